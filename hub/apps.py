@@ -1,0 +1,23 @@
+"""Django application of the site and its doors."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+from hub import celery, checks
+
+__all__ = ["HubConfig"]
+
+
+class HubConfig(AppConfig):
+    """Registers the system checks and makes the Celery application the current one."""
+
+    name = "hub"
+    label = "hub"
+    verbose_name = _("Hub")
+
+    def ready(self) -> None:
+        """Bind what every process needs, whichever command started it."""
+        checks.register_all()
+        celery.app.set_default()

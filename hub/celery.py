@@ -1,0 +1,34 @@
+"""The Celery application; it only wakes workers, the job rows are the queue of record."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from celery import Celery
+from celery.signals import task_postrun
+from django.conf import settings
+
+__all__ = ["app"]
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings.base")
+
+app = Celery("lorary")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks(["registry", "previews"])
+
+
+@task_postrun.connect
+def discard_taken(**_kwargs: object) -> None:
+    """Remove messages that the embedded broker has handed over.
+
+    kombu moves a message to a folder before it reads it. Its own clean-up uses the system's
+    temporary folder, which may be another file system, where a move is no longer atomic.
+    """
+    taken = settings.CELERY_BROKER_TRANSPORT_OPTIONS.get("processed_folder")
+    if taken is None:
+        return
+    for message in Path(str(taken)).glob("*.msg"):
+        with contextlib.suppress(OSError):
+            message.unlink()

@@ -1,0 +1,131 @@
+"""Every setting of a hub, as one frozen object: ``django.conf.settings.LORARY``."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hub.env import Env
+
+__all__ = ["Config", "load", "prepare"]
+
+# Read by the SDK and by the tests, not by the hub.
+FOREIGN = frozenset({"ENDPOINT", "TOKEN", "HOME", "TEST_REQUIRE", "TEST_DATABASE_URL"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """What the owner of a hub can decide. ``docs/settings.md`` explains each field.
+
+    Sizes are in bytes, times in the unit that the name ends with.
+    """
+
+    data: Path
+    database_url: str
+    broker_url: str
+    cache_url: str
+    storage: str
+    secret_key: str = field(repr=False)
+    base_url: str
+    allowed_hosts: tuple[str, ...]
+    trust_proxy: bool
+    debug: bool
+    log_level: str
+    language: str
+    time_zone: str
+    signup: bool
+    bases: Path
+    accel: str
+    max_file_bytes: int
+    max_header_bytes: int
+    part_bytes: int
+    quota_bytes: int
+    upload_days: int
+    grace_days: int
+    job_lease_s: int
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def is_https(self) -> bool:
+        """Whether people reach the hub over TLS."""
+        return urlsplit(self.base_url).scheme == "https"
+
+
+def load(env: Env, root: Path) -> Config:
+    """Return the configuration that the environment describes.
+
+    Args:
+        env: Where to read.
+        root: Folder of the checkout, for defaults.
+
+    Raises:
+        ImproperlyConfigured: A value cannot be understood.
+    """
+    data = env.path("DATA", root / "var")
+    base_url = env.text("BASE_URL").rstrip("/")
+    values = Config(
+        data=data,
+        database_url=env.secret("DATABASE_URL"),
+        broker_url=env.secret("BROKER_URL"),
+        cache_url=env.secret("CACHE_URL"),
+        storage=env.text("STORAGE", (data / "blobs").as_uri()),
+        secret_key=env.secret("SECRET_KEY") or _kept_secret(data),
+        base_url=base_url,
+        allowed_hosts=env.names("ALLOWED_HOSTS") or _hosts_of(base_url),
+        trust_proxy=env.flag("TRUST_PROXY", default=False),
+        debug=env.flag("DEBUG", default=False),
+        log_level=env.text("LOG_LEVEL", "INFO").upper(),
+        language=env.text("LANGUAGE", "en"),
+        time_zone=env.text("TIME_ZONE", "UTC"),
+        signup=env.flag("SIGNUP", default=True),
+        bases=env.path("BASES", root / "previews" / "bases.toml"),
+        accel=env.text("ACCEL"),
+        max_file_bytes=env.size("MAX_FILE_BYTES", "8GiB"),
+        max_header_bytes=env.size("MAX_HEADER_BYTES", "16MiB"),
+        part_bytes=env.size("UPLOAD_PART_BYTES", "16MiB"),
+        quota_bytes=env.size("QUOTA_BYTES", "0"),
+        upload_days=env.integer("UPLOAD_DAYS", 7),
+        grace_days=env.integer("GRACE_DAYS", 7),
+        job_lease_s=env.integer("JOB_LEASE_S", 30),
+        unknown=(),
+    )
+    object.__setattr__(values, "unknown", tuple(env.unknown(besides=FOREIGN)))
+    return values
+
+
+def prepare(data: Path) -> None:
+    """Create the folders that every process of a hub relies on."""
+    for part in ("", "blobs", "broker/messages", "broker/taken", "broker/control"):
+        (data / part).mkdir(parents=True, exist_ok=True)
+
+
+def _hosts_of(base_url: str) -> tuple[str, ...]:
+    host = urlsplit(base_url).hostname
+    return ("localhost", "127.0.0.1", "[::1]", *((host,) if host else ()))
+
+
+def _kept_secret(data: Path) -> str:
+    """Return the key kept in the data directory, made on the first start.
+
+    The file is linked into place complete, so two processes that start together agree.
+    """
+    path = data / "secret_key"
+    if not path.exists():
+        data.mkdir(parents=True, exist_ok=True)
+        draft = data / f".secret_key.{os.getpid()}"
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+            handle.write(secrets.token_urlsafe(50))
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass  # another process was first: its key counts
+        finally:
+            draft.unlink()
+    return path.read_text(encoding="utf-8").strip()

@@ -1,0 +1,1 @@
+"""Settings: ``base`` for every hub, ``test`` for the tests."""

@@ -1,0 +1,26 @@
+"""Settings of the tests: a data directory of their own, nothing from the caller's environment."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+
+for _name in [name for name in os.environ if name.startswith("LORARY_")]:
+    if not _name.startswith("LORARY_TEST_"):
+        del os.environ[_name]
+_data = tempfile.mkdtemp(prefix="lorary-test-")
+atexit.register(shutil.rmtree, _data, ignore_errors=True)
+os.environ["LORARY_DATA"] = _data
+if "LORARY_TEST_DATABASE_URL" in os.environ:
+    os.environ["LORARY_DATABASE_URL"] = os.environ["LORARY_TEST_DATABASE_URL"]
+
+from hub.settings.base import *  # noqa: E402, F403 - the environment comes first
+
+DEBUG = False
+ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast; tests only
+CELERY_BROKER_URL = "memory://"
+CELERY_BROKER_TRANSPORT_OPTIONS = {}
+WHITENOISE_AUTOREFRESH = True  # no scan of the static files for every client

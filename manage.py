@@ -1,0 +1,19 @@
+#!/usr/bin/env python
+"""Command line of the hub: ``manage.py help`` lists the commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from django.core.management import execute_from_command_line
+
+
+def main() -> None:
+    """Run the command named on the command line."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings.base")
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()

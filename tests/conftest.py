@@ -1,0 +1,38 @@
+"""What every test relies on."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from django.conf import settings
+from django.test import override_settings
+
+from hub.config import prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _own_data(tmp_path: Path) -> Iterator[None]:
+    """Give each test a data directory and a blob store of its own."""
+
+    data = tmp_path / "data"
+    prepare(data)
+    own = dataclasses.replace(settings.LORARY, data=data, storage=(data / "blobs").as_uri())
+    with override_settings(LORARY=own):
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skip into a failure where everything must run."""
+    report = yield
+    if report.skipped and os.environ.get("LORARY_TEST_REQUIRE") == "all":
+        report.outcome = "failed"
+        report.longrepr = f"LORARY_TEST_REQUIRE=all, but skipped: {report.longrepr}"
+    return report
