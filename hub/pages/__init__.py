@@ -1,0 +1,1 @@
+"""The site: views, one noun a file."""

@@ -1,0 +1,1 @@
+"""Previews: recipes, renders and their pictures."""
