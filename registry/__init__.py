@@ -1,0 +1,1 @@
+"""The catalogue: namespaces, adapters, revisions, versions, files, uploads and the job queue."""

@@ -1,0 +1,204 @@
+"""The ordered checks of an upload.
+
+``QUICK`` runs while the uploader waits: it reads the first bytes and the header. ``DEEP`` runs
+on the ``checks`` queue: it streams the whole file in constant memory. A check is a function from
+a Subject to findings; one of severity ``error`` refuses the file and ends the list, since what
+follows relies on what came before.
+
+To add a check: write the function, put it in its place in a list, describe each code in
+``docs/findings.md``, and test it in ``tests/registry/test_checks.py``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO
+
+from django.utils.translation import gettext as _
+
+from lorary.anatomy import Finding, Inspection, Severity, inspect_file
+from registry import tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from registry.models import Blob
+
+    Progress = Callable[[int, int], None]
+    Check = Callable[["Subject"], Iterable[Finding]]
+
+__all__ = [
+    "DEEP",
+    "QUICK",
+    "Subject",
+    "accepts_path",
+    "check_failed",
+    "digest",
+    "digest_differs",
+    "empty_file",
+    "run_deep",
+    "run_quick",
+]
+
+WEIGHTS = ".safetensors"
+
+#: Files that may travel beside the weights.
+COMPANIONS = (
+    ".json", ".md", ".txt", ".toml", ".yaml", ".yml", ".csv", ".png", ".jpg", ".jpeg", ".webp",
+)  # fmt: skip
+MAX_COMPANION_BYTES = 32 * 1024 * 1024
+
+_PICTURES = {
+    ".png": (b"\x89PNG\r\n\x1a\n",),
+    ".jpg": (b"\xff\xd8\xff",),
+    ".jpeg": (b"\xff\xd8\xff",),
+    ".webp": (b"RIFF",),
+}
+
+
+@dataclass(slots=True)
+class Subject:
+    """A file under examination; ``inspection`` is filled by the header check."""
+
+    path: str
+    size_bytes: int
+    handle: BinaryIO
+    progress: Progress | None = None
+    inspection: Inspection | None = field(default=None)
+
+    @property
+    def is_weights(self) -> bool:
+        """Whether the name says safetensors."""
+        return self.path.casefold().endswith(WEIGHTS)
+
+    @property
+    def suffix(self) -> str:
+        """The extension with its dot, in lower case."""
+        return "." + self.path.rpartition(".")[2].casefold()
+
+
+def _name(subject: Subject) -> Iterator[Finding]:
+    """Only kinds of files that a version can hold."""
+    if not subject.is_weights and subject.suffix not in COMPANIONS:
+        yield Finding(
+            "file_type_unsupported",
+            Severity.ERROR,
+            _("“%(path)s” is of a kind that is not kept here. Weights are .safetensors files; "
+              "beside them may lie: %(all)s.")
+            % {"path": subject.path, "all": ", ".join(COMPANIONS)},
+            {"suffix": subject.suffix[:16]},
+        )  # fmt: skip
+
+
+def _companion(subject: Subject) -> Iterator[Finding]:
+    """Files beside the weights are small, and text or pictures as their names say."""
+    if subject.is_weights:
+        return
+    if subject.size_bytes > MAX_COMPANION_BYTES:
+        yield Finding(
+            "companion_too_large",
+            Severity.ERROR,
+            _("Files beside the weights have at most %(limit)d bytes.")
+            % {"limit": MAX_COMPANION_BYTES},
+            {"limit": MAX_COMPANION_BYTES},
+        )
+        return
+    subject.handle.seek(0)
+    head = subject.handle.read(4096)
+    magics = _PICTURES.get(subject.suffix)
+    is_fine = head.startswith(magics) if magics else b"\0" not in head
+    if not is_fine:
+        yield Finding(
+            "content_differs_from_name",
+            Severity.ERROR,
+            _("The content of “%(path)s” is not what its name says.") % {"path": subject.path},
+            {"suffix": subject.suffix},
+        )
+
+
+def _header(subject: Subject) -> Iterator[Finding]:
+    """Weights have a sound header and hold an adapter."""
+    if not subject.is_weights:
+        return
+    subject.handle.seek(0)
+    subject.inspection = inspect_file(subject.handle, name=subject.path)
+    yield from subject.inspection.findings
+
+
+def _numbers(subject: Subject) -> Iterator[Finding]:
+    """Every number is finite; modules that do nothing are named."""
+    inspection = subject.inspection
+    if not subject.is_weights or inspection is None or inspection.header is None:
+        return
+    yield from tensors.examine(inspection.header, subject.handle, subject.progress)
+
+
+QUICK: Sequence[Check] = (_name, _companion, _header)
+DEEP: Sequence[Check] = (*QUICK, _numbers)
+
+
+def run_quick(subject: Subject) -> list[Finding]:
+    """Return the findings of the name and the header; milliseconds."""
+    return _run(QUICK, subject)
+
+
+def run_deep(subject: Subject, *, progress: Progress | None = None) -> list[Finding]:
+    """Return the findings of everything; ``progress`` gets bytes done and bytes in all."""
+    subject.progress = progress
+    return _run(DEEP, subject)
+
+
+def _run(checks: Sequence[Check], subject: Subject) -> list[Finding]:
+    findings: list[Finding] = []
+    for check in checks:
+        findings += check(subject)
+        if any(finding.severity == Severity.ERROR for finding in findings):
+            break
+    return findings
+
+
+def digest(chunks: Iterable[bytes]) -> str:
+    """Return the sha256 of what was stored, 64 hex digits."""
+    sha = hashlib.sha256()
+    for chunk in chunks:
+        sha.update(chunk)
+    return sha.hexdigest()
+
+
+def accepts_path(path: str, blob: Blob) -> bool:
+    """Whether bytes accepted once may be used under this name without checking again.
+
+    Weights stay weights: a digest checked as a companion was never checked as an adapter.
+    """
+    is_weights = path.casefold().endswith(WEIGHTS)
+    return is_weights == hasattr(blob, "anatomy") and blob.is_stored
+
+
+def empty_file() -> Finding:
+    """Return the finding for a file without bytes."""
+    return Finding(
+        "file_empty", Severity.ERROR, _("The file is empty. Export it again."), {"size": 0}
+    )
+
+
+def digest_differs(declared: str, computed: str) -> Finding:
+    """Return the finding for bytes that are not the announced ones."""
+    return Finding(
+        "digest_mismatch",
+        Severity.ERROR,
+        _("The bytes that arrived hash to %(computed)s…, announced was %(declared)s…. Send the "
+          "file again.") % {"computed": computed[:12], "declared": declared[:12]},
+        {"declared": declared, "computed": computed},
+    )  # fmt: skip
+
+
+def check_failed(reason: str) -> Finding:
+    """Return the finding for checks that could not be run."""
+    return Finding(
+        "check_failed",
+        Severity.ERROR,
+        _("The checks could not be finished. Send the file again; if it happens again, tell "
+          "whoever runs this site."),
+        {"reason": reason[:200]},
+    )  # fmt: skip

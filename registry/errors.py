@@ -1,0 +1,267 @@
+"""Every way in which the catalogue says no.
+
+LoraryError
+├── Unauthenticated        not_authenticated
+├── Forbidden              forbidden
+│   └── ScopeMissing       scope_missing
+├── NotFound               not_found
+│   └── Gone               gone
+├── Moved                  moved
+├── Invalid                validation_failed
+│   ├── NameInvalid        name_invalid
+│   ├── PathInvalid        path_invalid
+│   └── CursorInvalid      cursor_invalid
+├── Conflict               conflict
+│   ├── NameTaken          name_taken
+│   ├── StateConflict      wrong_state
+│   ├── AlreadyPublished   already_published
+│   ├── UploadIncomplete   upload_incomplete
+│   └── UploadNotReady     upload_not_ready
+├── UploadRefused          upload_refused
+│   ├── DigestMismatch     digest_mismatch
+│   └── SizeMismatch       size_mismatch
+├── TooLarge               too_large
+├── QuotaExceeded          quota_exceeded
+├── RangeUnsatisfiable     range_unsatisfiable
+├── RateLimited            rate_limited
+└── StorageFull            storage_full
+
+A leaf has a stable ``code``, a translatable ``title`` and typed ``facts``. None knows HTTP:
+``hub/problems.py`` maps class to status, ``lorary.client.errors`` mirrors the codes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django_stubs_ext import StrPromise
+
+    from lorary.anatomy import Finding
+
+__all__ = [
+    "AlreadyPublished",
+    "Conflict",
+    "CursorInvalid",
+    "DigestMismatch",
+    "Forbidden",
+    "Gone",
+    "Invalid",
+    "LoraryError",
+    "Moved",
+    "NameInvalid",
+    "NameTaken",
+    "NotFound",
+    "PathInvalid",
+    "QuotaExceeded",
+    "RangeUnsatisfiable",
+    "RateLimited",
+    "ScopeMissing",
+    "SizeMismatch",
+    "StateConflict",
+    "StorageFull",
+    "TooLarge",
+    "Unauthenticated",
+    "UploadIncomplete",
+    "UploadNotReady",
+    "UploadRefused",
+]
+
+
+class LoraryError(Exception):
+    """Base of all refusals.
+
+    Args:
+        detail: One sentence for a person: what is wrong and what to do.
+        **facts: JSON-ready values that a program may need (sizes, names, missing parts).
+    """
+
+    code: ClassVar[str] = "error"
+    title: ClassVar[StrPromise | str] = _("Something is not right")
+
+    def __init__(self, detail: StrPromise | str = "", **facts: Any) -> None:  # noqa: ANN401 - JSON
+        self.detail = detail or self.title
+        self.facts = facts
+        super().__init__(str(self.detail))
+
+
+class Unauthenticated(LoraryError):
+    """Nobody is signed in and no valid token came along."""
+
+    code = "not_authenticated"
+    title = _("Sign in first")
+
+
+class Forbidden(LoraryError):
+    """The actor may see the thing but not do this to it."""
+
+    code = "forbidden"
+    title = _("You may not do this")
+
+
+class ScopeMissing(Forbidden):
+    """The token lacks the scope; ``facts["scope"]`` names it."""
+
+    code = "scope_missing"
+    title = _("This token may not do this")
+
+
+class NotFound(LoraryError):
+    """Absent, or private and therefore answered as if absent."""
+
+    code = "not_found"
+    title = _("There is nothing here")
+
+
+class Gone(NotFound):
+    """Withdrawn: the page, the name and the digests stay, the bytes do not."""
+
+    code = "gone"
+    title = _("This was taken down")
+
+
+class Moved(LoraryError):
+    """Renamed; ``facts["full_name"]`` is where it lives now."""
+
+    code = "moved"
+    title = _("This has a new name")
+
+
+class Invalid(LoraryError):
+    """A value does not fit; ``facts["fields"]`` maps field to sentence."""
+
+    code = "validation_failed"
+    title = _("Some values do not fit")
+
+
+class NameInvalid(Invalid):
+    """A name outside the Hub's grammar or on the reserved list."""
+
+    code = "name_invalid"
+    title = _("This name cannot be used")
+
+
+class PathInvalid(Invalid):
+    """A file path that could leave its folder or that some system cannot hold."""
+
+    code = "path_invalid"
+    title = _("This file name cannot be used")
+
+
+class CursorInvalid(Invalid):
+    """A page cursor that this server did not write."""
+
+    code = "cursor_invalid"
+    title = _("This page link is broken")
+
+
+class Conflict(LoraryError):
+    """The request does not fit the state of things."""
+
+    code = "conflict"
+    title = _("This does not fit the current state")
+
+
+class NameTaken(Conflict):
+    """The name exists, or existed once and is kept for ever."""
+
+    code = "name_taken"
+    title = _("This name is taken")
+
+
+class StateConflict(Conflict):
+    """The verb does not apply in this state; ``facts["state"]`` says which it is."""
+
+    code = "wrong_state"
+    title = _("Not possible in this state")
+
+
+class AlreadyPublished(Conflict):
+    """Published versions never change."""
+
+    code = "already_published"
+    title = _("This version is already published")
+
+
+class UploadIncomplete(Conflict):
+    """``facts["missing"]`` lists part numbers that have not arrived."""
+
+    code = "upload_incomplete"
+    title = _("Parts of the file are missing")
+
+
+class UploadNotReady(Conflict):
+    """The checks still run; ask again in a moment."""
+
+    code = "upload_not_ready"
+    title = _("The file is still being checked")
+
+
+class UploadRefused(LoraryError):
+    """A check found an error; ``findings`` says which and what to do."""
+
+    code = "upload_refused"
+    title = _("The file was refused")
+
+    def __init__(
+        self,
+        detail: StrPromise | str = "",
+        *,
+        findings: Sequence[Finding] = (),
+        **facts: Any,  # noqa: ANN401 - JSON
+    ) -> None:
+        super().__init__(detail, **facts)
+        self.findings = tuple(findings)
+
+
+class DigestMismatch(UploadRefused):
+    """The bytes hash to something else than was declared."""
+
+    code = "digest_mismatch"
+    title = _("The bytes are not the ones announced")
+
+
+class SizeMismatch(UploadRefused):
+    """More or fewer bytes arrived than were declared."""
+
+    code = "size_mismatch"
+    title = _("The size is not the one announced")
+
+
+class TooLarge(LoraryError):
+    """Over a stated limit; ``facts["limit"]`` is the limit in bytes."""
+
+    code = "too_large"
+    title = _("This is too large")
+
+
+class QuotaExceeded(LoraryError):
+    """The namespace has no room left; facts carry quota and use in bytes."""
+
+    code = "quota_exceeded"
+    title = _("No room left")
+
+
+class RangeUnsatisfiable(LoraryError):
+    """The asked range lies outside the file; ``facts["size"]`` is its length in bytes."""
+
+    code = "range_unsatisfiable"
+    title = _("This part of the file does not exist")
+
+
+class RateLimited(LoraryError):
+    """Too many tries; ``facts["retry_after"]`` is seconds."""
+
+    code = "rate_limited"
+    title = _("Too many tries")
+
+
+class StorageFull(LoraryError):
+    """The disk took no more bytes; nothing was kept of this request."""
+
+    code = "storage_full"
+    title = _("The server's disk is full")

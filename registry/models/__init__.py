@@ -1,0 +1,62 @@
+"""Rows of the catalogue, one noun a file."""
+
+from __future__ import annotations
+
+from registry.models.adapter import Adapter, AdapterName, Tag
+from registry.models.blob import Blob, BlobAnatomy, Finding
+from registry.models.choices import (
+    Access,
+    FileRole,
+    JobState,
+    Kind,
+    Maturity,
+    NamespaceKind,
+    Role,
+    Severity,
+    UploadState,
+    VersionState,
+    Visibility,
+)
+from registry.models.event import Event
+from registry.models.job import Job
+from registry.models.namespace import Membership, Namespace, NamespaceName
+from registry.models.revision import Alias, AliasMove, File, Revision
+from registry.models.token import AccessToken
+from registry.models.upload import Upload, UploadPart
+from registry.models.user import User
+from registry.models.version import DailyDownloads, Version
+
+__all__ = [
+    "Access",
+    "AccessToken",
+    "Adapter",
+    "AdapterName",
+    "Alias",
+    "AliasMove",
+    "Blob",
+    "BlobAnatomy",
+    "DailyDownloads",
+    "Event",
+    "File",
+    "FileRole",
+    "Finding",
+    "Job",
+    "JobState",
+    "Kind",
+    "Maturity",
+    "Membership",
+    "Namespace",
+    "NamespaceKind",
+    "NamespaceName",
+    "Revision",
+    "Role",
+    "Severity",
+    "Tag",
+    "Upload",
+    "UploadPart",
+    "UploadState",
+    "User",
+    "Version",
+    "VersionState",
+    "Visibility",
+]

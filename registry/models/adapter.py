@@ -1,0 +1,130 @@
+"""The thing with a page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import models
+from django.db.models import Q
+
+from registry.models.choices import Access, Kind, Maturity, Visibility
+from registry.models.namespace import Namespace
+from registry.names import MAX_NAME
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+    from registry.models.user import User
+
+__all__ = ["Adapter", "AdapterName", "Tag"]
+
+
+class Tag(models.Model):
+    """A free keyword, stored in lower case."""
+
+    name = models.CharField(max_length=48, unique=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AdapterQuerySet(models.QuerySet["Adapter"]):
+    """Reads that know who may see what."""
+
+    def visible_to(self, user: User | AnonymousUser | None) -> AdapterQuerySet:
+        """Adapters whose page the user may open (unlisted ones included)."""
+        visible = ~Q(visibility=Visibility.PRIVATE) & Q(blocked_reason="")
+        return self.filter(visible | _in_own_namespace(user))
+
+    def listed_for(self, user: User | AnonymousUser | None) -> AdapterQuerySet:
+        """Adapters that searches and listings may show to the user."""
+        listed = Q(visibility=Visibility.PUBLIC, blocked_reason="", latest_version__isnull=False)
+        return self.filter(listed | _in_own_namespace(user))
+
+
+def _in_own_namespace(user: User | AnonymousUser | None) -> Q:
+    """Condition for adapters of namespaces the user owns or belongs to."""
+    if user is None or not user.is_authenticated:
+        return Q(pk__in=[])
+    mine = Namespace.objects.filter(Q(user=user) | Q(memberships__user=user))
+    return Q(namespace__in=mine.values("pk"))
+
+
+class Adapter(models.Model):
+    """``owner/name`` with its card; columns that lists need are kept beside it."""
+
+    namespace = models.ForeignKey(Namespace, on_delete=models.PROTECT, related_name="adapters")
+    name = models.CharField(max_length=MAX_NAME)
+    key = models.CharField(max_length=MAX_NAME)
+    title = models.CharField(max_length=120, blank=True)
+    kind = models.CharField(max_length=16, choices=Kind, default=Kind.STYLE)
+    summary = models.CharField(max_length=280, blank=True)
+    card = models.TextField(blank=True)
+    tags = models.ManyToManyField(Tag, related_name="adapters", blank=True)
+    licence = models.CharField(max_length=64, blank=True)
+    maturity = models.CharField(max_length=16, choices=Maturity, default=Maturity.GENERAL)
+    visibility = models.CharField(max_length=16, choices=Visibility, default=Visibility.PUBLIC)
+    access = models.CharField(max_length=16, choices=Access, default=Access.OPEN)
+    blocked_reason = models.CharField(max_length=280, blank=True)
+    family = models.CharField(max_length=48, blank=True)
+    lineage = models.CharField(max_length=64, blank=True)
+    downloads = models.PositiveBigIntegerField(default=0)
+    last_number = models.PositiveIntegerField(default=0, editable=False)
+    search_text = models.TextField(blank=True, editable=False)
+    latest_version = models.ForeignKey(
+        "registry.Version", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    published_at = models.DateTimeField(null=True, blank=True)
+
+    objects = AdapterQuerySet.as_manager()
+
+    class Meta:
+        """Keyset pages walk (published_at, id) and (downloads, id)."""
+
+        constraints = [
+            models.UniqueConstraint(fields=["namespace", "key"], name="adapter_name_once"),
+        ]
+        indexes = [
+            models.Index(fields=["-published_at", "-id"], name="adapter_by_date"),
+            models.Index(fields=["-downloads", "-id"], name="adapter_by_downloads"),
+            models.Index(fields=["family", "-published_at"], name="adapter_by_family"),
+        ]
+
+    def __str__(self) -> str:
+        return self.full_name
+
+    @property
+    def owner(self) -> str:
+        """Name of the namespace."""
+        return self.namespace.name
+
+    @property
+    def full_name(self) -> str:
+        """``owner/name``."""
+        return f"{self.namespace.name}/{self.name}"
+
+    @property
+    def display_title(self) -> str:
+        """The title, or the name where nobody gave one."""
+        return self.title or self.name
+
+
+class AdapterName(models.Model):
+    """Every name an adapter ever had within a namespace; old ones redirect."""
+
+    namespace = models.ForeignKey(Namespace, on_delete=models.PROTECT, related_name="adapter_names")
+    adapter = models.ForeignKey(Adapter, on_delete=models.PROTECT, related_name="names")
+    key = models.CharField(max_length=MAX_NAME)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        """A name belongs to one adapter for ever."""
+
+        constraints = [
+            models.UniqueConstraint(fields=["namespace", "key"], name="adapter_name_for_ever"),
+        ]
+
+    def __str__(self) -> str:
+        return self.key

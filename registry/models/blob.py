@@ -1,0 +1,84 @@
+"""Bytes, and what is known of them."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from registry.models.choices import Severity
+
+__all__ = ["SHA256", "Blob", "BlobAnatomy", "Finding"]
+
+#: Form of a digest as stored: 64 lower-case hex digits.
+SHA256 = r"^[0-9a-f]{64}$"
+
+
+class Blob(models.Model):
+    """Bytes identified by sha256, stored once, never changed.
+
+    ``unreferenced_since`` is set by the sweeper; bytes go after the grace period.
+    """
+
+    sha256 = models.CharField(max_length=64, unique=True)
+    size_bytes = models.PositiveBigIntegerField()
+    hashes = models.JSONField(default=dict, blank=True)
+    is_stored = models.BooleanField(default=True)
+    unreferenced_since = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        """The digest is a digest, whoever writes the row."""
+
+        constraints = [
+            models.CheckConstraint(
+                name="blob_sha256_is_hex", condition=models.Q(sha256__regex=SHA256)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.sha256[:12]
+
+
+class BlobAnatomy(models.Model):
+    """What the header of a blob proves and claims (``lorary.anatomy``)."""
+
+    blob = models.OneToOneField(Blob, on_delete=models.CASCADE, related_name="anatomy")
+    kind = models.CharField(max_length=32)
+    family = models.CharField(max_length=48, blank=True)
+    algorithm = models.CharField(max_length=32, blank=True)
+    rank = models.PositiveIntegerField(null=True, blank=True)
+    document = models.JSONField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.blob_id}"
+
+
+class Finding(models.Model):
+    """One result of a check, tied to an upload, and to its blob once there is one."""
+
+    upload = models.ForeignKey(
+        "registry.Upload", on_delete=models.CASCADE, related_name="findings", null=True, blank=True
+    )
+    blob = models.ForeignKey(
+        Blob, on_delete=models.CASCADE, related_name="findings", null=True, blank=True
+    )
+    code = models.SlugField(max_length=64)
+    severity = models.CharField(max_length=8, choices=Severity)
+    message = models.TextField()
+    evidence = models.JSONField(default=dict, blank=True)
+    position = models.PositiveSmallIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        """A finding is about something."""
+
+        ordering = ["position", "id"]
+        constraints = [
+            models.CheckConstraint(
+                name="finding_has_a_subject",
+                condition=models.Q(upload__isnull=False) | models.Q(blob__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.code}"

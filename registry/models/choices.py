@@ -1,0 +1,122 @@
+"""Closed vocabularies of the catalogue."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+__all__ = [
+    "Access",
+    "FileRole",
+    "JobState",
+    "Kind",
+    "Maturity",
+    "NamespaceKind",
+    "Role",
+    "Severity",
+    "UploadState",
+    "VersionState",
+    "Visibility",
+]
+
+
+class NamespaceKind(models.TextChoices):
+    """Who owns a name."""
+
+    USER = "user", _("User")
+    ORGANISATION = "organisation", _("Organisation")
+
+
+class Role(models.TextChoices):
+    """What a member may do in an organisation."""
+
+    READ = "read", _("Read")
+    WRITE = "write", _("Write")
+    ADMIN = "admin", _("Admin")
+
+
+class Kind(models.TextChoices):
+    """What an adapter teaches."""
+
+    STYLE = "style", _("Style")
+    CHARACTER = "character", _("Character")
+    CONCEPT = "concept", _("Concept")
+    CLOTHING = "clothing", _("Clothing")
+    POSE = "pose", _("Pose")
+    OBJECT = "object", _("Object")
+    LIGHTING = "lighting", _("Lighting")
+    TOOL = "tool", _("Tool")
+    OTHER = "other", _("Other")
+
+
+class Visibility(models.TextChoices):
+    """Who finds and who sees an adapter."""
+
+    PUBLIC = "public", _("Public")
+    UNLISTED = "unlisted", _("Unlisted")
+    PRIVATE = "private", _("Private")
+
+
+class Access(models.TextChoices):
+    """Who may download."""
+
+    OPEN = "open", _("Open")
+    GATED_AUTO = "gated-auto", _("Gated, granted at once")
+    GATED_MANUAL = "gated-manual", _("Gated, granted by the owner")
+
+
+class Maturity(models.TextChoices):
+    """How the owner rates the content."""
+
+    GENERAL = "general", _("General")
+    SUGGESTIVE = "suggestive", _("Suggestive")
+    MATURE = "mature", _("Mature")
+
+
+class VersionState(models.TextChoices):
+    """Life of a version; only ``draft`` can be discarded."""
+
+    DRAFT = "draft", _("Draft")
+    PUBLISHED = "published", _("Published")
+    YANKED = "yanked", _("Yanked")
+    WITHDRAWN = "withdrawn", _("Withdrawn")
+
+
+class FileRole(models.TextChoices):
+    """What a file in a manifest is for."""
+
+    WEIGHTS = "weights", _("Weights")
+    CONFIG = "config", _("Config")
+    CARD = "card", _("Card")
+    SAMPLE = "sample", _("Sample")
+    TRAINING = "training", _("Training")
+    OTHER = "other", _("Other")
+
+
+class UploadState(models.TextChoices):
+    """Way of a file from the first byte to a verdict."""
+
+    RECEIVING = "receiving", _("Receiving")
+    CHECKING = "checking", _("Checking")
+    ACCEPTED = "accepted", _("Accepted")
+    REFUSED = "refused", _("Refused")
+    CANCELLED = "cancelled", _("Cancelled")
+    EXPIRED = "expired", _("Expired")
+
+
+class Severity(models.TextChoices):
+    """Weight of a finding; ``error`` refuses the file."""
+
+    ERROR = "error", _("Error")
+    WARNING = "warning", _("Warning")
+    INFO = "info", _("Info")
+
+
+class JobState(models.TextChoices):
+    """State of a job row."""
+
+    QUEUED = "queued", _("Queued")
+    RUNNING = "running", _("Running")
+    DONE = "done", _("Done")
+    FAILED = "failed", _("Failed")
+    CANCELLED = "cancelled", _("Cancelled")

@@ -1,0 +1,86 @@
+"""Bytes on their way in."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from registry.models.blob import SHA256, Blob
+from registry.models.choices import UploadState
+from registry.names import MAX_PATH
+
+__all__ = ["Upload", "UploadPart"]
+
+
+class Upload(models.Model):
+    """A file being received and checked; becomes a File only through a version.
+
+    ``storage_key`` is private to this upload, so two uploads of the same bytes never share
+    a name before the digest is known.
+    """
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="uploads"
+    )
+    path = models.CharField(max_length=MAX_PATH)
+    size_bytes = models.PositiveBigIntegerField()
+    part_bytes = models.PositiveIntegerField()
+    declared_sha256 = models.CharField(max_length=64, blank=True)
+    sha256 = models.CharField(max_length=64, blank=True)
+    storage_key = models.CharField(max_length=64, unique=True)
+    state = models.CharField(max_length=16, choices=UploadState, default=UploadState.RECEIVING)
+    blob = models.ForeignKey(
+        Blob, on_delete=models.PROTECT, related_name="uploads", null=True, blank=True
+    )
+    checked_bytes = models.PositiveBigIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        """Accepted means there is a blob; a declared digest is a digest."""
+
+        ordering = ["-created_at"]
+        constraints = [
+            models.CheckConstraint(
+                name="upload_accepted_has_blob",
+                condition=~Q(state=UploadState.ACCEPTED) | Q(blob__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="upload_declared_is_hex",
+                condition=Q(declared_sha256="") | Q(declared_sha256__regex=SHA256),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.state})"
+
+    @property
+    def part_count(self) -> int:
+        """Number of parts the file is sent in."""
+        return max(1, -(-self.size_bytes // self.part_bytes))
+
+
+class UploadPart(models.Model):
+    """A part that was received and flushed to disk; numbers start at 1."""
+
+    upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="parts")
+    number = models.PositiveIntegerField()
+    size_bytes = models.PositiveBigIntegerField()
+    sha256 = models.CharField(max_length=64)
+    created_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        """One row per part, whatever was sent again."""
+
+        ordering = ["number"]
+        constraints = [
+            models.UniqueConstraint(fields=["upload", "number"], name="upload_part_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.upload_id}#{self.number}"

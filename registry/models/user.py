@@ -1,0 +1,48 @@
+"""The person who signs in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy as _
+
+from registry.names import MAX_NAME
+
+if TYPE_CHECKING:
+    from registry.models.token import AccessToken
+
+__all__ = ["User"]
+
+
+class User(AbstractUser):
+    """An account; its ``namespace`` is what it owns adapters under.
+
+    ``username`` follows the grammar of ``registry.names``, which the service enforces before
+    Django's own (wider) rule would.
+    """
+
+    #: The token this person came with, set by the door; None for a session or a task.
+    access_token: AccessToken | None = None
+
+    username = models.CharField(_("user name"), max_length=MAX_NAME, unique=True)
+    email = models.EmailField(_("e-mail address"), blank=True)
+    first_name = None  # type: ignore[assignment]  # one name is enough: Namespace.display_name
+    last_name = None  # type: ignore[assignment]  # see above
+
+    class Meta(AbstractUser.Meta):
+        """User names are unique without regard to case."""
+
+        constraints = [
+            models.UniqueConstraint(Lower("username"), name="user_username_without_case"),
+        ]
+
+    def get_full_name(self) -> str:
+        """Return the user name; people are called what they chose."""
+        return self.username
+
+    def get_short_name(self) -> str:
+        """Return the user name."""
+        return self.username

@@ -1,0 +1,106 @@
+"""Numbered, published states of an adapter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from registry.models.adapter import Adapter
+from registry.models.choices import VersionState
+from registry.models.revision import Revision
+
+if TYPE_CHECKING:
+    from registry.models.revision import File
+
+__all__ = ["DailyDownloads", "Version"]
+
+
+class Version(models.Model):
+    """``v1``, ``v2``, …: names a revision whose weights differ from its parent's.
+
+    The number is given at the draft and never again; strengths are multipliers at use.
+    """
+
+    adapter = models.ForeignKey(Adapter, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    label = models.CharField(max_length=48, blank=True)
+    revision = models.ForeignKey(Revision, on_delete=models.PROTECT, related_name="versions")
+    state = models.CharField(max_length=16, choices=VersionState, default=VersionState.DRAFT)
+    notes = models.TextField(blank=True)
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="versions"
+    )
+    declared_family = models.CharField(max_length=48, blank=True)
+    lineage = models.CharField(max_length=64, blank=True)
+    trigger_words = models.JSONField(default=list, blank=True)
+    strength = models.FloatField(default=1.0)
+    strength_min = models.FloatField(null=True, blank=True)
+    strength_max = models.FloatField(null=True, blank=True)
+    family = models.CharField(max_length=48, blank=True)
+    algorithm = models.CharField(max_length=32, blank=True)
+    rank = models.PositiveIntegerField(null=True, blank=True)
+    size_bytes = models.PositiveBigIntegerField(default=0)
+    downloads = models.PositiveBigIntegerField(default=0)
+    yanked_reason = models.CharField(max_length=280, blank=True)
+    withdrawn_reason = models.CharField(max_length=280, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    published_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        """A number names one version; what left the draft state has a date."""
+
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["adapter", "number"], name="version_number_once"),
+            models.CheckConstraint(name="version_number_from_one", condition=Q(number__gte=1)),
+            models.CheckConstraint(
+                name="version_dated_when_published",
+                condition=Q(state=VersionState.DRAFT, published_at__isnull=True)
+                | (~Q(state=VersionState.DRAFT) & Q(published_at__isnull=False)),
+            ),
+            models.CheckConstraint(
+                name="version_strength_range",
+                condition=Q(strength_min__isnull=True)
+                | Q(strength_max__isnull=True)
+                | Q(strength_min__lte=F("strength_max")),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.adapter_id}@{self.name}"
+
+    @property
+    def name(self) -> str:
+        """``v3``."""
+        return f"v{self.number}"
+
+    @property
+    def files(self) -> models.QuerySet[File]:
+        """The manifest, sorted by path, with blobs."""
+        return self.revision.files.select_related("blob", "blob__anatomy")
+
+    @property
+    def primary_file(self) -> File | None:
+        """The weights file that previews and snippets are about."""
+        return self.files.filter(is_primary=True).first()
+
+
+class DailyDownloads(models.Model):
+    """Finished transfers of a version on a day (UTC)."""
+
+    version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="daily_downloads")
+    day = models.DateField()
+    count = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        """One row per version and day."""
+
+        constraints = [
+            models.UniqueConstraint(fields=["version", "day"], name="daily_downloads_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version_id} {self.day}: {self.count}"

@@ -1,0 +1,115 @@
+"""Grammar of names and paths.
+
+Owner and adapter names follow the Hugging Face Hub: at most 96 characters of
+``[A-Za-z0-9._-]``, no ``--`` or ``..``, no leading or trailing ``.`` or ``-``, no ``.git``
+suffix. They are unique without regard to case: ``key_of`` is what uniqueness is held on.
+
+Paths are POSIX, relative, and safe to create on Windows as well.
+Source: huggingface_hub ``validate_repo_id``; MS-FSCC reserved names.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from django.utils.translation import gettext as _
+
+from registry.errors import NameInvalid, PathInvalid
+
+__all__ = ["MAX_NAME", "MAX_PATH", "RESERVED_NAMES", "check_name", "check_path", "key_of"]
+
+MAX_NAME = 96
+MAX_PATH = 255
+MAX_DEPTH = 8
+
+#: First path segments that belong to the site; a namespace may not take them.
+RESERVED_NAMES = frozenset(
+    {
+        "about", "account", "admin", "api", "assets", "browse", "compare", "creators",
+        "datasets", "docs", "events", "favicon.ico", "feeds", "health", "healthz", "help",
+        "home", "images", "inspect", "join", "jobs", "login", "logout", "media", "metrics",
+        "mixer", "models", "new", "notifications", "oauth", "organisations", "organizations",
+        "packs", "publish", "renders", "resolve", "robots.txt", "search", "settings", "signin",
+        "signout", "signup", "sitemap.xml", "spaces", "static", "status", "styleguide",
+        "takedowns", "tags", "tokens", "uploads", "users", "well-known", "workers",
+    }
+)  # fmt: skip
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
+_WINDOWS_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?\Z")
+_FORBIDDEN_IN_PATH = set('<>:"|?*\\')
+
+
+def key_of(name: str) -> str:
+    """Return the form of a name on which uniqueness is held."""
+    return name.casefold()
+
+
+def check_name(name: str, *, is_namespace: bool = False) -> str:
+    """Return ``name`` if it fits the grammar.
+
+    Raises:
+        NameInvalid: with the rule that was broken.
+    """
+    reason = _name_fault(name)
+    if not reason and is_namespace and key_of(name) in RESERVED_NAMES:
+        reason = _("“%(name)s” is a page of this site; choose another name.") % {"name": name}
+    if reason:
+        raise NameInvalid(reason, name=name[:MAX_NAME])
+    return name
+
+
+def _name_fault(name: str) -> str:
+    if not 1 <= len(name) <= MAX_NAME:
+        return _("A name has 1 to %(limit)d characters.") % {"limit": MAX_NAME}
+    if not _NAME.match(name):
+        return _("A name is made of letters, digits, “.”, “_” and “-”.")
+    if "--" in name or ".." in name:
+        return _("A name has no “--” and no “..” in it.")
+    if name[0] in ".-" or name[-1] in ".-":
+        return _("A name neither begins nor ends with “.” or “-”.")
+    if name.casefold().endswith(".git"):
+        return _("A name does not end in “.git”.")
+    return ""
+
+
+def check_path(path: str) -> str:
+    """Return ``path`` (NFC) if every system can hold it and it stays inside its folder.
+
+    Raises:
+        PathInvalid: with the rule that was broken.
+    """
+    normal = unicodedata.normalize("NFC", path)
+    reason = _path_fault(normal)
+    if reason:
+        raise PathInvalid(reason, path=path[:MAX_PATH])
+    return normal
+
+
+def _path_fault(path: str) -> str:
+    if not 1 <= len(path.encode("utf-8", "surrogatepass")) <= MAX_PATH:
+        return _("A file name has 1 to %(limit)d bytes.") % {"limit": MAX_PATH}
+    if any(unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Cn"} for char in path):
+        return _("A file name has no invisible characters.")
+    segments = path.split("/")
+    if len(segments) > MAX_DEPTH:
+        return _("A path has at most %(limit)d folders.") % {"limit": MAX_DEPTH}
+    for segment in segments:
+        if reason := _segment_fault(segment):
+            return reason
+    return ""
+
+
+def _segment_fault(segment: str) -> str:
+    if segment in {"", ".", ".."}:
+        return _("A path stays inside its folder: no “..”, no empty parts, no leading “/”.")
+    if _FORBIDDEN_IN_PATH & set(segment):
+        return _("A file name has none of < > : \" | ? * \\ in it.")  # fmt: skip
+    if segment[-1] in " ." or segment[0] == " ":
+        return _("A file name neither begins with a space nor ends with a space or a dot.")
+    if _WINDOWS_DEVICE.match(segment):
+        return _("“%(name)s” is a device name on Windows.") % {"name": segment}
+    if segment.casefold() == ".git":
+        return _("A path has no “.git” in it.")
+    return ""

@@ -1,0 +1,233 @@
+"""Background work: rows are the queue, Celery only wakes workers.
+
+``enqueue`` writes a Job in the transaction that makes the work necessary and sends a wake-up
+once that has committed. A lost wake-up delays work until the next sweep and loses nothing.
+A worker owns a row by a lease that a heartbeat renews; a lease that ran out (its worker was
+killed) makes the row claimable again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from celery import current_app
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+from kombu.exceptions import KombuError
+
+from registry.models import Job, JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = [
+    "WAKE",
+    "Cancelled",
+    "Fail",
+    "Handler",
+    "JobRun",
+    "Retry",
+    "cancel",
+    "claim",
+    "enqueue",
+    "finish",
+    "handler",
+    "handler_of",
+    "has_claimable",
+    "release_dead",
+    "renew",
+    "wake",
+    "worker_name",
+]
+
+WAKE = "registry.wake"
+
+log = logging.getLogger(__name__)
+
+
+class Retry(Exception):
+    """A transient trouble; the job runs again after ``after_s`` seconds."""
+
+    def __init__(self, reason: str, *, after_s: float = 10) -> None:
+        super().__init__(reason)
+        self.after_s = after_s
+
+
+class Fail(Exception):
+    """The job cannot succeed; its text is the reason shown to people."""
+
+
+class Cancelled(Exception):
+    """Somebody asked for the job to stop, and it did."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRun:
+    """One attempt at a job, as its handler sees it."""
+
+    job: Job
+
+    @property
+    def args(self) -> dict[str, Any]:
+        """The ids the job was given."""
+        return dict(self.job.args)
+
+    def progress(self, done: int, total: int) -> None:
+        """Record how far the work is, in the handler's own unit."""
+        Job.objects.filter(pk=self.job.pk).update(done=done, total=total)
+
+    def check_cancelled(self) -> None:
+        """Raise Cancelled when somebody asked for it."""
+        if Job.objects.filter(pk=self.job.pk, is_cancel_asked=True).exists():
+            raise Cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A task's function, and what to do with its subject when it fails for good."""
+
+    run: Callable[[JobRun], None]
+    on_failed: Callable[[Job], None] | None = None
+
+
+_HANDLERS: dict[str, Handler] = {}
+
+
+def handler(
+    task: str, *, on_failed: Callable[[Job], None] | None = None
+) -> Callable[[Callable[[JobRun], None]], Callable[[JobRun], None]]:
+    """Register the function that does jobs of this name."""
+
+    def register(function: Callable[[JobRun], None]) -> Callable[[JobRun], None]:
+        _HANDLERS[task] = Handler(function, on_failed)
+        return function
+
+    return register
+
+
+def handler_of(task: str) -> Handler:
+    """Return the handler of a task; KeyError when no installed app registered one."""
+    return _HANDLERS[task]
+
+
+def enqueue(*, queue: str, task: str, args: dict[str, Any], key: str, priority: int = 0) -> Job:
+    """Write the job in the current transaction; an open job with the same key is kept.
+
+    Args:
+        queue: Name of the queue that workers serve (``checks``, ``render``).
+        task: Name under which a handler is registered.
+        args: Ids only; everything else is read when the job runs.
+        key: Idempotency key: at most one open job has it.
+        priority: Higher runs first.
+    """
+    with transaction.atomic():
+        open_job = Job.objects.filter(key=key, state__in=[JobState.QUEUED, JobState.RUNNING])
+        job = open_job.first() or Job.objects.create(
+            queue=queue, task=task, args=args, key=key, priority=priority
+        )
+        transaction.on_commit(lambda: wake(queue))
+    return job
+
+
+def wake(queue: str) -> None:
+    """Tell the workers of a queue to look; a broker that is away only costs time."""
+    try:
+        current_app.send_task(WAKE, kwargs={"queue": queue}, queue=queue, ignore_result=True)
+    except (KombuError, OSError) as error:
+        log.warning("wake-up of queue %s not sent, the sweep will find the job: %s", queue, error)
+
+
+def worker_name() -> str:
+    """Return ``host:pid`` of this process, as rows name their owner."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _claimable(queues: Iterable[str]) -> Q:
+    now = timezone.now()
+    waiting = Q(state=JobState.QUEUED) & (Q(run_after__isnull=True) | Q(run_after__lte=now))
+    abandoned = Q(state=JobState.RUNNING, lease_until__lt=now)
+    return Q(queue__in=list(queues)) & (waiting | abandoned)
+
+
+def has_claimable(queues: Iterable[str]) -> bool:
+    """Whether a worker of these queues would find work."""
+    return Job.objects.filter(_claimable(queues)).exists()
+
+
+def claim(queue: str) -> Job | None:
+    """Take the next job of a queue, or None; jobs out of attempts end as failed here."""
+    with transaction.atomic():
+        rows = Job.objects.filter(_claimable([queue])).order_by("-priority", "id")
+        if connection.features.has_select_for_update_skip_locked:
+            rows = rows.select_for_update(skip_locked=True)
+        job = rows.first()
+        if job is None:
+            return None
+        job.state = JobState.RUNNING
+        job.worker = worker_name()
+        job.attempt += 1
+        job.started_at = job.started_at or timezone.now()
+        job.lease_until = _lease_end()
+        job.save()
+    return job
+
+
+def renew(job: Job) -> bool:
+    """Prolong the lease; False when the row is no longer this worker's."""
+    mine = Job.objects.filter(pk=job.pk, state=JobState.RUNNING, worker=worker_name())
+    return mine.filter(attempt=job.attempt).update(lease_until=_lease_end()) == 1
+
+
+def finish(
+    job: Job, *, state: JobState, reason: str = "", retry_after_s: float | None = None
+) -> bool:
+    """Close this attempt; False when another worker has taken the row meanwhile."""
+    changes: dict[str, Any] = {"state": state, "reason": reason, "lease_until": None, "worker": ""}
+    if retry_after_s is not None:
+        changes["run_after"] = timezone.now() + timedelta(seconds=retry_after_s)
+    else:
+        changes["finished_at"] = timezone.now()
+    mine = Job.objects.filter(pk=job.pk, state=JobState.RUNNING, attempt=job.attempt)
+    return mine.update(**changes) == 1
+
+
+def cancel(key: str) -> None:
+    """Stop the open job of a key: at once when queued, at its next look when running."""
+    Job.objects.filter(key=key, state=JobState.RUNNING).update(is_cancel_asked=True)
+    Job.objects.filter(key=key, state=JobState.QUEUED).update(
+        state=JobState.CANCELLED, finished_at=timezone.now(), is_cancel_asked=True
+    )
+
+
+def release_dead() -> int:
+    """Free jobs whose worker on this host no longer lives; returns how many."""
+    host = socket.gethostname()
+    running = Job.objects.filter(state=JobState.RUNNING, worker__startswith=f"{host}:")
+    dead = [pk for pk, worker in running.values_list("pk", "worker") if not _is_alive(worker)]
+    return Job.objects.filter(pk__in=dead, state=JobState.RUNNING).update(
+        state=JobState.QUEUED, lease_until=None, worker="", attempt=F("attempt")
+    )
+
+
+def _is_alive(worker: str) -> bool:
+    pid = int(worker.rpartition(":")[2])
+    if pid == os.getpid():
+        return False  # this process has just started: the row is of a dead namesake
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _lease_end() -> Any:  # noqa: ANN401 - datetime, which django-stubs types per setting
+    return timezone.now() + timedelta(seconds=settings.LORARY.job_lease_s)

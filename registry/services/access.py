@@ -1,0 +1,76 @@
+"""Who may write what. A token narrows what its user may do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.utils.translation import gettext as _
+
+from registry.errors import Forbidden, NotFound, ScopeMissing, Unauthenticated
+from registry.models import Adapter
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+    from registry.models import Namespace, User
+
+__all__ = ["require_adapter", "require_namespace", "require_scope", "require_user"]
+
+
+def require_user(actor: User | AnonymousUser | None) -> User:
+    """Return the signed-in actor.
+
+    Raises:
+        Unauthenticated: when there is none.
+    """
+    if actor is None or not actor.is_authenticated:
+        raise Unauthenticated(_("Sign in, or send an access token."))
+    return actor
+
+
+def require_scope(actor: User | AnonymousUser | None, scope: str) -> User:
+    """Return the actor when its token, if it came with one, has the scope.
+
+    Raises:
+        Unauthenticated: when there is no actor.
+        ScopeMissing: when the token lacks the scope.
+    """
+    user = require_user(actor)
+    token = user.access_token
+    if token is not None and scope not in token.scopes and "admin" not in token.scopes:
+        raise ScopeMissing(
+            _("This token lacks the scope “%(scope)s”. Create one that has it.") % {"scope": scope},
+            scope=scope,
+        )
+    return user
+
+
+def require_namespace(actor: User | AnonymousUser | None, namespace: Namespace) -> User:
+    """Return the actor when it may publish under the namespace.
+
+    Raises:
+        Unauthenticated, ScopeMissing: see ``require_scope``.
+        Forbidden: when the namespace is another's, or not the token's.
+    """
+    user = require_scope(actor, "write")
+    token = user.access_token
+    is_outside = token is not None and token.namespace_id not in {None, namespace.pk}
+    if is_outside or not namespace.is_writable_by(user):
+        raise Forbidden(
+            _("“%(name)s” is not yours to publish under.") % {"name": namespace.name},
+            owner=namespace.name,
+        )
+    return user
+
+
+def require_adapter(actor: User | AnonymousUser | None, adapter: Adapter) -> User:
+    """Return the actor when it may change the adapter; what it may not see is absent.
+
+    Raises:
+        NotFound: when the actor may not even see it.
+        Unauthenticated, Forbidden: see ``require_namespace``.
+    """
+    user = require_user(actor)
+    if not Adapter.objects.visible_to(user).filter(pk=adapter.pk).exists():
+        raise NotFound(_("There is no such adapter."))
+    return require_namespace(user, adapter.namespace)

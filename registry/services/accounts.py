@@ -1,0 +1,65 @@
+"""People: signing up makes a user and its namespace."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+from django.conf import settings
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from registry.errors import Forbidden, Invalid, NameTaken
+from registry.models import Namespace, NamespaceName, User
+from registry.names import check_name, key_of
+from registry.services import events
+
+__all__ = ["create_user", "sign_up"]
+
+
+def sign_up(*, name: str, email: str, password: str) -> User:
+    """Open an account.
+
+    Raises:
+        Forbidden: when this site takes no sign-ups.
+        NameInvalid, NameTaken: see ``create_user``.
+        Invalid: a weak password or a malformed address; ``facts["fields"]`` says which.
+    """
+    if not settings.LORARY.signup:
+        raise Forbidden(_("This site takes no new accounts. Ask whoever runs it for one."))
+    fields: dict[str, list[str]] = {}
+    try:
+        validate_email(email)
+    except ValidationError as error:
+        fields["email"] = list(error.messages)
+    try:
+        validate_password(password, User(username=name, email=email))
+    except ValidationError as error:
+        fields["password"] = list(error.messages)
+    if fields:
+        raise Invalid(" ".join(chain.from_iterable(fields.values())), fields=fields)
+    return create_user(name=name, email=email, password=password)
+
+
+def create_user(*, name: str, email: str = "", password: str | None = None) -> User:
+    """Create a user with its namespace; without a password it can only use tokens.
+
+    Raises:
+        NameInvalid: outside the grammar of names.
+        NameTaken: in use now or ever before.
+    """
+    check_name(name, is_namespace=True)
+    key = key_of(name)
+    try:
+        with transaction.atomic():
+            user = User.objects.create_user(username=name, email=email, password=password)
+            namespace = Namespace.objects.create(name=name, key=key, user=user)
+            NamespaceName.objects.create(namespace=namespace, key=key)
+            events.record(actor=user, verb="user_created", subject=name)
+    except IntegrityError as error:
+        raise NameTaken(
+            _("“%(name)s” is taken. Choose another name.") % {"name": name}, name=name
+        ) from error
+    return user

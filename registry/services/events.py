@@ -1,0 +1,26 @@
+"""The append-only record of what was done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from registry.models import Event
+
+if TYPE_CHECKING:
+    from registry.models import Adapter, User
+
+__all__ = ["record"]
+
+
+def record(
+    *,
+    actor: User | None,
+    verb: str,
+    adapter: Adapter | None = None,
+    subject: str = "",
+    **facts: Any,  # noqa: ANN401 - JSON
+) -> Event:
+    """Write one event; call it inside the transaction of the change it tells of."""
+    return Event.objects.create(
+        actor=actor, verb=verb, adapter=adapter, subject=subject[:120], facts=facts
+    )

@@ -1,0 +1,106 @@
+"""Revisions: freezing a list of files under a commit id and moving refs to it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.utils import timezone
+
+from registry.models import Alias, AliasMove, File, Revision
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from registry.models import Adapter, Blob, User
+
+__all__ = ["MAIN", "Entry", "commit", "digest_of", "entries_of", "main_of", "move"]
+
+MAIN = "main"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Entry:
+    """A line of a manifest."""
+
+    path: str
+    blob: Blob
+    role: str
+    is_primary: bool = False
+    variant: str = ""
+
+
+def digest_of(entries: Iterable[Entry]) -> str:
+    """Return the sha256 of the canonical manifest: sorted (path, size, sha256)."""
+    lines = sorted((entry.path, entry.blob.size_bytes, entry.blob.sha256) for entry in entries)
+    return hashlib.sha256(json.dumps(lines, separators=(",", ":")).encode()).hexdigest()
+
+
+def entries_of(revision: Revision) -> list[Entry]:
+    """Return the manifest of a revision."""
+    return [
+        Entry(file.path, file.blob, file.role, file.is_primary, file.variant)
+        for file in revision.files.select_related("blob")
+    ]
+
+
+def commit(
+    *,
+    actor: User,
+    adapter: Adapter,
+    parent: Revision | None,
+    entries: Iterable[Entry],
+    message: str,
+) -> Revision:
+    """Write an immutable revision and its files; refs are moved by ``move``."""
+    listed = sorted(entries, key=lambda entry: entry.path)
+    now, manifest = timezone.now(), digest_of(listed)
+    identity = [
+        adapter.pk,
+        parent.commit if parent else "",
+        manifest,
+        actor.username,
+        message,
+        now.isoformat(),
+    ]
+    name = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:40]
+    revision = Revision.objects.create(
+        adapter=adapter,
+        commit=name,
+        parent=parent,
+        manifest_sha256=manifest,
+        message=message[:500],
+        author=actor,
+        created_at=now,
+    )
+    File.objects.bulk_create(
+        File(
+            revision=revision,
+            path=entry.path,
+            blob=entry.blob,
+            role=entry.role,
+            is_primary=entry.is_primary,
+            variant=entry.variant,
+        )
+        for entry in listed
+    )
+    return revision
+
+
+def main_of(adapter: Adapter) -> Revision:
+    """Return the revision ``main`` points at; every adapter has one."""
+    alias = Alias.objects.select_related("revision").get(adapter=adapter, name=MAIN)
+    return alias.revision
+
+
+def move(*, actor: User, revision: Revision, name: str, is_branch: bool = False) -> Alias:
+    """Point a ref at a revision and keep the move in its history."""
+    alias, _created = Alias.objects.update_or_create(
+        adapter=revision.adapter,
+        name=name,
+        defaults={"revision": revision, "is_branch": is_branch},
+    )
+    AliasMove.objects.create(alias=alias, revision=revision, actor=actor)
+    return alias

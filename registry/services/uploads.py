@@ -1,0 +1,370 @@
+"""The way of a file: receive → complete → check → accepted or refused.
+
+No transaction spans reading, hashing or checking: rows change before and after, each change is
+conditional on the state it starts from, and every step may be repeated.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from registry import checks, queue, storage
+from registry.errors import (
+    DigestMismatch,
+    Invalid,
+    SizeMismatch,
+    StateConflict,
+    TooLarge,
+    UploadIncomplete,
+    UploadRefused,
+)
+from registry.models import (
+    Blob,
+    BlobAnatomy,
+    Finding,
+    Severity,
+    Upload,
+    UploadPart,
+    UploadState,
+)
+from registry.names import check_path
+from registry.selectors import blobs as known_blobs
+from registry.services import access, events, quotas
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Protocol
+
+    from lorary.anatomy import Finding as Result
+    from registry.models import User
+
+    class Readable(Protocol):
+        """What a request body offers."""
+
+        def read(self, size: int, /) -> bytes:
+            """Return up to ``size`` bytes, b"" at the end."""
+
+
+__all__ = [
+    "CHECK_TASK",
+    "cancel",
+    "complete",
+    "create",
+    "expire",
+    "fail_check",
+    "judge",
+    "receive",
+    "receive_part",
+]
+
+CHECK_TASK = "check_upload"
+CHECKS_QUEUE = "checks"
+MAX_OPEN_UPLOADS = 200
+
+
+def create(*, actor: User, path: str, size_bytes: int, sha256: str | None = None) -> Upload:
+    """Announce a file; a digest the actor can already read is accepted without its bytes.
+
+    Args:
+        actor: Who uploads.
+        path: File name in the manifest, by the rules of ``registry.names.check_path``.
+        size_bytes: Length of the whole file.
+        sha256: Its digest, when known; enforced on completion.
+
+    Raises:
+        PathInvalid, Invalid, TooLarge, QuotaExceeded: what was announced does not fit.
+    """
+    user = access.require_scope(actor, "write")
+    path = check_path(path)
+    declared = _digest(sha256)
+    _require_size(size_bytes)
+    quotas.require_room(namespace=user.namespace, size_bytes=size_bytes)
+    if user.uploads.filter(state=UploadState.RECEIVING).count() >= MAX_OPEN_UPLOADS:
+        raise Invalid(_("You have %(n)d open uploads. Cancel some.") % {"n": MAX_OPEN_UPLOADS})
+    blob = known_blobs.readable_by(user, declared) if declared else None
+    if blob is not None and blob.size_bytes != size_bytes:
+        blob = None
+    upload = Upload(
+        owner=user,
+        path=path,
+        size_bytes=size_bytes,
+        part_bytes=settings.LORARY.part_bytes,
+        declared_sha256=declared,
+        storage_key=storage.new_key(),
+        expires_at=timezone.now() + timedelta(days=settings.LORARY.upload_days),
+    )
+    if blob is not None and checks.accepts_path(path, blob):
+        upload.state, upload.blob, upload.sha256 = UploadState.ACCEPTED, blob, blob.sha256
+    upload.save()
+    return upload
+
+
+def _digest(sha256: str | None) -> str:
+    declared = (sha256 or "").lower()
+    if declared and (len(declared) != 64 or set(declared) - set("0123456789abcdef")):
+        raise Invalid(_("A sha256 has 64 hex digits."), fields={"sha256": [declared[:80]]})
+    return declared
+
+
+def _require_size(size_bytes: int) -> None:
+    limit = settings.LORARY.max_file_bytes
+    if size_bytes > limit:
+        raise TooLarge(
+            _("A file has at most %(limit)d bytes here.") % {"limit": limit}, limit=limit
+        )
+    if size_bytes < 1:
+        finding = checks.empty_file()
+        raise UploadRefused(finding.message, findings=[finding])
+
+
+def receive(*, actor: User, upload: Upload, stream: Readable) -> Upload:
+    """Take the whole file as one body and complete it.
+
+    Raises:
+        SizeMismatch: fewer or more bytes than announced; the upload stays open.
+        UploadRefused: see ``complete``.
+    """
+    _require_open(actor, upload)
+    written = storage.store().write(upload.storage_key, _bounded(stream, upload.size_bytes))
+    if written.size != upload.size_bytes:
+        raise _size_fault(upload.size_bytes, written.size)
+    return _complete(upload, written.sha256)
+
+
+def receive_part(*, actor: User, upload: Upload, number: int, stream: Readable) -> UploadPart:
+    """Take one part (from 1 on), in any order, as often as wanted.
+
+    Raises:
+        Invalid: no such part.
+        SizeMismatch: the part has not exactly the bytes it must have.
+    """
+    _require_open(actor, upload)
+    if not 1 <= number <= upload.part_count:
+        raise Invalid(_("Parts are numbered 1 to %(n)d.") % {"n": upload.part_count})
+    expected = part_size(upload, number)
+    offset = (number - 1) * upload.part_bytes
+    written = storage.store().write(upload.storage_key, _bounded(stream, expected), offset=offset)
+    if written.size != expected:
+        raise _size_fault(expected, written.size)
+    part, _created = UploadPart.objects.update_or_create(
+        upload=upload,
+        number=number,
+        defaults={"size_bytes": written.size, "sha256": written.sha256},
+    )
+    return part
+
+
+def part_size(upload: Upload, number: int) -> int:
+    """Return how many bytes a part must have."""
+    return min(upload.part_bytes, upload.size_bytes - (number - 1) * upload.part_bytes)
+
+
+def _bounded(stream: Readable, limit: int) -> Iterator[bytes]:
+    """Yield at most ``limit`` bytes; a byte beyond that is refused, not stored."""
+    left = limit
+    while left:
+        chunk = stream.read(min(storage.CHUNK, left))
+        if not chunk:
+            return
+        left -= len(chunk)
+        yield chunk
+    if stream.read(1):
+        raise _size_fault(limit, limit + 1)
+
+
+def _size_fault(expected: int, got: int) -> SizeMismatch:
+    text = _("Announced were %(expected)d bytes; more arrived.")
+    if got < expected:
+        text = _("Announced were %(expected)d bytes; %(got)d arrived. Send them again.")
+    return SizeMismatch(text % {"expected": expected, "got": got}, expected=expected, received=got)
+
+
+def complete(*, actor: User, upload: Upload) -> Upload:
+    """Say that every part is there; hashes, reads the header, queues the deep checks.
+
+    Completing again returns the upload as it is.
+
+    Raises:
+        UploadIncomplete: ``facts["missing"]`` lists the part numbers.
+        DigestMismatch, UploadRefused: the file is refused and its bytes are gone.
+    """
+    _require_own(actor, upload)
+    if upload.state in {UploadState.CHECKING, UploadState.ACCEPTED}:
+        return upload
+    _require_open(actor, upload)
+    here = set(upload.parts.values_list("number", flat=True))
+    missing = sorted(set(range(1, upload.part_count + 1)) - here)
+    if missing:
+        raise UploadIncomplete(
+            _("%(n)d of %(all)d parts are missing.")
+            % {"n": len(missing), "all": upload.part_count},
+            missing=missing[:1000],
+        )
+    with storage.store().open(upload.storage_key) as handle:
+        sha256 = checks.digest(storage.chunks_of(handle))
+    return _complete(upload, sha256)
+
+
+def _complete(upload: Upload, sha256: str) -> Upload:
+    """Judge the bytes by what is quickly known, then queue the rest."""
+    if upload.declared_sha256 and upload.declared_sha256 != sha256:
+        finding = checks.digest_differs(upload.declared_sha256, sha256)
+        _refuse(upload, [finding], from_state=UploadState.RECEIVING)
+        raise DigestMismatch(
+            finding.message, findings=[finding], declared=upload.declared_sha256, computed=sha256
+        )
+    with storage.store().open(upload.storage_key) as handle:
+        results = checks.run_quick(checks.Subject(upload.path, upload.size_bytes, handle))
+    if any(result.severity == Severity.ERROR for result in results):
+        _refuse(upload, results, from_state=UploadState.RECEIVING)
+        raise UploadRefused(_headline(results), findings=results)
+    with transaction.atomic():
+        mine = Upload.objects.filter(pk=upload.pk, state=UploadState.RECEIVING)
+        if mine.update(state=UploadState.CHECKING, sha256=sha256, updated_at=timezone.now()):
+            _save_findings(upload, results)
+            queue.enqueue(
+                queue=CHECKS_QUEUE,
+                task=CHECK_TASK,
+                args={"upload_id": upload.pk},
+                key=f"{CHECK_TASK}:{upload.pk}",
+            )
+    upload.refresh_from_db()
+    return upload
+
+
+def judge(*, upload: Upload, progress: Callable[[int, int], None] | None = None) -> Upload:
+    """Run the deep checks and accept or refuse; safe to run again at any point."""
+    if upload.state != UploadState.CHECKING:
+        return upload
+    name = _stored_name(upload)
+    with storage.store().open(name) as handle:
+        subject = checks.Subject(upload.path, upload.size_bytes, handle)
+        results = checks.run_deep(subject, progress=progress)
+    if any(result.severity == Severity.ERROR for result in results):
+        _refuse(upload, results, from_state=UploadState.CHECKING)
+    else:
+        _accept(upload, subject, results)
+    upload.refresh_from_db()
+    return upload
+
+
+def _stored_name(upload: Upload) -> str:
+    """Return where the bytes are: a worker may have died between promotion and commit."""
+    try:
+        storage.store().stat(upload.storage_key)
+    except FileNotFoundError:
+        return upload.sha256
+    return upload.storage_key
+
+
+def _accept(upload: Upload, subject: checks.Subject, results: list[Result]) -> None:
+    if _stored_name(upload) == upload.storage_key:
+        storage.store().promote(upload.storage_key, upload.sha256)
+    with transaction.atomic():
+        blob, _created = Blob.objects.get_or_create(
+            sha256=upload.sha256, defaults={"size_bytes": upload.size_bytes}
+        )
+        Blob.objects.filter(pk=blob.pk).update(is_stored=True, unreferenced_since=None)
+        anatomy = subject.inspection.anatomy if subject.inspection else None
+        if anatomy is not None:
+            BlobAnatomy.objects.update_or_create(
+                blob=blob,
+                defaults={
+                    "kind": anatomy.kind,
+                    "family": anatomy.family or "",
+                    "algorithm": anatomy.algorithm or "",
+                    "rank": anatomy.rank,
+                    "document": anatomy.to_dict(),
+                },
+            )
+        mine = Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING)
+        mine.update(state=UploadState.ACCEPTED, blob=blob, updated_at=timezone.now())
+        _save_findings(upload, results, blob)
+        events.record(actor=upload.owner, verb="upload_accepted", subject=upload.path)
+
+
+def _refuse(upload: Upload, results: list[Result], *, from_state: UploadState) -> None:
+    """Keep the verdict, drop the bytes."""
+    with transaction.atomic():
+        mine = Upload.objects.filter(pk=upload.pk, state=from_state)
+        if mine.update(state=UploadState.REFUSED, updated_at=timezone.now()):
+            _save_findings(upload, results)
+            codes = [result.code for result in results if result.severity == Severity.ERROR]
+            events.record(
+                actor=upload.owner, verb="upload_refused", subject=upload.path, codes=codes
+            )
+    storage.store().delete(upload.storage_key)
+
+
+def _save_findings(upload: Upload, results: Iterable[Result], blob: Blob | None = None) -> None:
+    upload.findings.all().delete()
+    Finding.objects.bulk_create(
+        Finding(
+            upload=upload,
+            blob=blob,
+            code=result.code,
+            severity=result.severity,
+            message=result.message,
+            evidence=dict(result.evidence),
+            position=position,
+        )
+        for position, result in enumerate(results)
+    )
+
+
+def _headline(results: list[Result]) -> str:
+    return next(str(result.message) for result in results if result.severity == Severity.ERROR)
+
+
+def fail_check(*, upload: Upload, reason: str) -> None:
+    """End an upload whose checks could not be run; the file may be sent again."""
+    _refuse(upload, [checks.check_failed(reason)], from_state=UploadState.CHECKING)
+
+
+def cancel(*, actor: User, upload: Upload) -> None:
+    """Drop an upload that is not decided; cancelling twice is no error.
+
+    Raises:
+        StateConflict: when it is already accepted.
+    """
+    _require_own(actor, upload)
+    if upload.state == UploadState.ACCEPTED:
+        raise StateConflict(_("This file is already accepted."), state=upload.state)
+    open_states = [UploadState.RECEIVING, UploadState.CHECKING]
+    mine = Upload.objects.filter(pk=upload.pk, state__in=open_states)
+    if mine.update(state=UploadState.CANCELLED, updated_at=timezone.now()):
+        queue.cancel(f"{CHECK_TASK}:{upload.pk}")
+        storage.store().delete(upload.storage_key)
+
+
+def expire() -> int:
+    """Drop what nobody finished in time; returns how many."""
+    stale = Upload.objects.filter(state=UploadState.RECEIVING, expires_at__lt=timezone.now())
+    count = 0
+    for upload in stale:
+        mine = Upload.objects.filter(pk=upload.pk, state=UploadState.RECEIVING)
+        count += mine.update(state=UploadState.EXPIRED)
+        storage.store().delete(upload.storage_key)
+    return count
+
+
+def _require_own(actor: User, upload: Upload) -> User:
+    user = access.require_scope(actor, "write")
+    if upload.owner_id != user.pk:
+        raise StateConflict(_("This upload is another's."), state=upload.state)
+    return user
+
+
+def _require_open(actor: User, upload: Upload) -> None:
+    _require_own(actor, upload)
+    if upload.state != UploadState.RECEIVING:
+        raise StateConflict(
+            _("This upload takes no more bytes: it is %(state)s.") % {"state": upload.state},
+            state=upload.state,
+        )

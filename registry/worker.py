@@ -1,0 +1,123 @@
+"""What a worker process does between two wake-ups."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import close_old_connections, connection
+
+from registry import queue
+from registry.models import JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from registry.models import Job
+
+__all__ = ["Sweeper", "drain"]
+
+#: Seconds between two looks for work that no wake-up announced.
+SWEEP_S = 5.0
+
+log = logging.getLogger(__name__)
+
+
+def drain(name: str) -> int:
+    """Run every claimable job of a queue; returns how many were run."""
+    count = 0
+    while (job := queue.claim(name)) is not None:
+        _run(job)
+        count += 1
+    return count
+
+
+def _run(job: Job) -> None:
+    if job.attempt > job.max_attempts:
+        _close_failed(job, f"given up after {job.max_attempts} attempts")
+        return
+    with _Heartbeat(job):
+        try:
+            queue.handler_of(job.task).run(queue.JobRun(job))
+        except queue.Retry as trouble:
+            state = JobState.QUEUED
+            queue.finish(job, state=state, reason=str(trouble), retry_after_s=trouble.after_s)
+        except queue.Cancelled:
+            queue.finish(job, state=JobState.CANCELLED)
+        except queue.Fail as reason:
+            _close_failed(job, str(reason))
+        except Exception as error:  # process edge: one bad job must not stop the worker
+            log.exception("job %s (%s) failed", job.pk, job.task)
+            _retry_or_fail(job, error)
+        else:
+            queue.finish(job, state=JobState.DONE)
+
+
+def _retry_or_fail(job: Job, error: Exception) -> None:
+    reason = f"{type(error).__name__}: {error}"
+    if job.attempt >= job.max_attempts:
+        _close_failed(job, reason)
+    else:
+        queue.finish(job, state=JobState.QUEUED, reason=reason, retry_after_s=2.0**job.attempt)
+
+
+def _close_failed(job: Job, reason: str) -> None:
+    if queue.finish(job, state=JobState.FAILED, reason=reason):
+        job.reason = reason
+        on_failed = queue.handler_of(job.task).on_failed
+        if on_failed is not None:
+            on_failed(job)
+
+
+class _Heartbeat:
+    """Renews a job's lease from a thread while its handler works."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._beat, name="lease", daemon=True)
+
+    def __enter__(self) -> None:
+        self.thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.thread.join()
+
+    def _beat(self) -> None:
+        try:
+            while not self.stop.wait(settings.LORARY.job_lease_s / 3):
+                if not queue.renew(self.job):
+                    log.warning("lease of job %s was lost", self.job.pk)
+                    return
+        finally:
+            connection.close()
+
+
+class Sweeper(threading.Thread):
+    """Wakes this worker for work that no message announced (lost, delayed, abandoned)."""
+
+    def __init__(self, queues: Iterable[str]) -> None:
+        super().__init__(name="sweeper", daemon=True)
+        self.queues = list(queues)
+        self.stopping = threading.Event()
+
+    def run(self) -> None:
+        """Look at once, then every few seconds, until stopped."""
+        self._look(is_start=True)
+        while not self.stopping.wait(SWEEP_S):
+            self._look()
+
+    def _look(self, *, is_start: bool = False) -> None:
+        try:
+            if is_start:
+                queue.release_dead()
+            for name in self.queues:
+                if queue.has_claimable([name]):
+                    queue.wake(name)
+        except Exception:  # process edge: a database that is away must not end the sweeping
+            log.exception("sweep failed")
+        finally:
+            close_old_connections()
