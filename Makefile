@@ -1,0 +1,78 @@
+# Lorary: `make help` lists what there is. Works with GNU make on Linux and macOS.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.lorary-stamp
+DATA := $(or $(LORARY_DATA),var)
+PIP_FLAGS ?=
+LOCK := $(BIN)/pip-compile --quiet --no-header --no-annotate --strip-extras \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
+	--no-allow-unsafe --unsafe-package torch --unsafe-package triton --unsafe-package setuptools \
+	-c requirements/lock.constraints
+CODE := hub registry previews sdk/src/lorary tests benchmarks manage.py
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run worker demo test test-fast test-e2e check bench format openapi lock clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Create .venv with everything, `lorary` in its bin (again when requirements change)
+
+$(STAMP): $(wildcard requirements/*.txt) requirements/torch.in sdk/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check $(PIP_FLAGS) \
+		-r requirements/dev.txt -r requirements/torch.in -e sdk
+	@touch $@
+
+run: $(STAMP) ## Start the hub at http://127.0.0.1:8000 (set-up, migrations, demo when needed)
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@test -e $(DATA)/demo.done || { $(BIN)/python manage.py demo && touch $(DATA)/demo.done; }
+	@exec $(BIN)/python manage.py up $(ARGS)
+
+worker: $(STAMP) ## Start workers alone (a GPU box): ARGS="--queues render"
+	@exec $(BIN)/python manage.py worker $(ARGS)
+
+test: $(STAMP) ## The whole test suite; skipped parts are listed with the reason
+	$(BIN)/python -m pytest $(ARGS)
+
+test-fast: $(STAMP) ## Tests without browsers, services and other slow things
+	$(BIN)/python -m pytest -m "not slow and not e2e and not service and not gpu" $(ARGS)
+
+test-e2e: $(STAMP) ## Only the journeys in real processes and browsers
+	$(BIN)/python -m pytest -m e2e $(ARGS)
+
+check: $(STAMP) ## Static checks: format, lint, types, imports, migrations, API document
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(wildcard $(CODE))
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python manage.py check --fail-level ERROR
+	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file $(VENV)/openapi.yaml
+	diff -u docs/openapi.yaml $(VENV)/openapi.yaml
+
+bench: $(STAMP) ## Benchmarks, as ratios to what they are compared with
+	$(BIN)/python -m benchmarks $(ARGS)
+
+format: $(STAMP) ## Format the code and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+openapi: $(STAMP) ## Write docs/openapi.yaml from the code
+	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
+lock: $(STAMP) ## Lock requirements/*.in again; ARGS=--upgrade takes newer versions
+	@for name in base worker dev prod; do \
+		echo "requirements/$$name.txt"; \
+		$(LOCK) $(ARGS) --output-file requirements/$$name.txt requirements/$$name.in && \
+		sed -i.bak -e '/^#/d' -e '/^$$/d' requirements/$$name.txt && rm requirements/$$name.txt.bak \
+		|| exit 1; \
+	done
+
+clean: ## Remove what tools left behind; the data of the hub stays
+	rm -rf $(VENV) build dist sdk/build test-results htmlcov .coverage* \
+		.mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
