@@ -74,7 +74,7 @@ def load(env: Env, root: Path) -> Config:
         database_url=env.secret("DATABASE_URL"),
         broker_url=env.secret("BROKER_URL"),
         cache_url=env.secret("CACHE_URL"),
-        storage=env.text("STORAGE", (data / "blobs").as_uri()),
+        storage=env.text("STORAGE", (data / "files").as_uri()),
         secret_key=env.secret("SECRET_KEY") or _kept_secret(data),
         base_url=base_url,
         allowed_hosts=env.names("ALLOWED_HOSTS") or _hosts_of(base_url),
@@ -101,7 +101,7 @@ def load(env: Env, root: Path) -> Config:
 
 def prepare(data: Path) -> None:
     """Create the folders that every process of a hub relies on."""
-    for part in ("", "blobs", "broker/messages", "broker/taken", "broker/control"):
+    for part in ("", "broker/messages", "broker/taken", "broker/control"):
         (data / part).mkdir(parents=True, exist_ok=True)
 
 

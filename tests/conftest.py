@@ -23,7 +23,7 @@ def _own_data(tmp_path: Path) -> Iterator[None]:
 
     data = tmp_path / "data"
     prepare(data)
-    own = dataclasses.replace(settings.LORARY, data=data, storage=(data / "blobs").as_uri())
+    own = dataclasses.replace(settings.LORARY, data=data, storage=(data / "files").as_uri())
     with override_settings(LORARY=own):
         yield
 

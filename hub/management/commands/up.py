@@ -1,0 +1,101 @@
+"""``manage.py up``: the whole hub in one foreground process group."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import signal
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
+from django.db.migrations.executor import MigrationExecutor
+
+from hub.management.commands.worker import DEFAULT_QUEUES, worker_children
+from hub.server import web_command
+from hub.supervisor import Child, Supervisor
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+__all__ = ["Command"]
+
+READY_S = 30.0
+
+
+class Command(BaseCommand):
+    """Serve the site and the API, and run the workers, until stopped."""
+
+    help = "Run the hub: web and workers together. Ctrl-C stops everything."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare where to listen and how many processes to run."""
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+        parser.add_argument("--port", type=int, default=8000, help="port to listen on")
+        parser.add_argument("--workers", type=int, default=2, help="number of web processes")
+        parser.add_argument("--no-worker", action="store_true", help="web only")
+        parser.add_argument(
+            "--queues", default=DEFAULT_QUEUES, help="queues to work on, comma-separated"
+        )
+
+    def handle(self, *_args: str, **options: Any) -> None:
+        """Start, announce the address, watch, and end with the supervisor's code."""
+        host, port = options["host"], options["port"]
+        _require_migrated()
+        _require_free(host, port)
+        web = Child(
+            "web",
+            web_command(host, port, options["workers"]),
+            is_essential=True,
+            orphan_signal=signal.SIGTERM,
+        )
+        queues = "" if options["no_worker"] else options["queues"]
+        supervisor = Supervisor([web, *worker_children(queues)], say=self._say)
+        connections.close_all()
+        sys.exit(supervisor.run(on_started=lambda: self._announce(supervisor, host, port)))
+
+    def _announce(self, supervisor: Supervisor, host: str, port: int) -> None:
+        until = time.monotonic() + READY_S
+        while time.monotonic() < until and not supervisor.is_stopping:
+            if supervisor.essential_has_ended():
+                return
+            if _answers(host, port):
+                shown = f"[{host}]" if ":" in host else host
+                self.stdout.write(f"Lorary is ready at http://{shown}:{port} - Ctrl-C stops it.")
+                self.stdout.flush()
+                return
+            time.sleep(0.05)
+
+    def _say(self, message: str) -> None:
+        self.stderr.write(message)
+
+
+def _require_migrated() -> None:
+    executor = MigrationExecutor(connections["default"])
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        message = "The database is not up to date. Run `manage.py migrate` first."
+        raise CommandError(message)
+
+
+def _require_free(host: str, port: int) -> None:
+    """Say clearly that a port is taken, which gunicorn would retry for seconds."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            message = f"Cannot listen on {host}:{port}: {error.strerror}. Try --port."
+            raise CommandError(message) from error
+
+
+def _answers(host: str, port: int) -> bool:
+    target = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared only
+    connection = http.client.HTTPConnection(target, port, timeout=2)
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status < 600  # any answer: it serves
+    return False

@@ -1,0 +1,177 @@
+"""Keeps the processes of a hub together: starts, restarts, and ends them all.
+
+```
+manage.py up            (the supervisor; first in its process group)
+├── gunicorn            essential: when it ends, everything ends
+├── worker, checks      restarted when it ends, after a pause that doubles
+└── worker, render      restarted when it ends, after a pause that doubles
+```
+
+Children stay in the group, so a signal to the group reaches all. When the supervisor itself is
+killed, the kernel ends its children (Linux: ``PR_SET_PDEATHSIG``).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import FrameType
+
+__all__ = ["Child", "Supervisor"]
+
+#: Seconds that children get to end by themselves; the promise to the outside is 15.
+STOP_S = 10.0
+#: Seconds between two looks at the children.
+LOOK_S = 0.2
+#: Longest pause before a restart, and the life time after which the count starts anew.
+MAX_PAUSE_S, HEALTHY_S = 30.0, 60.0
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+@dataclass(slots=True)
+class Child:
+    """One process to keep alive.
+
+    Attributes:
+        name: For messages.
+        command: Arguments, the program first.
+        is_essential: Its end ends the hub.
+        orphan_signal: What the kernel sends it when the supervisor is killed.
+    """
+
+    name: str
+    command: Sequence[str]
+    is_essential: bool = False
+    orphan_signal: int = signal.SIGKILL
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    started_at: float = field(default=0.0, init=False)
+    start_at: float = field(default=0.0, init=False)
+    failures: int = field(default=0, init=False)
+
+    def start(self) -> None:
+        """Run the command, tied to this process' life."""
+        parent, orphan_signal = os.getpid(), self.orphan_signal
+
+        def tie() -> None:
+            if _LIBC is not None:
+                _LIBC.prctl(_PR_SET_PDEATHSIG, orphan_signal)
+            if os.getppid() != parent:  # killed before the tie was made
+                os._exit(1)
+
+        # The supervisor has one thread, so code between fork and exec is safe.
+        self.process = subprocess.Popen(
+            list(self.command),
+            stdin=subprocess.DEVNULL,
+            preexec_fn=tie,  # noqa: PLW1509 - see above
+        )
+        self.started_at = time.monotonic()
+
+    def exit_code(self) -> int | None:
+        """Return how it ended, or None while it runs or waits for its start."""
+        return None if self.process is None else self.process.poll()
+
+    def plan_restart(self) -> float:
+        """Forget the ended process and return the seconds until the next start."""
+        now = time.monotonic()
+        self.failures = 0 if now - self.started_at > HEALTHY_S else self.failures + 1
+        pause = min(MAX_PAUSE_S, 2.0 ** (self.failures - 1)) if self.failures else 0.5
+        self.process, self.start_at = None, now + pause
+        return pause
+
+    def send(self, number: int) -> None:
+        """Signal the process if it runs."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(number)
+
+
+class Supervisor:
+    """Runs children until a signal comes or an essential one ends."""
+
+    def __init__(self, children: Sequence[Child], say: Callable[[str], object]) -> None:
+        self.children = children
+        self.say = say
+        self._asked = 0
+        self._stop = threading.Event()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the end has begun."""
+        return self._stop.is_set()
+
+    def run(self, on_started: Callable[[], object] | None = None) -> int:
+        """Start all, watch, end all; return the exit code of the hub.
+
+        Args:
+            on_started: Called once after the first start; it may wait for readiness and should
+                look at ``is_stopping`` while it does.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        try:
+            self._start_due()
+            if on_started is not None:
+                on_started()
+            code = self._watch()
+        finally:
+            self._end_all()
+        return code
+
+    def essential_has_ended(self) -> bool:
+        """Whether an essential child is gone."""
+        return any(c.is_essential and c.exit_code() is not None for c in self.children)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._asked += 1
+        self._stop.set()
+
+    def _watch(self) -> int:
+        while not self._stop.wait(LOOK_S):
+            for child in self.children:
+                code = child.exit_code()
+                if code is None:
+                    continue
+                if child.is_essential:
+                    self.say(f"{child.name} ended ({_words(code)}): stopping.")
+                    return 1
+                pause = child.plan_restart()
+                self.say(f"{child.name} ended ({_words(code)}): restart in {pause:g} s.")
+            self._start_due()
+        return 0
+
+    def _start_due(self) -> None:
+        for child in self.children:
+            if child.process is None and child.start_at <= time.monotonic():
+                child.start()
+
+    def _end_all(self) -> None:
+        self._stop.set()
+        asked, until = self._asked, time.monotonic() + STOP_S
+        for child in self.children:
+            child.send(signal.SIGTERM)
+        # A second Ctrl-C means: now.
+        while self._any_alive() and time.monotonic() < until and self._asked <= max(asked, 1):
+            time.sleep(0.05)
+        for child in self.children:
+            child.send(signal.SIGKILL)
+        for child in self.children:
+            if child.process is not None:
+                child.process.wait()
+
+    def _any_alive(self) -> bool:
+        return any(c.process is not None and c.process.poll() is None for c in self.children)
+
+
+def _words(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
