@@ -1,0 +1,195 @@
+"""What is wrong with a running hub, and what to do about it.
+
+Each probe looks at one thing and yields reports. None changes anything but a probe file, which
+it removes again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal
+
+from celery import current_app
+from django.conf import settings
+from django.core.checks import ERROR
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Count, Min
+from django.utils import timezone
+from kombu.exceptions import KombuError
+
+from hub.checks import check_settings
+from registry import storage
+from registry.models import Blob, Job, JobState
+from registry.services import sweeping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["PROBES", "Report", "examine"]
+
+#: Free space below which uploads are in danger.
+LOW_SPACE_BYTES = 2 * 2**30
+#: A job that waited longer than this has no worker, or too few.
+LONG_WAIT = timedelta(minutes=2)
+#: Missing blobs named before the rest is only counted.
+NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One result: ``probe`` says where, ``hint`` what to do."""
+
+    probe: str
+    state: Literal["ok", "warning", "error"]
+    message: str
+    hint: str = ""
+
+
+def examine() -> Iterator[Report]:
+    """Yield what every probe found; without a database the probes that need it are left out."""
+    for name, probe in PROBES.items():
+        try:
+            yield from probe()
+        except DatabaseError as error:
+            yield Report(
+                name, "error", f"The database refuses: {error}", "Run `manage.py migrate`."
+            )
+            if name == "database":
+                return
+
+
+def _settings() -> Iterator[Report]:
+    found = check_settings()
+    for message in found:
+        state: Literal["warning", "error"] = "error" if message.level >= ERROR else "warning"
+        yield Report("settings", state, str(message.msg), str(message.hint or ""))
+    if not found:
+        yield Report("settings", "ok", "Every setting makes sense.")
+
+
+def _space() -> Iterator[Report]:
+    free = shutil.disk_usage(settings.LORARY.data).free
+    message = f"{free / 2**30:.1f} GiB free in {settings.LORARY.data}."
+    if free < LOW_SPACE_BYTES:
+        yield Report("space", "warning", message, "Make room, or move LORARY_DATA or _STORAGE.")
+    else:
+        yield Report("space", "ok", message)
+
+
+def _database() -> Iterator[Report]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    executor = MigrationExecutor(connection)
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if plan:
+        message = f"{len(plan)} migrations have not been applied."
+        yield Report("database", "error", message, "Run `manage.py migrate`.")
+    else:
+        yield Report("database", "ok", f"{connection.display_name} answers and is up to date.")
+
+
+def _storage() -> Iterator[Report]:
+    key, content = storage.new_key(), b"lorary doctor"
+    try:
+        storage.store().write(key, [content])
+        with storage.store().open(key) as handle:
+            is_same = handle.read() == content
+        storage.store().delete(key)
+    except OSError as error:
+        yield Report("storage", "error", f"It fails: {error}", "Check LORARY_STORAGE and rights.")
+        return
+    if is_same:
+        yield Report("storage", "ok", "A file could be written, read and removed.")
+    else:
+        yield Report("storage", "error", "Reads differ from writes.", "Check the disk.")
+
+
+def _broker() -> Iterator[Report]:
+    try:
+        with current_app.connection_for_write() as link:
+            link.ensure_connection(max_retries=1, timeout=5)
+    except (KombuError, OSError) as error:
+        hint = "Start the broker or check LORARY_BROKER_URL; until then work waits for the sweep."
+        yield Report("broker", "error", f"It does not answer: {error}", hint)
+        return
+    yield Report("broker", "ok", "The broker answers.")
+
+
+def _jobs() -> Iterator[Report]:
+    now, is_well = timezone.now(), True
+    late = Job.objects.filter(state=JobState.QUEUED, run_after=None, created_at__lt=now - LONG_WAIT)
+    for row in late.values("queue").annotate(count=Count("id"), oldest=Min("created_at")):
+        is_well = False
+        waited = int((now - row["oldest"]).total_seconds() // 60)
+        message = f"{row['count']} jobs wait in {row['queue']!r}, the oldest for {waited} minutes."
+        hint = f"Start a worker: `manage.py worker --queues {row['queue']}`."
+        yield Report("jobs", "warning", message, hint)
+    dead = Job.objects.filter(state=JobState.RUNNING, lease_until__lt=now).count()
+    if dead:
+        is_well = False
+        message = f"{dead} jobs were left by a worker that died."
+        yield Report("jobs", "warning", message, "Any worker of their queue takes them over.")
+    if is_well:
+        yield Report("jobs", "ok", "No job waits for a worker.")
+
+
+def _bases() -> Iterator[Report]:
+    path = settings.LORARY.bases
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return  # the settings probe says so
+    except (OSError, ValueError) as error:
+        yield Report("bases", "error", f"{path}: {error}", "See docs/settings.md, LORARY_BASES.")
+        return
+    yield Report("bases", "ok", f"{path} has {len(document)} tables.")
+
+
+def _bytes() -> Iterator[Report]:
+    """Compare every blob's row with the length of its bytes."""
+    count = wrong = 0
+    for sha256, size in Blob.objects.filter(is_stored=True).values_list("sha256", "size_bytes"):
+        count += 1
+        if (found := _length(sha256)) == size:
+            continue
+        wrong += 1
+        if wrong <= NAMED:
+            what = "missing" if found is None else f"{found} bytes instead of {size}"
+            yield Report("bytes", "error", f"{sha256}: {what}.", "Restore it from a backup.")
+    if wrong > NAMED:
+        yield Report("bytes", "error", f"{wrong} of {count} files in all are missing or short.")
+    elif not wrong:
+        yield Report("bytes", "ok", f"All {count} files are there in full length.")
+
+
+def _length(sha256: str) -> int | None:
+    try:
+        return storage.store().stat(sha256)
+    except FileNotFoundError:
+        return None
+
+
+def _orphans() -> Iterator[Report]:
+    swept = sweeping.run(is_dry=True)
+    message = f"{swept.files} files ({swept.bytes_freed} bytes) that nothing refers to."
+    if swept.files:
+        yield Report("orphans", "warning", message, "The worker of `checks` removes them hourly.")
+    else:
+        yield Report("orphans", "ok", "No file without a row is older than the grace period.")
+
+
+PROBES: dict[str, Callable[[], Iterator[Report]]] = {
+    "settings": _settings,
+    "space": _space,
+    "database": _database,
+    "storage": _storage,
+    "broker": _broker,
+    "jobs": _jobs,
+    "bases": _bases,
+    "bytes": _bytes,
+    "orphans": _orphans,
+}

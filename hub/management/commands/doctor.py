@@ -1,0 +1,45 @@
+"""``manage.py doctor``: what is wrong and what to do."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import BaseCommand
+
+from hub.doctor import examine
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+__all__ = ["Command"]
+
+MARKS = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
+
+
+class Command(BaseCommand):
+    """Examine settings, storage, broker, workers and rows; exit 1 when something is broken."""
+
+    help = "Say what is wrong with this hub and what to do about it."
+    requires_system_checks: list[str] = []  # the doctor reports them
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the output for programs."""
+        parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+    def handle(self, *_args: str, **options: Any) -> None:
+        """Print one line a result, then leave with 1 when any is an error."""
+        reports = []
+        for report in examine():
+            reports.append(report)
+            if not options["json"]:
+                self.stdout.write(f"{MARKS[report.state]} {report.probe:9} {report.message}")
+                if report.hint:
+                    self.stdout.write(f"{'':18}{report.hint}")
+        is_well = all(report.state != "error" for report in reports)
+        if options["json"]:
+            document = {"ok": is_well, "reports": [asdict(report) for report in reports]}
+            self.stdout.write(json.dumps(document))
+        sys.exit(0 if is_well else 1)
