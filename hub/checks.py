@@ -2,7 +2,8 @@
 
 They run before every management command, so before a hub starts. ``manage.py doctor`` looks
 deeper: at storage, broker, workers and rows. Ids are ``lorary.E001`` (stops the start) or
-``lorary.W001`` (is said); the number belongs to the setting for good.
+``lorary.W001`` (is said); the number belongs to the setting for good. A boolean that is no boolean
+is refused when it is read (``hub/env.py``).
 """
 
 from __future__ import annotations
@@ -60,12 +61,7 @@ def _storage(config: Config) -> Finding:
     parts = urlsplit(config.storage)
     if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
         return None
-    if parts.scheme == "s3" and parts.netloc:
-        return None
-    return (
-        f"{config.storage!r} is no place for files",
-        "Use file:///absolute/path or s3://bucket/prefix?endpoint=URL.",
-    )
+    return f"{config.storage!r} is no place for files", "Use file:///absolute/path."
 
 
 def _secret_key(config: Config) -> Finding:
@@ -120,12 +116,6 @@ def _time_zone(config: Config) -> Finding:
     return None
 
 
-def _signup(config: Config) -> Finding:
-    if not config.signup or urlsplit(config.base_url).hostname in LOOPBACK | {None}:
-        return None
-    return "anyone who reaches the hub may sign up", "Set LORARY_SIGNUP=false if that is not meant."
-
-
 def _bases(config: Config) -> Finding:
     if config.bases.is_file():
         return None
@@ -165,7 +155,6 @@ CHECKS: dict[str, tuple[str, Callable[[Config], Finding]]] = {
     "LOG_LEVEL": ("E011", _log_level),
     "LANGUAGE": ("E012", _language),
     "TIME_ZONE": ("E013", _time_zone),
-    "SIGNUP": ("W014", _signup),
     "BASES": ("W015", _bases),
     "ACCEL": ("E016", _accel),
     "MAX_FILE_BYTES": ("E017", _within("max_file_bytes", MIB, 1024 * GIB)),
