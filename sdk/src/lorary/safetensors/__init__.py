@@ -1,0 +1,22 @@
+"""Strict, bounded reader of safetensors headers."""
+
+from lorary.safetensors.errors import HeaderError
+from lorary.safetensors.header import Header, TensorInfo, parse_header, read_header
+from lorary.safetensors.limits import DEFAULT_LIMITS, Limits
+from lorary.safetensors.scalars import read_scalar
+from lorary.safetensors.source import BytesSource, FileSource, Source, open_source
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "BytesSource",
+    "FileSource",
+    "Header",
+    "HeaderError",
+    "Limits",
+    "Source",
+    "TensorInfo",
+    "open_source",
+    "parse_header",
+    "read_header",
+    "read_scalar",
+]

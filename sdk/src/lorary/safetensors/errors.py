@@ -1,0 +1,69 @@
+"""The one exception of the header reader, with its closed list of codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+__all__ = ["HEADER_CODES", "HeaderError"]
+
+HEADER_CODES: Mapping[str, str] = MappingProxyType(
+    {
+        "dtype_unknown": "A tensor has a number format that safetensors does not know.",
+        "duplicate_key": "A name occurs twice, so two readers could see two different files.",
+        "file_empty": "The file has no bytes.",
+        "file_truncated": "The file ends before its header or its tensors do.",
+        "header_bad_padding": "The header ends with something other than `}` and spaces.",
+        "header_bad_start": "The header does not begin with `{`.",
+        "header_invalid_json": "The header is not valid JSON.",
+        "header_not_utf8": "The header is not valid UTF-8.",
+        "header_too_complex": "The header holds more entries or values than the limits allow.",
+        "header_too_large": "The header is longer than the limit.",
+        "hole": "Bytes of the file belong to no tensor.",
+        "is_archive": "The file is a compressed archive.",
+        "is_gguf": "The file is a GGUF model.",
+        "is_hdf5": "The file is an HDF5 (Keras) model.",
+        "is_html": "The file is a web page.",
+        "is_image": "The file is a picture.",
+        "is_json": "The file is JSON text.",
+        "is_lfs_pointer": "The file is a Git LFS pointer, not the model it points to.",
+        "is_pdf": "The file is a PDF document.",
+        "is_pickle": "The file is a Python pickle, which can run code when loaded.",
+        "is_zip": "The file is a ZIP archive, the form of PyTorch's .pt and .ckpt files.",
+        "metadata_invalid": "`__metadata__` is not a flat map of text to text.",
+        "metadata_too_large": "`__metadata__` is larger than the limit.",
+        "offsets_invalid": "A tensor's place in the file is not two ordered whole numbers.",
+        "overlap": "Two tensors use the same bytes.",
+        "shape_invalid": "A tensor's shape is not a list of whole numbers within the limits.",
+        "size_mismatch": "A tensor's shape and number format do not fit its bytes.",
+        "tensor_fields_invalid": "A tensor's entry has missing or unknown fields.",
+        "tensor_name_invalid": "A tensor's name is empty, too long, unprintable or a path.",
+        "too_many_tensors": "The file has more tensors than the limit.",
+        "trailing_bytes": "Bytes follow the last tensor.",
+    }
+)
+"""Code to meaning. Codes are part of the API: add, never rename."""
+
+
+class HeaderError(ValueError):
+    """A file that is not a safetensors file this reader accepts.
+
+    Attributes:
+        code: A key of `HEADER_CODES`.
+        message: One sentence for people.
+        offset: Byte of the file where the fault was seen, when known.
+        facts: Plain JSON values that support the message.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        offset: int | None = None,
+        facts: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.offset = offset
+        self.facts: dict[str, object] = dict(facts or {})

@@ -1,0 +1,86 @@
+"""Where bytes come from: memory or an open file, read at any place.
+
+The header reader needs two reads only (the length and the header), so anything that answers
+`read_at` will do, a ranged URL included.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+__all__ = ["BytesSource", "FileSource", "Source", "open_source"]
+
+
+class Source(Protocol):
+    """Random access to the bytes of one file."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the whole file, whether or not all of it is at hand."""
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Bytes `[offset, offset + size)`, fewer where they are not at hand."""
+
+
+class BytesSource:
+    """The first bytes of a file, or all of them, in memory."""
+
+    __slots__ = ("_data", "_size")
+
+    def __init__(self, data: bytes, size: int | None = None) -> None:
+        self._data = data
+        self._size = len(data) if size is None else size
+
+    @property
+    def size_bytes(self) -> int:
+        """Declared size of the whole file."""
+        return self._size
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Bytes at `offset`, fewer past the end of what is in memory."""
+        return self._data[offset : offset + size]
+
+
+class FileSource:
+    """A seekable binary file; its position is moved."""
+
+    __slots__ = ("_file", "_size")
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._size = file.seek(0, io.SEEK_END)
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the file when it was wrapped."""
+        return self._size
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Bytes at `offset`, fewer past the end of the file."""
+        self._file.seek(offset)
+        return self._file.read(size)
+
+
+@contextmanager
+def open_source(place: str | os.PathLike[str] | BinaryIO | Source) -> Iterator[Source]:
+    """Give random access to a path, an open binary file or a source.
+
+    Args:
+        place: A path is opened and closed again; anything else is left open.
+
+    Raises:
+        OSError: The path cannot be opened.
+    """
+    if isinstance(place, (str, os.PathLike)):
+        # Unbuffered: the reads are few and large, and a buffer would read 8 KiB per alpha.
+        with Path(place).open("rb", buffering=0) as raw:
+            yield FileSource(raw)  # type: ignore[arg-type]  # FileIO reads whole regular files
+    elif hasattr(place, "read_at"):
+        yield place
+    else:
+        yield FileSource(place)
