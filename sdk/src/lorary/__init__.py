@@ -1,0 +1,1 @@
+"""Lorary: one catalogue of LoRA adapters."""

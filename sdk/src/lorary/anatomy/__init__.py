@@ -1,0 +1,35 @@
+"""Anatomy of adapter files: what a header proves, what it claims, and what is wrong with it."""
+
+from lorary.anatomy.algorithms import ALGORITHM_TITLES
+from lorary.anatomy.families import FAMILIES, family_title
+from lorary.anatomy.findings import Finding, Severity, finding_codes
+from lorary.anatomy.inspection import (
+    Inspection,
+    analyse,
+    inspect_bytes,
+    inspect_file,
+    inspect_source,
+)
+from lorary.anatomy.kinds import KIND_TITLES
+from lorary.anatomy.report import Anatomy, Block, Verdict
+from lorary.anatomy.triggers import CommonTag, TriggerWord
+
+__all__ = [
+    "ALGORITHM_TITLES",
+    "FAMILIES",
+    "KIND_TITLES",
+    "Anatomy",
+    "Block",
+    "CommonTag",
+    "Finding",
+    "Inspection",
+    "Severity",
+    "TriggerWord",
+    "Verdict",
+    "analyse",
+    "family_title",
+    "finding_codes",
+    "inspect_bytes",
+    "inspect_file",
+    "inspect_source",
+]

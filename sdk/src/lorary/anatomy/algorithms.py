@@ -1,0 +1,135 @@
+"""Which adaptation method a module, and a file, uses."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from lorary.safetensors import TensorInfo
+
+__all__ = ["ALGORITHM_TITLES", "COMPLETE", "file_algorithm", "is_complete", "module_algorithms"]
+
+ALGORITHM_TITLES: Mapping[str, str] = MappingProxyType(
+    {
+        "adalora": "AdaLoRA",
+        "adaption_prompt": "LLaMA-Adapter",
+        "bfl-control": "FLUX control LoRA",
+        "bias": "bias difference",
+        "boft": "BOFT",
+        "c3a": "C3A",
+        "delora": "DeLoRA",
+        "dora": "DoRA",
+        "dylora": "DyLoRA",
+        "fourierft": "FourierFT",
+        "full": "full difference",
+        "glora": "GLoRA",
+        "gralora": "GraLoRA",
+        "hira": "HiRA",
+        "hra": "HRA",
+        "ia3": "(IA)³",
+        "ln_tuning": "LN tuning",
+        "locon": "LoCon",
+        "loha": "LoHa",
+        "lokr": "LoKr",
+        "lora": "LoRA",
+        "miss": "MiSS",
+        "modulation": "modulation difference",
+        "norm": "norm difference",
+        "oft": "OFT",
+        "osf": "OSF",
+        "poly": "Poly",
+        "prompt_tuning": "prompt tuning",
+        "psoft": "PSOFT",
+        "randlora": "RandLoRA",
+        "road": "RoAd",
+        "shira": "SHiRA",
+        "trainable_tokens": "trainable tokens",
+        "vblora": "VB-LoRA",
+        "vera": "VeRA",
+        "waveft": "WaveFT",
+    }
+)
+"""Algorithm to its display name."""
+
+SIDEKICKS = frozenset({"bias", "norm", "modulation", "dora", "bfl-control", "full"})
+"""Algorithms that name a file only when nothing else is in it."""
+
+_CONV_TARGET = re.compile(r"resnets|in_layers|out_layers|(?:^|[._])conv(?:\d|_|\.|$)")
+
+COMPLETE: Mapping[str, tuple[frozenset[str], ...]] = MappingProxyType(
+    {
+        "lora": (frozenset({"down", "up"}), frozenset({"embedding_down", "embedding_up"})),
+        "loha": (frozenset({"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"}),),
+        "lokr": (
+            frozenset({"lokr_w1", "lokr_w2"}),
+            frozenset({"lokr_w1_a", "lokr_w1_b", "lokr_w2"}),
+            frozenset({"lokr_w1", "lokr_w2_a", "lokr_w2_b"}),
+            frozenset({"lokr_w1_a", "lokr_w1_b", "lokr_w2_a", "lokr_w2_b"}),
+        ),
+        "glora": (
+            frozenset({"glora_a1", "glora_a2", "glora_b1", "glora_b2"}),
+            frozenset({"glora_A.Xd", "glora_B.Xd"}),
+        ),
+    }
+)
+"""Algorithm to the sets of roles that make a module of it whole; any one of them will do."""
+
+
+def module_algorithms(
+    shown: Iterable[str | None], roles: Mapping[str, TensorInfo], path: str, *, is_conv: bool
+) -> tuple[str, ...]:
+    """Name the algorithms of one module, the leading one first.
+
+    Args:
+        shown: Algorithms that the tensors' suffixes show.
+        roles: Role to tensor.
+        path: The module's path in the base model.
+        is_conv: The shapes show a kernel larger than one.
+    """
+    found = {name for name in shown if name is not None}
+    if "adalora" in found or "poly" in found:
+        found.discard("lora")
+    if "lora" in found and (is_conv or "mid" in roles or _CONV_TARGET.search(path)):
+        found.remove("lora")
+        found.add("locon")
+    if "oft_blocks" in roles and len(roles["oft_blocks"].shape) == 4:
+        found.discard("oft")
+        found.add("boft")
+    if len(found) == 1:
+        return tuple(found)
+    return tuple(sorted(found, key=lambda name: (name in SIDEKICKS, name)))
+
+
+def file_algorithm(counts: Counter[tuple[str, ...]]) -> tuple[str | None, tuple[str, ...]]:
+    """Name the algorithms of a file from those of its modules.
+
+    A file with LoRA on any convolution is a LoCon; a weight-decomposed LoRA is a DoRA.
+
+    Args:
+        counts: Algorithms of a module to the number of such modules.
+
+    Returns:
+        The leading algorithm (None when there is none), and all of them, most modules first.
+    """
+    totals: Counter[str] = Counter()
+    for names, modules in counts.items():
+        for name in names:
+            totals[name] += modules
+    if "locon" in totals:
+        totals["locon"] += totals.pop("lora", 0)
+    ordered = sorted(totals, key=lambda name: (name in SIDEKICKS, -totals[name], name))
+    if not ordered:
+        return None, ()
+    leading = ordered[0]
+    if leading in {"lora", "locon"} and 2 * totals["dora"] >= totals[leading]:
+        leading = "dora"
+    return leading, tuple(ordered)
+
+
+def is_complete(algorithm: str, roles: Iterable[str]) -> bool:
+    """Tell whether a module has every tensor that its algorithm needs."""
+    needed = COMPLETE.get("lora" if algorithm == "locon" else algorithm)
+    present = set(roles)
+    return needed is None or any(alternative <= present for alternative in needed)

@@ -1,0 +1,252 @@
+"""Tensor names of adapter files: suffix to role, prefix to convention.
+
+    lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight
+    └prefix──┘└─────────path (flattened)────────┘└────suffix────┘
+
+Every key is judged by itself, because files mix conventions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import NamedTuple
+
+__all__ = ["PREFIXES", "SUFFIXES", "Prefix", "Role", "split_key", "split_prefix"]
+
+
+class Role(NamedTuple):
+    """What one tensor does in its module.
+
+    Attributes:
+        name: Role in the module: `down`, `up`, `alpha`, `magnitude`, or the algorithm's own name.
+        algorithm: Algorithm that the tensor shows, None for roles that several share.
+        dialect: How the suffix is written: `kohya`, `peft`, `down-up`, `attn-processor`, `xlabs`
+            or `lycoris`; None where it tells nothing.
+    """
+
+    name: str
+    algorithm: str | None
+    dialect: str | None
+
+
+class Prefix(NamedTuple):
+    """How module names of a convention begin.
+
+    Attributes:
+        convention: Its id.
+        part: `denoiser`, `text_encoder`, `text_encoder_2` or `text_encoder_3`.
+        is_flat: Dots of the module's path are written as underscores.
+    """
+
+    convention: str
+    part: str
+    is_flat: bool
+
+
+def _suffixes() -> dict[str, Role]:
+    table = {
+        ".lora_down.weight": Role("down", "lora", "kohya"),
+        ".lora_up.weight": Role("up", "lora", "kohya"),
+        ".lora_mid.weight": Role("mid", "lora", "kohya"),
+        ".lora_A.weight": Role("down", "lora", "peft"),
+        ".lora_B.weight": Role("up", "lora", "peft"),
+        ".lora_A": Role("down", "lora", "peft"),
+        ".lora_B": Role("up", "lora", "peft"),
+        ".lora_B.bias": Role("up_bias", "lora", "peft"),
+        ".lora_embedding_A": Role("embedding_down", "lora", "peft"),
+        ".lora_embedding_B": Role("embedding_up", "lora", "peft"),
+        ".lora_magnitude_vector": Role("magnitude", "dora", "peft"),
+        ".lora_magnitude_vector.weight": Role("magnitude", "dora", "peft"),
+        ".dora_scale": Role("magnitude", "dora", "lycoris"),
+        ".lora_E": Role("singular", "adalora", "peft"),
+        ".alpha": Role("alpha", None, None),
+        ".on_input": Role("on_input", "ia3", "lycoris"),
+        ".ia3_l": Role("ia3_l", "ia3", "peft"),
+        ".oft_blocks": Role("oft_blocks", "oft", "lycoris"),
+        ".oft_diag": Role("oft_diag", "oft", "lycoris"),
+        ".oft_R.weight": Role("oft_r", "oft", "peft"),
+        ".oft_r": Role("oft_r", "oft", "peft"),
+        ".boft_R": Role("boft_r", "boft", "peft"),
+        ".boft_s": Role("boft_s", "boft", "peft"),
+        ".rescale": Role("rescale", None, "lycoris"),
+        ".scalar": Role("scalar", None, "lycoris"),
+        ".diff": Role("diff", "full", "lycoris"),
+        ".diff_b": Role("diff_b", "bias", "lycoris"),
+        ".diff_m": Role("diff_m", "modulation", "lycoris"),
+        ".w_norm": Role("w_norm", "norm", "lycoris"),
+        ".b_norm": Role("b_norm", "norm", "lycoris"),
+        ".set_weight": Role("set_weight", "bfl-control", None),
+        ".reshape_weight": Role("reshape_weight", "bfl-control", None),
+        ".vblora_vector_bank": Role("vector_bank", "vblora", "peft"),
+        ".ln_tuning_layers.weight": Role("weight", "ln_tuning", "peft"),
+        ".trainable_tokens_delta": Role("tokens", "trainable_tokens", "peft"),
+        ".adaption_prompt": Role("prompt", "adaption_prompt", "peft"),
+        ".adaption_gate": Role("gate", "adaption_prompt", "peft"),
+        "prompt_embeddings": Role("prompt", "prompt_tuning", "peft"),
+    }
+    table.update({f".hada_{p}": Role(f"hada_{p}", "loha", "lycoris") for p in _LOHA})
+    table.update({f".lokr_{p}": Role(f"lokr_{p}", "lokr", "lycoris") for p in _LOKR})
+    table.update({f".{p}.weight": Role(f"glora_{p}", "glora", "lycoris") for p in _GLORA})
+    return table
+
+
+_LOHA = ("w1_a", "w1_b", "w2_a", "w2_b", "t1", "t2")
+_LOKR = ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t1", "t2")
+_GLORA = ("a1", "a2", "b1", "b2")
+
+SUFFIXES: Mapping[str, Role] = MappingProxyType(_suffixes())
+"""Suffix to role, for suffixes that stand in the key as they are."""
+
+# The adapter's name may be left in the key and can be any word.
+_NAMED = re.compile(r"\.(lora_A|lora_B|lora_magnitude_vector)\.[^.]+(?:\.(weight|bias))?$")
+# down/up pairs whose marker belongs to the component before: `to_q_lora`, `lora`, `qkv_lora1`.
+_DOWN_UP = re.compile(r"(?:\.|_)(lora|lora_linear_layer|lora1|lora2)\.(down|up)\.weight$")
+# PEFT methods whose tensors carry the method's name: `.poly_lora_A`, `.osf_svd_params.S_low`.
+_METHOD = re.compile(
+    r"\.(adalora|c3a|bone|delora|fourierft|glora|gralora|hira|hra|miss|osf|poly|psoft"
+    r"|randlora|road|shira|vblora|vera|waveft)_([A-Za-z_]+)(?:\.[\w.]+)?$"
+)
+_SAME_METHOD = {"bone": "miss"}
+
+PREFIXES: Mapping[str, Prefix] = MappingProxyType(
+    {
+        "lora_unet_": Prefix("kohya", "denoiser", True),
+        "lora_unet__": Prefix("kohya", "denoiser", True),
+        "oft_unet_": Prefix("kohya", "denoiser", True),
+        "lora_te_": Prefix("kohya", "text_encoder", True),
+        "lora_te1_": Prefix("kohya", "text_encoder", True),
+        "lora_te2_": Prefix("kohya", "text_encoder_2", True),
+        "lora_te3_": Prefix("kohya", "text_encoder_3", True),
+        "lora_transformer_": Prefix("onetrainer", "denoiser", True),
+        "lora_prior_unet_": Prefix("onetrainer", "denoiser", True),
+        "lora_prior_te_": Prefix("onetrainer", "text_encoder", True),
+        "lycoris_": Prefix("lycoris", "denoiser", True),
+        "lycoris_text_encoder_": Prefix("lycoris", "text_encoder", True),
+        "lycoris_text_encoder_2_": Prefix("lycoris", "text_encoder_2", True),
+        "unet.": Prefix("diffusers", "denoiser", False),
+        "transformer.": Prefix("diffusers", "denoiser", False),
+        "text_encoder.": Prefix("diffusers", "text_encoder", False),
+        "text_encoder_2.": Prefix("diffusers", "text_encoder_2", False),
+        "text_encoder_3.": Prefix("diffusers", "text_encoder_3", False),
+        "diffusion_model.": Prefix("comfyui", "denoiser", False),
+        "model.diffusion_model.": Prefix("comfyui", "denoiser", False),
+        "text_encoders.clip_l.transformer.": Prefix("comfyui", "text_encoder", False),
+        "text_encoders.clip_g.transformer.": Prefix("comfyui", "text_encoder_2", False),
+        "text_encoders.t5xxl.transformer.": Prefix("comfyui", "text_encoder_3", False),
+        "text_encoders.": Prefix("comfyui", "text_encoder", False),
+        "base_model.model.": Prefix("peft", "denoiser", False),
+        "base_model.model.unet.": Prefix("peft", "denoiser", False),
+        "base_model.model.text_model.": Prefix("peft", "text_encoder", False),
+        "unet.base_model.model.": Prefix("peft", "denoiser", False),
+        "transformer.base_model.model.": Prefix("peft", "denoiser", False),
+        "text_encoder.base_model.model.": Prefix("peft", "text_encoder", False),
+        "text_encoder_2.base_model.model.": Prefix("peft", "text_encoder_2", False),
+    }
+)
+"""Prefix to convention; the longest that fits counts."""
+
+_BARE = Prefix("bare", "denoiser", False)
+_PREFIX = re.compile("|".join(re.escape(p) for p in sorted(PREFIXES, key=len, reverse=True)))
+_TEXT_MODEL = re.compile(r"text_model\.|encoder\.block\.")
+_XLABS = re.compile(r"\.processor\.(qkv|proj)$")
+
+
+def split_key(key: str) -> tuple[str, Role] | None:
+    """Split a tensor name into its module and the tensor's role there.
+
+    Args:
+        key: Name of the tensor.
+
+    Returns:
+        The module with its prefix, and the role; None for names of no adapter tensor.
+    """
+    last = key.rfind(".")
+    if last < 0:
+        role = SUFFIXES.get(key)
+        return None if role is None else ("", role)
+    before = key.rfind(".", 0, last)
+    if before >= 0:
+        role = SUFFIXES.get(key[before:])
+        if role is not None:
+            return key[:before], role
+    role = SUFFIXES.get(key[last:])
+    if role is not None:
+        return key[:last], role
+    return _split_unusual(key)
+
+
+def _split_unusual(key: str) -> tuple[str, Role] | None:
+    found = _DOWN_UP.search(key)
+    if found:
+        return _split_down_up(key[: found.start()], found[1], found[2])
+    found = _NAMED.search(key)
+    if found:
+        suffix = f".{found[1]}.{found[2] or 'weight'}"
+        role = SUFFIXES.get(suffix)
+        return None if role is None else (key[: found.start()], role)
+    found = _METHOD.search(key)
+    if found:
+        method = _SAME_METHOD.get(found[1], found[1])
+        return key[: found.start()], Role(key[found.start() + 1 :], method, "peft")
+    return None
+
+
+def _split_down_up(stem: str, marker: str, role: str) -> tuple[str, Role] | None:
+    """Undo the old diffusers and XLabs spellings, where the processor held the adapter."""
+    xlabs = _XLABS.search(stem)
+    if xlabs:
+        stream = "txt" if marker == "lora2" else "img"
+        return f"{stem[: xlabs.start()]}.{stream}_attn.{xlabs[1]}", Role(role, "lora", "xlabs")
+    if marker in {"lora1", "lora2"}:
+        return None
+    head, processor, leaf = stem.rpartition(".processor.")
+    if processor:
+        leaf = "to_out.0" if leaf == "to_out" else leaf
+        return f"{head}.{leaf}", Role(role, "lora", "attn-processor")
+    return stem, Role(role, "lora", "down-up")
+
+
+def split_prefix(module: str) -> tuple[Prefix, str]:
+    """Split a module's name into the convention's prefix and the path in the base model."""
+    found = _PREFIX.match(module)
+    if found is None:
+        return _BARE, module
+    text = found[0]
+    return PREFIXES[text], module[len(text) :]
+
+
+@lru_cache(maxsize=1)
+def known_conventions() -> frozenset[str]:
+    """Every convention id that an analysis can give."""
+    return frozenset(_NAMES.values()) | {prefix.convention for prefix in PREFIXES.values()}
+
+
+_NAMES: Mapping[tuple[str, str | None], str] = MappingProxyType(
+    {
+        ("diffusers", "peft"): "diffusers-peft",
+        ("diffusers", "kohya"): "diffusers-kohya",
+        ("diffusers", "down-up"): "diffusers-down-up",
+        ("diffusers", "attn-processor"): "diffusers-attn-processor",
+        ("bare", "attn-processor"): "diffusers-attn-processor",
+        ("bare", "down-up"): "diffusers-down-up",
+        ("bare", "xlabs"): "xlabs",
+        ("comfyui", "xlabs"): "xlabs",
+    }
+)
+
+
+def convention_name(prefix: Prefix, dialect: str | None, naming: str | None) -> str:
+    """Name the convention of one module.
+
+    Args:
+        prefix: How its name begins.
+        dialect: How its suffixes are written.
+        naming: Naming of the base model that its path follows: `diffusers`, `sgm`, `native` or
+            None when no table knows the path.
+    """
+    if prefix.convention == "kohya" and naming == "sgm":
+        return "kohya-sgm"
+    return _NAMES.get((prefix.convention, dialect), prefix.convention)
