@@ -1,0 +1,52 @@
+"""Pictures of adapters, without Django: a recipe and a stack go in, PNG bytes come out.
+
+```
+bases.py       which base models are here (one TOML file)
+recipe.py      everything that makes a picture reproducible
+defaults.py    the recipe a version gets when nobody asked for another
+images.py      PNG with the recipe inside
+keys.py        names of tensors in adapter files          (no torch)
+modules.py     names of the modules of a loaded base
+normalise.py   any file -> one form: lora_A / lora_B, alphas folded in
+adapters.py    load, verify, dial, unload on a pipeline
+pipelines.py   open bases, keep a few
+engine.py      the sweep
+```
+
+Importing this package imports no torch; ``previews.render.engine`` does.
+"""
+
+from __future__ import annotations
+
+from previews.render.bases import Base, Bases, load_bases
+from previews.render.errors import (
+    BasesInvalid,
+    BaseUnavailable,
+    Cancelled,
+    CannotRender,
+    OutOfMemory,
+    RecipeInvalid,
+    RenderError,
+    TooSlow,
+    Why,
+)
+from previews.render.recipe import RENDERER, Layer, Recipe, Shot
+
+__all__ = [
+    "RENDERER",
+    "Base",
+    "BaseUnavailable",
+    "Bases",
+    "BasesInvalid",
+    "Cancelled",
+    "CannotRender",
+    "Layer",
+    "OutOfMemory",
+    "Recipe",
+    "RecipeInvalid",
+    "RenderError",
+    "Shot",
+    "TooSlow",
+    "Why",
+    "load_bases",
+]

@@ -1,0 +1,204 @@
+"""The sweep: one load of the adapters, every strength dialled in place, prompts in batches."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from previews.render import images
+from previews.render.adapters import Rack, mounted, remains
+from previews.render.errors import Cancelled, CannotRender, OutOfMemory, TooSlow, Why
+from previews.render.pipelines import Opened, Shelf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from PIL import Image
+
+    from previews.render.bases import Bases
+    from previews.render.recipe import Layer, Recipe, Shot
+
+__all__ = ["Engine", "Picture", "Watch"]
+
+Key = tuple[int, int, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A finished picture: what was asked for, and the PNG."""
+
+    shot: Shot
+    width: int
+    height: int
+    png: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What the caller hears and says while rendering.
+
+    Args:
+        on_pictures: Gets the pictures of a strength when all of them are done.
+        is_cancelled: Asked between steps.
+        deadline_s: Seconds from the start of ``render`` after which it gives up.
+        have: Keys of pictures that exist already. A strength of which all exist is left out; one
+            of which some exist is made whole again, since a picture's last bits can depend on
+            those computed beside it.
+    """
+
+    on_pictures: Callable[[Sequence[Picture]], None] = lambda _: None
+    is_cancelled: Callable[[], bool] = lambda: False
+    deadline_s: float | None = None
+    have: frozenset[Key] = field(default_factory=frozenset)
+
+
+class Engine:
+    """Renders recipes; keeps the last used bases open. Not for use by two threads at once."""
+
+    def __init__(self, bases: Bases, *, keep: int = 1) -> None:
+        # More threads than one gain little for one picture and fight over a shared machine.
+        torch.set_num_threads(1)
+        self.shelf = Shelf(bases, keep=keep)
+
+    def render(
+        self,
+        recipe: Recipe,
+        stack: Sequence[Layer] = (),
+        *,
+        triggers: Sequence[str] = (),
+        watch: Watch | None = None,
+    ) -> list[Picture]:
+        """Return the pictures of a recipe, strength by strength.
+
+        Raises:
+            BaseUnavailable: the base cannot be opened.
+            CannotRender: a file of the stack would give a wrong picture or none.
+            Cancelled, TooSlow, OutOfMemory: see there.
+        """
+        watch = watch or Watch()
+        opened = self.shelf.get(recipe.base)
+        take = _Take(opened, recipe, tuple(stack), watch, opened.use_sampler(recipe.sampler))
+        try:
+            with mounted(opened.pipeline, opened.table, stack) as rack:
+                return take.sweep(rack, recipe.shots(triggers))
+        finally:
+            if remains(opened.pipeline):
+                self.shelf.drop(recipe.base)
+
+
+class _Take:
+    """One run of a recipe."""
+
+    def __init__(
+        self,
+        opened: Opened,
+        recipe: Recipe,
+        stack: tuple[Layer, ...],
+        watch: Watch,
+        sampler: str,
+    ) -> None:
+        self.opened, self.recipe, self.stack, self.watch = opened, recipe, stack, watch
+        self.sampler = sampler.removesuffix("Scheduler")
+        self.ends_at = None if watch.deadline_s is None else time.monotonic() + watch.deadline_s
+
+    def sweep(self, rack: Rack, shots: Sequence[Shot]) -> list[Picture]:
+        """Take all shots that are not there yet."""
+        pictures: list[Picture] = []
+        for strength, group in groupby(shots, key=lambda shot: shot.strength):
+            wanted = list(group)
+            if all(shot.key in self.watch.have for shot in wanted):
+                continue
+            rack.dial(strength)
+            taken = self._all(wanted)
+            self.watch.on_pictures(taken)
+            pictures += taken
+        return pictures
+
+    def _all(self, shots: Sequence[Shot]) -> list[Picture]:
+        """Take shots of one strength, in as few calls as memory allows."""
+        taken: list[Picture] = []
+        while len(taken) < len(shots):
+            batch = shots[len(taken) : len(taken) + self.opened.batch]
+            try:
+                results = self._call(batch)
+            except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                self._shrink(len(batch))
+            else:
+                taken += [self._picture(*pair) for pair in zip(batch, results, strict=True)]
+        return taken
+
+    def _shrink(self, size: int) -> None:
+        """Ask for less at a time: half the pictures, then the VAE in tiles, then give up."""
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        vae: Any = getattr(self.opened.pipeline, "vae", None)
+        if size > 1:
+            self.opened.batch = size // 2
+        elif hasattr(vae, "enable_tiling") and not getattr(vae, "use_tiling", True):
+            vae.enable_tiling()
+        else:
+            msg = f"Not even one picture of “{self.opened.base.id}” fits into memory."
+            raise OutOfMemory(msg)
+
+    def _call(self, shots: Sequence[Shot]) -> list[Image.Image]:
+        self._check()
+        recipe, base = self.recipe, self.opened.base
+        arguments: dict[str, Any] = {
+            "prompt": [shot.prompt for shot in shots],
+            "num_inference_steps": recipe.steps,
+            "guidance_scale": recipe.guidance,
+            "width": recipe.width,
+            "height": recipe.height,
+            # On the CPU whatever the device: the same seed starts from the same noise everywhere.
+            "generator": [torch.Generator("cpu").manual_seed(shot.seed) for shot in shots],
+            "callback_on_step_end": self._between_steps,
+            **base.call,
+        }
+        if recipe.negative and _takes(self.opened.pipeline, "negative_prompt"):
+            arguments["negative_prompt"] = [recipe.negative] * len(shots)
+        with torch.inference_mode():
+            output = self.opened.pipeline(**arguments)
+        if any(getattr(output, "nsfw_content_detected", None) or ()):
+            msg = "The base model's safety checker blacked out a picture."
+            raise CannotRender(Why.FLAGGED, msg)
+        return list(output.images)
+
+    def _between_steps(
+        self,
+        _pipeline: Any,
+        _step: int,
+        _time: Any,
+        values: dict[str, Any],  # noqa: ANN401
+    ) -> dict[str, Any]:
+        self._check()
+        return values
+
+    def _check(self) -> None:
+        if self.watch.is_cancelled():
+            msg = "Rendering was cancelled."
+            raise Cancelled(msg)
+        if self.ends_at is not None and time.monotonic() > self.ends_at:
+            msg = f"Rendering took longer than {self.watch.deadline_s:g} s."
+            raise TooSlow(msg)
+
+    def _picture(self, shot: Shot, image: Image.Image) -> Picture:
+        text = images.caption(self.recipe, shot, self.stack, self.sampler)
+        return Picture(shot, image.width, image.height, images.encode(image, text))
+
+
+def _takes(pipeline: Any, argument: str) -> bool:  # noqa: ANN401
+    return argument in inspect.signature(pipeline.__call__).parameters
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    words = ("out of memory", "not enough memory", "can't allocate memory")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        word in str(error).casefold() for word in words
+    )

@@ -1,0 +1,97 @@
+"""PNG with the recipe inside.
+
+Two text chunks: ``parameters`` in the form that A1111, Civitai and most viewers read, and
+``lorary``, a JSON document that is enough to make the picture again. The same picture and texts
+give the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from previews.render.recipe import Layer, Recipe, Shot
+
+__all__ = ["Caption", "caption", "decode", "encode"]
+
+#: zlib level; stated, since a library's default may move and change every digest.
+COMPRESSION = 6
+
+#: Readers refuse text chunks beyond this; a recipe is a few kilobytes.
+MAX_TEXT_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """Texts of one picture."""
+
+    parameters: str
+    document: dict[str, Any]
+
+
+def caption(recipe: Recipe, shot: Shot, stack: Sequence[Layer], sampler: str) -> Caption:
+    """Say how a picture was made; at strength 0 no adapter is named, for none took part."""
+    used = [layer for layer in stack if layer.weight * shot.strength]
+    adapters = [
+        {"name": layer.name, "sha256": layer.sha256, "strength": layer.weight * shot.strength}
+        for layer in used
+    ]
+    document = {
+        "recipe": recipe.to_dict(),
+        "digest": recipe.digest,
+        "image": {"prompt": shot.prompt, "seed": shot.seed, "strength": shot.strength},
+        "adapters": adapters,
+    }
+    return Caption(_parameters(recipe, shot, adapters, sampler), document)
+
+
+def _parameters(
+    recipe: Recipe, shot: Shot, adapters: Sequence[dict[str, Any]], sampler: str
+) -> str:
+    tags = "".join(f"<lora:{item['name'] or 'adapter'}:{item['strength']:g}>" for item in adapters)
+    lines = [f"{shot.prompt} {tags}".strip()]
+    if recipe.negative:
+        lines.append(f"Negative prompt: {recipe.negative}")
+    facts = {
+        "Steps": recipe.steps,
+        "Sampler": sampler,
+        "CFG scale": f"{recipe.guidance:g}",
+        "Seed": shot.seed,
+        "Size": f"{recipe.width}x{recipe.height}",
+        "Model": recipe.base,
+        "Version": recipe.renderer,
+    }
+    lines.append(", ".join(f"{name}: {value}" for name, value in facts.items()))
+    return "\n".join(lines)
+
+
+def encode(picture: Image.Image, text: Caption) -> bytes:
+    """Return the PNG, the same bytes for the same picture and texts."""
+    info = PngInfo()
+    info.add_text("parameters", text.parameters)
+    info.add_text("lorary", json.dumps(text.document, sort_keys=True, ensure_ascii=True))
+    stream = io.BytesIO()
+    picture.convert("RGB").save(stream, "PNG", pnginfo=info, compress_level=COMPRESSION)
+    return stream.getvalue()
+
+
+def decode(png: bytes) -> Caption:
+    """Read the texts of a picture made here.
+
+    Raises:
+        ValueError: no PNG, or none of ours.
+    """
+    with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
+        texts = {key: str(value) for key, value in picture.info.items() if isinstance(value, str)}
+    if "lorary" not in texts or len(texts["lorary"]) > MAX_TEXT_BYTES:
+        msg = "not a picture made by Lorary"
+        raise ValueError(msg)
+    return Caption(texts.get("parameters", ""), json.loads(texts["lorary"]))

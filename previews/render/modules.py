@@ -1,0 +1,106 @@
+"""Which modules a loaded base has, under every name that adapter files give them.
+
+A file's name is looked up here and never taken apart, since kohya's names write “.” and “_”
+alike: ``to_out.0`` and ``to_out_0`` would be the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from previews.render.ldm import ldm_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["Slot", "Table", "table_of"]
+
+#: Prefixes of kohya's names for each part of a pipeline.
+_KOHYA = {
+    "unet": ("lora_unet",),
+    "transformer": ("lora_unet", "lora_transformer"),
+    "text_encoder": ("lora_te", "lora_te1"),
+    "text_encoder_2": ("lora_te2",),
+    "text_encoder_3": ("lora_te3",),
+}
+_MAIN = ("unet", "transformer")
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A module of the base that an adapter may change.
+
+    ``shape`` is that of its weight: ``(out, in)`` or ``(out, in / groups, kernel, kernel)``.
+    """
+
+    component: str
+    name: str
+    shape: tuple[int, ...]
+
+    @property
+    def path(self) -> str:
+        """Component and name, as diffusers writes them."""
+        return f"{self.component}.{self.name}"
+
+    @property
+    def is_conv(self) -> bool:
+        """Whether the update is a convolution."""
+        return len(self.shape) > 2
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Slots of a base by every name that files use."""
+
+    by_alias: Mapping[str, Slot]
+
+    def find(self, name: str) -> Slot | None:
+        """Return the module that a file means, or None."""
+        plain = name.removeprefix("base_model.model.")
+        return self.by_alias.get(plain)
+
+
+def table_of(pipeline: Any) -> Table:  # noqa: ANN401 - diffusers is untyped
+    """Look at an opened pipeline without adapters.
+
+    A name that two modules share is left out: which of them a file meant cannot be known.
+    """
+    aliases: dict[str, Slot] = {}
+    doubled: set[str] = set()
+    for component in pipeline._lora_loadable_modules:  # noqa: SLF001 - diffusers' only list of them
+        model = getattr(pipeline, component, None)
+        if model is None:
+            continue
+        for slot, spellings in _slots(component, model):
+            for alias in spellings:
+                if aliases.setdefault(alias, slot) != slot:
+                    doubled.add(alias)
+    return Table({alias: slot for alias, slot in aliases.items() if alias not in doubled})
+
+
+def _slots(component: str, model: nn.Module) -> Iterator[tuple[Slot, set[str]]]:
+    foreign = ldm_names(model) if component == "unet" else {}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            slot = Slot(component, name, tuple(module.weight.shape))
+            yield slot, set(_spellings(component, name, foreign.get(name)))
+
+
+def _spellings(component: str, name: str, foreign: str | None) -> Iterator[str]:
+    names = [name]
+    if component.startswith("text_encoder"):
+        # transformers 5 took a level out of CLIPTextModel; files name both.
+        bare = name.removeprefix("text_model.")
+        names = [bare, f"text_model.{bare}"]
+    if foreign:
+        names.append(foreign)
+        yield f"diffusion_model.{foreign}"
+    for item in names:
+        yield f"{component}.{item}"
+        if component in _MAIN:
+            yield item
+        for prefix in _KOHYA.get(component, ()):
+            yield f"{prefix}_{item.replace('.', '_')}"

@@ -1,0 +1,152 @@
+"""Opened base models, the last used ones kept."""
+
+from __future__ import annotations
+
+import gc
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import diffusers
+import torch
+from diffusers import DiffusionPipeline
+
+from previews.render.errors import BaseUnavailable
+from previews.render.modules import table_of
+from previews.render.quiet import quiet
+
+if TYPE_CHECKING:
+    from previews.render.bases import Base, Bases
+    from previews.render.modules import Table
+
+__all__ = ["Opened", "Shelf", "device_of"]
+
+
+@dataclass(slots=True)
+class Opened:
+    """A base in memory; ``batch`` shrinks when memory runs out."""
+
+    base: Base
+    pipeline: Any
+    table: Table
+    device: str
+    batch: int
+    schedulers: dict[str, Any]
+
+    def use_sampler(self, name: str) -> str:
+        """Put the named scheduler in, "" for the base's own; returns the class's name.
+
+        Raises:
+            BaseUnavailable: no such scheduler in diffusers.
+        """
+        own = self.schedulers[""]
+        if name not in self.schedulers:
+            kind: Any = getattr(diffusers, name, None)
+            if not (name.endswith("Scheduler") and hasattr(kind, "from_config")):
+                msg = f"There is no sampler “{name}”."
+                raise BaseUnavailable(msg)
+            self.schedulers[name] = kind.from_config(own.config, **self.base.sampler_options)
+        self.pipeline.scheduler = self.schedulers[name]
+        return type(self.pipeline.scheduler).__name__
+
+
+class Shelf:
+    """A least-recently-used few of the bases, opened on demand."""
+
+    def __init__(self, bases: Bases, *, keep: int = 1) -> None:
+        self.bases = bases
+        self.keep = max(1, keep)
+        self._opened: OrderedDict[str, Opened] = OrderedDict()
+
+    def get(self, base_id: str) -> Opened:
+        """Return an opened base.
+
+        Raises:
+            BaseUnavailable: unknown, not here, or not to be opened.
+        """
+        if base_id not in self._opened:
+            base = self.bases.get(base_id)
+            while self._opened and not self._has_room(base):
+                self._drop_oldest()
+            self._opened[base_id] = _open(base)
+        self._opened.move_to_end(base_id)
+        return self._opened[base_id]
+
+    def drop(self, base_id: str) -> None:
+        """Forget an opened base, for instance one that is no longer plain."""
+        if self._opened.pop(base_id, None) is not None:
+            _free()
+
+    def _has_room(self, base: Base) -> bool:
+        if len(self._opened) >= self.keep:
+            return False
+        device = device_of(base)
+        if not device.startswith("cuda"):
+            return True
+        free, _ = torch.cuda.mem_get_info(device)
+        return free >= base.memory_gb * 1e9
+
+    def _drop_oldest(self) -> None:
+        self._opened.popitem(last=False)
+        _free()
+
+
+def device_of(base: Base) -> str:
+    """Return the device a base is used on, ``auto`` resolved."""
+    if base.device != "auto":
+        return base.device
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _open(base: Base) -> Opened:
+    if not base.is_present:
+        msg = f"The files of the base model “{base.id}” are not in {base.location}."
+        raise BaseUnavailable(msg)
+    device = device_of(base)
+    opener: Any = DiffusionPipeline
+    try:
+        with quiet():
+            pipeline = opener.from_pretrained(
+                base.location,
+                dtype=_dtype(base, device),
+                local_files_only=base.is_local or not base.download,
+                use_safetensors=True,
+                **{key: value for key in ("revision", "variant") if (value := getattr(base, key))},
+            )
+            _place(pipeline, base, device)
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        msg = f"The base model “{base.id}” cannot be opened: {error}"
+        raise BaseUnavailable(msg) from error
+    pipeline.set_progress_bar_config(disable=True)
+    schedulers = {"": pipeline.scheduler}
+    return Opened(base, pipeline, table_of(pipeline), device, base.batch, schedulers)
+
+
+def _dtype(base: Base, device: str) -> torch.dtype:
+    if device == "cpu" and base.dtype == "float16":
+        return torch.float32  # a CPU has no fast float16, and some of its layers have none at all
+    kinds = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+    return kinds[base.dtype]
+
+
+def _place(pipeline: Any, base: Base, device: str) -> None:  # noqa: ANN401
+    """Put a pipeline where it computes; offloading moves its parts there by itself."""
+    if device != "cpu" and base.offload == "model":
+        pipeline.enable_model_cpu_offload(device=device)
+    elif device != "cpu" and base.offload == "sequential":
+        pipeline.enable_sequential_cpu_offload(device=device)
+    else:
+        pipeline.to(device)
+    vae: Any = getattr(pipeline, "vae", None)
+    if device != "cpu" and base.vae_slicing and hasattr(vae, "enable_slicing"):
+        vae.enable_slicing()
+    if base.vae_tiling and hasattr(vae, "enable_tiling"):
+        vae.enable_tiling()
+
+
+def _free() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
