@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from lorary.safetensors import TensorInfo
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from lorary.safetensors import TensorInfo
 
 __all__ = ["ALGORITHM_TITLES", "COMPLETE", "file_algorithm", "is_complete", "module_algorithms"]
 

@@ -9,12 +9,14 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from lorary.anatomy.findings import Finding, finding
 from lorary.anatomy.metadata import clean, number, parsed
-from lorary.anatomy.modules import Module
 from lorary.safetensors import TensorInfo
+
+if TYPE_CHECKING:
+    from lorary.anatomy.modules import Module
 
 __all__ = ["AlphaReader", "Alphas", "read_alphas"]
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from functools import cache
 from importlib import resources
+from typing import TYPE_CHECKING
 
 from lorary.anatomy.families import families
 from lorary.anatomy.metadata import present
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["claimed_family", "claimed_lineage"]
 

@@ -17,9 +17,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from lorary.anatomy.shapes import Dims
+if TYPE_CHECKING:
+    from lorary.anatomy.shapes import Dims
 
 __all__ = ["FAMILIES", "Entry", "Family", "Index", "encoder_index", "families", "family_title"]
 

@@ -6,13 +6,16 @@ The catalogue holds the codes of this package; the header reader's codes are in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from lorary.safetensors import HeaderError
 from lorary.safetensors.errors import HEADER_CODES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lorary.safetensors import HeaderError
 
 __all__ = ["ANATOMY_CODES", "Finding", "Severity", "finding", "finding_codes", "from_error"]
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from lorary.anatomy.algorithms import file_algorithm, is_complete
 from lorary.anatomy.alphas import AlphaReader, Alphas, read_alphas
@@ -36,6 +35,9 @@ from lorary.safetensors import (
     read_header,
     read_scalar,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["Inspection", "analyse", "inspect_bytes", "inspect_file", "inspect_source"]
 
@@ -166,9 +168,7 @@ def _has_pairs(modules: tuple[Module, ...]) -> bool:
     )
 
 
-def _assemble(
-    header: Header, found: Scan, kind: str, alphas: Alphas, verdict: Verdict
-) -> Anatomy:
+def _assemble(header: Header, found: Scan, kind: str, alphas: Alphas, verdict: Verdict) -> Anatomy:
     metadata, modules = header.metadata, found.modules if kind == "adapter" else ()
     leading, algorithms = file_algorithm(Counter(module.algorithms for module in modules))
     leading = _declared_algorithm(metadata, leading)

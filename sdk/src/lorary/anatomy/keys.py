@@ -9,10 +9,12 @@ Every key is judged by itself, because files mix conventions.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["PREFIXES", "SUFFIXES", "Prefix", "Role", "split_key", "split_prefix"]
 
@@ -111,44 +113,49 @@ _METHOD = re.compile(
 )
 _SAME_METHOD = {"bone": "miss"}
 
+_FLAT_PREFIXES = (
+    ("lora_unet_", "kohya", "denoiser"),
+    ("lora_unet__", "kohya", "denoiser"),
+    ("oft_unet_", "kohya", "denoiser"),
+    ("lora_te_", "kohya", "text_encoder"),
+    ("lora_te1_", "kohya", "text_encoder"),
+    ("lora_te2_", "kohya", "text_encoder_2"),
+    ("lora_te3_", "kohya", "text_encoder_3"),
+    ("lora_transformer_", "onetrainer", "denoiser"),
+    ("lora_prior_unet_", "onetrainer", "denoiser"),
+    ("lora_prior_te_", "onetrainer", "text_encoder"),
+    ("lycoris_", "lycoris", "denoiser"),
+    ("lycoris_text_encoder_", "lycoris", "text_encoder"),
+    ("lycoris_text_encoder_2_", "lycoris", "text_encoder_2"),
+)
+_DOTTED_PREFIXES = (
+    ("unet.", "diffusers", "denoiser"),
+    ("transformer.", "diffusers", "denoiser"),
+    ("text_encoder.", "diffusers", "text_encoder"),
+    ("text_encoder_2.", "diffusers", "text_encoder_2"),
+    ("text_encoder_3.", "diffusers", "text_encoder_3"),
+    ("diffusion_model.", "comfyui", "denoiser"),
+    ("model.diffusion_model.", "comfyui", "denoiser"),
+    ("text_encoders.clip_l.transformer.", "comfyui", "text_encoder"),
+    ("text_encoders.clip_g.transformer.", "comfyui", "text_encoder_2"),
+    ("text_encoders.t5xxl.transformer.", "comfyui", "text_encoder_3"),
+    ("text_encoders.", "comfyui", "text_encoder"),
+    ("base_model.model.", "peft", "denoiser"),
+    ("base_model.model.unet.", "peft", "denoiser"),
+    ("base_model.model.text_model.", "peft", "text_encoder"),
+    ("unet.base_model.model.", "peft", "denoiser"),
+    ("transformer.base_model.model.", "peft", "denoiser"),
+    ("text_encoder.base_model.model.", "peft", "text_encoder"),
+    ("text_encoder_2.base_model.model.", "peft", "text_encoder_2"),
+)
+
 PREFIXES: Mapping[str, Prefix] = MappingProxyType(
-    {
-        "lora_unet_": Prefix("kohya", "denoiser", True),
-        "lora_unet__": Prefix("kohya", "denoiser", True),
-        "oft_unet_": Prefix("kohya", "denoiser", True),
-        "lora_te_": Prefix("kohya", "text_encoder", True),
-        "lora_te1_": Prefix("kohya", "text_encoder", True),
-        "lora_te2_": Prefix("kohya", "text_encoder_2", True),
-        "lora_te3_": Prefix("kohya", "text_encoder_3", True),
-        "lora_transformer_": Prefix("onetrainer", "denoiser", True),
-        "lora_prior_unet_": Prefix("onetrainer", "denoiser", True),
-        "lora_prior_te_": Prefix("onetrainer", "text_encoder", True),
-        "lycoris_": Prefix("lycoris", "denoiser", True),
-        "lycoris_text_encoder_": Prefix("lycoris", "text_encoder", True),
-        "lycoris_text_encoder_2_": Prefix("lycoris", "text_encoder_2", True),
-        "unet.": Prefix("diffusers", "denoiser", False),
-        "transformer.": Prefix("diffusers", "denoiser", False),
-        "text_encoder.": Prefix("diffusers", "text_encoder", False),
-        "text_encoder_2.": Prefix("diffusers", "text_encoder_2", False),
-        "text_encoder_3.": Prefix("diffusers", "text_encoder_3", False),
-        "diffusion_model.": Prefix("comfyui", "denoiser", False),
-        "model.diffusion_model.": Prefix("comfyui", "denoiser", False),
-        "text_encoders.clip_l.transformer.": Prefix("comfyui", "text_encoder", False),
-        "text_encoders.clip_g.transformer.": Prefix("comfyui", "text_encoder_2", False),
-        "text_encoders.t5xxl.transformer.": Prefix("comfyui", "text_encoder_3", False),
-        "text_encoders.": Prefix("comfyui", "text_encoder", False),
-        "base_model.model.": Prefix("peft", "denoiser", False),
-        "base_model.model.unet.": Prefix("peft", "denoiser", False),
-        "base_model.model.text_model.": Prefix("peft", "text_encoder", False),
-        "unet.base_model.model.": Prefix("peft", "denoiser", False),
-        "transformer.base_model.model.": Prefix("peft", "denoiser", False),
-        "text_encoder.base_model.model.": Prefix("peft", "text_encoder", False),
-        "text_encoder_2.base_model.model.": Prefix("peft", "text_encoder_2", False),
-    }
+    {text: Prefix(convention, part, is_flat=True) for text, convention, part in _FLAT_PREFIXES}
+    | {text: Prefix(convention, part, is_flat=False) for text, convention, part in _DOTTED_PREFIXES}
 )
 """Prefix to convention; the longest that fits counts."""
 
-_BARE = Prefix("bare", "denoiser", False)
+_BARE = Prefix("bare", "denoiser", is_flat=False)
 _PREFIX = re.compile("|".join(re.escape(p) for p in sorted(PREFIXES, key=len, reverse=True)))
 _TEXT_MODEL = re.compile(r"text_model\.|encoder\.block\.")
 _XLABS = re.compile(r"\.processor\.(qkv|proj)$")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from lorary.anatomy.modules import Scan
-from lorary.safetensors import TensorInfo
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from lorary.anatomy.modules import Scan
+    from lorary.safetensors import TensorInfo
 
 __all__ = ["KIND_TITLES", "file_kind", "foreign_kind"]
 
@@ -102,9 +105,7 @@ def _by_marks(names: Iterable[str]) -> str | None:
 
 
 def _is_embedding(tensors: Mapping[str, TensorInfo]) -> bool:
-    known = all(
-        name in _EMBEDDING_NAMES or name.startswith("string_to_param") for name in tensors
-    )
+    known = all(name in _EMBEDDING_NAMES or name.startswith("string_to_param") for name in tensors)
     if not known and len(tensors) != 1:
         return False
     return all(

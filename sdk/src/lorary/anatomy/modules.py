@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lorary.anatomy.algorithms import module_algorithms
 from lorary.anatomy.families import Entry, encoder_index, family_index
 from lorary.anatomy.keys import Prefix, Role, convention_name, split_key, split_prefix
 from lorary.anatomy.shapes import Dims, measure
-from lorary.safetensors import Header, TensorInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lorary.safetensors import Header, TensorInfo
 
 __all__ = ["Module", "Scan", "scan"]
 

@@ -7,12 +7,15 @@ shapes. Text encoders, then the depth of the block stacks, narrow the set; metad
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from lorary.anatomy.families import Family, families, family_title
-from lorary.anatomy.modules import Module
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from lorary.anatomy.modules import Module
 
 __all__ = ["Confidence", "Proof", "prove"]
 
@@ -20,6 +23,7 @@ Confidence = Literal["certain", "likely", "ambiguous", "unknown"]
 
 _STRAYS_ALLOWED = 0.05  # changed input layers (inpainting, control) and renamed leftovers
 _STRAYS_NEED = 20  # modules, below which a share proves nothing
+_UNTABLED = frozenset({"norm", "bias", "modulation", "trainable_tokens"})
 _COVERAGE = 0.9  # of a family's blocks, before the depth of a file says something
 
 
@@ -47,7 +51,7 @@ class Proof:
 
 def prove(modules: Sequence[Module]) -> Proof:
     """Find the families that a file's modules can belong to."""
-    denoiser = [module for module in modules if module.part == "denoiser"]
+    denoiser = [module for module in modules if module.part == "denoiser" and _is_told(module)]
     encoders = _encoders(module for module in modules if module.part != "denoiser")
     if not denoiser:
         return _from_encoders(encoders)
@@ -70,6 +74,11 @@ def prove(modules: Sequence[Module]) -> Proof:
     return Proof(tuple(by_depth), confidence, tuple(evidence), strays)
 
 
+def _is_told(module: Module) -> bool:
+    """Norm and bias differences sit on modules that the tables leave out."""
+    return bool(module.entries) or not _UNTABLED.issuperset(module.algorithms)
+
+
 def _count(modules: Iterable[Module]) -> tuple[Counter[str], Counter[str]]:
     """Modules a family has by name, and by name and shape."""
     named: Counter[str] = Counter()
@@ -89,12 +98,19 @@ def _nearly(
     if len(modules) < _STRAYS_NEED or most < (1 - _STRAYS_ALLOWED) * len(modules):
         return [], ()
     found = [name for name in families() if fitting.get(name) == most]
-    strays = tuple(
-        module.name
+    strays = [
+        module
         for module in modules
         if not any(entry.owner in found and entry.fits(module.dims) for entry in module.entries)
-    )
-    return found, strays
+    ]
+    # A block that no family here has is another architecture, however much of the rest fits.
+    found = [name for name in found if not any(_is_beyond(families()[name], m) for m in strays)]
+    return found, tuple(module.name for module in strays) if found else ()
+
+
+def _is_beyond(family: Family, module: Module) -> bool:
+    stack, _, number = module.block.rpartition(".")
+    return number.isdigit() and int(number) >= family.depths.get(stack, 0)
 
 
 def _summary(found: Sequence[str], total: int, strays: int) -> str:
@@ -102,9 +118,7 @@ def _summary(found: Sequence[str], total: int, strays: int) -> str:
     return f"{total - strays} of {total} denoiser modules are in {titles} by name and shape."
 
 
-def _ruled_out(
-    modules: Sequence[Module], named: Iterable[str], found: Sequence[str]
-) -> list[str]:
+def _ruled_out(modules: Sequence[Module], named: Iterable[str], found: Sequence[str]) -> list[str]:
     """One sentence for each family that has the names but not the shapes."""
     reasons = []
     for name in named:
@@ -161,10 +175,8 @@ def _narrow_by_encoders(
     return kept
 
 
-def _narrow_by_depth(
-    modules: Iterable[Module], found: list[str], evidence: list[str]
-) -> list[str]:
-    """Prefer the one family whose stacks end where the file's do.
+def _narrow_by_depth(modules: Iterable[Module], found: list[str], evidence: list[str]) -> list[str]:
+    """Prefer the families whose stacks end where the file's do.
 
     Only for files that cover nearly all blocks: an adapter of blocks 2 and 3 says nothing about
     how many follow.
@@ -177,9 +189,10 @@ def _narrow_by_depth(
         if number.isdigit():
             seen.setdefault(stack, set()).add(int(number))
     exact = [name for name in found if _is_exact(families()[name], seen)]
-    if len(exact) != 1:
+    if not exact or len(exact) == len(found):
         return found
-    evidence.append(f"The block stacks end where those of {family_title(exact[0])} do.")
+    titles = " and ".join(family_title(name) for name in exact)
+    evidence.append(f"The block stacks end where those of {titles} do.")
     return exact
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from lorary.anatomy.claims import claimed_family
 from lorary.anatomy.families import family_title
-from lorary.anatomy.modules import Module
-from lorary.anatomy.proof import Confidence, Proof
-from lorary.anatomy.triggers import CommonTag, TriggerWord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from lorary.anatomy.modules import Module
+    from lorary.anatomy.proof import Confidence, Proof
+    from lorary.anatomy.triggers import CommonTag, TriggerWord
 
 __all__ = ["Agreement", "Anatomy", "Block", "Verdict", "blocks_of", "judge", "rank_counts"]
 

@@ -70,17 +70,17 @@ def _pair(roles: Roles) -> Dims:
 
 
 def _embedding(roles: Roles) -> Dims:
-    """LoRA on an embedding: A `(r, vocabulary)`, B `(width, r)`; the weight is `(vocabulary, width)`."""
+    """LoRA on an embedding `(vocabulary, width)`: A `(r, vocabulary)`, B `(width, r)`."""
     down = roles["embedding_down"].shape
     up = roles["embedding_up"].shape if "embedding_up" in roles else ()
     if len(down) != 2:
         return _UNKNOWN
     is_broken = len(up) == 2 and up[1] != down[0]
-    return Dims(down[1], up[0] if len(up) == 2 else None, down[0], False, is_broken)
+    return Dims(down[1], up[0] if len(up) == 2 else None, down[0], is_broken=is_broken)
 
 
 def _loha(roles: Roles) -> Dims:
-    """LoHa: a `(out, r)`, b `(r, in x k)`; with Tucker cores a `(r, out)`, b `(r, in)`, t `(r, r, *k)`."""
+    """LoHa: a `(out, r)`, b `(r, in x k)`; with a Tucker core a `(r, out)`, b `(r, in)`."""
     first = roles["hada_w1_a"].shape
     second = roles["hada_w1_b"].shape if "hada_w1_b" in roles else ()
     if len(first) != 2 or len(second) != 2:
@@ -89,7 +89,7 @@ def _loha(roles: Roles) -> Dims:
     if len(core) > 2:
         area = math.prod(core[2:])
         return Dims(first[1], second[1] * area, first[0], area > 1, first[0] != second[0])
-    return Dims(first[0], second[1], first[1], False, first[1] != second[0])
+    return Dims(first[0], second[1], first[1], is_broken=first[1] != second[0])
 
 
 def _lokr(roles: Roles) -> Dims:
@@ -119,7 +119,7 @@ def _kronecker_factor(roles: Roles, name: str) -> Dims | None:
     if len(core) > 2:
         area = math.prod(core[2:])
         return Dims(first[1], second[1] * area, second[0], area > 1, first[0] != second[0])
-    return Dims(first[0], math.prod(second[1:]), second[0], False, first[1] != second[0])
+    return Dims(first[0], math.prod(second[1:]), second[0], is_broken=first[1] != second[0])
 
 
 def _full(roles: Roles) -> Dims:

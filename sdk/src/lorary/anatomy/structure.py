@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from lorary.anatomy.algorithms import is_complete
 from lorary.anatomy.findings import Finding, finding
 from lorary.anatomy.metadata import clean, number
-from lorary.anatomy.modules import Module, Scan
-from lorary.safetensors import Header, TensorInfo
 from lorary.safetensors.dtypes import FLOAT_DTYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from lorary.anatomy.modules import Module, Scan
+    from lorary.safetensors import Header, TensorInfo
 
 __all__ = ["metadata_rank_findings", "module_findings", "other_tensor_findings"]
 

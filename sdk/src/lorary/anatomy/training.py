@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
 from lorary.anatomy.metadata import clean, number, parsed, present
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["description", "recommended_strength", "title", "training_facts"]
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from lorary.anatomy.metadata import clean, number, parsed, present
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["CommonTag", "TriggerWord", "common_tags", "tag_shares", "trigger_words"]
 
@@ -42,15 +44,67 @@ _PLAIN_DIRECTORIES = frozenset(
     {"data", "dataset", "image", "images", "img", "input", "train", "training", "trigger", "raw"}
 )
 _GENERIC = frozenset(
-    """
-    1girl 1boy 2girls 2boys multiple_girls multiple_boys solo no_humans girl boy woman man person
-    female male masterpiece best_quality high_quality highres absurdres looking_at_viewer smile
-    simple_background white_background black_background grey_background standing sitting
-    full_body upper_body portrait close-up indoors outdoors day night sky monochrome greyscale
-    score_9 score_8_up score_7_up source_anime source_pony rating_safe rating_explicit
-    rating_questionable anime photo photorealistic realistic long_hair short_hair breasts
-    blush open_mouth closed_mouth shirt hair_ornament
-    """.split()
+    {
+        "1girl",
+        "1boy",
+        "2girls",
+        "2boys",
+        "multiple_girls",
+        "multiple_boys",
+        "solo",
+        "no_humans",
+        "girl",
+        "boy",
+        "woman",
+        "man",
+        "person",
+        "female",
+        "male",
+        "masterpiece",
+        "best_quality",
+        "high_quality",
+        "highres",
+        "absurdres",
+        "looking_at_viewer",
+        "smile",
+        "simple_background",
+        "white_background",
+        "black_background",
+        "grey_background",
+        "standing",
+        "sitting",
+        "full_body",
+        "upper_body",
+        "portrait",
+        "close-up",
+        "indoors",
+        "outdoors",
+        "day",
+        "night",
+        "sky",
+        "monochrome",
+        "greyscale",
+        "score_9",
+        "score_8_up",
+        "score_7_up",
+        "source_anime",
+        "source_pony",
+        "rating_safe",
+        "rating_explicit",
+        "rating_questionable",
+        "anime",
+        "photo",
+        "photorealistic",
+        "realistic",
+        "long_hair",
+        "short_hair",
+        "breasts",
+        "blush",
+        "open_mouth",
+        "closed_mouth",
+        "shirt",
+        "hair_ornament",
+    }
 )
 """Tags that describe many pictures, so that their share says nothing."""
 
@@ -174,7 +228,7 @@ def tag_shares(metadata: Mapping[str, str]) -> TagShares:
     """Count caption tags over all directories, weighted by their number of pictures."""
     frequency = parsed(metadata, "ss_tag_frequency")
     if not isinstance(frequency, dict):
-        return TagShares({}, False, None)
+        return TagShares({}, is_counted=False, only_tag=None)
     directories = {
         name: _tag_counts(tags)
         for name, tags in list(frequency.items())[:_MOST_DIRECTORIES]

@@ -5,8 +5,11 @@ Source: safetensors 0.8 `Dtype`; formats smaller than a byte are packed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["DTYPE_BITS", "FLOAT_DTYPES"]
 

@@ -12,11 +12,9 @@ Source: https://github.com/huggingface/safetensors#format
 
 from __future__ import annotations
 
-import os
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from lorary.safetensors.dtypes import DTYPE_BITS
 from lorary.safetensors.errors import HeaderError
@@ -29,6 +27,10 @@ from lorary.safetensors.strictjson import (
     load_strict,
     too_many_tensors,
 )
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
 
 __all__ = ["Header", "TensorInfo", "parse_header", "read_header"]
 
@@ -123,7 +125,12 @@ def _read(source: Source, limits: Limits) -> Header:
     raw = source.read_at(8, length)
     if len(raw) < length:
         message = f"The header takes {length:,} bytes, but only {len(raw):,} of it are here."
-        raise HeaderError("file_truncated", message, 8 + len(raw), {"header_bytes": length})
+        raise HeaderError(
+            code="file_truncated",
+            message=message,
+            offset=8 + len(raw),
+            facts={"header_bytes": length},
+        )
     parsed = _load(raw, limits)
     metadata = _metadata(parsed.pop("__metadata__", {}), limits)
     if len(parsed) > limits.tensors:
@@ -138,39 +145,43 @@ def _length(source: Source, limits: Limits) -> int:
     size = source.size_bytes
     head = source.read_at(0, SNIFF_BYTES)
     if not head:
-        raise HeaderError("file_empty", "The file is empty.", 0)
+        raise HeaderError(code="file_empty", message="The file is empty.", offset=0)
     length = int.from_bytes(head[:8], "little")
     most = min(limits.header_bytes, FORMAT_HEADER_BYTES)
     if len(head) >= 8 and length <= most and 8 + length <= size:
         if head[8:9] != b"{":
             message = "The header does not begin with `{` right after its length."
-            raise HeaderError("header_bad_start", message, 8)
+            raise HeaderError(code="header_bad_start", message=message, offset=8)
         return length
     foreign = sniff(head)
     if foreign is not None:
         raise foreign
     if len(head) < 8:
         message = f"The file has {len(head)} bytes; eight are needed for the header's length."
-        raise HeaderError("file_truncated", message, len(head), {"size_bytes": size})
+        raise HeaderError(
+            code="file_truncated", message=message, offset=len(head), facts={"size_bytes": size}
+        )
     facts = {"header_bytes": length, "limit": most, "size_bytes": size}
     if length > most:
         message = f"The header claims {length:,} bytes; {most:,} are allowed."
-        raise HeaderError("header_too_large", message, 0, facts)
+        raise HeaderError(code="header_too_large", message=message, offset=0, facts=facts)
     message = f"The header claims {length:,} bytes, but the file has only {size:,}."
-    raise HeaderError("file_truncated", message, size, facts)
+    raise HeaderError(code="file_truncated", message=message, offset=size, facts=facts)
 
 
 def _load(raw: bytes, limits: Limits) -> dict[str, object]:
     texts = check_budget(raw, limits)
     if not raw.rstrip(b" ").endswith(b"}"):
         message = "The header does not end with `}` and spaces only."
-        raise HeaderError("header_bad_padding", message, 8 + len(raw) - 1)
+        raise HeaderError(code="header_bad_padding", message=message, offset=8 + len(raw) - 1)
     parsed = load_fast(raw)
     if isinstance(parsed, dict) and texts == _expected_texts(parsed):
         return parsed
     parsed = load_strict(raw)
     if not isinstance(parsed, dict):  # pragma: no cover - it begins with a brace
-        raise HeaderError("header_invalid_json", "The header is not a JSON object.", 8)
+        raise HeaderError(
+            code="header_invalid_json", message="The header is not a JSON object.", offset=8
+        )
     return parsed
 
 
@@ -184,19 +195,27 @@ def _expected_texts(parsed: Mapping[str, object]) -> int:
 
 def _metadata(value: object, limits: Limits) -> Mapping[str, str]:
     if not isinstance(value, dict):
-        raise HeaderError("metadata_invalid", "`__metadata__` is not an object.", 8)
+        raise HeaderError(
+            code="metadata_invalid", message="`__metadata__` is not an object.", offset=8
+        )
     if len(value) > limits.metadata_keys:
         message = f"`__metadata__` has {len(value):,} keys; {limits.metadata_keys:,} are allowed."
-        raise HeaderError("metadata_too_large", message, 8, {"keys": len(value)})
+        raise HeaderError(
+            code="metadata_too_large", message=message, offset=8, facts={"keys": len(value)}
+        )
     size = 0
     for name, text in value.items():
         if not isinstance(text, str):
             message = f"`__metadata__` maps {name[:80]!r} to something that is not text."
-            raise HeaderError("metadata_invalid", message, 8, {"name": name[:80]})
+            raise HeaderError(
+                code="metadata_invalid", message=message, offset=8, facts={"name": name[:80]}
+            )
         size += len(name.encode()) + len(text.encode())
     if size > limits.metadata_bytes:
         message = f"`__metadata__` has {size:,} bytes; {limits.metadata_bytes:,} are allowed."
-        raise HeaderError("metadata_too_large", message, 8, {"bytes": size})
+        raise HeaderError(
+            code="metadata_too_large", message=message, offset=8, facts={"bytes": size}
+        )
     return value
 
 
@@ -211,7 +230,9 @@ def _check_names(parsed: Mapping[str, object], limits: Limits) -> None:
         if fault is not None:
             shown = name[:80]
             message = f"The tensor name {shown!r} is {fault}."
-            raise HeaderError("tensor_name_invalid", message, 8, {"name": shown})
+            raise HeaderError(
+                code="tensor_name_invalid", message=message, offset=8, facts={"name": shown}
+            )
 
 
 def _name_fault(name: str, limits: Limits) -> str | None:
@@ -236,7 +257,7 @@ def _tensor(name: str, entry: object, limits: Limits) -> TensorInfo:
     bits = DTYPE_BITS.get(dtype) if type(dtype) is str else None
     if bits is None:
         message = f"The tensor {name!r} has the unknown number format {str(dtype)[:40]!r}."
-        raise HeaderError("dtype_unknown", message, 8, {"name": name})
+        raise HeaderError(code="dtype_unknown", message=message, offset=8, facts={"name": name})
     if type(offsets) is not list or len(offsets) != 2:
         raise _offsets_invalid(name)
     begin, end = offsets
@@ -269,15 +290,20 @@ def _check_layout(tensors: Mapping[str, TensorInfo], data_bytes: int) -> None:
         if begin != cursor:
             code, what = ("overlap", "shares bytes") if begin < cursor else ("hole", "leaves a gap")
             message = f"The tensor {name!r} {what} with the tensor before it."
-            raise HeaderError(code, message, 8, {"name": name, "begin": begin, "expected": cursor})
+            raise HeaderError(
+                code=code,
+                message=message,
+                offset=8,
+                facts={"name": name, "begin": begin, "expected": cursor},
+            )
         cursor = end
     facts = {"expected_bytes": cursor, "data_bytes": data_bytes}
     if cursor < data_bytes:
         message = f"{data_bytes - cursor:,} bytes follow the last tensor and belong to none."
-        raise HeaderError("trailing_bytes", message, None, facts)
+        raise HeaderError(code="trailing_bytes", message=message, offset=None, facts=facts)
     if cursor > data_bytes:
         message = f"The file ends {cursor - data_bytes:,} bytes before its last tensor does."
-        raise HeaderError("file_truncated", message, None, facts)
+        raise HeaderError(code="file_truncated", message=message, offset=None, facts=facts)
 
 
 def _fields_invalid(name: str) -> HeaderError:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import struct
+from typing import TYPE_CHECKING
 
-from lorary.safetensors.header import Header, TensorInfo
-from lorary.safetensors.source import Source
+if TYPE_CHECKING:
+    from lorary.safetensors.header import Header, TensorInfo
+    from lorary.safetensors.source import Source
 
 __all__ = ["decode_scalar", "read_scalar"]
 

@@ -13,16 +13,14 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (
         b"PK\x03\x04",
         "is_zip",
-        "This is a ZIP archive, the form of PyTorch .pt and .ckpt files, with a changed name. "
-        "Convert it to safetensors first.",
+        "This is a ZIP archive, the form of PyTorch .pt files. Convert it to safetensors first.",
     ),
     (b"GGUF", "is_gguf", "This is a GGUF model (llama.cpp), not a safetensors file."),
     (b"\x89HDF\r\n\x1a\n", "is_hdf5", "This is an HDF5 (Keras) model, not a safetensors file."),
     (
         b"version https://git-lfs",
         "is_lfs_pointer",
-        "This is a Git LFS pointer of a few lines, not the model it points to. "
-        "Fetch the real file with `git lfs pull`.",
+        "This is a Git LFS pointer, not the model it points to. Fetch it with `git lfs pull`.",
     ),
     (b"\x89PNG", "is_image", "This is a PNG picture, not a safetensors file."),
     (b"\xff\xd8\xff", "is_image", "This is a JPEG picture, not a safetensors file."),

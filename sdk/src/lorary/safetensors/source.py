@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["BytesSource", "FileSource", "Source", "open_source"]
 
 
+@runtime_checkable
 class Source(Protocol):
     """Random access to the bytes of one file."""
 
@@ -79,8 +82,8 @@ def open_source(place: str | os.PathLike[str] | BinaryIO | Source) -> Iterator[S
     if isinstance(place, (str, os.PathLike)):
         # Unbuffered: the reads are few and large, and a buffer would read 8 KiB per alpha.
         with Path(place).open("rb", buffering=0) as raw:
-            yield FileSource(raw)  # type: ignore[arg-type]  # FileIO reads whole regular files
-    elif hasattr(place, "read_at"):
+            yield FileSource(raw)
+    elif isinstance(place, Source):
         yield place
     else:
         yield FileSource(place)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from lorary.safetensors.errors import HeaderError
-from lorary.safetensors.limits import Limits
+
+if TYPE_CHECKING:
+    from lorary.safetensors.limits import Limits
 
 try:
     import orjson
@@ -55,7 +57,7 @@ def check_budget(raw: bytes, limits: Limits) -> int:
     if texts > 5 * limits.tensors + 2 * limits.metadata_keys + 1:
         if raw.count(b'"data_offsets"') > limits.tensors:
             raise too_many_tensors(raw.count(b'"data_offsets"'), limits)
-        raise _too_complex("names and texts", texts)
+        raise _too_complex(what="names and texts", count=texts)
     budgets = (
         (b"{", limits.tensors + 2),
         (b"[", 2 * limits.tensors),
@@ -65,7 +67,7 @@ def check_budget(raw: bytes, limits: Limits) -> int:
         bare = _STRING.sub(b"", raw)  # metadata is full of brackets; only those outside count
         for mark, most in budgets:
             if bare.count(mark) > most:
-                raise _too_complex(f"{mark.decode()} marks", bare.count(mark))
+                raise _too_complex(what=f"{mark.decode()} marks", count=bare.count(mark))
     return texts
 
 
@@ -110,19 +112,21 @@ def load_strict(raw: bytes) -> object:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise HeaderError(
-            "header_not_utf8", "The header is not valid UTF-8.", 8 + error.start
+            code="header_not_utf8", message="The header is not valid UTF-8.", offset=8 + error.start
         ) from None
     try:
         return _DECODER.decode(text)
     except RecursionError:
-        raise HeaderError("header_invalid_json", "The header is nested too deeply.", 8) from None
+        raise HeaderError(
+            code="header_invalid_json", message="The header is nested too deeply.", offset=8
+        ) from None
     except UnicodeEncodeError:
         message = "A name or text in the header holds half of a surrogate pair."
-        raise HeaderError("header_invalid_json", message, 8) from None
+        raise HeaderError(code="header_invalid_json", message=message, offset=8) from None
     except json.JSONDecodeError as error:
         offset = 8 + len(text[: error.pos].encode())
         message = f"The header is not valid JSON: {error.msg}."
-        raise HeaderError("header_invalid_json", message, offset) from None
+        raise HeaderError(code="header_invalid_json", message=message, offset=offset) from None
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -134,20 +138,22 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
         if name in found:
             shown = name if len(name) <= 80 else name[:80] + "…"
             message = f"The name {shown!r} occurs twice in one object of the header."
-            raise HeaderError("duplicate_key", message, 8, {"name": shown})
+            raise HeaderError(
+                code="duplicate_key", message=message, offset=8, facts={"name": shown}
+            )
         found[name] = value
     return found
 
 
 def _no_constant(name: str) -> NoReturn:
     message = f"The header is not valid JSON: {name} is no JSON value."
-    raise HeaderError("header_invalid_json", message, 8)
+    raise HeaderError(code="header_invalid_json", message=message, offset=8)
 
 
 def _whole_number(digits: str) -> int:
     if len(digits) > _LONGEST_NUMBER or digits == "-0":
         message = "The header holds a number that cannot be a size."
-        raise HeaderError("header_invalid_json", message, 8)
+        raise HeaderError(code="header_invalid_json", message=message, offset=8)
     return int(digits)
 
 
