@@ -35,6 +35,10 @@ run: $(STAMP) ## Start the hub at http://127.0.0.1:8000 (set-up, migrations, dem
 worker: $(STAMP) ## Start workers alone (a GPU box): ARGS="--queues render"
 	@exec $(BIN)/python manage.py worker $(ARGS)
 
+demo: $(STAMP) ## Publish the demo content (again); `make run` does it on the first start
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py demo
+
 test: $(STAMP) ## The whole test suite; skipped parts are listed with the reason
 	$(BIN)/python -m pytest $(ARGS)
 

@@ -1,0 +1,65 @@
+"""System checks of the settings."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core import checks
+from django.test import override_settings
+
+from hub.checks import check_settings
+
+WRONG: list[tuple[str, dict[str, Any]]] = [
+    ("E001", {"data": Path("/proc/nowhere")}),
+    ("E002", {"database_url": "oracle://x"}),
+    ("E003", {"broker_url": "sqla+sqlite://"}),
+    ("E004", {"cache_url": "memcached://x"}),
+    ("E005", {"storage": "ftp://x"}),
+    ("E005", {"storage": "file://host/path"}),
+    ("E006", {"secret_key": "short"}),
+    ("E007", {"base_url": "hub.example"}),
+    ("W008", {"allowed_hosts": ("*",)}),
+    ("W009", {"trust_proxy": True, "base_url": ""}),
+    ("W010", {"debug": True, "base_url": "https://hub.example"}),
+    ("E011", {"log_level": "LOUD"}),
+    ("E012", {"language": "xx"}),
+    ("E013", {"time_zone": "Mars/Olympus"}),
+    ("W015", {"bases": Path("/nowhere/bases.toml")}),
+    ("E016", {"accel": "blobs"}),
+    ("E017", {"max_file_bytes": 0}),
+    ("E018", {"max_header_bytes": 200_000_000}),
+    ("E019", {"part_bytes": 1}),
+    ("E020", {"quota_bytes": -1}),
+    ("E021", {"upload_days": 0}),
+    ("E022", {"grace_days": 1000}),
+    ("E023", {"job_lease_s": 1}),
+    ("W024", {"unknown": ("STORAG",)}),
+]
+
+
+def found_with(**changes: Any) -> list[checks.CheckMessage]:
+    changes.setdefault("bases", Path(__file__))
+    with override_settings(LORARY=dataclasses.replace(settings.LORARY, **changes)):
+        return check_settings()
+
+
+def test_the_defaults_raise_nothing() -> None:
+    assert found_with() == []
+
+
+@pytest.mark.parametrize(("number", "changes"), WRONG, ids=[number for number, _ in WRONG])
+def test_a_wrong_value_is_named_with_a_hint(number: str, changes: dict[str, Any]) -> None:
+    (message,) = found_with(**changes)
+    assert message.id == f"lorary.{number}"
+    assert message.msg.startswith("LORARY_")
+    assert message.hint
+    assert message.is_serious() == number.startswith("E")
+
+
+def test_django_runs_the_checks() -> None:
+    with override_settings(LORARY=dataclasses.replace(settings.LORARY, secret_key="short")):
+        assert "lorary.E006" in {message.id for message in checks.run_checks()}

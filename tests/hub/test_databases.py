@@ -1,0 +1,61 @@
+"""Addresses of rows, messages and cache."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from pathlib import Path
+
+from django.conf import settings
+from kombu import Connection
+
+from hub.databases import broker, cache, database
+
+
+def test_sqlite_takes_its_lock_at_the_start_and_waits() -> None:
+    entry = database(dataclasses.replace(settings.LORARY, database_url=""))
+    assert entry["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
+    assert entry["OPTIONS"]["timeout"] == 20
+    assert "journal_mode=WAL" in entry["OPTIONS"]["init_command"]
+    assert entry["ATOMIC_REQUESTS"] is False
+
+
+def test_postgres_is_reached_by_url() -> None:
+    url = "postgres://me:secret@db.example:5433/hub"
+    entry = database(dataclasses.replace(settings.LORARY, database_url=url))
+    assert entry["ENGINE"].endswith("postgresql")
+    assert (entry["HOST"], entry["PORT"], entry["NAME"]) == ("db.example", 5433, "hub")
+    assert "transaction_mode" not in entry.get("OPTIONS", {})
+
+
+def test_redis_hands_back_what_a_dead_worker_held_within_seconds() -> None:
+    _url, options = broker(dataclasses.replace(settings.LORARY, broker_url="redis://host/0"))
+    assert options["visibility_timeout"] == 30
+    assert options["unacked_restore_throttle"] == 1
+
+
+def test_rabbitmq_needs_no_options() -> None:
+    url, options = broker(dataclasses.replace(settings.LORARY, broker_url="amqp://host"))
+    assert (url, options) == ("amqp://host", {})
+
+
+def test_embedded_broker_delivers_and_keeps_taken_messages_on_the_data_disk() -> None:
+    url, options = broker(dataclasses.replace(settings.LORARY, broker_url=""))
+    name = uuid.uuid4().hex
+    with Connection(url, transport_options=options) as connection:
+        queue = connection.SimpleQueue(name)
+        queue.put({"wake": 1})
+        message = queue.get(timeout=5)
+        message.ack()
+        queue.close()
+        assert message.payload == {"wake": 1}
+    data = settings.LORARY.data
+    assert Path(options["processed_folder"]).is_relative_to(data)
+    assert not list((data / "broker" / "messages").iterdir())
+    assert len(list((data / "broker" / "taken").iterdir())) == 1
+
+
+def test_cache_is_in_memory_or_in_redis() -> None:
+    assert "locmem" in cache(settings.LORARY)["BACKEND"]
+    shared = cache(dataclasses.replace(settings.LORARY, cache_url="redis://host/1"))
+    assert shared["LOCATION"] == "redis://host/1"
