@@ -1,0 +1,175 @@
+"""The recipe: pictures, captions, words and training runs, without the shipped weights."""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("diffusers")
+pytest.importorskip("peft")
+
+from previews.miniature.recipe.adapters import AdapterTrainer  # noqa: E402
+from previews.miniature.recipe.base import BaseOptions, BaseTrainer  # noqa: E402
+from previews.miniature.recipe.captions import caption, training_caption  # noqa: E402
+from previews.miniature.recipe.decoder import (  # noqa: E402
+    DecoderOptions,
+    DecoderTrainer,
+    Stage,
+)
+from previews.miniature.recipe.drawings import CHARACTERS, SUBJECTS, draw  # noqa: E402
+from previews.miniature.recipe.latents import LatentCode  # noqa: E402
+from previews.miniature.recipe.looks import LOOKS  # noqa: E402
+from previews.miniature.recipe.networks import TINY  # noqa: E402
+from previews.miniature.recipe.plans import PLANS, trigger_words  # noqa: E402
+from previews.miniature.recipe.prepare import Sizes, load_set, prepare, stack  # noqa: E402
+from previews.miniature.recipe.stock import CLIPTokenizer  # noqa: E402
+from previews.miniature.recipe.training import learning_rate  # noqa: E402
+
+TOY = Sizes(plain=52, styled=8, character=8, unnamed=8, captions=200)
+
+
+@pytest.fixture(scope="module")
+def toy_work(tmp_path_factory):
+    torch.set_num_threads(1)
+    work = tmp_path_factory.mktemp("recipe")
+    prepare(work, TOY)
+    return work
+
+
+@pytest.fixture
+def toy_copy(toy_work, tmp_path):
+    """A work folder of its own, so that checkpoints do not meet."""
+
+    def copy(name):
+        folder = tmp_path / name
+        folder.mkdir()
+        for item in toy_work.iterdir():
+            (folder / item.name).symlink_to(item)
+        return folder
+
+    return copy
+
+
+def test_a_seed_always_draws_the_same_picture():
+    first, second = draw(41), draw(41)
+    assert first.facts == second.facts
+    assert first.image.tobytes() == second.image.tobytes()
+
+
+def test_other_seeds_draw_other_pictures():
+    assert draw(41).image.tobytes() != draw(41 + len(SUBJECTS)).image.tobytes()
+
+
+@pytest.mark.parametrize("subject", [*SUBJECTS, *CHARACTERS])
+def test_every_subject_is_drawn_and_told(subject):
+    drawing = draw(5, subject)
+    assert drawing.image.size == (128, 128)
+    assert drawing.facts.subject == subject
+    assert caption(drawing.facts, Random(0), keep=1.0)
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_every_look_changes_the_picture_and_keeps_its_size(look):
+    plain = draw(7).image
+    styled = LOOKS[look](plain)
+    assert styled.size == plain.size
+    change = np.abs(np.asarray(styled).astype(int) - np.asarray(plain).astype(int)).mean()
+    assert change > 8
+
+
+def test_base_captions_never_contain_a_trigger_word():
+    chance = Random(1)
+    words = set()
+    for seed in range(1500):
+        words |= set(training_caption(draw(seed).facts, chance).replace(",", " ").split())
+    assert not words & trigger_words()
+
+
+def test_captions_say_the_side_a_creature_faces():
+    facts = draw(3, "bird").facts
+    assert facts.facing in caption(facts, Random(0), keep=1.0)
+
+
+def test_the_tokenizer_keeps_triggers_whole(toy_work):
+    tokenizer = CLIPTokenizer.from_pretrained(toy_work / "tokenizer")
+    for word in trigger_words():
+        assert tokenizer.tokenize(word) == [f"{word}</w>"]
+
+
+def test_the_latent_code_returns_nearly_the_picture(toy_work):
+    code = LatentCode.load(toy_work / "code.pt")
+    pictures = stack(draw(seed).image for seed in range(13))
+    latents = code.encode(pictures)
+    assert latents.shape == (13, 32, 8, 8)
+    error = (code.decode(latents) - (pictures.float() / 127.5 - 1)).abs().mean()
+    assert error < 0.15
+
+
+def test_the_styled_set_shares_its_drawings_with_the_plain_twins(toy_work):
+    styled, facts = load_set(toy_work, "neon")
+    twins, twin_facts = load_set(toy_work, "styled-plain")
+    assert styled.shape == twins.shape
+    assert facts == twin_facts
+
+
+def test_the_learning_rate_warms_up_stays_and_falls():
+    rates = [learning_rate(s, 100, peak=1.0, warmup=10, flat=0.5) for s in (0, 30, 49, 75, 99)]
+    assert rates[0] < 0.2
+    assert rates[1] == rates[2] > rates[3] > rates[4]
+
+
+def same_weights(first, second):
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return all(torch.equal(one, other) for one, other in pairs)
+
+
+def base_trainer(work, steps):
+    options = BaseOptions(steps=4, batch=4, save_every=2)
+    trainer = BaseTrainer(work, options, TINY)
+    trainer.run.resume()
+    trainer.run.advance(steps, trainer.step, label="base", save_every=2)
+    return trainer
+
+
+def test_a_resumed_base_run_ends_like_an_uninterrupted_one(toy_copy):
+    whole = base_trainer(toy_copy("whole"), 4)
+    interrupted = toy_copy("interrupted")
+    base_trainer(interrupted, 2)
+    resumed = base_trainer(interrupted, 4)
+    assert resumed.run.step == 4
+    assert same_weights(whole.unet, resumed.unet)
+    assert same_weights(whole.text_encoder, resumed.text_encoder)
+    for one, other in zip(whole.run.average.shadow, resumed.run.average.shadow, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_decoder_grows_from_its_lower_blocks_to_the_whole(toy_copy):
+    options = DecoderOptions(
+        steps=3, stages=(Stage(1, 2, 4), Stage(2, 3, 4)), batch=2, save_every=3
+    )
+    trainer = DecoderTrainer(toy_copy("decoder"), options, TINY)
+    before = trainer.vae.decoder.conv_out.weight.clone()
+    trainer.step(0)
+    assert torch.equal(before, trainer.vae.decoder.conv_out.weight)
+    trainer.train()
+    assert not torch.equal(before, trainer.vae.decoder.conv_out.weight)
+    assert (trainer.work / "vae" / "diffusion_pytorch_model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("name", ["zorbi", "pastel"])
+def test_an_adapter_run_changes_only_the_adapter(toy_copy, name):
+    work = toy_copy(name)
+    base_trainer(work, 2).export()
+    trainer = AdapterTrainer(work, PLANS[name], steps=2)
+    frozen = {key: value.clone() for key, value in trainer.adapted.unet.state_dict().items()}
+    assert trainer.train().is_file()
+    changed = {
+        key
+        for key, value in trainer.adapted.unet.state_dict().items()
+        if not torch.equal(value, frozen[key])
+    }
+    assert changed
+    assert all("lora_" in key for key in changed)
