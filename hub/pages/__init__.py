@@ -1,1 +1,1 @@
-"""The site: views, one noun a file."""
+"""The site: server-rendered pages, one noun a file. Views read selectors and call services."""

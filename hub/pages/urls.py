@@ -1,12 +1,45 @@
-"""Routes of the site."""
+"""Addresses of the site; ``/{owner}`` and what lies below it come last."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from django.urls import URLPattern, path
 
-if TYPE_CHECKING:
-    from django.urls import URLPattern, URLResolver
+from hub.pages import (
+    accounts,
+    adapters,
+    browse,
+    home,
+    media,
+    previews,
+    profiles,
+    publish,
+    tokens,
+    versions,
+)
+from hub.pages.errors import page
 
 __all__ = ["urlpatterns"]
 
-urlpatterns: list[URLPattern | URLResolver] = []
+urlpatterns: list[URLPattern] = [
+    path("", page(home.home), name="home"),
+    path("browse", page(browse.browse), name="browse"),
+    path("publish", page(publish.publish), name="publish"),
+    path("publish/read", page(publish.read), name="publish-read"),
+    path("publish/name", page(publish.name), name="publish-name"),
+    path("signin", page(accounts.signin), name="signin"),
+    path("signup", page(accounts.signup), name="signup"),
+    path("signout", page(accounts.signout), name="signout"),
+    path("settings/tokens", page(tokens.index), name="tokens"),
+    path("settings/tokens/<int:token_id>/revoke", page(tokens.revoke), name="token-revoke"),
+    path("media/images/<int:image_id>.png", page(media.image), name="image"),
+    path("media/covers/<int:version_id>.svg", page(media.cover), name="cover"),
+    path("<str:owner>", page(profiles.profile), name="profile"),
+    path("<str:owner>/<str:name>", page(adapters.show), name="adapter"),
+    path("<str:owner>/<str:name>/edit", page(adapters.edit), name="adapter-edit"),
+    path("<str:owner>/<str:name>/previews", page(previews.previews), name="adapter-previews"),
+    path(
+        "<str:owner>/<str:name>/versions/<str:version>/yank",
+        page(versions.yank),
+        name="version-yank",
+    ),
+]

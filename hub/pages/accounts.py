@@ -1,0 +1,132 @@
+"""Signing up, in and out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib import auth
+from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST
+
+from hub.pages import limits
+from hub.pages.cards import Card, cards_of
+from hub.pages.forms import SignInForm, SignUpForm, accept_faults
+from registry.errors import Invalid, LoraryError, NameInvalid, NameTaken, RateLimited
+from registry.selectors import adapters as catalogue
+from registry.services import accounts
+
+if TYPE_CHECKING:
+    from django.forms import BaseForm
+    from django.http import HttpRequest, HttpResponse
+
+    from registry.models import User
+
+__all__ = ["signin", "signout", "signup"]
+
+#: Tries of one name from one place, in fifteen minutes; and of one place altogether.
+TRIES, TRIES_OF_A_PLACE, WINDOW_S = 10, 60, 900
+#: New accounts from one place in an hour.
+SIGNUPS, SIGNUP_WINDOW_S = 20, 3600
+
+PASSWORD_BACKEND = "django.contrib.auth.backends.ModelBackend"  # noqa: S105 - a class, no secret
+
+
+@sensitive_post_parameters("password")
+@require_http_methods(["GET", "HEAD", "POST"])
+def signin(request: HttpRequest) -> HttpResponse:
+    """Ask for name and password; go back to where the person was."""
+    if request.user.is_authenticated:
+        return redirect(_next(request))
+    if request.method != "POST":
+        return _door(request, "signin", SignInForm(request))
+    form = SignInForm(request, data=request.POST)
+    try:
+        user = _known(request, form)
+    except RateLimited as limited:
+        return _door(request, "signin", SignInForm(request), refusal=limited)
+    if user is None:
+        return _door(request, "signin", form)
+    auth.login(request, user)
+    return redirect(_next(request))
+
+
+def _known(request: HttpRequest, form: SignInForm) -> User | None:
+    """Return the user whose name and password these are.
+
+    Raises:
+        RateLimited: somebody is guessing.
+    """
+    place = limits.caller(request)
+    who = f"{place}|{request.POST.get('username', '')[:96].casefold()}"
+    limits.require("signin-place", place, limit=TRIES_OF_A_PLACE, window_s=WINDOW_S)
+    limits.require("signin", who, limit=TRIES, window_s=WINDOW_S)
+    if not form.is_valid():
+        return None
+    limits.clear("signin", who)
+    user: User = form.get_user()
+    return user
+
+
+@sensitive_post_parameters("password")
+@require_http_methods(["GET", "HEAD", "POST"])
+def signup(request: HttpRequest) -> HttpResponse:
+    """Make an account and sign in."""
+    form = SignUpForm(request.POST if request.method == "POST" else None)
+    if request.method != "POST" or not form.is_valid():
+        return _door(request, "signup", form)
+    try:
+        place = limits.caller(request)
+        limits.require("signup", place, limit=SIGNUPS, window_s=SIGNUP_WINDOW_S)
+        user = accounts.sign_up(**form.cleaned_data)
+    except LoraryError as error:
+        return _refused(request, form, error)
+    auth.login(request, user, backend=PASSWORD_BACKEND)
+    return redirect(_next(request))
+
+
+def _refused(request: HttpRequest, form: SignUpForm, error: LoraryError) -> HttpResponse:
+    if isinstance(error, NameInvalid | NameTaken):
+        accept_faults(form, {"name": str(error.detail)}, "")
+    elif isinstance(error, Invalid):
+        accept_faults(form, error.facts.get("fields", {}), str(error.detail))
+    else:
+        return _door(request, "signup", form, refusal=error)
+    return _door(request, "signup", form)
+
+
+@require_POST
+def signout(request: HttpRequest) -> HttpResponse:
+    """End the session."""
+    auth.logout(request)
+    return redirect("home")
+
+
+def _next(request: HttpRequest) -> str:
+    """Return where to go afterwards: a page of this site, never another's."""
+    wanted = request.POST.get("next") or request.GET.get("next") or ""
+    is_ours = url_has_allowed_host_and_scheme(
+        wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
+    return wanted if is_ours else "/"
+
+
+def _door(
+    request: HttpRequest, name: str, form: BaseForm, *, refusal: LoraryError | None = None
+) -> HttpResponse:
+    is_fault = refusal is not None or form.is_bound
+    context = {
+        "form": form,
+        "refusal": refusal.detail if refusal else "",
+        "next": request.POST.get("next") or request.GET.get("next") or "",
+        "shelf": _shelf(),
+    }
+    status = 429 if isinstance(refusal, RateLimited) else 400 if is_fault else 200
+    return render(request, f"pages/{name}.html", context, status=status)
+
+
+def _shelf() -> list[list[Card]]:
+    """Return up to nine pictures of public adapters, three a row."""
+    cards = cards_of(catalogue.search(None, catalogue.Query(), limit=9).results)
+    return [cards[start : start + 3] for start in range(0, len(cards) // 3 * 3, 3)]

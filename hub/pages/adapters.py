@@ -1,0 +1,127 @@
+"""The page of an adapter, and its owner's edits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_safe
+
+from hub import markdown
+from hub.pages import details, links
+from hub.pages.forms import AdapterForm, accept_faults
+from hub.pages.previews import previews_context
+from hub.pages.snippets import snippets_of
+from hub.pages.verdicts import verdict_of
+from hub.pages.words import facts_line
+from registry.errors import Invalid
+from registry.models import VersionState
+from registry.selectors import adapters as catalogue
+from registry.selectors import versions as history
+from registry.services import adapters
+from registry.services.access import require_adapter
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from django.http import HttpRequest, HttpResponse
+
+    from registry.models import Adapter, File, Version
+
+__all__ = ["edit", "show"]
+
+
+@require_safe
+def show(request: HttpRequest, owner: str, name: str) -> HttpResponse:
+    """Show an adapter, or the tombstone of a withdrawn version."""
+    adapter = catalogue.get(request.user, owner, name)
+    wanted = request.GET.get("v", "")
+    listing = list(history.listing(request.user, adapter))
+    version = history.get(request.user, adapter, wanted or history.LATEST) if listing else None
+    context = _about(request, adapter, listing)
+    if version is None:
+        context["previews"] = previews_context(request, adapter, None)["previews"]
+        return render(request, "adapter/page.html", context)
+    context |= _of_version(request, adapter, version)
+    if version.state == VersionState.WITHDRAWN:
+        return render(request, "adapter/gone.html", context, status=410)
+    return render(request, "adapter/page.html", context)
+
+
+def _about(request: HttpRequest, adapter: Adapter, listing: list[Version]) -> dict[str, Any]:
+    """Return what is the same for every version."""
+    return {
+        "adapter": adapter,
+        "tags": list(adapter.tags.values_list("name", flat=True)),
+        "card_html": markdown.render(adapter.card) if adapter.card.strip() else "",
+        "facts": facts_line(adapter, None),
+        "is_writable": _is_writable(request, adapter),
+        "versions": listing,
+        "version_links": listing,
+    }
+
+
+def _is_writable(request: HttpRequest, adapter: Adapter) -> bool:
+    user = request.user
+    return bool(user.is_authenticated and adapter.namespace.is_writable_by(user))
+
+
+def _of_version(request: HttpRequest, adapter: Adapter, version: Version) -> dict[str, Any]:
+    """Return what one version says; five queries."""
+    files = list(version.files)
+    primary = next((file for file in files if file.is_primary), None)
+    document = _document(primary)
+    lines = details.files_of(files, {file.path: links.download(version, file.path) for file in files})
+    writable = _is_writable(request, adapter)
+    findings = primary.blob.findings.all() if primary else []
+    remarks = details.remarks_of(findings, is_owner=writable)
+    counts = {"files": len(lines), "versions": None, "findings": len(remarks)}
+    base_url = request.build_absolute_uri("/").rstrip("/")
+    chosen = next((line for line in lines if line.is_primary), None)
+    return {
+        "version": version,
+        "explicit_version": bool(request.GET.get("v")),
+        "facts": facts_line(adapter, version),
+        "files": lines,
+        "primary": chosen,
+        "snippets": snippets_of(version, primary, base_url + (chosen.url if chosen else ""), base_url),
+        "verdict": verdict_of(version, document),
+        "anatomy": details.anatomy_of(document),
+        "findings": remarks,
+        "tabs": details.tabs_of(request.GET.get("tab", ""), counts),
+        **previews_context(request, adapter, version),
+    }
+
+
+def _document(primary: File | None) -> dict[str, Any]:
+    if primary is None or not hasattr(primary.blob, "anatomy"):
+        return {}
+    document: dict[str, Any] = primary.blob.anatomy.document
+    return document
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
+    """Change card fields."""
+    adapter = catalogue.get(request.user, owner, name)
+    require_adapter(request.user, adapter)
+    form = AdapterForm(request.POST if request.method == "POST" else None, initial=_said(adapter))
+    if request.method == "POST" and form.is_valid():
+        try:
+            adapters.update(actor=request.user, adapter=adapter, **form.cleaned_data)
+            messages.success(request, _("The card is changed."))
+            return redirect("adapter", adapter.owner, adapter.name)
+        except Invalid as error:
+            accept_faults(form, error.facts.get("fields", {}), str(error.detail))
+    context = {"adapter": adapter, "form": form}
+    return render(request, "adapter/edit.html", context, status=400 if form.errors else 200)
+
+
+def _said(adapter: Adapter) -> dict[str, str]:
+    fields = ("title", "summary", "kind", "licence", "maturity", "visibility", "card")
+    tags = ", ".join(adapter.tags.order_by("name").values_list("name", flat=True))
+    return {"tags": tags, **{field: getattr(adapter, field) for field in fields}}

@@ -1,0 +1,174 @@
+"""Search, filters, pages of results; the same view answers htmx with the results alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.http import require_safe
+from django.views.decorators.vary import vary_on_headers
+
+from hub.pages.cards import cards_of
+from hub.pages.words import family_label
+from registry.models import Kind
+from registry.selectors import adapters as catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from django.contrib.auth.models import AnonymousUser
+    from django.http import HttpRequest, HttpResponse, QueryDict
+
+    from registry.models import User
+    from registry.selectors.adapters import Facets, Page, Query
+
+__all__ = ["browse", "count_text", "page_links"]
+
+PAGE = 24
+MAX_WORD = 200
+MAX_TAGS_SHOWN = 12
+
+SORTS = {"new": gettext_lazy("Newest"), "downloads": gettext_lazy("Most pulled")}
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One value of a filter; the count is over everything that may be seen."""
+
+    value: str
+    label: str
+    is_chosen: bool
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """One filter."""
+
+    name: str
+    title: str
+    chosen: str
+    options: list[Option]
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """An active filter and the address without it."""
+
+    label: str
+    without: str
+
+
+@require_safe
+@vary_on_headers("HX-Request")
+def browse(request: HttpRequest) -> HttpResponse:
+    """Show the adapters that fit, a page at a time."""
+    query = _query(request.GET)
+    cursor = request.GET.get("cursor", "")
+    found = catalogue.search(request.user, query, cursor=cursor, limit=PAGE)
+    context = {
+        "query": query,
+        "cards": cards_of(found.results),
+        "chips": _chips(query),
+        "sorts": [Option(v, str(label), v == query.sort) for v, label in SORTS.items()],
+        "count_text": count_text(request.user, query),
+        **page_links(request, found, cursor),
+    }
+    if _wants_results_only(request):
+        response = render(request, "includes/results.html", context)
+        response.headers["HX-Push-Url"] = _address(query)
+        return response
+    context["facets"] = _facets(catalogue.facets(request.user), query)
+    return render(request, "pages/browse.html", context)
+
+
+def _wants_results_only(request: HttpRequest) -> bool:
+    headers = request.headers
+    return "HX-Request" in headers and "HX-History-Restore-Request" not in headers
+
+
+def _query(wanted: QueryDict) -> Query:
+    """Return what is asked for; values that no filter has fall away."""
+    kind, sort = wanted.get("kind", ""), wanted.get("sort", "")
+    return catalogue.Query(
+        q=wanted.get("q", "")[:MAX_WORD].strip(),
+        family=wanted.get("family", "")[:MAX_WORD],
+        kind=kind if kind in Kind.values else "",
+        tag=wanted.get("tag", "")[:MAX_WORD],
+        owner=wanted.get("owner", "")[:MAX_WORD],
+        sort=sort if sort in SORTS else "new",
+    )
+
+
+def count_text(user: User | AnonymousUser, query: Query) -> str:
+    """Return how many adapters a query finds, in words."""
+    count = catalogue.matching(user, query).filter(published_at__isnull=False).count()
+    return ngettext("%(n)d adapter", "%(n)d adapters", count) % {"n": count}
+
+
+def page_links(request: HttpRequest, found: Page, cursor: str) -> dict[str, str]:
+    """Return addresses of the next page and, from later pages, of the first."""
+    wanted = request.GET.copy()
+    wanted.pop("cursor", None)
+    start = f"{request.path}?{wanted.urlencode()}"
+    if found.next_cursor:
+        wanted["cursor"] = found.next_cursor
+    return {
+        "older": f"{request.path}?{wanted.urlencode()}" if found.next_cursor else "",
+        "newer": start if cursor else "",
+    }
+
+
+def _address(query: Query, *, without: str = "") -> str:
+    """Return the address of a search with nothing empty in it."""
+    said = {f.name: getattr(query, f.name) for f in fields(query)}
+    if said["sort"] == "new":
+        said["sort"] = ""
+    kept = {name: value for name, value in said.items() if value and name != without}
+    return reverse("browse") + (f"?{urlencode(kept)}" if kept else "")
+
+
+def _chips(query: Query) -> list[Chip]:
+    labels = {
+        "q": f"“{query.q}”" if query.q else "",
+        "family": family_label(query.family),
+        "kind": str(Kind(query.kind).label) if query.kind else "",
+        "tag": query.tag,
+        "owner": query.owner,
+    }
+    return [Chip(label, _address(query, without=name)) for name, label in labels.items() if label]
+
+
+def _facets(found: Facets, query: Query) -> list[Facet]:
+    return [
+        facet
+        for facet in (
+            _facet("family", _("Base model"), query.family, found.families, family_label),
+            _facet("kind", _("Teaches"), query.kind, found.kinds, _kind_label),
+            _facet("tag", _("Tag"), query.tag, found.tags[:MAX_TAGS_SHOWN], str),
+        )
+        if facet.options
+    ]
+
+
+def _kind_label(kind: str) -> str:
+    return str(Kind(kind).label)
+
+
+def _facet(
+    name: str,
+    title: str,
+    chosen: str,
+    counted: Iterable[tuple[str, int]],
+    label: Callable[[str], str],
+) -> Facet:
+    """Return a filter whose chosen value is always among its options."""
+    options = [Option(value, label(value), value == chosen, n) for value, n in counted]
+    if chosen and not any(option.is_chosen for option in options):
+        options.append(Option(chosen, label(chosen), is_chosen=True))
+    return Facet(name, title, chosen, options)

@@ -1,0 +1,117 @@
+"""Adapters as cards: what lists show, with a bounded number of queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.templatetags.static import static
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from hub.pages.words import family_label, strength_range
+from hub.templatetags.lorary import size
+from previews.selectors import cover_of
+from registry.models import File, Visibility
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from registry.models import Adapter, Version
+
+__all__ = ["Card", "cards_of"]
+
+#: Width and height that a card reserves; the browser scales, the ratio is what counts.
+PICTURE_SIZE = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One adapter in a list."""
+
+    number: str
+    full_name: str
+    url: str
+    title: str
+    meta: str
+    family: str
+    evidence: str
+    picture: str
+    picture_alt: str
+    trigger_words: str
+    strength: float
+    strength_min: float | None
+    strength_max: float | None
+    strength_text: str
+    visibility: str
+    is_private: bool
+    picture_size: int = PICTURE_SIZE
+
+
+def cards_of(adapters: Sequence[Adapter]) -> list[Card]:
+    """Return cards in the order of the adapters; two queries, however many there are.
+
+    The adapters come with ``namespace`` and ``latest_version``, as searches return them.
+    """
+    covers = cover_of(adapters)
+    proven = _proven(adapters)
+    return [_card(adapter, covers, proven) for adapter in adapters]
+
+
+def _proven(adapters: Sequence[Adapter]) -> dict[int, str]:
+    """Return revision id → family that the primary file's tensors prove."""
+    revisions = [a.latest_version.revision_id for a in adapters if a.latest_version]
+    rows = File.objects.filter(revision_id__in=revisions, is_primary=True)
+    return {
+        revision: family or ""
+        for revision, family in rows.values_list("revision_id", "blob__anatomy__family")
+    }
+
+
+def _card(adapter: Adapter, covers: Mapping[int, int | None], proven: Mapping[int, str]) -> Card:
+    version = adapter.latest_version
+    words = list(version.trigger_words) if version else []
+    return Card(
+        number=f"{adapter.pk:03d}",
+        full_name=adapter.full_name,
+        url=reverse("adapter", args=[adapter.owner, adapter.name]),
+        title=adapter.display_title,
+        meta=_meta(adapter, version),
+        family=family_label(adapter.family),
+        evidence=_evidence(version, proven),
+        picture=_picture(adapter, version, covers),
+        picture_alt=_("Preview of %(title)s") % {"title": adapter.display_title},
+        trigger_words=", ".join(words),
+        strength=version.strength if version else 1.0,
+        strength_min=version.strength_min if version else None,
+        strength_max=version.strength_max if version else None,
+        strength_text=strength_range(version) if version else "",
+        visibility=adapter.get_visibility_display(),
+        is_private=adapter.visibility != Visibility.PUBLIC,
+    )
+
+
+def _meta(adapter: Adapter, version: Version | None) -> str:
+    parts = [adapter.owner, adapter.get_kind_display().lower()]
+    if version is not None and version.rank:
+        parts.append(_("rank %(rank)d") % {"rank": version.rank})
+    if version is not None:
+        parts.append(size(version.size_bytes))
+    else:
+        parts.append(_("nothing published yet"))
+    return " · ".join(parts)
+
+
+def _evidence(version: Version | None, proven: Mapping[int, str]) -> str:
+    if version is None or not version.family:
+        return ""
+    return "proven" if proven.get(version.revision_id) == version.family else "declared"
+
+
+def _picture(
+    adapter: Adapter, version: Version | None, covers: Mapping[int, int | None]
+) -> str:
+    image = covers.get(adapter.pk)
+    if image is not None:
+        return reverse("image", args=[image])
+    return reverse("cover", args=[version.pk]) if version else static("blank.svg")

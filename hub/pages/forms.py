@@ -1,0 +1,165 @@
+"""What people fill in. Forms shape input; services decide."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth.forms import AuthenticationForm
+from django.utils.translation import gettext_lazy as _
+
+from registry.models import Kind, Maturity, User, Visibility
+from registry.services.adapters import LIMITS
+
+__all__ = [
+    "AdapterForm",
+    "SignInForm",
+    "SignUpForm",
+    "TokenForm",
+    "YankForm",
+    "accept_faults",
+    "dress",
+]
+
+
+def dress(form: forms.BaseForm) -> None:
+    """Give every field the class and the describing ids that its mark-up relies on."""
+    for field in form:
+        widget = field.field.widget
+        if not isinstance(widget, forms.CheckboxSelectMultiple | forms.HiddenInput):
+            widget.attrs.setdefault("class", "in")
+        notes = [f"{field.auto_id}_helptext"] if field.help_text else []
+        if form.is_bound and field.errors:
+            notes.append(f"{field.auto_id}_error")
+        if notes:
+            widget.attrs["aria-describedby"] = " ".join(notes)
+
+
+def accept_faults(form: forms.BaseForm, faults: dict[str, Any], fallback: str) -> None:
+    """Put a service's sentences beside the fields that they are about."""
+    placed = False
+    for field, sentences in faults.items():
+        if field in form.fields:
+            for text in [sentences] if isinstance(sentences, str) else sentences:
+                form.add_error(field, str(text))
+                placed = True
+    if not placed:
+        form.add_error(None, fallback)
+    dress(form)
+
+
+class SignInForm(AuthenticationForm):
+    """User name and password; names match without regard to case."""
+
+    error_messages = {
+        "invalid_login": _("This name and password do not match."),
+        "inactive": _("This account is closed."),
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
+        super().__init__(*args, **kwargs)
+        self.fields["username"].label = _("Name")
+        dress(self)
+
+    def clean_username(self) -> str:
+        """Return the name as its owner wrote it."""
+        given = str(self.cleaned_data["username"])
+        known = User.objects.filter(username__iexact=given).values_list("username", flat=True)
+        return known.first() or given
+
+
+class SignUpForm(forms.Form):
+    """A new account."""
+
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=96,
+        help_text=_("Your adapters will live under it: letters, digits, “-”, “_” and “.”."),
+        widget=forms.TextInput(attrs={"autocomplete": "username", "autocapitalize": "none"}),
+    )
+    email = forms.EmailField(
+        label=_("E-mail"), widget=forms.EmailInput(attrs={"autocomplete": "email"})
+    )
+    password = forms.CharField(
+        label=_("Password"),
+        help_text=_("At least eight characters, not a common one."),
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
+        super().__init__(*args, **kwargs)
+        dress(self)
+
+
+class TokenForm(forms.Form):
+    """A new access token."""
+
+    name = forms.CharField(
+        label=_("What is it for?"),
+        max_length=80,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    scopes = forms.MultipleChoiceField(
+        label=_("It may"),
+        choices=[("read", _("read what you may read")), ("write", _("publish and change"))],
+        initial=["read", "write"],
+        widget=forms.CheckboxSelectMultiple,
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
+        super().__init__(*args, **kwargs)
+        dress(self)
+
+
+class AdapterForm(forms.Form):
+    """Card fields of an adapter."""
+
+    title = forms.CharField(label=_("Title"), max_length=LIMITS["title"], required=False)
+    summary = forms.CharField(
+        label=_("Summary"),
+        max_length=LIMITS["summary"],
+        required=False,
+        help_text=_("One sentence: what does it do to a picture?"),
+    )
+    kind = forms.ChoiceField(label=_("Teaches"), choices=Kind.choices)
+    tags = forms.CharField(
+        label=_("Tags"), required=False, help_text=_("Separate them with commas.")
+    )
+    licence = forms.CharField(
+        label=_("Licence for pictures"),
+        max_length=LIMITS["licence"],
+        required=False,
+        help_text=_("For example “CC-BY-4.0” or “personal use only”."),
+    )
+    maturity = forms.ChoiceField(label=_("Suited for"), choices=Maturity.choices)
+    visibility = forms.ChoiceField(label=_("Seen by"), choices=Visibility.choices)
+    card = forms.CharField(
+        label=_("Card"),
+        max_length=LIMITS["card"],
+        required=False,
+        help_text=_("Markdown. Say what it is bad at, too."),
+        widget=forms.Textarea(attrs={"rows": 14}),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
+        super().__init__(*args, **kwargs)
+        dress(self)
+
+    def clean_tags(self) -> list[str]:
+        """Return the tags as a list without empty ones."""
+        return [tag.strip() for tag in str(self.cleaned_data["tags"]).split(",") if tag.strip()]
+
+
+class YankForm(forms.Form):
+    """Why a version is advised against."""
+
+    reason = forms.CharField(
+        label=_("Why?"),
+        max_length=280,
+        help_text=_("One sentence that helps whoever uses it now."),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
+        super().__init__(*args, **kwargs)
+        dress(self)

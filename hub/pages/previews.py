@@ -1,0 +1,110 @@
+"""The picture side of an adapter page, which renews itself until the pictures are there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.contrib.auth.decorators import login_required
+from django.shortcuts import redirect, render
+from django.templatetags.static import static
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from hub.pages.sweeps import Frame, frame_of, sweep_of
+from previews.selectors import previews_of
+from previews.services import request as request_render
+from registry.selectors import adapters as catalogue
+from registry.selectors import versions as history
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from django.http import HttpRequest, HttpResponse
+    from django.http.response import HttpResponseBase
+
+    from previews.selectors import Picture
+    from registry.models import Adapter, Version
+
+__all__ = ["Panel", "previews", "previews_context"]
+
+#: Seconds between looks, by state; what waits for a worker changes rarely.
+POLL_S = {"queued": 2, "running": 1, "waiting": 15}
+#: Blank frames that stand for pictures to come.
+STRIP = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """State of a version's pictures."""
+
+    state: str
+    reason: str
+    done: int
+    total: int
+    cover: str
+    url: str
+    request_url: str
+    poll_s: int
+    can_request: bool
+    frames: list[Frame | dict[str, str]]
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def previews(request: HttpRequest, owner: str, name: str) -> HttpResponseBase:
+    """Send the pictures' panel alone; POST asks for them to be rendered."""
+    if request.method == "POST":
+        return _ask(request, owner, name)
+    adapter = catalogue.get(request.user, owner, name)
+    version = history.get(request.user, adapter, request.GET.get("v") or history.LATEST)
+    context = {"adapter": adapter, "version": version}
+    context |= previews_context(request, adapter, version)
+    return render(request, "adapter/previews.html", context)
+
+
+@login_required
+def _ask(request: HttpRequest, owner: str, name: str) -> HttpResponse:
+    adapter = catalogue.get(request.user, owner, name)
+    version = history.get(request.user, adapter, request.GET.get("v") or history.LATEST)
+    request_render(actor=request.user, version=version)
+    return redirect("adapter", adapter.owner, adapter.name)
+
+
+def previews_context(
+    request: HttpRequest, adapter: Adapter, version: Version | None
+) -> dict[str, Any]:
+    """Return ``previews`` (the panel) and ``sweep`` (None until the pictures are complete)."""
+    if version is None:
+        return {"previews": _nothing(), "sweep": None}
+    found = previews_of(version)
+    address = reverse("adapter-previews", args=[adapter.owner, adapter.name])
+    user = request.user
+    is_owner = user.is_authenticated and adapter.namespace.is_writable_by(user)
+    panel = Panel(
+        state=found.state,
+        reason=found.reason,
+        done=found.done,
+        total=found.total,
+        cover=reverse("cover", args=[version.pk]),
+        url=f"{address}?v={version.name}",
+        request_url=f"{address}?v={version.name}",
+        poll_s=POLL_S.get(found.state, 0),
+        can_request=bool(is_owner and found.state in {"failed", "none"}),
+        frames=_strip(found.images, found.total),
+    )
+    sweep = sweep_of(version, found.images, request.GET) if found.state == "ready" else None
+    return {"previews": panel, "sweep": sweep}
+
+
+def _nothing() -> Panel:
+    return Panel("none", "", 0, 0, static("blank.svg"), "", "", 0, can_request=False, frames=[])
+
+
+def _strip(pictures: Sequence[Picture], total: int) -> list[Frame | dict[str, str]]:
+    """Return the newest pictures and blanks for those to come."""
+    here: list[Frame | dict[str, str]] = [frame_of(picture) for picture in pictures[-STRIP:]]
+    blanks = max(0, min(STRIP, total or STRIP) - len(here))
+    return here + [{} for _blank in range(blanks)]

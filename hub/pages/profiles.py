@@ -1,0 +1,34 @@
+"""What one owner has published."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from hub.pages.browse import PAGE, count_text, page_links
+from hub.pages.cards import cards_of
+from registry.selectors import adapters as catalogue
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
+
+__all__ = ["profile"]
+
+
+@require_safe
+def profile(request: HttpRequest, owner: str) -> HttpResponse:
+    """Show an owner's adapters; its own drafts and private ones only to itself."""
+    namespace = catalogue.namespace(owner)
+    query = catalogue.Query(owner=namespace.name)
+    cursor = request.GET.get("cursor", "")
+    found = catalogue.search(request.user, query, cursor=cursor, limit=PAGE)
+    context = {
+        "owner": namespace,
+        "is_self": request.user.is_authenticated and namespace.user_id == request.user.pk,
+        "cards": cards_of(found.results),
+        "count_text": count_text(request.user, query),
+        **page_links(request, found, cursor),
+    }
+    return render(request, "pages/profile.html", context)

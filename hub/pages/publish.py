@@ -1,0 +1,143 @@
+"""Publishing: a file's header is read first, the form fills itself, the bytes follow.
+
+The bytes travel through the REST API (``static/js/publish.js``); this page reads the header,
+keeps the form and publishes once the upload is accepted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib.auth.decorators import login_required
+from django.db import transaction
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from hub.pages import limits, readings
+from hub.pages.forms import accept_faults
+from hub.pages.publish_form import PublishForm, VersionForm
+from registry.errors import LoraryError, Moved, NotFound
+from registry.names import check_name
+from registry.selectors import adapters as catalogue
+from registry.selectors import uploads as arrivals
+from registry.services import adapters, versions
+from registry.services.access import require_adapter
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from django.http import HttpRequest
+
+    from registry.models import Adapter, User
+
+__all__ = ["name", "publish", "read"]
+
+#: Headers that one person may have read in a minute.
+READS, READ_WINDOW_S = 60, 60
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def publish(request: HttpRequest) -> HttpResponse:
+    """Show the empty page; publish what a filled form says."""
+    target = _target(request)
+    if request.method != "POST":
+        return render(request, "publish/page.html", {"target": target})
+    form = _form(request, target)
+    if form.is_valid():
+        try:
+            adapter = _publish(request.user, form, target)
+            return redirect("adapter", adapter.owner, adapter.name)
+        except LoraryError as error:
+            accept_faults(form, _faults(error), str(error.detail))
+    context = {"form": form, "target": target, "reading": readings.again(request.user, form)}
+    return render(request, "publish/page.html", context, status=400)
+
+
+def _target(request: HttpRequest) -> Adapter | None:
+    """Return the adapter that gets a new version, None for a new adapter."""
+    wanted = request.POST.get("to") or request.GET.get("to") or ""
+    if "/" not in wanted:
+        return None
+    owner, _slash, named = wanted.partition("/")
+    adapter = catalogue.get(request.user, owner, named)
+    require_adapter(request.user, adapter)
+    return adapter
+
+
+def _form(request: HttpRequest, target: Adapter | None) -> VersionForm:
+    return VersionForm(request.POST) if target else PublishForm(request.POST)
+
+
+def _publish(user: User, form: VersionForm, target: Adapter | None) -> Adapter:
+    """Create adapter and version in one go: either both are there or neither.
+
+    Raises:
+        LoraryError: whatever the services refuse.
+    """
+    upload = arrivals.get(user, form.cleaned_data["upload"])
+    with transaction.atomic():
+        adapter = target or _own_or_new(user, form)
+        version = versions.create_draft(
+            actor=user, adapter=adapter, uploads=[upload], details=form.details()
+        )
+        if version.published_at is None:
+            versions.publish(actor=user, version=version)
+    return adapter
+
+
+def _own_or_new(user: User, form: VersionForm) -> Adapter:
+    """Return the user's adapter of that name, made now when there is none."""
+    assert isinstance(form, PublishForm)  # noqa: S101 - without a target it is
+    try:
+        return catalogue.get(user, user.username, form.cleaned_data["name"])
+    except (NotFound, Moved):
+        return adapters.create(actor=user, name=form.cleaned_data["name"], **form.card())
+
+
+def _faults(error: LoraryError) -> dict[str, Any]:
+    if error.code in {"name_invalid", "name_taken"}:
+        return {"name": str(error.detail)}
+    return dict(error.facts.get("fields", {}))
+
+
+@login_required
+@require_POST
+def read(request: HttpRequest) -> HttpResponse:
+    """Read a header (raw body) and send the form filled from it, or why it is refused."""
+    limits.require("read", str(request.user.pk), limit=READS, window_s=READ_WINDOW_S)
+    reading = readings.read(request, request.GET.get("name", ""), request.GET.get("size", ""))
+    target = _target(request)
+    kind = VersionForm if target else PublishForm
+    form = kind(initial=readings.suggest(reading, target))
+    context = {"form": form, "reading": reading, "target": target}
+    return render(request, "publish/sheet.html", context, status=422 if reading.is_refused else 200)
+
+
+@never_cache
+@login_required
+@require_safe
+def name(request: HttpRequest) -> HttpResponse:
+    """Say what would happen under a name."""
+    wanted = request.GET.get("name", "").strip()
+    return HttpResponse(_name_note(request.user, wanted), content_type="text/plain; charset=utf-8")
+
+
+def _name_note(user: User, wanted: str) -> str:
+    try:
+        check_name(wanted)
+        adapter = catalogue.get(user, user.username, wanted)
+    except NotFound:
+        return _("Free: it will live at %(name)s.") % {"name": f"/{user.username}/{wanted}"}
+    except LoraryError as error:
+        return str(error.detail)
+    latest = adapter.latest_version
+    if latest is None:
+        return _("You have this one, still empty.")
+    return _("You have this one: the file becomes a new version after %(latest)s.") % {
+        "latest": latest.name
+    }

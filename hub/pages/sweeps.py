@@ -1,0 +1,194 @@
+"""Previews as a sweep: one prompt and seed over rising strengths, beside its control.
+
+    prompts x seeds x strengths  →  chosen prompt, chosen seed  →  frames by strength
+                                                                   │ frame 0 is the control
+                                                                   └ one frame is live
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.utils.translation import gettext as _
+
+from hub.pages.words import recommendation
+from hub.templatetags.lorary import strength
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from previews.selectors import Picture
+    from registry.models import Version
+
+__all__ = ["Band", "Frame", "Option", "Sweep", "frame_of", "sweep_of"]
+
+PROMPT_LABEL = 28
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture of the sweep; ``x`` is its place on the slider in percent."""
+
+    index: int
+    url: str
+    width: int
+    height: int
+    alt: str
+    strength: str
+    says: str
+    x: str = "0"
+    is_chosen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A prompt or a seed to choose."""
+
+    value: str
+    label: str
+    is_chosen: bool
+    is_missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """The recommended range on the slider, in percent of its length."""
+
+    x: str
+    width: str
+    end: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Everything that the strength slider shows."""
+
+    prompt: str
+    seed: int
+    prompts: list[Option]
+    seeds: list[Option]
+    frames: list[Frame]
+    at: int
+    band: Band | None
+    recommended: str
+    settings: str
+
+    @property
+    def control(self) -> Frame:
+        """The picture that the live one is compared with."""
+        return self.frames[0]
+
+    @property
+    def live(self) -> Frame:
+        """The picture at the chosen strength."""
+        return self.frames[self.at]
+
+    @property
+    def last(self) -> int:
+        """Highest index of the slider."""
+        return len(self.frames) - 1
+
+    @property
+    def has_control(self) -> bool:
+        """Whether the first frame is the base model alone."""
+        return self.control.strength == "0"
+
+
+def sweep_of(
+    version: Version, pictures: Sequence[Picture], wanted: Mapping[str, str]
+) -> Sweep | None:
+    """Return the sweep of the wanted ``prompt`` (its number), ``seed`` and frame ``at``.
+
+    What is not there falls back to the first one, and the strength to the recommended one.
+    """
+    if not pictures:
+        return None
+    prompts = list(dict.fromkeys(picture.prompt for picture in pictures))
+    number = _number(wanted.get("prompt"), len(prompts))
+    of_prompt = [picture for picture in pictures if picture.prompt == prompts[number]]
+    all_seeds = list(dict.fromkeys(picture.seed for picture in pictures))
+    seeds = {picture.seed for picture in of_prompt}
+    seed = next((s for s in seeds if str(s) == wanted.get("seed")), of_prompt[0].seed)
+    row = sorted((p for p in of_prompt if p.seed == seed), key=lambda p: p.strength)
+    at = _number(wanted.get("at"), len(row), _nearest(row, version.strength))
+    return Sweep(
+        prompt=prompts[number],
+        seed=seed,
+        prompts=_prompt_options(prompts, number),
+        seeds=[Option(str(s), str(s), s == seed, s not in seeds) for s in all_seeds],
+        frames=[_placed(row, index, at, version) for index in range(len(row))],
+        at=at,
+        band=_band(row, version),
+        recommended=recommendation(version),
+        settings=_("seed %(seed)d") % {"seed": seed},
+    )
+
+
+def frame_of(picture: Picture, index: int = 0) -> Frame:
+    """Return one picture, outside a sweep."""
+    text = strength(picture.strength)
+    says = _("no adapter") if picture.strength == 0 else _("with the adapter")
+    alt = _("%(prompt)s, strength %(strength)s") % {"prompt": picture.prompt, "strength": text}
+    return Frame(index, picture.url, picture.width, picture.height, alt, text, says)
+
+
+def _placed(row: Sequence[Picture], index: int, at: int, version: Version) -> Frame:
+    frame = frame_of(row[index], index)
+    is_best = row[index].strength != 0 and index == _nearest(row, version.strength)
+    return Frame(
+        index,
+        frame.url,
+        frame.width,
+        frame.height,
+        frame.alt,
+        frame.strength,
+        _("recommended strength") if is_best else frame.says,
+        _percent(index / max(1, len(row) - 1)),
+        index == at,
+    )
+
+
+def _nearest(row: Sequence[Picture], value: float) -> int:
+    return min(range(len(row)), key=lambda index: abs(row[index].strength - value))
+
+
+def _number(text: str | None, count: int, default: int = 0) -> int:
+    if text and text.isascii() and text.isdigit() and int(text[:6]) < count:
+        return int(text[:6])
+    return default
+
+
+def _prompt_options(prompts: Sequence[str], chosen: int) -> list[Option]:
+    return [
+        Option(str(number), _short(prompt), number == chosen)
+        for number, prompt in enumerate(prompts)
+    ]
+
+
+def _short(prompt: str) -> str:
+    return prompt if len(prompt) <= PROMPT_LABEL else prompt[: PROMPT_LABEL - 1].rstrip() + "…"
+
+
+def _band(row: Sequence[Picture], version: Version) -> Band | None:
+    low, high = version.strength_min, version.strength_max
+    if low is None or high is None or len(row) < 2:
+        return None
+    start, end = _along(row, low), _along(row, high)
+    return Band(_percent(start), _percent(end - start), _percent(end)) if end > start else None
+
+
+def _along(row: Sequence[Picture], value: float) -> float:
+    """Return where a strength lies on a slider whose steps are the frames, 0 to 1."""
+    last = len(row) - 1
+    if value <= row[0].strength:
+        return 0.0
+    for index in range(last):
+        low, high = row[index].strength, row[index + 1].strength
+        if low <= value <= high:
+            return (index + (value - low) / (high - low)) / last
+    return 1.0
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.1f}".removesuffix(".0")

@@ -1,0 +1,132 @@
+"""Small things that templates say often: icons, sizes, strengths, rulers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django import template
+from django.conf import settings
+from django.templatetags.static import static
+from django.utils.formats import number_format
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+
+import lorary
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.template import Context
+    from django.utils.safestring import SafeString
+
+register = template.Library()
+
+#: Right end of a card's strength ruler.
+RULER_END = 1.5
+#: The ruler's drawing runs from x = 2 to x = 102.
+_RULER_FROM, _RULER_WIDTH = 2.0, 100.0
+_KILO = 1000
+
+THEMES = ("auto", "light", "dark")
+DENSITIES = ("proof", "card", "list")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What every page says about itself, whoever renders it (the error pages too)."""
+
+    theme: str = "auto"
+    density: str = "card"
+    here: str = ""
+    next: str = ""
+    base_url: str = ""
+    version: str = getattr(lorary, "__version__", "")
+    is_signup_open: bool = True
+
+
+@register.simple_tag(takes_context=True)
+def frame(context: Context) -> Frame:
+    """Return the frame of the page; without a request (500) its defaults."""
+    request: HttpRequest | None = context.get("request")
+    if request is None:
+        return Frame(is_signup_open=settings.LORARY.signup)
+    match = request.resolver_match
+    here = match.url_name if match and match.url_name else ""
+    is_door = here in {"signin", "signup", "signout", "home"}
+    return Frame(
+        theme=_chosen(request, "theme", THEMES, "auto"),
+        density=_chosen(request, "density", DENSITIES, "card"),
+        here=here,
+        next="" if is_door else request.get_full_path(),
+        base_url=settings.LORARY.base_url or f"{request.scheme}://{request.get_host()}",
+        is_signup_open=settings.LORARY.signup,
+    )
+
+
+def _chosen(request: HttpRequest, name: str, allowed: tuple[str, ...], default: str) -> str:
+    value = request.COOKIES.get(name, "")
+    return value if value in allowed else default
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """Return the icon of the sprite; decorative, so words must stand beside it."""
+    return format_html(
+        '<svg class="ico" aria-hidden="true"><use href="{}#{}"/></svg>', static("icons.svg"), name
+    )
+
+
+@register.filter
+def size(size_bytes: int | None) -> str:
+    """Return a size in decimal units with at most one decimal, such as ``9.4 MB``."""
+    value = float(size_bytes or 0)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < _KILO:
+            break
+        value /= _KILO
+    else:
+        unit = "TB"
+    decimals = 1 if unit != "B" and value < 100 else 0  # noqa: PLR2004 - three digits are enough
+    text = number_format(value, decimals, use_l10n=True).removesuffix(".0")
+    return f"{text} {unit}"
+
+
+@register.filter
+def strength(value: float | None) -> str:
+    """Return a multiplier with no more digits than it needs, but at least one decimal."""
+    if value is None:
+        return ""
+    text = f"{value:.2f}".rstrip("0")
+    return "0" if value == 0 else text + "0" if text.endswith(".") else text
+
+
+@register.filter
+def digest(sha256: str) -> str:
+    """Return the two ends of a digest, for people to compare."""
+    return f"{sha256[:8]}…{sha256[-4:]}"
+
+
+@register.simple_tag
+def ruler(best: float, low: float | None, high: float | None) -> SafeString:
+    """Return a strength ruler from 0 to 1.5: thick is the safe band, red the best value."""
+    low, high = (best if low is None else low), (best if high is None else high)
+    label = (
+        _("Recommended strength %(low)s to %(high)s, best %(best)s")
+        if low != high
+        else _("Recommended strength %(best)s")
+    ) % {"low": strength(low), "high": strength(high), "best": strength(best)}
+    return format_html(
+        '<svg class="scale" viewBox="0 0 104 14" preserveAspectRatio="none" role="img"'
+        ' aria-label="{}"><path class="ticks" d="M2 4v6M35.3 5v4M68.7 5v4M102 4v6"/>'
+        '<path class="base" d="M2 7h100"/><path class="band" d="M{} 7H{}"/>'
+        '<path class="best" d="M{} 1v12"/></svg>',
+        label,
+        _at(low),
+        _at(high),
+        _at(best),
+    )
+
+
+def _at(value: float) -> str:
+    share = min(max(value, 0.0), RULER_END) / RULER_END
+    return f"{_RULER_FROM + _RULER_WIDTH * share:.1f}"
