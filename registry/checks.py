@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from django.utils.translation import gettext as _
 
-from lorary.anatomy import Finding, Inspection, Severity, inspect_file
+from lorary.anatomy import Finding, Inspection, inspect_file
 from registry import tensors
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ __all__ = [
     "digest",
     "digest_differs",
     "empty_file",
+    "is_refused",
     "run_deep",
     "run_quick",
 ]
@@ -83,7 +84,7 @@ def _name(subject: Subject) -> Iterator[Finding]:
     if not subject.is_weights and subject.suffix not in COMPANIONS:
         yield Finding(
             "file_type_unsupported",
-            Severity.ERROR,
+            "error",
             _("“%(path)s” is of a kind that is not kept here. Weights are .safetensors files; "
               "beside them may lie: %(all)s.")
             % {"path": subject.path, "all": ", ".join(COMPANIONS)},
@@ -98,7 +99,7 @@ def _companion(subject: Subject) -> Iterator[Finding]:
     if subject.size_bytes > MAX_COMPANION_BYTES:
         yield Finding(
             "companion_too_large",
-            Severity.ERROR,
+            "error",
             _("Files beside the weights have at most %(limit)d bytes.")
             % {"limit": MAX_COMPANION_BYTES},
             {"limit": MAX_COMPANION_BYTES},
@@ -111,7 +112,7 @@ def _companion(subject: Subject) -> Iterator[Finding]:
     if not is_fine:
         yield Finding(
             "content_differs_from_name",
-            Severity.ERROR,
+            "error",
             _("The content of “%(path)s” is not what its name says.") % {"path": subject.path},
             {"suffix": subject.suffix},
         )
@@ -153,9 +154,14 @@ def _run(checks: Sequence[Check], subject: Subject) -> list[Finding]:
     findings: list[Finding] = []
     for check in checks:
         findings += check(subject)
-        if any(finding.severity == Severity.ERROR for finding in findings):
+        if is_refused(findings):
             break
     return findings
+
+
+def is_refused(findings: Iterable[Finding]) -> bool:
+    """Whether one of the findings is an error."""
+    return any(finding.severity == "error" for finding in findings)
 
 
 def digest(chunks: Iterable[bytes]) -> str:
@@ -177,16 +183,14 @@ def accepts_path(path: str, blob: Blob) -> bool:
 
 def empty_file() -> Finding:
     """Return the finding for a file without bytes."""
-    return Finding(
-        "file_empty", Severity.ERROR, _("The file is empty. Export it again."), {"size": 0}
-    )
+    return Finding("file_empty", "error", _("The file is empty. Export it again."), {"size": 0})
 
 
 def digest_differs(declared: str, computed: str) -> Finding:
     """Return the finding for bytes that are not the announced ones."""
     return Finding(
         "digest_mismatch",
-        Severity.ERROR,
+        "error",
         _("The bytes that arrived hash to %(computed)s…, announced was %(declared)s…. Send the "
           "file again.") % {"computed": computed[:12], "declared": declared[:12]},
         {"declared": declared, "computed": computed},
@@ -197,7 +201,7 @@ def check_failed(reason: str) -> Finding:
     """Return the finding for checks that could not be run."""
     return Finding(
         "check_failed",
-        Severity.ERROR,
+        "error",
         _("The checks could not be finished. Send the file again; if it happens again, tell "
           "whoever runs this site."),
         {"reason": reason[:200]},

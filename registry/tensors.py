@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 import numpy as np
 from django.utils.translation import gettext as _
 
-from lorary.anatomy import Finding, Severity
+from lorary.anatomy import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,9 +58,9 @@ def examine(
     """
     broken: list[str] = []
     silent: list[str] = []
-    total = sum(info.end - info.start for info in header.tensors.values())
+    total = sum(info.size_bytes for info in header.tensors.values())
     done = 0
-    for name, info in sorted(header.tensors.items(), key=lambda item: item[1].start):
+    for name, info in sorted(header.tensors.items(), key=lambda item: item[1].begin):
         is_finite, is_zero = True, True
         for block in _blocks(header, info, handle):
             is_zero = is_zero and block.count(0) == len(block)
@@ -70,7 +70,7 @@ def examine(
                 progress(done, total)
         if not is_finite:
             broken.append(name)
-        if is_zero and _is_up_matrix(name) and info.end > info.start:
+        if is_zero and _is_up_matrix(name) and info.size_bytes:
             silent.append(name)
     yield from _findings(broken, silent)
 
@@ -79,7 +79,7 @@ def _findings(broken: list[str], silent: list[str]) -> Iterator[Finding]:
     if broken:
         yield Finding(
             "numbers_not_finite",
-            Severity.ERROR,
+            "error",
             _("%(n)d tensors hold NaN or infinity; pictures made with them are black. Export an "
               "earlier checkpoint.") % {"n": len(broken)},
             {"count": len(broken), "tensors": broken[:MAX_NAMES]},
@@ -87,15 +87,15 @@ def _findings(broken: list[str], silent: list[str]) -> Iterator[Finding]:
     if silent:
         yield Finding(
             "modules_silent",
-            Severity.WARNING,
+            "warning",
             _("%(n)d modules are all zero and change nothing.") % {"n": len(silent)},
             {"count": len(silent), "tensors": silent[:MAX_NAMES]},
         )
 
 
 def _blocks(header: Header, info: TensorInfo, handle: BinaryIO) -> Iterator[bytes]:
-    handle.seek(header.data_offset + info.start)
-    left = info.end - info.start
+    handle.seek(header.data_start + info.begin)
+    left = info.size_bytes
     while left:
         block = handle.read(min(BLOCK, left))
         if not block:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -11,6 +12,7 @@ from django.db import close_old_connections, connection
 
 from registry import queue
 from registry.models import JobState
+from registry.services import sweeping, uploads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +23,9 @@ __all__ = ["Sweeper", "drain"]
 
 #: Seconds between two looks for work that no wake-up announced.
 SWEEP_S = 5.0
+
+#: Seconds between two removals of what nobody refers to.
+CLEAN_S = 3600.0
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +108,7 @@ class Sweeper(threading.Thread):
         super().__init__(name="sweeper", daemon=True)
         self.queues = list(queues)
         self.stopping = threading.Event()
+        self.next_clean = time.monotonic() + SWEEP_S
 
     def run(self) -> None:
         """Look at once, then every few seconds, until stopped."""
@@ -117,7 +123,14 @@ class Sweeper(threading.Thread):
             for name in self.queues:
                 if queue.has_claimable([name]):
                     queue.wake(name)
+            self._clean()
         except Exception:  # process edge: a database that is away must not end the sweeping
             log.exception("sweep failed")
         finally:
             close_old_connections()
+
+    def _clean(self) -> None:
+        """Remove orphans now and then; one queue's worker is enough for that."""
+        if uploads.CHECKS_QUEUE in self.queues and time.monotonic() >= self.next_clean:
+            self.next_clean = time.monotonic() + CLEAN_S
+            log.info("swept: %s", sweeping.run())

@@ -28,7 +28,6 @@ from registry.models import (
     Blob,
     BlobAnatomy,
     Finding,
-    Severity,
     Upload,
     UploadPart,
     UploadState,
@@ -221,7 +220,7 @@ def _complete(upload: Upload, sha256: str) -> Upload:
         )
     with storage.store().open(upload.storage_key) as handle:
         results = checks.run_quick(checks.Subject(upload.path, upload.size_bytes, handle))
-    if any(result.severity == Severity.ERROR for result in results):
+    if checks.is_refused(results):
         _refuse(upload, results, from_state=UploadState.RECEIVING)
         raise UploadRefused(_headline(results), findings=results)
     with transaction.atomic():
@@ -246,7 +245,7 @@ def judge(*, upload: Upload, progress: Callable[[int, int], None] | None = None)
     with storage.store().open(name) as handle:
         subject = checks.Subject(upload.path, upload.size_bytes, handle)
         results = checks.run_deep(subject, progress=progress)
-    if any(result.severity == Severity.ERROR for result in results):
+    if checks.is_refused(results):
         _refuse(upload, results, from_state=UploadState.CHECKING)
     else:
         _accept(upload, subject, results)
@@ -295,7 +294,7 @@ def _refuse(upload: Upload, results: list[Result], *, from_state: UploadState) -
         mine = Upload.objects.filter(pk=upload.pk, state=from_state)
         if mine.update(state=UploadState.REFUSED, updated_at=timezone.now()):
             _save_findings(upload, results)
-            codes = [result.code for result in results if result.severity == Severity.ERROR]
+            codes = [result.code for result in results if result.severity == "error"]
             events.record(
                 actor=upload.owner, verb="upload_refused", subject=upload.path, codes=codes
             )
@@ -319,7 +318,7 @@ def _save_findings(upload: Upload, results: Iterable[Result], blob: Blob | None 
 
 
 def _headline(results: list[Result]) -> str:
-    return next(str(result.message) for result in results if result.severity == Severity.ERROR)
+    return next(str(result.message) for result in results if result.severity == "error")
 
 
 def fail_check(*, upload: Upload, reason: str) -> None:

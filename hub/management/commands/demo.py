@@ -1,0 +1,24 @@
+"""``manage.py demo``: a catalogue to look at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from previews import demo
+
+__all__ = ["Command"]
+
+
+class Command(BaseCommand):
+    """Publish the demo adapters; what is there already is left alone."""
+
+    help = "Publish the demo styles that were trained with the miniature. Safe to run again."
+
+    def handle(self, *_args: str, **_options: Any) -> None:
+        """Publish and say how many are new."""
+        new = demo.publish(say=self.stdout.write)
+        self.stdout.write(
+            f"{new} demo adapters published; their previews render in the background."
+        )

@@ -1,0 +1,39 @@
+"""``manage.py sweep``: remove what nobody refers to."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import BaseCommand
+
+from registry.services import sweeping
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+__all__ = ["Command"]
+
+
+class Command(BaseCommand):
+    """Expire stale uploads and remove orphaned bytes after the grace period."""
+
+    help = "Remove stale uploads and bytes that nothing refers to (the workers do it hourly)."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the dry run and the form of the report."""
+        parser.add_argument("--dry-run", action="store_true", help="only say what would go")
+        parser.add_argument("--json", action="store_true", help="one line of JSON")
+
+    def handle(self, *_args: str, **options: Any) -> None:
+        """Sweep and report."""
+        swept = sweeping.run(is_dry=options["dry_run"])
+        if options["json"]:
+            self.stdout.write(json.dumps(asdict(swept)))
+            return
+        verb = "would free" if options["dry_run"] else "freed"
+        self.stdout.write(
+            f"{swept.uploads_expired} uploads expired, {swept.blobs} blobs let go, "
+            f"{swept.files} files; {verb} {swept.bytes_freed:,} bytes"
+        )

@@ -1,0 +1,133 @@
+"""The demo: the styles trained with the miniature, published through the ordinary services.
+
+Each adapter of ``previews/miniature/adapters`` goes the way of every upload (announce, send,
+check, draft, publish), so that a fresh hub shows what it can do with what it does.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from registry.models import Adapter, UploadState, User
+from registry.services import accounts, adapters, uploads, versions
+from registry.services.versions import Details
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from registry.models import Upload
+
+__all__ = ["OWNER", "DemoAdapter", "catalogue", "publish"]
+
+OWNER = "lorary"
+
+_MINIATURE = Path(__file__).parent / "miniature"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoAdapter:
+    """One demo adapter: its file and what its page says."""
+
+    path: Path
+    entry: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Adapter name and file stem."""
+        return self.path.stem
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """Fields of the adapter's card."""
+        return {
+            "title": self.entry["title"],
+            "kind": self.entry["kind"],
+            "summary": self.entry["summary"],
+            "tags": self.entry["tags"],
+            "licence": "apache-2.0",
+            "card": self._text(),
+        }
+
+    @property
+    def details(self) -> Details:
+        """What is said about the version."""
+        low, high = self.entry["range"]
+        return Details(
+            notes="Trained by the recipe of the miniature.",
+            declared_family="miniature",
+            trigger_words=self.entry["trigger_words"],
+            strength=self.entry["strength"],
+            strength_min=low,
+            strength_max=high,
+        )
+
+    def _text(self) -> str:
+        words = ", ".join(f"`{word}`" for word in self.entry["trigger_words"])
+        lines = [
+            f"# {self.entry['title']}",
+            self.entry["summary"],
+            "## How to use it",
+            f"Write {words} into the prompt and dial the strength to {self.entry['strength']}.",
+            *(f"- {prompt}" for prompt in self.entry["prompts"]),
+        ]
+        if stack := self.entry.get("stacks_with"):
+            lines += [
+                "## Stacks with",
+                f"[{OWNER}/{stack}](/{OWNER}/{stack}), each at half strength.",
+            ]
+        lines += [
+            "## How it was made",
+            (
+                "Trained on pictures that the recipe draws itself, for the miniature, the small "
+                "base model that this hub renders previews with. It does nothing on other bases."
+            ),
+        ]
+        return "\n\n".join(lines) + "\n"
+
+
+def catalogue() -> list[DemoAdapter]:
+    """Return the demo adapters in the order in which they are published."""
+    index = tomllib.loads((_MINIATURE / "index.toml").read_text(encoding="utf-8"))
+    folder = _MINIATURE / "adapters"
+    return [
+        DemoAdapter(folder / f"{name}.safetensors", entry)
+        for name, entry in index["adapters"].items()
+    ]
+
+
+def publish(*, say: Callable[[str], None] = lambda _text: None) -> int:
+    """Publish what is missing of the demo; returns how many versions are new."""
+    user = _owner()
+    new = 0
+    for one in catalogue():
+        adapter = Adapter.objects.filter(namespace=user.namespace, key=one.name).first()
+        if adapter is None:
+            adapter = adapters.create(actor=user, name=one.name, **one.card)
+        if adapter.latest_version_id is None:
+            draft = versions.create_draft(
+                actor=user, adapter=adapter, uploads=[_send(user, one.path)], details=one.details
+            )
+            versions.publish(actor=user, version=draft)
+            say(f"published {adapter.full_name}")
+            new += 1
+    return new
+
+
+def _owner() -> User:
+    user = User.objects.filter(namespace__key=OWNER).first()
+    return user or accounts.create_user(name=OWNER)
+
+
+def _send(user: User, path: Path) -> Upload:
+    """Send a file and run its checks here, without waiting for a worker."""
+    upload = uploads.create(actor=user, path=path.name, size_bytes=path.stat().st_size)
+    with path.open("rb") as stream:
+        upload = uploads.receive(actor=user, upload=upload, stream=stream)
+    upload = uploads.judge(upload=upload)
+    if upload.state != UploadState.ACCEPTED:
+        msg = f"{path.name} was refused: {[finding.message for finding in upload.findings.all()]}"
+        raise RuntimeError(msg)
+    return upload

@@ -1,0 +1,94 @@
+"""Removing what nobody refers to, after a grace period.
+
+Orphans come from uploads that were cut off and from workers that died between a promotion and
+its commit. Nothing is deleted at the moment it loses its last reference: an upload of the same
+bytes may just be on its way.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from registry import storage
+from registry.models import Blob, Upload, UploadState
+from registry.services import uploads
+
+__all__ = ["Swept", "run"]
+
+#: Tables that describe a blob and do not keep it.
+_DESCRIPTIONS = {"BlobAnatomy", "Finding", "Upload"}
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What went, or would go."""
+
+    uploads_expired: int
+    blobs: int
+    files: int
+    bytes_freed: int
+
+
+def run(*, is_dry: bool = False) -> Swept:
+    """Expire stale uploads and remove orphans older than ``LORARY_GRACE_DAYS``.
+
+    Args:
+        is_dry: Only count.
+    """
+    expired = 0 if is_dry else uploads.expire()
+    blobs = _sweep_rows(is_dry=is_dry)
+    files, size = _sweep_files(is_dry=is_dry)
+    return Swept(uploads_expired=expired, blobs=blobs, files=files, bytes_freed=size)
+
+
+def _unreferenced() -> Q:
+    """Condition for blobs that no table refers to, whichever app the table is of."""
+    condition = Q(is_stored=True)
+    for relation in Blob._meta.related_objects:  # noqa: SLF001 - Django's documented API
+        if relation.related_model.__name__ not in _DESCRIPTIONS:
+            condition &= Q(**{f"{relation.name}__isnull": True})
+    return condition & ~Q(uploads__state=UploadState.CHECKING)
+
+
+def _sweep_rows(*, is_dry: bool) -> int:
+    """Mark blobs that lost their last reference, let go of those marked long enough."""
+    now = timezone.now()
+    loose = Blob.objects.filter(_unreferenced())
+    ripe = loose.filter(unreferenced_since__lt=now - timedelta(days=settings.LORARY.grace_days))
+    if is_dry:
+        return ripe.count()
+    Blob.objects.exclude(pk__in=loose.values("pk")).filter(unreferenced_since__isnull=False).update(
+        unreferenced_since=None
+    )
+    with transaction.atomic():
+        gone = Blob.objects.filter(pk__in=list(ripe.values_list("pk", flat=True)))
+        count = gone.update(is_stored=False)
+    loose.filter(unreferenced_since__isnull=True).update(unreferenced_since=now)
+    return count
+
+
+def _sweep_files(*, is_dry: bool) -> tuple[int, int]:
+    """Remove files that no row keeps and that are older than the grace period."""
+    oldest = time.time() - settings.LORARY.grace_days * 86_400
+    count = size = 0
+    for name, changed in storage.store().names():
+        if changed > oldest or _is_kept(name):
+            continue
+        count, size = count + 1, size + storage.store().stat(name)
+        if not is_dry:
+            storage.store().delete(name)
+    return count, size
+
+
+def _is_kept(name: str) -> bool:
+    if len(name) == 64:
+        return Blob.objects.filter(sha256=name, is_stored=True).exists()
+    open_states = [UploadState.RECEIVING, UploadState.CHECKING]
+    return Upload.objects.filter(storage_key=name, state__in=open_states).exists()

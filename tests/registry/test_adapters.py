@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from registry.errors import (
+    CursorInvalid,
+    Forbidden,
+    Invalid,
+    Moved,
+    NameInvalid,
+    NameTaken,
+    NotFound,
+    ScopeMissing,
+    Unauthenticated,
+)
+from registry.models import Adapter, AdapterName, Event, Membership, Namespace, User
+from registry.selectors import adapters as found
+from registry.services import accounts, adapters, manifests, tokens
+
+pytestmark = pytest.mark.django_db
+
+
+def test_an_adapter_starts_with_an_empty_root_revision_on_main(noir: Adapter) -> None:
+    root = manifests.main_of(noir)
+    assert (root.parent, root.files.count()) == (None, 0)
+    assert len(root.commit) == 40
+
+
+def test_creating_writes_an_event(noir: Adapter, ada: User) -> None:
+    event = Event.objects.get(verb="adapter_created")
+    assert (event.actor, event.adapter, event.subject) == (ada, noir, "ada/noir")
+
+
+def test_tags_are_kept_in_lower_case_and_once(noir: Adapter, ada: User) -> None:
+    adapters.update(actor=ada, adapter=noir, tags=["Film", "film", " grainy  look "])
+    assert sorted(noir.tags.values_list("name", flat=True)) == ["film", "grainy look"]
+
+
+def test_a_name_is_unique_without_regard_to_case(noir: Adapter, ada: User) -> None:
+    with pytest.raises(NameTaken):
+        adapters.create(actor=ada, name="NOIR")
+
+
+def test_two_owners_may_use_one_name(noir: Adapter, bob: User) -> None:
+    assert adapters.create(actor=bob, name="noir").full_name == "bob/noir"
+
+
+@pytest.mark.parametrize(
+    ("card", "field"),
+    [
+        ({"kind": "poem"}, "kind"),
+        ({"title": "x" * 121}, "title"),
+        ({"summary": 3}, "summary"),
+        ({"card": "a\x00b"}, "card"),
+        ({"tags": ["a"] * 31}, "tags"),
+        ({"tags": "film"}, "tags"),
+        ({"tags": ["<b>"]}, "tags"),
+        ({"colour": "red"}, "colour"),
+        ({"visibility": "secret"}, "visibility"),
+    ],
+)
+def test_a_card_field_that_does_not_fit_is_named(
+    ada: User, card: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(Invalid) as refusal:
+        adapters.create(actor=ada, name="noir", **card)
+    assert list(refusal.value.facts["fields"]) == [field]
+    assert not Adapter.objects.exists()
+
+
+def test_a_bad_name_leaves_nothing_behind(ada: User) -> None:
+    with pytest.raises(NameInvalid):
+        adapters.create(actor=ada, name="../noir")
+    assert not AdapterName.objects.exists()
+
+
+def test_a_stranger_cannot_publish_under_anothers_name(ada: User, bob: User) -> None:
+    with pytest.raises(Forbidden):
+        adapters.create(actor=bob, owner=ada.namespace, name="noir")
+
+
+def test_a_member_with_write_may_publish_for_an_organisation(ada: User, bob: User) -> None:
+    studio = Namespace.objects.create(name="studio", key="studio", kind="organisation")
+    Membership.objects.create(namespace=studio, user=ada, role="write")
+    Membership.objects.create(namespace=studio, user=bob, role="read")
+    assert adapters.create(actor=ada, owner=studio, name="house").full_name == "studio/house"
+    with pytest.raises(Forbidden):
+        adapters.create(actor=bob, owner=studio, name="barn")
+
+
+def test_a_stranger_cannot_edit(noir: Adapter, bob: User) -> None:
+    with pytest.raises(Forbidden):
+        adapters.update(actor=bob, adapter=noir, title="Mine")
+
+
+def test_a_private_adapter_is_absent_for_strangers(noir: Adapter, ada: User, bob: User) -> None:
+    adapters.update(actor=ada, adapter=noir, visibility="private")
+    for reader in (None, bob):
+        with pytest.raises(NotFound):
+            found.get(reader, "ada", "noir")
+    with pytest.raises(NotFound):
+        adapters.update(actor=bob, adapter=noir, title="Mine")
+    assert found.get(ada, "ada", "noir") == noir
+
+
+def test_a_blocked_adapter_is_absent_for_all_but_its_owner(
+    noir: Adapter, ada: User, bob: User
+) -> None:
+    Adapter.objects.update(blocked_reason="complaint")
+    with pytest.raises(NotFound):
+        found.get(bob, "ada", "noir")
+    assert found.get(ada, "ada", "noir") == noir
+
+
+def test_a_renamed_adapter_redirects_and_keeps_its_old_name(noir: Adapter, ada: User) -> None:
+    adapters.rename(actor=ada, adapter=noir, name="film-noir")
+    with pytest.raises(Moved) as move:
+        found.get(ada, "ada", "noir")
+    assert move.value.facts["full_name"] == "ada/film-noir"
+    with pytest.raises(NameTaken):
+        adapters.create(actor=ada, name="noir")
+    adapters.rename(actor=ada, adapter=noir, name="noir")
+    assert found.get(ada, "ADA", "Noir") == noir
+
+
+def test_a_token_without_write_cannot_create(ada: User) -> None:
+    _token, secret = tokens.issue(actor=ada, name="reader", scopes=["read"])
+    reader = tokens.authenticate(secret=secret).user
+    with pytest.raises(ScopeMissing):
+        adapters.create(actor=reader, name="noir")
+
+
+def test_a_token_cannot_issue_a_wider_one(ada: User) -> None:
+    _token, secret = tokens.issue(actor=ada, name="writer", scopes=["read", "write"])
+    writer = tokens.authenticate(secret=secret).user
+    with pytest.raises(Forbidden):
+        tokens.issue(actor=writer, name="admin", scopes=["admin"])
+
+
+def test_a_revoked_token_no_longer_works(ada: User) -> None:
+    token, secret = tokens.issue(actor=ada, name="ci")
+    assert tokens.authenticate(secret=secret) == token
+    tokens.revoke(actor=ada, token_id=token.pk)
+    with pytest.raises(Unauthenticated):
+        tokens.authenticate(secret=secret)
+
+
+def test_anothers_token_cannot_be_revoked(ada: User, bob: User) -> None:
+    token, _secret = tokens.issue(actor=ada, name="ci")
+    with pytest.raises(NotFound):
+        tokens.revoke(actor=bob, token_id=token.pk)
+
+
+def test_a_secret_is_not_kept(ada: User) -> None:
+    token, secret = tokens.issue(actor=ada, name="ci")
+    assert secret not in {token.digest, token.prefix}
+    assert secret.startswith(token.prefix)
+
+
+def test_a_user_name_is_unique_without_regard_to_case(ada: User) -> None:
+    with pytest.raises(NameTaken):
+        accounts.create_user(name="Ada")
+
+
+def test_the_database_refuses_a_user_namespace_without_a_user() -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Namespace.objects.create(name="ghost", key="ghost", kind="user")
+
+
+def test_the_database_refuses_one_adapter_name_twice(noir: Adapter) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Adapter.objects.create(namespace=noir.namespace, name="Noir", key="noir")
+
+
+@pytest.mark.parametrize("cursor", ["nonsense", "W10", "WyJ4IiwgMV0", "é", "bnVsbA"])
+def test_a_foreign_cursor_is_refused(cursor: str) -> None:
+    with pytest.raises(CursorInvalid):
+        found.search(None, found.Query(), cursor=cursor)
+
+
+def test_an_unknown_sort_and_an_absurd_limit_are_refused() -> None:
+    with pytest.raises(Invalid):
+        found.search(None, found.Query(sort="rating"))
+    with pytest.raises(Invalid):
+        found.search(None, found.Query(), limit=0)

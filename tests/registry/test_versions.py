@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from registry.errors import (
+    AlreadyPublished,
+    Forbidden,
+    Gone,
+    Invalid,
+    NotFound,
+    QuotaExceeded,
+    StateConflict,
+    UploadNotReady,
+)
+from registry.models import Adapter, Alias, Event, File, Revision, Upload, User, Version
+from registry.selectors import adapters as found
+from registry.selectors import versions as found_versions
+from registry.services import adapters, downloads, manifests, uploads, versions
+from registry.services.versions import Details
+from registry.signals import version_published
+from tests.builders import kohya_lora
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LORA = kohya_lora("sd1")
+OTHER = kohya_lora("sd1", rank=8, value=0.25)
+
+Release = Callable[..., Version]
+Send = Callable[..., Upload]
+
+
+def test_publishing_moves_main_and_fills_what_lists_show(
+    ada: User, noir: Adapter, release: Release
+) -> None:
+    version = release(ada, noir, LORA, Details(trigger_words=["noir film"], strength=0.8))
+    noir.refresh_from_db()
+    assert (version.name, version.family, version.state) == ("v1", "sd1", "published")
+    assert noir.latest_version == version
+    assert noir.family == "sd1"
+    assert manifests.main_of(noir) == version.revision
+    assert Alias.objects.get(adapter=noir, name="v1").revision == version.revision
+    assert [file.role for file in version.files] == ["weights"]
+    assert version.primary_file is not None
+    assert found.search(None, found.Query(q="noir FILM")).results == [noir]
+
+
+def test_previews_hear_of_it_after_the_commit(ada: User, noir: Adapter, release: Release) -> None:
+    heard: list[tuple[int, str]] = []
+
+    def listen(version_id: int, **_: object) -> None:
+        heard.append((version_id, Version.objects.get(pk=version_id).state))
+
+    version_published.connect(listen)
+    version = release(ada, noir, LORA)
+    version_published.disconnect(listen)
+    assert heard == [(version.pk, "published")]
+
+
+def test_publishing_twice_is_refused(ada: User, noir: Adapter, release: Release) -> None:
+    version = release(ada, noir, LORA)
+    with pytest.raises(AlreadyPublished):
+        versions.publish(actor=ada, version=version)
+    assert Event.objects.filter(verb="version_published").count() == 1
+
+
+def test_the_same_manifest_again_is_the_same_version(
+    ada: User, noir: Adapter, release: Release, send: Send
+) -> None:
+    version = release(ada, noir, LORA)
+    again = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
+    assert again == version
+    assert Revision.objects.filter(adapter=noir).count() == 2
+
+
+def test_new_weights_replace_old_ones_and_the_card_stays(
+    ada: User, noir: Adapter, release: Release, send: Send
+) -> None:
+    first = versions.create_draft(
+        actor=ada,
+        adapter=noir,
+        uploads=[send(ada, LORA, "noir.safetensors"), send(ada, b"# Noir", "README.md")],
+    )
+    versions.publish(actor=ada, version=first)
+    second = versions.create_draft(
+        actor=ada, adapter=noir, uploads=[send(ada, OTHER, "noir-v2.safetensors")]
+    )
+    assert [file.path for file in second.files] == ["README.md", "noir-v2.safetensors"]
+
+
+def test_a_draft_lands_on_top_of_what_was_published_meanwhile(
+    ada: User, noir: Adapter, send: Send
+) -> None:
+    first = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
+    second = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, OTHER)])
+    versions.publish(actor=ada, version=second)
+    versions.publish(actor=ada, version=first)
+    assert first.revision.parent == second.revision
+    assert manifests.main_of(noir) == first.revision
+
+
+def test_a_number_is_never_given_again(ada: User, noir: Adapter, send: Send) -> None:
+    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
+    versions.discard(actor=ada, version=draft)
+    again = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
+    assert again.name == "v2"
+
+
+def test_a_draft_is_seen_only_by_those_who_may_publish(
+    ada: User, bob: User, noir: Adapter, send: Send
+) -> None:
+    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
+    assert found_versions.get(ada, noir, "v1") == draft
+    for reader in (bob, None):
+        with pytest.raises(NotFound):
+            found_versions.get(reader, noir, "v1")
+
+
+def test_a_version_answers_to_number_alias_revision_and_latest(
+    ada: User, noir: Adapter, release: Release
+) -> None:
+    version = release(ada, noir, LORA)
+    noir.refresh_from_db()
+    for name in ("v1", "main", version.revision.commit, "latest"):
+        assert found_versions.get(None, noir, name) == version
+    for name in ("v2", "nope", "0" * 40, "v0", "v99999999999"):
+        with pytest.raises(NotFound):
+            found_versions.get(None, noir, name)
+
+
+def test_a_yanked_version_stays_but_is_not_offered(
+    ada: User, noir: Adapter, release: Release
+) -> None:
+    first = release(ada, noir, LORA)
+    second = release(ada, noir, OTHER)
+    versions.yank(actor=ada, version=second, reason="wrong epoch")
+    noir.refresh_from_db()
+    assert noir.latest_version == first
+    assert found_versions.get(None, noir, "v2").yanked_reason == "wrong epoch"
+    versions.yank(actor=ada, version=second, reason="")
+    noir.refresh_from_db()
+    assert noir.latest_version == second
+
+
+def test_an_adapter_whose_only_version_is_yanked_is_not_listed(
+    ada: User, noir: Adapter, release: Release
+) -> None:
+    versions.yank(actor=ada, version=release(ada, noir, LORA), reason="broken")
+    assert found.search(None, found.Query()).results == []
+
+
+def test_a_draft_cannot_be_yanked(ada: User, noir: Adapter, send: Send) -> None:
+    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
+    with pytest.raises(StateConflict):
+        versions.yank(actor=ada, version=draft, reason="x")
+
+
+def test_a_published_version_cannot_be_discarded(
+    ada: User, noir: Adapter, release: Release
+) -> None:
+    with pytest.raises(AlreadyPublished):
+        versions.discard(actor=ada, version=release(ada, noir, LORA))
+
+
+def test_a_file_of_a_withdrawn_version_is_gone(ada: User, noir: Adapter, release: Release) -> None:
+    version = release(ada, noir, LORA)
+    Version.objects.update(state="withdrawn", withdrawn_reason="takedown")
+    version.refresh_from_db()
+    with pytest.raises(Gone) as gone:
+        found_versions.file(version, "noir.safetensors")
+    assert gone.value.detail == "takedown"
+
+
+def test_an_upload_that_is_still_checked_cannot_be_published(ada: User, noir: Adapter) -> None:
+    upload = uploads.create(actor=ada, path="noir.safetensors", size_bytes=10)
+    with pytest.raises(UploadNotReady):
+        versions.create_draft(actor=ada, adapter=noir, uploads=[upload])
+
+
+def test_a_version_needs_weights(ada: User, noir: Adapter, send: Send) -> None:
+    with pytest.raises(Invalid):
+        versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, b"# x", "README.md")])
+
+
+def test_a_stranger_cannot_publish(ada: User, bob: User, noir: Adapter, send: Send) -> None:
+    with pytest.raises(Forbidden):
+        versions.create_draft(actor=bob, adapter=noir, uploads=[send(bob, LORA)])
+
+
+@pytest.mark.parametrize(
+    ("details", "field"),
+    [
+        (Details(declared_family="sd9"), "family"),
+        (Details(trigger_words=["a\x00b"]), "trigger_words"),
+        (Details(trigger_words=["w"] * 33), "trigger_words"),
+        (Details(strength=float("nan")), "strength"),
+        (Details(strength=11.0), "strength"),
+        (Details(strength_min=1.0, strength_max=0.5), "strength"),
+        (Details(label="x" * 49), "label"),
+    ],
+)
+def test_a_detail_that_does_not_fit_is_named(
+    ada: User, noir: Adapter, send: Send, details: Details, field: str
+) -> None:
+    with pytest.raises(Invalid) as refusal:
+        versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)], details=details)
+    assert list(refusal.value.facts["fields"]) == [field]
+    assert not Version.objects.exists()
+
+
+def test_bytes_are_charged_once_per_namespace(ada: User, noir: Adapter, release: Release) -> None:
+    release(ada, noir, LORA)
+    twin = adapters.create(actor=ada, name="twin")
+    release(ada, twin, LORA)
+    ada.namespace.refresh_from_db()
+    assert ada.namespace.used_bytes == len(LORA)
+
+
+def test_a_publication_over_quota_changes_nothing(ada: User, noir: Adapter, send: Send) -> None:
+    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
+    noir.namespace.quota_bytes = 1
+    noir.namespace.save()
+    with pytest.raises(QuotaExceeded):
+        versions.publish(actor=ada, version=draft)
+    noir.refresh_from_db()
+    assert noir.latest_version is None
+    assert manifests.main_of(noir).parent is None
+
+
+def test_pages_neither_skip_nor_repeat(ada: User, release: Release) -> None:
+    made = [adapters.create(actor=ada, name=f"style-{n}") for n in range(5)]
+    for adapter in made:
+        release(ada, adapter, LORA)
+    Adapter.objects.update(downloads=4)
+    for sort in ("new", "downloads"):
+        seen, cursor = [], ""
+        while True:
+            page = found.search(None, found.Query(sort=sort), cursor=cursor, limit=2)
+            seen += page.results
+            cursor = page.next_cursor
+            if not cursor:
+                break
+        assert sorted(one.pk for one in seen) == sorted(one.pk for one in made)
+
+
+def test_downloads_are_counted_by_day(ada: User, noir: Adapter, release: Release) -> None:
+    version = release(ada, noir, LORA)
+    file = version.primary_file
+    assert file is not None
+    downloads.count(version=version, file=file)
+    downloads.count(version=version, file=file)
+    version.refresh_from_db()
+    noir.refresh_from_db()
+    assert (version.downloads, noir.downloads) == (2, 2)
+    assert version.daily_downloads.get().count == 2
+
+
+def test_facets_count_what_the_reader_can_find(ada: User, noir: Adapter, release: Release) -> None:
+    release(ada, noir, LORA)
+    facets = found.facets(None)
+    assert facets.families == [("sd1", 1)]
+    assert facets.kinds == [("style", 1)]
+    assert facets.tags == [("dark", 1), ("film", 1)]
+    adapters.update(actor=ada, adapter=noir, visibility="unlisted")
+    assert found.facets(None).kinds == []
+
+
+def test_the_database_refuses_two_primary_files(ada: User, noir: Adapter, release: Release) -> None:
+    version = release(ada, noir, LORA)
+    file = version.primary_file
+    assert file is not None
+    with pytest.raises(IntegrityError), transaction.atomic():
+        File.objects.create(
+            revision=version.revision,
+            path="b.safetensors",
+            blob=file.blob,
+            role="weights",
+            is_primary=True,
+        )
+
+
+def test_the_database_refuses_a_published_version_without_a_date(
+    ada: User, noir: Adapter, release: Release
+) -> None:
+    version = release(ada, noir, LORA)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Version.objects.filter(pk=version.pk).update(published_at=None)
