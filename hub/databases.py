@@ -44,7 +44,7 @@ def broker(config: Config) -> tuple[str, dict[str, Any]]:
     """Return Celery's broker address and transport options."""
     if not config.broker_url:
         folder = config.data / "broker"
-        return "filesystem://", {
+        return "filesystem://localhost", {  # the host means nothing, kombu warns without one
             "data_folder_in": str(folder / "messages"),
             "data_folder_out": str(folder / "messages"),
             "control_folder": str(folder / "control"),

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from celery.apps.worker import Worker
+from celery.exceptions import SecurityWarning, WorkerShutdown
 from celery.signals import worker_ready
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
 from hub.celery import app
 from hub.supervisor import Child, Supervisor
+from registry import queue
 from registry.worker import Sweeper
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+    from types import FrameType
 
 __all__ = ["DEFAULT_QUEUES", "Command", "worker_children"]
 
@@ -59,18 +65,21 @@ def _names(queues: str) -> list[str]:
     return [name.strip() for name in queues.split(",") if name.strip()]
 
 
-def _work(queue: str) -> int:
+def _work(name: str) -> int:
     """Serve one queue until a signal comes; return the exit code.
 
     The pool is ``solo``: a job row is claimed and done in this very process, so a kill of the
     process is a kill of the job, and its lease runs out.
     """
-    sweeper = Sweeper([queue])
+    # Celery warns root of pickled messages; ours are JSON, and containers often run as root.
+    warnings.simplefilter("ignore", SecurityWarning)
+    sweeper = Sweeper([name])
     worker_ready.connect(lambda **_: sweeper.start(), weak=False)
-    worker = app.Worker(
+    worker = _Worker(
+        app=app,
         pool="solo",
-        queues=[queue],
-        hostname=f"{queue}@%h",
+        queues=[name],
+        hostname=f"{name}@%h",
         loglevel="WARNING",
         quiet=True,
         without_gossip=True,
@@ -79,4 +88,25 @@ def _work(queue: str) -> int:
     )
     worker.start()
     sweeper.stopping.set()
+    queue.release_dead()  # a job that the signal cut off need not wait for its lease
     return int(worker.exitcode or 0)
+
+
+class _Worker(Worker):
+    """Celery's worker, ended at once and quietly by the first signal.
+
+    Its own handlers would wait for the end of a job, which may be minutes away, and on SIGHUP
+    start the process anew. Every job can be cut off anywhere, so the signal raises where it hits.
+    """
+
+    def install_platform_tweaks(self, worker: Any) -> None:
+        """Replace Celery's signal handlers."""
+        del worker
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _end)
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    raise WorkerShutdown(0)
