@@ -1,0 +1,110 @@
+"""Writes adapters in the two conventions that people upload: kohya's and diffusers'."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from previews.miniature.recipe.lora import TEXT_TARGETS, UNET_TARGETS, Adapted
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from previews.miniature.recipe.plans import Plan
+
+BASE_VERSION = "miniature_v1"
+ARCHITECTURE = "miniature/lora"
+TRAINING_PICTURES = 400
+_KOHYA_PREFIX = {"unet": "lora_unet_", "text_encoder": "lora_te_text_model_"}
+
+
+def write_kohya(path: Path, adapted: Adapted, plan: Plan, *, steps: int) -> None:
+    """Write fp16 weights under kohya's keys with the metadata its trainer leaves."""
+    tensors: dict[str, Tensor] = {}
+    for (component, module), (down, up) in adapted.matrices().items():
+        bare = module.removeprefix("text_model.").replace(".", "_")
+        key = _KOHYA_PREFIX[component] + bare
+        tensors[f"{key}.lora_down.weight"] = _half(down)
+        tensors[f"{key}.lora_up.weight"] = _half(up)
+        tensors[f"{key}.alpha"] = torch.tensor(float(adapted.rank), dtype=torch.float16)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path, metadata=_kohya_metadata(plan, adapted.rank, steps))
+
+
+def write_diffusers(path: Path, adapted: Adapted, plan: Plan, *, steps: int) -> None:
+    """Write fp16 weights under diffusers' keys, all of them as lora_A and lora_B.
+
+    Files that mix these with `.lora.down` load partly and in silence.
+    """
+    tensors: dict[str, Tensor] = {}
+    for (component, module), (down, up) in adapted.matrices().items():
+        bare = module.removeprefix("text_model.")
+        key = f"unet.{bare}" if component == "unet" else f"text_encoder.text_model.{bare}"
+        tensors[f"{key}.lora_A.weight"] = _half(down)
+        tensors[f"{key}.lora_B.weight"] = _half(up)
+    metadata = {
+        "format": "pt",
+        "lora_adapter_metadata": json.dumps(_peft_metadata(adapted.rank), sort_keys=True),
+        **_model_spec(plan),
+        "ss_steps": str(steps),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path, metadata=metadata)
+
+
+def _half(weight: Tensor) -> Tensor:
+    return weight.detach().to(torch.float16).contiguous().clone()
+
+
+def _kohya_metadata(plan: Plan, rank: int, steps: int) -> dict[str, str]:
+    tags = {f"1_{plan.name}": {plan.trigger: TRAINING_PICTURES}}
+    return {
+        "ss_network_module": "networks.lora",
+        "ss_network_dim": str(rank),
+        "ss_network_alpha": str(float(rank)),
+        "ss_output_name": plan.name,
+        "ss_base_model_version": BASE_VERSION,
+        "ss_sd_model_name": "miniature",
+        "ss_tag_frequency": json.dumps(tags),
+        "ss_num_train_images": str(TRAINING_PICTURES),
+        "ss_num_reg_images": "0",
+        "ss_steps": str(steps),
+        "ss_max_train_steps": str(steps),
+        "ss_learning_rate": "0.004",
+        "ss_lr_scheduler": "cosine",
+        "ss_optimizer": "torch.optim.adamw.AdamW",
+        "ss_total_batch_size": "32",
+        "ss_resolution": "(128, 128)",
+        "ss_clip_skip": "None",
+        "ss_mixed_precision": "bf16",
+        "ss_seed": "7",
+        **_model_spec(plan),
+    }
+
+
+def _model_spec(plan: Plan) -> dict[str, str]:
+    return {
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.architecture": ARCHITECTURE,
+        "modelspec.implementation": "diffusers",
+        "modelspec.title": plan.title,
+        "modelspec.description": plan.summary,
+        "modelspec.license": "Apache-2.0",
+        "modelspec.trigger_phrase": plan.trigger,
+        "modelspec.tags": ", ".join(plan.tags),
+        "modelspec.resolution": "128x128",
+        "modelspec.prediction_type": "v",
+    }
+
+
+def _peft_metadata(rank: int) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for component, targets in (("unet", UNET_TARGETS), ("text_encoder", TEXT_TARGETS)):
+        values[f"{component}.r"] = rank
+        values[f"{component}.lora_alpha"] = rank
+        values[f"{component}.target_modules"] = sorted(targets)
+    return values

@@ -1,0 +1,117 @@
+"""Trains UNet and text encoder together on the fixed latents, from nothing.
+
+Velocity prediction over the time steps that few-step sampling visits. The loss weight
+min(snr + 1, 6) / (snr + 1) keeps weight on the terminal step, which plain min-SNR
+would ignore and from which every picture starts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from previews.miniature.recipe.captions import training_caption
+from previews.miniature.recipe.networks import (
+    FULL,
+    Noise,
+    Size,
+    build_text_encoder,
+    build_unet,
+    token_ids,
+)
+from previews.miniature.recipe.prepare import load_set
+from previews.miniature.recipe.stock import CLIPTokenizer
+from previews.miniature.recipe.training import (
+    Average,
+    Dice,
+    Run,
+    descend,
+    learning_rate,
+    set_rate,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FIRST_TIME = 20
+
+
+@dataclass(frozen=True)
+class BaseOptions:
+    """How long and how fast the base is trained."""
+
+    steps: int = 6000
+    batch: int = 32
+    peak_rate: float = 1.2e-3
+    flat: float = 0.45
+    seed: int = 1
+    save_every: int = 250
+
+
+class BaseTrainer:
+    """One run of UNet and text encoder over the plain set."""
+
+    def __init__(self, work: Path, options: BaseOptions, size: Size = FULL) -> None:
+        torch.manual_seed(options.seed)
+        self.work, self.options = work, options
+        self.tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
+        self.latents, self.facts = load_set(work, "plain")
+        self.text_encoder = build_text_encoder(self.tokenizer, size)
+        self.unet = build_unet(size).to(memory_format=torch.channels_last)
+        self.noise = Noise.schedule()
+        weights = [*self.unet.parameters(), *self.text_encoder.parameters()]
+        self.optimizer = torch.optim.AdamW(
+            weights, lr=options.peak_rate, betas=(0.9, 0.98), weight_decay=1e-3
+        )
+        self.run = Run(
+            {"unet": self.unet, "text_encoder": self.text_encoder},
+            {"adamw": self.optimizer},
+            Average(weights, 0.998),
+            work / "base.ckpt",
+        )
+
+    def train(self) -> None:
+        """Resume or start, and train to the end of the budget."""
+        self.run.resume()
+        self.run.advance(
+            self.options.steps,
+            self.step,
+            label="base",
+            save_every=self.options.save_every,
+            on_save=self.export,
+        )
+
+    def step(self, step: int) -> float:
+        """Take one step and return the unweighted velocity error."""
+        options, dice = self.options, Dice.of(self.options.seed, step)
+        rate = learning_rate(
+            step, options.steps, peak=options.peak_rate, warmup=100, flat=options.flat
+        )
+        set_rate(self.optimizer, rate)
+        chosen = dice.below(len(self.latents), options.batch)
+        captions = [training_caption(self.facts[i], dice.words) for i in chosen.tolist()]
+        # One time step from each of `batch` equal intervals.
+        share = (torch.arange(options.batch) + dice.uniform(options.batch)) / options.batch
+        times = (FIRST_TIME + share * (1000 - FIRST_TIME)).long().clamp(max=999)
+        clean = self.latents[chosen]
+        noisy, velocity = self.noise.mix(clean, dice.normal(*clean.shape), times)
+        with torch.autocast("cpu", torch.bfloat16):
+            words = self.text_encoder(token_ids(self.tokenizer, captions))[0]
+            noisy = noisy.to(memory_format=torch.channels_last)
+            guess = self.unet(noisy, times, words).sample
+        error = ((guess.float() - velocity) ** 2).mean((1, 2, 3))
+        descend((self._weights(times) * error).mean(), self.optimizer, self.run.average.weights)
+        return float(error.detach().mean())
+
+    def export(self) -> None:
+        """Write the averaged weights in diffusers layout into the work folder."""
+        self.run.average.swap()
+        self.unet.save_pretrained(self.work / "unet")
+        self.text_encoder.save_pretrained(self.work / "text_encoder")
+        self.run.average.swap()
+
+    def _weights(self, times: torch.Tensor) -> torch.Tensor:
+        ratio = (self.noise.signal[times] / self.noise.sigma[times]) ** 2
+        return (ratio + 1).clamp(max=6) / (ratio + 1)

@@ -1,0 +1,60 @@
+"""Captioned pictures of the miniature's small world, each drawn from one seed.
+
+A subject is one big centred thing. What a picture shows is in its `Facts`, and the
+captions say the facts; what the facts leave open (place, size) has few values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from random import Random
+
+from PIL import Image
+
+from previews.miniature.recipe import creatures, things
+from previews.miniature.recipe.canvas import PICTURE_PX
+from previews.miniature.recipe.scene import Facts, Scene
+
+Painter = Callable[[Random], Scene]
+
+SUBJECTS: dict[str, Painter] = {
+    "mountains": things.mountains,
+    "tree": things.round_tree,
+    "pine": things.pine_tree,
+    "house": things.house,
+    "sailboat": things.sailboat,
+    "lighthouse": things.lighthouse,
+    "cat": creatures.cat,
+    "fox": creatures.fox,
+    "bird": creatures.bird,
+    "mushroom": things.mushroom,
+    "vase": things.vase,
+    "woman": creatures.woman,
+    "man": creatures.man,
+}
+# Drawn for the character adapter only; the base never sees it.
+CHARACTERS: dict[str, Painter] = {"zorbi": creatures.zorbi}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A finished picture and what it shows."""
+
+    image: Image.Image
+    facts: Facts
+
+
+def draw(seed: int, subject: str | None = None) -> Drawing:
+    """Return the drawing of a seed; without a subject the seed picks one in turn."""
+    names = list(SUBJECTS)
+    name = subject or names[seed % len(names)]
+    painter = SUBJECTS.get(name) or CHARACTERS[name]
+    scene = painter(Random(f"{name}:{seed}"))  # noqa: S311 - pictures, not secrets
+    small = scene.picture.resize((PICTURE_PX, PICTURE_PX), Image.Resampling.BOX)
+    return Drawing(small, scene.facts)
+
+
+def draw_many(seeds: Iterable[int], subject: str | None = None) -> list[Drawing]:
+    """Return one drawing per seed."""
+    return [draw(seed, subject) for seed in seeds]

@@ -1,0 +1,46 @@
+"""Assembles the trained parts into one half-precision pipeline folder."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import torch
+
+from previews.miniature.recipe.networks import build_pipeline
+from previews.miniature.recipe.stock import (
+    AutoencoderKL,
+    CLIPTextModel,
+    CLIPTokenizer,
+    Pipeline,
+    UNet2DConditionModel,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def load_parts(work: Path) -> Pipeline:
+    """Return a pipeline of the newest parts in the work folder.
+
+    The refined decoder is preferred where there is one.
+    """
+    refined = work / "vae_refined"
+    return build_pipeline(
+        AutoencoderKL.from_pretrained(refined if refined.exists() else work / "vae"),
+        CLIPTextModel.from_pretrained(work / "text_encoder"),
+        CLIPTokenizer.from_pretrained(work / "tokenizer"),
+        UNet2DConditionModel.from_pretrained(work / "unet"),
+    )
+
+
+def export_base(pipeline: Pipeline, folder: Path) -> int:
+    """Write the pipeline as fp16 safetensors, replacing the folder; return its size in bytes."""
+    shutil.rmtree(folder, ignore_errors=True)
+    pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
+    return folder_bytes(folder)
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the bytes of all files below the folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

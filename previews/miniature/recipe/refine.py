@@ -1,0 +1,138 @@
+"""Teaches the decoder what the UNet really produces, as the last step of the base.
+
+Real latents are noised half-way and denoised by the UNet with their own caption; the
+decoder then learns to give the original pictures for these latents. A share of the
+ordinary pictures keeps the styles.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from previews.miniature.recipe.captions import caption
+from previews.miniature.recipe.decoder import LATENT_BLUR, as_values, picture_loss
+from previews.miniature.recipe.export import load_parts
+from previews.miniature.recipe.latents import LatentCode
+from previews.miniature.recipe.networks import Noise, token_ids
+from previews.miniature.recipe.prepare import load_set
+from previews.miniature.recipe.stock import AutoencoderKL
+from previews.miniature.recipe.training import (
+    Average,
+    Dice,
+    Run,
+    descend,
+    learning_rate,
+    set_rate,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from random import Random
+
+    from previews.miniature.recipe.scene import Facts
+
+STEPS = 800
+# At most prepare.KEPT_PLAIN: only so many plain pictures are kept beside their latents.
+PAIRS = 2304
+CHUNK = 64
+SEED = 3
+PEAK_RATE = 1e-3
+FROM_UNET, ORDINARY = 5, 3
+_DESCENTS = ((499, 374, 249, 124), (624, 499, 374, 249, 124), (374, 249, 124))
+
+
+class Denoiser:
+    """The trained UNet, run over the end of the sampling schedule."""
+
+    def __init__(self, work: Path) -> None:
+        self.pipeline = load_parts(work)
+        self.noise = Noise.schedule()
+
+    @torch.no_grad()
+    def redraw(self, latents: Tensor, facts: list[Facts], dice: Dice) -> Tensor:
+        """Return the latents after being noised half-way and denoised again."""
+        times = dice.words.choice(_DESCENTS)
+        words = self._words(facts, dice.words)
+        noise = dice.normal(*latents.shape)
+        state, _ = self.noise.mix(latents, noise, torch.full((len(latents),), times[0]))
+        for here, following in zip(times, (*times[1:], None), strict=True):
+            signal, sigma = self.noise.signal[here], self.noise.sigma[here]
+            step = torch.full((len(latents),), here)
+            velocity = self.pipeline.unet(state, step, words).sample
+            clean, noise = signal * state - sigma * velocity, sigma * state + signal * velocity
+            if following is None:
+                break
+            state = self.noise.signal[following] * clean + self.noise.sigma[following] * noise
+        redrawn: Tensor = clean
+        return redrawn
+
+    def _words(self, facts: list[Facts], chance: Random) -> Tensor:
+        captions = [caption(fact, chance, keep=1.0, decorate=0.1) for fact in facts]
+        words: Tensor = self.pipeline.text_encoder(token_ids(self.pipeline.tokenizer, captions))[0]
+        return words
+
+
+class Refiner:
+    """One short run of the decoder over latents from the UNet."""
+
+    def __init__(self, work: Path, steps: int = STEPS) -> None:
+        self.work, self.steps = work, steps
+        self.pictures: Tensor = torch.load(work / "pictures.pt", weights_only=True)
+        self.redrawn = self._redraw_all()
+        self.latents = LatentCode.load(work / "code.pt").encode(self.pictures)
+        self.vae = AutoencoderKL.from_pretrained(work / "vae")
+        self.vae.to(memory_format=torch.channels_last)
+        weights = [*self.vae.decoder.parameters(), *self.vae.post_quant_conv.parameters()]
+        self.optimizer = torch.optim.AdamW(
+            weights, lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=1e-4
+        )
+        self.run = Run(
+            {"vae": self.vae},
+            {"adamw": self.optimizer},
+            Average(weights, 0.995),
+            work / "refine.ckpt",
+        )
+
+    def train(self) -> None:
+        """Resume or start, train to the end of the budget, write the decoder."""
+        self.run.resume()
+        self.run.advance(self.steps, self.step, label="refine")
+        self.run.average.swap()
+        self.vae.save_pretrained(self.work / "vae_refined")
+
+    def step(self, step: int) -> float:
+        """Take one step and return the absolute error on pictures of the UNet."""
+        dice = Dice.of(SEED, step)
+        set_rate(
+            self.optimizer,
+            learning_rate(step, self.steps, peak=PEAK_RATE, warmup=40, flat=0.0),
+        )
+        drawn = dice.below(PAIRS, FROM_UNET)
+        # The first PAIRS plain pictures are the ones redrawn; the rest are ordinary.
+        ordinary = dice.below(len(self.pictures) - PAIRS, ORDINARY) + PAIRS
+        truth = as_values(torch.cat([self.pictures[drawn], self.pictures[ordinary]]))
+        usual = self.latents[ordinary]
+        blur = LATENT_BLUR * dice.uniform(ORDINARY, 1, 1, 1) * dice.normal(*usual.shape)
+        latents = torch.cat([self.redrawn[drawn], usual + blur])
+        with torch.autocast("cpu", torch.bfloat16):
+            latents = latents.to(memory_format=torch.channels_last)
+            guess = self.vae.decoder(self.vae.post_quant_conv(latents)).float()
+        descend(picture_loss(guess, truth), self.optimizer, self.run.average.weights)
+        error = guess.detach()[:FROM_UNET] - truth[:FROM_UNET]
+        return float(error.abs().mean())
+
+    def _redraw_all(self) -> Tensor:
+        denoiser = Denoiser(self.work)
+        latents, facts = load_set(self.work, "plain")
+        parts = [
+            denoiser.redraw(
+                latents[first : first + CHUNK],
+                facts[first : first + CHUNK],
+                Dice.of(SEED + 1, first),
+            )
+            for first in range(0, PAIRS, CHUNK)
+        ]
+        return torch.cat(parts)
