@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from lorary.safetensors import TensorInfo
 
-__all__ = ["ALGORITHM_TITLES", "COMPLETE", "file_algorithm", "is_complete", "module_algorithms"]
+__all__ = ["ALGORITHM_TITLES", "COMPLETE", "file_algorithm", "is_complete", "order", "refine"]
 
 ALGORITHM_TITLES: Mapping[str, str] = MappingProxyType(
     {
@@ -59,6 +59,7 @@ ALGORITHM_TITLES: Mapping[str, str] = MappingProxyType(
 SIDEKICKS = frozenset({"bias", "norm", "modulation", "dora", "bfl-control", "full"})
 """Algorithms that name a file only when nothing else is in it."""
 
+_PAIRED = frozenset({"lora", "locon"})
 _CONV_TARGET = re.compile(r"resnets|in_layers|out_layers|(?:^|[._])conv(?:\d|_|\.|$)")
 
 COMPLETE: Mapping[str, tuple[frozenset[str], ...]] = MappingProxyType(
@@ -80,29 +81,40 @@ COMPLETE: Mapping[str, tuple[frozenset[str], ...]] = MappingProxyType(
 """Algorithm to the sets of roles that make a module of it whole; any one of them will do."""
 
 
-def module_algorithms(
-    shown: Iterable[str | None], roles: Mapping[str, TensorInfo], path: str, *, is_conv: bool
+def order(shown: Iterable[str]) -> tuple[str, ...]:
+    """Algorithms that a module's suffixes show, the leading one first."""
+    found = set(shown)
+    if found & {"adalora", "poly"}:
+        found.discard("lora")  # both keep LoRA's suffixes
+    return tuple(sorted(found, key=lambda name: (name in SIDEKICKS, name)))
+
+
+def refine(
+    algorithms: tuple[str, ...], roles: Mapping[str, TensorInfo], path: str, *, is_conv: bool
 ) -> tuple[str, ...]:
-    """Name the algorithms of one module, the leading one first.
+    """Tell apart the algorithms that share suffixes.
 
     Args:
-        shown: Algorithms that the tensors' suffixes show.
+        algorithms: What the suffixes show.
         roles: Role to tensor.
         path: The module's path in the base model.
         is_conv: The shapes show a kernel larger than one.
+
+    Returns:
+        The same with LoRA on a convolution named LoCon, and OFT with stages named BOFT.
     """
-    found = {name for name in shown if name is not None}
-    if "adalora" in found or "poly" in found:
-        found.discard("lora")
-    if "lora" in found and (is_conv or "mid" in roles or _CONV_TARGET.search(path)):
-        found.remove("lora")
-        found.add("locon")
+    if "lora" in algorithms and (is_conv or "mid" in roles or _is_conv_target(path)):
+        return tuple("locon" if name == "lora" else name for name in algorithms)
     if "oft_blocks" in roles and len(roles["oft_blocks"].shape) == 4:
-        found.discard("oft")
-        found.add("boft")
-    if len(found) == 1:
-        return tuple(found)
-    return tuple(sorted(found, key=lambda name: (name in SIDEKICKS, name)))
+        return tuple("boft" if name == "oft" else name for name in algorithms)
+    return algorithms
+
+
+def _is_conv_target(path: str) -> bool:
+    # The plain tests come first because the pattern costs more than the rest of the analysis.
+    if "conv" in path or "resnets" in path or "_layers" in path:
+        return _CONV_TARGET.search(path) is not None
+    return False
 
 
 def file_algorithm(counts: Counter[tuple[str, ...]]) -> tuple[str | None, tuple[str, ...]]:
@@ -131,8 +143,9 @@ def file_algorithm(counts: Counter[tuple[str, ...]]) -> tuple[str | None, tuple[
     return leading, tuple(ordered)
 
 
-def is_complete(algorithm: str, roles: Iterable[str]) -> bool:
+def is_complete(algorithm: str, roles: Mapping[str, TensorInfo]) -> bool:
     """Tell whether a module has every tensor that its algorithm needs."""
+    if "down" in roles and "up" in roles and algorithm in _PAIRED:
+        return True
     needed = COMPLETE.get("lora" if algorithm == "locon" else algorithm)
-    present = set(roles)
-    return needed is None or any(alternative <= present for alternative in needed)
+    return needed is None or any(alternative <= roles.keys() for alternative in needed)

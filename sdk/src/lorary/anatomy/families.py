@@ -13,7 +13,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -22,7 +22,17 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from lorary.anatomy.shapes import Dims
 
-__all__ = ["FAMILIES", "Entry", "Family", "Index", "encoder_index", "families", "family_title"]
+__all__ = [
+    "FAMILIES",
+    "Entry",
+    "Family",
+    "Index",
+    "Place",
+    "encoder_index",
+    "families",
+    "family_index",
+    "family_title",
+]
 
 _GROUP = re.compile(r"\{([^}]*)\}")
 _RANGE = re.compile(r"(\d+)-(\d+)")
@@ -76,22 +86,55 @@ class Family:
     depths: Mapping[str, int]
 
 
+class Place:
+    """Everything the tables know under one module name.
+
+    Attributes:
+        entries: The weights of that name.
+        path: Dotted name of the first.
+        naming: Naming of the first.
+        block: Block of the first, such as `down_blocks.0`.
+        owners: Families that have the name.
+    """
+
+    __slots__ = ("_fitting", "block", "entries", "naming", "owners", "path")
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.entries = tuple(entries)
+        self.path = entries[0].path
+        self.naming = entries[0].naming
+        self.block = block_name(self.path)
+        self.owners = frozenset(entry.owner for entry in entries)
+        self._fitting: dict[tuple[int | None, int | None], frozenset[str]] = {}
+
+    def fitting(self, dims: Dims) -> frozenset[str]:
+        """Families whose weight of that name has these sizes, as far as they are known."""
+        key = dims[:2]
+        found = self._fitting.get(key)
+        if found is None:
+            found = frozenset(entry.owner for entry in self.entries if entry.fits(dims))
+            # Only what fits is kept, so that strangers' files cannot fill the memory.
+            if found:
+                self._fitting[key] = found
+        return found
+
+
 class Index:
-    """Module name, dotted or flattened, to the entries that have it."""
+    """Module name, dotted or flattened, to what the tables know under it."""
 
     __slots__ = ("_dotted", "_flat")
 
-    def __init__(self, entries: Iterator[Entry]) -> None:
+    def __init__(self, entries: Iterable[Entry]) -> None:
         dotted: dict[str, list[Entry]] = {}
         flat: dict[str, list[Entry]] = {}
         for entry in entries:
             dotted.setdefault(entry.path, []).append(entry)
             flat.setdefault(entry.path.replace(".", "_"), []).append(entry)
-        self._dotted = {path: tuple(found) for path, found in dotted.items()}
-        self._flat = {path: tuple(found) for path, found in flat.items()}
+        self._dotted = {path: Place(found) for path, found in dotted.items()}
+        self._flat = {path: Place(found) for path, found in flat.items()}
 
-    def find(self, path: str, *, is_flat: bool) -> tuple[Entry, ...]:
-        """Entries of a module.
+    def find(self, path: str, *, is_flat: bool) -> Place | None:
+        """Look a module up.
 
         Args:
             path: The module's name without its convention's prefix.
@@ -99,8 +142,15 @@ class Index:
                 names hold underscores of their own.
         """
         if is_flat:
-            return self._flat.get(path) or self._flat.get(path.replace(".", "_"), ())
-        return self._dotted.get(path, ())
+            return self._flat.get(path) or self._flat.get(path.replace(".", "_"))
+        return self._dotted.get(path)
+
+
+def block_name(path: str) -> str:
+    """Block of a dotted module name: its first part, with the number that follows."""
+    first, _, rest = path.partition(".")
+    second = rest.partition(".")[0]
+    return f"{first}.{second}" if second.isdigit() else first
 
 
 def expand(template: str) -> Iterator[str]:

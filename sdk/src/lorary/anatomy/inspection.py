@@ -221,7 +221,7 @@ def _declared_algorithm(metadata: Mapping[str, str], leading: str | None) -> str
 
 def _conventions(modules: tuple[Module, ...], verdict: Verdict) -> tuple[str, ...]:
     """Conventions, most used first; kohya names over a naming that is unusual for the family."""
-    counts = Counter((module.convention, module.naming) for module in modules)
+    counts = Counter((m.convention, m.place.naming if m.place else None) for m in modules)
     usual = {families()[name].kohya for name in verdict.candidates}
     totals: Counter[str] = Counter()
     for (convention, naming), number in counts.items():

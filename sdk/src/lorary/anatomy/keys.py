@@ -9,6 +9,7 @@ Every key is judged by itself, because files mix conventions.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
 __all__ = ["PREFIXES", "SUFFIXES", "Prefix", "Role", "split_key", "split_prefix"]
 
 
-class Role(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Role:
     """What one tensor does in its module.
+
+    Compared by identity: there is one object per suffix, and hashing it is on the hot path.
 
     Attributes:
         name: Role in the module: `down`, `up`, `alpha`, `magnitude`, or the algorithm's own name.
@@ -32,6 +36,12 @@ class Role(NamedTuple):
     name: str
     algorithm: str | None
     dialect: str | None
+
+
+@lru_cache(maxsize=256)
+def make_role(name: str, algorithm: str | None, dialect: str | None) -> Role:
+    """The one object for a role that stands in no table."""
+    return Role(name, algorithm, dialect)
 
 
 class Prefix(NamedTuple):
@@ -197,7 +207,7 @@ def _split_unusual(key: str) -> tuple[str, Role] | None:
     found = _METHOD.search(key)
     if found:
         method = _SAME_METHOD.get(found[1], found[1])
-        return key[: found.start()], Role(key[found.start() + 1 :], method, "peft")
+        return key[: found.start()], make_role(key[found.start() + 1 :], method, "peft")
     return None
 
 
@@ -206,14 +216,14 @@ def _split_down_up(stem: str, marker: str, role: str) -> tuple[str, Role] | None
     xlabs = _XLABS.search(stem)
     if xlabs:
         stream = "txt" if marker == "lora2" else "img"
-        return f"{stem[: xlabs.start()]}.{stream}_attn.{xlabs[1]}", Role(role, "lora", "xlabs")
+        return f"{stem[: xlabs.start()]}.{stream}_attn.{xlabs[1]}", make_role(role, "lora", "xlabs")
     if marker in {"lora1", "lora2"}:
         return None
     head, processor, leaf = stem.rpartition(".processor.")
     if processor:
         leaf = "to_out.0" if leaf == "to_out" else leaf
-        return f"{head}.{leaf}", Role(role, "lora", "attn-processor")
-    return stem, Role(role, "lora", "down-up")
+        return f"{head}.{leaf}", make_role(role, "lora", "attn-processor")
+    return stem, make_role(role, "lora", "down-up")
 
 
 def split_prefix(module: str) -> tuple[Prefix, str]:

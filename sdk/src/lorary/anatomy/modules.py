@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from lorary.anatomy.algorithms import module_algorithms
-from lorary.anatomy.families import Entry, encoder_index, family_index
+from lorary.anatomy.algorithms import order, refine
+from lorary.anatomy.families import Place, block_name, encoder_index, family_index
 from lorary.anatomy.keys import Prefix, Role, convention_name, split_key, split_prefix
 from lorary.anatomy.shapes import Dims, measure
+from lorary.safetensors.dtypes import DTYPE_BITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Module", "Scan", "scan"]
 
+_FLAGS = frozenset({"alpha", "on_input", "scalar"})
 _FLAT_BLOCK = re.compile(r"(.*?(?:blocks?|layers?))[._](\d+)(?:[._]|$)")
 
 
@@ -29,34 +32,31 @@ class Module(NamedTuple):
     Attributes:
         name: Name in the file, with its prefix.
         part: `denoiser` or a text encoder.
-        path: Name in the base model, as the file spells it.
         block: Block of the base model, such as `down_blocks.0`.
         convention: Id of the file convention.
-        naming: Naming of the base model, None when no table knows the path.
         algorithms: Its methods, the leading one first.
         dims: Sizes of the base weight.
         roles: Role to tensor.
-        entries: What the tables know under this name.
+        place: What the tables know under this name, None for nothing.
     """
 
     name: str
     part: str
-    path: str
     block: str
     convention: str
-    naming: str | None
     algorithms: tuple[str, ...]
     dims: Dims
     roles: Mapping[str, TensorInfo]
-    entries: tuple[Entry, ...]
+    place: Place | None
 
     @property
     def parameters(self) -> int:
         """Trained numbers: everything but alphas and flags."""
-        return sum(t.elements for role, t in self.roles.items() if role not in _FLAGS)
-
-
-_FLAGS = frozenset({"alpha", "on_input", "scalar"})
+        count = 0
+        for role, (dtype, _, begin, end) in self.roles.items():
+            if role not in _FLAGS:
+                count += (end - begin) * 8 // DTYPE_BITS[dtype]
+        return count
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,12 @@ class Scan:
     role_tensors: int
 
 
+_Group = dict[Role, "TensorInfo"]
+
+
 def scan(header: Header) -> Scan:
     """Group the tensors of a file by the module that they adapt."""
-    groups: dict[str, list[tuple[Role, TensorInfo]]] = {}
+    groups: dict[str, _Group] = {}
     others: dict[str, TensorInfo] = {}
     counted = 0
     for key, tensor in header.tensors.items():
@@ -87,75 +90,76 @@ def scan(header: Header) -> Scan:
         name, role = split
         group = groups.get(name)
         if group is None:
-            groups[name] = [(role, tensor)]
+            groups[name] = {role: tensor}
         else:
-            group.append((role, tensor))
+            group[role] = tensor
         counted += role.algorithm is not None
     counted += _adopt_vectors(groups, others)
     return Scan(tuple(_module(name, group) for name, group in groups.items()), others, counted)
 
 
-def _adopt_vectors(
-    groups: dict[str, list[tuple[Role, TensorInfo]]], others: dict[str, TensorInfo]
-) -> int:
+def _adopt_vectors(groups: dict[str, _Group], others: dict[str, TensorInfo]) -> int:
     """Take the `.weight` beside an `.on_input` as the (IA)³ vector that it is."""
     adopted = 0
+    if not others:
+        return adopted
     for name, group in groups.items():
-        if any(role.name == "on_input" for role, _ in group):
+        if any(role.name == "on_input" for role in group):
             vector = others.pop(f"{name}.weight", None)
             if vector is not None:
-                group.append((Role("vector", "ia3", "lycoris"), vector))
+                group[_VECTOR] = vector
                 adopted += 1
     return adopted
 
 
-def _module(name: str, group: list[tuple[Role, TensorInfo]]) -> Module:
-    roles = {role.name: tensor for role, tensor in group}
+_VECTOR = Role("vector", "ia3", "lycoris")
+
+
+def _module(name: str, group: _Group) -> Module:
+    roles = {role.name: tensor for role, tensor in group.items()}
     prefix, path = split_prefix(name)
     dims = measure(roles)
-    part, entries = _place(prefix, path)
-    first = entries[0] if entries else None
-    dialect = next((role.dialect for role, _ in group if role.dialect), None)
-    return Module(
-        name=name,
-        part=part,
-        path=path,
-        block=_block(part, path if first is None else first.path),
-        convention=convention_name(prefix, dialect, first.naming if first else None),
-        naming=first.naming if first else None,
-        algorithms=module_algorithms(
-            (role.algorithm for role, _ in group), roles, path, is_conv=dims.is_conv
+    part, place = _place(prefix, path)
+    algorithms, dialect = _signature(tuple(group))
+    algorithms = refine(algorithms, roles, path, is_conv=dims.is_conv)
+    block = _unplaced_block(path) if place is None else place.block
+    return tuple.__new__(
+        Module,
+        (
+            name,
+            part,
+            block if part == "denoiser" else part,
+            convention_name(prefix, dialect, place.naming if place else None),
+            algorithms,
+            dims,
+            roles,
+            place,
         ),
-        dims=dims,
-        roles=roles,
-        entries=entries,
     )
 
 
-def _place(prefix: Prefix, path: str) -> tuple[str, tuple[Entry, ...]]:
+@lru_cache(maxsize=512)
+def _signature(roles: tuple[Role, ...]) -> tuple[tuple[str, ...], str | None]:
+    """Algorithms and dialect that a set of suffixes shows; files repeat a few sets."""
+    shown = {role.algorithm for role in roles if role.algorithm is not None}
+    return order(shown), next((role.dialect for role in roles if role.dialect), None)
+
+
+def _place(prefix: Prefix, path: str) -> tuple[str, Place | None]:
     if prefix.part != "denoiser":
-        found = encoder_index().find(path, is_flat=prefix.is_flat)
-        if not found and path.startswith("base_model"):
-            found = encoder_index().find(path.partition("model.")[2], is_flat=False)
-        return prefix.part, found
-    entries = family_index().find(path, is_flat=prefix.is_flat)
-    if not entries and prefix.convention in {"peft", "bare"}:
-        encoders = encoder_index().find(path, is_flat=False)
-        if encoders:
-            return "text_encoder", encoders
-    if not entries and prefix.convention == "peft":
-        for wrapper in ("transformer.", "unet."):
-            if path.startswith(wrapper):
-                entries = family_index().find(path.removeprefix(wrapper), is_flat=False)
-    return "denoiser", entries
+        return prefix.part, encoder_index().find(path, is_flat=prefix.is_flat)
+    place = family_index().find(path, is_flat=prefix.is_flat)
+    if place is None and prefix.convention in {"peft", "bare"}:
+        encoder = encoder_index().find(path, is_flat=False)
+        if encoder is not None:
+            return "text_encoder", encoder
+        inner = path.removeprefix("transformer.").removeprefix("unet.")
+        place = family_index().find(inner, is_flat=False)
+    return "denoiser", place
 
 
-def _block(part: str, path: str) -> str:
-    if part != "denoiser":
-        return part
-    first, _, rest = path.partition(".")
-    if rest:
-        second = rest.partition(".")[0]
-        return f"{first}.{second}" if second.isdigit() else first
+def _unplaced_block(path: str) -> str:
+    if "." in path:
+        return block_name(path)
     found = _FLAT_BLOCK.match(path)
     return f"{found[1]}.{found[2]}" if found else path

@@ -76,18 +76,30 @@ def prove(modules: Sequence[Module]) -> Proof:
 
 def _is_told(module: Module) -> bool:
     """Norm and bias differences sit on modules that the tables leave out."""
-    return bool(module.entries) or not _UNTABLED.issuperset(module.algorithms)
+    return module.place is not None or not _UNTABLED.issuperset(module.algorithms)
 
 
 def _count(modules: Iterable[Module]) -> tuple[Counter[str], Counter[str]]:
     """Modules a family has by name, and by name and shape."""
-    named: Counter[str] = Counter()
-    fitting: Counter[str] = Counter()
+    by_name: Counter[frozenset[str]] = Counter()
+    by_shape: Counter[frozenset[str]] = Counter()
     for module in modules:
-        entries, dims = module.entries, module.dims
-        named.update({entry.owner for entry in entries})
-        fitting.update({entry.owner for entry in entries if entry.fits(dims)})
-    return named, fitting
+        if module.place is not None:
+            by_name[module.place.owners] += 1
+            by_shape[module.place.fitting(module.dims)] += 1
+    return _spread(by_name), _spread(by_shape)
+
+
+def _spread(sets: Counter[frozenset[str]]) -> Counter[str]:
+    totals: Counter[str] = Counter()
+    for owners, count in sets.items():
+        for owner in owners:
+            totals[owner] += count
+    return totals
+
+
+def _fits(module: Module) -> frozenset[str]:
+    return frozenset() if module.place is None else module.place.fitting(module.dims)
 
 
 def _nearly(
@@ -98,11 +110,7 @@ def _nearly(
     if len(modules) < _STRAYS_NEED or most < (1 - _STRAYS_ALLOWED) * len(modules):
         return [], ()
     found = [name for name in families() if fitting.get(name) == most]
-    strays = [
-        module
-        for module in modules
-        if not any(entry.owner in found and entry.fits(module.dims) for entry in module.entries)
-    ]
+    strays = [module for module in modules if _fits(module).isdisjoint(found)]
     # A block that no family here has is another architecture, however much of the rest fits.
     found = [name for name in found if not any(_is_beyond(families()[name], m) for m in strays)]
     return found, tuple(module.name for module in strays) if found else ()
@@ -125,8 +133,9 @@ def _ruled_out(modules: Sequence[Module], named: Iterable[str], found: Sequence[
         if name in found:
             continue
         for module in modules:
-            entry = next(entry for entry in module.entries if entry.owner == name)
-            if not entry.fits(module.dims):
+            entries = () if module.place is None else module.place.entries
+            entry = next(entry for entry in entries if entry.owner == name)
+            if name not in _fits(module):
                 reasons.append(
                     f"Not {family_title(name)}: {entry.path} is {module.dims.out} × "
                     f"{module.dims.fan_in} here and {entry.out} × {entry.fan_in} there."
@@ -139,7 +148,7 @@ def _encoders(modules: Iterable[Module]) -> dict[str, frozenset[str]]:
     """Part to the text encoders that all of its modules fit."""
     found: dict[str, frozenset[str]] = {}
     for module in modules:
-        fits = frozenset(entry.owner for entry in module.entries if entry.fits(module.dims))
+        fits = _fits(module)
         found[module.part] = found[module.part] & fits if module.part in found else fits
     return found
 

@@ -32,7 +32,7 @@ def module_findings(modules: Sequence[Module]) -> Iterator[Finding]:
     if broken:
         message = f"{len(broken):,} modules have two halves of different rank."
         yield _about("rank_mismatch", message, broken)
-    empty = [m.name for m in modules if any(t.begin == t.end for t in m.roles.values())]
+    empty = [m.name for m in modules if _has_empty(m)]
     if empty:
         message = f"{len(empty):,} modules have a tensor without elements."
         yield _about("tensor_empty", message, empty)
@@ -43,16 +43,21 @@ def module_findings(modules: Sequence[Module]) -> Iterator[Finding]:
 
 
 def _is_whole(module: Module) -> bool:
-    return all(is_complete(name, module.roles) for name in module.algorithms) and (
-        bool(module.algorithms) or set(module.roles) != {"alpha"}
-    )
+    for name in module.algorithms:
+        if not is_complete(name, module.roles):
+            return False
+    return bool(module.algorithms) or set(module.roles) != {"alpha"}
+
+
+def _has_empty(module: Module) -> bool:
+    return any(begin == end for _, _, begin, end in module.roles.values())
 
 
 def _has_whole_numbers(module: Module) -> bool:
-    return any(
-        tensor.dtype not in FLOAT_DTYPES and role not in _WHOLE_NUMBER_ROLES
-        for role, tensor in module.roles.items()
-    )
+    for role, tensor in module.roles.items():
+        if tensor.dtype not in FLOAT_DTYPES and role not in _WHOLE_NUMBER_ROLES:
+            return True
+    return False
 
 
 def _about(code: str, message: str, names: Sequence[str]) -> Finding:

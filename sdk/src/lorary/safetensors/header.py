@@ -266,7 +266,7 @@ def _tensor(name: str, entry: object, limits: Limits) -> TensorInfo:
     total = _elements(name, shape, limits) * bits
     if total != (end - begin) * 8:
         raise _size_mismatch(name, total, end - begin)
-    return TensorInfo(dtype, tuple(shape), begin, end)
+    return tuple.__new__(TensorInfo, (dtype, tuple(shape), begin, end))
 
 
 def _elements(name: str, shape: object, limits: Limits) -> int:
@@ -286,17 +286,25 @@ def _elements(name: str, shape: object, limits: Limits) -> int:
 def _check_layout(tensors: Mapping[str, TensorInfo], data_bytes: int) -> None:
     """Every byte of the data section belongs to exactly one tensor."""
     cursor = 0
+    for _, _, begin, end in tensors.values():
+        if begin != cursor:
+            break
+        cursor = end
+    else:
+        _check_end(cursor, data_bytes)
+        return
+    cursor = 0
     for begin, end, name in sorted((t.begin, t.end, name) for name, t in tensors.items()):
         if begin != cursor:
             code, what = ("overlap", "shares bytes") if begin < cursor else ("hole", "leaves a gap")
             message = f"The tensor {name!r} {what} with the tensor before it."
-            raise HeaderError(
-                code=code,
-                message=message,
-                offset=8,
-                facts={"name": name, "begin": begin, "expected": cursor},
-            )
+            facts = {"name": name, "begin": begin, "expected": cursor}
+            raise HeaderError(code=code, message=message, offset=8, facts=facts)
         cursor = end
+    _check_end(cursor, data_bytes)
+
+
+def _check_end(cursor: int, data_bytes: int) -> None:
     facts = {"expected_bytes": cursor, "data_bytes": data_bytes}
     if cursor < data_bytes:
         message = f"{data_bytes - cursor:,} bytes follow the last tensor and belong to none."

@@ -13,18 +13,21 @@ if TYPE_CHECKING:
 __all__ = ["decode_scalar", "read_scalar"]
 
 _FORMATS = {
-    "F64": "<d",
-    "F32": "<f",
-    "F16": "<e",
-    "I64": "<q",
-    "I32": "<i",
-    "I16": "<h",
-    "I8": "<b",
-    "U64": "<Q",
-    "U32": "<I",
-    "U16": "<H",
-    "U8": "<B",
-    "BOOL": "<?",
+    dtype: struct.Struct(layout)
+    for dtype, layout in (
+        ("F64", "<d"),
+        ("F32", "<f"),
+        ("F16", "<e"),
+        ("I64", "<q"),
+        ("I32", "<i"),
+        ("I16", "<h"),
+        ("I8", "<b"),
+        ("U64", "<Q"),
+        ("U32", "<I"),
+        ("U16", "<H"),
+        ("U8", "<B"),
+        ("BOOL", "<?"),
+    )
 }
 
 
@@ -33,9 +36,9 @@ def decode_scalar(dtype: str, raw: bytes) -> float | None:
     if dtype == "BF16" and len(raw) == 2:
         dtype, raw = "F32", b"\x00\x00" + raw  # BF16 is the upper half of F32
     layout = _FORMATS.get(dtype)
-    if layout is None or struct.calcsize(layout) != len(raw):
+    if layout is None or layout.size != len(raw):
         return None
-    return float(struct.unpack(layout, raw)[0])
+    return float(layout.unpack(raw)[0])
 
 
 def read_scalar(source: Source, header: Header, tensor: TensorInfo) -> float | None:

@@ -25,6 +25,7 @@ __all__ = ["check_budget", "count_texts", "load_fast", "load_strict"]
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NEGATIVE_ZERO = re.compile(rb"[\[,:]\s*-0")
+_HARMLESS_BYTES = 1024 * 1024  # JSON that cannot build more than some 30 MiB of objects
 _LONGEST_NUMBER = 20  # digits of 2**64, so longer ones cannot be sizes
 
 
@@ -63,7 +64,7 @@ def check_budget(raw: bytes, limits: Limits) -> int:
         (b"[", 2 * limits.tensors),
         (b",", (4 + limits.dimensions) * limits.tensors + limits.metadata_keys),
     )
-    if any(raw.count(mark) > most for mark, most in budgets):
+    if len(raw) > _HARMLESS_BYTES and any(raw.count(mark) > most for mark, most in budgets):
         bare = _STRING.sub(b"", raw)  # metadata is full of brackets; only those outside count
         for mark, most in budgets:
             if bare.count(mark) > most:
