@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.conf import settings
@@ -13,7 +14,7 @@ from django.test import override_settings
 from hub.config import prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
 
@@ -26,6 +27,18 @@ def _own_data(tmp_path: Path) -> Iterator[None]:
     own = dataclasses.replace(settings.LORARY, data=data, storage=(data / "files").as_uri())
     with override_settings(LORARY=own):
         yield
+
+
+@pytest.fixture
+def own_settings() -> Iterator[Callable[..., None]]:
+    """Return a function that changes fields of ``settings.LORARY`` for the rest of the test."""
+    with ExitStack() as stack:
+
+        def change(**fields: Any) -> None:
+            changed = dataclasses.replace(settings.LORARY, **fields)
+            stack.enter_context(override_settings(LORARY=changed))
+
+        yield change
 
 
 @pytest.hookimpl(wrapper=True)

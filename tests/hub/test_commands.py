@@ -1,0 +1,164 @@
+"""Management commands, in process."""
+
+from __future__ import annotations
+
+import json
+import socket
+from datetime import timedelta
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from hub.supervisor import Supervisor
+from registry.models import Blob, Job, JobState, User
+from registry.services import accounts, tokens
+from registry.storage import store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.django_db
+
+
+def run(*arguments: str) -> str:
+    out = StringIO()
+    call_command(*arguments, stdout=out, stderr=StringIO())
+    return out.getvalue()
+
+
+def diagnose() -> tuple[int, dict[str, list[dict[str, Any]]]]:
+    out = StringIO()
+    with pytest.raises(SystemExit) as leaving:
+        call_command("doctor", "--json", stdout=out)
+    document = json.loads(out.getvalue())
+    assert document["ok"] == (leaving.value.code == 0)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for report in document["reports"]:
+        found.setdefault(report["probe"], []).append(report)
+    return int(leaving.value.code or 0), found
+
+
+def test_token_prints_the_token_and_nothing_else() -> None:
+    accounts.create_user(name="anna")
+    secret = run("token", "--user", "anna")
+    assert secret == secret.strip() + "\n"
+    token = tokens.authenticate(secret=secret.strip())
+    assert token.user.username == "anna"
+    assert token.scopes == ["read", "write"]
+
+
+def test_token_finds_a_user_whatever_the_case() -> None:
+    accounts.create_user(name="Anna")
+    run("token", "--user", "anna")
+    assert User.objects.count() == 1
+
+
+def test_token_makes_the_user_only_when_asked() -> None:
+    with pytest.raises(CommandError, match="--create"):
+        run("token", "--user", "anna")
+    run("token", "--user", "anna", "--create", "--scopes", "read")
+    run("token", "--user", "anna", "--create")
+    assert User.objects.get().access_tokens.count() == 2
+
+
+@pytest.mark.parametrize("arguments", [["--user", "a..b"], ["--user", "anna", "--scopes", "fly"]])
+def test_token_refuses_what_the_services_refuse(arguments: list[str]) -> None:
+    with pytest.raises(CommandError):
+        run("token", "--create", *arguments)
+
+
+def test_doctor_is_content_with_a_fresh_hub() -> None:
+    code, found = diagnose()
+    assert code == 0
+    broken = [r for reports in found.values() for r in reports if r["state"] == "error"]
+    assert not broken
+    assert set(found) >= {"settings", "space", "database", "storage", "broker", "jobs", "bytes"}
+
+
+def test_doctor_prints_a_line_for_people() -> None:
+    out = StringIO()
+    with pytest.raises(SystemExit):
+        call_command("doctor", stdout=out)
+    assert "ok      database" in out.getvalue()
+
+
+def test_doctor_names_a_file_that_is_missing_and_one_that_is_short() -> None:
+    written = store().write("a" * 32, [b"12345"])
+    store().promote("a" * 32, written.sha256)
+    Blob.objects.create(sha256=written.sha256, size_bytes=6)
+    Blob.objects.create(sha256="f" * 64, size_bytes=1)
+    code, found = diagnose()
+    assert code == 1
+    assert {report["state"] for report in found["bytes"]} == {"error"}
+    text = " ".join(report["message"] for report in found["bytes"])
+    assert f"{written.sha256}: 5 bytes instead of 6." in text
+    assert f"{'f' * 64}: missing." in text
+
+
+def test_doctor_sees_a_queue_that_nobody_serves_and_a_job_left_behind() -> None:
+    long_ago = timezone.now() - timedelta(hours=1)
+    waiting = Job.objects.create(queue="render", task="x", key="a")
+    Job.objects.filter(pk=waiting.pk).update(created_at=long_ago)
+    Job.objects.create(
+        queue="render", task="x", key="b", state=JobState.RUNNING, lease_until=long_ago
+    )
+    code, found = diagnose()
+    assert code == 0
+    hints = " ".join(report["hint"] for report in found["jobs"])
+    assert "manage.py worker --queues render" in hints
+    assert any("left by a worker that died" in report["message"] for report in found["jobs"])
+
+
+def test_doctor_sees_a_bases_file_that_is_no_toml(own_settings: Callable[..., None]) -> None:
+    path = settings.LORARY.data / "bases.toml"
+    path.write_text("= nothing", encoding="utf-8")
+    own_settings(bases=path)
+    code, found = diagnose()
+    assert (code, found["bases"][0]["state"]) == (1, "error")
+
+
+def test_doctor_sees_a_store_that_cannot_be_written(own_settings: Callable[..., None]) -> None:
+    own_settings(storage="file:///proc/lorary")
+    code, found = diagnose()
+    assert (code, found["storage"][0]["state"]) == (1, "error")
+
+
+def test_up_refuses_a_port_that_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(CommandError, match=f"Cannot listen on 127.0.0.1:{port}"):
+            run("up", "--port", str(port))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ([], ["web", "worker of checks", "worker of render"]),
+        (["--no-worker"], ["web"]),
+        (["--queues", "checks, render.sdxl"], ["web", "worker of checks", "worker of render.sdxl"]),
+    ],
+)
+def test_up_starts_what_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], names: list[str]
+) -> None:
+    seen: list[str] = []
+
+    def pretend(self: Supervisor, **_kwargs: object) -> int:
+        seen.extend(child.name for child in self.children)
+        return 0
+
+    monkeypatch.setattr(Supervisor, "run", pretend)
+    monkeypatch.setattr("django.db.connections.close_all", lambda: None)
+    with pytest.raises(SystemExit, match="0"):
+        run("up", "--port", "0", *arguments)
+    assert seen == names
+
+
+def test_worker_needs_a_queue() -> None:
+    with pytest.raises(CommandError, match="at least one queue"):
+        run("worker", "--queues", " , ")

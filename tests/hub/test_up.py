@@ -1,0 +1,111 @@
+"""``manage.py up`` in real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.running import ROOT, RunningHub
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
+]
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[RunningHub]:
+    with RunningHub(tmp_path / "hub") as running:
+        yield running
+
+
+def health(hub: RunningHub) -> int:
+    with urllib.request.urlopen(f"{hub.url}/healthz", timeout=5) as answer:
+        return int(answer.status)
+
+
+def test_it_serves_with_a_worker_for_each_queue(hub: RunningHub) -> None:
+    assert health(hub) == 200
+    assert hub.pid_of("worker --queues checks") != hub.pid_of("worker --queues render")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_group_leaves_no_process(hub: RunningHub, number: int) -> None:
+    began = time.monotonic()
+    assert hub.stop(number) == 0
+    assert hub.wait_gone()
+    assert time.monotonic() - began < 15
+
+
+def test_a_signal_to_the_first_process_alone_leaves_none(hub: RunningHub) -> None:
+    assert hub.process is not None
+    hub.process.terminate()
+    assert hub.process.wait(15) == 0
+    assert hub.wait_gone()
+
+
+def test_killing_the_first_process_takes_all_along(hub: RunningHub) -> None:
+    assert hub.process is not None
+    hub.process.kill()
+    hub.process.wait(5)
+    assert hub.wait_gone(), hub.pids()
+
+
+def test_a_killed_worker_comes_back(hub: RunningHub) -> None:
+    first = hub.pid_of("worker --queues render")
+    os.kill(first, signal.SIGKILL)
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        pids = [pid for pid, words in hub.pids().items() if "--queues render" in words]
+        if pids and first not in pids:
+            break
+        time.sleep(0.1)
+    assert pids
+    assert first not in pids
+    assert health(hub) == 200
+
+
+def test_a_killed_web_server_ends_the_hub_with_an_error(hub: RunningHub) -> None:
+    assert hub.process is not None
+    master = min(pid for pid, words in hub.pids().items() if "gunicorn" in words)
+    os.kill(master, signal.SIGKILL)
+    assert hub.process.wait(15) == 1
+    assert hub.wait_gone()
+
+
+def test_no_web_process_has_torch_loaded(hub: RunningHub) -> None:
+    assert health(hub) == 200
+    web = [pid for pid, words in hub.pids().items() if "gunicorn" in words]
+    assert len(web) == 3  # one that listens, two that answer
+    for pid in web:
+        with open(f"/proc/{pid}/maps", encoding="utf-8") as maps:  # noqa: PTH123 - not a file
+            assert "torch" not in maps.read()
+
+
+def test_the_database_is_in_wal_mode(hub: RunningHub) -> None:
+    with sqlite3.connect(hub.data / "lorary.sqlite3") as rows:
+        assert rows.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    rows.close()
+
+
+def test_it_refuses_a_database_that_was_not_migrated(tmp_path: Path) -> None:
+    hub = RunningHub(tmp_path / "hub")
+    command = [sys.executable, "manage.py", "up", "--port", str(hub.port)]
+    result = subprocess.run(
+        command, cwd=ROOT, env=hub.environ, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert result.returncode == 1
+    assert "manage.py migrate" in result.stderr

@@ -1,0 +1,52 @@
+"""What every answer of the hub has in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse
+
+from hub.middleware import CONTENT_SECURITY_POLICY, SecurityHeadersMiddleware
+
+if TYPE_CHECKING:
+    from django.test import Client, RequestFactory
+
+
+@pytest.mark.django_db
+def test_health_is_answered_and_not_cached(client: Client) -> None:
+    response = client.get("/healthz")
+    assert (response.status_code, response.json()["status"]) == (200, "ok")
+    assert "no-store" in response.headers["Cache-Control"]
+
+
+def test_health_says_when_the_database_is_away(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise DatabaseError
+
+    monkeypatch.setattr(connection, "cursor", fail)
+    response = client.get("/healthz")
+    assert (response.status_code, response.json()["status"]) == (503, "unavailable")
+
+
+@pytest.mark.django_db
+def test_answers_carry_a_policy_without_inline_code(client: Client) -> None:
+    headers = client.get("/healthz").headers
+    policy = headers["Content-Security-Policy"]
+    assert policy == CONTENT_SECURITY_POLICY
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Referrer-Policy"]
+
+
+def test_an_answer_may_set_a_stricter_policy_itself(rf: RequestFactory) -> None:
+    def view(_request: HttpRequest) -> HttpResponse:
+        return HttpResponse(headers={"Content-Security-Policy": "sandbox"})
+
+    response = SecurityHeadersMiddleware(view)(rf.get("/"))
+    assert response.headers["Content-Security-Policy"] == "sandbox"

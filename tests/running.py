@@ -1,0 +1,134 @@
+"""A hub in real processes, for tests that need the whole thing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["RunningHub", "free_port"]
+
+ROOT = Path(__file__).resolve().parents[1]
+READY_S, STOP_S = 60.0, 15.0
+
+
+def free_port() -> int:
+    """Return a port on the loopback that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+class RunningHub:
+    """``manage.py up`` on a data directory of its own, in a process group of its own.
+
+    ```
+    with RunningHub(tmp_path / "hub") as hub:
+        token = hub.manage("token", "--user", "anna", "--create").strip()
+        requests_to(hub.url)
+    ```
+
+    Attributes:
+        data: The data directory; it survives a stop, so a hub can be started again on it.
+        environ: Environment of all its processes; add ``LORARY_…`` before the start.
+        log: File with what the processes say.
+    """
+
+    def __init__(self, data: Path, *up_arguments: str, **settings: str) -> None:
+        self.data = data
+        self.up_arguments = up_arguments
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = data.with_suffix(".log")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("LORARY_", "DJANGO_"))}
+        own = {"LORARY_DATA": str(data), "LORARY_LOG_LEVEL": "WARNING"}
+        self.environ = kept | own | {f"LORARY_{name}": value for name, value in settings.items()}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.manage("migrate", "--verbosity", "0")
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.stop()
+
+    def manage(self, *arguments: str, timeout_s: float = 120) -> str:
+        """Run a management command on the hub's data and return what it printed."""
+        command = [sys.executable, "manage.py", *arguments]
+        result = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    def start(self) -> None:
+        """Start and wait until it says that it is ready."""
+        command = [sys.executable, "manage.py", "up", "--port", str(self.port), *self.up_arguments]
+        with self.log.open("ab") as log:
+            offset = log.tell()
+            self.process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        until = time.monotonic() + READY_S
+        while b"is ready at" not in self.log.read_bytes()[offset:]:
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < until, self.log.read_text()
+            time.sleep(0.05)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Signal the process group, as Ctrl-C does, and return the exit code of the hub."""
+        assert self.process is not None
+        os.killpg(self.process.pid, number)
+        return self.process.wait(STOP_S)
+
+    def pids(self) -> dict[int, str]:
+        """Return the living processes of the hub with their command lines (Linux)."""
+        assert self.process is not None
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                fields = (folder / "stat").read_text().rpartition(") ")[2].split()
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(fields[2]) == self.process.pid and fields[0] != "Z":
+                found[int(folder.name)] = command.strip()
+        return found
+
+    def pid_of(self, words: str) -> int:
+        """Return the one process whose command line holds the words."""
+        (pid,) = [pid for pid, command in self.pids().items() if words in command]
+        return pid
+
+    def wait_gone(self, within_s: float = STOP_S) -> bool:
+        """Whether every process of the hub ends within the time."""
+        until = time.monotonic() + within_s
+        while self.pids() and time.monotonic() < until:
+            time.sleep(0.05)
+        return not self.pids()
