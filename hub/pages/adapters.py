@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from hub import markdown
-from hub.pages import details, links
+from hub.pages import details
 from hub.pages.forms import AdapterForm, accept_faults
 from hub.pages.previews import previews_context
 from hub.pages.snippets import snippets_of
@@ -74,12 +73,11 @@ def _of_version(request: HttpRequest, adapter: Adapter, version: Version) -> dic
     files = list(version.files)
     primary = next((file for file in files if file.is_primary), None)
     document = _document(primary)
-    lines = details.files_of(files, {file.path: links.download(version, file.path) for file in files})
+    lines = details.files_of(version, files)
     writable = _is_writable(request, adapter)
     findings = primary.blob.findings.all() if primary else []
     remarks = details.remarks_of(findings, is_owner=writable)
     counts = {"files": len(lines), "versions": None, "findings": len(remarks)}
-    base_url = request.build_absolute_uri("/").rstrip("/")
     chosen = next((line for line in lines if line.is_primary), None)
     return {
         "version": version,
@@ -87,7 +85,7 @@ def _of_version(request: HttpRequest, adapter: Adapter, version: Version) -> dic
         "facts": facts_line(adapter, version),
         "files": lines,
         "primary": chosen,
-        "snippets": snippets_of(version, primary, base_url + (chosen.url if chosen else ""), base_url),
+        "snippets": snippets_of(version, chosen, request.build_absolute_uri("/")),
         "verdict": verdict_of(version, document),
         "anatomy": details.anatomy_of(document),
         "findings": remarks,
@@ -103,16 +101,15 @@ def _document(primary: File | None) -> dict[str, Any]:
     return document
 
 
-@login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Change card fields."""
     adapter = catalogue.get(request.user, owner, name)
-    require_adapter(request.user, adapter)
+    user = require_adapter(request.user, adapter)
     form = AdapterForm(request.POST if request.method == "POST" else None, initial=_said(adapter))
     if request.method == "POST" and form.is_valid():
         try:
-            adapters.update(actor=request.user, adapter=adapter, **form.cleaned_data)
+            adapters.update(actor=user, adapter=adapter, **form.cleaned_data)
             messages.success(request, _("The card is changed."))
             return redirect("adapter", adapter.owner, adapter.name)
         except Invalid as error:

@@ -108,9 +108,7 @@ def _evidence(version: Version | None, proven: Mapping[int, str]) -> str:
     return "proven" if proven.get(version.revision_id) == version.family else "declared"
 
 
-def _picture(
-    adapter: Adapter, version: Version | None, covers: Mapping[int, int | None]
-) -> str:
+def _picture(adapter: Adapter, version: Version | None, covers: Mapping[int, int | None]) -> str:
     image = covers.get(adapter.pk)
     if image is not None:
         return reverse("image", args=[image])

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
 
+from hub.pages import links
 from hub.pages.verdicts import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from lorary.anatomy import Finding as Result
-    from registry.models import File, Finding
+    from registry.models import File, Finding, Version
 
     Document = Mapping[str, Any]
 
@@ -78,9 +79,9 @@ class Fact:
     text: str
 
 
-def files_of(files: Iterable[File], url_of: Mapping[str, str]) -> list[FileLine]:
-    """Return the manifest with addresses (path → URL)."""
-    return [_file_line(file, url_of[file.path]) for file in files]
+def files_of(version: Version, files: Iterable[File]) -> list[FileLine]:
+    """Return the manifest with addresses."""
+    return [_file_line(file, links.download(version, file.path)) for file in files]
 
 
 def _file_line(file: File, url: str) -> FileLine:

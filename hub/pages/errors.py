@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import wraps
+from functools import update_wrapper
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 from django.contrib.auth.views import redirect_to_login
@@ -30,17 +30,18 @@ def page(
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     """Answer a view's refusals with a page: a redirect where the thing moved, else an error."""
 
-    @wraps(view)
-    def answer(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+    def answer(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         try:
             return view(request, *args, **kwargs)
         except Moved as moved:
             return redirect(f"/{moved.facts['full_name']}", permanent=True)
         except Unauthenticated:
-            return redirect_to_login(request.get_full_path())
+            wanted = request.get_full_path() if request.method in {"GET", "HEAD"} else "/"
+            return redirect_to_login(wanted)
         except LoraryError as error:
             return refuse(request, error)
 
+    update_wrapper(answer, view)
     return answer
 
 

@@ -13,7 +13,6 @@ from hub.pages.cards import cards_of
 from hub.pages.sweeps import Frame, sweep_of
 from hub.pages.words import family_label
 from previews.selectors import previews_of
-from registry.models import Adapter
 from registry.selectors import adapters as catalogue
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest, HttpResponse
 
+    from registry.models import Adapter
     from registry.selectors.adapters import Facets
 
 __all__ = ["home"]

@@ -13,4 +13,5 @@ __all__ = ["download"]
 
 def download(version: Version, path: str) -> str:
     """Return the address of a file's bytes at the REST API."""
-    return f"/api/v1/adapters/{version.adapter.full_name}/versions/{version.name}/files/{quote(path)}"
+    where = f"{version.adapter.full_name}/versions/{version.name}"
+    return f"/api/v1/adapters/{where}/files/{quote(path)}"

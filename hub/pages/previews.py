@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from django.contrib.auth.decorators import login_required
 from django.shortcuts import redirect, render
 from django.templatetags.static import static
 from django.urls import reverse
@@ -17,6 +16,7 @@ from previews.selectors import previews_of
 from previews.services import request as request_render
 from registry.selectors import adapters as catalogue
 from registry.selectors import versions as history
+from registry.services.access import require_user
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ __all__ = ["Panel", "previews", "previews_context"]
 #: Seconds between looks, by state; what waits for a worker changes rarely.
 POLL_S = {"queued": 2, "running": 1, "waiting": 15}
 #: Blank frames that stand for pictures to come.
-STRIP = 10
+STRIP = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,10 @@ def previews(request: HttpRequest, owner: str, name: str) -> HttpResponseBase:
     return render(request, "adapter/previews.html", context)
 
 
-@login_required
 def _ask(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     adapter = catalogue.get(request.user, owner, name)
     version = history.get(request.user, adapter, request.GET.get("v") or history.LATEST)
-    request_render(actor=request.user, version=version)
+    request_render(actor=require_user(request.user), version=version)
     return redirect("adapter", adapter.owner, adapter.name)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.contrib.auth.decorators import login_required
 from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -24,7 +23,7 @@ from registry.names import check_name
 from registry.selectors import adapters as catalogue
 from registry.selectors import uploads as arrivals
 from registry.services import adapters, versions
-from registry.services.access import require_adapter
+from registry.services.access import require_adapter, require_user
 
 if TYPE_CHECKING:
     from typing import Any
@@ -40,21 +39,21 @@ READS, READ_WINDOW_S = 60, 60
 
 
 @never_cache
-@login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def publish(request: HttpRequest) -> HttpResponse:
     """Show the empty page; publish what a filled form says."""
+    user = require_user(request.user)
     target = _target(request)
     if request.method != "POST":
         return render(request, "publish/page.html", {"target": target})
     form = _form(request, target)
     if form.is_valid():
         try:
-            adapter = _publish(request.user, form, target)
+            adapter = _publish(user, form, target)
             return redirect("adapter", adapter.owner, adapter.name)
         except LoraryError as error:
             accept_faults(form, _faults(error), str(error.detail))
-    context = {"form": form, "target": target, "reading": readings.again(request.user, form)}
+    context = {"form": form, "target": target, "reading": readings.again(user, form)}
     return render(request, "publish/page.html", context, status=400)
 
 
@@ -96,7 +95,7 @@ def _own_or_new(user: User, form: VersionForm) -> Adapter:
     try:
         return catalogue.get(user, user.username, form.cleaned_data["name"])
     except (NotFound, Moved):
-        return adapters.create(actor=user, name=form.cleaned_data["name"], **form.card())
+        return adapters.create(actor=user, name=form.cleaned_data["name"], **form.card_fields())
 
 
 def _faults(error: LoraryError) -> dict[str, Any]:
@@ -105,11 +104,11 @@ def _faults(error: LoraryError) -> dict[str, Any]:
     return dict(error.facts.get("fields", {}))
 
 
-@login_required
 @require_POST
 def read(request: HttpRequest) -> HttpResponse:
     """Read a header (raw body) and send the form filled from it, or why it is refused."""
-    limits.require("read", str(request.user.pk), limit=READS, window_s=READ_WINDOW_S)
+    user = require_user(request.user)
+    limits.require("read", str(user.pk), limit=READS, window_s=READ_WINDOW_S)
     reading = readings.read(request, request.GET.get("name", ""), request.GET.get("size", ""))
     target = _target(request)
     kind = VersionForm if target else PublishForm
@@ -119,12 +118,13 @@ def read(request: HttpRequest) -> HttpResponse:
 
 
 @never_cache
-@login_required
 @require_safe
 def name(request: HttpRequest) -> HttpResponse:
     """Say what would happen under a name."""
     wanted = request.GET.get("name", "").strip()
-    return HttpResponse(_name_note(request.user, wanted), content_type="text/plain; charset=utf-8")
+    return HttpResponse(
+        _name_note(require_user(request.user), wanted), content_type="text/plain; charset=utf-8"
+    )
 
 
 def _name_note(user: User, wanted: str) -> str:

@@ -13,6 +13,7 @@ from registry.services.versions import Details
 
 if TYPE_CHECKING:
     from django.http import QueryDict
+    from django_stubs_ext import StrPromise
 
 __all__ = ["CARD_FIELDS", "PublishForm", "VersionForm"]
 
@@ -31,8 +32,13 @@ LICENCES = [
 ]
 
 
-def _strength(label: str) -> forms.FloatField:
-    attrs = {"class": "in seed", "step": "0.05", "inputmode": "decimal", "aria-label": label}
+def _strength(label: StrPromise) -> forms.FloatField:
+    attrs: dict[str, Any] = {
+        "class": "in seed",
+        "step": "0.05",
+        "inputmode": "decimal",
+        "aria-label": label,
+    }
     widget = forms.NumberInput(attrs=attrs)
     return forms.FloatField(label=label, required=False, min_value=-10, max_value=10, widget=widget)
 
@@ -54,7 +60,11 @@ class VersionForm(forms.Form):
         label=_("Notes on this version"), required=False, widget=forms.Textarea(attrs={"rows": 3})
     )
 
-    def __init__(self, data: QueryDict | None = None, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
+    def __init__(
+        self,
+        data: QueryDict | None = None,
+        **kwargs: Any,  # noqa: ANN401 - Django's signature
+    ) -> None:
         super().__init__(data, **kwargs)
         choices: list[tuple[str, Any]] = [("", _("As the file says"))]
         field = self.fields["family"]
@@ -64,8 +74,9 @@ class VersionForm(forms.Form):
         dress(self)
 
     def clean_more_words(self) -> list[str]:
-        """Return the words that were typed, each phrase once."""
-        return [word.strip() for word in str(self.cleaned_data["more_words"]).split(",") if word.strip()]
+        """Return the phrases that were typed."""
+        typed = str(self.cleaned_data["more_words"]).split(",")
+        return [word.strip() for word in typed if word.strip()]
 
     def details(self) -> Details:
         """Return what the services want to know of a version."""
@@ -89,8 +100,10 @@ class PublishForm(VersionForm, AdapterForm):
         max_length=96,
         help_text=_("Letters, digits, “-”, “_” and “.”. It can be renamed; the old one redirects."),
     )
-    licence = forms.ChoiceField(label=_("Licence for pictures"), choices=LICENCES, required=False)
+    licence = forms.ChoiceField(  # type: ignore[assignment]  # free text in the editor
+        label=_("Licence for pictures"), choices=LICENCES, required=False
+    )
 
-    def card(self) -> dict[str, Any]:
+    def card_fields(self) -> dict[str, Any]:
         """Return the card fields of the new adapter."""
         return {field: self.cleaned_data[field] for field in CARD_FIELDS}

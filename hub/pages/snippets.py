@@ -11,7 +11,8 @@ from hub.templatetags.lorary import strength
 from registry.models import Visibility
 
 if TYPE_CHECKING:
-    from registry.models import File, Version
+    from hub.pages.details import FileLine
+    from registry.models import Version
 
 __all__ = ["Snippet", "snippets_of"]
 
@@ -24,27 +25,27 @@ class Snippet:
     text: str
 
 
-def snippets_of(version: Version, primary: File | None, url: str, base_url: str) -> list[Snippet]:
+def snippets_of(version: Version, primary: FileLine | None, root: str) -> list[Snippet]:
     """Return what to paste where.
 
     Args:
         version: What to use.
         primary: Its weights file; without one there is only the command line.
-        url: Absolute address of the weights.
-        base_url: Address of this hub.
+        root: Address of this hub, with its slash.
     """
+    base_url = root.rstrip("/")
     pinned = f"{version.adapter.full_name}@{version.name}"
     found = [
         Snippet(_("lorary, command line"), f"lorary pull {pinned}"),
         Snippet(_("lorary, Python"), f'path = lorary.pull("{pinned}")'),
     ]
     if primary is not None:
-        found += _for_weights(version, primary, pinned, url)
+        found += _for_weights(version, primary, pinned, base_url + primary.url)
     found.append(Snippet(_("Point lorary at this hub, once"), f"export LORARY_ENDPOINT={base_url}"))
     return found
 
 
-def _for_weights(version: Version, primary: File, pinned: str, url: str) -> list[Snippet]:
+def _for_weights(version: Version, primary: FileLine, pinned: str, url: str) -> list[Snippet]:
     stem = primary.path.rpartition("/")[2].removesuffix(".safetensors")
     words = "".join(f" {word}" for word in version.trigger_words[:1])
     is_private = version.adapter.visibility == Visibility.PRIVATE

@@ -1,8 +1,7 @@
 """Previews as a sweep: one prompt and seed over rising strengths, beside its control.
 
-    prompts x seeds x strengths  →  chosen prompt, chosen seed  →  frames by strength
-                                                                   │ frame 0 is the control
-                                                                   └ one frame is live
+Of all pictures (prompts x seeds x strengths) one prompt and one seed are chosen; what is left is
+a row of frames by strength. The first is the control, one of them is live.
 """
 
 from __future__ import annotations
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Band", "Frame", "Option", "Sweep", "frame_of", "sweep_of"]
 
 PROMPT_LABEL = 28
+#: Strengths closer than this are the same to a person.
+SAME_STRENGTH = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,6 @@ def frame_of(picture: Picture, index: int = 0) -> Frame:
 
 def _placed(row: Sequence[Picture], index: int, at: int, version: Version) -> Frame:
     frame = frame_of(row[index], index)
-    is_best = row[index].strength != 0 and index == _nearest(row, version.strength)
     return Frame(
         index,
         frame.url,
@@ -143,10 +143,20 @@ def _placed(row: Sequence[Picture], index: int, at: int, version: Version) -> Fr
         frame.height,
         frame.alt,
         frame.strength,
-        _("recommended strength") if is_best else frame.says,
+        _says(row, index, version) or frame.says,
         _percent(index / max(1, len(row) - 1)),
         index == at,
     )
+
+
+def _says(row: Sequence[Picture], index: int, version: Version) -> str:
+    """Return what marks the frame at, or closest to, the recommended strength."""
+    value = row[index].strength
+    if value == 0 or index != _nearest(row, version.strength):
+        return ""
+    if abs(value - version.strength) < SAME_STRENGTH:
+        return _("recommended strength")
+    return _("closest to the recommended %(best)s") % {"best": strength(version.strength)}
 
 
 def _nearest(row: Sequence[Picture], value: float) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.contrib.auth.decorators import login_required
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
@@ -21,18 +20,17 @@ if TYPE_CHECKING:
 __all__ = ["yank"]
 
 
-@login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def yank(request: HttpRequest, owner: str, name: str, version: str) -> HttpResponse:
     """Advise against a version, or take that back."""
     adapter = catalogue.get(request.user, owner, name)
-    require_adapter(request.user, adapter)
+    user = require_adapter(request.user, adapter)
     found = history.get(request.user, adapter, version)
     form = YankForm(request.POST if request.method == "POST" else None)
     takes_back = found.state == VersionState.YANKED
     if request.method == "POST" and (takes_back or form.is_valid()):
         reason = "" if takes_back else form.cleaned_data["reason"]
-        versions.yank(actor=request.user, version=found, reason=reason)
+        versions.yank(actor=user, version=found, reason=reason)
         return redirect("adapter", adapter.owner, adapter.name)
     context = {"adapter": adapter, "version": found, "form": form}
     return render(request, "adapter/yank.html", context, status=400 if form.is_bound else 200)

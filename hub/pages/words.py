@@ -50,5 +50,5 @@ def facts_line(adapter: Adapter, version: Version | None) -> str:
         parts.append(size(version.size_bytes))
         parts.append(_("version %(number)d") % {"number": version.number})
     if version is not None and version.published_at is not None:
-        parts.append(date_format(version.published_at, "j F Y"))
+        parts.append(date_format(version.published_at, "j M Y"))
     return " · ".join(parts)

@@ -40,7 +40,7 @@ class Frame:
     here: str = ""
     next: str = ""
     base_url: str = ""
-    version: str = getattr(lorary, "__version__", "")
+    version: str = lorary.__version__
     is_signup_open: bool = True
 
 
@@ -80,13 +80,12 @@ def icon(name: str) -> SafeString:
 def size(size_bytes: int | None) -> str:
     """Return a size in decimal units with at most one decimal, such as ``9.4 MB``."""
     value = float(size_bytes or 0)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < _KILO:
-            break
+    units = ["TB", "GB", "MB", "kB", "B"]
+    while value >= _KILO and len(units) > 1:
         value /= _KILO
-    else:
-        unit = "TB"
-    decimals = 1 if unit != "B" and value < 100 else 0  # noqa: PLR2004 - three digits are enough
+        units.pop()
+    unit = units[-1]
+    decimals = 1 if unit != "B" and value < 100 else 0
     text = number_format(value, decimals, use_l10n=True).removesuffix(".0")
     return f"{text} {unit}"
 

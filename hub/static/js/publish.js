@@ -169,6 +169,7 @@ const readHeader = async (file) => {
   const asked = new URLSearchParams({ name: file.name, size: file.size, to: root.dataset.to });
   const headers = { "X-CSRFToken": root.dataset.token, "Content-Type": "application/octet-stream" };
   const answer = await fetch(`${root.dataset.read}?${asked}`, { method: "POST", headers, body: head });
+  if (answer.redirected) window.location.reload(); // the session ended: sign in again
   if (!answer.ok && answer.status !== 422) throw new Error(`HTTP ${answer.status}`);
   find("sheet").innerHTML = await answer.text();
   window.htmx?.process(find("sheet"));
