@@ -25,6 +25,7 @@ REDIS: dict[str, Any] = {
     "visibility_timeout": 30,
     "unacked_restore_interval": 2,
     "unacked_restore_throttle": 1,
+    "socket_connect_timeout": 3,
 }
 
 

@@ -92,7 +92,7 @@ def test_no_web_process_has_torch_loaded(hub: RunningHub) -> None:
     assert len(web) == 3  # one that listens, two that answer
     for pid in web:
         with open(f"/proc/{pid}/maps", encoding="utf-8") as maps:  # noqa: PTH123 - not a file
-            assert "torch" not in maps.read()
+            assert "libtorch" not in maps.read()
 
 
 def test_the_database_is_in_wal_mode(hub: RunningHub) -> None:

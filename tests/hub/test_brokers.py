@@ -1,0 +1,89 @@
+"""Wake-ups through each broker, in real processes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+
+from tests.running import RunningHub, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+#: Sends three jobs that no handler does, and prints how long each waited for a worker's look.
+#: A sweep comes every five seconds, so three short waits in a row are the broker's doing.
+SEND = """
+import json, time
+from registry.models import Job
+from registry.queue import enqueue
+waits = []
+for number in range(3):
+    began = time.monotonic()
+    job = enqueue(queue="checks", task="nobody", args={}, key=f"wake-{number}")
+    while not Job.objects.filter(pk=job.pk, attempt__gte=1).exists():
+        assert time.monotonic() - began < 20
+        time.sleep(0.01)
+    waits.append(time.monotonic() - began)
+print(json.dumps(waits))
+"""
+
+
+@contextmanager
+def redis_server(folder: Path) -> Iterator[str]:
+    """Run a Redis on the loopback that keeps nothing; yield its address."""
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    if program is None:
+        pytest.skip("redis-server is not installed")
+    port = free_port()
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    with subprocess.Popen([program, *options], stdout=subprocess.DEVNULL) as server:
+        try:
+            _wait_for(port)
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            server.terminate()
+
+
+def _wait_for(port: int) -> None:
+    until = time.monotonic() + 10
+    with redis.Redis(port=port) as client:
+        while True:
+            try:
+                client.ping()
+            except redis.ConnectionError:
+                assert time.monotonic() < until, "Redis does not start"
+                time.sleep(0.05)
+            else:
+                return
+
+
+def waits(hub: RunningHub) -> list[float]:
+    found: list[float] = json.loads(hub.manage("shell", "--verbosity", "0", "--command", SEND))
+    sys.stdout.write(f"waits: {found}\n")
+    return found
+
+
+def test_embedded_broker_wakes_a_worker_at_once(tmp_path: Path) -> None:
+    with RunningHub(tmp_path / "hub", "--queues", "checks") as hub:
+        assert max(waits(hub)) < 1.5
+        assert not list((hub.data / "broker" / "messages").iterdir())
+
+
+@pytest.mark.service
+def test_redis_wakes_a_worker_at_once(tmp_path: Path) -> None:
+    with (
+        redis_server(tmp_path) as url,
+        RunningHub(tmp_path / "hub", "--queues", "checks", BROKER_URL=url, CACHE_URL=url) as hub,
+    ):
+        assert max(waits(hub)) < 1.5
