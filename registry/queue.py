@@ -27,6 +27,8 @@ from registry.models import Job, JobState
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from django.db.models import QuerySet
+
 __all__ = [
     "WAKE",
     "Cancelled",
@@ -42,6 +44,7 @@ __all__ = [
     "handler_of",
     "has_claimable",
     "release_dead",
+    "release_own",
     "renew",
     "wake",
     "worker_name",
@@ -146,7 +149,7 @@ def wake(queue: str) -> None:
 
 def worker_name() -> str:
     """Return ``host:pid`` of this process, as rows name their owner."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    return f"{_host()}:{os.getpid()}"
 
 
 def _claimable(queues: Iterable[str]) -> Q:
@@ -207,21 +210,36 @@ def cancel(key: str) -> None:
 
 
 def release_dead() -> int:
-    """Free jobs whose worker on this host no longer lives; returns how many."""
-    host = socket.gethostname()
-    running = Job.objects.filter(state=JobState.RUNNING, worker__startswith=f"{host}:")
-    dead = [pk for pk, worker in running.values_list("pk", "worker") if not _is_alive(worker)]
-    return Job.objects.filter(pk__in=dead, state=JobState.RUNNING).update(
-        state=JobState.QUEUED, lease_until=None, worker="", attempt=F("attempt")
-    )
+    """Free jobs of other workers on this host that no longer live; returns how many."""
+    running = Job.objects.filter(state=JobState.RUNNING, worker__startswith=f"{_host()}:")
+    owners = running.exclude(worker=worker_name()).values_list("pk", "worker")
+    dead = [pk for pk, worker in owners if not _is_alive(worker)]
+    return _free(Job.objects.filter(pk__in=dead, state=JobState.RUNNING))
+
+
+def release_own(*, is_polite: bool = False) -> int:
+    """Free jobs under this process's name; returns how many.
+
+    Call it before work begins, for a dead namesake, and after a polite stop, which does not
+    count as an attempt.
+    """
+    mine = Job.objects.filter(state=JobState.RUNNING, worker=worker_name())
+    if is_polite:
+        mine.filter(attempt__gt=0).update(attempt=F("attempt") - 1)
+    return _free(mine)
+
+
+def _free(jobs: QuerySet[Job]) -> int:
+    return jobs.update(state=JobState.QUEUED, lease_until=None, worker="")
+
+
+def _host() -> str:
+    return socket.gethostname()
 
 
 def _is_alive(worker: str) -> bool:
-    pid = int(worker.rpartition(":")[2])
-    if pid == os.getpid():
-        return False  # this process has just started: the row is of a dead namesake
     try:
-        os.kill(pid, 0)
+        os.kill(int(worker.rpartition(":")[2]), 0)
     except ProcessLookupError:
         return False
     except PermissionError:

@@ -112,14 +112,13 @@ class Sweeper(threading.Thread):
 
     def run(self) -> None:
         """Look at once, then every few seconds, until stopped."""
-        self._look(is_start=True)
+        self._look()
         while not self.stopping.wait(SWEEP_S):
             self._look()
 
-    def _look(self, *, is_start: bool = False) -> None:
+    def _look(self) -> None:
         try:
-            if is_start:
-                queue.release_dead()
+            queue.release_dead()
             for name in self.queues:
                 if queue.has_claimable([name]):
                     queue.wake(name)

@@ -100,6 +100,22 @@ def test_a_living_worker_keeps_its_job() -> None:
     assert queue.release_dead() == 0
 
 
+def test_a_polite_stop_is_no_attempt() -> None:
+    put()
+    queue.claim("checks")
+    assert queue.release_own(is_polite=True) == 1
+    job = Job.objects.get()
+    assert (job.state, job.attempt) == (JobState.QUEUED, 0)
+
+
+def test_a_job_of_a_dead_namesake_counts_as_an_attempt() -> None:
+    put()
+    queue.claim("checks")
+    assert queue.release_dead() == 0
+    assert queue.release_own() == 1
+    assert Job.objects.get().attempt == 1
+
+
 def test_a_transient_trouble_is_tried_later() -> None:
     @queue.handler("shaky")
     def shaky(run: queue.JobRun) -> None:

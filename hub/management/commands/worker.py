@@ -73,6 +73,7 @@ def _work(name: str) -> int:
     """
     # Celery warns root of pickled messages; ours are JSON, and containers often run as root.
     warnings.simplefilter("ignore", SecurityWarning)
+    queue.release_own()  # a dead namesake's
     sweeper = Sweeper([name])
     worker_ready.connect(lambda **_: sweeper.start(), weak=False)
     worker = _Worker(
@@ -88,7 +89,7 @@ def _work(name: str) -> int:
     )
     worker.start()
     sweeper.stopping.set()
-    queue.release_dead()  # a job that the signal cut off need not wait for its lease
+    queue.release_own(is_polite=True)  # a job that the signal cut off need not wait for its lease
     return int(worker.exitcode or 0)
 
 
