@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from registry import worker
+from registry import tasks, worker
 from registry.services import accounts, adapters, uploads, versions
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from registry.models import Adapter, Upload, User, Version
     from registry.services.versions import Details
+
+
+assert tasks.check_upload  # importing them registers the handlers
 
 
 @pytest.fixture

@@ -25,14 +25,12 @@ from registry.errors import (
 from registry.models import Blob, Job, JobState, Upload, UploadState, User
 from registry.selectors import uploads as found
 from registry.services import accounts, sweeping, uploads
-from tests.builders import kohya_lora
+from tests.registry.files import LORA, with_nan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-LORA = kohya_lora("sd1")
 
 
 def names() -> list[str]:
@@ -119,7 +117,7 @@ def test_a_pickle_by_another_name_is_refused_and_gone(ada: User) -> None:
 
 
 def test_a_file_with_nan_is_refused_by_the_deep_check(ada: User) -> None:
-    data = kohya_lora("sd1", value=float("nan"))
+    data = with_nan(LORA)
     upload = start(ada, data)
     uploads.receive(actor=ada, upload=upload, stream=io.BytesIO(data))
     worker.drain("checks")

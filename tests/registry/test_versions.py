@@ -21,12 +21,10 @@ from registry.selectors import versions as found_versions
 from registry.services import adapters, downloads, manifests, uploads, versions
 from registry.services.versions import Details
 from registry.signals import version_published
-from tests.builders import kohya_lora
+from tests.registry.files import LORA, OTHER
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-LORA = kohya_lora("sd1")
-OTHER = kohya_lora("sd1", rank=8, value=0.25)
 
 Release = Callable[..., Version]
 Send = Callable[..., Upload]

@@ -1,0 +1,17 @@
+"""Files that the catalogue's tests send."""
+
+from __future__ import annotations
+
+from tests.builders.adapters import DENOISERS, kohya
+
+__all__ = ["LORA", "OTHER", "with_nan"]
+
+_SD1 = DENOISERS["sd1", "diffusers"]
+
+LORA = kohya(_SD1)
+OTHER = kohya(_SD1, rank=8)
+
+
+def with_nan(data: bytes) -> bytes:
+    """Return the file with its last F16 number replaced by NaN."""
+    return data[:-2] + b"\x00\x7e"
