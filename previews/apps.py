@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
@@ -12,3 +14,13 @@ class PreviewsConfig(AppConfig):
     name = "previews"
     label = "previews"
     verbose_name = _("Previews")
+
+    def ready(self) -> None:
+        """Listen for published versions; models exist only from here on."""
+        from previews.services import heard_of_publication  # noqa: PLC0415 - needs loaded apps
+        from registry.signals import version_published  # noqa: PLC0415 - beside the other
+
+        def heard(*, version_id: int, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
+            heard_of_publication(version_id)
+
+        version_published.connect(heard, weak=False, dispatch_uid="previews.request")

@@ -52,6 +52,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "height": (16, 4096),
     "batch": (1, 256),
     "memory_gb": (0, 4096),
+    "deadline_s": (1, 86_400),
 }
 
 
@@ -74,6 +75,7 @@ class Base:
     batch: int = 8
     vae_slicing: bool = True
     vae_tiling: bool = False
+    deadline_s: float = 1800.0
     steps: int = 25
     guidance: float = 6.0
     width: int = 512

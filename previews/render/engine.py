@@ -172,10 +172,10 @@ class _Take:
 
     def _between_steps(
         self,
-        _pipeline: Any,
+        _pipeline: object,
         _step: int,
-        _time: Any,
-        values: dict[str, Any],  # noqa: ANN401
+        _time: object,
+        values: dict[str, Any],
     ) -> dict[str, Any]:
         self._check()
         return values

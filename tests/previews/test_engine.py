@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from previews.render import Cancelled, CannotRender, OutOfMemory, TooSlow, Why
@@ -166,6 +167,57 @@ def test_the_same_recipe_gives_the_same_bytes(engine: Engine, plain: Any, tmp_pa
     first = engine.render(recipe(), [layer(path)], triggers=["ink"])
     again = engine.render(recipe(), [layer(path)], triggers=["ink"])
     assert [item.png for item in first] == [item.png for item in again]
+
+
+def dora_deltas(plain: Any, updates: Sequence[Update], strength: float) -> list[torch.Tensor]:
+    """What DoRA makes of a weight: rows of W + ΔW, brought to the stored lengths."""
+    deltas = []
+    for update in updates:
+        weight = getattr(plain, update.component).get_submodule(update.name).weight.detach()
+        rows = (weight + strength * update.delta).flatten(1)
+        magnitude = magnitude_of(plain, update)
+        scaled = rows / rows.norm(dim=1, keepdim=True) * magnitude[:, None]
+        deltas.append(scaled.reshape(weight.shape) - weight)
+    return deltas
+
+
+def magnitude_of(plain: Any, update: Update) -> torch.Tensor:
+    weight = getattr(plain, update.component).get_submodule(update.name).weight.detach()
+    return weight.flatten(1).norm(dim=1) * 1.3
+
+
+@pytest.mark.parametrize("form", ["kohya", "diffusers"])
+@pytest.mark.parametrize("names", [ATTENTION, ("conv1", "proj_in")], ids=["linear", "conv"])
+def test_dora_is_drawn_as_it_is_meant(
+    engine: Engine, plain: Any, tmp_path: Path, form: str, names: tuple[str, ...]
+) -> None:
+    updates = some_updates(plain, names, (), alphas=(2.0,))
+    write = write_kohya if form == "kohya" else write_diffusers
+    path = write(tmp_path / "dora.safetensors", updates)
+    with safe_open(path, "pt") as handle:
+        tensors, metadata = load_file(path), handle.metadata()
+    for update in updates:
+        value = magnitude_of(plain, update)
+        if form == "kohya":
+            name = "lora_unet_" + update.name.replace(".", "_")
+            tensors[f"{name}.dora_scale"] = value.reshape(-1, *[1] * (update.down.ndim - 1))
+        else:
+            tensors[f"unet.{update.name}.lora_magnitude_vector"] = value
+    save_file(tensors, path, metadata)
+    taken = engine.render(recipe(strengths=(0.5, 1.0)), [layer(path)])
+    original = [
+        getattr(plain, item.component).get_submodule(item.name).weight.detach().clone()
+        for item in updates
+    ]
+    for strength, pictures in ((0.5, taken[:2]), (1.0, taken[2:])):
+        for item, weight in zip(updates, original, strict=True):
+            getattr(plain, item.component).get_submodule(item.name).weight.data.copy_(weight)
+        deltas = dora_deltas(plain, updates, strength)
+        for item, delta in zip(updates, deltas, strict=True):
+            getattr(plain, item.component).get_submodule(item.name).weight.data += delta
+        expected = plain_pictures(plain, recipe().prompts)
+        for picture, other in zip(pictures, expected, strict=True):
+            assert np.abs(pixels(picture.png) - other).max() <= CLOSE, strength
 
 
 # --- Files that give no true picture ---------------------------------------------------------

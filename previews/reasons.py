@@ -1,0 +1,38 @@
+"""Why pictures could not be made, in the reader's words.
+
+``previews.render`` knows no Django and speaks English; this is where its refusals become texts
+that can be translated.
+"""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from previews.render import CannotRender, OutOfMemory, RenderError, TooSlow, Why
+
+__all__ = ["reason"]
+
+_TEXTS = {
+    Why.UNREADABLE: gettext_lazy("The file cannot be read as safetensors."),
+    Why.EMPTY: gettext_lazy("The file holds no LoRA modules."),
+    Why.ALGORITHM: gettext_lazy("The renderer does not read this kind of adapter yet."),
+    Why.KEYS: gettext_lazy("The file holds tensors of unknown meaning."),
+    Why.MODULES: gettext_lazy("The file changes modules that the base model does not have."),
+    Why.SHAPE: gettext_lazy("The file was made for a base model of another size."),
+    Why.NUMBERS: gettext_lazy("The file holds numbers that are not finite."),
+    Why.INCOMPLETE: gettext_lazy("Not all of the file could be taken over."),
+    Why.REJECTED: gettext_lazy("The base model did not take the file."),
+    Why.FLAGGED: gettext_lazy("The base model's safety checker blacked a picture out."),
+}
+
+
+def reason(error: RenderError) -> str:
+    """Return the sentence for a refusal, its particulars behind it."""
+    if isinstance(error, CannotRender):
+        return f"{_TEXTS[error.why]} ({error})"
+    if isinstance(error, OutOfMemory):
+        return _("Not even one picture fits into the memory of the worker.")
+    if isinstance(error, TooSlow):
+        return _("Rendering took too long and was stopped.")
+    return _("The pictures could not be made: %(error)s") % {"error": error}
