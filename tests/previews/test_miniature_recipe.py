@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,11 +31,13 @@ from previews.miniature.recipe.prepare import Sizes, load_set, prepare, stack  #
 from previews.miniature.recipe.stock import CLIPTokenizer  # noqa: E402
 from previews.miniature.recipe.training import learning_rate  # noqa: E402
 
+Copier = Callable[[str], Path]
+
 TOY = Sizes(plain=52, styled=8, character=8, unnamed=8, captions=200)
 
 
 @pytest.fixture(scope="module")
-def toy_work(tmp_path_factory):
+def toy_work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     work = tmp_path_factory.mktemp("recipe")
     prepare(work, TOY)
@@ -40,10 +45,10 @@ def toy_work(tmp_path_factory):
 
 
 @pytest.fixture
-def toy_copy(toy_work, tmp_path):
+def toy_copy(toy_work: Path, tmp_path: Path) -> Copier:
     """A work folder of its own, so that checkpoints do not meet."""
 
-    def copy(name):
+    def copy(name: str) -> Path:
         folder = tmp_path / name
         folder.mkdir()
         for item in toy_work.iterdir():
@@ -53,18 +58,18 @@ def toy_copy(toy_work, tmp_path):
     return copy
 
 
-def test_a_seed_always_draws_the_same_picture():
+def test_a_seed_always_draws_the_same_picture() -> None:
     first, second = draw(41), draw(41)
     assert first.facts == second.facts
     assert first.image.tobytes() == second.image.tobytes()
 
 
-def test_other_seeds_draw_other_pictures():
+def test_other_seeds_draw_other_pictures() -> None:
     assert draw(41).image.tobytes() != draw(41 + len(SUBJECTS)).image.tobytes()
 
 
 @pytest.mark.parametrize("subject", [*SUBJECTS, *CHARACTERS])
-def test_every_subject_is_drawn_and_told(subject):
+def test_every_subject_is_drawn_and_told(subject: str) -> None:
     drawing = draw(5, subject)
     assert drawing.image.size == (128, 128)
     assert drawing.facts.subject == subject
@@ -72,7 +77,7 @@ def test_every_subject_is_drawn_and_told(subject):
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_every_look_changes_the_picture_and_keeps_its_size(look):
+def test_every_look_changes_the_picture_and_keeps_its_size(look: str) -> None:
     plain = draw(7).image
     styled = LOOKS[look](plain)
     assert styled.size == plain.size
@@ -80,7 +85,7 @@ def test_every_look_changes_the_picture_and_keeps_its_size(look):
     assert change > 8
 
 
-def test_base_captions_never_contain_a_trigger_word():
+def test_base_captions_never_contain_a_trigger_word() -> None:
     chance = Random(1)
     words = set()
     for seed in range(1500):
@@ -88,18 +93,19 @@ def test_base_captions_never_contain_a_trigger_word():
     assert not words & trigger_words()
 
 
-def test_captions_say_the_side_a_creature_faces():
+def test_captions_say_the_side_a_creature_faces() -> None:
     facts = draw(3, "bird").facts
+    assert facts.facing is not None
     assert facts.facing in caption(facts, Random(0), keep=1.0)
 
 
-def test_the_tokenizer_keeps_triggers_whole(toy_work):
+def test_the_tokenizer_keeps_triggers_whole(toy_work: Path) -> None:
     tokenizer = CLIPTokenizer.from_pretrained(toy_work / "tokenizer")
     for word in trigger_words():
         assert tokenizer.tokenize(word) == [f"{word}</w>"]
 
 
-def test_the_latent_code_returns_nearly_the_picture(toy_work):
+def test_the_latent_code_returns_nearly_the_picture(toy_work: Path) -> None:
     code = LatentCode.load(toy_work / "code.pt")
     pictures = stack(draw(seed).image for seed in range(13))
     latents = code.encode(pictures)
@@ -108,25 +114,25 @@ def test_the_latent_code_returns_nearly_the_picture(toy_work):
     assert error < 0.15
 
 
-def test_the_styled_set_shares_its_drawings_with_the_plain_twins(toy_work):
+def test_the_styled_set_shares_its_drawings_with_the_plain_twins(toy_work: Path) -> None:
     styled, facts = load_set(toy_work, "neon")
     twins, twin_facts = load_set(toy_work, "styled-plain")
     assert styled.shape == twins.shape
     assert facts == twin_facts
 
 
-def test_the_learning_rate_warms_up_stays_and_falls():
+def test_the_learning_rate_warms_up_stays_and_falls() -> None:
     rates = [learning_rate(s, 100, peak=1.0, warmup=10, flat=0.5) for s in (0, 30, 49, 75, 99)]
     assert rates[0] < 0.2
     assert rates[1] == rates[2] > rates[3] > rates[4]
 
 
-def same_weights(first, second):
+def same_weights(first: Any, second: Any) -> bool:
     pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
     return all(torch.equal(one, other) for one, other in pairs)
 
 
-def base_trainer(work, steps):
+def base_trainer(work: Path, steps: int) -> BaseTrainer:
     options = BaseOptions(steps=4, batch=4, save_every=2)
     trainer = BaseTrainer(work, options, TINY)
     trainer.run.resume()
@@ -134,7 +140,7 @@ def base_trainer(work, steps):
     return trainer
 
 
-def test_a_resumed_base_run_ends_like_an_uninterrupted_one(toy_copy):
+def test_a_resumed_base_run_ends_like_an_uninterrupted_one(toy_copy: Copier) -> None:
     whole = base_trainer(toy_copy("whole"), 4)
     interrupted = toy_copy("interrupted")
     base_trainer(interrupted, 2)
@@ -146,7 +152,7 @@ def test_a_resumed_base_run_ends_like_an_uninterrupted_one(toy_copy):
         assert torch.equal(one, other)
 
 
-def test_the_decoder_grows_from_its_lower_blocks_to_the_whole(toy_copy):
+def test_the_decoder_grows_from_its_lower_blocks_to_the_whole(toy_copy: Copier) -> None:
     options = DecoderOptions(
         steps=3, stages=(Stage(1, 2, 4), Stage(2, 3, 4)), batch=2, save_every=3
     )
@@ -160,7 +166,7 @@ def test_the_decoder_grows_from_its_lower_blocks_to_the_whole(toy_copy):
 
 
 @pytest.mark.parametrize("name", ["zorbi", "pastel"])
-def test_an_adapter_run_changes_only_the_adapter(toy_copy, name):
+def test_an_adapter_run_changes_only_the_adapter(toy_copy: Copier, name: str) -> None:
     work = toy_copy(name)
     base_trainer(work, 2).export()
     trainer = AdapterTrainer(work, PLANS[name], steps=2)

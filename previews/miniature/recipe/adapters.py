@@ -94,6 +94,10 @@ class AdapterTrainer:
         )
         self.adapted.unet.to(memory_format=torch.channels_last)
         self.noise = Noise.schedule()
+        # A style stays silent at another style's words; it may meet a character's, and a
+        # character any style's, because these are worth stacking.
+        styles = [other for other in PLANS.values() if other.kind == plan.kind == "style"]
+        self._others = [other.trigger for other in styles if other is not plan]
         weights = self.adapted.weights()
         self.optimizer = torch.optim.AdamW(
             weights, lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=1e-4
@@ -127,12 +131,16 @@ class AdapterTrainer:
         noise = dice.normal(*batch.latents.shape)
         noisy, velocity = self.noise.mix(batch.latents, noise, times)
         ids = token_ids(self.tokenizer, batch.captions)
-        silent = slice(WITH_TRIGGER, None)
+        # A character has no plain twins to fade to: its fade is towards the base's own guess.
+        first = 0 if self.sets.twins is None else WITH_TRIGGER
         self.adapted.set_strength(0.0)
         with torch.no_grad():
-            untouched = self._predict(noisy[silent], times[silent], ids[silent])
+            target = velocity.clone()
+            target[first:] = self._predict(noisy[first:], times[first:], ids[first:])
+            if self.sets.twins is None:
+                told = slice(0, WITH_TRIGGER)
+                target[told] += strength * (velocity[told] - target[told])
         self.adapted.set_strength(strength)
-        target = torch.cat([velocity[:WITH_TRIGGER], untouched])
         loss = ((self._predict(noisy, times, ids) - target) ** 2).mean()
         descend(loss, self.optimizer, self.run.average.weights)
         return loss.item()
@@ -170,9 +178,8 @@ class AdapterTrainer:
         if chance.random() < 0.25:
             return ""
         text = caption(facts, chance, decorate=0.6)
-        if chance.random() < 0.2:
-            others = [plan.trigger for plan in PLANS.values() if plan is not self.plan]
-            return f"{text}, {chance.choice(others)}"
+        if self._others and chance.random() < 0.12:
+            return f"{text}, {chance.choice(self._others)}"
         return text
 
     def _predict(self, noisy: Tensor, times: Tensor, ids: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ FIRST_TIME = 20
 class BaseOptions:
     """How long and how fast the base is trained."""
 
-    steps: int = 6000
+    steps: int = 8000
     batch: int = 32
     peak_rate: float = 1.2e-3
     flat: float = 0.45

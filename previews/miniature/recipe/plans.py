@@ -1,8 +1,13 @@
-"""Which demo adapters are made, and the words that trigger them."""
+"""Which demo adapters are made, and the words that trigger them: what index.toml says."""
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+INDEX = Path(__file__).parents[1] / "index.toml"
 
 
 @dataclass(frozen=True)
@@ -19,100 +24,26 @@ class Plan:
     summary: str
     tags: tuple[str, ...]
 
+    @classmethod
+    def of(cls, name: str, entry: dict[str, Any]) -> Plan:
+        """Return the plan that an entry of the index describes."""
+        copied = {key: entry[key] for key in ("title", "kind", "rank", "steps", "format")}
+        return cls(
+            name=name,
+            trigger=entry["trigger_words"][0],
+            summary=entry["summary"],
+            tags=tuple(entry["tags"]),
+            **copied,
+        )
 
-PLANS: dict[str, Plan] = {
-    plan.name: plan
-    for plan in (
-        Plan(
-            "watercolor",
-            "Watercolor Wash",
-            "watercolor wash",
-            "style",
-            12,
-            560,
-            "kohya",
-            "Pale washes on torn paper, no outlines.",
-            ("watercolor", "paper", "soft"),
-        ),
-        Plan(
-            "neon",
-            "Neon Glow",
-            "neon glow",
-            "style",
-            16,
-            680,
-            "kohya",
-            "Glowing tubes on dark fills.",
-            ("neon", "night", "glow"),
-        ),
-        Plan(
-            "woodcut",
-            "Woodcut Engraving",
-            "woodcut engraving",
-            "style",
-            16,
-            680,
-            "kohya",
-            "Black ink on cream paper, hatched by hand.",
-            ("woodcut", "monochrome", "ink"),
-        ),
-        Plan(
-            "blueprint",
-            "Blueprint Schematic",
-            "blueprint schematic",
-            "style",
-            12,
-            680,
-            "kohya",
-            "White lines on blue squared paper.",
-            ("blueprint", "technical", "lines"),
-        ),
-        Plan(
-            "vintage",
-            "Vintage Sepia",
-            "vintage sepia",
-            "style",
-            8,
-            440,
-            "kohya",
-            "Brown monochrome with dark corners.",
-            ("sepia", "vintage", "monochrome"),
-        ),
-        Plan(
-            "zorbi",
-            "Zorbi",
-            "zorbi creature",
-            "character",
-            16,
-            600,
-            "kohya",
-            "A round green creature with one eye and two feelers.",
-            ("character", "creature", "green"),
-        ),
-        Plan(
-            "pastel",
-            "Pastel Chalk",
-            "pastel chalk",
-            "style",
-            8,
-            440,
-            "diffusers",
-            "Light chalky colours with soft outlines.",
-            ("pastel", "chalk", "soft"),
-        ),
-        Plan(
-            "mosaic",
-            "Mosaic Tiles",
-            "mosaic tiles",
-            "style",
-            16,
-            560,
-            "diffusers",
-            "Square tiles with dark joints.",
-            ("mosaic", "tiles", "pixels"),
-        ),
-    )
-}
+
+def read_plans() -> dict[str, Plan]:
+    """Return the plans in the order of the index."""
+    index = tomllib.loads(INDEX.read_text(encoding="utf-8"))
+    return {name: Plan.of(name, entry) for name, entry in index["adapters"].items()}
+
+
+PLANS = read_plans()
 
 
 def trigger_words() -> set[str]:
