@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Config", "load", "prepare"]
 
 # Read by the SDK and by the tests, not by the hub.
-FOREIGN = frozenset({"ENDPOINT", "TOKEN", "HOME", "TEST_REQUIRE", "TEST_DATABASE_URL"})
+FOREIGN = frozenset({"ENDPOINT", "TOKEN", "HOME", "REFERENCE", "TEST_REQUIRE", "TEST_DATABASE_URL"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

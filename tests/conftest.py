@@ -42,10 +42,26 @@ def own_settings() -> Iterator[Callable[..., None]]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn a skip into a failure where everything must run."""
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skip into a failure where everything must run; nobody must have a graphics card."""
     report = yield
-    if report.skipped and os.environ.get("LORARY_TEST_REQUIRE") == "all":
+    if report.skipped and item.get_closest_marker("gpu") is None:
+        _refuse(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Do the same for modules that skip themselves."""
+    report = yield
+    if report.skipped:
+        _refuse(report)
+    return report
+
+
+def _refuse(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if os.environ.get("LORARY_TEST_REQUIRE") == "all":
         report.outcome = "failed"
         report.longrepr = f"LORARY_TEST_REQUIRE=all, but skipped: {report.longrepr}"
-    return report

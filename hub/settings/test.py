@@ -8,7 +8,7 @@ import shutil
 import tempfile
 
 for _name in [name for name in os.environ if name.startswith("LORARY_")]:
-    if not _name.startswith("LORARY_TEST_"):
+    if not _name.startswith(("LORARY_TEST_", "LORARY_REFERENCE")):
         del os.environ[_name]
 _data = tempfile.mkdtemp(prefix="lorary-test-")
 atexit.register(shutil.rmtree, _data, ignore_errors=True)
