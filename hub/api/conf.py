@@ -7,12 +7,51 @@ from typing import Any
 __all__ = ["REST_FRAMEWORK", "SPECTACULAR_SETTINGS"]
 
 REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["hub.api.auth.TokenAuth", "hub.api.auth.SessionAuth"],
+    "DEFAULT_PERMISSION_CLASSES": [],  # services decide
+    "DEFAULT_PARSER_CLASSES": ["hub.api.bodies.BoundedJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "hub.api.bodies.OneFormat",
+    "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_THROTTLE_CLASSES": [
+        "hub.api.throttles.StrangerThrottle",
+        "hub.api.throttles.ScopeThrottle",
+    ],
+    # Generous: they stop floods, not work. A window of the cache, per address or per user.
+    "DEFAULT_THROTTLE_RATES": {"stranger": "1800/min", "inspect": "120/min", "search": "600/min"},
+    "EXCEPTION_HANDLER": "hub.problems.handle",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
 
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Lorary API",
+    "DESCRIPTION": (
+        "Search, inspect, upload, publish and download LoRA adapters. Send an access token as "
+        "`Authorization: Bearer lor_…`; pages of the site may use their session with a CSRF "
+        "header. Errors are `application/problem+json` with a stable `code`."
+    ),
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
+    "LICENSE": {"name": "Apache-2.0"},
     "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "KindEnum": "registry.models.Kind",
+        "VisibilityEnum": "registry.models.Visibility",
+        "AccessEnum": "registry.models.Access",
+        "MaturityEnum": "registry.models.Maturity",
+        "VersionStateEnum": "registry.models.VersionState",
+        "UploadStateEnum": "registry.models.UploadState",
+        "FileRoleEnum": "registry.models.FileRole",
+        "SeverityEnum": "registry.models.Severity",
+        "NamespaceKindEnum": "registry.models.NamespaceKind",
+        "PreviewStateEnum": "hub.api.previews.PREVIEW_STATES",
+    },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "hub.api.schema.add_problems",
+    ],
 }

@@ -2,11 +2,49 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from django.urls import URLPattern, URLResolver, include, path, re_path
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularYAMLAPIView
 
-if TYPE_CHECKING:
-    from django.urls import URLPattern, URLResolver
+from hub.api.adapters import Adapters, AdapterView
+from hub.api.docs import docs
+from hub.api.files import FileView
+from hub.api.inspect import Inspect
+from hub.api.me import Me
+from hub.api.nowhere import Nowhere
+from hub.api.renders import RenderView, VersionRenders
+from hub.api.tokens import Tokens, TokenView
+from hub.api.uploads import Complete, Content, Part, Uploads, UploadView
+from hub.api.versions import Publish, Versions, VersionView, Yank
 
 __all__ = ["urlpatterns"]
 
-urlpatterns: list[URLPattern | URLResolver] = []
+VERSION = "adapters/<str:owner>/<str:name>/versions/<str:version>"
+
+v1: list[URLPattern] = [
+    path("me", Me.as_view(), name="api-me"),
+    path("inspect", Inspect.as_view(), name="api-inspect"),
+    path("tokens", Tokens.as_view(), name="api-tokens"),
+    path("tokens/<int:token_id>", TokenView.as_view(), name="api-token"),
+    path("uploads", Uploads.as_view(), name="api-uploads"),
+    path("uploads/<uuid:upload_id>", UploadView.as_view(), name="api-upload"),
+    path("uploads/<uuid:upload_id>/content", Content.as_view(), name="api-upload-content"),
+    path("uploads/<uuid:upload_id>/parts/<int:number>", Part.as_view(), name="api-upload-part"),
+    path("uploads/<uuid:upload_id>/complete", Complete.as_view(), name="api-upload-complete"),
+    path("adapters", Adapters.as_view(), name="api-adapters"),
+    path("adapters/<str:owner>/<str:name>", AdapterView.as_view(), name="api-adapter"),
+    path("adapters/<str:owner>/<str:name>/versions", Versions.as_view(), name="api-versions"),
+    path(VERSION, VersionView.as_view(), name="api-version"),
+    path(f"{VERSION}/publish", Publish.as_view(), name="api-version-publish"),
+    path(f"{VERSION}/yank", Yank.as_view(), name="api-version-yank"),
+    path(f"{VERSION}/renders", VersionRenders.as_view(), name="api-version-renders"),
+    path(f"{VERSION}/files/<path:path>", FileView.as_view(), name="api-file"),
+    path("renders/<int:render_id>", RenderView.as_view(), name="api-render"),
+]
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("v1/", include(v1)),
+    path("openapi.json", SpectacularJSONAPIView.as_view(), name="api-openapi-json"),
+    path("openapi.yaml", SpectacularYAMLAPIView.as_view(), name="api-openapi-yaml"),
+    path("docs", docs, name="api-docs"),
+    re_path(r"\A.*\Z", Nowhere.as_view(), name="api-nowhere"),
+]

@@ -1,0 +1,77 @@
+"""Who asks: an access token, or the session of the site's own pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.http import QueryDict
+from django.utils.datastructures import MultiValueDict
+from django.utils.translation import gettext as _
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
+
+from registry.errors import Unauthenticated
+from registry.services import tokens
+
+if TYPE_CHECKING:
+    from drf_spectacular.openapi import AutoSchema
+    from rest_framework.request import Request
+
+    from registry.models import AccessToken, User
+
+__all__ = ["SessionAuth", "SessionScheme", "TokenAuth", "TokenScheme"]
+
+
+class TokenAuth(BaseAuthentication):
+    """``Authorization: Bearer lor_…``; other schemes are for somebody else (a proxy)."""
+
+    def authenticate(self, request: Request) -> tuple[User, AccessToken] | None:
+        """Return the token with its user.
+
+        Raises:
+            Unauthenticated: a bearer token that is not valid (any more).
+        """
+        scheme, _space, secret = request.headers.get("Authorization", "").partition(" ")
+        if scheme.casefold() != "bearer":
+            return None
+        if not secret.strip():
+            raise Unauthenticated(_("The Authorization header holds no token."))
+        token = tokens.authenticate(secret=secret.strip())
+        return token.user, token
+
+    def authenticate_header(self, _request: Request) -> str:
+        """Name the scheme that a 401 asks for."""
+        return 'Bearer realm="lorary"'
+
+
+class SessionAuth(SessionAuthentication):
+    """A signed-in browser. Its writes carry the CSRF token in a header."""
+
+    def enforce_csrf(self, request: Request) -> None:
+        """Check the header; a body is never parsed in search of a token, it may be gigabytes."""
+        django_request = request._request  # noqa: SLF001 - the check wants Django's own object
+        django_request._post = QueryDict()  # type: ignore[attr-defined]  # noqa: SLF001 - see above
+        django_request._files = MultiValueDict()  # type: ignore[attr-defined]  # noqa: SLF001 - see above
+        super().enforce_csrf(django_request)  # type: ignore[arg-type]  # it reads no DRF attribute
+
+
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself
+    """Names the token in the API document."""
+
+    target_class = TokenAuth
+    name = "token"
+
+    def get_security_definition(self, _auto_schema: AutoSchema) -> dict[str, Any]:
+        """Return the bearer scheme."""
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "lor_…"}
+
+
+class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself
+    """Names the session cookie in the API document."""
+
+    target_class = SessionAuth
+    name = "session"
+
+    def get_security_definition(self, _auto_schema: AutoSchema) -> dict[str, Any]:
+        """Return the cookie scheme."""
+        return {"type": "apiKey", "in": "cookie", "name": "sessionid"}

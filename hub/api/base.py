@@ -1,0 +1,129 @@
+"""What every endpoint shares."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from django.utils.translation import gettext as _
+from rest_framework import serializers
+from rest_framework.permissions import SAFE_METHODS
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from hub.api.bodies import RawParser, discard_rest
+from registry.services import access
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from django.contrib.auth.models import AnonymousUser
+    from rest_framework.request import Request
+
+    from registry.models import User
+
+__all__ = ["Endpoint", "Input", "RawEndpoint", "absolute", "said", "shown"]
+
+S = TypeVar("S", bound="serializers.BaseSerializer[Any]")
+
+
+class Input(serializers.Serializer[Any]):
+    """What a caller says; a field that does not exist is a typo and refused."""
+
+    def to_internal_value(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Check the names, then the values."""
+        if isinstance(data, dict):
+            unknown = [name for name in data if name not in self.fields]
+            if unknown:
+                text = _("There is no such field.")
+                raise serializers.ValidationError({name[:80]: [text] for name in unknown})
+        return cast("dict[str, Any]", super().to_internal_value(data))
+
+
+class Endpoint(APIView):
+    """A view of the API; errors leave it as problems, object permissions are the services'.
+
+    Attributes:
+        is_open: Whether strangers may use methods that are not safe.
+    """
+
+    is_open = False
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - DRF's signature
+        """Say who is missing or lacks a scope before anything is read."""
+        super().initial(request, *args, **kwargs)
+        is_read = request.method in SAFE_METHODS or self.is_open
+        if request.auth is not None or not is_read:
+            access.require_scope(self.viewer, "read" if is_read else "write")
+
+    @property
+    def actor(self) -> User:
+        """Who asks. Anonymous users pass too: selectors and services know them."""
+        return cast("User", self.request.user)
+
+    @property
+    def viewer(self) -> User | AnonymousUser:
+        """Who looks."""
+        return self.request.user
+
+    def signed_in(self) -> User:
+        """Return who asks.
+
+        Raises:
+            Unauthenticated: nobody did.
+        """
+        return access.require_user(self.viewer)
+
+    def said(self, kind: type[S], *, is_partial: bool = False) -> dict[str, Any]:
+        """Return the checked body."""
+        return said(kind, self.request.data, is_partial=is_partial)
+
+    def asked(self, kind: type[S]) -> dict[str, Any]:
+        """Return the checked query string."""
+        return said(kind, self.request.query_params.dict())
+
+    def answer(
+        self,
+        kind: type[S],
+        thing: object,
+        *,
+        status: int = 200,
+        **more: Any,  # noqa: ANN401 - a serializer's context
+    ) -> Response:
+        """Return a thing in the shape of a serializer."""
+        context = {"request": self.request, **more}
+        return Response(kind(thing, context=context).data, status=status)
+
+
+class RawEndpoint(Endpoint):
+    """Takes a raw body, of any size, as a stream."""
+
+    parser_classes = [RawParser]
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """Answer, once the rest of the body is out of the way."""
+        discard_rest(self.request)
+        return super().handle_exception(exc)
+
+
+def said(kind: type[S], data: object, *, is_partial: bool = False) -> dict[str, Any]:
+    """Return checked input.
+
+    Raises:
+        serializers.ValidationError: with every fault.
+    """
+    reader = kind(data=data, partial=is_partial)
+    reader.is_valid(raise_exception=True)
+    return dict(reader.validated_data)
+
+
+def shown(
+    kind: type[S], things: Iterable[object], context: Mapping[str, Any] | None = None
+) -> list[Any]:
+    """Return things in the shape of a serializer."""
+    return list(kind(things, many=True, context=dict(context or {})).data)
+
+
+def absolute(context: Mapping[str, Any], path: str) -> str:
+    """Return an absolute address for a serializer."""
+    request: Request = context["request"]
+    return request.build_absolute_uri(path)

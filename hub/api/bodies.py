@@ -1,0 +1,150 @@
+"""What comes in and goes out: bounded JSON, raw streams, one format of answers."""
+
+from __future__ import annotations
+
+import time
+from typing import IO, TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser, JSONParser
+
+from hub.problems import LengthRequired, Malformed
+from registry.errors import SizeMismatch, TooLarge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rest_framework.renderers import BaseRenderer
+    from rest_framework.request import Request
+
+__all__ = ["BoundedJSONParser", "Empty", "OneFormat", "RawParser", "discard_rest", "raw_body"]
+
+#: A refused body is read on for this long and this far, so that clients which only listen
+#: once they have sent everything get to hear the answer; then the connection is closed.
+MAX_DISCARD_BYTES = 64 * 1024 * 1024
+MAX_DISCARD_S = 5.0
+BLOCK = 256 * 1024
+
+
+class OneFormat(BaseContentNegotiation):
+    """JSON, whatever Accept says: RFC 9110 §12.5.1 lets a server disregard it."""
+
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
+        """Return the parser for the content type, or None."""
+        kind = (request.content_type or "").partition(";")[0].strip().casefold()
+        for parser in parsers:
+            if parser.media_type in {"*/*", kind}:
+                return parser
+        return None
+
+    def select_renderer(
+        self,
+        request: Request,
+        renderers: Iterable[BaseRenderer],
+        format_suffix: str | None = None,
+    ) -> tuple[BaseRenderer, str]:
+        """Return the only renderer."""
+        del request, format_suffix
+        renderer = next(iter(renderers))
+        return renderer, str(renderer.media_type)
+
+
+class BoundedJSONParser(JSONParser):
+    """JSON of a limited size and depth."""
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Return the document.
+
+        Raises:
+            TooLarge: over the limit of bodies that are no files.
+            Malformed: nested too deeply.
+        """
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0
+        length = _announced((parser_context or {})["request"])
+        if length > limit:
+            raise _too_large(limit)
+        try:
+            return super().parse(stream, media_type, parser_context)
+        except RecursionError as error:
+            raise Malformed(_("The JSON is nested too deeply.")) from error
+
+
+class RawParser(BaseParser):
+    """Any content type, untouched: the view reads the stream itself."""
+
+    media_type = "*/*"
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - DRF expects parsed data, this is the stream
+        """Return the stream."""
+        del media_type, parser_context
+        return stream
+
+
+class Empty:
+    """A body without bytes."""
+
+    def read(self, _size: int, /) -> bytes:
+        """Return the end."""
+        return b""
+
+
+def raw_body(request: Request, *, expected: int | None = None, limit: int | None = None) -> Any:  # noqa: ANN401 - Django's request is the stream
+    """Return the body as a stream that was not read yet.
+
+    Args:
+        request: With Content-Length.
+        expected: Exact length in bytes; another one is refused before a byte is read.
+        limit: Longest acceptable length in bytes.
+
+    Raises:
+        LengthRequired: chunked, or no length at all.
+        SizeMismatch: the announced length is not the expected one.
+        TooLarge: the announced length is over the limit.
+    """
+    if not str(request.META.get("CONTENT_LENGTH") or "").isdecimal():
+        raise LengthRequired
+    length = _announced(request)
+    if expected is not None and length != expected:
+        text = _("Announced were %(expected)d bytes; this request has %(got)d.")
+        raise SizeMismatch(
+            text % {"expected": expected, "got": length}, expected=expected, received=length
+        )
+    if limit is not None and length > limit:
+        raise _too_large(limit)
+    return request.stream or Empty()
+
+
+def discard_rest(request: Request) -> None:
+    """Read a refused body on, within limits."""
+    stream, deadline, left = request.stream, time.monotonic() + MAX_DISCARD_S, MAX_DISCARD_BYTES
+    if stream is None:
+        return
+    try:
+        while left > 0 and time.monotonic() < deadline:
+            block = stream.read(BLOCK)
+            if not block:
+                return
+            left -= len(block)
+    except OSError:
+        return  # the client left; nobody waits for the answer
+
+
+def _announced(request: Request) -> int:
+    text = str(request.META.get("CONTENT_LENGTH") or "0")
+    return int(text) if text.isdecimal() and len(text) <= 18 else 0
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(_("At most %(limit)d bytes are taken here.") % {"limit": limit}, limit=limit)

@@ -1,0 +1,65 @@
+"""``…/versions/{v}/files/{path}``: the bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+
+from hub import delivery
+from hub.api.base import Endpoint
+from hub.problems import PreconditionFailed
+from registry.models import Visibility
+from registry.selectors import adapters as catalogue
+from registry.selectors import versions as history
+from registry.services import downloads
+
+if TYPE_CHECKING:
+    from django.http.response import HttpResponseBase
+    from rest_framework.request import Request
+
+    from registry.models import File, Version
+
+__all__ = ["FileView"]
+
+BYTES = {
+    (200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, "The whole file."),
+    (206, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, "The range."),
+    304: OpenApiResponse(description="The copy with this ETag is still right."),
+}
+HEADERS = [
+    OpenApiParameter("Range", str, OpenApiParameter.HEADER, description="`bytes=0-1023`"),
+    OpenApiParameter(
+        "If-Range", str, OpenApiParameter.HEADER, description="ETag for which the range is meant."
+    ),
+    OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER, description="ETag you have."),
+    OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description="ETag you insist on."),
+]
+
+
+class FileView(Endpoint):
+    """A file of a version; the ETag is its sha256."""
+
+    @extend_schema(
+        operation_id="files_download", tags=["files"], parameters=HEADERS, responses=BYTES
+    )
+    def get(
+        self, request: Request, owner: str, name: str, version: str, path: str
+    ) -> HttpResponseBase:
+        """Download a file, whole or in part; counted when a transfer begins."""
+        adapter = catalogue.get(self.viewer, owner, name)
+        row = history.get(self.viewer, adapter, version)
+        return self._send(request, row, history.file(row, path))
+
+    def _send(self, request: Request, version: Version, file: File) -> HttpResponseBase:
+        wanted = request.headers.get("If-Match")
+        if wanted and not delivery.matches(wanted, delivery.etag_of(file.blob), is_weak=False):
+            raise PreconditionFailed(_("The file has another digest than the one you asked for."))
+        is_private = version.adapter.visibility != Visibility.PUBLIC
+        filename = file.path.rpartition("/")[2]
+        sent = delivery.deliver(request, file.blob, filename=filename, is_private=is_private)
+        if sent.is_start:
+            downloads.count(version=version, file=file)
+        return sent.response

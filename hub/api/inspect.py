@@ -1,0 +1,76 @@
+"""``/inspect``: anatomy and findings of a file by its first bytes, before it is sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from hub.api.base import Input, RawEndpoint
+from hub.api.bodies import raw_body
+from hub.api.shapes import AnatomyField, FindingOut
+from lorary.anatomy import inspect_bytes
+from lorary.safetensors import Limits
+from registry.errors import Invalid, SizeMismatch
+from registry.names import MAX_PATH
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+__all__ = ["Inspect", "InspectOut", "InspectQuery"]
+
+#: Length of the field that holds the header's length.
+PREFIX_BYTES = 8
+
+
+class InspectQuery(Input):
+    """Which file the bytes begin."""
+
+    name = serializers.CharField(default="", allow_blank=True, max_length=MAX_PATH)
+    size = serializers.IntegerField(min_value=0, max_value=2**62)
+
+
+class InspectOut(serializers.Serializer[Any]):
+    """What the header proves, claims and gets wrong."""
+
+    anatomy = AnatomyField(allow_null=True)
+    findings = FindingOut(many=True)
+
+
+class Inspect(RawEndpoint):
+    """Looking before sending."""
+
+    is_open = True
+    throttle_scope = "inspect"
+
+    @extend_schema(
+        operation_id="inspect",
+        tags=["inspect"],
+        parameters=[
+            OpenApiParameter("name", str, description="File name, for messages."),
+            OpenApiParameter("size", int, required=True, description="Bytes of the whole file."),
+        ],
+        request={"application/octet-stream": OpenApiTypes.BINARY},
+        responses=InspectOut,
+    )
+    def post(self, request: Request) -> Response:
+        """Read the header of a file from its first bytes (at most 16 MiB)."""
+        asked = self.asked(InspectQuery)
+        most = settings.LORARY.max_header_bytes
+        data = raw_body(request, limit=most + PREFIX_BYTES).read(most + PREFIX_BYTES)
+        if not data and asked["size"]:
+            raise Invalid(_("Send the first bytes of the file."))
+        if len(data) > asked["size"]:
+            raise SizeMismatch(
+                _("There are more bytes than the whole file is said to have."),
+                expected=asked["size"],
+                received=len(data),
+            )
+        limits = Limits(header_bytes=most)
+        seen = inspect_bytes(data, name=asked["name"], size=asked["size"], limits=limits)
+        return Response(seen.to_dict())

@@ -1,0 +1,75 @@
+"""``/me``: who the caller is and how much room is left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
+from rest_framework import serializers
+
+from hub.api.base import Endpoint, absolute
+from registry.models import Namespace, NamespaceKind
+from registry.services import quotas
+from registry.services.tokens import SCOPES
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+    from rest_framework.response import Response
+
+__all__ = ["Me", "MeOut"]
+
+EXAMPLE = OpenApiExample(
+    "A token",
+    value={
+        "name": "ada",
+        "kind": "user",
+        "display_name": "Ada",
+        "url": "https://hub.example/ada",
+        "quota_bytes": None,
+        "used_bytes": 151_060_480,
+        "scopes": ["read", "write"],
+    },
+    response_only=True,
+)
+
+
+class MeOut(serializers.Serializer[Namespace]):
+    """The caller's namespace, and what its token may do."""
+
+    name = serializers.CharField()
+    kind = serializers.ChoiceField(choices=NamespaceKind.choices)
+    display_name = serializers.SerializerMethodField()
+    url = serializers.SerializerMethodField()
+    quota_bytes = serializers.SerializerMethodField(help_text="null: no limit")
+    used_bytes = serializers.IntegerField()
+    scopes = serializers.SerializerMethodField(help_text="null: a session, which may do everything")
+
+    def get_display_name(self, namespace: Namespace) -> str:
+        """Return what people read."""
+        return namespace.display_name or namespace.name
+
+    @extend_schema_field(OpenApiTypes.URI)
+    def get_url(self, namespace: Namespace) -> str:
+        """Return the page of the namespace."""
+        return absolute(self.context, f"/{namespace.name}")
+
+    def get_quota_bytes(self, namespace: Namespace) -> int | None:
+        """Return the limit that applies."""
+        return quotas.limit_of(namespace)
+
+    @extend_schema_field({"type": ["array", "null"], "items": {"enum": list(SCOPES)}})
+    def get_scopes(self, _namespace: Namespace) -> list[str] | None:
+        """Return the token's scopes."""
+        token = self.context["request"].auth
+        scopes: list[Any] | None = token.scopes if token is not None else None
+        return scopes
+
+
+class Me(Endpoint):
+    """The caller."""
+
+    @extend_schema(operation_id="me", tags=["me"], responses=MeOut, examples=[EXAMPLE])
+    def get(self, _request: Request) -> Response:
+        """Say who the token or the session belongs to."""
+        return self.answer(MeOut, self.signed_in().namespace)

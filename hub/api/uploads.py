@@ -1,0 +1,254 @@
+"""``/uploads``: bytes on their way in, as one body or by parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.urls import reverse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    extend_schema,
+    extend_schema_field,
+)
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from hub.api.base import Endpoint, Input, RawEndpoint, absolute, shown
+from hub.api.bodies import raw_body
+from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
+from hub.api.shapes import AnatomyField, FindingOut, ProgressOut
+from registry.errors import DigestMismatch
+from registry.models import Job, Upload, UploadPart, UploadState
+from registry.names import MAX_PATH
+from registry.selectors import uploads as found
+from registry.services import uploads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from uuid import UUID
+
+    from rest_framework.request import Request
+
+__all__ = ["Complete", "Content", "Part", "UploadIn", "UploadOut", "UploadView", "Uploads"]
+
+RAW = {"application/octet-stream": OpenApiTypes.BINARY}
+#: States in which every byte has arrived.
+HERE = {UploadState.CHECKING, UploadState.ACCEPTED}
+
+
+class UploadIn(Input):
+    """An announced file."""
+
+    path = serializers.CharField(max_length=MAX_PATH, trim_whitespace=False)
+    size = serializers.IntegerField(min_value=0, max_value=2**62)
+    sha256 = serializers.CharField(
+        default=None, allow_null=True, max_length=64, help_text="64 hex digits, when known."
+    )
+
+
+class PartOut(serializers.Serializer[UploadPart]):
+    """A part that is safe on disk."""
+
+    number = serializers.IntegerField()
+    size = serializers.IntegerField(source="size_bytes")
+    sha256 = serializers.CharField()
+
+
+class UploadUrls(serializers.Serializer[Any]):
+    """Where to go on."""
+
+    self = serializers.URLField()
+    content = serializers.URLField()
+    part = serializers.CharField(help_text="Put the number of the part for `{number}`.")
+    complete = serializers.URLField()
+
+
+class UploadOut(serializers.Serializer[Upload]):
+    """A file being received and checked."""
+
+    id = serializers.UUIDField(source="public_id")
+    path = serializers.CharField()
+    size = serializers.IntegerField(source="size_bytes")
+    sha256 = serializers.SerializerMethodField(help_text="Known once every byte is here.")
+    state = serializers.ChoiceField(choices=UploadState.choices)
+    received = serializers.SerializerMethodField(help_text="Bytes that are here.")
+    part_size = serializers.IntegerField(source="part_bytes")
+    parts = PartOut(many=True)
+    findings = FindingOut(many=True)
+    anatomy = serializers.SerializerMethodField()
+    progress = serializers.SerializerMethodField(help_text="Of the checks, in bytes.")
+    urls = serializers.SerializerMethodField()
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+
+    def get_sha256(self, upload: Upload) -> str | None:
+        """Return the digest of what arrived, else the declared one."""
+        return upload.sha256 or upload.declared_sha256 or None
+
+    def get_received(self, upload: Upload) -> int:
+        """Return the bytes that need not be sent again."""
+        if upload.state in HERE:
+            return upload.size_bytes
+        return sum(part.size_bytes for part in upload.parts.all())
+
+    @extend_schema_field(AnatomyField(allow_null=True))
+    def get_anatomy(self, upload: Upload) -> dict[str, Any] | None:
+        """Return the anatomy of accepted weights."""
+        anatomy = getattr(upload.blob, "anatomy", None)
+        return anatomy.document if anatomy else None
+
+    @extend_schema_field(ProgressOut)
+    def get_progress(self, upload: Upload) -> dict[str, int]:
+        """Return how much of the file the checks have read."""
+        done = upload.size_bytes if upload.state == UploadState.ACCEPTED else 0
+        if upload.state == UploadState.CHECKING:
+            done = self.context["progress"].get(upload.pk, 0)
+        return {"done": done, "total": upload.size_bytes}
+
+    @extend_schema_field(UploadUrls)
+    def get_urls(self, upload: Upload) -> dict[str, str]:
+        """Return the addresses of this upload."""
+        place = absolute(self.context, reverse("api-upload", args=[upload.public_id]))
+        return {
+            "self": place,
+            "content": f"{place}/content",
+            "part": f"{place}/parts/{{number}}",
+            "complete": f"{place}/complete",
+        }
+
+
+def _progress(rows: Iterable[Upload]) -> dict[int, int]:
+    """Return upload id → bytes checked, of uploads whose checks are under way."""
+    keys = {
+        f"{uploads.CHECK_TASK}:{row.pk}": row.pk
+        for row in rows
+        if row.state == UploadState.CHECKING
+    }
+    jobs = Job.objects.filter(key__in=keys) if keys else Job.objects.none()
+    return {keys[key]: done for key, done in jobs.order_by("id").values_list("key", "done")}
+
+
+class _Answering(Endpoint):
+    """Answers with an upload."""
+
+    def upload_answer(self, upload: Upload, *, status: int = 200) -> Response:
+        """Return the upload as it is now."""
+        return self.answer(UploadOut, upload, status=status, progress=_progress([upload]))
+
+
+class Uploads(_Answering):
+    """The caller's uploads."""
+
+    @extend_schema(
+        operation_id="uploads_list",
+        tags=["uploads"],
+        parameters=PAGING,
+        responses=paging("Upload", UploadOut),
+    )
+    def get(self, request: Request) -> Response:
+        """List uploads, newest first."""
+        rows, cursor = page_of(found.listing(self.signed_in()), **self.asked(PageQuery))
+        context = {"request": request, "progress": _progress(rows)}
+        return paged(self, shown(UploadOut, rows, context), cursor)
+
+    @extend_schema(
+        operation_id="uploads_create",
+        tags=["uploads"],
+        request=UploadIn,
+        responses={201: UploadOut},
+        examples=[
+            OpenApiExample(
+                "Weights",
+                value={"path": "noir.safetensors", "size": 151_060_480, "sha256": None},
+                request_only=True,
+            )
+        ],
+    )
+    def post(self, _request: Request) -> Response:
+        """Announce a file. A digest that the caller may read anyway is accepted at once."""
+        asked = self.said(UploadIn)
+        upload = uploads.create(
+            actor=self.actor,
+            path=asked["path"],
+            size_bytes=asked["size"],
+            sha256=asked["sha256"],
+        )
+        return self.upload_answer(upload, status=201)
+
+
+class UploadView(_Answering):
+    """One upload."""
+
+    @extend_schema(operation_id="uploads_get", tags=["uploads"], responses=UploadOut)
+    def get(self, _request: Request, upload_id: UUID) -> Response:
+        """Say what has arrived and what the checks found."""
+        return self.upload_answer(found.get(self.signed_in(), upload_id))
+
+    @extend_schema(operation_id="uploads_cancel", tags=["uploads"], responses={204: None})
+    def delete(self, _request: Request, upload_id: UUID) -> Response:
+        """Drop an upload and its bytes."""
+        uploads.cancel(actor=self.actor, upload=found.get(self.signed_in(), upload_id))
+        return Response(status=204)
+
+
+class Content(_Answering, RawEndpoint):
+    """The whole file as one body."""
+
+    @extend_schema(
+        operation_id="uploads_content", tags=["uploads"], request=RAW, responses=UploadOut
+    )
+    def put(self, request: Request, upload_id: UUID) -> Response:
+        """Send the whole file; needs Content-Length. It is complete with its last byte."""
+        upload = found.get(self.signed_in(), upload_id)
+        stream = raw_body(request, expected=upload.size_bytes)
+        uploads.receive(actor=self.actor, upload=upload, stream=stream)
+        return self.upload_answer(found.get(self.actor, upload_id))
+
+
+class Part(RawEndpoint):
+    """A part of the file."""
+
+    @extend_schema(
+        operation_id="uploads_part",
+        tags=["uploads"],
+        parameters=[
+            OpenApiParameter(
+                "X-Part-SHA256",
+                str,
+                OpenApiParameter.HEADER,
+                description="Digest of the part; other bytes are refused.",
+            )
+        ],
+        request=RAW,
+        responses=PartOut,
+    )
+    def put(self, request: Request, upload_id: UUID, number: int) -> Response:
+        """Send part `number` (from 1 on), in any order, as often as needed."""
+        upload = found.get(self.signed_in(), upload_id)
+        expected = uploads.part_size(upload, number) if 1 <= number <= upload.part_count else None
+        stream = raw_body(request, expected=expected)
+        part = uploads.receive_part(actor=self.actor, upload=upload, number=number, stream=stream)
+        _compare(part, request.headers.get("X-Part-SHA256", ""))
+        return self.answer(PartOut, part)
+
+
+def _compare(part: UploadPart, declared: str) -> None:
+    """Take a part back whose bytes are not the declared ones."""
+    if declared and declared.strip().lower() != part.sha256:
+        part.delete()
+        raise DigestMismatch(declared=declared[:80], computed=part.sha256)
+
+
+class Complete(_Answering):
+    """The end of an upload by parts."""
+
+    @extend_schema(
+        operation_id="uploads_complete", tags=["uploads"], request=None, responses=UploadOut
+    )
+    def post(self, _request: Request, upload_id: UUID) -> Response:
+        """Say that every part is there. The checks follow; ask the upload how they go."""
+        upload = found.get(self.signed_in(), upload_id)
+        uploads.complete(actor=self.actor, upload=upload)
+        return self.upload_answer(found.get(self.actor, upload_id))

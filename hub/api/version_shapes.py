@@ -1,0 +1,143 @@
+"""How versions and their files are written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.urls import reverse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from hub.api.base import absolute, shown
+from hub.api.previews import PreviewsOut
+from hub.api.shapes import AnatomyField, FindingOut
+from previews.selectors import previews_of
+from registry.models import Blob, File, FileRole, Finding, Severity, Version, VersionState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["FileOut", "VersionBriefOut", "VersionOut"]
+
+
+class StrengthOut(serializers.Serializer[Version]):
+    """The multiplier at use."""
+
+    recommended = serializers.FloatField(source="strength")
+    min = serializers.FloatField(source="strength_min", allow_null=True)
+    max = serializers.FloatField(source="strength_max", allow_null=True)
+
+
+class FileOut(serializers.Serializer[File]):
+    """A file of a version."""
+
+    id = serializers.IntegerField()
+    path = serializers.CharField()
+    role = serializers.ChoiceField(choices=FileRole.choices)
+    variant = serializers.CharField()
+    size = serializers.IntegerField(source="size_bytes")
+    sha256 = serializers.CharField()
+    primary = serializers.BooleanField(source="is_primary")
+    download_url = serializers.SerializerMethodField()
+
+    @extend_schema_field(OpenApiTypes.URI)
+    def get_download_url(self, file: File) -> str:
+        """Return where the bytes are."""
+        version: Version = self.context["version"]
+        place = [version.adapter.owner, version.adapter.name, version.name, file.path]
+        return absolute(self.context, reverse("api-file", args=place))
+
+
+class VersionBriefOut(serializers.Serializer[Version]):
+    """A version in a list."""
+
+    id = serializers.IntegerField()
+    adapter = serializers.CharField(source="adapter.full_name")
+    version = serializers.CharField(source="name")
+    label = serializers.CharField()  # type: ignore[assignment]  # a field, not Field.label
+    state = serializers.ChoiceField(choices=VersionState.choices)
+    reason = serializers.SerializerMethodField(help_text="Why it was yanked or withdrawn.")
+    revision = serializers.CharField(source="revision.commit")
+    notes = serializers.CharField()
+    family = serializers.CharField(help_text="Proven by the tensors, else declared.")
+    lineage = serializers.CharField()
+    rank = serializers.IntegerField(allow_null=True)
+    algorithm = serializers.CharField()
+    trigger_words = serializers.ListField(child=serializers.CharField())
+    strength = StrengthOut(source="*")
+    size = serializers.IntegerField(source="size_bytes")
+    downloads = serializers.IntegerField()
+    author = serializers.CharField(source="author.username")
+    url = serializers.SerializerMethodField()
+    api_url = serializers.SerializerMethodField()
+    created_at = serializers.DateTimeField()
+    published_at = serializers.DateTimeField(allow_null=True)
+
+    def get_reason(self, version: Version) -> str:
+        """Return the reason of the state."""
+        return version.withdrawn_reason or version.yanked_reason
+
+    @extend_schema_field(OpenApiTypes.URI)
+    def get_url(self, version: Version) -> str:
+        """Return the page."""
+        return absolute(self.context, f"/{version.adapter.full_name}?v={version.name}")
+
+    @extend_schema_field(OpenApiTypes.URI)
+    def get_api_url(self, version: Version) -> str:
+        """Return the address of this document."""
+        place = [version.adapter.owner, version.adapter.name, version.name]
+        return absolute(self.context, reverse("api-version", args=place))
+
+
+class VersionOut(VersionBriefOut):
+    """A version with everything known of it."""
+
+    anatomy = serializers.SerializerMethodField(help_text="Of the primary file.")
+    findings = serializers.SerializerMethodField()
+    files = serializers.SerializerMethodField()
+    previews = serializers.SerializerMethodField()
+
+    def to_representation(self, version: Version) -> dict[str, Any]:
+        """Read the manifest once for all that is told of it."""
+        self._manifest: list[File] = list(version.files)
+        return super().to_representation(version)
+
+    def _primary(self) -> Blob | None:
+        return next((file.blob for file in self._manifest if file.is_primary), None)
+
+    @extend_schema_field(AnatomyField(allow_null=True))
+    def get_anatomy(self, version: Version) -> Mapping[str, Any] | None:
+        """Return the anatomy, with what its owner declares beside claim and proof."""
+        anatomy = getattr(self._primary(), "anatomy", None)
+        if anatomy is None:
+            return None
+        document: dict[str, Any] = anatomy.document
+        verdict = {**document.get("verdict", {}), "declared": version.declared_family or None}
+        return {**document, "verdict": verdict}
+
+    @extend_schema_field(FindingOut(many=True))
+    def get_findings(self, version: Version) -> list[dict[str, Any]]:
+        """Return findings; notes of little weight are for those who can act on them."""
+        blob = self._primary()
+        rows = blob.findings.all() if blob is not None else []
+        user = self.context["request"].user
+        is_own = user.is_authenticated and version.adapter.namespace.is_writable_by(user)
+        rows_shown = [row for row in _once(rows) if is_own or row.severity != Severity.INFO]
+        return shown(FindingOut, rows_shown)
+
+    @extend_schema_field(FileOut(many=True))
+    def get_files(self, version: Version) -> list[dict[str, Any]]:
+        """Return the manifest."""
+        context = {**self.context, "version": version}
+        return shown(FileOut, self._manifest, context)
+
+    @extend_schema_field(PreviewsOut)
+    def get_previews(self, version: Version) -> Mapping[str, Any]:
+        """Return the pictures and how far they are."""
+        return PreviewsOut(previews_of(version), context=self.context).data
+
+
+def _once(rows: Iterable[Finding]) -> list[Finding]:
+    """Return each finding once: bytes sent twice were checked twice."""
+    return list({(row.code, row.message): row for row in rows}.values())

@@ -1,0 +1,192 @@
+"""``/adapters/{owner}/{name}/versions``: drafting, publishing, yanking."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from hub.api.base import Endpoint, Input, shown
+from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
+from hub.api.version_shapes import VersionBriefOut, VersionOut
+from registry.models import VersionState
+from registry.selectors import adapters as catalogue
+from registry.selectors import uploads as found
+from registry.selectors import versions as history
+from registry.services import versions
+from registry.services.versions import Details
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+    from registry.models import Version
+
+__all__ = [
+    "DetailsIn",
+    "Publish",
+    "VersionIn",
+    "VersionView",
+    "Versions",
+    "Yank",
+    "YankIn",
+]
+
+EXAMPLE = OpenApiExample(
+    "Publish an accepted upload",
+    value={
+        "uploads": ["0b1f3c1e-6c2e-4d57-9a8b-6f2f5b1d7a10"],
+        "trigger_words": ["noir style"],
+        "strength": 0.8,
+        "strength_min": 0.4,
+        "strength_max": 1.0,
+        "publish": True,
+    },
+    request_only=True,
+)
+
+
+class DetailsIn(Input):
+    """What a person says about a version."""
+
+    label = serializers.CharField(  # type: ignore[assignment]  # a field, not Field.label
+        required=False, allow_blank=True, max_length=48
+    )
+    notes = serializers.CharField(required=False, allow_blank=True, max_length=20_000)
+    family = serializers.CharField(
+        required=False, allow_blank=True, max_length=48, source="declared_family"
+    )
+    lineage = serializers.CharField(required=False, allow_blank=True, max_length=64)
+    trigger_words = serializers.ListField(
+        child=serializers.CharField(max_length=200), required=False, max_length=32
+    )
+    strength = serializers.FloatField(required=False, allow_null=True)
+    strength_min = serializers.FloatField(required=False, allow_null=True)
+    strength_max = serializers.FloatField(required=False, allow_null=True)
+
+
+class VersionIn(DetailsIn):
+    """A version to be."""
+
+    uploads = serializers.ListField(child=serializers.UUIDField(), allow_empty=False, max_length=64)
+    publish = serializers.BooleanField(default=True, help_text="false: keep it as a draft.")
+
+
+class YankIn(Input):
+    """Why it is not offered any more; an empty reason offers it again."""
+
+    reason = serializers.CharField(allow_blank=True, max_length=280)
+
+
+class _OfVersion(Endpoint):
+    """Answers with a version."""
+
+    def version(self, owner: str, name: str, version: str) -> Version:
+        """Return what the address names.
+
+        Raises:
+            NotFound, Moved: see the selectors.
+        """
+        adapter = catalogue.get(self.viewer, owner, name)
+        return history.get(self.viewer, adapter, version)
+
+
+class Versions(Endpoint):
+    """Versions of an adapter."""
+
+    @extend_schema(
+        operation_id="versions_list",
+        tags=["versions"],
+        parameters=PAGING,
+        responses=paging("Version", VersionBriefOut),
+    )
+    def get(self, request: Request, owner: str, name: str) -> Response:
+        """List versions, newest first; drafts only for those who may publish."""
+        adapter = catalogue.get(self.viewer, owner, name)
+        rows = history.listing(self.viewer, adapter)
+        page, cursor = page_of(rows, key="number", **self.asked(PageQuery))
+        return paged(self, shown(VersionBriefOut, page, {"request": request}), cursor)
+
+    @extend_schema(
+        operation_id="versions_create",
+        tags=["versions"],
+        request=VersionIn,
+        responses={200: VersionOut, 201: VersionOut},
+        examples=[EXAMPLE],
+    )
+    def post(self, _request: Request, owner: str, name: str) -> Response:
+        """Publish accepted uploads; the same files again answer 200 with the version they are."""
+        adapter = catalogue.get(self.viewer, owner, name)
+        asked = self.said(VersionIn)
+        ids, is_to_publish = asked.pop("uploads"), asked.pop("publish")
+        version = versions.create_draft(
+            actor=self.actor,
+            adapter=adapter,
+            uploads=found.many(self.actor, ids),
+            details=Details(**asked),
+        )
+        is_new = version.number > adapter.last_number
+        if is_to_publish and version.state == VersionState.DRAFT:
+            version = versions.publish(actor=self.actor, version=version)
+        return self.answer(VersionOut, version, status=201 if is_new else 200)
+
+
+class VersionView(_OfVersion):
+    """One version; `v3`, an alias, a revision or `latest` names it."""
+
+    @extend_schema(operation_id="versions_get", tags=["versions"], responses=VersionOut)
+    def get(self, _request: Request, owner: str, name: str, version: str) -> Response:
+        """Return a version with anatomy, findings, files and previews."""
+        return self.answer(VersionOut, self.version(owner, name, version))
+
+    @extend_schema(
+        operation_id="versions_edit", tags=["versions"], request=DetailsIn, responses=VersionOut
+    )
+    def patch(self, _request: Request, owner: str, name: str, version: str) -> Response:
+        """Change what is said about a version; what is left out stays, files never change."""
+        row = self.version(owner, name, version)
+        details = dataclasses.replace(_details(row), **self.said(DetailsIn, is_partial=True))
+        return self.answer(
+            VersionOut, versions.edit(actor=self.actor, version=row, details=details)
+        )
+
+    @extend_schema(operation_id="versions_discard", tags=["versions"], responses={204: None})
+    def delete(self, _request: Request, owner: str, name: str, version: str) -> Response:
+        """Drop a draft."""
+        versions.discard(actor=self.actor, version=self.version(owner, name, version))
+        return Response(status=204)
+
+
+def _details(version: Version) -> Details:
+    """Return what is said about a version now."""
+    fields: dict[str, Any] = {
+        field.name: getattr(version, field.name) for field in dataclasses.fields(Details)
+    }
+    return Details(**fields)
+
+
+class Publish(_OfVersion):
+    """Making a draft public."""
+
+    @extend_schema(
+        operation_id="versions_publish", tags=["versions"], request=None, responses=VersionOut
+    )
+    def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
+        """Publish a draft for good; previews follow."""
+        row = self.version(owner, name, version)
+        return self.answer(VersionOut, versions.publish(actor=self.actor, version=row))
+
+
+class Yank(_OfVersion):
+    """Taking a version back without removing it."""
+
+    @extend_schema(
+        operation_id="versions_yank", tags=["versions"], request=YankIn, responses=VersionOut
+    )
+    def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
+        """Keep a version but stop offering it; an empty reason takes that back."""
+        row = self.version(owner, name, version)
+        reason = self.said(YankIn)["reason"]
+        return self.answer(VersionOut, versions.yank(actor=self.actor, version=row, reason=reason))

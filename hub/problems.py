@@ -1,0 +1,263 @@
+"""Refusals as answers: class → status, written as RFC 9457 ``application/problem+json``.
+
+Every error of the API leaves through ``handle``: the catalogue's own refusals, DRF's and
+Django's exceptions, and surprises, which are logged under an id that the answer names.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.db import OperationalError
+from django.http import Http404, UnreadablePostError
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from rest_framework import exceptions as drf
+from rest_framework.renderers import JSONRenderer
+from rest_framework.response import Response
+from rest_framework.settings import api_settings
+from rest_framework.views import set_rollback
+
+from registry import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django_stubs_ext import StrPromise
+    from rest_framework.request import Request
+
+__all__ = [
+    "HTTP_CODES",
+    "STATUS",
+    "LengthRequired",
+    "Malformed",
+    "PreconditionFailed",
+    "Problem",
+    "ProblemRenderer",
+    "handle",
+    "problem_of",
+    "status_of",
+]
+
+log = logging.getLogger(__name__)
+
+#: Refusals of the catalogue; a class that is not here has the status of its base.
+STATUS: dict[type[errors.LoraryError], int] = {
+    errors.LoraryError: 400,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Gone: 410,
+    errors.Moved: 308,
+    errors.Invalid: 400,
+    errors.Conflict: 409,
+    errors.UploadRefused: 422,
+    errors.TooLarge: 413,
+    errors.QuotaExceeded: 413,
+    errors.RangeUnsatisfiable: 416,
+    errors.RateLimited: 429,
+    errors.StorageFull: 507,
+}
+
+#: Codes that belong to HTTP and not to the catalogue: status and title.
+HTTP_CODES: dict[str, tuple[int, StrPromise]] = {
+    "malformed_request": (400, gettext_lazy("The request cannot be read")),
+    "csrf_failed": (403, gettext_lazy("The request does not come from a page of this site")),
+    "method_not_allowed": (405, gettext_lazy("This address does not know this method")),
+    "length_required": (411, gettext_lazy("The length has to be announced")),
+    "precondition_failed": (412, gettext_lazy("The file is not the one you have")),
+    "unsupported_media_type": (415, gettext_lazy("This kind of content is not taken here")),
+    "internal_error": (500, gettext_lazy("Something broke on our side")),
+    "unavailable": (503, gettext_lazy("The server is busy")),
+}
+
+
+class LengthRequired(drf.APIException):
+    """A raw body came without Content-Length."""
+
+    status_code = 411
+    default_code = "length_required"
+    default_detail = gettext_lazy("Send a Content-Length header with the number of bytes.")
+
+
+class PreconditionFailed(drf.APIException):
+    """``If-Match`` names another representation."""
+
+    status_code = 412
+    default_code = "precondition_failed"
+    default_detail = gettext_lazy("The file has another digest than the one you asked for.")
+
+
+class Malformed(drf.APIException):
+    """The request breaks HTTP's or JSON's own rules."""
+
+    status_code = 400
+    default_code = "malformed_request"
+    default_detail = gettext_lazy("The request cannot be read.")
+
+
+class ProblemRenderer(JSONRenderer):
+    """JSON under the media type of problems."""
+
+    media_type = "application/problem+json"
+    format = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An error as HTTP will tell it."""
+
+    status: int
+    code: str
+    title: str
+    detail: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def document(self, base: str = "") -> dict[str, Any]:
+        """Return the problem document; ``base`` is the address of the list of codes."""
+        standard = {
+            "type": f"{base}#{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+        }
+        return {**self.facts, **standard}
+
+
+def status_of(error: errors.LoraryError) -> int:
+    """Return the HTTP status of a refusal."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def problem_of(error: Exception) -> Problem:
+    """Return any exception as a problem; surprises are logged under an id."""
+    if isinstance(error, errors.LoraryError):
+        return _of_refusal(error)
+    if isinstance(error, drf.ValidationError):
+        return _of_refusal(_invalid(error))
+    if isinstance(error, drf.APIException):
+        return _of_drf(error)
+    return _of_django(error) or _surprise(error)
+
+
+def _of_refusal(error: errors.LoraryError) -> Problem:
+    facts = dict(error.facts)
+    if "fields" in facts:
+        facts["fields"] = {name: _texts(said) for name, said in facts["fields"].items()}
+    if isinstance(error, errors.UploadRefused):
+        facts["findings"] = [finding.to_dict() for finding in error.findings]
+    headers = {}
+    if isinstance(error, errors.Unauthenticated):
+        headers["WWW-Authenticate"] = 'Bearer realm="lorary"'
+    if isinstance(error, errors.RateLimited):
+        headers["Retry-After"] = str(facts.get("retry_after", 60))
+    if isinstance(error, errors.RangeUnsatisfiable):
+        headers["Content-Range"] = f"bytes */{facts['size']}"
+    status = 409 if isinstance(error, errors.Moved) else status_of(error)
+    return Problem(status, error.code, str(error.title), str(error.detail), facts, headers)
+
+
+def _texts(said: object) -> list[str]:
+    return [str(text) for text in said] if isinstance(said, list | tuple) else [str(said)]
+
+
+def _invalid(error: drf.ValidationError) -> errors.Invalid:
+    fields = dict(_flat(error.detail))
+    sentences = [
+        f"{name}: {text}" if name else text for name, texts in fields.items() for text in texts
+    ]
+    return errors.Invalid(" ".join(sentences), fields=fields)
+
+
+def _flat(detail: Any, name: str = "") -> Iterator[tuple[str, list[str]]]:  # noqa: ANN401 - nested as the serializers are
+    """Yield ``("trigger_words.0", ["too long"])`` from DRF's nested detail."""
+    if isinstance(detail, dict):
+        for key, value in detail.items():
+            part = "" if key == api_settings.NON_FIELD_ERRORS_KEY else str(key)
+            yield from _flat(value, ".".join(filter(None, (name, part))))
+    elif isinstance(detail, list) and any(isinstance(item, dict | list) for item in detail):
+        for index, item in enumerate(detail):
+            yield from _flat(item, ".".join(filter(None, (name, str(index)))))
+    else:
+        yield name, _texts(detail)
+
+
+def _of_drf(error: drf.APIException) -> Problem:
+    text = str(error.detail)
+    if isinstance(error, drf.Throttled):
+        wait = max(1, int(getattr(error, "wait", None) or 1))
+        return _of_refusal(errors.RateLimited(_("Wait a moment, then go on."), retry_after=wait))
+    if isinstance(error, drf.NotAuthenticated | drf.AuthenticationFailed):
+        return _of_refusal(errors.Unauthenticated(text))
+    if isinstance(error, drf.PermissionDenied):
+        is_csrf = text.startswith("CSRF")
+        return _http("csrf_failed", text) if is_csrf else _of_refusal(errors.Forbidden(text))
+    if isinstance(error, drf.NotFound):
+        return _of_refusal(errors.NotFound(text))
+    code = "malformed_request" if isinstance(error, drf.ParseError) else error.default_code
+    if code not in HTTP_CODES:
+        return _surprise(error)
+    return _http(code, text)
+
+
+def _of_django(error: Exception) -> Problem | None:
+    if isinstance(error, Http404):
+        return _of_refusal(errors.NotFound())
+    if isinstance(error, PermissionDenied):
+        return _of_refusal(errors.Forbidden())
+    if isinstance(error, SuspiciousOperation | UnreadablePostError):
+        return _http("malformed_request", _("The request ended early or breaks a limit."))
+    if isinstance(error, OperationalError):
+        log.error("the database refused: %s", error)
+        text = _("The database did not answer in time. Try again in a moment.")
+        return _http("unavailable", text, retry_after_s=2)
+    return None
+
+
+def _surprise(error: Exception) -> Problem:
+    number = secrets.token_hex(6)
+    log.error("error %s", number, exc_info=error)
+    text = _("Nobody expected this. Tell whoever runs this site the number %(id)s.")
+    return _http("internal_error", text % {"id": number}, facts={"id": number})
+
+
+def _http(
+    code: str, detail: str, *, facts: dict[str, Any] | None = None, retry_after_s: int | None = None
+) -> Problem:
+    status, title = HTTP_CODES[code]
+    headers = {"Retry-After": str(retry_after_s)} if retry_after_s is not None else {}
+    return Problem(status, code, str(title), detail, facts or {}, headers)
+
+
+def handle(error: Exception, context: dict[str, Any]) -> Response:
+    """Answer DRF's views with problems; whatever was begun is rolled back."""
+    set_rollback()
+    request: Request = context["request"]
+    if isinstance(error, errors.Moved) and (place := _new_place(error, context)):
+        return Response(status=308, headers={"Location": place})
+    problem = problem_of(error)
+    # A renderer, not a forced content type: the label then always fits what is inside.
+    request.accepted_renderer = ProblemRenderer()
+    request.accepted_media_type = ProblemRenderer.media_type
+    base = request.build_absolute_uri(reverse("api-docs"))
+    return Response(problem.document(base), status=problem.status, headers=problem.headers)
+
+
+def _new_place(error: errors.Moved, context: dict[str, Any]) -> str:
+    """Return the same address under the new name; "" where no address holds the old one."""
+    request, kwargs = context["request"], context.get("kwargs") or {}
+    owner, slash, name = error.facts.get("full_name", "").partition("/")
+    if not slash or "name" not in kwargs or request.resolver_match is None:
+        return ""
+    path = reverse(
+        request.resolver_match.view_name, kwargs={**kwargs, "owner": owner, "name": name}
+    )
+    query = request.META.get("QUERY_STRING", "")
+    return f"{path}?{query}" if query else path

@@ -1,0 +1,1 @@
+"""Dialects of other hubs, spoken over the same services."""
