@@ -60,8 +60,8 @@ def check_budget(raw: bytes, limits: Limits) -> int:
             raise too_many_tensors(raw.count(b'"data_offsets"'), limits)
         raise _too_complex(what="names and texts", count=texts)
     budgets = (
-        (b"{", limits.tensors + 2),
-        (b"[", 2 * limits.tensors),
+        (b"{", 2 * limits.tensors + 2),
+        (b"[", 3 * limits.tensors),
         (b",", (4 + limits.dimensions) * limits.tensors + limits.metadata_keys),
     )
     if len(raw) > _HARMLESS_BYTES and any(raw.count(mark) > most for mark, most in budgets):
@@ -151,10 +151,10 @@ def _no_constant(name: str) -> NoReturn:
     raise HeaderError(code="header_invalid_json", message=message, offset=8)
 
 
-def _whole_number(digits: str) -> int:
+def _whole_number(digits: str) -> int | float:
+    """The number, or a float for what cannot be a size, which the checks of the fields refuse."""
     if len(digits) > _LONGEST_NUMBER or digits == "-0":
-        message = "The header holds a number that cannot be a size."
-        raise HeaderError(code="header_invalid_json", message=message, offset=8)
+        return float(digits)
     return int(digits)
 
 

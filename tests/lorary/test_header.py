@@ -1,0 +1,242 @@
+"""The header reader: what it reads, and what it refuses by name of the attack."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lorary.safetensors import (
+    BytesSource,
+    FileSource,
+    HeaderError,
+    Limits,
+    TensorInfo,
+    open_source,
+    parse_header,
+    read_header,
+    strictjson,
+)
+from lorary.safetensors.dtypes import DTYPE_BITS
+from lorary.safetensors.errors import HEADER_CODES
+from lorary.safetensors.signatures import sniff
+from tests.builders.malformed import ATTACKS
+from tests.builders.weights import file_of, safetensors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TWO = {"a": ("F16", (2, 3)), "b": ("F32", ())}
+
+
+@pytest.fixture(params=["orjson", "json"])
+def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both JSON parsers, which have to agree on every file."""
+    if request.param == "json":
+        monkeypatch.setattr(strictjson, "orjson", None)
+    else:
+        pytest.importorskip("orjson")
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("parser")
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_refuses(attack: str) -> None:
+    data, code = ATTACKS[attack]
+    with pytest.raises(HeaderError) as refused:
+        parse_header(data)
+    assert refused.value.code == code
+    assert refused.value.message == str(refused.value)
+    json.dumps(refused.value.facts)
+
+
+def test_every_code_is_raised_by_an_attack() -> None:
+    assert {attack.code for attack in ATTACKS.values()} == set(HEADER_CODES)
+
+
+@pytest.mark.usefixtures("parser")
+def test_reads_tensors_metadata_and_sizes() -> None:
+    data = safetensors(TWO, {"format": "pt", 'q"\\': '\\"'})
+    header = parse_header(data)
+    assert header.tensors == {"a": TensorInfo("F16", (2, 3), 0, 12), "b": ("F32", (), 12, 16)}
+    assert header.metadata == {"format": "pt", 'q"\\': '\\"'}
+    assert header.size_bytes == len(data)
+    assert header.data_start + 16 == len(data)
+    assert header.tensors["a"].elements == 6
+    assert header.tensors["a"].size_bytes == 12
+
+
+def test_needs_only_the_first_bytes_when_the_size_is_declared() -> None:
+    data = safetensors(TWO)
+    whole = parse_header(data)
+    assert parse_header(data[: whole.data_start], size=len(data)) == whole
+
+
+def test_says_that_the_header_is_cut_when_too_few_bytes_are_at_hand() -> None:
+    data = safetensors(TWO)
+    with pytest.raises(HeaderError, match="only 12 of it are here") as refused:
+        parse_header(data[:20], size=len(data))
+    assert refused.value.code == "file_truncated"
+    assert refused.value.offset == 20
+
+
+def test_reads_paths_files_and_sources_alike(tmp_path: Path) -> None:
+    data = safetensors(TWO)
+    path = tmp_path / "two.safetensors"
+    path.write_bytes(data)
+    expected = parse_header(data)
+    assert read_header(path) == expected
+    assert read_header(str(path)) == expected
+    assert read_header(io.BytesIO(data)) == expected
+    assert read_header(BytesSource(data)) == expected
+    with path.open("rb") as file:
+        assert read_header(file) == expected
+        assert not file.closed
+
+
+def test_a_file_source_reads_anywhere_and_stops_at_the_end() -> None:
+    source = FileSource(io.BytesIO(b"0123456789"))
+    assert source.size_bytes == 10
+    assert source.read_at(8, 5) == b"89"
+    with open_source(source) as same:
+        assert same is source
+
+
+def test_accepts_what_the_format_allows() -> None:
+    assert parse_header(file_of({})).tensors == {}
+    assert parse_header(file_of({"__metadata__": {"a": ""}})).metadata == {"a": ""}
+    assert parse_header(file_of(b"{}     ", align=False)).header_bytes == 7
+    assert parse_header(safetensors({"é/ü": ("F16", (1,))})).tensors["é/ü"].shape == (1,)
+    empty = parse_header(safetensors({"a": ("F16", (0, 5)), "b": ("F16", (1,))})).tensors["a"]
+    assert empty.begin == empty.end
+
+
+def test_accepts_tensors_that_are_listed_out_of_order() -> None:
+    header = {
+        "late": {"dtype": "U8", "shape": [2], "data_offsets": [3, 5]},
+        "empty": {"dtype": "U8", "shape": [0], "data_offsets": [3, 3]},
+        "early": {"dtype": "U8", "shape": [3], "data_offsets": [0, 3]},
+    }
+    assert list(parse_header(file_of(header, b"12345")).tensors) == ["late", "empty", "early"]
+
+
+@pytest.mark.parametrize("dtype", DTYPE_BITS)
+def test_knows_the_size_of_every_number_format(dtype: str) -> None:
+    header = parse_header(safetensors({"a": (dtype, (4, 2))}))
+    assert header.tensors["a"].size_bytes == DTYPE_BITS[dtype]
+    assert header.tensors["a"].elements == 8
+
+
+def test_names_hold_minus_zero_without_harm() -> None:
+    assert "v-0" in parse_header(safetensors({"v-0": ("F16", (1,))}, {"a": "[-0"})).tensors
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        (Limits(header_bytes=16), "header_too_large"),
+        (Limits(tensors=1), "too_many_tensors"),
+        (Limits(name_chars=0), "tensor_name_invalid"),
+        (Limits(dimensions=1), "shape_invalid"),
+        (Limits(metadata_bytes=3), "metadata_too_large"),
+        (Limits(metadata_keys=0), "metadata_too_large"),
+    ],
+)
+def test_limits_are_parameters(limits: Limits, code: str) -> None:
+    data = safetensors(TWO, {"ab": "cd"})
+    parse_header(data)
+    with pytest.raises(HeaderError) as refused:
+        parse_header(data, limits=limits)
+    assert refused.value.code == code
+
+
+def test_brackets_in_texts_are_not_taken_for_structure() -> None:
+    text = "[{," * 500_000
+    assert parse_header(file_of({"__metadata__": {"a": text}})).metadata["a"] == text
+
+
+def test_the_header_is_not_read_when_its_length_is_refused() -> None:
+    class Counting(BytesSource):
+        asked = 0
+
+        def read_at(self, offset: int, size: int) -> bytes:
+            self.asked = max(self.asked, size)
+            return super().read_at(offset, size)
+
+    source = Counting(ATTACKS["header over the limit"].data, 2**40)
+    with pytest.raises(HeaderError):
+        read_header(source)
+    assert source.asked <= 64
+
+
+def test_sniffing_is_silent_about_unknown_bytes() -> None:
+    assert sniff(b"\x01\x02\x03") is None
+    assert sniff(b"\x80") is None
+
+
+_NAMES = st.text(st.characters(categories=("L", "N")), min_size=1, max_size=20)
+_SHAPES = st.lists(st.integers(0, 5), max_size=4)
+_DTYPES = st.sampled_from(sorted(name for name, bits in DTYPE_BITS.items() if bits >= 8))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.dictionaries(_NAMES, st.tuples(_DTYPES, _SHAPES), max_size=8),
+    st.dictionaries(st.text(max_size=10), st.text(max_size=30), max_size=5),
+)
+def test_reads_back_whatever_was_written(
+    tensors: dict[str, tuple[str, list[int]]], metadata: dict[str, str]
+) -> None:
+    header = parse_header(safetensors(tensors, metadata))
+    assert {name: (t.dtype, list(t.shape)) for name, t in header.tensors.items()} == tensors
+    assert header.metadata == metadata
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=300), st.booleans())
+def test_any_bytes_are_read_or_refused(noise: bytes, framed: bool) -> None:
+    assert _code(file_of(b"{" + noise) if framed else noise) in {None, *HEADER_CODES}
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_a_changed_byte_is_never_a_surprise(data: st.DataObject) -> None:
+    whole = bytearray(safetensors(TWO, {"k": 'a"b\\'}))
+    whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    assert _code(bytes(whole)) in {None, *HEADER_CODES}
+
+
+def _code(data: bytes) -> str | None:
+    try:
+        parse_header(data)
+    except HeaderError as refused:
+        return refused.code
+    return None
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(st.sampled_from('{}[]",:\\ab0 -'), max_size=60))
+def test_the_fast_parser_never_accepts_more_than_the_strict_one(text: str) -> None:
+    pytest.importorskip("orjson")
+    raw = ("{" + text + "}").encode()
+    fast = strictjson.load_fast(raw)
+    strict, code = _strict(raw)
+    # Repeated names are the one thing that the fast parser cannot see; counting texts does.
+    assert fast is None or fast == strict or code == "duplicate_key"
+
+
+def _strict(raw: bytes) -> tuple[object, str | None]:
+    try:
+        return strictjson.load_strict(raw), None
+    except HeaderError as refused:
+        return None, refused.code
+
+
+@given(st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=6), st.booleans())
+def test_counts_texts_exactly(texts: dict[str, str], ascii_only: bool) -> None:
+    raw = json.dumps(texts, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    assert strictjson.count_texts(raw) == 2 * len(texts)
