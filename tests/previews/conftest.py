@@ -1,13 +1,24 @@
-"""A tiny base with random weights, opened once."""
+"""A tiny base with random weights, opened once, and versions to render on it."""
 
 from __future__ import annotations
 
+import dataclasses
+import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from registry.models import UploadState
+from registry.services import accounts, adapters, uploads, versions
+from registry.services.versions import Details
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from pytest_django import Settings
+
+    from registry.models import Adapter, User, Version
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +26,13 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from previews.miniature.recipe.tiny import write_tiny_base
 
     return write_tiny_base(tmp_path_factory.mktemp("bases") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_lora(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    from previews.miniature.recipe.tiny import write_tiny_lora
+
+    return write_tiny_lora(tmp_path_factory.mktemp("loras") / "tiny.safetensors").read_bytes()
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +51,66 @@ def plain(tiny_folder: Path) -> Any:
     pipeline = DiffusionPipeline.from_pretrained(tiny_folder)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+@pytest.fixture(scope="session")
+def bases_file(tiny_folder: Path) -> Path:
+    file = tiny_folder.parent / "bases.toml"
+    file.write_text(
+        '[bases.tiny]\nfamily = "miniature"\npath = "tiny"\ndevice = "cpu"\nsteps = 2\n'
+        'guidance = 2.5\nwidth = 128\nheight = 128\ntrigger = "end"\n'
+    )
+    return file
+
+
+@pytest.fixture
+def served(settings: Settings, bases_file: Path) -> None:
+    """This hub has a base for the miniature's family."""
+    settings.LORARY = dataclasses.replace(settings.LORARY, bases=bases_file)
+
+
+@pytest.fixture
+def unserved(settings: Settings, tmp_path: Path) -> None:
+    """This hub has no base at all."""
+    file = tmp_path / "none.toml"
+    file.write_text("")
+    settings.LORARY = dataclasses.replace(settings.LORARY, bases=file)
+
+
+@pytest.fixture
+def ada(db: None) -> User:
+    return accounts.create_user(name="ada", email="ada@example.org", password="correct horse")
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    return accounts.create_user(name="bob", email="bob@example.org", password="correct horse")
+
+
+@pytest.fixture
+def noir(ada: User) -> Adapter:
+    return adapters.create(actor=ada, name="noir", title="Noir", kind="style")
+
+
+@pytest.fixture
+def publish(
+    tiny_lora: bytes, django_capture_on_commit_callbacks: Any
+) -> Callable[..., Version]:
+    """Upload, check, draft and publish; what follows a commit happens."""
+
+    def publish(
+        adapter: Adapter, data: bytes = tiny_lora, words: tuple[str, ...] = ("neon glow",)
+    ) -> Version:
+        actor = adapter.namespace.user
+        upload = uploads.create(actor=actor, path="noir.safetensors", size_bytes=len(data))
+        upload = uploads.receive(actor=actor, upload=upload, stream=io.BytesIO(data))
+        upload = uploads.judge(upload=upload)
+        assert upload.state == UploadState.ACCEPTED, list(upload.findings.values())
+        details = Details(declared_family="miniature", trigger_words=words)
+        draft = versions.create_draft(
+            actor=actor, adapter=adapter, uploads=[upload], details=details
+        )
+        with django_capture_on_commit_callbacks(execute=True):
+            return versions.publish(actor=actor, version=draft)
+
+    return publish

@@ -1,0 +1,295 @@
+"""From a published version to stored pictures, by the queue."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from previews import services, tasks
+from previews.models import Image, Recipe, Render, RenderState
+from previews.render import CannotRender, Why
+from previews.render.images import decode
+from previews.selectors import cover_of, previews_of
+from previews.selectors import render as find_render
+from registry import queue, storage, worker
+from registry.errors import Forbidden, NotFound, StateConflict
+from registry.models import Blob, Job, JobState
+from registry.services import sweeping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pytest_django import Settings
+
+    from registry.models import Adapter, User, Version
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def version(served: None, noir: Adapter, publish: Callable[..., Version]) -> Version:
+    return publish(noir)
+
+
+def pictures(version: Version) -> list[Image]:
+    return list(Image.objects.filter(render__version=version).select_related("blob"))
+
+
+def test_publishing_queues_the_default_recipe(version: Version) -> None:
+    [render] = version.renders.all()
+    assert render.state == RenderState.QUEUED
+    assert render.total == 20
+    assert render.job is not None
+    assert (render.job.queue, render.job.task) == ("render", "render_version")
+    found = previews_of(version)
+    assert (found.state, found.progress) == ("queued", {"done": 0, "total": 20})
+
+
+def test_the_worker_makes_every_picture(version: Version) -> None:
+    assert worker.drain("render") == 1
+    found = previews_of(version)
+    assert (found.state, found.done, found.total) == ("ready", 20, 20)
+    assert {image.strength for image in found.images} == {0.0, 0.25, 0.5, 0.75, 1.0}
+    assert all(image.prompt.endswith(", neon glow") for image in found.images)
+    assert found.images[0].url == f"/media/images/{found.images[0].id}.png"
+    for row in pictures(version):
+        with storage.store().open(row.blob.sha256) as handle:
+            said = decode(handle.read()).document
+        assert said["image"] == {"prompt": row.prompt, "seed": row.seed, "strength": row.strength}
+        assert said["digest"] == version.renders.get().recipe.digest
+        assert bool(said["adapters"]) == (row.strength != 0)
+
+
+def test_running_twice_changes_nothing(version: Version) -> None:
+    worker.drain("render")
+    before = {row.pk: row.blob_id for row in pictures(version)}
+    Render.objects.update(state=RenderState.RUNNING)
+    tasks.render_version(queue.JobRun(Job.objects.get(task="render_version")))
+    assert {row.pk: row.blob_id for row in pictures(version)} == before
+    assert version.renders.get().state == RenderState.READY
+
+
+def test_a_worker_killed_midway_is_continued(
+    version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep, calls = services.keep, []
+
+    def dying(**arguments: Any) -> None:
+        if len(calls) == 2:
+            raise SystemExit
+        calls.append(arguments)
+        keep(**arguments)
+
+    monkeypatch.setattr(services, "keep", dying)
+    with pytest.raises(SystemExit):
+        worker.drain("render")
+    first = {row.pk for row in pictures(version)}
+    assert len(first) == 8
+    assert previews_of(version).done == 8
+
+    monkeypatch.setattr(services, "keep", keep)
+    Job.objects.filter(state=JobState.RUNNING).update(state=JobState.QUEUED, lease_until=None)
+    assert worker.drain("render") == 1
+    after = pictures(version)
+    assert len(after) == 20
+    assert first <= {row.pk for row in after}
+    assert previews_of(version).state == "ready"
+
+
+def test_the_same_recipe_gives_the_same_blobs(version: Version) -> None:
+    worker.drain("render")
+    before = [row.blob_id for row in pictures(version)]
+    render = version.renders.get()
+    render.images.all().delete()
+    Render.objects.update(state=RenderState.RUNNING)
+    tasks.render_version(queue.JobRun(Job.objects.get(task="render_version")))
+    assert [row.blob_id for row in pictures(version)] == before
+
+
+def test_asking_again_returns_the_same_render(version: Version, ada: User) -> None:
+    first = services.request(actor=ada, version=version)
+    assert services.request(actor=ada, version=version) == first
+    worker.drain("render")
+    assert services.request(actor=ada, version=version) == first
+    assert Job.objects.filter(task="render_version").count() == 1
+
+
+def test_other_trigger_words_are_rendered_anew_while_the_old_pictures_stay(
+    version: Version, ada: User
+) -> None:
+    worker.drain("render")
+    old = previews_of(version).images
+    version.trigger_words = ["ink wash"]
+    version.save()
+    render = services.request(actor=ada, version=version)
+    found = previews_of(version)
+    assert (found.render_id, found.state, found.images) == (render.pk, "queued", old)
+    worker.drain("render")
+    assert previews_of(version).images[0].prompt.endswith(", ink wash")
+
+
+def test_only_those_who_may_publish_ask(version: Version, bob: User, ada: User) -> None:
+    with pytest.raises(Forbidden):
+        services.request(actor=bob, version=version)
+    version.state = "draft"
+    with pytest.raises(StateConflict):
+        services.request(actor=ada, version=version)
+
+
+def test_a_family_that_nobody_serves_waits_and_says_so(
+    unserved: None, noir: Adapter, publish: Callable[..., Version]
+) -> None:
+    version = publish(noir)
+    found = previews_of(version)
+    assert (found.state, found.reason) == ("waiting", "waiting for a worker for Miniature")
+    assert found.progress == {"done": 0, "total": 0}
+    assert not Job.objects.filter(task="render_version").exists()
+
+
+def test_what_waited_is_queued_once_there_is_a_base(
+    unserved: None,
+    noir: Adapter,
+    publish: Callable[..., Version],
+    settings: Settings,
+    bases_file: Path,
+) -> None:
+    version = publish(noir)
+    assert services.wake_waiting() == 0
+    settings.LORARY = dataclasses.replace(settings.LORARY, bases=bases_file)
+    assert services.wake_waiting() == 1
+    assert services.wake_waiting() == 0
+    worker.drain("render")
+    assert previews_of(version).state == "ready"
+
+
+def test_a_base_that_went_away_makes_the_render_wait(
+    version: Version, settings: Settings, tmp_path: Path
+) -> None:
+    file = tmp_path / "none.toml"
+    file.write_text("")
+    settings.LORARY = dataclasses.replace(settings.LORARY, bases=file)
+    worker.drain("render")
+    assert previews_of(version).state == "waiting"
+
+
+def test_a_file_that_cannot_be_rendered_says_why(
+    version: Version, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise CannotRender(Why.SHAPE, "to_q is (4, 320)")
+
+    monkeypatch.setattr(tasks, "_make", refuse)
+    worker.drain("render")
+    found = previews_of(version)
+    assert found.state == "failed"
+    assert found.reason == (
+        "The file was made for a base model of another size. (to_q is (4, 320))"
+    )
+    assert services.request(actor=ada, version=version).state == RenderState.QUEUED
+
+
+def test_a_cancelled_job_is_a_failure_that_can_be_asked_for_again(
+    version: Version, ada: User
+) -> None:
+    queue.cancel(version.renders.get().job.key)
+    assert previews_of(version).state == "failed"
+    again = services.request(actor=ada, version=version)
+    assert again.state == RenderState.QUEUED
+    worker.drain("render")
+    assert previews_of(version).state == "ready"
+
+
+def test_cancelling_a_running_job_stops_it(
+    version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "LOOK_S", 0.0)
+    real = services.start
+
+    def start(*, render: Render) -> bool:
+        queue.cancel(render.job.key)
+        return real(render=render)
+
+    monkeypatch.setattr(services, "start", start)
+    worker.drain("render")
+    assert Job.objects.get(task="render_version").state == JobState.CANCELLED
+    assert previews_of(version).state == "failed"
+    assert not pictures(version)
+
+
+def test_a_broken_bases_file_does_not_undo_a_publication(
+    noir: Adapter, publish: Callable[..., Version], settings: Settings, tmp_path: Path
+) -> None:
+    file = tmp_path / "broken.toml"
+    file.write_text("bases = 3")
+    settings.LORARY = dataclasses.replace(settings.LORARY, bases=file)
+    version = publish(noir)
+    assert version.state == "published"
+    assert previews_of(version).state == "none"
+
+
+def test_covers_come_in_one_query(
+    version: Version, noir: Adapter, django_assert_num_queries: Any
+) -> None:
+    noir.refresh_from_db()
+    assert cover_of([noir]) == {noir.pk: None}
+    worker.drain("render")
+    with django_assert_num_queries(1):
+        covers = cover_of([noir])
+    chosen = Image.objects.get(pk=covers[noir.pk])
+    assert (chosen.strength, chosen.prompt_index, chosen.seed) == (1.0, 0, 7)
+
+
+def test_private_renders_are_not_there_for_strangers(
+    version: Version, ada: User, bob: User, noir: Adapter
+) -> None:
+    render = version.renders.get()
+    assert find_render(bob, render.pk) == render
+    noir.visibility = "private"
+    noir.save()
+    assert find_render(ada, render.pk) == render
+    with pytest.raises(NotFound):
+        find_render(bob, render.pk)
+
+
+# --- What the database holds to, whoever writes ------------------------------------------------
+
+
+def test_a_version_has_one_open_render(version: Version) -> None:
+    recipe = version.renders.get().recipe
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Render.objects.create(version=version, recipe=recipe)
+
+
+def test_a_picture_is_there_once(version: Version) -> None:
+    worker.drain("render")
+    row = pictures(version)[0]
+    row.pk, row.position = None, 99
+    with pytest.raises(IntegrityError), transaction.atomic():
+        row.save(force_insert=True)
+
+
+@pytest.mark.parametrize("state", ["waiting", "failed"])
+def test_waiting_and_failing_need_a_reason(version: Version, state: str) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Render.objects.update(state=state, reason="")
+
+
+def test_a_queued_render_has_a_recipe(version: Version) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Render.objects.update(recipe=None)
+
+
+def test_a_recipe_digest_is_hex(db: None) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Recipe.objects.create(digest="x" * 64, document={})
+
+
+def test_the_sweeper_keeps_pictures(version: Version) -> None:
+    worker.drain("render")
+    sweeping.run()
+    used = Blob.objects.filter(preview_images__isnull=False)
+    assert not used.filter(unreferenced_since__isnull=False).exists()
