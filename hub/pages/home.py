@@ -63,7 +63,7 @@ def _families(facets: Facets) -> list[dict[str, str]]:
 def _hero(newest: Sequence[Adapter]) -> Hero | None:
     for adapter in newest[:HERO_TRIES]:
         version = adapter.latest_version
-        sweep = sweep_of(version, previews_of(version).images, {}) if version else None
+        sweep = sweep_of(version, previews_of(version), {}) if version else None
         if sweep is not None and sweep.last > 1:
             url = reverse("adapter", args=[adapter.owner, adapter.name])
             return Hero(adapter.display_title, url, sweep.prompt, sweep.seed, sweep.frames)

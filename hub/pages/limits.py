@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.core.cache import cache
 from django.utils.translation import ngettext
 
@@ -16,7 +17,11 @@ __all__ = ["caller", "clear", "require"]
 
 
 def caller(request: HttpRequest) -> str:
-    """Return who asks, as far as the connection tells."""
+    """Return who asks: the address that the nearest trusted hop saw."""
+    if settings.LORARY.trust_proxy:
+        forwarded = request.headers.get("X-Forwarded-For", "")
+        if nearest := forwarded.rpartition(",")[2].strip():
+            return nearest
     return str(request.META.get("REMOTE_ADDR", ""))
 
 

@@ -94,7 +94,7 @@ def previews_context(
         can_request=bool(is_owner and found.state in {"failed", "none"}),
         frames=_strip(found.images, found.total),
     )
-    sweep = sweep_of(version, found.images, request.GET) if found.state == "ready" else None
+    sweep = sweep_of(version, found, request.GET) if found.state == "ready" else None
     return {"previews": panel, "sweep": sweep}
 
 

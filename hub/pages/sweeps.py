@@ -7,7 +7,7 @@ a row of frames by strength. The first is the control, one of them is live.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
 
@@ -17,7 +17,7 @@ from hub.templatetags.lorary import strength
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from previews.selectors import Picture
+    from previews.selectors import Picture, Previews
     from registry.models import Version
 
 __all__ = ["Band", "Frame", "Option", "Sweep", "frame_of", "sweep_of"]
@@ -96,13 +96,12 @@ class Sweep:
         return self.control.strength == "0"
 
 
-def sweep_of(
-    version: Version, pictures: Sequence[Picture], wanted: Mapping[str, str]
-) -> Sweep | None:
+def sweep_of(version: Version, found: Previews, wanted: Mapping[str, str]) -> Sweep | None:
     """Return the sweep of the wanted ``prompt`` (its number), ``seed`` and frame ``at``.
 
     What is not there falls back to the first one, and the strength to the recommended one.
     """
+    pictures = found.images
     if not pictures:
         return None
     prompts = list(dict.fromkeys(picture.prompt for picture in pictures))
@@ -122,8 +121,17 @@ def sweep_of(
         at=at,
         band=_band(row, version),
         recommended=recommendation(version),
-        settings=_("seed %(seed)d") % {"seed": seed},
+        settings=_settings(seed, found.recipe),
     )
+
+
+def _settings(seed: int, recipe: Mapping[str, Any]) -> str:
+    told = [_("seed %(seed)d") % {"seed": seed}]
+    if "steps" in recipe:
+        told.append(_("%(steps)d steps") % {"steps": recipe["steps"]})
+    if "guidance" in recipe:
+        told.append(_("guidance %(guidance)s") % {"guidance": f"{recipe['guidance']:g}"})
+    return " · ".join(told)
 
 
 def frame_of(picture: Picture, index: int = 0) -> Frame:

@@ -1,0 +1,94 @@
+"""People, adapters and pictures that the pages' tests start from."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+from django.core.cache import cache
+
+from registry import tasks, worker
+from registry.services import accounts, adapters, uploads, versions
+from registry.services.versions import Details
+from tests.builders import kohya_lora
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from django.test import Client
+
+    from registry.models import Adapter, Upload, User, Version
+
+PASSWORD = "correct horse 7"
+
+assert tasks  # its import registers what the worker runs
+
+
+@pytest.fixture(autouse=True)
+def _forget_limits() -> Iterator[None]:
+    cache.clear()
+    yield
+    cache.clear()
+
+
+@pytest.fixture
+def ada(db: None) -> User:
+    return accounts.create_user(name="ada", email="ada@example.org", password=PASSWORD)
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    return accounts.create_user(name="bob", email="bob@example.org", password=PASSWORD)
+
+
+@pytest.fixture
+def as_ada(client: Client, ada: User) -> Client:
+    client.force_login(ada)
+    return client
+
+
+@pytest.fixture
+def sent() -> Callable[..., Upload]:
+    """Upload a small adapter and run its checks."""
+
+    def sent(owner: User, path: str = "noir.safetensors", value: float = 0.5) -> Upload:
+        data = kohya_lora("sd1", value=value)
+        upload = uploads.create(actor=owner, path=path, size_bytes=len(data))
+        uploads.receive(actor=owner, upload=upload, stream=io.BytesIO(data))
+        worker.drain("checks")
+        upload.refresh_from_db()
+        return upload
+
+    return sent
+
+
+@pytest.fixture
+def published(sent: Callable[..., Upload]) -> Callable[..., Adapter]:
+    """Publish an adapter with one version."""
+
+    def published(owner: User, name: str = "noir", **card: object) -> Adapter:
+        adapter = adapters.create(actor=owner, name=name, **card)
+        upload = sent(owner, f"{name}.safetensors")
+        said = Details(
+            trigger_words=("noir light",), strength=0.9, strength_min=0.7, strength_max=1.0
+        )
+        draft = versions.create_draft(
+            actor=owner, adapter=adapter, uploads=[upload], details=said
+        )
+        versions.publish(actor=owner, version=draft)
+        adapter.refresh_from_db()
+        return adapter
+
+    return published
+
+
+@pytest.fixture
+def noir(ada: User, published: Callable[..., Adapter]) -> Adapter:
+    return published(ada, title="Noir", summary="Hard shadows.", tags=["film", "dark"])
+
+
+@pytest.fixture
+def v1(noir: Adapter) -> Version:
+    assert noir.latest_version is not None
+    return noir.latest_version

@@ -1,0 +1,128 @@
+"""Signing up, in and out."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import pytest
+
+from registry.models import User
+from tests.pages.conftest import PASSWORD
+
+if TYPE_CHECKING:
+    from django.test import Client
+    from pytest_django.fixtures import SettingsWrapper
+
+    from registry.models import Adapter
+
+pytestmark = pytest.mark.django_db
+
+
+def is_signed_in(client: Client) -> bool:
+    return "_auth_user_id" in client.session
+
+
+def test_signing_in_goes_back_to_where_one_was(client: Client, ada: User) -> None:
+    said = {"username": "ada", "password": PASSWORD, "next": "/publish"}
+    answer = client.post("/signin", said)
+    assert answer.headers["Location"] == "/publish"
+    assert is_signed_in(client)
+
+
+def test_a_name_matches_without_regard_to_case(client: Client, ada: User) -> None:
+    client.post("/signin", {"username": "ADA", "password": PASSWORD})
+    assert is_signed_in(client)
+
+
+@pytest.mark.parametrize(
+    "elsewhere", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"]
+)
+def test_signing_in_never_leads_to_another_site(client: Client, ada: User, elsewhere: str) -> None:
+    said = {"username": "ada", "password": PASSWORD, "next": elsewhere}
+    assert client.post("/signin", said).headers["Location"] == "/"
+
+
+def test_a_wrong_password_says_so_and_not_which_half_was_wrong(client: Client, ada: User) -> None:
+    wrong = client.post("/signin", {"username": "ada", "password": "x"})
+    unknown = client.post("/signin", {"username": "nobody", "password": "x"})
+    for answer in (wrong, unknown):
+        assert answer.status_code == 400
+        assert "This name and password do not match." in answer.content.decode()
+    assert not is_signed_in(client)
+
+
+def test_guessing_is_slowed_down(client: Client, ada: User) -> None:
+    for _try in range(10):
+        client.post("/signin", {"username": "ada", "password": "x"})
+    answer = client.post("/signin", {"username": "ada", "password": PASSWORD})
+    assert answer.status_code == 429
+    assert "Too many tries" in answer.content.decode()
+    assert not is_signed_in(client)
+
+
+def test_signing_in_forgets_the_tries(client: Client, ada: User) -> None:
+    for _round in range(3):
+        for _try in range(5):
+            client.post("/signin", {"username": "ada", "password": "x"})
+        client.post("/signin", {"username": "ada", "password": PASSWORD})
+        assert is_signed_in(client)
+        client.post("/signout")
+
+
+def test_whoever_is_signed_in_need_not_sign_in(as_ada: Client) -> None:
+    assert as_ada.get("/signin?next=/publish").headers["Location"] == "/publish"
+
+
+def test_signing_out_needs_a_form(as_ada: Client) -> None:
+    assert as_ada.get("/signout").status_code == 405
+    assert as_ada.post("/signout").headers["Location"] == "/"
+    assert not is_signed_in(as_ada)
+
+
+def test_signing_up_makes_a_person_with_a_page(client: Client, db: None) -> None:
+    said = {"name": "grace", "email": "grace@example.org", "password": PASSWORD}
+    assert client.post("/signup", said).status_code == 302
+    assert is_signed_in(client)
+    assert User.objects.get(username="grace").namespace.name == "grace"
+    assert client.get("/grace").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("changed", "field", "sentence"),
+    [
+        ({"name": "ada"}, "name", "is taken"),
+        ({"name": "ADA"}, "name", "is taken"),
+        ({"name": "browse"}, "name", "is a page of this site"),
+        ({"name": "a--b"}, "name", "no “--”"),
+        ({"password": "short"}, "password", "too short"),
+        ({"password": "password123"}, "password", "too common"),
+        ({"email": "no address"}, "email", "valid email"),
+    ],
+)
+def test_what_does_not_fit_is_told_beside_its_field(
+    client: Client, ada: User, changed: dict[str, str], field: str, sentence: str
+) -> None:
+    said = {"name": "grace", "email": "grace@example.org", "password": PASSWORD} | changed
+    answer = client.post("/signup", said)
+    page = answer.content.decode()
+    assert answer.status_code == 400
+    assert sentence in page
+    assert f'id="id_{field}_error"' in page
+    assert not is_signed_in(client)
+
+
+def test_a_closed_door_says_so(client: Client, db: None, settings: SettingsWrapper) -> None:
+    settings.LORARY = dataclasses.replace(settings.LORARY, signup=False)
+    page = client.get("/signup").content.decode()
+    assert "does not take new accounts" in page
+    assert "<input" not in page.split("<main")[1].split("</main")[0].replace("q4", "")
+    said = {"name": "grace", "email": "grace@example.org", "password": PASSWORD}
+    client.post("/signup", said)
+    assert not User.objects.filter(username="grace").exists()
+    assert "Ask the keeper" in client.get("/signin").content.decode()
+
+
+def test_the_door_shows_public_pictures_only(client: Client, noir: Adapter) -> None:
+    type(noir).objects.update(visibility="private")
+    assert "Noir" not in client.get("/signin").content.decode()

@@ -1,0 +1,162 @@
+"""The page of an adapter and what its owner does there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from registry.models import Adapter, Version
+from registry.services import adapters, versions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.test import Client
+    from pytest_django import DjangoAssertNumQueries
+
+    from registry.models import Upload, User
+
+pytestmark = pytest.mark.django_db
+
+
+def test_it_shows_words_verdict_files_and_snippets(client: Client, noir: Adapter) -> None:
+    page = client.get("/ada/noir").content.decode()
+    assert "Hard shadows." in page
+    assert 'data-copy="noir light"' in page
+    assert "Fits Stable Diffusion 1" in page
+    assert "lorary pull ada/noir@v1" in page
+    assert "&lt;lora:noir:0.9&gt; noir light" in page
+    assert "/api/v1/adapters/ada/noir/versions/v1/files/noir.safetensors" in page
+    assert "Recommended 0.7 to 1.0, best 0.9" in page or "0.7–1.0" in page
+
+
+@pytest.mark.parametrize("tab", ["anatomy", "files", "versions", "card", "findings", "nonsense"])
+def test_every_tab_has_an_address(client: Client, noir: Adapter, tab: str) -> None:
+    page = client.get(f"/ada/noir?tab={tab}").content.decode()
+    shown = tab if tab != "nonsense" else "anatomy"
+    assert f'id="t-{shown}" aria-controls="p-{shown}" aria-selected="true"' in page
+
+
+def test_names_match_without_regard_to_case(client: Client, noir: Adapter) -> None:
+    assert client.get("/Ada/NOIR").status_code == 200
+
+
+def test_a_private_adapter_is_absent_to_strangers(
+    client: Client, ada: User, bob: User, noir: Adapter
+) -> None:
+    adapters.update(actor=ada, adapter=noir, visibility="private")
+    absent = client.get("/ada/never-was")
+    hidden = client.get("/ada/noir")
+    assert hidden.status_code == absent.status_code == 404
+    client.force_login(bob)
+    assert client.get("/ada/noir").status_code == 404
+    assert client.get("/ada/noir/previews").status_code == 404
+    client.force_login(ada)
+    assert client.get("/ada/noir").status_code == 200
+
+
+def test_an_old_name_redirects(client: Client, ada: User, noir: Adapter) -> None:
+    adapters.rename(actor=ada, adapter=noir, name="noir-film")
+    answer = client.get("/ada/noir")
+    assert answer.status_code == 301
+    assert answer.headers["Location"] == "/ada/noir-film"
+
+
+def test_an_unknown_version_is_not_found(client: Client, noir: Adapter) -> None:
+    assert client.get("/ada/noir?v=v9").status_code == 404
+
+
+def test_markup_in_every_text_is_text(client: Client, ada: User, noir: Adapter) -> None:
+    attack = '"><script>alert(1)</script>'
+    adapters.update(
+        actor=ada, adapter=noir, title=attack, summary=attack, card=attack, licence=attack
+    )
+    details = versions.Details(notes=attack, label=attack, trigger_words=(attack,))
+    assert noir.latest_version is not None
+    versions.edit(actor=ada, version=noir.latest_version, details=details)
+    for address in ("/ada/noir", "/", "/browse", "/ada", "/signin"):
+        assert "<script>alert(1)" not in client.get(address).content.decode(), address
+
+
+def test_an_older_version_says_that_a_newer_one_exists(
+    client: Client, ada: User, noir: Adapter, sent: Callable[..., Upload]
+) -> None:
+    upload = sent(ada, "noir.safetensors", value=0.25)
+    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[upload])
+    versions.publish(actor=ada, version=draft)
+    assert "You are looking at v1; v2 is newer." in client.get("/ada/noir?v=v1").content.decode()
+    assert "is newer" not in client.get("/ada/noir").content.decode()
+
+
+def test_a_draft_is_seen_by_its_owner_alone(
+    client: Client, ada: User, sent: Callable[..., Upload]
+) -> None:
+    adapter = adapters.create(actor=ada, name="draft")
+    versions.create_draft(actor=ada, adapter=adapter, uploads=[sent(ada)])
+    assert "Nothing has been published here yet" in client.get("/ada/draft").content.decode()
+    client.force_login(ada)
+    assert "A draft: nobody but you can see it." in client.get("/ada/draft").content.decode()
+
+
+def test_a_withdrawn_version_leaves_a_tombstone(client: Client, noir: Adapter) -> None:
+    Version.objects.update(state="withdrawn", withdrawn_reason="Rights of the photographer")
+    answer = client.get("/ada/noir")
+    page = answer.content.decode()
+    assert answer.status_code == 410
+    assert "Rights of the photographer" in page
+    assert "noir light" in page
+    assert "SHA-256" in page
+
+
+def test_the_owner_edits_the_card(as_ada: Client, noir: Adapter) -> None:
+    assert "Edit the card" in as_ada.get("/ada/noir").content.decode()
+    said = {
+        "title": "Noir II", "summary": "", "kind": "lighting", "tags": "film, Night ,",
+        "licence": "CC-BY-4.0", "maturity": "general", "visibility": "unlisted",
+        "card": "# Use it",
+    }  # fmt: skip
+    answer = as_ada.post("/ada/noir/edit", said)
+    assert answer.status_code == 302
+    noir = Adapter.objects.get(pk=noir.pk)
+    assert (noir.title, noir.kind, noir.visibility) == ("Noir II", "lighting", "unlisted")
+    assert sorted(noir.tags.values_list("name", flat=True)) == ["film", "night"]
+
+
+def test_a_fault_in_the_card_is_told_beside_its_field(as_ada: Client, noir: Adapter) -> None:
+    said = {"kind": "style", "maturity": "general", "visibility": "public", "tags": "<b>"}
+    answer = as_ada.post("/ada/noir/edit", said)
+    assert answer.status_code == 400
+    assert "cannot be a tag" in answer.content.decode()
+    assert 'id="id_tags_error"' in answer.content.decode()
+
+
+def test_strangers_edit_nothing(client: Client, bob: User, noir: Adapter) -> None:
+    assert client.get("/ada/noir/edit").headers["Location"].startswith("/signin?next=")
+    client.force_login(bob)
+    for address in ("/ada/noir/edit", "/ada/noir/versions/v1/yank", "/publish?to=ada/noir"):
+        assert client.get(address).status_code == 403
+        assert client.post(address, {"reason": "x"}).status_code == 403
+    assert "Edit the card" not in client.get("/ada/noir").content.decode()
+
+
+def test_a_version_is_yanked_with_a_reason_and_taken_back(
+    as_ada: Client, noir: Adapter, v1: Version
+) -> None:
+    address = "/ada/noir/versions/v1/yank"
+    assert as_ada.post(address, {"reason": ""}).status_code == 400
+    assert as_ada.post(address, {"reason": "Burnt highlights"}).status_code == 302
+    v1.refresh_from_db()
+    assert v1.state == "yanked"
+    page = as_ada.get("/ada/noir?v=v1").content.decode()
+    assert "The author advises against v1: Burnt highlights" in page
+    as_ada.post(address)
+    v1.refresh_from_db()
+    assert v1.state == "published"
+
+
+def test_queries_are_bounded(
+    client: Client, noir: Adapter, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    with django_assert_max_num_queries(14):
+        client.get("/ada/noir")

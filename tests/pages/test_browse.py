@@ -1,0 +1,141 @@
+"""Search, filters, pages of results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from django.utils import timezone
+
+from registry.models import Adapter, Revision, Version
+from registry.services import adapters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.test import Client
+    from pytest_django import DjangoAssertNumQueries
+
+    from registry.models import User
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def many(ada: User) -> list[Adapter]:
+    """Thirty adapters with a version each, without files."""
+    made = []
+    for number in range(30):
+        adapter = adapters.create(actor=ada, name=f"a{number}", title=f"Adapter {number}")
+        revision = Revision.objects.get(adapter=adapter)
+        version = Version.objects.create(
+            adapter=adapter,
+            number=1,
+            revision=revision,
+            author=ada,
+            state="published",
+            published_at=timezone.now(),
+        )
+        adapter.latest_version, adapter.published_at = version, version.published_at
+        adapter.save()
+        made.append(adapter)
+    return made
+
+
+def test_it_finds_by_words_family_kind_and_tag(client: Client, noir: Adapter) -> None:
+    for query in ("q=shadows", "q=NOIR+light", "family=sd1", "kind=style", "tag=film", "owner=ada"):
+        page = client.get(f"/browse?{query}").content.decode()
+        assert 'href="/ada/noir"' in page, query
+        assert "1 adapter" in page
+
+
+def test_no_result_offers_to_drop_each_filter(client: Client, noir: Adapter) -> None:
+    page = client.get("/browse?q=absent&kind=style").content.decode()
+    assert "Nothing on this sheet" in page
+    assert 'href="/browse?kind=style"' in page
+    assert 'href="/browse?q=absent"' in page
+
+
+def test_unknown_filters_fall_away(client: Client, noir: Adapter) -> None:
+    page = client.get("/browse?kind=nonsense&sort=nonsense").content.decode()
+    assert 'href="/ada/noir"' in page
+
+
+def test_markup_in_a_search_is_text(client: Client, noir: Adapter) -> None:
+    page = client.get("/browse?q=%3Cscript%3Ealert(1)%3C/script%3E").content.decode()
+    assert "<script>alert(1)" not in page
+
+
+def test_pages_follow_each_other_without_gaps(client: Client, many: list[Adapter]) -> None:
+    first = client.get("/browse").content.decode()
+    assert "30 adapters" in first
+    assert first.count('class="card stack') == 24
+    following = first.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
+    second = client.get(following).content.decode()
+    assert second.count('class="card stack') == 6
+    assert 'rel="next"' not in second
+    assert "From the start" in second
+    assert not {a for a in many if f"{a.title}<" in first and f"{a.title}<" in second}
+
+
+def test_a_broken_page_link_says_so(client: Client, noir: Adapter) -> None:
+    answer = client.get("/browse?cursor=nonsense")
+    assert answer.status_code == 400
+    assert "Start again from the first page" in answer.content.decode()
+
+
+def test_htmx_gets_the_results_alone_and_a_tidy_address(client: Client, noir: Adapter) -> None:
+    answer = client.get("/browse?q=noir&family=&kind=style&tag=", headers={"HX-Request": "true"})
+    page = answer.content.decode()
+    assert page.startswith('<section id="results"')
+    assert "<html" not in page
+    assert answer.headers["HX-Push-Url"] == "/browse?q=noir&kind=style"
+    assert "HX-Request" in answer.headers["Vary"]
+
+
+def test_going_back_gets_the_whole_page(client: Client, noir: Adapter) -> None:
+    headers = {"HX-Request": "true", "HX-History-Restore-Request": "true"}
+    assert "<html" in client.get("/browse", headers=headers).content.decode()
+
+
+def test_the_density_is_remembered(client: Client, noir: Adapter) -> None:
+    client.cookies["density"] = "list"
+    assert 'data-density="list"' in client.get("/browse").content.decode()
+    client.cookies["density"] = '"><script>'
+    assert 'data-density="card"' in client.get("/browse").content.decode()
+
+
+def test_queries_do_not_grow_with_the_results(
+    client: Client,
+    many: list[Adapter],
+    django_assert_max_num_queries: DjangoAssertNumQueries,
+) -> None:
+    with django_assert_max_num_queries(9):
+        client.get("/browse")
+
+
+def test_a_profile_lists_what_its_visitor_may_see(
+    client: Client, ada: User, published: Callable[..., Adapter]
+) -> None:
+    published(ada, "open")
+    published(ada, "hidden", visibility="private")
+    published(ada, "linked", visibility="unlisted")
+    page = client.get("/ada").content.decode()
+    assert "/ada/open" in page
+    assert "/ada/hidden" not in page
+    assert "/ada/linked" not in page
+    client.force_login(ada)
+    own = client.get("/ada").content.decode()
+    assert "/ada/hidden" in own
+    assert "/ada/linked" in own
+
+
+def test_an_owner_without_adapters_has_a_page(client: Client, bob: User) -> None:
+    page = client.get("/bob").content.decode()
+    assert "bob has not published anything here" in page
+
+
+def test_nobody_has_none(client: Client, db: None) -> None:
+    answer = client.get("/nobody")
+    assert answer.status_code == 404
+    assert "There is nobody called" in answer.content.decode()

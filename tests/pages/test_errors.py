@@ -1,0 +1,86 @@
+"""Error pages, and addresses that no owner may take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from django.template.loader import render_to_string
+from django.test import Client, RequestFactory
+from django.urls import URLPattern, URLResolver
+
+from hub import urls
+from hub.pages.errors import refuse
+from registry.errors import Conflict, Gone, RateLimited
+from registry.names import RESERVED_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from registry.models import User
+
+
+@pytest.mark.django_db
+def test_an_address_that_nobody_has_gets_a_page(client: Client) -> None:
+    for address in ("/nobody", "/nobody/nothing", "/a/b/c/d/e", "/media/images/x.png"):
+        answer = client.get(address)
+        assert answer.status_code == 404
+        assert "No frame by that number" in answer.content.decode()
+
+
+@pytest.mark.django_db
+def test_markup_in_an_address_is_text(client: Client) -> None:
+    answer = client.get("/%3Cscript%3Ealert(1)%3C/script%3E/x")
+    assert "<script>alert" not in answer.content.decode()
+
+
+@pytest.mark.django_db
+def test_a_form_without_its_token_says_what_to_do(ada: User) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    answer = strict.post("/signin", {"username": "ada", "password": "x"})
+    assert answer.status_code == 403
+    assert "Please send it again" in answer.content.decode()
+
+
+def test_the_page_of_a_crash_needs_no_request_and_no_database() -> None:
+    page = render_to_string("500.html")
+    assert "The lamp went out" in page
+    assert "Sign in" in page
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("error", "status", "sentence"),
+    [
+        (Gone("Rights of the photographer"), 410, "Rights of the photographer"),
+        (Conflict("Two at once"), 409, "Two at once"),
+        (RateLimited("Slow down"), 429, "Slow down"),
+    ],
+)
+def test_refusals_have_the_status_and_the_words_of_the_api(
+    error: Conflict, status: int, sentence: str
+) -> None:
+    answer = refuse(RequestFactory().get("/x"), error)
+    assert answer.status_code == status
+    assert sentence in answer.getvalue().decode()  # type: ignore[attr-defined]  # a full response
+
+
+def test_no_owner_can_take_the_address_of_a_page() -> None:
+    firsts = {_first(path) for path in _paths(urls.urlpatterns)} - {""}
+    assert {"api", "browse", "healthz", "media", "publish", "settings"} <= firsts
+    assert firsts <= RESERVED_NAMES
+
+
+def _paths(patterns: list[URLPattern | URLResolver], before: str = "") -> Iterator[str]:
+    for pattern in patterns:
+        here = before + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from _paths(pattern.url_patterns, here)
+        else:
+            yield here
+
+
+def _first(path: str) -> str:
+    """Return the fixed first segment of a path, empty where it is an owner."""
+    first = path.split("/")[0]
+    return "" if first.startswith("<") else first

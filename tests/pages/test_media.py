@@ -1,0 +1,78 @@
+"""Pictures: who may see them and who may keep them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from previews.models import Image, Recipe, Render
+from registry import storage
+from registry.models import Blob
+from registry.services import adapters
+
+if TYPE_CHECKING:
+    from django.test import Client
+
+    from registry.models import Adapter, User, Version
+
+pytestmark = pytest.mark.django_db
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"pixels"
+
+
+@pytest.fixture
+def picture(v1: Version) -> Image:
+    sha256, size_bytes = storage.store().put([PNG])
+    blob = Blob.objects.create(sha256=sha256, size_bytes=size_bytes)
+    v1.renders.all().delete()
+    recipe = Recipe.objects.create(digest="0" * 64, document={})
+    render = Render.objects.create(version=v1, recipe=recipe, state="ready")
+    return Image.objects.create(
+        render=render, blob=blob, position=0, prompt_index=0, prompt="a cat", seed=1,
+        strength=1.0, width=128, height=128,
+    )  # fmt: skip
+
+
+def test_a_public_picture_may_be_kept_by_everyone(client: Client, picture: Image) -> None:
+    answer = client.get(f"/media/images/{picture.pk}.png")
+    assert b"".join(answer.streaming_content) == PNG  # type: ignore[attr-defined]  # it streams
+    assert answer.headers["Content-Type"] == "image/png"
+    assert answer.headers["ETag"] == f'"{hashlib.sha256(PNG).hexdigest()}"'
+    assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_what_is_known_is_not_sent_again(client: Client, picture: Image) -> None:
+    headers = {"If-None-Match": f'"{picture.blob.sha256}"'}
+    answer = client.get(f"/media/images/{picture.pk}.png", headers=headers)
+    assert answer.status_code == 304
+
+
+def test_a_private_picture_is_absent_to_strangers_and_kept_by_nobody(
+    client: Client, ada: User, noir: Adapter, picture: Image
+) -> None:
+    adapters.update(actor=ada, adapter=noir, visibility="private")
+    address = f"/media/images/{picture.pk}.png"
+    assert client.get(address).status_code == 404
+    headers = {"If-None-Match": f'"{picture.blob.sha256}"'}
+    assert client.get(address, headers=headers).status_code == 404
+    client.force_login(ada)
+    assert client.get(address).headers["Cache-Control"] == "private, no-cache"
+
+
+def test_an_unknown_picture_is_absent(client: Client, db: None) -> None:
+    assert client.get("/media/images/999.png").status_code == 404
+    assert client.get("/media/covers/999.svg").status_code == 404
+
+
+def test_every_version_has_a_cover(client: Client, ada: User, noir: Adapter, v1: Version) -> None:
+    answer = client.get(f"/media/covers/{v1.pk}.svg")
+    assert answer.headers["Content-Type"] == "image/svg+xml"
+    assert answer.content.lstrip().startswith(b"<svg")
+    assert b"<script" not in answer.content
+    again = client.get(f"/media/covers/{v1.pk}.svg", headers={"If-None-Match": answer.headers["ETag"]})
+    assert again.status_code == 304
+    adapters.update(actor=ada, adapter=noir, visibility="private")
+    assert client.get(f"/media/covers/{v1.pk}.svg").status_code == 404

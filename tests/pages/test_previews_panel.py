@@ -1,0 +1,106 @@
+"""The picture side of an adapter page, state by state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from previews.models import Image, Recipe, Render
+from registry.models import Blob
+
+if TYPE_CHECKING:
+    from django.test import Client
+
+    from registry.models import Adapter, User, Version
+
+pytestmark = pytest.mark.django_db
+
+STRENGTHS = (0, 0.25, 0.5, 0.75, 1)
+DOCUMENT = {"prompts": ["a", "b"], "seeds": [1, 2], "strengths": STRENGTHS, "steps": 8}
+
+
+def render(version: Version, state: str, shots: int = 0, reason: str = "") -> Render:
+    version.renders.all().delete()
+    recipe, _made = Recipe.objects.get_or_create(digest="0" * 64, defaults={"document": DOCUMENT})
+    row = Render.objects.create(version=version, recipe=recipe, state=state, reason=reason)
+    blob, _made = Blob.objects.get_or_create(sha256="1" * 64, defaults={"size_bytes": 1})
+    for position in range(shots):
+        prompt, rest = divmod(position, 10)
+        seed, strength = divmod(rest, 5)
+        Image.objects.create(
+            render=row, blob=blob, position=position, prompt_index=prompt,
+            prompt=["a cat", "a house"][prompt], seed=seed + 1, strength=STRENGTHS[strength],
+            width=128, height=128,
+        )  # fmt: skip
+    return row
+
+
+def panel(client: Client, query: str = "") -> str:
+    return client.get(f"/ada/noir/previews?v=v1{query}").content.decode()
+
+
+def test_ready_pictures_make_a_slider(client: Client, v1: Version) -> None:
+    render(v1, "ready", 20)
+    page = panel(client)
+    assert 'type="range" min="0" max="4"' in page
+    assert "no adapter, same seed" in page
+    assert "Recommended 0.7 to 1.0, best 0.9" in page
+    assert "every" not in page
+
+
+def test_prompt_and_seed_are_chosen_on_the_server_too(client: Client, v1: Version) -> None:
+    render(v1, "ready", 20)
+    page = client.get("/ada/noir?prompt=1&seed=2&at=2").content.decode()
+    assert 'alt="a house, strength 0.5"' in page
+    assert 'name="at" type="range" min="0" max="4" step="1" value="2"' in page
+
+
+def test_running_pictures_are_asked_for_again(client: Client, v1: Version) -> None:
+    render(v1, "running", 3)
+    page = panel(client)
+    assert 'data-hx-trigger="every 1s"' in page
+    assert "3 of 20 pictures are rendered" in page
+    assert f'/media/covers/{v1.pk}.svg"' in page
+
+
+def test_queued_pictures_wait_for_their_turn(client: Client, v1: Version) -> None:
+    render(v1, "queued")
+    page = panel(client)
+    assert 'data-hx-trigger="every 2s"' in page
+    assert "wait for their turn" in page
+
+
+def test_waiting_pictures_say_why(client: Client, v1: Version) -> None:
+    render(v1, "waiting", reason="waiting for a worker for SDXL")
+    page = panel(client)
+    assert "waiting for a worker for SDXL" in page.lower() or "for a worker for SDXL" in page
+    assert "download and pull work" in page
+
+
+def test_failed_pictures_say_why_and_the_owner_may_try_again(
+    client: Client, ada: User, v1: Version
+) -> None:
+    render(v1, "failed", reason="The worker ran out of memory.")
+    page = panel(client)
+    assert "Rendering failed: The worker ran out of memory." in page
+    assert "Render again" not in page
+    client.force_login(ada)
+    assert "Render again" in panel(client)
+
+
+def test_asking_again_queues_a_render(client: Client, ada: User, v1: Version) -> None:
+    old = render(v1, "failed", reason="x")
+    client.force_login(ada)
+    assert client.post("/ada/noir/previews?v=v1").status_code == 302
+    assert v1.renders.exclude(pk=old.pk).exists()
+
+
+def test_strangers_ask_for_nothing(client: Client, bob: User, v1: Version) -> None:
+    assert client.post("/ada/noir/previews?v=v1").headers["Location"].startswith("/signin")
+    client.force_login(bob)
+    assert client.post("/ada/noir/previews?v=v1").status_code == 403
+
+
+def test_the_panel_is_not_kept_by_browsers(client: Client, noir: Adapter) -> None:
+    assert "no-store" in client.get("/ada/noir/previews").headers["Cache-Control"]

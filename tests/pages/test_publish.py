@@ -1,0 +1,187 @@
+"""Publishing: header first, form filled, file after."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from registry.models import Adapter, Upload, UploadState, Version
+from registry.services import adapters, uploads
+from tests.builders import kohya_lora
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.http import HttpResponse
+    from django.test import Client
+
+    from registry.models import User
+
+pytestmark = pytest.mark.django_db
+
+RAW = "application/octet-stream"
+
+
+def read(client: Client, data: bytes, name: str = "noir.safetensors", size: int = 0) -> HttpResponse:
+    address = f"/publish/read?name={name}&size={size or len(data)}"
+    answer: HttpResponse = client.post(address, data, content_type=RAW)  # type: ignore[assignment]  # a test response
+    return answer
+
+
+def said(arrived: Upload, **changed: str) -> dict[str, str]:
+    fields = {
+        "upload": str(arrived.public_id), "title": "Noir", "name": "noir", "kind": "style",
+        "maturity": "general", "visibility": "public", "trigger": "noir light",
+        "more_words": "hard shadow, ", "strength": "0.9", "strength_min": "0.7",
+        "strength_max": "1.0", "tags": "film",
+    }  # fmt: skip
+    return fields | changed
+
+
+def test_strangers_sign_in_first(client: Client) -> None:
+    assert client.get("/publish").headers["Location"] == "/signin?next=/publish"
+    assert read(client, b"x").status_code == 302
+
+
+def test_the_empty_page_offers_the_drop_and_the_command(as_ada: Client, ada: User) -> None:
+    page = as_ada.get("/publish").content.decode()
+    assert 'type="file"' in page
+    assert "lorary push FILE.safetensors --to ada/NAME" in page
+    assert "<noscript>" in page
+
+
+def test_a_header_fills_the_form(as_ada: Client, ada: User) -> None:
+    answer = read(as_ada, kohya_lora("sd1"), "hard_noir v2.safetensors")
+    page = answer.content.decode()
+    assert answer.status_code == 200
+    assert "Proven by shape: Stable Diffusion 1" in page
+    assert "rank" in page
+    assert 'name="name"' in page
+    assert not Upload.objects.exists()
+
+
+def test_the_beginning_of_a_file_is_enough(as_ada: Client, ada: User) -> None:
+    data = kohya_lora("sd1")
+    head = data[: 8 + int.from_bytes(data[:8], "little")]
+    assert read(as_ada, head, size=len(data)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"", "empty.safetensors"),
+        (b"\x80\x04\x95abc", "pickle.safetensors"),
+        (b"<!doctype html><html></html>", "page.safetensors"),
+        (b"\xff" * 8 + b"{}", "bomb.safetensors"),
+        (b"12345678", "../../etc/passwd"),
+    ],
+)
+def test_a_file_that_is_no_adapter_is_refused_before_it_travels(
+    as_ada: Client, data: bytes, name: str
+) -> None:
+    answer = read(as_ada, data, name)
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert "This file is not taken" in page
+    assert "<form" not in page
+
+
+def test_a_file_over_the_limit_is_refused(as_ada: Client) -> None:
+    answer = read(as_ada, kohya_lora("sd1")[:200], size=10**15)
+    assert answer.status_code == 422
+    assert "at most" in answer.content.decode()
+
+
+def test_the_form_publishes(as_ada: Client, ada: User, sent: Callable[..., Upload]) -> None:
+    answer = as_ada.post("/publish", said(sent(ada)))
+    assert answer.headers["Location"] == "/ada/noir"
+    version = Version.objects.get(adapter__key="noir")
+    assert version.state == "published"
+    assert version.trigger_words == ["noir light", "hard shadow"]
+    assert (version.strength_min, version.strength, version.strength_max) == (0.7, 0.9, 1.0)
+    assert list(version.adapter.tags.values_list("name", flat=True)) == ["film"]
+
+
+def test_a_file_that_is_still_checked_waits(as_ada: Client, ada: User) -> None:
+    data = kohya_lora("sd1")
+    upload = uploads.create(actor=ada, path="noir.safetensors", size_bytes=len(data))
+    answer = as_ada.post("/publish", said(upload))
+    assert answer.status_code == 400
+    assert "Wait until it is accepted" in answer.content.decode()
+    assert not Adapter.objects.exists()
+
+
+def test_anothers_upload_cannot_be_published(
+    as_ada: Client, bob: User, sent: Callable[..., Upload]
+) -> None:
+    answer = as_ada.post("/publish", said(sent(bob)))
+    assert answer.status_code == 400
+    assert not Adapter.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"name": "a--b"}, "no “--”"),
+        ({"tags": "<b>"}, "cannot be a tag"),
+        ({"strength": "99"}, "less than or equal to 10"),
+        ({"strength_min": "2", "strength_max": "1"}, "above the highest"),
+        ({"upload": ""}, "has to arrive first"),
+    ],
+)
+def test_what_does_not_fit_comes_back_with_what_was_said(
+    as_ada: Client, ada: User, sent: Callable[..., Upload], changed: dict[str, str], sentence: str
+) -> None:
+    answer = as_ada.post("/publish", said(sent(ada), **{"title": "Kept title"} | changed))
+    page = answer.content.decode()
+    assert answer.status_code == 400
+    assert sentence in page
+    assert "Kept title" in page
+    assert "noir light" in page
+    assert not Adapter.objects.exists()
+
+
+def test_ones_own_name_again_makes_the_next_version(
+    as_ada: Client, ada: User, noir: Adapter, sent: Callable[..., Upload]
+) -> None:
+    as_ada.post("/publish", said(sent(ada, value=0.25)))
+    assert list(noir.versions.values_list("number", flat=True)) == [2, 1]
+
+
+def test_the_same_bytes_again_are_the_same_version(
+    as_ada: Client, ada: User, noir: Adapter, sent: Callable[..., Upload]
+) -> None:
+    assert as_ada.post("/publish", said(sent(ada))).headers["Location"] == "/ada/noir"
+    assert noir.versions.count() == 1
+
+
+def test_a_new_version_asks_for_no_card(
+    as_ada: Client, ada: User, noir: Adapter, sent: Callable[..., Upload]
+) -> None:
+    data = kohya_lora("sd1", value=0.25)
+    page = as_ada.post(
+        f"/publish/read?name=n.safetensors&size={len(data)}&to=ada/noir", data, content_type=RAW
+    ).content.decode()
+    assert 'name="to" value="ada/noir"' in page
+    assert 'name="licence"' not in page
+    fields = {"upload": str(sent(ada, value=0.25).public_id), "to": "ada/noir"}
+    assert as_ada.post("/publish", fields).headers["Location"] == "/ada/noir"
+    assert noir.versions.count() == 2
+
+
+def test_a_name_is_judged_while_it_is_typed(as_ada: Client, ada: User, noir: Adapter) -> None:
+    def note(name: str) -> str:
+        return as_ada.get("/publish/name", {"name": name}).content.decode()
+
+    assert note("fresh") == "Free: it will live at /ada/fresh."
+    assert note("NOIR").startswith("You have this one: the file becomes a new version after v1")
+    assert "letters, digits" in note("<b>")
+
+
+def test_an_empty_adapter_of_ones_own_can_be_filled(
+    as_ada: Client, ada: User, sent: Callable[..., Upload]
+) -> None:
+    adapters.create(actor=ada, name="noir")
+    assert as_ada.post("/publish", said(sent(ada))).headers["Location"] == "/ada/noir"
+    assert Upload.objects.get().state == UploadState.ACCEPTED

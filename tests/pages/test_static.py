@@ -1,0 +1,62 @@
+"""What browsers are sent besides pages: small, our own, and fit for the strict policy."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+import hub
+
+HUB = Path(hub.__file__).parent
+STATIC = HUB / "static"
+TEMPLATES = sorted((HUB / "templates").rglob("*.html"))
+
+
+def test_styles_stay_under_thirty_thousand_bytes() -> None:
+    assert sum(path.stat().st_size for path in (STATIC / "css").iterdir()) < 30_000
+
+
+def test_the_script_of_every_page_stays_under_eight_thousand_bytes() -> None:
+    assert (STATIC / "js" / "ui.js").stat().st_size < 8_000
+
+
+def test_vendored_files_are_the_ones_that_their_list_names() -> None:
+    listed = (STATIC / "vendor" / "README.md").read_text("utf-8")
+    for path in (STATIC / "vendor").glob("*.js"):
+        assert hashlib.sha256(path.read_bytes()).hexdigest() in listed
+
+
+def test_nothing_is_fetched_from_elsewhere() -> None:
+    for path in [*(STATIC / "css").iterdir(), *(STATIC / "js").iterdir()]:
+        for address in re.findall(r"https?://[^\s'\")]+", path.read_text("utf-8")):
+            assert address.startswith("http://www.w3.org/"), (path.name, address)
+
+
+def test_fonts_come_with_their_licences() -> None:
+    for name in ("OFL-Lora.txt", "OFL-Inter.txt"):
+        assert "SIL OPEN FONT LICENSE" in (STATIC / "fonts" / name).read_text("utf-8")
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_templates_hold_no_inline_script_or_style(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert not re.search(r"<script(?![^>]*\bsrc=)", text)
+    assert "<style" not in text
+    assert not re.search(r"\sstyle=", text)
+    assert not re.search(r"\son[a-z]+=", text)
+    assert "|safe" not in text
+    assert "hx-on" not in text
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_words_in_templates_can_be_translated(path: Path) -> None:
+    text = path.read_text("utf-8")
+    text = re.sub(r"\{%\s*blocktranslate.*?endblocktranslate\s*%\}", "", text, flags=re.DOTALL)
+    text = re.sub(r"\{%.*?%\}|\{\{.*?\}\}", "", text, flags=re.DOTALL)
+    text = re.sub(r"<(code|kbd|svg|title)\b.*?</\1>", "", text, flags=re.DOTALL)
+    words = re.sub(r"<[^>]*>", " ", text, flags=re.DOTALL)
+    words = re.sub(r"SHA-256|Lorary|lorary|safety film|&\w+;", "", words)
+    assert not re.findall(r"[A-Za-z]{2,}", words), path.name
