@@ -1,0 +1,5 @@
+"""The command line: ``lorary COMMAND …``."""
+
+from lorary.cli.app import main
+
+__all__ = ["main"]

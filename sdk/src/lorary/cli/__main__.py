@@ -1,0 +1,8 @@
+"""``python -m lorary.cli``."""
+
+import sys
+
+from lorary.cli.app import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""login, logout, whoami."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from lorary.cli.command import Command, UsageError, add_endpoint
+from lorary.cli.output import count_bytes, emit, note, pairs, show
+from lorary.client import Hub
+from lorary.client.config import Credentials, endpoint_of, home_of
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from lorary.cli.command import Parser
+
+__all__ = ["COMMANDS"]
+
+
+def _configure_login(parser: Parser) -> None:
+    add_endpoint(parser)
+    parser.add_argument(
+        "--token", help="access token; asked for, or read from standard input, when left out"
+    )
+
+
+def _login(args: Namespace) -> int:
+    home = home_of()
+    endpoint = endpoint_of(home, args.endpoint)
+    token = args.token or _ask_token(endpoint)
+    with Hub(endpoint, token) as hub:
+        account = hub.whoami()
+    credentials = Credentials.load(home)
+    credentials.endpoint = endpoint
+    credentials.tokens[endpoint] = token
+    credentials.save()
+    scopes = None if account.scopes is None else list(account.scopes)
+    if args.json:
+        emit({"endpoint": endpoint, "name": account.name, "scopes": scopes})
+    else:
+        show(f"Signed in to {endpoint} as {account.name}.")
+    if os.environ.get("LORARY_TOKEN", token) != token:
+        note("lorary: LORARY_TOKEN is set and goes before the token that was just stored.")
+    return 0
+
+
+def _ask_token(endpoint: str) -> str:
+    if sys.stdin.isatty():
+        note(f"Make a token at {endpoint}/settings/tokens and paste it here; it is not shown.")
+        token = getpass.getpass("Token: ", sys.stderr)
+    else:
+        token = sys.stdin.readline()
+    token = token.strip()
+    if not token:
+        message = "no token given"
+        raise UsageError(message)
+    return token
+
+
+def _logout(args: Namespace) -> int:
+    home = home_of()
+    endpoint = endpoint_of(home, args.endpoint)
+    credentials = Credentials.load(home)
+    was_signed_in = credentials.tokens.pop(endpoint, None) is not None
+    if was_signed_in:
+        credentials.save()
+    if args.json:
+        emit({"endpoint": endpoint, "signed_out": was_signed_in})
+    else:
+        was = "Signed out of" if was_signed_in else "No token was stored for"
+        show(f"{was} {endpoint}.")
+    return 0
+
+
+def _whoami(args: Namespace) -> int:
+    with Hub(args.endpoint) as hub:
+        account = hub.whoami()
+    if args.json:
+        emit({"endpoint": hub.endpoint, **account.data})
+        return 0
+    quota = f" of {count_bytes(account.quota_bytes)}" if account.quota_bytes else ""
+    show(account.name)
+    show(
+        pairs(
+            [
+                ("name", account.display_name),
+                ("hub", hub.endpoint),
+                ("page", account.url),
+                ("used", count_bytes(account.used_bytes) + quota),
+                ("scopes", ", ".join(account.scopes or ())),
+            ]
+        )
+    )
+    return 0
+
+
+COMMANDS = {
+    "login": Command(
+        "Sign in to a hub: check an access token and remember it, readable by you only.",
+        "  lorary login --endpoint https://hub.example",
+        _configure_login,
+        _login,
+    ),
+    "logout": Command(
+        "Forget the token of a hub. The token itself stays valid until it is revoked there.",
+        "  lorary logout",
+        add_endpoint,
+        _logout,
+    ),
+    "whoami": Command(
+        "Show who you are to the hub, and what your token may do.",
+        "  lorary whoami",
+        add_endpoint,
+        _whoami,
+    ),
+}

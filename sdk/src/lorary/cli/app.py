@@ -1,0 +1,150 @@
+"""From arguments to a command, and from whatever happens to an exit code.
+
+The modules of commands, and what they need, are loaded when one of their commands is called:
+``lorary --help`` loads none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import warnings
+from typing import TYPE_CHECKING
+
+import lorary
+from lorary.cli.command import Parser, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lorary.cli.command import Command
+
+__all__ = ["COMMANDS", "main"]
+
+#: Command to the module that has it, and what it does.
+COMMANDS = {
+    "login": ("account", "sign in to a hub and remember the token"),
+    "logout": ("account", "forget the token of a hub"),
+    "whoami": ("account", "show who you are to the hub"),
+    "search": ("catalogue", "find adapters"),
+    "info": ("catalogue", "show an adapter or one of its versions"),
+    "versions": ("catalogue", "list the versions of an adapter"),
+    "inspect": ("inspect", "look into files, without a hub"),
+    "pull": ("pull", "bring a version here, verified"),
+    "push": ("push", "publish files as a version"),
+}
+
+_EPILOG = """environment:
+  LORARY_ENDPOINT   address of the hub (default: the one last signed in to, else
+                    http://127.0.0.1:8000)
+  LORARY_TOKEN      access token (default: the stored one)
+  LORARY_HOME       where tokens and the cache are (default: ~/.lorary)
+
+exit codes:
+  0 done   1 refused   2 usage   3 not found   4 not allowed   5 network
+
+lorary COMMAND --help shows options and an example.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: What follows the program's name; those of the process when left out.
+
+    Returns:
+        Exit code, see ``lorary --help``.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            code = _run(words)
+            sys.stdout.flush()
+        except SystemExit as end:  # argparse, after --help and --version
+            code = end.code if isinstance(end.code, int) else 0
+        except UsageError as error:
+            code = _fail(error, words)
+        except KeyboardInterrupt:
+            _say("interrupted")
+            code = 130
+        except BrokenPipeError as error:
+            code = _hang_up(error, words)
+        except Exception as error:  # noqa: BLE001 - the edge of the process
+            code = _fail(error, words)
+    return code
+
+
+def _run(words: Sequence[str]) -> int:
+    parser = _parser()
+    if not words:
+        parser.print_help(sys.stderr)
+        return 2
+    name = next((word for word in words if not word.startswith("-")), "")
+    if name not in COMMANDS:
+        parser.parse_args(words)
+        parser.error(f"there is no command “{name}”" if name else "name a command")
+    command = load(name)
+    sub = Parser(
+        prog=f"lorary {name}",
+        description=command.description,
+        epilog=f"example:\n{command.example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    sub.add_argument(
+        "--json", action="store_true", help="one compact JSON line per result on standard output"
+    )
+    command.configure(sub)
+    words = list(words)
+    words.remove(name)
+    return command.run(sub.parse_args(words))
+
+
+def load(name: str) -> Command:
+    """Load a command."""
+    module = importlib.import_module(f"lorary.cli.{COMMANDS[name][0]}")
+    command: Command = module.COMMANDS[name]
+    return command
+
+
+def _parser() -> Parser:
+    width = max(map(len, COMMANDS))
+    lines = "\n".join(f"  {name:{width}}   {what}" for name, (_, what) in COMMANDS.items())
+    parser = Parser(
+        prog="lorary",
+        usage="lorary COMMAND [options]",
+        description=f"Read, check, push and pull LoRA adapters.\n\ncommands:\n{lines}",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
+    parser.add_argument("--version", action="version", version=f"lorary {lorary.__version__}")
+    return parser
+
+
+def _fail(error: Exception, words: Sequence[str]) -> int:
+    """Report on both channels; what it takes is loaded only now."""
+    if os.environ.get("LORARY_DEBUG") == "1":
+        raise error
+    failures = importlib.import_module("lorary.cli.failures")
+    code: int = failures.report(error, wants_json="--json" in words)
+    return code
+
+
+def _hang_up(error: BrokenPipeError, words: Sequence[str]) -> int:
+    """Whoever read the output has left (``lorary search | head``), which is no failure."""
+    if error.errno is None:  # one of the client's own, not the system's
+        return _fail(error, words)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"\nlorary: {text}\n")
+
+
+def _show_warning(message: Warning | str, *_place: object, **_line: object) -> None:
+    sys.stderr.write(f"lorary: warning: {message}\n")

@@ -1,0 +1,204 @@
+"""search, info, versions."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from lorary.cli.command import Command, UsageError, add_endpoint
+from lorary.cli.output import (
+    count_bytes,
+    emit,
+    finding_lines,
+    note,
+    pairs,
+    plain,
+    show,
+    strong,
+    table,
+)
+from lorary.client import Hub, Reference
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from lorary.cli.command import Parser
+    from lorary.client import Adapter, Version
+
+__all__ = ["COMMANDS"]
+
+_LIMIT = 50
+
+
+def _configure_search(parser: Parser) -> None:
+    parser.add_argument("query", nargs="*", metavar="WORD", help="words to look for")
+    parser.add_argument("--family", default="", help="base-model family, such as sdxl")
+    parser.add_argument("--kind", default="", help="style, character, concept, …")
+    parser.add_argument("--tag", default="", help="a tag")
+    parser.add_argument("--owner", default="", help="a namespace")
+    parser.add_argument("--sort", default="", choices=["new", "downloads"], help="what is first")
+    parser.add_argument(
+        "--limit", type=int, default=_LIMIT, help=f"at most so many ({_LIMIT}); 0 for all"
+    )
+    add_endpoint(parser)
+
+
+def _search(args: Namespace) -> int:
+    if args.limit < 0:
+        message = "--limit cannot be negative"
+        raise UsageError(message)
+    with Hub(args.endpoint) as hub:
+        found = hub.search(
+            " ".join(args.query),
+            family=args.family,
+            kind=args.kind,
+            tag=args.tag,
+            owner=args.owner,
+            sort=args.sort,
+            limit=args.limit + 1 if args.limit else None,
+        )
+        shown = islice(found, args.limit or None)
+        if args.json:
+            for adapter in shown:
+                emit(_line_of(adapter))
+        else:
+            _show_adapters(list(shown))
+        if args.limit and next(found, None) is not None:
+            note(f"lorary: there are more than {args.limit}; --limit 0 shows all")
+    return 0
+
+
+def _line_of(adapter: Adapter) -> dict[str, object]:
+    return {"adapter": adapter.full_name, **adapter.data}
+
+
+def _show_adapters(adapters: list[Adapter]) -> None:
+    if not adapters:
+        note("lorary: nothing found")
+        return
+    rows = [
+        [
+            adapter.full_name,
+            adapter.latest_version or "-",
+            adapter.family or "-",
+            adapter.kind,
+            f"{adapter.downloads:,}",
+            ", ".join(adapter.trigger_words) or adapter.title,
+        ]
+        for adapter in adapters
+    ]
+    show(table([["ADAPTER", "LATEST", "FAMILY", "KIND", "PULLS", "WORDS"], *rows]))
+
+
+def _configure_reference(parser: Parser) -> None:
+    parser.add_argument(
+        "reference", metavar="OWNER/NAME[@VERSION]", help="v3, an alias or a revision after the @"
+    )
+    add_endpoint(parser)
+
+
+def _info(args: Namespace) -> int:
+    reference = Reference.parse(args.reference)
+    with Hub(args.endpoint) as hub:
+        if reference.rev:
+            version = hub.version(reference)
+            _version_info(version, wants_json=args.json)
+        else:
+            adapter = hub.info(reference)
+            _adapter_info(adapter, wants_json=args.json)
+    return 0
+
+
+def _adapter_info(adapter: Adapter, *, wants_json: bool) -> None:
+    if wants_json:
+        emit(_line_of(adapter))
+        return
+    show(strong(plain(adapter.full_name)))
+    show(
+        pairs(
+            [
+                ("title", adapter.title),
+                ("kind", adapter.kind),
+                ("family", adapter.family),
+                ("summary", adapter.summary),
+                ("words", ", ".join(adapter.trigger_words)),
+                ("tags", ", ".join(adapter.tags)),
+                ("licence", adapter.licence),
+                ("visibility", adapter.visibility),
+                ("latest", adapter.latest_version),
+                ("pulls", f"{adapter.downloads:,}"),
+                ("page", adapter.url),
+            ]
+        )
+    )
+
+
+def _version_info(version: Version, *, wants_json: bool) -> None:
+    if wants_json:
+        emit(version.data)
+        return
+    label = f" “{version.label}”" if version.label else ""
+    show(strong(plain(f"{version.adapter} {version.name}{label}")))
+    show(
+        pairs(
+            [
+                ("state", version.state),
+                ("family", version.family),
+                ("lineage", version.lineage),
+                ("method", version.algorithm),
+                ("rank", version.rank),
+                ("words", ", ".join(version.trigger_words)),
+                ("notes", version.notes),
+                ("revision", version.revision),
+                ("previews", version.previews.state),
+                ("page", version.url),
+                *(("file", f"{f.path}, {count_bytes(f.size_bytes)}") for f in version.files),
+            ]
+        )
+    )
+    show(finding_lines(version.findings))
+
+
+def _versions(args: Namespace) -> int:
+    with Hub(args.endpoint) as hub:
+        versions = hub.versions(args.reference)
+    if args.json:
+        for version in versions:
+            emit(version.data)
+    elif versions:
+        rows = [
+            [v.name, v.state, v.family or "-", v.published_at[:10], v.revision[:12], v.label]
+            for v in versions
+        ]
+        show(table([["VERSION", "STATE", "FAMILY", "DATE", "REVISION", "LABEL"], *rows]))
+    else:
+        note("lorary: no versions yet")
+    return 0
+
+
+def _configure_adapter(parser: Parser) -> None:
+    parser.add_argument("reference", metavar="OWNER/NAME", help="the adapter")
+    add_endpoint(parser)
+
+
+COMMANDS = {
+    "search": Command(
+        "Find adapters.",
+        "  lorary search film noir --family sdxl\n"
+        "  lorary search --owner studio --json | jq -r .adapter",
+        _configure_search,
+        _search,
+    ),
+    "info": Command(
+        "Show an adapter, or one version of it.",
+        "  lorary info studio/noir\n  lorary info studio/noir@v3",
+        _configure_reference,
+        _info,
+    ),
+    "versions": Command(
+        "List the versions of an adapter.",
+        "  lorary versions studio/noir",
+        _configure_adapter,
+        _versions,
+    ),
+}

@@ -1,0 +1,65 @@
+"""What a command is."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Command", "Parser", "UsageError", "add_endpoint"]
+
+
+class UsageError(Exception):
+    """The arguments cannot be understood."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises instead of ending the process, and takes no abbreviations."""
+
+    def __init__(
+        self,
+        *,
+        prog: str,
+        description: str,
+        epilog: str,
+        formatter_class: type[argparse.HelpFormatter],
+        usage: str | None = None,
+    ) -> None:
+        super().__init__(
+            prog=prog,
+            usage=usage,
+            description=description,
+            epilog=epilog,
+            formatter_class=formatter_class,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the arguments."""
+        msg = f"{message} (see {self.prog} --help)"
+        raise UsageError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command of the command line.
+
+    Attributes:
+        description: What it does, in a sentence or two.
+        example: Lines to copy.
+        configure: Adds its options.
+        run: Does it and returns the exit code.
+    """
+
+    description: str
+    example: str
+    configure: Callable[[Parser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def add_endpoint(parser: Parser) -> None:
+    """Add ``--endpoint``."""
+    parser.add_argument("--endpoint", metavar="URL", help="address of the hub")

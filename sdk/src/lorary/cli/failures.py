@@ -1,0 +1,81 @@
+"""What a failure looks like to people, to programs, and to the shell."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from lorary.cli.command import UsageError
+from lorary.cli.output import emit, finding_lines, plain
+from lorary.client import errors
+
+if TYPE_CHECKING:
+    from lorary.anatomy import Finding
+
+__all__ = ["CODES", "exit_code", "report"]
+
+REFUSED, USAGE, NOT_FOUND, AUTH, NETWORK = 1, 2, 3, 4, 5
+
+#: Class to exit code, the first that fits; everything else is a refusal.
+CODES: tuple[tuple[type[BaseException], int], ...] = (
+    (UsageError, USAGE),
+    (errors.ReferenceInvalid, USAGE),
+    (errors.SettingInvalid, USAGE),
+    (errors.NotFound, NOT_FOUND),
+    (errors.FileMissing, NOT_FOUND),
+    (errors.Unauthenticated, AUTH),
+    (errors.Forbidden, AUTH),
+    (errors.RateLimited, NETWORK),
+    (errors.Unreachable, NETWORK),
+    (errors.UnsafePath, REFUSED),
+    (errors.BadAnswer, NETWORK),
+)
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code of a failure."""
+    return next((code for cls, code in CODES if isinstance(error, cls)), REFUSED)
+
+
+def report(error: Exception, *, wants_json: bool) -> int:
+    """Write a failure to standard error, and as JSON to standard output where asked for.
+
+    Returns:
+        The exit code.
+    """
+    code, message, findings = _told(error)
+    sys.stderr.write(f"lorary: {plain(message)}\n")
+    if wants_json:
+        document = {
+            "error": {"code": code, "message": message},
+            "findings": [found.to_dict() for found in findings],
+        }
+        emit(json.loads(json.dumps(document, default=str)))
+    else:
+        sys.stderr.writelines(f"{line}\n" for line in finding_lines(findings))
+    return exit_code(error)
+
+
+def _told(error: Exception) -> tuple[str, str, tuple[Finding, ...]]:
+    if isinstance(error, errors.LoraryError):
+        return error.code, _with_fields(error), error.findings
+    if isinstance(error, UsageError):
+        return "usage", str(error), ()
+    if isinstance(error, OSError):
+        place = f": {error.filename}" if error.filename else ""
+        return "system", f"{error.strerror or error}{place}", ()
+    message = f"unexpected {type(error).__name__}: {error}. LORARY_DEBUG=1 shows where."
+    return "unexpected", message, ()
+
+
+def _with_fields(error: errors.LoraryError) -> str:
+    """Return the detail; where values did not fit, which and why."""
+    fields = error.facts.get("fields")
+    if not isinstance(fields, dict):
+        return error.detail
+    said = [
+        f"{name}: {' '.join(map(str, texts)) if isinstance(texts, list) else texts}"
+        for name, texts in fields.items()
+    ]
+    return " ".join([error.detail, *(text for text in said if text not in error.detail)])

@@ -1,0 +1,128 @@
+"""push."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lorary.cli.command import Command, UsageError, add_endpoint
+from lorary.cli.meter import meter
+from lorary.cli.output import emit, finding_lines, note, pairs, plain, show, strong
+from lorary.client import Details, Hub, Reference
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from lorary.cli.command import Parser
+    from lorary.client import Pushed
+
+__all__ = ["COMMANDS"]
+
+
+def _configure(parser: Parser) -> None:
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="the weights, and files that belong to them"
+    )
+    parser.add_argument("--to", required=True, metavar="OWNER/NAME", help="made when it is new")
+    parser.add_argument("--kind", default="", help="of a new adapter: style, character, …")
+    parser.add_argument("--title", default="", help="of a new adapter")
+    visibility = parser.add_mutually_exclusive_group()
+    for name, who in (
+        ("private", "only you and those you let"),
+        ("unlisted", "whoever knows its name"),
+    ):
+        visibility.add_argument(
+            f"--{name}",
+            dest="visibility",
+            action="store_const",
+            const=name,
+            default="",
+            help=f"of a new adapter: seen by {who}",
+        )
+    parser.add_argument(
+        "--trigger",
+        action="append",
+        default=[],
+        metavar="PHRASE",
+        help="a phrase that wakes it; repeat for more, commas belong to the phrase",
+    )
+    parser.add_argument("--family", default="", help="base model, where the file cannot prove it")
+    parser.add_argument("--lineage", default="", help="checkpoint that it was trained on")
+    parser.add_argument("--label", default="", help="short name of the version")
+    parser.add_argument("--notes", default="", help="what is new in the version")
+    parser.add_argument("--strength", type=float, help="recommended strength")
+    parser.add_argument("--wait", action="store_true", help="until the previews are there")
+    add_endpoint(parser)
+
+
+def _push(args: Namespace) -> int:
+    target = Reference.parse(args.to)
+    if target.rev:
+        message = "--to takes OWNER/NAME: the hub numbers the version"
+        raise UsageError(message)
+    details = Details(
+        title=args.title,
+        kind=args.kind,
+        visibility=args.visibility,
+        trigger_words=args.trigger,
+        family=args.family,
+        lineage=args.lineage,
+        label=args.label,
+        notes=args.notes,
+        strength=args.strength,
+    )
+    with Hub(args.endpoint) as hub, meter() as draw:
+        pushed = hub.push(args.files, target, details=details, wait=args.wait, on_progress=draw)
+    if args.json:
+        emit(_document(target, pushed, waited=args.wait))
+    else:
+        _show(target, pushed, waited=args.wait)
+    return 0
+
+
+def _document(target: Reference, pushed: Pushed, *, waited: bool) -> dict[str, object]:
+    version = pushed.version
+    document: dict[str, object] = {
+        "adapter": version.adapter or target.full_name,
+        "version": version.name,
+        "revision": version.revision,
+        "url": version.url,
+        "files": [
+            {"path": upload.path, "size": upload.size_bytes, "sha256": upload.sha256}
+            for upload in pushed.uploads
+        ],
+        "findings": [found.to_dict() for found in pushed.findings],
+    }
+    if waited:
+        document["previews"] = version.previews.data
+    return document
+
+
+def _show(target: Reference, pushed: Pushed, *, waited: bool) -> None:
+    version = pushed.version
+    show(strong(plain(f"{version.adapter or target.full_name} {version.name}")))
+    show(
+        pairs(
+            [
+                ("family", version.family),
+                ("words", ", ".join(version.trigger_words)),
+                ("revision", version.revision),
+                ("page", version.url),
+            ]
+        )
+    )
+    show(finding_lines(pushed.findings))
+    if waited and version.previews.state != "ready":
+        reason = f": {plain(version.previews.reason)}" if version.previews.reason else ""
+        note(f"lorary: the previews are {plain(version.previews.state)}{reason}")
+
+
+COMMANDS = {
+    "push": Command(
+        "Publish files as a version. They are inspected here first: what would be refused is not "
+        "sent. The same files again give the version that exists.",
+        '  lorary push noir.safetensors --to studio/noir --trigger "film noir, high contrast"\n'
+        "  lorary push noir.safetensors --to studio/noir --private --wait --json",
+        _configure,
+        _push,
+    ),
+}

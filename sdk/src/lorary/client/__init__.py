@@ -1,0 +1,35 @@
+"""The client of a Lorary hub: `Hub`, and shortcuts that take the hub from the environment."""
+
+from lorary.client.errors import LoraryError
+from lorary.client.hub import Hub
+from lorary.client.models import Account, Adapter, File, Look, Previews, Token, Version
+from lorary.client.names import Reference
+from lorary.client.progress import OnProgress, Progress
+from lorary.client.publishing import Details, Pushed
+from lorary.client.pulling import Pulled, PulledFile
+from lorary.client.session import InsecureTransport
+from lorary.client.shortcuts import inspect, pull, push, search
+
+__all__ = [
+    "Account",
+    "Adapter",
+    "Details",
+    "File",
+    "Hub",
+    "InsecureTransport",
+    "Look",
+    "LoraryError",
+    "OnProgress",
+    "Previews",
+    "Progress",
+    "Pulled",
+    "PulledFile",
+    "Pushed",
+    "Reference",
+    "Token",
+    "Version",
+    "inspect",
+    "pull",
+    "push",
+    "search",
+]

@@ -1,0 +1,182 @@
+"""Reading JSON that a hub sent: typed, and never trusted to be what it should be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TypeVar, cast
+
+from lorary.anatomy import Finding, Severity
+from lorary.client.errors import (
+    BadAnswer,
+    Conflict,
+    Forbidden,
+    Gone,
+    Invalid,
+    LoraryError,
+    NotFound,
+    RangeUnsatisfiable,
+    RateLimited,
+    ServerFault,
+    StorageFull,
+    TimedOut,
+    TooLarge,
+    Unauthenticated,
+    every_class,
+)
+
+__all__ = ["Record", "failure_of", "findings_of"]
+
+T = TypeVar("T")
+
+_MAX_DETAIL = 2000
+
+
+class Record:
+    """A JSON object with typed access to its members.
+
+    Args:
+        value: What should be an object.
+        what: What it is, for messages.
+
+    Raises:
+        BadAnswer: it is not an object.
+    """
+
+    def __init__(self, value: object, what: str) -> None:
+        if not isinstance(value, dict):
+            msg = f"The hub's answer holds no {what}."
+            raise BadAnswer(msg)
+        self.data = cast("dict[str, object]", value)
+        self._what = what
+
+    def text(self, key: str) -> str:
+        """Return a string member; an absent or null one is empty."""
+        value = self.data.get(key)
+        return "" if value is None else self._typed(key, value, str)
+
+    def whole(self, key: str) -> int:
+        """Return a member that counts something, 0 when absent."""
+        value = self.data.get(key)
+        number = 0 if value is None else self._typed(key, value, int)
+        if number < 0:
+            self._odd(key)
+        return number
+
+    def number(self, key: str) -> float | None:
+        """Return a numeric member."""
+        value = self.data.get(key)
+        if value is None:
+            return None
+        return float(value) if isinstance(value, int) else self._typed(key, value, float)
+
+    def flag(self, key: str) -> bool:
+        """Return a boolean member; an absent one is false."""
+        return self.data.get(key) is True
+
+    def hexadecimal(self, key: str, digits: int) -> str:
+        """Return a digest.
+
+        Raises:
+            BadAnswer: it has another length or other characters.
+        """
+        value = self.text(key)
+        if len(value) != digits or set(value) - set("0123456789abcdef"):
+            self._odd(key)
+        return value
+
+    def mapping(self, key: str) -> dict[str, object]:
+        """Return an object member; an absent or null one is empty."""
+        value = self.data.get(key)
+        return {} if value is None else cast("dict[str, object]", self._typed(key, value, dict))
+
+    def items(self, key: str) -> list[object]:
+        """Return an array member; an absent or null one is empty."""
+        value = self.data.get(key)
+        return [] if value is None else cast("list[object]", self._typed(key, value, list))
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Return an array of strings."""
+        return tuple(self._typed(key, value, str) for value in self.items(key))
+
+    def _typed(self, key: str, value: object, kind: type[T]) -> T:
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            self._odd(key)
+        return cast("T", value)
+
+    def _odd(self, key: str) -> None:
+        msg = f"The hub's answer holds an odd “{key}” in its {self._what}."
+        raise BadAnswer(msg)
+
+
+def findings_of(values: object) -> tuple[Finding, ...]:
+    """Read findings; what is none is left out, for they only explain."""
+    if not isinstance(values, list):
+        return ()
+    return tuple(
+        Finding(
+            code=str(value.get("code", "")),
+            severity=_severity(value.get("severity")),
+            message=str(value.get("message", "")),
+            evidence=dict(evidence) if isinstance(evidence, Mapping) else {},
+        )
+        for value in values
+        if isinstance(value, dict)
+        for evidence in [value.get("evidence")]
+    )
+
+
+def _severity(value: object) -> Severity:
+    return value if value in ("error", "warning", "info") else "info"
+
+
+_BY_STATUS: dict[int, type[LoraryError]] = {
+    400: Invalid,
+    401: Unauthenticated,
+    403: Forbidden,
+    404: NotFound,
+    408: TimedOut,
+    409: Conflict,
+    410: Gone,
+    413: TooLarge,
+    416: RangeUnsatisfiable,
+    422: Invalid,
+    429: RateLimited,
+    507: StorageFull,
+}
+
+
+def _class_of(code: str, status: int) -> type[LoraryError]:
+    """Return the class of a server's code, or else that of its HTTP status."""
+    for cls in every_class():
+        if cls.code == code and cls is not LoraryError:
+            return cls
+    if status >= 500:
+        return _BY_STATUS.get(status, ServerFault)
+    return _BY_STATUS.get(status, LoraryError)
+
+
+def failure_of(status: int, body: bytes, *, retry_after_s: float = 0.0) -> LoraryError:
+    """Return the exception of an ``application/problem+json`` answer, or of whatever else came."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        document = None
+    problem: dict[str, object] = document if isinstance(document, dict) else {}
+    code = problem.get("code")
+    code = code if isinstance(code, str) else ""
+    detail = problem.get("detail") or problem.get("title")
+    known = {"type", "title", "status", "detail", "code", "findings", "instance"}
+    facts = {key: value for key, value in problem.items() if key not in known}
+    if retry_after_s:
+        facts.setdefault("retry_after", retry_after_s)
+    cls = _class_of(code, status)
+    if not isinstance(detail, str):
+        detail = f"{cls.title.rstrip('.')} (HTTP {status})."
+    return cls(
+        detail[:_MAX_DETAIL],
+        code=code,
+        status=status,
+        findings=findings_of(problem.get("findings")),
+        facts=facts,
+    )

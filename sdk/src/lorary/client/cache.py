@@ -1,0 +1,148 @@
+"""Files by their sha256, shared by every process and project of a user.
+
+<LORARY_HOME>/cache/
+├── blobs/
+│   ├── <sha256>               whole and verified; read-only
+│   ├── <sha256>.incomplete    a download under way, or one that was killed and will go on
+│   └── <sha256>.seal          size and modification time of the blob when it was verified
+├── locks/<sha256>.lock        held by the process that writes the blob
+└── snapshots/<owner>/<name>/<revision>/<path>    hard links to blobs, copies where that fails
+
+A blob is known by its digest, so nothing needs to be invalidated. What was touched since it was
+sealed (hard links make that possible) is hashed again before it is handed out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import stat
+from typing import TYPE_CHECKING
+
+from lorary.client.digests import digest_file
+from lorary.client.locking import exclusive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["Cache", "place"]
+
+_READ_ONLY = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
+
+
+class Cache:
+    """The cache below one folder.
+
+    Args:
+        root: ``<LORARY_HOME>/cache``; made when first written to.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def blob(self, sha256: str) -> Path:
+        """Where a verified file is, or will be."""
+        return self.root / "blobs" / sha256
+
+    def part(self, sha256: str) -> Path:
+        """Where a download under way is."""
+        return self.root / "blobs" / f"{sha256}.incomplete"
+
+    def snapshot(self, owner: str, name: str, revision: str) -> Path:
+        """The folder of one revision."""
+        return self.root / "snapshots" / owner / name / revision
+
+    @contextlib.contextmanager
+    def lock(self, sha256: str) -> Iterator[None]:
+        """Be the only process that writes this blob; waits for the one that does."""
+        for folder in ("blobs", "locks"):
+            (self.root / folder).mkdir(parents=True, exist_ok=True)
+        with exclusive(self.root / "locks" / f"{sha256}.lock"):
+            yield
+
+    def holds(self, sha256: str, size_bytes: int, *, rehash: bool = False) -> bool:
+        """Whether the blob is here and whole; one that is not is removed.
+
+        Args:
+            sha256: The blob.
+            size_bytes: Its length.
+            rehash: Read all of it, whatever its seal says.
+        """
+        blob = self.blob(sha256)
+        try:
+            found = blob.stat()
+        except FileNotFoundError:
+            return False
+        if found.st_size == size_bytes and not rehash and self._is_sealed(sha256, found):
+            return True
+        if found.st_size == size_bytes and digest_file(blob) == sha256:
+            self._seal(sha256)
+            return True
+        self.drop(sha256)
+        return False
+
+    def adopt(self, sha256: str) -> None:
+        """Turn a download that was verified into the blob, in one step."""
+        part, blob = self.part(sha256), self.blob(sha256)
+        if os.name == "posix":  # elsewhere read-only files cannot be deleted
+            part.chmod(_READ_ONLY)
+        part.replace(blob)
+        _sync_folder(blob.parent)
+        self._seal(sha256)
+
+    def drop(self, sha256: str) -> None:
+        """Remove a blob."""
+        for path in (self.blob(sha256), self._seal_path(sha256)):
+            path.unlink(missing_ok=True)
+
+    def _seal_path(self, sha256: str) -> Path:
+        return self.root / "blobs" / f"{sha256}.seal"
+
+    def _seal(self, sha256: str) -> None:
+        found = self.blob(sha256).stat()
+        self._seal_path(sha256).write_text(_mark(found), encoding="ascii")
+
+    def _is_sealed(self, sha256: str, found: os.stat_result) -> bool:
+        try:
+            return self._seal_path(sha256).read_text(encoding="ascii") == _mark(found)
+        except (OSError, ValueError):
+            return False
+
+
+def _mark(found: os.stat_result) -> str:
+    return f"{found.st_size} {found.st_mtime_ns}\n"
+
+
+def place(blob: Path, target: Path) -> None:
+    """Make ``target`` the same file as ``blob``: a hard link, or a copy on another disk.
+
+    Whatever is at ``target`` is replaced in one step, a symbolic link itself and not what it
+    points to.
+    """
+    with contextlib.suppress(OSError):
+        if not target.is_symlink() and target.samefile(blob):
+            return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".lorary-{secrets.token_hex(6)}.part")
+    try:
+        try:
+            part.hardlink_to(blob)
+        except OSError:
+            shutil.copyfile(blob, part)
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename outlive a power cut, where folders can be synced."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

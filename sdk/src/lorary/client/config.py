@@ -1,0 +1,119 @@
+"""Where this computer keeps what the client needs: the address, tokens, the cache.
+
+LORARY_HOME (default ~/.lorary)
+├── credentials.json    default address and a token for each address; readable by its owner only
+└── cache/              see `lorary.client.cache`
+
+An argument wins over the environment (LORARY_ENDPOINT, LORARY_TOKEN), which wins over the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lorary.client.errors import SettingInvalid
+from lorary.client.names import check_endpoint
+
+__all__ = ["DEFAULT_ENDPOINT", "Credentials", "endpoint_of", "home_of", "token_of"]
+
+DEFAULT_ENDPOINT = "http://127.0.0.1:8000"
+
+
+@dataclass(slots=True)
+class Credentials:
+    """The credentials file.
+
+    Attributes:
+        path: Where it is.
+        endpoint: Address used when nothing else names one; empty when never set.
+        tokens: Address to token.
+    """
+
+    path: Path
+    endpoint: str = ""
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, home: Path) -> Credentials:
+        """Read the file; a missing one is empty.
+
+        Raises:
+            SettingInvalid: it cannot be read or is not what ``save`` writes.
+        """
+        path = home / "credentials.json"
+        try:
+            document = json.loads(path.read_bytes())
+            tokens = {str(key): str(value) for key, value in document["tokens"].items()}
+            return cls(path, str(document["endpoint"]), tokens)
+        except FileNotFoundError:
+            return cls(path)
+        except OSError as error:
+            msg = f"{path} cannot be read: {error.strerror}."
+            raise SettingInvalid(msg) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            msg = f"{path} is damaged. Delete it and sign in again."
+            raise SettingInvalid(msg) from error
+
+    def save(self) -> None:
+        """Replace the file in one step; nobody else can read it at any moment.
+
+        Raises:
+            SettingInvalid: it cannot be written.
+        """
+        part = self.path.with_name(f"{self.path.name}.{secrets.token_hex(4)}")
+        document = {"endpoint": self.endpoint, "tokens": self.tokens}
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(document, file, indent=2)
+                file.write("\n")
+            part.replace(self.path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                part.unlink()
+            msg = f"{self.path} cannot be written: {error.strerror}."
+            raise SettingInvalid(msg) from error
+
+
+def home_of(home: str | os.PathLike[str] | None = None) -> Path:
+    """Return the client's folder.
+
+    Raises:
+        SettingInvalid: there is no home directory to put it in.
+    """
+    given = home or os.environ.get("LORARY_HOME", "").strip()
+    try:
+        return Path(given).expanduser().absolute() if given else Path.home() / ".lorary"
+    except RuntimeError as error:
+        msg = "Set LORARY_HOME: there is no home directory."
+        raise SettingInvalid(msg) from error
+
+
+def endpoint_of(home: Path, endpoint: str | None = None) -> str:
+    """Return the hub's address.
+
+    Raises:
+        SettingInvalid: what was given is not an address.
+    """
+    given = endpoint or os.environ.get("LORARY_ENDPOINT", "").strip()
+    return check_endpoint(given or Credentials.load(home).endpoint or DEFAULT_ENDPOINT)
+
+
+def token_of(home: Path, endpoint: str, token: str | None = None) -> str:
+    """Return the token for an address, empty for none.
+
+    Raises:
+        SettingInvalid: it holds characters that no token has.
+    """
+    found = token or os.environ.get("LORARY_TOKEN", "").strip()
+    found = found or Credentials.load(home).tokens.get(endpoint, "")
+    if not (found.isascii() and found.isprintable()) or " " in found:
+        msg = "The token holds characters that no token has. Copy it again."
+        raise SettingInvalid(msg)
+    return found

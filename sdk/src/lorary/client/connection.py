@@ -1,0 +1,143 @@
+"""Connections to hosts: kept open between requests, through a proxy where one is set."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import threading
+from base64 import b64encode
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from lorary.client.digests import BLOCK_BYTES
+from lorary.client.errors import BadAnswer, SettingInvalid
+from lorary.client.names import is_loopback
+
+__all__ = ["Origin", "Pool"]
+
+CONNECT_TIMEOUT_S = 10.0
+MAX_IDLE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request goes: scheme, host and port."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: str) -> Origin:
+        """Return the origin of an absolute URL.
+
+        Raises:
+            BadAnswer: it is not an http or https URL.
+        """
+        try:
+            parts = urlsplit(url)
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+        except ValueError:
+            parts, port = SplitResult("", "", "", "", ""), 0
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            message = f"The hub names an address that is no URL: {url[:200]!r}."
+            raise BadAnswer(message)
+        return cls(parts.scheme, parts.hostname, port)
+
+
+@lru_cache(maxsize=1)
+def _tls() -> ssl.SSLContext:
+    """Certificates are checked; reading the system's takes a while, so once."""
+    return ssl.create_default_context()
+
+
+class Pool:
+    """Open connections that wait for their next request; safe to use from several threads."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._idle: dict[Origin, list[http.client.HTTPConnection]] = {}
+        self._lock = threading.Lock()
+
+    def take(self, origin: Origin) -> tuple[http.client.HTTPConnection, bool]:
+        """Return a connection, and whether it has been used before."""
+        with self._lock:
+            idle = self._idle.get(origin)
+            if idle:
+                return idle.pop(), True
+        return self._new(origin), False
+
+    def give_back(self, origin: Origin, connection: http.client.HTTPConnection) -> None:
+        """Keep a connection whose answer was read to its end."""
+        with self._lock:
+            idle = self._idle.setdefault(origin, [])
+            if connection.sock is not None and len(idle) < MAX_IDLE:
+                idle.append(connection)
+                return
+        connection.close()
+
+    def close(self) -> None:
+        """Close what is idle."""
+        with self._lock:
+            idle, self._idle = self._idle, {}
+        for connections in idle.values():
+            for connection in connections:
+                connection.close()
+
+    def target(self, url: str) -> str:
+        """Return what goes into the request line: a plain-http proxy wants the whole URL."""
+        parts = urlsplit(url)
+        path = parts.path or "/"
+        path = f"{path}?{parts.query}" if parts.query else path
+        if parts.scheme == "http" and _proxy("http", parts.hostname or "") is not None:
+            return f"http://{parts.netloc.rpartition('@')[2]}{path}"
+        return path
+
+    def proxy_headers(self, origin: Origin) -> dict[str, str]:
+        """Return the headers that a plain-http proxy needs with each request."""
+        proxy = _proxy("http", origin.host) if origin.scheme == "http" else None
+        return _proxy_credentials(proxy) if proxy is not None else {}
+
+    def _new(self, origin: Origin) -> http.client.HTTPConnection:
+        proxy = _proxy(origin.scheme, origin.host)
+        host = (proxy.hostname or "") if proxy is not None else origin.host
+        port = (proxy.port or 80) if proxy is not None else origin.port
+        connection: http.client.HTTPConnection
+        if origin.scheme == "https":
+            connection = http.client.HTTPSConnection(
+                host, port, timeout=CONNECT_TIMEOUT_S, blocksize=BLOCK_BYTES, context=_tls()
+            )
+            if proxy is not None:
+                connection.set_tunnel(origin.host, origin.port, _proxy_credentials(proxy))
+        else:
+            connection = http.client.HTTPConnection(
+                host, port, timeout=CONNECT_TIMEOUT_S, blocksize=BLOCK_BYTES
+            )
+        connection.connect()
+        connection.sock.settimeout(self._timeout_s)
+        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return connection
+
+
+def _proxy(scheme: str, host: str) -> SplitResult | None:
+    """Return the proxy that the environment names for a host; this computer needs none."""
+    if is_loopback(host):
+        return None
+    address = getproxies().get(scheme)
+    if not address or proxy_bypass(host):
+        return None
+    parts = urlsplit(address if "://" in address else f"http://{address}")
+    if parts.scheme != "http" or not parts.hostname:
+        msg = f"{scheme}_proxy must be an http:// address."
+        raise SettingInvalid(msg)
+    return parts
+
+
+def _proxy_credentials(proxy: SplitResult) -> dict[str, str]:
+    if proxy.username is None:
+        return {}
+    pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+    return {"Proxy-Authorization": f"Basic {b64encode(pair.encode()).decode()}"}

@@ -1,0 +1,263 @@
+"""One file from a hub into the cache: resumed, hashed while it is written, verified, renamed.
+
+The order is what makes it safe to kill at any point:
+
+1. lock the blob; nobody else writes it;
+2. hash what an earlier run left in ``<sha256>.incomplete``;
+3. ask for the rest (``Range`` with ``If-Range``, so that other bytes are never glued on);
+4. hash and write block by block, unbuffered: what was written survives ``kill -9``;
+5. compare size and sha256, sync, and only then rename.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import http.client
+import os
+import re
+import shutil
+import time
+from dataclasses import dataclass, field
+from io import FileIO
+from typing import TYPE_CHECKING
+
+from lorary.client.digests import BLOCK_BYTES, feed
+from lorary.client.errors import (
+    BadAnswer,
+    Corrupt,
+    DiskFull,
+    RangeUnsatisfiable,
+    Unreachable,
+)
+from lorary.client.messages import Request, Response
+from lorary.client.progress import OnProgress, Progress, silent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from hashlib import _Hash
+
+    from lorary.client.cache import Cache
+    from lorary.client.models import File
+    from lorary.client.session import Session
+
+__all__ = ["fetch"]
+
+_FIRST_BLOCK_BYTES = 64 * 1024
+_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})\Z")
+_ETAG = re.compile(r'"([0-9a-f]{64})"\Z')
+
+
+@dataclass(slots=True)
+class _Transfer:
+    """State of one download.
+
+    Attributes:
+        file: What is wanted.
+        out: The incomplete file, open and unbuffered.
+        digest: Of the bytes that are in ``out``.
+        have: How many those are.
+        fetched: Bytes that came over the network in this run.
+        restarts: How often the hub made it begin again.
+    """
+
+    file: File
+    out: FileIO
+    report: Callable[[int], None]
+    digest: _Hash = field(default_factory=hashlib.sha256)
+    have: int = 0
+    fetched: int = 0
+    restarts: int = 0
+
+    @property
+    def is_whole(self) -> bool:
+        return self.have == self.file.size_bytes
+
+    def take_up(self) -> None:
+        """Hash what is there already; more than the whole file cannot be right."""
+        self.have = feed(self.digest, self.out)
+        if self.have > self.file.size_bytes:
+            self.restart()
+
+    def restart(self) -> None:
+        """Forget what is there."""
+        self.out.seek(0)
+        self.out.truncate()
+        self.digest = hashlib.sha256()
+        self.have = 0
+        self.restarts += 1
+
+    def add(self, block: memoryview) -> None:
+        """Keep a block."""
+        self.digest.update(block)
+        rest = block
+        while rest:
+            rest = rest[self.out.write(rest) :]
+        self.have += len(block)
+        self.fetched += len(block)
+        self.report(self.have)
+
+
+def fetch(
+    session: Session,
+    cache: Cache,
+    file: File,
+    *,
+    rehash: bool = False,
+    on_progress: OnProgress = silent,
+) -> int:
+    """Bring a file into the cache.
+
+    Args:
+        session: How to reach the hub.
+        cache: Where it goes.
+        file: What is wanted; its size and digest are what the bytes are held to.
+        rehash: Read a cached file again before trusting it.
+        on_progress: Told of each block.
+
+    Returns:
+        Bytes that came over the network; 0 when the cache had it.
+
+    Raises:
+        Corrupt: other bytes arrived; they were removed.
+        DiskFull: no room.
+        LoraryError: what the hub answered, or that it did not.
+    """
+
+    def report(done: int) -> None:
+        on_progress(Progress("fetch", file.path, done, file.size_bytes))
+
+    with cache.lock(file.sha256):
+        if cache.holds(file.sha256, file.size_bytes, rehash=rehash):
+            report(file.size_bytes)
+            return 0
+        try:
+            return _download(session, cache, file, report)
+        except Corrupt:
+            cache.part(file.sha256).unlink(missing_ok=True)
+            raise
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise _disk_full(file.size_bytes) from error
+            raise
+
+
+def _download(session: Session, cache: Cache, file: File, report: Callable[[int], None]) -> int:
+    part = cache.part(file.sha256)
+    with FileIO(part, "a+") as out:
+        out.seek(0)
+        transfer = _Transfer(file, out, report)
+        transfer.take_up()
+        if shutil.disk_usage(part.parent).free < file.size_bytes - transfer.have:
+            raise _disk_full(file.size_bytes - transfer.have)
+        _persist(session, transfer)
+        is_right = transfer.digest.hexdigest() == file.sha256
+        if is_right:
+            os.fsync(out.fileno())
+    if not is_right:
+        message = (
+            f"{file.path}: the bytes that arrived are not the ones that the version lists "
+            f"(sha256 {transfer.digest.hexdigest()[:12]}…, expected {file.sha256[:12]}…). "
+            "They were removed. Try again."
+        )
+        raise Corrupt(message, facts={"path": file.path, "expected": file.sha256})
+    cache.adopt(file.sha256)
+    return transfer.fetched
+
+
+def _disk_full(needed: int) -> DiskFull:
+    message = f"The disk of the cache has no room for {needed:,} more bytes."
+    return DiskFull(message, facts={"needed": needed})
+
+
+def _persist(session: Session, transfer: _Transfer) -> None:
+    """Ask until all bytes are here; only failures in a row without progress count."""
+    failures = 0
+    while not transfer.is_whole:
+        before = transfer.fetched
+        try:
+            _ask(session, transfer)
+        except Unreachable as error:
+            failures = 1 if transfer.fetched > before else failures + 1
+            if failures >= session.backoff.tries or not transfer.fetched:
+                message = f"{error.detail} What has arrived is kept: pull again to go on."
+                raise type(error)(message, status=error.status) from error
+            session.backoff.wait(failures)
+
+
+def _ask(session: Session, transfer: _Transfer) -> None:
+    """Ask once for what is missing, and take what comes."""
+    headers = {}
+    if transfer.have:
+        headers["Range"] = f"bytes={transfer.have}-"
+        headers["If-Range"] = f'"{transfer.file.sha256}"'
+    url = session.locate(transfer.file.download_url)
+    try:
+        response = session.send(Request("GET", url, headers))
+    except RangeUnsatisfiable:
+        _begin_again(transfer)
+        return
+    with response:
+        _check_identity(response, transfer.file)
+        if transfer.have and not _continues(response, transfer):
+            _begin_again(transfer)
+            if response.status == 206:
+                return
+        _receive(response, transfer)
+
+
+def _check_identity(response: Response, file: File) -> None:
+    """Stop before reading when the hub itself says that these are other bytes."""
+    match = _ETAG.match(response.headers.get("ETag") or "")
+    if match and match[1] != file.sha256:
+        message = f"{file.path} changed on the hub while it was read. Pull again."
+        raise Corrupt(message, facts={"path": file.path, "expected": file.sha256})
+    if response.status not in {200, 206}:
+        msg = f"The hub answers {response.status} instead of the file."
+        raise BadAnswer(msg)
+
+
+def _continues(response: Response, transfer: _Transfer) -> bool:
+    """Whether the body goes on exactly where the file ends."""
+    match = _RANGE.match(response.headers.get("Content-Range") or "")
+    return (
+        response.status == 206
+        and match is not None
+        and int(match[1]) == transfer.have
+        and int(match[3]) == transfer.file.size_bytes
+    )
+
+
+def _begin_again(transfer: _Transfer) -> None:
+    transfer.restart()
+    if transfer.restarts > 3:
+        msg = f"The hub does not serve {transfer.file.path} consistently."
+        raise BadAnswer(msg)
+
+
+def _receive(response: Response, transfer: _Transfer) -> None:
+    """Read the body; blocks grow while they come fast, so that slow lines report often."""
+    view = memoryview(bytearray(BLOCK_BYTES))
+    block = _FIRST_BLOCK_BYTES
+    while True:
+        left = transfer.file.size_bytes - transfer.have
+        started = time.monotonic()
+        try:
+            count = response.readinto(view[: min(block, left + 1)])
+        except (OSError, http.client.HTTPException) as error:
+            msg = f"The connection broke: {error}."
+            raise Unreachable(msg) from error
+        if count > left:
+            message = f"{transfer.file.path}: the hub sends more bytes than the version lists."
+            raise Corrupt(message, facts={"path": transfer.file.path})
+        transfer.add(view[:count])
+        if transfer.is_whole:
+            return
+        if count == 0:
+            msg = "The connection ended in the middle of the file."
+            raise Unreachable(msg)
+        took = time.monotonic() - started
+        if took < 0.05:
+            block = min(BLOCK_BYTES, block * 2)
+        elif took > 0.5:
+            block = max(_FIRST_BLOCK_BYTES // 4, block // 2)

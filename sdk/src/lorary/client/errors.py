@@ -1,0 +1,375 @@
+"""Every way in which a hub, or this client, says no.
+
+LoraryError
+├── Unauthenticated        not_authenticated    also a PermissionError
+├── Forbidden              forbidden            also a PermissionError
+│   └── ScopeMissing       scope_missing
+├── NotFound               not_found            also a LookupError
+│   └── Gone               gone
+├── Moved                  moved
+├── Invalid                validation_failed    also a ValueError
+│   ├── NameInvalid        name_invalid
+│   ├── PathInvalid        path_invalid
+│   ├── CursorInvalid      cursor_invalid
+│   └── ReferenceInvalid   reference_invalid    of this client: not owner/name[@version]
+├── Conflict               conflict
+│   ├── NameTaken          name_taken
+│   ├── StateConflict      wrong_state
+│   ├── AlreadyPublished   already_published
+│   ├── UploadIncomplete   upload_incomplete
+│   ├── UploadNotReady     upload_not_ready     also a TimeoutError
+│   └── VisibilityDiffers  visibility_differs   of this client
+├── UploadRefused          upload_refused       also a ValueError; carries findings
+│   ├── DigestMismatch     digest_mismatch
+│   └── SizeMismatch       size_mismatch
+├── TooLarge               too_large            also a ValueError
+├── QuotaExceeded          quota_exceeded
+├── RangeUnsatisfiable     range_unsatisfiable
+├── RateLimited            rate_limited         also a ConnectionError
+├── StorageFull            storage_full
+├── Unreachable            unreachable          of this client; also a ConnectionError
+│   ├── TimedOut           timed_out            also a TimeoutError
+│   └── ServerFault        server_fault         5xx without a code of its own
+├── BadAnswer              bad_answer           of this client: not what a hub answers
+│   └── UnsafePath         unsafe_path          of this client: a path that leaves its folder
+├── Corrupt                corrupt              of this client: bytes with another sha256
+├── DiskFull               disk_full            of this client; also an OSError
+├── FileMissing            file_missing         of this client; also a FileNotFoundError
+└── SettingInvalid         setting_invalid      of this client; also a ValueError
+
+Leaves that are not marked "of this client" mirror ``registry/errors.py`` of the server; a test
+compares the two. A code that this client does not know becomes the class of its HTTP status, with
+the server's code kept in ``error.code``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from lorary.anatomy import Finding
+
+__all__ = [
+    "AlreadyPublished",
+    "BadAnswer",
+    "Conflict",
+    "Corrupt",
+    "CursorInvalid",
+    "DigestMismatch",
+    "DiskFull",
+    "FileMissing",
+    "Forbidden",
+    "Gone",
+    "Invalid",
+    "LoraryError",
+    "Moved",
+    "NameInvalid",
+    "NameTaken",
+    "NotFound",
+    "PathInvalid",
+    "QuotaExceeded",
+    "RangeUnsatisfiable",
+    "RateLimited",
+    "ReferenceInvalid",
+    "ScopeMissing",
+    "ServerFault",
+    "SettingInvalid",
+    "SizeMismatch",
+    "StateConflict",
+    "StorageFull",
+    "TimedOut",
+    "TooLarge",
+    "Unauthenticated",
+    "Unreachable",
+    "UnsafePath",
+    "UploadIncomplete",
+    "UploadNotReady",
+    "UploadRefused",
+    "VisibilityDiffers",
+    "every_class",
+]
+
+
+class LoraryError(Exception):
+    """Base of all refusals and failures.
+
+    Attributes:
+        code: Stable slug; the server's own where it sent one.
+        detail: One or two sentences for a person.
+        status: HTTP status, None when no answer was involved.
+        findings: Results of checks that led to it, errors first.
+        facts: JSON values that a program may need (sizes, names, missing parts).
+    """
+
+    code: str = "error"
+    title: ClassVar[str] = "Something is not right."
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        code: str = "",
+        status: int | None = None,
+        findings: Sequence[Finding] = (),
+        facts: Mapping[str, object] | None = None,
+    ) -> None:
+        self.detail = detail or self.title
+        self.code = code or type(self).code
+        self.status = status
+        self.findings = tuple(findings)
+        self.facts = dict(facts or {})
+        super().__init__(self.detail)
+
+
+class Unauthenticated(LoraryError, PermissionError):
+    """No token, or one that is not valid (any more)."""
+
+    code = "not_authenticated"
+    title = "Sign in first: lorary login."
+
+
+class Forbidden(LoraryError, PermissionError):
+    """You may see the thing, but not do this to it."""
+
+    code = "forbidden"
+    title = "You may not do this."
+
+
+class ScopeMissing(Forbidden):
+    """The token lacks a scope."""
+
+    code = "scope_missing"
+    title = "This token may not do this."
+
+
+class NotFound(LoraryError, LookupError):
+    """Absent, or private and therefore answered as if absent."""
+
+    code = "not_found"
+    title = "There is nothing by this name, or you may not see it."
+
+
+class Gone(NotFound):
+    """Withdrawn: its name and digests stay, its bytes do not."""
+
+    code = "gone"
+    title = "This was taken down."
+
+
+class Moved(LoraryError):
+    """Renamed; ``facts["full_name"]`` is where it lives now."""
+
+    code = "moved"
+    title = "This has a new name."
+
+
+class Invalid(LoraryError, ValueError):
+    """A value does not fit; ``facts["fields"]`` maps field to sentences."""
+
+    code = "validation_failed"
+    title = "Some values do not fit."
+
+
+class NameInvalid(Invalid):
+    """A name outside the grammar, or reserved."""
+
+    code = "name_invalid"
+    title = "This name cannot be used."
+
+
+class PathInvalid(Invalid):
+    """A file name that some system cannot hold."""
+
+    code = "path_invalid"
+    title = "This file name cannot be used."
+
+
+class CursorInvalid(Invalid):
+    """A page cursor that the hub did not write."""
+
+    code = "cursor_invalid"
+    title = "This page link is broken."
+
+
+class ReferenceInvalid(Invalid):
+    """Not of the form ``owner/name`` or ``owner/name@version``."""
+
+    code = "reference_invalid"
+    title = "Write owner/name or owner/name@version."
+
+
+class Conflict(LoraryError):
+    """The request does not fit the state of things."""
+
+    code = "conflict"
+    title = "This does not fit the current state."
+
+
+class NameTaken(Conflict):
+    """The name exists, or existed once and is kept."""
+
+    code = "name_taken"
+    title = "This name is taken."
+
+
+class StateConflict(Conflict):
+    """The verb does not apply in this state."""
+
+    code = "wrong_state"
+    title = "Not possible in this state."
+
+
+class AlreadyPublished(Conflict):
+    """Published versions never change."""
+
+    code = "already_published"
+    title = "This version is already published."
+
+
+class UploadIncomplete(Conflict):
+    """``facts["missing"]`` lists part numbers that have not arrived."""
+
+    code = "upload_incomplete"
+    title = "Parts of the file are missing."
+
+
+class UploadNotReady(Conflict, TimeoutError):
+    """The checks still run; ask again in a moment."""
+
+    code = "upload_not_ready"
+    title = "The file is still being checked."
+
+
+class VisibilityDiffers(Conflict):
+    """The adapter exists with another visibility than the one asked for."""
+
+    code = "visibility_differs"
+    title = "The adapter exists with another visibility."
+
+
+class UploadRefused(LoraryError, ValueError):
+    """A check found an error; ``findings`` say which and what to do."""
+
+    code = "upload_refused"
+    title = "The file was refused."
+
+
+class DigestMismatch(UploadRefused):
+    """The hub received other bytes than were announced."""
+
+    code = "digest_mismatch"
+    title = "The bytes are not the ones announced."
+
+
+class SizeMismatch(UploadRefused):
+    """The hub received more or fewer bytes than were announced."""
+
+    code = "size_mismatch"
+    title = "The size is not the one announced."
+
+
+class TooLarge(LoraryError, ValueError):
+    """Over a limit of the hub; ``facts["limit"]`` is in bytes."""
+
+    code = "too_large"
+    title = "This is too large."
+
+
+class QuotaExceeded(LoraryError):
+    """The namespace has no room left."""
+
+    code = "quota_exceeded"
+    title = "No room left."
+
+
+class RangeUnsatisfiable(LoraryError):
+    """The asked range lies outside the file."""
+
+    code = "range_unsatisfiable"
+    title = "This part of the file does not exist."
+
+
+class RateLimited(LoraryError, ConnectionError):
+    """Too many requests; ``facts["retry_after"]`` is in seconds."""
+
+    code = "rate_limited"
+    title = "Too many tries; wait a little."
+
+
+class StorageFull(LoraryError):
+    """The hub's disk took no more bytes."""
+
+    code = "storage_full"
+    title = "The server's disk is full."
+
+
+class Unreachable(LoraryError, ConnectionError):
+    """No usable answer came, after all retries."""
+
+    code = "unreachable"
+    title = "The hub does not answer."
+
+
+class TimedOut(Unreachable, TimeoutError):
+    """The hub took too long."""
+
+    code = "timed_out"
+    title = "The hub took too long."
+
+
+class ServerFault(Unreachable):
+    """The hub failed (5xx)."""
+
+    code = "server_fault"
+    title = "The hub failed."
+
+
+class BadAnswer(LoraryError):
+    """The answer is not one that a hub gives."""
+
+    code = "bad_answer"
+    title = "This does not answer like a Lorary hub."
+
+
+class UnsafePath(BadAnswer):
+    """The hub named a file that could be written outside its folder."""
+
+    code = "unsafe_path"
+    title = "The hub names a file that cannot be written safely."
+
+
+class Corrupt(LoraryError, OSError):
+    """The bytes are not the ones that the version lists; nothing was kept."""
+
+    code = "corrupt"
+    title = "The bytes are damaged."
+
+
+class DiskFull(LoraryError, OSError):
+    """This computer's disk is full."""
+
+    code = "disk_full"
+    title = "The disk is full."
+
+
+class FileMissing(LoraryError, FileNotFoundError):
+    """A local file does not exist or cannot be read."""
+
+    code = "file_missing"
+    title = "The file cannot be read."
+
+
+class SettingInvalid(LoraryError, ValueError):
+    """An environment variable or the settings file holds nonsense."""
+
+    code = "setting_invalid"
+    title = "A setting cannot be understood."
+
+
+def every_class(root: type[LoraryError] = LoraryError) -> Iterator[type[LoraryError]]:
+    """Yield the classes of the tree, ``root`` first."""
+    yield root
+    for child in root.__subclasses__():
+        yield from every_class(child)

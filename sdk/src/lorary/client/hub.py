@@ -1,0 +1,236 @@
+"""A hub as a Python object."""
+
+from __future__ import annotations
+
+import os
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from lorary.client import publishing, pulling
+from lorary.client.cache import Cache
+from lorary.client.config import endpoint_of, home_of, token_of
+from lorary.client.messages import Request
+from lorary.client.models import Account, Adapter, Look, Token, Version
+from lorary.client.names import Reference
+from lorary.client.progress import OnProgress, silent
+from lorary.client.publishing import Details, Pushed
+from lorary.client.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+    from lorary.client.pulling import Pulled
+
+__all__ = ["Hub"]
+
+_PAGE = 100  # the longest that a hub gives
+_MAX_HEADER_BYTES = 15 * 1024 * 1024
+_MORE_BYTES = 1024 * 1024  # of what follows the header, where alphas may be
+_PREVIEW_TIMEOUT_S = 900.0
+
+StrPath = str | os.PathLike[str]
+
+
+class Hub:
+    """A Lorary hub. Methods raise `lorary.client.errors.LoraryError` and nothing else of HTTP.
+
+    Usable as a context manager, which closes its connections; several threads may share one.
+
+    Args:
+        endpoint: Address; else LORARY_ENDPOINT, else the one last signed in to, else
+            http://127.0.0.1:8000.
+        token: Access token; else LORARY_TOKEN, else the stored one for this address.
+        home: Folder of tokens and cache; else LORARY_HOME, else ~/.lorary.
+        timeout_s: Longest silence of the hub.
+
+    Raises:
+        SettingInvalid: one of these cannot be understood.
+    """
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        token: str | None = None,
+        *,
+        home: StrPath | None = None,
+        timeout_s: float = 60.0,
+    ) -> None:
+        folder = home_of(home)
+        self.endpoint = endpoint_of(folder, endpoint)
+        self._cache = Cache(folder / "cache")
+        secret = token_of(folder, self.endpoint, token)
+        self._session = Session(self.endpoint, secret, timeout_s=timeout_s)
+
+    def __enter__(self) -> Hub:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _value: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Hub({self.endpoint!r})"
+
+    def close(self) -> None:
+        """Close open connections; the hub stays usable."""
+        self._session.close()
+
+    def whoami(self) -> Account:
+        """Return who the token belongs to.
+
+        Raises:
+            Unauthenticated: there is no token, or it is not valid.
+        """
+        return Account.read(self._session.json("GET", "me"))
+
+    def search(  # noqa: PLR0913 - the filters of the catalogue, by keyword
+        self,
+        query: str = "",
+        *,
+        family: str = "",
+        kind: str = "",
+        tag: str = "",
+        owner: str = "",
+        sort: str = "",
+        limit: int | None = None,
+    ) -> Iterator[Adapter]:
+        """Yield adapters, asking for further pages as they are needed.
+
+        Args:
+            query: Words to look for.
+            family: Base-model family, such as ``sdxl``.
+            kind: style, character, concept, …
+            tag: A tag.
+            owner: A namespace.
+            sort: ``new`` or ``downloads``.
+            limit: At most so many; None for all.
+        """
+        said: dict[str, object] = {
+            "q": query, "family": family, "kind": kind, "tag": tag, "owner": owner, "sort": sort,
+            "limit": None if limit is None else min(max(limit, 1), _PAGE),
+        }  # fmt: skip
+        items = self._session.items("adapters", said)
+        return islice((Adapter.read(item) for item in items), limit)
+
+    def info(self, adapter: str | Reference) -> Adapter:
+        """Return an adapter with its card and aliases.
+
+        Raises:
+            NotFound: there is none, or it is not yours to see.
+        """
+        return Adapter.read(self._session.json("GET", Reference.parse(adapter).api_path))
+
+    def versions(self, adapter: str | Reference) -> tuple[Version, ...]:
+        """Return the versions of an adapter, as the hub orders them."""
+        path = f"{Reference.parse(adapter).api_path}/versions"
+        items = self._session.items(path, {"limit": _PAGE})
+        return tuple(Version.read(item) for item in items)
+
+    def version(self, reference: str | Reference) -> Version:
+        """Return one version: ``owner/name@v3``, an alias or a revision; the latest without."""
+        return pulling.read_version(self._session, Reference.parse(reference))
+
+    def inspect(self, path: StrPath) -> Look:
+        """Ask the hub what it thinks of a file, sending its first bytes only.
+
+        `lorary.inspect` does the same without a hub.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        place = Path(path)
+        with place.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            file.seek(0)
+            head = file.read(min(8 + length, _MAX_HEADER_BYTES) + _MORE_BYTES)
+        size = place.stat().st_size
+        root = self._session.api_root
+        url = f"{root}/inspect?name={quote(place.name, safe='')}&size={size}"
+        headers = {"Content-Type": "application/octet-stream", "Accept": "application/json"}
+        request = Request("POST", url, headers, lambda: (head,), len(head), is_repeatable=True)
+        return Look.read(self._session.ask(request))
+
+    def pull(
+        self,
+        reference: str | Reference,
+        *,
+        to: StrPath | None = None,
+        verify: bool = False,
+        on_progress: OnProgress = silent,
+    ) -> Pulled:
+        """Bring a version here: resumed, verified, cached.
+
+        Args:
+            reference: ``owner/name[@version]``.
+            to: Folder for the files; the cache's own when left out.
+            verify: Read cached files again instead of trusting their seal.
+            on_progress: Told of every block.
+
+        Raises:
+            NotFound: there is none, or it is not yours to see.
+            Corrupt: other bytes arrived than the version lists; nothing was kept.
+        """
+        return pulling.pull(
+            self._session,
+            self._cache,
+            Reference.parse(reference),
+            to=None if to is None else Path(to).expanduser().absolute(),
+            rehash=verify,
+            on_progress=on_progress,
+        )
+
+    def push(
+        self,
+        files: StrPath | Sequence[StrPath],
+        to: str | Reference,
+        *,
+        details: Details | None = None,
+        wait: bool = False,
+        on_progress: OnProgress = silent,
+    ) -> Pushed:
+        """Publish files as a version; the adapter is created when it is new.
+
+        The same files again return the version that exists.
+
+        Args:
+            files: One file, or several that belong together.
+            to: ``owner/name``.
+            details: What to say about it.
+            wait: Return only when the pictures are there, or cannot be made.
+            on_progress: Told of every block.
+
+        Raises:
+            UploadRefused: a check found an error, here or on the hub.
+            Unauthenticated, Forbidden: the token may not write there.
+        """
+        target = Reference.parse(to)
+        places = [Path(files)] if isinstance(files, str | os.PathLike) else [Path(f) for f in files]
+        pushed = publishing.push(self._session, target, places, details or Details(), on_progress)
+        if not wait:
+            return pushed
+        exact = Reference(target.owner, target.name, pushed.version.revision)
+        version = publishing.await_previews(
+            lambda: self.version(exact), pushed.version, _PREVIEW_TIMEOUT_S, on_progress
+        )
+        return Pushed(version, pushed.uploads, pushed.findings)
+
+    def tokens(self) -> tuple[Token, ...]:
+        """Return your access tokens, without their secrets."""
+        return tuple(Token.read(item) for item in self._session.items("tokens"))
+
+    def create_token(self, name: str, scopes: Sequence[str] = ("read", "write")) -> Token:
+        """Make an access token; its ``secret`` is never shown again."""
+        data = {"name": name, "scopes": list(scopes)}
+        return Token.read(self._session.json("POST", "tokens", data=data))
+
+    def revoke_token(self, token: Token | int) -> None:
+        """End an access token."""
+        number = token.id if isinstance(token, Token) else token
+        self._session.json("DELETE", f"tokens/{number}")

@@ -1,0 +1,321 @@
+"""What a hub tells about its things, as immutable values.
+
+Each value keeps the answer it was read from in ``data``, so that nothing a newer hub says is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lorary.client.answers import Record, findings_of
+
+if TYPE_CHECKING:
+    from lorary.anatomy import Finding
+
+__all__ = [
+    "Account",
+    "Adapter",
+    "File",
+    "Image",
+    "Look",
+    "Part",
+    "Previews",
+    "Token",
+    "Upload",
+    "Version",
+]
+
+JSON = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who a token belongs to; ``scopes`` is None when all are allowed."""
+
+    name: str
+    kind: str
+    display_name: str
+    url: str
+    quota_bytes: int
+    used_bytes: int
+    scopes: tuple[str, ...] | None
+    data: JSON = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def read(cls, value: object) -> Account:
+        """Read the answer of ``GET me``."""
+        record = Record(value, "account")
+        return cls(
+            name=record.text("name"),
+            kind=record.text("kind"),
+            display_name=record.text("display_name"),
+            url=record.text("url"),
+            quota_bytes=record.whole("quota_bytes"),
+            used_bytes=record.whole("used_bytes"),
+            scopes=None if record.data.get("scopes") is None else record.texts("scopes"),
+            data=record.data,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """An adapter as the catalogue lists it; ``aliases`` and ``card`` only when asked for alone."""
+
+    full_name: str
+    title: str
+    kind: str
+    summary: str
+    tags: tuple[str, ...]
+    licence: str
+    visibility: str
+    family: str
+    downloads: int
+    latest_version: str
+    trigger_words: tuple[str, ...]
+    url: str
+    card: str = ""
+    aliases: Mapping[str, object] = field(default_factory=dict)
+    data: JSON = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def read(cls, value: object) -> Adapter:
+        """Read an ADAPTER."""
+        record = Record(value, "adapter")
+        return cls(
+            full_name=record.text("full_name") or f"{record.text('owner')}/{record.text('name')}",
+            title=record.text("title"),
+            kind=record.text("kind"),
+            summary=record.text("summary"),
+            tags=record.texts("tags"),
+            licence=record.text("licence"),
+            visibility=record.text("visibility"),
+            family=record.text("family"),
+            downloads=record.whole("downloads"),
+            latest_version=record.text("latest_version"),
+            trigger_words=record.texts("trigger_words"),
+            url=record.text("url"),
+            card=record.text("card"),
+            aliases=record.mapping("aliases"),
+            data=record.data,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of a version; ``path`` has been read, not judged: see `names.check_paths`."""
+
+    path: str
+    role: str
+    variant: str
+    size_bytes: int
+    sha256: str
+    is_primary: bool
+    download_url: str
+
+    @classmethod
+    def read(cls, value: object) -> File:
+        """Read a FILE."""
+        record = Record(value, "file")
+        return cls(
+            path=record.text("path"),
+            role=record.text("role"),
+            variant=record.text("variant"),
+            size_bytes=record.whole("size"),
+            sha256=record.hexadecimal("sha256", 64),
+            is_primary=record.flag("primary"),
+            download_url=record.text("download_url"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A rendered picture."""
+
+    url: str
+    prompt: str
+    seed: int
+    strength: float | None
+
+    @classmethod
+    def read(cls, value: object) -> Image:
+        """Read an image of PREVIEWS."""
+        record = Record(value, "image")
+        return cls(
+            url=record.text("url"),
+            prompt=record.text("prompt"),
+            seed=record.whole("seed"),
+            strength=record.number("strength"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Previews:
+    """State of a version's pictures: queued, running, ready, waiting, failed or none."""
+
+    state: str
+    reason: str
+    done: int
+    total: int
+    images: tuple[Image, ...]
+    data: JSON = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def read(cls, value: object) -> Previews:
+        """Read PREVIEWS; null and absent mean none."""
+        record = Record({} if value is None else value, "previews")
+        progress = Record(record.mapping("progress"), "progress")
+        return cls(
+            state=record.text("state") or "none",
+            reason=record.text("reason"),
+            done=progress.whole("done"),
+            total=progress.whole("total"),
+            images=tuple(Image.read(image) for image in record.items("images")),
+            data=record.data,
+        )
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether waiting any longer changes nothing."""
+        return self.state in {"ready", "failed", "waiting", "none"}
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version with its files."""
+
+    adapter: str
+    name: str
+    label: str
+    state: str
+    revision: str
+    notes: str
+    family: str
+    lineage: str
+    rank: int | None
+    algorithm: str
+    trigger_words: tuple[str, ...]
+    files: tuple[File, ...]
+    findings: tuple[Finding, ...]
+    previews: Previews
+    url: str
+    published_at: str
+    data: JSON = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def read(cls, value: object) -> Version:
+        """Read a VERSION, brief or whole."""
+        record = Record(value, "version")
+        return cls(
+            adapter=record.text("adapter"),
+            name=record.text("version"),
+            label=record.text("label"),
+            state=record.text("state"),
+            revision=record.hexadecimal("revision", 40),
+            notes=record.text("notes"),
+            family=record.text("family"),
+            lineage=record.text("lineage"),
+            rank=None if record.data.get("rank") is None else record.whole("rank"),
+            algorithm=record.text("algorithm"),
+            trigger_words=record.texts("trigger_words"),
+            files=tuple(File.read(file) for file in record.items("files")),
+            findings=findings_of(record.data.get("findings")),
+            previews=Previews.read(record.data.get("previews")),
+            url=record.text("url"),
+            published_at=record.text("published_at"),
+            data=record.data,
+        )
+
+    @property
+    def reason(self) -> str:
+        """Why it was yanked or withdrawn."""
+        return str(self.data.get("reason") or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of an upload that has arrived."""
+
+    number: int
+    size_bytes: int
+    sha256: str
+
+    @classmethod
+    def read(cls, value: object) -> Part:
+        """Read a part of UPLOAD."""
+        record = Record(value, "part")
+        return cls(record.whole("number"), record.whole("size"), record.text("sha256"))
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Bytes on their way in."""
+
+    id: str
+    path: str
+    size_bytes: int
+    sha256: str
+    state: str
+    part_bytes: int
+    parts: tuple[Part, ...]
+    findings: tuple[Finding, ...]
+    done: int
+    total: int
+    urls: Mapping[str, object]
+
+    @classmethod
+    def read(cls, value: object) -> Upload:
+        """Read an UPLOAD."""
+        record = Record(value, "upload")
+        progress = Record(record.mapping("progress"), "progress")
+        return cls(
+            id=str(record.data.get("id", "")),
+            path=record.text("path"),
+            size_bytes=record.whole("size"),
+            sha256=record.text("sha256"),
+            state=record.text("state"),
+            part_bytes=record.whole("part_size"),
+            parts=tuple(Part.read(part) for part in record.items("parts")),
+            findings=findings_of(record.data.get("findings")),
+            done=progress.whole("done"),
+            total=progress.whole("total"),
+            urls=record.mapping("urls"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An access token; ``secret`` only at the moment of its making."""
+
+    id: int
+    name: str
+    scopes: tuple[str, ...]
+    secret: str
+    data: JSON = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def read(cls, value: object) -> Token:
+        """Read a token."""
+        record = Record(value, "token")
+        return cls(
+            id=record.whole("id"),
+            name=record.text("name"),
+            scopes=record.texts("scopes"),
+            secret=record.text("token"),
+            data=record.data,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a hub says of a file by its first bytes."""
+
+    anatomy: Mapping[str, object] | None
+    findings: tuple[Finding, ...]
+
+    @classmethod
+    def read(cls, value: object) -> Look:
+        """Read the answer of ``POST inspect``."""
+        record = Record(value, "inspection")
+        return cls(record.mapping("anatomy") or None, findings_of(record.data.get("findings")))

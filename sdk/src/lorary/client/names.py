@@ -1,0 +1,163 @@
+"""Names that come from people and paths that come from a hub."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+from lorary.client.errors import ReferenceInvalid, SettingInvalid, UnsafePath
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Reference", "check_endpoint", "check_paths", "is_loopback"]
+
+_NAME = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?\Z")
+_MAX_REV = 255
+_WINDOWS_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])\Z")
+_FORBIDDEN = frozenset('<>:"|?*\\')
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_MAX_PATH = 1024
+_MAX_SEGMENT_BYTES = 255  # of ext4, APFS and NTFS
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An adapter, and a version of it: ``owner/name[@rev]``.
+
+    Attributes:
+        owner: The namespace.
+        name: The adapter's name in it.
+        rev: ``v3``, an alias or a 40-hex revision; empty for the latest version.
+    """
+
+    owner: str
+    name: str
+    rev: str = ""
+
+    @classmethod
+    def parse(cls, text: str | Reference) -> Reference:
+        """Read ``owner/name`` or ``owner/name@rev``.
+
+        Raises:
+            ReferenceInvalid: it is neither.
+        """
+        if isinstance(text, Reference):
+            return text
+        full_name, at, rev = text.partition("@")
+        owner, slash, name = full_name.partition("/")
+        if not slash or not _NAME.match(owner) or not _NAME.match(name):
+            message = f"“{text[:200]}” is not owner/name or owner/name@version."
+            raise ReferenceInvalid(message)
+        if at and not _is_rev(rev):
+            message = f"“{text[:200]}”: after “@” comes v3, an alias or a revision."
+            raise ReferenceInvalid(message)
+        return cls(owner, name, rev)
+
+    @property
+    def full_name(self) -> str:
+        """``owner/name``."""
+        return f"{self.owner}/{self.name}"
+
+    @property
+    def api_path(self) -> str:
+        """Path of the adapter below the API's root, quoted."""
+        return f"adapters/{quote(self.owner, safe='')}/{quote(self.name, safe='')}"
+
+    @property
+    def version_path(self) -> str:
+        """Path of the version below the API's root, quoted."""
+        return f"{self.api_path}/versions/{quote(self.rev or 'latest', safe='')}"
+
+    def __str__(self) -> str:
+        return f"{self.full_name}@{self.rev}" if self.rev else self.full_name
+
+
+def _is_rev(rev: str) -> bool:
+    return 1 <= len(rev) <= _MAX_REV and rev.isprintable() and not set(rev) & set(" @?#\\")
+
+
+def check_endpoint(text: str) -> str:
+    """Return a hub's address in its one form: scheme, host, port, path without a slash at its end.
+
+    Raises:
+        SettingInvalid: it is not an http or https address.
+    """
+    try:
+        parts = urlsplit(text.strip())
+        port = parts.port
+    except ValueError as error:
+        msg = f"The hub's address “{text[:200]}” is not a URL."
+        raise SettingInvalid(msg) from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        msg = f"The hub's address “{text[:200]}” must begin with http:// or https://."
+        raise SettingInvalid(msg)
+    if parts.username is not None or parts.query or parts.fragment:
+        msg = "The hub's address has no user name, “?” or “#” in it."
+        raise SettingInvalid(msg)
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    default = {"http": 80, "https": 443}[parts.scheme]
+    suffix = "" if port in {None, default} else f":{port}"
+    return f"{parts.scheme}://{host}{suffix}{parts.path.rstrip('/')}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name means this computer."""
+    return host in {"localhost", "::1"} or host.startswith("127.") or host.endswith(".localhost")
+
+
+def check_paths(paths: Iterable[str]) -> None:
+    """Make sure that files may be written under these names, in one folder, on any system.
+
+    A hub is not trusted with names: it could be hostile or broken.
+
+    Raises:
+        UnsafePath: a path is absolute, climbs, hides something, names a device, or collides with
+            another where case does not count.
+    """
+    files: set[str] = set()
+    folders: set[str] = set()
+    for path in paths:
+        if reason := _path_fault(path):
+            message = f"The hub names a file {path[:200]!r}, which {reason}. Nothing was written."
+            raise UnsafePath(message, facts={"path": path[:_MAX_PATH]})
+        key = unicodedata.normalize("NFC", path).casefold()
+        parents = _parents(key)
+        if key in files or key in folders or any(parent in files for parent in parents):
+            message = f"The hub names {path[:200]!r} twice. Nothing was written."
+            raise UnsafePath(message, facts={"path": path[:_MAX_PATH]})
+        files.add(key)
+        folders.update(parents)
+
+
+def _parents(path: str) -> list[str]:
+    segments = path.split("/")
+    return ["/".join(segments[:end]) for end in range(1, len(segments))]
+
+
+def _path_fault(path: str) -> str:
+    if not 1 <= len(path) <= _MAX_PATH:
+        return "is empty or far too long"
+    if any(unicodedata.category(char) in _INVISIBLE for char in path):
+        return "has invisible characters"
+    if _FORBIDDEN & set(path):
+        return "has a character that some systems forbid"
+    for segment in path.split("/"):
+        if reason := _segment_fault(segment):
+            return reason
+    return ""
+
+
+def _segment_fault(segment: str) -> str:
+    if segment in {"", ".", ".."}:
+        return "does not stay inside its folder"
+    if len(segment.encode()) > _MAX_SEGMENT_BYTES:
+        return "is too long"
+    if segment[0] == " " or segment[-1] in " .":
+        return "begins or ends with a space or a dot"
+    if _WINDOWS_DEVICE.match(segment.partition(".")[0].rstrip()):
+        return "is a device on Windows"
+    return ""

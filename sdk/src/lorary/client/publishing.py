@@ -1,0 +1,228 @@
+"""From local files to a published version."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lorary.anatomy import Finding, inspect_file
+from lorary.client.errors import (
+    FileMissing,
+    Invalid,
+    NameTaken,
+    NotFound,
+    UploadNotReady,
+    UploadRefused,
+    VisibilityDiffers,
+)
+from lorary.client.models import Adapter, Upload, Version
+from lorary.client.progress import OnProgress, Progress
+from lorary.client.upload import Source, send
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from lorary.client.names import Reference
+    from lorary.client.session import Session
+
+__all__ = ["COMPANIONS", "Details", "Pushed", "await_previews", "check_locally", "push"]
+
+#: Suffixes of files that may travel beside weights; everything else is inspected as weights.
+COMPANIONS = frozenset(
+    {
+        ".csv", ".jpeg", ".jpg", ".json", ".md", ".png", ".toml", ".txt", ".webp", ".yaml", ".yml",
+    }
+)  # fmt: skip
+
+_READY_TIMEOUT_S = 60.0
+_POLL_S = 0.5
+_LONGEST_POLL_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What a person says about an adapter and a version; None and empty mean: not said.
+
+    Attributes:
+        title: Title of a new adapter.
+        kind: Kind of a new adapter: style, character, concept, …
+        visibility: public, unlisted or private; a new adapter is public unless told otherwise.
+        trigger_words: Phrases that wake it; the hub takes the file's own when there are none.
+        family: Base-model family, where the tensors cannot prove it.
+        lineage: Checkpoint that it was trained on.
+        label: Short name of the version.
+        notes: What is new in the version.
+        strength: Recommended strength.
+    """
+
+    title: str = ""
+    kind: str = ""
+    visibility: str = ""
+    trigger_words: Sequence[str] = field(default_factory=tuple)
+    family: str = ""
+    lineage: str = ""
+    label: str = ""
+    notes: str = ""
+    strength: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What a push led to.
+
+    Attributes:
+        version: The published version.
+        uploads: What was sent, in the order given.
+        findings: Of the checks here and on the hub, each once.
+    """
+
+    version: Version
+    uploads: tuple[Upload, ...]
+    findings: tuple[Finding, ...]
+
+
+def push(
+    session: Session,
+    target: Reference,
+    places: Sequence[Path],
+    details: Details,
+    on_progress: OnProgress,
+) -> Pushed:
+    """Inspect, send, and publish; see `lorary.client.hub.Hub.push`."""
+    findings = check_locally(places)
+    adapter = _existing(session, target, details)
+    uploads = [send(session, Source.of(place, on_progress), on_progress) for place in places]
+    if adapter is None:
+        adapter = _create(session, target, details)
+    version = _publish(session, target, uploads, details)
+    everything = [*findings, *(f for upload in uploads for f in upload.findings)]
+    return Pushed(version, tuple(uploads), _unique([*everything, *version.findings]))
+
+
+def check_locally(places: Sequence[Path]) -> tuple[Finding, ...]:
+    """Inspect files before anything is sent.
+
+    Returns:
+        What was found, all of it less than an error.
+
+    Raises:
+        FileMissing: a file cannot be read.
+        Invalid: no file, or two of one name.
+        UploadRefused: a file is no adapter, or a broken one.
+    """
+    if not places:
+        msg = "Name a file to push."
+        raise Invalid(msg)
+    names = [place.name for place in places]
+    if len({name.casefold() for name in names}) != len(names):
+        msg = "Two files have the same name."
+        raise Invalid(msg)
+    findings: list[Finding] = []
+    for place in places:
+        findings += _look(place)
+    return tuple(findings)
+
+
+def _look(place: Path) -> tuple[Finding, ...]:
+    try:
+        if place.suffix.casefold() in COMPANIONS:
+            place.open("rb").close()
+            return ()
+        inspection = inspect_file(place)
+    except OSError as error:
+        message = f"{place} cannot be read: {error.strerror or error}."
+        raise FileMissing(message) from error
+    if inspection.refused:
+        message = f"{place.name}: {inspection.findings[0].message}"
+        raise UploadRefused(message, findings=inspection.findings)
+    return inspection.findings
+
+
+def _existing(session: Session, target: Reference, details: Details) -> Adapter | None:
+    """Return the adapter if there is one.
+
+    Raises:
+        VisibilityDiffers: it is not as visible as asked for; bytes meant to be private must not
+            become public by joining a public adapter.
+    """
+    try:
+        adapter = Adapter.read(session.json("GET", target.api_path))
+    except NotFound:
+        return None
+    if details.visibility and adapter.visibility and details.visibility != adapter.visibility:
+        message = (
+            f"{adapter.full_name} is {adapter.visibility}, not {details.visibility}. "
+            "Nothing was sent. Change the adapter first, or push without this option."
+        )
+        raise VisibilityDiffers(message, facts={"visibility": adapter.visibility})
+    return adapter
+
+
+def _create(session: Session, target: Reference, details: Details) -> Adapter:
+    said = {
+        "owner": target.owner,
+        "name": target.name,
+        "title": details.title,
+        "kind": details.kind,
+        "visibility": details.visibility or "public",
+    }
+    data = {key: value for key, value in said.items() if value}
+    try:
+        answer = session.json("POST", "adapters", data=data, is_repeatable=True)
+    except NameTaken:
+        # Another push was faster, or the answer to an earlier attempt got lost.
+        existing = _existing(session, target, details)
+        if existing is None:
+            raise
+        return existing
+    return Adapter.read(answer)
+
+
+def _publish(
+    session: Session, target: Reference, uploads: Sequence[Upload], details: Details
+) -> Version:
+    said: dict[str, object] = {
+        "label": details.label,
+        "notes": details.notes,
+        "family": details.family,
+        "lineage": details.lineage,
+        "trigger_words": list(details.trigger_words),
+        "strength": details.strength,
+    }
+    data = {key: value for key, value in said.items() if value not in ("", [], None)}
+    data |= {"uploads": [upload.id for upload in uploads], "publish": True}
+    path = f"{target.api_path}/versions"
+    deadline = time.monotonic() + _READY_TIMEOUT_S
+    while True:
+        try:
+            return Version.read(session.json("POST", path, data=data, is_repeatable=True))
+        except UploadNotReady:
+            if time.monotonic() > deadline:
+                raise
+        session.backoff.sleep(_POLL_S)
+
+
+def await_previews(
+    read: Callable[[], Version], version: Version, timeout_s: float, on_progress: OnProgress
+) -> Version:
+    """Ask until the pictures are there, cannot be made here, or time is up."""
+    deadline = time.monotonic() + timeout_s
+    pause = _POLL_S
+    while not version.previews.is_settled and time.monotonic() < deadline:
+        previews = version.previews
+        on_progress(Progress("render", version.name, previews.done, previews.total))
+        time.sleep(pause)
+        pause = min(_LONGEST_POLL_S, pause * 1.3)
+        version = read()
+    return version
+
+
+def _unique(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Leave out what was said before; errors first."""
+    seen: dict[tuple[str, str], Finding] = {}
+    for found in findings:
+        seen.setdefault((found.code, found.message), found)
+    order = {"error": 0, "warning": 1, "info": 2}
+    return tuple(sorted(seen.values(), key=lambda found: order[found.severity]))

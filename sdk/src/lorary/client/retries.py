@@ -1,0 +1,104 @@
+"""When to try again, how long to wait before, and what to say when nothing helped."""
+
+from __future__ import annotations
+
+import email.utils
+import http.client
+import random
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from lorary.client.errors import LoraryError, TimedOut, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lorary.client.connection import Origin
+    from lorary.client.messages import Request
+
+__all__ = ["Backoff", "Broken", "seconds_of"]
+
+
+@dataclass(slots=True)
+class Backoff:
+    """How often and how long to wait before trying again.
+
+    Attributes:
+        tries: Attempts in a row without progress.
+        first_s: Wait after the first; doubles, with some chance in it.
+        longest_s: Longest wait of its own accord.
+        sleep: Replaced in tests.
+    """
+
+    tries: int = 5
+    first_s: float = 0.25
+    longest_s: float = 8.0
+    sleep: Callable[[float], None] = time.sleep
+
+    def wait(self, failures: int, at_least_s: float = 0.0) -> None:
+        """Wait after the ``failures``-th failure in a row."""
+        pause = min(self.longest_s, self.first_s * 2 ** (failures - 1))
+        self.sleep(max(at_least_s, pause * random.uniform(0.5, 1.0)))  # noqa: S311 - no secret
+
+
+class Broken(Exception):
+    """An attempt without an answer."""
+
+    def __init__(self, error: LoraryError, *, may_retry: bool, is_stale: bool = False) -> None:
+        self.error = error
+        self.may_retry = may_retry
+        self.is_stale = is_stale
+        super().__init__(error.detail)
+
+    @classmethod
+    def connecting(cls, error: Exception, origin: Origin) -> Broken:
+        """Nothing was sent, so trying again is safe, but not always of use."""
+        is_unknown = isinstance(error, socket.gaierror) and error.errno != socket.EAI_AGAIN
+        is_hopeless = is_unknown or isinstance(error, ssl.SSLCertVerificationError)
+        return cls(_unreachable(error, origin), may_retry=not is_hopeless)
+
+    @classmethod
+    def exchanging(
+        cls, error: Exception, origin: Origin, request: Request, *, is_used: bool
+    ) -> Broken:
+        """The other side may have acted, unless it had closed an idle connection before."""
+        is_stale = is_used and isinstance(
+            error, (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError)
+        )
+        return cls(
+            _unreachable(error, origin),
+            may_retry=request.may_repeat or is_stale,
+            is_stale=is_stale,
+        )
+
+
+def _unreachable(error: Exception, origin: Origin) -> LoraryError:
+    place = f"{origin.host}:{origin.port}"
+    if isinstance(error, TimeoutError):
+        return TimedOut(f"{place} took too long to answer.")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Unreachable(f"The certificate of {place} is not valid: {error.verify_message}.")
+    if isinstance(error, socket.gaierror):
+        return Unreachable(f"There is no computer called {origin.host} in this network.")
+    if isinstance(error, ConnectionRefusedError):
+        return Unreachable(f"Nothing answers at {place}. Is the hub running?")
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return Unreachable(f"The connection to {place} broke: {reason}.")
+
+
+def seconds_of(retry_after: str) -> float:
+    """Return how long a ``Retry-After`` header asks to wait; 0 when it says nothing of use."""
+    text = retry_after.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        moment = email.utils.parsedate_to_datetime(text)
+    except ValueError:
+        return 0.0
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())

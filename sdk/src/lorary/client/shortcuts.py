@@ -1,0 +1,57 @@
+"""The everyday calls, with the hub taken from the environment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lorary.anatomy import Inspection, inspect_file
+from lorary.client.hub import Hub
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from lorary.client.models import Adapter
+    from lorary.client.publishing import Details, Pushed
+
+__all__ = ["inspect", "pull", "push", "search"]
+
+
+def inspect(path: str | os.PathLike[str]) -> Inspection:
+    """Return anatomy and findings of a file, offline.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    return inspect_file(path)
+
+
+def pull(reference: str, *, to: str | os.PathLike[str] | None = None, verify: bool = False) -> Path:
+    """Bring ``owner/name[@version]`` here and return where it is.
+
+    Returns:
+        Its primary weights file, ready for ``load_lora_weights``; the folder when it has none.
+    """
+    with Hub() as hub:
+        return hub.pull(reference, to=to, verify=verify).path
+
+
+def push(
+    files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    to: str,
+    *,
+    details: Details | None = None,
+    wait: bool = False,
+) -> Pushed:
+    """Publish files as a version of ``owner/name``; see `Hub.push`."""
+    with Hub() as hub:
+        return hub.push(files, to, details=details, wait=wait)
+
+
+def search(
+    query: str = "", *, family: str = "", kind: str = "", tag: str = "", limit: int | None = None
+) -> Iterator[Adapter]:
+    """Yield adapters; see `Hub.search`."""
+    with Hub() as hub:
+        yield from hub.search(query, family=family, kind=kind, tag=tag, limit=limit)

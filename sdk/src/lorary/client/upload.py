@@ -1,0 +1,324 @@
+"""One file from this computer to a hub: announced, sent in whole or by parts, checked.
+
+Only what is missing travels. A digest that the hub knows is accepted without a byte; an upload
+that an earlier run began is found again and goes on with the parts that have not arrived.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from io import FileIO
+from itertools import islice
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from lorary.client.answers import Record
+from lorary.client.digests import BLOCK_BYTES, digest_file
+from lorary.client.errors import (
+    BadAnswer,
+    Corrupt,
+    FileMissing,
+    StateConflict,
+    UploadIncomplete,
+    UploadNotReady,
+    UploadRefused,
+)
+from lorary.client.messages import Request
+from lorary.client.models import Part, Upload
+from lorary.client.progress import OnProgress, Progress, silent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from hashlib import _Hash
+    from pathlib import Path
+
+    from lorary.client.session import Session
+
+__all__ = ["Source", "send"]
+
+PARALLEL_PARTS = 3
+_PART_TRIES = 3
+_RECENT = 100  # uploads among which an earlier run's is looked for
+_FIRST_POLL_S = 0.1
+_LONGEST_POLL_S = 2.0
+_CHECK_TIMEOUT_S = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A local file as it was when it was hashed."""
+
+    place: Path
+    path: str
+    size_bytes: int
+    mtime_ns: int
+    sha256: str
+
+    @classmethod
+    def of(cls, place: Path, on_progress: OnProgress = silent) -> Source:
+        """Hash a file; its path on the hub is its own name.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        found = place.stat()
+
+        def report(done: int) -> None:
+            on_progress(Progress("hash", place.name, done, found.st_size))
+
+        sha256 = digest_file(place, report)
+        return cls(place, place.name, found.st_size, found.st_mtime_ns, sha256)
+
+    def require_unchanged(self) -> None:
+        """Make sure that it is still what was hashed.
+
+        Raises:
+            Corrupt: somebody wrote to it.
+        """
+        found = self.place.stat()
+        if (found.st_size, found.st_mtime_ns) != (self.size_bytes, self.mtime_ns):
+            msg = f"{self.place} changed while it was sent. Push it again."
+            raise Corrupt(msg)
+
+
+class _Stopped(Exception):
+    """Another part failed, or the user gave up."""
+
+
+@dataclass(slots=True)
+class _Meter:
+    """How much of a file has left; its parts report from several threads."""
+
+    source: Source
+    on_progress: OnProgress
+    done: int = 0
+    is_stopped: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin(self, done: int) -> None:
+        """Count from what the hub has already."""
+        self.is_stopped = False
+        self.done = 0
+        self.add(done)
+
+    def add(self, count: int) -> None:
+        """Count bytes, or take them back.
+
+        Raises:
+            _Stopped: nothing more should be sent.
+        """
+        with self.lock:
+            if self.is_stopped:
+                raise _Stopped
+            self.done += count
+            report = Progress("send", self.source.path, self.done, self.source.size_bytes)
+            self.on_progress(report)
+
+    def stop(self) -> None:
+        """End the parts under way at their next block."""
+        with self.lock:
+            self.is_stopped = True
+
+
+@dataclass(slots=True)
+class _Feed:
+    """A section of the file as a request body, hashed while it leaves."""
+
+    meter: _Meter
+    offset: int
+    length: int
+    digest: _Hash = field(default_factory=hashlib.sha256)
+    sent: int = 0
+
+    def expected(self) -> str:
+        """Return the section's sha256 without sending it."""
+        digest = hashlib.sha256()
+        for block in self._read():
+            digest.update(block)
+        return digest.hexdigest()
+
+    def blocks(self) -> Iterator[memoryview]:
+        """Yield the section from its start; a further attempt takes its bytes back first."""
+        taken_back, self.sent = self.sent, 0
+        self.digest = hashlib.sha256()
+        self.meter.add(-taken_back)
+        for block in self._read():
+            self.digest.update(block)
+            self.sent += len(block)
+            self.meter.add(len(block))
+            yield block
+
+    def _read(self) -> Iterator[memoryview]:
+        place = self.meter.source.place
+        view = memoryview(bytearray(min(BLOCK_BYTES, max(1, self.length))))
+        with _opened(place) as file:
+            file.seek(self.offset)
+            left = self.length
+            while left:
+                count = file.readinto(view[:left])
+                if not count:
+                    msg = f"{place} became shorter while it was sent."
+                    raise Corrupt(msg)
+                left -= count
+                yield view[:count]
+
+
+def _opened(place: Path) -> FileIO:
+    try:
+        return FileIO(place, "r")
+    except OSError as error:  # not to be taken for a failure of the network
+        message = f"{place} cannot be read: {error.strerror}."
+        raise FileMissing(message) from error
+
+
+def send(session: Session, source: Source, on_progress: OnProgress = silent) -> Upload:
+    """Bring a file to the hub and wait for its checks.
+
+    Returns:
+        The accepted upload.
+
+    Raises:
+        UploadRefused: a check found an error; ``findings`` says which.
+        LoraryError: what the hub answered, or that it did not.
+    """
+    upload = _announce(session, source)
+    if upload.state == "receiving":
+        upload = _transfer(session, upload, _Meter(source, on_progress))
+    return _settled(session, upload, on_progress)
+
+
+def _announce(session: Session, source: Source) -> Upload:
+    """Find the upload that an earlier run began, or begin one."""
+    for item in islice(session.items("uploads", {"limit": _RECENT}), _RECENT):
+        upload = Upload.read(item)
+        is_same = (upload.path, upload.sha256) == (source.path, source.sha256)
+        if is_same and upload.state in {"receiving", "checking"}:
+            return _fresh(session, upload)
+    announced = {"path": source.path, "size": source.size_bytes, "sha256": source.sha256}
+    return Upload.read(session.json("POST", "uploads", data=announced, is_repeatable=True))
+
+
+def _path(upload: Upload) -> str:
+    return f"uploads/{quote(upload.id, safe='')}"
+
+
+def _fresh(session: Session, upload: Upload) -> Upload:
+    return Upload.read(session.json("GET", _path(upload)))
+
+
+def _transfer(session: Session, upload: Upload, meter: _Meter) -> Upload:
+    source = meter.source
+    if upload.size_bytes != source.size_bytes:
+        msg = "The hub took down another size than was announced."
+        raise BadAnswer(msg)
+    if upload.part_bytes <= 0 or source.size_bytes <= upload.part_bytes:
+        return _send_whole(session, upload, meter)
+    for _ in range(_PART_TRIES):
+        _send_parts(session, upload, meter)
+        source.require_unchanged()
+        try:
+            return _complete(session, upload)
+        except UploadIncomplete:
+            upload = _fresh(session, upload)
+    raise UploadIncomplete
+
+
+def _complete(session: Session, upload: Upload) -> Upload:
+    path = f"{_path(upload)}/complete"
+    return Upload.read(session.json("POST", path, data={}, is_repeatable=True))
+
+
+def _send_whole(session: Session, upload: Upload, meter: _Meter) -> Upload:
+    size = meter.source.size_bytes
+    url = _url(session, upload, "content", f"{_path(upload)}/content")
+    try:
+        answer = _put(session, url, _Feed(meter, 0, size))
+    except StateConflict:
+        # The answer to an earlier attempt got lost: the hub has the bytes.
+        return _fresh(session, upload)
+    meter.source.require_unchanged()
+    return _fresh(session, upload) if answer is None else Upload.read(answer)
+
+
+def _send_parts(session: Session, upload: Upload, meter: _Meter) -> None:
+    """Send the parts that are not there, a few at a time."""
+    here = {part.number: part for part in upload.parts}
+    size, step = upload.size_bytes, upload.part_bytes
+    count = -(-size // step)
+    feeds = {
+        number: _Feed(meter, (number - 1) * step, min(step, size - (number - 1) * step))
+        for number in range(1, count + 1)
+    }
+    missing = [number for number in feeds if not _is_here(here.get(number), feeds[number])]
+    meter.begin(sum(feed.length for number, feed in feeds.items() if number not in missing))
+    with ThreadPoolExecutor(PARALLEL_PARTS, "lorary-send") as pool:
+        jobs = [pool.submit(_send_part, session, upload, n, feeds[n]) for n in missing]
+        try:
+            wait(jobs, return_when=FIRST_EXCEPTION)
+        finally:
+            meter.stop()
+            pool.shutdown(wait=True, cancel_futures=True)
+    _raise_first(jobs)
+
+
+def _is_here(part: Part | None, feed: _Feed) -> bool:
+    """Whether the hub has this part of this very file."""
+    if part is None or part.size_bytes != feed.length:
+        return False
+    return not part.sha256 or part.sha256 == feed.expected()
+
+
+def _raise_first(jobs: Sequence[Future[None]]) -> None:
+    """Raise what went wrong first; parts that were stopped because of it say nothing."""
+    errors = [job.exception() for job in jobs if not job.cancelled()]
+    for error in errors:
+        if error is not None and not isinstance(error, _Stopped):
+            raise error
+
+
+def _send_part(session: Session, upload: Upload, number: int, feed: _Feed) -> None:
+    path = f"{_path(upload)}/parts/{number}"
+    named = upload.urls.get("part")
+    url = named.replace("{number}", str(number)) if isinstance(named, str) else path
+    for _ in range(_PART_TRIES):
+        answer = _put(session, session.locate(url), feed)
+        stored = "" if answer is None else Record(answer, "part").text("sha256")
+        if not stored or stored == feed.digest.hexdigest():
+            return
+    message = f"Part {number} of {upload.path} arrives damaged, again and again."
+    raise Corrupt(message, facts={"part": number})
+
+
+def _put(session: Session, url: str, feed: _Feed) -> object:
+    headers = {"Content-Type": "application/octet-stream", "Accept": "application/json"}
+    request = Request("PUT", url, headers, body=feed.blocks, size_bytes=feed.length)
+    return session.ask(request)
+
+
+def _url(session: Session, upload: Upload, key: str, path: str) -> str:
+    """Return where to send to: what the hub named, else the usual place."""
+    named = upload.urls.get(key)
+    return session.locate(named if isinstance(named, str) and named else path)
+
+
+def _settled(session: Session, upload: Upload, on_progress: OnProgress) -> Upload:
+    """Wait until the checks have an answer."""
+    deadline = time.monotonic() + _CHECK_TIMEOUT_S
+    pause = _FIRST_POLL_S
+    while upload.state in {"receiving", "checking"}:
+        if upload.state == "receiving" or time.monotonic() > deadline:
+            msg = f"{upload.path} is still {upload.state}. Push it again later."
+            raise UploadNotReady(msg)
+        on_progress(Progress("check", upload.path, upload.done, upload.total))
+        session.backoff.sleep(pause)
+        pause = min(_LONGEST_POLL_S, pause * 1.5)
+        upload = _fresh(session, upload)
+    if upload.state != "accepted":
+        errors = [found.message for found in upload.findings if found.severity == "error"]
+        message = errors[0] if errors else f"{upload.path} was {upload.state}."
+        raise UploadRefused(message, findings=upload.findings)
+    return upload
