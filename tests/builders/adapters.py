@@ -72,7 +72,7 @@ DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
         ("transformer_blocks.0.attn.add_q_proj", (3072, 3072)),
         ("transformer_blocks.18.norm1.linear", (18432, 3072)),
         ("single_transformer_blocks.37.proj_mlp", (12288, 3072)),
-        ("time_text_embed.guidance_embedder.linear_1", (3072, 256)),
+        ("x_embedder", (3072, 64)),
     ),
     ("chroma", "native"): _targets(
         (f"{_DOUBLE}.img_attn.qkv", (9216, 3072)),

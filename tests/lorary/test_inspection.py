@@ -1,0 +1,298 @@
+"""The one door: files in, anatomy and findings out."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lorary.anatomy as package
+from lorary.anatomy import (
+    ALGORITHM_TITLES,
+    KIND_TITLES,
+    Inspection,
+    analyse,
+    finding_codes,
+    inspect_bytes,
+    inspect_file,
+)
+from lorary.anatomy.findings import ANATOMY_CODES
+from lorary.anatomy.keys import SUFFIXES
+from lorary.safetensors import Limits, parse_header
+from lorary.safetensors.errors import HEADER_CODES
+from tests.builders.adapters import DENOISERS, TEXT_ENCODERS, diffusers, kohya
+from tests.builders.malformed import ATTACKS
+from tests.builders.weights import safetensors
+
+SD1 = DENOISERS["sd1", "diffusers"]
+Q = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "findings.md"
+Rows = dict[str, tuple[str, tuple[int, ...]]]
+
+
+def _codes(found: Inspection) -> list[str]:
+    return [finding.code for finding in found.findings]
+
+
+def _rows(**suffixes: tuple[str, tuple[int, ...]]) -> Rows:
+    return {f"{Q}.{name.replace('__', '.')}": row for name, row in suffixes.items()}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_refused_header_is_a_finding_with_its_code(attack: str) -> None:
+    data, code = ATTACKS[attack]
+    found = inspect_bytes(data, name="x.safetensors")
+    assert found.refused
+    assert found.anatomy is None
+    assert found.header is None
+    assert _codes(found) == [code]
+    assert json.loads(json.dumps(found.to_dict()))["anatomy"] is None
+
+
+def test_bytes_files_and_paths_agree(tmp_path: Path) -> None:
+    data = kohya(SD1, encoders={"lora_te": TEXT_ENCODERS["clip_l"]}, alpha=2.0)
+    path = tmp_path / "noir.safetensors"
+    path.write_bytes(data)
+    found = inspect_bytes(data)
+    assert inspect_file(path) == found
+    assert inspect_file(str(path)) == found
+    assert inspect_file(io.BytesIO(data), name="noir.safetensors") == found
+    assert not found.refused
+    assert found.findings == ()
+
+
+def test_the_anatomy_is_plain_json_with_the_agreed_fields() -> None:
+    found = inspect_bytes(kohya(SD1, metadata={"modelspec.title": "Noir"}))
+    anatomy = json.loads(json.dumps(found.to_dict()))["anatomy"]
+    assert list(anatomy) == [
+        "kind", "algorithm", "algorithms", "convention", "conventions", "family", "verdict",
+        "lineage", "rank", "ranks", "conv_ranks", "alpha", "alpha_source", "parts", "modules",
+        "blocks", "parameters", "dtypes", "tensors", "size_bytes", "trigger_words",
+        "common_tags", "training", "title", "description", "recommended_strength",
+        "metadata_keys",
+    ]  # fmt: skip
+    assert anatomy["ranks"] == {"4": 7}
+    assert anatomy["dtypes"] == {"F16": 21}
+    assert anatomy["title"] == "Noir"
+    assert anatomy["verdict"]["declared"] is None
+
+
+def test_alphas_are_read_when_they_are_at_hand() -> None:
+    data = kohya(SD1, alpha=2.0, metadata={"ss_network_alpha": "4", "ss_network_dim": "8"})
+    whole = inspect_bytes(data)
+    assert whole.anatomy is not None
+    assert (whole.anatomy.alpha, whole.anatomy.alpha_source) == (2.0, "read")
+    assert _codes(whole) == ["rank_differs", "alpha_differs"]
+    header = parse_header(data)
+    first = inspect_bytes(data[: header.data_start], size=len(data))
+    assert first.anatomy is not None
+    assert (first.anatomy.alpha, first.anatomy.alpha_source) == (4.0, "declared")
+    assert analyse(header).anatomy == first.anatomy
+
+
+@pytest.mark.parametrize(
+    ("metadata", "alpha"),
+    [
+        ({"lora_adapter_metadata": '{"unet.r": 8, "unet.lora_alpha": 16}'}, 16.0),
+        ({"lora_adapter_metadata": '{"unet.r": 8}'}, None),
+        ({"lora_adapter_metadata": "[]"}, None),
+        ({"ss_network_alpha": "Dynamic"}, None),
+    ],
+)
+def test_alphas_without_tensors_are_declared_or_absent(
+    metadata: dict[str, str], alpha: float | None
+) -> None:
+    anatomy = inspect_bytes(diffusers(SD1, metadata=metadata)).anatomy
+    assert anatomy is not None
+    assert anatomy.alpha == alpha
+    assert anatomy.alpha_source == ("absent" if alpha is None else "declared")
+
+
+@pytest.mark.parametrize("alpha", [0.0, -1.0, float("nan"), float("inf"), 5_000.0])
+def test_alphas_that_cannot_be_meant_are_warned_about(alpha: float) -> None:
+    found = inspect_bytes(kohya(SD1, alpha=alpha, dtype="F32"))
+    assert _codes(found) == ["alpha_invalid"]
+    assert found.findings[0].evidence["count"] == 7
+
+
+def test_the_alpha_of_oft_is_no_scale() -> None:
+    rows = _rows(oft_blocks=("F32", (4, 160, 160)), alpha=("F32", ()))
+    found = inspect_bytes(safetensors(rows, values={f"{Q}.alpha": 0.0}))
+    assert "alpha_invalid" not in _codes(found)
+    below = inspect_bytes(safetensors(rows, values={f"{Q}.alpha": -1.0}))
+    assert "alpha_invalid" in _codes(below)
+
+
+@pytest.mark.parametrize(
+    ("rows", "code"),
+    [
+        (_rows(lora_A__weight=("F16", (4, 640))), "pair_incomplete"),
+        (_rows(alpha=("F16", ())), "not_an_adapter"),
+        (_rows(hada_w1_a=("F16", (640, 4)), hada_w1_b=("F16", (4, 640))), "pair_incomplete"),
+        (
+            _rows(lora_A__weight=("F16", (4, 640)), lora_B__weight=("F16", (640, 8))),
+            "rank_mismatch",
+        ),
+        (
+            _rows(lora_A__weight=("F16", (0, 640)), lora_B__weight=("F16", (640, 0))),
+            "tensor_empty",
+        ),
+        (
+            _rows(lora_A__weight=("I8", (4, 640)), lora_B__weight=("I8", (640, 4))),
+            "tensor_not_float",
+        ),
+    ],
+)
+def test_adapters_that_no_loader_could_use_are_refused(rows: Rows, code: str) -> None:
+    found = inspect_bytes(safetensors(rows))
+    assert found.refused
+    assert _codes(found)[0] == code
+
+
+def test_an_alpha_beside_nothing_is_half_a_module() -> None:
+    rows = {f"{Q}2.alpha": ("F16", ())} | _rows(
+        lora_A__weight=("F16", (4, 640)), lora_B__weight=("F16", (640, 4))
+    )
+    assert "pair_incomplete" in _codes(inspect_bytes(safetensors(rows)))
+
+
+def test_strange_tensors_are_named_and_full_weights_warned_about() -> None:
+    pair = _rows(lora_A__weight=("F16", (4, 640)), lora_B__weight=("F16", (640, 4)))
+    small = inspect_bytes(safetensors({**pair, "emb": ("F16", (3,))}))
+    assert _codes(small)[0] == "unknown_keys" or "unknown_keys" in _codes(small)
+    large = inspect_bytes(safetensors({**pair, "head.weight": ("F16", (900, 900))}))
+    assert "full_weights" in _codes(large)
+    assert "unknown_keys" not in _codes(large)
+    both = inspect_bytes(
+        safetensors({**pair, "head.weight": ("F16", (900, 900)), "x": ("F16", (3,))})
+    )
+    assert {"full_weights", "unknown_keys"} <= set(_codes(both))
+
+
+def _names(*names: str, shape: tuple[int, ...] = (4, 4)) -> Rows:
+    return dict.fromkeys(names, ("F16", shape))
+
+
+_PAIR = _rows(lora_A__weight=("F16", (4, 640)), lora_B__weight=("F16", (640, 4)))
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind"),
+    [
+        ({}, "empty"),
+        (_names("model.diffusion_model.out.2.weight", "first_stage_model.a"), "checkpoint"),
+        (_names("transformer_blocks.0.attn.to_q.weight"), "checkpoint"),
+        (_names("model.layers.0.self_attn.q_proj.weight"), "checkpoint"),
+        (_names("first_stage_model.encoder.conv_in.weight"), "vae"),
+        (_names("encoder.conv_in.weight", "decoder.conv_in.weight", "quant_conv.weight"), "vae"),
+        (_names("text_model.encoder.layers.0.self_attn.q_proj.weight"), "text_encoder"),
+        (_names("encoder.block.0.layer.0.SelfAttention.q.weight"), "text_encoder"),
+        (_names("control_model.zero_convs.0.0.weight"), "controlnet"),
+        (_names("controlnet_blocks.0.weight"), "controlnet"),
+        (_names("lora_controlnet", "input_blocks.1.0.in_layers.2.down"), "controlnet"),
+        (_names("up_blocks.0.motion_modules.0.proj_in.weight"), "motion_module"),
+        (_names("lllite_unet_a.down.0.weight", "lllite_unet_a.up.0.weight"), "lllite"),
+        (_names("image_proj.proj.weight", "ip_adapter.1.to_k_ip.weight"), "ip_adapter"),
+        ({**_names("ip_adapter.1.to_k_ip.weight"), **_PAIR}, "ip_adapter"),
+        (_names("emb_params", shape=(8, 768)), "textual_inversion"),
+        (_names("clip_l", shape=(8, 768)) | _names("clip_g", shape=(8, 1280)), "textual_inversion"),
+        (_names("<cat-toy>", shape=(768,)), "textual_inversion"),
+        (_names("adapter.body.0.weight"), "other"),
+        ({**_names(*(f"down_blocks.{n}.weight" for n in range(9))), **_PAIR}, "checkpoint"),
+        ({**_names(*(f"strange.{n}" for n in range(9))), **_PAIR}, "adapter"),
+        (
+            _names(*(f"strange.{n}" for n in range(9)), f"{Q}.lora_A.weight"),
+            "other",
+        ),
+    ],
+)  # fmt: skip
+def test_files_that_are_no_adapters_say_what_they_are(rows: Rows, kind: str) -> None:
+    found = inspect_bytes(safetensors(rows), name="/tmp/anna/thing.safetensors")
+    assert found.anatomy is not None
+    assert found.anatomy.kind == kind
+    assert kind in KIND_TITLES
+    if kind != "adapter":
+        errors = [finding for finding in found.findings if finding.severity == "error"]
+        assert [(error.code, error.evidence) for error in errors] == [
+            ("not_an_adapter", {"kind": kind})
+        ]
+        assert errors[0].message.startswith("“thing.safetensors” is ")
+        assert found.anatomy.modules == 0
+
+
+def test_without_a_name_the_message_says_this() -> None:
+    found = inspect_bytes(safetensors({}))
+    assert found.findings[0].message == "This is a file without tensors, not a LoRA adapter."
+
+
+def test_errors_come_first() -> None:
+    rows = {f"{Q}.lora_A.weight": ("F16", (4, 640))}
+    found = inspect_bytes(safetensors(rows, {"a": "/home/anna/x"}))
+    severities = [finding.severity for finding in found.findings]
+    assert severities == sorted(severities, key=["error", "warning", "info"].index)
+
+
+def test_limits_reach_the_header() -> None:
+    assert _codes(inspect_bytes(kohya(SD1), limits=Limits(tensors=2))) == ["too_many_tensors"]
+
+
+def test_every_algorithm_has_a_title() -> None:
+    shown = {role.algorithm for role in SUFFIXES.values() if role.algorithm}
+    assert shown | {"locon", "dylora", "boft"} <= set(ALGORITHM_TITLES)
+
+
+def test_codes_are_unique_and_documented() -> None:
+    assert set(HEADER_CODES).isdisjoint(ANATOMY_CODES)
+    assert finding_codes() == set(HEADER_CODES) | set(ANATOMY_CODES)
+    text = DOCS.read_text("utf-8")
+    documented = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
+    assert len(documented) == len(set(documented))
+    assert finding_codes() <= set(documented)
+
+
+def test_the_public_names_are_there_and_sorted() -> None:
+    assert all(hasattr(package, name) for name in package.__all__)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.dictionaries(
+        st.from_regex(r"(lora_unet_|unet\.)?[a-z_]{1,12}(\.[a-z0-9_]{1,9}){0,3}", fullmatch=True)
+        .flatmap(
+            lambda stem: st.sampled_from(
+                ["", ".alpha", ".lora_down.weight", ".lora_up.weight", ".lokr_w1", ".dora_scale",
+                 ".hada_w1_a", ".hada_w1_b", ".on_input", ".weight", ".diff", ".oft_blocks"]
+            ).map(lambda suffix: stem + suffix)
+        ),
+        st.tuples(
+            st.sampled_from(["F16", "BF16", "I64", "F32"]),
+            st.lists(st.integers(0, 4), max_size=5).map(tuple),
+        ),
+        max_size=8,
+    ),
+    st.dictionaries(
+        st.sampled_from(["ss_tag_frequency", "ss_datasets", "ss_network_args", "software",
+                         "training_info", "ss_resolution", "ss_dataset_dirs", "ss_steps"]),
+        st.recursive(
+            st.none() | st.integers() | st.text(max_size=5),
+            lambda inner: st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["subsets", "class_tokens", "img", "1_a b", "img_count", "name"]),
+                inner, max_size=3,
+            ),
+        ).map(json.dumps) | st.text(max_size=12),
+        max_size=5,
+    ),
+)  # fmt: skip
+def test_whatever_a_file_holds_is_inspected_without_surprise(
+    tensors: Rows, metadata: dict[str, str]
+) -> None:
+    found = inspect_bytes(safetensors(tensors, metadata))
+    assert found.anatomy is not None
+    assert set(_codes(found)) <= finding_codes()
+    json.dumps(found.to_dict(), allow_nan=False)
