@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from registry.models import Adapter, User
 
-assert tasks  # imported: the handlers of the jobs register themselves
+assert tasks.check_upload  # importing them registers the handlers
 
 FAMILIES = {"sd1", "sdxl", "flux1"}
 

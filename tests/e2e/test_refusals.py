@@ -1,0 +1,209 @@
+"""What a running hub refuses, with which code, and that nothing stays behind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.builders.adapters import DENOISERS, kohya
+from tests.builders.malformed import ATTACKS
+from tests.builders.weights import safetensors
+from tests.e2e.talk import Caller, caller, exchange, kept
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.running import RunningHub
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+SD1 = DENOISERS["sd1", "diffusers"]
+ADAPTER = kohya(SD1)
+
+CHECKPOINT = safetensors(
+    {
+        "model.diffusion_model.input_blocks.0.0.weight": ("F16", (320, 4, 3, 3)),
+        "cond_stage_model.transformer.text_model.final_layer_norm.weight": ("F16", (768,)),
+        "first_stage_model.decoder.conv_in.weight": ("F16", (512, 4, 3, 3)),
+    }
+)
+VAE = safetensors(
+    {
+        "encoder.conv_in.weight": ("F32", (128, 3, 3, 3)),
+        "decoder.conv_in.weight": ("F32", (512, 4, 3, 3)),
+        "quant_conv.weight": ("F32", (8, 8, 1, 1)),
+    }
+)
+FILES = {
+    "truncated": (ADAPTER[:-100], "file_truncated"),
+    "header of 2 to the 63": (ATTACKS["header of 2 to the 63"].data, "header_too_large"),
+    "200 MB of header declared": (
+        struct.pack("<Q", 200_000_000) + b'{"a":' + b" " * 1000,
+        "header_too_large",
+    ),
+    "tensor twice": (ATTACKS["tensor twice"].data, "duplicate_key"),
+    "pickle renamed": (ATTACKS["pickle"].data, "is_pickle"),
+    "torch's zip renamed": (ATTACKS["zip of torch"].data, "is_zip"),
+    "page saved as safetensors": (ATTACKS["html error page"].data, "is_html"),
+    "checkpoint": (CHECKPOINT, "not_an_adapter"),
+    "VAE": (VAE, "not_an_adapter"),
+}
+
+RAW_BYTES = 200_000_000
+
+
+@pytest.fixture(scope="module")
+def ada(quiet_hub: RunningHub) -> Caller:
+    return caller(quiet_hub, "ada")
+
+
+@pytest.fixture
+def stranger(quiet_hub: RunningHub) -> Caller:
+    return caller(quiet_hub)
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays(quiet_hub: RunningHub) -> Iterator[None]:
+    before = kept(quiet_hub)
+    yield
+    assert kept(quiet_hub) == before
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_bad_file_is_refused_with_its_finding(ada: Caller, name: str) -> None:
+    data, finding = FILES[name]
+    answer = ada.send(data)
+    assert (answer.status, answer.code) == (422, "upload_refused")
+    assert answer.findings == [finding]
+    assert answer.document["detail"] == answer.document["findings"][0]["message"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_bad_file_sent_in_parts_is_refused_on_completion(ada: Caller, name: str) -> None:
+    data, finding = FILES[name]
+    upload = ada.announce("noir.safetensors", len(data)).document["urls"]
+    path = "/api/v1" + upload["self"].partition("/api/v1")[2]
+    assert ada.call("PUT", f"{path}/parts/1", data).status == 200
+    answer = ada.post(f"{path}/complete")
+    assert (answer.status, answer.code, answer.findings) == (422, "upload_refused", [finding])
+    assert ada.get(path).document["state"] == "refused"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_bad_file_is_told_from_its_first_bytes(ada: Caller, name: str) -> None:
+    data, finding = FILES[name]
+    size = len(data)
+    answer = ada.call("POST", f"/api/v1/inspect?name=noir.safetensors&size={size}", data)
+    assert answer.status == 200
+    assert answer.findings == [finding]
+
+
+def test_an_empty_file_is_refused_when_announced(ada: Caller) -> None:
+    answer = ada.announce("noir.safetensors", 0)
+    assert (answer.status, answer.code, answer.findings) == (422, "upload_refused", ["file_empty"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_header_of_200_mb_costs_no_memory(quiet_hub: RunningHub, ada: Caller) -> None:
+    def body() -> Iterator[bytes]:
+        yield struct.pack("<Q", RAW_BYTES) + b'{"a":'
+        block = b" " * 1_000_000
+        for _ in range(RAW_BYTES // len(block)):
+            yield block
+
+    size = RAW_BYTES + 13
+    upload = ada.announce("noir.safetensors", size).document["id"]
+    place = f"/api/v1/uploads/{upload}/content"
+    answer = ada.call("PUT", place, body(), Content_Length=str(size))
+    assert (answer.status, answer.findings) == (422, ["header_too_large"])
+    for pid, words in quiet_hub.pids().items():
+        if "gunicorn" in words:
+            assert peak_bytes(pid) < 150_000_000
+
+
+def peak_bytes(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (peak,) = (line for line in lines if line.startswith("VmHWM:"))
+    return int(peak.split()[1]) * 1024
+
+
+def test_another_digest_than_declared_is_refused(ada: Caller) -> None:
+    answer = ada.send(ADAPTER, sha256="0" * 64)
+    assert (answer.status, answer.code) == (422, "digest_mismatch")
+    assert answer.findings == ["digest_mismatch"]
+    assert answer.document["computed"] == hashlib.sha256(ADAPTER).hexdigest()
+
+
+def test_more_bytes_than_declared_are_refused(ada: Caller) -> None:
+    upload = ada.announce("noir.safetensors", len(ADAPTER)).document["id"]
+    answer = ada.call("PUT", f"/api/v1/uploads/{upload}/content", ADAPTER + b"x")
+    assert (answer.status, answer.code) == (422, "size_mismatch")
+    facts = answer.document
+    assert (facts["expected"], facts["received"]) == (len(ADAPTER), len(ADAPTER) + 1)
+    assert ada.call("DELETE", f"/api/v1/uploads/{upload}").status == 204
+
+
+def test_a_body_without_end_is_refused(quiet_hub: RunningHub, ada: Caller) -> None:
+    upload = ada.announce("noir.safetensors", len(ADAPTER)).document["id"]
+    chunk = f"{len(ADAPTER) + 8:x}\r\n".encode() + ADAPTER + b"overflow\r\n"
+    head = _head(ada, upload, "Transfer-Encoding: chunked")
+    status, body = exchange(quiet_hub.port, head + chunk + b"0\r\n\r\n")
+    assert (status, json.loads(body)["code"]) == (411, "length_required")
+
+
+def test_bytes_behind_the_declared_body_are_not_taken(quiet_hub: RunningHub, ada: Caller) -> None:
+    data = ATTACKS["pickle"].data
+    upload = ada.announce("noir.safetensors", len(data)).document["id"]
+    head = _head(ada, upload, f"Content-Length: {len(data)}")
+    status, body = exchange(quiet_hub.port, head + data + b"x" * 4096)
+    assert (status, json.loads(body)["code"]) == (422, "upload_refused")
+
+
+def test_a_body_that_breaks_off_leaves_an_upload_that_can_go_on(
+    quiet_hub: RunningHub, ada: Caller
+) -> None:
+    upload = ada.announce("noir.safetensors", len(ADAPTER)).document["id"]
+    head = _head(ada, upload, f"Content-Length: {len(ADAPTER)}")
+    status, body = exchange(quiet_hub.port, head + ADAPTER[:1000], is_cut=True)
+    code = json.loads(body)["code"]
+    assert (status, code) in {(422, "size_mismatch"), (400, "malformed_request")}
+    state = ada.get(f"/api/v1/uploads/{upload}").document
+    assert (state["state"], state["received"]) == ("receiving", 0)
+    assert ada.call("DELETE", f"/api/v1/uploads/{upload}").status == 204
+
+
+def _head(who: Caller, upload: str, length: str) -> bytes:
+    lines = [
+        f"PUT /api/v1/uploads/{upload}/content HTTP/1.1",
+        "Host: 127.0.0.1",
+        f"Authorization: Bearer {who.token}",
+        length,
+        "Connection: close",
+    ]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../noir.safetensors", "a/../../noir.safetensors", "/etc/noir.safetensors", "..\\noir", ".."],
+)
+def test_a_name_that_leaves_its_folder_is_refused(ada: Caller, name: str) -> None:
+    answer = ada.announce(name, 100)
+    assert (answer.status, answer.code) == (400, "path_invalid")
+
+
+@pytest.mark.parametrize("name", ["../noir", "a/b", "..", "noir..2"])
+def test_an_adapter_name_that_leaves_its_folder_is_refused(ada: Caller, name: str) -> None:
+    answer = ada.post("/api/v1/adapters", {"name": name})
+    assert (answer.status, answer.code) == (400, "name_invalid")
+
+
+def test_nobody_is_asked_to_sign_in_after_the_bytes(stranger: Caller) -> None:
+    answer = stranger.send(ADAPTER)
+    assert (answer.status, answer.code) == (401, "not_authenticated")
