@@ -28,9 +28,8 @@ $(STAMP): $(wildcard requirements/*.txt) requirements/torch.in sdk/pyproject.tom
 	@touch $@
 
 run: $(STAMP) ## Start the hub at http://127.0.0.1:8000 (set-up, migrations, demo when needed)
-	@$(BIN)/python manage.py migrate --verbosity 0
-	@test -e $(DATA)/demo.done || { $(BIN)/python manage.py demo && touch $(DATA)/demo.done; }
-	@exec $(BIN)/python manage.py up $(ARGS)
+	@test -e $(DATA)/demo.done || { $(MAKE) --no-print-directory demo && touch $(DATA)/demo.done; }
+	@exec $(BIN)/python manage.py up --migrate $(ARGS)
 
 worker: $(STAMP) ## Start workers alone (a GPU box): ARGS="--queues render"
 	@exec $(BIN)/python manage.py worker $(ARGS)

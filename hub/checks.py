@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 
     from hub.config import Config
 
-__all__ = ["CHECKS", "check_settings", "register_all"]
+__all__ = ["CHECKS", "TAG", "check_settings", "register_all"]
 
 Finding: TypeAlias = "tuple[str, str] | None"  # message, hint
+
+#: Commands that must start fast run the checks of this tag only, and so load no page.
+TAG = "lorary"
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 MIB, GIB = 2**20, 2**30
@@ -189,4 +192,4 @@ def check_settings(
 
 def register_all() -> None:
     """Have Django run the checks."""
-    checks.register(check_settings)
+    checks.register(check_settings, TAG)

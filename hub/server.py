@@ -1,10 +1,17 @@
-"""How gunicorn serves a hub; ``manage.py up`` and the container image use the same options."""
+"""The processes of a hub, as commands."""
 
 from __future__ import annotations
 
+import signal
 import sys
+from pathlib import Path
 
-__all__ = ["GRACE_S", "THREADS", "web_command"]
+from hub.supervisor import Child
+
+__all__ = ["DEFAULT_QUEUES", "GRACE_S", "THREADS", "names_of", "web", "workers"]
+
+#: Checks never wait behind renders: each queue has a process of its own.
+DEFAULT_QUEUES = "checks,render"
 
 #: Threads of a web process: transfers wait for the network, pages for the database.
 THREADS = 8
@@ -12,8 +19,8 @@ THREADS = 8
 GRACE_S = 5
 
 
-def web_command(host: str, port: int, processes: int) -> list[str]:
-    """Return the command that serves ``hub.wsgi``.
+def web(host: str, port: int, processes: int) -> Child:
+    """Return the web server; the hub ends with it.
 
     Threads with a sendfile path: a download costs 0.1 CPU seconds per GB, as with nginx.
     """
@@ -29,4 +36,19 @@ def web_command(host: str, port: int, processes: int) -> list[str]:
     }
     pairs = [part for name, value in options.items() for part in (name, str(value))]
     flags = ["--preload", "--no-control-socket"]
-    return [sys.executable, "-m", "gunicorn", *pairs, *flags, "hub.wsgi:application"]
+    command = [sys.executable, "-m", "gunicorn", *pairs, *flags, "hub.wsgi:application"]
+    return Child("web", command, is_essential=True, orphan_signal=signal.SIGTERM)
+
+
+def workers(queues: str) -> list[Child]:
+    """Return a worker process for each of a comma-separated list of queues."""
+    manage = str(Path(sys.argv[0]).resolve())
+    return [
+        Child(f"worker of {name}", [sys.executable, manage, "worker", "--queues", name])
+        for name in names_of(queues)
+    ]
+
+
+def names_of(queues: str) -> list[str]:
+    """Return the parts of a comma-separated list."""
+    return [name.strip() for name in queues.split(",") if name.strip()]

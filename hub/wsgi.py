@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 
 from django.core.wsgi import get_wsgi_application
+from django.urls import get_resolver
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings.base")
 
 application = get_wsgi_application()
+
+# Load every page now, before the server forks: once for all processes, and no first visitor waits.
+_ = get_resolver().url_patterns

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from hub.checks import TAG
 from registry.errors import LoraryError
 from registry.models import User
 from registry.names import key_of
@@ -21,6 +22,7 @@ class Command(BaseCommand):
     """Issue an access token and print it, nothing else."""
 
     help = "Print a new access token of a user, and nothing else."
+    requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare whose token it is and what it may do."""

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import signal
 import socket
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
-from hub.management.commands.worker import DEFAULT_QUEUES, worker_children
-from hub.server import web_command
-from hub.supervisor import Child, Supervisor
+from hub import server
+from hub.checks import TAG
+from hub.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -30,6 +30,7 @@ class Command(BaseCommand):
     """Serve the site and the API, and run the workers, until stopped."""
 
     help = "Run the hub: web and workers together. Ctrl-C stops everything."
+    requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare where to listen and how many processes to run."""
@@ -38,22 +39,18 @@ class Command(BaseCommand):
         parser.add_argument("--workers", type=int, default=2, help="number of web processes")
         parser.add_argument("--no-worker", action="store_true", help="web only")
         parser.add_argument(
-            "--queues", default=DEFAULT_QUEUES, help="queues to work on, comma-separated"
+            "--queues", default=server.DEFAULT_QUEUES, help="queues to work on, comma-separated"
         )
+        parser.add_argument("--migrate", action="store_true", help="update the database first")
 
     def handle(self, *_args: str, **options: Any) -> None:
         """Start, announce the address, watch, and end with the supervisor's code."""
         host, port = options["host"], options["port"]
-        _require_migrated()
+        _ensure_migrated(may_migrate=options["migrate"])
         _require_free(host, port)
-        web = Child(
-            "web",
-            web_command(host, port, options["workers"]),
-            is_essential=True,
-            orphan_signal=signal.SIGTERM,
-        )
         queues = "" if options["no_worker"] else options["queues"]
-        supervisor = Supervisor([web, *worker_children(queues)], say=self._say)
+        children = [server.web(host, port, options["workers"]), *server.workers(queues)]
+        supervisor = Supervisor(children, say=self._say)
         connections.close_all()
         sys.exit(supervisor.run(on_started=lambda: self._announce(supervisor, host, port)))
 
@@ -73,11 +70,14 @@ class Command(BaseCommand):
         self.stderr.write(message)
 
 
-def _require_migrated() -> None:
+def _ensure_migrated(*, may_migrate: bool) -> None:
     executor = MigrationExecutor(connections["default"])
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        message = "The database is not up to date. Run `manage.py migrate` first."
+    if not executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        return
+    if not may_migrate:
+        message = "The database is not up to date. Run `manage.py migrate` first, or add --migrate."
         raise CommandError(message)
+    call_command("migrate", verbosity=0)
 
 
 def _require_free(host: str, port: int) -> None:

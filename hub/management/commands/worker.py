@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from celery.apps.worker import Worker
@@ -14,8 +13,10 @@ from celery.signals import worker_ready
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
+from hub import server
 from hub.celery import app
-from hub.supervisor import Child, Supervisor
+from hub.checks import TAG
+from hub.supervisor import Supervisor
 from registry import queue
 from registry.worker import Sweeper
 
@@ -23,46 +24,31 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
     from types import FrameType
 
-__all__ = ["DEFAULT_QUEUES", "Command", "worker_children"]
-
-#: Checks never wait behind renders: each queue has a process of its own.
-DEFAULT_QUEUES = "checks,render"
+__all__ = ["Command"]
 
 
 class Command(BaseCommand):
     """Work on jobs: one process a queue."""
 
     help = "Run workers alone, for example on a machine with a graphics card."
+    requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the queues."""
         parser.add_argument(
-            "--queues", default=DEFAULT_QUEUES, help="comma-separated; one process each"
+            "--queues", default=server.DEFAULT_QUEUES, help="comma-separated; one process each"
         )
 
     def handle(self, *_args: str, **options: Any) -> None:
         """Work on one queue in this process, or supervise a process for each of several."""
-        queues = _names(options["queues"])
+        queues = server.names_of(options["queues"])
         if not queues:
             message = "Name at least one queue."
             raise CommandError(message)
         if len(queues) == 1:
             sys.exit(_work(queues[0]))
         connections.close_all()
-        sys.exit(Supervisor(worker_children(options["queues"]), say=self.stderr.write).run())
-
-
-def worker_children(queues: str) -> list[Child]:
-    """Return the worker processes for a comma-separated list of queues."""
-    manage = str(Path(sys.argv[0]).resolve())
-    return [
-        Child(f"worker of {name}", [sys.executable, manage, "worker", "--queues", name])
-        for name in _names(queues)
-    ]
-
-
-def _names(queues: str) -> list[str]:
-    return [name.strip() for name in queues.split(",") if name.strip()]
+        sys.exit(Supervisor(server.workers(options["queues"]), say=self.stderr.write).run())
 
 
 def _work(name: str) -> int:
