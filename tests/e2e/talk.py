@@ -64,10 +64,10 @@ class Caller:
         method: str,
         path: str,
         body: bytes | Iterable[bytes] | dict[str, Any] | None = None,
-        **headers: str,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Send a request; a dict travels as JSON, underscores in header names become dashes."""
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        """Send a request; a dict travels as JSON."""
+        sent = dict(headers or {})
         if self.token:
             sent["Authorization"] = f"Bearer {self.token}"
         if isinstance(body, dict):
@@ -81,9 +81,9 @@ class Caller:
         finally:
             connection.close()
 
-    def get(self, path: str, **headers: str) -> Answer:
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
         """Send GET."""
-        return self.call("GET", path, **headers)
+        return self.call("GET", path, headers=headers)
 
     def post(self, path: str, body: dict[str, Any] | None = None) -> Answer:
         """Send POST with JSON."""

@@ -120,7 +120,7 @@ def test_a_header_of_200_mb_costs_no_memory(quiet_hub: RunningHub, ada: Caller) 
     size = RAW_BYTES + 13
     upload = ada.announce("noir.safetensors", size).document["id"]
     place = f"/api/v1/uploads/{upload}/content"
-    answer = ada.call("PUT", place, body(), Content_Length=str(size))
+    answer = ada.call("PUT", place, body(), {"Content-Length": str(size)})
     assert (answer.status, answer.findings) == (422, ["header_too_large"])
     for pid, words in quiet_hub.pids().items():
         if "gunicorn" in words:

@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings
 
 from lorary.anatomy import family_title
-from registry import tasks, worker
+from registry import tasks
 from registry.models import UploadState
 from registry.services import accounts, adapters, uploads, versions
 from tests.builders.streams import SIZES, write_safetensors
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from django.test import Client
 
     from registry.models import Adapter, User
-
-assert tasks.check_upload  # importing them registers the handlers
 
 FAMILIES = {"sd1", "sdxl", "flux1"}
 
@@ -141,7 +139,7 @@ def test_a_real_header_shows_its_family_rank_and_parts(
     upload = uploads.create(actor=ada, path=file.name, size_bytes=size)
     with file.open("rb") as stream:
         uploads.receive(actor=ada, upload=upload, stream=stream)
-    worker.drain("checks")
+    tasks.wake("checks")
     upload.refresh_from_db()
     assert upload.state == UploadState.ACCEPTED, [str(f) for f in upload.findings.all()]
     draft = versions.create_draft(actor=ada, adapter=adapter, uploads=[upload])
