@@ -70,6 +70,7 @@ def test_peft_wraps_pipelines_and_text_encoders_too() -> None:
     assert _anatomy(peft(tail)).family == "flux1"
     clip = _anatomy(peft(TEXT_ENCODERS["clip_l"]))
     assert clip.parts == {"text_encoder": 3}
+    assert _anatomy(bare(TEXT_ENCODERS["clip_l"])).parts == {"text_encoder": 3}
 
 
 def test_parts_and_blocks_add_up() -> None:

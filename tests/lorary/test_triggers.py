@@ -91,7 +91,7 @@ def test_invisible_characters_and_lengths_are_taken_off() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", "None", "not json", "[1]", "[[", '{"a": 4}', '{"a": {"": 1}}']
+    "value", ["", " ", "None", "not json", "[1]", "[[", '{"a": 4}', '{"a": {"": 1}}']
 )
 def test_broken_statistics_give_nothing(value: str) -> None:
     metadata = {"ss_tag_frequency": value, "ss_datasets": value, "ss_dataset_dirs": value}
@@ -107,3 +107,14 @@ def test_counts_that_are_no_numbers_are_left_out() -> None:
 def test_a_word_is_plain_json() -> None:
     word = TriggerWord("sks", "trigger_word", "high")
     assert word.to_dict() == {"text": "sks", "source": "trigger_word", "confidence": "high"}
+
+
+def test_guesses_are_left_out_when_somebody_wrote_the_word_down() -> None:
+    metadata = _tags({"img": {"pepper": 10, "hat": 3}}, {"img": 10}) | {"trigger_word": "sks"}
+    assert [text for text, _, _ in _words(metadata)] == ["sks"]
+
+
+def test_directories_count_without_tags_and_not_beside_a_lone_one() -> None:
+    metadata = {"ss_dataset_dirs": json.dumps({"10_sks dog": {"img_count": 4}})}
+    assert _words(metadata) == [("sks dog", "ss_dataset_dirs", "medium")]
+    assert [text for text, _, _ in _words(_tags({"1_noir": {"nrstl": 400}}))] == ["nrstl"]

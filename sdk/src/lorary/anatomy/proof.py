@@ -132,15 +132,13 @@ def _ruled_out(modules: Sequence[Module], named: Iterable[str], found: Sequence[
     for name in named:
         if name in found:
             continue
-        for module in modules:
-            entries = () if module.place is None else module.place.entries
-            entry = next(entry for entry in entries if entry.owner == name)
-            if name not in _fits(module):
-                reasons.append(
-                    f"Not {family_title(name)}: {entry.path} is {module.dims.out} × "
-                    f"{module.dims.fan_in} here and {entry.out} × {entry.fan_in} there."
-                )
-                break
+        module = next(module for module in modules if name not in _fits(module))
+        entries = () if module.place is None else module.place.entries
+        entry = next(entry for entry in entries if entry.owner == name)
+        reasons.append(
+            f"Not {family_title(name)}: {entry.path} is {module.dims.out} × "
+            f"{module.dims.fan_in} here and {entry.out} × {entry.fan_in} there."
+        )
     return reasons
 
 

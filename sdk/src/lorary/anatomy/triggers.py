@@ -149,11 +149,13 @@ class TagShares:
         shares: Tag to share, most frequent first.
         is_counted: The number of pictures is known; else the most frequent tag stands for it.
         only_tag: The single tag of a single directory, which is how ai-toolkit stores a trigger.
+        directories: Phrases of directory names, each with the metadata key it is from.
     """
 
     shares: Mapping[str, float]
     is_counted: bool
     only_tag: str | None
+    directories: tuple[tuple[str, str], ...] = ()
 
 
 def trigger_words(metadata: Mapping[str, str], tags: TagShares) -> tuple[TriggerWord, ...]:
@@ -173,21 +175,28 @@ def trigger_words(metadata: Mapping[str, str], tags: TagShares) -> tuple[Trigger
 
 
 def _candidates(metadata: Mapping[str, str], tags: TagShares) -> Iterator[TriggerWord]:
-    for key in _WRITTEN:
-        for text in _phrases(metadata, key):
-            yield TriggerWord(text, key, "high")
-    if tags.only_tag:
-        yield TriggerWord(tags.only_tag, "ss_tag_frequency", "high")
-    for text in _class_tokens(parsed(metadata, "ss_datasets")):
-        yield TriggerWord(text, "ss_datasets", "high")
-    for key in ("ss_dataset_dirs", "ss_tag_frequency"):
-        for text in _directory_tokens(parsed(metadata, key)):
+    yield from (written := list(_written(metadata, tags)))
+    if tags.only_tag is None:  # else the trainer, not a person, named the directory
+        for text, key in tags.directories:
             yield TriggerWord(text, key, "medium")
+    if written:
+        return  # a guess adds nothing to what somebody wrote down
     trust: Trust = "medium" if tags.is_counted else "low"
     often = [tag for tag, share in tags.shares.items() if share >= _TRIGGER_SHARE]
     named = [tag for tag in often if tag.lower().replace(" ", "_") not in _GENERIC]
     for text in named[:_MOST_STATISTICAL]:
         yield TriggerWord(text, "ss_tag_frequency", trust)
+
+
+def _written(metadata: Mapping[str, str], tags: TagShares) -> Iterator[TriggerWord]:
+    for key in _WRITTEN:
+        for text in _phrases(metadata, key):
+            yield TriggerWord(text, key, "high")
+    if tags.only_tag:
+        yield TriggerWord(tags.only_tag, "ss_tag_frequency", "high")
+    if "class_tokens" in metadata.get("ss_datasets", ""):
+        for text in _class_tokens(parsed(metadata, "ss_datasets")):
+            yield TriggerWord(text, "ss_datasets", "high")
 
 
 def _phrases(metadata: Mapping[str, str], key: str) -> list[str]:
@@ -200,8 +209,7 @@ def _phrases(metadata: Mapping[str, str], key: str) -> list[str]:
             entries = json.loads(metadata[key][:_MOST_TAGS_READ])
         except (ValueError, RecursionError):
             return [value]
-        if isinstance(entries, list):
-            return [clean(text, _WORD_CHARS) for text in entries if isinstance(text, str)]
+        return [clean(text, _WORD_CHARS) for text in entries if isinstance(text, str)]
     return [value]
 
 
@@ -227,8 +235,11 @@ def _directory_tokens(directories: object) -> Iterator[str]:
 def tag_shares(metadata: Mapping[str, str]) -> TagShares:
     """Count caption tags over all directories, weighted by their number of pictures."""
     frequency = parsed(metadata, "ss_tag_frequency")
+    listed = parsed(metadata, "ss_dataset_dirs")
+    phrases = [(text, "ss_dataset_dirs") for text in _directory_tokens(listed)]
+    phrases += [(text, "ss_tag_frequency") for text in _directory_tokens(frequency)]
     if not isinstance(frequency, dict):
-        return TagShares({}, is_counted=False, only_tag=None)
+        return TagShares({}, is_counted=False, only_tag=None, directories=tuple(phrases))
     directories = {
         name: _tag_counts(tags)
         for name, tags in list(frequency.items())[:_MOST_DIRECTORIES]
@@ -237,12 +248,16 @@ def tag_shares(metadata: Mapping[str, str]) -> TagShares:
     totals: Counter[str] = Counter()
     for counts in directories.values():
         totals.update(counts)
-    images = _images(parsed(metadata, "ss_dataset_dirs"), directories)
-    is_counted = images is not None
+    images = _images(listed, directories)
     base = images or sum(max(counts.values(), default=0) for counts in directories.values())
     shares = {tag: min(1.0, round(count / base, 4)) for tag, count in totals.most_common() if base}
     lone = len(directories) == 1 and len(totals) == 1
-    return TagShares(shares, is_counted, next(iter(totals)) if lone else None)
+    return TagShares(
+        shares,
+        is_counted=images is not None,
+        only_tag=next(iter(totals)) if lone else None,
+        directories=tuple(phrases),
+    )
 
 
 def _tag_counts(tags: Mapping[str, object]) -> Counter[str]:
