@@ -11,7 +11,8 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import OperationalError
 from django.http import Http404, UnreadablePostError
 from django.urls import reverse
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 __all__ = [
     "HTTP_CODES",
     "STATUS",
-    "LengthRequired",
-    "Malformed",
-    "PreconditionFailed",
     "Problem",
     "ProblemRenderer",
     "handle",
@@ -75,30 +73,6 @@ HTTP_CODES: dict[str, tuple[int, StrPromise]] = {
     "internal_error": (500, gettext_lazy("Something broke on our side")),
     "unavailable": (503, gettext_lazy("The server is busy")),
 }
-
-
-class LengthRequired(drf.APIException):
-    """A raw body came without Content-Length."""
-
-    status_code = 411
-    default_code = "length_required"
-    default_detail = gettext_lazy("Send a Content-Length header with the number of bytes.")
-
-
-class PreconditionFailed(drf.APIException):
-    """``If-Match`` names another representation."""
-
-    status_code = 412
-    default_code = "precondition_failed"
-    default_detail = gettext_lazy("The file has another digest than the one you asked for.")
-
-
-class Malformed(drf.APIException):
-    """The request breaks HTTP's or JSON's own rules."""
-
-    status_code = 400
-    default_code = "malformed_request"
-    default_detail = gettext_lazy("The request cannot be read.")
 
 
 class ProblemRenderer(JSONRenderer):
@@ -212,6 +186,10 @@ def _of_django(error: Exception) -> Problem | None:
         return _of_refusal(errors.NotFound())
     if isinstance(error, PermissionDenied):
         return _of_refusal(errors.Forbidden())
+    if isinstance(error, RequestDataTooBig):
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        text = _("A body that is no file has at most %(limit)d bytes.") % {"limit": limit}
+        return _of_refusal(errors.TooLarge(text, limit=limit))
     if isinstance(error, SuspiciousOperation | UnreadablePostError):
         return _http("malformed_request", _("The request ended early or breaks a limit."))
     if isinstance(error, OperationalError):

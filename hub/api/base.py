@@ -46,6 +46,7 @@ class Endpoint(APIView):
         is_open: Whether strangers may use methods that are not safe.
     """
 
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
     is_open = False
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - DRF's signature
@@ -54,6 +55,11 @@ class Endpoint(APIView):
         is_read = request.method in SAFE_METHODS or self.is_open
         if request.auth is not None or not is_read:
             access.require_scope(self.viewer, "read" if is_read else "write")
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """Answer, once the rest of the body is out of the way."""
+        discard_rest(self.request)
+        return super().handle_exception(exc)
 
     @property
     def actor(self) -> User:
@@ -98,11 +104,6 @@ class RawEndpoint(Endpoint):
     """Takes a raw body, of any size, as a stream."""
 
     parser_classes = [RawParser]
-
-    def handle_exception(self, exc: Exception) -> Response:
-        """Answer, once the rest of the body is out of the way."""
-        discard_rest(self.request)
-        return super().handle_exception(exc)
 
 
 def said(kind: type[S], data: object, *, is_partial: bool = False) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import IO, TYPE_CHECKING, Any
 
-from django.conf import settings
+from django.http import RawPostDataException
 from django.utils.translation import gettext as _
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser, JSONParser
 
-from hub.problems import LengthRequired, Malformed
+from hub.refusals import LengthRequired, Malformed
 from registry.errors import SizeMismatch, TooLarge
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class OneFormat(BaseContentNegotiation):
 
 
 class BoundedJSONParser(JSONParser):
-    """JSON of a limited size and depth."""
+    """JSON of a limited depth; Django limits its size before it is read."""
 
     def parse(
         self,
@@ -63,13 +63,8 @@ class BoundedJSONParser(JSONParser):
         """Return the document.
 
         Raises:
-            TooLarge: over the limit of bodies that are no files.
             Malformed: nested too deeply.
         """
-        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0
-        length = _announced((parser_context or {})["request"])
-        if length > limit:
-            raise _too_large(limit)
         try:
             return super().parse(stream, media_type, parser_context)
         except RecursionError as error:
@@ -122,29 +117,24 @@ def raw_body(request: Request, *, expected: int | None = None, limit: int | None
             text % {"expected": expected, "got": length}, expected=expected, received=length
         )
     if limit is not None and length > limit:
-        raise _too_large(limit)
+        raise TooLarge(_("At most %(limit)d bytes are taken here.") % {"limit": limit}, limit=limit)
     return request.stream or Empty()
 
 
 def discard_rest(request: Request) -> None:
     """Read a refused body on, within limits."""
-    stream, deadline, left = request.stream, time.monotonic() + MAX_DISCARD_S, MAX_DISCARD_BYTES
-    if stream is None:
-        return
+    deadline, left = time.monotonic() + MAX_DISCARD_S, MAX_DISCARD_BYTES
     try:
+        stream = request.stream or Empty()
         while left > 0 and time.monotonic() < deadline:
             block = stream.read(BLOCK)
             if not block:
                 return
             left -= len(block)
-    except OSError:
-        return  # the client left; nobody waits for the answer
+    except (OSError, RawPostDataException):
+        return  # the client left, so nobody waits; or the body was read already
 
 
 def _announced(request: Request) -> int:
     text = str(request.META.get("CONTENT_LENGTH") or "0")
     return int(text) if text.isdecimal() and len(text) <= 18 else 0
-
-
-def _too_large(limit: int) -> TooLarge:
-    return TooLarge(_("At most %(limit)d bytes are taken here.") % {"limit": limit}, limit=limit)

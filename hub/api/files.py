@@ -10,7 +10,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 
 from hub import delivery
 from hub.api.base import Endpoint
-from hub.problems import PreconditionFailed
+from hub.refusals import PreconditionFailed
 from registry.models import Visibility
 from registry.selectors import adapters as catalogue
 from registry.selectors import versions as history

@@ -69,7 +69,7 @@ def _problem() -> dict[str, Any]:
             },
             "findings": {
                 "type": "array",
-                "items": {"$ref": "#/components/schemas/Finding"},
+                "items": {"$ref": "#/components/schemas/FindingOut"},
                 "description": "What the checks found, where a file was refused.",
             },
         },

@@ -1,0 +1,206 @@
+"""Tokens, scopes, sessions, CSRF, throttles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from django.core.cache import cache
+from django.test import Client
+
+from hub.api import throttles
+from registry.models import AccessToken
+from tests.api.conftest import API, Caller
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from registry.models import Adapter, User
+
+pytestmark = pytest.mark.django_db
+
+WRITES = [
+    ("post", "adapters"),
+    ("patch", "adapters/ada/noir"),
+    ("post", "adapters/ada/noir/versions"),
+    ("patch", "adapters/ada/noir/versions/v1"),
+    ("delete", "adapters/ada/noir/versions/v1"),
+    ("post", "adapters/ada/noir/versions/v1/publish"),
+    ("post", "adapters/ada/noir/versions/v1/yank"),
+    ("post", "adapters/ada/noir/versions/v1/renders"),
+    ("post", "uploads"),
+    ("delete", "uploads/0b1f3c1e-6c2e-4d57-9a8b-6f2f5b1d7a10"),
+    ("put", "uploads/0b1f3c1e-6c2e-4d57-9a8b-6f2f5b1d7a10/content"),
+    ("put", "uploads/0b1f3c1e-6c2e-4d57-9a8b-6f2f5b1d7a10/parts/1"),
+    ("post", "uploads/0b1f3c1e-6c2e-4d57-9a8b-6f2f5b1d7a10/complete"),
+    ("post", "tokens"),
+    ("delete", "tokens/1"),
+]
+OWN = ["me", "uploads", "uploads/0b1f3c1e-6c2e-4d57-9a8b-6f2f5b1d7a10", "tokens"]
+
+
+def browser(user: User) -> Client:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(user)
+    return client
+
+
+def csrf_of(client: Client) -> str:
+    client.cookies["csrftoken"] = secret = "c" * 32
+    return secret
+
+
+@pytest.mark.parametrize(("method", "path"), WRITES)
+def test_a_write_without_credentials_is_not_authenticated(
+    stranger: Caller, noir: Adapter, method: str, path: str
+) -> None:
+    answer = stranger.send(method, path, {})
+    assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize(("method", "path"), WRITES)
+def test_a_token_that_only_reads_cannot_write(
+    ada: User, noir: Adapter, token_of: Callable[..., str], method: str, path: str
+) -> None:
+    answer = Caller(token_of(ada, "read")).send(method, path, {})
+    assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
+    assert answer.json()["scope"] == "write"
+    assert AccessToken.objects.count() == 1
+
+
+@pytest.mark.parametrize("path", OWN)
+def test_what_is_one_s_own_needs_a_name(stranger: Caller, path: str) -> None:
+    answer = stranger.send("get", path)
+    assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
+
+
+def test_a_token_that_only_writes_cannot_read(ada: User, token_of: Callable[..., str]) -> None:
+    answer = Caller(token_of(ada, "write")).send("get", "me")
+    assert (answer.status_code, answer.json()["scope"]) == (403, "read")
+
+
+@pytest.mark.parametrize("secret", ["lor_nonsense", "hf_other", "x" * 5000, "é", " "])
+def test_a_token_that_is_not_valid_opens_nothing_not_even_public_things(secret: str) -> None:
+    caller = Client(headers={"Authorization": f"Bearer {secret}"})
+    answer = caller.get(f"{API}/adapters")
+    assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
+
+
+def test_another_scheme_of_authorization_is_somebody_else_s(db: None) -> None:
+    answer = Client(headers={"Authorization": "Basic YWRhOng="}).get(f"{API}/adapters")
+    assert answer.status_code == 200
+
+
+def test_me_says_who_and_what_may_be_done(ada: User, as_ada: Caller) -> None:
+    assert as_ada.send("get", "me").json() == {
+        "name": "ada",
+        "kind": "user",
+        "display_name": "ada",
+        "url": "http://testserver/ada",
+        "quota_bytes": None,
+        "used_bytes": 0,
+        "scopes": ["read", "write"],
+    }
+    assert browser(ada).get(f"{API}/me").json()["scopes"] is None
+
+
+def test_a_session_writes_only_with_the_csrf_header(ada: User) -> None:
+    client = browser(ada)
+    body = {"name": "noir"}
+    answer = client.post(f"{API}/adapters", body, content_type="application/json")
+    assert (answer.status_code, answer.json()["code"]) == (403, "csrf_failed")
+    headers = {"X-CSRFToken": csrf_of(client)}
+    answer = client.post(f"{API}/adapters", body, content_type="application/json", headers=headers)
+    assert answer.status_code == 201
+
+
+def test_a_form_of_another_site_is_refused_even_with_a_token_field(ada: User) -> None:
+    client = browser(ada)
+    body = {"csrfmiddlewaretoken": csrf_of(client), "name": "noir"}
+    answer = client.post(f"{API}/adapters", body)
+    assert (answer.status_code, answer.json()["code"]) == (403, "csrf_failed")
+
+
+def test_a_form_is_no_json(ada: User) -> None:
+    client = browser(ada)
+    headers = {"X-CSRFToken": csrf_of(client)}
+    answer = client.post(f"{API}/adapters", {"name": "noir"}, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+
+
+def test_a_session_sends_raw_bytes_with_the_csrf_header(ada: User) -> None:
+    client = browser(ada)
+    headers = {"X-CSRFToken": csrf_of(client)}
+    for kind in ("application/octet-stream", "multipart/form-data; boundary=x", ""):
+        answer = client.post(
+            f"{API}/inspect?size=7&name=a.safetensors", b"1234567", content_type=kind,
+            headers=headers,
+        )  # fmt: skip
+        assert answer.status_code == 200, answer.content
+        assert answer.json()["findings"][0]["code"] == "file_truncated"
+
+
+def test_a_closed_account_s_token_opens_nothing(ada: User, as_ada: Caller) -> None:
+    ada.is_active = False
+    ada.save()
+    assert as_ada.send("get", "me").status_code == 401
+
+
+def test_tokens_are_issued_listed_and_revoked(as_ada: Caller) -> None:
+    made = as_ada.send("post", "tokens", {"name": "trainer", "scopes": ["read"]})
+    assert made.status_code == 201
+    assert made.headers["Cache-Control"] == "no-store"
+    token = made.json()
+    assert token["token"].startswith("lor_")
+    listed = as_ada.send("get", "tokens").json()["results"]
+    assert [row["name"] for row in listed] == ["trainer", "test"]
+    assert all("token" not in row for row in listed)
+    other = Caller(token["token"])
+    assert other.send("get", "me").json()["scopes"] == ["read"]
+    assert as_ada.send("delete", f"tokens/{token['id']}").status_code == 204
+    assert other.send("get", "me").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"name": ""}, {"name": "x", "scopes": []}, {"name": "x", "scopes": ["root"]},
+     {"name": "x" * 81}, {"name": "x", "admin": True}],
+)  # fmt: skip
+def test_a_token_that_makes_no_sense_is_refused(as_ada: Caller, body: dict[str, object]) -> None:
+    answer = as_ada.send("post", "tokens", body)
+    assert (answer.status_code, answer.json()["code"]) == (400, "validation_failed")
+    assert answer.json()["fields"]
+
+
+def test_a_token_issues_none_that_may_do_more(as_ada: Caller) -> None:
+    answer = as_ada.send("post", "tokens", {"name": "x", "scopes": ["admin"]})
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+
+
+def test_another_s_token_cannot_be_revoked(as_ada: Caller, as_bob: Caller, ada: User) -> None:
+    token = ada.access_tokens.get()
+    assert as_bob.send("delete", f"tokens/{token.pk}").status_code == 404
+    assert as_ada.send("get", "me").status_code == 200
+
+
+def test_a_flood_is_told_to_wait(stranger: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throttles.ScopeThrottle, "get_rate", lambda _self: "2/min")
+    codes = [stranger.send("get", "adapters").status_code for _ in range(3)]
+    assert codes == [200, 200, 429]
+    answer = stranger.send("get", "adapters", headers={"X-Forwarded-For": "203.0.113.9"})
+    assert answer.json()["code"] == "rate_limited"
+    assert int(answer.headers["Retry-After"]) == answer.json()["retry_after"]
+
+
+def test_behind_a_trusted_proxy_callers_are_told_apart(
+    stranger: Caller, monkeypatch: pytest.MonkeyPatch, own_settings: Callable[..., None]
+) -> None:
+    own_settings(trust_proxy=True)
+    cache.clear()
+    monkeypatch.setattr(throttles.ScopeThrottle, "get_rate", lambda _self: "1/min")
+    for address in ("192.0.2.1", "192.0.2.2", "203.0.113.9, 192.0.2.3"):
+        answer = stranger.send("get", "adapters", headers={"X-Forwarded-For": address})
+        assert answer.status_code == 200
+    again = stranger.send("get", "adapters", headers={"X-Forwarded-For": "192.0.2.3"})
+    assert again.status_code == 429

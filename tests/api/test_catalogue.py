@@ -1,0 +1,281 @@
+"""Searching, editing, moving, versions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from previews.models import RenderState
+from registry.services import adapters, versions
+from registry.services.versions import Details
+from tests.builders.adapters import DENOISERS, kohya
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_django import DjangoAssertNumQueries
+
+    from registry.models import Adapter, Upload, User, Version
+    from tests.api.conftest import Caller
+
+pytestmark = pytest.mark.django_db
+
+#: Queries of a page of search results: adapters, tags, covers.
+SEARCH_QUERIES = 3
+#: Of one version: names, adapter, version, files, renders.
+VERSION_QUERIES = 5
+
+
+@pytest.fixture
+def shelf(ada: User, released: Callable[..., Version], lora: bytes) -> list[Adapter]:
+    """Thirty published adapters."""
+    made = []
+    for number in range(30):
+        adapter = adapters.create(
+            actor=ada, name=f"style{number}", title=f"Style {number}", tags=["film", f"t{number}"]
+        )
+        released(adapter, lora)
+        made.append(adapter)
+    return made
+
+
+def test_search_walks_every_page_once(stranger: Caller, shelf: list[Adapter]) -> None:
+    place, seen = "adapters?limit=7&sort=new", []
+    while place:
+        page = stranger.send("get", place).json()
+        seen += [row["name"] for row in page["results"]]
+        place = page["next"]
+        assert place is None or place.startswith("http://testserver/api/v1/adapters?")
+    assert seen == [adapter.name for adapter in reversed(shelf)]
+
+
+def test_search_asks_the_database_a_fixed_number_of_questions(
+    stranger: Caller,
+    shelf: list[Adapter],
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    for limit in (1, 24):
+        with django_assert_num_queries(SEARCH_QUERIES):
+            page = stranger.send("get", f"adapters?limit={limit}").json()
+        assert len(page["results"]) == limit
+
+
+def test_an_uploads_list_asks_a_fixed_number_of_questions(
+    as_ada: Caller, ada: User, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for _ in range(12):
+        as_ada.send("post", "uploads", {"path": "a.safetensors", "size": 100})
+    # The token with its user; uploads, their parts and their findings.
+    for limit in (1, 12):
+        with django_assert_num_queries(4):
+            assert len(as_ada.send("get", f"uploads?limit={limit}").json()["results"]) == limit
+
+
+def test_a_version_asks_a_fixed_number_of_questions(
+    stranger: Caller,
+    shelf: list[Adapter],
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    with django_assert_num_queries(VERSION_QUERIES):
+        assert stranger.send("get", "adapters/ada/style1/versions/v1").status_code == 200
+
+
+def test_search_filters_by_word_family_kind_tag_and_owner(
+    stranger: Caller, noir: Adapter, released: Callable[..., Version], lora: bytes
+) -> None:
+    released(noir, lora)
+    for query, count in {
+        "q=noir": 1, "q=NOIR": 1, "q=absent": 0, "family=sd1": 1, "family=sdxl": 0,
+        "kind=style": 1, "kind=pose": 0, "tag=film": 1, "tag=FILM": 1, "tag=x": 0,
+        "owner=ada": 1, "owner=ADA": 1, "owner=bob": 0, "q=": 1, "q=noir&kind=style&tag=film": 1,
+    }.items():  # fmt: skip
+        assert len(stranger.send("get", f"adapters?{query}").json()["results"]) == count, query
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["kind=foo", "family=foo", "sort=foo", "limit=0", "limit=101", "limit=x", "limit=-1",
+     "cursor=foo", "cursor=%FF", "colour=red", "q=" + "x" * 201, "q=a%00b", "cursor=WzEsMl0"],
+)  # fmt: skip
+def test_a_query_that_makes_no_sense_is_refused(stranger: Caller, query: str) -> None:
+    answer = stranger.send("get", f"adapters?{query}")
+    assert answer.status_code == 400
+    assert answer.json()["code"] in {"validation_failed", "cursor_invalid"}
+
+
+def test_an_adapter_has_the_shape_that_clients_rely_on(
+    stranger: Caller, noir: Adapter, released: Callable[..., Version], lora: bytes
+) -> None:
+    released(noir, lora)
+    row = stranger.send("get", "adapters").json()["results"][0]
+    assert set(row) == {
+        "id", "owner", "name", "full_name", "title", "kind", "summary", "tags", "licence",
+        "maturity", "visibility", "access", "family", "downloads", "latest_version",
+        "trigger_words", "cover", "url", "api_url", "created_at", "updated_at",
+    }  # fmt: skip
+    assert row["url"] == "http://testserver/ada/noir"
+    assert row["api_url"] == "http://testserver/api/v1/adapters/ada/noir"
+    assert row["cover"].startswith("http://testserver/media/covers/")
+    version = stranger.send("get", "adapters/ada/noir/versions/v1").json()
+    assert set(version) >= {
+        "id", "adapter", "version", "label", "state", "revision", "notes", "family", "lineage",
+        "rank", "algorithm", "trigger_words", "strength", "anatomy", "findings", "files",
+        "previews", "url", "created_at", "published_at",
+    }  # fmt: skip
+    assert version["adapter"] == "ada/noir"
+    assert set(version["files"][0]) == {
+        "id", "path", "role", "variant", "size", "sha256", "primary", "download_url",
+    }  # fmt: skip
+    assert set(version["previews"]) >= {"state", "reason", "progress", "images"}
+
+
+def test_a_name_is_given_once(as_ada: Caller, noir: Adapter) -> None:
+    for name in ("noir", "NOIR"):
+        answer = as_ada.send("post", "adapters", {"name": name})
+        assert (answer.status_code, answer.json()["code"]) == (409, "name_taken")
+
+
+def test_a_renamed_adapter_is_found_at_its_new_address(as_ada: Caller, noir: Adapter) -> None:
+    answer = as_ada.send("patch", "adapters/ada/noir", {"name": "dark", "title": "Dark"})
+    assert (answer.json()["full_name"], answer.json()["title"]) == ("ada/dark", "Dark")
+    for method, place in (
+        ("get", "adapters/ada/noir"),
+        ("get", "adapters/ada/NOIR/versions?limit=2"),
+        ("patch", "adapters/ada/noir"),
+        ("post", "adapters/ada/noir/versions/v1/yank"),
+        ("get", "adapters/ada/noir/versions/v1/files/a/b.json"),
+    ):
+        moved = as_ada.send(method, place, {})
+        assert moved.status_code == 308
+        assert moved.content == b""
+        new = place.replace("noir", "dark").replace("NOIR", "dark")
+        assert moved.headers["Location"] == f"/api/v1/{new}"
+
+
+def test_a_rename_that_fails_changes_nothing(as_ada: Caller, ada: User, noir: Adapter) -> None:
+    adapters.create(actor=ada, name="dark")
+    answer = as_ada.send("patch", "adapters/ada/noir", {"name": "dark", "title": "Dark"})
+    assert answer.json()["code"] == "name_taken"
+    noir.refresh_from_db()
+    assert (noir.name, noir.title) == ("noir", "Noir")
+
+
+def test_a_patch_changes_what_it_names(as_ada: Caller, noir: Adapter) -> None:
+    answer = as_ada.send("patch", "adapters/ada/noir", {"summary": "dark", "tags": ["B", "a"]})
+    told = answer.json()
+    assert (told["title"], told["summary"], told["tags"]) == ("Noir", "dark", ["a", "b"])
+
+
+def test_a_version_is_edited_field_by_field(
+    as_ada: Caller, noir: Adapter, ada: User, accepted: Callable[..., Upload], lora: bytes
+) -> None:
+    details = Details(label="first", trigger_words=["noir style"], strength=0.7)
+    versions.create_draft(actor=ada, adapter=noir, uploads=[accepted(ada, lora)], details=details)
+    body = {"notes": "better", "strength_max": 1.2, "family": "sd1"}
+    told = as_ada.send("patch", "adapters/ada/noir/versions/v1", body).json()
+    assert (told["label"], told["notes"]) == ("first", "better")
+    assert told["trigger_words"] == ["noir style"]
+    assert told["strength"] == {"recommended": 0.7, "min": None, "max": 1.2}
+    assert told["anatomy"]["verdict"]["declared"] == "sd1"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"strength": 11}, {"strength": "x"}, {"strength_min": 2, "strength_max": 1},
+     {"family": "foo"}, {"trigger_words": "x"}, {"trigger_words": ["a\nb"]}, {"label": "x" * 49},
+     {"uploads": ["x"]}, {"colour": "red"}],
+)  # fmt: skip
+def test_a_detail_that_does_not_fit_is_refused(
+    as_ada: Caller, noir: Adapter, released: Callable[..., Version], lora: bytes, body: object
+) -> None:
+    released(noir, lora)
+    answer = as_ada.send("patch", "adapters/ada/noir/versions/v1", body)
+    assert (answer.status_code, answer.json()["code"]) == (400, "validation_failed")
+
+
+def test_a_draft_is_its_owner_s_until_it_is_published(
+    as_ada: Caller,
+    stranger: Caller,
+    noir: Adapter,
+    ada: User,
+    accepted: Callable[..., Upload],
+    lora: bytes,
+) -> None:
+    upload = str(accepted(ada, lora).public_id)
+    made = as_ada.send(
+        "post", "adapters/ada/noir/versions", {"uploads": [upload], "publish": False}
+    )
+    assert (made.status_code, made.json()["state"]) == (201, "draft")
+    place = "adapters/ada/noir/versions/v1"
+    assert stranger.send("get", place).status_code == 404
+    assert stranger.send("get", f"{place}/files/noir.safetensors").status_code == 404
+    assert stranger.send("get", "adapters/ada/noir/versions").json()["results"] == []
+    early = as_ada.send("post", f"{place}/renders")
+    assert (early.status_code, early.json()["code"]) == (409, "wrong_state")
+    assert as_ada.send("delete", place).status_code == 204
+    assert as_ada.send("get", place).status_code == 404
+
+
+def test_publishing_a_draft_s_files_again_publishes_the_draft(
+    as_ada: Caller, noir: Adapter, ada: User, accepted: Callable[..., Upload], lora: bytes
+) -> None:
+    body = {"uploads": [str(accepted(ada, lora).public_id)]}
+    as_ada.send("post", "adapters/ada/noir/versions", {**body, "publish": False})
+    again = as_ada.send("post", "adapters/ada/noir/versions", body)
+    assert (again.status_code, again.json()["state"], again.json()["version"]) == (
+        200,
+        "published",
+        "v1",
+    )
+
+
+def test_a_yanked_version_is_kept_but_not_offered(
+    as_ada: Caller, stranger: Caller, noir: Adapter, released: Callable[..., Version], lora: bytes
+) -> None:
+    released(noir, lora)
+    released(noir, kohya(DENOISERS["sd1", "diffusers"], rank=8))
+    told = as_ada.send("post", "adapters/ada/noir/versions/v2/yank", {"reason": "too strong"})
+    assert (told.json()["state"], told.json()["reason"]) == ("yanked", "too strong")
+    assert stranger.send("get", "adapters/ada/noir/versions/latest").json()["version"] == "v1"
+    assert stranger.send("get", "adapters/ada/noir/versions/v2").json()["state"] == "yanked"
+    back = as_ada.send("post", "adapters/ada/noir/versions/v2/yank", {"reason": ""})
+    assert back.json()["state"] == "published"
+
+
+def test_versions_are_named_by_number_alias_and_revision(
+    stranger: Caller, noir: Adapter, released: Callable[..., Version], lora: bytes
+) -> None:
+    version = released(noir, lora)
+    for name in ("v1", "latest", "main", version.revision.commit):
+        assert stranger.send("get", f"adapters/ada/noir/versions/{name}").json()["id"] == version.pk
+    for name in ("v2", "V1", "0", "absent", "a" * 40):
+        assert stranger.send("get", f"adapters/ada/noir/versions/{name}").status_code == 404
+
+
+def test_versions_come_page_by_page(
+    stranger: Caller, noir: Adapter, released: Callable[..., Version]
+) -> None:
+    for rank in (2, 4, 8):
+        released(noir, kohya(DENOISERS["sd1", "diffusers"], rank=rank))
+    first = stranger.send("get", "adapters/ada/noir/versions?limit=2").json()
+    assert [row["version"] for row in first["results"]] == ["v3", "v2"]
+    rest = stranger.send("get", first["next"]).json()
+    assert ([row["version"] for row in rest["results"]], rest["next"]) == (["v1"], None)
+    assert stranger.send("get", "adapters/ada/noir/versions?cursor=x").json()["code"] == (
+        "cursor_invalid"
+    )
+
+
+def test_previews_can_be_asked_for_again(
+    as_ada: Caller, stranger: Caller, noir: Adapter, released: Callable[..., Version], lora: bytes
+) -> None:
+    released(noir, lora)
+    asked = as_ada.send("post", "adapters/ada/noir/versions/v1/renders")
+    assert asked.status_code == 202
+    render = asked.json()
+    assert render["state"] in {RenderState.WAITING, RenderState.QUEUED}
+    assert (render["adapter"], render["version"]) == ("ada/noir", "v1")
+    assert stranger.send("get", f"renders/{render['id']}").json() == render
+    assert stranger.send("get", "renders/99999").status_code == 404
+    assert stranger.send("post", "adapters/ada/noir/versions/v1/renders").status_code == 401

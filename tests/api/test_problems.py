@@ -1,0 +1,155 @@
+"""Errors: every code has a status and a line in the documentation; nothing leaks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.db import OperationalError, transaction
+from django.http import Http404
+from rest_framework import exceptions as drf
+
+from hub.api.schema import codes
+from hub.problems import problem_of, status_of
+from registry import errors
+from registry.models import Tag
+from registry.selectors import adapters
+
+if TYPE_CHECKING:
+    from tests.api.conftest import Caller
+
+ROOT = Path(__file__).parents[2]
+
+
+def kinds(base: type[errors.LoraryError] = errors.LoraryError) -> list[type[errors.LoraryError]]:
+    return [base, *(found for kind in base.__subclasses__() for found in kinds(kind))]
+
+
+def test_every_code_is_its_own() -> None:
+    slugs = [kind.code for kind in kinds()]
+    assert len(set(slugs)) == len(slugs)
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_every_refusal_has_a_status(kind: type[errors.LoraryError]) -> None:
+    assert 300 <= status_of(kind()) <= 599
+
+
+def test_every_code_is_documented_with_its_status() -> None:
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([a-z_]+)` \| ([0-9]{3}) \|", text, re.MULTILINE))
+    assert rows == {code: str(status) for code, (status, _title) in codes().items()}
+    assert set(codes()) >= {kind.code for kind in kinds()} - {"error"}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (Http404(), 404, "not_found"),
+        (PermissionDenied(), 403, "forbidden"),
+        (SuspiciousOperation("x"), 400, "malformed_request"),
+        (OperationalError("database is locked"), 503, "unavailable"),
+        (drf.NotAuthenticated(), 401, "not_authenticated"),
+        (drf.PermissionDenied(), 403, "forbidden"),
+        (drf.NotFound(), 404, "not_found"),
+        (drf.ParseError(), 400, "malformed_request"),
+        (drf.MethodNotAllowed("PUT"), 405, "method_not_allowed"),
+        (drf.UnsupportedMediaType("a/b"), 415, "unsupported_media_type"),
+        (drf.Throttled(3), 429, "rate_limited"),
+        (drf.ValidationError({"a": ["b"]}), 400, "validation_failed"),
+        (drf.APIException(), 500, "internal_error"),
+        (ValueError("secret"), 500, "internal_error"),
+    ],
+)
+def test_an_exception_becomes_a_problem(error: Exception, status: int, code: str) -> None:
+    problem = problem_of(error)
+    assert (problem.status, problem.code) == (status, code)
+    assert "secret" not in str(problem.document())
+    assert problem.detail
+
+
+def test_facts_never_overwrite_what_every_problem_says() -> None:
+    told = problem_of(errors.Conflict("no", status="x", code="y", state="draft")).document("/d")
+    assert (told["status"], told["code"], told["state"]) == (409, "conflict", "draft")
+    assert told["type"] == "/d#conflict"
+
+
+def test_nested_faults_are_named_by_their_place() -> None:
+    detail: Any = {"words": {1: ["too long"]}, "non_field_errors": ["no"]}
+    told = problem_of(drf.ValidationError(detail)).document()
+    assert told["fields"] == {"words.1": ["too long"], "": ["no"]}
+
+
+@pytest.mark.django_db
+def test_a_surprise_is_logged_under_the_number_that_is_told(
+    stranger: Caller, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_args: object, **_kwargs: object) -> None:
+        msg = "secret of the house"
+        raise ZeroDivisionError(msg)
+
+    monkeypatch.setattr(adapters, "search", broken)
+    answer = stranger.send("get", "adapters")
+    told = answer.json()
+    assert (answer.status_code, told["code"]) == (500, "internal_error")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert "secret" not in answer.content.decode()
+    assert told["id"] in caplog.text
+    assert "secret of the house" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_begun_before_a_refusal_is_rolled_back(
+    stranger: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half_done(*_args: object, **_kwargs: object) -> None:
+        with transaction.atomic():
+            Tag.objects.create(name="half")
+            raise errors.Conflict
+
+    monkeypatch.setattr(adapters, "search", half_done)
+    assert stranger.send("get", "adapters").status_code == 409
+    assert not Tag.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("get", "nowhere", 404, "not_found"),
+        ("post", "nowhere/else", 404, "not_found"),
+        ("get", "uploads/not-a-uuid", 404, "not_found"),
+        ("get", "renders/x", 404, "not_found"),
+        ("get", "adapters/", 404, "not_found"),
+        ("delete", "adapters", 401, "not_authenticated"),
+        ("get", "/api", 404, None),
+        ("get", "inspect", 405, "method_not_allowed"),
+        ("options", "adapters", 405, "method_not_allowed"),
+        ("get", "adapters/ada/noir", 404, "not_found"),
+    ],
+)
+def test_an_address_that_is_wrong_answers_with_a_problem(
+    stranger: Caller, method: str, path: str, status: int, code: str | None
+) -> None:
+    answer = stranger.send(method, path)
+    assert answer.status_code == status
+    if code is not None:
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert answer.json()["code"] == code
+        assert answer.json()["type"] == f"http://testserver/api/docs#{code}"
+
+
+@pytest.mark.django_db
+def test_a_method_that_is_not_known_names_those_that_are(as_ada: Caller) -> None:
+    answer = as_ada.send("delete", "adapters")
+    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+    assert answer.headers["Allow"] == "GET, HEAD, POST"
+
+
+@pytest.mark.django_db
+def test_answers_are_json_whatever_a_browser_accepts(stranger: Caller) -> None:
+    answer = stranger.send("get", "adapters", headers={"Accept": "text/html, image/png"})
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")

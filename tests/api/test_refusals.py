@@ -1,0 +1,287 @@
+"""What must not come in: each attack answers with its code and leaves no bytes behind."""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from registry import worker
+from registry.models import Blob, Job, Upload
+from registry.services import versions
+from tests.builders.malformed import ATTACKS
+from tests.builders.weights import file_of, safetensors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from registry.models import Adapter, User, Version
+    from tests.api.conftest import Caller
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Stored = "Callable[[], list[str]]"
+
+CHECKPOINT = safetensors(
+    {
+        f"model.diffusion_model.{name}.weight": ("F16", (8, 8))
+        for name in ("input_blocks.0.0", "middle_block.0.in_layers.2", "out.2")
+    }
+    | {"first_stage_model.decoder.conv_in.weight": ("F16", (8, 8))}
+    | {"cond_stage_model.transformer.text_model.final_layer_norm.weight": ("F16", (8,))}
+)
+VAE = safetensors(
+    {
+        f"{side}.{name}.weight": ("F16", (8, 8, 3, 3))
+        for side in ("encoder", "decoder")
+        for name in ("conv_in", "conv_out", "mid.block_1.conv1", "mid_block.resnets.0.conv1")
+    }
+)
+DUPLICATES = file_of(
+    b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},'
+    b'"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
+    bytes(4),
+)
+HOSTILE = {
+    "truncated": (file_of({"a": {"dtype": "F32", "shape": [9], "data_offsets": [0, 36]}}, b"abc"),
+                  "file_truncated"),
+    "header of 2 to the 63": (struct.pack("<Q", 2**63) + b"{}", "header_too_large"),
+    "header of 200 MB": (struct.pack("<Q", 200_000_000) + b"{" + b" " * 2_000_000,
+                         "header_too_large"),
+    "duplicate keys": (DUPLICATES, "duplicate_key"),
+    "pickle": (b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00}\x94." + bytes(64), "is_pickle"),
+    "html": (b"<!DOCTYPE html><html><script>alert(1)</script></html>", "is_html"),
+    "checkpoint": (CHECKPOINT, "not_an_adapter"),
+    "vae": (VAE, "not_an_adapter"),
+}  # fmt: skip
+
+
+def announce(caller: Caller, data: bytes, path: str = "noir.safetensors", **more: Any) -> Any:
+    return caller.send("post", "uploads", {"path": path, "size": len(data), **more})
+
+
+def send(caller: Caller, data: bytes, path: str = "noir.safetensors", **more: Any) -> Any:
+    return caller.put_bytes(announce(caller, data, path, **more).json()["urls"]["content"], data)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_refused_and_gone(
+    as_ada: Caller, stored: Callable[[], list[str]], name: str
+) -> None:
+    data, code = HOSTILE[name]
+    answer = send(as_ada, data)
+    told = answer.json()
+    assert answer.status_code == 422
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert told["code"] == "upload_refused"
+    assert told["status"] == 422
+    assert code in [finding["code"] for finding in told["findings"]]
+    assert stored() == []
+    assert not Blob.objects.exists()
+    assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize("name", [name for name in ATTACKS if ATTACKS[name].data])
+def test_every_malformed_header_is_refused_and_gone(
+    as_ada: Caller, stored: Callable[[], list[str]], name: str
+) -> None:
+    answer = send(as_ada, ATTACKS[name].data)
+    assert answer.status_code == 422, answer.content
+    assert ATTACKS[name].code in [finding["code"] for finding in answer.json()["findings"]]
+    assert stored() == []
+
+
+@pytest.mark.parametrize("name", [name for name in ATTACKS if ATTACKS[name].data])
+def test_looking_before_sending_finds_the_same(stranger: Caller, name: str) -> None:
+    data = ATTACKS[name].data
+    answer = stranger.send(
+        "post",
+        f"inspect?name=a.safetensors&size={len(data)}",
+        data,
+        content_type="application/octet-stream",
+    )
+    assert answer.status_code == 200
+    assert ATTACKS[name].code in [finding["code"] for finding in answer.json()["findings"]]
+    assert answer.json()["anatomy"] is None
+
+
+def test_an_empty_file_is_refused_when_announced(
+    as_ada: Caller, stored: Callable[[], list[str]]
+) -> None:
+    answer = announce(as_ada, b"")
+    assert (answer.status_code, answer.json()["code"]) == (422, "upload_refused")
+    assert [finding["code"] for finding in answer.json()["findings"]] == ["file_empty"]
+    assert not Upload.objects.exists()
+    assert stored() == []
+
+
+def test_a_digest_that_differs_is_refused_and_gone(
+    as_ada: Caller, stored: Callable[[], list[str]], lora: bytes
+) -> None:
+    answer = send(as_ada, lora, sha256="0" * 64)
+    assert (answer.status_code, answer.json()["code"]) == (422, "digest_mismatch")
+    assert answer.json()["declared"] == "0" * 64
+    assert stored() == []
+
+
+@pytest.mark.parametrize("change", [1, 100_000, -1])
+def test_another_number_of_bytes_than_declared_is_refused_and_gone(
+    as_ada: Caller, stored: Callable[[], list[str]], lora: bytes, change: int
+) -> None:
+    place = announce(as_ada, lora).json()["urls"]["content"]
+    answer = as_ada.put_bytes(place, lora + bytes(change) if change > 0 else lora[:change])
+    assert (answer.status_code, answer.json()["code"]) == (422, "size_mismatch")
+    assert answer.json()["expected"] == len(lora)
+    assert stored() == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../noir.safetensors", "a/../../noir.safetensors", "/etc/noir.safetensors", "a//b.safetensors",
+     "..\\noir.safetensors", "CON.safetensors", "a\u202eb.safetensors", "a\nb.safetensors",
+     ".git/config.json", "x" * 252 + ".json"],
+)  # fmt: skip
+def test_a_name_that_leaves_its_folder_is_refused(as_ada: Caller, path: str) -> None:
+    answer = as_ada.send("post", "uploads", {"path": path, "size": 10})
+    assert answer.status_code == 400
+    assert answer.json()["code"] in {"path_invalid", "validation_failed"}
+    assert not Upload.objects.exists()
+
+
+def test_a_file_of_an_unknown_kind_is_refused(
+    as_ada: Caller, stored: Callable[[], list[str]]
+) -> None:
+    answer = send(as_ada, b"MZ" + bytes(100), "setup.exe")
+    assert answer.json()["findings"][0]["code"] == "file_type_unsupported"
+    assert stored() == []
+
+
+def test_numbers_that_are_not_finite_are_refused_by_the_deep_check(
+    as_ada: Caller, stored: Callable[[], list[str]], lora: bytes
+) -> None:
+    data = lora[:-2] + b"\x00\x7e"
+    upload = send(as_ada, data).json()
+    worker.drain("checks")
+    told = as_ada.send("get", upload["urls"]["self"]).json()
+    assert told["state"] == "refused"
+    assert "numbers_not_finite" in [finding["code"] for finding in told["findings"]]
+    assert stored() == []
+    body = {"uploads": [upload["id"]]}
+    as_ada.send("post", "adapters", {"name": "noir"})
+    answer = as_ada.send("post", "adapters/ada/noir/versions", body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "upload_refused")
+
+
+def test_a_file_over_the_limit_is_refused_before_it_is_sent(
+    as_ada: Caller, own_settings: Callable[..., None]
+) -> None:
+    own_settings(max_file_bytes=1000)
+    answer = as_ada.send("post", "uploads", {"path": "a.safetensors", "size": 1001})
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    assert answer.json()["limit"] == 1000
+
+
+def test_a_file_without_room_is_refused(as_ada: Caller, own_settings: Callable[..., None]) -> None:
+    own_settings(quota_bytes=1000)
+    answer = as_ada.send("post", "uploads", {"path": "a.safetensors", "size": 1001})
+    assert (answer.status_code, answer.json()["code"]) == (413, "quota_exceeded")
+
+
+def test_another_s_adapter_cannot_be_published_to_or_edited(
+    as_bob: Caller, bob: User, noir: Adapter, accepted: Callable[..., Upload], lora: bytes
+) -> None:
+    upload = accepted(bob, lora)
+    tries = [
+        as_bob.send("post", "adapters/ada/noir/versions", {"uploads": [str(upload.public_id)]}),
+        as_bob.send("patch", "adapters/ada/noir", {"title": "Mine"}),
+        as_bob.send("post", "adapters", {"name": "mine", "owner": "ada"}),
+    ]
+    for answer in tries:
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    assert not noir.versions.exists()
+
+
+def test_another_s_upload_is_as_if_absent(as_ada: Caller, as_bob: Caller, lora: bytes) -> None:
+    upload = announce(as_ada, lora).json()
+    for answer in (
+        as_bob.send("get", upload["urls"]["self"]),
+        as_bob.put_bytes(upload["urls"]["content"], lora),
+        as_bob.send("delete", upload["urls"]["self"]),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+def test_publishing_twice_is_refused(
+    as_ada: Caller, ada: User, noir: Adapter, accepted: Callable[..., Upload], lora: bytes
+) -> None:
+    versions.create_draft(actor=ada, adapter=noir, uploads=[accepted(ada, lora)])
+    first = as_ada.send("post", "adapters/ada/noir/versions/v1/publish")
+    assert (first.status_code, first.json()["state"]) == (200, "published")
+    again = as_ada.send("post", "adapters/ada/noir/versions/v1/publish")
+    assert (again.status_code, again.json()["code"]) == (409, "already_published")
+    assert noir.versions.count() == 1
+
+
+def test_a_private_adapter_is_as_if_absent_for_a_stranger(
+    as_ada: Caller,
+    as_bob: Caller,
+    stranger: Caller,
+    noir: Adapter,
+    released: Callable[..., Version],
+    lora: bytes,
+) -> None:
+    released(noir, lora)
+    as_ada.send("patch", "adapters/ada/noir", {"visibility": "private"})
+    places = ["", "/versions", "/versions/v1", "/versions/v1/files/noir.safetensors"]
+    absent = stranger.send("get", "adapters/ada/absent").json()
+    for caller in (as_bob, stranger):
+        for place in places:
+            answer = caller.send("get", f"adapters/ada/noir{place}")
+            assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+            assert answer.json()["title"] == absent["title"]
+        assert caller.send("get", "adapters").json()["results"] == []
+    assert as_bob.send("patch", "adapters/ada/noir", {"title": "x"}).status_code == 404
+    for place in places:
+        assert as_ada.send("get", f"adapters/ada/noir{place}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b"[" * 100_000, b'{"name": NaN}', b"\xff\xfe", b'{"name": "\\ud800"}', b"[]", b'"x"',
+     b"null", b'{"name": ["x"]}', b'{"name": "x", "titel": "typo"}', b'{"name": "a\\u0000b"}',
+     b'{"name":' + b"9" * 5000 + b"}", b'{"name": "a/b"}', b'{"name": ""}', b'{"name": "-x"}'],
+)  # fmt: skip
+def test_a_body_that_makes_no_sense_is_a_problem_of_the_caller(
+    as_ada: Caller, ada: User, body: bytes
+) -> None:
+    answer = as_ada.send("post", "adapters", body)
+    assert answer.status_code == 400
+    assert answer.json()["code"] in {"malformed_request", "validation_failed", "name_invalid"}
+    assert not ada.namespace.adapters.exists()
+
+
+def test_a_large_json_body_is_refused_unread(as_ada: Caller) -> None:
+    body = json.dumps({"name": "x", "card": "y" * 3_000_000})
+    answer = as_ada.send("post", "adapters", body)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+
+
+def test_inspection_takes_a_header_and_no_more(
+    stranger: Caller, own_settings: Callable[..., None]
+) -> None:
+    own_settings(max_header_bytes=1000)
+    big = stranger.send(
+        "post", "inspect?size=9999", bytes(1009), content_type="application/octet-stream"
+    )
+    assert (big.status_code, big.json()["code"]) == (413, "too_large")
+    long = stranger.send(
+        "post", "inspect?size=10", bytes(20), content_type="application/octet-stream"
+    )
+    assert (long.status_code, long.json()["code"]) == (422, "size_mismatch")
+    unsized = stranger.send("post", "inspect", b"x", content_type="application/octet-stream")
+    assert (unsized.status_code, unsized.json()["fields"]) == (
+        400,
+        {"size": ["This field is required."]},
+    )
