@@ -114,13 +114,13 @@ class Supervisor:
         """Start all, watch, end all; return the exit code of the hub.
 
         Args:
-            on_started: Called once after the first start; it may wait for readiness and should
-                look at ``is_stopping`` while it does.
+            on_started: Called once the essential children run, before the others start; it may
+                wait for readiness and should look at ``is_stopping`` while it does.
         """
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         try:
-            self._start_due()
+            self._start_due(essential_only=True)
             if on_started is not None:
                 on_started()
             code = self._watch()
@@ -138,6 +138,7 @@ class Supervisor:
 
     def _watch(self) -> int:
         while not self._stop.wait(LOOK_S):
+            self._start_due()
             for child in self.children:
                 code = child.exit_code()
                 if code is None:
@@ -147,12 +148,12 @@ class Supervisor:
                     return 1
                 pause = child.plan_restart()
                 self.say(f"{child.name} ended ({_words(code)}): restart in {pause:g} s.")
-            self._start_due()
         return 0
 
-    def _start_due(self) -> None:
+    def _start_due(self, *, essential_only: bool = False) -> None:
         for child in self.children:
-            if child.process is None and child.start_at <= time.monotonic():
+            is_due = child.process is None and child.start_at <= time.monotonic()
+            if is_due and (child.is_essential or not essential_only):
                 child.start()
 
     def _end_all(self) -> None:

@@ -122,8 +122,15 @@ class RunningHub:
         return found
 
     def pid_of(self, words: str) -> int:
-        """Return the one process whose command line holds the words."""
-        (pid,) = [pid for pid, command in self.pids().items() if words in command]
+        """Return the one process whose command line holds the words, once it is there.
+
+        Workers start when the web server is ready, so shortly after ``start`` returns.
+        """
+        until = time.monotonic() + READY_S
+        while not (found := [pid for pid, said in self.pids().items() if words in said]):
+            assert time.monotonic() < until, self.log.read_text()
+            time.sleep(0.05)
+        (pid,) = found
         return pid
 
     def wait_gone(self, within_s: float = STOP_S) -> bool:

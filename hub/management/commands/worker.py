@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Command"]
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 class Command(BaseCommand):
     """Work on jobs: one process a queue."""
@@ -89,11 +91,15 @@ class _Worker(Worker):
     def install_platform_tweaks(self, worker: Any) -> None:
         """Replace Celery's signal handlers."""
         del worker
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in SIGNALS:
             signal.signal(number, _end)
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    for number in SIGNALS:
+        signal.signal(number, _ignore)  # SIG_IGN would complain of a signal already on its way
     raise WorkerShutdown(0)
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing: the end has begun."""
