@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from hub.pages import links
 from hub.pages.verdicts import count
+from lorary.anatomy import ALGORITHM_TITLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -116,7 +117,7 @@ def remarks_of(findings: Iterable[Finding | Result], *, is_owner: bool) -> list[
 def _evidence(evidence: Mapping[str, object]) -> str:
     """Return short, plain evidence; lists and long texts stay in the API."""
     told = [
-        f"{name.replace('_', ' ')}: {value}"
+        f"{name.replace('_', ' ')}: {f'{value:g}' if isinstance(value, float) else value}"
         for name, value in evidence.items()
         if isinstance(value, str | int | float) and len(str(value)) <= 120
     ]
@@ -154,7 +155,7 @@ def _facts(document: Document) -> list[Fact]:
     training: Mapping[str, Any] = document.get("training") or {}
     parts: Mapping[str, int] = document.get("parts") or {}
     told = [
-        (_("Method"), document.get("algorithm")),
+        (_("Method"), ALGORITHM_TITLES.get(document.get("algorithm") or "")),
         (_("Written as"), document.get("convention")),
         (_("Parameters"), count(document["parameters"]) if document.get("parameters") else ""),
         (_("Parts"), ", ".join(f"{part} ({n})" for part, n in parts.items())),

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from hub.pages.cards import cards_of
-from hub.pages.sweeps import Frame, sweep_of
+from hub.pages.sweeps import Frame, Sweep, sweep_of
 from hub.pages.words import family_label
 from previews.selectors import previews_of
 from registry.selectors import adapters as catalogue
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest, HttpResponse
 
-    from registry.models import Adapter
+    from registry.models import Adapter, Version
     from registry.selectors.adapters import Facets
 
 __all__ = ["home"]
@@ -63,8 +63,13 @@ def _families(facets: Facets) -> list[dict[str, str]]:
 def _hero(newest: Sequence[Adapter]) -> Hero | None:
     for adapter in newest[:HERO_TRIES]:
         version = adapter.latest_version
-        sweep = sweep_of(version, previews_of(version), {}) if version else None
+        sweep = _ready(version) if version else None
         if sweep is not None and sweep.last > 1:
             url = reverse("adapter", args=[adapter.owner, adapter.name])
             return Hero(adapter.display_title, url, sweep.prompt, sweep.seed, sweep.frames)
     return None
+
+
+def _ready(version: Version) -> Sweep | None:
+    found = previews_of(version)
+    return sweep_of(version, found, {}) if found.state == "ready" else None

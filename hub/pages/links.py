@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+
+from django.urls import reverse
 
 if TYPE_CHECKING:
     from registry.models import Version
@@ -13,5 +14,5 @@ __all__ = ["download"]
 
 def download(version: Version, path: str) -> str:
     """Return the address of a file's bytes at the REST API."""
-    where = f"{version.adapter.full_name}/versions/{version.name}"
-    return f"/api/v1/adapters/{where}/files/{quote(path)}"
+    adapter = version.adapter
+    return reverse("api-file", args=[adapter.owner, adapter.name, version.name, path])

@@ -70,6 +70,8 @@ class VersionForm(forms.Form):
         field = self.fields["family"]
         assert isinstance(field, forms.ChoiceField)  # noqa: S101 - for the type checker
         field.choices = choices + list(FAMILIES.items())
+        if "card" in self.fields:
+            self.fields["card"].widget.attrs["rows"] = 6
         self.words = data.getlist("trigger") if data is not None else []
         dress(self)
 

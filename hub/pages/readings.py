@@ -142,7 +142,7 @@ def suggest(reading: Reading, target: Adapter | None) -> dict[str, Any]:
     latest = target.latest_version if target else None
     best = anatomy.recommended_strength
     return {
-        "title": anatomy.title or _title_of(_stem(reading.path, anatomy)),
+        "title": _title_of(anatomy.title or _stem(reading.path, anatomy)),
         "name": _slug(_stem(reading.path, anatomy)),
         "summary": (anatomy.description or "").split("\n", 1)[0][:280],
         "kind": "style",
@@ -166,7 +166,10 @@ def _slug(stem: str) -> str:
 
 
 def _title_of(stem: str) -> str:
-    spaced = re.sub(r"[-_.\s]+", " ", stem).strip()
+    """Return a title for people; what has spaces was written by one and stays."""
+    if " " in stem.strip():
+        return stem.strip()[:120]
+    spaced = re.sub(r"[-_.]+", " ", stem).strip()
     return spaced[:1].upper() + spaced[1:120]
 
 
@@ -193,7 +196,7 @@ def _title_proof(path: str, anatomy: Anatomy) -> Proof:
 
 def _family_proof(anatomy: Anatomy) -> Proof:
     verdict = anatomy.verdict
-    text = " ".join(verdict.evidence)
+    text = " ".join(dict.fromkeys([*verdict.evidence[:1], *verdict.evidence[-1:]]))
     if verdict.proven:
         label = family_label(verdict.proven)
         return Proof("proven", _("Proven by shape: %(family)s") % {"family": label}, text)

@@ -86,7 +86,7 @@ def size(size_bytes: int | None) -> str:
         units.pop()
     unit = units[-1]
     decimals = 1 if unit != "B" and value < 100 else 0
-    text = number_format(value, decimals, use_l10n=True).removesuffix(".0")
+    text = number_format(round(value, decimals), decimals, use_l10n=True).removesuffix(".0")
     return f"{text} {unit}"
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.cache import cache
 
-from registry import tasks, worker
+import registry.tasks  # noqa: F401 - registers the handlers of jobs
+from registry import worker
 from registry.services import accounts, adapters, uploads, versions
 from registry.services.versions import Details
-from tests.builders import kohya_lora
+from tests.pages.files import PASSWORD, lora
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from django.test import Client
 
     from registry.models import Adapter, Upload, User, Version
-
-PASSWORD = "correct horse 7"
-
-assert tasks  # its import registers what the worker runs
 
 
 @pytest.fixture(autouse=True)
@@ -52,8 +49,8 @@ def as_ada(client: Client, ada: User) -> Client:
 def sent() -> Callable[..., Upload]:
     """Upload a small adapter and run its checks."""
 
-    def sent(owner: User, path: str = "noir.safetensors", value: float = 0.5) -> Upload:
-        data = kohya_lora("sd1", value=value)
+    def sent(owner: User, path: str = "noir.safetensors", rank: int = 4) -> Upload:
+        data = lora(rank)
         upload = uploads.create(actor=owner, path=path, size_bytes=len(data))
         uploads.receive(actor=owner, upload=upload, stream=io.BytesIO(data))
         worker.drain("checks")
@@ -67,15 +64,13 @@ def sent() -> Callable[..., Upload]:
 def published(sent: Callable[..., Upload]) -> Callable[..., Adapter]:
     """Publish an adapter with one version."""
 
-    def published(owner: User, name: str = "noir", **card: object) -> Adapter:
+    def published(owner: User, name: str = "noir", **card: Any) -> Adapter:
         adapter = adapters.create(actor=owner, name=name, **card)
         upload = sent(owner, f"{name}.safetensors")
         said = Details(
             trigger_words=("noir light",), strength=0.9, strength_min=0.7, strength_max=1.0
         )
-        draft = versions.create_draft(
-            actor=owner, adapter=adapter, uploads=[upload], details=said
-        )
+        draft = versions.create_draft(actor=owner, adapter=adapter, uploads=[upload], details=said)
         versions.publish(actor=owner, version=draft)
         adapter.refresh_from_db()
         return adapter

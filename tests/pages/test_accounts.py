@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from registry.models import User
-from tests.pages.conftest import PASSWORD
+from tests.pages.files import PASSWORD
 
 if TYPE_CHECKING:
     from django.test import Client
-    from pytest_django.fixtures import SettingsWrapper
 
     from registry.models import Adapter
 
@@ -36,7 +35,8 @@ def test_a_name_matches_without_regard_to_case(client: Client, ada: User) -> Non
 
 
 @pytest.mark.parametrize(
-    "elsewhere", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"]
+    "elsewhere",
+    ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"],
 )
 def test_signing_in_never_leads_to_another_site(client: Client, ada: User, elsewhere: str) -> None:
     said = {"username": "ada", "password": PASSWORD, "next": elsewhere}
@@ -112,7 +112,7 @@ def test_what_does_not_fit_is_told_beside_its_field(
     assert not is_signed_in(client)
 
 
-def test_a_closed_door_says_so(client: Client, db: None, settings: SettingsWrapper) -> None:
+def test_a_closed_door_says_so(client: Client, db: None, settings: Any) -> None:
     settings.LORARY = dataclasses.replace(settings.LORARY, signup=False)
     page = client.get("/signup").content.decode()
     assert "does not take new accounts" in page

@@ -82,7 +82,7 @@ def test_markup_in_every_text_is_text(client: Client, ada: User, noir: Adapter) 
 def test_an_older_version_says_that_a_newer_one_exists(
     client: Client, ada: User, noir: Adapter, sent: Callable[..., Upload]
 ) -> None:
-    upload = sent(ada, "noir.safetensors", value=0.25)
+    upload = sent(ada, "noir.safetensors", rank=8)
     draft = versions.create_draft(actor=ada, adapter=noir, uploads=[upload])
     versions.publish(actor=ada, version=draft)
     assert "You are looking at v1; v2 is newer." in client.get("/ada/noir?v=v1").content.decode()

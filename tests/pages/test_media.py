@@ -24,8 +24,8 @@ PNG = b"\x89PNG\r\n\x1a\n" + b"pixels"
 
 @pytest.fixture
 def picture(v1: Version) -> Image:
-    sha256, size_bytes = storage.store().put([PNG])
-    blob = Blob.objects.create(sha256=sha256, size_bytes=size_bytes)
+    written = storage.put([PNG])
+    blob = Blob.objects.create(sha256=written.sha256, size_bytes=written.size)
     v1.renders.all().delete()
     recipe = Recipe.objects.create(digest="0" * 64, document={})
     render = Render.objects.create(version=v1, recipe=recipe, state="ready")
@@ -72,7 +72,9 @@ def test_every_version_has_a_cover(client: Client, ada: User, noir: Adapter, v1:
     assert answer.headers["Content-Type"] == "image/svg+xml"
     assert answer.content.lstrip().startswith(b"<svg")
     assert b"<script" not in answer.content
-    again = client.get(f"/media/covers/{v1.pk}.svg", headers={"If-None-Match": answer.headers["ETag"]})
+    again = client.get(
+        f"/media/covers/{v1.pk}.svg", headers={"If-None-Match": answer.headers["ETag"]}
+    )
     assert again.status_code == 304
     adapters.update(actor=ada, adapter=noir, visibility="private")
     assert client.get(f"/media/covers/{v1.pk}.svg").status_code == 404

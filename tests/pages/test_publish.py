@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from registry.models import Adapter, Upload, UploadState, Version
 from registry.services import adapters, uploads
-from tests.builders import kohya_lora
+from tests.pages.files import lora
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from django.http import HttpResponse
     from django.test import Client
 
     from registry.models import User
@@ -23,10 +22,9 @@ pytestmark = pytest.mark.django_db
 RAW = "application/octet-stream"
 
 
-def read(client: Client, data: bytes, name: str = "noir.safetensors", size: int = 0) -> HttpResponse:
+def read(client: Client, data: bytes, name: str = "n.safetensors", size: int = 0) -> Any:
     address = f"/publish/read?name={name}&size={size or len(data)}"
-    answer: HttpResponse = client.post(address, data, content_type=RAW)  # type: ignore[assignment]  # a test response
-    return answer
+    return client.post(address, data, content_type=RAW)
 
 
 def said(arrived: Upload, **changed: str) -> dict[str, str]:
@@ -52,7 +50,7 @@ def test_the_empty_page_offers_the_drop_and_the_command(as_ada: Client, ada: Use
 
 
 def test_a_header_fills_the_form(as_ada: Client, ada: User) -> None:
-    answer = read(as_ada, kohya_lora("sd1"), "hard_noir v2.safetensors")
+    answer = read(as_ada, lora(), "hard_noir v2.safetensors")
     page = answer.content.decode()
     assert answer.status_code == 200
     assert "Proven by shape: Stable Diffusion 1" in page
@@ -62,7 +60,7 @@ def test_a_header_fills_the_form(as_ada: Client, ada: User) -> None:
 
 
 def test_the_beginning_of_a_file_is_enough(as_ada: Client, ada: User) -> None:
-    data = kohya_lora("sd1")
+    data = lora()
     head = data[: 8 + int.from_bytes(data[:8], "little")]
     assert read(as_ada, head, size=len(data)).status_code == 200
 
@@ -88,7 +86,7 @@ def test_a_file_that_is_no_adapter_is_refused_before_it_travels(
 
 
 def test_a_file_over_the_limit_is_refused(as_ada: Client) -> None:
-    answer = read(as_ada, kohya_lora("sd1")[:200], size=10**15)
+    answer = read(as_ada, lora()[:200], size=10**15)
     assert answer.status_code == 422
     assert "at most" in answer.content.decode()
 
@@ -104,7 +102,7 @@ def test_the_form_publishes(as_ada: Client, ada: User, sent: Callable[..., Uploa
 
 
 def test_a_file_that_is_still_checked_waits(as_ada: Client, ada: User) -> None:
-    data = kohya_lora("sd1")
+    data = lora()
     upload = uploads.create(actor=ada, path="noir.safetensors", size_bytes=len(data))
     answer = as_ada.post("/publish", said(upload))
     assert answer.status_code == 400
@@ -145,7 +143,7 @@ def test_what_does_not_fit_comes_back_with_what_was_said(
 def test_ones_own_name_again_makes_the_next_version(
     as_ada: Client, ada: User, noir: Adapter, sent: Callable[..., Upload]
 ) -> None:
-    as_ada.post("/publish", said(sent(ada, value=0.25)))
+    as_ada.post("/publish", said(sent(ada, rank=8)))
     assert list(noir.versions.values_list("number", flat=True)) == [2, 1]
 
 
@@ -159,13 +157,13 @@ def test_the_same_bytes_again_are_the_same_version(
 def test_a_new_version_asks_for_no_card(
     as_ada: Client, ada: User, noir: Adapter, sent: Callable[..., Upload]
 ) -> None:
-    data = kohya_lora("sd1", value=0.25)
+    data = lora(8)
     page = as_ada.post(
         f"/publish/read?name=n.safetensors&size={len(data)}&to=ada/noir", data, content_type=RAW
     ).content.decode()
     assert 'name="to" value="ada/noir"' in page
     assert 'name="licence"' not in page
-    fields = {"upload": str(sent(ada, value=0.25).public_id), "to": "ada/noir"}
+    fields = {"upload": str(sent(ada, rank=8).public_id), "to": "ada/noir"}
     assert as_ada.post("/publish", fields).headers["Location"] == "/ada/noir"
     assert noir.versions.count() == 2
 

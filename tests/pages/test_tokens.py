@@ -36,7 +36,9 @@ def test_the_page_is_kept_by_nobody(as_ada: Client) -> None:
     assert "no-store" in answer.headers["Cache-Control"]
 
 
-@pytest.mark.parametrize("said", [{"name": "x"}, {"scopes": ["read"]}, {"name": "x", "scopes": ["admin"]}])
+@pytest.mark.parametrize(
+    "said", [{"name": "x"}, {"scopes": ["read"]}, {"name": "x", "scopes": ["admin"]}]
+)
 def test_a_token_without_name_or_scope_is_refused(as_ada: Client, said: dict[str, str]) -> None:
     answer = as_ada.post("/settings/tokens", said)
     assert answer.status_code == 400
