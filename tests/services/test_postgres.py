@@ -1,0 +1,30 @@
+"""The catalogue's rules on PostgreSQL: a short pass over what behaves differently there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.service, pytest.mark.slow]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: Row locks, partial unique constraints, case, JSON, keysets.
+PICKED = "queue or twice or refuses or pages or case or facets or manifest or whole_body"
+
+
+def test_the_catalogue_keeps_its_rules_on_postgresql(postgres: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "tests/registry", "-q", "-k", PICKED],
+        cwd=ROOT,
+        env={**os.environ, "LORARY_TEST_DATABASE_URL": postgres},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
