@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from dataclasses import dataclass
@@ -35,7 +36,11 @@ FOOT = 76
 CAPTION = 22
 #: Dots are at most so large, however few blocks there are.
 MAX_CELL = 112
-MIN_CELL = 14
+MIN_CAPTIONED_CELL = 14
+MIN_CELL = 5
+#: What is beyond these is drawn as one last stack, or not at all: a sheet has an end.
+MAX_STACKS = 24
+MAX_DOTS = 4000
 
 _NUMBERED = re.compile(r"(?P<stack>.*?)[._](?P<number>\d+)\Z")
 
@@ -86,10 +91,12 @@ def svg(version: Version) -> str:
 def _stacks(blocks: Iterable[dict[str, Any]]) -> list[_Stack]:
     """Group blocks by the stack they are numbered in, in the file's order."""
     found: dict[str, list[_Dot]] = {}
-    for block in blocks:
+    for block in itertools.islice(blocks, MAX_DOTS):
         numbered = _NUMBERED.match(block["name"])
         name = numbered["stack"] if numbered else block["name"]
         number = int(numbered["number"]) if numbered else 0
+        if name not in found and len(found) >= MAX_STACKS:
+            name = "…"
         found.setdefault(name, []).append(_Dot(number, int(block["parameters"])))
     return [
         _Stack(name, tuple(sorted(dots, key=lambda dot: dot.number)))
@@ -100,13 +107,14 @@ def _stacks(blocks: Iterable[dict[str, Any]]) -> list[_Stack]:
 def _dots(stacks: Sequence[_Stack]) -> Iterator[str]:
     if not stacks:
         return
-    cell, columns = _fit(stacks)
+    cell, columns, caption = _fit(stacks)
     most = max((dot.parameters for stack in stacks for dot in stack.dots), default=1) or 1
     is_ringed = False
     y = float(MARGIN)
     for stack in stacks:
-        yield f'<text class="t" x="{MARGIN}" y="{_n(y + 14)}">{escape(stack.name[:44])}</text>'
-        y += CAPTION
+        if caption:
+            yield f'<text class="t" x="{MARGIN}" y="{_n(y + 14)}">{escape(stack.name[:44])}</text>'
+        y += caption
         for index, dot in enumerate(stack.dots):
             row, column = divmod(index, columns)
             x, middle = MARGIN + cell * (column + 0.5), y + cell * (row + 0.5)
@@ -119,15 +127,19 @@ def _dots(stacks: Sequence[_Stack]) -> Iterator[str]:
         y += cell * math.ceil(len(stack.dots) / columns)
 
 
-def _fit(stacks: Sequence[_Stack]) -> tuple[float, int]:
-    """Return the largest cell with which all rows fit, and how many cells a row has."""
-    width, height = SIDE - 2 * MARGIN, SIDE - 2 * MARGIN - FOOT - CAPTION * len(stacks)
-    for cell in range(MAX_CELL, MIN_CELL, -1):
-        columns = width // cell
-        rows = sum(math.ceil(len(stack.dots) / columns) for stack in stacks)
-        if rows * cell <= height:
-            return cell, columns
-    return MIN_CELL, width // MIN_CELL
+def _fit(stacks: Sequence[_Stack]) -> tuple[int, int, int]:
+    """Return the largest cell with which all rows fit, cells a row, and a caption's height.
+
+    Captions are left out where they would leave no room for dots.
+    """
+    width, height = SIDE - 2 * MARGIN, SIDE - 2 * MARGIN - FOOT
+    for caption, least in ((CAPTION, MIN_CAPTIONED_CELL), (0, MIN_CELL)):
+        for cell in range(MAX_CELL, least, -1):
+            columns = width // cell
+            rows = sum(math.ceil(len(stack.dots) / columns) for stack in stacks)
+            if rows * cell + caption * len(stacks) <= height:
+                return cell, columns, caption
+    return MIN_CELL, width // MIN_CELL, 0
 
 
 def _bars(sha256: str) -> Iterator[str]:

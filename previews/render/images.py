@@ -89,9 +89,13 @@ def decode(png: bytes) -> Caption:
     Raises:
         ValueError: no PNG, or none of ours.
     """
-    with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
-        texts = {key: str(value) for key, value in picture.info.items() if isinstance(value, str)}
+    msg = "not a picture made by Lorary"
+    try:
+        with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
+            said = picture.info
+    except OSError as error:
+        raise ValueError(msg) from error
+    texts = {key: str(value) for key, value in said.items() if isinstance(value, str)}
     if "lorary" not in texts or len(texts["lorary"]) > MAX_TEXT_BYTES:
-        msg = "not a picture made by Lorary"
         raise ValueError(msg)
     return Caption(texts.get("parameters", ""), json.loads(texts["lorary"]))

@@ -40,15 +40,14 @@ _PARTS: tuple[tuple[re.Pattern[str], Part], ...] = (
 )
 _OLD = re.compile(r"\.processor\.(to_q|to_k|to_v|to_out)_lora\.(down|up)\.weight\Z")
 _FOREIGN = (
-    ("LoHa", ".hada_"),
-    ("LoKr", ".lokr_"),
-    ("OFT", ".oft_"),
-    ("BOFT", ".boft_"),
-    ("(IA)³", ".on_input"),
-    ("full weight differences", ".diff"),
-    ("norm training", ".w_norm"),
-    ("GLoRA", ".a1.weight"),
-    ("LoRA with biases", ".lora_B.bias"),
+    ("LoHa", re.compile(r"\.hada_\w+\Z")),
+    ("LoKr", re.compile(r"\.lokr_\w+\Z")),
+    ("OFT", re.compile(r"\.b?oft_\w+(\.weight)?\Z")),
+    ("(IA)³", re.compile(r"\.on_input\Z|\.ia3_l(\.\w+)?\Z")),
+    ("full weight differences", re.compile(r"\.diff(_b)?\Z")),
+    ("norm training", re.compile(r"\.[wb]_norm\Z")),
+    ("GLoRA", re.compile(r"\.[ab][12]\.weight\Z")),
+    ("LoRA with biases", re.compile(r"\.lora_B(\.[^.]+)?\.bias\Z")),
 )
 
 
@@ -75,8 +74,8 @@ def split(name: str) -> Key:
         found = pattern.search(name)
         if found:
             return Key(name, name[: found.start()], part)
-    for algorithm, mark in _FOREIGN:
-        if mark in name:
+    for algorithm, pattern in _FOREIGN:
+        if pattern.search(name):
             msg = f"This file uses {algorithm}, which the renderer does not read yet."
             raise CannotRender(Why.ALGORITHM, msg)
     msg = f"This file has a tensor that belongs to no LoRA: {name[:120]}"

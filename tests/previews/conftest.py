@@ -7,10 +7,14 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from diffusers import DiffusionPipeline
 
+from previews.miniature.recipe.tiny import write_tiny_base, write_tiny_lora
+from previews.render.engine import Engine
 from registry.models import UploadState
 from registry.services import accounts, adapters, uploads, versions
 from registry.services.versions import Details
+from tests.previews.updates import bases_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,32 +27,24 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from previews.miniature.recipe.tiny import write_tiny_base
-
     return write_tiny_base(tmp_path_factory.mktemp("bases") / "tiny")
 
 
 @pytest.fixture(scope="session")
 def tiny_lora(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    from previews.miniature.recipe.tiny import write_tiny_lora
-
     return write_tiny_lora(tmp_path_factory.mktemp("loras") / "tiny.safetensors").read_bytes()
 
 
 @pytest.fixture(scope="session")
-def engine(tiny_folder: Path) -> Any:
-    from previews.render.engine import Engine
-    from tests.previews.updates import bases_at
-
+def engine(tiny_folder: Path) -> Engine:
     return Engine(bases_at(tiny_folder))
 
 
 @pytest.fixture
 def plain(tiny_folder: Path) -> Any:
     """A pipeline of its own, to be changed at will."""
-    from diffusers import DiffusionPipeline
-
-    pipeline = DiffusionPipeline.from_pretrained(tiny_folder)
+    opener: Any = DiffusionPipeline
+    pipeline = opener.from_pretrained(tiny_folder)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -93,15 +89,14 @@ def noir(ada: User) -> Adapter:
 
 
 @pytest.fixture
-def publish(
-    tiny_lora: bytes, django_capture_on_commit_callbacks: Any
-) -> Callable[..., Version]:
+def publish(tiny_lora: bytes, django_capture_on_commit_callbacks: Any) -> Callable[..., Version]:
     """Upload, check, draft and publish; what follows a commit happens."""
 
     def publish(
         adapter: Adapter, data: bytes = tiny_lora, words: tuple[str, ...] = ("neon glow",)
     ) -> Version:
         actor = adapter.namespace.user
+        assert actor is not None
         upload = uploads.create(actor=actor, path="noir.safetensors", size_bytes=len(data))
         upload = uploads.receive(actor=actor, upload=upload, stream=io.BytesIO(data))
         upload = uploads.judge(upload=upload)

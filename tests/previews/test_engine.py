@@ -182,7 +182,9 @@ def dora_deltas(plain: Any, updates: Sequence[Update], strength: float) -> list[
 
 
 def magnitude_of(plain: Any, update: Update) -> torch.Tensor:
-    weight = getattr(plain, update.component).get_submodule(update.name).weight.detach()
+    weight: torch.Tensor = (
+        getattr(plain, update.component).get_submodule(update.name).weight.detach()
+    )
     return weight.flatten(1).norm(dim=1) * 1.3
 
 
@@ -313,8 +315,10 @@ def test_a_scale_that_is_not_one_is_noticed(
 
     def wrong(state: dict[str, Any], **options: Any) -> None:
         load(state, **options)
-        found = adapters_module._loaded(pipeline, options["adapter_name"])
-        next(iter(found.values())).scaling[options["adapter_name"]] = 3.0
+        layers: list[Any] = list(
+            adapters_module._loaded(pipeline, options["adapter_name"]).values()
+        )
+        layers[0].scaling[options["adapter_name"]] = 3.0
 
     monkeypatch.setattr(pipeline, "load_lora_weights", wrong, raising=False)
     assert refusal(engine, kohya).why is Why.INCOMPLETE

@@ -107,7 +107,8 @@ def write_kohya(path: Path, updates: Iterable[Update], *, has_alpha: bool = True
 
 def write_diffusers(path: Path, updates: Sequence[Update]) -> Path:
     """lora_A / lora_B with alphas in the header, as ``save_lora_weights`` leaves them."""
-    tensors, config = {}, {}
+    tensors: dict[str, Tensor] = {}
+    config: dict[str, Any] = {}
     for update in updates:
         text = "text_model." if update.component == "text_encoder" else ""
         name = f"{update.component}.{text}{update.name}"

@@ -1,0 +1,95 @@
+"""The bases file: what it may say, and how it says no."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from previews.render import BasesInvalid, BaseUnavailable, load_bases
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FOLDER = '[bases.a]\nfamily = "sdxl"\npath = "models/a"\n'
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "bases.toml"
+    file.write_text(text)
+    return file
+
+
+def test_the_file_that_comes_along_has_the_miniature() -> None:
+    base = load_bases().get("miniature")
+    assert (base.family, base.steps, base.guidance, base.width) == ("miniature", 8, 2.5, 128)
+    assert base.location.endswith("previews/miniature/base")
+
+
+def test_the_documented_example_is_valid(request: pytest.FixtureRequest) -> None:
+    bases = load_bases(request.config.rootpath / "docs" / "bases.example.toml")
+    assert {"sd1", "sdxl", "flux1"} <= {base.family for base in bases}
+
+
+def test_folders_are_relative_to_the_file(tmp_path: Path) -> None:
+    base = load_bases(write(tmp_path, FOLDER)).get("a")
+    assert base.is_local
+    assert base.location == str(tmp_path / "models" / "a")
+
+
+def test_a_folder_that_is_not_there_serves_nobody(tmp_path: Path) -> None:
+    bases = load_bases(write(tmp_path, FOLDER))
+    assert bases.serving("sdxl") is None
+    assert not bases.families
+    (tmp_path / "models" / "a").mkdir(parents=True)
+    (tmp_path / "models" / "a" / "model_index.json").write_text("{}")
+    assert bases.serving("sdxl") == bases.get("a")
+    assert bases.families == ("sdxl",)
+
+
+def test_whole_numbers_do_for_numbers(tmp_path: Path) -> None:
+    base = load_bases(write(tmp_path, FOLDER + "guidance = 4\n")).get("a")
+    assert isinstance(base.guidance, float)
+
+
+def test_an_unknown_base_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BaseUnavailable, match="“b”"):
+        load_bases(write(tmp_path, FOLDER)).get("b")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[bases.a]\npath = 'x'\n", "“family” is missing"),
+        ('[bases.a]\nfamily = "sd1"\n', "either “path”"),
+        (FOLDER + 'repo = "x/y"\n', "either “path”"),
+        (FOLDER + "steps = 0\n", "“steps” lies between 1 and 200, not 0"),
+        (FOLDER + "steps = true\n", "“steps” is a whole number, not True"),
+        (FOLDER + 'steps = "8"\n', "“steps” is a whole number, not '8'"),
+        (FOLDER + "width = 100\n", "“width” is a multiple of 8, not 100"),
+        (FOLDER + 'dtype = "fp16"\n', "“dtype” is one of bfloat16, float16, float32"),
+        (FOLDER + 'device = "gpu"\n', "“device” is auto, cpu, mps, cuda or cuda:N"),
+        (FOLDER + 'trigger = "middle"\n', "“trigger” is one of end, front, none"),
+        (FOLDER + "stepps = 3\n", "unknown key “stepps”; known are batch,"),
+        ("[bases.A]\nfamily = 'sd1'\npath = 'x'\n", "a name has lower-case letters"),
+        ("[base.a]\n", "unknown table “base”"),
+        ("bases = 3\n", "written as tables"),
+        ("bases = [", "bases.toml: "),
+    ],
+)
+def test_faults_are_named(tmp_path: Path, text: str, fault: str) -> None:
+    with pytest.raises(BasesInvalid) as caught:
+        load_bases(write(tmp_path, text))
+    assert fault in str(caught.value)
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(BasesInvalid) as caught:
+        load_bases(write(tmp_path, FOLDER + "steps = 0\nheight = 9\n"))
+    assert "“steps”" in str(caught.value)
+    assert "“height”" in str(caught.value)
+
+
+def test_an_absent_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BasesInvalid, match=r"gone\.toml"):
+        load_bases(tmp_path / "gone.toml")
