@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import json
 import socket
@@ -12,14 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from tests.running import RunningHub
 
-__all__ = ["Answer", "Caller", "Kept", "caller", "exchange", "kept"]
+__all__ = ["Answer", "Caller", "Kept", "caller", "exchange", "kept", "sent_from"]
 
 TIMEOUT_S = 60.0
+CHUNK = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -102,12 +102,17 @@ class Caller:
             return announced
         return self.call("PUT", f"/api/v1/uploads/{announced.document['id']}/content", data)
 
-    def accepted(self, data: bytes, name: str = "noir.safetensors", within_s: float = 60) -> str:
+    def accepted(self, data: bytes) -> str:
         """Send a file, wait for the checks, and return the upload's id."""
-        answer = self.send(data, name)
+        return self.accepted_stream([data], len(data))
+
+    def accepted_stream(self, chunks: Iterable[bytes], size: int) -> str:
+        """Do the same with a file that is not in memory."""
+        upload = str(self.announce("noir.safetensors", size).document["id"])
+        place = f"/api/v1/uploads/{upload}/content"
+        answer = self.call("PUT", place, chunks, {"Content-Length": str(size)})
         assert answer.status == 200, answer.body
-        upload = str(answer.document["id"])
-        assert self.settled(upload, within_s) == "accepted"
+        assert self.settled(upload) == "accepted"
         return upload
 
     def settled(self, upload: str, within_s: float = 60) -> str:
@@ -122,7 +127,13 @@ class Caller:
 
     def publish(self, data: bytes, name: str, **adapter: Any) -> Answer:
         """Send a file and publish it as the first version of a new adapter."""
-        upload = self.accepted(data)
+        return self.publish_stream([data], len(data), name, **adapter)
+
+    def publish_stream(
+        self, chunks: Iterable[bytes], size: int, name: str, **adapter: Any
+    ) -> Answer:
+        """Do the same with a file that is not in memory."""
+        upload = self.accepted_stream(chunks, size)
         made = self.post("/api/v1/adapters", {"name": name, **adapter})
         assert made.status == 201, made.body
         place = f"/api/v1/adapters/{made.document['full_name']}/versions"
@@ -167,6 +178,8 @@ def exchange(port: int, request: bytes, *, is_cut: bool = False) -> tuple[int, b
         return response.status, response.read()
 
 
-def sha256_of(path: Path) -> str:
-    """Return the digest of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def sent_from(path: Path) -> Iterator[bytes]:
+    """Yield a file in pieces, for a body that is not in memory."""
+    with path.open("rb") as handle:
+        while chunk := handle.read(CHUNK):
+            yield chunk

@@ -1,0 +1,72 @@
+"""``python -m benchmarks``: run the benchmarks and print their table; 1 when a limit is broken."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks import reports
+from benchmarks.results import Absent, Result, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Modules of this package with a ``run() -> list[Result]``, in the order of the table.
+BENCHES = ("headers", "download", "upload", "pages", "previews")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what was asked for and return the exit code."""
+    asked = _parser().parse_args(arguments)
+    results: list[Result] = []
+    notes: list[str] = []
+    for name in asked.only or BENCHES:
+        began = time.monotonic()
+        try:
+            results += _run(name)
+        except Absent as reason:
+            notes.append(f"{name} was not run: {reason}.")
+            _say(notes[-1])
+        _say(f"{name}: {time.monotonic() - began:.0f} s")
+    if asked.json:
+        print(json.dumps({"results": [one.to_dict() for one in results], "notes": notes}))
+    else:
+        print(table(results))
+    if asked.report:
+        _say(f"written: {reports.write(Path(asked.report), results, notes)}")
+    return 0 if all(result.is_kept for result in results) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--only", action="append", choices=BENCHES, metavar="NAME", help=", ".join(BENCHES)
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument(
+        "--report", metavar="FOLDER", help="also write a dated report, for example to docs/reports"
+    )
+    return parser
+
+
+def _run(name: str) -> list[Result]:
+    module = f"benchmarks.{name}"
+    if importlib.util.find_spec(module) is None:
+        msg = "it does not exist yet"
+        raise Absent(msg)
+    results: list[Result] = importlib.import_module(module).run()
+    return results
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

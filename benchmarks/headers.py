@@ -1,0 +1,58 @@
+"""A header with its whole anatomy, against the official library reading names and shapes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from safetensors import safe_open
+
+from benchmarks.adapters import write_adapter
+from benchmarks.results import Result, medians
+from lorary.anatomy import inspect_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["run"]
+
+#: Tensors in the file; whole modules of three.
+SIZES = (201, 699, 2001)
+ROUNDS = 15
+LIMIT = 2.0
+
+
+def run() -> list[Result]:
+    """Measure files of about 200, 700 and 2,000 tensors, in CPU time of this process."""
+    with TemporaryDirectory(prefix="lorary-bench-") as folder:
+        return [_measure(Path(folder), tensors) for tensors in SIZES]
+
+
+def _measure(folder: Path, tensors: int) -> Result:
+    path = folder / f"{tensors}.safetensors"
+    write_adapter(path, tensors=tensors)
+    inspection = inspect_file(path)
+    assert inspection.anatomy is not None
+    assert inspection.anatomy.tensors == tensors
+    assert not inspection.refused
+    ours, official = medians(
+        _timed(lambda: inspect_file(path)), _timed(lambda: _official(path)), rounds=ROUNDS
+    )
+    case = f"header and anatomy of {tensors} tensors"
+    return Result("headers", case, ours, official, "safe_open, names and shapes", "ms", LIMIT)
+
+
+def _official(path: Path) -> list[object]:
+    with safe_open(path, framework="numpy") as handle:
+        return [handle.metadata(), *(handle.get_slice(key).get_shape() for key in handle.keys())]  # noqa: SIM118 - no mapping
+
+
+def _timed(act: Callable[[], object]) -> Callable[[], float]:
+    def measure() -> float:
+        began = time.process_time()
+        act()
+        return 1000 * (time.process_time() - began)
+
+    return measure

@@ -1,0 +1,106 @@
+"""What a benchmark says: a figure, its reference, their ratio and the limit of that."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+__all__ = ["Absent", "Result", "medians", "table"]
+
+
+class Absent(Exception):
+    """Something that a benchmark needs is not on this machine; the text says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One line of the table.
+
+    Attributes:
+        bench: Name of the benchmark.
+        case: What was measured.
+        value: Its figure, less is better.
+        reference: The figure of what it is compared with.
+        against: What that is.
+        unit: Of both figures.
+        limit: Highest accepted ratio; None where the ratio only informs.
+    """
+
+    bench: str
+    case: str
+    value: float
+    reference: float
+    against: str
+    unit: str
+    limit: float | None = None
+
+    @property
+    def ratio(self) -> float:
+        """How many times the reference it costs."""
+        return self.value / self.reference if self.reference else float("inf")
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the ratio is within the limit."""
+        return self.limit is None or self.ratio <= self.limit
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "bench": self.bench,
+            "case": self.case,
+            "value": self.value,
+            "against": self.against,
+            "reference": self.reference,
+            "unit": self.unit,
+            "ratio": self.ratio,
+            "limit": self.limit,
+            "is_kept": self.is_kept,
+        }
+
+
+def medians(*measures: Callable[[], float], rounds: int) -> list[float]:
+    """Call the measures in turn, round by round, and return the median of each.
+
+    Taking turns lets a busy machine slow all of them alike.
+    """
+    taken: list[list[float]] = [[] for _ in measures]
+    for _ in range(rounds):
+        for figures, measure in zip(taken, measures, strict=True):
+            figures.append(measure())
+    return [statistics.median(figures) for figures in taken]
+
+
+TITLES = ("bench", "case", "measured", "against", "reference", "ratio", "limit", "")
+
+
+def table(results: Iterable[Result], *, is_markdown: bool = False) -> str:
+    """Return the results as lines of text or as a Markdown table."""
+    rows = [TITLES, *(_cells(result) for result in results)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(TITLES))]
+    lines = [_line(row, widths, is_markdown=is_markdown) for row in rows]
+    if is_markdown:
+        lines.insert(1, _line(["-" * width for width in widths], widths, is_markdown=True))
+    return "\n".join(lines)
+
+
+def _cells(result: Result) -> tuple[str, ...]:
+    return (
+        result.bench,
+        result.case,
+        f"{result.value:.3g} {result.unit}",
+        result.against,
+        f"{result.reference:.3g} {result.unit}",
+        f"{result.ratio:.2f} x",
+        "" if result.limit is None else f"{result.limit:g} x",
+        "" if result.limit is None else "ok" if result.is_kept else "BROKEN",
+    )
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], *, is_markdown: bool) -> str:
+    padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
+    return "| " + " | ".join(padded) + " |" if is_markdown else "  ".join(padded).rstrip()
