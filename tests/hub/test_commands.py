@@ -12,6 +12,8 @@ import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from hub.supervisor import Supervisor
@@ -126,6 +128,44 @@ def test_doctor_sees_a_store_that_cannot_be_written(own_settings: Callable[..., 
     own_settings(storage="file:///proc/lorary")
     code, found = diagnose()
     assert (code, found["storage"][0]["state"]) == (1, "error")
+
+
+def test_doctor_repeats_what_the_settings_check_finds(own_settings: Callable[..., None]) -> None:
+    own_settings(secret_key="short", unknown=("STORAG",))
+    code, found = diagnose()
+    assert code == 1
+    assert {report["state"] for report in found["settings"]} == {"error", "warning"}
+
+
+def test_doctor_sees_a_disk_that_is_nearly_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub.doctor.LOW_SPACE_BYTES", 2**70)
+    assert diagnose()[1]["space"][0]["state"] == "warning"
+
+
+def test_doctor_sees_migrations_that_were_not_applied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MigrationExecutor, "migration_plan", lambda *_: ["one", "two"])
+    code, found = diagnose()
+    assert (code, found["database"][0]["message"]) == (1, "2 migrations have not been applied.")
+
+
+def test_doctor_stops_where_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise DatabaseError
+
+    monkeypatch.setattr(connection, "cursor", fail)
+    code, found = diagnose()
+    assert (code, found["database"][0]["state"]) == (1, "error")
+    assert "storage" not in found
+
+
+def test_doctor_sees_a_broker_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: object, **_kwargs: object) -> None:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr("kombu.Connection.ensure_connection", fail)
+    code, found = diagnose()
+    assert (code, found["broker"][0]["state"]) == (1, "error")
+    assert "sweep" in found["broker"][0]["hint"]
 
 
 def test_up_refuses_a_port_that_is_taken() -> None:
