@@ -147,7 +147,7 @@ def analyse(
     anatomy = _assemble(header, found, kind, alphas, verdict)
     results = list(metadata_findings(metadata))
     if kind == "adapter":
-        results += module_findings(modules)
+        results += module_findings(modules, header)
         results += other_tensor_findings(found, header)
         results += alphas.findings
         results += metadata_rank_findings(

@@ -171,8 +171,11 @@ _TEXT_MODEL = re.compile(r"text_model\.|encoder\.block\.")
 _XLABS = re.compile(r"\.processor\.(qkv|proj)$")
 
 
+@lru_cache(maxsize=16_384)
 def split_key(key: str) -> tuple[str, Role] | None:
     """Split a tensor name into its module and the tensor's role there.
+
+    Cached, because adapters of one base model share nearly all of their names.
 
     Args:
         key: Name of the tensor.

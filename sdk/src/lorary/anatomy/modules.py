@@ -117,25 +117,21 @@ _VECTOR = Role("vector", "ia3", "lycoris")
 
 def _module(name: str, group: _Group) -> Module:
     roles = {role.name: tensor for role, tensor in group.items()}
-    prefix, path = split_prefix(name)
     dims = measure(roles)
-    part, place = _place(prefix, path)
+    prefix, path, part, block, place = _locate(name)
     algorithms, dialect = _signature(tuple(group))
+    convention = convention_name(prefix, dialect, place.naming if place else None)
     algorithms = refine(algorithms, roles, path, is_conv=dims.is_conv)
+    return tuple.__new__(Module, (name, part, block, convention, algorithms, dims, roles, place))
+
+
+@lru_cache(maxsize=16_384)
+def _locate(name: str) -> tuple[Prefix, str, str, str, Place | None]:
+    """Prefix, path, part, block and place of a module; names repeat from file to file."""
+    prefix, path = split_prefix(name)
+    part, place = _place(prefix, path)
     block = _unplaced_block(path) if place is None else place.block
-    return tuple.__new__(
-        Module,
-        (
-            name,
-            part,
-            block if part == "denoiser" else part,
-            convention_name(prefix, dialect, place.naming if place else None),
-            algorithms,
-            dims,
-            roles,
-            place,
-        ),
-    )
+    return prefix, path, part, block if part == "denoiser" else part, place
 
 
 @lru_cache(maxsize=512)

@@ -51,7 +51,7 @@ class Proof:
 
 def prove(modules: Sequence[Module]) -> Proof:
     """Find the families that a file's modules can belong to."""
-    denoiser = [module for module in modules if module.part == "denoiser" and _is_told(module)]
+    denoiser = _told(modules)
     encoders = _encoders(module for module in modules if module.part != "denoiser")
     if not denoiser:
         return _from_encoders(encoders)
@@ -74,23 +74,30 @@ def prove(modules: Sequence[Module]) -> Proof:
     return Proof(tuple(by_depth), confidence, tuple(evidence), strays)
 
 
-def _is_told(module: Module) -> bool:
-    """Norm and bias differences sit on modules that the tables leave out."""
-    return module.place is not None or not _UNTABLED.issuperset(module.algorithms)
+def _told(modules: Iterable[Module]) -> list[Module]:
+    """Modules of the denoiser, but not norm and bias differences on modules without a table."""
+    return [
+        module
+        for module in modules
+        if module.part == "denoiser"
+        and (module.place is not None or not _UNTABLED.issuperset(module.algorithms))
+    ]
 
 
 def _count(modules: Iterable[Module]) -> tuple[Counter[str], Counter[str]]:
     """Modules a family has by name, and by name and shape."""
-    by_name: Counter[frozenset[str]] = Counter()
-    by_shape: Counter[frozenset[str]] = Counter()
+    by_name: dict[frozenset[str], int] = {}
+    by_shape: dict[frozenset[str], int] = {}
     for module in modules:
-        if module.place is not None:
-            by_name[module.place.owners] += 1
-            by_shape[module.place.fitting(module.dims)] += 1
+        place = module.place
+        if place is not None:
+            by_name[place.owners] = by_name.get(place.owners, 0) + 1
+            fitting = place.fitting(module.dims)
+            by_shape[fitting] = by_shape.get(fitting, 0) + 1
     return _spread(by_name), _spread(by_shape)
 
 
-def _spread(sets: Counter[frozenset[str]]) -> Counter[str]:
+def _spread(sets: Mapping[frozenset[str], int]) -> Counter[str]:
     totals: Counter[str] = Counter()
     for owners, count in sets.items():
         for owner in owners:

@@ -22,8 +22,9 @@ _FULL_SHARE = 0.2  # of the file's bytes, above which full weights are worth a w
 _WHOLE_NUMBER_ROLES = frozenset({"alpha", "on_input", "shira_indices"})
 
 
-def module_findings(modules: Sequence[Module]) -> Iterator[Finding]:
+def module_findings(modules: Sequence[Module], header: Header) -> Iterator[Finding]:
     """Modules that a loader would refuse or apply wrongly."""
+    tensors = header.tensors.values()
     halves = [m.name for m in modules if not _is_whole(m)]
     if halves:
         message = f"{len(halves):,} of {len(modules):,} modules lack a tensor of their pair."
@@ -32,11 +33,15 @@ def module_findings(modules: Sequence[Module]) -> Iterator[Finding]:
     if broken:
         message = f"{len(broken):,} modules have two halves of different rank."
         yield _about("rank_mismatch", message, broken)
-    empty = [m.name for m in modules if _has_empty(m)]
+    empty = []
+    if any(begin == end for _, _, begin, end in tensors):
+        empty = [m.name for m in modules if _has_empty(m)]
     if empty:
         message = f"{len(empty):,} modules have a tensor without elements."
         yield _about("tensor_empty", message, empty)
-    whole = [m.name for m in modules if _has_whole_numbers(m)]
+    whole = []
+    if not FLOAT_DTYPES.issuperset(tensor[0] for tensor in tensors):
+        whole = [m.name for m in modules if _has_whole_numbers(m)]
     if whole:
         message = f"{len(whole):,} modules store weights as whole numbers."
         yield _about("tensor_not_float", message, whole)

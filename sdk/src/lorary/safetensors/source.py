@@ -69,6 +69,23 @@ class FileSource:
         return self._file.read(size)
 
 
+class _OpenSource:
+    """A file that was opened here: read without moving a position, one system call a read."""
+
+    __slots__ = ("_descriptor", "_size")
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._size = os.fstat(descriptor).st_size
+
+    @property
+    def size_bytes(self) -> int:
+        return self._size
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        return os.pread(self._descriptor, size, offset)
+
+
 @contextmanager
 def open_source(place: str | os.PathLike[str] | BinaryIO | Source) -> Iterator[Source]:
     """Give random access to a path, an open binary file or a source.
@@ -82,7 +99,8 @@ def open_source(place: str | os.PathLike[str] | BinaryIO | Source) -> Iterator[S
     if isinstance(place, (str, os.PathLike)):
         # Unbuffered: the reads are few and large, and a buffer would read 8 KiB per alpha.
         with Path(place).open("rb", buffering=0) as raw:
-            yield FileSource(raw)
+            # Windows has no positioned read.
+            yield _OpenSource(raw.fileno()) if hasattr(os, "pread") else FileSource(raw)
     elif isinstance(place, Source):
         yield place
     else:
