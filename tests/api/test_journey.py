@@ -12,6 +12,7 @@ from registry import worker
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from registry.models import Upload, User
     from tests.api.conftest import Caller
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -101,8 +102,8 @@ def test_a_part_with_another_digest_is_taken_back(as_ada: Caller, lora: bytes) -
 
 
 def test_a_known_digest_needs_no_bytes(
-    as_ada: Caller, accepted: Callable, ada: object, lora: bytes
-) -> None:  # type: ignore[type-arg]
+    as_ada: Caller, accepted: Callable[..., Upload], ada: User, lora: bytes
+) -> None:
     accepted(ada, lora)
     body = {"path": "b.safetensors", "size": len(lora), "sha256": hashlib.sha256(lora).hexdigest()}
     answer = as_ada.send("post", "uploads", body)
@@ -111,9 +112,9 @@ def test_a_known_digest_needs_no_bytes(
 
 def test_another_s_private_bytes_must_be_sent(
     as_bob: Caller,
-    accepted: Callable,
-    ada: object,
-    lora: bytes,  # type: ignore[type-arg]
+    accepted: Callable[..., Upload],
+    ada: User,
+    lora: bytes,
 ) -> None:
     accepted(ada, lora)
     body = {"path": "b.safetensors", "size": len(lora), "sha256": hashlib.sha256(lora).hexdigest()}
