@@ -1,0 +1,250 @@
+"""The site in a real browser against real processes: what scripts and styles do."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.builders.adapters import DENOISERS, kohya
+from tests.pages.files import PASSWORD
+from tests.running import RunningHub
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+sync_api = pytest.importorskip("playwright.sync_api")
+
+CHROMIUM = Path(os.environ.get("LORARY_TEST_CHROMIUM", "/usr/bin/chromium"))
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+DESK = {"width": 1440, "height": 900}
+PHONE = {"width": 390, "height": 844}
+#: Parts of this size make a file of a few hundred kilobytes travel in several.
+PART = "64KiB"
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
+    if not CHROMIUM.exists():
+        pytest.skip(f"needs Chromium at {CHROMIUM} (or LORARY_TEST_CHROMIUM)")
+    data = tmp_path_factory.mktemp("hub") / "data"
+    running = RunningHub(data, "--workers", "1", "--queues", "checks", UPLOAD_PART_BYTES=PART)
+    with running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_api.sync_playwright() as play:
+        started = play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+class Visit:
+    """A browser window that fails the test on any script error or refused policy."""
+
+    def __init__(self, browser: Browser, hub: RunningHub, **options: Any) -> None:
+        self.hub = hub
+        self.context = browser.new_context(**options)
+        self.page: Page = self.context.new_page()
+        self.faults: list[str] = []
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("console", self._hear)
+
+    def _hear(self, message: Any) -> None:
+        is_answer = "Failed to load resource" in message.text  # a refusal that the page shows
+        if message.type == "error" and not is_answer:
+            self.faults.append(message.text)
+
+    def go(self, path: str) -> Page:
+        self.page.goto(self.hub.url + path)
+        return self.page
+
+    def join(self, name: str) -> None:
+        page = self.go("/signup?next=/publish")
+        page.fill("[name=name]", name)
+        page.fill("[name=email]", f"{name}@example.org")
+        page.fill("[name=password]", PASSWORD)
+        page.click("main button.solid")
+        page.wait_for_url("**/publish")
+
+    def close(self) -> None:
+        self.context.close()
+        assert self.faults == []
+
+
+@pytest.fixture
+def desk(browser: Browser, hub: RunningHub) -> Iterator[Visit]:
+    visit = Visit(browser, hub, viewport=DESK)
+    yield visit
+    visit.close()
+
+
+@pytest.fixture
+def phone(browser: Browser, hub: RunningHub) -> Iterator[Visit]:
+    visit = Visit(browser, hub, viewport=PHONE, is_mobile=True, has_touch=True)
+    yield visit
+    visit.close()
+
+
+def weights(folder: Path, name: str, rank: int = 8) -> Path:
+    """A file of several parts with words in its metadata."""
+    metadata = {
+        "ss_output_name": name,
+        "ss_base_model_version": "sd_v1",
+        "modelspec.trigger_phrase": "glass tube",
+    }
+    path = folder / f"{name}.safetensors"
+    path.write_bytes(kohya(DENOISERS["sd1", "diffusers"], rank=rank, metadata=metadata))
+    return path
+
+
+@pytest.mark.parametrize("width", ["desk", "phone"])
+def test_a_dropped_file_becomes_a_page(
+    width: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    visit: Visit = request.getfixturevalue(width)
+    visit.join(f"glass-{width}")
+    page = visit.page
+    page.set_input_files("#file", weights(tmp_path, f"glass_tube-{width}"))
+    page.wait_for_selector("form[data-ok]")
+    assert page.input_value("[name=title]") == f"Glass tube {width}"
+    assert page.input_value("[name=name]") == f"glass_tube-{width}"
+    assert "Proven by shape: Stable Diffusion 1" in page.inner_text("form[data-ok]")
+    assert page.input_value("[name=trigger]") == "glass tube"
+    page.wait_for_selector("#name-note:has-text('Free')")
+    page.fill("[name=summary]", "Drawn in glass.")
+    page.click("[data-publish-button]")
+    page.wait_for_url(f"**/glass-{width}/glass_tube-{width}")
+    assert page.inner_text("h1") == f"Glass tube {width}"
+    assert "Drawn in glass." in page.inner_text("header.stack")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    picture = page.locator("#previews img").first
+    assert picture.evaluate("img => img.complete && img.naturalWidth > 0")
+
+
+def test_a_pickle_is_refused_before_it_travels(desk: Visit, tmp_path: Path) -> None:
+    desk.join("pickler")
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(b"\x80\x04\x95" + b"x" * 200_000)
+    sent: list[str] = []
+    desk.page.on("request", lambda r: sent.append(r.url) if r.method != "GET" else None)
+    desk.page.set_input_files("#file", bad)
+    desk.page.wait_for_selector("[role=alert]:has-text('pickle')")
+    assert [re.sub(r".*/", "", url).partition("?")[0] for url in sent] == ["read"]
+
+
+def test_a_paused_upload_goes_on_where_it_was(desk: Visit, tmp_path: Path) -> None:
+    desk.join("patient")
+    page = desk.page
+    puts: list[str] = []
+
+    def slow(route: Any) -> None:
+        puts.append(route.request.url)
+        if len(puts) == 2:
+            page.click("[data-pause]")
+        route.continue_()
+
+    page.route("**/parts/*", slow)
+    page.set_input_files("#file", weights(tmp_path, "patience", rank=16))
+    page.wait_for_selector("[data-upload-text]:has-text('Nothing is lost')")
+    page.wait_for_timeout(300)
+    assert len(puts) == 2
+    page.click("[data-pause]")
+    page.wait_for_selector("[data-upload-text]:has-text('SHA-256')")
+    assert len(set(puts)) > 2
+
+
+def test_a_dropped_line_is_tried_again(desk: Visit, tmp_path: Path) -> None:
+    desk.join("unlucky")
+    page = desk.page
+    tries: list[str] = []
+
+    def fail_once(route: Any) -> None:
+        tries.append(route.request.url)
+        if len(tries) == 1:
+            route.abort("connectionreset")
+        else:
+            route.continue_()
+
+    page.route("**/parts/*", fail_once)
+    page.set_input_files("#file", weights(tmp_path, "unlucky"))
+    page.wait_for_selector("[data-upload-text]:has-text('Trying again')")
+    page.wait_for_selector("[data-upload-text]:has-text('SHA-256')")
+    assert tries[0] == tries[1]
+    desk.faults.clear()  # the browser itself reports the broken line
+
+
+def test_filters_change_results_and_address_without_a_reload(desk: Visit) -> None:
+    page = desk.go("/browse")
+    page.evaluate("window.kept = true")
+    page.fill("#words", "no such words")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h2:has-text('Nothing on this sheet')")
+    assert page.url.endswith("/browse?q=no+such+words")
+    assert page.evaluate("window.kept")
+    page.go_back()
+    page.wait_for_selector("#results :not(h2:has-text('Nothing'))")
+    assert page.url.endswith("/browse")
+
+
+def test_theme_and_density_are_kept(desk: Visit) -> None:
+    page = desk.go("/browse")
+    page.click("[data-theme-next]")
+    page.click("[data-theme-next]")
+    page.click("label:has([value=list])")
+    page.reload()
+    assert page.get_attribute("html", "data-theme") == "dark"
+    assert page.get_attribute("[data-density]", "data-density") == "list"
+    assert page.is_checked("[name=density][value=list]")
+
+
+def test_slash_goes_to_the_search_and_never_inside_a_field(desk: Visit) -> None:
+    page = desk.go("/browse")
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.type") == "search"
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.value") == "/"
+
+
+def test_filters_are_a_drawer_on_a_phone(phone: Visit) -> None:
+    page = phone.go("/browse")
+    assert not page.is_visible("#facets")
+    page.tap("#results .narrow-only")
+    assert page.is_visible("#facets")
+    page.tap("#facets .narrow-only button")
+    assert not page.is_visible("#facets")
+
+
+@pytest.mark.parametrize("path", ["/", "/browse", "/signin", "/signup", "/nobody", "/api/docs"])
+@pytest.mark.parametrize("width", ["desk", "phone"])
+def test_no_page_is_wider_than_its_window(
+    path: str, width: str, request: pytest.FixtureRequest
+) -> None:
+    page = request.getfixturevalue(width).go(path)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_search_and_filters_work_without_scripts(browser: Browser, hub: RunningHub) -> None:
+    visit = Visit(browser, hub, viewport=DESK, java_script_enabled=False)
+    page = visit.go("/browse")
+    page.fill("#words", "glass")
+    page.click("#facets .btn.full")
+    assert "q=glass" in page.url
+    assert not page.is_visible("[data-theme-next]")
+    visit.close()
