@@ -4,7 +4,12 @@ A table (`families/<id>.json`) lists the weights of a base model as templates wi
 
     "double_blocks.{0-18}.{img,txt}_attn.qkv": [9216, 3072]
 
-Adding a family is adding a table and a test vector.
+Keys of a table: `id`, `title`, `order` (place in lists), `text_encoders` (part to encoders of
+`encoders.json`), `kohya` (the naming that kohya-style trainers flatten), `claims` (metadata key to
+beginnings of values that name the family), `namings` (naming to templates), and optionally
+`extends` (naming to a family whose table of that naming comes first).
+
+Adding a family is adding a table, and a test vector in `tests/builders/adapters.py`.
 """
 
 from __future__ import annotations
