@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from hub.api.bodies import RawParser, discard_rest
+from registry.errors import NotFound
 from registry.services import access
 
 if TYPE_CHECKING:
@@ -50,8 +51,15 @@ class Endpoint(APIView):
     is_open = False
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - DRF's signature
-        """Say who is missing or lacks a scope before anything is read."""
+        """Say who is missing or lacks a scope before anything is read.
+
+        Raises:
+            NotFound: a NUL in the address, which PostgreSQL cannot even look for.
+            Unauthenticated, ScopeMissing: see ``access.require_scope``.
+        """
         super().initial(request, *args, **kwargs)
+        if any("\0" in value for value in kwargs.values() if isinstance(value, str)):
+            raise NotFound
         is_read = request.method in SAFE_METHODS or self.is_open
         if request.auth is not None or not is_read:
             access.require_scope(self.viewer, "read" if is_read else "write")

@@ -34,7 +34,7 @@ class Operation:
     method: str
     path: str
     summary: str
-    parameters: list[dict[str, Any]]
+    parameters: list[dict[str, Any]]  # those that the path does not show
     curl: str
     answers: list[tuple[str, str]]
 
@@ -67,7 +67,7 @@ def operations_of(document: dict[str, Any], origin: str) -> Iterator[Operation]:
                 method=method.upper(),
                 path=path,
                 summary=told.get("description") or told.get("summary", ""),
-                parameters=told.get("parameters", []),
+                parameters=[part for part in told.get("parameters", []) if part["in"] != "path"],
                 curl=_curl(document, origin, method, path, told),
                 answers=list(_answers(document, told)),
             )
