@@ -22,9 +22,10 @@ from benchmarks.results import Absent, Result, medians, table
 from previews.render import Layer, load_bases
 from previews.render.defaults import default_recipe
 from previews.render.engine import Engine
+from previews.render.quiet import quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from previews.render import Bases, Recipe, Shot
 
@@ -72,13 +73,16 @@ class _Script:
 
     def __init__(self, bases: Bases, recipe: Recipe) -> None:
         opener: Any = DiffusionPipeline
-        self.pipeline = opener.from_pretrained(bases.get(recipe.base).location)
+        location = bases.get(recipe.base).location
+        with quiet():
+            self.pipeline = opener.from_pretrained(location, dtype=torch.float32)
         self.pipeline.set_progress_bar_config(disable=True)
         self.recipe = recipe
 
     def pictures(self, file: Path, batch: int) -> Pictures:
         """Render the recipe with an adapter, ``batch`` pictures a call."""
-        self.pipeline.load_lora_weights(str(file), adapter_name="adapter")
+        with quiet():
+            self.pipeline.load_lora_weights(str(file), adapter_name="adapter")
         shots = self.recipe.shots()
         made: Pictures = []
         for start in range(0, len(shots), batch):
@@ -103,7 +107,7 @@ def _png(image: Image.Image) -> bytes:
     return stream.getvalue()
 
 
-def _seconds(make: Any, files: Sequence[Path]) -> float:
+def _seconds(make: Callable[[Path], object], files: Sequence[Path]) -> float:
     began = time.perf_counter()
     for file in files:
         make(file)
