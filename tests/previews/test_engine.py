@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -22,6 +20,7 @@ from tests.previews.updates import (
     bases_at,
     layer,
     patch,
+    pixels,
     recipe,
     some_updates,
     write_diffusers,
@@ -39,10 +38,6 @@ if TYPE_CHECKING:
 
 #: Largest difference of a channel of 255 between PEFT's sum and the patched weight.
 CLOSE = 1
-
-
-def pixels(png: bytes) -> np.ndarray[Any, Any]:
-    return np.asarray(Image.open(io.BytesIO(png))).astype(int)
 
 
 def plain_pictures(pipeline: Any, prompts: Sequence[str], seed: int = 1) -> list[Any]:

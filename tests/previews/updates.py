@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from previews.render import Base, Bases, Layer, Recipe
@@ -22,6 +25,7 @@ __all__ = [
     "bases_at",
     "layer",
     "patch",
+    "pixels",
     "recipe",
     "some_updates",
     "write_diffusers",
@@ -64,10 +68,11 @@ def some_updates(
     ranks: Sequence[int] = (4,),
     alphas: Sequence[float] = (4.0,),
     seed: int = 0,
+    main: str = "unet",
 ) -> list[Update]:
     """Random updates of the modules whose names end so; ranks and alphas take turns."""
     random = torch.Generator().manual_seed(seed)
-    endings = {"unet": tuple(names), "text_encoder": tuple(text)}
+    endings = {main: tuple(names), "text_encoder": tuple(text)}
     found = [
         (component, name, module.weight)
         for component, ends in endings.items()
@@ -96,7 +101,8 @@ def patch(pipeline: Any, updates: Iterable[Update], strength: float = 1.0) -> No
 def write_kohya(path: Path, updates: Iterable[Update], *, has_alpha: bool = True) -> Path:
     tensors: dict[str, Tensor] = {}
     for update in updates:
-        prefix = {"unet": "lora_unet_", "text_encoder": "lora_te_text_model_"}[update.component]
+        is_text = update.component == "text_encoder"
+        prefix = "lora_te_text_model_" if is_text else "lora_unet_"
         name = prefix + update.name.replace(".", "_")
         tensors[f"{name}.lora_down.weight"] = update.down
         tensors[f"{name}.lora_up.weight"] = update.up
@@ -155,6 +161,11 @@ def write_peft(path: Path, updates: Iterable[Update]) -> Path:
 def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> Path:
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata)
     return path
+
+
+def pixels(png: bytes) -> np.ndarray[Any, Any]:
+    """Colour values, 0 to 255, as whole numbers with a sign."""
+    return np.asarray(Image.open(io.BytesIO(png))).astype(int)
 
 
 def bases_at(folder: Path, **changes: Any) -> Bases:
