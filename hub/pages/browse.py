@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from django.shortcuts import render
@@ -69,9 +69,19 @@ class Chip:
 def browse(request: HttpRequest) -> HttpResponse:
     """Show the adapters that fit, a page at a time."""
     query = _query(request.GET)
+    context = _results(request, query)
+    if _wants_results_only(request):
+        response = render(request, "includes/results.html", context)
+        response.headers["HX-Push-Url"] = _address(query)
+        return response
+    context["facets"] = _facets(catalogue.facets(request.user), query)
+    return render(request, "pages/browse.html", context)
+
+
+def _results(request: HttpRequest, query: Query) -> dict[str, Any]:
     cursor = request.GET.get("cursor", "")
     found = catalogue.search(request.user, query, cursor=cursor, limit=PAGE)
-    context = {
+    return {
         "query": query,
         "cards": cards_of(found.results),
         "chips": _chips(query),
@@ -79,12 +89,6 @@ def browse(request: HttpRequest) -> HttpResponse:
         "count_text": count_text(request.user, query),
         **page_links(request, found, cursor),
     }
-    if _wants_results_only(request):
-        response = render(request, "includes/results.html", context)
-        response.headers["HX-Push-Url"] = _address(query)
-        return response
-    context["facets"] = _facets(catalogue.facets(request.user), query)
-    return render(request, "pages/browse.html", context)
 
 
 def _wants_results_only(request: HttpRequest) -> bool:

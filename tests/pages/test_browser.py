@@ -240,6 +240,30 @@ def test_no_page_is_wider_than_its_window(
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("window", [DESK, PHONE], ids=["desk", "phone"])
+def test_nothing_on_any_page_keeps_people_out(
+    browser: Browser, hub: RunningHub, window: dict[str, int], theme: str, tmp_path: Path
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    visit = Visit(browser, hub, viewport=window, color_scheme=theme, bypass_csp=True)
+    name = f"{theme}-{window['width']}"
+    visit.join(name)
+    visit.page.set_input_files("#file", weights(tmp_path, name))
+    visit.page.wait_for_selector("form[data-ok]")
+    found = {"/publish filled": axe.run(visit.page).generate_report()}
+    visit.page.click("[data-publish-button]")
+    visit.page.wait_for_url(f"**/{name}/{name}")
+    own = f"/{name}/{name}"
+    tabs = [f"{own}?tab={tab}" for tab in ("anatomy", "files", "versions", "card", "findings")]
+    forms = ["/publish", "/settings/tokens", f"{own}/edit", f"{own}/versions/v1/yank"]
+    for path in ["/", "/browse", "/browse?q=none&kind=pose", f"/{name}", "/nobody", *tabs, *forms]:
+        results = axe.run(visit.go(path))
+        found[path] = results.generate_report() if results.violations_count else ""
+    assert not {path: report for path, report in found.items() if "Rule Violated" in report}
+    visit.context.close()
+
+
 def test_search_and_filters_work_without_scripts(browser: Browser, hub: RunningHub) -> None:
     visit = Visit(browser, hub, viewport=DESK, java_script_enabled=False)
     page = visit.go("/browse")
