@@ -1,0 +1,50 @@
+"""The trained kohya adapter of the journeys, and the base that it belongs to.
+
+Both are the miniature's, from the repository. ``LORARY_TEST_BASES`` (a bases file) and
+``LORARY_TEST_ADAPTER`` (a weights file) name others, to try the journeys with a model in
+the making.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from previews.render import load_bases
+from tests.running import ROOT
+
+__all__ = ["BASES", "Trained", "trained"]
+
+MINIATURE = ROOT / "previews" / "miniature"
+BASES = Path(os.environ.get("LORARY_TEST_BASES") or ROOT / "previews" / "bases.toml")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Weights and the words that wake them."""
+
+    path: Path
+    trigger: str
+    title: str
+
+
+def trained() -> Trained:
+    """Return the first style in kohya's format; skips the test when weights are not here."""
+    styles = tomllib.loads((MINIATURE / "index.toml").read_text(encoding="utf-8"))["adapters"]
+    named = [
+        (name, entry)
+        for name, entry in styles.items()
+        if entry["format"] == "kohya" and entry["kind"] == "style"
+    ]
+    name, entry = named[0]
+    path = MINIATURE / "adapters" / f"{name}.safetensors"
+    path = Path(os.environ.get("LORARY_TEST_ADAPTER") or path)
+    if "miniature" not in load_bases(BASES).families:
+        pytest.skip("the weights of the miniature's base are not here")
+    if not path.is_file():
+        pytest.skip(f"the trained adapter {path.name} is not here")
+    return Trained(path, entry["trigger_words"][0], entry["title"])
