@@ -83,7 +83,7 @@ def _show_adapters(adapters: list[Adapter]) -> None:
             adapter.family or "-",
             adapter.kind,
             f"{adapter.downloads:,}",
-            ", ".join(adapter.trigger_words) or adapter.title,
+            " · ".join(adapter.trigger_words) or adapter.title,
         ]
         for adapter in adapters
     ]
@@ -121,7 +121,7 @@ def _adapter_info(adapter: Adapter, *, wants_json: bool) -> None:
                 ("kind", adapter.kind),
                 ("family", adapter.family),
                 ("summary", adapter.summary),
-                ("words", ", ".join(adapter.trigger_words)),
+                ("words", " · ".join(adapter.trigger_words)),
                 ("tags", ", ".join(adapter.tags)),
                 ("licence", adapter.licence),
                 ("visibility", adapter.visibility),
@@ -147,7 +147,7 @@ def _version_info(version: Version, *, wants_json: bool) -> None:
                 ("lineage", version.lineage),
                 ("method", version.algorithm),
                 ("rank", version.rank),
-                ("words", ", ".join(version.trigger_words)),
+                ("words", " · ".join(version.trigger_words)),
                 ("notes", version.notes),
                 ("revision", version.revision),
                 ("previews", version.previews.state),

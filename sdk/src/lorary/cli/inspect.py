@@ -91,7 +91,7 @@ def _anatomy_lines(anatomy: Anatomy) -> list[str]:
             ("parts", ", ".join(f"{part} ({n:,} modules)" for part, n in anatomy.parts.items())),
             ("format", f"{anatomy.convention or 'unknown'}, {', '.join(anatomy.dtypes)}"),
             ("size", f"{anatomy.parameters:,} numbers in {anatomy.tensors:,} tensors"),
-            ("words", ", ".join(words[:_MAX_WORDS]) + more),
+            ("words", " · ".join(words[:_MAX_WORDS]) + more),
             ("title", anatomy.title),
         ]
     )

@@ -69,7 +69,7 @@ def _lines(pulled: Pulled) -> list[str]:
         size, fetched = pulled_file.file.size_bytes, pulled_file.bytes_fetched
         how = f"{count_bytes(fetched)} fetched" if fetched else "from the cache"
         lines.append(f"{plain(pulled_file.local_path)}  {count_bytes(size)}, {how}, verified")
-    words = ", ".join(pulled.version.trigger_words)
+    words = " · ".join(pulled.version.trigger_words)
     if words:
         lines.append(f"  words  {plain(words)}")
     return lines

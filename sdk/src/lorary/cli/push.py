@@ -104,7 +104,7 @@ def _show(target: Reference, pushed: Pushed, *, waited: bool) -> None:
         pairs(
             [
                 ("family", version.family),
-                ("words", ", ".join(version.trigger_words)),
+                ("words", " · ".join(version.trigger_words)),
                 ("revision", version.revision),
                 ("page", version.url),
             ]

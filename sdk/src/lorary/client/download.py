@@ -179,7 +179,7 @@ def _persist(session: Session, transfer: _Transfer) -> None:
             _ask(session, transfer)
         except Unreachable as error:
             failures = 1 if transfer.fetched > before else failures + 1
-            if failures >= session.backoff.tries or not transfer.fetched:
+            if failures >= session.backoff.tries:
                 message = f"{error.detail} What has arrived is kept: pull again to go on."
                 raise type(error)(message, status=error.status) from error
             session.backoff.wait(failures)

@@ -29,7 +29,6 @@ __all__ = ["Hub"]
 _PAGE = 100  # the longest that a hub gives
 _MAX_HEADER_BYTES = 15 * 1024 * 1024
 _MORE_BYTES = 1024 * 1024  # of what follows the header, where alphas may be
-_PREVIEW_TIMEOUT_S = 900.0
 
 StrPath = str | os.PathLike[str]
 
@@ -216,9 +215,7 @@ class Hub:
         if not wait:
             return pushed
         exact = Reference(target.owner, target.name, pushed.version.revision)
-        version = publishing.await_previews(
-            lambda: self.version(exact), pushed.version, _PREVIEW_TIMEOUT_S, on_progress
-        )
+        version = publishing.await_previews(self._session, exact, pushed.version, on_progress)
         return Pushed(version, pushed.uploads, pushed.findings)
 
     def tokens(self) -> tuple[Token, ...]:

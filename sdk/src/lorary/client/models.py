@@ -175,11 +175,6 @@ class Previews:
             data=record.data,
         )
 
-    @property
-    def is_settled(self) -> bool:
-        """Whether waiting any longer changes nothing."""
-        return self.state in {"ready", "failed", "waiting", "none"}
-
 
 @dataclass(frozen=True, slots=True)
 class Version:

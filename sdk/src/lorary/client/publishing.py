@@ -18,10 +18,11 @@ from lorary.client.errors import (
 )
 from lorary.client.models import Adapter, Upload, Version
 from lorary.client.progress import OnProgress, Progress
+from lorary.client.pulling import read_version
 from lorary.client.upload import Source, send
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from lorary.client.names import Reference
@@ -37,6 +38,9 @@ COMPANIONS = frozenset(
 )  # fmt: skip
 
 _READY_TIMEOUT_S = 60.0
+_PREVIEWS_TIMEOUT_S = 900.0
+#: How long to stay with a state that may be the last one; the others always lead somewhere.
+_PATIENCE_S = {"ready": 0.0, "failed": 0.0, "none": 5.0, "waiting": 30.0}
 _POLL_S = 0.5
 _LONGEST_POLL_S = 3.0
 
@@ -205,17 +209,26 @@ def _publish(
 
 
 def await_previews(
-    read: Callable[[], Version], version: Version, timeout_s: float, on_progress: OnProgress
+    session: Session, reference: Reference, version: Version, on_progress: OnProgress
 ) -> Version:
-    """Ask until the pictures are there, cannot be made here, or time is up."""
-    deadline = time.monotonic() + timeout_s
-    pause = _POLL_S
-    while not version.previews.is_settled and time.monotonic() < deadline:
+    """Ask until the pictures are there, cannot be made here, or time is up.
+
+    A state that may be left by itself, such as waiting for a worker that just starts, is given
+    some time.
+    """
+    deadline = time.monotonic() + _PREVIEWS_TIMEOUT_S
+    entered, state, pause = time.monotonic(), version.previews.state, _POLL_S
+    while time.monotonic() < deadline:
         previews = version.previews
+        if previews.state != state:
+            entered, state = time.monotonic(), previews.state
+        patience = _PATIENCE_S.get(state)
+        if patience is not None and time.monotonic() - entered >= patience:
+            break
         on_progress(Progress("render", version.name, previews.done, previews.total))
-        time.sleep(pause)
+        session.backoff.sleep(pause)
         pause = min(_LONGEST_POLL_S, pause * 1.3)
-        version = read()
+        version = read_version(session, reference)
     return version
 
 

@@ -1,0 +1,89 @@
+"""Addresses and tokens: where they come from, and who can read them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lorary.client.config import DEFAULT_ENDPOINT, Credentials, endpoint_of, home_of, token_of
+from lorary.client.errors import SettingInvalid
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HUB = "https://hub.example"
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+    del environment
+    for name in ("LORARY_ENDPOINT", "LORARY_TOKEN", "LORARY_HOME"):
+        monkeypatch.delenv(name)
+
+
+def stored(home: Path) -> Credentials:
+    credentials = Credentials(home / "credentials.json", HUB, {HUB: "lor_stored"})
+    credentials.save()
+    return credentials
+
+
+def test_argument_wins_over_environment_over_file_over_default(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert endpoint_of(home) == DEFAULT_ENDPOINT
+    assert token_of(home, HUB) == ""
+    stored(home)
+    assert endpoint_of(home) == HUB
+    assert token_of(home, HUB) == "lor_stored"
+    assert token_of(home, "https://other.example") == ""
+    monkeypatch.setenv("LORARY_ENDPOINT", "http://env:8000/")
+    monkeypatch.setenv("LORARY_TOKEN", "lor_env")
+    assert endpoint_of(home) == "http://env:8000"
+    assert token_of(home, HUB) == "lor_env"
+    assert endpoint_of(home, "http://said") == "http://said"
+    assert token_of(home, HUB, "lor_said") == "lor_said"
+
+
+def test_home_is_taken_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert home_of().name == ".lorary"
+    monkeypatch.setenv("LORARY_HOME", str(tmp_path))
+    assert home_of() == tmp_path
+    assert home_of(tmp_path / "x") == tmp_path / "x"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
+def test_credentials_can_be_read_by_their_owner_only(home: Path) -> None:
+    before = os.umask(0)
+    try:
+        credentials = stored(home)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(credentials.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    assert list(home.iterdir()) == [credentials.path]
+    assert Credentials.load(home) == credentials
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"endpoint": "", "tokens": []}', "\xff"])
+def test_damaged_credentials_are_said_to_be(home: Path, content: str) -> None:
+    home.mkdir()
+    (home / "credentials.json").write_text(content, encoding="latin-1")
+    with pytest.raises(SettingInvalid, match="damaged"):
+        Credentials.load(home)
+
+
+def test_credentials_that_cannot_be_written_are_said_to_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingInvalid, match="cannot be written"):
+        stored(tmp_path / "file")
+
+
+@pytest.mark.parametrize("token", ["lor x", "lor\nX-Evil: 1", "lör", "a\x00"])
+def test_token_that_could_break_a_header_is_refused(home: Path, token: str) -> None:
+    with pytest.raises(SettingInvalid):
+        token_of(home, HUB, token)

@@ -1,0 +1,440 @@
+"""Pulling over a line that breaks, from a hub that errs or lies, by processes that die."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lorary.client import download, errors
+from lorary.client.cache import Cache
+from tests.client.conftest import CLI
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lorary.client import Hub
+    from tests.client.fakehub import FakeHub
+
+NAME = "studio/noir"
+PATH = "noir.safetensors"
+MIB = 1024 * 1024
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def parts(home: Path) -> list[Path]:
+    return sorted((home / "cache" / "blobs").glob("*.incomplete"))
+
+
+def test_pulled_file_is_verified_cached_and_linked(
+    hub: Hub, fake: FakeHub, home: Path, weights: bytes, tmp_path: Path
+) -> None:
+    version = fake.publish(NAME, {PATH: weights, "docs/README.md": b"# Noir"})
+    pulled = hub.pull(NAME)
+    folder = home / "cache" / "snapshots" / "studio" / "noir" / version["revision"]
+    assert pulled.folder == folder
+    assert pulled.path == folder / PATH
+    assert pulled.path.read_bytes() == weights
+    assert (folder / "docs" / "README.md").read_bytes() == b"# Noir"
+    assert [file.bytes_fetched for file in pulled.files] == [len(weights), 6]
+    again = hub.pull(f"{NAME}@v1", to=tmp_path / "out")
+    assert [file.bytes_fetched for file in again.files] == [0, 0]
+    assert again.path == tmp_path / "out" / PATH
+    assert again.path.samefile(home / "cache" / "blobs" / sha(weights))
+    assert parts(home) == []
+
+
+def test_cut_connection_goes_on_where_it_broke(
+    hub: Hub, fake: FakeHub, weights: bytes, waits: list[float]
+) -> None:
+    fake.publish(NAME, {PATH: weights})
+    fake.cuts = [0, 1, 700_000, 1_500_000]
+    pulled = hub.pull(NAME)
+    assert pulled.path.read_bytes() == weights
+    fetched = pulled.files[0].bytes_fetched
+    assert fetched == len(weights)
+    assert fake.file_bytes_sent - fetched <= 4 * MIB
+    asked = [seen.headers.get("Range") for seen in fake.requests("files/")]
+    assert asked[0] is None
+    assert all(text is not None and text.startswith("bytes=") for text in asked[2:])
+    assert fake.requests("files/")[-1].headers["If-Range"] == f'"{sha(weights)}"'
+    assert len(waits) == 4
+
+
+def test_line_that_never_brings_anything_is_given_up(
+    hub: Hub, fake: FakeHub, home: Path, weights: bytes
+) -> None:
+    fake.publish(NAME, {PATH: weights})
+    fake.cuts = [500_000, *[0] * 20]
+    with pytest.raises(errors.Unreachable, match="pull again to go on"):
+        hub.pull(NAME)
+    assert parts(home)[0].stat().st_size == 500_000
+    fake.cuts = []
+    assert hub.pull(NAME).files[0].bytes_fetched == len(weights) - 500_000
+
+
+@pytest.mark.parametrize("spot", [0, 1_234_567, 2_999_999])
+def test_flipped_bit_is_found_and_nothing_is_kept(
+    hub: Hub, fake: FakeHub, home: Path, weights: bytes, tmp_path: Path, spot: int
+) -> None:
+    fake.publish(NAME, {PATH: weights})
+    fake.flip_at = spot
+    with pytest.raises(errors.Corrupt, match="not the ones that the version lists"):
+        hub.pull(NAME, to=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert list((home / "cache" / "blobs").iterdir()) == []
+    fake.flip_at = None
+    assert hub.pull(NAME, to=tmp_path / "out").path.read_bytes() == weights
+
+
+def test_file_that_changes_on_the_hub_is_never_glued_together(
+    hub: Hub, fake: FakeHub, home: Path, weights: bytes
+) -> None:
+    fake.publish(NAME, {PATH: weights})
+    fake.cuts = [1_000_000]
+    fake.replacement = bytes(reversed(weights))
+    with pytest.raises(errors.Corrupt, match="changed on the hub"):
+        hub.pull(NAME)
+    assert parts(home) == []
+
+
+def test_file_that_changes_without_an_etag_is_found_by_its_digest(
+    hub: Hub, fake: FakeHub, weights: bytes
+) -> None:
+    fake.publish(NAME, {PATH: weights})
+    fake.cuts = [1_000_000]
+    fake.replacement = bytes(reversed(weights))
+    fake.sends_etag = False
+    with pytest.raises(errors.Corrupt, match="not the ones"):
+        hub.pull(NAME)
+
+
+def test_hub_that_ignores_ranges_is_read_from_the_start(
+    hub: Hub, fake: FakeHub, weights: bytes
+) -> None:
+    fake.publish(NAME, {PATH: weights})
+    fake.ignores_range = True
+    fake.cuts = [1_000_000]
+    pulled = hub.pull(NAME)
+    assert pulled.path.read_bytes() == weights
+    assert pulled.files[0].bytes_fetched == len(weights) + 1_000_000
+
+
+@pytest.mark.parametrize(
+    "content_range", ["bytes 5-9/10", "bytes 500000-2999999/3000001", "pages 1-2/3", ""]
+)
+def test_range_that_does_not_continue_is_thrown_away(
+    hub: Hub, fake: FakeHub, weights: bytes, content_range: str
+) -> None:
+    fake.publish(NAME, {PATH: weights})
+    fake.cuts = [500_000]
+    with pytest.raises(errors.Unreachable):
+        cut_off_after(hub, fake, 500_000)
+    fake.cuts = []
+    fake.answers = [("files/", 206, {"Content-Range": content_range}, b"x" * 1000)]
+    assert hub.pull(NAME).path.read_bytes() == weights
+
+
+def cut_off_after(hub: Hub, fake: FakeHub, size: int) -> None:
+    """Leave a part of ``size`` bytes behind."""
+    fake.cuts = [size, *[0] * 20]
+    hub.pull(NAME)
+
+
+def test_refused_range_starts_again_and_not_for_ever(
+    hub: Hub, fake: FakeHub, weights: bytes
+) -> None:
+    fake.publish(NAME, {PATH: weights})
+    with pytest.raises(errors.Unreachable):
+        cut_off_after(hub, fake, 500_000)
+    fake.cuts = []
+    fake.answers = [("files/", 416, {}, b"")]
+    assert hub.pull(NAME).path.read_bytes() == weights
+    shutil.rmtree(hub._cache.root)
+    fake.answers = [("files/", 416, {}, b"")] * 20
+    with pytest.raises(errors.BadAnswer, match="consistently"):
+        hub.pull(NAME)
+
+
+@pytest.mark.parametrize("extra", [1, 5_000_000])
+def test_more_bytes_than_listed_are_not_taken(
+    hub: Hub, fake: FakeHub, home: Path, weights: bytes, extra: int
+) -> None:
+    version = fake.publish(NAME, {PATH: weights})
+    fake.blobs[version["files"][0]["sha256"]] = weights + bytes(extra)
+    fake.sends_etag = False
+    with pytest.raises(errors.Corrupt, match="more bytes"):
+        hub.pull(NAME)
+    assert list((home / "cache" / "blobs").iterdir()) == []
+
+
+def test_part_that_was_damaged_on_disk_is_found(
+    hub: Hub, fake: FakeHub, home: Path, weights: bytes
+) -> None:
+    fake.publish(NAME, {PATH: weights})
+    with pytest.raises(errors.Unreachable):
+        cut_off_after(hub, fake, 500_000)
+    with parts(home)[0].open("r+b") as part:
+        part.write(b"?")
+    fake.cuts = []
+    with pytest.raises(errors.Corrupt):
+        hub.pull(NAME)
+    assert hub.pull(NAME).path.read_bytes() == weights
+
+
+def test_part_longer_than_the_file_is_dropped(
+    hub: Hub, fake: FakeHub, home: Path, weights: bytes
+) -> None:
+    version = fake.publish(NAME, {PATH: weights})
+    part = home / "cache" / "blobs" / f"{version['files'][0]['sha256']}.incomplete"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(bytes(len(weights) + 1))
+    assert hub.pull(NAME).path.read_bytes() == weights
+
+
+def test_busy_hub_is_waited_for_in_the_middle_of_a_file(
+    hub: Hub, fake: FakeHub, weights: bytes, waits: list[float]
+) -> None:
+    fake.publish(NAME, {PATH: weights})
+    fake.cuts = [1_000_000]
+    fake.answers = [("files/", 503, {"Retry-After": "9"}, b"")]
+    assert hub.pull(NAME).path.read_bytes() == weights
+    assert 9 in waits
+
+
+def test_empty_file_is_pulled(hub: Hub, fake: FakeHub) -> None:
+    fake.publish(NAME, {PATH: b"x", "empty.txt": b""})
+    pulled = hub.pull(NAME)
+    assert (pulled.folder / "empty.txt").read_bytes() == b""
+
+
+def test_hostile_path_writes_nothing(hub: Hub, fake: FakeHub, home: Path, tmp_path: Path) -> None:
+    version = fake.publish(NAME, {PATH: b"good"})
+    version["files"].append(version["files"][0] | {"path": "../../evil"})
+    with pytest.raises(errors.UnsafePath):
+        hub.pull(NAME, to=tmp_path / "a" / "b")
+    assert not (tmp_path / "a").exists()
+    assert not (home / "cache").exists()
+    assert fake.requests("files/") == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("sha256", "../../../etc/passwd"),
+        ("sha256", "A" * 64),
+        ("size", -1),
+        ("size", "7"),
+        ("path", None),
+        ("path", ["x"]),
+        ("download_url", "file:///etc/passwd"),
+        ("download_url", "http://[bad/"),
+    ],
+)
+def test_odd_listing_is_refused(hub: Hub, fake: FakeHub, key: str, value: object) -> None:
+    version = fake.publish(NAME, {PATH: b"good"})
+    version["files"][0][key] = value
+    with pytest.raises(errors.BadAnswer):
+        hub.pull(NAME)
+
+
+def test_adapter_name_from_the_hub_cannot_leave_the_cache(hub: Hub, fake: FakeHub) -> None:
+    version = fake.publish(NAME, {PATH: b"good"})
+    version["adapter"] = "../../.."
+    with pytest.raises(errors.ReferenceInvalid):
+        hub.pull(NAME)
+
+
+def test_full_disk_is_said_before_anything_is_fetched(
+    hub: Hub, fake: FakeHub, weights: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.publish(NAME, {PATH: weights})
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda _path: usage._replace(free=10))
+    with pytest.raises(errors.DiskFull, match="3,000,000"):
+        hub.pull(NAME)
+    assert fake.requests("files/") == []
+
+
+def test_disk_that_fills_up_is_said_so(
+    hub: Hub, fake: FakeHub, weights: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.publish(NAME, {PATH: weights})
+
+    def full(_transfer: object, _block: memoryview) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(download._Transfer, "add", full)
+    with pytest.raises(errors.DiskFull):
+        hub.pull(NAME)
+
+
+def test_what_was_edited_in_place_is_not_handed_out_again(
+    hub: Hub, fake: FakeHub, weights: bytes, tmp_path: Path
+) -> None:
+    """Hard links let a tool write into the cache; the seal notices."""
+    fake.publish(NAME, {PATH: weights})
+    first = hub.pull(NAME, to=tmp_path / "a").path
+    first.chmod(0o644)
+    with first.open("r+b") as file:
+        file.write(b"edited")
+    second = hub.pull(NAME, to=tmp_path / "b")
+    assert second.path.read_bytes() == weights
+    assert second.files[0].bytes_fetched == len(weights)
+    assert first.read_bytes().startswith(b"edited")
+
+
+def test_rot_behind_an_intact_seal_is_found_by_verify(
+    hub: Hub, fake: FakeHub, home: Path, weights: bytes
+) -> None:
+    fake.publish(NAME, {PATH: weights})
+    hub.pull(NAME)
+    blob = home / "cache" / "blobs" / sha(weights)
+    blob.chmod(0o644)
+    before = blob.stat()
+    with blob.open("r+b") as file:
+        file.write(b"rotten")
+    os.utime(blob, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert hub.pull(NAME).files[0].bytes_fetched == 0
+    again = hub.pull(NAME, verify=True)
+    assert again.files[0].bytes_fetched == len(weights)
+    assert again.path.read_bytes() == weights
+
+
+def test_lost_seal_costs_a_reading_and_no_transfer(
+    hub: Hub, fake: FakeHub, home: Path, weights: bytes
+) -> None:
+    fake.publish(NAME, {PATH: weights})
+    hub.pull(NAME)
+    next((home / "cache" / "blobs").glob("*.seal")).unlink()
+    assert hub.pull(NAME).files[0].bytes_fetched == 0
+    assert Cache(home / "cache").holds(sha(weights), len(weights))
+
+
+def test_where_links_are_impossible_files_are_copied(
+    hub: Hub, fake: FakeHub, home: Path, weights: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_args: object) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "link", refuse)
+    fake.publish(NAME, {PATH: weights})
+    path = hub.pull(NAME).path
+    assert path.read_bytes() == weights
+    assert not path.samefile(home / "cache" / "blobs" / sha(weights))
+
+
+def test_symbolic_link_at_the_target_is_replaced_not_followed(
+    hub: Hub, fake: FakeHub, weights: bytes, tmp_path: Path
+) -> None:
+    fake.publish(NAME, {PATH: weights})
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"precious")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / PATH).symlink_to(precious)
+    hub.pull(NAME, to=tmp_path / "out")
+    assert precious.read_bytes() == b"precious"
+    assert (tmp_path / "out" / PATH).read_bytes() == weights
+
+
+def test_file_in_the_way_of_a_folder_is_said_so(hub: Hub, fake: FakeHub, tmp_path: Path) -> None:
+    fake.publish(NAME, {PATH: b"good"})
+    (tmp_path / "out").touch()
+    with pytest.raises(errors.FileMissing, match="cannot be written"):
+        hub.pull(NAME, to=tmp_path / "out")
+
+
+def pulling(environment: dict[str, str], *more: str) -> subprocess.Popen[str]:
+    command = [*CLI, "pull", NAME, "--json", *more]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment)
+
+
+def wait_for_part(home: Path, size: int) -> Path:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        for part in parts(home):
+            if part.stat().st_size >= size:
+                return part
+        time.sleep(0.005)
+    raise AssertionError
+
+
+def test_killed_pull_goes_on_in_the_next_process(
+    fake: FakeHub, home: Path, environment: dict[str, str], weights: bytes
+) -> None:
+    fake.publish(NAME, {PATH: weights})
+    fake.slow_s = 0.05
+    process = pulling(environment)
+    part = wait_for_part(home, 1_000_000)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    kept = part.stat().st_size
+    assert 1_000_000 <= kept < len(weights)
+    assert part.read_bytes() == weights[:kept]
+    fake.slow_s = 0
+    again = pulling(environment)
+    out, err = again.communicate(timeout=30)
+    assert again.returncode == 0, err
+    file = json.loads(out)["files"][0]
+    assert file["bytes_fetched"] == len(weights) - kept
+    assert sha(open(file["local_path"], "rb").read()) == sha(weights)  # noqa: PTH123, SIM115
+    assert fake.requests("files/")[-1].headers["Range"] == f"bytes={kept}-"
+
+
+def test_interrupted_pull_ends_with_a_clean_line(
+    fake: FakeHub, home: Path, environment: dict[str, str], weights: bytes
+) -> None:
+    fake.publish(NAME, {PATH: weights})
+    fake.slow_s = 0.05
+    process = pulling(environment)
+    wait_for_part(home, 100_000)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert out == ""
+    assert err.strip() == "lorary: interrupted"
+
+
+def test_processes_that_share_a_cache_fetch_once(
+    fake: FakeHub, environment: dict[str, str], weights: bytes, tmp_path: Path
+) -> None:
+    fake.publish(NAME, {PATH: weights})
+    fake.slow_s = 0.01
+    processes = [pulling(environment, "--to", str(tmp_path / f"out{n}")) for n in range(4)]
+    fetched = []
+    for process in processes:
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        fetched.append(json.loads(out)["files"][0]["bytes_fetched"])
+    assert sorted(fetched) == [0, 0, 0, len(weights)]
+    assert fake.file_bytes_sent == len(weights)
+    assert all((tmp_path / f"out{n}" / PATH).read_bytes() == weights for n in range(4))
+
+
+def test_two_processes_and_one_of_them_dies(
+    fake: FakeHub, home: Path, environment: dict[str, str], weights: bytes
+) -> None:
+    """The one that waits takes over what the dead one had."""
+    fake.publish(NAME, {PATH: weights})
+    fake.slow_s = 0.05
+    first = pulling(environment)
+    wait_for_part(home, 500_000)
+    second = pulling(environment)
+    time.sleep(0.5)
+    first.kill()
+    first.communicate()
+    out, err = second.communicate(timeout=30)
+    assert second.returncode == 0, err
+    assert 0 < json.loads(out)["files"][0]["bytes_fetched"] <= len(weights) - 500_000

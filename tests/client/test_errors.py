@@ -1,0 +1,91 @@
+"""The tree of refusals mirrors the server's."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from lorary.client import errors
+from lorary.client.answers import failure_of
+from registry import errors as server
+
+
+def every_leaf(root: type[server.LoraryError]) -> list[type[server.LoraryError]]:
+    return [root, *(leaf for child in root.__subclasses__() for leaf in every_leaf(child))]
+
+
+MIRRORED = every_leaf(server.LoraryError)[1:]
+
+
+@pytest.mark.parametrize("theirs", MIRRORED, ids=lambda cls: cls.__name__)
+def test_each_server_error_has_its_mirror(theirs: type[server.LoraryError]) -> None:
+    ours = getattr(errors, theirs.__name__)
+    assert ours.code == theirs.code
+    assert ours.__bases__[0].__name__ == theirs.__bases__[0].__name__
+
+
+def test_codes_are_unique() -> None:
+    codes = [cls.code for cls in errors.every_class()]
+    assert len(codes) == len(set(codes))
+
+
+def test_tree_is_drawn_whole() -> None:
+    drawn = set(re.findall(r"[├└]── (\w+) +(\w+)", errors.__doc__ or ""))
+    assert drawn == {(cls.__name__, cls.code) for cls in errors.every_class()} - {
+        ("LoraryError", "error")
+    }
+
+
+@pytest.mark.parametrize("cls", list(errors.every_class()), ids=lambda cls: cls.__name__)
+def test_drawn_builtins_are_the_real_ones(cls: type[errors.LoraryError]) -> None:
+    line = re.search(rf"── {cls.__name__} .*", errors.__doc__ or "")
+    for name in re.findall(r"also an? (\w+)", line[0] if line else ""):
+        assert any(base.__name__ == name for base in cls.__mro__)
+    assert str(cls("What is wrong.")) == "What is wrong."
+    assert cls().detail.endswith((".", "login.", "@version."))
+
+
+def test_problem_becomes_its_class_with_findings_and_facts() -> None:
+    problem = {
+        "type": "about:blank#x", "title": "Refused", "status": 422, "detail": "Not an adapter.",
+        "code": "upload_refused", "path": "a",
+        "findings": [{"code": "c", "severity": "error", "message": "m", "evidence": {"a": 1}}, 3],
+    }  # fmt: skip
+    error = failure_of(422, json.dumps(problem).encode())
+    assert isinstance(error, errors.UploadRefused)
+    assert isinstance(error, ValueError)
+    assert (error.detail, error.status, error.facts) == ("Not an adapter.", 422, {"path": "a"})
+    assert [(f.code, f.severity, f.evidence) for f in error.findings] == [("c", "error", {"a": 1})]
+
+
+@pytest.mark.parametrize(
+    ("status", "cls"),
+    [
+        (400, errors.Invalid),
+        (401, errors.Unauthenticated),
+        (403, errors.Forbidden),
+        (404, errors.NotFound),
+        (409, errors.Conflict),
+        (410, errors.Gone),
+        (413, errors.TooLarge),
+        (429, errors.RateLimited),
+        (500, errors.ServerFault),
+        (507, errors.StorageFull),
+        (418, errors.LoraryError),
+    ],
+)
+def test_unknown_code_becomes_the_class_of_its_status(
+    status: int, cls: type[errors.LoraryError]
+) -> None:
+    error = failure_of(status, b'{"code": "from_the_future", "detail": "New."}')
+    assert type(error) is cls
+    assert error.code == "from_the_future"
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"detail": 3}', b"[" * 100_000])
+def test_answer_of_something_else_still_becomes_an_error(body: bytes) -> None:
+    error = failure_of(502, body)
+    assert type(error) is errors.ServerFault
+    assert "502" in error.detail

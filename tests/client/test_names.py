@@ -1,0 +1,131 @@
+"""Names from people, paths from hubs."""
+
+from __future__ import annotations
+
+import pytest
+
+from lorary.client.errors import ReferenceInvalid, SettingInvalid, UnsafePath
+from lorary.client.names import Reference, check_endpoint, check_paths
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+HOSTILE = {
+    "climbs": "../evil.safetensors",
+    "climbs_inside": "a/../../evil.safetensors",
+    "absolute": "/etc/cron.d/evil",
+    "home": "~/.ssh/authorized_keys/../../x",
+    "backslash": "..\\..\\evil.dll",
+    "drive": "C:/evil.dll",
+    "stream": "a.safetensors:evil",
+    "unc": "//server/share/evil",
+    "empty": "",
+    "empty_segment": "a//b",
+    "dot": "./a",
+    "nul": "a\0.safetensors",
+    "newline": "a\nb",
+    "escape": "a\x1b[2Jb",
+    "right_to_left": "a\u202efdp.exe",
+    "line_separator": "a\u2028b",
+    "device": "con",
+    "device_with_suffix": "NUL.safetensors",
+    "device_in_folder": "a/COM1/b",
+    "device_superscript": "lpt¹.txt",
+    "trailing_dot": "a.",
+    "trailing_space": "a ",
+    "leading_space": " a",
+    "wildcard": "a*",
+    "long_segment": "é" * 128,
+    "long_path": "a/" * 600 + "b",
+    "surrogate": "a\udc80",
+}
+
+
+@pytest.mark.parametrize("path", HOSTILE.values(), ids=HOSTILE)
+def test_path_that_could_leave_its_folder_is_refused(path: str) -> None:
+    with pytest.raises(UnsafePath) as caught:
+        check_paths([path])
+    assert caught.value.detail.isprintable()
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ("a.safetensors", "A.SAFETENSORS"),
+        ("é.json", "e\u0301.json"),
+        ("a", "a/b"),
+        ("a/b", "a"),
+        ("a/b", "A/B/c"),
+    ],
+)
+def test_paths_that_collide_on_some_system_are_refused(paths: tuple[str, str]) -> None:
+    with pytest.raises(UnsafePath, match="twice"):
+        check_paths(paths)
+
+
+def test_ordinary_paths_pass() -> None:
+    check_paths(
+        [
+            "noir.safetensors",
+            "README.md",
+            "samples/grid 1.png",
+            "samples/grid 2.png",
+            "日本語.json",
+            ".gitattributes",
+            "console.txt",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("studio/noir", Reference("studio", "noir")),
+        ("studio/noir@v3", Reference("studio", "noir", "v3")),
+        ("a.b/c_d-e@main", Reference("a.b", "c_d-e", "main")),
+        (f"o/n@{REVISION}", Reference("o", "n", REVISION)),
+        ("o/n@refs/pr/1", Reference("o", "n", "refs/pr/1")),
+    ],
+)
+def test_reference_is_read(text: str, expected: Reference) -> None:
+    assert Reference.parse(text) == expected
+    assert str(expected) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "noir", "/noir", "studio/", "a/b/c", "a b/c", "../etc", "a/..", "-a/b", "a/b-", "a/b--c",
+        "a/b@", "a/b@v 3", "a/b@x?y", "a/b@x#y", "a/b@x\n", "a/" + "b" * 97, "a/b\n", "https://x/y",
+    ],
+)  # fmt: skip
+def test_text_that_is_no_reference_is_refused(text: str) -> None:
+    with pytest.raises(ReferenceInvalid):
+        Reference.parse(text)
+
+
+def test_rev_is_quoted_in_the_address() -> None:
+    reference = Reference.parse("o/n@refs/pr/1%2e")
+    assert reference.version_path == "adapters/o/n/versions/refs%2Fpr%2F1%252e"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("http://127.0.0.1:8000/", "http://127.0.0.1:8000"),
+        ("HTTPS://Hub.Example:443", "https://hub.example"),
+        ("http://[::1]:80/x/", "http://[::1]/x"),
+        (" https://hub/lorary ", "https://hub/lorary"),
+    ],
+)
+def test_endpoint_has_one_form(text: str, expected: str) -> None:
+    assert check_endpoint(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["hub.example", "ftp://hub", "http://", "http://a:b@hub", "http://h?x=1", "http://h#x",
+     "http://h:port", "http://[::1", "file:///etc/passwd"],
+)  # fmt: skip
+def test_endpoint_that_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(SettingInvalid):
+        check_endpoint(text)

@@ -1,0 +1,274 @@
+"""Retries, redirects, tokens, connections."""
+
+from __future__ import annotations
+
+import datetime as dt
+import email.utils
+import socket
+import threading
+import time
+import warnings
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lorary.client import errors
+from lorary.client.messages import Request
+from lorary.client.retries import Backoff, seconds_of
+from lorary.client.session import InsecureTransport, Session
+from tests.client.fakehub import TOKEN, FakeHub, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def pauses() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def session(fake: FakeHub, pauses: list[float]) -> Iterator[Session]:
+    client = Session(fake.url, TOKEN, timeout_s=5, backoff=Backoff(sleep=pauses.append))
+    yield client
+    client.close()
+
+
+def test_busy_hub_is_asked_again_after_the_time_it_names(
+    fake: FakeHub, session: Session, pauses: list[float]
+) -> None:
+    fake.answers = [("me", 503, {"Retry-After": "7"}, b""), ("me", 429, {"Retry-After": "3"}, b"")]
+    assert session.json("GET", "me") == {"name": "ada", "kind": "user", "scopes": ["read", "write"]}
+    assert pauses == [7, 3]
+
+
+def test_hub_that_stays_busy_is_given_up(
+    fake: FakeHub, session: Session, pauses: list[float]
+) -> None:
+    fake.answers = [("me", 502, {}, b"")] * 9
+    with pytest.raises(errors.ServerFault):
+        session.json("GET", "me")
+    assert len(fake.seen) == 5
+    assert len(pauses) == 4
+    assert pauses[0] <= 0.25
+    assert pauses[3] <= 2
+
+
+def test_long_wait_is_left_to_the_caller(fake: FakeHub, session: Session) -> None:
+    fake.answers = [("me", 429, {"Retry-After": "3600"}, b"")]
+    with pytest.raises(errors.RateLimited) as caught:
+        session.json("GET", "me")
+    assert caught.value.facts == {"retry_after": 3600}
+    assert len(fake.seen) == 1
+
+
+def test_refusal_is_not_repeated(fake: FakeHub, session: Session) -> None:
+    with pytest.raises(errors.NotFound):
+        session.json("GET", "nothing")
+    assert len(fake.seen) == 1
+
+
+def test_write_of_unknown_effect_is_repeated_only_where_that_is_harmless(
+    fake: FakeHub, session: Session
+) -> None:
+    fake.answers = [("tokens", 504, {}, b"")]
+    with pytest.raises(errors.ServerFault):
+        session.json("POST", "tokens", data={})
+    assert len(fake.seen) == 1
+    fake.answers = [("inspect", 504, {}, b"")]
+    session.json("POST", "inspect", data={}, is_repeatable=True)
+    assert len(fake.seen) == 3
+
+
+def test_connection_is_kept(fake: FakeHub, session: Session) -> None:
+    ports = set()
+    for _ in range(5):
+        session.json("GET", "me")
+        idle = next(iter(session._pool._idle.values()))
+        ports.add(idle[0].sock.getsockname()[1])
+    assert len(ports) == 1
+    assert fake.seen[0].headers["User-Agent"].startswith("lorary/")
+
+
+def test_connection_that_went_stale_is_replaced_even_for_a_write() -> None:
+    """A server closes an idle connection; the next request must not fail because of it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        answered = []
+
+        def serve() -> None:
+            for _ in range(2):
+                client, _address = listener.accept()
+                with client:
+                    answered.append(client.recv(65536).split(b"\r\n")[0])
+                    client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        client = Session(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout_s=5)
+        client.json("GET", "me")
+        time.sleep(0.1)
+        client.json("POST", "tokens", data={})
+        client.close()
+        thread.join()
+    assert answered == [b"GET /api/v1/me HTTP/1.1", b"POST /api/v1/tokens HTTP/1.1"]
+
+
+def test_answer_to_a_body_that_is_not_taken_is_heard() -> None:
+    """A server refuses at once and hangs up while the body is still under way."""
+    answer = b'{"code":"too_large","detail":"Too large.","limit":5}'
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            client, _address = listener.accept()
+            with client:
+                client.recv(1024)
+                head = f"HTTP/1.1 413 No\r\nContent-Length: {len(answer)}\r\n\r\n"
+                client.sendall(head.encode() + answer)
+                client.shutdown(socket.SHUT_WR)
+                while client.recv(1024 * 1024):
+                    pass
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        client = Session(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout_s=5)
+        blocks = [bytes(1024 * 1024)] * 16
+        url = f"{client.api_root}/uploads/1/content"
+        request = Request("PUT", url, body=lambda: blocks, size_bytes=16 * 1024 * 1024)
+        with pytest.raises(errors.TooLarge, match="Too large"):
+            client.ask(request)
+        client.close()
+        thread.join()
+
+
+def test_redirect_to_another_host_gets_no_token(fake: FakeHub, session: Session) -> None:
+    with serving(FakeHub()) as other:
+        fake.answers = [("me", 302, {"Location": f"{other.url}/elsewhere"}, b"")]
+        other.answers = [("elsewhere", 200, {}, b'{"a":1}')]
+        assert session.json("GET", "me") == {"a": 1}
+    assert "Authorization" in fake.seen[0].headers
+    assert "Authorization" not in other.seen[0].headers
+
+
+def test_redirect_on_the_same_host_keeps_token_and_body(fake: FakeHub, session: Session) -> None:
+    fake.answers = [("old", 308, {"Location": "/api/v1/inspect"}, b"")]
+    session.json("POST", "old", data={"a": 1})
+    assert [seen.body_bytes for seen in fake.seen] == [8, 8]
+    assert all("Authorization" in seen.headers for seen in fake.seen)
+
+
+def test_write_does_not_follow_elsewhere(fake: FakeHub, session: Session) -> None:
+    fake.answers = [("inspect", 307, {"Location": "http://127.0.0.1:1/inspect"}, b"")]
+    with pytest.raises(errors.BadAnswer, match="elsewhere"):
+        session.json("POST", "inspect", data={})
+
+
+def test_circle_ends(fake: FakeHub, session: Session) -> None:
+    fake.answers = [("me", 302, {"Location": "/api/v1/me"}, b"")] * 9
+    with pytest.raises(errors.BadAnswer, match="circles"):
+        session.json("GET", "me")
+
+
+@pytest.mark.parametrize("place", ["ftp://x/y", "http://[", "file:///etc/passwd", "http://h:x/"])
+def test_redirect_to_no_http_address_is_refused(
+    fake: FakeHub, session: Session, place: str
+) -> None:
+    fake.answers = [("me", 302, {"Location": place}, b"")]
+    with pytest.raises(errors.BadAnswer):
+        session.json("GET", "me")
+
+
+def test_hub_that_knows_itself_by_another_name_is_asked_where_it_was_found(
+    fake: FakeHub, session: Session
+) -> None:
+    inside = "http://web:8000/api/v1/adapters/a/b/versions/v1/files/é x"
+    assert session.locate(inside) == (
+        f"{fake.url}/api/v1/adapters/a/b/versions/v1/files/%C3%A9%20x"
+    )
+    bucket = "https://bucket.example/key?sign=%2Fapi%2Fv1%2F"
+    assert session.locate(bucket) == bucket
+
+
+@pytest.mark.parametrize("body", [b"<html>hello", b"\xff", b"[" * 100_000])
+def test_something_that_is_no_hub_is_recognised(
+    fake: FakeHub, session: Session, body: bytes
+) -> None:
+    fake.answers = [("me", 200, {}, body)]
+    with pytest.raises(errors.BadAnswer, match="does not answer like a Lorary hub"):
+        session.json("GET", "me")
+
+
+def test_list_that_repeats_itself_ends(fake: FakeHub, session: Session) -> None:
+    page = b'{"results":[1],"next":"/api/v1/me"}'
+    fake.answers = [("me", 200, {}, page)] * 3
+    with pytest.raises(errors.BadAnswer, match="again and again"):
+        list(session.items("me"))
+
+
+def test_nothing_listening_is_said_so(pauses: list[float]) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        client = Session(
+            f"http://127.0.0.1:{unused.getsockname()[1]}", backoff=Backoff(sleep=pauses.append)
+        )
+        with pytest.raises(errors.Unreachable, match="Is the hub running"):
+            client.json("GET", "me")
+    assert len(pauses) == 4
+
+
+def test_silence_times_out(pauses: list[float]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        place = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        client = Session(place, timeout_s=0.05, backoff=Backoff(tries=2, sleep=pauses.append))
+        with pytest.raises(errors.TimedOut) as caught:
+            client.json("GET", "me")
+    assert isinstance(caught.value, TimeoutError)
+
+
+def test_unknown_host_is_not_tried_again(
+    pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_args: object, **_kwargs: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "create_connection", unknown)
+    client = Session("http://nowhere.invalid", backoff=Backoff(sleep=pauses.append))
+    with pytest.raises(errors.Unreachable, match=r"nowhere\.invalid"):
+        client.json("GET", "me")
+    assert pauses == []
+
+
+def test_token_over_plain_http_to_another_computer_warns() -> None:
+    with pytest.warns(InsecureTransport, match="not encrypted"):
+        Session("http://hub.example", "lor_x")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Session("http://hub.example")
+        Session("https://hub.example", "lor_x")
+        Session("http://localhost:8000", "lor_x")
+
+
+def test_proxy_of_the_environment_is_used_but_not_for_this_computer(
+    fake: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(FakeHub()) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.replace("//", "//user:pass@"))
+        proxy.answers = [("hub", 200, {}, b'{"by":"proxy"}')]
+        client = Session("http://hub.example:81")
+        assert client.json("GET", "me") == {"by": "proxy"}
+        client.close()
+        near = Session(fake.url, TOKEN)
+        near.json("GET", "me")
+        near.close()
+    assert proxy.seen[0].path == "http://hub.example:81/api/v1/me"
+    assert proxy.seen[0].headers["Host"] == "hub.example:81"
+    assert proxy.seen[0].headers["Proxy-Authorization"] == "Basic dXNlcjpwYXNz"
+    assert len(fake.seen) == 1
+
+
+def test_retry_after_is_read_in_both_forms() -> None:
+    soon = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=30)
+    assert seconds_of("12") == 12
+    assert 25 < seconds_of(email.utils.format_datetime(soon, usegmt=True)) <= 30
+    assert seconds_of("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    assert seconds_of("soon") == 0
+    assert seconds_of("") == 0
