@@ -3,7 +3,13 @@
 gunicorn sends a file by sendfile from its position on, as many bytes as Content-Length says, so
 a range costs what the whole file costs per byte. Other servers read to the end of the file:
 there reads stop where the range stops. With ``LORARY_ACCEL`` nginx sends and this process only
-decides; it sends itself where nginx would compare validators with an ETag of its own.
+decides; it sends itself where nginx would compare validators with an ETag of its own. Of this
+answer nginx keeps few headers, so its location adds them again::
+
+    etag off;
+    add_header ETag $upstream_http_etag;
+    add_header Repr-Digest $upstream_http_repr_digest;
+    add_header X-Content-Type-Options nosniff;
 
 Source: RFC 9110 §13 (conditions) and §14 (ranges), RFC 9530 (Repr-Digest), RFC 6266.
 """

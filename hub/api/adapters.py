@@ -39,7 +39,7 @@ class SearchQuery(PageQuery):
 
 SEARCH = [
     OpenApiParameter("q", str, description="Words that all occur in name, title, tags, triggers."),
-    OpenApiParameter("family", str, enum=list(FAMILIES), description="Base model."),
+    OpenApiParameter("family", str, description="Base model, such as `sdxl` or `flux1`."),
     OpenApiParameter("kind", str, enum=Kind.values),
     OpenApiParameter("tag", str),
     OpenApiParameter("owner", str, description="Name of a user or an organisation."),

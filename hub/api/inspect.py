@@ -61,16 +61,23 @@ class Inspect(RawEndpoint):
     def post(self, request: Request) -> Response:
         """Read the header of a file from its first bytes (at most 16 MiB)."""
         asked = self.asked(InspectQuery)
-        most = settings.LORARY.max_header_bytes
-        data = raw_body(request, limit=most + PREFIX_BYTES).read(most + PREFIX_BYTES)
-        if not data and asked["size"]:
-            raise Invalid(_("Send the first bytes of the file."))
-        if len(data) > asked["size"]:
-            raise SizeMismatch(
-                _("There are more bytes than the whole file is said to have."),
-                expected=asked["size"],
-                received=len(data),
-            )
-        limits = Limits(header_bytes=most)
-        seen = inspect_bytes(data, name=asked["name"], size=asked["size"], limits=limits)
-        return Response(seen.to_dict())
+        data = _first_bytes(request, asked["size"])
+        limits = Limits(header_bytes=settings.LORARY.max_header_bytes)
+        return Response(inspect_bytes(data, limits=limits, **asked).to_dict())
+
+
+def _first_bytes(request: Request, size: int) -> bytes:
+    """Return the body, at most what a header can need.
+
+    Raises:
+        Invalid: there is none, though the file has bytes.
+        SizeMismatch: it is longer than the file.
+    """
+    most = settings.LORARY.max_header_bytes + PREFIX_BYTES
+    data: bytes = raw_body(request, limit=most).read(most)
+    if not data and size:
+        raise Invalid(_("Send the first bytes of the file."))
+    if len(data) > size:
+        text = _("There are more bytes than the whole file is said to have.")
+        raise SizeMismatch(text, expected=size, received=len(data))
+    return data

@@ -121,11 +121,9 @@ class Versions(Endpoint):
         adapter = catalogue.get(self.viewer, owner, name)
         asked = self.said(VersionIn)
         ids, is_to_publish = asked.pop("uploads"), asked.pop("publish")
+        sent, details = found.many(self.actor, ids), Details(**asked)
         version = versions.create_draft(
-            actor=self.actor,
-            adapter=adapter,
-            uploads=found.many(self.actor, ids),
-            details=Details(**asked),
+            actor=self.actor, adapter=adapter, uploads=sent, details=details
         )
         is_new = version.number > adapter.last_number
         if is_to_publish and version.state == VersionState.DRAFT:
