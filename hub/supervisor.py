@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import FrameType
 
 __all__ = ["Child", "Supervisor"]
@@ -49,12 +49,14 @@ class Child:
         command: Arguments, the program first.
         is_essential: Its end ends the hub.
         orphan_signal: What the kernel sends it when the supervisor is killed.
+        environ: Variables that it gets unless they are set already.
     """
 
     name: str
     command: Sequence[str]
     is_essential: bool = False
     orphan_signal: int = signal.SIGKILL
+    environ: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     started_at: float = field(default=0.0, init=False)
     start_at: float = field(default=0.0, init=False)
@@ -65,6 +67,8 @@ class Child:
         parent, orphan_signal = os.getpid(), self.orphan_signal
 
         def tie() -> None:
+            # Ctrl-C reaches the whole group: the supervisor answers it for those that start.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             if _LIBC is not None:
                 _LIBC.prctl(_PR_SET_PDEATHSIG, orphan_signal)
             if os.getppid() != parent:  # killed before the tie was made
@@ -73,6 +77,7 @@ class Child:
         # The supervisor has one thread, so code between fork and exec is safe.
         self.process = subprocess.Popen(
             list(self.command),
+            env={**self.environ, **os.environ},
             stdin=subprocess.DEVNULL,
             preexec_fn=tie,  # noqa: PLW1509 - see above
         )
