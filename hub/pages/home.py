@@ -10,9 +10,9 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from hub.pages.cards import cards_of
-from hub.pages.sweeps import Frame, Sweep, sweep_of
+from hub.pages.sweeps import Frame, sweep_of
 from hub.pages.words import family_label
-from previews.selectors import previews_of
+from previews.selectors import cover_of, previews_of
 from registry.selectors import adapters as catalogue
 
 if TYPE_CHECKING:
@@ -20,14 +20,12 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest, HttpResponse
 
-    from registry.models import Adapter, Version
+    from registry.models import Adapter
     from registry.selectors.adapters import Facets
 
 __all__ = ["home"]
 
 NEWEST = 10
-#: How many of the newest are looked at for a sweep that is ready.
-HERO_TRIES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +59,14 @@ def _families(facets: Facets) -> list[dict[str, str]]:
 
 
 def _hero(newest: Sequence[Adapter]) -> Hero | None:
-    for adapter in newest[:HERO_TRIES]:
-        version = adapter.latest_version
-        sweep = _ready(version) if version else None
-        if sweep is not None and sweep.last > 1:
-            url = reverse("adapter", args=[adapter.owner, adapter.name])
-            return Hero(adapter.display_title, url, sweep.prompt, sweep.seed, sweep.frames)
-    return None
-
-
-def _ready(version: Version) -> Sweep | None:
-    found = previews_of(version)
-    return sweep_of(version, found, {}) if found.state == "ready" else None
+    """Return the newest adapter that has pictures, as a sweep."""
+    covers = cover_of(newest)
+    adapter = next((one for one in newest if covers.get(one.pk)), None)
+    if adapter is None or adapter.latest_version is None:
+        return None
+    version = adapter.latest_version
+    sweep = sweep_of(version, previews_of(version), {})
+    if sweep is None:
+        return None
+    url = reverse("adapter", args=[adapter.owner, adapter.name])
+    return Hero(adapter.display_title, url, sweep.prompt, sweep.seed, sweep.frames)

@@ -75,7 +75,7 @@ class Reading:
     @property
     def yours(self) -> Proof:
         """Source of what only a person can say."""
-        return Proof("declared", _("Only you can say"), "")
+        return Proof("declared", _("Only you can say"), _("Nothing in the file answers this."))
 
 
 def read(request: HttpRequest, name: str, size_text: str) -> Reading:

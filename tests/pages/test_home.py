@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.pages.pictures import render
+
 if TYPE_CHECKING:
     from django.test import Client
     from pytest_django import DjangoAssertNumQueries
 
-    from registry.models import Adapter, User
+    from registry.models import Adapter, User, Version
 
 pytestmark = pytest.mark.django_db
 
@@ -39,8 +41,22 @@ def test_private_adapters_are_not_on_it(client: Client, ada: User, noir: Adapter
 
 def test_its_queries_do_not_grow_with_the_shelf(
     client: Client,
-    noir: Adapter,
+    v1: Version,
     django_assert_max_num_queries: DjangoAssertNumQueries,
 ) -> None:
-    with django_assert_max_num_queries(20):
+    render(v1, "ready", 20)
+    with django_assert_max_num_queries(10):
         client.get("/")
+
+
+def test_the_newest_pictures_are_its_first_sight(client: Client, v1: Version) -> None:
+    render(v1, "ready", 20)
+    page = client.get("/").content.decode()
+    assert "rising strength" in page
+    assert page.count("/media/images/") == 6  # five strengths and the card
+    assert 'alt="a cat, strength 0"' in page
+
+
+def test_unfinished_pictures_are_not(client: Client, v1: Version) -> None:
+    render(v1, "running", 6)
+    assert "/media/images/" not in client.get("/").content.decode()

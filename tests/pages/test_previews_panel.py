@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from previews.models import Image, Recipe, Render
-from registry.models import Blob
+from tests.pages.pictures import render
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -15,25 +14,6 @@ if TYPE_CHECKING:
     from registry.models import Adapter, User, Version
 
 pytestmark = pytest.mark.django_db
-
-STRENGTHS = (0, 0.25, 0.5, 0.75, 1)
-DOCUMENT = {"prompts": ["a", "b"], "seeds": [1, 2], "strengths": STRENGTHS, "steps": 8}
-
-
-def render(version: Version, state: str, shots: int = 0, reason: str = "") -> Render:
-    version.renders.all().delete()
-    recipe, _made = Recipe.objects.get_or_create(digest="0" * 64, defaults={"document": DOCUMENT})
-    row = Render.objects.create(version=version, recipe=recipe, state=state, reason=reason)
-    blob, _made = Blob.objects.get_or_create(sha256="1" * 64, defaults={"size_bytes": 1})
-    for position in range(shots):
-        prompt, rest = divmod(position, 10)
-        seed, strength = divmod(rest, 5)
-        Image.objects.create(
-            render=row, blob=blob, position=position, prompt_index=prompt,
-            prompt=["a cat", "a house"][prompt], seed=seed + 1, strength=STRENGTHS[strength],
-            width=128, height=128,
-        )  # fmt: skip
-    return row
 
 
 def panel(client: Client, query: str = "") -> str:
