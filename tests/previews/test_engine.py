@@ -177,10 +177,9 @@ def dora_deltas(plain: Any, updates: Sequence[Update], strength: float) -> list[
 
 
 def magnitude_of(plain: Any, update: Update) -> torch.Tensor:
-    weight: torch.Tensor = (
-        getattr(plain, update.component).get_submodule(update.name).weight.detach()
-    )
-    return weight.flatten(1).norm(dim=1) * 1.3
+    module = getattr(plain, update.component).get_submodule(update.name)
+    lengths: torch.Tensor = module.weight.detach().flatten(1).norm(dim=1)
+    return lengths * 1.3
 
 
 @pytest.mark.parametrize("form", ["kohya", "diffusers"])
