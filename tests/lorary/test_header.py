@@ -154,6 +154,36 @@ def test_limits_are_parameters(limits: Limits, code: str) -> None:
     assert refused.value.code == code
 
 
+def test_limits_are_the_largest_accepted_values() -> None:
+    data = safetensors(TWO, {"ab": "cd"})
+    length = int.from_bytes(data[:8], "little")
+    exact = Limits(
+        header_bytes=length,
+        tensors=2,
+        metadata_bytes=4,
+        metadata_keys=1,
+        name_chars=1,
+        dimensions=2,
+    )
+    assert parse_header(data, limits=exact) == parse_header(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (safetensors(TWO) + b"xyz", "3 bytes follow the last tensor"),
+        (safetensors(TWO)[:-5], "ends 5 bytes before its last tensor"),
+        (ATTACKS["size and shape differ"].data, "needs 8 bytes .* but has 4"),
+        (ATTACKS["half a byte"].data, r"needs 1\.5 bytes"),
+        (ATTACKS["seven bytes"].data, "has 7 bytes"),
+        (b"\x00" * 8, "does not begin"),
+    ],
+)
+def test_messages_count_right(data: bytes, words: str) -> None:
+    with pytest.raises(HeaderError, match=words):
+        parse_header(data)
+
+
 def test_brackets_in_texts_are_not_taken_for_structure() -> None:
     text = "[{," * 500_000
     assert parse_header(file_of({"__metadata__": {"a": text}})).metadata["a"] == text

@@ -15,6 +15,7 @@ from tests.builders.adapters import (
     kohya,
     peft,
 )
+from tests.builders.weights import safetensors
 
 SD1 = DENOISERS["sd1", "diffusers"]
 FLUX = DENOISERS["flux1", "native"]
@@ -140,21 +141,52 @@ def test_the_depth_of_a_fragment_decides_nothing() -> None:
     assert {"flux1", "hunyuan_video"} <= set(anatomy.verdict.candidates)
 
 
+def _modulated(depth: int) -> list[Target]:
+    return [Target(f"double_blocks.{n}.img_mod.lin", (18432, 3072)) for n in range(depth)]
+
+
+FILL = Target("img_in", (3072, 384))
+
+
 def test_a_few_strays_are_forgiven_and_named() -> None:
-    modulated = [Target(f"double_blocks.{n}.img_mod.lin", (18432, 3072)) for n in range(19)]
-    fill = Target("img_in", (3072, 384))
-    found = inspect_bytes(kohya([*modulated, *FLUX[:3], fill]))
+    found = inspect_bytes(kohya([*_modulated(19), FILL]))
     assert found.anatomy is not None
     assert found.anatomy.family == "flux1"
     assert found.anatomy.verdict.confidence == "likely"
+    assert found.anatomy.verdict.evidence[0].startswith("19 of 20 denoiser modules are in FLUX.1")
     strays = [finding for finding in found.findings if finding.code == "modules_unknown"]
     assert strays[0].evidence["modules"] == ["lora_unet_img_in"]
 
 
-def test_a_block_beyond_the_last_is_not_forgiven() -> None:
-    modulated = [Target(f"double_blocks.{n}.img_mod.lin", (18432, 3072)) for n in range(21)]
-    beyond = _anatomy(kohya([*modulated, Target("double_blocks.19.img_attn.proj", (3072, 3072))]))
-    assert "flux1" not in beyond.verdict.candidates
+@pytest.mark.parametrize(
+    "targets",
+    [
+        [*_modulated(18), FILL],
+        [*_modulated(19), FILL, Target("txt_in", (1, 1))],
+        _modulated(20),
+    ],
+    ids=["too few modules", "too many strays", "a block beyond the last"],
+)
+def test_strays_are_not_forgiven(targets: list[Target]) -> None:
+    assert "flux1" not in _anatomy(kohya(targets)).verdict.candidates
+
+
+def test_norm_differences_beside_a_pair_decide_nothing() -> None:
+    stem = "lora_unet_down_blocks_1_attentions_0"
+    pair = "transformer_blocks_0_attn2_to_k"
+    anatomy = _anatomy(
+        safetensors(
+            {
+                f"{stem}_{pair}.lora_down.weight": ("F16", (4, 768)),
+                f"{stem}_{pair}.lora_up.weight": ("F16", (640, 4)),
+                f"{stem}_norm.w_norm": ("F16", (640,)),
+                f"{stem}_norm.b_norm": ("F16", (640,)),
+            }
+        )
+    )
+    assert anatomy.family == "sd1"
+    assert anatomy.verdict.confidence == "certain"
+    assert anatomy.algorithms == ("lora", "norm")
 
 
 def test_mixed_namings_and_prefixes_are_judged_one_by_one() -> None:
