@@ -83,7 +83,8 @@ def sdxl(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = CLIPTokenizer.from_pretrained(tiny_folder / "tokenizer")
     pipeline = build(
         StableDiffusionXLPipeline, vae=vae(4), text_encoder=clip(), text_encoder_2=clip(16),
-        tokenizer=tokenizer, tokenizer_2=tokenizer, unet=unet, scheduler=build(EulerDiscreteScheduler),
+        tokenizer=tokenizer, tokenizer_2=tokenizer, unet=unet,
+        scheduler=build(EulerDiscreteScheduler),
     )  # fmt: skip
     folder = tmp_path_factory.mktemp("sdxl")
     pipeline.save_pretrained(folder)
