@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from hub.pages import limits, readings
 from hub.pages.forms import accept_faults
-from hub.pages.publish_form import PublishForm, VersionForm
+from hub.pages.version_forms import PublishForm, VersionForm
 from registry.errors import LoraryError, Moved, NotFound
 from registry.names import check_name
 from registry.selectors import adapters as catalogue

@@ -23,7 +23,7 @@ from registry.selectors import uploads
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-    from hub.pages.publish_form import VersionForm
+    from hub.pages.version_forms import VersionForm
     from registry.models import Adapter, Upload, User
 
 __all__ = ["Proof", "Reading", "Word", "again", "read", "suggest"]

@@ -38,6 +38,11 @@ urlpatterns: list[URLPattern] = [
     path("<str:owner>/<str:name>/edit", page(adapters.edit), name="adapter-edit"),
     path("<str:owner>/<str:name>/previews", page(previews.previews), name="adapter-previews"),
     path(
+        "<str:owner>/<str:name>/versions/<str:version>/edit",
+        page(versions.edit),
+        name="version-edit",
+    ),
+    path(
         "<str:owner>/<str:name>/versions/<str:version>/yank",
         page(versions.yank),
         name="version-yank",

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
-from hub.pages.forms import YankForm
+from hub.pages.forms import YankForm, accept_faults
+from hub.pages.version_forms import EditVersionForm
+from registry.errors import Invalid
 from registry.models import VersionState
 from registry.selectors import adapters as catalogue
 from registry.selectors import versions as history
@@ -17,7 +20,9 @@ from registry.services.access import require_adapter
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
-__all__ = ["yank"]
+    from registry.models import Version
+
+__all__ = ["edit", "yank"]
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -34,3 +39,31 @@ def yank(request: HttpRequest, owner: str, name: str, version: str) -> HttpRespo
         return redirect("adapter", adapter.owner, adapter.name)
     context = {"adapter": adapter, "version": found, "form": form}
     return render(request, "adapter/yank.html", context, status=400 if form.is_bound else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: HttpRequest, owner: str, name: str, version: str) -> HttpResponse:
+    """Change what is said about a version."""
+    adapter = catalogue.get(request.user, owner, name)
+    user = require_adapter(request.user, adapter)
+    found = history.get(request.user, adapter, version)
+    data = request.POST if request.method == "POST" else None
+    form = EditVersionForm(data, initial=_said(found))
+    if data is not None and form.is_valid():
+        try:
+            versions.edit(actor=user, version=found, details=form.details())
+            return redirect(reverse("adapter", args=[owner, name]) + f"?v={found.name}")
+        except Invalid as error:
+            accept_faults(form, error.facts.get("fields", {}), str(error.detail))
+    context = {"adapter": adapter, "version": found, "form": form}
+    return render(request, "adapter/edit_version.html", context, status=400 if form.errors else 200)
+
+
+def _said(version: Version) -> dict[str, object]:
+    fields = ("label", "lineage", "notes", "strength_min", "strength", "strength_max")
+    words = "\n".join(version.trigger_words)
+    return {
+        "family": version.declared_family,
+        "words": words,
+        **{field: getattr(version, field) for field in fields},
+    }

@@ -134,7 +134,8 @@ def test_a_fault_in_the_card_is_told_beside_its_field(as_ada: Client, noir: Adap
 def test_strangers_edit_nothing(client: Client, bob: User, noir: Adapter) -> None:
     assert client.get("/ada/noir/edit").headers["Location"].startswith("/signin?next=")
     client.force_login(bob)
-    for address in ("/ada/noir/edit", "/ada/noir/versions/v1/yank", "/publish?to=ada/noir"):
+    own = ("edit", "versions/v1/edit", "versions/v1/yank")
+    for address in ("/publish?to=ada/noir", *(f"/ada/noir/{path}" for path in own)):
         assert client.get(address).status_code == 403
         assert client.post(address, {"reason": "x"}).status_code == 403
     assert "Edit the card" not in client.get("/ada/noir").content.decode()
@@ -153,6 +154,22 @@ def test_a_version_is_yanked_with_a_reason_and_taken_back(
     as_ada.post(address)
     v1.refresh_from_db()
     assert v1.state == "published"
+
+
+def test_words_and_strength_of_a_version_can_be_changed(
+    as_ada: Client, noir: Adapter, v1: Version
+) -> None:
+    address = "/ada/noir/versions/v1/edit"
+    page = as_ada.get(address).content.decode()
+    assert "noir light</textarea>" in page
+    said = {"words": "hard light, low sun\n\n noir \nnoir", "strength": "0.8", "family": ""}
+    assert as_ada.post(address, said).headers["Location"] == "/ada/noir?v=v1"
+    v1.refresh_from_db()
+    assert v1.trigger_words == ["hard light, low sun", "noir"]
+    assert (v1.strength_min, v1.strength, v1.strength_max) == (None, 0.8, None)
+    refused = as_ada.post(address, {"strength_min": "2", "strength_max": "1"})
+    assert refused.status_code == 400
+    assert "above the highest" in refused.content.decode()
 
 
 def test_queries_are_bounded(

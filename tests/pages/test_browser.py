@@ -256,7 +256,13 @@ def test_nothing_on_any_page_keeps_people_out(
     visit.page.wait_for_url(f"**/{name}/{name}")
     own = f"/{name}/{name}"
     tabs = [f"{own}?tab={tab}" for tab in ("anatomy", "files", "versions", "card", "findings")]
-    forms = ["/publish", "/settings/tokens", f"{own}/edit", f"{own}/versions/v1/yank"]
+    forms = [
+        "/publish",
+        "/settings/tokens",
+        f"{own}/edit",
+        f"{own}/versions/v1/edit",
+        f"{own}/versions/v1/yank",
+    ]
     for path in ["/", "/browse", "/browse?q=none&kind=pose", f"/{name}", "/nobody", *tabs, *forms]:
         results = axe.run(visit.go(path))
         found[path] = results.generate_report() if results.violations_count else ""

@@ -1,4 +1,4 @@
-"""The form of the publish page: what is said about a new version, and about its adapter."""
+"""What is said about a version: when it is published, with its adapter, and afterwards."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from django.http import QueryDict
     from django_stubs_ext import StrPromise
 
-__all__ = ["CARD_FIELDS", "PublishForm", "VersionForm"]
+__all__ = ["CARD_FIELDS", "DetailsForm", "EditVersionForm", "PublishForm", "VersionForm"]
 
 CARD_FIELDS = ("title", "summary", "kind", "tags", "licence", "maturity", "visibility", "card")
 
@@ -43,16 +43,10 @@ def _strength(label: StrPromise) -> forms.FloatField:
     return forms.FloatField(label=label, required=False, min_value=-10, max_value=10, widget=widget)
 
 
-class VersionForm(forms.Form):
-    """What is said about the file."""
+class DetailsForm(forms.Form):
+    """What may be said about a version at any time."""
 
-    upload = forms.UUIDField(widget=forms.HiddenInput)
     family = forms.ChoiceField(label=_("Base model"), required=False)
-    more_words = forms.CharField(
-        label=_("Add trigger words"),
-        required=False,
-        widget=forms.TextInput(attrs={"autocomplete": "off"}),
-    )
     strength_min = _strength(_("Lowest strength"))
     strength = _strength(_("Best strength"))
     strength_max = _strength(_("Highest strength"))
@@ -70,28 +64,71 @@ class VersionForm(forms.Form):
         field = self.fields["family"]
         assert isinstance(field, forms.ChoiceField)  # noqa: S101 - for the type checker
         field.choices = choices + list(FAMILIES.items())
-        if "card" in self.fields:
-            self.fields["card"].widget.attrs["rows"] = 6
-        self.words = data.getlist("trigger") if data is not None else []
         dress(self)
 
-    def clean_more_words(self) -> list[str]:
-        """Return the phrases that were typed."""
-        typed = str(self.cleaned_data["more_words"]).split(",")
-        return [word.strip() for word in typed if word.strip()]
+    def words_said(self) -> tuple[str, ...]:
+        """Return the trigger phrases, each once."""
+        return ()
 
     def details(self) -> Details:
         """Return what the services want to know of a version."""
         said = self.cleaned_data
-        words = dict.fromkeys([*self.words, *said["more_words"]])
         return Details(
+            label=said.get("label", ""),
+            lineage=said.get("lineage", ""),
             notes=said["notes"],
             declared_family=said["family"],
-            trigger_words=tuple(words),
+            trigger_words=self.words_said(),
             strength=said["strength"],
             strength_min=said["strength_min"],
             strength_max=said["strength_max"],
         )
+
+
+class EditVersionForm(DetailsForm):
+    """A published version's words; its files never change."""
+
+    label = forms.CharField(label=_("Label"), max_length=48, required=False)
+    lineage = forms.CharField(
+        label=_("Lineage"),
+        max_length=64,
+        required=False,
+        help_text=_("The checkpoint it was trained on, which no tensor can show."),
+    )
+    words = forms.CharField(
+        label=_("Trigger words"),
+        required=False,
+        help_text=_("One phrase a line."),
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+    field_order = ("label", "words", "strength_min", "strength", "strength_max", "family")
+
+    def words_said(self) -> tuple[str, ...]:
+        """Return the trigger phrases, one a line."""
+        lines = (line.strip() for line in str(self.cleaned_data["words"]).splitlines())
+        return tuple(dict.fromkeys(line for line in lines if line))
+
+
+class VersionForm(DetailsForm):
+    """A new version: its upload, and words chosen from the file's."""
+
+    upload = forms.UUIDField(widget=forms.HiddenInput)
+    more_words = forms.CharField(label=_("Add trigger words"), required=False)
+
+    def __init__(
+        self,
+        data: QueryDict | None = None,
+        **kwargs: Any,  # noqa: ANN401 - Django's signature
+    ) -> None:
+        super().__init__(data, **kwargs)
+        if "card" in self.fields:
+            self.fields["card"].widget.attrs["rows"] = 6
+        self.words = data.getlist("trigger") if data is not None else []
+
+    def words_said(self) -> tuple[str, ...]:
+        """Return the chosen phrases and the typed ones, separated by commas."""
+        typed = (word.strip() for word in str(self.cleaned_data["more_words"]).split(","))
+        return tuple(dict.fromkeys([*self.words, *(word for word in typed if word)]))
 
 
 class PublishForm(VersionForm, AdapterForm):
