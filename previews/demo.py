@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from registry.models import Adapter, UploadState, User
-from registry.services import accounts, adapters, uploads, versions
+from registry.services import accounts, adapters, judging, uploads, versions
 from registry.services.versions import Details
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _send(user: User, path: Path) -> Upload:
     upload = uploads.create(actor=user, path=path.name, size_bytes=path.stat().st_size)
     with path.open("rb") as stream:
         upload = uploads.receive(actor=user, upload=upload, stream=stream)
-    upload = uploads.judge(upload=upload)
+    upload = judging.judge(upload=upload)
     if upload.state != UploadState.ACCEPTED:
         msg = f"{path.name} was refused: {[finding.message for finding in upload.findings.all()]}"
         raise RuntimeError(msg)

@@ -7,7 +7,7 @@ from celery import shared_task
 from registry import worker
 from registry.models import Job, Upload
 from registry.queue import WAKE, JobRun, handler
-from registry.services import uploads
+from registry.services import judging, uploads
 
 __all__ = ["check_upload", "wake"]
 
@@ -19,11 +19,11 @@ def wake(queue: str) -> None:
 
 
 def _check_failed(job: Job) -> None:
-    uploads.fail_check(upload=Upload.objects.get(pk=job.args["upload_id"]), reason=job.reason)
+    judging.fail_check(upload=Upload.objects.get(pk=job.args["upload_id"]), reason=job.reason)
 
 
 @handler(uploads.CHECK_TASK, on_failed=_check_failed)
 def check_upload(run: JobRun) -> None:
     """Run the deep checks of an upload and accept or refuse it."""
     upload = Upload.objects.get(pk=run.args["upload_id"])
-    uploads.judge(upload=upload, progress=run.progress)
+    judging.judge(upload=upload, progress=run.progress)

@@ -19,7 +19,6 @@ from hub.api.base import Endpoint, Input, RawEndpoint, absolute, shown
 from hub.api.bodies import raw_body
 from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
 from hub.api.shapes import AnatomyField, FindingOut, ProgressOut
-from registry.errors import DigestMismatch
 from registry.models import Job, Upload, UploadPart, UploadState
 from registry.names import MAX_PATH
 from registry.selectors import uploads as found
@@ -228,17 +227,14 @@ class Part(RawEndpoint):
         """Send part `number` (from 1 on), in any order, as often as needed."""
         upload = found.get(self.signed_in(), upload_id)
         expected = uploads.part_size(upload, number) if 1 <= number <= upload.part_count else None
-        stream = raw_body(request, expected=expected)
-        part = uploads.receive_part(actor=self.actor, upload=upload, number=number, stream=stream)
-        _compare(part, request.headers.get("X-Part-SHA256", ""))
+        part = uploads.receive_part(
+            actor=self.actor,
+            upload=upload,
+            number=number,
+            stream=raw_body(request, expected=expected),
+            sha256=request.headers.get("X-Part-SHA256"),
+        )
         return self.answer(PartOut, part)
-
-
-def _compare(part: UploadPart, declared: str) -> None:
-    """Take a part back whose bytes are not the declared ones."""
-    if declared and declared.strip().lower() != part.sha256:
-        part.delete()
-        raise DigestMismatch(declared=declared[:80], computed=part.sha256)
 
 
 class Complete(_Answering):

@@ -162,6 +162,8 @@ def _clean(card: dict[str, Any]) -> tuple[dict[str, str], list[str] | None]:
         if fault := check(field, value):
             faults[field] = fault
         fields[field] = value
+    if fields.get("access", Access.OPEN) != Access.OPEN and "access" not in faults:
+        faults["access"] = _("Gated access is not offered yet; make the adapter private instead.")
     tags = card.get("tags")
     if tags is not None and (fault := _tags_fault(tags)):
         faults["tags"] = fault

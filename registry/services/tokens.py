@@ -42,8 +42,9 @@ def issue(
     Raises:
         Invalid: an unknown scope, an empty name, or too many live tokens.
         Forbidden: a token that would be wider than the one the actor came with.
+        ScopeMissing: the actor came with a token that may only read.
     """
-    user = access.require_user(actor)
+    user = access.require_scope(actor, "write")
     _require_not_wider(user, scopes)
     name = name.strip()
     if not 1 <= len(name) <= 80:

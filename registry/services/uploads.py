@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Count, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -25,22 +26,18 @@ from registry.errors import (
     UploadRefused,
 )
 from registry.models import (
-    Blob,
-    BlobAnatomy,
-    Finding,
     Upload,
     UploadPart,
     UploadState,
 )
 from registry.names import check_path
 from registry.selectors import blobs as known_blobs
-from registry.services import access, events, quotas
+from registry.services import access, judging, quotas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterator
     from typing import Protocol
 
-    from lorary.anatomy import Finding as Result
     from registry.models import User
 
     class Readable(Protocol):
@@ -56,8 +53,6 @@ __all__ = [
     "complete",
     "create",
     "expire",
-    "fail_check",
-    "judge",
     "receive",
     "receive_part",
 ]
@@ -83,9 +78,7 @@ def create(*, actor: User, path: str, size_bytes: int, sha256: str | None = None
     path = check_path(path)
     declared = _digest(sha256)
     _require_size(size_bytes)
-    quotas.require_room(namespace=user.namespace, size_bytes=size_bytes)
-    if user.uploads.filter(state=UploadState.RECEIVING).count() >= MAX_OPEN_UPLOADS:
-        raise Invalid(_("You have %(n)d open uploads. Cancel some.") % {"n": MAX_OPEN_UPLOADS})
+    _require_room(user, size_bytes)
     blob = known_blobs.readable_by(user, declared) if declared else None
     if blob is not None and blob.size_bytes != size_bytes:
         blob = None
@@ -122,6 +115,15 @@ def _require_size(size_bytes: int) -> None:
         raise UploadRefused(finding.message, findings=[finding])
 
 
+def _require_room(user: User, size_bytes: int) -> None:
+    """Refuse what would not fit beside the uploads that are still open."""
+    pending = user.uploads.filter(state__in=[UploadState.RECEIVING, UploadState.CHECKING])
+    now = pending.aggregate(n=Count("pk"), size=Sum("size_bytes"))
+    if now["n"] >= MAX_OPEN_UPLOADS:
+        raise Invalid(_("You have %(n)d open uploads. Cancel some.") % {"n": MAX_OPEN_UPLOADS})
+    quotas.require_room(namespace=user.namespace, size_bytes=size_bytes + (now["size"] or 0))
+
+
 def receive(*, actor: User, upload: Upload, stream: Readable) -> Upload:
     """Take the whole file as one body and complete it.
 
@@ -136,12 +138,22 @@ def receive(*, actor: User, upload: Upload, stream: Readable) -> Upload:
     return _complete(upload, written.sha256)
 
 
-def receive_part(*, actor: User, upload: Upload, number: int, stream: Readable) -> UploadPart:
+def receive_part(
+    *, actor: User, upload: Upload, number: int, stream: Readable, sha256: str | None = None
+) -> UploadPart:
     """Take one part (from 1 on), in any order, as often as wanted.
+
+    Args:
+        actor: Who uploads.
+        upload: Of the actor, still open.
+        number: Which part.
+        stream: Its bytes.
+        sha256: Digest of this part, when the sender knows it.
 
     Raises:
         Invalid: no such part.
         SizeMismatch: the part has not exactly the bytes it must have.
+        DigestMismatch: the part is damaged; it counts as missing.
     """
     _require_open(actor, upload)
     if not 1 <= number <= upload.part_count:
@@ -151,6 +163,11 @@ def receive_part(*, actor: User, upload: Upload, number: int, stream: Readable) 
     written = storage.store().write(upload.storage_key, _bounded(stream, expected), offset=offset)
     if written.size != expected:
         raise _size_fault(expected, written.size)
+    declared = _digest(sha256)
+    if declared and declared != written.sha256:
+        upload.parts.filter(number=number).delete()
+        finding = checks.digest_differs(declared, written.sha256)
+        raise DigestMismatch(finding.message, declared=declared, computed=written.sha256)
     part, _created = UploadPart.objects.update_or_create(
         upload=upload,
         number=number,
@@ -214,19 +231,19 @@ def _complete(upload: Upload, sha256: str) -> Upload:
     """Judge the bytes by what is quickly known, then queue the rest."""
     if upload.declared_sha256 and upload.declared_sha256 != sha256:
         finding = checks.digest_differs(upload.declared_sha256, sha256)
-        _refuse(upload, [finding], from_state=UploadState.RECEIVING)
+        judging.refuse(upload, [finding], from_state=UploadState.RECEIVING)
         raise DigestMismatch(
             finding.message, findings=[finding], declared=upload.declared_sha256, computed=sha256
         )
     with storage.store().open(upload.storage_key) as handle:
         results = checks.run_quick(checks.Subject(upload.path, upload.size_bytes, handle))
     if checks.is_refused(results):
-        _refuse(upload, results, from_state=UploadState.RECEIVING)
-        raise UploadRefused(_headline(results), findings=results)
+        judging.refuse(upload, results, from_state=UploadState.RECEIVING)
+        raise UploadRefused(judging.headline(results), findings=results)
     with transaction.atomic():
         mine = Upload.objects.filter(pk=upload.pk, state=UploadState.RECEIVING)
         if mine.update(state=UploadState.CHECKING, sha256=sha256, updated_at=timezone.now()):
-            _save_findings(upload, results)
+            judging.save_findings(upload, results)
             queue.enqueue(
                 queue=CHECKS_QUEUE,
                 task=CHECK_TASK,
@@ -235,95 +252,6 @@ def _complete(upload: Upload, sha256: str) -> Upload:
             )
     upload.refresh_from_db()
     return upload
-
-
-def judge(*, upload: Upload, progress: Callable[[int, int], None] | None = None) -> Upload:
-    """Run the deep checks and accept or refuse; safe to run again at any point."""
-    if upload.state != UploadState.CHECKING:
-        return upload
-    name = _stored_name(upload)
-    with storage.store().open(name) as handle:
-        subject = checks.Subject(upload.path, upload.size_bytes, handle)
-        results = checks.run_deep(subject, progress=progress)
-    if checks.is_refused(results):
-        _refuse(upload, results, from_state=UploadState.CHECKING)
-    else:
-        _accept(upload, subject, results)
-    upload.refresh_from_db()
-    return upload
-
-
-def _stored_name(upload: Upload) -> str:
-    """Return where the bytes are: a worker may have died between promotion and commit."""
-    try:
-        storage.store().stat(upload.storage_key)
-    except FileNotFoundError:
-        return upload.sha256
-    return upload.storage_key
-
-
-def _accept(upload: Upload, subject: checks.Subject, results: list[Result]) -> None:
-    if _stored_name(upload) == upload.storage_key:
-        storage.store().promote(upload.storage_key, upload.sha256)
-    with transaction.atomic():
-        blob, _created = Blob.objects.get_or_create(
-            sha256=upload.sha256, defaults={"size_bytes": upload.size_bytes}
-        )
-        Blob.objects.filter(pk=blob.pk).update(is_stored=True, unreferenced_since=None)
-        anatomy = subject.inspection.anatomy if subject.inspection else None
-        if anatomy is not None:
-            BlobAnatomy.objects.update_or_create(
-                blob=blob,
-                defaults={
-                    "kind": anatomy.kind,
-                    "family": anatomy.family or "",
-                    "algorithm": anatomy.algorithm or "",
-                    "rank": anatomy.rank,
-                    "document": anatomy.to_dict(),
-                },
-            )
-        mine = Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING)
-        mine.update(state=UploadState.ACCEPTED, blob=blob, updated_at=timezone.now())
-        _save_findings(upload, results, blob)
-        events.record(actor=upload.owner, verb="upload_accepted", subject=upload.path)
-
-
-def _refuse(upload: Upload, results: list[Result], *, from_state: UploadState) -> None:
-    """Keep the verdict, drop the bytes."""
-    with transaction.atomic():
-        mine = Upload.objects.filter(pk=upload.pk, state=from_state)
-        if mine.update(state=UploadState.REFUSED, updated_at=timezone.now()):
-            _save_findings(upload, results)
-            codes = [result.code for result in results if result.severity == "error"]
-            events.record(
-                actor=upload.owner, verb="upload_refused", subject=upload.path, codes=codes
-            )
-    storage.store().delete(upload.storage_key)
-
-
-def _save_findings(upload: Upload, results: Iterable[Result], blob: Blob | None = None) -> None:
-    upload.findings.all().delete()
-    Finding.objects.bulk_create(
-        Finding(
-            upload=upload,
-            blob=blob,
-            code=result.code,
-            severity=result.severity,
-            message=result.message,
-            evidence=dict(result.evidence),
-            position=position,
-        )
-        for position, result in enumerate(results)
-    )
-
-
-def _headline(results: list[Result]) -> str:
-    return next(str(result.message) for result in results if result.severity == "error")
-
-
-def fail_check(*, upload: Upload, reason: str) -> None:
-    """End an upload whose checks could not be run; the file may be sent again."""
-    _refuse(upload, [checks.check_failed(reason)], from_state=UploadState.CHECKING)
 
 
 def cancel(*, actor: User, upload: Upload) -> None:

@@ -170,11 +170,13 @@ def edit(*, actor: User, version: Version, details: Details) -> Version:
     _check_details(details)
     with transaction.atomic():
         _describe(version, details)
+        _measure(version)
         version.save()
-        adapters.refresh_search(version.adapter)
-        events.record(
-            actor=user, verb="version_edited", adapter=version.adapter, subject=version.name
-        )
+        adapter = Adapter.objects.select_for_update().get(pk=version.adapter_id)
+        if adapter.latest_version_id == version.pk:
+            _show(adapter, version)
+        version.adapter = adapter
+        events.record(actor=user, verb="version_edited", adapter=adapter, subject=version.name)
     return version
 
 

@@ -12,7 +12,7 @@ from diffusers import DiffusionPipeline
 from previews.miniature.recipe.tiny import write_tiny_base, write_tiny_lora
 from previews.render.engine import Engine
 from registry.models import UploadState
-from registry.services import accounts, adapters, uploads, versions
+from registry.services import accounts, adapters, judging, uploads, versions
 from registry.services.versions import Details
 from tests.previews.updates import bases_at
 
@@ -99,7 +99,7 @@ def publish(tiny_lora: bytes, django_capture_on_commit_callbacks: Any) -> Callab
         assert actor is not None
         upload = uploads.create(actor=actor, path="noir.safetensors", size_bytes=len(data))
         upload = uploads.receive(actor=actor, upload=upload, stream=io.BytesIO(data))
-        upload = uploads.judge(upload=upload)
+        upload = judging.judge(upload=upload)
         assert upload.state == UploadState.ACCEPTED, list(upload.findings.values())
         details = Details(declared_family="miniature", trigger_words=words)
         draft = versions.create_draft(

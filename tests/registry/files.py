@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.builders.adapters import DENOISERS, kohya
+from tests.builders.adapters import DENOISERS, Target, kohya
 
-__all__ = ["LORA", "OTHER", "with_nan"]
+__all__ = ["LORA", "OTHER", "UNKNOWN", "with_nan"]
 
 _SD1 = DENOISERS["sd1", "diffusers"]
 
@@ -15,3 +15,7 @@ OTHER = kohya(_SD1, rank=8)
 def with_nan(data: bytes) -> bytes:
     """Return the file with its last F16 number replaced by NaN."""
     return data[:-2] + b"\x00\x7e"
+
+
+#: An adapter whose modules no table knows.
+UNKNOWN = kohya([Target("mystery_blocks.0.attn.to_q", (48, 48))])

@@ -186,3 +186,15 @@ def test_an_unknown_sort_and_an_absurd_limit_are_refused() -> None:
         found.search(None, found.Query(sort="rating"))
     with pytest.raises(Invalid):
         found.search(None, found.Query(), limit=0)
+
+
+def test_gated_access_is_refused_until_it_is_enforced(ada: User) -> None:
+    with pytest.raises(Invalid):
+        adapters.create(actor=ada, name="noir", access="gated-auto")
+
+
+def test_a_reading_token_issues_none(ada: User) -> None:
+    _token, secret = tokens.issue(actor=ada, name="reader", scopes=["read"])
+    reader = tokens.authenticate(secret=secret).user
+    with pytest.raises(ScopeMissing):
+        tokens.issue(actor=reader, name="twin", scopes=["read"])

@@ -24,7 +24,7 @@ from registry.errors import (
 )
 from registry.models import Blob, Job, JobState, Upload, UploadState, User
 from registry.selectors import uploads as found
-from registry.services import accounts, sweeping, uploads
+from registry.services import accounts, judging, sweeping, uploads
 from tests.registry.files import LORA, with_nan
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def test_a_file_with_nan_is_refused_by_the_deep_check(ada: User) -> None:
 
 def test_checking_twice_gives_one_blob(ada: User, send: Callable[..., Upload]) -> None:
     upload = send(ada, LORA)
-    uploads.judge(upload=upload)
+    judging.judge(upload=upload)
     assert Blob.objects.count() == 1
 
 
@@ -262,3 +262,20 @@ def test_sign_up_says_everything_that_does_not_fit_at_once() -> None:
     with pytest.raises(Invalid) as refusal:
         accounts.sign_up(name="ada", email="nowhere", password="123")
     assert set(refusal.value.facts["fields"]) == {"email", "password"}
+
+
+def test_a_damaged_part_counts_as_missing(ada: User) -> None:
+    upload = start(ada)
+    body = io.BytesIO(LORA)
+    with pytest.raises(DigestMismatch):
+        uploads.receive_part(actor=ada, upload=upload, number=1, stream=body, sha256="0" * 64)
+    with pytest.raises(UploadIncomplete):
+        uploads.complete(actor=ada, upload=upload)
+
+
+def test_open_uploads_take_room(ada: User) -> None:
+    ada.namespace.quota_bytes = len(LORA) + 10
+    ada.namespace.save()
+    start(ada)
+    with pytest.raises(QuotaExceeded):
+        uploads.create(actor=ada, path="more.safetensors", size_bytes=11)

@@ -21,7 +21,7 @@ from registry.selectors import versions as found_versions
 from registry.services import adapters, downloads, manifests, uploads, versions
 from registry.services.versions import Details
 from registry.signals import version_published
-from tests.registry.files import LORA, OTHER
+from tests.registry.files import LORA, OTHER, UNKNOWN
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -285,3 +285,10 @@ def test_the_database_refuses_a_published_version_without_a_date(
     version = release(ada, noir, LORA)
     with pytest.raises(IntegrityError), transaction.atomic():
         Version.objects.filter(pk=version.pk).update(published_at=None)
+
+
+def test_a_family_said_later_reaches_the_lists(ada: User, noir: Adapter, release: Release) -> None:
+    version = release(ada, noir, UNKNOWN)
+    assert version.family == ""
+    versions.edit(actor=ada, version=version, details=Details(declared_family="sdxl"))
+    assert found.search(None, found.Query(family="sdxl")).results == [noir]

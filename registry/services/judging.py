@@ -1,0 +1,114 @@
+"""The verdict on an upload: its findings, and whether it becomes a blob.
+
+Runs on the ``checks`` queue and may be repeated at any point: each change is conditional on the
+state it starts from, and bytes are promoted before the row that names them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+from django.utils import timezone
+
+from registry import checks, storage
+from registry.models import Blob, BlobAnatomy, Finding, Upload, UploadState
+from registry.services import events
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from lorary.anatomy import Finding as Result
+
+__all__ = ["fail_check", "headline", "judge", "refuse", "save_findings"]
+
+
+def judge(*, upload: Upload, progress: Callable[[int, int], None] | None = None) -> Upload:
+    """Run the deep checks and accept or refuse; safe to run again at any point."""
+    if upload.state != UploadState.CHECKING:
+        return upload
+    name = _stored_name(upload)
+    with storage.store().open(name) as handle:
+        subject = checks.Subject(upload.path, upload.size_bytes, handle)
+        results = checks.run_deep(subject, progress=progress)
+    if checks.is_refused(results):
+        refuse(upload, results, from_state=UploadState.CHECKING)
+    else:
+        _accept(upload, subject, results)
+    upload.refresh_from_db()
+    return upload
+
+
+def _stored_name(upload: Upload) -> str:
+    """Return where the bytes are: a worker may have died between promotion and commit."""
+    try:
+        storage.store().stat(upload.storage_key)
+    except FileNotFoundError:
+        return upload.sha256
+    return upload.storage_key
+
+
+def _accept(upload: Upload, subject: checks.Subject, results: list[Result]) -> None:
+    if _stored_name(upload) == upload.storage_key:
+        storage.store().promote(upload.storage_key, upload.sha256)
+    with transaction.atomic():
+        blob, _created = Blob.objects.get_or_create(
+            sha256=upload.sha256, defaults={"size_bytes": upload.size_bytes}
+        )
+        Blob.objects.filter(pk=blob.pk).update(is_stored=True, unreferenced_since=None)
+        anatomy = subject.inspection.anatomy if subject.inspection else None
+        if anatomy is not None:
+            BlobAnatomy.objects.update_or_create(
+                blob=blob,
+                defaults={
+                    "kind": anatomy.kind,
+                    "family": anatomy.family or "",
+                    "algorithm": anatomy.algorithm or "",
+                    "rank": anatomy.rank,
+                    "document": anatomy.to_dict(),
+                },
+            )
+        mine = Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING)
+        mine.update(state=UploadState.ACCEPTED, blob=blob, updated_at=timezone.now())
+        save_findings(upload, results, blob)
+        events.record(actor=upload.owner, verb="upload_accepted", subject=upload.path)
+
+
+def refuse(upload: Upload, results: list[Result], *, from_state: UploadState) -> None:
+    """Keep the verdict, drop the bytes."""
+    with transaction.atomic():
+        mine = Upload.objects.filter(pk=upload.pk, state=from_state)
+        if mine.update(state=UploadState.REFUSED, updated_at=timezone.now()):
+            save_findings(upload, results)
+            codes = [result.code for result in results if result.severity == "error"]
+            events.record(
+                actor=upload.owner, verb="upload_refused", subject=upload.path, codes=codes
+            )
+    storage.store().delete(upload.storage_key)
+
+
+def save_findings(upload: Upload, results: Iterable[Result], blob: Blob | None = None) -> None:
+    """Replace what is known of an upload; call it inside the transaction of its new state."""
+    upload.findings.all().delete()
+    Finding.objects.bulk_create(
+        Finding(
+            upload=upload,
+            blob=blob,
+            code=result.code,
+            severity=result.severity,
+            message=result.message,
+            evidence=dict(result.evidence),
+            position=position,
+        )
+        for position, result in enumerate(results)
+    )
+
+
+def headline(results: list[Result]) -> str:
+    """Return the sentence of the first error."""
+    return next(str(result.message) for result in results if result.severity == "error")
+
+
+def fail_check(*, upload: Upload, reason: str) -> None:
+    """End an upload whose checks could not be run; the file may be sent again."""
+    refuse(upload, [checks.check_failed(reason)], from_state=UploadState.CHECKING)
