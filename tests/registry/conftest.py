@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from registry import tasks, worker
+import registry.tasks  # noqa: F401 - registers the handlers
+from registry import worker
 from registry.services import accounts, adapters, uploads, versions
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
     from registry.models import Adapter, Upload, User, Version
     from registry.services.versions import Details
-
-
-assert tasks.check_upload  # importing them registers the handlers
 
 
 @pytest.fixture
