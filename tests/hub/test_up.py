@@ -26,6 +26,13 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(scope="module")
+def steady(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
+    """A hub that no test of this module ends."""
+    with RunningHub(tmp_path_factory.mktemp("steady") / "hub") as running:
+        yield running
+
+
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[RunningHub]:
     with RunningHub(tmp_path / "hub") as running:
@@ -37,9 +44,9 @@ def health(hub: RunningHub) -> int:
         return int(answer.status)
 
 
-def test_it_serves_with_a_worker_for_each_queue(hub: RunningHub) -> None:
-    assert health(hub) == 200
-    assert hub.pid_of("worker --queues checks") != hub.pid_of("worker --queues render")
+def test_it_serves_with_a_worker_for_each_queue(steady: RunningHub) -> None:
+    assert health(steady) == 200
+    assert steady.pid_of("worker --queues checks") != steady.pid_of("worker --queues render")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -64,18 +71,18 @@ def test_killing_the_first_process_takes_all_along(hub: RunningHub) -> None:
     assert hub.wait_gone(), hub.pids()
 
 
-def test_a_killed_worker_comes_back(hub: RunningHub) -> None:
-    first = hub.pid_of("worker --queues render")
+def test_a_killed_worker_comes_back(steady: RunningHub) -> None:
+    first = steady.pid_of("worker --queues render")
     os.kill(first, signal.SIGKILL)
     until = time.monotonic() + 10
     while time.monotonic() < until:
-        pids = [pid for pid, words in hub.pids().items() if "--queues render" in words]
+        pids = [pid for pid, words in steady.pids().items() if "--queues render" in words]
         if pids and first not in pids:
             break
         time.sleep(0.1)
     assert pids
     assert first not in pids
-    assert health(hub) == 200
+    assert health(steady) == 200
 
 
 def test_a_killed_web_server_ends_the_hub_with_an_error(hub: RunningHub) -> None:
@@ -86,17 +93,17 @@ def test_a_killed_web_server_ends_the_hub_with_an_error(hub: RunningHub) -> None
     assert hub.wait_gone()
 
 
-def test_no_web_process_has_torch_loaded(hub: RunningHub) -> None:
-    assert health(hub) == 200
-    web = [pid for pid, words in hub.pids().items() if "gunicorn" in words]
+def test_no_web_process_has_torch_loaded(steady: RunningHub) -> None:
+    assert health(steady) == 200
+    web = [pid for pid, words in steady.pids().items() if "gunicorn" in words]
     assert len(web) == 3  # one that listens, two that answer
     for pid in web:
         with open(f"/proc/{pid}/maps", encoding="utf-8") as maps:  # noqa: PTH123 - not a file
             assert "libtorch" not in maps.read()
 
 
-def test_the_database_is_in_wal_mode(hub: RunningHub) -> None:
-    with sqlite3.connect(hub.data / "lorary.sqlite3") as rows:
+def test_the_database_is_in_wal_mode(steady: RunningHub) -> None:
+    with sqlite3.connect(steady.data / "lorary.sqlite3") as rows:
         assert rows.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     rows.close()
 
