@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["FakeHub", "Seen", "serving"]
 
@@ -58,6 +58,10 @@ class FakeHub:
     damaged_parts: list[int] = field(default_factory=list)
     page_size: int = 2
     file_bytes_sent: int = 0
+    put_pause_s: float = 0.0
+    verdict: list[dict[str, Any]] = field(default_factory=list)  # findings of the next uploads
+    preview_states: list[str] = field(default_factory=list)  # of the next version; the last stays
+    on_answer: Callable[[], None] = lambda: None  # called before a prepared answer is given
 
     def publish(self, full_name: str, files: dict[str, bytes], **more: Any) -> dict[str, Any]:
         """Add a version as if it had been pushed."""
@@ -164,6 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
             if fault:
                 self.hub.answers.remove(fault)
         if fault:
+            self.hub.on_answer()
             return self._raw(*fault[1:])
         parts = urlsplit(self.path)
         self.query = {key: values[0] for key, values in parse_qs(parts.query).items()}
@@ -195,7 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
             case ("POST", "versions"):
                 self._publish(full_name)
             case ("GET", "versions", rev):
-                self._one(self._version(full_name, rev))
+                self._one(self._rendered(self._version(full_name, rev)))
             case ("GET", "versions", rev, "files", *file):
                 self._file(self._version(full_name, rev), "/".join(file))
 
@@ -258,6 +263,13 @@ class _Handler(BaseHTTPRequestHandler):
             return versions[-1] if versions else None
         return next((v for v in versions if rev in {v["version"], v["revision"]}), None)
 
+    def _rendered(self, version: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Let the previews go on by one state."""
+        states = self.hub.preview_states
+        if version is not None and states:
+            version["previews"]["state"] = states.pop(0) if len(states) > 1 else states[0]
+        return version
+
     def _publish(self, full_name: str) -> None:
         said = json.loads(self.body)
         uploads = [self.hub.uploads[number] for number in said["uploads"]]
@@ -265,7 +277,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(409, "upload_not_ready", "Still being checked")
         rows = [{key: u[key] for key in ("path", "size", "sha256")} for u in uploads]
         words = said.get("trigger_words", [])
-        return self._json(201, self.hub.commit(full_name, rows, trigger_words=words))
+        version = self.hub.commit(full_name, rows, trigger_words=words)
+        return self._json(201, self._rendered(version))
 
     def _file(self, version: dict[str, Any] | None, path: str) -> None:
         rows = version["files"] if version else []
@@ -363,6 +376,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _part(self, upload: dict[str, Any], number: int) -> None:
         data = self.body
+        time.sleep(self.hub.put_pause_s)
         with self.hub.lock:
             if number in self.hub.damaged_parts:
                 self.hub.damaged_parts.remove(number)
@@ -379,6 +393,7 @@ class _Handler(BaseHTTPRequestHandler):
             upload["state"] = "refused"
             return self._refuse(422, "digest_mismatch", "Other bytes", findings=[])
         upload["state"] = "checking"
+        upload["findings"] = self.hub.verdict
         return self._json(200, self._shown(upload))
 
     def _poll(self, upload: dict[str, Any]) -> None:

@@ -60,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("default", UserWarning)
         warnings.showwarning = _show_warning
         try:
             code = _run(words)
@@ -92,7 +94,6 @@ def _run(words: Sequence[str]) -> int:
         prog=f"lorary {name}",
         description=command.description,
         epilog=f"example:\n{command.example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     sub.add_argument(
         "--json", action="store_true", help="one compact JSON line per result on standard output"
@@ -118,7 +119,6 @@ def _parser() -> Parser:
         usage="lorary COMMAND [options]",
         description=f"Read, check, push and pull LoRA adapters.\n\ncommands:\n{lines}",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("--version", action="version", version=f"lorary {lorary.__version__}")

@@ -25,7 +25,6 @@ class Parser(argparse.ArgumentParser):
         prog: str,
         description: str,
         epilog: str,
-        formatter_class: type[argparse.HelpFormatter],
         usage: str | None = None,
     ) -> None:
         super().__init__(
@@ -33,7 +32,7 @@ class Parser(argparse.ArgumentParser):
             usage=usage,
             description=description,
             epilog=epilog,
-            formatter_class=formatter_class,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
 

@@ -1,0 +1,405 @@
+"""Commands: results, refusals, exit codes, and what goes to which channel."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pty
+import stat
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import lorary
+from lorary.cli import app, failures, meter
+from lorary.cli.command import UsageError
+from lorary.client import Progress, errors
+from lorary.client.config import Credentials
+from tests.client.conftest import CLI, Ran
+from tests.client.fakehub import TOKEN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.client.fakehub import FakeHub
+
+    Run = Callable[..., Ran]
+
+NAME = "studio/noir"
+
+
+def test_help_lists_every_command_and_loads_none(environment: dict[str, str]) -> None:
+    code = (
+        "import sys; from lorary.cli import main; code = main(['--help']);"
+        "heavy = {'http.client', 'ssl', 'rich', 'json', 'lorary.client', 'lorary.anatomy'};"
+        "sys.exit(code or len(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(f"  {name} " in done.stdout for name in app.COMMANDS)
+
+
+@pytest.mark.parametrize("name", app.COMMANDS)
+def test_each_command_has_help_with_an_example(run: Run, name: str) -> None:
+    ran = run(name, "--help")
+    assert ran.code == 0
+    assert f"  lorary {name}" in ran.out.split("example:")[1]
+    assert "--json" in ran.out
+
+
+def test_version_is_told(run: Run) -> None:
+    assert run("--version").out == f"lorary {lorary.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--json"], ["nothing", "--json"], ["--nothing", "--json"], ["pull", "--json"],
+        ["pull", "noir", "--json"], ["push", "--json"], ["push", "a", "--to", "a/b@v1", "--json"],
+        ["push", "a", "--to", "a/b", "--private", "--unlisted", "--json"],
+        ["search", "--limit", "-1", "--json"], ["search", "--limit", "x", "--json"],
+        ["search", "--sort", "age", "--json"], ["pull", "a/b", "--ver", "--json"],
+        ["whoami", "--endpoint", "hub.example", "--json"],
+    ],
+)  # fmt: skip
+def test_wrong_usage_exits_with_2(run: Run, words: list[str]) -> None:
+    ran = run(*words)
+    assert ran.code == 2
+    assert set(ran.document) == {"error", "findings"}
+    assert ran.err.startswith("lorary: ")
+
+
+def test_no_words_show_the_help_on_standard_error(run: Run) -> None:
+    ran = run()
+    assert (ran.code, ran.out) == (2, "")
+    assert "commands:" in ran.err
+
+
+def test_pull_tells_what_it_did(run: Run, fake: FakeHub, tmp_path: Path) -> None:
+    version = fake.publish(NAME, {"noir.safetensors": b"weights", "a.json": b"{}"})
+    file = version["files"][0]
+    document = run("pull", f"{NAME}@v1", "--to", tmp_path / "out", "--json").document
+    assert document == {
+        "adapter": NAME,
+        "version": "v1",
+        "revision": version["revision"],
+        "files": [
+            {
+                "path": "noir.safetensors",
+                "local_path": str(tmp_path / "out" / "noir.safetensors"),
+                "size": 7,
+                "sha256": file["sha256"],
+                "bytes_fetched": 7,
+            },
+            {
+                "path": "a.json",
+                "local_path": str(tmp_path / "out" / "a.json"),
+                "size": 2,
+                "sha256": version["files"][1]["sha256"],
+                "bytes_fetched": 2,
+            },
+        ],
+    }
+    ran = run("pull", NAME, "--to", tmp_path / "out", "--verify")
+    assert "from the cache, verified" in ran.out
+    assert ran.err == ""
+
+
+def test_yanked_version_is_warned_about(run: Run, fake: FakeHub) -> None:
+    fake.publish(NAME, {"a.safetensors": b"w"}, state="yanked", reason="Overfit.\x1b[2J")
+    ran = run("pull", f"{NAME}@v1", "--json")
+    assert (ran.code, ran.document["version"]) == (0, "v1")
+    assert "was yanked: Overfit.�[2J" in ran.err
+
+
+def test_push_tells_what_it_did(run: Run, fake: FakeHub, lora: Path) -> None:
+    words = ["--trigger", "film noir, high contrast", "--trigger", "noir"]
+    ran = run("push", lora, "--to", "ada/noir", *words, "--kind", "character", "--json")
+    assert ran.code == 0, ran.err
+    document = ran.document
+    version = fake.versions["ada/noir"][0]
+    assert version["trigger_words"] == ["film noir, high contrast", "noir"]
+    assert fake.adapters["ada/noir"]["kind"] == "character"
+    assert list(document) == ["adapter", "version", "revision", "url", "files", "findings"]
+    assert document["files"] == [
+        {
+            "path": "noir.safetensors",
+            "size": lora.stat().st_size,
+            "sha256": version["files"][0]["sha256"],
+        }
+    ]
+    again = run("push", lora, "--to", "ada/noir", "--wait", "--json").document
+    assert again["revision"] == document["revision"]
+    assert again["previews"]["state"] == "ready"
+    ran = run("push", lora, "--to", "ada/noir", "--wait")
+    assert "ada/noir v1" in ran.out
+
+
+def test_refused_push_carries_findings(run: Run, tmp_path: Path) -> None:
+    place = tmp_path / "evil.safetensors"
+    place.write_bytes(b"PK\x03\x04")
+    ran = run("push", place, "--to", "ada/noir", "--json")
+    assert ran.code == 1
+    assert ran.document["error"]["code"] == "upload_refused"
+    assert ran.document["findings"][0]["severity"] == "error"
+    ran = run("push", place, "--to", "ada/noir")
+    assert ran.out == ""
+    assert "error" in ran.err
+
+
+def test_search_gives_a_line_for_each_adapter(run: Run, fake: FakeHub) -> None:
+    for number in range(5):
+        fake.publish(f"ada/noir{number}", {"a.safetensors": bytes([number])})
+    ran = run("search", "noir", "--json")
+    assert [row["adapter"] for row in ran.documents] == [f"ada/noir{n}" for n in range(5)]
+    ran = run("search", "--limit", 2, "--json")
+    assert len(ran.documents) == 2
+    assert "more than 2" in ran.err
+    ran = run("search", "--limit", 0)
+    assert len(ran.out.splitlines()) == 6
+    ran = run("search", "nothing")
+    assert (ran.code, ran.out) == (0, "")
+
+
+def test_info_and_versions(run: Run, fake: FakeHub) -> None:
+    fake.publish(NAME, {"a.safetensors": b"w"}, label="first")
+    assert run("info", NAME, "--json").document["adapter"] == NAME
+    assert run("info", f"{NAME}@v1", "--json").document["files"][0]["size"] == 1
+    assert run("versions", NAME, "--json").document["version"] == "v1"
+    assert "latest" in run("info", NAME).out
+    assert "“first”" in run("info", f"{NAME}@v1").out
+    assert run("versions", NAME).out.splitlines()[1].startswith("v1")
+    fake.versions[NAME].clear()
+    assert "no versions" in run("versions", NAME).err
+
+
+def test_login_keeps_the_token_and_logout_forgets_it(
+    run: Run, fake: FakeHub, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LORARY_TOKEN")
+    monkeypatch.delenv("LORARY_ENDPOINT")
+    assert run("whoami", "--endpoint", fake.url, "--json").code == 4
+    ran = run("login", "--endpoint", fake.url, "--token", TOKEN, "--json")
+    assert ran.document == {"endpoint": fake.url, "name": "ada", "scopes": ["read", "write"]}
+    assert stat.S_IMODE((home / "credentials.json").stat().st_mode) == 0o600
+    assert run("whoami", "--json").document["name"] == "ada"
+    assert "ada" in run("whoami").out
+    assert run("logout", "--json").document == {"endpoint": fake.url, "signed_out": True}
+    assert run("whoami").code == 4
+    assert "No token" in run("logout").out
+
+
+def test_login_reads_the_token_from_a_pipe_and_refuses_a_wrong_one(
+    fake: FakeHub, home: Path, environment: dict[str, str]
+) -> None:
+    own = {key: value for key, value in environment.items() if key != "LORARY_TOKEN"}
+
+    def login(text: str) -> int:
+        command = [*CLI, "login", "--endpoint", fake.url]
+        done = subprocess.run(
+            command, input=text, env=own, capture_output=True, text=True, check=False
+        )
+        return done.returncode
+
+    assert login("") == 2
+    assert login("lor_wrong\n") == 4
+    assert not (home / "credentials.json").exists()
+    assert login(f" {TOKEN}\n") == 0
+    assert Credentials.load(home).tokens == {fake.url: TOKEN}
+
+
+def test_inspect_needs_no_hub(run: Run, fake: FakeHub, lora: Path, tmp_path: Path) -> None:
+    ran = run("inspect", lora, "--json")
+    assert (ran.code, ran.document["anatomy"]["family"]) == (0, "sd1")
+    bad = tmp_path / "sub" / "bad.safetensors"
+    bad.parent.mkdir()
+    bad.write_bytes(b"<html>")
+    ran = run("inspect", tmp_path, "--json")
+    assert ran.code == 1
+    by_path = {row["path"]: row for row in ran.documents}
+    assert "error" in by_path[str(bad)]
+    assert "error" not in by_path[str(lora)]
+    ran = run("inspect", lora, bad)
+    assert "proven by its tensors" in ran.out
+    (tmp_path / "empty").mkdir()
+    assert run("inspect", tmp_path / "empty").code == 3
+    assert run("inspect", tmp_path / "nothing.safetensors", "--json").code == 3
+    assert fake.seen == []
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (404, "not_found", 3),
+        (410, "gone", 3),
+        (401, "not_authenticated", 4),
+        (403, "scope_missing", 4),
+        (400, "validation_failed", 1),
+        (409, "name_taken", 1),
+        (413, "quota_exceeded", 1),
+        (500, "internal_error", 5),
+        (503, "unavailable", 5),
+        (429, "rate_limited", 5),
+    ],
+)
+def test_exit_code_follows_the_refusal(
+    run: Run, fake: FakeHub, status: int, code: str, expected: int
+) -> None:
+    body = json.dumps({"code": code, "detail": "No.", "fields": {"x": ["Too long."]}}).encode()
+    fake.answers = [("versions/", status, {}, body)] * 5
+    ran = run("pull", NAME, "--json")
+    assert ran.code == expected
+    assert ran.document == {"error": {"code": code, "message": "No. x: Too long."}, "findings": []}
+
+
+def test_every_failure_has_its_exit_code() -> None:
+    for cls in errors.every_class():
+        assert failures.exit_code(cls()) in {1, 2, 3, 4, 5}
+    assert failures.exit_code(UsageError()) == 2
+    assert failures.exit_code(errors.Corrupt()) == 1
+    assert failures.exit_code(errors.UnsafePath()) == 1
+    assert failures.exit_code(KeyError("x")) == 1
+
+
+def test_no_network_exits_with_5(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORARY_ENDPOINT", "http://127.0.0.1:9")
+    ran = run("search", "--json")
+    assert ran.code == 5
+    assert ran.document["error"]["code"] == "unreachable"
+
+
+def test_surprise_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue = importlib.import_module("lorary.cli.catalogue")
+
+    def broken(_args: object) -> int:
+        msg = "bug\n\x1b[31m"
+        raise KeyError(msg)
+
+    command = catalogue.COMMANDS["search"]
+    monkeypatch.setitem(
+        catalogue.COMMANDS, "search", type(command)("x", "x", command.configure, broken)
+    )
+    ran = run("search", "--json")
+    assert ran.code == 1
+    assert ran.document["error"]["code"] == "unexpected"
+    assert len(ran.err.splitlines()) == 1
+    assert "\x1b" not in ran.err
+    monkeypatch.setenv("LORARY_DEBUG", "1")
+    with pytest.raises(KeyError):
+        run("search")
+
+
+def test_system_error_is_one_line(
+    run: Run, fake: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.publish(NAME, {"a.safetensors": b"w"})
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LORARY_HOME", str(tmp_path / "file" / "home"))
+    ran = run("pull", NAME, "--json")
+    assert ran.code in {1, 2}
+    assert "Not a directory" in ran.err
+
+
+def test_reader_that_leaves_is_no_failure(fake: FakeHub, environment: dict[str, str]) -> None:
+    for number in range(40):
+        fake.adapters[f"ada/noir{number}"] = fake.adapter(f"ada/noir{number}", card="x" * 5000)
+    fake.page_size = 100
+    process = subprocess.Popen(
+        [*CLI, "search", "--json"], env=environment, stdout=-1, stderr=-1, text=True
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait() == 0
+
+
+def test_hostile_text_cannot_steer_the_terminal(run: Run, fake: FakeHub) -> None:
+    fake.publish(NAME, {"a.safetensors": b"w"})
+    fake.adapters[NAME] |= {"title": "a\x1b]0;evil\x07\nb", "summary": "\u202egnp.exe"}
+    out = run("info", NAME).out
+    assert "\x1b" not in out
+    assert "\u202e" not in out
+    assert "a�]0;evil� b" in out
+
+
+def test_json_is_ascii_whatever_the_terminal_takes(
+    fake: FakeHub, environment: dict[str, str]
+) -> None:
+    fake.publish(NAME, {"a.safetensors": b"w"}, label="フィルム\u2028ノワール")
+    own = environment | {"PYTHONIOENCODING": "ascii"}
+    command = [*CLI, "info", f"{NAME}@v1"]
+    done = subprocess.run([*command, "--json"], env=own, capture_output=True, check=True)
+    assert len(done.stdout.splitlines()) == 1
+    assert json.loads(done.stdout)["label"] == "フィルム\u2028ノワール"
+    done = subprocess.run(command, env=own, capture_output=True, check=True)
+    assert b"????" in done.stdout
+
+
+def test_token_over_plain_http_warns_on_standard_error(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("LORARY_ENDPOINT", "http://hub.example")
+    ran = run("whoami", "--json")
+    assert ran.code == 5
+    assert ran.err.startswith("lorary: warning: http://hub.example is not encrypted")
+
+
+def test_progress_is_drawn_on_a_terminal_only(
+    fake: FakeHub, environment: dict[str, str], weights: bytes
+) -> None:
+    fake.publish(NAME, {"a.safetensors": weights})
+    fake.slow_s = 0.01
+    master, slave = pty.openpty()
+    drawn: list[bytes] = []
+
+    def read() -> None:
+        try:
+            while block := os.read(master, 65536):
+                drawn.append(block)
+        except OSError:  # the terminal is closed
+            pass
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    command = [*CLI, "pull", NAME, "--json"]
+    own = environment | {"TERM": "xterm"}
+    done = subprocess.run(command, env=own, stdout=-1, stderr=slave, check=True)
+    os.close(slave)
+    reader.join()
+    os.close(master)
+    assert b"Fetching a.safetensors" in b"".join(drawn)
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_meter_draws_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Bars:
+        def __init__(self) -> None:
+            self.tasks: list[dict[str, Any]] = []
+
+        def add_task(self, text: str, *, total: int | None) -> int:
+            self.tasks.append({"text": text, "total": total})
+            return len(self.tasks) - 1
+
+        def update(self, task: int, **said: int | None) -> None:
+            self.tasks[task].update(said)
+
+    bars = Bars()
+    draw = meter._Drawing(bars)  # type: ignore[arg-type]
+    draw(Progress("check", "a\n", 0, 0))
+    draw(Progress("check", "a\n", 3, 9))
+    draw(Progress("send", "a\n", 1, 2))
+    assert bars.tasks == [
+        {"text": "Checking a", "total": 9, "completed": 3},
+        {"text": "Sending a", "total": 2, "completed": 1},
+    ]

@@ -1,0 +1,41 @@
+"""What the documentation says of the command line is what it does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lorary.cli import app
+from lorary.cli.command import Parser
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = (ROOT / "docs" / "cli.md").read_text("utf-8")
+
+
+def options(name: str) -> set[str]:
+    """The long options of a command."""
+    parser = Parser(prog=name, description="", epilog="")
+    app.load(name).configure(parser)
+    found = {text for action in parser._actions for text in action.option_strings}
+    return {text for text in found if text.startswith("--")} - {"--help", "--endpoint"}
+
+
+@pytest.mark.parametrize("name", app.COMMANDS)
+def test_each_command_and_option_is_documented(name: str) -> None:
+    section = re.search(rf"### lorary {name} .*?(?=\n##)", DOCS, re.DOTALL)
+    assert section is not None
+    assert {option for option in options(name) if option not in section[0]} == set()
+
+
+def test_no_command_is_documented_that_is_not_there() -> None:
+    assert set(re.findall(r"### lorary (\w+)", DOCS)) == set(app.COMMANDS)
+
+
+def test_variables_of_the_code_are_documented() -> None:
+    code = "".join(
+        path.read_text("utf-8") for path in (ROOT / "sdk" / "src" / "lorary").rglob("*.py")
+    )
+    used = set(re.findall(r'"(LORARY_[A-Z]+)"', code))
+    assert used == set(re.findall(r"`(LORARY_[A-Z]+)`", DOCS))
