@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.conf import settings
 from rest_framework.throttling import AnonRateThrottle, BaseThrottle, ScopedRateThrottle
+
+from hub.callers import address_of
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -18,11 +19,7 @@ class _Caller(BaseThrottle):
 
     def get_ident(self, request: Request) -> str:
         """Return the address that the nearest trusted hop saw."""
-        if settings.LORARY.trust_proxy:
-            forwarded = request.headers.get("X-Forwarded-For", "")
-            if nearest := forwarded.rpartition(",")[2].strip():
-                return nearest
-        return str(request.META.get("REMOTE_ADDR", ""))
+        return address_of(request)
 
 
 class StrangerThrottle(_Caller, AnonRateThrottle):

@@ -10,6 +10,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
+from hub.callers import address_of
 from hub.pages import limits
 from hub.pages.cards import Card, cards_of
 from hub.pages.forms import SignInForm, SignUpForm, accept_faults
@@ -58,7 +59,7 @@ def _known(request: HttpRequest, form: SignInForm) -> User | None:
     Raises:
         RateLimited: somebody is guessing.
     """
-    place = limits.caller(request)
+    place = address_of(request)
     who = f"{place}|{request.POST.get('username', '')[:96].casefold()}"
     limits.require("signin-place", place, limit=TRIES_OF_A_PLACE, window_s=WINDOW_S)
     limits.require("signin", who, limit=TRIES, window_s=WINDOW_S)
@@ -77,7 +78,7 @@ def signup(request: HttpRequest) -> HttpResponse:
     if request.method != "POST" or not form.is_valid():
         return _door(request, "signup", form)
     try:
-        place = limits.caller(request)
+        place = address_of(request)
         limits.require("signup", place, limit=SIGNUPS, window_s=SIGNUP_WINDOW_S)
         user = accounts.sign_up(**form.cleaned_data)
     except LoraryError as error:

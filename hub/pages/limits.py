@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from django.conf import settings
 from django.core.cache import cache
 from django.utils.translation import ngettext
 
 from registry.errors import RateLimited
 
-if TYPE_CHECKING:
-    from django.http import HttpRequest
-
-__all__ = ["caller", "clear", "require"]
-
-
-def caller(request: HttpRequest) -> str:
-    """Return who asks: the address that the nearest trusted hop saw."""
-    if settings.LORARY.trust_proxy:
-        forwarded = request.headers.get("X-Forwarded-For", "")
-        if nearest := forwarded.rpartition(",")[2].strip():
-            return nearest
-    return str(request.META.get("REMOTE_ADDR", ""))
+__all__ = ["clear", "require"]
 
 
 def require(scope: str, key: str, *, limit: int, window_s: int) -> None:
