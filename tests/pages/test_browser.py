@@ -190,6 +190,38 @@ def test_a_dropped_line_is_tried_again(desk: Visit, tmp_path: Path) -> None:
     desk.faults.clear()  # the browser itself reports the broken line
 
 
+#: Gives the newest version pictures, as a worker with its base model would.
+RENDER = """
+from registry.models import Version
+from tests.pages.pictures import render
+render(Version.objects.latest("id"), "ready", 20)
+"""
+
+
+def test_slider_film_and_choosers_are_one_control(desk: Visit, tmp_path: Path) -> None:
+    desk.join("slider")
+    page = desk.page
+    page.set_input_files("#file", weights(tmp_path, "sweep"))
+    page.wait_for_selector("form[data-ok]")
+    page.click("[data-publish-button]")
+    page.wait_for_url("**/slider/sweep")
+    desk.hub.manage("shell", "-c", RENDER)
+    page.reload()
+    assert page.get_attribute("#strength", "aria-valuetext") == "1.0, recommended strength"
+    page.focus("#strength")
+    page.keyboard.press("ArrowLeft")
+    assert page.inner_text("[data-value]") == "0.75"
+    page.click(".frame button[value='1']")
+    assert page.input_value("#strength") == "1"
+    assert page.get_attribute(".frame button[value='1']", "aria-current") == "true"
+    page.click("label:has(#prompt-1)")
+    page.wait_for_selector(".live img[alt='a house, strength 0.25']")
+    assert page.evaluate("document.activeElement.id") == "prompt-1"
+    page.click("label:has(#seed-2)")
+    page.wait_for_selector(".strip .edge:has-text('seed 2')")
+    assert page.inner_text("[data-value]") == "0.25"
+
+
 def test_filters_change_results_and_address_without_a_reload(desk: Visit) -> None:
     page = desk.go("/browse")
     page.evaluate("window.kept = true")
