@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import http.client
 import os
@@ -10,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -72,7 +72,8 @@ def announced(ada: Caller, data: bytes) -> tuple[str, int]:
     return f"/api/v1/uploads/{document['id']}", -(-len(data) // PART)
 
 
-def send_half_of_a_part(ada: Caller, place: str, number: int, bytes_: bytes) -> None:
+@contextmanager
+def half_a_part(ada: Caller, place: str, number: int, bytes_: bytes) -> Iterator[None]:
     """Begin a part and stay silent in its middle."""
     connection = http.client.HTTPConnection("127.0.0.1", ada.port, timeout=30)
     connection.putrequest("PUT", f"{place}/parts/{number}")
@@ -80,6 +81,8 @@ def send_half_of_a_part(ada: Caller, place: str, number: int, bytes_: bytes) -> 
     connection.putheader("Content-Length", str(len(bytes_)))
     connection.endheaders(bytes_[: len(bytes_) // 2])
     time.sleep(0.3)  # let the server read what has come
+    yield
+    connection.close()
 
 
 def test_parts_survive_a_kill_in_the_middle_of_one(
@@ -90,8 +93,8 @@ def test_parts_survive_a_kill_in_the_middle_of_one(
     acknowledged = [3, 1, 2, 7]
     for number in acknowledged:
         assert ada.call("PUT", f"{place}/parts/{number}", part(data, number)).status == 200
-    send_half_of_a_part(ada, place, 4, part(data, 4))
-    kill_all(hub)
+    with half_a_part(ada, place, 4, part(data, 4)):
+        kill_all(hub)
 
     upload = ada.get(place).document
     assert upload["state"] == "receiving"
@@ -128,7 +131,7 @@ def test_a_body_cut_by_a_kill_is_sent_again(hub: RunningHub, ada: Caller) -> Non
             time.sleep(0.1)
 
     def send() -> None:
-        with contextlib.suppress(OSError, http.client.HTTPException):
+        with suppress(OSError, http.client.HTTPException):
             ada.call("PUT", f"{place}/content", slowly(), {"Content-Length": str(len(data))})
 
     sending = threading.Thread(target=send)

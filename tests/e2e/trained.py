@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from lorary.anatomy import inspect_file
 from previews.render import load_bases
 from tests.running import ROOT
 
@@ -25,26 +26,28 @@ BASES = Path(os.environ.get("LORARY_TEST_BASES") or ROOT / "previews" / "bases.t
 
 @dataclass(frozen=True)
 class Trained:
-    """Weights and the words that wake them."""
+    """Weights, what wakes them, and their rank."""
 
     path: Path
     trigger: str
-    title: str
+    rank: int
 
 
 def trained() -> Trained:
     """Return the first style in kohya's format; skips the test when weights are not here."""
     styles = tomllib.loads((MINIATURE / "index.toml").read_text(encoding="utf-8"))["adapters"]
-    named = [
-        (name, entry)
+    name = next(
+        name
         for name, entry in styles.items()
         if entry["format"] == "kohya" and entry["kind"] == "style"
-    ]
-    name, entry = named[0]
+    )
     path = MINIATURE / "adapters" / f"{name}.safetensors"
     path = Path(os.environ.get("LORARY_TEST_ADAPTER") or path)
     if "miniature" not in load_bases(BASES).families:
         pytest.skip("the weights of the miniature's base are not here")
     if not path.is_file():
         pytest.skip(f"the trained adapter {path.name} is not here")
-    return Trained(path, entry["trigger_words"][0], entry["title"])
+    anatomy = inspect_file(path).anatomy
+    assert anatomy is not None
+    assert anatomy.rank is not None
+    return Trained(path, anatomy.trigger_words[0].text, anatomy.rank)
