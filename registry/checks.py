@@ -15,9 +15,11 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
+from django.conf import settings
 from django.utils.translation import gettext as _
 
-from lorary.anatomy import Finding, Inspection, inspect_file
+from lorary.anatomy import Finding, Inspection, inspect_bytes, inspect_file
+from lorary.safetensors import Limits
 from registry import tensors
 
 if TYPE_CHECKING:
@@ -37,7 +39,9 @@ __all__ = [
     "digest",
     "digest_differs",
     "empty_file",
+    "head_bytes",
     "is_refused",
+    "look",
     "run_deep",
     "run_quick",
 ]
@@ -118,12 +122,32 @@ def _companion(subject: Subject) -> Iterator[Finding]:
         )
 
 
+def look(head: bytes, *, name: str, size: int) -> Inspection:
+    """Return what a file's first bytes say, before the rest is sent.
+
+    Args:
+        head: At most ``head_bytes()`` bytes.
+        name: File name, for messages.
+        size: Length of the whole file in bytes.
+    """
+    return inspect_bytes(head, name=name, size=size, limits=_limits())
+
+
+def head_bytes() -> int:
+    """Return how many first bytes hold every header that is accepted here."""
+    return settings.LORARY.max_header_bytes + 8
+
+
+def _limits() -> Limits:
+    return Limits(header_bytes=settings.LORARY.max_header_bytes)
+
+
 def _header(subject: Subject) -> Iterator[Finding]:
     """Weights have a sound header and hold an adapter."""
     if not subject.is_weights:
         return
     subject.handle.seek(0)
-    subject.inspection = inspect_file(subject.handle, name=subject.path)
+    subject.inspection = inspect_file(subject.handle, name=subject.path, limits=_limits())
     yield from subject.inspection.findings
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -14,8 +13,7 @@ from rest_framework.response import Response
 from hub.api.base import Input, RawEndpoint
 from hub.api.bodies import raw_body
 from hub.api.shapes import AnatomyField, FindingOut
-from lorary.anatomy import inspect_bytes
-from lorary.safetensors import Limits
+from registry import checks
 from registry.errors import Invalid, SizeMismatch
 from registry.names import MAX_PATH
 
@@ -23,9 +21,6 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
 __all__ = ["Inspect", "InspectOut", "InspectQuery"]
-
-#: Length of the field that holds the header's length.
-PREFIX_BYTES = 8
 
 
 class InspectQuery(Input):
@@ -62,8 +57,7 @@ class Inspect(RawEndpoint):
         """Read the header of a file from its first bytes (at most 16 MiB)."""
         asked = self.asked(InspectQuery)
         data = _first_bytes(request, asked["size"])
-        limits = Limits(header_bytes=settings.LORARY.max_header_bytes)
-        return Response(inspect_bytes(data, limits=limits, **asked).to_dict())
+        return Response(checks.look(data, **asked).to_dict())
 
 
 def _first_bytes(request: Request, size: int) -> bytes:
@@ -73,7 +67,7 @@ def _first_bytes(request: Request, size: int) -> bytes:
         Invalid: there is none, though the file has bytes.
         SizeMismatch: it is longer than the file.
     """
-    most = settings.LORARY.max_header_bytes + PREFIX_BYTES
+    most = checks.head_bytes()
     data: bytes = raw_body(request, limit=most).read(most)
     if not data and size:
         raise Invalid(_("Send the first bytes of the file."))

@@ -14,8 +14,8 @@ from hub.pages.details import Remark, remarks_of
 from hub.pages.verdicts import count
 from hub.pages.words import family_label
 from hub.templatetags.lorary import size
-from lorary.anatomy import ALGORITHM_TITLES, Anatomy, inspect_bytes
-from lorary.safetensors import Limits
+from lorary.anatomy import ALGORITHM_TITLES, Anatomy
+from registry import checks
 from registry.errors import LoraryError, TooLarge
 from registry.names import check_path
 from registry.selectors import uploads
@@ -89,9 +89,7 @@ def read(request: HttpRequest, name: str, size_text: str) -> Reading:
         _require_size(size_bytes)
     except LoraryError as error:
         return _refused(name, str(error.detail))
-    head = request.read(settings.LORARY.max_header_bytes + 8)
-    limits = Limits(header_bytes=settings.LORARY.max_header_bytes)
-    inspection = inspect_bytes(head, name=path, size=size_bytes, limits=limits)
+    inspection = checks.look(request.read(checks.head_bytes()), name=path, size=size_bytes)
     remarks = remarks_of(inspection.findings, is_owner=True)
     if inspection.refused or inspection.anatomy is None:
         return Reading(path, remarks, is_refused=True)

@@ -20,7 +20,7 @@ from registry.signals import version_published
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from registry.models import File, Revision, Upload, User
+    from registry.models import BlobAnatomy, File, Revision, Upload, User
 
 __all__ = ["Details", "create_draft", "discard", "edit", "publish", "yank"]
 
@@ -286,10 +286,18 @@ def _measure(version: Version) -> None:
     version.size_bytes = sum(file.size_bytes for file in files)
     primary = next(file for file in files if file.is_primary)
     anatomy = getattr(primary.blob, "anatomy", None)
-    proven = anatomy.family if anatomy else ""
-    version.family = proven or version.declared_family
+    version.family = _family(anatomy, version.declared_family)
     version.algorithm = anatomy.algorithm if anatomy else ""
     version.rank = anatomy.rank if anatomy else None
+
+
+def _family(anatomy: BlobAnatomy | None, declared: str) -> str:
+    """Return what lists file a version under: proven, else declared, else claimed and possible."""
+    if anatomy is None or anatomy.family:
+        return anatomy.family if anatomy else declared
+    verdict = anatomy.document["verdict"]
+    claimed = verdict["claimed"] if verdict["claimed"] in verdict["candidates"] else ""
+    return declared or claimed
 
 
 def _check_details(said: Details) -> None:

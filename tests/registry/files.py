@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.builders.adapters import DENOISERS, Target, kohya
 
-__all__ = ["LORA", "OTHER", "UNKNOWN", "with_nan"]
+__all__ = ["LORA", "OTHER", "UNDECIDED", "UNKNOWN", "with_nan"]
 
 _SD1 = DENOISERS["sd1", "diffusers"]
 
@@ -19,3 +19,9 @@ def with_nan(data: bytes) -> bytes:
 
 #: An adapter whose modules no table knows.
 UNKNOWN = kohya([Target("mystery_blocks.0.attn.to_q", (48, 48))])
+
+#: FLUX.1 or Chroma by its tensors, FLUX.1 by its word.
+UNDECIDED = kohya(
+    [Target("double_blocks.0.img_attn.qkv", (9216, 3072))],
+    metadata={"ss_base_model_version": "flux1"},
+)

@@ -21,7 +21,7 @@ from registry.selectors import versions as found_versions
 from registry.services import adapters, downloads, manifests, uploads, versions
 from registry.services.versions import Details
 from registry.signals import version_published
-from tests.registry.files import LORA, OTHER, UNKNOWN
+from tests.registry.files import LORA, OTHER, UNDECIDED, UNKNOWN
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -292,3 +292,12 @@ def test_a_family_said_later_reaches_the_lists(ada: User, noir: Adapter, release
     assert version.family == ""
     versions.edit(actor=ada, version=version, details=Details(declared_family="sdxl"))
     assert found.search(None, found.Query(family="sdxl")).results == [noir]
+
+
+def test_a_claim_that_the_tensors_allow_files_an_undecided_version(
+    ada: User, noir: Adapter, release: Release
+) -> None:
+    version = release(ada, noir, UNDECIDED)
+    assert version.primary_file is not None
+    assert version.primary_file.blob.anatomy.family == ""
+    assert version.family == "flux1"
