@@ -138,7 +138,8 @@ def test_push_tells_what_it_did(run: Run, fake: FakeHub, lora: Path) -> None:
     again = run("push", lora, "--to", "ada/noir", "--wait", "--json").document
     assert again["revision"] == document["revision"]
     assert again["previews"]["state"] == "ready"
-    ran = run("push", lora, "--to", "ada/noir", "--wait")
+    ran = run("push", lora, "--to", "ada/noir", "--wait", "--title", "Other")
+    assert "--title are for a new adapter" in ran.err
     assert "ada/noir v1" in ran.out
 
 

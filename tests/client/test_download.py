@@ -261,7 +261,7 @@ def test_full_disk_is_said_before_anything_is_fetched(
 ) -> None:
     fake.publish(NAME, {PATH: weights})
     usage = shutil.disk_usage("/")
-    monkeypatch.setattr(download.shutil, "disk_usage", lambda _path: usage._replace(free=10))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=10))
     with pytest.raises(errors.DiskFull, match="3,000,000"):
         hub.pull(NAME)
     assert fake.requests("files/") == []

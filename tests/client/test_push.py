@@ -238,7 +238,7 @@ def test_private_file_does_not_join_a_public_adapter(hub: Hub, fake: FakeHub, lo
     fake.seen.clear()
     with pytest.raises(errors.VisibilityDiffers, match="Nothing was sent"):
         hub.push(lora, "ada/noir", details=Details(visibility="private"))
-    assert [seen.method for seen in fake.seen] == ["GET"]
+    assert {seen.method for seen in fake.seen} == {"GET"}
 
 
 def test_adapter_that_somebody_made_meanwhile_is_used(hub: Hub, fake: FakeHub, lora: Path) -> None:
@@ -253,10 +253,28 @@ def test_name_that_is_kept_from_everyone_is_refused(hub: Hub, fake: FakeHub, lor
         hub.push(lora, "ada/noir")
 
 
-def test_someone_elses_name_is_forbidden(hub: Hub, lora: Path) -> None:
+def test_someone_elses_name_is_forbidden_before_anything_is_sent(
+    hub: Hub, fake: FakeHub, lora: Path
+) -> None:
     with pytest.raises(errors.Forbidden) as caught:
         hub.push(lora, "bob/noir")
     assert isinstance(caught.value, PermissionError)
+    assert fake.uploads == {}
+
+
+def test_interrupted_push_ends_at_once_though_the_hub_stalls(
+    fake: FakeHub, environment: dict[str, str], large: Path
+) -> None:
+    fake.put_pause_s = 30
+    command = [*CLI, "push", str(large), "--to", "ada/large"]
+    process = subprocess.Popen(command, env=environment, stdout=-1, stderr=-1, text=True)
+    deadline = time.monotonic() + 20
+    while len(fake.requests("PUT ")) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, out) == (130, "")
+    assert err.strip() == "lorary: interrupted"
 
 
 def test_without_a_token_nobody_pushes(

@@ -23,7 +23,9 @@ def _configure(parser: Parser) -> None:
         "files", nargs="+", metavar="FILE", help="the weights, and files that belong to them"
     )
     parser.add_argument("--to", required=True, metavar="OWNER/NAME", help="made when it is new")
-    parser.add_argument("--kind", default="", help="of a new adapter: style, character, …")
+    parser.add_argument(
+        "--kind", default="", help="of a new adapter: style, character, concept, clothing, pose, …"
+    )
     parser.add_argument("--title", default="", help="of a new adapter")
     visibility = parser.add_mutually_exclusive_group()
     for name, who in (
@@ -72,6 +74,8 @@ def _push(args: Namespace) -> int:
     )
     with Hub(args.endpoint) as hub, meter() as draw:
         pushed = hub.push(args.files, target, details=details, wait=args.wait, on_progress=draw)
+    if not pushed.is_new and (args.kind or args.title):
+        note(f"lorary: {target.full_name} exists; --kind and --title are for a new adapter")
     if args.json:
         emit(_document(target, pushed, waited=args.wait))
     else:

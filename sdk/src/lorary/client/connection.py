@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import ssl
@@ -60,6 +61,7 @@ class Pool:
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._idle: dict[Origin, list[http.client.HTTPConnection]] = {}
+        self._busy: set[http.client.HTTPConnection] = set()
         self._lock = threading.Lock()
 
     def take(self, origin: Origin) -> tuple[http.client.HTTPConnection, bool]:
@@ -67,17 +69,36 @@ class Pool:
         with self._lock:
             idle = self._idle.get(origin)
             if idle:
+                self._busy.add(idle[-1])
                 return idle.pop(), True
-        return self._new(origin), False
+        connection = self._new(origin)
+        with self._lock:
+            self._busy.add(connection)
+        return connection, False
 
     def give_back(self, origin: Origin, connection: http.client.HTTPConnection) -> None:
         """Keep a connection whose answer was read to its end."""
         with self._lock:
+            self._busy.discard(connection)
             idle = self._idle.setdefault(origin, [])
             if connection.sock is not None and len(idle) < MAX_IDLE:
                 idle.append(connection)
                 return
         connection.close()
+
+    def drop(self, connection: http.client.HTTPConnection) -> None:
+        """Close a connection that cannot be used again."""
+        with self._lock:
+            self._busy.discard(connection)
+        connection.close()
+
+    def abort(self) -> None:
+        """End what is under way: whoever waits for the other side fails at once."""
+        with self._lock:
+            sockets = [connection.sock for connection in self._busy]
+        for sock in sockets:
+            with contextlib.suppress(OSError, AttributeError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close what is idle."""

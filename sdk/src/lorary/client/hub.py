@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -216,7 +217,7 @@ class Hub:
             return pushed
         exact = Reference(target.owner, target.name, pushed.version.revision)
         version = publishing.await_previews(self._session, exact, pushed.version, on_progress)
-        return Pushed(version, pushed.uploads, pushed.findings)
+        return replace(pushed, version=version)
 
     def tokens(self) -> tuple[Token, ...]:
         """Return your access tokens, without their secrets."""

@@ -16,7 +16,7 @@ from lorary.client.errors import (
     UploadRefused,
     VisibilityDiffers,
 )
-from lorary.client.models import Adapter, Upload, Version
+from lorary.client.models import Account, Adapter, Upload, Version
 from lorary.client.progress import OnProgress, Progress
 from lorary.client.pulling import read_version
 from lorary.client.upload import Source, send
@@ -80,11 +80,13 @@ class Pushed:
         version: The published version.
         uploads: What was sent, in the order given.
         findings: Of the checks here and on the hub, each once.
+        is_new: The adapter was made by it.
     """
 
     version: Version
     uploads: tuple[Upload, ...]
     findings: tuple[Finding, ...]
+    is_new: bool
 
 
 def push(
@@ -96,13 +98,19 @@ def push(
 ) -> Pushed:
     """Inspect, send, and publish; see `lorary.client.hub.Hub.push`."""
     findings = check_locally(places)
+    account = Account.read(session.json("GET", "me"))
     adapter = _existing(session, target, details)
+    is_new = adapter is None
+    if adapter is None and account.name.casefold() != target.owner.casefold():
+        # Under another's name a new adapter comes first: a no is better heard before the bytes
+        # have travelled. Under one's own it comes last, so that a refused file leaves none.
+        adapter = _create(session, target, details)
     uploads = [send(session, Source.of(place, on_progress), on_progress) for place in places]
     if adapter is None:
         adapter = _create(session, target, details)
     version = _publish(session, target, uploads, details)
     everything = [*findings, *(f for upload in uploads for f in upload.findings)]
-    return Pushed(version, tuple(uploads), _unique([*everything, *version.findings]))
+    return Pushed(version, tuple(uploads), _unique([*everything, *version.findings]), is_new)
 
 
 def check_locally(places: Sequence[Path]) -> tuple[Finding, ...]:

@@ -76,6 +76,10 @@ class Session:
         """Close open connections."""
         self._pool.close()
 
+    def abort(self) -> None:
+        """End the requests that other threads have under way."""
+        self._pool.abort()
+
     def locate(self, url: str) -> str:
         """Return the URL to ask for something the hub named.
 
@@ -222,20 +226,20 @@ class Session:
         try:
             raw = self._exchange(connection, request, origin)
         except LoraryError:  # of the body's maker; some are OSErrors, but none of the network
-            connection.close()
+            self._pool.drop(connection)
             raise
         except (OSError, http.client.HTTPException) as error:
-            connection.close()
+            self._pool.drop(connection)
             raise Broken.exchanging(error, origin, request, is_used=is_used) from error
         except BaseException:
-            connection.close()
+            self._pool.drop(connection)
             raise
 
         def release(is_reusable: bool) -> None:  # noqa: FBT001 - a callback
             if is_reusable:
                 self._pool.give_back(origin, connection)
             else:
-                connection.close()
+                self._pool.drop(connection)
 
         return Response(raw, request.url, release)
 

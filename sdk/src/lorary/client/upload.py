@@ -259,6 +259,10 @@ def _send_parts(session: Session, upload: Upload, meter: _Meter) -> None:
         jobs = [pool.submit(_send_part, session, upload, n, feeds[n]) for n in missing]
         try:
             wait(jobs, return_when=FIRST_EXCEPTION)
+        except KeyboardInterrupt:
+            meter.stop()
+            session.abort()
+            raise
         finally:
             meter.stop()
             pool.shutdown(wait=True, cancel_futures=True)
