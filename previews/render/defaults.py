@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 __all__ = ["default_recipe"]
 
 _FILE = Path(__file__).resolve().parents[1] / "recipes.toml"
-_ANY = "any"
 
 
 def default_recipe(base: Base, kind: str) -> Recipe:
@@ -40,14 +39,16 @@ def default_recipe(base: Base, kind: str) -> Recipe:
 
 
 def _prompts(family: str, kind: str) -> list[str]:
-    families: dict[str, dict[str, list[str]]] = _table()["prompts"]
-    own = families.get(family, {})
-    general = families[_ANY]
-    if own:
-        return own.get(kind) or own[_ANY]
-    return general.get(kind) or general[_ANY]
+    table = _table()
+    own = table["files"].get(family)
+    prompts: dict[str, list[str]] = (_read(_FILE.parent / own) if own else table)["prompts"]
+    return next(prompts[key] for key in (kind, "any", "style") if key in prompts)
+
+
+def _table() -> dict[str, Any]:
+    return _read(_FILE)
 
 
 @cache
-def _table() -> dict[str, Any]:
-    return tomllib.loads(_FILE.read_text(encoding="utf-8"))
+def _read(file: Path) -> dict[str, Any]:
+    return tomllib.loads(file.read_text(encoding="utf-8"))

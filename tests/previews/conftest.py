@@ -54,7 +54,7 @@ def bases_file(tiny_folder: Path) -> Path:
     file = tiny_folder.parent / "bases.toml"
     file.write_text(
         '[bases.tiny]\nfamily = "miniature"\npath = "tiny"\ndevice = "cpu"\nsteps = 2\n'
-        'guidance = 2.5\nwidth = 128\nheight = 128\ntrigger = "end"\n'
+        'guidance = 2.5\nwidth = 64\nheight = 64\ntrigger = "end"\n'
     )
     return file
 

@@ -43,7 +43,7 @@ CLOSE = 1
 def plain_pictures(pipeline: Any, prompts: Sequence[str], seed: int = 1) -> list[Any]:
     generator = [torch.Generator("cpu").manual_seed(seed) for _ in prompts]
     output = pipeline(
-        list(prompts), num_inference_steps=2, guidance_scale=2.5, width=128, height=128,
+        list(prompts), num_inference_steps=2, guidance_scale=2.5, width=64, height=64,
         generator=generator,
     )  # fmt: skip
     return [np.asarray(image).astype(int) for image in output.images]

@@ -109,6 +109,14 @@ def test_only_the_first_trigger_words_are_used() -> None:
     assert with_triggers("a cat", words, "end").count("word") == MAX_TRIGGERS
 
 
+def test_the_miniature_has_prompts_of_its_own() -> None:
+    base = load_bases().get("miniature")
+    other = dataclasses.replace(base, family="sdxl")
+    assert "{trigger}" in default_recipe(base, "character").prompts[0]
+    assert default_recipe(base, "tool").prompts == default_recipe(base, "style").prompts
+    assert default_recipe(base, "style").prompts != default_recipe(other, "style").prompts
+
+
 @pytest.mark.parametrize("kind", Kind.values)
 @pytest.mark.parametrize("family", ["miniature", "sdxl"])
 def test_every_kind_has_a_default_recipe_of_twenty_pictures(kind: str, family: str) -> None:

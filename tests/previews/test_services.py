@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,14 +12,14 @@ from django.db import IntegrityError, transaction
 
 from previews import services, tasks
 from previews.models import Image, Recipe, Render, RenderState
-from previews.render import CannotRender, Why
+from previews.render import CannotRender, OutOfMemory, Why
 from previews.render.images import decode
 from previews.selectors import cover_of, previews_of
 from previews.selectors import render as find_render
 from registry import queue, storage, worker
 from registry.errors import Forbidden, NotFound, StateConflict
-from registry.models import Blob, Job, JobState
-from registry.services import sweeping
+from registry.models import Blob, Job, JobState, VersionState
+from registry.services import judging, sweeping, uploads, versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -294,3 +296,55 @@ def test_the_sweeper_keeps_pictures(version: Version) -> None:
     sweeping.run()
     used = Blob.objects.filter(preview_images__isnull=False)
     assert not used.filter(unreferenced_since__isnull=False).exists()
+
+
+# --- Files beside the weights, and stores that are elsewhere ------------------------------------
+
+
+def test_weights_that_are_not_on_this_disk_are_fetched(
+    version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage.LocalStore, "path", lambda *_: None)
+    worker.drain("render")
+    assert previews_of(version).state == "ready"
+
+
+def test_memory_that_ran_out_is_tried_again_later(
+    version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        message = "nothing fits"
+        raise OutOfMemory(message)
+
+    monkeypatch.setattr(tasks, "_make", full)
+    worker.drain("render")
+    job = Job.objects.get(task="render_version")
+    assert (job.state, job.run_after is not None) == (JobState.QUEUED, True)
+    assert "memory" in job.reason
+
+
+def test_a_withdrawn_version_is_not_rendered(version: Version) -> None:
+    version.state = VersionState.WITHDRAWN
+    version.save()
+    worker.drain("render")
+    assert previews_of(version).reason == "This version was withdrawn."
+    assert not pictures(version)
+
+
+@pytest.mark.parametrize(
+    ("text", "config"),
+    [(b'{"lora_alpha": 8}', {"lora_alpha": 8}), (b"[1]", {}), (b"no json", {}), (b"[" * 9000, {})],
+)
+def test_pefts_configuration_comes_along(
+    version: Version, ada: User, tiny_lora: bytes, text: bytes, config: dict[str, Any]
+) -> None:
+    sent = []
+    for path, data in (("adapter_config.json", text), ("other.safetensors", tiny_lora)):
+        upload = uploads.create(actor=ada, path=path, size_bytes=len(data))
+        upload = uploads.receive(actor=ada, upload=upload, stream=io.BytesIO(data))
+        sent.append(judging.judge(upload=upload))
+    draft = versions.create_draft(actor=ada, adapter=version.adapter, uploads=sent)
+    with tasks._layer(draft) as layer:
+        assert layer.config == config
+        assert layer.sha256 == hashlib.sha256(tiny_lora).hexdigest()
+        assert layer.path.is_file()

@@ -170,8 +170,8 @@ def pixels(png: bytes) -> np.ndarray[Any, Any]:
 
 def bases_at(folder: Path, **changes: Any) -> Bases:
     settings: dict[str, Any] = {
-        "family": "miniature", "device": "cpu", "steps": 2, "guidance": 2.5, "width": 128,
-        "height": 128, "batch": 8, "trigger": "end",
+        "family": "miniature", "device": "cpu", "steps": 2, "guidance": 2.5, "width": 64,
+        "height": 64, "batch": 8, "trigger": "end",
     }  # fmt: skip
     base = Base(id="tiny", location=str(folder), is_local=True, **(settings | changes))
     return Bases({"tiny": base})
@@ -180,7 +180,7 @@ def bases_at(folder: Path, **changes: Any) -> Bases:
 def recipe(**changes: Any) -> Recipe:
     settings: dict[str, Any] = {
         "base": "tiny", "prompts": ("a red house", "a cat in the snow"), "seeds": (1,),
-        "strengths": (0.0, 1.0), "steps": 2, "guidance": 2.5, "width": 128, "height": 128,
+        "strengths": (0.0, 1.0), "steps": 2, "guidance": 2.5, "width": 64, "height": 64,
         "trigger": "end",
     }  # fmt: skip
     return Recipe(**(settings | changes))
