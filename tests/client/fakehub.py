@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator
 
 __all__ = ["FakeHub", "Seen", "serving"]
@@ -123,7 +124,7 @@ class FakeHub:
 
 
 @contextlib.contextmanager
-def serving(hub: FakeHub) -> Iterator[FakeHub]:
+def serving(hub: FakeHub, tls: ssl.SSLContext | None = None) -> Iterator[FakeHub]:
     """Answer at a free port of this computer."""
 
     class Bound(_Handler):
@@ -131,7 +132,12 @@ def serving(hub: FakeHub) -> Iterator[FakeHub]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Bound) as server:
         server.daemon_threads = True
-        hub.url = f"http://127.0.0.1:{server.server_port}"
+        if tls is not None:
+            server.socket = tls.wrap_socket(
+                server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        scheme = "http" if tls is None else "https"
+        hub.url = f"{scheme}://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:
@@ -150,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle(self) -> None:
         """Take a client's hanging up for what it is."""
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             super().handle()
 
     def do_GET(self) -> None:

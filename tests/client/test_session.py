@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import email.utils
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 import warnings
@@ -12,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lorary.client import errors
+from lorary.client import connection, errors
 from lorary.client.messages import Request
 from lorary.client.retries import Backoff, seconds_of
 from lorary.client.session import InsecureTransport, Session
@@ -20,6 +23,7 @@ from tests.client.fakehub import TOKEN, FakeHub, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -263,6 +267,30 @@ def test_proxy_of_the_environment_is_used_but_not_for_this_computer(
     assert proxy.seen[0].headers["Host"] == "hub.example:81"
     assert proxy.seen[0].headers["Proxy-Authorization"] == "Basic dXNlcjpwYXNz"
     assert len(fake.seen) == 1
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_certificates_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+               "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+               "-keyout", str(key), "-out", str(certificate)]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with serving(FakeHub(), context) as hub:
+        place = hub.url.replace("127.0.0.1", "localhost")
+        connection._tls.cache_clear()
+        stranger = Session(place, TOKEN)
+        with pytest.raises(errors.Unreachable, match="certificate of localhost"):
+            stranger.json("GET", "me")
+        assert hub.seen == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        connection._tls.cache_clear()
+        friend = Session(place, TOKEN)
+        assert friend.json("GET", "me")
+        friend.close()
+    connection._tls.cache_clear()
 
 
 def test_retry_after_is_read_in_both_forms() -> None:
