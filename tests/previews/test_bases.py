@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from previews.render import BasesInvalid, BaseUnavailable, load_bases
+from previews.render import bases as bases_module
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,3 +94,8 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
 def test_an_absent_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(BasesInvalid, match=r"gone\.toml"):
         load_bases(tmp_path / "gone.toml")
+
+
+def test_every_key_is_documented(request: pytest.FixtureRequest) -> None:
+    text = (request.config.rootpath / "docs" / "previews.md").read_text()
+    assert [key for key in bases_module._KNOWN if f"`{key}`" not in text] == []
