@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis
+from kombu import Connection
 
 from tests.running import RunningHub, free_port
 
@@ -85,4 +87,16 @@ def test_redis_wakes_a_worker_at_once(tmp_path: Path) -> None:
         redis_server(tmp_path) as url,
         RunningHub(tmp_path / "hub", "--queues", "checks", BROKER_URL=url, CACHE_URL=url) as hub,
     ):
+        assert max(waits(hub)) < 1.5
+
+
+@pytest.mark.service
+def test_rabbitmq_wakes_a_worker_at_once(tmp_path: Path) -> None:
+    url = os.environ.get("LORARY_TEST_RABBITMQ", "amqp://guest:guest@127.0.0.1:5672//")
+    try:
+        with Connection(url, connect_timeout=3) as connection:
+            connection.ensure_connection(max_retries=1)
+    except OSError as error:
+        pytest.skip(f"no RabbitMQ at LORARY_TEST_RABBITMQ ({url}): {error}")
+    with RunningHub(tmp_path / "hub", "--queues", "checks", BROKER_URL=url) as hub:
         assert max(waits(hub)) < 1.5
