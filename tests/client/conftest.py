@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -24,6 +25,16 @@ if TYPE_CHECKING:
 
 SDK = Path(__file__).resolve().parents[2] / "sdk" / "src"
 CLI = [sys.executable, "-m", "lorary.cli"]
+
+
+def sha(data: bytes) -> str:
+    """Return a digest as the hub writes it."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def parts(home: Path) -> list[Path]:
+    """Return the downloads under way."""
+    return sorted((home / "cache" / "blobs").glob("*.incomplete"))
 
 
 @dataclass

@@ -1,0 +1,298 @@
+"""How the small hub answers each request."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import time
+import uuid
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+if TYPE_CHECKING:
+    from tests.client.fakehub import FakeHub
+
+__all__ = ["TOKEN", "Handler", "Seen"]
+
+TOKEN = "lor_right"
+BLOCK = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request as it arrived."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body_bytes: int
+
+
+class Handler(BaseHTTPRequestHandler):
+    state: FakeHub
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_args: object) -> None:
+        """Stay quiet."""
+
+    def handle(self) -> None:
+        """Take a client's hanging up for what it is."""
+        with contextlib.suppress(OSError):
+            super().handle()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    do_POST = do_PUT = do_DELETE = do_HEAD = do_GET  # noqa: N815 - names of http.server
+
+    def _answer(self) -> None:
+        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        seen = Seen(self.command, self.path, dict(self.headers), len(self.body))
+        self.hub = self.state
+        with self.hub.lock:
+            self.hub.seen.append(seen)
+            fault = next((f for f in self.hub.answers if re.search(f[0], self.path)), None)
+            if fault:
+                self.hub.answers.remove(fault)
+        if fault:
+            self.hub.on_answer()
+            return self._raw(*fault[1:])
+        parts = urlsplit(self.path)
+        self.query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+        return self._route([unquote(part) for part in parts.path.split("/")[3:]])
+
+    def _route(self, path: list[str]) -> None:
+        match (self.command, *path):
+            case ("GET", "me"):
+                self._me()
+            case ("GET", "adapters"):
+                self._search()
+            case ("POST", "adapters"):
+                self._create()
+            case (method, "adapters", owner, name, *rest):
+                self._adapter(method, f"{owner}/{name}", rest)
+            case (_, "uploads", *rest):
+                self._uploads(rest)
+            case ("POST", "inspect"):
+                self._json(200, {"anatomy": {"kind": "adapter"}, "findings": []})
+            case _:
+                self._refuse(404, "not_found", "There is nothing here")
+
+    def _adapter(self, method: str, full_name: str, path: list[str]) -> None:
+        match (method, *path):
+            case ("GET",):
+                self._one(self.hub.adapters.get(full_name))
+            case ("GET", "versions"):
+                self._json(200, {"results": self.hub.versions.get(full_name, [])})
+            case ("POST", "versions"):
+                self._publish(full_name)
+            case ("GET", "versions", rev):
+                self._one(self._rendered(self._version(full_name, rev)))
+            case ("GET", "versions", rev, "files", *file):
+                self._file(self._version(full_name, rev), "/".join(file))
+
+    def _raw(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _json(self, status: int, document: object) -> None:
+        body = json.dumps(document).encode()
+        self._raw(status, {"Content-Type": "application/json"}, body)
+
+    def _refuse(self, status: int, code: str, detail: str, **facts: object) -> None:
+        self._json(status, {"status": status, "code": code, "detail": detail, **facts})
+
+    def _one(self, document: object) -> None:
+        if document is None:
+            self._refuse(404, "not_found", "There is nothing here")
+        else:
+            self._json(200, document)
+
+    def _is_signed_in(self) -> bool:
+        if self.headers.get("Authorization") == f"Bearer {TOKEN}":
+            return True
+        self._refuse(401, "not_authenticated", "Sign in first")
+        return False
+
+    def _me(self) -> None:
+        if self._is_signed_in():
+            self._json(200, {"name": "ada", "kind": "user", "scopes": ["read", "write"]})
+
+    def _search(self) -> None:
+        rows = [row for name, row in sorted(self.hub.adapters.items()) if self._q(name)]
+        start = int(self.query.get("cursor", 0))
+        end = start + min(self.hub.page_size, int(self.query.get("limit", 100)))
+        following = f"{self.hub.url}/api/v1/adapters?cursor={end}" if end < len(rows) else None
+        self._json(200, {"results": rows[start:end], "next": following})
+
+    def _q(self, name: str) -> bool:
+        return self.query.get("q", "") in name
+
+    def _create(self) -> None:
+        if not self._is_signed_in():
+            return
+        said = json.loads(self.body)
+        full_name = f"{said.pop('owner')}/{said.pop('name')}"
+        if full_name in self.hub.adapters:
+            self._refuse(409, "name_taken", "This name is taken")
+        elif not full_name.startswith("ada/"):
+            self._refuse(403, "forbidden", "You may not do this")
+        else:
+            self.hub.adapters[full_name] = self.hub.adapter(full_name, **said)
+            self._json(201, self.hub.adapters[full_name])
+
+    def _version(self, full_name: str, rev: str) -> dict[str, Any] | None:
+        versions = self.hub.versions.get(full_name, [])
+        if rev == "latest":
+            return versions[-1] if versions else None
+        return next((v for v in versions if rev in {v["version"], v["revision"]}), None)
+
+    def _rendered(self, version: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Let the previews go on by one state."""
+        states = self.hub.preview_states
+        if version is not None and states:
+            version["previews"]["state"] = states.pop(0) if len(states) > 1 else states[0]
+        return version
+
+    def _publish(self, full_name: str) -> None:
+        said = json.loads(self.body)
+        uploads = [self.hub.uploads[number] for number in said["uploads"]]
+        if any(upload["state"] != "accepted" for upload in uploads):
+            return self._refuse(409, "upload_not_ready", "Still being checked")
+        rows = [{key: u[key] for key in ("path", "size", "sha256")} for u in uploads]
+        words = said.get("trigger_words", [])
+        version = self.hub.commit(full_name, rows, trigger_words=words)
+        return self._json(201, self._rendered(version))
+
+    def _file(self, version: dict[str, Any] | None, path: str) -> None:
+        rows = version["files"] if version else []
+        row = next((row for row in rows if row["path"] == path), None)
+        if row is None:
+            return self._refuse(404, "not_found", "There is nothing here")
+        data = self.hub.blobs[row["sha256"]]
+        etag = f'"{hashlib.sha256(data).hexdigest()}"'
+        start = self._start(len(data), etag)
+        if start is not None and start >= len(data):
+            return self._refuse(416, "range_unsatisfiable", "Not there")
+        self.send_response(206 if start is not None else 200)
+        if self.hub.sends_etag:
+            self.send_header("ETag", etag)
+        if start is not None:
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        self.send_header("Content-Length", str(len(data) - (start or 0)))
+        self.end_headers()
+        if self.hub.replacement is not None:
+            self.hub.blobs[row["sha256"]] = self.hub.replacement
+        return self._body(data, start or 0)
+
+    def _start(self, size: int, etag: str) -> int | None:
+        del size
+        match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
+        if match is None or self.hub.ignores_range or self.headers.get("If-Range") != etag:
+            return None
+        return int(match[1])
+
+    def _body(self, data: bytes, start: int) -> None:
+        if self.hub.flip_at is not None:
+            spot = self.hub.flip_at
+            data = data[:spot] + bytes([data[spot] ^ 1]) + data[spot + 1 :]
+        end = len(data)
+        if self.hub.cuts:
+            end = min(end, start + self.hub.cuts.pop(0))
+            self.close_connection = True
+        for place in range(start, end, BLOCK):
+            block = data[place : min(place + BLOCK, end)]
+            self.wfile.write(block)
+            with self.hub.lock:
+                self.hub.file_bytes_sent += len(block)
+            time.sleep(self.hub.slow_s)
+
+    def _uploads(self, path: list[str]) -> None:
+        if not self._is_signed_in():
+            return
+        if not path:
+            self._announce() if self.command == "POST" else self._json(
+                200, {"results": list(map(self._shown, self.hub.uploads.values())), "next": None}
+            )
+            return
+        upload = self.hub.uploads.get(path[0])
+        match (self.command, *path[1:]):
+            case _ if upload is None:
+                self._refuse(404, "not_found", "There is nothing here")
+            case ("GET",):
+                self._poll(upload)
+            case ("PUT", "content"):
+                upload["held"][1] = self.body
+                self._complete(upload)
+            case ("PUT", "parts", number):
+                self._part(upload, int(number))
+            case ("POST", "complete"):
+                self._complete(upload)
+
+    def _announce(self) -> None:
+        said = json.loads(self.body)
+        number = str(uuid.uuid4())
+        is_known = said.get("sha256") in self.hub.blobs
+        self.hub.uploads[number] = {
+            "id": number, "path": said["path"], "size": said["size"], "sha256": said["sha256"],
+            "state": "accepted" if is_known else "receiving", "held": {}, "findings": [],
+            "polls": 0,
+        }  # fmt: skip
+        self._json(201, self._shown(self.hub.uploads[number]))
+
+    def _shown(self, upload: dict[str, Any]) -> dict[str, Any]:
+        place = f"{self.hub.url}/api/v1/uploads/{upload['id']}"
+        kept = {key: value for key, value in upload.items() if key not in {"held", "polls"}}
+        parts = [
+            {"number": n, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            for n, data in upload["held"].items()
+        ]
+        return kept | {
+            "part_size": self.hub.part_bytes,
+            "parts": parts,
+            "progress": {"done": upload["polls"], "total": self.hub.checks},
+            "urls": {
+                "content": f"{place}/content",
+                "part": f"{place}/parts/{{number}}",
+                "complete": f"{place}/complete",
+            },
+        }
+
+    def _part(self, upload: dict[str, Any], number: int) -> None:
+        data = self.body
+        time.sleep(self.hub.put_pause_s)
+        with self.hub.lock:
+            if number in self.hub.damaged_parts:
+                self.hub.damaged_parts.remove(number)
+                data = bytes([data[0] ^ 1]) + data[1:]
+            upload["held"][number] = data
+        sha256 = hashlib.sha256(data).hexdigest()
+        self._json(200, {"number": number, "size": len(data), "sha256": sha256})
+
+    def _complete(self, upload: dict[str, Any]) -> None:
+        data = b"".join(data for _, data in sorted(upload["held"].items()))
+        if len(data) < upload["size"]:
+            return self._refuse(409, "upload_incomplete", "Parts are missing", missing=[1])
+        if hashlib.sha256(data).hexdigest() != upload["sha256"]:
+            upload["state"] = "refused"
+            return self._refuse(422, "digest_mismatch", "Other bytes", findings=[])
+        upload["state"] = "checking"
+        upload["findings"] = self.hub.verdict
+        return self._json(200, self._shown(upload))
+
+    def _poll(self, upload: dict[str, Any]) -> None:
+        if upload["state"] == "checking":
+            upload["polls"] += 1
+            if upload["polls"] >= self.hub.checks:
+                bad = any(found["severity"] == "error" for found in upload["findings"])
+                upload["state"] = "refused" if bad else "accepted"
+                data = b"".join(data for _, data in sorted(upload["held"].items()))
+                self.hub.blobs[upload["sha256"]] = data
+        self._json(200, self._shown(upload))
