@@ -1,4 +1,4 @@
-"""Hubs in real processes, one for each file of tests."""
+"""A hub in real processes for the tests that leave it running."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def quiet_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
     """A hub that checks files and renders nothing."""
     data = tmp_path_factory.mktemp("hub") / "data"
