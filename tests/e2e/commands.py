@@ -25,14 +25,18 @@ class CommandLine:
     home: Path
     token: str = ""
 
-    def run(self, *arguments: str, code: int = 0, timeout_s: float = 180) -> str:
-        """Run a command, expect an exit code, and return what it printed."""
+    @property
+    def environ(self) -> dict[str, str]:
+        """Environment of a command."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("LORARY_")}
         own = {"LORARY_ENDPOINT": self.hub.url, "LORARY_HOME": str(self.home)}
-        own |= {"LORARY_TOKEN": self.token} if self.token else {}
+        return kept | own | ({"LORARY_TOKEN": self.token} if self.token else {})
+
+    def run(self, *arguments: str, code: int = 0, timeout_s: float = 180) -> str:
+        """Run a command, expect an exit code, and return what it printed."""
         result = subprocess.run(
             [sys.executable, "-m", "lorary.cli", *arguments],
-            env=kept | own,
+            env=self.environ,
             cwd=self.home.parent,
             capture_output=True,
             text=True,
