@@ -12,10 +12,14 @@ from django.conf import settings
 from django.test import override_settings
 
 from hub.config import prepare
+from registry.services import accounts
+from tests.catalogue import PASSWORD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
+
+    from registry.models import User
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +69,13 @@ def _refuse(report: pytest.TestReport | pytest.CollectReport) -> None:
     if os.environ.get("LORARY_TEST_REQUIRE") == "all":
         report.outcome = "failed"
         report.longrepr = f"LORARY_TEST_REQUIRE=all, but skipped: {report.longrepr}"
+
+
+@pytest.fixture
+def ada(db: None) -> User:
+    return accounts.create_user(name="ada", email="ada@example.org", password=PASSWORD)
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    return accounts.create_user(name="bob", email="bob@example.org", password=PASSWORD)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,8 +9,9 @@ from django.core.cache import cache
 from django.test import Client
 
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
-from registry import storage, worker
-from registry.services import accounts, adapters, tokens, uploads, versions
+from registry import storage
+from registry.services import adapters, tokens
+from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 
 if TYPE_CHECKING:
@@ -54,16 +54,6 @@ def lora() -> bytes:
 
 
 @pytest.fixture
-def ada(db: None) -> User:
-    return accounts.create_user(name="ada", email="ada@example.org", password="correct horse")
-
-
-@pytest.fixture
-def bob(db: None) -> User:
-    return accounts.create_user(name="bob", email="bob@example.org", password="correct horse")
-
-
-@pytest.fixture
 def token_of() -> Callable[..., str]:
     def token_of(user: User, *scopes: str) -> str:
         _token, secret = tokens.issue(actor=user, name="test", scopes=scopes or ("read", "write"))
@@ -95,28 +85,15 @@ def noir(ada: User) -> Adapter:
 @pytest.fixture
 def accepted(db: None) -> Callable[..., Upload]:
     """Upload bytes through the services and run their checks."""
-
-    def accepted(actor: User, data: bytes, path: str = "noir.safetensors") -> Upload:
-        upload = uploads.create(actor=actor, path=path, size_bytes=len(data))
-        uploads.receive(actor=actor, upload=upload, stream=io.BytesIO(data))
-        worker.drain("checks")
-        upload.refresh_from_db()
-        return upload
-
-    return accepted
+    return catalogue.accept
 
 
 @pytest.fixture
-def released(accepted: Callable[..., Upload]) -> Callable[..., Version]:
+def released(db: None) -> Callable[..., Version]:
     """Publish bytes as a version."""
 
     def released(adapter: Adapter, data: bytes, path: str = "noir.safetensors") -> Version:
-        owner = adapter.namespace.user
-        assert owner is not None
-        draft = versions.create_draft(
-            actor=owner, adapter=adapter, uploads=[accepted(owner, data, path)]
-        )
-        return versions.publish(actor=owner, version=draft)
+        return catalogue.release(adapter, data, path=path)
 
     return released
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.cache import cache
 
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
-from registry import worker
-from registry.services import accounts, adapters, uploads, versions
+from registry.services import adapters
 from registry.services.versions import Details
-from tests.pages.files import PASSWORD, lora
+from tests import catalogue
+from tests.pages.files import lora
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,16 +29,6 @@ def _forget_limits() -> Iterator[None]:
 
 
 @pytest.fixture
-def ada(db: None) -> User:
-    return accounts.create_user(name="ada", email="ada@example.org", password=PASSWORD)
-
-
-@pytest.fixture
-def bob(db: None) -> User:
-    return accounts.create_user(name="bob", email="bob@example.org", password=PASSWORD)
-
-
-@pytest.fixture
 def as_ada(client: Client, ada: User) -> Client:
     client.force_login(ada)
     return client
@@ -50,28 +39,21 @@ def sent() -> Callable[..., Upload]:
     """Upload a small adapter and run its checks."""
 
     def sent(owner: User, path: str = "noir.safetensors", rank: int = 4) -> Upload:
-        data = lora(rank)
-        upload = uploads.create(actor=owner, path=path, size_bytes=len(data))
-        uploads.receive(actor=owner, upload=upload, stream=io.BytesIO(data))
-        worker.drain("checks")
-        upload.refresh_from_db()
-        return upload
+        return catalogue.accept(owner, lora(rank), path)
 
     return sent
 
 
 @pytest.fixture
-def published(sent: Callable[..., Upload]) -> Callable[..., Adapter]:
+def published(db: None) -> Callable[..., Adapter]:
     """Publish an adapter with one version."""
 
     def published(owner: User, name: str = "noir", **card: Any) -> Adapter:
         adapter = adapters.create(actor=owner, name=name, **card)
-        upload = sent(owner, f"{name}.safetensors")
         said = Details(
             trigger_words=("noir light",), strength=0.9, strength_min=0.7, strength_max=1.0
         )
-        draft = versions.create_draft(actor=owner, adapter=adapter, uploads=[upload], details=said)
-        versions.publish(actor=owner, version=draft)
+        catalogue.release(adapter, lora(), said, path=f"{name}.safetensors")
         adapter.refresh_from_db()
         return adapter
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from tests.builders.adapters import DENOISERS, kohya
 
-__all__ = ["PASSWORD", "lora"]
-
-PASSWORD = "correct horse 7"
+__all__ = ["lora"]
 
 
 def lora(rank: int = 4) -> bytes:

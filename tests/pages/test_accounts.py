@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from registry.models import User
-from tests.pages.files import PASSWORD
+from tests.catalogue import PASSWORD
 
 if TYPE_CHECKING:
     from django.test import Client

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.builders.adapters import DENOISERS, kohya
-from tests.pages.files import PASSWORD
+from tests.catalogue import PASSWORD
 from tests.running import RunningHub
 
 if TYPE_CHECKING:

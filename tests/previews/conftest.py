@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,9 +10,9 @@ from diffusers import DiffusionPipeline
 
 from previews.miniature.recipe.tiny import write_tiny_base, write_tiny_lora
 from previews.render.engine import Engine
-from registry.models import UploadState
-from registry.services import accounts, adapters, judging, uploads, versions
+from registry.services import adapters
 from registry.services.versions import Details
+from tests import catalogue
 from tests.previews.updates import bases_at
 
 if TYPE_CHECKING:
@@ -74,16 +73,6 @@ def unserved(settings: Settings, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def ada(db: None) -> User:
-    return accounts.create_user(name="ada", email="ada@example.org", password="correct horse")
-
-
-@pytest.fixture
-def bob(db: None) -> User:
-    return accounts.create_user(name="bob", email="bob@example.org", password="correct horse")
-
-
-@pytest.fixture
 def noir(ada: User) -> Adapter:
     return adapters.create(actor=ada, name="noir", title="Noir", kind="style")
 
@@ -95,17 +84,8 @@ def publish(tiny_lora: bytes, django_capture_on_commit_callbacks: Any) -> Callab
     def publish(
         adapter: Adapter, data: bytes = tiny_lora, words: tuple[str, ...] = ("neon glow",)
     ) -> Version:
-        actor = adapter.namespace.user
-        assert actor is not None
-        upload = uploads.create(actor=actor, path="noir.safetensors", size_bytes=len(data))
-        upload = uploads.receive(actor=actor, upload=upload, stream=io.BytesIO(data))
-        upload = judging.judge(upload=upload)
-        assert upload.state == UploadState.ACCEPTED, list(upload.findings.values())
         details = Details(declared_family="miniature", trigger_words=words)
-        draft = versions.create_draft(
-            actor=actor, adapter=adapter, uploads=[upload], details=details
-        )
         with django_capture_on_commit_callbacks(execute=True):
-            return versions.publish(actor=actor, version=draft)
+            return catalogue.release(adapter, data, details)
 
     return publish

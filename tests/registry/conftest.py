@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from typing import TYPE_CHECKING
 
 import pytest
 
 import registry.tasks  # noqa: F401 - registers the handlers
-from registry import worker
-from registry.services import accounts, adapters, uploads, versions
+from registry.services import adapters
+from tests import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,16 +21,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def ada(db: None) -> User:
-    return accounts.create_user(name="ada", email="ada@example.org", password="correct horse")
-
-
-@pytest.fixture
-def bob(db: None) -> User:
-    return accounts.create_user(name="bob", email="bob@example.org", password="correct horse")
-
-
-@pytest.fixture
 def noir(ada: User) -> Adapter:
     return adapters.create(
         actor=ada, name="noir", title="Noir", kind="style", tags=["Film", "dark"]
@@ -39,36 +28,24 @@ def noir(ada: User) -> Adapter:
 
 
 @pytest.fixture
-def send() -> Callable[..., Upload]:
-    """Upload bytes and run their checks."""
-
-    def send(actor: User, data: bytes, path: str = "noir.safetensors") -> Upload:
-        upload = uploads.create(actor=actor, path=path, size_bytes=len(data))
-        uploads.receive(actor=actor, upload=upload, stream=io.BytesIO(data))
-        worker.drain("checks")
-        upload.refresh_from_db()
-        return upload
-
-    return send
-
-
-@pytest.fixture
-def release(send: Callable[..., Upload]) -> Callable[..., Version]:
-    """Upload, draft and publish in one go."""
-
-    def release(
-        actor: User, adapter: Adapter, data: bytes, details: Details | None = None
-    ) -> Version:
-        upload = send(actor, data)
-        draft = versions.create_draft(
-            actor=actor, adapter=adapter, uploads=[upload], details=details
-        )
-        return versions.publish(actor=actor, version=draft)
-
-    return release
-
-
-@pytest.fixture
 def small_parts(settings: Settings) -> None:
     """Cut uploads into parts of 64 KiB."""
     settings.LORARY = dataclasses.replace(settings.LORARY, part_bytes=64 * 1024)
+
+
+@pytest.fixture
+def send(db: None) -> Callable[..., Upload]:
+    """Upload bytes and run their checks."""
+    return catalogue.accept
+
+
+@pytest.fixture
+def release(db: None) -> Callable[..., Version]:
+    """Upload, draft and publish in one go, as the owner."""
+
+    def release(
+        _actor: User, adapter: Adapter, data: bytes, details: Details | None = None
+    ) -> Version:
+        return catalogue.release(adapter, data, details)
+
+    return release
