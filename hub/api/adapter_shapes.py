@@ -92,8 +92,14 @@ class AdapterDetailOut(AdapterOut):
     """An adapter with card, versions and aliases."""
 
     card = serializers.CharField()
+    can_write = serializers.SerializerMethodField(help_text="Whether you may publish here.")
     versions = serializers.SerializerMethodField()
     aliases = serializers.SerializerMethodField()
+
+    def get_can_write(self, adapter: Adapter) -> bool:
+        """Return whether the caller could publish a version, before it sends one."""
+        user = self.context["request"].user
+        return bool(user.is_authenticated and adapter.namespace.is_writable_by(user))
 
     @extend_schema_field(VersionBriefOut(many=True))
     def get_versions(self, adapter: Adapter) -> list[dict[str, Any]]:

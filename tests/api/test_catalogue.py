@@ -279,3 +279,10 @@ def test_previews_can_be_asked_for_again(
     assert stranger.send("get", f"renders/{render['id']}").json() == render
     assert stranger.send("get", "renders/99999").status_code == 404
     assert stranger.send("post", "adapters/ada/noir/versions/v1/renders").status_code == 401
+
+
+def test_an_adapter_says_whether_the_caller_may_publish_to_it(
+    as_ada: Caller, as_bob: Caller, stranger: Caller, noir: Adapter
+) -> None:
+    answers = [who.send("get", "adapters/ada/noir").json() for who in (as_ada, as_bob, stranger)]
+    assert [answer["can_write"] for answer in answers] == [True, False, False]

@@ -241,6 +241,15 @@ def test_private_file_does_not_join_a_public_adapter(hub: Hub, fake: FakeHub, lo
     assert {seen.method for seen in fake.seen} == {"GET"}
 
 
+def test_adapter_of_another_is_refused_before_bytes_travel(
+    hub: Hub, fake: FakeHub, lora: Path
+) -> None:
+    fake.adapters["bob/noir"] = fake.adapter("bob/noir", can_write=False)
+    with pytest.raises(errors.Forbidden, match="Nothing was sent"):
+        hub.push(lora, "bob/noir")
+    assert {seen.method for seen in fake.seen} == {"GET"}
+
+
 def test_adapter_that_somebody_made_meanwhile_is_used(hub: Hub, fake: FakeHub, lora: Path) -> None:
     fake.adapters["ada/noir"] = fake.adapter("ada/noir")
     fake.answers = [("adapters/ada/noir$", 404, {}, b"{}")]

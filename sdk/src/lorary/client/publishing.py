@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lorary.anatomy import Finding, inspect_file
 from lorary.client.errors import (
     FileMissing,
+    Forbidden,
     Invalid,
     NameTaken,
     NotFound,
@@ -156,6 +157,7 @@ def _existing(session: Session, target: Reference, details: Details) -> Adapter 
     """Return the adapter if there is one.
 
     Raises:
+        Forbidden: it is another's; better said before the bytes travel than after.
         VisibilityDiffers: it is not as visible as asked for; bytes meant to be private must not
             become public by joining a public adapter.
     """
@@ -163,6 +165,9 @@ def _existing(session: Session, target: Reference, details: Details) -> Adapter 
         adapter = Adapter.read(session.json("GET", target.api_path))
     except NotFound:
         return None
+    if adapter.data.get("can_write") is False:
+        message = f"{adapter.full_name} is not yours to publish to. Nothing was sent."
+        raise Forbidden(message, facts={"adapter": adapter.full_name})
     if details.visibility and adapter.visibility and details.visibility != adapter.visibility:
         message = (
             f"{adapter.full_name} is {adapter.visibility}, not {details.visibility}. "
