@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections import Counter
@@ -17,7 +16,7 @@ from registry import tasks
 from registry.models import UploadState
 from registry.services import accounts, adapters, uploads, versions
 from tests.builders.streams import SIZES, write_safetensors
-from tests.headers.conftest import HEADERS
+from tests.lorary import reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -94,15 +93,15 @@ def _is_covered(document: Mapping[str, Any]) -> bool:
 
 
 def _known() -> Iterator[ParameterSet]:
-    for path in sorted(HEADERS.glob("*.json")):
-        document = json.loads(path.read_text(encoding="utf-8"))
+    for name in reference.names("lora_headers"):
+        document = reference.load("lora_headers", name)
         if not _is_covered(document):
             continue
         known = Known(
-            name=path.stem,
+            name=name,
             family=document["known_family"],
             rank=document["known_rank"],
-            metadata=document["metadata"] or {},
+            metadata=reference.metadata_of(document),
             tensors={
                 key: (tensor["dtype"] or UNRECORDED, tensor["shape"])
                 for key, tensor in document["tensors"].items()
