@@ -12,7 +12,6 @@ from rest_framework.response import Response
 from hub.api.base import Endpoint, Input, shown
 from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
 from hub.api.version_shapes import VersionBriefOut, VersionOut
-from registry.models import VersionState
 from registry.selectors import adapters as catalogue
 from registry.selectors import uploads as found
 from registry.selectors import versions as history
@@ -122,13 +121,9 @@ class Versions(Endpoint):
         asked = self.said(VersionIn)
         ids, is_to_publish = asked.pop("uploads"), asked.pop("publish")
         sent, details = found.many(self.actor, ids), Details(**asked)
-        version = versions.create_draft(
-            actor=self.actor, adapter=adapter, uploads=sent, details=details
-        )
-        is_new = version.number > adapter.last_number
-        if is_to_publish and version.state == VersionState.DRAFT:
-            version = versions.publish(actor=self.actor, version=version)
-        return self.answer(VersionOut, version, status=201 if is_new else 200)
+        make = versions.release if is_to_publish else versions.create_draft
+        version = make(actor=self.actor, adapter=adapter, uploads=sent, details=details)
+        return self.answer(VersionOut, version, status=201 if version.is_new else 200)
 
 
 class VersionView(_OfVersion):

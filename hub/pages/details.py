@@ -164,6 +164,6 @@ def _facts(document: Document) -> list[Fact]:
         (_("Steps"), training.get("steps")),
         (_("Pictures"), training.get("images")),
         (_("Learning rate"), training.get("learning_rate")),
-        (_("Resolution"), training.get("resolution")),
+        (_("Resolution"), " × ".join(str(side) for side in training.get("resolution") or ())),
     ]
     return [Fact(title, str(text)) for title, text in told if text]

@@ -24,6 +24,9 @@ class Version(models.Model):
     The number is given at the draft and never again; strengths are multipliers at use.
     """
 
+    #: Whether this very object was just drafted, not found; never stored.
+    is_new = False
+
     adapter = models.ForeignKey(Adapter, on_delete=models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField()
     label = models.CharField(max_length=48, blank=True)

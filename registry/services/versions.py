@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from registry.models import BlobAnatomy, File, Revision, Upload, User
 
-__all__ = ["Details", "create_draft", "discard", "edit", "publish", "yank"]
+__all__ = ["Details", "create_draft", "discard", "edit", "publish", "release", "yank"]
 
 MAX_TRIGGER_WORDS = 32
 MAX_FILES = 64
@@ -85,8 +85,28 @@ def create_draft(
         _describe(version, said)
         _measure(version)
         version.save()
+        version.is_new = True
         events.record(actor=user, verb="version_drafted", adapter=adapter, subject=version.name)
     return version
+
+
+def release(
+    *, actor: User, adapter: Adapter, uploads: Sequence[Upload], details: Details | None = None
+) -> Version:
+    """Draft and publish in one go; the same files again, even at once, are the same version.
+
+    Raises:
+        See ``create_draft`` and ``publish``.
+    """
+    version = create_draft(actor=actor, adapter=adapter, uploads=uploads, details=details)
+    if version.state != VersionState.DRAFT:
+        return version
+    try:
+        return publish(actor=actor, version=version)
+    except AlreadyPublished:
+        if version.is_new:
+            raise
+        return version  # another call with these files was faster; publish has read its state
 
 
 def _given(user: User, uploads: Sequence[Upload]) -> list[Entry]:

@@ -2,45 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.browsing import DESK, PHONE, Visit, chromium
 from tests.builders.adapters import DENOISERS, kohya
-from tests.catalogue import PASSWORD
 from tests.running import RunningHub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-sync_api = pytest.importorskip("playwright.sync_api")
-
-CHROMIUM = Path(os.environ.get("LORARY_TEST_CHROMIUM", "/usr/bin/chromium"))
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-DESK = {"width": 1440, "height": 900}
-PHONE = {"width": 390, "height": 844}
 #: Parts of this size make a file of a few hundred kilobytes travel in several.
 PART = "64KiB"
 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"needs Chromium at {CHROMIUM} (or LORARY_TEST_CHROMIUM)")
     data = tmp_path_factory.mktemp("hub") / "data"
     running = RunningHub(data, "--workers", "1", "--queues", "checks", UPLOAD_PART_BYTES=PART)
     with running:
@@ -49,55 +33,20 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_api.sync_playwright() as play:
-        started = play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with chromium() as started:
         yield started
-        started.close()
-
-
-class Visit:
-    """A browser window that fails the test on any script error or refused policy."""
-
-    def __init__(self, browser: Browser, hub: RunningHub, **options: Any) -> None:
-        self.hub = hub
-        self.context = browser.new_context(**options)
-        self.page: Page = self.context.new_page()
-        self.faults: list[str] = []
-        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.page.on("console", self._hear)
-
-    def _hear(self, message: Any) -> None:
-        is_answer = "Failed to load resource" in message.text  # a refusal that the page shows
-        if message.type == "error" and not is_answer:
-            self.faults.append(message.text)
-
-    def go(self, path: str) -> Page:
-        self.page.goto(self.hub.url + path)
-        return self.page
-
-    def join(self, name: str) -> None:
-        page = self.go("/signup?next=/publish")
-        page.fill("[name=name]", name)
-        page.fill("[name=email]", f"{name}@example.org")
-        page.fill("[name=password]", PASSWORD)
-        page.click("main button.solid")
-        page.wait_for_url("**/publish")
-
-    def close(self) -> None:
-        self.context.close()
-        assert self.faults == []
 
 
 @pytest.fixture
 def desk(browser: Browser, hub: RunningHub) -> Iterator[Visit]:
-    visit = Visit(browser, hub, viewport=DESK)
+    visit = Visit(browser, hub.url, **DESK)
     yield visit
     visit.close()
 
 
 @pytest.fixture
 def phone(browser: Browser, hub: RunningHub) -> Iterator[Visit]:
-    visit = Visit(browser, hub, viewport=PHONE, is_mobile=True, has_touch=True)
+    visit = Visit(browser, hub.url, **PHONE)
     yield visit
     visit.close()
 
@@ -119,7 +68,7 @@ def test_a_dropped_file_becomes_a_page(
     width: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     visit: Visit = request.getfixturevalue(width)
-    visit.join(f"glass-{width}")
+    visit.join(f"glass-{width}", next_="/publish")
     page = visit.page
     page.set_input_files("#file", weights(tmp_path, f"glass_tube-{width}"))
     page.wait_for_selector("form[data-ok]")
@@ -139,7 +88,7 @@ def test_a_dropped_file_becomes_a_page(
 
 
 def test_a_pickle_is_refused_before_it_travels(desk: Visit, tmp_path: Path) -> None:
-    desk.join("pickler")
+    desk.join("pickler", next_="/publish")
     bad = tmp_path / "bad.safetensors"
     bad.write_bytes(b"\x80\x04\x95" + b"x" * 200_000)
     sent: list[str] = []
@@ -150,7 +99,7 @@ def test_a_pickle_is_refused_before_it_travels(desk: Visit, tmp_path: Path) -> N
 
 
 def test_a_paused_upload_goes_on_where_it_was(desk: Visit, tmp_path: Path) -> None:
-    desk.join("patient")
+    desk.join("patient", next_="/publish")
     page = desk.page
     puts: list[str] = []
 
@@ -171,7 +120,7 @@ def test_a_paused_upload_goes_on_where_it_was(desk: Visit, tmp_path: Path) -> No
 
 
 def test_a_dropped_line_is_tried_again(desk: Visit, tmp_path: Path) -> None:
-    desk.join("unlucky")
+    desk.join("unlucky", next_="/publish")
     page = desk.page
     tries: list[str] = []
 
@@ -198,14 +147,16 @@ render(Version.objects.latest("id"), "ready", 20)
 """
 
 
-def test_slider_film_and_choosers_are_one_control(desk: Visit, tmp_path: Path) -> None:
-    desk.join("slider")
+def test_slider_film_and_choosers_are_one_control(
+    desk: Visit, hub: RunningHub, tmp_path: Path
+) -> None:
+    desk.join("slider", next_="/publish")
     page = desk.page
     page.set_input_files("#file", weights(tmp_path, "sweep"))
     page.wait_for_selector("form[data-ok]")
     page.click("[data-publish-button]")
     page.wait_for_url("**/slider/sweep")
-    desk.hub.manage("shell", "-c", RENDER)
+    hub.manage("shell", "-c", RENDER)
     page.reload()
     assert page.get_attribute("#strength", "aria-valuetext") == "1.0, recommended strength"
     page.focus("#strength")
@@ -275,12 +226,12 @@ def test_no_page_is_wider_than_its_window(
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("window", [DESK, PHONE], ids=["desk", "phone"])
 def test_nothing_on_any_page_keeps_people_out(
-    browser: Browser, hub: RunningHub, window: dict[str, int], theme: str, tmp_path: Path
+    browser: Browser, hub: RunningHub, window: dict[str, Any], theme: str, tmp_path: Path
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    visit = Visit(browser, hub, viewport=window, color_scheme=theme, bypass_csp=True)
-    name = f"{theme}-{window['width']}"
-    visit.join(name)
+    visit = Visit(browser, hub.url, **window, color_scheme=theme, bypass_csp=True)
+    name = f"{theme}-{window['viewport']['width']}"
+    visit.join(name, next_="/publish")
     visit.page.set_input_files("#file", weights(tmp_path, name))
     visit.page.wait_for_selector("form[data-ok]")
     found = {"/publish filled": axe.run(visit.page).generate_report()}
@@ -303,7 +254,7 @@ def test_nothing_on_any_page_keeps_people_out(
 
 
 def test_search_and_filters_work_without_scripts(browser: Browser, hub: RunningHub) -> None:
-    visit = Visit(browser, hub, viewport=DESK, java_script_enabled=False)
+    visit = Visit(browser, hub.url, **DESK, java_script_enabled=False)
     page = visit.go("/browse")
     page.fill("#words", "glass")
     page.click("#facets .btn.full")
