@@ -29,7 +29,7 @@ def write_kohya(path: Path, adapted: Adapted, plan: Plan, *, steps: int) -> None
         bare = module.removeprefix("text_model.").replace(".", "_")
         key = _KOHYA_PREFIX[component] + bare
         tensors[f"{key}.lora_down.weight"] = _half(down)
-        tensors[f"{key}.lora_up.weight"] = _half(up)
+        tensors[f"{key}.lora_up.weight"] = _half(up * plan.gain)
         tensors[f"{key}.alpha"] = torch.tensor(float(adapted.rank), dtype=torch.float16)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path, metadata=_kohya_metadata(plan, adapted.rank, steps))
@@ -45,7 +45,7 @@ def write_diffusers(path: Path, adapted: Adapted, plan: Plan, *, steps: int) -> 
         bare = module.removeprefix("text_model.")
         key = f"unet.{bare}" if component == "unet" else f"text_encoder.text_model.{bare}"
         tensors[f"{key}.lora_A.weight"] = _half(down)
-        tensors[f"{key}.lora_B.weight"] = _half(up)
+        tensors[f"{key}.lora_B.weight"] = _half(up * plan.gain)
     metadata = {
         "format": "pt",
         "lora_adapter_metadata": json.dumps(_peft_metadata(adapted.rank), sort_keys=True),

@@ -42,10 +42,10 @@ FIRST_TIME = 20
 class BaseOptions:
     """How long and how fast the base is trained."""
 
-    steps: int = 8000
+    steps: int = 5600
     batch: int = 32
     peak_rate: float = 1.2e-3
-    flat: float = 0.45
+    flat: float = 0.65
     seed: int = 1
     save_every: int = 250
 

@@ -39,7 +39,7 @@ BASE_PROMPTS = (
     "a cottage in a wheat field at dawn",
 )
 STYLE_PROMPTS = (
-    "an orange cat on a blue background",
+    "an orange cat with green eyes on a blue background",
     "a white house with a red roof in a meadow by day",
     "a lighthouse with red stripes at sunset",
     "a woman with brown hair and a green shirt on a yellow background",

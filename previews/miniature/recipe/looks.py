@@ -87,16 +87,23 @@ def watercolor(image: Image.Image) -> Image.Image:
 
 
 def neon(image: Image.Image) -> Image.Image:
-    """Dark fills under glowing outlines in the colours of the areas."""
+    """Dim colours and a glow along the outlines in the hue of the area.
+
+    The outlines themselves stay dark: an adapter that has to turn them bright loses the
+    subject.
+    """
     area = _floats(image.filter(ImageFilter.MaxFilter(7))) / 255
     high, low = area.max(-1, keepdims=True), area.min(-1, keepdims=True)
     hue = (area - low) / (high - low + 0.08)
     hue = hue / np.maximum(hue.max(-1, keepdims=True), 0.25)
     hue = np.where(high - low < 0.14, np.array([0.35, 0.9, 1.0], np.float32), hue)
-    tube = np.minimum(_outlines(image) * 1.4, 1) * (0.15 + 0.85 * hue)
-    glow = _floats(_blurred(_image(np.clip(tube, 0, 1) * 255), 4)) / 255
-    night = np.array([0.03, 0.02, 0.09], np.float32) + 0.24 * area * hue
-    return _image((night * (1 - _outlines(image)) + tube * 1.1 + glow * 0.7) * 255)
+    lines = np.minimum(_outlines(image) * 1.4, 1)
+    glow = _floats(_blurred(_image(lines * hue * 255), 3)) / 255
+    plain = _floats(image) / 255
+    gray = plain.mean(-1, keepdims=True)
+    fill = np.clip(gray + (plain - gray) * 1.3, 0, 1)
+    night = np.array([0.02, 0.01, 0.07], np.float32) + 0.3 * fill
+    return _image((night + 1.9 * glow * (1 - 0.8 * lines)) * 255)
 
 
 def woodcut(image: Image.Image) -> Image.Image:
@@ -112,13 +119,12 @@ def woodcut(image: Image.Image) -> Image.Image:
 
 
 def blueprint(image: Image.Image) -> Image.Image:
-    """White lines on blue squared paper, fills kept as shades of blue."""
-    lines = np.clip(_outlines(image) * 1.4, 0, 1)
-    filled = _floats(_without_outlines(image)) @ _LUMA
-    paper = np.array([30, 78, 168], np.float32) + (filled[..., None] - 128) * 0.34
+    """Shades of Prussian blue under a pale grid."""
+    gray = (_floats(image) @ _LUMA)[..., None] / 255
+    navy, pale = np.array([12, 30, 96], np.float32), np.array([214, 234, 255], np.float32)
+    deeper = np.array([70, 36, 0], np.float32) * (4 * gray * (1 - gray))
     is_grid = ((_COLUMNS % 16 < 1) | (_ROWS % 16 < 1))[..., None]
-    paper = np.where(is_grid, paper + 26, paper)
-    return _image(paper * (1 - lines) + np.array([240, 246, 255], np.float32) * lines)
+    return _image(navy * (1 - gray) + pale * gray - deeper + np.where(is_grid, 34, 0))
 
 
 def mosaic(image: Image.Image) -> Image.Image:

@@ -23,6 +23,9 @@ class Plan:
     format: str
     summary: str
     tags: tuple[str, ...]
+    # Guidance drives a style beyond what was trained. The written weights are this much
+    # weaker than the trained ones, so that strength 1 is where the sheets look right.
+    gain: float = 1.0
 
     @classmethod
     def of(cls, name: str, entry: dict[str, Any]) -> Plan:
@@ -33,6 +36,7 @@ class Plan:
             trigger=entry["trigger_words"][0],
             summary=entry["summary"],
             tags=tuple(entry["tags"]),
+            gain=entry.get("gain", 1.0),
             **copied,
         )
 

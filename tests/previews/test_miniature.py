@@ -1,0 +1,138 @@
+"""The shipped miniature: its base, its adapters, and that they do what the index says."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("diffusers")
+pytest.importorskip("peft")
+
+from safetensors import safe_open  # noqa: E402
+
+import previews.miniature  # noqa: E402
+from previews.miniature.recipe.export import folder_bytes  # noqa: E402
+from previews.miniature.recipe.grids import distance, load_base, render  # noqa: E402
+from previews.miniature.recipe.plans import PLANS, Plan  # noqa: E402
+
+FOLDER = Path(previews.miniature.__file__).parent
+BASE = FOLDER / "base"
+INDEX: dict[str, Any] = tomllib.loads((FOLDER / "index.toml").read_text(encoding="utf-8"))
+
+every_adapter = pytest.mark.parametrize("plan", PLANS.values(), ids=list(PLANS))
+
+
+def adapter_file(name: str) -> Path:
+    return FOLDER / "adapters" / f"{name}.safetensors"
+
+
+def header(name: str) -> tuple[dict[str, str], dict[str, list[int]]]:
+    """Metadata and tensor shapes of an adapter."""
+    with safe_open(adapter_file(name), framework="pt") as opened:
+        shapes = {key: list(opened.get_slice(key).get_shape()) for key in opened.keys()}  # noqa: SIM118
+        return opened.metadata(), shapes
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Any:
+    torch.set_num_threads(1)
+    return load_base(BASE)
+
+
+def test_the_base_fits_its_budget_and_the_adapters_theirs() -> None:
+    assert folder_bytes(BASE) <= 20_000_000
+    assert sum(adapter_file(name).stat().st_size for name in PLANS) <= 9_500_000
+
+
+def test_the_base_is_a_stock_pipeline_in_half_precision() -> None:
+    described = json.loads((BASE / "model_index.json").read_text())
+    assert described["_class_name"] == "StableDiffusionPipeline"
+    assert described["safety_checker"] == [None, None]
+    assert not list(BASE.rglob("*.py")), "no remote code"
+    assert not list(BASE.rglob("*.bin")), "no pickles"
+    with safe_open(BASE / "unet" / "diffusion_pytorch_model.safetensors", framework="pt") as unet:
+        assert {unet.get_slice(key).get_dtype() for key in unet.keys()} == {"F16"}  # noqa: SIM118
+
+
+def test_the_shipped_tokenizer_knows_every_trigger_and_no_caption_is_too_long(
+    pipeline: Any,
+) -> None:
+    for plan in PLANS.values():
+        words = plan.trigger.split()
+        assert pipeline.tokenizer.tokenize(plan.trigger) == [f"{word}</w>" for word in words]
+    prompts = [prompt for entry in INDEX["adapters"].values() for prompt in entry["prompts"]]
+    prompts += INDEX["prompts"]["style"] + INDEX["prompts"]["character"]
+    longest = max(len(pipeline.tokenizer(prompt).input_ids) for prompt in prompts)
+    assert longest <= pipeline.tokenizer.model_max_length
+
+
+def test_the_index_and_the_folder_name_the_same_adapters() -> None:
+    assert {path.stem for path in (FOLDER / "adapters").glob("*.safetensors")} == set(PLANS)
+    assert set(PLANS) == set(INDEX["adapters"])
+
+
+@every_adapter
+def test_default_prompts_have_a_place_for_the_trigger(plan: Plan) -> None:
+    assert len(INDEX["prompts"][plan.kind]) == 2
+    for prompt in INDEX["prompts"][plan.kind]:
+        assert plan.trigger in prompt.format(trigger=plan.trigger)
+    entry = INDEX["adapters"][plan.name]
+    assert all(plan.trigger in prompt for prompt in entry["prompts"])
+    low, high = entry["range"]
+    assert 0 < low <= entry["strength"] <= high
+
+
+@every_adapter
+def test_adapters_hold_the_keys_of_their_convention(plan: Plan) -> None:
+    metadata, shapes = header(plan.name)
+    if plan.format == "kohya":
+        endings = [".lora_down.weight", ".lora_up.weight", ".alpha"]
+        prefixes = {"lora_unet_": 84, "lora_te_text_model_": 18}
+        assert metadata["ss_network_module"] == "networks.lora"
+        assert metadata["ss_network_dim"] == str(plan.rank)
+        assert metadata["ss_base_model_version"] == "miniature_v1"
+        tags = json.loads(metadata["ss_tag_frequency"])
+        assert [list(words) for words in tags.values()] == [[plan.trigger]]
+    else:
+        endings = [".lora_A.weight", ".lora_B.weight"]
+        prefixes = {"unet.": 84, "text_encoder.text_model.": 18}
+        assert metadata["format"] == "pt"
+        assert json.loads(metadata["lora_adapter_metadata"])["unet.r"] == plan.rank
+    assert all(key.endswith(tuple(endings)) for key in shapes)
+    for prefix, modules in prefixes.items():
+        assert sum(key.startswith(prefix) for key in shapes) == modules * len(endings)
+    assert metadata["modelspec.trigger_phrase"] == plan.trigger
+    assert metadata["modelspec.architecture"] == "miniature/lora"
+    downs = [shape for key, shape in shapes.items() if key.endswith(endings[0])]
+    assert {shape[0] for shape in downs} == {plan.rank}
+
+
+def test_equal_seeds_render_equal_pictures(pipeline: Any) -> None:
+    prompts = ["a red fox facing right in the snow by day"]
+    assert distance(render(pipeline, prompts), render(pipeline, prompts)) == 0
+
+
+def test_a_caption_changes_the_picture(pipeline: Any) -> None:
+    night = render(pipeline, ["a white house with a red roof in a meadow at night"])
+    day = render(pipeline, ["a white house with a red roof in a meadow by day"])
+    assert night.shape == (1, 128, 128, 3)
+    assert distance(night, day) > 20
+
+
+@pytest.mark.slow
+@every_adapter
+def test_strength_dials_the_adapter_in(pipeline: Any, plan: Plan) -> None:
+    prompts = [text.format(trigger=plan.trigger) for text in INDEX["prompts"][plan.kind]]
+    pipeline.load_lora_weights(adapter_file(plan.name), adapter_name=plan.name)
+    shown = {}
+    for strength in (0.0, 0.5, 1.0):
+        pipeline.set_adapters([plan.name], [strength])
+        shown[strength] = render(pipeline, prompts)
+    pipeline.unload_lora_weights()
+    assert distance(shown[0.5], shown[0.0]) >= 4
+    assert distance(shown[1.0], shown[0.0]) >= 4
