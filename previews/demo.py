@@ -76,7 +76,7 @@ class DemoAdapter:
         if stack := self.entry.get("stacks_with"):
             lines += [
                 "## Stacks with",
-                f"[{OWNER}/{stack}](/{OWNER}/{stack}), each at half strength.",
+                f"[{OWNER}/{stack}](/{OWNER}/{stack}), both at full strength.",
             ]
         lines += [
             "## How it was made",
