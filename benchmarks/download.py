@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks.adapters import write_large
@@ -18,9 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-ROUNDS = 5
-#: Downloads a round: one costs so little that the clock's grain would show.
-REPEATS = 2
+ROUNDS = 7
+#: Bytes a round, in as many downloads as it takes: one costs too little to tell from noise.
+ROUND_BYTES = 1_000_000_000
 LIMIT = 1.5
 
 BLOCK = bytearray(1024 * 1024)
@@ -55,10 +54,15 @@ def _measure(
     headers: dict[str, str],
     size: int,
 ) -> Result:
+    times = -(-ROUND_BYTES // size)
+
     def cost(place: tuple[int, str], watched: list[int]) -> Callable[[], float]:
+        def fetch() -> None:
+            for _ in range(times):
+                _fetch(*place, headers, size)
+
         def measure() -> float:
-            cpu = spent_by(watched, partial(_fetch, *place, headers, size))
-            return cpu / (REPEATS * size / 1e9)
+            return spent_by(watched, fetch) / (times * size / 1e9)
 
         return measure
 
@@ -67,13 +71,12 @@ def _measure(
 
 
 def _fetch(port: int, path: str, headers: dict[str, str], size: int) -> None:
-    for _ in range(REPEATS):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        connection.request("GET", path, headers=headers)
-        response = connection.getresponse()
-        assert response.status in {200, 206}, response.status
-        total = 0
-        while taken := response.readinto(BLOCK):
-            total += taken
-        connection.close()
-        assert total == size, (total, size)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", path, headers=headers)
+    response = connection.getresponse()
+    assert response.status in {200, 206}, response.status
+    total = 0
+    while taken := response.readinto(BLOCK):
+        total += taken
+    connection.close()
+    assert total == size, (total, size)
