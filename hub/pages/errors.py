@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import unicodedata
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 from django.contrib.auth.views import redirect_to_login
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 
 from hub.problems import status_of
-from registry.errors import LoraryError, Moved, Unauthenticated
+from registry.errors import Invalid, LoraryError, Moved, NotFound, Unauthenticated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
@@ -23,19 +25,29 @@ P = ParamSpec("P")
 
 #: Statuses with a page of their own; the others share one.
 _OWN_PAGE = {403, 404, 410}
+#: What may stand in a search that was pasted; words are split there.
+_BETWEEN_WORDS = "\t\n\r"
 
 
 def page(
-    view: Callable[Concatenate[HttpRequest, P], HttpResponseBase],
+    view: Callable[Concatenate[HttpRequest, P], HttpResponseBase], *, judges_query: bool = False
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
-    """Answer a view's refusals with a page: a redirect where the thing moved, else an error."""
+    """Answer a view's refusals with a page: a redirect where the thing moved, else an error.
+
+    Args:
+        view: What answers when nothing is refused.
+        judges_query: Whether the view has a sentence of its own for each odd query string.
+    """
 
     def answer(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         try:
+            _require_text(request.path_info, {} if judges_query else request.GET)
             return view(request, *args, **kwargs)
         except Moved as moved:
             return redirect(f"/{moved.facts['full_name']}", permanent=True)
-        except Unauthenticated:
+        except Unauthenticated as error:
+            if "Authorization" in request.headers:  # a program: no form helps it
+                return refuse(request, error)
             wanted = request.get_full_path() if request.method in {"GET", "HEAD"} else "/"
             return redirect_to_login(wanted)
         except LoraryError as error:
@@ -45,9 +57,31 @@ def page(
     return answer
 
 
+def _require_text(path: str, query: Mapping[str, str]) -> None:
+    """Refuse characters that nobody types; NUL PostgreSQL cannot even look for.
+
+    What is posted is for the forms to judge.
+
+    Raises:
+        NotFound: they are in the path.
+        Invalid: they are in the query string.
+    """
+    if _has_control(path):
+        raise NotFound(_("Nothing is filed at this address."))
+    if any(_has_control(value, but=_BETWEEN_WORDS) for value in query.values()):
+        raise Invalid(_("The address has characters in it that nobody can see."))
+
+
+def _has_control(text: str, *, but: str = "") -> bool:
+    return any(unicodedata.category(char) == "Cc" and char not in but for char in text)
+
+
 def refuse(request: HttpRequest, error: LoraryError) -> HttpResponseBase:
     """Return the page of a refusal with the status that the API would give."""
     status = status_of(error)
     template = f"{status}.html" if status in _OWN_PAGE else "refused.html"
     context = {"error": error, "status": status, "wanted": request.path}
-    return render(request, template, context, status=status)
+    response = render(request, template, context, status=status)
+    if isinstance(error, Unauthenticated):
+        response.headers["WWW-Authenticate"] = 'Bearer realm="lorary"'
+    return response

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from django.db import connection
 from django.template.loader import render_to_string
 from django.test import Client, RequestFactory
+from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver
 
 from hub import urls
@@ -32,6 +34,47 @@ def test_an_address_that_nobody_has_gets_a_page(client: Client) -> None:
 def test_markup_in_an_address_is_text(client: Client) -> None:
     answer = client.get("/%3Cscript%3Ealert(1)%3C/script%3E/x")
     assert "<script>alert" not in answer.content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [
+        ("/a%00b", 404),
+        ("/a/%00", 404),
+        ("/a%1b/b", 404),
+        ("/a/b%C2%85/previews", 404),
+        ("/ada/noir/versions/v%00/edit", 404),
+        ("/browse?q=%00", 400),
+        ("/browse?tag=a%00b", 400),
+        ("/browse?owner=%7F", 400),
+        ("/ada/noir?v=%00", 400),
+        ("/publish?to=a/%00", 400),
+        ("/?q=%08", 400),
+    ],
+)
+def test_what_nobody_can_type_is_refused_before_the_database_sees_it(
+    client: Client, ada: User, address: str, status: int
+) -> None:
+    client.force_login(ada)
+    with CaptureQueriesContext(connection) as asked:
+        answer = client.get(address)
+    assert answer.status_code == status
+    page = answer.content.decode()
+    assert "Nothing is filed" in page if status == 404 else "that nobody can see" in page
+    assert len(asked) <= 2  # the session and its user
+
+
+@pytest.mark.django_db
+def test_what_separates_pasted_words_is_no_fault(client: Client) -> None:
+    assert client.get("/browse?q=hard%09noir%0A").status_code == 200
+
+
+@pytest.mark.django_db
+def test_a_program_is_not_sent_to_the_form(client: Client) -> None:
+    answer = client.get("/publish", headers={"Authorization": "Bearer lor_nonsense"})
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="lorary"'
 
 
 @pytest.mark.django_db
