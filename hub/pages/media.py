@@ -1,4 +1,7 @@
-"""Pictures: rendered previews and covers drawn from weights."""
+"""Pictures: rendered previews and covers drawn from weights.
+
+Addresses of private pictures stand in the API's answers, so its tokens open them as well.
+"""
 
 from __future__ import annotations
 
@@ -8,69 +11,108 @@ from django.http import FileResponse, HttpResponse, HttpResponseNotModified
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
+from hub.delivery import etag_of, matches
 from previews import cover as covers
 from previews.models import Image
 from registry import storage
-from registry.errors import NotFound
-from registry.models import Adapter, Version, Visibility
+from registry.errors import Gone, NotFound
+from registry.models import Adapter, Version, VersionState, Visibility
 from registry.selectors import versions
+from registry.services import tokens
+from registry.services.access import require_scope
 
 if TYPE_CHECKING:
+    from typing import BinaryIO
+
     from django.contrib.auth.models import AnonymousUser
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-    from registry.models import User
+    from registry.models import Blob, User
 
 __all__ = ["cover", "image"]
 
-YEAR_S = 31_536_000
-DAY_S = 86_400
+#: How long a copy is used unasked. Bytes never change; who may see them can.
+HOUR_S = 3600
 
 
 @require_safe
 def image(request: HttpRequest, image_id: int) -> HttpResponseBase:
-    """Send a preview's PNG to whoever may see its adapter; it never changes."""
-    picture = _picture(request.user, image_id)
-    etag = f'"{picture.blob.sha256}"'
-    response: HttpResponseBase = HttpResponseNotModified()
-    if request.headers.get("If-None-Match") != etag:
-        handle = storage.store().open(picture.blob.sha256)
-        response = FileResponse(handle, content_type="image/png")
-    return _kept(response, picture.render.version.adapter, etag, f"max-age={YEAR_S}, immutable")
-
-
-def _picture(user: User | AnonymousUser, image_id: int) -> Image:
-    rows = Image.objects.select_related("blob", "render__version__adapter")
-    visible = Adapter.objects.visible_to(user).values("pk")
-    found = rows.filter(pk=image_id, render__version__adapter__in=visible).first()
-    if found is None or not found.blob.is_stored:
-        raise NotFound(_("There is no such picture."))
-    return found
+    """Send a preview's PNG to whoever may see its version."""
+    picture = _picture(_viewer(request), image_id)
+    version, etag = picture.render.version, etag_of(picture.blob)
+    if _is_known(request, etag):
+        return _kept(HttpResponseNotModified(), version, etag)
+    return _kept(FileResponse(_open(picture.blob), content_type="image/png"), version, etag)
 
 
 @require_safe
 def cover(request: HttpRequest, version_id: int) -> HttpResponseBase:
     """Send the cover that is drawn from a version's own weights."""
-    visible = Adapter.objects.visible_to(request.user).values("pk")
+    version = _shown(_viewer(request), version_id)
+    etag = f'"{version.revision.commit}"'
+    if _is_known(request, etag):
+        return _kept(HttpResponseNotModified(), version, etag)
+    response = HttpResponse(covers.svg(version), content_type="image/svg+xml")
+    return _kept(response, version, etag)
+
+
+def _viewer(request: HttpRequest) -> User | AnonymousUser:
+    """Return who looks: a token's user, else the session's.
+
+    Raises:
+        Unauthenticated: a token that is not valid (any more).
+        ScopeMissing: a token that may not read.
+    """
+    scheme, _space, secret = request.headers.get("Authorization", "").partition(" ")
+    if scheme.casefold() != "bearer":
+        return request.user
+    return require_scope(tokens.authenticate(secret=secret.strip()).user, "read")
+
+
+def _picture(viewer: User | AnonymousUser, image_id: int) -> Image:
+    picture = Image.objects.select_related("blob", "render").filter(pk=image_id).first()
+    if picture is None:
+        raise NotFound(_("There is no such picture."))
+    picture.render.version = _shown(viewer, picture.render.version_id)
+    if not picture.blob.is_stored:
+        raise Gone(_("The bytes of this picture were removed."))
+    return picture
+
+
+def _shown(viewer: User | AnonymousUser, version_id: int) -> Version:
+    """Return the version if the viewer may see its page; drafts only their owner may."""
+    visible = Adapter.objects.visible_to(viewer).values("pk")
     rows = Version.objects.select_related("adapter__namespace", "revision")
     version = rows.filter(pk=version_id, adapter__in=visible).first()
     if version is None:
         raise NotFound(_("There is no such picture."))
-    versions.get(request.user, version.adapter, version.name)
-    etag = f'"{version.revision.commit}"'
-    if request.headers.get("If-None-Match") == etag:
-        return _kept(HttpResponseNotModified(), version.adapter, etag, f"max-age={DAY_S}")
-    response = HttpResponse(covers.svg(version), content_type="image/svg+xml")
-    return _kept(response, version.adapter, etag, f"max-age={DAY_S}")
+    versions.get(viewer, version.adapter, version.name)
+    return version
 
 
-def _kept(
-    response: HttpResponseBase, adapter: Adapter, etag: str, lifetime: str
-) -> HttpResponseBase:
-    """Let anyone keep what everyone may see, and nobody else's machine what is private."""
-    is_private = adapter.visibility == Visibility.PRIVATE
-    response.headers["Cache-Control"] = "private, no-cache" if is_private else f"public, {lifetime}"
+def _is_known(request: HttpRequest, etag: str) -> bool:
+    return matches(request.headers.get("If-None-Match", ""), etag, is_weak=True)
+
+
+def _open(blob: Blob) -> BinaryIO:
+    try:
+        return storage.store().open(blob.sha256)
+    except FileNotFoundError as error:
+        raise Gone(_("The bytes of this picture were removed.")) from error
+
+
+def _kept(response: HttpResponseBase, version: Version, etag: str) -> HttpResponseBase:
+    """Let anyone keep for a while what everyone may find, and nobody what is not for everyone."""
+    is_open = _is_for_everyone(version)
+    kept = f"public, max-age={HOUR_S}" if is_open else "private, no-cache"
+    response.headers["Cache-Control"] = kept
     response.headers["ETag"] = etag
     response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
     return response
+
+
+def _is_for_everyone(version: Version) -> bool:
+    adapter = version.adapter
+    is_out = version.state in {VersionState.PUBLISHED, VersionState.YANKED}
+    return is_out and adapter.visibility == Visibility.PUBLIC and not adapter.blocked_reason

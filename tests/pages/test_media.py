@@ -9,13 +9,13 @@ import pytest
 
 from previews.models import Image, Recipe, Render
 from registry import storage
-from registry.models import Blob
-from registry.services import adapters
+from registry.models import Adapter, Blob, Version
+from registry.services import adapters, tokens
 
 if TYPE_CHECKING:
     from django.test import Client
 
-    from registry.models import Adapter, User, Version
+    from registry.models import User
 
 pytestmark = pytest.mark.django_db
 
@@ -35,12 +35,16 @@ def picture(v1: Version) -> Image:
     )  # fmt: skip
 
 
+def addresses(picture: Image) -> tuple[str, str]:
+    return f"/media/images/{picture.pk}.png", f"/media/covers/{picture.render.version_id}.svg"
+
+
 def test_a_public_picture_may_be_kept_by_everyone(client: Client, picture: Image) -> None:
     answer = client.get(f"/media/images/{picture.pk}.png")
     assert b"".join(answer.streaming_content) == PNG  # type: ignore[attr-defined]  # it streams
     assert answer.headers["Content-Type"] == "image/png"
     assert answer.headers["ETag"] == f'"{hashlib.sha256(PNG).hexdigest()}"'
-    assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert answer.headers["Cache-Control"] == "public, max-age=3600"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
@@ -60,6 +64,77 @@ def test_a_private_picture_is_absent_to_strangers_and_kept_by_nobody(
     assert client.get(address, headers=headers).status_code == 404
     client.force_login(ada)
     assert client.get(address).headers["Cache-Control"] == "private, no-cache"
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [{"visibility": "unlisted"}, {"visibility": "private"}, {"blocked_reason": "Rights"}],
+)
+def test_no_copy_is_kept_of_what_not_everyone_may_find(
+    client: Client, ada: User, noir: Adapter, picture: Image, hidden: dict[str, str]
+) -> None:
+    Adapter.objects.filter(pk=noir.pk).update(**hidden)
+    client.force_login(ada)
+    for address in addresses(picture):
+        answer = client.get(address)
+        assert answer.headers["Cache-Control"] == "private, no-cache"
+        again = client.get(address, headers={"If-None-Match": answer.headers["ETag"]})
+        assert (again.status_code, again.headers["Cache-Control"]) == (304, "private, no-cache")
+
+
+def test_pictures_of_a_draft_are_its_owners_alone(
+    client: Client, ada: User, picture: Image
+) -> None:
+    Version.objects.filter(pk=picture.render.version_id).update(state="draft", published_at=None)
+    for address in addresses(picture):
+        assert client.get(address).status_code == 404
+    client.force_login(ada)
+    for address in addresses(picture):
+        assert client.get(address).headers["Cache-Control"] == "private, no-cache"
+
+
+def test_a_yanked_versions_pictures_may_be_kept(client: Client, picture: Image) -> None:
+    Version.objects.filter(pk=picture.render.version_id).update(state="yanked")
+    for address in addresses(picture):
+        assert client.get(address).headers["Cache-Control"] == "public, max-age=3600"
+
+
+def test_a_list_of_known_copies_is_understood(client: Client, picture: Image) -> None:
+    headers = {"If-None-Match": f'"other", W/"{picture.blob.sha256}"'}
+    assert client.get(f"/media/images/{picture.pk}.png", headers=headers).status_code == 304
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+def test_a_picture_whose_bytes_are_away_is_gone(
+    client: Client, picture: Image, *, is_stored: bool
+) -> None:
+    storage.store().delete(picture.blob.sha256)
+    Blob.objects.filter(pk=picture.blob.pk).update(is_stored=is_stored)
+    answer = client.get(f"/media/images/{picture.pk}.png")
+    assert answer.status_code == 410
+    assert "The bytes of this picture were removed." in answer.content.decode()
+
+
+def test_a_token_opens_private_pictures(
+    client: Client, ada: User, bob: User, noir: Adapter, picture: Image
+) -> None:
+    adapters.update(actor=ada, adapter=noir, visibility="private")
+    _token, own = tokens.issue(actor=ada, name="reads", scopes=["read"])
+    _token, others = tokens.issue(actor=bob, name="reads", scopes=["read"])
+    for address in addresses(picture):
+        answer = client.get(address, headers={"Authorization": f"Bearer {own}"})
+        assert answer.status_code == 200
+        assert answer.headers["Cache-Control"] == "private, no-cache"
+        assert client.get(address, headers={"Authorization": f"bearer {others}"}).status_code == 404
+
+
+def test_a_token_that_may_not_read_opens_nothing(client: Client, ada: User, picture: Image) -> None:
+    _token, writes = tokens.issue(actor=ada, name="writes", scopes=["write"])
+    for secret, status in ((writes, 403), ("lor_nonsense", 401), ("", 401)):
+        headers = {"Authorization": f"Bearer {secret}"}
+        answer = client.get(f"/media/images/{picture.pk}.png", headers=headers)
+        assert answer.status_code == status
+        assert ("WWW-Authenticate" in answer.headers) is (status == 401)
 
 
 def test_an_unknown_picture_is_absent(client: Client, db: None) -> None:
