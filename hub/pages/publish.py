@@ -18,7 +18,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from hub.pages import limits, readings
 from hub.pages.forms import accept_faults
 from hub.pages.version_forms import PublishForm, VersionForm
-from registry.errors import LoraryError, Moved, NotFound
+from registry.errors import Conflict, LoraryError, Moved, NotFound
+from registry.models import Visibility
 from registry.names import check_name
 from registry.selectors import adapters as catalogue
 from registry.selectors import uploads as arrivals
@@ -63,7 +64,7 @@ def _target(request: HttpRequest) -> Adapter | None:
     if "/" not in wanted:
         return None
     owner, _slash, named = wanted.partition("/")
-    adapter = catalogue.get(request.user, owner, named)
+    adapter = catalogue.get(request.user, check_name(owner), check_name(named))
     require_adapter(request.user, adapter)
     return adapter
 
@@ -90,12 +91,31 @@ def _publish(user: User, form: VersionForm, target: Adapter | None) -> Adapter:
 
 
 def _own_or_new(user: User, form: VersionForm) -> Adapter:
-    """Return the user's adapter of that name, made now when there is none."""
+    """Return the user's adapter of that name, made now when there is none.
+
+    Raises:
+        Conflict: it is not seen by whom the form says; a file that is meant to be private must
+            not become public by joining a public adapter.
+    """
     assert isinstance(form, PublishForm)  # noqa: S101 - without a target it is
+    said = form.cleaned_data
     try:
-        return catalogue.get(user, user.username, form.cleaned_data["name"])
+        adapter = catalogue.get(user, user.username, said["name"])
     except (NotFound, Moved):
-        return adapters.create(actor=user, name=form.cleaned_data["name"], **form.card_fields())
+        return adapters.create(actor=user, name=said["name"], **form.card_fields())
+    if adapter.visibility != said["visibility"]:
+        sentence = _visibility_fault(adapter, Visibility(said["visibility"]))
+        raise Conflict(sentence, fields={"visibility": sentence})
+    return adapter
+
+
+def _visibility_fault(adapter: Adapter, chosen: Visibility) -> str:
+    sentence = _(
+        "You have %(name)s already, and it is seen as “%(present)s”, not “%(chosen)s”. Nothing was "
+        "published. Choose “%(present)s” or another address, or change the adapter first."
+    )
+    present = adapter.get_visibility_display()
+    return sentence % {"name": adapter.full_name, "present": present, "chosen": chosen.label}
 
 
 def _faults(error: LoraryError) -> dict[str, Any]:

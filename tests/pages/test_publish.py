@@ -183,3 +183,49 @@ def test_an_empty_adapter_of_ones_own_can_be_filled(
     adapters.create(actor=ada, name="noir")
     assert as_ada.post("/publish", said(sent(ada))).headers["Location"] == "/ada/noir"
     assert Upload.objects.get().state == UploadState.ACCEPTED
+
+
+@pytest.mark.parametrize(
+    ("present", "chosen"),
+    [("public", "private"), ("public", "unlisted"), ("private", "public")],
+)
+def test_a_file_does_not_join_an_adapter_that_others_see_otherwise(
+    as_ada: Client,
+    ada: User,
+    noir: Adapter,
+    sent: Callable[..., Upload],
+    present: str,
+    chosen: str,
+) -> None:
+    adapters.update(actor=ada, adapter=noir, visibility=present)
+    answer = as_ada.post("/publish", said(sent(ada, rank=8), visibility=chosen))
+    page = answer.content.decode()
+    assert answer.status_code == 400
+    assert f"seen as “{present.title()}”, not “{chosen.title()}”. Nothing was published." in page
+    assert noir.versions.count() == 1
+    noir.refresh_from_db()
+    assert noir.visibility == present
+
+
+def test_a_private_adapter_takes_the_next_private_version(
+    as_ada: Client, ada: User, noir: Adapter, sent: Callable[..., Upload]
+) -> None:
+    adapters.update(actor=ada, adapter=noir, visibility="private")
+    answer = as_ada.post("/publish", said(sent(ada, rank=8), visibility="private"))
+    assert answer.headers["Location"] == "/ada/noir"
+    assert noir.versions.count() == 2
+
+
+def test_an_odd_target_is_refused_by_its_form(as_ada: Client, sent: Callable[..., Upload]) -> None:
+    for to in ("ada/\0", "\0/noir", "ada/a--b"):
+        answer = as_ada.post("/publish", {"to": to})
+        assert answer.status_code == 400
+        assert "This name cannot be used" in answer.content.decode()
+
+
+def test_an_odd_file_name_keeps_its_own_sentence(as_ada: Client) -> None:
+    answer = read(as_ada, lora(), "a%00.safetensors")
+    assert answer.status_code == 422
+    assert "no invisible characters" in answer.content.decode()
+    note = as_ada.get("/publish/name", {"name": "a\0"})
+    assert (note.status_code, "letters, digits" in note.content.decode()) == (200, True)
