@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Proof", "Reading", "Word", "again", "read", "suggest"]
 
+#: What trainers add to a file's name by themselves, and browsers to a second download.
+_ADDED = re.compile(r"([-_](step)?[0-9]{6,})?( ?\([0-9]+\))?\Z")
+#: Names that libraries give to every adapter.
+_NOBODYS = {"adapter", "adapter_model", "lora", "model", "pytorch_lora_weights"}
+
 OWN_FIELDS = ("summary", "kind", "tags", "licence", "maturity", "visibility", "card")
 
 
@@ -114,7 +119,7 @@ def _reading(path: str, remarks: list[Remark], anatomy: Anatomy) -> Reading:
         words=[_word(word.text, word.confidence) for word in anatomy.trigger_words],
         structure=_structure(anatomy),
         title_proof=_title_proof(path, anatomy),
-        name_proof=_title_proof(path, anatomy),
+        name_proof=_name_of(path, anatomy)[1],
         family_proof=_family_proof(anatomy),
         structure_proof=_structure_proof(anatomy),
         words_proof=_words_proof(anatomy),
@@ -140,8 +145,8 @@ def suggest(reading: Reading, target: Adapter | None) -> dict[str, Any]:
     latest = target.latest_version if target else None
     best = anatomy.recommended_strength
     return {
-        "title": _title_of(anatomy.title or _stem(reading.path, anatomy)),
-        "name": _slug(_stem(reading.path, anatomy)),
+        "title": _title_of(anatomy.title or _stem(reading.path)),
+        "name": _name_of(reading.path, anatomy)[0],
         "summary": (anatomy.description or "").split("\n", 1)[0][:280],
         "kind": "style",
         "maturity": "general",
@@ -152,9 +157,21 @@ def suggest(reading: Reading, target: Adapter | None) -> dict[str, Any]:
     }
 
 
-def _stem(path: str, anatomy: Anatomy) -> str:
-    said = anatomy.training.get("output_name")
-    return str(said) if said else path.rpartition("/")[2].removesuffix(".safetensors")
+def _stem(path: str) -> str:
+    return path.rpartition("/")[2].removesuffix(".safetensors")
+
+
+def _name_of(path: str, anatomy: Anatomy) -> tuple[str, Proof]:
+    """Return a name with its source: the file's own, for a person may have changed that.
+
+    The trainer's name stands in where the file's says nothing more.
+    """
+    stem, said = _stem(path), str(anatomy.training.get("output_name") or "")
+    adds_nothing = stem.startswith(said) and _ADDED.match(stem, len(said)) is not None
+    is_nobodys = stem.casefold() in _NOBODYS or not _slug(stem)
+    if _slug(said) and (adds_nothing or is_nobodys) and stem != said:
+        return _slug(said), Proof("claimed", _("From the header"), said)
+    return _slug(stem), Proof("claimed", _("From the file's name"), path)
 
 
 def _slug(stem: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from registry.models import Adapter, Upload, UploadState, Version
 from registry.services import adapters, uploads
+from tests.builders.adapters import DENOISERS, kohya
 from tests.pages.files import lora
 
 if TYPE_CHECKING:
@@ -229,3 +230,28 @@ def test_an_odd_file_name_keeps_its_own_sentence(as_ada: Client) -> None:
     assert "no invisible characters" in answer.content.decode()
     note = as_ada.get("/publish/name", {"name": "a\0"})
     assert (note.status_code, "letters, digits" in note.content.decode()) == (200, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "source"),
+    [
+        ("velvet.safetensors", "velvet", "From the file&#x27;s name"),
+        ("noir v2.safetensors", "noir-v2", "From the file&#x27;s name"),
+        ("glass.safetensors", "glass", "From the file&#x27;s name"),
+        ("glass-000004.safetensors", "glass", "From the header"),
+        ("glass-step00001000.safetensors", "glass", "From the header"),
+        ("glass_000002500 (1).safetensors", "glass", "From the header"),
+        ("pytorch_lora_weights.safetensors", "glass", "From the header"),
+        ("雨.safetensors", "glass", "From the header"),
+    ],
+)
+def test_an_address_is_suggested_from_the_files_own_name(
+    as_ada: Client, path: str, name: str, source: str
+) -> None:
+    data = kohya(DENOISERS["sd1", "diffusers"], rank=4, metadata={"ss_output_name": "glass"})
+    page = read(as_ada, data, path).content.decode()
+    assert f'value="{name}" aria-describedby="name-note"' in page
+    assert 'name="title" value="Glass"' in page
+    beside = page.partition('id="name-note"')[2].partition("evrow")[0]
+    assert source in beside
+    assert (path if "file" in source else "<span>glass</span>") in beside
