@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lorary.client.errors import BadAnswer
 
 if TYPE_CHECKING:
-    import http.client
     from collections.abc import Callable, Iterable, Mapping
 
 __all__ = ["Request", "Response"]
@@ -71,16 +71,20 @@ class Response:
 
         Raises:
             BadAnswer: it is longer than ``limit``.
+            IncompleteRead: the connection ended before it did.
+            OSError: the connection broke.
         """
         body = self._raw.read(limit + 1)
         if len(body) > limit:
             msg = "The hub's answer is far too long."
             raise BadAnswer(msg, status=self.status)
+        if self._raw.length:  # http.client tells only when it is not asked for a number of bytes
+            raise http.client.IncompleteRead(body, self._raw.length)
         return body
 
     def close(self) -> None:
         """Hand the connection back, or close it when some of the body is unread."""
-        is_finished = self._raw.isclosed()
+        is_finished = self._raw.isclosed() and not self._raw.length
         with contextlib.suppress(OSError):
             self._raw.close()
         self._release(is_finished and not self._raw.will_close)

@@ -153,11 +153,21 @@ class Session:
     def ask(self, request: Request) -> object:
         """Send a request and return the JSON of its answer, None for an empty one.
 
+        An answer that breaks off is asked for again where that does no harm.
+
         Raises:
             LoraryError: what the hub answered, or that it did not.
         """
-        with self.send(request) as response:
-            return _json_of(response)
+        failures = 0
+        while True:
+            try:
+                with self.send(request) as response:
+                    return _json_of(response, _body_of(response, request))
+            except Broken as broken:
+                failures += 1
+                if not broken.may_retry or failures >= self.backoff.tries:
+                    raise broken.error from broken
+            self.backoff.wait(failures)
 
     def send(self, request: Request) -> Response:
         """Send a request until it is answered, following redirects.
@@ -291,8 +301,20 @@ def _joined(base: str, url: str) -> str:
         raise BadAnswer(msg) from error
 
 
-def _json_of(response: Response) -> object:
-    body = response.read()
+def _body_of(response: Response, request: Request) -> bytes:
+    """Read an answer to its end.
+
+    Raises:
+        Broken: the connection did not last as long.
+    """
+    try:
+        return response.read()
+    except (OSError, http.client.HTTPException) as error:
+        origin = Origin.of(response.url)
+        raise Broken.exchanging(error, origin, request, is_used=False) from error
+
+
+def _json_of(response: Response, body: bytes) -> object:
     if not body:
         return None
     try:
