@@ -19,6 +19,7 @@ import os
 import secrets
 import shutil
 import stat
+from io import FileIO
 from typing import TYPE_CHECKING
 
 from lorary.client.digests import digest_file
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Cache", "place"]
 
 _READ_ONLY = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
+_WRITABLE = _READ_ONLY | stat.S_IWUSR
 
 
 class Cache:
@@ -84,11 +86,22 @@ class Cache:
         self.drop(sha256)
         return False
 
+    def open_part(self, sha256: str) -> FileIO:
+        """Open a download under way, or begin one, for reading and for writing at its end."""
+        part = self.part(sha256)
+        try:
+            return FileIO(part, "a+")
+        except PermissionError:
+            # Made read-only, then killed before it was renamed. Its bytes will be hashed.
+            try:
+                part.chmod(_WRITABLE)
+            except OSError:  # somebody else's
+                part.unlink()
+            return FileIO(part, "a+")
+
     def adopt(self, sha256: str) -> None:
         """Turn a download that was verified into the blob, in one step."""
         part, blob = self.part(sha256), self.blob(sha256)
-        if os.name == "posix":  # elsewhere read-only files cannot be deleted
-            part.chmod(_READ_ONLY)
         part.replace(blob)
         _sync_folder(blob.parent)
         self._seal(sha256)
@@ -102,7 +115,12 @@ class Cache:
         return self.root / "blobs" / f"{sha256}.seal"
 
     def _seal(self, sha256: str) -> None:
-        found = self.blob(sha256).stat()
+        """Take down that a blob is whole, and guard it against writing by mistake."""
+        blob = self.blob(sha256)
+        if os.name == "posix":  # elsewhere read-only files cannot be deleted
+            with contextlib.suppress(OSError):  # not on every disk, nor of another user's file
+                blob.chmod(_READ_ONLY)
+        found = blob.stat()
         self._seal_path(sha256).write_text(_mark(found), encoding="ascii")
 
     def _is_sealed(self, sha256: str, found: os.stat_result) -> bool:

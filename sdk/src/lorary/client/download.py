@@ -19,7 +19,6 @@ import re
 import shutil
 import time
 from dataclasses import dataclass, field
-from io import FileIO
 from typing import TYPE_CHECKING
 
 from lorary.client.digests import BLOCK_BYTES, feed
@@ -36,6 +35,7 @@ from lorary.client.progress import OnProgress, Progress, silent
 if TYPE_CHECKING:
     from collections.abc import Callable
     from hashlib import _Hash
+    from io import FileIO
 
     from lorary.client.cache import Cache
     from lorary.client.models import File
@@ -144,7 +144,7 @@ def fetch(
 
 def _download(session: Session, cache: Cache, file: File, report: Callable[[int], None]) -> int:
     part = cache.part(file.sha256)
-    with FileIO(part, "a+") as out:
+    with cache.open_part(file.sha256) as out:
         out.seek(0)
         transfer = _Transfer(file, out, report)
         transfer.take_up()
