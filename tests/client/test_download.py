@@ -216,6 +216,17 @@ def test_hostile_path_writes_nothing(hub: Hub, fake: FakeHub, home: Path, tmp_pa
     assert fake.requests("files/") == []
 
 
+def test_files_that_differ_by_case_alone_write_nothing(
+    hub: Hub, fake: FakeHub, home: Path, tmp_path: Path
+) -> None:
+    fake.publish(NAME, {PATH: b"good", PATH.upper(): b"other"})
+    with pytest.raises(errors.UnsafePath, match=r"'noir\.safetensors' and 'NOIR\.SAFETENSORS'"):
+        hub.pull(NAME, to=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert not (home / "cache").exists()
+    assert fake.requests("files/") == []
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [

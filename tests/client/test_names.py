@@ -26,7 +26,21 @@ HOSTILE = {
     "escape": "a\x1b[2Jb",
     "right_to_left": "a\u202efdp.exe",
     "line_separator": "a\u2028b",
+    "git_config": ".git/config",
+    "git_config_in_folder": "a/.GIT/hooks/post-checkout",
+    "git_by_its_short_name": "GIT~1/config",
+    "start_up_file": ".bashrc",
+    "editor_tasks": ".vscode/tasks.json",
+    "attributes": ".gitattributes",
+    "paragraph_separator": "a\u2029b",
+    "zero_width": ".g\u200cit/config",
+    "private_use": "a\ue000",
+    "unassigned": "a\u0378",
     "device": "con",
+    "device_with_space": "con .txt",
+    "device_with_spaces": "a/COM1  .safetensors",
+    "device_superscript_alone": "COM¹",
+    "device_superscript_with_space": "lpt³ .txt",
     "device_with_suffix": "NUL.safetensors",
     "device_in_folder": "a/COM1/b",
     "device_superscript": "lpt¹.txt",
@@ -52,14 +66,22 @@ def test_path_that_could_leave_its_folder_is_refused(path: str) -> None:
     [
         ("a.safetensors", "A.SAFETENSORS"),
         ("é.json", "e\u0301.json"),
+        ("STRASSE.json", "straße.json"),
+        ("a\u0345\u0301.json", "a\u0301\u03b9.json"),
         ("a", "a/b"),
         ("a/b", "a"),
         ("a/b", "A/B/c"),
     ],
 )
 def test_paths_that_collide_on_some_system_are_refused(paths: tuple[str, str]) -> None:
-    with pytest.raises(UnsafePath, match="twice"):
+    with pytest.raises(UnsafePath, match="case of letters") as caught:
         check_paths(paths)
+    assert all(repr(path) in caught.value.detail for path in paths)
+
+
+def test_path_that_is_listed_twice_is_refused() -> None:
+    with pytest.raises(UnsafePath, match="twice"):
+        check_paths(["a/b", "a/b"])
 
 
 def test_ordinary_paths_pass() -> None:
@@ -70,8 +92,10 @@ def test_ordinary_paths_pass() -> None:
             "samples/grid 1.png",
             "samples/grid 2.png",
             "日本語.json",
-            ".gitattributes",
+            "a.gitattributes",
             "console.txt",
+            "com10.txt",
+            "noir~1.png",
         ]
     )
 

@@ -13,11 +13,13 @@ from lorary.client.errors import ReferenceInvalid, SettingInvalid, UnsafePath
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Reference", "check_endpoint", "check_paths", "is_loopback"]
+__all__ = ["Reference", "check_endpoint", "check_paths", "collision_key", "is_loopback"]
 
 _NAME = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?\Z")
 _MAX_REV = 255
 _WINDOWS_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])\Z")
+#: How Windows may call a name with a leading dot as well: GIT~1 is .git.
+_SHORT_NAME = re.compile(r"[^.~]{1,6}~[0-9]+\Z")
 _FORBIDDEN = frozenset('<>:"|?*\\')
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _MAX_PATH = 1024
@@ -115,22 +117,39 @@ def check_paths(paths: Iterable[str]) -> None:
     A hub is not trusted with names: it could be hostile or broken.
 
     Raises:
-        UnsafePath: a path is absolute, climbs, hides something, names a device, or collides with
-            another where case does not count.
+        UnsafePath: a path is absolute, climbs, hides something, is hidden itself (.git/config,
+            .bashrc), names a device, or collides with another where case does not count.
     """
-    files: set[str] = set()
-    folders: set[str] = set()
+    files: dict[str, str] = {}
+    folders: dict[str, str] = {}
     for path in paths:
         if reason := _path_fault(path):
             message = f"The hub names a file {path[:200]!r}, which {reason}. Nothing was written."
             raise UnsafePath(message, facts={"path": path[:_MAX_PATH]})
-        key = unicodedata.normalize("NFC", path).casefold()
+        key = collision_key(path)
         parents = _parents(key)
-        if key in files or key in folders or any(parent in files for parent in parents):
-            message = f"The hub names {path[:200]!r} twice. Nothing was written."
+        others = (files.get(key), folders.get(key), *map(files.get, parents))
+        other = next((other for other in others if other is not None), None)
+        if other is not None:
+            message = f"{_collision(path, other)} Nothing was written."
             raise UnsafePath(message, facts={"path": path[:_MAX_PATH]})
-        files.add(key)
-        folders.update(parents)
+        files[key] = path
+        folders.update(dict.fromkeys(parents, path))
+
+
+def collision_key(path: str) -> str:
+    """Return what is equal for paths that some system takes for one (Unicode, D145)."""
+    decomposed = unicodedata.normalize("NFD", path)
+    return unicodedata.normalize("NFD", decomposed.casefold())
+
+
+def _collision(path: str, other: str) -> str:
+    if path == other:
+        return f"The hub names {path[:200]!r} twice."
+    return (
+        f"The hub names {other[:200]!r} and {path[:200]!r}, which cannot both be written where "
+        "the case of letters does not count."
+    )
 
 
 def _parents(path: str) -> list[str]:
@@ -154,6 +173,10 @@ def _path_fault(path: str) -> str:
 def _segment_fault(segment: str) -> str:
     if segment in {"", ".", ".."}:
         return "does not stay inside its folder"
+    if segment[0] == ".":
+        return "begins with a dot"
+    if _SHORT_NAME.match(segment):
+        return "is a short name on Windows"
     if len(segment.encode()) > _MAX_SEGMENT_BYTES:
         return "is too long"
     if segment[0] == " " or segment[-1] in " .":
