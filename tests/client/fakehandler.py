@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import time
+import unicodedata
 import uuid
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
@@ -241,7 +242,8 @@ class Handler(BaseHTTPRequestHandler):
         number = str(uuid.uuid4())
         is_known = said.get("sha256") in self.hub.blobs
         self.hub.uploads[number] = {
-            "id": number, "path": said["path"], "size": said["size"], "sha256": said["sha256"],
+            "id": number, "path": unicodedata.normalize("NFC", said["path"]),
+            "size": said["size"], "sha256": said["sha256"],
             "state": "accepted" if is_known else "receiving", "held": {}, "findings": [],
             "polls": 0,
         }  # fmt: skip

@@ -157,6 +157,29 @@ def test_push_of_an_earlier_run_goes_on(hub: Hub, fake: FakeHub, large: Path) ->
     assert fake.blobs[hashlib.sha256(data).hexdigest()] == data
 
 
+def test_push_of_a_decomposed_name_goes_on(hub: Hub, fake: FakeHub, large: Path) -> None:
+    """Some systems name files in NFD; the hub keeps names in NFC."""
+    place = large.rename(large.with_name("e\u0301te\u0301.safetensors"))
+    fake.answers = [("parts/2$", 403, {}, b"{}")]
+    with pytest.raises(errors.Forbidden):
+        hub.push(place, "ada/large")
+    pushed = hub.push(place, "ada/large")
+    assert len(fake.requests("POST .*/uploads$")) == 1
+    assert [file.path for file in pushed.version.files] == ["\u00e9t\u00e9.safetensors"]
+
+
+def test_names_that_differ_by_composition_alone_are_refused(
+    hub: Hub, fake: FakeHub, tmp_path: Path
+) -> None:
+    places = [tmp_path / "a" / "\u00e9.md", tmp_path / "b" / "E\u0301.md"]
+    for place in places:
+        place.parent.mkdir()
+        place.touch()
+    with pytest.raises(errors.Invalid, match="same name"):
+        hub.push(places, "ada/noir")
+    assert fake.seen == []
+
+
 def test_killed_push_sends_only_the_rest(
     fake: FakeHub, environment: dict[str, str], large: Path
 ) -> None:

@@ -18,6 +18,7 @@ from lorary.client.errors import (
     VisibilityDiffers,
 )
 from lorary.client.models import Account, Adapter, Upload, Version
+from lorary.client.names import collision_key
 from lorary.client.progress import OnProgress, Progress
 from lorary.client.pulling import read_version
 from lorary.client.upload import Source, send
@@ -128,9 +129,9 @@ def check_locally(places: Sequence[Path]) -> tuple[Finding, ...]:
     if not places:
         msg = "Name a file to push."
         raise Invalid(msg)
-    names = [place.name for place in places]
-    if len({name.casefold() for name in names}) != len(names):
-        msg = "Two files have the same name."
+    names = [collision_key(place.name) for place in places]
+    if len(set(names)) != len(names):
+        msg = "Two files have the same name; the case of letters does not count."
         raise Invalid(msg)
     findings: list[Finding] = []
     for place in places:

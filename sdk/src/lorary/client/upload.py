@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+import unicodedata
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from io import FileIO
@@ -62,6 +63,8 @@ class Source:
     def of(cls, place: Path, on_progress: OnProgress = silent) -> Source:
         """Hash a file; its path on the hub is its own name.
 
+        The hub keeps names in NFC. Systems that do not would never find their uploads again.
+
         Raises:
             OSError: it cannot be read.
         """
@@ -71,7 +74,8 @@ class Source:
             on_progress(Progress("hash", place.name, done, found.st_size))
 
         sha256 = digest_file(place, report)
-        return cls(place, place.name, found.st_size, found.st_mtime_ns, sha256)
+        path = unicodedata.normalize("NFC", place.name)
+        return cls(place, path, found.st_size, found.st_mtime_ns, sha256)
 
     def require_unchanged(self) -> None:
         """Make sure that it is still what was hashed.
