@@ -30,6 +30,7 @@ __all__ = [
     "QUEUE",
     "RENDER_TASK",
     "begin",
+    "begin_missing",
     "fail",
     "finish",
     "heard_of_publication",
@@ -152,6 +153,13 @@ def wake_waiting() -> int:
     for render in waiting.select_related("version__adapter"):
         count += begin(version=render.version).state == RenderState.QUEUED
     return count
+
+
+def begin_missing() -> None:
+    """Begin renders of published versions that have none: a process died before it could ask."""
+    without = Version.objects.filter(state=VersionState.PUBLISHED, renders__isnull=True)
+    for version in list(without.select_related("adapter")):
+        begin(version=version)
 
 
 def start(*, render: Render) -> bool:

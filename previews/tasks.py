@@ -47,7 +47,8 @@ MAX_CONFIG_BYTES = 1024 * 1024
 
 @worker_ready.connect
 def look_for_waiting(**_: Any) -> None:  # noqa: ANN401 - a signal's extras
-    """Queue what waited for a base that this worker has."""
+    """Queue what waited for a base that this worker has, and what was never asked for."""
+    services.begin_missing()
     services.wake_waiting()
 
 

@@ -25,8 +25,6 @@ from registry import tensors
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from registry.models import Blob
-
     Progress = Callable[[int, int], None]
     Check = Callable[["Subject"], Iterable[Finding]]
 
@@ -34,13 +32,13 @@ __all__ = [
     "DEEP",
     "QUICK",
     "Subject",
-    "accepts_path",
     "check_failed",
     "digest",
     "digest_differs",
     "empty_file",
     "head_bytes",
     "is_refused",
+    "is_weights",
     "look",
     "run_deep",
     "run_quick",
@@ -75,7 +73,7 @@ class Subject:
     @property
     def is_weights(self) -> bool:
         """Whether the name says safetensors."""
-        return self.path.casefold().endswith(WEIGHTS)
+        return is_weights(self.path)
 
     @property
     def suffix(self) -> str:
@@ -196,13 +194,9 @@ def digest(chunks: Iterable[bytes]) -> str:
     return sha.hexdigest()
 
 
-def accepts_path(path: str, blob: Blob) -> bool:
-    """Whether bytes accepted once may be used under this name without checking again.
-
-    Weights stay weights: a digest checked as a companion was never checked as an adapter.
-    """
-    is_weights = path.casefold().endswith(WEIGHTS)
-    return is_weights == hasattr(blob, "anatomy") and blob.is_stored
+def is_weights(path: str) -> bool:
+    """Whether the name says safetensors."""
+    return path.casefold().endswith(WEIGHTS)
 
 
 def empty_file() -> Finding:

@@ -37,7 +37,9 @@ RESERVED_NAMES = frozenset(
 )  # fmt: skip
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
-_WINDOWS_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?\Z")
+_WINDOWS_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])[ ]*(\..*)?\Z")
+_SHORT_NAME = re.compile(r"[^.~]{1,6}~[0-9]+\Z")  # GIT~1 is .git there
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _FORBIDDEN_IN_PATH = set('<>:"|?*\\')
 
 
@@ -90,7 +92,7 @@ def check_path(path: str) -> str:
 def _path_fault(path: str) -> str:
     if not 1 <= len(path.encode("utf-8", "surrogatepass")) <= MAX_PATH:
         return _("A file name has 1 to %(limit)d bytes.") % {"limit": MAX_PATH}
-    if any(unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Cn"} for char in path):
+    if any(unicodedata.category(char) in _INVISIBLE for char in path):
         return _("A file name has no invisible characters.")
     segments = path.split("/")
     if len(segments) > MAX_DEPTH:
@@ -110,6 +112,10 @@ def _segment_fault(segment: str) -> str:
         return _("A file name neither begins with a space nor ends with a space or a dot.")
     if _WINDOWS_DEVICE.match(segment):
         return _("“%(name)s” is a device name on Windows.") % {"name": segment}
-    if segment.casefold() == ".git":
-        return _("A path has no “.git” in it.")
+    if _SHORT_NAME.match(segment):
+        return _("“%(name)s” is a short name that Windows keeps for another file.") % {
+            "name": segment
+        }
+    if segment[0] == ".":
+        return _("A file name does not begin with a dot.")
     return ""

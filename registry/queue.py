@@ -212,9 +212,9 @@ def cancel(key: str) -> None:
 def release_dead() -> int:
     """Free jobs of other workers on this host that no longer live; returns how many."""
     running = Job.objects.filter(state=JobState.RUNNING, worker__startswith=f"{_host()}:")
-    owners = running.exclude(worker=worker_name()).values_list("pk", "worker")
-    dead = [pk for pk, worker in owners if not _is_alive(worker)]
-    return _free(Job.objects.filter(pk__in=dead, state=JobState.RUNNING))
+    owners = set(running.exclude(worker=worker_name()).values_list("worker", flat=True))
+    dead = [worker for worker in owners if not _is_alive(worker)]
+    return _free(Job.objects.filter(worker__in=dead, state=JobState.RUNNING))
 
 
 def release_own(*, is_polite: bool = False) -> int:

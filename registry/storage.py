@@ -17,7 +17,7 @@ import hashlib
 import os
 import re
 import secrets
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -103,6 +103,7 @@ class LocalStore:
             os.utime(target)  # restarts the sweeper's grace period
             source.unlink()
             return
+        os.utime(source)  # the sweeper's grace period starts now, not with the first byte
         source.replace(target)
         for folder in (target.parent, target.parent.parent, source.parent):
             _flush_directory(folder)
@@ -128,7 +129,8 @@ class LocalStore:
         for folder in ("incoming", "blobs"):
             for path in (self.root / folder).rglob("*"):
                 if _PRIVATE.match(path.name) or _DIGEST.match(path.name):
-                    yield path.name, path.stat().st_mtime
+                    with suppress(FileNotFoundError):  # promoted or cancelled meanwhile
+                        yield path.name, path.stat().st_mtime
 
     def _of(self, name: str) -> Path:
         return self._blob(name) if _DIGEST.match(name) else self._private(name)

@@ -59,14 +59,15 @@ def examine(
     broken: list[str] = []
     silent: list[str] = []
     total = sum(info.size_bytes for info in header.tensors.values())
-    done = 0
+    done = told = 0
     for name, info in sorted(header.tensors.items(), key=lambda item: item[1].begin):
         is_finite, is_zero = True, True
         for block in _blocks(header, info, handle):
             is_zero = is_zero and block.count(0) == len(block)
             is_finite = is_finite and _is_finite(block, info.dtype)
             done += len(block)
-            if progress is not None:
+            if progress is not None and (done - told >= BLOCK or done == total):
+                told = done
                 progress(done, total)
         if not is_finite:
             broken.append(name)

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db import close_old_connections, connection
+from django.db import DatabaseError, close_old_connections, connection, transaction
 
 from registry import queue
 from registry.models import JobState
@@ -69,7 +69,10 @@ def _retry_or_fail(job: Job, error: Exception) -> None:
 
 
 def _close_failed(job: Job, reason: str) -> None:
-    if queue.finish(job, state=JobState.FAILED, reason=reason):
+    """End the job and its subject together: a kill in between must not leave one of them open."""
+    with transaction.atomic():
+        if not queue.finish(job, state=JobState.FAILED, reason=reason):
+            return
         job.reason = reason
         on_failed = queue.handler_of(job.task).on_failed
         if on_failed is not None:
@@ -94,7 +97,12 @@ class _Heartbeat:
     def _beat(self) -> None:
         try:
             while not self.stop.wait(settings.LORARY.job_lease_s / 3):
-                if not queue.renew(self.job):
+                try:
+                    is_mine = queue.renew(self.job)
+                except DatabaseError as error:  # busy or away: the next beat may still be in time
+                    log.warning("lease of job %s not renewed: %s", self.job.pk, error)
+                    continue
+                if not is_mine:
                     log.warning("lease of job %s was lost", self.job.pk)
                     return
         finally:

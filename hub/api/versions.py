@@ -59,7 +59,10 @@ class DetailsIn(Input):
     )
     lineage = serializers.CharField(required=False, allow_blank=True, max_length=64)
     trigger_words = serializers.ListField(
-        child=serializers.CharField(max_length=200), required=False, max_length=32
+        child=serializers.CharField(max_length=200),
+        required=False,
+        max_length=32,
+        help_text="Left out of a new version: those that the file states; []: none.",
     )
     strength = serializers.FloatField(required=False, allow_null=True)
     strength_min = serializers.FloatField(required=False, allow_null=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -162,10 +161,22 @@ def _after(column: str, cursor: str) -> Q:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         value, pk = json.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
-        edge: Any = datetime.fromisoformat(value) if column == "published_at" else int(value)
-        pk = int(pk)
-    except (binascii.Error, ValueError, TypeError, UnicodeError) as error:
+        edge: Any = _moment(value) if column == "published_at" else _whole(value)
+        pk = _whole(pk)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise CursorInvalid(_("Start again from the first page.")) from error
-    if not 0 <= pk < 2**63:
-        raise CursorInvalid(_("Start again from the first page."))
     return Q(**{f"{column}__lt": edge}) | Q(**{column: edge, "pk__lt": pk})
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None or not 1970 <= moment.year < 9000:
+        raise ValueError(text)
+    return moment
+
+
+def _whole(number: object) -> int:
+    value = int(str(number))
+    if not 0 <= value < 2**63:
+        raise ValueError(number)
+    return value

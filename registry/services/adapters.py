@@ -28,7 +28,16 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-__all__ = ["EDITABLE", "LIMITS", "MAX_TAGS", "create", "refresh_search", "rename", "update"]
+__all__ = [
+    "EDITABLE",
+    "LIMITS",
+    "MAX_TAGS",
+    "create",
+    "refresh",
+    "refresh_search",
+    "rename",
+    "update",
+]
 
 MAX_TAGS = 30
 
@@ -89,9 +98,10 @@ def update(*, actor: User, adapter: Adapter, **card: Any) -> Adapter:  # noqa: A
     user = access.require_adapter(actor, adapter)
     fields, tags = _clean(card)
     with transaction.atomic():
+        refresh(adapter)
         for field, value in fields.items():
             setattr(adapter, field, value)
-        adapter.save()
+        adapter.save(update_fields=[*fields, "updated_at"])
         if tags is not None:
             _set_tags(adapter, tags)
         refresh_search(adapter)
@@ -113,16 +123,18 @@ def rename(*, actor: User, adapter: Adapter, name: str) -> Adapter:
     """
     user = access.require_adapter(actor, adapter)
     check_name(name)
-    before, key = adapter.full_name, key_of(name)
+    key = key_of(name)
     try:
         with transaction.atomic():
+            refresh(adapter)
+            before = adapter.full_name
             known = AdapterName.objects.filter(namespace=adapter.namespace, key=key).first()
             if known is None:
                 AdapterName.objects.create(namespace=adapter.namespace, adapter=adapter, key=key)
             elif known.adapter_id != adapter.pk:
                 raise _taken(adapter.namespace, name)
             adapter.name, adapter.key = name, key
-            adapter.save()
+            adapter.save(update_fields=["name", "key", "updated_at"])
             refresh_search(adapter)
             events.record(
                 actor=user,
@@ -134,6 +146,15 @@ def rename(*, actor: User, adapter: Adapter, name: str) -> Adapter:
     except IntegrityError as error:
         raise _taken(adapter.namespace, name) from error
     return adapter
+
+
+def refresh(adapter: Adapter) -> None:
+    """Lock the adapter's row and read it again; call it first in a transaction that changes it.
+
+    What the caller read before may be old by now, and saving it would undo what came between.
+    """
+    Adapter.objects.select_for_update().get(pk=adapter.pk)
+    adapter.refresh_from_db()
 
 
 def refresh_search(adapter: Adapter) -> None:
@@ -202,7 +223,7 @@ def _tags_fault(tags: Sequence[object]) -> str:
     if isinstance(tags, str) or len(tags) > MAX_TAGS:
         return _("Tags are a list of at most %(limit)d.") % {"limit": MAX_TAGS}
     for tag in tags:
-        if not isinstance(tag, str) or not _TAG.match(tag.strip()):
+        if not isinstance(tag, str) or not _TAG.match(" ".join(tag.casefold().split())):
             return _("“%(tag)s” cannot be a tag: 1 to 48 letters, digits, spaces, - . + / & '.") % {
                 "tag": str(tag)[:48]
             }

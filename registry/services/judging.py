@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 from django.utils import timezone
 
-from registry import checks, storage
+from registry import checks, locks, storage
 from registry.models import Blob, BlobAnatomy, Finding, Upload, UploadState
 from registry.services import events
 
@@ -49,9 +49,12 @@ def _stored_name(upload: Upload) -> str:
 
 
 def _accept(upload: Upload, subject: checks.Subject, results: list[Result]) -> None:
-    if _stored_name(upload) == upload.storage_key:
-        storage.store().promote(upload.storage_key, upload.sha256)
-    with transaction.atomic():
+    """Bring bytes and row together; the digest is held, so that no sweep comes in between."""
+    with locks.holding(upload.sha256), transaction.atomic():
+        if not Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING).exists():
+            return
+        if _stored_name(upload) == upload.storage_key:
+            storage.store().promote(upload.storage_key, upload.sha256)
         blob, _created = Blob.objects.get_or_create(
             sha256=upload.sha256, defaults={"size_bytes": upload.size_bytes}
         )
@@ -69,22 +72,27 @@ def _accept(upload: Upload, subject: checks.Subject, results: list[Result]) -> N
                 },
             )
         mine = Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING)
-        mine.update(state=UploadState.ACCEPTED, blob=blob, updated_at=timezone.now())
+        if not mine.update(state=UploadState.ACCEPTED, blob=blob, updated_at=timezone.now()):
+            transaction.set_rollback(True)  # cancelled meanwhile
+            return
         save_findings(upload, results, blob)
         events.record(actor=upload.owner, verb="upload_accepted", subject=upload.path)
 
 
 def refuse(upload: Upload, results: list[Result], *, from_state: UploadState) -> None:
-    """Keep the verdict, drop the bytes."""
+    """Keep the verdict, drop the bytes; does nothing when the upload has gone on meanwhile."""
+    is_mine = False
     with transaction.atomic():
         mine = Upload.objects.filter(pk=upload.pk, state=from_state)
         if mine.update(state=UploadState.REFUSED, updated_at=timezone.now()):
+            is_mine = True
             save_findings(upload, results)
             codes = [result.code for result in results if result.severity == "error"]
             events.record(
                 actor=upload.owner, verb="upload_refused", subject=upload.path, codes=codes
             )
-    storage.store().delete(upload.storage_key)
+    if is_mine:
+        storage.store().delete(upload.storage_key)
 
 
 def save_findings(upload: Upload, results: Iterable[Result], blob: Blob | None = None) -> None:

@@ -45,6 +45,7 @@ def require_room(*, namespace: Namespace, size_bytes: int) -> None:
 
 def charge(*, namespace: Namespace, blobs: Iterable[Blob]) -> None:
     """Add bytes that this namespace did not hold before; call inside the transaction."""
+    namespace = Namespace.objects.select_for_update().get(pk=namespace.pk)
     new = {blob.pk: blob.size_bytes for blob in blobs}
     held = set(
         namespace.adapters.filter(

@@ -8,6 +8,7 @@ bytes may just be on its way.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -16,7 +17,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from registry import storage
+from registry import locks, storage
 from registry.models import Blob, Upload, UploadState
 from registry.services import uploads
 
@@ -54,7 +55,12 @@ def _unreferenced() -> Q:
     for relation in Blob._meta.related_objects:  # noqa: SLF001 - Django's documented API
         if relation.related_model.__name__ not in _DESCRIPTIONS:
             condition &= Q(**{f"{relation.name}__isnull": True})
-    return condition & ~Q(uploads__state=UploadState.CHECKING)
+    recent = timezone.now() - timedelta(days=settings.LORARY.upload_days)
+    waiting = Upload.objects.filter(
+        Q(state=UploadState.CHECKING) | Q(state=UploadState.ACCEPTED, updated_at__gt=recent),
+        blob__isnull=False,
+    )
+    return condition & ~Q(pk__in=waiting.values("blob"))
 
 
 def _sweep_rows(*, is_dry: bool) -> int:
@@ -68,8 +74,12 @@ def _sweep_rows(*, is_dry: bool) -> int:
         unreferenced_since=None
     )
     with transaction.atomic():
-        gone = Blob.objects.filter(pk__in=list(ripe.values_list("pk", flat=True)))
-        count = gone.update(is_stored=False)
+        # Those who publish lock the blobs first; what they referred to meanwhile is no longer ripe.
+        locked = Blob.objects.select_for_update().filter(pk__in=ripe.values("pk"))
+        names = [blob.pk for blob in locked]
+        count = Blob.objects.filter(pk__in=ripe.filter(pk__in=names).values("pk")).update(
+            is_stored=False
+        )
     loose.filter(unreferenced_since__isnull=True).update(unreferenced_since=now)
     return count
 
@@ -79,12 +89,23 @@ def _sweep_files(*, is_dry: bool) -> tuple[int, int]:
     oldest = time.time() - settings.LORARY.grace_days * 86_400
     count = size = 0
     for name, changed in storage.store().names():
-        if changed > oldest or _is_kept(name):
+        if changed > oldest:
             continue
-        count, size = count + 1, size + storage.store().stat(name)
-        if not is_dry:
-            storage.store().delete(name)
+        with locks.holding(name), suppress(FileNotFoundError):
+            if not _is_kept(name):
+                length = storage.store().stat(name)
+                if not is_dry:
+                    storage.store().delete(name)
+                count, size = count + 1, size + length
+    _sweep_locks(oldest)
     return count, size
+
+
+def _sweep_locks(oldest: float) -> None:
+    """Remove lock files of keys whose uploads are long decided."""
+    for file in locks.folder().iterdir():
+        if len(file.name) == 32 and file.stat().st_mtime < oldest and not _is_kept(file.name):
+            file.unlink(missing_ok=True)
 
 
 def _is_kept(name: str) -> bool:

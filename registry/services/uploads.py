@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Sum
+from django.db.models import Count, Q, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from registry import checks, queue, storage
+from registry import checks, locks, queue, storage
 from registry.errors import (
     DigestMismatch,
     Invalid,
@@ -26,6 +26,7 @@ from registry.errors import (
     UploadRefused,
 )
 from registry.models import (
+    Blob,
     Upload,
     UploadPart,
     UploadState,
@@ -79,9 +80,7 @@ def create(*, actor: User, path: str, size_bytes: int, sha256: str | None = None
     declared = _digest(sha256)
     _require_size(size_bytes)
     _require_room(user, size_bytes)
-    blob = known_blobs.readable_by(user, declared) if declared else None
-    if blob is not None and blob.size_bytes != size_bytes:
-        blob = None
+    blob = _known(user, path, size_bytes, declared)
     upload = Upload(
         owner=user,
         path=path,
@@ -91,10 +90,34 @@ def create(*, actor: User, path: str, size_bytes: int, sha256: str | None = None
         storage_key=storage.new_key(),
         expires_at=timezone.now() + timedelta(days=settings.LORARY.upload_days),
     )
-    if blob is not None and checks.accepts_path(path, blob):
+    if blob is not None:
         upload.state, upload.blob, upload.sha256 = UploadState.ACCEPTED, blob, blob.sha256
     upload.save()
     return upload
+
+
+def _known(user: User, path: str, size_bytes: int, declared: str) -> Blob | None:
+    """Return the bytes of a digest that need not be sent, or None.
+
+    The quick checks run again: bytes that were accepted as a text are no adapter by another name.
+
+    Raises:
+        UploadRefused: the bytes do not fit the name.
+    """
+    blob = known_blobs.readable_by(user, declared) if declared else None
+    if blob is None or blob.size_bytes != size_bytes:
+        return None
+    if checks.is_weights(path) != hasattr(blob, "anatomy"):
+        return None
+    try:
+        with storage.store().open(blob.sha256) as handle:
+            results = checks.run_quick(checks.Subject(path, size_bytes, handle))
+    except FileNotFoundError:
+        return None
+    if checks.is_refused(results):
+        raise UploadRefused(judging.headline(results), findings=results)
+    kept = Blob.objects.filter(pk=blob.pk, is_stored=True).update(unreferenced_since=None)
+    return blob if kept else None
 
 
 def _digest(sha256: str | None) -> str:
@@ -116,9 +139,12 @@ def _require_size(size_bytes: int) -> None:
 
 
 def _require_room(user: User, size_bytes: int) -> None:
-    """Refuse what would not fit beside the uploads that are still open."""
-    pending = user.uploads.filter(state__in=[UploadState.RECEIVING, UploadState.CHECKING])
-    now = pending.aggregate(n=Count("pk"), size=Sum("size_bytes"))
+    """Refuse what would not fit beside what is open, or accepted and not published."""
+    is_open = Q(state__in=[UploadState.RECEIVING, UploadState.CHECKING])
+    is_loose = Q(state=UploadState.ACCEPTED, blob__files__isnull=True, blob__is_stored=True)
+    now = user.uploads.filter(is_open | is_loose).aggregate(
+        n=Count("pk", filter=is_open), size=Sum("size_bytes")
+    )
     if now["n"] >= MAX_OPEN_UPLOADS:
         raise Invalid(_("You have %(n)d open uploads. Cancel some.") % {"n": MAX_OPEN_UPLOADS})
     quotas.require_room(namespace=user.namespace, size_bytes=size_bytes + (now["size"] or 0))
@@ -132,10 +158,12 @@ def receive(*, actor: User, upload: Upload, stream: Readable) -> Upload:
         UploadRefused: see ``complete``.
     """
     _require_open(actor, upload)
-    written = storage.store().write(upload.storage_key, _bounded(stream, upload.size_bytes))
-    if written.size != upload.size_bytes:
-        raise _size_fault(upload.size_bytes, written.size)
-    return _complete(upload, written.sha256)
+    with locks.holding(upload.storage_key):
+        _require_still_open(upload)
+        written = storage.store().write(upload.storage_key, _bounded(stream, upload.size_bytes))
+        if written.size != upload.size_bytes:
+            raise _size_fault(upload.size_bytes, written.size)
+        return _complete(upload, written.sha256)
 
 
 def receive_part(
@@ -158,22 +186,29 @@ def receive_part(
     _require_open(actor, upload)
     if not 1 <= number <= upload.part_count:
         raise Invalid(_("Parts are numbered 1 to %(n)d.") % {"n": upload.part_count})
-    expected = part_size(upload, number)
-    offset = (number - 1) * upload.part_bytes
+    declared = _digest(sha256)
+    with locks.holding(upload.storage_key, is_shared=True):
+        _require_still_open(upload)
+        # Until all of it is here again, this part is missing.
+        upload.parts.filter(number=number).delete()
+        written = _write_part(upload, number, stream)
+        if declared and declared != written.sha256:
+            finding = checks.digest_differs(declared, written.sha256)
+            raise DigestMismatch(finding.message, declared=declared, computed=written.sha256)
+        part, _created = UploadPart.objects.update_or_create(
+            upload=upload,
+            number=number,
+            defaults={"size_bytes": written.size, "sha256": written.sha256},
+        )
+    return part
+
+
+def _write_part(upload: Upload, number: int, stream: Readable) -> storage.Written:
+    expected, offset = part_size(upload, number), (number - 1) * upload.part_bytes
     written = storage.store().write(upload.storage_key, _bounded(stream, expected), offset=offset)
     if written.size != expected:
         raise _size_fault(expected, written.size)
-    declared = _digest(sha256)
-    if declared and declared != written.sha256:
-        upload.parts.filter(number=number).delete()
-        finding = checks.digest_differs(declared, written.sha256)
-        raise DigestMismatch(finding.message, declared=declared, computed=written.sha256)
-    part, _created = UploadPart.objects.update_or_create(
-        upload=upload,
-        number=number,
-        defaults={"size_bytes": written.size, "sha256": written.sha256},
-    )
-    return part
+    return written
 
 
 def part_size(upload: Upload, number: int) -> int:
@@ -213,7 +248,18 @@ def complete(*, actor: User, upload: Upload) -> Upload:
     _require_own(actor, upload)
     if upload.state in {UploadState.CHECKING, UploadState.ACCEPTED}:
         return upload
-    _require_open(actor, upload)
+    with locks.holding(upload.storage_key):
+        upload.refresh_from_db()
+        if upload.state in {UploadState.CHECKING, UploadState.ACCEPTED}:
+            return upload
+        _require_open(actor, upload)
+        _require_parts(upload)
+        with storage.store().open(upload.storage_key) as handle:
+            sha256 = checks.digest(storage.chunks_of(handle))
+        return _complete(upload, sha256)
+
+
+def _require_parts(upload: Upload) -> None:
     here = set(upload.parts.values_list("number", flat=True))
     missing = sorted(set(range(1, upload.part_count + 1)) - here)
     if missing:
@@ -222,13 +268,10 @@ def complete(*, actor: User, upload: Upload) -> Upload:
             % {"n": len(missing), "all": upload.part_count},
             missing=missing[:1000],
         )
-    with storage.store().open(upload.storage_key) as handle:
-        sha256 = checks.digest(storage.chunks_of(handle))
-    return _complete(upload, sha256)
 
 
 def _complete(upload: Upload, sha256: str) -> Upload:
-    """Judge the bytes by what is quickly known, then queue the rest."""
+    """Judge the bytes by what is quickly known, then queue the rest; the caller holds the lock."""
     if upload.declared_sha256 and upload.declared_sha256 != sha256:
         finding = checks.digest_differs(upload.declared_sha256, sha256)
         judging.refuse(upload, [finding], from_state=UploadState.RECEIVING)
@@ -276,8 +319,9 @@ def expire() -> int:
     count = 0
     for upload in stale:
         mine = Upload.objects.filter(pk=upload.pk, state=UploadState.RECEIVING)
-        count += mine.update(state=UploadState.EXPIRED)
-        storage.store().delete(upload.storage_key)
+        if mine.update(state=UploadState.EXPIRED):
+            storage.store().delete(upload.storage_key)
+            count += 1
     return count
 
 
@@ -288,10 +332,16 @@ def _require_own(actor: User, upload: Upload) -> User:
     return user
 
 
-def _require_open(actor: User, upload: Upload) -> None:
-    _require_own(actor, upload)
+def _require_still_open(upload: Upload) -> None:
+    """Refuse bytes that come after the end; call it with the upload's lock held."""
+    upload.refresh_from_db(fields=["state"])
     if upload.state != UploadState.RECEIVING:
         raise StateConflict(
             _("This upload takes no more bytes: it is %(state)s.") % {"state": upload.state},
             state=upload.state,
         )
+
+
+def _require_open(actor: User, upload: Upload) -> None:
+    _require_own(actor, upload)
+    _require_still_open(upload)

@@ -2,45 +2,28 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from lorary.anatomy import FAMILIES
 from registry.errors import AlreadyPublished, Invalid, StateConflict, UploadNotReady, UploadRefused
-from registry.models import Adapter, FileRole, UploadState, Version, VersionState
+from registry.models import Adapter, Blob, FileRole, UploadState, Version, VersionState
 from registry.services import access, adapters, events, manifests, quotas
+from registry.services import details as details_of
+from registry.services.details import Details
 from registry.services.manifests import Entry
 from registry.signals import version_published
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from registry.models import BlobAnatomy, File, Revision, Upload, User
+    from registry.models import Revision, Upload, User
 
 __all__ = ["Details", "create_draft", "discard", "edit", "publish", "release", "yank"]
 
-MAX_TRIGGER_WORDS = 32
 MAX_FILES = 64
-STRENGTH_LIMIT = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Details:
-    """What a person says about a version; strengths are multipliers, None: not said."""
-
-    label: str = ""
-    notes: str = ""
-    declared_family: str = ""
-    lineage: str = ""
-    trigger_words: Sequence[str] = field(default_factory=tuple)
-    strength: float | None = None
-    strength_min: float | None = None
-    strength_max: float | None = None
 
 
 def create_draft(
@@ -63,7 +46,7 @@ def create_draft(
     """
     user = access.require_adapter(actor, adapter)
     said = details or Details()
-    _check_details(said)
+    details_of.check(said)
     entries = _given(user, uploads)
     with transaction.atomic():
         locked = Adapter.objects.select_for_update().get(pk=adapter.pk)
@@ -71,7 +54,8 @@ def create_draft(
         entries = _with_kept(entries, parent)
         existing = _same(adapter, manifests.digest_of(entries))
         if existing is not None:
-            return existing
+            return _said_again(existing, details)
+        _require_stored(entries)
         number = locked.last_number + 1
         Adapter.objects.filter(pk=adapter.pk).update(last_number=number)
         revision = manifests.commit(
@@ -82,8 +66,8 @@ def create_draft(
             message=message or f"v{number}",
         )
         version = Version(adapter=adapter, number=number, revision=revision, author=user)
-        _describe(version, said)
-        _measure(version)
+        details_of.describe(version, said)
+        details_of.measure(version)
         version.save()
         version.is_new = True
         events.record(actor=user, verb="version_drafted", adapter=adapter, subject=version.name)
@@ -107,6 +91,24 @@ def release(
         if version.is_new:
             raise
         return version  # another call with these files was faster; publish has read its state
+
+
+def _said_again(version: Version, details: Details | None) -> Version:
+    """Take new details for a draft of the same files; what is published stays as it is."""
+    if version.state == VersionState.DRAFT and details is not None:
+        details_of.describe(version, details)
+        details_of.measure(version)
+        version.save(update_fields=details_of.SAID)
+    return version
+
+
+def _require_stored(entries: list[Entry]) -> None:
+    """Lock the blobs and see that their bytes are there: the sweeper may have let them go."""
+    blobs = Blob.objects.select_for_update().filter(pk__in=[entry.blob.pk for entry in entries])
+    gone = {blob.pk for blob in blobs if not blob.is_stored}
+    if names := [entry.path for entry in entries if entry.blob.pk in gone]:
+        text = _("The bytes of “%(path)s” were removed since they were uploaded. Send them again.")
+        raise UploadRefused(text % {"path": names[0]}, paths=names)
 
 
 def _given(user: User, uploads: Sequence[Upload]) -> list[Entry]:
@@ -172,7 +174,12 @@ def _with_kept(entries: list[Entry], parent: Revision) -> list[Entry]:
         for entry in manifests.entries_of(parent)
         if entry.role != FileRole.WEIGHTS and entry.path not in given
     ]
-    return entries + kept
+    listed = entries + kept
+    if len({entry.path.casefold() for entry in listed}) != len(listed):
+        raise Invalid(
+            _("Two files differ only in upper and lower case; not every system has both.")
+        )
+    return listed
 
 
 def _same(adapter: Adapter, manifest: str) -> Version | None:
@@ -187,17 +194,34 @@ def edit(*, actor: User, version: Version, details: Details) -> Version:
         Invalid: a detail does not fit.
     """
     user = access.require_adapter(actor, version.adapter)
-    _check_details(details)
+    details_of.check(details)
     with transaction.atomic():
-        _describe(version, details)
-        _measure(version)
-        version.save()
-        adapter = Adapter.objects.select_for_update().get(pk=version.adapter_id)
-        if adapter.latest_version_id == version.pk:
-            _show(adapter, version)
-        version.adapter = adapter
-        events.record(actor=user, verb="version_edited", adapter=adapter, subject=version.name)
+        _refresh(version)
+        words = version.trigger_words
+        details_of.describe(version, details)
+        details_of.measure(version)
+        version.save(update_fields=details_of.SAID)
+        if version.adapter.latest_version_id == version.pk:
+            _show(version.adapter, version)
+        events.record(
+            actor=user, verb="version_edited", adapter=version.adapter, subject=version.name
+        )
+        if version.state == VersionState.PUBLISHED and version.trigger_words != words:
+            _tell(version)
     return version
+
+
+def _refresh(version: Version) -> None:
+    """Lock the adapter and read the version again, first thing in a transaction."""
+    Adapter.objects.select_for_update().get(pk=version.adapter_id)
+    version.refresh_from_db()
+
+
+def _tell(version: Version) -> None:
+    """Let others hear after the commit; what they get wrong does not undo the publication."""
+    transaction.on_commit(
+        lambda: version_published.send_robust(sender=Version, version_id=version.pk)
+    )
 
 
 def publish(*, actor: User, version: Version) -> Version:
@@ -210,8 +234,8 @@ def publish(*, actor: User, version: Version) -> Version:
     """
     user = access.require_adapter(actor, version.adapter)
     with transaction.atomic():
-        adapter = Adapter.objects.select_for_update().get(pk=version.adapter_id)
-        version.refresh_from_db()
+        _refresh(version)
+        adapter = version.adapter
         if version.state != VersionState.DRAFT:
             raise AlreadyPublished(
                 _("%(version)s is published and never changes. Publish a new version instead.")
@@ -222,14 +246,26 @@ def publish(*, actor: User, version: Version) -> Version:
         quotas.charge(namespace=adapter.namespace, blobs=[entry.blob for entry in entries])
         _rebase(user, version, entries)
         version.state, version.published_at = VersionState.PUBLISHED, timezone.now()
-        version.save()
+        version.save(update_fields=["state", "published_at", "revision"])
+        _name_after_file(adapter, version)
         manifests.move(actor=user, revision=version.revision, name=manifests.MAIN, is_branch=True)
         manifests.move(actor=user, revision=version.revision, name=version.name)
-        _show(adapter, version)
+        _show(adapter, _newest(adapter))
         events.record(actor=user, verb="version_published", adapter=adapter, subject=version.name)
-        transaction.on_commit(lambda: version_published.send(sender=Version, version_id=version.pk))
-    version.adapter = adapter
+        _tell(version)
     return version
+
+
+def _newest(adapter: Adapter) -> Version | None:
+    """Return the version that is offered: the highest published number."""
+    return adapter.versions.filter(state=VersionState.PUBLISHED).order_by("-number").first()
+
+
+def _name_after_file(adapter: Adapter, version: Version) -> None:
+    """Give an adapter without a title the one in its file's metadata."""
+    title = details_of.document_of(version).get("title") or ""
+    if not adapter.title and title.isprintable():
+        adapter.title = title[: adapters.LIMITS["title"]]
 
 
 def _rebase(user: User, version: Version, entries: list[Entry]) -> None:
@@ -252,7 +288,9 @@ def _show(adapter: Adapter, version: Version | None) -> None:
     adapter.lineage = version.lineage if version else ""
     if version is not None:
         adapter.published_at = version.published_at
-    adapter.save()
+    adapter.save(
+        update_fields=["title", "latest_version", "family", "lineage", "published_at", "updated_at"]
+    )
     adapters.refresh_search(adapter)
 
 
@@ -263,20 +301,22 @@ def yank(*, actor: User, version: Version, reason: str) -> Version:
         StateConflict: drafts and withdrawn versions cannot be yanked.
     """
     user = access.require_adapter(actor, version.adapter)
-    if version.state not in {VersionState.PUBLISHED, VersionState.YANKED}:
-        raise StateConflict(_("Only published versions can be yanked."), state=version.state)
     with transaction.atomic():
-        adapter = Adapter.objects.select_for_update().get(pk=version.adapter_id)
+        _refresh(version)
+        if version.state not in {VersionState.PUBLISHED, VersionState.YANKED}:
+            raise StateConflict(_("Only published versions can be yanked."), state=version.state)
         version.state = VersionState.YANKED if reason else VersionState.PUBLISHED
         version.yanked_reason = reason[:280]
-        version.save()
-        offered = adapter.versions.filter(state=VersionState.PUBLISHED)
-        _show(adapter, offered.order_by("-number").first())
+        version.save(update_fields=["state", "yanked_reason"])
+        _show(version.adapter, _newest(version.adapter))
         verb = "version_yanked" if reason else "version_restored"
         events.record(
-            actor=user, verb=verb, adapter=adapter, subject=version.name, reason=reason[:280]
+            actor=user,
+            verb=verb,
+            adapter=version.adapter,
+            subject=version.name,
+            reason=reason[:280],
         )
-    version.adapter = adapter
     return version
 
 
@@ -287,74 +327,12 @@ def discard(*, actor: User, version: Version) -> None:
         AlreadyPublished: it is no draft.
     """
     access.require_adapter(actor, version.adapter)
-    if version.state != VersionState.DRAFT:
-        raise AlreadyPublished(_("Published versions are kept. Yank it instead."))
-    version.delete()
-
-
-def _describe(version: Version, said: Details) -> None:
-    version.label, version.notes = said.label.strip(), said.notes.strip()
-    version.declared_family, version.lineage = said.declared_family, said.lineage.strip()
-    version.trigger_words = [" ".join(word.split()) for word in said.trigger_words if word.strip()]
-    version.strength = 1.0 if said.strength is None else said.strength
-    version.strength_min, version.strength_max = said.strength_min, said.strength_max
-
-
-def _measure(version: Version) -> None:
-    """Copy from the anatomy what lists filter and show."""
-    files: list[File] = list(version.files)
-    version.size_bytes = sum(file.size_bytes for file in files)
-    primary = next(file for file in files if file.is_primary)
-    anatomy = getattr(primary.blob, "anatomy", None)
-    version.family = _family(anatomy, version.declared_family)
-    version.algorithm = anatomy.algorithm if anatomy else ""
-    version.rank = anatomy.rank if anatomy else None
-
-
-def _family(anatomy: BlobAnatomy | None, declared: str) -> str:
-    """Return what lists file a version under: proven, else declared, else claimed and possible."""
-    if anatomy is None or anatomy.family:
-        return anatomy.family if anatomy else declared
-    verdict = anatomy.document["verdict"]
-    claimed = verdict["claimed"] if verdict["claimed"] in verdict["candidates"] else ""
-    return declared or claimed
-
-
-def _check_details(said: Details) -> None:
-    faults: dict[str, str] = {}
-    if len(said.label) > 48:
-        faults["label"] = _("A label has at most 48 characters.")
-    if len(said.notes) > 20_000:
-        faults["notes"] = _("Notes have at most 20,000 characters.")
-    if len(said.lineage) > 64:
-        faults["lineage"] = _("A lineage has at most 64 characters.")
-    if said.declared_family and said.declared_family not in FAMILIES:
-        faults["family"] = _("Known base models are: %(all)s.") % {"all": ", ".join(FAMILIES)}
-    if fault := _trigger_fault(said.trigger_words):
-        faults["trigger_words"] = fault
-    if fault := _strength_fault(said):
-        faults["strength"] = fault
-    if faults:
-        raise Invalid(" ".join(faults.values()), fields=faults)
-
-
-def _trigger_fault(words: Sequence[str]) -> str:
-    if len(words) > MAX_TRIGGER_WORDS:
-        return _("There are at most %(n)d trigger words.") % {"n": MAX_TRIGGER_WORDS}
-    if any(len(word) > 200 or not word.isprintable() for word in words):
-        return _("A trigger phrase has at most 200 printable characters.")
-    return ""
-
-
-def _strength_fault(said: Details) -> str:
-    given = [
-        value
-        for value in (said.strength, said.strength_min, said.strength_max)
-        if value is not None
-    ]
-    if any(not math.isfinite(value) or abs(value) > STRENGTH_LIMIT for value in given):
-        return _("A strength lies between -10 and 10.")
-    low, high = said.strength_min, said.strength_max
-    if low is not None and high is not None and low > high:
-        return _("The lowest strength is above the highest.")
-    return ""
+    with transaction.atomic():
+        _refresh(version)
+        if version.state != VersionState.DRAFT:
+            raise AlreadyPublished(_("Published versions are kept. Yank it instead."))
+        revision = version.revision
+        version.delete()
+        is_used = revision.versions.exists() or revision.children.exists()
+        if not is_used and not revision.aliases.exists():
+            revision.delete()  # its files let go of their blobs

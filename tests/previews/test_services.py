@@ -348,3 +348,15 @@ def test_pefts_configuration_comes_along(
         assert layer.config == config
         assert layer.sha256 == hashlib.sha256(tiny_lora).hexdigest()
         assert layer.path.is_file()
+
+
+@pytest.mark.django_db
+def test_a_version_whose_render_was_never_asked_for_gets_one_at_the_start_of_a_worker(
+    served: None, noir: Adapter, publish: Callable[..., Version]
+) -> None:
+    version = publish(noir)
+    version.renders.all().delete()
+    services.begin_missing()
+    assert version.renders.count() == 1
+    services.begin_missing()
+    assert version.renders.count() == 1

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from tests.builders.adapters import DENOISERS, Target, kohya
 
-__all__ = ["LORA", "OTHER", "UNDECIDED", "UNKNOWN", "with_nan"]
+__all__ = ["LORA", "OTHER", "SD1", "UNDECIDED", "UNKNOWN", "with_nan"]
 
-_SD1 = DENOISERS["sd1", "diffusers"]
+SD1 = DENOISERS["sd1", "diffusers"]
 
-LORA = kohya(_SD1)
-OTHER = kohya(_SD1, rank=8)
+LORA = kohya(SD1)
+OTHER = kohya(SD1, rank=8)
 
 
 def with_nan(data: bytes) -> bytes:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -21,6 +22,16 @@ from registry.selectors import adapters as found
 from registry.services import accounts, adapters, manifests, tokens
 
 pytestmark = pytest.mark.django_db
+
+FORGED = [
+    base64.urlsafe_b64encode(text).decode().rstrip("=")
+    for text in (
+        b"[Infinity, 1]",
+        b'["0001-01-01T00:00:00+14:00", 1]',
+        b'["2026-01-01T00:00:00", 1]',
+        b"[" * 2900,
+    )
+]
 
 
 def test_an_adapter_starts_with_an_empty_root_revision_on_main(noir: Adapter) -> None:
@@ -58,6 +69,7 @@ def test_two_owners_may_use_one_name(noir: Adapter, bob: User) -> None:
         ({"tags": ["a"] * 31}, "tags"),
         ({"tags": "film"}, "tags"),
         ({"tags": ["<b>"]}, "tags"),
+        ({"tags": ["ß" * 48]}, "tags"),
         ({"colour": "red"}, "colour"),
         ({"visibility": "secret"}, "visibility"),
     ],
@@ -175,7 +187,7 @@ def test_the_database_refuses_one_adapter_name_twice(noir: Adapter) -> None:
         Adapter.objects.create(namespace=noir.namespace, name="Noir", key="noir")
 
 
-@pytest.mark.parametrize("cursor", ["nonsense", "W10", "WyJ4IiwgMV0", "é", "bnVsbA"])
+@pytest.mark.parametrize("cursor", ["nonsense", "W10", "WyJ4IiwgMV0", "é", "bnVsbA", *FORGED])
 def test_a_foreign_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(CursorInvalid):
         found.search(None, found.Query(), cursor=cursor)

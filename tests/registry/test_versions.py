@@ -21,7 +21,9 @@ from registry.selectors import versions as found_versions
 from registry.services import adapters, downloads, manifests, uploads, versions
 from registry.services.versions import Details
 from registry.signals import version_published
-from tests.registry.files import LORA, OTHER, UNDECIDED, UNKNOWN
+from tests import catalogue
+from tests.builders.adapters import kohya
+from tests.registry.files import LORA, OTHER, SD1, UNDECIDED, UNKNOWN
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -301,3 +303,20 @@ def test_a_claim_that_the_tensors_allow_files_an_undecided_version(
     assert version.primary_file is not None
     assert version.primary_file.blob.anatomy.family == ""
     assert version.family == "flux1"
+
+
+def test_words_and_title_that_nobody_said_come_from_the_file(ada: User) -> None:
+    said = {"modelspec.trigger_phrase": "noir light", "modelspec.title": "Noir Light"}
+    adapter = adapters.create(actor=ada, name="light")
+    version = catalogue.release(adapter, kohya(SD1, metadata=said))
+    adapter.refresh_from_db()
+    assert (version.trigger_words, adapter.title) == (["noir light"], "Noir Light")
+    silent = adapters.create(actor=ada, name="silent")
+    version = catalogue.release(silent, kohya(SD1, metadata=said), Details(trigger_words=[]))
+    assert version.trigger_words == []
+
+
+def test_files_that_differ_only_in_case_are_refused(ada: User, noir: Adapter, send: Send) -> None:
+    pair = [send(ada, LORA, "a.safetensors"), send(ada, OTHER, "A.safetensors")]
+    with pytest.raises(Invalid):
+        versions.create_draft(actor=ada, adapter=noir, uploads=pair)

@@ -1,0 +1,69 @@
+"""Locks between the processes of one host, for bytes that rows alone cannot guard.
+
+An upload is written under its key by many requests at once (shared) and completed by one
+(exclusive), so that no late writer changes bytes that were hashed. A digest is held while its
+bytes and its row are brought together or taken away. The kernel frees a lock when its process
+dies. Web servers on several hosts need a file system with working ``flock`` (local, NFSv4).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from registry.errors import Conflict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["folder", "holding"]
+
+#: Seconds to wait for others before giving up.
+WAIT_S = 10.0
+
+
+def folder() -> Path:
+    """Return where the lock files lie."""
+    place = settings.LORARY.data / "locks"
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+@contextmanager
+def holding(name: str, *, is_shared: bool = False) -> Iterator[None]:
+    """Hold the lock of a private key or a digest.
+
+    Args:
+        name: Hex digits; digests share 256 lock files, keys have one each.
+        is_shared: Others may hold it shared at the same time.
+
+    Raises:
+        Conflict: others did not let go within ``WAIT_S``.
+    """
+    file = name[:2] if len(name) == 64 else name
+    handle = os.open(folder() / file, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        _take(handle, fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX, time.monotonic() + WAIT_S)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _take(handle: int, kind: int, until: float) -> None:
+    while True:
+        try:
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= until:
+                text = _("Another request is still sending bytes of this file. Try again soon.")
+                raise Conflict(text) from error
+            time.sleep(0.05)
+        else:
+            return

@@ -1,0 +1,144 @@
+"""What is said and measured about a version."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.utils.translation import gettext as _
+
+from lorary.anatomy import FAMILIES
+from registry.errors import Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from registry.models import BlobAnatomy, File, Version
+
+__all__ = ["SAID", "Details", "check", "describe", "document_of", "measure"]
+
+MAX_TRIGGER_WORDS = 32
+STRENGTH_LIMIT = 10.0
+
+#: Columns that ``describe`` and ``measure`` write.
+SAID = (
+    "label",
+    "notes",
+    "declared_family",
+    "lineage",
+    "trigger_words",
+    "strength",
+    "strength_min",
+    "strength_max",
+    "family",
+    "algorithm",
+    "rank",
+    "size_bytes",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What a person says about a version; strengths are multipliers, None: not said.
+
+    Trigger words that were not said are read from the file; an empty list says there are none.
+    """
+
+    label: str = ""
+    notes: str = ""
+    declared_family: str = ""
+    lineage: str = ""
+    trigger_words: Sequence[str] | None = None
+    strength: float | None = None
+    strength_min: float | None = None
+    strength_max: float | None = None
+
+
+def describe(version: Version, said: Details) -> None:
+    """Write what a person says; words nobody spoke of are taken from the file."""
+    version.label, version.notes = said.label.strip(), said.notes.strip()
+    version.declared_family, version.lineage = said.declared_family, said.lineage.strip()
+    words = _words_of_file(version) if said.trigger_words is None else said.trigger_words
+    version.trigger_words = [" ".join(word.split()) for word in words if word.strip()]
+    version.strength = 1.0 if said.strength is None else said.strength
+    version.strength_min, version.strength_max = said.strength_min, said.strength_max
+
+
+def _words_of_file(version: Version) -> list[str]:
+    """Return the trigger words that the primary file's metadata states; guesses are left out."""
+    document = document_of(version)
+    stated = [word for word in document.get("trigger_words", ()) if word["confidence"] != "low"]
+    return [word["text"] for word in stated][:MAX_TRIGGER_WORDS]
+
+
+def document_of(version: Version) -> dict[str, Any]:
+    """Return the anatomy of the primary file, {} where it has none."""
+    primary = version.primary_file
+    anatomy = getattr(primary.blob, "anatomy", None) if primary else None
+    return anatomy.document if anatomy else {}
+
+
+def measure(version: Version) -> None:
+    """Copy from the anatomy what lists filter and show."""
+    files: list[File] = list(version.files)
+    version.size_bytes = sum(file.size_bytes for file in files)
+    primary = next(file for file in files if file.is_primary)
+    anatomy = getattr(primary.blob, "anatomy", None)
+    version.family = _family(anatomy, version.declared_family)
+    version.algorithm = anatomy.algorithm if anatomy else ""
+    version.rank = anatomy.rank if anatomy else None
+
+
+def _family(anatomy: BlobAnatomy | None, declared: str) -> str:
+    """Return what lists file a version under: proven, else declared, else claimed and possible."""
+    if anatomy is None or anatomy.family:
+        return anatomy.family if anatomy else declared
+    verdict = anatomy.document["verdict"]
+    claimed = verdict["claimed"] if verdict["claimed"] in verdict["candidates"] else ""
+    return declared or claimed
+
+
+def check(said: Details) -> None:
+    """Refuse details that do not fit.
+
+    Raises:
+        Invalid: ``facts["fields"]`` names each.
+    """
+    faults: dict[str, str] = {}
+    if len(said.label) > 48:
+        faults["label"] = _("A label has at most 48 characters.")
+    if len(said.notes) > 20_000:
+        faults["notes"] = _("Notes have at most 20,000 characters.")
+    if len(said.lineage) > 64:
+        faults["lineage"] = _("A lineage has at most 64 characters.")
+    if said.declared_family and said.declared_family not in FAMILIES:
+        faults["family"] = _("Known base models are: %(all)s.") % {"all": ", ".join(FAMILIES)}
+    if fault := _trigger_fault(said.trigger_words or ()):
+        faults["trigger_words"] = fault
+    if fault := _strength_fault(said):
+        faults["strength"] = fault
+    if faults:
+        raise Invalid(" ".join(faults.values()), fields=faults)
+
+
+def _trigger_fault(words: Sequence[str]) -> str:
+    if len(words) > MAX_TRIGGER_WORDS:
+        return _("There are at most %(n)d trigger words.") % {"n": MAX_TRIGGER_WORDS}
+    if any(len(word) > 200 or not word.isprintable() for word in words):
+        return _("A trigger phrase has at most 200 printable characters.")
+    return ""
+
+
+def _strength_fault(said: Details) -> str:
+    given = [
+        value
+        for value in (said.strength, said.strength_min, said.strength_max)
+        if value is not None
+    ]
+    if any(not math.isfinite(value) or abs(value) > STRENGTH_LIMIT for value in given):
+        return _("A strength lies between -10 and 10.")
+    low, high = said.strength_min, said.strength_max
+    if low is not None and high is not None and low > high:
+        return _("The lowest strength is above the highest.")
+    return ""
