@@ -11,6 +11,7 @@ import pytest
 
 from lorary.client import cache
 from lorary.client.cache import Cache
+from lorary.client.errors import TargetTaken
 from tests.client.conftest import parts, sha
 
 if TYPE_CHECKING:
@@ -90,3 +91,26 @@ def test_part_that_is_read_only_is_taken_up(
     assert pulled.path.read_bytes() == weights
     assert pulled.files[0].bytes_fetched == (0 if is_ours else len(weights))
     assert parts(home) == []
+
+
+def test_file_that_no_pull_put_there_is_left_alone(
+    hub: Hub, fake: FakeHub, weights: bytes, tmp_path: Path
+) -> None:
+    fake.publish(NAME, {PATH: weights})
+    (tmp_path / PATH).write_bytes(b"precious")
+    with pytest.raises(TargetTaken, match="--force"):
+        hub.pull(NAME, to=tmp_path)
+    assert (tmp_path / PATH).read_bytes() == b"precious"
+    assert not fake.requests("GET .*files/")
+    hub.pull(NAME, to=tmp_path, force=True)
+    assert (tmp_path / PATH).read_bytes() == weights
+
+
+def test_file_of_an_earlier_version_is_replaced(
+    hub: Hub, fake: FakeHub, weights: bytes, tmp_path: Path
+) -> None:
+    fake.publish(NAME, {PATH: b"older"})
+    hub.pull(NAME, to=tmp_path)
+    fake.publish(NAME, {PATH: weights})
+    hub.pull(NAME, to=tmp_path)
+    assert (tmp_path / PATH).read_bytes() == weights

@@ -28,12 +28,17 @@ def _configure(parser: Parser) -> None:
     parser.add_argument(
         "--verify", action="store_true", help="read cached files again before trusting them"
     )
+    parser.add_argument(
+        "--force", action="store_true", help="replace files in DIR that no pull put there"
+    )
     add_endpoint(parser)
 
 
 def _pull(args: Namespace) -> int:
     with Hub(args.endpoint) as hub, meter() as draw:
-        pulled = hub.pull(args.reference, to=args.to, verify=args.verify, on_progress=draw)
+        pulled = hub.pull(
+            args.reference, to=args.to, verify=args.verify, force=args.force, on_progress=draw
+        )
     version = pulled.version
     if version.state == "yanked":
         reason = version.reason or "its author advises against it"

@@ -18,6 +18,7 @@ LoraryError
 │   ├── AlreadyPublished   already_published
 │   ├── UploadIncomplete   upload_incomplete
 │   ├── UploadNotReady     upload_not_ready     also a TimeoutError
+│   ├── TargetTaken        target_taken         of this client
 │   └── VisibilityDiffers  visibility_differs   of this client
 ├── UploadRefused          upload_refused       also a ValueError; carries findings
 │   ├── DigestMismatch     digest_mismatch
@@ -79,6 +80,7 @@ __all__ = [
     "SizeMismatch",
     "StateConflict",
     "StorageFull",
+    "TargetTaken",
     "TimedOut",
     "TooLarge",
     "Unauthenticated",
@@ -247,6 +249,13 @@ class VisibilityDiffers(Conflict):
 
     code = "visibility_differs"
     title = "The adapter exists with another visibility."
+
+
+class TargetTaken(Conflict, FileExistsError):
+    """Another file lies where a pulled one should go."""
+
+    code = "target_taken"
+    title = "Another file lies in its place."
 
 
 class UploadRefused(LoraryError, ValueError):

@@ -163,6 +163,7 @@ class Hub:
         *,
         to: StrPath | None = None,
         verify: bool = False,
+        force: bool = False,
         on_progress: OnProgress = silent,
     ) -> Pulled:
         """Bring a version here: resumed, verified, cached.
@@ -171,17 +172,21 @@ class Hub:
             reference: ``owner/name[@version]``.
             to: Folder for the files; the cache's own when left out.
             verify: Read cached files again instead of trusting their seal.
+            force: Replace files in ``to`` that no pull put there.
             on_progress: Told of every block.
 
         Raises:
             NotFound: there is none, or it is not yours to see.
             Corrupt: other bytes arrived than the version lists; nothing was kept.
+            TargetTaken: another file lies in the place of one; nothing was fetched.
         """
         return pulling.pull(
             self._session,
             self._cache,
             Reference.parse(reference),
-            to=None if to is None else Path(to).expanduser().absolute(),
+            to=pulling.Destination(
+                None if to is None else Path(to).expanduser().absolute(), may_replace=force
+            ),
             rehash=verify,
             on_progress=on_progress,
         )

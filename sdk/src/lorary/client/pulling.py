@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lorary.client.cache import Cache, place
+from lorary.client.digests import digest_file
 from lorary.client.download import fetch
-from lorary.client.errors import DiskFull, FileMissing, Gone
+from lorary.client.errors import DiskFull, FileMissing, Gone, TargetTaken
 from lorary.client.models import File, Version
 from lorary.client.names import Reference, check_paths
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from lorary.client.progress import OnProgress
     from lorary.client.session import Session
 
-__all__ = ["Pulled", "PulledFile", "pull", "read_version"]
+__all__ = ["Destination", "Pulled", "PulledFile", "pull", "read_version"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +60,20 @@ def read_version(session: Session, reference: Reference) -> Version:
     return Version.read(session.json("GET", reference.version_path))
 
 
+@dataclass(frozen=True)
+class Destination:
+    """Where pulled files go: a folder, or the cache's own; and whether they may replace others'."""
+
+    folder: Path | None = None
+    may_replace: bool = False
+
+
 def pull(
     session: Session,
     cache: Cache,
     reference: Reference,
     *,
-    to: Path | None,
+    to: Destination,
     rehash: bool,
     on_progress: OnProgress,
 ) -> Pulled:
@@ -75,7 +84,10 @@ def pull(
         raise Gone(msg)
     check_paths(file.path for file in version.files)
     adapter = Reference.parse(version.adapter or reference.full_name)
-    folder = to or cache.snapshot(adapter.owner, adapter.name, version.revision)
+    folder = to.folder or cache.snapshot(adapter.owner, adapter.name, version.revision)
+    if to.folder is not None and not to.may_replace:
+        for file in version.files:
+            _require_own(cache, folder.joinpath(*file.path.split("/")), file.sha256)
     pulled = []
     for file in version.files:
         count = fetch(session, cache, file, rehash=rehash, on_progress=on_progress)
@@ -83,6 +95,20 @@ def pull(
         _place(cache.blob(file.sha256), target)
         pulled.append(PulledFile(file, target, count))
     return Pulled(adapter.full_name, version, folder, tuple(pulled))
+
+
+def _require_own(cache: Cache, target: Path, sha256: str) -> None:
+    """See that what will be replaced came from a hub, so that it can be had again.
+
+    Raises:
+        TargetTaken: it is the only copy this cache knows of.
+    """
+    if not target.is_file() or target.is_symlink():
+        return
+    there = digest_file(target)
+    if there != sha256 and not cache.blob(there).is_file():
+        message = f"{target} is another file and was left alone. Move it, or pull with --force."
+        raise TargetTaken(message, facts={"path": os.fspath(target)})
 
 
 def _place(blob: Path, target: Path) -> None:

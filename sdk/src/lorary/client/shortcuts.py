@@ -27,14 +27,20 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
     return inspect_file(path)
 
 
-def pull(reference: str, *, to: str | os.PathLike[str] | None = None, verify: bool = False) -> Path:
+def pull(
+    reference: str,
+    *,
+    to: str | os.PathLike[str] | None = None,
+    verify: bool = False,
+    force: bool = False,
+) -> Path:
     """Bring ``owner/name[@version]`` here and return where it is.
 
     Returns:
         Its primary weights file, ready for ``load_lora_weights``; the folder when it has none.
     """
     with Hub() as hub:
-        return hub.pull(reference, to=to, verify=verify).path
+        return hub.pull(reference, to=to, verify=verify, force=force).path
 
 
 def push(
