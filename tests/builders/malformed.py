@@ -57,6 +57,7 @@ def _foreign() -> dict[str, Attack]:
         "pickle": Attack(b"\x80\x02}q\x00(X\x01\x00\x00\x00a" + bytes(20), "is_pickle"),
         "gguf": Attack(b"GGUF\x03\x00\x00\x00" + b"\xff" * 40, "is_gguf"),
         "hdf5": Attack(b"\x89HDF\r\n\x1a\n" + bytes(40), "is_hdf5"),
+        "plain text": Attack(b"just some words, renamed to look like a model", "is_text"),
         "html error page": Attack(b"\n<!DOCTYPE html><html>Not found</html>", "is_html"),
         "lfs pointer": Attack(b"version https://git-lfs.github.com/spec/v1\n", "is_lfs_pointer"),
         "json answer": Attack(b'{"error": "Invalid token"}', "is_json"),

@@ -27,6 +27,7 @@ HEADER_CODES: Mapping[str, str] = MappingProxyType(
         "is_gguf": "The file is a GGUF model.",
         "is_hdf5": "The file is an HDF5 (Keras) model.",
         "is_html": "The file is a web page.",
+        "is_text": "The file is plain text.",
         "is_image": "The file is a picture.",
         "is_json": "The file is JSON text.",
         "is_lfs_pointer": "The file is a Git LFS pointer, not the model it points to.",

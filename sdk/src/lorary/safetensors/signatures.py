@@ -40,6 +40,9 @@ _PICKLE = (
 _HTML = "This is a web page, often an error page saved as a model. Download the file again."
 _JSON = "This is JSON text, often an error answer saved as a model. Download the file again."
 
+_TEXT = "This is a text file, not a safetensors file. Choose the file that the trainer wrote."
+_PRINTABLE = frozenset(b"\t\n\r") | frozenset(range(0x20, 0x7F))
+
 
 def sniff(head: bytes) -> HeaderError | None:
     """Name the format of a file by its first bytes.
@@ -63,4 +66,6 @@ def sniff(head: bytes) -> HeaderError | None:
         return HeaderError("is_html", _HTML, 0)
     if text.startswith((b'{"', b"{\n", b"{ ", b"[{", b"{}")):
         return HeaderError("is_json", _JSON, 0)
+    if len(head) >= 8 and all(byte in _PRINTABLE for byte in head):
+        return HeaderError("is_text", _TEXT, 0)
     return None
