@@ -138,7 +138,7 @@ def cover_of(adapters: Iterable[Adapter]) -> dict[int, int | None]:
     for version_id, wanted, render_id, position, strength, image_id in rows.values_list(
         "render__version_id", "render__version__strength", "render_id", "position", "strength", "id"
     ):
-        rank = (-render_id, abs(strength - wanted), position)
+        rank = (-render_id, abs(strength - (1.0 if wanted is None else wanted)), position)
         if version_id not in best or rank < best[version_id]:
             best[version_id] = rank
             covers[owners[version_id]] = image_id

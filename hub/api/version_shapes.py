@@ -24,7 +24,7 @@ __all__ = ["FileOut", "VersionBriefOut", "VersionOut"]
 class StrengthOut(serializers.Serializer[Version]):
     """The multiplier at use."""
 
-    recommended = serializers.FloatField(source="strength")
+    recommended = serializers.FloatField(source="strength", allow_null=True)
     min = serializers.FloatField(source="strength_min", allow_null=True)
     max = serializers.FloatField(source="strength_max", allow_null=True)
 

@@ -82,7 +82,7 @@ def _card(adapter: Adapter, covers: Mapping[int, int | None], proven: Mapping[in
         picture=_picture(adapter, version, covers),
         picture_alt=_("Preview of %(title)s") % {"title": adapter.display_title},
         trigger_words=", ".join(words),
-        strength=version.strength if version else 1.0,
+        strength=version.dial if version else 1.0,
         strength_min=version.strength_min if version else None,
         strength_max=version.strength_max if version else None,
         strength_text=strength_range(version) if version else "",

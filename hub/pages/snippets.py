@@ -53,6 +53,6 @@ def _for_weights(version: Version, primary: FileLine, pinned: str, url: str) -> 
     return [
         Snippet("diffusers", f'pipe.load_lora_weights(lorary.pull("{pinned}"))'),
         Snippet("ComfyUI", f"lorary pull {pinned} --to ComfyUI/models/loras"),
-        Snippet(_("A1111 and Forge"), f"<lora:{stem}:{strength(version.strength)}>{words}"),
+        Snippet(_("A1111 and Forge"), f"<lora:{stem}:{strength(version.dial)}>{words}"),
         Snippet("curl", f"curl -fLOJ{token} {url}"),
     ]

@@ -111,7 +111,7 @@ def sweep_of(version: Version, found: Previews, wanted: Mapping[str, str]) -> Sw
     seeds = {picture.seed for picture in of_prompt}
     seed = next((s for s in seeds if str(s) == wanted.get("seed")), of_prompt[0].seed)
     row = sorted((p for p in of_prompt if p.seed == seed), key=lambda p: p.strength)
-    at = _number(wanted.get("at"), len(row), _nearest(row, version.strength))
+    at = _number(wanted.get("at"), len(row), _nearest(row, version.dial))
     return Sweep(
         prompt=prompts[number],
         seed=seed,
@@ -160,9 +160,11 @@ def _placed(row: Sequence[Picture], index: int, at: int, version: Version) -> Fr
 def _says(row: Sequence[Picture], index: int, version: Version) -> str:
     """Return what marks the frame at, or closest to, the recommended strength."""
     value = row[index].strength
-    if value == 0 or index != _nearest(row, version.strength):
+    if value == 0 or index != _nearest(row, version.dial):
         return ""
-    if abs(value - version.strength) < SAME_STRENGTH:
+    if version.strength is None:
+        return _("full effect")
+    if abs(value - version.dial) < SAME_STRENGTH:
         return _("recommended strength")
     return _("closest to the recommended %(best)s") % {"best": strength(version.strength)}
 

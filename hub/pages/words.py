@@ -22,7 +22,7 @@ def family_label(family: str) -> str:
 
 
 def strength_range(version: Version) -> str:
-    """Return ``0.7–1.0``, or the one recommended strength."""
+    """Return ``0.7–1.0``, or the one recommended strength, or nothing when none is."""
     low, high = version.strength_min, version.strength_max
     if low is None or high is None or low == high:
         return strength(version.strength)
@@ -30,15 +30,14 @@ def strength_range(version: Version) -> str:
 
 
 def recommendation(version: Version) -> str:
-    """Return the recommended strength as a phrase."""
+    """Return the recommended strength as a phrase, empty when nobody recommended one."""
     low, high, best = version.strength_min, version.strength_max, strength(version.strength)
     if low is None or high is None or low == high:
-        return _("Recommended %(best)s") % {"best": best}
-    return _("Recommended %(low)s to %(high)s, best %(best)s") % {
-        "low": strength(low),
-        "high": strength(high),
-        "best": best,
-    }
+        return _("Recommended %(best)s") % {"best": best} if best else ""
+    said = {"low": strength(low), "high": strength(high), "best": best}
+    if not best:
+        return _("Recommended %(low)s to %(high)s") % said
+    return _("Recommended %(low)s to %(high)s, best %(best)s") % said
 
 
 def facts_line(adapter: Adapter, version: Version | None) -> str:

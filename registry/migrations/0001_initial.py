@@ -339,7 +339,7 @@ class Migration(migrations.Migration):
                 ('declared_family', models.CharField(blank=True, max_length=48)),
                 ('lineage', models.CharField(blank=True, max_length=64)),
                 ('trigger_words', models.JSONField(blank=True, default=list)),
-                ('strength', models.FloatField(default=1.0)),
+                ('strength', models.FloatField(blank=True, null=True)),
                 ('strength_min', models.FloatField(blank=True, null=True)),
                 ('strength_max', models.FloatField(blank=True, null=True)),
                 ('family', models.CharField(blank=True, max_length=48)),

@@ -39,7 +39,7 @@ class Version(models.Model):
     declared_family = models.CharField(max_length=48, blank=True)
     lineage = models.CharField(max_length=64, blank=True)
     trigger_words = models.JSONField(default=list, blank=True)
-    strength = models.FloatField(default=1.0)
+    strength = models.FloatField(null=True, blank=True)
     strength_min = models.FloatField(null=True, blank=True)
     strength_max = models.FloatField(null=True, blank=True)
     family = models.CharField(max_length=48, blank=True)
@@ -79,6 +79,11 @@ class Version(models.Model):
     def name(self) -> str:
         """``v3``."""
         return f"v{self.number}"
+
+    @property
+    def dial(self) -> float:
+        """Where to start dialling: the recommended strength, or 1 where nobody recommended one."""
+        return 1.0 if self.strength is None else self.strength
 
     @property
     def files(self) -> models.QuerySet[File]:

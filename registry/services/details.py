@@ -61,7 +61,7 @@ def describe(version: Version, said: Details) -> None:
     version.declared_family, version.lineage = said.declared_family, said.lineage.strip()
     words = _words_of_file(version) if said.trigger_words is None else said.trigger_words
     version.trigger_words = [" ".join(word.split()) for word in words if word.strip()]
-    version.strength = 1.0 if said.strength is None else said.strength
+    version.strength = said.strength
     version.strength_min, version.strength_max = said.strength_min, said.strength_max
 
 

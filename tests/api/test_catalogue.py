@@ -286,3 +286,11 @@ def test_an_adapter_says_whether_the_caller_may_publish_to_it(
 ) -> None:
     answers = [who.send("get", "adapters/ada/noir").json() for who in (as_ada, as_bob, stranger)]
     assert [answer["can_write"] for answer in answers] == [True, False, False]
+
+
+def test_a_strength_that_nobody_recommended_is_null(
+    stranger: Caller, noir: Adapter, released: Callable[..., Version], lora: bytes
+) -> None:
+    released(noir, lora)
+    version = stranger.send("get", "adapters/ada/noir/versions/v1").json()
+    assert version["strength"] == {"recommended": None, "min": None, "max": None}

@@ -8,6 +8,8 @@ import pytest
 
 from registry.models import Adapter, Version
 from registry.services import adapters, versions
+from tests import catalogue
+from tests.pages.files import lora
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,3 +179,12 @@ def test_queries_are_bounded(
 ) -> None:
     with django_assert_max_num_queries(14):
         client.get("/ada/noir")
+
+
+def test_a_strength_that_nobody_recommended_is_not_shown_as_declared(
+    client: Client, ada: User
+) -> None:
+    adapter = adapters.create(actor=ada, name="plain")
+    catalogue.release(adapter, lora())
+    page = client.get("/ada/plain").content.decode()
+    assert "Recommended" not in page
