@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path
+from django.views.generic import RedirectView
 
 from hub.health import healthz
 
@@ -10,6 +11,7 @@ __all__ = ["urlpatterns"]
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", healthz, name="healthz"),
+    path("api", RedirectView.as_view(pattern_name="api-docs")),
     path("api/", include("hub.api.urls")),
     path("", include("hub.pages.urls")),
 ]

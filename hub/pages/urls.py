@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.urls import URLPattern, path
+from django.views.generic import RedirectView
 
 from hub.pages import (
     accounts,
@@ -29,6 +30,7 @@ urlpatterns: list[URLPattern] = [
     path("signin", page(accounts.signin), name="signin"),
     path("signup", page(accounts.signup), name="signup"),
     path("signout", page(accounts.signout), name="signout"),
+    path("settings", RedirectView.as_view(pattern_name="tokens"), name="settings"),
     path("settings/tokens", page(tokens.index), name="tokens"),
     path("settings/tokens/<int:token_id>/revoke", page(tokens.revoke), name="token-revoke"),
     path("media/images/<int:image_id>.png", page(media.image), name="image"),

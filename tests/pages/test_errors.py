@@ -127,3 +127,10 @@ def _first(path: str) -> str:
     """Return the fixed first segment of a path, empty where it is an owner."""
     first = path.partition("/")[0]
     return "" if first.startswith("<") else first
+
+
+@pytest.mark.parametrize(
+    ("short", "whole"), [("/api", "/api/docs"), ("/settings", "/settings/tokens")]
+)
+def test_short_addresses_lead_on(client: Client, short: str, whole: str) -> None:
+    assert client.get(short).headers["Location"] == whole

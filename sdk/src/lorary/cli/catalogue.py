@@ -83,7 +83,7 @@ def _show_adapters(adapters: list[Adapter]) -> None:
             adapter.family or "-",
             adapter.kind,
             f"{adapter.downloads:,}",
-            " · ".join(adapter.trigger_words) or adapter.title,
+            " · ".join(adapter.trigger_words) or "-",
         ]
         for adapter in adapters
     ]
