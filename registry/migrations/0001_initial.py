@@ -286,7 +286,6 @@ class Migration(migrations.Migration):
                 ('sha256', models.CharField(blank=True, max_length=64)),
                 ('storage_key', models.CharField(max_length=64, unique=True)),
                 ('state', models.CharField(choices=[('receiving', 'Receiving'), ('checking', 'Checking'), ('accepted', 'Accepted'), ('refused', 'Refused'), ('cancelled', 'Cancelled'), ('expired', 'Expired')], default='receiving', max_length=16)),
-                ('checked_bytes', models.PositiveBigIntegerField(default=0)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('updated_at', models.DateTimeField(auto_now=True)),
                 ('expires_at', models.DateTimeField()),

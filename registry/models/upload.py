@@ -36,7 +36,6 @@ class Upload(models.Model):
     blob = models.ForeignKey(
         Blob, on_delete=models.PROTECT, related_name="uploads", null=True, blank=True
     )
-    checked_bytes = models.PositiveBigIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     expires_at = models.DateTimeField()

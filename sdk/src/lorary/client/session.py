@@ -67,11 +67,6 @@ class Session:
             message = f"{endpoint} is not encrypted: your token can be read on its way there."
             warnings.warn(message, InsecureTransport, stacklevel=2)
 
-    @property
-    def has_token(self) -> bool:
-        """Whether requests to the hub carry a token."""
-        return bool(self._token)
-
     def close(self) -> None:
         """Close open connections."""
         self._pool.close()
