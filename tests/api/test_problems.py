@@ -125,7 +125,6 @@ def test_what_was_begun_before_a_refusal_is_rolled_back(
         ("get", "renders/x", 404, "not_found"),
         ("get", "adapters/", 404, "not_found"),
         ("delete", "adapters", 401, "not_authenticated"),
-        ("get", "/api", 404, None),
         ("get", "inspect", 405, "method_not_allowed"),
         ("options", "adapters", 405, "method_not_allowed"),
         ("get", "adapters/ada/noir", 404, "not_found"),

@@ -158,7 +158,7 @@ def test_slider_film_and_choosers_are_one_control(
     page.wait_for_url("**/slider/sweep")
     hub.manage("shell", "-c", RENDER)
     page.reload()
-    assert page.get_attribute("#strength", "aria-valuetext") == "1.0, recommended strength"
+    assert page.get_attribute("#strength", "aria-valuetext") == "1.0, full effect"
     page.focus("#strength")
     page.keyboard.press("ArrowLeft")
     assert page.inner_text("[data-value]") == "0.75"
