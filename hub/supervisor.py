@@ -18,7 +18,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -107,13 +106,15 @@ class Supervisor:
     def __init__(self, children: Sequence[Child], say: Callable[[str], object]) -> None:
         self.children = children
         self.say = say
+        # Plain fields: a handler runs inside whatever it interrupts, so a lock taken there, such
+        # as that of threading.Event, may be held already by the very code that waits for it.
         self._asked = 0
-        self._stop = threading.Event()
+        self._is_ending = False
 
     @property
     def is_stopping(self) -> bool:
         """Whether the end has begun."""
-        return self._stop.is_set()
+        return self._is_ending or self._asked > 0
 
     def run(self, on_started: Callable[[], object] | None = None) -> int:
         """Start all, watch, end all; return the exit code of the hub.
@@ -139,10 +140,9 @@ class Supervisor:
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._asked += 1
-        self._stop.set()
 
     def _watch(self) -> int:
-        while not self._stop.wait(LOOK_S):
+        while not self.is_stopping:
             self._start_due()
             for child in self.children:
                 code = child.exit_code()
@@ -153,6 +153,7 @@ class Supervisor:
                     return 1
                 pause = child.plan_restart()
                 self.say(f"{child.name} ended ({_words(code)}): restart in {pause:g} s.")
+            time.sleep(LOOK_S)
         return 0
 
     def _start_due(self, *, essential_only: bool = False) -> None:
@@ -162,7 +163,7 @@ class Supervisor:
                 child.start()
 
     def _end_all(self) -> None:
-        self._stop.set()
+        self._is_ending = True
         asked, until = self._asked, time.monotonic() + STOP_S
         for child in self.children:
             child.send(signal.SIGTERM)

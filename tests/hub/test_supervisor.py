@@ -8,9 +8,14 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -21,9 +26,21 @@ print("up", flush=True)
 time.sleep(60)
 """
 STUBBORN = [sys.executable, "-c", STUBBORN_CODE]
+# A signal every 100 µs at most, each into another moment of the wait of a new supervisor.
+SIGNALLED_ANYWHERE = """
+import random, signal
+from hub import supervisor
+supervisor.LOOK_S = 0.0001
+for _ in range(2000):
+    hub = supervisor.Supervisor([], say=print)
+    signal.signal(signal.SIGALRM, hub._on_signal)
+    moment_s = 1e-6 + random.random() * 1e-4
+    hub.run(on_started=lambda: signal.setitimer(signal.ITIMER_REAL, moment_s))
+"""
 
 
-def start(children: str, *, before: str = "") -> subprocess.Popen[str]:
+@contextmanager
+def start(children: str, *, before: str = "") -> Iterator[subprocess.Popen[str]]:
     """Run a supervisor of the described children; it prints the pid of each child it starts."""
     code = textwrap.dedent(
         f"""
@@ -40,9 +57,12 @@ def start(children: str, *, before: str = "") -> subprocess.Popen[str]:
         sys.exit(Supervisor([{children}], say=lambda text: print(text, flush=True)).run())
         """
     )
-    return subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()  # a failed test must not wait for what did not end
 
 
 def read_pid(process: subprocess.Popen[str]) -> int:
@@ -72,6 +92,12 @@ def test_signal_ends_every_child(number: signal.Signals) -> None:
         process.send_signal(number)
         assert process.wait(10) == 0
     assert not any(is_alive(pid) for pid in pids)
+
+
+@pytest.mark.slow
+def test_signal_at_any_moment_ends_the_wait() -> None:
+    command = [sys.executable, "-c", SIGNALLED_ANYWHERE]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=60)
 
 
 @pytest.mark.slow
