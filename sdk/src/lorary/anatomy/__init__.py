@@ -5,13 +5,15 @@ from lorary.anatomy.families import FAMILIES, family_title
 from lorary.anatomy.findings import Finding, Severity, finding_codes
 from lorary.anatomy.inspection import (
     Inspection,
+    Refusal,
     analyse,
     inspect_bytes,
     inspect_file,
     inspect_source,
+    inspect_url,
 )
 from lorary.anatomy.kinds import KIND_TITLES
-from lorary.anatomy.report import Anatomy, Block, Verdict
+from lorary.anatomy.report import Anatomy, Base, Block
 from lorary.anatomy.triggers import CommonTag, TriggerWord
 
 __all__ = [
@@ -19,17 +21,19 @@ __all__ = [
     "FAMILIES",
     "KIND_TITLES",
     "Anatomy",
+    "Base",
     "Block",
     "CommonTag",
     "Finding",
     "Inspection",
+    "Refusal",
     "Severity",
     "TriggerWord",
-    "Verdict",
     "analyse",
     "family_title",
     "finding_codes",
     "inspect_bytes",
     "inspect_file",
     "inspect_source",
+    "inspect_url",
 ]

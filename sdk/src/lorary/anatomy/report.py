@@ -1,59 +1,104 @@
-"""Anatomy of a file: everything that its header proves and claims."""
+"""The anatomy of a file: everything that its header proves and claims, as one document.
+
+`docs/anatomy.md` explains each field of the document. Its shape is versioned by `SCHEMA`.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from lorary.anatomy.claims import claimed_family
-from lorary.anatomy.families import family_title
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from lorary.anatomy.modules import Module
-    from lorary.anatomy.proof import Confidence, Proof
+    from lorary.anatomy.proof import Confidence, Evidence
     from lorary.anatomy.triggers import CommonTag, TriggerWord
 
-__all__ = ["Agreement", "Anatomy", "Block", "Verdict", "blocks_of", "judge", "rank_counts"]
+__all__ = [
+    "LAYER_KINDS",
+    "SCHEMA",
+    "Agreement",
+    "Anatomy",
+    "Base",
+    "Block",
+    "FileFacts",
+    "Layers",
+    "Notes",
+]
 
-Agreement = Literal["agree", "conflict", "unclaimed", "unproven", "unknown"]
-AlphaSource = Literal["read", "declared", "absent"]
+SCHEMA = 1
+"""Version of the document. A field may be added within a version, never changed or removed."""
+
+LAYER_KINDS = ("attention", "mlp", "conv", "norm", "modulation", "embedder", "other")
+"""What an adapted module does in the base model."""
+
+Agreement = Literal["agree", "conflict", "no-claim"]
+
+_MOST_KEYS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """The family answer with its evidence.
+class FileFacts:
+    """The file itself.
 
     Attributes:
-        declared: What a person says; always None here, the registry fills it.
-        claimed: What the metadata says.
-        proven: What the tensors prove, None unless only one family is possible.
-        candidates: Every family that the tensors allow.
-        confidence: How sure the proof is.
-        agreement: How claim and proof stand to each other.
-        evidence: Sentences that give the reasons.
+        name: Its name, without invisible characters.
+        size_bytes: Size of the whole file.
+        header_bytes: Length of the JSON header with its padding.
+        tensors: Tensors in it.
     """
 
-    declared: str | None
-    claimed: str | None
-    proven: str | None
-    candidates: tuple[str, ...]
-    confidence: Confidence
-    agreement: Agreement
-    evidence: tuple[str, ...]
+    name: str
+    size_bytes: int
+    header_bytes: int
+    tensors: int
 
     def to_dict(self) -> dict[str, object]:
         """Plain JSON values."""
         return {
-            "declared": self.declared,
-            "claimed": self.claimed,
-            "proven": self.proven,
+            "name": self.name,
+            "size_bytes": self.size_bytes,
+            "header_bytes": self.header_bytes,
+            "tensors": self.tensors,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The verdict on the base model, with its evidence.
+
+    Attributes:
+        family: Architecture, None when more than one candidate remains, or none.
+        candidates: Every architecture that the file can belong to.
+        confidence: `proven` by the tensors alone, `narrowed` to a set or by weaker signs,
+            `claimed` by the metadata only, or `unknown`.
+        lineage: Checkpoint behind the architecture, by the metadata's word.
+        claimed: The metadata's claims with their sources; empty without any.
+        agreement: How claim and tensors stand to each other.
+        evidence: Reasons, in the order in which they narrowed the set.
+    """
+
+    family: str | None
+    candidates: tuple[str, ...]
+    confidence: Confidence
+    lineage: str | None
+    claimed: Mapping[str, object]
+    agreement: Agreement
+    evidence: tuple[Evidence, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain JSON values."""
+        return {
+            "family": self.family,
             "candidates": list(self.candidates),
             "confidence": self.confidence,
+            "lineage": self.lineage,
+            "claimed": dict(self.claimed),
             "agreement": self.agreement,
-            "evidence": list(self.evidence),
+            "evidence": [
+                {"rule": rule, "text": text, "keys": list(keys[:_MOST_KEYS])}
+                for rule, text, keys in self.evidence
+            ],
         }
 
 
@@ -71,142 +116,191 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Anatomy:
-    """What the header of an adapter proves and claims.
+class Layers:
+    """What is adapted.
 
     Attributes:
-        kind: `adapter`, or what the file is instead.
-        algorithm: Leading adaptation method.
-        algorithms: Every method in the file, most used first.
-        convention: Leading file convention.
-        conventions: Every convention in the file, most used first.
-        family: Base-model family, when the tensors prove exactly one.
-        verdict: The family answer with its evidence.
-        lineage: Checkpoint it was trained on, by the metadata's word.
-        rank: Most common rank.
-        ranks: Rank to number of modules without a kernel.
-        conv_ranks: Rank to number of modules with a kernel larger than one.
-        alpha: Most common alpha.
-        alpha_source: `read` from the tensors, `declared` by the metadata, or `absent`.
-        parts: `denoiser`, `text_encoder`, … to number of adapted modules.
         modules: Adapted modules.
+        linear: Rank to number of modules without a kernel, most common first.
+        conv: Rank to number of modules with a kernel larger than one, most common first.
+        expected: Modules that an unrestricted file of this family has, None when not known.
+        kinds: Every one of `LAYER_KINDS` to its number of modules.
         blocks: Adapted blocks, in the file's order.
-        parameters: Trained numbers.
-        dtypes: Number format to number of tensors.
-        tensors: Tensors in the file.
-        size_bytes: Size of the file.
-        trigger_words: Words that wake it, best first.
-        common_tags: Frequent caption tags.
-        training: Facts about the training.
-        title: Title in the metadata.
-        description: Description in the metadata.
-        recommended_strength: Strength that the metadata recommends.
-        metadata_keys: Number of metadata keys.
     """
 
-    kind: str
-    algorithm: str | None
-    algorithms: tuple[str, ...]
-    convention: str | None
-    conventions: tuple[str, ...]
-    family: str | None
-    verdict: Verdict
-    lineage: str | None
-    rank: int | None
-    ranks: dict[int, int]
-    conv_ranks: dict[int, int]
-    alpha: float | None
-    alpha_source: AlphaSource
-    parts: dict[str, int]
     modules: int
+    linear: Mapping[int, int]
+    conv: Mapping[int, int]
+    expected: int | None
+    kinds: Mapping[str, int]
     blocks: tuple[Block, ...]
-    parameters: int
-    dtypes: dict[str, int]
-    tensors: int
-    size_bytes: int
-    trigger_words: tuple[TriggerWord, ...]
-    common_tags: tuple[CommonTag, ...]
-    training: dict[str, object]
-    title: str | None
-    description: str | None
-    recommended_strength: float | None
-    metadata_keys: int
 
     def to_dict(self) -> dict[str, object]:
-        """Plain JSON values, as the API returns them."""
+        """Plain JSON values."""
         return {
-            "kind": self.kind,
-            "algorithm": self.algorithm,
-            "algorithms": list(self.algorithms),
-            "convention": self.convention,
-            "conventions": list(self.conventions),
-            "family": self.family,
-            "verdict": self.verdict.to_dict(),
-            "lineage": self.lineage,
-            "rank": self.rank,
-            "ranks": {str(rank): modules for rank, modules in self.ranks.items()},
-            "conv_ranks": {str(rank): modules for rank, modules in self.conv_ranks.items()},
-            "alpha": self.alpha,
-            "alpha_source": self.alpha_source,
-            "parts": dict(self.parts),
             "modules": self.modules,
+            "linear": _histogram(self.linear),
+            "conv": _histogram(self.conv),
+            "expected": self.expected,
+            "kinds": dict(self.kinds),
             "blocks": [block.to_dict() for block in self.blocks],
-            "parameters": self.parameters,
-            "dtypes": dict(self.dtypes),
-            "tensors": self.tensors,
-            "size_bytes": self.size_bytes,
-            "trigger_words": [word.to_dict() for word in self.trigger_words],
-            "common_tags": [tag.to_dict() for tag in self.common_tags],
-            "training": dict(self.training),
-            "title": self.title,
-            "description": self.description,
-            "recommended_strength": self.recommended_strength,
-            "metadata_keys": self.metadata_keys,
         }
 
 
-def judge(proof: Proof, metadata: Mapping[str, str]) -> Verdict:
-    """Set the metadata's claim beside the tensors' proof; the claim never overrules it."""
-    claimed, key = claimed_family(metadata)
-    evidence = proof.evidence
-    if claimed is not None:
-        evidence = (*evidence, f"The metadata ({key}) says {family_title(claimed)}.")
-    return Verdict(
-        declared=None,
-        claimed=claimed,
-        proven=proof.proven,
-        candidates=proof.candidates,
-        confidence=proof.confidence,
-        agreement=_agreement(proof, claimed),
-        evidence=evidence,
-    )
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What `__metadata__` says about the file as a whole; values that are no facts stay in it.
+
+    Attributes:
+        keys: Number of its keys.
+        size_bytes: UTF-8 bytes of keys and values together.
+        writer: Program that trained or wrote the file, when it can be told.
+        title: Title that author or trainer gave.
+        description: The author's description, shortened.
+        author: Who made it.
+        license: Its licence, by the metadata's word.
+        usage_hint: How to use it, by the author.
+        recommended_strength: Strength that the author recommends.
+        names: The first keys, without invisible characters.
+    """
+
+    keys: int
+    size_bytes: int
+    writer: str | None
+    title: str | None
+    description: str | None
+    author: str | None
+    license: str | None
+    usage_hint: str | None
+    recommended_strength: float | None
+    names: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain JSON values."""
+        return {
+            "keys": self.keys,
+            "bytes": self.size_bytes,
+            "writer": self.writer,
+            "title": self.title,
+            "description": self.description,
+            "author": self.author,
+            "license": self.license,
+            "usage_hint": self.usage_hint,
+            "recommended_strength": self.recommended_strength,
+            "names": list(self.names),
+        }
 
 
-def _agreement(proof: Proof, claimed: str | None) -> Agreement:
-    if claimed is None:
-        return "unclaimed" if proof.candidates else "unknown"
-    if not proof.candidates:
-        return "unproven"
-    if claimed not in proof.candidates:
-        return "conflict"
-    return "agree" if proof.proven else "unproven"
+@dataclass(frozen=True, slots=True)
+class Anatomy:
+    """What the header of a file proves and claims.
+
+    Attributes:
+        file: The file itself.
+        kind: `adapter`, or what the file is instead.
+        algorithm: Leading adaptation method.
+        algorithms: Every method to its number of modules, most first.
+        convention: Leading file convention.
+        base: The verdict on the base model.
+        rank: Most common rank, ties to the larger; the declared one where no tensor shows any.
+        ranks: Rank to number of modules, most common first.
+        alpha: Most common alpha.
+        alphas_read: Alphas read from the file; 0 when `alpha` is only declared.
+        parts: `denoiser`, `text_encoder`, … to number of adapted modules.
+        layers: What is adapted.
+        parameters: Trained numbers.
+        dtypes: Number format to number of tensors.
+        trigger_words: Words that wake it, best first.
+        common_tags: Frequent caption tags.
+        training: Facts about the training.
+        metadata: What the metadata says about the file as a whole.
+    """
+
+    file: FileFacts
+    kind: str
+    algorithm: str | None
+    algorithms: Mapping[str, int]
+    convention: str | None
+    base: Base
+    rank: int | None
+    ranks: Mapping[int, int]
+    alpha: float | None
+    alphas_read: int
+    parts: Mapping[str, int]
+    layers: Layers
+    parameters: int
+    dtypes: Mapping[str, int]
+    trigger_words: tuple[TriggerWord, ...]
+    common_tags: tuple[CommonTag, ...]
+    training: Mapping[str, object]
+    metadata: Notes
+
+    @property
+    def family(self) -> str | None:
+        """The base model's architecture, when only one is possible."""
+        return self.base.family
+
+    @property
+    def modules(self) -> int:
+        """Adapted modules."""
+        return self.layers.modules
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Adapted blocks, in the file's order."""
+        return self.layers.blocks
+
+    @property
+    def title(self) -> str | None:
+        """Title in the metadata."""
+        return self.metadata.title
+
+    @property
+    def description(self) -> str | None:
+        """Description in the metadata."""
+        return self.metadata.description
+
+    @property
+    def recommended_strength(self) -> float | None:
+        """Strength that the metadata recommends."""
+        return self.metadata.recommended_strength
+
+    def to_dict(self) -> dict[str, object]:
+        """The document without its findings, as plain JSON values."""
+        return {
+            "schema": SCHEMA,
+            "file": self.file.to_dict(),
+            "kind": self.kind,
+            "algorithm": self.algorithm,
+            "algorithms": dict(self.algorithms),
+            "convention": self.convention,
+            "base": self.base.to_dict(),
+            "rank": {
+                "mode": self.rank,
+                "min": min(self.ranks, default=None),
+                "max": max(self.ranks, default=None),
+                "histogram": _histogram(self.ranks),
+            },
+            "alpha": {"mode": _number(self.alpha), "values_read": self.alphas_read},
+            "parts": dict(self.parts),
+            "layers": self.layers.to_dict(),
+            "parameters": self.parameters,
+            "dtypes": dict(self.dtypes),
+            "trigger_words": _documents(self.trigger_words),
+            "common_tags": _documents(self.common_tags),
+            "training": dict(self.training),
+            "metadata": self.metadata.to_dict(),
+        }
 
 
-def blocks_of(modules: Iterable[Module]) -> tuple[Block, ...]:
-    """Sum the modules of each block, in the file's order."""
-    sums: dict[str, list[int]] = {}
-    for module in modules:
-        block = sums.setdefault(module.block, [0, 0])
-        block[0] += 1
-        block[1] += module.parameters
-    return tuple(Block(name, *counts) for name, counts in sums.items())
+def _documents(found: Sequence[TriggerWord | CommonTag]) -> list[dict[str, object]]:
+    return [one.to_dict() for one in found]
 
 
-def rank_counts(modules: Sequence[Module]) -> tuple[dict[int, int], dict[int, int]]:
-    """Rank to number of modules, without and with a kernel; the most common first."""
-    linear: Counter[int] = Counter()
-    conv: Counter[int] = Counter()
-    for module in modules:
-        if module.dims.rank is not None:
-            (conv if module.dims.is_conv else linear)[module.dims.rank] += 1
-    return dict(linear.most_common()), dict(conv.most_common())
+def _histogram(counts: Mapping[int, int]) -> dict[str, int]:
+    return {str(value): number for value, number in counts.items()}
+
+
+def _number(value: float | None) -> float | None:
+    """Whole numbers without a fraction: `8`, not `8.0`."""
+    return int(value) if value is not None and float(value).is_integer() else value

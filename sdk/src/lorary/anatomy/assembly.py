@@ -1,0 +1,152 @@
+"""Putting an anatomy together from what the other modules found out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from lorary.anatomy.interim import layer
+from lorary.anatomy.metadata import clean, number, present
+from lorary.anatomy.report import LAYER_KINDS, Anatomy, Block, FileFacts, Layers, Notes
+from lorary.anatomy.training import description, recommended_strength, title, training_facts
+from lorary.anatomy.triggers import common_tags, tag_shares, trigger_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from lorary.anatomy.alphas import Alphas
+    from lorary.anatomy.config import AdapterConfig
+    from lorary.anatomy.modules import Module
+    from lorary.anatomy.report import Base
+    from lorary.safetensors import Header
+
+__all__ = ["assemble", "file_name"]
+
+_MOST_NAMES = 100
+_NAME_CHARS = 80
+_FILE_NAME_CHARS = 500
+
+
+def assemble(
+    header: Header,
+    *,
+    name: str,
+    kind: str,
+    convention: str | None,
+    method: tuple[str | None, Mapping[str, int]],
+    base: Base,
+    alphas: Alphas,
+    modules: Sequence[Module],
+    expected: int | None,
+    config: AdapterConfig | None,
+) -> Anatomy:
+    """Put an anatomy together.
+
+    Args:
+        header: The checked header.
+        name: The file's name.
+        kind: What the file is.
+        convention: Its leading convention.
+        method: Its leading algorithm, and all of them with their modules.
+        base: The verdict on the base model.
+        alphas: Its alphas.
+        modules: Adapted modules; none for a file that is no adapter.
+        expected: Modules that an unrestricted file of its family has.
+        config: The `adapter_config.json` beside the file.
+    """
+    metadata = header.metadata
+    linear, conv = _rank_counts(modules)
+    ranks = _most_first(linear + conv)
+    blocks = _blocks_of(modules)
+    tags = tag_shares(metadata)
+    words = trigger_words(metadata, tags)
+    training = training_facts(metadata)
+    return Anatomy(
+        file=FileFacts(
+            file_name(name), header.size_bytes, header.header_bytes, len(header.tensors)
+        ),
+        kind=kind,
+        algorithm=method[0],
+        algorithms=method[1],
+        convention=convention,
+        base=base,
+        rank=next(iter(ranks)) if ranks else _declared_rank(metadata, config),
+        ranks=ranks,
+        alpha=alphas.mode,
+        alphas_read=alphas.values_read,
+        parts=dict(Counter(module.part for module in modules)),
+        layers=Layers(
+            modules=len(modules),
+            linear=_most_first(linear),
+            conv=_most_first(conv),
+            expected=expected,
+            kinds=dict.fromkeys(LAYER_KINDS, 0) | Counter(map(layer, modules)),
+            blocks=blocks,
+        ),
+        parameters=sum(block.parameters for block in blocks),
+        dtypes=dict(Counter(tensor.dtype for tensor in header.tensors.values()).most_common()),
+        trigger_words=words,
+        common_tags=common_tags(tags, words),
+        training=training,
+        metadata=_notes(metadata, training),
+    )
+
+
+def file_name(name: str) -> str:
+    """A name that no terminal and no page can be steered with."""
+    shown = name[:_FILE_NAME_CHARS]
+    if shown.isprintable():
+        return shown
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in shown
+    )
+
+
+def _rank_counts(modules: Iterable[Module]) -> tuple[Counter[int], Counter[int]]:
+    """Rank to number of modules, without and with a kernel."""
+    linear: Counter[int] = Counter()
+    conv: Counter[int] = Counter()
+    for module in modules:
+        dims = module.dims
+        if dims.rank is not None:
+            (conv if dims.is_conv else linear)[dims.rank] += 1
+    return linear, conv
+
+
+def _most_first(counts: Counter[int]) -> dict[int, int]:
+    """Most modules first; of equally many, the larger rank."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], -item[0])))
+
+
+def _declared_rank(metadata: Mapping[str, str], config: AdapterConfig | None) -> int | None:
+    """The rank in the metadata or the configuration, for files whose tensors show none."""
+    declared = number(metadata.get("ss_network_dim"))
+    if declared is None and config is not None:
+        declared = number(config.r)
+    return int(declared) if declared is not None and declared > 0 else None
+
+
+def _blocks_of(modules: Iterable[Module]) -> tuple[Block, ...]:
+    """Sums of each block, in the file's order."""
+    sums: dict[str, list[int]] = {}
+    for module in modules:
+        block = sums.setdefault(module.block, [0, 0])
+        block[0] += 1
+        block[1] += module.parameters
+    return tuple(Block(name, *counts) for name, counts in sums.items())
+
+
+def _notes(metadata: Mapping[str, str], training: Mapping[str, object]) -> Notes:
+    writer = training.get("trainer")
+    return Notes(
+        keys=len(metadata),
+        size_bytes=sum(len(key.encode()) + len(text.encode()) for key, text in metadata.items()),
+        writer=None if writer is None else str(writer),
+        title=title(metadata),
+        description=description(metadata),
+        author=present(metadata, "modelspec.author"),
+        license=present(metadata, "modelspec.license"),
+        usage_hint=present(metadata, "modelspec.usage_hint", most=2_000),
+        recommended_strength=recommended_strength(metadata),
+        names=tuple(clean(key, _NAME_CHARS) for key in list(metadata)[:_MOST_NAMES]),
+    )

@@ -1,0 +1,116 @@
+"""The verdict on the base model: what the tensors prove beside what the metadata claims."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lorary.anatomy.families import FAMILIES, family_title
+from lorary.anatomy.findings import Finding, finding
+from lorary.anatomy.interim import covers
+from lorary.anatomy.metadata import clean
+from lorary.anatomy.report import Base
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lorary.anatomy.claims import Claim, Claims
+    from lorary.anatomy.modules import Module
+    from lorary.anatomy.proof import Proof
+    from lorary.anatomy.report import Agreement
+
+__all__ = ["judge", "verdict_findings"]
+
+_MOST_NAMED = 10
+
+
+def judge(proof: Proof, claims: Claims, modules: Sequence[Module]) -> Base:
+    """Set the metadata's claims beside the tensors' proof; a claim never overrules it.
+
+    Args:
+        proof: What the tensors allow.
+        claims: What the metadata says.
+        modules: The adapted modules; none for a file that is no adapter.
+    """
+    return Base(
+        family=proof.family,
+        candidates=proof.candidates,
+        confidence=proof.confidence,
+        lineage=claims.lineage,
+        claimed=_claimed(claims),
+        agreement=_agreement(proof, claims.first, modules),
+        evidence=proof.evidence,
+    )
+
+
+def _claimed(claims: Claims) -> dict[str, object]:
+    first = claims.first
+    if first is None and claims.lineage is None:
+        return {}
+    return {
+        "family": first.family if first else None,
+        "source": first.source if first else None,
+        "value": clean(first.value) if first else None,
+        "lineage_source": claims.lineage_source,
+        "lineage_value": None if claims.lineage_value is None else clean(claims.lineage_value),
+        "others": [
+            {"family": other.family, "source": other.source, "value": clean(other.value)}
+            for other in claims.others
+        ],
+    }
+
+
+def _agreement(proof: Proof, claim: Claim | None, modules: Sequence[Module]) -> Agreement:
+    if claim is None:
+        return "no-claim"
+    if proof.candidates:
+        fits = any(covers(claim.family, family) for family in proof.candidates)
+    else:
+        # Nothing fits: that speaks against the claim only where the claimed tables could tell.
+        fits = not (_has_table(claim.family) and _has_shapes(modules))
+    return "agree" if fits else "conflict"
+
+
+def _has_table(claimed: str) -> bool:
+    return any(covers(claimed, family) for family in FAMILIES)
+
+
+def _has_shapes(modules: Sequence[Module]) -> bool:
+    return any(module.part == "denoiser" and module.dims.fan_in is not None for module in modules)
+
+
+def verdict_findings(base: Base, proof: Proof) -> Iterator[Finding]:
+    """What is worth saying about the verdict."""
+    titles = [family_title(name) for name in base.candidates]
+    claimed = base.claimed.get("family")
+    if base.agreement == "conflict":
+        yield _conflict(base, str(claimed), titles)
+    if not titles:
+        message = "The tensors fit no base model that is known here."
+        yield finding("family_unknown", message, claimed=claimed)
+    elif len(titles) > 1:
+        message = f"The tensors fit {_listed(titles, 'and')}, and cannot tell them apart."
+        yield finding("family_ambiguous", message, candidates=list(base.candidates))
+    if proof.strays:
+        count = len(proof.strays)
+        who = "One module is" if count == 1 else f"{count:,} modules are"
+        message = f"{who} not in {_listed(titles, 'or') or 'any base model that is known here'}."
+        shown = [clean(name) for name in proof.strays[:_MOST_NAMED]]
+        yield finding("modules_unknown", message, count=count, modules=shown)
+
+
+def _conflict(base: Base, claimed: str, titles: Sequence[str]) -> Finding:
+    fit = f"the tensors fit {_listed(titles, 'or')}" if titles else "the tensors do not fit it"
+    message = f"The metadata says {family_title(claimed)}, but {fit}. The tensors count."
+    return finding(
+        "metadata_conflict",
+        message,
+        claimed=claimed,
+        source=base.claimed["source"],
+        candidates=list(base.candidates),
+    )
+
+
+def _listed(names: Sequence[str], word: str) -> str:
+    """`a, b and c`."""
+    *first, last = names or ("",)
+    return f"{', '.join(first)} {word} {last}" if first else last
