@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -62,6 +61,8 @@ def _foreign() -> dict[str, Attack]:
         "lfs pointer": Attack(b"version https://git-lfs.github.com/spec/v1\n", "is_lfs_pointer"),
         "json answer": Attack(b'{"error": "Invalid token"}', "is_json"),
         "png": Attack(b"\x89PNG\r\n\x1a\n" + bytes(40), "is_image"),
+        "tar": Attack(b"storages".ljust(257, b"\x00") + b"ustar  \x00" + bytes(240), "is_archive"),
+        "onnx": Attack(b"\x08\x08\x12\x07pytorch\x1a\x052.1.0" + bytes(40), "is_other_model"),
         "gzip": Attack(b"\x1f\x8b\x08\x00" + b"\xff" * 40, "is_archive"),
         "pdf": Attack(b"%PDF-1.7\n" + b"x" * 40, "is_pdf"),
     }
@@ -95,10 +96,17 @@ def _json() -> dict[str, Attack]:
         "trailing comma": Attack(_text('{"a":' + _TENSOR + ",}"), "header_invalid_json"),
         "not a number": Attack(_text('{"a":NaN}'), "header_invalid_json"),
         "comment": Attack(_text("{/* hello */}"), "header_invalid_json"),
-        "deep nesting": Attack(_text('{"a":' + "[" * 50_000 + "}"), "header_invalid_json"),
+        "deep nesting": Attack(_text('{"a":' + "[" * 50_000 + "}"), "header_too_complex"),
         "deep nesting, closed": Attack(
-            _text('{"a":' + "[" * 90_000 + "]" * 90_000 + "}"), "header_invalid_json"
+            _text('{"a":' + "[" * 90_000 + "]" * 90_000 + "}"), "header_too_complex"
         ),
+        "five levels": Attack(_text('{"a":{"b":[[[]]]}}'), "header_too_complex"),
+        "cut in the middle": Attack(_text('{"a":{"dtype":"F32","sha'), "header_invalid_json"),
+        "no value": Attack(_text('{"a":}'), "header_invalid_json"),
+        "no colon": Attack(_text('{"a"1}'), "header_invalid_json"),
+        "no comma": Attack(_text('{"__metadata__":{"a":"b" "c":"d"}}'), "header_invalid_json"),
+        "name without quotes": Attack(_text("{a:1}"), "header_invalid_json"),
+        "infinity": Attack(_text('{"a":[-Infinity]}'), "header_invalid_json"),
         "invalid utf-8": Attack(file_of(b'{"\xff":1}'), "header_not_utf8"),
         "half a surrogate": Attack(_text('{"\\ud800":' + _TENSOR + "}"), "header_invalid_json"),
         "half a surrogate as value": Attack(
@@ -190,8 +198,8 @@ def _names() -> dict[str, Attack]:
     def named(name: str) -> bytes:
         return safetensors({name: ("F32", (1,))})
 
-    many = {f"t{number}": ("U8", (0,)) for number in range(20_001)}
-    flood = ",".join(f'"{number}":""' for number in range(60_000))
+    entry = '{"dtype":"U8","shape":[0],"data_offsets":[0,0]}'
+    flood = ",".join(f'"{number}":""' for number in range(300_000))
     brackets = "[],"
     return {
         "empty name": Attack(named(""), "tensor_name_invalid"),
@@ -201,9 +209,9 @@ def _names() -> dict[str, Attack]:
         "path as name": Attack(named("../../etc/passwd"), "tensor_name_invalid"),
         "windows path as name": Attack(named("..\\secret"), "tensor_name_invalid"),
         "absolute path as name": Attack(named("/etc/passwd"), "tensor_name_invalid"),
-        "20,001 tensors": Attack(safetensors(many), "too_many_tensors"),
-        "100,000 tensors": Attack(
-            file_of(json.dumps({f"t{n}": {"data_offsets": n} for n in range(120_000)}).encode()),
+        "drive path as name": Attack(named("C:\\secret"), "tensor_name_invalid"),
+        "120,000 tensors": Attack(
+            _text("{" + ",".join(f'"{number}":{entry}' for number in range(120_000)) + "}"),
             "too_many_tensors",
         ),
         "flood of texts": Attack(_text("{" + flood + "}"), "header_too_complex"),

@@ -1,10 +1,11 @@
 """Strict, bounded reader of safetensors headers."""
 
 from lorary.safetensors.errors import HeaderError
-from lorary.safetensors.header import Header, TensorInfo, parse_header, read_header
+from lorary.safetensors.header import Header, parse_header, read_header
 from lorary.safetensors.limits import DEFAULT_LIMITS, Limits
 from lorary.safetensors.scalars import read_scalar
 from lorary.safetensors.source import BytesSource, FileSource, Source, open_source
+from lorary.safetensors.tensors import TensorInfo
 
 __all__ = [
     "DEFAULT_LIMITS",

@@ -1,13 +1,14 @@
-"""Bounds that are checked before memory is spent."""
+"""Bounds that are checked before anything is allocated."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 __all__ = ["DEFAULT_LIMITS", "FORMAT_HEADER_BYTES", "Limits"]
 
-FORMAT_HEADER_BYTES = 100_000_000
-"""The format's own cap on the header (safetensors, `MAX_HEADER_SIZE`)."""
+FORMAT_HEADER_BYTES: Final = 100_000_000
+"""The format's own bound on a header. Source: safetensors `MAX_HEADER_SIZE`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +25,16 @@ class Limits:
         metadata_keys: Most keys of `__metadata__`.
         name_chars: Longest tensor name.
         dimensions: Most dimensions of a tensor.
+        depth: Most objects and lists inside each other; the format itself needs three.
     """
 
     header_bytes: int = 16 * 1024 * 1024
-    tensors: int = 20_000
+    tensors: int = 100_000
     metadata_bytes: int = 8 * 1024 * 1024
     metadata_keys: int = 4_096
     name_chars: int = 512
     dimensions: int = 8
+    depth: int = 4
 
 
 DEFAULT_LIMITS = Limits()

@@ -7,8 +7,9 @@ import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lorary.safetensors.header import Header, TensorInfo
+    from lorary.safetensors.header import Header
     from lorary.safetensors.source import Source
+    from lorary.safetensors.tensors import TensorInfo
 
 __all__ = ["decode_scalar", "read_scalar"]
 

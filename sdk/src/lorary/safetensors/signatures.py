@@ -2,46 +2,59 @@
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING
+
 from lorary.safetensors.errors import HeaderError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["SNIFF_BYTES", "sniff"]
 
-SNIFF_BYTES = 64
-"""Bytes that `sniff` looks at."""
+SNIFF_BYTES = 512
+"""Bytes that `sniff` looks at: the mark of a tar archive lies at byte 257."""
 
-_MAGIC: tuple[tuple[bytes, str, str], ...] = (
+_NOT_OURS = ", not a safetensors file."
+_PICTURE = "This is a {} picture" + _NOT_OURS
+
+_MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
+    (0, b"GGUF", "is_gguf", f"This is a GGUF model (llama.cpp){_NOT_OURS}"),
+    (0, b"ggml", "is_gguf", f"This is a GGML model (llama.cpp){_NOT_OURS}"),
+    (0, b"lmgg", "is_gguf", f"This is a GGML model (llama.cpp){_NOT_OURS}"),
+    (0, b"tjgg", "is_gguf", f"This is a GGML model (llama.cpp){_NOT_OURS}"),
+    (0, b"algg", "is_gguf", f"This is a GGML adapter (llama.cpp){_NOT_OURS}"),
+    (0, b"\x89HDF\r\n\x1a\n", "is_hdf5", f"This is an HDF5 (Keras) model{_NOT_OURS}"),
+    (0, b"\x93NUMPY", "is_other_model", f"This is a NumPy array (.npy){_NOT_OURS}"),
+    (4, b"TFL3", "is_other_model", f"This is a TensorFlow Lite model{_NOT_OURS}"),
+    (0, b"\x89PNG", "is_image", _PICTURE.format("PNG")),
+    (0, b"\xff\xd8\xff", "is_image", _PICTURE.format("JPEG")),
+    (0, b"GIF8", "is_image", _PICTURE.format("GIF")),
+    (8, b"WEBP", "is_image", _PICTURE.format("WebP")),
+    (0, b"RIFF", "is_image", f"This is a RIFF file (sound or video){_NOT_OURS}"),
+    (4, b"ftyp", "is_image", f"This is a video or picture (MP4, AVIF, HEIC){_NOT_OURS}"),
+    (0, b"%PDF", "is_pdf", f"This is a PDF document{_NOT_OURS}"),
+    (0, b"\x1f\x8b", "is_archive", "This is a gzip archive. Unpack it first."),
+    (0, b"BZh", "is_archive", "This is a bzip2 archive. Unpack it first."),
+    (0, b"\xfd7zXZ\x00", "is_archive", "This is an xz archive. Unpack it first."),
+    (0, b"7z\xbc\xaf\x27\x1c", "is_archive", "This is a 7-Zip archive. Unpack it first."),
+    (0, b"Rar!", "is_archive", "This is a RAR archive. Unpack it first."),
+    (0, b"\x28\xb5\x2f\xfd", "is_archive", "This is a Zstandard archive. Unpack it first."),
     (
-        b"PK\x03\x04",
-        "is_zip",
-        "This is a ZIP archive, the form of PyTorch .pt files. Convert it to safetensors first.",
+        257,
+        b"ustar",
+        "is_archive",
+        "This is a tar archive, which the oldest PyTorch files were, too. Unpack or convert it.",
     ),
-    (b"GGUF", "is_gguf", "This is a GGUF model (llama.cpp), not a safetensors file."),
-    (b"\x89HDF\r\n\x1a\n", "is_hdf5", "This is an HDF5 (Keras) model, not a safetensors file."),
-    (
-        b"version https://git-lfs",
-        "is_lfs_pointer",
-        "This is a Git LFS pointer, not the model it points to. Fetch it with `git lfs pull`.",
-    ),
-    (b"\x89PNG", "is_image", "This is a PNG picture, not a safetensors file."),
-    (b"\xff\xd8\xff", "is_image", "This is a JPEG picture, not a safetensors file."),
-    (b"RIFF", "is_image", "This is a RIFF file (WebP picture or sound), not a safetensors file."),
-    (b"GIF8", "is_image", "This is a GIF picture, not a safetensors file."),
-    (b"%PDF", "is_pdf", "This is a PDF document, not a safetensors file."),
-    (b"\x1f\x8b", "is_archive", "This is a gzip archive. Unpack it first."),
-    (b"7z\xbc\xaf\x27\x1c", "is_archive", "This is a 7-Zip archive. Unpack it first."),
-    (b"Rar!", "is_archive", "This is a RAR archive. Unpack it first."),
-    (b"\x28\xb5\x2f\xfd", "is_archive", "This is a Zstandard archive. Unpack it first."),
 )
 
-_PICKLE = (
-    "This is a Python pickle, which can run code when it is loaded. "
-    "It was not opened. Convert it to safetensors first."
-)
-_HTML = "This is a web page, often an error page saved as a model. Download the file again."
-_JSON = "This is JSON text, often an error answer saved as a model. Download the file again."
-
-_TEXT = "This is a text file, not a safetensors file. Choose the file that the trainer wrote."
-_PRINTABLE = frozenset(b"\t\n\r") | frozenset(range(0x20, 0x7F))
+_CONVERT = "It was not opened, because that can run code. Convert it to safetensors first."
+_TORCH_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the number that torch.save began files with
+_ONNX = re.compile(rb"\x08[\x01-\x20]\x12[\x01-\x40](?:[\x20-\x7e]{0,64})(?:onnx|torch|tf2onnx|ml)")
+_WEB = (b"<!doctype", b"<html", b"<head", b"<body", b"<?xml", b"<!--")
+_JSON_STARTS = (b'{"', b"{\n", b"{\r", b"{ ", b"[{", b'["', b"{}", b"[]")
+_POINTER_SIZE = re.compile(rb"^size (\d{1,15})$", re.MULTILINE)
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\ufffc]")
 
 
 def sniff(head: bytes) -> HeaderError | None:
@@ -56,16 +69,81 @@ def sniff(head: bytes) -> HeaderError | None:
     Returns:
         The error that says what the file is, or None when nothing fits.
     """
-    for magic, code, message in _MAGIC:
-        if head.startswith(magic):
+    for place, magic, code, message in _MAGIC:
+        if head.startswith(magic, place):
             return HeaderError(code, message, 0)
-    if len(head) >= 2 and head[0] == 0x80 and 2 <= head[1] <= 5:  # PROTO opcode, protocol 2-5
-        return HeaderError("is_pickle", _PICKLE, 0)
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
-        return HeaderError("is_html", _HTML, 0)
-    if text.startswith((b'{"', b"{\n", b"{ ", b"[{", b"{}")):
-        return HeaderError("is_json", _JSON, 0)
-    if len(head) >= 8 and all(byte in _PRINTABLE for byte in head):
-        return HeaderError("is_text", _TEXT, 0)
+    found = (name(head) for name in _NAMERS)
+    return next((error for error in found if error is not None), None)
+
+
+def _zip(head: bytes) -> HeaderError | None:
+    if not head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return None
+    first = head[30 : 30 + int.from_bytes(head[26:28], "little")]
+    if first.endswith(b".npy"):
+        message = "This is a NumPy archive (.npz). Convert it to safetensors first."
+    elif first.endswith((b".pkl", b"/version", b"/byteorder", b".data/serialization_id")):
+        message = f"This is a PyTorch file (.pt, .ckpt, .bin): a ZIP with a pickle. {_CONVERT}"
+    elif first.startswith((b"metadata.json", b"config.json", b"model.weights")):
+        message = "This is a Keras model (.keras), not a safetensors file."
+    else:
+        message = (
+            "This is a ZIP archive, the form of PyTorch .pt files. Convert it to safetensors first."
+        )
+    return HeaderError("is_zip", message, 0)
+
+
+def _pickle(head: bytes) -> HeaderError | None:
+    if not (len(head) >= 2 and head[0] == 0x80 and 2 <= head[1] <= 5):  # PROTO opcode, 2 to 5
+        return None
+    what = "an old PyTorch file (.pt, .ckpt, .bin)" if _TORCH_MAGIC in head[:20] else "a file"
+    return HeaderError("is_pickle", f"This is {what} written by Python's pickle. {_CONVERT}", 0)
+
+
+def _pointer(head: bytes) -> HeaderError | None:
+    if not head.startswith(b"version https://git-lfs"):
+        return None
+    size = _POINTER_SIZE.search(head)
+    facts = {"points_to_bytes": int(size[1])} if size else {}
+    what = f"the model of {int(size[1]):,} bytes" if size else "the model"
+    message = f"This is a Git LFS pointer, not {what} it points to. Fetch it with `git lfs pull`."
+    return HeaderError("is_lfs_pointer", message, 0, facts)
+
+
+def _onnx(head: bytes) -> HeaderError | None:
+    if not _ONNX.match(head):
+        return None
+    return HeaderError("is_other_model", f"This is an ONNX model{_NOT_OURS}", 0)
+
+
+def _words(head: bytes) -> HeaderError | None:
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if text.lower().startswith(_WEB):
+        message = "This is a web page, often an error page saved as a model. Download it again."
+        return HeaderError("is_html", message, 0)
+    if text.startswith(_JSON_STARTS):
+        return HeaderError("is_json", _json_message(text), 0)
+    # The last character may be cut.
+    if len(head) >= 8 and not _UNPRINTABLE.search(head.decode("utf-8", "replace").rstrip("\ufffd")):
+        message = "This is a text file, not a safetensors file. Choose the one the trainer wrote."
+        return HeaderError("is_text", message, 0)
     return None
+
+
+def _json_message(text: bytes) -> str:
+    if b'"weight_map"' in text or b'"total_size"' in text:
+        return "This is the index of a model in several files, not one of these files."
+    if b'"peft_type"' in text or b'"base_model_name_or_path"' in text:
+        return "This is an adapter_config.json. Choose the adapter_model.safetensors beside it."
+    if b'"error"' in text or b'"detail"' in text or b'"message"' in text:
+        return "This is an error answer in JSON, saved as a model. Download the file again."
+    return "This is JSON text, often an error answer saved as a model. Download the file again."
+
+
+_NAMERS: tuple[Callable[[bytes], HeaderError | None], ...] = (
+    _zip,
+    _pickle,
+    _pointer,
+    _onnx,
+    _words,
+)

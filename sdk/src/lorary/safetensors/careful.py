@@ -1,0 +1,332 @@
+"""Headers read member by member: every rule, with the place of the fault in the file.
+
+Slower than `fast`, and only run where that one sees something unusual. The JSON is walked by hand
+on its two outer levels; what lies inside a tensor's entry is left to the standard library.
+
+Stricter than the official reader (safetensors 0.8.0), which accepts repeated names, unknown
+fields, `null` metadata, foreign white space and names that are paths.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from lorary.safetensors.budget import check_budget, check_depth, too_many_tensors
+from lorary.safetensors.dtypes import DTYPE_BITS
+from lorary.safetensors.errors import HeaderError
+from lorary.safetensors.tensors import MOST_ELEMENTS, Content, TensorInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from lorary.safetensors.limits import Limits
+
+__all__ = ["read_careful"]
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_FOREIGN_PADDING = re.compile(rb"[\t\n\r\x00 ]+")
+_BAD_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_LONGEST_NUMBER = 20  # digits of 2**64, so longer ones cannot be sizes
+_SHOWN = 80  # characters of a name in a message
+
+
+def read_careful(raw: bytes, data_bytes: int, limits: Limits) -> Content:
+    """The content of a header.
+
+    Args:
+        raw: The header's JSON with its padding.
+        data_bytes: Length of the data section.
+        limits: Bounds of the header.
+
+    Raises:
+        HeaderError: A rule is broken.
+    """
+    check_depth(raw, limits)
+    check_budget(raw, limits)
+    _check_padding(raw)
+    return _Reader(raw, limits).read(data_bytes)
+
+
+def _check_padding(raw: bytes) -> None:
+    end = raw.rfind(b"}") + 1
+    if end and _FOREIGN_PADDING.fullmatch(raw, end):
+        rest = raw[end:]
+        foreign = len(rest) - len(rest.lstrip(b" "))
+        if foreign < len(rest):
+            message = "The header is padded with something other than spaces."
+            raise HeaderError(code="header_bad_padding", message=message, offset=8 + end + foreign)
+
+
+class _Fault(Exception):
+    """A fault inside a value, whose place is looked for only when it is told."""
+
+    def __init__(self, code: str, message: str, **facts: object) -> None:
+        super().__init__(message)
+        self.code, self.message, self.facts = code, message, facts
+
+
+class _Reader:
+    """The text of a header, with the places of its members."""
+
+    def __init__(self, raw: bytes, limits: Limits) -> None:
+        self._limits = limits
+        self._data_start = 8 + len(raw)
+        try:
+            self._text = raw.decode()
+        except UnicodeDecodeError as error:
+            message = "The header is not valid UTF-8."
+            raise HeaderError(
+                code="header_not_utf8", message=message, offset=8 + error.start
+            ) from None
+
+    def read(self, data_bytes: int) -> Content:
+        """Check everything, in the order of the text and then of the data."""
+        tensors: dict[str, TensorInfo] = {}
+        places: dict[str, int] = {}
+        metadata: Mapping[str, str] | None = None
+        for name, place, value, value_place in self._members(0):
+            if name in tensors or (name == "__metadata__" and metadata is not None):
+                self._refuse(_repeated(name), place)
+            if name == "__metadata__":
+                metadata = self._metadata(value, value_place)
+                continue
+            if len(tensors) == self._limits.tensors:
+                raise too_many_tensors(len(tensors) + 1, self._limits, self._at(place))
+            try:
+                _check_name(name, self._limits)
+                tensors[name] = _tensor(name, value, self._limits)
+            except _Fault as fault:
+                self._refuse(fault, place)
+            places[name] = place
+        self._check_layout(tensors, places, data_bytes)
+        return Content(tensors, metadata or {})
+
+    def _metadata(self, value: object, place: int) -> Mapping[str, str]:
+        if not isinstance(value, dict):
+            self._refuse(_Fault("metadata_invalid", "`__metadata__` is not an object."), place)
+        limits = self._limits
+        if len(value) > limits.metadata_keys:
+            message = (
+                f"`__metadata__` has {len(value):,} keys; {limits.metadata_keys:,} are allowed."
+            )
+            self._refuse(_Fault("metadata_too_large", message, keys=len(value)), place)
+        if not all(isinstance(text, str) for text in value.values()):
+            for name, at, text, _ in self._members(place):
+                if not isinstance(text, str):
+                    message = f"`__metadata__` maps {_shown(name)} to something that is not text."
+                    self._refuse(_Fault("metadata_invalid", message, name=name[:_SHOWN]), at)
+        size = sum(len(name.encode()) + len(text.encode()) for name, text in value.items())
+        if size > limits.metadata_bytes:
+            message = f"`__metadata__` has {size:,} bytes; {limits.metadata_bytes:,} are allowed."
+            self._refuse(_Fault("metadata_too_large", message, bytes=size), place)
+        return value
+
+    def _check_layout(
+        self, tensors: Mapping[str, TensorInfo], places: Mapping[str, int], data_bytes: int
+    ) -> None:
+        """Every byte of the data section belongs to exactly one tensor."""
+        cursor = 0
+        for begin, end, name in sorted((t.begin, t.end, name) for name, t in tensors.items()):
+            if begin != cursor:
+                overlap = begin < cursor
+                what = "shares bytes with" if overlap else "leaves a gap after"
+                message = f"The tensor {_shown(name)} {what} the tensor before it."
+                facts = {"name": name[:_SHOWN], "begin": begin, "expected": cursor}
+                code = "overlap" if overlap else "hole"
+                self._refuse(_Fault(code, message, **facts), places[name])
+            cursor = end
+        facts = {"expected_bytes": cursor, "data_bytes": data_bytes}
+        offset = self._data_start + min(cursor, data_bytes)
+        if cursor < data_bytes:
+            message = f"{data_bytes - cursor:,} bytes follow the last tensor and belong to none."
+            raise HeaderError(code="trailing_bytes", message=message, offset=offset, facts=facts)
+        if cursor > data_bytes:
+            message = f"The file ends {cursor - data_bytes:,} bytes before its last tensor does."
+            raise HeaderError(code="file_truncated", message=message, offset=offset, facts=facts)
+
+    def _members(self, place: int) -> Iterator[tuple[str, int, object, int]]:
+        """Name, its place, value and its place, of each member of the object that begins there.
+
+        The outermost object has to be followed by padding alone.
+        """
+        text, index = self._text, self._skip(place + 1)
+        is_first = True
+        while True:
+            if is_first and text.startswith("}", index):
+                break
+            if not text.startswith('"', index):
+                self._refuse(_Fault("header_invalid_json", _NO_NAME), index)
+            name, after = self._value(index)
+            colon = self._skip(after)
+            if not text.startswith(":", colon):
+                self._refuse(_Fault("header_invalid_json", _NO_COLON), colon)
+            start = self._skip(colon + 1)
+            value, after = self._value(start)
+            yield name, index, value, start
+            index, is_first = self._skip(after), False
+            if text.startswith("}", index):
+                break
+            if not text.startswith(",", index):
+                self._refuse(_Fault("header_invalid_json", _NO_COMMA), index)
+            index = self._skip(index + 1)
+        if place == 0 and text[index + 1 :].strip(" "):
+            index = self._skip(index + 1)
+            self._refuse(_Fault("header_invalid_json", _MORE), index)
+
+    def _value(self, place: int) -> tuple[Any, int]:
+        """The value that begins at a place, and the place after it."""
+        try:
+            value, after = _DECODER.raw_decode(self._text, place)
+            if isinstance(value, str):
+                _check_text(value)
+        except json.JSONDecodeError as error:
+            what = error.msg.removesuffix(" starting at").removesuffix(" at")
+            fault = _Fault("header_invalid_json", f"The header is not valid JSON: {what}.")
+            self._refuse(fault, error.pos)
+        except _Fault as fault:
+            self._locate(fault, place)
+        return value, after
+
+    def _locate(self, fault: _Fault, place: int) -> NoReturn:
+        """Tell a fault inside a value, at the member that it is in."""
+        if self._text.startswith("{", place):
+            seen = set()
+            for name, at, _, _ in self._members(place):  # a deeper fault is told from here
+                if name in seen:
+                    self._refuse(_repeated(name), at)
+                seen.add(name)
+        self._refuse(fault, place)
+
+    def _refuse(self, fault: _Fault, index: int) -> NoReturn:
+        raise HeaderError(fault.code, fault.message, self._at(index), fault.facts) from None
+
+    def _at(self, index: int) -> int:
+        """Byte of the file at which a character stands."""
+        return 8 + len(self._text[:index].encode())
+
+    def _skip(self, index: int) -> int:
+        found = _SPACE.match(self._text, index)
+        return index if found is None else found.end()
+
+
+_NO_NAME = "The header is not valid JSON: a name in double quotes has to stand here."
+_NO_COLON = "The header is not valid JSON: a colon has to stand here."
+_NO_COMMA = "The header is not valid JSON: a comma or a closing brace has to stand here."
+_MORE = "The header is not valid JSON: something follows its closing brace."
+
+
+def _shown(name: str) -> str:
+    return repr(name if len(name) <= _SHOWN else name[:_SHOWN] + "…")
+
+
+def _repeated(name: str) -> _Fault:
+    message = f"The name {_shown(name)} occurs twice in one object of the header."
+    return _Fault("duplicate_key", message, name=name[:_SHOWN])
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        message = "A name or text in the header holds half of a surrogate pair."
+        raise _Fault(code="header_invalid_json", message=message) from None
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in pairs:
+        _check_text(name)
+        if isinstance(value, str):
+            _check_text(value)
+        if name in found:
+            raise _repeated(name)
+        found[name] = value
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    message = f"The header is not valid JSON: {name} is no JSON value."
+    raise _Fault(code="header_invalid_json", message=message)
+
+
+def _whole_number(digits: str) -> int | float:
+    """The number, or a float for what cannot be a size, which the checks of the fields refuse."""
+    if len(digits) > _LONGEST_NUMBER or digits == "-0":
+        return 0.0
+    return int(digits)
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique,
+    parse_constant=_no_constant,
+    parse_int=_whole_number,
+    parse_float=lambda _: 0.0,  # no field takes one
+)
+
+
+def _check_name(name: str, limits: Limits) -> None:
+    fault = _name_fault(name, limits)
+    if fault is not None:
+        message = f"The tensor name {_shown(name)} is {fault}."
+        raise _Fault(code="tensor_name_invalid", message=message, name=name[:_SHOWN])
+
+
+def _name_fault(name: str, limits: Limits) -> str | None:
+    if not name:
+        return "empty"
+    if len(name) > limits.name_chars:
+        return f"longer than {limits.name_chars} characters"
+    if any(unicodedata.category(letter) in _BAD_CATEGORIES for letter in name):
+        return "unprintable: it holds control or direction characters"
+    steps = name.replace("\\", "/").split("/")
+    if name.startswith(("/", "\\", "~/")) or ".." in steps or _DRIVE.match(name):
+        return "a path"
+    return None
+
+
+def _tensor(name: str, entry: object, limits: Limits) -> TensorInfo:
+    if not isinstance(entry, dict) or entry.keys() != _FIELDS:
+        message = f"The entry of tensor {_shown(name)} needs exactly dtype, shape and data_offsets."
+        raise _Fault(code="tensor_fields_invalid", message=message, name=name[:_SHOWN])
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    bits = DTYPE_BITS.get(dtype) if type(dtype) is str else None
+    if bits is None:
+        message = f"The tensor {_shown(name)} has the unknown number format {str(dtype)[:40]!r}."
+        raise _Fault(code="dtype_unknown", message=message, name=name[:_SHOWN])
+    begin, end = offsets if type(offsets) is list and len(offsets) == 2 else (None, None)
+    if type(begin) is not int or type(end) is not int or not 0 <= begin <= end:
+        message = f"The data_offsets of tensor {_shown(name)} are not two ordered whole numbers."
+        raise _Fault(code="offsets_invalid", message=message, name=name[:_SHOWN])
+    total = _elements(name, shape, limits) * bits
+    if total != (end - begin) * 8:
+        message = (
+            f"The tensor {_shown(name)} needs {total / 8:,g} bytes by its shape and number format, "
+            f"but has {end - begin:,}."
+        )
+        raise _Fault(
+            code="size_mismatch", message=message, name=name[:_SHOWN], found_bytes=end - begin
+        )
+    return TensorInfo(dtype, tuple(shape), begin, end)
+
+
+_FIELDS = {"dtype", "shape", "data_offsets"}
+
+
+def _elements(name: str, shape: object, limits: Limits) -> int:
+    """Product of a shape, checked at every step: 2**63 x 4 x 0 overflows in other readers."""
+    count = 1
+    if type(shape) is list and len(shape) <= limits.dimensions:
+        for length in shape:
+            if type(length) is not int or length < 0:
+                break
+            count *= length
+            if count > MOST_ELEMENTS:
+                break
+        else:
+            return count
+    message = f"The shape of tensor {_shown(name)} is not a short list of whole numbers."
+    raise _Fault(code="shape_invalid", message=message, name=name[:_SHOWN])

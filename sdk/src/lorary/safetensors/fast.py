@@ -1,0 +1,179 @@
+"""Headers without a fault, read in few passes over all tensors at once.
+
+Nothing is refused here: whatever is not plainly right is left to `careful`, which is slower by far,
+finds the byte and words the error. Both accept the same headers.
+
+Two JSON parsers serve: `orjson` when it is installed, else the standard library. Both keep the
+last of two equal names silently, so the texts in the raw bytes are counted and compared with those
+of a header that lost nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from itertools import chain
+from math import prod
+from operator import eq, itemgetter, mul, sub
+from typing import TYPE_CHECKING, Any
+
+from lorary.safetensors.budget import count_texts, is_harmless
+from lorary.safetensors.dtypes import DTYPE_BITS
+from lorary.safetensors.tensors import MOST_ELEMENTS, Content, TensorInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from lorary.safetensors.limits import Limits
+
+try:
+    import orjson
+except ImportError:  # pragma: no cover - depends on the installation
+    _orjson_loads: Callable[[bytes], object] | None = None
+else:
+    _orjson_loads = orjson.loads
+
+__all__ = ["read_fast"]
+
+_BEFORE_NUMBERS = frozenset(b"[,: \n\t\r")
+# Digits that no size can have. The standard library takes quadratic time for them.
+_DIGITS = bytes.maketrans(b"123456789", b"000000000")
+_TOO_MANY_DIGITS = b"0" * 21
+
+_dtype, _shape, _span = itemgetter("dtype"), itemgetter("shape"), itemgetter("data_offsets")
+_begin, _end = itemgetter(0), itemgetter(1)
+_new: partial[TensorInfo] = partial(tuple.__new__, TensorInfo)
+
+
+def read_fast(raw: bytes, data_bytes: int, limits: Limits) -> Content | None:
+    """The content of a header, or None when it has to be read carefully.
+
+    Args:
+        raw: The header's JSON with its padding.
+        data_bytes: Length of the data section.
+        limits: Bounds of the header.
+    """
+    texts = count_texts(raw)
+    if not is_harmless(raw, texts, limits) or not raw.rstrip(b" ").endswith(b"}"):
+        return None
+    parsed = _parse(raw)
+    if not isinstance(parsed, dict):
+        return None
+    metadata = parsed.pop("__metadata__", None)
+    expected = 5 * len(parsed)
+    if metadata is not None:
+        if not _is_metadata(metadata, limits):
+            return None
+        expected += 1 + 2 * len(metadata)
+    if texts != expected or not _has_plain_names(parsed, limits):
+        return None
+    tensors = _tensors(parsed, data_bytes, limits)
+    return None if tensors is None else Content(tensors, metadata or {})
+
+
+def _parse(raw: bytes) -> object:
+    if _may_hold_negative_zero(raw):
+        return None
+    if _orjson_loads is not None:
+        try:
+            return _orjson_loads(raw)
+        except ValueError:
+            return None
+    if _TOO_MANY_DIGITS in raw.translate(_DIGITS):
+        return None
+    try:
+        parsed: object = json.loads(raw.decode())
+        return parsed
+    except (ValueError, RecursionError):
+        return None
+
+
+def _may_hold_negative_zero(raw: bytes) -> bool:
+    """Tell whether a -0 stands where numbers do: parsers read it as 0, the official one refuses it.
+
+    Names and texts hold a few ("v1-0"). A pattern would take as long as parsing everything.
+    """
+    place = raw.find(b"-0")
+    while place > 0:
+        if raw[place - 1] in _BEFORE_NUMBERS:
+            return True
+        place = raw.find(b"-0", place + 2)
+    return False
+
+
+def _is_metadata(value: object, limits: Limits) -> bool:
+    if not isinstance(value, dict) or len(value) > limits.metadata_keys:
+        return False
+    if set(map(type, value.values())) - {str}:
+        return False
+    try:
+        size = len("".join(chain(value, value.values())).encode())
+    except UnicodeEncodeError:  # half of a surrogate pair, which the standard library lets through
+        return False
+    return size <= limits.metadata_bytes
+
+
+def _has_plain_names(parsed: dict[str, Any], limits: Limits) -> bool:
+    """Tell whether all names are such as every trainer writes; one pass over them as one text."""
+    joined = "".join(parsed)
+    if not (joined.isascii() and joined.isprintable()) or "/" in joined or "\\" in joined:
+        return False
+    return "" not in parsed and max(map(len, parsed), default=0) <= limits.name_chars
+
+
+def _tensors(
+    parsed: dict[str, Any], data_bytes: int, limits: Limits
+) -> dict[str, TensorInfo] | None:
+    """The tensors, column by column: a loop over them costs twice as much."""
+    if not parsed:
+        return {} if data_bytes == 0 else None
+    entries = parsed.values()
+    if len(parsed) > limits.tensors or not _are(dict, entries) or set(map(len, entries)) != {3}:
+        return None
+    try:
+        dtypes, shapes, spans = (list(map(of, entries)) for of in (_dtype, _shape, _span))
+        bits = map(DTYPE_BITS.__getitem__, dtypes)
+        if not _are_shapes(shapes, limits) or not _are_spans(spans):
+            return None
+        begins, ends = list(map(_begin, spans)), list(map(_end, spans))
+        counts = list(map(prod, shapes))
+        sizes = map((8).__mul__, map(sub, ends, begins))
+        # A product of zero may hide an overflow before its zero.
+        if not 0 < min(counts) <= max(counts) <= MOST_ELEMENTS or not all(
+            map(eq, map(mul, counts, bits), sizes)
+        ):
+            return None
+    except (KeyError, TypeError):  # a field is missing, a number format unknown or no text
+        return None
+    if not _is_gapless(begins, ends, data_bytes):
+        return None
+    rows = zip(dtypes, map(tuple, shapes), begins, ends, strict=True)
+    return dict(zip(parsed, map(_new, rows), strict=True))
+
+
+def _are(kind: type, values: Iterable[object]) -> bool:
+    """Tell whether all values are exactly of a type; `bool` is not `int` here."""
+    return not set(map(type, values)) - {kind}
+
+
+def _are_shapes(shapes: Sequence[Any], limits: Limits) -> bool:
+    return (
+        _are(list, shapes)
+        and max(map(len, shapes)) <= limits.dimensions
+        and _are(int, chain.from_iterable(shapes))
+        and min(chain.from_iterable(shapes), default=0) >= 0
+    )
+
+
+def _are_spans(spans: Sequence[Any]) -> bool:
+    return (
+        _are(list, spans) and set(map(len, spans)) == {2} and _are(int, chain.from_iterable(spans))
+    )
+
+
+def _is_gapless(begins: list[int], ends: list[int], data_bytes: int) -> bool:
+    """Tell whether every byte of the data section belongs to exactly one tensor."""
+    if begins[0] != 0 or begins[1:] != ends[:-1]:
+        pairs = sorted(zip(begins, ends, strict=True))
+        begins, ends = list(map(_begin, pairs)), list(map(_end, pairs))
+    return begins[0] == 0 and begins[1:] == ends[:-1] and ends[-1] == data_bytes
