@@ -1,81 +1,250 @@
 """What the metadata claims about the base model: its family, and its lineage.
 
 A family is an architecture; a lineage is the checkpoint behind it (Pony, FLUX.1 schnell), which
-no tensor of an adapter can show.
+no tensor of an adapter can show. Claims are kept as they are, lies too: what the tensors prove is
+said beside them, never in their place.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from functools import cache
-from importlib import resources
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
-from lorary.anatomy.families import families
-from lorary.anatomy.metadata import present
+from lorary.anatomy.config import DENOISERS, AdapterConfig, embedded_configs
+from lorary.anatomy.lineages import Lineages, lineages
+from lorary.anatomy.metadata import base_name, present, redact
+from lorary.anatomy.vocabulary import (
+    by_checkpoint,
+    by_label,
+    covers,
+    is_model_without_owner,
+    parent_of,
+    parents,
+    squash,
+    trained_by,
+    variant_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["claimed_family", "claimed_lineage"]
-
-_HEX64 = re.compile(r"[0-9a-f]{64}")
+__all__ = ["Claim", "Claims", "Targets", "claims_of", "covers"]
 
 
-@cache
-def _claims() -> Mapping[str, Mapping[str, str]]:
-    """Metadata key to beginnings of its value to family id."""
-    text = (resources.files("lorary.anatomy") / "claims.json").read_text("utf-8")
-    found: dict[str, dict[str, str]] = json.loads(text)
-    for family in families().values():
-        for key, beginnings in family.claims.items():
-            found.setdefault(key, {}).update(dict.fromkeys(beginnings, family.id))
-    return found
+class Claim(NamedTuple):
+    """One place that names a family.
 
-
-def claimed_family(metadata: Mapping[str, str]) -> tuple[str | None, str | None]:
-    """The family that the metadata names.
-
-    Returns:
-        The family's id and the metadata key that names it; both None without a claim.
+    Attributes:
+        family: Id of the family, or of a group such as `wan`.
+        source: Metadata key, or `adapter_config.<field>`.
+        value: What it says there, cleaned; of a path, the last part only.
     """
-    for key, beginnings in _claims().items():
-        value = present(metadata, key)
-        if value is None:
-            continue
-        value = value.lower()
-        fits = [text for text in beginnings if value.startswith(text)]
-        if fits:
-            return beginnings[max(fits, key=len)], key
-    # sd-scripts before 2023 wrote nothing but this flag.
+
+    family: str
+    source: str
+    value: str
+
+
+class Targets(NamedTuple):
+    """Modules of the denoiser that PEFT was told to adapt.
+
+    Attributes:
+        modules: Names or endings of dotted names, or one regular expression for whole names.
+        excluded: Names or endings of dotted names that were left out.
+    """
+
+    modules: tuple[str, ...] | str
+    excluded: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Everything that is claimed about the base model.
+
+    Attributes:
+        first: The claim to trust most.
+        others: All others.
+        lineage: Checkpoint that it was trained on.
+        lineage_source: Where that is said.
+        lineage_value: What it says there.
+        is_specific: The first claim may pick one of several families that the tensors allow: its
+            label is not one that is also written on adapters of a derived architecture.
+        targets: Modules that PEFT was told to adapt; None when it is not known, or when only some
+            layers were.
+    """
+
+    first: Claim | None = None
+    others: tuple[Claim, ...] = ()
+    lineage: str | None = None
+    lineage_source: str | None = None
+    lineage_value: str | None = None
+    is_specific: bool = False
+    targets: Targets | None = None
+
+
+def claims_of(
+    metadata: Mapping[str, str], config: AdapterConfig | None = None, name: str = ""
+) -> Claims:
+    """Collect what is claimed about the base model; nothing here fails on odd values.
+
+    Args:
+        metadata: The header's metadata.
+        config: The `adapter_config.json` beside the file.
+        name: The file's name; only Wan 2.2 files say more in it than inside.
+    """
+    embedded = embedded_configs(metadata)
+    bases = _named_bases(embedded, config)
+    table = lineages()
+    found = _ranked(list(_claims(metadata, bases, table)), metadata)
+    told = next(_lineages(metadata, bases, table, name), (None, None, None))
+    return Claims(
+        first=found[0] if found else None,
+        others=tuple(found[1:]),
+        lineage=told[0],
+        lineage_source=told[1],
+        lineage_value=told[2],
+        is_specific=bool(found) and _is_specific(found),
+        targets=_targets(embedded, config),
+    )
+
+
+_Base = tuple[str, str, bool]  # source, name, whether it was a local path
+
+
+def _named_bases(
+    embedded: Sequence[AdapterConfig], config: AdapterConfig | None
+) -> tuple[_Base, ...]:
+    field = "base_model_name_or_path"
+    found = [] if config is None else [("adapter_config." + field, config)]
+    found += [(f"lora_adapter_metadata.{entry.component}.{field}", entry) for entry in embedded]
+    return tuple(
+        (source, entry.base_model_name_or_path, entry.is_local)
+        for source, entry in found
+        if entry.base_model_name_or_path
+    )
+
+
+_LABELS = ("ss_base_model_version", "modelspec.architecture")
+_HASHES = ("ss_new_sd_model_hash", "ss_sd_model_hash")
+_CHECKPOINT = "ss_sd_model_name"
+
+
+def _claims(
+    metadata: Mapping[str, str], bases: Sequence[_Base], table: Lineages
+) -> Iterator[Claim]:
+    """Every claim, in the order of trust."""
+    for family, source, value in _said(metadata, bases, table):
+        if family is not None:
+            yield Claim(family, source, redact(value))
+
+
+def _said(
+    metadata: Mapping[str, str], bases: Sequence[_Base], table: Lineages
+) -> Iterator[tuple[str | None, str, str]]:
+    for key in _LABELS:
+        label = present(metadata, key, most=_MOST_VALUE) or ""
+        yield by_label(label), key, label
+    for source, base, _ in bases:
+        yield by_checkpoint(base), source, base
+    for key in _HASHES:
+        digest = present(metadata, key, most=_MOST_VALUE) or ""
+        yield table.family_of(table.by_hash(digest)), key, digest
+    name = _checkpoint(metadata)
+    yield table.family_of(table.by_name(name)) or by_checkpoint(name), _CHECKPOINT, name
+    module = present(metadata, "ss_network_module") or ""
+    yield trained_by(module), "ss_network_module", module
     if metadata.get("ss_v2") == "True":
-        return "sd2", "ss_v2"
-    return None, None
+        yield "sd2", "ss_v2", "True"
 
 
-@cache
-def _lineages() -> dict[str, dict[str, str]]:
-    text = (resources.files("lorary.anatomy") / "lineages.json").read_text("utf-8")
-    raw = json.loads(text)
-    return {"sha256": raw["sha256"], "civitai": raw["civitai"], "names": dict(raw["names"])}
+_MOST_VALUE = 120
 
 
-def claimed_lineage(metadata: Mapping[str, str]) -> str | None:
-    """The checkpoint that the adapter was trained on, by the metadata's word.
+def _checkpoint(metadata: Mapping[str, str]) -> str:
+    return base_name(present(metadata, _CHECKPOINT, most=500) or "")[:_MOST_VALUE]
 
-    The hash of the base file counts first, then Civitai's number in its name, then the name.
+
+def _ranked(found: list[Claim], metadata: Mapping[str, str]) -> list[Claim]:
+    """Claims with the best first.
+
+    A default that a trainer writes for everything comes last; a derived architecture goes before
+    its parent, and a family before the group that includes it, whoever names them.
     """
-    tables = _lineages()
-    digest = (present(metadata, "ss_new_sd_model_hash") or "").lower().removeprefix("0x")
-    if _HEX64.fullmatch(digest) and digest in tables["sha256"]:
-        return tables["sha256"][digest]
-    name = (present(metadata, "ss_sd_model_name") or "").lower()
-    stem = name.rpartition("/")[2].partition(".")[0]
-    if stem in tables["civitai"]:
-        return tables["civitai"][stem]
-    architecture = (present(metadata, "modelspec.architecture") or "").lower()
-    for text, lineage in tables["names"].items():
-        if text in name or text in architecture:
-            return lineage
-    return None
+    if not found:
+        return found
+    found.sort(key=lambda claim: _is_default(claim, metadata))  # stable
+    best = found[0]
+    for claim in found[1:]:
+        is_child = parent_of(claim.family) == best.family
+        is_member = claim.family != best.family and covers(best.family, claim.family)
+        if is_child or is_member:
+            best = claim
+    found.remove(best)
+    return [best, *found]
+
+
+def _is_default(claim: Claim, metadata: Mapping[str, str]) -> bool:
+    """Early ai-toolkit wrote Stable Diffusion 1.5 into files for every model it did not know."""
+    return claim.source == _LABELS[0] and squash(claim.value) == "sd15" and "software" in metadata
+
+
+def _is_specific(found: Sequence[Claim]) -> bool:
+    first = found[0]
+    if first.family not in (parents() | {"sd1"}) - {"wan_14b", "cosmos_predict2_2b"}:
+        return True
+    if first.family == "sd1" and squash(first.value) != "sd15":
+        return True  # sd-scripts and ModelSpec say v1 or v2 as they loaded it
+    bases = {*_HASHES, _CHECKPOINT}
+    return any(
+        claim.family == first.family
+        and (claim.source in bases or claim.source.endswith("base_model_name_or_path"))
+        for claim in found
+    )
+
+
+_Told = tuple[str, str, str]  # lineage, source, value
+
+
+def _lineages(
+    metadata: Mapping[str, str], bases: Sequence[_Base], table: Lineages, name: str
+) -> Iterator[_Told]:
+    """Every lineage that is told, in the order of trust."""
+    for lineage, source, value in _told(metadata, bases, table):
+        if lineage is not None:
+            yield lineage, source, redact(value)
+    file = re.split(r"[\\/]", name)[-1]
+    if _WAN22.search(file.lower()):
+        yield "Wan 2.2", "file name", redact(file[:_MOST_VALUE])
+
+
+def _told(
+    metadata: Mapping[str, str], bases: Sequence[_Base], table: Lineages
+) -> Iterator[tuple[str | None, str, str]]:
+    for key in _HASHES:
+        digest = present(metadata, key, most=_MOST_VALUE) or ""
+        yield table.by_hash(digest), key, digest
+    checkpoint = _checkpoint(metadata)
+    yield table.by_name(checkpoint), _CHECKPOINT, checkpoint
+    for source, base, is_local in bases:
+        is_public = not is_local and ("/" in base or is_model_without_owner(base))
+        yield table.by_name(base) or (base if is_public else None), source, base
+    for key in _LABELS:
+        label = present(metadata, key, most=_MOST_VALUE) or ""
+        variant = variant_of(label)
+        # musubi-tuner writes the architecture `wan2.1` for every Wan.
+        yield None if (key, variant) == (_LABELS[1], "Wan 2.1") else variant, key, label
+
+
+_WAN22 = re.compile(r"(?<![a-z])wan[._-]?2[._-]?2(?![0-9])")
+
+
+def _targets(embedded: Sequence[AdapterConfig], config: AdapterConfig | None) -> Targets | None:
+    of_denoiser = [entry for entry in embedded if entry.component in {"", *DENOISERS}]
+    chosen = of_denoiser[0] if of_denoiser else None if embedded else config
+    if chosen is None or chosen.target_modules is None or chosen.layers_to_transform is not None:
+        return None
+    excluded = chosen.exclude_modules or ()
+    if isinstance(excluded, str) or chosen.target_modules == "all-linear":
+        return None
+    return Targets(chosen.target_modules, excluded)

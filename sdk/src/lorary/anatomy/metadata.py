@@ -10,15 +10,40 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["clean", "number", "parsed", "present", "shorten"]
+__all__ = [
+    "base_name",
+    "clean",
+    "count",
+    "number",
+    "parsed",
+    "present",
+    "redact",
+    "shorten",
+]
 
-_MOST_JSON_CHARS = 4 * 1024 * 1024
+_MOST_JSON_CHARS = 2 * 1024 * 1024  # parsed JSON takes up to 27 times the space of its text
+_MOST_EXACT = 2**53
 _ABSENT = frozenset({"", "none", "null", "nan", "undefined"})
 
 INVISIBLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
 )
 """Control, direction and zero-width characters: they hide or reorder text."""
+
+_SECRET = re.compile(
+    r"\bhf_[A-Za-z0-9]{20,}|\bsk-[A-Za-z0-9_-]{16,}|\bAKIA[0-9A-Z]{12,}"
+    r"|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}|\b[Bb]earer [^\s\"']{8,}"
+    r"|\b(?:token|access_token|api_key|apikey|secret|password|X-Amz-Signature)[\"']?[=:]\s?[^&\s,\"')]{4,}"
+    r"|(?<![0-9A-Za-z])[0-9a-f]{40}(?![0-9A-Za-z])"
+)
+_PATH = re.compile(
+    r"""(?:\bfile://|\b[A-Za-z]:[\\/]|\\\\[\w.-]|(?<![\w:/.~-])~?/(?=[\w.-]+/))[^\s"'<>|,;)\]}]*"""
+)
+_MAIL = re.compile(r"(?<![\w.%+-])[\w.%+-]{1,64}@(?=[\w-]{1,63}\.)[\w.-]{1,200}")
+_SEPARATOR = re.compile(r"[\\/]+")
+_WEIGHTS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".sft")
+_REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
+_HUB = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/", re.IGNORECASE)
 
 
 def clean(text: str, most: int = 200) -> str:
@@ -32,24 +57,59 @@ def shorten(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
-def present(metadata: Mapping[str, str], *keys: str, most: int = 200) -> str | None:
-    """The first value that is there; trainers write `None` and empty texts for absent ones."""
+def redact(text: str) -> str:
+    """Text without what looks like a token or an e-mail address, and with paths cut short."""
+    if "@" in text:
+        text = _MAIL.sub("[e-mail removed]", text)
+    if "/" in text or "\\" in text:
+        text = _PATH.sub(lambda found: base_name(found[0]), text)
+    return _SECRET.sub("[removed]", text)
+
+
+def base_name(reference: str) -> str:
+    """A file's or a model's name without the path to it.
+
+    `owner/name` of a model hub is kept; of every other path only the last part is, because the
+    rest is about somebody's computer.
+    """
+    hub = _HUB.match(reference)
+    text = reference[hub.end() :] if hub else reference
+    text = text.partition("?")[0].strip() if "://" in text or hub else text.strip()
+    parts = [part for part in _SEPARATOR.split(text) if part]
+    if hub and len(parts) >= 2:
+        text = "/".join(parts[:2]) if len(parts) == 2 else parts[-1]
+    is_file = text.lower().endswith(_WEIGHTS)
+    if not is_file and _REPOSITORY.fullmatch(text) and not text.startswith((".", "~")):
+        return text
+    return parts[-1] if parts else ""
+
+
+def present(metadata: Mapping[str, object], *keys: str, most: int = 200) -> str | None:
+    """The first text that is there; trainers write `None` and empty texts for absent ones."""
     for key in keys:
         value = metadata.get(key)
-        if value is not None and value[:16].strip().lower() not in _ABSENT:
-            return clean(value, most)
+        if isinstance(value, str) and value[:16].strip().lower() not in _ABSENT:
+            found = clean(value, most)
+            if found:
+                return found
     return None
 
 
-def parsed(metadata: Mapping[str, str], key: str) -> object | None:
-    """A value that should be JSON, or None when it is absent, too large or no JSON."""
-    text = metadata.get(key)
-    if text is None or len(text) > _MOST_JSON_CHARS:
-        return None
-    try:
-        value: object = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+def parsed(metadata: Mapping[str, object], key: str) -> object | None:
+    """A value that should be JSON, or None when it is absent, too large or no JSON.
+
+    JSON inside a JSON text is opened too, and what somebody had parsed already is taken as it is.
+    """
+    value = metadata.get(key)
+    for _ in range(2):
+        if not isinstance(value, str):
+            break
+        if len(value) > _MOST_JSON_CHARS:
+            return None
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return None
     return value
 
 
@@ -62,3 +122,9 @@ def number(value: object) -> float | None:
     except (ValueError, OverflowError):
         return None
     return found if math.isfinite(found) else None
+
+
+def count(value: object) -> int | None:
+    """A whole number that is not negative, out of a number or its text, else None."""
+    found = number(value)
+    return int(found) if found is not None and 0 <= found <= _MOST_EXACT else None

@@ -1,0 +1,134 @@
+"""The words that trainers use for base models, and the families they mean (`claims.json`)."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from lorary.anatomy.families import families
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = [
+    "by_checkpoint",
+    "by_label",
+    "covers",
+    "is_model_without_owner",
+    "parent_of",
+    "parents",
+    "squash",
+    "trained_by",
+    "variant_of",
+]
+
+
+def covers(claimed: str, family: str) -> bool:
+    """Tell whether a claimed family or group includes a family (or a smaller group)."""
+    if claimed == family:
+        return True
+    groups = _tables().groups
+    return groups.get(family, frozenset({family})) <= groups.get(claimed, frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """`claims.json`, compiled; patterns are tried in order."""
+
+    groups: Mapping[str, frozenset[str]]
+    derived: Mapping[str, str]
+    labels: Sequence[tuple[re.Pattern[str], str]]
+    modules: Mapping[str, str]
+    checkpoints: Sequence[tuple[re.Pattern[str], str]]
+    variants: Sequence[tuple[re.Pattern[str], str]]
+    prefixes: Mapping[str, str]
+
+
+@cache
+def _tables() -> _Tables:
+    text = (resources.files("lorary.anatomy") / "claims.json").read_text("utf-8")
+    raw = json.loads(text)
+    prefixes = {
+        squash(beginning): family.id
+        for family in families().values()
+        for beginnings in family.claims.values()
+        for beginning in beginnings
+    }
+    return _Tables(
+        groups={name: frozenset(members) for name, members in raw["groups"].items()},
+        derived=raw["derived"],
+        labels=[(re.compile(form), family) for form, family in raw["labels"]],
+        modules=raw["network_modules"],
+        checkpoints=[(re.compile(form), family) for form, family in raw["checkpoints"]],
+        variants=[(re.compile(form), lineage) for form, lineage in raw["variants"]],
+        prefixes=prefixes,
+    )
+
+
+_APART = re.compile(r"[^0-9a-z]+")
+_LANGUAGE_MODEL = re.compile(
+    r"(llama|qwen|gemma|mistral|mixtral|phi|falcon|bloom|pythia|smollm|olmo|deepseek|yi|opt)"
+    r"(?:-?([0-9](?:-[0-9]{1,2})?))?(?:-[a-z]+)?-(?:v[0-9]-)?([0-9]{1,3}(?:-[0-9])?)(b|m)(?![a-z0-9])"
+)
+_ENCODER_MODEL = re.compile(r"(?:^|-)(gpt-?2|distilbert|roberta|bert|t5|whisper)(?![a-z0-9])")
+
+
+def squash(value: str) -> str:
+    """Lower case without separators: `FLUX_KLEIN_9B` and `Flux.2-klein-9b` look alike."""
+    return _APART.sub("", value.lower())
+
+
+def by_label(value: str) -> str | None:
+    """Family of a trainer's label, by the longest beginning that is known."""
+    text, tables = squash(value.partition("/")[0]), _tables()
+    found = next(
+        ((match.end(), family) for form, family in tables.labels if (match := form.match(text))),
+        (0, None),
+    )
+    known = [part for part in tables.prefixes if part and text.startswith(part)]
+    longest = max(known, key=len, default="")
+    return tables.prefixes[longest] if len(longest) > found[0] else found[1]
+
+
+def by_checkpoint(value: str) -> str | None:
+    """Family of a checkpoint by its name."""
+    text = _APART.sub("-", value.lower())
+    for form, family in _tables().checkpoints:
+        if form.search(text):
+            return family
+    model = _LANGUAGE_MODEL.search(text)
+    if model:
+        version = (model[2] or "").replace("-", "")
+        return f"{model[1]}{version}_{model[3].replace('-', '_')}{model[4]}"
+    encoder = _ENCODER_MODEL.search(text)
+    return encoder[1].replace("-", "") if encoder else None
+
+
+def trained_by(module: str) -> str | None:
+    """Family or group of a trainer's network module, such as `networks.lora_wan`."""
+    return _tables().modules.get(module)
+
+
+def variant_of(label: str) -> str | None:
+    """Lineage that a trainer's label names beside the family, such as FLUX.1 Kontext."""
+    text = squash(label.partition("/")[0])
+    return next((name for form, name in _tables().variants if form.match(text)), None)
+
+
+def parent_of(family: str) -> str | None:
+    """The architecture that a family is derived from and is easily taken for."""
+    return _tables().derived.get(family)
+
+
+def parents() -> frozenset[str]:
+    """Every architecture that others are derived from."""
+    return frozenset(_tables().derived.values())
+
+
+def is_model_without_owner(name: str) -> bool:
+    """Tell the few models whose name has no owner, such as `gpt2`."""
+    return "/" not in name and _ENCODER_MODEL.search(name.lower()) is not None
