@@ -1,101 +1,201 @@
-"""Metadata that should not be published as it is: private, hostile, unreadable or too much.
+"""Texts that should not be published as they are: private, hostile, unreadable or too much.
 
-Values are never repeated in findings; only the keys are named.
+Values are never repeated in findings; only the names of keys are.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from lorary.anatomy.findings import Finding, finding
-from lorary.anatomy.metadata import INVISIBLE
+from lorary.anatomy.hashes import hash_findings
+from lorary.anatomy.privacy import UNSEEN, Leak, leaks, safe_name
 
-__all__ = ["metadata_findings"]
+__all__ = ["metadata_findings", "name_findings"]
 
-_LARGE_BYTES = 256 * 1024
-_MOST_KEYS = 20
-_MOST_AT_SIGNS = 2_000
+_LARGE_CHARS = 256 * 1024
+_LARGE_VALUE_CHARS = 32 * 1024
+_SHOWN = 20
+_PICTURE_HEAD = 24
+_PICTURE = re.compile(r"\s*data:image/[\w.+\-]{1,40};base64,", re.IGNORECASE)
+_JSON_KEYS = ("ss_tag_frequency", "ss_dataset_dirs", "ss_datasets", "ss_network_args")
+_WHOLE_JSON = {"{": "}", "[": "]"}
+_ABSENT = ("null", "None")
 
-_PATH = re.compile(
-    r"""[A-Za-z]:[\\/]{1,4}Users[\\/]{1,4}[^\\/"'\s]|/(?:home|Users)/[^/"'\s]|/root/|/mnt/"""
-    r"""|file://|(?:^|[\s"'=])\\{2,4}[A-Za-z0-9._-]+\\{1,2}[A-Za-z0-9$]"""
-)
-_SECRET = re.compile(
-    r"hf_[A-Za-z0-9]{30}|\bsk-[A-Za-z0-9_-]{20}|AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{30}"
-    r"|Bearer [A-Za-z0-9._~+/-]{16}|[?&](?:token|access_token|X-Amz-Signature)=[^&\s\"']{8}"
-    r"|[Ww][Aa][Nn][Dd][Bb][^\n]{0,60}\b[0-9a-f]{40}\b"
-)
-_HOSTILE = re.compile(
-    r"<\s*(?:script|iframe|img|svg|object|embed|style|link|meta)\b|javascript:|vbscript:"
-    r"|data:text/html|\bon(?:error|load|click|mouseover)\s*=|!\[[^\]\n]{0,80}\]\(",
+_MARKUP = re.compile(
+    r"<\s{0,8}/?(?:script|iframe|img|svg|applet|frameset|noscript|xml-stylesheet)\b"
+    r"|<\s{0,8}/?(?:object|embed|style|link|meta|form|input|button|base|video|audio|body|html"
+    r"|template|math|details|a)\b(?:\s{0,8}/?>|[\s/][^<>]{0,400}=)"
+    r"|<!--|<!\[CDATA\[|<!doctype|<!entity",
     re.IGNORECASE,
 )
-_MAIL_USER = re.compile(r"[A-Za-z0-9._%+-]{1,64}$")
-_MAIL_HOST = re.compile(r"(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b")
-_JSON_KEYS = ("ss_tag_frequency", "ss_dataset_dirs", "ss_datasets", "ss_network_args")
-
-
-def _has_mail(text: str) -> bool:
-    """Look around each @ sign: a single pattern would take quadratic time on hostile text."""
-    at = text.find("@")
-    for _ in range(_MOST_AT_SIGNS):
-        if at < 0:
-            return False
-        if _MAIL_USER.search(text[max(0, at - 64) : at]) and _MAIL_HOST.match(text, at + 1):
-            return True
-        at = text.find("@", at + 1)
-    return False
-
-
-_Check = Callable[[str], object]
-_CHECKS: tuple[tuple[str, str, _Check], ...] = (
-    (
-        "privacy_path",
-        "The metadata holds paths of a computer, which can name its user.",
-        _PATH.search,
-    ),
-    (
-        "privacy_secret",
-        "The metadata holds what looks like a password or token. Treat it as leaked and renew it.",
-        _SECRET.search,
-    ),
-    ("privacy_email", "The metadata holds an e-mail address.", _has_mail),
-    (
-        "hostile_text",
-        "The metadata holds markup, scripts or invisible characters. It is shown as plain text.",
-        lambda text: _HOSTILE.search(text) or INVISIBLE.search(text),
-    ),
+_SCRIPT = re.compile(
+    r"(?:java|vb|live)script:|data:(?:text/html|image/svg|application/xhtml|text/javascript)"
+    r"|\bon(?:error|load|click|mouseover|focus|toggle|begin|pointer[a-z]{1,12}|animation[a-z]{1,12})"
+    r"\s{0,8}=",
+    re.IGNORECASE,
 )
+_REMOTE = re.compile(r"!\[[^\]\n]{0,200}\]\s?[(\[]")
+# Joiners belong to the spelling of some scripts and of emoji, and tags to the flags of regions.
+_MEANT = re.compile(
+    "(?<=[\u0590-\u109f\u1780-\u17ff\u2190-\U0003ffff])[\u200c-\u200f]"
+    "(?=[\u0590-\u109f\u1780-\u17ff\u2190-\U0003ffff])"
+    "|(?<=\U0001f3f4)[\U000e0020-\U000e007f]{1,8}|\r(?=\n)|^\ufeff"
+)
+
+_ADVICE: Mapping[str, str] = {
+    "privacy_config": (
+        "The metadata holds the whole configuration of a training program, with its paths and "
+        "names. Remove it unless it is meant to be public."
+    ),
+    "privacy_email": (
+        "The metadata holds an e-mail address. Remove it unless it is meant to be public."
+    ),
+    "privacy_path": (
+        "The metadata holds paths of a computer, which can name its user. Remove them before "
+        "publishing."
+    ),
+    "privacy_secret": (
+        "The metadata holds what looks like a password or token. Treat it as leaked: renew it, "
+        "then remove it."
+    ),
+    "privacy_user": (
+        "The metadata names a user or a computer. Remove it unless it is meant to be public."
+    ),
+}
 
 
 def metadata_findings(metadata: Mapping[str, str]) -> Iterator[Finding]:
     """Check every text of the metadata.
 
-    Pictures (`data:` values) are left out: they are never shown, and take most of the space.
+    Pictures (base64 `data:` values) are left out: they are never shown, and take most of the space.
     """
-    texts = {key: text for key, text in metadata.items() if not text.startswith("data:")}
-    everything = "\n".join([*texts, *texts.values()])
-    for code, message, check in _CHECKS:
-        if check(everything):
-            keys = [key for key, text in texts.items() if check(text) or check(key)][:_MOST_KEYS]
-            yield finding(code, message, keys=[INVISIBLE.sub("", key)[:80] for key in keys])
-    size = sum(len(key) + len(text) for key, text in metadata.items())
-    if size > _LARGE_BYTES:
-        yield finding("metadata_large", f"The metadata has {size:,} characters.", chars=size)
-    pictures = sorted(set(metadata) - set(texts))
+    pictures = [key for key, text in metadata.items() if _is_picture(text)]
+    texts = dict(metadata)
+    for key in pictures:
+        texts[key] = metadata[key][:_PICTURE_HEAD]  # which tells SVG, that can hold scripts
+    yield from _privacy(leaks(texts))
+    yield from _hostility(texts)
+    yield from _size(metadata)
     if pictures:
-        message = "The metadata holds a picture; it is not shown."
-        yield finding("thumbnail_left_out", message, keys=pictures[:_MOST_KEYS])
+        chars = sum(len(metadata[key]) for key in pictures)
+        message = (
+            f"The metadata holds pictures of {chars:,} characters; they are not shown. Add them "
+            "as samples instead."
+        )
+        yield finding("thumbnail_left_out", message, chars=chars, keys=_keys(pictures))
     yield from _unreadable(metadata)
+    yield from hash_findings(metadata)
+
+
+def _is_picture(text: str) -> bool:
+    return "data:" in text[:16].lower() and _PICTURE.match(text) is not None
+
+
+def _keys(keys: Iterable[str]) -> list[str]:
+    return [safe_name(key) or "(hidden)" for key in list(keys)[:_SHOWN]]
+
+
+def _privacy(found: list[Leak]) -> Iterator[Finding]:
+    for code, message in _ADVICE.items():
+        of_code = [{"key": leak.key, "kind": leak.kind} for leak in found if leak.code == code]
+        if of_code:
+            yield finding(code, message, count=len(of_code), leaks=of_code[:_SHOWN])
+
+
+_Check = Callable[[str], object]
+
+
+def _invisible(text: str) -> bool:
+    if text.isascii() and text.replace("\n", " ").replace("\t", " ").isprintable():
+        return False
+    if UNSEEN.search(text) is None:
+        return False
+    return UNSEEN.search(_MEANT.sub("", text)) is not None
+
+
+def _markup(text: str) -> bool:
+    return "<" in text and _MARKUP.search(text) is not None
+
+
+_SCRIPT_MARKS = ("ipt:", "data:", "nerro", "nload", "nclic", "nmous", "nfocu", "ntogg", "nbegi",
+                 "npoin", "nanim")  # fmt: skip
+
+
+def _script(text: str) -> bool:
+    low = text.lower()
+    return any(mark in low for mark in _SCRIPT_MARKS) and _SCRIPT.search(text) is not None
+
+
+def _remote(text: str) -> bool:
+    return "![" in text and _REMOTE.search(text) is not None
+
+
+_HOSTILE: Mapping[str, _Check] = {
+    "invisible_characters": _invisible,
+    "markup": _markup,
+    "script": _script,
+    "remote_picture": _remote,
+}
+
+
+def _hostility(texts: Mapping[str, str]) -> Iterator[Finding]:
+    whole = "\n".join([*texts, *texts.values()])
+    kinds = [kind for kind, check in _HOSTILE.items() if check(whole)]
+    found = [
+        {"key": safe_name(key) or "(hidden)", "kind": kind}
+        for kind in kinds
+        for key, text in texts.items()
+        if _HOSTILE[kind](text) or _HOSTILE[kind](key)
+    ]
+    if found:
+        message = (
+            "The metadata holds markup, scripts, remote pictures or invisible characters. It is "
+            "shown as plain text. Remove what is not meant."
+        )
+        yield finding("hostile_text", message, count=len(found), texts=found[:_SHOWN])
+
+
+def name_findings(names: Iterable[str]) -> Iterator[Finding]:
+    """Check the names of tensors, which are texts of a stranger as well."""
+    names = list(names)
+    whole = "\n".join(names)
+    checks = [check for check in _HOSTILE.values() if check(whole)]
+    odd = [name for name in names if any(check(name) for check in checks)] if checks else []
+    if odd:
+        message = (
+            f"The names of {len(odd):,} tensors hold markup, scripts or invisible characters. "
+            "They are shown as plain text; no trainer writes such names."
+        )
+        shown = [safe_name(name) or "(hidden)" for name in odd[:_SHOWN]]
+        yield finding("hostile_text", message, count=len(odd), tensors=shown)
+
+
+def _size(metadata: Mapping[str, str]) -> Iterator[Finding]:
+    chars = sum(len(key) + len(text) for key, text in metadata.items())
+    if chars <= _LARGE_CHARS:
+        return
+    large = sorted(metadata, key=lambda key: len(metadata[key]), reverse=True)
+    large = [key for key in large[:_SHOWN] if len(metadata[key]) > _LARGE_VALUE_CHARS]
+    message = (
+        f"The metadata has {chars:,} characters, which every program reads before the first "
+        "tensor. Remove what nobody needs."
+    )
+    yield finding("metadata_large", message, chars=chars, keys=_keys(large))
 
 
 def _unreadable(metadata: Mapping[str, str]) -> Iterator[Finding]:
     """Keys that trainers fill with JSON, whose value does not even look like it."""
-    broken = [
-        key
-        for key in _JSON_KEYS
-        if key in metadata and not metadata[key].lstrip().startswith(("{", "[", "null", "None"))
-    ]
-    if any(metadata[key].strip() for key in broken):
-        yield finding("metadata_unreadable", "Values that should be JSON are not.", keys=broken)
+    broken = [key for key in _JSON_KEYS if key in metadata and not _looks_whole(metadata[key])]
+    if broken:
+        message = "Values that should be JSON are not, so that tags or settings may be missing."
+        yield finding("metadata_unreadable", message, keys=broken)
+
+
+def _looks_whole(text: str) -> bool:
+    """Tell by its ends whether a text may be JSON; Python's single quotes are none."""
+    start, end = text[:64].lstrip(), text[-64:].rstrip()
+    if not start or start.startswith(_ABSENT):
+        return True
+    return _WHOLE_JSON.get(start[0]) == end[-1:] and start[1:2] != "'"

@@ -1,12 +1,16 @@
-"""Checks of the adapter's own structure: pairs, ranks, number formats, strangers."""
+"""Checks of the adapter's own structure: pairs, ranks, number formats, twins, strangers."""
 
 from __future__ import annotations
 
+import math
+import re
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.algorithms import is_complete
+from lorary.anatomy.declared import metadata_rank_findings
 from lorary.anatomy.findings import Finding, finding
-from lorary.anatomy.metadata import clean, number
+from lorary.anatomy.metadata import clean
+from lorary.anatomy.twins import find_twins
 from lorary.safetensors.dtypes import FLOAT_DTYPES
 
 if TYPE_CHECKING:
@@ -15,54 +19,47 @@ if TYPE_CHECKING:
     from lorary.anatomy.modules import Module, Scan
     from lorary.safetensors import Header, TensorInfo
 
-__all__ = ["metadata_rank_findings", "module_findings", "other_tensor_findings"]
+__all__ = [
+    "leftover_findings",
+    "metadata_rank_findings",
+    "module_findings",
+    "other_tensor_findings",
+]
 
 _SHOWN = 10
 _FULL_SHARE = 0.2  # of the file's bytes, above which full weights are worth a warning
-_WHOLE_NUMBER_ROLES = frozenset({"alpha", "on_input", "shira_indices"})
+_WHOLE_NUMBER_ROLES = frozenset({"alpha", "on_input", "scalar"})
+_INDICES = "indices"  # SHiRA's and VB-LoRA's places of numbers
+_LONE = frozenset({"alpha", "scalar", "rescale"})
+_MATRIX_DIMENSIONS = frozenset({2, 3, 4, 5})
+_MOST_KERNEL = 1_024
+
+_FULL = re.compile(r"(.+?)(?:\.modules_to_save)?(?:\.[\w-]+)?\.(weight|bias)")
+_CHECKPOINT = (
+    "model.diffusion_model.", "model_ema.", "first_stage_model.", "cond_stage_model.",
+    "conditioner.embedders.", "denoiser.sigmas", "alphas_cumprod", "betas", "vae.",
+    "text_encoders.", "optimizer.", "optimizer_state.",
+)  # fmt: skip
 
 
 def module_findings(modules: Sequence[Module], header: Header) -> Iterator[Finding]:
     """Modules that a loader would refuse or apply wrongly."""
-    tensors = header.tensors.values()
-    halves = [m.name for m in modules if not _is_whole(m)]
-    if halves:
-        message = f"{len(halves):,} of {len(modules):,} modules lack a tensor of their pair."
-        yield _about("pair_incomplete", message, halves)
-    broken = [m.name for m in modules if m.dims.is_broken]
+    yield from _halves(modules)
+    broken = [module.name for module in modules if module.dims.is_broken]
     if broken:
-        message = f"{len(broken):,} modules have two halves of different rank."
+        message = (
+            f"{_modules(len(broken), 'has', 'have')} two halves of different rank, which no "
+            "program can multiply. Save the adapter again."
+        )
         yield _about("rank_mismatch", message, broken)
-    empty = []
-    if any(begin == end for _, _, begin, end in tensors):
-        empty = [m.name for m in modules if _has_empty(m)]
-    if empty:
-        message = f"{len(empty):,} modules have a tensor without elements."
-        yield _about("tensor_empty", message, empty)
-    whole = []
-    if not FLOAT_DTYPES.issuperset(tensor[0] for tensor in tensors):
-        whole = [m.name for m in modules if _has_whole_numbers(m)]
-    if whole:
-        message = f"{len(whole):,} modules store weights as whole numbers."
-        yield _about("tensor_not_float", message, whole)
+    yield from _magnitudes(modules)
+    yield from _empty(header)
+    yield from _whole_numbers(modules, header)
+    yield from _twins(modules)
 
 
-def _is_whole(module: Module) -> bool:
-    for name in module.algorithms:
-        if not is_complete(name, module.roles):
-            return False
-    return bool(module.algorithms) or set(module.roles) != {"alpha"}
-
-
-def _has_empty(module: Module) -> bool:
-    return any(begin == end for _, _, begin, end in module.roles.values())
-
-
-def _has_whole_numbers(module: Module) -> bool:
-    for role, tensor in module.roles.items():
-        if tensor.dtype not in FLOAT_DTYPES and role not in _WHOLE_NUMBER_ROLES:
-            return True
-    return False
+def _modules(count: int, one: str, many: str) -> str:
+    return f"1 module {one}" if count == 1 else f"{count:,} modules {many}"
 
 
 def _about(code: str, message: str, names: Sequence[str]) -> Finding:
@@ -70,42 +67,185 @@ def _about(code: str, message: str, names: Sequence[str]) -> Finding:
     return finding(code, message, count=len(names), modules=shown)
 
 
-def other_tensor_findings(scan: Scan, header: Header) -> Iterator[Finding]:
-    """Tensors that no adapter method uses."""
-    others = scan.others
-    if not others:
+def _halves(modules: Sequence[Module]) -> Iterator[Finding]:
+    halves, lone = [], []
+    for module in modules:
+        if not module.algorithms:
+            if _LONE.issuperset(module.roles):
+                lone.append(module.name)
+            continue
+        for name in module.algorithms:
+            if not is_complete(name, module.roles):
+                halves.append(module.name)
+                break
+    if halves:
+        message = (
+            f"{len(halves):,} of {len(modules):,} modules lack a tensor that their method needs, "
+            "as when half of a pair was lost. Most programs stop there: save the adapter again."
+        )
+        yield _about("pair_incomplete", message, halves)
+    if lone:
+        message = (
+            f"{_modules(len(lone), 'has', 'have')} an alpha and nothing that it would scale. "
+            "Programs skip it; the training may have left the module out."
+        )
+        yield _about("alpha_orphan", message, lone)
+
+
+def _magnitudes(modules: Sequence[Module]) -> Iterator[Finding]:
+    """DoRA's magnitudes have a number for each row of the weight, or for each column."""
+    odd = [
+        module.name
+        for module in modules
+        if "magnitude" in module.roles and not _fits(module.roles["magnitude"], module)
+    ]
+    if odd:
+        message = (
+            f"{_modules(len(odd), 'has', 'have')} a DoRA magnitude that fits neither the outputs "
+            "nor the inputs. Save the adapter again."
+        )
+        yield _about("magnitude_mismatch", message, odd)
+
+
+def _fits(magnitude: TensorInfo, module: Module) -> bool:
+    out, fan_in = module.dims.out, module.dims.fan_in
+    if out is None or fan_in is None:
+        return True
+    length = math.prod(magnitude.shape)
+    if sum(side != 1 for side in magnitude.shape) > 1:
+        return False
+    if length in {out, fan_in}:
+        return True
+    # Columns of a convolution: inputs, without the kernel's area.
+    is_flat = "down" in module.roles and len(module.roles["down"].shape) == 2
+    return (
+        not is_flat
+        and length > 0
+        and fan_in % length == 0
+        and fan_in // length <= _MOST_KERNEL
+        and (module.dims.is_conv or len(magnitude.shape) > 2)
+    )
+
+
+def _empty(header: Header) -> Iterator[Finding]:
+    if not any(begin == end for _, _, begin, end in header.tensors.values()):
         return
-    full = {name: t for name, t in others.items() if _is_full_weight(name, t)}
-    share = sum(t.size_bytes for t in full.values()) / max(1, header.size_bytes)
+    empty = [name for name, tensor in header.tensors.items() if tensor[2] == tensor[3]]
+    message = f"{len(empty):,} tensors have no elements. Save the adapter again."
+    yield finding("tensor_empty", message, count=len(empty), tensors=_names(empty))
+
+
+def _whole_numbers(modules: Sequence[Module], header: Header) -> Iterator[Finding]:
+    if FLOAT_DTYPES.issuperset(tensor[0] for tensor in header.tensors.values()):
+        return
+    whole = [module.name for module in modules if _has_whole_numbers(module)]
+    if whole:
+        message = (
+            f"{_modules(len(whole), 'stores', 'store')} weights in a format that no adapter is "
+            "loaded from. Save it as F32, F16, BF16 or F8."
+        )
+        yield _about("tensor_not_float", message, whole)
+
+
+def _has_whole_numbers(module: Module) -> bool:
+    return any(
+        tensor.dtype not in FLOAT_DTYPES
+        and role not in _WHOLE_NUMBER_ROLES
+        and not role.endswith(_INDICES)
+        for role, tensor in module.roles.items()
+    )
+
+
+def _twins(modules: Sequence[Module]) -> Iterator[Finding]:
+    same, fused = find_twins(modules)
+    if same:
+        message = (
+            f"{_modules(len(same), 'is', 'are')} adapted a second time under another name. "
+            "Programs that know both names apply the adapter twice: keep one of them."
+        )
+        yield _twin_finding("module_twice", message, same)
+    if fused:
+        message = (
+            f"{_modules(len(fused), 'is', 'are')} also part of a fused module that the file "
+            "adapts. Programs that know both apply the adapter twice: keep one form."
+        )
+        yield _twin_finding("fused_and_split", message, fused)
+
+
+def _twin_finding(code: str, message: str, pairs: Sequence[tuple[str, str]]) -> Finding:
+    shown = [[clean(name), clean(twin)] for name, twin in pairs[:_SHOWN]]
+    return finding(code, message, count=len(pairs), pairs=shown)
+
+
+def other_tensor_findings(scan: Scan, header: Header) -> Iterator[Finding]:
+    """Tensors beside the adapter's: leftovers of a model, full weights, strangers."""
+    rest = dict(scan.others)
+    if not rest:
+        return
+    leftovers = {name: t for name, t in rest.items() if name.startswith(_CHECKPOINT)}
+    if leftovers:
+        rest = {name: t for name, t in rest.items() if name not in leftovers}
+        message = (
+            f"{len(leftovers):,} tensors of a whole model ({_share(leftovers, header):.0%} of the "
+            "file) lie beside the adapter. Programs may ignore them or take the file for a "
+            "checkpoint: save the adapter alone."
+        )
+        yield _strangers("checkpoint_leftovers", message, leftovers)
+    full = _full_weights(rest)
+    share = _share(full, header)
     if share > _FULL_SHARE:
         message = (
-            f"Full weights of {len(full):,} modules take {share:.0%} of the file. "
-            "This is more than a plain adapter."
+            f"Full weights in {len(full):,} tensors take {share:.0%} of the file. This is more "
+            "than a plain adapter: say what they are for, or leave them out."
         )
-        yield finding("full_weights", message, count=len(full), tensors=_names(full))
-    rest = {name: t for name, t in others.items() if share <= _FULL_SHARE or name not in full}
+        yield _strangers("full_weights", message, full)
+    elif full:
+        message = (
+            f"Full weights in {len(full):,} tensors, such as a head that was trained whole, lie "
+            "beside the adapter. Most image programs skip them."
+        )
+        yield _strangers("modules_saved", message, full)
+    rest = {name: tensor for name, tensor in rest.items() if name not in full}
     if rest:
-        message = f"{len(rest):,} tensors belong to no known adapter method."
-        yield finding("unknown_keys", message, count=len(rest), tensors=_names(rest))
+        message = (
+            f"{len(rest):,} tensors belong to no known adapter method. Programs skip them, or "
+            "know more than this check."
+        )
+        yield _strangers("unknown_keys", message, rest)
 
 
-def _is_full_weight(name: str, tensor: TensorInfo) -> bool:
-    return name.endswith(".weight") and len(tensor.shape) in {2, 4}
+def _share(tensors: Mapping[str, TensorInfo], header: Header) -> float:
+    return sum(tensor.size_bytes for tensor in tensors.values()) / max(1, header.size_bytes)
 
 
-def _names(tensors: Mapping[str, TensorInfo]) -> list[str]:
-    return [clean(name) for name in list(tensors)[:_SHOWN]]
+def _full_weights(tensors: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
+    """Weights of whole modules, with their biases."""
+    names = {}
+    for name, tensor in tensors.items():
+        found = _FULL.fullmatch(name)
+        if found:
+            is_matrix = found[2] == "weight" and len(tensor.shape) in _MATRIX_DIMENSIONS
+            names[name] = (found[1], is_matrix)
+    whole = {stem for stem, is_matrix in names.values() if is_matrix}
+    return {name: tensors[name] for name, (stem, _) in names.items() if stem in whole}
 
 
-def metadata_rank_findings(
-    metadata: Mapping[str, str], rank: int | None, alpha: float | None
-) -> Iterator[Finding]:
-    """Rank and alpha in the metadata are notes that mergers and resizers leave behind."""
-    noted_rank = number(metadata.get("ss_network_dim"))
-    if rank is not None and noted_rank is not None and noted_rank != rank:
-        message = f"The metadata says rank {noted_rank:g}, the tensors have rank {rank}."
-        yield finding("rank_differs", message, declared=noted_rank, found=rank)
-    noted_alpha = number(metadata.get("ss_network_alpha"))
-    if alpha is not None and noted_alpha is not None and abs(noted_alpha - alpha) > 1e-3 * alpha:
-        message = f"The metadata says alpha {noted_alpha:g}, the file stores {alpha:g}."
-        yield finding("alpha_differs", message, declared=noted_alpha, found=alpha)
+def _strangers(code: str, message: str, tensors: Mapping[str, TensorInfo]) -> Finding:
+    return finding(code, message, count=len(tensors), tensors=_names(list(tensors)))
+
+
+def _names(names: Sequence[str]) -> list[str]:
+    return [clean(name) for name in names[:_SHOWN]]
+
+
+def leftover_findings(scan: Scan, kind: str) -> Iterator[Finding]:
+    """Adapter tensors in a file that is no adapter, such as a checkpoint after a careless merge."""
+    if kind == "adapter" or not scan.role_tensors:
+        return
+    names = [module.name for module in scan.modules if module.algorithms]
+    if kind == "checkpoint" and names:
+        message = (
+            f"{_modules(len(names), 'of an adapter lies', 'of an adapter lie')} in this "
+            "checkpoint. If the adapter was merged into it, nobody needs them."
+        )
+        yield _about("adapter_leftovers", message, names)
