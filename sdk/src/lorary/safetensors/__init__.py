@@ -3,7 +3,8 @@
 from lorary.safetensors.errors import HeaderError
 from lorary.safetensors.header import Header, parse_header, read_header
 from lorary.safetensors.limits import DEFAULT_LIMITS, Limits
-from lorary.safetensors.scalars import read_scalar
+from lorary.safetensors.remote import SourceError, UrlSource
+from lorary.safetensors.scalars import read_scalar, read_scalars
 from lorary.safetensors.source import BytesSource, FileSource, Source, open_source
 from lorary.safetensors.tensors import TensorInfo
 
@@ -15,9 +16,12 @@ __all__ = [
     "HeaderError",
     "Limits",
     "Source",
+    "SourceError",
     "TensorInfo",
+    "UrlSource",
     "open_source",
     "parse_header",
     "read_header",
     "read_scalar",
+    "read_scalars",
 ]

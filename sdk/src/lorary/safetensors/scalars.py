@@ -1,17 +1,22 @@
-"""Values of scalar tensors, such as a module's alpha, read one at a time."""
+"""Values of scalar tensors, such as the alphas of an adapter's modules.
+
+They are a few bytes each, strewn over the whole data section: between two of them lie two
+matrices. So each is a read of its own, but neighbours are read together.
+"""
 
 from __future__ import annotations
 
-import math
 import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from lorary.safetensors.header import Header
     from lorary.safetensors.source import Source
     from lorary.safetensors.tensors import TensorInfo
 
-__all__ = ["decode_scalar", "read_scalar"]
+__all__ = ["decode_scalar", "read_scalar", "read_scalars"]
 
 _FORMATS = {
     dtype: struct.Struct(layout)
@@ -30,6 +35,12 @@ _FORMATS = {
         ("BOOL", "<?"),
     )
 }
+_BYTES = {dtype: layout.size for dtype, layout in _FORMATS.items()} | {"BF16": 2}
+
+_NEIGHBOURS_BYTES = 1024
+"""A gap that is cheaper to read than to skip: a call costs as much as copying some kilobytes."""
+
+_RUN_BYTES = 64 * 1024
 
 
 def decode_scalar(dtype: str, raw: bytes) -> float | None:
@@ -54,7 +65,64 @@ def read_scalar(source: Source, header: Header, tensor: TensorInfo) -> float | N
         The number (NaN and infinity included), or None when the tensor is no single number or its
         bytes are not at hand.
     """
-    if math.prod(tensor.shape) != 1:
-        return None
-    raw = source.read_at(header.data_start + tensor.begin, tensor.size_bytes)
-    return decode_scalar(tensor.dtype, raw)
+    return read_scalars(source, header, [tensor])[0]
+
+
+def read_scalars(
+    source: Source, header: Header, tensors: Sequence[TensorInfo]
+) -> list[float | None]:
+    """Read many numbers out of a file.
+
+    Args:
+        source: The file that `header` was read from.
+        header: Its header.
+        tensors: Tensors of one element each.
+
+    Returns:
+        For each tensor its number (NaN and infinity included), or None when the tensor is no
+        single number or its bytes are not at hand.
+    """
+    places = [
+        (begin, end, index)
+        for index, (dtype, _, begin, end) in enumerate(tensors)
+        if _BYTES.get(dtype) == end - begin
+    ]
+    places.sort()
+    read_at, start = source.read_at, header.data_start
+    pieces = [b""] * len(tensors)
+    for begin, end, run in _runs(places):
+        raw = read_at(start + begin, end - begin)
+        if len(run) == 1:
+            pieces[run[0][2]] = raw
+            continue
+        for first, last, index in run:
+            pieces[index] = raw[first - begin : last - begin]
+    return _decode([tensor[0] for tensor in tensors], pieces)
+
+
+def _decode(dtypes: Sequence[str], pieces: Sequence[bytes]) -> list[float | None]:
+    """Decode all at once when they are of one kind, as a file's alphas nearly always are."""
+    if len(set(dtypes)) == 1 and dtypes[0] in _FORMATS:
+        layout, raw = _FORMATS[dtypes[0]], b"".join(pieces)
+        if len(raw) == layout.size * len(pieces) and set(map(len, pieces)) == {layout.size}:
+            return [float(value) for (value,) in layout.iter_unpack(raw)]
+    return list(map(decode_scalar, dtypes, pieces))
+
+
+_Place = tuple[int, int, int]
+
+
+def _runs(places: Sequence[_Place]) -> Iterator[tuple[int, int, list[_Place]]]:
+    """Neighbours together: where their bytes begin and end, and they."""
+    run: list[_Place] = []
+    begin = end = 0
+    for place in places:
+        if run and (place[0] - end > _NEIGHBOURS_BYTES or place[1] - begin > _RUN_BYTES):
+            yield begin, end, run
+            run = []
+        if not run:
+            begin = place[0]
+        run.append(place)
+        end = place[1]
+    if run:
+        yield begin, end, run

@@ -1,0 +1,350 @@
+"""A file behind a URL, of which only the header is read: one range request, or two.
+
+The first takes the length and a little more, which holds the whole header of a small file; the
+second takes exactly the rest of the header. A server that ignores ranges sends the file from its
+beginning; as much of it is read as is needed, then the connection is closed.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import ssl
+import time
+import urllib.error
+import urllib.request
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urljoin, urlsplit
+
+from lorary.safetensors.limits import DEFAULT_LIMITS
+from lorary.safetensors.signatures import SNIFF_BYTES, sniff
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+__all__ = ["SOURCE_CODES", "SourceError", "UrlSource"]
+
+SOURCE_CODES: Mapping[str, str] = MappingProxyType(
+    {
+        "bad_url": "The address is not one of a file on the web.",
+        "bad_header": "A request header holds characters that must not be sent.",
+        "bad_redirect": "The server leads to nowhere, in a circle, or away from encryption.",
+        "busy": "The server asks to come back later.",
+        "changed": "The file changed while it was read.",
+        "compressed": "The server sends the file compressed, so that no part can be picked.",
+        "cut": "The connection ended early.",
+        "denied": "The server wants a token, or a better one.",
+        "not_found": "Nothing is at that address.",
+        "range_failed": "The server cannot send a part of the file.",
+        "refused": "The server refused for another reason.",
+        "server_failed": "The server has a fault.",
+        "size_unknown": "The server does not tell how large the file is.",
+        "timed_out": "The server took too long.",
+        "tls_failed": "The encrypted connection could not be trusted.",
+        "too_large": "More bytes than allowed would have to be fetched.",
+        "unreachable": "The server cannot be reached.",
+    }
+)
+"""Code to meaning. Codes are part of the API: add, never rename."""
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_STATUS_CODES = {401: "denied", 403: "denied", 404: "not_found", 410: "not_found", 429: "busy"}
+_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
+_ILLEGAL = re.compile(r"[\x00-\x20\x7f]")
+_ILLEGAL_VALUE = re.compile(r"[^\x20-\x7e\t]")
+_ILLEGAL_NAME = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
+_RESERVED = "%/:=&?~#+!$,;'@()*[]"
+_STEP_BYTES = 64 * 1024
+
+
+class SourceError(OSError):
+    """A URL that cannot be read.
+
+    Attributes:
+        code: A key of `SOURCE_CODES`.
+        message: One sentence for people; it holds neither headers nor the query of the URL.
+        status: Status of the server's answer, when there was one.
+    """
+
+    def __init__(self, code: str, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status
+
+
+class UrlSource:
+    """The beginning of a file on the web; the first request is made when it is created.
+
+    Only reads that begin in the file's first eight bytes or right after them, as those of a header
+    do, can make a request; all others give what is at hand. Use it in a `with` block.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = 20.0,
+        first_bytes: int = 64 * 1024,
+        most_bytes: int = DEFAULT_LIMITS.header_bytes + 8,
+    ) -> None:
+        """Ask for the file's beginning.
+
+        Args:
+            url: `http` or `https`.
+            headers: Sent along, such as `Authorization`; never to another server that the first
+                one redirects to, and never shown.
+            timeout_s: Longest silence of the server; the whole reading may take three times that.
+            first_bytes: Size of the first request.
+            most_bytes: More than that is never fetched.
+
+        Raises:
+            SourceError: The file cannot be read.
+        """
+        self._url = _checked(url)
+        self._headers = dict(headers or {})
+        for name, value in self._headers.items():
+            if _ILLEGAL_NAME.search(name) or _ILLEGAL_VALUE.search(value):
+                message = f"The request header {name[:40]!r} holds characters that cannot be sent."
+                raise SourceError(code="bad_header", message=message)
+        self._timeout_s = timeout_s
+        self._until = time.monotonic() + 3 * timeout_s
+        self._most_bytes = most_bytes
+        self._tag: str | None = None
+        self._stream: http.client.HTTPResponse | None = None
+        self._data = b""
+        self._size = self._begin(min(first_bytes, most_bytes))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the whole file, as the server tells it."""
+        return self._size
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Bytes at `offset`, fewer where they are not at hand and belong to no header.
+
+        Raises:
+            SourceError: They cannot be fetched.
+        """
+        end = min(offset + size, self._size)
+        if offset <= 8 and end > len(self._data):
+            self._extend(end)
+        return self._data[offset:end]
+
+    def close(self) -> None:
+        """Close the connection, when one is still open."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def _begin(self, count: int) -> int:
+        """Fetch the first bytes and return the size of the file."""
+        response = self._ask(0, count - 1)
+        self._tag = _strong_tag(response)
+        is_partial = False
+        try:
+            if response.status == 416 and response.headers.get("Content-Range") == "bytes */0":
+                return 0
+            self._check(response)
+            if response.status == 206:
+                size = self._begin_part(response, count)
+            else:
+                size = self._begin_stream(response, count)
+                is_partial = len(self._data) < size
+            return size
+        finally:
+            if is_partial:
+                self._stream = response
+            else:
+                response.close()
+
+    def _begin_part(self, response: http.client.HTTPResponse, count: int) -> int:
+        begin, end, size = self._range(response)
+        if begin != 0:
+            raise self._error(code="range_failed", what="sent another part than the first")
+        count = min(end + 1, count)
+        self._data = self._take(response, count)
+        self._expect(count)
+        return size
+
+    def _begin_stream(self, response: http.client.HTTPResponse, count: int) -> int:
+        """Take the first bytes of a file that is sent whole; the rest can be read on from there."""
+        length = response.headers.get("Content-Length", "")
+        self._data = self._take(response, count)
+        if length.isdecimal() and len(length) < 20:
+            self._expect(min(int(length), count))
+            return int(length)
+        is_whole = len(self._data) < count
+        if is_whole or sniff(self._data[:SNIFF_BYTES]) is not None:  # such as a page of any length
+            return len(self._data)
+        raise self._error(code="size_unknown", what="does not tell how large the file is")
+
+    def _extend(self, end: int) -> None:
+        if end > self._most_bytes:
+            message = f"The header takes {end:,} bytes; {self._most_bytes:,} may be fetched."
+            raise SourceError(code="too_large", message=message)
+        begin = len(self._data)
+        response = self._stream or self._ask(begin, end - 1)
+        try:
+            if response is not self._stream:
+                self._check(response)
+                if response.status != 206 or self._range(response) != (begin, end - 1, self._size):
+                    raise self._error(code="changed", what="sent another file the second time")
+            self._data += self._take(response, end - begin)
+            self._expect(end)
+        finally:
+            response.close()
+            self._stream = None
+
+    def _ask(self, first: int, last: int) -> http.client.HTTPResponse:
+        """Request a range, following redirects; the URL that answered is kept."""
+        url, headers = self._url, dict(self._headers)
+        for _ in range(_MOST_REDIRECTS + 1):
+            request = urllib.request.Request(url, headers=headers)  # noqa: S310 - checked
+            request.add_header("Range", f"bytes={first}-{last}")
+            request.add_header("Accept-Encoding", "identity")
+            request.add_header("User-Agent", "lorary")
+            if first and self._tag:
+                request.add_header("If-Range", self._tag)
+            response = self._open(request)
+            if response.status not in _REDIRECTS:
+                self._url, self._headers = url, headers
+                return response
+            response.close()
+            target = _checked(urljoin(url, response.headers.get("Location", "")))
+            if url.startswith("https:") and not target.startswith("https:"):
+                raise self._error(code="bad_redirect", what="leads to an unencrypted address")
+            if _origin(target) != _origin(url):
+                headers = {}  # a token is for one server
+            url = target
+        raise self._error(code="bad_redirect", what="leads from address to address")
+
+    def _open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        try:
+            response = _opener().open(request, timeout=self._timeout_s)
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
+            raise self._failed(error) from None
+        assert isinstance(response, http.client.HTTPResponse)  # noqa: S101 - the only handlers
+        return response
+
+    def _check(self, response: http.client.HTTPResponse) -> None:
+        """Refuse answers that hold no bytes of the file."""
+        status = response.status
+        if status not in {200, 206}:
+            fallback = "server_failed" if status >= 500 else "refused"
+            code = "range_failed" if status == 416 else _STATUS_CODES.get(status, fallback)
+            raise self._error(code, f"answered {status} {response.reason[:60]}".rstrip(), status)
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise self._error(code="compressed", what="sends the file compressed")
+
+    def _range(self, response: http.client.HTTPResponse) -> tuple[int, int, int]:
+        """First byte, last byte and size of the file."""
+        found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        if found is None:
+            raise self._error(
+                code="size_unknown", what="does not tell which part of the file it sends"
+            )
+        return int(found[1]), int(found[2]), int(found[3])
+
+    def _take(self, response: http.client.HTTPResponse, count: int) -> bytes:
+        pieces: list[bytes] = []
+        while count > 0:
+            if time.monotonic() > self._until:
+                raise self._error(code="timed_out", what="sends too slowly")
+            try:
+                piece = response.read1(min(count, _STEP_BYTES))
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                raise self._failed(error) from None
+            if not piece:
+                break
+            pieces.append(piece)
+            count -= len(piece)
+        return b"".join(pieces)
+
+    def _expect(self, count: int) -> None:
+        if len(self._data) < count:
+            raise self._error(
+                code="cut", what=f"ended after {len(self._data):,} of {count:,} bytes"
+            )
+
+    def _failed(self, error: Exception) -> SourceError:
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, TimeoutError):
+            return self._error("timed_out", "does not answer in time")
+        if isinstance(reason, ssl.SSLError):
+            return self._error("tls_failed", "has no certificate that can be trusted")
+        if isinstance(error, (http.client.IncompleteRead, ConnectionResetError)):
+            return self._error("cut", "closed the connection")
+        if isinstance(error, (http.client.HTTPException, ValueError)):
+            return self._error("server_failed", "does not speak HTTP")
+        return self._error("unreachable", "cannot be reached")
+
+    def _error(self, code: str, what: str, status: int | None = None) -> SourceError:
+        parts = urlsplit(self._url)
+        shown = f"{parts.hostname}{parts.path}"  # queries may hold signatures
+        return SourceError(code, f"The server of {shown[:200]} {what}.", status)
+
+
+_MOST_REDIRECTS = 5
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """HTTP and HTTPS alone; statuses are answers here, not exceptions."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+def _checked(url: str) -> str:
+    """The URL as it can be sent.
+
+    Raises:
+        SourceError: It is no web address, or holds a password.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        is_web = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        has_password = "@" in parts.netloc
+        _ = parts.port  # a property that checks
+        host = parts.netloc.encode("idna").decode() if not parts.netloc.isascii() else parts.netloc
+    except ValueError:
+        is_web = has_password = False
+    if has_password:
+        message = "Leave name and password out of the address; give a token instead."
+        raise SourceError(code="bad_url", message=message)
+    if not is_web or _ILLEGAL.search(host):
+        message = "Only addresses that begin with https:// or http:// can be read."
+        raise SourceError(code="bad_url", message=message)
+    return quote(parts._replace(netloc=host, fragment="").geturl(), safe=_RESERVED)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}[parts.scheme]
+
+
+def _strong_tag(response: http.client.HTTPResponse) -> str | None:
+    """The answer's ETag, when it names these very bytes."""
+    tag = response.headers.get("ETag", "")
+    return tag if tag.startswith('"') and not _ILLEGAL_VALUE.search(tag) else None
