@@ -14,11 +14,14 @@ __all__ = [
     "base_name",
     "clean",
     "count",
+    "decimals",
     "number",
     "parsed",
     "present",
     "redact",
     "shorten",
+    "text_of",
+    "whole",
 ]
 
 _MOST_JSON_CHARS = 2 * 1024 * 1024  # parsed JSON takes up to 27 times the space of its text
@@ -40,6 +43,9 @@ _PATH = re.compile(
     r"""(?:\bfile://|\b[A-Za-z]:[\\/]|\\\\[\w.-]|(?<![\w:/.~-])~?/(?=[\w.-]+/))[^\s"'<>|,;)\]}]*"""
 )
 _MAIL = re.compile(r"(?<![\w.%+-])[\w.%+-]{1,64}@(?=[\w-]{1,63}\.)[\w.-]{1,200}")
+_DECIMALS = re.compile(
+    r"(?:(?<![\d.])-)?(?:[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15})(?:[eE][-+]?[0-9]{1,3})?"
+)
 _SEPARATOR = re.compile(r"[\\/]+")
 _WEIGHTS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".sft")
 _REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
@@ -95,6 +101,12 @@ def present(metadata: Mapping[str, object], *keys: str, most: int = 200) -> str 
     return None
 
 
+def text_of(metadata: Mapping[str, object], key: str) -> str:
+    """A value as it stands in the file; JSON again when somebody had parsed it already."""
+    value = metadata.get(key)
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value)
+
+
 def parsed(metadata: Mapping[str, object], key: str) -> object | None:
     """A value that should be JSON, or None when it is absent, too large or no JSON.
 
@@ -128,3 +140,16 @@ def count(value: object) -> int | None:
     """A whole number that is not negative, out of a number or its text, else None."""
     found = number(value)
     return int(found) if found is not None and 0 <= found <= _MOST_EXACT else None
+
+
+def decimals(text: str) -> list[float]:
+    """Every number in a short text such as `[1e-4, 5e-5]` or `0-875`."""
+    found = (number(part) for part in _DECIMALS.findall(text[:400]))
+    return [value for value in found if value is not None]
+
+
+def whole(value: float | None) -> float | None:
+    """The same number, whole ones as such: they are shown without a point."""
+    if value is None or abs(value) > _MOST_EXACT or not float(value).is_integer():
+        return value
+    return int(value)

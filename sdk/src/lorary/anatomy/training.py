@@ -1,4 +1,8 @@
-"""Facts about the training, as the metadata tells them."""
+"""Facts about the training, as the metadata and the configuration tell them.
+
+Names of files are kept without the path to them, and what looks like a token or an e-mail address
+is left out: a fact is shown to everyone.
+"""
 
 from __future__ import annotations
 
@@ -6,143 +10,329 @@ import re
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from lorary.anatomy.metadata import clean, number, parsed, present
+from lorary.anatomy.config import embedded_configs
+from lorary.anatomy.config_facts import config_facts
+from lorary.anatomy.datasets import dataset_facts
+from lorary.anatomy.experts import expert_of
+from lorary.anatomy.metadata import (
+    base_name,
+    clean,
+    count,
+    decimals,
+    number,
+    parsed,
+    present,
+    redact,
+    whole,
+)
+from lorary.anatomy.strength import recommended_strength, strength_range
+from lorary.anatomy.trainers import trainer_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from lorary.anatomy.config import AdapterConfig
 
 __all__ = ["description", "recommended_strength", "title", "training_facts"]
 
-_NUMBERS: Mapping[str, tuple[str, ...]] = {
+_COUNTS: Mapping[str, tuple[str, ...]] = {
     "steps": ("ss_steps", "ss_max_train_steps"),
+    "max_steps": ("ss_max_train_steps",),
     "epochs": ("ss_epoch", "ss_num_epochs"),
-    "images": ("ss_num_train_images",),
-    "batch_size": ("ss_total_batch_size", "ss_batch_size_per_device", "ss_batch_size_per_gpu"),
+    "max_epochs": ("ss_num_epochs",),
+    "images_with_repeats": ("ss_num_train_images", "ss_num_train_images_per_concept"),
+    "regularisation_images": ("ss_num_reg_images",),
+    "batch_size": ("ss_batch_size_per_device", "ss_batch_size_per_gpu", "ss_total_batch_size"),
+    "total_batch_size": ("ss_total_batch_size",),
     "gradient_accumulation": ("ss_gradient_accumulation_steps",),
-    "learning_rate": ("ss_learning_rate",),
-    "unet_learning_rate": ("ss_unet_lr",),
-    "text_encoder_learning_rate": ("ss_text_encoder_lr",),
+    "warmup_steps": ("ss_lr_warmup_steps", "ss_warmup_steps"),
     "seed": ("ss_seed",),
     "clip_skip": ("ss_clip_skip", "modelspec.encoder_layer"),
-    "noise_offset": ("ss_noise_offset",),
-    "min_snr_gamma": ("ss_min_snr_gamma",),
-    "network_dim": ("ss_network_dim",),
+    "max_token_length": ("ss_max_token_length",),
+    "keep_tokens": ("ss_keep_tokens",),
+    "multires_noise_iterations": ("ss_multires_noise_iterations",),
+}
+_NUMBERS: Mapping[str, tuple[str, ...]] = {
+    "learning_rate": ("ss_learning_rate",),
+    "unet_learning_rate": ("ss_unet_lr",),
     "network_alpha": ("ss_network_alpha",),
+    "network_dropout": ("ss_network_dropout",),
+    "noise_offset": ("ss_noise_offset",),
+    "adaptive_noise_scale": ("ss_adaptive_noise_scale",),
+    "multires_noise_discount": ("ss_multires_noise_discount",),
+    "ip_noise_gamma": ("ss_ip_noise_gamma",),
+    "min_snr_gamma": ("ss_min_snr_gamma",),
+    "max_grad_norm": ("ss_max_grad_norm",),
+    "prior_loss_weight": ("ss_prior_loss_weight",),
+    "scale_weight_norms": ("ss_scale_weight_norms",),
+    "caption_dropout": ("ss_caption_dropout_rate",),
+    "caption_tag_dropout": ("ss_caption_tag_dropout_rate",),
+    "guidance_scale": ("ss_guidance_scale", "ss_guidance_scale_flux"),
+    "flow_shift": ("ss_discrete_flow_shift",),
+}
+_FLAGS: Mapping[str, str] = {
+    "v_prediction": "ss_v_parameterization",
+    "zero_terminal_snr": "ss_zero_terminal_snr",
+    "debiased_estimation": "ss_debiased_estimation",
+    "full_fp16": "ss_full_fp16",
+    "full_bf16": "ss_full_bf16",
+    "fp8_base": "ss_fp8_base",
+    "gradient_checkpointing": "ss_gradient_checkpointing",
+    "shuffle_caption": "ss_shuffle_caption",
+    "flip_augmentation": "ss_flip_aug",
+    "color_augmentation": "ss_color_aug",
+    "random_crop": "ss_random_crop",
 }
 _TEXTS: Mapping[str, tuple[str, ...]] = {
-    "optimizer": ("ss_optimizer",),
-    "scheduler": ("ss_lr_scheduler",),
+    "scheduler": ("ss_lr_scheduler", "ss_lr_scheduler_type"),
     "network_module": ("ss_network_module",),
     "precision": ("ss_mixed_precision",),
+    "loss_type": ("ss_loss_type",),
+    "timestep_sampling": ("ss_timestep_sampling",),
+    "weighting_scheme": ("ss_weighting_scheme",),
     "base_model": ("ss_sd_model_name",),
-    "base_model_hash": ("ss_new_sd_model_hash", "ss_sd_model_hash"),
-    "prediction_type": ("modelspec.prediction_type",),
-    "commit": ("ss_sd_scripts_commit_hash",),
+    "base_version": ("ss_base_model_version",),
+    "vae": ("ss_vae_name",),
+    "commit": ("ss_sd_scripts_commit_hash", "ot_revision"),
     "output_name": ("ss_output_name", "name"),
     "comment": ("ss_training_comment",),
-    "author": ("modelspec.author",),
-    "license": ("modelspec.license",),
-    "usage_hint": ("modelspec.usage_hint",),
+    "extraction_method": ("extraction_method",),
 }
-_TIMES = {"started_at": "ss_training_started_at", "finished_at": "ss_training_finished_at"}
+_FILES = frozenset({"base_model", "vae", "output_name"})
+_HASH_KEYS = ("ss_new_sd_model_hash", "ss_sd_model_hash")
+_HEX = re.compile(r"[0-9a-f]{64}|[0-9a-f]{8}|[0-9a-f]{10}")
+_OF_NOTHING = "e3b0c442"
+_COMMIT = re.compile(r"[0-9a-fA-F]{7,40}")
 _LAST_SECOND = 4_102_444_800  # 2100-01-01: later clocks are wrong
-_MOST_SIDE = 65_536
+_MOST_SECONDS = 366 * 86_400
 _MOST_ARGUMENTS = 32
-_MOST_STRENGTH = 10.0
-_DIGITS = re.compile(r"\d{2,5}")
-_REFERENCE = re.compile(r"[\\/]")
 
 
-def training_facts(metadata: Mapping[str, str]) -> dict[str, object]:
+def training_facts(
+    metadata: Mapping[str, str], config: AdapterConfig | None = None, name: str = ""
+) -> dict[str, object]:
     """Facts by name; absent ones are left out.
 
-    Paths are cut to their last part, because the rest is about somebody's computer.
+    Values are numbers, texts, booleans, `[width, height]`, and mappings of arguments.
+
+    Args:
+        metadata: The header's metadata.
+        config: The `adapter_config.json` beside the file.
+        name: The file's name; only Wan 2.2 files say more in it than inside.
     """
-    facts: dict[str, object] = {}
-    trainer = _trainer(metadata)
-    if trainer:
-        facts["trainer"] = trainer
-    for name, keys in _NUMBERS.items():
-        value = next((n for key in keys if (n := number(metadata.get(key))) is not None), None)
-        if value is not None:
-            facts[name] = int(value) if value.is_integer() else value
+    embedded = embedded_configs(metadata)
+    chosen = embedded[0] if embedded else config
+    parts = (
+        () if config is None else (("trainer", "peft"),),
+        () if chosen is None else config_facts(chosen),
+        dataset_facts(metadata),
+        _plain(metadata),
+        _methods(metadata),
+        _times(metadata),
+        (("expert", expert_of(metadata, name)),),
+    )  # what comes later counts more
+    told = {key: value for part in parts for key, value in part if _is_fact(value)}
+    for key, same in _PLANNED:
+        if told.get(key) == told.get(same):
+            told.pop(key, None)
+    leading = [key for key in _LEADING if key in told]
+    return {key: told[key] for key in dict.fromkeys([*leading, *told])}
+
+
+def _is_fact(value: object) -> bool:
+    return value is not None and value is not False and value not in ("", {})
+
+
+_PLANNED = (
+    ("max_steps", "steps"),
+    ("max_epochs", "epochs"),
+    ("total_batch_size", "batch_size"),
+)
+"""What was planned, and what was done: shown only where they differ."""
+
+_LEADING = (
+    "trainer",
+    "method",
+    "base_model",
+    "steps",
+    "max_steps",
+    "epochs",
+    "max_epochs",
+    "images",
+    "repeats",
+    "resolution",
+    "batch_size",
+    "gradient_accumulation",
+    "learning_rate",
+    "unet_learning_rate",
+    "text_encoder_learning_rate",
+    "optimizer",
+    "optimizer_args",
+    "scheduler",
+    "network_module",
+    "network_dim",
+    "network_alpha",
+    "network_args",
+)
+_Fact = tuple[str, object]
+
+
+def _plain(metadata: Mapping[str, str]) -> Iterator[_Fact]:
+    """Facts that stand in a key of their own."""
+    yield "trainer", trainer_of(metadata)
     for name, keys in _TEXTS.items():
-        text = present(metadata, *keys, most=300)
+        text = present(metadata, *keys, most=500)
         if text is not None:
-            facts[name] = text
-    if "base_model" in facts:
-        facts["base_model"] = _REFERENCE.split(str(facts["base_model"]))[-1]
-    for name, key in _TIMES.items():
-        moment = number(metadata.get(key))
-        if moment is not None and 0 < moment < _LAST_SECOND:
-            facts[name] = datetime.fromtimestamp(moment, tz=timezone.utc).isoformat("T", "seconds")
-    facts.update(_structured(metadata))
-    return facts
+            yield name, _text(name, text) or None
+    digests = (present(metadata, key) or "" for key in _HASH_KEYS)
+    known = (digest.lower().removeprefix("0x") for digest in digests)
+    yield (
+        "base_model_hash",
+        next((text for text in known if _HEX.fullmatch(text) and text[:8] != _OF_NOTHING), None),
+    )
+    for table, read in ((_COUNTS, count), (_NUMBERS, number)):
+        reading: Callable[[object], float | None] = read
+        for name, keys in table.items():
+            yield name, whole(_first(reading, metadata, keys))
+    for name, key in _FLAGS.items():
+        yield name, True if _flag(metadata, key) else None
+    yield "text_encoder_learning_rate", _rates(metadata)
+    yield "network_dim", _dimension(metadata)
+    yield "prediction_type", _prediction(metadata)
+    yield "timestep_range", present(metadata, "modelspec.timestep_range", most=40)
+    found = strength_range(metadata)
+    if found is not None and found[0] != found[1]:
+        yield "strength", f"{found[0]:g} to {found[1]:g}"
 
 
-def _structured(metadata: Mapping[str, str]) -> dict[str, object]:
-    facts: dict[str, object] = {}
-    size = _resolution(metadata)
-    if size:
-        facts["resolution"] = size
+def _text(name: str, text: str) -> str:
+    if name == "commit":  # forty hex digits, which elsewhere may be somebody's key
+        return text if _COMMIT.fullmatch(text) else redact(text)
+    return redact(base_name(text) if name in _FILES else text)
+
+
+def _first(
+    read: Callable[[object], float | None], metadata: Mapping[str, str], keys: Sequence[str]
+) -> float | None:
+    return next((found for key in keys if (found := read(metadata.get(key))) is not None), None)
+
+
+def _flag(metadata: Mapping[str, str], key: str) -> bool:
+    return (present(metadata, key, most=10) or "").lower() in {"true", "1"}
+
+
+def _rates(metadata: Mapping[str, str]) -> object:
+    """One number, or the different ones of several text encoders."""
+    text = present(metadata, "ss_text_encoder_lr", most=200)
+    values = decimals(text or "")
+    unlike = list(dict.fromkeys(values))
+    if len(unlike) > 1:
+        return ", ".join(f"{value:g}" for value in values)
+    return whole(unlike[0]) if unlike else None
+
+
+def _dimension(metadata: Mapping[str, str]) -> object:
+    """The declared rank; merged and resized files have a word such as `Dynamic` here."""
+    value = number(metadata.get("ss_network_dim"))
+    return present(metadata, "ss_network_dim", most=40) if value is None else whole(value)
+
+
+def _prediction(metadata: Mapping[str, str]) -> str | None:
+    """`epsilon`, `v` or another word for what the model predicts."""
+    told = present(metadata, "modelspec.prediction_type", most=40)
+    version = present(metadata, "ss_base_model_version", most=40) or ""
+    if told is None and (
+        _flag(metadata, "ss_v_parameterization") or version in {"sd_v1_v", "sd_v2_v"}
+    ):
+        return "v"
+    if told is None:
+        return None
+    short = told.lower().replace("-", "_").removesuffix("_prediction")
+    return {"eps": "epsilon", "vpred": "v", "v_pred": "v", "velocity": "v"}.get(short, short)
+
+
+def _methods(metadata: Mapping[str, str]) -> Iterator[_Fact]:
+    """Optimizer, network arguments and progress: values with an inner form."""
+    text = present(metadata, "ss_optimizer", most=1_000)
+    if text is not None:
+        name, _, inner = text.partition("(")
+        yield "optimizer", redact(clean(name, 120)) or None
+        yield "optimizer_args", _scalars(_arguments(inner.rstrip().removesuffix(")")))
+    settings = parsed(metadata, "lycoris_config")  # SimpleTuner
     arguments = parsed(metadata, "ss_network_args")
-    if isinstance(arguments, dict) and arguments:
-        facts["network_args"] = {
-            clean(str(key), 40): clean(str(value), 80)
-            for key, value in list(arguments.items())[:_MOST_ARGUMENTS]
-        }
+    for found in (settings, arguments):
+        if isinstance(found, dict):
+            yield "network_args", _scalars(found.items())
+    if isinstance(settings, dict):
+        yield "network_dim", whole(number(settings.get("linear_dim")))
+        yield "network_alpha", whole(number(settings.get("linear_alpha")))
     progress = parsed(metadata, "training_info")  # ai-toolkit
     if isinstance(progress, dict):
-        for name, key in (("steps", "step"), ("epochs", "epoch")):
-            value = number(progress.get(key))
-            if value is not None:
-                facts[name] = int(value)
-    return facts
+        yield "steps", count(progress.get("step"))
+        yield "epochs", count(progress.get("epoch"))
 
 
-def _trainer(metadata: Mapping[str, str]) -> str | None:
-    software = parsed(metadata, "software")
-    if isinstance(software, dict) and isinstance(software.get("name"), str):
-        return clean(software["name"], 60)
-    marks = (
-        ("ot_branch", "OneTrainer"),
-        ("ot_config", "OneTrainer"),
-        ("lycoris_config", "SimpleTuner"),
-        ("ss_sd_scripts_commit_hash", "sd-scripts"),
-        ("lora_adapter_metadata", "diffusers"),
-    )
-    return next((name for key, name in marks if key in metadata), None)
+def _arguments(text: str) -> Iterator[tuple[str, object]]:
+    """`name=value` pairs that commas outside of brackets divide."""
+    depth = begin = 0
+    for place, letter in enumerate(f"{text},"):
+        if letter in "([{":
+            depth += 1
+        elif letter in ")]}":
+            depth -= 1
+        elif letter == "," and depth <= 0:
+            name, _, value = text[begin:place].partition("=")
+            begin = place + 1
+            yield name.strip(), value.strip()
 
 
-def _resolution(metadata: Mapping[str, str]) -> list[int] | None:
-    """`[width, height]`, from any of the spellings `(1024, 1024)`, `1024x1024`, `1024`."""
-    text = present(metadata, "ss_resolution", "modelspec.resolution", most=40)
-    sizes: list[int] = [int(digits) for digits in _DIGITS.findall(text or "")][:2]
-    if not sizes:
-        datasets = parsed(metadata, "ss_datasets")
-        first = datasets[0] if isinstance(datasets, list) and datasets else None
-        raw = first.get("resolution") if isinstance(first, dict) else None
-        values = raw if isinstance(raw, list) else [raw]
-        sizes = [int(side) for value in values[:2] if (side := number(value)) is not None]
-    if not sizes or not all(0 < side <= _MOST_SIDE for side in sizes):
+def _scalars(pairs: object) -> dict[str, object] | None:
+    """Arguments with plain values; `None` and what is nested count as absent."""
+    found: dict[str, object] = {}
+    for name, value in pairs:  # type: ignore[attr-defined]
+        key, plain = redact(clean(str(name), 60)), _scalar(value)
+        if key and plain is not None:
+            found[key] = plain
+            if len(found) == _MOST_ARGUMENTS:
+                break
+    return found or None
+
+
+def _scalar(value: object) -> object:
+    if isinstance(value, bool):
+        return value
+    found = number(value)
+    if found is not None:
+        return whole(found)
+    if not isinstance(value, str):
         return None
-    return sizes if len(sizes) == 2 else [sizes[0], sizes[0]]
+    text = redact(clean(value, 120))
+    return {"true": True, "false": False, "none": None, "null": None, "": None}.get(
+        text.lower(), text
+    )
+
+
+def _times(metadata: Mapping[str, str]) -> Iterator[_Fact]:
+    moments = {}
+    for name in ("started_at", "finished_at"):
+        moment = number(metadata.get(f"ss_training_{name}"))
+        if moment is not None and 0 < moment < _LAST_SECOND:
+            moments[name] = moment
+            yield name, datetime.fromtimestamp(moment, tz=timezone.utc).isoformat("T", "seconds")
+    if len(moments) == 2:
+        seconds = moments["finished_at"] - moments["started_at"]
+        if 0 <= seconds <= _MOST_SECONDS:
+            yield "duration_s", round(seconds)
+    yield "date", present(metadata, "modelspec.date", most=40)
 
 
 def title(metadata: Mapping[str, str]) -> str | None:
     """The title that the author or trainer gave."""
-    return present(metadata, "modelspec.title", "ss_output_name", "name", most=200)
+    found = present(metadata, "modelspec.title", "ss_output_name", "name", most=200)
+    return None if found is None else redact(found)
 
 
 def description(metadata: Mapping[str, str]) -> str | None:
     """The author's description, shortened."""
-    return present(metadata, "modelspec.description", most=2_000)
-
-
-def recommended_strength(metadata: Mapping[str, str]) -> float | None:
-    """The strength that the author recommends, when it is a sensible number."""
-    for key in ("modelspec.lora_default_weight", "lora_default_weight"):
-        value = number(metadata.get(key))
-        if value is not None and abs(value) <= _MOST_STRENGTH:
-            return value
-    return None
+    found = present(metadata, "modelspec.description", most=2_000)
+    return None if found is None else redact(found)

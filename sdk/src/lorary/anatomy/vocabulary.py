@@ -72,7 +72,8 @@ def _tables() -> _Tables:
 _APART = re.compile(r"[^0-9a-z]+")
 _LANGUAGE_MODEL = re.compile(
     r"(llama|qwen|gemma|mistral|mixtral|phi|falcon|bloom|pythia|smollm|olmo|deepseek|yi|opt)"
-    r"(?:-?([0-9](?:-[0-9]{1,2})?))?(?:-[a-z]+)?-(?:v[0-9]-)?([0-9]{1,3}(?:-[0-9])?)(b|m)(?![a-z0-9])"
+    r"(?:[-_]?v?([0-9](?:[._][0-9]{1,2})?))?(?:[-_][a-z]{1,20})?[-_](?:v[0-9][-_])?"
+    r"([0-9]{1,3}(?:[._][0-9])?)([bm])(?![a-z0-9])"
 )
 _ENCODER_MODEL = re.compile(r"(?:^|-)(gpt-?2|distilbert|roberta|bert|t5|whisper)(?![a-z0-9])")
 
@@ -100,10 +101,10 @@ def by_checkpoint(value: str) -> str | None:
     for form, family in _tables().checkpoints:
         if form.search(text):
             return family
-    model = _LANGUAGE_MODEL.search(text)
+    model = _LANGUAGE_MODEL.search(value.lower())
     if model:
-        version = (model[2] or "").replace("-", "")
-        return f"{model[1]}{version}_{model[3].replace('-', '_')}{model[4]}"
+        version = _APART.sub("", model[2] or "")
+        return f"{model[1]}{version}_{_APART.sub('_', model[3])}{model[4]}"
     encoder = _ENCODER_MODEL.search(text)
     return encoder[1].replace("-", "") if encoder else None
 
