@@ -1,6 +1,7 @@
 """Anatomy of adapter files: what a header proves, what it claims, and what is wrong with it."""
 
-from lorary.anatomy.algorithms import ALGORITHM_TITLES
+from lorary.anatomy.algorithms import ALGORITHM_TITLES, algorithm_title
+from lorary.anatomy.assembly import file_name
 from lorary.anatomy.families import FAMILIES, family_title
 from lorary.anatomy.findings import Finding, Severity, finding_codes
 from lorary.anatomy.inspection import (
@@ -11,6 +12,7 @@ from lorary.anatomy.inspection import (
     inspect_file,
     inspect_source,
     inspect_url,
+    url_name,
 )
 from lorary.anatomy.kinds import KIND_TITLES
 from lorary.anatomy.report import Anatomy, Base, Block
@@ -29,11 +31,14 @@ __all__ = [
     "Refusal",
     "Severity",
     "TriggerWord",
+    "algorithm_title",
     "analyse",
     "family_title",
+    "file_name",
     "finding_codes",
     "inspect_bytes",
     "inspect_file",
     "inspect_source",
     "inspect_url",
+    "url_name",
 ]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lorary.anatomy.interim import layer
-from lorary.anatomy.metadata import clean, number, present
+from lorary.anatomy.config import embedded_configs
+from lorary.anatomy.metadata import clean, number, parsed, present
 from lorary.anatomy.report import LAYER_KINDS, Anatomy, Block, FileFacts, Layers, Notes
 from lorary.anatomy.training import description, recommended_strength, title, training_facts
 from lorary.anatomy.triggers import common_tags, tag_shares, trigger_words
@@ -18,77 +19,91 @@ if TYPE_CHECKING:
     from lorary.anatomy.config import AdapterConfig
     from lorary.anatomy.modules import Module
     from lorary.anatomy.report import Base
-    from lorary.safetensors import Header
+    from lorary.safetensors import Header, TensorInfo
 
-__all__ = ["assemble", "file_name"]
+__all__ = ["Parts", "assemble", "file_name"]
 
 _MOST_NAMES = 100
 _NAME_CHARS = 80
 _FILE_NAME_CHARS = 500
 
 
-def assemble(
-    header: Header,
-    *,
-    name: str,
-    kind: str,
-    convention: str | None,
-    method: tuple[str | None, Mapping[str, int]],
-    base: Base,
-    alphas: Alphas,
-    modules: Sequence[Module],
-    expected: int | None,
-    config: AdapterConfig | None,
-) -> Anatomy:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What was found out about a file.
+
+    Attributes:
+        kind: What the file is.
+        convention: Its leading convention.
+        algorithm: Its leading algorithm.
+        algorithms: Every algorithm to its number of modules, most first.
+        base: The verdict on the base model.
+        alphas: Its alphas.
+        modules: Adapted modules; none for a file that is no adapter.
+        shared: Tensors that all modules share, such as a vector bank.
+        expected: Modules that an unrestricted file of its family has.
+    """
+
+    kind: str
+    convention: str | None
+    algorithm: str | None
+    algorithms: Mapping[str, int]
+    base: Base
+    alphas: Alphas
+    modules: Sequence[Module]
+    shared: Mapping[str, TensorInfo]
+    expected: int | None
+
+
+def assemble(header: Header, parts: Parts, *, name: str, config: AdapterConfig | None) -> Anatomy:
     """Put an anatomy together.
 
     Args:
         header: The checked header.
+        parts: What was found out about it.
         name: The file's name.
-        kind: What the file is.
-        convention: Its leading convention.
-        method: Its leading algorithm, and all of them with their modules.
-        base: The verdict on the base model.
-        alphas: Its alphas.
-        modules: Adapted modules; none for a file that is no adapter.
-        expected: Modules that an unrestricted file of its family has.
         config: The `adapter_config.json` beside the file.
     """
-    metadata = header.metadata
-    linear, conv = _rank_counts(modules)
-    ranks = _most_first(linear + conv)
-    blocks = _blocks_of(modules)
+    metadata, modules = header.metadata, parts.modules
+    layers = _layers(parts)
+    ranks = _most_first(Counter(layers.linear) + Counter(layers.conv))
     tags = tag_shares(metadata)
     words = trigger_words(metadata, tags)
     training = training_facts(metadata)
+    shared = sum(tensor.elements for tensor in parts.shared.values())
     return Anatomy(
         file=FileFacts(
             file_name(name), header.size_bytes, header.header_bytes, len(header.tensors)
         ),
-        kind=kind,
-        algorithm=method[0],
-        algorithms=method[1],
-        convention=convention,
-        base=base,
+        kind=parts.kind,
+        algorithm=parts.algorithm,
+        algorithms=parts.algorithms,
+        convention=parts.convention,
+        base=parts.base,
         rank=next(iter(ranks)) if ranks else _declared_rank(metadata, config),
         ranks=ranks,
-        alpha=alphas.mode,
-        alphas_read=alphas.values_read,
+        alpha=parts.alphas.mode,
+        alphas_read=parts.alphas.values_read,
         parts=dict(Counter(module.part for module in modules)),
-        layers=Layers(
-            modules=len(modules),
-            linear=_most_first(linear),
-            conv=_most_first(conv),
-            expected=expected,
-            kinds=dict.fromkeys(LAYER_KINDS, 0) | Counter(map(layer, modules)),
-            blocks=blocks,
-        ),
-        parameters=sum(block.parameters for block in blocks),
+        layers=layers,
+        parameters=shared + sum(block.parameters for block in layers.blocks),
         dtypes=dict(Counter(tensor.dtype for tensor in header.tensors.values()).most_common()),
         trigger_words=words,
         common_tags=common_tags(tags, words),
         training=training,
         metadata=_notes(metadata, training),
+    )
+
+
+def _layers(parts: Parts) -> Layers:
+    linear, conv = _rank_counts(parts.modules)
+    return Layers(
+        modules=len(parts.modules),
+        linear=_most_first(linear),
+        conv=_most_first(conv),
+        expected=parts.expected,
+        kinds=dict.fromkeys(LAYER_KINDS, 0) | Counter(module.layer for module in parts.modules),
+        blocks=_blocks_of(parts.modules),
     )
 
 
@@ -119,11 +134,15 @@ def _most_first(counts: Counter[int]) -> dict[int, int]:
 
 
 def _declared_rank(metadata: Mapping[str, str], config: AdapterConfig | None) -> int | None:
-    """The rank in the metadata or the configuration, for files whose tensors show none."""
+    """The rank that the metadata or a configuration names, for files whose tensors show none."""
     declared = number(metadata.get("ss_network_dim"))
-    if declared is None and config is not None:
-        declared = number(config.r)
-    return int(declared) if declared is not None and declared > 0 else None
+    if declared is None:
+        settings = (*embedded_configs(metadata), *(() if config is None else (config,)))
+        declared = next((entry.r for entry in settings if entry.r), None)
+    if declared is None:
+        wrapper = parsed(metadata, "lycoris_config")  # SimpleTuner
+        declared = number(wrapper.get("linear_dim")) if isinstance(wrapper, dict) else None
+    return int(declared) if declared is not None and declared >= 1 else None
 
 
 def _blocks_of(modules: Iterable[Module]) -> tuple[Block, ...]:

@@ -7,16 +7,15 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from lorary.anatomy.config import MOST_CONFIG_BYTES
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["CONFIG_NAME", "MOST_CONFIG_BYTES", "config_beside", "require_file"]
+__all__ = ["CONFIG_NAME", "config_beside", "require_file"]
 
 CONFIG_NAME = "adapter_config.json"
 """What PEFT writes beside the weights."""
-
-MOST_CONFIG_BYTES = 1024 * 1024
-"""Longest configuration that is read; real ones have a few kilobytes."""
 
 _PEFT_STEM = "adapter_model"
 _SUFFIX = ".safetensors"

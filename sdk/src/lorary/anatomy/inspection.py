@@ -8,32 +8,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from lorary.anatomy.algorithms import is_complete
-from lorary.anatomy.assembly import assemble, file_name
-from lorary.anatomy.beside import CONFIG_NAME, config_beside, require_file
-from lorary.anatomy.findings import Finding, finding, from_error
-from lorary.anatomy.hygiene import metadata_findings
-from lorary.anatomy.interim import (
-    AdapterConfig,
-    Alphas,
-    ConfigError,
-    Proof,
-    UrlSource,
-    claims_of,
-    file_algorithm,
-    file_convention,
-    prove,
-    read_alphas,
-    read_scalars,
-)
-from lorary.anatomy.kinds import KIND_TITLES, file_kind
-from lorary.anatomy.modules import Module, scan
-from lorary.anatomy.report import SCHEMA, Anatomy
-from lorary.anatomy.structure import (
+from lorary.anatomy.algorithms import file_algorithm, is_complete
+from lorary.anatomy.alphas import AlphaReader, Alphas, read_alphas
+from lorary.anatomy.assembly import Parts, assemble, file_name
+from lorary.anatomy.beside import config_beside, require_file
+from lorary.anatomy.claims import Claims, claims_of
+from lorary.anatomy.config import AdapterConfig, ConfigError
+from lorary.anatomy.conventions import file_convention
+from lorary.anatomy.declared import (
+    claims_findings,
+    config_findings,
+    config_unreadable,
     metadata_rank_findings,
-    module_findings,
-    other_tensor_findings,
 )
+from lorary.anatomy.findings import Finding, finding, from_error
+from lorary.anatomy.hashes import hash_findings
+from lorary.anatomy.hygiene import metadata_findings, name_findings
+from lorary.anatomy.kinds import KIND_TITLES, file_kind
+from lorary.anatomy.modules import Module, Scan, scan
+from lorary.anatomy.proof import Proof, prove
+from lorary.anatomy.report import SCHEMA, Anatomy
+from lorary.anatomy.structure import leftover_findings, module_findings, other_tensor_findings
 from lorary.anatomy.verdict import judge, verdict_findings
 from lorary.safetensors import (
     BytesSource,
@@ -41,12 +36,14 @@ from lorary.safetensors import (
     HeaderError,
     Limits,
     Source,
+    UrlSource,
     open_source,
     read_header,
+    read_scalars,
 )
 
 if TYPE_CHECKING:
-    from lorary.anatomy.alphas import AlphaReader
+    from collections.abc import Iterator, Mapping
 
 __all__ = [
     "Inspection",
@@ -56,10 +53,11 @@ __all__ = [
     "inspect_file",
     "inspect_source",
     "inspect_url",
+    "url_name",
 ]
 
 _ORDER = {"error": 0, "warning": 1, "info": 2}
-_NOTHING = Proof((), "unknown", (), (), None)
+_NOTHING = Proof((), "unknown", ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +183,13 @@ def inspect_url(url: str, *, limits: Limits | None = None) -> Inspection:
     Raises:
         OSError: The server does not answer, or not as it has to.
     """
-    name = unquote(urlsplit(url).path.rpartition("/")[2])
-    return _inspect(UrlSource(url), name=name, limits=limits, config=None, reads_alphas=False)
+    with UrlSource(url) as source:
+        return _inspect(source, name=url_name(url), limits=limits, config=None, reads_alphas=False)
+
+
+def url_name(url: str) -> str:
+    """The file's name in an address: the last part of its path."""
+    return unquote(urlsplit(url).path.rpartition("/")[2])
 
 
 def inspect_source(
@@ -229,48 +232,75 @@ def analyse(
         alpha_reader: Gives the values of scalar tensors; without it alphas are only declared.
         config: The `adapter_config.json` that lies beside the file.
     """
-    metadata = header.metadata
     settings, results = _settings(config)
-    claims = claims_of(metadata, settings, name)
+    claims = claims_of(header.metadata, settings, name)
     found = scan(header)
     kind = file_kind(found, has_pairs=_has_pairs(found.modules))
-    modules = found.modules if kind == "adapter" else ()
+    proof = _NOTHING
     if kind == "adapter":
-        proof = prove(modules, claims)
-        alphas = read_alphas(modules, metadata, settings, alpha_reader)
-        method = file_algorithm(modules, metadata, settings)
+        proof = prove(found.modules, claims)
+        parts = _adapter(header, found, proof, claims, settings, alpha_reader)
     else:
-        proof, alphas, method = _NOTHING, Alphas(None, 0, ()), (None, {})
-    base = judge(proof, claims, modules)
-    anatomy = assemble(
-        header,
-        name=name,
-        kind=kind,
-        convention=file_convention(found, kind, proof.candidates),
-        method=method,
-        base=base,
-        alphas=alphas,
-        modules=modules,
-        expected=proof.expected,
-        config=settings,
-    )
-    results += metadata_findings(metadata)
+        parts = _foreign(found, kind, claims)
+    anatomy = assemble(header, parts, name=name, config=settings)
     if kind == "adapter":
-        results += module_findings(modules, header)
+        results += module_findings(parts.modules, header)
         results += other_tensor_findings(found, header)
-        results += alphas.findings
-        results += metadata_rank_findings(
-            metadata, anatomy.rank if anatomy.ranks else None, _read_alpha(alphas)
-        )
-        results += verdict_findings(base, proof)
+        results += parts.alphas.findings
+        results += config_findings(settings, parts.modules)
+        results += _number_findings(anatomy, header.metadata)
+        results += verdict_findings(parts.base, proof)
     else:
-        results.append(_not_an_adapter(kind, name))
+        results += [_not_an_adapter(kind, name), *leftover_findings(found, kind)]
+    results += claims_findings(claims)
+    results += metadata_findings(header.metadata)
+    results += hash_findings(header.metadata)
+    results += name_findings(header.tensors)
     results.sort(key=lambda result: _ORDER[result.severity])
     return Inspection(anatomy, tuple(results), header)
 
 
-def _read_alpha(alphas: Alphas) -> float | None:
-    return alphas.mode if alphas.values_read else None
+def _adapter(
+    header: Header,
+    found: Scan,
+    proof: Proof,
+    claims: Claims,
+    config: AdapterConfig | None,
+    reader: AlphaReader | None,
+) -> Parts:
+    modules = found.modules
+    leading, algorithms = file_algorithm(modules, header.metadata, config)
+    return Parts(
+        kind="adapter",
+        convention=file_convention(found, "adapter", proof.candidates),
+        algorithm=leading,
+        algorithms=algorithms,
+        base=judge(proof, claims, modules),
+        alphas=read_alphas(modules, header.metadata, config, reader),
+        modules=modules,
+        shared=found.shared,
+        expected=proof.expected,
+    )
+
+
+def _foreign(found: Scan, kind: str, claims: Claims) -> Parts:
+    return Parts(
+        kind=kind,
+        convention=file_convention(found, kind, ()),
+        algorithm=None,
+        algorithms={},
+        base=judge(_NOTHING, claims, ()),
+        alphas=Alphas(None, 0),
+        modules=(),
+        shared={},
+        expected=None,
+    )
+
+
+def _number_findings(anatomy: Anatomy, metadata: Mapping[str, str]) -> Iterator[Finding]:
+    rank = anatomy.rank if anatomy.ranks else None
+    alpha = anatomy.alpha if anatomy.alphas_read else None
+    return metadata_rank_findings(metadata, rank, alpha, ranks=anatomy.ranks)
 
 
 def _settings(
@@ -281,8 +311,7 @@ def _settings(
     try:
         return AdapterConfig.parse(config), []
     except ConfigError as error:
-        message = f"{CONFIG_NAME} cannot be read: {error}"
-        return None, [finding("metadata_unreadable", message, keys=[CONFIG_NAME])]
+        return None, [config_unreadable(str(error))]
 
 
 def _has_pairs(modules: tuple[Module, ...]) -> bool:
@@ -297,4 +326,6 @@ def _not_an_adapter(kind: str, name: str) -> Finding:
     shown = file_name(os.path.basename(name))[:80]  # noqa: PTH119 - any text
     subject = f"“{shown}”" if shown else "This"
     message = f"{subject} is {KIND_TITLES[kind]}, not a LoRA adapter."
+    if kind == "other":
+        message = f"{subject} is no LoRA adapter, and no other kind of file that is known here."
     return finding("not_an_adapter", message, kind=kind)

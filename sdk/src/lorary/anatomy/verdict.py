@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lorary.anatomy.claims import covers
 from lorary.anatomy.families import FAMILIES, family_title
 from lorary.anatomy.findings import Finding, finding
-from lorary.anatomy.interim import covers
 from lorary.anatomy.metadata import clean
 from lorary.anatomy.report import Base
 
