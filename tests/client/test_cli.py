@@ -212,25 +212,6 @@ def test_login_reads_the_token_from_a_pipe_and_refuses_a_wrong_one(
     assert Credentials.load(home).tokens == {fake.url: TOKEN}
 
 
-def test_inspect_needs_no_hub(run: Run, fake: FakeHub, lora: Path, tmp_path: Path) -> None:
-    ran = run("inspect", lora, "--json")
-    assert (ran.code, ran.document["anatomy"]["family"]) == (0, "sd1")
-    bad = tmp_path / "sub" / "bad.safetensors"
-    bad.parent.mkdir()
-    bad.write_bytes(b"<html>")
-    ran = run("inspect", tmp_path, "--json")
-    assert ran.code == 1
-    by_path = {row["path"]: row for row in ran.documents}
-    assert "error" in by_path[str(bad)]
-    assert "error" not in by_path[str(lora)]
-    ran = run("inspect", lora, bad)
-    assert "proven by its tensors" in ran.out
-    (tmp_path / "empty").mkdir()
-    assert run("inspect", tmp_path / "empty").code == 3
-    assert run("inspect", tmp_path / "nothing.safetensors", "--json").code == 3
-    assert fake.seen == []
-
-
 @pytest.mark.parametrize(
     ("status", "code", "expected"),
     [

@@ -2,119 +2,133 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import sys
 from typing import TYPE_CHECKING
 
-from lorary.anatomy import ALGORITHM_TITLES, KIND_TITLES, family_title, inspect_file
+from lorary.anatomy import (
+    Inspection,
+    Refusal,
+    file_name,
+    inspect_file,
+    inspect_url,
+    url_name,
+)
 from lorary.cli.command import Command
-from lorary.cli.output import count_bytes, emit, finding_lines, pairs, plain, show, strong
-from lorary.client.errors import FileMissing
+from lorary.cli.meter import counting
+from lorary.cli.output import columns, emit, note, plain, show
+from lorary.cli.page import line_of, page_of
+from lorary.cli.places import Found, find
+from lorary.safetensors import SourceError
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterator
+    from collections.abc import Callable, Sequence
 
-    from lorary.anatomy import Anatomy, Inspection, Verdict
     from lorary.cli.command import Parser
 
 __all__ = ["COMMANDS"]
 
-_MAX_WORDS = 12
+_REFUSED, _NOT_FOUND, _NOT_ALLOWED, _NETWORK = 1, 3, 4, 5
+_CODES = {"not_found": _NOT_FOUND, "denied": _NOT_ALLOWED, "bad_url": _NOT_FOUND}
+_LEAST_NAME = 16
+_REST_OF_LINE = 53  # columns that a line needs for everything but the name
 
 
 def _configure(parser: Parser) -> None:
     parser.add_argument(
-        "places", nargs="+", metavar="FILE|DIR", help="files; of folders, every .safetensors file"
+        "places",
+        nargs="+",
+        metavar="FILE|DIR|URL",
+        help="files and addresses; of a folder, every .safetensors file in it and below",
     )
 
 
 def _inspect(args: Namespace) -> int:
-    refused = 0
-    for place in _files(args.places):
-        try:
-            inspection = inspect_file(place)
-        except OSError as error:
-            message = f"{place} cannot be read: {error.strerror or error}."
-            raise FileMissing(message) from error
-        refused += inspection.refused
-        if args.json:
-            emit(_document(place, inspection))
-        else:
-            show(_lines(place, inspection))
-    return 1 if refused else 0
-
-
-def _files(places: list[str]) -> Iterator[Path]:
-    for text in places:
-        place = Path(text)
-        if not place.is_dir():
-            yield place
-            continue
-        found = sorted(p for p in place.rglob("*") if p.suffix.casefold() == ".safetensors")
-        if not found:
-            message = f"{place} holds no .safetensors file."
-            raise FileMissing(message)
-        yield from found
-
-
-def _document(place: Path, inspection: Inspection) -> dict[str, object]:
-    document: dict[str, object] = {
-        "path": str(place),
-        "size": place.stat().st_size,
-        **inspection.to_dict(),
-    }
-    if inspection.refused:
-        first = inspection.findings[0]
-        document["error"] = {"code": first.code, "message": first.message}
-    return document
-
-
-def _lines(place: Path, inspection: Inspection) -> Iterator[str]:
-    yield f"{strong(plain(place))}  {count_bytes(place.stat().st_size)}"
-    if inspection.anatomy is not None:
-        yield from _anatomy_lines(inspection.anatomy)
-    yield from finding_lines(inspection.findings)
-
-
-def _anatomy_lines(anatomy: Anatomy) -> list[str]:
-    if anatomy.kind != "adapter":
-        return pairs([("is", KIND_TITLES.get(anatomy.kind, anatomy.kind))])
-    words = [word.text for word in anatomy.trigger_words]
-    more = f" and {len(words) - _MAX_WORDS} more" if len(words) > _MAX_WORDS else ""
-    return pairs(
-        [
-            ("family", _verdict(anatomy.verdict)),
-            ("lineage", anatomy.lineage),
-            ("method", ALGORITHM_TITLES.get(anatomy.algorithm or "", anatomy.algorithm)),
-            ("rank", ", ".join(map(str, {**anatomy.ranks, **anatomy.conv_ranks}))),
-            ("alpha", None if anatomy.alpha is None else f"{anatomy.alpha:g}"),
-            ("parts", ", ".join(f"{part} ({n:,} modules)" for part, n in anatomy.parts.items())),
-            ("format", f"{anatomy.convention or 'unknown'}, {', '.join(anatomy.dtypes)}"),
-            ("size", f"{anatomy.parameters:,} numbers in {anatomy.tensors:,} tensors"),
-            ("words", " · ".join(words[:_MAX_WORDS]) + more),
-            ("title", anatomy.title),
-        ]
+    codes: set[int] = set()
+    found: list[Found] = []
+    for place in args.places:
+        here = find(place)
+        if not here:
+            note(f"lorary: {plain(place)} holds no .safetensors file.")
+            codes.add(_NOT_FOUND)
+        found += here
+    write = _emitted if args.json else _shown(found)
+    with counting("Inspecting", len(found)) as count:
+        for number, one in enumerate(found):
+            count.step(number)
+            inspection, code = _look(one)
+            codes.add(code)
+            if sys.stdout.isatty():
+                count.clear()
+            write(one, inspection)
+    return next(
+        (code for code in (_REFUSED, _NOT_FOUND, _NOT_ALLOWED, _NETWORK) if code in codes), 0
     )
 
 
-def _verdict(verdict: Verdict) -> str:
-    """Return the family with how it is known."""
-    if verdict.proven:
-        answer = f"{family_title(verdict.proven)}, proven by its tensors"
-    elif verdict.candidates:
-        answer = f"{' or '.join(map(family_title, verdict.candidates))}, by its tensors"
+def _look(one: Found) -> tuple[Inspection, int]:
+    """Look into one place; whatever is wrong with it becomes its result."""
+    try:
+        if one.error is not None:
+            raise one.error
+        if one.is_url:
+            inspection = inspect_url(one.place)
+        else:
+            inspection = inspect_file(one.place, name=one.name)
+    except OSError as error:
+        return _unreadable(one, error)
+    return inspection, _REFUSED if inspection.anatomy is None else 0
+
+
+def _unreadable(one: Found, error: OSError) -> tuple[Inspection, int]:
+    reason = str(error.strerror or error).rstrip(".")
+    name = file_name(url_name(one.place) if one.is_url else one.name)
+    refusal = Refusal(name, "unreadable", f"It cannot be read: {reason}.", None)
+    if isinstance(error, SourceError):
+        code = _CODES.get(error.code, _NETWORK)
     else:
-        answer = "unknown"
-    if verdict.claimed and verdict.claimed != verdict.proven:
-        answer += f"; its metadata says {family_title(verdict.claimed)}"
-    return answer
+        is_missing = not one.is_listed and isinstance(error, FileNotFoundError)
+        code = _NOT_FOUND if is_missing else _REFUSED
+    return Inspection(None, (), None, refusal), code
+
+
+def _emitted(_one: Found, inspection: Inspection) -> None:
+    emit(inspection.to_dict())
+
+
+def _shown(found: Sequence[Found]) -> Callable[[Found, Inspection], None]:
+    """Give a function that writes a page about a file, a line about one of a folder's."""
+    names = [len(one.name) for one in found if one.is_listed]
+    wide = max(names, default=0)
+    if sys.stdout.isatty():
+        wide = min(wide, max(_LEAST_NAME, columns() - _REST_OF_LINE))
+    was_page = False
+
+    def write(one: Found, inspection: Inspection) -> None:
+        nonlocal was_page
+        if was_page:
+            show("")
+        was_page = not one.is_listed
+        show(
+            line_of(one.name, inspection, wide) if one.is_listed else page_of(one.place, inspection)
+        )
+
+    return write
 
 
 COMMANDS = {
     "inspect": Command(
-        "Look into files without a hub: base-model family, rank, trigger words, and what is wrong. "
-        "Exit code 1 when a file would be refused.",
-        "  lorary inspect noir.safetensors\n  lorary inspect loras/ --json",
+        "Look into files without a hub: base model and how it is known, method, rank, trigger\n"
+        "words, and what is wrong. Only headers are read, nothing is loaded or run.\n\n"
+        "exit codes:\n"
+        "  0   every file could be read; what it holds does not matter\n"
+        "  1   a file was refused, or could not be read\n"
+        "  3   a place is not there, or a folder holds no .safetensors file\n"
+        "  4   an address wants a token\n"
+        "  5   an address did not answer as it has to",
+        "  lorary inspect noir.safetensors\n"
+        "  lorary inspect loras/ --json | jq -r '[.file.name, .base.family] | @tsv'\n"
+        "  lorary inspect https://host.example/noir.safetensors",
         _configure,
         _inspect,
     ),

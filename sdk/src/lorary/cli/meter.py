@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from lorary.cli.output import plain
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
-__all__ = ["meter"]
+__all__ = ["Counting", "counting", "meter"]
+
+_REDRAW_S = 0.1
 
 _VERBS = {
     "hash": "Reading",
@@ -69,3 +72,40 @@ class _Drawing:
             text = f"{_VERBS[progress.stage]} {plain(progress.name)}"
             task = self._tasks[key] = self._bars.add_task(text, total=progress.total or None)
         self._bars.update(task, completed=progress.done, total=progress.total or None)
+
+
+class Counting:
+    """One line on standard error that counts, and makes room for results."""
+
+    def __init__(self, verb: str, total: int, *, is_drawn: bool) -> None:
+        self._verb = verb
+        self._total = total
+        self._is_drawn = is_drawn
+        self._is_visible = False
+        self._next_s = 0.0
+
+    def step(self, done: int) -> None:
+        """Say how many are done; drawn a few times a second at most."""
+        if not self._is_drawn or time.monotonic() < self._next_s:
+            return
+        self._next_s = time.monotonic() + _REDRAW_S
+        self._is_visible = True
+        sys.stderr.write(f"\r\x1b[K{self._verb} {done:,} of {self._total:,}")
+        sys.stderr.flush()
+
+    def clear(self) -> None:
+        """Take the line away, before something else is written to the terminal."""
+        if self._is_visible:
+            self._is_visible = False
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def counting(verb: str, total: int) -> Iterator[Counting]:
+    """Count on standard error, if that is a terminal and there is more than one thing."""
+    count = Counting(verb, total, is_drawn=total > 1 and sys.stderr.isatty())
+    try:
+        yield count
+    finally:
+        count.clear()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import unicodedata
 from typing import TYPE_CHECKING
@@ -17,10 +18,16 @@ if TYPE_CHECKING:
     from lorary.anatomy import Finding
 
 __all__ = [
-    "count_bytes", "emit", "finding_lines", "note", "pairs", "plain", "show", "strong", "table",
+    "SEVERITY_STYLES", "columns", "count_bytes", "cut", "emit", "finding_lines", "note", "pad",
+    "pairs", "plain", "show", "strong", "styled", "table", "width", "wrap",
 ]  # fmt: skip
 
-_SEVERITY_COLOURS = {"error": "31", "warning": "33", "info": "36"}
+_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+SEVERITY_STYLES = {"error": "red", "warning": "yellow", "info": "cyan"}
+"""Severity of a finding to the style of its word."""
+
+_MOST_COLUMNS = 100  # longer lines are hard to read
+_LEAST_COLUMNS = 40
 
 
 def emit(result: Mapping[str, object]) -> None:
@@ -49,12 +56,25 @@ def plain(value: object) -> str:
 
 def strong(text: str) -> str:
     """Return text in bold, on a terminal that wants it."""
-    return _styled(text, "1")
+    return styled(text, "bold")
 
 
-def _styled(text: str, code: str) -> str:
-    wanted = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.name == "posix"
-    return f"\x1b[{code}m{text}\x1b[0m" if wanted else text
+def styled(text: str, *styles: str) -> str:
+    """Return text in styles, on a terminal that wants them (https://no-color.org)."""
+    if not text or not styles or not _has_colour():
+        return text
+    return f"\x1b[{';'.join(_STYLES[style] for style in styles)}m{text}\x1b[0m"
+
+
+def _has_colour() -> bool:
+    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return wanted and os.name == "posix" and sys.stdout.isatty()
+
+
+def columns() -> int:
+    """Return how wide lines for people may be; 80 in a pipe."""
+    wide = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
+    return max(_LEAST_COLUMNS, min(_MOST_COLUMNS, wide))
 
 
 def count_bytes(size: int) -> str:
@@ -77,17 +97,58 @@ def pairs(facts: Iterable[tuple[str, object]]) -> list[str]:
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return rows with aligned columns; the last column is as long as it is."""
     cells = [[plain(cell) for cell in row] for row in rows]
-    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
+    widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
     return [
-        "  ".join(
-            cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)
-        ).rstrip()
+        "  ".join(pad(cell, wide) for cell, wide in zip(row, widths, strict=True)).rstrip()
         for row in cells
     ]
 
 
-def _width(text: str) -> int:
+def wrap(text: str, wide: int) -> list[str]:
+    """Return text on lines of at most so many columns, broken between words where it can be."""
+    lines = [""]
+    for word in plain(text).split(" "):
+        rest = word
+        joined = f"{lines[-1]} {rest}" if lines[-1] else rest
+        if width(joined) <= wide:
+            lines[-1] = joined
+            continue
+        if lines[-1]:
+            lines.append("")
+        while width(rest) > wide:
+            head = _head(rest, wide)
+            lines[-1:] = [head, ""]
+            rest = rest[len(head) :]
+        lines[-1] = rest
+    return lines
+
+
+def _head(text: str, wide: int) -> str:
+    """Return as much of a text as fits into so many columns, one character at least."""
+    if text.isascii():
+        return text[:wide]
+    taken = 0
+    for place, char in enumerate(text):
+        taken += width(char)
+        if taken > wide and place:
+            return text[:place]
+    return text
+
+
+def cut(text: str, wide: int) -> str:
+    """Return text in at most so many columns, with an ellipsis where it was cut."""
+    return text if width(text) <= wide else f"{_head(text, wide - 1)}…"
+
+
+def pad(text: str, wide: int) -> str:
+    """Return text filled up to so many columns."""
+    return text + " " * (wide - width(text))
+
+
+def width(text: str) -> int:
     """Return how many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
     return sum(0 if unicodedata.combining(char) else 2 if _is_wide(char) else 1 for char in text)
 
 
@@ -98,7 +159,7 @@ def _is_wide(char: str) -> bool:
 def finding_lines(findings: Iterable[Finding]) -> list[str]:
     """Return a line for each finding."""
     return [
-        f"  {_styled(f'{found.severity:7}', _SEVERITY_COLOURS.get(found.severity, '0'))}  "
+        f"  {styled(f'{found.severity:7}', SEVERITY_STYLES.get(found.severity, 'dim'))}  "
         f"{plain(found.code)}: {plain(found.message)}"
         for found in findings
     ]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
-from lorary.anatomy import Inspection, inspect_file
+from lorary.anatomy import Inspection, inspect_bytes, inspect_file, inspect_url
 from lorary.client.hub import Hub
 
 if TYPE_CHECKING:
@@ -18,13 +18,23 @@ if TYPE_CHECKING:
 __all__ = ["inspect", "pull", "push", "search"]
 
 
-def inspect(path: str | os.PathLike[str]) -> Inspection:
-    """Return anatomy and findings of a file, offline.
+def inspect(
+    place: str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO,
+) -> Inspection:
+    """Return anatomy and findings of a file; no hub is asked.
+
+    Args:
+        place: A path, the bytes of a file, a seekable binary file, or an ``http`` or ``https``
+            address, of which only the header is fetched.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, or the address does not answer.
     """
-    return inspect_file(path)
+    if isinstance(place, (bytes, bytearray, memoryview)):
+        return inspect_bytes(bytes(place))
+    if isinstance(place, str) and place.lower().startswith(("http://", "https://")):
+        return inspect_url(place)
+    return inspect_file(place)
 
 
 def pull(

@@ -1,0 +1,318 @@
+"""What `lorary inspect` shows to people: a page for one file, a line for each of many."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lorary.anatomy import KIND_TITLES, algorithm_title, family_title
+from lorary.cli.advice import ADVICE
+from lorary.cli.output import (
+    SEVERITY_STYLES,
+    columns,
+    count_bytes,
+    cut,
+    pad,
+    plain,
+    strong,
+    styled,
+    wrap,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from lorary.anatomy import Anatomy, Base, Finding, Inspection
+    from lorary.anatomy.report import Layers
+
+__all__ = ["line_of", "page_of"]
+
+_LABEL = 11
+_MOST_WORDS = 12
+_MOST_TAGS = 8
+_MOST_RANKS = 6
+_MOST_REASONS = 8
+_LINE_VERDICT = 24
+_LINE_METHOD = 14
+_CONFIDENCE_STYLES = {"proven": "green", "narrowed": "yellow", "claimed": "yellow"}
+_PARTS = {
+    "denoiser": "denoiser",
+    "text_encoder": "text encoder",
+    "text_encoder_2": "text encoder 2",
+    "text_encoder_3": "text encoder 3",
+}
+_TRUST = {
+    "high": "written down as one",
+    "medium": "from the training set-up",
+    "low": "a guess from the captions",
+}
+
+
+def page_of(name: str, inspection: Inspection) -> Iterator[str]:
+    """Yield the lines of a page about one file.
+
+    Args:
+        name: The file as it was named.
+        inspection: What looking at it gave.
+    """
+    anatomy = inspection.anatomy
+    if anatomy is None:
+        yield strong(plain(name))
+        yield from _refusal(inspection)
+        return
+    yield f"{strong(plain(name))}  {styled(count_bytes(anatomy.file.size_bytes), 'dim')}"
+    yield ""
+    if anatomy.kind == "adapter":
+        yield from _verdict(anatomy.base)
+        yield ""
+        yield from _fields(_build(anatomy))
+        yield from _words(anatomy)
+        yield from _section("training", _training(anatomy))
+    else:
+        yield from _other_kind(anatomy)
+    yield from _section("says", _notes(anatomy))
+    yield from _findings(inspection.findings)
+
+
+def _refusal(inspection: Inspection) -> Iterator[str]:
+    refusal = inspection.refusal
+    if refusal is None:
+        return
+    yield ""
+    place = "" if refusal.at is None else f" (at byte {refusal.at:,})"
+    head, *more = wrap(f"{refusal.message}{place}", columns() - 11)
+    yield f"  {styled('REFUSED', 'bold', 'red')}  {head}"
+    yield from (f"           {line}" for line in more)
+    yield from _advice(refusal.code, 11)
+
+
+def _verdict(base: Base) -> Iterator[str]:
+    title, how = _headline(base)
+    style = _CONFIDENCE_STYLES.get(base.confidence, "red")
+    head, *more = wrap(f"{title} — {how}", columns() - 2)
+    shown = head.replace(title, styled(title, "bold", style), 1)
+    yield f"  {shown}"
+    yield from (f"  {line}" for line in more)
+    claim = _claim(base)
+    if base.agreement == "conflict":
+        yield from _indented(f"CONFLICT: {claim}", 2, "bold", "red")
+    elif claim:
+        yield from _indented(claim, 2)
+    if base.lineage:
+        source = base.claimed.get("lineage_source")
+        yield from _indented(
+            f"Lineage, by the word of {source or 'its metadata'}: {base.lineage}.", 2
+        )
+    for reason in base.evidence[:_MOST_REASONS]:
+        if reason.text != how:
+            yield from _indented(reason.text, 4, "dim", mark="· ")
+
+
+def _headline(base: Base) -> tuple[str, str]:
+    """Return the answer, and how it is known."""
+    titles = [family_title(name) for name in base.candidates]
+    first = base.evidence[0].text if base.evidence else ""
+    if base.family is not None:
+        hows = {
+            "proven": "proven by its tensors.",
+            "narrowed": "likely, by its tensors.",
+            "claimed": "by its metadata; the tensors allow it and others.",
+        }
+        return titles[0], hows.get(base.confidence, first)
+    if titles:
+        return _listed(titles, "or"), "the tensors fit each of them."
+    return "Unknown base model", first or "the tensors fit none that is known here."
+
+
+def _claim(base: Base) -> str:
+    claimed = base.claimed.get("family")
+    if claimed is None:
+        return ""
+    said = f"the metadata says {family_title(str(claimed))}"
+    source = f" ({base.claimed['source']}: {base.claimed['value']})"
+    if base.agreement == "conflict":
+        return f"{said}{source}, the tensors say otherwise. The tensors count."
+    return f"{said[0].upper()}{said[1:]}{source}, which agrees."
+
+
+def _build(anatomy: Anatomy) -> list[tuple[str, str]]:
+    layers = anatomy.layers
+    method = algorithm_title(anatomy.algorithm) if anatomy.algorithm else "unknown"
+    if len(anatomy.algorithms) > 1:
+        counts = [f"{algorithm_title(name)} {n:,}" for name, n in anatomy.algorithms.items()]
+        method += f" ({', '.join(counts)})"
+    parts = [f"{_PARTS.get(part, part)} {count:,}" for part, count in anatomy.parts.items()]
+    return [
+        ("method", method),
+        ("format", f"{anatomy.convention or 'unknown'}, {', '.join(anatomy.dtypes)}"),
+        ("rank", _ranks(anatomy)),
+        ("alpha", _alpha(anatomy)),
+        ("parts", " · ".join(parts)),
+        ("layers", _layers(layers)),
+        ("numbers", f"{anatomy.parameters:,} in {anatomy.file.tensors:,} tensors"),
+    ]
+
+
+def _ranks(anatomy: Anatomy) -> str:
+    layers = anatomy.layers
+    if not anatomy.ranks:
+        return "" if anatomy.rank is None else f"{anatomy.rank}, by the metadata"
+    if len(anatomy.ranks) == 1:
+        return str(anatomy.rank)
+    if layers.conv and layers.linear:
+        return f"linear {_histogram(layers.linear)} · conv {_histogram(layers.conv)}"
+    return _histogram(anatomy.ranks)
+
+
+def _histogram(counts: Mapping[int, int]) -> str:
+    """Return `16 (264×), 8 (12×)`, most common first."""
+    if len(counts) == 1:
+        return str(next(iter(counts)))
+    shown = [f"{rank} ({count:,}×)" for rank, count in list(counts.items())[:_MOST_RANKS]]
+    if len(counts) > _MOST_RANKS:
+        shown.append(f"{len(counts) - _MOST_RANKS} more up to {max(counts)}")
+    return ", ".join(shown)
+
+
+def _alpha(anatomy: Anatomy) -> str:
+    if anatomy.alpha is None:
+        return "read, but none is a number" if anatomy.alphas_read else ""
+    shown = f"{anatomy.alpha:g}"
+    if anatomy.rank and anatomy.ranks:
+        shown += f", which scales by {anatomy.alpha / anatomy.rank:.4g}"
+    return shown if anatomy.alphas_read else f"{shown}, by the metadata"
+
+
+def _layers(layers: Layers) -> str:
+    of = f" of the {layers.expected:,} that an unrestricted file has" if layers.expected else ""
+    kinds = [f"{kind} {count:,}" for kind, count in layers.kinds.items() if count]
+    return f"{layers.modules:,}{of}: {' · '.join(kinds)}"
+
+
+def _words(anatomy: Anatomy) -> Iterator[str]:
+    rows = [
+        (word.text, f"{_TRUST.get(word.confidence, word.confidence)}, {word.source}")
+        for word in anatomy.trigger_words[:_MOST_WORDS]
+    ]
+    lines: list[str] = []
+    for text, source in rows:
+        *first, last = wrap(f"“{text}”", columns() - 4 - _LABEL)
+        lines += first
+        lines.append(last)
+        lines += [styled(line, "dim") for line in wrap(source, columns() - 4 - _LABEL)]
+    yield from _section("words", lines)
+    if anatomy.common_tags:
+        tags = [f"{tag.text} {tag.share:.0%}" for tag in anatomy.common_tags[:_MOST_TAGS]]
+        yield from _section("tags", wrap(", ".join(tags), columns() - 4 - _LABEL))
+
+
+def _training(anatomy: Anatomy) -> list[str]:
+    facts = []
+    for name, value in anatomy.training.items():
+        if isinstance(value, dict):
+            shown = ", ".join(f"{key} {inner}" for key, inner in value.items())
+        elif isinstance(value, list):
+            shown = " × ".join(map(str, value))
+        elif isinstance(value, int) and not isinstance(value, bool):
+            shown = f"{value:,}" if name != "seed" else str(value)
+        else:
+            shown = str(value)
+        facts.append(f"{name.replace('_', ' ')} {shown}")
+    return wrap(" · ".join(facts), columns() - 4 - _LABEL) if facts else []
+
+
+def _notes(anatomy: Anatomy) -> list[str]:
+    notes = anatomy.metadata
+    lines = []
+    for label, value in (
+        ("", notes.title),
+        ("by ", notes.author),
+        ("licence ", notes.license),
+        ("strength ", notes.recommended_strength),
+        ("", notes.usage_hint),
+        ("", notes.description),
+    ):
+        if value is not None:
+            lines += wrap(f"{label}{value}", columns() - 4 - _LABEL)[:4]
+    return lines
+
+
+def _other_kind(anatomy: Anatomy) -> Iterator[str]:
+    title = KIND_TITLES.get(anatomy.kind, anatomy.kind)
+    yield f"  {styled('No adapter', 'bold', 'yellow')}: this is {title}."
+    said = _claim(anatomy.base)
+    if said:
+        yield from _indented(said, 2)
+    dtypes = ", ".join(anatomy.dtypes)
+    yield f"  {anatomy.file.tensors:,} tensors{f', {dtypes}' if dtypes else ''}"
+
+
+def _findings(findings: Sequence[Finding]) -> Iterator[str]:
+    for found in findings:
+        if found.code in {"metadata_conflict", "not_an_adapter"}:
+            continue  # said at the top
+        yield ""
+        word = pad(found.severity, 7)
+        head, *more = wrap(found.message, columns() - 11)
+        yield f"  {styled(word, SEVERITY_STYLES.get(found.severity, 'dim'))}  {head}"
+        yield from (f"           {line}" for line in more)
+        yield from _advice(found.code, 11)
+
+
+def _advice(code: str, indent: int) -> Iterator[str]:
+    advice = ADVICE.get(code)
+    if advice:
+        yield from _indented(f"{advice} [{code}]", indent, "dim", mark="→ ")
+
+
+def _section(label: str, lines: Sequence[str]) -> Iterator[str]:
+    for number, line in enumerate(lines):
+        yield f"  {styled(pad(label if number == 0 else '', _LABEL), 'dim')} {line}"
+
+
+def _fields(rows: Sequence[tuple[str, str]]) -> Iterator[str]:
+    for label, text in rows:
+        if text:
+            yield from _section(label, wrap(text, columns() - 4 - _LABEL))
+
+
+def _indented(text: str, indent: int, *styles: str, mark: str = "") -> Iterator[str]:
+    for number, line in enumerate(wrap(text, columns() - indent - len(mark))):
+        lead = mark if number == 0 else " " * len(mark)
+        yield f"{' ' * indent}{styled(lead + line, *styles)}"
+
+
+def _listed(names: Sequence[str], word: str) -> str:
+    *first, last = names
+    return f"{', '.join(first)} {word} {last}" if first else last
+
+
+def line_of(name: str, inspection: Inspection, name_columns: int) -> str:
+    """Return one line about a file: name, base model, method with rank, size.
+
+    Args:
+        name: The file as it was named.
+        inspection: What looking at it gave.
+        name_columns: Columns for the name; a longer one is cut on a terminal.
+    """
+    lead = pad(cut(plain(name), name_columns), name_columns)
+    anatomy = inspection.anatomy
+    if anatomy is None:
+        refusal = inspection.refusal
+        code = refusal.code if refusal else "refused"
+        return f"{lead}  {styled(f'refused: {code}', 'red')}"
+    size = styled(count_bytes(anatomy.file.size_bytes), "dim")
+    if anatomy.kind != "adapter":
+        kind = pad(cut(f"no adapter: {anatomy.kind}", _LINE_VERDICT), _LINE_VERDICT)
+        return f"{lead}  {styled(kind, 'yellow')}  {' ' * _LINE_METHOD}  {size}"
+    base = anatomy.base
+    titles = " / ".join(family_title(name) for name in base.candidates) or "unknown"
+    style = (
+        "red" if base.agreement == "conflict" else _CONFIDENCE_STYLES.get(base.confidence, "dim")
+    )
+    mark = "!" if any(found.severity == "error" for found in inspection.findings) else ""
+    if base.agreement == "conflict":
+        mark = "≠"
+    verdict = styled(pad(cut(titles + mark, _LINE_VERDICT), _LINE_VERDICT), style)
+    method = algorithm_title(anatomy.algorithm) if anatomy.algorithm else "-"
+    rank = "" if anatomy.rank is None else f" {anatomy.rank}"
+    return f"{lead}  {verdict}  {pad(cut(method + rank, _LINE_METHOD), _LINE_METHOD)}  {size}"

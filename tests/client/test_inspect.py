@@ -1,0 +1,349 @@
+"""`lorary inspect`: files, folders and addresses, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import lorary
+from lorary.anatomy import finding_codes
+from lorary.cli.advice import ADVICE
+from lorary.cli.output import cut, width, wrap
+from tests.builders.adapters import DENOISERS, TEXT_ENCODERS, kohya
+from tests.builders.weights import safetensors
+from tests.client.conftest import CLI, Ran
+from tests.lorary import documents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.client.fakehub import FakeHub
+
+    Run = Callable[..., Ran]
+
+SD1 = DENOISERS["sd1", "diffusers"]
+SDXL = DENOISERS["sdxl", "sgm"]
+LIE = {"ss_base_model_version": "sd_1.5", "modelspec.trigger_phrase": "film noir"}
+ESCAPE = re.compile(r"\x1b\[[0-9;]*[mK]")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of everything: sound, lying, damaged, foreign and unreadable files."""
+    root = tmp_path / "loras"
+    (root / "sub").mkdir(parents=True)
+    (root / "b.safetensors").write_bytes(kohya(SD1))
+    (root / "a.safetensors").write_bytes(kohya(SDXL, metadata=LIE))
+    (root / "sub" / "c.SafeTensors").write_bytes(b"<html>")
+    (root / "sub" / "vae.safetensors").write_bytes(
+        safetensors({"first_stage_model.encoder.conv_in.weight": ("F16", (4, 4))})
+    )
+    (root / "gone.safetensors").symlink_to(root / "nowhere")
+    (root / "notes.txt").write_text("no weights")
+    return root
+
+
+def names(ran: Ran) -> list[str]:
+    return [row["file"]["name"] for row in ran.documents]
+
+
+def test_a_file_gives_one_document_and_needs_no_hub(run: Run, fake: FakeHub, lora: Path) -> None:
+    ran = run("inspect", lora, "--json")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.document == lorary.inspect(lora).to_dict()
+    assert ran.document["file"]["name"] == "noir.safetensors"
+    assert ran.document["base"]["family"] == "sd1"
+    assert ran.out.startswith('{"schema":1,"file":{"name":"noir.safetensors","size_bytes":')
+    assert fake.seen == []
+
+
+def test_a_folder_gives_a_document_for_each_file_and_stops_at_none(run: Run, folder: Path) -> None:
+    ran = run("inspect", folder, "--json")
+    assert ran.code == 1
+    assert names(ran) == [
+        "a.safetensors", "b.safetensors", "gone.safetensors", "sub/c.SafeTensors",
+        "sub/vae.safetensors",
+    ]  # fmt: skip
+    assert [documents.faults(document) for document in ran.documents] == [[]] * 5
+    assert [row["error"]["code"] for row in ran.documents if "error" in row] == [
+        "unreadable",
+        "is_html",
+    ]
+    assert [row.get("kind") for row in ran.documents] == ["adapter", "adapter", None, None, "vae"]
+
+
+def test_a_folder_shows_people_a_line_for_each_file(run: Run, folder: Path) -> None:
+    ran = run("inspect", folder)
+    assert (ran.code, ran.err) == (1, "")
+    lines = ran.out.splitlines()
+    assert len(lines) == 5
+    assert all(len(line) <= 80 for line in lines)
+    assert re.fullmatch(r"a\.safetensors +Stable Diffusion XL≠ +LoRA 4 +[0-9.]+ kB", lines[0])
+    assert "refused: unreadable" in lines[2]
+    assert "refused: is_html" in lines[3]
+    assert "no adapter: vae" in lines[4]
+
+
+def test_what_is_no_adapter_and_what_an_upload_would_refuse_exits_with_0(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    half = tmp_path / "half.safetensors"
+    half.write_bytes(
+        safetensors(
+            {
+                f"unet.{path}.lora_{half}.weight": ("F16", shape)
+                for path, half, shape in (
+                    ("a", "A", (4, 9)),
+                    ("a", "B", (9, 4)),
+                    ("b", "A", (4, 9)),
+                )
+            }
+        )
+    )
+    ran = run("inspect", half, folder / "sub" / "vae.safetensors", "--json")
+    assert ran.code == 0
+    assert [row["findings"][0]["severity"] for row in ran.documents] == ["error", "error"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["nothing.safetensors"], 3),
+        (["empty"], 3),
+        (["nothing.safetensors", "bad.safetensors"], 1),
+        (["http://127.0.0.1:9/a.safetensors"], 5),
+        (["pipe.safetensors"], 1),
+        (["-"], 2),
+    ],
+)
+def test_exit_codes_tell_why(
+    run: Run, tmp_path: Path, words: list[str], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.safetensors").write_bytes(b"PK\x03\x04")
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    ran = run("inspect", *words, "--json")
+    assert ran.code == code
+    assert run("inspect", *words).code == code
+    for document in ran.documents:
+        assert "error" in document
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_files_and_folders_that_may_not_be_read_are_named(run: Run, folder: Path) -> None:
+    (folder / "a.safetensors").chmod(0)
+    (folder / "sub").chmod(0)
+    ran = run("inspect", folder, "--json")
+    (folder / "sub").chmod(0o700)
+    assert ran.code == 1
+    refused = [row["file"]["name"] for row in ran.documents if "error" in row]
+    assert refused == ["a.safetensors", "gone.safetensors", "sub/"]
+
+
+def test_links_that_lead_in_circles_are_followed_once(run: Run, folder: Path) -> None:
+    (folder / "loop").symlink_to(folder, target_is_directory=True)
+    (folder / "self").symlink_to(folder / "self")
+    (folder / "sub" / "up").symlink_to(folder / "sub", target_is_directory=True)
+    assert len(run("inspect", folder, "--json").documents) == 5
+
+
+def test_pages_are_plain_in_a_pipe_and_fit_into_80_columns(run: Run, tmp_path: Path) -> None:
+    place = tmp_path / "noir.safetensors"
+    words = "a very long trigger phrase, " * 9 + "長い日本語の言葉" * 9
+    metadata = {
+        **LIE,
+        "modelspec.trigger_phrase": words,
+        "modelspec.description": "x" * 500,
+        "ss_sd_model_name": "ponyDiffusionV6XL.safetensors",
+        "ss_tag_frequency": '{"3_noir": {"film grain": 3, "hat": 1}}',
+        "ss_network_args": '{"conv_dim": 8}',
+        "ss_resolution": "(1024, 1024)",
+        "home": "/home/ada/loras",
+    }
+    place.write_bytes(
+        kohya(SDXL, encoders={"lora_te1": TEXT_ENCODERS["clip_l"]}, metadata=metadata)
+    )
+    ran = run("inspect", place)
+    assert ran.code == 0
+    assert "\x1b" not in ran.out
+    lines = ran.out.splitlines()
+    assert [line for line in lines if width(line) > 80] == [lines[0]] * (width(lines[0]) > 80)
+    assert "Stable Diffusion XL" in lines[2]
+    page = " ".join(ran.out.split())
+    assert (
+        "CONFLICT: the metadata says Stable Diffusion 1.x (ss_base_model_version: sd_1.5)" in page
+    )
+    assert "modelspec.trigger_phrase" in page
+    assert "1024 × 1024" in page
+    assert "privacy_path" in page
+    assert "/home/ada" not in page
+
+
+def test_a_page_says_what_a_file_is_that_is_no_adapter(run: Run, folder: Path) -> None:
+    ran = run("inspect", folder / "sub" / "vae.safetensors", folder / "sub" / "c.SafeTensors")
+    assert "No adapter: this is a VAE." in ran.out
+    assert "REFUSED" in ran.out
+    assert "Download the file again" in ran.out
+
+
+def test_nothing_of_a_file_can_steer_the_terminal(run: Run, tmp_path: Path) -> None:
+    hostile = "\x1b]0;owned\x07\x9b2J\u202egnp\u200b"
+    place = tmp_path / f"{hostile}.safetensors"
+    keys = (
+        hostile, "modelspec.title", "modelspec.author", "modelspec.trigger_phrase",
+        "ss_sd_model_name", "ss_base_model_version", "ss_optimizer", "modelspec.description",
+    )  # fmt: skip
+    metadata = dict.fromkeys(keys, hostile)
+    metadata["ss_tag_frequency"] = json.dumps({f"1_{hostile}": {hostile: 3}})
+    place.write_bytes(kohya(SD1, metadata=metadata))
+    for words in ([place], [tmp_path], [place, "--json"], [tmp_path, "--json"]):
+        ran = run("inspect", *words)
+        assert not set(ran.out) & set("\x1b\x07\x9b\u202e\u200b")
+        assert ran.err == ""
+
+
+def on_terminal(words: list[object], env: dict[str, str], *, stop: bool = False) -> tuple[int, str]:
+    """Run a command on a terminal of 80 columns, and return its exit code and what it wrote."""
+    mine, theirs = pty.openpty()
+    done = subprocess.Popen(
+        [*CLI, *map(str, words)], stdin=theirs, stdout=theirs, stderr=theirs,
+        env={**env, "TERM": "xterm-256color", "COLUMNS": "80"}, start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    read = b""
+    while select.select([mine], [], [], 20)[0]:
+        try:
+            read += os.read(mine, 65_536)
+        except OSError:
+            break
+        if stop and b"Inspecting" in read:
+            stop = False
+            done.send_signal(signal.SIGINT)
+    os.close(mine)
+    return done.wait(20), read.decode()
+
+
+def test_a_terminal_gets_colour_unless_it_says_no(
+    folder: Path, environment: dict[str, str]
+) -> None:
+    place = folder / "a.safetensors"
+    own = {key: value for key, value in environment.items() if key != "NO_COLOR"}
+    code, text = on_terminal(["inspect", place], own)
+    assert code == 0
+    assert "\x1b[1;31mCONFLICT" in text
+    _, plain = on_terminal(["inspect", place], {**own, "NO_COLOR": "1"})
+    assert plain == ESCAPE.sub("", text)
+
+
+def test_a_terminal_shows_progress_and_is_left_clean(
+    folder: Path, environment: dict[str, str]
+) -> None:
+    _, text = on_terminal(["inspect", folder], environment)
+    assert "Inspecting 0 of 5" in text
+    shown = re.sub(r"\r\x1b\[K[^\r\n]*(?=\r\x1b\[K)|\r\x1b\[K", "", text)
+    assert "Inspecting" not in shown
+    assert len(shown.splitlines()) == 5
+
+
+def test_ctrl_c_ends_it_without_a_trace(tmp_path: Path, environment: dict[str, str]) -> None:
+    data = kohya(SD1)
+    for number in range(3_000):
+        (tmp_path / f"{number}.safetensors").write_bytes(data)
+    code, text = on_terminal(["inspect", tmp_path], environment, stop=True)
+    assert code == 130
+    assert "interrupted" in text
+    assert "Traceback" not in text
+
+
+class Ranged(BaseHTTPRequestHandler):
+    """A server that answers ranged requests and counts them."""
+
+    data = b""
+    ranges: list[str] = []
+
+    def do_GET(self) -> None:
+        wanted = self.headers.get("Range", "")
+        self.ranges.append(wanted)
+        found = re.fullmatch(r"bytes=(\d+)-(\d+)", wanted)
+        if self.path.startswith("/missing"):
+            self.send_error(404)
+        elif found is None:
+            self.send_error(400)
+        else:
+            begin, end = int(found[1]), min(int(found[2]), len(self.data) - 1)
+            piece = self.data[begin : end + 1]
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {begin}-{end}/{len(self.data)}")
+            self.send_header("Content-Length", str(len(piece)))
+            self.end_headers()
+            self.wfile.write(piece)
+
+    def log_message(self, *_args: Any) -> None:
+        """Keep quiet."""
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    Ranged.data = kohya(SDXL, metadata={"ss_network_alpha": "3", "ss_network_dim": "4"})
+    Ranged.ranges = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Ranged) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{http.server_port}"
+        http.shutdown()
+
+
+def test_an_address_takes_two_small_requests(run: Run, server: str) -> None:
+    ran = run("inspect", f"{server}/a/noir%20x.safetensors?download=true", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.document["file"]["name"] == "noir x.safetensors"
+    assert ran.document["file"]["size_bytes"] == len(Ranged.data)
+    assert ran.document["base"]["family"] == "sdxl"
+    assert ran.document["alpha"] == {"mode": 3, "values_read": 0}
+    assert len(Ranged.ranges) <= 2
+    page = run("inspect", f"{server}/noir.safetensors").out
+    assert "Stable Diffusion XL" in page
+    ran = run("inspect", f"{server}/missing.safetensors", "--json")
+    assert ran.code == 3
+    assert ran.document["file"] == {"name": "missing.safetensors"}
+    assert ran.document["error"]["code"] == "unreadable"
+
+
+def test_lorary_inspect_takes_whatever_holds_a_file(lora: Path, server: str) -> None:
+    data = lora.read_bytes()
+    with lora.open("rb") as file:
+        from_file = lorary.inspect(file)
+    assert from_file.anatomy is not None
+    for place in (lora, str(lora), data, bytearray(data), memoryview(data)):
+        found = lorary.inspect(place)
+        assert found.anatomy is not None
+        assert found.anatomy.base == from_file.anatomy.base
+    assert lorary.inspect(f"{server}/noir.safetensors").anatomy is not None
+    assert lorary.inspect(b"PK\x03\x04").refused
+    with pytest.raises(FileNotFoundError):
+        lorary.inspect(lora.parent / "nothing.safetensors")
+
+
+def test_every_finding_has_its_advice() -> None:
+    assert finding_codes() <= set(ADVICE)
+    assert all(text.endswith(".") for text in ADVICE.values())
+
+
+@pytest.mark.parametrize("text", ["", "a", "word " * 40, "x" * 200, "語" * 90, "a\u0301" * 90])
+def test_wrapped_text_fits_and_loses_nothing(text: str) -> None:
+    lines = wrap(text, 30)
+    assert all(width(line) <= 30 for line in lines)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    assert all(cut(line, 30) == line for line in lines)
+    assert cut("語" * 20, 9) == "語語語語…"
