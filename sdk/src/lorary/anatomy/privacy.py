@@ -1,9 +1,7 @@
 """Private things in metadata: whose they are, and where, but never what they are.
 
 Trainers write their arguments into the file: paths with the name of a user, whole configurations,
-and now and then a token. Every rule here has a kind, a finding's code, marks that are cheap to look
-for (one of them stands in every text that the pattern fits), and the pattern itself. Patterns are
-bounded, so that hostile text takes linear time.
+and now and then a token. The rules are in `privacy_rules.py`; e-mail addresses are found here.
 """
 
 from __future__ import annotations
@@ -11,6 +9,8 @@ from __future__ import annotations
 import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
+
+from lorary.anatomy.privacy_rules import RULES, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -45,144 +45,17 @@ class Leak(NamedTuple):
     kind: str
 
 
-class _Rule(NamedTuple):
-    code: str
-    kind: str
-    marks: tuple[str, ...]  # in lower case
-    pattern: re.Pattern[str]
-
-
-def _path(kind: str, marks: tuple[str, ...], start: str) -> _Rule:
-    return _Rule("privacy_path", kind, marks, re.compile(f"(?:{start}){_PATH_REST}"))
-
-
-def _secret(kind: str, marks: tuple[str, ...], pattern: str, flags: int = 0) -> _Rule:
-    return _Rule("privacy_secret", kind, marks, re.compile(pattern, flags))
-
-
-# A path goes on through a space only where a separator follows: `C:\Users\Anna Smith\set`.
-_PATH_REST = r"""(?:[^\s"'<>|,;()\[\]{}`]|[ ](?=[^\s"'<>|,;:()\[\]{}`\\/]{1,40}[\\/]))*"""
-_FREE = r"(?<![\w.\-]/)"  # behind the first slash: no part of a longer word or of a web address
-_HOMES = (
-    r"(?:(?<=/var/)|(?<=/export/)|(?<=/nfs/)|(?<=/cluster/)|(?<=/usr/)|(?<=/[A-Za-z]/)|"
-    + _FREE
-    + ")"
-)
-_DRIVE = r":(?<=[A-Za-z]:)(?<![A-Za-z0-9][A-Za-z]:)[\\/]{1,8}"  # JSON in JSON doubles backslashes
-
-# Marks of up to five characters are looked for several times faster than longer ones.
-_PATHS = (
-    _path(
-        "user_path",
-        ("users", "ts an"),
-        _DRIVE + r"(?i:users|documents and settings)[\\/]{1,8}(?=[^\s\\/\"'])",
-    ),
-    _path("user_path", ("users",), rf"/{_HOMES}Users/(?=[^\s/\"'\\])"),
-    _path("user_path", ("home/",), rf"/{_HOMES}home/(?=[^\s/\"'\\])"),
-    _path("user_path", ("/medi", "/volu"), rf"/{_FREE}(?:media|Volumes)/[^\s/\"'\\]+/"),
-    _path("file_url", ("file:",), r"(?<![A-Za-z])(?i:file):/{1,3}(?=[^\s/\"'])"),
-    _path(
-        "network_path",
-        ("\\\\",),
-        r"\\(?<![\\\w]\\)(?:\\[A-Za-z0-9][\w.\-]+\\(?!\\)|\\{3}[A-Za-z0-9][\w.\-]+\\{2}(?!\\)"
-        r"|\\{7}[A-Za-z0-9][\w.\-]+\\{4}(?!\\))(?=[\w$])",
-    ),
-    _path("computer_path", ("/root", "/mnt/"), rf"/{_FREE}(?:root|mnt)/(?=[^\s\"'])"),
-    _path("computer_path", (":\\", ":/"), _DRIVE + r"(?=[\w.\- ]{1,80}[\\/.])"),
-    _path(
-        "computer_path",
-        ("/",),
-        r"/(?:(?<=[\"'=\s]/)|(?<=^/))(?=[A-Za-z][\w.\-]{1,80}/[\w.\- ]{2})",
-    ),
-)
-
-_SECRETS = (
-    _secret("huggingface_token", ("hf_", "_org_"), r"(?:\bhf|\bapi_org)_[A-Za-z0-9]{30,}"),
-    _secret(
-        "api_key",
-        ("sk-", "nvapi", "r8_", "rpa_", "gsk_", "aiza"),
-        r"\bsk-(?=[A-Za-z_\-]{0,60}\d)[A-Za-z0-9_\-]{20,}|\bnvapi-[A-Za-z0-9_\-]{30,}"
-        r"|\br8_[A-Za-z0-9]{30,}|\brpa_[A-Za-z0-9]{30,}|\bgsk_[A-Za-z0-9]{30,}"
-        r"|\bAIza[A-Za-z0-9_\-]{35}",
-    ),
-    _secret("aws_key", ("akia", "asia"), r"\b(?:AKIA|ASIA)[0-9A-Z]{16}"),
-    _secret(
-        "github_token",
-        ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "_pat_"),
-        r"\bgh[pousr]_[A-Za-z0-9]{30,}|\bgithub_pat_[A-Za-z0-9_]{20,}",
-    ),
-    _secret("gitlab_token", ("lpat-",), r"\bglpat-[A-Za-z0-9_\-]{16,}"),
-    _secret("slack_token", ("xox",), r"\bxox[abeoprs]-[A-Za-z0-9\-]{10,}"),
-    _secret(
-        "webhook",
-        ("hooks",),
-        r"hooks\.slack\.com/services/[\w/]{8,}|/api/webhooks/\d{5,}/[\w\-]{8,}",
-    ),
-    _secret(
-        "wandb_key",
-        ("wandb",),
-        r"(?i:wandb)[^\n,;{}\[\]]{0,60}\b[0-9a-f]{40}\b|\bwandb_v1_[A-Za-z0-9_\-]{20,}",
-    ),
-    _secret(
-        "bearer_token",
-        ("eare",),
-        r"\b[Bb]earer\s{1,4}(?=[A-Za-z._~+/\-]{0,60}\d)[A-Za-z0-9._~+/\-]{16,}",
-    ),
-    _secret("web_token", ("eyj",), r"\beyJ[A-Za-z0-9_\-]{8,}\.eyJ[A-Za-z0-9_\-]{8,}[\w.\-]*"),
-    _secret("private_key", ("--beg",), r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[^\"]*"),
-    _secret(
-        "signed_url",
-        ("?", "&"),
-        r"[?&](?:amp;)?(?:token|access_token|auth_token|api_?key|key|sig|signature|x-amz-signature"
-        r"|x-amz-credential|x-amz-security-token|x-goog-signature|x-goog-credential)"
-        r"=[^&\s\"'<>\\]{8,}",
-        re.IGNORECASE,
-    ),
-    _secret("url_password", ("@",), r"://[^\s/@:\"'\\]{1,64}:[^\s/@\"'\\]{1,128}@(?=[\w\[])"),
-    _secret(
-        "credential",
-        ("_key", "pikey", "i-key", "secr", "passw", "passp",
-         'oken"', "oken\\", "oken\t", "oken=", "oken:", "oken'", "oken "),
-        r"(?:(?:api|access|secret|private|wandb|civitai|hf|huggingface)[_\-]?key|client[_\-]?secret"
-        r"|\bsecret|passw(?:or)?d|passphrase"
-        r"|(?:auth|access|api|hf|hub|huggingface|civitai|wandb|bot|refresh|secret)[_\-]?token)"
-        r"[\"'\\]{0,8}\s{0,4}[:=\t]\s{0,4}[\"'\\]{0,8}"
-        r"(?!(?:none|null|true|false|undefined)\b)[^\s\"',;\\}\])]{8,}",
-        re.IGNORECASE,
-    ),
-)  # fmt: skip
-
-_NAMED = (
-    r"[\"\\]{0,8}(?:\t|\s?:\s?\\{0,7}\")(?!(?i:none|null|true|false|localhost)\b)"
-    r"[^\s\"\\{\[][^\n\"\\]*"
-)
-_USERS = (
-    _Rule(
-        "privacy_user",
-        "user_name",
-        ("user", "login", "ognam"),
-        re.compile(r"(?:user_?(?:[Nn]ame|[Ii]d)|USER_?NAME|log_?in(?:_name)?|logname)" + _NAMED),
-    ),
-    _Rule(
-        "privacy_user",
-        "computer_name",
-        ("host", "omput", "achin"),
-        re.compile(r"(?:host_?[Nn]ame|HOST_?NAME|computer_?[Nn]ame|machine_?[Nn]ame)" + _NAMED),
-    ),
-)
-
 _NO_HOSTS = (
     "png|jpe?g|webp|gif|avif|bmp|svg|mp4|mov|webm|safetensors|sft|ckpt|pth?|bin|gguf|onnx|txt|json"
     "|jsonl|toml|ya?ml|md|py|sh|bat|zip|csv|npz"
 )
 _MAIL = re.compile(
-    r"@(?:[A-Za-z0-9\-]{1,63}\.){1,8}(?!(?:" + _NO_HOSTS + r")\b)[A-Za-z]{2,24}(?![\w\-]|\.\w)"
+    r"@(?:[\w\-]{1,63}\.){1,8}(?!(?:" + _NO_HOSTS + r")\b)[A-Za-z]{2,24}(?![\w\-]|\.\w)"
 )
 _MAIL_USER = re.compile(r"[\w.%+\-]{0,63}[\w%+\-]\Z")
 _NOBODY = frozenset({"git", "noreply", "no-reply", "ssh"})
 _MAIL_USER_CHARS = 65
 
-_RULES = (*_SECRETS, *_PATHS, *_USERS)
 _EMAIL = ("privacy_email", "email")
 
 _ESCAPED = re.compile(r"\\{1,8}u00([2-7][0-9a-fA-F])")
@@ -190,10 +63,12 @@ _UNUSUAL = re.compile(r"\\{1,8}/")
 _JSON_START = ("{", "[")
 _SAFE_NAME = re.compile(r"[\w .:+\-]{1,60}")
 
-# Whole configurations are told by their key: trainers that embed one give it such a name.
+# Whole configurations are told by their key, and by what stands in those of training programs.
 _CONFIG_KEY = re.compile(r"(?:^|[._])(?:config|configuration|workflow|prompt|job|args)$")
 _ADAPTER_CONFIGS = frozenset({"lycoris_config", "adapter_config", "lora_config", "ss_network_args"})
-_CONFIG_CHARS = 400
+_CONFIG_WORDS = ("concept", "dataset", "optimizer", "learning_rate", "batch_size", "class_type",
+                 "workspace", '"nodes"')  # fmt: skip
+_CONFIG_CHARS = 200
 
 
 def plain(text: str) -> str:
@@ -221,12 +96,12 @@ def _mails(text: str) -> Iterator[tuple[int, int]]:
             yield user.start(), found.end()
 
 
-def _fitting(text: str) -> list[_Rule]:
+def _fitting(text: str) -> list[Rule]:
     """Rules whose pattern is somewhere in the text."""
     low = text.lower().replace("://", ":")  # so that web addresses are no drives
     return [
         rule
-        for rule in _RULES
+        for rule in RULES
         if any(mark in low for mark in rule.marks) and rule.pattern.search(text)
     ]
 
@@ -262,6 +137,7 @@ def leaks(texts: Mapping[str, str]) -> list[Leak]:
     whole = plain("\n".join([f"{key}\t{text}" for key, text in texts.items()]))
     suspects = _fitting(whole)
     has_mail = any(True for _ in _mails(whole))
+    budget = [_MOST_TEXTS]
     if suspects or has_mail:
         for number, (key, text) in enumerate(texts.items()):
             entry = plain(f"{key}\t{text}")
@@ -270,17 +146,19 @@ def leaks(texts: Mapping[str, str]) -> list[Leak]:
                 kinds.append(_EMAIL)
             if kinds:
                 name = safe_name(key) or f"(key {number + 1})"
-                found.update(dict.fromkeys(_placed(name, key, text, _sharp(kinds))))
+                found.update(dict.fromkeys(_placed(name, key, text, _sharp(kinds), budget)))
             if len(found) >= _MOST_LEAKS:
                 break
     return list(found)
 
 
-def _placed(name: str, key: str, text: str, kinds: list[tuple[str, str]]) -> Iterator[Leak]:
+def _placed(
+    name: str, key: str, text: str, kinds: list[tuple[str, str]], budget: list[int]
+) -> Iterator[Leak]:
     """Name the places inside a JSON value; the key alone where that does not work."""
     missing = dict.fromkeys(kinds)
     if text.lstrip()[:1] in _JSON_START and len(text) <= _MOST_JSON_CHARS:
-        for path, entry in _entries(text, name, key):
+        for path, entry in _entries(text, name, key, budget):
             for kind in kinds_in(entry):
                 if kind in kinds:
                     missing.pop(kind, None)
@@ -289,15 +167,15 @@ def _placed(name: str, key: str, text: str, kinds: list[tuple[str, str]]) -> Ite
         yield Leak(kind[0], name, kind[1])
 
 
-def _entries(text: str, name: str, key: str) -> Iterator[tuple[str, str]]:
+def _entries(text: str, name: str, key: str, budget: list[int]) -> Iterator[tuple[str, str]]:
     """Path and text of every text inside a JSON value, JSON inside of it included.
 
-    The text is `name<tab>value` under a name, since some rules look at both.
+    The text is `name<tab>value` under a name, since some rules look at both. The budget is the
+    number of values that may still be looked at, in this and all further texts.
     """
     todo: list[tuple[str, str, object, int]] = [(name, key, text, 0)]
-    for _ in range(_MOST_TEXTS):
-        if not todo:
-            return
+    while todo and budget[0] > 0:
+        budget[0] -= 1
         path, label, value, depth = todo.pop()
         if isinstance(value, str):
             inner = _parsed(value) if value.lstrip()[:1] in _JSON_START else None
@@ -332,6 +210,7 @@ def _configs(texts: Mapping[str, str]) -> Iterator[Leak]:
             and low not in _ADAPTER_CONFIGS
             and len(text) >= _CONFIG_CHARS
             and text.lstrip()[:1] in _JSON_START
+            and any(word in text for word in _CONFIG_WORDS)
         ):
             yield Leak("privacy_config", safe_name(key) or "(hidden)", "whole_config")
 
@@ -371,7 +250,7 @@ def redact(text: str) -> str:
     return "".join([*pieces, seen[place:]])
 
 
-def _spans(rule: _Rule, text: str) -> Iterator[tuple[int, int, str]]:
+def _spans(rule: Rule, text: str) -> Iterator[tuple[int, int, str]]:
     for found in rule.pattern.finditer(text):
         mark = _last_part(found[0]) if rule.code == "privacy_path" else "[removed]"
         start = found.start()

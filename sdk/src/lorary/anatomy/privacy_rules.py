@@ -1,0 +1,154 @@
+"""Rules for what is private: token formats, paths, fields with the names of users.
+
+Every rule has a finding's code, a kind, marks that are cheap to look for (one of them stands in
+every text that the pattern fits), and the pattern itself. Patterns are bounded, so that hostile
+text takes linear time, and begin with a fixed character where that is possible, so that ordinary
+text takes little. Sources: the token formats that the services publish, and the arguments that
+trainers write into files.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+__all__ = ["RULES", "Rule"]
+
+
+class Rule(NamedTuple):
+    """How one kind of private thing is found.
+
+    Attributes:
+        code: Code of its finding.
+        kind: What it is.
+        marks: In lower case; a text without any of them has nothing of the kind.
+        pattern: What it looks like.
+    """
+
+    code: str
+    kind: str
+    marks: tuple[str, ...]
+    pattern: re.Pattern[str]
+
+
+def _path(kind: str, marks: tuple[str, ...], start: str) -> Rule:
+    return Rule("privacy_path", kind, marks, re.compile(f"(?:{start}){_PATH_REST}"))
+
+
+def _secret(kind: str, marks: tuple[str, ...], pattern: str, flags: int = 0) -> Rule:
+    return Rule("privacy_secret", kind, marks, re.compile(pattern, flags))
+
+
+# A path goes on through a space only where a separator follows: `C:\Users\Anna Smith\set`.
+_PATH_REST = r"""(?:[^\s"'<>|,;()\[\]{}`]|[ ](?=[^\s"'<>|,;:()\[\]{}`\\/]{1,40}[\\/]))*"""
+_FREE = r"(?<![\w.\-]/)"  # behind the first slash: no part of a longer word or of a web address
+_HOMES = (
+    r"(?:(?<=/var/)|(?<=/export/)|(?<=/nfs/)|(?<=/cluster/)|(?<=/usr/)|(?<=/[A-Za-z]/)|"
+    + _FREE
+    + ")"
+)
+_DRIVE = r":(?<=[A-Za-z]:)(?<![A-Za-z0-9][A-Za-z]:)[\\/]{1,8}"  # JSON in JSON doubles backslashes
+
+# Marks of up to five characters are looked for several times faster than longer ones.
+_PATHS = (
+    _path(
+        "user_path",
+        ("users", "ts an"),
+        _DRIVE + r"(?i:users|documents and settings)[\\/]{1,8}(?=[^\s\\/\"'])",
+    ),
+    _path("user_path", ("users",), rf"/{_HOMES}Users/(?=[^\s/\"'\\])"),
+    _path("user_path", ("home/",), rf"/{_HOMES}home/(?=[^\s/\"'\\])"),
+    _path("user_path", ("/medi", "/volu"), rf"/{_FREE}(?:media|Volumes)/[^\s/\"'\\]+/"),
+    _path("file_url", ("file:",), r"(?<![A-Za-z])(?i:file):/{1,3}(?=[^\s/\"'])"),
+    _path(
+        "network_path",
+        ("\\\\",),
+        r"\\(?<![\\\w]\\)(?:\\[A-Za-z0-9][\w.\-]+\\(?!\\)|\\{3}[A-Za-z0-9][\w.\-]+\\{2}(?!\\)"
+        r"|\\{7}[A-Za-z0-9][\w.\-]+\\{4}(?!\\))(?=[\w$])",
+    ),
+    _path("computer_path", ("/root", "/mnt/"), rf"/{_FREE}(?:root|mnt)/(?=[^\s\"'])"),
+    _path("computer_path", (":\\", ":/"), _DRIVE + r"(?=[\w.\- ]{1,80}[\\/.])"),
+    _path(
+        "computer_path",
+        ("/",),
+        r"/(?:(?<=[\"'=\s]/)|(?<=^/))(?=[A-Za-z][\w.\-]{1,80}/[\w.\- ]{2})",
+    ),
+)
+
+_SECRETS = (
+    _secret("huggingface_token", ("hf_", "_org_"), r"(?:\bhf|\bapi_org)_[A-Za-z0-9]{30,}"),
+    _secret(
+        "api_key",
+        ("sk-", "nvapi", "r8_", "rpa_", "gsk_", "aiza"),
+        r"\bsk-(?:(?=[A-Za-z_\-]{0,60}\d)[\w\-]{20,}|[A-Za-z0-9]{32,})|\bnvapi-[A-Za-z0-9_\-]{30,}"
+        r"|\br8_[A-Za-z0-9]{30,}|\brpa_[A-Za-z0-9]{30,}|\bgsk_[A-Za-z0-9]{30,}"
+        r"|\bAIza[A-Za-z0-9_\-]{35}",
+    ),
+    _secret("aws_key", ("akia", "asia"), r"\b(?:AKIA|ASIA)[0-9A-Z]{16}"),
+    _secret(
+        "github_token",
+        ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "_pat_"),
+        r"\bgh[pousr]_[A-Za-z0-9]{30,}|\bgithub_pat_[A-Za-z0-9_]{20,}",
+    ),
+    _secret("gitlab_token", ("lpat-",), r"\bglpat-[A-Za-z0-9_\-]{16,}"),
+    _secret("slack_token", ("xox",), r"\bxox[abeoprs]-[A-Za-z0-9\-]{10,}"),
+    _secret(
+        "webhook",
+        ("hooks",),
+        r"hooks\.slack\.com/services/[\w/]{8,}|/api/webhooks/\d{5,}/[\w\-]{8,}",
+    ),
+    _secret(
+        "wandb_key",
+        ("wandb",),
+        r"(?i:wandb)[^\n,;{}\[\]]{0,60}\b[0-9a-f]{40}\b|\bwandb_v1_[A-Za-z0-9_\-]{20,}",
+    ),
+    _secret(
+        "bearer_token",
+        ("eare",),
+        r"\b(?i:bearer)\s{1,4}(?:(?=[A-Za-z._~+/\-]{0,60}\d)[A-Za-z0-9._~+/\-]{16,}|[A-Za-z]{24,})",
+    ),
+    _secret("web_token", ("eyj",), r"\beyJ[A-Za-z0-9_\-]{8,}\.eyJ[A-Za-z0-9_\-]{8,}[\w.\-]*"),
+    _secret("private_key", ("--beg",), r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[^\"]*"),
+    _secret(
+        "signed_url",
+        ("?", "&"),
+        r"[?&](?:amp;)?(?:token|access_token|auth_token|api_?key|key|sig|signature|x-amz-signature"
+        r"|x-amz-credential|x-amz-security-token|x-goog-signature|x-goog-credential)"
+        r"=[^&\s\"'<>\\]{8,}",
+        re.IGNORECASE,
+    ),
+    _secret("url_password", ("@",), r"://[^\s/@:\"'\\]{1,64}:[^\s/@\"'\\]{1,128}@(?=[\w\[])"),
+    _secret(
+        "credential",
+        ("_key", "pikey", "i-key", "secr", "passw", "passp",
+         'oken"', "oken\\", "oken\t", "oken=", "oken:", "oken'", "oken "),
+        r"(?:(?:api|access|secret|private|wandb|civitai|hf|huggingface)[_\-]?key|client[_\-]?secret"
+        r"|\bsecret|passw(?:or)?d|passphrase"
+        r"|(?:auth|access|api|hf|hub|huggingface|civitai|wandb|bot|refresh|secret)[_\-]?token)"
+        r"[\"'\\]{0,8}\s{0,4}[:=\t]\s{0,4}[\"'\\]{0,8}"
+        r"(?!(?:none|null|true|false|undefined|\d{1,20})\b)[^\s\"',;\\}\])]{6,}",
+        re.IGNORECASE,
+    ),
+)  # fmt: skip
+
+_NAMED = (
+    r"[\"\\]{0,8}(?:\t|\s?:\s?\\{0,7}\")(?!(?i:none|null|true|false|localhost)\b)"
+    r"[^\s\"\\{\[][^\n\"\\]*"
+)
+_USERS = (
+    Rule(
+        "privacy_user",
+        "user_name",
+        ("user", "login", "ognam"),
+        re.compile(r"(?:user_?(?:[Nn]ame|[Ii]d)|USER_?NAME|log_?in(?:_name)?|logname)" + _NAMED),
+    ),
+    Rule(
+        "privacy_user",
+        "computer_name",
+        ("host", "omput", "achin"),
+        re.compile(r"(?:host_?[Nn]ame|HOST_?NAME|computer_?[Nn]ame|machine_?[Nn]ame)" + _NAMED),
+    ),
+)
+
+RULES = (*_SECRETS, *_PATHS, *_USERS)
+"""All rules, those of the worst leaks first."""
