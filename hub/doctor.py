@@ -24,7 +24,7 @@ from kombu.exceptions import KombuError
 from hub.checks import check_settings
 from registry import storage
 from registry.models import Blob, Job, JobState
-from registry.services import sweeping
+from registry.services import reinspecting, sweeping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -182,6 +182,15 @@ def _orphans() -> Iterator[Report]:
         yield Report("orphans", "ok", "No file without a row is older than the grace period.")
 
 
+def _anatomies() -> Iterator[Report]:
+    count = reinspecting.stale().count()
+    if count:
+        message = f"What is known of {count} files was written by an older version."
+        yield Report("anatomies", "warning", message, "Run `manage.py reinspect`.")
+    else:
+        yield Report("anatomies", "ok", "Headers were read by a version that knows this shape.")
+
+
 PROBES: dict[str, Callable[[], Iterator[Report]]] = {
     "settings": _settings,
     "space": _space,
@@ -192,4 +201,5 @@ PROBES: dict[str, Callable[[], Iterator[Report]]] = {
     "bases": _bases,
     "bytes": _bytes,
     "orphans": _orphans,
+    "anatomies": _anatomies,
 }

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 from django.utils.html import escape
 from django.utils.translation import gettext as _
 
+from registry.selectors import blobs
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -67,8 +69,8 @@ class _Stack:
 def svg(version: Version) -> str:
     """Return the cover as an SVG document, the same text for the same version."""
     primary = version.primary_file
-    anatomy = getattr(primary.blob, "anatomy", None) if primary else None
-    stacks = _stacks(anatomy.document.get("blocks", ()) if anatomy else ())
+    document = blobs.document_of(primary.blob if primary else None)
+    stacks = _stacks(document["layers"]["blocks"] if document else ())
     title = _("%(adapter)s %(version)s, drawn from its weights") % {
         "adapter": version.adapter.full_name,
         "version": version.name,

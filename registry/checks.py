@@ -19,6 +19,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import Finding, Inspection, inspect_bytes, inspect_file
+from lorary.anatomy.findings import finding
 from lorary.safetensors import Limits
 from registry import tensors
 
@@ -52,6 +53,9 @@ COMPANIONS = (
 )  # fmt: skip
 MAX_COMPANION_BYTES = 32 * 1024 * 1024
 
+#: Digest of no bytes: a placeholder, which the header's own findings name.
+_OF_NOTHING = hashlib.sha256().hexdigest()
+
 _PICTURES = {
     ".png": (b"\x89PNG\r\n\x1a\n",),
     ".jpg": (b"\xff\xd8\xff",),
@@ -62,13 +66,17 @@ _PICTURES = {
 
 @dataclass(slots=True)
 class Subject:
-    """A file under examination; ``inspection`` is filled by the header check."""
+    """A file under examination.
+
+    ``inspection`` is filled by the header check, ``data_sha256`` when every number is read.
+    """
 
     path: str
     size_bytes: int
     handle: BinaryIO
     progress: Progress | None = None
     inspection: Inspection | None = field(default=None)
+    data_sha256: str = ""
 
     @property
     def is_weights(self) -> bool:
@@ -79,6 +87,19 @@ class Subject:
     def suffix(self) -> str:
         """The extension with its dot, in lower case."""
         return "." + self.path.rpartition(".")[2].casefold()
+
+    def hashes(self, sha256: str) -> dict[str, str]:
+        """Return the names under which people search weights elsewhere; {} of other files.
+
+        AutoV3 is the digest of everything after the header: it stays when metadata changes.
+        """
+        if not self.data_sha256:
+            return {}
+        return {
+            "autov2": sha256[:10],
+            "autov3": self.data_sha256[:12],
+            "data_sha256": self.data_sha256,
+        }
 
 
 def _name(subject: Subject) -> Iterator[Finding]:
@@ -154,11 +175,44 @@ def _numbers(subject: Subject) -> Iterator[Finding]:
     inspection = subject.inspection
     if not subject.is_weights or inspection is None or inspection.header is None:
         return
-    yield from tensors.examine(inspection.header, subject.handle, subject.progress)
+    examined = tensors.examine(inspection.header, subject.handle, subject.progress)
+    subject.data_sha256 = examined.data_sha256
+    yield from examined.findings
+
+
+def _hashes(subject: Subject) -> Iterator[Finding]:
+    """Digests that a file carries of its own tensors are theirs.
+
+    OneTrainer's ``modelspec.hash_sha256`` goes over tensors in the order of their names, which
+    is another number. Source: ModelSpec, ``hash_sha256``; sd-scripts, ``sshs_model_hash``.
+    """
+    inspection = subject.inspection
+    if inspection is None or inspection.header is None or not subject.data_sha256:
+        return
+    metadata = inspection.header.metadata
+    keys = ["sshs_model_hash"]
+    if not any(key.startswith("ot_") for key in metadata):
+        keys.append("modelspec.hash_sha256")
+    stale = [key for key in keys if _is_stale(metadata.get(key, ""), subject.data_sha256)]
+    if stale:
+        yield finding(
+            "hash_differs",
+            _("The file carries a digest of other tensors (%(keys)s): they were changed after it "
+              "was written.") % {"keys": ", ".join(stale)},
+            keys=stale,
+            computed=subject.data_sha256,
+        )  # fmt: skip
+
+
+def _is_stale(written: str, computed: str) -> bool:
+    """Whether a written digest is one (64 hex digits, not that of nothing) and another."""
+    value = written.strip().casefold().removeprefix("0x")
+    is_digest = len(value) == 64 and not set(value) - set("0123456789abcdef")
+    return is_digest and value not in {computed, _OF_NOTHING}
 
 
 QUICK: Sequence[Check] = (_name, _companion, _header)
-DEEP: Sequence[Check] = (*QUICK, _numbers)
+DEEP: Sequence[Check] = (*QUICK, _numbers, _hashes)
 
 
 def run_quick(subject: Subject) -> list[Finding]:

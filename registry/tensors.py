@@ -1,4 +1,4 @@
-"""Reads every number of a file, in constant memory.
+"""Reads every number of a file once, in constant memory: is it finite, and what is its hash.
 
 NaN and infinity are told from the bits, so that types numpy does not know (bf16, fp8) need no
 conversion: a float is not finite when all bits of its exponent are set; E4M3FN has no infinity
@@ -7,6 +7,7 @@ and one NaN pattern. Source: IEEE 754; Micikevicius et al. 2022, "FP8 Formats fo
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from lorary.safetensors import Header, TensorInfo
 
-__all__ = ["examine"]
+__all__ = ["Examined", "examine"]
 
 #: Bytes read at a time; a multiple of every element size.
 BLOCK = 4 * 1024 * 1024
@@ -46,16 +47,32 @@ _FLOATS = {
 }
 
 
+class Examined(NamedTuple):
+    """What the numbers of a file say.
+
+    Attributes:
+        findings: About numbers that are not finite and pairs that do nothing.
+        data_sha256: Digest of everything after the header, 64 hex digits (AutoV3 in full).
+    """
+
+    findings: tuple[Finding, ...]
+    data_sha256: str
+
+
 def examine(
     header: Header, handle: BinaryIO, progress: Callable[[int, int], None] | None = None
-) -> Iterator[Finding]:
-    """Yield findings about numbers that are not finite and pairs that do nothing.
+) -> Examined:
+    """Read every number once.
+
+    The strict header leaves neither holes nor overlaps, so the tensors in their order are the
+    whole data section.
 
     Args:
         header: Of the file in ``handle``.
         handle: Open for reading; its position is changed.
         progress: Gets bytes read and bytes in all, about once per 4 MiB.
     """
+    sha = hashlib.sha256()
     broken: list[str] = []
     silent: list[str] = []
     total = sum(info.size_bytes for info in header.tensors.values())
@@ -63,6 +80,7 @@ def examine(
     for name, info in sorted(header.tensors.items(), key=lambda item: item[1].begin):
         is_finite, is_zero = True, True
         for block in _blocks(header, info, handle):
+            sha.update(block)
             is_zero = is_zero and block.count(0) == len(block)
             is_finite = is_finite and _is_finite(block, info.dtype)
             done += len(block)
@@ -73,7 +91,7 @@ def examine(
             broken.append(name)
         if is_zero and _is_up_matrix(name) and info.size_bytes:
             silent.append(name)
-    yield from _findings(broken, silent)
+    return Examined(tuple(_findings(broken, silent)), sha.hexdigest())
 
 
 def _findings(broken: list[str], silent: list[str]) -> Iterator[Finding]:

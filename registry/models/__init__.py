@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from registry.models.adapter import Adapter, AdapterName, Tag
-from registry.models.blob import Blob, BlobAnatomy, Finding
+from registry.models.blob import SCHEMA, Blob, BlobAnatomy, Finding
 from registry.models.choices import (
     Access,
     FileRole,
@@ -27,6 +27,7 @@ from registry.models.user import User
 from registry.models.version import DailyDownloads, Version
 
 __all__ = [
+    "SCHEMA",
     "Access",
     "AccessToken",
     "Adapter",

@@ -6,7 +6,10 @@ from django.db import models
 
 from registry.models.choices import Severity
 
-__all__ = ["SHA256", "Blob", "BlobAnatomy", "Finding"]
+__all__ = ["SCHEMA", "SHA256", "Blob", "BlobAnatomy", "Finding"]
+
+#: Shape of the anatomy documents that everything here understands (``docs/anatomy.md``).
+SCHEMA = 1
 
 #: Form of a digest as stored: 64 lower-case hex digits.
 SHA256 = r"^[0-9a-f]{64}$"
@@ -15,7 +18,9 @@ SHA256 = r"^[0-9a-f]{64}$"
 class Blob(models.Model):
     """Bytes identified by sha256, stored once, never changed.
 
-    ``unreferenced_since`` is set by the sweeper; bytes go after the grace period.
+    ``hashes`` are the names under which people search weights elsewhere: ``autov2``, ``autov3``,
+    and ``data_sha256`` of everything after the header. ``unreferenced_since`` is set by the
+    sweeper; bytes go after the grace period.
     """
 
     sha256 = models.CharField(max_length=64, unique=True)
@@ -39,7 +44,11 @@ class Blob(models.Model):
 
 
 class BlobAnatomy(models.Model):
-    """What the header of a blob proves and claims (``lorary.anatomy``)."""
+    """What the header of a blob proves and claims (``lorary.anatomy``).
+
+    ``rank`` is the most frequent one. The document names no file: the same bytes may have been
+    sent by several people under names that are theirs.
+    """
 
     blob = models.OneToOneField(Blob, on_delete=models.CASCADE, related_name="anatomy")
     kind = models.CharField(max_length=32)
@@ -51,6 +60,11 @@ class BlobAnatomy(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.blob_id}"
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the document has the present shape; ``manage.py reinspect`` renews others."""
+        return bool(self.document.get("schema") == SCHEMA)
 
 
 class Finding(models.Model):

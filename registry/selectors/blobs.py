@@ -1,15 +1,21 @@
-"""Which bytes a user may already read."""
+"""Which bytes a user may already read, and what is known of them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from registry.models import Adapter, Blob, UploadState, VersionState
 
 if TYPE_CHECKING:
     from registry.models import User
 
-__all__ = ["readable_by"]
+__all__ = ["document_of", "readable_by"]
+
+
+def document_of(blob: Blob | None) -> dict[str, Any]:
+    """Return the anatomy document of a blob, {} where there is none of the present shape."""
+    anatomy = getattr(blob, "anatomy", None)
+    return anatomy.document if anatomy is not None and anatomy.is_current else {}
 
 
 def readable_by(user: User, sha256: str) -> Blob | None:

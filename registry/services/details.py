@@ -4,22 +4,39 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import FAMILIES
+from lorary.anatomy.claims import covers
 from registry.errors import Invalid
+from registry.selectors import blobs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from registry.models import BlobAnatomy, File, Version
+    from registry.models import File, Version
 
-__all__ = ["SAID", "Details", "check", "describe", "document_of", "measure"]
+__all__ = [
+    "BY_TENSORS",
+    "SAID",
+    "Details",
+    "Facts",
+    "check",
+    "describe",
+    "document_of",
+    "facts_of",
+    "measure",
+]
 
 MAX_TRIGGER_WORDS = 32
 STRENGTH_LIMIT = 10.0
+#: Confidence of a family that the tensors show, whoever says what.
+BY_TENSORS = frozenset({"proven", "narrowed"})
+#: Greatest rank that a column holds; a header can declare any number.
+MAX_RANK = 2**31 - 1
+MAX_ALGORITHM = 32
 
 #: Columns that ``describe`` and ``measure`` write.
 SAID = (
@@ -75,8 +92,7 @@ def _words_of_file(version: Version) -> list[str]:
 def document_of(version: Version) -> dict[str, Any]:
     """Return the anatomy of the primary file, {} where it has none."""
     primary = version.primary_file
-    anatomy = getattr(primary.blob, "anatomy", None) if primary else None
-    return anatomy.document if anatomy else {}
+    return blobs.document_of(primary.blob if primary else None)
 
 
 def measure(version: Version) -> None:
@@ -84,19 +100,41 @@ def measure(version: Version) -> None:
     files: list[File] = list(version.files)
     version.size_bytes = sum(file.size_bytes for file in files)
     primary = next(file for file in files if file.is_primary)
-    anatomy = getattr(primary.blob, "anatomy", None)
-    version.family = _family(anatomy, version.declared_family)
-    version.algorithm = anatomy.algorithm if anatomy else ""
-    version.rank = anatomy.rank if anatomy else None
+    facts = facts_of(blobs.document_of(primary.blob), version.declared_family)
+    version.family, version.algorithm, version.rank = facts
 
 
-def _family(anatomy: BlobAnatomy | None, declared: str) -> str:
-    """Return what lists file a version under: proven, else declared, else claimed and possible."""
-    if anatomy is None or anatomy.family:
-        return anatomy.family if anatomy else declared
-    verdict = anatomy.document["verdict"]
-    claimed = verdict["claimed"] if verdict["claimed"] in verdict["candidates"] else ""
-    return declared or claimed
+class Facts(NamedTuple):
+    """What lists filter a version by; ``rank`` is the most frequent one."""
+
+    family: str
+    algorithm: str
+    rank: int | None
+
+
+def facts_of(document: Mapping[str, Any], declared: str = "") -> Facts:
+    """Return the facts of an anatomy document (empty: not read) and what a person declared.
+
+    The family is the one that is proven, else the declared one, else what the file claims and
+    its tensors allow.
+    """
+    base: Mapping[str, Any] = document.get("base") or {}
+    own = base.get("family") or ""
+    is_shown = base.get("confidence") in BY_TENSORS
+    family = own if own and is_shown else declared or own or _claimed(base)
+    rank = (document.get("rank") or {}).get("mode")
+    return Facts(
+        family,
+        (document.get("algorithm") or "")[:MAX_ALGORITHM],
+        rank if isinstance(rank, int) and 0 < rank <= MAX_RANK else None,
+    )
+
+
+def _claimed(base: Mapping[str, Any]) -> str:
+    """Return the one candidate that the file's claim names, "" where it names none or several."""
+    claimed = (base.get("claimed") or {}).get("family") or ""
+    named = [one for one in base.get("candidates") or () if covers(claimed, one)]
+    return named[0] if len(named) == 1 else ""
 
 
 def check(said: Details) -> None:

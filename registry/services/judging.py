@@ -12,8 +12,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from registry import checks, locks, storage
-from registry.models import Blob, BlobAnatomy, Finding, Upload, UploadState
-from registry.services import events
+from registry.models import Blob, Finding, Upload, UploadState
+from registry.services import anatomies, events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -58,19 +58,11 @@ def _accept(upload: Upload, subject: checks.Subject, results: list[Result]) -> N
         blob, _created = Blob.objects.get_or_create(
             sha256=upload.sha256, defaults={"size_bytes": upload.size_bytes}
         )
-        Blob.objects.filter(pk=blob.pk).update(is_stored=True, unreferenced_since=None)
-        anatomy = subject.inspection.anatomy if subject.inspection else None
-        if anatomy is not None:
-            BlobAnatomy.objects.update_or_create(
-                blob=blob,
-                defaults={
-                    "kind": anatomy.kind,
-                    "family": anatomy.family or "",
-                    "algorithm": anatomy.algorithm or "",
-                    "rank": anatomy.rank,
-                    "document": anatomy.to_dict(),
-                },
-            )
+        hashes = subject.hashes(upload.sha256)
+        known = Blob.objects.filter(pk=blob.pk)
+        known.update(is_stored=True, unreferenced_since=None, hashes=hashes)
+        if subject.inspection is not None and subject.inspection.anatomy is not None:
+            anatomies.keep(blob=blob, anatomy=subject.inspection.anatomy)
         mine = Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING)
         if not mine.update(state=UploadState.ACCEPTED, blob=blob, updated_at=timezone.now()):
             transaction.set_rollback(True)  # cancelled meanwhile

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
     from registry.models import Revision, Upload, User
 
-__all__ = ["Details", "create_draft", "discard", "edit", "publish", "release", "yank"]
+__all__ = [
+    "Details",
+    "create_draft",
+    "discard",
+    "edit",
+    "publish",
+    "release",
+    "remeasure",
+    "yank",
+]
 
 MAX_FILES = 64
 
@@ -209,6 +218,29 @@ def edit(*, actor: User, version: Version, details: Details) -> Version:
     return version
 
 
+def remeasure(*, version: Version) -> bool:
+    """Copy from a renewed anatomy what lists show; whether that is something else than before.
+
+    What people said stays. A published version's new family is told to the previews.
+    """
+    with transaction.atomic():
+        _refresh(version)
+        before = _measured(version)
+        details_of.measure(version)
+        if _measured(version) == before:
+            return False
+        version.save(update_fields=["family", "algorithm", "rank", "size_bytes"])
+        if version.adapter.latest_version_id == version.pk:
+            _show(version.adapter, version)
+        if version.state == VersionState.PUBLISHED and version.family != before.family:
+            _tell(version)
+    return True
+
+
+def _measured(version: Version) -> details_of.Facts:
+    return details_of.Facts(version.family, version.algorithm, version.rank)
+
+
 def _refresh(version: Version) -> None:
     """Lock the adapter and read the version again, first thing in a transaction."""
     Adapter.objects.select_for_update().get(pk=version.adapter_id)
@@ -261,7 +293,8 @@ def _newest(adapter: Adapter) -> Version | None:
 
 def _name_after_file(adapter: Adapter, version: Version) -> None:
     """Give an adapter without a title the one in its file's metadata."""
-    title = details_of.document_of(version).get("title") or ""
+    notes = details_of.document_of(version).get("metadata") or {}
+    title = notes.get("title") or ""
     if not adapter.title and title.isprintable():
         adapter.title = title[: adapters.LIMITS["title"]]
 

@@ -18,8 +18,9 @@ def version(
 ) -> Any:
     blob = SimpleNamespace()
     if blocks is not None:
-        document = {"blocks": [{"name": n, "modules": 1, "parameters": p} for n, p in blocks]}
-        blob.anatomy = SimpleNamespace(document=document)
+        listed = [{"name": n, "modules": 1, "parameters": p} for n, p in blocks]
+        document = {"schema": 1, "layers": {"blocks": listed}}
+        blob.anatomy = SimpleNamespace(document=document, is_current=True)
     return SimpleNamespace(
         name="v1",
         adapter=SimpleNamespace(full_name=name),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,7 +12,12 @@ from registry import checks, storage, worker
 from registry.errors import UploadRefused
 from registry.models import Job, Upload, UploadState, User
 from registry.services import uploads
-from tests.registry.files import LORA, with_nan
+from tests import catalogue
+from tests.builders.adapters import kohya
+from tests.registry.files import LORA, SD1, with_nan
+
+if TYPE_CHECKING:
+    from lorary.anatomy import Finding
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -102,3 +109,50 @@ def test_progress_is_told_in_bytes() -> None:
     checks.run_deep(subject(LORA), progress=lambda done, total: told.append((done, total)))
     header_end = 8 + int.from_bytes(LORA[:8], "little")
     assert told[-1] == (len(LORA) - header_end, len(LORA) - header_end)
+
+
+def hashed(**metadata: str) -> list[Finding]:
+    found = checks.run_deep(subject(kohya(SD1, metadata=metadata)))
+    return [finding for finding in found if finding.code == "hash_differs"]
+
+
+DATA_SHA256 = hashlib.sha256(LORA[8 + int.from_bytes(LORA[:8], "little") :]).hexdigest()
+
+
+def test_the_data_section_is_hashed_while_it_is_read() -> None:
+    looked = subject(LORA)
+    checks.run_deep(looked)
+    assert looked.hashes("ab" * 32) == {
+        "autov2": "ababababab",
+        "autov3": DATA_SHA256[:12],
+        "data_sha256": DATA_SHA256,
+    }
+    assert subject(b"# Noir", "README.md").hashes("ab" * 32) == {}
+
+
+def test_an_accepted_blob_keeps_its_hashes(ada: User) -> None:
+    upload = catalogue.accept(ada, LORA)
+    assert upload.blob is not None
+    assert upload.blob.hashes["data_sha256"] == DATA_SHA256
+
+
+@pytest.mark.parametrize("key", ["sshs_model_hash", "modelspec.hash_sha256"])
+def test_a_stale_hash_is_told_with_its_key(key: str) -> None:
+    (finding,) = hashed(**{key: "0x" + "AB" * 32})
+    assert (finding.evidence["keys"], finding.evidence["computed"]) == ([key], DATA_SHA256)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {},
+        {"sshs_model_hash": DATA_SHA256},
+        {"modelspec.hash_sha256": "0x" + DATA_SHA256.upper()},
+        {"sshs_model_hash": "ab" * 16},
+        {"sshs_model_hash": "IsADirectory"},
+        {"sshs_model_hash": hashlib.sha256().hexdigest()},
+        {"modelspec.hash_sha256": "ab" * 32, "ot_branch": "master"},
+    ],
+)
+def test_a_true_hash_and_what_is_none_are_no_finding(metadata: dict[str, str]) -> None:
+    assert hashed(**metadata) == []

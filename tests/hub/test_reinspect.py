@@ -1,0 +1,60 @@
+"""``manage.py reinspect`` and what the doctor says before it."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from typing import TYPE_CHECKING
+
+import pytest
+from django.core.management import call_command
+
+from hub import doctor
+from registry import storage
+from registry.models import Blob, BlobAnatomy
+from registry.services import adapters
+from tests import catalogue
+from tests.registry.files import LORA
+
+if TYPE_CHECKING:
+    from registry.models import User
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _old(ada: User) -> None:
+    """A published file whose header was read by an older version."""
+    catalogue.release(adapters.create(actor=ada, name="noir"), LORA)
+    BlobAnatomy.objects.update(document={"kind": "adapter"})
+
+
+def run(*arguments: str) -> str:
+    out = StringIO()
+    call_command("reinspect", *arguments, stdout=out, stderr=StringIO())
+    return out.getvalue()
+
+
+def test_it_says_what_it_changed_and_then_that_nothing_is_left() -> None:
+    assert run("--dry-run").startswith("1 headers read; 1 files would change, 0 versions")
+    assert run().startswith("1 headers read; 1 files changed")
+    assert run().startswith("0 headers read; 0 files changed")
+
+
+def test_the_report_for_programs_is_one_line() -> None:
+    told = json.loads(run("--all", "--json"))
+    assert told == {"read": 1, "changed": 1, "versions": 0, "refused": [], "missing": []}
+
+
+def test_lost_bytes_are_named() -> None:
+    digest = Blob.objects.get().sha256
+    storage.store().delete(digest)
+    assert digest in run()
+
+
+def test_the_doctor_sees_older_documents_until_they_are_renewed() -> None:
+    (report,) = doctor.PROBES["anatomies"]()
+    assert (report.state, report.hint) == ("warning", "Run `manage.py reinspect`.")
+    run()
+    (report,) = doctor.PROBES["anatomies"]()
+    assert report.state == "ok"

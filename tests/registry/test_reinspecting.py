@@ -1,0 +1,117 @@
+"""Reading headers again: what is known gets better, what is published stays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from registry import storage
+from registry.models import Blob, BlobAnatomy, Finding, Upload, Version
+from registry.services import reinspecting
+from registry.services.versions import Details
+from tests import catalogue
+from tests.builders.adapters import kohya
+from tests.registry.files import LORA, SD1
+
+if TYPE_CHECKING:
+    from registry.models import Adapter
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def v1(noir: Adapter) -> Version:
+    said = Details(trigger_words=["mine"], notes="as I said")
+    return catalogue.release(noir, LORA, said)
+
+
+def age(**columns: object) -> None:
+    """Make every anatomy what an older reader wrote, which knew less."""
+    BlobAnatomy.objects.update(document={"family": None, "kind": "adapter"}, family="", rank=None)
+    Version.objects.update(family="", algorithm="", rank=None, **columns)
+
+
+def test_documents_of_an_older_shape_are_renewed(v1: Version, noir: Adapter) -> None:
+    before = BlobAnatomy.objects.get().document
+    age()
+    told = reinspecting.run()
+    assert (told.read, told.changed, told.versions) == (1, 1, 1)
+    assert BlobAnatomy.objects.get().document == before
+    v1.refresh_from_db()
+    assert (v1.family, v1.algorithm, v1.rank) == ("sd1", "lora", 4)
+    noir.refresh_from_db()
+    assert noir.family == "sd1"
+
+
+def test_what_people_said_and_the_bytes_stay(v1: Version) -> None:
+    revision, digest = v1.revision_id, Blob.objects.get().sha256
+    age(declared_family="sdxl")
+    reinspecting.run()
+    v1.refresh_from_db()
+    assert (v1.trigger_words, v1.notes, v1.declared_family) == (["mine"], "as I said", "sdxl")
+    assert (v1.state, v1.revision_id) == ("published", revision)
+    assert [name for name, _changed in storage.store().names()] == [digest]
+
+
+def test_a_second_run_finds_nothing_to_do(v1: Version) -> None:
+    age()
+    reinspecting.run()
+    assert reinspecting.run().read == 0
+    again = reinspecting.run(includes_current=True)
+    assert (again.read, again.changed, again.versions) == (1, 0, 0)
+
+
+def test_a_dry_run_counts_and_writes_nothing(v1: Version) -> None:
+    age()
+    told = reinspecting.run(is_dry=True)
+    assert (told.read, told.changed, told.versions) == (1, 1, 1)
+    assert reinspecting.stale().count() == 1
+    v1.refresh_from_db()
+    assert v1.family == ""
+
+
+def test_current_documents_are_read_only_when_asked(v1: Version) -> None:
+    BlobAnatomy.objects.update(family="sdxl")
+    Version.objects.update(family="sdxl")
+    assert reinspecting.run().read == 0
+    assert reinspecting.run(includes_current=True).versions == 1
+    v1.refresh_from_db()
+    assert v1.family == "sd1"
+
+
+def test_findings_of_the_header_are_renewed_and_those_of_the_numbers_kept(noir: Adapter) -> None:
+    catalogue.release(noir, kohya(SD1, metadata={"ss_base_model_version": "sdxl_base_v1-0"}))
+    upload, blob = Upload.objects.get(), Blob.objects.get()
+    Finding.objects.update(code="family_unknown", message="as an older table said")
+    for code in ("modules_silent", "hash_differs"):
+        Finding.objects.create(upload=upload, blob=blob, code=code, severity="info", message="-")
+    reinspecting.run(includes_current=True)
+    codes = set(Finding.objects.filter(blob=blob).values_list("code", flat=True))
+    assert codes == {"metadata_conflict", "modules_silent", "hash_differs"}
+
+
+def test_missing_bytes_are_told_and_change_nothing(v1: Version) -> None:
+    age()
+    digest = Blob.objects.get().sha256
+    storage.store().delete(digest)
+    told = reinspecting.run()
+    assert (told.read, told.missing) == (0, [digest])
+    assert reinspecting.stale().count() == 1
+
+
+def test_a_file_that_would_be_refused_today_stays_published(v1: Version) -> None:
+    blob = Blob.objects.get()
+    path = storage.store().path(blob.sha256)
+    assert path is not None
+    path.write_bytes(LORA[:100])  # no reader takes this
+    told = reinspecting.run(includes_current=True)
+    assert (told.refused, told.changed) == ([blob.sha256], 0)
+    v1.refresh_from_db()
+    assert (v1.state, v1.family) == ("published", "sd1")
+
+
+def test_progress_is_told_in_files(v1: Version) -> None:
+    seen: list[tuple[int, int]] = []
+    reinspecting.run(includes_current=True, progress=lambda *told: seen.append(told))
+    assert seen == [(1, 1)]
