@@ -49,6 +49,9 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "SeverityEnum": "registry.models.Severity",
         "NamespaceKindEnum": "registry.models.NamespaceKind",
         "PreviewStateEnum": "hub.api.previews.PREVIEW_STATES",
+        "FileKindEnum": "hub.api.anatomy_shapes.KINDS",
+        "ConfidenceEnum": "hub.api.anatomy_shapes.CONFIDENCES",
+        "TrustEnum": "hub.api.anatomy_shapes.TRUST",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

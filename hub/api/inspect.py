@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
 
+from hub.api.anatomy_shapes import InspectionOut, RefusalOut
 from hub.api.base import Input, RawEndpoint
 from hub.api.bodies import raw_body
-from hub.api.shapes import AnatomyField, FindingOut
 from registry import checks
 from registry.errors import Invalid, SizeMismatch
 from registry.names import MAX_PATH
@@ -20,7 +20,7 @@ from registry.names import MAX_PATH
 if TYPE_CHECKING:
     from rest_framework.request import Request
 
-__all__ = ["Inspect", "InspectOut", "InspectQuery"]
+__all__ = ["Inspect", "InspectQuery"]
 
 
 class InspectQuery(Input):
@@ -30,11 +30,12 @@ class InspectQuery(Input):
     size = serializers.IntegerField(min_value=0, max_value=2**62)
 
 
-class InspectOut(serializers.Serializer[Any]):
-    """What the header proves, claims and gets wrong."""
-
-    anatomy = AnatomyField(allow_null=True)
-    findings = FindingOut(many=True)
+#: Either document; both have `schema` and `file`.
+INSPECTED = PolymorphicProxySerializer(
+    component_name="InspectOut",
+    serializers=[InspectionOut, RefusalOut],
+    resource_type_field_name=None,
+)
 
 
 class Inspect(RawEndpoint):
@@ -51,10 +52,13 @@ class Inspect(RawEndpoint):
             OpenApiParameter("size", int, required=True, description="Bytes of the whole file."),
         ],
         request={"application/octet-stream": OpenApiTypes.BINARY},
-        responses=InspectOut,
+        responses=INSPECTED,
     )
     def post(self, request: Request) -> Response:
-        """Read the header of a file from its first bytes (at most 16 MiB)."""
+        """Read the header of a file from its first bytes (at most 16 MiB).
+
+        A file that is refused is an answer too: its document says why.
+        """
         asked = self.asked(InspectQuery)
         data = _first_bytes(request, asked["size"])
         return Response(checks.look(data, **asked).to_dict())

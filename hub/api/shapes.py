@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from registry.models import Severity
 
-__all__ = ["AnatomyField", "FindingOut", "ProgressOut"]
+__all__ = ["FindingOut", "ProgressOut"]
 
 
 class FindingOut(serializers.Serializer[Any]):
@@ -25,7 +25,3 @@ class ProgressOut(serializers.Serializer[Any]):
 
     done = serializers.IntegerField()
     total = serializers.IntegerField()
-
-
-class AnatomyField(serializers.DictField):
-    """What a header proves and claims; see `docs/anatomy.md`."""

@@ -15,10 +15,11 @@ from drf_spectacular.utils import (
 from rest_framework import serializers
 from rest_framework.response import Response
 
+from hub.api.anatomy_shapes import AnatomyOut, anatomy_of
 from hub.api.base import Endpoint, Input, RawEndpoint, absolute, shown
 from hub.api.bodies import raw_body
 from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
-from hub.api.shapes import AnatomyField, FindingOut, ProgressOut
+from hub.api.shapes import FindingOut, ProgressOut
 from registry.models import Job, Upload, UploadPart, UploadState
 from registry.names import MAX_PATH
 from registry.selectors import uploads as found
@@ -92,11 +93,10 @@ class UploadOut(serializers.Serializer[Upload]):
             return upload.size_bytes
         return sum(part.size_bytes for part in upload.parts.all())
 
-    @extend_schema_field(AnatomyField(allow_null=True))
+    @extend_schema_field(AnatomyOut(allow_null=True))
     def get_anatomy(self, upload: Upload) -> dict[str, Any] | None:
         """Return the anatomy of accepted weights."""
-        anatomy = getattr(upload.blob, "anatomy", None)
-        return anatomy.document if anatomy else None
+        return anatomy_of(upload.blob, upload.path)
 
     @extend_schema_field(ProgressOut)
     def get_progress(self, upload: Upload) -> dict[str, int]:

@@ -9,11 +9,12 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from hub.api.anatomy_shapes import VersionAnatomyOut, anatomy_of
 from hub.api.base import absolute, shown
 from hub.api.previews import PreviewsOut
-from hub.api.shapes import AnatomyField, FindingOut
+from hub.api.shapes import FindingOut
 from previews.selectors import previews_of
-from registry.models import Blob, File, FileRole, Finding, Severity, Version, VersionState
+from registry.models import File, FileRole, Finding, Severity, Version, VersionState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -38,6 +39,11 @@ class FileOut(serializers.Serializer[File]):
     variant = serializers.CharField()
     size = serializers.IntegerField(source="size_bytes")
     sha256 = serializers.CharField()
+    hashes = serializers.DictField(
+        source="blob.hashes",
+        child=serializers.CharField(),
+        help_text="Names elsewhere, of weights: autov2, autov3, data_sha256 (after the header).",
+    )
     primary = serializers.BooleanField(source="is_primary")
     download_url = serializers.SerializerMethodField()
 
@@ -103,24 +109,24 @@ class VersionOut(VersionBriefOut):
         self._manifest: list[File] = list(version.files)
         return super().to_representation(version)
 
-    def _primary(self) -> Blob | None:
-        return next((file.blob for file in self._manifest if file.is_primary), None)
+    def _primary(self) -> File | None:
+        return next((file for file in self._manifest if file.is_primary), None)
 
-    @extend_schema_field(AnatomyField(allow_null=True))
+    @extend_schema_field(VersionAnatomyOut(allow_null=True))
     def get_anatomy(self, version: Version) -> Mapping[str, Any] | None:
         """Return the anatomy, with what its owner declares beside claim and proof."""
-        anatomy = getattr(self._primary(), "anatomy", None)
-        if anatomy is None:
+        primary = self._primary()
+        document = anatomy_of(primary.blob, primary.path) if primary else None
+        if document is None:
             return None
-        document: dict[str, Any] = anatomy.document
-        verdict = {**document.get("verdict", {}), "declared": version.declared_family or None}
-        return {**document, "verdict": verdict}
+        base = {**document["base"], "declared": version.declared_family or None}
+        return {**document, "base": base}
 
     @extend_schema_field(FindingOut(many=True))
     def get_findings(self, version: Version) -> list[dict[str, Any]]:
         """Return findings; notes of little weight are for those who can act on them."""
-        blob = self._primary()
-        rows = blob.findings.all() if blob is not None else []
+        primary = self._primary()
+        rows = primary.blob.findings.all() if primary is not None else []
         user = self.context["request"].user
         is_own = user.is_authenticated and version.adapter.namespace.is_writable_by(user)
         rows_shown = [row for row in _once(rows) if is_own or row.severity != Severity.INFO]

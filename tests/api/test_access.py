@@ -138,7 +138,7 @@ def test_a_session_sends_raw_bytes_with_the_csrf_header(ada: User) -> None:
             headers=headers,
         )  # fmt: skip
         assert answer.status_code == 200, answer.content
-        assert answer.json()["findings"][0]["code"] == "file_truncated"
+        assert answer.json()["error"]["code"] == "file_truncated"
 
 
 def test_a_closed_account_s_token_opens_nothing(ada: User, as_ada: Caller) -> None:

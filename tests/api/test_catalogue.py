@@ -125,7 +125,7 @@ def test_an_adapter_has_the_shape_that_clients_rely_on(
     }  # fmt: skip
     assert version["adapter"] == "ada/noir"
     assert set(version["files"][0]) == {
-        "id", "path", "role", "variant", "size", "sha256", "primary", "download_url",
+        "id", "path", "role", "variant", "size", "sha256", "hashes", "primary", "download_url",
     }  # fmt: skip
     assert set(version["previews"]) >= {"state", "reason", "progress", "images"}
 
@@ -177,7 +177,7 @@ def test_a_version_is_edited_field_by_field(
     assert (told["label"], told["notes"]) == ("first", "better")
     assert told["trigger_words"] == ["noir style"]
     assert told["strength"] == {"recommended": 0.7, "min": None, "max": 1.2}
-    assert told["anatomy"]["verdict"]["declared"] == "sd1"
+    assert told["anatomy"]["base"]["declared"] == "sd1"
 
 
 @pytest.mark.parametrize(

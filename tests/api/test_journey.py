@@ -28,7 +28,8 @@ def test_a_file_is_uploaded_checked_published_and_downloaded(
         lora[:60_000],
         content_type="application/octet-stream",
     ).json()
-    assert seen["anatomy"]["family"] == "sd1"
+    assert seen["base"]["family"] == "sd1"
+    assert seen["file"]["name"] == "noir.safetensors"
     created = as_ada.send("post", "adapters", {"name": "noir", "kind": "style", "tags": ["Film"]})
     assert created.status_code == 201
     assert created.json()["full_name"] == "ada/noir"
@@ -43,7 +44,7 @@ def test_a_file_is_uploaded_checked_published_and_downloaded(
     worker.drain("checks")
     checked = as_ada.send("get", upload["urls"]["self"]).json()
     assert checked["state"] == "accepted"
-    assert checked["anatomy"]["rank"] == 4
+    assert checked["anatomy"]["rank"]["mode"] == 4
     assert checked["progress"] == {"done": len(lora), "total": len(lora)}
     body = {"uploads": [upload["id"]], "trigger_words": ["noir style"], "strength": 0.8}
     published = as_ada.send("post", "adapters/ada/noir/versions", body)

@@ -79,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
             case (_, "uploads", *rest):
                 self._uploads(rest)
             case ("POST", "inspect"):
-                self._json(200, {"anatomy": {"kind": "adapter"}, "findings": []})
+                self._json(200, {"schema": 1, "kind": "adapter", "findings": []})
             case _:
                 self._refuse(404, "not_found", "There is nothing here")
 

@@ -51,7 +51,7 @@ def test_info_versions_and_one_version(hub: Hub, fake: FakeHub) -> None:
 def test_whoami_and_inspect(hub: Hub, fake: FakeHub, lora: Path) -> None:
     assert hub.whoami().name == "ada"
     look = hub.inspect(lora)
-    assert look.anatomy == {"kind": "adapter"}
+    assert look.anatomy == {"schema": 1, "kind": "adapter"}
     assert fake.seen[-1].path == (
         f"/api/v1/inspect?name=noir.safetensors&size={lora.stat().st_size}"
     )

@@ -146,14 +146,14 @@ def test_a_real_header_shows_its_family_rank_and_parts(
 
     version = client.get("/api/v1/adapters/ada/real/versions/v1").json()
     anatomy = version["anatomy"]
-    candidates = anatomy["verdict"]["candidates"]
+    candidates = anatomy["base"]["candidates"]
     assert known.family in candidates
     assert candidates == [known.family] or frozenset(candidates) in TWINS
     assert version["family"] == (known.family if len(candidates) == 1 else "")
-    assert version["rank"] == anatomy["rank"] == known.rank
+    assert version["rank"] == anatomy["rank"]["mode"] == known.rank
     assert anatomy["parts"] == known.parts
-    assert anatomy["tensors"] == len(known.tensors)
-    assert anatomy["size_bytes"] == size
+    assert anatomy["file"]["tensors"] == len(known.tensors)
+    assert anatomy["file"]["size_bytes"] == size
 
     page = client.get("/ada/real?tab=anatomy").content.decode()
     assert family_title(known.family) in page

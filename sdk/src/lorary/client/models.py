@@ -304,13 +304,25 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a hub says of a file by its first bytes."""
+    """What a hub says of a file by its first bytes.
+
+    Attributes:
+        anatomy: The document without its findings (`docs/anatomy.md`); None of a refused header.
+        findings: Results of the checks; of a refused header, why.
+        data: The whole document.
+    """
 
     anatomy: Mapping[str, object] | None
     findings: tuple[Finding, ...]
+    data: JSON = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def read(cls, value: object) -> Look:
         """Read the answer of ``POST inspect``."""
         record = Record(value, "inspection")
-        return cls(record.mapping("anatomy") or None, findings_of(record.data.get("findings")))
+        error = record.mapping("error")
+        if error:
+            told = {**error, "severity": "error", "evidence": {"at": error.get("at")}}
+            return cls(None, findings_of([told]), record.data)
+        anatomy = {key: part for key, part in record.data.items() if key != "findings"}
+        return cls(anatomy, findings_of(record.data.get("findings")), record.data)

@@ -1,0 +1,232 @@
+"""How the anatomy document is written: ``docs/anatomy.md``, field by field.
+
+These shapes describe; the document itself comes ready from the reader or the database.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rest_framework import serializers
+
+from hub.api.shapes import FindingOut
+from lorary.anatomy import KIND_TITLES
+from registry.selectors import blobs
+
+if TYPE_CHECKING:
+    from registry.models import Blob
+
+__all__ = ["AnatomyOut", "InspectionOut", "RefusalOut", "VersionAnatomyOut", "anatomy_of"]
+
+KINDS = tuple(KIND_TITLES)
+CONFIDENCES = ("proven", "narrowed", "claimed", "unknown")
+AGREEMENTS = ("agree", "conflict", "no-claim")
+TRUST = ("high", "medium", "low")
+
+
+def anatomy_of(blob: Blob | None, name: str) -> dict[str, Any] | None:
+    """Return the document of a blob under one of its names, None where there is none."""
+    document = blobs.document_of(blob)
+    if not document:
+        return None
+    return {**document, "file": {**document["file"], "name": name}}
+
+
+def _histogram(help_text: str) -> serializers.DictField:
+    return serializers.DictField(child=serializers.IntegerField(), help_text=help_text)
+
+
+class AnatomyFile(serializers.Serializer[Any]):
+    """The file itself."""
+
+    name = serializers.CharField()
+    size_bytes = serializers.IntegerField()
+    header_bytes = serializers.IntegerField()
+    tensors = serializers.IntegerField()
+
+
+class EvidenceOut(serializers.Serializer[Any]):
+    """A reason of the verdict."""
+
+    rule = serializers.CharField(help_text="Stable id of the rule that spoke.")
+    text = serializers.CharField()
+    keys = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="At most five tensors or metadata keys that show it.",
+    )
+
+
+class ClaimOut(serializers.Serializer[Any]):
+    """What a metadata key says of the base model."""
+
+    family = serializers.CharField(allow_null=True, help_text="A family, or a group such as `wan`.")
+    source = serializers.CharField(  # type: ignore[assignment]  # a field, not Field.source
+        allow_null=True, help_text="The metadata key."
+    )
+    value = serializers.CharField(allow_null=True)
+
+
+class ClaimedOut(serializers.Serializer[Any]):
+    """What the file says of itself; `{}` when it says nothing."""
+
+    family = serializers.CharField(allow_null=True, required=False)
+    source = serializers.CharField(  # type: ignore[assignment]  # a field, not Field.source
+        allow_null=True, required=False
+    )
+    value = serializers.CharField(allow_null=True, required=False)
+    lineage_source = serializers.CharField(allow_null=True, required=False)
+    lineage_value = serializers.CharField(allow_null=True, required=False)
+    others = ClaimOut(many=True, required=False, help_text="Every further claim.")
+
+
+class BaseModelOut(serializers.Serializer[Any]):
+    """The verdict on the base model."""
+
+    family = serializers.CharField(
+        allow_null=True, help_text="null when none or more than one candidate remains."
+    )
+    candidates = serializers.ListField(child=serializers.CharField())
+    confidence = serializers.ChoiceField(choices=CONFIDENCES)
+    lineage = serializers.CharField(
+        allow_null=True, help_text="The checkpoint it was trained on, by the metadata's word."
+    )
+    claimed = ClaimedOut()
+    agreement = serializers.ChoiceField(choices=AGREEMENTS)
+    evidence = EvidenceOut(many=True)
+
+
+class RankOut(serializers.Serializer[Any]):
+    """Ranks of all modules that have one."""
+
+    mode = serializers.IntegerField(
+        allow_null=True, help_text="The most frequent; the larger of two that are."
+    )
+    min = serializers.IntegerField(allow_null=True)
+    max = serializers.IntegerField(allow_null=True)
+    histogram = _histogram("Rank to number of modules.")
+
+
+class AlphaOut(serializers.Serializer[Any]):
+    """The alphas."""
+
+    mode = serializers.FloatField(allow_null=True)
+    values_read = serializers.IntegerField(
+        help_text="Alphas read from the file; 0 when the metadata declares one, or none is there."
+    )
+
+
+class BlockOut(serializers.Serializer[Any]):
+    """A block of the base model."""
+
+    name = serializers.CharField()
+    modules = serializers.IntegerField()
+    parameters = serializers.IntegerField()
+
+
+class LayersOut(serializers.Serializer[Any]):
+    """What is adapted."""
+
+    modules = serializers.IntegerField()
+    linear = _histogram("Rank to number of linear modules.")
+    conv = _histogram("Rank to number of modules with a kernel.")
+    expected = serializers.IntegerField(
+        allow_null=True, help_text="Modules of an unrestricted file of this family."
+    )
+    kinds = _histogram("attention, mlp, conv, norm, modulation, embedder, other.")
+    blocks = BlockOut(many=True)
+
+
+class TriggerWordOut(serializers.Serializer[Any]):
+    """A word that wakes it."""
+
+    text = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]  # a field, not Field.source
+    confidence = serializers.ChoiceField(choices=TRUST)
+
+
+class CommonTagOut(serializers.Serializer[Any]):
+    """A frequent tag of the captions."""
+
+    text = serializers.CharField()
+    share = serializers.FloatField(help_text="Of the pictures, 0 to 1.")
+
+
+class MetadataOut(serializers.Serializer[Any]):
+    """What the metadata says of the file as a whole."""
+
+    keys = serializers.IntegerField()
+    bytes = serializers.IntegerField()
+    writer = serializers.CharField(allow_null=True)
+    title = serializers.CharField(allow_null=True)
+    description = serializers.CharField(allow_null=True)
+    author = serializers.CharField(allow_null=True)
+    license = serializers.CharField(allow_null=True)
+    usage_hint = serializers.CharField(allow_null=True)
+    recommended_strength = serializers.FloatField(allow_null=True)
+    names = serializers.ListField(
+        child=serializers.CharField(), help_text="The first hundred keys; values stay in the file."
+    )
+
+
+class AnatomyOut(serializers.Serializer[Any]):
+    """What a header proves and claims."""
+
+    schema = serializers.IntegerField(help_text="Shape of this document: 1.")
+    file = AnatomyFile()
+    kind = serializers.ChoiceField(choices=KINDS)
+    algorithm = serializers.CharField(allow_null=True)
+    algorithms = _histogram("Adapter method to number of modules.")
+    convention = serializers.CharField(allow_null=True, help_text="Who names tensors like this.")
+    base = BaseModelOut()
+    rank = RankOut()
+    alpha = AlphaOut()
+    parts = _histogram("denoiser, text_encoder, … to number of modules.")
+    layers = LayersOut()
+    parameters = serializers.IntegerField()
+    dtypes = _histogram("Number format to number of tensors.")
+    trigger_words = TriggerWordOut(many=True)
+    common_tags = CommonTagOut(many=True)
+    training = serializers.DictField(help_text="Facts of the training, as the metadata tells them.")
+    metadata = MetadataOut()
+
+
+class InspectionOut(AnatomyOut):
+    """The document of a file whose header is sound, adapter or not."""
+
+    findings = FindingOut(many=True)
+
+
+class RefusedFile(serializers.Serializer[Any]):
+    """A file that was not read."""
+
+    name = serializers.CharField()
+
+
+class RefusalReason(serializers.Serializer[Any]):
+    """Why."""
+
+    code = serializers.CharField(help_text="A code of `docs/findings.md`.")
+    message = serializers.CharField()
+    at = serializers.IntegerField(allow_null=True, help_text="Byte of the fault, where known.")
+
+
+class RefusalOut(serializers.Serializer[Any]):
+    """The document of a file whose header cannot be read."""
+
+    schema = serializers.IntegerField()
+    file = RefusedFile()
+    error = RefusalReason()
+
+
+class VersionBaseOut(BaseModelOut):
+    """The verdict beside what the owner says."""
+
+    declared = serializers.CharField(
+        allow_null=True, help_text="What the owner of the version declares."
+    )
+
+
+class VersionAnatomyOut(AnatomyOut):
+    """The anatomy of a version's primary file."""
+
+    base = VersionBaseOut()
