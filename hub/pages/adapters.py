@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from hub import markdown
 from hub.pages import details
+from hub.pages.anatomies import anatomy_of
 from hub.pages.forms import AdapterForm, accept_faults
 from hub.pages.previews import previews_context
 from hub.pages.snippets import snippets_of
@@ -19,6 +20,7 @@ from hub.pages.words import facts_line
 from registry.errors import Invalid
 from registry.models import VersionState
 from registry.selectors import adapters as catalogue
+from registry.selectors import blobs
 from registry.selectors import versions as history
 from registry.services import adapters
 from registry.services.access import require_adapter
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest, HttpResponse
 
-    from registry.models import Adapter, File, Version
+    from registry.models import Adapter, Version
 
 __all__ = ["edit", "show"]
 
@@ -72,7 +74,7 @@ def _of_version(request: HttpRequest, adapter: Adapter, version: Version) -> dic
     """Return what one version says; five queries."""
     files = list(version.files)
     primary = next((file for file in files if file.is_primary), None)
-    document = _document(primary)
+    document = blobs.document_of(primary.blob if primary else None)
     lines = details.files_of(version, files)
     writable = _is_writable(request, adapter)
     findings = primary.blob.findings.all() if primary else []
@@ -87,18 +89,11 @@ def _of_version(request: HttpRequest, adapter: Adapter, version: Version) -> dic
         "primary": chosen,
         "snippets": snippets_of(version, chosen, request.build_absolute_uri("/")),
         "verdict": verdict_of(version, document),
-        "anatomy": details.anatomy_of(document),
+        "anatomy": anatomy_of(document),
         "findings": remarks,
         "tabs": details.tabs_of(request.GET.get("tab", ""), counts),
         **previews_context(request, adapter, version),
     }
-
-
-def _document(primary: File | None) -> dict[str, Any]:
-    if primary is None or not hasattr(primary.blob, "anatomy"):
-        return {}
-    document: dict[str, Any] = primary.blob.anatomy.document
-    return document
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

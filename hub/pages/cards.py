@@ -13,6 +13,7 @@ from hub.pages.words import family_label, strength_range
 from hub.templatetags.lorary import size
 from previews.selectors import cover_of
 from registry.models import File, Visibility
+from registry.services.details import BY_TENSORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,13 +60,14 @@ def cards_of(adapters: Sequence[Adapter]) -> list[Card]:
 
 
 def _proven(adapters: Sequence[Adapter]) -> dict[int, str]:
-    """Return revision id → family that the primary file's tensors prove."""
+    """Return revision id → family that the primary file's tensors show."""
     revisions = [a.latest_version.revision_id for a in adapters if a.latest_version]
-    rows = File.objects.filter(revision_id__in=revisions, is_primary=True)
-    return {
-        revision: family or ""
-        for revision, family in rows.values_list("revision_id", "blob__anatomy__family")
-    }
+    rows = File.objects.filter(
+        revision_id__in=revisions,
+        is_primary=True,
+        blob__anatomy__document__base__confidence__in=sorted(BY_TENSORS),
+    )
+    return dict(rows.values_list("revision_id", "blob__anatomy__family"))
 
 
 def _card(adapter: Adapter, covers: Mapping[int, int | None], proven: Mapping[int, str]) -> Card:
@@ -105,7 +107,9 @@ def _meta(adapter: Adapter, version: Version | None) -> str:
 def _evidence(version: Version | None, proven: Mapping[int, str]) -> str:
     if version is None or not version.family:
         return ""
-    return "proven" if proven.get(version.revision_id) == version.family else "declared"
+    if proven.get(version.revision_id) == version.family:
+        return "proven"
+    return "declared" if version.declared_family == version.family else "claimed"
 
 
 def _picture(adapter: Adapter, version: Version | None, covers: Mapping[int, int | None]) -> str:

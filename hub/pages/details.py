@@ -8,20 +8,17 @@ from typing import TYPE_CHECKING, Any
 from django.utils.translation import gettext as _
 
 from hub.pages import links
-from hub.pages.verdicts import count
-from lorary.anatomy import ALGORITHM_TITLES
+from registry.selectors import blobs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from lorary.anatomy import Finding as Result
     from registry.models import File, Finding, Version
 
     Document = Mapping[str, Any]
 
-__all__ = ["FileLine", "Remark", "Tab", "anatomy_of", "files_of", "remarks_of", "tabs_of"]
-
-MAX_BLOCKS = 80
+__all__ = ["FileLine", "Remark", "Tab", "files_of", "remarks_of", "tabs_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,30 +60,13 @@ class Tab:
         return f"adapter/tab_{self.name}.html"
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """What a block of the base model holds."""
-
-    name: str
-    modules: str
-    parameters: str
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """A word about the file."""
-
-    title: str
-    text: str
-
-
 def files_of(version: Version, files: Iterable[File]) -> list[FileLine]:
     """Return the manifest with addresses."""
     return [_file_line(file, links.download(version, file.path)) for file in files]
 
 
 def _file_line(file: File, url: str) -> FileLine:
-    document: Document = file.blob.anatomy.document if hasattr(file.blob, "anatomy") else {}
+    document: Document = blobs.document_of(file.blob)
     dtypes = document.get("dtypes") or {}
     return FileLine(
         path=file.path,
@@ -135,35 +115,3 @@ def tabs_of(wanted: str, counts: Mapping[str, int | None]) -> list[Tab]:
     }
     chosen = wanted if wanted in titles else "anatomy"
     return [Tab(name, text, counts.get(name), name == chosen) for name, text in titles.items()]
-
-
-def anatomy_of(document: Document) -> dict[str, object]:
-    """Return the anatomy panel: blocks, the one that holds most, facts."""
-    blocks: Sequence[Mapping[str, Any]] = document.get("blocks") or ()
-    strongest = max(blocks, key=lambda block: block["parameters"], default=None)
-    return {
-        "blocks": [
-            Block(b["name"], count(b["modules"]), count(b["parameters"]))
-            for b in blocks[:MAX_BLOCKS]
-        ],
-        "strongest": strongest["name"] if strongest else "",
-        "facts": _facts(document),
-    }
-
-
-def _facts(document: Document) -> list[Fact]:
-    training: Mapping[str, Any] = document.get("training") or {}
-    parts: Mapping[str, int] = document.get("parts") or {}
-    told = [
-        (_("Method"), ALGORITHM_TITLES.get(document.get("algorithm") or "")),
-        (_("Written as"), document.get("convention")),
-        (_("Parameters"), count(document["parameters"]) if document.get("parameters") else ""),
-        (_("Parts"), ", ".join(f"{part} ({n})" for part, n in parts.items())),
-        (_("Trained with"), training.get("trainer")),
-        (_("Trained on"), training.get("base_model")),
-        (_("Steps"), training.get("steps")),
-        (_("Pictures"), training.get("images")),
-        (_("Learning rate"), training.get("learning_rate")),
-        (_("Resolution"), " × ".join(str(side) for side in training.get("resolution") or ())),
-    ]
-    return [Fact(title, str(text)) for title, text in told if text]

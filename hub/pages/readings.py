@@ -10,21 +10,28 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from hub.pages.anatomies import method_title, parts_text, training_facts
 from hub.pages.details import Remark, remarks_of
-from hub.pages.verdicts import count
-from hub.pages.words import family_label
+from hub.pages.verdicts import conflict_of, how, layers, reasons_of
+from hub.pages.words import family_label, family_labels
 from hub.templatetags.lorary import size
-from lorary.anatomy import ALGORITHM_TITLES, Anatomy
 from registry import checks
 from registry.errors import LoraryError, TooLarge
 from registry.names import check_path
 from registry.selectors import uploads
+from registry.services.details import BY_TENSORS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from django.http import HttpRequest
 
+    from hub.pages.anatomies import Fact
+    from hub.pages.verdicts import Reason
     from hub.pages.version_forms import VersionForm
     from registry.models import Adapter, Upload, User
+
+    Document = Mapping[str, Any]
 
 __all__ = ["Proof", "Reading", "Word", "again", "read", "suggest"]
 
@@ -38,11 +45,13 @@ OWN_FIELDS = ("summary", "kind", "tags", "licence", "maturity", "visibility", "c
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Where a value comes from."""
+    """Where a value comes from; ``warning`` says loudly what contradicts it."""
 
     level: str
     title: str
     text: str
+    warning: str = ""
+    reasons: Sequence[Reason] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +70,18 @@ class Reading:
     path: str
     remarks: list[Remark] = field(default_factory=list)
     is_refused: bool = False
-    anatomy: Anatomy | None = None
+    document: Document = field(default_factory=dict)
     words: list[Word] = field(default_factory=list)
     structure: str = ""
+    training: list[Fact] = field(default_factory=list)
     title_proof: Proof | None = None
     name_proof: Proof | None = None
     family_proof: Proof | None = None
+    lineage_proof: Proof | None = None
     structure_proof: Proof | None = None
     words_proof: Proof | None = None
     strength_proof: Proof | None = None
+    training_proof: Proof | None = None
     upload: Upload | None = None
 
     @property
@@ -98,7 +110,7 @@ def read(request: HttpRequest, name: str, size_text: str) -> Reading:
     remarks = remarks_of(inspection.findings, is_owner=True)
     if inspection.refused or inspection.anatomy is None:
         return Reading(path, remarks, is_refused=True)
-    return _reading(path, remarks, inspection.anatomy)
+    return _reading(path, remarks, inspection.anatomy.to_dict())
 
 
 def _require_size(size_bytes: int) -> None:
@@ -111,19 +123,22 @@ def _refused(name: str, sentence: str) -> Reading:
     return Reading(name, [Remark(_("Refused"), sentence, "", is_loud=True)], is_refused=True)
 
 
-def _reading(path: str, remarks: list[Remark], anatomy: Anatomy) -> Reading:
+def _reading(path: str, remarks: list[Remark], document: Document) -> Reading:
     return Reading(
         path=path,
         remarks=remarks,
-        anatomy=anatomy,
-        words=[_word(word.text, word.confidence) for word in anatomy.trigger_words],
-        structure=_structure(anatomy),
-        title_proof=_title_proof(path, anatomy),
-        name_proof=_name_of(path, anatomy)[1],
-        family_proof=_family_proof(anatomy),
-        structure_proof=_structure_proof(anatomy),
-        words_proof=_words_proof(anatomy),
-        strength_proof=_strength_proof(anatomy),
+        document=document,
+        words=[_word(word) for word in document["trigger_words"]],
+        structure=_structure(document),
+        training=training_facts(document),
+        title_proof=_title_proof(path, document),
+        name_proof=_name_of(path, document)[1],
+        family_proof=_family_proof(document["base"]),
+        lineage_proof=_lineage_proof(document["base"]),
+        structure_proof=_structure_proof(document),
+        words_proof=_words_proof(document["trigger_words"]),
+        strength_proof=_strength_proof(document["metadata"]),
+        training_proof=_training_proof(document["metadata"]),
     )
 
 
@@ -139,18 +154,20 @@ def again(user: User, form: VersionForm) -> Reading:
 
 def suggest(reading: Reading, target: Adapter | None) -> dict[str, Any]:
     """Return first values of the form."""
-    anatomy = reading.anatomy
-    if anatomy is None:
+    document = reading.document
+    if not document:
         return {}
     latest = target.latest_version if target else None
-    best = anatomy.recommended_strength
+    notes = document["metadata"]
+    best = notes["recommended_strength"]
     return {
-        "title": _title_of(anatomy.title or _stem(reading.path)),
-        "name": _name_of(reading.path, anatomy)[0],
-        "summary": (anatomy.description or "").split("\n", 1)[0][:280],
+        "title": _title_of(notes["title"] or _stem(reading.path)),
+        "name": _name_of(reading.path, document)[0],
+        "summary": (notes["description"] or "").split("\n", 1)[0][:280],
         "kind": "style",
         "maturity": "general",
         "visibility": "public",
+        "lineage": (document["base"]["lineage"] or "")[:64],
         "strength": latest.strength if latest and best is None else best,
         "strength_min": latest.strength_min if latest else None,
         "strength_max": latest.strength_max if latest else None,
@@ -161,12 +178,12 @@ def _stem(path: str) -> str:
     return path.rpartition("/")[2].removesuffix(".safetensors")
 
 
-def _name_of(path: str, anatomy: Anatomy) -> tuple[str, Proof]:
+def _name_of(path: str, document: Document) -> tuple[str, Proof]:
     """Return a name with its source: the file's own, for a person may have changed that.
 
     The trainer's name stands in where the file's says nothing more.
     """
-    stem, said = _stem(path), str(anatomy.training.get("output_name") or "")
+    stem, said = _stem(path), str(document["training"].get("output_name") or "")
     adds_nothing = stem.startswith(said) and _ADDED.match(stem, len(said)) is not None
     is_nobodys = stem.casefold() in _NOBODYS or not _slug(stem)
     if _slug(said) and (adds_nothing or is_nobodys) and stem != said:
@@ -188,54 +205,74 @@ def _title_of(stem: str) -> str:
     return spaced[:1].upper() + spaced[1:120]
 
 
-def _word(text: str, confidence: str) -> Word:
+def _word(word: Document) -> Word:
     notes = {"high": "", "medium": _("from the trainer"), "low": _("a guess from captions")}
-    return Word(text, notes[confidence], is_taken=confidence != "low")
+    trust = word["confidence"]
+    return Word(word["text"], notes[trust], is_taken=trust != "low")
 
 
-def _structure(anatomy: Anatomy) -> str:
-    method = ALGORITHM_TITLES.get(anatomy.algorithm or "", anatomy.algorithm or "")
-    parts = [str(method)] if method else []
-    if anatomy.rank:
-        parts.append(_("rank %(rank)d") % {"rank": anatomy.rank})
-    if anatomy.alpha is not None:
-        parts.append(_("alpha %(alpha)s") % {"alpha": f"{anatomy.alpha:g}"})
-    return ", ".join(parts)
+def _structure(document: Document) -> str:
+    parts = [method_title(document["algorithm"])]
+    if document["rank"]["mode"]:
+        parts.append(_("rank %(rank)d") % {"rank": document["rank"]["mode"]})
+    if document["alpha"]["mode"] is not None:
+        parts.append(_("alpha %(alpha)s") % {"alpha": f"{document['alpha']['mode']:g}"})
+    return ", ".join(filter(None, parts))
 
 
-def _title_proof(path: str, anatomy: Anatomy) -> Proof:
-    if anatomy.title:
-        return Proof("claimed", _("From the header"), anatomy.title)
+def _title_proof(path: str, document: Document) -> Proof:
+    title = document["metadata"]["title"]
+    if title:
+        return Proof("claimed", _("From the header"), title)
     return Proof("claimed", _("From the file's name"), path)
 
 
-def _family_proof(anatomy: Anatomy) -> Proof:
-    verdict = anatomy.verdict
-    text = " ".join(dict.fromkeys([*verdict.evidence[:1], *verdict.evidence[-1:]]))
-    if verdict.proven:
-        label = family_label(verdict.proven)
-        return Proof("proven", _("Proven by shape: %(family)s") % {"family": label}, text)
-    if verdict.claimed:
-        label = family_label(verdict.claimed)
-        return Proof("claimed", _("The header says %(family)s") % {"family": label}, text)
-    return Proof("declared", _("Only you can say"), text)
+def _family_proof(base: Document) -> Proof:
+    """Return what the form says beside the base model: the answer, and loudly what denies it."""
+    level, title = "declared", _("Only you can say")
+    label = family_label(base["family"] or base["claimed"].get("family") or "")
+    if base["family"] and base["confidence"] in BY_TENSORS:
+        level, title = "proven", _("Proven by shape: %(family)s") % {"family": label}
+    elif len(base["candidates"]) > 1:
+        level, title = (
+            "declared",
+            _("One of: %(families)s") % {"families": family_labels(base["candidates"])},
+        )
+    if level == "declared" and label and base["agreement"] != "conflict":
+        level, title = "claimed", _("The header says %(family)s") % {"family": label}
+    return Proof(level, title, how(base), conflict_of(base), reasons_of(base))
 
 
-def _structure_proof(anatomy: Anatomy) -> Proof:
-    layers = ngettext("%(n)s layer", "%(n)s layers", anatomy.modules)
-    parts = ", ".join(f"{part.replace('_', ' ')} {n}" for part, n in anatomy.parts.items())
-    text = f"{layers % {'n': count(anatomy.modules)}}: {parts}"
-    return Proof("proven", _("Proven by shape"), text)
+def _lineage_proof(base: Document) -> Proof:
+    if not base["lineage"]:
+        return Proof("declared", _("Only you can say"), _("Leave it empty if you do not know."))
+    return Proof("claimed", _("From the header"), base["claimed"].get("lineage_source") or "")
 
 
-def _words_proof(anatomy: Anatomy) -> Proof:
-    sources = dict.fromkeys(word.source for word in anatomy.trigger_words)
-    if not sources:
+def _structure_proof(document: Document) -> Proof:
+    told = document["layers"]
+    sentence = ngettext("%(n)s layer", "%(n)s layers", told["modules"]) % {"n": layers(told)}
+    return Proof("proven", _("Proven by shape"), f"{sentence}: {parts_text(document['parts'])}")
+
+
+def _words_proof(words: Sequence[Document]) -> Proof:
+    """Return where each word is written, with how far that is to be trusted."""
+    if not words:
         return Proof("declared", _("Only you can say"), _("Leave it empty if it needs none."))
-    return Proof("claimed", _("From the header"), ", ".join(sources))
+    trust = {"high": _("written down"), "medium": _("likely"), "low": _("a guess")}
+    sources = dict.fromkeys((word["source"], trust[word["confidence"]]) for word in words)
+    text = ", ".join(f"{source} ({said})" for source, said in sources)
+    return Proof("claimed", _("From the header"), text)
 
 
-def _strength_proof(anatomy: Anatomy) -> Proof:
-    if anatomy.recommended_strength is None:
+def _strength_proof(metadata: Document) -> Proof:
+    best = metadata["recommended_strength"]
+    if best is None:
         return Proof("declared", _("Only you can say"), _("Previews will show the way."))
-    return Proof("claimed", _("From the header"), f"{anatomy.recommended_strength:g}")
+    return Proof("claimed", _("From the header"), f"{best:g}")
+
+
+def _training_proof(metadata: Document) -> Proof:
+    writer = metadata["writer"]
+    text = _("Written by %(writer)s.") % {"writer": writer} if writer else ""
+    return Proof("claimed", _("From the header"), text)

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from hub.pages.words import family_label, strength_range
+from hub.pages.words import count, family_label, family_labels, strength_range
 from hub.templatetags.lorary import strength
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from registry.models import Version
 
     Document = Mapping[str, Any]
 
-__all__ = ["Cell", "Row", "Verdict", "count", "verdict_of"]
+__all__ = [
+    "Cell",
+    "Reason",
+    "Row",
+    "Verdict",
+    "conflict_of",
+    "how",
+    "layers",
+    "reasons_of",
+    "verdict_of",
+]
+
+MAX_WORDS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One answer; struck when the tensors prove another."""
+    """One answer; struck when the tensors prove another. The note says where it is written."""
 
     text: str = ""
+    note: str = ""
     is_struck: bool = False
 
 
@@ -51,93 +63,223 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Reason:
+    """Why the verdict is what it is: a sentence, and the tensors or keys that show it."""
+
+    text: str
+    keys: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """A sentence and its rows."""
+    """What is known of a version's base model, and how.
+
+    Attributes:
+        sentence: The answer.
+        conflict: Who said something else, empty when nobody did.
+        how: How sure the answer is, in words.
+        rows: Every question with its three answers.
+        reasons: What shows it, in the order in which it was found.
+    """
 
     sentence: str
-    rows: list[Row]
+    conflict: str = ""
+    how: str = ""
+    rows: list[Row] = field(default_factory=list)
+    reasons: list[Reason] = field(default_factory=list)
 
 
 def verdict_of(version: Version, anatomy: Document) -> Verdict:
     """Return the verdict of a version from its primary file's anatomy (empty: not read)."""
-    answer: Document = anatomy.get("verdict") or {}
+    base: Document = anatomy.get("base") or {}
     rows = [
-        _family_row(version, answer),
-        _lineage_row(version, anatomy),
-        _rank_row(anatomy),
-        _layers_row(anatomy),
+        _family_row(version, base),
+        _lineage_row(version, base),
+        *(_measured_rows(anatomy) if anatomy else ()),
         _trigger_row(version, anatomy),
         _strength_row(version, anatomy),
     ]
-    told = [row for row in rows if any(cell.text for cell in row.cells)]
-    return Verdict(_sentence(version, answer, told), told)
-
-
-def count(number: int) -> str:
-    """Return a whole number with its groups."""
-    return number_format(number, 0, use_l10n=True, force_grouping=True)
-
-
-def _sentence(version: Version, answer: Document, rows: list[Row]) -> str:
-    proven = answer.get("proven")
-    if proven:
-        text = _("Fits %(family)s.") % {"family": family_label(proven)}
-    elif answer.get("candidates"):
-        names = ", ".join(family_label(one) for one in answer["candidates"])
-        text = _("Fits one of: %(families)s. The tensors cannot tell which.") % {"families": names}
-    elif version.family:
-        text = _("Said to fit %(family)s; the tensors do not prove it.") % {
-            "family": family_label(version.family)
-        }
-    else:
-        text = _("No known base model has these layers.")
-    wrong = sum(row.is_wrong for row in rows)
-    if not wrong:
-        return text
-    said = ngettext("One thing said was wrong.", "%(n)d things said were wrong.", wrong)
-    return f"{text} {said % {'n': wrong}}"
-
-
-def _family_row(version: Version, answer: Document) -> Row:
-    proven = answer.get("proven") or ""
-    possible = set(answer.get("candidates") or ()) | ({proven} if proven else set())
-    return Row(
-        _("Base"),
-        _family_cell(version.declared_family, possible),
-        _family_cell(answer.get("claimed") or "", possible),
-        Cell(family_label(proven) or " / ".join(family_label(one) for one in sorted(possible))),
+    return Verdict(
+        sentence=_sentence(version, base),
+        conflict=conflict_of(base) or _declared_conflict(version, base),
+        how=how(base) if base else "",
+        rows=[row for row in rows if any(cell.text for cell in row.cells)],
+        reasons=reasons_of(base),
     )
 
 
-def _family_cell(family: str, possible: set[str]) -> Cell:
-    return Cell(family_label(family), bool(family and possible and family not in possible))
+def _sentence(version: Version, base: Document) -> str:
+    family, candidates = base.get("family"), base.get("candidates") or ()
+    if family:
+        return _("Fits %(family)s.") % {"family": family_label(family)}
+    if candidates:
+        return _("Fits one of: %(families)s.") % {"families": family_labels(candidates)}
+    said = version.family or (base.get("claimed") or {}).get("family")
+    if said:
+        return _("Said to fit %(family)s; nothing here proves it.") % {"family": family_label(said)}
+    return _("No base model that is known here has these layers.")
 
 
-def _lineage_row(version: Version, anatomy: Document) -> Row:
-    return Row(_("Lineage"), Cell(version.lineage), Cell(anatomy.get("lineage") or ""), Cell())
+def how(base: Document) -> str:
+    """Return how sure a verdict is, and how the file's own word stands to it."""
+    return " ".join(filter(None, (_confidence(base), _agreement(base))))
 
 
-def _rank_row(anatomy: Document) -> Row:
-    rank, alpha = anatomy.get("rank"), anatomy.get("alpha")
-    proven = str(rank or "")
-    if rank and alpha is not None and anatomy.get("alpha_source") == "read":
-        proven = _("%(rank)s, alpha %(alpha)s") % {"rank": rank, "alpha": f"{alpha:g}"}
-    said = (anatomy.get("training") or {}).get("network_dim")
-    wrong = bool(rank and isinstance(said, int) and said != rank)
-    return Row(_("Rank"), Cell(), Cell("" if said is None else str(said), wrong), Cell(proven))
+def _confidence(base: Document) -> str:
+    if base["confidence"] == "proven":
+        return _("Proven: names and shapes of its tensors fit no other base model known here.")
+    if base["confidence"] == "claimed":
+        return _("Its tensors leave several possible; the file's own word chose among them.")
+    if len(base["candidates"]) > 1:
+        return _("In all of them the layers that this file changes have the same names and "
+                 "shapes, so its tensors cannot tell them apart.")  # fmt: skip
+    if base["candidates"]:
+        return _("Likely: the others that have such layers are ruled out by weaker signs.")
+    return _("Its layers are in no table of base models here.")
 
 
-def _layers_row(anatomy: Document) -> Row:
-    modules = anatomy.get("modules")
-    return Row(_("Layers"), Cell(), Cell(), Cell(count(modules) if modules else ""))
+def _agreement(base: Document) -> str:
+    if base["agreement"] == "no-claim":
+        return _("The file itself does not name its base model.")
+    if base["agreement"] == "agree" and base["candidates"] and base["confidence"] != "claimed":
+        return _("What the file says of itself agrees.")
+    return ""
+
+
+def conflict_of(base: Document) -> str:
+    """Return how the file contradicts its own tensors, empty when it does not."""
+    if base.get("agreement") != "conflict":
+        return ""
+    claimed = base["claimed"]
+    said = {"family": family_label(claimed["family"]), "source": claimed["source"]}
+    if base["candidates"]:
+        return _("The file says %(family)s (%(source)s). Its tensors say otherwise, and they "
+                 "count.") % said  # fmt: skip
+    return _("The file says %(family)s (%(source)s). Its tensors do not fit that.") % said
+
+
+def _declared_conflict(version: Version, base: Document) -> str:
+    declared, possible = version.declared_family, base.get("candidates") or ()
+    if not declared or not possible or declared in possible:
+        return ""
+    return _("The author says %(family)s. The tensors say otherwise, and they count.") % {
+        "family": family_label(declared)
+    }
+
+
+def reasons_of(base: Document) -> list[Reason]:
+    """Return what shows the verdict: the tensors first, then each word of the file."""
+    reasons = [Reason(one["text"], one["keys"]) for one in base.get("evidence") or ()]
+    claimed: Document = base.get("claimed") or {}
+    reasons += [_claim(one) for one in (claimed, *claimed.get("others", ())) if one.get("family")]
+    return [*reasons, *_lineage_reason(base)]
+
+
+def _lineage_reason(base: Document) -> list[Reason]:
+    claimed: Document = base.get("claimed") or {}
+    source, value = claimed.get("lineage_source"), claimed.get("lineage_value")
+    if not source:
+        return []
+    if not value:
+        text = _("Its name says %(lineage)s.") % {"lineage": base["lineage"]}
+        return [Reason(text)]
+    text = _("Its metadata names the checkpoint %(value)s: %(lineage)s.")
+    return [Reason(text % {"value": _quoted(value), "lineage": base["lineage"]}, [source])]
+
+
+def _claim(claim: Document) -> Reason:
+    text = _("Its metadata says %(value)s: %(family)s.")
+    said = {"value": _quoted(claim["value"]), "family": family_label(claim["family"])}
+    return Reason(text % said, [claim["source"]])
+
+
+def _quoted(value: str | None) -> str:
+    return f"“{value}”"
+
+
+def _family_row(version: Version, base: Document) -> Row:
+    possible = base.get("candidates") or ()
+    claimed: Document = base.get("claimed") or {}
+    said, declared = claimed.get("family") or "", version.declared_family
+    is_wrong = bool(declared and possible) and declared not in possible
+    family = base.get("family") or ""
+    shown = "" if base.get("confidence") == "claimed" and family else family
+    return Row(
+        _("Base"),
+        Cell(family_label(declared), is_struck=is_wrong),
+        Cell(
+            family_label(said),
+            claimed.get("source") or "",
+            is_struck=base.get("agreement") == "conflict" and bool(possible),
+        ),
+        Cell(family_label(shown) or " / ".join(family_label(one) for one in possible)),
+    )
+
+
+def _lineage_row(version: Version, base: Document) -> Row:
+    claimed = base.get("claimed") or {}
+    said = Cell(base.get("lineage") or "", claimed.get("lineage_source") or "")
+    return Row(_("Lineage"), Cell(version.lineage), said, Cell())
+
+
+def _measured_rows(anatomy: Document) -> list[Row]:
+    """Rank, alpha and layers, as the metadata says and as the tensors are."""
+    training, ranks = anatomy["training"], anatomy["rank"]["histogram"]
+    dim = training.get("network_dim")
+    is_wrong = bool(ranks) and isinstance(dim, int) and str(dim) not in ranks
+    alpha = _number(anatomy["alpha"]["mode"])
+    said_alpha = _number(training.get("network_alpha"))
+    is_read = anatomy["alpha"]["values_read"] > 0
+    return [
+        Row(_("Rank"), Cell(), Cell(_number(dim), is_struck=is_wrong), Cell(_ranks(anatomy))),
+        Row(
+            _("Alpha"),
+            Cell(),
+            Cell(
+                said_alpha or ("" if is_read else alpha),
+                is_struck=bool(is_read and said_alpha) and said_alpha != alpha,
+            ),
+            Cell(alpha if is_read else ""),
+        ),
+        Row(_("Layers"), Cell(), Cell(), Cell(layers(anatomy["layers"]))),
+    ]
+
+
+def _ranks(anatomy: Document) -> str:
+    rank = anatomy["rank"]
+    if not rank["histogram"]:
+        return ""
+    if rank["min"] == rank["max"]:
+        return str(rank["mode"])
+    told = {"mode": rank["mode"], "min": rank["min"], "max": rank["max"]}
+    return _("%(mode)s, from %(min)s to %(max)s") % told
+
+
+def layers(told: Document) -> str:
+    """Return ``264 of 264``, or the number alone where the whole is not known."""
+    if told["expected"]:
+        return _("%(here)s of %(all)s") % {
+            "here": count(told["modules"]),
+            "all": count(told["expected"]),
+        }
+    return count(told["modules"]) if told["modules"] else ""
+
+
+def _number(value: object) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value or "")
 
 
 def _trigger_row(version: Version, anatomy: Document) -> Row:
-    claimed = [word["text"] for word in anatomy.get("trigger_words") or ()]
-    declared = ", ".join(version.trigger_words)
-    return Row(_("Trigger"), Cell(declared), Cell(", ".join(claimed[:3])), Cell())
+    words = anatomy.get("trigger_words") or ()
+    sources = list(dict.fromkeys(word["source"] for word in words[:MAX_WORDS]))
+    more = len(words) - MAX_WORDS
+    text = ", ".join(word["text"] for word in words[:MAX_WORDS])
+    if more > 0:
+        text += ngettext(" and %(n)d more", " and %(n)d more", more) % {"n": more}
+    claimed = Cell(text, sources[0] if len(sources) == 1 else "")
+    return Row(_("Trigger"), Cell(", ".join(version.trigger_words)), claimed, Cell())
 
 
 def _strength_row(version: Version, anatomy: Document) -> Row:
-    claimed = strength(anatomy.get("recommended_strength"))
+    claimed = strength((anatomy.get("metadata") or {}).get("recommended_strength"))
     return Row(_("Strength"), Cell(strength_range(version)), Cell(claimed), Cell())

@@ -8,7 +8,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from hub.pages.forms import AdapterForm, dress
-from lorary.anatomy import FAMILIES
+from hub.pages.words import family_choices
 from registry.services.versions import Details
 
 if TYPE_CHECKING:
@@ -47,6 +47,12 @@ class DetailsForm(forms.Form):
     """What may be said about a version at any time."""
 
     family = forms.ChoiceField(label=_("Base model"), required=False)
+    lineage = forms.CharField(
+        label=_("Lineage"),
+        max_length=64,
+        required=False,
+        help_text=_("The checkpoint it was trained on, which no tensor can show."),
+    )
     strength_min = _strength(_("Lowest strength"))
     strength = _strength(_("Best strength"))
     strength_max = _strength(_("Highest strength"))
@@ -60,10 +66,9 @@ class DetailsForm(forms.Form):
         **kwargs: Any,  # noqa: ANN401 - Django's signature
     ) -> None:
         super().__init__(data, **kwargs)
-        choices: list[tuple[str, Any]] = [("", _("As the file says"))]
         field = self.fields["family"]
         assert isinstance(field, forms.ChoiceField)  # noqa: S101 - for the type checker
-        field.choices = choices + list(FAMILIES.items())
+        field.choices = [("", _("As the file says")), *family_choices()]
         dress(self)
 
     def words_said(self) -> tuple[str, ...]:
@@ -75,7 +80,7 @@ class DetailsForm(forms.Form):
         said = self.cleaned_data
         return Details(
             label=said.get("label", ""),
-            lineage=said.get("lineage", ""),
+            lineage=said["lineage"],
             notes=said["notes"],
             declared_family=said["family"],
             trigger_words=self.words_said(),
@@ -89,12 +94,6 @@ class EditVersionForm(DetailsForm):
     """A published version's words; its files never change."""
 
     label = forms.CharField(label=_("Label"), max_length=48, required=False)
-    lineage = forms.CharField(
-        label=_("Lineage"),
-        max_length=64,
-        required=False,
-        help_text=_("The checkpoint it was trained on, which no tensor can show."),
-    )
     words = forms.CharField(
         label=_("Trigger words"),
         required=False,

@@ -4,21 +4,62 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.utils.formats import date_format
+from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
 
 from hub.templatetags.lorary import size, strength
-from lorary.anatomy import FAMILIES
+from lorary.anatomy import FAMILIES, family_title
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from registry.models import Adapter, Version
 
-__all__ = ["facts_line", "family_label", "recommendation", "strength_range"]
+__all__ = [
+    "count",
+    "facts_line",
+    "family_choices",
+    "family_label",
+    "family_labels",
+    "recommendation",
+    "strength_range",
+]
+
+#: Beginnings of the ids of families that make something else than pictures.
+_VIDEO = ("wan", "hunyuan_video", "framepack", "ltx", "mochi", "cogvideo", "kandinsky5")
+_SOUND = ("stable_audio",)
+_PICTURES_AFTER_ALL = ("kandinsky5_img",)
+
+
+def count(number: int) -> str:
+    """Return a whole number with its groups."""
+    return number_format(number, 0, use_l10n=True, force_grouping=True)
 
 
 def family_label(family: str) -> str:
     """Return how people call a base-model family; unknown ids are shown as they are."""
-    return FAMILIES.get(family, family)
+    return family_title(family) if family else ""
+
+
+def family_labels(families: Sequence[str]) -> str:
+    """Return several families as a phrase: ``A, B or C``."""
+    *first, last = [family_label(family) for family in families] or [""]
+    if not first:
+        return last
+    return _("%(first)s or %(last)s") % {"first": ", ".join(first), "last": last}
+
+
+def family_choices() -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return every family as (group, choices), for a list to choose from."""
+    groups: dict[str, list[tuple[str, str]]] = {
+        _("Pictures"): [], _("Video"): [], _("Sound"): [],
+    }  # fmt: skip
+    names = list(groups)
+    for family, title in FAMILIES.items():
+        is_video = family.startswith(_VIDEO) and not family.startswith(_PICTURES_AFTER_ALL)
+        group = 2 if family.startswith(_SOUND) else 1 if is_video else 0
+        groups[names[group]].append((family, title))
+    return [(name, choices) for name, choices in groups.items() if choices]
 
 
 def strength_range(version: Version) -> str:

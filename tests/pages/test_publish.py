@@ -255,3 +255,28 @@ def test_an_address_is_suggested_from_the_files_own_name(
     beside = page.partition('id="name-note"')[2].partition("evrow")[0]
     assert source in beside
     assert (path if "file" in source else "<span>glass</span>") in beside
+
+
+def test_the_sheet_says_loudly_what_contradicts_the_file(as_ada: Client) -> None:
+    metadata = {
+        "ss_base_model_version": "flux1",
+        "ss_sd_model_name": "ponyDiffusionV6XL.safetensors",
+    }
+    data = kohya(DENOISERS["sdxl", "sgm"], metadata=metadata)
+    page = read(as_ada, data).content.decode()
+    assert "Proven by shape: Stable Diffusion XL" in page
+    assert "The file says FLUX.1 (ss_base_model_version)." in page
+    assert "What shows it" in page
+    assert 'name="lineage" value="Pony' in page
+
+
+def test_the_sheet_shows_training_and_where_each_word_is_written(as_ada: Client) -> None:
+    metadata = {"modelspec.trigger_phrase": "glass tube", "ss_steps": "1200"}
+    page = read(as_ada, kohya(DENOISERS["sdxl", "sgm"], metadata=metadata)).content.decode()
+    assert "modelspec.trigger_phrase (written down)" in page
+    assert "<dt>Steps</dt><dd>1200</dd>" in page
+
+
+def test_families_are_chosen_from_groups(as_ada: Client) -> None:
+    page = read(as_ada, lora()).content.decode()
+    assert '<optgroup label="Pictures">' in page

@@ -1,0 +1,161 @@
+"""What pages say of a file's base model: the answer, its proof, and who said something else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hub.pages.words import family_choices, family_labels
+from lorary.anatomy import FAMILIES
+from registry.models import BlobAnatomy, Version
+from registry.services import adapters
+from registry.services.versions import Details
+from tests import catalogue
+from tests.builders.adapters import DENOISERS, Target, kohya
+from tests.pages.files import lora
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from django.test import Client
+
+    from registry.models import Adapter, User
+
+pytestmark = pytest.mark.django_db
+
+SDXL = DENOISERS["sdxl", "sgm"]
+#: FLUX.1 and Chroma have the same feed-forward layers.
+FLUX = [Target("double_blocks.0.img_mlp.0", (12288, 3072))]
+
+
+@pytest.fixture
+def page(client: Client, ada: User) -> Callable[..., str]:
+    """Publish a file and return its page."""
+
+    def page(data: bytes, *, tab: str = "anatomy", **said: str) -> str:
+        adapter = adapters.create(actor=ada, name="noir")
+        catalogue.release(adapter, data, Details(**said))  # type: ignore[arg-type]  # texts only
+        return client.get(f"/ada/noir?tab={tab}").content.decode()
+
+    return page
+
+
+def test_a_conflict_is_loud_and_names_key_and_winner(page: Callable[..., str]) -> None:
+    text = page(kohya(SDXL, metadata={"ss_base_model_version": "flux1"}))
+    assert "Fits Stable Diffusion XL." in text
+    assert "The file says FLUX.1 (ss_base_model_version)." in text
+    assert '<s class="struck">FLUX.1</s>' in text
+
+
+def test_evidence_comes_with_the_tensors_that_show_it(page: Callable[..., str]) -> None:
+    text = page(lora())
+    reasons = text.partition('<details class="why">')[2].partition("</details>")[0]
+    assert "What shows it" in reasons
+    document = BlobAnatomy.objects.get().document
+    evidence = document["base"]["evidence"]
+    assert evidence
+    for reason in evidence:
+        for key in reason["keys"]:
+            assert f"<code>{key}</code>" in reasons
+
+
+def test_several_candidates_are_all_named(page: Callable[..., str]) -> None:
+    text = page(kohya(FLUX))
+    assert "Fits one of: FLUX.1 or Chroma." in text
+    assert "cannot tell them apart" in text
+
+
+def test_what_the_author_says_against_the_tensors_is_struck(page: Callable[..., str]) -> None:
+    text = page(kohya(SDXL), declared_family="flux1")
+    assert "The author says FLUX.1." in text
+    assert '<s class="struck">FLUX.1</s>' in text
+
+
+def test_a_file_of_no_known_base_model_says_so(page: Callable[..., str]) -> None:
+    text = page(kohya([Target("mystery_blocks.0.attn.to_q", (48, 48))]))
+    assert "No base model that is known here has these layers." in text
+    assert "struck" not in text
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ({"ss_network_dim": "64"}, '<s class="struck">64</s>'),
+        ({"ss_network_dim": "4"}, "<td>4"),
+    ],
+)
+def test_a_declared_rank_stands_beside_the_real_one(
+    page: Callable[..., str], metadata: Mapping[str, str], said: str
+) -> None:
+    assert said in page(kohya(SDXL, rank=4, metadata=metadata))
+
+
+def test_the_anatomy_tells_methods_ranks_kinds_and_training(page: Callable[..., str]) -> None:
+    told = {"ss_steps": "1200", "ss_network_module": "networks.lora"}
+    text = page(kohya(SDXL, metadata=told))
+    panel = text.partition('id="p-anatomy"')[2].partition('role="tabpanel"')[0]
+    for word in ("LoRA", "Ranks", "Kinds of layers", "Steps", "1200", "ss_steps", "f16 (9)"):
+        assert word in panel, word
+
+
+def test_a_document_of_an_older_shape_is_not_shown(client: Client, noir: Adapter) -> None:
+    BlobAnatomy.objects.update(document={"verdict": {"proven": "sd1"}})
+    text = client.get("/ada/noir").content.decode()
+    assert "The header of this file has not been read." in text
+    version = client.get("/api/v1/adapters/ada/noir/versions/v1").json()
+    assert version["anatomy"] is None
+
+
+def test_cards_say_how_a_family_is_known(client: Client, ada: User) -> None:
+    undecided = kohya(FLUX, metadata={"ss_base_model_version": "flux1"})
+    for name, data, said in (
+        ("proven", lora(), ""),
+        ("declared", kohya(FLUX), "flux1"),
+        ("claimed", undecided, ""),
+    ):
+        adapter = adapters.create(actor=ada, name=name)
+        catalogue.release(adapter, data, Details(declared_family=said))
+    text = client.get("/browse").content.decode()
+    for name in ("proven", "declared", "claimed"):
+        card = next(part for part in text.split("<li ") if f'href="/ada/{name}"' in part)
+        assert f'class="mk {name}"' in card
+    assert set(Version.objects.values_list("family", flat=True)) == {"sd1", "flux1"}
+
+
+def test_hostile_metadata_is_text_everywhere(page: Callable[..., str], client: Client) -> None:
+    attack = "<img src=x onerror=alert(1)>"
+    metadata = {
+        "ss_sd_model_name": attack, "ss_optimizer": attack, "ss_training_started_at": "9e99",
+        "modelspec.architecture": f"flux-1-dev/{attack}", attack: attack,
+        "modelspec.trigger_phrase": attack, "ss_tag_frequency": '{"1_x":{"<b>":3}}',
+    }  # fmt: skip
+    for text in (page(kohya(SDXL, metadata=metadata)), client.get("/browse").content.decode()):
+        assert "<img src=x" not in text
+        assert "<b>:3" not in text
+
+
+def test_every_family_can_be_chosen_once_and_in_its_group() -> None:
+    groups = dict(family_choices())
+    chosen = [family for choices in groups.values() for family, _title in choices]
+    assert sorted(chosen) == sorted(FAMILIES)
+    assert next(iter(groups)) == "Pictures"
+    for choices in groups.values():
+        assert [one for one in FAMILIES if one in dict(choices)] == list(dict(choices))
+
+
+def test_families_are_listed_as_a_phrase() -> None:
+    assert family_labels(["flux1"]) == "FLUX.1"
+    assert family_labels(["sd1", "flux1", "chroma"]) == "Stable Diffusion 1.x, FLUX.1 or Chroma"
+
+
+@pytest.mark.parametrize("name", ["anatomy", "anatomy.md", "findings"])
+def test_help_is_the_repository_s_own_document(client: Client, name: str) -> None:
+    answer = client.get(f"/help/{name}")
+    assert answer.status_code == 200
+    assert "<h2>" in answer.content.decode()
+
+
+@pytest.mark.parametrize("name", ["nothing", "..", "settings", "anatomy.md.md"])
+def test_there_is_no_other_help(client: Client, name: str) -> None:
+    assert client.get(f"/help/{name}").status_code == 404
