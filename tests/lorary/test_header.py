@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -267,6 +268,40 @@ def test_the_header_is_not_read_when_its_length_is_refused() -> None:
 def test_says_what_a_foreign_file_is(head: bytes, words: str) -> None:
     with pytest.raises(HeaderError, match=words):
         parse_header(head)
+
+
+def _repeated(begin: bytes, unit: bytes, end: bytes) -> bytes:
+    return file_of(begin + unit * (BULK_BYTES // len(unit)) + end)
+
+
+BULK_BYTES = 500_000
+BULKS = {
+    "lists": _repeated(b'{"a":[', b"[],", b"[]]}"),
+    "objects in objects": _repeated(b'{"a":[', b'{"":{"":0}},', b"0]}"),
+    "levels": _repeated(b'{"a":[', b"[[[]]],", b"0]}"),
+    "open levels": _repeated(b'{"a":', b"[", b""),
+    "numbers": _repeated(b'{"a":[', b"0.5,", b"0]}"),
+    "texts": _repeated(b'{"a":[', b'"",', b'""]}'),
+    "wide letters": _repeated(b'{"a":"\xf0\x9f\x98\x80', b"x", b'"}'),
+    "escapes": _repeated(b'{"a":"', b'\\"', b'"}'),
+    "digits": _repeated(b'{"a":[', b"9", b"]}"),
+    "tensors": safetensors({f"a{n}": ("U8", (1,)) for n in range(8_000)}),
+    "tensors to read carefully": safetensors({f"é{n}": ("U8", (1,)) for n in range(8_000)}),
+}
+
+
+@pytest.mark.usefixtures("parser")
+@pytest.mark.parametrize("bulk", BULKS)
+def test_memory_is_bounded_by_the_header(bulk: str) -> None:
+    data = BULKS[bulk]
+    _code(data)  # what is kept from the first time
+    tracemalloc.start()
+    try:
+        _code(data)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 14 * len(data) + 20_000_000
 
 
 def test_sniffing_is_silent_about_unknown_bytes() -> None:

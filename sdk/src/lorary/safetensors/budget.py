@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lorary.safetensors.limits import Limits
 
-__all__ = ["check_budget", "check_depth", "count_texts", "is_harmless", "too_many_tensors"]
+__all__ = ["check_budget", "count_texts", "is_harmless", "too_many_tensors"]
 
 _HARMLESS_BYTES = 512 * 1024
 """JSON that cannot build more than some 25 MiB of objects, whatever is in it."""
@@ -25,6 +25,7 @@ _HARMLESS_BYTES = 512 * 1024
 _SLACK = 1_000
 """Marks more than a valid header needs that are left to the checks of the fields."""
 
+_STEP_BYTES = 64 * 1024
 _MARKS_WALKED = 1_000_000  # more of them are over the budget
 
 _STEPS = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
@@ -65,7 +66,7 @@ def is_harmless(raw: bytes, texts: int, limits: Limits) -> bool:
 
 
 def check_budget(raw: bytes, limits: Limits) -> None:
-    """Refuse JSON that would build more objects than a header of so many texts can hold.
+    """Refuse JSON that is too deep, or would build more than a header of so many texts can hold.
 
     Args:
         raw: The header's JSON.
@@ -74,6 +75,16 @@ def check_budget(raw: bytes, limits: Limits) -> None:
     Raises:
         HeaderError: `too_many_tensors` or `header_too_complex`.
     """
+    texts = _check_texts(raw, limits)
+    bare = _outside_texts(raw)
+    _check_depth(raw, bare, limits)
+    for mark, most in _budgets(texts, limits):
+        count = bare.count(mark)
+        if count > most:
+            raise _too_complex(what=f"{mark.decode()} marks", count=count)
+
+
+def _check_texts(raw: bytes, limits: Limits) -> int:
     # Escaped quotes do not match, so that only a key or value of the metadata can add to it.
     tensors = raw.count(b'"data_offsets"')
     if tensors > limits.tensors + 2 * limits.metadata_keys:
@@ -81,20 +92,11 @@ def check_budget(raw: bytes, limits: Limits) -> None:
     texts = count_texts(raw)
     if texts > most_texts(limits):
         raise _too_complex(what="names and texts", count=texts)
-    bare = _outside_texts(raw)
-    for mark, most in _budgets(texts, limits):
-        count = bare.count(mark)
-        if count > most:
-            raise _too_complex(what=f"{mark.decode()} marks", count=count)
+    return texts
 
 
-def check_depth(raw: bytes, limits: Limits) -> None:
-    """Refuse objects and lists that lie too deep in each other.
-
-    Raises:
-        HeaderError: `header_too_complex`.
-    """
-    marks = _outside_texts(raw).translate(None, _ALL_BUT_BRACKETS)[:_MARKS_WALKED]
+def _check_depth(raw: bytes, bare: bytes, limits: Limits) -> None:
+    marks = bare.translate(None, _ALL_BUT_BRACKETS)[:_MARKS_WALKED]
     levels = accumulate(map(_STEPS.__getitem__, marks))
     if max(levels, default=0) > limits.depth:
         place = next((at for at, level in _levels(raw) if level > limits.depth), 0)
@@ -129,8 +131,18 @@ def _budgets(texts: int, limits: Limits) -> tuple[tuple[bytes, int], ...]:
 
 
 def _outside_texts(raw: bytes) -> bytes:
-    """JSON with its texts taken out. A pattern would keep a state for every letter of them."""
-    return b"".join(raw.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
+    """JSON with its texts taken out.
+
+    In steps, because the pieces of a text take many times its room, and without a pattern, which
+    would keep a state for every letter.
+    """
+    plain = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+    found, is_inside = [], False
+    for begin in range(0, len(plain), _STEP_BYTES):
+        pieces = plain[begin : begin + _STEP_BYTES].split(b'"')
+        found.append(b"".join(pieces[is_inside::2]))
+        is_inside ^= len(pieces) % 2 == 0
+    return b"".join(found)
 
 
 def too_many_tensors(count: int, limits: Limits, offset: int | None = None) -> HeaderError:

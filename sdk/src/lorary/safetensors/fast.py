@@ -40,6 +40,9 @@ _BEFORE_NUMBERS = frozenset(b"[,: \n\t\r")
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _TOO_MANY_DIGITS = b"0" * 21
 
+_ORJSON_BYTES = 1024 * 1024
+"""It is the faster one, but takes twelve times the text's room before it begins."""
+
 _dtype, _shape, _span = itemgetter("dtype"), itemgetter("shape"), itemgetter("data_offsets")
 _begin, _end = itemgetter(0), itemgetter(1)
 _new: partial[TensorInfo] = partial(tuple.__new__, TensorInfo)
@@ -74,7 +77,7 @@ def read_fast(raw: bytes, data_bytes: int, limits: Limits) -> Content | None:
 def _parse(raw: bytes) -> object:
     if _may_hold_negative_zero(raw):
         return None
-    if _orjson_loads is not None:
+    if _orjson_loads is not None and len(raw) <= _ORJSON_BYTES:
         try:
             return _orjson_loads(raw)
         except ValueError:
