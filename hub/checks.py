@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core import checks
 
+from lorary.anatomy.lineages import LineageError, load_lineages
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -128,6 +130,14 @@ def _bases(config: Config) -> Finding:
     )
 
 
+def _lineages(config: Config) -> Finding:
+    try:
+        load_lineages(config.lineages)
+    except LineageError as error:
+        return str(error), "Name a JSON file as docs/settings.md shows it, or leave it unset."
+    return None
+
+
 def _accel(config: Config) -> Finding:
     if not config.accel or (config.accel.startswith("/") and config.accel.endswith("/")):
         return None
@@ -159,6 +169,7 @@ CHECKS: dict[str, tuple[str, Callable[[Config], Finding]]] = {
     "LANGUAGE": ("E012", _language),
     "TIME_ZONE": ("E013", _time_zone),
     "BASES": ("W015", _bases),
+    "LINEAGES": ("E025", _lineages),
     "ACCEL": ("E016", _accel),
     "MAX_FILE_BYTES": ("E017", _within("max_file_bytes", MIB, 1024 * GIB)),
     # The format itself ends at 100 MB.

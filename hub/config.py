@@ -41,6 +41,7 @@ class Config:
     time_zone: str
     signup: bool
     bases: Path
+    lineages: Path | None
     accel: str
     max_file_bytes: int
     max_header_bytes: int
@@ -85,6 +86,7 @@ def load(env: Env, root: Path) -> Config:
         time_zone=env.text("TIME_ZONE", "UTC"),
         signup=env.flag("SIGNUP", default=True),
         bases=env.path("BASES", root / "previews" / "bases.toml"),
+        lineages=env.path("LINEAGES", root) if env.text("LINEAGES") else None,
         accel=env.text("ACCEL"),
         max_file_bytes=env.size("MAX_FILE_BYTES", "8GiB"),
         max_header_bytes=env.size("MAX_HEADER_BYTES", "16MiB"),

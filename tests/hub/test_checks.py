@@ -29,6 +29,8 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("E012", {"language": "xx"}),
     ("E013", {"time_zone": "Mars/Olympus"}),
     ("W015", {"bases": Path("/nowhere/bases.toml")}),
+    ("E025", {"lineages": Path(__file__)}),
+    ("E025", {"lineages": Path("/nowhere/lineages.json")}),
     ("E016", {"accel": "blobs"}),
     ("E017", {"max_file_bytes": 0}),
     ("E018", {"max_header_bytes": 200_000_000}),

@@ -69,15 +69,17 @@ def read_alphas(
     values = reader([tensor for _, tensor in holders]) if reader is not None and holders else ()
     counts: Counter[float] = Counter()
     odd: list[str] = []
+    values_read = 0
     for (module, _), value in zip(holders, values, strict=False):
         if value is None:
             continue
+        values_read += 1
         if _is_odd(value, module, is_rslora=is_rslora):
             odd.append(module.name)
         if math.isfinite(value):
             counts[value] += 1
-    if counts or odd:
-        return Alphas(_mode(counts), sum(counts.values()), tuple(_odd_findings(odd)), is_rslora)
+    if values_read:
+        return Alphas(_mode(counts), values_read, tuple(_odd_findings(odd)), is_rslora)
     return Alphas(_declared(modules, metadata, configs), 0, (), is_rslora)
 
 

@@ -94,7 +94,7 @@ def load_lineages(path: str | os.PathLike[str] | None = None) -> Lineages:
     text = (resources.files("lorary.anatomy") / "lineages.json").read_text("utf-8")
     tables = [_checked(json.loads(text))]
     if own is not None:
-        tables.append(_owned(Path(own)))
+        tables.append(_owned(Path(own).expanduser()))
     merged: dict[str, dict[str, str]] = {key: {} for key in _MAPPINGS}
     for table in tables:
         for key, found in merged.items():
