@@ -18,6 +18,7 @@ _LARGE_CHARS = 256 * 1024
 _LARGE_VALUE_CHARS = 32 * 1024
 _SHOWN = 20
 _PICTURE_HEAD = 24
+_NAME_SIGNS = ("<", "!", "=", ":")  # that every hostile text of printable ASCII has
 _PICTURE = re.compile(r"\s*data:image/[\w.+\-]{1,40};base64,", re.IGNORECASE)
 _JSON_KEYS = ("ss_tag_frequency", "ss_dataset_dirs", "ss_datasets", "ss_network_args")
 _WHOLE_JSON = {"{": "}", "[": "]"}
@@ -161,6 +162,8 @@ def name_findings(names: Iterable[str]) -> Iterator[Finding]:
     """Check the names of tensors, which are texts of a stranger as well."""
     names = list(names)
     whole = "\n".join(names)
+    if whole.isascii() and not any(sign in whole for sign in _NAME_SIGNS):
+        return
     checks = [check for check in _HOSTILE.values() if check(whole)]
     odd = [name for name in names if any(check(name) for check in checks)] if checks else []
     if odd:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from lorary.anatomy.keys import split_prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from lorary.anatomy.modules import Module
 
@@ -29,6 +29,8 @@ Twins = tuple[list[tuple[str, str]], list[tuple[str, str]]]
 _FUSED_ENDS = ("qkv", "qkv_proj", "to_kv", "kv_proj", "linear1", "qkv_mlp_proj", "c_attn")
 _SPLIT_ENDS = ("to_q", "to_k", "to_v", "_q", "_k", "_v", ".q", ".k", ".v", "q_proj", "k_proj",
                "v_proj", "wq", "wk", "wv", "to_kv", "proj_mlp")  # fmt: skip
+
+_DOUBLE_PREFIX = "lora_unet__"
 
 _IN_UNET = re.compile(r"(input|output)_blocks_(\d{1,2})_(\d)_(.+)")
 _MID_UNET = re.compile(r"middle_block_([012])_(.+)")
@@ -153,15 +155,20 @@ def _projections(leaf: str) -> tuple[str, ...]:
 
 
 def _may_have_twins(modules: Sequence[Module]) -> bool:
+    """Look for the marks that every file with twins has, since the search itself takes longer."""
+    kinds = {(module.part, module.convention) for module in modules}
+    if len(kinds) > len({part for part, _ in kinds}):
+        return True  # one part in two conventions
     names = [module.name for module in modules]
-    if len({name.replace(".", "_") for name in names}) < len(names):
+    dotted = sum("." in name for name in names)
+    if 0 < dotted < len(names) and len({name.replace(".", "_") for name in names}) < len(names):
         return True
-    if len({module.convention for module in modules}) > 1:
+    if any(name.startswith(_DOUBLE_PREFIX) for name in names):
         return True
-    if any(name.startswith("lora_unet__") for name in names):
-        return True
-    is_fused: Callable[[str], bool] = lambda name: name.endswith(_FUSED_ENDS)  # noqa: E731
-    return any(map(is_fused, names)) and any(name.endswith(_SPLIT_ENDS) for name in names)
+    names = [module.name for module in modules if module.part == "denoiser"]
+    if not any(name.endswith(_FUSED_ENDS) for name in names):
+        return False
+    return any(name.endswith(_SPLIT_ENDS) for name in names)
 
 
 def find_twins(modules: Sequence[Module]) -> Twins:
