@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
     from lorary.safetensors import HeaderError
 
-__all__ = ["ANATOMY_CODES", "Finding", "Severity", "finding", "finding_codes", "from_error"]
+__all__ = [
+    "ANATOMY_CODES",
+    "Finding",
+    "Severity",
+    "counted",
+    "finding",
+    "finding_codes",
+    "from_error",
+]
 
 Severity = Literal["error", "warning", "info"]
 
@@ -98,6 +106,11 @@ def finding_codes() -> frozenset[str]:
 def finding(code: str, message: str, **evidence: object) -> Finding:
     """Make a finding with its catalogued severity."""
     return Finding(code, ANATOMY_CODES[code][0], message, evidence)
+
+
+def counted(count: int, noun: str, one: str, many: str) -> str:
+    """A number with its noun and verb: `1 module has`, `1,200 modules have`."""
+    return f"1 {noun} {one}" if count == 1 else f"{count:,} {noun}s {many}"
 
 
 def from_error(error: HeaderError) -> Finding:

@@ -55,8 +55,8 @@ def hash_findings(metadata: Mapping[str, str]) -> Iterator[Finding]:
             odd.append({"key": key, "kind": kind})
     if odd:
         message = (
-            f"{len(odd):,} hashes in the metadata are placeholders, so that nobody can find "
-            "the file or its base model by them. Leave them out, or write the real ones."
+            "The metadata holds placeholders where hashes should be, so that nobody finds the "
+            "file or its base model by them. Leave them out, or write the real ones."
         )
         yield finding("hash_placeholder", message, count=len(odd), hashes=odd)
 

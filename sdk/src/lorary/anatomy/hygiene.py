@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from lorary.anatomy.findings import Finding, finding
+from lorary.anatomy.findings import Finding, counted, finding
 from lorary.anatomy.hashes import hash_findings
 from lorary.anatomy.privacy import UNSEEN, Leak, leaks, safe_name
 
@@ -168,8 +168,8 @@ def name_findings(names: Iterable[str]) -> Iterator[Finding]:
     odd = [name for name in names if any(check(name) for check in checks)] if checks else []
     if odd:
         message = (
-            f"The names of {len(odd):,} tensors hold markup, scripts or invisible characters. "
-            "They are shown as plain text; no trainer writes such names."
+            f"{counted(len(odd), 'tensor', 'has a name', 'have names')} with markup, scripts or "
+            "invisible characters, shown as plain text. No trainer writes such names."
         )
         shown = [safe_name(name) or "(hidden)" for name in odd[:_SHOWN]]
         yield finding("hostile_text", message, count=len(odd), tensors=shown)

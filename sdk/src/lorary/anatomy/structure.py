@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lorary.anatomy.algorithms import is_complete
 from lorary.anatomy.declared import metadata_rank_findings
-from lorary.anatomy.findings import Finding, finding
+from lorary.anatomy.findings import Finding, counted, finding
 from lorary.anatomy.metadata import clean
 from lorary.anatomy.twins import find_twins
 from lorary.safetensors.dtypes import FLOAT_DTYPES
@@ -48,18 +48,14 @@ def module_findings(modules: Sequence[Module], header: Header) -> Iterator[Findi
     broken = [module.name for module in modules if module.dims.is_broken]
     if broken:
         message = (
-            f"{_modules(len(broken), 'has', 'have')} two halves of different rank, which no "
-            "program can multiply. Save the adapter again."
+            f"{counted(len(broken), 'module', 'has', 'have')} two halves of different rank, which "
+            "no program can multiply. Save the adapter again."
         )
         yield _about("rank_mismatch", message, broken)
     yield from _magnitudes(modules)
     yield from _empty(header)
     yield from _whole_numbers(modules, header)
     yield from _twins(modules)
-
-
-def _modules(count: int, one: str, many: str) -> str:
-    return f"1 module {one}" if count == 1 else f"{count:,} modules {many}"
 
 
 def _about(code: str, message: str, names: Sequence[str]) -> Finding:
@@ -80,14 +76,15 @@ def _halves(modules: Sequence[Module]) -> Iterator[Finding]:
                 break
     if halves:
         message = (
-            f"{len(halves):,} of {len(modules):,} modules lack a tensor that their method needs, "
-            "as when half of a pair was lost. Most programs stop there: save the adapter again."
+            f"{counted(len(halves), 'module', 'lacks', 'lack')} a tensor that the method needs, as "
+            f"when half of a pair was lost ({len(modules):,} modules in all). Most programs stop "
+            "there: save the adapter again."
         )
         yield _about("pair_incomplete", message, halves)
     if lone:
         message = (
-            f"{_modules(len(lone), 'has', 'have')} an alpha and nothing that it would scale. "
-            "Programs skip it; the training may have left the module out."
+            f"{counted(len(lone), 'module', 'has', 'have')} an alpha and nothing that it would "
+            "scale. Programs skip it; the training may have left the module out."
         )
         yield _about("alpha_orphan", message, lone)
 
@@ -101,8 +98,8 @@ def _magnitudes(modules: Sequence[Module]) -> Iterator[Finding]:
     ]
     if odd:
         message = (
-            f"{_modules(len(odd), 'has', 'have')} a DoRA magnitude that fits neither the outputs "
-            "nor the inputs. Save the adapter again."
+            f"{counted(len(odd), 'module', 'has', 'have')} a DoRA magnitude that fits neither "
+            "the outputs nor the inputs. Save the adapter again."
         )
         yield _about("magnitude_mismatch", message, odd)
 
@@ -131,7 +128,7 @@ def _empty(header: Header) -> Iterator[Finding]:
     if not any(begin == end for _, _, begin, end in header.tensors.values()):
         return
     empty = [name for name, tensor in header.tensors.items() if tensor[2] == tensor[3]]
-    message = f"{len(empty):,} tensors have no elements. Save the adapter again."
+    message = f"{counted(len(empty), 'tensor', 'has', 'have')} no elements. Save the adapter again."
     yield finding("tensor_empty", message, count=len(empty), tensors=_names(empty))
 
 
@@ -141,8 +138,8 @@ def _whole_numbers(modules: Sequence[Module], header: Header) -> Iterator[Findin
     whole = [module.name for module in modules if _has_whole_numbers(module)]
     if whole:
         message = (
-            f"{_modules(len(whole), 'stores', 'store')} weights in a format that no adapter is "
-            "loaded from. Save it as F32, F16, BF16 or F8."
+            f"{counted(len(whole), 'module', 'stores', 'store')} weights in a format that no "
+            "adapter is loaded from. Save it as F32, F16, BF16 or F8."
         )
         yield _about("tensor_not_float", message, whole)
 
@@ -160,14 +157,14 @@ def _twins(modules: Sequence[Module]) -> Iterator[Finding]:
     same, fused = find_twins(modules)
     if same:
         message = (
-            f"{_modules(len(same), 'is', 'are')} adapted a second time under another name. "
-            "Programs that know both names apply the adapter twice: keep one of them."
+            f"{counted(len(same), 'module', 'is', 'are')} adapted a second time under another "
+            "name. Programs that know both names apply the adapter twice: keep one of them."
         )
         yield _twin_finding("module_twice", message, same)
     if fused:
         message = (
-            f"{_modules(len(fused), 'is', 'are')} also part of a fused module that the file "
-            "adapts. Programs that know both apply the adapter twice: keep one form."
+            f"{counted(len(fused), 'module', 'is', 'are')} also part of a fused module that the "
+            "file adapts. Programs that know both apply the adapter twice: keep one form."
         )
         yield _twin_finding("fused_and_split", message, fused)
 
@@ -186,30 +183,30 @@ def other_tensor_findings(scan: Scan, header: Header) -> Iterator[Finding]:
     if leftovers:
         rest = {name: t for name, t in rest.items() if name not in leftovers}
         message = (
-            f"{len(leftovers):,} tensors of a whole model ({_share(leftovers, header):.0%} of the "
-            "file) lie beside the adapter. Programs may ignore them or take the file for a "
-            "checkpoint: save the adapter alone."
+            f"{counted(len(leftovers), 'tensor', 'belongs', 'belong')} to a whole model, not to "
+            f"the adapter ({_share(leftovers, header):.0%} of the file). Programs may ignore that or "
+            "take the file for a checkpoint: save the adapter alone."
         )
         yield _strangers("checkpoint_leftovers", message, leftovers)
     full = _full_weights(rest)
     share = _share(full, header)
     if share > _FULL_SHARE:
         message = (
-            f"Full weights in {len(full):,} tensors take {share:.0%} of the file. This is more "
+            f"Full weights take {share:.0%} of the file (tensors: {len(full):,}). This is more "
             "than a plain adapter: say what they are for, or leave them out."
         )
         yield _strangers("full_weights", message, full)
     elif full:
         message = (
-            f"Full weights in {len(full):,} tensors, such as a head that was trained whole, lie "
-            "beside the adapter. Most image programs skip them."
+            f"Full weights, such as a head that was trained whole, lie beside the adapter "
+            f"(tensors: {len(full):,}). Most image programs skip them."
         )
         yield _strangers("modules_saved", message, full)
     rest = {name: tensor for name, tensor in rest.items() if name not in full}
     if rest:
         message = (
-            f"{len(rest):,} tensors belong to no known adapter method. Programs skip them, or "
-            "know more than this check."
+            f"{counted(len(rest), 'tensor', 'belongs', 'belong')} to no known adapter method. "
+            "Programs skip that, or know more than this check."
         )
         yield _strangers("unknown_keys", message, rest)
 
@@ -245,7 +242,7 @@ def leftover_findings(scan: Scan, kind: str) -> Iterator[Finding]:
     names = [module.name for module in scan.modules if module.algorithms]
     if kind == "checkpoint" and names:
         message = (
-            f"{_modules(len(names), 'of an adapter lies', 'of an adapter lie')} in this "
+            f"{counted(len(names), 'module', 'of an adapter lies', 'of an adapter lie')} in this "
             "checkpoint. If the adapter was merged into it, nobody needs them."
         )
         yield _about("adapter_leftovers", message, names)
