@@ -184,8 +184,8 @@ def other_tensor_findings(scan: Scan, header: Header) -> Iterator[Finding]:
         rest = {name: t for name, t in rest.items() if name not in leftovers}
         message = (
             f"{counted(len(leftovers), 'tensor', 'belongs', 'belong')} to a whole model, not to "
-            f"the adapter ({_share(leftovers, header):.0%} of the file). Programs may ignore that or "
-            "take the file for a checkpoint: save the adapter alone."
+            f"the adapter ({_share(leftovers, header):.0%} of the file). Programs may ignore that "
+            "or take the file for a checkpoint: save the adapter alone."
         )
         yield _strangers("checkpoint_leftovers", message, leftovers)
     full = _full_weights(rest)
