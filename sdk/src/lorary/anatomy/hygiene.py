@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from lorary.anatomy.findings import Finding, counted, finding
-from lorary.anatomy.hashes import hash_findings
 from lorary.anatomy.privacy import UNSEEN, Leak, leaks, safe_name
 
 __all__ = ["metadata_findings", "name_findings"]
@@ -87,7 +86,6 @@ def metadata_findings(metadata: Mapping[str, str]) -> Iterator[Finding]:
         )
         yield finding("thumbnail_left_out", message, chars=chars, keys=_keys(pictures))
     yield from _unreadable(metadata)
-    yield from hash_findings(metadata)
 
 
 def _is_picture(text: str) -> bool:

@@ -7,7 +7,6 @@ import re
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.algorithms import is_complete
-from lorary.anatomy.declared import metadata_rank_findings
 from lorary.anatomy.findings import Finding, counted, finding
 from lorary.anatomy.metadata import clean
 from lorary.anatomy.twins import find_twins
@@ -19,12 +18,7 @@ if TYPE_CHECKING:
     from lorary.anatomy.modules import Module, Scan
     from lorary.safetensors import Header, TensorInfo
 
-__all__ = [
-    "leftover_findings",
-    "metadata_rank_findings",
-    "module_findings",
-    "other_tensor_findings",
-]
+__all__ = ["leftover_findings", "module_findings", "other_tensor_findings"]
 
 _SHOWN = 10
 _FULL_SHARE = 0.2  # of the file's bytes, above which full weights are worth a warning
