@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["write_adapter", "write_large"]
+__all__ = ["modules", "write_adapter", "write_large"]
 
 #: Transformer blocks of the denoiser: place, width, depth.
 PLACES = (
@@ -63,13 +63,13 @@ def write_large(path: Path) -> int:
 
 
 def _tensors(rank: int) -> Iterator[tuple[str, tuple[str, tuple[int, ...]]]]:
-    for name, wide, out in _modules():
+    for name, wide, out in modules():
         yield f"lora_unet_{name}.alpha", ("F16", ())
         yield f"lora_unet_{name}.lora_down.weight", ("F16", (rank, wide))
         yield f"lora_unet_{name}.lora_up.weight", ("F16", (out, rank))
 
 
-def _modules() -> Iterator[tuple[str, int, int]]:
+def modules() -> Iterator[tuple[str, int, int]]:
     """Yield name, width in, width out."""
     for place, width, depth in PLACES:
         yield f"{place}_proj_in", width, width
