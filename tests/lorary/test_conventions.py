@@ -1,149 +1,155 @@
-"""File conventions and algorithms, over files made in code."""
+"""File conventions, over names made in code."""
 
 from __future__ import annotations
 
 import pytest
 
-from lorary.anatomy import Anatomy, inspect_bytes
-from tests.builders.adapters import (
-    DENOISERS,
-    TEXT_ENCODERS,
-    Target,
-    bare,
-    comfyui,
-    diffusers,
-    kohya,
-    peft,
-)
-from tests.builders.weights import safetensors
+from lorary.anatomy.conventions import CONVENTION_TITLES, file_convention
+from tests.builders.modules import DOWN_UP, LYCORIS, PEFT, Shapes, one, pairs, scanned
 
-SD1 = DENOISERS["sd1", "diffusers"]
-SDXL = DENOISERS["sdxl", "diffusers"]
-SGM = DENOISERS["sdxl", "sgm"]
-Q = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
-Rows = dict[str, tuple[str, tuple[int, ...]]]
+UNET = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
+DEEP = "mid_block.attentions.0.transformer_blocks.9.attn1.to_q"
+SGM = "input_blocks.4.1.transformer_blocks.0.attn1.to_q"
+DOUBLE = "double_blocks.0.img_attn.qkv"
+FLUX = "transformer_blocks.0.attn.to_q"
+CLIP = "text_model.encoder.layers.{}.mlp.fc1"
+PROCESSOR = UNET.replace(".to_q", ".processor.to_q_lora")
+LINEAR_LAYER = (".lora_linear_layer.down.weight", ".lora_linear_layer.up.weight")
+NAMED = (".lora_A.default.weight", ".lora_B.default.weight")
+LOKR = {".lokr_w1": (8, 8), ".lokr_w2": (40, 40), ".alpha": ()}
 
 
-def _anatomy(data: bytes) -> Anatomy:
-    anatomy = inspect_bytes(data).anatomy
-    assert anatomy is not None
-    return anatomy
+def flat(prefix: str, path: str) -> str:
+    return prefix + path.replace(".", "_")
 
 
-@pytest.mark.parametrize(
-    ("data", "convention"),
-    [
-        (kohya(SD1), "kohya"),
-        (kohya(SGM), "kohya-sgm"),
-        (kohya(SDXL), "kohya-diffusers-blocks"),
-        (diffusers(SD1), "diffusers-peft"),
-        (diffusers(SD1, suffixes=(".lora.down.weight", ".lora.up.weight")), "diffusers-down-up"),
-        (diffusers(SD1, suffixes=(".lora_down.weight", ".lora_up.weight")), "diffusers-kohya"),
-        (peft(SD1), "peft"),
-        (comfyui(DENOISERS["flux1", "native"]), "comfyui"),
-        (bare(SD1), "bare"),
-        (bare(SD1, suffixes=(".lora_down.weight", ".lora_up.weight")), "bare"),
-    ],
-)
-def test_the_convention_is_named(data: bytes, convention: str) -> None:
-    assert _anatomy(data).convention == convention
-
-
-def test_the_old_processor_names_are_understood() -> None:
-    stem = "down_blocks.1.attentions.0.transformer_blocks.0"
-    tensors: Rows = {
-        f"{stem}.attn1.processor.to_q_lora.down.weight": ("F32", (4, 640)),
-        f"{stem}.attn1.processor.to_q_lora.up.weight": ("F32", (640, 4)),
-        f"{stem}.attn2.processor.to_k_lora.down.weight": ("F32", (4, 768)),
-        f"{stem}.attn2.processor.to_k_lora.up.weight": ("F32", (640, 4)),
-    }
-    anatomy = _anatomy(safetensors(tensors))
-    assert anatomy.convention == "diffusers-attn-processor"
-    assert anatomy.family == "sd1"
-    assert anatomy.rank == 4
-
-
-def test_peft_wraps_pipelines_and_text_encoders_too() -> None:
-    wrapped = [Target(f"unet.{path}", shape) for path, shape in SD1]
-    assert _anatomy(peft(wrapped)).family == "sd1"
-    tail = [Target(f"transformer.{p}", s) for p, s in DENOISERS["flux1", "diffusers"]]
-    assert _anatomy(peft(tail)).family == "flux1"
-    clip = _anatomy(peft(TEXT_ENCODERS["clip_l"]))
-    assert clip.parts == {"text_encoder": 3}
-    assert _anatomy(bare(TEXT_ENCODERS["clip_l"])).parts == {"text_encoder": 3}
-
-
-def test_parts_and_blocks_add_up() -> None:
-    anatomy = _anatomy(kohya(SD1, encoders={"lora_te": TEXT_ENCODERS["clip_l"]}))
-    assert anatomy.parts == {"denoiser": 7, "text_encoder": 3}
-    assert anatomy.modules == 10
-    assert sum(block.modules for block in anatomy.blocks) == 10
-    assert sum(block.parameters for block in anatomy.blocks) == anatomy.parameters
-    names = [block.name for block in anatomy.blocks]
-    assert names == ["down_blocks.1", "mid_block", "up_blocks.3", "text_encoder"]
-    assert anatomy.parameters == sum(
-        4 * (target.shape[0] + target.shape[1]) for target in (*SD1, *TEXT_ENCODERS["clip_l"])
-    )
-
-
-def test_blocks_of_strangers_are_guessed_from_their_names() -> None:
-    data = kohya([Target("blocks.7.self_attn.q", (64, 64)), Target("head", (64, 64))])
-    assert [block.name for block in _anatomy(data).blocks] == ["blocks.7", "head"]
-    dotted = comfyui([Target("blocks.7.self_attn.q", (64, 64))])
-    assert [block.name for block in _anatomy(dotted).blocks] == ["blocks.7"]
-
-
-def _module(**suffixes: tuple[int, ...]) -> bytes:
-    rows: Rows = {f"{Q}.{name.replace('__', '.')}": ("F32", s) for name, s in suffixes.items()}
-    return safetensors(rows)
-
-
-LOKR = {"lokr_w1": (8, 8), "lokr_w2": (80, 80)}
-PAIR = {"lora_A__weight": (4, 640), "lora_B__weight": (640, 4)}
+def clip(prefix: str, suffixes: tuple[str, str] = LYCORIS) -> Shapes:
+    modules = [prefix + CLIP.format(layer) for layer in range(9)]
+    names = modules if prefix.endswith(".") else [name.replace(".", "_") for name in modules]
+    return pairs(names, suffixes, out=3072, fan_in=768)
 
 
 @pytest.mark.parametrize(
-    ("suffixes", "algorithm", "algorithms"),
+    ("shapes", "convention"),
     [
-        (PAIR, "lora", ["lora"]),
-        (PAIR | {"lora_magnitude_vector": (640,)}, "dora", ["lora", "dora"]),
-        (PAIR | {"dora_scale": (1, 640)}, "dora", ["lora", "dora"]),
-        (PAIR | {"diff_b": (640,)}, "lora", ["lora", "bias"]),
-        ({"diff_b": (640,)}, "bias", ["bias"]),
-        ({"diff": (640, 640)}, "full", ["full"]),
-        ({"lora_A": (4, 640), "lora_B": (640, 4), "lora_E": (4, 1)}, "adalora", ["adalora"]),
-        ({"oft_blocks": (4, 160, 160)}, "oft", ["oft"]),
-        ({"oft_blocks": (3, 4, 160, 160)}, "boft", ["boft"]),
-        ({"ia3_l": (640, 1)}, "ia3", ["ia3"]),
-        ({"weight": (640, 1), "on_input": ()}, "ia3", ["ia3"]),
-        (LOKR | {"dora_scale": (640, 1)}, "lokr", ["lokr", "dora"]),
-        ({"w_norm": (640,), "b_norm": (640,)}, "norm", ["norm"]),
+        (pairs([flat("lora_unet_", UNET)], LYCORIS), "kohya"),
+        (pairs([flat("lora_unet_", DOUBLE)], LYCORIS), "kohya"),
+        (pairs([flat("lora_unet__", "blocks.0.self_attn.q")], LYCORIS), "kohya"),
+        (pairs(["lora_unet_blocks_12.self_attn.k"], LYCORIS), "kohya"),
+        (pairs([flat("lora_unet_", SGM)], LYCORIS), "kohya_sgm_blocks"),
+        (pairs([flat("lora_unet_", "middle_block.0.op")], LYCORIS), "kohya_sgm_blocks"),
+        (one(flat("oft_unet_", SGM), {".oft_blocks": (4, 160, 160)}), "kohya_sgm_blocks"),
+        (pairs([flat("lora_unet_", DEEP)], LYCORIS), "kohya_diffusers_blocks"),
+        (clip("lora_te_"), "kohya"),
+        (clip("lora_te1_") | pairs([flat("lora_unet_", SGM)], LYCORIS), "kohya_sgm_blocks"),
+        (clip("lora_te1_") | pairs([flat("lora_unet_", DEEP)], LYCORIS), "kohya_diffusers_blocks"),
+        (
+            clip("lora_te1_") | pairs([flat("lora_transformer_", FLUX)], LYCORIS),
+            "onetrainer_legacy",
+        ),
+        (pairs([flat("lora_prior_unet_", UNET)], LYCORIS), "onetrainer_legacy"),
+        (one(flat("lycoris_", FLUX), LOKR), "simpletuner_lycoris"),
+        (pairs([f"unet.{UNET}"]), "diffusers_peft"),
+        (pairs([f"transformer_2.{FLUX}"]), "diffusers_peft"),
+        (pairs([f"transformer.{FLUX}"], NAMED), "diffusers_peft"),
+        (one(f"transformer.{FLUX}", LOKR), "diffusers_peft"),
+        (pairs([f"unet.{UNET}"], DOWN_UP), "diffusers_down_up"),
+        (pairs([f"transformer.{FLUX}"], LYCORIS), "diffusers_down_up"),
+        (clip("text_encoder.", LINEAR_LAYER), "diffusers_down_up"),
+        (pairs([PROCESSOR], (".down.weight", ".up.weight")), "diffusers_attn_processor"),
+        (pairs([f"unet.{PROCESSOR}"], (".down.weight", ".up.weight")), "diffusers_attn_processor"),
+        (pairs([f"diffusion_model.{DOUBLE}"]), "comfyui_diffusion_model"),
+        (pairs([f"diffusion_model.{DOUBLE}"], LYCORIS), "comfyui_diffusion_model"),
+        (clip("text_encoders.clip_l.transformer.", PEFT), "comfyui_diffusion_model"),
+        (clip("clip_l.") | pairs([f"transformer.{DOUBLE}"], LYCORIS), "omi"),
+        (pairs([f"base_model.model.{FLUX}"]), "peft"),
+        (pairs([f"base_model.model.transformer.{FLUX}"]), "peft"),
+        (pairs([f"unet.base_model.model.{UNET}"]), "peft"),
+        (clip("base_model.model.", PEFT), "peft"),
+        ({"prompt_embeddings": (4, 768)}, "peft"),
+        (one(FLUX, {".hra_u": (64, 8)}), "peft"),
+        (pairs([FLUX]), "bare_diffusers"),
+        (pairs(["blocks.0.attn1.to_q"]), "bare_diffusers"),
+        (pairs([FLUX], LYCORIS), "bare_diffusers_down_up"),
+        (pairs([UNET], DOWN_UP), "bare_diffusers_down_up"),
+        (pairs([FLUX], NAMED), "bare_peft_default"),
+        (pairs([DOUBLE]), "bare_native"),
+        (pairs([DOUBLE], LYCORIS), "bare_native"),
+        (pairs(["blocks.0.attn.qkv_x"], (".lora_A", ".lora_B")), "bare_native"),
+        (one("stack.3.attention.query", LOKR), "bare_native"),
+        (pairs(["double_blocks.0.processor.qkv_lora1"], (".down.weight", ".up.weight")), "xlabs"),
+        (
+            pairs(
+                ["diffusion_model.single_blocks.0.processor.proj_lora"],
+                (".down.weight", ".up.weight"),
+            ),
+            "xlabs",
+        ),
     ],
-)  # fmt: skip
-def test_the_algorithm_is_named(
-    suffixes: dict[str, tuple[int, ...]], algorithm: str, algorithms: list[str]
+)
+def test_the_convention_of_an_adapter_is_named(shapes: Shapes, convention: str) -> None:
+    assert file_convention(scanned(shapes), "adapter") == convention
+    assert convention in CONVENTION_TITLES
+
+
+@pytest.mark.parametrize(
+    ("candidates", "convention"),
+    [
+        (("sd1",), "kohya"),
+        (("sdxl",), "kohya_diffusers_blocks"),
+        (("sd1", "sd2", "sdxl"), "kohya"),
+        (("from_another_table",), "kohya"),
+        ((), "kohya"),
+    ],
+)
+def test_block_names_are_odd_only_where_trainers_write_others(
+    candidates: tuple[str, ...], convention: str
 ) -> None:
-    anatomy = _anatomy(_module(**suffixes))
-    assert anatomy.algorithm == algorithm
-    assert list(anatomy.algorithms) == algorithms
+    scan = scanned(pairs([flat("lora_unet_", UNET)], LYCORIS))
+    assert file_convention(scan, "adapter", candidates) == convention
 
 
-def test_one_convolution_makes_a_locon_and_ranks_are_kept_apart() -> None:
-    conv = Target("down_blocks.1.resnets.0.conv2", (640, 640, 3, 3))
-    anatomy = _anatomy(kohya([*SD1, conv], rank=8))
-    assert anatomy.algorithm == "locon"
-    assert anatomy.algorithms == ("locon",)
-    assert anatomy.ranks == {8: 7}
-    assert anatomy.conv_ranks == {8: 1}
+def test_the_convention_of_most_denoiser_modules_leads() -> None:
+    sgm, odd = flat("lora_unet_", SGM), flat("lora_unet_", UNET)
+    mixed = pairs([sgm, sgm.replace("to_q", "to_k"), odd], LYCORIS)
+    assert file_convention(scanned(mixed), "adapter", ("sdxl",)) == "kohya_sgm_blocks"
+
+
+def test_an_adapter_without_modules_has_no_convention() -> None:
+    assert file_convention(scanned({}), "adapter") is None
 
 
 @pytest.mark.parametrize(
-    "metadata",
+    ("kind", "names", "convention"),
     [
-        {"ss_network_module": "networks.dylora"},
-        {"ss_network_module": "lycoris.kohya", "ss_network_args": '{"algo": "dylora"}'},
+        ("checkpoint", ["model.diffusion_model.input_blocks.0.0.weight"], "ldm"),
+        ("checkpoint", ["conditioner.embedders.1.model.logit_scale"], "ldm"),
+        ("checkpoint", ["transformer_blocks.0.attn.to_q.weight"], "diffusers"),
+        ("checkpoint", ["down_blocks.0.attentions.0.norm.weight"], "diffusers"),
+        ("checkpoint", ["double_blocks.0.img_attn.qkv.weight"], None),
+        ("checkpoint", ["model.layers.0.self_attn.q_proj.weight"], "transformers"),
+        ("checkpoint", ["transformer.h.0.attn.c_attn.weight"], "transformers"),
+        ("controlnet", ["controlnet_cond_embedding.conv_in.weight"], "diffusers"),
+        ("controlnet", ["lora_controlnet", "input_hint_block.0.weight"], "control_lora_sai"),
+        ("controlnet", ["control_model.zero_convs.0.0.weight"], "ldm"),
+        ("vae", ["encoder.down_blocks.0.resnets.0.conv1.weight"], "diffusers"),
+        ("vae", ["decoder.up.0.block.0.conv1.weight"], "ldm"),
+        ("vae", ["encoder.downsamples.0.residual.0.gamma"], None),
+        ("text_encoder", ["text_model.encoder.layers.0.mlp.fc1.weight"], "transformers"),
+        ("text_encoder", ["encoder.block.0.layer.0.SelfAttention.q.weight"], "transformers"),
+        ("text_encoder", ["transformer.resblocks.0.attn.in_proj_weight"], None),
+        ("motion_module", ["mid_block.motion_modules.0.norm.weight"], "diffusers"),
+        ("ip_adapter", ["image_proj.proj.weight"], "ip_adapter"),
+        ("embedding", ["emb_params"], "a1111_ti"),
+        ("embedding", ["string_to_param.*"], "a1111_ti"),
+        ("embedding", ["<cat-toy>"], "textual_inversion"),
+        ("embedding", ["clip_l", "clip_g"], "textual_inversion"),
+        ("lllite", ["lllite_unet_x.down.0.weight"], None),
+        ("other", [], None),
     ],
 )
-def test_dylora_is_told_by_metadata_only(metadata: dict[str, str]) -> None:
-    assert _anatomy(kohya(SD1, metadata=metadata)).algorithm == "dylora"
-    assert _anatomy(_module(diff=(640, 640))).algorithm == "full"
+def test_the_convention_of_other_files_is_named(
+    kind: str, names: list[str], convention: str | None
+) -> None:
+    assert file_convention(scanned(dict.fromkeys(names, (8, 8))), kind) == convention
+    assert convention is None or convention in CONVENTION_TITLES

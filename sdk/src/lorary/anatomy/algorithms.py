@@ -163,29 +163,27 @@ COMPLETE: Mapping[str, tuple[frozenset[str], ...]] = MappingProxyType(
             "vblora_logits_B_topk_indices vblora_logits_B_topk_weights",
         ),
         "vera": _sets("vera_lambda_b vera_lambda_d"),
-        "dora": _sets("magnitude down up", "magnitude embedding_down embedding_up"),
     }
 )
 """Algorithm to the sets of roles that make a module of it whole; any one of them will do."""
 
 
+_DECOMPOSED = ("lora", "loha", "lokr", "glora")
+
+
 @lru_cache(maxsize=1024)
 def _is_complete(algorithm: str, roles: frozenset[str]) -> bool:
+    if algorithm == "dora":  # a magnitude, and whatever else the weight is decomposed into
+        bases = any(_is_complete(name, roles) for name in _DECOMPOSED)
+        return "magnitude" in roles and (bases or "diff" in roles)
     needed = COMPLETE.get("lora" if algorithm == "locon" else algorithm)
-    if algorithm == "dora" and "magnitude" in roles and _weighted(roles):
-        return True
     return needed is None or any(alternative <= roles for alternative in needed)
-
-
-def _weighted(roles: frozenset[str]) -> bool:
-    """A magnitude beside the tensors of LyCORIS' own algorithms."""
-    return any(role.startswith(("hada_", "lokr_", "glora_", "diff")) for role in roles)
 
 
 def is_complete(algorithm: str, roles: Mapping[str, TensorInfo]) -> bool:
     """Tell whether a module has every tensor that its algorithm needs."""
-    if "down" in roles and "up" in roles and algorithm in {"lora", "locon", "dora"}:
-        return algorithm != "dora" or "magnitude" in roles
+    if "down" in roles and "up" in roles and algorithm in {"lora", "locon"}:
+        return True
     return _is_complete(algorithm, frozenset(roles))
 
 
@@ -200,40 +198,21 @@ def order(shown: Iterable[str]) -> tuple[str, ...]:
 
 
 def refine(
-    algorithms: tuple[str, ...],
-    roles: Mapping[str, TensorInfo],
-    path: str,
-    convention: str,
-    *,
-    is_conv: bool,
+    algorithms: tuple[str, ...], path: str, convention: str, *, is_conv: bool
 ) -> tuple[str, ...]:
-    """Tell apart the algorithms that share suffixes.
+    """Name kohya's LoRA on a convolution LoCon; in other conventions it stays LoRA.
 
     Args:
         algorithms: What the suffixes show.
-        roles: Role to tensor.
         path: The module's path in the base model.
         convention: Convention of the module.
-        is_conv: The shapes show a kernel larger than one.
-
-    Returns:
-        The same with kohya's LoRA on a convolution named LoCon, and OFT with stages named BOFT.
+        is_conv: The shapes show a kernel larger than one, or a Tucker core is there.
     """
-    if "lora" in algorithms:
-        if convention not in _LOCON_CONVENTIONS:
-            return algorithms
-        if is_conv or "mid" in roles or _is_conv_target(path):
-            return tuple("locon" if name == "lora" else name for name in algorithms)
-    elif "oft_blocks" in roles and len(roles["oft_blocks"].shape) == 4:
-        return tuple("boft" if name == "oft" else name for name in algorithms)
-    return algorithms
-
-
-def _is_conv_target(path: str) -> bool:
-    # The plain tests come first because the pattern costs more than the rest of the analysis.
-    if "conv" in path or "resnets" in path or "_layers" in path or "skip_" in path:
-        return _CONV_TARGET.search(path) is not None
-    return False
+    if "lora" not in algorithms or convention not in _LOCON_CONVENTIONS:
+        return algorithms
+    if not is_conv and _CONV_TARGET.search(path) is None:
+        return algorithms
+    return tuple("locon" if name == "lora" else name for name in algorithms)
 
 
 def file_algorithm(

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from functools import lru_cache
+from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from lorary.anatomy.families import families
+from lorary.anatomy.families import families, family_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -166,41 +167,52 @@ def _has_odd_blocks(modules: Sequence[Module], candidates: Sequence[str]) -> boo
     return any(map(_DEEP.match, (module.name for module in modules)))
 
 
-_BY_KIND: Mapping[str, str] = MappingProxyType({"ip_adapter": "ip_adapter"})
 _LDM = re.compile(
     r"(?:model\.diffusion_model|first_stage_model|cond_stage_model|conditioner|control_model)\."
     r"|(?:en|de)coder\.(?:down|up|mid)\.\d"
 )
 _OF_TRANSFORMERS = re.compile(
-    r"(?:model\.)?(?:layers|embed_tokens)[.]|lm_head\.|transformer\.h\.|h\.\d+\.|text_model\."
-    r"|(?:encoder|decoder)\.(?:layers|block)\.\d|embeddings\.|shared\.|bert\."
+    r"(?:model\.)?(?:layers\.\d+\.(?:self_attn|mlp|input_layernorm)|embed_tokens)\.|lm_head\."
+    r"|(?:transformer\.)?h\.\d+\.|(?:text|vision)_model\.|embeddings\.|shared\.|gpt_neox\."
+    r"|(?:model\.)?(?:encoder|decoder)\.(?:layers|block)\.\d+\.(?:self_attn|layer)"
+    r"|(?:\w+\.)?(?:encoder|transformer)\.layer\.\d|model\.(?:encoder|decoder)\.layers\."
 )
 _OF_DIFFUSERS = re.compile(
     r"(?:single_|joint_)?transformer_blocks\.|(?:down|up)_blocks\.|mid_block\.|controlnet_"
-    r"|adapter\.(?:body|conv_in)|time_text_embed\.|condition_embedder\."
-    r"|(?:en|de)coder\.(?:down|up)_blocks\.|.*\.(?:attn[12]?\.to_[qkv]|motion_modules)\."
+    r"|adapter\.(?:body|conv_in)|(?:time_text_embed|condition_embedder|caption_projection)\."
+    r"|(?:en|de)coder\.(?:down|up|mid)_blocks?\."
+    r"|(?:.*\.)?(?:(?:attn[12]?|attention)\.to_[qkv]|to_(?:query|key|value|out)|motion_modules)\."
 )
+_MOST_NAMES_ASKED = 50
 
 
 def foreign_convention(kind: str, scan: Scan) -> str | None:
-    """Name the convention of a file that is no adapter."""
+    """Name the convention of a file that is no adapter; None for one that has no id."""
     names = scan.others
-    if kind in _BY_KIND:
-        return _BY_KIND[kind]
+    if kind == "ip_adapter":
+        return "ip_adapter"
     if "lora_controlnet" in names:
         return "control_lora_sai"
     if kind == "embedding":
         is_a1111 = any(name.startswith(("emb_params", "string_to_param")) for name in names)
         return "a1111_ti" if is_a1111 else "textual_inversion"
-    for convention, pattern in (
-        ("ldm", _LDM),
-        ("diffusers", _OF_DIFFUSERS),
-        ("transformers", _OF_TRANSFORMERS),
-    ):
-        if _any(pattern, names):
-            return convention
-    return None
+    if any(map(_LDM.match, names)):
+        return "ldm"
+    if any(map(_OF_DIFFUSERS.match, names)):
+        return "diffusers"
+    naming = _naming(names) if kind == "checkpoint" else None
+    if naming is not None:
+        return "diffusers" if naming == "diffusers" else None
+    return "transformers" if any(map(_OF_TRANSFORMERS.match, names)) else None
 
 
-def _any(pattern: re.Pattern[str], names: Iterable[str]) -> bool:
-    return any(map(pattern.match, names))
+def _naming(names: Iterable[str]) -> str | None:
+    """Whose names the first modules of a whole model follow, by the tables."""
+    weights = (name for name in names if name.endswith(".weight"))
+    index = family_index()
+    found: Counter[str] = Counter()
+    for name in islice(weights, _MOST_NAMES_ASKED):
+        place = index.find(name.removesuffix(".weight"), is_flat=False)
+        if place is not None:
+            found[place.naming] += 1
+    return max(found, key=found.__getitem__) if found else None

@@ -89,7 +89,7 @@ _BARE = Prefix("bare", "denoiser", is_flat=False)
 _PREFIX = re.compile("|".join(re.escape(p) for p in sorted(PREFIXES, key=len, reverse=True)))
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=8_192)
 def split_key(key: str) -> tuple[str, Role] | None:
     """Split a tensor name into its module and the tensor's role there.
 

@@ -7,6 +7,7 @@ only tensors that play an adapter's roles do.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -37,16 +38,9 @@ KIND_TITLES: Mapping[str, str] = MappingProxyType(
 """Kind to words that follow "This is"."""
 
 # Marks that decide even beside adapter tensors, because these files borrow low-rank names.
-_BORROWERS = (
-    ("lllite", re.compile(r"(?:.*\.)?lllite_")),
-    ("controlnet", re.compile(r"lora_controlnet$")),
-    (
-        "ip_adapter",
-        re.compile(
-            r"(?:.*\.)?(?:ip_adapter(?:_\w+)?|image_proj(?:_model)?|ip_adapter_proj_model)\."
-            r"|.*(?:\.|_)to_[kv]_ip(?:\.|$)"
-        ),
-    ),
+_BORROWERS = re.compile(
+    r"(?P<lllite>(?:^|\.)lllite_)|(?P<controlnet>^lora_controlnet$)"
+    r"|(?P<ip_adapter>(?:^|\.)(?:ip_adapter(?:_\w+)?|image_proj(?:_model)?)\.|[._]to_[kv]_ip(?:\.|$))"
 )
 _CONTROLNET = re.compile(
     r"(?:.*\.)?(?:control_model|controlnet(?:_[a-z_]+)?|input_hint_block|zero_convs)\."
@@ -58,22 +52,31 @@ _CHECKPOINT = re.compile(
     r"|(?:\w+\.)?(?:down|up|mid|double|single|joint)_(?:blocks?|layers)\."
     r"|(?:\w+\.)?(?:(?:single_|joint_|text_|visual_)?transformer_blocks|input_blocks|output_blocks"
     r"|middle_block|(?:double|single)_stream_blocks|noise_refiner|context_refiner)\."
-    r"|(?:blocks|layers)\.\d+\.(?:self_attn|cross_attn|attn\d?|attention|adaln_modulation\w*|ffn?"
-    r"|mlp|feed_forward|modulation|norm\d?)\b"
+    r"|(?:(?:net|dit|model|module|transformer)\.)?(?:blocks|layers)\.\d+\."
+    r"(?:self_attn|cross_attn|attn\d?|attention|adaln_modulation\w*|ffn?|mlp|feed_forward"
+    r"|modulation|norm\d?)\b"
     r"|(?:model\.)+(?:language_model\.)?layers\.\d|(?:transformer\.)?h\.\d+\.|lm_head\."
     r"|gpt_neox\.layers\.|model\.decoder\.layers\.|(?:model\.)?embed_tokens\."
+    r"|(?:\w+\.)?transformer\.layer\.\d"
 )
-_VAE = re.compile(r"(?:first_stage_model|vae)\.")
-_VAE_PARTS = re.compile(
-    r"(?:encoder|decoder)\.(?:conv_in|conv_out|conv1|conv2|conv_norm_out|norm_out|down|up|mid|head"
-    r"|middle|downsamples|upsamples|layers\.\d+\.(?:layers|weight|bias|alpha|beta)|block|time_conv)"
-    r"|(?:post_)?quant_conv\.|conv[12]\.|loss\.|model_ema\.|bn\.|per_channel_statistics\."
+_VAE = re.compile(
+    r"(?:first_stage_model|vae|encoder|decoder|(?:post_)?quant_conv|quantize|conv[12]|loss"
+    r"|model_ema|bn|per_channel_statistics)\.|latents?_(?:mean|std)$"
 )
+_VAE_HALF = re.compile(r"(?:(?:first_stage_model|vae)\.)?(?:encoder|decoder)\.")
+_STACK_OF_LANGUAGE = re.compile(
+    r"(?:encoder|decoder)\.(?:layers?|block)\.\d+\.(?:self_attn|attention|layer\.)"
+)
+# Image encoders are built of the same layers, but embed patches and no tokens.
+_PATCHES = re.compile(r"(?:.*\.)?patch_embedding\.")
+_TOKENS = re.compile(r"(?:.*\.)?(?:token_embedding|word_embeddings|embed_tokens|shared)\.")
 _TEXT_ENCODER = re.compile(
     r"(?:\w+\.)?text_model\.|(?:\w+\.)?text_encoder|(?:\w+\.)?encoder\.(?:layers?|block)\.\d"
     r"|(?:\w+\.)?transformer\.resblocks\.|embeddings\.token_embedding"
 )
-_EMBEDDING_NAMES = frozenset({"emb_params", "clip_l", "clip_g", "t5xxl", "<token>"})
+_EMBEDDING_NAMES = frozenset(
+    {"emb_params", "clip_l", "clip_g", "t5xxl", "text_encoders_0", "text_encoders_1"}
+)
 _EMBEDDING_WIDTHS = frozenset({768, 1024, 1280, 4096})
 _MOST_KEYS_WITHOUT_PAIRS = 0.5
 _MODEL_TENSORS = 100
@@ -91,8 +94,9 @@ def file_kind(scan: Scan, *, has_pairs: bool) -> str:
         A key of `KIND_TITLES`.
     """
     others = scan.others
-    for kind, mark in _BORROWERS:
-        if any(map(mark.match, others)) or any(mark.match(m.name) for m in scan.modules):
+    borrowers = set(map(_borrower, others)).union(_borrower(m.name) for m in scan.modules)
+    for kind in ("lllite", "controlnet", "ip_adapter"):
+        if kind in borrowers:
             return kind
     if not scan.role_tensors:
         return foreign_kind(others)
@@ -102,6 +106,13 @@ def file_kind(scan: Scan, *, has_pairs: bool) -> str:
         if kind != "other" or not has_pairs:
             return kind
     return "adapter"
+
+
+@lru_cache(maxsize=8_192)
+def _borrower(name: str) -> str | None:
+    """Kind that a name alone decides, None for nearly all."""
+    found = _BORROWERS.search(name)
+    return None if found is None else found.lastgroup
 
 
 def _is_model_with_leftovers(scan: Scan) -> bool:
@@ -124,26 +135,37 @@ def foreign_kind(tensors: Mapping[str, TensorInfo]) -> str:
         return "other"
     if _is_embedding(tensors):
         return "embedding"
-    if all(_VAE.match(name) or _VAE_PARTS.match(name) for name in tensors):
+    if _is_vae(tensors):
         return "vae"
-    for kind, mark in (
-        ("controlnet", _CONTROLNET),
-        ("motion_module", _MOTION),
-        ("checkpoint", _CHECKPOINT),
-        ("text_encoder", _TEXT_ENCODER),
+    for kind, mark, but in (
+        ("controlnet", _CONTROLNET, None),
+        ("motion_module", _MOTION, _has_base),
+        ("checkpoint", _CHECKPOINT, None),
+        ("text_encoder", _TEXT_ENCODER, _is_vision),
     ):
-        if _any(mark, tensors) and not (kind == "motion_module" and _has_base(tensors)):
+        if any(map(mark.match, tensors)) and not (but is not None and but(tensors)):
             return kind
     return "other"
 
 
-def _any(mark: re.Pattern[str], names: Iterable[str]) -> bool:
-    return any(map(mark.match, names))
+def _is_vae(tensors: Mapping[str, TensorInfo]) -> bool:
+    """Convolutions that encode or decode an image, a video or a sound, and nothing else."""
+    return (
+        all(map(_VAE.match, tensors))
+        and any(map(_VAE_HALF.match, tensors))
+        and not any(map(_STACK_OF_LANGUAGE.match, tensors))
+        and any(len(tensor.shape) > 2 for tensor in tensors.values())
+    )
 
 
 def _has_base(names: Iterable[str]) -> bool:
     """A model that was saved with its motion modules in place is a checkpoint."""
     return any(_CHECKPOINT.match(name) and not _MOTION.match(name) for name in names)
+
+
+def _is_vision(names: Iterable[str]) -> bool:
+    names = list(names)
+    return any(map(_PATCHES.match, names)) and not any(map(_TOKENS.match, names))
 
 
 def _is_embedding(tensors: Mapping[str, TensorInfo]) -> bool:

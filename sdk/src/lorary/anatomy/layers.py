@@ -52,7 +52,7 @@ _RULES = (
 )
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=8_192)
 def layer_of(name: str) -> str:
     """Kind of layer of a module without a kernel: one of `LAYERS`.
 

@@ -155,16 +155,33 @@ def _set_shared_apart(groups: dict[str, _Group]) -> dict[str, TensorInfo]:
 def _module(name: str, group: _Group) -> Module:
     roles = {role.name: tensor for role, tensor in group.items()}
     dims = measure(roles)
-    prefix, path, part, block, place, style = _locate(name)
-    algorithms, dialect = _signature(tuple(group))
-    convention = convention_name(prefix, dialect, style)
-    if algorithms == _OFT and name.startswith("oft_"):
-        dims = dims._replace(rank=None)  # kohya's OFT is trained with a number of blocks
-    algorithms = refine(algorithms, roles, path, convention, is_conv=dims.is_conv)
+    part, block, convention, algorithms, place = _identify(name, tuple(group), dims.is_conv)
+    if algorithms == _OFT:
+        blocks = roles.get("oft_blocks")
+        if blocks is not None and len(blocks.shape) == 4:
+            algorithms = _BOFT  # LyCORIS tells the two by the number of dimensions only
+        elif name.startswith("oft_"):
+            dims = dims._replace(rank=None)  # kohya trains a number of blocks, not their size
     return tuple.__new__(Module, (name, part, block, convention, algorithms, dims, roles, place))
 
 
 _OFT = ("oft",)
+_BOFT = ("boft",)
+_Identity = tuple[str, str, str, tuple[str, ...], "Place | None"]
+
+
+@lru_cache(maxsize=8_192)
+def _identify(name: str, roles: tuple[Role, ...], is_conv: bool) -> _Identity:  # noqa: FBT001
+    """Part, block, convention, algorithms and place of a module.
+
+    Cached, because modules repeat from file to file with the same tensors.
+    """
+    prefix, path, part, block, place, style = _locate(name)
+    algorithms, dialect = _signature(roles)
+    convention = convention_name(prefix, dialect, style)
+    has_core = any(role.name == "mid" for role in roles)
+    algorithms = refine(algorithms, path, convention, is_conv=is_conv or has_core)
+    return part, block, convention, algorithms, place
 
 
 @lru_cache(maxsize=512)
@@ -177,9 +194,8 @@ def _signature(roles: tuple[Role, ...]) -> tuple[tuple[str, ...], str | None]:
     return order(shown), telling[0] if telling else None
 
 
-@lru_cache(maxsize=16_384)
 def _locate(name: str) -> tuple[Prefix, str, str, str, Place | None, str]:
-    """Prefix, path, part, block, place and naming of a module; names repeat over files."""
+    """Prefix, path, part, block, place and naming style of a module."""
     prefix, path = split_prefix(name)
     if prefix.is_flat:
         path = path.replace(".", "_")  # some files mix the prefix of one with the dots of another

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from lorary.safetensors import TensorInfo
 
-__all__ = ["Dims", "measure"]
+__all__ = ["RULES", "Dims", "measure"]
 
 Roles = Mapping[str, TensorInfo]
 Shape = tuple[int, ...]
@@ -57,7 +57,7 @@ def measure(roles: Roles) -> Dims:
         if len(down) == 2 == len(up):
             return tuple.__new__(Dims, (up[0], down[1], down[0], False, up[1] != down[0]))
     for role in roles:
-        rule = _RULES.get(role)
+        rule = RULES.get(role)
         if rule is not None:
             return rule(roles)
     return _UNKNOWN
@@ -296,7 +296,7 @@ def _of(down: str, up: str) -> Callable[[Roles], Dims]:
     return lambda roles: _factors(roles, down, up)
 
 
-_RULES: Mapping[str, Callable[[Roles], Dims]] = {
+RULES: Mapping[str, Callable[[Roles], Dims]] = {
     "down": _pair,
     "up": _pair,
     "part_up": _pair,
@@ -344,3 +344,4 @@ _RULES: Mapping[str, Callable[[Roles], Dims]] = {
     "supertuning_lora_A": _of("supertuning_lora_A", "supertuning_lora_B"),
     "tinylora_A": _of("tinylora_A", "tinylora_B"),
 }
+"""Role to the rule for modules that have it; the first role of a module that has one counts."""
