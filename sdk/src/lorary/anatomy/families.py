@@ -1,72 +1,43 @@
-"""Base-model families: their tables, and the look-up from a module to the families that have it.
+"""Base-model families: their tables, and the indexes over them.
 
 A table (`families/<id>.json`) lists the weights of a base model as templates with their shapes:
 
     "double_blocks.{0-18}.{img,txt}_attn.qkv": [9216, 3072]
 
-Keys of a table: `id`, `title`, `order` (place in lists), `text_encoders` (part to encoders of
-`encoders.json`), `kohya` (the naming that kohya-style trainers flatten), `claims` (metadata key to
-beginnings of values that name the family), `namings` (naming to templates), and optionally
-`extends` (naming to a family whose table of that naming comes first).
-
-Adding a family is adding a table, and a test vector in `tests/builders/adapters.py`.
+`docs/families.md` explains every key of a table. Adding a family is adding a table, and a test
+vector in `tests/builders/adapters.py`.
 """
 
 from __future__ import annotations
 
-import itertools
+import fnmatch
 import json
-import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
-from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:
-    from lorary.anatomy.shapes import Dims
+from lorary.anatomy.places import Index, Place, Row, block_name, expand, rows_of
 
 __all__ = [
     "FAMILIES",
-    "Entry",
+    "Encoder",
     "Family",
     "Index",
     "Place",
+    "block_name",
     "encoder_index",
+    "encoders",
+    "expand",
     "families",
     "family_index",
     "family_title",
 ]
 
-_GROUP = re.compile(r"\{([^}]*)\}")
-_RANGE = re.compile(r"(\d+)-(\d+)")
-_STACK = re.compile(r"(.+?)\.(\d+)(?:\.|$)")
 
-
-class Entry(NamedTuple):
-    """One weight of one family.
-
-    Attributes:
-        owner: Family id (or encoder id in the encoders' index).
-        naming: `diffusers`, `sgm`, `native` or `clip`.
-        path: Dotted name of the module.
-        out: Rows of the weight.
-        fan_in: Columns of the flattened weight.
-    """
-
-    owner: str
-    naming: str
-    path: str
-    out: int
-    fan_in: int
-
-    def fits(self, dims: Dims) -> bool:
-        """Tell whether the sizes, as far as they are known, are this weight's."""
-        return dims.out in {None, self.out} and dims.fan_in in {None, self.fan_in}
-
-
-@dataclass(frozen=True, slots=True)
+# Not slotted: the expanded names are worked out when they are asked for.
+@dataclass(frozen=True)
 class Family:
     """A base-model architecture.
 
@@ -74,145 +45,94 @@ class Family:
         id: Stable id, such as `sdxl`.
         title: Name for people.
         order: Place in lists.
-        text_encoders: Part to the encoders that may stand there.
         kohya: Naming that kohya-style trainers flatten for this family.
-        claims: Metadata key to beginnings of values that claim this family.
-        namings: Naming to module name to weight shape.
-        depths: Stack of blocks to the number of blocks, over all namings.
+        text_encoders: Part to the encoders that may stand there.
+        claims: Metadata key to beginnings of values that claim this family, beside `claims.json`.
+        adapts_all: Trainers' networks that adapt every linear layer of the blocks.
+        left_out: Sets of modules that trainers leave out unless told otherwise, as expressions
+            for patterns.
+        rows: Naming to the weights that the table has.
     """
 
     id: str
     title: str
     order: int
-    text_encoders: Mapping[str, tuple[str, ...]]
     kohya: str
+    text_encoders: Mapping[str, tuple[str, ...]]
     claims: Mapping[str, tuple[str, ...]]
-    namings: Mapping[str, Mapping[str, tuple[int, ...]]]
-    depths: Mapping[str, int]
+    adapts_all: frozenset[str]
+    left_out: tuple[re.Pattern[str], ...]
+    rows: Mapping[str, tuple[Row, ...]]
 
+    @cached_property
+    def namings(self) -> Mapping[str, Mapping[str, tuple[int, ...]]]:
+        """Naming to module name to weight shape."""
+        return {
+            naming: {name: row.shape for row in rows for name in row.names()}
+            for naming, rows in self.rows.items()
+        }
 
-class Place:
-    """Everything the tables know under one module name.
+    @cached_property
+    def depths(self) -> Mapping[str, int]:
+        """Stack of blocks to the number of blocks, over all namings."""
+        depths: dict[str, int] = {}
+        for rows in self.rows.values():
+            for row in rows:
+                stack, is_stack, _ = row.pattern.partition(".#")
+                if is_stack and "#" not in stack:
+                    depth = max(map(int, row.numbers[0])) + 1
+                    depths[stack] = max(depths.get(stack, 0), depth)
+        return depths
 
-    Attributes:
-        entries: The weights of that name.
-        path: Dotted name of the first.
-        naming: Naming of the first.
-        block: Block of the first, such as `down_blocks.0`.
-        owners: Families that have the name.
-    """
+    @cached_property
+    def targets(self) -> Mapping[str, Mapping[str, int]]:
+        """Naming to pattern inside a block to the number of modules with it."""
+        found: dict[str, dict[str, int]] = {}
+        for naming, rows in self.rows.items():
+            counts = found[naming] = {}
+            for row in rows:
+                counts[row.target] = counts.get(row.target, 0) + row.size
+        return found
 
-    __slots__ = ("_fitting", "block", "entries", "naming", "owners", "path")
+    @cached_property
+    def linear(self) -> Mapping[str, int]:
+        """Naming to the number of linear layers."""
+        return {
+            naming: sum(row.size for row in rows if len(row.shape) == 2)
+            for naming, rows in self.rows.items()
+        }
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
-        self.entries = tuple(entries)
-        self.path = entries[0].path
-        self.naming = entries[0].naming
-        self.block = block_name(self.path)
-        self.owners = frozenset(entry.owner for entry in entries)
-        self._fitting: dict[tuple[int | None, int | None], frozenset[str]] = {}
+    def left_out_sets(self, pattern: str) -> frozenset[int]:
+        """Numbers of the sets of `left_out` that a pattern belongs to."""
+        return frozenset(number for number, form in enumerate(self.left_out) if form.match(pattern))
 
-    def fitting(self, dims: Dims) -> frozenset[str]:
-        """Families whose weight of that name has these sizes, as far as they are known."""
-        key = dims[:2]
-        found = self._fitting.get(key)
-        if found is None:
-            found = frozenset(entry.owner for entry in self.entries if entry.fits(dims))
-            # Only what fits is kept, so that strangers' files cannot fill the memory.
-            if found:
-                self._fitting[key] = found
+    @cached_property
+    def usual(self) -> Mapping[str, Mapping[frozenset[int], int]]:
+        """Naming to sets of `left_out` to the number of modules that belong to them."""
+        found: dict[str, dict[frozenset[int], int]] = {}
+        for naming, rows in self.rows.items():
+            counts = found[naming] = {}
+            for row in rows:
+                sets = self.left_out_sets(row.pattern)
+                counts[sets] = counts.get(sets, 0) + row.size
         return found
 
 
-class Index:
-    """Module name, dotted or flattened, to what the tables know under it."""
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """A text encoder.
 
-    __slots__ = ("_dotted", "_flat")
+    Attributes:
+        id: Stable id, such as `clip_l`.
+        title: Name for people.
+        is_llm: It is a language model that adapters are made for on their own account.
+        modules: Number of linear layers.
+    """
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
-        dotted: dict[str, list[Entry]] = {}
-        flat: dict[str, list[Entry]] = {}
-        for entry in entries:
-            dotted.setdefault(entry.path, []).append(entry)
-            flat.setdefault(entry.path.replace(".", "_"), []).append(entry)
-        self._dotted = {path: Place(found) for path, found in dotted.items()}
-        self._flat = {path: Place(found) for path, found in flat.items()}
-
-    def find(self, path: str, *, is_flat: bool) -> Place | None:
-        """Look a module up.
-
-        Args:
-            path: The module's name without its convention's prefix.
-            is_flat: Dots are written as underscores. Names are looked up, never split, because
-                names hold underscores of their own.
-        """
-        if is_flat:
-            return self._flat.get(path) or self._flat.get(path.replace(".", "_"))
-        return self._dotted.get(path)
-
-
-def block_name(path: str) -> str:
-    """Block of a dotted module name: its first part, with the number that follows."""
-    first, _, rest = path.partition(".")
-    second = rest.partition(".")[0]
-    return f"{first}.{second}" if second.isdigit() else first
-
-
-def expand(template: str) -> Iterator[str]:
-    """Names that a template stands for: `{a,b}` is a choice, `{0-3}` a range."""
-    pieces = _GROUP.split(template)
-    choices = [
-        [piece] if number % 2 == 0 else list(_choices(piece)) for number, piece in enumerate(pieces)
-    ]
-    return map("".join, itertools.product(*choices))
-
-
-def _choices(group: str) -> Iterator[str]:
-    for choice in group.split(","):
-        span = _RANGE.fullmatch(choice)
-        if span:
-            yield from map(str, range(int(span[1]), int(span[2]) + 1))
-        else:
-            yield choice
-
-
-def _expand_all(templates: Mapping[str, list[int]]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(shape) for text, shape in templates.items() for name in expand(text)}
-
-
-def _depths(namings: Mapping[str, Mapping[str, tuple[int, ...]]]) -> dict[str, int]:
-    depths: dict[str, int] = {}
-    for modules in namings.values():
-        for name in modules:
-            stack = _STACK.match(name)
-            if stack:
-                depths[stack[1]] = max(depths.get(stack[1], 0), int(stack[2]) + 1)
-    return depths
-
-
-def _build(table: Mapping[str, object], tables: Mapping[str, dict[str, object]]) -> Family:
-    raw: dict[str, dict[str, list[int]]] = table["namings"]  # type: ignore[assignment]
-    extends: dict[str, str] = table.get("extends", {})  # type: ignore[assignment]
-    namings = {}
-    for naming, templates in raw.items():
-        modules: dict[str, tuple[int, ...]] = {}
-        if naming in extends:
-            parent: dict[str, dict[str, list[int]]] = tables[extends[naming]]["namings"]  # type: ignore[assignment]
-            modules.update(_expand_all(parent[naming]))
-        modules.update(_expand_all(templates))
-        namings[naming] = modules
-    encoders: dict[str, list[str]] = table["text_encoders"]  # type: ignore[assignment]
-    claims: dict[str, list[str]] = table["claims"]  # type: ignore[assignment]
-    return Family(
-        id=str(table["id"]),
-        title=str(table["title"]),
-        order=int(str(table["order"])),
-        text_encoders={part: tuple(ids) for part, ids in encoders.items()},
-        kohya=str(table["kohya"]),
-        claims={key: tuple(values) for key, values in claims.items()},
-        namings=namings,
-        depths=_depths(namings),
-    )
+    id: str
+    title: str
+    is_llm: bool
+    modules: int
 
 
 @cache
@@ -227,6 +147,64 @@ def _tables() -> Mapping[str, dict[str, object]]:
     return {table["id"]: table for table in sorted(loaded, key=lambda table: table["order"])}
 
 
+def _rows(table: Mapping[str, object], tables: Mapping[str, Mapping[str, object]]) -> _Rows:
+    raw: dict[str, dict[str, list[int]]] = table["namings"]  # type: ignore[assignment]
+    extends: dict[str, str] = table.get("extends", {})  # type: ignore[assignment]
+    without: dict[str, list[str]] = table.get("without", {})  # type: ignore[assignment]
+    family = str(table["id"])
+    found: _Rows = {}
+    for naming, templates in raw.items():
+        rows = [
+            row for text, shape in templates.items() for row in rows_of(family, naming, text, shape)
+        ]
+        if naming in extends:
+            parent: dict[str, dict[str, list[int]]] = tables[extends[naming]]["namings"]  # type: ignore[assignment]
+            rows = _inherited(parent[naming], rows, without.get(naming, []), family, naming) + rows
+        found[naming] = tuple(rows)
+    return found
+
+
+_Rows = dict[str, tuple[Row, ...]]
+
+
+def _inherited(
+    parent: Mapping[str, list[int]], own: list[Row], without: list[str], family: str, naming: str
+) -> list[Row]:
+    """Rows of the parent, but for the names that the table has itself or does not have."""
+    replaced: dict[str, list[Row]] = {}
+    for row in own:
+        replaced.setdefault(row.pattern, []).append(row)
+    for text in without:
+        for row in rows_of(family, naming, text, ()):
+            replaced.setdefault(row.pattern, []).append(row)
+    rows = []
+    for text, shape in parent.items():
+        for row in rows_of(family, naming, text, shape):
+            rest = [row]
+            for other in replaced.get(row.pattern, ()):
+                rest = [piece for part in rest for piece in part.minus(other)]
+            rows += rest
+    return rows
+
+
+def _build(table: Mapping[str, object], tables: Mapping[str, Mapping[str, object]]) -> Family:
+    encoders: dict[str, list[str]] = table.get("text_encoders", {})  # type: ignore[assignment]
+    claims: dict[str, list[str]] = table.get("claims", {})  # type: ignore[assignment]
+    left_out: list[list[str]] = table.get("left_out", [])  # type: ignore[assignment]
+    adapts_all: list[str] = table.get("adapts_all", [])  # type: ignore[assignment]
+    return Family(
+        id=str(table["id"]),
+        title=str(table["title"]),
+        order=int(str(table["order"])),
+        kohya=str(table["kohya"]),
+        text_encoders={part: tuple(ids) for part, ids in encoders.items()},
+        claims={key: tuple(values) for key, values in claims.items()},
+        adapts_all=frozenset(adapts_all),
+        left_out=tuple(re.compile("|".join(map(fnmatch.translate, group))) for group in left_out),
+        rows=_rows(table, tables),
+    )
+
+
 @cache
 def families() -> Mapping[str, Family]:
     """Every family by id, in display order. Built at first use."""
@@ -237,28 +215,55 @@ def families() -> Mapping[str, Family]:
 @cache
 def family_index() -> Index:
     """Denoiser modules of every family."""
+    known = families()
     return Index(
-        Entry(family.id, naming, path, shape[0], math.prod(shape[1:]))
-        for family in families().values()
-        for naming, modules in family.namings.items()
-        for path, shape in modules.items()
+        known, (row for family in known.values() for rows in family.rows.values() for row in rows)
     )
 
 
 @cache
-def encoder_index() -> Index:
-    """Modules of every text encoder, with and without CLIP's outer `text_model` level.
-
-    Source: transformers 5 dropped that level from `CLIPTextModel`; files hold both spellings.
-    """
+def _encoder_tables() -> Mapping[str, dict[str, object]]:
     text = (resources.files("lorary.anatomy") / "encoders.json").read_text("utf-8")
-    table: dict[str, dict[str, dict[str, list[int]]]] = json.loads(text)
-    return Index(
-        Entry(encoder, "transformers", name, shape[0], shape[1])
-        for encoder, description in table.items()
-        for path, shape in _expand_all(description["modules"]).items()
-        for name in dict.fromkeys((path, path.removeprefix("text_model.")))
-    )
+    loaded: dict[str, dict[str, object]] = json.loads(text)
+    return loaded
+
+
+def _encoder_rows(encoder: str) -> Iterator[Row]:
+    table = _encoder_tables()[encoder]
+    modules: dict[str, list[int]] = table["modules"]  # type: ignore[assignment]
+    for template, shape in modules.items():
+        yield from rows_of(encoder, "transformers", template, shape)
+
+
+@cache
+def encoders() -> Mapping[str, Encoder]:
+    """Every text encoder by id."""
+    return {
+        name: Encoder(
+            name,
+            str(table["title"]),
+            bool(table.get("is_llm", False)),
+            sum(row.size for row in _encoder_rows(name)),
+        )
+        for name, table in _encoder_tables().items()
+    }
+
+
+@cache
+def encoder_index() -> Index:
+    """Modules of every text encoder, with and without the outer level of their names.
+
+    Source: transformers 5 dropped the level `text_model` from `CLIPTextModel`; language models
+    have the level `model` only with their head.
+    """
+    rows = []
+    for name in _encoder_tables():
+        for row in _encoder_rows(name):
+            rows.append(row)
+            inner = row.pattern.removeprefix("text_model.")
+            if inner != row.pattern:
+                rows.append(row._replace(pattern=inner))
+    return Index(_encoder_tables(), rows)
 
 
 class _Titles(Mapping[str, str]):

@@ -1,30 +1,37 @@
 """What the tensors prove about the base model.
 
 A family is a candidate when its table holds every denoiser module of the file with agreeing
-shapes. Text encoders, then the depth of the block stacks, narrow the set; metadata never does.
+shapes. Text encoders narrow the set, then weaker steps (`narrowing`). Metadata never adds a
+family, and where the tensors leave none it only claims.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from lorary.anatomy.families import Family, families, family_title
+from lorary.anatomy.families import families, family_index, family_title
+from lorary.anatomy.narrowing import Evidence, has_encoders, listed, narrow, narrow_by_encoders
+from lorary.anatomy.survey import survey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
 
+    from lorary.anatomy.claims import Claims
+    from lorary.anatomy.families import Family
     from lorary.anatomy.modules import Module
+    from lorary.anatomy.survey import Group, Survey
 
-__all__ = ["Confidence", "Proof", "prove"]
+__all__ = ["Confidence", "Evidence", "Proof", "prove"]
 
-Confidence = Literal["certain", "likely", "ambiguous", "unknown"]
+Confidence = Literal["proven", "narrowed", "claimed", "unknown"]
 
 _STRAYS_ALLOWED = 0.05  # changed input layers (inpainting, control) and renamed leftovers
 _STRAYS_NEED = 20  # modules, below which a share proves nothing
-_UNTABLED = frozenset({"norm", "bias", "modulation", "trainable_tokens"})
-_COVERAGE = 0.9  # of a family's blocks, before the depth of a file says something
+_NAMES_NEED = 20  # modules without shapes, before their names prove something
+_RELATIVE = 0.5  # of the modules by name, before a family is worth a sentence
+_MOST_RELATIVES = 4
+_DEEP = 8  # blocks of a stack that can be told to be cut short
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,93 +40,92 @@ class Proof:
 
     Attributes:
         candidates: Every family that fits, in display order.
-        confidence: How sure the answer is.
-        evidence: Sentences that give the reasons.
+        confidence: `proven` when modules, shapes and text encoders leave one family; `narrowed`
+            when weaker evidence leaves one, or when several are left; `claimed` when the tensors
+            leave none and the metadata names one; else `unknown`.
+        evidence: The reasons.
         strays: Denoiser modules that fit none of the candidates.
+        expected: Modules that an unrestricted file of the only family has in this file's naming
+            and parts; None without a family.
     """
 
     candidates: tuple[str, ...]
     confidence: Confidence
-    evidence: tuple[str, ...]
+    evidence: tuple[Evidence, ...]
     strays: tuple[str, ...] = ()
+    expected: int | None = None
 
     @property
-    def proven(self) -> str | None:
-        """The family, when only one is possible."""
-        return self.candidates[0] if len(self.candidates) == 1 else None
+    def family(self) -> str | None:
+        """The family, when only one is possible and nothing speaks for an unknown one."""
+        is_told = self.confidence in {"proven", "narrowed"} and len(self.candidates) == 1
+        return self.candidates[0] if is_told else None
 
 
-def prove(modules: Sequence[Module]) -> Proof:
-    """Find the families that a file's modules can belong to."""
-    denoiser = _told(modules)
-    encoders = _encoders(module for module in modules if module.part != "denoiser")
-    if not denoiser:
-        return _from_encoders(encoders)
-    named, fitting = _count(denoiser)
-    total = len(denoiser)
-    found = [name for name in families() if fitting[name] == total]
+def prove(modules: Sequence[Module], claims: Claims) -> Proof:
+    """Find the families that a file's modules can belong to.
+
+    Args:
+        modules: The adapted modules of the file.
+        claims: What its metadata says about the base model.
+    """
+    seen = survey(modules)
+    if not seen.denoiser:
+        return _from_encoders(seen, claims)
+    total = len(seen.denoiser)
+    found = [name for name, count in seen.fitting.items() if count == total]
     strays: tuple[str, ...] = ()
     if not found:
-        found, strays = _nearly(denoiser, fitting)
+        found, strays = _nearly(seen)
         if not found:
-            return Proof((), "unknown", (f"No known base model has all {total} modules.",))
-    evidence = [_summary(found, total, len(strays))]
-    evidence += _ruled_out(denoiser, [name for name in families() if named[name] == total], found)
-    found = _narrow_by_encoders(found, encoders, evidence)
-    by_depth = _narrow_by_depth(denoiser, found, evidence)
-    if len(by_depth) > 1:
-        confidence: Confidence = "ambiguous"
-    else:
-        confidence = "likely" if strays or by_depth != found else "certain"
-    return Proof(tuple(by_depth), confidence, tuple(evidence), strays)
+            text = f"No known base model has {_all(total)} by name and shape."
+            nothing = Evidence("containment", text, _names(seen.strangers))
+            return _without(claims, nothing, *_apart([], seen))
+    evidence = [_summary(found, seen, len(strays))]
+    evidence += _apart(found, seen)
+    told = narrow_by_encoders(found, seen, evidence)
+    left = narrow(told, seen, claims, evidence)
+    if strays:
+        text = f"{len(strays):,} of {_all(total)} fit none of them."
+        evidence.append(Evidence("strays", text, strays[:5]))
+    confidence: Confidence = "proven" if len(told) == 1 and not strays else "narrowed"
+    if len(left) == 1:
+        confidence = _doubt(families()[left[0]], seen, confidence, evidence)
+    proof = Proof(tuple(left), confidence, tuple(evidence), strays)
+    if proof.family is None:
+        return proof
+    expected = seen.expected(families()[left[0]])
+    return Proof(proof.candidates, confidence, proof.evidence, strays, expected)
 
 
-def _told(modules: Iterable[Module]) -> list[Module]:
-    """Modules of the denoiser, but not norm and bias differences on modules without a table."""
-    return [
-        module
-        for module in modules
-        if module.part == "denoiser"
-        and (module.place is not None or not _UNTABLED.issuperset(module.algorithms))
-    ]
+def _without(claims: Claims, *evidence: Evidence) -> Proof:
+    return Proof((), "unknown" if claims.first is None else "claimed", evidence)
 
 
-def _count(modules: Iterable[Module]) -> tuple[Counter[str], Counter[str]]:
-    """Modules a family has by name, and by name and shape."""
-    by_name: dict[frozenset[str], int] = {}
-    by_shape: dict[frozenset[str], int] = {}
-    for module in modules:
-        place = module.place
-        if place is not None:
-            by_name[place.owners] = by_name.get(place.owners, 0) + 1
-            fitting = place.fitting(module.dims)
-            by_shape[fitting] = by_shape.get(fitting, 0) + 1
-    return _spread(by_name), _spread(by_shape)
+def _all(total: int) -> str:
+    return "the one denoiser module" if total == 1 else f"all {total:,} denoiser modules"
 
 
-def _spread(sets: Mapping[frozenset[str], int]) -> Counter[str]:
-    totals: Counter[str] = Counter()
-    for owners, count in sets.items():
-        for owner in owners:
-            totals[owner] += count
-    return totals
+def _names(modules: Sequence[Module]) -> tuple[str, ...]:
+    return tuple(module.name for module in modules[:5])
 
 
-def _fits(module: Module) -> frozenset[str]:
-    return frozenset() if module.place is None else module.place.fitting(module.dims)
-
-
-def _nearly(
-    modules: Sequence[Module], fitting: Mapping[str, int]
-) -> tuple[list[str], tuple[str, ...]]:
+def _nearly(seen: Survey) -> tuple[list[str], tuple[str, ...]]:
     """Families that lack only a few of the modules."""
-    most = max(fitting.values(), default=0)
-    if len(modules) < _STRAYS_NEED or most < (1 - _STRAYS_ALLOWED) * len(modules):
+    most = max(seen.fitting.values(), default=0)
+    total = len(seen.denoiser)
+    if total < _STRAYS_NEED or most < (1 - _STRAYS_ALLOWED) * total:
         return [], ()
-    found = [name for name in families() if fitting.get(name) == most]
-    strays = [module for module in modules if _fits(module).isdisjoint(found)]
+    found = [name for name, count in seen.fitting.items() if count == most]
+    bits = sum(family_index().bits[name] for name in found)
+    strays = [m for group in seen.groups if not group.bits & bits for m in group.modules]
+    strays += seen.strangers
     # A block that no family here has is another architecture, however much of the rest fits.
-    found = [name for name in found if not any(_is_beyond(families()[name], m) for m in strays)]
+    known = families()
+    found = [name for name in found if not any(_is_beyond(known[name], m) for m in strays)]
+    # Common layers and a few strange ones are another architecture too.
+    if len(found) == 1 and not any(_is_only(found[0], group) for group in seen.groups):
+        return [], ()
     return found, tuple(module.name for module in strays) if found else ()
 
 
@@ -128,91 +134,137 @@ def _is_beyond(family: Family, module: Module) -> bool:
     return number.isdigit() and int(number) >= family.depths.get(stack, 0)
 
 
-def _summary(found: Sequence[str], total: int, strays: int) -> str:
-    titles = " and ".join(family_title(name) for name in found)
-    return f"{total - strays} of {total} denoiser modules are in {titles} by name and shape."
+def _is_only(family: str, group: Group, *, by_name: bool = False) -> bool:
+    return family_index().bits[family] == (group.weights.owners if by_name else group.bits)
 
 
-def _ruled_out(modules: Sequence[Module], named: Iterable[str], found: Sequence[str]) -> list[str]:
-    """One sentence for each family that has the names but not the shapes."""
-    reasons = []
-    for name in named:
-        if name in found:
-            continue
-        module = next(module for module in modules if name not in _fits(module))
-        entries = () if module.place is None else module.place.entries
-        entry = next(entry for entry in entries if entry.owner == name)
-        reasons.append(
-            f"Not {family_title(name)}: {entry.path} is {module.dims.out} × "
-            f"{module.dims.fan_in} here and {entry.out} × {entry.fan_in} there."
+def _summary(found: Sequence[str], seen: Survey, strays: int) -> Evidence:
+    total = len(seen.denoiser)
+    count = _all(total) if not strays else f"{total - strays:,} of {total:,} denoiser modules"
+    how = "by name and shape" if seen.has_shapes else "by name (the shapes are not known)"
+    verb = "is" if total == 1 else "are"
+    text = f"{count[0].upper()}{count[1:]} {verb} in {listed(found)} {how}."
+    return Evidence("containment", text, _names([group.modules[0] for group in seen.groups]))
+
+
+def _apart(found: Sequence[str], seen: Survey) -> list[Evidence]:
+    """What tells the families from their relatives."""
+    evidence = []
+    if len(found) == 1:
+        groups = [group for group in seen.groups if _is_only(found[0], group, by_name=True)]
+        if groups:
+            path = _path(groups[0].modules[0])
+            text = f"`{path}` exists only in {family_title(found[0])}."
+            keys = _names([group.modules[0] for group in groups])
+            evidence.append(Evidence("exclusive", text, keys))
+    known = families()
+    total = len(seen.denoiser)
+    others = [
+        (count, -known[name].order, name)
+        for name, count in seen.named.items()
+        if name not in found and count >= _RELATIVE * total
+    ]
+    # Relatives that lack the same are told in one sentence.
+    lacks: dict[_Lack, list[str]] = {}
+    for _, _, name in sorted(others, reverse=True):
+        lacks.setdefault(_lack(name, seen), []).append(name)
+    told = list(lacks.items())[:_MOST_RELATIVES]
+    return evidence + [_ruled_out(lack, names) for lack, names in told]
+
+
+class _Lack(NamedTuple):
+    """What a family has otherwise: a module that it does not have, or the sizes of one."""
+
+    key: str
+    path: str
+    here: tuple[int | None, int | None] = (None, None)
+    there: tuple[int, int] | None = None
+
+
+def _path(module: Module) -> str:
+    return module.name if module.place is None else module.place.path
+
+
+def _lack(family: str, seen: Survey) -> _Lack:
+    """The first shape that a family has not, or else the first module."""
+    bit = family_index().bits[family]
+    for group in seen.groups:
+        if group.weights.owners & bit and not group.bits & bit:
+            module = group.modules[0]
+            row = next(row for row in group.weights.rows if row.owner == family)
+            sizes = (module.dims.out, module.dims.fan_in)
+            return _Lack(module.name, _path(module), sizes, (row.shape[0], row.fan_in))
+    lacking = [group.modules[0] for group in seen.groups if not group.weights.owners & bit]
+    module = (lacking + seen.strangers)[0]
+    return _Lack(module.name, _path(module))
+
+
+def _ruled_out(lack: _Lack, names: Sequence[str]) -> Evidence:
+    subject = f"Not {listed(names, 'or')}"
+    if lack.there is None:
+        return Evidence("absent", f"{subject}: `{lack.path}` is not in it.", (lack.key,))
+    here = " × ".join("?" if size is None else f"{size}" for size in lack.here)
+    there = " × ".join(map(str, lack.there))
+    text = f"{subject}: `{lack.path}` is {here} here and {there} there."
+    return Evidence("shape", text, (lack.key,))
+
+
+def _doubt(
+    family: Family, seen: Survey, confidence: Confidence, evidence: list[Evidence]
+) -> Confidence:
+    """Say so where the only family that fits need not be the right one."""
+    title = family_title(family.id)
+    short = _cut_short(family, seen)
+    if short:
+        text = (
+            f"Every block is adapted, but {', '.join(short)}: a smaller model of the same design "
+            f"as {title} looks like this."
         )
-    return reasons
+        evidence.append(Evidence("smaller", text))
+        return "unknown" if len(_deep(family, seen)) > 1 else "narrowed"
+    if seen.has_shapes:
+        return confidence
+    if seen.fitting[family.id] < len(seen.denoiser):
+        return "unknown"
+    if not any(_is_only(family.id, group, by_name=True) for group in seen.groups):
+        if seen.coverage(family) >= 1:
+            return "narrowed"
+        text = f"The names alone do not prove {title}: other models share them."
+        evidence.append(Evidence("names", text))
+        return "unknown"
+    return confidence if len(seen.denoiser) >= _NAMES_NEED else "narrowed"
 
 
-def _encoders(modules: Iterable[Module]) -> dict[str, frozenset[str]]:
-    """Part to the text encoders that all of its modules fit."""
-    found: dict[str, frozenset[str]] = {}
-    for module in modules:
-        fits = _fits(module)
-        found[module.part] = found[module.part] & fits if module.part in found else fits
-    return found
+def _deep(family: Family, seen: Survey) -> list[str]:
+    naming, _ = seen.rows(family)
+    stacks = {row.pattern.partition(".#")[0] for row in family.rows[naming] if ".#" in row.pattern}
+    return [stack for stack in sorted(stacks) if family.depths.get(stack, 0) >= _DEEP]
 
 
-def _has_encoders(family: Family, encoders: Mapping[str, frozenset[str]]) -> bool:
-    return all(
-        fits.intersection(family.text_encoders.get(part, ())) for part, fits in encoders.items()
-    )
+def _cut_short(family: Family, seen: Survey) -> list[str]:
+    """Stacks that end early in a file that adapts every block from the first on alike."""
+    short = []
+    for stack in _deep(family, seen):
+        blocks = seen.stacks.get(stack, {})
+        if len(blocks) < 2 or max(blocks) + 1 != len(blocks) or len(set(blocks.values())) > 1:
+            return []
+        if len(blocks) < family.depths[stack]:
+            short.append(f"`{stack}` ends at {len(blocks)} of {family.depths[stack]}")
+    return short
 
 
-def _from_encoders(encoders: Mapping[str, frozenset[str]]) -> Proof:
-    found = tuple(
-        name for name, family in families().items() if encoders and _has_encoders(family, encoders)
-    )
+def _from_encoders(seen: Survey, claims: Claims) -> Proof:
+    if seen.is_llm:
+        text = "The modules are those of a language model; its family is not in the tensors."
+        return _without(claims, Evidence("encoders", text))
+    found = [
+        name for name, family in families().items() if seen.encoders and has_encoders(family, seen)
+    ]
     if not found:
-        return Proof((), "unknown", ("No module of a known base model is adapted.",))
-    evidence = "Only text-encoder modules are adapted, and several base models share encoders."
-    return Proof(found, "likely" if len(found) == 1 else "ambiguous", (evidence,))
-
-
-def _narrow_by_encoders(
-    found: list[str], encoders: Mapping[str, frozenset[str]], evidence: list[str]
-) -> list[str]:
-    if not encoders:
-        return found
-    kept = [name for name in found if _has_encoders(families()[name], encoders)]
-    if not kept:
-        evidence.append("The text-encoder modules do not fit, and were not counted.")
-        return found
-    if len(kept) < len(found):
-        titles = " and ".join(family_title(name) for name in kept)
-        evidence.append(f"Only {titles} has the text encoders that are adapted.")
-    return kept
-
-
-def _narrow_by_depth(modules: Iterable[Module], found: list[str], evidence: list[str]) -> list[str]:
-    """Prefer the families whose stacks end where the file's do.
-
-    Only for files that cover nearly all blocks: an adapter of blocks 2 and 3 says nothing about
-    how many follow.
-    """
-    if len(found) < 2:
-        return found
-    seen: dict[str, set[int]] = {}
-    for module in modules:
-        stack, _, number = module.block.rpartition(".")
-        if number.isdigit():
-            seen.setdefault(stack, set()).add(int(number))
-    exact = [name for name in found if _is_exact(families()[name], seen)]
-    if not exact or len(exact) == len(found):
-        return found
-    titles = " and ".join(family_title(name) for name in exact)
-    evidence.append(f"The block stacks end where those of {titles} do.")
-    return exact
-
-
-def _is_exact(family: Family, seen: Mapping[str, set[int]]) -> bool:
-    depths = {stack: family.depths.get(stack, 0) for stack in seen}
-    blocks = sum(len(numbers) for numbers in seen.values())
-    if not seen or blocks < _COVERAGE * sum(depths.values()):
-        return False
-    return all(max(seen[stack]) + 1 == depth for stack, depth in depths.items())
+        text = "No module of a known base model is adapted."
+        return _without(claims, Evidence("containment", text))
+    text = "Only text-encoder modules are adapted, and several base models share encoders."
+    evidence = [Evidence("encoders", text, _names([m[0] for m in seen.encoders.values()]))]
+    left = narrow(found, seen, claims, evidence)
+    expected = seen.expected(families()[left[0]]) if len(left) == 1 else None
+    return Proof(tuple(left), "narrowed", tuple(evidence), (), expected)

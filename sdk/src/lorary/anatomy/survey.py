@@ -1,0 +1,225 @@
+"""The modules of a file, counted by what the tables know of them.
+
+A file has thousands of modules but only dozens of different ones: the same layer in every block.
+The questions about the base model are asked of these groups, not of the modules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from lorary.anatomy.families import encoder_index, encoders, families, family_index
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from lorary.anatomy.families import Family
+    from lorary.anatomy.modules import Module
+    from lorary.anatomy.places import Row, Weights
+
+__all__ = ["Group", "Survey", "survey"]
+
+_DIFFERENCES = frozenset({"w_norm", "b_norm", "diff_b", "diff_m", "alpha", "weight", "tokens"})
+
+
+class Group(NamedTuple):
+    """Modules that stand for the same weights and have the same sizes.
+
+    Attributes:
+        weights: What the tables have under their names.
+        bits: Families whose weights have these sizes.
+        modules: The modules.
+    """
+
+    weights: Weights
+    bits: int
+    modules: list[Module]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a file's names and shapes show.
+
+    Attributes:
+        denoiser: Modules of the denoiser that can tell something.
+        groups: Those of them that some table knows.
+        strangers: Those that no table knows.
+        encoders: Part to the modules of that text encoder.
+    """
+
+    denoiser: list[Module]
+    groups: list[Group]
+    strangers: list[Module]
+    encoders: dict[str, list[Module]]
+    _missing: dict[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
+
+    @cached_property
+    def has_shapes(self) -> bool:
+        """The sizes of at least half the modules are known."""
+        known = sum(m.dims.out is not None or m.dims.fan_in is not None for m in self.denoiser)
+        return 2 * known >= len(self.denoiser)
+
+    @cached_property
+    def named(self) -> dict[str, int]:
+        """Family to the modules whose names it has."""
+        return self._totals(by_shape=False)
+
+    @cached_property
+    def fitting(self) -> dict[str, int]:
+        """Family to the modules whose names and shapes it has."""
+        return self._totals(by_shape=True)
+
+    def _totals(self, *, by_shape: bool) -> dict[str, int]:
+        sets: dict[int, int] = {}
+        for group in self.groups:
+            bits = group.bits if by_shape else group.weights.owners
+            sets[bits] = sets.get(bits, 0) + len(group.modules)
+        return {
+            name: count
+            for name, bit in family_index().bits.items()
+            if (count := sum(number for bits, number in sets.items() if bits & bit))
+        }
+
+    def groups_of(self, family: str) -> Iterator[Group]:
+        """Groups that a family has."""
+        bit = family_index().bits[family]
+        return (group for group in self.groups if group.bits & bit)
+
+    @cached_property
+    def stacks(self) -> dict[str, dict[int, int]]:
+        """Stack of blocks to number of the block to its modules."""
+        blocks: dict[str, int] = {}
+        for module in self.denoiser:
+            blocks[module.block] = blocks.get(module.block, 0) + 1
+        found: dict[str, dict[int, int]] = {}
+        for block, count in blocks.items():
+            stack, _, number = block.rpartition(".")
+            if number.isascii() and number.isdigit():
+                found.setdefault(stack, {})[int(number)] = count
+        return found
+
+    def rows(self, family: Family) -> tuple[str, list[tuple[Row, int]]]:
+        """The naming of a family that the file follows, its rows that occur, and how often."""
+        by_naming: dict[str, list[tuple[Row, int]]] = {}
+        for group in self.groups_of(family.id):
+            for row in group.weights.rows:
+                if row.owner == family.id:
+                    by_naming.setdefault(row.naming, []).append((row, len(group.modules)))
+        if not by_naming:
+            return family.kohya, []
+        return max(by_naming.items(), key=lambda item: sum(count for _, count in item[1]))
+
+    def naming(self, family: str) -> str:
+        """The naming of a family that the file follows."""
+        return self.rows(families()[family])[0]
+
+    def missing(self, family: str) -> Mapping[str, tuple[int, ...]]:
+        """Modules of a family, in the naming that the file follows, that the file has not."""
+        found = self._missing.get(family)
+        if found is None:
+            present: set[str] = set()
+            for group in self.groups_of(family):
+                places = [module.place for module in group.modules if module.place is not None]
+                if group.weights.has_one_pattern:
+                    present.update(place.path for place in places)
+                else:
+                    present.update(path for place in places for path in place.paths_of(family))
+            modules = families()[family].namings[self.naming(family)]
+            found = {path: shape for path, shape in modules.items() if path not in present}
+            self._missing[family] = found
+        return found
+
+    def coverage(self, family: Family) -> float:
+        """Share of a family's modules that the file would have, had nothing been left out.
+
+        What a trainer was told to adapt is taken from what it did: each kind of layer that occurs
+        in the file, in every block of the family.
+        """
+        naming, rows = self.rows(family)
+        targets = {row.target for row, _ in rows}
+        whole = sum(family.targets[naming][target] for target in targets)
+        return sum(count for _, count in rows) / whole if whole else 0.0
+
+    def ends_with(self, family: Family) -> bool:
+        """Tell whether the stacks of blocks end where the family's do."""
+        return all(
+            max(numbers) + 1 == family.depths.get(stack, 0)
+            for stack, numbers in self.stacks.items()
+        )
+
+    @cached_property
+    def encoder_fits(self) -> dict[str, list[str]]:
+        """Part to the text encoders that have all of its modules."""
+        index = encoder_index()
+        found: dict[str, list[str]] = {}
+        for part, modules in self.encoders.items():
+            bits = -1
+            for module in modules:
+                place, dims = module.place, module.dims
+                bits &= 0 if place is None else place.weights.fitting(dims.out, dims.fan_in)
+            found[part] = index.names(bits)
+        return found
+
+    @cached_property
+    def is_llm(self) -> bool:
+        """The only modules are those of a language model, adapted on its own account."""
+        known = encoders()
+        return not self.denoiser and any(
+            module.convention.startswith(("peft", "bare"))
+            and any(known[name].is_llm for name in self.encoder_fits[part])
+            for part, modules in self.encoders.items()
+            for module in modules[:1]
+        )
+
+    def expected(self, family: Family) -> int | None:
+        """Modules that an unrestricted file of a family has, in this file's naming and parts."""
+        naming, rows = self.rows(family)
+        touched = frozenset().union(*(family.left_out_sets(row.pattern) for row, _ in rows))
+        count = sum(
+            number for sets, number in family.usual[naming].items() if rows and sets <= touched
+        )
+        for part, fits in self.encoder_fits.items():
+            own = [name for name in family.text_encoders.get(part, ()) if name in fits]
+            count += encoders()[own[0]].modules if own else 0
+        return count or None
+
+
+def survey(modules: Sequence[Module]) -> Survey:
+    """Count a file's modules."""
+    denoiser: list[Module] = []
+    strangers: list[Module] = []
+    parts: dict[str, list[Module]] = {}
+    groups: dict[tuple[Weights, int | None, int | None], list[Module]] = {}
+    for module in modules:
+        if module.part != "denoiser":
+            parts.setdefault(module.part, []).append(module)
+            continue
+        place = module.place
+        if place is None:
+            if _tells(module):
+                denoiser.append(module)
+                strangers.append(module)
+            continue
+        denoiser.append(module)
+        dims = module.dims
+        key = (place.weights, dims[0], dims[1])
+        group = groups.get(key)
+        if group is None:
+            groups[key] = [module]
+        else:
+            group.append(module)
+    found = [
+        Group(weights, weights.fitting(out, fan_in), members)
+        for (weights, out, fan_in), members in groups.items()
+    ]
+    return Survey(denoiser, found, strangers, parts)
+
+
+def _tells(module: Module) -> bool:
+    """Tell whether an unknown module matters: differences of norms and biases have no table."""
+    roles = module.roles
+    if _DIFFERENCES.issuperset(roles):
+        return False
+    return "diff" not in roles or module.dims.fan_in is not None

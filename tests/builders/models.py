@@ -1,0 +1,317 @@
+"""Test vectors of base models: for each family some modules that tell it from its neighbours.
+
+They are written down here, not taken from the tables under test.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["DENOISERS", "SMALLER", "TEXT_ENCODERS", "Target"]
+
+
+class Target(NamedTuple):
+    """A module of a base model: name and weight shape `(out, in, *kernel)`."""
+
+    path: str
+    shape: tuple[int, ...]
+
+
+def _targets(*rows: tuple[str, tuple[int, ...]]) -> tuple[Target, ...]:
+    return tuple(Target(path, shape) for path, shape in rows)
+
+
+_UNET = "down_blocks.1.attentions.0.transformer_blocks.0"
+_DOUBLE = "double_blocks.0"
+
+DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
+    ("sd1", "diffusers"): _targets(
+        (f"{_UNET}.attn1.to_q", (640, 640)),
+        (f"{_UNET}.attn2.to_k", (640, 768)),
+        (f"{_UNET}.attn1.to_out.0", (640, 640)),
+        (f"{_UNET}.ff.net.0.proj", (5120, 640)),
+        ("down_blocks.1.attentions.0.proj_in", (640, 640, 1, 1)),
+        ("mid_block.attentions.0.transformer_blocks.0.attn2.to_v", (1280, 768)),
+        ("up_blocks.3.attentions.2.transformer_blocks.0.attn1.to_v", (320, 320)),
+    ),
+    ("sd1", "sgm"): _targets(
+        ("input_blocks.1.1.transformer_blocks.0.attn2.to_k", (320, 768)),
+        ("output_blocks.11.1.proj_out", (320, 320, 1, 1)),
+    ),
+    ("sd2", "diffusers"): _targets(
+        (f"{_UNET}.attn1.to_q", (640, 640)),
+        (f"{_UNET}.attn2.to_k", (640, 1024)),
+        ("down_blocks.1.attentions.0.proj_in", (640, 640)),
+    ),
+    ("sd2", "sgm"): _targets(
+        ("input_blocks.1.1.transformer_blocks.0.attn2.to_k", (320, 1024)),
+        ("middle_block.1.proj_in", (1280, 1280)),
+    ),
+    ("sdxl", "diffusers"): _targets(
+        (f"{_UNET}.attn1.to_q", (640, 640)),
+        (f"{_UNET}.attn2.to_k", (640, 2048)),
+        ("mid_block.attentions.0.transformer_blocks.9.attn1.to_k", (1280, 1280)),
+        ("add_embedding.linear_1", (1280, 2816)),
+    ),
+    ("sdxl", "sgm"): _targets(
+        ("input_blocks.4.1.transformer_blocks.1.attn2.to_k", (640, 2048)),
+        ("middle_block.1.transformer_blocks.9.attn1.to_q", (1280, 1280)),
+        ("output_blocks.0.1.proj_in", (1280, 1280)),
+    ),
+    ("sdxl_refiner", "diffusers"): _targets(
+        ("down_blocks.1.attentions.0.transformer_blocks.3.attn2.to_k", (768, 1280)),
+        ("up_blocks.3.resnets.0.conv1", (384, 1152, 3, 3)),
+    ),
+    ("kolors", "diffusers"): _targets(
+        (f"{_UNET}.attn2.to_k", (640, 2048)),
+        ("encoder_hid_proj", (2048, 4096)),
+    ),
+    ("koala_1b", "diffusers"): _targets(
+        ("mid_block.attentions.0.transformer_blocks.5.attn1.to_q", (1280, 1280)),
+        ("up_blocks.0.resnets.1.conv1", (1280, 1920, 3, 3)),
+    ),
+    ("sd3", "native"): _targets(
+        ("joint_blocks.23.x_block.attn.qkv", (4608, 1536)),
+        ("joint_blocks.0.x_block.adaLN_modulation.1", (9216, 1536)),
+    ),
+    ("sd3", "diffusers"): _targets(
+        ("transformer_blocks.23.attn.add_k_proj", (1536, 1536)),
+        ("transformer_blocks.0.norm1.linear", (9216, 1536)),
+    ),
+    ("sd35_medium", "native"): _targets(
+        ("joint_blocks.23.x_block.attn.qkv", (4608, 1536)),
+        ("joint_blocks.12.x_block.attn2.qkv", (4608, 1536)),
+    ),
+    ("sd35_medium", "diffusers"): _targets(
+        ("transformer_blocks.12.attn.to_q", (1536, 1536)),
+        ("transformer_blocks.12.attn2.to_q", (1536, 1536)),
+    ),
+    ("sd35_large", "native"): _targets(("joint_blocks.37.x_block.attn.qkv", (7296, 2432))),
+    ("sd35_large", "diffusers"): _targets(("transformer_blocks.37.attn.to_q", (2432, 2432))),
+    ("flux1", "native"): _targets(
+        (f"{_DOUBLE}.img_attn.qkv", (9216, 3072)),
+        (f"{_DOUBLE}.img_mod.lin", (18432, 3072)),
+        ("double_blocks.18.txt_mlp.0", (12288, 3072)),
+        ("single_blocks.37.linear1", (21504, 3072)),
+        ("img_in", (3072, 64)),
+    ),
+    ("flux1", "diffusers"): _targets(
+        ("transformer_blocks.0.attn.to_q", (3072, 3072)),
+        ("transformer_blocks.0.attn.add_q_proj", (3072, 3072)),
+        ("transformer_blocks.18.norm1.linear", (18432, 3072)),
+        ("single_transformer_blocks.37.proj_mlp", (12288, 3072)),
+        ("x_embedder", (3072, 64)),
+    ),
+    ("chroma", "native"): _targets(
+        (f"{_DOUBLE}.img_attn.qkv", (9216, 3072)),
+        ("distilled_guidance_layer.in_proj", (5120, 64)),
+    ),
+    ("chroma", "diffusers"): _targets(
+        ("single_transformer_blocks.37.proj_mlp", (12288, 3072)),
+        ("distilled_guidance_layer.layers.4.linear_2", (5120, 5120)),
+    ),
+    ("flux2_dev", "native"): _targets(("single_blocks.47.linear1", (55296, 6144))),
+    ("flux2_dev", "diffusers"): _targets(
+        ("transformer_blocks.7.ff.linear_in", (36864, 6144)),
+        ("single_transformer_blocks.47.attn.to_qkv_mlp_proj", (55296, 6144)),
+    ),
+    ("flux2_klein_9b", "native"): _targets(
+        (f"{_DOUBLE}.img_attn.qkv", (12288, 4096)),
+        ("single_blocks.23.linear1", (36864, 4096)),
+    ),
+    ("flux2_klein_9b", "diffusers"): _targets(("context_embedder", (4096, 12288))),
+    ("flux2_klein_4b", "native"): _targets(
+        (f"{_DOUBLE}.img_attn.qkv", (9216, 3072)),
+        (f"{_DOUBLE}.img_mlp.0", (18432, 3072)),
+        ("single_blocks.19.linear1", (27648, 3072)),
+    ),
+    ("flux2_klein_4b", "diffusers"): _targets(
+        ("transformer_blocks.4.attn.to_q", (3072, 3072)),
+        ("single_transformer_blocks.19.attn.to_out", (3072, 12288)),
+    ),
+    ("hunyuan_video", "native"): _targets(
+        ("double_blocks.19.img_attn_qkv", (9216, 3072)),
+        (f"{_DOUBLE}.img_mlp.fc1", (12288, 3072)),
+    ),
+    ("hunyuan_video", "comfyui"): _targets(
+        ("double_blocks.19.img_attn.qkv", (9216, 3072)),
+        (f"{_DOUBLE}.img_mlp.0", (12288, 3072)),
+    ),
+    ("framepack", "diffusers"): _targets(
+        ("transformer_blocks.19.attn.to_q", (3072, 3072)),
+        ("clean_x_embedder.proj", (3072, 16, 1, 2, 2)),
+    ),
+    ("hunyuan_video_1_5", "native"): _targets(
+        ("double_blocks.53.img_attn_q", (2048, 2048)),
+        ("vision_in.proj.1", (1152, 1152)),
+    ),
+    ("hunyuan_image_2_1", "native"): _targets(("double_blocks.19.img_attn_qkv", (10752, 3584))),
+    ("hunyuan_image_2_1", "comfyui"): _targets(("single_blocks.39.linear1", (25088, 3584))),
+    ("hunyuan_dit", "diffusers"): _targets(
+        ("blocks.39.attn2.to_k", (1408, 1024)),
+        ("blocks.39.attn1.to_q", (1408, 1408)),
+    ),
+    ("qwen_image", "diffusers"): _targets(
+        ("transformer_blocks.59.attn.add_q_proj", (3072, 3072)),
+        ("transformer_blocks.0.img_mlp.net.0.proj", (12288, 3072)),
+    ),
+    ("z_image", "native"): _targets(
+        ("layers.29.attention.to_q", (3840, 3840)),
+        ("layers.0.feed_forward.w1", (10240, 3840)),
+    ),
+    ("z_image", "comfyui"): _targets(("layers.29.attention.qkv", (11520, 3840))),
+    ("lumina2", "native"): _targets(("layers.25.attention.qkv", (3840, 2304))),
+    ("lumina2", "diffusers"): _targets(
+        ("layers.25.attn.to_k", (768, 2304)),
+        ("layers.0.feed_forward.linear_1", (9216, 2304)),
+    ),
+    ("wan_1_3b", "native"): _targets(("blocks.29.ffn.0", (8960, 1536))),
+    ("wan_1_3b", "diffusers"): _targets(("blocks.29.attn1.to_q", (1536, 1536))),
+    ("wan_14b", "native"): _targets(
+        ("blocks.39.self_attn.q", (5120, 5120)),
+        ("patch_embedding", (5120, 16, 1, 2, 2)),
+    ),
+    ("wan_14b", "diffusers"): _targets(
+        ("blocks.39.ffn.net.2", (5120, 13824)),
+        ("patch_embedding", (5120, 16, 1, 2, 2)),
+    ),
+    ("wan_14b_i2v", "native"): _targets(
+        ("blocks.39.self_attn.q", (5120, 5120)),
+        ("blocks.39.cross_attn.k_img", (5120, 5120)),
+    ),
+    ("wan_14b_i2v", "diffusers"): _targets(("blocks.0.attn2.add_k_proj", (5120, 5120))),
+    ("wan_5b", "native"): _targets(("blocks.29.ffn.2", (3072, 14336))),
+    ("wan_5b", "diffusers"): _targets(("blocks.29.ffn.net.2", (3072, 14336))),
+    ("anima", "native"): _targets(
+        ("blocks.27.self_attn.q_proj", (2048, 2048)),
+        ("llm_adapter.blocks.5.cross_attn.o_proj", (1024, 1024)),
+    ),
+    ("cosmos_predict2_2b", "diffusers"): _targets(
+        ("transformer_blocks.27.attn2.to_k", (2048, 1024)),
+    ),
+    ("hidream_i1", "diffusers"): _targets(
+        ("double_stream_blocks.15.block.attn1.to_q_t", (2560, 2560)),
+        ("single_stream_blocks.31.block.ff_i.experts.3.w1", (6912, 2560)),
+    ),
+    ("krea2", "native"): _targets(("blocks.27.attn.wk", (1536, 6144))),
+    ("krea2", "diffusers"): _targets(("transformer_blocks.27.attn.to_k", (1536, 6144))),
+    ("ideogram4", "native"): _targets(("layers.33.attention.qkv", (13824, 4608))),
+    ("ideogram4", "diffusers"): _targets(("layers.33.attention.to_q", (4608, 4608))),
+    ("ernie_image", "diffusers"): _targets(
+        ("layers.23.self_attention.to_q", (3072, 3072)),
+        ("layers.0.mlp.linear_fc2", (3072, 8192)),
+    ),
+    ("ltx_video", "diffusers"): _targets(("transformer_blocks.27.attn2.to_k", (2048, 2048))),
+    ("ltx2", "diffusers"): _targets(
+        ("transformer_blocks.47.attn1.to_q", (4096, 4096)),
+        ("transformer_blocks.0.audio_to_video_attn.to_q", (2048, 4096)),
+    ),
+    ("cogvideox_2b", "diffusers"): _targets(("transformer_blocks.29.attn1.to_q", (1920, 1920))),
+    ("cogvideox_5b", "diffusers"): _targets(
+        ("transformer_blocks.41.attn1.to_q", (3072, 3072)),
+        ("transformer_blocks.0.ff.net.0.proj", (12288, 3072)),
+    ),
+    ("mochi", "diffusers"): _targets(
+        ("transformer_blocks.47.attn1.to_q", (3072, 3072)),
+        ("transformer_blocks.0.attn1.add_k_proj", (3072, 1536)),
+    ),
+    ("cogview4", "diffusers"): _targets(
+        ("transformer_blocks.27.attn1.to_q", (4096, 4096)),
+        ("transformer_blocks.0.norm1.linear", (49152, 512)),
+    ),
+    ("auraflow", "diffusers"): _targets(
+        ("joint_transformer_blocks.3.attn.add_q_proj", (3072, 3072)),
+        ("single_transformer_blocks.31.ff.out_projection", (3072, 8192)),
+    ),
+    ("pixart", "diffusers"): _targets(("transformer_blocks.27.attn1.to_q", (1152, 1152))),
+    ("sana", "diffusers"): _targets(("transformer_blocks.19.attn1.to_q", (2240, 2240))),
+    ("kandinsky5", "diffusers"): _targets(
+        ("visual_transformer_blocks.31.self_attention.to_query", (2048, 2048)),
+    ),
+    ("kandinsky5_imglite", "diffusers"): _targets(
+        ("visual_transformer_blocks.49.cross_attention.to_key", (2560, 2560)),
+    ),
+    ("amused", "diffusers"): _targets(
+        ("transformer_layers.21.attn1.to_q", (1024, 1024)),
+        ("down_block.attention_blocks.2.kv_mapper", (768, 1024)),
+    ),
+    ("stable_audio", "diffusers"): _targets(
+        ("transformer_blocks.23.attn2.to_k", (768, 768)),
+        ("transformer_blocks.23.attn1.to_q", (1536, 1536)),
+    ),
+    ("miniature", "diffusers"): _targets(
+        ("down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q", (96, 96)),
+        ("down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k", (128, 128)),
+        ("mid_block.attentions.0.transformer_blocks.0.attn2.to_k", (128, 128)),
+        ("up_blocks.2.attentions.1.transformer_blocks.0.ff.net.2", (96, 384)),
+    ),
+}
+"""Family and naming to some modules that only this family has together."""
+
+
+def _attention(*stacks: tuple[str, int, int]) -> tuple[Target, ...]:
+    """Self-attention of transformers: name, blocks and width of each."""
+    return _targets(
+        *(
+            (f"{name}.transformer_blocks.{block}.attn1.{leaf}", (width, width))
+            for name, blocks, width in stacks
+            for block in range(blocks)
+            for leaf in ("to_q", "to_k", "to_v")
+        )
+    )
+
+
+SMALLER: Mapping[str, tuple[Target, ...]] = {
+    "ssd_1b": _attention(
+        *((f"down_blocks.1.attentions.{n}", 2, 640) for n in range(2)),
+        *((f"down_blocks.2.attentions.{n}", 4, 1280) for n in range(2)),
+        *((f"up_blocks.0.attentions.{n}", blocks, 1280) for n, blocks in enumerate((4, 4, 10))),
+        *((f"up_blocks.1.attentions.{n}", blocks, 640) for n, blocks in enumerate((2, 1, 1))),
+    ),
+    "segmind_vega": _attention(
+        *((f"down_blocks.1.attentions.{n}", 1, 640) for n in range(2)),
+        *((f"down_blocks.2.attentions.{n}", 2, 1280) for n in range(2)),
+        *((f"up_blocks.0.attentions.{n}", 2, 1280) for n in range(3)),
+        *((f"up_blocks.1.attentions.{n}", 1, 640) for n in range(3)),
+    ),
+    "koala_700m": _attention(
+        ("down_blocks.1.attentions.0", 2, 640),
+        ("down_blocks.2.attentions.0", 5, 1280),
+        *((f"up_blocks.0.attentions.{n}", 5, 1280) for n in range(2)),
+        *((f"up_blocks.1.attentions.{n}", 2, 640) for n in range(2)),
+    ),
+}
+"""Family that a larger one contains to all of its self-attention."""
+
+
+def _clip(width: int, inner: int, layer: int) -> tuple[Target, ...]:
+    stem = f"text_model.encoder.layers.{layer}"
+    return _targets(
+        (f"{stem}.self_attn.q_proj", (width, width)),
+        (f"{stem}.self_attn.out_proj", (width, width)),
+        (f"{stem}.mlp.fc1", (inner, width)),
+    )
+
+
+TEXT_ENCODERS: Mapping[str, tuple[Target, ...]] = {
+    "clip_l": _clip(768, 3072, 11),
+    "clip_h": _clip(1024, 4096, 22),
+    "clip_g": _clip(1280, 5120, 31),
+    "clip_miniature": _clip(128, 384, 2),
+    "t5_xxl": _targets(
+        ("encoder.block.23.layer.0.SelfAttention.q", (4096, 4096)),
+        ("encoder.block.23.layer.1.DenseReluDense.wo", (4096, 10240)),
+    ),
+    "qwen3_0_6b": _targets(
+        ("layers.27.self_attn.q_proj", (2048, 1024)),
+        ("layers.27.mlp.down_proj", (1024, 3072)),
+    ),
+    "gemma2_2b": _targets(
+        ("layers.25.self_attn.k_proj", (1024, 2304)),
+        ("layers.25.mlp.gate_proj", (9216, 2304)),
+    ),
+}
+"""Encoder to some of its modules."""
