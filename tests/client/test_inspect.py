@@ -47,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
     (root / "a.safetensors").write_bytes(kohya(SDXL, metadata=LIE))
     (root / "sub" / "c.SafeTensors").write_bytes(b"<html>")
     (root / "sub" / "vae.safetensors").write_bytes(
-        safetensors({"first_stage_model.encoder.conv_in.weight": ("F16", (4, 4))})
+        safetensors({"first_stage_model.encoder.conv_in.weight": ("F16", (4, 4, 3, 3))})
     )
     (root / "gone.safetensors").symlink_to(root / "nowhere")
     (root / "notes.txt").write_text("no weights")
@@ -183,7 +183,7 @@ def test_pages_are_plain_in_a_pipe_and_fit_into_80_columns(run: Run, tmp_path: P
     assert "Stable Diffusion XL" in lines[2]
     page = " ".join(ran.out.split())
     assert (
-        "CONFLICT: the metadata says Stable Diffusion 1.x (ss_base_model_version: sd_1.5)" in page
+        "CONFLICT: its metadata says Stable Diffusion 1.x (ss_base_model_version: sd_1.5)" in page
     )
     assert "modelspec.trigger_phrase" in page
     assert "1024 × 1024" in page

@@ -157,7 +157,7 @@ def _names(*names: str, shape: tuple[int, ...] = (4, 4)) -> Rows:
 
 KINDS: dict[str, Rows] = {
     "checkpoint": _names("model.diffusion_model.out.2.weight", "first_stage_model.a"),
-    "vae": _names("first_stage_model.encoder.conv_in.weight"),
+    "vae": _names("first_stage_model.encoder.conv_in.weight", shape=(4, 4, 3, 3)),
     "controlnet": _names("control_model.zero_convs.0.0.weight"),
     "embedding": _names("emb_params", shape=(8, 768)),
     "ip_adapter": _names("image_proj.proj.weight", "ip_adapter.1.to_k_ip.weight"),

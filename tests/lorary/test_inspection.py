@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 import lorary.anatomy as package
 from lorary.anatomy import (
     ALGORITHM_TITLES,
-    KIND_TITLES,
     Inspection,
     analyse,
     finding_codes,
@@ -162,55 +161,18 @@ def test_strange_tensors_are_named_and_full_weights_warned_about() -> None:
     assert {"full_weights", "unknown_keys"} <= set(_codes(both))
 
 
-def _names(*names: str, shape: tuple[int, ...] = (4, 4)) -> Rows:
-    return dict.fromkeys(names, ("F16", shape))
-
-
-_PAIR = _rows(lora_A__weight=("F16", (4, 640)), lora_B__weight=("F16", (640, 4)))
-
-
-@pytest.mark.parametrize(
-    ("rows", "kind"),
-    [
-        ({}, "other"),
-        (_names("model.diffusion_model.out.2.weight", "first_stage_model.a"), "checkpoint"),
-        (_names("transformer_blocks.0.attn.to_q.weight"), "checkpoint"),
-        (_names("model.layers.0.self_attn.q_proj.weight"), "checkpoint"),
-        (_names("first_stage_model.encoder.conv_in.weight"), "vae"),
-        (_names("encoder.conv_in.weight", "decoder.conv_in.weight", "quant_conv.weight"), "vae"),
-        (_names("text_model.encoder.layers.0.self_attn.q_proj.weight"), "text_encoder"),
-        (_names("encoder.block.0.layer.0.SelfAttention.q.weight"), "text_encoder"),
-        (_names("control_model.zero_convs.0.0.weight"), "controlnet"),
-        (_names("controlnet_blocks.0.weight"), "controlnet"),
-        (_names("lora_controlnet", "input_blocks.1.0.in_layers.2.down"), "controlnet"),
-        (_names("up_blocks.0.motion_modules.0.proj_in.weight"), "motion_module"),
-        (_names("lllite_unet_a.down.0.weight", "lllite_unet_a.up.0.weight"), "lllite"),
-        (_names("image_proj.proj.weight", "ip_adapter.1.to_k_ip.weight"), "ip_adapter"),
-        ({**_names("ip_adapter.1.to_k_ip.weight"), **_PAIR}, "ip_adapter"),
-        (_names("emb_params", shape=(8, 768)), "embedding"),
-        (_names("clip_l", shape=(8, 768)) | _names("clip_g", shape=(8, 1280)), "embedding"),
-        (_names("<cat-toy>", shape=(768,)), "embedding"),
-        (_names("adapter.body.0.weight"), "other"),
-        ({**_names(*(f"down_blocks.{n}.weight" for n in range(9))), **_PAIR}, "checkpoint"),
-        ({**_names(*(f"strange.{n}" for n in range(9))), **_PAIR}, "adapter"),
-        (
-            _names(*(f"strange.{n}" for n in range(9)), f"{Q}.lora_A.weight"),
-            "other",
-        ),
-    ],
-)  # fmt: skip
-def test_files_that_are_no_adapters_say_what_they_are(rows: Rows, kind: str) -> None:
-    found = inspect_bytes(safetensors(rows), name="/tmp/anna/thing.safetensors")
+def test_a_file_that_is_no_adapter_is_refused_by_what_it_is() -> None:
+    found = inspect_bytes(
+        safetensors({"control_model.zero_convs.0.0.weight": ("F16", (4, 4, 1, 1))}),
+        name="/tmp/anna/thing\x1b.safetensors",
+    )
+    assert found.refused
     assert found.anatomy is not None
-    assert found.anatomy.kind == kind
-    assert kind in KIND_TITLES
-    if kind != "adapter":
-        errors = [finding for finding in found.findings if finding.severity == "error"]
-        assert [(error.code, error.evidence) for error in errors] == [
-            ("not_an_adapter", {"kind": kind})
-        ]
-        assert errors[0].message.startswith("“thing.safetensors” is ")
-        assert found.anatomy.modules == 0
+    assert (found.anatomy.kind, found.anatomy.modules) == ("controlnet", 0)
+    assert found.findings[0].evidence == {"kind": "controlnet"}
+    assert found.findings[0].message == (
+        "“thing\ufffd.safetensors” is a ControlNet, not a LoRA adapter."
+    )
 
 
 def test_without_a_name_the_message_says_this() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.config import embedded_configs
-from lorary.anatomy.metadata import clean, number, parsed, present
+from lorary.anatomy.metadata import number, parsed, present, redact
+from lorary.anatomy.privacy import safe_name
 from lorary.anatomy.report import LAYER_KINDS, Anatomy, Block, FileFacts, Layers, Notes
 from lorary.anatomy.training import description, recommended_strength, title, training_facts
 from lorary.anatomy.triggers import common_tags, tag_shares, trigger_words
@@ -24,8 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["Parts", "assemble", "file_name"]
 
 _MOST_NAMES = 100
-_NAME_CHARS = 80
 _FILE_NAME_CHARS = 500
+
+_DTYPE, _PART = attrgetter("dtype"), attrgetter("part")
+_DIMS, _LAYER = attrgetter("dims"), attrgetter("layer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +73,7 @@ def assemble(header: Header, parts: Parts, *, name: str, config: AdapterConfig |
     ranks = _most_first(Counter(layers.linear) + Counter(layers.conv))
     tags = tag_shares(metadata)
     words = trigger_words(metadata, tags)
-    training = training_facts(metadata)
+    training = training_facts(metadata, config, name)
     shared = sum(tensor.elements for tensor in parts.shared.values())
     return Anatomy(
         file=FileFacts(
@@ -84,10 +88,10 @@ def assemble(header: Header, parts: Parts, *, name: str, config: AdapterConfig |
         ranks=ranks,
         alpha=parts.alphas.mode,
         alphas_read=parts.alphas.values_read,
-        parts=dict(Counter(module.part for module in modules)),
+        parts=dict(Counter(map(_PART, modules))),
         layers=layers,
         parameters=shared + sum(block.parameters for block in layers.blocks),
-        dtypes=dict(Counter(tensor.dtype for tensor in header.tensors.values()).most_common()),
+        dtypes=dict(Counter(map(_DTYPE, header.tensors.values())).most_common()),
         trigger_words=words,
         common_tags=common_tags(tags, words),
         training=training,
@@ -102,7 +106,7 @@ def _layers(parts: Parts) -> Layers:
         linear=_most_first(linear),
         conv=_most_first(conv),
         expected=parts.expected,
-        kinds=dict.fromkeys(LAYER_KINDS, 0) | Counter(module.layer for module in parts.modules),
+        kinds=dict.fromkeys(LAYER_KINDS, 0) | Counter(map(_LAYER, parts.modules)),
         blocks=_blocks_of(parts.modules),
     )
 
@@ -117,14 +121,14 @@ def file_name(name: str) -> str:
     )
 
 
-def _rank_counts(modules: Iterable[Module]) -> tuple[Counter[int], Counter[int]]:
+def _rank_counts(modules: Sequence[Module]) -> tuple[Counter[int], Counter[int]]:
     """Rank to number of modules, without and with a kernel."""
     linear: Counter[int] = Counter()
     conv: Counter[int] = Counter()
-    for module in modules:
-        dims = module.dims
+    # Thousands of modules have a few different sizes.
+    for dims, count in Counter(map(_DIMS, modules)).items():
         if dims.rank is not None:
-            (conv if dims.is_conv else linear)[dims.rank] += 1
+            (conv if dims.is_conv else linear)[dims.rank] += count
     return linear, conv
 
 
@@ -163,9 +167,14 @@ def _notes(metadata: Mapping[str, str], training: Mapping[str, object]) -> Notes
         writer=None if writer is None else str(writer),
         title=title(metadata),
         description=description(metadata),
-        author=present(metadata, "modelspec.author"),
-        license=present(metadata, "modelspec.license"),
-        usage_hint=present(metadata, "modelspec.usage_hint", most=2_000),
+        author=_told(metadata, "modelspec.author"),
+        license=_told(metadata, "modelspec.license"),
+        usage_hint=_told(metadata, "modelspec.usage_hint", most=2_000),
         recommended_strength=recommended_strength(metadata),
-        names=tuple(clean(key, _NAME_CHARS) for key in list(metadata)[:_MOST_NAMES]),
+        names=tuple(safe_name(key) for key in list(metadata)[:_MOST_NAMES]),
     )
+
+
+def _told(metadata: Mapping[str, str], key: str, most: int = 200) -> str | None:
+    text = present(metadata, key, most=most)
+    return None if text is None else redact(text)

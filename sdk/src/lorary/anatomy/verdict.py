@@ -86,10 +86,15 @@ def verdict_findings(base: Base, proof: Proof) -> Iterator[Finding]:
         yield _conflict(base, str(claimed), titles)
     if not titles:
         message = "The tensors fit no base model that is known here."
+        if claimed is not None:
+            message = f"{message[:-1]}; the metadata says {family_title(str(claimed))}."
         yield finding("family_unknown", message, claimed=claimed)
     elif len(titles) > 1:
         message = f"The tensors fit {_listed(titles, 'and')}, and cannot tell them apart."
         yield finding("family_ambiguous", message, candidates=list(base.candidates))
+    elif base.family is None:
+        message = f"The tensors fit {titles[0]}, but may be those of another model."
+        yield finding("family_unknown", message, candidates=list(base.candidates))
     if proof.strays:
         count = len(proof.strays)
         who = "One module is" if count == 1 else f"{count:,} modules are"

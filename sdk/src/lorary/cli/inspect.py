@@ -5,31 +5,20 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from lorary.anatomy import (
-    Inspection,
-    Refusal,
-    file_name,
-    inspect_file,
-    inspect_url,
-    url_name,
-)
 from lorary.cli.command import Command
+from lorary.cli.looking import DENIED, NETWORK, NOT_FOUND, REFUSED, Form, look_at_all
 from lorary.cli.meter import counting
-from lorary.cli.output import columns, emit, note, plain, show
-from lorary.cli.page import line_of, page_of
+from lorary.cli.output import columns, note, plain, show
 from lorary.cli.places import Found, find
-from lorary.safetensors import SourceError
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from lorary.cli.command import Parser
 
 __all__ = ["COMMANDS"]
 
-_REFUSED, _NOT_FOUND, _NOT_ALLOWED, _NETWORK = 1, 3, 4, 5
-_CODES = {"not_found": _NOT_FOUND, "denied": _NOT_ALLOWED, "bad_url": _NOT_FOUND}
 _LEAST_NAME = 16
 _REST_OF_LINE = 53  # columns that a line needs for everything but the name
 
@@ -50,70 +39,26 @@ def _inspect(args: Namespace) -> int:
         here = find(place)
         if not here:
             note(f"lorary: {plain(place)} holds no .safetensors file.")
-            codes.add(_NOT_FOUND)
+            codes.add(NOT_FOUND)
         found += here
-    write = _emitted if args.json else _shown(found)
+    results = look_at_all(found, Form(args.json, _name_columns(found)))
     with counting("Inspecting", len(found)) as count:
-        for number, one in enumerate(found):
-            count.step(number)
-            inspection, code = _look(one)
+        count.step(0)
+        for number, (one, (text, code)) in enumerate(zip(found, results, strict=True)):
             codes.add(code)
             if sys.stdout.isatty():
                 count.clear()
-            write(one, inspection)
-    return next(
-        (code for code in (_REFUSED, _NOT_FOUND, _NOT_ALLOWED, _NETWORK) if code in codes), 0
-    )
+            is_page = not (args.json or one.is_listed)
+            show(f"\n{text}" if is_page and number else text)
+            count.step(number + 1)
+    return next((code for code in (REFUSED, NOT_FOUND, DENIED, NETWORK) if code in codes), 0)
 
 
-def _look(one: Found) -> tuple[Inspection, int]:
-    """Look into one place; whatever is wrong with it becomes its result."""
-    try:
-        if one.error is not None:
-            raise one.error
-        if one.is_url:
-            inspection = inspect_url(one.place)
-        else:
-            inspection = inspect_file(one.place, name=one.name)
-    except OSError as error:
-        return _unreadable(one, error)
-    return inspection, _REFUSED if inspection.anatomy is None else 0
-
-
-def _unreadable(one: Found, error: OSError) -> tuple[Inspection, int]:
-    reason = str(error.strerror or error).rstrip(".")
-    name = file_name(url_name(one.place) if one.is_url else one.name)
-    refusal = Refusal(name, "unreadable", f"It cannot be read: {reason}.", None)
-    if isinstance(error, SourceError):
-        code = _CODES.get(error.code, _NETWORK)
-    else:
-        is_missing = not one.is_listed and isinstance(error, FileNotFoundError)
-        code = _NOT_FOUND if is_missing else _REFUSED
-    return Inspection(None, (), None, refusal), code
-
-
-def _emitted(_one: Found, inspection: Inspection) -> None:
-    emit(inspection.to_dict())
-
-
-def _shown(found: Sequence[Found]) -> Callable[[Found, Inspection], None]:
-    """Give a function that writes a page about a file, a line about one of a folder's."""
-    names = [len(one.name) for one in found if one.is_listed]
-    wide = max(names, default=0)
-    if sys.stdout.isatty():
-        wide = min(wide, max(_LEAST_NAME, columns() - _REST_OF_LINE))
-    was_page = False
-
-    def write(one: Found, inspection: Inspection) -> None:
-        nonlocal was_page
-        if was_page:
-            show("")
-        was_page = not one.is_listed
-        show(
-            line_of(one.name, inspection, wide) if one.is_listed else page_of(one.place, inspection)
-        )
-
-    return write
+def _name_columns(found: Sequence[Found]) -> int:
+    longest = max((len(one.name) for one in found if one.is_listed), default=0)
+    if not sys.stdout.isatty():
+        return longest
+    return min(longest, max(_LEAST_NAME, columns() - _REST_OF_LINE))
 
 
 COMMANDS = {

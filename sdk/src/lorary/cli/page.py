@@ -34,6 +34,9 @@ _MOST_REASONS = 8
 _LINE_VERDICT = 24
 _LINE_METHOD = 14
 _CONFIDENCE_STYLES = {"proven": "green", "narrowed": "yellow", "claimed": "yellow"}
+_SAID_AT_THE_TOP = frozenset(
+    {"family_ambiguous", "family_unknown", "metadata_conflict", "not_an_adapter"}
+)
 _PARTS = {
     "denoiser": "denoiser",
     "text_encoder": "text encoder",
@@ -105,6 +108,9 @@ def _verdict(base: Base) -> Iterator[str]:
     for reason in base.evidence[:_MOST_REASONS]:
         if reason.text != how:
             yield from _indented(reason.text, 4, "dim", mark="· ")
+    if base.family is None:
+        code = "family_ambiguous" if base.candidates else "family_unknown"
+        yield from _advice(code, 4)
 
 
 def _headline(base: Base) -> tuple[str, str]:
@@ -118,20 +124,27 @@ def _headline(base: Base) -> tuple[str, str]:
             "claimed": "by its metadata; the tensors allow it and others.",
         }
         return titles[0], hows.get(base.confidence, first)
-    if titles:
+    if len(titles) > 1:
         return _listed(titles, "or"), "the tensors fit each of them."
-    return "Unknown base model", first or "the tensors fit none that is known here."
+    if titles:
+        return f"Perhaps {titles[0]}", "its tensors fit, but they may be another model's."
+    if base.confidence == "claimed" and base.agreement == "agree":
+        title = family_title(str(base.claimed["family"]))
+        return title, "by the word of its metadata only; no table here can prove it."
+    return "Unknown base model", "the tensors fit none that is known here."
 
 
 def _claim(base: Base) -> str:
     claimed = base.claimed.get("family")
     if claimed is None:
         return ""
-    said = f"the metadata says {family_title(str(claimed))}"
+    said = f"its metadata says {family_title(str(claimed))}"
     source = f" ({base.claimed['source']}: {base.claimed['value']})"
     if base.agreement == "conflict":
         return f"{said}{source}, the tensors say otherwise. The tensors count."
-    return f"{said[0].upper()}{said[1:]}{source}, which agrees."
+    if base.family == claimed:
+        return f"Its metadata says the same{source}."
+    return f"{said[0].upper()}{said[1:]}{source}."
 
 
 def _build(anatomy: Anatomy) -> list[tuple[str, str]]:
@@ -140,7 +153,10 @@ def _build(anatomy: Anatomy) -> list[tuple[str, str]]:
     if len(anatomy.algorithms) > 1:
         counts = [f"{algorithm_title(name)} {n:,}" for name, n in anatomy.algorithms.items()]
         method += f" ({', '.join(counts)})"
-    parts = [f"{_PARTS.get(part, part)} {count:,}" for part, count in anatomy.parts.items()]
+    parts = [
+        f"{_PARTS.get(part, part)} {count:,}"
+        for part, count in sorted(anatomy.parts.items(), key=lambda item: item[0] != "denoiser")
+    ]
     return [
         ("method", method),
         ("format", f"{anatomy.convention or 'unknown'}, {', '.join(anatomy.dtypes)}"),
@@ -183,7 +199,11 @@ def _alpha(anatomy: Anatomy) -> str:
 
 
 def _layers(layers: Layers) -> str:
-    of = f" of the {layers.expected:,} that an unrestricted file has" if layers.expected else ""
+    of = ""
+    if layers.expected == layers.modules:
+        of = ", all that an unrestricted file has"
+    elif layers.expected:
+        of = f" of {layers.expected:,} in an unrestricted file"
     kinds = [f"{kind} {count:,}" for kind, count in layers.kinds.items() if count]
     return f"{layers.modules:,}{of}: {' · '.join(kinds)}"
 
@@ -248,8 +268,8 @@ def _other_kind(anatomy: Anatomy) -> Iterator[str]:
 
 def _findings(findings: Sequence[Finding]) -> Iterator[str]:
     for found in findings:
-        if found.code in {"metadata_conflict", "not_an_adapter"}:
-            continue  # said at the top
+        if found.code in _SAID_AT_THE_TOP:
+            continue
         yield ""
         word = pad(found.severity, 7)
         head, *more = wrap(found.message, columns() - 11)

@@ -1,0 +1,116 @@
+"""Looking into many places, one after the other or in several processes."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import json
+import multiprocessing
+import os
+import signal
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lorary.anatomy import Inspection, Refusal, file_name, inspect_file, inspect_url, url_name
+from lorary.cli.page import line_of, page_of
+from lorary.safetensors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lorary.cli.places import Found
+
+__all__ = ["DENIED", "NETWORK", "NOT_FOUND", "REFUSED", "Form", "look_at_all"]
+
+REFUSED, NOT_FOUND, DENIED, NETWORK = 1, 3, 4, 5
+_URL_CODES = {"bad_url": NOT_FOUND, "denied": DENIED, "not_found": NOT_FOUND}
+
+_FIRST_ALONE = 16  # fills the tables that the other processes inherit
+_WORTH_IT = 200  # files, below which starting processes takes longer than they save
+_MOST_PROCESSES = 8
+_CHUNK = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How results are written.
+
+    Attributes:
+        is_json: As documents, a line each.
+        name_columns: Columns for names in lines for people.
+    """
+
+    is_json: bool
+    name_columns: int
+
+    def text(self, one: Found, inspection: Inspection) -> str:
+        """Return a result as it is written, without its last line break."""
+        if self.is_json:
+            return json.dumps(inspection.to_dict(), separators=(",", ":"))
+        if one.is_listed:
+            return line_of(one.name, inspection, self.name_columns)
+        return "\n".join(page_of(one.place, inspection))
+
+
+def look_at_all(found: Sequence[Found], form: Form) -> Iterator[tuple[str, int]]:
+    """Yield result and exit code of each place, in their order."""
+    look = functools.partial(_look, form)
+    processes = min(_processors(), _MOST_PROCESSES)
+    if len(found) < _WORTH_IT or processes < 2:
+        yield from map(look, found)
+        return
+    yield from map(look, found[:_FIRST_ALONE])
+    gc.freeze()  # the tables stay, so that no collection has to walk through them
+    with _pool(processes) as pool:
+        try:
+            yield from pool.map(look, found[_FIRST_ALONE:], chunksize=_CHUNK)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _pool(processes: int) -> ProcessPoolExecutor:
+    # A fork starts at once and has the tables; elsewhere it is not safe or not there.
+    method = "fork" if sys.platform == "linux" else "spawn"
+    context = multiprocessing.get_context(method)
+    return ProcessPoolExecutor(processes, context, initializer=_leave_ctrl_c)
+
+
+def _leave_ctrl_c() -> None:
+    """Let the first process answer the keyboard, which reaches all of them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _look(form: Form, one: Found) -> tuple[str, int]:
+    """Look into one place; whatever is wrong with it becomes its result."""
+    try:
+        if one.error is not None:
+            raise one.error
+        if one.is_url:
+            inspection = inspect_url(one.place)
+        else:
+            inspection = inspect_file(one.place, name=one.name)
+    except OSError as error:
+        inspection, code = _unreadable(one, error)
+    else:
+        code = REFUSED if inspection.anatomy is None else 0
+    return form.text(one, inspection), code
+
+
+def _unreadable(one: Found, error: OSError) -> tuple[Inspection, int]:
+    reason = str(error.strerror or error).rstrip(".")
+    name = file_name(url_name(one.place) if one.is_url else one.name)
+    refusal = Refusal(name, "unreadable", f"It cannot be read: {reason}.", None)
+    if isinstance(error, SourceError):
+        code = _URL_CODES.get(error.code, NETWORK)
+    else:
+        is_missing = not one.is_listed and isinstance(error, FileNotFoundError)
+        code = NOT_FOUND if is_missing else REFUSED
+    return Inspection(None, (), None, refusal), code
