@@ -54,6 +54,8 @@ class AdapterConfig:
         revision: Revision of the base model.
         task_type: Task, such as `CAUSAL_LM`.
         r: Rank.
+        init_r: AdaLoRA's rank at the beginning of the training.
+        target_r: AdaLoRA's mean rank at its end; `r` means nothing for it.
         lora_alpha: LoRA's alpha.
         alpha: The alpha of LoHa, LoKr and GraLoRA.
         rank_pattern: Ranks of single modules.
@@ -81,6 +83,8 @@ class AdapterConfig:
     revision: str | None = None
     task_type: str | None = None
     r: int | None = None
+    init_r: int | None = None
+    target_r: int | None = None
     lora_alpha: float | None = None
     alpha: float | None = None
     rank_pattern: Patterns = field(default_factory=Patterns)
@@ -138,7 +142,7 @@ class AdapterConfig:
     def of(cls, fields: Mapping[str, object], component: str = "") -> AdapterConfig:
         """The configuration in a parsed JSON object; fields of the wrong type count as absent."""
         base = _text(fields.get("base_model_name_or_path"), 1_000)
-        short = None if base is None else base_name(base)
+        short = None if base is None else base_name(base) or None
         tokens = _numbers(fields.get("alora_invocation_tokens"))
         init = fields.get("init_lora_weights")
         method = _text(fields.get("peft_type"), 60)
@@ -146,10 +150,12 @@ class AdapterConfig:
             component=component,
             peft_type=None if method is None else method.rpartition(".")[2].upper(),
             base_model_name_or_path=short,
-            is_local=base != short,
+            is_local=base is not None and base != short and not base.startswith("http"),
             revision=_text(fields.get("revision"), 80),
             task_type=_text(fields.get("task_type"), 60),
             r=_whole(fields.get("r")),
+            init_r=_whole(fields.get("init_r")),
+            target_r=_whole(fields.get("target_r")),
             lora_alpha=_finite(fields.get("lora_alpha")),
             alpha=_finite(fields.get("alpha")),
             rank_pattern=Patterns.of(fields.get("rank_pattern")),

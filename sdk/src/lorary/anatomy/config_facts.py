@@ -20,6 +20,8 @@ def config_facts(config: AdapterConfig) -> Iterator[tuple[str, object]]:
     """Facts by name; absent ones are None, empty or False."""
     yield "method", config.peft_type
     yield "network_dim", config.r or None
+    yield "initial_rank", config.init_r
+    yield "target_rank", config.target_r
     yield "network_alpha", whole(config.declared_alpha)
     base = config.base_model_name_or_path
     yield "base_model", None if base is None else redact(base)

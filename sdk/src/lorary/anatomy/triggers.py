@@ -171,5 +171,5 @@ def common_tags(tags: TagShares, words: tuple[TriggerWord, ...]) -> tuple[Common
     if tags.are_sentences:
         return ()
     taken = {word.text.lower() for word in words}
-    rest = ((tag, share) for tag, share in tags.shares.items() if tag.lower() not in taken)
+    rest = (item for item in tags.shares.items() if item[1] and item[0].lower() not in taken)
     return tuple(CommonTag(redact(tag), share) for tag, share in list(rest)[:_MOST_TAGS])

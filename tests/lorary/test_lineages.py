@@ -1,0 +1,94 @@
+"""The table of checkpoints, and an owner's file laid over it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lorary.anatomy.lineages import LineageError, lineages, load_lineages
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OTHER = "ab" * 32
+
+
+def _file(folder: Path, content: object) -> Path:
+    path = folder / "own.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return path
+
+
+def test_the_shipped_table_knows_what_is_verified() -> None:
+    table = load_lineages()
+    assert table.by_name("290640.safetensors") == "Pony Diffusion V6 XL"
+    assert table.by_name("models/2110043.safetensors") == "Qwen-Image"
+    assert table.by_hash("67AB2FD8EC") == "Pony Diffusion V6 XL"
+    assert table.by_hash(OTHER) is None
+    assert table.family_of("Pony Diffusion V6 XL") == "sdxl"
+    assert table.family_of(None) is None
+
+
+def test_every_lineage_with_a_family_is_told_by_something() -> None:
+    table = load_lineages()
+    told = {*table.sha256.values(), *table.civitai.values(), *(name for _, name in table.names)}
+    assert set(table.families) <= told
+
+
+def test_an_owners_file_is_laid_over_the_table(tmp_path: Path) -> None:
+    own = {
+        "sha256": {OTHER.upper(): "House style", "0x0123456789": "By its short hash"},
+        "autov1": {"12345678": "Old"},
+        "civitai": {"290640": "Renamed"},
+        "names": [["pony", "My pony"]],
+        "families": {"House style": "sdxl"},
+    }
+    table = load_lineages(_file(tmp_path, own))
+    assert table.by_hash(OTHER) == "House style"
+    assert table.by_hash(OTHER[:10]) == "House style"
+    assert table.by_hash("0123456789") == "By its short hash"
+    assert table.by_hash("12345678") == "Old"
+    assert table.by_name("290640.ckpt") == "Renamed"
+    assert table.by_name("ponyDiffusionV6XL") == "My pony"
+    assert table.by_name("sd_xl_base_1.0.safetensors") == "SDXL 1.0"
+    assert table.family_of("House style") == "sdxl"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", "{}", "not json", "[1]", '{"sha": {}}', '{"sha256": []}', '{"sha256": {"x": "y"}}',
+        '{"names": {}}', '{"names": [["a"]]}', '{"names": [["a", 3]]}', '{"civitai": {"1": ""}}',
+        "[" * 100_000, '{"autov1": {"12345678": null}}',
+    ],
+)  # fmt: skip
+def test_a_broken_file_is_told_and_never_crashes(tmp_path: Path, content: str) -> None:
+    path = _file(tmp_path, content)
+    if content in {"", "{}"}:
+        assert load_lineages(path) == load_lineages()
+        return
+    with pytest.raises(LineageError, match=r"own\.json"):
+        load_lineages(path)
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(LineageError, match="cannot be read"):
+        load_lineages(tmp_path / "none.json")
+
+
+def test_the_variable_names_the_file_and_a_broken_one_counts_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lineages.cache_clear()
+    monkeypatch.setenv("LORARY_LINEAGES", str(_file(tmp_path, {"autov1": {"12345678": "Old"}})))
+    try:
+        assert lineages().by_hash("12345678") == "Old"
+        lineages.cache_clear()
+        monkeypatch.setenv("LORARY_LINEAGES", str(tmp_path / "none.json"))
+        assert lineages().by_name("290640") == "Pony Diffusion V6 XL"
+        with pytest.raises(LineageError):
+            load_lineages()
+    finally:
+        lineages.cache_clear()
