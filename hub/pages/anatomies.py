@@ -61,7 +61,8 @@ class Anatomy:
         facts: How the file is made.
         kinds: Kinds of layers to how many are changed.
         ranks: Ranks to how many linear and convolution layers have them.
-        training: What the metadata tells of the training.
+        training: What the metadata tells of the training, what people ask for first.
+        more: The rest of that.
         tags: Frequent caption tags with the share of pictures that have them.
         keys: Names of metadata keys.
         notes: How much metadata there is, in words.
@@ -73,6 +74,7 @@ class Anatomy:
     kinds: list[Share] = field(default_factory=list)
     ranks: list[Share] = field(default_factory=list)
     training: list[Fact] = field(default_factory=list)
+    more: list[Fact] = field(default_factory=list)
     tags: list[Fact] = field(default_factory=list)
     keys: Sequence[str] = ()
     notes: str = ""
@@ -95,6 +97,7 @@ def anatomy_of(document: Document) -> Anatomy:
         kinds=_kinds(document["layers"]),
         ranks=_ranks(document["layers"]),
         training=training_facts(document),
+        more=other_facts(document),
         tags=[Fact(tag["text"], f"{tag['share']:.0%}") for tag in document["common_tags"]],
         keys=metadata["names"],
         notes=_notes(metadata),
@@ -129,13 +132,13 @@ def _methods(document: Document) -> str:
     title = method_title(document["algorithm"])
     if len(found) < 2:
         return title
-    each = ", ".join(f"{method_title(name)} {count(n)}" for name, n in found.items())
-    return f"{title} ({each})"
+    each = ", ".join(f"{method_title(name)} ({count(n)})" for name, n in found.items())
+    return f"{title}: {each}"
 
 
 def parts_text(parts: Mapping[str, int]) -> str:
     """Return the changed parts of the base model with their layers."""
-    return ", ".join(f"{part.replace('_', ' ')} {count(n)}" for part, n in parts.items())
+    return ", ".join(f"{part.replace('_', ' ')} ({count(n)})" for part, n in parts.items())
 
 
 def _alpha(alpha: Document) -> str:
@@ -193,7 +196,7 @@ def _notes(metadata: Document) -> str:
 
 
 def _training_titles() -> dict[str, str]:
-    """Return titles of facts in the order in which they are shown."""
+    """Return titles of the facts that people ask for, in that order."""
     return {
         "trainer": _("Trained with"),
         "base_model": _("Trained on"),
@@ -206,21 +209,25 @@ def _training_titles() -> dict[str, str]:
         "learning_rate": _("Learning rate"),
         "optimizer": _("Optimizer"),
         "scheduler": _("Schedule"),
-        "network_dim": _("Declared rank"),
-        "network_alpha": _("Declared alpha"),
-        "started_at": _("Started"),
         "finished_at": _("Finished"),
     }
 
 
 def training_facts(document: Document) -> list[Fact]:
-    """Return what the metadata tells of the training, known facts first."""
+    """Return what the metadata tells of the training, as far as most people ask."""
     told: Document = document.get("training") or {}
-    titles = _training_titles()
-    names = [name for name in titles if name in told] + [
-        name for name in told if name not in titles
-    ]
-    facts = [Fact(titles.get(name, _name(name)), _told(name, told[name])) for name in names]
+    return _listed({title: (name, told.get(name)) for name, title in _training_titles().items()})
+
+
+def other_facts(document: Document) -> list[Fact]:
+    """Return everything else that the metadata tells of the training, by its own name."""
+    told: Document = document.get("training") or {}
+    first = _training_titles()
+    return _listed({_name(key): (key, told[key]) for key in told if key not in first})
+
+
+def _listed(told: Mapping[str, tuple[str, object]]) -> list[Fact]:
+    facts = [Fact(title, _told(*fact)) for title, fact in told.items() if fact[1] is not None]
     return [fact for fact in facts if fact.text]
 
 

@@ -32,6 +32,8 @@ __all__ = ["browse", "count_text", "page_links"]
 PAGE = 24
 MAX_WORD = 200
 MAX_TAGS_SHOWN = 12
+#: Options of a filter before the rest is folded away.
+MAX_OPEN = 10
 
 SORTS = {"new": gettext_lazy("Newest"), "downloads": gettext_lazy("Most pulled")}
 
@@ -54,6 +56,16 @@ class Facet:
     title: str
     chosen: str
     options: list[Option]
+
+    @property
+    def first(self) -> list[Option]:
+        """The most frequent options, and the chosen one."""
+        return [one for n, one in enumerate(self.options) if n < MAX_OPEN or one.is_chosen]
+
+    @property
+    def rest(self) -> list[Option]:
+        """The options behind a fold."""
+        return [one for one in self.options[MAX_OPEN:] if not one.is_chosen]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.shortcuts import render
+from django.urls import reverse
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
@@ -21,6 +24,9 @@ __all__ = ["show"]
 
 #: Documents of ``docs/`` that are written for whoever uses the site.
 DOCUMENTS = frozenset({"anatomy", "findings"})
+
+_HEADING = re.compile(r"<(h[2-6])>(.*?)</\1>", re.DOTALL)
+_LINK = re.compile(r'<a href="([^"]*)"[^>]*>(.*?)</a>', re.DOTALL)
 
 
 @require_safe
@@ -44,4 +50,30 @@ def _read(name: str) -> tuple[str, SafeString]:
     except OSError as error:
         raise NotFound(_("This page of help is not installed here.")) from error
     first, _newline, rest = text.lstrip().partition("\n")
-    return first.removeprefix("#").strip(), markdown.render(rest)
+    return first.removeprefix("#").strip(), _fitted(markdown.render(rest))
+
+
+def _fitted(html: str) -> SafeString:
+    """Return a clean document with places to jump to, and links that lead somewhere here."""
+    html = _HEADING.sub(_with_id, html).replace("<pre>", '<pre tabindex="0">')
+    return mark_safe(_LINK.sub(_link, html))  # noqa: S308 - our own text, cleaned before
+
+
+def _with_id(found: re.Match[str]) -> str:
+    """Give a heading the id that others link to, made as GitHub makes it."""
+    tag, inner = found.groups()
+    words = re.sub(r"[^\w\- ]", "", re.sub(r"<[^>]*>", "", inner).lower())
+    return f'<{tag} id="{words.replace(" ", "-")}">{inner}</{tag}>'
+
+
+def _link(found: re.Match[str]) -> str:
+    """Keep links to the web, within the page and to other help; of the rest only the words."""
+    place, inner = found.groups()
+    path, _hash, anchor = place.partition("#")
+    if path.startswith(("http://", "https://")):
+        return found[0]
+    name = path.removesuffix(".md")
+    if path and name not in DOCUMENTS:
+        return inner
+    own = reverse("help", args=[name]) if path else ""
+    return f'<a href="{own}{_hash}{anchor}">{inner}</a>'

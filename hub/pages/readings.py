@@ -229,17 +229,17 @@ def _title_proof(path: str, document: Document) -> Proof:
 
 def _family_proof(base: Document) -> Proof:
     """Return what the form says beside the base model: the answer, and loudly what denies it."""
-    level, title = "declared", _("Only you can say")
-    label = family_label(base["family"] or base["claimed"].get("family") or "")
+    claimed = base["claimed"].get("family") or ""
+    level = "claimed" if claimed and base["agreement"] == "agree" else "declared"
     if base["family"] and base["confidence"] in BY_TENSORS:
-        level, title = "proven", _("Proven by shape: %(family)s") % {"family": label}
+        said = {"family": family_label(base["family"])}
+        level, title = "proven", _("Proven by shape: %(family)s") % said
     elif len(base["candidates"]) > 1:
-        level, title = (
-            "declared",
-            _("One of: %(families)s") % {"families": family_labels(base["candidates"])},
-        )
-    if level == "declared" and label and base["agreement"] != "conflict":
-        level, title = "claimed", _("The header says %(family)s") % {"family": label}
+        title = _("One of: %(families)s") % {"families": family_labels(base["candidates"])}
+    elif level == "claimed":
+        title = _("The header says %(family)s") % {"family": family_label(claimed)}
+    else:
+        title = _("Only you can say")
     return Proof(level, title, how(base), conflict_of(base), reasons_of(base))
 
 

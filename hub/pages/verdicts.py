@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from hub.pages.words import count, family_label, family_labels, strength_range
-from hub.templatetags.lorary import strength
+from hub.templatetags.lorary import digest, strength
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +33,8 @@ __all__ = [
 
 MAX_WORDS = 3
 
+_DIGEST = re.compile(r"(0x)?[0-9A-Fa-f]{64}")
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -44,12 +47,13 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One question with three answers."""
+    """One question with three answers; nobody is asked what can be measured."""
 
     title: str
     declared: Cell
     claimed: Cell
     proven: Cell
+    is_measured: bool = False
 
     @property
     def cells(self) -> tuple[Cell, Cell, Cell]:
@@ -141,9 +145,12 @@ def _confidence(base: Document) -> str:
 def _agreement(base: Document) -> str:
     if base["agreement"] == "no-claim":
         return _("The file itself does not name its base model.")
-    if base["agreement"] == "agree" and base["candidates"] and base["confidence"] != "claimed":
+    if base["agreement"] != "agree" or base["confidence"] == "claimed" or not base["candidates"]:
+        return ""
+    if base["family"]:
         return _("What the file says of itself agrees.")
-    return ""
+    said = {"family": family_label(base["claimed"]["family"])}
+    return _("The file itself says %(family)s.") % said
 
 
 def conflict_of(base: Document) -> str:
@@ -171,7 +178,9 @@ def reasons_of(base: Document) -> list[Reason]:
     """Return what shows the verdict: the tensors first, then each word of the file."""
     reasons = [Reason(one["text"], one["keys"]) for one in base.get("evidence") or ()]
     claimed: Document = base.get("claimed") or {}
-    reasons += [_claim(one) for one in (claimed, *claimed.get("others", ())) if one.get("family")]
+    told = [one for one in (claimed, *claimed.get("others", ())) if one.get("family")]
+    of_lineage = claimed.get("lineage_source")
+    reasons += [_claim(one) for one in told if one["source"] != of_lineage]
     return [*reasons, *_lineage_reason(base)]
 
 
@@ -193,8 +202,9 @@ def _claim(claim: Document) -> Reason:
     return Reason(text % said, [claim["source"]])
 
 
-def _quoted(value: str | None) -> str:
-    return f"“{value}”"
+def _quoted(value: str) -> str:
+    """Return what a key says in quotes, of a digest only its ends."""
+    return f"“{digest(value) if _DIGEST.fullmatch(value) else value}”"
 
 
 def _family_row(version: Version, base: Document) -> Row:
@@ -230,18 +240,18 @@ def _measured_rows(anatomy: Document) -> list[Row]:
     alpha = _number(anatomy["alpha"]["mode"])
     said_alpha = _number(training.get("network_alpha"))
     is_read = anatomy["alpha"]["values_read"] > 0
+    said = Cell(
+        said_alpha or ("" if is_read else alpha),
+        is_struck=bool(is_read and said_alpha) and said_alpha != alpha,
+    )
+    measured = (
+        (_("Rank"), Cell(_number(dim), is_struck=is_wrong), _ranks(anatomy)),
+        (_("Alpha"), said, alpha if is_read else ""),
+        (_("Layers"), Cell(), layers(anatomy["layers"])),
+    )
     return [
-        Row(_("Rank"), Cell(), Cell(_number(dim), is_struck=is_wrong), Cell(_ranks(anatomy))),
-        Row(
-            _("Alpha"),
-            Cell(),
-            Cell(
-                said_alpha or ("" if is_read else alpha),
-                is_struck=bool(is_read and said_alpha) and said_alpha != alpha,
-            ),
-            Cell(alpha if is_read else ""),
-        ),
-        Row(_("Layers"), Cell(), Cell(), Cell(layers(anatomy["layers"]))),
+        Row(title, Cell(), claimed, Cell(proven), is_measured=True)
+        for title, claimed, proven in measured
     ]
 
 

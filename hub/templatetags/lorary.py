@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,8 @@ from django import template
 from django.conf import settings
 from django.templatetags.static import static
 from django.utils.formats import number_format
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 import lorary
@@ -17,7 +19,6 @@ import lorary
 if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.template import Context
-    from django.utils.safestring import SafeString
 
 register = template.Library()
 
@@ -26,6 +27,7 @@ RULER_END = 1.5
 #: The ruler's drawing runs from x = 2 to x = 102.
 _RULER_FROM, _RULER_WIDTH = 2.0, 100.0
 _KILO = 1000
+_MAY_BREAK = SafeString("<wbr>")
 
 THEMES = ("auto", "light", "dark")
 DENSITIES = ("proof", "card", "list")
@@ -103,6 +105,20 @@ def strength(value: float | None) -> str:
 def digest(sha256: str) -> str:
     """Return the two ends of a digest, for people to compare."""
     return f"{sha256[:8]}…{sha256[-4:]}"
+
+
+@register.filter
+def codes(text: str) -> SafeString:
+    """Return a sentence with what stands between backticks set as code."""
+    parts = enumerate(text.split("`"))
+    return format_html_join("", "{}", ((key(part) if n % 2 else part,) for n, part in parts))
+
+
+@register.filter
+def key(name: str) -> SafeString:
+    """Return the name of a tensor or metadata key as code that may break after its parts."""
+    parts = ((part,) for part in re.split(r"(?<=[._])", name))
+    return format_html("<code>{}</code>", format_html_join(_MAY_BREAK, "{}", parts))
 
 
 @register.simple_tag

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.utils import timezone
 
+from lorary.anatomy import FAMILIES
 from registry.models import Adapter, Revision, Version
 from registry.services import adapters
 
@@ -47,6 +48,22 @@ def test_it_finds_by_words_family_kind_and_tag(client: Client, noir: Adapter) ->
         page = client.get(f"/browse?{query}").content.decode()
         assert 'href="/ada/noir"' in page, query
         assert "1 adapter" in page
+
+
+def test_rare_families_are_folded_away_but_never_the_chosen_one(
+    client: Client, many: list[Adapter]
+) -> None:
+    families = list(FAMILIES)[:12]
+    for number, adapter in enumerate(many):  # the first families are the frequent ones
+        Adapter.objects.filter(pk=adapter.pk).update(family=families[number % 18 % 12])
+    rare = max(families[6:])  # of equals the last by name
+    filters, folded = (
+        client.get("/browse").content.decode().partition("<summary>2 more</summary>")[::2]
+    )
+    assert f'value="{families[0]}"' in filters
+    assert f'value="{rare}"' in folded.partition("</details>")[0]
+    chosen = client.get(f"/browse?family={rare}").content.decode()
+    assert f'value="{rare}" checked' in chosen.partition("<summary>1 more</summary>")[0]
 
 
 def test_no_result_offers_to_drop_each_filter(client: Client, noir: Adapter) -> None:

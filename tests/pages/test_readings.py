@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hub.pages.readings import _slug, _title_of
-from hub.templatetags.lorary import digest, ruler, size, strength
+from hub.templatetags.lorary import codes, digest, ruler, size, strength
 from registry.names import check_name
 
 
@@ -47,3 +47,9 @@ def test_a_ruler_says_its_numbers() -> None:
     assert "Recommended strength 0.7 to 1.0, best 0.9" in ruler(0.9, 0.7, 1.0)
     assert "Recommended strength 1.0" in ruler(1.0, None, None)
     assert 'd="M2.0 7H102.0"' in ruler(9, -3, 9)
+
+
+def test_what_stands_between_backticks_is_code_and_nothing_is_markup() -> None:
+    assert codes("`<a>` is <b> here, `open") == (
+        "<code>&lt;a&gt;</code> is &lt;b&gt; here, <code>open</code>"
+    )

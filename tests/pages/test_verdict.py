@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -51,6 +52,7 @@ def test_a_conflict_is_loud_and_names_key_and_winner(page: Callable[..., str]) -
 def test_evidence_comes_with_the_tensors_that_show_it(page: Callable[..., str]) -> None:
     text = page(lora())
     reasons = text.partition('<details class="why">')[2].partition("</details>")[0]
+    reasons = reasons.replace("<wbr>", "")
     assert "What shows it" in reasons
     document = BlobAnatomy.objects.get().document
     evidence = document["base"]["evidence"]
@@ -95,6 +97,7 @@ def test_the_anatomy_tells_methods_ranks_kinds_and_training(page: Callable[..., 
     told = {"ss_steps": "1200", "ss_network_module": "networks.lora"}
     text = page(kohya(SDXL, metadata=told))
     panel = text.partition('id="p-anatomy"')[2].partition('role="tabpanel"')[0]
+    panel = panel.replace("<wbr>", "")
     for word in ("LoRA", "Ranks", "Kinds of layers", "Steps", "1200", "ss_steps", "f16 (9)"):
         assert word in panel, word
 
@@ -152,8 +155,12 @@ def test_families_are_listed_as_a_phrase() -> None:
 @pytest.mark.parametrize("name", ["anatomy", "anatomy.md", "findings"])
 def test_help_is_the_repository_s_own_document(client: Client, name: str) -> None:
     answer = client.get(f"/help/{name}")
+    page = answer.content.decode().partition("<main")[2]
     assert answer.status_code == 200
-    assert "<h2>" in answer.content.decode()
+    assert "<h2 id=" in page
+    places = re.findall(r'href="#([^"]+)"', page)
+    assert all(f'id="{place}"' in page for place in places)
+    assert '.md"' not in page
 
 
 @pytest.mark.parametrize("name", ["nothing", "..", "settings", "anatomy.md.md"])
