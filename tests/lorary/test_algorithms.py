@@ -146,6 +146,10 @@ def test_kernels_and_cores_make_a_locon_too(suffixes: Shapes) -> None:
     assert told(one("lycoris_a_attn1_to_q", suffixes))[0] == "locon"
 
 
+def test_cores_make_a_locon_everywhere() -> None:
+    assert told(one("diffusion_model.a.attn1.to_q", TUCKER))[0] == "locon"
+
+
 def test_lora_on_convolutions_stays_lora_elsewhere() -> None:
     kernel = {".lora_A.weight": (4, 8, 3, 3), ".lora_B.weight": (8, 4, 1, 1)}
     assert told(one("unet.down_blocks.1.resnets.0.conv2", kernel)) == ("lora", {"lora": 1})

@@ -198,21 +198,23 @@ def order(shown: Iterable[str]) -> tuple[str, ...]:
 
 
 def refine(
-    algorithms: tuple[str, ...], path: str, convention: str, *, is_conv: bool
+    algorithms: tuple[str, ...], path: str, convention: str, *, is_conv: bool, has_core: bool
 ) -> tuple[str, ...]:
-    """Name kohya's LoRA on a convolution LoCon; in other conventions it stays LoRA.
+    """Name kohya's and LyCORIS' LoRA on a convolution LoCon; in other conventions it stays LoRA.
 
     Args:
         algorithms: What the suffixes show.
         path: The module's path in the base model.
         convention: Convention of the module.
-        is_conv: The shapes show a kernel larger than one, or a Tucker core is there.
+        is_conv: The shapes show a kernel larger than one.
+        has_core: There is a Tucker core, which only LyCORIS writes.
     """
-    if "lora" not in algorithms or convention not in _LOCON_CONVENTIONS:
+    if "lora" not in algorithms:
         return algorithms
-    if not is_conv and _CONV_TARGET.search(path) is None:
-        return algorithms
-    return tuple("locon" if name == "lora" else name for name in algorithms)
+    in_kohya = convention in _LOCON_CONVENTIONS
+    if has_core or (in_kohya and (is_conv or _CONV_TARGET.search(path) is not None)):
+        return tuple("locon" if name == "lora" else name for name in algorithms)
+    return algorithms
 
 
 def file_algorithm(

@@ -54,11 +54,11 @@ CONVENTION_TITLES: Mapping[str, str] = MappingProxyType(
 _SGM = re.compile(r"(?:input|middle|output)_blocks?[._]")
 _UNET = re.compile(r"(?:down|up)_blocks[._]|mid_block[._]")
 _DIFFUSERS = re.compile(
-    r"(?:(?:single_|joint_|text_|visual_)?transformer_blocks|down_blocks?|mid_block|up_blocks?)[._]"
-    r"|(?:.*[._])?(?:attn[12]?|attention)[._](?:to_[qkv]|to_out|add_[qkv]_proj)(?:[._]|$)"
+    r"^(?:(?:single_|joint_|text_|visual_)?transformer_blocks|down_blocks?|mid_block|up_blocks?)[._]"
+    r"|(?:^|[._])(?:attn[12]?|attention)[._](?:to_[qkv]|to_out|add_[qkv]_proj)(?:[._]|$)"
 )
 # Only SDXL and its kin stack more than one transformer in a block of a UNet.
-_DEEP = re.compile(r".*transformer_blocks[._][1-9]")
+_DEEP = re.compile(r"transformer_blocks[._][1-9]")
 
 
 def naming_style(path: str, naming: str | None) -> str:
@@ -77,7 +77,7 @@ def naming_style(path: str, naming: str | None) -> str:
         return "unet"
     if naming == "native" and "transformer_blocks" not in path:
         return "native"
-    if naming in {"diffusers", "transformers"} or _DIFFUSERS.match(path):
+    if naming in {"diffusers", "transformers"} or _DIFFUSERS.search(path):
         return "diffusers"
     return "native"
 
@@ -164,7 +164,7 @@ def _has_odd_blocks(modules: Sequence[Module], candidates: Sequence[str]) -> boo
     usual = {tables[name].kohya for name in candidates if name in tables}
     if usual == {"sgm"} or (usual and "sgm" not in usual):
         return usual == {"sgm"}
-    return any(map(_DEEP.match, (module.name for module in modules)))
+    return any(map(_DEEP.search, (module.name for module in modules)))
 
 
 _LDM = re.compile(
@@ -178,10 +178,10 @@ _OF_TRANSFORMERS = re.compile(
     r"|(?:\w+\.)?(?:encoder|transformer)\.layer\.\d|model\.(?:encoder|decoder)\.layers\."
 )
 _OF_DIFFUSERS = re.compile(
-    r"(?:single_|joint_)?transformer_blocks\.|(?:down|up)_blocks\.|mid_block\.|controlnet_"
-    r"|adapter\.(?:body|conv_in)|(?:time_text_embed|condition_embedder|caption_projection)\."
-    r"|(?:en|de)coder\.(?:down|up|mid)_blocks?\."
-    r"|(?:.*\.)?(?:(?:attn[12]?|attention)\.to_[qkv]|to_(?:query|key|value|out)|motion_modules)\."
+    r"^(?:(?:single_|joint_)?transformer_blocks|(?:down|up)_blocks|mid_block|adapter\.body"
+    r"|adapter\.conv_in|time_text_embed|condition_embedder|caption_projection"
+    r"|(?:en|de)coder\.(?:down|up|mid)_blocks?)\.|^controlnet_"
+    r"|(?:^|\.)(?:(?:attn[12]?|attention)\.to_[qkv]|to_(?:query|key|value|out)|motion_modules)\."
 )
 _MOST_NAMES_ASKED = 50
 
@@ -198,7 +198,7 @@ def foreign_convention(kind: str, scan: Scan) -> str | None:
         return "a1111_ti" if is_a1111 else "textual_inversion"
     if any(map(_LDM.match, names)):
         return "ldm"
-    if any(map(_OF_DIFFUSERS.match, names)):
+    if any(map(_OF_DIFFUSERS.search, names)):
         return "diffusers"
     naming = _naming(names) if kind == "checkpoint" else None
     if naming is not None:

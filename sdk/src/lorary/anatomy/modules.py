@@ -180,7 +180,7 @@ def _identify(name: str, roles: tuple[Role, ...], is_conv: bool) -> _Identity:  
     algorithms, dialect = _signature(roles)
     convention = convention_name(prefix, dialect, style)
     has_core = any(role.name == "mid" for role in roles)
-    algorithms = refine(algorithms, path, convention, is_conv=is_conv or has_core)
+    algorithms = refine(algorithms, path, convention, is_conv=is_conv, has_core=has_core)
     return part, block, convention, algorithms, place
 
 
@@ -224,7 +224,7 @@ def _place(prefix: Prefix, path: str) -> tuple[str, Place | None]:
     return "denoiser", place
 
 
-_STACK = re.compile(r"(?:\w+\.)*?(\w*(?:blocks?|layers?|refiner)|h)\.(\d+)(?:\.|$)")
+_STACK = re.compile(r"(?:^|\.)(\w{0,64}?(?:blocks?|layers?|refiner)|h)\.(\d{1,5})(?:\.|$)")
 
 
 def _block(path: str) -> str:
@@ -236,5 +236,5 @@ def _block(path: str) -> str:
     second = rest.partition(".")[0]
     if second.isdigit():
         return f"{first}.{second}"
-    found = None if "block" in first else _STACK.match(path)
+    found = None if "block" in first else _STACK.search(path)
     return f"{found[1]}.{found[2]}" if found else first

@@ -115,13 +115,13 @@ _METHODS = (
     "adamss|beft|bone|c3a|deft|delora|fourierft|frod|glora|gralora|hira|hra|lily|miss|osf|peanut"
     "|poly|psoft|pvera|randlora|road|shira|supertuning|tinylora|unilora|vblora|vera|waveft"
 )
-_METHOD = re.compile(rf"\.(({_METHODS})_[A-Za-z]\w*)((?:\.\w+)*)$")
+_METHOD = re.compile(rf"\.(({_METHODS})_[A-Za-z]\w{{0,64}})((?:\.\w{{1,64}}){{0,3}})$")
 _SAME_METHOD = {"bone": "miss"}
 # Ends that name one of several tensors of a method; any other word is the adapter's name.
 _PARTS = frozenset(
     {"X", "Xd", "Xu", "zeros", "S_low", "U_low", "V_low", "vector_a", "vector_b", "module_logits"}
 )
-_CLASSIFIER = re.compile(r"(?:.*\.)?(?:internal_)?xlora_classifier\.(.+)")
+_CLASSIFIER = re.compile(r"(?:base_model\.)?(?:model\.)?(?:internal_)?xlora_classifier\.(.+)")
 _XLABS = re.compile(r"\.processor\.(qkv|proj)$")
 # Lists of LoRA modules whose tensors have lost their suffix.
 _UNNAMED = re.compile(r"lora_(?:unet|te\d?|transformer|prior_unet|prior_te)_\w+")
