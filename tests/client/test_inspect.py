@@ -17,6 +17,7 @@ import pytest
 
 import lorary
 from lorary.anatomy import finding_codes
+from lorary.cli import looking
 from lorary.cli.advice import ADVICE
 from lorary.cli.output import cut, width, wrap
 from tests.builders.adapters import DENOISERS, TEXT_ENCODERS, kohya
@@ -93,6 +94,25 @@ def test_a_folder_shows_people_a_line_for_each_file(run: Run, folder: Path) -> N
     assert "refused: unreadable" in lines[2]
     assert "refused: is_html" in lines[3]
     assert "no adapter: vae" in lines[4]
+
+
+def test_several_processes_give_what_one_does(tmp_path: Path, environment: dict[str, str]) -> None:
+    root = tmp_path / "many"
+    root.mkdir()
+    for number in range(looking._WORTH_IT + 9):
+        rank = 1 + number % 7
+        data = kohya(SD1, rank=rank) if number % 5 else b"PK\x03\x04"
+        (root / f"{number:03}.safetensors").write_bytes(data)
+    command = [*CLI, "inspect", str(root), "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (1, b"")
+    shown = [json.loads(line) for line in done.stdout.splitlines()]
+    assert shown == [lorary.inspect(place).to_dict() for place in sorted(root.iterdir())]
+    head = subprocess.run(
+        f"{' '.join(command)} | head -n 1", shell=True, env=environment, capture_output=True,
+        check=False,
+    )  # fmt: skip
+    assert (len(head.stdout.splitlines()), head.stderr) == (1, b"")
 
 
 def test_what_is_no_adapter_and_what_an_upload_would_refuse_exits_with_0(

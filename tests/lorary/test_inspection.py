@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from lorary.anatomy.findings import ANATOMY_CODES
 from lorary.anatomy.keys import SUFFIXES
 from lorary.safetensors import Limits, parse_header
 from lorary.safetensors.errors import HEADER_CODES
-from tests.builders.adapters import DENOISERS, TEXT_ENCODERS, diffusers, kohya
+from tests.builders.adapters import DENOISERS, TEXT_ENCODERS, diffusers, kohya, peft
 from tests.builders.malformed import ATTACKS
 from tests.builders.weights import safetensors
 
@@ -185,6 +186,68 @@ def test_errors_come_first() -> None:
     found = inspect_bytes(safetensors(rows, {"a": "/home/anna/x"}))
     severities = [finding.severity for finding in found.findings]
     assert severities == sorted(severities, key=["error", "warning", "info"].index)
+
+
+CONFIG = {"peft_type": "LORA", "r": 4, "lora_alpha": 12, "target_modules": ["to_q"]}
+
+
+def _config(**fields: object) -> bytes:
+    return json.dumps({**CONFIG, **fields}).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "beside", "is_read"),
+    [
+        ("adapter_model.safetensors", ["other.safetensors"], True),
+        ("noir.safetensors", ["notes.txt"], True),
+        ("noir.safetensors", ["other.SAFETENSORS"], False),
+    ],
+)
+def test_a_configuration_beside_the_file_is_read_when_it_can_only_be_its_own(
+    tmp_path: Path, name: str, beside: list[str], is_read: bool
+) -> None:
+    (tmp_path / name).write_bytes(peft(SD1))
+    (tmp_path / "adapter_config.json").write_bytes(_config(use_rslora=True))
+    for other in beside:
+        (tmp_path / other).touch()
+    anatomy = inspect_file(tmp_path / name).anatomy
+    assert anatomy is not None
+    assert anatomy.alpha == (12.0 if is_read else None)
+    assert anatomy.algorithm == ("rslora" if is_read else "lora")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [b"", b"{", b"[]", b"{}", b'{"r":1,"r":2}', b"\xff", b"[" * 99_999, b" " * 2**20 + b"{}"],
+)
+def test_a_configuration_that_cannot_be_read_is_named(config: bytes, tmp_path: Path) -> None:
+    (tmp_path / "adapter_model.safetensors").write_bytes(peft(SD1))
+    (tmp_path / "adapter_config.json").write_bytes(config)
+    found = inspect_file(tmp_path / "adapter_model.safetensors")
+    assert "config_unreadable" in _codes(found)
+    assert not found.refused
+    assert inspect_bytes(peft(SD1), config=config).findings == found.findings
+
+
+def test_a_configuration_that_is_no_file_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "adapter_model.safetensors").write_bytes(peft(SD1))
+    os.mkfifo(tmp_path / "adapter_config.json")
+    assert "config_unreadable" not in _codes(inspect_file(tmp_path / "adapter_model.safetensors"))
+
+
+def test_a_configuration_of_other_weights_is_a_conflict() -> None:
+    found = inspect_bytes(peft(SD1), config=_config(r=64))
+    assert "config_conflict" in _codes(found)
+    assert found.anatomy is not None
+    assert found.anatomy.rank == 4
+
+
+def test_what_is_no_regular_file_is_never_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.safetensors")
+    with pytest.raises(OSError, match="Not a regular file"):
+        inspect_file(tmp_path / "a.safetensors")
+    with pytest.raises(IsADirectoryError):
+        inspect_file(tmp_path)
 
 
 def test_limits_reach_the_header() -> None:

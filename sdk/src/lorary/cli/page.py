@@ -37,6 +37,14 @@ _CONFIDENCE_STYLES = {"proven": "green", "narrowed": "yellow", "claimed": "yello
 _SAID_AT_THE_TOP = frozenset(
     {"family_ambiguous", "family_unknown", "metadata_conflict", "not_an_adapter"}
 )
+_FACTS = {
+    "epochs": "{} epochs",
+    "images": "{} images",
+    "resolution": "{}",
+    "steps": "{} steps",
+    "trainer": "{}",
+}
+_SAID_BY_THE_CLAIM = frozenset({"base_version", "base_model_hash"})
 _PARTS = {
     "denoiser": "denoiser",
     "text_encoder": "text encoder",
@@ -226,18 +234,22 @@ def _words(anatomy: Anatomy) -> Iterator[str]:
 
 
 def _training(anatomy: Anatomy) -> list[str]:
-    facts = []
-    for name, value in anatomy.training.items():
-        if isinstance(value, dict):
-            shown = ", ".join(f"{key} {inner}" for key, inner in value.items())
-        elif isinstance(value, list):
-            shown = " × ".join(map(str, value))
-        elif isinstance(value, int) and not isinstance(value, bool):
-            shown = f"{value:,}" if name != "seed" else str(value)
-        else:
-            shown = str(value)
-        facts.append(f"{name.replace('_', ' ')} {shown}")
+    facts = [
+        _FACTS.get(name, f"{name.replace('_', ' ')} {{}}").format(_fact(name, value))
+        for name, value in anatomy.training.items()
+        if name not in _SAID_BY_THE_CLAIM
+    ]
     return wrap(" · ".join(facts), columns() - 4 - _LABEL) if facts else []
+
+
+def _fact(name: str, value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {inner}" for key, inner in value.items())
+    if isinstance(value, list):
+        return " × ".join(map(str, value))
+    if isinstance(value, int) and not isinstance(value, bool) and name != "seed":
+        return f"{value:,}"
+    return str(value)
 
 
 def _notes(anatomy: Anatomy) -> list[str]:
