@@ -148,8 +148,15 @@ DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
         ("double_blocks.53.img_attn_q", (2048, 2048)),
         ("vision_in.proj.1", (1152, 1152)),
     ),
+    ("hunyuan_video_1_5", "diffusers"): _targets(
+        ("transformer_blocks.53.attn.add_k_proj", (2048, 2048)),
+        ("transformer_blocks.53.ff_context.net.2", (2048, 8192)),
+    ),
     ("hunyuan_image_2_1", "native"): _targets(("double_blocks.19.img_attn_qkv", (10752, 3584))),
     ("hunyuan_image_2_1", "comfyui"): _targets(("single_blocks.39.linear1", (25088, 3584))),
+    ("hunyuan_image_2_1", "diffusers"): _targets(
+        ("single_transformer_blocks.39.attn.to_q", (3584, 3584)),
+    ),
     ("hunyuan_dit", "diffusers"): _targets(
         ("blocks.39.attn2.to_k", (1408, 1024)),
         ("blocks.39.attn1.to_q", (1408, 1408)),
