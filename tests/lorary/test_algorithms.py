@@ -196,6 +196,7 @@ def _config(**fields: object) -> AdapterConfig:
         ("lora", _config()),
         ("rslora", _config(use_rslora=True)),
         ("alora", _config(alora_invocation_tokens=[5, 6])),
+        ("lora_pattern", _config(rank_pattern={"to_q": 4})),
     ],
 )
 def test_the_config_tells_what_no_tensor_does(algorithm: str, config: AdapterConfig) -> None:

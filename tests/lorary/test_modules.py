@@ -88,6 +88,12 @@ def test_a_module_is_found_under_every_prefix(name: str) -> None:
     assert {"sd1", "sd2", "sdxl"} <= module.place.fitting(module.dims)
 
 
+def test_dots_for_underscores_in_projections_are_forgiven() -> None:
+    (module,) = scanned(pairs([f"unet.{UNET}.attn1.to.q"], out=640, fan_in=640)).modules
+    assert module.place is not None
+    assert module.place.path == f"{UNET}.attn1.to_q"
+
+
 def test_what_all_modules_share_is_no_module() -> None:
     bank = {"base_model.vblora_vector_bank": (16, 16)}
     logits = {".vblora_logits_A": (4, 4, 16), ".vblora_logits_B": (4, 4, 16)}

@@ -63,6 +63,7 @@ ALGORITHM_TITLES: Mapping[str, str] = MappingProxyType(
         "lora+norm": "LoRA with norm layers",
         "lora_bias": "LoRA with biases",
         "lora_embed": "LoRA with embeddings",
+        "lora_pattern": "LoRA with ranks by module",
         "lora_trainable_tokens": "LoRA with trainable tokens",
         "miss": "MiSS",
         "modulation": "modulation difference",
@@ -223,7 +224,7 @@ def file_algorithm(
     """Name the algorithms of a file.
 
     Metadata and config only decide what no tensor tells: DyLoRA, rank-stabilised and activated
-    LoRA, and which of the prompt methods a `prompt_embeddings` belongs to.
+    LoRA, LoRA with ranks by module, and which of the prompt methods a `prompt_embeddings` is of.
 
     Args:
         modules: Adapted modules.
@@ -320,7 +321,7 @@ def _variant(metadata: Mapping[str, str], config: AdapterConfig | None) -> str |
         return "dylora"
     if str(arguments.get("rs_lora")).lower() == "true":
         return "rslora"
-    return None
+    return "lora_pattern" if config is not None and config.rank_pattern else None
 
 
 def _object(metadata: Mapping[str, str], key: str) -> Mapping[str, object]:

@@ -214,6 +214,8 @@ def _place(prefix: Prefix, path: str) -> tuple[str, Place | None]:
     if prefix.part != "denoiser":
         return prefix.part, encoder_index().find(path, is_flat=prefix.is_flat)
     place = family_index().find(path, is_flat=prefix.is_flat)
+    if place is None and ".to." in path:  # some trainers of Z-Image write `to.q`
+        place = family_index().find(path.replace(".to.", ".to_"), is_flat=False)
     if place is None and prefix.convention in {"peft", "bare"}:
         encoder = encoder_index().find(path, is_flat=False)
         if encoder is not None:
