@@ -170,6 +170,7 @@ def weights(*names: str, shape: tuple[int, ...] = (8, 8)) -> Shapes:
         ("embedding", {"clip_l": (2, 768), "clip_g": (2, 1280)}),
         ("other", weights("proj.weight", shape=(5, 768))),
         ("other", weights("<cat-toy>", shape=(1, 300))),
+        ("other", weights("projection", shape=(768, 768))),
         ("other", weights("<cat-toy>", shape=(1, 2, 768))),
         ("other", weights("adapter.body.0.resnets.0.block1.weight", shape=CONV)),
         ("other", weights("model.1.sub.0.RDB1.conv1.0.weight", shape=CONV)),

@@ -77,6 +77,7 @@ _EMBEDDING_NAMES = frozenset(
     {"emb_params", "clip_l", "clip_g", "t5xxl", "text_encoders_0", "text_encoders_1"}
 )
 _EMBEDDING_WIDTHS = frozenset({768, 1024, 1280, 4096})
+_MOST_VECTORS = 256
 _MOST_KEYS_WITHOUT_PAIRS = 0.5
 _MODEL_TENSORS = 100
 _MODEL_SHARE = 0.8
@@ -174,7 +175,13 @@ def _is_embedding(tensors: Mapping[str, TensorInfo]) -> bool:
     known = all(name in _EMBEDDING_NAMES or name.startswith("string_to_param") for name in tensors)
     if not known and (len(tensors) != 1 or next(iter(tensors)).endswith((".weight", ".bias"))):
         return False
-    return all(
-        len(tensor.shape) in {1, 2} and tensor.shape[-1] in _EMBEDDING_WIDTHS
-        for tensor in tensors.values()
+    return all(_are_vectors(tensor.shape) for tensor in tensors.values())
+
+
+def _are_vectors(shape: tuple[int, ...]) -> bool:
+    """A vector for a token, or a few of them."""
+    return (
+        len(shape) in {1, 2}
+        and shape[-1] in _EMBEDDING_WIDTHS
+        and (len(shape) == 1 or shape[0] <= _MOST_VECTORS)
     )
