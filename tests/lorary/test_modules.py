@@ -113,6 +113,8 @@ def test_vectors_and_scales_are_adopted_beside_adapter_tensors_only() -> None:
     scan = scanned(vector | {"lora_unet_a.on_input": ()})
     assert not scan.others
     assert set(scan.modules[0].roles) == {"vector", "on_input"}
+    lone = scanned({"lora_unet_b.on_input": ()} | vector)
+    assert set(lone.modules[0].roles) == {"on_input"}
 
 
 def test_kohyas_oft_has_no_rank() -> None:
@@ -214,6 +216,10 @@ def test_layers_are_told_by_name(layer: str, names: list[str]) -> None:
             assert (name, layer_of(f"lora_unet_{name}".replace(".", "_"))) == (name, layer)
             assert (name, layer_of(f"transformer.{name}")) == (name, layer)
     assert layer in LAYERS
+
+
+def test_names_that_no_model_has_are_not_read() -> None:
+    assert layer_of("attn" * 100) == "other"
 
 
 def test_kernels_and_modulation_differences_decide_the_layer() -> None:
