@@ -12,11 +12,14 @@ from lorary.anatomy.metadata import (
     clean,
     count,
     decimals,
+    file_told,
+    is_private,
     number,
     parsed,
     present,
     redact,
     shorten,
+    told,
     whole,
 )
 from lorary.anatomy.training import description, recommended_strength, title, training_facts
@@ -274,7 +277,7 @@ def test_nothing_private_is_repeated() -> None:
     for private in ("example.org", TOKEN, "/home", "Users", "server"):
         assert private not in text
     assert facts["output_name"] == "noir"
-    assert facts["comment"] == ("by [e-mail removed] with [removed] in set and x.txt")
+    assert facts["comment"] == ("by [e-mail] with [removed] in …/set and …/x.txt")
 
 
 def test_titles_come_from_the_author_before_the_trainer() -> None:
@@ -357,15 +360,22 @@ def test_json_is_bounded_and_never_a_surprise() -> None:
         ("see https://example.org/a/b", "see https://example.org/a/b"),
         ("and/or", "and/or"),
         ("rate 1/2 of 3/4/5", "rate 1/2 of 3/4/5"),
-        ("Bearer abcdefghijkl", "[removed]"),
-        ("?token=abcdefgh&x=1", "?[removed]&x=1"),
-        ("sk-" + "a" * 24, "[removed]"),
-        ("'/home/me/a b'", "'a b'"),
-        ("d:/a/b.txt, x", "b.txt, x"),
+        ("sk-" + "a1" * 12, "[removed]"),
+        ("sky-blue and task-based", "sky-blue and task-based"),
+        ("'/home/me/a'", "'…/a'"),
     ],
 )
 def test_redaction_leaves_plain_text_alone(text: str, kept: str) -> None:
     assert redact(text) == kept
+
+
+def test_names_of_files_are_told_without_their_owner() -> None:
+    assert file_told("/home/me/x.safetensors") == "x.safetensors"
+    assert file_told("/home/me") == ""
+    assert file_told("owner/name") == "owner/name"
+    token = "hf_" + "a" * 34
+    assert told("x" * 190 + " " + token) == "x" * 190 + " [removed]"
+    assert (is_private(token), is_private("a plain tag")) == (True, False)
 
 
 def test_a_base_name_is_a_file_or_a_model_of_a_hub() -> None:

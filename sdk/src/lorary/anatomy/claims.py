@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lorary.anatomy.config import DENOISERS, AdapterConfig, embedded_configs
 from lorary.anatomy.lineages import Lineages, lineages
-from lorary.anatomy.metadata import base_name, present, redact
+from lorary.anatomy.metadata import file_told, present, told
 from lorary.anatomy.vocabulary import (
     by_checkpoint,
     by_label,
@@ -136,7 +136,7 @@ def _claims(
     """Every claim, in the order of trust."""
     for family, source, value in _said(metadata, bases, table):
         if family is not None:
-            yield Claim(family, source, redact(value))
+            yield Claim(family, source, told(value, _MOST_VALUE))
 
 
 def _said(
@@ -162,7 +162,7 @@ _MOST_VALUE = 120
 
 
 def _checkpoint(metadata: Mapping[str, str]) -> str:
-    return base_name(present(metadata, _CHECKPOINT, most=500) or "")[:_MOST_VALUE]
+    return file_told(present(metadata, _CHECKPOINT, most=4 * _MOST_VALUE) or "", _MOST_VALUE)
 
 
 def _ranked(found: list[Claim], metadata: Mapping[str, str]) -> list[Claim]:
@@ -212,10 +212,10 @@ def _lineages(
     """Every lineage that is told, in the order of trust."""
     for lineage, source, value in _told(metadata, bases, table):
         if lineage is not None:
-            yield lineage, source, redact(value)
+            yield lineage, source, told(value, _MOST_VALUE)
     file = re.split(r"[\\/]", name)[-1]
     if _WAN22.search(file.lower()):
-        yield "Wan 2.2", "file name", redact(file[:_MOST_VALUE])
+        yield "Wan 2.2", "file name", told(file, _MOST_VALUE)
 
 
 def _told(

@@ -13,7 +13,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lorary.anatomy.metadata import base_name, clean, number, parsed
+from lorary.anatomy.metadata import clean, file_told, number, parsed
 from lorary.anatomy.patterns import Patterns
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class AdapterConfig:
     def of(cls, fields: Mapping[str, object], component: str = "") -> AdapterConfig:
         """The configuration in a parsed JSON object; fields of the wrong type count as absent."""
         base = _text(fields.get("base_model_name_or_path"), 1_000)
-        short = None if base is None else base_name(base) or None
+        short = None if base is None else file_told(base) or None
         tokens = _numbers(fields.get("alora_invocation_tokens"))
         init = fields.get("init_lora_weights")
         method = _text(fields.get("peft_type"), 60)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lorary.anatomy.metadata import clean, redact, whole
+from lorary.anatomy.metadata import told, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +24,8 @@ def config_facts(config: AdapterConfig) -> Iterator[tuple[str, object]]:
     yield "target_rank", config.target_r
     yield "network_alpha", whole(config.declared_alpha)
     base = config.base_model_name_or_path
-    yield "base_model", None if base is None else redact(base)
-    yield "base_revision", config.revision
+    yield "base_model", None if base is None else told(base)
+    yield "base_revision", told(config.revision or "", 80)
     yield "task", config.task_type
     for name, listed in (
         ("target_modules", config.target_modules),
@@ -48,7 +48,7 @@ def config_facts(config: AdapterConfig) -> Iterator[tuple[str, object]]:
 
 def _listed(value: tuple[object, ...] | str | None) -> str | None:
     if value is None or isinstance(value, str):
-        return None if value is None else redact(clean(value, 300))
-    shown = ", ".join(clean(str(entry), 120) for entry in value[:_MOST_TARGETS])
+        return None if value is None else told(value, 300)
+    shown = ", ".join(told(str(entry), 120) for entry in value[:_MOST_TARGETS])
     more = len(value) - _MOST_TARGETS
-    return redact(shown) + (f" and {more:,} more" if more > 0 else "")
+    return shown + (f" and {more:,} more" if more > 0 else "")

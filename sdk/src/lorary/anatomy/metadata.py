@@ -7,6 +7,8 @@ import math
 import re
 from typing import TYPE_CHECKING
 
+from lorary.anatomy import privacy
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -15,12 +17,15 @@ __all__ = [
     "clean",
     "count",
     "decimals",
+    "file_told",
+    "is_private",
     "number",
     "parsed",
     "present",
     "redact",
     "shorten",
     "text_of",
+    "told",
     "whole",
 ]
 
@@ -28,24 +33,12 @@ _MOST_JSON_CHARS = 2 * 1024 * 1024  # parsed JSON takes up to 27 times the space
 _MOST_EXACT = 2**53
 _ABSENT = frozenset({"", "none", "null", "nan", "undefined"})
 
-INVISIBLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
-)
-"""Control, direction and zero-width characters: they hide or reorder text."""
-
-_SECRET = re.compile(
-    r"\bhf_[A-Za-z0-9]{20,}|\bsk-[A-Za-z0-9_-]{16,}|\bAKIA[0-9A-Z]{12,}"
-    r"|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}|\b[Bb]earer [^\s\"']{8,}"
-    r"|\b(?:token|access_token|api_key|apikey|secret|password|X-Amz-Signature)[\"']?[=:]\s?[^&\s,\"')]{4,}"
-    r"|(?<![0-9A-Za-z])[0-9a-f]{40}(?![0-9A-Za-z])"
-)
-_PATH = re.compile(
-    r"""(?:\bfile://|\b[A-Za-z]:[\\/]|\\\\[\w.-]|(?<![\w:/.~-])~?/(?=[\w.-]+/))[^\s"'<>|,;)\]}]*"""
-)
-_MAIL = re.compile(r"(?<![\w.%+-])[\w.%+-]{1,64}@(?=[\w-]{1,63}\.)[\w.-]{1,200}")
+# What has none of these is no path, address, token or named field; most texts have none.
+_SUSPECT = re.compile(r"[/\\@:=&?\t]|--|\S{16}")
 _DECIMALS = re.compile(
     r"(?:(?<![\d.])-)?(?:[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15})(?:[eE][-+]?[0-9]{1,3})?"
 )
+_MARKS = frozenset({"[path]", "[removed]", "[e-mail]", "…"})
 _SEPARATOR = re.compile(r"[\\/]+")
 _WEIGHTS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".sft")
 _REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
@@ -54,7 +47,7 @@ _HUB = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/", re.IGNORECA
 
 def clean(text: str, most: int = 200) -> str:
     """Text without invisible characters, on one line, at most `most` characters long."""
-    bare = INVISIBLE.sub("", text[: 4 * most])
+    bare = privacy.UNSEEN.sub("", text[: 4 * most])
     return shorten(" ".join(bare.split()), most)
 
 
@@ -64,12 +57,27 @@ def shorten(text: str, most: int) -> str:
 
 
 def redact(text: str) -> str:
-    """Text without what looks like a token or an e-mail address, and with paths cut short."""
-    if "@" in text:
-        text = _MAIL.sub("[e-mail removed]", text)
-    if "/" in text or "\\" in text:
-        text = _PATH.sub(lambda found: base_name(found[0]), text)
-    return _SECRET.sub("[removed]", text)
+    """Text without what is private: paths keep their last part, all else is a mark."""
+    return privacy.redact(text) if _SUSPECT.search(text) else text
+
+
+def is_private(text: str) -> bool:
+    """Tell whether something private stands in a text."""
+    return _SUSPECT.search(text) is not None and bool(privacy.kinds_in(text))
+
+
+def told(text: str, most: int = 200) -> str:
+    """Text as it may be shown: cleaned, and without what is private.
+
+    Private things go first: the half of a token that a cut leaves says enough.
+    """
+    return clean(redact(text[: 4 * most]), most)
+
+
+def file_told(text: str, most: int = 200) -> str:
+    """A file's or a model's name as it may be shown, without the path to it."""
+    name = clean(base_name(redact(text[: 4 * most])), most)
+    return "" if name in _MARKS else name
 
 
 def base_name(reference: str) -> str:
@@ -91,11 +99,14 @@ def base_name(reference: str) -> str:
 
 
 def present(metadata: Mapping[str, object], *keys: str, most: int = 200) -> str | None:
-    """The first text that is there; trainers write `None` and empty texts for absent ones."""
+    """The first text that is there, as it may be shown.
+
+    Trainers write `None` and empty texts for absent ones.
+    """
     for key in keys:
         value = metadata.get(key)
         if isinstance(value, str) and value[:16].strip().lower() not in _ABSENT:
-            found = clean(value, most)
+            found = told(value, most)
             if found:
                 return found
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lorary.anatomy.metadata import clean, parsed, present, text_of
+from lorary.anatomy.metadata import parsed, present, text_of, told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +39,7 @@ def trainer_of(metadata: Mapping[str, str]) -> str | None:
     """Name of the program that trained or wrote the file, None when nothing tells."""
     software = parsed(metadata, "software")
     if isinstance(software, dict) and isinstance(software.get("name"), str):
-        return clean(software["name"], 60) or None
+        return told(software["name"], 60) or None
     for key, name in (("ot_branch", "OneTrainer"), ("ot_revision", "OneTrainer")):
         if key in metadata:
             return name

@@ -15,14 +15,14 @@ from lorary.anatomy.config_facts import config_facts
 from lorary.anatomy.datasets import dataset_facts
 from lorary.anatomy.experts import expert_of
 from lorary.anatomy.metadata import (
-    base_name,
-    clean,
     count,
     decimals,
+    file_told,
+    is_private,
     number,
     parsed,
     present,
-    redact,
+    told,
     whole,
 )
 from lorary.anatomy.strength import recommended_strength, strength_range
@@ -102,7 +102,6 @@ _FILES = frozenset({"base_model", "vae", "output_name"})
 _HASH_KEYS = ("ss_new_sd_model_hash", "ss_sd_model_hash")
 _HEX = re.compile(r"[0-9a-f]{64}|[0-9a-f]{8}|[0-9a-f]{10}")
 _OF_NOTHING = "e3b0c442"
-_COMMIT = re.compile(r"[0-9a-fA-F]{7,40}")
 _LAST_SECOND = 4_102_444_800  # 2100-01-01: later clocks are wrong
 _MOST_SECONDS = 366 * 86_400
 _MOST_ARGUMENTS = 32
@@ -183,7 +182,7 @@ def _plain(metadata: Mapping[str, str]) -> Iterator[_Fact]:
     for name, keys in _TEXTS.items():
         text = present(metadata, *keys, most=500)
         if text is not None:
-            yield name, _text(name, text) or None
+            yield name, _text(name, text)
     digests = (present(metadata, key) or "" for key in _HASH_KEYS)
     known = (digest.lower().removeprefix("0x") for digest in digests)
     yield (
@@ -206,9 +205,7 @@ def _plain(metadata: Mapping[str, str]) -> Iterator[_Fact]:
 
 
 def _text(name: str, text: str) -> str:
-    if name == "commit":  # forty hex digits, which elsewhere may be somebody's key
-        return text if _COMMIT.fullmatch(text) else redact(text)
-    return redact(base_name(text) if name in _FILES else text)
+    return file_told(text, 500) if name in _FILES else text
 
 
 def _first(
@@ -239,16 +236,17 @@ def _dimension(metadata: Mapping[str, str]) -> object:
 
 def _prediction(metadata: Mapping[str, str]) -> str | None:
     """`epsilon`, `v` or another word for what the model predicts."""
-    told = present(metadata, "modelspec.prediction_type", most=40)
-    version = present(metadata, "ss_base_model_version", most=40) or ""
-    if told is None and (
-        _flag(metadata, "ss_v_parameterization") or version in {"sd_v1_v", "sd_v2_v"}
-    ):
-        return "v"
-    if told is None:
-        return None
-    short = told.lower().replace("-", "_").removesuffix("_prediction")
-    return {"eps": "epsilon", "vpred": "v", "v_pred": "v", "velocity": "v"}.get(short, short)
+    word = present(metadata, "modelspec.prediction_type", most=40)
+    version = present(metadata, "ss_base_model_version", most=40)
+    if word is None:
+        is_v = _flag(metadata, "ss_v_parameterization") or version in _V_VERSIONS
+        return "v" if is_v else None
+    short = word.lower().replace("-", "_").removesuffix("_prediction")
+    return _PREDICTIONS.get(short, short)
+
+
+_V_VERSIONS = frozenset({"sd_v1_v", "sd_v2_v"})
+_PREDICTIONS = {"eps": "epsilon", "vpred": "v", "v_pred": "v", "velocity": "v"}
 
 
 def _methods(metadata: Mapping[str, str]) -> Iterator[_Fact]:
@@ -256,7 +254,7 @@ def _methods(metadata: Mapping[str, str]) -> Iterator[_Fact]:
     text = present(metadata, "ss_optimizer", most=1_000)
     if text is not None:
         name, _, inner = text.partition("(")
-        yield "optimizer", redact(clean(name, 120)) or None
+        yield "optimizer", told(name, 120)
         yield "optimizer_args", _scalars(_arguments(inner.rstrip().removesuffix(")")))
     settings = parsed(metadata, "lycoris_config")  # SimpleTuner
     arguments = parsed(metadata, "ss_network_args")
@@ -290,7 +288,7 @@ def _scalars(pairs: object) -> dict[str, object] | None:
     """Arguments with plain values; `None` and what is nested count as absent."""
     found: dict[str, object] = {}
     for name, value in pairs:  # type: ignore[attr-defined]
-        key, plain = redact(clean(str(name), 60)), _scalar(value)
+        key, plain = told(str(name), 60), _scalar(str(name), value)
         if key and plain is not None:
             found[key] = plain
             if len(found) == _MOST_ARGUMENTS:
@@ -298,7 +296,7 @@ def _scalars(pairs: object) -> dict[str, object] | None:
     return found or None
 
 
-def _scalar(value: object) -> object:
+def _scalar(name: str, value: object) -> object:
     if isinstance(value, bool):
         return value
     found = number(value)
@@ -306,7 +304,9 @@ def _scalar(value: object) -> object:
         return whole(found)
     if not isinstance(value, str):
         return None
-    text = redact(clean(value, 120))
+    if is_private(f'"{name[:60]}": "{value[:200]}"'):  # some are so by their name alone
+        value = told(value, 120) if is_private(value[:200]) else "[removed]"
+    text = told(value, 120)
     return {"true": True, "false": False, "none": None, "null": None, "": None}.get(
         text.lower(), text
     )
@@ -328,11 +328,9 @@ def _times(metadata: Mapping[str, str]) -> Iterator[_Fact]:
 
 def title(metadata: Mapping[str, str]) -> str | None:
     """The title that the author or trainer gave."""
-    found = present(metadata, "modelspec.title", "ss_output_name", "name", most=200)
-    return None if found is None else redact(found)
+    return present(metadata, "modelspec.title", "ss_output_name", "name", most=200)
 
 
 def description(metadata: Mapping[str, str]) -> str | None:
     """The author's description, shortened."""
-    found = present(metadata, "modelspec.description", most=2_000)
-    return None if found is None else redact(found)
+    return present(metadata, "modelspec.description", most=2_000)

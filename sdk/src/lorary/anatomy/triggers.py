@@ -6,13 +6,14 @@ names, and statistics of the captions. The file's name is never taken for a trig
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from lorary.anatomy.datasets import entries
-from lorary.anatomy.metadata import clean, parsed, present, redact, text_of
+from lorary.anatomy.metadata import clean, is_private, parsed, present, redact, text_of
 from lorary.anatomy.tags import CommonTag, TagShares, is_generic, stop_words, tag_shares
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _MOST_WORDS = 10
 _MOST_STATISTICAL = 5  # more than that are properties of the subject, not its name
 _MOST_TAGS = 24
 _MOST_LIST_CHARS = 100_000
+_MOST_LISTED = 100
 _TRIGGER_SHARE = 0.95
 _FEWEST_PICTURES = 4  # of fewer, every tag has a share that means nothing
 _WORD_CHARS = 200
@@ -79,7 +81,7 @@ def trigger_words(
     """
     found: dict[str, TriggerWord] = {}
     for word in _candidates(metadata, tag_shares(metadata) if tags is None else tags):
-        if word.text and word.text.lower() not in found:
+        if word.text and word.text.lower() not in found and not is_private(word.text):
             found[word.text.lower()] = word
             if len(found) == _MOST_WORDS:
                 break
@@ -113,10 +115,10 @@ def _phrases(metadata: Mapping[str, object], key: str) -> list[str]:
         except (ValueError, RecursionError):
             value = raw
     if isinstance(value, list):
-        texts = [clean(text, _WORD_CHARS) for text in value if isinstance(text, str)]
-        return [redact(text) for text in texts[: 2 * _MOST_WORDS] if text]
+        listed = [text for text in value[:_MOST_LISTED] if isinstance(text, str)]
+        return [clean(text, _WORD_CHARS) for text in listed]
     phrase = present(metadata, key, most=_WORD_CHARS)
-    return [] if phrase is None else [redact(phrase)]
+    return [] if phrase is None else [phrase]
 
 
 def _lone(metadata: Mapping[str, str], tags: TagShares) -> TriggerWord | None:
@@ -139,15 +141,15 @@ def _class_tokens(metadata: Mapping[str, str]) -> Iterator[str]:
             if isinstance(token, str) and subset.get("is_reg") is not True:
                 text = clean(token, _WORD_CHARS)
                 if text.lower() not in stop_words()["directories"] and not is_generic(text):
-                    yield redact(text)
+                    yield text
 
 
 def _of_directory(name: str, key: str) -> Iterator[TriggerWord]:
     """The phrase of a folder named `<repeats>_<token> <class>`."""
-    found = _DIRECTORY.fullmatch(_SEPARATOR.split(name[:2_000].rstrip("/\\"))[-1])
+    found = _DIRECTORY.fullmatch(_SEPARATOR.split(redact(name[:2_000]).rstrip("/\\"))[-1])
     text = clean(found[1], _WORD_CHARS) if found else ""
     if text and text.lower() not in stop_words()["directories"] and not is_generic(text):
-        yield TriggerWord(redact(text), key, "medium")
+        yield TriggerWord(text, key, "medium")
 
 
 def _statistical(tags: TagShares) -> Iterator[TriggerWord]:
@@ -163,7 +165,7 @@ def _statistical(tags: TagShares) -> Iterator[TriggerWord]:
         and not is_generic(tag)
     ]
     for text in often[:_MOST_STATISTICAL]:
-        yield TriggerWord(redact(text), "ss_tag_frequency", trust)
+        yield TriggerWord(text, "ss_tag_frequency", trust)
 
 
 def common_tags(tags: TagShares, words: tuple[TriggerWord, ...]) -> tuple[CommonTag, ...]:
@@ -171,5 +173,9 @@ def common_tags(tags: TagShares, words: tuple[TriggerWord, ...]) -> tuple[Common
     if tags.are_sentences:
         return ()
     taken = {word.text.lower() for word in words}
-    rest = (item for item in tags.shares.items() if item[1] and item[0].lower() not in taken)
-    return tuple(CommonTag(redact(tag), share) for tag, share in list(rest)[:_MOST_TAGS])
+    found = [
+        CommonTag(text, share)
+        for text, share in itertools.islice(tags.shares.items(), 2 * _MOST_TAGS)
+        if share and text.lower() not in taken and not is_private(text)
+    ]
+    return tuple(found[:_MOST_TAGS])
