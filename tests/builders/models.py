@@ -88,9 +88,13 @@ DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
     ("sd35_medium", "diffusers"): _targets(
         ("transformer_blocks.12.attn.to_q", (1536, 1536)),
         ("transformer_blocks.12.attn2.to_q", (1536, 1536)),
+        ("transformer_blocks.0.ff.net.0.proj", (6144, 1536)),
     ),
     ("sd35_large", "native"): _targets(("joint_blocks.37.x_block.attn.qkv", (7296, 2432))),
-    ("sd35_large", "diffusers"): _targets(("transformer_blocks.37.attn.to_q", (2432, 2432))),
+    ("sd35_large", "diffusers"): _targets(
+        ("transformer_blocks.37.attn.to_q", (2432, 2432)),
+        ("transformer_blocks.0.ff.net.0.proj", (9728, 2432)),
+    ),
     ("flux1", "native"): _targets(
         (f"{_DOUBLE}.img_attn.qkv", (9216, 3072)),
         (f"{_DOUBLE}.img_mod.lin", (18432, 3072)),
@@ -156,6 +160,7 @@ DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
     ("hunyuan_image_2_1", "comfyui"): _targets(("single_blocks.39.linear1", (25088, 3584))),
     ("hunyuan_image_2_1", "diffusers"): _targets(
         ("single_transformer_blocks.39.attn.to_q", (3584, 3584)),
+        ("single_transformer_blocks.39.proj_mlp", (14336, 3584)),
     ),
     ("hunyuan_dit", "diffusers"): _targets(
         ("blocks.39.attn2.to_k", (1408, 1024)),
@@ -176,7 +181,7 @@ DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
         ("layers.0.feed_forward.linear_1", (9216, 2304)),
     ),
     ("wan_1_3b", "native"): _targets(("blocks.29.ffn.0", (8960, 1536))),
-    ("wan_1_3b", "diffusers"): _targets(("blocks.29.attn1.to_q", (1536, 1536))),
+    ("wan_1_3b", "diffusers"): _targets(("blocks.29.ffn.net.2", (1536, 8960))),
     ("wan_14b", "native"): _targets(
         ("blocks.39.self_attn.q", (5120, 5120)),
         ("patch_embedding", (5120, 16, 1, 2, 2)),
@@ -211,12 +216,18 @@ DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
         ("layers.23.self_attention.to_q", (3072, 3072)),
         ("layers.0.mlp.linear_fc2", (3072, 8192)),
     ),
-    ("ltx_video", "diffusers"): _targets(("transformer_blocks.27.attn2.to_k", (2048, 2048))),
+    ("ltx_video", "diffusers"): _targets(
+        ("transformer_blocks.27.attn2.to_k", (2048, 2048)),
+        ("transformer_blocks.27.ff.net.2", (2048, 8192)),
+    ),
     ("ltx2", "diffusers"): _targets(
         ("transformer_blocks.47.attn1.to_q", (4096, 4096)),
         ("transformer_blocks.0.audio_to_video_attn.to_q", (2048, 4096)),
     ),
-    ("cogvideox_2b", "diffusers"): _targets(("transformer_blocks.29.attn1.to_q", (1920, 1920))),
+    ("cogvideox_2b", "diffusers"): _targets(
+        ("transformer_blocks.29.attn1.to_q", (1920, 1920)),
+        ("transformer_blocks.29.ff.net.2", (1920, 7680)),
+    ),
     ("cogvideox_5b", "diffusers"): _targets(
         ("transformer_blocks.41.attn1.to_q", (3072, 3072)),
         ("transformer_blocks.0.ff.net.0.proj", (12288, 3072)),
@@ -233,13 +244,21 @@ DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
         ("joint_transformer_blocks.3.attn.add_q_proj", (3072, 3072)),
         ("single_transformer_blocks.31.ff.out_projection", (3072, 8192)),
     ),
-    ("pixart", "diffusers"): _targets(("transformer_blocks.27.attn1.to_q", (1152, 1152))),
-    ("sana", "diffusers"): _targets(("transformer_blocks.19.attn1.to_q", (2240, 2240))),
+    ("pixart", "diffusers"): _targets(
+        ("transformer_blocks.27.attn1.to_q", (1152, 1152)),
+        ("transformer_blocks.27.ff.net.2", (1152, 4608)),
+    ),
+    ("sana", "diffusers"): _targets(
+        ("transformer_blocks.19.attn1.to_q", (2240, 2240)),
+        ("transformer_blocks.19.ff.conv_inverted", (11200, 2240, 1, 1)),
+    ),
     ("kandinsky5", "diffusers"): _targets(
         ("visual_transformer_blocks.31.self_attention.to_query", (2048, 2048)),
+        ("visual_transformer_blocks.31.feed_forward.in_layer", (5120, 2048)),
     ),
     ("kandinsky5_imglite", "diffusers"): _targets(
         ("visual_transformer_blocks.49.cross_attention.to_key", (2560, 2560)),
+        ("visual_transformer_blocks.0.feed_forward.in_layer", (10240, 2560)),
     ),
     ("amused", "diffusers"): _targets(
         ("transformer_layers.21.attn1.to_q", (1024, 1024)),

@@ -319,6 +319,34 @@ def test_strays_are_not_forgiven(targets: list[Target]) -> None:
     assert "flux1" not in _prove(kohya(targets)).candidates
 
 
+def _squares(stack: str, blocks: int, width: int) -> list[Target]:
+    return [
+        target
+        for leaf in ("to_q", "to_k", "to_v")
+        for target in _block(f"{stack}.{{}}.attn1.{leaf}", range(blocks), (width, width))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "claimed", "family", "confidence"),
+    [
+        (2, None, None, "unknown"),
+        (2, "pixart", "pixart", "narrowed"),
+        (2, "sana", None, "unknown"),
+        (28, None, "pixart", "proven"),
+    ],
+)
+def test_a_few_layers_of_one_width_under_common_names_prove_nothing(
+    blocks: int, claimed: str | None, family: str | None, confidence: str
+) -> None:
+    first = None if claimed is None else Claim(claimed, "modelspec.architecture", claimed)
+    data = diffusers(_squares("transformer_blocks", blocks, 1152), component="transformer")
+    proof = _prove(data, Claims(first=first))
+    assert (proof.family, proof.candidates) == (family, ("pixart",))
+    assert proof.confidence == confidence
+    assert ("width" in _rules(proof)) == (blocks == 2)
+
+
 @pytest.mark.parametrize("depths", [(8, 38), (10, 20)])
 def test_a_model_with_fewer_of_the_same_blocks_is_not_the_known_one(
     depths: tuple[int, int],

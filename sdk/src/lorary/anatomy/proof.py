@@ -8,8 +8,9 @@ family, and where the tensors leave none it only claims.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from lorary.anatomy.doubts import Confidence, doubt, is_only
 from lorary.anatomy.families import families, family_index, family_title
 from lorary.anatomy.narrowing import Evidence, has_encoders, listed, narrow, narrow_by_encoders
 from lorary.anatomy.survey import survey
@@ -20,18 +21,14 @@ if TYPE_CHECKING:
     from lorary.anatomy.claims import Claims
     from lorary.anatomy.families import Family
     from lorary.anatomy.modules import Module
-    from lorary.anatomy.survey import Group, Survey
+    from lorary.anatomy.survey import Survey
 
 __all__ = ["Confidence", "Evidence", "Proof", "prove"]
 
-Confidence = Literal["proven", "narrowed", "claimed", "unknown"]
-
 _STRAYS_ALLOWED = 0.05  # changed input layers (inpainting, control) and renamed leftovers
 _STRAYS_NEED = 20  # modules, below which a share proves nothing
-_NAMES_NEED = 20  # modules without shapes, before their names prove something
 _RELATIVE = 0.5  # of the modules by name, before a family is worth a sentence
 _MOST_RELATIVES = 4
-_DEEP = 8  # blocks of a stack that can be told to be cut short
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +87,7 @@ def prove(modules: Sequence[Module], claims: Claims) -> Proof:
         evidence.append(Evidence("strays", text, strays[:5]))
     confidence: Confidence = "proven" if len(told) == 1 and not strays else "narrowed"
     if len(left) == 1:
-        confidence = _doubt(families()[left[0]], seen, confidence, evidence)
+        confidence = doubt(families()[left[0]], seen, claims, confidence, evidence)
     proof = Proof(tuple(left), confidence, tuple(evidence), strays)
     if proof.family is None:
         return proof
@@ -124,7 +121,7 @@ def _nearly(seen: Survey) -> tuple[list[str], tuple[str, ...]]:
     known = families()
     found = [name for name in found if not any(_is_beyond(known[name], m) for m in strays)]
     # Common layers and a few strange ones are another architecture too.
-    if len(found) == 1 and not any(_is_only(found[0], group) for group in seen.groups):
+    if len(found) == 1 and not any(is_only(found[0], group) for group in seen.groups):
         return [], ()
     return found, tuple(module.name for module in strays) if found else ()
 
@@ -132,10 +129,6 @@ def _nearly(seen: Survey) -> tuple[list[str], tuple[str, ...]]:
 def _is_beyond(family: Family, module: Module) -> bool:
     stack, _, number = module.block.rpartition(".")
     return number.isdigit() and int(number) >= family.depths.get(stack, 0)
-
-
-def _is_only(family: str, group: Group, *, by_name: bool = False) -> bool:
-    return family_index().bits[family] == (group.weights.owners if by_name else group.bits)
 
 
 def _summary(found: Sequence[str], seen: Survey, strays: int) -> Evidence:
@@ -151,7 +144,7 @@ def _apart(found: Sequence[str], seen: Survey) -> list[Evidence]:
     """What tells the families from their relatives."""
     evidence = []
     if len(found) == 1:
-        groups = [group for group in seen.groups if _is_only(found[0], group, by_name=True)]
+        groups = [group for group in seen.groups if is_only(found[0], group, by_name=True)]
         if groups:
             path = _path(groups[0].modules[0])
             text = f"`{path}` exists only in {family_title(found[0])}."
@@ -207,50 +200,6 @@ def _ruled_out(lack: _Lack, names: Sequence[str]) -> Evidence:
     there = " × ".join(map(str, lack.there))
     text = f"{subject}: `{lack.path}` is {here} here and {there} there."
     return Evidence("shape", text, (lack.key,))
-
-
-def _doubt(
-    family: Family, seen: Survey, confidence: Confidence, evidence: list[Evidence]
-) -> Confidence:
-    """Say so where the only family that fits need not be the right one."""
-    title = family_title(family.id)
-    short = _cut_short(family, seen)
-    if short:
-        text = (
-            f"Every block is adapted, but {', '.join(short)}: a smaller model of the same design "
-            f"as {title} looks like this."
-        )
-        evidence.append(Evidence("smaller", text))
-        return "unknown" if len(_deep(family, seen)) > 1 else "narrowed"
-    if seen.has_shapes:
-        return confidence
-    if seen.fitting[family.id] < len(seen.denoiser):
-        return "unknown"
-    if not any(_is_only(family.id, group, by_name=True) for group in seen.groups):
-        if seen.coverage(family) >= 1:
-            return "narrowed"
-        text = f"The names alone do not prove {title}: other models share them."
-        evidence.append(Evidence("names", text))
-        return "unknown"
-    return confidence if len(seen.denoiser) >= _NAMES_NEED else "narrowed"
-
-
-def _deep(family: Family, seen: Survey) -> list[str]:
-    naming, _ = seen.rows(family)
-    stacks = {row.pattern.partition(".#")[0] for row in family.rows[naming] if ".#" in row.pattern}
-    return [stack for stack in sorted(stacks) if family.depths.get(stack, 0) >= _DEEP]
-
-
-def _cut_short(family: Family, seen: Survey) -> list[str]:
-    """Stacks that end early in a file that adapts every block from the first on alike."""
-    short = []
-    for stack in _deep(family, seen):
-        blocks = seen.stacks.get(stack, {})
-        if len(blocks) < 2 or max(blocks) + 1 != len(blocks) or len(set(blocks.values())) > 1:
-            return []
-        if len(blocks) < family.depths[stack]:
-            short.append(f"`{stack}` ends at {len(blocks)} of {family.depths[stack]}")
-    return short
 
 
 def _from_encoders(seen: Survey, claims: Claims) -> Proof:

@@ -1,0 +1,121 @@
+"""Reasons not to believe in the only family that fits.
+
+There are more base models than tables. A file is only as sure as it could not be of an unknown
+model: one with the same names, the same width, or fewer of the same blocks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from lorary.anatomy.families import family_index, family_title
+from lorary.anatomy.narrowing import Evidence
+
+if TYPE_CHECKING:
+    from lorary.anatomy.claims import Claims
+    from lorary.anatomy.families import Family
+    from lorary.anatomy.survey import Group, Survey
+
+__all__ = ["Confidence", "doubt", "is_only"]
+
+Confidence = Literal["proven", "narrowed", "claimed", "unknown"]
+
+_FEW_NAMES = 20  # modules without shapes, below which their names only suggest
+_NEARLY_ALL = 0.9  # of the layers that the same targets would have met
+_COMMON = 5  # families, from which on they share a name by convention, not by descent
+_DEEP = 8  # blocks of a stack that can be told to be cut short
+
+
+def doubt(
+    family: Family,
+    seen: Survey,
+    claims: Claims,
+    confidence: Confidence,
+    evidence: list[Evidence],
+) -> Confidence:
+    """Say how sure the only family that fits is.
+
+    Args:
+        family: The family.
+        seen: The file's modules.
+        claims: What the metadata says; a file that says the same is not doubted altogether.
+        confidence: How sure it is by the steps that led to it.
+        evidence: Reasons; those for a doubt are added.
+    """
+    found, reason = _worst(family, seen)
+    if reason is not None:
+        evidence.append(reason)
+    if found == "unknown" and claims.first is not None and claims.first.family == family.id:
+        return "narrowed"
+    return confidence if found == "proven" else found
+
+
+def is_only(family: str, group: Group, *, by_name: bool = False) -> bool:
+    """Tell whether no other family has the modules of a group."""
+    return family_index().bits[family] == (group.weights.owners if by_name else group.bits)
+
+
+_Answer = tuple[Confidence, Evidence | None]
+
+
+def _worst(family: Family, seen: Survey) -> _Answer:
+    has_own_names = any(is_only(family.id, group, by_name=True) for group in seen.groups)
+    has_one_width = seen.has_shapes and not has_own_names and _has_one_width(family, seen)
+    sharing = min(group.weights.owners.bit_count() for group in seen.groups)
+    if has_one_width and sharing >= _COMMON:
+        return "unknown", _by_width(family, sharing, seen)
+    short = _cut_short(family, seen)
+    if short:
+        is_told = len(_deep(family, seen)) > 1 or sharing >= _COMMON
+        text = (
+            f"Every block is adapted, but {', '.join(short)}: a smaller model of the same design "
+            f"as {family_title(family.id)} looks like this."
+        )
+        return "unknown" if is_told else "narrowed", Evidence("smaller", text)
+    if seen.has_shapes:
+        return "narrowed" if has_one_width else "proven", None
+    return _by_names(family, seen, has_own_names=has_own_names)
+
+
+def _has_one_width(family: Family, seen: Survey) -> bool:
+    """Tell whether only some layers are there, all of them as wide as the model and no more."""
+    sizes = {module.dims[:2] for group in seen.groups for module in group.modules[:1]}
+    out, fan_in = next(iter(sizes))
+    is_square = out is None or fan_in is None or out == fan_in
+    return len(sizes) == 1 and is_square and seen.coverage(family) < _NEARLY_ALL
+
+
+def _by_width(family: Family, sharing: int, seen: Survey) -> Evidence:
+    text = (
+        f"{sharing} known models share the names of these layers, and there are too few of them "
+        f"for their width alone to prove {family_title(family.id)}."
+    )
+    return Evidence("width", text, tuple(group.modules[0].name for group in seen.groups[:5]))
+
+
+def _by_names(family: Family, seen: Survey, *, has_own_names: bool) -> _Answer:
+    if has_own_names and seen.fitting[family.id] == len(seen.denoiser):
+        return "proven" if len(seen.denoiser) >= _FEW_NAMES else "narrowed", None
+    if seen.fitting[family.id] == len(seen.denoiser) and seen.coverage(family) >= 1:
+        return "narrowed", None
+    text = f"Names without shapes do not prove {family_title(family.id)}: others share them."
+    return "unknown", Evidence("names", text)
+
+
+def _deep(family: Family, seen: Survey) -> list[str]:
+    """Stacks that are deep enough to be told to be cut short."""
+    rows = family.rows[seen.naming(family.id)]
+    stacks = {row.pattern.partition(".#")[0] for row in rows if ".#" in row.pattern}
+    return [stack for stack in sorted(stacks) if family.depths.get(stack, 0) >= _DEEP]
+
+
+def _cut_short(family: Family, seen: Survey) -> list[str]:
+    """Stacks that end early in a file that adapts every block from the first on alike."""
+    short = []
+    for stack in _deep(family, seen):
+        blocks = seen.stacks.get(stack, {})
+        if len(blocks) < 2 or max(blocks) + 1 != len(blocks) or len(set(blocks.values())) > 1:
+            return []
+        if len(blocks) < family.depths[stack]:
+            short.append(f"`{stack}` ends at {len(blocks)} of {family.depths[stack]}")
+    return short
