@@ -96,6 +96,7 @@ def test_a_constraint_is_no_scale_and_whole_lokr_matrices_ignore_theirs() -> Non
         ({"ss_network_alpha": "16.0"}, 16.0),
         ({"ss_network_alpha": "Dynamic"}, None),
         ({"lycoris_config": '{"linear_alpha": 8}'}, 8.0),
+        ({"ot_config": '{"lora_alpha": 1.0}'}, 1.0),
         ({"lora_adapter_metadata": '{"unet.lora_alpha": 4, "unet.r": 4}'}, 4.0),
         ({"lora_adapter_metadata": '{"unet.r": 4}', "ss_network_alpha": "2"}, 2.0),
         ({}, None),

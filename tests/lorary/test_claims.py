@@ -252,6 +252,15 @@ def test_a_configuration_names_the_base_model(
     assert (inside.first and inside.first.family, inside.lineage) == (family, lineage)
 
 
+def test_the_configuration_of_onetrainer_names_the_base_model() -> None:
+    settings = {"model_type": "FLUX_DEV_1", "base_model_name": "/home/me/flux1-dev.safetensors"}
+    found = claims_of({"ot_config": json.dumps(settings)})
+    assert found.first == Claim("flux1", "ot_config.model_type", "FLUX_DEV_1")
+    assert found.others == (Claim("flux1", "ot_config.base_model_name", "flux1-dev.safetensors"),)
+    assert (found.lineage, found.is_specific) == ("FLUX.1 dev", True)
+    assert claims_of({"ot_config": '{"model_type": 3, "base_model_name": []}'}).first is None
+
+
 @pytest.mark.parametrize(
     ("fields", "targets"),
     [

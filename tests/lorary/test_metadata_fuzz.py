@@ -22,7 +22,8 @@ KEYS = (
     "ss_tag_frequency", "ss_network_args", "ss_optimizer", "lycoris_config", "training_info",
     "software", "lora_adapter_metadata", "ss_resolution", "ss_text_encoder_lr", "ss_network_dim",
     "ss_network_alpha", "ss_training_started_at", "modelspec.timestep_range", "trigger_words",
-    "modelspec.usage_hint", "modelspec.prediction_type", "ss_training_comment", "ss_steps",
+    "modelspec.usage_hint", "modelspec.prediction_type", "ss_training_comment",
+    "ot_config", "ss_steps",
 )  # fmt: skip
 FIELDS = (
     "r", "lora_alpha", "alpha_pattern", "rank_pattern", "target_modules", "exclude_modules",
@@ -30,7 +31,8 @@ FIELDS = (
 )  # fmt: skip
 INNER = (
     "img_count", "n_repeats", "subsets", "class_tokens", "resolution", "tag_frequency", "is_reg",
-    "num_repeats", "unet.r", "unet.alpha_pattern", "transformer.target_modules", "name", "step",
+    "num_repeats", "model_type",
+    "optimizer", "epochs", "unet.r", "unet.alpha_pattern", "transformer.target_modules", "name", "step",
 )  # fmt: skip
 
 texts = st.text(max_size=60) | st.sampled_from(["None", "True", "1e999", "(", "[1,2", "0x", "/a/b"])

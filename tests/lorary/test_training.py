@@ -244,6 +244,54 @@ def test_a_configuration_tells_facts_too() -> None:
     assert str(training_facts({}, many)["target_modules"]).endswith("m39 and 60 more")
 
 
+def test_the_configuration_of_onetrainer_tells_facts_and_no_names() -> None:
+    settings = {
+        "model_type": "STABLE_DIFFUSION_XL_10_BASE",
+        "base_model_name": "C:/Users/me/ponyDiffusionV6XL.safetensors",
+        "concepts": [{"name": "secret", "path": "/home/me/secret"}],
+        "epochs": 20,
+        "batch_size": 4,
+        "gradient_accumulation_steps": 2,
+        "learning_rate": 0.0003,
+        "learning_rate_scheduler": "COSINE",
+        "optimizer": {"optimizer": "ADAMW_8BIT", "weight_decay": 0.01},
+        "resolution": "1024",
+        "lora_rank": 16,
+        "lora_alpha": 8.0,
+        "lora_decompose": True,
+        "peft_type": "LORA",
+        "loss_weight_fn": "MIN_SNR_GAMMA",
+        "loss_weight_strength": 5.0,
+        "unet": {"learning_rate": None},
+        "text_encoder": {"learning_rate": 1e-05},
+    }
+    facts = training_facts({"ot_config": json.dumps(settings)})
+    assert facts == {
+        "trainer": "OneTrainer",
+        "method": "LORA",
+        "base_model": "ponyDiffusionV6XL.safetensors",
+        "epochs": 20,
+        "resolution": [1024, 1024],
+        "batch_size": 4,
+        "gradient_accumulation": 2,
+        "learning_rate": 0.0003,
+        "text_encoder_learning_rate": 1e-05,
+        "optimizer": "ADAMW_8BIT",
+        "scheduler": "COSINE",
+        "network_dim": 16,
+        "network_alpha": 8,
+        "dora": True,
+        "min_snr_gamma": 5,
+    }
+    several = {"ot_config": json.dumps({"resolution": "512,768", "optimizer": "SGD"})}
+    assert training_facts(several) == {
+        "trainer": "OneTrainer",
+        "optimizer": "SGD",
+        "resolutions": "512x512, 768x768",
+    }
+    assert training_facts({"ot_config": "["}) == {"trainer": "OneTrainer"}
+
+
 def test_a_declared_rank_may_be_a_word() -> None:
     assert training_facts({"ss_network_dim": "Dynamic"}) == {"network_dim": "Dynamic"}
     assert training_facts({"ss_network_dim": "None", "ss_network_alpha": "1.0"}) == {

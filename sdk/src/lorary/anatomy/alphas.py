@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from lorary.anatomy.config import AdapterConfig, embedded_configs
 from lorary.anatomy.findings import Finding, finding
 from lorary.anatomy.metadata import clean, number, parsed
+from lorary.anatomy.onetrainer import onetrainer_config
 from lorary.safetensors import TensorInfo
 
 if TYPE_CHECKING:
@@ -134,6 +135,8 @@ def _declared(
     if value is None:
         settings = parsed(metadata, "lycoris_config")  # SimpleTuner
         value = number(settings.get("linear_alpha")) if isinstance(settings, dict) else None
+    if value is None:
+        value = number(onetrainer_config(metadata).get("lora_alpha"))
     return value
 
 

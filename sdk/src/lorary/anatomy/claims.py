@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lorary.anatomy.config import DENOISERS, AdapterConfig, embedded_configs
 from lorary.anatomy.lineages import Lineages, lineages
 from lorary.anatomy.metadata import file_told, present, told
+from lorary.anatomy.onetrainer import onetrainer_config
 from lorary.anatomy.vocabulary import (
     by_checkpoint,
     by_label,
@@ -94,9 +95,10 @@ def claims_of(
         name: The file's name; only Wan 2.2 files say more in it than inside.
     """
     embedded = embedded_configs(metadata)
-    bases = _named_bases(embedded, config)
+    settings = onetrainer_config(metadata)
+    bases = _named_bases(embedded, config, settings)
     table = lineages()
-    found = _ranked(list(_claims(metadata, bases, table)), metadata)
+    found = _ranked(list(_claims(metadata, settings, bases, table)), metadata)
     told = next(_lineages(metadata, bases, table, name), (None, None, None))
     return Claims(
         first=found[0] if found else None,
@@ -113,11 +115,15 @@ _Base = tuple[str, str, bool]  # source, name, whether it was a local path
 
 
 def _named_bases(
-    embedded: Sequence[AdapterConfig], config: AdapterConfig | None
+    embedded: Sequence[AdapterConfig], config: AdapterConfig | None, settings: Mapping[str, object]
 ) -> tuple[_Base, ...]:
+    """Base models that configurations name, each with its source."""
     field = "base_model_name_or_path"
     found = [] if config is None else [("adapter_config." + field, config)]
     found += [(f"lora_adapter_metadata.{entry.component}.{field}", entry) for entry in embedded]
+    name = settings.get("base_model_name")
+    if isinstance(name, str):
+        found.append(("ot_config.base_model_name", AdapterConfig.of({field: name})))
     return tuple(
         (source, entry.base_model_name_or_path, entry.is_local)
         for source, entry in found
@@ -125,26 +131,35 @@ def _named_bases(
     )
 
 
+_BASE = "base_model_name"
 _LABELS = ("ss_base_model_version", "modelspec.architecture")
 _HASHES = ("ss_new_sd_model_hash", "ss_sd_model_hash")
 _CHECKPOINT = "ss_sd_model_name"
 
 
 def _claims(
-    metadata: Mapping[str, str], bases: Sequence[_Base], table: Lineages
+    metadata: Mapping[str, str],
+    settings: Mapping[str, object],
+    bases: Sequence[_Base],
+    table: Lineages,
 ) -> Iterator[Claim]:
     """Every claim, in the order of trust."""
-    for family, source, value in _said(metadata, bases, table):
+    for family, source, value in _said(metadata, settings, bases, table):
         if family is not None:
             yield Claim(family, source, told(value, _MOST_VALUE))
 
 
 def _said(
-    metadata: Mapping[str, str], bases: Sequence[_Base], table: Lineages
+    metadata: Mapping[str, str],
+    settings: Mapping[str, object],
+    bases: Sequence[_Base],
+    table: Lineages,
 ) -> Iterator[tuple[str | None, str, str]]:
     for key in _LABELS:
         label = present(metadata, key, most=_MOST_VALUE) or ""
         yield by_label(label), key, label
+    kind = str(settings.get("model_type") or "")[:_MOST_VALUE]
+    yield by_label(kind), "ot_config.model_type", kind
     for source, base, _ in bases:
         yield by_checkpoint(base), source, base
     for key in _HASHES:
@@ -197,8 +212,7 @@ def _is_specific(found: Sequence[Claim]) -> bool:
         return True  # sd-scripts and ModelSpec say v1 or v2 as they loaded it
     bases = {*_HASHES, _CHECKPOINT}
     return any(
-        claim.family == first.family
-        and (claim.source in bases or claim.source.endswith("base_model_name_or_path"))
+        claim.family == first.family and (claim.source in bases or _BASE in claim.source)
         for claim in found
     )
 

@@ -25,6 +25,7 @@ from lorary.anatomy.metadata import (
     told,
     whole,
 )
+from lorary.anatomy.onetrainer import onetrainer_facts
 from lorary.anatomy.strength import recommended_strength, strength_range
 from lorary.anatomy.trainers import trainer_of
 
@@ -124,6 +125,7 @@ def training_facts(
     parts = (
         () if config is None else (("trainer", "peft"),),
         () if chosen is None else config_facts(chosen),
+        onetrainer_facts(metadata),
         dataset_facts(metadata),
         _plain(metadata),
         _methods(metadata),

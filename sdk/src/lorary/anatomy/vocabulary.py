@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -83,6 +83,7 @@ def squash(value: str) -> str:
     return _APART.sub("", value.lower())
 
 
+@lru_cache(maxsize=512)
 def by_label(value: str) -> str | None:
     """Family of a trainer's label, by the longest beginning that is known."""
     text, tables = squash(value.partition("/")[0]), _tables()
@@ -95,6 +96,7 @@ def by_label(value: str) -> str | None:
     return tables.prefixes[longest] if len(longest) > found[0] else found[1]
 
 
+@lru_cache(maxsize=512)
 def by_checkpoint(value: str) -> str | None:
     """Family of a checkpoint by its name."""
     text = _APART.sub("-", value.lower())
@@ -114,6 +116,7 @@ def trained_by(module: str) -> str | None:
     return _tables().modules.get(module)
 
 
+@lru_cache(maxsize=512)
 def variant_of(label: str) -> str | None:
     """Lineage that a trainer's label names beside the family, such as FLUX.1 Kontext."""
     text = squash(label.partition("/")[0])
