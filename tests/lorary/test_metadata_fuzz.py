@@ -31,8 +31,8 @@ FIELDS = (
 )  # fmt: skip
 INNER = (
     "img_count", "n_repeats", "subsets", "class_tokens", "resolution", "tag_frequency", "is_reg",
-    "num_repeats", "model_type",
-    "optimizer", "epochs", "unet.r", "unet.alpha_pattern", "transformer.target_modules", "name", "step",
+    "num_repeats", "model_type", "optimizer", "epochs", "unet.r", "unet.alpha_pattern",
+    "transformer.target_modules", "name", "step",
 )  # fmt: skip
 
 texts = st.text(max_size=60) | st.sampled_from(["None", "True", "1e999", "(", "[1,2", "0x", "/a/b"])
