@@ -170,7 +170,8 @@ def _sums(document: dict[str, Any]) -> list[str]:
     split = {**layers["linear"]}
     for key, count in layers["conv"].items():
         split[key] = split.get(key, 0) + count
-    best = max(histogram, key=lambda key: (histogram[key], key), default=rank["mode"])
+    leading = {int(key): n for key, n in (layers["linear"] or layers["conv"]).items()}
+    best = max(leading, key=lambda key: (leading[key], key), default=rank["mode"])
     checks = {
         "parts": sum(document["parts"].values()) == layers["modules"],
         "kinds": sum(layers["kinds"].values()) == layers["modules"],

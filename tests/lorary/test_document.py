@@ -238,8 +238,24 @@ def test_ties_of_ranks_and_alphas_go_to_the_larger() -> None:
     assert document["alpha"] == {"mode": 8, "values_read": 2}
 
 
+def test_convolutions_lead_the_rank_only_when_there_is_nothing_else() -> None:
+    rows: Rows = {
+        "lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight": ("F32", (16, 320)),
+        "lora_unet_down_blocks_0_attentions_0_proj_in.lora_up.weight": ("F32", (320, 16)),
+    }
+    convs: Rows = {}
+    for number in range(3):
+        stem = f"lora_unet_down_blocks_{number}_resnets_0_conv1"
+        convs[f"{stem}.lora_down.weight"] = ("F32", (8, 320, 3, 3))
+        convs[f"{stem}.lora_up.weight"] = ("F32", (320, 8, 1, 1))
+    both = inspect(safetensors(rows | convs))
+    assert both["rank"] == {"mode": 16, "min": 8, "max": 16, "histogram": {"8": 3, "16": 1}}
+    assert (both["layers"]["linear"], both["layers"]["conv"]) == ({"16": 1}, {"8": 3})
+    assert inspect(safetensors(convs))["rank"]["mode"] == 8
+
+
 def test_the_declared_rank_stands_in_where_no_tensor_shows_one() -> None:
-    rows = _rows(lokr_w1=(8, 8), lokr_w2=(80, 80))
+    rows = _rows(diff=(640, 640))
     document = inspect(safetensors(rows, {"ss_network_dim": "10000"}))
     assert document["rank"] == {"mode": 10000, "min": None, "max": None, "histogram": {}}
 

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.config import embedded_configs
-from lorary.anatomy.metadata import number, parsed, present, redact
+from lorary.anatomy.metadata import number, parsed, present, told
 from lorary.anatomy.privacy import safe_name
 from lorary.anatomy.report import LAYER_KINDS, Anatomy, Block, FileFacts, Layers, Notes
 from lorary.anatomy.training import description, recommended_strength, title, training_facts
@@ -84,7 +84,7 @@ def assemble(header: Header, parts: Parts, *, name: str, config: AdapterConfig |
         algorithms=parts.algorithms,
         convention=parts.convention,
         base=parts.base,
-        rank=next(iter(ranks)) if ranks else _declared_rank(metadata, config),
+        rank=_leading_rank(layers) if ranks else _declared_rank(metadata, config),
         ranks=ranks,
         alpha=parts.alphas.mode,
         alphas_read=parts.alphas.values_read,
@@ -137,6 +137,11 @@ def _most_first(counts: Counter[int]) -> dict[int, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], -item[0])))
 
 
+def _leading_rank(layers: Layers) -> int:
+    """The most common rank; convolutions, which have a setting of their own, only when alone."""
+    return next(iter(layers.linear or layers.conv))
+
+
 def _declared_rank(metadata: Mapping[str, str], config: AdapterConfig | None) -> int | None:
     """The rank that the metadata or a configuration names, for files whose tensors show none."""
     declared = number(metadata.get("ss_network_dim"))
@@ -176,5 +181,5 @@ def _notes(metadata: Mapping[str, str], training: Mapping[str, object]) -> Notes
 
 
 def _told(metadata: Mapping[str, str], key: str, most: int = 200) -> str | None:
-    text = present(metadata, key, most=most)
-    return None if text is None else redact(text)
+    text = present(metadata, key, most=4 * most)
+    return None if text is None else told(text, most)

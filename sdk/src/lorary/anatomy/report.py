@@ -202,7 +202,8 @@ class Anatomy:
         algorithms: Every method to its number of modules, most first.
         convention: Leading file convention.
         base: The verdict on the base model.
-        rank: Most common rank, ties to the larger; the declared one where no tensor shows any.
+        rank: Most common rank of modules without a kernel (of those with one, where there are
+            no others), ties to the larger; the declared one where no tensor shows any.
         ranks: Rank to number of modules, most common first.
         alpha: Most common alpha.
         alphas_read: Alphas read from the file; 0 when `alpha` is only declared.
