@@ -128,3 +128,5 @@ def test_every_component_has_its_own_configuration() -> None:
     fields = {"unet.lora_alpha": 4, "text_encoder.lora_alpha": 64}
     metadata = {"lora_adapter_metadata": json.dumps(fields)}
     assert read_alphas(_modules(*keys), metadata).mode == 4
+    half = {"lora_adapter_metadata": json.dumps({"unet.r": 4, "text_encoder.lora_alpha": 64})}
+    assert read_alphas(_modules(*keys), half).mode == 64

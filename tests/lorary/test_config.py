@@ -161,6 +161,13 @@ def test_plain_expressions_are_tried(pattern: str) -> None:
     assert compile_tame(pattern) is not None
 
 
+def test_few_expressions_and_short_names_are_tried() -> None:
+    many = Patterns.of({f"a.*{number}": number for number in range(100)})
+    assert len(many.expressions) == 8
+    assert many.find("a.x.7") == 7
+    assert many.find("a." + "x" * 300 + "7") is None
+
+
 def test_what_is_no_number_is_no_pattern() -> None:
     assert not Patterns.of({"a": "3", "b": None, "c": True, "d": [1]})
     assert not Patterns.of(["a"])

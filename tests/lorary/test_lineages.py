@@ -73,6 +73,14 @@ def test_a_broken_file_is_told_and_never_crashes(tmp_path: Path, content: str) -
         load_lineages(path)
 
 
+def test_a_file_that_is_too_large_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "own.json"
+    with path.open("wb") as file:
+        file.truncate(17 * 1024 * 1024)
+    with pytest.raises(LineageError, match="larger than"):
+        load_lineages(path)
+
+
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(LineageError, match="cannot be read"):
         load_lineages(tmp_path / "none.json")

@@ -59,6 +59,11 @@ def test_facts_are_numbers_texts_and_times() -> None:
     }
 
 
+def test_a_training_that_ends_before_it_starts_has_no_duration() -> None:
+    clocks = {"ss_training_started_at": "2000000000", "ss_training_finished_at": "1000000000"}
+    assert sorted(training_facts(clocks)) == ["finished_at", "started_at"]
+
+
 def test_what_was_planned_is_shown_only_where_it_differs() -> None:
     assert training_facts({"ss_max_train_steps": "740", "ss_num_epochs": "10"}) == {
         "steps": 740,
@@ -290,6 +295,15 @@ def test_the_configuration_of_onetrainer_tells_facts_and_no_names() -> None:
         "resolutions": "512x512, 768x768",
     }
     assert training_facts({"ot_config": "["}) == {"trainer": "OneTrainer"}
+
+
+def test_arguments_are_plain_and_not_too_many() -> None:
+    many = {f"a{number}": number for number in range(100)} | {"": 1}
+    facts = training_facts({"ss_network_args": json.dumps(many)})
+    assert len(str(facts["network_args"]).split(",")) == 32
+    plain = {"x": True, "y": 2, "hf_token": "geheimnis"}
+    facts = training_facts({"ss_network_args": json.dumps(plain)})
+    assert facts["network_args"] == {"x": True, "y": 2, "hf_token": "[removed]"}
 
 
 def test_a_declared_rank_may_be_a_word() -> None:

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from lorary.anatomy.tags import is_generic
-from lorary.anatomy.triggers import TriggerWord, common_tags, tag_shares, trigger_words
+from lorary.anatomy.triggers import CommonTag, TriggerWord, common_tags, tag_shares, trigger_words
 
 
 def _words(metadata: dict[str, str]) -> list[tuple[str, str, str]]:
@@ -222,6 +222,7 @@ def test_large_values_take_linear_time() -> None:
     assert time.perf_counter() - began < 2
 
 
-def test_a_word_is_plain_json() -> None:
+def test_words_and_tags_are_plain_json() -> None:
+    assert CommonTag("hat", 0.5).to_dict() == {"text": "hat", "share": 0.5}
     word = TriggerWord("sks", "trigger_word", "high")
     assert word.to_dict() == {"text": "sks", "source": "trigger_word", "confidence": "high"}
