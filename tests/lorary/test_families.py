@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
+from importlib import resources
+from pathlib import Path
+
 import pytest
 
 from lorary.anatomy import FAMILIES, family_title
 from lorary.anatomy.families import (
     block_name,
+    build_family,
     encoder_index,
     encoders,
     expand,
@@ -16,6 +22,8 @@ from lorary.anatomy.families import (
 from lorary.anatomy.places import Index, rows_of
 from lorary.anatomy.shapes import Dims
 from tests.builders.models import DENOISERS, SMALLER, TEXT_ENCODERS
+
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "families.md"
 
 UNTOLD = {"cosmos_predict2_2b": "native", "hunyuan_video": "diffusers"}
 """Naming of a family in which another family has every module of it."""
@@ -64,6 +72,21 @@ def test_every_naming_has_a_test_vector(family: str) -> None:
     told = {naming for known, naming in DENOISERS if known == family}
     if family not in SMALLER:
         assert told | {UNTOLD.get(family)} >= set(families()[family].namings)
+
+
+def test_the_guide_explains_every_key_and_its_example_is_a_table() -> None:
+    guide = GUIDE.read_text("utf-8")
+    block = re.search(r"```json\n(.*?)```", guide, re.DOTALL)
+    assert block is not None
+    table = build_family(json.loads(block[1]), {})
+    assert len(table.namings["native"]) == 3 + 24 * 2 * 6
+    assert table.usual["native"][frozenset()] == 24 * 2 * 5
+    explained = set(re.findall(r"^\| `(\w+)` \|", guide, re.MULTILINE))
+    folder = resources.files("lorary.anatomy") / "families"
+    for file in folder.iterdir():
+        raw = json.loads(file.read_text("utf-8"))
+        assert raw.keys() <= explained
+        assert file.name == f"{raw['id']}.json"
 
 
 def test_every_text_encoder_has_a_test_vector() -> None:

@@ -5,7 +5,7 @@ A table (`families/<id>.json`) lists the weights of a base model as templates wi
     "double_blocks.{0-18}.{img,txt}_attn.qkv": [9216, 3072]
 
 `docs/families.md` explains every key of a table. Adding a family is adding a table, and a test
-vector in `tests/builders/adapters.py`.
+vector in `tests/builders/models.py`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ __all__ = [
     "Index",
     "Place",
     "block_name",
+    "build_family",
     "encoder_index",
     "encoders",
     "expand",
@@ -187,7 +188,13 @@ def _inherited(
     return rows
 
 
-def _build(table: Mapping[str, object], tables: Mapping[str, Mapping[str, object]]) -> Family:
+def build_family(table: Mapping[str, object], tables: Mapping[str, Mapping[str, object]]) -> Family:
+    """A family from its table.
+
+    Args:
+        table: The table.
+        tables: All tables by id, of which those that it extends are used.
+    """
     encoders: dict[str, list[str]] = table.get("text_encoders", {})  # type: ignore[assignment]
     claims: dict[str, list[str]] = table.get("claims", {})  # type: ignore[assignment]
     left_out: list[list[str]] = table.get("left_out", [])  # type: ignore[assignment]
@@ -209,7 +216,7 @@ def _build(table: Mapping[str, object], tables: Mapping[str, Mapping[str, object
 def families() -> Mapping[str, Family]:
     """Every family by id, in display order. Built at first use."""
     tables = _tables()
-    return {name: _build(table, tables) for name, table in tables.items()}
+    return {name: build_family(table, tables) for name, table in tables.items()}
 
 
 @cache
