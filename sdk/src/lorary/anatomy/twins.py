@@ -13,14 +13,14 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from functools import lru_cache
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.keys import split_prefix
+from lorary.anatomy.modules import Module
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from lorary.anatomy.modules import Module
 
 __all__ = ["Twins", "cells", "find_twins"]
 
@@ -30,6 +30,8 @@ _FUSED_ENDS = ("qkv", "qkv_proj", "to_kv", "kv_proj", "linear1", "qkv_mlp_proj",
 _SPLIT_ENDS = ("to_q", "to_k", "to_v", "_q", "_k", "_v", ".q", ".k", ".v", "q_proj", "k_proj",
                "v_proj", "wq", "wk", "wv", "to_kv", "proj_mlp")  # fmt: skip
 
+_FUSED_MARKS = ("qkv", "o_kv", "kv_pr", "near1", "c_att")  # short ones are found faster
+_PART_AND_CONVENTION = itemgetter(Module._fields.index("part"), Module._fields.index("convention"))
 _DOUBLE_PREFIX = "lora_unet__"
 
 _IN_UNET = re.compile(r"(input|output)_blocks_(\d{1,2})_(\d)_(.+)")
@@ -156,19 +158,25 @@ def _projections(leaf: str) -> tuple[str, ...]:
 
 def _may_have_twins(modules: Sequence[Module]) -> bool:
     """Look for the marks that every file with twins has, since the search itself takes longer."""
-    kinds = {(module.part, module.convention) for module in modules}
+    kinds = set(map(_PART_AND_CONVENTION, modules))
     if len(kinds) > len({part for part, _ in kinds}):
         return True  # one part in two conventions
     names = [module.name for module in modules]
-    dotted = sum("." in name for name in names)
-    if 0 < dotted < len(names) and len({name.replace(".", "_") for name in names}) < len(names):
+    whole = "\n".join(names)
+    if _DOUBLE_PREFIX in whole:
         return True
-    if any(name.startswith(_DOUBLE_PREFIX) for name in names):
+    if (
+        "." in whole
+        and "lora_" in whole
+        and len({name.replace(".", "_") for name in names}) < len(names)
+    ):
         return True
-    names = [module.name for module in modules if module.part == "denoiser"]
-    if not any(name.endswith(_FUSED_ENDS) for name in names):
+    if not any(mark in whole for mark in _FUSED_MARKS):
         return False
-    return any(name.endswith(_SPLIT_ENDS) for name in names)
+    names = [module.name for module in modules if module.part == "denoiser"]
+    return any(name.endswith(_FUSED_ENDS) for name in names) and any(
+        name.endswith(_SPLIT_ENDS) for name in names
+    )
 
 
 def find_twins(modules: Sequence[Module]) -> Twins:
