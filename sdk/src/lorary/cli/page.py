@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["line_of", "page_of"]
 
 _LABEL = 11
+_WORD = 7
 _MOST_WORDS = 12
 _MOST_TAGS = 8
 _MOST_RANKS = 6
@@ -86,14 +87,10 @@ def page_of(name: str, inspection: Inspection) -> Iterator[str]:
 
 def _refusal(inspection: Inspection) -> Iterator[str]:
     refusal = inspection.refusal
-    if refusal is None:
-        return
-    yield ""
-    place = "" if refusal.at is None else f" (at byte {refusal.at:,})"
-    head, *more = wrap(f"{refusal.message}{place}", columns() - 11)
-    yield f"  {styled('REFUSED', 'bold', 'red')}  {head}"
-    yield from (f"           {line}" for line in more)
-    yield from _advice(refusal.code, 11)
+    if refusal is not None:
+        place = f" (at byte {refusal.at:,})" if refusal.at else ""
+        yield ""
+        yield from _told("REFUSED", ("bold", "red"), f"{refusal.message}{place}", refusal.code)
 
 
 def _verdict(base: Base) -> Iterator[str]:
@@ -280,20 +277,25 @@ def _other_kind(anatomy: Anatomy) -> Iterator[str]:
 
 def _findings(findings: Sequence[Finding]) -> Iterator[str]:
     for found in findings:
-        if found.code in _SAID_AT_THE_TOP:
-            continue
-        yield ""
-        word = pad(found.severity, 7)
-        head, *more = wrap(found.message, columns() - 11)
-        yield f"  {styled(word, SEVERITY_STYLES.get(found.severity, 'dim'))}  {head}"
-        yield from (f"           {line}" for line in more)
-        yield from _advice(found.code, 11)
+        if found.code not in _SAID_AT_THE_TOP:
+            style = SEVERITY_STYLES.get(found.severity, "dim")
+            yield ""
+            yield from _told(found.severity, (style,), found.message, found.code)
+
+
+def _told(word: str, styles: tuple[str, ...], message: str, code: str) -> Iterator[str]:
+    """Yield a message behind a word, and what to do where it does not say so itself."""
+    indent = _WORD + 4
+    head, *more = wrap(f"{message} [{code}]", columns() - indent)
+    yield f"  {styled(pad(word, _WORD), *styles)}  {head}"
+    yield from (f"{' ' * indent}{line}" for line in more)
+    if ". " not in message:
+        yield from _advice(code, indent)
 
 
 def _advice(code: str, indent: int) -> Iterator[str]:
-    advice = ADVICE.get(code)
-    if advice:
-        yield from _indented(f"{advice} [{code}]", indent, "dim", mark="→ ")
+    if code in ADVICE:
+        yield from _indented(ADVICE[code], indent, "dim", mark="→ ")
 
 
 def _section(label: str, lines: Sequence[str]) -> Iterator[str]:
