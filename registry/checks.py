@@ -18,9 +18,16 @@ from typing import TYPE_CHECKING, BinaryIO
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from lorary.anatomy import Finding, Inspection, inspect_bytes, inspect_file
+from lorary.anatomy import (
+    Finding,
+    Inspection,
+    finding_codes,
+    inspect_bytes,
+    inspect_file,
+    inspect_source,
+)
 from lorary.anatomy.findings import finding
-from lorary.safetensors import Limits
+from lorary.safetensors import Limits, open_source
 from registry import tensors
 
 if TYPE_CHECKING:
@@ -34,6 +41,7 @@ __all__ = [
     "QUICK",
     "Subject",
     "check_failed",
+    "comes_from_header",
     "digest",
     "digest_differs",
     "empty_file",
@@ -41,6 +49,7 @@ __all__ = [
     "is_refused",
     "is_weights",
     "look",
+    "look_at_pair",
     "run_deep",
     "run_quick",
 ]
@@ -53,6 +62,8 @@ COMPANIONS = (
 )  # fmt: skip
 MAX_COMPANION_BYTES = 32 * 1024 * 1024
 
+#: Codes of the anatomy that only reading the whole file can give or take back.
+_OF_BYTES = frozenset({"hash_differs"})
 #: Digest of no bytes: a placeholder, which the header's own findings name.
 _OF_NOTHING = hashlib.sha256().hexdigest()
 
@@ -152,6 +163,12 @@ def look(head: bytes, *, name: str, size: int) -> Inspection:
     return inspect_bytes(head, name=name, size=size, limits=_limits())
 
 
+def look_at_pair(handle: BinaryIO, config: bytes, *, name: str) -> Inspection:
+    """Return what the header of stored weights says with the configuration beside them."""
+    with open_source(handle) as source:
+        return inspect_source(source, name=name, limits=_limits(), config=config)
+
+
 def head_bytes() -> int:
     """Return how many first bytes hold every header that is accepted here."""
     return settings.LORARY.max_header_bytes + 8
@@ -246,6 +263,11 @@ def digest(chunks: Iterable[bytes]) -> str:
     for chunk in chunks:
         sha.update(chunk)
     return sha.hexdigest()
+
+
+def comes_from_header(code: str) -> bool:
+    """Whether a finding is told by a header alone, so that reading it again renews the finding."""
+    return code in finding_codes() - _OF_BYTES
 
 
 def is_weights(path: str) -> bool:

@@ -11,12 +11,11 @@ from rest_framework import serializers
 
 from hub.api.shapes import FindingOut
 from lorary.anatomy import KIND_TITLES
-from registry.selectors import blobs
 
 if TYPE_CHECKING:
-    from registry.models import Blob
+    from collections.abc import Mapping
 
-__all__ = ["AnatomyOut", "InspectionOut", "RefusalOut", "VersionAnatomyOut", "anatomy_of"]
+__all__ = ["AnatomyOut", "InspectionOut", "RefusalOut", "VersionAnatomyOut", "named"]
 
 KINDS = tuple(KIND_TITLES)
 CONFIDENCES = ("proven", "narrowed", "claimed", "unknown")
@@ -24,12 +23,9 @@ AGREEMENTS = ("agree", "conflict", "no-claim")
 TRUST = ("high", "medium", "low")
 
 
-def anatomy_of(blob: Blob | None, name: str) -> dict[str, Any] | None:
-    """Return the document of a blob under one of its names, None where there is none."""
-    document = blobs.document_of(blob)
-    if not document:
-        return None
-    return {**document, "file": {**document["file"], "name": name}}
+def named(document: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    """Return a kept document under the name that its file has here, None where there is none."""
+    return {**document, "file": {**document["file"], "name": name}} if document else None
 
 
 def _histogram(help_text: str) -> serializers.DictField:

@@ -15,13 +15,14 @@ from drf_spectacular.utils import (
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from hub.api.anatomy_shapes import AnatomyOut, anatomy_of
+from hub.api.anatomy_shapes import AnatomyOut, named
 from hub.api.base import Endpoint, Input, RawEndpoint, absolute, shown
 from hub.api.bodies import raw_body
 from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
 from hub.api.shapes import FindingOut, ProgressOut
 from registry.models import Job, Upload, UploadPart, UploadState
 from registry.names import MAX_PATH
+from registry.selectors import blobs
 from registry.selectors import uploads as found
 from registry.services import uploads
 
@@ -96,7 +97,7 @@ class UploadOut(serializers.Serializer[Upload]):
     @extend_schema_field(AnatomyOut(allow_null=True))
     def get_anatomy(self, upload: Upload) -> dict[str, Any] | None:
         """Return the anatomy of accepted weights."""
-        return anatomy_of(upload.blob, upload.path)
+        return named(blobs.document_of(upload.blob), upload.path)
 
     @extend_schema_field(ProgressOut)
     def get_progress(self, upload: Upload) -> dict[str, int]:

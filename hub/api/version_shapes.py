@@ -9,15 +9,16 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from hub.api.anatomy_shapes import VersionAnatomyOut, anatomy_of
+from hub.api.anatomy_shapes import VersionAnatomyOut, named
 from hub.api.base import absolute, shown
 from hub.api.previews import PreviewsOut
 from hub.api.shapes import FindingOut
 from previews.selectors import previews_of
-from registry.models import File, FileRole, Finding, Severity, Version, VersionState
+from registry.models import File, FileRole, Severity, Version, VersionState
+from registry.selectors import versions as history
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 __all__ = ["FileOut", "VersionBriefOut", "VersionOut"]
 
@@ -116,7 +117,7 @@ class VersionOut(VersionBriefOut):
     def get_anatomy(self, version: Version) -> Mapping[str, Any] | None:
         """Return the anatomy, with what its owner declares beside claim and proof."""
         primary = self._primary()
-        document = anatomy_of(primary.blob, primary.path) if primary else None
+        document = named(history.document_of(version, primary), primary.path if primary else "")
         if document is None:
             return None
         base = {**document["base"], "declared": version.declared_family or None}
@@ -125,12 +126,10 @@ class VersionOut(VersionBriefOut):
     @extend_schema_field(FindingOut(many=True))
     def get_findings(self, version: Version) -> list[dict[str, Any]]:
         """Return findings; notes of little weight are for those who can act on them."""
-        primary = self._primary()
-        rows = primary.blob.findings.all() if primary is not None else []
         user = self.context["request"].user
         is_own = user.is_authenticated and version.adapter.namespace.is_writable_by(user)
-        rows_shown = [row for row in _once(rows) if is_own or row.severity != Severity.INFO]
-        return shown(FindingOut, rows_shown)
+        found = history.findings_of(version, self._primary())
+        return shown(FindingOut, [one for one in found if is_own or one.severity != Severity.INFO])
 
     @extend_schema_field(FileOut(many=True))
     def get_files(self, version: Version) -> list[dict[str, Any]]:
@@ -142,8 +141,3 @@ class VersionOut(VersionBriefOut):
     def get_previews(self, version: Version) -> Mapping[str, Any]:
         """Return the pictures and how far they are."""
         return PreviewsOut(previews_of(version), context=self.context).data
-
-
-def _once(rows: Iterable[Finding]) -> list[Finding]:
-    """Return each finding once: bytes sent twice were checked twice."""
-    return list({(row.code, row.message): row for row in rows}.values())

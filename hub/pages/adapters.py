@@ -20,7 +20,6 @@ from hub.pages.words import facts_line
 from registry.errors import Invalid
 from registry.models import VersionState
 from registry.selectors import adapters as catalogue
-from registry.selectors import blobs
 from registry.selectors import versions as history
 from registry.services import adapters
 from registry.services.access import require_adapter
@@ -74,11 +73,10 @@ def _of_version(request: HttpRequest, adapter: Adapter, version: Version) -> dic
     """Return what one version says; five queries."""
     files = list(version.files)
     primary = next((file for file in files if file.is_primary), None)
-    document = blobs.document_of(primary.blob if primary else None)
+    document = history.document_of(version, primary)
     lines = details.files_of(version, files)
     writable = _is_writable(request, adapter)
-    findings = primary.blob.findings.all() if primary else []
-    remarks = details.remarks_of(findings, is_owner=writable)
+    remarks = details.remarks_of(history.findings_of(version, primary), is_owner=writable)
     counts = {"files": len(lines), "versions": None, "findings": len(remarks)}
     chosen = next((line for line in lines if line.is_primary), None)
     return {

@@ -24,7 +24,7 @@ from registry.models.revision import Alias, AliasMove, File, Revision
 from registry.models.token import AccessToken
 from registry.models.upload import Upload, UploadPart
 from registry.models.user import User
-from registry.models.version import DailyDownloads, Version
+from registry.models.version import DailyDownloads, Version, VersionAnatomy
 
 __all__ = [
     "SCHEMA",
@@ -58,6 +58,7 @@ __all__ = [
     "UploadState",
     "User",
     "Version",
+    "VersionAnatomy",
     "VersionState",
     "Visibility",
 ]

@@ -9,13 +9,14 @@ from django.db import models
 from django.db.models import F, Q
 
 from registry.models.adapter import Adapter
+from registry.models.blob import SCHEMA
 from registry.models.choices import VersionState
 from registry.models.revision import Revision
 
 if TYPE_CHECKING:
     from registry.models.revision import File
 
-__all__ = ["DailyDownloads", "Version"]
+__all__ = ["DailyDownloads", "Version", "VersionAnatomy"]
 
 
 class Version(models.Model):
@@ -94,6 +95,25 @@ class Version(models.Model):
     def primary_file(self) -> File | None:
         """The weights file that previews and snippets are about."""
         return self.files.filter(is_primary=True).first()
+
+
+class VersionAnatomy(models.Model):
+    """What a header says together with the ``adapter_config.json`` that lies beside it.
+
+    Only versions with both have one; of all others the blob's anatomy stands. The document has
+    its findings in it, for they are about the pair and not about the bytes alone.
+    """
+
+    version = models.OneToOneField(Version, on_delete=models.CASCADE, related_name="anatomy")
+    document = models.JSONField()
+
+    def __str__(self) -> str:
+        return f"of {self.version_id}"
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the document has the present shape; ``manage.py reinspect`` renews others."""
+        return bool(self.document.get("schema") == SCHEMA)
 
 
 class DailyDownloads(models.Model):

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
 
+from lorary.anatomy import Finding as Result
+from registry import checks
 from registry.errors import Gone, NotFound
 from registry.models import Alias, Version, VersionState
+from registry.selectors import blobs
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
     from django.db.models import QuerySet
 
-    from registry.models import Adapter, File, User
+    from registry.models import Adapter, File, Finding, User
 
-__all__ = ["LATEST", "file", "get", "listing"]
+__all__ = ["LATEST", "document_of", "file", "findings_of", "get", "listing"]
 
 LATEST = "latest"
 
@@ -38,7 +41,7 @@ def get(user: User | AnonymousUser | None, adapter: Adapter, name: str = LATEST)
     Raises:
         NotFound: no such version, or a draft of somebody else's.
     """
-    rows = listing(user, adapter)
+    rows = listing(user, adapter).select_related("anatomy")
     version = _by_name(rows, adapter, name)
     if version is None:
         raise NotFound(
@@ -78,3 +81,28 @@ def file(version: Version, path: str) -> File:
     if found is None:
         raise NotFound(_("This version has no file “%(path)s”.") % {"path": path[:255]})
     return found
+
+
+def document_of(version: Version, primary: File | None) -> dict[str, Any]:
+    """Return the anatomy of a version's primary file, {} where it has not been read."""
+    own = _own(version)
+    if own:
+        return {key: part for key, part in own.items() if key != "findings"}
+    return blobs.document_of(primary.blob if primary else None)
+
+
+def findings_of(version: Version, primary: File | None) -> list[Finding | Result]:
+    """Return what was found about a version's primary file, each finding once.
+
+    What the header says with the configuration beside it stands for what it says alone.
+    """
+    found: list[Finding | Result] = list(primary.blob.findings.all()) if primary else []
+    if own := _own(version):
+        of_bytes = [row for row in found if not checks.comes_from_header(row.code)]
+        found = [*(Result(**told) for told in own["findings"]), *of_bytes]
+    return list({(row.code, row.message): row for row in found}.values())
+
+
+def _own(version: Version) -> dict[str, Any]:
+    anatomy = getattr(version, "anatomy", None)
+    return anatomy.document if anatomy is not None and anatomy.is_current else {}

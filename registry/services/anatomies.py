@@ -1,34 +1,61 @@
-"""What is kept of a header: the anatomy of a blob, as pages, lists and API read it."""
+"""What is kept of headers: the anatomy of a blob, and of a version whose configuration says more.
+
+Documents name no file: the same bytes may have been sent by several people, under names of theirs.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+from typing import TYPE_CHECKING, Any, Protocol
 
-from registry.models import BlobAnatomy
+from lorary.anatomy.beside import CONFIG_NAME
+from lorary.anatomy.config import MOST_CONFIG_BYTES
+from registry import checks, storage
+from registry.models import BlobAnatomy, VersionAnatomy
 from registry.services import details
 
 if TYPE_CHECKING:
-    from lorary.anatomy import Anatomy
-    from registry.models import Blob
+    from collections.abc import Iterable
 
-__all__ = ["document_of", "keep"]
+    from lorary.anatomy import Anatomy, Inspection
+    from registry.models import Blob, Version
+
+    class Listed(Protocol):
+        """A line of a manifest, stored or not yet."""
+
+        @property
+        def path(self) -> str:
+            """Name in the manifest."""
+
+        @property
+        def blob(self) -> Blob:
+            """Its bytes."""
+
+        @property
+        def is_primary(self) -> bool:
+            """Whether the version is about it."""
+
+
+__all__ = ["document_of", "keep", "keep_pair", "read_pair"]
 
 #: What a lineage is read from when only the name tells it.
 FILE_NAME = "file name"
+#: Beginning of the names that PEFT gives to weights; the configuration is theirs.
+PEFT_STEM = "adapter_model"
 
 
 def document_of(anatomy: Anatomy) -> dict[str, Any]:
-    """Return the document to keep; it names no file, for the bytes may be several people's."""
-    document: dict[str, Any] = anatomy.to_dict()
-    base, claimed = document["base"], document["base"]["claimed"]
+    """Return the document to keep, as the database gives it back."""
+    document: dict[str, Any] = json.loads(json.dumps(anatomy.to_dict()))
+    claimed = document["base"]["claimed"]
     if claimed.get("lineage_source") == FILE_NAME:
-        base = {**base, "claimed": {**claimed, "lineage_value": None}}
-    return {**document, "base": base, "file": {**document["file"], "name": ""}}
+        claimed["lineage_value"] = None
+    document["file"]["name"] = ""
+    return document
 
 
-def keep(*, blob: Blob, anatomy: Anatomy) -> None:
+def keep(*, blob: Blob, document: dict[str, Any]) -> None:
     """Write the anatomy of a blob over the one before; call it inside a transaction."""
-    document = document_of(anatomy)
     facts = details.facts_of(document)
     BlobAnatomy.objects.update_or_create(
         blob=blob,
@@ -40,3 +67,54 @@ def keep(*, blob: Blob, anatomy: Anatomy) -> None:
             "document": document,
         },
     )
+
+
+def read_pair(files: Iterable[Listed]) -> dict[str, Any] | None:
+    """Return the document of a manifest's primary weights with the configuration beside them.
+
+    Returns:
+        The document with its findings; None where no configuration lies beside, where it may be
+        another file's, or where bytes are gone.
+    """
+    pair = _pair(list(files))
+    if pair is None:
+        return None
+    weights, config = pair
+    try:
+        inspection = _look(weights, config)
+    except FileNotFoundError:
+        return None
+    if inspection.anatomy is None:
+        return None
+    findings = json.loads(json.dumps([found.to_dict() for found in inspection.findings]))
+    return {**document_of(inspection.anatomy), "findings": findings}
+
+
+def _pair(files: list[Listed]) -> tuple[Listed, Listed] | None:
+    """Return the primary weights and their configuration.
+
+    It is theirs when it lies in their folder, and they have the name that PEFT gives or are the
+    only weights there.
+    """
+    weights = next((file for file in files if file.is_primary), None)
+    if weights is None:
+        return None
+    folder, _slash, name = weights.path.rpartition("/")
+    near = [file for file in files if file.path.rpartition("/")[0] == folder]
+    config = next((f for f in near if f.path.rpartition("/")[2] == CONFIG_NAME), None)
+    is_alone = sum(checks.is_weights(file.path) for file in near) == 1
+    if config is None or not (is_alone or name.startswith(PEFT_STEM)):
+        return None
+    return weights, config
+
+
+def _look(weights: Listed, config: Listed) -> Inspection:
+    with storage.store().open(config.blob.sha256) as handle:
+        raw = handle.read(MOST_CONFIG_BYTES + 1)  # one more: the parser says that it is too long
+    with storage.store().open(weights.blob.sha256) as handle:
+        return checks.look_at_pair(handle, raw, name=weights.path)
+
+
+def keep_pair(*, version: Version, document: dict[str, Any]) -> None:
+    """Write what a version's weights and configuration say together."""
+    VersionAnatomy.objects.update_or_create(version=version, defaults={"document": document})

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from lorary.anatomy import FAMILIES
 from lorary.anatomy.claims import covers
 from registry.errors import Invalid
-from registry.selectors import blobs
+from registry.selectors import versions as history
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,8 +91,7 @@ def _words_of_file(version: Version) -> list[str]:
 
 def document_of(version: Version) -> dict[str, Any]:
     """Return the anatomy of the primary file, {} where it has none."""
-    primary = version.primary_file
-    return blobs.document_of(primary.blob if primary else None)
+    return history.document_of(version, version.primary_file)
 
 
 def measure(version: Version) -> None:
@@ -100,7 +99,7 @@ def measure(version: Version) -> None:
     files: list[File] = list(version.files)
     version.size_bytes = sum(file.size_bytes for file in files)
     primary = next(file for file in files if file.is_primary)
-    facts = facts_of(blobs.document_of(primary.blob), version.declared_family)
+    facts = facts_of(history.document_of(version, primary), version.declared_family)
     version.family, version.algorithm, version.rank = facts
 
 

@@ -62,7 +62,8 @@ def _accept(upload: Upload, subject: checks.Subject, results: list[Result]) -> N
         known = Blob.objects.filter(pk=blob.pk)
         known.update(is_stored=True, unreferenced_since=None, hashes=hashes)
         if subject.inspection is not None and subject.inspection.anatomy is not None:
-            anatomies.keep(blob=blob, anatomy=subject.inspection.anatomy)
+            document = anatomies.document_of(subject.inspection.anatomy)
+            anatomies.keep(blob=blob, document=document)
         mine = Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING)
         if not mine.update(state=UploadState.ACCEPTED, blob=blob, updated_at=timezone.now()):
             transaction.set_rollback(True)  # cancelled meanwhile

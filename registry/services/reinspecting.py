@@ -6,14 +6,12 @@ in a transaction of its own and a second run changes nothing, so a run may be cu
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 from django.db.models import Q
 
-from lorary.anatomy import finding_codes
 from registry import checks, storage
 from registry.models import SCHEMA, Blob, BlobAnatomy, Upload, UploadState, Version
 from registry.services import anatomies, details, judging, versions
@@ -23,14 +21,11 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-    from lorary.anatomy import Anatomy
     from lorary.anatomy import Finding as Result
     from registry.models import Finding
 
 __all__ = ["Reinspected", "run", "stale"]
 
-#: Codes of the anatomy that only reading the whole file can give or take back.
-_OF_BYTES = frozenset({"hash_differs"})
 _NAMELESS = "adapter" + checks.WEIGHTS
 
 
@@ -98,18 +93,15 @@ def _renew(blob: Blob, told: Reinspected, *, is_dry: bool) -> None:
     anatomy = subject.inspection.anatomy if subject.inspection else None
     if anatomy is None:
         return
-    shown_otherwise = [v for v in _versions(blob) if _shows_other(v, anatomy)]
-    told.versions += len(shown_otherwise)
+    document = anatomies.document_of(anatomy)
     with transaction.atomic():
-        document = json.loads(json.dumps(anatomies.document_of(anatomy)))
         is_other = document != blob.anatomy.document
         if is_other and not is_dry:
-            anatomies.keep(blob=blob, anatomy=anatomy)
+            anatomies.keep(blob=blob, document=document)
         is_remarked = not checks.is_refused(results) and _remark(blob, results, is_dry=is_dry)
         told.changed += is_other or is_remarked
-    if not is_dry:
-        for version in shown_otherwise:
-            versions.remeasure(version=version)
+    for version in _versions(blob):
+        told.versions += _renew_version(version, document, is_dry=is_dry)
 
 
 def _path(blob: Blob) -> str:
@@ -124,23 +116,30 @@ def _versions(blob: Blob) -> Iterator[Version]:
     yield from chosen.select_related("adapter").order_by("pk")
 
 
-def _shows_other(version: Version, anatomy: Anatomy) -> bool:
-    facts = details.facts_of(anatomies.document_of(anatomy), version.declared_family)
-    return facts != (version.family, version.algorithm, version.rank)
+def _renew_version(version: Version, document: dict[str, Any], *, is_dry: bool) -> bool:
+    """Renew what a version keeps of its own; whether lists show it differently then."""
+    pair = anatomies.read_pair(version.files)
+    facts = details.facts_of(pair or document, version.declared_family)
+    is_other = facts != (version.family, version.algorithm, version.rank)
+    if not is_dry:
+        if pair is not None:
+            anatomies.keep_pair(version=version, document=pair)
+        if is_other:
+            versions.remeasure(version=version)
+    return is_other
 
 
 def _remark(blob: Blob, results: list[Result], *, is_dry: bool) -> bool:
     """Give each upload of a blob the header's present findings; whether any differ."""
-    by_header = finding_codes() - _OF_BYTES
     is_other = False
     for upload in Upload.objects.filter(blob=blob, state=UploadState.ACCEPTED):
         rows = list(upload.findings.all())
-        before = [_told(row) for row in rows if row.code in by_header]
+        before = [_told(row) for row in rows if checks.comes_from_header(row.code)]
         if before == [_told(result) for result in results]:
             continue
         is_other = True
         if not is_dry:
-            kept: list[Any] = [row for row in rows if row.code not in by_header]
+            kept: list[Any] = [row for row in rows if not checks.comes_from_header(row.code)]
             judging.save_findings(upload, [*results, *kept], blob)
     return is_other
 

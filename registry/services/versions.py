@@ -9,8 +9,16 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from registry.errors import AlreadyPublished, Invalid, StateConflict, UploadNotReady, UploadRefused
-from registry.models import Adapter, Blob, FileRole, UploadState, Version, VersionState
-from registry.services import access, adapters, events, manifests, quotas
+from registry.models import (
+    Adapter,
+    Blob,
+    FileRole,
+    UploadState,
+    Version,
+    VersionAnatomy,
+    VersionState,
+)
+from registry.services import access, adapters, anatomies, events, manifests, quotas
 from registry.services import details as details_of
 from registry.services.details import Details
 from registry.services.manifests import Entry
@@ -57,6 +65,7 @@ def create_draft(
     said = details or Details()
     details_of.check(said)
     entries = _given(user, uploads)
+    pair = anatomies.read_pair(_with_kept(entries, manifests.main_of(adapter)))
     with transaction.atomic():
         locked = Adapter.objects.select_for_update().get(pk=adapter.pk)
         parent = manifests.main_of(adapter)
@@ -75,9 +84,12 @@ def create_draft(
             message=message or f"v{number}",
         )
         version = Version(adapter=adapter, number=number, revision=revision, author=user)
+        own = VersionAnatomy(version=version, document=pair) if pair else None
         details_of.describe(version, said)
         details_of.measure(version)
         version.save()
+        if own is not None:
+            own.save()
         version.is_new = True
         events.record(actor=user, verb="version_drafted", adapter=adapter, subject=version.name)
     return version
