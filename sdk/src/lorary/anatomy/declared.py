@@ -43,22 +43,8 @@ def metadata_rank_findings(
     """
     found = set(ranks) or ({rank} if rank is not None else set())
     noted = _noted_ranks(metadata)
-    if rank is not None and noted and not noted & found:
-        declared = sorted(noted)
-        message = (
-            f"The metadata says rank {_listed(declared)}, the tensors have rank "
-            f"{_listed(sorted(found)[:_SHOWN])}, as after a resize or merge. The tensors count."
-        )
-        first = declared[0] if len(declared) == 1 else declared
-        yield finding("rank_differs", message, declared=first, found=rank)
-    elif rank is not None and noted:
-        others = sorted(found - noted - _arguments(metadata))
-        if others:
-            message = (
-                f"The metadata says rank {_listed(sorted(noted))}, but some modules have rank "
-                f"{_listed(others[:_SHOWN])}. The tensors count."
-            )
-            yield finding("rank_differs", message, declared=sorted(noted), found=others[:_SHOWN])
+    if rank is not None and noted:
+        yield from _rank_differences(metadata, noted, found, rank)
     noted_alpha = number(metadata.get("ss_network_alpha"))
     if alpha is None or noted_alpha is None:
         return
@@ -68,6 +54,25 @@ def metadata_rank_findings(
             "the stored one."
         )
         yield finding("alpha_differs", message, declared=noted_alpha, found=alpha)
+
+
+def _rank_differences(
+    metadata: Mapping[str, str], noted: set[int], found: set[int], rank: int
+) -> Iterator[Finding]:
+    declared = sorted(noted)[:_SHOWN]
+    says = f"The metadata says rank {_listed(declared)}"
+    if not noted & found:
+        message = (
+            f"{says}, the tensors have rank {_listed(sorted(found)[:_SHOWN])}, as after a resize "
+            "or merge. The tensors count."
+        )
+        first = declared[0] if len(declared) == 1 else declared
+        yield finding("rank_differs", message, declared=first, found=rank)
+        return
+    others = sorted(found - noted - _arguments(metadata))[:_SHOWN]
+    if others:
+        message = f"{says}, but some modules have rank {_listed(others)}. The tensors count."
+        yield finding("rank_differs", message, declared=declared, found=others)
 
 
 def _listed(values: Sequence[int]) -> str:
