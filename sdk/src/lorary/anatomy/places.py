@@ -26,7 +26,7 @@ _GROUP = re.compile(r"\{([^}]*)\}")
 _RANGE = re.compile(r"(\d+)-(\d+)")
 _NUMBERS = re.compile(r"\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*")
 # A number between separators. Names of files are split by it too, hence the bound on its length.
-_NUMBER = re.compile(r"(?<![^._])(?:0|[1-9][0-9]{0,4})(?![^._])")
+_NUMBER = re.compile(r"(?<![^._])(0|[1-9][0-9]{0,4})(?![^._])")
 _SLOT = re.compile(r"(?<![^._])(?:<[^>]*>|0|[1-9][0-9]{0,4})(?![^._])")
 # Stacks of blocks, one in another: `down_blocks.#.attentions.#.transformer_blocks.#.`
 _BLOCKS = re.compile(
@@ -175,10 +175,13 @@ class Index:
     def __init__(self, owners: Iterable[str], rows: Iterable[Row]) -> None:
         self.owners = tuple(owners)
         self.bits = {owner: 1 << number for number, owner in enumerate(self.owners)}
-        self._rows: dict[str, list[Row]] = {}
-        self._weights: dict[tuple[str, tuple[int, ...]], Weights] = {}
-        for row in rows:
-            self._rows.setdefault(row.pattern.replace(".", "_"), []).append(row)
+        # Rows of like names together: the tables share most of them. By flattened pattern.
+        self._cells: dict[str, dict[_Names, list[tuple[int, Row]]]] = {}
+        self._weights: dict[tuple[_Names, ...], Weights] = {}
+        for place, row in enumerate(rows):
+            cells = self._cells.setdefault(row.pattern.replace(".", "_"), {})
+            names = (row.pattern, row.numbers, row.naming not in _DOTTED_ONLY)
+            cells.setdefault(names, []).append((place, row))
 
     def names(self, bits: int) -> list[str]:
         """Owners of the set bits, in order."""
@@ -192,29 +195,29 @@ class Index:
             is_flat: Dots are written as underscores, all of them or some. Names are looked up,
                 never split, because names hold underscores of their own.
         """
-        flat = path.replace(".", "_")
-        pattern = _NUMBER.sub("#", flat)
-        rows = self._rows.get(pattern)
-        if rows is None:
+        pieces = _NUMBER.split(path)
+        pattern, numbers = "#".join(pieces[::2]), pieces[1::2]
+        cells = self._cells.get(pattern.replace(".", "_"))
+        if cells is None:
             return None
-        numbers = _NUMBER.findall(flat)
-        dotted = None if is_flat else _NUMBER.sub("#", path)
         found = tuple(
             [
-                place
-                for place, row in enumerate(rows)
-                if (row.naming not in _DOTTED_ONLY if is_flat else row.pattern == dotted)
-                and all(map(frozenset.__contains__, row.numbers, numbers))
+                names
+                for names in cells
+                if (names[2] if is_flat else names[0] == pattern)
+                and all(map(frozenset.__contains__, names[1], numbers))
             ]
         )
         if not found:
             return None
-        key = (pattern, found)
-        weights = self._weights.get(key)
+        weights = self._weights.get(found)
         if weights is None:
-            weights = Weights([rows[place] for place in found], self.bits)
-            self._weights[key] = weights
-        return Place(path if dotted else fill(weights.pattern, numbers), weights, self)
+            rows = sorted(itertools.chain(*(cells[names] for names in found)))
+            weights = self._weights[found] = Weights([row for _, row in rows], self.bits)
+        return Place(fill(weights.pattern, numbers) if is_flat else path, weights, self)
+
+
+_Names = tuple[str, tuple[frozenset[str], ...], bool]  # pattern, numbers, may be flattened
 
 
 def pattern_of(path: str) -> str:
