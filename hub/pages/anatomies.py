@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.utils.dateparse import parse_datetime
 from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from hub.pages.verdicts import layers
 from hub.pages.words import count
@@ -190,7 +191,7 @@ def _notes(metadata: Document) -> str:
     if not metadata["keys"]:
         return _("The file carries no metadata.")
     told = {"n": count(metadata["keys"]), "size": size(metadata["bytes"])}
-    text = _("%(n)s keys, %(size)s") % told
+    text = ngettext("%(n)s key, %(size)s", "%(n)s keys, %(size)s", metadata["keys"]) % told
     writer = metadata["writer"]
     return text + (_(", written by %(writer)s") % {"writer": writer} if writer else "")
 

@@ -11,6 +11,7 @@ from django.utils.translation import ngettext
 
 from hub.pages.words import count, family_label, family_labels, strength_range
 from hub.templatetags.lorary import digest, strength
+from lorary.anatomy import FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -118,9 +119,10 @@ def _sentence(version: Version, base: Document) -> str:
         return _("Fits %(family)s.") % {"family": family_label(family)}
     if candidates:
         return _("Fits one of: %(families)s.") % {"families": family_labels(candidates)}
-    said = version.family or (base.get("claimed") or {}).get("family")
-    if said:
-        return _("Said to fit %(family)s; nothing here proves it.") % {"family": family_label(said)}
+    said = version.family or (base.get("claimed") or {}).get("family") or ""
+    name = family_label(said) if said in FAMILIES else base.get("lineage") or family_label(said)
+    if name:
+        return _("Said to fit %(family)s; nothing here proves it.") % {"family": name}
     return _("No base model that is known here has these layers.")
 
 
@@ -132,7 +134,7 @@ def how(base: Document) -> str:
 def _confidence(base: Document) -> str:
     if base["confidence"] == "proven":
         return _("Proven: names and shapes of its tensors fit no other base model known here.")
-    if base["confidence"] == "claimed":
+    if base["confidence"] == "claimed" and base["candidates"]:
         return _("Its tensors leave several possible; the file's own word chose among them.")
     if len(base["candidates"]) > 1:
         return _("In all of them the layers that this file changes have the same names and "
@@ -266,8 +268,11 @@ def _ranks(anatomy: Document) -> str:
 
 
 def layers(told: Document) -> str:
-    """Return ``264 of 264``, or the number alone where the whole is not known."""
-    if told["expected"]:
+    """Return ``264 of 264``, or the number alone where it says nothing of a whole.
+
+    Norms and biases can come on top of the layers that a whole file has.
+    """
+    if told["expected"] and told["modules"] <= told["expected"]:
         return _("%(here)s of %(all)s") % {
             "here": count(told["modules"]),
             "all": count(told["expected"]),

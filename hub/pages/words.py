@@ -37,8 +37,11 @@ def count(number: int) -> str:
 
 
 def family_label(family: str) -> str:
-    """Return how people call a base-model family; unknown ids are shown as they are."""
-    return family_title(family) if family else ""
+    """Return how people call a base-model family; of unknown ones and groups the id, as words."""
+    if family in FAMILIES:
+        return family_title(family)
+    words = family.replace("_", " ")
+    return words[:1].upper() + words[1:]
 
 
 def family_labels(families: Sequence[str]) -> str:

@@ -68,6 +68,13 @@ def test_several_candidates_are_all_named(page: Callable[..., str]) -> None:
     assert "cannot tell them apart" in text
 
 
+def test_a_claim_that_no_table_knows_is_said_as_one(page: Callable[..., str]) -> None:
+    metadata = {"ss_base_model_version": "wan_2.9_900b"}
+    text = page(kohya([Target("mystery_blocks.0.attn.to_q", (48, 48))], metadata=metadata))
+    assert "Said to fit Wan; nothing here proves it." in text
+    assert "chose among them" not in text
+
+
 def test_what_the_author_says_against_the_tensors_is_struck(page: Callable[..., str]) -> None:
     text = page(kohya(SDXL), declared_family="flux1")
     assert "The author says FLUX.1." in text
