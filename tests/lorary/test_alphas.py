@@ -52,6 +52,18 @@ def test_the_most_frequent_alpha_counts(
     assert (found.mode, found.values_read) == (mode, read)
 
 
+def test_linear_modules_lead_as_they_do_for_the_rank() -> None:
+    tensors = {}
+    for name, kernel in (("conv1", (3, 3)), ("conv2", (3, 3)), ("time_emb_proj", ())):
+        module = f"lora_unet_down_blocks_0_resnets_0_{name}"
+        tensors[f"{module}.lora_down.weight"] = TensorInfo("F32", (8, 320, *kernel), 0, 4)
+        tensors[f"{module}.lora_up.weight"] = TensorInfo("F32", (320, 8, *kernel), 0, 4)
+        tensors[f"{module}.alpha"] = TensorInfo("F32", (), 0, 4)
+    modules = scan(Header(tensors, {}, 0, 8)).modules
+    assert read_alphas(modules, {}, None, lambda tensors: [4.0, 4.0, 16.0]).mode == 16.0
+    assert read_alphas(modules[:2], {}, None, lambda tensors: [4.0, 4.0]).mode == 4.0
+
+
 def test_all_are_read_in_one_go() -> None:
     asked: list[int] = []
 

@@ -37,8 +37,9 @@ class Alphas:
     """The alphas of a file.
 
     Attributes:
-        mode: Most frequent alpha, the larger of equally frequent ones; read from the file, else
-            declared by a configuration or the metadata; None when nobody says.
+        mode: Most frequent alpha, the larger of equally frequent ones; of linear modules where
+            there are any, as for the rank; read from the file, else declared by a configuration
+            or the metadata; None when nobody says.
         values_read: Alphas read from the file; 0 when the mode is only declared.
         findings: Values that cannot be meant.
         is_rslora: The scale is alpha / √rank, by the configuration's word.
@@ -68,7 +69,8 @@ def read_alphas(
     is_rslora = any(entry.use_rslora for entry in configs) or _is_rs_lora(metadata)
     holders = [(module, module.roles["alpha"]) for module in modules if "alpha" in module.roles]
     values = reader([tensor for _, tensor in holders]) if reader is not None and holders else ()
-    counts: Counter[float] = Counter()
+    linear: Counter[float] = Counter()
+    conv: Counter[float] = Counter()
     odd: list[str] = []
     values_read = 0
     for (module, _), value in zip(holders, values, strict=False):
@@ -78,9 +80,9 @@ def read_alphas(
         if _is_odd(value, module, is_rslora=is_rslora):
             odd.append(module.name)
         if math.isfinite(value):
-            counts[value] += 1
+            (conv if module.dims.is_conv else linear)[value] += 1
     if values_read:
-        return Alphas(_mode(counts), values_read, tuple(_odd_findings(odd)), is_rslora)
+        return Alphas(_mode(linear or conv), values_read, tuple(_odd_findings(odd)), is_rslora)
     return Alphas(_declared(modules, metadata, configs), 0, (), is_rslora)
 
 
