@@ -20,7 +20,7 @@ from lorary.anatomy import finding_codes
 from lorary.cli import looking
 from lorary.cli.advice import ADVICE
 from lorary.cli.output import cut, width, wrap
-from tests.builders.adapters import DENOISERS, TEXT_ENCODERS, kohya
+from tests.builders.adapters import DENOISERS, TEXT_ENCODERS, diffusers, kohya
 from tests.builders.weights import safetensors
 from tests.client.conftest import CLI, Ran
 from tests.lorary import documents
@@ -216,6 +216,25 @@ def test_a_page_says_what_a_file_is_that_is_no_adapter(run: Run, folder: Path) -
     assert "No adapter: this is a VAE." in ran.out
     assert "REFUSED" in ran.out
     assert "Download it again. [is_html]" in " ".join(ran.out.split())
+
+
+def _page(data: bytes, tmp_path: Path, run: Run) -> str:
+    place = tmp_path / "x.safetensors"
+    place.write_bytes(data)
+    return " ".join(run("inspect", place).out.split())
+
+
+def test_a_page_tells_what_is_proven_possible_claimed_and_unknown(run: Run, tmp_path: Path) -> None:
+    strange = [SD1[0]._replace(path="strange.0.to_q")]
+    attention = [target for target in DENOISERS["flux1", "diffusers"] if "attn" in target.path]
+    assert "Stable Diffusion 1.x — proven by its tensors." in _page(kohya(SD1), tmp_path, run)
+    several = _page(kohya(attention), tmp_path, run)
+    assert re.search(r"FLUX\.1, .*or .* — the tensors fit each of them\.", several)
+    assert "If you know which one it is, say so" in several
+    claim = {"ss_base_model_version": "omnigen2"}
+    claimed = _page(diffusers(strange, metadata=claim), tmp_path, run)
+    assert "Omnigen2 — its metadata says so (ss_base_model_version: omnigen2)" in claimed
+    assert "Unknown base model —" in _page(diffusers(strange), tmp_path, run)
 
 
 def test_nothing_of_a_file_can_steer_the_terminal(run: Run, tmp_path: Path) -> None:

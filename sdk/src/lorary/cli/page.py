@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lorary.anatomy import KIND_TITLES, algorithm_title, family_title
+from lorary.anatomy import FAMILIES, KIND_TITLES, algorithm_title, family_title
 from lorary.cli.advice import ADVICE
 from lorary.cli.output import (
     SEVERITY_STYLES,
@@ -100,12 +100,12 @@ def _verdict(base: Base) -> Iterator[str]:
     shown = head.replace(title, styled(title, "bold", style), 1)
     yield f"  {shown}"
     yield from (f"  {line}" for line in more)
-    claim = _claim(base)
+    claim = "" if _is_only_claimed(base) else _claim(base)
     if base.agreement == "conflict":
         yield from _indented(f"CONFLICT: {claim}", 2, "bold", "red")
     elif claim:
         yield from _indented(claim, 2)
-    if base.lineage:
+    if base.lineage and base.lineage != title:
         source = base.claimed.get("lineage_source")
         yield from _indented(
             f"Lineage, by the word of {source or 'its metadata'}: {base.lineage}.", 2
@@ -113,7 +113,7 @@ def _verdict(base: Base) -> Iterator[str]:
     for reason in base.evidence[:_MOST_REASONS]:
         if reason.text != how:
             yield from _indented(reason.text, 4, "dim", mark="· ")
-    if base.family is None:
+    if base.family is None and not _is_only_claimed(base):
         code = "family_ambiguous" if base.candidates else "family_unknown"
         yield from _advice(code, 4)
 
@@ -133,17 +133,29 @@ def _headline(base: Base) -> tuple[str, str]:
         return _listed(titles, "or"), "the tensors fit each of them."
     if titles:
         return f"Perhaps {titles[0]}", "its tensors fit, but they may be another model's."
-    if base.confidence == "claimed" and base.agreement == "agree":
-        title = family_title(str(base.claimed["family"]))
-        return title, "by the word of its metadata only; no table here can prove it."
+    if _is_only_claimed(base):
+        source = f"{base.claimed['source']}: {base.claimed['value']}"
+        return _claimed_title(base), f"its metadata says so ({source}), no table here can prove it."
     return "Unknown base model", "the tensors fit none that is known here."
+
+
+def _is_only_claimed(base: Base) -> bool:
+    return base.confidence == "claimed" and not base.candidates and base.agreement == "agree"
+
+
+def _claimed_title(base: Base) -> str:
+    """Return what people call the claimed base model, also one that no table has."""
+    claimed = str(base.claimed["family"])
+    if claimed in FAMILIES:
+        return family_title(claimed)
+    return base.lineage or claimed.replace("_", " ").capitalize()
 
 
 def _claim(base: Base) -> str:
     claimed = base.claimed.get("family")
     if claimed is None:
         return ""
-    said = f"its metadata says {family_title(str(claimed))}"
+    said = f"its metadata says {_claimed_title(base)}"
     source = f" ({base.claimed['source']}: {base.claimed['value']})"
     if base.agreement == "conflict":
         return f"{said}{source}, the tensors say otherwise. The tensors count."
@@ -207,7 +219,7 @@ def _layers(layers: Layers) -> str:
     of = ""
     if layers.expected == layers.modules:
         of = ", all that an unrestricted file has"
-    elif layers.expected:
+    elif layers.expected and layers.modules < layers.expected:
         of = f" of {layers.expected:,} in an unrestricted file"
     kinds = [f"{kind} {count:,}" for kind, count in layers.kinds.items() if count]
     return f"{layers.modules:,}{of}: {' · '.join(kinds)}"
@@ -340,6 +352,8 @@ def line_of(name: str, inspection: Inspection, name_columns: int) -> str:
         return f"{lead}  {styled(kind, 'yellow')}  {' ' * _LINE_METHOD}  {size}"
     base = anatomy.base
     titles = " / ".join(family_title(name) for name in base.candidates) or "unknown"
+    if _is_only_claimed(base):
+        titles = f"{_claimed_title(base)}?"
     style = (
         "red" if base.agreement == "conflict" else _CONFIDENCE_STYLES.get(base.confidence, "dim")
     )
