@@ -39,6 +39,7 @@ PRIVATE = [
     ("my key sk-" + "a1" * 20 + " end", "api_key", "a1a1a1"),
     ("sk-" + "Q" * 48, "api_key", "QQQQ"),
     ("AIza" + "Ab1-" * 8 + "xyz", "api_key", "Ab1-Ab1"),
+    ("r8_" + "Ab1" * 12, "api_key", "Ab1Ab1"),
     ("AKIA" + "Q" * 16, "aws_key", "QQQQ"),
     ("ghp_" + "b1" * 18, "github_token", "b1b1b1"),
     ("github_pat_" + "b1" * 18, "github_token", "b1b1b1"),

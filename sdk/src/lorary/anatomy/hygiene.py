@@ -32,8 +32,7 @@ _MARKUP = re.compile(
 )
 _SCRIPT = re.compile(
     r"(?:java|vb|live)script:|data:(?:text/html|image/svg|application/xhtml|text/javascript)"
-    r"|\bon(?:error|load|click|mouseover|focus|toggle|begin|pointer[a-z]{1,12}|animation[a-z]{1,12})"
-    r"\s{0,8}=",
+    r"|\bon(?:error|load|click|mouse[a-z]{1,12}|pointer[a-z]{1,12})\s{0,8}=",
     re.IGNORECASE,
 )
 _REMOTE = re.compile(r"!\[[^\]\n]{0,200}\]\s?[(\[]")
@@ -118,8 +117,7 @@ def _markup(text: str) -> bool:
     return "<" in text and _MARKUP.search(text) is not None
 
 
-_SCRIPT_MARKS = ("ipt:", "data:", "nerro", "nload", "nclic", "nmous", "nfocu", "ntogg", "nbegi",
-                 "npoin", "nanim")  # fmt: skip
+_SCRIPT_MARKS = ("ipt:", "data:", "nerro", "nload", "nclic", "nmous", "npoin")
 
 
 def _script(text: str) -> bool:

@@ -61,10 +61,9 @@ _EMAIL = ("privacy_email", "email")
 _ESCAPED = re.compile(r"\\{1,8}u00([2-7][0-9a-fA-F])")
 _UNUSUAL = re.compile(r"\\{1,8}/")
 _JSON_START = ("{", "[")
-_SAFE_NAME = re.compile(r"[\w .:+\-]{1,60}")
 
 # Whole configurations are told by their key, and by what stands in those of training programs.
-_CONFIG_KEY = re.compile(r"(?:^|[._])(?:config|configuration|workflow|prompt|job|args)$")
+_CONFIG_KEYS = ("config", "configuration", "workflow", "prompt", "job", "_args")
 _ADAPTER_CONFIGS = frozenset({"lycoris_config", "adapter_config", "lora_config", "ss_network_args"})
 _CONFIG_WORDS = ("concept", "dataset", "optimizer", "learning_rate", "batch_size", "class_type",
                  "workspace", '"nodes"')  # fmt: skip
@@ -96,9 +95,15 @@ def _mails(text: str) -> Iterator[tuple[int, int]]:
             yield user.start(), found.end()
 
 
+# Characters that stand in no mark: a third of a list of tags with their counts.
+_FILLING = dict.fromkeys(map(ord, "0123456789 ,(){}[]"))
+
+
 def _fitting(text: str) -> list[Rule]:
     """Rules whose pattern is somewhere in the text."""
-    low = text.lower().replace("://", ":")  # so that web addresses are no drives
+    low = text.lower().translate(_FILLING)
+    # Web addresses are no drives, and `class_tokens` and `max_token_length` no tokens.
+    low = low.replace("://", ":").replace("okens", "").replace("oken_", "")
     return [
         rule
         for rule in RULES
@@ -204,14 +209,11 @@ def _parsed(text: str) -> object | None:
 
 def _configs(texts: Mapping[str, str]) -> Iterator[Leak]:
     for key, text in texts.items():
-        low = key[:_NAME_CHARS].lower()
-        if (
-            _CONFIG_KEY.search(low)
-            and low not in _ADAPTER_CONFIGS
-            and len(text) >= _CONFIG_CHARS
-            and text.lstrip()[:1] in _JSON_START
-            and any(word in text for word in _CONFIG_WORDS)
-        ):
+        if not key.endswith(_CONFIG_KEYS) or len(text) < _CONFIG_CHARS:
+            continue
+        if key in _ADAPTER_CONFIGS or text.lstrip()[:1] not in _JSON_START:
+            continue
+        if any(word in text for word in _CONFIG_WORDS):
             yield Leak("privacy_config", safe_name(key) or "(hidden)", "whole_config")
 
 

@@ -21,7 +21,8 @@ class Rule(NamedTuple):
     Attributes:
         code: Code of its finding.
         kind: What it is.
-        marks: In lower case; a text without any of them has nothing of the kind.
+        marks: In lower case and without digits, spaces, commas and brackets; a text without any of
+            them has nothing of the kind.
         pattern: What it looks like.
     """
 
@@ -39,6 +40,30 @@ def _secret(kind: str, marks: tuple[str, ...], pattern: str, flags: int = 0) -> 
     return Rule("privacy_secret", kind, marks, re.compile(pattern, flags))
 
 
+# A field that is called so, and its value: not absent, and no mere number, as of a tag's count.
+_VALUE = (
+    r"[\"'\\]{0,8}\s{0,4}[:=\t]\s{0,4}[\"'\\]{0,8}"
+    r"(?!(?i:none|null|true|false|undefined|\d{1,20})\b)[^\s\"',;\\}\])]{6,}"
+)
+
+
+def _behind(noun: str, kinds: str) -> str:
+    """One of the kinds stands before the noun, joined, or with a sign between."""
+    forms = [form for kind in kinds.split() for form in (f"{kind}{noun}", f"{kind}[_-]{noun}")]
+    return "(?:" + "|".join(f"(?<=(?i:{form}))" for form in forms) + ")"
+
+
+_KEY_KINDS = _behind("key", "api access secret private wandb civitai hf huggingface")
+_TOKEN_KINDS = _behind(
+    "token", "auth access api hf hub huggingface civitai wandb bot refresh secret"
+)
+
+
+def _credential(marks: tuple[str, ...], noun: str, behind: str) -> Rule:
+    # The noun comes first, since a pattern that begins with one letter is found fast.
+    return _secret("credential", marks, noun + behind + _VALUE)
+
+
 # A path goes on through a space only where a separator follows: `C:\Users\Anna Smith\set`.
 _PATH_REST = r"""(?:[^\s"'<>|,;()\[\]{}`]|[ ](?=[^\s"'<>|,;:()\[\]{}`\\/]{1,40}[\\/]))*"""
 _FREE = r"(?<![\w.\-]/)"  # behind the first slash: no part of a longer word or of a web address
@@ -53,7 +78,7 @@ _DRIVE = r":(?<=[A-Za-z]:)(?<![A-Za-z0-9][A-Za-z]:)[\\/]{1,8}"  # JSON in JSON d
 _PATHS = (
     _path(
         "user_path",
-        ("users", "ts an"),
+        ("users", "dsett"),
         _DRIVE + r"(?i:users|documents and settings)[\\/]{1,8}(?=[^\s\\/\"'])",
     ),
     _path("user_path", ("users",), rf"/{_HOMES}Users/(?=[^\s/\"'\\])"),
@@ -79,11 +104,12 @@ _SECRETS = (
     _secret("huggingface_token", ("hf_", "_org_"), r"(?:\bhf|\bapi_org)_[A-Za-z0-9]{30,}"),
     _secret(
         "api_key",
-        ("sk-", "nvapi", "r8_", "rpa_", "gsk_", "aiza"),
+        ("sk-", "nvapi", "rpa_", "gsk_", "aiza"),
         r"\bsk-(?:(?=[A-Za-z_\-]{0,60}\d)[\w\-]{20,}|[A-Za-z0-9]{32,})|\bnvapi-[A-Za-z0-9_\-]{30,}"
-        r"|\br8_[A-Za-z0-9]{30,}|\brpa_[A-Za-z0-9]{30,}|\bgsk_[A-Za-z0-9]{30,}"
+        r"|\brpa_[A-Za-z0-9]{30,}|\bgsk_[A-Za-z0-9]{30,}"
         r"|\bAIza[A-Za-z0-9_\-]{35}",
     ),
+    _secret("api_key", ("r_",), r"r8_(?<!\wr8_)[A-Za-z0-9]{30,}"),
     _secret("aws_key", ("akia", "asia"), r"\b(?:AKIA|ASIA)[0-9A-Z]{16}"),
     _secret(
         "github_token",
@@ -118,16 +144,11 @@ _SECRETS = (
         re.IGNORECASE,
     ),
     _secret("url_password", ("@",), r"://[^\s/@:\"'\\]{1,64}:[^\s/@\"'\\]{1,128}@(?=[\w\[])"),
-    _secret(
-        "credential",
-        ("_key", "pikey", "i-key", "secr", "passw", "passp",
-         'oken"', "oken\\", "oken\t", "oken=", "oken:", "oken'", "oken "),
-        r"(?:(?:api|access|secret|private|wandb|civitai|hf|huggingface)[_\-]?key|client[_\-]?secret"
-        r"|\bsecret|passw(?:or)?d|passphrase"
-        r"|(?:auth|access|api|hf|hub|huggingface|civitai|wandb|bot|refresh|secret)[_\-]?token)"
-        r"[\"'\\]{0,8}\s{0,4}[:=\t]\s{0,4}[\"'\\]{0,8}"
-        r"(?!(?:none|null|true|false|undefined|\d{1,20})\b)[^\s\"',;\\}\])]{6,}",
-        re.IGNORECASE,
+    _credential(("_key", "pikey", "i-key", "t-key"), "[kK][eE][yY]", _KEY_KINDS),
+    _credential(("oken",), "[tT][oO][kK][eE][nN]", _TOKEN_KINDS),
+    _credential(("secr",), "[sS][eE][cC][rR][eE][tT]", "(?<![A-Za-z]secret)"),
+    _credential(
+        ("passw", "passp"), "[pP][aA][sS][sS](?i:word|wd|phrase)", "(?<![A-Za-z]password)"
     ),
 )  # fmt: skip
 
@@ -139,13 +160,13 @@ _USERS = (
     Rule(
         "privacy_user",
         "user_name",
-        ("user", "login", "ognam"),
+        ("serna", "ser_n", "serid", "ser_i", "login", "log_i", "ognam"),
         re.compile(r"(?:user_?(?:[Nn]ame|[Ii]d)|USER_?NAME|log_?in(?:_name)?|logname)" + _NAMED),
     ),
     Rule(
         "privacy_user",
         "computer_name",
-        ("host", "omput", "achin"),
+        ("ostna", "ost_n", "utern", "uter_", "inena", "ine_n"),
         re.compile(r"(?:host_?[Nn]ame|HOST_?NAME|computer_?[Nn]ame|machine_?[Nn]ame)" + _NAMED),
     ),
 )
