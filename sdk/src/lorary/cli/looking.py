@@ -31,6 +31,7 @@ _FIRST_ALONE = 16  # fills the tables that the other processes inherit
 _WORTH_IT = 200  # files, below which starting processes takes longer than they save
 _MOST_PROCESSES = 8
 _CHUNK = 8
+_OBJECTS_OF_SEVERAL_FILES = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def look_at_all(found: Sequence[Found], form: Form) -> Iterator[tuple[str, int]]
         yield from map(look, found)
         return
     yield from map(look, found[:_FIRST_ALONE])
-    gc.freeze()  # the tables stay, so that no collection has to walk through them
+    _collect_seldom()
     with _pool(processes) as pool:
         try:
             yield from pool.map(look, found[_FIRST_ALONE:], chunksize=_CHUNK)
@@ -74,12 +75,19 @@ def _pool(processes: int) -> ProcessPoolExecutor:
     # A fork starts at once and has the tables; elsewhere it is not safe or not there.
     method = "fork" if sys.platform == "linux" else "spawn"
     context = multiprocessing.get_context(method)
-    return ProcessPoolExecutor(processes, context, initializer=_leave_ctrl_c)
+    return ProcessPoolExecutor(processes, context, initializer=_prepare)
 
 
-def _leave_ctrl_c() -> None:
-    """Let the first process answer the keyboard, which reaches all of them."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _prepare() -> None:
+    """Make a process ready for its share of the files."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process answers the keyboard for all
+    _collect_seldom()
+
+
+def _collect_seldom() -> None:
+    """Save the collector work that finds nothing: the tables stay, and results hold no cycles."""
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_OF_SEVERAL_FILES)
 
 
 def _processors() -> int:
