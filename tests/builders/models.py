@@ -174,7 +174,7 @@ DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
         ("layers.29.attention.to_q", (3840, 3840)),
         ("layers.0.feed_forward.w1", (10240, 3840)),
     ),
-    ("z_image", "comfyui"): _targets(("layers.29.attention.qkv", (11520, 3840))),
+    ("z_image", "fused"): _targets(("layers.29.attention.qkv", (11520, 3840))),
     ("lumina2", "native"): _targets(("layers.25.attention.qkv", (3840, 2304))),
     ("lumina2", "diffusers"): _targets(
         ("layers.25.attn.to_k", (768, 2304)),

@@ -52,6 +52,7 @@ class Family:
         adapts_all: Trainers' networks that adapt every linear layer of the blocks.
         left_out: Sets of modules that trainers leave out unless told otherwise, as expressions
             for patterns.
+        parents: Families whose tables it extends.
         rows: Naming to the weights that the table has.
     """
 
@@ -63,6 +64,7 @@ class Family:
     claims: Mapping[str, tuple[str, ...]]
     adapts_all: frozenset[str]
     left_out: tuple[re.Pattern[str], ...]
+    parents: frozenset[str]
     rows: Mapping[str, tuple[Row, ...]]
 
     @cached_property
@@ -199,6 +201,7 @@ def build_family(table: Mapping[str, object], tables: Mapping[str, Mapping[str, 
     claims: dict[str, list[str]] = table.get("claims", {})  # type: ignore[assignment]
     left_out: list[list[str]] = table.get("left_out", [])  # type: ignore[assignment]
     adapts_all: list[str] = table.get("adapts_all", [])  # type: ignore[assignment]
+    extends: dict[str, str] = table.get("extends", {})  # type: ignore[assignment]
     return Family(
         id=str(table["id"]),
         title=str(table["title"]),
@@ -208,6 +211,7 @@ def build_family(table: Mapping[str, object], tables: Mapping[str, Mapping[str, 
         claims={key: tuple(values) for key, values in claims.items()},
         adapts_all=frozenset(adapts_all),
         left_out=tuple(re.compile("|".join(map(fnmatch.translate, group))) for group in left_out),
+        parents=frozenset(extends.values()),
         rows=_rows(table, tables),
     )
 

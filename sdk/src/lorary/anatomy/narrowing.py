@@ -182,13 +182,17 @@ def _by_network(found: list[str], seen: Survey, claims: Claims) -> _Answer:
 
 
 def _by_claim(found: list[str], seen: Survey, claims: Claims) -> _Answer:
-    """Believe a label that is not also written on adapters of the others."""
-    from lorary.anatomy.claims import covers  # noqa: PLC0415 - claims need the families first
+    """Believe a label as far as it goes: a parent's is also written on what is derived from it."""
+    from lorary.anatomy.vocabulary import covers, parent_of  # noqa: PLC0415 - they need families
 
     first = claims.first
-    if first is None or not claims.is_specific:
+    if first is None:
         return found, None
     kept = [name for name in found if covers(first.family, name)]
+    if kept and not claims.is_specific:
+        known = families()
+        parents = {name: known[name].parents | {parent_of(name)} for name in found}
+        kept = [name for name in found if name in kept or parents[name] & set(kept)]
     text = f"The metadata says {listed(kept)}, and the tensors allow it."
     return kept, Evidence("claim", text, (first.source,))
 

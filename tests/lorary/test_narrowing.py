@@ -1,0 +1,209 @@
+"""Weaker reasons for one family, and reasons to doubt the only one that fits."""
+
+from __future__ import annotations
+
+import pytest
+
+from lorary.anatomy.claims import Claim, Claims, Targets
+from tests.builders.adapters import comfyui, diffusers, kohya
+from tests.builders.models import SMALLER, Target
+from tests.lorary.proofs import block, modulated, prove_bytes, prove_names, rules, text, whole
+
+
+@pytest.mark.parametrize("family", SMALLER)
+def test_a_smaller_model_is_told_by_where_its_blocks_end(family: str) -> None:
+    proof = prove_bytes(diffusers(SMALLER[family]))
+    assert (proof.family, proof.confidence) == (family, "narrowed")
+    assert "depth" in rules(proof)
+    assert "Stable Diffusion XL" in text(proof, "depth")
+
+
+def _split_attention(double: int, single: int) -> list[Target]:
+    stacks = [("transformer_blocks", double), ("single_transformer_blocks", single)]
+    return [
+        target
+        for stack, depth in stacks
+        for leaf in ("to_q", "to_k", "to_v")
+        for target in block(f"{stack}.{{}}.attn.{leaf}", range(depth), (3072, 3072))
+    ]
+
+
+def test_the_depth_decides_when_nearly_all_blocks_are_there() -> None:
+    flux = prove_bytes(diffusers(_split_attention(19, 38), component="transformer"))
+    assert flux.candidates == ("flux1", "chroma")
+    assert "end where those of FLUX.1 and Chroma do" in text(flux, "depth")
+    video = prove_bytes(diffusers(_split_attention(20, 40), component="transformer"))
+    assert video.candidates == ("hunyuan_video", "framepack")
+
+
+def test_the_depth_of_a_fragment_decides_nothing() -> None:
+    few = [t for t in _split_attention(19, 38) if ".18." in t.path or ".37." in t.path]
+    proof = prove_bytes(diffusers(few, component="transformer"))
+    assert {"flux1", "hunyuan_video"} <= set(proof.candidates)
+
+
+def test_a_file_of_every_linear_layer_is_of_the_model_that_has_no_more() -> None:
+    layers = whole("hunyuan_video", "diffusers")
+    proof = prove_bytes(diffusers(layers, component="transformer"))
+    assert (proof.family, proof.confidence) == ("hunyuan_video", "narrowed")
+    assert "FramePack would have more" in text(proof, "cover")
+    assert prove_bytes(diffusers(layers[1:], component="transformer")).family is None
+
+
+SD3_ATTENTION = [
+    target
+    for leaf in ("to_q", "to_k", "to_v")
+    for target in block(f"transformer_blocks.{{}}.attn.{leaf}", range(24), (1536, 1536))
+]
+
+
+@pytest.mark.parametrize(
+    ("targets", "candidates"),
+    [
+        (None, ("sd3", "sd35_medium")),
+        (Targets(("to_q", "to_k", "to_v"), ()), ("sd3",)),
+        (Targets(("to_q", "to_k", "to_v"), ("attn2.to_q", "attn2.to_k", "attn2.to_v")),
+         ("sd3", "sd35_medium")),
+        (Targets(("attn.to_q", "attn.to_k", "attn.to_v"), ()), ("sd3", "sd35_medium")),
+        (Targets("(a+)+$", ()), ("sd3", "sd35_medium")),
+        (Targets("all-linear", ()), ("sd3", "sd35_medium")),
+    ],
+)  # fmt: skip
+def test_layers_that_the_targets_would_have_met_rule_a_family_out(
+    targets: Targets | None, candidates: tuple[str, ...]
+) -> None:
+    proof = prove_bytes(diffusers(SD3_ATTENTION, component="transformer"), Claims(targets=targets))
+    assert proof.candidates == candidates
+    assert ("targets" in rules(proof)) == (len(candidates) == 1)
+
+
+WAN = [
+    target
+    for kind in ("self_attn", "cross_attn")
+    for leaf in "qkvo"
+    for target in block(f"blocks.{{}}.{kind}.{leaf}", range(40), (5120, 5120))
+] + [
+    *block("blocks.{}.ffn.0", range(40), (13824, 5120)),
+    *block("blocks.{}.ffn.2", range(40), (5120, 13824)),
+]
+
+
+@pytest.mark.parametrize(
+    ("modules", "network", "family"),
+    [
+        (WAN, "networks.lora_wan", "wan_14b"),
+        (WAN, "lycoris.kohya", None),
+        (WAN[1:], "networks.lora_wan", None),
+    ],
+    ids=["all of a network that takes all", "another network", "not all"],
+)
+def test_a_network_that_adapts_every_layer_rules_out_models_with_more(
+    modules: list[Target], network: str, family: str | None
+) -> None:
+    claims = Claims(first=Claim("wan", "ss_network_module", network))
+    assert prove_bytes(kohya(modules), claims).family == family
+
+
+@pytest.mark.parametrize(
+    ("claimed", "is_specific", "family"),
+    [("chroma", True, "chroma"), ("flux1", False, None), ("sdxl", True, None), ("wan", True, None)],
+)
+def test_a_specific_claim_picks_one_of_what_the_tensors_allow(
+    claimed: str, is_specific: bool, family: str | None
+) -> None:
+    claims = Claims(first=Claim(claimed, "modelspec.architecture", "x"), is_specific=is_specific)
+    modules = block("double_blocks.{}.img_mlp.0", range(19), (12288, 3072))
+    proof = prove_bytes(kohya(modules), claims)
+    assert proof.family == family
+    assert ("claim" in rules(proof)) == (family is not None)
+    assert proof.confidence == "narrowed"
+
+
+@pytest.mark.parametrize(
+    ("claimed", "candidates"),
+    [
+        ("flux1", ("flux1",)),
+        ("hunyuan_video", ("hunyuan_video",)),
+        ("sdxl", ("flux1", "hunyuan_video")),
+    ],
+)
+def test_the_label_of_a_parent_speaks_against_strangers_only(
+    claimed: str, candidates: tuple[str, ...]
+) -> None:
+    claims = Claims(first=Claim(claimed, "ss_base_model_version", claimed))
+    proof = prove_bytes(comfyui(modulated(10)), claims)
+    assert (proof.candidates, proof.confidence) == (candidates, "narrowed")
+    shared = block("transformer_blocks.{}.attn.to_q", range(20), (3072, 3072))
+    proof = prove_bytes(diffusers(shared), Claims(first=Claim("hunyuan_video", "x", "x")))
+    assert proof.candidates == ("hunyuan_video", "framepack")
+
+
+def _squares(stack: str, blocks: int, width: int) -> list[Target]:
+    return [
+        target
+        for leaf in ("to_q", "to_k", "to_v")
+        for target in block(f"{stack}.{{}}.attn1.{leaf}", range(blocks), (width, width))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "claimed", "family", "confidence"),
+    [
+        (2, None, None, "unknown"),
+        (2, "pixart", "pixart", "narrowed"),
+        (2, "sana", None, "unknown"),
+        (28, None, "pixart", "proven"),
+    ],
+)
+def test_a_few_layers_of_one_width_under_common_names_prove_nothing(
+    blocks: int, claimed: str | None, family: str | None, confidence: str
+) -> None:
+    first = None if claimed is None else Claim(claimed, "modelspec.architecture", claimed)
+    data = diffusers(_squares("transformer_blocks", blocks, 1152), component="transformer")
+    proof = prove_bytes(data, Claims(first=first))
+    assert (proof.family, proof.candidates) == (family, ("pixart",))
+    assert proof.confidence == confidence
+    assert ("width" in rules(proof)) == (blocks == 2)
+
+
+@pytest.mark.parametrize("depths", [(8, 38), (10, 20)])
+def test_a_model_with_fewer_of_the_same_blocks_is_not_the_known_one(
+    depths: tuple[int, int],
+) -> None:
+    double = block("double_blocks.{}.img_mod.lin", range(depths[0]), (18432, 3072))
+    single = block("single_blocks.{}.modulation.lin", range(depths[1]), (9216, 3072))
+    proof = prove_bytes(kohya([*double, *single]))
+    assert (proof.family, proof.candidates, proof.confidence) == (None, ("flux1",), "unknown")
+    assert f"`double_blocks` ends at {depths[0]} of 19" in text(proof, "smaller")
+
+
+@pytest.mark.parametrize(
+    ("names", "candidates"),
+    [
+        (["diffusion_model.double_blocks.2.img_mod.lin"],
+         ("flux1", "hunyuan_video", "hunyuan_image_2_1")),
+        (["lora_unet_middle_block_1_transformer_blocks_0_attn1_to_q"], ("sd1", "sd2", "sdxl")),
+        (["diffusion_model.layers.25.attention.to_q"], ("z_image", "ideogram4")),
+        (["transformer.transformer_blocks.45.attn1.to_q"], ("ltx2", "mochi")),
+    ],
+)  # fmt: skip
+def test_names_without_shapes_leave_a_set(names: list[str], candidates: tuple[str, ...]) -> None:
+    proof = prove_names(names)
+    assert (proof.family, proof.candidates) == (None, candidates)
+
+
+def test_names_that_only_one_model_has_prove_it_when_they_are_many() -> None:
+    few = prove_names(["lycoris_double_stream_blocks_14_block_attn1_to_v_t"])
+    assert (few.family, few.confidence) == ("hidream_i1", "narrowed")
+    names = [f"lora_unet_double_stream_blocks_{n}_block_attn1_{leaf}"
+             for n in range(10) for leaf in ("to_q_t", "to_k_t")]  # fmt: skip
+    assert prove_names(names).confidence == "proven"
+
+
+def test_names_that_only_together_fit_one_model_prove_nothing() -> None:
+    names = ["layers.0.feed_forward.w1", "layers.0.adaln_modulation", "layers.33.attention.to_q"]
+    proof = prove_names([f"diffusion_model.{name}" for name in names])
+    assert proof.candidates == ("ideogram4",)
+    mixed = prove_names(["transformer.transformer_blocks.0.attn1.add_k_proj",
+                       "transformer.single_transformer_blocks.0.attn.to_q"])  # fmt: skip
+    assert mixed.family is None
