@@ -9,4 +9,8 @@ from tests.lorary import reference
 collect_ignore: list[str] = []
 if not reference.IS_HERE and os.environ.get("LORARY_TEST_REQUIRE") == "all":
     # These files are no part of the repository, so a run without them is still a whole one.
-    collect_ignore += ["test_reference.py", "test_metadata_reference.py"]
+    collect_ignore += [
+        "test_document_reference.py",
+        "test_metadata_reference.py",
+        "test_reference.py",
+    ]
