@@ -47,8 +47,9 @@ def write_sparse(path: Path, trainer: str, *, rank: int = 16, seed: int = 0) -> 
         if not shape:
             alphas.append((place, number(dtype, rank / 2)))
         place = end
+    raw = json.dumps(header, separators=(",", ":"), ensure_ascii=False)  # as the library does
     with path.open("wb") as file:
-        start = file.write(file_of(header))
+        start = file.write(file_of(raw.encode()))
         for at, value in alphas:
             file.seek(start + at)
             file.write(value)

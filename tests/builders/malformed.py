@@ -207,6 +207,7 @@ def _names() -> dict[str, Attack]:
         "control character in a name": Attack(named("a\x07"), "tensor_name_invalid"),
         "direction override in a name": Attack(named("a\u202eb"), "tensor_name_invalid"),
         "path as name": Attack(named("../../etc/passwd"), "tensor_name_invalid"),
+        "two dots as name": Attack(named(".."), "tensor_name_invalid"),
         "windows path as name": Attack(named("..\\secret"), "tensor_name_invalid"),
         "absolute path as name": Attack(named("/etc/passwd"), "tensor_name_invalid"),
         "drive path as name": Attack(named("C:\\secret"), "tensor_name_invalid"),

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 from lorary.anatomy import analyse
 from lorary.anatomy.findings import finding_codes
-from lorary.safetensors import BytesSource, HeaderError, parse_header, read_scalars
+from lorary.safetensors import (
+    DEFAULT_LIMITS,
+    BytesSource,
+    HeaderError,
+    parse_header,
+    read_scalars,
+)
+from lorary.safetensors.careful import read_careful
 from lorary.safetensors.errors import HEADER_CODES
 
 if TYPE_CHECKING:
@@ -58,6 +65,10 @@ def _check_refusal(refused: HeaderError, size: int) -> None:
 
 
 def _check_anatomy(header: Header, data: bytes, config: bytes | None) -> None:
+    raw = data[8 : header.data_start]
+    careful = read_careful(raw, header.size_bytes - header.data_start, DEFAULT_LIMITS)
+    assert careful == (header.tensors, header.metadata)
+    assert list(careful.tensors) == list(header.tensors)
     source = BytesSource(data, header.size_bytes)
     inspection = analyse(
         header,

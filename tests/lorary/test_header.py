@@ -20,6 +20,7 @@ from lorary.safetensors import (
     fast,
     open_source,
     parse_header,
+    parsers,
     read_header,
 )
 from lorary.safetensors import header as header_module
@@ -41,14 +42,16 @@ def _zip_entry(name: bytes) -> bytes:
 TWO = {"a": ("F16", (2, 3)), "b": ("F32", ())}
 
 
-@pytest.fixture(params=["orjson", "json", "careful"])
+@pytest.fixture(params=["canonical", "orjson", "json", "careful"])
 def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """All three ways to read the JSON, which have to agree on every file."""
+    """All ways to read the JSON, which have to agree on every file."""
+    if request.param != "canonical":
+        monkeypatch.setattr(fast, "read_canonical", lambda *_: None)
     if request.param == "json":
-        monkeypatch.setattr(fast, "_orjson_loads", None)
+        monkeypatch.setattr(parsers, "orjson_loads", None)
     elif request.param == "careful":
         monkeypatch.setattr(header_module, "read_fast", lambda *_: None)
-    else:
+    elif request.param == "orjson":
         pytest.importorskip("orjson")
     return str(request.param)
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from lorary.safetensors.budget import check_budget, too_many_tensors
 from lorary.safetensors.dtypes import DTYPE_BITS
 from lorary.safetensors.errors import HeaderError
+from lorary.safetensors.rules import name_fault
 from lorary.safetensors.tensors import MOST_ELEMENTS, Content, TensorInfo
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ __all__ = ["read_careful"]
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _FOREIGN_PADDING = re.compile(rb"[\t\n\r\x00 ]+")
-_BAD_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _LONGEST_NUMBER = 20  # digits of 2**64, so longer ones cannot be sizes
 _SHOWN = 80  # characters of a name in a message
 
@@ -268,23 +266,10 @@ _DECODER = json.JSONDecoder(
 
 
 def _check_name(name: str, limits: Limits) -> None:
-    fault = _name_fault(name, limits)
+    fault = name_fault(name, limits)
     if fault is not None:
         message = f"The tensor name {_shown(name)} is {fault}."
         raise _Fault(code="tensor_name_invalid", message=message, name=name[:_SHOWN])
-
-
-def _name_fault(name: str, limits: Limits) -> str | None:
-    if not name:
-        return "empty"
-    if len(name) > limits.name_chars:
-        return f"longer than {limits.name_chars} characters"
-    if any(unicodedata.category(letter) in _BAD_CATEGORIES for letter in name):
-        return "unprintable: it holds control or direction characters"
-    steps = name.replace("\\", "/").split("/")
-    if name.startswith(("/", "\\", "~/")) or ".." in steps or _DRIVE.match(name):
-        return "a path"
-    return None
 
 
 def _tensor(name: str, entry: object, limits: Limits) -> TensorInfo:

@@ -3,14 +3,12 @@
 Nothing is refused here: whatever is not plainly right is left to `careful`, which is slower by far,
 finds the byte and words the error. Both accept the same headers.
 
-Two JSON parsers serve: `orjson` when it is installed, else the standard library. Both keep the
-last of two equal names silently, so the texts in the raw bytes are counted and compared with those
-of a header that lost nothing.
+JSON parsers keep the last of two equal names silently, so the texts in the raw bytes are counted
+and compared with those of a header that lost nothing.
 """
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from itertools import chain
 from math import prod
@@ -18,32 +16,20 @@ from operator import eq, itemgetter, mul, sub
 from typing import TYPE_CHECKING, Any
 
 from lorary.safetensors.budget import count_texts, is_harmless
+from lorary.safetensors.canonical import read_canonical
 from lorary.safetensors.dtypes import DTYPE_BITS
+from lorary.safetensors.parsers import parse
+from lorary.safetensors.rules import are_plain_names, is_gapless, is_metadata
 from lorary.safetensors.tensors import MOST_ELEMENTS, Content, TensorInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from lorary.safetensors.limits import Limits
-
-try:
-    import orjson
-except ImportError:  # pragma: no cover - depends on the installation
-    _orjson_loads: Callable[[bytes], object] | None = None
-else:
-    _orjson_loads = orjson.loads
 
 __all__ = ["read_fast"]
 
 _BEFORE_NUMBERS = frozenset(b"[,: \n\t\r")
-# Digits that no size can have. The standard library takes quadratic time for them.
-_DIGITS = bytes.maketrans(b"123456789", b"000000000")
-_TOO_MANY_DIGITS = b"0" * 21
-
-_ORJSON_BYTES = 1024 * 1024
-"""It is the faster one, but takes twelve times the text's room before it begins."""
-
-_PLAIN_LETTERS = bytes(set(range(0x20, 0x7F)) - set(b"/\\"))
 
 _dtype, _shape, _span = itemgetter("dtype"), itemgetter("shape"), itemgetter("data_offsets")
 _begin, _end = itemgetter(0), itemgetter(1)
@@ -58,39 +44,26 @@ def read_fast(raw: bytes, data_bytes: int, limits: Limits) -> Content | None:
         data_bytes: Length of the data section.
         limits: Bounds of the header.
     """
+    return read_canonical(raw, data_bytes, limits) or _read_json(raw, data_bytes, limits)
+
+
+def _read_json(raw: bytes, data_bytes: int, limits: Limits) -> Content | None:
     texts = count_texts(raw)
     if not is_harmless(raw, texts, limits) or not raw.rstrip(b" ").endswith(b"}"):
         return None
-    parsed = _parse(raw)
+    parsed = None if _may_hold_negative_zero(raw) else parse(raw)
     if not isinstance(parsed, dict):
         return None
     metadata = parsed.pop("__metadata__", None)
     expected = 5 * len(parsed)
     if metadata is not None:
-        if not _is_metadata(metadata, limits):
+        if not is_metadata(metadata, limits):
             return None
         expected += 1 + 2 * len(metadata)
-    if texts != expected or not _has_plain_names(parsed, limits):
+    if texts != expected or not are_plain_names(parsed, limits):
         return None
     tensors = _tensors(parsed, data_bytes, limits)
     return None if tensors is None else Content(tensors, metadata or {})
-
-
-def _parse(raw: bytes) -> object:
-    if _may_hold_negative_zero(raw):
-        return None
-    if _orjson_loads is not None and len(raw) <= _ORJSON_BYTES:
-        try:
-            return _orjson_loads(raw)
-        except ValueError:
-            return None
-    if _TOO_MANY_DIGITS in raw.translate(_DIGITS):
-        return None
-    try:
-        parsed: object = json.loads(raw.decode())
-        return parsed
-    except (ValueError, RecursionError):
-        return None
 
 
 def _may_hold_negative_zero(raw: bytes) -> bool:
@@ -104,26 +77,6 @@ def _may_hold_negative_zero(raw: bytes) -> bool:
             return True
         place = raw.find(b"-0", place + 2)
     return False
-
-
-def _is_metadata(value: object, limits: Limits) -> bool:
-    if not isinstance(value, dict) or len(value) > limits.metadata_keys:
-        return False
-    if set(map(type, value.values())) - {str}:
-        return False
-    try:
-        size = len("".join(chain(value, value.values())).encode())
-    except UnicodeEncodeError:  # half of a surrogate pair, which the standard library lets through
-        return False
-    return size <= limits.metadata_bytes
-
-
-def _has_plain_names(parsed: dict[str, Any], limits: Limits) -> bool:
-    """Tell whether all names are such as every trainer writes; one pass over them as one text."""
-    joined = "".join(parsed)
-    if not joined.isascii() or joined.encode().translate(None, _PLAIN_LETTERS):
-        return False
-    return "" not in parsed and max(map(len, parsed), default=0) <= limits.name_chars
 
 
 def _tensors(
@@ -150,7 +103,7 @@ def _tensors(
             return None
     except (KeyError, TypeError):  # a field is missing, a number format unknown or no text
         return None
-    if not _is_gapless(begins, ends, data_bytes):
+    if not is_gapless(begins, ends, data_bytes):
         return None
     rows = zip(dtypes, map(tuple, shapes), begins, ends, strict=True)
     return dict(zip(parsed, map(_new, rows), strict=True))
@@ -174,11 +127,3 @@ def _are_spans(spans: Sequence[Any]) -> bool:
     return (
         _are(list, spans) and set(map(len, spans)) == {2} and _are(int, chain.from_iterable(spans))
     )
-
-
-def _is_gapless(begins: list[int], ends: list[int], data_bytes: int) -> bool:
-    """Tell whether every byte of the data section belongs to exactly one tensor."""
-    if begins[0] != 0 or begins[1:] != ends[:-1]:
-        pairs = sorted(zip(begins, ends, strict=True))
-        begins, ends = list(map(_begin, pairs)), list(map(_end, pairs))
-    return begins[0] == 0 and begins[1:] == ends[:-1] and ends[-1] == data_bytes
