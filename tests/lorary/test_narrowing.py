@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lorary.anatomy.claims import Claim, Claims, Targets
-from tests.builders.adapters import comfyui, diffusers, kohya
+from tests.builders.adapters import bare, comfyui, diffusers, kohya
 from tests.builders.models import SMALLER, Target
 from tests.lorary.proofs import block, modulated, prove_bytes, prove_names, rules, text, whole
 
@@ -207,3 +207,15 @@ def test_names_that_only_together_fit_one_model_prove_nothing() -> None:
     mixed = prove_names(["transformer.transformer_blocks.0.attn1.add_k_proj",
                        "transformer.single_transformer_blocks.0.attn.to_q"])  # fmt: skip
     assert mixed.family is None
+
+
+def test_names_that_only_one_trainer_writes_tell_its_model() -> None:
+    layers = [
+        Target(f"double_blocks.{number}.processor.{leaf}", shape)
+        for number in range(19)
+        for leaf, shape in (("qkv", (9216, 3072)), ("proj", (3072, 3072)))
+    ]
+    suffixes = ("_lora1.down.weight", "_lora1.up.weight")
+    proof = prove_bytes(bare(layers, suffixes=suffixes))
+    assert (proof.family, proof.confidence) == ("flux1", "narrowed")
+    assert "FLUX.1" in text(proof, "convention")

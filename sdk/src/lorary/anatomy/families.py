@@ -49,6 +49,7 @@ class Family:
         kohya: Naming that kohya-style trainers flatten for this family.
         text_encoders: Part to the encoders that may stand there.
         claims: Metadata key to beginnings of values that claim this family, beside `claims.json`.
+        conventions: File conventions that only trainers of this family write.
         adapts_all: Trainers' networks that adapt every linear layer of the blocks.
         left_out: Sets of modules that trainers leave out unless told otherwise, as expressions
             for patterns.
@@ -62,6 +63,7 @@ class Family:
     kohya: str
     text_encoders: Mapping[str, tuple[str, ...]]
     claims: Mapping[str, tuple[str, ...]]
+    conventions: frozenset[str]
     adapts_all: frozenset[str]
     left_out: tuple[re.Pattern[str], ...]
     parents: frozenset[str]
@@ -201,6 +203,7 @@ def build_family(table: Mapping[str, object], tables: Mapping[str, Mapping[str, 
     claims: dict[str, list[str]] = table.get("claims", {})  # type: ignore[assignment]
     left_out: list[list[str]] = table.get("left_out", [])  # type: ignore[assignment]
     adapts_all: list[str] = table.get("adapts_all", [])  # type: ignore[assignment]
+    conventions: list[str] = table.get("conventions", [])  # type: ignore[assignment]
     extends: dict[str, str] = table.get("extends", {})  # type: ignore[assignment]
     return Family(
         id=str(table["id"]),
@@ -209,6 +212,7 @@ def build_family(table: Mapping[str, object], tables: Mapping[str, Mapping[str, 
         kohya=str(table["kohya"]),
         text_encoders={part: tuple(ids) for part, ids in encoders.items()},
         claims={key: tuple(values) for key, values in claims.items()},
+        conventions=frozenset(conventions),
         adapts_all=frozenset(adapts_all),
         left_out=tuple(re.compile("|".join(map(fnmatch.translate, group))) for group in left_out),
         parents=frozenset(extends.values()),

@@ -2,7 +2,7 @@
 
 Every step takes the families that are left and gives those that it leaves, with its evidence; it
 never leaves none. In order: text encoders, depth, complete cover, the trainer's targets, the
-trainer's network, and a claim that only one of the families can have.
+trainer's network, the file convention, and a claim that only one of the families can have.
 """
 
 from __future__ import annotations
@@ -181,6 +181,15 @@ def _by_network(found: list[str], seen: Survey, claims: Claims) -> _Answer:
     return kept, reason._replace(keys=(_NETWORK,))
 
 
+def _by_convention(found: list[str], seen: Survey, claims: Claims) -> _Answer:
+    """Keep the families whose trainers alone write such names."""
+    written = {module.convention for module in seen.denoiser}
+    known = families()
+    kept = [name for name in found if written <= known[name].conventions]
+    text = f"Only trainers of {listed(kept)} write names like these."
+    return kept, Evidence("convention", text, tuple(m.name for m in seen.denoiser[:1]))
+
+
 def _by_claim(found: list[str], seen: Survey, claims: Claims) -> _Answer:
     """Believe a label as far as it goes: a parent's is also written on what is derived from it."""
     from lorary.anatomy.vocabulary import covers, parent_of  # noqa: PLC0415 - they need families
@@ -202,6 +211,7 @@ _STEPS: tuple[Callable[[list[str], Survey, Claims], _Answer], ...] = (
     _by_cover,
     _by_targets,
     _by_network,
+    _by_convention,
     _by_claim,
 )
 
