@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
@@ -56,6 +57,10 @@ def _read(name: str) -> tuple[str, SafeString]:
 def _fitted(html: str) -> SafeString:
     """Return a clean document with places to jump to, and links that lead somewhere here."""
     html = _HEADING.sub(_with_id, html).replace("<pre>", '<pre tabindex="0">')
+    frame = format_html(
+        '<div class="scroll" tabindex="0" role="group" aria-label="{}">', _("Table")
+    )
+    html = html.replace("<table>", f"{frame}<table>").replace("</table>", "</table></div>")
     return mark_safe(_LINK.sub(_link, html))  # noqa: S308 - our own text, cleaned before
 
 

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.core.management import call_command
 from django.urls import get_resolver
+from rest_framework.serializers import Serializer
 
+from hub.api.anatomy_shapes import InspectionOut, RefusalOut
 from hub.api.samples import sample
 from hub.api.urls import v1
+from lorary.anatomy import inspect_bytes
+from tests.builders.adapters import DENOISERS, kohya
 
 if TYPE_CHECKING:
     from tests.api.conftest import Caller
@@ -65,6 +69,42 @@ def test_every_schema_has_a_sample(stranger: Caller) -> None:
     document: dict[str, Any] = stranger.send("get", "/api/openapi.json").json()
     for name, schema in document["components"]["schemas"].items():
         assert sample(document, schema) is not None, name
+
+
+def fields_of(shape: Serializer[Any]) -> dict[str, Any]:
+    """Return the described fields, nested ones inside, of a list its line's."""
+    found: dict[str, Any] = {}
+    for name, part in shape.fields.items():
+        inner = getattr(part, "child", part)
+        found[name] = fields_of(inner) if isinstance(inner, Serializer) else None
+    return found
+
+
+def keys_of(document: object, described: Any) -> Any:
+    """Return a document's keys in the form of ``fields_of``, as deep as they are described."""
+    if described is None:
+        return None
+    if isinstance(document, list):
+        return keys_of(document[0], described)
+    assert isinstance(document, dict)
+    return {name: keys_of(part, described.get(name)) for name, part in document.items()}
+
+
+def test_the_described_fields_are_those_of_the_document() -> None:
+    metadata = {
+        "ss_base_model_version": "flux1",
+        "ss_sd_model_name": "ponyDiffusionV6XL.safetensors",
+        "modelspec.trigger_phrase": "noir",
+        "ss_tag_frequency": '{"10_noir": {"night": 3}}',
+        "ss_dataset_dirs": '{"10_noir": {"n_repeats": 10, "img_count": 4}}',
+    }
+    data = kohya(DENOISERS["sdxl", "sgm"], metadata=metadata)
+    for shape, told in (
+        (InspectionOut(), inspect_bytes(data)),
+        (RefusalOut(), inspect_bytes(data[:9])),
+    ):
+        described = fields_of(shape)
+        assert keys_of(told.to_dict(), described) == described
 
 
 def test_routes_below_api_come_before_the_pages() -> None:

@@ -170,6 +170,12 @@ def test_help_is_the_repository_s_own_document(client: Client, name: str) -> Non
     assert '.md"' not in page
 
 
+def test_the_verdict_leads_to_its_explanation(client: Client, noir: Adapter) -> None:
+    page = client.get("/ada/noir").content.decode()
+    address, place = re.findall(r'href="(/help/anatomy)#([^"]+)"', page)[0]
+    assert f'id="{place}"' in client.get(address).content.decode()
+
+
 @pytest.mark.parametrize("name", ["nothing", "..", "settings", "anatomy.md.md"])
 def test_there_is_no_other_help(client: Client, name: str) -> None:
     assert client.get(f"/help/{name}").status_code == 404
