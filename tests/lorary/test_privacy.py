@@ -59,6 +59,10 @@ PRIVATE = [
     ("wandb_v1_" + "Ab1" * 12, "wandb_key", "Ab1Ab1"),
     ('{"hub_token": "geheimnis"}', "credential", "geheim"),
     ("password=geheimnis", "credential", "geheim"),
+    ("mypassword=geheimnis", "credential", "geheim"),
+    ("CLIENT_SECRET: geheimnis", "credential", "geheim"),
+    ("AccessKey=geheimnis", "credential", "geheim"),
+    ("secret-key: geheimnis", "credential", "geheim"),
     ('{"username": "annas"}', "user_name", "annas"),
     ('{"hostname": "annas-pc"}', "computer_name", "annas"),
     ("by anna.b+x@mail.example.org", "email", "anna"),
@@ -108,6 +112,7 @@ def test_redacted_texts_keep_nothing_private(text: str, kind: str, part: str) ->
         "standard bearer characterization, mask-something-long-hyphenated-name-9",
         "ss_max_token_length: 225, keep_tokens: 1, class_tokens: ohwx man, <lora:x:0.8>",
         '{"twitter username": 14, "artist name": 12, "username": null, "password": ""}',
+        "secretary: somebody else, passwords: 1234, monkey: business, hotkey: something",
         "sk-learn, risk-something-that-goes-on-and-on",
     ],
 )
