@@ -144,7 +144,11 @@ _SECRETS = (
         re.IGNORECASE,
     ),
     _secret("url_password", ("@",), r"://[^\s/@:\"'\\]{1,64}:[^\s/@\"'\\]{1,128}@(?=[\w\[])"),
-    _credential(("_key", "pikey", "sskey", "etkey", "i-key", "s-key", "t-key"), "[kK][eE][yY]", _KEY_KINDS),
+    _credential(
+        ("_key", "pikey", "sskey", "etkey", "i-key", "s-key", "t-key"),
+        "[kK][eE][yY]",
+        _KEY_KINDS,
+    ),
     _credential(("oken",), "[tT][oO][kK][eE][nN]", _TOKEN_KINDS),
     _credential(("secr",), "[sS][eE][cC][rR][eE][tT]", "(?<![A-Za-z]secret)"),
     _credential(("passw", "passp"), "[pP][aA][sS][sS](?i:word|wd|phrase)", ""),
