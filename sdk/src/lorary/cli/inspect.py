@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lorary.cli.command import Command
 from lorary.cli.looking import DENIED, NETWORK, NOT_FOUND, REFUSED, Form, look_at_all
 from lorary.cli.meter import counting
-from lorary.cli.output import columns, note, plain, show
+from lorary.cli.output import columns, note, plain, show, width
 from lorary.cli.places import Found, find
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _inspect(args: Namespace) -> int:
 
 
 def _name_columns(found: Sequence[Found]) -> int:
-    longest = max((len(one.name) for one in found if one.is_listed), default=0)
+    longest = max((width(plain(one.name)) for one in found if one.is_listed), default=0)
     if not sys.stdout.isatty():
         return longest
     return min(longest, max(_LEAST_NAME, columns() - _REST_OF_LINE))
