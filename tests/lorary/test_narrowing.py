@@ -166,15 +166,15 @@ def test_a_few_layers_of_one_width_under_common_names_prove_nothing(
     assert ("width" in rules(proof)) == (blocks == 2)
 
 
-@pytest.mark.parametrize("depths", [(8, 38), (10, 20)])
+@pytest.mark.parametrize("depths", [(4, 48), (6, 20)])
 def test_a_model_with_fewer_of_the_same_blocks_is_not_the_known_one(
     depths: tuple[int, int],
 ) -> None:
-    double = block("double_blocks.{}.img_mod.lin", range(depths[0]), (18432, 3072))
-    single = block("single_blocks.{}.modulation.lin", range(depths[1]), (9216, 3072))
+    double = block("double_blocks.{}.img_mlp.0", range(depths[0]), (36864, 6144))
+    single = block("single_blocks.{}.linear1", range(depths[1]), (55296, 6144))
     proof = prove_bytes(kohya([*double, *single]))
-    assert (proof.family, proof.candidates, proof.confidence) == (None, ("flux1",), "unknown")
-    assert f"`double_blocks` ends at {depths[0]} of 19" in text(proof, "smaller")
+    assert (proof.family, proof.candidates, proof.confidence) == (None, ("flux2_dev",), "unknown")
+    assert f"`double_blocks` ends at {depths[0]} of 8" in text(proof, "smaller")
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,7 @@ FLUX = DENOISERS["flux1", "native"]
 @pytest.mark.parametrize(("family", "naming"), DENOISERS)
 def test_the_family_is_proven_from_a_few_modules(family: str, naming: str) -> None:
     targets = DENOISERS[family, naming]
-    files = [diffusers(targets), comfyui(targets), bare(targets), peft(targets)]
-    if naming != "comfyui":
-        files.append(kohya(targets))
+    files = [diffusers(targets), comfyui(targets), bare(targets), peft(targets), kohya(targets)]
     for proof in map(prove_bytes, files):
         assert proof.family == family, proof.evidence
         assert proof.confidence == "proven"
@@ -79,9 +77,9 @@ def test_the_evidence_names_what_tells_a_family_from_its_relatives() -> None:
     proof = prove_bytes(kohya(SD1[:2]))
     assert "attn2.to_k` is 640 × 768 here and 640 × 1024 there" in text(proof, "shape")
     assert "Not Stable Diffusion 2.x" in text(proof, "shape")
-    proof = prove_bytes(kohya(FLUX))
-    assert "`double_blocks.0.img_mod.lin` exists only in FLUX.1." in text(proof, "exclusive")
-    assert "Not Chroma" in text(proof, "absent")
+    proof = prove_bytes(kohya(DENOISERS["chroma", "native"]))
+    assert "`distilled_guidance_layer.in_proj` exists only in Chroma." in text(proof, "exclusive")
+    assert "Not FLUX.1" in text(proof, "absent")
     assert all(len(reason.keys) <= 5 for reason in proof.evidence)
     assert proof.evidence[0].to_dict()["keys"] == list(proof.evidence[0].keys)
 
@@ -173,6 +171,13 @@ def test_strays_are_not_forgiven(targets: list[Target]) -> None:
     assert "flux1" not in prove_bytes(kohya(targets)).candidates
 
 
+def test_a_strange_number_among_the_strays_is_no_block() -> None:
+    odd = {"lora_unet_double_blocks.²": [Target("x", (7, 7))]}
+    proof = prove_bytes(kohya(modulated(19), encoders=odd))
+    assert proof.family == "flux1"
+    assert len(proof.strays) == 1
+
+
 def test_norm_differences_beside_a_pair_decide_nothing() -> None:
     stem = "lora_unet_down_blocks_1_attentions_0"
     pair = "transformer_blocks_0_attn2_to_k"
@@ -204,7 +209,7 @@ def test_mixed_namings_and_prefixes_are_judged_one_by_one() -> None:
         ([*SD1[:2], Target("mid_block.resnets.0.conv1", (1280, 1280, 3, 3))], {}, 278),
         (DENOISERS["sdxl", "sgm"],
          {"lora_te1": TEXT_ENCODERS["clip_l"], "lora_te2": TEXT_ENCODERS["clip_g"]}, 986),
-        (FLUX[:4], {}, 304),
+        (FLUX[:4], {"lora_te1": TEXT_ENCODERS["clip_l"]}, 376),
         (FLUX, {}, 312),
     ],
     ids=["sd1", "with its text encoder", "with convolutions", "sdxl", "flux1", "with embedders"],

@@ -33,8 +33,6 @@ _BLOCKS = re.compile(
     r"(?:\w*(?:blocks|layers|attentions|resnets)\.#\.(?:#\.)?|(?:mid|middle)_block\.(?:#\.)?)*"
 )
 
-_DOTTED_ONLY = frozenset({"comfyui"})  # its names are written by converters, which keep the dots
-
 
 class Row(NamedTuple):
     """Weights of one shape that a table has under one pattern.
@@ -62,9 +60,11 @@ class Row(NamedTuple):
 
     @property
     def target(self) -> str:
-        """Pattern inside the innermost block: what a trainer would be told to adapt."""
+        """Name inside the innermost block: what a trainer would be told to adapt."""
         found = _BLOCKS.match(self.pattern)
-        return self.pattern[found.end() :] if found else self.pattern
+        inner = self.pattern[found.end() :] if found else self.pattern
+        slots = self.numbers[self.pattern.count("#") - inner.count("#") :]
+        return fill(inner, ["#" if len(slot) > 1 else next(iter(slot)) for slot in slots])
 
     def names(self) -> Iterator[str]:
         """Dotted names of its modules."""
@@ -180,7 +180,7 @@ class Index:
         self._weights: dict[tuple[_Names, ...], Weights] = {}
         for place, row in enumerate(rows):
             cells = self._cells.setdefault(row.pattern.replace(".", "_"), {})
-            names = (row.pattern, row.numbers, row.naming not in _DOTTED_ONLY)
+            names = (row.pattern, row.numbers)
             cells.setdefault(names, []).append((place, row))
 
     def names(self, bits: int) -> list[str]:
@@ -204,7 +204,7 @@ class Index:
             [
                 names
                 for names in cells
-                if (names[2] if is_flat else names[0] == pattern)
+                if (is_flat or names[0] == pattern)
                 and all(map(frozenset.__contains__, names[1], numbers))
             ]
         )
@@ -217,7 +217,7 @@ class Index:
         return Place(fill(weights.pattern, numbers) if is_flat else path, weights, self)
 
 
-_Names = tuple[str, tuple[frozenset[str], ...], bool]  # pattern, numbers, may be flattened
+_Names = tuple[str, tuple[frozenset[str], ...]]  # pattern and its numbers
 
 
 def pattern_of(path: str) -> str:

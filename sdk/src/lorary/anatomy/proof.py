@@ -87,12 +87,20 @@ def prove(modules: Sequence[Module], claims: Claims) -> Proof:
         evidence.append(Evidence("strays", text, strays[:5]))
     confidence: Confidence = "proven" if len(told) == 1 and not strays else "narrowed"
     if len(left) == 1:
+        if not strays and _is_sure(left[0], told, seen):
+            confidence = "proven"
         confidence = doubt(families()[left[0]], seen, claims, confidence, evidence)
     proof = Proof(tuple(left), confidence, tuple(evidence), strays)
     if proof.family is None:
         return proof
     expected = seen.expected(families()[left[0]])
     return Proof(proof.candidates, confidence, proof.evidence, strays, expected)
+
+
+def _is_sure(family: str, told: Sequence[str], seen: Survey) -> bool:
+    """Tell whether the depth decided, and against spellings that no trainer writes anyway."""
+    others = [name for name in told if name != family]
+    return seen.coverage(families()[family]) >= 1 and all(map(seen.is_respelled, others))
 
 
 def _without(claims: Claims, *evidence: Evidence) -> Proof:
@@ -128,7 +136,8 @@ def _nearly(seen: Survey) -> tuple[list[str], tuple[str, ...]]:
 
 def _is_beyond(family: Family, module: Module) -> bool:
     stack, _, number = module.block.rpartition(".")
-    return number.isdigit() and int(number) >= family.depths.get(stack, 0)
+    is_number = number.isascii() and number.isdigit()
+    return is_number and int(number) >= family.depths.get(stack, 0)
 
 
 def _summary(found: Sequence[str], seen: Survey, strays: int) -> Evidence:

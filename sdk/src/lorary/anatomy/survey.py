@@ -115,6 +115,18 @@ class Survey:
         """The naming of a family that the file follows."""
         return self.rows(families()[family])[0]
 
+    def is_respelled(self, family: str) -> bool:
+        """Tell whether a family has some flattened names only in a spelling nobody flattens.
+
+        ComfyUI's names are written by converters, which keep the dots; trainers flatten the
+        model's own.
+        """
+        return any(
+            "." not in group.modules[0].name
+            and all(row.naming == "comfyui" for row in group.weights.rows if row.owner == family)
+            for group in self.groups_of(family)
+        )
+
     def missing(self, family: str) -> Mapping[str, tuple[int, ...]]:
         """Modules of a family, in the naming that the file follows, that the file has not."""
         found = self._missing.get(family)
