@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lorary.anatomy.families import encoders, families, family_title
 from lorary.anatomy.places import pattern_of
+from lorary.anatomy.vocabulary import covers, parent_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -192,8 +193,6 @@ def _by_convention(found: list[str], seen: Survey, claims: Claims) -> _Answer:
 
 def _by_claim(found: list[str], seen: Survey, claims: Claims) -> _Answer:
     """Believe a label as far as it goes: a parent's is also written on what is derived from it."""
-    from lorary.anatomy.vocabulary import covers, parent_of  # noqa: PLC0415 - they need families
-
     first = claims.first
     if first is None:
         return found, None
