@@ -7,13 +7,14 @@ only tensors that play an adapter's roles do.
 from __future__ import annotations
 
 import re
+from operator import itemgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.conventions import file_convention
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from lorary.anatomy.modules import Scan
     from lorary.safetensors import TensorInfo
@@ -83,6 +84,9 @@ _MODEL_TENSORS = 100
 _MODEL_SHARE = 0.8
 
 
+_NAME = itemgetter(0)
+
+
 def file_kind(scan: Scan, *, has_pairs: bool) -> str:
     """Decide what a file is.
 
@@ -94,7 +98,7 @@ def file_kind(scan: Scan, *, has_pairs: bool) -> str:
         A key of `KIND_TITLES`.
     """
     others = scan.others
-    borrowers = set(map(_borrower, others)).union(_borrower(m.name) for m in scan.modules)
+    borrowers = _borrowers([*others, *map(_NAME, scan.modules)])
     for kind in ("lllite", "controlnet", "ip_adapter"):
         if kind in borrowers:
             return kind
@@ -106,6 +110,15 @@ def file_kind(scan: Scan, *, has_pairs: bool) -> str:
         if kind != "other" or not has_pairs:
             return kind
     return "adapter"
+
+
+def _borrowers(names: Sequence[str]) -> set[str | None]:
+    """Kinds that single names decide."""
+    # All names at once come first: nearly always nothing is in them.
+    text = "\n".join(names)
+    if not any(mark in text for mark in ("_ip", "ip_", "image_proj", "lora_c", "lllite_")):
+        return set()
+    return set(map(_borrower, names))
 
 
 def _borrower(name: str) -> str | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from functools import lru_cache, partial
+from operator import itemgetter, ne
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lorary.anatomy.algorithms import order, refine
 from lorary.anatomy.conventions import convention_name, naming_style
@@ -16,7 +17,7 @@ from lorary.anatomy.shapes import Dims, measure
 from lorary.safetensors.dtypes import DTYPE_BITS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from lorary.anatomy.families import Place
     from lorary.safetensors import Header, TensorInfo
@@ -90,34 +91,153 @@ class Scan:
     shared: Mapping[str, TensorInfo] = field(default_factory=dict)
 
 
-_Group = dict[Role, "TensorInfo"]
+_Group = dict[Role, int]  # role to the place of its tensor in the file
+_Identity = tuple[str, str, str, tuple[str, ...], "Place | None"]
+_MOST_KEPT = 6_000  # tensors, of the largest adapters; a plan takes a few hundred bytes for each
+
+
+class _Sketch(NamedTuple):
+    """A module before its tensors: its name, what the name tells, and where its tensors are."""
+
+    name: str
+    roles: tuple[Role, ...]
+    places: list[tuple[str, int]]
+    identity: _Identity
+
+
+class _Pairs(NamedTuple):
+    """A plan's modules as columns, when all are plain pairs with the same roles in one order.
+
+    Attributes:
+        roles: Names of the roles.
+        columns: For each role, what takes the tensors of all modules out of the file's.
+        names: Names of the modules.
+        identities: Their parts, blocks, conventions, algorithms and places.
+    """
+
+    roles: tuple[str, ...]
+    columns: tuple[itemgetter[tuple[TensorInfo, ...]], ...]
+    names: tuple[str, ...]
+    identities: tuple[Sequence[object], ...]
+
+
+class _Plan(NamedTuple):
+    """How the tensors of a file are grouped, told by their names alone.
+
+    Attributes:
+        sketches: The modules.
+        pairs: The modules once more as columns, when they can be.
+        others: Tensors that no adapter method uses.
+        shared: Tensors that all modules share.
+        counted: Tensors with a role, alphas left out.
+    """
+
+    sketches: list[_Sketch]
+    pairs: _Pairs | None
+    others: dict[str, int]
+    shared: dict[str, int]
+    counted: int
 
 
 def scan(header: Header) -> Scan:
     """Group the tensors of a file by the module that they adapt."""
+    names = tuple(header.tensors)
+    plan = (_plan if len(names) <= _MOST_KEPT else _plan.__wrapped__)(names)
+    tensors = list(header.tensors.values())
+    modules = None if plan.pairs is None else _paired(plan.pairs, tensors)
+    if modules is None:
+        modules = tuple([_module(sketch, tensors) for sketch in plan.sketches])
+    return Scan(
+        modules,
+        {name: tensors[place] for name, place in plan.others.items()},
+        plan.counted,
+        {name: tensors[place] for name, place in plan.shared.items()},
+    )
+
+
+@lru_cache(maxsize=8)
+def _plan(names: tuple[str, ...]) -> _Plan:
+    """Cached, because adapters of one trainer and base model have the same names in one order."""
     groups: dict[str, _Group] = {}
-    others: dict[str, TensorInfo] = {}
+    others: dict[str, int] = {}
     counted = 0
-    for key, tensor in header.tensors.items():
+    for place, key in enumerate(names):
         split = split_key(key)
         if split is None:
-            others[key] = tensor
+            others[key] = place
             continue
         name, role = split
         group = groups.get(name)
         if group is None:
-            groups[name] = {role: tensor}
+            groups[name] = {role: place}
         else:
-            group[role] = tensor
+            group[role] = place
         counted += role.algorithm is not None
     if others and counted:
         counted += _adopt(groups, others)
     shared = _set_shared_apart(groups)
-    modules = tuple(_module(name, group) for name, group in groups.items())
-    return Scan(modules, others, counted, shared)
+    sketches = [_sketch(*entry) for entry in groups.items()]
+    return _Plan(sketches, _pairs(sketches), others, shared, counted)
 
 
-def _adopt(groups: dict[str, _Group], others: dict[str, TensorInfo]) -> int:
+def _sketch(name: str, group: _Group) -> _Sketch:
+    roles = tuple(group)
+    places = [(role.name, place) for role, place in group.items()]
+    return _Sketch(name, roles, places, _identify(name, roles, is_conv=False))
+
+
+def _pairs(sketches: Sequence[_Sketch]) -> _Pairs | None:
+    roles = tuple(role for role, _ in sketches[0].places) if sketches else ()
+    if len(sketches) < 2 or roles not in _PAIRED:
+        return None
+    if any(tuple(role for role, _ in sketch.places) != roles for sketch in sketches):
+        return None
+    columns = zip(*([place for _, place in sketch.places] for sketch in sketches), strict=True)
+    return _Pairs(
+        roles,
+        tuple(itemgetter(*column) for column in columns),
+        tuple(sketch.name for sketch in sketches),
+        tuple(zip(*(sketch.identity for sketch in sketches), strict=True)),
+    )
+
+
+# Written out, since a dictionary from pairs of lists takes four times as long.
+_PAIRED: Mapping[tuple[str, ...], Callable[[Iterable[Any]], list[dict[str, TensorInfo]]]] = {
+    ("down", "up"): lambda rows: [{"down": down, "up": up} for down, up in rows],
+    ("down", "up", "alpha"): lambda rows: [
+        {"down": down, "up": up, "alpha": alpha} for down, up, alpha in rows
+    ],
+    ("alpha", "down", "up"): lambda rows: [
+        {"alpha": alpha, "down": down, "up": up} for alpha, down, up in rows
+    ],
+}
+
+
+def _paired(pairs: _Pairs, tensors: Sequence[TensorInfo]) -> tuple[Module, ...] | None:
+    """All modules at once, in half the time; None where one of them is no pair of two matrices."""
+    columns = [column(tensors) for column in pairs.columns]
+    by_role = dict(zip(pairs.roles, columns, strict=True))
+    downs, ups = list(map(_SHAPE, by_role["down"])), list(map(_SHAPE, by_role["up"]))
+    if set(map(len, downs)) != {2} or set(map(len, ups)) != {2}:
+        return None
+    outs, inner = map(_FIRST, ups), map(_SECOND, ups)
+    ranks, fans = list(map(_FIRST, downs)), map(_SECOND, downs)
+    are_conv = [False] * len(ranks)
+    dims = map(_new_dims, zip(outs, fans, ranks, are_conv, map(ne, inner, ranks), strict=True))
+    roles = _PAIRED[pairs.roles](zip(*columns, strict=True))
+    parts, blocks, conventions, algorithms, places = pairs.identities
+    modules = zip(
+        pairs.names, parts, blocks, conventions, algorithms, dims, roles, places, strict=True
+    )
+    return tuple(map(_new_module, modules))
+
+
+_SHAPE, _FIRST, _SECOND = itemgetter(1), itemgetter(0), itemgetter(1)
+_new_dims: partial[Dims] = partial(tuple.__new__, Dims)
+_new_module: partial[Module] = partial(tuple.__new__, Module)
+
+
+def _adopt(groups: dict[str, _Group], others: dict[str, int]) -> int:
     """Take tensors with plain names for what they are beside adapter tensors.
 
     The `.weight` beside an `.on_input` is the (IA)³ vector; bare scales of query and key norms
@@ -140,22 +260,25 @@ _VECTOR = Role("vector", "ia3", "lycoris")
 _SCALE = Role("scale", "bfl-control", None)
 
 
-def _set_shared_apart(groups: dict[str, _Group]) -> dict[str, TensorInfo]:
+def _set_shared_apart(groups: dict[str, _Group]) -> dict[str, int]:
     """Take out what all modules share, unless nothing else is there."""
     names = _SHARED.intersection(groups)
     if not names or len(names) == len(groups):
         return {}
     return {
-        f"{name}.{role.name}": tensor
+        f"{name}.{role.name}": place
         for name in sorted(names)
-        for role, tensor in groups.pop(name).items()
+        for role, place in groups.pop(name).items()
     }
 
 
-def _module(name: str, group: _Group) -> Module:
-    roles = {role.name: tensor for role, tensor in group.items()}
+def _module(sketch: _Sketch, tensors: Sequence[TensorInfo]) -> Module:
+    name, parts, places, identity = sketch
+    roles = {role: tensors[place] for role, place in places}
     dims = measure(roles)
-    part, block, convention, algorithms, place = _identify(name, tuple(group), dims.is_conv)
+    if dims[3]:
+        identity = _identify(name, parts, is_conv=True)
+    part, block, convention, algorithms, place = identity
     if algorithms == _OFT:
         blocks = roles.get("oft_blocks")
         if blocks is not None and len(blocks.shape) == 4:
@@ -167,7 +290,6 @@ def _module(name: str, group: _Group) -> Module:
 
 _OFT = ("oft",)
 _BOFT = ("boft",)
-_Identity = tuple[str, str, str, tuple[str, ...], "Place | None"]
 
 
 @lru_cache(maxsize=8_192)
