@@ -20,6 +20,7 @@ from lorary.safetensors import TensorInfo
 
 if TYPE_CHECKING:
     from lorary.anatomy.modules import Module
+    from lorary.anatomy.shapes import Dims
 
 __all__ = ["AlphaReader", "Alphas", "read_alphas"]
 
@@ -72,15 +73,22 @@ def read_alphas(
     linear: Counter[float] = Counter()
     conv: Counter[float] = Counter()
     odd: list[str] = []
-    values_read = 0
+    # Thousands of modules have a few different alphas, sizes and methods.
+    alike: dict[tuple[float, Dims, tuple[str, ...]], list[Module]] = {}
     for (module, _), value in zip(holders, values, strict=False):
-        if value is None:
-            continue
-        values_read += 1
-        if _is_odd(value, module, is_rslora=is_rslora):
-            odd.append(module.name)
+        if value is not None:
+            key = (value, module.dims, module.algorithms)
+            members = alike.get(key)
+            if members is None:
+                alike[key] = [module]
+            else:
+                members.append(module)
+    for (value, dims, algorithms), members in alike.items():
+        if _is_odd(value, dims, algorithms, is_rslora=is_rslora):
+            odd += [module.name for module in members if not _ignores_alpha(module)]
         if math.isfinite(value):
-            (conv if module.dims.is_conv else linear)[value] += 1
+            (conv if dims.is_conv else linear)[value] += len(members)
+    values_read = sum(map(len, alike.values()))
     if values_read:
         return Alphas(_mode(linear or conv), values_read, tuple(_odd_findings(odd)), is_rslora)
     return Alphas(_declared(modules, metadata, configs), 0, (), is_rslora)
@@ -90,14 +98,12 @@ def _mode(counts: Counter[float]) -> float | None:
     return max(counts, key=lambda value: (counts[value], value), default=None)
 
 
-def _is_odd(value: float, module: Module, *, is_rslora: bool) -> bool:
-    if _ignores_alpha(module):
-        return False
+def _is_odd(value: float, dims: Dims, algorithms: Sequence[str], *, is_rslora: bool) -> bool:
     if not math.isfinite(value):
         return True
-    if _NO_SCALE.intersection(module.algorithms):
+    if _NO_SCALE.intersection(algorithms):
         return value < 0
-    rank = module.dims.rank
+    rank = dims.rank
     if value <= 0 or not rank:
         return value <= 0
     return value / (math.sqrt(rank) if is_rslora else rank) > _MOST_SCALE

@@ -158,7 +158,9 @@ def _blocks_of(modules: Iterable[Module]) -> tuple[Block, ...]:
     """Sums of each block, in the file's order."""
     sums: dict[str, list[int]] = {}
     for module in modules:
-        block = sums.setdefault(module.block, [0, 0])
+        block = sums.get(module.block)
+        if block is None:
+            block = sums[module.block] = [0, 0]
         block[0] += 1
         block[1] += module.parameters
     return tuple(Block(name, *counts) for name, counts in sums.items())

@@ -108,8 +108,16 @@ class Family:
         }
 
     def left_out_sets(self, pattern: str) -> frozenset[int]:
-        """Numbers of the sets of `left_out` that a pattern belongs to."""
-        return frozenset(number for number, form in enumerate(self.left_out) if form.match(pattern))
+        """Numbers of the sets of `left_out` that a pattern of the tables belongs to."""
+        found = self._left_out_sets.get(pattern)
+        if found is None:
+            numbers = (number for number, form in enumerate(self.left_out) if form.match(pattern))
+            found = self._left_out_sets[pattern] = frozenset(numbers)
+        return found
+
+    @cached_property
+    def _left_out_sets(self) -> dict[str, frozenset[int]]:
+        return {}
 
     @cached_property
     def usual(self) -> Mapping[str, Mapping[frozenset[int], int]]:

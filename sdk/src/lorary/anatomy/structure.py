@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from operator import eq, itemgetter
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.algorithms import is_complete
@@ -35,6 +36,8 @@ _CHECKPOINT = (
     "text_encoders.", "optimizer.", "optimizer_state.",
 )  # fmt: skip
 
+_DTYPE, _BEGIN, _END = itemgetter(0), itemgetter(2), itemgetter(3)
+
 
 def module_findings(modules: Sequence[Module], header: Header) -> Iterator[Finding]:
     """Modules that a loader would refuse or apply wrongly."""
@@ -59,15 +62,20 @@ def _about(code: str, message: str, names: Sequence[str]) -> Finding:
 
 def _halves(modules: Sequence[Module]) -> Iterator[Finding]:
     halves, lone = [], []
+    # Thousands of modules have a few different sets of tensors.
+    verdicts: dict[tuple[object, ...], bool] = {}
     for module in modules:
-        if not module.algorithms:
-            if _LONE.issuperset(module.roles):
+        algorithms, roles = module.algorithms, module.roles
+        if not algorithms:
+            if _LONE.issuperset(roles):
                 lone.append(module.name)
             continue
-        for name in module.algorithms:
-            if not is_complete(name, module.roles):
-                halves.append(module.name)
-                break
+        key = (algorithms, *roles)
+        is_whole = verdicts.get(key)
+        if is_whole is None:
+            is_whole = verdicts[key] = all(is_complete(name, roles) for name in algorithms)
+        if not is_whole:
+            halves.append(module.name)
     if halves:
         message = (
             f"{counted(len(halves), 'module', 'lacks', 'lack')} a tensor that the method needs, as "
@@ -119,7 +127,8 @@ def _fits(magnitude: TensorInfo, module: Module) -> bool:
 
 
 def _empty(header: Header) -> Iterator[Finding]:
-    if not any(begin == end for _, _, begin, end in header.tensors.values()):
+    tensors = header.tensors.values()
+    if not any(map(eq, map(_BEGIN, tensors), map(_END, tensors))):
         return
     empty = [name for name, tensor in header.tensors.items() if tensor[2] == tensor[3]]
     message = f"{counted(len(empty), 'tensor', 'has', 'have')} no elements. Save the adapter again."
@@ -127,7 +136,7 @@ def _empty(header: Header) -> Iterator[Finding]:
 
 
 def _whole_numbers(modules: Sequence[Module], header: Header) -> Iterator[Finding]:
-    if FLOAT_DTYPES.issuperset(tensor[0] for tensor in header.tensors.values()):
+    if FLOAT_DTYPES.issuperset(map(_DTYPE, header.tensors.values())):
         return
     whole = [module.name for module in modules if _has_whole_numbers(module)]
     if whole:

@@ -54,11 +54,14 @@ class Survey:
     strangers: list[Module]
     encoders: dict[str, list[Module]]
     _missing: dict[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
+    _rows: dict[str, tuple[str, list[tuple[Row, int]]]] = field(default_factory=dict)
 
     @cached_property
     def has_shapes(self) -> bool:
         """The sizes of at least half the modules are known."""
-        known = sum(m.dims.out is not None or m.dims.fan_in is not None for m in self.denoiser)
+        alike = [(group.modules[0], len(group.modules)) for group in self.groups]
+        alike += [(module, 1) for module in self.strangers]
+        known = sum(count for module, count in alike if module.dims[:2] != (None, None))
         return 2 * known >= len(self.denoiser)
 
     @cached_property
@@ -102,6 +105,12 @@ class Survey:
 
     def rows(self, family: Family) -> tuple[str, list[tuple[Row, int]]]:
         """The naming of a family that the file follows, its rows that occur, and how often."""
+        found = self._rows.get(family.id)
+        if found is None:
+            found = self._rows[family.id] = self._rows_of(family)
+        return found
+
+    def _rows_of(self, family: Family) -> tuple[str, list[tuple[Row, int]]]:
         by_naming: dict[str, list[tuple[Row, int]]] = {}
         for group in self.groups_of(family.id):
             for row in group.weights.rows:
@@ -188,7 +197,7 @@ class Survey:
     def expected(self, family: Family) -> int | None:
         """Modules that an unrestricted file of a family has, in this file's naming and parts."""
         naming, rows = self.rows(family)
-        touched = frozenset().union(*(family.left_out_sets(row.pattern) for row, _ in rows))
+        touched = frozenset().union(*{family.left_out_sets(row.pattern) for row, _ in rows})
         count = sum(
             number for sets, number in family.usual[naming].items() if rows and sets <= touched
         )
