@@ -117,12 +117,14 @@ def _markup(text: str) -> bool:
     return "<" in text and _MARKUP.search(text) is not None
 
 
-_SCRIPT_MARKS = ("ipt:", "data:", "nerro", "nload", "nclic", "nmous", "npoin")
+_SCHEME_MARKS = ("ipt:", "data:")
+_SCRIPT_MARKS = (*_SCHEME_MARKS, "nerro", "nload", "nclic", "nmous", "npoin")
 
 
 def _script(text: str) -> bool:
     low = text.lower()
-    return any(mark in low for mark in _SCRIPT_MARKS) and _SCRIPT.search(text) is not None
+    marks = _SCRIPT_MARKS if "=" in text else _SCHEME_MARKS
+    return any(mark in low for mark in marks) and _SCRIPT.search(text) is not None
 
 
 def _remote(text: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from lorary.anatomy.privacy_rules import RULES, Rule
@@ -68,6 +69,8 @@ _ADAPTER_CONFIGS = frozenset({"lycoris_config", "adapter_config", "lora_config",
 _CONFIG_WORDS = ("concept", "dataset", "optimizer", "learning_rate", "batch_size", "class_type",
                  "workspace", '"nodes"')  # fmt: skip
 _CONFIG_CHARS = 200
+_LONG_CHARS = 2_000
+_SHORT_CHARS = 100
 
 
 def plain(text: str) -> str:
@@ -99,25 +102,64 @@ def _mails(text: str) -> Iterator[tuple[int, int]]:
 _FILLING = dict.fromkeys(map(ord, "0123456789 ,(){}[]"))
 
 
+def _grouped() -> tuple[list[str], dict[str, list[str]]]:
+    """Marks of letters alone, and the others by their first character that is no letter."""
+    letters: list[str] = []
+    by_sign: dict[str, list[str]] = {}
+    for mark in dict.fromkeys(mark for rule in RULES for mark in rule.marks):
+        sign = next((sign for sign in mark if not sign.isalpha()), None)
+        (letters if sign is None else by_sign.setdefault(sign, [])).append(mark)
+    return letters, by_sign
+
+
+_LETTERS, _BY_SIGN = _grouped()
+_NEAR = 8  # characters: no mark is longer
+_FEW = 200  # characters for each sign, from which on looking around the signs is faster
+
+
+def _marks_in(low: str) -> set[str]:
+    """Marks that stand in a text; those with a sign are looked for around the signs alone."""
+    found = {mark for mark in _LETTERS if mark in low}
+    for sign, marks in _BY_SIGN.items():
+        if sign not in low:
+            continue
+        near = low
+        if len(low) > _FEW * low.count(sign):
+            parts = low.split(sign)
+            near = sign.join(
+                part if len(part) <= 2 * _NEAR else f"{part[:_NEAR]} {part[-_NEAR:]}"
+                for part in parts
+            )
+        found.update(mark for mark in marks if mark in near)
+    return found
+
+
 def _fitting(text: str) -> list[Rule]:
     """Rules whose pattern is somewhere in the text."""
     low = text.lower().translate(_FILLING)
     # Web addresses are no drives, and `class_tokens` and `max_token_length` no tokens.
     low = low.replace("://", ":").replace("okens", "").replace("oken_", "")
+    marks = _marks_in(low)
+    if not marks:
+        return []
     return [
-        rule
-        for rule in RULES
-        if any(mark in low for mark in rule.marks) and rule.pattern.search(text)
+        rule for rule in RULES if not marks.isdisjoint(rule.marks) and rule.pattern.search(text)
     ]
 
 
 def kinds_in(text: str) -> list[tuple[str, str]]:
     """Codes and kinds of the private things in a text, each once."""
+    return list((_kinds_in if len(text) <= _SHORT_CHARS else _kinds_in.__wrapped__)(text))
+
+
+@lru_cache(maxsize=4_096)
+def _kinds_in(text: str) -> tuple[tuple[str, str], ...]:
+    """Cached, because the names of keys and common words repeat from file to file."""
     text = plain(text)
     found = [(rule.code, rule.kind) for rule in _fitting(text)]
     if any(True for _ in _mails(text)):
         found.append(_EMAIL)
-    return _sharp(found)
+    return tuple(_sharp(found))
 
 
 def _sharp(kinds: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -139,9 +181,10 @@ def leaks(texts: Mapping[str, str]) -> list[Leak]:
         that is itself private is replaced by its place.
     """
     found = dict.fromkeys(_configs(texts))
-    whole = plain("\n".join([f"{key}\t{text}" for key, text in texts.items()]))
-    suspects = _fitting(whole)
-    has_mail = any(True for _ in _mails(whole))
+    wholes = _wholes(texts)
+    fitting = {rule for whole in wholes for rule in _fitting(whole)}
+    suspects = [rule for rule in RULES if rule in fitting]
+    has_mail = any(True for whole in wholes for _ in _mails(whole))
     budget = [_MOST_TEXTS]
     if suspects or has_mail:
         for number, (key, text) in enumerate(texts.items()):
@@ -155,6 +198,14 @@ def leaks(texts: Mapping[str, str]) -> list[Leak]:
             if len(found) >= _MOST_LEAKS:
                 break
     return list(found)
+
+
+def _wholes(texts: Mapping[str, str]) -> list[str]:
+    """All entries in a few texts: the long ones alone, since lists of tags hold few signs."""
+    long = [text for text in texts.values() if len(text) > _LONG_CHARS]
+    # Of a long text the beginning stands with its key, too, as some rules look at both.
+    short = "\n".join([f"{key}\t{text[:_LONG_CHARS]}" for key, text in texts.items()])
+    return [plain(whole) for whole in (*long, short)]
 
 
 def _placed(
