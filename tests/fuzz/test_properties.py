@@ -106,8 +106,8 @@ def test_a_broken_rule_is_told_with_its_input(
 
     monkeypatch.setattr("tests.fuzz.mutate.check", fail)
     with pytest.raises(Broken, match="KeyError: 'surprise'"):
-        main(["--runs", "10", "--seed", "5", "--keep", str(tmp_path)])
-    (kept,) = tmp_path.iterdir()
+        main(["--runs", "10", "--seed", "5", "--keep", str(tmp_path / "kept")])
+    (kept,) = (tmp_path / "kept").iterdir()
     assert kept.read_bytes() == mutated(Random("5:0"))
     assert str(kept) in capsys.readouterr().out
 
