@@ -192,18 +192,16 @@ def _kohya_metadata(rank: int, seed: int) -> dict[str, str]:
 
 
 def _diffusers_metadata(rank: int, seed: int) -> dict[str, str]:
-    settings = {
-        f"{part}.{name}": value
-        for part in ("unet", "text_encoder", "text_encoder_2")
-        for name, value in {
-            "alpha_pattern": {}, "auto_mapping": None, "base_model_name_or_path": None,
-            "bias": "none", "init_lora_weights": "gaussian", "lora_alpha": rank // 2,
-            "lora_dropout": 0.0, "peft_type": "LORA", "r": rank, "rank_pattern": {},
-            "revision": None, "target_modules": ["to_k", "to_out.0", "to_q", "to_v"],
-            "use_dora": False, "use_rslora": False,
-        }.items()
+    settings: dict[str, object] = {
+        "alpha_pattern": {}, "auto_mapping": None, "base_model_name_or_path": None,
+        "bias": "none", "init_lora_weights": "gaussian", "lora_alpha": rank // 2,
+        "lora_dropout": 0.0, "peft_type": "LORA", "r": rank, "rank_pattern": {},
+        "revision": None, "target_modules": ["to_k", "to_out.0", "to_q", "to_v"],
+        "use_dora": False, "use_rslora": False,
     }  # fmt: skip
-    return {"format": "pt", "seed": str(seed), "lora_adapter_metadata": json.dumps(settings)}
+    parts = ("unet", "text_encoder", "text_encoder_2")
+    packed = {f"{part}.{name}": value for part in parts for name, value in settings.items()}
+    return {"format": "pt", "seed": str(seed), "lora_adapter_metadata": json.dumps(packed)}
 
 
 TRAINERS = {
