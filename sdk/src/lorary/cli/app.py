@@ -41,6 +41,7 @@ _EPILOG = """environment:
                     http://127.0.0.1:8000)
   LORARY_TOKEN      access token (default: the stored one)
   LORARY_HOME       where tokens and the cache are (default: ~/.lorary)
+  LORARY_LINEAGES   a file of base checkpoints of your own, for `lorary inspect`
 
 exit codes:
   0 done   1 refused   2 usage   3 not found   4 not allowed   5 network
@@ -87,7 +88,7 @@ def _run(words: Sequence[str]) -> int:
         return 2
     name = next((word for word in words if not word.startswith("-")), "")
     if name not in COMMANDS:
-        parser.parse_args(words)
+        parser.parse_known_args(words)  # ends after --help and --version
         parser.error(f"there is no command “{name}”" if name else "name a command")
     command = load(name)
     sub = Parser(

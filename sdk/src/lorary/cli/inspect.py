@@ -6,21 +6,18 @@ import sys
 from typing import TYPE_CHECKING
 
 from lorary.cli.command import Command
+from lorary.cli.line import columns_for
 from lorary.cli.looking import DENIED, NETWORK, NOT_FOUND, REFUSED, Form, look_at_all
 from lorary.cli.meter import counting
-from lorary.cli.output import columns, note, plain, show, width
+from lorary.cli.output import note, plain, show, terminal_columns, width
 from lorary.cli.places import Found, find
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Sequence
 
     from lorary.cli.command import Parser
 
 __all__ = ["COMMANDS"]
-
-_LEAST_NAME = 16
-_REST_OF_LINE = 53  # columns that a line needs for everything but the name
 
 
 def _configure(parser: Parser) -> None:
@@ -41,24 +38,29 @@ def _inspect(args: Namespace) -> int:
             note(f"lorary: {plain(place)} holds no .safetensors file.")
             codes.add(NOT_FOUND)
         found += here
-    results = look_at_all(found, Form(args.json, _name_columns(found)))
+    longest = max((width(plain(one.name)) for one in found if one.is_listed), default=0)
+    results = look_at_all(found, Form(args.json, columns_for(longest, terminal_columns())))
+    failures = 0
     with counting("Inspecting", len(found)) as count:
         count.step(0)
         for number, (one, (text, code)) in enumerate(zip(found, results, strict=True)):
             codes.add(code)
+            failures += code != 0
             if sys.stdout.isatty():
                 count.clear()
             is_page = not (args.json or one.is_listed)
             show(f"\n{text}" if is_page and number else text)
             count.step(number + 1)
+    if any(one.is_listed for one in found) and sys.stderr.isatty() and not args.json:
+        note(_summary(len(found), failures))
     return next((code for code in (REFUSED, NOT_FOUND, DENIED, NETWORK) if code in codes), 0)
 
 
-def _name_columns(found: Sequence[Found]) -> int:
-    longest = max((width(plain(one.name)) for one in found if one.is_listed), default=0)
-    if not sys.stdout.isatty():
-        return longest
-    return min(longest, max(_LEAST_NAME, columns() - _REST_OF_LINE))
+def _summary(count: int, failures: int) -> str:
+    """Return what a long list adds up to."""
+    files = "One file" if count == 1 else f"{count:,} files"
+    rest = f"{failures:,} refused or unreadable" if failures else "none refused"
+    return f"{files}, {rest}."
 
 
 COMMANDS = {

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lorary.anatomy import Inspection, Refusal, file_name, inspect_file, inspect_url, url_name
-from lorary.cli.page import line_of, page_of
+from lorary.cli.line import line_of
+from lorary.cli.page import page_of
 from lorary.safetensors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from lorary.cli.line import Columns
     from lorary.cli.places import Found
 
 __all__ = ["DENIED", "NETWORK", "NOT_FOUND", "REFUSED", "Form", "look_at_all"]
@@ -40,18 +42,18 @@ class Form:
 
     Attributes:
         is_json: As documents, a line each.
-        name_columns: Columns for names in lines for people.
+        columns: What has room in lines for people.
     """
 
     is_json: bool
-    name_columns: int
+    columns: Columns
 
     def text(self, one: Found, inspection: Inspection) -> str:
         """Return a result as it is written, without its last line break."""
         if self.is_json:
             return json.dumps(inspection.to_dict(), separators=(",", ":"))
         if one.is_listed:
-            return line_of(one.name, inspection, self.name_columns)
+            return line_of(one.name, inspection, self.columns)
         return "\n".join(page_of(one.place, inspection))
 
 
@@ -113,12 +115,14 @@ def _look(form: Form, one: Found) -> tuple[str, int]:
 
 
 def _unreadable(one: Found, error: OSError) -> tuple[Inspection, int]:
-    reason = str(error.strerror or error).rstrip(".")
     name = file_name(url_name(one.place) if one.is_url else one.name)
-    refusal = Refusal(name, "unreadable", f"It cannot be read: {reason}.", None)
     if isinstance(error, SourceError):
+        message = error.message
+        if error.code == "denied":
+            message += " Download the file, signed in, and look at that."
         code = _URL_CODES.get(error.code, NETWORK)
     else:
+        message = f"It cannot be read: {str(error.strerror or error).rstrip('.')}."
         is_missing = not one.is_listed and isinstance(error, FileNotFoundError)
         code = NOT_FOUND if is_missing else REFUSED
-    return Inspection(None, (), None, refusal), code
+    return Inspection(None, (), None, Refusal(name, "unreadable", message, None)), code

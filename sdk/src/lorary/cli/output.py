@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SEVERITY_STYLES", "columns", "count_bytes", "cut", "emit", "finding_lines", "note", "pad",
-    "pairs", "plain", "show", "strong", "styled", "table", "width", "wrap",
+    "pairs", "plain", "show", "strong", "styled", "table", "terminal_columns", "width", "wrap",
 ]  # fmt: skip
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 SEVERITY_STYLES = {"error": "red", "warning": "yellow", "info": "cyan"}
 """Severity of a finding to the style of its word."""
+
+_PLAIN_SIGNS = {
+    "—": "-", "·": "-", "×": "x", "→": "->", "≠": "!=", "…": "~", "“": '"', "”": '"',
+}  # fmt: skip
 
 _MOST_COLUMNS = 100  # longer lines are hard to read
 _LEAST_COLUMNS = 40
@@ -38,9 +42,18 @@ def emit(result: Mapping[str, object]) -> None:
 def show(lines: str | Iterable[str]) -> None:
     """Write lines for people."""
     for line in [lines] if isinstance(lines, str) else lines:
-        text = f"{line}\n"
-        encoding = sys.stdout.encoding or "utf-8"
-        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+        sys.stdout.write(f"{_writable(line, sys.stdout.encoding or 'utf-8')}\n")
+
+
+def _writable(text: str, encoding: str) -> str:
+    """Return text that an encoding has, as of an old console or the C locale."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        # A question mark would say something else where it stands for a sign of ours.
+        known = "".join(_PLAIN_SIGNS.get(char, char) for char in text)
+        return known.encode(encoding, "replace").decode(encoding)
+    return text
 
 
 def note(text: str) -> None:
@@ -71,10 +84,16 @@ def _has_colour() -> bool:
     return wanted and os.name == "posix" and sys.stdout.isatty()
 
 
+def terminal_columns() -> int | None:
+    """Return how wide the terminal is, None where there is none."""
+    if not sys.stdout.isatty():
+        return None
+    return max(_LEAST_COLUMNS, shutil.get_terminal_size().columns)
+
+
 def columns() -> int:
-    """Return how wide lines for people may be; 80 in a pipe."""
-    wide = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
-    return max(_LEAST_COLUMNS, min(_MOST_COLUMNS, wide))
+    """Return how wide lines for people to read may be; 80 in a pipe."""
+    return min(_MOST_COLUMNS, terminal_columns() or 80)
 
 
 def count_bytes(size: int) -> str:

@@ -1,4 +1,4 @@
-"""What `lorary inspect` shows to people: a page for one file, a line for each of many."""
+"""What `lorary inspect` shows to people about one file: a page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from lorary.cli.output import (
     SEVERITY_STYLES,
     columns,
     count_bytes,
-    cut,
     pad,
     plain,
     strong,
@@ -22,9 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from lorary.anatomy import Anatomy, Base, Finding, Inspection
+    from lorary.anatomy.narrowing import Evidence
     from lorary.anatomy.report import Layers
 
-__all__ = ["line_of", "page_of"]
+__all__ = ["CONFIDENCE_STYLES", "claimed_title", "is_only_claimed", "page_of"]
 
 _LABEL = 11
 _WORD = 7
@@ -32,9 +32,10 @@ _MOST_WORDS = 12
 _MOST_TAGS = 8
 _MOST_RANKS = 6
 _MOST_REASONS = 8
-_LINE_VERDICT = 24
-_LINE_METHOD = 14
-_CONFIDENCE_STYLES = {"proven": "green", "narrowed": "yellow", "claimed": "yellow"}
+_MOST_AGAINST = 3  # relatives that it is not; the document has them all
+_AGAINST = frozenset({"absent", "shape"})
+CONFIDENCE_STYLES = {"proven": "green", "narrowed": "yellow", "claimed": "yellow"}
+"""Confidence to the style of a verdict."""
 _SAID_AT_THE_TOP = frozenset(
     {"family_ambiguous", "family_unknown", "metadata_conflict", "not_an_adapter"}
 )
@@ -68,10 +69,10 @@ def page_of(name: str, inspection: Inspection) -> Iterator[str]:
     """
     anatomy = inspection.anatomy
     if anatomy is None:
-        yield strong(plain(name))
+        yield strong(_heading(name))
         yield from _refusal(inspection)
         return
-    yield f"{strong(plain(name))}  {styled(count_bytes(anatomy.file.size_bytes), 'dim')}"
+    yield f"{strong(_heading(name))}  {styled(count_bytes(anatomy.file.size_bytes), 'dim')}"
     yield ""
     if anatomy.kind == "adapter":
         yield from _verdict(anatomy.base)
@@ -81,26 +82,31 @@ def page_of(name: str, inspection: Inspection) -> Iterator[str]:
         yield from _section("training", _training(anatomy))
     else:
         yield from _other_kind(anatomy)
-    yield from _section("says", _notes(anatomy))
+    yield from _section("notes", _notes(anatomy))
     yield from _findings(inspection.findings)
+
+
+def _heading(name: str) -> str:
+    """Return the name as it was given; of an address no query, which may hold a signature."""
+    return plain(name.partition("?")[0] if "://" in name else name)
 
 
 def _refusal(inspection: Inspection) -> Iterator[str]:
     refusal = inspection.refusal
     if refusal is not None:
-        place = f" (at byte {refusal.at:,})" if refusal.at else ""
+        word = "FAILED" if refusal.code == "unreadable" else "REFUSED"
         yield ""
-        yield from _told("REFUSED", ("bold", "red"), f"{refusal.message}{place}", refusal.code)
+        yield from _told(word, ("bold", "red"), refusal.message, refusal.code, at=refusal.at)
 
 
 def _verdict(base: Base) -> Iterator[str]:
     title, how = _headline(base)
-    style = _CONFIDENCE_STYLES.get(base.confidence, "red")
+    style = CONFIDENCE_STYLES.get(base.confidence, "red")
     head, *more = wrap(f"{title} — {how}", columns() - 2)
     shown = head.replace(title, styled(title, "bold", style), 1)
     yield f"  {shown}"
     yield from (f"  {line}" for line in more)
-    claim = "" if _is_only_claimed(base) else _claim(base)
+    claim = "" if is_only_claimed(base) else _claim(base)
     if base.agreement == "conflict":
         yield from _indented(f"CONFLICT: {claim}", 2, "bold", "red")
     elif claim:
@@ -110,12 +116,19 @@ def _verdict(base: Base) -> Iterator[str]:
         yield from _indented(
             f"Lineage, by the word of {source or 'its metadata'}: {base.lineage}.", 2
         )
-    for reason in base.evidence[:_MOST_REASONS]:
+    for reason in _reasons(base):
         if reason.text != how:
             yield from _indented(reason.text, 4, "dim", mark="· ")
-    if base.family is None and not _is_only_claimed(base):
+    if base.family is None and not is_only_claimed(base):
         code = "family_ambiguous" if base.candidates else "family_unknown"
         yield from _advice(code, 4)
+
+
+def _reasons(base: Base) -> list[Evidence]:
+    """Return the reasons worth a line; of those against its relatives the first few."""
+    against = [reason for reason in base.evidence if reason.rule in _AGAINST]
+    left_out = against[_MOST_AGAINST:]
+    return [reason for reason in base.evidence if reason not in left_out][:_MOST_REASONS]
 
 
 def _headline(base: Base) -> tuple[str, str]:
@@ -125,25 +138,27 @@ def _headline(base: Base) -> tuple[str, str]:
     if base.family is not None:
         hows = {
             "proven": "proven by its tensors.",
-            "narrowed": "likely, by its tensors.",
-            "claimed": "by its metadata; the tensors allow it and others.",
+            "narrowed": "likely: weaker signs rule out the others that fit.",
         }
+        if base.confidence == "narrowed" and any(one.rule == "claim" for one in base.evidence):
+            return titles[0], "by its metadata; the tensors allow it and others."
         return titles[0], hows.get(base.confidence, first)
     if len(titles) > 1:
         return _listed(titles, "or"), "the tensors fit each of them."
     if titles:
         return f"Perhaps {titles[0]}", "its tensors fit, but they may be another model's."
-    if _is_only_claimed(base):
+    if is_only_claimed(base):
         source = f"{base.claimed['source']}: {base.claimed['value']}"
-        return _claimed_title(base), f"its metadata says so ({source}), no table here can prove it."
+        return claimed_title(base), f"its metadata says so ({source}), no table here can prove it."
     return "Unknown base model", "the tensors fit none that is known here."
 
 
-def _is_only_claimed(base: Base) -> bool:
+def is_only_claimed(base: Base) -> bool:
+    """Tell whether the metadata alone names the base model, and nothing speaks against it."""
     return base.confidence == "claimed" and not base.candidates and base.agreement == "agree"
 
 
-def _claimed_title(base: Base) -> str:
+def claimed_title(base: Base) -> str:
     """Return what people call the claimed base model, also one that no table has."""
     claimed = str(base.claimed["family"])
     if claimed in FAMILIES:
@@ -155,7 +170,7 @@ def _claim(base: Base) -> str:
     claimed = base.claimed.get("family")
     if claimed is None:
         return ""
-    said = f"its metadata says {_claimed_title(base)}"
+    said = f"its metadata says {claimed_title(base)}"
     source = f" ({base.claimed['source']}: {base.claimed['value']})"
     if base.agreement == "conflict":
         return f"{said}{source}, the tensors say otherwise. The tensors count."
@@ -170,19 +185,28 @@ def _build(anatomy: Anatomy) -> list[tuple[str, str]]:
     if len(anatomy.algorithms) > 1:
         counts = [f"{algorithm_title(name)} {n:,}" for name, n in anatomy.algorithms.items()]
         method += f" ({', '.join(counts)})"
-    parts = [
-        f"{_PARTS.get(part, part)} {count:,}"
-        for part, count in sorted(anatomy.parts.items(), key=lambda item: item[0] != "denoiser")
-    ]
     return [
         ("method", method),
         ("format", f"{anatomy.convention or 'unknown'}, {', '.join(anatomy.dtypes)}"),
         ("rank", _ranks(anatomy)),
         ("alpha", _alpha(anatomy)),
-        ("parts", " · ".join(parts)),
+        ("parts", _parts(anatomy.parts)),
         ("layers", _layers(layers)),
-        ("numbers", f"{anatomy.parameters:,} in {anatomy.file.tensors:,} tensors"),
+        ("parameters", f"{anatomy.parameters:,} in {_tensors(anatomy)}"),
     ]
+
+
+def _parts(parts: Mapping[str, int]) -> str:
+    """Return what is adapted beside the denoiser; nothing where the denoiser is all."""
+    if set(parts) == {"denoiser"}:
+        return ""
+    shown = sorted(parts.items(), key=lambda item: item[0] != "denoiser")
+    return " · ".join(f"{_PARTS.get(part, part)} {count:,}" for part, count in shown)
+
+
+def _tensors(anatomy: Anatomy) -> str:
+    count = anatomy.file.tensors
+    return "one tensor" if count == 1 else f"{count:,} tensors"
 
 
 def _ranks(anatomy: Anatomy) -> str:
@@ -211,7 +235,7 @@ def _alpha(anatomy: Anatomy) -> str:
         return "read, but none is a number" if anatomy.alphas_read else ""
     shown = f"{anatomy.alpha:g}"
     if anatomy.rank and anatomy.ranks:
-        shown += f", which scales by {anatomy.alpha / anatomy.rank:.4g}"
+        shown += f" (scales by {anatomy.alpha / anatomy.rank:.4g})"
     return shown if anatomy.alphas_read else f"{shown}, by the metadata"
 
 
@@ -284,7 +308,7 @@ def _other_kind(anatomy: Anatomy) -> Iterator[str]:
     if said:
         yield from _indented(said, 2)
     dtypes = ", ".join(anatomy.dtypes)
-    yield f"  {anatomy.file.tensors:,} tensors{f', {dtypes}' if dtypes else ''}"
+    yield f"  {_tensors(anatomy)}{f', {dtypes}' if dtypes else ''}"
 
 
 def _findings(findings: Sequence[Finding]) -> Iterator[str]:
@@ -295,10 +319,13 @@ def _findings(findings: Sequence[Finding]) -> Iterator[str]:
             yield from _told(found.severity, (style,), found.message, found.code)
 
 
-def _told(word: str, styles: tuple[str, ...], message: str, code: str) -> Iterator[str]:
+def _told(
+    word: str, styles: tuple[str, ...], message: str, code: str, *, at: int | None = None
+) -> Iterator[str]:
     """Yield a message behind a word, and what to do where it does not say so itself."""
     indent = _WORD + 4
-    head, *more = wrap(f"{message} [{code}]", columns() - indent)
+    place = f" (byte {at:,})" if at else ""
+    head, *more = wrap(f"{message}{place} [{code}]", columns() - indent)
     yield f"  {styled(pad(word, _WORD), *styles)}  {head}"
     yield from (f"{' ' * indent}{line}" for line in more)
     if ". " not in message:
@@ -330,37 +357,3 @@ def _indented(text: str, indent: int, *styles: str, mark: str = "") -> Iterator[
 def _listed(names: Sequence[str], word: str) -> str:
     *first, last = names
     return f"{', '.join(first)} {word} {last}" if first else last
-
-
-def line_of(name: str, inspection: Inspection, name_columns: int) -> str:
-    """Return one line about a file: name, base model, method with rank, size.
-
-    Args:
-        name: The file as it was named.
-        inspection: What looking at it gave.
-        name_columns: Columns for the name; a longer one is cut on a terminal.
-    """
-    lead = pad(cut(plain(name), name_columns), name_columns)
-    anatomy = inspection.anatomy
-    if anatomy is None:
-        refusal = inspection.refusal
-        code = refusal.code if refusal else "refused"
-        return f"{lead}  {styled(f'refused: {code}', 'red')}"
-    size = styled(count_bytes(anatomy.file.size_bytes), "dim")
-    if anatomy.kind != "adapter":
-        kind = pad(cut(f"no adapter: {anatomy.kind}", _LINE_VERDICT), _LINE_VERDICT)
-        return f"{lead}  {styled(kind, 'yellow')}  {' ' * _LINE_METHOD}  {size}"
-    base = anatomy.base
-    titles = " / ".join(family_title(name) for name in base.candidates) or "unknown"
-    if _is_only_claimed(base):
-        titles = f"{_claimed_title(base)}?"
-    style = (
-        "red" if base.agreement == "conflict" else _CONFIDENCE_STYLES.get(base.confidence, "dim")
-    )
-    mark = "!" if any(found.severity == "error" for found in inspection.findings) else ""
-    if base.agreement == "conflict":
-        mark = "≠"
-    verdict = styled(pad(cut(titles + mark, _LINE_VERDICT), _LINE_VERDICT), style)
-    method = algorithm_title(anatomy.algorithm) if anatomy.algorithm else "-"
-    rank = "" if anatomy.rank is None else f" {anatomy.rank}"
-    return f"{lead}  {verdict}  {pad(cut(method + rank, _LINE_METHOD), _LINE_METHOD)}  {size}"

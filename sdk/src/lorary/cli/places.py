@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from lorary.cli.command import UsageError
 __all__ = ["Found", "find"]
 
 SUFFIX = ".safetensors"
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # of any kind: what cannot be read says so
 
 
 class Found(NamedTuple):
@@ -44,7 +46,7 @@ def find(place: str) -> list[Found]:
     if place == "-":
         message = "standard input cannot be inspected: save it as a file first"
         raise UsageError(message)
-    if place.lower().startswith(("http://", "https://")):
+    if _ADDRESS.match(place):
         return [Found(place, place, is_url=True)]
     if not os.path.isdir(place):  # noqa: PTH112 - a name with a zero byte is no folder, and no error
         return [Found(place, os.path.basename(place))]  # noqa: PTH119 - text, not a path
