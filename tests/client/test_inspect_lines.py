@@ -9,7 +9,7 @@ import pytest
 import lorary
 from lorary.cli.line import Columns, columns_for, line_of
 from lorary.cli.output import _writable, width
-from tests.builders.adapters import DENOISERS, bare, comfyui, kohya
+from tests.builders.adapters import DENOISERS, bare, comfyui, diffusers, kohya
 from tests.builders.models import Target
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LIE = {"ss_base_model_version": "sdxl_base_v1-0"}
 SD1 = DENOISERS["sd1", "diffusers"]
+FRAMEPACK = {"ss_network_module": "networks.lora_framepack"}
 LONG = "a very long name of a file, version 12 final (copy).safetensors"
 
 
@@ -88,3 +89,12 @@ def test_the_query_of_an_address_is_not_shown(run: Run) -> None:
 def test_a_command_that_does_not_exist_is_named(run: Run) -> None:
     ran = run("inspec", "noir.safetensors")
     assert (ran.code, "there is no command “inspec”" in ran.err) == (2, True)
+
+
+def test_a_page_says_how_a_family_was_narrowed(run: Run, tmp_path: Path) -> None:
+    vector = [one for one in DENOISERS["framepack", "diffusers"] if "clean" not in one.path]
+    place = tmp_path / "noir.safetensors"
+    place.write_bytes(diffusers(vector, component="transformer", metadata=FRAMEPACK))
+    assert (
+        "FramePack — by its metadata; the tensors allow it and others." in run("inspect", place).out
+    )

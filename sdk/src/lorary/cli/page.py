@@ -112,10 +112,8 @@ def _verdict(base: Base) -> Iterator[str]:
     elif claim:
         yield from _indented(claim, 2)
     if base.lineage and base.lineage != title:
-        source = base.claimed.get("lineage_source")
-        yield from _indented(
-            f"Lineage, by the word of {source or 'its metadata'}: {base.lineage}.", 2
-        )
+        source = base.claimed.get("lineage_source") or "its metadata"
+        yield from _indented(f"Trained on {base.lineage}, says {source}.", 2)
     for reason in _reasons(base):
         if reason.text != how:
             yield from _indented(reason.text, 4, "dim", mark="· ")
@@ -138,7 +136,7 @@ def _headline(base: Base) -> tuple[str, str]:
     if base.family is not None:
         hows = {
             "proven": "proven by its tensors.",
-            "narrowed": "likely: weaker signs rule out the others that fit.",
+            "narrowed": "likely, though not beyond doubt.",
         }
         if base.confidence == "narrowed" and any(one.rule == "claim" for one in base.evidence):
             return titles[0], "by its metadata; the tensors allow it and others."
