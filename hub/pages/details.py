@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     Document = Mapping[str, Any]
 
+MAX_ITEMS, MAX_TEXT = 3, 120
+
 __all__ = ["FileLine", "Remark", "Tab", "files_of", "remarks_of", "tabs_of"]
 
 
@@ -41,8 +43,9 @@ class Remark:
 
     level: str
     message: str
-    evidence: str
-    is_loud: bool
+    evidence: str = ""
+    is_loud: bool = False
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +91,45 @@ def remarks_of(findings: Iterable[Finding | Result], *, is_owner: bool) -> list[
         "info": _("Noted"),
     }
     return [
-        Remark(words[f.severity], str(f.message), _evidence(f.evidence), f.severity != "info")
+        Remark(
+            level=words[f.severity],
+            message=str(f.message),
+            evidence=_evidence(f.evidence),
+            is_loud=f.severity != "info",
+            code=f.code,
+        )
         for f in findings
         if is_owner or f.severity != "info"
     ]
 
 
 def _evidence(evidence: Mapping[str, object]) -> str:
-    """Return short, plain evidence; lists and long texts stay in the API."""
+    """Return short, plain evidence; long lists and texts stay in the API."""
+    has_list = any(isinstance(value, list) and value for value in evidence.values())
     told = [
-        f"{name.replace('_', ' ')}: {f'{value:g}' if isinstance(value, float) else value}"
+        (name, _value(value))
         for name, value in evidence.items()
-        if isinstance(value, str | int | float) and len(str(value)) <= 120
+        if not (name == "count" and has_list)  # the message has it
     ]
-    return "; ".join(told[:6])
+    shown = [f"{name.replace('_', ' ')}: {value}" for name, value in told if value]
+    return "; ".join(shown[:6])
+
+
+def _value(value: object) -> str:
+    """Return a number, a text or the beginning of a list; nothing of what is long or nested."""
+    if isinstance(value, list):
+        texts = [_item(item) for item in value[:MAX_ITEMS]]
+        more = " …" if len(value) > MAX_ITEMS else ""
+        return f"{', '.join(texts)}{more}" if all(texts) else ""
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if isinstance(value, str | int | float) and len(text) <= MAX_TEXT else ""
+
+
+def _item(item: object) -> str:
+    """Return a text, or the key and kind of what a key gives away."""
+    if isinstance(item, dict) and {"key", "kind"} <= set(item):
+        return f"{item['key']} ({str(item['kind']).replace('_', ' ')})"[:MAX_TEXT]
+    return item[:MAX_TEXT] if isinstance(item, str) else ""
 
 
 def tabs_of(wanted: str, counts: Mapping[str, int | None]) -> list[Tab]:

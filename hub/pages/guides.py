@@ -27,6 +27,11 @@ __all__ = ["show"]
 DOCUMENTS = frozenset({"anatomy", "findings"})
 
 _HEADING = re.compile(r"<(h[2-6])>(.*?)</\1>", re.DOTALL)
+#: A row about one code, such as a finding's, is a place to jump to.
+_CODE_ROW = re.compile(
+    r"<tr>(\s*<td><code>([a-z_]+)</code></td>\s*<td>(?:error|warning|info)</td>)"
+)
+_ROW_ID = r'<tr id="\2">\1'
 _LINK = re.compile(r'<a href="([^"]*)"[^>]*>(.*?)</a>', re.DOTALL)
 
 
@@ -51,7 +56,7 @@ def _read(name: str) -> tuple[str, SafeString]:
     except OSError as error:
         raise NotFound(_("This page of help is not installed here.")) from error
     first, _newline, rest = text.lstrip().partition("\n")
-    return first.removeprefix("#").strip(), _fitted(markdown.render(rest))
+    return first.removeprefix("#").strip(), _fitted(_CODE_ROW.sub(_ROW_ID, markdown.render(rest)))
 
 
 def _fitted(html: str) -> SafeString:
