@@ -133,6 +133,8 @@ def read(request: HttpRequest) -> HttpResponse:
     target = _target(request)
     kind = VersionForm if target else PublishForm
     form = kind(initial=readings.suggest(reading, target))
+    if reading.possible:
+        form.offer(reading.possible)
     context = {"form": form, "reading": reading, "target": target}
     return render(request, "publish/sheet.html", context, status=422 if reading.is_refused else 200)
 

@@ -12,14 +12,20 @@ from django.utils.translation import ngettext
 
 from hub.pages.anatomies import method_title, parts_text, training_facts
 from hub.pages.details import Remark, remarks_of
-from hub.pages.verdicts import conflict_of, how, layers, reasons_of
+from hub.pages.verdicts import (
+    conflict_of,
+    how,
+    is_chosen_by_claim,
+    is_lineage_denied,
+    layers,
+    reasons_of,
+)
 from hub.pages.words import family_label, family_labels
 from hub.templatetags.lorary import size
 from registry import checks
 from registry.errors import LoraryError, TooLarge
 from registry.names import check_path
 from registry.selectors import uploads
-from registry.services.details import BY_TENSORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,6 +91,12 @@ class Reading:
     upload: Upload | None = None
 
     @property
+    def possible(self) -> Sequence[str]:
+        """Base models that the tensors allow, where they leave a choice."""
+        base = self.document.get("base") or {}
+        return () if base.get("family") else base.get("candidates") or ()
+
+    @property
     def own_fields(self) -> tuple[str, ...]:
         """Fields that no file can answer."""
         return OWN_FIELDS
@@ -120,7 +132,7 @@ def _require_size(size_bytes: int) -> None:
 
 
 def _refused(name: str, sentence: str) -> Reading:
-    return Reading(name, [Remark(_("Refused"), sentence, "", is_loud=True)], is_refused=True)
+    return Reading(name, [Remark(_("Refused"), sentence, is_loud=True)], is_refused=True)
 
 
 def _reading(path: str, remarks: list[Remark], document: Document) -> Reading:
@@ -158,7 +170,8 @@ def suggest(reading: Reading, target: Adapter | None) -> dict[str, Any]:
     if not document:
         return {}
     latest = target.latest_version if target else None
-    notes = document["metadata"]
+    notes, base = document["metadata"], document["base"]
+    lineage = "" if is_lineage_denied(base) else base["lineage"] or ""
     best = notes["recommended_strength"]
     return {
         "title": _title_of(notes["title"] or _stem(reading.path)),
@@ -167,7 +180,7 @@ def suggest(reading: Reading, target: Adapter | None) -> dict[str, Any]:
         "kind": "style",
         "maturity": "general",
         "visibility": "public",
-        "lineage": (document["base"]["lineage"] or "")[:64],
+        "lineage": lineage[:64],
         "strength": latest.strength if latest and best is None else best,
         "strength_min": latest.strength_min if latest else None,
         "strength_max": latest.strength_max if latest else None,
@@ -229,24 +242,32 @@ def _title_proof(path: str, document: Document) -> Proof:
 
 def _family_proof(base: Document) -> Proof:
     """Return what the form says beside the base model: the answer, and loudly what denies it."""
-    claimed = base["claimed"].get("family") or ""
+    claimed, text = base["claimed"].get("family") or "", how(base)
     level = "claimed" if claimed and base["agreement"] == "agree" else "declared"
-    if base["family"] and base["confidence"] in BY_TENSORS:
-        said = {"family": family_label(base["family"])}
+    said = {"family": family_label(base["family"] or "")}
+    if base["confidence"] == "proven":
         level, title = "proven", _("Proven by shape: %(family)s") % said
+    elif base["family"] and not is_chosen_by_claim(base):
+        level, title = "proven", _("Likely, by shape: %(family)s") % said
     elif len(base["candidates"]) > 1:
         title = _("One of: %(families)s") % {"families": family_labels(base["candidates"])}
+        text = f"{text} {_('Choose the one it was trained on, if you know.')}"
     elif level == "claimed":
         title = _("The header says %(family)s") % {"family": family_label(claimed)}
     else:
         title = _("Only you can say")
-    return Proof(level, title, how(base), conflict_of(base), reasons_of(base))
+    return Proof(level, title, text, conflict_of(base), reasons_of(base))
 
 
 def _lineage_proof(base: Document) -> Proof:
     if not base["lineage"]:
         return Proof("declared", _("Only you can say"), _("Leave it empty if you do not know."))
-    return Proof("claimed", _("From the header"), base["claimed"].get("lineage_source") or "")
+    source = base["claimed"].get("lineage_source") or ""
+    if is_lineage_denied(base):
+        title = _("The header says %(lineage)s") % {"lineage": base["lineage"]}
+        text = _("Left empty, because its tensors do not fit that.")
+        return Proof("claimed", title, f"{source}. {text}" if source else text)
+    return Proof("claimed", _("From the header"), source)
 
 
 def _structure_proof(document: Document) -> Proof:

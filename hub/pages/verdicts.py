@@ -12,6 +12,7 @@ from django.utils.translation import ngettext
 from hub.pages.words import count, family_label, family_labels, strength_range
 from hub.templatetags.lorary import digest, strength
 from lorary.anatomy import FAMILIES
+from lorary.anatomy.claims import covers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +28,8 @@ __all__ = [
     "Verdict",
     "conflict_of",
     "how",
+    "is_chosen_by_claim",
+    "is_lineage_denied",
     "layers",
     "reasons_of",
     "verdict_of",
@@ -117,6 +120,8 @@ def _sentence(version: Version, base: Document) -> str:
     family, candidates = base.get("family"), base.get("candidates") or ()
     if family:
         return _("Fits %(family)s.") % {"family": family_label(family)}
+    if len(candidates) == 1:
+        return _("May fit %(family)s.") % {"family": family_label(candidates[0])}
     if candidates:
         return _("Fits one of: %(families)s.") % {"families": family_labels(candidates)}
     said = version.family or (base.get("claimed") or {}).get("family") or ""
@@ -124,6 +129,23 @@ def _sentence(version: Version, base: Document) -> str:
     if name:
         return _("Said to fit %(family)s; nothing here proves it.") % {"family": name}
     return _("No base model that is known here has these layers.")
+
+
+def is_chosen_by_claim(base: Document) -> bool:
+    """Tell whether the file's own word chose the family among those that its tensors allow."""
+    rules = [one["rule"] for one in base.get("evidence") or ()]
+    return bool(base.get("family")) and base.get("confidence") != "proven" and "claim" in rules
+
+
+def is_lineage_denied(base: Document) -> bool:
+    """Tell whether the checkpoint that the file names is of a base model that does not fit."""
+    claimed: Document = base.get("claimed") or {}
+    source, possible = claimed.get("lineage_source"), base.get("candidates") or ()
+    told = [one for one in (claimed, *claimed.get("others", ())) if one.get("family")]
+    families = [one["family"] for one in told if one["source"] == source]
+    return bool(families and possible) and not any(
+        covers(family, one) for family in families for one in possible
+    )
 
 
 def how(base: Document) -> str:
@@ -134,20 +156,22 @@ def how(base: Document) -> str:
 def _confidence(base: Document) -> str:
     if base["confidence"] == "proven":
         return _("Proven: names and shapes of its tensors fit no other base model known here.")
-    if base["confidence"] == "claimed" and base["candidates"]:
+    if is_chosen_by_claim(base):
         return _("Its tensors leave several possible; the file's own word chose among them.")
     if len(base["candidates"]) > 1:
         return _("In all of them the layers that this file changes have the same names and "
                  "shapes, so its tensors cannot tell them apart.")  # fmt: skip
-    if base["candidates"]:
+    if base["family"]:
         return _("Likely: the others that have such layers are ruled out by weaker signs.")
+    if base["candidates"]:
+        return _("Its tensors fit, but those of another model can look the same.")
     return _("Its layers are in no table of base models here.")
 
 
 def _agreement(base: Document) -> str:
     if base["agreement"] == "no-claim":
         return _("The file itself does not name its base model.")
-    if base["agreement"] != "agree" or base["confidence"] == "claimed" or not base["candidates"]:
+    if base["agreement"] != "agree" or not base["candidates"] or is_chosen_by_claim(base):
         return ""
     if base["family"]:
         return _("What the file says of itself agrees.")
@@ -214,8 +238,6 @@ def _family_row(version: Version, base: Document) -> Row:
     claimed: Document = base.get("claimed") or {}
     said, declared = claimed.get("family") or "", version.declared_family
     is_wrong = bool(declared and possible) and declared not in possible
-    family = base.get("family") or ""
-    shown = "" if base.get("confidence") == "claimed" and family else family
     return Row(
         _("Base"),
         Cell(family_label(declared), is_struck=is_wrong),
@@ -224,13 +246,24 @@ def _family_row(version: Version, base: Document) -> Row:
             claimed.get("source") or "",
             is_struck=base.get("agreement") == "conflict" and bool(possible),
         ),
-        Cell(family_label(shown) or " / ".join(family_label(one) for one in possible)),
+        Cell(_shown(base)),
     )
+
+
+def _shown(base: Document) -> str:
+    """Return what the tensors say, no surer than they are."""
+    named = " / ".join(family_label(one) for one in base.get("candidates") or ())
+    if not named or base["confidence"] == "proven" or len(base["candidates"]) > 1:
+        return named
+    if not base["family"] or is_chosen_by_claim(base):
+        return _("%(family)s possible") % {"family": named}
+    return _("%(family)s likely") % {"family": named}
 
 
 def _lineage_row(version: Version, base: Document) -> Row:
     claimed = base.get("claimed") or {}
-    said = Cell(base.get("lineage") or "", claimed.get("lineage_source") or "")
+    source = claimed.get("lineage_source") or ""
+    said = Cell(base.get("lineage") or "", source, is_struck=is_lineage_denied(base))
     return Row(_("Lineage"), Cell(version.lineage), said, Cell())
 
 

@@ -8,10 +8,12 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from hub.pages.forms import AdapterForm, dress
-from hub.pages.words import family_choices
+from hub.pages.words import family_choices, family_label
 from registry.services.versions import Details
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from django.http import QueryDict
     from django_stubs_ext import StrPromise
 
@@ -68,8 +70,21 @@ class DetailsForm(forms.Form):
         super().__init__(data, **kwargs)
         field = self.fields["family"]
         assert isinstance(field, forms.ChoiceField)  # noqa: S101 - for the type checker
-        field.choices = [("", _("As the file says")), *family_choices()]
+        field.choices = [("", _("As read from the file")), *family_choices()]
         dress(self)
+
+    def offer(self, families: Sequence[str]) -> None:
+        """Let base models be chosen from before all others."""
+        field = self.fields["family"]
+        assert isinstance(field, forms.ChoiceField)  # noqa: S101 - for the type checker
+        rest = [
+            (group, [choice for choice in choices if choice[0] not in families])
+            for group, choices in family_choices()
+        ]
+        first = [(family, family_label(family)) for family in families]
+        field.choices = [
+            ("", _("As read from the file")), (_("What its tensors allow"), first), *rest,
+        ]  # fmt: skip
 
     def words_said(self) -> tuple[str, ...]:
         """Return the trigger phrases, each once."""

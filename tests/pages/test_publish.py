@@ -8,7 +8,7 @@ import pytest
 
 from registry.models import Adapter, Upload, UploadState, Version
 from registry.services import adapters, uploads
-from tests.builders.adapters import DENOISERS, kohya
+from tests.builders.adapters import DENOISERS, Target, diffusers, kohya
 from tests.pages.files import lora
 
 if TYPE_CHECKING:
@@ -280,3 +280,36 @@ def test_the_sheet_shows_training_and_where_each_word_is_written(as_ada: Client)
 def test_families_are_chosen_from_groups(as_ada: Client) -> None:
     page = read(as_ada, lora()).content.decode()
     assert '<optgroup label="Pictures">' in page
+
+
+def test_a_checkpoint_of_another_base_model_is_not_proposed(as_ada: Client) -> None:
+    metadata = {"ss_sd_model_name": "ponyDiffusionV6XL.safetensors"}
+    page = read(as_ada, kohya(DENOISERS["sd1", "diffusers"], metadata=metadata)).content.decode()
+    assert 'name="lineage" value="Pony' not in page
+    assert "The header says Pony Diffusion V6 XL" in page
+    assert "its tensors do not fit that" in page
+
+
+def test_what_the_tensors_allow_is_offered_first(as_ada: Client) -> None:
+    flux = [Target("double_blocks.0.img_attn.qkv", (9216, 3072))]
+    page = read(as_ada, kohya(flux)).content.decode()
+    group = page.partition('<optgroup label="What its tensors allow">')[2].partition("</optgroup>")
+    assert 'value="flux1"' in group[0]
+    assert 'value="chroma"' in group[0]
+    assert 'value="flux1"' not in group[2]
+    assert "Choose the one it was trained on" in page
+    assert "What its tensors allow" not in read(as_ada, lora()).content.decode()
+
+
+def test_a_family_that_a_label_chose_is_not_called_proven(as_ada: Client) -> None:
+    vector = [one for one in DENOISERS["framepack", "diffusers"] if "clean" not in one.path]
+    metadata = {"ss_network_module": "networks.lora_framepack"}
+    data = diffusers(vector, component="transformer", metadata=metadata)
+    page = read(as_ada, data).content.decode()
+    assert "The header says FramePack" in page
+    assert "Proven by shape: FramePack" not in page
+
+
+def test_a_refusal_leads_to_what_to_do(as_ada: Client) -> None:
+    page = read(as_ada, b"\x80\x04\x95" + bytes(99)).content.decode()
+    assert 'href="/help/findings#is_pickle"' in page

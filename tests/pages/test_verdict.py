@@ -13,7 +13,7 @@ from registry.models import BlobAnatomy, Version
 from registry.services import adapters
 from registry.services.versions import Details
 from tests import catalogue
-from tests.builders.adapters import DENOISERS, Target, kohya
+from tests.builders.adapters import DENOISERS, Target, diffusers, kohya
 from tests.pages.files import lora
 
 if TYPE_CHECKING:
@@ -75,6 +75,39 @@ def test_a_claim_that_no_table_knows_is_said_as_one(page: Callable[..., str]) ->
     text = page(kohya([Target("mystery_blocks.0.attn.to_q", (48, 48))], metadata=metadata))
     assert "Said to fit Wan; nothing here proves it." in text
     assert "chose among them" not in text
+
+
+def test_the_proven_column_is_no_surer_than_the_tensors(page: Callable[..., str]) -> None:
+    vector = [one for one in DENOISERS["framepack", "diffusers"] if "clean" not in one.path]
+    metadata = {"ss_network_module": "networks.lora_framepack"}
+    text = page(diffusers(vector, component="transformer", metadata=metadata))
+    assert "<td>FramePack possible</td>" in text
+    assert "the file&#x27;s own word chose among them" in text
+
+
+def test_one_that_may_be_another_is_said_so(page: Callable[..., str]) -> None:
+    text = page(kohya([Target("transformer_blocks.0.attn.to_q", (2432, 2432))]))
+    assert "May fit Stable Diffusion 3.5 large." in text
+    assert "those of another model can look the same" in text
+
+
+def test_a_checkpoint_of_another_base_model_is_struck(page: Callable[..., str]) -> None:
+    text = page(lora_with({"ss_sd_model_name": "ponyDiffusionV6XL.safetensors"}))
+    assert '<s class="struck">Pony Diffusion V6 XL</s>' in text
+
+
+def lora_with(metadata: Mapping[str, str]) -> bytes:
+    return kohya(DENOISERS["sd1", "diffusers"], metadata=metadata)
+
+
+def test_findings_name_keys_and_lead_to_what_to_do(
+    page: Callable[..., str], client: Client
+) -> None:
+    text = page(lora_with({"home": "/home/ada/loras"}), tab="findings")
+    assert "leaks: home (user path)" in text
+    assert "count: 1" not in text
+    assert 'href="/help/findings#privacy_path"' in text
+    assert '<tr id="privacy_path">' in client.get("/help/findings").content.decode()
 
 
 def test_what_the_author_says_against_the_tensors_is_struck(page: Callable[..., str]) -> None:
