@@ -117,7 +117,8 @@ def verdict_of(version: Version, anatomy: Document) -> Verdict:
 
 
 def _sentence(version: Version, base: Document) -> str:
-    family, candidates = base.get("family"), base.get("candidates") or ()
+    family = base.get("family")
+    candidates: Sequence[str] = base.get("candidates") or ()
     if family:
         return _("Fits %(family)s.") % {"family": family_label(family)}
     if len(candidates) == 1:
