@@ -220,6 +220,11 @@ DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
         ("transformer_blocks.27.attn2.to_k", (2048, 2048)),
         ("transformer_blocks.27.ff.net.2", (2048, 8192)),
     ),
+    ("ltx_video_13b", "diffusers"): _targets(
+        ("transformer_blocks.47.attn1.to_q", (4096, 4096)),
+        ("caption_projection.linear_1", (4096, 4096)),
+        ("proj_in", (4096, 128)),
+    ),
     ("ltx2", "diffusers"): _targets(
         ("transformer_blocks.47.attn1.to_q", (4096, 4096)),
         ("transformer_blocks.0.audio_to_video_attn.to_q", (2048, 4096)),
@@ -230,7 +235,7 @@ DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
     ),
     ("cogvideox_5b", "diffusers"): _targets(
         ("transformer_blocks.41.attn1.to_q", (3072, 3072)),
-        ("transformer_blocks.0.ff.net.0.proj", (12288, 3072)),
+        ("patch_embed.proj", (3072, 16, 2, 2)),
     ),
     ("mochi", "diffusers"): _targets(
         ("transformer_blocks.47.attn1.to_q", (3072, 3072)),
@@ -245,12 +250,28 @@ DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
         ("single_transformer_blocks.31.ff.out_projection", (3072, 8192)),
     ),
     ("pixart", "diffusers"): _targets(
-        ("transformer_blocks.27.attn1.to_q", (1152, 1152)),
+        ("transformer_blocks.27.attn2.to_q", (1152, 1152)),
         ("transformer_blocks.27.ff.net.2", (1152, 4608)),
+    ),
+    ("dit_xl", "diffusers"): _targets(
+        ("transformer_blocks.27.attn1.to_q", (1152, 1152)),
+        ("transformer_blocks.27.norm1.linear", (6912, 1152)),
+    ),
+    ("easyanimate", "diffusers"): _targets(
+        ("transformer_blocks.47.attn1.to_q", (3072, 3072)),
+        ("transformer_blocks.47.txt_ff.net.2", (3072, 12288)),
+    ),
+    ("sana_600m", "diffusers"): _targets(
+        ("transformer_blocks.27.attn1.to_q", (1152, 1152)),
+        ("transformer_blocks.27.ff.conv_inverted", (5760, 1152, 1, 1)),
+    ),
+    ("sana_video", "diffusers"): _targets(
+        ("transformer_blocks.19.attn1.to_q", (2240, 2240)),
+        ("transformer_blocks.19.ff.conv_temp", (2240, 2240, 3, 1)),
     ),
     ("sana", "diffusers"): _targets(
         ("transformer_blocks.19.attn1.to_q", (2240, 2240)),
-        ("transformer_blocks.19.ff.conv_inverted", (11200, 2240, 1, 1)),
+        ("patch_embed.proj", (2240, 32, 1, 1)),
     ),
     ("kandinsky5", "diffusers"): _targets(
         ("visual_transformer_blocks.31.self_attention.to_query", (2048, 2048)),

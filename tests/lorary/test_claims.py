@@ -36,6 +36,9 @@ PONY = "67ab2fd8ec439a89b3fedb15cc65f54336af163c7eb5e4f2acc98f090a29b0b3"
         ("flux.1_kontext", "flux1"), ("flux2", "flux2"), ("flux2_klein_9b", "flux2_klein_9b"),
         ("wan_2.1", "wan"), ("wan_2.2_14b", "wan_14b"), ("wan_2.2_5b", "wan_5b"),
         ("zimage", "z_image"), ("hidream_i1", "hidream_i1"), ("ltx2", "ltx2"),
+        ("ltxav", "ltx2"), ("ltxv_2b", "ltx_video"), ("LTXV-13B", "ltx_video_13b"),
+        ("ltx-video-0.9.7", "ltx_video_13b"), ("sana", "sana"), ("Sana_600M", "sana_600m"),
+        ("sana-video", "sana_video"),
         ("omnigen2", "omnigen2"),
         # ModelSpec, OneTrainer, SimpleTuner
         ("stable-diffusion-v1/lora", "sd1"), ("stable-diffusion-v2-768-v/lora", "sd2"),
@@ -67,6 +70,14 @@ def test_labels_of_every_trainer_name_a_family(label: str, family: str | None) -
     [
         ("v1-5-pruned-emaonly.ckpt", "sd1"), ("animefull-final-pruned.ckpt", "sd1"),
         ("v2-1_768-ema-pruned.safetensors", "sd2"), ("sd_xl_base_0.9.safetensors", "sdxl"),
+        ("Lightricks/LTX-Video", "ltx_video"), ("ltxv-2b-0.9.8-distilled", "ltx_video"),
+        ("Lightricks/LTX-Video-0.9.7-dev", "ltx_video_13b"), ("ltx-2-19b-dev", "ltx2"),
+        ("ltxv-13b-0.9.8-dev.safetensors", "ltx_video_13b"),
+        ("Efficient-Large-Model/Sana_600M_512px_diffusers", "sana_600m"),
+        ("Efficient-Large-Model/SANA-Video_2B_480p_diffusers", "sana_video"),
+        ("facebook/DiT-XL-2-256", "dit_xl"), ("EasyAnimateV5.1-12b-zh", "easyanimate"),
+        ("segmind/SSD-1B", "ssd_1b"), ("Segmind-Vega.safetensors", "segmind_vega"),
+        ("etri-vilab/koala-lightning-1b", "koala_1b"),
         ("ponyDiffusionV6XL.safetensors", "sdxl"), ("noobaiXLNAIXL_vPred10Version", "sdxl"),
         ("MS_Flux_1d_V3.safetensors", "flux1"), ("Chroma1-HD.safetensors", "chroma"),
         ("monochromatic_v3.safetensors", None), ("anima-base-v1.0.safetensors", "anima"),
@@ -142,6 +153,7 @@ def test_every_claim_is_kept_with_its_source() -> None:
         # The derived one's label is meant, whoever writes it.
         ({"ss_base_model_version": "flux1", "modelspec.architecture": "chroma"}, "chroma", True),
         ({"ss_base_model_version": "sdxl_", "ss_sd_model_name": "Kolors.sft"}, "kolors", True),
+        ({"ss_base_model_version": "sdxl_", "ss_sd_model_name": "SSD-1B.sft"}, "ssd_1b", True),
         ({"ss_network_module": "networks.lora_framepack"}, "framepack", True),
         # A family goes before the group that includes it.
         ({"ss_base_model_version": "flux2", "ss_sd_model_name": "flux-2-klein-4b.sft"},

@@ -178,6 +178,15 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "ideogram4": ("Ideogram4Transformer2DModel", {}),
     "ernie_image": ("ErnieImageTransformer2DModel", {}),
     "ltx_video": ("LTXVideoTransformer3DModel", {}),
+    "ltx_video_13b": (
+        "LTXVideoTransformer3DModel",
+        {
+            "num_attention_heads": 32,
+            "attention_head_dim": 128,
+            "cross_attention_dim": 4096,
+            "num_layers": 48,
+        },
+    ),
     "ltx2": ("LTX2VideoTransformer3DModel", {}),
     "cogvideox_2b": ("CogVideoXTransformer3DModel", {}),
     "cogvideox_5b": (
@@ -185,13 +194,38 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
         {"num_attention_heads": 48, "num_layers": 42},
     ),
     "mochi": ("MochiTransformer3DModel", {}),
+    "easyanimate": (
+        "EasyAnimateTransformer3DModel",
+        {
+            "in_channels": 16,
+            "out_channels": 16,
+            "patch_size": 2,
+            "sample_width": 90,
+            "sample_height": 60,
+        },
+    ),
     "cogview4": (
         "CogView4Transformer2DModel",
         {"num_layers": 28, "num_attention_heads": 32, "attention_head_dim": 128},
     ),
     "auraflow": ("AuraFlowTransformer2DModel", {}),
     "pixart": ("PixArtTransformer2DModel", {"caption_channels": 4096}),
+    "dit_xl": (
+        "DiTTransformer2DModel",
+        {"in_channels": 4, "out_channels": 8, "sample_size": 32},
+    ),
     "sana": ("SanaTransformer2DModel", {}),
+    "sana_600m": (
+        "SanaTransformer2DModel",
+        {
+            "num_layers": 28,
+            "num_attention_heads": 36,
+            "num_cross_attention_heads": 16,
+            "cross_attention_head_dim": 72,
+            "cross_attention_dim": 1152,
+        },
+    ),
+    "sana_video": ("SanaVideoTransformer3DModel", {}),
     "kandinsky5": ("Kandinsky5Transformer3DModel", {}),
     "kandinsky5_imglite": (
         "Kandinsky5Transformer3DModel",

@@ -2,7 +2,8 @@
 
 Every step takes the families that are left and gives those that it leaves, with its evidence; it
 never leaves none. In order: text encoders, depth, complete cover, the trainer's targets, the
-trainer's network, the file convention, and a claim that only one of the families can have.
+trainer's network, the file convention, a claim that only one of the families can have, and how
+often people make adapters for them.
 """
 
 from __future__ import annotations
@@ -205,6 +206,15 @@ def _by_claim(found: list[str], seen: Survey, claims: Claims) -> _Answer:
     return kept, Evidence("claim", text, (first.source,))
 
 
+def _by_use(found: list[str], seen: Survey, claims: Claims) -> _Answer:
+    """Take the model that people adapt before one for which hardly an adapter is made."""
+    known = families()
+    kept = [name for name in found if not known[name].is_seldom]
+    rest = [name for name in found if name not in kept]
+    text = f"{listed(rest)} has the same layers, but adapters for it are seldom made"
+    return kept, Evidence("seldom", f"{text}.", ())
+
+
 _STEPS: tuple[Callable[[list[str], Survey, Claims], _Answer], ...] = (
     _by_depth,
     _by_cover,
@@ -212,6 +222,7 @@ _STEPS: tuple[Callable[[list[str], Survey, Claims], _Answer], ...] = (
     _by_network,
     _by_convention,
     _by_claim,
+    _by_use,
 )
 
 
