@@ -42,6 +42,52 @@ def test_the_depth_of_a_fragment_decides_nothing() -> None:
     assert {"flux1", "hunyuan_video"} <= set(proof.candidates)
 
 
+def _attentions(depth: int, width: int, *stems: str) -> list[Target]:
+    return [
+        target
+        for stem in stems
+        for leaf in ("to_q", "to_k", "to_v", "to_out.0")
+        for target in block(f"transformer_blocks.{{}}.{stem}.{leaf}", range(depth), (width, width))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("targets", "family", "rival"),
+    [
+        (_attentions(28, 1152, "attn1", "attn2"), "pixart", "Sana 600M"),
+        (_attentions(20, 2240, "attn1", "attn2"), "sana", "SANA-Video"),
+        (_attentions(48, 3072, "attn1"), "mochi", "EasyAnimate 5.1"),
+    ],
+)
+def test_a_model_that_is_seldom_adapted_is_named_beside_its_twin(
+    targets: list[Target], family: str, rival: str
+) -> None:
+    proof = prove_bytes(diffusers(targets, component="transformer"))
+    assert (proof.family, proof.confidence) == (family, "narrowed")
+    assert rival in text(proof, "seldom")
+
+
+def test_a_model_that_is_seldom_adapted_is_the_answer_when_the_metadata_says_so() -> None:
+    data = diffusers(_attentions(28, 1152, "attn1", "attn2"), component="transformer")
+    claim = Claim("sana", "ss_base_model_version", "sana")
+    proof = prove_bytes(data, Claims(first=claim, is_specific=True))
+    assert proof.family == "sana_600m"
+
+
+@pytest.mark.parametrize(
+    ("targets", "families"),
+    [
+        (_attentions(48, 4096, "attn1", "attn2"), ("ltx_video_13b", "ltx2")),
+        (_attentions(28, 1152, "attn1"), ("pixart", "dit_xl")),
+    ],
+)
+def test_models_with_the_same_attention_are_not_told_apart(
+    targets: list[Target], families: tuple[str, ...]
+) -> None:
+    proof = prove_bytes(diffusers(targets, component="transformer"))
+    assert (proof.candidates, proof.family) == (families, None)
+
+
 def test_a_file_of_every_linear_layer_is_of_the_model_that_has_no_more() -> None:
     layers = whole("hunyuan_video", "diffusers")
     proof = prove_bytes(diffusers(layers, component="transformer"))
@@ -150,18 +196,18 @@ def _squares(stack: str, blocks: int, width: int) -> list[Target]:
     ("blocks", "claimed", "family", "confidence"),
     [
         (2, None, None, "unknown"),
-        (2, "pixart", "pixart", "narrowed"),
+        (2, "cogvideox_2b", "cogvideox_2b", "narrowed"),
         (2, "sana", None, "unknown"),
-        (28, None, "pixart", "proven"),
+        (30, None, "cogvideox_2b", "proven"),
     ],
 )
 def test_a_few_layers_of_one_width_under_common_names_prove_nothing(
     blocks: int, claimed: str | None, family: str | None, confidence: str
 ) -> None:
     first = None if claimed is None else Claim(claimed, "modelspec.architecture", claimed)
-    data = diffusers(_squares("transformer_blocks", blocks, 1152), component="transformer")
+    data = diffusers(_squares("transformer_blocks", blocks, 1920), component="transformer")
     proof = prove_bytes(data, Claims(first=first))
-    assert (proof.family, proof.candidates) == (family, ("pixart",))
+    assert (proof.family, proof.candidates) == (family, ("cogvideox_2b",))
     assert proof.confidence == confidence
     assert ("width" in rules(proof)) == (blocks == 2)
 
@@ -184,7 +230,7 @@ def test_a_model_with_fewer_of_the_same_blocks_is_not_the_known_one(
          ("flux1", "hunyuan_video", "hunyuan_image_2_1")),
         (["lora_unet_middle_block_1_transformer_blocks_0_attn1_to_q"], ("sd1", "sd2", "sdxl")),
         (["diffusion_model.layers.25.attention.to_q"], ("z_image", "ideogram4")),
-        (["transformer.transformer_blocks.45.attn1.to_q"], ("ltx2", "mochi")),
+        (["transformer.transformer_blocks.45.attn1.to_q"], ("ltx_video_13b", "ltx2", "mochi")),
     ],
 )  # fmt: skip
 def test_names_without_shapes_leave_a_set(names: list[str], candidates: tuple[str, ...]) -> None:
