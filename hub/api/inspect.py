@@ -68,14 +68,30 @@ def _first_bytes(request: Request, size: int) -> bytes:
     """Return the body, at most what a header can need.
 
     Raises:
-        Invalid: there is none, though the file has bytes.
-        SizeMismatch: it is longer than the file.
+        Invalid: there is none, though the file has bytes, or it is a form.
+        SizeMismatch: it is longer than the file, or ends within the header.
     """
     most = checks.head_bytes()
     data: bytes = raw_body(request, limit=most).read(most)
     if not data and size:
         raise Invalid(_("Send the first bytes of the file."))
+    if data.startswith(b"--") and (request.content_type or "").startswith("multipart/"):
+        raise Invalid(_("Send the bytes as they are, not in a form (curl: --data-binary @FILE)."))
     if len(data) > size:
         text = _("There are more bytes than the whole file is said to have.")
         raise SizeMismatch(text, expected=size, received=len(data))
+    _require_header(data, min(size, most))
     return data
+
+
+def _require_header(data: bytes, most: int) -> None:
+    """Refuse a beginning that ends too early: of a whole file the same bytes would be damage.
+
+    Raises:
+        SizeMismatch: the header goes on where the body ends.
+    """
+    needed = 8 + int.from_bytes(data[:8], "little")
+    if 8 <= len(data) < needed <= most:
+        text = _("The header ends after %(needed)d bytes of the file; these are %(got)d.")
+        told = text % {"needed": needed, "got": len(data)}
+        raise SizeMismatch(told, expected=needed, received=len(data))

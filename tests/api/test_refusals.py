@@ -11,6 +11,7 @@ import pytest
 from registry import worker
 from registry.models import Blob, Job, Upload
 from registry.services import versions
+from tests.builders.adapters import DENOISERS, kohya
 from tests.builders.malformed import ATTACKS
 from tests.builders.weights import file_of, safetensors
 
@@ -286,3 +287,28 @@ def test_inspection_takes_a_header_and_no_more(
         400,
         {"size": ["This field is required."]},
     )
+
+
+def test_a_beginning_that_ends_within_the_header_is_no_damaged_file(stranger: Caller) -> None:
+    data = kohya(DENOISERS["sd1", "diffusers"])
+    needed = 8 + int.from_bytes(data[:8], "little")
+    address = f"inspect?name=a.safetensors&size={len(data)}"
+    for count, status in ((8, 422), (needed - 1, 422), (needed, 200), (needed + 1, 200)):
+        answer = stranger.send(
+            "post", address, data[:count], content_type="application/octet-stream"
+        )
+        assert answer.status_code == status, answer.content
+        if status == 422:
+            told = answer.json()
+            assert (told["code"], told["expected"], told["received"]) == (
+                "size_mismatch", needed, count,
+            )  # fmt: skip
+
+
+def test_a_form_is_told_how_to_send_bytes(stranger: Caller) -> None:
+    body = b"--x\r\nContent-Disposition: form-data; name=file\r\n\r\n1\r\n--x--\r\n"
+    answer = stranger.send(
+        "post", "inspect?size=1", body, content_type="multipart/form-data; boundary=x"
+    )
+    assert (answer.status_code, answer.json()["code"]) == (400, "validation_failed")
+    assert "--data-binary" in answer.json()["detail"]
