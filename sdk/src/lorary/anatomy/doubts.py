@@ -6,19 +6,24 @@ model: one with the same names, the same width, or fewer of the same blocks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from lorary.anatomy.families import family_index, family_title
 from lorary.anatomy.narrowing import Evidence
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lorary.anatomy.claims import Claims
     from lorary.anatomy.families import Family
     from lorary.anatomy.survey import Group, Survey
 
-__all__ = ["Confidence", "doubt", "is_only"]
+__all__ = ["Confidence", "Extent", "doubt", "is_cut_short", "is_only"]
 
 Confidence = Literal["proven", "narrowed", "claimed", "unknown"]
+_Answer = tuple[Confidence, "Evidence | None"]
+Extent: TypeAlias = "Callable[[Family, Survey], _Answer | None]"
+"""What a family's layers that the file has not say against the family; None when nothing."""
 
 _FEW_NAMES = 20  # modules without shapes, below which their names only suggest
 _NEARLY_ALL = 0.9  # of the layers that the same targets would have met
@@ -32,6 +37,7 @@ def doubt(
     claims: Claims,
     confidence: Confidence,
     evidence: list[Evidence],
+    extent: Extent,
 ) -> Confidence:
     """Say how sure the only family that fits is.
 
@@ -41,8 +47,9 @@ def doubt(
         claims: What the metadata says; a file that says the same is not doubted altogether.
         confidence: How sure it is by the steps that led to it.
         evidence: Reasons; those for a doubt are added.
+        extent: How far a file of this kind has to fill the family's blocks.
     """
-    found, reason = _worst(family, seen)
+    found, reason = _worst(family, seen, extent)
     if reason is not None:
         evidence.append(reason)
     if found == "unknown" and claims.first is not None and claims.first.family == family.id:
@@ -55,26 +62,22 @@ def is_only(family: str, group: Group, *, by_name: bool = False) -> bool:
     return family_index().bits[family] == (group.weights.owners if by_name else group.bits)
 
 
-_Answer = tuple[Confidence, Evidence | None]
-
-
-def _worst(family: Family, seen: Survey) -> _Answer:
+def _worst(family: Family, seen: Survey, extent: Extent) -> _Answer:
     has_own_names = any(is_only(family.id, group, by_name=True) for group in seen.groups)
     has_one_width = seen.has_shapes and not has_own_names and _has_one_width(family, seen)
-    sharing = min(group.weights.owners.bit_count() for group in seen.groups)
+    sharing = _sharing(seen)
     if has_one_width and sharing >= _COMMON:
         return "unknown", _by_width(family, sharing, seen)
-    short = _cut_short(family, seen)
-    if short:
-        is_told = len(_deep(family, seen)) > 1 or sharing >= _COMMON
-        text = (
-            f"Every block is adapted, but {', '.join(short)}: a smaller model of the same design "
-            f"as {family_title(family.id)} looks like this."
-        )
-        return "unknown" if is_told else "narrowed", Evidence("smaller", text)
+    short = extent(family, seen)
+    if short is not None:
+        return short
     if seen.has_shapes:
         return "narrowed" if has_one_width else "proven", None
     return _by_names(family, seen, has_own_names=has_own_names)
+
+
+def _sharing(seen: Survey) -> int:
+    return min(group.weights.owners.bit_count() for group in seen.groups)
 
 
 def _has_one_width(family: Family, seen: Survey) -> bool:
@@ -107,6 +110,19 @@ def _deep(family: Family, seen: Survey) -> list[str]:
     rows = family.rows[seen.naming(family.id)]
     stacks = {row.pattern.partition(".#")[0] for row in rows if ".#" in row.pattern}
     return [stack for stack in sorted(stacks) if family.depths.get(stack, 0) >= _DEEP]
+
+
+def is_cut_short(family: Family, seen: Survey) -> _Answer | None:
+    """Doubt an adapter of all blocks of a model that has fewer of them."""
+    short = _cut_short(family, seen)
+    if not short:
+        return None
+    is_told = len(_deep(family, seen)) > 1 or _sharing(seen) >= _COMMON
+    text = (
+        f"Every block is adapted, but {', '.join(short)}: a smaller model of the same design "
+        f"as {family_title(family.id)} looks like this."
+    )
+    return "unknown" if is_told else "narrowed", Evidence("smaller", text)
 
 
 def _cut_short(family: Family, seen: Survey) -> list[str]:

@@ -140,7 +140,7 @@ def _by_cover(found: list[str], seen: Survey, claims: Claims) -> _Answer:
     missing = {name: _missing(name, seen) for name in full}
     kept = [name for name in full if not missing[name]]
     rest = [name for name in found if name not in kept]
-    text = f"Every linear layer of {listed(kept)} is adapted, to the first and the last"
+    text = f"Every linear layer of {listed(kept)} is here, to the first and the last"
     if rest:
         text += f"; {listed(rest)} would have more, such as `{_missing(rest[0], seen)[0]}`"
     return kept, Evidence("cover", f"{text}.", ())

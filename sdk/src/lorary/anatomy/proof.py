@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from lorary.anatomy.doubts import Confidence, doubt, is_only
+from lorary.anatomy.doubts import Confidence, doubt, is_cut_short, is_only
 from lorary.anatomy.families import families, family_index, family_title
 from lorary.anatomy.narrowing import Evidence, has_encoders, listed, narrow, narrow_by_encoders
 from lorary.anatomy.survey import survey
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lorary.anatomy.claims import Claims
+    from lorary.anatomy.doubts import Extent
     from lorary.anatomy.families import Family
     from lorary.anatomy.modules import Module
     from lorary.anatomy.survey import Survey
@@ -59,12 +60,13 @@ class Proof:
         return self.candidates[0] if is_told else None
 
 
-def prove(modules: Sequence[Module], claims: Claims) -> Proof:
+def prove(modules: Sequence[Module], claims: Claims, *, extent: Extent = is_cut_short) -> Proof:
     """Find the families that a file's modules can belong to.
 
     Args:
-        modules: The adapted modules of the file.
+        modules: The adapted modules of the file, or the layers that it repeats.
         claims: What its metadata says about the base model.
+        extent: How far a file of this kind has to fill the blocks of its family.
     """
     seen = survey(modules)
     if not seen.denoiser:
@@ -89,7 +91,7 @@ def prove(modules: Sequence[Module], claims: Claims) -> Proof:
     if len(left) == 1:
         if not strays and _is_sure(left[0], told, seen):
             confidence = "proven"
-        confidence = doubt(families()[left[0]], seen, claims, confidence, evidence)
+        confidence = doubt(families()[left[0]], seen, claims, confidence, evidence, extent)
     proof = Proof(tuple(left), confidence, tuple(evidence), strays)
     if proof.family is None:
         return proof
