@@ -36,6 +36,12 @@ def test_the_depth_decides_when_nearly_all_blocks_are_there() -> None:
     assert video.candidates == ("hunyuan_video", "framepack")
 
 
+def test_what_trainers_leave_out_speaks_against_nobody() -> None:
+    """Anima's trainers adapt its language adapter only when they are told to."""
+    proof = prove_bytes(kohya(whole("cosmos_predict2_2b", "native")))
+    assert set(proof.candidates) == {"anima", "cosmos_predict2_2b"}
+
+
 def test_the_depth_of_a_fragment_decides_nothing() -> None:
     few = [t for t in _split_attention(19, 38) if ".18." in t.path or ".37." in t.path]
     proof = prove_bytes(diffusers(few, component="transformer"))

@@ -133,12 +133,15 @@ def _block_keys(seen: Survey, blocks: Collection[str]) -> tuple[str, ...]:
 def _by_cover(found: list[str], seen: Survey, claims: Claims) -> _Answer:
     """Prefer a family of which every linear layer is adapted, embedders and last layer included.
 
-    A relative that has more layers would have been adapted in them too.
+    A relative that has more layers would have been adapted in them too, unless trainers leave
+    just these out.
     """
     known = families()
     full = [name for name in found if seen.fitting[name] >= known[name].linear[seen.naming(name)]]
     missing = {name: _missing(name, seen) for name in full}
     kept = [name for name in full if not missing[name]]
+    if kept:
+        kept = [name for name in found if name in kept or _lacks_only_sets(name, seen)]
     rest = [name for name in found if name not in kept]
     text = f"Every linear layer of {listed(kept)} is here, to the first and the last"
     if rest:
@@ -231,6 +234,13 @@ def _missing(name: str, seen: Survey, *, only_linear: bool = True) -> list[str]:
     return [
         path for path, shape in seen.missing(name).items() if not (only_linear and len(shape) != 2)
     ]
+
+
+def _lacks_only_sets(name: str, seen: Survey) -> bool:
+    """Tell whether all that a file lacks of a family are whole sets that trainers leave out."""
+    family = families()[name]
+    touched = seen.touched(family)
+    return all(family.left_out_sets(pattern_of(path)) - touched for path in _missing(name, seen))
 
 
 def _ends(path: str, endings: Sequence[str]) -> bool:
