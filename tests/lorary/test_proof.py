@@ -172,6 +172,32 @@ def test_strays_are_not_forgiven(targets: list[Target]) -> None:
 
 
 def test_a_strange_number_among_the_strays_is_no_block() -> None:
+def test_a_wider_input_layer_is_no_other_model() -> None:
+    """Black Forest Labs' control adapters: nothing of them is FLUX.1's alone, but all together."""
+    others = [target for target in whole("flux1", "native") if target.path != "img_in"]
+    data = bare([*others, Target("img_in", (3072, 128))])
+    proof = prove_bytes(data)
+    assert (proof.family, proof.confidence) == ("flux1", "narrowed")
+    assert proof.strays == ("img_in",)
+    narrower = prove_bytes(bare([*others, Target("img_in", (3072, 32))]))
+    stranger = prove_bytes(bare([*others, Target("img_in", (3000, 128))]))
+    assert narrower.candidates == stranger.candidates == ()
+
+
+def test_scales_of_norms_are_no_strangers() -> None:
+    pairs = {
+        f"double_blocks.{number}.img_mod.lin.lora_{half}.weight": ("BF16", shape)
+        for number in range(19)
+        for half, shape in (("A", (4, 3072)), ("B", (18432, 4)))
+    }
+    scales = {
+        f"double_blocks.{number}.img_attn.norm.{which}_norm.scale": ("BF16", (128,))
+        for number in range(19)
+        for which in ("query", "key")
+    }
+    assert prove_bytes(safetensors(pairs | scales)).family == "flux1"
+
+
     odd = {"lora_unet_double_blocks.²": [Target("x", (7, 7))]}
     proof = prove_bytes(kohya(modulated(19), encoders=odd))
     assert proof.family == "flux1"

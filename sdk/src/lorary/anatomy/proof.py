@@ -131,9 +131,22 @@ def _nearly(seen: Survey) -> tuple[list[str], tuple[str, ...]]:
     known = families()
     found = [name for name in found if not any(_is_beyond(known[name], m) for m in strays)]
     # Common layers and a few strange ones are another architecture too.
-    if len(found) == 1 and not any(is_only(found[0], group) for group in seen.groups):
+    if (
+        len(found) == 1
+        and not any(is_only(found[0], group) for group in seen.groups)
+        and not all(_is_widened(found[0], module) for module in strays)
+    ):
         return [], ()
     return found, tuple(module.name for module in strays) if found else ()
+
+
+def _is_widened(family: str, module: Module) -> bool:
+    """Tell an input layer that takes more channels, as those of inpainting and control models."""
+    place, dims = module.place, module.dims
+    if place is None or module.block.rpartition(".")[2].isdigit():
+        return False
+    rows = [row for row in place.weights.rows if row.owner == family]
+    return any(row.shape[0] == dims.out and row.fan_in < (dims.fan_in or 0) for row in rows)
 
 
 def _is_beyond(family: Family, module: Module) -> bool:

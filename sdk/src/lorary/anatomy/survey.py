@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Group", "Survey", "survey"]
 
-_DIFFERENCES = frozenset({"w_norm", "b_norm", "diff_b", "diff_m", "alpha", "weight", "tokens"})
+_DIFFERENCES = frozenset(
+    {"w_norm", "b_norm", "diff_b", "diff_m", "alpha", "weight", "tokens", "scale"}
+)
 
 
 class Group(NamedTuple):
