@@ -25,6 +25,7 @@ FLUX = DENOISERS["flux1", "native"]
 def test_the_family_is_proven_from_a_few_modules(family: str, naming: str) -> None:
     targets = DENOISERS[family, naming]
     files = [diffusers(targets), comfyui(targets), bare(targets), peft(targets), kohya(targets)]
+    files.append(diffusers(targets, component="base_model.model.diffusion_model"))
     for proof in map(prove_bytes, files):
         assert proof.family == family, proof.evidence
         assert proof.confidence == "proven"

@@ -72,6 +72,7 @@ _DOTTED_PREFIXES = (
     ("base_model.", "peft", "denoiser"),
     ("base_model.model.", "peft", "denoiser"),
     ("base_model.model.unet.", "peft", "denoiser"),
+    ("base_model.model.diffusion_model.", "peft", "denoiser"),
     ("base_model.model.text_model.", "peft", "text_encoder"),
     *((f"base_model.model.{part}.", "peft", part) for part in _ENCODERS),
     ("unet.base_model.model.", "peft", "denoiser"),
