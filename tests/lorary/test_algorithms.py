@@ -63,6 +63,16 @@ def told(shapes: Shapes) -> tuple[str | None, dict[str, int]]:
         ("oft", {"oft": 1}, one(Q, {".oft_R.weight": (8, 28)})),
         ("boft", {"boft": 1}, one(Q, {".alpha": (), ".oft_blocks": (3, 4, 160, 160)})),
         ("boft", {"boft": 1}, one(Q, {".boft_R": (1, 16, 4, 4), ".boft_s": (64, 1)})),
+        (
+            "tlora",
+            {"tlora": 1},
+            one(Q, {".q_layer.weight": (4, 64), ".p_layer.weight": (64, 4), ".lambda_layer": (1, 4)}),
+        ),
+        (
+            "shadow",
+            {"shadow": 1},
+            one("l", {".shadow_down.default.weight": (4, 64), ".shadow_up.default.weight": (64, 4)}),
+        ),
         ("ia3", {"ia3": 1}, one(Q, {".ia3_l": (640, 1)})),
         ("ia3", {"ia3": 1}, one(Q, {".weight": (640, 1), ".on_input": ()})),
         ("full", {"full": 1, "bias": 1}, one(Q, {".diff": (640, 640), ".diff_b": (640,)})),

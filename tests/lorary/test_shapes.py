@@ -106,6 +106,8 @@ def test_sizes_are_worked_out(shapes: dict[str, tuple[int, ...]], dims: Dims) ->
         ({"vera_lambda_b": (96,), "vera_lambda_d": (8,)}, Dims(96, None, 8)),
         ({"pvera_lambda_b": (96,), "pvera_lambda_d": (16,)}, Dims(96, None, 8)),
         ({"hra_u": (64, 8)}, Dims(None, 64, 8)),
+        ({"tlora_q": (4, 32), "tlora_p": (64, 4), "tlora_s": (1, 4)}, Dims(64, 32, 4)),
+        ({"tlora_q": (4, 32, 1, 1), "tlora_p": (64, 4, 1, 1)}, Dims(64, None, 4)),
         ({"hra_u": (64,)}, Dims(None, None, None)),
         ({"miss_block": (8, 96)}, Dims(None, None, 8)),
         ({"miss_block": (12, 8, 8)}, Dims(96, None, 8)),

@@ -38,6 +38,7 @@ ALGORITHM_TITLES: Mapping[str, str] = MappingProxyType(
         "bias": "bias difference",
         "boft": "BOFT",
         "c3a": "C3A",
+        "cartridge": "cartridge",
         "cpt": "context-aware prompt tuning",
         "deft": "DEFT",
         "delora": "DeLoRA",
@@ -81,9 +82,11 @@ ALGORITHM_TITLES: Mapping[str, str] = MappingProxyType(
         "randlora": "RandLoRA",
         "road": "RoAd",
         "rslora": "rank-stabilised LoRA",
+        "shadow": "ShadowPEFT",
         "shira": "SHiRA",
         "supertuning": "SuperTuning",
         "tinylora": "TinyLoRA",
+        "tlora": "T-LoRA",
         "trainable_tokens": "trainable tokens",
         "unilora": "UniLoRA",
         "vblora": "VB-LoRA",
@@ -157,7 +160,9 @@ COMPLETE: Mapping[str, tuple[frozenset[str], ...]] = MappingProxyType(
         "poly": _sets("poly_lora_A poly_lora_B"),
         "randlora": _sets("randlora_lambda randlora_gamma"),
         "road": _sets("road_theta road_alpha"),
+        "shadow": _sets("shadow_down shadow_up"),
         "shira": _sets("shira_weight shira_indices", "shira_weight"),
+        "tlora": _sets("tlora_q tlora_p tlora_s"),
         "vblora": _sets(
             "vblora_logits_A vblora_logits_B",
             "vblora_logits_A_topk_indices vblora_logits_A_topk_weights "
@@ -299,6 +304,7 @@ _PROMPTS: Mapping[str, str] = MappingProxyType(
         "P_TUNING": "p_tuning",
         "PREFIX_TUNING": "prefix_tuning",
         "MULTITASK_PROMPT_TUNING": "multitask_prompt_tuning",
+        "CARTRIDGE": "cartridge",
         "CPT": "cpt",
     }
 )

@@ -105,6 +105,7 @@ def _arguments(metadata: Mapping[str, str]) -> set[int]:
 _METHODS: Mapping[str, str] = MappingProxyType(
     {
         "BONE": "miss",
+        "CARTRIDGE": "prompt_tuning",
         "CPT": "prompt_tuning",
         "MULTITASK_PROMPT_TUNING": "prompt_tuning",
         "P_TUNING": "prompt_tuning",
@@ -115,8 +116,8 @@ _NAMED_AS_OURS = frozenset(
     {
         "adalora", "adaption_prompt", "boft", "c3a", "delora", "fourierft", "glora", "gralora",
         "hira", "hra", "ia3", "ln_tuning", "loha", "lokr", "lora", "miss", "oft", "osf", "poly",
-        "prompt_tuning", "psoft", "randlora", "road", "shira", "trainable_tokens", "vblora",
-        "vera", "waveft",
+        "prompt_tuning", "psoft", "randlora", "road", "shadow", "shira", "trainable_tokens",
+        "vblora", "vera", "waveft",
     }
 )  # fmt: skip
 _SAME = MappingProxyType({"locon": "lora"})

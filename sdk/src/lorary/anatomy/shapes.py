@@ -209,6 +209,12 @@ def _glora_peft(roles: Roles) -> Dims:
     return _factors(roles, "glora_A.Xu", "glora_A.Xd")
 
 
+def _tlora(roles: Roles) -> Dims:
+    """T-LoRA: q `(r, in)` and p `(out, r)`; for a convolution q is one of 1 x 1, whatever it is."""
+    found = _factors(roles, "tlora_q", "tlora_p")
+    return found._replace(fan_in=None) if len(_shape(roles, "tlora_q")) > 2 else found
+
+
 def _gralora(roles: Roles) -> Dims:
     """GraLoRA: A `(k, in/k, r)`, B `(k, r, out/k)`."""
     first, second = _shape(roles, "gralora_A"), _shape(roles, "gralora_B")
@@ -319,6 +325,8 @@ RULES: Mapping[str, Callable[[Roles], Dims]] = {
     "glora_A.Xd": _glora_peft,
     "glora_A.Xu": _glora_peft,
     "embedding_down": _embedding,
+    "tlora_q": _tlora,
+    "tlora_p": _tlora,
     "gralora_A": _gralora,
     "poly_lora_A": _poly,
     "vera_lambda_b": _vera,

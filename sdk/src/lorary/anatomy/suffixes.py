@@ -90,6 +90,7 @@ _ROWS: tuple[tuple[str, str, str | None, str | None], ...] = (
 _LOHA = ("w1_a", "w1_b", "w2_a", "w2_b", "t1", "t2")
 _LOKR = ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t1", "t2")
 _GLORA = ("a1", "a2", "b1", "b2")
+_TLORA = {".q_layer.weight": "tlora_q", ".p_layer.weight": "tlora_p", ".lambda_layer": "tlora_s"}
 
 
 def _suffixes() -> dict[str, Role]:
@@ -97,6 +98,7 @@ def _suffixes() -> dict[str, Role]:
     table.update({f".hada_{p}": Role(f"hada_{p}", "loha", "lycoris") for p in _LOHA})
     table.update({f".lokr_{p}": Role(f"lokr_{p}", "lokr", "lycoris") for p in _LOKR})
     table.update({f".{p}.weight": Role(f"glora_{p}", "glora", "lycoris") for p in _GLORA})
+    table.update({suffix: Role(name, "tlora", "lycoris") for suffix, name in _TLORA.items()})
     return table
 
 
@@ -113,7 +115,7 @@ _DOWN_UP = re.compile(r"(?:\.|_)(lora|lora_linear_layer|lora1|lora2)\.(down|up)\
 # PEFT methods whose tensors carry the method's name: `.poly_lora_A`, `.osf_svd_params.S_low`.
 _METHODS = (
     "adamss|beft|bone|c3a|deft|delora|fourierft|frod|glora|gralora|hira|hra|lily|miss|osf|peanut"
-    "|poly|psoft|pvera|randlora|road|shira|supertuning|tinylora|unilora|vblora|vera|waveft"
+    "|poly|psoft|pvera|randlora|road|shadow|shira|supertuning|tinylora|unilora|vblora|vera|waveft"
 )
 _METHOD = re.compile(rf"\.(({_METHODS})_[A-Za-z]\w{{0,64}})((?:\.\w{{1,64}}){{0,3}})$")
 _SAME_METHOD = {"bone": "miss"}
