@@ -66,12 +66,16 @@ def told(shapes: Shapes) -> tuple[str | None, dict[str, int]]:
         (
             "tlora",
             {"tlora": 1},
-            one(Q, {".q_layer.weight": (4, 64), ".p_layer.weight": (64, 4), ".lambda_layer": (1, 4)}),
+            one(
+                Q, {".q_layer.weight": (4, 64), ".p_layer.weight": (64, 4), ".lambda_layer": (1, 4)}
+            ),
         ),
         (
             "shadow",
             {"shadow": 1},
-            one("l", {".shadow_down.default.weight": (4, 64), ".shadow_up.default.weight": (64, 4)}),
+            one(
+                "l", {".shadow_down.default.weight": (4, 64), ".shadow_up.default.weight": (64, 4)}
+            ),
         ),
         ("ia3", {"ia3": 1}, one(Q, {".ia3_l": (640, 1)})),
         ("ia3", {"ia3": 1}, one(Q, {".weight": (640, 1), ".on_input": ()})),
