@@ -172,7 +172,6 @@ def test_strays_are_not_forgiven(targets: list[Target]) -> None:
     assert "flux1" not in prove_bytes(kohya(targets)).candidates
 
 
-def test_a_strange_number_among_the_strays_is_no_block() -> None:
 def test_a_wider_input_layer_is_no_other_model() -> None:
     """Black Forest Labs' control adapters: nothing of them is FLUX.1's alone, but all together."""
     others = [target for target in whole("flux1", "native") if target.path != "img_in"]
@@ -199,6 +198,7 @@ def test_scales_of_norms_are_no_strangers() -> None:
     assert prove_bytes(safetensors(pairs | scales)).family == "flux1"
 
 
+def test_a_strange_number_among_the_strays_is_no_block() -> None:
     odd = {"lora_unet_double_blocks.²": [Target("x", (7, 7))]}
     proof = prove_bytes(kohya(modulated(19), encoders=odd))
     assert proof.family == "flux1"

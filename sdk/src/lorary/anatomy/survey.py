@@ -196,13 +196,13 @@ class Survey:
             for module in modules[:1]
         )
 
-    def expected(self, family: Family) -> int | None:
-        """Modules that an unrestricted file of a family has, in this file's naming and parts."""
     def touched(self, family: Family) -> frozenset[int]:
         """Numbers of the sets of usually left out modules that the file has one of."""
         rows = self.rows(family)[1]
         return frozenset().union(*{family.left_out_sets(row.pattern) for row, _ in rows})
 
+    def expected(self, family: Family) -> int | None:
+        """Modules that an unrestricted file of a family has, in this file's naming and parts."""
         naming, rows = self.rows(family)
         touched = self.touched(family)
         count = sum(
