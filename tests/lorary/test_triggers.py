@@ -174,6 +174,36 @@ def test_tags_inside_the_datasets_count_where_there_are_no_others() -> None:
     assert _texts(metadata | _tags({"img": {"salt": 8, "hat": 2}})) == ["salt"]
 
 
+def test_pictures_are_counted_by_the_datasets_where_no_directories_are_listed() -> None:
+    subsets = [
+        {"image_dir": "set", "class_tokens": None, "img_count": 20},
+        {"image_dir": "/data/pictures", "metadata_file": "meta.json", "img_count": "30"},
+    ]
+    metadata = {
+        "ss_datasets": json.dumps([{"subsets": subsets}, {"subsets": subsets}]),
+        "ss_tag_frequency": json.dumps({"set": {"tree": 10}, "meta.json": {"house": 5}}),
+    }
+    tags = tag_shares(metadata)
+    assert (dict(tags.shares), tags.is_counted) == ({"tree": 0.2, "house": 0.1}, True)
+
+
+def test_tags_of_regularisation_are_those_of_others() -> None:
+    frequency = {"8_ohwx dog": {"ohwx dog": 10, "park": 4}, "1_beagle": {"beagle": 90}}
+    metadata = _tags(frequency, {"8_ohwx dog": 10})
+    for told in (
+        {"ss_reg_dataset_dirs": '{"1_beagle": {"n_repeats": 1, "img_count": 90}}'},
+        {"ss_datasets": '[{"subsets": [{"image_dir": "/x/1_beagle", "is_reg": true}]}]'},
+    ):
+        assert _texts(metadata | told) == ["ohwx dog"]
+        assert _common(metadata | told) == {"park": 0.4}
+    assert "beagle" in _texts(metadata)
+
+
+def test_a_phrase_on_every_picture_is_a_trigger() -> None:
+    metadata = _tags({"1_img": {"in the style of rkgk": 30, "a tree": 3}}, {"1_img": 30})
+    assert _texts(metadata) == ["in the style of rkgk"]
+
+
 def test_only_a_few_statistical_candidates_are_kept() -> None:
     metadata = _tags({"img": {f"trait {number}": 10 for number in range(9)}}, {"img": 10})
     assert len(_words(metadata)) == 5

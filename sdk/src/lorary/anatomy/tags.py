@@ -19,7 +19,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, cast
 
 from lorary.anatomy.datasets import entries
-from lorary.anatomy.metadata import clean, number, parsed, text_of
+from lorary.anatomy.metadata import base_name, clean, number, parsed, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -103,13 +103,16 @@ def tag_shares(metadata: Mapping[str, str]) -> TagShares:
     listed = parsed(metadata, "ss_dataset_dirs")
     names = [(name, "ss_dataset_dirs") for name in _keys(listed)]
     frequency = _frequency(metadata)
+    images, beside = _subsets(metadata) if frequency else ({}, set())
+    for name in beside.difference(_keys(listed)):
+        frequency.pop(name, None)
     names += [(name, "ss_tag_frequency") for name in frequency]
     counts = {name: _tag_counts(tags) for name, tags in frequency.items()}
     totals: Counter[str] = Counter()
     pictures, is_counted = 0, bool(counts)
     for name, tags in counts.items():
         totals.update(tags)
-        told = _images(listed, name)
+        told = _images(listed, name) or images.get(name)
         is_counted = is_counted and told is not None
         pictures += told or max(tags.values(), default=0)
     tagged = {
@@ -190,8 +193,32 @@ def _are_plain(tags: Mapping[str, object]) -> bool:
 def _images(directories: object, name: str) -> int | None:
     """Pictures of a directory, None when nobody counted them."""
     facts = directories.get(name) if isinstance(directories, dict) else None
-    count = number(facts.get("img_count")) if isinstance(facts, dict) else None
+    return _picture_count(facts) if isinstance(facts, dict) else None
+
+
+def _picture_count(facts: Mapping[str, object]) -> int | None:
+    count = number(facts.get("img_count"))
     return int(count) if count is not None and 1 <= count <= 2**53 else None
+
+
+def _subsets(metadata: Mapping[str, str]) -> tuple[dict[str, int], set[str]]:
+    """Pictures by folder or caption file, and folders of regularisation.
+
+    One folder may serve several sets, as when it is trained at several sizes. sd-scripts counts
+    the tags of regularisation, too, which are those of anything but the subject.
+    """
+    images: dict[str, int] = {}
+    beside = set(_keys(parsed(metadata, "ss_reg_dataset_dirs")))
+    told = entries(parsed(metadata, "ss_datasets"))
+    for subset in (entry for dataset in told for entry in entries(dataset.get("subsets"))):
+        count = _picture_count(subset)
+        for key in ("image_dir", "metadata_file"):
+            name = subset.get(key)
+            if isinstance(name, str) and subset.get("is_reg") is True:
+                beside.add(base_name(name))
+            elif isinstance(name, str) and count is not None:
+                images[base_name(name)] = count
+    return images, beside
 
 
 def _is_short(tag: str) -> bool:

@@ -31,7 +31,7 @@ _MOST_LISTED = 100
 _TRIGGER_SHARE = 0.95
 _FEWEST_PICTURES = 4  # of fewer, every tag has a share that means nothing
 _WORD_CHARS = 200
-_STATISTICAL_WORDS = 4
+_STATISTICAL_WORDS = 6
 _ONLY_WORDS = 12
 
 _WRITTEN = (
