@@ -114,13 +114,14 @@ class Facts(NamedTuple):
 def facts_of(document: Mapping[str, Any], declared: str = "") -> Facts:
     """Return the facts of an anatomy document (empty: not read) and what a person declared.
 
-    The family is the one that is proven, else the declared one, else what the file claims and
-    its tensors allow.
+    The family is the one that is proven, else the declared one, else what the file claims; both
+    only where its tensors allow it.
     """
     base: Mapping[str, Any] = document.get("base") or {}
-    own = base.get("family") or ""
+    own, possible = base.get("family") or "", base.get("candidates") or ()
     is_shown = base.get("confidence") in BY_TENSORS
-    family = own if own and is_shown else declared or own or _claimed(base)
+    said = declared if not possible or declared in possible else ""
+    family = own if own and is_shown else said or own or _claimed(base)
     rank = (document.get("rank") or {}).get("mode")
     return Facts(
         family,

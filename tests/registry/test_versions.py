@@ -305,6 +305,16 @@ def test_a_claim_that_the_tensors_allow_files_an_undecided_version(
     assert version.family == "flux1"
 
 
+def test_a_family_said_by_a_person_counts_where_the_tensors_allow_it(
+    ada: User, noir: Adapter, release: Release
+) -> None:
+    version = release(ada, noir, UNDECIDED)
+    for said, counted in (("chroma", "chroma"), ("sdxl", "flux1")):
+        versions.edit(actor=ada, version=version, details=Details(declared_family=said))
+        version.refresh_from_db()
+        assert (version.declared_family, version.family) == (said, counted)
+
+
 def test_words_and_title_that_nobody_said_come_from_the_file(ada: User) -> None:
     said = {"modelspec.trigger_phrase": "noir light", "modelspec.title": "Noir Light"}
     adapter = adapters.create(actor=ada, name="light")

@@ -74,8 +74,9 @@ def _with_fields(error: errors.LoraryError) -> str:
     fields = error.facts.get("fields")
     if not isinstance(fields, dict):
         return error.detail
-    said = [
-        f"{name}: {' '.join(map(str, texts)) if isinstance(texts, list) else texts}"
+    said = {
+        str(name): " ".join(map(str, texts)) if isinstance(texts, list) else str(texts)
         for name, texts in fields.items()
-    ]
-    return " ".join([error.detail, *(text for text in said if text not in error.detail)])
+    }
+    more = [f"{name}: {text}" for name, text in said.items() if text not in error.detail]
+    return " ".join([error.detail, *more])
