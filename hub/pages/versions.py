@@ -16,9 +16,10 @@ from registry.selectors import adapters as catalogue
 from registry.selectors import versions as history
 from registry.services import versions
 from registry.services.access import require_adapter
+from registry.services.details import document_of
 
 if TYPE_CHECKING:
-    from django.http import HttpRequest, HttpResponse
+    from django.http import HttpRequest, HttpResponse, QueryDict
 
     from registry.models import Version
 
@@ -48,7 +49,7 @@ def edit(request: HttpRequest, owner: str, name: str, version: str) -> HttpRespo
     user = require_adapter(request.user, adapter)
     found = history.get(request.user, adapter, version)
     data = request.POST if request.method == "POST" else None
-    form = EditVersionForm(data, initial=_said(found))
+    form = _form(data, found)
     if data is not None and form.is_valid():
         try:
             versions.edit(actor=user, version=found, details=form.details())
@@ -57,6 +58,15 @@ def edit(request: HttpRequest, owner: str, name: str, version: str) -> HttpRespo
             accept_faults(form, error.facts.get("fields", {}), str(error.detail))
     context = {"adapter": adapter, "version": found, "form": form}
     return render(request, "adapter/edit_version.html", context, status=400 if form.errors else 200)
+
+
+def _form(data: QueryDict | None, version: Version) -> EditVersionForm:
+    """Return the form; base models that the tensors leave a choice of come first."""
+    form = EditVersionForm(data, initial=_said(version))
+    base = document_of(version).get("base") or {}
+    if base.get("candidates") and not base.get("family"):
+        form.offer(base["candidates"])
+    return form
 
 
 def _said(version: Version) -> dict[str, object]:

@@ -70,6 +70,15 @@ def test_several_candidates_are_all_named(page: Callable[..., str]) -> None:
     assert "cannot tell them apart" in text
 
 
+def test_who_edits_a_version_is_offered_what_its_tensors_allow(
+    page: Callable[..., str], as_ada: Client
+) -> None:
+    page(kohya(FLUX))
+    form = as_ada.get("/ada/noir/versions/v1/edit").content.decode()
+    assert '<optgroup label="What its tensors allow">' in form
+    assert form.count('value="flux1"') == 1
+
+
 def test_a_claim_that_no_table_knows_is_said_as_one(page: Callable[..., str]) -> None:
     metadata = {"ss_base_model_version": "wan_2.9_900b"}
     text = page(kohya([Target("mystery_blocks.0.attn.to_q", (48, 48))], metadata=metadata))
