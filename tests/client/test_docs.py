@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from lorary.cli import app
 from lorary.cli.command import Parser
+from lorary.safetensors import read_header
+from tests.builders.adapters import DENOISERS, kohya
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.client.conftest import Ran
+
+    Run = Callable[..., Ran]
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = (ROOT / "docs" / "cli.md").read_text("utf-8")
@@ -39,3 +49,17 @@ def test_variables_of_the_code_are_documented() -> None:
     )
     used = set(re.findall(r'"(LORARY_[A-Z]+)"', code))
     assert used == set(re.findall(r"`(LORARY_[A-Z]+)`", DOCS))
+
+
+def test_the_verdict_that_the_documents_show_is_what_a_file_gives(run: Run, tmp_path: Path) -> None:
+    place = tmp_path / "noir.safetensors"
+    claim = {"ss_base_model_version": "sdxl_base_v1-0"}
+    place.write_bytes(kohya(DENOISERS["sd1", "diffusers"], rank=16, alpha=8, metadata=claim))
+    anatomy = (ROOT / "docs" / "anatomy.md").read_text("utf-8")
+    (told,) = re.findall(r"inspect noir\.safetensors\nnoir.*?\n\n(.*?)```", anatomy, re.DOTALL)
+    assert run("inspect", place).out.partition("\n\n")[2].startswith(told)
+    header = read_header(place)
+    widths = {
+        one.shape[1] for name, one in header.tensors.items() if "attn2_to_k.lora_down" in name
+    }
+    assert widths == {768}
