@@ -31,6 +31,7 @@ def test_absent_is_spelt_in_many_ways() -> None:
 
 def test_texts_are_cleaned_and_cut() -> None:
     assert clean("a\u200b\u202e  b\r\nc") == "a b c"
+    assert clean(json.loads('"a\\ud800b\\udfff"')) == "ab"
     assert shorten("abcdef", 4) == "abc…"
     assert shorten("abc", 4) == "abc"
 

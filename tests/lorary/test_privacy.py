@@ -67,6 +67,8 @@ PRIVATE = [
     ('{"hostname": "annas-pc"}', "computer_name", "annas"),
     ("by anna.b+x@mail.example.org", "email", "anna"),
     ("<jürgen@müller.example>", "email", "rgen"),
+    ('["j\\u00fcrgen@m\\u00fcller.example"]', "email", "rgen"),
+    ("a=(/workspace/annas/x,/workspace/annas/y)", "computer_path", "annas"),
 ]
 
 

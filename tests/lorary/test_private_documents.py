@@ -34,6 +34,36 @@ def test_the_whole_document_repeats_nothing_private(text: str, kind: str, part: 
     assert found.findings, kind
 
 
+FIELDS = (
+    "peft_type", "peft_version", "task_type", "bias", "revision", "base_model_name_or_path",
+    "init_lora_weights", "target_modules", "modules_to_save",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "kind", "part"), PRIVATE)
+def test_a_configuration_gives_nothing_private_away(text: str, kind: str, part: str) -> None:
+    fields: dict[str, object] = dict.fromkeys(FIELDS, text)
+    fields |= {"target_modules": [text], "modules_to_save": [text]}
+    beside = inspect_bytes(kohya(SD1), config=json.dumps({**fields, text: text}).encode())
+    inside = {"lora_adapter_metadata": json.dumps({f"unet.{k}": v for k, v in fields.items()})}
+    for found in (beside, inspect_bytes(kohya(SD1, metadata=inside))):
+        assert part not in json.dumps(found.to_dict(), ensure_ascii=False), kind
+
+
+def test_half_of_a_character_is_in_no_document() -> None:
+    half = "\\ud800"
+    metadata = {
+        "ss_tag_frequency": f'{{"1_{half}": {{"{half} tag": 3}}}}',
+        "ss_datasets": f'[{{"subsets": [{{"class_tokens": "{half} a"}}]}}]',
+        "ot_config": f'{{"base_model_name": "{half}", "model_type": "{half}"}}',
+        "lora_adapter_metadata": f'{{"{half}.r": 4, "unet.peft_type": "{half}"}}',
+        "ss_network_args": f'{{"algo": "{half}", "{half}": "{half}"}}',
+        "software": f'{{"name": "{half}", "version": "{half}"}}',
+    }
+    found = inspect_bytes(kohya(SD1, metadata=metadata))
+    assert json.dumps(found.to_dict(), ensure_ascii=False).encode()
+
+
 @pytest.mark.parametrize(("text", "kind", "part"), PRIVATE)
 def test_texts_that_are_cut_give_no_first_half_away(text: str, kind: str, part: str) -> None:
     middle = text.index(part) + len(part)

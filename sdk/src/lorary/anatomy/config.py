@@ -13,7 +13,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lorary.anatomy.metadata import clean, file_told, number, parsed
+from lorary.anatomy.metadata import clean, file_told, number, parsed, told
 from lorary.anatomy.patterns import Patterns
 
 if TYPE_CHECKING:
@@ -141,7 +141,8 @@ class AdapterConfig:
     @classmethod
     def of(cls, fields: Mapping[str, object], component: str = "") -> AdapterConfig:
         """The configuration in a parsed JSON object; fields of the wrong type count as absent."""
-        base = _text(fields.get("base_model_name_or_path"), 1_000)
+        path = fields.get("base_model_name_or_path")
+        base = clean(path, 1_000) or None if isinstance(path, str) else None
         short = None if base is None else file_told(base) or None
         tokens = _numbers(fields.get("alora_invocation_tokens"))
         init = fields.get("init_lora_weights")
@@ -240,7 +241,7 @@ def _refuse_constant(name: str) -> object:
 
 
 def _text(value: object, most: int) -> str | None:
-    return (clean(value, most) or None) if isinstance(value, str) else None
+    return (told(value, most) or None) if isinstance(value, str) else None
 
 
 def _finite(value: object) -> float | None:

@@ -25,7 +25,7 @@ def config_facts(config: AdapterConfig) -> Iterator[tuple[str, object]]:
     yield "network_alpha", whole(config.declared_alpha)
     base = config.base_model_name_or_path
     yield "base_model", None if base is None else told(base)
-    yield "base_revision", told(config.revision or "", 80)
+    yield "base_revision", config.revision
     yield "task", config.task_type
     for name, listed in (
         ("target_modules", config.target_modules),

@@ -27,9 +27,10 @@ _NAME_CHARS = 60
 
 UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
-    "\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]"
+    "\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e0fff]"
 )
-"""Characters without a shape: controls, directions, joiners, fillers and tags."""
+"""Characters without a shape: controls, directions, joiners, fillers, tags and lone surrogates."""
 
 
 class Leak(NamedTuple):
@@ -59,7 +60,7 @@ _MAIL_USER_CHARS = 65
 
 _EMAIL = ("privacy_email", "email")
 
-_ESCAPED = re.compile(r"\\{1,8}u00([2-7][0-9a-fA-F])")
+_ESCAPED = re.compile(r"\\{1,8}u00([2-7a-fA-F][0-9a-fA-F])")
 _UNUSUAL = re.compile(r"\\{1,8}/")
 _JSON_START = ("{", "[")
 
