@@ -41,6 +41,7 @@ def _codes(value: str) -> list[str]:
         ("x onpointerover = alert(1)", "script"),
         ("![x](https://tracker.example/p.png)", "remote_picture"),
         ("![x][1]", "remote_picture"),
+        ("![![ [a](x", "remote_picture"),
         ("abc\u202egpj.exe", "invisible_characters"),
         ("a\u2066b\u2069", "invisible_characters"),
         ("a\u200bb", "invisible_characters"),

@@ -35,7 +35,8 @@ _SCRIPT = re.compile(
     r"|\bon(?:error|load|click|mouse[a-z]{1,12}|pointer[a-z]{1,12})\s{0,8}=",
     re.IGNORECASE,
 )
-_REMOTE = re.compile(r"!\[[^\]\n]{0,200}\]\s?[(\[]")
+_REMOTE = re.compile(r"\]\s?[(\[]")
+_ALT_CHARS = 200
 # Joiners belong to the spelling of some scripts and of emoji, and tags to the flags of regions.
 _MEANT = re.compile(
     "(?<=[\u0590-\u109f\u1780-\u17ff\u2190-\U0003ffff])[\u200c-\u200f]"
@@ -128,7 +129,15 @@ def _script(text: str) -> bool:
 
 
 def _remote(text: str) -> bool:
-    return "![" in text and _REMOTE.search(text) is not None
+    """Tell whether a picture is linked in Markdown; looked for from its end, in linear time."""
+    if "![" not in text:
+        return False
+    for found in _REMOTE.finditer(text):
+        end = found.start()
+        start = text.rfind("![", max(0, end - _ALT_CHARS - 2), end)
+        if start >= 0 and "\n" not in text[start:end]:
+            return True
+    return False
 
 
 _HOSTILE: Mapping[str, _Check] = {
