@@ -27,6 +27,7 @@ from lorary.anatomy import (
     inspect_source,
 )
 from lorary.anatomy.findings import finding
+from lorary.anatomy.hashes import embedded_hashes
 from lorary.safetensors import Limits, open_source
 from registry import tensors
 
@@ -64,8 +65,6 @@ MAX_COMPANION_BYTES = 32 * 1024 * 1024
 
 #: Codes of the anatomy that only reading the whole file can give or take back.
 _OF_BYTES = frozenset({"hash_differs"})
-#: Digest of no bytes: a placeholder, which the header's own findings name.
-_OF_NOTHING = hashlib.sha256().hexdigest()
 
 _PICTURES = {
     ".png": (b"\x89PNG\r\n\x1a\n",),
@@ -198,19 +197,12 @@ def _numbers(subject: Subject) -> Iterator[Finding]:
 
 
 def _hashes(subject: Subject) -> Iterator[Finding]:
-    """Digests that a file carries of its own tensors are theirs.
-
-    OneTrainer's ``modelspec.hash_sha256`` goes over tensors in the order of their names, which
-    is another number. Source: ModelSpec, ``hash_sha256``; sd-scripts, ``sshs_model_hash``.
-    """
+    """Digests that a file carries of its own tensors are theirs."""
     inspection = subject.inspection
     if inspection is None or inspection.header is None or not subject.data_sha256:
         return
-    metadata = inspection.header.metadata
-    keys = ["sshs_model_hash"]
-    if not any(key.startswith("ot_") for key in metadata):
-        keys.append("modelspec.hash_sha256")
-    stale = [key for key in keys if _is_stale(metadata.get(key, ""), subject.data_sha256)]
+    carried = embedded_hashes(inspection.header.metadata)
+    stale = [key for key, digest in carried.items() if digest != subject.data_sha256]
     if stale:
         yield finding(
             "hash_differs",
@@ -219,13 +211,6 @@ def _hashes(subject: Subject) -> Iterator[Finding]:
             keys=stale,
             computed=subject.data_sha256,
         )  # fmt: skip
-
-
-def _is_stale(written: str, computed: str) -> bool:
-    """Whether a written digest is one (64 hex digits, not that of nothing) and another."""
-    value = written.strip().casefold().removeprefix("0x")
-    is_digest = len(value) == 64 and not set(value) - set("0123456789abcdef")
-    return is_digest and value not in {computed, _OF_NOTHING}
 
 
 QUICK: Sequence[Check] = (_name, _companion, _header)
