@@ -254,3 +254,19 @@ def test_a_whole_file_is_never_taken_for_another_family(family: str) -> None:
         assert family in proof.candidates
         assert proof.family in {family, None}
         assert proof.confidence in {"proven", "narrowed"}
+
+
+def test_a_label_of_a_parent_is_said_to_be_on_its_children_too() -> None:
+    shared = [one for one in DENOISERS["chroma", "native"] if "guidance" not in one.path]
+    claims = Claims(first=Claim("flux1", "ss_base_model_version", "flux1"))
+    proof = prove_bytes(comfyui(shared), claims)
+    assert proof.candidates == ("flux1", "chroma")
+    assert proof.evidence[-1].text == (
+        "The metadata says FLUX.1, and the tensors allow it; the same is written on adapters of "
+        "Chroma."
+    )
+
+
+def test_what_no_table_has_is_not_called_a_denoiser() -> None:
+    text = prove_bytes(comfyui([Target("strange.0.q", (77, 99))])).evidence[0].text
+    assert text == "No known base model has the one module by name and shape."

@@ -200,13 +200,16 @@ def _by_claim(found: list[str], seen: Survey, claims: Claims) -> _Answer:
     first = claims.first
     if first is None:
         return found, None
-    kept = [name for name in found if covers(first.family, name)]
+    named = kept = [name for name in found if covers(first.family, name)]
     if kept and not claims.is_specific:
         known = families()
         parents = {name: known[name].parents | {parent_of(name)} for name in found}
         kept = [name for name in found if name in kept or parents[name] & set(kept)]
-    text = f"The metadata says {listed(kept)}, and the tensors allow it."
-    return kept, Evidence("claim", text, (first.source,))
+    text = f"The metadata says {listed(named)}, and the tensors allow it"
+    also = [name for name in kept if name not in named]
+    if also:
+        text += f"; the same is written on adapters of {listed(also)}"
+    return kept, Evidence("claim", f"{text}.", (first.source,))
 
 
 def _by_use(found: list[str], seen: Survey, claims: Claims) -> _Answer:

@@ -77,7 +77,7 @@ def prove(modules: Sequence[Module], claims: Claims, *, extent: Extent = is_cut_
     if not found:
         found, strays = _nearly(seen)
         if not found:
-            text = f"No known base model has {_all(total)} by name and shape."
+            text = f"No known base model has {_all(total, 'module')} by name and shape."
             nothing = Evidence("containment", text, _names(seen.strangers))
             return _without(claims, nothing, *_apart([], seen))
     evidence = [_summary(found, seen, len(strays))]
@@ -109,8 +109,8 @@ def _without(claims: Claims, *evidence: Evidence) -> Proof:
     return Proof((), "unknown" if claims.first is None else "claimed", evidence)
 
 
-def _all(total: int) -> str:
-    return "the one denoiser module" if total == 1 else f"all {total:,} denoiser modules"
+def _all(total: int, what: str = "denoiser module") -> str:
+    return f"the one {what}" if total == 1 else f"all {total:,} {what}s"
 
 
 def _names(modules: Sequence[Module]) -> tuple[str, ...]:
