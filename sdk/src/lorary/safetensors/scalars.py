@@ -7,6 +7,7 @@ matrices. So each is a read of its own, but neighbours are read together.
 from __future__ import annotations
 
 import struct
+from operator import sub
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -82,22 +83,33 @@ def read_scalars(
         For each tensor its number (NaN and infinity included), or None when the tensor is no
         single number or its bytes are not at hand.
     """
+    if not tensors:
+        return []
+    dtypes, _, begins, ends = zip(*tensors, strict=True)
+    sizes = list(map(sub, ends, begins))
+    if all(_BYTES.get(dtype) == size for dtype, size in set(zip(dtypes, sizes, strict=True))):
+        gaps = map(sub, begins[1:], ends)
+        if min(gaps, default=_NEIGHBOURS_BYTES + 1) > _NEIGHBOURS_BYTES:
+            read_at, start = source.read_at, header.data_start
+            places = zip(begins, sizes, strict=True)
+            return _decode(dtypes, [read_at(start + begin, size) for begin, size in places])
+    return _decode(dtypes, _pieces(source, header.data_start, tensors))
+
+
+def _pieces(source: Source, start: int, tensors: Sequence[TensorInfo]) -> list[bytes]:
+    """Bytes of each tensor in any order, neighbours read together; none of what is no number."""
     places = [
         (begin, end, index)
         for index, (dtype, _, begin, end) in enumerate(tensors)
         if _BYTES.get(dtype) == end - begin
     ]
     places.sort()
-    read_at, start = source.read_at, header.data_start
     pieces = [b""] * len(tensors)
     for begin, end, run in _runs(places):
-        raw = read_at(start + begin, end - begin)
-        if len(run) == 1:
-            pieces[run[0][2]] = raw
-            continue
+        raw = source.read_at(start + begin, end - begin)
         for first, last, index in run:
             pieces[index] = raw[first - begin : last - begin]
-    return _decode([tensor[0] for tensor in tensors], pieces)
+    return pieces
 
 
 def _decode(dtypes: Sequence[str], pieces: Sequence[bytes]) -> list[float | None]:
