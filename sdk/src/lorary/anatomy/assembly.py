@@ -15,7 +15,7 @@ from lorary.anatomy.training import description, recommended_strength, title, tr
 from lorary.anatomy.triggers import common_tags, tag_shares, trigger_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from lorary.anatomy.alphas import Alphas
     from lorary.anatomy.config import AdapterConfig
@@ -30,6 +30,7 @@ _FILE_NAME_CHARS = 500
 
 _DTYPE, _PART = attrgetter("dtype"), attrgetter("part")
 _DIMS, _LAYER = attrgetter("dims"), attrgetter("layer")
+_BLOCK, _PARAMETERS = attrgetter("block"), attrgetter("parameters")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,15 +155,15 @@ def _declared_rank(metadata: Mapping[str, str], config: AdapterConfig | None) ->
     return int(declared) if declared is not None and declared >= 1 else None
 
 
-def _blocks_of(modules: Iterable[Module]) -> tuple[Block, ...]:
+def _blocks_of(modules: Sequence[Module]) -> tuple[Block, ...]:
     """Sums of each block, in the file's order."""
     sums: dict[str, list[int]] = {}
-    for module in modules:
-        block = sums.get(module.block)
-        if block is None:
-            block = sums[module.block] = [0, 0]
-        block[0] += 1
-        block[1] += module.parameters
+    # Many modules of a block are of one size.
+    sizes = Counter(zip(map(_BLOCK, modules), map(_PARAMETERS, modules), strict=True))
+    for (name, parameters), count in sizes.items():
+        block = sums.setdefault(name, [0, 0])
+        block[0] += count
+        block[1] += count * parameters
     return tuple(Block(name, *counts) for name, counts in sums.items())
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from operator import itemgetter, ne
+from math import prod
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lorary.anatomy.algorithms import order, refine
@@ -45,6 +46,8 @@ class Module(NamedTuple):
         dims: Sizes of the base weight.
         roles: Role to tensor.
         place: What the tables know under this name, None for nothing.
+        layer: Kind of layer: a key of `lorary.anatomy.layers.LAYERS`.
+        parameters: Trained numbers: everything but alphas, flags and indices.
     """
 
     name: str
@@ -55,23 +58,8 @@ class Module(NamedTuple):
     dims: Dims
     roles: Mapping[str, TensorInfo]
     place: Place | None
-
-    @property
-    def parameters(self) -> int:
-        """Trained numbers: everything but alphas, flags and indices."""
-        count = 0
-        for role, (dtype, _, begin, end) in self.roles.items():
-            if role not in _FLAGS:
-                count += (end - begin) * 8 // DTYPE_BITS[dtype]
-        return count
-
-    @property
-    def layer(self) -> str:
-        """Kind of layer: a key of `lorary.anatomy.layers.LAYERS`."""
-        if "diff_m" in self.roles:
-            return "modulation"
-        found = layer_of(self.name)
-        return "conv" if self.dims.is_conv and found in {"attention", "other"} else found
+    layer: str = "other"
+    parameters: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +80,7 @@ class Scan:
 
 
 _Group = dict[Role, int]  # role to the place of its tensor in the file
-_Identity = tuple[str, str, str, tuple[str, ...], "Place | None"]
+_Identity = tuple[str, str, str, tuple[str, ...], "Place | None", str]
 _MOST_KEPT = 6_000  # tensors, of the largest adapters; a plan takes a few hundred bytes for each
 
 
@@ -112,7 +100,7 @@ class _Pairs(NamedTuple):
         roles: Names of the roles.
         columns: For each role, what takes the tensors of all modules out of the file's.
         names: Names of the modules.
-        identities: Their parts, blocks, conventions, algorithms and places.
+        identities: Their parts, blocks, conventions, algorithms, places and layers.
     """
 
     roles: tuple[str, ...]
@@ -201,6 +189,11 @@ def _pairs(sketches: Sequence[_Sketch]) -> _Pairs | None:
     )
 
 
+def _sizes(down: tuple[int, ...], up: tuple[int, ...]) -> tuple[Dims, int]:
+    """Sizes of a module and its parameters, by the shapes of two matrices."""
+    return Dims(up[0], down[1], down[0], is_broken=up[1] != down[0]), prod(down) + prod(up)
+
+
 # Written out, since a dictionary from pairs of lists takes four times as long.
 _PAIRED: Mapping[tuple[str, ...], Callable[[Iterable[Any]], list[dict[str, TensorInfo]]]] = {
     ("down", "up"): lambda rows: [{"down": down, "up": up} for down, up in rows],
@@ -217,23 +210,31 @@ def _paired(pairs: _Pairs, tensors: Sequence[TensorInfo]) -> tuple[Module, ...] 
     """All modules at once, in half the time; None where one of them is no pair of two matrices."""
     columns = [column(tensors) for column in pairs.columns]
     by_role = dict(zip(pairs.roles, columns, strict=True))
-    downs, ups = list(map(_SHAPE, by_role["down"])), list(map(_SHAPE, by_role["up"]))
-    if set(map(len, downs)) != {2} or set(map(len, ups)) != {2}:
+    downs, ups = ([tensor.shape for tensor in by_role[role]] for role in ("down", "up"))
+    different = set(zip(downs, ups, strict=True))
+    if any(len(down) != 2 or len(up) != 2 for down, up in different):
         return None
-    outs, inner = map(_FIRST, ups), map(_SECOND, ups)
-    ranks, fans = list(map(_FIRST, downs)), map(_SECOND, downs)
-    are_conv = [False] * len(ranks)
-    dims = map(_new_dims, zip(outs, fans, ranks, are_conv, map(ne, inner, ranks), strict=True))
+    # Thousands of modules have a few different sizes.
+    sizes = {pair: _sizes(*pair) for pair in different}
+    dims, parameters = zip(*map(sizes.__getitem__, zip(downs, ups, strict=True)), strict=True)
     roles = _PAIRED[pairs.roles](zip(*columns, strict=True))
-    parts, blocks, conventions, algorithms, places = pairs.identities
+    parts, blocks, conventions, algorithms, places, layers = pairs.identities
     modules = zip(
-        pairs.names, parts, blocks, conventions, algorithms, dims, roles, places, strict=True
+        pairs.names,
+        parts,
+        blocks,
+        conventions,
+        algorithms,
+        dims,
+        roles,
+        places,
+        layers,
+        parameters,
+        strict=True,
     )
     return tuple(map(_new_module, modules))
 
 
-_SHAPE, _FIRST, _SECOND = itemgetter(1), itemgetter(0), itemgetter(1)
-_new_dims: partial[Dims] = partial(tuple.__new__, Dims)
 _new_module: partial[Module] = partial(tuple.__new__, Module)
 
 
@@ -278,14 +279,24 @@ def _module(sketch: _Sketch, tensors: Sequence[TensorInfo]) -> Module:
     dims = measure(roles)
     if dims[3]:
         identity = _identify(name, parts, is_conv=True)
-    part, block, convention, algorithms, place = identity
+    part, block, convention, algorithms, place, layer = identity
     if algorithms == _OFT:
         blocks = roles.get("oft_blocks")
         if blocks is not None and len(blocks.shape) == 4:
             algorithms = _BOFT  # LyCORIS tells the two by the number of dimensions only
         elif name.startswith("oft_"):
             dims = dims._replace(rank=None)  # kohya trains a number of blocks, not their size
-    return tuple.__new__(Module, (name, part, block, convention, algorithms, dims, roles, place))
+    return Module(
+        name, part, block, convention, algorithms, dims, roles, place, layer, _parameters(roles)
+    )
+
+
+def _parameters(roles: Mapping[str, TensorInfo]) -> int:
+    count = 0
+    for role, (dtype, _, begin, end) in roles.items():
+        if role not in _FLAGS:
+            count += (end - begin) * 8 // DTYPE_BITS[dtype]
+    return count
 
 
 _OFT = ("oft",)
@@ -294,7 +305,7 @@ _BOFT = ("boft",)
 
 @lru_cache(maxsize=8_192)
 def _identify(name: str, roles: tuple[Role, ...], is_conv: bool) -> _Identity:  # noqa: FBT001
-    """Part, block, convention, algorithms and place of a module.
+    """Part, block, convention, algorithms, place and layer of a module.
 
     Cached, because modules repeat from file to file with the same tensors.
     """
@@ -303,7 +314,14 @@ def _identify(name: str, roles: tuple[Role, ...], is_conv: bool) -> _Identity:  
     convention = convention_name(prefix, dialect, style)
     has_core = any(role.name == "mid" for role in roles)
     algorithms = refine(algorithms, path, convention, is_conv=is_conv, has_core=has_core)
-    return part, block, convention, algorithms, place
+    return part, block, convention, algorithms, place, _layer(name, roles, is_conv=is_conv)
+
+
+def _layer(name: str, roles: tuple[Role, ...], *, is_conv: bool) -> str:
+    if any(role.name == "diff_m" for role in roles):
+        return "modulation"
+    found = layer_of(name)
+    return "conv" if is_conv and found in {"attention", "other"} else found
 
 
 @lru_cache(maxsize=512)
