@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.config import AdapterConfig, embedded_configs
@@ -68,30 +69,48 @@ def read_alphas(
     """
     configs = embedded_configs(metadata) or (() if config is None else (config,))
     is_rslora = any(entry.use_rslora for entry in configs) or _is_rs_lora(metadata)
-    holders = [(module, module.roles["alpha"]) for module in modules if "alpha" in module.roles]
-    values = reader([tensor for _, tensor in holders]) if reader is not None and holders else ()
+    holders = [module for module in modules if "alpha" in module.roles]
+    if reader is not None and holders:
+        values = reader([module.roles["alpha"] for module in holders])
+        found = _stored(holders, values, is_rslora=is_rslora)
+        if found.values_read:
+            return found
+    return Alphas(_declared(modules, metadata, configs), 0, (), is_rslora)
+
+
+def _stored(
+    holders: Sequence[Module], values: Sequence[float | None], *, is_rslora: bool
+) -> Alphas:
+    """What the values of the modules that have one say; None stands for one not read."""
     linear: Counter[float] = Counter()
     conv: Counter[float] = Counter()
-    odd: list[str] = []
+    odd: dict[_Scaled, list[Module]] = {}
+
+    def rows() -> Iterator[_Scaled]:
+        return zip(values, map(_DIMS, holders), map(_ALGORITHMS, holders), strict=True)
+
     # Thousands of modules have a few different alphas, sizes and methods.
-    alike: dict[tuple[float, Dims, tuple[str, ...]], list[Module]] = {}
-    for (module, _), value in zip(holders, values, strict=False):
-        if value is not None:
-            key = (value, module.dims, module.algorithms)
-            members = alike.get(key)
-            if members is None:
-                alike[key] = [module]
-            else:
-                members.append(module)
-    for (value, dims, algorithms), members in alike.items():
+    for row, count in Counter(rows()).items():
+        value, dims, algorithms = row
+        if value is None:
+            continue
         if _is_odd(value, dims, algorithms, is_rslora=is_rslora):
-            odd += [module.name for module in members if not _ignores_alpha(module)]
+            odd[row] = []
         if math.isfinite(value):
-            (conv if dims.is_conv else linear)[value] += len(members)
-    values_read = sum(map(len, alike.values()))
-    if values_read:
-        return Alphas(_mode(linear or conv), values_read, tuple(_odd_findings(odd)), is_rslora)
-    return Alphas(_declared(modules, metadata, configs), 0, (), is_rslora)
+            (conv if dims.is_conv else linear)[value] += count
+    for row, module in zip(rows(), holders, strict=True) if odd else ():
+        if row in odd and not _ignores_alpha(module):
+            odd[row].append(module)
+    return Alphas(
+        mode=_mode(linear or conv),
+        values_read=len(values) - values.count(None),
+        findings=tuple(_odd_findings([one.name for alike in odd.values() for one in alike])),
+        is_rslora=is_rslora,
+    )
+
+
+_Scaled = tuple["float | None", "Dims", tuple[str, ...]]
+_DIMS, _ALGORITHMS = attrgetter("dims"), attrgetter("algorithms")
 
 
 def _mode(counts: Counter[float]) -> float | None:
@@ -131,7 +150,10 @@ def _declared(
     modules: Sequence[Module], metadata: Mapping[str, str], configs: Sequence[AdapterConfig]
 ) -> float | None:
     """What the configurations or else the trainer's settings say."""
-    if any(config.declared_alpha is not None for config in configs):
+    declared = {config.declared_alpha for config in configs}
+    if declared - {None}:
+        if len(declared) == 1 and not any(config.alpha_pattern for config in configs):
+            return declared.pop()
         counts: Counter[float] = Counter()
         for module in modules:
             config, path = _config_of(module.name, configs)
