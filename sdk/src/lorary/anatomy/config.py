@@ -13,7 +13,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lorary.anatomy.metadata import clean, file_told, number, parsed, told
+from lorary.anatomy.metadata import clean, file_told, notes_of, number, parsed, told
 from lorary.anatomy.patterns import Patterns
 
 if TYPE_CHECKING:
@@ -214,9 +214,17 @@ def embedded_configs(metadata: Mapping[str, str]) -> tuple[AdapterConfig, ...]:
 
     Keys are `<component>.<field>`; a bare field belongs to a component without a name.
     """
+    notes = notes_of(metadata)
+    if embedded_configs not in notes:
+        notes[embedded_configs] = tuple(_embedded(metadata))
+    found: tuple[AdapterConfig, ...] = notes[embedded_configs]
+    return found
+
+
+def _embedded(metadata: Mapping[str, str]) -> Iterator[AdapterConfig]:
     found = parsed(metadata, METADATA_KEY)
     if not isinstance(found, dict):
-        return ()
+        return
     groups: dict[str, dict[str, object]] = {}
     for key, value in found.items():
         component, _, name = key.rpartition(".")
@@ -224,7 +232,8 @@ def embedded_configs(metadata: Mapping[str, str]) -> tuple[AdapterConfig, ...]:
             groups.setdefault(component, {})[name] = value
     order = {name: place for place, name in enumerate(("", *DENOISERS))}
     names = sorted(groups, key=lambda name: order.get(name, len(order)))
-    return tuple(AdapterConfig.of(groups[name], clean(name, 60)) for name in names)
+    for name in names:
+        yield AdapterConfig.of(groups[name], clean(name, 60))
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
@@ -25,6 +25,7 @@ from lorary.anatomy.findings import Finding, finding, from_error
 from lorary.anatomy.hashes import hash_findings
 from lorary.anatomy.hygiene import metadata_findings, name_findings
 from lorary.anatomy.kinds import KIND_TITLES, file_kind
+from lorary.anatomy.metadata import Notebook
 from lorary.anatomy.modules import Module, Scan, scan
 from lorary.anatomy.proof import Proof, prove
 from lorary.anatomy.report import SCHEMA, Anatomy
@@ -232,6 +233,7 @@ def analyse(
         alpha_reader: Gives the values of scalar tensors; without it alphas are only declared.
         config: The `adapter_config.json` that lies beside the file.
     """
+    given, header = header, replace(header, metadata=Notebook(header.metadata))
     settings, results = _settings(config)
     claims = claims_of(header.metadata, settings, name)
     found = scan(header)
@@ -257,7 +259,7 @@ def analyse(
     results += hash_findings(header.metadata)
     results += name_findings(header.tensors)
     results.sort(key=lambda result: _ORDER[result.severity])
-    return Inspection(anatomy, tuple(results), header)
+    return Inspection(anatomy, tuple(results), given)
 
 
 def _adapter(

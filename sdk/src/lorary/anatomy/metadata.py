@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from lorary.anatomy import privacy
 
@@ -13,12 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "Notebook",
     "base_name",
     "clean",
     "count",
     "decimals",
     "file_told",
     "is_private",
+    "notes_of",
     "number",
     "parsed",
     "present",
@@ -31,6 +34,7 @@ __all__ = [
 
 _MOST_JSON_CHARS = 2 * 1024 * 1024  # parsed JSON takes up to 27 times the space of its text
 _MOST_EXACT = 2**53
+_SHORT_CHARS = 100
 _ABSENT = frozenset({"", "none", "null", "nan", "undefined"})
 
 # What has none of these is no path, address, token or named field; most texts have none.
@@ -71,6 +75,12 @@ def told(text: str, most: int = 200) -> str:
 
     Private things go first: the half of a token that a cut leaves says enough.
     """
+    return (_told if len(text) <= _SHORT_CHARS else _told.__wrapped__)(text, most)
+
+
+@lru_cache(maxsize=4_096)
+def _told(text: str, most: int) -> str:
+    """Cached, because the short values of settings repeat, in one file and from file to file."""
     return clean(redact(text[: 4 * most]), most)
 
 
@@ -118,12 +128,35 @@ def text_of(metadata: Mapping[str, object], key: str) -> str:
     return value if isinstance(value, str) else "" if value is None else json.dumps(value)
 
 
+class Notebook(dict[str, str]):
+    """The metadata of one file while it is looked at, with what was worked out of them.
+
+    Many ask for the same few values, and parsing them takes as long as all else.
+    """
+
+    def __init__(self, metadata: Mapping[str, str]) -> None:
+        super().__init__(metadata)
+        self.notes: dict[object, Any] = {}
+
+
+def notes_of(metadata: Mapping[str, object]) -> dict[object, Any]:
+    """Where answers about metadata are kept, by question; no one changes them."""
+    return metadata.notes if isinstance(metadata, Notebook) else {}
+
+
 def parsed(metadata: Mapping[str, object], key: str) -> object | None:
     """A value that should be JSON, or None when it is absent, too large or no JSON.
 
     JSON inside a JSON text is opened too, and what somebody had parsed already is taken as it is.
     """
-    value = metadata.get(key)
+    notes = notes_of(metadata)
+    if key not in notes:
+        notes[key] = _parse(metadata.get(key))
+    found: object | None = notes[key]
+    return found
+
+
+def _parse(value: object) -> object | None:
     for _ in range(2):
         if not isinstance(value, str):
             break
