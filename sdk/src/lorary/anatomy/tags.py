@@ -10,6 +10,7 @@ after the comma.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections import Counter
@@ -22,7 +23,7 @@ from lorary.anatomy.datasets import entries
 from lorary.anatomy.metadata import base_name, clean, number, parsed, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 __all__ = ["CommonTag", "TagShares", "is_generic", "stop_words", "tag_shares"]
 
@@ -31,6 +32,7 @@ _MOST_TAGS_READ = 100_000
 _TAG_CHARS = 80
 _TAG_WORDS = 6  # pieces of sentences are longer
 _MOST_SENTENCES = 0.5
+_PRINTABLE = bytes(range(0x20, 0x7F))
 _WORD = re.compile(r"\S+")
 
 
@@ -115,18 +117,13 @@ def tag_shares(metadata: Mapping[str, str]) -> TagShares:
         told = _images(listed, name) or images.get(name)
         is_counted = is_counted and told is not None
         pictures += told or max(tags.values(), default=0)
-    tagged = {
-        tag: count
-        for tag, count in totals.most_common()
-        if (tag.count(" ") < _TAG_WORDS and tag.isascii()) or _is_short(tag)  # mostly the former
-    }
-    # Thousands of tags have a few different counts.
-    different = set(tagged.values()) if pictures else ()
-    shares = {count: min(1.0, round(count / pictures, 4)) for count in different}
+    tagged = dict(totals.most_common())
+    if not _are_short(tagged):
+        tagged = {tag: count for tag, count in tagged.items() if _is_short(tag)}
     lone = len(frequency) == 1 and len(totals) == 1
     only = next(iter(totals)) if lone else None
     return TagShares(
-        {tag: shares[count] for tag, count in tagged.items()} if pictures else {},
+        _shares(tagged, pictures) if pictures else {},
         is_counted=is_counted,
         are_sentences=len(totals) - len(tagged) > _MOST_SENTENCES * len(totals),
         pictures=pictures,
@@ -134,6 +131,12 @@ def tag_shares(metadata: Mapping[str, str]) -> TagShares:
         only_count=totals[only] if only is not None else 0,
         directories=tuple(names),
     )
+
+
+def _shares(counts: Mapping[str, int], pictures: int) -> dict[str, float]:
+    # Thousands of tags have a few different counts.
+    share = {count: min(1.0, round(count / pictures, 4)) for count in set(counts.values())}
+    return dict(zip(counts, map(share.__getitem__, counts.values()), strict=True))
 
 
 def _keys(value: object) -> list[str]:
@@ -181,12 +184,11 @@ def _are_plain(tags: Mapping[str, object]) -> bool:
     text = "\n".join(tags)
     return (
         text.isascii()
-        and text.replace("\n", "").isprintable()
+        and text.encode().translate(None, _PRINTABLE) == b"\n" * (len(tags) - 1)
         and not any(mark in f"\n{text}\n" for mark in ("\n\n", "\n ", " \n", "  "))
         and max(map(len, tags)) <= _TAG_CHARS
         and min(numbers) >= 1
         and max(numbers) <= 2**53
-        and text.count("\n") == len(tags) - 1
     )
 
 
@@ -221,5 +223,13 @@ def _subsets(metadata: Mapping[str, str]) -> tuple[dict[str, int], set[str]]:
     return images, beside
 
 
+def _are_short(tags: Collection[str]) -> bool:
+    """Tell whether plainly no tag is a piece of a sentence."""
+    spaces = map(str.count, tags, itertools.repeat(" "))
+    return max(spaces, default=0) < _TAG_WORDS and "".join(tags).isascii()
+
+
 def _is_short(tag: str) -> bool:
+    if tag.isascii() and tag.count(" ") < _TAG_WORDS:  # mostly
+        return True
     return len(_WORD.findall(tag)) <= _TAG_WORDS and not tag.endswith("…")

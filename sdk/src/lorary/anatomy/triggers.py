@@ -157,14 +157,11 @@ def _statistical(tags: TagShares) -> Iterator[TriggerWord]:
     if tags.pictures < _FEWEST_PICTURES:
         return
     trust: Trust = "medium" if tags.is_counted and not tags.are_sentences else "low"
-    often = [
-        tag
-        for tag, share in tags.shares.items()
-        if share >= _TRIGGER_SHARE
-        and len(tag.split()) <= _STATISTICAL_WORDS
-        and not is_generic(tag)
-    ]
-    for text in often[:_MOST_STATISTICAL]:
+    often = itertools.takewhile(lambda one: one[1] >= _TRIGGER_SHARE, tags.shares.items())
+    words = (
+        tag for tag, _ in often if len(tag.split()) <= _STATISTICAL_WORDS and not is_generic(tag)
+    )
+    for text in itertools.islice(words, _MOST_STATISTICAL):
         yield TriggerWord(text, "ss_tag_frequency", trust)
 
 
