@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from lorary.anatomy.findings import Finding, counted, finding
-from lorary.anatomy.privacy import UNSEEN, Leak, leaks, safe_name
+from lorary.anatomy.privacy import UNSEEN, Leak, is_plain, leaks, safe_name
 
 __all__ = ["metadata_findings", "name_findings"]
 
@@ -107,7 +107,7 @@ _Check = Callable[[str], object]
 
 
 def _invisible(text: str) -> bool:
-    if text.isascii() and text.replace("\n", " ").replace("\t", " ").isprintable():
+    if text.isascii() and is_plain(text):
         return False
     if UNSEEN.search(text) is None:
         return False
@@ -119,13 +119,18 @@ def _markup(text: str) -> bool:
 
 
 _SCHEME_MARKS = ("ipt:", "data:")
-_SCRIPT_MARKS = (*_SCHEME_MARKS, "nerro", "nload", "nclic", "nmous", "npoin")
+_HANDLER_MARKS = ("nerro", "nload", "nclic", "nmous", "npoin")
+_HANDLER_CHARS = 40  # before its sign; none is longer
 
 
 def _script(text: str) -> bool:
     low = text.lower()
-    marks = _SCRIPT_MARKS if "=" in text else _SCHEME_MARKS
-    return any(mark in low for mark in marks) and _SCRIPT.search(text) is not None
+    # A handler stands before a sign that is rare.
+    handlers = "=".join([part[-_HANDLER_CHARS:] for part in low.split("=")[:-1]])
+    is_suspect = any(mark in low for mark in _SCHEME_MARKS) or any(
+        mark in handlers for mark in _HANDLER_MARKS
+    )
+    return is_suspect and _SCRIPT.search(text) is not None
 
 
 def _remote(text: str) -> bool:

@@ -33,6 +33,9 @@ UNSEEN = re.compile(
 """Characters without a shape: controls, directions, joiners, fillers, tags and lone surrogates."""
 
 
+_SEEN = bytes(range(0x20, 0x7F)) + b"\n\t"
+
+
 class Leak(NamedTuple):
     """One private thing.
 
@@ -81,9 +84,14 @@ def plain(text: str) -> str:
             text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
         if "\\/" in text:
             text = _UNUSUAL.sub("/", text)
-    if not text.replace("\n", " ").replace("\t", " ").isprintable():
-        text = UNSEEN.sub("", text)
-    return text
+    return text if is_plain(text) else UNSEEN.sub("", text)
+
+
+def is_plain(text: str) -> bool:
+    """Tell whether every character is seen or ends a line, as nearly always."""
+    if text.isascii():
+        return not text.encode().translate(None, _SEEN)
+    return text.replace("\n", " ").replace("\t", " ").isprintable()
 
 
 def _mails(text: str) -> Iterator[tuple[int, int]]:
