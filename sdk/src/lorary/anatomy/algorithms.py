@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 from functools import lru_cache
+from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.metadata import parsed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from lorary.anatomy.config import AdapterConfig
     from lorary.anatomy.modules import Module
-    from lorary.safetensors import TensorInfo
 
 __all__ = [
     "ALGORITHM_TITLES",
@@ -186,7 +186,7 @@ def _is_complete(algorithm: str, roles: frozenset[str]) -> bool:
     return needed is None or any(alternative <= roles for alternative in needed)
 
 
-def is_complete(algorithm: str, roles: Mapping[str, TensorInfo]) -> bool:
+def is_complete(algorithm: str, roles: Collection[str]) -> bool:
     """Tell whether a module has every tensor that its algorithm needs."""
     if "down" in roles and "up" in roles and algorithm in {"lora", "locon"}:
         return True
@@ -250,8 +250,11 @@ def file_algorithm(
     return leading, totals
 
 
+_ALGORITHMS = attrgetter("algorithms")
+
+
 def _totals(modules: Sequence[Module]) -> dict[str, int]:
-    counts = Counter(module.algorithms for module in modules)
+    counts = Counter(map(_ALGORITHMS, modules))
     totals: Counter[str] = Counter()
     for names, number in counts.items():
         for name in names:

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from functools import lru_cache
 from itertools import islice
+from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -130,6 +131,9 @@ def convention_name(prefix: Prefix, dialect: str | None, style: str) -> str:
     return "bare_diffusers_down_up" if dialect in {"kohya", "down-up"} else "bare_diffusers"
 
 
+_CONVENTION = attrgetter("convention")
+
+
 def file_convention(scan: Scan, kind: str, candidates: Sequence[str] = ()) -> str | None:
     """Name the leading convention of a file.
 
@@ -147,7 +151,7 @@ def file_convention(scan: Scan, kind: str, candidates: Sequence[str] = ()) -> st
     if kind != "adapter":
         return foreign_convention(kind, scan)
     modules = [module for module in scan.modules if module.part == "denoiser"] or scan.modules
-    counts = Counter(module.convention for module in modules)
+    counts: Counter[str] = Counter(map(_CONVENTION, modules))
     if not counts:
         return "peft" if scan.shared else None
     leading = max(counts, key=counts.__getitem__)

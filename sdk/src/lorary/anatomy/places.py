@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -61,10 +62,7 @@ class Row(NamedTuple):
     @property
     def target(self) -> str:
         """Name inside the innermost block: what a trainer would be told to adapt."""
-        found = _BLOCKS.match(self.pattern)
-        inner = self.pattern[found.end() :] if found else self.pattern
-        slots = self.numbers[self.pattern.count("#") - inner.count("#") :]
-        return fill(inner, ["#" if len(slot) > 1 else next(iter(slot)) for slot in slots])
+        return _target(self.pattern, self.numbers)
 
     def names(self) -> Iterator[str]:
         """Dotted names of its modules."""
@@ -84,6 +82,15 @@ class Row(NamedTuple):
             rest[slot] &= theirs
             if not rest[slot]:
                 return
+
+
+@lru_cache(maxsize=16_384)
+def _target(pattern: str, numbers: tuple[frozenset[str], ...]) -> str:
+    """Cached, because every file asks for those of its family; the tables bound their number."""
+    found = _BLOCKS.match(pattern)
+    inner = pattern[found.end() :] if found else pattern
+    slots = numbers[pattern.count("#") - inner.count("#") :]
+    return fill(inner, ["#" if len(slot) > 1 else next(iter(slot)) for slot in slots])
 
 
 class Weights:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from operator import eq, itemgetter
+from operator import attrgetter, eq, itemgetter
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.algorithms import is_complete
@@ -36,6 +36,7 @@ _CHECKPOINT = (
     "text_encoders.", "optimizer.", "optimizer_state.",
 )  # fmt: skip
 
+_ALGORITHMS, _ROLES = attrgetter("algorithms"), attrgetter("roles")
 _DTYPE, _BEGIN, _END = itemgetter(0), itemgetter(2), itemgetter(3)
 
 
@@ -61,21 +62,16 @@ def _about(code: str, message: str, names: Sequence[str]) -> Finding:
 
 
 def _halves(modules: Sequence[Module]) -> Iterator[Finding]:
-    halves, lone = [], []
     # Thousands of modules have a few different sets of tensors.
-    verdicts: dict[tuple[object, ...], bool] = {}
-    for module in modules:
-        algorithms, roles = module.algorithms, module.roles
-        if not algorithms:
-            if _LONE.issuperset(roles):
-                lone.append(module.name)
-            continue
-        key = (algorithms, *roles)
-        is_whole = verdicts.get(key)
-        if is_whole is None:
-            is_whole = verdicts[key] = all(is_complete(name, roles) for name in algorithms)
-        if not is_whole:
+    odd = {kind for kind in set(_sets(modules)) if not (kind[0] and _is_whole(*kind))}
+    if not odd:
+        return
+    halves, lone = [], []
+    for kind, module in zip(_sets(modules), modules, strict=True):
+        if kind in odd and kind[0]:
             halves.append(module.name)
+        elif kind in odd and _LONE.issuperset(module.roles):
+            lone.append(module.name)
     if halves:
         message = (
             f"{counted(len(halves), 'module', 'lacks', 'lack')} a tensor that the method needs, as "
@@ -89,6 +85,15 @@ def _halves(modules: Sequence[Module]) -> Iterator[Finding]:
             "scale. Programs skip it; the training may have left the module out."
         )
         yield _about("alpha_orphan", message, lone)
+
+
+def _sets(modules: Sequence[Module]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Algorithms and roles of each module."""
+    return zip(map(_ALGORITHMS, modules), map(tuple, map(_ROLES, modules)), strict=True)
+
+
+def _is_whole(algorithms: tuple[str, ...], roles: tuple[str, ...]) -> bool:
+    return all(is_complete(name, roles) for name in algorithms)
 
 
 def _magnitudes(modules: Sequence[Module]) -> Iterator[Finding]:

@@ -6,8 +6,10 @@ The questions about the base model are asked of these groups, not of the modules
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from lorary.anatomy.families import encoder_index, encoders, families, family_index
@@ -24,6 +26,9 @@ __all__ = ["Group", "Survey", "survey"]
 _DIFFERENCES = frozenset(
     {"w_norm", "b_norm", "diff_b", "diff_m", "alpha", "weight", "tokens", "scale"}
 )
+
+
+_BLOCK = attrgetter("block")
 
 
 class Group(NamedTuple):
@@ -95,11 +100,8 @@ class Survey:
     @cached_property
     def stacks(self) -> dict[str, dict[int, int]]:
         """Stack of blocks to number of the block to its modules."""
-        blocks: dict[str, int] = {}
-        for module in self.denoiser:
-            blocks[module.block] = blocks.get(module.block, 0) + 1
         found: dict[str, dict[int, int]] = {}
-        for block, count in blocks.items():
+        for block, count in Counter(map(_BLOCK, self.denoiser)).items():
             stack, _, number = block.rpartition(".")
             if number.isascii() and number.isdigit():
                 found.setdefault(stack, {})[int(number)] = count
@@ -219,25 +221,17 @@ def survey(modules: Sequence[Module]) -> Survey:
     denoiser: list[Module] = []
     strangers: list[Module] = []
     parts: dict[str, list[Module]] = {}
-    groups: dict[tuple[Weights, int | None, int | None], list[Module]] = {}
+    groups: dict[tuple[Weights, int | None, int | None], list[Module]] = defaultdict(list)
     for module in modules:
-        if module.part != "denoiser":
-            parts.setdefault(module.part, []).append(module)
-            continue
-        place = module.place
-        if place is None:
-            if _tells(module):
-                denoiser.append(module)
-                strangers.append(module)
-            continue
-        denoiser.append(module)
-        dims = module.dims
-        key = (place.weights, dims[0], dims[1])
-        group = groups.get(key)
-        if group is None:
-            groups[key] = [module]
-        else:
-            group.append(module)
+        _, part, _, _, _, dims, _, place, _, _ = module
+        if part != "denoiser":
+            parts.setdefault(part, []).append(module)
+        elif place is not None:
+            denoiser.append(module)
+            groups[place.weights, dims[0], dims[1]].append(module)
+        elif _tells(module):
+            denoiser.append(module)
+            strangers.append(module)
     found = [
         Group(weights, weights.fitting(out, fan_in), members)
         for (weights, out, fan_in), members in groups.items()

@@ -13,14 +13,15 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from functools import lru_cache
-from operator import itemgetter
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.keys import split_prefix
-from lorary.anatomy.modules import Module
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from lorary.anatomy.modules import Module
 
 __all__ = ["Twins", "cells", "find_twins"]
 
@@ -31,7 +32,7 @@ _SPLIT_ENDS = ("to_q", "to_k", "to_v", "_q", "_k", "_v", ".q", ".k", ".v", "q_pr
                "v_proj", "wq", "wk", "wv", "to_kv", "proj_mlp")  # fmt: skip
 
 _FUSED_MARKS = ("qkv", "o_kv", "kv_pr", "near1", "c_att")  # short ones are found faster
-_PART_AND_CONVENTION = itemgetter(Module._fields.index("part"), Module._fields.index("convention"))
+_NAME, _PART, _CONVENTION = map(attrgetter, ("name", "part", "convention"))
 _DOUBLE_PREFIX = "lora_unet__"
 
 _IN_UNET = re.compile(r"(input|output)_blocks_(\d{1,2})_(\d)_(.+)")
@@ -158,10 +159,10 @@ def _projections(leaf: str) -> tuple[str, ...]:
 
 def _may_have_twins(modules: Sequence[Module]) -> bool:
     """Look for the marks that every file with twins has, since the search itself takes longer."""
-    kinds = set(map(_PART_AND_CONVENTION, modules))
+    kinds = set(zip(map(_PART, modules), map(_CONVENTION, modules), strict=True))
     if len(kinds) > len({part for part, _ in kinds}):
         return True  # one part in two conventions
-    names = [module.name for module in modules]
+    names = list(map(_NAME, modules))
     whole = "\n".join(names)
     if _DOUBLE_PREFIX in whole:
         return True
