@@ -116,7 +116,7 @@ def _borrowers(names: Sequence[str]) -> set[str | None]:
     """Kinds that single names decide."""
     # All names at once come first: nearly always nothing is in them.
     text = "\n".join(names)
-    if not any(mark in text for mark in ("_ip", "ip_", "image_proj", "lora_c", "lllite_")):
+    if not any(mark in text for mark in ("_ip", "ip_", "age_p", "ra_c", "llite")):
         return set()
     return set(map(_borrower, names))
 
