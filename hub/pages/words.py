@@ -26,7 +26,8 @@ __all__ = [
 ]
 
 #: Beginnings of the ids of families that make something else than pictures.
-_VIDEO = ("wan", "hunyuan_video", "framepack", "ltx", "mochi", "cogvideo", "kandinsky5")
+_VIDEO = ("wan", "hunyuan_video", "framepack", "ltx", "mochi", "cogvideo", "easyanimate",
+          "kandinsky5", "sana_video")  # fmt: skip
 _SOUND = ("stable_audio",)
 _PICTURES_AFTER_ALL = ("kandinsky5_img",)
 
@@ -37,11 +38,8 @@ def count(number: int) -> str:
 
 
 def family_label(family: str) -> str:
-    """Return how people call a base-model family; of unknown ones and groups the id, as words."""
-    if family in FAMILIES:
-        return family_title(family)
-    words = family.replace("_", " ")
-    return words[:1].upper() + words[1:]
+    """Return how people call a base-model family, or a group of them; nothing for none."""
+    return family_title(family) if family else ""
 
 
 def family_labels(families: Sequence[str]) -> str:

@@ -245,7 +245,7 @@ def test_a_page_tells_what_is_proven_possible_claimed_and_unknown(run: Run, tmp_
     assert "If you know which one it is, say so" in several
     claim = {"ss_base_model_version": "omnigen2"}
     claimed = _page(diffusers(strange, metadata=claim), tmp_path, run)
-    assert "Omnigen2 — its metadata says so (ss_base_model_version: omnigen2)" in claimed
+    assert "OmniGen2 — its metadata says so (ss_base_model_version: omnigen2)" in claimed
     assert "Unknown base model —" in _page(diffusers(strange), tmp_path, run)
 
 

@@ -37,13 +37,25 @@ def test_templates_expand_choices_and_ranges() -> None:
     assert list(expand("plain")) == ["plain"]
 
 
-def test_titles_are_in_display_order_and_unknown_ids_stand_for_themselves() -> None:
+def test_titles_are_in_display_order() -> None:
     assert list(FAMILIES)[:3] == ["sd1", "sd2", "sdxl"]
     assert list(FAMILIES)[-1] == "miniature"
     assert len(FAMILIES) == len(families())
     assert family_title("flux1") == "FLUX.1"
-    assert family_title("stable_cascade") == "stable_cascade"
     assert family_title(None) == "Unknown"
+
+
+@pytest.mark.parametrize(
+    ("claimed", "title"),
+    [
+        ("wan", "Wan"), ("flux", "FLUX"), ("flux2_klein", "FLUX.2 klein"),
+        ("sd35", "Stable Diffusion 3.5"), ("stable_cascade", "Stable Cascade"), ("gpt2", "GPT-2"),
+        ("llama31_8b", "Llama 3.1 8B"), ("qwen25_7b", "Qwen 2.5 7B"), ("gemma2_9b", "Gemma 2 9B"),
+        ("smollm2_1_7b", "SmolLM 2 1.7B"), ("bloom_560m", "Bloom 560M"), ("new_model", "New model"),
+    ],
+)  # fmt: skip
+def test_groups_and_models_without_a_table_have_titles_too(claimed: str, title: str) -> None:
+    assert family_title(claimed) == title
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -309,8 +309,29 @@ FAMILIES: Mapping[str, str] = _Titles()
 """Family id to title, in display order."""
 
 
+@cache
+def _other_titles() -> Mapping[str, str]:
+    """Titles of groups of families, and of models that no table has."""
+    text = (resources.files("lorary.anatomy") / "claims.json").read_text("utf-8")
+    titles: dict[str, str] = json.loads(text)["titles"]
+    return titles
+
+
+# Language models are claimed by names such as `llama31_8b`.
+_LANGUAGE_MODEL = re.compile(r"([a-z]+)([0-9]*)_([0-9]+(?:_[0-9]+)?)([bm])")
+
+
 def family_title(family: str | None) -> str:
-    """The family's name for people; the id itself when no table has it, "Unknown" for None."""
+    """The name for people of a family, a group or a claimed model; "Unknown" for None."""
     if family is None:
         return "Unknown"
-    return FAMILIES.get(family, family)
+    found = FAMILIES.get(family) or _other_titles().get(family)
+    if found:
+        return found
+    model = _LANGUAGE_MODEL.fullmatch(family)
+    if model is None:
+        words = family.replace("_", " ")
+        return words[:1].upper() + words[1:]
+    name, version, size, unit = model.groups()
+    told = (_other_titles().get(name, name.capitalize()), ".".join(version))
+    return " ".join(filter(None, (*told, size.replace("_", ".") + unit.upper())))

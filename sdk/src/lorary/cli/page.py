@@ -161,7 +161,7 @@ def claimed_title(base: Base) -> str:
     claimed = str(base.claimed["family"])
     if claimed in FAMILIES:
         return family_title(claimed)
-    return base.lineage or claimed.replace("_", " ").capitalize()
+    return base.lineage or family_title(claimed)
 
 
 def _claim(base: Base) -> str:
