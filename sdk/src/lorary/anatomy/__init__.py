@@ -14,7 +14,7 @@ from lorary.anatomy.inspection import (
     inspect_url,
     url_name,
 )
-from lorary.anatomy.kinds import KIND_TITLES
+from lorary.anatomy.kinds import KIND_TITLES, describe
 from lorary.anatomy.report import Anatomy, Base, Block
 from lorary.anatomy.triggers import CommonTag, TriggerWord
 
@@ -33,6 +33,7 @@ __all__ = [
     "TriggerWord",
     "algorithm_title",
     "analyse",
+    "describe",
     "family_title",
     "file_name",
     "finding_codes",

@@ -22,15 +22,16 @@ from lorary.anatomy.declared import (
     metadata_rank_findings,
 )
 from lorary.anatomy.findings import Finding, finding, from_error
+from lorary.anatomy.foreign import prove_foreign
 from lorary.anatomy.hashes import hash_findings
 from lorary.anatomy.hygiene import metadata_findings, name_findings
-from lorary.anatomy.kinds import KIND_TITLES, file_kind
+from lorary.anatomy.kinds import describe, file_kind
 from lorary.anatomy.metadata import Notebook
 from lorary.anatomy.modules import Module, Scan, scan
 from lorary.anatomy.proof import Proof, prove
 from lorary.anatomy.report import SCHEMA, Anatomy
 from lorary.anatomy.structure import leftover_findings, module_findings, other_tensor_findings
-from lorary.anatomy.verdict import judge, verdict_findings
+from lorary.anatomy.verdict import conflict_findings, judge, verdict_findings
 from lorary.safetensors import (
     BytesSource,
     Header,
@@ -46,6 +47,8 @@ from lorary.safetensors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from lorary.anatomy.report import Base
+
 __all__ = [
     "Inspection",
     "Refusal",
@@ -58,7 +61,6 @@ __all__ = [
 ]
 
 _ORDER = {"error": 0, "warning": 1, "info": 2}
-_NOTHING = Proof((), "unknown", ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,14 +240,10 @@ def analyse(
     claims = claims_of(header.metadata, settings, name)
     found = scan(header)
     kind = file_kind(found, has_pairs=_has_pairs(found.modules))
-    proof = _NOTHING
     if kind == "adapter":
         proof = prove(found.modules, claims)
         parts = _adapter(header, found, proof, claims, settings, alpha_reader)
-    else:
-        parts = _foreign(found, kind, claims)
-    anatomy = assemble(header, parts, name=name, config=settings)
-    if kind == "adapter":
+        anatomy = assemble(header, parts, name=name, config=settings)
         results += module_findings(parts.modules, header)
         results += other_tensor_findings(found, header)
         results += parts.alphas.findings
@@ -253,7 +251,10 @@ def analyse(
         results += _number_findings(anatomy, header.metadata)
         results += verdict_findings(parts.base, proof)
     else:
-        results += [_not_an_adapter(kind, name), *leftover_findings(found, kind)]
+        parts = _foreign(header, found, kind, claims, name)
+        anatomy = assemble(header, parts, name=name, config=settings)
+        results += [_not_an_adapter(kind, name, parts.base), *leftover_findings(found, kind)]
+        results += conflict_findings(parts.base)
     results += claims_findings(claims)
     results += metadata_findings(header.metadata)
     results += hash_findings(header.metadata)
@@ -285,13 +286,14 @@ def _adapter(
     )
 
 
-def _foreign(found: Scan, kind: str, claims: Claims) -> Parts:
+def _foreign(header: Header, found: Scan, kind: str, claims: Claims, name: str) -> Parts:
+    proof, copies = prove_foreign(kind, header.tensors, claims, name)
     return Parts(
         kind=kind,
         convention=file_convention(found, kind, ()),
         algorithm=None,
         algorithms={},
-        base=judge(_NOTHING, claims, ()),
+        base=judge(proof, claims, copies),
         alphas=Alphas(None, 0),
         modules=(),
         shared={},
@@ -324,10 +326,10 @@ def _has_pairs(modules: tuple[Module, ...]) -> bool:
     )
 
 
-def _not_an_adapter(kind: str, name: str) -> Finding:
+def _not_an_adapter(kind: str, name: str, base: Base) -> Finding:
     shown = file_name(os.path.basename(name))[:80]  # noqa: PTH119 - any text
     subject = f"“{shown}”" if shown else "This"
-    message = f"{subject} is {KIND_TITLES[kind]}, not a LoRA adapter."
+    message = f"{subject} is {describe(kind, base.family)}, not a LoRA adapter."
     if kind == "other":
         message = f"{subject} is no LoRA adapter, and no other kind of file that is known here."
     return finding("not_an_adapter", message, kind=kind)

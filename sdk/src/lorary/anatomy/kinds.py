@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.conventions import file_convention
+from lorary.anatomy.families import family_title
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from lorary.anatomy.modules import Scan
     from lorary.safetensors import TensorInfo
 
-__all__ = ["KIND_TITLES", "file_convention", "file_kind", "foreign_kind"]
+__all__ = ["KIND_TITLES", "describe", "file_convention", "file_kind", "foreign_kind"]
 
 KIND_TITLES: Mapping[str, str] = MappingProxyType(
     {
@@ -36,6 +37,17 @@ KIND_TITLES: Mapping[str, str] = MappingProxyType(
     }
 )
 """Kind to words that follow "This is"."""
+
+_OF_A_MODEL = frozenset({"checkpoint", "text_encoder", "vae"})
+
+
+def describe(kind: str, family: str | None) -> str:
+    """What a file is, with its base model: "a ControlNet for Stable Diffusion XL"."""
+    title = KIND_TITLES.get(kind, kind)
+    if family is None:
+        return title
+    return f"{title} {'of' if kind in _OF_A_MODEL else 'for'} {family_title(family)}"
+
 
 # Marks that decide even beside adapter tensors, because these files borrow low-rank names.
 _BORROWERS = re.compile(

@@ -8,6 +8,7 @@ from lorary.anatomy.claims import covers
 from lorary.anatomy.families import FAMILIES, family_title
 from lorary.anatomy.findings import Finding, finding
 from lorary.anatomy.metadata import clean
+from lorary.anatomy.narrowing import Evidence
 from lorary.anatomy.report import Base
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from lorary.anatomy.proof import Proof
     from lorary.anatomy.report import Agreement
 
-__all__ = ["judge", "verdict_findings"]
+__all__ = ["conflict_findings", "judge", "verdict_findings"]
 
 _MOST_NAMED = 10
 
@@ -29,7 +30,7 @@ def judge(proof: Proof, claims: Claims, modules: Sequence[Module]) -> Base:
     Args:
         proof: What the tensors allow.
         claims: What the metadata says.
-        modules: The adapted modules; none for a file that is no adapter.
+        modules: The adapted modules, or the layers that the file repeats.
     """
     return Base(
         family=proof.family,
@@ -38,8 +39,15 @@ def judge(proof: Proof, claims: Claims, modules: Sequence[Module]) -> Base:
         lineage=claims.lineage,
         claimed=_claimed(claims),
         agreement=_agreement(proof, claims.first, modules),
-        evidence=proof.evidence,
+        evidence=tuple(map(_readable, proof.evidence)),
     )
+
+
+def _readable(reason: Evidence) -> Evidence:
+    """A reason without the invisible characters that names in a file may have."""
+    if reason.text.isprintable() and all(map(str.isprintable, reason.keys)):
+        return reason
+    return Evidence(reason.rule, clean(reason.text, 1_000), tuple(map(clean, reason.keys)))
 
 
 def _claimed(claims: Claims) -> dict[str, object]:
@@ -78,12 +86,18 @@ def _has_shapes(modules: Sequence[Module]) -> bool:
     return any(module.part == "denoiser" and module.dims.fan_in is not None for module in modules)
 
 
+def conflict_findings(base: Base) -> Iterator[Finding]:
+    """A claim that the tensors contradict, in a file of any kind."""
+    if base.agreement == "conflict":
+        titles = [family_title(name) for name in base.candidates]
+        yield _conflict(base, str(base.claimed.get("family")), titles)
+
+
 def verdict_findings(base: Base, proof: Proof) -> Iterator[Finding]:
     """What is worth saying about the verdict."""
     titles = [family_title(name) for name in base.candidates]
     claimed = base.claimed.get("family")
-    if base.agreement == "conflict":
-        yield _conflict(base, str(claimed), titles)
+    yield from conflict_findings(base)
     if not titles:
         message = "The tensors fit no base model that is known here."
         if claimed is not None:
