@@ -238,6 +238,16 @@ def test_ties_of_ranks_and_alphas_go_to_the_larger() -> None:
     assert document["alpha"] == {"mode": 8, "values_read": 2}
 
 
+def test_a_thousand_blocks_are_listed_and_the_rest_summed() -> None:
+    rows: Rows = {}
+    for number in range(1_003):
+        rows[f"transformer.stack_blocks.{number}.q.lora_A.weight"] = ("F16", (1, 2))
+        rows[f"transformer.stack_blocks.{number}.q.lora_B.weight"] = ("F16", (3, 1))
+    blocks = inspect(safetensors(rows))["layers"]["blocks"]
+    assert (len(blocks), blocks[999]["name"]) == (1_001, "stack_blocks.999")
+    assert blocks[1_000] == {"name": "…", "modules": 3, "parameters": 15}
+
+
 def test_convolutions_lead_the_rank_only_when_there_is_nothing_else() -> None:
     rows: Rows = {
         "lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight": ("F32", (16, 320)),

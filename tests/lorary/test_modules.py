@@ -25,6 +25,7 @@ def test_tensors_are_grouped_by_module() -> None:
     [
         (f"lora_unet_{UNET}.attn1.to_q".replace(".", "_"), "denoiser", "down_blocks.1"),
         ("lora_unet_mid_block_attentions_0_proj_in", "denoiser", "mid_block"),
+        ("lora_unet_mid_block_attentions_0_norm", "denoiser", "mid_block"),
         ("lora_unet_blocks_12.self_attn.k", "denoiser", "blocks.12"),
         ("lora_unet_stack_blocks_7_q", "denoiser", "stack_blocks.7"),
         ("lora_unet_head", "denoiser", "head"),

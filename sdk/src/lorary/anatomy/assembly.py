@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Parts", "assemble", "file_name"]
 
 _MOST_NAMES = 100
+_MOST_BLOCKS = 1_000  # the deepest models have a few hundred
 _FILE_NAME_CHARS = 500
 
 _DTYPE, _PART = attrgetter("dtype"), attrgetter("part")
@@ -164,7 +165,12 @@ def _blocks_of(modules: Sequence[Module]) -> tuple[Block, ...]:
         block = sums.setdefault(name, [0, 0])
         block[0] += count
         block[1] += count * parameters
-    return tuple(Block(name, *counts) for name, counts in sums.items())
+    blocks = [Block(name, *counts) for name, counts in sums.items()]
+    rest = blocks[_MOST_BLOCKS:]
+    if rest:  # names of a stranger, not of a model
+        counts = (sum(block.modules for block in rest), sum(block.parameters for block in rest))
+        blocks[_MOST_BLOCKS:] = [Block("…", *counts)]
+    return tuple(blocks)
 
 
 def _notes(metadata: Mapping[str, str], training: Mapping[str, object]) -> Notes:

@@ -371,6 +371,8 @@ _STACK = re.compile(r"(?:^|\.)(\w{0,64}?(?:blocks?|layers?|refiner)|h)\.(\d{1,5}
 
 def _block(path: str) -> str:
     """Block of a module that no table has: `layers.3` of `model.layers.3.self_attn.q_proj`."""
+    if path.startswith("mid_block_"):
+        return "mid_block"
     if "." not in path:
         found = _FLAT_BLOCK.match(path)
         return f"{found[1]}.{found[2]}" if found else path
