@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.families import families
+from tests.builders.modules import header
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from tests.builders.modules import Shapes
 
-__all__ = ["checkpoint", "control_lora", "controlnet", "ip_adapter", "lllite", "motion"]
+__all__ = ["checkpoint", "control_lora", "controlnet", "ip_adapter", "lllite", "motion", "write"]
 
 
 def checkpoint(family: str, naming: str, prefix: str = "") -> Shapes:
@@ -78,3 +83,16 @@ def motion(*widths: int, inner: str = "") -> Shapes:
         for level, width in enumerate(widths)
         for number in range(2)
     }
+
+
+def write(place: Path, shapes: Shapes, metadata: Mapping[str, str] | None = None) -> None:
+    """A sparse file, since a base model takes gigabytes."""
+    tensors = header(shapes).tensors
+    entries: dict[str, object] = {
+        name: {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end]}
+        for name, (dtype, shape, begin, end) in tensors.items()
+    }
+    text = json.dumps(entries | ({"__metadata__": dict(metadata)} if metadata else {})).encode()
+    with place.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + max(tensor.end for tensor in tensors.values()))

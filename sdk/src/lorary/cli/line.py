@@ -87,8 +87,9 @@ def _told(anatomy: Anatomy, inspection: Inspection, columns: Columns) -> list[st
     """Return verdict and method; of what is no adapter its kind in the place of both."""
     if anatomy.kind != "adapter":
         wide = _VERDICT + (len(_GAP) + _METHOD if columns.has_method else 0)
-        kind = columns.fit(f"no adapter: {anatomy.kind.replace('_', ' ')}", wide)
-        return [styled(kind, "yellow")]
+        kind = anatomy.kind.replace("_", " ")
+        title = f", {_title(anatomy.base)}" if anatomy.base.candidates else ""
+        return [styled(columns.fit(f"no adapter: {kind}{title}", wide), "yellow")]
     base = anatomy.base
     is_refused = any(found.severity == "error" for found in inspection.findings)
     conflicts = base.agreement == "conflict"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lorary.anatomy import FAMILIES, KIND_TITLES, algorithm_title, family_title
+from lorary.anatomy import FAMILIES, algorithm_title, describe, family_title
 from lorary.cli.advice import ADVICE
 from lorary.cli.output import (
     SEVERITY_STYLES,
@@ -106,6 +106,14 @@ def _verdict(base: Base) -> Iterator[str]:
     shown = head.replace(title, styled(title, "bold", style), 1)
     yield f"  {shown}"
     yield from (f"  {line}" for line in more)
+    yield from _grounds(base, title, how)
+    if base.family is None and not is_only_claimed(base):
+        code = "family_ambiguous" if base.candidates else "family_unknown"
+        yield from _advice(code, 4)
+
+
+def _grounds(base: Base, title: str, how: str) -> Iterator[str]:
+    """Yield what the file says of itself, and what shows the verdict."""
     claim = "" if is_only_claimed(base) else _claim(base)
     if base.agreement == "conflict":
         yield from _indented(f"CONFLICT: {claim}", 2, "bold", "red")
@@ -117,9 +125,6 @@ def _verdict(base: Base) -> Iterator[str]:
     for reason in _reasons(base):
         if reason.text != how:
             yield from _indented(reason.text, 4, "dim", mark="· ")
-    if base.family is None and not is_only_claimed(base):
-        code = "family_ambiguous" if base.candidates else "family_unknown"
-        yield from _advice(code, 4)
 
 
 def _reasons(base: Base) -> list[Evidence]:
@@ -300,11 +305,18 @@ def _notes(anatomy: Anatomy) -> list[str]:
 
 
 def _other_kind(anatomy: Anatomy) -> Iterator[str]:
-    title = KIND_TITLES.get(anatomy.kind, anatomy.kind)
-    yield f"  {styled('No adapter', 'bold', 'yellow')}: this is {title}."
-    said = _claim(anatomy.base)
-    if said:
-        yield from _indented(said, 2)
+    base = anatomy.base
+    what = f"No adapter: this is {describe(anatomy.kind, base.family)}."
+    title, how = _headline(base)
+    if base.candidates:
+        what += f" {how[0].upper()}{how[1:]}" if base.family else f" {title}: {how}"
+    head, *more = wrap(what, columns() - 2)
+    yield f"  {head.replace('No adapter', styled('No adapter', 'bold', 'yellow'), 1)}"
+    yield from (f"  {line}" for line in more)
+    if base.candidates or base.agreement == "conflict":
+        yield from _grounds(base, title, how)
+    elif _claim(base):
+        yield from _indented(_claim(base), 2)
     dtypes = ", ".join(anatomy.dtypes)
     yield f"  {_tensors(anatomy)}{f', {dtypes}' if dtypes else ''}"
 
