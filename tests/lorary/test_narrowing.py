@@ -218,6 +218,29 @@ def test_a_few_layers_of_one_width_under_common_names_prove_nothing(
     assert ("width" in rules(proof)) == (blocks == 2)
 
 
+def test_fewer_blocks_of_which_only_the_attention_is_there_are_doubted() -> None:
+    blocks = [
+        target
+        for leaf in ("to_q", "to_k", "to_v")
+        for target in block(f"transformer_blocks.{{}}.attn.{leaf}", range(36), (2048, 2048))
+    ]
+    proof = prove_bytes(diffusers(blocks, component="transformer"))
+    assert (proof.family, proof.candidates) == (None, ("hunyuan_video_1_5",))
+    assert "ends at 36 of 54" in text(proof, "smaller")
+
+
+def test_lists_of_single_layers_are_no_stacks_of_blocks() -> None:
+    """HiDream projects captions with one layer for each of its blocks."""
+    names = [
+        ("double_stream_blocks.{}.block.attn1.to_q", 8),
+        ("single_stream_blocks.{}.block.attn1.to_q", 16),
+    ]
+    layers = [target for name, depth in names for target in block(name, range(depth), (2560, 2560))]
+    proof = prove_bytes(diffusers(layers, component="transformer"))
+    assert (proof.family, proof.candidates) == (None, ("hidream_i1",))
+    assert "smaller" in rules(proof)
+
+
 @pytest.mark.parametrize("depths", [(4, 48), (6, 20)])
 def test_a_model_with_fewer_of_the_same_blocks_is_not_the_known_one(
     depths: tuple[int, int],

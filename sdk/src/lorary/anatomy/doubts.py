@@ -6,6 +6,7 @@ model: one with the same names, the same width, or fewer of the same blocks.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from lorary.anatomy.families import family_index, family_title
@@ -106,10 +107,14 @@ def _by_names(family: Family, seen: Survey, *, has_own_names: bool) -> _Answer:
 
 
 def _deep(family: Family, seen: Survey) -> list[str]:
-    """Stacks that are deep enough to be told to be cut short."""
+    """Stacks of blocks, of several layers each, that are deep enough to be told to be cut short."""
     rows = family.rows[seen.naming(family.id)]
-    stacks = {row.pattern.partition(".#")[0] for row in rows if ".#" in row.pattern}
-    return [stack for stack in sorted(stacks) if family.depths.get(stack, 0) >= _DEEP]
+    layers = Counter(row.pattern.partition(".#")[0] for row in rows if ".#" in row.pattern)
+    return [
+        stack
+        for stack, count in sorted(layers.items())
+        if count > 1 and family.depths.get(stack, 0) >= _DEEP
+    ]
 
 
 def is_cut_short(family: Family, seen: Survey) -> _Answer | None:
@@ -117,7 +122,8 @@ def is_cut_short(family: Family, seen: Survey) -> _Answer | None:
     short = _cut_short(family, seen)
     if not short:
         return None
-    is_told = len(_deep(family, seen)) > 1 or _sharing(seen) >= _COMMON
+    is_common = _sharing(seen) >= _COMMON or _has_one_width(family, seen)
+    is_told = is_common or len(_deep(family, seen)) > 1
     text = (
         f"Every block is adapted, but {', '.join(short)}: a smaller model of the same design "
         f"as {family_title(family.id)} looks like this."
