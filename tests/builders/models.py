@@ -241,6 +241,10 @@ DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
         ("transformer_blocks.47.attn1.to_q", (3072, 3072)),
         ("transformer_blocks.0.attn1.add_k_proj", (3072, 1536)),
     ),
+    ("mochi", "native"): _targets(
+        ("blocks.47.attn.qkv_x", (9216, 3072)),
+        ("blocks.0.attn.qkv_y", (9216, 1536)),
+    ),
     ("cogview4", "diffusers"): _targets(
         ("transformer_blocks.27.attn1.to_q", (4096, 4096)),
         ("transformer_blocks.0.norm1.linear", (49152, 512)),
