@@ -36,6 +36,14 @@ def clip(prefix: str, suffixes: tuple[str, str] = LYCORIS) -> Shapes:
         (pairs([flat("lora_unet_", DOUBLE)], LYCORIS), "kohya"),
         (pairs([flat("lora_unet__", "blocks.0.self_attn.q")], LYCORIS), "kohya"),
         (pairs(["lora_unet_blocks_12.self_attn.k"], LYCORIS), "kohya"),
+        (
+            pairs([flat("Hunyuan_video_I2V_lora_", "double_blocks.0.img_attn_qkv")], LYCORIS),
+            "kohya",
+        ),
+        (
+            pairs([flat("lora_unet_", name) for name in ("conv_in", DEEP)], LYCORIS),
+            "kohya_diffusers_blocks",
+        ),
         (pairs([flat("lora_unet_", SGM)], LYCORIS), "kohya_sgm_blocks"),
         (pairs([flat("lora_unet_", "middle_block.0.op")], LYCORIS), "kohya_sgm_blocks"),
         (one(flat("oft_unet_", SGM), {".oft_blocks": (4, 160, 160)}), "kohya_sgm_blocks"),

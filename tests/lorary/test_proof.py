@@ -25,7 +25,10 @@ FLUX = DENOISERS["flux1", "native"]
 def test_the_family_is_proven_from_a_few_modules(family: str, naming: str) -> None:
     targets = DENOISERS[family, naming]
     files = [diffusers(targets), comfyui(targets), bare(targets), peft(targets), kohya(targets)]
-    files.append(diffusers(targets, component="base_model.model.diffusion_model"))
+    files += [
+        diffusers(targets, component=name)
+        for name in ("base_model.model.diffusion_model", "pipe.dit", "_orig_mod.net")
+    ]
     for proof in map(prove_bytes, files):
         assert proof.family == family, proof.evidence
         assert proof.confidence == "proven"

@@ -46,6 +46,7 @@ _FLAT_PREFIXES = (
     ("lora_te2_", "kohya", "text_encoder_2"),
     ("lora_te3_", "kohya", "text_encoder_3"),
     ("oft_te_", "kohya", "text_encoder"),
+    ("Hunyuan_video_I2V_lora_", "kohya", "denoiser"),  # Tencent's own trainer
     ("lora_transformer_", "onetrainer", "denoiser"),
     ("lora_prior_unet_", "onetrainer", "denoiser"),
     ("lora_prior_te_", "onetrainer", "text_encoder"),

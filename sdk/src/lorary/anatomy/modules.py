@@ -350,6 +350,13 @@ def _locate(name: str) -> tuple[Prefix, str, str, str, Place | None, str]:
 _ENCODER_LEVEL = re.compile(r"^(?:\w+\.)?transformer\.(?!h\.|resblocks\.)")
 
 
+# Names of what holds the model, in trainers that save their own. `model.layers` is any language
+# model's, whose names some denoisers share.
+_WRAPPERS = re.compile(
+    r"(?:(?:_orig_mod|diffusion_model|dit|model(?!\.layers\.)|module|net|pipe|transformer|unet)\.)+"
+)
+
+
 def _place(prefix: Prefix, path: str) -> tuple[str, Place | None]:
     if prefix.part != "denoiser":
         return prefix.part, encoder_index().find(path, is_flat=prefix.is_flat)
@@ -360,9 +367,9 @@ def _place(prefix: Prefix, path: str) -> tuple[str, Place | None]:
         encoder = encoder_index().find(path, is_flat=False)
         if encoder is not None:
             return "text_encoder", encoder
-        inner = path.removeprefix("transformer.").removeprefix("unet.")
-        if inner != path:
-            place = family_index().find(inner, is_flat=False)
+        wrapper = _WRAPPERS.match(path)
+        if wrapper is not None:
+            place = family_index().find(path[wrapper.end() :], is_flat=False)
     return "denoiser", place
 
 
