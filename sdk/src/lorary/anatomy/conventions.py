@@ -161,14 +161,17 @@ def file_convention(scan: Scan, kind: str, candidates: Sequence[str] = ()) -> st
 
 
 def _has_odd_blocks(modules: Sequence[Module], candidates: Sequence[str]) -> bool:
-    """Tell diffusers' block names of a UNet whose kohya trainers write SGM's."""
-    if not _UNET.match(modules[0].name.removeprefix("lora_unet_")):
+    """Tell diffusers' block names of a UNet whose kohya trainers write SGM's.
+
+    Where several families are left, the first counts: Kolors' trainers flatten diffusers' names,
+    but its files are few beside SDXL's.
+    """
+    paths = [module.name.removeprefix("lora_unet_") for module in modules]
+    if not any(map(_UNET.match, paths)):
         return False
     tables = families()
-    usual = {tables[name].kohya for name in candidates if name in tables}
-    if usual == {"sgm"} or (usual and "sgm" not in usual):
-        return usual == {"sgm"}
-    return any(map(_DEEP.search, (module.name for module in modules)))
+    usual = [tables[name].kohya for name in candidates if name in tables]
+    return any(map(_DEEP.search, paths)) if not usual else usual[0] == "sgm"
 
 
 _LDM = re.compile(
