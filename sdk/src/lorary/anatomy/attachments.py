@@ -3,9 +3,9 @@
 IP-Adapters, motion modules, T2I-Adapters, embeddings, and the text encoders of a checkpoint that
 was taken apart. Widths and places are the only signs; `attachments.json` has what they mean.
 
-Sources: the layouts of IP-Adapter, AnimateDiff (modules for Stable Diffusion 1.x and XL alone),
-T2I-Adapter (pixels folded 8 x 8 for Stable Diffusion, 16 x 16 for XL), LDM and SGM checkpoints, and
-the embeddings of AUTOMATIC1111, kohya and diffusers.
+Sources: the layouts of IP-Adapter, AnimateDiff, T2I-Adapter (pixels folded 8 x 8 for Stable
+Diffusion 1.x, 16 x 16 for XL; like motion modules made for these alone), LDM and SGM checkpoints,
+and the embeddings of AUTOMATIC1111, kohya and diffusers.
 """
 
 from __future__ import annotations
@@ -183,8 +183,8 @@ def _of_t2i_adapter(tensors: Tensors) -> Fit | None:
     for row in _facts()["t2i_adapter"]:
         if width in {colours * row["pixels"] for colours in _COLOURS}:
             text = (
-                f"A T2I-Adapter that reads {width} numbers for each place of the picture, as those "
-                "for {} do."
+                f"It is a T2I-Adapter that reads {width} numbers for each place of the picture, as "
+                "those for {} do, and they are made for Stable Diffusion 1.x and XL alone."
             )
             return _fit(row["families"], "widths", text, [first])
     return None
