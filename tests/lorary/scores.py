@@ -82,6 +82,8 @@ class Scores:
     alpha_by_config: Score = field(default_factory=Score)
     truth_among_candidates: Score = field(default_factory=Score)
     unique_and_right: Score = field(default_factory=Score)
+    truth_among_adapters: Score = field(default_factory=Score)
+    unique_adapters: Score = field(default_factory=Score)
     wrong_unique: list[str] = field(default_factory=list)
 
 
@@ -143,15 +145,22 @@ def _ask_method(scores: Scores, name: str, truth: dict[str, Any], document: dict
 
 
 def _ask_family(scores: Scores, name: str, truth: dict[str, Any], document: dict[str, Any]) -> None:
-    if not truth["is_adapter"]:
-        return
+    """Ask for the base model of any kind of file, and of adapters once more by themselves."""
     family, base = truth["known_family"], document["base"]
     if base["family"] not in {None, family}:
         scores.wrong_unique.append(f"{name}: {base['family']} instead of {family}")
     is_asked = truth["origin"] in MEASURED and truth["complete"] and has_shapes(truth)
-    if is_asked and family in FAMILIES:
-        scores.truth_among_candidates.add(name, expected=True, found=family in base["candidates"])
-        scores.unique_and_right.add(name, expected=family, found=base["family"])
+    if not is_asked or family not in FAMILIES:
+        return
+    among = [scores.truth_among_candidates]
+    unique = [scores.unique_and_right]
+    if truth["is_adapter"]:
+        among.append(scores.truth_among_adapters)
+        unique.append(scores.unique_adapters)
+    for score in among:
+        score.add(name, expected=True, found=family in base["candidates"])
+    for score in unique:
+        score.add(name, expected=family, found=base["family"])
 
 
 def lines(scores: Scores) -> Iterator[str]:
