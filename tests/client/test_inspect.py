@@ -249,6 +249,20 @@ def test_a_page_tells_what_is_proven_possible_claimed_and_unknown(run: Run, tmp_
     assert "Unknown base model —" in _page(diffusers(strange), tmp_path, run)
 
 
+def test_a_broken_table_of_lineages_is_told_before_anything_is_read(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own.json"
+    own.write_text('{"names": 1}')
+    monkeypatch.setenv("LORARY_LINEAGES", str(own))
+    ran = run("inspect", tmp_path)
+    assert (ran.code, ran.out) == (2, "")
+    assert "LORARY_LINEAGES" in ran.err
+    assert "names is not a list. Correct the file" in " ".join(ran.err.split())
+    own.write_text('{"names": []}')
+    assert run("inspect", tmp_path).code == 3
+
+
 def test_nothing_of_a_file_can_steer_the_terminal(run: Run, tmp_path: Path) -> None:
     hostile = "\x1b]0;owned\x07\x9b2J\u202egnp\u200b"
     place = tmp_path / f"{hostile}.safetensors"

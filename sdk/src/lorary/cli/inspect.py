@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from lorary.cli.command import Command
+from lorary.anatomy.lineages import VARIABLE, LineageError, load_lineages
+from lorary.cli.command import Command, UsageError
 from lorary.cli.line import columns_for
 from lorary.cli.looking import DENIED, NETWORK, NOT_FOUND, REFUSED, Form, look_at_all
 from lorary.cli.meter import counting
@@ -30,6 +31,7 @@ def _configure(parser: Parser) -> None:
 
 
 def _inspect(args: Namespace) -> int:
+    _require_lineages()
     codes: set[int] = set()
     found: list[Found] = []
     for place in args.places:
@@ -61,6 +63,19 @@ def _summary(count: int, failures: int) -> str:
     files = "One file" if count == 1 else f"{count:,} files"
     rest = f"{failures:,} refused or unreadable" if failures else "none refused"
     return f"{files}, {rest}."
+
+
+def _require_lineages() -> None:
+    """Refuse to work with a table of lineages that would silently be left out.
+
+    Raises:
+        UsageError: The file that the environment names cannot be read.
+    """
+    try:
+        load_lineages()
+    except LineageError as error:
+        message = f"{VARIABLE}: {error}. Correct the file, or unset the variable."
+        raise UsageError(message) from error
 
 
 COMMANDS = {
