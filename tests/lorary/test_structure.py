@@ -298,5 +298,6 @@ def test_claims_that_exclude_each_other_are_told() -> None:
         {"key": "key0", "family": "flux1"},
         {"key": "key1", "family": "sd1"},
     ]
-    for agreeing in ((), ("sdxl",), ("sdxl", "sdxl"), ("wan", "wan_14b"), ("wan_14b", "wan")):
+    for agreeing in ((), ("sdxl",), ("sdxl", "sdxl"), ("wan", "wan_14b"), ("wan_14b", "wan"),
+                     ("ssd_1b", "sdxl"), ("flux1", "chroma")):  # fmt: skip
         assert list(claims_findings(claims(*agreeing))) == []

@@ -10,6 +10,7 @@ from lorary.anatomy.claims import covers
 from lorary.anatomy.config import embedded_configs
 from lorary.anatomy.findings import Finding, finding
 from lorary.anatomy.metadata import number
+from lorary.anatomy.vocabulary import parent_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -175,11 +176,7 @@ def claims_findings(claims: Claims) -> Iterator[Finding]:
     first = claims.first
     if first is None:
         return
-    others = [
-        other
-        for other in claims.others
-        if not (covers(first.family, other.family) or covers(other.family, first.family))
-    ]
+    others = [other for other in claims.others if not _go_together(first.family, other.family)]
     if others:
         named = [{"key": claim.source, "family": claim.family} for claim in (first, *others)]
         message = (
@@ -187,3 +184,10 @@ def claims_findings(claims: Claims) -> Iterator[Finding]:
             f"{others[0].family} among them. Trust the tensors; correct the wrong one."
         )
         yield finding("claims_conflict", message, count=len(named), claims=named[:_SHOWN])
+
+
+def _go_together(one: str, other: str) -> bool:
+    """Tell whether one includes the other, or is derived from it and bears its label, too."""
+    if covers(one, other) or covers(other, one):
+        return True
+    return parent_of(one) == other or parent_of(other) == one
