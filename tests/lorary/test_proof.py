@@ -131,6 +131,12 @@ def test_text_encoders_are_known_by_their_modules(
     assert "encoders" not in rules(proof)
 
 
+def test_a_text_encoder_may_be_inside_its_language_model() -> None:
+    layers = whole("cosmos_predict2_2b", "native")[:90]
+    inner = [Target(f"model.{path}", shape) for path, shape in TEXT_ENCODERS["qwen3_0_6b"]]
+    assert prove_bytes(kohya(layers, encoders={"lora_te": inner})).family == "anima"
+
+
 def test_text_encoders_that_fit_nothing_are_not_counted() -> None:
     odd = {"lora_te1": [Target("encoder.layers.0.q", (7, 7))]}
     proof = prove_bytes(kohya(SD1, encoders=odd))

@@ -359,7 +359,10 @@ _WRAPPERS = re.compile(
 
 def _place(prefix: Prefix, path: str) -> tuple[str, Place | None]:
     if prefix.part != "denoiser":
-        return prefix.part, encoder_index().find(path, is_flat=prefix.is_flat)
+        place = encoder_index().find(path, is_flat=prefix.is_flat)
+        if place is None and path[:6] in {"model.", "model_"}:  # inside its language model
+            place = encoder_index().find(path[6:], is_flat=prefix.is_flat)
+        return prefix.part, place
     place = family_index().find(path, is_flat=prefix.is_flat)
     if place is None and ".to." in path:  # some trainers of Z-Image write `to.q`
         place = family_index().find(path.replace(".to.", ".to_"), is_flat=False)
