@@ -47,6 +47,7 @@ __all__ = [
     "digest_differs",
     "empty_file",
     "head_bytes",
+    "is_public",
     "is_refused",
     "is_weights",
     "look",
@@ -253,6 +254,15 @@ def digest(chunks: Iterable[bytes]) -> str:
 def comes_from_header(code: str) -> bool:
     """Whether a finding is told by a header alone, so that reading it again renews the finding."""
     return code in finding_codes() - _OF_BYTES
+
+
+def is_public(code: str, severity: str) -> bool:
+    """Whether everyone who sees a version is told a finding.
+
+    Notes of little weight are for those who can act on them. So are private things: published,
+    their list would lead strangers to every file with a password in it.
+    """
+    return severity != "info" and not code.startswith("privacy_")
 
 
 def is_weights(path: str) -> bool:

@@ -14,7 +14,7 @@ from hub.api.base import absolute, shown
 from hub.api.previews import PreviewsOut
 from hub.api.shapes import FindingOut
 from previews.selectors import previews_of
-from registry.models import File, FileRole, Severity, Version, VersionState
+from registry.models import File, FileRole, Version, VersionState
 from registry.selectors import versions as history
 
 if TYPE_CHECKING:
@@ -125,11 +125,11 @@ class VersionOut(VersionBriefOut):
 
     @extend_schema_field(FindingOut(many=True))
     def get_findings(self, version: Version) -> list[dict[str, Any]]:
-        """Return findings; notes of little weight are for those who can act on them."""
+        """Return findings; notes and private things are for those who can act on them."""
         user = self.context["request"].user
         is_own = user.is_authenticated and version.adapter.namespace.is_writable_by(user)
-        found = history.findings_of(version, self._primary())
-        return shown(FindingOut, [one for one in found if is_own or one.severity != Severity.INFO])
+        found = history.findings_of(version, self._primary(), is_owner=is_own)
+        return shown(FindingOut, found)
 
     @extend_schema_field(FileOut(many=True))
     def get_files(self, version: Version) -> list[dict[str, Any]]:

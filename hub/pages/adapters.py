@@ -76,7 +76,8 @@ def _of_version(request: HttpRequest, adapter: Adapter, version: Version) -> dic
     document = history.document_of(version, primary)
     lines = details.files_of(version, files)
     writable = _is_writable(request, adapter)
-    remarks = details.remarks_of(history.findings_of(version, primary), is_owner=writable)
+    found = history.findings_of(version, primary, is_owner=writable)
+    remarks = details.remarks_of(found, is_owner=writable)
     counts = {"files": len(lines), "versions": None, "findings": len(remarks)}
     chosen = next((line for line in lines if line.is_primary), None)
     return {

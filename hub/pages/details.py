@@ -84,7 +84,7 @@ def _file_line(file: File, url: str) -> FileLine:
 
 
 def remarks_of(findings: Iterable[Finding | Result], *, is_owner: bool) -> list[Remark]:
-    """Return findings as remarks; notes of little weight are for the owner."""
+    """Return findings as remarks; the owner is asked, others are told."""
     words = {
         "error": _("Refused"),
         "warning": _("Your call") if is_owner else _("Careful"),
@@ -99,7 +99,6 @@ def remarks_of(findings: Iterable[Finding | Result], *, is_owner: bool) -> list[
             code=f.code,
         )
         for f in findings
-        if is_owner or f.severity != "info"
     ]
 
 

@@ -91,15 +91,24 @@ def document_of(version: Version, primary: File | None) -> dict[str, Any]:
     return blobs.document_of(primary.blob if primary else None)
 
 
-def findings_of(version: Version, primary: File | None) -> list[Finding | Result]:
+def findings_of(
+    version: Version, primary: File | None, *, is_owner: bool
+) -> list[Finding | Result]:
     """Return what was found about a version's primary file, each finding once.
 
     What the header says with the configuration beside it stands for what it says alone.
+
+    Args:
+        version: The version.
+        primary: Its primary file.
+        is_owner: Also what only those who can act on it are told.
     """
     found: list[Finding | Result] = list(primary.blob.findings.all()) if primary else []
     if own := _own(version):
         of_bytes = [row for row in found if not checks.comes_from_header(row.code)]
         found = [*(Result(**told) for told in own["findings"]), *of_bytes]
+    if not is_owner:
+        found = [row for row in found if checks.is_public(row.code, row.severity)]
     return list({(row.code, row.message): row for row in found}.values())
 
 

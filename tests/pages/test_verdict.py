@@ -110,13 +110,26 @@ def lora_with(metadata: Mapping[str, str]) -> bytes:
 
 
 def test_findings_name_keys_and_lead_to_what_to_do(
-    page: Callable[..., str], client: Client
+    page: Callable[..., str], client: Client, ada: User
 ) -> None:
+    client.force_login(ada)
     text = page(lora_with({"home": "/home/ada/loras"}), tab="findings")
     assert "leaks: home (user path)" in text
     assert "count: 1" not in text
     assert 'href="/help/findings#privacy_path"' in text
     assert '<tr id="privacy_path">' in client.get("/help/findings").content.decode()
+
+
+def test_private_things_are_told_to_those_who_can_remove_them(
+    page: Callable[..., str], client: Client, ada: User
+) -> None:
+    text = page(lora_with({"home": "/home/ada/loras"}), tab="findings")
+    assert "privacy_path" not in text
+    answer = client.get("/api/v1/adapters/ada/noir/versions/v1").json()
+    assert answer["findings"] == []
+    client.force_login(ada)
+    answer = client.get("/api/v1/adapters/ada/noir/versions/v1").json()
+    assert "privacy_path" in [found["code"] for found in answer["findings"]]
 
 
 def test_what_the_author_says_against_the_tensors_is_struck(page: Callable[..., str]) -> None:
