@@ -2,14 +2,19 @@
 
 ```
 bases.py       which base models are here (one TOML file)
+families.py    what is known of their families (families/*.toml)
 recipe.py      everything that makes a picture reproducible
 defaults.py    the recipe a version gets when nobody asked for another
 images.py      PNG with the recipe inside
+video.py       frames -> contact sheet and animation
 keys.py        names of tensors in adapter files          (no torch)
 modules.py     names of the modules of a loaded base
+native.py      ... in the original authors' code
+fused.py       one module in a file, several in diffusers
 normalise.py   any file -> one form: lora_A / lora_B, alphas folded in
 adapters.py    load, verify, dial, unload on a pipeline
 pipelines.py   open bases, keep a few
+calls.py       a recipe as arguments of a family's pipeline
 engine.py      the sweep
 ```
 
@@ -24,6 +29,7 @@ from previews.render.errors import (
     BaseUnavailable,
     Cancelled,
     CannotRender,
+    FamilyInvalid,
     OutOfMemory,
     RecipeInvalid,
     RenderError,
@@ -40,6 +46,7 @@ __all__ = [
     "BasesInvalid",
     "Cancelled",
     "CannotRender",
+    "FamilyInvalid",
     "Layer",
     "OutOfMemory",
     "Recipe",

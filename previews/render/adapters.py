@@ -54,7 +54,10 @@ def mounted(pipeline: Any, table: Table, stack: Sequence[Layer]) -> Iterator[Rac
         CannotRender: a file cannot be read, does not fit, or was not taken over whole.
     """
     convert = None if hasattr(pipeline, "unet") else _converter(pipeline)
-    normals = [normalise(read(layer.path, layer.config), table, convert) for layer in stack]
+    normals = [
+        normalise(read(layer.path, layer.config), table.into(layer.part), convert)
+        for layer in stack
+    ]
     names = [f"layer_{number}" for number in range(len(stack))]
     try:
         with quiet():

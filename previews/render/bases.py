@@ -15,7 +15,8 @@ width = 1024
 height = 1024
 ```
 
-The whole list of keys with their meanings is ``docs/previews.md``.
+What a table leaves out, the family's description says (``families/*.toml``). The whole list of
+keys with their meanings is ``docs/previews.md``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from previews.render.errors import BasesInvalid, BaseUnavailable
-from previews.render.recipe import TriggerPlace
+from previews.render.families import family_of
+from previews.render.recipe import MAX_FPS, MAX_FRAMES, TriggerPlace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,6 +52,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "guidance": (0, 50),
     "width": (16, 4096),
     "height": (16, 4096),
+    "frames": (0, MAX_FRAMES),
+    "fps": (0, MAX_FPS),
     "batch": (1, 256),
     "memory_gb": (0, 4096),
     "deadline_s": (1, 86_400),
@@ -80,6 +84,8 @@ class Base:
     guidance: float = 6.0
     width: int = 512
     height: int = 512
+    frames: int = 0
+    fps: int = 0
     negative: str = ""
     trigger: TriggerPlace = "front"
     sampler: str = ""
@@ -148,7 +154,8 @@ def load_bases(path: Path | str | None = None) -> Bases:
 
 
 def _base(name: str, table: dict[str, Any], folder: Path) -> Base:
-    said = dict(table)
+    family = family_of(table["family"])
+    said = {**family.defaults, **table, "call": {**family.call, **table.get("call", {})}}
     is_local = "path" in said
     location = str((folder / said.pop("path")).resolve()) if is_local else said.pop("repo")
     for key in _FLOATS & said.keys():
@@ -177,7 +184,7 @@ def _faults(name: str, table: dict[str, Any]) -> Iterator[str]:
         yield "“family” is missing"
     if ("path" in table) == ("repo" in table):
         yield "give either “path” (a folder) or “repo” (a hub id)"
-    for key, value in table.items():
+    for key, value in {**family_of(str(table.get("family"))).defaults, **table}.items():
         if key in _KNOWN:
             yield from _value_faults(key, value)
         else:

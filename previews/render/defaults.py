@@ -35,6 +35,8 @@ def default_recipe(base: Base, kind: str) -> Recipe:
         negative=base.negative,
         sampler=base.sampler,
         trigger=base.trigger,
+        frames=base.frames,
+        fps=base.fps,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from previews.render import images
+from previews.render import images, video
 from previews.render.adapters import Rack, mounted, remains
+from previews.render.calls import arguments, frames_of
 from previews.render.errors import Cancelled, CannotRender, OutOfMemory, TooSlow, Why
 from previews.render.pipelines import Opened, Shelf
 
@@ -30,12 +30,16 @@ Key = tuple[int, int, float]
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A finished picture: what was asked for, and the PNG."""
+    """A finished picture: what was asked for, and the PNG; of a video, its contact sheet.
+
+    ``animation`` is the video as WebP, empty for a picture.
+    """
 
     shot: Shot
     width: int
     height: int
     png: bytes
+    animation: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,38 +151,15 @@ class _Take:
             msg = f"Not even one picture of “{self.opened.base.id}” fits into memory."
             raise OutOfMemory(msg)
 
-    def _call(self, shots: Sequence[Shot]) -> list[Image.Image]:
+    def _call(self, shots: Sequence[Shot]) -> list[list[Image.Image]]:
         self._check()
-        recipe, base = self.recipe, self.opened.base
-        arguments: dict[str, Any] = {
-            "prompt": [shot.prompt for shot in shots],
-            "num_inference_steps": recipe.steps,
-            "guidance_scale": recipe.guidance,
-            "width": recipe.width,
-            "height": recipe.height,
-            # On the CPU whatever the device: the same seed starts from the same noise everywhere.
-            "generator": [torch.Generator("cpu").manual_seed(shot.seed) for shot in shots],
-            "callback_on_step_end": self._between_steps,
-            **base.call,
-        }
-        if recipe.negative and _takes(self.opened.pipeline, "negative_prompt"):
-            arguments["negative_prompt"] = [recipe.negative] * len(shots)
+        said = arguments(self.opened, self.recipe, shots, self._check)
         with torch.inference_mode():
-            output = self.opened.pipeline(**arguments)
+            output = self.opened.pipeline(**said)
         if any(getattr(output, "nsfw_content_detected", None) or ()):
             msg = "The base model's safety checker blacked out a picture."
             raise CannotRender(Why.FLAGGED, msg)
-        return list(output.images)
-
-    def _between_steps(
-        self,
-        _pipeline: object,
-        _step: int,
-        _time: object,
-        values: dict[str, Any],
-    ) -> dict[str, Any]:
-        self._check()
-        return values
+        return frames_of(output)
 
     def _check(self) -> None:
         if self.watch.is_cancelled():
@@ -188,13 +169,12 @@ class _Take:
             msg = f"Rendering took longer than {self.watch.deadline_s:g} s."
             raise TooSlow(msg)
 
-    def _picture(self, shot: Shot, image: Image.Image) -> Picture:
+    def _picture(self, shot: Shot, frames: list[Image.Image]) -> Picture:
         text = images.caption(self.recipe, shot, self.stack, self.sampler)
-        return Picture(shot, image.width, image.height, images.encode(image, text))
-
-
-def _takes(pipeline: Any, argument: str) -> bool:  # noqa: ANN401
-    return argument in inspect.signature(pipeline.__call__).parameters
+        sheet = video.contact_sheet(frames)
+        png = images.encode(sheet, text)
+        moving = video.animation(frames, self.recipe.fps)
+        return Picture(shot, sheet.width, sheet.height, png, moving)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

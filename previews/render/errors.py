@@ -2,6 +2,7 @@
 
 RenderError
 ├── BasesInvalid      bases_invalid      the bases file does not fit its schema
+├── FamilyInvalid     family_invalid     a family's description does not fit its schema
 ├── RecipeInvalid     recipe_invalid     a recipe outside its limits
 ├── BaseUnavailable   base_unavailable   the base model is not here or cannot be opened
 ├── CannotRender      cannot_render      this file, on this base, for the stated reason
@@ -20,6 +21,7 @@ __all__ = [
     "BasesInvalid",
     "Cancelled",
     "CannotRender",
+    "FamilyInvalid",
     "OutOfMemory",
     "RecipeInvalid",
     "RenderError",
@@ -53,6 +55,12 @@ class BasesInvalid(RenderError):
     """The bases file does not fit its schema; the text lists every fault."""
 
     code = "bases_invalid"
+
+
+class FamilyInvalid(RenderError):
+    """A family's description does not fit its schema; the text lists every fault of the file."""
+
+    code = "family_invalid"
 
 
 class RecipeInvalid(RenderError):

@@ -6,15 +6,19 @@ alike: ``to_out.0`` and ``to_out_0`` would be the same.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from previews.render.errors import CannotRender, Why
 from previews.render.ldm import ldm_names
+from previews.render.native import native_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from previews.render.families import Family
 
 __all__ = ["Slot", "Table", "table_of"]
 
@@ -53,24 +57,50 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Slots of a base by every name that files use."""
+    """Slots of a base by every name that files use; ``fused`` names stand for several."""
 
     by_alias: Mapping[str, Slot]
+    fused: Mapping[str, tuple[Slot, ...]] = field(default_factory=dict)
 
     def find(self, name: str) -> Slot | None:
         """Return the module that a file means, or None."""
         plain = name.removeprefix("base_model.model.")
         return self.by_alias.get(plain)
 
+    def find_fused(self, name: str) -> tuple[Slot, ...]:
+        """Return the modules whose rows one after the other a file means; empty for none."""
+        return self.fused.get(name.removeprefix("base_model.model."), ())
 
-def table_of(pipeline: Any) -> Table:  # noqa: ANN401 - diffusers is untyped
+    def into(self, part: str) -> Table:
+        """Return the table with names of the main model meaning another part of the same build.
+
+        Raises:
+            CannotRender: ``modules``, the base has no such part.
+        """
+        if not part:
+            return self
+        slots = set(self.by_alias.values())
+        moved = {slot: replace(slot, component=part) for slot in slots if slot.component in _MAIN}
+        if not slots.issuperset(moved.values()):
+            msg = f"The base model has no “{part}” for this file."
+            raise CannotRender(Why.MODULES, msg)
+        return Table(
+            {alias: moved.get(slot, slot) for alias, slot in self.by_alias.items()},
+            {
+                alias: tuple(moved.get(slot, slot) for slot in slots)
+                for alias, slots in self.fused.items()
+            },
+        )
+
+
+def table_of(pipeline: Any, family: Family | None = None) -> Table:  # noqa: ANN401 - diffusers is untyped
     """Look at an opened pipeline without adapters.
 
     A name that two modules share is left out: which of them a file meant cannot be known.
     """
     aliases: dict[str, Slot] = {}
     doubled: set[str] = set()
-    for component in pipeline._lora_loadable_modules:  # noqa: SLF001 - diffusers' only list of them
+    for component in _parts(pipeline):
         model = getattr(pipeline, component, None)
         if model is None:
             continue
@@ -78,7 +108,28 @@ def table_of(pipeline: Any) -> Table:  # noqa: ANN401 - diffusers is untyped
             for alias in spellings:
                 if aliases.setdefault(alias, slot) != slot:
                     doubled.add(alias)
-    return Table({alias: slot for alias, slot in aliases.items() if alias not in doubled})
+    known = {alias: slot for alias, slot in aliases.items() if alias not in doubled}
+    return _with_native(known, family) if family else Table(known)
+
+
+def _parts(pipeline: Any) -> tuple[str, ...]:  # noqa: ANN401
+    """Return what adapters may change; PixArt and Hunyuan-DiT have no verbs to say it."""
+    return tuple(getattr(pipeline, "_lora_loadable_modules", ("transformer",)))
+
+
+def _with_native(known: dict[str, Slot], family: Family) -> Table:
+    """Add the names of the original code; diffusers' own mean what diffusers means by them."""
+    main = {slot.name: slot for slot in known.values() if slot.component == "transformer"}
+    fused: dict[str, tuple[Slot, ...]] = {}
+    for native, names in native_names(family.native, main):
+        for alias in _spellings("transformer", native, None):
+            if alias in known:
+                continue
+            if len(names) == 1:
+                known[alias] = main[names[0]]
+            else:
+                fused[alias] = tuple(main[name] for name in names)
+    return Table(known, fused)
 
 
 def _slots(component: str, model: nn.Module) -> Iterator[tuple[Slot, set[str]]]:
@@ -102,5 +153,6 @@ def _spellings(component: str, name: str, foreign: str | None) -> Iterator[str]:
         yield f"{component}.{item}"
         if component in _MAIN:
             yield item
+            yield f"diffusion_model.{item}"
         for prefix in _KOHYA.get(component, ()):
             yield f"{prefix}_{item.replace('.', '_')}"

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 
 from previews.render.errors import CannotRender, Why
+from previews.render.fused import unfused
 from previews.render.keys import group
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def normalise(
     Raises:
         CannotRender: another algorithm, foreign modules, wrong shapes, numbers that are not finite.
     """
+    file = replace(file, tensors=unfused(file.tensors, table))
     modules = group(file.tensors)
     if convert is not None and any(table.find(name) is None for name in modules):
         converted = _converted(_folded_in_place(file, modules), convert)

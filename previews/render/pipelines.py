@@ -12,11 +12,13 @@ import torch
 from diffusers import DiffusionPipeline
 
 from previews.render.errors import BaseUnavailable
+from previews.render.families import family_of
 from previews.render.modules import table_of
 from previews.render.quiet import quiet
 
 if TYPE_CHECKING:
     from previews.render.bases import Base, Bases
+    from previews.render.families import Family
     from previews.render.modules import Table
 
 __all__ = ["Opened", "Shelf", "device_of"]
@@ -27,6 +29,7 @@ class Opened:
     """A base in memory; ``batch`` shrinks when memory runs out."""
 
     base: Base
+    family: Family
     pipeline: Any
     table: Table
     device: str
@@ -119,9 +122,16 @@ def _open(base: Base) -> Opened:
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         msg = f"The base model “{base.id}” cannot be opened: {error}"
         raise BaseUnavailable(msg) from error
+    family = family_of(base.family)
+    kind = type(pipeline).__name__
+    if family.pipelines and kind not in family.pipelines:
+        expected = " or ".join(family.pipelines)
+        msg = f"The base model “{base.id}” is a {kind}; {base.family} is rendered by {expected}."
+        raise BaseUnavailable(msg)
     pipeline.set_progress_bar_config(disable=True)
     schedulers = {"": pipeline.scheduler}
-    return Opened(base, pipeline, table_of(pipeline), device, base.batch, schedulers)
+    table = table_of(pipeline, family)
+    return Opened(base, family, pipeline, table, device, base.batch, schedulers)
 
 
 def _dtype(base: Base, device: str) -> torch.dtype:

@@ -38,6 +38,9 @@ MAX_PROMPT_CHARACTERS = 2000
 MAX_SEED = 2**32 - 1
 MAX_STRENGTH = 10.0
 MAX_SIDE = 4096
+MAX_FRAMES, MAX_FPS = 257, 60
+
+_OF_VIDEOS = {"frames", "fps"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Layer:
     name: str = ""
     sha256: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)  # PEFT's adapter_config.json
+    part: str = ""  # “transformer_2” of Wan 2.2: names of the main model mean this part
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,10 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Base, prompts, seeds and strengths; pictures are their product."""
+    """Base, prompts, seeds and strengths; pictures are their product.
+
+    ``frames`` and ``fps`` are of videos and 0 for pictures; a picture's document leaves them out.
+    """
 
     base: str
     prompts: tuple[str, ...]
@@ -83,6 +90,8 @@ class Recipe:
     sampler: str = ""
     trigger: TriggerPlace = "front"
     renderer: str = RENDERER
+    frames: int = 0
+    fps: int = 0
 
     def __post_init__(self) -> None:
         faults = list(_faults(self))
@@ -94,6 +103,7 @@ class Recipe:
         return {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in asdict(self).items()
+            if value or key not in _OF_VIDEOS
         }
 
     def to_json(self) -> str:
@@ -177,7 +187,13 @@ def _faults(recipe: Recipe) -> Iterator[str]:
         yield "steps lie between 1 and 200"
     if not (math.isfinite(recipe.guidance) and 0 <= recipe.guidance <= 50):
         yield "guidance lies between 0 and 50"
-    if any(not 16 <= side <= MAX_SIDE or side % 8 for side in (recipe.width, recipe.height)):
-        yield f"width and height are multiples of 8 from 16 to {MAX_SIDE}"
+    yield from _size_faults(recipe)
     if recipe.trigger not in {"front", "end", "none"}:
         yield "trigger is front, end or none"
+
+
+def _size_faults(recipe: Recipe) -> Iterator[str]:
+    if any(not 16 <= side <= MAX_SIDE or side % 8 for side in (recipe.width, recipe.height)):
+        yield f"width and height are multiples of 8 from 16 to {MAX_SIDE}"
+    if not (0 <= recipe.frames <= MAX_FRAMES and 0 <= recipe.fps <= MAX_FPS):
+        yield f"a video has at most {MAX_FRAMES} frames, {MAX_FPS} a second"
