@@ -140,8 +140,9 @@ def _by_cover(found: list[str], seen: Survey, claims: Claims) -> _Answer:
     full = [name for name in found if seen.fitting[name] >= known[name].linear[seen.naming(name)]]
     missing = {name: _missing(name, seen) for name in full}
     kept = [name for name in full if not missing[name]]
-    if kept:
-        kept = [name for name in found if name in kept or _lacks_only_sets(name, seen)]
+    if not kept:
+        return kept, None
+    kept = [name for name in found if name in kept or _lacks_only_sets(name, seen)]
     rest = [name for name in found if name not in kept]
     text = f"Every linear layer of {listed(kept)} is here, to the first and the last"
     if rest:
