@@ -304,13 +304,11 @@ def _ranks(anatomy: Document) -> str:
 def layers(told: Document) -> str:
     """Return ``264 of 264``, or the number alone where it says nothing of a whole.
 
-    Norms and biases can come on top of the layers that a whole file has.
+    Norms come on top of the layers that a whole file is expected to have, and are not compared.
     """
-    if told["expected"] and told["modules"] <= told["expected"]:
-        return _("%(here)s of %(all)s") % {
-            "here": count(told["modules"]),
-            "all": count(told["expected"]),
-        }
+    here = told["modules"] - told["kinds"].get("norm", 0)
+    if told["expected"] and 0 < here <= told["expected"]:
+        return _("%(here)s of %(all)s") % {"here": count(here), "all": count(told["expected"])}
     return count(told["modules"]) if told["modules"] else ""
 
 

@@ -249,6 +249,19 @@ def test_a_page_tells_what_is_proven_possible_claimed_and_unknown(run: Run, tmp_
     assert "Unknown base model —" in _page(diffusers(strange), tmp_path, run)
 
 
+def test_norms_are_not_compared_with_the_layers_of_a_whole_file(run: Run, tmp_path: Path) -> None:
+    rows: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for target in SD1:
+        stem = "lora_unet_" + target.path.replace(".", "_")
+        rows[f"{stem}.lora_down.weight"] = ("F16", (4, *target.shape[1:]))
+        rows[f"{stem}.lora_up.weight"] = ("F16", (target.shape[0], 4))
+    for number in range(300):
+        rows[f"lora_unet_down_blocks_0_extra_{number}_norm1.w_norm"] = ("F16", (320,))
+    page = _page(safetensors(rows), tmp_path, run)
+    assert re.search(r"layers 7 of \d+ in an unrestricted file, and norms: ", page), page
+    assert "norm 300" in page
+
+
 def test_a_broken_table_of_lineages_is_told_before_anything_is_read(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hub.pages.verdicts import layers
 from hub.pages.words import family_choices, family_labels
 from lorary.anatomy import FAMILIES
 from registry.models import BlobAnatomy, Version
@@ -118,6 +119,13 @@ def test_findings_name_keys_and_lead_to_what_to_do(
     assert "count: 1" not in text
     assert 'href="/help/findings#privacy_path"' in text
     assert '<tr id="privacy_path">' in client.get("/help/findings").content.decode()
+
+
+def test_norms_are_not_compared_with_the_layers_of_a_whole_file() -> None:
+    told = {"modules": 330, "expected": 266, "kinds": {"attention": 264, "norm": 66}}
+    assert layers(told) == "264 of 266"
+    assert layers(told | {"kinds": {"attention": 330}}) == "330"
+    assert layers({"modules": 3, "expected": 266, "kinds": {"norm": 3}}) == "3"
 
 
 def test_private_things_are_told_to_those_who_can_remove_them(

@@ -135,6 +135,11 @@ class Layers:
     kinds: Mapping[str, int]
     blocks: tuple[Block, ...]
 
+    @property
+    def comparable(self) -> int:
+        """Modules to set beside the expected ones, which no norm is counted to."""
+        return self.modules - self.kinds.get("norm", 0)
+
     def to_dict(self) -> dict[str, object]:
         """Plain JSON values."""
         return {

@@ -243,13 +243,16 @@ def _alpha(anatomy: Anatomy) -> str:
 
 
 def _layers(layers: Layers) -> str:
-    of = ""
-    if layers.expected == layers.modules:
+    kinds = " · ".join(f"{kind} {count:,}" for kind, count in layers.kinds.items() if count)
+    here, whole = layers.comparable, layers.expected
+    if not whole or not 0 < here <= whole:
+        return f"{layers.modules:,}: {kinds}"
+    of = f" of {whole:,} in an unrestricted file"
+    if here == whole:
         of = ", all that an unrestricted file has"
-    elif layers.expected and layers.modules < layers.expected:
-        of = f" of {layers.expected:,} in an unrestricted file"
-    kinds = [f"{kind} {count:,}" for kind, count in layers.kinds.items() if count]
-    return f"{layers.modules:,}{of}: {' · '.join(kinds)}"
+    norms = layers.modules - here
+    beside = ", and norms" if norms else ""
+    return f"{here:,}{of}{beside}: {kinds}"
 
 
 def _words(anatomy: Anatomy) -> Iterator[str]:
