@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from functools import lru_cache
-from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from lorary.anatomy.columns import columns_of
 from lorary.anatomy.metadata import parsed
 
 if TYPE_CHECKING:
@@ -250,11 +250,8 @@ def file_algorithm(
     return leading, totals
 
 
-_ALGORITHMS = attrgetter("algorithms")
-
-
 def _totals(modules: Sequence[Module]) -> dict[str, int]:
-    counts = Counter(map(_ALGORITHMS, modules))
+    counts = Counter(columns_of(modules).algorithms)
     totals: Counter[str] = Counter()
     for names, number in counts.items():
         for name in names:

@@ -6,13 +6,14 @@ configuration instead.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from lorary.anatomy.columns import columns_of
 from lorary.anatomy.config import AdapterConfig, embedded_configs
 from lorary.anatomy.findings import Finding, finding
 from lorary.anatomy.metadata import clean, number, parsed
@@ -69,9 +70,10 @@ def read_alphas(
     """
     configs = embedded_configs(metadata) or (() if config is None else (config,))
     is_rslora = any(entry.use_rslora for entry in configs) or _is_rs_lora(metadata)
-    holders = [module for module in modules if "alpha" in module.roles]
+    has_alpha = ["alpha" in roles for roles in columns_of(modules).roles]
+    holders = modules if all(has_alpha) else list(itertools.compress(modules, has_alpha))
     if reader is not None and holders:
-        values = reader([module.roles["alpha"] for module in holders])
+        values = reader([roles["alpha"] for roles in columns_of(holders).roles])
         found = _stored(holders, values, is_rslora=is_rslora)
         if found.values_read:
             return found
@@ -86,8 +88,10 @@ def _stored(
     conv: Counter[float] = Counter()
     odd: dict[_Scaled, list[Module]] = {}
 
+    columns = columns_of(holders)
+
     def rows() -> Iterator[_Scaled]:
-        return zip(values, map(_DIMS, holders), map(_ALGORITHMS, holders), strict=True)
+        return zip(values, columns.dims, columns.algorithms, strict=True)
 
     # Thousands of modules have a few different alphas, sizes and methods.
     for row, count in Counter(rows()).items():
@@ -110,7 +114,6 @@ def _stored(
 
 
 _Scaled = tuple["float | None", "Dims", tuple[str, ...]]
-_DIMS, _ALGORITHMS = attrgetter("dims"), attrgetter("algorithms")
 
 
 def _mode(counts: Counter[float]) -> float | None:

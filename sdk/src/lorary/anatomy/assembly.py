@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from lorary.anatomy.columns import columns_of
 from lorary.anatomy.config import embedded_configs
 from lorary.anatomy.metadata import number, parsed, present, told
 from lorary.anatomy.privacy import safe_name
@@ -29,9 +30,7 @@ _MOST_NAMES = 100
 _MOST_BLOCKS = 1_000  # the deepest models have a few hundred
 _FILE_NAME_CHARS = 500
 
-_DTYPE, _PART = attrgetter("dtype"), attrgetter("part")
-_DIMS, _LAYER = attrgetter("dims"), attrgetter("layer")
-_BLOCK, _PARAMETERS = attrgetter("block"), attrgetter("parameters")
+_DTYPE = attrgetter("dtype")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +89,7 @@ def assemble(header: Header, parts: Parts, *, name: str, config: AdapterConfig |
         ranks=ranks,
         alpha=parts.alphas.mode,
         alphas_read=parts.alphas.values_read,
-        parts=dict(Counter(map(_PART, modules))),
+        parts=dict(Counter(columns_of(modules).parts)),
         layers=layers,
         parameters=shared + sum(block.parameters for block in layers.blocks),
         dtypes=dict(Counter(map(_DTYPE, header.tensors.values())).most_common()),
@@ -108,7 +107,7 @@ def _layers(parts: Parts) -> Layers:
         linear=_most_first(linear),
         conv=_most_first(conv),
         expected=parts.expected,
-        kinds=dict.fromkeys(LAYER_KINDS, 0) | Counter(map(_LAYER, parts.modules)),
+        kinds=dict.fromkeys(LAYER_KINDS, 0) | Counter(columns_of(parts.modules).layers),
         blocks=_blocks_of(parts.modules),
     )
 
@@ -128,7 +127,7 @@ def _rank_counts(modules: Sequence[Module]) -> tuple[Counter[int], Counter[int]]
     linear: Counter[int] = Counter()
     conv: Counter[int] = Counter()
     # Thousands of modules have a few different sizes.
-    for dims, count in Counter(map(_DIMS, modules)).items():
+    for dims, count in Counter(columns_of(modules).dims).items():
         if dims.rank is not None:
             (conv if dims.is_conv else linear)[dims.rank] += count
     return linear, conv
@@ -159,8 +158,9 @@ def _declared_rank(metadata: Mapping[str, str], config: AdapterConfig | None) ->
 def _blocks_of(modules: Sequence[Module]) -> tuple[Block, ...]:
     """Sums of each block, in the file's order."""
     sums: dict[str, list[int]] = {}
+    columns = columns_of(modules)
     # Many modules of a block are of one size.
-    sizes = Counter(zip(map(_BLOCK, modules), map(_PARAMETERS, modules), strict=True))
+    sizes = Counter(zip(columns.blocks, columns.parameters, strict=True))
     for (name, parameters), count in sizes.items():
         block = sums.setdefault(name, [0, 0])
         block[0] += count

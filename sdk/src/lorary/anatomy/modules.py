@@ -10,6 +10,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lorary.anatomy.algorithms import order, refine
+from lorary.anatomy.columns import Columns, Modules
 from lorary.anatomy.conventions import convention_name, naming_style
 from lorary.anatomy.families import encoder_index, family_index
 from lorary.anatomy.keys import Prefix, Role, split_key, split_prefix
@@ -106,7 +107,7 @@ class _Pairs(NamedTuple):
     roles: tuple[str, ...]
     columns: tuple[itemgetter[tuple[TensorInfo, ...]], ...]
     names: tuple[str, ...]
-    identities: tuple[Sequence[object], ...]
+    identities: tuple[Sequence[Any], ...]
 
 
 class _Plan(NamedTuple):
@@ -134,7 +135,7 @@ def scan(header: Header) -> Scan:
     tensors = list(header.tensors.values())
     modules = None if plan.pairs is None else _paired(plan.pairs, tensors)
     if modules is None:
-        modules = tuple([_module(sketch, tensors) for sketch in plan.sketches])
+        modules = Modules([_module(sketch, tensors) for sketch in plan.sketches])
     return Scan(
         modules,
         {name: tensors[place] for name, place in plan.others.items()},
@@ -206,10 +207,10 @@ _PAIRED: Mapping[tuple[str, ...], Callable[[Iterable[Any]], list[dict[str, Tenso
 }
 
 
-def _paired(pairs: _Pairs, tensors: Sequence[TensorInfo]) -> tuple[Module, ...] | None:
+def _paired(pairs: _Pairs, tensors: Sequence[TensorInfo]) -> Modules | None:
     """All modules at once, in half the time; None where one of them is no pair of two matrices."""
-    columns = [column(tensors) for column in pairs.columns]
-    by_role = dict(zip(pairs.roles, columns, strict=True))
+    found = [column(tensors) for column in pairs.columns]
+    by_role = dict(zip(pairs.roles, found, strict=True))
     downs, ups = ([tensor.shape for tensor in by_role[role]] for role in ("down", "up"))
     different = set(zip(downs, ups, strict=True))
     if any(len(down) != 2 or len(up) != 2 for down, up in different):
@@ -217,22 +218,23 @@ def _paired(pairs: _Pairs, tensors: Sequence[TensorInfo]) -> tuple[Module, ...] 
     # Thousands of modules have a few different sizes.
     sizes = {pair: _sizes(*pair) for pair in different}
     dims, parameters = zip(*map(sizes.__getitem__, zip(downs, ups, strict=True)), strict=True)
-    roles = _PAIRED[pairs.roles](zip(*columns, strict=True))
+    roles = _PAIRED[pairs.roles](zip(*found, strict=True))
     parts, blocks, conventions, algorithms, places, layers = pairs.identities
-    modules = zip(
-        pairs.names,
-        parts,
-        blocks,
-        conventions,
-        algorithms,
-        dims,
-        roles,
-        places,
-        layers,
-        parameters,
-        strict=True,
+    columns = Columns(
+        names=pairs.names,
+        parts=parts,
+        blocks=blocks,
+        conventions=conventions,
+        algorithms=algorithms,
+        dims=dims,
+        roles=roles,
+        places=places,
+        layers=layers,
+        parameters=parameters,
     )
-    return tuple(map(_new_module, modules))
+    modules = Modules(map(_new_module, zip(*columns, strict=True)))
+    modules.columns = columns
+    return modules
 
 
 _new_module: partial[Module] = partial(tuple.__new__, Module)

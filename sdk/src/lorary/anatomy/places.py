@@ -106,7 +106,9 @@ class Weights:
         has_one_pattern: All rows have the same pattern, before flattening too.
     """
 
-    __slots__ = ("_bits", "_fitting", "has_one_pattern", "naming", "owners", "pattern", "rows")
+    __slots__ = (
+        "_bits", "_by_owner", "_fitting", "has_one_pattern", "naming", "owners", "pattern", "rows"
+    )  # fmt: skip
 
     def __init__(self, rows: Sequence[Row], bits: Mapping[str, int]) -> None:
         self.rows = tuple(rows)
@@ -115,9 +117,15 @@ class Weights:
         self.has_one_pattern = all(row.pattern == self.pattern for row in rows)
         self.owners = 0
         self._bits = bits
+        self._by_owner: dict[str, list[Row]] = {}
         for row in rows:
             self.owners |= bits[row.owner]
+            self._by_owner.setdefault(row.owner, []).append(row)
         self._fitting: dict[tuple[int | None, int | None], int] = {(None, None): self.owners}
+
+    def rows_of(self, owner: str) -> Sequence[Row]:
+        """Rows of one owner."""
+        return self._by_owner.get(owner, ())
 
     def fitting(self, out: int | None, fan_in: int | None) -> int:
         """Bits of the owners whose weight has these sizes, as far as they are known."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from operator import attrgetter, eq, itemgetter
+from operator import eq, itemgetter
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.algorithms import is_complete
+from lorary.anatomy.columns import columns_of
 from lorary.anatomy.findings import Finding, counted, finding
 from lorary.anatomy.metadata import clean
 from lorary.anatomy.twins import find_twins
@@ -36,14 +37,16 @@ _CHECKPOINT = (
     "text_encoders.", "optimizer.", "optimizer_state.",
 )  # fmt: skip
 
-_ALGORITHMS, _ROLES = attrgetter("algorithms"), attrgetter("roles")
 _DTYPE, _BEGIN, _END = itemgetter(0), itemgetter(2), itemgetter(3)
 
 
 def module_findings(modules: Sequence[Module], header: Header) -> Iterator[Finding]:
     """Modules that a loader would refuse or apply wrongly."""
     yield from _halves(modules)
-    broken = [module.name for module in modules if module.dims.is_broken]
+    columns = columns_of(modules)
+    broken = [
+        name for name, dims in zip(columns.names, columns.dims, strict=True) if dims.is_broken
+    ]
     if broken:
         message = (
             f"{counted(len(broken), 'module', 'has', 'have')} two halves of different rank, which "
@@ -89,7 +92,8 @@ def _halves(modules: Sequence[Module]) -> Iterator[Finding]:
 
 def _sets(modules: Sequence[Module]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
     """Algorithms and roles of each module."""
-    return zip(map(_ALGORITHMS, modules), map(tuple, map(_ROLES, modules)), strict=True)
+    columns = columns_of(modules)
+    return zip(columns.algorithms, map(tuple, columns.roles), strict=True)
 
 
 def _is_whole(algorithms: tuple[str, ...], roles: tuple[str, ...]) -> bool:

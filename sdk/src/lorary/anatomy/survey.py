@@ -12,6 +12,7 @@ from functools import cached_property
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
+from lorary.anatomy.columns import columns_of
 from lorary.anatomy.families import encoder_index, encoders, families, family_index
 
 if TYPE_CHECKING:
@@ -117,9 +118,8 @@ class Survey:
     def _rows_of(self, family: Family) -> tuple[str, list[tuple[Row, int]]]:
         by_naming: dict[str, list[tuple[Row, int]]] = {}
         for group in self.groups_of(family.id):
-            for row in group.weights.rows:
-                if row.owner == family.id:
-                    by_naming.setdefault(row.naming, []).append((row, len(group.modules)))
+            for row in group.weights.rows_of(family.id):
+                by_naming.setdefault(row.naming, []).append((row, len(group.modules)))
         if not by_naming:
             return family.kohya, []
         return max(by_naming.items(), key=lambda item: sum(count for _, count in item[1]))
@@ -136,7 +136,7 @@ class Survey:
         """
         return any(
             "." not in group.modules[0].name
-            and all(row.naming == "comfyui" for row in group.weights.rows if row.owner == family)
+            and all(row.naming == "comfyui" for row in group.weights.rows_of(family))
             for group in self.groups_of(family)
         )
 
@@ -222,8 +222,9 @@ def survey(modules: Sequence[Module]) -> Survey:
     strangers: list[Module] = []
     parts: dict[str, list[Module]] = {}
     groups: dict[tuple[Weights, int | None, int | None], list[Module]] = defaultdict(list)
-    for module in modules:
-        _, part, _, _, _, dims, _, place, _, _ = module
+    columns = columns_of(modules)
+    rows = zip(modules, columns.parts, columns.places, columns.dims, strict=True)
+    for module, part, place, dims in rows:
         if part != "denoiser":
             parts.setdefault(part, []).append(module)
         elif place is not None:

@@ -13,9 +13,9 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from functools import lru_cache
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from lorary.anatomy.columns import columns_of
 from lorary.anatomy.keys import split_prefix
 
 if TYPE_CHECKING:
@@ -31,8 +31,7 @@ _FUSED_ENDS = ("qkv", "qkv_proj", "to_kv", "kv_proj", "linear1", "qkv_mlp_proj",
 _SPLIT_ENDS = ("to_q", "to_k", "to_v", "_q", "_k", "_v", ".q", ".k", ".v", "q_proj", "k_proj",
                "v_proj", "wq", "wk", "wv", "to_kv", "proj_mlp")  # fmt: skip
 
-_FUSED_MARKS = ("qkv", "o_kv", "kv_pr", "near1", "c_att")  # short ones are found faster
-_NAME, _PART, _CONVENTION = map(attrgetter, ("name", "part", "convention"))
+_FUSED_MARKS = ("kv", "near1", "c_att")  # short ones are found faster
 _DOUBLE_PREFIX = "lora_unet__"
 
 _IN_UNET = re.compile(r"(input|output)_blocks_(\d{1,2})_(\d)_(.+)")
@@ -159,10 +158,11 @@ def _projections(leaf: str) -> tuple[str, ...]:
 
 def _may_have_twins(modules: Sequence[Module]) -> bool:
     """Look for the marks that every file with twins has, since the search itself takes longer."""
-    kinds = set(zip(map(_PART, modules), map(_CONVENTION, modules), strict=True))
+    columns = columns_of(modules)
+    kinds = set(zip(columns.parts, columns.conventions, strict=True))
     if len(kinds) > len({part for part, _ in kinds}):
         return True  # one part in two conventions
-    names = list(map(_NAME, modules))
+    names = columns.names
     whole = "\n".join(names)
     if _DOUBLE_PREFIX in whole:
         return True
