@@ -128,6 +128,13 @@ def test_a_numbered_piece_of_a_model_may_lack_layers() -> None:
     assert anatomy_of(shapes).base.family is None
 
 
+def test_models_that_are_seldom_adapted_are_models_all_the_same() -> None:
+    shapes = foreign.checkpoint("sana_600m", "diffusers")
+    found = anatomy_of({name: shape for name, shape in shapes.items() if ".attn1." in name}).base
+    assert {"pixart", "sana_600m"} <= set(found.candidates)
+    assert found.family is None
+
+
 def test_several_families_that_none_could_be_are_not_believed_together() -> None:
     shapes = foreign.checkpoint("hunyuan_video", "diffusers")
     found = anatomy_of(shapes | {"transformer_blocks.0.extra.weight": (8, 8)})

@@ -215,6 +215,8 @@ def _by_claim(found: list[str], seen: Survey, claims: Claims) -> _Answer:
 
 def _by_use(found: list[str], seen: Survey, claims: Claims) -> _Answer:
     """Take the model that people adapt before one for which hardly an adapter is made."""
+    if not any(module.algorithms for module in seen.denoiser):
+        return found, None  # layers of the model itself, which is made as often as any
     known = families()
     kept = [name for name in found if not known[name].is_seldom]
     rest = [name for name in found if name not in kept]
