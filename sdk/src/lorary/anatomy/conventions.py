@@ -188,6 +188,7 @@ _OF_DIFFUSERS = re.compile(
     r"^(?:(?:single_|joint_)?transformer_blocks|(?:down|up)_blocks|mid_block|adapter\.body"
     r"|adapter\.conv_in|time_text_embed|condition_embedder|caption_projection"
     r"|(?:en|de)coder\.(?:down|up|mid)_blocks?)\.|^controlnet_"
+    r"|^(?:en|de)coder\.(?:layers\.\d+\.(?:conv\.\d|weight$)|block\.\d+\.(?:res_unit|conv|snake)\d)"
     r"|(?:^|\.)(?:(?:attn[12]?|attention)\.to_[qkv]|to_(?:query|key|value|out)|motion_modules)\."
 )
 _MOST_NAMES_ASKED = 50
@@ -214,12 +215,17 @@ def foreign_convention(kind: str, scan: Scan) -> str | None:
 
 
 def _naming(names: Iterable[str]) -> str | None:
-    """Whose names the first modules of a whole model follow, by the tables."""
+    """Whose names the first modules of a whole model follow, by the tables.
+
+    Language models have some names of denoisers, too, but not most.
+    """
     weights = (name for name in names if name.endswith(".weight"))
+    asked = list(islice(weights, _MOST_NAMES_ASKED))
     index = family_index()
     found: Counter[str] = Counter()
-    for name in islice(weights, _MOST_NAMES_ASKED):
+    for name in asked:
         place = index.find(name.removesuffix(".weight"), is_flat=False)
         if place is not None:
             found[place.naming] += 1
-    return max(found, key=found.__getitem__) if found else None
+    is_most = 2 * found.total() >= len(asked)
+    return max(found, key=found.__getitem__) if found and is_most else None
