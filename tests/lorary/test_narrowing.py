@@ -227,6 +227,8 @@ def test_fewer_blocks_of_which_only_the_attention_is_there_are_doubted() -> None
     proof = prove_bytes(diffusers(blocks, component="transformer"))
     assert (proof.family, proof.candidates) == (None, ("hunyuan_video_1_5",))
     assert "ends at 36 of 54" in text(proof, "smaller")
+    edges = [Target("proj_in", (2048, 64)), Target("proj_out", (64, 2048))]
+    assert prove_bytes(diffusers([*edges, *blocks], component="transformer")).family is None
 
 
 def test_lists_of_single_layers_are_no_stacks_of_blocks() -> None:

@@ -123,7 +123,8 @@ def is_cut_short(family: Family, seen: Survey) -> _Answer | None:
     if not short:
         return None
     is_common = _sharing(seen) >= _COMMON or _has_one_width(family, seen)
-    is_told = is_common or len(_deep(family, seen)) > 1
+    has_strays = seen.fitting[family.id] < len(seen.denoiser)
+    is_told = is_common or has_strays or len(_deep(family, seen)) > 1
     text = (
         f"Every block is adapted, but {', '.join(short)}: a smaller model of the same design "
         f"as {family_title(family.id)} looks like this."
