@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lorary.anatomy.beside import CONFIG_NAME
+from lorary.anatomy.beside import CONFIG_NAME, PEFT_STEM
 from lorary.anatomy.config import MOST_CONFIG_BYTES
 from registry import checks, storage
 from registry.models import BlobAnatomy, VersionAnatomy
@@ -40,8 +40,6 @@ __all__ = ["document_of", "keep", "keep_pair", "read_pair"]
 
 #: What a lineage is read from when only the name tells it.
 FILE_NAME = "file name"
-#: Beginning of the names that PEFT gives to weights; the configuration is theirs.
-PEFT_STEM = "adapter_model"
 
 
 def document_of(anatomy: Anatomy) -> dict[str, Any]:

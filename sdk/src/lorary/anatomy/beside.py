@@ -12,12 +12,13 @@ from lorary.anatomy.config import MOST_CONFIG_BYTES
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["CONFIG_NAME", "config_beside", "require_file"]
+__all__ = ["CONFIG_NAME", "PEFT_STEM", "config_beside", "require_file"]
 
 CONFIG_NAME = "adapter_config.json"
 """What PEFT writes beside the weights."""
 
-_PEFT_STEM = "adapter_model"
+PEFT_STEM = "adapter_model"
+"""How the names begin that PEFT gives to weights; the configuration beside them is theirs."""
 _SUFFIX = ".safetensors"
 
 
@@ -47,7 +48,7 @@ def config_beside(path: Path) -> bytes | None:
         is_file = stat.S_ISREG(place.stat().st_mode)
     except OSError:
         return None
-    if not is_file or not (path.name.startswith(_PEFT_STEM) or _is_alone(path)):
+    if not is_file or not (path.name.startswith(PEFT_STEM) or _is_alone(path)):
         return None
     try:
         with place.open("rb") as file:
