@@ -194,12 +194,12 @@ def test_a_wider_input_layer_is_no_other_model() -> None:
 
 
 def test_scales_of_norms_are_no_strangers() -> None:
-    pairs = {
+    pairs: dict[str, tuple[str, tuple[int, ...]]] = {
         f"double_blocks.{number}.img_mod.lin.lora_{half}.weight": ("BF16", shape)
         for number in range(19)
         for half, shape in (("A", (4, 3072)), ("B", (18432, 4)))
     }
-    scales = {
+    scales: dict[str, tuple[str, tuple[int, ...]]] = {
         f"double_blocks.{number}.img_attn.norm.{which}_norm.scale": ("BF16", (128,))
         for number in range(19)
         for which in ("query", "key")
