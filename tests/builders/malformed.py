@@ -158,6 +158,9 @@ def _entries() -> dict[str, Attack]:
         "overflow before a zero": Attack(
             file_of(_one(shape=[2**63, 4, 0], data_offsets=[0, 0])), "shape_invalid"
         ),
+        "length of 65 bits after a zero": Attack(
+            file_of(_one(shape=[0, 2**64], data_offsets=[0, 0])), "shape_invalid"
+        ),
         "three offsets": Attack(file_of(_one(data_offsets=[0, 4, 4]), _FOUR), "offsets_invalid"),
         "offsets as text": Attack(file_of(_one(data_offsets="04"), _FOUR), "offsets_invalid"),
         "boolean offset": Attack(file_of(_one(data_offsets=[False, 4]), _FOUR), "offsets_invalid"),

@@ -305,7 +305,7 @@ def _elements(name: str, shape: object, limits: Limits) -> int:
     count = 1
     if type(shape) is list and len(shape) <= limits.dimensions:
         for length in shape:
-            if type(length) is not int or length < 0:
+            if type(length) is not int or not 0 <= length <= MOST_ELEMENTS:
                 break
             count *= length
             if count > MOST_ELEMENTS:
