@@ -59,6 +59,10 @@ def test_the_official_form_is_read_without_parsing_tensors_as_json() -> None:
         ("[0,12]", "[,12]"),
         ("[0,12]", "[0,12,12]"),
         ("[0,12]", "[0.0,12]"),
+        ("[0,12]", "[0,12]1"),
+        ("[0,12]}", "[0,12]},\n:[12,16]}"),
+        ("[12,16]", "[12,016]"),
+        ("[12,16]", "[12,17]"),
         ("[0,12]", "[-0,12]"),
         ("[0,12]", "[1,13]"),
         ("[12,16]", "[11,15]"),
@@ -82,6 +86,12 @@ def test_the_official_form_is_read_without_parsing_tensors_as_json() -> None:
 def test_every_departure_from_the_official_form_is_left_to_others(old: str, new: str) -> None:
     raw = _compact(CANONICAL)[8:].replace(old.encode(), new.encode(), 1)
     assert read_canonical(raw, 16, DEFAULT_LIMITS) is None
+
+
+def test_tensors_in_another_order_than_their_bytes_are_left_to_others() -> None:
+    data = _compact({name: CANONICAL[name] for name in ("a.alpha", "a.weight")})
+    assert read_canonical(data[8:], 16, DEFAULT_LIMITS) is None
+    assert list(parse_header(data, size=len(data) + 16).tensors) == ["a.alpha", "a.weight"]
 
 
 @pytest.mark.parametrize(

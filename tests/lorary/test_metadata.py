@@ -7,6 +7,7 @@ import json
 import pytest
 
 from lorary.anatomy.metadata import (
+    Notebook,
     base_name,
     clean,
     count,
@@ -27,6 +28,14 @@ def test_absent_is_spelt_in_many_ways() -> None:
     metadata = {"a": "None", "b": "", "c": " null ", "d": "yes", "e": "\u200b"}
     assert present(metadata, "a", "b", "c", "e", "d") == "yes"
     assert present(metadata, "a", "z") is None
+
+
+def test_a_notebook_parses_each_value_once() -> None:
+    metadata = {"a": '{"b": [1]}', "c": "{"}
+    noted = Notebook(metadata)
+    assert noted == metadata
+    assert parsed(noted, "a") is parsed(noted, "a")
+    assert [parsed(noted, key) for key in "acd"] == [parsed(metadata, key) for key in "acd"]
 
 
 def test_texts_are_cleaned_and_cut() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lorary.anatomy.columns import Columns, columns_of
 from lorary.anatomy.layers import LAYERS, layer_of
 from tests.builders.modules import LYCORIS, Shapes, one, pairs, scanned
 
@@ -18,6 +19,16 @@ def test_tensors_are_grouped_by_module() -> None:
     assert module.parameters == 4 * (320 + 320)
     assert set(scan.others) == {"text"}
     assert scan.role_tensors == 2
+
+
+def test_modules_are_turned_into_columns_in_their_order() -> None:
+    plain = scanned(pairs(["lora_unet_a", "lora_unet_b"], LYCORIS)).modules
+    odd = scanned(pairs(["lora_unet_a"], LYCORIS) | {"lora_unet_b.alpha": ()}).modules
+    for modules in (plain, odd):
+        columns = columns_of(modules)
+        assert list(zip(*columns, strict=True)) == list(modules) == list(map(tuple, modules))
+        assert list(map(list, columns)) == list(map(list, columns_of(list(modules))))
+    assert columns_of(()) == Columns()
 
 
 @pytest.mark.parametrize(
