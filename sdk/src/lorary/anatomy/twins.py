@@ -156,13 +156,17 @@ def _projections(leaf: str) -> tuple[str, ...]:
     return tuple(f"{head}to_{letter}" for letter in found[2])
 
 
-def _may_have_twins(modules: Sequence[Module]) -> bool:
-    """Look for the marks that every file with twins has, since the search itself takes longer."""
-    columns = columns_of(modules)
-    kinds = set(zip(columns.parts, columns.conventions, strict=True))
+@lru_cache(maxsize=8)
+def _may_have_twins(
+    names: tuple[str, ...], parts: tuple[str, ...], conventions: tuple[str, ...]
+) -> bool:
+    """Look for the marks that every file with twins has, since the search itself takes longer.
+
+    Cached, because adapters of one trainer and base model have the same names in one order.
+    """
+    kinds = set(zip(parts, conventions, strict=True))
     if len(kinds) > len({part for part, _ in kinds}):
         return True  # one part in two conventions
-    names = columns.names
     whole = "\n".join(names)
     if _DOUBLE_PREFIX in whole:
         return True
@@ -174,9 +178,9 @@ def _may_have_twins(modules: Sequence[Module]) -> bool:
         return True
     if not any(mark in whole for mark in _FUSED_MARKS):
         return False
-    names = [module.name for module in modules if module.part == "denoiser"]
-    return any(name.endswith(_FUSED_ENDS) for name in names) and any(
-        name.endswith(_SPLIT_ENDS) for name in names
+    own = [name for name, part in zip(names, parts, strict=True) if part == "denoiser"]
+    return any(name.endswith(_FUSED_ENDS) for name in own) and any(
+        name.endswith(_SPLIT_ENDS) for name in own
     )
 
 
@@ -187,7 +191,8 @@ def find_twins(modules: Sequence[Module]) -> Twins:
         Pairs of equals, and pairs of a fused projection with one of its parts; each module is in
         at most one pair of each list.
     """
-    if not _may_have_twins(modules):
+    columns = columns_of(modules)
+    if not _may_have_twins(*map(tuple, (columns.names, columns.parts, columns.conventions))):
         return [], []
     owners: dict[tuple[str, str], list[tuple[str, int]]] = defaultdict(list)
     for module in modules:
