@@ -11,8 +11,11 @@ keys.py        names of tensors in adapter files          (no torch)
 modules.py     names of the modules of a loaded base
 native.py      ... in the original authors' code
 fused.py       one module in a file, several in diffusers
-normalise.py   any file -> one form: lora_A / lora_B, alphas folded in
-adapters.py    load, verify, dial, unload on a pipeline
+pieces.py      the tensors of one module in a file
+updates.py     each method's formula: pieces -> what is added to a weight
+rotations.py   ... of those that turn weights
+normalise.py   any file -> updates of the base's modules
+adapters.py    updates into a base's weights, dialled, and off again
 pipelines.py   open bases, keep a few
 calls.py       a recipe as arguments of a family's pipeline
 engine.py      the sweep

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from previews.render import images, video
-from previews.render.adapters import Rack, mounted, remains
+from previews.render.adapters import Rack, mount
 from previews.render.calls import arguments, frames_of
 from previews.render.errors import Cancelled, CannotRender, OutOfMemory, TooSlow, Why
 from previews.render.pipelines import Opened, Shelf
@@ -87,12 +87,19 @@ class Engine:
         watch = watch or Watch()
         opened = self.shelf.get(recipe.base)
         take = _Take(opened, recipe, tuple(stack), watch, opened.use_sampler(recipe.sampler))
+        rack = mount(opened.pipeline, opened.table, stack)
         try:
-            with mounted(opened.pipeline, opened.table, stack) as rack:
-                return take.sweep(rack, recipe.shots(triggers))
+            return take.sweep(rack, recipe.shots(triggers))
         finally:
-            if remains(opened.pipeline):
-                self.shelf.drop(recipe.base)
+            self._take_off(rack, recipe.base)
+
+    def _take_off(self, rack: Rack, base_id: str) -> None:
+        """Make the base plain again; one whose bytes cannot be put back is not used again."""
+        try:
+            rack.restore()
+        finally:
+            if not rack.is_plain:
+                self.shelf.drop(base_id)
 
 
 class _Take:

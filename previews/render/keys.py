@@ -2,6 +2,7 @@
 
 ```
 lora_unet_down_blocks_0_…_to_q.lora_down.weight          kohya: module path flattened with “_”
+lora_unet_down_blocks_0_…_to_q.lokr_w1                   LyCORIS
 unet.down_blocks.0.….to_q.lora_A.weight                  diffusers, PEFT
 unet.down_blocks.0.….to_q.lora.down.weight               diffusers' training scripts
 unet.….attn1.processor.to_q_lora.down.weight             diffusers before PEFT
@@ -10,44 +11,118 @@ base_model.model.….to_q.lora_A.default.weight            PEFT
 ```
 
 The module is never guessed from its spelling: ``modules.py`` looks it up among the modules of
-the loaded base.
+the loaded base. Parts are called as the libraries call them, but for a pair's two halves, which
+have many names.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from previews.render.errors import CannotRender, Why
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Set
 
-__all__ = ["Key", "Part", "group", "split"]
+__all__ = ["Form", "Key", "Module", "group", "split"]
 
-Part = Literal["down", "up", "mid", "alpha", "magnitude"]
-
-_PARTS: tuple[tuple[re.Pattern[str], Part], ...] = (
-    (re.compile(r"\.(?:lora_down|lora\.down|lora_linear_layer\.down)\.weight\Z"), "down"),
-    (re.compile(r"\.(?:lora_up|lora\.up|lora_linear_layer\.up)\.weight\Z"), "up"),
-    (re.compile(r"\.lora_A(?:\.[^.]+)?\.weight\Z"), "down"),
-    (re.compile(r"\.lora_B(?:\.[^.]+)?\.weight\Z"), "up"),
-    (re.compile(r"\.lora_mid\.weight\Z"), "mid"),
-    (re.compile(r"\.alpha\Z"), "alpha"),
-    (re.compile(r"\.dora_scale\Z"), "magnitude"),
-    (re.compile(r"\.lora_magnitude_vector(?:\.[^.]+)?\Z"), "magnitude"),
-)
+#: PEFT leaves the adapter's name behind the parameter's in files that other tools wrote.
+_NAMED = r"(?:\.[^.]+)?"
+_PARTS = tuple(
+    (re.compile(rf"\.(?:{pattern})\Z"), part)
+    for pattern, part in (
+        (r"(?:lora_down|lora\.down|lora_linear_layer\.down)\.weight", "down"),
+        (r"(?:lora_up|lora\.up|lora_linear_layer\.up)\.weight", "up"),
+        (rf"lora_A{_NAMED}\.weight", "down"),
+        (rf"lora_B{_NAMED}\.weight", "up"),
+        (rf"lora_B{_NAMED}\.bias", "up_bias"),
+        (r"lora_mid\.weight", "mid"),
+        (r"alpha", "alpha"),
+        (r"dora_scale", "dora_scale"),
+        (rf"lora_magnitude_vector{_NAMED}", "magnitude"),
+        (r"diff", "diff"),
+        (r"diff_b", "diff_b"),
+        (r"w_norm", "w_norm"),
+        (r"b_norm", "b_norm"),
+        (r"oft_blocks", "oft_blocks"),
+        (r"rescale", "rescale"),
+        (rf"oft_R{_NAMED}\.weight", "oft_R"),
+        (r"on_input", "on_input"),
+        *((rf"{part}{_NAMED}", part) for part in ("boft_R", "boft_s", "ia3_l")),
+        *((rf"{part}\.weight", part) for part in ("a1", "a2", "b1", "b2")),
+        *((rf"hada_{end}{_NAMED}", f"hada_{end}") for end in
+          ("w1_a", "w1_b", "w2_a", "w2_b", "t1", "t2")),
+        *((rf"lokr_{end}{_NAMED}", f"lokr_{end}") for end in
+          ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")),
+    )
+)  # fmt: skip
 _OLD = re.compile(r"\.processor\.(to_q|to_k|to_v|to_out)_lora\.(down|up)\.weight\Z")
 _FOREIGN = (
-    ("LoHa", re.compile(r"\.hada_\w+\Z")),
-    ("LoKr", re.compile(r"\.lokr_\w+\Z")),
-    ("OFT", re.compile(r"\.b?oft_\w+(\.weight)?\Z")),
-    ("(IA)³", re.compile(r"\.on_input\Z|\.ia3_l(\.\w+)?\Z")),
-    ("full weight differences", re.compile(r"\.diff(_b)?\Z")),
-    ("norm training", re.compile(r"\.[wb]_norm\Z")),
-    ("GLoRA", re.compile(r"\.[ab][12]\.weight\Z")),
-    ("LoRA with biases", re.compile(r"\.lora_B(\.[^.]+)?\.bias\Z")),
+    ("an OFT of LyCORIS before 2.0", re.compile(r"\.oft_(diag|r)\Z")),
+    ("T-LoRA", re.compile(r"\.([qp]_layer\.weight|lambda_layer)\Z")),
+    ("GLoRA of PEFT", re.compile(r"\.glora_[A-E]\.")),
+    ("GLoRA with a core", re.compile(r"\.bm\.weight\Z")),
+    ("LoKr with a core in its first half", re.compile(r"\.lokr_t1\Z")),
+    ("AdaLoRA", re.compile(r"\.lora_E(\.\w+)?\Z")),
+    ("LoRA of embeddings", re.compile(r"\.lora_embedding_[AB]")),
+    ("differences of modulations", re.compile(r"\.diff_m\Z")),
+    ("VeRA", re.compile(r"\.vera_\w+")),
+)
+
+_DORA = frozenset({"dora_scale"})
+_ALPHA = frozenset({"alpha"})
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """An algorithm: the parts that each of its modules has, and those that it may have."""
+
+    algorithm: str
+    needs: frozenset[str]
+    may: frozenset[str]
+
+    def is_whole(self, parts: Set[str]) -> bool:
+        """Whether a module with these parts is one of this form."""
+        return self.needs <= parts and self.is_begun(parts)
+
+    def is_begun(self, parts: Set[str]) -> bool:
+        """Whether the parts belong here, though some may be missing."""
+        return parts <= self.needs | self.may
+
+
+def _form(algorithm: str, needs: str, may: frozenset[str] = frozenset()) -> Form:
+    return Form(algorithm, frozenset(needs.split()), may)
+
+
+_FORMS = (
+    _form(
+        "lora",
+        "down up",
+        _ALPHA | _DORA | {"mid", "magnitude", "up_bias", "diff_b"},
+    ),
+    _form("loha", "hada_w1_a hada_w1_b hada_w2_a hada_w2_b", _ALPHA | _DORA),
+    _form(
+        "loha",
+        "hada_w1_a hada_w1_b hada_w2_a hada_w2_b hada_t1 hada_t2",
+        _ALPHA | _DORA,
+    ),
+    *(
+        _form("lokr", f"{first} {second}", _ALPHA | _DORA)
+        for first in ("lokr_w1", "lokr_w1_a lokr_w1_b")
+        for second in ("lokr_w2", "lokr_w2_a lokr_w2_b", "lokr_w2_a lokr_w2_b lokr_t2")
+    ),
+    _form("oft", "oft_blocks", _ALPHA | {"rescale"}),
+    _form("peft_oft", "oft_R"),
+    _form("peft_boft", "boft_R boft_s"),
+    _form("ia3", "vector on_input"),
+    _form("peft_ia3", "ia3_l"),
+    _form("glora", "a1 a2 b1 b2", _ALPHA),
+    _form("full", "diff", frozenset({"diff_b"})),
+    _form("full", "diff_b"),
+    _form("norm", "w_norm", frozenset({"b_norm"})),
+    _form("norm", "b_norm"),
 )
 
 
@@ -57,14 +132,22 @@ class Key:
 
     name: str
     module: str
-    part: Part
+    part: str
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A module in a file: its algorithm, and the name of the tensor for each part."""
+
+    algorithm: str
+    parts: dict[str, str]
 
 
 def split(name: str) -> Key:
     """Take a tensor's name apart.
 
     Raises:
-        CannotRender: ``algorithm`` for updates that are no LoRA, ``keys`` for unknown names.
+        CannotRender: ``algorithm`` for updates that cannot be drawn, ``keys`` for unknown names.
     """
     old = _OLD.search(name)
     if old:
@@ -82,14 +165,14 @@ def split(name: str) -> Key:
     raise CannotRender(Why.KEYS, msg)
 
 
-def group(names: Iterable[str]) -> dict[str, dict[Part, str]]:
-    """Return for each module in the file its parts, as names of tensors; order as given.
+def group(names: Iterable[str]) -> dict[str, Module]:
+    """Return the modules in the file by name; order as given.
 
     Raises:
-        CannotRender: unreadable names; a module without its pair; one module written twice.
+        CannotRender: unreadable names; a module without all its parts; one module written twice.
     """
-    modules: dict[str, dict[Part, str]] = {}
-    for key in map(split, names):
+    modules: dict[str, dict[str, str]] = {}
+    for key in _keys(list(names)):
         parts = modules.setdefault(key.module, {})
         if key.part in parts:
             msg = f"This file holds a module twice: {key.module[:120]}"
@@ -97,8 +180,23 @@ def group(names: Iterable[str]) -> dict[str, dict[Part, str]]:
         parts[key.part] = key.name
     if not modules:
         raise CannotRender(Why.EMPTY, "This file holds no LoRA modules.")
-    for module, parts in modules.items():
-        if not {"down", "up"} <= parts.keys():
-            msg = f"Half of a module is missing from this file: {module[:120]}"
-            raise CannotRender(Why.INCOMPLETE, msg)
-    return modules
+    return {name: Module(_algorithm(name, parts), parts) for name, parts in modules.items()}
+
+
+def _keys(names: list[str]) -> Iterable[Key]:
+    """Take names apart; “.weight” is a part only beside LyCORIS' mark of (IA)³."""
+    marked = {name.removesuffix(".on_input") for name in names if name.endswith(".on_input")}
+    for name in names:
+        module = name.removesuffix(".weight")
+        yield Key(name, module, "vector") if name != module and module in marked else split(name)
+
+
+def _algorithm(name: str, parts: dict[str, str]) -> str:
+    for form in _FORMS:
+        if form.is_whole(parts.keys()):
+            return form.algorithm
+    if any(form.is_begun(parts.keys()) for form in _FORMS):
+        msg = f"Half of a module is missing from this file: {name[:120]}"
+        raise CannotRender(Why.INCOMPLETE, msg)
+    msg = f"This file changes a module by two methods at once: {name[:120]}"
+    raise CannotRender(Why.KEYS, msg)

@@ -24,25 +24,29 @@ __all__ = ["Slot", "Table", "table_of"]
 
 #: Prefixes of kohya's names for each part of a pipeline.
 _KOHYA = {
-    "unet": ("lora_unet",),
-    "transformer": ("lora_unet", "lora_transformer"),
+    "unet": ("lora_unet", "oft_unet", "lycoris"),
+    "transformer": ("lora_unet", "lora_transformer", "lycoris"),
     "text_encoder": ("lora_te", "lora_te1"),
     "text_encoder_2": ("lora_te2",),
     "text_encoder_3": ("lora_te3",),
 }
 _MAIN = ("unet", "transformer")
+_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
     """A module of the base that an adapter may change.
 
-    ``shape`` is that of its weight: ``(out, in)`` or ``(out, in / groups, kernel, kernel)``.
+    ``shape`` is that of its weight: ``(out, in)`` or ``(out, in / groups, kernel, kernel)``, or
+    anything where ``is_layer`` is false: norm layers and embeddings. ``bias_size`` is 0 for none.
     """
 
     component: str
     name: str
     shape: tuple[int, ...]
+    bias_size: int = field(default=0, compare=False)
+    is_layer: bool = field(default=True, compare=False)
 
     @property
     def path(self) -> str:
@@ -135,8 +139,11 @@ def _with_native(known: dict[str, Slot], family: Family) -> Table:
 def _slots(component: str, model: nn.Module) -> Iterator[tuple[Slot, set[str]]]:
     foreign = ldm_names(model) if component == "unet" else {}
     for name, module in model.named_modules():
-        if isinstance(module, nn.Linear | nn.Conv2d):
-            slot = Slot(component, name, tuple(module.weight.shape))
+        own = dict(module.named_parameters(recurse=False))
+        if "weight" in own:
+            bias = own["bias"].numel() if "bias" in own else 0
+            is_layer = isinstance(module, _LAYERS)
+            slot = Slot(component, name, tuple(own["weight"].shape), bias, is_layer)
             yield slot, set(_spellings(component, name, foreign.get(name)))
 
 

@@ -1,8 +1,7 @@
-"""Any adapter file becomes one form: ``<component>.<module>.lora_A/B.weight``, alphas folded in.
+"""Any adapter file becomes one form: for each module of the base, what is added to its weight.
 
-Two defects of diffusers 0.42 make this necessary: kohya files whose alpha differs between
-modules load at a wrong scale, and files that mix two spellings lose most of their modules with
-a warning only. After normalising there is one spelling, and no alpha to be misread:
+Files of the original authors' code are converted by diffusers where the names are not known here.
+diffusers 0.42 scales kohya files with mixed alphas wrongly, so every alpha is folded in before:
 
     W' = W + (alpha / rank) · B A   becomes   B' = (alpha / rank) · B,   W' = W + B' A
 """
@@ -10,7 +9,6 @@ a warning only. After normalising there is one spelling, and no alpha to be misr
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,44 +18,38 @@ from safetensors import SafetensorError, safe_open
 from previews.render.errors import CannotRender, Why
 from previews.render.fused import unfused
 from previews.render.keys import group
+from previews.render.pieces import AdapterFile, Pieces, scale_of
+from previews.render.updates import part_of, update_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from torch import Tensor
 
-    from previews.render.keys import Part
+    from previews.render.keys import Module
     from previews.render.modules import Slot, Table
+    from previews.render.updates import Update
 
     #: Turns names of the original authors' code into diffusers' (``pipeline.lora_state_dict``).
     Convert = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
-__all__ = ["AdapterFile", "Normal", "normalise", "read"]
+__all__ = ["Normal", "normalise", "read"]
 
 #: Key under which diffusers keeps an adapter's PEFT configuration in the file's metadata.
 _DIFFUSERS_CONFIG = "lora_adapter_metadata"
 
 
 @dataclass(frozen=True, slots=True)
-class AdapterFile:
-    """A file as read: tensors by name, and the PEFT configuration if one came along."""
-
-    tensors: Mapping[str, Tensor]
-    config: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class Normal:
-    """An adapter in the one form; ``slots`` are the modules it changes."""
+    """An adapter in the one form: every module that the file changes, with its update."""
 
-    state: dict[str, Tensor]
-    slots: tuple[Slot, ...]
+    updates: Mapping[Slot, Update]
 
     @property
     def modules(self) -> int:
-        """Modules that the file changes."""
-        return len(self.slots)
+        """Modules of the base that the file changes."""
+        return len(self.updates)
 
 
 def read(path: Path, config: Mapping[str, Any] | None = None) -> AdapterFile:
@@ -78,163 +70,90 @@ def read(path: Path, config: Mapping[str, Any] | None = None) -> AdapterFile:
     return AdapterFile(tensors, {**inside, **(config or {})})
 
 
-def normalise(
-    file: AdapterFile,
-    table: Table,
-    convert: Convert | None = None,
-    dtype: torch.dtype | None = None,
-) -> Normal:
+def normalise(file: AdapterFile, table: Table, convert: Convert | None = None) -> Normal:
     """Return the adapter in the one form, checked against the modules of the base.
 
     Args:
         file: What ``read`` returned.
         table: Modules of the base.
         convert: Used for names that the table does not have, once alphas are folded.
-        dtype: Type of the result; folding is done in float32.
 
     Raises:
-        CannotRender: another algorithm, foreign modules, wrong shapes, numbers that are not finite.
+        CannotRender: an unknown algorithm, foreign modules, wrong shapes, numbers that are not
+            finite.
     """
     file = replace(file, tensors=unfused(file.tensors, table))
     modules = group(file.tensors)
-    if convert is not None and any(table.find(name) is None for name in modules):
-        converted = _converted(_folded_in_place(file, modules), convert)
-        file = AdapterFile(converted, {})
-        modules = group(converted)
-    state: dict[str, Tensor] = {}
-    slots: dict[str, Slot] = {}
-    for name, parts in modules.items():
-        slot = _slot(table, name)
-        if slot.path in slots:
-            msg = f"This file changes a module under two names: {slot.path}"
-            raise CannotRender(Why.KEYS, msg)
-        slots[slot.path] = slot
-        update = _update(file, name, parts, slot)
-        state |= {f"{slot.path}.{key}": _cast(value, dtype, name) for key, value in update.items()}
-    return Normal(state, tuple(slots.values()))
+    if convert is not None:
+        file, modules = _with_known_names(file, modules, table, convert)
+    updates: dict[Slot, Update] = {}
+    for name, module in modules.items():
+        for slot, update in _updates(file, name, module, table):
+            if slot in updates:
+                msg = f"This file changes a module under two names: {slot.path}"
+                raise CannotRender(Why.KEYS, msg)
+            updates[slot] = update
+    return Normal(updates)
 
 
-def _slot(table: Table, name: str) -> Slot:
+def _updates(
+    file: AdapterFile, name: str, module: Module, table: Table
+) -> Iterator[tuple[Slot, Update]]:
+    tensors = {part: file.tensors[key].float() for part, key in module.parts.items()}
     slot = table.find(name)
-    if slot is None:
+    if slot is not None:
+        yield slot, update_of(module.algorithm, Pieces(name, tensors, slot, file.config))
+        return
+    slots = table.find_fused(name)
+    if not slots:
         msg = f"The base model has no module for this part of the file: {name[:120]}"
         raise CannotRender(Why.MODULES, msg)
-    return slot
+    whole = _whole(slots)
+    update = update_of(module.algorithm, Pieces(name, tensors, whole, file.config))
+    start = 0
+    for slot in slots:
+        end = start + slot.shape[0]
+        yield slot, part_of(update, whole, slice(start, end), name)
+        start = end
 
 
-def _update(file: AdapterFile, name: str, parts: dict[Part, str], slot: Slot) -> dict[str, Tensor]:
-    down = file.tensors[parts["down"]].to(torch.float32)
-    up = file.tensors[parts["up"]].to(torch.float32)
-    rank = down.shape[0] if down.ndim else 0
-    if "mid" in parts:
-        # Tucker form: a 3x3 core between two 1x1 convolutions is one 3x3 convolution.
-        mid = file.tensors[parts["mid"]].to(torch.float32)
-        down = torch.einsum("abhw,bi->aihw", mid, down.flatten(1))
-    if up.ndim < 2 or up.shape[1] != down.shape[0] or not rank:
-        msg = f"The two halves of a module do not fit each other: {name[:120]}"
-        raise CannotRender(Why.SHAPE, msg)
-    up = up * _scale(file, name, parts, rank, slot)
-    result = {
-        "lora_A.weight": _fitted(down, slot, name),
-        "lora_B.weight": _fitted_up(up, slot, name),
-    }
-    if "magnitude" in parts:
-        magnitude = file.tensors[parts["magnitude"]].to(torch.float32)
-        result["lora_magnitude_vector"] = _magnitude(magnitude, slot, name)
-    return result
+def _whole(slots: tuple[Slot, ...]) -> Slot:
+    """Return the fused module whose rows are those of ``slots``, one after the other."""
+    rows = sum(slot.shape[0] for slot in slots)
+    has_bias = all(slot.bias_size for slot in slots)
+    return replace(slots[0], shape=(rows, *slots[0].shape[1:]), bias_size=rows if has_bias else 0)
 
 
-def _fitted(down: Tensor, slot: Slot, name: str) -> Tensor:
-    """Return ``down`` as the base's layer wants it: ``(rank, in)`` or ``(rank, in, k, k)``."""
-    rank = down.shape[0]
-    if down.numel() != rank * math.prod(slot.shape[1:]):
-        _refuse_shape(name, down, slot)
-    return down.reshape(rank, *slot.shape[1:]).contiguous()
+# --- Names of the original authors' code -------------------------------------------------------
 
 
-def _fitted_up(up: Tensor, slot: Slot, name: str) -> Tensor:
-    """Return ``up`` as ``(out, rank)`` or ``(out, rank, 1, 1)``."""
-    if up.shape[0] != slot.shape[0] or up.numel() != up.shape[0] * up.shape[1]:
-        _refuse_shape(name, up, slot)
-    flat = up.reshape(up.shape[0], up.shape[1])
-    return (flat[:, :, None, None] if slot.is_conv else flat).contiguous()
+def _with_known_names(
+    file: AdapterFile, modules: dict[str, Module], table: Table, convert: Convert
+) -> tuple[AdapterFile, dict[str, Module]]:
+    """Have the low-rank pairs converted if one of them has a name that the table does not know."""
+    pairs = {name: module for name, module in modules.items() if module.algorithm == "lora"}
+    if all(table.find(name) for name in pairs):
+        return file, modules
+    theirs = {key for module in pairs.values() for key in module.parts.values()}
+    others = {key: value for key, value in file.tensors.items() if key not in theirs}
+    converted = _converted(_folded(file, pairs), convert)
+    config = file.config if others else {}
+    file = AdapterFile(converted | others, config)
+    return file, group(file.tensors)
 
 
-def _magnitude(value: Tensor, slot: Slot, name: str) -> Tensor:
-    """Return DoRA's magnitudes of the rows; those of columns are another model.
-
-    LyCORIS writes ``(out, 1)`` when it normalises rows and ``(1, in)`` when columns.
-    """
-    if value.numel() != slot.shape[0] or (value.ndim > 1 and value.shape[0] != slot.shape[0]):
-        if slot.is_conv and value.shape[:2] == (1, slot.shape[0]):
-            return value.contiguous()
-        msg = f"This file's DoRA is normalised in a way the renderer does not know: {name[:120]}"
-        raise CannotRender(Why.ALGORITHM, msg)
-    return (value.reshape(1, -1, 1, 1) if slot.is_conv else value.flatten()).contiguous()
-
-
-def _refuse_shape(name: str, tensor: Tensor, slot: Slot) -> None:
-    msg = (
-        f"This file was made for another base model: {name[:120]} is "
-        f"{tuple(tensor.shape)}, the base's module is {slot.shape}."
-    )
-    raise CannotRender(Why.SHAPE, msg)
-
-
-def _cast(value: Tensor, dtype: torch.dtype | None, name: str) -> Tensor:
-    if not torch.isfinite(value).all():
-        msg = f"This file holds numbers that are not finite: {name[:120]}"
-        raise CannotRender(Why.NUMBERS, msg)
-    return value if dtype is None else value.to(dtype)
-
-
-def _scale(
-    file: AdapterFile, name: str, parts: dict[Part, str], rank: int, slot: Slot | None
-) -> float:
-    """Return alpha / rank of a module (alpha / √rank for rank-stabilised files)."""
-    if "alpha" in parts:
-        alpha = file.tensors[parts["alpha"]]
-        if alpha.numel() != 1:
-            msg = f"This file has an alpha that is no number: {name[:120]}"
-            raise CannotRender(Why.SHAPE, msg)
-        return float(alpha) / rank
-    config = _config_of(file.config, slot)
-    said = config.get("alpha_pattern") or {}
-    alpha_said = _by_pattern(said, slot.name if slot else name, config.get("lora_alpha", rank))
-    return alpha_said / (math.sqrt(rank) if config.get("use_rslora") else rank)
-
-
-def _config_of(config: Mapping[str, Any], slot: Slot | None) -> Mapping[str, Any]:
-    """Return the part about a component; diffusers prefixes each key with its name."""
-    if slot is None or "lora_alpha" in config:
-        return config
-    prefix = f"{slot.component}."
-    ours = (key for key in config if key.startswith(prefix))
-    return {key.removeprefix(prefix): config[key] for key in ours}
-
-
-def _by_pattern(patterns: Mapping[str, Any], name: str, default: Any) -> float:  # noqa: ANN401
-    """Return the value of the pattern that ends a module's name, as PEFT reads them."""
-    plain = name.removeprefix("base_model.model.")
-    fitting = (
-        value
-        for pattern, value in patterns.items()
-        if plain == (bare := pattern.removeprefix("^")) or plain.endswith(f".{bare}")
-    )
-    return float(next(fitting, default))
-
-
-def _folded_in_place(file: AdapterFile, modules: dict[str, dict[Part, str]]) -> dict[str, Tensor]:
-    """Return the file under its own names with every alpha equal to its rank."""
-    tensors = dict(file.tensors)
-    for name, parts in modules.items():
-        down, up = tensors[parts["down"]], tensors[parts["up"]]
-        rank = max(1, down.shape[0])
-        scale = _scale(file, name, parts, rank, None)
-        tensors[parts["up"]] = up.to(torch.float32) * scale
-        tensors[parts["down"]] = down.to(torch.float32)
-        if "alpha" in parts:
-            tensors[parts["alpha"]] = torch.tensor(float(rank))
+def _folded(file: AdapterFile, pairs: Mapping[str, Module]) -> dict[str, Tensor]:
+    """Return pairs under their own names with every alpha equal to its rank."""
+    tensors: dict[str, Tensor] = {}
+    for name, module in pairs.items():
+        parts = {part: file.tensors[key] for part, key in module.parts.items()}
+        rank = max(1, parts["down"].shape[0])
+        scale = scale_of(name, parts.get("alpha"), rank, file.config, None)
+        scales = {"up": scale, "up_bias": scale}
+        for part, key in module.parts.items():
+            tensors[key] = parts[part].to(torch.float32) * scales.get(part, 1.0)
+            if part == "alpha":
+                tensors[key] = torch.tensor(float(rank))
     return tensors
 
 

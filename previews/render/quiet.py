@@ -1,8 +1,8 @@
 """Silence for messages that alarm without cause.
 
-Loading text-encoder adapters makes transformers print a table of “MISSING … newly initialised”
-weights although none is touched, and diffusers warns of every component a file does not change.
-``adapters.py`` verifies what was loaded, so nothing is lost with these words.
+Opening a base makes transformers print tables of its weights, and diffusers warns of every
+component whose names a file does not have. ``normalise.py`` counts what a file changes, so nothing
+is lost with these words.
 """
 
 from __future__ import annotations

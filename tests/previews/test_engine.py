@@ -11,7 +11,6 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from previews.render import Cancelled, CannotRender, OutOfMemory, TooSlow, Why
-from previews.render import adapters as adapters_module
 from previews.render.engine import Engine, Watch
 from tests.previews.updates import (
     ATTENTION,
@@ -277,45 +276,6 @@ def test_a_file_that_is_no_safetensors_is_refused(engine: Engine, tmp_path: Path
     path = tmp_path / "x.safetensors"
     path.write_bytes(b"not at all")
     assert refusal(engine, path).why is Why.UNREADABLE
-
-
-@pytest.mark.parametrize("part", ["hada_w1_a", "lokr_w1", "oft_blocks", "diff", "w_norm"])
-def test_other_algorithms_are_refused_by_name(engine: Engine, tmp_path: Path, part: str) -> None:
-    path = tmp_path / "x.safetensors"
-    save_file({f"lora_unet_conv_in.{part}": torch.ones(2, 2)}, path)
-    assert refusal(engine, path).why is Why.ALGORITHM
-
-
-def test_modules_dropped_by_the_loader_are_noticed(
-    engine: Engine, kohya: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pipeline = engine.shelf.get("tiny").pipeline
-    load = pipeline.load_lora_weights
-
-    def forgetful(state: dict[str, Any], **options: Any) -> None:
-        load({key: value for key, value in state.items() if ".ff.net.2." not in key}, **options)
-
-    monkeypatch.setattr(pipeline, "load_lora_weights", forgetful, raising=False)
-    error = refusal(engine, kohya)
-    assert error.why is Why.INCOMPLETE
-    assert "of" in str(error)
-
-
-def test_a_scale_that_is_not_one_is_noticed(
-    engine: Engine, kohya: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pipeline = engine.shelf.get("tiny").pipeline
-    load = pipeline.load_lora_weights
-
-    def wrong(state: dict[str, Any], **options: Any) -> None:
-        load(state, **options)
-        layers: list[Any] = list(
-            adapters_module._loaded(pipeline, options["adapter_name"]).values()
-        )
-        layers[0].scaling[options["adapter_name"]] = 3.0
-
-    monkeypatch.setattr(pipeline, "load_lora_weights", wrong, raising=False)
-    assert refusal(engine, kohya).why is Why.INCOMPLETE
 
 
 # --- Watching and stopping -------------------------------------------------------------------

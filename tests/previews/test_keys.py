@@ -20,7 +20,14 @@ from previews.render.modules import Slot, Table, table_of
         ("lora_unet_a_b.lora_down.weight", "lora_unet_a_b", "down"),
         ("lora_te_a.alpha", "lora_te_a", "alpha"),
         ("lora_unet_c.lora_mid.weight", "lora_unet_c", "mid"),
-        ("lora_unet_c.dora_scale", "lora_unet_c", "magnitude"),
+        ("lora_unet_c.dora_scale", "lora_unet_c", "dora_scale"),
+        ("lora_unet_c.lokr_w2_b", "lora_unet_c", "lokr_w2_b"),
+        ("lora_unet_c.hada_t1", "lora_unet_c", "hada_t1"),
+        ("lora_unet_c.oft_blocks", "lora_unet_c", "oft_blocks"),
+        ("lora_unet_c.b1.weight", "lora_unet_c", "b1"),
+        ("lora_unet_c.diff_b", "lora_unet_c", "diff_b"),
+        ("base_model.model.a.oft_R.weight", "base_model.model.a", "oft_R"),
+        ("base_model.model.a.lora_B.default.bias", "base_model.model.a", "up_bias"),
         ("unet.a.0.to_q.lora_A.weight", "unet.a.0.to_q", "down"),
         ("base_model.model.a.lora_B.default.weight", "base_model.model.a", "up"),
         ("unet.a.lora_magnitude_vector.default", "unet.a", "magnitude"),
@@ -38,6 +45,14 @@ def test_names_are_taken_apart(name: str, module: str, part: str) -> None:
 def test_a_module_under_two_spellings_is_refused() -> None:
     with pytest.raises(CannotRender) as caught:
         group(["unet.a.lora_A.weight", "unet.a.lora.down.weight", "unet.a.lora_B.weight"])
+    assert caught.value.why is Why.KEYS
+
+
+def test_a_bare_weight_is_a_part_only_beside_its_mark() -> None:
+    modules = group(["lora_unet_a.weight", "lora_unet_a.on_input"])
+    assert modules["lora_unet_a"].algorithm == "ia3"
+    with pytest.raises(CannotRender) as caught:
+        group(["lora_unet_a.weight", "lora_unet_b.on_input"])
     assert caught.value.why is Why.KEYS
 
 

@@ -1,0 +1,126 @@
+"""The tensors of one module in a file, and the factor by which its update counts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import torch
+
+from previews.render.errors import CannotRender, Why
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from previews.render.modules import Slot
+
+__all__ = ["AdapterFile", "Pieces", "scale_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterFile:
+    """A file as read: tensors by name, and the PEFT configuration if one came along."""
+
+    tensors: Mapping[str, Tensor]
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """Parts of one module, as float32, together with the module of the base they are for.
+
+    Raises:
+        CannotRender: ``numbers`` when one of them is not finite.
+    """
+
+    name: str
+    tensors: Mapping[str, Tensor]
+    slot: Slot
+    config: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        """Look at every number once."""
+        if not all(torch.isfinite(value).all() for value in self.tensors.values()):
+            msg = f"This file holds numbers that are not finite: {self.name[:120]}"
+            raise CannotRender(Why.NUMBERS, msg)
+
+    def __getitem__(self, part: str) -> Tensor:
+        """Return a part that the module's form is known to have."""
+        return self.tensors[part]
+
+    def __contains__(self, part: object) -> bool:
+        """Whether the file has this part."""
+        return part in self.tensors
+
+    def get(self, part: str, default: Tensor | None = None) -> Tensor | None:
+        """Return a part, or ``default``."""
+        return self.tensors.get(part, default)
+
+    def scale(self, rank: int) -> float:
+        """Return alpha / rank (alpha / √rank for rank-stabilised files)."""
+        return scale_of(self.name, self.tensors.get("alpha"), rank, self.config, self.slot)
+
+    def rank_said(self) -> int | None:
+        """Return the rank that a PEFT configuration gives this module."""
+        config = _config_of(self.config, self.slot)
+        if "r" not in config:
+            return None
+        return int(_by_pattern(config.get("rank_pattern") or {}, self.slot.name, config["r"]))
+
+    def fit(self, part: str, size: int) -> Tensor:
+        """Return a part that must be a vector of ``size`` numbers, flat."""
+        value = self.tensors[part]
+        if value.numel() != size:
+            self.refuse(part)
+        return value.flatten()
+
+    def refuse(self, part: str) -> NoReturn:
+        """Say that a part is not of the base's size."""
+        shape = tuple(self.tensors[part].shape)
+        msg = (
+            f"This file was made for another base model: {self.name[:120]} has {part} of "
+            f"{shape}, the base's module is {self.slot.shape}."
+        )
+        raise CannotRender(Why.SHAPE, msg)
+
+
+def scale_of(
+    name: str, alpha: Tensor | None, rank: int, config: Mapping[str, Any], slot: Slot | None
+) -> float:
+    """Return alpha / rank of a module (alpha / √rank for rank-stabilised files).
+
+    Raises:
+        CannotRender: an alpha that is no number.
+    """
+    if alpha is not None:
+        if alpha.numel() != 1:
+            msg = f"This file has an alpha that is no number: {name[:120]}"
+            raise CannotRender(Why.SHAPE, msg)
+        return float(alpha) / rank
+    config = _config_of(config, slot)
+    general = config.get("lora_alpha", config.get("alpha", rank))
+    patterns = config.get("alpha_pattern") or {}
+    said = _by_pattern(patterns, slot.name if slot else name, general)
+    return said / (math.sqrt(rank) if config.get("use_rslora") else rank)
+
+
+def _config_of(config: Mapping[str, Any], slot: Slot | None) -> Mapping[str, Any]:
+    """Return the part about a component; diffusers prefixes each key with its name."""
+    if slot is None or config.keys() & {"lora_alpha", "alpha", "peft_type"}:
+        return config
+    prefix = f"{slot.component}."
+    return {key.removeprefix(prefix): config[key] for key in config if key.startswith(prefix)}
+
+
+def _by_pattern(patterns: Mapping[str, Any], name: str, default: Any) -> float:  # noqa: ANN401
+    """Return the value of the pattern that ends a module's name, as PEFT reads them."""
+    plain = name.removeprefix("base_model.model.")
+    fitting = (
+        value
+        for pattern, value in patterns.items()
+        if plain == (bare := pattern.removeprefix("^")) or plain.endswith(f".{bare}")
+    )
+    return float(next(fitting, default))
