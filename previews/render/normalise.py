@@ -99,7 +99,7 @@ def normalise(file: AdapterFile, table: Table, convert: Convert | None = None) -
 def _updates(
     file: AdapterFile, name: str, module: Module, table: Table
 ) -> Iterator[tuple[Slot, Update]]:
-    tensors = {part: file.tensors[key].float() for part, key in module.parts.items()}
+    tensors = {part: file.tensors[key] for part, key in module.parts.items()}
     slot = table.find(name)
     if slot is not None:
         yield slot, update_of(module.algorithm, Pieces(name, tensors, slot, file.config))

@@ -30,7 +30,9 @@ class AdapterFile:
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """Parts of one module, as float32, together with the module of the base they are for.
+    """Parts of one module, together with the module of the base they are for.
+
+    Parts come out as float32; the largest, full differences, are better kept as they are stored.
 
     Raises:
         CannotRender: ``numbers`` when one of them is not finite.
@@ -43,13 +45,13 @@ class Pieces:
 
     def __post_init__(self) -> None:
         """Look at every number once."""
-        if not all(torch.isfinite(value).all() for value in self.tensors.values()):
+        if not all(torch.isfinite(value.float()).all() for value in self.tensors.values()):
             msg = f"This file holds numbers that are not finite: {self.name[:120]}"
             raise CannotRender(Why.NUMBERS, msg)
 
     def __getitem__(self, part: str) -> Tensor:
         """Return a part that the module's form is known to have."""
-        return self.tensors[part]
+        return self.tensors[part].float()
 
     def __contains__(self, part: object) -> bool:
         """Whether the file has this part."""
@@ -57,7 +59,8 @@ class Pieces:
 
     def get(self, part: str, default: Tensor | None = None) -> Tensor | None:
         """Return a part, or ``default``."""
-        return self.tensors.get(part, default)
+        value = self.tensors.get(part)
+        return default if value is None else value.float()
 
     def scale(self, rank: int) -> float:
         """Return alpha / rank (alpha / √rank for rank-stabilised files)."""
@@ -72,7 +75,7 @@ class Pieces:
 
     def fit(self, part: str, size: int) -> Tensor:
         """Return a part that must be a vector of ``size`` numbers, flat."""
-        value = self.tensors[part]
+        value = self[part]
         if value.numel() != size:
             self.refuse(part)
         return value.flatten()

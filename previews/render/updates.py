@@ -129,7 +129,7 @@ def _added(dense: Dense) -> Delta:
 
 
 def _constant(value: Tensor) -> Delta:
-    return _added(value.to)
+    return _added(lambda device: value.to(device).float())
 
 
 def _bias(pieces: Pieces, part: str) -> Tensor:
@@ -319,7 +319,7 @@ def _full(pieces: Pieces) -> Update:
         for parts in (("diff", "w_norm"), ("diff_b", "b_norm"))
     )
     return Update(
-        _constant(pieces[weight]) if weight else None,
+        _constant(pieces.tensors[weight]) if weight else None,
         _constant(_bias(pieces, bias)) if bias else None,
     )
 
