@@ -8,7 +8,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from lorary.anatomy.columns import columns_of
+from lorary.anatomy.columns import kinds_of
 from lorary.anatomy.metadata import parsed
 
 if TYPE_CHECKING:
@@ -251,9 +251,8 @@ def file_algorithm(
 
 
 def _totals(modules: Sequence[Module]) -> dict[str, int]:
-    counts = Counter(columns_of(modules).algorithms)
     totals: Counter[str] = Counter()
-    for names, number in counts.items():
+    for (names, _), number in kinds_of(modules).items():
         for name in names:
             totals[name] += number
     if "locon" in totals:
@@ -290,10 +289,11 @@ def _peft_variant(totals: Mapping[str, int], modules: Sequence[Module]) -> str:
     """LoRA with what PEFT can put beside it: token deltas, embeddings, biases."""
     if "trainable_tokens" in totals:
         return "lora_trainable_tokens"
-    if any("embedding_down" in module.roles for module in modules):
+    kinds = kinds_of(modules)
+    if any("embedding_down" in roles for _, roles in kinds):
         return "lora_embed"
     if "bfl-control" not in totals:
-        biased = sum("up_bias" in module.roles for module in modules)
+        biased = sum(number for (_, roles), number in kinds.items() if "up_bias" in roles)
         if 2 * biased >= totals["lora"]:
             return "lora_bias"
     return "lora"

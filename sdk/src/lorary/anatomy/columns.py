@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
     from lorary.anatomy.shapes import Dims
     from lorary.safetensors import TensorInfo
 
-__all__ = ["Columns", "Modules", "columns_of"]
+__all__ = ["Columns", "Kind", "Modules", "columns_of", "kinds_of"]
+
+Kind = tuple[tuple[str, ...], tuple[str, ...]]
+"""Algorithms of a module, and its roles."""
 
 
 class Columns(NamedTuple):
@@ -38,6 +42,17 @@ class Modules(tuple["Module", ...]):
     def columns(self) -> Columns:
         """Their fields."""
         return Columns(*zip(*self, strict=True))
+
+    @cached_property
+    def kinds(self) -> Mapping[Kind, int]:
+        """Algorithms and roles to the modules that have them: of thousands, a few different."""
+        columns = self.columns
+        return Counter(zip(columns.algorithms, map(tuple, columns.roles), strict=True))
+
+
+def kinds_of(modules: Sequence[Module]) -> Mapping[Kind, int]:
+    """Algorithms and roles of some modules, and how many have them."""
+    return (modules if isinstance(modules, Modules) else Modules(modules)).kinds
 
 
 def columns_of(modules: Sequence[Module]) -> Columns:

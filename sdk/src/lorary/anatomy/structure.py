@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from operator import eq, itemgetter
+from operator import attrgetter, eq, itemgetter
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.algorithms import is_complete
-from lorary.anatomy.columns import columns_of
+from lorary.anatomy.columns import columns_of, kinds_of
 from lorary.anatomy.findings import Finding, counted, finding
 from lorary.anatomy.metadata import clean
 from lorary.anatomy.twins import find_twins
@@ -37,17 +37,15 @@ _CHECKPOINT = (
     "text_encoders.", "optimizer.", "optimizer_state.",
 )  # fmt: skip
 
+_IS_BROKEN = attrgetter("is_broken")
 _DTYPE, _BEGIN, _END = itemgetter(0), itemgetter(2), itemgetter(3)
 
 
 def module_findings(modules: Sequence[Module], header: Header) -> Iterator[Finding]:
     """Modules that a loader would refuse or apply wrongly."""
     yield from _halves(modules)
-    columns = columns_of(modules)
-    broken = [
-        name for name, dims in zip(columns.names, columns.dims, strict=True) if dims.is_broken
-    ]
-    if broken:
+    if any(map(_IS_BROKEN, columns_of(modules).dims)):
+        broken = [module.name for module in modules if module.dims.is_broken]
         message = (
             f"{counted(len(broken), 'module', 'has', 'have')} two halves of different rank, which "
             "no program can multiply. Save the adapter again."
@@ -66,12 +64,11 @@ def _about(code: str, message: str, names: Sequence[str]) -> Finding:
 
 def _halves(modules: Sequence[Module]) -> Iterator[Finding]:
     # Thousands of modules have a few different sets of tensors.
-    odd = {kind for kind in set(_sets(modules)) if not (kind[0] and _is_whole(*kind))}
-    if not odd:
-        return
+    odd = {kind for kind in kinds_of(modules) if not (kind[0] and _is_whole(*kind))}
     halves, lone = [], []
-    for kind, module in zip(_sets(modules), modules, strict=True):
-        if kind in odd and kind[0]:
+    for module in modules if odd else ():
+        kind = (module.algorithms, tuple(module.roles))
+        if kind in odd and module.algorithms:
             halves.append(module.name)
         elif kind in odd and _LONE.issuperset(module.roles):
             lone.append(module.name)
@@ -90,18 +87,14 @@ def _halves(modules: Sequence[Module]) -> Iterator[Finding]:
         yield _about("alpha_orphan", message, lone)
 
 
-def _sets(modules: Sequence[Module]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Algorithms and roles of each module."""
-    columns = columns_of(modules)
-    return zip(columns.algorithms, map(tuple, columns.roles), strict=True)
-
-
 def _is_whole(algorithms: tuple[str, ...], roles: tuple[str, ...]) -> bool:
     return all(is_complete(name, roles) for name in algorithms)
 
 
 def _magnitudes(modules: Sequence[Module]) -> Iterator[Finding]:
     """DoRA's magnitudes have a number for each row of the weight, or for each column."""
+    if not any("magnitude" in roles for _, roles in kinds_of(modules)):
+        return
     odd = [
         module.name
         for module in modules

@@ -182,10 +182,11 @@ def _are_plain(tags: Mapping[str, object]) -> bool:
         return False
     numbers: list[Any] = list(tags.values())
     text = "\n".join(tags)
+    ended = f"\n{text}\n"
     return (
         text.isascii()
         and text.encode().translate(None, _PRINTABLE) == b"\n" * (len(tags) - 1)
-        and not any(mark in f"\n{text}\n" for mark in ("\n\n", "\n ", " \n", "  "))
+        and not any(mark in ended for mark in ("\n\n", "\n ", " \n", "  "))
         and max(map(len, tags)) <= _TAG_CHARS
         and min(numbers) >= 1
         and max(numbers) <= 2**53
