@@ -165,6 +165,10 @@ def _entries() -> dict[str, Attack]:
         "offsets as text": Attack(file_of(_one(data_offsets="04"), _FOUR), "offsets_invalid"),
         "boolean offset": Attack(file_of(_one(data_offsets=[False, 4]), _FOUR), "offsets_invalid"),
         "negative offset": Attack(file_of(_one(data_offsets=[-4, 0]), _FOUR), "offsets_invalid"),
+        "end of 65 bits": Attack(
+            file_of(_one(dtype="U8", shape=[2**63], data_offsets=[2**63, 2**64])),
+            "offsets_invalid",
+        ),
         "end before begin": Attack(file_of(_one(data_offsets=[4, 0]), _FOUR), "offsets_invalid"),
         "size and shape differ": Attack(file_of(_one(shape=[2]), _FOUR), "size_mismatch"),
         "half a byte": Attack(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import tracemalloc
 from typing import TYPE_CHECKING
 
@@ -113,6 +114,17 @@ def test_reads_tensors_metadata_and_sizes() -> None:
     assert header.data_start + 16 == len(data)
     assert header.tensors["a"].elements == 6
     assert header.tensors["a"].size_bytes == 12
+
+
+def test_refuses_data_that_no_reader_can_count() -> None:
+    entry = {"dtype": "U8", "shape": [2**64 - 1], "data_offsets": [0, 2**64 - 1]}
+    beyond = {"dtype": "U8", "shape": [1], "data_offsets": [2**64 - 1, 2**64]}
+    raw = json.dumps({"a": entry, "b": beyond}, separators=(",", ":")).encode()
+
+    with pytest.raises(HeaderError) as caught:
+        parse_header(struct.pack("<Q", len(raw)) + raw, size=8 + len(raw) + 2**64)
+
+    assert caught.value.code == "offsets_invalid"
 
 
 def test_needs_only_the_first_bytes_when_the_size_is_declared() -> None:

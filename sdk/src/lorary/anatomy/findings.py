@@ -36,8 +36,8 @@ class Finding:
 
     Attributes:
         code: Stable slug.
-        severity: `error` refuses the file, `warning` is shown to everyone (but for what is private), `info`
-            to its owner.
+        severity: `error` refuses the file, `warning` is shown to everyone (but for what is
+            private), `info` to its owner.
         message: One or two sentences for people.
         evidence: Plain JSON values that support the message.
     """

@@ -17,7 +17,7 @@ from lorary.safetensors.budget import check_budget, too_many_tensors
 from lorary.safetensors.dtypes import DTYPE_BITS
 from lorary.safetensors.errors import HeaderError
 from lorary.safetensors.rules import name_fault
-from lorary.safetensors.tensors import MOST_ELEMENTS, Content, TensorInfo
+from lorary.safetensors.tensors import MOST_BYTES, MOST_ELEMENTS, Content, TensorInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -282,7 +282,7 @@ def _tensor(name: str, entry: object, limits: Limits) -> TensorInfo:
         message = f"The tensor {_shown(name)} has the unknown number format {str(dtype)[:40]!r}."
         raise _Fault(code="dtype_unknown", message=message, name=name[:_SHOWN])
     begin, end = offsets if type(offsets) is list and len(offsets) == 2 else (None, None)
-    if type(begin) is not int or type(end) is not int or not 0 <= begin <= end:
+    if type(begin) is not int or type(end) is not int or not 0 <= begin <= end <= MOST_BYTES:
         message = f"The data_offsets of tensor {_shown(name)} are not two ordered whole numbers."
         raise _Fault(code="offsets_invalid", message=message, name=name[:_SHOWN])
     total = _elements(name, shape, limits) * bits

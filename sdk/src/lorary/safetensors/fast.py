@@ -20,7 +20,7 @@ from lorary.safetensors.canonical import read_canonical
 from lorary.safetensors.dtypes import DTYPE_BITS
 from lorary.safetensors.parsers import parse
 from lorary.safetensors.rules import are_plain_names, is_gapless, is_metadata
-from lorary.safetensors.tensors import MOST_ELEMENTS, Content, TensorInfo
+from lorary.safetensors.tensors import MOST_BYTES, MOST_ELEMENTS, Content, TensorInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,6 +44,8 @@ def read_fast(raw: bytes, data_bytes: int, limits: Limits) -> Content | None:
         data_bytes: Length of the data section.
         limits: Bounds of the header.
     """
+    if data_bytes > MOST_BYTES:
+        return None
     return read_canonical(raw, data_bytes, limits) or _read_json(raw, data_bytes, limits)
 
 

@@ -9,10 +9,13 @@ from lorary.safetensors.dtypes import DTYPE_BITS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MOST_ELEMENTS", "Content", "TensorInfo"]
+__all__ = ["MOST_BYTES", "MOST_ELEMENTS", "Content", "TensorInfo"]
 
 MOST_ELEMENTS = 2**64 - 1
 """Elements of a tensor that every reader can count."""
+
+MOST_BYTES = 2**64 - 1
+"""Bytes of data that every reader can count."""
 
 
 class TensorInfo(NamedTuple):
