@@ -142,7 +142,8 @@ def _faults(said: Mapping[str, Any]) -> Iterator[str]:
 
 def _family_faults(said: Mapping[str, Any]) -> Iterator[str]:
     families = said.get("families")
-    for family in families if _is_list(families) else ():
+    named: list[str] = families if isinstance(families, list) else []
+    for family in named:
         if family not in FAMILIES:
             yield f"there is no family “{family}”"
     yield from _default_faults("defaults", said.get("defaults"))
@@ -150,7 +151,7 @@ def _family_faults(said: Mapping[str, Any]) -> Iterator[str]:
         if not (_is_list(targets) or isinstance(targets, str)):
             yield f"“native.{pattern}” is a name or a list of names, not {targets!r}"
     for family, own in _items(said.get("only")):
-        if family not in (families or ()):
+        if family not in named:
             yield f"“only.{family}” is of no family of this file"
         for key, value in _items(own):
             if key not in _OWN:

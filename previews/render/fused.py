@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import torch
+
 from previews.render.errors import CannotRender, Why
 
 if TYPE_CHECKING:
@@ -60,4 +62,4 @@ def _rows(tensor: Tensor, slots: tuple[Slot, ...], name: str) -> list[Tensor]:
             f"{tuple(tensor.shape)}, the base's modules have {sizes} rows."
         )
         raise CannotRender(Why.SHAPE, msg)
-    return list(tensor.split(sizes))
+    return list(torch.split(tensor, sizes))
