@@ -2,6 +2,9 @@
 
 ```
 bases.py       which base models are here (one TOML file)
+whereabouts.py where their files lie, and which libraries read them  (no torch)
+verify.py      what is wrong with one, without loading it            (no torch)
+measure.py     one opened for real and timed
 families.py    what is known of their families (families/*.toml)
 recipe.py      everything that makes a picture reproducible
 defaults.py    the recipe a version gets when nobody asked for another

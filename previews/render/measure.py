@@ -1,0 +1,202 @@
+"""A base opened for real and timed: what to write into its table of the bases file."""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from previews.render.bases import Bases
+from previews.render.engine import Engine
+from previews.render.errors import BaseUnavailable
+from previews.render.pipelines import device_of
+from previews.render.recipe import MAX_PROMPTS, MAX_SEEDS, Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from previews.render.bases import Base
+
+__all__ = ["Measured", "Warmed", "measure", "warm"]
+
+#: Share of memory on top of what was seen, for adapters and for prompts that are longer.
+MARGIN = 1.1
+
+PROMPT = "a small house by a lake, mountains in the distance"
+
+#: What libraries raise at a base that opens and cannot be called; the text is all that is of use.
+_FOREIGN = (
+    AssertionError, AttributeError, ImportError, KeyError, OSError, RuntimeError, TypeError,
+    ValueError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Warmed:
+    """A base that was opened and gave a picture; seconds."""
+
+    id: str
+    device: str
+    open_s: float
+    picture_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Times in seconds, memory in GB (10⁹ bytes).
+
+    ``picture_s`` is of a call for one picture, ``batch_picture_s`` a picture of ``batch_tried`` in
+    a call. ``ram_gb`` is the peak of the process, ``ram_added_gb`` what came with this base;
+    ``vram_gb`` what CUDA had reserved at most, None elsewhere. ``memory_gb`` and ``batch`` are
+    meant for the bases file.
+    """
+
+    id: str
+    device: str
+    open_s: float
+    picture_s: float
+    batch_tried: int
+    batch_picture_s: float
+    ram_gb: float
+    ram_added_gb: float
+    vram_gb: float | None
+    memory_gb: float
+    batch: int
+
+
+def warm(base: Base, say: Callable[[str], None]) -> Warmed:
+    """Open a base and render one picture.
+
+    Raises:
+        RenderError: it cannot be opened, or gives no picture.
+    """
+    say("opening")
+    engine, open_s = _opened(base)
+    say("rendering a picture")
+    return Warmed(base.id, device_of(base), open_s, _timed(engine, base, 1))
+
+
+def measure(base: Base, say: Callable[[str], None]) -> Measured:
+    """Open a base and render one picture at a time, then as many as ``batch`` says.
+
+    The first picture is not counted: libraries prepare themselves with it.
+
+    Raises:
+        RenderError: it cannot be opened, or gives no picture.
+    """
+    device = device_of(base)
+    with _told(base, f"cannot be opened on {device}"):
+        _forget_peaks(device)
+    before = _ram()
+    say("opening")
+    engine, open_s = _opened(base)
+    say("rendering a picture to warm up")
+    _timed(engine, base, 1)
+    say("rendering one picture a call")
+    single_s = _timed(engine, base, 1)
+    say(f"rendering {base.batch} pictures a call")
+    all_s = _timed(engine, base, base.batch)
+    fits = min(base.batch, engine.shelf.get(base.id).batch)
+    vram = _vram(device)
+    added = max(0.0, _peak_ram() - before)
+    return Measured(
+        id=base.id,
+        device=device,
+        open_s=open_s,
+        picture_s=single_s,
+        batch_tried=base.batch,
+        batch_picture_s=all_s,
+        ram_gb=_peak_ram(),
+        ram_added_gb=added,
+        vram_gb=vram,
+        memory_gb=math.ceil((added if vram is None else vram) * MARGIN * 10) / 10,
+        batch=fits if all_s < single_s else 1,
+    )
+
+
+def _opened(base: Base) -> tuple[Engine, float]:
+    engine = Engine(Bases({base.id: base}))
+    start = time.monotonic()
+    with _told(base, "cannot be opened"):
+        engine.shelf.get(base.id)
+    return engine, time.monotonic() - start
+
+
+def _timed(engine: Engine, base: Base, count: int) -> float:
+    """Return the seconds a picture of a call for so many."""
+    recipe = _recipe(base, count)
+    start = time.monotonic()
+    with _told(base, "gives no picture"):
+        engine.render(recipe)
+    return (time.monotonic() - start) / len(recipe.shots())
+
+
+@contextmanager
+def _told(base: Base, what: str) -> Iterator[None]:
+    """Turn whatever libraries raise into a refusal."""
+    try:
+        yield
+    except _FOREIGN as error:
+        msg = f"The base model “{base.id}” {what}: {error}"
+        raise BaseUnavailable(msg) from error
+
+
+def _recipe(base: Base, count: int) -> Recipe:
+    """Return a recipe of so many pictures, or a few more where they are no product."""
+    prompts = min(MAX_PROMPTS, math.ceil(count / MAX_SEEDS))
+    seeds = min(MAX_SEEDS, math.ceil(count / prompts))
+    return Recipe(
+        base=base.id,
+        prompts=tuple(f"{PROMPT}, {number}" if number else PROMPT for number in range(prompts)),
+        seeds=tuple(range(seeds)),
+        strengths=(0.0,),
+        steps=base.steps,
+        guidance=base.guidance,
+        width=base.width,
+        height=base.height,
+        negative=base.negative,
+        sampler=base.sampler,
+        trigger=base.trigger,
+        frames=base.frames,
+        fps=base.fps,
+    )
+
+
+def _forget_peaks(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats(device)
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # Linux: peak = present
+    except OSError:
+        return
+
+
+def _vram(device: str) -> float | None:
+    return torch.cuda.max_memory_reserved(device) / 1e9 if device.startswith("cuda") else None
+
+
+def _ram() -> float:
+    """Return what this process holds now, or at most held where only that is told."""
+    return _of_status("VmRSS") or _peak_ram()
+
+
+def _peak_ram() -> float:
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return _of_status("VmHWM") or peak / 1e9
+
+
+def _of_status(key: str) -> float:
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0.0
+    found = next((line for line in lines if line.startswith(f"{key}:")), None)
+    return int(found.split()[1]) * 1024 / 1e9 if found else 0.0
