@@ -110,6 +110,9 @@ class Rack:
         """
         if strength == self._strength:
             return
+        if strength == 0:
+            self.restore()
+            return
         self._strength = strength
         with torch.no_grad():
             for place in self._places.values():
@@ -119,7 +122,8 @@ class Rack:
         """Put the base's own bytes back, whatever happened before."""
         self._strength = 0.0
         with torch.no_grad():
-            for place in self._places.values():
+            # Backwards: of two places that share their bytes, the first has the base's own.
+            for place in reversed(self._places.values()):
                 place.restore()
 
     def _place(self, pipeline: Any, slot: Slot, name: str) -> _Place:  # noqa: ANN401
