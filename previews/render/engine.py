@@ -124,11 +124,20 @@ class _Take:
             wanted = list(group)
             if all(shot.key in self.watch.have for shot in wanted):
                 continue
-            rack.dial(strength)
+            self._dial(rack, strength)
             taken = self._all(wanted)
             self.watch.on_pictures(taken)
             pictures += taken
         return pictures
+
+    def _dial(self, rack: Rack, strength: float) -> None:
+        try:
+            rack.dial(strength)
+        except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            msg = f"The adapters do not fit into memory beside “{self.opened.base.id}”."
+            raise OutOfMemory(msg) from error
 
     def _all(self, shots: Sequence[Shot]) -> list[Picture]:
         """Take shots of one strength, in as few calls as memory allows."""

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from previews.render import CannotRender, Why
+from previews.render import CannotRender, OutOfMemory, Why
 from previews.render.adapters import mount
 from tests.previews.methods import METHODS, Change, changes, put, write
 from tests.previews.test_engine import CLOSE, plain_pictures, refusal
@@ -246,6 +246,20 @@ def test_a_base_that_cannot_be_restored_is_dropped(
     with pytest.raises(RuntimeError, match="gone"):
         engine.render(recipe(strengths=(1.0,)), [layer(path)])
     assert engine.shelf.get("tiny") is not held
+
+
+def test_adapters_that_do_not_fit_into_memory_end_clearly(
+    engine: Engine, plain: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError
+
+    path = write(tmp_path / "x.safetensors", first_of(plain, "loha"))
+    held = engine.shelf.get("tiny")
+    monkeypatch.setattr("previews.render.adapters._Place.write", full)
+    with pytest.raises(OutOfMemory, match="beside"):
+        engine.render(recipe(strengths=(1.0,)), [layer(path)])
+    assert engine.shelf.get("tiny") is held
 
 
 # --- Files that give no true picture -----------------------------------------------------------
