@@ -202,3 +202,25 @@ def test_flux_from_kohyas_fused_names_of_the_original_code(flux: Path, tmp_path:
     expected = np.asarray(output.images[0]).astype(int)
     assert np.abs(pixels(taken[1].png) - expected).max() <= 1
     assert taken[0].png != taken[1].png
+
+
+def test_flux_from_fused_names_by_another_method(flux: Path, tmp_path: Path) -> None:
+    """The Kronecker product of LoKr for qkv, its rows given to three modules."""
+    plain = opened(flux)
+    random = torch.Generator().manual_seed(6)
+    w1, w2 = torch.randn(6, 4, generator=random), torch.randn(16, 8, generator=random) * 0.1
+    name = "lora_unet_double_blocks_0_img_attn_qkv"
+    save_file({f"{name}.lokr_w1": w1, f"{name}.lokr_w2": w2}, tmp_path / "k.safetensors")
+    base = bases_at(flux, family="flux1", call={"max_sequence_length": 16})
+    taken = Engine(base).render(ASK, [layer(tmp_path / "k.safetensors")])
+    attention = plain.transformer.transformer_blocks[0].attn
+    with torch.no_grad():
+        for part, rows in zip(("to_q", "to_k", "to_v"), torch.kron(w1, w2).chunk(3), strict=True):
+            getattr(attention, part).weight += rows
+    output = plain(
+        ["a cat"], num_inference_steps=2, guidance_scale=2.5, width=32, height=32,
+        generator=[torch.Generator("cpu").manual_seed(1)], max_sequence_length=16,
+    )  # fmt: skip
+    expected = np.asarray(output.images[0]).astype(int)
+    assert np.abs(pixels(taken[1].png) - expected).max() <= 1
+    assert np.abs(pixels(taken[1].png) - pixels(taken[0].png)).max() > 4
