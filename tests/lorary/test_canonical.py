@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from lorary.safetensors import DEFAULT_LIMITS, Limits, parse_header
+from lorary.safetensors import DEFAULT_LIMITS, Limits, TensorInfo, parse_header
 from lorary.safetensors.canonical import read_canonical
 from lorary.safetensors.careful import read_careful
+from lorary.safetensors.tensors import Tensors
 from tests.builders.weights import file_of
 
 
@@ -114,3 +115,21 @@ def test_the_official_library_writes_the_official_form() -> None:
     header = parse_header(data)
     raw, data_bytes = data[8 : header.data_start], len(data) - header.data_start
     assert read_canonical(raw, data_bytes, DEFAULT_LIMITS) == (header.tensors, header.metadata)
+
+
+def test_tensors_are_a_map_however_they_are_kept() -> None:
+    rows = {"a": TensorInfo("F16", (2, 3), 0, 12), "b": TensorInfo("F32", (), 12, 16)}
+    tensors = Tensors.of(rows)
+    assert Tensors.of(tensors) is tensors
+    assert tensors == rows == dict(tensors)
+    assert (list(tensors), len(tensors), "a" in tensors, "c" in tensors) == (
+        ["a", "b"],
+        2,
+        True,
+        False,
+    )
+    assert (list(tensors.keys()), list(tensors.values())) == (list(rows), list(rows.values()))
+    assert tensors.at([1, 0]) == [tensors["b"], tensors.row(0)]
+    assert repr(tensors) == f"Tensors({rows!r})"
+    assert Tensors.of({}) == {} == Tensors()
+    assert Tensors().at([]) == []

@@ -12,7 +12,6 @@ Source: https://github.com/huggingface/safetensors, `serialize`.
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import accumulate
 from math import prod
 from operator import itemgetter
@@ -22,7 +21,7 @@ from lorary.safetensors.budget import count_texts
 from lorary.safetensors.dtypes import DTYPE_BITS
 from lorary.safetensors.parsers import parse
 from lorary.safetensors.rules import are_plain_names, is_metadata
-from lorary.safetensors.tensors import MOST_ELEMENTS, Content, TensorInfo
+from lorary.safetensors.tensors import MOST_ELEMENTS, Content, Tensors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,8 +39,6 @@ _METADATA = "__metadata__"
 
 _Form = tuple[str, tuple[int, ...], int]  # number format, shape, bytes
 _DTYPE, _SHAPE, _SIZE = itemgetter(0), itemgetter(1), itemgetter(2)
-
-_new: partial[TensorInfo] = partial(tuple.__new__, TensorInfo)
 
 
 def read_canonical(raw: bytes, data_bytes: int, limits: Limits) -> Content | None:
@@ -78,7 +75,7 @@ def _metadata(head: bytes, limits: Limits) -> dict[str, str] | None:
     return metadata
 
 
-def _tensors(members: bytes, data_bytes: int, limits: Limits) -> dict[str, TensorInfo] | None:
+def _tensors(members: bytes, data_bytes: int, limits: Limits) -> Tensors | None:
     if b"\\" in members or not members.isascii():
         return None
     pieces = members.decode().split('"')
@@ -87,17 +84,18 @@ def _tensors(members: bytes, data_bytes: int, limits: Limits) -> dict[str, Tenso
         return None
     if any(pieces[place::_PERIOD].count(text) != count for place, text in _CONSTANTS):
         return None
-    names = pieces[1::_PERIOD]
+    names = tuple(pieces[1::_PERIOD])
+    different = set(names)
+    if len(different) < count or _METADATA in different:
+        return None
     forms = _forms(pieces[5::_PERIOD], pieces[8::_PERIOD], limits)
     if forms is None or not are_plain_names(names, limits):
         return None
     ends = list(accumulate(map(_SIZE, forms)))
     if ends[-1] != data_bytes or not _are_in_order(pieces[10::_PERIOD], ends):
         return None
-    begins = [0, *ends[:-1]]
-    rows = zip(map(_DTYPE, forms), map(_SHAPE, forms), begins, ends, strict=True)
-    tensors = dict(zip(names, map(_new, rows), strict=True))
-    return tensors if len(tensors) == count and _METADATA not in tensors else None
+    dtypes, shapes = list(map(_DTYPE, forms)), list(map(_SHAPE, forms))
+    return Tensors(names, dtypes, shapes, [0, *ends[:-1]], ends)
 
 
 def _forms(dtypes: list[str], shapes: list[str], limits: Limits) -> list[_Form] | None:
