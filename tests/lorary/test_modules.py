@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lorary.anatomy.columns import Columns, columns_of
+from lorary.anatomy.columns import Columns, Modules, columns_of
 from lorary.anatomy.layers import LAYERS, layer_of
 from tests.builders.modules import LYCORIS, Shapes, one, pairs, scanned
 
@@ -29,6 +29,28 @@ def test_modules_are_turned_into_columns_in_their_order() -> None:
         assert list(zip(*columns, strict=True)) == list(modules) == list(map(tuple, modules))
         assert list(map(list, columns)) == list(map(list, columns_of(list(modules))))
     assert columns_of(()) == Columns()
+
+
+def test_modules_can_be_taken_one_by_one_and_in_part() -> None:
+    names = ["lora_unet_a", "lora_te_b", "lora_unet_c"]
+    plain = scanned(pairs(names, LYCORIS)).modules
+    assert [plain[at] for at in range(3)] == plain[:] == list(plain)
+    for modules in (plain, Modules(list(plain))):
+        assert [modules.groups.parts[part] for part in ("denoiser", "text_encoder")] == [
+            (0, 2),
+            (1,),
+        ]
+        assert modules.at([0, 1, 2]) is modules
+        some = modules.at([2, 1])
+        assert len(some) == 2
+        assert (some[0], *some[1:]) == (modules[2], modules[1]) == tuple(some)
+        assert [*some.columns.names[:1], *some.columns.names] == [
+            modules[2].name,
+            "lora_unet_c",
+            "lora_te_b",
+        ]
+        assert some.tensors_of("down") == [one.roles["down"] for one in some]
+        assert list(some.columns.roles) == [modules[2].roles, modules[1].roles]
 
 
 @pytest.mark.parametrize(

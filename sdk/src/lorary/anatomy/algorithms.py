@@ -8,7 +8,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from lorary.anatomy.columns import kinds_of
+from lorary.anatomy.columns import modules_of
 from lorary.anatomy.metadata import parsed
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ def file_algorithm(
 
 def _totals(modules: Sequence[Module]) -> dict[str, int]:
     totals: Counter[str] = Counter()
-    for (names, _), number in kinds_of(modules).items():
+    for (names, _), number in modules_of(modules).groups.kinds.items():
         for name in names:
             totals[name] += number
     if "locon" in totals:
@@ -289,7 +289,7 @@ def _peft_variant(totals: Mapping[str, int], modules: Sequence[Module]) -> str:
     """LoRA with what PEFT can put beside it: token deltas, embeddings, biases."""
     if "trainable_tokens" in totals:
         return "lora_trainable_tokens"
-    kinds = kinds_of(modules)
+    kinds = modules_of(modules).groups.kinds
     if any("embedding_down" in roles for _, roles in kinds):
         return "lora_embed"
     if "bfl-control" not in totals:

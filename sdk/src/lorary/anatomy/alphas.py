@@ -6,14 +6,13 @@ configuration instead.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lorary.anatomy.columns import columns_of
+from lorary.anatomy.columns import modules_of
 from lorary.anatomy.config import AdapterConfig, embedded_configs
 from lorary.anatomy.findings import Finding, finding
 from lorary.anatomy.metadata import clean, number, parsed
@@ -21,7 +20,7 @@ from lorary.anatomy.onetrainer import onetrainer_config
 from lorary.safetensors import TensorInfo
 
 if TYPE_CHECKING:
-    from lorary.anatomy.modules import Module
+    from lorary.anatomy.columns import Module, Modules
     from lorary.anatomy.shapes import Dims
 
 __all__ = ["AlphaReader", "Alphas", "read_alphas"]
@@ -70,25 +69,29 @@ def read_alphas(
     """
     configs = embedded_configs(metadata) or (() if config is None else (config,))
     is_rslora = any(entry.use_rslora for entry in configs) or _is_rs_lora(metadata)
-    has_alpha = ["alpha" in roles for roles in columns_of(modules).roles]
-    holders = modules if all(has_alpha) else list(itertools.compress(modules, has_alpha))
+    holders = _holders(modules_of(modules))
     if reader is not None and holders:
-        values = reader([roles["alpha"] for roles in columns_of(holders).roles])
+        values = reader(holders.tensors_of("alpha"))
         found = _stored(holders, values, is_rslora=is_rslora)
         if found.values_read:
             return found
     return Alphas(_declared(modules, metadata, configs), 0, (), is_rslora)
 
 
-def _stored(
-    holders: Sequence[Module], values: Sequence[float | None], *, is_rslora: bool
-) -> Alphas:
+def _holders(modules: Modules) -> Modules:
+    """Modules that have an alpha."""
+    if all("alpha" in roles for _, roles in modules.groups.kinds):
+        return modules
+    return modules.at([at for at, own in enumerate(modules.columns.roles) if "alpha" in own])
+
+
+def _stored(holders: Modules, values: Sequence[float | None], *, is_rslora: bool) -> Alphas:
     """What the values of the modules that have one say; None stands for one not read."""
     linear: Counter[float] = Counter()
     conv: Counter[float] = Counter()
     odd: dict[_Scaled, list[Module]] = {}
 
-    columns = columns_of(holders)
+    columns = holders.columns
 
     def rows() -> Iterator[_Scaled]:
         return zip(values, columns.dims, columns.algorithms, strict=True)

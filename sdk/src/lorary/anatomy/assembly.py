@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from lorary.anatomy.columns import columns_of
+from lorary.anatomy.columns import modules_of
 from lorary.anatomy.config import embedded_configs
 from lorary.anatomy.metadata import number, parsed, present, told
 from lorary.anatomy.privacy import safe_name
 from lorary.anatomy.report import LAYER_KINDS, Anatomy, Block, FileFacts, Layers, Notes
 from lorary.anatomy.training import description, recommended_strength, title, training_facts
 from lorary.anatomy.triggers import common_tags, tag_shares, trigger_words
+from lorary.safetensors.tensors import Tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,8 +29,6 @@ __all__ = ["Parts", "assemble", "file_name"]
 _MOST_NAMES = 100
 _MOST_BLOCKS = 1_000  # the deepest models have a few hundred
 _FILE_NAME_CHARS = 500
-
-_DTYPE = attrgetter("dtype")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +87,10 @@ def assemble(header: Header, parts: Parts, *, name: str, config: AdapterConfig |
         ranks=ranks,
         alpha=parts.alphas.mode,
         alphas_read=parts.alphas.values_read,
-        parts=dict(Counter(columns_of(modules).parts)),
+        parts={part: len(own) for part, own in modules_of(modules).groups.parts.items()},
         layers=layers,
         parameters=shared + sum(block.parameters for block in layers.blocks),
-        dtypes=dict(Counter(map(_DTYPE, header.tensors.values())).most_common()),
+        dtypes=dict(Counter(Tensors.of(header.tensors).dtypes).most_common()),
         trigger_words=words,
         common_tags=common_tags(tags, words),
         training=training,
@@ -107,7 +105,7 @@ def _layers(parts: Parts) -> Layers:
         linear=_most_first(linear),
         conv=_most_first(conv),
         expected=parts.expected,
-        kinds=dict.fromkeys(LAYER_KINDS, 0) | Counter(columns_of(parts.modules).layers),
+        kinds=dict.fromkeys(LAYER_KINDS, 0) | Counter(modules_of(parts.modules).columns.layers),
         blocks=_blocks_of(parts.modules),
     )
 
@@ -126,8 +124,7 @@ def _rank_counts(modules: Sequence[Module]) -> tuple[Counter[int], Counter[int]]
     """Rank to number of modules, without and with a kernel."""
     linear: Counter[int] = Counter()
     conv: Counter[int] = Counter()
-    # Thousands of modules have a few different sizes.
-    for dims, count in Counter(columns_of(modules).dims).items():
+    for dims, count in modules_of(modules).sizes.items():
         if dims.rank is not None:
             (conv if dims.is_conv else linear)[dims.rank] += count
     return linear, conv
@@ -157,15 +154,12 @@ def _declared_rank(metadata: Mapping[str, str], config: AdapterConfig | None) ->
 
 def _blocks_of(modules: Sequence[Module]) -> tuple[Block, ...]:
     """Sums of each block, in the file's order."""
-    sums: dict[str, list[int]] = {}
-    columns = columns_of(modules)
-    # Many modules of a block are of one size.
-    sizes = Counter(zip(columns.blocks, columns.parameters, strict=True))
-    for (name, parameters), count in sizes.items():
-        block = sums.setdefault(name, [0, 0])
-        block[0] += count
-        block[1] += count * parameters
-    blocks = [Block(name, *counts) for name, counts in sums.items()]
+    counted = modules_of(modules)
+    parameter = counted.columns.parameters.__getitem__
+    blocks = [
+        Block(name, len(own), sum(map(parameter, own)))
+        for name, own in counted.groups.blocks.items()
+    ]
     rest = blocks[_MOST_BLOCKS:]
     if rest:  # names of a stranger, not of a model
         counts = (sum(block.modules for block in rest), sum(block.parameters for block in rest))

@@ -9,7 +9,6 @@ import re
 from collections import Counter
 from functools import lru_cache
 from itertools import islice
-from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from lorary.anatomy.keys import Prefix
-    from lorary.anatomy.modules import Module, Scan
+    from lorary.anatomy.modules import Scan
 
 __all__ = ["CONVENTION_TITLES", "convention_name", "file_convention", "naming_style"]
 
@@ -131,9 +130,6 @@ def convention_name(prefix: Prefix, dialect: str | None, style: str) -> str:
     return "bare_diffusers_down_up" if dialect in {"kohya", "down-up"} else "bare_diffusers"
 
 
-_CONVENTION = attrgetter("convention")
-
-
 def file_convention(scan: Scan, kind: str, candidates: Sequence[str] = ()) -> str | None:
     """Name the leading convention of a file.
 
@@ -150,23 +146,24 @@ def file_convention(scan: Scan, kind: str, candidates: Sequence[str] = ()) -> st
     """
     if kind != "adapter":
         return foreign_convention(kind, scan)
-    modules = [module for module in scan.modules if module.part == "denoiser"] or scan.modules
-    counts: Counter[str] = Counter(map(_CONVENTION, modules))
+    denoiser = scan.modules.groups.parts.get("denoiser")
+    columns = (scan.modules.at(denoiser) if denoiser else scan.modules).columns
+    counts = Counter(columns.conventions)
     if not counts:
         return "peft" if scan.shared else None
     leading = max(counts, key=counts.__getitem__)
-    if leading == "kohya" and _has_odd_blocks(modules, candidates):
+    if leading == "kohya" and _has_odd_blocks(columns.names, candidates):
         return "kohya_diffusers_blocks"
     return leading
 
 
-def _has_odd_blocks(modules: Sequence[Module], candidates: Sequence[str]) -> bool:
+def _has_odd_blocks(names: Sequence[str], candidates: Sequence[str]) -> bool:
     """Tell diffusers' block names of a UNet whose kohya trainers write SGM's.
 
     Where several families are left, the first counts: Kolors' trainers flatten diffusers' names,
     but its files are few beside SDXL's.
     """
-    paths = [module.name.removeprefix("lora_unet_") for module in modules]
+    paths = [name.removeprefix("lora_unet_") for name in names]
     if not any(map(_UNET.match, paths)):
         return False
     tables = families()

@@ -83,7 +83,7 @@ def _sharing(seen: Survey) -> int:
 
 def _has_one_width(family: Family, seen: Survey) -> bool:
     """Tell whether only some layers are there, all of them as wide as the model and no more."""
-    sizes = {module.dims[:2] for group in seen.groups for module in group.modules[:1]}
+    sizes = {group.sizes for group in seen.groups}
     out, fan_in = next(iter(sizes))
     is_square = out is None or fan_in is None or out == fan_in
     return len(sizes) == 1 and is_square and seen.coverage(family) < _NEARLY_ALL
@@ -94,7 +94,7 @@ def _by_width(family: Family, sharing: int, seen: Survey) -> Evidence:
         f"{sharing} known models share the names of these layers, and there are too few of them "
         f"for their width alone to prove {family_title(family.id)}."
     )
-    return Evidence("width", text, tuple(group.modules[0].name for group in seen.groups[:5]))
+    return Evidence("width", text, tuple(group.name for group in seen.groups[:5]))
 
 
 def _by_names(family: Family, seen: Survey, *, has_own_names: bool) -> _Answer:

@@ -175,7 +175,7 @@ def _of_part(family: Family, seen: Survey) -> tuple[Confidence, Evidence] | None
     """Doubt a model that has a layer of its own between the first and the last."""
     bit = family_index().bits[family.id]
     odd = [m for group in seen.groups if not group.bits & bit for m in group.modules[:1]]
-    odd = [module for module in odd + seen.strangers if not _is_edge(module)]
+    odd = [module for module in (*odd, *seen.strangers) if not _is_edge(module)]
     if not odd:
         return None
     text = (

@@ -13,6 +13,7 @@ from lorary.anatomy.alphas import AlphaReader, Alphas, read_alphas
 from lorary.anatomy.assembly import Parts, assemble, file_name
 from lorary.anatomy.beside import config_beside, require_file
 from lorary.anatomy.claims import Claims, claims_of
+from lorary.anatomy.columns import Modules
 from lorary.anatomy.config import AdapterConfig, ConfigError
 from lorary.anatomy.conventions import file_convention
 from lorary.anatomy.declared import (
@@ -27,7 +28,7 @@ from lorary.anatomy.hashes import hash_findings
 from lorary.anatomy.hygiene import metadata_findings, name_findings
 from lorary.anatomy.kinds import describe, file_kind
 from lorary.anatomy.metadata import Notebook
-from lorary.anatomy.modules import Module, Scan, scan
+from lorary.anatomy.modules import Scan, scan
 from lorary.anatomy.proof import Proof, prove
 from lorary.anatomy.report import SCHEMA, Anatomy
 from lorary.anatomy.structure import leftover_findings, module_findings, other_tensor_findings
@@ -295,7 +296,7 @@ def _foreign(header: Header, found: Scan, kind: str, claims: Claims, name: str) 
         algorithms={},
         base=judge(proof, claims, copies),
         alphas=Alphas(None, 0),
-        modules=(),
+        modules=Modules(),
         shared={},
         expected=None,
     )
@@ -318,11 +319,11 @@ def _settings(
         return None, [config_unreadable(str(error))]
 
 
-def _has_pairs(modules: tuple[Module, ...]) -> bool:
+def _has_pairs(modules: Modules) -> bool:
     return any(
-        all(is_complete(name, module.roles) for name in module.algorithms)
-        for module in modules
-        if module.algorithms
+        all(is_complete(name, roles) for name in algorithms)
+        for algorithms, roles in modules.groups.kinds
+        if algorithms
     )
 
 

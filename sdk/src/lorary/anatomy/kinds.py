@@ -7,7 +7,6 @@ only tensors that play an adapter's roles do.
 from __future__ import annotations
 
 import re
-from operator import itemgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -96,9 +95,6 @@ _MODEL_TENSORS = 100
 _MODEL_SHARE = 0.8
 
 
-_NAME = itemgetter(0)
-
-
 def file_kind(scan: Scan, *, has_pairs: bool) -> str:
     """Decide what a file is.
 
@@ -110,7 +106,7 @@ def file_kind(scan: Scan, *, has_pairs: bool) -> str:
         A key of `KIND_TITLES`.
     """
     others = scan.others
-    borrowers = _borrowers([*others, *map(_NAME, scan.modules)])
+    borrowers = _borrowers([*others, *scan.modules.columns.names])
     for kind in ("lllite", "controlnet", "ip_adapter"):
         if kind in borrowers:
             return kind
@@ -145,7 +141,7 @@ def _borrower(name: str) -> str | None:
 def _is_model_with_leftovers(scan: Scan) -> bool:
     """The file's other tensors are the most of it, by number or as a model by size."""
     others = scan.others
-    alphas = sum("alpha" in module.roles for module in scan.modules)
+    alphas = sum(n for (_, roles), n in scan.modules.groups.kinds.items() if "alpha" in roles)
     total = scan.role_tensors + len(others) + alphas
     if total - len(others) < _MOST_KEYS_WITHOUT_PAIRS * total:
         return True

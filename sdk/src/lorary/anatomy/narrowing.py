@@ -59,7 +59,7 @@ def narrow_by_encoders(found: list[str], seen: Survey, evidence: list[Evidence])
     fits = seen.encoder_fits
     if not fits or len(found) < 1:
         return found
-    keys = tuple(modules[0].name for modules in seen.encoders.values())[:5]
+    keys = tuple(modules.columns.names[0] for modules in seen.encoders.values())[:5]
     kept = [name for name in found if has_encoders(families()[name], seen)]
     if not kept:
         text = "The text-encoder modules fit none of them, and were not counted."
@@ -126,7 +126,9 @@ def _by_depth(found: list[str], seen: Survey, claims: Claims) -> _Answer:
 
 
 def _block_keys(seen: Survey, blocks: Collection[str]) -> tuple[str, ...]:
-    keys = {module.block: module.name for module in seen.denoiser if module.block in blocks}
+    columns = seen.denoiser.columns
+    rows = zip(columns.blocks, columns.names, strict=True)
+    keys = {block: name for block, name in rows if block in blocks}
     return tuple(keys.values())[:5]
 
 
@@ -189,11 +191,11 @@ def _by_network(found: list[str], seen: Survey, claims: Claims) -> _Answer:
 
 def _by_convention(found: list[str], seen: Survey, claims: Claims) -> _Answer:
     """Keep the families whose trainers alone write such names."""
-    written = {module.convention for module in seen.denoiser}
+    written = set(seen.denoiser.columns.conventions)
     known = families()
     kept = [name for name in found if written <= known[name].conventions]
     text = f"Only trainers of {listed(kept)} write names like these."
-    return kept, Evidence("convention", text, tuple(m.name for m in seen.denoiser[:1]))
+    return kept, Evidence("convention", text, tuple(seen.denoiser.columns.names[:1]))
 
 
 def _by_claim(found: list[str], seen: Survey, claims: Claims) -> _Answer:
@@ -215,7 +217,7 @@ def _by_claim(found: list[str], seen: Survey, claims: Claims) -> _Answer:
 
 def _by_use(found: list[str], seen: Survey, claims: Claims) -> _Answer:
     """Take the model that people adapt before one for which hardly an adapter is made."""
-    if not any(module.algorithms for module in seen.denoiser):
+    if not any(seen.denoiser.columns.algorithms):
         return found, None  # layers of the model itself, which is made as often as any
     known = families()
     kept = [name for name in found if not known[name].is_seldom]

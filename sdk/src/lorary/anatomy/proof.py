@@ -161,7 +161,7 @@ def _summary(found: Sequence[str], seen: Survey, strays: int) -> Evidence:
     how = "by name and shape" if seen.has_shapes else "by name (the shapes are not known)"
     verb = "is" if total == 1 else "are"
     text = f"{count[0].upper()}{count[1:]} {verb} in {listed(found)} {how}."
-    return Evidence("containment", text, _names([group.modules[0] for group in seen.groups]))
+    return Evidence("containment", text, tuple(group.name for group in seen.groups[:5]))
 
 
 def _apart(found: Sequence[str], seen: Survey) -> list[Evidence]:
@@ -172,7 +172,7 @@ def _apart(found: Sequence[str], seen: Survey) -> list[Evidence]:
         if groups:
             path = _path(groups[0].modules[0])
             text = f"`{path}` exists only in {family_title(found[0])}."
-            keys = _names([group.modules[0] for group in groups])
+            keys = tuple(group.name for group in groups[:5])
             evidence.append(Evidence("exclusive", text, keys))
     known = families()
     total = len(seen.denoiser)
@@ -212,7 +212,7 @@ def _lack(family: str, seen: Survey) -> _Lack:
             sizes = (module.dims.out, module.dims.fan_in)
             return _Lack(module.name, _path(module), sizes, (row.shape[0], row.fan_in))
     lacking = [group.modules[0] for group in seen.groups if not group.weights.owners & bit]
-    module = (lacking + seen.strangers)[0]
+    module = [*lacking, *seen.strangers[:1]][0]
     return _Lack(module.name, _path(module))
 
 
@@ -237,7 +237,9 @@ def _from_encoders(seen: Survey, claims: Claims) -> Proof:
         text = "No module of a known base model is adapted."
         return _without(claims, Evidence("containment", text))
     text = "Only text-encoder modules are adapted, and several base models share encoders."
-    evidence = [Evidence("encoders", text, _names([m[0] for m in seen.encoders.values()]))]
+    evidence = [
+        Evidence("encoders", text, tuple(m.columns.names[0] for m in seen.encoders.values())[:5])
+    ]
     left = narrow(found, seen, claims, evidence)
     expected = seen.expected(families()[left[0]]) if len(left) == 1 else None
     return Proof(tuple(left), "narrowed", tuple(evidence), (), expected)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from operator import attrgetter, eq, itemgetter
+from operator import attrgetter, eq
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.algorithms import is_complete
-from lorary.anatomy.columns import columns_of, kinds_of
+from lorary.anatomy.columns import modules_of
 from lorary.anatomy.findings import Finding, counted, finding
 from lorary.anatomy.metadata import clean
 from lorary.anatomy.twins import find_twins
 from lorary.safetensors.dtypes import FLOAT_DTYPES
+from lorary.safetensors.tensors import Tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -38,13 +39,12 @@ _CHECKPOINT = (
 )  # fmt: skip
 
 _IS_BROKEN = attrgetter("is_broken")
-_DTYPE, _BEGIN, _END = itemgetter(0), itemgetter(2), itemgetter(3)
 
 
 def module_findings(modules: Sequence[Module], header: Header) -> Iterator[Finding]:
     """Modules that a loader would refuse or apply wrongly."""
     yield from _halves(modules)
-    if any(map(_IS_BROKEN, columns_of(modules).dims)):
+    if any(map(_IS_BROKEN, modules_of(modules).sizes)):
         broken = [module.name for module in modules if module.dims.is_broken]
         message = (
             f"{counted(len(broken), 'module', 'has', 'have')} two halves of different rank, which "
@@ -64,7 +64,8 @@ def _about(code: str, message: str, names: Sequence[str]) -> Finding:
 
 def _halves(modules: Sequence[Module]) -> Iterator[Finding]:
     # Thousands of modules have a few different sets of tensors.
-    odd = {kind for kind in kinds_of(modules) if not (kind[0] and _is_whole(*kind))}
+    kinds = modules_of(modules).groups.kinds
+    odd = {kind for kind in kinds if not (kind[0] and _is_whole(*kind))}
     halves, lone = [], []
     for module in modules if odd else ():
         kind = (module.algorithms, tuple(module.roles))
@@ -93,7 +94,7 @@ def _is_whole(algorithms: tuple[str, ...], roles: tuple[str, ...]) -> bool:
 
 def _magnitudes(modules: Sequence[Module]) -> Iterator[Finding]:
     """DoRA's magnitudes have a number for each row of the weight, or for each column."""
-    if not any("magnitude" in roles for _, roles in kinds_of(modules)):
+    if not any("magnitude" in roles for _, roles in modules_of(modules).groups.kinds):
         return
     odd = [
         module.name
@@ -129,16 +130,16 @@ def _fits(magnitude: TensorInfo, module: Module) -> bool:
 
 
 def _empty(header: Header) -> Iterator[Finding]:
-    tensors = header.tensors.values()
-    if not any(map(eq, map(_BEGIN, tensors), map(_END, tensors))):
+    tensors = Tensors.of(header.tensors)
+    if not any(map(eq, tensors.begins, tensors.ends)):
         return
-    empty = [name for name, tensor in header.tensors.items() if tensor[2] == tensor[3]]
+    empty = [name for name, tensor in tensors.items() if tensor.begin == tensor.end]
     message = f"{counted(len(empty), 'tensor', 'has', 'have')} no elements. Save the adapter again."
     yield finding("tensor_empty", message, count=len(empty), tensors=_names(empty))
 
 
 def _whole_numbers(modules: Sequence[Module], header: Header) -> Iterator[Finding]:
-    if FLOAT_DTYPES.issuperset(map(_DTYPE, header.tensors.values())):
+    if FLOAT_DTYPES.issuperset(Tensors.of(header.tensors).dtypes):
         return
     whole = [module.name for module in modules if _has_whole_numbers(module)]
     if whole:

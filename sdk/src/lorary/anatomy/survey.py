@@ -6,20 +6,19 @@ The questions about the base model are asked of these groups, not of the modules
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
-from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from lorary.anatomy.columns import columns_of
+from lorary.anatomy.columns import modules_of
 from lorary.anatomy.families import encoder_index, encoders, families, family_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from lorary.anatomy.columns import Module, Modules
     from lorary.anatomy.families import Family
-    from lorary.anatomy.modules import Module
     from lorary.anatomy.places import Row, Weights
 
 __all__ = ["Group", "Survey", "survey"]
@@ -29,7 +28,7 @@ _DIFFERENCES = frozenset(
 )
 
 
-_BLOCK = attrgetter("block")
+Sizes = tuple["int | None", "int | None"]
 
 
 class Group(NamedTuple):
@@ -38,12 +37,19 @@ class Group(NamedTuple):
     Attributes:
         weights: What the tables have under their names.
         bits: Families whose weights have these sizes.
+        sizes: Rows and columns of these weights, None where they are not known.
         modules: The modules.
     """
 
     weights: Weights
     bits: int
-    modules: list[Module]
+    sizes: Sizes
+    modules: Modules
+
+    @property
+    def name(self) -> str:
+        """Name of the first module."""
+        return self.modules.columns.names[0]
 
 
 @dataclass(frozen=True)
@@ -57,19 +63,19 @@ class Survey:
         encoders: Part to the modules of that text encoder.
     """
 
-    denoiser: list[Module]
+    denoiser: Modules
     groups: list[Group]
-    strangers: list[Module]
-    encoders: dict[str, list[Module]]
+    strangers: Modules
+    encoders: dict[str, Modules]
     _missing: dict[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
     _rows: dict[str, tuple[str, list[tuple[Row, int]]]] = field(default_factory=dict)
 
     @cached_property
     def has_shapes(self) -> bool:
         """The sizes of at least half the modules are known."""
-        alike = [(group.modules[0], len(group.modules)) for group in self.groups]
-        alike += [(module, 1) for module in self.strangers]
-        known = sum(count for module, count in alike if module.dims[:2] != (None, None))
+        alike = [(group.sizes, len(group.modules)) for group in self.groups]
+        alike += [(dims[:2], 1) for dims in self.strangers.columns.dims]
+        known = sum(count for sizes, count in alike if sizes != (None, None))
         return 2 * known >= len(self.denoiser)
 
     @cached_property
@@ -102,7 +108,7 @@ class Survey:
     def stacks(self) -> dict[str, dict[int, int]]:
         """Stack of blocks to number of the block to its modules."""
         found: dict[str, dict[int, int]] = {}
-        for block, count in Counter(map(_BLOCK, self.denoiser)).items():
+        for block, count in Counter(self.denoiser.columns.blocks).items():
             stack, _, number = block.rpartition(".")
             if number.isascii() and number.isdigit():
                 found.setdefault(stack, {})[int(number)] = count
@@ -135,7 +141,7 @@ class Survey:
         model's own.
         """
         return any(
-            "." not in group.modules[0].name
+            "." not in group.name
             and all(row.naming == "comfyui" for row in group.weights.rows_of(family))
             for group in self.groups_of(family)
         )
@@ -146,7 +152,7 @@ class Survey:
         if found is None:
             present: set[str] = set()
             for group in self.groups_of(family):
-                places = [module.place for module in group.modules if module.place is not None]
+                places = [place for place in group.modules.columns.places if place is not None]
                 if group.weights.has_one_pattern:
                     present.update(place.path for place in places)
                 else:
@@ -181,8 +187,8 @@ class Survey:
         found: dict[str, list[str]] = {}
         for part, modules in self.encoders.items():
             bits = -1
-            for module in modules:
-                place, dims = module.place, module.dims
+            columns = modules.columns
+            for place, dims in zip(columns.places, columns.dims, strict=True):
                 bits &= 0 if place is None else place.weights.fitting(dims.out, dims.fan_in)
             found[part] = index.names(bits)
         return found
@@ -218,26 +224,35 @@ class Survey:
 
 def survey(modules: Sequence[Module]) -> Survey:
     """Count a file's modules."""
-    denoiser: list[Module] = []
-    strangers: list[Module] = []
-    parts: dict[str, list[Module]] = {}
-    groups: dict[tuple[Weights, int | None, int | None], list[Module]] = defaultdict(list)
-    columns = columns_of(modules)
-    rows = zip(modules, columns.parts, columns.places, columns.dims, strict=True)
-    for module, part, place, dims in rows:
-        if part != "denoiser":
-            parts.setdefault(part, []).append(module)
-        elif place is not None:
-            denoiser.append(module)
-            groups[place.weights, dims[0], dims[1]].append(module)
-        elif _tells(module):
-            denoiser.append(module)
-            strangers.append(module)
-    found = [
-        Group(weights, weights.fitting(out, fan_in), members)
-        for (weights, out, fan_in), members in groups.items()
-    ]
-    return Survey(denoiser, found, strangers, parts)
+    whole = modules_of(modules)
+    parts, groups = whole.groups.parts, list(_by_size(whole))
+    strangers = [at for at in whole.groups.strangers if _tells(whole[at])]
+    silent = set(whole.groups.strangers).difference(strangers)
+    denoiser = [at for at in parts.get("denoiser", ()) if at not in silent]
+    return Survey(
+        whole.at(denoiser),
+        groups,
+        whole.at(strangers),
+        {part: whole.at(own) for part, own in parts.items() if part != "denoiser"},
+    )
+
+
+def _by_size(whole: Modules) -> Iterator[Group]:
+    """Groups in the order of their first modules."""
+    dims = whole.columns.dims
+    found: list[tuple[Weights, Sizes, Sequence[int]]] = []
+    for weights, places in whole.groups.weights:
+        own = [dims[at] for at in places]
+        if own.count(own[0]) == len(own):  # nearly always
+            found.append((weights, own[0][:2], places))
+            continue
+        by_size: dict[Sizes, list[int]] = {}
+        for at, size in zip(places, own, strict=True):
+            by_size.setdefault(size[:2], []).append(at)
+        found += [(weights, sizes, alike) for sizes, alike in by_size.items()]
+    found.sort(key=lambda alike: alike[2][0])
+    for weights, sizes, modules in found:
+        yield Group(weights, weights.fitting(*sizes), sizes, whole.at(modules))
 
 
 def _tells(module: Module) -> bool:

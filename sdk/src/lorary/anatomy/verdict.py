@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.claims import covers
+from lorary.anatomy.columns import columns_of
 from lorary.anatomy.families import FAMILIES, family_title
 from lorary.anatomy.findings import Finding, finding
 from lorary.anatomy.metadata import clean
@@ -83,7 +84,9 @@ def _has_table(claimed: str) -> bool:
 
 
 def _has_shapes(modules: Sequence[Module]) -> bool:
-    return any(module.part == "denoiser" and module.dims.fan_in is not None for module in modules)
+    columns = columns_of(modules)
+    rows = zip(columns.parts, columns.dims, strict=True)
+    return any(part == "denoiser" and dims.fan_in is not None for part, dims in rows)
 
 
 def conflict_findings(base: Base) -> Iterator[Finding]:
