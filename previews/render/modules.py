@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from previews.render.families import Family
 
-__all__ = ["Slot", "Table", "table_of"]
+__all__ = ["Slot", "Table", "table_of", "with_native"]
 
 #: Prefixes of kohya's names for each part of a pipeline.
 _KOHYA = {
@@ -113,7 +113,7 @@ def table_of(pipeline: Any, family: Family | None = None) -> Table:  # noqa: ANN
                 if aliases.setdefault(alias, slot) != slot:
                     doubled.add(alias)
     known = {alias: slot for alias, slot in aliases.items() if alias not in doubled}
-    return _with_native(known, family) if family else Table(known)
+    return with_native(known, family) if family else Table(known)
 
 
 def _parts(pipeline: Any) -> tuple[str, ...]:  # noqa: ANN401
@@ -121,7 +121,7 @@ def _parts(pipeline: Any) -> tuple[str, ...]:  # noqa: ANN401
     return tuple(getattr(pipeline, "_lora_loadable_modules", ("transformer",)))
 
 
-def _with_native(known: dict[str, Slot], family: Family) -> Table:
+def with_native(known: dict[str, Slot], family: Family) -> Table:
     """Add the names of the original code; diffusers' own mean what diffusers means by them."""
     main = {slot.name: slot for slot in known.values() if slot.component == "transformer"}
     fused: dict[str, tuple[Slot, ...]] = {}

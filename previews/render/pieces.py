@@ -114,8 +114,13 @@ def _config_of(config: Mapping[str, Any], slot: Slot | None) -> Mapping[str, Any
     """Return the part about a component; diffusers prefixes each key with its name."""
     if slot is None or config.keys() & {"lora_alpha", "alpha", "peft_type"}:
         return config
-    prefix = f"{slot.component}."
-    return {key.removeprefix(prefix): config[key] for key in config if key.startswith(prefix)}
+    # A file for the second transformer has the names of the only one its trainer knew.
+    parts = (slot.component, "transformer") if slot.component == "transformer_2" else None
+    for prefix in (f"{part}." for part in parts or (slot.component,)):
+        ours = {key.removeprefix(prefix): config[key] for key in config if key.startswith(prefix)}
+        if ours:
+            return ours
+    return {}
 
 
 def _by_pattern(patterns: Mapping[str, Any], name: str, default: Any) -> float:  # noqa: ANN401

@@ -27,6 +27,7 @@ class Tiny:
     call: dict[str, Any] = field(default_factory=dict)
     size: int = 32
     frames: int = 0
+    steps: int = 2
 
 
 def made(name: str, **said: Any) -> Any:

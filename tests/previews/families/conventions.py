@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["CONVENTIONS", "Update", "conventions_of", "patched", "updates_of", "written"]
+__all__ = ["CONVENTIONS", "Update", "conventions_of", "moved", "patched", "updates_of", "written"]
 
 #: Layers that trainers choose: attention and feed-forward.
 _USUAL = re.compile(
@@ -48,7 +48,9 @@ class Update:
         return zip(self.names, torch.split(self.up, list(self.rows)), strict=True)
 
 
-def updates_of(pipeline: Any, family: str, *, mixed: bool = True, part: str = "") -> list[Update]:
+def updates_of(
+    pipeline: Any, family: str, *, mixed: bool = True, part: str = "", seed: int = 7
+) -> list[Update]:
     """Random updates; modules that are fused in the original code have one ``down``."""
     component = part or ("unet" if hasattr(pipeline, "unet") else "transformer")
     model = getattr(pipeline, component)
@@ -58,11 +60,13 @@ def updates_of(pipeline: Any, family: str, *, mixed: bool = True, part: str = ""
         if isinstance(module, torch.nn.Linear) and _USUAL.fullmatch(name)
     }
     # Where the original code has two spellings, the first one.
-    original = {names: name for name, names in native_names(family_of(family).native, modules)}
-    native = {name: names for names, name in reversed(original.items())}
+    original: dict[tuple[str, ...], str] = {}
+    for name, names in native_names(family_of(family).native, modules):
+        original.setdefault(names, name)
+    native = {name: names for names, name in original.items()}
     told = {name for names in original for name in names}
     native |= {name: (name,) for name in modules if name not in told}
-    random = torch.Generator().manual_seed(7)
+    random = torch.Generator().manual_seed(seed)
     updates = []
     for index, (name, names) in enumerate(sorted(native.items())[:MOST]):
         rank, alpha = ((4, 4.0), (2, 4.0), (4, 1.0))[index % 3 if mixed else 0]
@@ -71,6 +75,11 @@ def updates_of(pipeline: Any, family: str, *, mixed: bool = True, part: str = ""
         up = torch.randn(sum(rows), rank, generator=random) * 0.1
         updates.append(Update(component, name, names, rows, down, up, alpha))
     return updates
+
+
+def moved(update: Update, component: str) -> Update:
+    """Return the update of the module of this name in another part."""
+    return replace(update, component=component)
 
 
 @contextmanager
@@ -142,9 +151,12 @@ def conventions_of(family: str) -> tuple[str, ...]:
 
 
 def written(
-    path: Path, convention: str, pipeline: Any, updates: list[Update]
+    path: Path, convention: str, pipeline: Any, updates: list[Update], *, is_bare: bool = False
 ) -> tuple[Path, dict[str, Any]]:
-    """Write the updates to a file; returns it with PEFT's configuration beside it."""
+    """Write the updates to a file; returns it with PEFT's configuration beside it.
+
+    A bare one says no alphas where a format can do without: they are the ranks.
+    """
     _, named, (down_key, up_key), has_alphas = CONVENTIONS[convention]
     part = updates[0].component
     tensors: dict[str, Tensor] = {}
@@ -153,11 +165,11 @@ def written(
         key = name.replace("{part}", part)
         tensors[f"{key}.{down_key}"], tensors[f"{key}.{up_key}"] = down.clone(), up.clone()
         alphas[name.removeprefix("{part}.").removeprefix("base_model.model.")] = alpha
-        if has_alphas:
+        if has_alphas and not (is_bare and down_key == _PEFT[0]):
             tensors[f"{key}.alpha"] = torch.tensor(alpha)
     config = {"lora_alpha": updates[0].alpha, "alpha_pattern": alphas}
     prefixed = {f"{part}.{key}": value for key, value in config.items()}
     metadata = {"lora_adapter_metadata": json.dumps(prefixed)}
-    is_told = convention in {"diffusers", "early"}
+    is_told = convention in {"diffusers", "early"} and not is_bare
     save_file(tensors, path, metadata if is_told else None)
     return path, config if convention == "peft" else {}

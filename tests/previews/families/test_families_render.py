@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
-from diffusers import DiffusionPipeline
 
-from previews.render import Base, Bases, Layer, Recipe
-from previews.render.engine import Engine
-from previews.render.families import family_of
+from previews.render import Layer
 from previews.render.normalise import normalise, read
-from previews.render.quiet import quiet
-from previews.render.video import contact_sheet
-from tests.previews.families import bases, conventions, videos
+from tests.previews.families import conventions
+from tests.previews.families.scenes import TINY, Scene
 from tests.previews.updates import pixels
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from tests.previews.families.bases import Tiny
-
-TINY = {tiny.family: tiny for tiny in (*bases.IMAGES, *videos.VIDEOS)}
 CASES = [(family, name) for family in TINY for name in conventions.conventions_of(family)]
-GUIDANCE, STEPS, FPS = 2.5, 2, 8
 
 pytestmark = [
     pytest.mark.slow,
@@ -35,76 +26,9 @@ pytestmark = [
 ]
 
 
-class Scene:
-    """A tiny base in a folder, its engine, and a pipeline of its own to change at will."""
-
-    def __init__(self, tiny: Tiny, folder: Path) -> None:
-        self.tiny, self.family = tiny, family_of(tiny.family)
-        self.folder = bases.saved(tiny, folder)
-        base = Base(
-            id="tiny", family=tiny.family, location=str(folder), is_local=True, device="cpu",
-            call={**self.family.call, **tiny.call},
-        )  # fmt: skip
-        self.engine = Engine(Bases({"tiny": base}))
-        opener: Any = DiffusionPipeline
-        with quiet():
-            self.plain = opener.from_pretrained(folder)
-        self.plain.set_progress_bar_config(disable=True)
-
-    def recipe(self, *strengths: float) -> Recipe:
-        return Recipe(
-            base="tiny", prompts=("a cat",), seeds=(1,), strengths=strengths, steps=STEPS,
-            guidance=GUIDANCE, width=self.tiny.size, height=self.tiny.size,
-            frames=self.tiny.frames, fps=FPS if self.tiny.frames else 0,
-        )  # fmt: skip
-
-    def direct(self) -> np.ndarray[Any, Any]:
-        """What diffusers draws when called by hand."""
-        said: dict[str, Any] = {
-            "prompt": ["a cat"], "num_inference_steps": STEPS, "width": self.tiny.size,
-            "height": self.tiny.size, "generator": [torch.Generator("cpu").manual_seed(1)],
-            self.family.guidance_as: GUIDANCE, **self.family.call, **self.tiny.call,
-        }  # fmt: skip
-        if self.family.negative:
-            said["negative_prompt"] = [self.family.negative]
-        if self.tiny.frames:
-            said |= {"num_frames": self.tiny.frames, "output_type": "pil"}
-            if self.tiny.family.startswith("ltx"):
-                said["frame_rate"] = FPS
-        with torch.inference_mode():
-            output = self.plain(**said)
-        image = contact_sheet(output.frames[0]) if self.tiny.frames else output.images[0]
-        return np.asarray(image.convert("RGB")).astype(int)
-
-    @cached_property
-    def base(self) -> np.ndarray[Any, Any]:
-        return pixels(self.engine.render(self.recipe(0.0))[0].png)
-
-    @cached_property
-    def updates(self) -> list[conventions.Update]:
-        return conventions.updates_of(self.plain, self.tiny.family)
-
-    @cached_property
-    def expected(self) -> np.ndarray[Any, Any]:
-        return self.patched(self.updates)
-
-    def patched(self, updates: list[conventions.Update]) -> np.ndarray[Any, Any]:
-        with conventions.patched(self.plain, updates):
-            return self.direct()
-
-
-@pytest.fixture(scope="session")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    @cache
-    def scene(family: str) -> Scene:
-        return Scene(TINY[family], tmp_path_factory.mktemp(family))
-
-    return scene
-
-
 @pytest.mark.parametrize(("family", "convention"), CASES, ids=lambda value: value)
 def test_a_file_is_drawn_as_it_says(
-    scenes: Any, tmp_path: Path, family: str, convention: str
+    scenes: Callable[[str], Scene], tmp_path: Path, family: str, convention: str
 ) -> None:
     scene = scenes(family)
     file = tmp_path / "adapter.safetensors"
@@ -120,6 +44,6 @@ def test_a_file_is_drawn_as_it_says(
 
 
 @pytest.mark.parametrize("family", TINY)
-def test_the_base_is_called_as_by_hand(scenes: Any, family: str) -> None:
+def test_the_base_is_called_as_by_hand(scenes: Callable[[str], Scene], family: str) -> None:
     scene = scenes(family)
     assert np.abs(scene.base - scene.direct()).max() <= 1

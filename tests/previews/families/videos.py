@@ -31,7 +31,7 @@ def wan(**said: Any) -> Any:
 
 
 def wan_pair() -> Any:
-    """Wan 2.2: the first of two steps is above the boundary, the second below."""
+    """Wan 2.2: the first of three steps is above the boundary, the others below."""
     return wan(transformer_2=wan_model(), boundary_ratio=0.875)
 
 
@@ -118,7 +118,7 @@ PLAIN = {"prompt_template": {"template": "{}", "crop_start": 0}}
 
 VIDEOS = (
     Tiny("wan_1_3b", wan, SHORT, frames=5),
-    Tiny("wan_14b", wan_pair, SHORT, frames=5),
+    Tiny("wan_14b", wan_pair, SHORT, frames=5, steps=3),
     Tiny("hunyuan_video", hunyuan_video, SHORT | PLAIN, frames=5),
     Tiny("ltx_video", ltx_video, SHORT, frames=9),
     Tiny("cogvideox_2b", cogvideox, SHORT, size=16, frames=9),

@@ -1,0 +1,76 @@
+"""Wan 2.2: two transformers, and a file for each."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from previews.render import CannotRender, Layer, Why
+from previews.render.images import decode
+from tests.previews.families import conventions
+from tests.previews.updates import pixels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.previews.families.scenes import Scene
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("convention", ["diffusers", "kohya-original", "original"])
+def test_each_file_of_a_pair_changes_its_own_transformer(
+    scenes: Callable[[str], Scene], tmp_path: Path, convention: str
+) -> None:
+    scene = scenes("wan_14b")
+    high = conventions.updates_of(scene.plain, "wan_14b")
+    low = conventions.updates_of(scene.plain, "wan_14b", part="transformer_2", seed=8)
+    stack = []
+    for updates, part in ((high, ""), (low, "transformer_2")):
+        file = tmp_path / f"{part or 'transformer'}.safetensors"
+        # Trainers of a pair know one model: both files have its names.
+        named = [conventions.moved(update, "transformer") for update in updates]
+        path, config = conventions.written(file, convention, scene.plain, named)
+        stack.append(Layer(path, config=config, part=part))
+    off, both = scene.engine.render(scene.recipe(0.0, 1.0), stack)
+    assert np.array_equal(pixels(off.png), scene.base)
+    assert np.abs(pixels(both.png) - scene.patched([*high, *low])).max() <= 1
+    [second] = scene.engine.render(scene.recipe(1.0), stack[1:])
+    assert np.abs(pixels(second.png) - scene.patched(low)).max() <= 1
+    assert np.abs(pixels(second.png) - scene.base).max() > 4
+
+
+def test_names_of_the_second_transformer_are_understood(
+    scenes: Callable[[str], Scene], tmp_path: Path
+) -> None:
+    scene = scenes("wan_14b")
+    low = conventions.updates_of(scene.plain, "wan_14b", part="transformer_2", seed=8)
+    path, _ = conventions.written(tmp_path / "a.safetensors", "diffusers", scene.plain, low)
+    [picture] = scene.engine.render(scene.recipe(1.0), [Layer(path)])
+    assert np.abs(pixels(picture.png) - scene.patched(low)).max() <= 1
+
+
+def test_a_base_of_one_transformer_has_no_place_for_the_second_file(
+    scenes: Callable[[str], Scene], tmp_path: Path
+) -> None:
+    scene = scenes("wan_1_3b")
+    path, _ = conventions.written(
+        tmp_path / "a.safetensors", "diffusers", scene.plain, scene.updates
+    )
+    with pytest.raises(CannotRender) as caught:
+        scene.engine.render(scene.recipe(1.0), [Layer(path, part="transformer_2")])
+    assert caught.value.why is Why.MODULES
+
+
+def test_a_video_is_a_sheet_and_an_animation(scenes: Callable[[str], Scene]) -> None:
+    scene = scenes("wan_1_3b")
+    [picture] = scene.engine.render(scene.recipe(0.0))
+    assert (picture.width, picture.height) == (96, 64)  # five frames of 32 in rows of three
+    assert decode(picture.png).document["recipe"]["frames"] == 5
+    with Image.open(BytesIO(picture.animation)) as moving:
+        assert (moving.format, moving.n_frames, moving.size) == ("WEBP", 5, (32, 32))  # type: ignore[attr-defined]
