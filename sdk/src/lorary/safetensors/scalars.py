@@ -10,6 +10,8 @@ import struct
 from operator import sub
 from typing import TYPE_CHECKING
 
+from lorary.safetensors.source import read_each
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -90,9 +92,8 @@ def read_scalars(
     if all(_BYTES.get(dtype) == size for dtype, size in set(zip(dtypes, sizes, strict=True))):
         gaps = map(sub, begins[1:], ends)
         if min(gaps, default=_NEIGHBOURS_BYTES + 1) > _NEIGHBOURS_BYTES:
-            read_at, start = source.read_at, header.data_start
-            places = zip(begins, sizes, strict=True)
-            return _decode(dtypes, [read_at(start + begin, size) for begin, size in places])
+            offsets = list(map(header.data_start.__add__, begins))
+            return _decode(dtypes, read_each(source, offsets, sizes))
     return _decode(dtypes, _pieces(source, header.data_start, tensors))
 
 
@@ -117,7 +118,7 @@ def _decode(dtypes: Sequence[str], pieces: Sequence[bytes]) -> list[float | None
     if len(set(dtypes)) == 1 and dtypes[0] in _FORMATS:
         layout, raw = _FORMATS[dtypes[0]], b"".join(pieces)
         if len(raw) == layout.size * len(pieces) and set(map(len, pieces)) == {layout.size}:
-            return [float(value) for (value,) in layout.iter_unpack(raw)]
+            return list(map(float, struct.unpack(f"<{len(pieces)}{layout.format[1:]}", raw)))
     return list(map(decode_scalar, dtypes, pieces))
 
 

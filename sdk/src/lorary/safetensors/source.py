@@ -9,13 +9,14 @@ from __future__ import annotations
 import io
 import os
 from contextlib import contextmanager
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["BytesSource", "FileSource", "Source", "open_source"]
+__all__ = ["BytesSource", "FileSource", "Source", "open_source", "read_each"]
 
 
 @runtime_checkable
@@ -85,6 +86,9 @@ class _OpenSource:
     def read_at(self, offset: int, size: int) -> bytes:
         return os.pread(self._descriptor, size, offset)
 
+    def read_each(self, offsets: Sequence[int], sizes: Sequence[int]) -> list[bytes]:
+        return list(map(os.pread, repeat(self._descriptor), sizes, offsets))
+
 
 @contextmanager
 def open_source(place: str | os.PathLike[str] | BinaryIO | Source) -> Iterator[Source]:
@@ -105,3 +109,16 @@ def open_source(place: str | os.PathLike[str] | BinaryIO | Source) -> Iterator[S
         yield place
     else:
         yield FileSource(place)
+
+
+def read_each(source: Source, offsets: Sequence[int], sizes: Sequence[int]) -> list[bytes]:
+    """Bytes at many places, fewer where they are not at hand.
+
+    Args:
+        source: A file.
+        offsets: Where to read.
+        sizes: How much to read at each.
+    """
+    if isinstance(source, _OpenSource):
+        return source.read_each(offsets, sizes)  # a call of ours takes as long as the system's
+    return list(map(source.read_at, offsets, sizes))
