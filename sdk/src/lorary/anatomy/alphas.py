@@ -97,7 +97,13 @@ def _stored(holders: Modules, values: Sequence[float | None], *, is_rslora: bool
         return zip(values, columns.dims, columns.algorithms, strict=True)
 
     # Thousands of modules have a few different alphas, sizes and methods.
-    for row, count in Counter(rows()).items():
+    counts: Mapping[_Scaled, int]
+    if _are_alike(values) and _are_alike(columns.algorithms):
+        first = columns.algorithms[0]
+        counts = {(values[0], dims, first): count for dims, count in holders.sizes.items()}
+    else:
+        counts = Counter(rows())
+    for row, count in counts.items():
         value, dims, algorithms = row
         if value is None:
             continue
@@ -117,6 +123,10 @@ def _stored(holders: Modules, values: Sequence[float | None], *, is_rslora: bool
 
 
 _Scaled = tuple["float | None", "Dims", tuple[str, ...]]
+
+
+def _are_alike(values: Sequence[object]) -> bool:
+    return values.count(values[0]) == len(values)
 
 
 def _mode(counts: Counter[float]) -> float | None:

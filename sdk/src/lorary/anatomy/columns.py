@@ -175,10 +175,10 @@ class Modules(Sequence[Module]):
         self.rows = tuple(rows)
 
     @classmethod
-    def of_columns(cls, columns: Columns, groups: Groups) -> Modules:
+    def of_columns(cls, columns: Columns, groups: Groups, sizes: Mapping[Dims, int]) -> Modules:
         """Modules that are known by their columns."""
         modules = cls.__new__(cls)
-        modules.columns, modules.groups = columns, groups
+        modules.columns, modules.groups, modules.sizes = columns, groups, sizes
         return modules
 
     @cached_property

@@ -58,13 +58,13 @@ def doubt(
     return confidence if found == "proven" else found
 
 
-def is_only(family: str, group: Group, *, by_name: bool = False) -> bool:
+def is_only(family: str, group: Group) -> bool:
     """Tell whether no other family has the modules of a group."""
-    return family_index().bits[family] == (group.weights.owners if by_name else group.bits)
+    return family_index().bits[family] == group.bits
 
 
 def _worst(family: Family, seen: Survey, extent: Extent) -> _Answer:
-    has_own_names = any(is_only(family.id, group, by_name=True) for group in seen.groups)
+    has_own_names = bool(seen.only(family.id))
     has_one_width = seen.has_shapes and not has_own_names and _has_one_width(family, seen)
     sharing = _sharing(seen)
     if has_one_width and sharing >= _COMMON:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 
 from lorary.anatomy.findings import Finding, counted, finding
 from lorary.anatomy.privacy import UNSEEN, Leak, is_plain, leaks, safe_name
@@ -17,6 +18,7 @@ _LARGE_CHARS = 256 * 1024
 _LARGE_VALUE_CHARS = 32 * 1024
 _SHOWN = 20
 _PICTURE_HEAD = 24
+_MOST_KEPT = 6_000  # names
 _NAME_SIGNS = ("<", "!", "=", ":")  # that every hostile text of printable ASCII has
 _PICTURE = re.compile(r"\s*data:image/[\w.+\-]{1,40};base64,", re.IGNORECASE)
 _JSON_KEYS = ("ss_tag_frequency", "ss_dataset_dirs", "ss_datasets", "ss_network_args")
@@ -172,10 +174,10 @@ def _hostility(texts: Mapping[str, str]) -> Iterator[Finding]:
 
 def name_findings(names: Iterable[str]) -> Iterator[Finding]:
     """Check the names of tensors, which are texts of a stranger as well."""
-    names = list(names)
-    whole = "\n".join(names)
-    if whole.isascii() and not any(sign in whole for sign in _NAME_SIGNS):
+    names = tuple(names)
+    if (_are_harmless if len(names) <= _MOST_KEPT else _are_harmless.__wrapped__)(names):
         return
+    whole = "\n".join(names)
     checks = [check for check in _HOSTILE.values() if check(whole)]
     odd = [name for name in names if any(check(name) for check in checks)] if checks else []
     if odd:
@@ -185,6 +187,13 @@ def name_findings(names: Iterable[str]) -> Iterator[Finding]:
         )
         shown = [safe_name(name) or "(hidden)" for name in odd[:_SHOWN]]
         yield finding("hostile_text", message, count=len(odd), tensors=shown)
+
+
+@lru_cache(maxsize=8)
+def _are_harmless(names: tuple[str, ...]) -> bool:
+    """Kept as `plan` keeps its groups, for the names that come again and again."""
+    whole = "\n".join(names)
+    return whole.isascii() and not any(sign in whole for sign in _NAME_SIGNS)
 
 
 def _size(metadata: Mapping[str, str]) -> Iterator[Finding]:

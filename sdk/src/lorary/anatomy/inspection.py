@@ -44,6 +44,7 @@ from lorary.safetensors import (
     read_header,
     read_scalars,
 )
+from lorary.safetensors.tensors import Tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -236,7 +237,9 @@ def analyse(
         alpha_reader: Gives the values of scalar tensors; without it alphas are only declared.
         config: The `adapter_config.json` that lies beside the file.
     """
-    given, header = header, replace(header, metadata=Notebook(header.metadata))
+    given = header
+    tensors, metadata = Tensors.of(header.tensors), Notebook(header.metadata)
+    header = replace(header, tensors=tensors, metadata=metadata)
     settings, results = _settings(config)
     claims = claims_of(header.metadata, settings, name)
     found = scan(header)
@@ -259,7 +262,7 @@ def analyse(
     results += claims_findings(claims)
     results += metadata_findings(header.metadata)
     results += hash_findings(header.metadata)
-    results += name_findings(header.tensors)
+    results += name_findings(found.names)
     results.sort(key=lambda result: _ORDER[result.severity])
     return Inspection(anatomy, tuple(results), given)
 

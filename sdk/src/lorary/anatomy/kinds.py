@@ -7,6 +7,7 @@ only tensors that play an adapter's roles do.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from lorary.anatomy.conventions import file_convention
 from lorary.anatomy.families import family_title
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from lorary.anatomy.modules import Scan
     from lorary.safetensors import TensorInfo
@@ -93,6 +94,7 @@ _MOST_VECTORS = 256
 _MOST_KEYS_WITHOUT_PAIRS = 0.5
 _MODEL_TENSORS = 100
 _MODEL_SHARE = 0.8
+_MOST_KEPT = 6_000  # names
 
 
 def file_kind(scan: Scan, *, has_pairs: bool) -> str:
@@ -106,7 +108,7 @@ def file_kind(scan: Scan, *, has_pairs: bool) -> str:
         A key of `KIND_TITLES`.
     """
     others = scan.others
-    borrowers = _borrowers([*others, *scan.modules.columns.names])
+    borrowers = _borrowers(tuple(others)) | _borrowers(tuple(scan.modules.columns.names))
     for kind in ("lllite", "controlnet", "ip_adapter"):
         if kind in borrowers:
             return kind
@@ -120,13 +122,19 @@ def file_kind(scan: Scan, *, has_pairs: bool) -> str:
     return "adapter"
 
 
-def _borrowers(names: Sequence[str]) -> set[str | None]:
+def _borrowers(names: tuple[str, ...]) -> frozenset[str | None]:
     """Kinds that single names decide."""
+    return (_look_at if len(names) <= _MOST_KEPT else _look_at.__wrapped__)(names)
+
+
+@lru_cache(maxsize=16)
+def _look_at(names: tuple[str, ...]) -> frozenset[str | None]:
+    """Kept as `plan` keeps its groups, for the names that come again and again."""
     # All names at once come first: nearly always nothing is in them.
     text = "\n".join(names)
     if not any(mark in text for mark in ("_ip", "ip_", "age_p", "ra_c", "llite")):
-        return set()
-    return set(map(_borrower, names))
+        return frozenset()
+    return frozenset(map(_borrower, names))
 
 
 def _borrower(name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING
@@ -34,12 +35,14 @@ class Scan:
         others: Tensors that no adapter method uses.
         role_tensors: Tensors with a role, alphas left out.
         shared: Tensors of an adapter method that all modules share, such as a vector bank.
+        names: Names of all tensors.
     """
 
     modules: Modules
     others: Mapping[str, TensorInfo]
     role_tensors: int
     shared: Mapping[str, TensorInfo] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
 
 
 def scan(header: Header) -> Scan:
@@ -55,6 +58,7 @@ def scan(header: Header) -> Scan:
         _named(found.others, tensors),
         found.counted,
         _named(found.shared, tensors),
+        found.names,
     )
 
 
@@ -69,10 +73,10 @@ def _paired(pairs: Pairs, tensors: Tensors) -> Modules | None:
         (shapes[down], shapes[up])
         for down, up in zip(pairs.places["down"], pairs.places["up"], strict=True)
     ]
-    different = set(both)
+    # Thousands of modules have a few different sizes.
+    different = Counter(both)
     if any(len(down) != 2 or len(up) != 2 for down, up in different):
         return None
-    # Thousands of modules have a few different sizes.
     dims = {pair: _dims(*pair) for pair in different}
     parameters = {(down, up): prod(down) + prod(up) for down, up in different}
     columns = pairs.columns._replace(
@@ -80,7 +84,10 @@ def _paired(pairs: Pairs, tensors: Tensors) -> Modules | None:
         roles=Roles(tensors, pairs.places),
         parameters=list(map(parameters.__getitem__, both)),
     )
-    return Modules.of_columns(columns, pairs.groups)
+    sizes: Counter[Dims] = Counter()
+    for pair, count in different.items():
+        sizes[dims[pair]] += count
+    return Modules.of_columns(columns, pairs.groups, sizes)
 
 
 def _dims(down: tuple[int, ...], up: tuple[int, ...]) -> Dims:

@@ -168,7 +168,7 @@ def _apart(found: Sequence[str], seen: Survey) -> list[Evidence]:
     """What tells the families from their relatives."""
     evidence = []
     if len(found) == 1:
-        groups = [group for group in seen.groups if is_only(found[0], group, by_name=True)]
+        groups = seen.only(found[0])
         if groups:
             path = _path(groups[0].modules[0])
             text = f"`{path}` exists only in {family_title(found[0])}."

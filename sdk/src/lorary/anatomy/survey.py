@@ -99,6 +99,11 @@ class Survey:
             if (count := sum(number for bits, number in sets.items() if bits & bit))
         }
 
+    def only(self, family: str) -> list[Group]:
+        """Groups whose names no other family has."""
+        bit = family_index().bits[family]
+        return [group for group in self.groups if group.weights.owners == bit]
+
     def groups_of(self, family: str) -> Iterator[Group]:
         """Groups that a family has."""
         bit = family_index().bits[family]

@@ -10,7 +10,6 @@ after the comma.
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 from collections import Counter
@@ -33,6 +32,7 @@ _TAG_CHARS = 80
 _TAG_WORDS = 6  # pieces of sentences are longer
 _MOST_SENTENCES = 0.5
 _PRINTABLE = bytes(range(0x20, 0x7F))
+_NO_SPACES = bytes(set(range(256)) - set(b" \n"))
 _WORD = re.compile(r"\S+")
 
 
@@ -226,8 +226,9 @@ def _subsets(metadata: Mapping[str, str]) -> tuple[dict[str, int], set[str]]:
 
 def _are_short(tags: Collection[str]) -> bool:
     """Tell whether plainly no tag is a piece of a sentence."""
-    spaces = map(str.count, tags, itertools.repeat(" "))
-    return max(spaces, default=0) < _TAG_WORDS and "".join(tags).isascii()
+    text = "\n".join(tags)
+    # Of each tag only its spaces are left.
+    return text.isascii() and b" " * _TAG_WORDS not in text.encode().translate(None, _NO_SPACES)
 
 
 def _is_short(tag: str) -> bool:
