@@ -102,3 +102,8 @@ def test_original_names_stand_for_modules_that_the_model_has() -> None:
         "blocks.10.out": ("layers.10.out",),
         "a.1.b.2": ("x.1.y.2",),
     }
+
+
+def test_every_family_is_in_the_documentation(request: pytest.FixtureRequest) -> None:
+    text = (request.config.rootpath / "docs" / "previews.md").read_text()
+    assert [family for family in described() if f"`{family}`" not in text] == []
