@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import tempfile
 import time
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from celery.signals import worker_ready
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from previews import reasons, services
+from previews import reasons, services, weights
 from previews.models import Render
 from previews.render import (
     BaseUnavailable,
@@ -26,14 +23,15 @@ from previews.render import (
     load_bases,
 )
 from previews.render import Recipe as RecipeValue
-from registry import queue, storage
+from registry import queue
 from registry.models import VersionState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from previews.render.engine import Engine, Picture
-    from registry.models import File, Job, Version
+    from registry.models import Job, Version
 
 __all__ = ["look_for_waiting", "render_version"]
 
@@ -41,8 +39,6 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at whether somebody cancelled.
 LOOK_S = 1.0
-#: PEFT's configuration is a kilobyte; anything of this size is something else.
-MAX_CONFIG_BYTES = 1024 * 1024
 
 
 @worker_ready.connect
@@ -139,34 +135,6 @@ def _layer(version: Version) -> Iterator[Layer]:
     if primary is None:
         raise queue.Fail(_("This version has no weights to render."))
     name = f"{version.adapter.name}-{version.name}"
-    with _local(primary) as path:
-        yield Layer(path, 1.0, name=name, sha256=primary.sha256, config=_config(version, primary))
-
-
-@contextmanager
-def _local(file: File) -> Iterator[Path]:
-    path = storage.store().path(file.sha256)
-    if path is not None:
-        yield path
-        return
-    with tempfile.TemporaryDirectory(dir=settings.LORARY.data) as folder:
-        copy = Path(folder) / "adapter.safetensors"
-        with storage.store().open(file.sha256) as source, copy.open("wb") as target:
-            for chunk in storage.chunks_of(source):
-                target.write(chunk)
-        yield copy
-
-
-def _config(version: Version, primary: File) -> dict[str, Any]:
-    """Return PEFT's ``adapter_config.json`` if it lies beside the weights."""
-    folder = primary.path.rpartition("/")[0]
-    path = f"{folder}/adapter_config.json".lstrip("/")
-    file = version.files.filter(path=path).first()
-    if file is None or file.size_bytes > MAX_CONFIG_BYTES:
-        return {}
-    with storage.store().open(file.sha256) as handle:
-        try:
-            said = json.loads(handle.read(MAX_CONFIG_BYTES))
-        except (ValueError, RecursionError):
-            return {}
-    return said if isinstance(said, dict) else {}
+    with weights.local(primary.sha256) as path:
+        config = weights.config_beside(primary)
+        yield Layer(path, 1.0, name=name, sha256=primary.sha256, config=config)
