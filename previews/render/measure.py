@@ -6,7 +6,6 @@ import math
 import resource
 import sys
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +14,12 @@ import torch
 
 from previews.render.bases import Bases
 from previews.render.engine import Engine
-from previews.render.errors import BaseUnavailable
+from previews.render.foreign import refusing
 from previews.render.pipelines import device_of
 from previews.render.recipe import MAX_PROMPTS, MAX_SEEDS, Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from previews.render.bases import Base
 
@@ -30,12 +29,6 @@ __all__ = ["Measured", "Warmed", "measure", "warm"]
 MARGIN = 1.1
 
 PROMPT = "a small house by a lake, mountains in the distance"
-
-#: What libraries raise at a base that opens and cannot be called; the text is all that is of use.
-_FOREIGN = (
-    AssertionError, AttributeError, ImportError, KeyError, OSError, RuntimeError, TypeError,
-    ValueError,
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +85,7 @@ def measure(base: Base, say: Callable[[str], None]) -> Measured:
         RenderError: it cannot be opened, or gives no picture.
     """
     device = device_of(base)
-    with _told(base, f"cannot be opened on {device}"):
+    with refusing(base, f"cannot be opened on {device}"):
         _forget_peaks(device)
     before = _ram()
     say("opening")
@@ -124,7 +117,7 @@ def measure(base: Base, say: Callable[[str], None]) -> Measured:
 def _opened(base: Base) -> tuple[Engine, float]:
     engine = Engine(Bases({base.id: base}))
     start = time.monotonic()
-    with _told(base, "cannot be opened"):
+    with refusing(base, "cannot be opened"):
         engine.shelf.get(base.id)
     return engine, time.monotonic() - start
 
@@ -133,19 +126,9 @@ def _timed(engine: Engine, base: Base, count: int) -> float:
     """Return the seconds a picture of a call for so many."""
     recipe = _recipe(base, count)
     start = time.monotonic()
-    with _told(base, "gives no picture"):
+    with refusing(base, "gives no picture"):
         engine.render(recipe)
     return (time.monotonic() - start) / len(recipe.shots())
-
-
-@contextmanager
-def _told(base: Base, what: str) -> Iterator[None]:
-    """Turn whatever libraries raise into a refusal."""
-    try:
-        yield
-    except _FOREIGN as error:
-        msg = f"The base model “{base.id}” {what}: {error}"
-        raise BaseUnavailable(msg) from error
 
 
 def _recipe(base: Base, count: int) -> Recipe:
