@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from previews.render.whereabouts import installed
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -42,6 +44,7 @@ def caption(recipe: Recipe, shot: Shot, stack: Sequence[Layer], sampler: str) ->
     used = [layer for layer in stack if layer.weight * shot.strength]
     adapters = [
         {"name": layer.name, "sha256": layer.sha256, "strength": layer.weight * shot.strength}
+        | ({"part": layer.part} if layer.part else {})
         for layer in used
     ]
     document = {
@@ -49,6 +52,7 @@ def caption(recipe: Recipe, shot: Shot, stack: Sequence[Layer], sampler: str) ->
         "digest": recipe.digest,
         "image": {"prompt": shot.prompt, "seed": shot.seed, "strength": shot.strength},
         "adapters": adapters,
+        "made_with": installed(),
     }
     return Caption(_parameters(recipe, shot, adapters, sampler), document)
 
