@@ -9,6 +9,9 @@ families.py    what is known of their families (families/*.toml)
 recipe.py      everything that makes a picture reproducible
 defaults.py    the recipe a version gets when nobody asked for another
 images.py      PNG with the recipe inside
+chunks.py      PNGs of anybody, taken apart within limits        (no torch)
+readback.py    ... and the recipe of one that was made here      (no torch)
+reproduce.py   such a picture made again, and compared
 video.py       frames -> contact sheet and animation
 keys.py        names of tensors in adapter files          (no torch)
 modules.py     names of the modules of a loaded base
@@ -22,6 +25,7 @@ adapters.py    updates into a base's weights, dialled, and off again
 pipelines.py   open bases, keep a few
 calls.py       a recipe as arguments of a family's pipeline
 engine.py      the sweep
+foreign.py     what libraries raise, as refusals
 ```
 
 Importing this package imports no torch; ``previews.render.engine`` does.
@@ -31,12 +35,14 @@ from __future__ import annotations
 
 from previews.render.bases import Base, Bases, load_bases
 from previews.render.errors import (
+    AdapterAbsent,
     BasesInvalid,
     BaseUnavailable,
     Cancelled,
     CannotRender,
     FamilyInvalid,
     OutOfMemory,
+    PictureInvalid,
     RecipeInvalid,
     RenderError,
     TooSlow,
@@ -46,6 +52,7 @@ from previews.render.recipe import RENDERER, Layer, Recipe, Shot
 
 __all__ = [
     "RENDERER",
+    "AdapterAbsent",
     "Base",
     "BaseUnavailable",
     "Bases",
@@ -55,6 +62,7 @@ __all__ = [
     "FamilyInvalid",
     "Layer",
     "OutOfMemory",
+    "PictureInvalid",
     "Recipe",
     "RecipeInvalid",
     "RenderError",

@@ -4,6 +4,8 @@ RenderError
 ├── BasesInvalid      bases_invalid      the bases file does not fit its schema
 ├── FamilyInvalid     family_invalid     a family's description does not fit its schema
 ├── RecipeInvalid     recipe_invalid     a recipe outside its limits
+├── PictureInvalid    picture_invalid    no picture made here, or one that was changed
+├── AdapterAbsent     adapter_absent     the file that a picture was made with is not here
 ├── BaseUnavailable   base_unavailable   the base model is not here or cannot be opened
 ├── CannotRender      cannot_render      this file, on this base, for the stated reason
 ├── Cancelled         cancelled          somebody asked to stop
@@ -17,12 +19,14 @@ from enum import StrEnum
 from typing import ClassVar
 
 __all__ = [
+    "AdapterAbsent",
     "BaseUnavailable",
     "BasesInvalid",
     "Cancelled",
     "CannotRender",
     "FamilyInvalid",
     "OutOfMemory",
+    "PictureInvalid",
     "RecipeInvalid",
     "RenderError",
     "TooSlow",
@@ -67,6 +71,18 @@ class RecipeInvalid(RenderError):
     """A recipe outside its limits; the text says which value."""
 
     code = "recipe_invalid"
+
+
+class PictureInvalid(RenderError):
+    """No picture made here, or one whose recipe was changed; the text says which."""
+
+    code = "picture_invalid"
+
+
+class AdapterAbsent(RenderError):
+    """A file that a picture was made with is not here."""
+
+    code = "adapter_absent"
 
 
 class BaseUnavailable(RenderError):

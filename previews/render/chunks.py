@@ -1,0 +1,159 @@
+"""PNG files of anybody, taken apart within limits before a decoder sees them.
+
+```
+signature | IHDR | tEXt, iTXt, … | IDAT … | IEND
+            every chunk: u32 BE length, 4 letters, bytes, CRC-32 of letters and bytes
+```
+
+Nothing is decompressed here. What goes on to the decoder is the picture alone: other chunks, where
+bombs and surprises live, are left behind.
+
+Source: https://www.w3.org/TR/png-3/
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from PIL import Image
+
+from previews.render.errors import PictureInvalid
+from previews.render.recipe import MAX_SIDE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+__all__ = ["Png", "read_png", "take_apart"]
+
+#: A picture of the largest size is 50 MB before compression.
+MAX_FILE_BYTES = 64 * 1024 * 1024
+#: Encoders cut a picture into pieces of several kilobytes; this many are no picture.
+MAX_CHUNKS = 20_000
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+_NAME = re.compile(rb"[A-Za-z]{4}\Z")
+_TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
+_PICTURE = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+
+
+@dataclass(frozen=True, slots=True)
+class Png:
+    """A file taken apart.
+
+    Attributes:
+        data: The whole file.
+        width: Of the picture, at most MAX_SIDE, like the height.
+        texts: Plain texts by keyword (``tEXt``); None for those of another kind or there twice.
+        bare: The file without anything but the picture.
+    """
+
+    data: bytes
+    width: int
+    height: int
+    texts: Mapping[str, bytes | None]
+    bare: bytes
+
+    def pixels(self) -> Image.Image:
+        """Return the picture in RGB.
+
+        Raises:
+            PictureInvalid: it cannot be decoded.
+        """
+        try:
+            with Image.open(io.BytesIO(self.bare), formats=["PNG"]) as picture:
+                return picture.convert("RGB")
+        except (OSError, SyntaxError, ValueError, EOFError, zlib.error, struct.error):
+            _refuse("The picture cannot be decoded; it is broken or cut short.")
+
+
+def read_png(file: Path) -> Png:
+    """Read a file and take it apart.
+
+    Raises:
+        PictureInvalid: no PNG within the limits, or none that can be read.
+    """
+    try:
+        if not file.is_file():
+            _refuse(f"{file}: there is no such file.")
+        with file.open("rb") as handle:
+            data = handle.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        _refuse(f"{file} cannot be read: {error}.")
+    return take_apart(data)
+
+
+def take_apart(data: bytes) -> Png:
+    """Check a PNG chunk by chunk.
+
+    Raises:
+        PictureInvalid: no PNG, damaged, or outside the limits.
+    """
+    if len(data) > MAX_FILE_BYTES:
+        _refuse(f"The file has more than {MAX_FILE_BYTES // 2**20} MiB.")
+    if not data.startswith(SIGNATURE):
+        _refuse(f"This is no PNG{_looks_like(data)}.")
+    width, height = 0, 0
+    texts: dict[str, bytes | None] = {}
+    bare = [SIGNATURE]
+    for name, start, body, end in _chunks(data):
+        if not width:
+            width, height = _size(name, body)
+        if name in _TEXTS:
+            keyword, _, text = body.partition(b"\0")
+            word = keyword[:80].decode("latin-1")
+            texts[word] = text if name == b"tEXt" and word not in texts else None
+        elif name in _PICTURE:
+            bare.append(data[start:end])
+    return Png(data, width, height, texts, b"".join(bare))
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, bytes, int]]:
+    """Yield each chunk's letters, start, bytes and end, up to the end of the file."""
+    place = len(SIGNATURE)
+    for _ in range(MAX_CHUNKS):
+        head = data[place : place + 8]
+        length, name = int.from_bytes(head[:4], "big"), head[4:]
+        end = place + 12 + length
+        if len(head) < 8 or end > len(data):
+            _refuse("The file is cut short.")
+        if not _NAME.match(name):
+            _refuse("The file is damaged: a chunk has no name.")
+        body = data[place + 8 : end - 4]
+        if zlib.crc32(data[place + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            _refuse(f"The file is damaged or was changed: {name.decode()} is not intact.")
+        yield name, place, body, end
+        if name == b"IEND":
+            if end != len(data):
+                _refuse("Something else follows the picture in the file.")
+            return
+        place = end
+    _refuse(f"The file has more than {MAX_CHUNKS} chunks.")
+
+
+def _size(name: bytes, body: bytes) -> tuple[int, int]:
+    if name != b"IHDR" or len(body) != 13:
+        _refuse("The file is damaged: it does not begin with its size.")
+    width, height = struct.unpack(">II", body[:8])
+    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+        text = f"The picture has {width} × {height} pixels; {MAX_SIDE} × {MAX_SIDE} are allowed."
+        _refuse(text)
+    return width, height
+
+
+def _looks_like(data: bytes) -> str:
+    start = data[:512].lstrip().lower()
+    if b"<svg" in start or start.startswith(b"<?xml"):
+        return " but an SVG"
+    kinds = {b"\xff\xd8\xff": " but a JPEG", b"GIF8": " but a GIF", b"RIFF": " but perhaps a WebP"}
+    return next((words for sign, words in kinds.items() if data.startswith(sign)), "")
+
+
+def _refuse(text: str) -> NoReturn:
+    raise PictureInvalid(text)
