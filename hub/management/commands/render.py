@@ -1,0 +1,156 @@
+"""``manage.py render``: a picture made again from the recipe it carries, and compared."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from hub.management.help import Help
+from previews.render import BaseUnavailable, RenderError, load_bases
+from previews.render.chunks import read_png
+from previews.render.readback import read_back
+from previews.reproducing import found
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from previews.render.readback import Original
+    from previews.render.reproduce import Again
+
+__all__ = ["Command"]
+
+EPILOG = """\
+The adapters are found in the store by their sha256; files named with --adapter are taken first,
+and PEFT's adapter_config.json with them where it lies beside. The base model is the one that the
+bases file calls as the recipe does: that it is the same model, you have to know.
+
+Exit code: 0 it matches (no value differs by more than 1 of 255), 1 it differs, 2 it cannot be
+made: no recipe in the picture, or one that was changed; an adapter or a base that is not here.
+
+Example: manage.py render --recipe picture.png --out again.png
+"""
+
+SENTENCES = {
+    "bytes": "It matches: the same file, byte for byte.",
+    "pixels": "It matches: the same pixels; the bytes of the file differ.",
+    "near": "It matches: values differ by at most {difference} of 255.",
+    "different": "It differs: by up to {difference} of 255.",
+}
+
+#: Characters of a text from a stranger's file that are shown.
+SHOWN = 400
+
+
+class Command(BaseCommand):
+    """Render a picture again and say whether it is the same."""
+
+    help = "Render a preview again from the recipe in its PNG, and say whether it matches."
+    requires_system_checks: list[str] = []  # a hub need not run for it
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the picture and where its ingredients are."""
+        parser.epilog, parser.formatter_class = EPILOG, Help
+        parser.add_argument("--recipe", required=True, metavar="PICTURE", help="a PNG made here")
+        parser.add_argument("--out", metavar="FILE", help="where the new picture is written")
+        parser.add_argument("--bases", metavar="FILE", help="read this file, not LORARY_BASES")
+        parser.add_argument(
+            "--adapter", action="append", default=[], metavar="FILE", help="of each one its own"
+        )
+        parser.add_argument("--json", action="store_true", help="one line of JSON")
+
+    def handle(self, *_args: str, **options: Any) -> None:
+        """Read, render, compare; leave with the code that says how it went."""
+        try:
+            document = self._render(options)
+        except RenderError as error:
+            message = _plain(str(error))
+            if not options["json"]:
+                raise CommandError(message, returncode=2) from error
+            self.stdout.write(json.dumps({"error": {"code": error.code, "message": message}}))
+            sys.exit(2)
+        if options["json"]:
+            self.stdout.write(json.dumps(document))
+        else:
+            self._report(document)
+        sys.exit(0 if document["matches"] else 1)
+
+    def _render(self, options: dict[str, Any]) -> dict[str, Any]:
+        _require_writable(options)
+        original = read_back(read_png(Path(options["recipe"])))
+        base = load_bases(options["bases"] or settings.LORARY.bases).get(original.recipe.base)
+        with found(original.adapters, [Path(file) for file in options["adapter"]]) as adapters:
+            self._progress("opening the base model")
+            reproduce = _reproduce()
+            stack = [reproduce.layer_of(*one) for one in adapters]
+            self._progress("rendering")
+            again = reproduce.reproduce(original, base, stack)
+        if options["out"]:
+            _write(Path(options["out"]), again.png)
+        return _document(original, again, options["out"])
+
+    def _progress(self, what: str) -> None:
+        self.stderr.write(f"{what} …")
+        self.stderr.flush()
+
+    def _report(self, document: dict[str, Any]) -> None:
+        sentence = SENTENCES[document["equality"]]
+        self.stdout.write(sentence.format(difference=document["difference"]))
+        for name, (there, here) in document["versions"].items():
+            self.stdout.write(f"  {name}: {there or 'not told'} there, {here or 'none'} here")
+        if not document["versions"]:
+            self.stdout.write(
+                "  Renderer, diffusers, torch and transformers are the same versions."
+            )
+        if document["out"]:
+            self.stdout.write(f"  written to {document['out']}")
+
+
+def _require_writable(options: dict[str, Any]) -> None:
+    """Say that a picture cannot be written before it is rendered."""
+    if not options["out"]:
+        return
+    out = Path(options["out"])
+    if out.is_dir() or not out.parent.is_dir():
+        msg = f"{out} is no place for a file."
+        raise RenderError(msg)
+    if out.exists() and out.samefile(options["recipe"]):
+        msg = "--out would overwrite the picture that is compared with."
+        raise RenderError(msg)
+
+
+def _reproduce() -> Any:
+    try:
+        from previews.render import reproduce  # noqa: PLC0415 - brings torch along
+    except ImportError as error:
+        msg = f"{error}. Install requirements/worker.txt and torch."
+        raise BaseUnavailable(msg) from error
+    return reproduce
+
+
+def _write(out: Path, png: bytes) -> None:
+    try:
+        out.write_bytes(png)
+    except OSError as error:
+        msg = f"{out} cannot be written: {error.strerror}"
+        raise RenderError(msg) from error
+
+
+def _document(original: Original, again: Again, out: str | None) -> dict[str, Any]:
+    return {
+        "matches": again.is_match,
+        "equality": again.equality,
+        "difference": again.difference,
+        "base": original.recipe.base,
+        "versions": original.versions(),
+        "out": out or "",
+    }
+
+
+def _plain(text: str) -> str:
+    """Return a text that came from a stranger's file without what a terminal would obey."""
+    return "".join(char if char.isprintable() else " " for char in text[:SHOWN])
