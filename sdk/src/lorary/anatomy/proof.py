@@ -211,8 +211,8 @@ def _lack(family: str, seen: Survey) -> _Lack:
             row = next(row for row in group.weights.rows if row.owner == family)
             sizes = (module.dims.out, module.dims.fan_in)
             return _Lack(module.name, _path(module), sizes, (row.shape[0], row.fan_in))
-    lacking = [group.modules[0] for group in seen.groups if not group.weights.owners & bit]
-    module = [*lacking, *seen.strangers[:1]][0]
+    lacking = (group.modules[0] for group in seen.groups if not group.weights.owners & bit)
+    module = next(lacking, None) or seen.strangers[0]
     return _Lack(module.name, _path(module))
 
 

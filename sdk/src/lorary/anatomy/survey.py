@@ -39,17 +39,14 @@ class Group(NamedTuple):
         bits: Families whose weights have these sizes.
         sizes: Rows and columns of these weights, None where they are not known.
         modules: The modules.
+        name: Name of the first of them.
     """
 
     weights: Weights
     bits: int
     sizes: Sizes
     modules: Modules
-
-    @property
-    def name(self) -> str:
-        """Name of the first module."""
-        return self.modules.columns.names[0]
+    name: str
 
 
 @dataclass(frozen=True)
@@ -90,13 +87,15 @@ class Survey:
 
     def _totals(self, *, by_shape: bool) -> dict[str, int]:
         sets: dict[int, int] = {}
+        found = 0
         for group in self.groups:
             bits = group.bits if by_shape else group.weights.owners
             sets[bits] = sets.get(bits, 0) + len(group.modules)
+            found |= bits
         return {
-            name: count
+            name: sum([number for bits, number in sets.items() if bits & bit])
             for name, bit in family_index().bits.items()
-            if (count := sum(number for bits, number in sets.items() if bits & bit))
+            if found & bit
         }
 
     def only(self, family: str) -> list[Group]:
@@ -233,7 +232,9 @@ def survey(modules: Sequence[Module]) -> Survey:
     parts, groups = whole.groups.parts, list(_by_size(whole))
     strangers = [at for at in whole.groups.strangers if _tells(whole[at])]
     silent = set(whole.groups.strangers).difference(strangers)
-    denoiser = [at for at in parts.get("denoiser", ()) if at not in silent]
+    denoiser: Sequence[int] = parts.get("denoiser", ())
+    if silent:
+        denoiser = [at for at in denoiser if at not in silent]
     return Survey(
         whole.at(denoiser),
         groups,
@@ -244,7 +245,7 @@ def survey(modules: Sequence[Module]) -> Survey:
 
 def _by_size(whole: Modules) -> Iterator[Group]:
     """Groups in the order of their first modules."""
-    dims = whole.columns.dims
+    names, dims = whole.columns.names, whole.columns.dims
     found: list[tuple[Weights, Sizes, Sequence[int]]] = []
     for weights, places in whole.groups.weights:
         own = [dims[at] for at in places]
@@ -257,7 +258,8 @@ def _by_size(whole: Modules) -> Iterator[Group]:
         found += [(weights, sizes, alike) for sizes, alike in by_size.items()]
     found.sort(key=lambda alike: alike[2][0])
     for weights, sizes, modules in found:
-        yield Group(weights, weights.fitting(*sizes), sizes, whole.at(modules))
+        bits, name = weights.fitting(*sizes), names[modules[0]]
+        yield Group(weights, bits, sizes, whole.at(modules), name)
 
 
 def _tells(module: Module) -> bool:

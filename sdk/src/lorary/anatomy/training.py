@@ -213,7 +213,11 @@ def _text(name: str, text: str) -> str:
 def _first(
     read: Callable[[object], float | None], metadata: Mapping[str, str], keys: Sequence[str]
 ) -> float | None:
-    return next((found for key in keys if (found := read(metadata.get(key))) is not None), None)
+    for key in keys:
+        found = read(metadata[key]) if key in metadata else None
+        if found is not None:
+            return found
+    return None
 
 
 def _flag(metadata: Mapping[str, str], key: str) -> bool:
