@@ -285,6 +285,11 @@ IMAGES = (
         lambda: flux2(texts.qwen("Qwen3ForCausalLM"), "Flux2KleinPipeline", has_guidance=False),
         LAYERS,
     ),
+    Tiny(
+        "flux2_dev",
+        lambda: flux2(texts.mistral(), "Flux2Pipeline", has_guidance=True),
+        LAYERS,
+    ),
     Tiny("qwen_image", qwen_image, SHORT),
     Tiny("z_image", z_image, SHORT),
     Tiny("lumina2", lumina2, SHORT, size=64),

@@ -34,8 +34,16 @@ pytestmark = [
 #: them and says so in a warning at most.
 WAN = ("wan_1_3b", "wan_14b")
 READ = {
-    "original": (*WAN, "hunyuan_video", "flux2_klein_4b", "qwen_image", "hidream_i1", "ltx_video"),
-    "kohya-original": (*WAN, "sdxl", "flux1", "chroma", "flux2_klein_4b", "z_image"),
+    "original": (
+        *WAN,
+        "hunyuan_video",
+        "flux2_dev",
+        "flux2_klein_4b",
+        "qwen_image",
+        "hidream_i1",
+        "ltx_video",
+    ),
+    "kohya-original": (*WAN, "sdxl", "flux1", "chroma", "flux2_dev", "flux2_klein_4b", "z_image"),
 }
 WITHOUT_VERBS = {"pixart", "hunyuan_dit"}
 CASES = [

@@ -7,7 +7,18 @@ from typing import Any
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-__all__ = ["WIDTH", "bert", "clip", "gemma", "llama", "qwen", "qwen_vision", "t5", "tokenizer"]
+__all__ = [
+    "WIDTH",
+    "bert",
+    "clip",
+    "gemma",
+    "llama",
+    "mistral",
+    "qwen",
+    "qwen_vision",
+    "t5",
+    "tokenizer",
+]
 
 #: Width of every text encoder here but CLIP's.
 WIDTH = 32
@@ -76,6 +87,18 @@ def llama(kind: str = "LlamaModel") -> Any:
 
 def qwen(kind: str = "Qwen3Model") -> Any:
     return _made(kind, "Qwen3Config", **_DECODER)
+
+
+def mistral() -> Any:
+    """FLUX.2 dev's encoder; the half that sees is there and never used."""
+    vision = {
+        "model_type": "pixtral", "hidden_size": 32, "intermediate_size": 32,
+        "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 32, "patch_size": 8,
+    }  # fmt: skip
+    return _made(
+        "Mistral3ForConditionalGeneration", "Mistral3Config",
+        text_config={"model_type": "mistral", **_DECODER}, vision_config=vision,
+    )  # fmt: skip
 
 
 def qwen_vision() -> Any:
