@@ -38,15 +38,24 @@ class Group(NamedTuple):
         weights: What the tables have under their names.
         bits: Families whose weights have these sizes.
         sizes: Rows and columns of these weights, None where they are not known.
-        modules: The modules.
-        name: Name of the first of them.
+        number: How many modules they are.
+        name: Name of the first.
+        whole: All modules of the file.
+        places: Places of these among them.
     """
 
     weights: Weights
     bits: int
     sizes: Sizes
-    modules: Modules
+    number: int
     name: str
+    whole: Modules
+    places: Sequence[int]
+
+    @property
+    def modules(self) -> Modules:
+        """The modules."""
+        return self.whole.at(self.places)
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ class Survey:
     @cached_property
     def has_shapes(self) -> bool:
         """The sizes of at least half the modules are known."""
-        alike = [(group.sizes, len(group.modules)) for group in self.groups]
+        alike = [(group.sizes, group.number) for group in self.groups]
         alike += [(dims[:2], 1) for dims in self.strangers.columns.dims]
         known = sum(count for sizes, count in alike if sizes != (None, None))
         return 2 * known >= len(self.denoiser)
@@ -90,7 +99,7 @@ class Survey:
         found = 0
         for group in self.groups:
             bits = group.bits if by_shape else group.weights.owners
-            sets[bits] = sets.get(bits, 0) + len(group.modules)
+            sets[bits] = sets.get(bits, 0) + group.number
             found |= bits
         return {
             name: sum([number for bits, number in sets.items() if bits & bit])
@@ -129,7 +138,7 @@ class Survey:
         by_naming: dict[str, list[tuple[Row, int]]] = {}
         for group in self.groups_of(family.id):
             for row in group.weights.rows_of(family.id):
-                by_naming.setdefault(row.naming, []).append((row, len(group.modules)))
+                by_naming.setdefault(row.naming, []).append((row, group.number))
         if not by_naming:
             return family.kohya, []
         return max(by_naming.items(), key=lambda item: sum(count for _, count in item[1]))
@@ -247,19 +256,19 @@ def _by_size(whole: Modules) -> Iterator[Group]:
     """Groups in the order of their first modules."""
     names, dims = whole.columns.names, whole.columns.dims
     found: list[tuple[Weights, Sizes, Sequence[int]]] = []
-    for weights, places in whole.groups.weights:
-        own = [dims[at] for at in places]
+    for weights, members in whole.groups.weights:
+        own = [dims[at] for at in members]
         if own.count(own[0]) == len(own):  # nearly always
-            found.append((weights, own[0][:2], places))
+            found.append((weights, own[0][:2], members))
             continue
         by_size: dict[Sizes, list[int]] = {}
-        for at, size in zip(places, own, strict=True):
+        for at, size in zip(members, own, strict=True):
             by_size.setdefault(size[:2], []).append(at)
         found += [(weights, sizes, alike) for sizes, alike in by_size.items()]
     found.sort(key=lambda alike: alike[2][0])
-    for weights, sizes, modules in found:
-        bits, name = weights.fitting(*sizes), names[modules[0]]
-        yield Group(weights, bits, sizes, whole.at(modules), name)
+    for weights, sizes, places in found:
+        bits, name = weights.fitting(*sizes), names[places[0]]
+        yield Group(weights, bits, sizes, len(places), name, whole, places)
 
 
 def _tells(module: Module) -> bool:
