@@ -129,6 +129,7 @@ def _by_pattern(patterns: Mapping[str, Any], name: str, default: Any) -> float: 
     fitting = (
         value
         for pattern, value in patterns.items()
-        if plain == (bare := pattern.removeprefix("^")) or plain.endswith(f".{bare}")
+        # “^” says that the pattern is the whole name, not its end.
+        if plain == pattern.removeprefix("^") or plain.endswith(f".{pattern}")
     )
     return float(next(fitting, default))
