@@ -14,6 +14,7 @@ import torch
 
 from previews.render.bases import Bases
 from previews.render.engine import Engine
+from previews.render.errors import BaseUnavailable
 from previews.render.foreign import refusing
 from previews.render.pipelines import device_of
 from previews.render.recipe import MAX_PROMPTS, MAX_SEEDS, Recipe
@@ -70,10 +71,11 @@ def warm(base: Base, say: Callable[[str], None]) -> Warmed:
     Raises:
         RenderError: it cannot be opened, or gives no picture.
     """
+    device = _device(base)
     say("opening")
     engine, open_s = _opened(base)
     say("rendering a picture")
-    return Warmed(base.id, device_of(base), open_s, _timed(engine, base, 1))
+    return Warmed(base.id, device, open_s, _timed(engine, base, 1))
 
 
 def measure(base: Base, say: Callable[[str], None]) -> Measured:
@@ -84,9 +86,8 @@ def measure(base: Base, say: Callable[[str], None]) -> Measured:
     Raises:
         RenderError: it cannot be opened, or gives no picture.
     """
-    device = device_of(base)
-    with refusing(base, f"cannot be opened on {device}"):
-        _forget_peaks(device)
+    device = _device(base)
+    _forget_peaks(device)
     before = _ram()
     say("opening")
     engine, open_s = _opened(base)
@@ -112,6 +113,14 @@ def measure(base: Base, say: Callable[[str], None]) -> Measured:
         memory_gb=math.ceil((added if vram is None else vram) * MARGIN * 10) / 10,
         batch=fits if all_s < single_s else 1,
     )
+
+
+def _device(base: Base) -> str:
+    device = device_of(base)
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        msg = f"The base model “{base.id}” cannot be opened: torch finds no card for CUDA here."
+        raise BaseUnavailable(msg)
+    return device
 
 
 def _opened(base: Base) -> tuple[Engine, float]:

@@ -10,10 +10,11 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from previews.render import load_bases
+from previews.render import load_bases, measure
 from previews.render.verify import Fault, verify
 
 if TYPE_CHECKING:
@@ -245,6 +246,32 @@ def test_a_base_that_opens_and_cannot_render_is_refused_politely(
         code, out, _err = run(verb, "--bases", str(file))
         assert code == 1
         assert words in out
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a graphics card")
+@pytest.mark.parametrize("verb", ["warm", "measure"])
+def test_a_graphics_card_that_is_not_there_is_said(folder: Path, verb: str) -> None:
+    file = write(folder)
+    file.write_text(file.read_text().replace('"cpu"', '"cuda"'))
+    code, out, _err = run(verb, "--bases", str(file))
+    assert code == 1
+    assert "“tiny” cannot be opened" in out
+    assert "CUDA" in out
+
+
+def test_on_a_graphics_card_its_peak_is_what_is_proposed(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CUDA itself is pretended: what it tells goes into the proposal."""
+    asked_for: list[str] = []
+    monkeypatch.setattr(measure, "device_of", lambda _base: "cuda:1")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.reset_peak_memory_stats", asked_for.append)
+    monkeypatch.setattr("torch.cuda.max_memory_reserved", lambda _device: 5_000_000_000)
+    _code, document = asked("measure", "--bases", str(file))
+    [told] = document["bases"]
+    assert asked_for == ["cuda:1"]
+    assert (told["device"], told["vram_gb"], told["memory_gb"]) == ("cuda:1", 5.0, 5.5)
 
 
 def test_a_base_that_does_not_open_does_not_stop_the_next(folder: Path) -> None:
