@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
-from lorary.safetensors import BytesSource, parse_header, read_scalar, read_scalars
+from lorary.safetensors import (
+    BytesSource,
+    FileSource,
+    open_source,
+    parse_header,
+    read_scalar,
+    read_scalars,
+)
 from lorary.safetensors.scalars import decode_scalar
 from tests.builders.weights import number, safetensors
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -91,3 +101,18 @@ def test_values_past_the_bytes_at_hand_are_absent_alone() -> None:
     first, second = read_scalars(source, header, [header.tensors["a"], header.tensors["b"]])
     assert first is not None
     assert second is None
+
+
+def test_a_file_that_was_cut_gives_what_is_left(tmp_path: Path) -> None:
+    data = safetensors({"a": ("F16", ()), "w": ("F16", (5000,)), "b": ("F16", ())})
+    header = parse_header(data)
+    asked = [header.tensors["a"], header.tensors["b"]]
+    path = tmp_path / "cut"
+    path.write_bytes(data[:-1])
+    with open_source(path) as source:
+        assert read_scalars(source, header, asked)[1] is None
+    with path.open("rb") as file:
+        assert read_scalars(FileSource(file), header, asked)[1] is None
+    path.write_bytes(data)
+    with open_source(path) as source:
+        assert None not in read_scalars(source, header, asked)
