@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,8 @@ def write_safetensors(
         place = end
     pool = _pool(seed)
     with path.open("wb") as handle:
-        handle.write(file_of(header))
+        raw = json.dumps(header, separators=(",", ":"), ensure_ascii=False)  # as the library does
+        handle.write(file_of(raw.encode()))
         for index, (dtype, shape) in enumerate(tensors.values()):
             if not shape:
                 handle.write(number(dtype, scalar))
