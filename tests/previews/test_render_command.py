@@ -24,7 +24,7 @@ from previews.render.engine import Engine
 from previews.render.images import Caption, decode, encode
 from previews.render.recipe import Recipe
 from registry.storage import store
-from tests.previews.updates import recipe
+from tests.previews.updates import recipe, some_updates, write_peft
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,6 +92,24 @@ def reseal(png: bytes, alter: Callable[[dict[str, Any]], object]) -> bytes:
     alter(read.document)
     read.document["digest"] = Recipe.from_dict(read.document["recipe"]).digest
     return encode(take_apart(png).pixels(), Caption(read.parameters, read.document))
+
+
+def test_the_configuration_beside_a_file_of_peft_is_read(
+    engine: Engine, plain: Any, bases_file: Path, tmp_path: Path
+) -> None:
+    """Its alpha is there and nowhere else."""
+    weights = write_peft(tmp_path / "peft.safetensors", some_updates(plain, text=()))
+    config = {"r": 4, "lora_alpha": 8}
+    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+    one = engine.render(RECIPE, [Layer(weights, 1.0, "peft-v1", sha256, config)])[-1]
+    asking = (
+        "--recipe", save(tmp_path, one.png), "--adapter", weights, "--bases", bases_file,
+    )  # fmt: skip
+    beside = tmp_path / "adapter_config.json"
+    beside.write_text(json.dumps(config))
+    assert asked(*asking)[1]["equality"] == "bytes"
+    beside.write_text(json.dumps(config | {"lora_alpha": 4}))
+    assert asked(*asking)[0] == 1
 
 
 @pytest.mark.parametrize("place", range(8))
