@@ -7,7 +7,6 @@ it removes again.
 from __future__ import annotations
 
 import shutil
-import tomllib
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
@@ -22,6 +21,7 @@ from django.utils import timezone
 from kombu.exceptions import KombuError
 
 from hub.checks import check_settings
+from previews.render import BasesInvalid, load_bases
 from registry import storage
 from registry.models import Blob, Job, JobState
 from registry.services import reinspecting, sweeping
@@ -139,14 +139,15 @@ def _jobs() -> Iterator[Report]:
 
 def _bases() -> Iterator[Report]:
     path = settings.LORARY.bases
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return  # the settings probe says so
-    except (OSError, ValueError) as error:
-        yield Report("bases", "error", f"{path}: {error}", "See docs/settings.md, LORARY_BASES.")
+    try:
+        bases = load_bases(path)
+    except BasesInvalid as error:
+        yield Report("bases", "error", str(error), "Mend it; `manage.py bases` says more.")
         return
-    yield Report("bases", "ok", f"{path} has {len(document)} tables.")
+    families = ", ".join(bases.families) or "none"
+    yield Report("bases", "ok", f"{path} serves these families: {families}.")
 
 
 def _bytes() -> Iterator[Report]:
