@@ -35,6 +35,7 @@ def test_modules_can_be_taken_one_by_one_and_in_part() -> None:
     names = ["lora_unet_a", "lora_te_b", "lora_unet_c"]
     plain = scanned(pairs(names, LYCORIS)).modules
     assert [plain[at] for at in range(3)] == plain[:] == list(plain)
+    assert list(plain.columns.roles[1:]) == [module.roles for module in plain[1:]]
     for modules in (plain, Modules(list(plain))):
         assert [modules.groups.parts[part] for part in ("denoiser", "text_encoder")] == [
             (0, 2),
