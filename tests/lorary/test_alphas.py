@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def _modules(*keys: str, rank: int = 8) -> tuple[Module, ...]:
+def _modules(*keys: str, rank: int = 8) -> Sequence[Module]:
     """Modules of a header whose matrices are `(rank, rank)`."""
     tensors = {
         key: TensorInfo("F32", () if key.endswith(".alpha") else (rank, rank), 0, 4) for key in keys
@@ -25,7 +25,7 @@ def _modules(*keys: str, rank: int = 8) -> tuple[Module, ...]:
     return scan(Header(tensors, {}, 0, 8)).modules
 
 
-def _pairs(count: int, rank: int = 8) -> tuple[Module, ...]:
+def _pairs(count: int, rank: int = 8) -> Sequence[Module]:
     names = [f"lora_unet_blocks_{number}_self_attn_q" for number in range(count)]
     suffixes = ("lora_down.weight", "lora_up.weight", "alpha")
     return _modules(*(f"{name}.{suffix}" for name in names for suffix in suffixes), rank=rank)

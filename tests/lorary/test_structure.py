@@ -22,6 +22,8 @@ from lorary.safetensors import Header, parse_header
 from tests.builders.weights import safetensors
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lorary.anatomy.findings import Finding
 
 Rows = dict[str, tuple[str, tuple[int, ...]]]
@@ -40,7 +42,7 @@ def _header(rows: Rows) -> Header:
     return parse_header(safetensors(rows))
 
 
-def _modules(rows: Rows) -> tuple[Module, ...]:
+def _modules(rows: Rows) -> Sequence[Module]:
     return scan(_header(rows)).modules
 
 
