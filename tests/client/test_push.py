@@ -338,7 +338,8 @@ def test_file_that_shrinks_while_it_is_sent_is_not_published(
         if progress.stage == "send" and progress.done:
             large.write_bytes(b"")
 
-    with pytest.raises(errors.Corrupt, match="shorter"):
+    # All parts may have been read before it shrinks; it is noticed at the end then.
+    with pytest.raises(errors.Corrupt, match="shorter|changed while it was sent"):
         hub.push(large, "ada/large", on_progress=shrink)
     assert fake.versions == {}
 
