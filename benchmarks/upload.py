@@ -22,6 +22,8 @@ __all__ = ["run"]
 
 ROUNDS = 5
 LIMIT = 3.5
+#: The checks read every number and hash the file and, for the digests of other tools, its tensors.
+CHECKED_LIMIT = 4.5
 BLOCK = 1024 * 1024
 
 
@@ -42,7 +44,9 @@ def run() -> list[Result]:
         against, unit = "read + sha256 + write + fsync", "CPU s/GB"
         return [
             Result("upload", "raw PUT of 500 MB", web, floor, against, unit, LIMIT),
-            Result("upload", "the same with deep checks", checked, floor, against, unit, LIMIT),
+            Result(
+                "upload", "the same with deep checks", checked, floor, against, unit, CHECKED_LIMIT
+            ),
         ]
 
 
