@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from previews.render.recipe import Recipe
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from previews.render.bases import Base
 
-__all__ = ["default_recipe"]
+__all__ = ["default_recipe", "recipe_of"]
 
 _FILE = Path(__file__).resolve().parents[1] / "recipes.toml"
 
@@ -23,11 +25,23 @@ def default_recipe(base: Base, kind: str) -> Recipe:
     It depends on nothing else, so that all versions of an adapter can be compared.
     """
     table = _table()
+    return recipe_of(
+        base,
+        prompts=_prompts(base.family, kind),
+        seeds=table["seeds"],
+        strengths=table["strengths"],
+    )
+
+
+def recipe_of(
+    base: Base, *, prompts: Iterable[str], seeds: Iterable[int], strengths: Iterable[float]
+) -> Recipe:
+    """Return a recipe that leaves everything else to the base."""
     return Recipe(
         base=base.id,
-        prompts=tuple(_prompts(base.family, kind)),
-        seeds=tuple(table["seeds"]),
-        strengths=tuple(table["strengths"]),
+        prompts=tuple(prompts),
+        seeds=tuple(seeds),
+        strengths=tuple(strengths),
         steps=base.steps,
         guidance=base.guidance,
         width=base.width,

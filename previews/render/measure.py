@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING
 import torch
 
 from previews.render.bases import Bases
+from previews.render.defaults import recipe_of
 from previews.render.engine import Engine
 from previews.render.errors import BaseUnavailable
 from previews.render.foreign import refusing
 from previews.render.pipelines import device_of
-from previews.render.recipe import MAX_PROMPTS, MAX_SEEDS, Recipe
+from previews.render.recipe import MAX_PROMPTS, MAX_SEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from previews.render.bases import Base
+    from previews.render.recipe import Recipe
 
 __all__ = ["Measured", "Warmed", "measure", "warm"]
 
@@ -144,20 +146,11 @@ def _recipe(base: Base, count: int) -> Recipe:
     """Return a recipe of so many pictures, or a few more where they are no product."""
     prompts = min(MAX_PROMPTS, math.ceil(count / MAX_SEEDS))
     seeds = min(MAX_SEEDS, math.ceil(count / prompts))
-    return Recipe(
-        base=base.id,
-        prompts=tuple(f"{PROMPT}, {number}" if number else PROMPT for number in range(prompts)),
-        seeds=tuple(range(seeds)),
+    return recipe_of(
+        base,
+        prompts=(f"{PROMPT}, {number}" if number else PROMPT for number in range(prompts)),
+        seeds=range(seeds),
         strengths=(0.0,),
-        steps=base.steps,
-        guidance=base.guidance,
-        width=base.width,
-        height=base.height,
-        negative=base.negative,
-        sampler=base.sampler,
-        trigger=base.trigger,
-        frames=base.frames,
-        fps=base.fps,
     )
 
 
