@@ -22,7 +22,6 @@ _TEXTS = {
     Why.SHAPE: gettext_lazy("The file was made for a base model of another size."),
     Why.NUMBERS: gettext_lazy("The file holds numbers that are not finite."),
     Why.INCOMPLETE: gettext_lazy("Not all of the file could be taken over."),
-    Why.REJECTED: gettext_lazy("The base model did not take the file."),
     Why.FLAGGED: gettext_lazy("The base model's safety checker blacked a picture out."),
 }
 

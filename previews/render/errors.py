@@ -45,7 +45,6 @@ class Why(StrEnum):
     SHAPE = "shape"  # modules of another size
     NUMBERS = "numbers"  # NaN or infinity
     INCOMPLETE = "incomplete"  # parts missing in the file, or not taken over by diffusers
-    REJECTED = "rejected"  # diffusers refused
     FLAGGED = "flagged"  # the base's safety checker blacked a picture out
 
 
