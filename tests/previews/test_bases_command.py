@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +14,7 @@ from django.core.management.base import CommandError
 
 from previews.render import load_bases, measure
 from previews.render.verify import Fault, verify
+from tests.previews.fresh import run_fresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -292,12 +291,5 @@ def test_list_and_verify_import_no_torch() -> None:
         "    except SystemExit as leaving: assert not leaving.code\n"
         "sys.exit(bool({'torch', 'diffusers', 'transformers'} & set(sys.modules)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={"DJANGO_SETTINGS_MODULE": "hub.settings.test", "PYTHONPATH": ".:sdk/src"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    done = run_fresh(code)
     assert done.returncode == 0, done.stderr

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from tests.previews.fresh import run_fresh
 
 
 def test_the_application_and_the_renderers_package_come_without_torch() -> None:
@@ -14,12 +13,5 @@ def test_the_application_and_the_renderers_package_come_without_torch() -> None:
         "found = {'torch', 'diffusers', 'transformers', 'peft'} & set(sys.modules);"
         "sys.exit(f'imported {found}' if found else 0)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={"DJANGO_SETTINGS_MODULE": "hub.settings.test", "PYTHONPATH": ".:sdk/src"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    done = run_fresh(code)
     assert done.returncode == 0, done.stderr
