@@ -17,7 +17,7 @@ class PreviewsConfig(AppConfig):
 
     def ready(self) -> None:
         """Listen for published versions; models exist only from here on."""
-        from previews.services import heard_of_publication  # noqa: PLC0415 - needs loaded apps
+        from previews.services.renders import heard_of_publication  # noqa: PLC0415 - needs loaded apps
         from registry.signals import version_published  # noqa: PLC0415 - beside the other
 
         def heard(*, version_id: int, **_: Any) -> None:  # noqa: ANN401 - a signal's extras

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +12,17 @@ from celery.signals import worker_ready
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from previews import reasons, services, weights
+from previews import reasons, weights
 from previews.models import Render
 from previews.render import (
     BaseUnavailable,
     Cancelled,
-    Layer,
     OutOfMemory,
     RenderError,
     load_bases,
 )
 from previews.render import Recipe as RecipeValue
+from previews.services import pictures, renders
 from registry import queue
 from registry.models import VersionState
 
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from previews.render import Layer
     from previews.render.engine import Engine, Picture
-    from registry.models import Job, Version
+    from registry.models import Job
 
 __all__ = ["look_for_waiting", "render_version"]
 
@@ -44,24 +45,24 @@ LOOK_S = 1.0
 @worker_ready.connect
 def look_for_waiting(**_: Any) -> None:  # noqa: ANN401 - a signal's extras
     """Queue what waited for a base that this worker has, and what was never asked for."""
-    services.begin_missing()
-    services.wake_waiting()
+    renders.begin_missing()
+    renders.wake_waiting()
 
 
 def _failed(job: Job) -> None:
     render = Render.objects.filter(pk=job.args["render_id"]).first()
     if render is not None:
-        services.fail(render=render, reason=job.reason)
+        renders.fail(render=render, reason=job.reason)
 
 
-@queue.handler(services.RENDER_TASK, on_failed=_failed)
+@queue.handler(renders.RENDER_TASK, on_failed=_failed)
 def render_version(run: queue.JobRun) -> None:
     """Make the pictures of a render that are not there yet; safe to run again at any point."""
     rows = Render.objects.select_related("recipe", "version__adapter__namespace")
     render = rows.filter(pk=run.args["render_id"]).first()
-    if render is None or render.recipe is None or not services.start(render=render):
+    if render is None or render.recipe is None or not renders.start(render=render):
         return
-    if render.version.state == VersionState.WITHDRAWN:
+    if any(version.state == VersionState.WITHDRAWN for version, _strength in render.stack):
         raise queue.Fail(_("This version was withdrawn."))
     try:
         _make(run, render, RecipeValue.from_dict(render.recipe.document))
@@ -69,13 +70,13 @@ def render_version(run: queue.JobRun) -> None:
         raise queue.Cancelled from None
     except BaseUnavailable as error:
         log.warning("render %s waits: %s", render.pk, error)
-        services.wait(render=render)
+        renders.wait(render=render)
     except OutOfMemory as error:
         raise queue.Retry(reasons.reason(error), after_s=60) from error
     except RenderError as error:
         raise queue.Fail(reasons.reason(error)) from error
     else:
-        services.finish(render=render)
+        renders.finish(render=render)
 
 
 def _make(run: queue.JobRun, render: Render, recipe: RecipeValue) -> None:
@@ -85,8 +86,8 @@ def _make(run: queue.JobRun, render: Render, recipe: RecipeValue) -> None:
     count = len(have)
     run.progress(count, render.total)
 
-    def keep(pictures: Sequence[Picture]) -> None:
-        services.keep(render=render, pictures=pictures)
+    def keep(made: Sequence[Picture]) -> None:
+        pictures.keep(render=render, pictures=made)
         run.progress(render.images.count(), render.total)
 
     bases = load_bases(settings.LORARY.bases)
@@ -96,9 +97,9 @@ def _make(run: queue.JobRun, render: Render, recipe: RecipeValue) -> None:
         deadline_s=bases.get(recipe.base).deadline_s,
         have=frozenset(have),
     )
-    with _layer(render.version) as layer:
+    with _layers(render) as layers:
         engine = _engine(settings.LORARY.bases)
-        engine.render(recipe, [layer], triggers=render.trigger_words, watch=watch)
+        engine.render(recipe, layers, triggers=render.trigger_words, watch=watch)
 
 
 class _Canceller:
@@ -129,12 +130,11 @@ def _engine(bases: Path) -> Engine:
 
 
 @contextmanager
-def _layer(version: Version) -> Iterator[Layer]:
-    """Give the engine the version's weights as a local file."""
-    primary = version.primary_file
-    if primary is None:
-        raise queue.Fail(_("This version has no weights to render."))
-    name = f"{version.adapter.name}-{version.name}"
-    with weights.local(primary.sha256) as path:
-        config = weights.config_beside(primary)
-        yield Layer(path, 1.0, name=name, sha256=primary.sha256, config=config)
+def _layers(render: Render) -> Iterator[list[Layer]]:
+    """Give the engine the weights of a render's stack as local files."""
+    with ExitStack() as files:
+        yield [
+            layer
+            for version, strength in render.stack
+            for layer in files.enter_context(weights.layers_of(version, strength))
+        ]

@@ -4,26 +4,66 @@ from __future__ import annotations
 
 import json
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
+from previews.render import Layer
 from registry import storage
+from registry.errors import NotFound
+from registry.models import FileRole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from registry.models import File
+    from registry.models import File, Version
 
-__all__ = ["CONFIG", "as_config", "config_beside", "local"]
+__all__ = ["CONFIG", "PARTS", "as_config", "config_beside", "layers_of", "local"]
 
 #: PEFT's configuration, which lies beside the weights.
 CONFIG = "adapter_config.json"
 
+#: Variants of a file that are for a part of the base of their own: Wan 2.2 has two transformers.
+PARTS = {"high-noise": "", "low-noise": "transformer_2"}
+
 #: It has a kilobyte; anything of this size is something else.
 MAX_CONFIG_BYTES = 1024 * 1024
+
+
+@contextmanager
+def layers_of(version: Version, strength: float) -> Iterator[list[Layer]]:
+    """Give the weights that a version changes a base with: its primary file, or a pair of files.
+
+    Raises:
+        NotFound: it has no weights.
+        FileNotFoundError: the store does not have them.
+    """
+    name = f"{version.adapter.name}-{version.name}"
+    with ExitStack() as stack:
+        yield [
+            Layer(
+                stack.enter_context(local(file.sha256)),
+                strength,
+                name=name,
+                sha256=file.sha256,
+                config=config_beside(file),
+                part=PARTS.get(file.variant, ""),
+            )
+            for file in _weights_of(version)
+        ]
+
+
+def _weights_of(version: Version) -> list[File]:
+    pair = list(version.files.filter(role=FileRole.WEIGHTS, variant__in=PARTS))
+    if {file.variant for file in pair} == set(PARTS) and len(pair) == len(PARTS):
+        return pair
+    primary = version.primary_file
+    if primary is None:
+        raise NotFound(_("This version has no weights to render."))
+    return [primary]
 
 
 @contextmanager

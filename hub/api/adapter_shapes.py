@@ -11,7 +11,7 @@ from rest_framework import serializers
 
 from hub.api.base import absolute, shown
 from hub.api.version_shapes import VersionBriefOut
-from previews.selectors import cover_of
+from previews.selectors.renders import cover_of
 from registry.models import Access, Adapter, Kind, Maturity, Visibility
 from registry.selectors import versions as history
 

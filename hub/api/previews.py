@@ -11,7 +11,7 @@ from rest_framework import serializers
 from hub.api.base import absolute
 from hub.api.shapes import ProgressOut
 from previews.models import RenderState
-from previews.selectors import Picture, Previews
+from previews.selectors.renders import Picture, Previews
 
 __all__ = ["PREVIEW_STATES", "PictureOut", "PreviewsOut"]
 

@@ -10,7 +10,8 @@ from rest_framework import serializers
 
 from hub.api.base import Endpoint
 from hub.api.previews import PreviewsOut
-from previews import selectors, services
+from previews.selectors import renders as selectors
+from previews.services import renders as services
 from registry.selectors import adapters as catalogue
 from registry.selectors import versions as history
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rest_framework.response import Response
 
     from previews.models import Render
-    from previews.selectors import Previews
+    from previews.selectors.renders import Previews
 
 __all__ = ["RenderOut", "RenderView", "VersionRenders"]
 

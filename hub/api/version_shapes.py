@@ -13,7 +13,7 @@ from hub.api.anatomy_shapes import VersionAnatomyOut, named
 from hub.api.base import absolute, shown
 from hub.api.previews import PreviewsOut
 from hub.api.shapes import FindingOut
-from previews.selectors import previews_of
+from previews.selectors.renders import previews_of
 from registry.models import File, FileRole, Version, VersionState
 from registry.selectors import versions as history
 

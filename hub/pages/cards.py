@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from hub.pages.words import family_label, strength_range
 from hub.templatetags.lorary import size
-from previews.selectors import cover_of
+from previews.selectors.renders import cover_of
 from registry.models import File, Visibility
 from registry.services.details import BY_TENSORS
 

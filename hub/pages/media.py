@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
+    from previews.models import Tryout
     from registry.models import Blob, User
 
 __all__ = ["cover", "image"]
@@ -39,22 +40,23 @@ HOUR_S = 3600
 @require_safe
 def image(request: HttpRequest, image_id: int) -> HttpResponseBase:
     """Send a preview's PNG to whoever may see its version."""
-    picture = _picture(_viewer(request), image_id)
-    version, etag = picture.render.version, etag_of(picture.blob)
+    picture, is_open = _picture(_viewer(request), image_id)
+    etag = etag_of(picture.blob)
     if _is_known(request, etag):
-        return _kept(HttpResponseNotModified(), version, etag)
-    return _kept(FileResponse(_open(picture.blob), content_type="image/png"), version, etag)
+        return _kept(HttpResponseNotModified(), etag, is_open=is_open)
+    response = FileResponse(_open(picture.blob), content_type="image/png")
+    return _kept(response, etag, is_open=is_open)
 
 
 @require_safe
 def cover(request: HttpRequest, version_id: int) -> HttpResponseBase:
     """Send the cover that is drawn from a version's own weights."""
     version = _shown(_viewer(request), version_id)
-    etag = f'"{version.revision.commit}"'
+    etag, is_open = f'"{version.revision.commit}"', _is_for_everyone(version)
     if _is_known(request, etag):
-        return _kept(HttpResponseNotModified(), version, etag)
+        return _kept(HttpResponseNotModified(), etag, is_open=is_open)
     response = HttpResponse(covers.svg(version), content_type="image/svg+xml")
-    return _kept(response, version, etag)
+    return _kept(response, etag, is_open=is_open)
 
 
 def _viewer(request: HttpRequest) -> User | AnonymousUser:
@@ -70,14 +72,25 @@ def _viewer(request: HttpRequest) -> User | AnonymousUser:
     return require_scope(tokens.authenticate(secret=secret.strip()).user, "read")
 
 
-def _picture(viewer: User | AnonymousUser, image_id: int) -> Image:
-    picture = Image.objects.select_related("blob", "render").filter(pk=image_id).first()
+def _picture(viewer: User | AnonymousUser, image_id: int) -> tuple[Image, bool]:
+    """Return a picture that the viewer may see, and whether everyone may."""
+    rows = Image.objects.select_related("blob", "render__tryout")
+    picture = rows.filter(pk=image_id).first()
     if picture is None:
         raise NotFound(_("There is no such picture."))
-    picture.render.version = _shown(viewer, picture.render.version_id)
+    version_id = picture.render.version_id
+    if version_id is None:
+        _require_tryout(viewer, picture.render.tryout)
+    is_open = version_id is not None and _is_for_everyone(_shown(viewer, version_id))
     if not picture.blob.is_stored:
         raise Gone(_("The bytes of this picture were removed."))
-    return picture
+    return picture, is_open
+
+
+def _require_tryout(viewer: User | AnonymousUser, tryout: Tryout) -> None:
+    """Let its user pass, and everyone who has the link once it is shared."""
+    if not tryout.is_shared and tryout.user_id != viewer.pk:
+        raise NotFound(_("There is no such picture."))
 
 
 def _shown(viewer: User | AnonymousUser, version_id: int) -> Version:
@@ -102,9 +115,8 @@ def _open(blob: Blob) -> BinaryIO:
         raise Gone(_("The bytes of this picture were removed.")) from error
 
 
-def _kept(response: HttpResponseBase, version: Version, etag: str) -> HttpResponseBase:
+def _kept(response: HttpResponseBase, etag: str, *, is_open: bool) -> HttpResponseBase:
     """Let anyone keep for a while what everyone may find, and nobody what is not for everyone."""
-    is_open = _is_for_everyone(version)
     kept = f"public, max-age={HOUR_S}" if is_open else "private, no-cache"
     response.headers["Cache-Control"] = kept
     response.headers["ETag"] = etag

@@ -12,8 +12,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from hub.pages.sweeps import Frame, frame_of, sweep_of
-from previews.selectors import previews_of
-from previews.services import request as request_render
+from previews.selectors.renders import previews_of
+from previews.services.renders import request as request_render
 from registry.selectors import adapters as catalogue
 from registry.selectors import versions as history
 from registry.services.access import require_user
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
     from django.http.response import HttpResponseBase
 
-    from previews.selectors import Picture
+    from previews.selectors.renders import Picture
     from registry.models import Adapter, Version
 
 __all__ = ["Panel", "previews", "previews_context"]

@@ -17,7 +17,7 @@ from hub.templatetags.lorary import strength
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from previews.selectors import Picture, Previews
+    from previews.selectors.renders import Picture, Previews
     from registry.models import Version
 
 __all__ = ["Band", "Frame", "Option", "Sweep", "frame_of", "sweep_of"]

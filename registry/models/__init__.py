@@ -25,6 +25,7 @@ from registry.models.token import AccessToken
 from registry.models.upload import Upload, UploadPart
 from registry.models.user import User
 from registry.models.version import DailyDownloads, Version, VersionAnatomy
+from registry.models.worker import Worker, WorkerWish
 
 __all__ = [
     "SCHEMA",
@@ -61,4 +62,6 @@ __all__ = [
     "VersionAnatomy",
     "VersionState",
     "Visibility",
+    "Worker",
+    "WorkerWish",
 ]

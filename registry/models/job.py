@@ -16,6 +16,9 @@ class Job(models.Model):
     Written in the transaction that makes the work necessary. A worker owns it while
     ``lease_until`` lies ahead; Celery messages only wake workers. Attempts count claims, so a
     job that kills its worker ends as failed and not in a loop.
+
+    Of one priority, jobs run by ``turn``, which ``registry.queue`` gives out so that those who ask
+    for much and those who ask for little (``owner``) take turns.
     """
 
     queue = models.SlugField(max_length=48)
@@ -24,6 +27,8 @@ class Job(models.Model):
     key = models.CharField(max_length=120)
     state = models.CharField(max_length=16, choices=JobState, default=JobState.QUEUED)
     priority = models.SmallIntegerField(default=0)
+    owner = models.CharField(max_length=96, blank=True)
+    turn = models.PositiveBigIntegerField(default=0)
     attempt = models.PositiveSmallIntegerField(default=0)
     max_attempts = models.PositiveSmallIntegerField(default=5)
     worker = models.CharField(max_length=120, blank=True)
@@ -41,7 +46,9 @@ class Job(models.Model):
         """A key names at most one job that is not over."""
 
         indexes = [
-            models.Index(fields=["queue", "state", "-priority", "id"], name="job_claim_order"),
+            models.Index(
+                fields=["queue", "state", "-priority", "turn", "id"], name="job_claim_order"
+            ),
         ]
         constraints = [
             models.UniqueConstraint(

@@ -23,8 +23,8 @@ from registry.services import uploads
 
 __all__ = ["Swept", "run"]
 
-#: Tables that describe a blob and do not keep it.
-_DESCRIPTIONS = {"BlobAnatomy", "Finding", "Upload"}
+#: Columns that describe a blob and do not keep it.
+_DESCRIPTIONS = {"BlobAnatomy.blob", "Derivative.source", "Finding.blob", "Upload.blob"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def _unreferenced() -> Q:
     """Condition for blobs that no table refers to, whichever app the table is of."""
     condition = Q(is_stored=True)
     for relation in Blob._meta.related_objects:  # noqa: SLF001 - Django's documented API
-        if relation.related_model.__name__ not in _DESCRIPTIONS:
+        if f"{relation.related_model.__name__}.{relation.field.name}" not in _DESCRIPTIONS:
             condition &= Q(**{f"{relation.name}__isnull": True})
     recent = timezone.now() - timedelta(days=settings.LORARY.upload_days)
     waiting = Upload.objects.filter(

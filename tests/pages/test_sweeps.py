@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hub.pages.sweeps import sweep_of
-from previews.selectors import Picture, Previews
+from previews.selectors.renders import Picture, Previews
 from registry.models import Version
 
 PROMPTS = ("a cat", "a house by the very long road to the sea")

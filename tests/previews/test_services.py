@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.db import IntegrityError, transaction
 
-from previews import services, tasks
+from previews import tasks, weights
 from previews.models import Image, Recipe, Render, RenderState
 from previews.render import CannotRender, OutOfMemory, Why
 from previews.render.images import decode
-from previews.selectors import cover_of, previews_of
-from previews.selectors import render as find_render
+from previews.selectors.renders import cover_of, previews_of
+from previews.selectors.renders import render as find_render
+from previews.services import pictures, renders
 from registry import queue, storage, worker
 from registry.errors import Forbidden, NotFound, StateConflict
 from registry.models import Blob, Job, JobState, VersionState
@@ -37,7 +38,7 @@ def version(served: None, noir: Adapter, publish: Callable[..., Version]) -> Ver
     return publish(noir)
 
 
-def pictures(version: Version) -> list[Image]:
+def pictures_of(version: Version) -> list[Image]:
     return list(Image.objects.filter(render__version=version).select_related("blob"))
 
 
@@ -58,7 +59,7 @@ def test_the_worker_makes_every_picture(version: Version) -> None:
     assert {image.strength for image in found.images} == {0.0, 0.25, 0.5, 0.75, 1.0}
     assert all(image.prompt.endswith(", neon glow") for image in found.images)
     assert found.images[0].url == f"/media/images/{found.images[0].id}.png"
-    for row in pictures(version):
+    for row in pictures_of(version):
         with storage.store().open(row.blob.sha256) as handle:
             said = decode(handle.read()).document
         assert said["image"] == {"prompt": row.prompt, "seed": row.seed, "strength": row.strength}
@@ -68,17 +69,17 @@ def test_the_worker_makes_every_picture(version: Version) -> None:
 
 def test_running_twice_changes_nothing(version: Version) -> None:
     worker.drain("render")
-    before = {row.pk: row.blob_id for row in pictures(version)}
+    before = {row.pk: row.blob_id for row in pictures_of(version)}
     Render.objects.update(state=RenderState.RUNNING)
     tasks.render_version(queue.JobRun(Job.objects.get(task="render_version")))
-    assert {row.pk: row.blob_id for row in pictures(version)} == before
+    assert {row.pk: row.blob_id for row in pictures_of(version)} == before
     assert version.renders.get().state == RenderState.READY
 
 
 def test_a_worker_killed_midway_is_continued(
     version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keep = services.keep
+    keep = pictures.keep
     calls: list[Any] = []
 
     def dying(**arguments: Any) -> None:
@@ -87,17 +88,17 @@ def test_a_worker_killed_midway_is_continued(
         calls.append(arguments)
         keep(**arguments)
 
-    monkeypatch.setattr(services, "keep", dying)
+    monkeypatch.setattr(pictures, "keep", dying)
     with pytest.raises(SystemExit):
         worker.drain("render")
-    first = {row.pk for row in pictures(version)}
+    first = {row.pk for row in pictures_of(version)}
     assert len(first) == 8
     assert previews_of(version).done == 8
 
-    monkeypatch.setattr(services, "keep", keep)
+    monkeypatch.setattr(pictures, "keep", keep)
     Job.objects.filter(state=JobState.RUNNING).update(state=JobState.QUEUED, lease_until=None)
     assert worker.drain("render") == 1
-    after = pictures(version)
+    after = pictures_of(version)
     assert len(after) == 20
     assert first <= {row.pk for row in after}
     assert previews_of(version).state == "ready"
@@ -105,19 +106,19 @@ def test_a_worker_killed_midway_is_continued(
 
 def test_the_same_recipe_gives_the_same_blobs(version: Version) -> None:
     worker.drain("render")
-    before = [row.blob_id for row in pictures(version)]
+    before = [row.blob_id for row in pictures_of(version)]
     render = version.renders.get()
     render.images.all().delete()
     Render.objects.update(state=RenderState.RUNNING)
     tasks.render_version(queue.JobRun(Job.objects.get(task="render_version")))
-    assert [row.blob_id for row in pictures(version)] == before
+    assert [row.blob_id for row in pictures_of(version)] == before
 
 
 def test_asking_again_returns_the_same_render(version: Version, ada: User) -> None:
-    first = services.request(actor=ada, version=version)
-    assert services.request(actor=ada, version=version) == first
+    first = renders.request(actor=ada, version=version)
+    assert renders.request(actor=ada, version=version) == first
     worker.drain("render")
-    assert services.request(actor=ada, version=version) == first
+    assert renders.request(actor=ada, version=version) == first
     assert Job.objects.filter(task="render_version").count() == 1
 
 
@@ -128,7 +129,7 @@ def test_other_trigger_words_are_rendered_anew_while_the_old_pictures_stay(
     old = previews_of(version).images
     version.trigger_words = ["ink wash"]
     version.save()
-    render = services.request(actor=ada, version=version)
+    render = renders.request(actor=ada, version=version)
     found = previews_of(version)
     assert (found.render_id, found.state, found.images) == (render.pk, "queued", old)
     worker.drain("render")
@@ -137,10 +138,10 @@ def test_other_trigger_words_are_rendered_anew_while_the_old_pictures_stay(
 
 def test_only_those_who_may_publish_ask(version: Version, bob: User, ada: User) -> None:
     with pytest.raises(Forbidden):
-        services.request(actor=bob, version=version)
+        renders.request(actor=bob, version=version)
     version.state = "draft"
     with pytest.raises(StateConflict):
-        services.request(actor=ada, version=version)
+        renders.request(actor=ada, version=version)
 
 
 def test_a_family_that_nobody_serves_waits_and_says_so(
@@ -161,10 +162,10 @@ def test_what_waited_is_queued_once_there_is_a_base(
     bases_file: Path,
 ) -> None:
     version = publish(noir)
-    assert services.wake_waiting() == 0
+    assert renders.wake_waiting() == 0
     settings.LORARY = dataclasses.replace(settings.LORARY, bases=bases_file)
-    assert services.wake_waiting() == 1
-    assert services.wake_waiting() == 0
+    assert renders.wake_waiting() == 1
+    assert renders.wake_waiting() == 0
     worker.drain("render")
     assert previews_of(version).state == "ready"
 
@@ -192,7 +193,7 @@ def test_a_file_that_cannot_be_rendered_says_why(
     assert found.reason == (
         "The file was made for a base model of another size. (to_q is (4, 320))"
     )
-    assert services.request(actor=ada, version=version).state == RenderState.QUEUED
+    assert renders.request(actor=ada, version=version).state == RenderState.QUEUED
 
 
 def test_a_cancelled_job_is_a_failure_that_can_be_asked_for_again(
@@ -200,7 +201,7 @@ def test_a_cancelled_job_is_a_failure_that_can_be_asked_for_again(
 ) -> None:
     queue.cancel(Job.objects.get(task="render_version").key)
     assert previews_of(version).state == "failed"
-    again = services.request(actor=ada, version=version)
+    again = renders.request(actor=ada, version=version)
     assert again.state == RenderState.QUEUED
     worker.drain("render")
     assert previews_of(version).state == "ready"
@@ -210,17 +211,17 @@ def test_cancelling_a_running_job_stops_it(
     version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tasks, "LOOK_S", 0.0)
-    real = services.start
+    real = renders.start
 
     def start(*, render: Render) -> bool:
         queue.cancel(f"render_version:{render.pk}")
         return real(render=render)
 
-    monkeypatch.setattr(services, "start", start)
+    monkeypatch.setattr(renders, "start", start)
     worker.drain("render")
     assert Job.objects.get(task="render_version").state == JobState.CANCELLED
     assert previews_of(version).state == "failed"
-    assert not pictures(version)
+    assert not pictures_of(version)
 
 
 def test_a_broken_bases_file_does_not_undo_a_publication(
@@ -269,7 +270,7 @@ def test_a_version_has_one_open_render(version: Version) -> None:
 
 def test_a_picture_is_there_once(version: Version) -> None:
     worker.drain("render")
-    row = pictures(version)[0]
+    row = pictures_of(version)[0]
     row.pk, row.position = None, 99
     with pytest.raises(IntegrityError), transaction.atomic():
         row.save(force_insert=True)
@@ -328,7 +329,7 @@ def test_a_withdrawn_version_is_not_rendered(version: Version) -> None:
     version.save()
     worker.drain("render")
     assert previews_of(version).reason == "This version was withdrawn."
-    assert not pictures(version)
+    assert not pictures_of(version)
 
 
 @pytest.mark.parametrize(
@@ -344,7 +345,8 @@ def test_pefts_configuration_comes_along(
         upload = uploads.receive(actor=ada, upload=upload, stream=io.BytesIO(data))
         sent.append(judging.judge(upload=upload))
     draft = versions.create_draft(actor=ada, adapter=version.adapter, uploads=sent)
-    with tasks._layer(draft) as layer:
+    with weights.layers_of(draft, 0.8) as [layer]:
+        assert layer.weight == 0.8
         assert layer.config == config
         assert layer.sha256 == hashlib.sha256(tiny_lora).hexdigest()
         assert layer.path.is_file()
@@ -356,7 +358,7 @@ def test_a_version_whose_render_was_never_asked_for_gets_one_at_the_start_of_a_w
 ) -> None:
     version = publish(noir)
     version.renders.all().delete()
-    services.begin_missing()
+    renders.begin_missing()
     assert version.renders.count() == 1
-    services.begin_missing()
+    renders.begin_missing()
     assert version.renders.count() == 1

@@ -1,4 +1,4 @@
-"""Every write of the previews: ask for pictures, keep them, say how it ended."""
+"""Renders: asked for, begun, and ended."""
 
 from __future__ import annotations
 
@@ -11,19 +11,16 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import family_title
-from previews.models import OPEN_STATES, Image, Recipe, Render, RenderState
-from previews.render import Recipe as RecipeValue
+from previews.models import OPEN_STATES, Render, RenderState
 from previews.render import RenderError, load_bases
-from previews.render.defaults import default_recipe
-from registry import queue, storage
+from previews.services import recipes
+from registry import queue
 from registry.errors import StateConflict
-from registry.models import Blob, JobState, Version, VersionState
+from registry.models import JobState, Version, VersionState
 from registry.services import access
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from previews.render.engine import Picture
+    from previews.render import Recipe as RecipeValue
     from registry.models import User
 
 __all__ = [
@@ -34,7 +31,6 @@ __all__ = [
     "fail",
     "finish",
     "heard_of_publication",
-    "keep",
     "request",
     "start",
     "wait",
@@ -64,7 +60,7 @@ def request(*, actor: User, version: Version) -> Render:
 
 def begin(*, version: Version) -> Render:
     """Queue the default recipe of a version, or write down what it waits for."""
-    recipe = _recipe_for(version)
+    recipe = recipes.recipe_for(version)
     same = _same(version, recipe)
     if same is not None:
         return same
@@ -72,7 +68,7 @@ def begin(*, version: Version) -> Render:
         with transaction.atomic():
             render = Render.objects.create(
                 version=version,
-                recipe=_stored(recipe) if recipe else None,
+                recipe=recipes.stored(recipe) if recipe else None,
                 state=RenderState.QUEUED if recipe else RenderState.WAITING,
                 reason="" if recipe else _waiting(version.family),
                 trigger_words=version.trigger_words,
@@ -82,11 +78,6 @@ def begin(*, version: Version) -> Render:
     except IntegrityError:  # asked for twice at once: the constraint let one through
         return version.renders.get(state__in=OPEN_STATES)
     return render
-
-
-def _recipe_for(version: Version) -> RecipeValue | None:
-    base = load_bases(settings.LORARY.bases).serving(version.family)
-    return default_recipe(base, version.adapter.kind) if base else None
 
 
 def _same(version: Version, recipe: RecipeValue | None) -> Render | None:
@@ -114,18 +105,11 @@ def _is_abandoned(render: Render) -> bool:
 def _unwait(render: Render, recipe: RecipeValue) -> Render:
     with transaction.atomic():
         mine = Render.objects.filter(pk=render.pk, state=RenderState.WAITING)
-        if mine.update(recipe=_stored(recipe), state=RenderState.QUEUED, reason=""):
+        if mine.update(recipe=recipes.stored(recipe), state=RenderState.QUEUED, reason=""):
             render.refresh_from_db()
             _enqueue(render)
     render.refresh_from_db()
     return render
-
-
-def _stored(recipe: RecipeValue) -> Recipe:
-    row, _created = Recipe.objects.get_or_create(
-        digest=recipe.digest, defaults={"document": recipe.to_dict()}
-    )
-    return row
 
 
 def _enqueue(render: Render) -> None:
@@ -149,10 +133,8 @@ def wake_waiting() -> int:
     """Queue waiting renders that a base now serves; returns how many."""
     served = load_bases(settings.LORARY.bases).families
     waiting = Render.objects.filter(state=RenderState.WAITING, version__family__in=served)
-    count = 0
-    for render in waiting.select_related("version__adapter"):
-        count += begin(version=render.version).state == RenderState.QUEUED
-    return count
+    versions = [row.version for row in waiting.select_related("version__adapter") if row.version]
+    return sum(begin(version=version).state == RenderState.QUEUED for version in versions)
 
 
 def begin_missing() -> None:
@@ -166,35 +148,6 @@ def start(*, render: Render) -> bool:
     """Mark a render as running; False when there is nothing left to do."""
     mine = Render.objects.filter(pk=render.pk, state__in=[RenderState.QUEUED, RenderState.RUNNING])
     return mine.update(state=RenderState.RUNNING, reason="") == 1
-
-
-def keep(*, render: Render, pictures: Sequence[Picture]) -> None:
-    """Store finished pictures; those that are there already stay as they are.
-
-    Bytes first, rows after, all rows of a call in one transaction: a worker killed in between
-    leaves bytes that the sweeper finds, and no picture twice.
-    """
-    written = [(picture, storage.put([picture.png])) for picture in pictures]
-    with transaction.atomic():
-        for picture, stored in written:
-            blob, created = Blob.objects.get_or_create(
-                sha256=stored.sha256, defaults={"size_bytes": stored.size}
-            )
-            if not created:
-                Blob.objects.filter(pk=blob.pk).update(is_stored=True, unreferenced_since=None)
-            Image.objects.get_or_create(
-                render=render,
-                prompt_index=picture.shot.prompt_index,
-                seed=picture.shot.seed,
-                strength=picture.shot.strength,
-                defaults={
-                    "blob": blob,
-                    "position": picture.shot.position,
-                    "prompt": picture.shot.prompt,
-                    "width": picture.width,
-                    "height": picture.height,
-                },
-            )
 
 
 def finish(*, render: Render) -> None:
@@ -215,7 +168,7 @@ def fail(*, render: Render, reason: str) -> None:
 
 def wait(*, render: Render) -> None:
     """Put a render back to waiting: the base it was queued for has gone."""
-    reason = _waiting(render.version.family)
+    reason = _waiting(render.family)
     mine = Render.objects.filter(pk=render.pk, state__in=OPEN_STATES)
     mine.update(state=RenderState.WAITING, reason=reason, job=None)
 

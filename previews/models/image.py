@@ -1,0 +1,77 @@
+"""Rendered pictures."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from previews.models.render import Render
+from registry.models import Blob
+
+__all__ = ["Control", "Image"]
+
+
+class Image(models.Model):
+    """One picture of a render; its PNG carries the recipe.
+
+    Of a video ``blob`` is the contact sheet, and ``animation`` a WebP. ``placeholder`` is a tiny
+    picture as a ``data:`` address, shown until the real one is there.
+    """
+
+    render = models.ForeignKey(Render, on_delete=models.CASCADE, related_name="images")
+    blob = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="preview_images")
+    animation = models.ForeignKey(
+        Blob, on_delete=models.PROTECT, related_name="preview_animations", null=True, blank=True
+    )
+    position = models.PositiveSmallIntegerField()
+    prompt_index = models.PositiveSmallIntegerField()
+    prompt = models.TextField()
+    seed = models.PositiveBigIntegerField()
+    strength = models.FloatField()
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    placeholder = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        """A render has each of its pictures once, whoever writes them."""
+
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["render", "prompt_index", "seed", "strength"], name="image_once"
+            ),
+            models.UniqueConstraint(fields=["render", "position"], name="image_position_once"),
+            models.CheckConstraint(name="image_has_a_size", condition=Q(width__gt=0, height__gt=0)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.render_id} #{self.position}"
+
+
+class Control(models.Model):
+    """A picture of a base alone, shared by the sweeps of all adapters.
+
+    ``key`` is ``previews.render.controls.control_key``: everything that makes the picture.
+    """
+
+    key = models.CharField(max_length=64, unique=True)
+    blob = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="preview_controls")
+    animation = models.ForeignKey(
+        Blob, on_delete=models.PROTECT, related_name="control_animations", null=True, blank=True
+    )
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        """The key is a digest."""
+
+        constraints = [
+            models.CheckConstraint(
+                name="control_key_is_hex", condition=Q(key__regex=r"^[0-9a-f]{64}$")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.key[:12]

@@ -1,0 +1,135 @@
+"""Jobs of the renderer: a recipe applied to a version, or to a stack."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from previews.models.recipe import Recipe
+from registry.models import Job, Version
+
+__all__ = ["MAX_STRENGTH", "OPEN_STATES", "Layer", "Render", "RenderKind", "RenderState"]
+
+#: Largest multiplier of a layer, either sign.
+MAX_STRENGTH = 2.0
+
+
+class RenderKind(models.TextChoices):
+    """What a render is for: a version's own pictures, or somebody trying a stack."""
+
+    PREVIEW = "preview", _("Preview")
+    TRYOUT = "tryout", _("Try-out")
+
+
+class RenderState(models.TextChoices):
+    """Life of a render; ``waiting``: nobody here has a base model for it."""
+
+    QUEUED = "queued", _("Queued")
+    RUNNING = "running", _("Running")
+    READY = "ready", _("Ready")
+    WAITING = "waiting", _("Waiting")
+    FAILED = "failed", _("Failed")
+
+
+#: States that something will still come of.
+OPEN_STATES = (RenderState.QUEUED, RenderState.RUNNING, RenderState.WAITING)
+
+
+class Render(models.Model):
+    """A recipe applied to adapters; a waiting one has no recipe yet, for want of a base.
+
+    A preview is of one ``version``; a try-out has its stack in ``layers``. ``advice`` is what the
+    finished sweep says of strengths (``previews.render.advice``), empty while it says nothing.
+    """
+
+    kind = models.CharField(max_length=16, choices=RenderKind, default=RenderKind.PREVIEW)
+    version = models.ForeignKey(
+        Version, on_delete=models.CASCADE, related_name="renders", null=True, blank=True
+    )
+    recipe = models.ForeignKey(
+        Recipe, on_delete=models.PROTECT, related_name="renders", null=True, blank=True
+    )
+    job = models.ForeignKey(
+        Job, on_delete=models.SET_NULL, related_name="renders", null=True, blank=True
+    )
+    state = models.CharField(max_length=16, choices=RenderState, default=RenderState.QUEUED)
+    reason = models.TextField(blank=True)
+    trigger_words = models.JSONField(default=list, blank=True)
+    advice = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        """A version has at most one render that is not over."""
+
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["version"],
+                condition=Q(
+                    state__in=[RenderState.QUEUED, RenderState.RUNNING, RenderState.WAITING]
+                ),
+                name="render_one_open_per_version",
+            ),
+            models.CheckConstraint(
+                name="render_preview_is_of_a_version",
+                condition=Q(kind=RenderKind.PREVIEW, version__isnull=False)
+                | Q(kind=RenderKind.TRYOUT, version__isnull=True),
+            ),
+            models.CheckConstraint(
+                name="render_has_a_recipe",
+                condition=Q(recipe__isnull=False)
+                | Q(state__in=[RenderState.WAITING, RenderState.FAILED]),
+            ),
+            models.CheckConstraint(
+                name="render_says_why",
+                condition=~Q(state__in=[RenderState.WAITING, RenderState.FAILED]) | ~Q(reason=""),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.version_id or self.pk}: {self.state}"
+
+    @property
+    def stack(self) -> list[tuple[Version, float]]:
+        """Versions with their multipliers, in order."""
+        if self.version is not None:
+            return [(self.version, 1.0)]
+        layers = self.layers.select_related("version__adapter__namespace")
+        return [(layer.version, layer.strength) for layer in layers]
+
+    @property
+    def family(self) -> str:
+        """Base-model family of all its versions, empty where that is unknown."""
+        return next((version.family for version, _strength in self.stack), "")
+
+    @property
+    def total(self) -> int:
+        """Pictures that will be there in the end; 0 while that is unknown."""
+        return self.recipe.count if self.recipe else 0
+
+
+class Layer(models.Model):
+    """One version of a try-out's stack, with its multiplier."""
+
+    render = models.ForeignKey(Render, on_delete=models.CASCADE, related_name="layers")
+    position = models.PositiveSmallIntegerField()
+    version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="layers")
+    strength = models.FloatField(default=1.0)
+
+    class Meta:
+        """A version is in a stack once."""
+
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(fields=["render", "position"], name="layer_position_once"),
+            models.UniqueConstraint(fields=["render", "version"], name="layer_version_once"),
+            models.CheckConstraint(
+                name="layer_strength_in_range",
+                condition=Q(strength__gte=-MAX_STRENGTH, strength__lte=MAX_STRENGTH),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version_id} at {self.strength:g}"

@@ -1,0 +1,79 @@
+"""Pictures that people bring."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from registry.models import Blob, Job, Version
+
+__all__ = ["Sample", "SampleKind", "SampleState"]
+
+
+class SampleKind(models.TextChoices):
+    """Still or moving."""
+
+    PICTURE = "picture", _("Picture")
+    VIDEO = "video", _("Video")
+
+
+class SampleState(models.TextChoices):
+    """Life of a sample: what was sent is read by a worker before anybody sees it."""
+
+    QUEUED = "queued", _("Queued")
+    READY = "ready", _("Ready")
+    REFUSED = "refused", _("Refused")
+
+
+class Sample(models.Model):
+    """A picture or short video that somebody says was made with a version.
+
+    ``source`` is what was sent, let go of once it is read; ``blob`` is what is served: decoded and
+    encoded again, without metadata. ``facts`` is what the metadata said: prompt, negative, seed,
+    steps, sampler, resources by hash. Of a video ``poster`` is its first frame.
+    """
+
+    version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="samples")
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="samples"
+    )
+    kind = models.CharField(max_length=16, choices=SampleKind, default=SampleKind.PICTURE)
+    state = models.CharField(max_length=16, choices=SampleState, default=SampleState.QUEUED)
+    reason = models.TextField(blank=True)
+    job = models.ForeignKey(Job, on_delete=models.SET_NULL, related_name="+", null=True, blank=True)
+    source = models.ForeignKey(
+        Blob, on_delete=models.PROTECT, related_name="sample_sources", null=True, blank=True
+    )
+    blob = models.ForeignKey(
+        Blob, on_delete=models.PROTECT, related_name="samples", null=True, blank=True
+    )
+    poster = models.ForeignKey(
+        Blob, on_delete=models.PROTECT, related_name="sample_posters", null=True, blank=True
+    )
+    width = models.PositiveIntegerField(default=0)
+    height = models.PositiveIntegerField(default=0)
+    caption = models.CharField(max_length=280, blank=True)
+    facts = models.JSONField(default=dict, blank=True)
+    placeholder = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        """What is shown has bytes and a size; what is refused says why."""
+
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                name="sample_shown_has_bytes",
+                condition=~Q(state=SampleState.READY)
+                | Q(blob__isnull=False, width__gt=0, height__gt=0),
+            ),
+            models.CheckConstraint(
+                name="sample_says_why",
+                condition=~Q(state=SampleState.REFUSED) | ~Q(reason=""),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version_id}: {self.state}"

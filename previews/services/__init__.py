@@ -1,0 +1,1 @@
+"""Every write of the previews, one noun a file."""
