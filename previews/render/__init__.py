@@ -12,6 +12,7 @@ images.py      PNG with the recipe inside
 chunks.py      PNGs of anybody, taken apart within limits        (no torch)
 readback.py    ... and the recipe of one that was made here      (no torch)
 reproduce.py   such a picture made again, and compared
+controls.py    pictures at strength 0, shared by all adapters      (no torch)
 video.py       frames -> contact sheet and animation
 keys.py        names of tensors in adapter files          (no torch)
 modules.py     names of the modules of a loaded base
@@ -24,6 +25,7 @@ normalise.py   any file -> updates of the base's modules
 adapters.py    updates into a base's weights, dialled, and off again
 pipelines.py   open bases, keep a few
 calls.py       a recipe as arguments of a family's pipeline
+watch.py       what engine and caller tell each other
 engine.py      the sweep
 foreign.py     what libraries raise, as refusals
 ```

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,13 @@ import torch
 from previews.render import images, video
 from previews.render.adapters import Rack, mount
 from previews.render.calls import arguments, frames_of
+from previews.render.controls import control_key
 from previews.render.errors import Cancelled, CannotRender, OutOfMemory, TooSlow, Why
 from previews.render.pipelines import Opened, Shelf
+from previews.render.watch import Picture, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from PIL import Image
 
@@ -24,41 +26,6 @@ if TYPE_CHECKING:
     from previews.render.recipe import Layer, Recipe, Shot
 
 __all__ = ["Engine", "Picture", "Watch"]
-
-Key = tuple[int, int, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A finished picture: what was asked for, and the PNG; of a video, its contact sheet.
-
-    ``animation`` is the video as WebP, empty for a picture.
-    """
-
-    shot: Shot
-    width: int
-    height: int
-    png: bytes
-    animation: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """What the caller hears and says while rendering.
-
-    Args:
-        on_pictures: Gets the pictures of a strength when all of them are done.
-        is_cancelled: Asked between steps.
-        deadline_s: Seconds from the start of ``render`` after which it gives up.
-        have: Keys of pictures that exist already. A strength of which all exist is left out; one
-            of which some exist is made whole again, since a picture's last bits can depend on
-            those computed beside it.
-    """
-
-    on_pictures: Callable[[Sequence[Picture]], None] = lambda _: None
-    is_cancelled: Callable[[], bool] = lambda: False
-    deadline_s: float | None = None
-    have: frozenset[Key] = field(default_factory=frozenset)
 
 
 class Engine:
@@ -116,19 +83,47 @@ class _Take:
         self.opened, self.recipe, self.stack, self.watch = opened, recipe, stack, watch
         self.sampler = sampler.removesuffix("Scheduler")
         self.ends_at = None if watch.deadline_s is None else time.monotonic() + watch.deadline_s
+        self.done = self.to_do = 0  # steps, over all pictures
 
     def sweep(self, rack: Rack, shots: Sequence[Shot]) -> list[Picture]:
         """Take all shots that are not there yet."""
+        groups = list(self._wanted(shots))
+        shared = self._shared([shot for group in groups for shot in group if not shot.strength])
+        count = sum(len(group) for group in groups) - len(shared)
+        self.to_do = count * self.recipe.steps
         pictures: list[Picture] = []
-        for strength, group in groupby(shots, key=lambda shot: shot.strength):
-            wanted = list(group)
-            if all(shot.key in self.watch.have for shot in wanted):
-                continue
-            self._dial(rack, strength)
-            taken = self._all(wanted)
+        for group in groups:
+            made = self._made(rack, [shot for shot in group if shot not in shared])
+            taken = [made.get(shot) or shared[shot] for shot in group]
             self.watch.on_pictures(taken)
             pictures += taken
         return pictures
+
+    def _wanted(self, shots: Sequence[Shot]) -> Iterator[list[Shot]]:
+        """Yield the shots of each strength that is not there."""
+        for _, group in groupby(shots, key=lambda shot: shot.strength):
+            wanted = list(group)
+            if not all(shot.key in self.watch.have for shot in wanted):
+                yield wanted
+
+    def _shared(self, shots: Sequence[Shot]) -> dict[Shot, Picture]:
+        """Return the pictures at strength 0 that somebody else had made."""
+        if self.watch.controls is None or not shots:
+            return {}
+        keys = {shot: control_key(self.recipe, shot) for shot in shots}
+        found = self.watch.controls.find(set(keys.values()))
+        return {shot: replace(found[key], shot=shot) for shot, key in keys.items() if key in found}
+
+    def _made(self, rack: Rack, shots: Sequence[Shot]) -> dict[Shot, Picture]:
+        """Take shots of one strength; those at 0 are for everybody."""
+        if not shots:
+            return {}
+        self._dial(rack, shots[0].strength)
+        made = dict(zip(shots, self._all(shots), strict=True))
+        if self.watch.controls is not None and not shots[0].strength:
+            keyed = {control_key(self.recipe, shot): picture for shot, picture in made.items()}
+            self.watch.controls.add(keyed)
+        return made
 
     def _dial(self, rack: Rack, strength: float) -> None:
         try:
@@ -140,10 +135,15 @@ class _Take:
             raise OutOfMemory(msg) from error
 
     def _all(self, shots: Sequence[Shot]) -> list[Picture]:
-        """Take shots of one strength, in as few calls as memory allows."""
+        """Take shots of one strength, in as few calls as memory allows.
+
+        Those at 0 are taken one by one: a picture's last bits can depend on those beside it, and
+        whoever asks for a control gets the same bytes.
+        """
         taken: list[Picture] = []
         while len(taken) < len(shots):
-            batch = shots[len(taken) : len(taken) + self.opened.batch]
+            size = self.opened.batch if shots[0].strength else 1
+            batch = shots[len(taken) : len(taken) + size]
             try:
                 results = self._call(batch)
             except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
@@ -151,6 +151,7 @@ class _Take:
                     raise
                 self._shrink(len(batch))
             else:
+                self.done += len(batch) * self.recipe.steps
                 taken += [self._picture(*pair) for pair in zip(batch, results, strict=True)]
         return taken
 
@@ -169,13 +170,25 @@ class _Take:
 
     def _call(self, shots: Sequence[Shot]) -> list[list[Image.Image]]:
         self._check()
-        said = arguments(self.opened, self.recipe, shots, self._check)
+        said = arguments(self.opened, self.recipe, shots, self._counted(len(shots)))
         with torch.inference_mode():
             output = self.opened.pipeline(**said)
         if any(getattr(output, "nsfw_content_detected", None) or ()):
             msg = "The base model's safety checker blacked out a picture."
             raise CannotRender(Why.FLAGGED, msg)
         return frames_of(output)
+
+    def _counted(self, pictures: int) -> Callable[[], None]:
+        """Return what happens after each step of a call."""
+        # Some schedulers take more steps than they were asked for.
+        steps = iter(range(1, self.recipe.steps + 1))
+
+        def between_steps() -> None:
+            step = next(steps, self.recipe.steps)
+            self.watch.on_step(self.done + step * pictures, self.to_do)
+            self._check()
+
+        return between_steps
 
     def _check(self) -> None:
         if self.watch.is_cancelled():

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from previews.render.controls import control_document
+from previews.render.recipe import digest_of
 from previews.render.whereabouts import installed
 
 if TYPE_CHECKING:
@@ -40,16 +42,21 @@ class Caption:
 
 
 def caption(recipe: Recipe, shot: Shot, stack: Sequence[Layer], sampler: str) -> Caption:
-    """Say how a picture was made; at strength 0 no adapter is named, for none took part."""
+    """Say how a picture was made.
+
+    At strength 0 no adapter is named, for none took part, and the recipe is that of this picture
+    alone: whoever asked for it first gets the same bytes as everybody after.
+    """
     used = [layer for layer in stack if layer.weight * shot.strength]
     adapters = [
         {"name": layer.name, "sha256": layer.sha256, "strength": layer.weight * shot.strength}
         | ({"part": layer.part} if layer.part else {})
         for layer in used
     ]
+    said = recipe.to_dict() if shot.strength else control_document(recipe, shot)
     document = {
-        "recipe": recipe.to_dict(),
-        "digest": recipe.digest,
+        "recipe": said,
+        "digest": digest_of(said),
         "image": {"prompt": shot.prompt, "seed": shot.seed, "strength": shot.strength},
         "adapters": adapters,
         "made_with": installed(),

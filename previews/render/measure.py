@@ -143,14 +143,17 @@ def _timed(engine: Engine, base: Base, count: int) -> float:
 
 
 def _recipe(base: Base, count: int) -> Recipe:
-    """Return a recipe of so many pictures, or a few more where they are no product."""
+    """Return a recipe of so many pictures, or a few more where they are no product.
+
+    Its strength is not 0: the engine takes those pictures one by one.
+    """
     prompts = min(MAX_PROMPTS, math.ceil(count / MAX_SEEDS))
     seeds = min(MAX_SEEDS, math.ceil(count / prompts))
     return recipe_of(
         base,
         prompts=(f"{PROMPT}, {number}" if number else PROMPT for number in range(prompts)),
         seeds=range(seeds),
-        strengths=(0.0,),
+        strengths=(1.0,),
     )
 
 

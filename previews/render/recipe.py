@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["MAX_TRIGGERS", "RENDERER", "Layer", "Recipe", "Shot", "TriggerPlace", "with_triggers"]
+__all__ = [
+    "MAX_TRIGGERS",
+    "RENDERER",
+    "Layer",
+    "Recipe",
+    "Shot",
+    "TriggerPlace",
+    "digest_of",
+    "with_triggers",
+]
 
 #: Name of what the engine does with a recipe; a new one means other pictures.
 RENDERER = "lorary-1"
@@ -108,12 +117,12 @@ class Recipe:
 
     def to_json(self) -> str:
         """Return the canonical text, the one the digest is of."""
-        return json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return _canonical(self.to_dict())
 
     @property
     def digest(self) -> str:
         """Sha256 of the canonical text, 64 hex digits."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()
+        return digest_of(self.to_dict())
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Recipe:
@@ -145,6 +154,15 @@ class Recipe:
             for seed in self.seeds
         )
         return tuple(Shot(position, *cell) for position, cell in enumerate(grid))
+
+
+def digest_of(document: Mapping[str, Any]) -> str:
+    """Return the sha256 of a recipe's canonical text, 64 hex digits."""
+    return hashlib.sha256(_canonical(document).encode()).hexdigest()
+
+
+def _canonical(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def with_triggers(prompt: str, triggers: Sequence[str], place: TriggerPlace) -> str:

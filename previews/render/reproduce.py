@@ -85,7 +85,7 @@ def reproduce(original: Original, base: Base, stack: Sequence[Layer]) -> Again:
 def _again(original: Original) -> Recipe:
     """Return a recipe with this picture in it, where it was among the others of its strength.
 
-    The adapters have their strengths already, so that the recipe's is 1 with them and 0 without.
+    The adapters have their strengths already, so that the recipe's is 1, or 0 for a control.
     Prompts beside it need no trigger words: it matters that they are there, not what they say.
     """
     recipe, shot = original.recipe, original.shot
@@ -93,7 +93,7 @@ def _again(original: Original) -> Recipe:
     prompts[_index(prompts, shot.prompt)] = shot.prompt
     if len(set(prompts)) * len(seeds) > MOST_BESIDE or len(set(prompts)) < len(prompts):
         prompts, seeds = [shot.prompt], (shot.seed,)
-    strengths = (1.0 if original.adapters else 0.0,)
+    strengths = (1.0 if shot.strength else 0.0,)
     return replace(recipe, prompts=tuple(prompts), seeds=seeds, strengths=strengths, trigger="none")
 
 

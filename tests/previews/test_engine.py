@@ -332,7 +332,7 @@ def test_out_of_memory_halves_the_batch(tiny_folder: Path) -> None:
             return real(**arguments)
 
     opened.pipeline = Tight()
-    taken = small.render(recipe(seeds=(1, 2), strengths=(0.0,)))
+    taken = small.render(recipe(seeds=(1, 2), strengths=(1.0,)))
     assert sizes == [4, 2, 2]
     assert len(taken) == 4
 

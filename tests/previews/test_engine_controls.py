@@ -1,0 +1,121 @@
+"""Pictures at strength 0 are made once and shared; progress is told step by step."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import pytest
+
+from previews.render import Layer
+from previews.render.controls import ControlsInMemory, control_key
+from previews.render.engine import Engine, Picture, Watch
+from tests.previews.updates import bases_at, recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from previews.render import Recipe
+
+SWEEP = recipe(strengths=(0.0, 0.5), seeds=(1, 2))
+
+
+def key(asked: Recipe, words: Sequence[str] = ()) -> str:
+    return control_key(asked, asked.shots(words)[0])
+
+
+def test_what_changes_a_control_changes_its_key() -> None:
+    changes = {
+        "base": "other", "steps": 3, "guidance": 3.0, "width": 128, "height": 128, "seeds": (9,),
+        "negative": "dull", "sampler": "EulerDiscreteScheduler", "renderer": "lorary-2",
+        "prompts": ("a cat",), "frames": 5, "fps": 8,
+    }  # fmt: skip
+    keys = {key(recipe(**{name: value})) for name, value in changes.items()}
+    assert len(keys | {key(recipe())}) == len(changes) + 1
+
+
+def test_what_does_not_change_a_control_does_not_change_its_key() -> None:
+    plain = key(recipe())
+    assert key(recipe(strengths=(-1.0, 0.0, 2.0))) == plain
+    assert key(recipe(prompts=("a red house", "another one"), seeds=(1, 5))) == plain
+    assert key(recipe(prompts=("a house",), trigger="front"), ["red"]) == key(
+        recipe(prompts=("red, a house",))
+    )
+
+
+@pytest.fixture
+def lora(tiny_lora: bytes, tmp_path: Path) -> Path:
+    path = tmp_path / "noir.safetensors"
+    path.write_bytes(tiny_lora)
+    return path
+
+
+def render(
+    engine: Engine, asked: Recipe, stack: Sequence[Layer] = (), **watch: object
+) -> tuple[list[Picture], list[tuple[int, int]]]:
+    """The pictures, and what was told of the steps."""
+    steps: list[tuple[int, int]] = []
+    said = Watch(on_step=lambda *told: steps.append(told), **watch)  # type: ignore[arg-type]
+    return engine.render(asked, stack, watch=said), steps
+
+
+def test_a_second_adapter_gets_the_controls_of_the_first(engine: Engine, lora: Path) -> None:
+    controls = ControlsInMemory()
+    first, before = render(engine, SWEEP, [Layer(lora, 1.0, "noir")], controls=controls)
+    second, after = render(engine, SWEEP, [Layer(lora, -1.0, "blanc")], controls=controls)
+    assert [picture.shot for picture in first] == [picture.shot for picture in second]
+    assert [a.png == b.png for a, b in zip(first, second, strict=True)] == [True] * 4 + [False] * 4
+    assert (before[-1], after[-1]) == ((16, 16), (8, 8))
+    assert second == render(engine, SWEEP, [Layer(lora, -1.0, "blanc")])[0]
+
+
+def test_only_the_missing_controls_are_made(engine: Engine, lora: Path) -> None:
+    controls = ControlsInMemory()
+    render(engine, recipe(strengths=(0.0,)), controls=controls)
+    heard: list[Sequence[Picture]] = []
+    mixed = recipe(prompts=("a cat in the snow", "a tree"), strengths=(1.0, 0.0))
+    made, steps = render(engine, mixed, [Layer(lora)], controls=controls, on_pictures=heard.append)
+    assert steps[-1] == (6, 6)
+    assert [[picture.shot.position for picture in told] for told in heard] == [[0, 1], [2, 3]]
+    assert [picture.shot for picture in made] == list(mixed.shots())
+    assert [one.png for one in made] == [one.png for one in render(engine, mixed, [Layer(lora)])[0]]
+    assert len(controls.find([control_key(mixed, shot) for shot in mixed.shots()[2:]])) == 2
+
+
+def test_a_control_says_nothing_of_who_asked_for_it(engine: Engine, lora: Path) -> None:
+    """Another prompt of the same recipe may be somebody's secret."""
+    asked = recipe(prompts=("a tree", "my secret plan"), strengths=(0.0,))
+    pictures, _steps = render(engine, asked, [Layer(lora, 1.0, "hidden-style")])
+    assert b"my secret plan" not in pictures[0].png
+    assert b"hidden-style" not in pictures[0].png
+
+
+def test_memory_for_controls_is_bounded_and_the_oldest_go() -> None:
+    shot = SWEEP.shots()[0]
+    controls = ControlsInMemory(max_bytes=250)
+    for name in "abc":
+        controls.add({name: Picture(shot, 64, 64, name.encode() * 60, b"x" * 40)})
+    assert set(controls.find(["a", "b", "c"])) == {"b", "c"}
+    controls.add({"d": Picture(shot, 64, 64, b"too large" * 100)})
+    assert not controls.find(["a", "b", "c", "d"])
+
+
+def test_a_single_picture_shows_progress(engine: Engine) -> None:
+    one = recipe(prompts=("a tree",), strengths=(0.0,), steps=3)
+    assert render(engine, one)[1] == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_steps_count_all_that_is_still_to_do(tiny_folder: Path) -> None:
+    have = frozenset(shot.key for shot in SWEEP.shots() if shot.strength == 0.0)
+    one_by_one = Engine(bases_at(tiny_folder, batch=1))
+    steps = render(one_by_one, SWEEP, have=have)[1]
+    assert steps == [(done, 8) for done in range(1, 9)]
+
+
+def test_schedulers_that_take_more_steps_do_not_count_beyond_the_end(engine: Engine) -> None:
+    asked = dataclasses.replace(SWEEP, sampler="HeunDiscreteScheduler", strengths=(0.0,), steps=4)
+    steps = render(engine, asked)[1]
+    assert steps[0] == (1, 16)
+    assert steps[-1] == (16, 16)
+    assert len(steps) > 4
