@@ -4,6 +4,9 @@
 once that has committed. A lost wake-up delays work until the next sweep and loses nothing.
 A worker owns a row by a lease that a heartbeat renews; a lease that ran out (its worker was
 killed) makes the row claimable again.
+
+Queues are named by the kind of work and, after a dot, by what a worker must have for it
+(``checks``, ``render.sdxl``). Jobs run by priority, then by turn (``_turn``), then by age.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from celery import current_app
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db.models import F, Max, Min, Q
 from django.utils import timezone
 from kombu.exceptions import KombuError
 
@@ -30,6 +33,10 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
 __all__ = [
+    "ASKED",
+    "BATCH",
+    "INTERACTIVE",
+    "RENEWAL",
     "WAKE",
     "Cancelled",
     "Fail",
@@ -51,6 +58,12 @@ __all__ = [
 ]
 
 WAKE = "registry.wake"
+
+#: Priorities: somebody looks at the screen; an owner asked and may go away; it follows from
+#: something else, such as a publication; it renews what is there already.
+INTERACTIVE, ASKED, BATCH, RENEWAL = 10, 5, 0, -10
+
+_OPEN = [JobState.QUEUED, JobState.RUNNING]
 
 log = logging.getLogger(__name__)
 
@@ -120,23 +133,58 @@ def handler_of(task: str) -> Handler:
     return _HANDLERS[task]
 
 
-def enqueue(*, queue: str, task: str, args: dict[str, Any], key: str, priority: int = 0) -> Job:
+def enqueue(
+    *,
+    queue: str,
+    task: str,
+    args: dict[str, Any],
+    key: str,
+    priority: int = BATCH,
+    owner: str = "",
+) -> Job:
     """Write the job in the current transaction; an open job with the same key is kept.
 
     Args:
-        queue: Name of the queue that workers serve (``checks``, ``render``).
+        queue: Name of the queue that workers serve (``checks``, ``render.sdxl``).
         task: Name under which a handler is registered.
         args: Ids only; everything else is read when the job runs.
         key: Idempotency key: at most one open job has it.
         priority: Higher runs first.
+        owner: Namespace or user that it is for; owners take turns.
     """
     with transaction.atomic():
-        open_job = Job.objects.filter(key=key, state__in=[JobState.QUEUED, JobState.RUNNING])
-        job = open_job.first() or Job.objects.create(
-            queue=queue, task=task, args=args, key=key, priority=priority
+        job = Job.objects.filter(key=key, state__in=_OPEN).first() or Job.objects.create(
+            queue=queue,
+            task=task,
+            args=args,
+            key=key,
+            priority=priority,
+            owner=owner,
+            turn=_turn(queue, priority, owner),
         )
         transaction.on_commit(lambda: wake(queue))
     return job
+
+
+def _turn(queue: str, priority: int, owner: str) -> int:
+    """Return when a new job comes, by start-time fair queueing: Goyal, Vin, Cheng 1996.
+
+    It begins where the work of its kind is now, or after its owner's last job. So who has 500 jobs
+    open and who has one take turns. Where the work is: at the job that runs, or, while none does,
+    at the head of the queue. Turns of all queues of a kind are compared, because one process
+    serves them; two jobs of an owner written at the same moment may get the same.
+    """
+    kind = queue.partition(".")[0]
+    peers = Job.objects.filter(priority=priority, state__in=_OPEN).filter(
+        Q(queue=kind) | Q(queue__startswith=f"{kind}.")
+    )
+    found = peers.aggregate(
+        running=Max("turn", filter=Q(state=JobState.RUNNING)),
+        head=Min("turn", filter=Q(queue=queue)),
+        own=Max("turn", filter=Q(owner=owner)),
+    )
+    now = found["running"] if found["running"] is not None else found["head"]
+    return max(now or 0, 0 if found["own"] is None else found["own"] + 1)
 
 
 def wake(queue: str) -> None:
@@ -153,6 +201,7 @@ def worker_name() -> str:
 
 
 def _claimable(queues: Iterable[str]) -> Q:
+    """Condition for jobs that a worker of these queues may take."""
     now = timezone.now()
     waiting = Q(state=JobState.QUEUED) & (Q(run_after__isnull=True) | Q(run_after__lte=now))
     abandoned = Q(state=JobState.RUNNING, lease_until__lt=now)
@@ -164,10 +213,13 @@ def has_claimable(queues: Iterable[str]) -> bool:
     return Job.objects.filter(_claimable(queues)).exists()
 
 
-def claim(queue: str) -> Job | None:
-    """Take the next job of a queue, or None; jobs out of attempts end as failed here."""
+def claim(*queues: str) -> Job | None:
+    """Take the next job of all these queues together, or None.
+
+    What is urgent comes first, whichever of the queues it is in.
+    """
     with transaction.atomic():
-        rows = Job.objects.filter(_claimable([queue])).order_by("-priority", "id")
+        rows = Job.objects.filter(_claimable(queues)).order_by("-priority", "turn", "id")
         if connection.features.has_select_for_update_skip_locked:
             rows = rows.select_for_update(skip_locked=True)
         job = rows.first()

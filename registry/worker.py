@@ -30,10 +30,10 @@ CLEAN_S = 3600.0
 log = logging.getLogger(__name__)
 
 
-def drain(name: str) -> int:
-    """Run every claimable job of a queue; returns how many were run."""
+def drain(*queues: str) -> int:
+    """Run every claimable job of these queues, the most urgent first; returns how many were run."""
     count = 0
-    while (job := queue.claim(name)) is not None:
+    while (job := queue.claim(*queues)) is not None:
         _run(job)
         count += 1
     return count

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -8,6 +10,10 @@ from django.utils import timezone
 
 from registry import queue, worker
 from registry.models import Job, JobState
+from tests.running import RunningHub
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -202,3 +208,111 @@ def test_higher_priority_runs_first() -> None:
     queue.enqueue(queue="checks", task="note", args={"n": 2}, key="high", priority=5)
     worker.drain("checks")
     assert RAN == [2, 1]
+
+
+# --- Turns: those who ask for much and those who ask for little ---------------------------------
+
+
+def ask(owner: str, n: int, *, name: str = "render.a", priority: int = queue.BATCH) -> Job:
+    return queue.enqueue(
+        queue=name,
+        task="note",
+        args={"n": n},
+        key=f"{name}:{owner}:{n}",
+        owner=owner,
+        priority=priority,
+    )
+
+
+def order(*names: str) -> list[str]:
+    """Owners in the order in which their jobs of these queues run."""
+    found = []
+    while (job := queue.claim(*names)) is not None:
+        found.append(job.owner)
+        queue.finish(job, state=JobState.DONE)
+    return found
+
+
+def test_a_user_with_one_job_does_not_wait_for_a_user_with_many() -> None:
+    for n in range(50):
+        ask("many", n)
+    ask("one", 0)
+    assert order("render.a").index("one") == 1
+
+
+def test_owners_take_turns_whatever_the_order_of_asking() -> None:
+    for n in range(3):
+        ask("anna", n)
+    for n in range(3):
+        ask("bert", n)
+    assert order("render.a") == ["anna", "bert"] * 3
+
+
+def test_who_comes_late_starts_where_the_queue_is_now() -> None:
+    for n in range(6):
+        ask("anna", n)
+    for _ in range(3):
+        job = queue.claim("render.a")
+        assert job is not None
+        queue.finish(job, state=JobState.DONE)
+    for n in range(4):
+        ask("bert", n)
+    assert order("render.a") == ["anna", "bert", "anna", "bert", "anna", "bert", "bert"]
+
+
+def test_turns_hold_across_the_queues_of_one_kind() -> None:
+    for n in range(4):
+        ask("anna", n)
+    assert queue.claim("render.a") is not None
+    for n in range(2):
+        ask("anna", n, name="render.b")
+        ask("bert", n, name="render.b")
+    assert order("render.a", "render.b")[:5] == ["bert", "anna", "bert", "anna", "anna"]
+    assert ask("carl", 1, name="checks").turn == 0
+
+
+def test_what_somebody_waits_for_comes_first_in_whatever_queue() -> None:
+    ask("anna", 0)
+    ask("bert", 0, name="render.b", priority=queue.INTERACTIVE)
+    ask("carl", 0, priority=queue.ASKED)
+    ask("dora", 0, name="render.b", priority=queue.RENEWAL)
+    assert order("render.a", "render.b") == ["bert", "carl", "anna", "dora"]
+
+
+def test_urgent_jobs_take_turns_among_themselves() -> None:
+    for n in range(3):
+        ask("anna", n)
+    assert ask("anna", 3, priority=queue.INTERACTIVE).turn == 0
+
+
+#: Four people ask at once, each for three jobs, one after the other.
+ASK_AT_ONCE = """
+import threading
+from django.db import connection
+from registry.models import Job
+from registry.queue import enqueue
+
+def ask(owner):
+    for n in range(3):
+        enqueue(queue="render.a", task="note", args={}, key=f"{owner}{n}", owner=owner)
+    connection.close()
+
+people = ["anna", "bert", "carl", "dora"]
+threads = [threading.Thread(target=ask, args=[name]) for name in people]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+for name in people:
+    turns = list(Job.objects.filter(owner=name).order_by("id").values_list("turn", flat=True))
+    assert len(turns) == 3 and turns == sorted(set(turns)), turns
+    assert turns[-1] < 6, turns
+"""
+
+
+@pytest.mark.slow
+def test_jobs_asked_for_at_once_by_many_all_get_a_turn(tmp_path: Path) -> None:
+    named = os.environ.get("LORARY_TEST_DATABASE_URL")
+    hub = RunningHub(tmp_path / "hub", **({"DATABASE_URL": named} if named else {}))
+    hub.manage("migrate", "--verbosity", "0")
+    hub.manage("shell", "--verbosity", "0", "--command", ASK_AT_ONCE)
