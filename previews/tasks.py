@@ -23,6 +23,7 @@ from previews.render import (
 )
 from previews.render import Recipe as RecipeValue
 from previews.services import pictures, renders
+from previews.services.controls import StoredControls
 from registry import queue
 from registry.models import VersionState
 
@@ -96,6 +97,7 @@ def _make(run: queue.JobRun, render: Render, recipe: RecipeValue) -> None:
         is_cancelled=_Canceller(run),
         deadline_s=bases.get(recipe.base).deadline_s,
         have=frozenset(have),
+        controls=StoredControls(),
     )
     with _layers(render) as layers:
         engine = _engine(settings.LORARY.bases)
