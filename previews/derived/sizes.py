@@ -1,0 +1,111 @@
+"""A picture at smaller widths, and as a blur that fits into a page.
+
+The same picture gives the same bytes: one thread, stated quality, no metadata.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+__all__ = ["WIDTHS", "Made", "Unreadable", "opened", "placeholder", "smaller"]
+
+#: Widths that pictures are made in; a narrower picture is made in its own instead.
+WIDTHS = (256, 512, 1024)
+#: The renderer makes none larger; what is, is not decoded.
+MAX_PIXELS = 4096 * 4096
+FORMATS = ("PNG", "JPEG", "WEBP")
+
+#: Colours are kept whole in AVIF (4:4:4); WebP cannot, and gets a higher quality instead.
+_SAVING: dict[str, dict[str, Any]] = {
+    "avif": {"quality": 70, "subsampling": "4:4:4", "speed": 8, "max_threads": 1},
+    "webp": {"quality": 90, "method": 4, "use_sharp_yuv": True},
+}
+
+#: Longer side of the blur, and of one whose picture is too busy for 400 bytes at that size.
+BLUR = (16, 8)
+MAX_BLUR = 400
+
+
+class Unreadable(ValueError):
+    """The bytes are no picture that is decoded here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A picture in another size; ``kind`` is ``avif`` or ``webp``."""
+
+    kind: str
+    width: int
+    height: int
+    data: bytes
+
+
+def opened(data: bytes) -> Image.Image:
+    """Return the decoded picture in RGB; its size is judged before a pixel is.
+
+    Raises:
+        Unreadable: no picture, broken, or too large.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            if picture.width * picture.height <= MAX_PIXELS:
+                return picture.convert("RGB")
+            msg = f"{picture.width} x {picture.height} pixels are too many"
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        msg = f"not a picture: {error}"
+        raise Unreadable(msg) from error
+    raise Unreadable(msg)
+
+
+def smaller(picture: Image.Image, original_bytes: int) -> list[Made]:
+    """Return what saves bytes: AVIF and WebP in up to three widths, none wider than the picture.
+
+    A kind is made in all widths or in none, since a browser takes the first kind it knows: AVIF
+    falls away where WebP is smaller, and a picture narrower than all widths has one kind only.
+    """
+    sizes = [_scaled(picture, width) for width in _widths(picture.width)]
+    made = {kind: [_encoded(size, kind) for size in sizes] for kind in _SAVING}
+    total = {kind: sum(len(one.data) for one in all_) for kind, all_ in made.items()}
+    if total["avif"] >= total["webp"]:
+        del made["avif"]
+    elif picture.width < WIDTHS[0]:
+        del made["webp"]
+    return [one for all_ in made.values() for one in all_ if len(one.data) < original_bytes]
+
+
+def placeholder(picture: Image.Image) -> str:
+    """Return the picture as a tiny ``data:`` address, at most 400 bytes."""
+    address = ""
+    for side in BLUR:
+        tiny = picture.copy()
+        tiny.thumbnail((side, side), Image.Resampling.BOX)
+        stream = io.BytesIO()
+        tiny.save(stream, "WEBP", quality=40, method=6)
+        address = f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"
+        if len(address) <= MAX_BLUR:
+            break
+    return address
+
+
+def _widths(own: int) -> list[int]:
+    """Return the widths below the picture's own, and its own where that is not above them all."""
+    below = [width for width in WIDTHS if width < own]
+    return [*below, own] if own <= WIDTHS[-1] else below
+
+
+def _scaled(picture: Image.Image, width: int) -> Image.Image:
+    if width == picture.width:
+        return picture
+    height = max(1, round(picture.height * width / picture.width))
+    return picture.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def _encoded(picture: Image.Image, kind: str) -> Made:
+    stream = io.BytesIO()
+    picture.save(stream, kind, **_SAVING[kind])
+    return Made(kind, picture.width, picture.height, stream.getvalue())
