@@ -13,6 +13,7 @@ chunks.py      PNGs of anybody, taken apart within limits        (no torch)
 readback.py    ... and the recipe of one that was made here      (no torch)
 reproduce.py   such a picture made again, and compared
 controls.py    pictures at strength 0, shared by all adapters      (no torch)
+advice.py      what a finished sweep says of strengths      (no torch)
 video.py       frames -> contact sheet and animation
 keys.py        names of tensors in adapter files          (no torch)
 modules.py     names of the modules of a loaded base
