@@ -1,15 +1,21 @@
-"""Previews of several adapters against plain diffusers scripts that make the same pictures.
+"""Previews of many adapters against plain diffusers scripts that make the same pictures.
 
 All keep their pipeline open and load, dial and unload each adapter; all compute in one thread
 and encode PNG. The first script makes a picture per call, the second puts prompts and seeds of a
-strength into one call, as the engine does.
+strength into one call, as the engine does. The engine has the pictures at strength 0 from the first
+adapter on, as a worker has them.
+
+``python -m benchmarks.previews --adapters 3`` is over sooner.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
+import tempfile
 import time
+from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,55 +23,103 @@ import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
 
-from benchmarks.results import Absent, Result, medians, table
+from benchmarks.results import Absent, Result, table
 from previews.render import Layer, load_bases
+from previews.render.controls import ControlsInMemory
 from previews.render.defaults import default_recipe
-from previews.render.engine import Engine
+from previews.render.engine import Engine, Watch
 from previews.render.quiet import quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from previews.render import Bases, Recipe, Shot
 
-ADAPTERS = Path(__file__).resolve().parents[1] / "previews" / "miniature" / "adapters"
-ROUNDS = 3
-MAX_ADAPTERS = 3
+DEMO = Path(__file__).resolve().parents[1] / "previews" / "miniature" / "adapters"
+ADAPTERS = 30
+#: Of so many adapters, spread over all, every picture is compared.
+COMPARED = 3
 #: Largest difference of a colour value of 255 between the engine's and the scripts' pictures.
 CLOSE = 1
+#: How far the numbers of a copy are from those of the file, as a share.
+SPREAD = 0.02
 
 Pictures = list[bytes]
 
 
-def run(bases_file: str | None = None, adapters: Sequence[Path] = ()) -> list[Result]:
-    """Measure seconds a picture; raises Absent without trained weights."""
-    bases = load_bases(bases_file or os.environ.get("LORARY_BASES"))
-    files = list(adapters) or sorted(ADAPTERS.glob("*.safetensors"))[:MAX_ADAPTERS]
+def run(count: int = ADAPTERS) -> list[Result]:
+    """Measure CPU seconds a picture; raises Absent without trained weights."""
+    bases = load_bases(os.environ.get("LORARY_BASES"))
     base = bases.serving("miniature")
-    if base is None or not files:
+    demo = sorted(DEMO.glob("*.safetensors"))
+    if base is None or not demo:
         msg = "the miniature and its adapters are not in previews/miniature"
         raise Absent(msg)
     recipe = default_recipe(base, "style")
-    engine, script = Engine(bases), _Script(bases, recipe)
-    engine.render(recipe)
-    _compare(engine, script, files[0])
-    count = len(files) * len(recipe.shots())
-    ours, single, batched = medians(
-        lambda: _seconds(lambda file: _ours(engine, recipe, file), files) / count,
-        lambda: _seconds(lambda file: script.pictures(file, 1), files) / count,
-        lambda: _seconds(lambda file: script.pictures(file, 4), files) / count,
-        rounds=ROUNDS,
-    )
-    pictures = f"{len(files)} adapters x {len(recipe.shots())} pictures, 1 thread"
+    with tempfile.TemporaryDirectory() as folder:
+        files = list(_copies(demo, count, Path(folder)))
+        ours, single, batched = _measure(bases, recipe, files)
+    shots = len(recipe.shots())
+    case = f"{count} adapters x {shots} pictures, 1 thread"
+    ours, single, batched = (seconds / (count * shots) for seconds in (ours, single, batched))
     return [
-        Result("previews", pictures, ours, single, "diffusers, a picture a call", "s/picture", 1.0),
-        Result("previews", pictures, ours, batched, "diffusers, 4 a call", "s/picture", 1.1),
+        Result("previews", case, ours, single, "diffusers, a picture a call", "CPU s/picture", 0.4),
+        Result("previews", case, ours, batched, "diffusers, 4 a call", "CPU s/picture", 0.769),
     ]
 
 
-def _ours(engine: Engine, recipe: Recipe, file: Path) -> Pictures:
-    return [item.png for item in engine.render(recipe, [Layer(file)])]
+def _copies(demo: Sequence[Path], count: int, folder: Path) -> Iterator[Path]:
+    """Write so many adapters: the demo's, then the same with all numbers changed a little."""
+    for number, file in enumerate(islice(cycle(demo), count)):
+        random = torch.Generator().manual_seed(number)
+        with safe_open(file, framework="pt") as handle:
+            metadata = handle.metadata()
+            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+        if number >= len(demo):
+            tensors = {name: _changed(tensor, random) for name, tensor in tensors.items()}
+        copy = folder / f"{number:02}-{file.name}"
+        save_file(tensors, copy, metadata)
+        yield copy
+
+
+def _changed(tensor: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+    """Return a weight with noise; alphas, which are single numbers, stay."""
+    if tensor.ndim == 0:
+        return tensor
+    noise = torch.randn(tensor.shape, generator=random)
+    return (tensor.float() * (1 + SPREAD * noise)).to(tensor.dtype)
+
+
+def _measure(bases: Bases, recipe: Recipe, files: Sequence[Path]) -> list[float]:
+    """Return the CPU seconds of the engine and of both scripts.
+
+    They take turns at each adapter, and at who is first, so that a busy machine slows all alike.
+    """
+    engine, script, controls = Engine(bases), _Script(bases, recipe), ControlsInMemory()
+    watch = Watch(controls=controls)
+    makers: list[Callable[[Path], Pictures]] = [
+        lambda file: [item.png for item in engine.render(recipe, [Layer(file)], watch=watch)],
+        lambda file: script.pictures(file, 1),
+        lambda file: script.pictures(file, 4),
+    ]
+    engine.render(recipe)  # libraries prepare themselves with the first pictures
+    script.pictures(files[0], 4)
+    seconds = [0.0] * len(makers)
+    compared = set(np.linspace(0, len(files) - 1, COMPARED, dtype=int).tolist())
+    for number, file in enumerate(files):
+        made: dict[int, Pictures] = {}
+        for turn in range(len(makers)):
+            which = (number + turn) % len(makers)
+            began = time.process_time()
+            made[which] = makers[which](file)
+            seconds[which] += time.process_time() - began
+        if number in compared:
+            _compare(made[0], made[1])
+            _compare(made[0], made[2])
+    return seconds
 
 
 class _Script:
@@ -107,16 +161,9 @@ def _png(image: Image.Image) -> bytes:
     return stream.getvalue()
 
 
-def _seconds(make: Callable[[Path], object], files: Sequence[Path]) -> float:
-    began = time.perf_counter()
-    for file in files:
-        make(file)
-    return time.perf_counter() - began
-
-
-def _compare(engine: Engine, script: _Script, file: Path) -> None:
+def _compare(ours: Pictures, theirs: Pictures) -> None:
     """Make sure that the same pictures are made."""
-    pairs = zip(_ours(engine, script.recipe, file), script.pictures(file, 1), strict=True)
+    pairs = zip(ours, theirs, strict=True)
     worst = max(int(np.abs(_array(one) - _array(other)).max()) for one, other in pairs)
     if worst > CLOSE:
         msg = f"the pictures differ by {worst} of 255"
@@ -128,4 +175,6 @@ def _array(png: bytes) -> np.ndarray[Any, Any]:
 
 
 if __name__ == "__main__":
-    print(table(run()))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.previews")
+    parser.add_argument("--adapters", type=int, default=ADAPTERS, metavar="N")
+    print(table(run(parser.parse_args().adapters)))

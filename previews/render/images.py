@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Caption", "caption", "decode", "encode"]
 
 #: zlib level; stated, since a library's default may move and change every digest.
-COMPRESSION = 6
+COMPRESSION = 4
 
 #: Readers refuse text chunks beyond this; a recipe is a few kilobytes.
 MAX_TEXT_BYTES = 1024 * 1024

@@ -154,6 +154,15 @@ def _place(pipeline: Any, base: Base, device: str) -> None:  # noqa: ANN401
         vae.enable_slicing()
     if base.vae_tiling and hasattr(vae, "enable_tiling"):
         vae.enable_tiling()
+    if device == "cpu":
+        _lay_out(pipeline)
+
+
+def _lay_out(pipeline: Any) -> None:  # noqa: ANN401
+    """Put the channels of convolutions last, which a CPU is faster with."""
+    for part in (getattr(pipeline, name, None) for name in ("unet", "vae")):
+        if part is not None and all(weight.ndim <= 4 for weight in part.parameters()):
+            part.to(memory_format=torch.channels_last)
 
 
 def _free() -> None:
