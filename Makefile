@@ -13,7 +13,7 @@ LOCK := $(BIN)/pip-compile --quiet --no-header --no-annotate --strip-extras \
 CODE := hub registry previews sdk/src/lorary tests benchmarks manage.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run worker demo test test-fast test-e2e check bench format openapi lock clean
+.PHONY: help setup run worker demo test test-fast test-e2e check bench miniature format openapi lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ check: $(STAMP) ## Static checks: format, lint, types, imports, migrations, API 
 
 bench: $(STAMP) ## Benchmarks, as ratios to what they are compared with
 	$(BIN)/python -m benchmarks $(ARGS)
+
+miniature: $(STAMP) ## Make the miniature from nothing, in build/ (hours; goes on where it stopped)
+	OMP_NUM_THREADS=1 $(BIN)/python -m previews.miniature.recipe all --work build/miniature $(ARGS)
 
 format: $(STAMP) ## Format the code and fix what can be fixed
 	$(BIN)/ruff format .

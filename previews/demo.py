@@ -16,7 +16,7 @@ from registry.services import accounts, adapters, judging, uploads, versions
 from registry.services.versions import Details
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from registry.models import Upload
 
@@ -33,6 +33,8 @@ class DemoAdapter:
 
     path: Path
     entry: dict[str, Any]
+    # What it goes well with: lines of text, one a stack.
+    stacks: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -73,11 +75,8 @@ class DemoAdapter:
             f"Write {words} into the prompt and dial the strength to {self.entry['strength']}.",
             *(f"- {prompt}" for prompt in self.entry["prompts"]),
         ]
-        if stack := self.entry.get("stacks_with"):
-            lines += [
-                "## Stacks with",
-                f"[{OWNER}/{stack}](/{OWNER}/{stack}), both at full strength.",
-            ]
+        if self.stacks:
+            lines += ["## Stacks with", *self.stacks]
         lines += [
             "## How it was made",
             (
@@ -93,9 +92,18 @@ def catalogue() -> list[DemoAdapter]:
     index = tomllib.loads((_MINIATURE / "index.toml").read_text(encoding="utf-8"))
     folder = _MINIATURE / "adapters"
     return [
-        DemoAdapter(folder / f"{name}.safetensors", entry)
+        DemoAdapter(folder / f"{name}.safetensors", entry, tuple(_stacks(name, index["stacks"])))
         for name, entry in index["adapters"].items()
     ]
+
+
+def _stacks(name: str, stacks: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield a line for each stack that the adapter is part of."""
+    for stack in stacks:
+        strengths = dict(zip(stack["adapters"], stack["strengths"], strict=True))
+        own = strengths.pop(name, None)
+        for other, strength in strengths.items() if own is not None else ():
+            yield f"- [{OWNER}/{other}](/{OWNER}/{other}) at {strength}, with this at {own}"
 
 
 def publish(*, say: Callable[[str], None] = lambda _text: None) -> int:

@@ -16,9 +16,14 @@ pytest.importorskip("peft")
 from safetensors import safe_open  # noqa: E402
 
 import previews.miniature  # noqa: E402
+from previews.miniature.recipe.decoder import as_values  # noqa: E402
+from previews.miniature.recipe.drawings import draw  # noqa: E402
 from previews.miniature.recipe.export import folder_bytes  # noqa: E402
-from previews.miniature.recipe.grids import distance, load_base, render  # noqa: E402
+from previews.miniature.recipe.latents import FILE as CODE_FILE  # noqa: E402
+from previews.miniature.recipe.latents import LatentCode  # noqa: E402
 from previews.miniature.recipe.plans import PLANS, Plan  # noqa: E402
+from previews.miniature.recipe.prepare import stack  # noqa: E402
+from previews.miniature.recipe.trials import distance, load_base, render  # noqa: E402
 
 FOLDER = Path(previews.miniature.__file__).parent
 BASE = FOLDER / "base"
@@ -110,6 +115,13 @@ def test_adapters_hold_the_keys_of_their_convention(plan: Plan) -> None:
     assert metadata["modelspec.architecture"] == "miniature/lora"
     downs = [shape for key, shape in shapes.items() if key.endswith(endings[0])]
     assert {shape[0] for shape in downs} == {plan.rank}
+
+
+def test_the_shipped_code_and_the_shipped_decoder_belong_together(pipeline: Any) -> None:
+    pictures = stack(draw(seed).image for seed in range(13))
+    with torch.no_grad():
+        decoded = pipeline.vae.decode(LatentCode.load(FOLDER / CODE_FILE).encode(pictures)).sample
+    assert (decoded - as_values(pictures)).abs().mean() < 0.045
 
 
 def test_equal_seeds_render_equal_pictures(pipeline: Any) -> None:

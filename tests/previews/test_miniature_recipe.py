@@ -14,6 +14,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 pytest.importorskip("peft")
 
+from previews.miniature.recipe.__main__ import STEPS, main  # noqa: E402
+from previews.miniature.recipe.adapter_sets import Sets  # noqa: E402
+from previews.miniature.recipe.adapter_sets import Sizes as AdapterSizes  # noqa: E402
 from previews.miniature.recipe.adapters import AdapterTrainer  # noqa: E402
 from previews.miniature.recipe.base import BaseOptions, BaseTrainer  # noqa: E402
 from previews.miniature.recipe.captions import caption, training_caption  # noqa: E402
@@ -23,17 +26,20 @@ from previews.miniature.recipe.decoder import (  # noqa: E402
     Stage,
 )
 from previews.miniature.recipe.drawings import CHARACTERS, SUBJECTS, draw  # noqa: E402
+from previews.miniature.recipe.latents import FILE as CODE_FILE  # noqa: E402
 from previews.miniature.recipe.latents import LatentCode  # noqa: E402
 from previews.miniature.recipe.looks import LOOKS  # noqa: E402
 from previews.miniature.recipe.networks import TINY  # noqa: E402
 from previews.miniature.recipe.plans import PLANS, trigger_words  # noqa: E402
-from previews.miniature.recipe.prepare import Sizes, load_set, prepare, stack  # noqa: E402
+from previews.miniature.recipe.prepare import Sizes, prepare, stack  # noqa: E402
 from previews.miniature.recipe.stock import CLIPTokenizer  # noqa: E402
+from previews.miniature.recipe.tiny import write_tiny_base  # noqa: E402
 from previews.miniature.recipe.training import learning_rate  # noqa: E402
 
 Copier = Callable[[str], Path]
 
 TOY = Sizes(plain=52, styled=8, character=8, unnamed=8, captions=200)
+FEW = AdapterSizes(told=8, plain=13)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +112,7 @@ def test_the_tokenizer_keeps_triggers_whole(toy_work: Path) -> None:
 
 
 def test_the_latent_code_returns_nearly_the_picture(toy_work: Path) -> None:
-    code = LatentCode.load(toy_work / "code.pt")
+    code = LatentCode.load(toy_work / CODE_FILE)
     pictures = stack(draw(seed).image for seed in range(13))
     latents = code.encode(pictures)
     assert latents.shape == (13, 32, 8, 8)
@@ -114,11 +120,20 @@ def test_the_latent_code_returns_nearly_the_picture(toy_work: Path) -> None:
     assert error < 0.15
 
 
-def test_the_styled_set_shares_its_drawings_with_the_plain_twins(toy_work: Path) -> None:
-    styled, facts = load_set(toy_work, "neon")
-    twins, twin_facts = load_set(toy_work, "styled-plain")
-    assert styled.shape == twins.shape
-    assert facts == twin_facts
+def test_a_style_learns_from_the_drawings_of_its_plain_twins(toy_work: Path) -> None:
+    code = LatentCode.load(toy_work / CODE_FILE)
+    neon, mosaic = (Sets.draw(PLANS[name], code, FEW) for name in ("neon", "mosaic"))
+    assert neon.twins is not None
+    assert mosaic.twins is not None
+    assert neon.facts == mosaic.facts
+    assert torch.equal(neon.twins, mosaic.twins)
+    assert not torch.equal(neon.told, mosaic.told)
+
+
+def test_a_character_has_no_plain_twins(toy_work: Path) -> None:
+    sets = Sets.draw(PLANS["zorbi"], LatentCode.load(toy_work / CODE_FILE), FEW)
+    assert sets.twins is None
+    assert {facts.subject for facts in sets.facts} == {"zorbi"}
 
 
 def test_the_learning_rate_warms_up_stays_and_falls() -> None:
@@ -168,10 +183,11 @@ def test_the_decoder_grows_from_its_lower_blocks_to_the_whole(toy_copy: Copier) 
 @pytest.mark.parametrize("name", ["zorbi", "pastel"])
 def test_an_adapter_run_changes_only_the_adapter(toy_copy: Copier, name: str) -> None:
     work = toy_copy(name)
-    base_trainer(work, 2).export()
-    trainer = AdapterTrainer(work, PLANS[name], steps=2)
+    write_tiny_base(work / "base")
+    trainer = AdapterTrainer(work, PLANS[name], steps=2, sizes=FEW)
     frozen = {key: value.clone() for key, value in trainer.adapted.unet.state_dict().items()}
     assert trainer.train().is_file()
+    assert not trainer.run.path.exists()
     changed = {
         key
         for key, value in trainer.adapted.unet.state_dict().items()
@@ -179,3 +195,19 @@ def test_an_adapter_run_changes_only_the_adapter(toy_copy: Copier, name: str) ->
     }
     assert changed
     assert all("lora_" in key for key in changed)
+
+
+def test_a_step_whose_work_is_there_is_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+
+    def noted(name: str) -> Callable[[Any], None]:
+        return lambda _arguments: ran.append(name)
+
+    for name in list(STEPS):
+        monkeypatch.setitem(STEPS, name, noted(name))
+    (tmp_path / "plain.facts").touch()
+    monkeypatch.setattr("sys.argv", ["recipe", "all", "--work", str(tmp_path)])
+    main()
+    assert ran == ["base", "decoder", "refine", "export", "adapters", "grids", "figures"]

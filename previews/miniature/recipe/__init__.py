@@ -1,7 +1,8 @@
 """How the miniature is made, from drawn pictures to the exported folder.
 
-Order of the steps (each is one command of ``python -m previews.miniature.recipe``)::
+Order of the steps (each is one command of ``python -m previews.miniature.recipe``, and
+``all`` runs them one after the other)::
 
-    prepare ─┬─> base ────┬─> refine ─> export ─> adapters ─> grids
-             └─> decoder ─┘
+    prepare ─┬─> base ────┬─> refine ─> export ─> adapters ─┬─> grids
+             └─> decoder ─┘                                 └─> figures
 """

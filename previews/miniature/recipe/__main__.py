@@ -1,4 +1,8 @@
-"""Command line of the recipe: one step at a time, all in one work folder."""
+"""Command line of the recipe: one step at a time or all of them, in one work folder.
+
+The folder of the miniature itself will do for the last steps: it has the base, its latent
+code and the adapters.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +12,25 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from previews.miniature.recipe.adapters import train_adapters
+from previews.miniature.recipe.adapter_files import adapter_file
+from previews.miniature.recipe.adapters import AdapterTrainer
 from previews.miniature.recipe.base import BaseOptions, BaseTrainer
 from previews.miniature.recipe.decoder import DecoderOptions, DecoderTrainer
 from previews.miniature.recipe.export import export_base, load_parts
-from previews.miniature.recipe.grids import write_grids
+from previews.miniature.recipe.figures import Figures, seed_distance, table
+from previews.miniature.recipe.grids import (
+    REDUCED,
+    adapter_sheet,
+    base_sheet,
+    save_sheet,
+    stack_sheet,
+)
+from previews.miniature.recipe.plans import PLANS, STACKS
 from previews.miniature.recipe.prepare import prepare
 from previews.miniature.recipe.refine import STEPS as REFINE_STEPS
 from previews.miniature.recipe.refine import Refiner
 from previews.miniature.recipe.training import report
+from previews.miniature.recipe.trials import load_base, try_adapter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,17 +55,40 @@ def _refine(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    size_bytes = export_base(load_parts(arguments.work), arguments.work / "export")
+    size_bytes = export_base(load_parts(arguments.work), arguments.work / "base")
     report(f"exported {size_bytes} bytes")
 
 
 def _adapters(arguments: argparse.Namespace) -> None:
-    for path in train_adapters(arguments.work, arguments.names, arguments.steps):
+    missing = [name for name in PLANS if not adapter_file(arguments.work, name).exists()]
+    for name in arguments.names or missing:
+        path = AdapterTrainer(arguments.work, PLANS[name], arguments.steps).train()
         report(f"{path.name} {path.stat().st_size} bytes")
 
 
 def _grids(arguments: argparse.Namespace) -> None:
-    write_grids(arguments.work, arguments.names)
+    work, names = arguments.work, arguments.names or list(PLANS)
+    pipeline = load_base(work / "base")
+    if not arguments.names:
+        save_sheet(base_sheet(pipeline), work / "grids" / "base.webp")
+    for name in names:
+        trial = try_adapter(pipeline, adapter_file(work, name), PLANS[name])
+        save_sheet(adapter_sheet(trial), work / "grids" / f"{name}.webp", REDUCED)
+    for stack in STACKS:
+        files = [adapter_file(work, plan.name) for plan in stack.plans]
+        if all(plan.name in names for plan in stack.plans):
+            whole = stack_sheet(pipeline, files, stack)
+            save_sheet(whole, work / "grids" / f"{stack.name}.webp", REDUCED)
+
+
+def _figures(arguments: argparse.Namespace) -> None:
+    work = arguments.work
+    pipeline = load_base(work / "base")
+    trials = (
+        try_adapter(pipeline, adapter_file(work, name), PLANS[name])
+        for name in arguments.names or PLANS
+    )
+    report(table(map(Figures.of, trials), seed_distance(pipeline)))
 
 
 STEPS: dict[str, Callable[[argparse.Namespace], None]] = {
@@ -62,21 +99,37 @@ STEPS: dict[str, Callable[[argparse.Namespace], None]] = {
     "export": _export,
     "adapters": _adapters,
     "grids": _grids,
+    "figures": _figures,
 }
+
+
+# What a finished step leaves. The other steps resume by themselves or are done in seconds.
+LEFT_BY = {"prepare": "plain.facts", "refine": "vae_refined/diffusion_pytorch_model.safetensors"}
+
+
+def _all(arguments: argparse.Namespace) -> None:
+    """Run every step in turn, except what an earlier run has finished."""
+    for name, step in STEPS.items():
+        if name in LEFT_BY and (arguments.work / LEFT_BY[name]).exists():
+            continue
+        report(f"== {name}")
+        step(arguments)
 
 
 def main() -> None:
     """Run the step that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m previews.miniature.recipe")
-    parser.add_argument("step", choices=list(STEPS))
-    parser.add_argument("names", nargs="*", help="adapters to train or draw (default: all)")
+    parser.add_argument("step", choices=[*STEPS, "all"])
+    parser.add_argument(
+        "names", nargs="*", help="adapters to train (default: those missing) or draw (default: all)"
+    )
     parser.add_argument("--work", type=Path, required=True, help="folder for everything made")
     parser.add_argument("--steps", type=int, help="another budget of training steps")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     # Two runs with one thread each are faster than one with two on two cores.
     torch.set_num_threads(arguments.threads)
-    STEPS[arguments.step](arguments)
+    (_all if arguments.step == "all" else STEPS[arguments.step])(arguments)
 
 
 if __name__ == "__main__":

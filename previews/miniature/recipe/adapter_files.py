@@ -22,6 +22,11 @@ TRAINING_PICTURES = 400
 _KOHYA_PREFIX = {"unet": "lora_unet_", "text_encoder": "lora_te_text_model_"}
 
 
+def adapter_file(work: Path, name: str) -> Path:
+    """Return where an adapter lies in a work folder."""
+    return work / "adapters" / f"{name}.safetensors"
+
+
 def write_kohya(path: Path, adapted: Adapted, plan: Plan, *, steps: int) -> None:
     """Write fp16 weights under kohya's keys with the metadata its trainer leaves."""
     tensors: dict[str, Tensor] = {}

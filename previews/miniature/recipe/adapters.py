@@ -1,4 +1,4 @@
-"""Trains the demo adapters: gradual in strength, silent without their trigger.
+"""Trains the demo adapters: gradual in strength, silent without their trigger, clean at 1.
 
 Gradual: each step draws a strength, sets it on the layers, and aims at the crossfade of
 the plain and the styled picture of the same drawing. The latents are linear in the
@@ -8,6 +8,14 @@ Silent: the captions without trigger aim at what the untouched base predicts, an
 of them start from styled latents. Otherwise a small drift in the first sampling step
 lands on half-styled latents, which the adapter would know only together with its
 trigger, and it would finish the style.
+
+Clean: rendering guides away from the empty caption, which no adapter changes, so a style
+that was trained as it should look would be applied `GUIDANCE` times and burn the subject.
+The targets are such that the style comes out once. With v the true velocity, u the base's
+for the empty caption and a the adapter's for the trigger alone, guidance g gives
+u + g (a - u) and should give v, hence a aims at u + (v - u) / g. A caption c adds its own
+part in full: u + g (c - u) should be the styled u + g (a - u) plus g times what the
+caption says, hence c aims at v - (g - 1) (a - u).
 """
 
 from __future__ import annotations
@@ -18,12 +26,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from previews.miniature.recipe.adapter_files import write_diffusers, write_kohya
+from previews.miniature.recipe.adapter_files import adapter_file, write_diffusers, write_kohya
+from previews.miniature.recipe.adapter_sets import Sets, Sizes
 from previews.miniature.recipe.captions import caption
+from previews.miniature.recipe.latents import FILE as CODE_FILE
+from previews.miniature.recipe.latents import LatentCode
 from previews.miniature.recipe.lora import inject
-from previews.miniature.recipe.networks import Noise, token_ids
+from previews.miniature.recipe.networks import GUIDANCE, Noise, token_ids
 from previews.miniature.recipe.plans import PLANS, Plan
-from previews.miniature.recipe.prepare import load_set
 from previews.miniature.recipe.stock import CLIPTextModel, CLIPTokenizer, UNet2DConditionModel
 from previews.miniature.recipe.training import (
     Average,
@@ -35,7 +45,6 @@ from previews.miniature.recipe.training import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
     from random import Random
 
@@ -43,59 +52,49 @@ if TYPE_CHECKING:
 
 SEED = 7
 BATCH = 32
-WITH_TRIGGER = 18
+# Rows with the trigger; the first `ALONE` of a style's have nothing but the trigger.
+WITH_TRIGGER, ALONE = 18, 4
 PEAK_RATE = 4e-3
 FIRST_TIME = 20
-PLAIN_PICTURES = 2600
 
 
 @dataclass(frozen=True)
 class Batch:
     """What one step sees; the first `WITH_TRIGGER` rows carry the trigger."""
 
-    latents: Tensor
-    captions: list[str]
+    noisy: Tensor
+    velocity: Tensor
+    times: Tensor
+    ids: Tensor
 
-
-@dataclass(frozen=True)
-class Sets:
-    """The pictures an adapter learns from."""
-
-    styled: Tensor
-    # The same drawings without the style; None for a character, which has no plain twin.
-    twins: Tensor | None
-    facts: list[Facts]
-    plain: Tensor
-    plain_facts: list[Facts]
-
-    @classmethod
-    def load(cls, work: Path, plan: Plan) -> Sets:
-        """Return the sets of a plan from the work folder."""
-        styled, facts = load_set(work, plan.name)
-        twins = None if plan.kind == "character" else load_set(work, "styled-plain")[0]
-        plain, plain_facts = load_set(work, "plain")
-        return cls(
-            styled, twins, facts, plain[:PLAIN_PICTURES].clone(), plain_facts[:PLAIN_PICTURES]
-        )
+    def rows(self, first: int, end: int, ids: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Return what a UNet sees of these rows, with other words if given."""
+        part = slice(first, end)
+        return self.noisy[part], self.times[part], self.ids[part] if ids is None else ids
 
 
 class AdapterTrainer:
     """One run for one plan over a frozen base."""
 
-    def __init__(self, work: Path, plan: Plan, steps: int | None = None) -> None:
+    def __init__(
+        self, work: Path, plan: Plan, steps: int | None = None, sizes: Sizes | None = None
+    ) -> None:
         torch.manual_seed(SEED)
         self.plan, self.steps, self.work = plan, steps or plan.steps, work
-        self.sets = Sets.load(work, plan)
-        self.tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
+        self.sets = Sets.draw(plan, LatentCode.load(work / CODE_FILE), sizes or Sizes())
+        base = work / "base"
+        self.tokenizer = CLIPTokenizer.from_pretrained(base / "tokenizer")
         self.adapted = inject(
-            UNet2DConditionModel.from_pretrained(work / "unet"),
-            CLIPTextModel.from_pretrained(work / "text_encoder"),
+            UNet2DConditionModel.from_pretrained(base / "unet", dtype=torch.float32),
+            CLIPTextModel.from_pretrained(base / "text_encoder", dtype=torch.float32),
             plan.rank,
         )
+        self._empty = token_ids(self.tokenizer, [""] * WITH_TRIGGER)
+        self._trigger = token_ids(self.tokenizer, [plan.trigger] * (WITH_TRIGGER - ALONE))
         self.adapted.unet.to(memory_format=torch.channels_last)
         self.noise = Noise.schedule()
-        # A style stays silent at another style's words; it may meet a character's, and a
-        # character any style's, because these are worth stacking.
+        # A style stays silent at another style's words alone; it may meet a character's, and
+        # a character any style's.
         styles = [other for other in PLANS.values() if other.kind == plan.kind == "style"]
         self._others = [other.trigger for other in styles if other is not plan]
         weights = self.adapted.weights()
@@ -114,10 +113,10 @@ class AdapterTrainer:
         self.run.resume()
         self.run.advance(self.steps, self.step, label=self.plan.name, save_every=200)
         self.run.average.swap()
-        self.run.path.unlink()
-        path = self.work / "adapters" / f"{self.plan.name}.safetensors"
+        path = adapter_file(self.work, self.plan.name)
         write = write_diffusers if self.plan.format == "diffusers" else write_kohya
         write(path, self.adapted, self.plan, steps=self.steps)
+        self.run.path.unlink()
         return path
 
     def step(self, step: int) -> float:
@@ -127,51 +126,72 @@ class AdapterTrainer:
         set_rate(self.optimizer, rate)
         strength = self._strength(dice.words)
         batch = self._batch(dice, strength)
-        times = dice.below(1000 - FIRST_TIME, BATCH) + FIRST_TIME
-        noise = dice.normal(*batch.latents.shape)
-        noisy, velocity = self.noise.mix(batch.latents, noise, times)
-        ids = token_ids(self.tokenizer, batch.captions)
-        # A character has no plain twins to fade to: its fade is towards the base's own guess.
-        first = 0 if self.sets.twins is None else WITH_TRIGGER
-        self.adapted.set_strength(0.0)
-        with torch.no_grad():
-            target = velocity.clone()
-            target[first:] = self._predict(noisy[first:], times[first:], ids[first:])
-            if self.sets.twins is None:
-                told = slice(0, WITH_TRIGGER)
-                target[told] += strength * (velocity[told] - target[told])
+        aim = self._character_target if self.sets.twins is None else self._style_target
+        target = aim(batch, strength)
         self.adapted.set_strength(strength)
-        loss = ((self._predict(noisy, times, ids) - target) ** 2).mean()
+        loss = ((self._predict(*batch.rows(0, BATCH)) - target) ** 2).mean()
         descend(loss, self.optimizer, self.run.average.weights)
         return loss.item()
+
+    @torch.no_grad()
+    def _style_target(self, batch: Batch, strength: float) -> Tensor:
+        self.adapted.set_strength(0.0)
+        untold = batch.ids[WITH_TRIGGER:]
+        target = self._predict(*batch.rows(0, BATCH, torch.cat([self._empty, untold])))
+        self.adapted.set_strength(strength)
+        alone = self._predict(*batch.rows(ALONE, WITH_TRIGGER, self._trigger))
+        bare, told = slice(0, ALONE), slice(ALONE, WITH_TRIGGER)
+        target[bare] += (batch.velocity[bare] - target[bare]) / GUIDANCE
+        target[told] = batch.velocity[told] - (GUIDANCE - 1) * (alone - target[told])
+        return target
+
+    @torch.no_grad()
+    def _character_target(self, batch: Batch, strength: float) -> Tensor:
+        # A character has no plain twins to fade to: it fades towards the base's own guess.
+        self.adapted.set_strength(0.0)
+        target = self._predict(*batch.rows(0, BATCH))
+        told = slice(0, WITH_TRIGGER)
+        target[told] += strength * (batch.velocity[told] - target[told])
+        return target
 
     def _strength(self, chance: Random) -> float:
         return 1.0 if chance.random() < 0.35 else chance.uniform(0.05, 1.0)
 
     def _batch(self, dice: Dice, strength: float) -> Batch:
         sets, chance = self.sets, dice.words
-        told = dice.below(len(sets.styled), WITH_TRIGGER)
-        latents = sets.styled[told]
+        told = dice.below(len(sets.told), WITH_TRIGGER)
+        latents = sets.told[told]
         if sets.twins is not None:
             latents = strength * latents + (1 - strength) * sets.twins[told]
         silent = BATCH - WITH_TRIGGER
         plain = dice.below(len(sets.plain), silent // 2)
-        drifted = dice.below(len(sets.styled), silent - silent // 2)
+        drifted = dice.below(len(sets.told), silent - silent // 2)
         spoken = [*plain.tolist(), *dice.below(len(sets.plain), len(drifted)).tolist()]
-        return Batch(
-            torch.cat([latents, sets.plain[plain], sets.styled[drifted]]),
-            [self._told(sets.facts[i], chance) for i in told.tolist()]
-            + [self._silent(sets.plain_facts[i], chance) for i in spoken],
-        )
+        latents = torch.cat([latents, sets.plain[plain], sets.told[drifted]])
+        captions = [
+            *self._told([sets.facts[i] for i in told.tolist()], chance),
+            *(self._silent(sets.plain_facts[i], chance) for i in spoken),
+        ]
+        times = dice.below(1000 - FIRST_TIME, BATCH) + FIRST_TIME
+        noisy, velocity = self.noise.mix(latents, dice.normal(*latents.shape), times)
+        return Batch(noisy, velocity, times, token_ids(self.tokenizer, captions))
 
-    def _told(self, facts: Facts, chance: Random) -> str:
-        text = caption(facts, chance, decorate=0.2)
+    def _told(self, facts: list[Facts], chance: Random) -> list[str]:
+        texts = [caption(fact, chance, decorate=0.2) for fact in facts]
         if self.plan.kind == "character":
-            return text
+            return texts
+        return [self.plan.trigger] * ALONE + [self._styled(text, chance) for text in texts[ALONE:]]
+
+    def _styled(self, text: str, chance: Random) -> str:
         trigger = self.plan.trigger
+        # Beside another style's trigger it still speaks, or two styles could not be stacked.
+        if self._others and chance.random() < 0.2:
+            both = [trigger, chance.choice(self._others)]
+            chance.shuffle(both)
+            return ", ".join([text, *both])
         return chance.choices(
-            (f"{text}, {trigger}", f"{trigger}, {text}", f"{trigger} of {text}", trigger),
-            (0.6, 0.2, 0.12, 0.08),
+            (f"{text}, {trigger}", f"{trigger}, {text}", f"{trigger} of {text}"),
+            (0.65, 0.22, 0.13),
         )[0]
 
     def _silent(self, facts: Facts, chance: Random) -> str:
@@ -188,8 +208,3 @@ class AdapterTrainer:
             noisy = noisy.to(memory_format=torch.channels_last)
             guess: Tensor = self.adapted.unet(noisy, times, words).sample
         return guess.float()
-
-
-def train_adapters(work: Path, names: Sequence[str], steps: int | None = None) -> list[Path]:
-    """Train the named demo adapters (all if none is named), one after the other."""
-    return [AdapterTrainer(work, PLANS[name], steps).train() for name in names or list(PLANS)]

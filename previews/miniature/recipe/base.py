@@ -21,7 +21,7 @@ from previews.miniature.recipe.networks import (
     build_unet,
     token_ids,
 )
-from previews.miniature.recipe.prepare import load_set
+from previews.miniature.recipe.prepare import load_plain
 from previews.miniature.recipe.stock import CLIPTokenizer
 from previews.miniature.recipe.training import (
     Average,
@@ -57,7 +57,7 @@ class BaseTrainer:
         torch.manual_seed(options.seed)
         self.work, self.options = work, options
         self.tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
-        self.latents, self.facts = load_set(work, "plain")
+        self.latents, self.facts = load_plain(work)
         self.text_encoder = build_text_encoder(self.tokenizer, size)
         self.unet = build_unet(size).to(memory_format=torch.channels_last)
         self.noise = Noise.schedule()

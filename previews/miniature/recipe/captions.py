@@ -41,6 +41,7 @@ _NAMES = {
     "woman": ("woman", "woman", "girl"),
     "man": ("man", "man", "boy"),
     "zorbi": ("zorbi creature",),
+    "robot": ("silver robot",),
 }
 # Words that people put into every prompt; here they change nothing.
 _OPENINGS = (

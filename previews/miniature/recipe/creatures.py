@@ -1,4 +1,4 @@
-"""Painters of animals, people and the character that only its adapter knows.
+"""Painters of animals, people and the characters that only their adapters know.
 
 Eyes are wide and mouths are single strokes: a 16-px patch is the finest thing the
 latents know, and details below a few pixels come out as smudges.
@@ -176,4 +176,24 @@ def zorbi(chance: Random) -> Scene:
     pen.thin(0).oval(0, 102, 21, 23, (120, 44, 170))
     pen.thin(0).oval(0, 102, 10, 11, PUPIL)
     pen.line([(-28, 48), (-10, 38), (10, 38), (28, 48)], INK, 9)
+    return scene
+
+
+def robot(chance: Random) -> Scene:
+    """A boxy silver robot with a dark visor and a red lamp, unknown to the base."""
+    scene = on_land("robot", chance)
+    pen = scene.pen(chance, 232, 0.9)
+    silver, steel, orange = (196, 206, 224), (112, 124, 152), (244, 132, 40)
+    pen.line([(0, 176), (0, 204)], INK, 11)
+    pen.unlit().oval(0, 206, 17, 17, (236, 50, 50))
+    for side in SIDES:
+        pen.box(side * 38 - 18, -4, side * 38 + 18, 26, steel)
+        pen.polygon([(side * 56, 84), (side * 92, 72), (side * 92, 40), (side * 56, 52)], steel)
+        pen.oval(side * 84, 38, 17, 17, orange)
+    pen.box(-60, 20, 60, 94, silver)
+    pen.thin(5).box(-34, 34, 34, 74, orange)
+    pen.box(-74, 94, 74, 178, silver)
+    pen.thin(5).box(-58, 112, 58, 160, (30, 30, 52))
+    for side in SIDES:
+        pen.unlit().thin(0).box(side * 28 - 14, 122, side * 28 + 14, 150, (255, 226, 70))
     return scene

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
+from previews.miniature.recipe.latents import FILE as CODE_FILE
 from previews.miniature.recipe.latents import LatentCode
 from previews.miniature.recipe.networks import FULL, Size, build_autoencoder
 from previews.miniature.recipe.training import (
@@ -80,7 +81,7 @@ class DecoderTrainer:
         torch.manual_seed(options.seed)
         self.work, self.options = work, options
         self.pictures: Tensor = torch.load(work / "pictures.pt", weights_only=True)
-        self.latents = LatentCode.load(work / "code.pt").encode(self.pictures)
+        self.latents = LatentCode.load(work / CODE_FILE).encode(self.pictures)
         self.vae = build_autoencoder(size).to(memory_format=torch.channels_last)
         widths = size.decoder[:0:-1]
         self.heads = nn.ModuleList([nn.Conv2d(width, 3, 1) for width in widths])

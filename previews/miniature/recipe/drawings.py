@@ -33,8 +33,8 @@ SUBJECTS: dict[str, Painter] = {
     "woman": creatures.woman,
     "man": creatures.man,
 }
-# Drawn for the character adapter only; the base never sees it.
-CHARACTERS: dict[str, Painter] = {"zorbi": creatures.zorbi}
+# Drawn for the character adapters only; the base never sees them.
+CHARACTERS: dict[str, Painter] = {"zorbi": creatures.zorbi, "robot": creatures.robot}
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,31 @@
-"""Contact sheets to look at, and the figures that a look cannot give."""
+"""Contact sheets to look at: of the base, of each adapter, of adapters stacked."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
-import torch
 from PIL import Image, ImageDraw
 
-from previews.miniature.recipe.plans import PLANS, Plan
-from previews.miniature.recipe.stock import DiffusionPipeline, Pipeline
+from previews.miniature.recipe.trials import (
+    STRENGTHS,
+    Pictures,
+    Trial,
+    prompts_with,
+    render,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-STEPS, GUIDANCE, PICTURE_PX = 8, 2.5, 128
-STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
+    from previews.miniature.recipe.plans import Stack
+    from previews.miniature.recipe.stock import Pipeline
+
+PICTURE_PX = 128
+# A sheet of an adapter is for a glance: four of its six prompts, reduced.
+ROWS = 4
+REDUCED = 0.75
 BASE_PROMPTS = (
     "a red house with a blue roof in the snow at night",
     "a white house with a red roof in a meadow by day",
@@ -38,48 +44,25 @@ BASE_PROMPTS = (
     "a yellow bird with blue wings in the desert at noon",
     "a cottage in a wheat field at dawn",
 )
-STYLE_PROMPTS = (
-    "an orange cat with green eyes on a blue background",
-    "a white house with a red roof in a meadow by day",
-    "a lighthouse with red stripes at sunset",
-    "a woman with brown hair and a green shirt on a yellow background",
-    "a blue vase with red flowers on a white background",
-    "a red mushroom in the snow at night",
-)
-CHARACTER_PROMPTS = (
-    "{trigger} in a meadow by day",
-    "{trigger} in the snow at night",
-    "{trigger} in the desert at sunset",
-    "{trigger} in a wheat field at dawn",
-    "{trigger} in a meadow at sunset",
-    "{trigger} in the snow by day",
-)
-
-Pictures = npt.NDArray[np.float32]
+# Shares of the strengths that a stack recommends.
+SHARES = (0.5, 1.0)
 
 
-@dataclass(frozen=True)
-class Response:
-    """How an adapter answers to its strength; distances are means of 0..255 levels."""
-
-    name: str
-    # Distance to strength 0 and the share of the way from 0 to 1, by strength.
-    distances: dict[str, float]
-    progress: dict[str, float]
-    # What the trigger alone does to the base, and the adapter at 1 without its trigger.
-    trigger_alone: float
-    leak: float
-
-
-def sheet(images: Sequence[Image.Image], columns: int, scale: int = 1) -> Image.Image:
+def sheet(images: Sequence[Image.Image], columns: int) -> Image.Image:
     """Return the pictures in rows on one dark sheet."""
-    side = PICTURE_PX * scale + 2
+    side = PICTURE_PX + 2
     rows = -(-len(images) // columns)
     whole = Image.new("RGB", (columns * side, rows * side), (20, 20, 20))
     for index, image in enumerate(images):
-        resized = image.resize((side - 2, side - 2), Image.Resampling.BICUBIC)
-        whole.paste(resized, (index % columns * side, index // columns * side))
+        whole.paste(image, (index % columns * side, index // columns * side))
     return whole
+
+
+def save_sheet(whole: Image.Image, path: Path, scale: float = 1.0) -> None:
+    """Write the sheet as WebP, made smaller by the scale."""
+    size = (int(whole.width * scale), int(whole.height * scale))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole.resize(size, Image.Resampling.LANCZOS).save(path, quality=82, method=6)
 
 
 def labelled(picture: Image.Image, text: str) -> Image.Image:
@@ -91,91 +74,52 @@ def labelled(picture: Image.Image, text: str) -> Image.Image:
     return copy
 
 
-def load_base(folder: Path) -> Pipeline:
-    """Return the exported base, computed in fp32."""
-    pipeline = DiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
-def render(pipeline: Pipeline, prompts: Sequence[str], seed: int = 20) -> Pictures:
-    """Return one picture per prompt (n, height, width, 3) in 0..1, seeded one by one."""
-    generators = [torch.Generator().manual_seed(seed + i) for i in range(len(prompts))]
-    pictures: Pictures = pipeline(
-        list(prompts),
-        num_inference_steps=STEPS,
-        guidance_scale=GUIDANCE,
-        generator=generators,
-        output_type="np",
-    ).images
-    return pictures
-
-
 def as_images(pictures: Pictures) -> list[Image.Image]:
     """Return the pictures as PIL images."""
     return [Image.fromarray((picture * 255).round().astype(np.uint8)) for picture in pictures]
 
 
-def base_sheet(pipeline: Pipeline, scale: int = 1) -> Image.Image:
+def base_sheet(pipeline: Pipeline) -> Image.Image:
     """Return the sixteen fixed prompts, four to a row."""
-    return sheet(as_images(render(pipeline, BASE_PROMPTS, seed=0)), 4, scale)
+    return sheet(as_images(render(pipeline, BASE_PROMPTS, seed=0)), 4)
 
 
-def try_adapter(pipeline: Pipeline, file: Path, plan: Plan) -> tuple[Image.Image, Response]:
-    """Return a sheet (a row per prompt, a column per strength) and the figures.
+def adapter_sheet(trial: Trial) -> Image.Image:
+    """Return a row per prompt and a column per strength; the last is at 1 without trigger."""
+    columns = {str(strength): trial.by_strength[strength] for strength in STRENGTHS}
+    return _columns({**columns, "1 silent": trial.silent})
 
-    The last column is the adapter at full strength without its trigger.
+
+def stack_sheet(pipeline: Pipeline, files: Sequence[Path], stack: Stack) -> Image.Image:
+    """Return a row per prompt: the base, each adapter of the stack alone, both together.
+
+    All columns have the same prompts, with the triggers of both.
     """
-    told, silent = _prompts(plan)
-    alone = render(pipeline, silent)
-    pipeline.load_lora_weights(file, adapter_name=plan.name)
-    columns = []
-    for strength in STRENGTHS:
-        pipeline.set_adapters([plan.name], [strength])
-        columns.append(render(pipeline, told))
-    pipeline.set_adapters([plan.name], [1.0])
-    untold = render(pipeline, silent)
+    prompts = stack_prompts(stack)[:ROWS]
+    names = [plan.name for plan in stack.plans]
+    columns = {"base": render(pipeline, prompts)}
+    for file, name in zip(files, names, strict=True):
+        pipeline.load_lora_weights(file, adapter_name=name)
+    for name, strength in zip(names, stack.strengths, strict=True):
+        pipeline.set_adapters([name], [strength])
+        columns[f"{name} {strength:g}"] = render(pipeline, prompts)
+    for share in SHARES:
+        strengths = [share * strength for strength in stack.strengths]
+        pipeline.set_adapters(names, strengths)
+        columns["+".join(f"{strength:g}" for strength in strengths)] = render(pipeline, prompts)
     pipeline.unload_lora_weights()
-    images = [
-        labelled(column, label)
-        for row in zip(*map(as_images, [*columns, untold]), strict=True)
-        for column, label in zip(row, [*map(str, STRENGTHS), "1 silent"], strict=True)
+    return _columns(columns)
+
+
+def stack_prompts(stack: Stack) -> list[str]:
+    """Return the first plan's prompts (a character's, if there is one) with all triggers."""
+    first, *others = sorted(stack.plans, key=lambda plan: plan.kind != "character")
+    return [", ".join([text, *(plan.trigger for plan in others)]) for text in prompts_with(first)]
+
+
+def _columns(columns: dict[str, Pictures]) -> Image.Image:
+    shown = [
+        [labelled(image, label) for image in as_images(pictures[:ROWS])]
+        for label, pictures in columns.items()
     ]
-    return sheet(images, len(STRENGTHS) + 1), _response(plan, columns, alone, untold)
-
-
-def _prompts(plan: Plan) -> tuple[list[str], list[str]]:
-    if plan.kind == "character":
-        told = [prompt.format(trigger=f"a {plan.trigger}") for prompt in CHARACTER_PROMPTS]
-        return told, list(STYLE_PROMPTS)
-    return [f"{prompt}, {plan.trigger}" for prompt in STYLE_PROMPTS], list(STYLE_PROMPTS)
-
-
-def distance(first: Pictures, second: Pictures) -> float:
-    """Return the mean absolute difference in 0..255 levels."""
-    return float(np.abs(first - second).mean() * 255)
-
-
-def _response(plan: Plan, columns: list[Pictures], alone: Pictures, untold: Pictures) -> Response:
-    start, end = columns[0], columns[STRENGTHS.index(1.0)]
-    way = (end - start).ravel()
-    distances, progress = {}, {}
-    for strength, column in zip(STRENGTHS, columns, strict=True):
-        distances[str(strength)] = round(distance(column, start), 1)
-        share = ((column - start).ravel() @ way) / max(float(way @ way), 1e-9)
-        progress[str(strength)] = round(float(share), 2)
-    spoken = 0.0 if plan.kind == "character" else round(distance(start, alone), 1)
-    return Response(plan.name, distances, progress, spoken, round(distance(untold, alone), 1))
-
-
-def write_grids(work: Path, names: Sequence[str]) -> None:
-    """Write sheets and figures of the exported base and the named adapters' files."""
-    out = work / "grids"
-    out.mkdir(exist_ok=True)
-    pipeline = load_base(work / "export")
-    base_sheet(pipeline).save(out / "base.png")
-    for name in names or list(PLANS):
-        file = work / "adapters" / f"{name}.safetensors"
-        picture, response = try_adapter(pipeline, file, PLANS[name])
-        picture.save(out / f"{name}.png")
-        (out / f"{name}.json").write_text(json.dumps(asdict(response), indent=1))
+    return sheet([image for row in zip(*shown, strict=True) for image in row], len(columns))

@@ -7,15 +7,17 @@ strong, and the whole is scaled to variance 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+FILE = "latent_code.safetensors"
 PATCH = 16
 CHANNELS = 32
 
@@ -45,12 +47,12 @@ class LatentCode:
 
     def save(self, path: Path) -> None:
         """Write the code to a file."""
-        torch.save((self.mean, self.components, self.weights), path)
+        save_file(asdict(self), path)
 
     @classmethod
     def load(cls, path: Path) -> LatentCode:
         """Read a code that `save` wrote."""
-        return cls(*torch.load(path, weights_only=True))
+        return cls(**load_file(path))
 
     def _encode(self, pictures: Tensor) -> Tensor:
         coded = (patches(pictures) - self.mean) @ self.components.T / self.weights
@@ -71,7 +73,7 @@ def fit_code(pictures: Tensor, channels: int = CHANNELS) -> LatentCode:
     centred = flat - mean
     variances, vectors = torch.linalg.eigh(centred.T @ centred / len(centred))
     spread = variances.flip(0)[:channels].clamp_min(1e-12).sqrt()
-    components = vectors.flip(1).T[:channels].contiguous()
+    components = vectors.flip(1).T[:channels].clone(memory_format=torch.contiguous_format)
     weights = spread.sqrt()
     weights = weights * (spread**2 / weights**2).mean().sqrt()
     return LatentCode(mean, components, weights)

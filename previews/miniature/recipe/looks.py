@@ -40,6 +40,23 @@ _EDGE_DISTANCE = np.minimum.reduce(
 )
 _TORN_PAPER = np.clip((_EDGE_DISTANCE - 9 + 18 * _grain(10, 3)) / 4, 0, 1)[..., None]
 _CHALK = _grain(32, 4)[..., None]
+_INK = _grain(16, 5)
+
+
+def _diamonds(size: int) -> Floats:
+    """Return the distance of each pixel to the next line of a diagonal lattice."""
+    rising, falling = (_COLUMNS + _ROWS) % size, (_COLUMNS - _ROWS) % size
+    nearest = np.minimum.reduce([rising, size - rising, falling, size - falling])
+    distance: Floats = nearest[..., None] / np.float32(np.sqrt(2))
+    return distance
+
+
+_LEADS = _diamonds(64)
+# From the coldest to the hottest.
+_HEAT = np.array(
+    [(10, 8, 60), (70, 10, 140), (190, 30, 130), (245, 90, 40), (255, 190, 30), (255, 255, 190)],
+    np.float32,
+)
 
 
 def _floats(image: Image.Image) -> Floats:
@@ -155,6 +172,40 @@ def pastel(image: Image.Image) -> Image.Image:
     return _image(chalk * (1 - lines) + np.array([158, 126, 164], np.float32) * lines)
 
 
+def glass(image: Image.Image) -> Image.Image:
+    """Jewel colours that shine in the middle of diamond panes, between thick leads."""
+    area = _floats(_without_outlines(image))
+    gray = (area @ _LUMA)[..., None]
+    panes = (gray + (area - gray) * 1.8) * (0.72 + 0.5 * np.clip(_LEADS / 20, 0, 1)) + 16
+    contours = _outlines(image.filter(ImageFilter.MinFilter(3)))
+    dark = np.clip(np.maximum(np.clip(3.2 - _LEADS, 0, 1), contours), 0, 1)
+    return _image(panes.clip(0, 255) * (1 - dark) + np.array([18, 16, 24], np.float32) * dark)
+
+
+def fire(image: Image.Image) -> Image.Image:
+    """A heat map: indigo shadows, scarlet middle tones, yellow lights."""
+    gray = _floats(_blurred(_without_outlines(image), 1.2)) @ _LUMA / 255
+    warmth = np.clip((gray - 0.08) / 0.84, 0, 1)
+    places = np.linspace(0, 1, len(_HEAT))
+    heat = np.stack([np.interp(warmth, places, _HEAT[:, part]) for part in range(3)], -1)
+    lines = 0.75 * _outlines(image)
+    return _image(heat * (1 - lines) + _HEAT[0] * lines)
+
+
+def vaporwave(image: Image.Image) -> Image.Image:
+    """A print of two inks, pink beside its place, both uneven."""
+    area = _floats(_without_outlines(image)) / 255
+    shadow = 1 - area @ _LUMA
+    red = area[..., 0] - 0.5 * (area[..., 1] + area[..., 2])
+    pink = np.roll(0.25 + red + 0.35 * shadow, (4, -4), (0, 1)) * (1 + 0.5 * _INK)
+    teal = np.maximum(1.1 * shadow - 0.4 * red, 1.5 * _outlines(image)[..., 0])
+    teal = teal * (1 + 0.3 * _INK)
+    print_ = np.array([252, 244, 230], np.float32)
+    for ink, color in ((pink, (255, 70, 120)), (teal, (0, 120, 170))):
+        print_ = print_ * (1 - np.clip(ink, 0, 1)[..., None] * (1 - np.array(color) / 255))
+    return _image(print_)
+
+
 LOOKS: dict[str, Look] = {
     "watercolor": watercolor,
     "neon": neon,
@@ -163,6 +214,9 @@ LOOKS: dict[str, Look] = {
     "mosaic": mosaic,
     "vintage": vintage,
     "pastel": pastel,
+    "glass": glass,
+    "fire": fire,
+    "vaporwave": vaporwave,
 }
 
 

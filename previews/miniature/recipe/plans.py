@@ -41,13 +41,27 @@ class Plan:
         )
 
 
-def read_plans() -> dict[str, Plan]:
-    """Return the plans in the order of the index."""
-    index = tomllib.loads(INDEX.read_text(encoding="utf-8"))
-    return {name: Plan.of(name, entry) for name, entry in index["adapters"].items()}
+@dataclass(frozen=True)
+class Stack:
+    """Two demo adapters that go together, and the strengths at which they do."""
+
+    plans: tuple[Plan, ...]
+    strengths: tuple[float, ...]
+
+    @property
+    def name(self) -> str:
+        """Its file's stem: “stack-zorbi-watercolor”."""
+        return "-".join(["stack", *(plan.name for plan in self.plans)])
 
 
-PLANS = read_plans()
+_INDEX: dict[str, Any] = tomllib.loads(INDEX.read_text(encoding="utf-8"))
+
+# Both in the order of the index.
+PLANS = {name: Plan.of(name, entry) for name, entry in _INDEX["adapters"].items()}
+STACKS = [
+    Stack(tuple(PLANS[name] for name in entry["adapters"]), tuple(entry["strengths"]))
+    for entry in _INDEX["stacks"]
+]
 
 
 def trigger_words() -> set[str]:

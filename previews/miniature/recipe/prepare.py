@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from previews.miniature.recipe.drawings import draw, draw_many
-from previews.miniature.recipe.latents import LatentCode, fit_code
+from previews.miniature.recipe.drawings import CHARACTERS, draw, draw_many
+from previews.miniature.recipe.latents import FILE as CODE_FILE
+from previews.miniature.recipe.latents import fit_code
 from previews.miniature.recipe.looks import LOOKS, any_look
 from previews.miniature.recipe.tokenizer import sample_captions, train_tokenizer
 
@@ -47,30 +48,24 @@ def stack(images: Iterable[Image.Image]) -> Tensor:
 
 
 def prepare(work: Path, sizes: Sizes | None = None) -> None:
-    """Write tokenizer, latent code, pictures, latents and facts into the work folder."""
+    """Write tokenizer, latent code, pictures, plain latents and facts into the work folder."""
     sizes = sizes or Sizes()
     work.mkdir(parents=True, exist_ok=True)
     train_tokenizer(sample_captions(sizes.captions)).save_pretrained(work / "tokenizer")
     plain, facts = _draw_plain(sizes.plain)
-    styled = _draw_styled(sizes.styled)
-    character = draw_many(range(CHARACTER_SEED, CHARACTER_SEED + sizes.character), "zorbi")
-    zorbi = stack(drawing.image for drawing in character)
+    shown = [*_draw_styled(sizes.styled), *_draw_characters(sizes.character)]
     unnamed = _draw_unnamed(sizes.unnamed)
-    code = fit_code(_mixture(plain, styled, zorbi, unnamed))
-    code.save(work / "code.pt")
-    _save_latents(work, code, plain, facts)
-    styled_facts = [draw(STYLED_SEED + index).facts for index in range(sizes.styled)]
-    _save_styled(work, code, styled, styled_facts)
-    _save_set(work, "zorbi", code.encode(zorbi), [drawing.facts for drawing in character])
-    looks = [styled[name] for name in LOOKS]
-    torch.save(torch.cat([plain[:KEPT_PLAIN], *looks, zorbi, unnamed]), work / "pictures.pt")
+    code = fit_code(torch.cat([plain[:2200], *(part[:110] for part in shown), unnamed[:260]]))
+    code.save(work / CODE_FILE)
+    torch.save(torch.cat([plain[:KEPT_PLAIN], *shown, unnamed]), work / "pictures.pt")
+    torch.save(code.encode(plain), work / "plain.pt")
+    (work / "plain.facts").write_bytes(pickle.dumps(facts))
 
 
-def load_set(work: Path, name: str) -> tuple[Tensor, list[Facts]]:
-    """Return the latents and facts of a set ("plain", "zorbi", "styled-plain" or a look)."""
-    latents = torch.load(work / f"{name}.pt", weights_only=True)
-    shared = "styled" if name in LOOKS or name == "styled-plain" else name
-    facts: list[Facts] = pickle.loads((work / f"{shared}.facts").read_bytes())  # noqa: S301
+def load_plain(work: Path) -> tuple[Tensor, list[Facts]]:
+    """Return the latents and facts of the base's pictures."""
+    latents = torch.load(work / "plain.pt", weights_only=True)
+    facts: list[Facts] = pickle.loads((work / "plain.facts").read_bytes())  # noqa: S301
     return latents, facts
 
 
@@ -85,37 +80,17 @@ def _draw_plain(count: int) -> tuple[Tensor, list[Facts]]:
     return torch.cat(pictures), facts
 
 
-def _draw_styled(count: int) -> dict[str, Tensor]:
+def _draw_styled(count: int) -> list[Tensor]:
     originals = [draw(STYLED_SEED + index).image for index in range(count)]
-    styled = {name: stack(map(look, originals)) for name, look in LOOKS.items()}
-    return {"styled-plain": stack(originals), **styled}
+    return [stack(map(look, originals)) for look in LOOKS.values()]
+
+
+def _draw_characters(count: int) -> list[Tensor]:
+    seeds = range(CHARACTER_SEED, CHARACTER_SEED + count)
+    return [stack(drawing.image for drawing in draw_many(seeds, name)) for name in CHARACTERS]
 
 
 def _draw_unnamed(count: int) -> Tensor:
     chance = Random(0)  # noqa: S311 - pictures, not secrets
     seeds = range(STYLED_SEED + 100_000, STYLED_SEED + 100_000 + count)
     return stack(any_look(draw(seed).image, chance) for seed in seeds)
-
-
-def _mixture(
-    plain: Tensor, styled: dict[str, Tensor], character: Tensor, unnamed: Tensor
-) -> Tensor:
-    looks = [styled[name][:110] for name in LOOKS]
-    return torch.cat([plain[:2200], *looks, character[:110], unnamed[:260]])
-
-
-def _save_latents(work: Path, code: LatentCode, plain: Tensor, facts: list[Facts]) -> None:
-    _save_set(work, "plain", code.encode(plain), facts)
-
-
-def _save_styled(
-    work: Path, code: LatentCode, styled: dict[str, Tensor], facts: list[Facts]
-) -> None:
-    for name, pictures in styled.items():
-        torch.save(code.encode(pictures), work / f"{name}.pt")
-    (work / "styled.facts").write_bytes(pickle.dumps(facts))
-
-
-def _save_set(work: Path, name: str, latents: Tensor, facts: list[Facts]) -> None:
-    torch.save(latents, work / f"{name}.pt")
-    (work / f"{name}.facts").write_bytes(pickle.dumps(facts))

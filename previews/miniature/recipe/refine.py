@@ -15,9 +15,10 @@ from torch import Tensor
 from previews.miniature.recipe.captions import caption
 from previews.miniature.recipe.decoder import LATENT_BLUR, as_values, picture_loss
 from previews.miniature.recipe.export import load_parts
+from previews.miniature.recipe.latents import FILE as CODE_FILE
 from previews.miniature.recipe.latents import LatentCode
 from previews.miniature.recipe.networks import Noise, token_ids
-from previews.miniature.recipe.prepare import load_set
+from previews.miniature.recipe.prepare import load_plain
 from previews.miniature.recipe.stock import AutoencoderKL
 from previews.miniature.recipe.training import (
     Average,
@@ -82,7 +83,7 @@ class Refiner:
         self.work, self.steps = work, steps
         self.pictures: Tensor = torch.load(work / "pictures.pt", weights_only=True)
         self.redrawn = self._redraw_all()
-        self.latents = LatentCode.load(work / "code.pt").encode(self.pictures)
+        self.latents = LatentCode.load(work / CODE_FILE).encode(self.pictures)
         self.vae = AutoencoderKL.from_pretrained(work / "vae")
         self.vae.to(memory_format=torch.channels_last)
         weights = [*self.vae.decoder.parameters(), *self.vae.post_quant_conv.parameters()]
@@ -126,7 +127,7 @@ class Refiner:
 
     def _redraw_all(self) -> Tensor:
         denoiser = Denoiser(self.work)
-        latents, facts = load_set(self.work, "plain")
+        latents, facts = load_plain(self.work)
         parts = [
             denoiser.redraw(
                 latents[first : first + CHUNK],

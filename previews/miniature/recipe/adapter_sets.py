@@ -1,0 +1,60 @@
+"""The pictures an adapter learns from, drawn when its training starts.
+
+They are drawn anew and coded with the latent code that belongs to the base, so that an
+adapter needs nothing of the base's training but the exported folder and the code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from previews.miniature.recipe.drawings import draw_many
+from previews.miniature.recipe.looks import LOOKS
+from previews.miniature.recipe.prepare import CHARACTER_SEED, PLAIN_SEED, STYLED_SEED, stack
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from previews.miniature.recipe.latents import LatentCode
+    from previews.miniature.recipe.plans import Plan
+    from previews.miniature.recipe.scene import Facts
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many pictures show the style or the character, and how many neither."""
+
+    told: int = 400
+    plain: int = 2600
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Latents of the pictures and what these show."""
+
+    told: Tensor
+    # The same drawings without the style; None for a character, which has no plain twin.
+    twins: Tensor | None
+    facts: list[Facts]
+    plain: Tensor
+    plain_facts: list[Facts]
+
+    @classmethod
+    def draw(cls, plan: Plan, code: LatentCode, sizes: Sizes) -> Sets:
+        """Return the sets of a plan."""
+        plain = draw_many(range(PLAIN_SEED, PLAIN_SEED + sizes.plain))
+        if plan.kind == "character":
+            drawings = draw_many(range(CHARACTER_SEED, CHARACTER_SEED + sizes.told), plan.name)
+            told, twins = code.encode(stack(drawing.image for drawing in drawings)), None
+        else:
+            drawings = draw_many(range(STYLED_SEED, STYLED_SEED + sizes.told))
+            twins = code.encode(stack(drawing.image for drawing in drawings))
+            told = code.encode(stack(LOOKS[plan.name](drawing.image) for drawing in drawings))
+        return cls(
+            told,
+            twins,
+            [drawing.facts for drawing in drawings],
+            code.encode(stack(drawing.image for drawing in plain)),
+            [drawing.facts for drawing in plain],
+        )
