@@ -8,9 +8,10 @@ from pathlib import Path
 
 from hub.supervisor import Child
 
-__all__ = ["DEFAULT_QUEUES", "GRACE_S", "THREADS", "names_of", "web", "workers"]
+__all__ = ["DEFAULT_QUEUES", "GRACE_S", "THREADS", "groups_of", "web", "workers"]
 
-#: Checks never wait behind renders: each queue has a process of its own.
+#: Checks never wait behind renders: each kind of work has a process of its own. ``render`` means
+#: every family that the bases file has.
 DEFAULT_QUEUES = "checks,render"
 
 #: Threads of a web process: transfers wait for the network, pages for the database.
@@ -44,14 +45,23 @@ def web(host: str, port: int, processes: int) -> Child:
 
 
 def workers(queues: str) -> list[Child]:
-    """Return a worker process for each of a comma-separated list of queues."""
+    """Return a worker process for each kind of work in a comma-separated list of queues."""
     manage = str(Path(sys.argv[0]).resolve())
     command = [sys.executable, manage, "worker", "--queues"]
     return [
-        Child(f"worker of {name}", [*command, name], environ=MALLOC) for name in names_of(queues)
+        Child(f"worker of {', '.join(names)}", [*command, ",".join(names)], environ=MALLOC)
+        for names in groups_of(queues)
     ]
 
 
-def names_of(queues: str) -> list[str]:
-    """Return the parts of a comma-separated list."""
-    return [name.strip() for name in queues.split(",") if name.strip()]
+def groups_of(queues: str) -> list[list[str]]:
+    """Return the parts of a comma-separated list, those of a kind (before the dot) together.
+
+    Renders of all families are one process: it keeps open as many bases as fit, and takes what is
+    urgent first.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in dict.fromkeys(name.strip() for name in queues.split(",")):
+        if name:
+            groups.setdefault(name.partition(".")[0], []).append(name)
+    return list(groups.values())

@@ -3,9 +3,11 @@
 ```
 manage.py up            (the supervisor; first in its process group)
 ├── gunicorn            essential: when it ends, everything ends
-├── worker, checks      restarted when it ends, after a pause that doubles
-└── worker, render      restarted when it ends, after a pause that doubles
+├── worker, checks      restarted when it fails, after a pause that doubles
+└── worker, render      restarted when it fails, after a pause that doubles
 ```
+
+Exit code 0 is no failure: a worker was told to end (``manage.py workers drain``) and stays away.
 
 Children stay in the group, so a signal to the group reaches all. When the supervisor itself is
 killed, the kernel ends its children (Linux: ``PR_SET_PDEATHSIG``).
@@ -60,6 +62,7 @@ class Child:
     started_at: float = field(default=0.0, init=False)
     start_at: float = field(default=0.0, init=False)
     failures: int = field(default=0, init=False)
+    is_over: bool = field(default=False, init=False)
 
     def start(self) -> None:
         """Run the command, tied to this process' life."""
@@ -101,7 +104,7 @@ class Child:
 
 
 class Supervisor:
-    """Runs children until a signal comes or an essential one ends."""
+    """Runs children until a signal comes, an essential one ends, or all were told to end."""
 
     def __init__(self, children: Sequence[Child], say: Callable[[str], object]) -> None:
         self.children = children
@@ -117,7 +120,7 @@ class Supervisor:
         return self._is_ending or self._asked > 0
 
     def run(self, on_started: Callable[[], object] | None = None) -> int:
-        """Start all, watch, end all; return the exit code of the hub.
+        """Start all, watch until all are over, end all; return the exit code of the hub.
 
         Args:
             on_started: Called once the essential children run, before the others start; it may
@@ -142,19 +145,29 @@ class Supervisor:
         self._asked += 1
 
     def _watch(self) -> int:
-        while not self.is_stopping:
+        while not self.is_stopping and not self._all_over():
             self._start_due()
             for child in self.children:
                 code = child.exit_code()
-                if code is None:
+                if code is None or child.is_over:
                     continue
                 if child.is_essential:
                     self.say(f"{child.name} ended ({_words(code)}): stopping.")
                     return 1
-                pause = child.plan_restart()
-                self.say(f"{child.name} ended ({_words(code)}): restart in {pause:g} s.")
+                self._replace(child, code)
             time.sleep(LOOK_S)
         return 0
+
+    def _all_over(self) -> bool:
+        return bool(self.children) and all(child.is_over for child in self.children)
+
+    def _replace(self, child: Child, code: int) -> None:
+        if code == 0:
+            child.is_over = True
+            self.say(f"{child.name} ended as it was told to.")
+        else:
+            pause = child.plan_restart()
+            self.say(f"{child.name} ended ({_words(code)}): restart in {pause:g} s.")
 
     def _start_due(self, *, essential_only: bool = False) -> None:
         for child in self.children:

@@ -49,7 +49,8 @@ __all__ = [
     "finish",
     "handler",
     "handler_of",
-    "has_claimable",
+    "is_dead",
+    "next_queue",
     "release_dead",
     "release_own",
     "renew",
@@ -69,11 +70,14 @@ log = logging.getLogger(__name__)
 
 
 class Retry(Exception):
-    """A transient trouble; the job runs again after ``after_s`` seconds."""
+    """A transient trouble; the job runs again after ``after_s`` seconds.
 
-    def __init__(self, reason: str, *, after_s: float = 10) -> None:
+    It is an attempt unless nothing was tried: the limit of attempts is for what goes wrong.
+    """
+
+    def __init__(self, reason: str, *, after_s: float = 10, is_attempt: bool = True) -> None:
         super().__init__(reason)
-        self.after_s = after_s
+        self.after_s, self.is_attempt = after_s, is_attempt
 
 
 class Fail(Exception):
@@ -208,9 +212,9 @@ def _claimable(queues: Iterable[str]) -> Q:
     return Q(queue__in=list(queues)) & (waiting | abandoned)
 
 
-def has_claimable(queues: Iterable[str]) -> bool:
-    """Whether a worker of these queues would find work."""
-    return Job.objects.filter(_claimable(queues)).exists()
+def next_queue(queues: Iterable[str]) -> str | None:
+    """Return a queue in which a worker of these would find work."""
+    return Job.objects.filter(_claimable(queues)).values_list("queue", flat=True).first()
 
 
 def claim(*queues: str) -> Job | None:
@@ -241,10 +245,17 @@ def renew(job: Job) -> bool:
 
 
 def finish(
-    job: Job, *, state: JobState, reason: str = "", retry_after_s: float | None = None
+    job: Job,
+    *,
+    state: JobState,
+    reason: str = "",
+    retry_after_s: float | None = None,
+    is_attempt: bool = True,
 ) -> bool:
     """Close this attempt; False when another worker has taken the row meanwhile."""
     changes: dict[str, Any] = {"state": state, "reason": reason, "lease_until": None, "worker": ""}
+    if not is_attempt:
+        changes["attempt"] = job.attempt - 1
     if retry_after_s is not None:
         changes["run_after"] = timezone.now() + timedelta(seconds=retry_after_s)
     else:
@@ -264,8 +275,8 @@ def cancel(key: str) -> None:
 def release_dead() -> int:
     """Free jobs of other workers on this host that no longer live; returns how many."""
     running = Job.objects.filter(state=JobState.RUNNING, worker__startswith=f"{_host()}:")
-    owners = set(running.exclude(worker=worker_name()).values_list("worker", flat=True))
-    dead = [worker for worker in owners if not _is_alive(worker)]
+    owners = set(running.values_list("worker", flat=True))
+    dead = [worker for worker in owners if is_dead(worker)]
     return _free(Job.objects.filter(worker__in=dead, state=JobState.RUNNING))
 
 
@@ -283,6 +294,12 @@ def release_own(*, is_polite: bool = False) -> int:
 
 def _free(jobs: QuerySet[Job]) -> int:
     return jobs.update(state=JobState.QUEUED, lease_until=None, worker="")
+
+
+def is_dead(worker: str) -> bool:
+    """Whether a worker of this name is known to be gone; of other hosts nothing is known."""
+    is_here = worker.startswith(f"{_host()}:") and worker != worker_name()
+    return is_here and not _is_alive(worker)
 
 
 def _host() -> str:

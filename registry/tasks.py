@@ -15,7 +15,7 @@ __all__ = ["check_upload", "wake"]
 @shared_task(name=WAKE, ignore_result=True)
 def wake(queue: str) -> None:
     """Do everything that is claimable in a queue, whatever the message was sent for."""
-    worker.drain(queue)
+    worker.wake(queue)
 
 
 def _check_failed(job: Job) -> None:

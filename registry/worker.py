@@ -5,23 +5,23 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection, transaction
 
 from registry import queue
-from registry.models import JobState
-from registry.services import sweeping, uploads
+from registry.models import JobState, WorkerWish
+from registry.services import sweeping, uploads, workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from registry.models import Job
 
-__all__ = ["Sweeper", "drain"]
+__all__ = ["Sweeper", "drain", "wake"]
 
-#: Seconds between two looks for work that no wake-up announced.
+#: Seconds between two looks for work that no wake-up announced; a worker shows itself as often.
 SWEEP_S = 5.0
 
 #: Seconds between two removals of what nobody refers to.
@@ -29,12 +29,30 @@ CLEAN_S = 3600.0
 
 log = logging.getLogger(__name__)
 
+#: Queues that this process serves, empty outside of workers.
+_SERVED: list[str] = []
+#: Set while this process is at a job.
+_AT_WORK = threading.Event()
+
+
+def wake(name: str) -> int:
+    """Do what is claimable, in whatever queue of this process; returns how many jobs were run."""
+    return drain(*(_SERVED or [name]))
+
 
 def drain(*queues: str) -> int:
-    """Run every claimable job of these queues, the most urgent first; returns how many were run."""
+    """Run every claimable job of these queues, the most urgent first; returns how many were run.
+
+    It ends early when the operator wants this worker to pause or to end.
+    """
     count = 0
-    while (job := queue.claim(*queues)) is not None:
-        _run(job)
+    while workers.wish() == WorkerWish.WORK and (job := queue.claim(*queues)) is not None:
+        _AT_WORK.set()
+        try:
+            _run(job)
+        finally:
+            _AT_WORK.clear()
+        workers.count_job()
         count += 1
     return count
 
@@ -48,7 +66,13 @@ def _run(job: Job) -> None:
             queue.handler_of(job.task).run(queue.JobRun(job))
         except queue.Retry as trouble:
             state = JobState.QUEUED
-            queue.finish(job, state=state, reason=str(trouble), retry_after_s=trouble.after_s)
+            queue.finish(
+                job,
+                state=state,
+                reason=str(trouble),
+                retry_after_s=trouble.after_s,
+                is_attempt=trouble.is_attempt,
+            )
         except queue.Cancelled:
             queue.finish(job, state=JobState.CANCELLED)
         except queue.Fail as reason:
@@ -110,31 +134,62 @@ class _Heartbeat:
 
 
 class Sweeper(threading.Thread):
-    """Wakes this worker for work that no message announced (lost, delayed, abandoned)."""
+    """Shows that this worker lives, and wakes it for work that no message announced."""
 
-    def __init__(self, queues: Iterable[str]) -> None:
+    def __init__(
+        self,
+        queues: Iterable[str],
+        *,
+        facts: Callable[[], dict[str, Any]] = dict,
+        on_drain: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Serve queues.
+
+        Args:
+            queues: What this process serves.
+            facts: Returns what it tells of itself.
+            on_drain: Called, again and again, while it should end and is at no job.
+        """
         super().__init__(name="sweeper", daemon=True)
         self.queues = list(queues)
+        self.facts, self.on_drain = facts, on_drain
         self.stopping = threading.Event()
         self.next_clean = time.monotonic() + SWEEP_S
 
     def run(self) -> None:
         """Look at once, then every few seconds, until stopped."""
+        _SERVED[:] = self.queues
         self._look()
         while not self.stopping.wait(SWEEP_S):
             self._look()
 
+    def end(self) -> None:
+        """Stop looking, and remove this worker's row: it ends politely."""
+        self.stopping.set()
+        if self.is_alive():
+            self.join()
+        workers.leave()
+
     def _look(self) -> None:
         try:
+            if not workers.beat():
+                workers.announce(queues=self.queues, facts=self.facts())
             queue.release_dead()
-            for name in self.queues:
-                if queue.has_claimable([name]):
-                    queue.wake(name)
+            workers.drop_gone()
+            if not _AT_WORK.is_set():
+                self._obey(workers.wish())
             self._clean()
         except Exception:  # process edge: a database that is away must not end the sweeping
             log.exception("sweep failed")
         finally:
             close_old_connections()
+
+    def _obey(self, wish: str) -> None:
+        """Wake this idle worker when there is work, or end it."""
+        if wish == WorkerWish.DRAIN:
+            self.on_drain()
+        elif wish == WorkerWish.WORK and (name := queue.next_queue(self.queues)):
+            queue.wake(name)
 
     def _clean(self) -> None:
         """Remove orphans now and then; one queue's worker is enough for that."""

@@ -7,6 +7,7 @@ verify.py      what is wrong with one, without loading it            (no torch)
 measure.py     one opened for real and timed
 families.py    what is known of their families (families/*.toml)
 recipe.py      everything that makes a picture reproducible
+device.py      what bases are used on, in words
 defaults.py    the recipe a version gets when nobody asked for another
 images.py      PNG with the recipe inside
 chunks.py      PNGs of anybody, taken apart within limits        (no torch)

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
     from registry.models import Namespace, User
 
-__all__ = ["require_adapter", "require_namespace", "require_scope", "require_user"]
+__all__ = [
+    "require_adapter",
+    "require_namespace",
+    "require_operator",
+    "require_scope",
+    "require_user",
+]
 
 
 def require_user(actor: User | AnonymousUser | None) -> User:
@@ -43,6 +49,18 @@ def require_scope(actor: User | AnonymousUser | None, scope: str) -> User:
             scope=scope,
         )
     return user
+
+
+def require_operator(actor: User | AnonymousUser | None) -> User:
+    """Return the actor when it may run the hub; to others there is nothing to run.
+
+    Raises:
+        NotFound: when it is not staff.
+        ScopeMissing: when its token lacks the scope “admin”.
+    """
+    if actor is None or not actor.is_authenticated or not actor.is_staff:
+        raise NotFound
+    return require_scope(actor, "admin")
 
 
 def require_namespace(actor: User | AnonymousUser | None, namespace: Namespace) -> User:

@@ -181,6 +181,7 @@ def test_up_refuses_a_port_that_is_taken() -> None:
         ([], ["web", "worker of checks", "worker of render"]),
         (["--no-worker"], ["web"]),
         (["--queues", "checks, render.sdxl"], ["web", "worker of checks", "worker of render.sdxl"]),
+        (["--queues", "render.sdxl,render.flux1"], ["web", "worker of render.sdxl, render.flux1"]),
     ],
 )
 def test_up_starts_what_was_asked_for(

@@ -142,3 +142,24 @@ def test_killed_supervisor_takes_its_children_along() -> None:
         process.kill()
         process.wait(10)
     assert all(wait_gone(pid) for pid in pids)
+
+
+@pytest.mark.slow
+def test_child_that_was_told_to_end_stays_away() -> None:
+    done = [sys.executable, "-c", "pass"]
+    with start(f"Loud('a', {done!r}), Loud('b', SLEEP)") as process:
+        read_pid(process)
+        other = read_pid(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "a ended as it was told to.\n"
+        assert is_alive(other)
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+@pytest.mark.slow
+def test_supervisor_of_children_that_were_all_told_to_end_ends() -> None:
+    done = [sys.executable, "-c", "pass"]
+    with start(f"Loud('a', {done!r})") as process:
+        read_pid(process)
+        assert process.wait(10) == 0

@@ -1,4 +1,4 @@
-"""``manage.py worker``: worker processes, one for each queue."""
+"""``manage.py worker``: worker processes, one for each kind of work."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from celery.apps.worker import Worker
 from celery.exceptions import SecurityWarning, WorkerShutdown
 from celery.signals import worker_ready
+from celery.worker import state
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
@@ -17,7 +18,9 @@ from hub import server
 from hub.celery import app
 from hub.checks import TAG
 from hub.supervisor import Supervisor
+from previews import announcing
 from registry import queue
+from registry.services import workers
 from registry.worker import Sweeper
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Command(BaseCommand):
-    """Work on jobs: one process a queue."""
+    """Work on jobs: one process for each kind."""
 
     help = "Run workers alone, for example on a machine with a graphics card."
     requires_system_checks = [TAG]
@@ -38,23 +41,25 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the queues."""
         parser.add_argument(
-            "--queues", default=server.DEFAULT_QUEUES, help="comma-separated; one process each"
+            "--queues",
+            default=server.DEFAULT_QUEUES,
+            help="comma-separated; “render” is every family of the bases file, “render.sdxl” one",
         )
 
     def handle(self, *_args: str, **options: Any) -> None:
-        """Work on one queue in this process, or supervise a process for each of several."""
-        queues = server.names_of(options["queues"])
-        if not queues:
+        """Work on one kind in this process, or supervise a process for each of several."""
+        groups = server.groups_of(options["queues"])
+        if not groups:
             message = "Name at least one queue."
             raise CommandError(message)
-        if len(queues) == 1:
-            sys.exit(_work(queues[0]))
+        if len(groups) == 1:
+            sys.exit(_work(groups[0]))
         connections.close_all()
         sys.exit(Supervisor(server.workers(options["queues"]), say=self.stderr.write).run())
 
 
-def _work(name: str) -> int:
-    """Serve one queue until a signal comes; return the exit code.
+def _work(names: list[str]) -> int:
+    """Serve queues of one kind until a signal comes; return the exit code.
 
     The pool is ``solo``: a job row is claimed and done in this very process, so a kill of the
     process is a kill of the job, and its lease runs out.
@@ -62,13 +67,16 @@ def _work(name: str) -> int:
     # Celery warns root of pickled messages; ours are JSON, and containers often run as root.
     warnings.simplefilter("ignore", SecurityWarning)
     queue.release_own()  # a dead namesake's
-    sweeper = Sweeper([name])
+    workers.leave()
+    queues = announcing.queues_of(names)
+    facts = announcing.facts if announcing.renders_for(names) else dict
+    sweeper = Sweeper(queues, facts=facts, on_drain=_end_when_idle)
     worker_ready.connect(lambda **_: sweeper.start(), weak=False)
     worker = _Worker(
         app=app,
         pool="solo",
-        queues=[name],
-        hostname=f"{name}@%h",
+        queues=queues,
+        hostname=f"{names[0]}@%h",
         loglevel="WARNING",
         quiet=True,
         without_gossip=True,
@@ -76,9 +84,14 @@ def _work(name: str) -> int:
         without_heartbeat=True,
     )
     worker.start()
-    sweeper.stopping.set()
+    sweeper.end()
     queue.release_own(is_polite=True)  # a job that the signal cut off need not wait for its lease
     return int(worker.exitcode or 0)
+
+
+def _end_when_idle() -> None:
+    """Ask Celery's loop to end between two messages, with the code of success."""
+    state.should_stop = 0  # type: ignore[assignment]  # declared by its first value, None
 
 
 class _Worker(Worker):

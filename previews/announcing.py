@@ -1,0 +1,146 @@
+"""What render workers tell of themselves, and what other processes make of it.
+
+A web process need not have a base model, nor a bases file that names one: the workers that live
+say which they have, with all that a recipe needs. Queues of renders are named by family
+(``render.sdxl``), so that a worker gets only what it can do.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+
+from previews.render import Base, load_bases
+from previews.render.device import device_facts
+from registry import queue
+from registry.selectors import workers as selectors
+from registry.services import workers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+__all__ = [
+    "KIND",
+    "base_for",
+    "facts",
+    "families",
+    "note_speed",
+    "others_have",
+    "queue_of",
+    "queues_of",
+    "renders_for",
+    "seconds_of",
+]
+
+#: Kind of the queues. Without a family it is also the queue of jobs that older versions wrote.
+KIND = "render"
+
+#: What of a base is told: who it is, and what makes a recipe.
+_TOLD = (
+    "id", "family", "title", "steps", "guidance", "width", "height", "frames", "fps", "negative",
+    "sampler", "trigger",
+)  # fmt: skip
+
+#: Weight of the newest render in the running figure of seconds a picture.
+_NEWEST = 0.3
+
+#: Seconds a picture, by base, as measured by this process.
+_SECONDS: dict[str, float] = {}
+
+
+def queue_of(family: str) -> str:
+    """Return the queue of a family's renders."""
+    return f"{KIND}.{family}"
+
+
+def renders_for(names: Iterable[str]) -> bool:
+    """Whether a process of these queues renders."""
+    return any(name.partition(".")[0] == KIND for name in names)
+
+
+def queues_of(names: Iterable[str]) -> list[str]:
+    """Return the queues that names stand for: ``render`` is every family of the bases file."""
+    found: list[str] = []
+    for name in names:
+        found.append(name)
+        if name == KIND:
+            found += [queue_of(family) for family in load_bases(settings.LORARY.bases).families]
+    return list(dict.fromkeys(found))
+
+
+def facts() -> dict[str, Any]:
+    """Return what this process tells of itself; the first call may take seconds."""
+    bases = load_bases(settings.LORARY.bases)
+    device, memory_gb = _device(settings.LORARY.bases)
+    return {
+        "device": device,
+        "memory_gb": memory_gb,
+        "families": list(bases.families),
+        "bases": [_told(base) for base in bases if base.is_present],
+    }
+
+
+@lru_cache(maxsize=1)
+def _device(file: Path) -> tuple[str, float]:
+    return device_facts(load_bases(file))
+
+
+def _told(base: Base) -> dict[str, Any]:
+    told: dict[str, Any] = {key: getattr(base, key) for key in _TOLD}
+    return told | {"seconds": _SECONDS.get(base.id)}
+
+
+def note_speed(*, base: str, pictures: int, seconds: float) -> None:
+    """Take a render into the running figure of its base, and tell it to others."""
+    if pictures:
+        latest = seconds / pictures
+        before = _SECONDS.get(base, latest)
+        _SECONDS[base] = round(before + _NEWEST * (latest - before), 3)
+        workers.tell(facts())
+
+
+def base_for(family: str) -> Base | None:
+    """Return the base that a family is rendered on, or None where nobody is known to have one.
+
+    What living workers have counts before what the bases file here says: it is they who render.
+    """
+    here = load_bases(settings.LORARY.bases).serving(family)
+    there = [base for base in _announced() if base.family == family]
+    if here is not None and (not there or here.id in {base.id for base in there}):
+        return here
+    return there[0] if there else None
+
+
+def families() -> set[str]:
+    """Return the families for which ``base_for`` knows a base."""
+    here = load_bases(settings.LORARY.bases).families
+    return {*here, *(base.family for base in _announced())}
+
+
+def others_have(base: str) -> bool:
+    """Whether a living worker besides this one has a base."""
+    return any(base == told.id for told in _announced(besides=queue.worker_name()))
+
+
+def seconds_of(base: str) -> float | None:
+    """Return seconds a picture as living workers measured them, None where none did."""
+    measured = [
+        said["seconds"]
+        for worker in selectors.living()
+        for said in worker.facts.get("bases", [])
+        if said["id"] == base and said.get("seconds")
+    ]
+    return sum(measured) / len(measured) if measured else None
+
+
+def _announced(*, besides: str = "") -> list[Base]:
+    """Return bases of living workers, those of the longest at work first."""
+    return [
+        Base(location="", is_local=False, **{key: said[key] for key in _TOLD if key in said})
+        for worker in selectors.living()
+        if worker.name != besides
+        for said in worker.facts.get("bases", [])
+    ]
