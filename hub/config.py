@@ -50,6 +50,9 @@ class Config:
     upload_days: int
     grace_days: int
     job_lease_s: int
+    tryouts_open: int
+    tryouts_per_day: int
+    tryout_days: int
     unknown: tuple[str, ...] = ()
 
     @property
@@ -95,6 +98,9 @@ def load(env: Env, root: Path) -> Config:
         upload_days=env.integer("UPLOAD_DAYS", 7),
         grace_days=env.integer("GRACE_DAYS", 7),
         job_lease_s=env.integer("JOB_LEASE_S", 30),
+        tryouts_open=env.integer("TRYOUTS_OPEN", 3),
+        tryouts_per_day=env.integer("TRYOUTS_PER_DAY", 100),
+        tryout_days=env.integer("TRYOUT_DAYS", 7),
         unknown=(),
     )
     object.__setattr__(values, "unknown", tuple(env.unknown(besides=FOREIGN)))
