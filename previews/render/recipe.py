@@ -165,13 +165,15 @@ def _canonical(document: Mapping[str, Any]) -> str:
     return json.dumps(document, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
-def with_triggers(prompt: str, triggers: Sequence[str], place: TriggerPlace) -> str:
-    """Return the prompt with the phrases it lacks, once each; at most MAX_TRIGGERS are used.
+def with_triggers(
+    prompt: str, triggers: Sequence[str], place: TriggerPlace, *, limit: int = MAX_TRIGGERS
+) -> str:
+    """Return the prompt with the phrases it lacks, once each; of the first ``limit`` of them.
 
     A prompt that says ``{trigger}`` has them there, whatever ``place`` says.
     """
     phrases: list[str] = []
-    for phrase in (" ".join(word.split()).strip(" ,") for word in triggers[:MAX_TRIGGERS]):
+    for phrase in (" ".join(word.split()).strip(" ,") for word in triggers[:limit]):
         if phrase and not _has(", ".join([*phrases, prompt]), phrase):
             phrases.append(phrase)
     if SLOT in prompt:
