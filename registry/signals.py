@@ -1,12 +1,16 @@
-"""The one signal of the catalogue: a version became public knowledge.
+"""What the catalogue tells the rooms above it, which it does not know.
 
-Receivers get ``version_id`` and run after the commit, so they see the published rows.
+``version_published``: a version became public knowledge. Receivers get ``version_id`` and run
+after the commit, so they see the published rows.
+
+``sweeping``: what nobody refers to is about to be removed. Receivers let go of what has expired.
 """
 
 from __future__ import annotations
 
 from django.dispatch import Signal
 
-__all__ = ["version_published"]
+__all__ = ["sweeping", "version_published"]
 
 version_published = Signal()
+sweeping = Signal()

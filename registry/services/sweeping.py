@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from registry import locks, storage
+from registry import locks, signals, storage
 from registry.models import Blob, Upload, UploadState
 from registry.services import uploads
 
@@ -44,6 +44,8 @@ def run(*, is_dry: bool = False) -> Swept:
         is_dry: Only count.
     """
     expired = 0 if is_dry else uploads.expire()
+    if not is_dry:
+        signals.sweeping.send(sender=None)
     blobs = _sweep_rows(is_dry=is_dry)
     files, size = _sweep_files(is_dry=is_dry)
     return Swept(uploads_expired=expired, blobs=blobs, files=files, bytes_freed=size)
