@@ -1,0 +1,107 @@
+"""``manage.py workers``: who works on jobs, and what they are wanted to do."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.core.serializers.json import DjangoJSONEncoder
+from django.utils import timezone
+
+from hub.management.help import Help
+from hub.operating import workers_told
+from registry.models import Worker, WorkerWish
+from registry.services import workers
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from hub.operating import WorkerTold
+
+__all__ = ["Command"]
+
+EPILOG = """\
+list    who there is: device, families, job, progress, last seen (the default)
+pause   take no other job; the one it is at goes on
+resume  work again
+drain   end after this job, and stay away until it is started again
+
+Exit code 1: there is no worker of that name.
+
+Example: manage.py workers drain gpu-box:4711
+"""
+
+WISHES = {"pause": WorkerWish.PAUSE, "resume": WorkerWish.WORK, "drain": WorkerWish.DRAIN}
+
+
+class Command(BaseCommand):
+    """List workers; pause, resume and end them."""
+
+    help = "List the workers and what they are at; pause, resume or drain them."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare what is done, with which workers."""
+        parser.epilog, parser.formatter_class = EPILOG, Help
+        verbs = ("list", *WISHES)
+        parser.add_argument("verb", nargs="?", default="list", choices=verbs, help="see below")
+        parser.add_argument("names", nargs="*", metavar="NAME", help="workers, as listed")
+        parser.add_argument("--all", action="store_true", help="every worker there is now")
+        parser.add_argument("--json", action="store_true", help="one line of JSON")
+
+    def handle(self, *_args: str, **options: Any) -> None:
+        """Do it, then list."""
+        names = options["names"]
+        known = {worker.name: worker for worker in Worker.objects.all()}
+        if unknown := [name for name in names if name not in known]:
+            there = ", ".join(known) or "none"
+            message = f"There is no worker “{unknown[0]}”. There are: {there}."
+            raise CommandError(message)
+        if options["verb"] != "list":
+            if bool(names) == options["all"]:
+                message = "Name the workers, or say --all."
+                raise CommandError(message)
+            chosen = list(known.values()) if options["all"] else [known[name] for name in names]
+            workers.set_wish(chosen, WISHES[options["verb"]])
+        told = [one for one in workers_told() if not names or one.name in names]
+        if options["json"]:
+            document = {"workers": [asdict(one) for one in told]}
+            self.stdout.write(json.dumps(document, cls=DjangoJSONEncoder))
+        else:
+            self._say(told)
+        sys.exit(0)
+
+    def _say(self, told: Sequence[WorkerTold]) -> None:
+        if not told:
+            self.stdout.write("No worker is running. `manage.py worker` starts them.")
+        for one in told:
+            self.stdout.write(f"{one.name}  {_state(one)}, seen {_ago(one.seen_at)}")
+            memory = f", {one.memory_gb:g} GB" if one.memory_gb else ""
+            serves = ", ".join(one.families or one.queues) or "nothing"
+            self.stdout.write(f"    {one.device or 'checks'}{memory} · serves {serves}")
+            for base in one.bases:
+                if base.seconds:
+                    self.stdout.write(f"    {base.id}: {base.seconds:g} s a picture")
+            if one.job:
+                what = f"{one.job.adapter} {one.job.version}".strip() or one.job.task
+                done = f", {one.job.done} of {one.job.total}" if one.job.total else ""
+                self.stdout.write(f"    at {what} (job {one.job.id}{done})")
+
+
+def _state(one: WorkerTold) -> str:
+    if not one.is_alive:
+        return "gone"
+    at_work = "at work" if one.job else "idle"
+    return {
+        WorkerWish.PAUSE: f"{at_work}, then paused" if one.job else "paused",
+        WorkerWish.DRAIN: f"{at_work}, then ends" if one.job else "ends",
+    }.get(WorkerWish(one.wish), at_work)
+
+
+def _ago(moment: datetime) -> str:
+    seconds = max(0, round((timezone.now() - moment).total_seconds()))
+    return f"{seconds} s ago" if seconds < 120 else f"{seconds // 60} min ago"

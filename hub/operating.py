@@ -1,0 +1,138 @@
+"""What an operator is told of workers and queues, whichever door they come through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.utils.translation import gettext as _
+
+from lorary.anatomy import family_title
+from previews.models import Render
+from registry.selectors import workers as selectors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from registry.models import Job
+    from registry.selectors.workers import WorkerView
+
+__all__ = ["BaseTold", "JobTold", "WorkerTold", "jobs_told", "queue_title", "workers_told"]
+
+
+@dataclass(frozen=True, slots=True)
+class JobTold:
+    """A job; ``adapter`` and ``version`` are what it is for, where that is one version."""
+
+    id: int
+    task: str
+    queue: str
+    owner: str
+    state: str
+    reason: str
+    done: int
+    total: int
+    adapter: str
+    version: str
+    started_at: datetime | None
+    finished_at: datetime | None
+    can_retry: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BaseTold:
+    """A base model of a worker; ``seconds`` a picture, None until it has rendered one."""
+
+    id: str
+    family: str
+    title: str
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerTold:
+    """A worker: what it is, what it serves, and the job it is at."""
+
+    id: int
+    name: str
+    is_alive: bool
+    wish: str
+    device: str
+    memory_gb: float | None
+    queues: list[str]
+    families: list[str]
+    bases: list[BaseTold]
+    job: JobTold | None
+    jobs_done: int
+    started_at: datetime
+    seen_at: datetime
+
+
+def workers_told() -> list[WorkerTold]:
+    """Return every known worker, by name."""
+    views = selectors.listing()
+    jobs = {job.id: job for job in jobs_told(view.job for view in views if view.job)}
+    return [_told(view, jobs.get(view.job.pk) if view.job else None) for view in views]
+
+
+def _told(view: WorkerView, job: JobTold | None) -> WorkerTold:
+    row = view.worker
+    facts: dict[str, Any] = row.facts
+    return WorkerTold(
+        id=row.pk,
+        name=row.name,
+        is_alive=view.is_alive,
+        wish=row.wish,
+        device=facts.get("device", ""),
+        memory_gb=facts.get("memory_gb"),
+        queues=row.queues,
+        families=facts.get("families", []),
+        bases=[
+            BaseTold(base["id"], base["family"], base.get("title", ""), base.get("seconds"))
+            for base in facts.get("bases", [])
+        ],
+        job=job,
+        jobs_done=row.jobs_done,
+        started_at=row.started_at,
+        seen_at=row.seen_at,
+    )
+
+
+def jobs_told(jobs: Iterable[Job]) -> list[JobTold]:
+    """Return jobs with what they are for, in their order."""
+    rows = list(jobs)
+    renders = {
+        row.job_id: row
+        for row in Render.objects.filter(job__in=rows).select_related("version__adapter__namespace")
+    }
+    return [_job_told(row, renders.get(row.pk)) for row in rows]
+
+
+def _job_told(job: Job, render: Render | None) -> JobTold:
+    version = render.version if render else None
+    return JobTold(
+        id=job.pk,
+        task=job.task,
+        queue=job.queue,
+        owner=job.owner,
+        state=job.state,
+        reason=job.reason,
+        done=job.done,
+        total=job.total,
+        adapter=version.adapter.full_name if version else "",
+        version=version.name if version else "",
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        can_retry=render is not None,
+    )
+
+
+def queue_title(name: str) -> str:
+    """Return a queue in words."""
+    kind, _dot, family = name.partition(".")
+    if kind == "render":
+        return _("Pictures: %(family)s") % {
+            "family": family_title(family) if family else _("of an older version")
+        }
+    return _("Checks of uploads") if kind == "checks" else name

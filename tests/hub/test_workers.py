@@ -1,0 +1,111 @@
+"""``manage.py workers``, and real workers that are paused, resumed and ended."""
+
+from __future__ import annotations
+
+import json
+import time
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from registry import queue
+from registry.models import Job, JobState, Worker, WorkerWish
+from tests.running import RunningHub
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FACTS = {
+    "device": "NVIDIA RTX 4090",
+    "memory_gb": 24.0,
+    "families": ["sdxl"],
+    "bases": [{"id": "sdxl", "family": "sdxl", "title": "SDXL", "seconds": 1.25}],
+}
+
+
+def run(*arguments: str) -> str:
+    out = StringIO()
+    with pytest.raises(SystemExit, match="0"):
+        call_command("workers", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def announced(name: str, **fields: Any) -> Worker:
+    return Worker.objects.create(
+        name=name, queues=["render.sdxl"], facts=FACTS, seen_at=timezone.now(), **fields
+    )
+
+
+@pytest.mark.django_db
+def test_the_list_says_what_each_is_and_does() -> None:
+    announced("gpu:7")
+    job = queue.enqueue(queue="render.sdxl", task="paint", args={}, key="k")
+    Job.objects.update(state=JobState.RUNNING, worker="gpu:7", done=3, total=20)
+    text = run()
+    assert "gpu:7  at work, seen 0 s ago" in text
+    assert "NVIDIA RTX 4090, 24 GB · serves sdxl" in text
+    assert "sdxl: 1.25 s a picture" in text
+    assert f"at paint (job {job.pk}, 3 of 20)" in text
+    [told] = json.loads(run("--json"))["workers"]
+    assert (told["name"], told["device"], told["job"]["done"]) == ("gpu:7", FACTS["device"], 3)
+
+
+@pytest.mark.django_db
+def test_nobody_there_says_how_to_start_one() -> None:
+    assert "manage.py worker" in run()
+    assert json.loads(run("--json")) == {"workers": []}
+
+
+@pytest.mark.django_db
+def test_wishes_are_written_down() -> None:
+    announced("a:1")
+    announced("b:1")
+    assert "a:1  paused" in run("pause", "a:1")
+    assert set(Worker.objects.values_list("wish", flat=True)) == {"pause", "work"}
+    run("drain", "--all")
+    assert set(Worker.objects.values_list("wish", flat=True)) == {"drain"}
+    run("resume", "--all")
+    assert set(Worker.objects.values_list("wish", flat=True)) == {WorkerWish.WORK}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("arguments", [["pause", "nobody:1"], ["pause"], ["pause", "a:1", "--all"]])
+def test_a_wish_needs_workers_that_exist(arguments: list[str]) -> None:
+    announced("a:1")
+    with pytest.raises(CommandError, match="worker"):
+        call_command("workers", *arguments)
+
+
+def told(hub: RunningHub, *arguments: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(hub.manage("workers", *arguments, "--json"))["workers"]
+    return found
+
+
+def wait_until(hub: RunningHub, count: int) -> list[dict[str, Any]]:
+    until = time.monotonic() + 30
+    while len(found := told(hub)) != count:
+        assert time.monotonic() < until, hub.log.read_text()
+    return found
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+def test_a_drained_worker_ends_and_is_not_started_again(tmp_path: Path) -> None:
+    with RunningHub(tmp_path / "hub") as hub:
+        checks, render = sorted(wait_until(hub, 2), key=lambda one: one["queues"])
+        assert checks["queues"] == ["checks"]
+        assert render["queues"] == ["render", "render.miniature"]
+        assert render["families"] == ["miniature"]
+        assert render["device"].startswith("CPU")
+        told(hub, "drain", render["name"])
+        [left] = wait_until(hub, 1)
+        assert left["name"] == checks["name"]
+        time.sleep(2)
+        assert not any("queues render" in words for words in hub.pids().values())
+        assert "worker of render ended as it was told to." in hub.log.read_text()
+        told(hub, "pause", "--all")
+        assert told(hub)[0]["wish"] == "pause"
