@@ -11,12 +11,14 @@ from rest_framework import serializers
 
 from hub.api.base import absolute, shown
 from hub.api.version_shapes import VersionBriefOut
-from previews.selectors.renders import cover_of
+from previews.selectors.pictures import cover_of
 from registry.models import Access, Adapter, Kind, Maturity, Visibility
 from registry.selectors import versions as history
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from previews.selectors.pictures import Picture
 
 __all__ = ["AdapterDetailOut", "AdapterOut", "covers_of"]
 
@@ -24,8 +26,8 @@ __all__ = ["AdapterDetailOut", "AdapterOut", "covers_of"]
 MAX_VERSIONS = 100
 
 
-def covers_of(adapters: Sequence[Adapter]) -> Mapping[int, int | None]:
-    """Return adapter id → image id, in one query."""
+def covers_of(adapters: Sequence[Adapter]) -> Mapping[int, Picture | None]:
+    """Return adapter id → picture, in one query."""
     return cover_of(adapters)
 
 
@@ -69,9 +71,9 @@ class AdapterOut(serializers.Serializer[Adapter]):
     @extend_schema_field({"type": ["string", "null"], "format": "uri"})
     def get_cover(self, adapter: Adapter) -> str | None:
         """Return a preview, or the cover drawn from the weights."""
-        image = self.context["covers"].get(adapter.pk)
-        if image is not None:
-            return absolute(self.context, f"/media/images/{image}.png")
+        picture = self.context["covers"].get(adapter.pk)
+        if picture is not None:
+            return absolute(self.context, picture.url)
         if adapter.latest_version_id is None:
             return None
         return absolute(self.context, f"/media/covers/{adapter.latest_version_id}.svg")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
@@ -11,7 +11,11 @@ from rest_framework import serializers
 from hub.api.base import absolute
 from hub.api.shapes import ProgressOut
 from previews.models import RenderState
-from previews.selectors.renders import Picture, Previews
+from previews.selectors.pictures import Picture
+from previews.selectors.renders import Previews
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["PREVIEW_STATES", "PictureOut", "PreviewsOut"]
 
@@ -36,6 +40,37 @@ class PictureOut(serializers.Serializer[Picture]):
         return absolute(self.context, picture.url)
 
 
+class SideOut(serializers.Serializer[dict[str, Any]]):
+    """What the sweep says of one direction from 0, in strengths; null: it does not show it."""
+
+    begins = serializers.FloatField(allow_null=True, help_text="Here and beyond a change shows.")
+    saturates = serializers.FloatField(allow_null=True, help_text="Beyond this more adds little.")
+    breaks = serializers.FloatField(allow_null=True, help_text="Here and beyond pictures come apart.")
+    suggested = serializers.ListField(
+        child=serializers.FloatField(),
+        min_length=2,
+        max_length=2,
+        allow_null=True,
+        help_text="Lowest and highest strength to dial in; null: hardly anything changes.",
+    )
+    ends = serializers.FloatField(help_text="Outermost strength of the sweep.")
+
+
+class AdviceOut(serializers.Serializer[dict[str, Any]]):
+    """Strength advice, measured on the pictures."""
+
+    positive = SideOut(allow_null=True, help_text="Strengths above 0.")
+    negative = SideOut(allow_null=True, help_text="Strengths below 0, where the sweep goes there.")
+    distances = serializers.ListField(
+        child=serializers.ListField(child=serializers.FloatField(), min_length=2, max_length=2),
+        help_text="Pairs of strength and mean difference to strength 0, of 255.",
+    )
+    seed_distance = serializers.FloatField(
+        help_text="Mean difference between seeds without the adapter, of 255."
+    )
+    method = serializers.IntegerField(help_text="Number of the rules it was measured by.")
+
+
 class PreviewsOut(serializers.Serializer[Previews]):
     """Pictures of a version, and how far they are."""
 
@@ -44,8 +79,14 @@ class PreviewsOut(serializers.Serializer[Previews]):
     progress = serializers.SerializerMethodField(help_text="In pictures.")
     images = PictureOut(many=True)
     render_id = serializers.IntegerField(allow_null=True, help_text="See `/renders/{id}`.")
+    advice = serializers.SerializerMethodField(help_text="Null while the sweep says nothing.")
 
     @extend_schema_field(ProgressOut)
     def get_progress(self, previews: Previews) -> dict[str, Any]:
         """Return pictures done and in all."""
         return previews.progress
+
+    @extend_schema_field(AdviceOut(allow_null=True))
+    def get_advice(self, previews: Previews) -> Mapping[str, Any] | None:
+        """Return what the sweep says of strengths."""
+        return AdviceOut(previews.advice).data if previews.advice else None

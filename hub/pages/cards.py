@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from hub.pages.words import family_label, strength_range
 from hub.templatetags.lorary import size
-from previews.selectors.renders import cover_of
+from previews.selectors.pictures import Picture, cover_of
 from registry.models import File, Visibility
 from registry.services.details import BY_TENSORS
 
@@ -27,6 +27,15 @@ PICTURE_SIZE = 512
 
 
 @dataclass(frozen=True, slots=True)
+class Drawn:
+    """A cover drawn from weights, or the blank of an adapter that has none."""
+
+    url: str
+    width: int = PICTURE_SIZE
+    height: int = PICTURE_SIZE
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """One adapter in a list."""
 
@@ -37,7 +46,7 @@ class Card:
     meta: str
     family: str
     evidence: str
-    picture: str
+    picture: Picture | Drawn
     picture_alt: str
     trigger_words: str
     strength: float
@@ -46,7 +55,6 @@ class Card:
     strength_text: str
     visibility: str
     is_private: bool
-    picture_size: int = PICTURE_SIZE
 
 
 def cards_of(adapters: Sequence[Adapter]) -> list[Card]:
@@ -70,7 +78,9 @@ def _proven(adapters: Sequence[Adapter]) -> dict[int, str]:
     return dict(rows.values_list("revision_id", "blob__anatomy__family"))
 
 
-def _card(adapter: Adapter, covers: Mapping[int, int | None], proven: Mapping[int, str]) -> Card:
+def _card(
+    adapter: Adapter, covers: Mapping[int, Picture | None], proven: Mapping[int, str]
+) -> Card:
     version = adapter.latest_version
     words = list(version.trigger_words) if version else []
     return Card(
@@ -112,8 +122,10 @@ def _evidence(version: Version | None, proven: Mapping[int, str]) -> str:
     return "declared" if version.declared_family == version.family else "claimed"
 
 
-def _picture(adapter: Adapter, version: Version | None, covers: Mapping[int, int | None]) -> str:
-    image = covers.get(adapter.pk)
-    if image is not None:
-        return reverse("image", args=[image])
-    return reverse("cover", args=[version.pk]) if version else static("blank.svg")
+def _picture(
+    adapter: Adapter, version: Version | None, covers: Mapping[int, Picture | None]
+) -> Picture | Drawn:
+    picture = covers.get(adapter.pk)
+    if picture is not None:
+        return picture
+    return Drawn(reverse("cover", args=[version.pk]) if version else static("blank.svg"))

@@ -12,7 +12,8 @@ from django.views.decorators.http import require_safe
 from hub.pages.cards import cards_of
 from hub.pages.sweeps import Frame, sweep_of
 from hub.pages.words import family_label
-from previews.selectors.renders import cover_of, previews_of
+from previews.selectors.pictures import cover_of
+from previews.selectors.renders import previews_of
 from registry.selectors import adapters as catalogue
 
 if TYPE_CHECKING:

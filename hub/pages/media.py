@@ -13,7 +13,9 @@ from django.views.decorators.http import require_safe
 
 from hub.delivery import etag_of, matches
 from previews import cover as covers
-from previews.models import Image
+from previews.models import Derivative, Image
+from previews.selectors import tryouts
+from previews.selectors.pictures import DIGITS
 from registry import storage
 from registry.errors import Gone, NotFound
 from registry.models import Adapter, Version, VersionState, Visibility
@@ -28,35 +30,65 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-    from previews.models import Tryout
     from registry.models import Blob, User
 
-__all__ = ["cover", "image"]
+__all__ = ["animation", "cover", "image", "smaller"]
 
 #: How long a copy is used unasked. Bytes never change; who may see them can.
 HOUR_S = 3600
+#: An address that names its bytes is kept for as long as caches keep anything.
+FOR_EVER = "max-age=31536000, immutable"
+FOR_AN_HOUR = f"max-age={HOUR_S}"
 
 
 @require_safe
 def image(request: HttpRequest, image_id: int) -> HttpResponseBase:
     """Send a preview's PNG to whoever may see its version."""
     picture, is_open = _picture(_viewer(request), image_id)
-    etag = etag_of(picture.blob)
-    if _is_known(request, etag):
-        return _kept(HttpResponseNotModified(), etag, is_open=is_open)
-    response = FileResponse(_open(picture.blob), content_type="image/png")
-    return _kept(response, etag, is_open=is_open)
+    return _sent(request, picture.blob, "image/png", FOR_AN_HOUR if is_open else "")
+
+
+@require_safe
+def animation(request: HttpRequest, image_id: int) -> HttpResponseBase:
+    """Send the moving picture of a video, whose PNG is a contact sheet."""
+    picture, is_open = _picture(_viewer(request), image_id)
+    if picture.animation is None:
+        raise NotFound(_("There is no such picture."))
+    return _sent(request, picture.animation, "image/webp", FOR_AN_HOUR if is_open else "")
+
+
+@require_safe
+def smaller(
+    request: HttpRequest, image_id: int, digest: str, width: int, kind: str
+) -> HttpResponseBase:
+    """Send a smaller form of a preview; another digest is another picture, and absent."""
+    picture, is_open = _picture(_viewer(request), image_id)
+    forms = Derivative.objects.select_related("blob").filter(source=picture.blob_id)
+    form = forms.filter(kind=kind, width=width).first()
+    if form is None or form.blob.sha256[:DIGITS] != digest:
+        raise NotFound(_("There is no such picture."))
+    return _sent(request, form.blob, f"image/{form.kind}", FOR_EVER if is_open else "")
 
 
 @require_safe
 def cover(request: HttpRequest, version_id: int) -> HttpResponseBase:
     """Send the cover that is drawn from a version's own weights."""
     version = _shown(_viewer(request), version_id)
-    etag, is_open = f'"{version.revision.commit}"', _is_for_everyone(version)
+    etag = f'"{version.revision.commit}"'
+    public = FOR_AN_HOUR if _is_for_everyone(version) else ""
     if _is_known(request, etag):
-        return _kept(HttpResponseNotModified(), etag, is_open=is_open)
-    response = HttpResponse(covers.svg(version), content_type="image/svg+xml")
-    return _kept(response, etag, is_open=is_open)
+        return _kept(HttpResponseNotModified(), etag, public)
+    return _kept(HttpResponse(covers.svg(version), content_type="image/svg+xml"), etag, public)
+
+
+def _sent(request: HttpRequest, blob: Blob, content_type: str, public: str) -> HttpResponseBase:
+    """Send stored bytes, or say that they are known."""
+    etag = etag_of(blob)
+    if not blob.is_stored:
+        raise Gone(_("The bytes of this picture were removed."))
+    if _is_known(request, etag):
+        return _kept(HttpResponseNotModified(), etag, public)
+    return _kept(FileResponse(_open(blob), content_type=content_type), etag, public)
 
 
 def _viewer(request: HttpRequest) -> User | AnonymousUser:
@@ -74,23 +106,15 @@ def _viewer(request: HttpRequest) -> User | AnonymousUser:
 
 def _picture(viewer: User | AnonymousUser, image_id: int) -> tuple[Image, bool]:
     """Return a picture that the viewer may see, and whether everyone may."""
-    rows = Image.objects.select_related("blob", "render__tryout")
+    rows = Image.objects.select_related("blob", "animation", "render__tryout")
     picture = rows.filter(pk=image_id).first()
     if picture is None:
         raise NotFound(_("There is no such picture."))
     version_id = picture.render.version_id
     if version_id is None:
-        _require_tryout(viewer, picture.render.tryout)
+        tryouts.require_visible(viewer, picture.render.tryout)
     is_open = version_id is not None and _is_for_everyone(_shown(viewer, version_id))
-    if not picture.blob.is_stored:
-        raise Gone(_("The bytes of this picture were removed."))
     return picture, is_open
-
-
-def _require_tryout(viewer: User | AnonymousUser, tryout: Tryout) -> None:
-    """Let its user pass, and everyone who has the link once it is shared."""
-    if not tryout.is_shared and tryout.user_id != viewer.pk:
-        raise NotFound(_("There is no such picture."))
 
 
 def _shown(viewer: User | AnonymousUser, version_id: int) -> Version:
@@ -115,10 +139,9 @@ def _open(blob: Blob) -> BinaryIO:
         raise Gone(_("The bytes of this picture were removed.")) from error
 
 
-def _kept(response: HttpResponseBase, etag: str, *, is_open: bool) -> HttpResponseBase:
+def _kept(response: HttpResponseBase, etag: str, public: str) -> HttpResponseBase:
     """Let anyone keep for a while what everyone may find, and nobody what is not for everyone."""
-    kept = f"public, max-age={HOUR_S}" if is_open else "private, no-cache"
-    response.headers["Cache-Control"] = kept
+    response.headers["Cache-Control"] = f"public, {public}" if public else "private, no-cache"
     response.headers["ETag"] = etag
     response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
     return response

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
     from django.http.response import HttpResponseBase
 
-    from previews.selectors.renders import Picture
+    from previews.selectors.pictures import Picture
     from registry.models import Adapter, Version
 
 __all__ = ["Panel", "previews", "previews_context"]

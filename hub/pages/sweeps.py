@@ -17,7 +17,8 @@ from hub.templatetags.lorary import strength
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from previews.selectors.renders import Picture, Previews
+    from previews.selectors.pictures import Picture
+    from previews.selectors.renders import Previews
     from registry.models import Version
 
 __all__ = ["Band", "Frame", "Option", "Sweep", "frame_of", "sweep_of"]
@@ -32,9 +33,7 @@ class Frame:
     """One picture of the sweep; ``x`` is its place on the slider in percent."""
 
     index: int
-    url: str
-    width: int
-    height: int
+    picture: Picture
     alt: str
     strength: str
     says: str
@@ -139,16 +138,14 @@ def frame_of(picture: Picture, index: int = 0) -> Frame:
     text = strength(picture.strength)
     says = _("no adapter") if picture.strength == 0 else _("with the adapter")
     alt = _("%(prompt)s, strength %(strength)s") % {"prompt": picture.prompt, "strength": text}
-    return Frame(index, picture.url, picture.width, picture.height, alt, text, says)
+    return Frame(index, picture, alt, text, says)
 
 
 def _placed(row: Sequence[Picture], index: int, at: int, version: Version) -> Frame:
     frame = frame_of(row[index], index)
     return Frame(
         index,
-        frame.url,
-        frame.width,
-        frame.height,
+        frame.picture,
         frame.alt,
         frame.strength,
         _says(row, index, version) or frame.says,

@@ -36,6 +36,12 @@ urlpatterns: list[URLPattern] = [
     path("settings/tokens/<int:token_id>/revoke", page(tokens.revoke), name="token-revoke"),
     path("help/<str:name>", page(guides.show), name="help"),
     path("media/images/<int:image_id>.png", page(media.image), name="image"),
+    path("media/images/<int:image_id>.webp", page(media.animation), name="animation"),
+    path(
+        "media/images/<int:image_id>/<str:digest>-<int:width>.<str:kind>",
+        page(media.smaller),
+        name="image-smaller",
+    ),
     path("media/covers/<int:version_id>.svg", page(media.cover), name="cover"),
     path("<str:owner>", page(profiles.profile), name="profile"),
     path("<str:owner>/<str:name>", page(adapters.show), name="adapter"),

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from hub.pages.sweeps import sweep_of
-from previews.selectors.renders import Picture, Previews
+from previews.selectors.pictures import Picture
+from previews.selectors.renders import Previews
 from registry.models import Version
 
 PROMPTS = ("a cat", "a house by the very long road to the sea")
@@ -35,9 +36,9 @@ def test_no_pictures_make_no_sweep() -> None:
 def test_it_starts_at_the_recommended_strength_beside_its_control() -> None:
     sweep = sweep_of(version(strength=0.75), previews(), {})
     assert sweep is not None
-    assert sweep.control.url == "/media/images/111000.png"
+    assert sweep.control.picture.url == "/media/images/111000.png"
     assert sweep.has_control
-    assert sweep.live.url == "/media/images/111075.png"
+    assert sweep.live.picture.url == "/media/images/111075.png"
     assert sweep.live.says == "recommended strength"
     assert [frame.x for frame in sweep.frames] == ["0", "25", "50", "75", "100"]
 
@@ -52,7 +53,7 @@ def test_the_closest_frame_is_called_close_and_no_more() -> None:
 def test_prompt_seed_and_place_can_be_chosen() -> None:
     sweep = sweep_of(version(), previews(), {"prompt": "1", "seed": "12", "at": "2"})
     assert sweep is not None
-    assert sweep.live.url == "/media/images/212050.png"
+    assert sweep.live.picture.url == "/media/images/212050.png"
     assert [option.is_chosen for option in sweep.prompts] == [False, True]
     assert sweep.prompts[1].label.endswith("…")
 
@@ -61,7 +62,7 @@ def test_prompt_seed_and_place_can_be_chosen() -> None:
 def test_nonsense_falls_back(nonsense: str) -> None:
     sweep = sweep_of(version(), previews(), {"prompt": nonsense, "seed": nonsense, "at": nonsense})
     assert sweep is not None
-    assert sweep.control.url == "/media/images/111000.png"
+    assert sweep.control.picture.url == "/media/images/111000.png"
     assert sweep.at == 4
 
 

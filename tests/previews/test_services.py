@@ -14,7 +14,8 @@ from previews import tasks, weights
 from previews.models import Image, Recipe, Render, RenderState
 from previews.render import CannotRender, OutOfMemory, Why
 from previews.render.images import decode
-from previews.selectors.renders import cover_of, previews_of
+from previews.selectors.pictures import cover_of
+from previews.selectors.renders import previews_of
 from previews.selectors.renders import render as find_render
 from previews.services import pictures, renders
 from registry import queue, storage, worker
@@ -243,7 +244,9 @@ def test_covers_come_in_one_query(
     worker.drain("render")
     with django_assert_num_queries(1):
         covers = cover_of([noir])
-    chosen = Image.objects.get(pk=covers[noir.pk] or 0)
+    cover = covers[noir.pk]
+    assert cover is not None
+    chosen = Image.objects.get(pk=cover.id)
     assert (chosen.strength, chosen.prompt_index, chosen.seed) == (1.0, 0, 7)
 
 

@@ -81,8 +81,10 @@ const show = (root, i) => {
   const frame = frames[Math.max(0, Math.min(frames.length - 1, i))];
   const live = root.querySelector(".live");
   const range = root.querySelector("input[type=range]");
-  const img = live.querySelector("img");
-  img.src = frame.querySelector("img").src;
+  const img = live.querySelector("picture img");
+  for (const source of $$("source", live)) source.remove();
+  img.before(...$$("source", frame).map((source) => source.cloneNode()));
+  img.src = frame.querySelector("picture img").src;
   img.alt = frame.dataset.alt;
   live.querySelector("[data-value]").textContent = frame.dataset.strength;
   live.querySelector("[data-says]").textContent = frame.title;

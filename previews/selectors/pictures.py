@@ -1,0 +1,124 @@
+"""Rendered pictures with the forms they can be loaded in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import F, FloatField, Value, Window
+from django.db.models.functions import Abs, Coalesce, RowNumber
+
+from previews.models import Image, RenderState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from django.db.models import QuerySet
+
+    from registry.models import Adapter
+
+__all__ = ["DIGITS", "Picture", "Source", "cover_of", "pictures_of"]
+
+#: Digits of the digest that an address of a smaller form carries.
+DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A smaller form of a picture; its address names its bytes, so it never changes."""
+
+    kind: str
+    width: int
+    url: str
+
+    @property
+    def type(self) -> str:
+        """Media type."""
+        return f"image/{self.kind}"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A preview; ``url`` is a path on this site.
+
+    ``sources`` are its smaller forms, AVIF first, narrow ones first; ``animation`` is the path of
+    the moving picture whose contact sheet this is, empty for still ones.
+    """
+
+    id: int
+    prompt: str
+    seed: int
+    strength: float
+    width: int
+    height: int
+    placeholder: str = ""
+    animation: str = ""
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def url(self) -> str:
+        """Path of the PNG (design: /media/images/{id}.png)."""
+        return f"/media/images/{self.id}.png"
+
+
+_COLUMNS = (
+    "render__version_id", "pk", "prompt", "seed", "strength", "width", "height", "placeholder",
+    "animation_id",
+)  # fmt: skip
+_FORMS = ("blob__derivatives__kind", "blob__derivatives__width")
+
+
+def pictures_of(images: QuerySet[Image]) -> list[Picture]:
+    """Return pictures in the order of their render, with all their forms; one query."""
+    return [picture for _version, picture in _read(images)]
+
+
+def _read(images: QuerySet[Image]) -> list[tuple[int | None, Picture]]:
+    """Return the version and the picture of each image."""
+    rows = images.order_by("position", "pk", *_FORMS).values_list(
+        *_COLUMNS, *_FORMS, "blob__derivatives__blob__sha256"
+    )
+    return [_picture(list(forms)) for _pk, forms in groupby(rows, key=itemgetter(1))]
+
+
+def _picture(rows: list[tuple[Any, ...]]) -> tuple[int | None, Picture]:
+    """Return what a left join repeats for each form of a picture."""
+    version, pk, prompt, seed, strength, width, height, blur, animation = rows[0][: len(_COLUMNS)]
+    sources = tuple(
+        Source(kind, wide, f"/media/images/{pk}/{sha256[:DIGITS]}-{wide}.{kind}")
+        for kind, wide, sha256 in (row[len(_COLUMNS) :] for row in rows)
+        if kind
+    )
+    moving = f"/media/images/{pk}.webp" if animation else ""
+    picture = Picture(pk, prompt, seed, strength, width, height, blur, moving, sources)
+    return version, picture
+
+
+def cover_of(adapters: Iterable[Adapter]) -> dict[int, Picture | None]:
+    """Return the picture that stands for each adapter, None where there is none; one query.
+
+    It is the first prompt and seed of the newest ready render of the latest version, at the
+    strength nearest to the recommended one.
+    """
+    asked = {one.pk: one.latest_version_id for one in adapters}
+    wanted = Coalesce("render__version__strength", Value(1.0), output_field=FloatField())
+    ranked = (
+        Image.objects.filter(
+            render__version__in=[version for version in asked.values() if version],
+            render__state=RenderState.READY,
+            blob__is_stored=True,
+        )
+        .exclude(strength=0)
+        .annotate(
+            place=Window(
+                RowNumber(),
+                partition_by=F("render__version"),
+                order_by=[F("render").desc(), Abs(F("strength") - wanted).asc(), "position"],
+            )
+        )
+    )
+    chosen = Image.objects.filter(pk__in=ranked.filter(place=1).values("pk"))
+    found = dict(_read(chosen))
+    return {adapter: found.get(version) for adapter, version in asked.items()}

@@ -1,0 +1,172 @@
+"""Smaller forms of pictures: who may see them, how long they are kept, how pages name them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.template import Context, Template
+
+from hub.pages.cards import Drawn
+from previews.models import Derivative, Image
+from previews.selectors.pictures import Picture, Source, pictures_of
+from registry import storage
+from registry.models import Adapter, Blob, Version
+from tests.pages.pictures import render
+
+if TYPE_CHECKING:
+    from django.test import Client
+    from pytest_django import DjangoAssertNumQueries
+
+    from registry.models import User
+
+pytestmark = pytest.mark.django_db
+
+WEBP = b"RIFF....WEBP"
+DIGEST = hashlib.sha256(WEBP).hexdigest()
+FOR_EVER = "public, max-age=31536000, immutable"
+BLUR = "data:image/webp;base64,AAAA"
+
+
+@pytest.fixture
+def image(v1: Version) -> Image:
+    """A picture with two forms of the same bytes; nobody decodes them here."""
+    written = storage.put([WEBP])
+    blob = Blob.objects.create(sha256=written.sha256, size_bytes=written.size)
+    image = render(v1, "ready", 5).images.latest("position")
+    Image.objects.update(placeholder=BLUR)
+    for kind, width in (("webp", 256), ("webp", 512), ("avif", 256)):
+        Derivative.objects.create(
+            source=image.blob, kind=kind, width=width, height=width, blob=blob
+        )
+    return image
+
+
+def address(image: Image, width: int = 256, kind: str = "webp", digest: str = DIGEST) -> str:
+    return f"/media/images/{image.pk}/{digest[:12]}-{width}.{kind}"
+
+
+def test_a_public_form_is_kept_for_ever(client: Client, image: Image) -> None:
+    for kind in ("webp", "avif"):
+        answer = client.get(address(image, kind=kind))
+        assert b"".join(answer.streaming_content) == WEBP  # type: ignore[attr-defined]  # it streams
+        assert answer.headers["Content-Type"] == f"image/{kind}"
+        assert answer.headers["Cache-Control"] == FOR_EVER
+        assert answer.headers["ETag"] == f'"{DIGEST}"'
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        again = client.get(address(image, kind=kind), headers={"If-None-Match": f'"{DIGEST}"'})
+        assert (again.status_code, again.headers["Cache-Control"]) == (304, FOR_EVER)
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [{"visibility": "unlisted"}, {"visibility": "private"}, {"blocked_reason": "Rights"}],
+)
+def test_a_hidden_form_is_kept_by_nobody(
+    client: Client, ada: User, bob: User, noir: Adapter, image: Image, hidden: dict[str, str]
+) -> None:
+    Adapter.objects.filter(pk=noir.pk).update(**hidden)
+    client.force_login(bob)
+    is_linked = hidden.get("visibility") == "unlisted"
+    assert client.get(address(image)).status_code == (200 if is_linked else 404)
+    client.force_login(ada)
+    assert client.get(address(image)).headers["Cache-Control"] == "private, no-cache"
+
+
+def test_forms_of_a_draft_are_its_owners_alone(client: Client, ada: User, image: Image) -> None:
+    Version.objects.update(state="draft", published_at=None)
+    assert client.get(address(image)).status_code == 404
+    client.force_login(ada)
+    assert client.get(address(image)).headers["Cache-Control"] == "private, no-cache"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"digest": "0" * 12}, {"digest": DIGEST[:11]}, {"digest": "%"}, {"width": 1024},
+        {"width": 10**30}, {"kind": "png"}, {"kind": "gif"}, {"kind": "webp%00"},
+    ],
+)  # fmt: skip
+def test_other_addresses_are_absent(client: Client, image: Image, change: dict[str, Any]) -> None:
+    there = {"width": 256, "kind": "webp", "digest": DIGEST[:12]} | change
+    path = f"/media/images/{image.pk}/{there['digest']}-{there['width']}.{there['kind']}"
+    assert client.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["999/abcabcabcabc-256.webp", "999.webp", f"{10**30}.webp"])
+def test_forms_of_no_picture_are_absent(client: Client, db: None, path: str) -> None:
+    assert client.get(f"/media/images/{path}").status_code == 404
+
+
+def test_bytes_that_are_away_are_gone(client: Client, image: Image) -> None:
+    storage.store().delete(DIGEST)
+    assert client.get(address(image)).status_code == 410
+    Blob.objects.filter(sha256=DIGEST).update(is_stored=False)
+    assert client.get(address(image)).status_code == 410
+
+
+def test_a_video_moves_at_an_address_of_its_own(
+    client: Client, ada: User, noir: Adapter, image: Image
+) -> None:
+    path = f"/media/images/{image.pk}.webp"
+    assert client.get(path).status_code == 404
+    Image.objects.filter(pk=image.pk).update(animation=Blob.objects.get(sha256=DIGEST))
+    answer = client.get(path)
+    assert b"".join(answer.streaming_content) == WEBP  # type: ignore[attr-defined]  # it streams
+    assert answer.headers["Content-Type"] == "image/webp"
+    assert answer.headers["Cache-Control"] == "public, max-age=3600"
+    Adapter.objects.filter(pk=noir.pk).update(visibility="private")
+    assert client.get(path).status_code == 404
+
+
+def test_pages_name_every_form(client: Client, noir: Adapter, image: Image) -> None:
+    for path in ("/", "/browse", "/ada/noir"):
+        page = client.get(path).content.decode()
+        srcset = f'srcset="{address(image)} 256w, {address(image, 512)} 512w"'
+        assert f'<source type="image/webp" {srcset} sizes="' in page
+        assert f'<source type="image/avif" srcset="{address(image, kind="avif")} 256w"' in page
+        assert page.index(address(image, kind="avif")) < page.index(address(image))
+        assert f'<img class="blur" src="{BLUR}" alt=""' in page
+        assert page.count('fetchpriority="high"') == 1
+
+
+def test_pages_ask_no_more_than_before(
+    client: Client, image: Image, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    with django_assert_max_num_queries(1):
+        [*pictures] = pictures_of(image.render.images.all())
+    assert [len(one.sources) for one in pictures] == [3] * 5
+
+
+def said(**options: Any) -> str:
+    words = " ".join(f"{name}={value}" for name, value in options.items())
+    page = Template('{% load pictures %}{% picture shown alt=alt sizes="9rem" ' + words + " %}")
+    sources = (Source("webp", 256, "/a-256.webp"), Source("webp", 512, "/a-512.webp"))
+    shown = Picture(7, "p", 1, 1.0, 640, 480, BLUR, "/media/images/7.webp", sources)
+    return page.render(Context({"shown": shown, "alt": '"><script>'}))
+
+
+def test_a_picture_reserves_its_room_and_waits_for_its_turn() -> None:
+    html = said()
+    assert 'width="640" height="480"' in html
+    assert 'loading="lazy"' in html
+    assert "fetchpriority" not in html
+    assert "<script" not in html
+    assert "7.webp" not in html
+    assert 'loading="lazy"' not in said(when='"now"')
+
+
+def test_what_moves_stands_still_for_those_who_want_that() -> None:
+    html = said(is_moving=True)
+    first = html.index('media="(prefers-reduced-motion: no-preference)"')
+    assert first < html.index("/a-256.webp")
+    assert 'srcset="/media/images/7.webp"' in html
+
+
+def test_a_drawing_is_a_picture_without_forms() -> None:
+    page = Template('{% load pictures %}{% picture shown alt="" sizes="9rem" %}')
+    html = page.render(Context({"shown": Drawn("/static/blank.svg")}))
+    assert "<source" not in html
+    assert "blur" not in html
+    assert 'src="/static/blank.svg" width="512" height="512"' in html
