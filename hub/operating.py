@@ -12,13 +12,21 @@ from previews.models import Render
 from registry.selectors import workers as selectors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from registry.models import Job
+    from registry.models import Job, Worker
     from registry.selectors.workers import WorkerView
 
-__all__ = ["BaseTold", "JobTold", "WorkerTold", "jobs_told", "queue_title", "workers_told"]
+__all__ = [
+    "BaseTold",
+    "JobTold",
+    "WorkerTold",
+    "jobs_told",
+    "queue_title",
+    "worker_told",
+    "workers_told",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,15 @@ class WorkerTold:
 
 def workers_told() -> list[WorkerTold]:
     """Return every known worker, by name."""
-    views = selectors.listing()
+    return _all_told(selectors.listing())
+
+
+def worker_told(worker: Worker) -> WorkerTold:
+    """Return one worker."""
+    return _all_told([selectors.view_of(worker)])[0]
+
+
+def _all_told(views: Sequence[WorkerView]) -> list[WorkerTold]:
     jobs = {job.id: job for job in jobs_told(view.job for view in views if view.job)}
     return [_told(view, jobs.get(view.job.pk) if view.job else None) for view in views]
 

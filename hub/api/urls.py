@@ -15,6 +15,7 @@ from hub.api.renders import RenderView, VersionRenders
 from hub.api.tokens import Tokens, TokenView
 from hub.api.uploads import Complete, Content, Part, Uploads, UploadView
 from hub.api.versions import Publish, Versions, VersionView, Yank
+from hub.api.workers import Workers, WorkerView
 
 __all__ = ["urlpatterns"]
 
@@ -39,6 +40,8 @@ v1: list[URLPattern] = [
     path(f"{VERSION}/renders", VersionRenders.as_view(), name="api-version-renders"),
     path(f"{VERSION}/files/<path:path>", FileView.as_view(), name="api-file"),
     path("renders/<int:render_id>", RenderView.as_view(), name="api-render"),
+    path("workers", Workers.as_view(), name="api-workers"),
+    path("workers/<int:worker_id>", WorkerView.as_view(), name="api-worker"),
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [

@@ -24,6 +24,7 @@ __all__ = [
     "listing",
     "living",
     "serving",
+    "view_of",
 ]
 
 #: Seconds without a sign after which a worker counts as gone; it gives one every few.
@@ -68,12 +69,20 @@ def serving(queue: str, workers: Iterable[Worker] | None = None) -> list[Worker]
 
 def listing() -> list[WorkerView]:
     """Return every known worker with the job it is at, by name; two queries."""
+    return _views(list(Worker.objects.all()))
+
+
+def view_of(worker: Worker) -> WorkerView:
+    """Return one worker with the job it is at."""
+    return _views([worker])[0]
+
+
+def _views(rows: list[Worker]) -> list[WorkerView]:
     alive = timezone.now() - timedelta(seconds=ALIVE_S)
-    running = Job.objects.filter(state=JobState.RUNNING).exclude(worker="").order_by("-pk")
+    names = [row.name for row in rows]
+    running = Job.objects.filter(state=JobState.RUNNING, worker__in=names).order_by("-pk")
     jobs = {job.worker: job for job in running}
-    return [
-        WorkerView(row, jobs.get(row.name), row.seen_at >= alive) for row in Worker.objects.all()
-    ]
+    return [WorkerView(row, jobs.get(row.name), row.seen_at >= alive) for row in rows]
 
 
 def lengths() -> list[QueueLength]:
