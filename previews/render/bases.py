@@ -5,6 +5,8 @@
 title = "Stable Diffusion XL 1.0"
 family = "sdxl"                     # as lorary.anatomy names it
 path = "/models/sdxl"               # a diffusers folder, relative to this file; or
+file = "/models/sdxl.safetensors"   # a checkpoint in a single file, with
+config = "/models/sdxl"             # ... a diffusers folder that says how it is built; or
 repo = "stabilityai/stable-diffusion-xl-base-1.0"   # a hub id, from the local cache only
 download = true                     # ... unless this allows the network
 dtype = "float16"
@@ -30,6 +32,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from previews.render.errors import BasesInvalid, BaseUnavailable
 from previews.render.families import family_of
 from previews.render.recipe import MAX_FPS, MAX_FRAMES, TriggerPlace
+from previews.render.whereabouts import SUFFIX, absence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,12 +65,16 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """One base model and how it is used; ``location`` is a folder or a hub id."""
+    """One base model and how it is used; ``location`` is a folder, a single file or a hub id.
+
+    ``config`` is the folder that says how a single file is built, "" for the others.
+    """
 
     id: str
     family: str
     location: str
     is_local: bool
+    config: str = ""
     title: str = ""
     revision: str = ""
     variant: str = ""
@@ -93,9 +100,15 @@ class Base:
     call: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def is_single_file(self) -> bool:
+        """Whether it is a checkpoint in one file."""
+        return bool(self.config)
+
+    @property
     def is_present(self) -> bool:
-        """Whether the files can be expected to open: a folder must hold a pipeline."""
-        return not self.is_local or (Path(self.location) / "model_index.json").is_file()
+        """Whether the files are here, or may be fetched: one can expect that it opens."""
+        why, _hint = absence(self)
+        return not why
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,16 +169,21 @@ def load_bases(path: Path | str | None = None) -> Bases:
 def _base(name: str, table: dict[str, Any], folder: Path) -> Base:
     family = family_of(table["family"])
     said = {**family.defaults, **table, "call": {**family.call, **table.get("call", {})}}
-    is_local = "path" in said
-    location = str((folder / said.pop("path")).resolve()) if is_local else said.pop("repo")
+    is_local = "repo" not in said
+    said["location"] = said.pop(next(key for key in _PLACES if key in said))
+    for key in ("location", "config") if is_local else ():
+        if key in said:
+            said[key] = str((folder / said[key]).resolve())
     for key in _FLOATS & said.keys():
         said[key] = float(said[key])
-    return Base(id=name, location=location, is_local=is_local, **said)
+    return Base(id=name, is_local=is_local, **said)
 
 
+#: Keys that say where a base is; it has one of them.
+_PLACES = ("path", "file", "repo")
 _COMPUTED = {"id", "location", "is_local"}
 _FIELDS = {item.name: str(item.type) for item in fields(Base) if item.name not in _COMPUTED}
-_KNOWN = {**_FIELDS, "path": "str", "repo": "str"}
+_KNOWN = {**_FIELDS, **dict.fromkeys(_PLACES, "str")}
 _FLOATS = {name for name, kind in _FIELDS.items() if kind == "float"}
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "str": ((str,), "text"),
@@ -182,13 +200,25 @@ def _faults(name: str, table: dict[str, Any]) -> Iterator[str]:
         yield "a name has lower-case letters, digits, “.”, “_” and “-”, at most 48"
     if not table.get("family"):
         yield "“family” is missing"
-    if ("path" in table) == ("repo" in table):
-        yield "give either “path” (a folder) or “repo” (a hub id)"
+    yield from _place_faults(table)
     for key, value in {**family_of(str(table.get("family"))).defaults, **table}.items():
         if key in _KNOWN:
             yield from _value_faults(key, value)
         else:
             yield f"unknown key “{key}”; known are {', '.join(sorted(_KNOWN))}"
+
+
+def _place_faults(table: dict[str, Any]) -> Iterator[str]:
+    if sum(key in table for key in _PLACES) != 1:
+        yield "give either “path” (a folder), “file” (a checkpoint) or “repo” (a hub id)"
+        return
+    is_file = any(str(table.get(key)).endswith(SUFFIX) for key in ("path", "file"))
+    if "file" in table and not is_file:
+        yield f"“file” ends in {SUFFIX}; other checkpoints are not opened"
+    elif is_file and not table.get("config"):
+        yield "a checkpoint needs “config”, a diffusers folder that says how it is built"
+    elif "config" in table and not is_file:
+        yield "“config” is only for a checkpoint in a single “file”"
 
 
 def _value_faults(key: str, value: Any) -> Iterator[str]:  # noqa: ANN401 - TOML

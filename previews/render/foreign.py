@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from previews.render.bases import Base
 
-__all__ = ["refusing"]
+__all__ = ["FOREIGN", "refusing"]
 
 #: What torch, diffusers and transformers raise at a base or a call that does not suit them.
 FOREIGN = (

@@ -5,16 +5,20 @@ from __future__ import annotations
 import gc
 from collections import OrderedDict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import diffusers
 import torch
 from diffusers import DiffusionPipeline
+from diffusers.loaders.single_file_utils import SingleFileComponentError
 
 from previews.render.errors import BaseUnavailable
 from previews.render.families import family_of
+from previews.render.foreign import FOREIGN
 from previews.render.modules import table_of
 from previews.render.quiet import quiet
+from previews.render.verify import pickled
 
 if TYPE_CHECKING:
     from previews.render.bases import Base, Bases
@@ -108,18 +112,11 @@ def _open(base: Base) -> Opened:
         msg = f"The files of the base model “{base.id}” are not in {base.location}."
         raise BaseUnavailable(msg)
     device = device_of(base)
-    opener: Any = DiffusionPipeline
     try:
         with quiet():
-            pipeline = opener.from_pretrained(
-                base.location,
-                dtype=_dtype(base, device),
-                local_files_only=base.is_local or not base.download,
-                use_safetensors=True,
-                **{key: value for key in ("revision", "variant") if (value := getattr(base, key))},
-            )
+            pipeline = (_from_file if base.is_single_file else _from_folder)(base, device)
             _place(pipeline, base, device)
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
+    except (*FOREIGN, SingleFileComponentError) as error:
         msg = f"The base model “{base.id}” cannot be opened: {error}"
         raise BaseUnavailable(msg) from error
     family = family_of(base.family)
@@ -132,6 +129,41 @@ def _open(base: Base) -> Opened:
     schedulers = {"": pipeline.scheduler}
     table = table_of(pipeline, family)
     return Opened(base, family, pipeline, table, device, base.batch, schedulers)
+
+
+def _from_folder(base: Base, device: str) -> Any:  # noqa: ANN401
+    opener: Any = DiffusionPipeline
+    return opener.from_pretrained(
+        base.location,
+        dtype=_dtype(base, device),
+        local_files_only=base.is_local or not base.download,
+        use_safetensors=True,
+        **{key: value for key in ("revision", "variant") if (value := getattr(base, key))},
+    )
+
+
+def _from_file(base: Base, device: str) -> Any:  # noqa: ANN401
+    """Open a checkpoint in a single file, built as the folder ``config`` says.
+
+    Checkpoints with a UNet hold the whole pipeline. Those with a transformer mostly hold that
+    alone; the rest is read from the folder.
+    """
+    if parts := pickled(Path(base.config)):
+        msg = f"{', '.join(parts)} in {base.config}: only pickles, which are never loaded"
+        raise ValueError(msg)
+    opener: Any = DiffusionPipeline
+    index = opener.load_config(base.config, local_files_only=True)
+    said = {"dtype": _dtype(base, device), "local_files_only": True}
+    if "transformer" not in index:
+        kind: Any = getattr(diffusers, index["_class_name"])
+        return kind.from_single_file(base.location, config=base.config, **said)
+    part: Any = getattr(diffusers, index["transformer"][1])
+    transformer = part.from_single_file(
+        base.location, config=base.config, subfolder="transformer", **said
+    )
+    return opener.from_pretrained(
+        base.config, transformer=transformer, use_safetensors=True, **said
+    )
 
 
 def _dtype(base: Base, device: str) -> torch.dtype:

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lorary.anatomy import describe, family_title, inspect_file
 from lorary.safetensors import HeaderError, read_header
 from previews.render.families import family_of
 from previews.render.whereabouts import INDEX, absence, folder_of, pipelines_known
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from previews.render.bases import Base
 
-__all__ = ["Fault", "verify"]
+__all__ = ["Fault", "pickled", "verify"]
 
 #: Longest JSON read of a base; the index of a large model's shards has a few hundred kilobytes.
 MAX_JSON_BYTES = 16 * 1024 * 1024
@@ -28,7 +29,9 @@ PICKLES = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
 STEMS = ("diffusion_pytorch_model", "model")
 
 #: Parts that have no weights, by the end of their class's name.
-WEIGHTLESS = ("Scheduler", "Tokenizer", "TokenizerFast", "Processor", "Extractor")
+WEIGHTLESS = (
+    "Scheduler", "Tokenizer", "TokenizerFast", "TokenizersBackend", "Processor", "Extractor",
+)  # fmt: skip
 
 _CONVERT = "Convert them: open the pipeline and write it with save_pretrained."
 _AGAIN = "Fetch it again."
@@ -55,7 +58,43 @@ def verify(base: Base) -> list[Fault]:
     index = _json(folder / INDEX)
     if isinstance(index, Fault):
         return [index]
-    return [*_pipeline(base, index), *_components(folder, index, base.variant)]
+    if not base.is_single_file:
+        return [*_pipeline(base, index), *_components(folder, index, base.variant)]
+    # Of models with a transformer the rest is in other files; the folder has it.
+    held = {"transformer"} if "transformer" in index else set(index)
+    components = _components(folder, index, base.variant, held)
+    return [*_pipeline(base, index), *_checkpoint(base), *components]
+
+
+def pickled(folder: Path) -> list[str]:
+    """Return the parts of a folder that have pickles and no safetensors to be read instead."""
+    places = (place for place in folder.iterdir() if place.is_dir())
+    return sorted(place.name for place in places if any(_pickles_alone(place)))
+
+
+def _checkpoint(base: Base) -> Iterator[Fault]:
+    """Look at a single file: is it a model, and of the family that the base says?"""
+    file = Path(base.location)
+    fault = _header(file)
+    if fault is not None:
+        yield fault
+        return
+    anatomy = inspect_file(file).anatomy
+    if anatomy is None or anatomy.kind not in {"checkpoint", "other"}:
+        what = describe(anatomy.kind, anatomy.base.family) if anatomy else "damaged"
+        yield Fault(f"{_shown(file)} is {what}, no base model", "Correct “file”.")
+    elif base.family not in (anatomy.base.candidates or (base.family,)):
+        titles = " or ".join(family_title(one) for one in anatomy.base.candidates[:4])
+        yield Fault(
+            f"{_shown(file)} is of {titles}, not of {family_title(base.family)}",
+            "Correct “family” or “file”.",
+        )
+    elif base.family != anatomy.base.family:
+        yield Fault(
+            f"{_shown(file)}: its tensors do not prove that it is {family_title(base.family)}",
+            "If it does not open, correct “family” or “file”.",
+            is_fatal=False,
+        )
 
 
 def _pipeline(base: Base, index: dict[str, Any]) -> Iterator[Fault]:
@@ -80,7 +119,10 @@ def _pipeline(base: Base, index: dict[str, Any]) -> Iterator[Fault]:
         )
 
 
-def _components(folder: Path, index: dict[str, Any], variant: str) -> Iterator[Fault]:
+def _components(
+    folder: Path, index: dict[str, Any], variant: str, held: Collection[str] = ()
+) -> Iterator[Fault]:
+    """Look at every part; those that are held elsewhere need no weights in the folder."""
     parts = {
         name: str(said[1])
         for name, said in index.items()
@@ -98,7 +140,7 @@ def _components(folder: Path, index: dict[str, Any], variant: str) -> Iterator[F
             yield from _config(place / "scheduler_config.json")
         elif not kind.endswith(WEIGHTLESS):
             yield from _config(place / "config.json")
-            yield from _weights(place, variant)
+            yield from _pickles_alone(place) if name in held else _weights(place, variant)
 
 
 def _config(file: Path) -> Iterator[Fault]:
@@ -109,21 +151,27 @@ def _config(file: Path) -> Iterator[Fault]:
 
 def _weights(place: Path, variant: str) -> Iterator[Fault]:
     files = _weight_files(place, variant)
-    pickles = sorted(file.name for file in place.iterdir() if file.suffix in PICKLES)
     if isinstance(files, Fault):
         yield files
-    elif not files and pickles:
-        yield Fault(
-            f"{place.name}: only pickles ({', '.join(pickles[:3])}), which are never loaded",
-            _CONVERT,
-        )
     elif not files:
-        yield Fault(f"{place.name}: no weights as safetensors", _AGAIN)
+        nothing = Fault(f"{place.name}: no weights as safetensors", _AGAIN)
+        yield next(_pickles_alone(place), nothing)
     else:
         yield from (fault for file in files if (fault := _header(file)))
-        if pickles:
+        if pickles := _pickles(place):
             message = f"{place.name}: pickles beside the weights ({', '.join(pickles[:3])})"
             yield Fault(message, "They are not read and can be deleted.", is_fatal=False)
+
+
+def _pickles(place: Path) -> list[str]:
+    return sorted(file.name for file in place.iterdir() if file.suffix in PICKLES)
+
+
+def _pickles_alone(place: Path) -> Iterator[Fault]:
+    pickles = _pickles(place)
+    if pickles and not any(place.glob("*.safetensors")):
+        names = ", ".join(pickles[:3])
+        yield Fault(f"{place.name}: only pickles ({names}), which are never loaded", _CONVERT)
 
 
 def _weight_files(place: Path, variant: str) -> list[Path] | Fault:

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from previews.render.bases import Base
 
-__all__ = ["INDEX", "absence", "folder_of", "installed", "pipelines_known"]
+__all__ = ["INDEX", "SUFFIX", "absence", "folder_of", "installed", "pipelines_known"]
 
 #: What makes a folder a pipeline of diffusers.
 INDEX = "model_index.json"
+
+#: Of the only checkpoints that are opened.
+SUFFIX = ".safetensors"
 
 #: Libraries whose version can change a picture.
 LIBRARIES = ("diffusers", "torch", "transformers")
@@ -48,19 +51,21 @@ def pipelines_known() -> frozenset[str]:
 
 
 def folder_of(base: Base) -> Path | None:
-    """Return the folder that a base is opened from, None where there is none yet."""
+    """Return the folder with a base's index, None where there is none yet."""
     if base.is_local:
-        folder = Path(base.location)
+        folder = Path(base.config or base.location)
         return folder if (folder / INDEX).is_file() else None
     return _snapshot(base)
 
 
 def absence(base: Base) -> tuple[str, str]:
     """Return why a base cannot be opened from here and what to do, ("", "") where it can."""
+    if base.is_single_file and not Path(base.location).is_file():
+        return "no such file", "Correct “file”; it is relative to the bases file."
     if folder_of(base) is not None:
         return "", ""
     if base.is_local:
-        return _no_folder(Path(base.location))
+        return _no_folder(Path(base.config or base.location), "config" if base.config else "path")
     if base.download:
         return "", ""
     if find_spec("huggingface_hub") is None:
@@ -70,16 +75,17 @@ def absence(base: Base) -> tuple[str, str]:
     return "not in the local cache of the hub", hint
 
 
-def _no_folder(place: Path) -> tuple[str, str]:
+def _no_folder(place: Path, key: str) -> tuple[str, str]:
     if place.is_file():
         return (
-            "a single file, not a folder of a pipeline",
-            "Write it as a folder: the pipeline's from_single_file, then save_pretrained.",
+            f"“{key}” is a single file, not a folder of a pipeline",
+            f"A checkpoint is named as “file”; one that does not end in {SUFFIX} is not opened.",
         )
     if not place.exists():
-        return "no such folder", "Correct “path”; it is relative to the bases file."
+        what = "no such folder" if key == "path" else f"no folder {place}"
+        return what, f"Correct “{key}”; it is relative to the bases file."
     return (
-        f"no {INDEX} in the folder",
+        f"no {INDEX} in the folder" + ("" if key == "path" else f" {place}"),
         "Name the folder that holds it: a pipeline as diffusers' save_pretrained writes it.",
     )
 

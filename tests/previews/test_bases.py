@@ -48,6 +48,39 @@ def test_a_folder_that_is_not_there_serves_nobody(tmp_path: Path) -> None:
     assert bases.families == ("sdxl",)
 
 
+CHECKPOINT = '[bases.a]\nfamily = "sdxl"\nfile = "a.safetensors"\nconfig = "built"\n'
+
+
+def test_a_checkpoint_and_how_it_is_built_are_relative_to_the_file(tmp_path: Path) -> None:
+    for text in (CHECKPOINT, CHECKPOINT.replace("file", "path")):
+        base = load_bases(write(tmp_path, text)).get("a")
+        assert (base.is_local, base.is_single_file) == (True, True)
+        assert base.location == str(tmp_path / "a.safetensors")
+        assert base.config == str(tmp_path / "built")
+        assert not base.is_present
+    (tmp_path / "built").mkdir()
+    (tmp_path / "built" / "model_index.json").write_text("{}")
+    assert not base.is_present
+    (tmp_path / "a.safetensors").write_bytes(b"weights")
+    assert base.is_present
+
+
+def test_a_hub_id_serves_when_it_is_in_the_cache_or_may_be_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    text = '[bases.a]\nfamily = "sd1"\nrepo = "some/model"\n'
+    bases = load_bases(write(tmp_path, text))
+    assert bases.serving("sd1") is None
+    assert load_bases(write(tmp_path, text + "download = true\n")).families == ("sd1",)
+    snapshot = tmp_path / "models--some--model" / "snapshots" / "c0ffee"
+    snapshot.mkdir(parents=True)
+    (snapshot / "model_index.json").write_text("{}")
+    (tmp_path / "models--some--model" / "refs").mkdir()
+    (tmp_path / "models--some--model" / "refs" / "main").write_text("c0ffee")
+    assert bases.serving("sd1") == bases.get("a")
+
+
 def test_whole_numbers_do_for_numbers(tmp_path: Path) -> None:
     base = load_bases(write(tmp_path, FOLDER + "guidance = 4\n")).get("a")
     assert isinstance(base.guidance, float)
@@ -64,6 +97,10 @@ def test_an_unknown_base_is_named(tmp_path: Path) -> None:
         ("[bases.a]\npath = 'x'\n", "“family” is missing"),
         ('[bases.a]\nfamily = "sd1"\n', "either “path”"),
         (FOLDER + 'repo = "x/y"\n', "either “path”"),
+        (FOLDER + 'file = "x.safetensors"\n', "either “path”"),
+        (FOLDER + 'config = "x"\n', "“config” is only for a checkpoint"),
+        (CHECKPOINT.replace("config", "title"), "a checkpoint needs “config”"),
+        (CHECKPOINT.replace(".safetensors", ".ckpt"), "“file” ends in .safetensors"),
         (FOLDER + "steps = 0\n", "“steps” lies between 1 and 200, not 0"),
         (FOLDER + "steps = true\n", "“steps” is a whole number, not True"),
         (FOLDER + 'steps = "8"\n', "“steps” is a whole number, not '8'"),

@@ -61,7 +61,7 @@ def test_a_hub_id_is_looked_for_in_the_cache_only(
     base = dataclasses.replace(
         bases_at(tmp_path).get("tiny"), location="nobody/nothing-here", is_local=False
     )
-    assert base.is_present
+    assert not base.is_present
     with pytest.raises(BaseUnavailable):
         Shelf(Bases({"tiny": base})).get("tiny")
 

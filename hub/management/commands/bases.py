@@ -27,7 +27,8 @@ __all__ = ["Command"]
 
 EPILOG = """\
 list     what the file says, and whether the files are here (the default)
-verify   folder, model_index.json, pipeline and the header of every weights file; loads nothing
+verify   folder, model_index.json, pipeline and the header of every weights file; of a checkpoint
+         in a single file its family, too; loads nothing
 warm     open each base and render one picture
 measure  seconds and memory, with the lines to put into the bases file
 
@@ -101,7 +102,8 @@ class Command(BaseCommand):
             self.stdout.write("  ".join(padded).rstrip())
             if document is not None:
                 title = f"{document['title']} · " if document["title"] else ""
-                self.stdout.write(f"    {title}{document['location']}")
+                built = f", built as {document['config']}" if document["config"] else ""
+                self.stdout.write(f"    {title}{document['location']}{built}")
                 if not document["ok"]:
                     self.stdout.write(f"    {document['why']}. {document['hint']}")
 
@@ -131,7 +133,18 @@ def _lines(error: RenderError) -> str:
 
 def _listed(base: Base) -> Document:
     why, hint = absence(base)
-    said = ("id", "family", "title", "location", "dtype", "device", "offload", "width", "height")
+    said = (
+        "id",
+        "family",
+        "title",
+        "location",
+        "config",
+        "dtype",
+        "device",
+        "offload",
+        "width",
+        "height",
+    )
     return {
         **{key: getattr(base, key) for key in (*said, "steps", "batch", "memory_gb")},
         "ok": not why,
