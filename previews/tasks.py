@@ -63,6 +63,7 @@ def render_version(run: queue.JobRun) -> None:
     render = rows.filter(pk=run.args["render_id"]).first()
     if render is None or render.recipe is None or not renders.start(render=render):
         return
+    render.refresh_from_db()  # until it has begun, its recipe can be changed
     if any(version.state == VersionState.WITHDRAWN for version, _strength in render.stack):
         raise queue.Fail(_("This version was withdrawn."))
     try:

@@ -14,20 +14,25 @@ if TYPE_CHECKING:
 
     from previews.render.bases import Base
 
-__all__ = ["default_recipe", "recipe_of"]
+__all__ = ["default_prompts", "default_recipe", "recipe_of"]
 
 _FILE = Path(__file__).resolve().parents[1] / "recipes.toml"
 
 
-def default_recipe(base: Base, kind: str) -> Recipe:
+def default_recipe(base: Base, kind: str, own: Iterable[str] = ()) -> Recipe:
     """Return the recipe for an adapter of a kind on a base, from ``previews/recipes.toml``.
 
     It depends on nothing else, so that all versions of an adapter can be compared.
+
+    Args:
+        base: Base model that renders.
+        kind: What the adapter teaches.
+        own: Prompts that follow the default ones; those that are there already are left out.
     """
     table = _table()
     return recipe_of(
         base,
-        prompts=_prompts(base.family, kind),
+        prompts=dict.fromkeys((*default_prompts(base.family, kind), *own)),
         seeds=table["seeds"],
         strengths=table["strengths"],
     )
@@ -54,7 +59,8 @@ def recipe_of(
     )
 
 
-def _prompts(family: str, kind: str) -> list[str]:
+def default_prompts(family: str, kind: str) -> list[str]:
+    """Return the prompts for adapters of a kind, those of a family where it brings its own."""
     table = _table()
     own = table["files"].get(family)
     prompts: dict[str, list[str]] = (_read(_FILE.parent / own) if own else table)["prompts"]

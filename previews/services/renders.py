@@ -11,8 +11,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import family_title
-from previews.models import OPEN_STATES, Render, RenderState
+from previews.models import OPEN_STATES, Render, RenderKind, RenderState
 from previews.render import RenderError, load_bases
+from previews.selectors import recipes as selectors
 from previews.services import recipes
 from registry import queue
 from registry.errors import StateConflict
@@ -28,19 +29,20 @@ __all__ = [
     "RENDER_TASK",
     "begin",
     "begin_missing",
+    "cancel",
+    "enqueue",
     "fail",
     "finish",
     "heard_of_publication",
     "request",
     "start",
     "wait",
+    "waiting_for",
     "wake_waiting",
 ]
 
 RENDER_TASK = "render_version"
 QUEUE = "render"
-
-_SHOWN = {VersionState.PUBLISHED, VersionState.YANKED}
 
 log = logging.getLogger(__name__)
 
@@ -53,15 +55,19 @@ def request(*, actor: User, version: Version) -> Render:
         NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
     """
     access.require_adapter(actor, version.adapter)
-    if version.state not in _SHOWN:
+    if version.state not in selectors.SHOWN:
         raise StateConflict(_("Only published versions are rendered."), state=version.state)
     return begin(version=version)
 
 
-def begin(*, version: Version) -> Render:
-    """Queue the default recipe of a version, or write down what it waits for."""
-    recipe = recipes.recipe_for(version)
-    same = _same(version, recipe)
+def begin(*, version: Version, priority: int = queue.BATCH) -> Render:
+    """Queue the recipe of a version, or write down what it waits for.
+
+    One under way is returned, with that recipe if it has not begun, or the one that made the
+    pictures which are there.
+    """
+    recipe = selectors.recipe_for(version)
+    same = _same(version, recipe, priority)
     if same is not None:
         return same
     try:
@@ -70,26 +76,23 @@ def begin(*, version: Version) -> Render:
                 version=version,
                 recipe=recipes.stored(recipe) if recipe else None,
                 state=RenderState.QUEUED if recipe else RenderState.WAITING,
-                reason="" if recipe else _waiting(version.family),
+                reason="" if recipe else waiting_for(version.family),
                 trigger_words=version.trigger_words,
             )
             if recipe:
-                _enqueue(render)
+                enqueue(render=render, priority=priority)
     except IntegrityError:  # asked for twice at once: the constraint let one through
         return version.renders.get(state__in=OPEN_STATES)
     return render
 
 
-def _same(version: Version, recipe: RecipeValue | None) -> Render | None:
+def _same(version: Version, recipe: RecipeValue | None, priority: int) -> Render | None:
     """Return a render that makes a new one needless; an open one whose job died is none."""
     for render in version.renders.select_related("job", "recipe"):
-        if render.state == RenderState.WAITING and recipe is not None:
-            return _unwait(render, recipe)
         if render.state in OPEN_STATES and not _is_abandoned(render):
-            return render
+            return _aimed(render, version, recipe, priority) if recipe else render
         if render.state == RenderState.READY:
-            is_same = bool(recipe and render.recipe and render.recipe.digest == recipe.digest)
-            return render if is_same and render.trigger_words == version.trigger_words else None
+            return render if selectors.is_by(render, version, recipe) else None
     return None
 
 
@@ -102,28 +105,50 @@ def _is_abandoned(render: Render) -> bool:
     return True
 
 
-def _unwait(render: Render, recipe: RecipeValue) -> Render:
+def _aimed(render: Render, version: Version, recipe: RecipeValue, priority: int) -> Render:
+    """Give a render that has not begun today's recipe and words; one that runs is let alone.
+
+    When that one is done, ``finish`` begins another.
+    """
+    is_same = selectors.is_by(render, version, recipe)
+    if render.state == RenderState.RUNNING or (is_same and render.state == RenderState.QUEUED):
+        return render
     with transaction.atomic():
-        mine = Render.objects.filter(pk=render.pk, state=RenderState.WAITING)
-        if mine.update(recipe=recipes.stored(recipe), state=RenderState.QUEUED, reason=""):
-            render.refresh_from_db()
-            _enqueue(render)
+        mine = Render.objects.filter(
+            pk=render.pk, state__in=[RenderState.WAITING, RenderState.QUEUED]
+        )
+        if mine.update(
+            recipe=recipes.stored(recipe),
+            trigger_words=version.trigger_words,
+            state=RenderState.QUEUED,
+            reason="",
+        ):
+            if not is_same:
+                render.images.all().delete()  # of an attempt that a base went away from
+            enqueue(render=render, priority=priority)
     render.refresh_from_db()
     return render
 
 
-def _enqueue(render: Render) -> None:
+def enqueue(*, render: Render, priority: int = queue.BATCH) -> None:
+    """Queue a render; somebody waits for a try-out, so it goes before all previews."""
     job = queue.enqueue(
         queue=QUEUE,
         task=RENDER_TASK,
         args={"render_id": render.pk},
-        key=f"{RENDER_TASK}:{render.pk}",
+        key=_key(render),
+        priority=queue.INTERACTIVE if render.kind == RenderKind.TRYOUT else priority,
     )
     Render.objects.filter(pk=render.pk).update(job=job)
     render.job = job
 
 
-def _waiting(family: str) -> str:
+def _key(render: Render) -> str:
+    return f"{RENDER_TASK}:{render.pk}"
+
+
+def waiting_for(family: str) -> str:
+    """Return what a render of a family waits for, where nobody can make it."""
     if not family:
         return _("waiting for somebody to say which base model this is made for")
     return _("waiting for a worker for %(family)s") % {"family": family_title(family)}
@@ -151,10 +176,13 @@ def start(*, render: Render) -> bool:
 
 
 def finish(*, render: Render) -> None:
-    """Mark a render as ready."""
-    Render.objects.filter(pk=render.pk).update(
-        state=RenderState.READY, reason="", finished_at=timezone.now()
-    )
+    """Mark a render as ready; what was changed while it ran is rendered next."""
+    mine = Render.objects.filter(pk=render.pk, state=RenderState.RUNNING)
+    mine.update(state=RenderState.READY, reason="", finished_at=timezone.now())
+    rows = Version.objects.filter(renders=render, state__in=selectors.SHOWN)
+    version = rows.select_related("adapter").first()
+    if version is not None and selectors.is_outrun(render, version):
+        _begin_quietly(version)
 
 
 def fail(*, render: Render, reason: str) -> None:
@@ -166,20 +194,30 @@ def fail(*, render: Render, reason: str) -> None:
     )
 
 
+def cancel(*, render: Render, reason: str) -> None:
+    """End a render that is not over for the stated reason, its job before the next step."""
+    queue.cancel(_key(render))
+    fail(render=render, reason=reason)
+
+
 def wait(*, render: Render) -> None:
     """Put a render back to waiting: the base it was queued for has gone."""
-    reason = _waiting(render.family)
+    reason = waiting_for(render.family)
     mine = Render.objects.filter(pk=render.pk, state__in=OPEN_STATES)
     mine.update(state=RenderState.WAITING, reason=reason, job=None)
 
 
 def heard_of_publication(version_id: int) -> None:
-    """Queue previews of a version that has just been published.
+    """Queue previews of a version that has just been published, or is called by other words."""
+    _begin_quietly(Version.objects.select_related("adapter").get(pk=version_id))
 
-    A broken bases file must not undo a publication: it is logged, and ``manage.py doctor`` and
-    the next request say what is wrong with it.
+
+def _begin_quietly(version: Version) -> None:
+    """Begin a render beside something else, which a broken bases file must not undo.
+
+    It is logged; ``manage.py doctor`` and the next request say what is wrong with it.
     """
     try:
-        begin(version=Version.objects.select_related("adapter").get(pk=version_id))
+        begin(version=version)
     except RenderError:
-        log.exception("no previews for version %s", version_id)
+        log.exception("no previews for version %s", version.pk)

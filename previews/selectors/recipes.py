@@ -1,0 +1,102 @@
+"""Recipes: what versions are rendered by, and whether they were."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+
+from previews.render import load_bases
+from previews.render.defaults import default_prompts, default_recipe
+from previews.render.recipe import with_triggers
+from previews.selectors import prompts
+from registry.models import VersionState
+
+if TYPE_CHECKING:
+    from previews.models import Render
+    from previews.render import Base, Recipe
+    from registry.models import Adapter, Version
+
+__all__ = ["SHOWN", "Plan", "is_by", "is_outrun", "plans_of", "recipe_for"]
+
+#: States of versions that have pictures.
+SHOWN = (VersionState.PUBLISHED, VersionState.YANKED)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the versions of an adapter that are for one family are rendered.
+
+    Without a ``base`` there is no ``recipe``, and nothing is rendered. ``versions`` are those that
+    have pictures, the newest first.
+    """
+
+    family: str
+    base: Base | None
+    recipe: Recipe | None
+    defaults: tuple[str, ...]
+    versions: tuple[Version, ...] = ()
+
+    def shown(self, prompt: str) -> str:
+        """Return a prompt with the newest version's trigger words in their place."""
+        words = self.versions[0].trigger_words if self.versions else ()
+        return with_triggers(prompt, words, self.base.trigger if self.base else "front")
+
+    @property
+    def each(self) -> int:
+        """Pictures that a prompt means for a version; 0 where nothing is rendered."""
+        return len(self.recipe.seeds) * len(self.recipe.strengths) if self.recipe else 0
+
+    @property
+    def pictures(self) -> int:
+        """Pictures of all its versions."""
+        return len(self.recipe.shots()) * len(self.versions) if self.recipe else 0
+
+
+def plans_of(adapter: Adapter) -> list[Plan]:
+    """Return how an adapter is rendered, family by family; one plan where nothing is published."""
+    rows = adapter.versions.filter(state__in=SHOWN).order_by("family", "-number")
+    own = prompts.own_prompts(adapter)
+    families = [(family, tuple(each)) for family, each in groupby(rows, key=attrgetter("family"))]
+    bases = load_bases(settings.LORARY.bases)
+    return [
+        _plan(adapter, family, bases.serving(family), own, versions)
+        for family, versions in families or [(adapter.family, ())]
+    ]
+
+
+def _plan(
+    adapter: Adapter, family: str, base: Base | None, own: list[str], versions: tuple[Version, ...]
+) -> Plan:
+    recipe = default_recipe(base, adapter.kind, own) if base else None
+    return Plan(family, base, recipe, tuple(default_prompts(family, adapter.kind)), versions)
+
+
+def recipe_for(version: Version) -> Recipe | None:
+    """Return the recipe of a version, or None where nobody has a base for its family.
+
+    It depends on the adapter and never on the version, so that versions can be compared: default
+    prompts for its kind, then those that its owner added.
+    """
+    base = load_bases(settings.LORARY.bases).serving(version.family)
+    if base is None:
+        return None
+    return default_recipe(base, version.adapter.kind, prompts.own_prompts(version.adapter))
+
+
+def is_by(render: Render, version: Version, recipe: Recipe | None) -> bool:
+    """Whether a render is by a recipe, with the words that the version has now."""
+    if recipe is None or render.recipe is None:
+        return False
+    is_same = render.recipe.digest == recipe.digest
+    return is_same and render.trigger_words == version.trigger_words
+
+
+def is_outrun(render: Render, version: Version) -> bool:
+    """Whether words or prompts of a version were changed since a render of it was asked for."""
+    own = prompts.current(version.adapter)
+    is_older = own is not None and own.created_at > render.created_at
+    return is_older or render.trigger_words != version.trigger_words
