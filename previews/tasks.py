@@ -22,7 +22,7 @@ from previews.render import (
     load_bases,
 )
 from previews.render import Recipe as RecipeValue
-from previews.services import pictures, renders
+from previews.services import advice, pictures, renders
 from previews.services.controls import StoredControls
 from registry import queue
 from registry.models import VersionState
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from previews.render.engine import Engine, Picture
     from registry.models import Job
 
-__all__ = ["look_for_waiting", "render_version"]
+__all__ = ["advise", "look_for_waiting", "render_version"]
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ def look_for_waiting(**_: Any) -> None:  # noqa: ANN401 - a signal's extras
     """Queue what waited for a base that this worker has, and what was never asked for."""
     renders.begin_missing()
     renders.wake_waiting()
+    advice.begin_missing()
 
 
 def _failed(job: Job) -> None:
@@ -78,7 +79,15 @@ def render_version(run: queue.JobRun) -> None:
     except RenderError as error:
         raise queue.Fail(reasons.reason(error)) from error
     else:
+        advice.measure(render=render)
         renders.finish(render=render)
+
+
+@queue.handler(advice.ADVISE_TASK)
+def advise(run: queue.JobRun) -> None:
+    """Measure a finished render by today's rules."""
+    for render in Render.objects.filter(pk=run.args["render_id"]):
+        advice.measure(render=render)
 
 
 def _make(run: queue.JobRun, render: Render, recipe: RecipeValue) -> None:
