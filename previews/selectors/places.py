@@ -1,0 +1,88 @@
+"""Where an open render stands: what runs before it, and how long that may take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.db.models import Q
+
+from previews.models import Render, RenderState
+from registry.models import Job, JobState
+
+if TYPE_CHECKING:
+    from previews.models import Recipe
+
+__all__ = ["Place", "place_of", "steps_of"]
+
+#: Finished renders that the pace of a base is taken from.
+_RECENT = 10
+#: Renders ahead that are looked at one by one; beyond them the estimate says less anyway.
+_LOOKED_AT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Jobs that go first, those at work included, and seconds to the end, None while unknown."""
+
+    ahead: int
+    left_s: int | None
+
+
+def steps_of(recipe: Recipe) -> int:
+    """Return the steps that all pictures of a recipe take."""
+    return recipe.count * int(recipe.document["steps"])
+
+
+def place_of(render: Render) -> Place:
+    """Return the place of a queued or running render."""
+    job, recipe = render.job, render.recipe
+    if job is None or recipe is None:
+        return Place(0, None)
+    first = _before(job)
+    pace = _pace(recipe.document["base"])
+    left_s = None
+    if pace is not None:
+        rows = Render.objects.filter(job__in=first).select_related("job", "recipe")
+        steps = sum(_steps_left(row) for row in (render, *rows[:_LOOKED_AT]))
+        left_s = round(pace * steps)
+    return Place(len(first), left_s)
+
+
+def _before(job: Job) -> list[int]:
+    """Return the jobs that run, or will, before one is begun."""
+    if job.state != JobState.QUEUED:
+        return []
+    same = Q(priority=job.priority)
+    earlier = (
+        Q(priority__gt=job.priority)
+        | same & Q(turn__lt=job.turn)
+        | same & Q(turn=job.turn, pk__lt=job.pk)
+    )
+    rows = Job.objects.filter(queue=job.queue)
+    open_rows = rows.filter(Q(state=JobState.RUNNING) | Q(state=JobState.QUEUED) & earlier)
+    return list(open_rows.values_list("pk", flat=True))
+
+
+def _steps_left(render: Render) -> int:
+    job = render.job
+    if job is not None and job.state == JobState.RUNNING and job.total:
+        return max(0, job.total - job.done)
+    return steps_of(render.recipe) if render.recipe else 0
+
+
+def _pace(base: str) -> float | None:
+    """Return seconds a step of the latest renders on a base, loading it included."""
+    rows = Render.objects.filter(
+        state=RenderState.READY,
+        recipe__document__base=base,
+        job__started_at__isnull=False,
+        job__finished_at__isnull=False,
+    )
+    seconds, steps = 0.0, 0
+    for row in rows.select_related("job", "recipe")[:_RECENT]:
+        job, recipe = row.job, row.recipe
+        if job and recipe and job.started_at and job.finished_at:
+            seconds += (job.finished_at - job.started_at).total_seconds()
+            steps += steps_of(recipe)
+    return seconds / steps if steps else None

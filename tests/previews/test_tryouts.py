@@ -1,0 +1,467 @@
+"""Try-outs of stacks: what is asked, what is refused, what becomes of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.contrib.auth.models import AnonymousUser
+from django.utils import timezone
+
+from previews import tasks
+from previews.models import Image, Recipe, Render, RenderState, Tryout
+from previews.render.images import decode
+from previews.selectors import tryouts as selectors
+from previews.services import tryouts, wishes
+from previews.services.wishes import Wish
+from registry import queue, storage, worker
+from registry.errors import (
+    Invalid,
+    LoraryError,
+    NotFound,
+    RateLimited,
+    StateConflict,
+    Unauthenticated,
+)
+from registry.models import Job, JobState, VersionState
+from registry.services import adapters, sweeping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pytest_django import Settings
+
+    from registry.models import Adapter, User, Version
+
+    Own = Callable[..., None]
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def v1(served: None, noir: Adapter, publish: Callable[..., Version]) -> Version:
+    return publish(noir)
+
+
+@pytest.fixture
+def other(served: None, bob: User, publish: Callable[..., Version]) -> Version:
+    return publish(adapters.create(actor=bob, name="ink", kind="style"), words=("ink wash",))
+
+
+def wish(*layers: tuple[Version, float], **said: Any) -> Wish:
+    return Wish(layers=layers, **{"prompt": "a red boat", "seed": 5, **said})
+
+
+def stored() -> set[str]:
+    return {name for name, _changed in storage.store().names()}
+
+
+def finished(tryout: Tryout) -> Render:
+    worker.drain("render.miniature")
+    return Render.objects.get(pk=tryout.render.pk)
+
+
+# --- What is asked is rendered ------------------------------------------------------------------
+
+
+def test_a_stack_is_rendered_as_it_was_asked(ada: User, v1: Version, other: Version) -> None:
+    asked = tryouts.ask(actor=ada, wish=wish((v1, 0.8), (other, -0.5), width=96, steps=3))
+    render = finished(asked)
+    assert render.state == RenderState.READY
+    [picture] = render.images.all()
+    assert (picture.width, picture.height, picture.seed) == (96, 64, 5)
+    assert picture.prompt == "a red boat, neon glow, ink wash"
+    with storage.store().open(picture.blob.sha256) as handle:
+        said = decode(handle.read()).document
+    weights = {one["name"]: one["strength"] for one in said["adapters"]}
+    assert weights == {"noir-v1": 0.8, "ink-v1": -0.5}
+    assert said["recipe"]["steps"] == 3
+
+
+def test_the_picture_without_the_stack_comes_along_when_asked_for(ada: User, v1: Version) -> None:
+    render = finished(tryouts.ask(actor=ada, wish=wish((v1, 1.0), compares=True)))
+    without, with_it = render.images.all()
+    assert (without.strength, with_it.strength) == (0.0, 1.0)
+    assert without.blob != with_it.blob
+    assert without.prompt == with_it.prompt
+
+
+def test_what_is_left_out_comes_from_the_base_and_the_seed_by_chance(
+    ada: User, v1: Version
+) -> None:
+    seeds = set()
+    for _attempt in range(3):
+        asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0), seed=None))
+        assert asked.render.recipe is not None
+        said = asked.render.recipe.document
+        assert (said["width"], said["height"], said["steps"]) == (64, 64, 2)
+        seeds |= set(said["seeds"])
+    assert len(seeds) == 3
+
+
+def test_trigger_words_can_be_left_out(ada: User, v1: Version) -> None:
+    asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0), uses_triggers=False))
+    assert asked.render.recipe is not None
+    assert asked.render.recipe.document["prompts"] == ["a red boat"]
+
+
+def test_each_version_has_a_trigger_word_in_and_none_is_there_twice(
+    served: None, ada: User, publish: Callable[..., Version]
+) -> None:
+    lists = [("ink", "wash"), ("Ink", "fog"), ("snow",), ("neon",), ("rust",)]
+    stack = [
+        (publish(adapters.create(actor=ada, name=f"n{n}", kind="style"), words=words), 1.0)
+        for n, words in enumerate(lists)
+    ]
+    asked = tryouts.ask(actor=ada, wish=wish(*stack))
+    assert asked.render.recipe is not None
+    assert asked.render.recipe.document["prompts"] == ["a red boat, ink, snow, neon, rust"]
+
+
+def test_a_try_out_goes_before_previews(ada: User, v1: Version) -> None:
+    asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
+    first = queue.claim("render")
+    assert first is not None
+    assert first.args == {"render_id": asked.render_id}
+
+
+# --- Refusals -----------------------------------------------------------------------------------
+
+
+def refusal(actor: Any, asked: Wish) -> LoraryError:
+    before = Tryout.objects.count()
+    with pytest.raises(LoraryError) as caught:
+        tryouts.ask(actor=actor, wish=asked)
+    assert Tryout.objects.count() == before
+    return caught.value
+
+
+def test_strangers_are_asked_to_sign_in(v1: Version) -> None:
+    assert isinstance(refusal(None, wish((v1, 1.0))), Unauthenticated)
+
+
+#: What somebody says, and the field that does not fit.
+MISFITS: list[tuple[dict[str, Any], str]] = [
+    ({"prompt": "x" * 2001}, "prompt"),
+    ({"prompt": "x" * 100_000}, "prompt"),
+    ({"prompt": "x" * 1995}, "prompt"),  # with the trigger words it is too long
+    ({"prompt": "  ", "uses_triggers": False}, "prompt"),
+    ({"prompt": "a\x00b"}, "prompt"),
+    ({"prompt": "a\ud800b"}, "prompt"),
+    ({"negative": "x" * 2001}, "negative"),
+    ({"negative": "\x1b[31m"}, "negative"),
+    ({"seed": -1}, "seed"),
+    ({"seed": 2**32}, "seed"),
+    ({"width": 60}, "width"),
+    ({"width": 24}, "width"),
+    ({"width": 104}, "width"),
+    ({"height": 0}, "height"),
+    ({"width": 96, "height": 72}, "height"),
+    ({"steps": 0}, "steps"),
+    ({"steps": 5}, "steps"),
+]
+
+
+def test_values_that_do_not_fit_are_named(ada: User, v1: Version) -> None:
+    for said, field in MISFITS:
+        error = refusal(ada, wish((v1, 1.0), **said))
+        assert isinstance(error, Invalid)
+        assert list(error.facts["fields"]) == [field], said
+
+
+def test_every_fault_is_told_at_once(ada: User, v1: Version) -> None:
+    error = refusal(ada, wish((v1, 1.0), prompt="x" * 2001, seed=-1, width=7))
+    assert set(error.facts["fields"]) == {"prompt", "seed", "width"}
+
+
+def test_strengths_out_of_range_are_refused(ada: User, v1: Version) -> None:
+    for strength in (2.1, -2.1, float("nan"), float("inf")):
+        assert "strength" in str(refusal(ada, wish((v1, strength))).detail)
+
+
+def test_an_empty_stack_a_large_one_and_one_twice_are_refused(ada: User, v1: Version) -> None:
+    assert isinstance(refusal(ada, wish()), Invalid)
+    assert "1 to 5" in str(refusal(ada, wish(*[(v1, 1.0)] * 6)).detail)
+    assert "twice" in str(refusal(ada, wish((v1, 1.0), (v1, 0.5))).detail)
+
+
+def test_a_stack_of_two_families_names_which_differs(
+    ada: User, v1: Version, other: Version
+) -> None:
+    other.family = "sdxl"
+    other.save()
+    error = refusal(ada, wish((v1, 1.0), (other, 1.0)))
+    assert str(error.detail).startswith("“bob/ink@v1” is made for Stable Diffusion XL")
+    assert "“ada/noir@v1” for Miniature" in str(error.detail)
+
+
+def test_a_version_of_no_known_family_is_refused(ada: User, v1: Version) -> None:
+    v1.family = ""
+    v1.save()
+    assert isinstance(refusal(ada, wish((v1, 1.0))), StateConflict)
+
+
+@pytest.mark.parametrize("state", [VersionState.DRAFT, VersionState.WITHDRAWN])
+def test_only_published_versions_are_tried(ada: User, v1: Version, state: VersionState) -> None:
+    v1.state = state
+    v1.published_at = None if state == VersionState.DRAFT else v1.published_at
+    v1.save()
+    assert isinstance(refusal(ada, wish((v1, 1.0))), StateConflict)
+
+
+def test_a_yanked_version_can_be_tried(ada: User, v1: Version) -> None:
+    v1.state = VersionState.YANKED
+    v1.save()
+    assert finished(tryouts.ask(actor=ada, wish=wish((v1, 1.0)))).state == RenderState.READY
+
+
+def test_what_one_may_not_see_is_absent(ada: User, other: Version) -> None:
+    other.adapter.visibility = "private"
+    other.adapter.save()
+    assert isinstance(refusal(ada, wish((other, 1.0))), NotFound)
+
+
+def test_a_blocked_adapter_is_tried_by_nobody(ada: User, v1: Version) -> None:
+    v1.adapter.blocked_reason = "copied"
+    v1.adapter.save()
+    assert isinstance(refusal(ada, wish((v1, 1.0))), NotFound)
+
+
+def test_a_family_that_nobody_serves_is_said(
+    v1: Version, ada: User, settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "none.toml").write_text("")
+    settings.LORARY = dataclasses.replace(settings.LORARY, bases=tmp_path / "none.toml")
+    error = refusal(ada, wish((v1, 1.0)))
+    assert "waiting for a worker for Miniature" in str(error.detail)
+
+
+# --- Life ---------------------------------------------------------------------------------------
+
+
+def test_removing_a_queued_one_cancels_it(ada: User, v1: Version) -> None:
+    asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
+    tryouts.remove(actor=ada, key=asked.key)
+    render = finished(asked)
+    assert (render.state, render.images.count()) == (RenderState.FAILED, 0)
+    assert asked.render.job is not None
+    assert Job.objects.get(pk=asked.render.job.pk).state == JobState.CANCELLED
+    with pytest.raises(NotFound):
+        selectors.get(ada, asked.key)
+    with pytest.raises(NotFound):
+        tryouts.remove(actor=ada, key=asked.key)
+
+
+def test_removing_a_running_one_stops_it_between_steps(
+    ada: User, v1: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0), steps=4))
+    Job.objects.exclude(key=f"render_version:{asked.render.pk}").delete()
+    monkeypatch.setattr(tasks, "LOOK_S", 0.0)
+    looks = []
+    look = queue.JobRun.check_cancelled
+
+    def looking(run: queue.JobRun) -> None:
+        looks.append(run)
+        if len(looks) == 3:
+            tryouts.remove(actor=ada, key=asked.key)
+        look(run)
+
+    monkeypatch.setattr(queue.JobRun, "check_cancelled", looking)
+    render = finished(asked)
+    assert len(looks) == 3
+    assert (render.state, render.images.count()) == (RenderState.FAILED, 0)
+    assert Job.objects.get(pk=render.job_id or 0).state == JobState.CANCELLED
+
+
+def test_only_the_asker_removes_and_shares(ada: User, bob: User, v1: Version) -> None:
+    asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
+    with pytest.raises(NotFound):
+        tryouts.remove(actor=bob, key=asked.key)
+    with pytest.raises(NotFound):
+        tryouts.set_shared(actor=bob, key=asked.key, is_shared=True)
+    tryouts.set_shared(actor=ada, key=asked.key, is_shared=True)
+    with pytest.raises(NotFound):
+        tryouts.set_shared(actor=bob, key=asked.key, is_shared=False)
+    assert selectors.get(bob, asked.key) == asked
+
+
+def test_an_expired_one_is_gone_at_once_and_its_rows_with_the_next_sweep(
+    ada: User, v1: Version, own_settings: Own
+) -> None:
+    asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
+    finished(asked)
+    then = timezone.now() - timedelta(days=8)
+    Tryout.objects.update(created_at=then, expires_at=then + timedelta(days=7))
+    with pytest.raises(NotFound):
+        selectors.get(ada, asked.key)
+    assert not selectors.listing(ada)
+    sweeping.run()
+    assert not Tryout.objects.exists()
+    assert not Image.objects.filter(render=asked.render).exists()
+    assert not Recipe.objects.filter(pk=asked.render.recipe_id or 0).exists()
+    assert v1.renders.exists()
+    own_settings(grace_days=0)
+    loose = stored()
+    sweeping.run()
+    sweeping.run()
+    assert stored() < loose
+
+
+def test_a_dry_sweep_removes_none(ada: User, v1: Version) -> None:
+    tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
+    Tryout.objects.update(expires_at=timezone.now())
+    sweeping.run(is_dry=True)
+    assert Render.objects.get(kind="tryout").state == RenderState.QUEUED
+
+
+def test_one_that_still_waits_when_it_expires_is_ended(ada: User, v1: Version) -> None:
+    asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
+    Tryout.objects.update(expires_at=timezone.now())
+    tryouts.expire()
+    assert finished(asked).state == RenderState.FAILED
+
+
+def test_a_recipe_that_others_use_stays(ada: User, bob: User, v1: Version) -> None:
+    mine, theirs = (tryouts.ask(actor=who, wish=wish((v1, 1.0))) for who in (ada, bob))
+    assert mine.render.recipe_id == theirs.render.recipe_id
+    long_ago = timezone.now() - timedelta(days=8)
+    Tryout.objects.filter(pk=mine.pk).update(created_at=long_ago, expires_at=long_ago)
+    assert tryouts.expire() == 1
+    assert Recipe.objects.filter(pk=theirs.render.recipe_id or 0).exists()
+
+
+def test_one_whose_base_went_away_waits_and_goes_on(
+    ada: User, v1: Version, settings: Settings, tmp_path: Path, bases_file: Path
+) -> None:
+    asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
+    (tmp_path / "none.toml").write_text("")
+    settings.LORARY = dataclasses.replace(settings.LORARY, bases=tmp_path / "none.toml")
+    render = finished(asked)
+    assert (render.state, render.reason) == ("waiting", "waiting for a worker for Miniature")
+    assert tryouts.wake_waiting() == 0
+    settings.LORARY = dataclasses.replace(settings.LORARY, bases=bases_file)
+    assert tryouts.wake_waiting() == 1
+    assert tryouts.wake_waiting() == 0
+    assert finished(asked).state == RenderState.READY
+
+
+def test_limits_are_those_of_the_base(served: None) -> None:
+    base = wishes.base_for("miniature")
+    assert base is not None
+    limits = wishes.limits_of(base)
+    assert (limits.widths, limits.heights) == ((32, 96), (32, 96))
+    assert (limits.most_pixels, limits.most_steps) == (6144, 4)
+    assert wishes.base_for("sdxl") is None
+
+
+# --- Quotas -------------------------------------------------------------------------------------
+
+
+def test_only_so_many_are_open_at_once(
+    ada: User, bob: User, v1: Version, own_settings: Own
+) -> None:
+    own_settings(tryouts_open=2)
+    asked = [tryouts.ask(actor=ada, wish=wish((v1, 1.0), seed=seed)) for seed in (1, 2)]
+    error = refusal(ada, wish((v1, 1.0)))
+    assert isinstance(error, RateLimited)
+    assert (error.facts["limit"], error.facts["retry_after"]) == (2, 10)
+    tryouts.ask(actor=bob, wish=wish((v1, 1.0)))
+    tryouts.remove(actor=ada, key=asked[0].key)
+    tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
+    worker.drain("render.miniature")
+    tryouts.ask(actor=ada, wish=wish((v1, 1.0), seed=3))
+
+
+def test_one_whose_job_was_cancelled_by_the_operator_is_not_open(
+    ada: User, v1: Version, own_settings: Own
+) -> None:
+    own_settings(tryouts_open=1)
+    asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
+    assert asked.render.job is not None
+    queue.cancel(asked.render.job.key)
+    tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
+
+
+def test_only_so_many_are_asked_for_in_a_day_and_removing_is_no_way_around(
+    ada: User, v1: Version, own_settings: Own
+) -> None:
+    own_settings(tryouts_per_day=2)
+    for seed in (1, 2):
+        tryouts.remove(actor=ada, key=tryouts.ask(actor=ada, wish=wish((v1, 1.0), seed=seed)).key)
+    sweeping.run()
+    now = timezone.now()
+    first, second = Tryout.objects.order_by("pk")
+    for row, hours in ((first, 23), (second, 1)):
+        Tryout.objects.filter(pk=row.pk).update(created_at=now - timedelta(hours=hours))
+    error = refusal(ada, wish((v1, 1.0)))
+    assert isinstance(error, RateLimited)
+    assert error.facts["retry_after"] == pytest.approx(3600, abs=5)
+    Tryout.objects.filter(pk=first.pk).update(created_at=now - timedelta(hours=25))
+    tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
+
+
+# --- Who may see --------------------------------------------------------------------------------
+
+
+def sees(viewer: User | AnonymousUser | None, tryout: Tryout) -> bool:
+    """Whether the try-out and its pictures are there for somebody; both or neither are."""
+    try:
+        selectors.get(viewer, tryout.key)
+    except NotFound:
+        with pytest.raises(NotFound):
+            selectors.require_visible(viewer, tryout)
+        return False
+    selectors.require_visible(viewer, tryout)
+    return True
+
+
+@pytest.fixture
+def both(ada: User, v1: Version, other: Version) -> Tryout:
+    return tryouts.ask(actor=ada, wish=wish((v1, 1.0), (other, 1.0)))
+
+
+def test_only_the_asker_sees_one_until_it_is_shared(ada: User, bob: User, both: Tryout) -> None:
+    assert [sees(who, both) for who in (ada, bob, None, AnonymousUser())] == [True, *[False] * 3]
+    tryouts.set_shared(actor=ada, key=both.key, is_shared=True)
+    assert all(sees(who, both) for who in (ada, bob, None, AnonymousUser()))
+    tryouts.set_shared(actor=ada, key=both.key, is_shared=False)
+    assert [sees(who, both) for who in (ada, bob, None)] == [True, False, False]
+    assert not selectors.listing(bob)
+
+
+def test_a_shared_one_is_hidden_from_those_who_may_not_see_one_of_its_adapters(
+    ada: User, bob: User, both: Tryout, other: Version
+) -> None:
+    tryouts.set_shared(actor=ada, key=both.key, is_shared=True)
+    other.adapter.visibility = "private"
+    other.adapter.save()
+    # bob owns the adapter, ada asked for the picture: only bob may see what is in it now
+    assert [sees(who, both) for who in (ada, bob, None)] == [False, True, False]
+    assert not selectors.listing(ada)
+    tryouts.remove(actor=ada, key=both.key)
+    assert not sees(bob, both)
+
+
+@pytest.mark.parametrize("field", ["state", "blocked_reason"])
+def test_withdrawing_or_blocking_a_version_hides_its_try_outs_from_everyone(
+    ada: User, bob: User, both: Tryout, other: Version, field: str
+) -> None:
+    tryouts.set_shared(actor=ada, key=both.key, is_shared=True)
+    if field == "state":
+        other.state = VersionState.WITHDRAWN
+        other.save()
+    else:
+        other.adapter.blocked_reason = "copied"
+        other.adapter.save()
+    assert [sees(who, both) for who in (ada, bob, None)] == [False] * 3
+
+
+def test_a_withdrawn_version_is_not_rendered_any_more(both: Tryout, other: Version) -> None:
+    other.state = VersionState.WITHDRAWN
+    other.save()
+    render = finished(both)
+    assert (render.state, render.images.count()) == (RenderState.FAILED, 0)
