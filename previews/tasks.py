@@ -13,7 +13,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from previews import reasons, weights
-from previews.models import Render
+from previews.models import Image, Render
 from previews.render import (
     BaseUnavailable,
     Cancelled,
@@ -22,7 +22,7 @@ from previews.render import (
     load_bases,
 )
 from previews.render import Recipe as RecipeValue
-from previews.services import advice, pictures, renders
+from previews.services import advice, derivatives, pictures, renders, sheets
 from previews.services.controls import StoredControls
 from registry import queue
 from registry.models import VersionState
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from previews.render.engine import Engine, Picture
     from registry.models import Job
 
-__all__ = ["advise", "look_for_waiting", "render_version"]
+__all__ = ["advise", "derive", "draw_sheets", "look_for_waiting", "render_version"]
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,9 @@ def look_for_waiting(**_: Any) -> None:  # noqa: ANN401 - a signal's extras
     """Queue what waited for a base that this worker has, and what was never asked for."""
     renders.begin_missing()
     renders.wake_waiting()
+    derivatives.drop_orphans()
+    derivatives.begin_missing()
+    sheets.begin_missing()
     advice.begin_missing()
 
 
@@ -81,6 +84,7 @@ def render_version(run: queue.JobRun) -> None:
     else:
         advice.measure(render=render)
         renders.finish(render=render)
+        sheets.begin(render=render)
 
 
 @queue.handler(advice.ADVISE_TASK)
@@ -88,6 +92,23 @@ def advise(run: queue.JobRun) -> None:
     """Measure a finished render by today's rules."""
     for render in Render.objects.filter(pk=run.args["render_id"]):
         advice.measure(render=render)
+
+
+@queue.handler(derivatives.DERIVE_TASK)
+def derive(run: queue.JobRun) -> None:
+    """Make the smaller forms of pictures; those that have them cost nothing."""
+    images = Image.objects.filter(pk__in=run.args["image_ids"]).select_related("blob")
+    for image in images:
+        derivatives.derive(image=image)
+
+
+@queue.handler(sheets.SHEET_TASK)
+def draw_sheets(run: queue.JobRun) -> None:
+    """Put the pictures of a finished render on sheets, and let go of what lost its picture."""
+    rows = Render.objects.select_related("recipe", "version__adapter__namespace")
+    for render in rows.filter(pk=run.args["render_id"]):
+        sheets.make(render=render)
+    derivatives.drop_orphans()
 
 
 def _make(run: queue.JobRun, render: Render, recipe: RecipeValue) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 
 from previews.models import Image
-from previews.services import blobs
+from previews.services import blobs, derivatives
 from registry import storage
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ __all__ = ["keep"]
 def keep(*, render: Render, pictures: Sequence[Picture]) -> None:
     """Store finished pictures, videos with their animation; those that are there stay as they are.
 
+    Their smaller forms are made by somebody else: rendering goes on.
+
     Bytes first, rows after, all rows of a call in one transaction: a worker killed in between
     leaves bytes that the sweeper finds, and no picture twice.
     """
@@ -34,8 +36,9 @@ def keep(*, render: Render, pictures: Sequence[Picture]) -> None:
         for picture in pictures
     ]
     with transaction.atomic():
+        kept = []
         for picture, still, moving in written:
-            Image.objects.get_or_create(
+            image, _is_new = Image.objects.get_or_create(
                 render=render,
                 prompt_index=picture.shot.prompt_index,
                 seed=picture.shot.seed,
@@ -49,3 +52,5 @@ def keep(*, render: Render, pictures: Sequence[Picture]) -> None:
                     "height": picture.height,
                 },
             )
+            kept.append(image.pk)
+        derivatives.begin(images=kept)

@@ -1,0 +1,74 @@
+"""``manage.py derive``: smaller forms and contact sheets of pictures that have none yet."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import BaseCommand
+
+from hub.management.help import Help
+from previews.models import Image, Render
+from previews.services import derivatives, sheets
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from collections.abc import Iterator
+
+__all__ = ["Command"]
+
+EPILOG = """\
+The checks workers do this by themselves, after each render and a few hundred pictures at each
+start. This does all of it at once, here, and can be stopped and started again.
+
+Example: manage.py derive --dry-run
+"""
+#: Pictures looked up at a time.
+BLOCK = 100
+
+
+class Command(BaseCommand):
+    """Make AVIF and WebP forms, blurs and contact sheets where they are missing."""
+
+    help = "Make smaller forms and contact sheets of all pictures that have none yet."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the dry run and the form of the report."""
+        parser.epilog, parser.formatter_class = EPILOG, Help
+        parser.add_argument("--dry-run", action="store_true", help="only say what is missing")
+        parser.add_argument("--json", action="store_true", help="one line of JSON")
+
+    def handle(self, *_args: str, **options: Any) -> None:
+        """Make what is missing and report; pictures that cannot be read are counted too."""
+        if options["dry_run"]:
+            images, renders, dropped = len(derivatives.missing(None)), sheets.missing().count(), 0
+        else:
+            images, renders = sum(1 for _image in _derive()), sum(1 for _render in _draw())
+            dropped = derivatives.drop_orphans()
+        left = len(derivatives.missing(None))
+        report = {"pictures": images, "sheets": renders, "dropped": dropped, "left": left}
+        if options["json"]:
+            self.stdout.write(json.dumps(report))
+            return
+        verb = "would be" if options["dry_run"] else "were"
+        self.stdout.write(
+            f"{images} pictures and the sheets of {renders} renders {verb} looked at; "
+            f"{dropped} forms let go, {left} pictures without any"
+        )
+
+
+def _derive() -> Iterator[Image]:
+    waiting = derivatives.missing(None)
+    for start in range(0, len(waiting), BLOCK):
+        ids = waiting[start : start + BLOCK]
+        for image in Image.objects.filter(pk__in=ids).select_related("blob"):
+            derivatives.derive(image=image)
+            yield image
+
+
+def _draw() -> Iterator[Render]:
+    ids = list(sheets.missing().values_list("pk", flat=True))
+    rows = Render.objects.select_related("recipe", "version__adapter__namespace")
+    for render in rows.filter(pk__in=ids):
+        sheets.make(render=render)
+        yield render

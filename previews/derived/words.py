@@ -1,0 +1,106 @@
+"""Words on pictures: faces, and text that is made to fit.
+
+The site's faces are Latin; other scripts come out as boxes. Text is laid out without raqm, so
+that it is the same whatever libraries a machine has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from PIL import ImageFont
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from PIL.ImageFont import FreeTypeFont
+
+__all__ = ["Faces", "Inks", "fitted", "lines"]
+
+#: Text beyond this is never looked at; prompts may have 2,000 characters and titles 120.
+MAX_TEXT = 2400
+
+
+@dataclass(frozen=True, slots=True)
+class Inks:
+    """Colours of the site: paper and film are what things lie on, the rest is drawn."""
+
+    paper: str = "#f6f4ee"
+    sheet: str = "#fdfcf8"
+    ink: str = "#1c1915"
+    caption: str = "#544d43"
+    rule: str = "#d8d1c3"
+    pencil: str = "#b91c2c"
+    film: str = "#14120f"
+    film_ink: str = "#d9b98a"
+    film_pencil: str = "#ff5a52"
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """Files of the two faces, with weights 400 to 600; without them Pillow's own is used."""
+
+    serif: Path | None = None
+    sans: Path | None = None
+
+    def serif_at(self, size: int, weight: int = 500) -> FreeTypeFont:
+        """Return the face of titles."""
+        return _font(self.serif, size, weight)
+
+    def sans_at(self, size: int, weight: int = 400) -> FreeTypeFont:
+        """Return the face of captions."""
+        return _font(self.sans, size, weight)
+
+
+@cache
+def _font(path: Path | None, size: int, weight: int) -> FreeTypeFont:
+    if path is None:
+        own = ImageFont.load_default(size)
+        if not isinstance(own, ImageFont.FreeTypeFont):
+            msg = "Pillow was built without FreeType"
+            raise RuntimeError(msg)
+        return own
+    font = ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
+    font.set_variation_by_axes([weight])
+    return font
+
+
+def fitted(text: str, font: FreeTypeFont, width: float) -> str:
+    """Return text on one line, cut with an ellipsis where it is wider than ``width`` pixels."""
+    return (lines(text, font, width, 1) or [""])[0]
+
+
+def lines(text: str, font: FreeTypeFont, width: float, most: int) -> list[str]:
+    """Return text broken into at most ``most`` lines; the last one is cut if there is more."""
+    words = " ".join(text[:MAX_TEXT].split()).split(" ")
+    found: list[str] = []
+    while words and words != [""] and len(found) < most:
+        taken = max(1, _count(words, font, width))
+        found.append(" ".join(words[:taken]))
+        words = words[taken:]
+    if words and words != [""] and found:
+        found[-1] += " " + " ".join(words)
+    return [_cut(line, font, width) for line in found]
+
+
+def _count(words: list[str], font: FreeTypeFont, width: float) -> int:
+    """Return how many words fit on a line."""
+    for count in range(1, len(words) + 1):
+        if font.getlength(" ".join(words[:count])) > width:
+            return count - 1
+    return len(words)
+
+
+def _cut(line: str, font: FreeTypeFont, width: float) -> str:
+    if font.getlength(line) <= width:
+        return line
+    low, high = 0, len(line)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if font.getlength(line[:middle].rstrip() + "…") <= width:
+            low = middle
+        else:
+            high = middle - 1
+    return line[:low].rstrip() + "…"

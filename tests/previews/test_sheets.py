@@ -1,0 +1,200 @@
+"""Contact sheets: every picture in its place, with words that fit."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image as Pillow
+
+import registry.tasks  # noqa: F401 - registers the handlers of jobs
+from previews import tasks
+from previews.derived import sheet
+from previews.derived.sheet import PAGE, Contact, Scene, Strip, pdf, png
+from previews.derived.words import Faces, fitted, lines
+from previews.faces import faces
+from previews.models import Image, Render, Sheet
+from previews.services import sheets
+from registry import queue, storage, worker
+from registry.models import Blob, Job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from registry.models import Adapter, Version
+
+STRENGTHS = (-1.0, 0.0, 1.0)
+COLOURS = {-1.0: "#ff0000", 0.0: "#00ff00", 1.0: "#0000ff"}
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+def contact(seeds: int = 2, prompt: str = "a cat", size: tuple[int, int] = (64, 64)) -> Contact:
+    cells = {strength: Pillow.new("RGB", size, colour) for strength, colour in COLOURS.items()}
+    strips = tuple(Strip(seed, cells) for seed in range(seeds))
+    return Contact("Noir v1", ("ada/noir@v1",), (Scene(prompt, strips),), STRENGTHS)
+
+
+def opened(data: bytes) -> Pillow.Image:
+    with Pillow.open(io.BytesIO(data)) as picture:
+        return picture.convert("RGB")
+
+
+def across(picture: Pillow.Image) -> list[str]:
+    """The pure colours of a sheet from left to right, in its middle strip."""
+    row = [picture.getpixel((x, picture.height - 200)) for x in range(picture.width)]
+    named = {(255, 0, 0): "red", (0, 255, 0): "green", (0, 0, 255): "blue"}
+    seen = [named[pixel] for pixel in row if isinstance(pixel, tuple) and pixel in named]
+    return list(dict.fromkeys(seen))
+
+
+def test_columns_are_strengths_in_order() -> None:
+    assert across(opened(png(contact(), faces()))) == ["red", "green", "blue"]
+
+
+def test_a_picture_that_is_missing_leaves_its_place() -> None:
+    gap = contact()
+    for strip in gap.scenes[0].strips:
+        strip.cells.pop(0.0, None)
+    assert across(opened(png(gap, faces()))) == ["red", "blue"]
+
+
+@pytest.mark.parametrize("own", [faces(), Faces()], ids=["site", "pillow"])
+def test_the_same_sheet_is_the_same_bytes(own: Faces) -> None:
+    assert png(contact(), own) == png(contact(), own)
+    assert pdf(contact(), own, NOW) == pdf(contact(), own, NOW)
+
+
+def test_a_pdf_has_pages_of_one_size() -> None:
+    data = pdf(contact(seeds=9), faces(), NOW)
+    assert data.startswith(b"%PDF-")
+    assert data.count(b"/Type /Page\n") == 5
+    assert b"D:20261125120000Z" in data
+    width, height = (side * 72 / 150 for side in PAGE)
+    assert f"/MediaBox [ 0 0 {width} {height} ]".encode() in data
+
+
+def test_a_sheet_ends_however_many_rows_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sheet, "MAX_STRIPS", 3)
+    more, most = (opened(png(contact(seeds=n), faces())) for n in (4, 3))
+    assert more.size == most.size
+
+
+@pytest.mark.parametrize("prompt", ["", "x" * 2000, "word " * 400, "\n\t\x00猫 🐈 e\u0301"])
+@pytest.mark.parametrize("size", [(64, 64), (200, 10), (10, 200)])
+def test_odd_prompts_and_shapes_are_drawn(prompt: str, size: tuple[int, int]) -> None:
+    picture = opened(png(contact(1, prompt, size), faces()))
+    assert picture.width <= 4096
+    assert across(picture) == ["red", "green", "blue"] or size == (200, 10)
+    assert pdf(contact(1, prompt, size), faces(), NOW).startswith(b"%PDF-")
+
+
+def test_the_faces_of_the_site_are_found() -> None:
+    assert faces().serif_at(20).getname() == ("Lorary Serif", "Regular")
+    assert faces().sans_at(20).getname() == ("Inter", "Regular")
+    assert Faces().sans_at(20).getlength("word") > 0
+
+
+@pytest.mark.parametrize("text", ["short", "one two three four five", "x" * 3000, " ", "a\nb"])
+def test_words_never_leave_their_room(text: str) -> None:
+    font = faces().sans_at(20)
+    for most in (1, 3):
+        said = lines(text, font, 120, most)
+        assert len(said) <= most
+        assert all(font.getlength(line) <= 120 for line in said)
+    assert "\n" not in fitted(text, font, 120)
+
+
+def test_what_is_cut_says_so() -> None:
+    font = faces().sans_at(20)
+    assert fitted("one two three four five", font, 120).endswith("…")
+    assert fitted("short", font, 120) == "short"
+    assert lines("one two", font, 400, 2) == ["one two"]
+
+
+# --- From the queue to the store ----------------------------------------------------------------
+
+
+@pytest.fixture
+def version(served: None, noir: Adapter, publish: Callable[..., Version]) -> Version:
+    """A version whose pictures are rendered, and nothing more."""
+    version = publish(noir)
+    job = version.renders.get().job
+    assert job is not None
+    worker.drain(job.queue)
+    return version
+
+
+def kept(render: Render) -> dict[str, bytes]:
+    found = {}
+    for row in render.sheets.select_related("blob"):
+        with storage.store().open(row.blob.sha256) as stream:
+            found[row.kind] = stream.read()
+    return found
+
+
+@pytest.mark.django_db
+def test_a_finished_render_gets_its_sheets_once(version: Version) -> None:
+    render = version.renders.get()
+    assert not kept(render)
+    worker.drain("checks")
+    first = kept(render)
+    assert set(first) == {"png", "pdf"}
+    assert opened(first["png"]).width > 1000
+    sheets.make(render=render)
+    assert Sheet.objects.count() == 2
+    render.sheets.all().delete()
+    sheets.make(render=render)
+    assert kept(render) == first
+
+
+@pytest.mark.django_db
+def test_a_sheet_says_how_its_pictures_were_made(version: Version) -> None:
+    contact = sheets.contact_of(version.renders.get())
+    assert contact.title == "Noir v1"
+    said = " ".join(contact.facts)
+    for word in ("ada/noir@v1", "Miniature", "2 steps", "guidance 2.5", "64 × 64", "recipe "):
+        assert word in said
+    assert list(contact.strengths) == [0, 0.25, 0.5, 0.75, 1]
+    assert [len(scene.strips) for scene in contact.scenes] == [2, 2]
+    assert all(len(strip.cells) == 5 for scene in contact.scenes for strip in scene.strips)
+
+
+@pytest.mark.django_db
+def test_a_starting_worker_finds_renders_without_sheets(version: Version) -> None:
+    Job.objects.filter(task="sheet").delete()
+    assert list(sheets.missing()) == [version.renders.get()]
+    tasks.look_for_waiting()
+    worker.drain("checks")
+    assert set(kept(version.renders.get())) == {"png", "pdf"}
+    assert not sheets.missing().exists()
+
+
+@pytest.mark.django_db
+def test_pictures_that_are_away_leave_their_places_blank(version: Version) -> None:
+    image = Image.objects.latest("position")
+    storage.store().delete(image.blob.sha256)
+    worker.drain("checks")
+    assert set(kept(version.renders.get())) == {"png", "pdf"}
+
+
+@pytest.mark.django_db
+def test_a_render_without_pictures_and_an_open_one_have_no_sheet(version: Version) -> None:
+    render = version.renders.get()
+    Render.objects.update(state="running")
+    worker.drain("checks")
+    assert not kept(render)
+    Render.objects.update(state="ready")
+    Image.objects.all().delete()
+    queue.handler_of("sheet").run(queue.JobRun(Job(args={"render_id": render.pk})))
+    assert not kept(render)
+
+
+@pytest.mark.django_db
+def test_sheets_go_with_their_render(version: Version) -> None:
+    worker.drain("checks")
+    blobs = list(Sheet.objects.values_list("blob_id", flat=True))
+    version.renders.all().delete()
+    assert not Sheet.objects.exists()
+    assert not Blob.objects.filter(pk__in=blobs, preview_sheets__isnull=False).exists()
