@@ -1,7 +1,7 @@
 """Previews as a sweep: one prompt and seed over rising strengths, beside its control.
 
 Of all pictures (prompts x seeds x strengths) one prompt and one seed are chosen; what is left is
-a row of frames by strength. The first is the control, one of them is live.
+a row of frames by strength. The one at 0 is the control, wherever it stands; one of them is live.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
 
-from hub.pages.words import recommendation
-from hub.templatetags.lorary import strength
+from hub.pages import advice
+from hub.pages.words import recommendation, signed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,6 +40,11 @@ class Frame:
     x: str = "0"
     is_chosen: bool = False
 
+    @property
+    def is_control(self) -> bool:
+        """Whether it is the base model alone."""
+        return self.picture.strength == 0
+
 
 @dataclass(frozen=True, slots=True)
 class Option:
@@ -53,11 +58,12 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """The recommended range on the slider, in percent of its length."""
+    """A range on the slider, in percent of its length; ``lead`` is where a measured one begins."""
 
     x: str
     width: str
     end: str
+    lead: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +78,14 @@ class Sweep:
     at: int
     band: Band | None
     recommended: str
+    measured: list[Band]
+    advice: str
     settings: str
 
     @property
     def control(self) -> Frame:
-        """The picture that the live one is compared with."""
-        return self.frames[0]
+        """The picture that the live one is compared with: the base alone, if it is there."""
+        return next((frame for frame in self.frames if frame.is_control), self.frames[0])
 
     @property
     def live(self) -> Frame:
@@ -91,8 +99,8 @@ class Sweep:
 
     @property
     def has_control(self) -> bool:
-        """Whether the first frame is the base model alone."""
-        return self.control.strength == "0"
+        """Whether the base model alone was rendered."""
+        return self.control.is_control
 
 
 def sweep_of(version: Version, found: Previews, wanted: Mapping[str, str]) -> Sweep | None:
@@ -120,6 +128,8 @@ def sweep_of(version: Version, found: Previews, wanted: Mapping[str, str]) -> Sw
         at=at,
         band=_band(row, version),
         recommended=recommendation(version),
+        measured=_measured(row, found.advice),
+        advice=advice.in_words(found.advice),
         settings=_settings(seed, found.recipe),
     )
 
@@ -135,7 +145,7 @@ def _settings(seed: int, recipe: Mapping[str, Any]) -> str:
 
 def frame_of(picture: Picture, index: int = 0) -> Frame:
     """Return one picture, outside a sweep."""
-    text = strength(picture.strength)
+    text = signed(picture.strength)
     says = _("no adapter") if picture.strength == 0 else _("with the adapter")
     alt = _("%(prompt)s, strength %(strength)s") % {"prompt": picture.prompt, "strength": text}
     return Frame(index, picture, alt, text, says)
@@ -163,7 +173,7 @@ def _says(row: Sequence[Picture], index: int, version: Version) -> str:
         return _("full effect")
     if abs(value - version.dial) < SAME_STRENGTH:
         return _("recommended strength")
-    return _("closest to the recommended %(best)s") % {"best": strength(version.strength)}
+    return _("closest to the recommended %(best)s") % {"best": signed(version.strength)}
 
 
 def _nearest(row: Sequence[Picture], value: float) -> int:
@@ -193,6 +203,16 @@ def _band(row: Sequence[Picture], version: Version) -> Band | None:
         return None
     start, end = _along(row, low), _along(row, high)
     return Band(_percent(start), _percent(end - start), _percent(end)) if end > start else None
+
+
+def _measured(row: Sequence[Picture], said: Mapping[str, Any]) -> list[Band]:
+    """Return the suggested range of each side; what begins at its far end leads there from 0."""
+    bands = []
+    for begins, low, high in advice.ranges(said) if len(row) > 1 else []:
+        start, end = _along(row, low), _along(row, high)
+        lead = _percent(_along(row, begins))
+        bands.append(Band(_percent(start), _percent(end - start), _percent(end), lead))
+    return bands
 
 
 def _along(row: Sequence[Picture], value: float) -> float:

@@ -22,6 +22,7 @@ __all__ = [
     "family_label",
     "family_labels",
     "recommendation",
+    "signed",
     "strength_range",
 ]
 
@@ -63,20 +64,25 @@ def family_choices() -> list[tuple[str, list[tuple[str, str]]]]:
     return [(name, choices) for name, choices in groups.items() if choices]
 
 
+def signed(value: float | None) -> str:
+    """Return a strength for people to read, with a minus and not a hyphen."""
+    return strength(value).replace("-", "−")
+
+
 def strength_range(version: Version) -> str:
     """Return ``0.7–1.0``, or the one recommended strength, or nothing when none is."""
     low, high = version.strength_min, version.strength_max
     if low is None or high is None or low == high:
-        return strength(version.strength)
-    return _("%(low)s–%(high)s") % {"low": strength(low), "high": strength(high)}
+        return signed(version.strength)
+    return _("%(low)s–%(high)s") % {"low": signed(low), "high": signed(high)}
 
 
 def recommendation(version: Version) -> str:
     """Return the recommended strength as a phrase, empty when nobody recommended one."""
-    low, high, best = version.strength_min, version.strength_max, strength(version.strength)
+    low, high, best = version.strength_min, version.strength_max, signed(version.strength)
     if low is None or high is None or low == high:
         return _("Recommended %(best)s") % {"best": best} if best else ""
-    said = {"low": strength(low), "high": strength(high), "best": best}
+    said = {"low": signed(low), "high": signed(high), "best": best}
     if not best:
         return _("Recommended %(low)s to %(high)s") % said
     return _("Recommended %(low)s to %(high)s, best %(best)s") % said
