@@ -7,6 +7,7 @@ say which they have, with all that a recipe needs. Queues of renders are named b
 
 from __future__ import annotations
 
+import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KIND",
+    "Pace",
     "base_for",
     "facts",
     "families",
-    "note_speed",
     "others_have",
     "queue_of",
     "queues_of",
@@ -93,13 +94,27 @@ def _told(base: Base) -> dict[str, Any]:
     return told | {"seconds": _SECONDS.get(base.id)}
 
 
-def note_speed(*, base: str, pictures: int, seconds: float) -> None:
-    """Take a render into the running figure of its base, and tell it to others."""
-    if pictures:
-        latest = seconds / pictures
-        before = _SECONDS.get(base, latest)
-        _SECONDS[base] = round(before + _NEWEST * (latest - before), 3)
-        workers.tell(facts())
+class Pace:
+    """The pace of one render, between its first step and its last: opening a base is left out."""
+
+    def __init__(self, base: str) -> None:
+        self.base = base
+        self.marks: list[tuple[int, float]] = []
+
+    def on_step(self, done: int, _all: int) -> None:
+        """Hear how many steps are done, over all pictures."""
+        self.marks = [*self.marks[:1], (done, time.monotonic())]
+
+    def tell(self, steps: int) -> None:
+        """Take pictures of so many steps into the running figure, and tell it to others."""
+        if not self.marks:
+            return
+        (first, began), (last, ended) = self.marks[0], self.marks[-1]
+        if last > first:
+            latest = (ended - began) / (last - first) * steps
+            before = _SECONDS.get(self.base, latest)
+            _SECONDS[self.base] = round(before + _NEWEST * (latest - before), 3)
+            workers.tell(facts())
 
 
 def base_for(family: str) -> Base | None:

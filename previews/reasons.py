@@ -9,9 +9,10 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from lorary.anatomy import family_title
 from previews.render import CannotRender, OutOfMemory, RenderError, TooSlow, Why
 
-__all__ = ["reason"]
+__all__ = ["reason", "waiting_for"]
 
 _TEXTS = {
     Why.UNREADABLE: gettext_lazy("The file cannot be read as safetensors."),
@@ -35,3 +36,10 @@ def reason(error: RenderError) -> str:
     if isinstance(error, TooSlow):
         return _("Rendering took too long and was stopped.")
     return _("The pictures could not be made: %(error)s") % {"error": error}
+
+
+def waiting_for(family: str) -> str:
+    """Return what a render of a family waits for, where nobody can make it."""
+    if not family:
+        return _("waiting for somebody to say which base model this is made for")
+    return _("waiting for a worker for %(family)s") % {"family": family_title(family)}

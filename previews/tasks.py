@@ -12,7 +12,7 @@ from celery.signals import worker_ready
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from previews import reasons, weights
+from previews import announcing, reasons, weights
 from previews.models import Image, Render
 from previews.render import (
     BaseUnavailable,
@@ -41,11 +41,14 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at whether somebody cancelled.
 LOOK_S = 1.0
+#: Seconds until a job that is for another worker's base comes up again.
+ELSEWHERE_S = 15
 
 
 @worker_ready.connect
 def look_for_waiting(**_: Any) -> None:  # noqa: ANN401 - a signal's extras
     """Queue what waited for a base that this worker has, and what was never asked for."""
+    renders.sort_old()
     renders.begin_missing()
     renders.wake_waiting()
     derivatives.drop_orphans()
@@ -76,6 +79,9 @@ def render_version(run: queue.JobRun) -> None:
         raise queue.Cancelled from None
     except BaseUnavailable as error:
         log.warning("render %s waits: %s", render.pk, error)
+        if announcing.others_have(render.recipe.document["base"]):
+            text = reasons.reason(error)
+            raise queue.Retry(text, after_s=ELSEWHERE_S, is_attempt=False) from error
         renders.wait(render=render)
     except OutOfMemory as error:
         raise queue.Retry(reasons.reason(error), after_s=60) from error
@@ -122,9 +128,10 @@ def _make(run: queue.JobRun, render: Render, recipe: RecipeValue) -> None:
         pictures.keep(render=render, pictures=made)
         run.progress(render.images.count(), render.total)
 
-    bases = load_bases(settings.LORARY.bases)
+    bases, pace = load_bases(settings.LORARY.bases), announcing.Pace(recipe.base)
     watch = Watch(
         on_pictures=keep,
+        on_step=pace.on_step,
         is_cancelled=_Canceller(run),
         deadline_s=bases.get(recipe.base).deadline_s,
         have=frozenset(have),
@@ -133,6 +140,7 @@ def _make(run: queue.JobRun, render: Render, recipe: RecipeValue) -> None:
     with _layers(render) as layers:
         engine = _engine(settings.LORARY.bases)
         engine.render(recipe, layers, triggers=render.trigger_words, watch=watch)
+    pace.tell(recipe.steps)
 
 
 class _Canceller:

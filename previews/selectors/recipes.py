@@ -7,9 +7,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from django.conf import settings
-
-from previews.render import load_bases
+from previews import announcing
 from previews.render.defaults import default_prompts, default_recipe
 from previews.render.recipe import with_triggers
 from previews.selectors import prompts
@@ -61,9 +59,8 @@ def plans_of(adapter: Adapter) -> list[Plan]:
     rows = adapter.versions.filter(state__in=SHOWN).order_by("family", "-number")
     own = prompts.own_prompts(adapter)
     families = [(family, tuple(each)) for family, each in groupby(rows, key=attrgetter("family"))]
-    bases = load_bases(settings.LORARY.bases)
     return [
-        _plan(adapter, family, bases.serving(family), own, versions)
+        _plan(adapter, family, announcing.base_for(family), own, versions)
         for family, versions in families or [(adapter.family, ())]
     ]
 
@@ -81,7 +78,7 @@ def recipe_for(version: Version) -> Recipe | None:
     It depends on the adapter and never on the version, so that versions can be compared: default
     prompts for its kind, then those that its owner added.
     """
-    base = load_bases(settings.LORARY.bases).serving(version.family)
+    base = announcing.base_for(version.family)
     if base is None:
         return None
     return default_recipe(base, version.adapter.kind, prompts.own_prompts(version.adapter))

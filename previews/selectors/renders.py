@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from previews.models import OPEN_STATES, Render, RenderState
+from previews.reasons import waiting_for
 from previews.selectors.pictures import pictures_of
 from registry.errors import NotFound
-from registry.models import Adapter, JobState
+from registry.models import Adapter, JobState, WorkerWish
+from registry.selectors import workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,12 +22,14 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
     from previews.selectors.pictures import Picture
-    from registry.models import User, Version
+    from registry.models import Job, User, Version
 
 __all__ = ["Previews", "of_render", "previews_of", "render"]
 
 #: No render was ever asked for.
 NONE = "none"
+#: How long a worker may take from its start until it shows itself.
+STARTING = timedelta(seconds=20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +89,28 @@ def of_render(render: Render) -> Previews:
 def _state(render: Render) -> tuple[str, str]:
     """Return state and reason; a job that ended without a word is a failure."""
     job = render.job
-    if job is not None and render.state in OPEN_STATES:
-        if job.state == JobState.FAILED:
-            return RenderState.FAILED, job.reason
-        if job.state == JobState.CANCELLED:
-            return RenderState.FAILED, _("Rendering was cancelled.")
-    return render.state, render.reason
+    if job is None or render.state not in OPEN_STATES:
+        return render.state, render.reason
+    if job.state == JobState.FAILED:
+        return RenderState.FAILED, job.reason
+    if job.state == JobState.CANCELLED:
+        return RenderState.FAILED, _("Rendering was cancelled.")
+    return _queued(render, job) if job.state == JobState.QUEUED else (render.state, render.reason)
+
+
+def _queued(render: Render, job: Job) -> tuple[str, str]:
+    """Return state and reason of a render whose turn has not come, or has to come again.
+
+    Without a worker for it there is no turn. One that is starting shows itself within seconds, so
+    for as long a fresh job is in the queue, and nothing flashes by.
+    """
+    if timezone.now() - job.created_at > STARTING:
+        serving = workers.serving(job.queue)
+        if not serving:
+            return RenderState.WAITING, waiting_for(render.family)
+        if all(worker.wish == WorkerWish.PAUSE for worker in serving):
+            return RenderState.WAITING, _("waiting for its worker, which is paused")
+    return RenderState.QUEUED, job.reason
 
 
 def render(user: User | AnonymousUser | None, render_id: int) -> Render:

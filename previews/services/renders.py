@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from lorary.anatomy import family_title
+from previews import announcing
 from previews.models import OPEN_STATES, Render, RenderKind, RenderState
-from previews.render import RenderError, load_bases
+from previews.reasons import waiting_for
+from previews.render import RenderError
 from previews.selectors import recipes as selectors
 from previews.services import recipes
 from registry import queue
 from registry.errors import StateConflict
-from registry.models import JobState, Version, VersionState
+from registry.models import Job, JobState, Version, VersionState
 from registry.services import access
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from registry.models import User
 
 __all__ = [
-    "QUEUE",
     "RENDER_TASK",
     "begin",
     "begin_missing",
@@ -35,6 +34,7 @@ __all__ = [
     "finish",
     "heard_of_publication",
     "request",
+    "sort_old",
     "start",
     "wait",
     "waiting_for",
@@ -42,7 +42,6 @@ __all__ = [
 ]
 
 RENDER_TASK = "render_version"
-QUEUE = "render"
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +56,7 @@ def request(*, actor: User, version: Version) -> Render:
     access.require_adapter(actor, version.adapter)
     if version.state not in selectors.SHOWN:
         raise StateConflict(_("Only published versions are rendered."), state=version.state)
-    return begin(version=version)
+    return begin(version=version, priority=queue.ASKED)
 
 
 def begin(*, version: Version, priority: int = queue.BATCH) -> Render:
@@ -133,11 +132,12 @@ def _aimed(render: Render, version: Version, recipe: RecipeValue, priority: int)
 def enqueue(*, render: Render, priority: int = queue.BATCH) -> None:
     """Queue a render; somebody waits for a try-out, so it goes before all previews."""
     job = queue.enqueue(
-        queue=QUEUE,
+        queue=announcing.queue_of(render.family),
         task=RENDER_TASK,
         args={"render_id": render.pk},
         key=_key(render),
         priority=queue.INTERACTIVE if render.kind == RenderKind.TRYOUT else priority,
+        owner=_owner(render),
     )
     Render.objects.filter(pk=render.pk).update(job=job)
     render.job = job
@@ -147,19 +147,27 @@ def _key(render: Render) -> str:
     return f"{RENDER_TASK}:{render.pk}"
 
 
-def waiting_for(family: str) -> str:
-    """Return what a render of a family waits for, where nobody can make it."""
-    if not family:
-        return _("waiting for somebody to say which base model this is made for")
-    return _("waiting for a worker for %(family)s") % {"family": family_title(family)}
+def _owner(render: Render) -> str:
+    """Return with whom others take turns: who tries a stack, or the namespace of an adapter."""
+    if render.kind == RenderKind.TRYOUT:
+        return render.tryout.user.username
+    return render.version.adapter.owner if render.version else ""
 
 
 def wake_waiting() -> int:
     """Queue waiting renders that a base now serves; returns how many."""
-    served = load_bases(settings.LORARY.bases).families
+    served = announcing.families()
     waiting = Render.objects.filter(state=RenderState.WAITING, version__family__in=served)
     versions = [row.version for row in waiting.select_related("version__adapter") if row.version]
     return sum(begin(version=version).state == RenderState.QUEUED for version in versions)
+
+
+def sort_old() -> None:
+    """Move jobs that were queued before families had queues to those of their families."""
+    rows = Render.objects.filter(job__queue=announcing.KIND, job__state=JobState.QUEUED)
+    for render in rows.select_related("version"):
+        mine = Job.objects.filter(renders=render, state=JobState.QUEUED)
+        mine.update(queue=announcing.queue_of(render.family))
 
 
 def begin_missing() -> None:

@@ -75,10 +75,10 @@ def test_two_adapters_share_the_pictures_of_the_base_alone(
     made: list[float],
 ) -> None:
     first = publish(noir)
-    worker.drain("render")
+    worker.drain("render.miniature")
     assert (made.count(0.0), len(made)) == (4, 20)
     second = publish(blanc, other_lora)
-    worker.drain("render")
+    worker.drain("render.miniature")
     assert (made.count(0.0), len(made)) == (4, 36)
     assert at(first, 0.0) == at(second, 0.0)
     assert set(at(first, 1.0).values()).isdisjoint(at(second, 1.0).values())
@@ -95,13 +95,13 @@ def test_a_control_whose_bytes_are_gone_is_drawn_again(
     made: list[float],
 ) -> None:
     first = publish(noir)
-    worker.drain("render")
+    worker.drain("render.miniature")
     swept, lost = Control.objects.select_related("blob").order_by("pk")[:2]
     Blob.objects.filter(pk=swept.blob_id).update(is_stored=False)
     storage.store().delete(lost.blob.sha256)
     made.clear()
     second = publish(blanc, other_lora)
-    worker.drain("render")
+    worker.drain("render.miniature")
     assert made.count(0.0) == 2
     assert at(first, 0.0) == at(second, 0.0)
     assert Control.objects.count() == 4

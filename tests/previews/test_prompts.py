@@ -70,7 +70,7 @@ def test_own_prompts_follow_the_default_ones(version: Version, noir: Adapter, ad
     assert kept is not None
     assert (kept.number, kept.prompts, kept.author) == (1, [BICYCLE, "a kite"], ada)
     assert recipe_of(version) == [*defaults(noir), BICYCLE, "a kite"]
-    worker.drain("render")
+    worker.drain("render.miniature")
     found = previews_of(version)
     assert (found.state, found.total) == ("ready", 40)
     assert {image.prompt for image in found.images} >= {
@@ -118,12 +118,12 @@ def test_the_offered_version_comes_before_the_others(
 def test_pictures_of_before_are_shown_until_the_new_ones_are_there(
     version: Version, noir: Adapter, ada: User
 ) -> None:
-    worker.drain("render")
+    worker.drain("render.miniature")
     before = previews_of(version).images
     prompts.change(actor=ada, adapter=noir, prompts=[BICYCLE])
     found = previews_of(version)
     assert (found.state, found.done, found.total, found.images) == ("queued", 0, 30, before)
-    worker.drain("render")
+    worker.drain("render.miniature")
     assert len(previews_of(version).images) == 30
 
 
@@ -167,7 +167,7 @@ def test_what_waits_in_the_queue_gets_the_new_prompts(
     prompts.change(actor=ada, adapter=noir, prompts=[BICYCLE])
     render = version.renders.get()
     assert (render.state, render.total) == ("queued", 30)
-    assert worker.drain("render") == 1
+    assert worker.drain("render.miniature") == 1
     assert previews_of(version).state == "ready"
 
 
@@ -187,7 +187,7 @@ def test_what_runs_is_finished_and_rendered_again(
         finish(render=render)
 
     monkeypatch.setattr(renders, "finish", slow)
-    worker.drain("render")
+    worker.drain("render.miniature")
     totals = [(one.state, one.total) for one in version.renders.all()]
     assert totals == [("ready", 30), ("ready", 20)]
 
@@ -204,7 +204,7 @@ def test_words_that_were_changed_while_it_ran_are_rendered_next(
         finish(render=render)
 
     monkeypatch.setattr(renders, "finish", slow)
-    worker.drain("render")
+    worker.drain("render.miniature")
     assert version.renders.count() == 2
     assert [one.trigger_words for one in version.renders.all()] == [["ink wash"], ["neon glow"]]
 

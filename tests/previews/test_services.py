@@ -48,13 +48,13 @@ def test_publishing_queues_the_default_recipe(version: Version) -> None:
     assert render.state == RenderState.QUEUED
     assert render.total == 20
     assert render.job is not None
-    assert (render.job.queue, render.job.task) == ("render", "render_version")
+    assert (render.job.queue, render.job.task) == ("render.miniature", "render_version")
     found = previews_of(version)
     assert (found.state, found.progress) == ("queued", {"done": 0, "total": 20})
 
 
 def test_the_worker_makes_every_picture(version: Version) -> None:
-    assert worker.drain("render") == 1
+    assert worker.drain("render.miniature") == 1
     found = previews_of(version)
     assert (found.state, found.done, found.total) == ("ready", 20, 20)
     assert {image.strength for image in found.images} == {0.0, 0.25, 0.5, 0.75, 1.0}
@@ -69,7 +69,7 @@ def test_the_worker_makes_every_picture(version: Version) -> None:
 
 
 def test_running_twice_changes_nothing(version: Version) -> None:
-    worker.drain("render")
+    worker.drain("render.miniature")
     before = {row.pk: row.blob_id for row in pictures_of(version)}
     Render.objects.update(state=RenderState.RUNNING)
     tasks.render_version(queue.JobRun(Job.objects.get(task="render_version")))
@@ -91,14 +91,14 @@ def test_a_worker_killed_midway_is_continued(
 
     monkeypatch.setattr(pictures, "keep", dying)
     with pytest.raises(SystemExit):
-        worker.drain("render")
+        worker.drain("render.miniature")
     first = {row.pk for row in pictures_of(version)}
     assert len(first) == 8
     assert previews_of(version).done == 8
 
     monkeypatch.setattr(pictures, "keep", keep)
     Job.objects.filter(state=JobState.RUNNING).update(state=JobState.QUEUED, lease_until=None)
-    assert worker.drain("render") == 1
+    assert worker.drain("render.miniature") == 1
     after = pictures_of(version)
     assert len(after) == 20
     assert first <= {row.pk for row in after}
@@ -106,7 +106,7 @@ def test_a_worker_killed_midway_is_continued(
 
 
 def test_the_same_recipe_gives_the_same_blobs(version: Version) -> None:
-    worker.drain("render")
+    worker.drain("render.miniature")
     before = [row.blob_id for row in pictures_of(version)]
     render = version.renders.get()
     render.images.all().delete()
@@ -118,7 +118,7 @@ def test_the_same_recipe_gives_the_same_blobs(version: Version) -> None:
 def test_asking_again_returns_the_same_render(version: Version, ada: User) -> None:
     first = renders.request(actor=ada, version=version)
     assert renders.request(actor=ada, version=version) == first
-    worker.drain("render")
+    worker.drain("render.miniature")
     assert renders.request(actor=ada, version=version) == first
     assert Job.objects.filter(task="render_version").count() == 1
 
@@ -126,14 +126,14 @@ def test_asking_again_returns_the_same_render(version: Version, ada: User) -> No
 def test_other_trigger_words_are_rendered_anew_while_the_old_pictures_stay(
     version: Version, ada: User
 ) -> None:
-    worker.drain("render")
+    worker.drain("render.miniature")
     old = previews_of(version).images
     version.trigger_words = ["ink wash"]
     version.save()
     render = renders.request(actor=ada, version=version)
     found = previews_of(version)
     assert (found.render_id, found.state, found.images) == (render.pk, "queued", old)
-    worker.drain("render")
+    worker.drain("render.miniature")
     assert previews_of(version).images[0].prompt.endswith(", ink wash")
 
 
@@ -167,7 +167,7 @@ def test_what_waited_is_queued_once_there_is_a_base(
     settings.LORARY = dataclasses.replace(settings.LORARY, bases=bases_file)
     assert renders.wake_waiting() == 1
     assert renders.wake_waiting() == 0
-    worker.drain("render")
+    worker.drain("render.miniature")
     assert previews_of(version).state == "ready"
 
 
@@ -177,7 +177,7 @@ def test_a_base_that_went_away_makes_the_render_wait(
     file = tmp_path / "none.toml"
     file.write_text("")
     settings.LORARY = dataclasses.replace(settings.LORARY, bases=file)
-    worker.drain("render")
+    worker.drain("render.miniature")
     assert previews_of(version).state == "waiting"
 
 
@@ -188,7 +188,7 @@ def test_a_file_that_cannot_be_rendered_says_why(
         raise CannotRender(Why.SHAPE, "to_q is (4, 320)")
 
     monkeypatch.setattr(tasks, "_make", refuse)
-    worker.drain("render")
+    worker.drain("render.miniature")
     found = previews_of(version)
     assert found.state == "failed"
     assert found.reason == (
@@ -204,7 +204,7 @@ def test_a_cancelled_job_is_a_failure_that_can_be_asked_for_again(
     assert previews_of(version).state == "failed"
     again = renders.request(actor=ada, version=version)
     assert again.state == RenderState.QUEUED
-    worker.drain("render")
+    worker.drain("render.miniature")
     assert previews_of(version).state == "ready"
 
 
@@ -219,7 +219,7 @@ def test_cancelling_a_running_job_stops_it(
         return real(render=render)
 
     monkeypatch.setattr(renders, "start", start)
-    worker.drain("render")
+    worker.drain("render.miniature")
     assert Job.objects.get(task="render_version").state == JobState.CANCELLED
     assert previews_of(version).state == "failed"
     assert not pictures_of(version)
@@ -241,7 +241,7 @@ def test_covers_come_in_one_query(
 ) -> None:
     noir.refresh_from_db()
     assert cover_of([noir]) == {noir.pk: None}
-    worker.drain("render")
+    worker.drain("render.miniature")
     with django_assert_num_queries(1):
         covers = cover_of([noir])
     cover = covers[noir.pk]
@@ -272,7 +272,7 @@ def test_a_version_has_one_open_render(version: Version) -> None:
 
 
 def test_a_picture_is_there_once(version: Version) -> None:
-    worker.drain("render")
+    worker.drain("render.miniature")
     row = pictures_of(version)[0]
     row.pk, row.position = None, 99
     with pytest.raises(IntegrityError), transaction.atomic():
@@ -296,7 +296,7 @@ def test_a_recipe_digest_is_hex(db: None) -> None:
 
 
 def test_the_sweeper_keeps_pictures(version: Version) -> None:
-    worker.drain("render")
+    worker.drain("render.miniature")
     sweeping.run()
     used = Blob.objects.filter(preview_images__isnull=False)
     assert not used.filter(unreferenced_since__isnull=False).exists()
@@ -309,7 +309,7 @@ def test_weights_that_are_not_on_this_disk_are_fetched(
     version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storage.LocalStore, "path", lambda *_: None)
-    worker.drain("render")
+    worker.drain("render.miniature")
     assert previews_of(version).state == "ready"
 
 
@@ -321,7 +321,7 @@ def test_memory_that_ran_out_is_tried_again_later(
         raise OutOfMemory(message)
 
     monkeypatch.setattr(tasks, "_make", full)
-    worker.drain("render")
+    worker.drain("render.miniature")
     job = Job.objects.get(task="render_version")
     assert (job.state, job.run_after is not None) == (JobState.QUEUED, True)
     assert "memory" in job.reason
@@ -330,7 +330,7 @@ def test_memory_that_ran_out_is_tried_again_later(
 def test_a_withdrawn_version_is_not_rendered(version: Version) -> None:
     version.state = VersionState.WITHDRAWN
     version.save()
-    worker.drain("render")
+    worker.drain("render.miniature")
     assert previews_of(version).reason == "This version was withdrawn."
     assert not pictures_of(version)
 

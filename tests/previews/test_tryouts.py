@@ -123,7 +123,7 @@ def test_each_version_has_a_trigger_word_in_and_none_is_there_twice(
 
 def test_a_try_out_goes_before_previews(ada: User, v1: Version) -> None:
     asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
-    first = queue.claim("render")
+    first = queue.claim("render.miniature")
     assert first is not None
     assert first.args == {"render_id": asked.render_id}
 
