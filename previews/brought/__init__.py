@@ -1,0 +1,12 @@
+"""Pictures and short videos of anybody: judged, decoded and encoded again, without Django.
+
+```
+sandbox.read ──▶ reader (a process of its own, within limits of the kernel)
+                   ├── formats    what the first bytes are; what is not taken is refused by name
+                   ├── png jpeg webp    taken apart and measured before a decoder sees them
+                   ├── stills     → WebP or PNG, in sRGB, upright, without metadata
+                   └── films      → H.264 in MP4 and a poster, silent
+```
+
+What is served is never what was sent.
+"""

@@ -1,0 +1,110 @@
+"""PNG taken apart.
+
+```
+signature | IHDR | tEXt, zTXt, iTXt, iCCP, eXIf, … | IDAT … | IEND
+            every chunk: u32 BE length, 4 letters, bytes, CRC-32 of letters and bytes
+```
+
+Only the picture goes on to the decoder; of an animated one that is the picture which viewers show
+that know no animation.
+
+Source: https://www.w3.org/TR/png-3/
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import TYPE_CHECKING
+
+from previews.brought.limits import MAX_TEXT_BYTES, MIB
+from previews.brought.parts import Parts, inflate, require_end, require_pixels
+from previews.brought.refusals import Refused, Why
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["take_apart"]
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+#: Encoders cut a picture into pieces of several kilobytes; this many are no picture.
+MAX_CHUNKS = 20_000
+
+_PICTURE = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+_TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
+
+
+def take_apart(data: bytes) -> Parts:
+    """Measure a PNG and separate picture from texts.
+
+    Raises:
+        Refused: damaged, cut, too large, or with something behind it.
+    """
+    width = height = 0
+    room = MAX_TEXT_BYTES
+    texts: dict[str, str] = {}
+    bare, exif, icc = [SIGNATURE], b"", b""
+    for name, start, body, end in _chunks(data):
+        if not width:
+            width, height = _size(name, body)
+        if name in _PICTURE:
+            bare.append(data[start:end])
+        elif name in _TEXTS:
+            keyword, text = _text(name, body, room)
+            room -= len(text)
+            texts.setdefault(keyword, _decoded(text))
+        elif name == b"eXIf":
+            exif = body
+        elif name == b"iCCP":
+            icc = inflate(body.partition(b"\0")[2][1:], limit=4 * MIB)
+    return Parts(width, height, b"".join(bare), texts, exif, icc)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, bytes, int]]:
+    """Yield each chunk's letters, start, bytes and end, up to the end of the file."""
+    place = len(SIGNATURE)
+    for _ in range(MAX_CHUNKS):
+        head = data[place : place + 8]
+        length, name = int.from_bytes(head[:4], "big"), head[4:]
+        end = place + 12 + length
+        if len(head) < 8 or end > len(data):
+            raise Refused(Why.CUT)
+        if zlib.crc32(data[place + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            raise Refused(Why.DAMAGED)
+        yield name, place, data[place + 8 : end - 4], end
+        if name == b"IEND":
+            require_end(data, end)
+            return
+        place = end
+    raise Refused(Why.DAMAGED)
+
+
+def _size(name: bytes, body: bytes) -> tuple[int, int]:
+    if name != b"IHDR" or len(body) != 13:
+        raise Refused(Why.DAMAGED)
+    width, height = struct.unpack(">II", body[:8])
+    require_pixels(width, height)
+    return width, height
+
+
+def _text(name: bytes, body: bytes, room: int) -> tuple[str, bytes]:
+    """Return keyword and text of a text chunk, unpacked to at most ``room`` bytes."""
+    keyword, _, rest = body.partition(b"\0")
+    is_packed = name == b"zTXt"
+    if is_packed:
+        rest = rest[1:]
+    elif name == b"iTXt":
+        is_packed = rest[:1] == b"\1"
+        rest = rest[2:].split(b"\0", 2)[-1]  # language and translated keyword come first
+    text = inflate(rest, limit=room) if is_packed else rest
+    if len(text) > room:
+        raise Refused(Why.TEXTS)
+    return keyword[:80].decode("latin-1"), text
+
+
+def _decoded(text: bytes) -> str:
+    """Decode as UTF-8, which many write where the standard asks for Latin-1."""
+    try:
+        return text.decode("utf-8")
+    except UnicodeDecodeError:
+        return text.decode("latin-1")

@@ -1,0 +1,139 @@
+"""Has a file read by a process of its own, and believes of its answer only what can be so."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from previews.brought import limits
+from previews.brought.formats import HEAD_BYTES, Format, sniff
+from previews.brought.reader import OUTCOME
+from previews.brought.refusals import Interrupted, Refused, Why
+
+__all__ = ["Reading", "read"]
+
+log = logging.getLogger(__name__)
+
+_ROOT = Path(__file__).resolve().parents[2]
+#: Seconds beyond the reader's own alarm after which it is killed.
+LATE_S = 10
+MAX_OUTCOME_BYTES = 1024 * 1024
+
+_STILLS = {"picture.webp": Format.WEBP, "picture.png": Format.PNG}
+_POSTERS = {"poster.webp": Format.WEBP, "poster.png": Format.PNG}
+_FILMS = {"film.mp4": Format.MP4}
+_PLACEHOLDER = re.compile(r"data:image/webp;base64,[A-Za-z0-9+/=]{1,2000}\Z")
+
+#: Ended from outside: a worker that stops takes its reader along.
+_STOPPED = {-signal.SIGTERM, -signal.SIGINT, -signal.SIGKILL, -signal.SIGHUP}
+_TOO_SLOW = {-signal.SIGXCPU, -signal.SIGALRM}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is to be served of a file, and what it said of how it was made.
+
+    Attributes:
+        file: Picture or video.
+        poster: First picture of a video, None of a picture.
+        width: In pixels, like the height.
+        height: Of what is served.
+        placeholder: Data address of a picture of a few pixels.
+        facts: Prompt, seed, resources …
+    """
+
+    file: Path
+    poster: Path | None
+    width: int
+    height: int
+    placeholder: str
+    facts: dict[str, Any]
+
+
+def read(source: Path, folder: Path) -> Reading:
+    """Read a file.
+
+    Args:
+        source: The file, of whatever kind.
+        folder: Empty; gets what is to be served.
+
+    Raises:
+        Refused: the file is not taken.
+        Interrupted: the reader was ended from outside; try again.
+    """
+    outcome = _outcome(_run(source, folder), folder)
+    if "refused" in outcome:
+        raise Refused(Why(outcome["refused"]), **outcome["facts"])
+    width, height = int(outcome["width"]), int(outcome["height"])
+    if not (0 < width <= limits.MAX_SIDE and 0 < height <= limits.MAX_SIDE):
+        raise ValueError(outcome)
+    if not _PLACEHOLDER.match(outcome["placeholder"]):
+        raise ValueError(outcome)
+    return Reading(
+        file=_written(folder, outcome["file"], _STILLS | _FILMS),
+        poster=_written(folder, outcome["poster"], _POSTERS) if outcome["poster"] else None,
+        width=width,
+        height=height,
+        placeholder=outcome["placeholder"],
+        facts=dict(outcome.get("facts", {})),
+    )
+
+
+def _run(source: Path, folder: Path) -> int:
+    """Run the reader without this process's secrets; return how it ended."""
+    command = [sys.executable, "-m", "previews.brought.reader", str(source), str(folder)]
+    environ = {"PYTHONPATH": str(_ROOT), "PYTHONUTF8": "1", "HOME": str(folder)}
+    with (folder / "log").open("wb") as errors:
+        try:
+            done = subprocess.run(
+                command,
+                check=False,
+                cwd=_ROOT,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                timeout=limits.WALL_S + LATE_S,
+            )
+        except subprocess.TimeoutExpired:
+            return -signal.SIGALRM
+    return done.returncode
+
+
+def _outcome(code: int, folder: Path) -> dict[str, Any]:
+    if code in _STOPPED:
+        raise Interrupted
+    if code in _TOO_SLOW:
+        raise Refused(Why.SLOW)
+    if code != 0:
+        with (folder / "log").open("rb") as errors:
+            errors.seek(max(0, os.fstat(errors.fileno()).st_size - 2000))
+            log.info(
+                "a picture ended its reader (%s): %s",
+                code,
+                errors.read().decode("utf-8", "replace"),
+            )
+        raise Refused(Why.DAMAGED)
+    with (folder / OUTCOME).open("rb") as handle:
+        text = handle.read(MAX_OUTCOME_BYTES + 1)
+    if len(text) > MAX_OUTCOME_BYTES:
+        raise ValueError(code)
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def _written(folder: Path, name: str, kinds: dict[str, Format]) -> Path:
+    """Return a file that the reader wrote, once it is what its name says."""
+    file = folder / name
+    with file.open("rb") as handle:
+        if sniff(handle.read(HEAD_BYTES)) != kinds[name]:
+            raise ValueError(name)
+    return file
