@@ -25,6 +25,7 @@ updates.py     each method's formula: pieces -> what is added to a weight
 rotations.py   ... of those that turn weights
 normalise.py   any file -> updates of the base's modules
 adapters.py    updates into a base's weights, dialled, and off again
+thrift.py      less memory, where it is short
 pipelines.py   open bases, keep a few
 calls.py       a recipe as arguments of a family's pipeline
 watch.py       what engine and caller tell each other

@@ -4,8 +4,9 @@ The weights of the base are changed in place, ``W + Σ ΔW(strength)``, each ΔW
 untouched weight in float32 and the sum rounded once to the base's type. That costs nothing at a
 step of the pipeline, takes any algorithm, and adapters of a stack do not depend on their order.
 
-What is changed is kept beside: in main memory, as much as the changed weights are large. Strength 0
-puts the same bytes back, and so does ``Rack.restore``.
+What is changed is kept once, in the base's own type, until strength 0 or ``Rack.restore`` puts the
+same bytes back: where the weights are if there is room on the card, else in main memory. A change
+itself takes three more copies of one weight in float32, one weight after the other.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 from previews.render.errors import CannotRender, Why
 from previews.render.normalise import normalise, read
 from previews.render.quiet import quiet
+from previews.render.thrift import has_room
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,8 +57,12 @@ class _Place:
             return found
         return held
 
-    def write(self, strength: float) -> None:
+    def write(self, strength: float, *, beside: bool) -> None:
         """Put in what a strength means.
+
+        Args:
+            strength: Of the stack.
+            beside: Keep the base's bytes on the weight's device, not in main memory.
 
         Raises:
             CannotRender: the sum is no finite number in the base's type.
@@ -67,7 +73,7 @@ class _Place:
             self.restore()
             return
         if self.kept is None:
-            self.kept = tensor.to("cpu", copy=True)
+            self.kept = tensor.clone() if beside else tensor.to("cpu", copy=True)
         plain = self.kept.to(tensor.device).float()
         result = plain.clone()
         for factor, delta in active:
@@ -77,6 +83,13 @@ class _Place:
             msg = f"With this file, weights of the base are no longer finite: {self.path[:120]}"
             raise CannotRender(Why.NUMBERS, msg)
         tensor.copy_(rounded)
+
+    def make_room(self) -> bool:
+        """Take the base's bytes into main memory; returns whether that moved anything."""
+        if self.kept is None or self.kept.device.type == "cpu":
+            return False
+        self.kept = self.kept.to("cpu")
+        return True
 
     def restore(self) -> None:
         """Put the base's own bytes back."""
@@ -90,7 +103,8 @@ class Rack:
 
     def __init__(self, pipeline: Any, normals: Sequence[Normal], weights: Sequence[float]) -> None:  # noqa: ANN401
         self._places: dict[tuple[Slot, str], _Place] = {}
-        self._strength = 0.0
+        self._strength: float | None = 0.0  # None: somewhere between two
+        self._is_short = False
         for normal, weight in zip(normals, weights, strict=True):
             for slot, update in normal.updates.items():
                 for name, delta in (("weight", update.weight), ("bias", update.bias)):
@@ -113,10 +127,26 @@ class Rack:
         if strength == 0:
             self.restore()
             return
-        self._strength = strength
+        self._strength = None
+        beside = self._fits_beside()
         with torch.no_grad():
             for place in self._places.values():
-                place.write(strength)
+                place.write(strength, beside=beside)
+        self._strength = strength
+
+    def make_room(self) -> bool:
+        """Keep the base's bytes in main memory from now on; returns whether any were elsewhere."""
+        self._is_short = True
+        moved = [place.make_room() for place in self._places.values()]
+        return any(moved)
+
+    def _fits_beside(self) -> bool:
+        """Return whether the card that the weights are on has room for what is kept of them."""
+        tensors = [place.tensor for place in self._places.values()]
+        on_card = [tensor for tensor in tensors if not tensor.is_cpu]
+        if self._is_short or not on_card:
+            return False
+        return has_room(on_card[0].device, sum(tensor.nbytes for tensor in on_card))
 
     def restore(self) -> None:
         """Put the base's own bytes back, whatever happened before."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -15,6 +15,7 @@ from previews.render.calls import arguments, frames_of
 from previews.render.controls import control_key
 from previews.render.errors import Cancelled, CannotRender, OutOfMemory, TooSlow, Why
 from previews.render.pipelines import Opened, Shelf
+from previews.render.thrift import is_out_of_memory, spare
 from previews.render.watch import Picture, Watch
 
 if TYPE_CHECKING:
@@ -53,10 +54,11 @@ class Engine:
         """
         watch = watch or Watch()
         opened = self.shelf.get(recipe.base)
-        take = _Take(opened, recipe, tuple(stack), watch, opened.use_sampler(recipe.sampler))
+        sampler = opened.use_sampler(recipe.sampler)
         rack = mount(opened.pipeline, opened.table, stack)
+        take = _Take(opened, rack, recipe, tuple(stack), watch, sampler)
         try:
-            return take.sweep(rack, recipe.shots(triggers))
+            return take.sweep(recipe.shots(triggers))
         finally:
             self._take_off(rack, recipe.base)
 
@@ -75,17 +77,19 @@ class _Take:
     def __init__(
         self,
         opened: Opened,
+        rack: Rack,
         recipe: Recipe,
         stack: tuple[Layer, ...],
         watch: Watch,
         sampler: str,
     ) -> None:
-        self.opened, self.recipe, self.stack, self.watch = opened, recipe, stack, watch
+        self.opened, self.rack = opened, rack
+        self.recipe, self.stack, self.watch = recipe, stack, watch
         self.sampler = sampler.removesuffix("Scheduler")
         self.ends_at = None if watch.deadline_s is None else time.monotonic() + watch.deadline_s
         self.done = self.to_do = 0  # steps, over all pictures
 
-    def sweep(self, rack: Rack, shots: Sequence[Shot]) -> list[Picture]:
+    def sweep(self, shots: Sequence[Shot]) -> list[Picture]:
         """Take all shots that are not there yet."""
         groups = list(self._wanted(shots))
         shared = self._shared([shot for group in groups for shot in group if not shot.strength])
@@ -93,7 +97,7 @@ class _Take:
         self.to_do = count * self.recipe.steps
         pictures: list[Picture] = []
         for group in groups:
-            made = self._made(rack, [shot for shot in group if shot not in shared])
+            made = self._made([shot for shot in group if shot not in shared])
             taken = [made.get(shot) or shared[shot] for shot in group]
             self.watch.on_pictures(taken)
             pictures += taken
@@ -114,25 +118,29 @@ class _Take:
         found = self.watch.controls.find(set(keys.values()))
         return {shot: replace(found[key], shot=shot) for shot, key in keys.items() if key in found}
 
-    def _made(self, rack: Rack, shots: Sequence[Shot]) -> dict[Shot, Picture]:
+    def _made(self, shots: Sequence[Shot]) -> dict[Shot, Picture]:
         """Take shots of one strength; those at 0 are for everybody."""
         if not shots:
             return {}
-        self._dial(rack, shots[0].strength)
+        self._dial(shots[0].strength)
         made = dict(zip(shots, self._all(shots), strict=True))
         if self.watch.controls is not None and not shots[0].strength:
             keyed = {control_key(self.recipe, shot): picture for shot, picture in made.items()}
             self.watch.controls.add(keyed)
         return made
 
-    def _dial(self, rack: Rack, strength: float) -> None:
-        try:
-            rack.dial(strength)
-        except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            msg = f"The adapters do not fit into memory beside “{self.opened.base.id}”."
-            raise OutOfMemory(msg) from error
+    def _dial(self, strength: float) -> None:
+        while True:
+            try:
+                self.rack.dial(strength)
+            except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if not self.rack.make_room():
+                    msg = f"The adapters do not fit into memory beside “{self.opened.base.id}”."
+                    raise OutOfMemory(msg) from error
+            else:
+                return
 
     def _all(self, shots: Sequence[Shot]) -> list[Picture]:
         """Take shots of one strength, in as few calls as memory allows.
@@ -144,27 +152,28 @@ class _Take:
         while len(taken) < len(shots):
             size = self.opened.batch if shots[0].strength else 1
             batch = shots[len(taken) : len(taken) + size]
-            try:
-                results = self._call(batch)
-            except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error):
-                    raise
-                self._shrink(len(batch))
-            else:
-                self.done += len(batch) * self.recipe.steps
-                taken += [self._picture(*pair) for pair in zip(batch, results, strict=True)]
+            results = self._tried(batch)
+            if results is None:
+                self._ask_for_less(len(batch))
+                continue
+            self.done += len(batch) * self.recipe.steps
+            taken += [self._picture(*pair) for pair in zip(batch, results, strict=True)]
         return taken
 
-    def _shrink(self, size: int) -> None:
-        """Ask for less at a time: half the pictures, then the VAE in tiles, then give up."""
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        vae: Any = getattr(self.opened.pipeline, "vae", None)
-        if size > 1:
-            self.opened.batch = size // 2
-        elif hasattr(vae, "enable_tiling") and not getattr(vae, "use_tiling", True):
-            vae.enable_tiling()
-        else:
+    def _tried(self, shots: Sequence[Shot]) -> list[list[Image.Image]] | None:
+        """Return the frames of pictures, None where memory ran out.
+
+        The error is not kept: what the call had in memory hangs on its traceback.
+        """
+        try:
+            return self._call(shots)
+        except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
+
+    def _ask_for_less(self, size: int) -> None:
+        if not (self.rack.make_room() or spare(self.opened, size)):
             msg = f"Not even one picture of “{self.opened.base.id}” fits into memory."
             raise OutOfMemory(msg)
 
@@ -204,10 +213,3 @@ class _Take:
         png = images.encode(sheet, text)
         moving = video.animation(frames, self.recipe.fps)
         return Picture(shot, sheet.width, sheet.height, png, moving)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    words = ("out of memory", "not enough memory", "can't allocate memory")
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
-        word in str(error).casefold() for word in words
-    )

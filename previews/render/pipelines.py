@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from previews.render.families import family_of
 from previews.render.foreign import FOREIGN
 from previews.render.modules import table_of
 from previews.render.quiet import quiet
+from previews.render.thrift import free
 from previews.render.verify import pickled
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ __all__ = ["Opened", "Shelf", "device_of"]
 
 @dataclass(slots=True)
 class Opened:
-    """A base in memory; ``batch`` shrinks when memory runs out."""
+    """A base in memory; ``batch`` and ``offload`` change when memory runs out."""
 
     base: Base
     family: Family
@@ -38,6 +38,7 @@ class Opened:
     table: Table
     device: str
     batch: int
+    offload: str
     schedulers: dict[str, Any]
 
     def use_sampler(self, name: str) -> str:
@@ -82,7 +83,7 @@ class Shelf:
     def drop(self, base_id: str) -> None:
         """Forget an opened base, for instance one that is no longer plain."""
         if self._opened.pop(base_id, None) is not None:
-            _free()
+            free()
 
     def _has_room(self, base: Base) -> bool:
         if len(self._opened) >= self.keep:
@@ -95,7 +96,7 @@ class Shelf:
 
     def _drop_oldest(self) -> None:
         self._opened.popitem(last=False)
-        _free()
+        free()
 
 
 def device_of(base: Base) -> str:
@@ -128,7 +129,7 @@ def _open(base: Base) -> Opened:
     pipeline.set_progress_bar_config(disable=True)
     schedulers = {"": pipeline.scheduler}
     table = table_of(pipeline, family)
-    return Opened(base, family, pipeline, table, device, base.batch, schedulers)
+    return Opened(base, family, pipeline, table, device, base.batch, base.offload, schedulers)
 
 
 def _from_folder(base: Base, device: str) -> Any:  # noqa: ANN401
@@ -195,9 +196,3 @@ def _lay_out(pipeline: Any) -> None:  # noqa: ANN401
     for part in (getattr(pipeline, name, None) for name in ("unet", "vae")):
         if part is not None and all(weight.ndim <= 4 for weight in part.parameters()):
             part.to(memory_format=torch.channels_last)
-
-
-def _free() -> None:
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -143,17 +143,16 @@ def _bias(pieces: Pieces, part: str) -> Tensor:
 
 
 def _lora(pieces: Pieces) -> Update:
-    down, up = pieces["down"], pieces["up"]
+    down, up, mid = pieces.tensors["down"], pieces.tensors["up"], pieces.tensors.get("mid")
     rank = down.shape[0] if down.ndim else 0
     if up.ndim < 2 or up.numel() != up.shape[0] * rank or not rank:
         msg = f"The two halves of a module do not fit each other: {pieces.name[:120]}"
         raise CannotRender(Why.SHAPE, msg)
     scale = pieces.scale(rank)
-    up = up.flatten(1) * scale
-    mid = pieces.get("mid")
+    high = up.flatten(1) if mid is None else up.flatten(1).mT
 
     def dense(device: torch.device) -> Tensor:
-        return _product(up if mid is None else up.mT, down.flatten(1), mid, device)
+        return scale * _product(high, down.flatten(1), mid, device)
 
     return _decomposed(pieces, dense, _lora_bias(pieces, scale))
 
@@ -165,18 +164,25 @@ def _lora_bias(pieces: Pieces, scale: float) -> Delta | None:
 
 
 def _product(high: Tensor, low: Tensor, core: Tensor | None, device: torch.device) -> Tensor:
-    """Return ``high @ low``; around a core (Tucker form) ``high`` stands the other way."""
-    high, low = high.to(device), low.to(device)
+    """Return ``high @ low`` in float32; around a core (Tucker form) ``high`` is transposed.
+
+    Factors are kept as they are stored, which mostly takes half the memory.
+    """
+    high, low = high.to(device).float(), low.to(device).float()
     if core is None:
         return high @ low
     if core.shape[:2] != (len(high), len(low)):
         raise _Misfit(str((tuple(high.shape), tuple(core.shape), tuple(low.shape))))
-    return torch.einsum("ij...,ip,jr->pr...", core.to(device), high, low)
+    return torch.einsum("ij...,ip,jr->pr...", core.to(device).float(), high, low)
 
 
 def _loha(pieces: Pieces) -> Update:
     halves = [
-        (pieces[f"hada_w{half}_a"], pieces[f"hada_w{half}_b"], pieces.get(f"hada_t{half}"))
+        (
+            pieces.tensors[f"hada_w{half}_a"],
+            pieces.tensors[f"hada_w{half}_b"],
+            pieces.tensors.get(f"hada_t{half}"),
+        )
         for half in (1, 2)
     ]
     scale = pieces.scale(len(pieces["hada_w1_b"]))

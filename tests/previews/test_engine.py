@@ -10,13 +10,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from previews.render import Cancelled, CannotRender, OutOfMemory, TooSlow, Why
+from previews.render import Cancelled, CannotRender, TooSlow, Why
 from previews.render.engine import Engine, Watch
 from tests.previews.updates import (
     ATTENTION,
     CONVS,
     Update,
-    bases_at,
     layer,
     patch,
     pixels,
@@ -314,39 +313,3 @@ def test_cancelling_stops_between_steps(engine: Engine, kohya: Path) -> None:
 def test_a_deadline_stops_too(engine: Engine) -> None:
     with pytest.raises(TooSlow):
         engine.render(recipe(), watch=Watch(deadline_s=0.0))
-
-
-def test_out_of_memory_halves_the_batch(tiny_folder: Path) -> None:
-    small = Engine(bases_at(tiny_folder, batch=8))
-    opened = small.shelf.get("tiny")
-    real, sizes = opened.pipeline, []
-
-    class Tight:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(real, name)
-
-        def __call__(self, **arguments: Any) -> Any:
-            sizes.append(len(arguments["prompt"]))
-            if len(arguments["prompt"]) > 2:
-                raise torch.OutOfMemoryError
-            return real(**arguments)
-
-    opened.pipeline = Tight()
-    taken = small.render(recipe(seeds=(1, 2), strengths=(1.0,)))
-    assert sizes == [4, 2, 2]
-    assert len(taken) == 4
-
-
-def test_out_of_memory_for_one_picture_ends_clearly(tiny_folder: Path) -> None:
-    small = Engine(bases_at(tiny_folder))
-    opened = small.shelf.get("tiny")
-
-    def never(**_: Any) -> None:
-        raise torch.OutOfMemoryError
-
-    never.scheduler = None  # type: ignore[attr-defined]
-    never._lora_loadable_modules = []  # type: ignore[attr-defined]
-    never.unet = None  # type: ignore[attr-defined]
-    opened.pipeline = never
-    with pytest.raises(OutOfMemory):
-        small.render(recipe())
