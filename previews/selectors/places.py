@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from previews.models import Render, RenderState
 from registry.models import Job, JobState
+from registry.selectors.workers import serving
 
 if TYPE_CHECKING:
     from previews.models import Recipe
@@ -23,9 +24,13 @@ _LOOKED_AT = 200
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Jobs that go first, those at work included, and seconds to the end, None while unknown."""
+    """Jobs that go first, those at work included; workers that take jobs of its queue.
+
+    ``left_s`` are seconds to the end, None while nobody knows.
+    """
 
     ahead: int
+    workers: int
     left_s: int | None
 
 
@@ -38,15 +43,16 @@ def place_of(render: Render) -> Place:
     """Return the place of a queued or running render."""
     job, recipe = render.job, render.recipe
     if job is None or recipe is None:
-        return Place(0, None)
+        return Place(0, 0, None)
     first = _before(job)
+    workers = len(serving(job.queue))
     pace = _pace(recipe.document["base"])
     left_s = None
-    if pace is not None:
+    if pace is not None and workers:
         rows = Render.objects.filter(job__in=first).select_related("job", "recipe")
-        steps = sum(_steps_left(row) for row in (render, *rows[:_LOOKED_AT]))
-        left_s = round(pace * steps)
-    return Place(len(first), left_s)
+        before = sum(map(_steps_left, rows[:_LOOKED_AT])) / workers
+        left_s = round(pace * (before + _steps_left(render)))
+    return Place(len(first), workers, left_s)
 
 
 def _before(job: Job) -> list[int]:

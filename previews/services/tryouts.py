@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from previews import announcing
 from previews.models import (
     OPEN_STATES,
     Image,
@@ -21,7 +22,6 @@ from previews.models import (
     RenderState,
     Tryout,
 )
-from previews.render import load_bases
 from previews.selectors import tryouts as selectors
 from previews.services import recipes, renders, wishes
 from registry.errors import NotFound, RateLimited, StateConflict
@@ -53,7 +53,7 @@ def ask(*, actor: User, wish: Wish) -> Tryout:
     """
     user = access.require_scope(actor, "write")
     family = wishes.require_stack(user, wish.layers)
-    base = wishes.base_for(family)
+    base = announcing.base_for(family)
     if base is None:
         raise StateConflict(
             _("Nobody renders for this base model here: %(reason)s.")
@@ -169,15 +169,14 @@ def expire() -> int:
 
 def wake_waiting() -> int:
     """Queue try-outs whose base has come back; returns how many."""
-    bases = load_bases(settings.LORARY.bases)
-    here = {base.id for base in bases if base.is_present}
     rows = Render.objects.filter(kind=RenderKind.TRYOUT, state=RenderState.WAITING)
-    back = [
-        row.pk
-        for row in rows.select_related("recipe")
-        if row.recipe is not None and row.recipe.document["base"] in here
-    ]
-    return sum(map(_requeue, back))
+    waiting = list(rows.select_related("recipe"))
+    bases = {family: announcing.base_for(family) for family in {row.family for row in waiting}}
+    return sum(
+        _requeue(row.pk)
+        for row in waiting
+        if row.recipe and (base := bases[row.family]) and row.recipe.document["base"] == base.id
+    )
 
 
 def _requeue(render_id: int) -> bool:

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
-from django.conf import settings
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import family_title
 from previews.models.render import MAX_STRENGTH
-from previews.render import RecipeInvalid, load_bases
+from previews.render import RecipeInvalid
 from previews.render.recipe import (
     MAX_PROMPT_CHARACTERS,
     MAX_SEED,
@@ -39,7 +38,6 @@ __all__ = [
     "MAX_LAYERS",
     "Limits",
     "Wish",
-    "base_for",
     "limits_of",
     "recipe_of",
     "require_stack",
@@ -111,11 +109,6 @@ class Limits:
 def _sides(own: int) -> tuple[int, int]:
     least, most = own * _LEAST_SIDE, own * _MOST_SIDE
     return math.ceil(least / _STEP) * _STEP, math.floor(most / _STEP) * _STEP
-
-
-def base_for(family: str) -> Base | None:
-    """Return the base that renders a family here, or None."""
-    return load_bases(settings.LORARY.bases).serving(family)
 
 
 def limits_of(base: Base) -> Limits:

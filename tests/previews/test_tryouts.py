@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.utils import timezone
 
-from previews import tasks
+from previews import announcing, tasks
 from previews.models import Image, Recipe, Render, RenderState, Tryout
 from previews.render.images import decode
 from previews.selectors import tryouts as selectors
@@ -350,12 +350,11 @@ def test_one_whose_base_went_away_waits_and_goes_on(
 
 
 def test_limits_are_those_of_the_base(served: None) -> None:
-    base = wishes.base_for("miniature")
+    base = announcing.base_for("miniature")
     assert base is not None
     limits = wishes.limits_of(base)
     assert (limits.widths, limits.heights) == ((32, 96), (32, 96))
     assert (limits.most_pixels, limits.most_steps) == (6144, 4)
-    assert wishes.base_for("sdxl") is None
 
 
 # --- Quotas -------------------------------------------------------------------------------------
