@@ -29,10 +29,11 @@ RESERVED_NAMES = frozenset(
         "about", "account", "admin", "api", "assets", "browse", "compare", "creators",
         "datasets", "docs", "events", "favicon.ico", "feeds", "health", "healthz", "help",
         "home", "images", "inspect", "join", "jobs", "login", "logout", "media", "metrics",
-        "mixer", "models", "new", "notifications", "oauth", "organisations", "organizations",
-        "packs", "publish", "renders", "resolve", "robots.txt", "search", "settings", "signin",
-        "signout", "signup", "sitemap.xml", "spaces", "static", "status", "styleguide",
-        "takedowns", "tags", "tokens", "uploads", "users", "well-known", "workers",
+        "mixer", "models", "new", "notifications", "oauth", "operator", "organisations",
+        "organizations", "packs", "publish", "renders", "resolve", "robots.txt", "search",
+        "settings", "signin", "signout", "signup", "sitemap.xml", "spaces", "static", "status",
+        "styleguide", "takedowns", "tags", "tokens", "try", "uploads", "users", "well-known",
+        "workers",
     }
 )  # fmt: skip
 

@@ -1,0 +1,155 @@
+"""The operator's page: workers, queues and what failed. To all but staff there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import messages
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
+
+from hub.operating import jobs_told, queue_title, workers_told
+from lorary.anatomy import family_title
+from previews.services import operating
+from registry import queue
+from registry.errors import Invalid
+from registry.models import WorkerWish
+from registry.selectors import workers as selectors
+from registry.services import access, workers
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.http import HttpRequest, HttpResponse
+
+    from hub.operating import WorkerTold
+
+__all__ = ["index", "job", "panel", "worker"]
+
+#: Days that failures are shown for.
+DAYS = 7
+PRIORITIES = (queue.INTERACTIVE, queue.ASKED, queue.BATCH, queue.RENEWAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A worker on the page; ``wishes`` are the buttons, as value and word."""
+
+    worker: WorkerTold
+    state: str
+    families: list[str]
+    speeds: list[tuple[str, str]]
+    wishes: list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A queue on the page; ``waiting`` has one number for each of ``PRIORITIES``."""
+
+    title: str
+    name: str
+    running: int
+    waiting: list[int]
+    oldest: datetime | None
+    is_served: bool
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD"])
+def index(request: HttpRequest) -> HttpResponse:
+    """Show everything."""
+    access.require_operator(request.user)
+    return render(request, "operator/page.html", _context())
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD"])
+def panel(request: HttpRequest) -> HttpResponse:
+    """Send what changes, for the page to renew itself."""
+    access.require_operator(request.user)
+    return render(request, "operator/panel.html", _context())
+
+
+@require_POST
+def worker(request: HttpRequest, worker_id: int) -> HttpResponse:
+    """Pause a worker, let it go on, or end it."""
+    wish = request.POST.get("wish", "")
+    if wish not in WorkerWish.values:
+        raise Invalid(_("A worker can be paused, resumed or ended."))
+    told = workers.ask(actor=request.user, worker_id=worker_id, wish=wish)
+    said = {
+        WorkerWish.PAUSE: _("“%(name)s” takes no other job until it is resumed."),
+        WorkerWish.DRAIN: _("“%(name)s” ends after its job. Start it again by hand."),
+        WorkerWish.WORK: _("“%(name)s” works again."),
+    }
+    messages.success(request, said[WorkerWish(wish)] % {"name": told.name})
+    return redirect("operator")
+
+
+@require_POST
+def job(request: HttpRequest, job_id: int) -> HttpResponse:
+    """Stop a job, or try a failed one again."""
+    if request.POST.get("action") == "retry":
+        operating.retry(actor=request.user, job_id=job_id)
+        messages.success(request, _("It is in the queue again."))
+    else:
+        operating.cancel(actor=request.user, job_id=job_id)
+        messages.success(request, _("It is cancelled. A job at work stops before its next step."))
+    return redirect("operator")
+
+
+def _context() -> dict[str, Any]:
+    return {
+        "workers": [_card(one) for one in workers_told()],
+        "queues": _lines(),
+        "failures": jobs_told(selectors.failures(days=DAYS)),
+        "days": DAYS,
+    }
+
+
+def _card(told: WorkerTold) -> Card:
+    return Card(
+        worker=told,
+        state=_state(told),
+        families=[family_title(family) for family in told.families],
+        speeds=[
+            (base.title or base.id, f"{base.seconds:.2g}") for base in told.bases if base.seconds
+        ],
+        wishes=_wishes(told),
+    )
+
+
+def _state(told: WorkerTold) -> str:
+    if not told.is_alive:
+        return _("gone")
+    if told.wish == WorkerWish.DRAIN:
+        return _("ends after this job") if told.job else _("ends")
+    if told.wish == WorkerWish.PAUSE:
+        return _("pauses after this job") if told.job else _("paused")
+    return _("at work") if told.job else _("idle")
+
+
+def _wishes(told: WorkerTold) -> list[tuple[str, str]]:
+    words = {
+        WorkerWish.WORK: _("Resume"),
+        WorkerWish.PAUSE: _("Pause"),
+        WorkerWish.DRAIN: _("End after this job") if told.job else _("End"),
+    }
+    return [(wish, word) for wish, word in words.items() if told.is_alive and wish != told.wish]
+
+
+def _lines() -> list[Line]:
+    living = selectors.living()
+    found = []
+    for length in selectors.lengths():
+        waiting = [length.waiting.get(priority, 0) for priority in PRIORITIES]
+        waiting[PRIORITIES.index(queue.BATCH)] += length.total - sum(waiting)  # other numbers
+        is_served = bool(selectors.serving(length.name, living))
+        title = queue_title(length.name)
+        found.append(
+            Line(title, length.name, length.running, waiting, length.oldest, is_served=is_served)
+        )
+    return found

@@ -1,0 +1,70 @@
+"""What operators do with jobs: stop one, or try a failed one again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from previews.models import Render, RenderKind, RenderState
+from previews.services import renders
+from registry import queue
+from registry.errors import NotFound, StateConflict
+from registry.models import Job, JobState
+from registry.services import access
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+    from registry.models import User
+
+__all__ = ["cancel", "retry"]
+
+
+def cancel(*, actor: User | AnonymousUser | None, job_id: int) -> None:
+    """Stop a job: at once while it waits, before its next step when it runs.
+
+    Raises:
+        NotFound: no such job, or the actor is no operator.
+        ScopeMissing: see ``access.require_operator``.
+    """
+    access.require_operator(actor)
+    job = _job(job_id)
+    render = Render.objects.filter(job=job).first()
+    if render is None:
+        queue.cancel(job.key)
+    else:
+        renders.cancel(render=render, reason=_("Cancelled by the operator."))
+
+
+def retry(*, actor: User | AnonymousUser | None, job_id: int) -> None:
+    """Try a failed render again; what was made before is kept where it is by the same recipe.
+
+    Raises:
+        NotFound: no such job, or the actor is no operator.
+        StateConflict: it has not failed, or is of a kind that whoever asked must ask for again.
+        ScopeMissing: see ``access.require_operator``.
+    """
+    access.require_operator(actor)
+    job = _job(job_id)
+    render = Render.objects.filter(job=job, state=RenderState.FAILED).first()
+    if job.state != JobState.FAILED or render is None:
+        raise StateConflict(
+            _("This job cannot be tried again. Whoever asked for it can ask anew."),
+            state=job.state,
+        )
+    if render.kind == RenderKind.PREVIEW and render.version is not None:
+        renders.begin(version=render.version, priority=queue.ASKED)
+        return
+    with transaction.atomic():
+        mine = Render.objects.filter(pk=render.pk, state=RenderState.FAILED)
+        if mine.update(state=RenderState.QUEUED, reason="", finished_at=None):
+            renders.enqueue(render=render)
+
+
+def _job(job_id: int) -> Job:
+    job = Job.objects.filter(pk=job_id).first()
+    if job is None:
+        raise NotFound(_("There is no such job."))
+    return job

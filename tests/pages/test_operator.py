@@ -1,0 +1,170 @@
+"""The operator's page: workers, queues, failures, and the buttons beside them."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.utils import timezone
+
+from previews.models import Render, RenderState
+from registry import queue
+from registry.models import Job, JobState, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.test import Client
+
+    from registry.models import Adapter, User
+
+pytestmark = pytest.mark.django_db
+
+FACTS = {
+    "device": "NVIDIA RTX 4090",
+    "memory_gb": 24.0,
+    "families": ["sdxl", "flux1"],
+    "bases": [{"id": "sdxl", "family": "sdxl", "title": "SDXL 1.0", "seconds": 1.25}],
+}
+
+
+@pytest.fixture
+def as_operator(as_ada: Client, ada: User) -> Client:
+    ada.is_staff = True
+    ada.save()
+    return as_ada
+
+
+@pytest.fixture
+def box(db: None) -> Worker:
+    return Worker.objects.create(
+        name="box:7", queues=["render.sdxl"], facts=FACTS, seen_at=timezone.now()
+    )
+
+
+def put(name: str = "render.sdxl", key: str = "k", priority: int = 0) -> Job:
+    return queue.enqueue(queue=name, task="paint", args={}, key=key, priority=priority)
+
+
+def text_of(client: Client, path: str = "/operator") -> str:
+    answer = client.get(path)
+    assert answer.status_code == 200
+    return " ".join(answer.content.decode().split())
+
+
+def test_an_empty_hub_says_how_to_start_workers(as_operator: Client) -> None:
+    text = text_of(as_operator)
+    assert "<code>manage.py worker</code>" in text
+    assert "Nothing waits." in text
+    assert "Nothing failed." in text
+
+
+def test_workers_are_shown_with_device_speed_and_job(as_operator: Client, box: Worker) -> None:
+    job = put()
+    Job.objects.update(
+        state=JobState.RUNNING, worker="box:7", done=5, total=20, started_at=timezone.now()
+    )
+    text = text_of(as_operator)
+    for said in (
+        "NVIDIA RTX 4090",
+        "24 GB",
+        "Stable Diffusion XL, FLUX.1",
+        "SDXL 1.0: 1.2 s",
+        "box:7",
+    ):
+        assert said in text
+    assert '<progress max="20" value="5"' in text
+    assert f"job {job.pk}, begun" in text
+    assert 'class="chip on">at work' in text
+
+
+def test_queues_are_shown_by_priority_and_whether_anybody_serves_them(
+    as_operator: Client, box: Worker
+) -> None:
+    put()
+    put(key="now", priority=queue.INTERACTIVE)
+    put("render.flux1", key="flux")
+    text = text_of(as_operator)
+    flux, sdxl = text.index("Pictures: FLUX.1"), text.index("Pictures: Stable Diffusion XL")
+    assert "no worker serves it" in text[flux:sdxl]
+    assert "no worker serves it" not in text[sdxl:]
+    numbers = re.findall(r'<td class="num">(.+?)</td>', text[sdxl:])
+    assert numbers == ["0", "1", "·", "1", "·"]
+
+
+def test_a_worker_that_gives_no_sign_is_gone_and_has_no_buttons(
+    as_operator: Client, box: Worker
+) -> None:
+    Worker.objects.update(seen_at=timezone.now() - timedelta(minutes=3))
+    text = text_of(as_operator)
+    assert ">gone<" in text
+    assert "last seen" in text
+    assert f"/operator/workers/{box.pk}" not in text
+
+
+def test_buttons_pause_resume_and_end_a_worker(as_operator: Client, box: Worker) -> None:
+    for wish, word in (("pause", "paused"), ("work", "idle"), ("drain", "ends")):
+        answer = as_operator.post(f"/operator/workers/{box.pk}", {"wish": wish}, follow=True)
+        assert f">{word}<" in answer.content.decode()
+        box.refresh_from_db()
+        assert box.wish == wish
+    assert as_operator.post(f"/operator/workers/{box.pk}", {"wish": "x"}).status_code == 400
+    assert as_operator.get(f"/operator/workers/{box.pk}").status_code == 405
+
+
+def test_a_job_at_work_is_asked_to_stop(as_operator: Client, box: Worker) -> None:
+    job = put()
+    Job.objects.update(state=JobState.RUNNING, worker="box:7", started_at=timezone.now())
+    assert f"/operator/jobs/{job.pk}" in text_of(as_operator)
+    as_operator.post(f"/operator/jobs/{job.pk}", {"action": "cancel"})
+    job.refresh_from_db()
+    assert job.is_cancel_asked
+
+
+def test_a_failed_render_is_shown_with_its_reason_and_tried_again(
+    as_operator: Client, ada: User, published: Callable[..., Adapter]
+) -> None:
+    adapter = published(ada)
+    job = put()
+    Job.objects.update(state=JobState.FAILED, reason="no memory", finished_at=timezone.now())
+    version = adapter.versions.get()
+    version.renders.all().delete()
+    Render.objects.create(version=version, job=job, state=RenderState.FAILED, reason="no memory")
+    text = text_of(as_operator)
+    assert "no memory" in text
+    assert f'<a href="/{adapter.full_name}">' in text
+    assert as_operator.post(f"/operator/jobs/{job.pk}", {"action": "retry"}).status_code == 302
+    assert version.renders.count() == 2
+
+
+def test_a_job_that_did_not_fail_is_not_tried_again(as_operator: Client) -> None:
+    job = put()
+    assert as_operator.post(f"/operator/jobs/{job.pk}", {"action": "retry"}).status_code == 409
+    assert as_operator.post("/operator/jobs/999", {"action": "cancel"}).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/operator", "/operator/panel"])
+def test_to_others_there_is_no_such_page(as_ada: Client, box: Worker, path: str) -> None:
+    assert as_ada.get(path).status_code == 404
+    assert as_ada.post(f"/operator/workers/{box.pk}", {"wish": "drain"}).status_code == 404
+    assert as_ada.post("/operator/jobs/1", {"action": "cancel"}).status_code == 404
+    as_ada.logout()
+    assert as_ada.get(path).status_code == 404
+    assert "/operator" not in as_ada.get("/").content.decode()
+
+
+def test_staff_find_the_page_in_their_menu(as_operator: Client) -> None:
+    assert 'href="/operator"' in as_operator.get("/").content.decode()
+
+
+def test_the_page_takes_as_many_queries_for_many_as_for_one(
+    as_operator: Client, box: Worker, django_assert_max_num_queries: Any
+) -> None:
+    for n in range(5):
+        Worker.objects.create(name=f"b:{n}", queues=["checks"], seen_at=timezone.now())
+        put(key=f"k{n}")
+        put(f"render.f{n}", key=f"f{n}")
+    with django_assert_max_num_queries(11):
+        as_operator.get("/operator/panel")
