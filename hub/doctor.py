@@ -7,6 +7,8 @@ it removes again.
 from __future__ import annotations
 
 import shutil
+from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
@@ -21,9 +23,13 @@ from django.utils import timezone
 from kombu.exceptions import KombuError
 
 from hub.checks import check_settings
+from lorary.anatomy import family_title
+from previews import announcing
+from previews.models import Render, RenderState
 from previews.render import BasesInvalid, load_bases
 from registry import storage
 from registry.models import Blob, Job, JobState
+from registry.selectors import workers
 from registry.services import reinspecting, sweeping
 
 if TYPE_CHECKING:
@@ -137,6 +143,41 @@ def _jobs() -> Iterator[Report]:
         yield Report("jobs", "ok", "No job waits for a worker.")
 
 
+def _workers() -> Iterator[Report]:
+    """Say who works here, and which families have renders and nobody to make them."""
+    living = workers.living()
+    names = ", ".join(worker.name for worker in living) or "none"
+    state: Literal["ok", "warning"] = "ok" if living else "warning"
+    hint = "" if living else "Start the hub with `manage.py up`, or `manage.py worker` alone."
+    yield Report("workers", state, f"Workers that gave a sign lately: {names}.", hint)
+    served = {queue for worker in living for queue in worker.queues}
+    for family, count in sorted(_unfinished_renders().items()):
+        if announcing.queue_of(family) not in served:
+            title = family_title(family)
+            message = f"Renders that wait for a worker for {title} ({family}): {count}."
+            yield Report("workers", "warning", message, _start_hint(family))
+
+
+def _start_hint(family: str) -> str:
+    with suppress(BasesInvalid):  # its own probe says what is wrong
+        if announcing.base_for(family) is not None:
+            return "Start one: `manage.py worker --queues render`."
+    return "Put a base model of it into a bases file (docs/previews.md) and start a worker."
+
+
+def _unfinished_renders() -> Counter[str]:
+    """Count renders that wait, by family: queued, or without a base to make a recipe for."""
+    counts: Counter[str] = Counter()
+    jobs = Job.objects.filter(state=JobState.QUEUED, queue__startswith=f"{announcing.KIND}.")
+    for queue, count in jobs.values_list("queue").annotate(n=Count("pk")):
+        counts[queue.partition(".")[2]] += count
+    waiting = Render.objects.filter(state=RenderState.WAITING).exclude(version__family="")
+    for family, count in waiting.values_list("version__family").annotate(n=Count("pk")):
+        if family:
+            counts[family] += count
+    return counts
+
+
 def _bases() -> Iterator[Report]:
     path = settings.LORARY.bases
     if not path.exists():
@@ -199,6 +240,7 @@ PROBES: dict[str, Callable[[], Iterator[Report]]] = {
     "storage": _storage,
     "broker": _broker,
     "jobs": _jobs,
+    "workers": _workers,
     "bases": _bases,
     "bytes": _bytes,
     "orphans": _orphans,

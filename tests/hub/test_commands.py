@@ -17,7 +17,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from hub.supervisor import Supervisor
-from registry.models import Blob, Job, JobState, User
+from registry.models import Blob, Job, JobState, User, Worker
 from registry.services import accounts, tokens
 from registry.storage import store
 
@@ -114,6 +114,19 @@ def test_doctor_sees_a_queue_that_nobody_serves_and_a_job_left_behind() -> None:
     hints = " ".join(report["hint"] for report in found["jobs"])
     assert "manage.py worker --queues render" in hints
     assert any("left by a worker that died" in report["message"] for report in found["jobs"])
+
+
+def test_doctor_names_families_whose_renders_nobody_makes() -> None:
+    assert "Workers that gave a sign lately: none." in diagnose()[1]["workers"][0]["message"]
+    for n, queue in enumerate(["render.flux1", "render.flux1", "render.miniature", "render.sdxl"]):
+        Job.objects.create(queue=queue, task="x", key=f"k{n}")
+    Worker.objects.create(name="box:1", queues=["render.sdxl"], seen_at=timezone.now())
+    here, flux, miniature = diagnose()[1]["workers"]
+    assert here["message"] == "Workers that gave a sign lately: box:1."
+    assert flux["message"] == "Renders that wait for a worker for FLUX.1 (flux1): 2."
+    assert "bases file" in flux["hint"]
+    assert miniature["message"] == "Renders that wait for a worker for Miniature (miniature): 1."
+    assert "manage.py worker --queues render" in miniature["hint"]
 
 
 def test_doctor_sees_a_bases_file_that_is_no_toml(own_settings: Callable[..., None]) -> None:
