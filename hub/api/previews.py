@@ -11,7 +11,7 @@ from rest_framework import serializers
 from hub.api.base import absolute
 from hub.api.shapes import ProgressOut
 from previews.models import RenderState
-from previews.selectors.pictures import Picture
+from previews.selectors.pictures import Picture, Source
 from previews.selectors.renders import Previews
 
 if TYPE_CHECKING:
@@ -21,6 +21,19 @@ __all__ = ["PREVIEW_STATES", "PictureOut", "PreviewsOut"]
 
 #: States of a version's previews; ``none``: nobody asked for them.
 PREVIEW_STATES = [*RenderState.values, "none"]
+
+
+class SourceOut(serializers.Serializer[Source]):
+    """A smaller form of a picture; its address names its bytes and may be kept for ever."""
+
+    type = serializers.CharField(help_text="`image/avif` or `image/webp`.")
+    width = serializers.IntegerField()
+    url = serializers.SerializerMethodField()
+
+    @extend_schema_field(OpenApiTypes.URI)
+    def get_url(self, source: Source) -> str:
+        """Return where its bytes are."""
+        return absolute(self.context, source.url)
 
 
 class PictureOut(serializers.Serializer[Picture]):
@@ -33,11 +46,26 @@ class PictureOut(serializers.Serializer[Picture]):
     strength = serializers.FloatField()
     width = serializers.IntegerField()
     height = serializers.IntegerField()
+    sources = SourceOut(many=True)
+    placeholder = serializers.CharField(help_text="A blur as `data:` address; empty until made.")
+    animation = serializers.SerializerMethodField(help_text="WebP of a video; null for pictures.")
 
     @extend_schema_field(OpenApiTypes.URI)
     def get_url(self, picture: Picture) -> str:
-        """Return where the PNG is."""
+        """Return where the PNG is; of a video it is a contact sheet."""
         return absolute(self.context, picture.url)
+
+    @extend_schema_field({"type": ["string", "null"], "format": "uri"})
+    def get_animation(self, picture: Picture) -> str | None:
+        """Return where the moving picture is."""
+        return absolute(self.context, picture.animation) if picture.animation else None
+
+
+class SheetsOut(serializers.Serializer[dict[str, str]]):
+    """Contact sheets: all pictures on one."""
+
+    png = serializers.URLField()
+    pdf = serializers.URLField()
 
 
 class SideOut(serializers.Serializer[dict[str, Any]]):
@@ -45,7 +73,9 @@ class SideOut(serializers.Serializer[dict[str, Any]]):
 
     begins = serializers.FloatField(allow_null=True, help_text="Here and beyond a change shows.")
     saturates = serializers.FloatField(allow_null=True, help_text="Beyond this more adds little.")
-    breaks = serializers.FloatField(allow_null=True, help_text="Here and beyond pictures come apart.")
+    breaks = serializers.FloatField(
+        allow_null=True, help_text="Here and beyond pictures come apart."
+    )
     suggested = serializers.ListField(
         child=serializers.FloatField(),
         min_length=2,
@@ -80,6 +110,14 @@ class PreviewsOut(serializers.Serializer[Previews]):
     images = PictureOut(many=True)
     render_id = serializers.IntegerField(allow_null=True, help_text="See `/renders/{id}`.")
     advice = serializers.SerializerMethodField(help_text="Null while the sweep says nothing.")
+
+    sheets = serializers.SerializerMethodField(help_text="Null until a worker has drawn them.")
+
+    @extend_schema_field(SheetsOut(allow_null=True))
+    def get_sheets(self, previews: Previews) -> dict[str, str] | None:
+        """Return where the contact sheets are."""
+        sheets = {kind: absolute(self.context, path) for kind, path in previews.sheets.items()}
+        return sheets or None
 
     @extend_schema_field(ProgressOut)
     def get_progress(self, previews: Previews) -> dict[str, Any]:

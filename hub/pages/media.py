@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.http import FileResponse, HttpResponse, HttpResponseNotModified
+from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from hub.delivery import etag_of, matches
 from previews import cover as covers
-from previews.models import Derivative, Image
+from previews.models import Derivative, Image, Sheet, SheetKind
 from previews.selectors import tryouts
 from previews.selectors.pictures import DIGITS
 from registry import storage
@@ -32,13 +33,15 @@ if TYPE_CHECKING:
 
     from registry.models import Blob, User
 
-__all__ = ["animation", "cover", "image", "smaller"]
+__all__ = ["animation", "cover", "image", "sheet", "smaller"]
 
 #: How long a copy is used unasked. Bytes never change; who may see them can.
 HOUR_S = 3600
 #: An address that names its bytes is kept for as long as caches keep anything.
 FOR_EVER = "max-age=31536000, immutable"
 FOR_AN_HOUR = f"max-age={HOUR_S}"
+
+SHEET_TYPES: dict[str, str] = {SheetKind.PNG: "image/png", SheetKind.PDF: "application/pdf"}
 
 
 @require_safe
@@ -68,6 +71,22 @@ def smaller(
     if form is None or form.blob.sha256[:DIGITS] != digest:
         raise NotFound(_("There is no such picture."))
     return _sent(request, form.blob, f"image/{form.kind}", FOR_EVER if is_open else "")
+
+
+@require_safe
+def sheet(request: HttpRequest, render_id: int, kind: str) -> HttpResponseBase:
+    """Send all pictures of a render on one sheet: a PNG to look at, a PDF to keep."""
+    rows = Sheet.objects.select_related("blob", "render__version__adapter__namespace")
+    found = rows.filter(render=render_id, kind=kind).first()
+    if found is None or found.render.version_id is None or kind not in SHEET_TYPES:
+        raise NotFound(_("There is no such sheet."))
+    version = _shown(_viewer(request), found.render.version_id)
+    public = FOR_AN_HOUR if _is_for_everyone(version) else ""
+    response = _sent(request, found.blob, SHEET_TYPES[kind], public)
+    name = f"{version.adapter.name}-{version.name}.{kind}"
+    said = content_disposition_header(as_attachment=kind == SheetKind.PDF, filename=name)
+    response.headers["Content-Disposition"] = said or "inline"
+    return response
 
 
 @require_safe

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from django.shortcuts import redirect, render
@@ -19,7 +19,7 @@ from registry.selectors import versions as history
 from registry.services.access import require_user
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from django.http import HttpRequest, HttpResponse
@@ -50,6 +50,7 @@ class Panel:
     poll_s: int
     can_request: bool
     frames: list[Frame | dict[str, str]]
+    sheets: Mapping[str, str] = field(default_factory=dict)
 
 
 @never_cache
@@ -93,6 +94,7 @@ def previews_context(
         poll_s=POLL_S.get(found.state, 0),
         can_request=bool(is_owner and found.state in {"failed", "none"}),
         frames=_strip(found.images, found.total),
+        sheets=found.sheets,
     )
     sweep = sweep_of(version, found, request.GET) if found.state == "ready" else None
     return {"previews": panel, "sweep": sweep}

@@ -47,6 +47,7 @@ urlpatterns: list[URLPattern] = [
         page(media.smaller),
         name="image-smaller",
     ),
+    path("media/sheets/<int:render_id>.<str:kind>", page(media.sheet), name="sheet"),
     path("media/covers/<int:version_id>.svg", page(media.cover), name="cover"),
     path("<str:owner>", page(profiles.profile), name="profile"),
     path("<str:owner>/<str:name>", page(adapters.show), name="adapter"),

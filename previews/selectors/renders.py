@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from previews.models import OPEN_STATES, Render, RenderState
+from previews.models import OPEN_STATES, Render, RenderState, Sheet, SheetKind
 from previews.reasons import waiting_for
 from previews.selectors.pictures import pictures_of
 from registry.errors import NotFound
@@ -31,13 +32,17 @@ NONE = "none"
 #: How long a worker may take from its start until it shows itself.
 STARTING = timedelta(seconds=20)
 
+_SHEETS = {"has_sheets": Exists(Sheet.objects.filter(render=OuterRef("pk")))}
+
 
 @dataclass(frozen=True, slots=True)
 class Previews:
     """Pictures of a version and how far they are; prompts hold the trigger words.
 
-    While a new render is under way the pictures and the advice of the one before are shown.
+    While a new render is under way the pictures of the one before are shown (``is_renewal``), with
+    its recipe, advice and sheets.
     ``advice`` is a document of ``previews.render.advice``, empty where the sweep says nothing.
+    ``sheets`` are paths of the contact sheets by kind, once a worker has drawn them.
     """
 
     state: str = NONE
@@ -48,6 +53,8 @@ class Previews:
     render_id: int | None = None
     recipe: dict[str, Any] = field(default_factory=dict)
     advice: dict[str, Any] = field(default_factory=dict)
+    is_renewal: bool = False
+    sheets: dict[str, str] = field(default_factory=dict)
 
     @property
     def progress(self) -> dict[str, int]:
@@ -57,7 +64,8 @@ class Previews:
 
 def previews_of(version: Version) -> Previews:
     """Return the newest render of a version, with pictures ordered as its recipe has them."""
-    renders = list(version.renders.select_related("recipe", "job", "version")[:10])
+    rows = version.renders.select_related("recipe", "job", "version").annotate(**_SHEETS)
+    renders = list(rows[:10])
     if not renders:
         return Previews()
     newest = of_render(renders[0])
@@ -67,11 +75,18 @@ def previews_of(version: Version) -> Previews:
     if before is None:
         return newest
     shown = of_render(before)
-    return replace(newest, images=shown.images, advice=shown.advice)
+    return replace(
+        newest,
+        images=shown.images,
+        recipe=shown.recipe,
+        advice=shown.advice,
+        is_renewal=True,
+        sheets=shown.sheets,
+    )
 
 
 def of_render(render: Render) -> Previews:
-    """Return one render as pages show it."""
+    """Return one render as pages show it, with its sheets where the query looked for them."""
     pictures = pictures_of(render.images.all())
     state, reason = _state(render)
     return Previews(
@@ -83,7 +98,12 @@ def of_render(render: Render) -> Previews:
         render_id=render.pk,
         recipe=render.recipe.document if render.recipe else {},
         advice=render.advice if "distances" in render.advice else {},
+        sheets=_sheets(render.pk) if getattr(render, "has_sheets", False) else {},
     )
+
+
+def _sheets(render_id: int) -> dict[str, str]:
+    return {kind: f"/media/sheets/{render_id}.{kind}" for kind in (SheetKind.PNG, SheetKind.PDF)}
 
 
 def _state(render: Render) -> tuple[str, str]:
@@ -120,6 +140,7 @@ def render(user: User | AnonymousUser | None, render_id: int) -> Render:
         NotFound: absent, or private.
     """
     rows = Render.objects.select_related("recipe", "job", "version__adapter__namespace")
+    rows = rows.annotate(**_SHEETS)
     visible = Adapter.objects.visible_to(user).values("pk")
     found = rows.filter(pk=render_id, version__adapter__in=visible).first()
     if found is None:

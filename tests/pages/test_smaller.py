@@ -9,7 +9,7 @@ import pytest
 from django.template import Context, Template
 
 from hub.pages.cards import Drawn
-from previews.models import Derivative, Image
+from previews.models import Derivative, Image, Sheet
 from previews.selectors.pictures import Picture, Source, pictures_of
 from registry import storage
 from registry.models import Adapter, Blob, Version
@@ -170,3 +170,53 @@ def test_a_drawing_is_a_picture_without_forms() -> None:
     assert "<source" not in html
     assert "blur" not in html
     assert 'src="/static/blank.svg" width="512" height="512"' in html
+
+
+# --- Contact sheets ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sheet(image: Image) -> Sheet:
+    blob = Blob.objects.get(sha256=DIGEST)
+    for kind in ("pdf", "png"):
+        made = Sheet.objects.create(render=image.render, kind=kind, blob=blob)
+    return made
+
+
+def test_sheets_are_pictures_to_see_and_papers_to_keep(client: Client, sheet: Sheet) -> None:
+    for kind, media, shown in (
+        ("png", "image/png", "inline"),
+        ("pdf", "application/pdf", "attachment"),
+    ):
+        answer = client.get(f"/media/sheets/{sheet.render_id}.{kind}")
+        assert b"".join(answer.streaming_content) == WEBP  # type: ignore[attr-defined]  # it streams
+        assert answer.headers["Content-Type"] == media
+        assert answer.headers["Content-Disposition"] == f'{shown}; filename="noir-v1.{kind}"'
+        assert answer.headers["Cache-Control"] == "public, max-age=3600"
+        assert answer.headers["ETag"] == f'"{DIGEST}"'
+
+
+def test_the_page_links_to_its_sheets(client: Client, ada: User, sheet: Sheet) -> None:
+    page = client.get("/ada/noir").content.decode()
+    assert f'<a href="/media/sheets/{sheet.render_id}.png">PNG</a>' in page
+    assert f'<a href="/media/sheets/{sheet.render_id}.pdf" download>PDF</a>' in page
+    sheet.render.sheets.all().delete()
+    assert "/media/sheets/" not in client.get("/ada/noir").content.decode()
+
+
+@pytest.mark.parametrize("path", ["999.png", "{}.card", "{}.svg", "{}.png%00"])
+def test_other_sheets_are_absent(client: Client, sheet: Sheet, path: str) -> None:
+    assert client.get(f"/media/sheets/{path.format(sheet.render_id)}").status_code == 404
+
+
+def test_private_sheets_are_absent_to_strangers(
+    client: Client, ada: User, bob: User, noir: Adapter, sheet: Sheet
+) -> None:
+    Adapter.objects.filter(pk=noir.pk).update(visibility="private")
+    path = f"/media/sheets/{sheet.render_id}.pdf"
+    for stranger in (None, bob):
+        if stranger is not None:
+            client.force_login(stranger)
+        assert client.get(path).status_code == 404
+    client.force_login(ada)
+    assert client.get(path).headers["Cache-Control"] == "private, no-cache"

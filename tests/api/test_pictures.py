@@ -1,0 +1,49 @@
+"""What the API tells of pictures: every form, the blur, the sheets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from previews.models import Derivative, Image, Sheet
+from registry.models import Blob
+from tests.pages.pictures import render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from registry.models import Adapter, Version
+    from tests.api.conftest import Caller
+
+pytestmark = pytest.mark.django_db
+
+
+def test_pictures_come_with_their_forms_and_sheets(
+    stranger: Caller, noir: Adapter, released: Callable[..., Version], lora: bytes
+) -> None:
+    image = render(released(noir, lora), "ready", 2).images.latest("position")
+    blob = Blob.objects.create(sha256="ab" * 32, size_bytes=1)
+    plain = stranger.send("get", "adapters/ada/noir/versions/v1").json()["previews"]
+    assert plain["sheets"] is None
+    assert [one["sources"] for one in plain["images"]] == [[], []]
+    Derivative.objects.create(source=image.blob, kind="avif", width=256, height=256, blob=blob)
+    Image.objects.filter(pk=image.pk).update(placeholder="data:x", animation=blob)
+    for kind in ("png", "pdf"):
+        Sheet.objects.create(render=image.render, kind=kind, blob=blob)
+    told = stranger.send("get", "adapters/ada/noir/versions/v1").json()["previews"]
+    still, moving = told["images"]
+    base = "http://testserver/media"
+    form = {
+        "type": "image/avif",
+        "width": 256,
+        "url": f"{base}/images/{image.pk}/abababababab-256.avif",
+    }
+    assert moving["sources"] == [form]
+    assert (still["placeholder"], moving["placeholder"]) == ("", "data:x")
+    assert (still["animation"], moving["animation"]) == (None, f"{base}/images/{image.pk}.webp")
+    assert told["sheets"] == {
+        kind: f"{base}/sheets/{image.render_id}.{kind}" for kind in ("png", "pdf")
+    }
+    render_id = told["render_id"]
+    assert stranger.send("get", f"renders/{render_id}").json()["sheets"] == told["sheets"]
