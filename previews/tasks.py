@@ -13,7 +13,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from previews import announcing, reasons, weights
-from previews.models import Image, Render
+from previews.models import Image, Render, RenderKind
 from previews.render import (
     BaseUnavailable,
     Cancelled,
@@ -22,7 +22,7 @@ from previews.render import (
     load_bases,
 )
 from previews.render import Recipe as RecipeValue
-from previews.services import advice, derivatives, pictures, renders, sheets
+from previews.services import advice, derivatives, pictures, renders, sheets, tryouts
 from previews.services.controls import StoredControls
 from registry import queue
 from registry.models import VersionState
@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at whether somebody cancelled.
 LOOK_S = 1.0
+#: Seconds between two notes of the steps that are done.
+TELL_S = 0.5
 #: Seconds until a job that is for another worker's base comes up again.
 ELSEWHERE_S = 15
 
@@ -51,6 +53,7 @@ def look_for_waiting(**_: Any) -> None:  # noqa: ANN401 - a signal's extras
     renders.sort_old()
     renders.begin_missing()
     renders.wake_waiting()
+    tryouts.wake_waiting()
     derivatives.drop_orphans()
     derivatives.begin_missing()
     sheets.begin_missing()
@@ -121,26 +124,46 @@ def _make(run: queue.JobRun, render: Render, recipe: RecipeValue) -> None:
     from previews.render.engine import Watch  # noqa: PLC0415 - brings torch along
 
     have = {(row.prompt_index, row.seed, row.strength) for row in render.images.all()}
-    count = len(have)
-    run.progress(count, render.total)
+    bases, pace = load_bases(settings.LORARY.bases), announcing.Pace(recipe.base)
+    steps = _Steps(run, render.total * recipe.steps, pace)
+    steps.tell(len(have) * recipe.steps)
 
     def keep(made: Sequence[Picture]) -> None:
         pictures.keep(render=render, pictures=made)
-        run.progress(render.images.count(), render.total)
+        steps.tell(render.images.count() * recipe.steps)
 
-    bases, pace = load_bases(settings.LORARY.bases), announcing.Pace(recipe.base)
     watch = Watch(
         on_pictures=keep,
-        on_step=pace.on_step,
+        on_step=steps,
         is_cancelled=_Canceller(run),
         deadline_s=bases.get(recipe.base).deadline_s,
         have=frozenset(have),
-        controls=StoredControls(),
+        # What somebody wrote into a try-out goes when it expires; controls are kept.
+        controls=StoredControls() if render.kind == RenderKind.PREVIEW else None,
     )
     with _layers(render) as layers:
         engine = _engine(settings.LORARY.bases)
         engine.render(recipe, layers, triggers=render.trigger_words, watch=watch)
     pace.tell(recipe.steps)
+
+
+class _Steps:
+    """Writes how many steps of all pictures are done, no more often than people look."""
+
+    def __init__(self, run: queue.JobRun, total: int, pace: announcing.Pace) -> None:
+        self.run, self.total, self.pace = run, total, pace
+        self.told_at = 0.0
+
+    def __call__(self, done: int, left: int) -> None:
+        """Hear of steps done, of those that this attempt has to make."""
+        self.pace.on_step(done, left)
+        if time.monotonic() - self.told_at >= TELL_S:
+            self.tell(max(0, self.total - left) + done)
+
+    def tell(self, done: int) -> None:
+        """Write it down."""
+        self.told_at = time.monotonic()
+        self.run.progress(min(done, self.total), self.total)
 
 
 class _Canceller:

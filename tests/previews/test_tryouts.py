@@ -11,7 +11,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.utils import timezone
 
 from previews import announcing, tasks
-from previews.models import Image, Recipe, Render, RenderState, Tryout
+from previews.models import Control, Image, Recipe, Render, RenderState, Tryout
 from previews.render.images import decode
 from previews.selectors import tryouts as selectors
 from previews.services import tryouts, wishes
@@ -25,7 +25,7 @@ from registry.errors import (
     StateConflict,
     Unauthenticated,
 )
-from registry.models import Job, JobState, VersionState
+from registry.models import Job, JobState, VersionState, Worker
 from registry.services import adapters, sweeping
 
 if TYPE_CHECKING:
@@ -82,11 +82,13 @@ def test_a_stack_is_rendered_as_it_was_asked(ada: User, v1: Version, other: Vers
 
 
 def test_the_picture_without_the_stack_comes_along_when_asked_for(ada: User, v1: Version) -> None:
+    v1.renders.all().delete()  # its own previews would leave controls
     render = finished(tryouts.ask(actor=ada, wish=wish((v1, 1.0), compares=True)))
     without, with_it = render.images.all()
     assert (without.strength, with_it.strength) == (0.0, 1.0)
     assert without.blob != with_it.blob
     assert without.prompt == with_it.prompt
+    assert not Control.objects.exists()  # it would outlive the try-out, with its prompt
 
 
 def test_what_is_left_out_comes_from_the_base_and_the_seed_by_chance(
@@ -464,3 +466,52 @@ def test_a_withdrawn_version_is_not_rendered_any_more(both: Tryout, other: Versi
     other.save()
     render = finished(both)
     assert (render.state, render.images.count()) == (RenderState.FAILED, 0)
+
+
+# --- How far it is ------------------------------------------------------------------------------
+
+
+def test_steps_are_told_while_it_is_rendered(
+    ada: User, v1: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "TELL_S", 0.0)
+    told: list[tuple[int, int]] = []
+    progress = queue.JobRun.progress
+
+    def listening(run: queue.JobRun, done: int, total: int) -> None:
+        if run.job.key == key:
+            told.append((done, total))
+        progress(run, done, total)
+
+    monkeypatch.setattr(queue.JobRun, "progress", listening)
+    asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0), steps=3, compares=True))
+    key = f"render_version:{asked.render.pk}"
+    finished(asked)
+    assert told[0] == (0, 6)
+    assert told[-1] == (6, 6)
+    assert {done for done, _total in told} == {0, 1, 2, 3, 4, 5, 6}
+    assert [done for done, _total in told] == sorted(done for done, _total in told)
+    shown = selectors.shown(selectors.get(ada, asked.key))
+    assert (shown.done, shown.total, shown.place, shown.is_open) == (6, 6, None, False)
+
+
+def test_the_place_in_the_queue_counts_what_goes_first(ada: User, bob: User, v1: Version) -> None:
+    first = tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
+    second = tryouts.ask(actor=bob, wish=wish((v1, 1.0), steps=4))
+    places = [selectors.shown(selectors.get(who, one.key)).place for who, one in
+              ((ada, first), (bob, second))]  # fmt: skip
+    assert [place.ahead for place in places if place] == [0, 1]
+    assert [place.left_s for place in places if place] == [None, None]  # nobody is at work
+
+
+def test_seconds_left_are_those_that_others_took(ada: User, bob: User, v1: Version) -> None:
+    finished(tryouts.ask(actor=bob, wish=wish((v1, 1.0))))
+    now = timezone.now()
+    Job.objects.update(started_at=now - timedelta(seconds=42), finished_at=now)
+    Worker.objects.create(name="box:1", queues=["render.miniature"], seen_at=now)
+    tryouts.ask(actor=bob, wish=wish((v1, 1.0), seed=9))
+    asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0), steps=4))
+    place = selectors.shown(selectors.get(ada, asked.key)).place
+    assert place is not None
+    # 20 pictures and one took 42 s each time, at two steps a picture: two seconds a step
+    assert (place.ahead, place.workers, place.left_s) == (1, 1, 12)
