@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-#: Sends jobs that no handler does, and prints how long each waited for a worker's look. The first
-#: also waits for the worker to start. A sweep comes every five seconds, so three short waits in
-#: a row are the broker's doing.
+#: Sends jobs that no handler does to the queue of a family, and prints how long each waited for a
+#: worker's look. The first also waits for the worker to start. A sweep comes every five seconds,
+#: so three short waits in a row are the broker's doing.
 SEND = """
 import json, time
 from registry.models import Job
@@ -32,7 +32,7 @@ from registry.queue import enqueue
 waits = []
 for number in range(4):
     began = time.monotonic()
-    job = enqueue(queue="checks", task="nobody", args={}, key=f"wake-{number}")
+    job = enqueue(queue="render.miniature", task="nobody", args={}, key=f"wake-{number}")
     while not Job.objects.filter(pk=job.pk, attempt__gte=1).exists():
         assert time.monotonic() - began < 20
         time.sleep(0.01)
@@ -76,7 +76,7 @@ def waits(hub: RunningHub) -> list[float]:
 
 
 def test_embedded_broker_wakes_a_worker_at_once(tmp_path: Path) -> None:
-    with RunningHub(tmp_path / "hub", "--queues", "checks") as hub:
+    with RunningHub(tmp_path / "hub", "--queues", "render") as hub:
         assert max(waits(hub)) < 1.5
         assert not list((hub.data / "broker" / "messages").iterdir())
 
@@ -85,7 +85,7 @@ def test_embedded_broker_wakes_a_worker_at_once(tmp_path: Path) -> None:
 def test_redis_wakes_a_worker_at_once(tmp_path: Path) -> None:
     with (
         redis_server(tmp_path) as url,
-        RunningHub(tmp_path / "hub", "--queues", "checks", BROKER_URL=url, CACHE_URL=url) as hub,
+        RunningHub(tmp_path / "hub", "--queues", "render", BROKER_URL=url, CACHE_URL=url) as hub,
     ):
         assert max(waits(hub)) < 1.5
 
@@ -98,5 +98,5 @@ def test_rabbitmq_wakes_a_worker_at_once(tmp_path: Path) -> None:
             connection.ensure_connection(max_retries=1)
     except OSError as error:
         pytest.skip(f"no RabbitMQ at LORARY_TEST_RABBITMQ ({url}): {error}")
-    with RunningHub(tmp_path / "hub", "--queues", "checks", BROKER_URL=url) as hub:
+    with RunningHub(tmp_path / "hub", "--queues", "render", BROKER_URL=url) as hub:
         assert max(waits(hub)) < 1.5
