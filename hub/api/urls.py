@@ -11,6 +11,7 @@ from hub.api.files import FileView
 from hub.api.inspect import Inspect
 from hub.api.me import Me
 from hub.api.nowhere import Nowhere
+from hub.api.recipes import RecipeView
 from hub.api.renders import RenderView, VersionRenders
 from hub.api.tokens import Tokens, TokenView
 from hub.api.uploads import Complete, Content, Part, Uploads, UploadView
@@ -33,6 +34,7 @@ v1: list[URLPattern] = [
     path("uploads/<uuid:upload_id>/complete", Complete.as_view(), name="api-upload-complete"),
     path("adapters", Adapters.as_view(), name="api-adapters"),
     path("adapters/<str:owner>/<str:name>", AdapterView.as_view(), name="api-adapter"),
+    path("adapters/<str:owner>/<str:name>/recipe", RecipeView.as_view(), name="api-recipe"),
     path("adapters/<str:owner>/<str:name>/versions", Versions.as_view(), name="api-versions"),
     path(VERSION, VersionView.as_view(), name="api-version"),
     path(f"{VERSION}/publish", Publish.as_view(), name="api-version-publish"),

@@ -14,11 +14,20 @@ from previews.selectors import prompts
 from registry.models import VersionState
 
 if TYPE_CHECKING:
-    from previews.models import Render
+    from previews.models import PromptSet, Render
     from previews.render import Base, Recipe
     from registry.models import Adapter, Version
 
-__all__ = ["SHOWN", "Plan", "is_by", "is_outrun", "plans_of", "recipe_for"]
+__all__ = [
+    "SHOWN",
+    "AdapterRecipe",
+    "Plan",
+    "is_by",
+    "is_outrun",
+    "of_adapter",
+    "plans_of",
+    "recipe_for",
+]
 
 #: States of versions that have pictures.
 SHOWN = (VersionState.PUBLISHED, VersionState.YANKED)
@@ -52,6 +61,34 @@ class Plan:
     def pictures(self) -> int:
         """Pictures of all its versions."""
         return len(self.recipe.shots()) * len(self.versions) if self.recipe else 0
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterRecipe:
+    """Everything about an adapter's recipe; ``number`` is of the set in force, 0 without one."""
+
+    adapter: Adapter
+    number: int
+    prompts: list[str]
+    plans: list[Plan]
+    history: list[PromptSet]
+
+    @property
+    def versions(self) -> int:
+        """Versions that are rendered."""
+        return sum(len(plan.versions) for plan in self.plans if plan.recipe)
+
+    @property
+    def pictures(self) -> int:
+        """Pictures of all of them."""
+        return sum(plan.pictures for plan in self.plans)
+
+
+def of_adapter(adapter: Adapter) -> AdapterRecipe:
+    """Return how an adapter is rendered, and by what it was before."""
+    history = list(prompts.history(adapter))
+    number, own = (history[0].number, history[0].prompts) if history else (0, [])
+    return AdapterRecipe(adapter, number, own, plans_of(adapter), history)
 
 
 def plans_of(adapter: Adapter) -> list[Plan]:

@@ -28,6 +28,8 @@ WRITES = [
     ("post", "adapters/ada/noir/versions/v1/publish"),
     ("post", "adapters/ada/noir/versions/v1/yank"),
     ("post", "adapters/ada/noir/versions/v1/renders"),
+    ("put", "adapters/ada/noir/recipe"),
+    ("delete", "adapters/ada/noir/recipe"),
     ("post", "uploads"),
     ("delete", "uploads/0b1f3c1e-6c2e-4d57-9a8b-6f2f5b1d7a10"),
     ("put", "uploads/0b1f3c1e-6c2e-4d57-9a8b-6f2f5b1d7a10/content"),
