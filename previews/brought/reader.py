@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from previews.brought import limits
+from previews.brought.formats import HEAD_BYTES, sniff
 from previews.brought.refusals import Refused, Why
 
 __all__ = ["OUTCOME", "main", "read"]
@@ -57,29 +58,30 @@ def read(source: Path, folder: Path) -> dict[str, Any]:
     """
     # Decoders are loaded once the limits hold.
     from previews.brought import films, stills  # noqa: PLC0415
-    from previews.brought.formats import HEAD_BYTES, sniff  # noqa: PLC0415
+    from previews.brought.claims.gathered import gather  # noqa: PLC0415
 
     kind = sniff(_head(source, HEAD_BYTES))
     data = _whole(source, limits.MAX_FILM_BYTES if kind.is_film else limits.MAX_PICTURE_BYTES)
-    poster = ""
-    if kind.is_film:
-        tags: dict[str, str] = {}
-        frames = films.frames_of_film(kind, data, tags)
+    texts: dict[str, str] = {}
+    parts = None if kind.is_film else stills.take_apart(kind, data)
+    if parts is None:
+        frames = films.frames_of_film(kind, data, texts)
     else:
-        parts = stills.take_apart(kind, data)
         frames = films.frames_of_webp(parts)
-    if kind.is_film or len(parts.durations_ms) > 1:
+        texts.update(parts.texts)
+    if parts is None or len(parts.durations_ms) > 1:
         picture, size = films.save(frames, folder / "film.mp4")
         file, poster = "film.mp4", stills.save(picture, folder, "poster")
     else:
         picture = stills.decode(kind, parts)
-        file, size = stills.save(picture, folder, "picture"), picture.size
+        file, poster, size = stills.save(picture, folder, "picture"), "", picture.size
     return {
         "file": file,
         "poster": poster,
         "width": size[0],
         "height": size[1],
         "placeholder": stills.placeholder(picture),
+        "facts": gather(texts, parts.exif if parts else b""),
     }
 
 

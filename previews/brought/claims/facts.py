@@ -1,0 +1,116 @@
+"""The one form that all claims are brought into, cleaned and within limits."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lorary.anatomy.metadata import file_told, told
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["MAX_RESOURCES", "Facts", "Resource"]
+
+MAX_PROMPT, MAX_NAME = 4000, 120
+MAX_RESOURCES = 32
+
+_HASH = re.compile(r"(?:sha256:|0x)?([0-9a-f]{10,64})\Z", re.IGNORECASE)
+_KIND = re.compile(r"[a-z]{1,24}\Z")
+
+
+@dataclass(slots=True)
+class Resource:
+    """A file that took part; ``hashes`` are whatever digests, or beginnings of one, name it."""
+
+    name: str
+    kind: str = "lora"
+    strength: object = None
+    hashes: tuple[object, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what can be so, {} when nothing is left."""
+        name = file_told(self.name, MAX_NAME) if isinstance(self.name, str) else ""
+        found = [_HASH.match(text.strip()) for text in self.hashes if isinstance(text, str)]
+        hashes = sorted({match[1].casefold() for match in found if match})
+        if not name and not hashes:
+            return {}
+        kind = str(self.kind).casefold()
+        said = {"name": name, "kind": kind if _KIND.match(kind) else "other"}
+        strength = _number(self.strength, 100)
+        return said | ({} if strength is None else {"strength": strength}) | {"hashes": hashes}
+
+
+@dataclass(slots=True)
+class Facts:
+    """What a tool wrote; every value may be of any kind until ``to_dict`` has looked at it."""
+
+    tool: str
+    prompt: object = ""
+    negative: object = ""
+    seed: object = None
+    steps: object = None
+    sampler: object = ""
+    guidance: object = None
+    width: object = None
+    height: object = None
+    model: object = ""
+    resources: list[Resource] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the facts that can be so, without what is empty."""
+        width, height = _whole(self.width, 100_000), _whole(self.height, 100_000)
+        said = {
+            "tool": self.tool,
+            "prompt": _text(self.prompt, MAX_PROMPT),
+            "negative": _text(self.negative, MAX_PROMPT),
+            "seed": _whole(self.seed, 2**64 - 1),
+            "steps": _whole(self.steps, 100_000),
+            "sampler": _text(self.sampler, MAX_NAME),
+            "guidance": _number(self.guidance, 1000),
+            "size": f"{width}x{height}" if width and height else "",
+            "model": file_told(self.model, MAX_NAME) if isinstance(self.model, str) else "",
+            "resources": _resources(self.resources),
+        }
+        return {name: value for name, value in said.items() if value not in (None, "", [])}
+
+
+def _text(value: object, most: int) -> str:
+    return told(value, most) if isinstance(value, str) else ""
+
+
+def _number(value: object, most: float) -> float | None:
+    """Return a finite number of limited size, three digits behind the point."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return round(number, 3) if math.isfinite(number) and abs(number) <= most else None
+
+
+def _whole(value: object, most: int) -> int | None:
+    """Return a natural number of limited size."""
+    if isinstance(value, str) and value.isascii() and value.strip().isdigit() and len(value) <= 24:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value <= most else None
+
+
+def _resources(found: Iterable[Resource]) -> list[dict[str, Any]]:
+    """Return resources, those of the same kind and name as one."""
+    known: dict[tuple[str, str], dict[str, Any]] = {}
+    for resource in found:
+        said = resource.to_dict()
+        if not said:
+            continue
+        before = known.setdefault((said["kind"], said["name"].casefold()), said)
+        if before is not said:
+            before["hashes"] = sorted({*before["hashes"], *said["hashes"]})
+            if "strength" in said:
+                before.setdefault("strength", said["strength"])
+    return list(known.values())[:MAX_RESOURCES]
