@@ -50,6 +50,7 @@ class Panel:
     poll_s: int
     can_request: bool
     frames: list[Frame | dict[str, str]]
+    recipe_url: str = ""
     sheets: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -63,7 +64,9 @@ def previews(request: HttpRequest, owner: str, name: str) -> HttpResponseBase:
     version = history.get(request.user, adapter, request.GET.get("v") or history.LATEST)
     context = {"adapter": adapter, "version": version}
     context |= previews_context(request, adapter, version)
-    return render(request, "adapter/previews.html", context)
+    is_part = request.GET.get("part") == "renewal"
+    template = "adapter/renewal.html" if is_part else "adapter/previews.html"
+    return render(request, template, context)
 
 
 def _ask(request: HttpRequest, owner: str, name: str) -> HttpResponse:
@@ -76,13 +79,14 @@ def _ask(request: HttpRequest, owner: str, name: str) -> HttpResponse:
 def previews_context(
     request: HttpRequest, adapter: Adapter, version: Version | None
 ) -> dict[str, Any]:
-    """Return ``previews`` (the panel) and ``sweep`` (None until the pictures are complete)."""
+    """Return ``previews`` (the panel) and ``sweep`` (None until pictures are complete)."""
     if version is None:
         return {"previews": _nothing(), "sweep": None}
     found = previews_of(version)
     address = reverse("adapter-previews", args=[adapter.owner, adapter.name])
     user = request.user
     is_owner = user.is_authenticated and adapter.namespace.is_writable_by(user)
+    recipe_url = reverse("adapter-recipe", args=[adapter.owner, adapter.name])
     panel = Panel(
         state=found.state,
         reason=found.reason,
@@ -94,9 +98,11 @@ def previews_context(
         poll_s=POLL_S.get(found.state, 0),
         can_request=bool(is_owner and found.state in {"failed", "none"}),
         frames=_strip(found.images, found.total),
+        recipe_url=recipe_url if is_owner else "",
         sheets=found.sheets,
     )
-    sweep = sweep_of(version, found, request.GET) if found.state == "ready" else None
+    is_complete = found.state == "ready" or found.is_renewal
+    sweep = sweep_of(version, found, request.GET) if is_complete else None
     return {"previews": panel, "sweep": sweep}
 
 

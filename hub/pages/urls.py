@@ -16,6 +16,7 @@ from hub.pages import (
     previews,
     profiles,
     publish,
+    recipe,
     tokens,
     versions,
 )
@@ -52,6 +53,7 @@ urlpatterns: list[URLPattern] = [
     path("<str:owner>", page(profiles.profile), name="profile"),
     path("<str:owner>/<str:name>", page(adapters.show), name="adapter"),
     path("<str:owner>/<str:name>/edit", page(adapters.edit), name="adapter-edit"),
+    path("<str:owner>/<str:name>/recipe", page(recipe.recipe), name="adapter-recipe"),
     path("<str:owner>/<str:name>/previews", page(previews.previews), name="adapter-previews"),
     path(
         "<str:owner>/<str:name>/versions/<str:version>/edit",
