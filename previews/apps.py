@@ -17,12 +17,13 @@ class PreviewsConfig(AppConfig):
 
     def ready(self) -> None:
         """Listen to the catalogue; models exist only from here on."""
-        from previews.services import tryouts  # noqa: PLC0415 - needs loaded apps
+        from previews.services import rerendering, tryouts  # noqa: PLC0415 - needs loaded apps
         from previews.services.renders import heard_of_publication  # noqa: PLC0415 - the same
         from registry.signals import sweeping, version_published  # noqa: PLC0415 - beside them
 
         def heard(*, version_id: int, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
             heard_of_publication(version_id)
+            rerendering.heard_of_publication(version_id)
 
         version_published.connect(heard, weak=False, dispatch_uid="previews.request")
 

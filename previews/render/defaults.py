@@ -19,7 +19,13 @@ __all__ = ["default_prompts", "default_recipe", "recipe_of"]
 _FILE = Path(__file__).resolve().parents[1] / "recipes.toml"
 
 
-def default_recipe(base: Base, kind: str, own: Iterable[str] = ()) -> Recipe:
+#: No sweep goes farther from 0.
+FARTHEST = 2.0
+
+
+def default_recipe(
+    base: Base, kind: str, own: Iterable[str] = (), reach: tuple[float, float] = (0.0, 1.0)
+) -> Recipe:
     """Return the recipe for an adapter of a kind on a base, from ``previews/recipes.toml``.
 
     It depends on nothing else, so that all versions of an adapter can be compared.
@@ -28,14 +34,32 @@ def default_recipe(base: Base, kind: str, own: Iterable[str] = ()) -> Recipe:
         base: Base model that renders.
         kind: What the adapter teaches.
         own: Prompts that follow the default ones; those that are there already are left out.
+        reach: Lowest and highest strength that the adapter's creator recommends.
     """
     table = _table()
     return recipe_of(
         base,
         prompts=dict.fromkeys((*default_prompts(base.family, kind), *own)),
         seeds=table["seeds"],
-        strengths=table["strengths"],
+        strengths=_strengths(*reach),
     )
+
+
+def _strengths(low: float, high: float) -> list[float]:
+    """Return the default strengths, extended to those that are recommended.
+
+    Below 0, both sides are shown in two steps as far as the longer one reaches. Above the default
+    ones there are two more, of which the last is 1.5 or 2.
+    """
+    if low < 0:
+        end = min(FARTHEST, max(-low, high))
+        return [-end, -end / 2, 0.0, end / 2, end]
+    usual: list[float] = _table()["strengths"]
+    last = usual[-1]
+    if high <= last:
+        return usual
+    end = 1.5 if high <= 1.5 else FARTHEST
+    return [*usual, (last + end) / 2, end]
 
 
 def recipe_of(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from previews import announcing
 from previews.render.defaults import default_prompts, default_recipe
 from previews.render.recipe import with_triggers
-from previews.selectors import prompts
+from previews.selectors import prompts, strengths
 from registry.models import VersionState
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def plans_of(adapter: Adapter) -> list[Plan]:
 def _plan(
     adapter: Adapter, family: str, base: Base | None, own: list[str], versions: tuple[Version, ...]
 ) -> Plan:
-    recipe = default_recipe(base, adapter.kind, own) if base else None
+    recipe = _default(base, adapter, own) if base else None
     return Plan(family, base, recipe, tuple(default_prompts(family, adapter.kind)), versions)
 
 
@@ -113,12 +113,17 @@ def recipe_for(version: Version) -> Recipe | None:
     """Return the recipe of a version, or None where nobody has a base for its family.
 
     It depends on the adapter and never on the version, so that versions can be compared: default
-    prompts for its kind, then those that its owner added.
+    prompts for its kind, then those that its owner added, at strengths that reach as far as any
+    of its versions recommends.
     """
     base = announcing.base_for(version.family)
     if base is None:
         return None
-    return default_recipe(base, version.adapter.kind, prompts.own_prompts(version.adapter))
+    return _default(base, version.adapter, prompts.own_prompts(version.adapter))
+
+
+def _default(base: Base, adapter: Adapter, own: list[str]) -> Recipe:
+    return default_recipe(base, adapter.kind, own, strengths.reach_of(adapter))
 
 
 def is_by(render: Render, version: Version, recipe: Recipe | None) -> bool:

@@ -15,7 +15,7 @@ from previews.render import RenderError
 from previews.selectors import recipes
 from previews.services import renders
 from registry import queue
-from registry.models import Version
+from registry.models import Adapter, Version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
     from previews.models import Render
     from previews.render import Recipe
-    from registry.models import Adapter
 
-__all__ = ["Outdated", "Rerendered", "follow", "run"]
+__all__ = ["Outdated", "Rerendered", "follow", "heard_of_publication", "run"]
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +97,11 @@ def follow(*, adapter: Adapter) -> None:
                 renders.begin(version=version, priority=priority)
     except RenderError:
         log.exception("no new previews of %s", adapter.full_name)
+
+
+def heard_of_publication(version_id: int) -> None:
+    """Render the other versions again where this one changes the recipe of all: its strengths."""
+    follow(adapter=Adapter.objects.get(versions=version_id))
 
 
 def _candidates(adapter: Adapter | None) -> QuerySet[Version]:

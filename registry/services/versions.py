@@ -216,7 +216,7 @@ def edit(*, actor: User, version: Version, details: Details) -> Version:
     details_of.check(details)
     with transaction.atomic():
         _refresh(version)
-        words = version.trigger_words
+        before = _rendered_by(version)
         details_of.describe(version, details)
         details_of.measure(version)
         version.save(update_fields=details_of.SAID)
@@ -225,9 +225,16 @@ def edit(*, actor: User, version: Version, details: Details) -> Version:
         events.record(
             actor=user, verb="version_edited", adapter=version.adapter, subject=version.name
         )
-        if version.state == VersionState.PUBLISHED and version.trigger_words != words:
+        if version.state == VersionState.PUBLISHED and _rendered_by(version) != before:
             _tell(version)
     return version
+
+
+def _rendered_by(version: Version) -> tuple[object, ...]:
+    """Return what is said of a version that its pictures follow."""
+    return (
+        version.trigger_words, version.strength, version.strength_min, version.strength_max,
+    )  # fmt: skip
 
 
 def remeasure(*, version: Version) -> bool:
