@@ -23,9 +23,8 @@ import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
-from safetensors import safe_open
-from safetensors.torch import save_file
 
+from benchmarks.copies import changed_copy
 from benchmarks.results import Absent, Result, table
 from previews.render import Layer, load_bases
 from previews.render.controls import ControlsInMemory
@@ -44,8 +43,6 @@ ADAPTERS = 30
 COMPARED = 3
 #: Largest difference of a colour value of 255 between the engine's and the scripts' pictures.
 CLOSE = 1
-#: How far the numbers of a copy are from those of the file, as a share.
-SPREAD = 0.02
 
 Pictures = list[bytes]
 
@@ -72,25 +69,10 @@ def run(count: int = ADAPTERS) -> list[Result]:
 
 
 def _copies(demo: Sequence[Path], count: int, folder: Path) -> Iterator[Path]:
-    """Write so many adapters: the demo's, then the same with all numbers changed a little."""
+    """Yield so many adapters: the demo's, then the same with all numbers changed a little."""
     for number, file in enumerate(islice(cycle(demo), count)):
-        random = torch.Generator().manual_seed(number)
-        with safe_open(file, framework="pt") as handle:
-            metadata = handle.metadata()
-            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
-        if number >= len(demo):
-            tensors = {name: _changed(tensor, random) for name, tensor in tensors.items()}
         copy = folder / f"{number:02}-{file.name}"
-        save_file(tensors, copy, metadata)
-        yield copy
-
-
-def _changed(tensor: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-    """Return a weight with noise; alphas, which are single numbers, stay."""
-    if tensor.ndim == 0:
-        return tensor
-    noise = torch.randn(tensor.shape, generator=random)
-    return (tensor.float() * (1 + SPREAD * noise)).to(tensor.dtype)
+        yield file if number < len(demo) else changed_copy(file, copy, number)
 
 
 def _measure(bases: Bases, recipe: Recipe, files: Sequence[Path]) -> list[float]:
