@@ -12,12 +12,13 @@ from hub.api.base import absolute
 from hub.api.shapes import ProgressOut
 from previews.models import RenderState
 from previews.selectors.pictures import Picture, Source
+from previews.selectors.places import Place
 from previews.selectors.renders import Previews
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["PREVIEW_STATES", "PictureOut", "PreviewsOut"]
+__all__ = ["PREVIEW_STATES", "PictureOut", "PlaceOut", "PreviewsOut"]
 
 #: States of a version's previews; ``none``: nobody asked for them.
 PREVIEW_STATES = [*RenderState.values, "none"]
@@ -99,6 +100,16 @@ class AdviceOut(serializers.Serializer[dict[str, Any]]):
         help_text="Mean difference between seeds without the adapter, of 255."
     )
     method = serializers.IntegerField(help_text="Number of the rules it was measured by.")
+
+
+class PlaceOut(serializers.Serializer[Place]):
+    """Where it stands in the queue."""
+
+    ahead = serializers.IntegerField(help_text="Jobs that go first.")
+    workers = serializers.IntegerField(help_text="At work for its base model; 0: it waits.")
+    seconds_left = serializers.IntegerField(
+        source="left_s", allow_null=True, help_text="An estimate, null while there is none."
+    )
 
 
 class PreviewsOut(serializers.Serializer[Previews]):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 
 from hub.api.base import Endpoint
-from hub.api.previews import PreviewsOut
+from hub.api.previews import PlaceOut, PreviewsOut
+from previews.models import OPEN_STATES
 from previews.selectors import renders as selectors
+from previews.selectors.places import place_of
 from previews.services import renders as services
 from registry.selectors import adapters as catalogue
 from registry.selectors import versions as history
@@ -32,11 +34,18 @@ class RenderOut(PreviewsOut):
     adapter = serializers.SerializerMethodField()
     version = serializers.SerializerMethodField()
     recipe = serializers.DictField(help_text="Everything that makes the pictures reproducible.")
+    queue = serializers.SerializerMethodField(help_text="Null once it is over.")
 
     @extend_schema_field(OpenApiTypes.STR)
     def get_adapter(self, _previews: Previews) -> str:
         """Return ``owner/name``."""
         return str(self.context["render"].version.adapter.full_name)
+
+    @extend_schema_field(PlaceOut(allow_null=True))
+    def get_queue(self, previews: Previews) -> dict[str, Any] | None:
+        """Return its place."""
+        is_open = previews.state in OPEN_STATES
+        return dict(PlaceOut(place_of(self.context["render"])).data) if is_open else None
 
     @extend_schema_field(OpenApiTypes.STR)
     def get_version(self, _previews: Previews) -> str:

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from hub.api.base import Endpoint, Input, absolute, shown
 from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
-from hub.api.previews import PictureOut
+from hub.api.previews import PictureOut, PlaceOut
 from hub.api.shapes import ProgressOut
 from previews.models import Layer, RenderState
 from previews.models.render import MAX_STRENGTH
@@ -85,16 +85,6 @@ class LayerOut(serializers.Serializer[Layer]):
     adapter = serializers.CharField(source="version.adapter.full_name")
     version = serializers.CharField(source="version.name")
     strength = serializers.FloatField()
-
-
-class PlaceOut(serializers.Serializer[Any]):
-    """Where it stands in the queue."""
-
-    ahead = serializers.IntegerField(help_text="Jobs that go first.")
-    workers = serializers.IntegerField(help_text="At work for its base model; 0: it waits.")
-    seconds_left = serializers.IntegerField(
-        source="left_s", allow_null=True, help_text="An estimate, null while there is none."
-    )
 
 
 class TryoutOut(serializers.Serializer[Any]):

@@ -40,12 +40,16 @@ def steps_of(recipe: Recipe) -> int:
 
 
 def place_of(render: Render) -> Place:
-    """Return the place of a queued or running render."""
+    """Return the place of a queued or running render.
+
+    A worker takes what is urgent from all its queues, so jobs of other families may go first.
+    """
     job, recipe = render.job, render.recipe
     if job is None or recipe is None:
         return Place(0, 0, None)
-    first = _before(job)
-    workers = len(serving(job.queue))
+    serves = serving(job.queue)
+    workers = len(serves)
+    first = _before(job, {job.queue, *(name for worker in serves for name in worker.queues)})
     pace = _pace(recipe.document["base"])
     left_s = None
     if pace is not None and workers:
@@ -55,7 +59,7 @@ def place_of(render: Render) -> Place:
     return Place(len(first), workers, left_s)
 
 
-def _before(job: Job) -> list[int]:
+def _before(job: Job, queues: set[str]) -> list[int]:
     """Return the jobs that run, or will, before one is begun."""
     if job.state != JobState.QUEUED:
         return []
@@ -65,7 +69,7 @@ def _before(job: Job) -> list[int]:
         | same & Q(turn__lt=job.turn)
         | same & Q(turn=job.turn, pk__lt=job.pk)
     )
-    rows = Job.objects.filter(queue=job.queue)
+    rows = Job.objects.filter(queue__in=queues)
     open_rows = rows.filter(Q(state=JobState.RUNNING) | Q(state=JobState.QUEUED) & earlier)
     return list(open_rows.values_list("pk", flat=True))
 

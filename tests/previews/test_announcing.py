@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from previews import announcing, tasks
@@ -202,3 +203,19 @@ def test_what_an_owner_asks_for_goes_before_what_was_published(
     render = renders.request(actor=ada, version=queued)
     assert render.job is not None
     assert (render.job.priority, render.job.owner) == (queue.ASKED, "ada")
+
+
+def test_the_api_tells_the_place_in_the_queues_of_its_workers(queued: Version) -> None:
+    row = box()
+    render = queued.renders.get()
+    asked = f"/api/v1/renders/{render.pk}"
+    assert Client().get(asked).json()["queue"] == {"ahead": 0, "workers": 1, "seconds_left": None}
+    queue.enqueue(queue="render.sdxl", task="x", args={}, key="x", priority=queue.INTERACTIVE)
+    assert Client().get(asked).json()["queue"]["ahead"] == 0
+    Worker.objects.filter(pk=row.pk).update(queues=["render.miniature", "render.sdxl"])
+    assert Client().get(asked).json()["queue"]["ahead"] == 1
+    row.delete()
+    found = Client().get(asked).json()
+    assert (found["state"], found["queue"]["workers"]) == ("waiting", 0)
+    worker.drain("render.miniature")
+    assert Client().get(asked).json()["queue"] is None
