@@ -14,6 +14,7 @@ from hub.api.nowhere import Nowhere
 from hub.api.recipes import RecipeView
 from hub.api.renders import RenderView, VersionRenders
 from hub.api.tokens import Tokens, TokenView
+from hub.api.tryouts import Tryouts, TryoutShare, TryoutView
 from hub.api.uploads import Complete, Content, Part, Uploads, UploadView
 from hub.api.versions import Publish, Versions, VersionView, Yank
 from hub.api.workers import Workers, WorkerView
@@ -41,6 +42,9 @@ v1: list[URLPattern] = [
     path(f"{VERSION}/yank", Yank.as_view(), name="api-version-yank"),
     path(f"{VERSION}/renders", VersionRenders.as_view(), name="api-version-renders"),
     path(f"{VERSION}/files/<path:path>", FileView.as_view(), name="api-file"),
+    path("tryouts", Tryouts.as_view(), name="api-tryouts"),
+    path("tryouts/<uuid:key>", TryoutView.as_view(), name="api-tryout"),
+    path("tryouts/<uuid:key>/share", TryoutShare.as_view(), name="api-tryout-share"),
     path("renders/<int:render_id>", RenderView.as_view(), name="api-render"),
     path("workers", Workers.as_view(), name="api-workers"),
     path("workers/<int:worker_id>", WorkerView.as_view(), name="api-worker"),

@@ -121,7 +121,8 @@ class Said:
         if up:
             layers.insert(up - 1, layers.pop(up))
         names = {name for name, _dial in layers}
-        layers += [(name, "") for name in do.getlist("add") if name not in names]
+        added = map(_looked_up, do.getlist("add")[:_MOST_NAMES])
+        layers += [(name, "") for name in added if name and name not in names]
         return self.with_layers(layers)
 
 
@@ -131,11 +132,16 @@ def _index(text: str, layers: Sequence[object]) -> int | None:
 
 def said_of(data: QueryDict) -> Said:
     """Read a form or an address; strengths that are missing are the recommended ones."""
-    names = [name.strip()[:_MOST_WORDS] for name in data.getlist("layer")[:_MOST_NAMES]]
+    names = [_looked_up(name) for name in data.getlist("layer")[:_MOST_NAMES]]
     dials = [*data.getlist("strength")[:_MOST_NAMES], *[""] * len(names)]
     layers = tuple((name, dial) for name, dial in zip(names, dials, strict=False) if name)
     told = {name: data.get(name, "") for name in TryForm.base_fields}
-    return Said(layers, data.get("q", "")[:_MOST_WORDS].strip(), told)
+    return Said(layers, _looked_up(data.get("q", "")), told)
+
+
+def _looked_up(text: str) -> str:
+    """Return what is looked for in the database; NUL PostgreSQL cannot even look for."""
+    return text.replace("\0", "")[:_MOST_WORDS].strip()
 
 
 def said_by(found: Shown) -> Said:

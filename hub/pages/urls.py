@@ -18,6 +18,7 @@ from hub.pages import (
     publish,
     recipe,
     tokens,
+    tryouts,
     versions,
 )
 from hub.pages.errors import page
@@ -40,6 +41,12 @@ urlpatterns: list[URLPattern] = [
     path("operator/panel", page(operator.panel), name="operator-panel"),
     path("operator/workers/<int:worker_id>", page(operator.worker), name="operator-worker"),
     path("operator/jobs/<int:job_id>", page(operator.job), name="operator-job"),
+    path("try", page(tryouts.desk), name="try"),
+    path("try/stack", page(tryouts.stack), name="try-stack"),
+    path("try/search", page(tryouts.search), name="try-search"),
+    path("try/<uuid:key>", page(tryouts.show), name="tryout"),
+    path("try/<uuid:key>/state", page(tryouts.state), name="tryout-state"),
+    path("try/<uuid:key>/<str:verb>", page(tryouts.act), name="tryout-act"),
     path("help/<str:name>", page(guides.show), name="help"),
     path("media/images/<int:image_id>.png", page(media.image), name="image"),
     path("media/images/<int:image_id>.webp", page(media.animation), name="animation"),
@@ -49,6 +56,7 @@ urlpatterns: list[URLPattern] = [
         name="image-smaller",
     ),
     path("media/sheets/<int:render_id>.<str:kind>", page(media.sheet), name="sheet"),
+    path("media/cards/<int:version_id>.png", page(media.card), name="card"),
     path("media/covers/<int:version_id>.svg", page(media.cover), name="cover"),
     path("<str:owner>", page(profiles.profile), name="profile"),
     path("<str:owner>/<str:name>", page(adapters.show), name="adapter"),
