@@ -22,14 +22,16 @@ from typing import TYPE_CHECKING, Any
 from django.utils.html import escape
 from django.utils.translation import gettext as _
 
+from previews.derived.shapes import Bar, Caption, Spot
 from registry.selectors import blobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from previews.derived.shapes import Shape
     from registry.models import Version
 
-__all__ = ["svg"]
+__all__ = ["SIDE", "shapes", "svg"]
 
 SIDE = 640
 MARGIN = 44
@@ -68,26 +70,45 @@ class _Stack:
 
 def svg(version: Version) -> str:
     """Return the cover as an SVG document, the same text for the same version."""
-    primary = version.primary_file
-    document = blobs.document_of(primary.blob if primary else None)
-    stacks = _stacks(document["layers"]["blocks"] if document else ())
     title = _("%(adapter)s %(version)s, drawn from its weights") % {
         "adapter": version.adapter.full_name,
         "version": version.name,
     }
     about = _("Each dot is a block of the base model; its area is the block's share of what was "
               "trained. The bars are the file's digest.")  # fmt: skip
-    body = [
-        *_dots(stacks),
-        *_bars(primary.sha256 if primary else ""),
-    ]
+    body = "".join(_markup(shape) for shape in shapes(version))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIDE} {SIDE}" width="{SIDE}" '
         f'height="{SIDE}" role="img" aria-labelledby="title about">'
         f'<title id="title">{escape(title)}</title><desc id="about">{escape(about)}</desc>'
         f"<style>{_STYLE}</style>"
-        f'<rect class="g" width="{SIDE}" height="{SIDE}"/>{"".join(body)}</svg>\n'
+        f'<rect class="g" width="{SIDE}" height="{SIDE}"/>{body}</svg>\n'
     )
+
+
+def shapes(version: Version) -> list[Shape]:
+    """Return what the cover is drawn of, in a square of ``SIDE``."""
+    primary = version.primary_file
+    document = blobs.document_of(primary.blob if primary else None)
+    stacks = _stacks(document["layers"]["blocks"] if document else ())
+    return [*_dots(stacks), *_bars(primary.sha256 if primary else "")]
+
+
+def _markup(shape: Shape) -> str:
+    match shape:
+        case Caption():
+            return (
+                f'<text class="t" x="{_n(shape.x)}" y="{_n(shape.y)}">{escape(shape.text)}</text>'
+            )
+        case Bar():
+            return (
+                f'<rect class="b" x="{_n(shape.x)}" y="{_n(shape.y)}" '
+                f'width="{_n(shape.width)}" height="{_n(shape.height)}"/>'
+            )
+        case Spot():
+            place = f'cx="{_n(shape.x)}" cy="{_n(shape.y)}"'
+            ring = f'<circle class="r" {place} r="{_n(shape.ring)}"/>' if shape.ring else ""
+            return f'<circle class="d" {place} r="{_n(shape.radius)}"/>{ring}'
 
 
 def _stacks(blocks: Iterable[dict[str, Any]]) -> list[_Stack]:
@@ -106,7 +127,7 @@ def _stacks(blocks: Iterable[dict[str, Any]]) -> list[_Stack]:
     ]
 
 
-def _dots(stacks: Sequence[_Stack]) -> Iterator[str]:
+def _dots(stacks: Sequence[_Stack]) -> Iterator[Caption | Spot]:
     if not stacks:
         return
     cell, columns, caption = _fit(stacks)
@@ -115,17 +136,17 @@ def _dots(stacks: Sequence[_Stack]) -> Iterator[str]:
     y = float(MARGIN)
     for stack in stacks:
         if caption:
-            yield f'<text class="t" x="{MARGIN}" y="{_n(y + 14)}">{escape(stack.name[:44])}</text>'
+            yield Caption(MARGIN, y + 14, stack.name[:44])
         y += caption
         for index, dot in enumerate(stack.dots):
             row, column = divmod(index, columns)
             x, middle = MARGIN + cell * (column + 0.5), y + cell * (row + 0.5)
             radius = max(1.0, cell * 0.4 * math.sqrt(dot.parameters / most))
-            yield f'<circle class="d" cx="{_n(x)}" cy="{_n(middle)}" r="{_n(radius)}"/>'
+            ring = 0.0
             if dot.parameters == most and not is_ringed:
                 is_ringed = True
                 ring = radius + max(3.0, cell * 0.07)
-                yield f'<circle class="r" cx="{_n(x)}" cy="{_n(middle)}" r="{_n(ring)}"/>'
+            yield Spot(x, middle, radius, ring)
         y += cell * math.ceil(len(stack.dots) / columns)
 
 
@@ -144,16 +165,13 @@ def _fit(stacks: Sequence[_Stack]) -> tuple[int, int, int]:
     return MIN_CELL, width // MIN_CELL, 0
 
 
-def _bars(sha256: str) -> Iterator[str]:
+def _bars(sha256: str) -> Iterator[Bar]:
     """Draw the digest: 64 bars, as high as their digit."""
     step = (SIDE - 2 * MARGIN) / 64
     foot = SIDE - MARGIN
     for index, digit in enumerate(sha256):
         height = 4 + int(digit, 16) * 2.4
-        yield (
-            f'<rect class="b" x="{_n(MARGIN + index * step)}" y="{_n(foot - height)}" '
-            f'width="{_n(step * 0.55)}" height="{_n(height)}"/>'
-        )
+        yield Bar(MARGIN + index * step, foot - height, step * 0.55, height)
 
 
 def _n(value: float) -> str:

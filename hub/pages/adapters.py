@@ -13,6 +13,7 @@ from hub import markdown
 from hub.pages import details
 from hub.pages.anatomies import anatomy_of
 from hub.pages.forms import AdapterForm, accept_faults
+from hub.pages.media import is_for_everyone
 from hub.pages.previews import previews_context
 from hub.pages.snippets import snippets_of
 from hub.pages.verdicts import verdict_of
@@ -83,6 +84,7 @@ def _of_version(request: HttpRequest, adapter: Adapter, version: Version) -> dic
     return {
         "version": version,
         "explicit_version": bool(request.GET.get("v")),
+        "is_for_everyone": is_for_everyone(version),
         "facts": facts_line(adapter, version),
         "files": lines,
         "primary": chosen,

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from hub.delivery import etag_of, matches
+from previews import cards
 from previews import cover as covers
 from previews.models import Derivative, Image, Sheet, SheetKind
 from previews.selectors import tryouts
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from registry.models import Blob, User
 
-__all__ = ["animation", "cover", "image", "sheet", "smaller"]
+__all__ = ["animation", "card", "cover", "image", "is_for_everyone", "sheet", "smaller"]
 
 #: How long a copy is used unasked. Bytes never change; who may see them can.
 HOUR_S = 3600
@@ -81,7 +82,7 @@ def sheet(request: HttpRequest, render_id: int, kind: str) -> HttpResponseBase:
     if found is None or found.render.version_id is None or kind not in SHEET_TYPES:
         raise NotFound(_("There is no such sheet."))
     version = _shown(_viewer(request), found.render.version_id)
-    public = FOR_AN_HOUR if _is_for_everyone(version) else ""
+    public = FOR_AN_HOUR if is_for_everyone(version) else ""
     response = _sent(request, found.blob, SHEET_TYPES[kind], public)
     name = f"{version.adapter.name}-{version.name}.{kind}"
     said = content_disposition_header(as_attachment=kind == SheetKind.PDF, filename=name)
@@ -94,10 +95,21 @@ def cover(request: HttpRequest, version_id: int) -> HttpResponseBase:
     """Send the cover that is drawn from a version's own weights."""
     version = _shown(_viewer(request), version_id)
     etag = f'"{version.revision.commit}"'
-    public = FOR_AN_HOUR if _is_for_everyone(version) else ""
+    public = FOR_AN_HOUR if is_for_everyone(version) else ""
     if _is_known(request, etag):
         return _kept(HttpResponseNotModified(), etag, public)
     return _kept(HttpResponse(covers.svg(version), content_type="image/svg+xml"), etag, public)
+
+
+@require_safe
+def card(request: HttpRequest, version_id: int) -> HttpResponseBase:
+    """Send the picture that stands for a version where somebody shares its address."""
+    version = _shown(_viewer(request), version_id)
+    drawn = cards.of(version)
+    public = FOR_AN_HOUR if is_for_everyone(version) else ""
+    if _is_known(request, drawn.etag):
+        return _kept(HttpResponseNotModified(), drawn.etag, public)
+    return _kept(HttpResponse(drawn.png(), content_type="image/png"), drawn.etag, public)
 
 
 def _sent(request: HttpRequest, blob: Blob, content_type: str, public: str) -> HttpResponseBase:
@@ -132,7 +144,7 @@ def _picture(viewer: User | AnonymousUser, image_id: int) -> tuple[Image, bool]:
     version_id = picture.render.version_id
     if version_id is None:
         tryouts.require_visible(viewer, picture.render.tryout)
-    is_open = version_id is not None and _is_for_everyone(_shown(viewer, version_id))
+    is_open = version_id is not None and is_for_everyone(_shown(viewer, version_id))
     return picture, is_open
 
 
@@ -166,7 +178,8 @@ def _kept(response: HttpResponseBase, etag: str, public: str) -> HttpResponseBas
     return response
 
 
-def _is_for_everyone(version: Version) -> bool:
+def is_for_everyone(version: Version) -> bool:
+    """Whether anybody may find a version: it is out, and its adapter public."""
     adapter = version.adapter
     is_out = version.state in {VersionState.PUBLISHED, VersionState.YANKED}
     return is_out and adapter.visibility == Visibility.PUBLIC and not adapter.blocked_reason

@@ -49,7 +49,6 @@ class SheetKind(models.TextChoices):
 
     PNG = "png", _("Contact sheet, PNG")
     PDF = "pdf", _("Contact sheet, PDF")
-    CARD = "card", _("Card for links")
 
 
 class Sheet(models.Model):

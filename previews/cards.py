@@ -1,0 +1,110 @@
+"""The card of a version for links, drawn when it is asked for: its words can change any time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.utils.translation import gettext as _
+
+from lorary.anatomy import family_title
+from previews import cover
+from previews.derived import Unreadable, card, opened
+from previews.faces import faces
+from previews.models import Image
+from previews.selectors.renders import previews_of
+from registry import storage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from previews.selectors.pictures import Picture
+    from registry.models import Version
+
+__all__ = ["LinkCard", "of"]
+
+#: Another number wherever cards look otherwise; caches ask by it.
+DRAWING = 1
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkCard:
+    """Everything that a card is drawn of, before it is."""
+
+    version: Version
+    pictures: Sequence[Picture]
+
+    @property
+    def title(self) -> str:
+        """Title of the adapter."""
+        return self.version.adapter.display_title
+
+    @property
+    def facts(self) -> str:
+        """Owner, what it teaches, base model, and the version."""
+        adapter = self.version.adapter
+        kind = adapter.get_kind_display().lower()
+        said = [adapter.owner, kind, family_title(self.version.family), self.version.name]
+        return " · ".join(word for word in said if word)
+
+    @property
+    def etag(self) -> str:
+        """Strong validator, known without drawing."""
+        said = [
+            DRAWING,
+            self.title,
+            self.facts,
+            [[one.id, one.prompt, one.strength] for one in self.pictures],
+            self.version.revision.commit,
+        ]
+        return f'"{hashlib.sha256(json.dumps(said).encode()).hexdigest()}"'
+
+    def png(self) -> bytes:
+        """Draw it: the pictures, or the cover where there are none."""
+        frames = tuple(self._frames())
+        drawn = card.Card(
+            title=self.title,
+            facts=self.facts,
+            prompt=self.pictures[0].prompt if frames else "",
+            frames=frames,
+            shapes=() if frames else tuple(cover.shapes(self.version)),
+            side=cover.SIDE,
+        )
+        return card.png(drawn, faces())
+
+    def _frames(self) -> Iterator[card.Frame]:
+        rows = Image.objects.select_related("blob").in_bulk([one.id for one in self.pictures])
+        for picture in self.pictures:
+            label = f"{picture.strength:g}" if picture.strength else _("no adapter")
+            try:
+                with storage.store().open(rows[picture.id].blob.sha256) as stream:
+                    yield card.Frame(opened(stream.read()), label)
+            except (FileNotFoundError, Unreadable) as error:
+                log.warning("picture %s is not on the card: %s", picture.id, error)
+
+
+def of(version: Version) -> LinkCard:
+    """Return the card of a version: its control and some strengths of one prompt and seed."""
+    found = previews_of(version)
+    is_complete = found.state == "ready" or found.is_renewal
+    return LinkCard(version, _chosen(found.images) if is_complete else ())
+
+
+def _chosen(pictures: Sequence[Picture]) -> list[Picture]:
+    """Return up to four pictures of the first prompt and seed, evenly from lowest to highest."""
+    row = sorted(
+        (one for one in pictures if (one.prompt, one.seed) == _scene(pictures[0])),
+        key=lambda one: one.strength,
+    )
+    count = min(card.FRAMES, len(row))
+    places = [round(index * (len(row) - 1) / max(1, count - 1)) for index in range(count)]
+    return [row[place] for place in places]
+
+
+def _scene(picture: Picture) -> tuple[str, int]:
+    return picture.prompt, picture.seed

@@ -1,0 +1,171 @@
+"""Cards for links: what a page shows of itself where somebody shares its address.
+
+```
+┌──────────────────────────────┐   ┌──────────────────────────────┐
+│ ▪▫▪ Lorary                   │   │ ▪▫▪ Lorary    ┌────────────┐ │
+│ Noir                         │   │ Noir          │ ● ● •      │ │
+│ ada · style · SDXL           │   │ ada · style   │ ● ⦿ ●      │ │
+│ ▓ □    □    □    □ ▓▓▓▓▓▓▓▓▓ │   │               │ ▎▍▌▋▊▉█▏▎▍ │ │
+└──────────────────────────────┘   └───────────────┴────────────┘─┘
+       with pictures                       without any
+```
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageDraw, ImageOps
+
+from previews.derived.shapes import Bar, Caption, Spot
+from previews.derived.words import Faces, Inks, fitted, lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from PIL.Image import Image as Pixels
+
+    from previews.derived.shapes import Shape
+
+__all__ = ["FRAMES", "SIZE", "Card", "Frame", "png"]
+
+#: What sites that show links ask for.
+SIZE = (1200, 630)
+#: Pictures that fit on the strip.
+FRAMES = 4
+MARGIN, GAP, CELL = 60, 13, 260
+STRIP_TOP, EDGE = 276, 44
+PLATE, PLATE_AT = 510, (630, 60)
+#: Sizes of a title and how many lines it may have; the first that fits is taken, or the last.
+WIDE_TITLES = ((84, 1), (68, 1), (52, 2))
+TALL_TITLES = ((84, 2), (68, 3), (52, 5))
+#: Pillow draws without smooth edges: drawings are made so much larger.
+SMOOTH = 4
+
+INKS = Inks()
+
+#: The mark of the header: three frames, the middle one in a loop of the pencil.
+_FRAMES = ((2, 7.5), (18.5, 7.5), (35, 7.5))
+_LOOP = (
+    ((15.5, 4), (20, 1), (28, 1.5), (31, 4.5)),
+    ((31, 4.5), (32.5, 9.5), (32.5, 15.5), (30.5, 20.5)),
+    ((30.5, 20.5), (26.5, 23), (19.5, 23), (15.5, 21)),
+    ((15.5, 21), (14, 16), (14, 9), (16, 3.5)),
+    ((16, 3.5), (19, 2), (24, 1.8), (27, 2.6)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A picture on the strip, and the words below it."""
+
+    picture: Pixels
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a card says; without frames it shows ``shapes``, drawn in a square of ``side``."""
+
+    title: str
+    facts: str
+    prompt: str = ""
+    frames: tuple[Frame, ...] = ()
+    shapes: tuple[Shape, ...] = ()
+    side: int = 640
+
+
+def png(card: Card, faces: Faces) -> bytes:
+    """Return the card, the same bytes for the same contents."""
+    page = Image.new("RGB", SIZE, INKS.paper)
+    pen = ImageDraw.Draw(page)
+    page.paste(_mark(), (MARGIN, 42))
+    pen.text((MARGIN + 90, 41), "Lorary", INKS.ink, faces.serif_at(36))
+    if card.frames:
+        room = SIZE[0] - 2 * MARGIN
+        _words(pen, card, faces, room, y=98)
+        _strip(page, pen, card, faces)
+    else:
+        room = PLATE_AT[0] - 2 * MARGIN
+        _words(pen, card, faces, room, y=190)
+        page.paste(_plate(card.shapes, card.side, faces), PLATE_AT)
+    stream = io.BytesIO()
+    page.save(stream, "PNG", compress_level=6)
+    return stream.getvalue()
+
+
+def _words(pen: ImageDraw.ImageDraw, card: Card, faces: Faces, room: int, *, y: int) -> None:
+    said, size = _title(card, faces, room)
+    for line in said:
+        pen.text((MARGIN - 3, y), line, INKS.ink, faces.serif_at(size))
+        y += round(size * 1.12)
+    small = faces.sans_at(29)
+    for index, line in enumerate(lines(card.facts, small, room, 1 if card.frames else 3)):
+        pen.text((MARGIN, y + 10 + 40 * index), line, INKS.caption, small)
+
+
+def _title(card: Card, faces: Faces, room: int) -> tuple[list[str], int]:
+    """Return the lines of a title and the largest size that it fits in, or is cut at."""
+    said: list[str] = []
+    size = 0
+    for size, most in WIDE_TITLES if card.frames else TALL_TITLES:
+        said = lines(card.title, faces.serif_at(size), room, most)
+        if " ".join(said) == " ".join(card.title.split()):
+            break
+    return said, size
+
+
+def _strip(page: Pixels, pen: ImageDraw.ImageDraw, card: Card, faces: Faces) -> None:
+    pen.rectangle((0, STRIP_TOP, *SIZE), INKS.film)
+    small, bold = faces.sans_at(21), faces.sans_at(24, 600)
+    prompt = fitted(card.prompt, small, SIZE[0] - 2 * MARGIN)
+    pen.text((MARGIN, STRIP_TOP + 10), prompt, INKS.film_ink, small)
+    for index, frame in enumerate(card.frames[:FRAMES]):
+        x = MARGIN + index * (CELL + GAP)
+        fitting = ImageOps.fit(frame.picture, (CELL, CELL), Image.Resampling.LANCZOS)
+        page.paste(fitting, (x, STRIP_TOP + EDGE))
+        label = fitted(frame.label, bold, CELL)
+        pen.text((x, STRIP_TOP + EDGE + CELL + 8), label, INKS.film_ink, bold)
+
+
+def _plate(shapes: Sequence[Shape], side: int, faces: Faces) -> Pixels:
+    """Return the cover as a plate."""
+    plate = Image.new("RGB", (PLATE * SMOOTH,) * 2, INKS.sheet)
+    pen = ImageDraw.Draw(plate)
+    scale = PLATE * SMOOTH / side
+    font = faces.sans_at(round(15 * scale), 500)
+    for shape in shapes:
+        x, y = shape.x * scale, shape.y * scale
+        match shape:
+            case Caption():
+                pen.text((x, y), shape.text, INKS.caption, font, anchor="ls")
+            case Bar():
+                pen.rectangle((x, y, x + shape.width * scale, y + shape.height * scale), INKS.ink)
+            case Spot():
+                pen.circle((x, y), shape.radius * scale, INKS.ink)
+                if shape.ring:
+                    pen.circle((x, y), shape.ring * scale, None, INKS.pencil, round(3 * scale))
+    return plate.resize((PLATE, PLATE), Image.Resampling.LANCZOS)
+
+
+def _mark() -> Pixels:
+    """Return the mark of Lorary, 78 pixels wide."""
+    scale = 78 * SMOOTH / 46
+    mark = Image.new("RGB", (78 * SMOOTH, round(25 * scale)), INKS.paper)
+    pen = ImageDraw.Draw(mark)
+    for x, y in _FRAMES:
+        pen.rectangle((x * scale, y * scale, (x + 9) * scale, (y + 10) * scale), INKS.ink)
+    points = [(x * scale, y * scale) for curve in _LOOP for x, y in _along(curve)]
+    pen.line(points, INKS.pencil, round(2.2 * scale), joint="curve")
+    return mark.resize((78, round(mark.height / SMOOTH)), Image.Resampling.LANCZOS)
+
+
+def _along(curve: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
+    """Yield points of a cubic Bézier curve."""
+    (ax, ay), (bx, by), (cx, cy), (dx, dy) = curve
+    for step in range(17):
+        t = step / 16
+        a, b, c, d = (1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3
+        yield a * ax + b * bx + c * cx + d * dx, a * ay + b * by + c * cy + d * dy
