@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 from django.shortcuts import redirect, render
 from django.templatetags.static import static
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from hub.pages.sweeps import Frame, frame_of, sweep_of
+from hub.pages.words import duration
+from previews.selectors.places import place_of_id
 from previews.selectors.renders import previews_of
 from previews.services.renders import request as request_render
 from registry.selectors import adapters as catalogue
@@ -26,12 +30,13 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
     from previews.selectors.pictures import Picture
+    from previews.selectors.renders import Previews
     from registry.models import Adapter, Version
 
 __all__ = ["Panel", "previews", "previews_context"]
 
 #: Seconds between looks, by state; what waits for a worker changes rarely.
-POLL_S = {"queued": 2, "running": 1, "waiting": 15}
+POLL_S = {"queued": 2, "running": 1, "waiting": 5}
 #: Blank frames that stand for pictures to come.
 STRIP = 6
 
@@ -52,6 +57,7 @@ class Panel:
     frames: list[Frame | dict[str, str]]
     recipe_url: str = ""
     sheets: Mapping[str, str] = field(default_factory=dict)
+    place: str = ""
 
 
 @never_cache
@@ -100,10 +106,25 @@ def previews_context(
         frames=_strip(found.images, found.total),
         recipe_url=recipe_url if is_owner else "",
         sheets=found.sheets,
+        place=_place(found),
     )
     is_complete = found.state == "ready" or found.is_renewal
     sweep = sweep_of(version, found, request.GET) if is_complete else None
     return {"previews": panel, "sweep": sweep}
+
+
+def _place(found: Previews) -> str:
+    """Return in a sentence or two what goes first and how long it may take."""
+    if found.render_id is None or found.state not in {"queued", "running"}:
+        return ""
+    place = place_of_id(found.render_id)
+    said = []
+    if place.ahead:
+        text = ngettext("%(n)d job goes first.", "%(n)d jobs go first.", place.ahead)
+        said.append(text % {"n": place.ahead})
+    if place.left_s is not None:
+        said.append(_("About %(time)s left.") % {"time": duration(place.left_s)})
+    return " ".join(said)
 
 
 def _nothing() -> Panel:

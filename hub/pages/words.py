@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from hub.templatetags.lorary import size, strength
 from lorary.anatomy import FAMILIES, family_title
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "count",
+    "duration",
     "facts_line",
     "family_choices",
     "family_label",
@@ -36,6 +38,17 @@ _PICTURES_AFTER_ALL = ("kandinsky5_img",)
 def count(number: int) -> str:
     """Return a whole number with its groups."""
     return number_format(number, 0, use_l10n=True, force_grouping=True)
+
+
+def duration(seconds: int) -> str:
+    """Return a time in the largest unit that says enough: ``40 seconds``, ``3 minutes``."""
+    if seconds < 90:
+        return ngettext("%(n)d second", "%(n)d seconds", seconds) % {"n": seconds}
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return ngettext("%(n)d minute", "%(n)d minutes", minutes) % {"n": minutes}
+    hours = round(minutes / 60)
+    return ngettext("%(n)d hour", "%(n)d hours", hours) % {"n": hours}
 
 
 def family_label(family: str) -> str:

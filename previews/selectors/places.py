@@ -14,7 +14,7 @@ from registry.selectors.workers import serving
 if TYPE_CHECKING:
     from previews.models import Recipe
 
-__all__ = ["Place", "place_of", "steps_of"]
+__all__ = ["Place", "place_of", "place_of_id", "steps_of"]
 
 #: Finished renders that the pace of a base is taken from.
 _RECENT = 10
@@ -57,6 +57,11 @@ def place_of(render: Render) -> Place:
         before = sum(map(_steps_left, rows[:_LOOKED_AT])) / workers
         left_s = round(pace * (before + _steps_left(render)))
     return Place(len(first), workers, left_s)
+
+
+def place_of_id(render_id: int) -> Place:
+    """Return the place of a render of this number."""
+    return place_of(Render.objects.select_related("job", "recipe").get(pk=render_id))
 
 
 def _before(job: Job, queues: set[str]) -> list[int]:

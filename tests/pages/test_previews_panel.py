@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from django.utils import timezone
 
-from tests.pages.pictures import render
+from hub.pages.words import duration
+from previews.models import Recipe, Render
+from registry.models import Job, Worker
+from tests.pages.pictures import DOCUMENT, render
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -51,6 +56,25 @@ def test_queued_pictures_wait_for_their_turn(client: Client, v1: Version) -> Non
     assert "wait for their turn" in page
 
 
+def test_queued_pictures_say_what_goes_first_and_how_long_it_takes(
+    client: Client, v1: Version
+) -> None:
+    done = render(v1, "ready")
+    began = timezone.now() - timedelta(minutes=10)
+    Recipe.objects.update(document=DOCUMENT | {"base": "tiny"})
+    done.job = Job.objects.create(
+        queue="render.sd1", task="t", key="a", state="done", started_at=began,
+        finished_at=began + timedelta(minutes=2),
+    )  # fmt: skip
+    done.save()
+    Job.objects.create(queue="render.sd1", task="t", key="b", priority=10)
+    Worker.objects.create(name="box:1", queues=["render.sd1"], seen_at=timezone.now())
+    mine = Job.objects.create(queue="render.sd1", task="t", key="c")
+    Render.objects.create(version=v1, recipe=done.recipe, state="queued", job=mine)
+    page = panel(client, "&part=renewal")
+    assert "1 job goes first. About 2 minutes left." in page
+
+
 def test_waiting_pictures_say_why(client: Client, v1: Version) -> None:
     render(v1, "waiting", reason="waiting for a worker for SDXL")
     page = panel(client)
@@ -84,3 +108,11 @@ def test_strangers_ask_for_nothing(client: Client, bob: User, v1: Version) -> No
 
 def test_the_panel_is_not_kept_by_browsers(client: Client, noir: Adapter) -> None:
     assert "no-store" in client.get("/ada/noir/previews").headers["Cache-Control"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(1, "1 second"), (89, "89 seconds"), (100, "2 minutes"), (7200, "2 hours")],
+)
+def test_times_are_told_in_the_largest_unit_that_says_enough(seconds: int, words: str) -> None:
+    assert duration(seconds) == words
