@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from hub.pages.words import signed
+from hub.templatetags.lorary import signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from django.utils.translation import gettext as _
 
 from hub.pages import advice
-from hub.pages.words import recommendation, signed
+from hub.pages.words import recommendation
+from hub.templatetags.lorary import signed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,7 +8,7 @@ from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from hub.templatetags.lorary import size, strength
+from hub.templatetags.lorary import signed, size
 from lorary.anatomy import FAMILIES, family_title
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ __all__ = [
     "family_label",
     "family_labels",
     "recommendation",
-    "signed",
     "strength_range",
 ]
 
@@ -75,11 +74,6 @@ def family_choices() -> list[tuple[str, list[tuple[str, str]]]]:
         group = 2 if family.startswith(_SOUND) else 1 if is_video else 0
         groups[names[group]].append((family, title))
     return [(name, choices) for name, choices in groups.items() if choices]
-
-
-def signed(value: float | None) -> str:
-    """Return a strength for people to read, with a minus and not a hyphen."""
-    return strength(value).replace("-", "−")
 
 
 def strength_range(version: Version) -> str:

@@ -102,6 +102,12 @@ def strength(value: float | None) -> str:
 
 
 @register.filter
+def signed(value: float | None) -> str:
+    """Return a strength for people to read: with a minus, where commands need a hyphen."""
+    return strength(value).replace("-", "−")
+
+
+@register.filter
 def digest(sha256: str) -> str:
     """Return the two ends of a digest, for people to compare."""
     return f"{sha256[:8]}…{sha256[-4:]}"
@@ -123,25 +129,30 @@ def key(name: str) -> SafeString:
 
 @register.simple_tag
 def ruler(best: float, low: float | None, high: float | None) -> SafeString:
-    """Return a strength ruler from 0 to 1.5: thick is the safe band, red the best value."""
+    """Return a strength ruler: thick is the safe band, red the best value.
+
+    It runs from 0 to 1.5, and from −1.5 where strengths below 0 are recommended.
+    """
     low, high = (best if low is None else low), (best if high is None else high)
     label = (
         _("Recommended strength %(low)s to %(high)s, best %(best)s")
         if low != high
         else _("Recommended strength %(best)s")
-    ) % {"low": strength(low), "high": strength(high), "best": strength(best)}
+    ) % {"low": signed(low), "high": signed(high), "best": signed(best)}
+    start, ticks = (0.0, "35.3 5v4M68.7 5v4") if min(low, best) >= 0 else (-RULER_END, "52 5v4")
     return format_html(
         '<svg class="scale" viewBox="0 0 104 14" preserveAspectRatio="none" role="img"'
-        ' aria-label="{}"><path class="ticks" d="M2 4v6M35.3 5v4M68.7 5v4M102 4v6"/>'
+        ' aria-label="{}"><path class="ticks" d="M2 4v6M{}M102 4v6"/>'
         '<path class="base" d="M2 7h100"/><path class="band" d="M{} 7H{}"/>'
         '<path class="best" d="M{} 1v12"/></svg>',
         label,
-        _at(low),
-        _at(high),
-        _at(best),
+        ticks,
+        _at(low, start),
+        _at(high, start),
+        _at(best, start),
     )
 
 
-def _at(value: float) -> str:
-    share = min(max(value, 0.0), RULER_END) / RULER_END
+def _at(value: float, start: float) -> str:
+    share = (min(max(value, start), RULER_END) - start) / (RULER_END - start)
     return f"{_RULER_FROM + _RULER_WIDTH * share:.1f}"

@@ -49,6 +49,13 @@ def test_a_ruler_says_its_numbers() -> None:
     assert 'd="M2.0 7H102.0"' in ruler(9, -3, 9)
 
 
+def test_a_ruler_has_two_sides_where_strengths_below_0_are_recommended() -> None:
+    assert 'd="M2.0 7H102.0"' in ruler(0.5, 0, 1.5)
+    signed = ruler(0.5, -0.75, 0.75)
+    assert "Recommended strength −0.75 to 0.75, best 0.5" in signed
+    assert 'd="M27.0 7H77.0"' in signed
+
+
 def test_what_stands_between_backticks_is_code_and_nothing_is_markup() -> None:
     assert codes("`<a>` is <b> here, `open") == (
         "<code>&lt;a&gt;</code> is &lt;b&gt; here, <code>open</code>"
