@@ -29,11 +29,16 @@ if TYPE_CHECKING:
 __all__ = ["PromptsForm", "recipe"]
 
 
+#: Fields that an owner without prompts finds, and empty ones beside prompts.
+FIELDS, SPARE = 3, 2
+
+
 class PromptsForm(forms.Form):
-    """A field for each prompt, under the names that the service's faults have."""
+    """A field for each prompt and a few more, under the names that the service's faults have."""
 
     def __init__(self, data: QueryDict | None, own: list[str]) -> None:
-        names = [f"prompts.{index}" for index in range(prompts.MAX_PROMPTS)]
+        count = max(FIELDS, len(own) + SPARE) if data is None else prompts.MAX_PROMPTS
+        names = [f"prompts.{index}" for index in range(min(count, prompts.MAX_PROMPTS))]
         super().__init__(data, initial=dict(zip(names, own, strict=False)))
         for number, name in enumerate(names, start=1):
             self.fields[name] = forms.CharField(

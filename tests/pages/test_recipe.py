@@ -52,7 +52,7 @@ def test_owners_see_default_prompts_with_their_words_in_place(
     assert "a small house by a lake, mountains in the distance, noir light" in page
     assert "2 seeds at 5 strengths: 10 pictures a version" in page
     assert "A change renders 1 version again, all its prompts: with today's that is 20" in page
-    assert fields(page) == [""] * 6
+    assert fields(page) == [""] * 3
     assert "History" not in page
 
 
@@ -69,9 +69,15 @@ def test_prompts_are_kept_and_shown_with_who_and_when(
     assert "Pictures of before stay until the new ones are there." in answer.content.decode()
     assert selectors.own_prompts(noir) == [KITE, "a dog"]
     page = shown(as_ada)
-    assert fields(page) == [KITE, "a dog", "", "", "", ""]
+    assert fields(page) == [KITE, "a dog", "", ""]
     assert "No. 1, by ada, " in page
     assert "with today's that is 40" in page
+
+
+def test_six_prompts_have_six_fields(served: None, as_ada: Client, noir: Adapter) -> None:
+    six = [f"a dog, {number}" for number in range(6)]
+    as_ada.post(ADDRESS, typed(*six))
+    assert fields(shown(as_ada)) == six
 
 
 def test_the_same_again_is_said_to_be_nothing_new(
