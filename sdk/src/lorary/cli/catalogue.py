@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from lorary.cli import strengths
 from lorary.cli.command import Command, UsageError, add_endpoint
 from lorary.cli.output import (
     count_bytes,
@@ -148,6 +149,8 @@ def _version_info(version: Version, *, wants_json: bool) -> None:
                 ("method", version.algorithm),
                 ("rank", version.rank),
                 ("words", " · ".join(version.trigger_words)),
+                ("strength", strengths.recommended(version)),
+                ("measured", strengths.measured(version)),
                 ("notes", version.notes),
                 ("revision", version.revision),
                 ("previews", version.previews.state),
