@@ -12,8 +12,9 @@ from celery.signals import worker_ready
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from previews import announcing, reasons, weights
-from previews.models import Image, Render, RenderKind
+from previews import announcing, reasons, sample_reasons, weights
+from previews.brought.refusals import Interrupted
+from previews.models import Image, Render, RenderKind, Sample
 from previews.render import (
     BaseUnavailable,
     Cancelled,
@@ -22,7 +23,7 @@ from previews.render import (
     load_bases,
 )
 from previews.render import Recipe as RecipeValue
-from previews.services import advice, derivatives, pictures, renders, sheets, tryouts
+from previews.services import advice, derivatives, pictures, renders, samples, sheets, tryouts
 from previews.services.controls import StoredControls
 from registry import queue
 from registry.models import VersionState
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     from previews.render.engine import Engine, Picture
     from registry.models import Job
 
-__all__ = ["advise", "derive", "draw_sheets", "look_for_waiting", "render_version"]
+__all__ = [
+    "advise", "derive", "draw_sheets", "look_for_waiting", "read_sample", "render_version",
+]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +121,28 @@ def draw_sheets(run: queue.JobRun) -> None:
     for render in rows.filter(pk=run.args["render_id"]):
         sheets.make(render=render)
     derivatives.drop_orphans()
+
+
+def _sample_of(job: Job) -> Sample | None:
+    return Sample.objects.select_related("source").filter(pk=job.args["sample_id"]).first()
+
+
+def _unread(job: Job) -> None:
+    sample = _sample_of(job)
+    if sample is not None:
+        samples.refuse(sample=sample, reason=sample_reasons.cannot_be_read())
+
+
+@queue.handler(samples.READ_TASK, on_failed=_unread)
+def read_sample(run: queue.JobRun) -> None:
+    """Read a picture that somebody brought, and show or refuse it."""
+    sample = _sample_of(run.job)
+    if sample is None:
+        return
+    try:
+        samples.read(sample=sample)
+    except Interrupted as error:
+        raise queue.Retry(_("Reading was interrupted."), after_s=5) from error
 
 
 def _make(run: queue.JobRun, render: Render, recipe: RecipeValue) -> None:

@@ -6,7 +6,7 @@ from previews.models.derivative import Derivative, DerivativeKind, Sheet, SheetK
 from previews.models.image import Control, Image
 from previews.models.recipe import PromptSet, Recipe
 from previews.models.render import OPEN_STATES, Layer, Render, RenderKind, RenderState
-from previews.models.sample import Sample, SampleState
+from previews.models.sample import Sample, SampleKind, SampleState
 from previews.models.tryout import Tryout
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "RenderKind",
     "RenderState",
     "Sample",
+    "SampleKind",
     "SampleState",
     "Sheet",
     "SheetKind",

@@ -1,0 +1,165 @@
+"""Pictures that people brought, as those who look may see them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from previews.models import Sample, SampleKind, SampleState
+from registry.errors import NotFound
+from registry.models import Adapter, Blob, File, FileRole, VersionState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from django.contrib.auth.models import AnonymousUser
+    from django.db.models import QuerySet
+
+    from registry.models import User, Version
+
+__all__ = ["Brought", "digests_of", "get", "listing", "shown"]
+
+_OUT = [VersionState.PUBLISHED, VersionState.YANKED]
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """A sample as it is shown; what the viewer may not see is not named.
+
+    ``facts`` are claims of its metadata: in ``resources`` each has ``matched``, the
+    ``owner/name@v1`` whose file it is, or None.
+    """
+
+    row: Sample
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> int:
+        """Number of the sample."""
+        return self.row.pk
+
+    @property
+    def is_film(self) -> bool:
+        """Whether it moves."""
+        return bool(self.row.kind == SampleKind.VIDEO)
+
+    @property
+    def url(self) -> str:
+        """Path of the picture or video, "" until it is there."""
+        return _place(self.row, "mp4" if self.is_film else "webp")
+
+    @property
+    def poster_url(self) -> str:
+        """Path of the first picture of a video."""
+        return _place(self.row, "webp") if self.is_film else ""
+
+
+def _place(row: Sample, suffix: str) -> str:
+    return f"/media/samples/{row.pk}.{suffix}" if row.state == SampleState.READY else ""
+
+
+def listing(user: User | AnonymousUser | None, version: Version) -> QuerySet[Sample]:
+    """Return the samples of a version that is seen, newest first.
+
+    What is not read yet, or was refused, is for those who may publish there.
+    """
+    rows = version.samples.select_related("author", "version__adapter__namespace")
+    if version.state == VersionState.WITHDRAWN:
+        return rows.none()
+    return rows if _is_owner(user, version) else rows.filter(state=SampleState.READY)
+
+
+def get(user: User | AnonymousUser | None, sample_id: int) -> Sample:
+    """Return a sample that the user may see.
+
+    Raises:
+        NotFound: absent, private, a draft's, or not read yet and another's.
+    """
+    visible = Adapter.objects.visible_to(user).values("pk")
+    rows = Sample.objects.select_related("blob", "poster", "author", "version__adapter__namespace")
+    found = rows.filter(pk=sample_id, version__adapter__in=visible).first()
+    if found is None or not _is_open(user, found):
+        raise NotFound(_("There is no such picture."))
+    return found
+
+
+def _is_open(user: User | AnonymousUser | None, sample: Sample) -> bool:
+    if sample.version.state in _OUT and sample.state == SampleState.READY:
+        return True
+    return sample.version.state != VersionState.WITHDRAWN and _is_owner(user, sample.version)
+
+
+def _is_owner(user: User | AnonymousUser | None, version: Version) -> bool:
+    if user is None or not user.is_authenticated:
+        return False
+    return version.adapter.namespace.is_writable_by(user)
+
+
+def shown(user: User | AnonymousUser | None, samples: Sequence[Sample]) -> list[Brought]:
+    """Return samples with the adapters that their metadata name by digest; one query more."""
+    wanted = {item["sha256"] for row in samples for item in _resources(row) if "sha256" in item}
+    names = _names_of(user, wanted) if wanted else {}
+    return [Brought(row, _facts(row, names)) for row in samples]
+
+
+def _resources(sample: Sample) -> list[dict[str, Any]]:
+    found = sample.facts.get("resources", [])
+    return found if isinstance(found, list) else []
+
+
+def _facts(sample: Sample, names: dict[str, dict[int, str]]) -> dict[str, Any]:
+    """Return facts with names instead of digests: the same bytes may lie in several adapters."""
+    resources = []
+    for item in _resources(sample):
+        places = names.get(item.get("sha256", ""), {})
+        name = places.get(sample.version.adapter_id) or next(iter(places.values()), None)
+        resources.append({k: v for k, v in item.items() if k != "sha256"} | {"matched": name})
+    return {**sample.facts, "resources": resources} if resources else dict(sample.facts)
+
+
+def _names_of(
+    user: User | AnonymousUser | None, digests: Iterable[str]
+) -> dict[str, dict[int, str]]:
+    """Return digest → adapter id → ``owner/name@v1``, the oldest version of each that is seen."""
+    visible = Adapter.objects.visible_to(user).values("pk")
+    rows = File.objects.filter(
+        blob__sha256__in=list(digests),
+        revision__adapter__in=visible,
+        revision__versions__state__in=_OUT,
+    )
+    names: dict[str, dict[int, str]] = {}
+    for digest, adapter_id, owner, name, number in rows.order_by(
+        "revision__versions__published_at", "revision__versions__number"
+    ).values_list(
+        "blob__sha256",
+        "revision__adapter_id",
+        "revision__adapter__namespace__name",
+        "revision__adapter__name",
+        "revision__versions__number",
+    ):
+        names.setdefault(digest, {}).setdefault(adapter_id, f"{owner}/{name}@v{number}")
+    return names
+
+
+def digests_of(hashes: Iterable[str]) -> dict[str, str]:
+    """Return the sha256 of the stored weights that each hash names; what is ambiguous is left out.
+
+    Args:
+        hashes: Lower-case hex digits, 10 to 64 of them: a sha256, the digest of everything after
+            the header (AutoV3), or the beginning of either.
+    """
+    wanted = sorted(set(hashes))
+    condition = Q(pk__in=[])
+    for text in wanted:
+        condition |= Q(sha256__gte=text, sha256__lt=f"{text}g")  # "g" follows every hex digit
+        condition |= Q(hashes__data_sha256__startswith=text)
+    rows = Blob.objects.filter(condition, files__role=FileRole.WEIGHTS).distinct()
+    known = [(row.sha256, str(row.hashes.get("data_sha256", ""))) for row in rows]
+    found = {
+        text: {sha256 for sha256, data in known if sha256.startswith(text) or data.startswith(text)}
+        for text in wanted
+    }
+    return {text: digests.pop() for text, digests in found.items() if len(digests) == 1}

@@ -1,0 +1,258 @@
+"""Pictures that people bring: received, read by a worker, shown or refused.
+
+```
+add ──▶ QUEUED, what was sent is stored ──▶ read ──▶ READY, what is served is stored
+                                              └────▶ REFUSED, for a reason
+```
+
+What was sent is let go of once it is read, and never served. Each change is conditional on the
+state it starts from, so that reading may be repeated at any point.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from lorary.anatomy.metadata import clean, file_told
+from previews import sample_reasons, weights
+from previews.brought import sandbox
+from previews.brought.formats import HEAD_BYTES, sniff
+from previews.brought.limits import MAX_FILM_BYTES, MAX_PICTURE_BYTES
+from previews.brought.refusals import Refused
+from previews.models import Sample, SampleKind, SampleState
+from previews.selectors.samples import digests_of
+from previews.services import blobs
+from registry import locks, queue, storage
+from registry.errors import Invalid, QuotaExceeded, StateConflict, TooLarge, UploadRefused
+from registry.models import Version, VersionState
+from registry.services import access, events
+from registry.services.uploads import CHECKS_QUEUE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from previews.brought.sandbox import Reading
+    from registry.models import User
+    from registry.services.uploads import Readable
+    from registry.storage import Written
+
+__all__ = ["MAX_CAPTION", "MAX_OF_VERSION", "READ_TASK", "add", "read", "refuse", "remove",
+           "set_caption"]  # fmt: skip
+
+READ_TASK = "read_sample"
+
+MAX_CAPTION, MAX_NAME = 280, 120
+#: Samples of a version, and those that one person may add in a day.
+MAX_OF_VERSION, MAX_OF_DAY = 50, 200
+#: Days after which a refusal has been read.
+REFUSED_DAYS = 7
+
+
+def add(
+    *, actor: User, version: Version, stream: Readable, name: str = "", caption: str = ""
+) -> Sample:
+    """Take a picture or short video of a version; a worker reads it.
+
+    Args:
+        actor: Who may publish the adapter; others may not add pictures to it.
+        version: Not withdrawn.
+        stream: The bytes of the file; its kind is what they say.
+        name: What its owner calls the file, told with a refusal.
+        caption: At most ``MAX_CAPTION`` characters.
+
+    Raises:
+        NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
+        StateConflict: the version was withdrawn.
+        QuotaExceeded: too many of a version or of a day.
+        UploadRefused: the first bytes are of another kind.
+        TooLarge: more bytes than are taken.
+        Invalid: the caption is too long.
+    """
+    user = access.require_adapter(actor, version.adapter)
+    if version.state == VersionState.WITHDRAWN:
+        raise StateConflict(_("This version was withdrawn."), state=version.state)
+    caption = _caption(caption)
+    _require_room(user, version)
+    key = storage.new_key()
+    try:
+        written = storage.store().write(key, _judged(stream))
+        return _keep(user, version, written, key, {"name": name, "caption": caption})
+    finally:
+        storage.store().delete(key)
+
+
+def _caption(text: str) -> str:
+    bare = clean(text, MAX_CAPTION + 1)
+    if len(bare) > MAX_CAPTION:
+        sentence = _("A caption has at most %(limit)d characters.") % {"limit": MAX_CAPTION}
+        raise Invalid(sentence, fields={"caption": [sentence]})
+    return bare
+
+
+def _require_room(user: User, version: Version) -> None:
+    """Refuse one too many; refusals do not count, and old ones are removed."""
+    week = timezone.now() - timedelta(days=REFUSED_DAYS)
+    version.samples.filter(state=SampleState.REFUSED, created_at__lt=week).delete()
+    if version.samples.exclude(state=SampleState.REFUSED).count() >= MAX_OF_VERSION:
+        sentence = _("A version has at most %(limit)d pictures. Remove one first.")
+        raise QuotaExceeded(sentence % {"limit": MAX_OF_VERSION}, limit=MAX_OF_VERSION)
+    day = timezone.now() - timedelta(days=1)
+    if user.samples.filter(created_at__gt=day).count() >= MAX_OF_DAY:
+        sentence = _("You brought %(limit)d pictures today. Go on tomorrow.")
+        raise QuotaExceeded(sentence % {"limit": MAX_OF_DAY}, limit=MAX_OF_DAY)
+
+
+def _judged(stream: Readable) -> Iterator[bytes]:
+    """Yield the bytes of a stream while they may still be a picture.
+
+    Raises:
+        UploadRefused: the first ones are of another kind.
+        TooLarge: there are more than a file of this kind has.
+    """
+    head = b""
+    while len(head) < HEAD_BYTES and (chunk := stream.read(storage.CHUNK)):
+        head += chunk
+    try:
+        limit = MAX_FILM_BYTES if sniff(head[:HEAD_BYTES]).is_film else MAX_PICTURE_BYTES
+    except Refused as refusal:
+        raise UploadRefused(sample_reasons.reason(refusal), why=refusal.why) from refusal
+    size, chunk = 0, head
+    while chunk:
+        size += len(chunk)
+        if size > limit:
+            sentence = _("A file of this kind has at most %(n)d MiB. Send a smaller one.")
+            raise TooLarge(sentence % {"n": limit // 2**20}, limit=limit)
+        yield chunk
+        chunk = stream.read(storage.CHUNK)
+
+
+def _keep(user: User, version: Version, written: Written, key: str, said: dict[str, str]) -> Sample:
+    """Bring bytes and row together; the digest is held, so that no sweep comes in between."""
+    with locks.holding(written.sha256), transaction.atomic():
+        _require_room(user, Version.objects.select_for_update().get(pk=version.pk))
+        storage.store().promote(key, written.sha256)
+        sample = Sample.objects.create(
+            version=version,
+            author=user,
+            source=blobs.row_of(written),
+            caption=said["caption"],
+            facts={"name": file_told(said["name"], MAX_NAME)},
+        )
+        sample.job = queue.enqueue(
+            queue=CHECKS_QUEUE,
+            task=READ_TASK,
+            args={"sample_id": sample.pk},
+            key=_key(sample),
+            owner=user.username,
+        )
+        sample.save(update_fields=["job"])
+        _record(user, "sample_added", sample)
+    return sample
+
+
+def _key(sample: Sample) -> str:
+    return f"{READ_TASK}:{sample.pk}"
+
+
+def _record(user: User, verb: str, sample: Sample) -> None:
+    version = sample.version
+    events.record(
+        actor=user, verb=verb, adapter=version.adapter, subject=version.name, sample=sample.pk
+    )
+
+
+def read(*, sample: Sample) -> None:
+    """Have a queued sample read, and show or refuse it; safe to run again at any point.
+
+    Raises:
+        Interrupted: try again.
+    """
+    if sample.state != SampleState.QUEUED or sample.source is None:
+        return
+    with tempfile.TemporaryDirectory(dir=settings.LORARY.data, prefix="sample-") as folder:
+        try:
+            with weights.local(sample.source.sha256) as source:
+                reading = sandbox.read(source, Path(folder))
+        except Refused as refusal:
+            refuse(sample=sample, reason=sample_reasons.reason(refusal))
+        except FileNotFoundError:
+            refuse(sample=sample, reason=sample_reasons.cannot_be_read())
+        else:
+            _show(sample, reading)
+
+
+def _show(sample: Sample, reading: Reading) -> None:
+    """Store what is to be served, then change the row: a kill in between leaves an orphan."""
+    stored, poster = _stored(reading.file), _stored(reading.poster) if reading.poster else None
+    facts = _matched(reading.facts)
+    with transaction.atomic():
+        _queued(sample).update(
+            state=SampleState.READY,
+            kind=SampleKind.VIDEO if poster else SampleKind.PICTURE,
+            blob=blobs.row_of(stored),
+            poster=blobs.row_of(poster) if poster else None,
+            width=reading.width,
+            height=reading.height,
+            placeholder=reading.placeholder,
+            facts=facts,
+            source=None,
+        )
+
+
+def _queued(sample: Sample) -> Any:  # noqa: ANN401 - a queryset, which django-stubs types oddly
+    return Sample.objects.filter(pk=sample.pk, state=SampleState.QUEUED)
+
+
+def _stored(file: Path) -> Written:
+    with file.open("rb") as handle:
+        return storage.put(storage.chunks_of(handle))
+
+
+def _matched(facts: dict[str, Any]) -> dict[str, Any]:
+    """Write beside each resource the digest of the stored file that one of its hashes names."""
+    resources = facts.get("resources", [])
+    known = digests_of(text for item in resources for text in item["hashes"]) if resources else {}
+    for item in resources:
+        found = {known[text] for text in item["hashes"] if text in known}
+        if len(found) == 1:
+            item["sha256"] = found.pop()
+    return facts
+
+
+def refuse(*, sample: Sample, reason: str) -> None:
+    """End a queued sample for the stated reason."""
+    _queued(sample).update(state=SampleState.REFUSED, reason=reason, source=None)
+
+
+def set_caption(*, actor: User, sample: Sample, caption: str) -> Sample:
+    """Change what is said about a sample.
+
+    Raises:
+        NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
+        Invalid: the caption is too long.
+    """
+    access.require_adapter(actor, sample.version.adapter)
+    sample.caption = _caption(caption)
+    sample.save(update_fields=["caption"])
+    return sample
+
+
+def remove(*, actor: User, sample: Sample) -> None:
+    """Take a sample away; the sweeper removes its bytes.
+
+    Raises:
+        NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
+    """
+    user = access.require_adapter(actor, sample.version.adapter)
+    with transaction.atomic():
+        queue.cancel(_key(sample))
+        _record(user, "sample_removed", sample)
+        sample.delete()

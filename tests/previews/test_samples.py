@@ -1,0 +1,313 @@
+"""Pictures that people bring, from the upload to what is shown or refused."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.utils import timezone
+
+import previews.tasks
+import registry.tasks  # noqa: F401 - registers the handlers of jobs
+from previews.brought import sandbox
+from previews.brought.refusals import Interrupted
+from previews.models import Sample, SampleKind, SampleState
+from previews.selectors import samples as selectors
+from previews.services import samples
+from registry import queue, storage, worker
+from registry.errors import (
+    Forbidden,
+    Invalid,
+    NotFound,
+    QuotaExceeded,
+    StateConflict,
+    TooLarge,
+    UploadRefused,
+)
+from registry.models import Blob, Event, Job, JobState, VersionState, Visibility
+from registry.services import adapters, sweeping
+from tests import catalogue
+from tests.builders.adapters import DENOISERS, kohya
+from tests.previews.brought import files
+
+if TYPE_CHECKING:
+    from registry.models import Adapter, User, Version
+
+pytestmark = pytest.mark.django_db
+
+LORA = kohya(DENOISERS["sd1", "diffusers"])
+PNG = files.encoded(files.photo(), "PNG")
+
+
+@pytest.fixture
+def version(noir: Adapter) -> Version:
+    version = catalogue.release(noir, LORA)
+    worker.drain("checks")
+    return version
+
+
+def bring(actor: User, version: Version, data: bytes = PNG, **said: str) -> Sample:
+    return samples.add(actor=actor, version=version, stream=io.BytesIO(data), **said)
+
+
+def brought(actor: User, version: Version, data: bytes = PNG, **said: str) -> Sample:
+    """Bring a picture and have it read."""
+    sample = bring(actor, version, data, **said)
+    worker.drain("checks")
+    sample.refresh_from_db()
+    return sample
+
+
+def test_a_picture_is_read_and_shown(version: Version, ada: User) -> None:
+    sample = bring(ada, version, name="/home/ada/night.png", caption="At night")
+    assert (sample.state, sample.caption, sample.facts) == (
+        "queued",
+        "At night",
+        {"name": "night.png"},
+    )
+    assert sample.job is not None
+    assert (sample.job.queue, sample.job.task) == ("checks", "read_sample")
+    worker.drain("checks")
+    sample.refresh_from_db()
+    assert (sample.state, sample.kind, sample.source) == (
+        SampleState.READY,
+        SampleKind.PICTURE,
+        None,
+    )
+    assert (sample.width, sample.height) == (96, 64)
+    assert sample.placeholder.startswith("data:image/webp")
+    assert sample.blob is not None
+    assert sample.blob.sha256 != hashlib.sha256(PNG).hexdigest()
+    assert storage.store().open(sample.blob.sha256).read(4) == b"RIFF"
+    assert Event.objects.filter(verb="sample_added", adapter=version.adapter).count() == 1
+
+
+def test_a_video_has_a_poster(version: Version, ada: User) -> None:
+    sample = brought(ada, version, files.film())
+    assert (sample.state, sample.kind) == (SampleState.READY, SampleKind.VIDEO)
+    assert sample.poster is not None
+    [shown] = selectors.shown(ada, [sample])
+    assert shown.url == f"/media/samples/{sample.pk}.mp4"
+    assert shown.poster_url == f"/media/samples/{sample.pk}.webp"
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
+        (b"%PDF-1.7", "PDF"),
+        (b"", "no picture"),
+    ],
+)
+def test_other_files_are_refused_before_they_are_kept(
+    version: Version, ada: User, data: bytes, code: str
+) -> None:
+    before = list(storage.store().names())
+    with pytest.raises(UploadRefused, match=code):
+        bring(ada, version, data)
+    assert list(storage.store().names()) == before
+    assert not Sample.objects.exists()
+
+
+def test_what_never_ends_is_refused_on_the_way(version: Version, ada: User) -> None:
+    class Endless:
+        sent = 0
+
+        def read(self, size: int, /) -> bytes:
+            self.sent += size
+            return PNG[:8] + b"\0" * (size - 8)
+
+    before, stream = list(storage.store().names()), Endless()
+    with pytest.raises(TooLarge, match="20 MiB"):
+        samples.add(actor=ada, version=version, stream=stream)
+    assert stream.sent < 22 * 2**20
+    assert list(storage.store().names()) == before
+
+
+def test_a_broken_picture_says_why_and_the_worker_goes_on(version: Version, ada: User) -> None:
+    broken, sound = bring(ada, version, PNG[:-40]), bring(ada, version)
+    worker.drain("checks")
+    broken.refresh_from_db()
+    sound.refresh_from_db()
+    assert broken.state == SampleState.REFUSED
+    assert broken.reason == "The file is cut short. Send it again from the original."
+    assert (broken.blob, broken.source) == (None, None)
+    assert sound.state == SampleState.READY
+
+
+def test_what_was_sent_goes_once_it_is_read(version: Version, ada: User, own_settings: Any) -> None:
+    sample = bring(ada, version)
+    assert sample.source is not None
+    source = sample.source
+    own_settings(grace_days=0)
+    sweeping.run()
+    worker.drain("checks")
+    sample.refresh_from_db()
+    assert sample.state == SampleState.READY
+    assert sample.blob is not None
+    sweeping.run()
+    sweeping.run()
+    assert not Blob.objects.get(pk=source.pk).is_stored
+    assert Blob.objects.get(pk=sample.blob.pk).is_stored
+
+
+def test_reading_twice_changes_nothing(version: Version, ada: User) -> None:
+    sample = brought(ada, version)
+    before = Sample.objects.values().get(pk=sample.pk)
+    previews.tasks.read_sample(queue.JobRun(Job.objects.get(task="read_sample")))
+    assert Sample.objects.values().get(pk=sample.pk) == before
+
+
+def test_a_worker_killed_while_reading_is_continued(
+    version: Version, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample, put = bring(ada, version), storage.put
+
+    def dying(chunks: Any) -> Any:
+        put(chunks)
+        raise SystemExit
+
+    monkeypatch.setattr(storage, "put", dying)
+    with pytest.raises(SystemExit):
+        worker.drain("checks")
+    monkeypatch.setattr(storage, "put", put)
+    Job.objects.filter(state=JobState.RUNNING).update(state=JobState.QUEUED, lease_until=None)
+    worker.drain("checks")
+    sample.refresh_from_db()
+    assert sample.state == SampleState.READY
+
+
+def test_an_interrupted_reader_is_tried_again(
+    version: Version, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise Interrupted
+
+    monkeypatch.setattr(sandbox, "read", interrupted)
+    sample = brought(ada, version)
+    job = Job.objects.get(task="read_sample")
+    assert (sample.state, job.state) == (SampleState.QUEUED, JobState.QUEUED)
+    Job.objects.update(attempt=job.max_attempts, run_after=None)
+    worker.drain("checks")
+    sample.refresh_from_db()
+    assert sample.state == SampleState.REFUSED
+    assert "Send it again" in sample.reason
+
+
+def test_a_sample_removed_while_it_waits_is_not_read(version: Version, ada: User) -> None:
+    sample = bring(ada, version)
+    samples.remove(actor=ada, sample=sample)
+    assert worker.drain("checks") == 0
+    assert not Sample.objects.exists()
+    assert Event.objects.filter(verb="sample_removed").exists()
+
+
+def test_only_those_who_may_publish_bring_pictures(version: Version, ada: User, bob: User) -> None:
+    with pytest.raises(Forbidden):
+        bring(bob, version)
+    sample = bring(ada, version)
+    with pytest.raises(Forbidden):
+        samples.remove(actor=bob, sample=sample)
+    with pytest.raises(Forbidden):
+        samples.set_caption(actor=bob, sample=sample, caption="mine")
+
+
+def test_a_withdrawn_version_takes_none(version: Version, ada: User) -> None:
+    version.state = VersionState.WITHDRAWN
+    with pytest.raises(StateConflict):
+        bring(ada, version)
+
+
+def test_a_version_and_a_day_have_limits(
+    version: Version, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samples, "MAX_OF_VERSION", 2)
+    Sample.objects.create(version=version, author=ada, state=SampleState.REFUSED, reason="x")
+    bring(ada, version)
+    bring(ada, version)
+    with pytest.raises(QuotaExceeded, match="at most 2"):
+        bring(ada, version)
+    monkeypatch.setattr(samples, "MAX_OF_VERSION", 50)
+    monkeypatch.setattr(samples, "MAX_OF_DAY", 3)
+    with pytest.raises(QuotaExceeded, match="today"):
+        bring(ada, version)
+
+
+def test_old_refusals_are_removed(version: Version, ada: User) -> None:
+    old = Sample.objects.create(version=version, author=ada, state=SampleState.REFUSED, reason="x")
+    Sample.objects.update(created_at=timezone.now() - timedelta(days=8))
+    bring(ada, version)
+    assert not Sample.objects.filter(pk=old.pk).exists()
+
+
+def test_captions_are_cleaned_and_limited(version: Version, ada: User) -> None:
+    sample = bring(ada, version, caption=" at\u202e night\n\0")
+    assert sample.caption == "at night"
+    assert samples.set_caption(actor=ada, sample=sample, caption="x" * 280).caption == "x" * 280
+    with pytest.raises(Invalid):
+        samples.set_caption(actor=ada, sample=sample, caption="x" * 281)
+
+
+def test_strangers_see_what_is_ready_of_what_they_may_see(
+    version: Version, ada: User, bob: User
+) -> None:
+    waiting = bring(ada, version)
+    assert list(selectors.listing(bob, version)) == []
+    assert list(selectors.listing(ada, version)) == [waiting]
+    with pytest.raises(NotFound):
+        selectors.get(bob, waiting.pk)
+    worker.drain("checks")
+    assert selectors.get(None, waiting.pk) == waiting
+    version.adapter.visibility = Visibility.PRIVATE
+    version.adapter.save()
+    with pytest.raises(NotFound):
+        selectors.get(bob, waiting.pk)
+    assert selectors.get(ada, waiting.pk) == waiting
+
+
+def made_with(*hashes: str) -> bytes:
+    """A PNG whose metadata name an adapter for each hash."""
+    names = ", ".join(f"lora{number}: {text}" for number, text in enumerate(hashes))
+    text = f'a harbour\nSteps: 20, Seed: 1, Lora hashes: "{names}"'
+    return files.png(files.chunk(b"tEXt", b"parameters\0" + text.encode()))
+
+
+def matched(user: User | None, sample: Sample) -> list[str | None]:
+    [shown] = selectors.shown(user, [sample])
+    assert "sha256" not in str(shown.facts)
+    return [item["matched"] for item in shown.facts["resources"]]
+
+
+def test_adapters_are_found_by_every_form_of_their_hash(version: Version, ada: User) -> None:
+    file = version.primary_file
+    assert file is not None
+    digest, data = file.sha256, file.blob.hashes["data_sha256"]
+    hashes = (digest, digest[:10], digest[:12], data[:12], data, "0" * 12)
+    sample = brought(ada, version, made_with(*hashes))
+    assert matched(None, sample) == ["ada/noir@v1"] * 5 + [None]
+
+
+def test_adapters_that_may_not_be_seen_are_not_named(
+    version: Version, ada: User, bob: User
+) -> None:
+    hidden = adapters.create(actor=bob, name="secret", visibility=Visibility.PRIVATE)
+    other = catalogue.release(hidden, kohya(DENOISERS["sd1", "diffusers"], rank=2))
+    file = other.primary_file
+    assert file is not None
+    sample = brought(ada, version, made_with(file.sha256[:10]))
+    assert matched(ada, sample) == [None]
+    assert matched(bob, sample) == ["bob/secret@v1"]
+
+
+def test_the_same_bytes_are_named_as_the_picture_s_own_adapter(
+    version: Version, ada: User, bob: User
+) -> None:
+    copy = adapters.create(actor=bob, name="copy")
+    catalogue.release(copy, LORA)
+    file = version.primary_file
+    assert file is not None
+    sample = brought(ada, version, made_with(file.sha256))
+    assert matched(None, sample) == ["ada/noir@v1"]
