@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import itertools
 import json
@@ -11,7 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from previews.demo import catalogue
+from previews.render import Layer, load_bases
 from previews.render.advice import METHOD, Advice, Side, advise
+from previews.render.defaults import default_recipe
+from previews.render.engine import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -173,6 +178,29 @@ def test_size_does_not_matter() -> None:
 
     pictures = list(sweep(brighter(0.5)))
     assert advise((key, larger(data)) for key, data in pictures) == advise(pictures)
+
+
+@pytest.mark.slow
+def test_a_demo_style_begins_is_full_and_may_come_apart_in_this_order() -> None:
+    style = next(one for one in catalogue() if one.entry["kind"] == "style")
+    bases = load_bases()
+    usual = default_recipe(bases.get("miniature"), "style")
+    recipe = dataclasses.replace(
+        usual,
+        prompts=usual.prompts[:1],
+        strengths=tuple(quarter / 4 for quarter in range(9)),
+    )
+    shown = Engine(bases).render(recipe, [Layer(style.path)], triggers=style.entry["trigger_words"])
+    said = advise((picture.shot.key, picture.png) for picture in shown)
+    assert said is not None
+    assert said.positive is not None
+    begins, full, breaks = said.positive.begins, said.positive.saturates, said.positive.breaks
+    assert begins is not None
+    assert full is not None
+    assert 0 < begins < 0.5
+    assert begins < full < 1.5
+    assert breaks is None or full < breaks
+    assert begins <= dialled(said.positive)[0] < full
 
 
 def test_the_document_is_plain_json() -> None:
