@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from previews.models import Tryout
     from previews.selectors.places import Place
     from previews.selectors.tryouts import Shown
+    from registry.models import User, Version
 
 __all__ = ["TryoutIn", "TryoutOut", "TryoutShare", "TryoutView", "Tryouts"]
 
@@ -44,7 +45,11 @@ class LayerIn(Input):
         max_length=120, default="latest", help_text="`v3`, an alias, a revision or `latest`."
     )
     strength = serializers.FloatField(
-        default=1.0, min_value=-MAX_STRENGTH, max_value=MAX_STRENGTH, help_text="Multiplier."
+        default=None,
+        allow_null=True,
+        min_value=-MAX_STRENGTH,
+        max_value=MAX_STRENGTH,
+        help_text="Multiplier; the recommended one when left out.",
     )
 
 
@@ -125,6 +130,11 @@ class TryoutOut(serializers.Serializer[Any]):
         return None if place is None else dict(PlaceOut(place).data)
 
 
+def _layer(user: User, said: dict[str, Any]) -> tuple[Version, float]:
+    version = selectors.version_named(user, f"{said['adapter']}@{said['version']}")
+    return version, version.dial if said["strength"] is None else said["strength"]
+
+
 class _Answering(Endpoint):
     """Answers with a try-out."""
 
@@ -176,10 +186,7 @@ class Tryouts(_Answering):
         """Ask for a picture of a stack. Only you see it until you share it."""
         user = self.signed_in()
         said = self.said(TryoutIn)
-        layers = [
-            (selectors.version_named(user, f"{one['adapter']}@{one['version']}"), one["strength"])
-            for one in said.pop("layers")
-        ]
+        layers = [_layer(user, one) for one in said.pop("layers")]
         uses, compares = said.pop("triggers"), said.pop("compare")
         wish = Wish(layers=layers, uses_triggers=uses, compares=compares, **said)
         tryout = tryouts.ask(actor=user, wish=wish)

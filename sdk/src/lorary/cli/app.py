@@ -34,6 +34,7 @@ COMMANDS = {
     "inspect": ("inspect", "look into files, without a hub"),
     "pull": ("pull", "bring a version here, verified"),
     "push": ("push", "publish files as a version"),
+    "try": ("trying", "render a stack of versions before pulling anything"),
 }
 
 _EPILOG = """environment:

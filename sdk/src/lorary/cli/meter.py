@@ -26,6 +26,7 @@ _VERBS = {
     "check": "Checking",
     "fetch": "Fetching",
     "render": "Rendering",
+    "wait": "Waiting",
 }
 
 

@@ -9,6 +9,7 @@ from lorary.client.publishing import Details, Pushed
 from lorary.client.pulling import Pulled, PulledFile
 from lorary.client.session import InsecureTransport
 from lorary.client.shortcuts import inspect, pull, push, search
+from lorary.client.trying import Layer, Tryout
 
 __all__ = [
     "Account",
@@ -17,6 +18,7 @@ __all__ = [
     "File",
     "Hub",
     "InsecureTransport",
+    "Layer",
     "Look",
     "LoraryError",
     "OnProgress",
@@ -27,6 +29,7 @@ __all__ = [
     "Pushed",
     "Reference",
     "Token",
+    "Tryout",
     "Version",
     "inspect",
     "pull",

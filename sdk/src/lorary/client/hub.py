@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from lorary.client import publishing, pulling
+from lorary.client import publishing, pulling, trying
 from lorary.client.cache import Cache
 from lorary.client.config import endpoint_of, home_of, token_of
 from lorary.client.messages import Request
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
 
+    from lorary.client.models import Image
     from lorary.client.pulling import Pulled
+    from lorary.client.trying import Layer, Tryout
 
 __all__ = ["Hub"]
 
@@ -223,6 +225,57 @@ class Hub:
         exact = Reference(target.owner, target.name, pushed.version.revision)
         version = publishing.await_previews(self._session, exact, pushed.version, on_progress)
         return replace(pushed, version=version)
+
+    def try_stack(  # noqa: PLR0913 - what makes a picture, by keyword
+        self,
+        layers: Sequence[str | Layer],
+        prompt: str,
+        *,
+        negative: str | None = None,
+        seed: int | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        steps: int | None = None,
+        triggers: bool = True,
+        compare: bool = False,
+        on_progress: OnProgress = silent,
+    ) -> Tryout:
+        """Have a stack of versions rendered, and return it with its picture.
+
+        Only you see it until it is shared. Interrupting this (Ctrl-C) also stops the hub.
+
+        Args:
+            layers: Up to five of ``owner/name[@version][:strength]``, all of one base model.
+            prompt: What the picture shows.
+            negative: What it must not show.
+            seed: Drawn by the hub when left out.
+            width: In pixels, a multiple of 8; the base's own when left out.
+            height: The same.
+            steps: The base's own when left out.
+            triggers: Put the trigger words of the stack into the prompt.
+            compare: Also render it without the stack, as the first picture.
+            on_progress: Told of steps.
+
+        Raises:
+            Invalid: something does not fit, such as two base models.
+            NotFound: a version is not there, or not yours to see.
+            RateLimited: too many are open, or were asked for today.
+            LoraryError: ``render_failed``: there is no picture, and why.
+        """
+        said = {
+            "prompt": prompt, "negative": negative, "seed": seed, "width": width,
+            "height": height, "steps": steps, "triggers": triggers, "compare": compare,
+        }  # fmt: skip
+        tryout = trying.ask(self._session, layers, said)
+        try:
+            return trying.wait(self._session, tryout, on_progress)
+        except KeyboardInterrupt:
+            trying.remove(self._session, tryout)
+            raise
+
+    def picture(self, image: Image) -> bytes:
+        """Return the bytes of a picture (PNG)."""
+        return trying.picture(self._session, image)
 
     def tokens(self) -> tuple[Token, ...]:
         """Return your access tokens, without their secrets."""

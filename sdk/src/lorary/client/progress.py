@@ -8,7 +8,7 @@ from typing import Literal
 
 __all__ = ["OnProgress", "Progress", "Stage", "silent"]
 
-Stage = Literal["hash", "send", "check", "fetch", "render"]
+Stage = Literal["hash", "send", "check", "fetch", "render", "wait"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +17,8 @@ class Progress:
 
     Attributes:
         stage: What is being done; ``hash``, ``send`` and ``fetch`` count bytes, ``check`` and
-            ``render`` whatever the hub counts.
-        name: The file or version it is done to.
+            ``render`` whatever the hub counts, ``wait`` nothing.
+        name: The file or version it is done to; what is waited for.
         done: How much is done.
         total: How much there is; 0 while unknown.
     """
