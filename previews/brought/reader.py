@@ -18,9 +18,10 @@ from previews.brought import limits
 from previews.brought.formats import HEAD_BYTES, sniff
 from previews.brought.refusals import Refused, Why
 
-__all__ = ["OUTCOME", "main", "read"]
+__all__ = ["FILM", "OUTCOME", "PICTURE", "main", "read"]
 
-OUTCOME = "outcome.json"
+#: What is written into the folder; the picture of a film is its first.
+OUTCOME, PICTURE, FILM = "outcome.json", "picture.webp", "film.mp4"
 
 
 def main(source: Path, folder: Path) -> None:
@@ -65,23 +66,19 @@ def read(source: Path, folder: Path) -> dict[str, Any]:
     texts: dict[str, str] = {}
     parts = None if kind.is_film else stills.take_apart(kind, data)
     if parts is None:
-        frames = films.frames_of_film(kind, data, texts)
-    else:
-        frames = films.frames_of_webp(parts)
-        texts.update(parts.texts)
-    if parts is None or len(parts.durations_ms) > 1:
-        picture, size = films.save(frames, folder / "film.mp4")
-        file, poster = "film.mp4", stills.save(picture, folder, "poster")
+        picture, size = films.save(films.frames_of_film(kind, data, texts), folder / FILM)
+    elif len(parts.durations_ms) > 1:
+        picture, size = films.save(films.frames_of_webp(parts), folder / FILM)
     else:
         picture = stills.decode(kind, parts)
-        file, poster, size = stills.save(picture, folder, "picture"), "", picture.size
+        size = picture.size
+    stills.save(picture, folder / PICTURE)
     return {
-        "file": file,
-        "poster": poster,
+        "is_film": (folder / FILM).exists(),
         "width": size[0],
         "height": size[1],
         "placeholder": stills.placeholder(picture),
-        "facts": gather(texts, parts.exif if parts else b""),
+        "facts": gather(parts.texts, parts.exif) if parts else gather(texts),
     }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from previews.brought import limits
 from previews.brought.formats import HEAD_BYTES, Format, sniff
-from previews.brought.reader import OUTCOME
+from previews.brought.reader import FILM, OUTCOME, PICTURE
 from previews.brought.refusals import Interrupted, Refused, Why
 
 __all__ = ["Reading", "read"]
@@ -27,9 +27,6 @@ _ROOT = Path(__file__).resolve().parents[2]
 LATE_S = 10
 MAX_OUTCOME_BYTES = 1024 * 1024
 
-_STILLS = {"picture.webp": Format.WEBP, "picture.png": Format.PNG}
-_POSTERS = {"poster.webp": Format.WEBP, "poster.png": Format.PNG}
-_FILMS = {"film.mp4": Format.MP4}
 _PLACEHOLDER = re.compile(r"data:image/webp;base64,[A-Za-z0-9+/=]{1,2000}\Z")
 
 #: Ended from outside: a worker that stops takes its reader along.
@@ -42,16 +39,16 @@ class Reading:
     """What is to be served of a file, and what it said of how it was made.
 
     Attributes:
-        file: Picture or video.
-        poster: First picture of a video, None of a picture.
+        picture: WebP; of a video its first picture.
+        film: MP4, None of a picture.
         width: In pixels, like the height.
         height: Of what is served.
         placeholder: Data address of a picture of a few pixels.
         facts: Prompt, seed, resources …
     """
 
-    file: Path
-    poster: Path | None
+    picture: Path
+    film: Path | None
     width: int
     height: int
     placeholder: str
@@ -78,8 +75,8 @@ def read(source: Path, folder: Path) -> Reading:
     if not _PLACEHOLDER.match(outcome["placeholder"]):
         raise ValueError(outcome)
     return Reading(
-        file=_written(folder, outcome["file"], _STILLS | _FILMS),
-        poster=_written(folder, outcome["poster"], _POSTERS) if outcome["poster"] else None,
+        picture=_written(folder / PICTURE, Format.WEBP),
+        film=_written(folder / FILM, Format.MP4) if outcome["is_film"] else None,
         width=width,
         height=height,
         placeholder=outcome["placeholder"],
@@ -130,10 +127,9 @@ def _outcome(code: int, folder: Path) -> dict[str, Any]:
     return found
 
 
-def _written(folder: Path, name: str, kinds: dict[str, Format]) -> Path:
+def _written(file: Path, kind: Format) -> Path:
     """Return a file that the reader wrote, once it is what its name says."""
-    file = folder / name
     with file.open("rb") as handle:
-        if sniff(handle.read(HEAD_BYTES)) != kinds[name]:
-            raise ValueError(name)
+        if sniff(handle.read(HEAD_BYTES)) != kind:
+            raise ValueError(file.name)
     return file

@@ -110,31 +110,27 @@ def upright(picture: Image.Image, exif: bytes) -> Image.Image:
     return picture if turn is None else picture.transpose(turn)
 
 
-def save(picture: Image.Image, folder: Path, stem: str) -> str:
-    """Write a picture without metadata and return the name of its file.
+def save(picture: Image.Image, file: Path) -> None:
+    """Write a picture as WebP without metadata.
 
-    Drawings of few colours are a PNG where that is smaller: it is sharper too.
+    Drawings of few colours are written without loss where that is smaller: it is sharper too.
     """
     picture.info.clear()
-    lossy = _encoded(picture, "WEBP", quality=QUALITY, method=4)
+    packed = _encoded(picture, quality=QUALITY)
     if picture.getcolors(FEW_COLOURS) is not None:
-        exact = _encoded(picture, "PNG", optimize=True)
-        if len(exact) <= len(lossy):
-            (folder / f"{stem}.png").write_bytes(exact)
-            return f"{stem}.png"
-    (folder / f"{stem}.webp").write_bytes(lossy)
-    return f"{stem}.webp"
+        packed = min(_encoded(picture, lossless=True), packed, key=len)
+    file.write_bytes(packed)
 
 
 def placeholder(picture: Image.Image) -> str:
     """Return a picture of a few pixels as a data address, to be shown until the real one is."""
     tiny = picture.copy()
     tiny.thumbnail((TINY_SIDE, TINY_SIDE), Image.Resampling.BOX)
-    packed = _encoded(tiny, "WEBP", quality=TINY_QUALITY, method=4)
+    packed = _encoded(tiny, quality=TINY_QUALITY)
     return "data:image/webp;base64," + base64.b64encode(packed).decode()
 
 
-def _encoded(picture: Image.Image, kind: str, **options: int) -> bytes:
+def _encoded(picture: Image.Image, **options: int) -> bytes:
     stream = io.BytesIO()
-    picture.save(stream, kind, **options)
+    picture.save(stream, "WEBP", method=4, **options)
     return stream.getvalue()

@@ -191,14 +191,14 @@ def read(*, sample: Sample) -> None:
 
 def _show(sample: Sample, reading: Reading) -> None:
     """Store what is to be served, then change the row: a kill in between leaves an orphan."""
-    stored, poster = _stored(reading.file), _stored(reading.poster) if reading.poster else None
+    picture, film = _stored(reading.picture), _stored(reading.film) if reading.film else None
     facts = _matched(reading.facts)
     with transaction.atomic():
         _queued(sample).update(
             state=SampleState.READY,
-            kind=SampleKind.VIDEO if poster else SampleKind.PICTURE,
-            blob=blobs.row_of(stored),
-            poster=blobs.row_of(poster) if poster else None,
+            kind=SampleKind.VIDEO if film else SampleKind.PICTURE,
+            blob=blobs.row_of(film or picture),
+            poster=blobs.row_of(picture) if film else None,
             width=reading.width,
             height=reading.height,
             placeholder=reading.placeholder,

@@ -180,9 +180,8 @@ def test_the_reader_gets_none_of_the_workers_secrets(
 @pytest.mark.parametrize(
     "lie",
     [
-        {"file": "/etc/passwd"},
-        {"file": "film.mp4"},
-        {"file": "film.webp"},
+        {"is_film": True},
+        {"refused": "nothing"},
         {"width": -1},
         {"height": 100_000},
         {"placeholder": "javascript:alert(1)"},
@@ -191,13 +190,13 @@ def test_the_reader_gets_none_of_the_workers_secrets(
 def test_an_answer_that_cannot_be_is_not_believed(
     read: Read, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lie: dict[str, Any]
 ) -> None:
-    honest = {"file": "picture.png", "poster": "", "width": 96, "height": 64}
+    honest = {"is_film": False, "width": 96, "height": 64, "facts": {}}
     said = json.dumps(honest | {"placeholder": "data:image/webp;base64,AAAA"} | lie)
     lines = (
         "import os, pathlib, sys",
         "place = pathlib.Path(sys.argv[2])",
         "(place / 'film.mp4').write_bytes(b'<script>')",
-        f"(place / 'picture.png').write_bytes({PHOTO_PNG!r})",
+        f"(place / 'picture.webp').write_bytes({PHOTO_WEBP!r})",
         f"(place / 'outcome.json').write_text({said!r})",
         "os._exit(0)",
     )
