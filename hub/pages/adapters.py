@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from hub import markdown
-from hub.pages import details
+from hub.pages import comparisons, details
 from hub.pages.anatomies import anatomy_of
 from hub.pages.forms import AdapterForm, accept_faults
 from hub.pages.media import is_for_everyone
@@ -46,7 +46,7 @@ def show(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     if version is None:
         context["previews"] = previews_context(request, adapter, None)["previews"]
         return render(request, "adapter/page.html", context)
-    context |= _of_version(request, adapter, version)
+    context |= _of_version(request, adapter, version, listing)
     if version.state == VersionState.WITHDRAWN:
         return render(request, "adapter/gone.html", context, status=410)
     return render(request, "adapter/page.html", context)
@@ -70,8 +70,10 @@ def _is_writable(request: HttpRequest, adapter: Adapter) -> bool:
     return bool(user.is_authenticated and adapter.namespace.is_writable_by(user))
 
 
-def _of_version(request: HttpRequest, adapter: Adapter, version: Version) -> dict[str, Any]:
-    """Return what one version says; five queries."""
+def _of_version(
+    request: HttpRequest, adapter: Adapter, version: Version, listing: list[Version]
+) -> dict[str, Any]:
+    """Return what one version says; five queries, six where there are several versions."""
     files = list(version.files)
     primary = next((file for file in files if file.is_primary), None)
     document = history.document_of(version, primary)
@@ -85,6 +87,7 @@ def _of_version(request: HttpRequest, adapter: Adapter, version: Version) -> dic
         "version": version,
         "explicit_version": bool(request.GET.get("v")),
         "is_for_everyone": is_for_everyone(version),
+        "compare_url": comparisons.path_of(adapter, version, listing),
         "facts": facts_line(adapter, version),
         "files": lines,
         "primary": chosen,

@@ -9,6 +9,7 @@ from hub.pages import (
     accounts,
     adapters,
     browse,
+    comparisons,
     guides,
     home,
     media,
@@ -62,6 +63,7 @@ urlpatterns: list[URLPattern] = [
     path("<str:owner>/<str:name>", page(adapters.show), name="adapter"),
     path("<str:owner>/<str:name>/edit", page(adapters.edit), name="adapter-edit"),
     path("<str:owner>/<str:name>/recipe", page(recipe.recipe), name="adapter-recipe"),
+    path("<str:owner>/<str:name>/compare", page(comparisons.show), name="compare"),
     path("<str:owner>/<str:name>/previews", page(previews.previews), name="adapter-previews"),
     path(
         "<str:owner>/<str:name>/versions/<str:version>/edit",

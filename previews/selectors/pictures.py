@@ -44,7 +44,8 @@ class Picture:
     """A preview; ``url`` is a path on this site.
 
     ``sources`` are its smaller forms, AVIF first, narrow ones first; ``animation`` is the path of
-    the moving picture whose contact sheet this is, empty for still ones.
+    the moving picture whose contact sheet this is, empty for still ones. ``prompt`` has the trigger
+    words in it; the one without is at ``prompt_index`` in the recipe.
     """
 
     id: int
@@ -56,6 +57,7 @@ class Picture:
     placeholder: str = ""
     animation: str = ""
     sources: tuple[Source, ...] = ()
+    prompt_index: int = 0
 
     @property
     def url(self) -> str:
@@ -65,7 +67,7 @@ class Picture:
 
 _COLUMNS = (
     "render__version_id", "pk", "prompt", "seed", "strength", "width", "height", "placeholder",
-    "animation_id",
+    "animation_id", "prompt_index",
 )  # fmt: skip
 _FORMS = ("blob__derivatives__kind", "blob__derivatives__width")
 
@@ -85,14 +87,14 @@ def _read(images: QuerySet[Image]) -> list[tuple[int | None, Picture]]:
 
 def _picture(rows: list[tuple[Any, ...]]) -> tuple[int | None, Picture]:
     """Return what a left join repeats for each form of a picture."""
-    version, pk, prompt, seed, strength, width, height, blur, animation = rows[0][: len(_COLUMNS)]
+    version, pk, prompt, seed, strength, width, height, blur, moves, at = rows[0][: len(_COLUMNS)]
     sources = tuple(
         Source(kind, wide, f"/media/images/{pk}/{sha256[:DIGITS]}-{wide}.{kind}")
         for kind, wide, sha256 in (row[len(_COLUMNS) :] for row in rows)
         if kind
     )
-    moving = f"/media/images/{pk}.webp" if animation else ""
-    picture = Picture(pk, prompt, seed, strength, width, height, blur, moving, sources)
+    moving = f"/media/images/{pk}.webp" if moves else ""
+    picture = Picture(pk, prompt, seed, strength, width, height, blur, moving, sources, at)
     return version, picture
 
 

@@ -1,0 +1,78 @@
+"""Two versions of an adapter side by side: pictures of the same prompt, seed and strength."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from previews.models import Render, RenderState
+
+if TYPE_CHECKING:
+    from previews.selectors.pictures import Picture
+    from previews.selectors.renders import Previews
+    from registry.models import Adapter
+
+__all__ = ["Comparison", "Pair", "compare", "rendered"]
+
+#: What recipes may differ in while they share pictures; prompts and the like only leave gaps.
+_SETTINGS = (
+    "base", "renderer", "steps", "guidance", "sampler", "negative", "width", "height", "frames",
+    "fps",
+)  # fmt: skip
+_LISTS = ("prompts", "seeds", "strengths")
+
+_Key = tuple[str, int, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The same picture of two versions; ``prompt`` is without trigger words."""
+
+    prompt: str
+    seed: int
+    strength: float
+    pictures: tuple[Picture, Picture]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Pairs in the order of the first version's recipe.
+
+    ``differences`` are the recipes' settings that make pictures incomparable, ``gaps`` the lists
+    in which one has what the other lacks.
+    """
+
+    pairs: tuple[Pair, ...]
+    differences: tuple[str, ...]
+    gaps: tuple[str, ...]
+
+
+def compare(first: Previews, second: Previews) -> Comparison:
+    """Match the pictures of two versions."""
+    others = _keyed(second)
+    pairs = tuple(
+        Pair(*key, (picture, others[key]))
+        for key, picture in _keyed(first).items()
+        if key in others
+    )
+    return Comparison(
+        pairs,
+        tuple(name for name in _SETTINGS if first.recipe.get(name) != second.recipe.get(name)),
+        tuple(name for name in _LISTS if first.recipe.get(name) != second.recipe.get(name)),
+    )
+
+
+def _keyed(previews: Previews) -> dict[_Key, Picture]:
+    prompts = previews.recipe.get("prompts", [])
+    return {
+        (prompts[one.prompt_index], one.seed, one.strength): one
+        for one in previews.images
+        if one.prompt_index < len(prompts)
+    }
+
+
+def rendered(adapter: Adapter) -> list[int]:
+    """Return the numbers of the versions that have all their pictures, the newest first."""
+    done = Render.objects.filter(version__adapter=adapter, state=RenderState.READY)
+    numbers = done.order_by("-version__number").values_list("version__number", flat=True)
+    return [number for number in dict.fromkeys(numbers) if number is not None]
