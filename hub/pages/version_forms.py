@@ -35,12 +35,8 @@ LICENCES = [
 
 
 def _strength(label: StrPromise) -> forms.FloatField:
-    attrs: dict[str, Any] = {
-        "class": "in seed",
-        "step": "0.05",
-        "inputmode": "decimal",
-        "aria-label": label,
-    }
+    # No inputmode: the keypads of phones for decimals have no minus.
+    attrs: dict[str, Any] = {"class": "in seed", "step": "0.05", "aria-label": label}
     widget = forms.NumberInput(attrs=attrs)
     return forms.FloatField(label=label, required=False, min_value=-10, max_value=10, widget=widget)
 
