@@ -8,6 +8,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularYAMLAPIView
 from hub.api.adapters import Adapters, AdapterView
 from hub.api.docs import docs
 from hub.api.files import FileView
+from hub.api.gallery import SampleView, VersionSamples
 from hub.api.inspect import Inspect
 from hub.api.me import Me
 from hub.api.nowhere import Nowhere
@@ -41,10 +42,12 @@ v1: list[URLPattern] = [
     path(f"{VERSION}/publish", Publish.as_view(), name="api-version-publish"),
     path(f"{VERSION}/yank", Yank.as_view(), name="api-version-yank"),
     path(f"{VERSION}/renders", VersionRenders.as_view(), name="api-version-renders"),
+    path(f"{VERSION}/samples", VersionSamples.as_view(), name="api-samples"),
     path(f"{VERSION}/files/<path:path>", FileView.as_view(), name="api-file"),
     path("tryouts", Tryouts.as_view(), name="api-tryouts"),
     path("tryouts/<uuid:key>", TryoutView.as_view(), name="api-tryout"),
     path("tryouts/<uuid:key>/share", TryoutShare.as_view(), name="api-tryout-share"),
+    path("samples/<int:sample_id>", SampleView.as_view(), name="api-sample"),
     path("renders/<int:render_id>", RenderView.as_view(), name="api-render"),
     path("workers", Workers.as_view(), name="api-workers"),
     path("workers/<int:worker_id>", WorkerView.as_view(), name="api-worker"),

@@ -34,7 +34,18 @@ if TYPE_CHECKING:
 
     from registry.models import Blob, User
 
-__all__ = ["animation", "card", "cover", "image", "is_for_everyone", "sheet", "smaller"]
+__all__ = [
+    "FOR_AN_HOUR",
+    "animation",
+    "card",
+    "cover",
+    "image",
+    "is_for_everyone",
+    "kept",
+    "sheet",
+    "smaller",
+    "viewer_of",
+]
 
 #: How long a copy is used unasked. Bytes never change; who may see them can.
 HOUR_S = 3600
@@ -48,14 +59,14 @@ SHEET_TYPES: dict[str, str] = {SheetKind.PNG: "image/png", SheetKind.PDF: "appli
 @require_safe
 def image(request: HttpRequest, image_id: int) -> HttpResponseBase:
     """Send a preview's PNG to whoever may see its version."""
-    picture, is_open = _picture(_viewer(request), image_id)
+    picture, is_open = _picture(viewer_of(request), image_id)
     return _sent(request, picture.blob, "image/png", FOR_AN_HOUR if is_open else "")
 
 
 @require_safe
 def animation(request: HttpRequest, image_id: int) -> HttpResponseBase:
     """Send the moving picture of a video, whose PNG is a contact sheet."""
-    picture, is_open = _picture(_viewer(request), image_id)
+    picture, is_open = _picture(viewer_of(request), image_id)
     if picture.animation is None:
         raise NotFound(_("There is no such picture."))
     return _sent(request, picture.animation, "image/webp", FOR_AN_HOUR if is_open else "")
@@ -66,7 +77,7 @@ def smaller(
     request: HttpRequest, image_id: int, digest: str, width: int, kind: str
 ) -> HttpResponseBase:
     """Send a smaller form of a preview; another digest is another picture, and absent."""
-    picture, is_open = _picture(_viewer(request), image_id)
+    picture, is_open = _picture(viewer_of(request), image_id)
     forms = Derivative.objects.select_related("blob").filter(source=picture.blob_id)
     form = forms.filter(kind=kind, width=width).first()
     if form is None or form.blob.sha256[:DIGITS] != digest:
@@ -81,7 +92,7 @@ def sheet(request: HttpRequest, render_id: int, kind: str) -> HttpResponseBase:
     found = rows.filter(render=render_id, kind=kind).first()
     if found is None or found.render.version_id is None or kind not in SHEET_TYPES:
         raise NotFound(_("There is no such sheet."))
-    version = _shown(_viewer(request), found.render.version_id)
+    version = _shown(viewer_of(request), found.render.version_id)
     public = FOR_AN_HOUR if is_for_everyone(version) else ""
     response = _sent(request, found.blob, SHEET_TYPES[kind], public)
     name = f"{version.adapter.name}-{version.name}.{kind}"
@@ -93,23 +104,23 @@ def sheet(request: HttpRequest, render_id: int, kind: str) -> HttpResponseBase:
 @require_safe
 def cover(request: HttpRequest, version_id: int) -> HttpResponseBase:
     """Send the cover that is drawn from a version's own weights."""
-    version = _shown(_viewer(request), version_id)
+    version = _shown(viewer_of(request), version_id)
     etag = f'"{version.revision.commit}"'
     public = FOR_AN_HOUR if is_for_everyone(version) else ""
     if _is_known(request, etag):
-        return _kept(HttpResponseNotModified(), etag, public)
-    return _kept(HttpResponse(covers.svg(version), content_type="image/svg+xml"), etag, public)
+        return kept(HttpResponseNotModified(), etag, public)
+    return kept(HttpResponse(covers.svg(version), content_type="image/svg+xml"), etag, public)
 
 
 @require_safe
 def card(request: HttpRequest, version_id: int) -> HttpResponseBase:
     """Send the picture that stands for a version where somebody shares its address."""
-    version = _shown(_viewer(request), version_id)
+    version = _shown(viewer_of(request), version_id)
     drawn = cards.of(version)
     public = FOR_AN_HOUR if is_for_everyone(version) else ""
     if _is_known(request, drawn.etag):
-        return _kept(HttpResponseNotModified(), drawn.etag, public)
-    return _kept(HttpResponse(drawn.png(), content_type="image/png"), drawn.etag, public)
+        return kept(HttpResponseNotModified(), drawn.etag, public)
+    return kept(HttpResponse(drawn.png(), content_type="image/png"), drawn.etag, public)
 
 
 def _sent(request: HttpRequest, blob: Blob, content_type: str, public: str) -> HttpResponseBase:
@@ -118,11 +129,11 @@ def _sent(request: HttpRequest, blob: Blob, content_type: str, public: str) -> H
     if not blob.is_stored:
         raise Gone(_("The bytes of this picture were removed."))
     if _is_known(request, etag):
-        return _kept(HttpResponseNotModified(), etag, public)
-    return _kept(FileResponse(_open(blob), content_type=content_type), etag, public)
+        return kept(HttpResponseNotModified(), etag, public)
+    return kept(FileResponse(_open(blob), content_type=content_type), etag, public)
 
 
-def _viewer(request: HttpRequest) -> User | AnonymousUser:
+def viewer_of(request: HttpRequest) -> User | AnonymousUser:
     """Return who looks: a token's user, else the session's.
 
     Raises:
@@ -149,13 +160,20 @@ def _picture(viewer: User | AnonymousUser, image_id: int) -> tuple[Image, bool]:
 
 
 def _shown(viewer: User | AnonymousUser, version_id: int) -> Version:
-    """Return the version if the viewer may see its page; drafts only their owner may."""
+    """Return the version if the viewer may see its page; drafts only their owner may.
+
+    Raises:
+        NotFound: absent, or not for this viewer.
+        Gone: it was withdrawn, and its pictures with it.
+    """
     visible = Adapter.objects.visible_to(viewer).values("pk")
     rows = Version.objects.select_related("adapter__namespace", "revision")
     version = rows.filter(pk=version_id, adapter__in=visible).first()
     if version is None:
         raise NotFound(_("There is no such picture."))
     versions.get(viewer, version.adapter, version.name)
+    if version.state == VersionState.WITHDRAWN:
+        raise Gone(_("The pictures of this version were withdrawn with it."))
     return version
 
 
@@ -170,7 +188,7 @@ def _open(blob: Blob) -> BinaryIO:
         raise Gone(_("The bytes of this picture were removed.")) from error
 
 
-def _kept(response: HttpResponseBase, etag: str, public: str) -> HttpResponseBase:
+def kept(response: HttpResponseBase, etag: str, public: str) -> HttpResponseBase:
     """Let anyone keep for a while what everyone may find, and nobody what is not for everyone."""
     response.headers["Cache-Control"] = f"public, {public}" if public else "private, no-cache"
     response.headers["ETag"] = etag
