@@ -83,6 +83,7 @@ def _of_version(
     remarks = details.remarks_of(found, is_owner=writable)
     counts = {"files": len(lines), "versions": None, "findings": len(remarks)}
     chosen = next((line for line in lines if line.is_primary), None)
+    partner = details.partner_of(lines)
     return {
         "version": version,
         "explicit_version": bool(request.GET.get("v")),
@@ -91,7 +92,8 @@ def _of_version(
         "facts": facts_line(adapter, version),
         "files": lines,
         "primary": chosen,
-        "snippets": snippets_of(version, chosen, request.build_absolute_uri("/")),
+        "partner": partner,
+        "snippets": snippets_of(version, chosen, request.build_absolute_uri("/"), partner),
         "verdict": verdict_of(version, document),
         "anatomy": anatomy_of(document),
         "findings": remarks,

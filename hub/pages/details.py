@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from hub.pages import links
 from registry.selectors import blobs
+from registry.services.variants import HIGH, LOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 MAX_ITEMS, MAX_TEXT = 3, 120
 
-__all__ = ["FileLine", "Remark", "Tab", "files_of", "remarks_of", "tabs_of"]
+__all__ = ["FileLine", "Remark", "Tab", "files_of", "partner_of", "remarks_of", "tabs_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class FileLine:
     sha256: str
     is_primary: bool
     url: str
+    variant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,16 @@ def _file_line(file: File, url: str) -> FileLine:
         sha256=file.sha256,
         is_primary=file.is_primary,
         url=url,
+        variant=file.variant,
     )
+
+
+def partner_of(files: Iterable[FileLine]) -> FileLine | None:
+    """Return the low-noise half beside a primary file for high noise, None where there is none."""
+    listed = list(files)
+    is_half = any(file.is_primary and file.variant == HIGH for file in listed)
+    lows = [file for file in listed if file.variant == LOW]
+    return lows[0] if is_half and len(lows) == 1 else None
 
 
 def remarks_of(findings: Iterable[Finding | Result], *, is_owner: bool) -> list[Remark]:

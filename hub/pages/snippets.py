@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from hub.templatetags.lorary import strength
 from registry.models import Visibility
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hub.pages.details import FileLine
     from registry.models import Version
 
@@ -25,13 +28,16 @@ class Snippet:
     text: str
 
 
-def snippets_of(version: Version, primary: FileLine | None, root: str) -> list[Snippet]:
+def snippets_of(
+    version: Version, primary: FileLine | None, root: str, partner: FileLine | None = None
+) -> list[Snippet]:
     """Return what to paste where.
 
     Args:
         version: What to use.
         primary: Its weights file; without one there is only the command line.
         root: Address of this hub, with its slash.
+        partner: The other half of a pair of weights.
     """
     base_url = root.rstrip("/")
     pinned = f"{version.adapter.full_name}@{version.name}"
@@ -40,19 +46,40 @@ def snippets_of(version: Version, primary: FileLine | None, root: str) -> list[S
         Snippet(_("lorary, Python"), f'path = lorary.pull("{pinned}")'),
     ]
     if primary is not None:
-        found += _for_weights(version, primary, pinned, base_url + primary.url)
+        urls = [base_url + file.url for file in (primary, partner) if file is not None]
+        found += _for_weights(version, primary, pinned, partner)
+        found.append(Snippet("curl", _curl(version, urls)))
     found.append(Snippet(_("Point lorary at this hub, once"), f"export LORARY_ENDPOINT={base_url}"))
     return found
 
 
-def _for_weights(version: Version, primary: FileLine, pinned: str, url: str) -> list[Snippet]:
+def _for_weights(
+    version: Version, primary: FileLine, pinned: str, partner: FileLine | None
+) -> list[Snippet]:
+    comfy = Snippet("ComfyUI", f"lorary pull {pinned} --to ComfyUI/models/loras")
+    if partner is not None:
+        return [Snippet("diffusers", _both(primary, partner, pinned)), comfy]
     stem = primary.path.rpartition("/")[2].removesuffix(".safetensors")
     words = "".join(f" {word}" for word in version.trigger_words[:1])
-    is_private = version.adapter.visibility == Visibility.PRIVATE
-    token = ' -H "Authorization: Bearer $LORARY_TOKEN"' if is_private else ""
     return [
         Snippet("diffusers", f'pipe.load_lora_weights(lorary.pull("{pinned}"))'),
-        Snippet("ComfyUI", f"lorary pull {pinned} --to ComfyUI/models/loras"),
+        comfy,
         Snippet(_("A1111 and Forge"), f"<lora:{stem}:{strength(version.dial)}>{words}"),
-        Snippet("curl", f"curl -fLOJ{token} {url}"),
     ]
+
+
+def _both(primary: FileLine, partner: FileLine, pinned: str) -> str:
+    """Return how diffusers takes the halves of a pair, each into its own transformer."""
+    beside = posixpath.relpath(partner.path, posixpath.dirname(primary.path) or ".")
+    return (
+        f'path = lorary.pull("{pinned}"); pipe.load_lora_weights(path); '
+        f'pipe.load_lora_weights(path.parent / "{beside}", load_into_transformer_2=True)'
+    )
+
+
+def _curl(version: Version, urls: Sequence[str]) -> str:
+    is_private = version.adapter.visibility == Visibility.PRIVATE
+    token = ' -H "Authorization: Bearer $LORARY_TOKEN"' if is_private else ""
+    if len(urls) == 1:
+        return f"curl -fLOJ{token} {urls[0]}"
+    return f"curl -fLJ{token} {' '.join(f'-O {url}' for url in urls)}"

@@ -8,26 +8,24 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from registry.errors import AlreadyPublished, Invalid, StateConflict, UploadNotReady, UploadRefused
+from registry.errors import AlreadyPublished, StateConflict, UploadRefused
 from registry.models import (
     Adapter,
     Blob,
-    FileRole,
-    UploadState,
     Version,
     VersionAnatomy,
     VersionState,
 )
-from registry.services import access, adapters, anatomies, events, manifests, quotas
+from registry.services import access, adapters, anatomies, contents, events, manifests, quotas
 from registry.services import details as details_of
 from registry.services.details import Details
-from registry.services.manifests import Entry
 from registry.signals import version_published
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from registry.models import Revision, Upload, User
+    from registry.models import Upload, User
+    from registry.services.manifests import Entry
 
 __all__ = [
     "Details",
@@ -39,8 +37,6 @@ __all__ = [
     "remeasure",
     "yank",
 ]
-
-MAX_FILES = 64
 
 
 def create_draft(
@@ -64,12 +60,12 @@ def create_draft(
     user = access.require_adapter(actor, adapter)
     said = details or Details()
     details_of.check(said)
-    entries = _given(user, uploads)
-    pair = anatomies.read_pair(_with_kept(entries, manifests.main_of(adapter)))
+    entries = contents.given(user, uploads, said.declared_family)
+    pair = anatomies.read_pair(contents.with_kept(entries, manifests.main_of(adapter)))
     with transaction.atomic():
         locked = Adapter.objects.select_for_update().get(pk=adapter.pk)
         parent = manifests.main_of(adapter)
-        entries = _with_kept(entries, parent)
+        entries = contents.with_kept(entries, parent)
         existing = _same(adapter, manifests.digest_of(entries))
         if existing is not None:
             return _said_again(existing, details)
@@ -128,77 +124,6 @@ def _require_stored(entries: list[Entry]) -> None:
     if names := [entry.path for entry in entries if entry.blob.pk in gone]:
         text = _("The bytes of “%(path)s” were removed since they were uploaded. Send them again.")
         raise UploadRefused(text % {"path": names[0]}, paths=names)
-
-
-def _given(user: User, uploads: Sequence[Upload]) -> list[Entry]:
-    """Return manifest lines of the uploads, the largest weights file as the primary one."""
-    if not 1 <= len(uploads) <= MAX_FILES:
-        raise Invalid(_("A version has 1 to %(n)d files.") % {"n": MAX_FILES})
-    if len({upload.path for upload in uploads}) != len(uploads):
-        raise Invalid(_("Two files have the same name."))
-    for upload in uploads:
-        _require_accepted(user, upload)
-    weights = [upload for upload in uploads if _role(upload.path) == FileRole.WEIGHTS]
-    if not weights:
-        raise Invalid(_("A version needs a .safetensors file."))
-    primary = max(weights, key=lambda upload: (upload.size_bytes, upload.path))
-    return [
-        Entry(upload.path, upload.blob, _role(upload.path), is_primary=upload is primary)
-        for upload in uploads
-        if upload.blob is not None
-    ]
-
-
-def _require_accepted(user: User, upload: Upload) -> None:
-    if upload.owner_id != user.pk:
-        raise Invalid(_("An upload is another's."))
-    if upload.state in {UploadState.RECEIVING, UploadState.CHECKING}:
-        raise UploadNotReady(
-            _("“%(path)s” is %(state)s. Wait until it is accepted.")
-            % {"path": upload.path, "state": upload.state},
-            upload=str(upload.public_id),
-            state=upload.state,
-        )
-    if upload.state != UploadState.ACCEPTED:
-        raise UploadRefused(
-            _("“%(path)s” is %(state)s and cannot be published.")
-            % {"path": upload.path, "state": upload.state},
-            upload=str(upload.public_id),
-            state=upload.state,
-        )
-
-
-_ROLES = {
-    "safetensors": FileRole.WEIGHTS,
-    "json": FileRole.CONFIG,
-    "md": FileRole.CARD,
-    "png": FileRole.SAMPLE,
-    "jpg": FileRole.SAMPLE,
-    "jpeg": FileRole.SAMPLE,
-    "webp": FileRole.SAMPLE,
-    "toml": FileRole.TRAINING,
-    "yaml": FileRole.TRAINING,
-    "yml": FileRole.TRAINING,
-}
-
-
-def _role(path: str) -> str:
-    return _ROLES.get(path.rpartition(".")[2].casefold(), FileRole.OTHER)
-
-
-def _with_kept(entries: list[Entry], parent: Revision) -> list[Entry]:
-    given = {entry.path for entry in entries}
-    kept = [
-        entry
-        for entry in manifests.entries_of(parent)
-        if entry.role != FileRole.WEIGHTS and entry.path not in given
-    ]
-    listed = entries + kept
-    if len({entry.path.casefold() for entry in listed}) != len(listed):
-        raise Invalid(
-            _("Two files differ only in upper and lower case; not every system has both.")
-        )
-    return listed
 
 
 def _same(adapter: Adapter, manifest: str) -> Version | None:

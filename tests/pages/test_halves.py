@@ -1,0 +1,58 @@
+"""The page of a version with a file for each half of its base."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING
+
+import pytest
+
+from registry.services import adapters, versions
+from tests import catalogue
+from tests.builders.adapters import DENOISERS, kohya
+
+if TYPE_CHECKING:
+    from django.test import Client
+
+    from registry.models import Adapter, User
+
+pytestmark = pytest.mark.django_db
+
+TARGETS = DENOISERS["wan_14b", "native"]
+
+
+@pytest.fixture
+def pair(ada: User) -> Adapter:
+    adapter = adapters.create(actor=ada, name="noir", kind="style")
+    sent = [
+        catalogue.accept(ada, kohya(TARGETS, rank=rank), f"{name}.safetensors")
+        for name, rank in (("noir_high", 4), ("noir_low", 8))
+    ]
+    versions.release(actor=ada, adapter=adapter, uploads=sent)
+    return adapter
+
+
+def page(client: Client, tab: str = "files") -> str:
+    text = client.get(f"/ada/noir?tab={tab}").content.decode()
+    return html.unescape(" ".join(text.split()))
+
+
+def test_both_files_are_offered_and_named(client: Client, pair: Adapter) -> None:
+    text = page(client)
+    assert "This version is a pair" in text
+    assert 'noir_high.safetensors <span class="chip quiet">primary</span>' in text
+    assert '<span class="chip quiet">high noise</span>' in text
+    assert '<span class="chip quiet">low noise</span>' in text
+    low = "/api/v1/adapters/ada/noir/versions/v1/files/noir_low.safetensors"
+    assert f'<a href="{low}" download>Download noir_low.safetensors' in text
+
+
+def test_tools_get_both_files(client: Client, pair: Adapter) -> None:
+    text = page(client)
+    assert (
+        'path = lorary.pull("ada/noir@v1"); pipe.load_lora_weights(path); '
+        'pipe.load_lora_weights(path.parent / "noir_low.safetensors", load_into_transformer_2=True)'
+    ) in text
+    files = "http://testserver/api/v1/adapters/ada/noir/versions/v1/files"
+    assert f"curl -fLJ -O {files}/noir_high.safetensors -O {files}/noir_low.safetensors" in text
+    assert "<lora:" not in text
