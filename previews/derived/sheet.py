@@ -32,10 +32,13 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_STRIPS", "Contact", "Scene", "Strip", "pdf", "png", "thumbnail"]
 
-#: Strips of a sheet; a recipe may have 256, and nobody looks at a picture that long.
-MAX_STRIPS = 64
+#: Strips of a sheet; a recipe may have 256, and nobody looks at a picture that long. With 17
+#: strengths this many pictures take 170 MB while they are put together.
+MAX_STRIPS = 32
 #: Width of a picture on the PNG, and how wide the PNG may become.
 CELL, MAX_WIDTH, MIN_WIDTH = 256, 4096, 1100
+#: Up to so many strengths, pictures are shown larger than that.
+FEW = 3
 #: A4 lying on its side at 150 dots an inch.
 PAGE, DPI = (1754, 1240), 150
 MARGIN, PAD, GAP = 56, 20, 10
@@ -84,10 +87,11 @@ class _Block:
     heads: _Block | None = None
 
 
-def thumbnail(picture: Pixels) -> Pixels:
-    """Return a picture in the size that sheets need."""
+def thumbnail(picture: Pixels, count: int) -> Pixels:
+    """Return a picture in the size that a sheet of ``count`` strengths needs."""
+    side = 2 * CELL if count <= FEW else round(1.25 * CELL)
     small = picture.copy()
-    small.thumbnail((2 * CELL, 2 * CELL), Image.Resampling.LANCZOS)
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
     return small
 
 

@@ -86,11 +86,12 @@ def contact_of(render: Render) -> Contact:
         said = {"shown": MAX_STRIPS, "all": len(pairs)}
         facts.append(_("The first %(shown)d of %(all)d rows.") % said)
     kept = [image for image in images if (image.prompt_index, image.seed) in shown]
+    strengths = tuple(sorted({image.strength for image in kept}))
     return Contact(
         title=_title(render),
         facts=tuple(facts),
-        scenes=tuple(_scenes(kept)),
-        strengths=tuple(sorted({image.strength for image in kept})),
+        scenes=tuple(_scenes(kept, len(strengths))),
+        strengths=strengths,
         seed_label=_("seed"),
         control_label=_("no adapter"),
     )
@@ -130,22 +131,23 @@ def _file(render: Render) -> Iterator[str]:
         yield f"sha256 {primary.sha256[:12]}…"
 
 
-def _scenes(images: Sequence[Image]) -> Iterator[Scene]:
+def _scenes(images: Sequence[Image], count: int) -> Iterator[Scene]:
     for index in dict.fromkeys(image.prompt_index for image in images):
         of_prompt = [image for image in images if image.prompt_index == index]
         seeds = dict.fromkeys(image.seed for image in of_prompt)
         strips = tuple(
-            _strip(seed, [image for image in of_prompt if image.seed == seed]) for seed in seeds
+            _strip(seed, [image for image in of_prompt if image.seed == seed], count)
+            for seed in seeds
         )
         yield Scene(of_prompt[0].prompt, strips)
 
 
-def _strip(seed: int, images: Sequence[Image]) -> Strip:
+def _strip(seed: int, images: Sequence[Image], count: int) -> Strip:
     cells = {}
     for image in images:
         try:
             with storage.store().open(image.blob.sha256) as stream:
-                cells[image.strength] = thumbnail(opened(stream.read()))
+                cells[image.strength] = thumbnail(opened(stream.read()), count)
         except (FileNotFoundError, Unreadable) as error:
             log.warning("picture %s is not on the sheet: %s", image.pk, error)
     return Strip(seed, cells)

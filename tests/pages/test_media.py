@@ -85,7 +85,7 @@ def test_no_copy_is_kept_of_what_not_everyone_may_find(
 def test_pictures_of_a_draft_are_its_owners_alone(
     client: Client, ada: User, picture: Image
 ) -> None:
-    Version.objects.filter(pk=picture.render.version_id).update(state="draft", published_at=None)
+    Version.objects.filter(renders=picture.render).update(state="draft", published_at=None)
     for address in addresses(picture):
         assert client.get(address).status_code == 404
     client.force_login(ada)
@@ -93,8 +93,18 @@ def test_pictures_of_a_draft_are_its_owners_alone(
         assert client.get(address).headers["Cache-Control"] == "private, no-cache"
 
 
+def test_a_withdrawn_versions_pictures_are_gone(client: Client, ada: User, picture: Image) -> None:
+    Version.objects.filter(renders=picture.render).update(state="withdrawn")
+    for viewer in (None, ada):
+        if viewer is not None:
+            client.force_login(viewer)
+        for address in addresses(picture):
+            answer = client.get(address)
+            assert (answer.status_code, "withdrawn" in answer.content.decode()) == (410, True)
+
+
 def test_a_yanked_versions_pictures_may_be_kept(client: Client, picture: Image) -> None:
-    Version.objects.filter(pk=picture.render.version_id).update(state="yanked")
+    Version.objects.filter(renders=picture.render).update(state="yanked")
     for address in addresses(picture):
         assert client.get(address).headers["Cache-Control"] == "public, max-age=3600"
 
