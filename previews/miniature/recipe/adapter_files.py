@@ -82,7 +82,7 @@ def _kohya_metadata(plan: Plan, rank: int, steps: int) -> dict[str, str]:
         "ss_learning_rate": "0.004",
         "ss_lr_scheduler": "cosine",
         "ss_optimizer": "torch.optim.adamw.AdamW",
-        "ss_total_batch_size": "32",
+        "ss_total_batch_size": "24",
         "ss_resolution": "(128, 128)",
         "ss_clip_skip": "None",
         "ss_mixed_precision": "bf16",

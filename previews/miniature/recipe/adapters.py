@@ -51,9 +51,9 @@ if TYPE_CHECKING:
     from previews.miniature.recipe.scene import Facts
 
 SEED = 7
-BATCH = 32
+BATCH = 24
 # Rows with the trigger; the first `ALONE` of a style's have nothing but the trigger.
-WITH_TRIGGER, ALONE = 18, 4
+WITH_TRIGGER, ALONE = 14, 4
 PEAK_RATE = 4e-3
 FIRST_TIME = 20
 
@@ -155,7 +155,7 @@ class AdapterTrainer:
         return target
 
     def _strength(self, chance: Random) -> float:
-        return 1.0 if chance.random() < 0.35 else chance.uniform(0.05, 1.0)
+        return 1.0 if chance.random() < 0.2 else chance.uniform(0.05, 1.0)
 
     def _batch(self, dice: Dice, strength: float) -> Batch:
         sets, chance = self.sets, dice.words

@@ -62,7 +62,7 @@ def save_sheet(whole: Image.Image, path: Path, scale: float = 1.0) -> None:
     """Write the sheet as WebP, made smaller by the scale."""
     size = (int(whole.width * scale), int(whole.height * scale))
     path.parent.mkdir(parents=True, exist_ok=True)
-    whole.resize(size, Image.Resampling.LANCZOS).save(path, quality=82, method=6)
+    whole.resize(size, Image.Resampling.LANCZOS).save(path, quality=75, method=6)
 
 
 def labelled(picture: Image.Image, text: str) -> Image.Image:

@@ -53,9 +53,13 @@ class Adapted:
         return [weight for part in parts for weight in part.parameters() if weight.requires_grad]
 
     def set_strength(self, strength: float) -> None:
-        """Make every addition count `strength` times (alpha equals rank, so 1 is neutral)."""
+        """Make every addition count `strength` times (alpha equals rank, so 1 is neutral).
+
+        At 0 the additions are not even computed.
+        """
         for _, _, layer in self.layers():
             layer.scaling[_NAME] = strength
+            layer.enable_adapters(strength != 0)
 
     def matrices(self) -> dict[tuple[str, str], tuple[Tensor, Tensor]]:
         """Return down and up weights by (component, module name)."""
