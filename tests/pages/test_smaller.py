@@ -59,6 +59,17 @@ def test_a_public_form_is_kept_for_ever(client: Client, image: Image) -> None:
         assert (again.status_code, again.headers["Cache-Control"]) == (304, FOR_EVER)
 
 
+def test_a_public_form_is_the_same_for_everyone_and_cheap(
+    client: Client, bob: User, image: Image, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    client.force_login(bob)
+    with django_assert_num_queries(3):
+        answer = client.get(address(image))
+    assert "Cookie" not in answer.headers.get("Vary", "")
+    Adapter.objects.update(visibility="unlisted")
+    assert "Cookie" in client.get(address(image)).headers["Vary"]
+
+
 @pytest.mark.parametrize(
     "hidden",
     [{"visibility": "unlisted"}, {"visibility": "private"}, {"blocked_reason": "Rights"}],
