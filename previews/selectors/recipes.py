@@ -135,7 +135,17 @@ def is_by(render: Render, version: Version, recipe: Recipe | None) -> bool:
 
 
 def is_outrun(render: Render, version: Version) -> bool:
-    """Whether words or prompts of a version were changed since a render of it was asked for."""
+    """Whether words, prompts or strengths of a version were changed since a render was asked for.
+
+    What the base's entry says is left out: workers whose bases files differ would go on rendering
+    each other's versions again. ``manage.py rerender`` compares that too.
+    """
+    if render.trigger_words != version.trigger_words:
+        return True
     own = prompts.current(version.adapter)
-    is_older = own is not None and own.created_at > render.created_at
-    return is_older or render.trigger_words != version.trigger_words
+    if own is not None and own.created_at > render.created_at:
+        return True
+    recipe = recipe_for(version)
+    return bool(
+        recipe and render.recipe and render.recipe.document["strengths"] != list(recipe.strengths)
+    )

@@ -209,6 +209,23 @@ def test_words_that_were_changed_while_it_ran_are_rendered_next(
     assert [one.trigger_words for one in version.renders.all()] == [["ink wash"], ["neon glow"]]
 
 
+def test_strengths_that_were_recommended_while_it_ran_are_rendered_next(
+    version: Version, instant: None, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = renders.finish
+
+    def slow(*, render: Render) -> None:
+        monkeypatch.setattr(renders, "finish", finish)
+        said = Details(declared_family="miniature", trigger_words=("neon glow",), strength=2.0)
+        versions.edit(actor=ada, version=version, details=said)
+        finish(render=render)
+
+    monkeypatch.setattr(renders, "finish", slow)
+    worker.drain("render.miniature")
+    documents = [one.recipe.document for one in version.renders.all() if one.recipe]
+    assert [max(one["strengths"]) for one in documents] == [2.0, 1.0]
+
+
 def test_a_render_that_was_given_up_is_not_made_ready_after_all(version: Version) -> None:
     render = version.renders.get()
     renders.fail(render=render, reason="It was cancelled.")
