@@ -100,13 +100,13 @@ def require_filled(page: Page, work: Trained) -> None:
 def wait_for_all(page: Page) -> None:
     """Wait until the last strength is rendered and loaded."""
     until = time.monotonic() + READY_S
-    frames = page.locator("[data-sweep] .frame img")
+    frames = page.locator("[data-sweep] .frame picture img")
     while frames.count() < 5:
         assert time.monotonic() < until
         page.wait_for_timeout(250)
     page.wait_for_function(
-        "() => [...document.querySelectorAll('[data-sweep] .frame img')]"
-        ".every((img) => img.complete && img.naturalWidth === 128)"
+        "() => [...document.querySelectorAll('[data-sweep] .frame picture img')]"
+        ".every((img) => img.complete && img.naturalWidth > 0)"
     )
 
 
@@ -130,7 +130,7 @@ def sweep(page: Page, slider: Locator) -> None:
 def live(page: Page) -> tuple[str, str]:
     """Return the strength that is shown and the address of its picture."""
     shown = page.locator("[data-sweep] .live")
-    source: str = shown.locator("img").evaluate("(img) => img.src")
+    source: str = shown.locator("picture img").evaluate("(img) => img.src")
     return shown.locator("[data-value]").inner_text(), source
 
 
