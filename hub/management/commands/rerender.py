@@ -67,12 +67,12 @@ class Command(BaseCommand):
         self._report(told, "would be" if is_dry else "will be")
 
     def _progress(self, done: int, total: int) -> None:
+        text = f"{done:,} of {total:,} versions"
         if sys.stderr.isatty():
-            self.stderr.write(f"\r{done:,} of {total:,} versions", ending="")
-            if done == total:
-                self.stderr.write("")
+            ending = "\n" if done == total else ""
+            self.stderr.write(f"\r{text}", style_func=str, ending=ending)
         elif done % STEP == 0:
-            self.stderr.write(f"{done:,} of {total:,} versions")
+            self.stderr.write(text)
 
     def _report(self, told: Rerendered, verb: str) -> None:
         for found in told.begun:
