@@ -108,12 +108,11 @@ class Said:
         rest = {**self.fields, "q": self.q}
         return urlencode([*pairs, *((name, value) for name, value in rest.items() if value)])
 
-    def with_layers(self, layers: Sequence[tuple[str, str]]) -> Said:
-        """Return the same with another stack."""
-        return Said(tuple(layers), self.q, self.fields)
-
     def changed_by(self, do: QueryDict) -> Said:
-        """Return it after a button: ``add`` a name, ``drop`` a row, move one ``up``."""
+        """Return it after a button: ``add`` a name, ``drop`` a row, move one ``up``.
+
+        A search has done its work once something was added.
+        """
         layers = list(self.layers)
         drop, up = _index(do.get("drop", ""), layers), _index(do.get("up", ""), layers)
         if drop is not None:
@@ -121,9 +120,9 @@ class Said:
         if up:
             layers.insert(up - 1, layers.pop(up))
         names = {name for name, _dial in layers}
-        added = map(_looked_up, do.getlist("add")[:_MOST_NAMES])
-        layers += [(name, "") for name in added if name and name not in names]
-        return self.with_layers(layers)
+        added = [name for name in map(_looked_up, do.getlist("add")[:_MOST_NAMES]) if name]
+        layers += [(name, "") for name in added if name not in names]
+        return Said(tuple(layers), "" if added else self.q, self.fields)
 
 
 def _index(text: str, layers: Sequence[object]) -> int | None:
