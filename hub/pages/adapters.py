@@ -15,6 +15,7 @@ from hub.pages.anatomies import anatomy_of
 from hub.pages.forms import AdapterForm, accept_faults
 from hub.pages.media import is_for_everyone
 from hub.pages.previews import previews_context
+from hub.pages.prints import FIRST, gallery_of
 from hub.pages.snippets import snippets_of
 from hub.pages.verdicts import verdict_of
 from hub.pages.words import facts_line
@@ -98,6 +99,7 @@ def _of_version(
         "anatomy": anatomy_of(document),
         "findings": remarks,
         "tabs": details.tabs_of(request.GET.get("tab", ""), counts),
+        "gallery": gallery_of(request.user, adapter, version, first=FIRST),
         **previews_context(request, adapter, version),
     }
 

@@ -8,11 +8,13 @@ from django import forms
 from django.contrib.auth.forms import AuthenticationForm
 from django.utils.translation import gettext_lazy as _
 
+from previews.services.samples import MAX_CAPTION
 from registry.models import Kind, Maturity, User, Visibility
 from registry.services.adapters import LIMITS
 
 __all__ = [
     "AdapterForm",
+    "CaptionForm",
     "SignInForm",
     "SignUpForm",
     "TokenForm",
@@ -149,6 +151,21 @@ class AdapterForm(forms.Form):
     def clean_tags(self) -> list[str]:
         """Return the tags as a list without empty ones."""
         return [tag.strip() for tag in str(self.cleaned_data["tags"]).split(",") if tag.strip()]
+
+
+class CaptionForm(forms.Form):
+    """What is said about a picture."""
+
+    caption = forms.CharField(
+        label=_("Caption"),
+        required=False,
+        max_length=MAX_CAPTION,
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
+        super().__init__(*args, **kwargs)
+        dress(self)
 
 
 class YankForm(forms.Form):

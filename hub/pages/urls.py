@@ -66,6 +66,12 @@ urlpatterns: list[URLPattern] = [
     path("<str:owner>/<str:name>/edit", page(adapters.edit), name="adapter-edit"),
     path("<str:owner>/<str:name>/recipe", page(recipe.recipe), name="adapter-recipe"),
     path("<str:owner>/<str:name>/compare", page(comparisons.show), name="compare"),
+    path("<str:owner>/<str:name>/gallery", page(gallery.gallery), name="gallery"),
+    path(
+        "<str:owner>/<str:name>/gallery/<int:sample_id>",
+        page(gallery.item),
+        name="gallery-item",
+    ),
     path("<str:owner>/<str:name>/previews", page(previews.previews), name="adapter-previews"),
     path(
         "<str:owner>/<str:name>/versions/<str:version>/edit",

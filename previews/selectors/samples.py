@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.utils.translation import gettext as _
 
 from previews.models import Sample, SampleKind, SampleState
 from registry.errors import NotFound
 from registry.models import Adapter, Blob, File, FileRole, VersionState
+from registry.selectors import versions as history
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from registry.models import User, Version
 
-__all__ = ["Brought", "digests_of", "get", "listing", "shown"]
+__all__ = ["Brought", "digests_of", "get", "listing", "others", "shown"]
 
 _OUT = [VersionState.PUBLISHED, VersionState.YANKED]
 
@@ -47,6 +48,21 @@ class Brought:
         return bool(self.row.kind == SampleKind.VIDEO)
 
     @property
+    def width(self) -> int:
+        """In pixels."""
+        return self.row.width
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+        return self.row.height
+
+    @property
+    def placeholder(self) -> str:
+        """Data address of a picture of a few pixels."""
+        return self.row.placeholder
+
+    @property
     def url(self) -> str:
         """Path of the picture or video, "" until it is there."""
         return _place(self.row, "mp4" if self.is_film else "webp")
@@ -70,6 +86,16 @@ def listing(user: User | AnonymousUser | None, version: Version) -> QuerySet[Sam
     if version.state == VersionState.WITHDRAWN:
         return rows.none()
     return rows if _is_owner(user, version) else rows.filter(state=SampleState.READY)
+
+
+def others(user: User | AnonymousUser | None, version: Version) -> list[tuple[str, int]]:
+    """Return other versions of the adapter that have pictures: name and how many, newest first."""
+    rows = history.listing(user, version.adapter).exclude(pk=version.pk)
+    ready = Count("samples", filter=Q(samples__state=SampleState.READY))
+    counted = rows.exclude(state=VersionState.WITHDRAWN).annotate(n=ready).filter(n__gt=0)
+    return [
+        (f"v{number}", n) for number, n in counted.order_by("-number").values_list("number", "n")
+    ]
 
 
 def get(user: User | AnonymousUser | None, sample_id: int) -> Sample:

@@ -15,8 +15,8 @@ STATIC = HUB / "static"
 TEMPLATES = sorted((HUB / "templates").rglob("*.html"))
 
 
-def test_styles_stay_under_thirty_thousand_bytes() -> None:
-    assert sum(path.stat().st_size for path in (STATIC / "css").iterdir()) < 30_000
+def test_styles_stay_under_thirty_two_thousand_bytes() -> None:
+    assert sum(path.stat().st_size for path in (STATIC / "css").iterdir()) < 32_000
 
 
 def test_the_script_of_every_page_stays_under_eight_thousand_bytes() -> None:

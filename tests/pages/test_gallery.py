@@ -1,0 +1,216 @@
+"""Pictures people brought, on the page of an adapter and on their own."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+from django.contrib.auth.models import AnonymousUser
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+import previews.tasks  # noqa: F401 - registers the handlers of jobs
+from hub.pages import prints
+from previews.models import Sample
+from previews.services import samples
+from registry import worker
+from registry.models import Adapter, Version, VersionState
+from registry.selectors import adapters as catalogue
+from registry.selectors import versions as history
+from tests.previews.brought import files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.test import Client
+    from pytest_django import DjangoAssertNumQueries
+
+    from registry.models import User
+
+pytestmark = pytest.mark.django_db
+
+MARK = "brought by ada, not rendered here"
+PLACE = "/ada/noir/gallery?v=v1"
+
+
+def claims(*hashes: str) -> bytes:
+    """A picture that says which adapters it was made with."""
+    names = ", ".join(f"lora{number}: {text}" for number, text in enumerate(hashes))
+    text = (
+        f"<b>a harbour</b> <lora:lora0:0.8>\nNegative prompt: blurry\nSteps: 20, Sampler: Euler a, "
+        f'CFG scale: 6.5, Seed: 7, Size: 512x768, Model: base, Lora hashes: "{names}"'
+    )
+    return files.png(files.chunk(b"tEXt", b"parameters\0" + text.encode()))
+
+
+@pytest.fixture
+def bring(ada: User, v1: Version) -> Callable[..., Sample]:
+    """Bring a picture and have it read."""
+
+    def bring(data: bytes = b"", caption: str = "") -> Sample:
+        stream = io.BytesIO(data or files.png())
+        sample = samples.add(
+            actor=ada, version=v1, stream=stream, name="night.png", caption=caption
+        )
+        worker.drain("checks")
+        sample.refresh_from_db()
+        return sample
+
+    return bring
+
+
+def shown(client: Client, place: str = "/ada/noir") -> str:
+    answer = client.get(place)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_strangers_see_no_empty_gallery(client: Client, noir: Adapter) -> None:
+    page = shown(client)
+    assert 'id="gallery"' not in page
+    assert "js/gallery.js" not in page
+    assert "Nobody has brought one" in shown(client, PLACE)
+
+
+def test_the_owner_is_offered_to_bring_some(as_ada: Client, noir: Adapter) -> None:
+    page = shown(as_ada)
+    assert "Only you see this section" in page
+    assert 'data-bring="/api/v1/adapters/ada/noir/versions/v1/samples"' in page
+    assert "js/gallery.js" in page
+
+
+def test_each_picture_is_marked_and_says_what_it_claims(
+    client: Client, bring: Callable[..., Sample], v1: Version
+) -> None:
+    file = v1.primary_file
+    assert file is not None
+    sample = bring(claims(file.sha256[:12], "0" * 12), caption="At <night>")
+    page = shown(client)
+    assert page.count(MARK) == 1
+    assert f'src="/media/samples/{sample.pk}.webp"' in page
+    assert "At &lt;night&gt;" in page
+    assert "<b>a harbour" not in page
+    assert 'data-copy="&lt;b&gt;a harbour&lt;/b&gt; &lt;lora:lora0:0.8&gt;"' in page
+    assert "base, 20 steps, Euler a, guidance 6.5, seed 7, 512 × 768" in page
+    assert '<a href="/ada/noir?v=v1">ada/noir v1</a> at 0.8' in page
+    assert 'lora1 <span class="muted">(not known here)</span>' in page
+    assert "Caption or remove" not in page
+
+
+def test_a_video_is_played_on_demand_only(client: Client, bring: Callable[..., Sample]) -> None:
+    sample = bring(files.film())
+    page = shown(client)
+    assert f'<video src="/media/samples/{sample.pk}.mp4" poster="/media/samples/' in page
+    assert 'preload="none"' in page
+    assert "autoplay" not in page
+    policy = client.get("/ada/noir")["Content-Security-Policy"]
+    assert "media-src 'self'" in policy
+
+
+def test_the_page_of_an_adapter_shows_the_newest(
+    client: Client, bring: Callable[..., Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = bring(), bring()
+    monkeypatch.setattr("hub.pages.adapters.FIRST", 1)
+    page = shown(client)
+    assert f"/media/samples/{second.pk}.webp" in page
+    assert f"/media/samples/{first.pk}.webp" not in page
+    assert f'<a class="btn" href="{PLACE}">All 2 pictures</a>' in page
+    assert shown(client, PLACE).count(MARK) == 2
+
+
+def test_pictures_of_other_versions_are_linked(
+    client: Client, bring: Callable[..., Sample], v1: Version, noir: Adapter
+) -> None:
+    bring()
+    Version.objects.create(
+        adapter=noir,
+        revision=v1.revision,
+        number=2,
+        author=v1.author,
+        state=VersionState.PUBLISHED,
+        published_at=v1.published_at,
+    )
+    page = shown(client, "/ada/noir?v=v2")
+    assert MARK not in page
+    assert '<a href="/ada/noir/gallery?v=v1">v1, 1 picture</a>' in page
+
+
+def test_what_is_read_or_refused_is_shown_to_its_owner_alone(
+    client: Client, ada: User, v1: Version, bring: Callable[..., Sample]
+) -> None:
+    bring(files.png(size=(30_000, 30_000)))
+    samples.add(actor=ada, version=v1, stream=io.BytesIO(files.png()), name="next.png")
+    assert MARK not in shown(client)
+    client.force_login(ada)
+    page = shown(client)
+    assert "night.png: It has 30000 × 30000 pixels" in page
+    assert "being read" in page
+    assert 'data-hx-trigger="every 2s"' in page
+    worker.drain("checks")
+    part = shown(client, f"{PLACE}&part&first")
+    assert part.startswith('<div class="stack g5" id="prints">')
+    assert "data-hx-trigger" not in part
+
+
+def test_pictures_are_brought_without_script(as_ada: Client, noir: Adapter) -> None:
+    sent = [
+        SimpleUploadedFile("night.png", files.png()),
+        SimpleUploadedFile("evil.png", b"<svg xmlns='http://www.w3.org/2000/svg'/>"),
+    ]
+    answer = as_ada.post(PLACE, {"files": sent}, follow=True)
+    page = answer.content.decode()
+    assert "1 picture is being read." in page
+    assert "evil.png: This is of another kind: SVG." in page
+    assert [sample.facts["name"] for sample in Sample.objects.all()] == ["night.png"]
+    again = as_ada.post(PLACE, follow=True)
+    assert "Choose a file first." in again.content.decode()
+
+
+def test_captions_change_and_pictures_go_after_a_question(
+    as_ada: Client, bring: Callable[..., Sample]
+) -> None:
+    place = f"/ada/noir/gallery/{bring().pk}"
+    assert "Remove the picture" in shown(as_ada, place)
+    answer = as_ada.post(place, {"do": "save", "caption": "At night"}, follow=True)
+    assert "At night" in answer.content.decode()
+    assert as_ada.post(place, {"do": "save", "caption": "x" * 300}).status_code == 400
+    answer = as_ada.post(place, {"do": "remove"}, follow=True)
+    assert "The picture is gone." in answer.content.decode()
+    assert not Sample.objects.exists()
+
+
+def test_others_may_neither_bring_nor_remove(
+    client: Client, bob: User, bring: Callable[..., Sample]
+) -> None:
+    sample = bring()
+    client.force_login(bob)
+    assert "data-bring" not in shown(client)
+    assert client.get(f"/ada/noir/gallery/{sample.pk}").status_code == 403
+    assert client.post(f"/ada/noir/gallery/{sample.pk}", {"do": "remove"}).status_code == 403
+    sent = SimpleUploadedFile("night.png", files.png())
+    assert client.post(PLACE, {"files": [sent]}).status_code == 403
+    assert Sample.objects.count() == 1
+
+
+def test_a_picture_has_one_address(
+    as_ada: Client, ada: User, bring: Callable[..., Sample], published: Callable[..., Adapter]
+) -> None:
+    published(ada, "other")
+    sample = bring()
+    assert as_ada.get(f"/ada/other/gallery/{sample.pk}").status_code == 404
+
+
+def test_more_pictures_take_no_more_queries(
+    bring: Callable[..., Sample],
+    v1: Version,
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    file = v1.primary_file
+    assert file is not None
+    for _ in range(3):
+        bring(claims(file.sha256[:12]))
+    adapter = catalogue.get(None, "ada", "noir")
+    version = history.get(None, adapter)
+    with django_assert_num_queries(3):
+        prints.gallery_of(AnonymousUser(), adapter, version)
