@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Band", "Frame", "Option", "Sweep", "frame_of", "sweep_of"]
 
 PROMPT_LABEL = 28
+#: More prompts than these are chosen from a list: side by side most would be out of sight.
+PROMPTS_BESIDE = 3
 #: Strengths closer than this are the same to a person.
 SAME_STRENGTH = 0.01
 
@@ -49,12 +51,13 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A prompt or a seed to choose."""
+    """A prompt or a seed to choose; ``full`` is what a short label stands for."""
 
     value: str
     label: str
     is_chosen: bool
     is_missing: bool = False
+    full: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,11 @@ class Sweep:
     def last(self) -> int:
         """Highest index of the slider."""
         return len(self.frames) - 1
+
+    @property
+    def has_list(self) -> bool:
+        """Whether there are too many prompts to stand side by side."""
+        return len(self.prompts) > PROMPTS_BESIDE
 
     @property
     def has_control(self) -> bool:
@@ -189,7 +197,7 @@ def _number(text: str | None, count: int, default: int = 0) -> int:
 
 def _prompt_options(prompts: Sequence[str], chosen: int) -> list[Option]:
     return [
-        Option(str(number), _short(prompt), number == chosen)
+        Option(str(number), _short(prompt), number == chosen, full=prompt)
         for number, prompt in enumerate(prompts)
     ]
 

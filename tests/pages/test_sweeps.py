@@ -58,6 +58,18 @@ def test_prompt_seed_and_place_can_be_chosen() -> None:
     assert sweep.prompts[1].label.endswith("…")
 
 
+def test_many_prompts_are_chosen_from_a_list_that_tells_them_in_full() -> None:
+    few = sweep_of(version(), previews(), {})
+    assert few is not None
+    assert not few.has_list
+    texts = [f"a cat, and what it does on day {number} of a long week" for number in range(4)]
+    images = [Picture(n, text, 1, 1.0, 128, 128) for n, text in enumerate(texts)]
+    many = sweep_of(version(), Previews("ready", images=images), {"prompt": "2"})
+    assert many is not None
+    assert many.has_list
+    assert [option.full for option in many.prompts if option.is_chosen] == [texts[2]]
+
+
 @pytest.mark.parametrize("nonsense", ["9", "-1", "x", "²", "9" * 40, ""])
 def test_nonsense_falls_back(nonsense: str) -> None:
     sweep = sweep_of(version(), previews(), {"prompt": nonsense, "seed": nonsense, "at": nonsense})
