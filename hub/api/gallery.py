@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
@@ -159,7 +160,9 @@ class VersionSamples(_Answering, RawEndpoint):
         said = self.asked(SampleQuery)
         stream = raw_body(request, limit=MAX_FILM_BYTES)
         sample = services.add(actor=self.actor, version=found, stream=stream, **said)
-        return self.sample_answer(sample, status=202)
+        answer = self.sample_answer(sample, status=202)
+        answer.headers["Location"] = reverse("api-sample", args=[sample.pk])
+        return answer
 
 
 class SampleView(_Answering):

@@ -44,7 +44,7 @@ def sample(version: Version, as_ada: Caller) -> dict[str, Any]:
     answer = bring(as_ada, data, "?name=night.png&caption=At%20night")
     assert answer.status_code == 202, answer.content
     worker.drain("checks")
-    found: dict[str, Any] = as_ada.send("get", f"samples/{answer.json()['id']}").json()
+    found: dict[str, Any] = as_ada.send("get", answer["Location"]).json()
     return found
 
 
