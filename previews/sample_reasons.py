@@ -41,6 +41,7 @@ _TEXTS = {
         "It lasts %(seconds)d seconds, and at most %(limit_s)d are taken. Send a shorter piece."
     ),
     Why.FRAMES: gettext_lazy("It has more than %(limit)d frames. Send a shorter piece."),
+    Why.BLANK: gettext_lazy("There is nothing to be seen in this video. Send one with pictures."),
     Why.CODEC: gettext_lazy(
         "Its pictures are encoded as “%(codec)s”, which is not decoded here. Send H.264, H.265, "
         "VP8, VP9 or AV1."

@@ -69,7 +69,7 @@ def _texts(metadata: Mapping[str, str]) -> dict[str, str]:
 def _picture_of(container: InputContainer) -> VideoStream:
     """Return the first stream of pictures, once its header is within the limits."""
     if not container.streams.video:
-        raise Refused(Why.CODEC, codec="–")
+        raise Refused(Why.BLANK)
     stream = container.streams.video[0]
     name = stream.codec_context.name
     if name.removeprefix("lib").partition("-")[0] not in _CODECS | {"dav1d", "vpx"}:
@@ -145,7 +145,7 @@ def save(frames: Iterable[Moment], file: Path) -> tuple[Image.Image, tuple[int, 
             frame.pts, frame.time_base = tick, Fraction(1, TICKS)
             container.mux(stream.encode(frame))
         if first is None:
-            raise Refused(Why.DAMAGED)
+            raise Refused(Why.BLANK)
         container.mux(stream.encode())
     return first, size
 

@@ -20,6 +20,7 @@ class Why(StrEnum):
     TEXTS = "texts"  # metadata that unpack to far more than they are
     LENGTH = "length"  # too long a video [seconds, limit_s]
     FRAMES = "frames"  # too many pictures in a video [limit]
+    BLANK = "blank"  # a video without pictures
     CODEC = "codec"  # a video of a kind that is not decoded here [codec]
     SLOW = "slow"  # decoding takes too long
     HEAVY = "heavy"  # decoding takes too much memory

@@ -12,8 +12,9 @@ from django.utils import timezone
 
 import previews.tasks
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
+from previews import sample_reasons
 from previews.brought import sandbox
-from previews.brought.refusals import Interrupted
+from previews.brought.refusals import Interrupted, Refused, Why
 from previews.models import Sample, SampleKind, SampleState
 from previews.selectors import samples as selectors
 from previews.services import samples
@@ -311,3 +312,14 @@ def test_the_same_bytes_are_named_as_the_picture_s_own_adapter(
     assert file is not None
     sample = brought(ada, version, made_with(file.sha256))
     assert matched(None, sample) == ["ada/noir@v1"]
+
+
+@pytest.mark.parametrize("why", Why)
+def test_every_reason_has_a_sentence_with_its_particulars(why: Why) -> None:
+    facts: dict[str, Any] = {
+        "what": "SVG", "limit_mib": 1, "width": 2, "height": 3, "megapixels": 4, "seconds": 5,
+        "limit_s": 6, "limit": 7, "codec": "mpeg4",
+    }  # fmt: skip
+    sentence = sample_reasons.reason(Refused(why, **facts))
+    assert sentence.endswith(".")
+    assert "%" not in sentence

@@ -102,7 +102,7 @@ ATTACKS = {
     "a video of 30 seconds": (files.film(30, fps=2), Why.LENGTH),
     "a video of 4,096 pixels": (files.film(0.2, size=(4096, 2048)), Why.PIXELS),
     "a codec of long ago": (files.film(codec="mpeg4"), Why.CODEC),
-    "a video without pictures": (files.sound(), Why.CODEC),
+    "a video without pictures": (files.sound(), Why.BLANK),
     "half an MP4": (files.film()[:700], Why.DAMAGED),
     "an MP4 of nothing": (b"\0\0\0\x18ftypisom" + b"\0" * 500, Why.DAMAGED),
     "too many bytes": (PHOTO_PNG + b"\0" * limits.MAX_PICTURE_BYTES, Why.SIZE),
