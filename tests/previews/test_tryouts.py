@@ -14,7 +14,7 @@ from previews import announcing, tasks
 from previews.models import Control, Image, Recipe, Render, RenderState, Tryout
 from previews.render.images import decode
 from previews.selectors import tryouts as selectors
-from previews.services import tryouts, wishes
+from previews.services import renders, tryouts, wishes
 from previews.services.wishes import Wish
 from registry import queue, storage, worker
 from registry.errors import (
@@ -43,12 +43,20 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def v1(served: None, noir: Adapter, publish: Callable[..., Version]) -> Version:
-    return publish(noir)
+    return alone(publish(noir))
+
+
+def alone(version: Version) -> Version:
+    """Spare a test the version's own previews."""
+    Job.objects.filter(renders__version=version).delete()
+    version.renders.all().delete()
+    return version
 
 
 @pytest.fixture
 def other(served: None, bob: User, publish: Callable[..., Version]) -> Version:
-    return publish(adapters.create(actor=bob, name="ink", kind="style"), words=("ink wash",))
+    adapter = adapters.create(actor=bob, name="ink", kind="style")
+    return alone(publish(adapter, words=("ink wash",)))
 
 
 def wish(*layers: tuple[Version, float], **said: Any) -> Wish:
@@ -82,7 +90,6 @@ def test_a_stack_is_rendered_as_it_was_asked(ada: User, v1: Version, other: Vers
 
 
 def test_the_picture_without_the_stack_comes_along_when_asked_for(ada: User, v1: Version) -> None:
-    v1.renders.all().delete()  # its own previews would leave controls
     render = finished(tryouts.ask(actor=ada, wish=wish((v1, 1.0), compares=True)))
     without, with_it = render.images.all()
     assert (without.strength, with_it.strength) == (0.0, 1.0)
@@ -124,6 +131,7 @@ def test_each_version_has_a_trigger_word_in_and_none_is_there_twice(
 
 
 def test_a_try_out_goes_before_previews(ada: User, v1: Version) -> None:
+    renders.begin(version=v1)
     asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
     first = queue.claim("render.miniature")
     assert first is not None
@@ -261,7 +269,6 @@ def test_removing_a_running_one_stops_it_between_steps(
     ada: User, v1: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0), steps=4))
-    Job.objects.exclude(key=f"render_version:{asked.render.pk}").delete()
     monkeypatch.setattr(tasks, "LOOK_S", 0.0)
     looks = []
     look = queue.JobRun.check_cancelled
@@ -296,6 +303,7 @@ def test_an_expired_one_is_gone_at_once_and_its_rows_with_the_next_sweep(
 ) -> None:
     asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
     finished(asked)
+    renders.begin(version=v1)
     then = timezone.now() - timedelta(days=8)
     Tryout.objects.update(created_at=then, expires_at=then + timedelta(days=7))
     with pytest.raises(NotFound):
@@ -513,5 +521,5 @@ def test_seconds_left_are_those_that_others_took(ada: User, bob: User, v1: Versi
     asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0), steps=4))
     place = selectors.shown(selectors.get(ada, asked.key)).place
     assert place is not None
-    # 20 pictures and one took 42 s each time, at two steps a picture: two seconds a step
-    assert (place.ahead, place.workers, place.left_s) == (1, 1, 12)
+    # two steps took 42 s, two and four are left
+    assert (place.ahead, place.workers, place.left_s) == (1, 1, 126)
