@@ -111,30 +111,29 @@ def test_an_empty_desk_says_how_to_begin(as_ada: Client) -> None:
     assert "Nothing on it yet" in text
 
 
-@pytest.mark.parametrize(
-    ("button", "after"),
-    [
-        ({"drop": "0"}, ["bob/ink@v1"]),
-        ({"up": "1"}, ["bob/ink@v1", "ada/noir@v1"]),
-        ({"up": "0"}, ["ada/noir@v1", "bob/ink@v1"]),
-        ({"drop": "7"}, ["ada/noir@v1", "bob/ink@v1"]),
-        ({"drop": "x"}, ["ada/noir@v1", "bob/ink@v1"]),
-        ({"add": "ada/noir@v1"}, ["ada/noir@v1", "bob/ink@v1"]),
-    ],
-)
-def test_buttons_change_the_stack_with_and_without_a_script(
-    as_ada: Client, ink: Version, button: dict[str, str], after: list[str]
-) -> None:
-    form = filled("ada/noir@v1", "bob/ink@v1") | button
-    scripted = as_ada.post("/try/stack", form, headers={"HX-Request": "true"})
-    names = re.findall(r'name="layer" value="([^"]+)"', scripted.content.decode())
-    assert names == after
-    assert b"<html" not in scripted.content
-    plain = as_ada.post("/try/stack", form)
-    text = page_of(as_ada, plain["Location"])
-    assert re.findall(r'name="layer" value="([^"]+)"', text) == after
-    assert "a red boat</textarea>" in text
-    assert re.search(r'name="strength"[^>]* value="0.8"', text)
+#: A button, and the stack after it.
+BUTTONS = [
+    ({"drop": "0"}, ["bob/ink@v1"]),
+    ({"up": "1"}, ["bob/ink@v1", "ada/noir@v1"]),
+    ({"up": "0"}, ["ada/noir@v1", "bob/ink@v1"]),
+    ({"drop": "7"}, ["ada/noir@v1", "bob/ink@v1"]),
+    ({"drop": "x"}, ["ada/noir@v1", "bob/ink@v1"]),
+    ({"add": "ada/noir@v1"}, ["ada/noir@v1", "bob/ink@v1"]),
+]
+
+
+def test_buttons_change_the_stack_with_and_without_a_script(as_ada: Client, ink: Version) -> None:
+    for button, after in BUTTONS:
+        form = filled("ada/noir@v1", "bob/ink@v1") | button
+        scripted = as_ada.post("/try/stack", form, headers={"HX-Request": "true"})
+        names = re.findall(r'name="layer" value="([^"]+)"', scripted.content.decode())
+        assert names == after, button
+        assert b"<html" not in scripted.content
+        plain = as_ada.post("/try/stack", form)
+        text = page_of(as_ada, plain["Location"])
+        assert re.findall(r'name="layer" value="([^"]+)"', text) == after, button
+        assert "a red boat</textarea>" in text
+        assert re.search(r'name="strength"[^>]* value="0.8"', text)
 
 
 def test_a_search_offers_what_fits_and_is_not_there_yet(
@@ -152,12 +151,11 @@ def test_a_search_offers_what_fits_and_is_not_there_yet(
     assert 'value="bob/ink@v1"' in page_of(as_ada, entered["Location"])
 
 
-@pytest.mark.parametrize("name", ["ada/nothing", "nonsense", "a/b/c@d@e", "ada/noir@v9", "\0", "/"])
-def test_names_of_nothing_are_said_and_left_out(as_ada: Client, neon: Version, name: str) -> None:
-    answer = as_ada.post("/try", filled("ada/noir@v1", name), follow=True)
-    if name != "\0":
+def test_names_of_nothing_are_said_and_left_out(as_ada: Client, neon: Version) -> None:
+    for name in ("ada/nothing", "nonsense", "a/b/c@d@e", "ada/noir@v9", "/"):
         text = as_ada.get("/try", {"layer": ["ada/noir@v1", name]}).content.decode()
-        assert re.search(r'role="alert">“?\w', text)
+        assert re.search(r'role="alert">“?\w', text), name
+    answer = as_ada.post("/try", filled("ada/noir@v1", "ada/nothing", "\0"), follow=True)
     assert answer.status_code == 200
     assert Tryout.objects.count() == 1
 
@@ -208,28 +206,27 @@ def test_a_new_seed_is_drawn_when_asked_for(as_ada: Client, neon: Version) -> No
     assert tryout.render.recipe.document["seeds"] != [5]
 
 
-@pytest.mark.parametrize(
-    ("said", "sentence"),
-    [
-        ({"prompt": "x" * 100_000}, "At most 2000 characters, please; these are 100000."),
-        ({"seed": "-1"}, "A whole number from 0"),
-        ({"seed": "many"}, "Enter a whole number."),
-        ({"width": "20"}, "A multiple of 8 from 64 to 192."),
-        ({"strength": "3"}, "A strength lies between −2 and 2."),
-        ({"strength": "loud"}, "A strength lies between −2 and 2."),
-        ({"strength": "nan"}, "A strength lies between −2 and 2."),
-        ({"layer": ""}, "A stack has 1 to 5 versions."),
-    ],
-)
-def test_what_does_not_fit_is_said_and_nothing_is_lost(
-    as_ada: Client, neon: Version, said: dict[str, str], sentence: str
-) -> None:
-    answer = as_ada.post("/try", filled(negative="fog") | said)
-    text = answer.content.decode()
-    assert answer.status_code == 400
-    assert sentence in text
-    assert 'value="fog"' in text
-    assert not Tryout.objects.exists()
+#: What is filled in, and what is said of it.
+MISFITS = [
+    ({"prompt": "x" * 100_000}, "At most 2000 characters, please; these are 100000."),
+    ({"seed": "-1"}, "A whole number from 0"),
+    ({"seed": "many"}, "Enter a whole number."),
+    ({"width": "20"}, "A multiple of 8 from 64 to 192."),
+    ({"strength": "3"}, "A strength lies between −2 and 2."),
+    ({"strength": "loud"}, "A strength lies between −2 and 2."),
+    ({"strength": "nan"}, "A strength lies between −2 and 2."),
+    ({"layer": ""}, "A stack has 1 to 5 versions."),
+]
+
+
+def test_what_does_not_fit_is_said_and_nothing_is_lost(as_ada: Client, neon: Version) -> None:
+    for said, sentence in MISFITS:
+        answer = as_ada.post("/try", filled(negative="fog") | said)
+        text = answer.content.decode()
+        assert answer.status_code == 400, said
+        assert sentence in text
+        assert 'value="fog"' in text
+        assert not Tryout.objects.exists()
 
 
 def test_another_family_is_named(as_ada: Client, ink: Version) -> None:
