@@ -152,6 +152,8 @@ def _make(run: queue.JobRun, render: Render, recipe: RecipeValue) -> None:
     bases, pace = load_bases(settings.LORARY.bases), announcing.Pace(recipe.base)
     steps = _Steps(run, render.total * recipe.steps, pace)
     steps.tell(len(have) * recipe.steps)
+    if len(have) == render.total:
+        return
 
     def keep(made: Sequence[Picture]) -> None:
         pictures.keep(render=render, pictures=made)

@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
-from previews.models import Image
+from previews.models import Image, Render, RenderState
 from previews.services import blobs, derivatives
 from registry import storage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from previews.models import Render
     from previews.render.watch import Picture
 
-__all__ = ["keep"]
+__all__ = ["keep", "reuse"]
 
 
 def keep(*, render: Render, pictures: Sequence[Picture]) -> None:
@@ -54,3 +53,22 @@ def keep(*, render: Render, pictures: Sequence[Picture]) -> None:
             )
             kept.append(image.pk)
         derivatives.begin(images=kept)
+
+
+def reuse(*, render: Render) -> None:
+    """Give a new render of a version all pictures of an earlier one by the same recipe and words.
+
+    So the way back to a recipe of before costs nothing.
+    """
+    earlier = Render.objects.filter(
+        version=render.version,
+        recipe=render.recipe,
+        trigger_words=render.trigger_words,
+        state=RenderState.READY,
+    ).first()
+    if earlier is None or earlier.images.filter(blob__is_stored=False).exists():
+        return
+    images = list(earlier.images.all())
+    for image in images:
+        image.pk, image.render = None, render
+    Image.objects.bulk_create(images, ignore_conflicts=True)

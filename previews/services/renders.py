@@ -14,7 +14,7 @@ from previews.models import OPEN_STATES, Render, RenderKind, RenderState
 from previews.reasons import waiting_for
 from previews.render import RenderError
 from previews.selectors import recipes as selectors
-from previews.services import recipes
+from previews.services import pictures, recipes
 from registry import queue
 from registry.errors import StateConflict
 from registry.models import Job, JobState, Version, VersionState
@@ -79,6 +79,7 @@ def begin(*, version: Version, priority: int = queue.BATCH) -> Render:
                 trigger_words=version.trigger_words,
             )
             if recipe:
+                pictures.reuse(render=render)
                 enqueue(render=render, priority=priority)
     except IntegrityError:  # asked for twice at once: the constraint let one through
         return version.renders.get(state__in=OPEN_STATES)
@@ -122,8 +123,10 @@ def _aimed(render: Render, version: Version, recipe: RecipeValue, priority: int)
             state=RenderState.QUEUED,
             reason="",
         ):
+            render.refresh_from_db()
             if not is_same:
                 render.images.all().delete()  # of an attempt that a base went away from
+                pictures.reuse(render=render)
             enqueue(render=render, priority=priority)
     render.refresh_from_db()
     return render

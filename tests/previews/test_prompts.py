@@ -10,14 +10,14 @@ from django.db import IntegrityError, transaction
 
 from previews import tasks
 from previews.miniature.recipe.tiny import write_tiny_lora
-from previews.models import PromptSet, Render, RenderState
+from previews.models import Image, PromptSet, Render, RenderState
 from previews.selectors import prompts as selectors
 from previews.selectors import recipes
 from previews.selectors.renders import previews_of
 from previews.services import prompts, renders
 from registry import queue, worker
 from registry.errors import Forbidden, Invalid, NotFound
-from registry.models import Event, Job, JobState
+from registry.models import Blob, Event, Job, JobState
 from registry.services import versions
 from registry.services.versions import Details
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from pytest_django import Settings
 
+    from previews.selectors.renders import Previews
     from registry.models import Adapter, User, Version
 
 pytestmark = pytest.mark.django_db
@@ -150,15 +151,38 @@ def test_a_reset_without_a_set_is_nothing(version: Version, noir: Adapter, ada: 
     assert not PromptSet.objects.exists()
 
 
-def test_going_back_renders_by_the_default_prompts_again(
+def test_the_way_back_finds_the_pictures_of_before(
+    version: Version, noir: Adapter, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.drain("render.miniature")
+    before = previews_of(version)
+    prompts.change(actor=ada, adapter=noir, prompts=[BICYCLE])
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks, "_make", lambda *_: None)
+        worker.drain("render.miniature")
+    monkeypatch.setattr(tasks, "_engine", lambda _bases: pytest.fail("It draws again."))
+    prompts.reset(actor=ada, adapter=noir)
+    assert previews_of(version).done == 20
+    worker.drain("render.miniature")
+    found = previews_of(version)
+    assert (found.state, found.done, found.render_id != before.render_id) == ("ready", 20, True)
+    assert blobs_of(found) == blobs_of(before)
+
+
+def test_pictures_whose_bytes_are_gone_are_not_taken_over(
     version: Version, noir: Adapter, ada: User
 ) -> None:
-    render_all()
+    worker.drain("render.miniature")
+    Blob.objects.filter(pk=Image.objects.values("blob")[:1]).update(is_stored=False)
     prompts.change(actor=ada, adapter=noir, prompts=[BICYCLE])
-    render_all()
     prompts.reset(actor=ada, adapter=noir)
-    assert version.renders.count() == 3
-    assert recipe_of(version) == [*defaults(noir)]
+    assert previews_of(version).done == 0
+
+
+def blobs_of(found: Previews) -> list[int]:
+    """Bytes of pictures, in their order."""
+    ids = [image.id for image in found.images]
+    return [Image.objects.get(pk=pk).blob_id for pk in ids]
 
 
 def test_what_waits_in_the_queue_gets_the_new_prompts(
