@@ -1,0 +1,46 @@
+"""Stacks to try on the tiny base, and what becomes of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from previews.models import Render, Tryout
+from previews.services import tryouts
+from previews.services.wishes import Wish
+from registry import worker
+from registry.errors import LoraryError
+from registry.models import Job
+
+if TYPE_CHECKING:
+    from registry.models import User, Version
+
+__all__ = ["alone", "finished", "refusal", "wish"]
+
+
+def alone(version: Version) -> Version:
+    """Spare a test the version's own previews."""
+    Job.objects.filter(renders__version=version).delete()
+    version.renders.all().delete()
+    return version
+
+
+def wish(*layers: tuple[Version, float], **said: Any) -> Wish:
+    """A wish for a red boat."""
+    return Wish(layers=layers, **{"prompt": "a red boat", "seed": 5, **said})
+
+
+def finished(tryout: Tryout) -> Render:
+    """The render of a try-out once a worker is through with the queue."""
+    worker.drain("render.miniature")
+    return Render.objects.get(pk=tryout.render.pk)
+
+
+def refusal(actor: User | None, asked: Wish) -> LoraryError:
+    """The refusal of a wish, of which nothing is kept."""
+    before = Tryout.objects.count()
+    with pytest.raises(LoraryError) as caught:
+        tryouts.ask(actor=actor, wish=asked)  # type: ignore[arg-type]  # strangers ask as well
+    assert Tryout.objects.count() == before
+    return caught.value
