@@ -87,6 +87,9 @@ class SampleOut(serializers.Serializer[Brought]):
     caption = serializers.CharField(source="row.caption")
     url = serializers.SerializerMethodField(help_text="WebP or MP4, once it is ready.")
     poster_url = serializers.SerializerMethodField(help_text="First picture of a video, WebP.")
+    small_url = serializers.SerializerMethodField(
+        help_text="Picture or poster of at most 640 pixels a side, for lists."
+    )
     width = serializers.IntegerField(source="row.width")
     height = serializers.IntegerField(source="row.height")
     placeholder = serializers.CharField(
@@ -108,6 +111,11 @@ class SampleOut(serializers.Serializer[Brought]):
     def get_poster_url(self, sample: Brought) -> str | None:
         """Return where the poster is."""
         return absolute(self.context, sample.poster_url) if sample.poster_url else None
+
+    @extend_schema_field(serializers.URLField(allow_null=True))
+    def get_small_url(self, sample: Brought) -> str | None:
+        """Return where a small form is."""
+        return absolute(self.context, sample.small_url) if sample.small_url else None
 
 
 class _Answering(Endpoint):

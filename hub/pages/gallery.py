@@ -15,7 +15,7 @@ from hub.delivery import deliver
 from hub.pages.forms import CaptionForm, accept_faults
 from hub.pages.media import FOR_AN_HOUR, is_for_everyone, kept, viewer_of
 from hub.pages.prints import FIRST, gallery_of, place_of, print_of
-from previews.models import SampleKind
+from previews.models import DerivativeKind, SampleKind
 from previews.selectors import samples as selectors
 from previews.services import samples
 from registry.errors import Invalid, LoraryError, NotFound
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from previews.models import Sample
     from registry.models import Adapter, Blob, Version
 
-__all__ = ["gallery", "item", "media"]
+__all__ = ["gallery", "item", "media", "smaller"]
 
 TYPES = {"webp": "image/webp", "mp4": "video/mp4"}
 
@@ -106,7 +106,22 @@ def _is_done(request: HttpRequest, form: CaptionForm, sample: Sample) -> bool:
 def media(request: HttpRequest, sample_id: int, suffix: str) -> HttpResponseBase:
     """Send a picture, a video or its poster to whoever may see its version."""
     sample = selectors.get(viewer_of(request), sample_id)
-    blob = _blob(sample, suffix)
+    return _sent(request, sample, _blob(sample, suffix), suffix)
+
+
+@require_safe
+def smaller(request: HttpRequest, sample_id: int, width: int) -> HttpResponseBase:
+    """Send a smaller form of a picture or poster."""
+    sample = selectors.get(viewer_of(request), sample_id)
+    still = _blob(sample, "webp")
+    forms = still.derivatives.select_related("blob").filter(kind=DerivativeKind.WEBP)
+    form = forms.filter(width=width).first()
+    if form is None:
+        raise NotFound(_("There is no such picture."))
+    return _sent(request, sample, form.blob, "webp")
+
+
+def _sent(request: HttpRequest, sample: Sample, blob: Blob, suffix: str) -> HttpResponseBase:
     is_open = is_for_everyone(sample.version)
     name = f"{sample.version.adapter.name}-{sample.pk}.{suffix}"
     sent = deliver(

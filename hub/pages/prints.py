@@ -88,7 +88,7 @@ class Gallery:
 def gallery_of(
     user: User | AnonymousUser, adapter: Adapter, version: Version, *, first: int | None = None
 ) -> Gallery:
-    """Return what the user sees of a version's gallery; three queries, four with matches.
+    """Return what the user sees of a version's gallery; four queries.
 
     Args:
         user: Owners also see what is being read or was refused.

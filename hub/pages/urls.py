@@ -58,6 +58,7 @@ urlpatterns: list[URLPattern] = [
         name="image-smaller",
     ),
     path("media/samples/<int:sample_id>.<str:suffix>", page(gallery.media), name="sample"),
+    path("media/samples/<int:sample_id>-<int:width>.webp", page(gallery.smaller)),
     path("media/sheets/<int:render_id>.<str:kind>", page(media.sheet), name="sheet"),
     path("media/cards/<int:version_id>.png", page(media.card), name="card"),
     path("media/covers/<int:version_id>.svg", page(media.cover), name="cover"),

@@ -18,10 +18,10 @@ from previews.brought import limits
 from previews.brought.formats import HEAD_BYTES, sniff
 from previews.brought.refusals import Refused, Why
 
-__all__ = ["FILM", "OUTCOME", "PICTURE", "main", "read"]
+__all__ = ["FILM", "OUTCOME", "PICTURE", "SMALL", "main", "read"]
 
 #: What is written into the folder; the picture of a film is its first.
-OUTCOME, PICTURE, FILM = "outcome.json", "picture.webp", "film.mp4"
+OUTCOME, PICTURE, SMALL, FILM = "outcome.json", "picture.webp", "small.webp", "film.mp4"
 
 
 def main(source: Path, folder: Path) -> None:
@@ -73,10 +73,14 @@ def read(source: Path, folder: Path) -> dict[str, Any]:
         picture = stills.decode(kind, parts)
         size = picture.size
     stills.save(picture, folder / PICTURE)
+    small = stills.smaller(picture)
+    if small is not None:
+        stills.save(small, folder / SMALL)
     return {
         "is_film": (folder / FILM).exists(),
         "width": size[0],
         "height": size[1],
+        "small": small.size if small is not None else None,
         "placeholder": stills.placeholder(picture),
         "facts": gather(parts.texts, parts.exif) if parts else gather(texts),
     }

@@ -15,7 +15,7 @@ from typing import Any
 
 from previews.brought import limits
 from previews.brought.formats import HEAD_BYTES, Format, sniff
-from previews.brought.reader import FILM, OUTCOME, PICTURE
+from previews.brought.reader import FILM, OUTCOME, PICTURE, SMALL
 from previews.brought.refusals import Interrupted, Refused, Why
 
 __all__ = ["Reading", "read"]
@@ -40,6 +40,8 @@ class Reading:
 
     Attributes:
         picture: WebP; of a video its first picture.
+        small: The same for lists, None where it is small enough.
+        small_size: Its width and height.
         film: MP4, None of a picture.
         width: In pixels, like the height.
         height: Of what is served.
@@ -48,6 +50,8 @@ class Reading:
     """
 
     picture: Path
+    small: Path | None
+    small_size: tuple[int, int]
     film: Path | None
     width: int
     height: int
@@ -69,19 +73,25 @@ def read(source: Path, folder: Path) -> Reading:
     outcome = _outcome(_run(source, folder), folder)
     if "refused" in outcome:
         raise Refused(Why(outcome["refused"]), **outcome["facts"])
-    width, height = int(outcome["width"]), int(outcome["height"])
-    if not (0 < width <= limits.MAX_SIDE and 0 < height <= limits.MAX_SIDE):
-        raise ValueError(outcome)
+    width, height = _size(outcome["width"], outcome["height"])
     if not _PLACEHOLDER.match(outcome["placeholder"]):
         raise ValueError(outcome)
     return Reading(
         picture=_written(folder / PICTURE, Format.WEBP),
+        small=_written(folder / SMALL, Format.WEBP) if outcome["small"] else None,
+        small_size=_size(*outcome["small"]) if outcome["small"] else (width, height),
         film=_written(folder / FILM, Format.MP4) if outcome["is_film"] else None,
         width=width,
         height=height,
         placeholder=outcome["placeholder"],
         facts=dict(outcome.get("facts", {})),
     )
+
+
+def _size(width: int, height: int) -> tuple[int, int]:
+    if not (0 < int(width) <= limits.MAX_SIDE and 0 < int(height) <= limits.MAX_SIDE):
+        raise ValueError((width, height))
+    return int(width), int(height)
 
 
 def _run(source: Path, folder: Path) -> int:

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
     from previews.brought.parts import Parts
 
-__all__ = ["decode", "placeholder", "save", "take_apart", "upright"]
+__all__ = ["decode", "placeholder", "save", "smaller", "take_apart", "upright"]
 
 #: Longest side of what is served.
 SERVED_SIDE = 2048
 QUALITY = 90
+#: Longest side of what lists show, twice the pixels of their width.
+SMALL_SIDE = 640
 FEW_COLOURS = 256
 
 TINY_SIDE, TINY_QUALITY = 16, 30
@@ -120,6 +122,15 @@ def save(picture: Image.Image, file: Path) -> None:
     if picture.getcolors(FEW_COLOURS) is not None:
         packed = min(_encoded(picture, lossless=True), packed, key=len)
     file.write_bytes(packed)
+
+
+def smaller(picture: Image.Image) -> Image.Image | None:
+    """Return the picture as lists show it, None where it is small enough."""
+    if max(picture.size) <= SMALL_SIDE:
+        return None
+    small = picture.copy()
+    small.thumbnail((SMALL_SIDE, SMALL_SIDE), Image.Resampling.LANCZOS)
+    return small
 
 
 def placeholder(picture: Image.Image) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import Count, Q
 from django.utils.translation import gettext as _
 
-from previews.models import Sample, SampleKind, SampleState
+from previews.models import Derivative, DerivativeKind, Sample, SampleKind, SampleState
+from previews.selectors.pictures import Source
 from registry.errors import NotFound
 from registry.models import Adapter, Blob, File, FileRole, VersionState
 from registry.selectors import versions as history
@@ -31,11 +32,12 @@ class Brought:
     """A sample as it is shown; what the viewer may not see is not named.
 
     ``facts`` are claims of its metadata: in ``resources`` each has ``matched``, the
-    ``owner/name@v1`` whose file it is, or None.
+    ``owner/name@v1`` whose file it is, or None. ``widths`` are those of its smaller forms.
     """
 
     row: Sample
     facts: dict[str, Any] = field(default_factory=dict)
+    widths: tuple[int, ...] = ()
 
     @property
     def id(self) -> int:
@@ -66,6 +68,20 @@ class Brought:
     def url(self) -> str:
         """Path of the picture or video, "" until it is there."""
         return _place(self.row, "mp4" if self.is_film else "webp")
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Forms of the picture or poster, narrow ones first and the whole one last."""
+        small = [
+            Source("webp", width, f"/media/samples/{self.id}-{width}.webp") for width in self.widths
+        ]
+        whole = Source("webp", self.row.width, _place(self.row, "webp"))
+        return (*small, whole) if small else ()
+
+    @property
+    def small_url(self) -> str:
+        """Path of the smallest form of the picture or poster."""
+        return self.sources[0].url if self.sources else _place(self.row, "webp")
 
     @property
     def poster_url(self) -> str:
@@ -125,10 +141,29 @@ def _is_owner(user: User | AnonymousUser | None, version: Version) -> bool:
 
 
 def shown(user: User | AnonymousUser | None, samples: Sequence[Sample]) -> list[Brought]:
-    """Return samples with the adapters that their metadata name by digest; one query more."""
+    """Return samples with the adapters that their metadata name by digest; two queries at most."""
+    widths = _widths_of(samples)
     wanted = {item["sha256"] for row in samples for item in _resources(row) if "sha256" in item}
     names = _names_of(user, wanted) if wanted else {}
-    return [Brought(row, _facts(row, names)) for row in samples]
+    return [
+        Brought(row, _facts(row, names), tuple(widths.get(_still(row) or 0, ()))) for row in samples
+    ]
+
+
+def _still(sample: Sample) -> int | None:
+    """Return the id of the picture's bytes, of a video those of its poster."""
+    return sample.poster_id or sample.blob_id
+
+
+def _widths_of(samples: Sequence[Sample]) -> dict[int, list[int]]:
+    """Return blob id → widths of its smaller forms."""
+    stills = {still for row in samples if (still := _still(row)) is not None}
+    widths: dict[int, list[int]] = {}
+    if stills:
+        forms = Derivative.objects.filter(source__in=stills, kind=DerivativeKind.WEBP)
+        for source, width in forms.order_by("width").values_list("source", "width"):
+            widths.setdefault(source, []).append(width)
+    return widths
 
 
 def _resources(sample: Sample) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ from previews.brought import sandbox
 from previews.brought.formats import HEAD_BYTES, sniff
 from previews.brought.limits import MAX_FILM_BYTES, MAX_PICTURE_BYTES
 from previews.brought.refusals import Refused
-from previews.models import Sample, SampleKind, SampleState
+from previews.models import Derivative, DerivativeKind, Sample, SampleKind, SampleState
 from previews.selectors.samples import digests_of
 from previews.services import blobs
 from registry import locks, queue, storage
@@ -191,14 +191,25 @@ def read(*, sample: Sample) -> None:
 
 def _show(sample: Sample, reading: Reading) -> None:
     """Store what is to be served, then change the row: a kill in between leaves an orphan."""
-    picture, film = _stored(reading.picture), _stored(reading.film) if reading.film else None
+    picture = _stored(reading.picture)
+    small = _stored(reading.small) if reading.small else None
+    film = _stored(reading.film) if reading.film else None
     facts = _matched(reading.facts)
     with transaction.atomic():
+        still = blobs.row_of(picture)
+        if small:
+            width, height = reading.small_size
+            Derivative.objects.get_or_create(
+                source=still,
+                kind=DerivativeKind.WEBP,
+                width=width,
+                defaults={"height": height, "blob": blobs.row_of(small)},
+            )
         _queued(sample).update(
             state=SampleState.READY,
             kind=SampleKind.VIDEO if film else SampleKind.PICTURE,
-            blob=blobs.row_of(film or picture),
-            poster=blobs.row_of(picture) if film else None,
+            blob=blobs.row_of(film) if film else still,
+            poster=still if film else None,
             width=reading.width,
             height=reading.height,
             placeholder=reading.placeholder,

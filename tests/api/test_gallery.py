@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from PIL import Image
 
 import previews.tasks  # noqa: F401 - registers the handlers of jobs
 from previews.models import Sample
@@ -71,6 +73,19 @@ def test_the_picture_is_sent_with_headers_that_keep_it_a_picture(
     assert answer["Cache-Control"] == "public, max-age=3600"
     again = stranger.get(sample["url"], headers={"If-None-Match": answer["ETag"]})
     assert (again.status_code, again["Cache-Control"]) == (304, "public, max-age=3600")
+
+
+def test_lists_get_a_small_form(version: Version, as_ada: Caller) -> None:
+    bring(as_ada, files.encoded(files.photo(1600, 800), "JPEG"))
+    worker.drain("checks")
+    [sample] = as_ada.send("get", PLACE).json()["results"]
+    assert sample["small_url"].endswith(f"/media/samples/{sample['id']}-640.webp")
+    small = as_ada.get(sample["small_url"])
+    with Image.open(io.BytesIO(small.getvalue())) as picture:
+        assert picture.size == (640, 320)
+    page = as_ada.get("/ada/noir").content.decode()
+    assert f"/media/samples/{sample['id']}-640.webp 640w, " in page
+    assert as_ada.get(f"/media/samples/{sample['id']}-641.webp").status_code == 404
 
 
 def test_a_video_is_sent_in_parts_and_has_a_poster(version: Version, as_ada: Caller) -> None:

@@ -212,5 +212,5 @@ def test_more_pictures_take_no_more_queries(
         bring(claims(file.sha256[:12]))
     adapter = catalogue.get(None, "ada", "noir")
     version = history.get(None, adapter)
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         prints.gallery_of(AnonymousUser(), adapter, version)

@@ -181,6 +181,7 @@ def test_the_reader_gets_none_of_the_workers_secrets(
     "lie",
     [
         {"is_film": True},
+        {"small": [1, 1]},
         {"refused": "nothing"},
         {"width": -1},
         {"height": 100_000},
@@ -190,7 +191,13 @@ def test_the_reader_gets_none_of_the_workers_secrets(
 def test_an_answer_that_cannot_be_is_not_believed(
     read: Read, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lie: dict[str, Any]
 ) -> None:
-    honest = {"is_film": False, "width": 96, "height": 64, "facts": {}}
+    honest: dict[str, Any] = {
+        "is_film": False,
+        "width": 96,
+        "height": 64,
+        "small": None,
+        "facts": {},
+    }
     said = json.dumps(honest | {"placeholder": "data:image/webp;base64,AAAA"} | lie)
     lines = (
         "import os, pathlib, sys",
