@@ -140,8 +140,11 @@ def show(request: HttpRequest, key: UUID) -> HttpResponse:
 @never_cache
 @require_safe
 def state(request: HttpRequest, key: UUID) -> HttpResponse:
-    """Send the picture's side alone."""
-    found = selectors.shown(selectors.get(request.user, key))
+    """Send the picture's side alone; of one that is gone, a side that asks no more."""
+    try:
+        found = selectors.shown(selectors.get(request.user, key))
+    except NotFound:
+        return render(request, "tryouts/nothing.html", status=404)
     return render(request, "tryouts/result.html", _result(request, found))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -162,8 +163,10 @@ def expire() -> int:
     uncounted = list(over.filter(created_at__lte=now - DAY))
     used = [pk for tryout in uncounted if (pk := tryout.render.recipe_id) is not None]
     Render.objects.filter(tryout__in=uncounted).delete()
-    # What somebody wrote into a prompt goes as well, unless others have the same recipe.
-    Recipe.objects.filter(pk__in=used, renders__isnull=True).delete()
+    # What somebody wrote into a prompt goes as well, unless others have the same recipe, be it
+    # since this very moment.
+    with suppress(IntegrityError):
+        Recipe.objects.filter(pk__in=used, renders__isnull=True).delete()
     return len(uncounted)
 
 

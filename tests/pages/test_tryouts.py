@@ -94,6 +94,13 @@ def test_the_page_of_an_adapter_leads_to_a_stack_with_it(as_ada: Client, neon: V
     assert "Miniature" in text
 
 
+def test_pages_of_what_cannot_be_tried_do_not_offer_it(as_ada: Client, v1: Version) -> None:
+    for changes in ({"family": ""}, {"state": "withdrawn", "withdrawn_reason": "copied"}):
+        Version.objects.filter(pk=v1.pk).update(**changes)
+        assert "/try?add=" not in as_ada.get("/ada/noir?v=v1").content.decode()
+        Version.objects.filter(pk=v1.pk).update(family="sd1", state="published")
+
+
 def test_strangers_see_the_page_and_are_asked_to_sign_in(client: Client, neon: Version) -> None:
     text = page_of(client, "/try?add=ada/noir@v1")
     assert 'name="layer" value="ada/noir@v1"' in text
@@ -268,6 +275,14 @@ def test_a_running_one_shows_its_steps_and_can_be_cancelled(as_ada: Client, aske
     assert "Rendering: step 3 of 16" in text
     assert '<progress max="16" value="3"' in text
     assert "Cancel" in text
+
+
+def test_one_that_is_gone_is_asked_for_no_more(as_ada: Client, asked: Tryout) -> None:
+    as_ada.post(f"/try/{asked.key}/remove")
+    answer = as_ada.get(f"/try/{asked.key}/state")
+    assert answer.status_code == 404
+    assert b"data-hx-trigger" not in answer.content
+    assert b"<html" not in answer.content
 
 
 def test_a_failed_one_says_why(as_ada: Client, asked: Tryout) -> None:
