@@ -58,6 +58,7 @@ def look_for_waiting(**_: Any) -> None:  # noqa: ANN401 - a signal's extras
     renders.wake_waiting()
     tryouts.wake_waiting()
     derivatives.drop_orphans()
+    samples.drop_leftovers()
     derivatives.begin_missing()
     sheets.begin_missing()
     advice.begin_missing()

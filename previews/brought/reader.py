@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from previews.brought import limits
+from previews.brought.boxes import require_whole
 from previews.brought.formats import HEAD_BYTES, sniff
 from previews.brought.refusals import Refused, Why
 
@@ -66,6 +67,7 @@ def read(source: Path, folder: Path) -> dict[str, Any]:
     texts: dict[str, str] = {}
     parts = None if kind.is_film else stills.take_apart(kind, data)
     if parts is None:
+        require_whole(kind, data)
         picture, size = films.save(films.frames_of_film(kind, data, texts), folder / FILM)
     elif len(parts.durations_ms) > 1:
         picture, size = films.save(films.frames_of_webp(parts), folder / FILM)

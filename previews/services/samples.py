@@ -11,7 +11,9 @@ state it starts from, so that reading may be repeated at any point.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,8 +46,17 @@ if TYPE_CHECKING:
     from registry.services.uploads import Readable
     from registry.storage import Written
 
-__all__ = ["MAX_CAPTION", "MAX_OF_VERSION", "READ_TASK", "add", "read", "refuse", "remove",
-           "set_caption"]  # fmt: skip
+__all__ = [
+    "MAX_CAPTION",
+    "MAX_OF_VERSION",
+    "READ_TASK",
+    "add",
+    "drop_leftovers",
+    "read",
+    "refuse",
+    "remove",
+    "set_caption",
+]
 
 READ_TASK = "read_sample"
 
@@ -54,6 +65,10 @@ MAX_CAPTION, MAX_NAME = 280, 120
 MAX_OF_VERSION, MAX_OF_DAY = 50, 200
 #: Days after which a refusal has been read.
 REFUSED_DAYS = 7
+#: Seconds after which nobody reads in a folder any more.
+LEFT_S = 3600
+
+_FOLDER = "sample-"
 
 
 def add(
@@ -177,7 +192,7 @@ def read(*, sample: Sample) -> None:
     """
     if sample.state != SampleState.QUEUED or sample.source is None:
         return
-    with tempfile.TemporaryDirectory(dir=settings.LORARY.data, prefix="sample-") as folder:
+    with tempfile.TemporaryDirectory(dir=settings.LORARY.data, prefix=_FOLDER) as folder:
         try:
             with weights.local(sample.source.sha256) as source:
                 reading = sandbox.read(source, Path(folder))
@@ -236,6 +251,16 @@ def _matched(facts: dict[str, Any]) -> dict[str, Any]:
         if len(found) == 1:
             item["sha256"] = found.pop()
     return facts
+
+
+def drop_leftovers() -> int:
+    """Remove folders of workers that were killed while they read; returns how many."""
+    oldest = time.time() - LEFT_S
+    left = [place for place in settings.LORARY.data.glob(f"{_FOLDER}*")
+            if place.stat().st_mtime < oldest]  # fmt: skip
+    for place in left:
+        shutil.rmtree(place, ignore_errors=True)
+    return len(left)
 
 
 def refuse(*, sample: Sample, reason: str) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 
 import previews.tasks
@@ -179,6 +181,16 @@ def test_a_worker_killed_while_reading_is_continued(
     worker.drain("checks")
     sample.refresh_from_db()
     assert sample.state == SampleState.READY
+
+
+def test_folders_of_killed_workers_are_removed() -> None:
+    old, new = (settings.LORARY.data / f"sample-{name}" for name in ("old", "new"))
+    for folder in (old, new):
+        folder.mkdir()
+        (folder / "picture.webp").touch()
+    os.utime(old, (0, 0))
+    assert samples.drop_leftovers() == 1
+    assert (old.exists(), new.exists()) == (False, True)
 
 
 def test_an_interrupted_reader_is_tried_again(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PHOTO_PNG = files.encoded(files.photo(), "PNG")
 PHOTO_JPEG = files.encoded(files.photo(), "JPEG")
 PHOTO_WEBP = files.encoded(files.photo(), "WEBP")
+WEBM = files.film(kind="webm", codec="libvpx-vp9")
 BOMB = zlib.compress(b"A" * (64 * 1024 * 1024), 9)
 
 
@@ -103,8 +104,13 @@ ATTACKS = {
     "a video of 4,096 pixels": (files.film(0.2, size=(4096, 2048)), Why.PIXELS),
     "a codec of long ago": (files.film(codec="mpeg4"), Why.CODEC),
     "a video without pictures": (files.sound(), Why.BLANK),
-    "half an MP4": (files.film()[:700], Why.DAMAGED),
-    "an MP4 of nothing": (b"\0\0\0\x18ftypisom" + b"\0" * 500, Why.DAMAGED),
+    "an archive behind an MP4": (files.film() + b"PK\x03\x04\x14\0\0\0" * 9, Why.TRAILING),
+    "an archive behind a WebM": (WEBM + b"PK\x03\x04\x14\0\0\0" * 9, Why.TRAILING),
+    "half an MP4": (files.film()[:700], Why.CUT),
+    "half a WebM": (WEBM[: len(WEBM) // 2], Why.CUT),
+    "a WebM of a header": (WEBM[:4] + b"\x84webm", Why.DAMAGED),
+    "an MP4 of nothing": (b"\0\0\0\x18ftypisom" + b"\0" * 12, Why.DAMAGED),
+    "an MP4 of empty boxes": (b"\0\0\0\x10ftypisom\0\0\0\0" + b"\0\0\0\0free", Why.DAMAGED),
     "too many bytes": (PHOTO_PNG + b"\0" * limits.MAX_PICTURE_BYTES, Why.SIZE),
 }  # fmt: skip
 
@@ -117,6 +123,13 @@ def test_it_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(Refused) as refusal:
         reader.read(source, tmp_path)
     assert refusal.value.why == why
+
+
+def test_a_recording_of_unknown_length_ends_with_the_file(read: Read) -> None:
+    """Browsers write WebM so."""
+    place = WEBM.index(b"\x18\x53\x80\x67") + 4
+    live = WEBM[:place] + b"\x01" + b"\xff" * 7 + WEBM[place + 8 :]
+    assert read(live).film is not None
 
 
 def test_what_follows_a_picture_is_named(read: Read) -> None:
