@@ -19,6 +19,7 @@ video.py       frames -> contact sheet and animation
 keys.py        names of tensors in adapter files          (no torch)
 modules.py     names of the modules of a loaded base
 native.py      ... in the original authors' code
+files.py       a safetensors file as tensors
 fused.py       one module in a file, several in diffusers
 pieces.py      the tensors of one module in a file
 updates.py     each method's formula: pieces -> what is added to a weight

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 
+from lorary.safetensors import HeaderError
 from previews.render.errors import CannotRender, Why
+from previews.render.files import read_tensors
 from previews.render.fused import unfused
 from previews.render.keys import group
 from previews.render.pieces import AdapterFile, Pieces, scale_of
@@ -59,11 +60,9 @@ def read(path: Path, config: Mapping[str, Any] | None = None) -> AdapterFile:
         CannotRender: ``unreadable``.
     """
     try:
-        with safe_open(path, framework="pt", device="cpu") as handle:
-            metadata = handle.metadata() or {}
-            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+        tensors, metadata = read_tensors(path)
         said = json.loads(metadata.get(_DIFFUSERS_CONFIG, "{}"))
-    except (OSError, SafetensorError, ValueError, RecursionError) as error:
+    except (OSError, HeaderError, ValueError, RecursionError) as error:
         msg = f"This file cannot be read as safetensors: {error}"
         raise CannotRender(Why.UNREADABLE, msg) from error
     inside = said if isinstance(said, dict) else {}
