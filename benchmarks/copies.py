@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
+
+from previews.render.files import read_tensors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,9 +21,7 @@ SPREAD = 0.02
 def changed_copy(source: Path, target: Path, seed: int) -> Path:
     """Write an adapter that is like another but not the same; alphas and flags stay."""
     random = torch.Generator().manual_seed(seed)
-    with safe_open(source, framework="pt") as handle:
-        metadata = handle.metadata()
-        tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+    tensors, metadata = read_tensors(source)
     save_file({name: _changed(value, random) for name, value in tensors.items()}, target, metadata)
     return target
 
