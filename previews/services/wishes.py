@@ -185,7 +185,8 @@ def recipe_of(wish: Wish, base: Base) -> tuple[Recipe, list[str]]:
     prompt = with_triggers(typed, words, base.trigger, limit=len(words))
     faults = _faults(wish, prompt, limits_of(base))
     if faults:
-        raise Invalid(" ".join(chain.from_iterable(faults.values())), fields=faults)
+        said = (f"{name}: {text}" for name, texts in faults.items() for text in texts)
+        raise Invalid(" ".join(said), fields=faults)
     try:
         recipe = Recipe(
             base=base.id,

@@ -158,6 +158,7 @@ def test_values_that_do_not_fit_are_named(ada: User, v1: Version) -> None:
 def test_every_fault_is_told_at_once(ada: User, v1: Version) -> None:
     error = refusal(ada, wish((v1, 1.0), prompt="x" * 2001, seed=-1, width=7))
     assert set(error.facts["fields"]) == {"prompt", "seed", "width"}
+    assert "width: A multiple of 8 from 32 to 96." in str(error.detail)
 
 
 def test_strengths_out_of_range_are_refused(ada: User, v1: Version) -> None:
