@@ -64,7 +64,9 @@ class TryForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 3, "maxlength": MAX_PROMPT_CHARACTERS}),
     )
     negative = forms.CharField(label=gettext_lazy("What it must not show"), required=False)
-    seed = _whole(gettext_lazy("Seed"), placeholder=gettext_lazy("by chance"), min=0)
+    seed = _whole(
+        gettext_lazy("Seed"), placeholder=gettext_lazy("by chance"), min=0, **{"class": "in auto"}
+    )  # of ten digits, so not as narrow as the others
     width = _whole(gettext_lazy("Width"), step=8)
     height = _whole(gettext_lazy("Height"), step=8)
     steps = _whole(gettext_lazy("Steps"), min=1)
