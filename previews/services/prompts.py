@@ -82,6 +82,7 @@ def _faults(texts: Sequence[str], plans: Sequence[recipes.Plan]) -> Iterator[tup
     if count > MAX_PROMPTS:
         said = _("At most %(n)d prompts of your own, please; these are %(got)d.")
         yield "prompts", said % {"n": MAX_PROMPTS, "got": count}
+        return
     defaults = {look for plan in plans for text in plan.defaults for look in _looks(text, [plan])}
     before: set[tuple[str, str]] = set()
     for index, text in enumerate(texts):

@@ -106,7 +106,7 @@ def heard_of_publication(version_id: int) -> None:
 
 def _candidates(adapter: Adapter | None) -> QuerySet[Version]:
     """Return versions that have pictures, the newest of each adapter first."""
-    rows = Version.objects.filter(state__in=recipes.SHOWN).order_by("adapter", "-number")
+    rows = Version.objects.filter(state__in=recipes.SHOWN).order_by("adapter_id", "-number")
     rows = rows.select_related("adapter__namespace")
     return rows.filter(adapter=adapter) if adapter else rows
 

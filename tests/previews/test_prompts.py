@@ -301,7 +301,9 @@ def refused(adapter: Adapter, actor: User, *texts: str) -> dict[str, list[str]]:
 
 
 def test_seven_prompts_are_too_many(version: Version, noir: Adapter, ada: User) -> None:
-    [text] = refused(noir, ada, *(f"a cat, {n}" for n in range(7)))["prompts"]
+    faults = refused(noir, ada, *(f"a cat, {n}" for n in range(6)), "x" * 1001)
+    [text] = faults.pop("prompts")
+    assert not faults
     assert text == "At most 6 prompts of your own, please; these are 7."
     prompts.change(actor=ada, adapter=noir, prompts=[*(f"a cat, {n}" for n in range(6)), " "])
 
