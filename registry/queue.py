@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from celery import current_app
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, Max, Min, Q
+from django.db.models import Case, F, Max, Min, Q, When
 from django.utils import timezone
 from kombu.exceptions import KombuError
 
@@ -217,13 +217,15 @@ def next_queue(queues: Iterable[str]) -> str | None:
     return Job.objects.filter(_claimable(queues)).values_list("queue", flat=True).first()
 
 
-def claim(*queues: str) -> Job | None:
+def claim(*queues: str, after: str = "") -> Job | None:
     """Take the next job of all these queues together, or None.
 
-    What is urgent comes first, whichever of the queues it is in.
+    What is urgent comes first, whichever of the queues it is in. Among jobs whose turn it is, one
+    of the queue that this worker served before (``after``) does, since it is ready for those.
     """
+    other = Case(When(queue=after, then=0), default=1)
     with transaction.atomic():
-        rows = Job.objects.filter(_claimable(queues)).order_by("-priority", "turn", "id")
+        rows = Job.objects.filter(_claimable(queues)).order_by("-priority", "turn", other, "id")
         if connection.features.has_select_for_update_skip_locked:
             rows = rows.select_for_update(skip_locked=True)
         job = rows.first()

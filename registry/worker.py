@@ -45,15 +45,15 @@ def drain(*queues: str) -> int:
 
     It ends early when the operator wants this worker to pause or to end.
     """
-    count = 0
-    while workers.wish() == WorkerWish.WORK and (job := queue.claim(*queues)) is not None:
+    count, last = 0, ""
+    while workers.wish() == WorkerWish.WORK and (job := queue.claim(*queues, after=last)):
         _AT_WORK.set()
         try:
             _run(job)
         finally:
             _AT_WORK.clear()
         workers.count_job()
-        count += 1
+        count, last = count + 1, job.queue
     return count
 
 

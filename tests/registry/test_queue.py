@@ -279,6 +279,15 @@ def test_what_somebody_waits_for_comes_first_in_whatever_queue() -> None:
     assert order("render.a", "render.b") == ["bert", "carl", "anna", "dora"]
 
 
+def test_of_jobs_whose_turn_it_is_those_of_the_queue_before_come_first() -> None:
+    ask("anna", 0)
+    ask("bert", 0, name="render.b")
+    ask("carl", 0)
+    ask("dora", 0, name="render.b", priority=queue.INTERACTIVE)
+    found = [queue.claim("render.a", "render.b", after=after) for after in ("", "render.b", "")]
+    assert [job.owner for job in found if job] == ["dora", "bert", "anna"]
+
+
 def test_urgent_jobs_take_turns_among_themselves() -> None:
     for n in range(3):
         ask("anna", n)
