@@ -55,7 +55,9 @@ def frames_of_film(kind: Format, data: bytes, tags: dict[str, str]) -> Iterator[
         Refused: it is not sound, too long, too large, or of another codec.
     """
     try:
-        with av.open(io.BytesIO(data), "r", format=_DEMUXERS[kind]) as container:
+        with av.open(
+            io.BytesIO(data), "r", format=_DEMUXERS[kind], metadata_errors="replace"
+        ) as container:
             tags.update(_texts(container.metadata))
             yield from _decoded(container, _picture_of(container))
     except (FFmpegError, EOFError) as error:
@@ -71,7 +73,7 @@ def _picture_of(container: InputContainer) -> VideoStream:
     if not container.streams.video:
         raise Refused(Why.BLANK)
     stream = container.streams.video[0]
-    name = stream.codec_context.name
+    name = stream.codec_context.name if stream.codec_context is not None else "?"
     if name.removeprefix("lib").partition("-")[0] not in _CODECS | {"dav1d", "vpx"}:
         raise Refused(Why.CODEC, codec=name)
     require_pixels(stream.width, stream.height, limit=MAX_FILM_PIXELS)
@@ -105,13 +107,21 @@ def _picture(frame: VideoFrame) -> Image.Image:
 
 
 def frames_of_webp(parts: Parts) -> Iterator[Moment]:
-    """Yield the pictures of an animated WebP on white, each with the second at which it ends."""
+    """Yield the pictures of an animated WebP on white, each with the second at which it ends.
+
+    Raises:
+        Refused: it cannot be decoded.
+    """
     ends = 0.0
-    with Image.open(io.BytesIO(parts.picture), formats=["WEBP"]) as picture:
-        for number, duration_ms in enumerate(parts.durations_ms):
-            picture.seek(number)
-            ends += duration_ms / 1000
-            yield partial(_on_white, picture), ends
+    try:
+        with Image.open(io.BytesIO(parts.picture), formats=["WEBP"]) as picture:
+            for number, duration_ms in enumerate(parts.durations_ms):
+                picture.seek(number)
+                picture.load()
+                ends += duration_ms / 1000
+                yield partial(_on_white, picture), ends
+    except (OSError, EOFError) as error:
+        raise Refused(Why.DAMAGED) from error
 
 
 def _on_white(picture: Image.Image) -> Image.Image:

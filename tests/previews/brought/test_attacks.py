@@ -72,6 +72,12 @@ def longer(data: bytes, seconds: int) -> bytes:
     return long.replace(b"edts", b"free")  # the edit list would cut it short again
 
 
+def broken(data: bytes) -> bytes:
+    """Overwrite the beginning of the last frame of a WebP."""
+    place = data.rindex(b"VP8 ") + 8
+    return data[:place] + b"\0" * 20 + data[place + 20 :]
+
+
 ATTACKS = {
     "30,000 × 30,000 pixels in PNG": (files.png(size=(30_000, 30_000)), Why.PIXELS),
     "no pixels at all": (files.png(size=(0, 5)), Why.DAMAGED),
@@ -106,6 +112,8 @@ ATTACKS = {
     "a video without pictures": (files.sound(), Why.BLANK),
     "an archive behind an MP4": (files.film() + b"PK\x03\x04\x14\0\0\0" * 9, Why.TRAILING),
     "an archive behind a WebM": (WEBM + b"PK\x03\x04\x14\0\0\0" * 9, Why.TRAILING),
+    "a codec that nobody knows": (files.film().replace(b"avc1", b"zzz1"), Why.CODEC),
+    "an animation with a broken frame": (broken(files.animation()), Why.DAMAGED),
     "half an MP4": (files.film()[:700], Why.CUT),
     "half a WebM": (WEBM[: len(WEBM) // 2], Why.CUT),
     "a WebM of a header": (WEBM[:4] + b"\x84webm", Why.DAMAGED),

@@ -157,6 +157,11 @@ def test_comfyui_in_the_tags_of_a_video(tmp_path: Path, tag: str) -> None:
     assert facts_of(files.film(tags={tag: text}), tmp_path) == COMFY
 
 
+def test_tags_that_are_no_utf8_hurt_nobody(tmp_path: Path) -> None:
+    data = files.film(tags={"prompt": json.dumps(PROMPT), "title": "caffe"})
+    assert facts_of(data.replace(b"caffe", b"caff\xe9"), tmp_path) == COMFY
+
+
 def test_comfyui_with_separate_nodes_for_noise_and_guidance() -> None:
     graph = {
         "1": {"class_type": "SamplerCustomAdvanced", "inputs": {
