@@ -37,7 +37,9 @@ class FileOut(serializers.Serializer[File]):
     id = serializers.IntegerField()
     path = serializers.CharField()
     role = serializers.ChoiceField(choices=FileRole.choices)
-    variant = serializers.CharField()
+    variant = serializers.CharField(
+        help_text="`high-noise` or `low-noise`: halves of a pair for Wan 2.2. Empty otherwise."
+    )
     size = serializers.IntegerField(source="size_bytes")
     sha256 = serializers.CharField()
     hashes = serializers.DictField(
