@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
-from previews.render import Base, load_bases
+from previews.render import Base, Bases, load_bases
 from previews.render.device import device_facts
 from registry import queue
 from registry.selectors import workers as selectors
@@ -73,9 +73,11 @@ def queues_of(names: Iterable[str]) -> list[str]:
 
 
 def facts() -> dict[str, Any]:
-    """Return what this process tells of itself; the first call may take seconds."""
-    bases = load_bases(settings.LORARY.bases)
-    device, memory_gb = _device(settings.LORARY.bases)
+    """Return what this process tells of itself; the first call may take seconds.
+
+    The bases are those of its start, as they are for its engine.
+    """
+    bases, device, memory_gb = _own(settings.LORARY.bases)
     return {
         "device": device,
         "memory_gb": memory_gb,
@@ -85,8 +87,9 @@ def facts() -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def _device(file: Path) -> tuple[str, float]:
-    return device_facts(load_bases(file))
+def _own(file: Path) -> tuple[Bases, str, float]:
+    bases = load_bases(file)
+    return bases, *device_facts(bases)
 
 
 def _told(base: Base) -> dict[str, Any]:

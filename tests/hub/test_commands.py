@@ -213,6 +213,16 @@ def test_up_starts_what_was_asked_for(
     assert seen == names
 
 
+def test_worker_of_renders_needs_a_bases_file_that_makes_sense(
+    own_settings: Callable[..., None],
+) -> None:
+    path = settings.LORARY.data / "bases.toml"
+    path.write_text("[bases.a]\n", encoding="utf-8")
+    own_settings(bases=path)
+    with pytest.raises(CommandError, match="“family” is missing"):
+        run("worker", "--queues", "render")
+
+
 def test_worker_needs_a_queue() -> None:
     with pytest.raises(CommandError, match="at least one queue"):
         run("worker", "--queues", " , ")

@@ -19,6 +19,7 @@ from hub.celery import app
 from hub.checks import TAG
 from hub.supervisor import Supervisor
 from previews import announcing
+from previews.render import BasesInvalid
 from registry import queue
 from registry.services import workers
 from registry.worker import Sweeper
@@ -53,12 +54,19 @@ class Command(BaseCommand):
             message = "Name at least one queue."
             raise CommandError(message)
         if len(groups) == 1:
-            sys.exit(_work(groups[0]))
+            sys.exit(_work(groups[0], _queues_of(groups[0])))
         connections.close_all()
         sys.exit(Supervisor(server.workers(options["queues"]), say=self.stderr.write).run())
 
 
-def _work(names: list[str]) -> int:
+def _queues_of(names: list[str]) -> list[str]:
+    try:
+        return announcing.queues_of(names)
+    except BasesInvalid as error:
+        raise CommandError(str(error)) from error
+
+
+def _work(names: list[str], queues: list[str]) -> int:
     """Serve queues of one kind until a signal comes; return the exit code.
 
     The pool is ``solo``: a job row is claimed and done in this very process, so a kill of the
@@ -68,7 +76,6 @@ def _work(names: list[str]) -> int:
     warnings.simplefilter("ignore", SecurityWarning)
     queue.release_own()  # a dead namesake's
     workers.leave()
-    queues = announcing.queues_of(names)
     facts = announcing.facts if announcing.renders_for(names) else dict
     sweeper = Sweeper(queues, facts=facts, on_drain=_end_when_idle)
     worker_ready.connect(lambda **_: sweeper.start(), weak=False)
