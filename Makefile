@@ -13,7 +13,7 @@ LOCK := $(BIN)/pip-compile --quiet --no-header --no-annotate --strip-extras \
 CODE := hub registry previews sdk/src/lorary tests benchmarks manage.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run worker demo test test-fast test-e2e check bench miniature format openapi lock clean
+.PHONY: help setup run worker demo test test-fast test-e2e check bench faults miniature format openapi lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ bench: $(STAMP) ## Benchmarks, as ratios to what they are compared with
 
 miniature: $(STAMP) ## Make the miniature from nothing, in build/ (hours; goes on where it stopped)
 	OMP_NUM_THREADS=1 $(BIN)/python -m previews.miniature.recipe all --work build/miniature $(ARGS)
+
+faults: $(STAMP) ## Break things on purpose, for minutes: ARGS="--jobs 1000 --report docs/reports"
+	$(BIN)/python -m tests.faults.renders $(ARGS)
 
 format: $(STAMP) ## Format the code and fix what can be fixed
 	$(BIN)/ruff format .

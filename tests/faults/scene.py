@@ -1,0 +1,221 @@
+"""A hub with many versions to render, and what became of them. Needs Django's settings."""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.core.management import call_command
+from django.db import connection
+from django.db.models import Count
+
+import registry.tasks  # noqa: F401 - registers the handlers of jobs
+from previews.miniature.recipe.tiny import write_tiny_base, write_tiny_lora
+from previews.models import Image, Render, RenderKind, RenderState
+from previews.render import Recipe
+from previews.selectors.recipes import recipe_for
+from previews.services import recipes, renders, tryouts
+from previews.services.wishes import Wish
+from registry import queue, storage
+from registry.models import Job, JobState, Worker
+from registry.services import accounts, adapters, versions
+from registry.services.versions import Details
+from registry.signals import version_published
+from tests import catalogue
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from random import Random
+
+    from registry.models import User, Version
+
+__all__ = ["FAMILIES", "Outcome", "Scene", "build", "outcome", "write_bases"]
+
+#: Two queues, so that one claim has to look at both.
+FAMILIES = ("miniature", "sd1")
+OWNERS = 8
+_STEPS, _SIDE = 2, 64
+
+#: Writes down each end of a job by itself: nothing that the code says of it is believed.
+_WATCH_ENDS = """
+CREATE TABLE faults_end (job_id INTEGER, state TEXT);
+CREATE TRIGGER faults_end AFTER UPDATE OF state ON registry_job
+WHEN NEW.state IN ('done', 'failed', 'cancelled') AND OLD.state <> NEW.state
+BEGIN INSERT INTO faults_end VALUES (NEW.id, NEW.state); END;
+"""
+
+
+def write_bases(folder: Path) -> Path:
+    """Write a tiny base with random weights, and a bases file that calls it by two families."""
+    write_tiny_base(folder / "tiny")
+    file = folder / "bases.toml"
+    file.write_text(
+        "".join(
+            f'[bases.{family}-tiny]\nfamily = "{family}"\npath = "tiny"\ndevice = "cpu"\n'
+            f"steps = {_STEPS}\nguidance = 2.5\nwidth = {_SIDE}\nheight = {_SIDE}\n"
+            for family in FAMILIES
+        )
+    )
+    return file
+
+
+@dataclass
+class Scene:
+    """People, and the versions whose renders are queued."""
+
+    people: list[User]
+    versions: list[Version]
+    random: Random
+    asked: int = 0
+    wakes: int = 0
+
+    def queue_batch(self) -> None:
+        """Queue a render of every version, each announced twice."""
+        order = self.random.sample(self.versions, len(self.versions))
+        for version in order:
+            render = Render.objects.create(
+                version=version,
+                recipe=recipes.stored(_recipe(version)),
+                trigger_words=version.trigger_words,
+            )
+            renders.enqueue(render=render)
+            self.wake_again(render)
+
+    def ask(self) -> None:
+        """Have somebody try a version while all that is going on."""
+        version, person = self.random.choice(self.versions), self.random.choice(self.people)
+        seed = self.random.randrange(2**32)
+        wish = Wish(layers=[(version, 1.0)], prompt="a lighthouse", seed=seed)
+        tryout = tryouts.ask(actor=person, wish=wish)
+        self.wake_again(tryout.render)
+        self.asked += 1
+
+    def wake_again(self, render: Render) -> None:
+        """Double the message that a new job sent, and now and then send one for nothing."""
+        for _ in range(self.random.choice((1, 1, 2))):
+            queue.wake(f"render.{render.family}")
+            self.wakes += 1
+
+    def is_warm(self, pid: int) -> bool:
+        """Whether a worker of this host is at a job, and has ended two since it was started."""
+        name = f"{queue.worker_name().rpartition(':')[0]}:{pid}"
+        is_at_job = Job.objects.filter(state=JobState.RUNNING, worker=name).exists()
+        return is_at_job and Worker.objects.filter(name=name, jobs_done__gte=2).exists()
+
+    def open_jobs(self) -> int:
+        """Count renders that are not over."""
+        open_states = [JobState.QUEUED, JobState.RUNNING]
+        return Job.objects.filter(task=renders.RENDER_TASK, state__in=open_states).count()
+
+
+def build(folder: Path, jobs: int, random: Random) -> Scene:
+    """Migrate, and publish as many versions as there shall be jobs."""
+    call_command("migrate", verbosity=0)
+    with connection.cursor() as cursor:
+        cursor.connection.executescript(_WATCH_ENDS)
+    version_published.disconnect(dispatch_uid="previews.request")  # this asks by another recipe
+    data = write_tiny_lora(folder / "tiny.safetensors").read_bytes()
+    people = [accounts.create_user(name=f"person{n}") for n in range(OWNERS)]
+    uploads = {person.pk: catalogue.accept(person, data) for person in people}
+    found = []
+    for number in range(jobs):
+        person = people[min(random.randrange(OWNERS * 2), OWNERS - 1)]  # the last has most
+        adapter = adapters.create(actor=person, name=f"adapter{number}", kind="style")
+        details = Details(declared_family=FAMILIES[number % 2], trigger_words=("neon",))
+        draft = versions.create_draft(
+            actor=person, adapter=adapter, uploads=[uploads[person.pk]], details=details
+        )
+        found.append(versions.publish(actor=person, version=draft))
+    return Scene(people, found, random)
+
+
+def _recipe(version: Version) -> Recipe:
+    """Return the recipe of a version with one prompt and seed: this is not about pictures.
+
+    Strengths are those of today, or a finished render would be followed by another.
+    """
+    own = recipe_for(version)
+    assert own is not None
+    return replace(own, prompts=own.prompts[:1], seeds=own.seeds[:1])
+
+
+@dataclass
+class Outcome:
+    """What was found in the end; ``faults`` are broken promises, in words."""
+
+    batch: int = 0
+    interactive: int = 0
+    pictures: int = 0
+    attempts: Counter[int] = field(default_factory=Counter)
+    batch_s: list[float] = field(default_factory=list)
+    waits_s: list[float] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def typical_s(self) -> float:
+        """Length of a batch job that nobody disturbed."""
+        return statistics.median(self.batch_s) if self.batch_s else 0.0
+
+    @property
+    def longest_s(self) -> float:
+        """Length of the longest of them."""
+        return max(self.batch_s, default=0.0)
+
+
+def outcome() -> Outcome:
+    """Look at every row, and at the bytes of every picture."""
+    found = Outcome()
+    _judge_jobs(found)
+    for render in Render.objects.select_related("recipe").prefetch_related("images__blob"):
+        _judge_render(render, found)
+    twice = Image.objects.values("render", "position").annotate(n=Count("pk")).filter(n__gt=1)
+    found.faults += [f"render {row['render']} has a picture twice" for row in twice]
+    return found
+
+
+def _judge_jobs(found: Outcome) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT job_id, COUNT(*) FROM faults_end GROUP BY job_id")
+        ends = dict(cursor.fetchall())
+    for job in Job.objects.filter(task=renders.RENDER_TASK):
+        found.attempts[job.attempt] += 1
+        if job.state != JobState.DONE:
+            found.faults.append(f"job {job.pk} is {job.state}: {job.reason}")
+        if ends.get(job.pk, 0) != 1:
+            found.faults.append(f"job {job.pk} ended {ends.get(job.pk, 0)} times")
+        if job.started_at is None or job.finished_at is None:
+            continue
+        if job.priority == queue.INTERACTIVE:
+            found.interactive += 1
+            found.waits_s.append(_seconds(job.started_at - job.created_at))
+        else:
+            found.batch += 1
+            if job.attempt == 1:
+                found.batch_s.append(_seconds(job.finished_at - job.started_at))
+
+
+def _seconds(span: timedelta) -> float:
+    return span / timedelta(seconds=1)
+
+
+def _judge_render(render: Render, found: Outcome) -> None:
+    if render.state != RenderState.READY or render.recipe is None:
+        found.faults.append(f"render {render.pk} is {render.state}: {render.reason}")
+        return
+    recipe = Recipe.from_dict(render.recipe.document)
+    wanted = {shot.key for shot in recipe.shots(render.trigger_words)}
+    images = list(render.images.all())
+    there = Counter((row.prompt_index, row.seed, row.strength) for row in images)
+    if set(there) != wanted or any(count > 1 for count in there.values()):
+        found.faults.append(f"render {render.pk} has {len(images)} of {len(wanted)} pictures")
+    if render.kind == RenderKind.PREVIEW and render.version is None:
+        found.faults.append(f"render {render.pk} is of no version")
+    for image in images:
+        with storage.store().open(image.blob.sha256) as handle:
+            if hashlib.sha256(handle.read()).hexdigest() != image.blob.sha256:
+                found.faults.append(f"picture {image.pk} has other bytes than it says")
+    found.pictures += len(images)
