@@ -261,6 +261,7 @@ def test_nothing_on_any_page_keeps_people_out(
         "/settings/tokens",
         f"/try?add={name}/{name}@v1&q=none",
         f"{own}/edit",
+        f"{own}/recipe",
         f"{own}/versions/v1/edit",
         f"{own}/versions/v1/yank",
     ]
