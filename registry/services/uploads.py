@@ -292,6 +292,7 @@ def _complete(upload: Upload, sha256: str) -> Upload:
                 task=CHECK_TASK,
                 args={"upload_id": upload.pk},
                 key=f"{CHECK_TASK}:{upload.pk}",
+                priority=queue.INTERACTIVE,
                 owner=upload.owner.username,
             )
     upload.refresh_from_db()
