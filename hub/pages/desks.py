@@ -128,7 +128,10 @@ class Said:
 
 
 def _index(text: str, layers: Sequence[object]) -> int | None:
-    return int(text) if text.isascii() and text.isdecimal() and int(text) < len(layers) else None
+    is_whole = (
+        text.isascii() and text.isdecimal() and len(text) <= 3
+    )  # int() refuses very long ones
+    return int(text) if is_whole and int(text) < len(layers) else None
 
 
 def said_of(data: QueryDict) -> Said:

@@ -125,6 +125,7 @@ BUTTONS = [
     ({"up": "0"}, ["ada/noir@v1", "bob/ink@v1"]),
     ({"drop": "7"}, ["ada/noir@v1", "bob/ink@v1"]),
     ({"drop": "x"}, ["ada/noir@v1", "bob/ink@v1"]),
+    ({"drop": "1" * 5000}, ["ada/noir@v1", "bob/ink@v1"]),
     ({"add": "ada/noir@v1"}, ["ada/noir@v1", "bob/ink@v1"]),
 ]
 
