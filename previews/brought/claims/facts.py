@@ -12,10 +12,12 @@ from lorary.anatomy.metadata import file_told, told
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["MAX_RESOURCES", "Facts", "Resource"]
+__all__ = ["MAX_HASHES", "MAX_RESOURCES", "Facts", "Resource"]
 
 MAX_PROMPT, MAX_NAME = 4000, 120
 MAX_RESOURCES = 32
+#: Of a resource: two digests, whole and cut to several lengths. Each is looked for in the database.
+MAX_HASHES = 8
 
 _HASH = re.compile(r"(?:sha256:|0x)?([0-9a-f]{10,64})\Z", re.IGNORECASE)
 _KIND = re.compile(r"[a-z]{1,24}\Z")
@@ -34,7 +36,7 @@ class Resource:
         """Return what can be so, {} when nothing is left."""
         name = file_told(self.name, MAX_NAME) if isinstance(self.name, str) else ""
         found = [_HASH.match(text.strip()) for text in self.hashes if isinstance(text, str)]
-        hashes = sorted({match[1].casefold() for match in found if match})
+        hashes = sorted({match[1].casefold() for match in found if match})[:MAX_HASHES]
         if not name and not hashes:
             return {}
         kind = str(self.kind).casefold()
@@ -110,7 +112,7 @@ def _resources(found: Iterable[Resource]) -> list[dict[str, Any]]:
             continue
         before = known.setdefault((said["kind"], said["name"].casefold()), said)
         if before is not said:
-            before["hashes"] = sorted({*before["hashes"], *said["hashes"]})
+            before["hashes"] = sorted({*before["hashes"], *said["hashes"]})[:MAX_HASHES]
             if "strength" in said:
                 before.setdefault("strength", said["strength"])
     return list(known.values())[:MAX_RESOURCES]

@@ -269,3 +269,10 @@ def test_hostile_metadata_say_little_and_cost_little(texts: dict[str, str]) -> N
 def test_there_are_only_so_many_resources() -> None:
     tags = "".join(f"<lora:a{number}:1>" for number in range(500))
     assert len(gather({"parameters": f"{tags}\nSteps: 1"})["resources"]) == 32
+
+
+def test_there_are_only_so_many_hashes_of_a_resource() -> None:
+    pairs = ", ".join(f"noir: {number:012x}" for number in range(2000))
+    found = gather({"parameters": f'x\nSteps: 1, Lora hashes: "{pairs}"'})
+    [resource] = found["resources"]
+    assert len(resource["hashes"]) == 8
