@@ -144,7 +144,8 @@ def shown(user: User | AnonymousUser | None, samples: Sequence[Sample]) -> list[
     """Return samples with the adapters that their metadata name by digest; two queries at most."""
     widths = _widths_of(samples)
     wanted = {item["sha256"] for row in samples for item in _resources(row) if "sha256" in item}
-    names = _names_of(user, wanted) if wanted else {}
+    own = {row.version.adapter_id for row in samples}
+    names = _names_of(user, wanted, own) if wanted else {}
     return [
         Brought(row, _facts(row, names), tuple(widths.get(_still(row) or 0, ()))) for row in samples
     ]
@@ -182,13 +183,17 @@ def _facts(sample: Sample, names: dict[str, dict[int, str]]) -> dict[str, Any]:
 
 
 def _names_of(
-    user: User | AnonymousUser | None, digests: Iterable[str]
+    user: User | AnonymousUser | None, digests: Iterable[str], own: Iterable[int]
 ) -> dict[str, dict[int, str]]:
-    """Return digest → adapter id → ``owner/name@v1``, the oldest version of each that is seen."""
-    visible = Adapter.objects.visible_to(user).values("pk")
+    """Return digest → adapter id → ``owner/name@v1``, the oldest version of each that is told.
+
+    Told are adapters that a search would find, and those whose pictures are looked at (``own``):
+    an unlisted one is for those who were given its address, and a picture gives it to everyone.
+    """
+    listed = Adapter.objects.listed_for(user).values("pk")
     rows = File.objects.filter(
+        Q(revision__adapter__in=listed) | Q(revision__adapter__in=list(own)),
         blob__sha256__in=list(digests),
-        revision__adapter__in=visible,
         revision__versions__state__in=_OUT,
     )
     names: dict[str, dict[int, str]] = {}

@@ -16,6 +16,7 @@ import previews.tasks
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
 from previews import sample_reasons
 from previews.brought import sandbox
+from previews.brought.claims.facts import MAX_HASHES, MAX_RESOURCES
 from previews.brought.refusals import Interrupted, Refused, Why
 from previews.models import Sample, SampleKind, SampleState
 from previews.selectors import samples as selectors
@@ -303,10 +304,11 @@ def test_adapters_are_found_by_every_form_of_their_hash(version: Version, ada: U
     assert matched(None, sample) == ["ada/noir@v1"] * 5 + [None]
 
 
-def test_adapters_that_may_not_be_seen_are_not_named(
-    version: Version, ada: User, bob: User
+@pytest.mark.parametrize("visibility", [Visibility.PRIVATE, Visibility.UNLISTED])
+def test_adapters_that_are_not_listed_are_not_named(
+    version: Version, ada: User, bob: User, visibility: Visibility
 ) -> None:
-    hidden = adapters.create(actor=bob, name="secret", visibility=Visibility.PRIVATE)
+    hidden = adapters.create(actor=bob, name="secret", visibility=visibility)
     other = catalogue.release(hidden, kohya(DENOISERS["sd1", "diffusers"], rank=2))
     file = other.primary_file
     assert file is not None
@@ -324,6 +326,21 @@ def test_the_same_bytes_are_named_as_the_picture_s_own_adapter(
     assert file is not None
     sample = brought(ada, version, made_with(file.sha256))
     assert matched(None, sample) == ["ada/noir@v1"]
+
+
+def test_an_unlisted_adapter_is_named_beside_its_own_pictures(version: Version, ada: User) -> None:
+    version.adapter.visibility = Visibility.UNLISTED
+    version.adapter.save()
+    file = version.primary_file
+    assert file is not None
+    assert matched(None, brought(ada, version, made_with(file.sha256))) == ["ada/noir@v1"]
+
+
+def test_as_many_hashes_as_a_picture_may_name_are_looked_for(version: Version) -> None:
+    file = version.primary_file
+    assert file is not None
+    hashes = [f"{number:012x}" for number in range(MAX_RESOURCES * MAX_HASHES - 1)]
+    assert selectors.digests_of([*hashes, file.sha256[:10]]) == {file.sha256[:10]: file.sha256}
 
 
 @pytest.mark.parametrize("why", Why)
