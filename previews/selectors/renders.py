@@ -14,7 +14,7 @@ from previews.models import OPEN_STATES, Render, RenderState, Sheet, SheetKind
 from previews.reasons import waiting_for
 from previews.selectors.pictures import pictures_of
 from registry.errors import NotFound
-from registry.models import Adapter, JobState, WorkerWish
+from registry.models import Adapter, JobState, VersionState, WorkerWish
 from registry.selectors import workers
 
 if TYPE_CHECKING:
@@ -86,8 +86,13 @@ def previews_of(version: Version) -> Previews:
 
 
 def of_render(render: Render) -> Previews:
-    """Return one render as pages show it, with its sheets where the query looked for them."""
-    pictures = pictures_of(render.images.all())
+    """Return one render as pages show it, with its sheets where the query looked for them.
+
+    Pictures of a withdrawn version are gone with it, the blurs that answers carry as well.
+    """
+    version = render.version
+    is_shown = version is None or version.state != VersionState.WITHDRAWN
+    pictures = pictures_of(render.images.all()) if is_shown else []
     state, reason = _state(render)
     return Previews(
         state=state,
@@ -98,7 +103,7 @@ def of_render(render: Render) -> Previews:
         render_id=render.pk,
         recipe=render.recipe.document if render.recipe else {},
         advice=render.advice if "distances" in render.advice else {},
-        sheets=_sheets(render.pk) if getattr(render, "has_sheets", False) else {},
+        sheets=_sheets(render.pk) if is_shown and getattr(render, "has_sheets", False) else {},
     )
 
 

@@ -47,3 +47,20 @@ def test_pictures_come_with_their_forms_and_sheets(
     }
     render_id = told["render_id"]
     assert stranger.send("get", f"renders/{render_id}").json()["sheets"] == told["sheets"]
+
+
+def test_nothing_of_a_withdrawn_version_is_told_but_its_state(
+    stranger: Caller, noir: Adapter, released: Callable[..., Version], lora: bytes
+) -> None:
+    version = released(noir, lora)
+    image = render(version, "ready", 2).images.latest("position")
+    Image.objects.update(placeholder="data:x")
+    Sheet.objects.create(render=image.render, kind="png", blob=image.blob)
+    version.state, version.withdrawn_reason = "withdrawn", "copied"
+    version.save()
+    told = stranger.send("get", "adapters/ada/noir/versions/v1").json()["previews"]
+    for previews in (told, stranger.send("get", f"renders/{told['render_id']}").json()):
+        assert (previews["images"], previews["sheets"]) == ([], None)
+    panel = stranger.get("/ada/noir/previews?v=v1")
+    assert panel.status_code == 200
+    assert "data:x" not in panel.content.decode()
