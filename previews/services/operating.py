@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from previews.models import Render, RenderKind, RenderState
-from previews.services import renders
+from previews.models import Render, RenderKind, RenderState, Sample
+from previews.services import renders, samples
 from registry import queue
 from registry.errors import NotFound, StateConflict
 from registry.models import Job, JobState
@@ -31,11 +31,15 @@ def cancel(*, actor: User | AnonymousUser | None, job_id: int) -> None:
     """
     access.require_operator(actor)
     job = _job(job_id)
+    reason = _("Cancelled by the operator.")
     render = Render.objects.filter(job=job).first()
-    if render is None:
+    if render is not None:
+        renders.cancel(render=render, reason=reason)
+        return
+    with transaction.atomic():
         queue.cancel(job.key)
-    else:
-        renders.cancel(render=render, reason=_("Cancelled by the operator."))
+        for sample in Sample.objects.filter(job=job):  # it would wait for ever
+            samples.refuse(sample=sample, reason=reason)
 
 
 def retry(*, actor: User | AnonymousUser | None, job_id: int) -> None:

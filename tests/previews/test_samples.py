@@ -20,7 +20,7 @@ from previews.brought.claims.facts import MAX_HASHES, MAX_RESOURCES
 from previews.brought.refusals import Interrupted, Refused, Why
 from previews.models import Sample, SampleKind, SampleState
 from previews.selectors import samples as selectors
-from previews.services import samples
+from previews.services import operating, samples
 from registry import queue, storage, worker
 from registry.errors import (
     Forbidden,
@@ -217,6 +217,17 @@ def test_a_sample_removed_while_it_waits_is_not_read(version: Version, ada: User
     assert worker.drain("checks") == 0
     assert not Sample.objects.exists()
     assert Event.objects.filter(verb="sample_removed").exists()
+
+
+def test_a_sample_whose_job_is_cancelled_is_refused(version: Version, ada: User) -> None:
+    sample = bring(ada, version)
+    assert sample.job is not None
+    ada.is_staff = True
+    operating.cancel(actor=ada, job_id=sample.job.pk)
+    worker.drain("checks")
+    sample.refresh_from_db()
+    assert (sample.state, sample.source) == (SampleState.REFUSED, None)
+    assert sample.reason == "Cancelled by the operator."
 
 
 def test_only_those_who_may_publish_bring_pictures(version: Version, ada: User, bob: User) -> None:
