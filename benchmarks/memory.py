@@ -42,7 +42,7 @@ RENDERS, EVERY, SETTLED = 500, 50, 100
 #: Renders on a base before the next one is asked for.
 TURN = 10
 #: How much a process may grow from render SETTLED to the last one.
-BOUND_MB = 50.0
+BOUND_MB = 20.0
 #: Bases that the engine keeps open; each number has a process of its own.
 KEPT = (1, 2)
 
