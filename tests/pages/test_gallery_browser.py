@@ -1,0 +1,62 @@
+"""Bringing pictures in a real browser, read by a real worker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browsing import PHONE, Visit, chromium
+from tests.pages.files import lora
+from tests.previews.brought import files
+from tests.running import RunningHub
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from playwright.sync_api import Page
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+
+def publish(page: Page, weights: Path) -> None:
+    """Publish a file that was made by whoever is signed in."""
+    weights.write_bytes(lora())
+    page.set_input_files("#file", weights)
+    page.wait_for_selector("form[data-ok]")
+    page.click("[data-publish-button]")
+    page.wait_for_url(f"**/{weights.stem}")
+
+
+def test_chosen_files_are_sent_read_and_shown_or_refused(tmp_path: Path) -> None:
+    brought = {
+        "night.png": files.png(),
+        "walk.mp4": files.film(),
+        "evil.png": b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>",
+        "half.jpg": files.encoded(files.photo(), "JPEG")[:-200],
+    }
+    for name, data in brought.items():
+        (tmp_path / name).write_bytes(data)
+    with (
+        RunningHub(tmp_path / "hub", "--workers", "1", "--queues", "checks") as hub,
+        chromium() as browser,
+    ):
+        visit = Visit(browser, hub.url, **PHONE)
+        visit.join("ada", next_="/publish")
+        page = visit.page
+        publish(page, tmp_path / "noir.safetensors")
+        page.set_input_files("#files", [tmp_path / name for name in brought])
+        page.wait_for_selector(
+            "[data-told] .err:has-text('evil.png: This is of another kind: SVG')"
+        )
+        page.wait_for_selector("#prints .err:has-text('half.jpg: The file is cut short')")
+        page.wait_for_selector("#prints video")
+        page.wait_for_selector("#prints:not([data-hx-get])")
+        picture = page.locator("#prints img:not(.blur)")
+        picture.scroll_into_view_if_needed()  # it is loaded lazily
+        assert picture.evaluate("img => img.decode().then(() => img.naturalWidth)") == 96
+        film = page.locator("#prints video")
+        film.scroll_into_view_if_needed()
+        assert film.evaluate("video => video.play().then(() => video.videoWidth)") == 64
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        visit.close()
