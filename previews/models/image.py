@@ -30,7 +30,7 @@ class Image(models.Model):
     strength = models.FloatField()
     width = models.PositiveIntegerField()
     height = models.PositiveIntegerField()
-    placeholder = models.TextField(blank=True)
+    placeholder = models.TextField(blank=True, default="", db_default="")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -44,7 +44,9 @@ class Render(models.Model):
     to say; it is empty until a sweep was measured.
     """
 
-    kind = models.CharField(max_length=16, choices=RenderKind, default=RenderKind.PREVIEW)
+    kind = models.CharField(
+        max_length=16, choices=RenderKind, default=RenderKind.PREVIEW, db_default=RenderKind.PREVIEW
+    )
     version = models.ForeignKey(
         Version, on_delete=models.CASCADE, related_name="renders", null=True, blank=True
     )
@@ -57,7 +59,7 @@ class Render(models.Model):
     state = models.CharField(max_length=16, choices=RenderState, default=RenderState.QUEUED)
     reason = models.TextField(blank=True)
     trigger_words = models.JSONField(default=list, blank=True)
-    advice = models.JSONField(default=dict, blank=True)
+    advice = models.JSONField(default=dict, db_default={}, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 

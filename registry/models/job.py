@@ -27,8 +27,9 @@ class Job(models.Model):
     key = models.CharField(max_length=120)
     state = models.CharField(max_length=16, choices=JobState, default=JobState.QUEUED)
     priority = models.SmallIntegerField(default=0)
-    owner = models.CharField(max_length=96, blank=True)
-    turn = models.PositiveBigIntegerField(default=0)
+    # Processes of the release before, which know no such column, write rows during an update.
+    owner = models.CharField(max_length=96, blank=True, default="", db_default="")
+    turn = models.PositiveBigIntegerField(default=0, db_default=0)
     attempt = models.PositiveSmallIntegerField(default=0)
     max_attempts = models.PositiveSmallIntegerField(default=5)
     worker = models.CharField(max_length=120, blank=True)
