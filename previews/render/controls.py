@@ -40,9 +40,15 @@ def control_document(recipe: Recipe, shot: Shot) -> dict[str, Any]:
     }
 
 
-def control_key(recipe: Recipe, shot: Shot) -> str:
-    """Return what a picture at strength 0 is known by, 64 hex digits."""
-    return digest_of(control_document(recipe, shot))
+def control_key(recipe: Recipe, shot: Shot, fingerprint: str) -> str:
+    """Return what a picture at strength 0 is known by, 64 hex digits.
+
+    Args:
+        recipe: What is asked for; it names the base.
+        shot: The picture.
+        fingerprint: Of the base, whose name may come to mean another model.
+    """
+    return digest_of({**control_document(recipe, shot), "fingerprint": fingerprint})
 
 
 class ControlsInMemory:

@@ -114,7 +114,7 @@ class _Take:
         """Return the pictures at strength 0 that somebody else had made."""
         if self.watch.controls is None or not shots:
             return {}
-        keys = {shot: control_key(self.recipe, shot) for shot in shots}
+        keys = {shot: self._key(shot) for shot in shots}
         found = self.watch.controls.find(set(keys.values()))
         return {shot: replace(found[key], shot=shot) for shot, key in keys.items() if key in found}
 
@@ -125,9 +125,12 @@ class _Take:
         self._dial(shots[0].strength)
         made = dict(zip(shots, self._all(shots), strict=True))
         if self.watch.controls is not None and not shots[0].strength:
-            keyed = {control_key(self.recipe, shot): picture for shot, picture in made.items()}
+            keyed = {self._key(shot): picture for shot, picture in made.items()}
             self.watch.controls.add(keyed)
         return made
+
+    def _key(self, shot: Shot) -> str:
+        return control_key(self.recipe, shot, self.opened.fingerprint)
 
     def _dial(self, strength: float) -> None:
         while True:

@@ -14,6 +14,7 @@ from diffusers.loaders.single_file_utils import SingleFileComponentError
 
 from previews.render.errors import BaseUnavailable
 from previews.render.families import family_of
+from previews.render.fingerprint import fingerprint
 from previews.render.foreign import FOREIGN
 from previews.render.modules import table_of
 from previews.render.quiet import quiet
@@ -40,6 +41,7 @@ class Opened:
     batch: int
     offload: str
     schedulers: dict[str, Any]
+    fingerprint: str
 
     def use_sampler(self, name: str) -> str:
         """Put the named scheduler in, "" for the base's own; returns the class's name.
@@ -128,8 +130,17 @@ def _open(base: Base) -> Opened:
         raise BaseUnavailable(msg)
     pipeline.set_progress_bar_config(disable=True)
     schedulers = {"": pipeline.scheduler}
-    table = table_of(pipeline, family)
-    return Opened(base, family, pipeline, table, device, base.batch, base.offload, schedulers)
+    return Opened(
+        base,
+        family,
+        pipeline,
+        table_of(pipeline, family),
+        device,
+        base.batch,
+        base.offload,
+        schedulers,
+        fingerprint(base, device),
+    )
 
 
 def _from_folder(base: Base, device: str) -> Any:  # noqa: ANN401

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from previews.render import Layer
 from previews.render.controls import ControlsInMemory, control_key
 from previews.render.engine import Engine, Picture, Watch
+from previews.render.fingerprint import fingerprint
 from tests.previews.updates import bases_at, recipe
 
 if TYPE_CHECKING:
@@ -19,10 +22,11 @@ if TYPE_CHECKING:
     from previews.render import Recipe
 
 SWEEP = recipe(strengths=(0.0, 0.5), seeds=(1, 2))
+FINGERPRINT = "f1" * 32
 
 
 def key(asked: Recipe, words: Sequence[str] = ()) -> str:
-    return control_key(asked, asked.shots(words)[0])
+    return control_key(asked, asked.shots(words)[0], FINGERPRINT)
 
 
 def test_what_changes_a_control_changes_its_key() -> None:
@@ -80,7 +84,35 @@ def test_only_the_missing_controls_are_made(engine: Engine, lora: Path) -> None:
     assert [[picture.shot.position for picture in told] for told in heard] == [[0, 1], [2, 3]]
     assert [picture.shot for picture in made] == list(mixed.shots())
     assert [one.png for one in made] == [one.png for one in render(engine, mixed, [Layer(lora)])[0]]
-    assert len(controls.find([control_key(mixed, shot) for shot in mixed.shots()[2:]])) == 2
+    base = engine.shelf.get("tiny").fingerprint
+    assert len(controls.find([control_key(mixed, shot, base) for shot in mixed.shots()[2:]])) == 2
+
+
+def test_another_model_under_the_same_name_gets_controls_of_its_own(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    folder, controls = shutil.copytree(tiny_folder, tmp_path / "base"), ControlsInMemory()
+    asked = recipe(strengths=(0.0,))
+    before, _ = render(Engine(bases_at(folder)), asked, controls=controls)
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file({name: tensor * 1.5 for name, tensor in load_file(weights).items()}, weights)
+    after, steps = render(Engine(bases_at(folder)), asked, controls=controls)
+    assert steps
+    assert all(one.png != other.png for one, other in zip(before, after, strict=True))
+
+
+def test_what_changes_a_bases_pictures_changes_its_fingerprint(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    def of(device: str = "cpu", folder: Path = tiny_folder, **changes: object) -> str:
+        return fingerprint(bases_at(folder, **changes).get("tiny"), device)
+
+    other = shutil.copytree(tiny_folder, tmp_path / "base")
+    assert of(folder=other) == of() == of(batch=1, memory_gb=3.0)
+    assert of("cuda:1") == of("cuda:0")
+    (other / "scheduler" / "scheduler_config.json").write_text("{}")
+    changed = [of("cuda"), of(dtype="bfloat16"), of(call={"clip_skip": 1}), of(folder=other)]
+    assert len({of(), *changed}) == len(changed) + 1
 
 
 def test_a_control_says_nothing_of_who_asked_for_it(engine: Engine, lora: Path) -> None:
