@@ -16,6 +16,7 @@ import os
 import socket
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery import current_app
@@ -157,14 +158,17 @@ def enqueue(
         owner: Namespace or user that it is for; owners take turns.
     """
     with transaction.atomic():
-        job = Job.objects.filter(key=key, state__in=_OPEN).first() or Job.objects.create(
-            queue=queue,
-            task=task,
-            args=args,
+        job, _is_new = Job.objects.get_or_create(
             key=key,
-            priority=priority,
-            owner=owner,
-            turn=_turn(queue, priority, owner),
+            state__in=_OPEN,
+            defaults={
+                "queue": queue,
+                "task": task,
+                "args": args,
+                "priority": priority,
+                "owner": owner,
+                "turn": partial(_turn, queue, priority, owner),
+            },
         )
         transaction.on_commit(lambda: wake(queue))
     return job

@@ -325,3 +325,38 @@ def test_jobs_asked_for_at_once_by_many_all_get_a_turn(tmp_path: Path) -> None:
     hub = RunningHub(tmp_path / "hub", **({"DATABASE_URL": named} if named else {}))
     hub.manage("migrate", "--verbosity", "0")
     hub.manage("shell", "--verbosity", "0", "--command", ASK_AT_ONCE)
+
+
+#: Four processes begin the same work, such as what was left undone when they start.
+SAME_AT_ONCE = """
+import threading
+from secrets import token_hex
+from django.db import connection
+from registry.models import Job
+from registry.queue import enqueue
+
+run, together, found = token_hex(4), threading.Barrier(4, timeout=30), []
+
+def ask():
+    for n in range(20):
+        together.wait()
+        found.append(enqueue(queue="render.a", task="note", args={}, key=f"{run}{n}").pk)
+    connection.close()
+
+threads = [threading.Thread(target=ask) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert len(found) == 80, len(found)
+assert set(found) == set(Job.objects.filter(key__startswith=run).values_list("pk", flat=True))
+assert len(set(found)) == 20
+"""
+
+
+@pytest.mark.slow
+def test_the_same_job_asked_for_at_once_is_one(tmp_path: Path) -> None:
+    named = os.environ.get("LORARY_TEST_DATABASE_URL")
+    hub = RunningHub(tmp_path / "hub", **({"DATABASE_URL": named} if named else {}))
+    hub.manage("migrate", "--verbosity", "0")
+    hub.manage("shell", "--verbosity", "0", "--command", SAME_AT_ONCE)
