@@ -157,19 +157,16 @@ def enqueue(
         priority: Higher runs first.
         owner: Namespace or user that it is for; owners take turns.
     """
+    wanted: dict[str, Any] = {
+        "queue": queue,
+        "task": task,
+        "args": args,
+        "priority": priority,
+        "owner": owner,
+        "turn": partial(_turn, queue, priority, owner),  # counted only for a new one
+    }
     with transaction.atomic():
-        job, _is_new = Job.objects.get_or_create(
-            key=key,
-            state__in=_OPEN,
-            defaults={
-                "queue": queue,
-                "task": task,
-                "args": args,
-                "priority": priority,
-                "owner": owner,
-                "turn": partial(_turn, queue, priority, owner),
-            },
-        )
+        job, _is_new = Job.objects.get_or_create(key=key, state__in=_OPEN, defaults=wanted)
         transaction.on_commit(lambda: wake(queue))
     return job
 
