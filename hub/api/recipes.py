@@ -79,7 +79,7 @@ class RecipeOut(serializers.Serializer[AdapterRecipe]):
         child=serializers.CharField(), help_text="The owner's own, rendered after the default ones."
     )
     plans = PlanOut(many=True)
-    history = PromptSetOut(many=True, help_text="Newest first.")
+    history = PromptSetOut(many=True, help_text="Newest first, at most 50.")
 
 
 class RecipeView(Endpoint):

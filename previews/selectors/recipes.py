@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from registry.models import Adapter, Version
 
 __all__ = [
+    "HISTORY",
     "SHOWN",
     "AdapterRecipe",
     "Plan",
@@ -29,6 +30,8 @@ __all__ = [
     "recipe_for",
 ]
 
+#: Sets of prompts that are told; each may have thousands of characters.
+HISTORY = 50
 #: States of versions that have pictures.
 SHOWN = (VersionState.PUBLISHED, VersionState.YANKED)
 
@@ -65,7 +68,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class AdapterRecipe:
-    """Everything about an adapter's recipe; ``number`` is of the set in force, 0 without one."""
+    """Everything about an adapter's recipe; ``number`` is of the set in force, 0 without one.
+
+    ``history`` are the newest sets.
+    """
 
     adapter: Adapter
     number: int
@@ -86,7 +92,7 @@ class AdapterRecipe:
 
 def of_adapter(adapter: Adapter) -> AdapterRecipe:
     """Return how an adapter is rendered, and by what it was before."""
-    history = list(prompts.history(adapter))
+    history = list(prompts.history(adapter)[:HISTORY])
     number, own = (history[0].number, history[0].prompts) if history else (0, [])
     return AdapterRecipe(adapter, number, own, plans_of(adapter), history)
 

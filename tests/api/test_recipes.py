@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from previews.models import PromptSet
+from previews.selectors.recipes import HISTORY
 from previews.services import renders
 from tests.served import serve
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from pytest_django import Settings
 
-    from registry.models import Adapter, Version
+    from registry.models import Adapter, User, Version
     from tests.api.conftest import Caller
 
 pytestmark = pytest.mark.django_db
@@ -69,6 +70,15 @@ def test_prompts_are_put_and_told_with_their_history(as_ada: Caller, v1: Version
     assert as_ada.send("get", ADDRESS).json() == said
     render = as_ada.send("get", "adapters/ada/noir/versions/v1").json()["previews"]
     assert render["progress"]["total"] == 30
+
+
+def test_the_newest_sets_are_told(stranger: Caller, ada: User, v1: Version) -> None:
+    PromptSet.objects.bulk_create(
+        PromptSet(adapter=v1.adapter, number=number, prompts=["a dog"], author=ada)
+        for number in range(1, HISTORY + 3)
+    )
+    said = stranger.send("get", ADDRESS).json()
+    assert [one["number"] for one in said["history"]] == list(range(HISTORY + 2, 2, -1))
 
 
 def test_deleting_is_the_way_back(as_ada: Caller, v1: Version) -> None:
