@@ -139,6 +139,11 @@ USE_TZ = True
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 FILE_UPLOAD_TEMP_DIR = LORARY.data
+FILE_UPLOAD_HANDLERS = [
+    "hub.formfiles.Bounded",
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
 
 # --- Log ------------------------------------------------------------------------------------
 LOGGING: dict[str, Any] = {

@@ -10,6 +10,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 import previews.tasks  # noqa: F401 - registers the handlers of jobs
+from hub import formfiles
 from hub.pages import prints
 from previews.models import Sample
 from previews.services import samples
@@ -214,3 +215,15 @@ def test_more_pictures_take_no_more_queries(
     version = history.get(None, adapter)
     with django_assert_num_queries(4):
         prints.gallery_of(AnonymousUser(), adapter, version)
+
+
+def test_a_form_that_is_too_large_is_refused_before_it_is_written(
+    as_ada: Client, v1: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formfiles, "MAX_FORM_BYTES", 1000)
+    small, large = (SimpleUploadedFile("a.png", b"x" * size) for size in (100, 4000))
+    assert as_ada.post(PLACE, {"files": small}).status_code == 302
+    assert as_ada.post(PLACE, {"files": large}).status_code == 400
+    as_ada.logout()
+    large.seek(0)
+    assert as_ada.post("/signin", {"name": "ada", "files": large}).status_code == 400
