@@ -34,7 +34,7 @@ from previews.selectors.samples import digests_of
 from previews.services import blobs
 from registry import locks, queue, storage
 from registry.errors import Invalid, QuotaExceeded, StateConflict, TooLarge, UploadRefused
-from registry.models import Version, VersionState
+from registry.models import Event, User, Version, VersionState
 from registry.services import access, events
 from registry.services.uploads import CHECKS_QUEUE
 
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from previews.brought.sandbox import Reading
-    from registry.models import User
     from registry.services.uploads import Readable
     from registry.storage import Written
 
@@ -69,6 +68,8 @@ REFUSED_DAYS = 7
 LEFT_S = 3600
 
 _FOLDER = "sample-"
+#: Verb of the events that a day is counted by.
+ADDED = "sample_added"
 
 
 def add(
@@ -113,14 +114,14 @@ def _caption(text: str) -> str:
 
 
 def _require_room(user: User, version: Version) -> None:
-    """Refuse one too many; refusals do not count, and old ones are removed."""
+    """Refuse one too many of a version, but for refusals, or of a day, with those removed since."""
     week = timezone.now() - timedelta(days=REFUSED_DAYS)
     version.samples.filter(state=SampleState.REFUSED, created_at__lt=week).delete()
     if version.samples.exclude(state=SampleState.REFUSED).count() >= MAX_OF_VERSION:
         sentence = _("A version has at most %(limit)d pictures. Remove one first.")
         raise QuotaExceeded(sentence % {"limit": MAX_OF_VERSION}, limit=MAX_OF_VERSION)
     day = timezone.now() - timedelta(days=1)
-    if user.samples.filter(created_at__gt=day).count() >= MAX_OF_DAY:
+    if Event.objects.filter(actor=user, verb=ADDED, created_at__gt=day).count() >= MAX_OF_DAY:
         sentence = _("You brought %(limit)d pictures today. Go on tomorrow.")
         raise QuotaExceeded(sentence % {"limit": MAX_OF_DAY}, limit=MAX_OF_DAY)
 
@@ -152,6 +153,7 @@ def _judged(stream: Readable) -> Iterator[bytes]:
 def _keep(user: User, version: Version, written: Written, key: str, said: dict[str, str]) -> Sample:
     """Bring bytes and row together; the digest is held, so that no sweep comes in between."""
     with locks.holding(written.sha256), transaction.atomic():
+        User.objects.select_for_update().get(pk=user.pk)  # two at once count one by one
         _require_room(user, Version.objects.select_for_update().get(pk=version.pk))
         storage.store().promote(key, written.sha256)
         sample = Sample.objects.create(
@@ -169,7 +171,7 @@ def _keep(user: User, version: Version, written: Written, key: str, said: dict[s
             owner=user.username,
         )
         sample.save(update_fields=["job"])
-        _record(user, "sample_added", sample)
+        _record(user, ADDED, sample)
     return sample
 
 

@@ -256,7 +256,9 @@ def test_a_version_and_a_day_have_limits(
     with pytest.raises(QuotaExceeded, match="at most 2"):
         bring(ada, version)
     monkeypatch.setattr(samples, "MAX_OF_VERSION", 50)
-    monkeypatch.setattr(samples, "MAX_OF_DAY", 3)
+    monkeypatch.setattr(samples, "MAX_OF_DAY", 2)
+    for sample in version.samples.all():
+        samples.remove(actor=ada, sample=sample)
     with pytest.raises(QuotaExceeded, match="today"):
         bring(ada, version)
 
