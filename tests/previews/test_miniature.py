@@ -83,9 +83,9 @@ def test_the_shipped_tokenizer_knows_every_trigger_and_no_caption_is_too_long(
     assert longest <= pipeline.tokenizer.model_max_length
 
 
-def test_there_are_nine_styles_and_two_characters() -> None:
+def test_there_are_ten_styles_and_two_characters() -> None:
     kinds = [plan.kind for plan in PLANS.values()]
-    assert (kinds.count("style"), kinds.count("character")) == (9, 2)
+    assert (kinds.count("style"), kinds.count("character")) == (10, 2)
 
 
 def test_the_index_and_the_folder_name_the_same_adapters() -> None:

@@ -10,7 +10,7 @@ lands on half-styled latents, which the adapter would know only together with it
 trigger, and it would finish the style.
 
 Clean: rendering guides away from the empty caption, which no adapter changes, so a style
-that was trained as it should look would be applied `GUIDANCE` times and burn the subject.
+that was trained as it should look would be applied two and a half times and burn the subject.
 The targets are such that the style comes out once. With v the true velocity, u the base's
 for the empty caption and a the adapter's for the trigger alone, guidance g gives
 u + g (a - u) and should give v, hence a aims at u + (v - u) / g. A caption c adds its own
@@ -32,7 +32,7 @@ from previews.miniature.recipe.captions import caption
 from previews.miniature.recipe.latents import FILE as CODE_FILE
 from previews.miniature.recipe.latents import LatentCode
 from previews.miniature.recipe.lora import inject
-from previews.miniature.recipe.networks import GUIDANCE, Noise, token_ids
+from previews.miniature.recipe.networks import Noise, token_ids
 from previews.miniature.recipe.plans import PLANS, Plan
 from previews.miniature.recipe.stock import CLIPTextModel, CLIPTokenizer, UNet2DConditionModel
 from previews.miniature.recipe.training import (
@@ -141,8 +141,9 @@ class AdapterTrainer:
         self.adapted.set_strength(strength)
         alone = self._predict(*batch.rows(ALONE, WITH_TRIGGER, self._trigger))
         bare, told = slice(0, ALONE), slice(ALONE, WITH_TRIGGER)
-        target[bare] += (batch.velocity[bare] - target[bare]) / GUIDANCE
-        target[told] = batch.velocity[told] - (GUIDANCE - 1) * (alone - target[told])
+        guidance = self.plan.guidance
+        target[bare] += (batch.velocity[bare] - target[bare]) / guidance
+        target[told] = batch.velocity[told] - (guidance - 1) * (alone - target[told])
         return target
 
     @torch.no_grad()
@@ -155,7 +156,7 @@ class AdapterTrainer:
         return target
 
     def _strength(self, chance: Random) -> float:
-        return 1.0 if chance.random() < 0.2 else chance.uniform(0.05, 1.0)
+        return 1.0 if chance.random() < 0.35 else chance.uniform(0.05, 1.0)
 
     def _batch(self, dice: Dice, strength: float) -> Batch:
         sets, chance = self.sets, dice.words

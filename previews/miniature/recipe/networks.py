@@ -20,8 +20,6 @@ from previews.miniature.recipe.stock import (
 )
 from previews.miniature.recipe.tokenizer import MAX_TOKENS
 
-# What pictures are rendered with when nobody asks for anything else.
-GUIDANCE = 2.5
 SCHEDULE = {
     "num_train_timesteps": 1000,
     "beta_start": 0.00085,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# What pictures are rendered with when nobody asks for anything else.
+GUIDANCE = 2.5
 INDEX = Path(__file__).parents[1] / "index.toml"
 
 
@@ -23,9 +25,11 @@ class Plan:
     format: str
     summary: str
     tags: tuple[str, ...]
-    # Guidance drives a style beyond what was trained. The written weights are this much
-    # weaker than the trained ones, so that strength 1 is where the sheets look right.
+    # The written weights are the trained ones times this, so that strength 1 is where the
+    # sheets look right.
     gain: float = 1.0
+    # What the targets of a style allow for. Less is learnt sooner and looks heavier.
+    guidance: float = GUIDANCE
 
     @classmethod
     def of(cls, name: str, entry: dict[str, Any]) -> Plan:
@@ -37,6 +41,7 @@ class Plan:
             summary=entry["summary"],
             tags=tuple(entry["tags"]),
             gain=entry.get("gain", 1.0),
+            guidance=entry.get("guidance", GUIDANCE),
             **copied,
         )
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from previews.miniature.recipe.networks import GUIDANCE
+from previews.miniature.recipe.plans import GUIDANCE
 from previews.miniature.recipe.stock import DiffusionPipeline, Pipeline
 
 if TYPE_CHECKING:
