@@ -20,7 +20,8 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 import django
@@ -64,10 +65,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asked.jobs, asked.seed, asked.kill_every, asked.ask_every, asked.broker_restarts, asked.most
     )
     _say(f"seed {plan.seed}")
-    with TemporaryDirectory(prefix="lorary-faults-") as name:
-        folder = Path(name)
-        with Broker(folder) as broker:
-            run = _run(plan, folder, broker)
+    folder = Path(mkdtemp(prefix="lorary-faults-"))
+    with Broker(folder) as broker:
+        run = _run(plan, folder, broker)
+    if run.faults:
+        _say(f"kept to look into: {folder}")
+    else:
+        rmtree(folder)
     for line in run.lines():
         _say(line)
     if asked.report:

@@ -170,7 +170,7 @@ def outcome() -> Outcome:
     """Look at every row, and at the bytes of every picture."""
     found = Outcome()
     _judge_jobs(found)
-    for render in Render.objects.select_related("recipe").prefetch_related("images__blob"):
+    for render in Render.objects.select_related("recipe").iterator():
         _judge_render(render, found)
     twice = Image.objects.values("render", "position").annotate(n=Count("pk")).filter(n__gt=1)
     found.faults += [f"render {row['render']} has a picture twice" for row in twice]
@@ -208,7 +208,7 @@ def _judge_render(render: Render, found: Outcome) -> None:
         return
     recipe = Recipe.from_dict(render.recipe.document)
     wanted = {shot.key for shot in recipe.shots(render.trigger_words)}
-    images = list(render.images.all())
+    images = list(render.images.select_related("blob"))
     there = Counter((row.prompt_index, row.seed, row.strength) for row in images)
     if set(there) != wanted or any(count > 1 for count in there.values()):
         found.faults.append(f"render {render.pk} has {len(images)} of {len(wanted)} pictures")
