@@ -74,7 +74,7 @@ def run(
     told = Rerendered()
     for key in keys:
         version = rows.filter(pk=key).first()
-        found = _outdated(version) if version else None
+        found = _outdated(version, recipes.recipe_for(version)) if version else None
         if found is not None:
             told.begun.append(found)
             if not is_dry:
@@ -89,9 +89,12 @@ def follow(*, adapter: Adapter) -> None:
 
     A broken bases file does not undo the change: ``manage.py rerender`` follows when it is mended.
     """
+    made_by: dict[str, Recipe | None] = {}  # an adapter has one for each family
     try:
         for version in _candidates(adapter):
-            if _outdated(version) is not None:
+            if version.family not in made_by:
+                made_by[version.family] = recipes.recipe_for(version)
+            if _outdated(version, made_by[version.family]) is not None:
                 is_offered = version.pk == adapter.latest_version_id
                 priority = queue.ASKED if is_offered else queue.RENEWAL
                 renders.begin(version=version, priority=priority)
@@ -111,13 +114,12 @@ def _candidates(adapter: Adapter | None) -> QuerySet[Version]:
     return rows.filter(adapter=adapter) if adapter else rows
 
 
-def _outdated(version: Version) -> Outdated | None:
-    """Return why a version is to be rendered again.
+def _outdated(version: Version, recipe: Recipe | None) -> Outdated | None:
+    """Return why a version is to be rendered again by its recipe.
 
     None also where nobody has a base model for it, and where it was never rendered: that is begun
     when it is published, and when a worker starts.
     """
-    recipe = recipes.recipe_for(version)
     last = _last(version, recipe) if recipe else None
     if recipe is None or last is None:
         return None

@@ -14,18 +14,18 @@ from django.core.management.base import CommandError
 
 from previews import tasks
 from previews.models import Recipe, RenderState
-from previews.services import prompts, renders
+from previews.services import prompts, renders, rerendering
 from registry import queue, worker
-from registry.models import Job
+from registry.models import Job, Version
 from registry.services import adapters, versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pytest_django import Settings
+    from pytest_django import DjangoAssertNumQueries, Settings
 
-    from registry.models import Adapter, User, Version
+    from registry.models import Adapter, User
 
 pytestmark = pytest.mark.django_db
 
@@ -112,6 +112,19 @@ def test_changed_prompts_are_followed_once_the_bases_file_is_mended(
         patch.setattr("previews.services.rerendering.follow", lambda **_: None)
         prompts.change(actor=ada, adapter=noir, prompts=["a kite"])
     assert told() == [("ada/noir v1", 30, ["prompts"])]
+
+
+def test_a_publication_looks_once_at_each_version_of_the_adapter(
+    version: Version, noir: Adapter, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for number in range(2, 12):
+        other = Version.objects.create(
+            adapter=noir, number=number, revision=version.revision, author=version.author,
+            state=version.state, published_at=version.published_at, family=version.family,
+        )  # fmt: skip
+        renders.begin(version=other)
+    with django_assert_max_num_queries(20):
+        rerendering.follow(adapter=noir)
 
 
 def test_what_failed_by_today_s_recipe_would_fail_again(version: Version) -> None:
