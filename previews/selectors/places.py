@@ -12,6 +12,8 @@ from registry.models import Job, JobState
 from registry.selectors.workers import serving
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
     from previews.models import Recipe
 
 __all__ = ["Place", "place_of", "place_of_id", "steps_of"]
@@ -56,7 +58,7 @@ def place_of(render: Render) -> Place:
         rows = Render.objects.filter(job__in=first).select_related("job", "recipe")
         before = sum(map(_steps_left, rows[:_LOOKED_AT])) / workers
         left_s = round(pace * (before + _steps_left(render)))
-    return Place(len(first), workers, left_s)
+    return Place(first.count(), workers, left_s)
 
 
 def place_of_id(render_id: int) -> Place:
@@ -64,10 +66,10 @@ def place_of_id(render_id: int) -> Place:
     return place_of(Render.objects.select_related("job", "recipe").get(pk=render_id))
 
 
-def _before(job: Job, queues: set[str]) -> list[int]:
+def _before(job: Job, queues: set[str]) -> QuerySet[Job]:
     """Return the jobs that run, or will, before one is begun."""
     if job.state != JobState.QUEUED:
-        return []
+        return Job.objects.none()
     same = Q(priority=job.priority)
     earlier = (
         Q(priority__gt=job.priority)
@@ -75,8 +77,7 @@ def _before(job: Job, queues: set[str]) -> list[int]:
         | same & Q(turn=job.turn, pk__lt=job.pk)
     )
     rows = Job.objects.filter(queue__in=queues)
-    open_rows = rows.filter(Q(state=JobState.RUNNING) | Q(state=JobState.QUEUED) & earlier)
-    return list(open_rows.values_list("pk", flat=True))
+    return rows.filter(Q(state=JobState.RUNNING) | Q(state=JobState.QUEUED) & earlier)
 
 
 def _steps_left(render: Render) -> int:
