@@ -76,6 +76,7 @@ def panel(request: HttpRequest) -> HttpResponse:
 @require_POST
 def worker(request: HttpRequest, worker_id: int) -> HttpResponse:
     """Pause a worker, let it go on, or end it."""
+    access.require_operator(request.user)
     wish = request.POST.get("wish", "")
     if wish not in WorkerWish.values:
         raise Invalid(_("A worker can be paused, resumed or ended."))

@@ -148,7 +148,8 @@ def test_a_job_that_did_not_fail_is_not_tried_again(as_operator: Client) -> None
 @pytest.mark.parametrize("path", ["/operator", "/operator/panel"])
 def test_to_others_there_is_no_such_page(as_ada: Client, box: Worker, path: str) -> None:
     assert as_ada.get(path).status_code == 404
-    assert as_ada.post(f"/operator/workers/{box.pk}", {"wish": "drain"}).status_code == 404
+    for wish in ("drain", "x"):
+        assert as_ada.post(f"/operator/workers/{box.pk}", {"wish": wish}).status_code == 404
     assert as_ada.post("/operator/jobs/1", {"action": "cancel"}).status_code == 404
     as_ada.logout()
     assert as_ada.get(path).status_code == 404
