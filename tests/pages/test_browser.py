@@ -235,6 +235,13 @@ def test_no_page_is_wider_than_its_window(
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+def test_empty_frames_and_a_long_prompt_above_them_fit_a_phone(phone: Visit) -> None:
+    page = phone.go("/nobody")
+    page.locator(".edge span").first.evaluate("said => { said.append(' a cat'.repeat(99)); }")
+    strip = page.locator(".strip").first
+    assert strip.evaluate("strip => strip.scrollWidth <= strip.clientWidth")
+
+
 #: Unfolds everything: what is hidden is looked at too.
 OPEN = "document.querySelectorAll('details').forEach((part) => { part.open = true; })"
 
