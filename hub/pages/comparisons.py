@@ -204,26 +204,27 @@ def _pairs(
 ) -> dict[str, Any]:
     """Return the rows of the wanted prompt (its number) and seed, and what there is to choose."""
     pairs = comparison.pairs
-    prompts = list(dict.fromkeys(pair.prompt for pair in pairs))
+    prompts = {pair.prompt: _shown(pair) for pair in pairs}
     asked = wanted.get("prompt", "")
     prompt = next((p for n, p in enumerate(prompts) if str(n) == asked), next(iter(prompts), ""))
     seeds = list(dict.fromkeys(pair.seed for pair in pairs if pair.prompt == prompt))
     seed = next((s for s in seeds if str(s) == wanted.get("seed")), next(iter(seeds), 0))
     shown = [pair for pair in pairs if (pair.prompt, pair.seed) == (prompt, seed)]
     return {
-        "prompt": _shown(prompt),
+        "prompt": prompts.get(prompt, ""),
         "prompts": [
-            Option(str(n), Truncator(_shown(p)).chars(PROMPT_LABEL), p == prompt)
-            for n, p in enumerate(prompts)
+            Option(str(n), Truncator(text).chars(PROMPT_LABEL), p == prompt)
+            for n, (p, text) in enumerate(prompts.items())
         ],
         "seeds": [Option(str(s), str(s), s == seed) for s in seeds],
         "rows": [_row(pair, versions) for pair in sorted(shown, key=lambda pair: pair.strength)],
     }
 
 
-def _shown(prompt: str) -> str:
-    """Return a recipe's prompt for people: each version puts its own words there."""
-    return prompt.replace(SLOT, "…")
+def _shown(pair: Pair) -> str:
+    """Return the prompt as both versions had it, or with a gap where each puts its own words."""
+    one, other = pair.pictures
+    return one.prompt if one.prompt == other.prompt else pair.prompt.replace(SLOT, "…")
 
 
 def _row(pair: Pair, versions: Sequence[Version]) -> Row:

@@ -113,15 +113,26 @@ def test_other_trigger_words_are_told(client: Client, v2: Version) -> None:
     assert "The trigger words differ" in page_of(client)
 
 
-def test_the_slot_of_trigger_words_is_not_shown(client: Client, v1: Version, v2: Version) -> None:
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["noir light", "noir light"], "a cat, noir light</p>"),
+        (["noir light", "ink wash"], "a cat, …</p>"),
+    ],
+)
+def test_a_prompt_has_a_gap_where_trigger_words_differ(
+    client: Client, v1: Version, v2: Version, words: list[str], shown: str
+) -> None:
     recipe = Recipe.objects.create(
         digest="d" * 64, document=DOCUMENT | {"prompts": ["a cat, {trigger}", "b"]}
     )
-    for version in (v1, v2):
+    for version, its in zip((v1, v2), words, strict=True):
         version.renders.update(recipe=recipe)
+        version_images = Image.objects.filter(render__version=version, prompt_index=0)
+        version_images.update(prompt=f"a cat, {its}")
     page = page_of(client)
     assert "{trigger}" not in page
-    assert "a cat, …" in page
+    assert shown in page
 
 
 def test_a_version_that_waits_says_why(client: Client, v2: Version) -> None:
