@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 
 from previews.render import Base, Bases, load_bases
+from previews.render.bases import base_told
 from previews.render.device import device_facts
 from registry import queue
 from registry.selectors import workers as selectors
@@ -149,16 +150,17 @@ def seconds_of(base: str) -> float | None:
         said["seconds"]
         for worker in selectors.living()
         for said in worker.facts.get("bases", [])
-        if said["id"] == base and said.get("seconds")
+        if said.get("id") == base and said.get("seconds")
     ]
     return sum(measured) / len(measured) if measured else None
 
 
 def _announced(*, besides: str = "") -> list[Base]:
     """Return bases of living workers, those of the longest at work first."""
-    return [
-        Base(location="", is_local=False, **{key: said[key] for key in _TOLD if key in said})
+    found = (
+        base_told({key: said[key] for key in _TOLD if key in said})
         for worker in selectors.living()
         if worker.name != besides
         for said in worker.facts.get("bases", [])
-    ]
+    )
+    return [base for base in found if base is not None]

@@ -37,7 +37,7 @@ from previews.render.whereabouts import SUFFIX, absence
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["DEFAULT_FILE", "Base", "Bases", "load_bases"]
+__all__ = ["DEFAULT_FILE", "Base", "Bases", "base_told", "load_bases"]
 
 #: The file that comes with Lorary: the miniature and nothing else.
 DEFAULT_FILE = Path(__file__).resolve().parents[1] / "bases.toml"
@@ -164,6 +164,18 @@ def load_bases(path: Path | str | None = None) -> Bases:
     if faults:
         raise BasesInvalid("; ".join(f"{file.name}: {fault}" for fault in faults))
     return Bases({name: _base(name, table, file.parent) for name, table in tables.items()})
+
+
+def base_told(said: Mapping[str, Any]) -> Base | None:
+    """Return a base that is elsewhere by what is told of it; None where that is not understood.
+
+    A process of another release may know values that no recipe of this one has.
+    """
+    if not (isinstance(said.get("id"), str) and said.get("family")):
+        return None
+    if any(fault for key in said.keys() - {"id"} for fault in _value_faults(key, said[key])):
+        return None
+    return Base(location="", is_local=False, **said)
 
 
 def _base(name: str, table: dict[str, Any], folder: Path) -> Base:

@@ -76,6 +76,17 @@ def test_workers_that_are_gone_announce_nothing(
     assert publish(noir).renders.get().state == RenderState.WAITING
 
 
+@pytest.mark.parametrize(
+    "odd", [{"trigger": "middle"}, {"guidance": 99.0}, {"steps": "many"}, {"id": None}]
+)
+def test_a_base_that_this_release_does_not_understand_is_nobody_s(
+    unserved: None, noir: Adapter, publish: Callable[..., Version], odd: dict[str, Any]
+) -> None:
+    box(BASE | odd)
+    assert publish(noir).renders.get().state == RenderState.WAITING
+    assert Client().get("/api/v1/adapters/ada/noir/recipe").status_code == 200
+
+
 def test_what_workers_have_counts_before_the_file_here(served: None) -> None:
     here = announcing.base_for("miniature")
     assert here is not None
