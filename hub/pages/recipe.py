@@ -77,6 +77,8 @@ def _said(before: AdapterRecipe, kept: PromptSet | None) -> str:
         return _("These are the prompts that were there: nothing has changed.")
     if not before.versions:
         return _("The prompts are kept for the versions to come.")
+    if not kept.prompts:
+        return _("Back at the default prompts. Pictures of before stay until theirs are there.")
     return _("The prompts are kept. Pictures of before stay until the new ones are there.")
 
 

@@ -31,6 +31,12 @@ def test_an_address_that_nobody_has_gets_a_page(client: Client) -> None:
 
 
 @pytest.mark.django_db
+def test_a_page_that_is_not_for_everybody_is_said_to_be_absent_in_sentences(client: Client) -> None:
+    page = client.get("/operator").content.decode()
+    assert "Nothing is filed at this address. One letter off, perhaps?" in page
+
+
+@pytest.mark.django_db
 def test_markup_in_an_address_is_text(client: Client) -> None:
     answer = client.get("/%3Cscript%3Ealert(1)%3C/script%3E/x")
     assert "<script>alert" not in answer.content.decode()

@@ -50,7 +50,7 @@ def test_owners_see_default_prompts_with_their_words_in_place(
 ) -> None:
     page = shown(as_ada)
     assert "a small house by a lake, mountains in the distance, noir light" in page
-    assert "2 seeds at 5 strengths: 10 pictures a version" in page
+    assert "2 seeds at 5 strengths: 10 pictures." in page
     assert "A change renders 1 version again, all its prompts: with today's that is 20" in page
     assert fields(page) == [""] * 3
     assert "History" not in page
@@ -78,6 +78,14 @@ def test_six_prompts_have_six_fields(served: None, as_ada: Client, noir: Adapter
     six = [f"a dog, {number}" for number in range(6)]
     as_ada.post(ADDRESS, typed(*six))
     assert fields(shown(as_ada)) == six
+
+
+def test_the_way_back_is_not_called_prompts_that_are_kept(
+    served: None, as_ada: Client, noir: Adapter
+) -> None:
+    as_ada.post(ADDRESS, typed(KITE))
+    answer = as_ada.post(ADDRESS, typed(""), follow=True)
+    assert "Back at the default prompts." in answer.content.decode()
 
 
 def test_the_same_again_is_said_to_be_nothing_new(
