@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from previews.models import Image, Render, RenderState, Tryout
 from previews.selectors import tryouts as selectors
@@ -264,7 +266,7 @@ def test_a_ready_one_shows_both_pictures_and_stops_renewing(as_ada: Client, aske
     text = page_of(as_ada, f"/try/{asked.key}/state")
     assert len(re.findall(r'src="/media/images/\d+\.png"', text)) == 2
     assert "data-hx-trigger" not in text
-    assert "without it, same seed" in text
+    assert "<figcaption><span>without it, same seed</span></figcaption>" in text
     assert "ada/noir@v1: 0.8" in text
     assert "Share it" in text
 
@@ -284,6 +286,13 @@ def test_one_that_is_gone_is_asked_for_no_more(as_ada: Client, asked: Tryout) ->
     assert answer.status_code == 404
     assert b"data-hx-trigger" not in answer.content
     assert b"<html" not in answer.content
+
+
+def test_one_that_waits_says_for_what(as_ada: Client, asked: Tryout) -> None:
+    a_minute_ago = timezone.now() - timedelta(minutes=1)
+    Job.objects.filter(renders=asked.render).update(created_at=a_minute_ago)
+    text = page_of(as_ada, f"/try/{asked.key}/state")
+    assert ">Waiting for a worker for Miniature<" in text
 
 
 def test_a_failed_one_says_why(as_ada: Client, asked: Tryout) -> None:
