@@ -7,27 +7,14 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from lorary.cli.output import plain
-from lorary.client.progress import OnProgress, Progress, silent
+from lorary.client.progress import OnProgress, silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.progress import Progress as Bars
-    from rich.progress import TaskID
-
 __all__ = ["Counting", "counting", "meter"]
 
 _REDRAW_S = 0.1
-
-_VERBS = {
-    "hash": "Reading",
-    "send": "Sending",
-    "check": "Checking",
-    "fetch": "Fetching",
-    "render": "Rendering",
-    "wait": "Waiting",
-}
 
 
 @contextlib.contextmanager
@@ -36,43 +23,10 @@ def meter() -> Iterator[OnProgress]:
     if not sys.stderr.isatty():
         yield silent
         return
-    from rich.console import Console  # noqa: PLC0415 - takes 0.1 s, and only terminals need it
-    from rich.progress import (  # noqa: PLC0415
-        BarColumn,
-        DownloadColumn,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-    from rich.progress import Progress as Bars  # noqa: PLC0415
+    from lorary.cli.bars import Drawing, bars  # noqa: PLC0415 - rich is for terminals only
 
-    bars = Bars(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=None),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(compact=True),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    with bars:
-        yield _Drawing(bars)
-
-
-class _Drawing:
-    """Draws one bar for each thing that is done to each file."""
-
-    def __init__(self, bars: Bars) -> None:
-        self._bars = bars
-        self._tasks: dict[tuple[str, str], TaskID] = {}
-
-    def __call__(self, progress: Progress) -> None:
-        key = (progress.stage, progress.name)
-        task = self._tasks.get(key)
-        if task is None:
-            text = f"{_VERBS[progress.stage]} {plain(progress.name)}"
-            task = self._tasks[key] = self._bars.add_task(text, total=progress.total or None)
-        self._bars.update(task, completed=progress.done, total=progress.total or None)
+    with bars() as shown:
+        yield Drawing(shown)
 
 
 class Counting:

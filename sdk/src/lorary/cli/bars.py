@@ -1,0 +1,83 @@
+"""Bars of what is under way; imports rich, which takes 0.1 s, so only terminals come here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.text import Text
+
+from lorary.cli.output import plain
+
+if TYPE_CHECKING:
+    from rich.progress import Task, TaskID
+
+    from lorary.client import progress
+
+__all__ = ["Drawing", "bars"]
+
+_VERBS = {
+    "hash": "Reading",
+    "send": "Sending",
+    "check": "Checking",
+    "fetch": "Fetching",
+    "render": "Rendering",
+    "wait": "Waiting",
+}
+_BYTES = {"hash", "send", "fetch"}
+
+
+class _Amount(DownloadColumn):
+    """Bytes as bytes, other things as a count, and nothing of what nobody can count."""
+
+    def render(self, task: Task) -> Text:
+        if task.fields["stage"] in _BYTES:
+            return super().render(task)
+        return Text(f"{task.completed:.0f}/{task.total:.0f}" if task.total else "")
+
+
+class _Speed(TransferSpeedColumn):
+    """Bytes a second, where it is bytes."""
+
+    def render(self, task: Task) -> Text:
+        return super().render(task) if task.fields["stage"] in _BYTES else Text("")
+
+
+def bars() -> Progress:
+    """Return an empty display on standard error."""
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
+        _Amount(),
+        _Speed(),
+        TimeRemainingColumn(compact=True),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+class Drawing:
+    """Draws one bar for each thing that is done to each file, and none of a wait that is over."""
+
+    def __init__(self, shown: Progress) -> None:
+        self._shown = shown
+        self._tasks: dict[tuple[str, str], TaskID] = {}
+
+    def __call__(self, told: progress.Progress) -> None:
+        """Draw what is told."""
+        key = (told.stage, told.name)
+        for other in [other for other in self._tasks if other[0] == "wait" and other != key]:
+            self._shown.remove_task(self._tasks.pop(other))
+        total = told.total or None
+        if key not in self._tasks:
+            text = f"{_VERBS[told.stage]} {plain(told.name)}"
+            self._tasks[key] = self._shown.add_task(text, total=total, stage=told.stage)
+        self._shown.update(self._tasks[key], completed=told.done, total=total)
