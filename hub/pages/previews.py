@@ -122,7 +122,7 @@ def _place(found: Previews) -> str:
     if place.ahead:
         text = ngettext("%(n)d job goes first.", "%(n)d jobs go first.", place.ahead)
         said.append(text % {"n": place.ahead})
-    if place.left_s is not None:
+    if place.left_s:
         said.append(_("About %(time)s left.") % {"time": duration(place.left_s)})
     return " ".join(said)
 

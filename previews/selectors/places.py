@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from django.db.models import Q
+from django.db.models import Count, Q
 
 from previews.models import Render, RenderState
 from registry.models import Job, JobState
@@ -56,8 +56,9 @@ def place_of(render: Render) -> Place:
     left_s = None
     if pace is not None and workers:
         rows = Render.objects.filter(job__in=first).select_related("job", "recipe")
-        before = sum(map(_steps_left, rows[:_LOOKED_AT])) / workers
-        left_s = round(pace * (before + _steps_left(render)))
+        rows = rows.annotate(there=Count("images"))
+        before = sum(_steps_left(row, row.there) for row in rows[:_LOOKED_AT]) / workers
+        left_s = round(pace * (before + _steps_left(render, render.images.count())))
     return Place(first.count(), workers, left_s)
 
 
@@ -80,11 +81,12 @@ def _before(job: Job, queues: set[str]) -> QuerySet[Job]:
     return rows.filter(Q(state=JobState.RUNNING) | Q(state=JobState.QUEUED) & earlier)
 
 
-def _steps_left(render: Render) -> int:
-    job = render.job
+def _steps_left(render: Render, there: int) -> int:
+    """Return the steps to do; one that is queued may have pictures already, of before."""
+    job, recipe = render.job, render.recipe
     if job is not None and job.state == JobState.RUNNING and job.total:
         return max(0, job.total - job.done)
-    return steps_of(render.recipe) if render.recipe else 0
+    return max(0, recipe.count - there) * int(recipe.document["steps"]) if recipe else 0
 
 
 def _pace(base: str) -> float | None:

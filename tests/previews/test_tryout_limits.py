@@ -10,7 +10,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.utils import timezone
 
 from previews import tasks
-from previews.models import RenderState, Tryout
+from previews.models import Image, RenderState, Tryout
 from previews.selectors import tryouts as selectors
 from previews.services import tryouts
 from registry import queue, worker
@@ -196,3 +196,17 @@ def test_seconds_left_are_those_that_others_took(ada: User, bob: User, v1: Versi
     assert place is not None
     # two steps took 42 s, two and four are left
     assert (place.ahead, place.workers, place.left_s) == (1, 1, 126)
+
+
+def test_pictures_that_are_there_take_no_more_time(ada: User, v1: Version) -> None:
+    finished(tryouts.ask(actor=ada, wish=wish((v1, 1.0))))
+    now = timezone.now()
+    Job.objects.update(started_at=now - timedelta(seconds=42), finished_at=now)
+    Worker.objects.create(name="box:1", queues=["render.miniature"], seen_at=now)
+    asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0), seed=9, steps=4, compares=True))
+    there = Image.objects.get()
+    there.pk, there.render = None, asked.render
+    there.save()
+    place = selectors.shown(selectors.get(ada, asked.key)).place
+    assert place is not None
+    assert place.left_s == 84  # two steps took 42 s, four of eight are left
