@@ -125,8 +125,10 @@ def require_stack(user: User, layers: Sequence[tuple[Version, float]]) -> str:
         StateConflict: one that is not published (any more), or of an unknown family.
     """
     versions = [version for version, _strength in layers]
-    if not 1 <= len(versions) <= MAX_LAYERS:
-        raise _refused(_("A stack has 1 to %(n)d versions.") % {"n": MAX_LAYERS})
+    if not versions:
+        raise _refused(_("Nothing is on the stack: add a version first."))
+    if len(versions) > MAX_LAYERS:
+        raise _refused(_("A stack has at most %(n)d versions: take some out.") % {"n": MAX_LAYERS})
     if len({version.pk for version in versions}) != len(versions):
         raise _refused(_("The same version is in the stack twice: take it out once."))
     if any(not abs(strength) <= MAX_STRENGTH for _version, strength in layers):

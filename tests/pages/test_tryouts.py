@@ -225,7 +225,7 @@ MISFITS = [
     ({"strength": "3"}, "A strength lies between −2 and 2."),
     ({"strength": "loud"}, "A strength lies between −2 and 2."),
     ({"strength": "nan"}, "A strength lies between −2 and 2."),
-    ({"layer": ""}, "A stack has 1 to 5 versions."),
+    ({"layer": ""}, "Nothing is on the stack: add a version first."),
 ]
 
 
