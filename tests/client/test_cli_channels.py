@@ -8,12 +8,10 @@ import os
 import pty
 import subprocess
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from lorary.cli import meter
-from lorary.client import Progress
 from tests.client.conftest import CLI, Ran
 
 if TYPE_CHECKING:
@@ -139,26 +137,3 @@ def test_progress_is_drawn_on_a_terminal_only(
     os.close(master)
     assert b"Fetching a.safetensors" in b"".join(drawn)
     assert len(done.stdout.splitlines()) == 1
-
-
-def test_meter_draws_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Bars:
-        def __init__(self) -> None:
-            self.tasks: list[dict[str, Any]] = []
-
-        def add_task(self, text: str, *, total: int | None) -> int:
-            self.tasks.append({"text": text, "total": total})
-            return len(self.tasks) - 1
-
-        def update(self, task: int, **said: int | None) -> None:
-            self.tasks[task].update(said)
-
-    bars = Bars()
-    draw = meter._Drawing(bars)  # type: ignore[arg-type]
-    draw(Progress("check", "a\n", 0, 0))
-    draw(Progress("check", "a\n", 3, 9))
-    draw(Progress("send", "a\n", 1, 2))
-    assert bars.tasks == [
-        {"text": "Checking a", "total": 9, "completed": 3},
-        {"text": "Sending a", "total": 2, "completed": 1},
-    ]

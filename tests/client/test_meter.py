@@ -63,3 +63,10 @@ def test_a_wait_counts_nothing_and_leaves_no_bar_when_it_is_over(drawn: Lines) -
     *_, last = drawn(wait, Progress("render", "the stack", 8, 8))
     assert "8/8" in last
     assert "Waiting" not in last
+
+
+def test_each_thing_done_to_a_file_has_a_bar_with_what_was_told_last(drawn: Lines) -> None:
+    check = [Progress("check", "a\n", 0, 0), Progress("check", "a\n", 3, 9)]
+    text = "\n".join(drawn(*check, Progress("send", "a\n", 1_000_000, 2_000_000)))
+    assert re.search(r"Checking a .*3/9 ", text)
+    assert re.search(r"Sending a .*1.0/2.0 MB", text)
