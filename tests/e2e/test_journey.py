@@ -153,7 +153,9 @@ def test_strength_zero_is_what_the_base_makes_alone(studio: Studio, shown: Shown
 def _rendered(
     shown: Shown, stack: list[Layer], trigger: str
 ) -> dict[tuple[str, int, float], bytes]:
-    recipe = Recipe.from_dict(decode(next(iter(shown.pngs.values()))).document["recipe"])
+    # A picture at 0 is everybody's and has a recipe of its own; the others have the whole one.
+    png = next(iter(shown.at(1.0).values()))
+    recipe = Recipe.from_dict(decode(png).document["recipe"])
     pictures = Engine(load_bases(BASES)).render(recipe, stack, triggers=[trigger])
     return {(p.shot.prompt, p.shot.seed, p.shot.strength): p.png for p in pictures}
 

@@ -120,13 +120,13 @@ def test_attention_processors_of_old(engine: Engine, plain: Any, tmp_path: Path)
 
 
 def test_a_peft_file_with_its_config(engine: Engine, plain: Any, tmp_path: Path) -> None:
-    updates = some_updates(plain, text=(), alphas=(8.0,))
+    updates = some_updates(plain, text=(), alphas=(8.0,), spread=0.04)
     path = write_peft(tmp_path / "p.safetensors", updates)
     check(engine, plain, path, updates, lora_alpha=8, r=4)
 
 
 def test_rank_stabilised_scaling(engine: Engine, plain: Any, tmp_path: Path) -> None:
-    updates = some_updates(plain, text=(), alphas=(8.0,))  # 4 / sqrt(4) = 8 / 4
+    updates = some_updates(plain, text=(), alphas=(8.0,), spread=0.04)  # 4 / sqrt(4) = 8 / 4
     path = write_peft(tmp_path / "p.safetensors", updates)
     check(engine, plain, path, updates, lora_alpha=4, r=4, use_rslora=True)
 

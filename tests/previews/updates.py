@@ -69,8 +69,12 @@ def some_updates(
     alphas: Sequence[float] = (4.0,),
     seed: int = 0,
     main: str = "unet",
+    spread: float = 0.08,
 ) -> list[Update]:
-    """Random updates of the modules whose names end so; ranks and alphas take turns."""
+    """Random updates of the modules whose names end so; ranks and alphas take turns.
+
+    What is scaled up wants less ``spread``: a base that is torn apart blows up the last bits, too.
+    """
     random = torch.Generator().manual_seed(seed)
     endings = {main: tuple(names), "text_encoder": tuple(text)}
     found = [
@@ -85,7 +89,7 @@ def some_updates(
         rank, alpha = ranks[index % len(ranks)], alphas[index % len(alphas)]
         tail = [1] * (weight.ndim - 2)
         down = torch.randn(rank, *weight.shape[1:], generator=random)
-        up = torch.randn(weight.shape[0], rank, *tail, generator=random) * 0.08
+        up = torch.randn(weight.shape[0], rank, *tail, generator=random) * spread
         updates.append(Update(component, name, down, up, alpha))
     return updates
 
