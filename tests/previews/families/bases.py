@@ -71,20 +71,33 @@ def sd2() -> Any:
     )  # fmt: skip
 
 
-def sdxl() -> Any:
-    model = made(
+def wide_unet(text: int, pooled: int, **said: Any) -> Any:
+    """SDXL's UNet, for text of one width and a summary of it of another."""
+    return made(
         "UNet2DConditionModel", block_out_channels=(8, 16, 16), layers_per_block=2,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         transformer_layers_per_block=(1, 1, 2), attention_head_dim=(2, 2, 2), sample_size=16,
-        cross_attention_dim=32, norm_num_groups=4, use_linear_projection=True,
+        cross_attention_dim=text, norm_num_groups=4, use_linear_projection=True,
         addition_embed_type="text_time", addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=6 * 8 + 16,
+        projection_class_embeddings_input_dim=6 * 8 + pooled, **said,
     )  # fmt: skip
+
+
+def kolors() -> Any:
+    model = wide_unet(16, texts.WIDTH, encoder_hid_dim=texts.WIDTH, encoder_hid_dim_type="text_proj")
+    return made(
+        "KolorsPipeline", vae=vae(), text_encoder=texts.chatglm(),
+        tokenizer=texts.chatglm_tokenizer(), unet=model, scheduler=made("EulerDiscreteScheduler"),
+    )  # fmt: skip
+
+
+def sdxl() -> Any:
     return made(
         "StableDiffusionXLPipeline", vae=vae(), text_encoder=texts.clip(),
         text_encoder_2=texts.clip(16), tokenizer=texts.tokenizer(),
-        tokenizer_2=texts.tokenizer(), unet=model, scheduler=made("EulerDiscreteScheduler"),
+        tokenizer_2=texts.tokenizer(), unet=wide_unet(32, 16),
+        scheduler=made("EulerDiscreteScheduler"),
     )  # fmt: skip
 
 
@@ -277,6 +290,7 @@ IMAGES = (
     Tiny("sd1", sd1),
     Tiny("sd2", sd2),
     Tiny("sdxl", sdxl),
+    Tiny("kolors", kolors, SHORT),
     Tiny("sd3", sd3, SHORT),
     Tiny("flux1", flux1, SHORT),
     Tiny("chroma", chroma, SHORT),

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import tempfile
+from pathlib import Path
 from typing import Any
 
+import sentencepiece
+import torch
 import transformers
+from diffusers.pipelines.kolors import ChatGLMModel, ChatGLMTokenizer
+from diffusers.pipelines.kolors.text_encoder import ChatGLMConfig
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 __all__ = [
     "WIDTH",
     "bert",
+    "chatglm",
+    "chatglm_tokenizer",
     "clip",
     "gemma",
     "llama",
@@ -75,6 +85,32 @@ def bert() -> Any:
         "BertModel", "BertConfig", vocab_size=64, hidden_size=WIDTH, num_hidden_layers=1,
         num_attention_heads=2, intermediate_size=32, max_position_embeddings=128,
     )  # fmt: skip
+
+
+def chatglm() -> Any:
+    """Kolors' encoder, which diffusers brings along."""
+    config = ChatGLMConfig(
+        num_layers=2, padded_vocab_size=64, hidden_size=WIDTH, ffn_hidden_size=32, kv_channels=16,
+        num_attention_heads=2, seq_length=64, add_qkv_bias=True, multi_query_attention=True,
+        original_rope=True,
+    )  # fmt: skip
+    model: Any = ChatGLMModel(config).eval()
+    for weight in model.parameters():  # it leaves them as the memory was
+        torch.nn.init.normal_(weight, std=0.2)
+    return model
+
+
+def chatglm_tokenizer() -> Any:
+    """Kolors' tokenizer, which wants a file of SentencePiece; the same one every time."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["a cat", "a red house in the snow", "the red cat in the house"]),
+        model_writer=model, vocab_size=40, hard_vocab_limit=False, minloglevel=2, num_threads=1,
+    )  # fmt: skip
+    name = f"lorary-{hashlib.sha256(model.getvalue()).hexdigest()[:12]}.model"
+    file = Path(tempfile.gettempdir()) / name
+    file.write_bytes(model.getvalue())
+    return ChatGLMTokenizer(str(file), model_max_length=16)
 
 
 def gemma() -> Any:
