@@ -85,10 +85,11 @@ def wide_unet(text: int, pooled: int, **said: Any) -> Any:
 
 
 def kolors() -> Any:
-    model = wide_unet(16, texts.WIDTH, encoder_hid_dim=texts.WIDTH, encoder_hid_dim_type="text_proj")
+    width = texts.WIDTH
     return made(
         "KolorsPipeline", vae=vae(), text_encoder=texts.chatglm(),
-        tokenizer=texts.chatglm_tokenizer(), unet=model, scheduler=made("EulerDiscreteScheduler"),
+        tokenizer=texts.chatglm_tokenizer(), scheduler=made("EulerDiscreteScheduler"),
+        unet=wide_unet(16, width, encoder_hid_dim=width, encoder_hid_dim_type="text_proj"),
     )  # fmt: skip
 
 

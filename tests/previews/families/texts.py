@@ -11,8 +11,8 @@ from typing import Any
 import sentencepiece
 import torch
 import transformers
-from diffusers.pipelines.kolors import ChatGLMModel, ChatGLMTokenizer
-from diffusers.pipelines.kolors.text_encoder import ChatGLMConfig
+from diffusers.pipelines import kolors
+from diffusers.pipelines.kolors import text_encoder
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 __all__ = [
@@ -89,12 +89,13 @@ def bert() -> Any:
 
 def chatglm() -> Any:
     """Kolors' encoder, which diffusers brings along."""
-    config = ChatGLMConfig(
+    made: Any = text_encoder
+    config = made.ChatGLMConfig(
         num_layers=2, padded_vocab_size=64, hidden_size=WIDTH, ffn_hidden_size=32, kv_channels=16,
         num_attention_heads=2, seq_length=64, add_qkv_bias=True, multi_query_attention=True,
         original_rope=True,
     )  # fmt: skip
-    model: Any = ChatGLMModel(config).eval()
+    model = made.ChatGLMModel(config).eval()
     for weight in model.parameters():  # it leaves them as the memory was
         torch.nn.init.normal_(weight, std=0.2)
     return model
@@ -110,7 +111,8 @@ def chatglm_tokenizer() -> Any:
     name = f"lorary-{hashlib.sha256(model.getvalue()).hexdigest()[:12]}.model"
     file = Path(tempfile.gettempdir()) / name
     file.write_bytes(model.getvalue())
-    return ChatGLMTokenizer(str(file), model_max_length=16)
+    made: Any = kolors
+    return made.ChatGLMTokenizer(str(file), model_max_length=16)
 
 
 def gemma() -> Any:
