@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.urls import reverse
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
 from rest_framework import serializers
@@ -36,6 +38,10 @@ __all__ = ["TryoutIn", "TryoutOut", "TryoutShare", "TryoutView", "Tryouts"]
 #: Seconds after which it is worth looking again, by state.
 LOOK_AGAIN_S = {RenderState.QUEUED: 2, RenderState.RUNNING: 1, RenderState.WAITING: 15}
 
+_OUTSIDE = format_lazy(
+    _("A strength lies between −{limit} and {limit}."), limit=f"{MAX_STRENGTH:g}"
+)
+
 
 class LayerIn(Input):
     """A version of the stack."""
@@ -49,6 +55,7 @@ class LayerIn(Input):
         allow_null=True,
         min_value=-MAX_STRENGTH,
         max_value=MAX_STRENGTH,
+        error_messages={"min_value": _OUTSIDE, "max_value": _OUTSIDE},
         help_text="Multiplier; the recommended one when left out.",
     )
 
