@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from django.db.models import Count, Q
+from django.db.models import Count, F, Q
 
 from previews.models import Render, RenderState
 from registry.models import Job, JobState
@@ -90,17 +90,21 @@ def _steps_left(render: Render, there: int) -> int:
 
 
 def _pace(base: str) -> float | None:
-    """Return seconds a step of the latest renders on a base, loading it included."""
+    """Return seconds a step of the latest renders on a base, loading it included.
+
+    Pictures that were there before a job began cost it nothing and do not count.
+    """
+    made = Count("images", filter=Q(images__created_at__gte=F("job__started_at")))
     rows = Render.objects.filter(
         state=RenderState.READY,
         recipe__document__base=base,
         job__started_at__isnull=False,
         job__finished_at__isnull=False,
-    )
+    ).annotate(made=made)
     seconds, steps = 0.0, 0
-    for row in rows.select_related("job", "recipe")[:_RECENT]:
+    for row in rows.filter(made__gt=0).select_related("job", "recipe")[:_RECENT]:
         job, recipe = row.job, row.recipe
         if job and recipe and job.started_at and job.finished_at:
             seconds += (job.finished_at - job.started_at).total_seconds()
-            steps += steps_of(recipe)
+            steps += row.made * int(recipe.document["steps"])
     return seconds / steps if steps else None

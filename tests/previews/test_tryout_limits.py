@@ -210,3 +210,15 @@ def test_pictures_that_are_there_take_no_more_time(ada: User, v1: Version) -> No
     place = selectors.shown(selectors.get(ada, asked.key)).place
     assert place is not None
     assert place.left_s == 84  # two steps took 42 s, four of eight are left
+
+
+def test_pictures_that_were_taken_over_tell_nothing_of_the_pace(ada: User, v1: Version) -> None:
+    finished(tryouts.ask(actor=ada, wish=wish((v1, 1.0))))
+    now = timezone.now()
+    Job.objects.update(started_at=now - timedelta(seconds=1), finished_at=now)
+    Image.objects.update(created_at=now - timedelta(seconds=9))
+    Worker.objects.create(name="box:1", queues=["render.miniature"], seen_at=now)
+    asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0), seed=9))
+    place = selectors.shown(selectors.get(ada, asked.key)).place
+    assert place is not None
+    assert place.left_s is None
