@@ -311,8 +311,11 @@ def test_it_is_shared_closed_and_removed_by_buttons(
     assert guest.get(place).status_code == guest.get(f"{place}/state").status_code == 404
     assert guest.post(f"{place}/share").status_code == 404
     as_ada.post(f"{place}/share")
-    assert f"http://testserver{place}" in page_of(as_ada, place)
+    text = page_of(as_ada, place)
+    assert f"http://testserver{place}" in text
+    assert "A shared stack" not in text
     text = page_of(guest, place)
+    assert "A shared stack" in text
     assert "Stop sharing" not in text
     assert f"{place}/remove" not in text
     assert guest.post(f"{place}/remove").status_code == 404
