@@ -28,6 +28,7 @@ from registry.signals import version_published
 from tests import catalogue
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
     from random import Random
 
@@ -145,7 +146,10 @@ def _recipe(version: Version) -> Recipe:
 
 @dataclass
 class Outcome:
-    """What was found in the end; ``faults`` are broken promises, in words."""
+    """What was found in the end; ``faults`` are broken promises, in words.
+
+    ``late`` are interactive jobs that waited longer than any batch job took that ran meanwhile.
+    """
 
     batch: int = 0
     interactive: int = 0
@@ -153,6 +157,7 @@ class Outcome:
     attempts: Counter[int] = field(default_factory=Counter)
     batch_s: list[float] = field(default_factory=list)
     waits_s: list[float] = field(default_factory=list)
+    late: int = 0
     faults: list[str] = field(default_factory=list)
 
     @property
@@ -181,6 +186,7 @@ def _judge_jobs(found: Outcome) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT job_id, COUNT(*) FROM faults_end GROUP BY job_id")
         ends = dict(cursor.fetchall())
+    batch, waits = [], []
     for job in Job.objects.filter(task=renders.RENDER_TASK):
         found.attempts[job.attempt] += 1
         if job.state != JobState.DONE:
@@ -190,12 +196,20 @@ def _judge_jobs(found: Outcome) -> None:
         if job.started_at is None or job.finished_at is None:
             continue
         if job.priority == queue.INTERACTIVE:
-            found.interactive += 1
-            found.waits_s.append(_seconds(job.started_at - job.created_at))
+            waits.append((job.created_at, job.started_at))
         else:
-            found.batch += 1
+            batch.append((job.started_at, job.finished_at))
             if job.attempt == 1:
                 found.batch_s.append(_seconds(job.finished_at - job.started_at))
+    found.batch, found.interactive = len(batch), len(waits)
+    found.waits_s = [_seconds(began - asked) for asked, began in waits]
+    found.late = sum(_is_late(asked, began, batch) for asked, began in waits)
+
+
+def _is_late(asked: datetime, began: datetime, batch: list[tuple[datetime, datetime]]) -> bool:
+    """Whether a wait was longer than every batch job that ran during it."""
+    meanwhile = [end - start for start, end in batch if start < began and end > asked]
+    return bool(meanwhile) and began - asked > max(meanwhile)
 
 
 def _seconds(span: timedelta) -> float:
