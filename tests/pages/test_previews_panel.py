@@ -59,7 +59,7 @@ def test_queued_pictures_wait_for_their_turn(client: Client, v1: Version) -> Non
 def test_queued_pictures_say_what_goes_first_and_how_long_it_takes(
     client: Client, v1: Version
 ) -> None:
-    done = render(v1, "ready")
+    done = render(v1, "ready", 20)
     began = timezone.now() - timedelta(minutes=10)
     Recipe.objects.update(document=DOCUMENT | {"base": "tiny"})
     done.job = Job.objects.create(
