@@ -20,7 +20,7 @@ from previews.selectors import tryouts
 from previews.selectors.pictures import DIGITS
 from registry import storage
 from registry.errors import Gone, NotFound
-from registry.models import Adapter, Version, VersionState, Visibility
+from registry.models import OUT_STATES, Adapter, Version, VersionState, Visibility
 from registry.selectors import versions
 from registry.services import tokens
 from registry.services.access import require_scope
@@ -204,5 +204,5 @@ def kept(response: HttpResponseBase, etag: str, public: str) -> HttpResponseBase
 def is_for_everyone(version: Version) -> bool:
     """Whether anybody may find a version: it is out, and its adapter public."""
     adapter = version.adapter
-    is_out = version.state in {VersionState.PUBLISHED, VersionState.YANKED}
+    is_out = version.state in OUT_STATES
     return is_out and adapter.visibility == Visibility.PUBLIC and not adapter.blocked_reason

@@ -11,7 +11,7 @@ from previews import announcing
 from previews.render.defaults import default_prompts, default_recipe
 from previews.render.recipe import with_triggers
 from previews.selectors import prompts, strengths
-from registry.models import VersionState
+from registry.models import OUT_STATES
 
 if TYPE_CHECKING:
     from previews.models import PromptSet, Render
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HISTORY",
-    "SHOWN",
     "AdapterRecipe",
     "Plan",
     "is_by",
@@ -32,8 +31,6 @@ __all__ = [
 
 #: Sets of prompts that are told; each may have thousands of characters.
 HISTORY = 50
-#: States of versions that have pictures.
-SHOWN = (VersionState.PUBLISHED, VersionState.YANKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +96,7 @@ def of_adapter(adapter: Adapter) -> AdapterRecipe:
 
 def plans_of(adapter: Adapter) -> list[Plan]:
     """Return how an adapter is rendered, family by family; one plan where nothing is published."""
-    rows = adapter.versions.filter(state__in=SHOWN).order_by("family", "-number")
+    rows = adapter.versions.filter(state__in=OUT_STATES).order_by("family", "-number")
     own = prompts.own_prompts(adapter)
     families = [(family, tuple(each)) for family, each in groupby(rows, key=attrgetter("family"))]
     return [

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from previews.models import Derivative, DerivativeKind, Sample, SampleKind, SampleState
 from previews.selectors.pictures import Source
 from registry.errors import NotFound
-from registry.models import Adapter, Blob, File, FileRole, VersionState
+from registry.models import OUT_STATES, Adapter, Blob, File, FileRole, VersionState
 from registry.selectors import versions as history
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from registry.models import User, Version
 
 __all__ = ["Brought", "digests_of", "get", "listing", "others", "shown"]
-
-_OUT = [VersionState.PUBLISHED, VersionState.YANKED]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +127,7 @@ def get(user: User | AnonymousUser | None, sample_id: int) -> Sample:
 
 
 def _is_open(user: User | AnonymousUser | None, sample: Sample) -> bool:
-    if sample.version.state in _OUT and sample.state == SampleState.READY:
+    if sample.version.state in OUT_STATES and sample.state == SampleState.READY:
         return True
     return sample.version.state != VersionState.WITHDRAWN and _is_owner(user, sample.version)
 
@@ -194,7 +192,7 @@ def _names_of(
     rows = File.objects.filter(
         Q(revision__adapter__in=listed) | Q(revision__adapter__in=list(own)),
         blob__sha256__in=list(digests),
-        revision__versions__state__in=_OUT,
+        revision__versions__state__in=OUT_STATES,
     )
     names: dict[str, dict[int, str]] = {}
     for digest, adapter_id, owner, name, number in rows.order_by(

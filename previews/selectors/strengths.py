@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.db.models import Max, Min
 
-from registry.models import VersionState
+from registry.models import OUT_STATES
 
 if TYPE_CHECKING:
     from registry.models import Adapter
@@ -22,7 +22,7 @@ def reach_of(adapter: Adapter) -> tuple[float, float]:
 
     One tagged “slider” reaches as far below 0 as above, to 1 where nobody says how far.
     """
-    rows = adapter.versions.filter(state__in=[VersionState.PUBLISHED, VersionState.YANKED])
+    rows = adapter.versions.filter(state__in=OUT_STATES)
     said = rows.aggregate(
         Min("strength"), Min("strength_min"), Max("strength"), Max("strength_max")
     ).values()

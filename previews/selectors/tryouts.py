@@ -19,7 +19,7 @@ from previews.models import OPEN_STATES, Layer, RenderState, Tryout
 from previews.selectors.places import Place, place_of, steps_of
 from previews.selectors.renders import Previews, of_render
 from registry.errors import Moved, NotFound
-from registry.models import Adapter, Version, VersionState
+from registry.models import OUT_STATES, Adapter, Version
 from registry.selectors import adapters as catalogue
 from registry.selectors import versions as history
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     Viewer = User | AnonymousUser | None
 
 __all__ = [
-    "SHOWN",
     "Shown",
     "get",
     "listing",
@@ -46,9 +45,6 @@ __all__ = [
     "version_named",
     "visible_to",
 ]
-
-#: States of versions that can be tried, and whose try-outs are shown.
-SHOWN = (VersionState.PUBLISHED, VersionState.YANKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +84,7 @@ class Shown:
 def triable_by(user: Viewer, versions: Iterable[Version] | None = None) -> QuerySet[Version]:
     """Return the versions, of those given or of all, that a user may try."""
     adapters = Adapter.objects.visible_to(user).filter(blocked_reason="")
-    rows = Version.objects.filter(state__in=SHOWN, adapter__in=adapters.values("pk"))
+    rows = Version.objects.filter(state__in=OUT_STATES, adapter__in=adapters.values("pk"))
     return rows if versions is None else rows.filter(pk__in=[one.pk for one in versions])
 
 

@@ -17,7 +17,7 @@ from previews.selectors import recipes as selectors
 from previews.services import pictures, recipes
 from registry import queue
 from registry.errors import StateConflict
-from registry.models import Job, JobState, Version, VersionState
+from registry.models import OUT_STATES, Job, JobState, Version, VersionState
 from registry.services import access
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ __all__ = [
     "sort_old",
     "start",
     "wait",
-    "waiting_for",
     "wake_waiting",
 ]
 
@@ -54,7 +53,7 @@ def request(*, actor: User, version: Version) -> Render:
         NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
     """
     access.require_adapter(actor, version.adapter)
-    if version.state not in selectors.SHOWN:
+    if version.state not in OUT_STATES:
         raise StateConflict(_("Only published versions are rendered."), state=version.state)
     return begin(version=version, priority=queue.ASKED)
 
@@ -190,7 +189,7 @@ def finish(*, render: Render) -> None:
     """Mark a render as ready; what was changed while it ran is rendered next."""
     mine = Render.objects.filter(pk=render.pk, state=RenderState.RUNNING)
     mine.update(state=RenderState.READY, reason="", finished_at=timezone.now())
-    rows = Version.objects.filter(renders=render, state__in=selectors.SHOWN)
+    rows = Version.objects.filter(renders=render, state__in=OUT_STATES)
     version = rows.select_related("adapter").first()
     if version is not None and selectors.is_outrun(render, version):
         _begin_quietly(version)

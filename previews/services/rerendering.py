@@ -15,7 +15,7 @@ from previews.render import RenderError
 from previews.selectors import recipes
 from previews.services import renders
 from registry import queue
-from registry.models import Adapter, Version
+from registry.models import OUT_STATES, Adapter, Version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -109,7 +109,7 @@ def heard_of_publication(version_id: int) -> None:
 
 def _candidates(adapter: Adapter | None) -> QuerySet[Version]:
     """Return versions that have pictures, the newest of each adapter first."""
-    rows = Version.objects.filter(state__in=recipes.SHOWN).order_by("adapter_id", "-number")
+    rows = Version.objects.filter(state__in=OUT_STATES).order_by("adapter_id", "-number")
     rows = rows.select_related("adapter__namespace")
     return rows.filter(adapter=adapter) if adapter else rows
 

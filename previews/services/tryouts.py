@@ -23,6 +23,7 @@ from previews.models import (
     RenderState,
     Tryout,
 )
+from previews.reasons import waiting_for
 from previews.selectors import tryouts as selectors
 from previews.services import recipes, renders, wishes
 from registry.errors import NotFound, RateLimited, StateConflict
@@ -58,7 +59,7 @@ def ask(*, actor: User, wish: Wish) -> Tryout:
     if base is None:
         raise StateConflict(
             _("Nobody renders for this base model here: %(reason)s.")
-            % {"reason": renders.waiting_for(family)},
+            % {"reason": waiting_for(family)},
             state=RenderState.WAITING,
         )
     recipe, words = wishes.recipe_of(wish, base)

@@ -27,6 +27,7 @@ from previews.render.recipe import (
 )
 from previews.selectors import tryouts as selectors
 from registry.errors import Invalid, NotFound, StateConflict
+from registry.models import OUT_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -141,7 +142,7 @@ def require_stack(user: User, layers: Sequence[tuple[Version, float]]) -> str:
 
 
 def _require_triable(version: Version, *, is_visible: bool) -> None:
-    if not is_visible and version.state in selectors.SHOWN:
+    if not is_visible and version.state in OUT_STATES:
         raise NotFound(_("There is no such adapter."))
     if not is_visible:
         text = _("“%(name)s” is not published. Only published versions can be tried.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from registry.models.adapter import Adapter, AdapterName, Tag
 from registry.models.blob import SCHEMA, Blob, BlobAnatomy, Finding
 from registry.models.choices import (
+    OUT_STATES,
     Access,
     FileRole,
     JobState,
@@ -28,6 +29,7 @@ from registry.models.version import DailyDownloads, Version, VersionAnatomy
 from registry.models.worker import Worker, WorkerWish
 
 __all__ = [
+    "OUT_STATES",
     "SCHEMA",
     "Access",
     "AccessToken",

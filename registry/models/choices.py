@@ -6,6 +6,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 __all__ = [
+    "OUT_STATES",
     "Access",
     "FileRole",
     "JobState",
@@ -80,6 +81,10 @@ class VersionState(models.TextChoices):
     PUBLISHED = "published", _("Published")
     YANKED = "yanked", _("Yanked")
     WITHDRAWN = "withdrawn", _("Withdrawn")
+
+
+#: States of versions that are out: anybody who may see the adapter sees them, bytes and pictures.
+OUT_STATES = (VersionState.PUBLISHED, VersionState.YANKED)
 
 
 class FileRole(models.TextChoices):

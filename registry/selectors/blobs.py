@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from registry.models import Adapter, Blob, UploadState, VersionState
+from registry.models import OUT_STATES, Adapter, Blob, UploadState
 
 if TYPE_CHECKING:
     from registry.models import User
@@ -29,6 +29,6 @@ def readable_by(user: User, sha256: str) -> Blob | None:
     own = blob.uploads.filter(owner=user, state=UploadState.ACCEPTED)
     adapters = Adapter.objects.visible_to(user).filter(
         revisions__files__blob=blob,
-        revisions__versions__state__in=[VersionState.PUBLISHED, VersionState.YANKED],
+        revisions__versions__state__in=OUT_STATES,
     )
     return blob if own.exists() or adapters.exists() else None

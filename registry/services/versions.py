@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from registry.errors import AlreadyPublished, StateConflict, UploadRefused
 from registry.models import (
+    OUT_STATES,
     Adapter,
     Blob,
     Version,
@@ -278,7 +279,7 @@ def yank(*, actor: User, version: Version, reason: str) -> Version:
     user = access.require_adapter(actor, version.adapter)
     with transaction.atomic():
         _refresh(version)
-        if version.state not in {VersionState.PUBLISHED, VersionState.YANKED}:
+        if version.state not in OUT_STATES:
             raise StateConflict(_("Only published versions can be yanked."), state=version.state)
         version.state = VersionState.YANKED if reason else VersionState.PUBLISHED
         version.yanked_reason = reason[:280]
