@@ -1,4 +1,4 @@
-"""Grammar of names and paths.
+"""Grammar of names and paths, and what no text has in it.
 
 Owner and adapter names follow the Hugging Face Hub: at most 96 characters of
 ``[A-Za-z0-9._-]``, no ``--`` or ``..``, no leading or trailing ``.`` or ``-``, no ``.git``
@@ -17,7 +17,15 @@ from django.utils.translation import gettext as _
 
 from registry.errors import NameInvalid, PathInvalid
 
-__all__ = ["MAX_NAME", "MAX_PATH", "RESERVED_NAMES", "check_name", "check_path", "key_of"]
+__all__ = [
+    "MAX_NAME",
+    "MAX_PATH",
+    "RESERVED_NAMES",
+    "check_name",
+    "check_path",
+    "has_control",
+    "key_of",
+]
 
 MAX_NAME = 96
 MAX_PATH = 255
@@ -42,6 +50,11 @@ _WINDOWS_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³
 _SHORT_NAME = re.compile(r"[^.~]{1,6}~[0-9]+\Z")  # GIT~1 is .git there
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _FORBIDDEN_IN_PATH = set('<>:"|?*\\')
+
+
+def has_control(text: str) -> bool:
+    """Whether a text has characters that nobody can see, tabs and ends of lines apart."""
+    return any(char not in "\n\r\t" and unicodedata.category(char) in {"Cc", "Cs"} for char in text)
 
 
 def key_of(name: str) -> str:

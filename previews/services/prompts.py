@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from previews.selectors import recipes
 from previews.services import rerendering
 from registry.errors import Invalid
 from registry.models import Adapter
+from registry.names import has_control
 from registry.services import access, events
 
 if TYPE_CHECKING:
@@ -108,6 +108,6 @@ def _text_fault(text: str) -> str:
     if len(text) > MAX_CHARACTERS:
         said = _("A prompt has at most %(n)d characters; this one has %(got)d.")
         return said % {"n": MAX_CHARACTERS, "got": len(text)}
-    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in text):
+    if has_control(text):
         return _("This prompt has characters in it that nobody can see: type it anew.")
     return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, transaction
@@ -20,7 +19,7 @@ from registry.models import (
     Tag,
     Visibility,
 )
-from registry.names import check_name, key_of
+from registry.names import check_name, has_control, key_of
 from registry.services import access, events, manifests
 
 if TYPE_CHECKING:
@@ -210,13 +209,9 @@ def _text_fault(field: str, value: object) -> str:
             "field": field,
             "limit": LIMITS[field],
         }
-    if any(_is_control(char) for char in value):
+    if has_control(value):
         return _("%(field)s has control characters in it.") % {"field": field}
     return ""
-
-
-def _is_control(char: str) -> bool:
-    return char not in "\n\r\t" and unicodedata.category(char) in {"Cc", "Cs"}
 
 
 def _tags_fault(tags: Sequence[object]) -> str:
