@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import secrets
-import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
@@ -18,21 +17,17 @@ from django.utils.translation import gettext as _
 from lorary.anatomy import family_title
 from previews.models.render import MAX_STRENGTH
 from previews.render import RecipeInvalid
-from previews.render.recipe import (
-    MAX_PROMPT_CHARACTERS,
-    MAX_SEED,
-    MAX_TRIGGERS,
-    Recipe,
-    with_triggers,
-)
+from previews.render.defaults import recipe_of as recipe_of_base
+from previews.render.recipe import MAX_PROMPT_CHARACTERS, MAX_SEED, MAX_TRIGGERS, with_triggers
 from previews.selectors import tryouts as selectors
 from registry.errors import Invalid, NotFound, StateConflict
 from registry.models import OUT_STATES
+from registry.names import has_control
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from previews.render import Base
+    from previews.render import Base, Recipe
     from registry.models import User, Version
 
 __all__ = [
@@ -191,20 +186,19 @@ def recipe_of(wish: Wish, base: Base) -> tuple[Recipe, list[str]]:
         said = (f"{name}: {text}" for name, texts in faults.items() for text in texts)
         raise Invalid(" ".join(said), fields=faults)
     try:
-        recipe = Recipe(
-            base=base.id,
+        own = recipe_of_base(
+            base,
             prompts=(prompt,),
             seeds=(secrets.randbelow(MAX_SEED + 1) if wish.seed is None else wish.seed,),
             strengths=(0.0, 1.0) if wish.compares else (1.0,),
-            steps=wish.steps or base.steps,
-            guidance=base.guidance,
-            width=wish.width or base.width,
-            height=wish.height or base.height,
-            negative=base.negative if wish.negative is None else wish.negative,
-            sampler=base.sampler,
+        )
+        recipe = replace(
+            own,
+            steps=wish.steps or own.steps,
+            width=wish.width or own.width,
+            height=wish.height or own.height,
+            negative=own.negative if wish.negative is None else wish.negative,
             trigger="none",
-            frames=base.frames,
-            fps=base.fps,
         )
     except RecipeInvalid as error:
         text = _("Shorten the prompt: together with the trigger words it is too long.")
@@ -247,9 +241,7 @@ def _text_faults(wish: Wish, prompt: str) -> Iterator[tuple[str, str]]:
         if len(text) > MAX_PROMPT_CHARACTERS:
             said = _("At most %(n)d characters, please; these are %(got)d.")
             yield name, said % {"n": MAX_PROMPT_CHARACTERS, "got": len(text)}
-        elif any(
-            unicodedata.category(char) in {"Cc", "Cs"} and char not in "\t\n\r" for char in text
-        ):
+        elif has_control(text):
             yield name, _("This text has characters in it that nobody can see.")
     if not prompt:
         yield "prompt", _("Say what the picture shows.")
