@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import CASCADE, Q
 from django.utils import timezone
 
 from registry import locks, signals, storage
@@ -22,9 +22,6 @@ from registry.models import Blob, Upload, UploadState
 from registry.services import uploads
 
 __all__ = ["Swept", "run"]
-
-#: Columns that describe a blob and do not keep it.
-_DESCRIPTIONS = {"BlobAnatomy.blob", "Derivative.source", "Finding.blob", "Upload.blob"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +49,14 @@ def run(*, is_dry: bool = False) -> Swept:
 
 
 def _unreferenced() -> Q:
-    """Condition for blobs that no table refers to, whichever app the table is of."""
+    """Condition for blobs that no table refers to, whichever app the table is of.
+
+    Rows that would go with a blob (CASCADE) describe it and do not keep it. Uploads keep theirs for
+    a while only.
+    """
     condition = Q(is_stored=True)
     for relation in Blob._meta.related_objects:  # noqa: SLF001 - Django's documented API
-        if f"{relation.related_model.__name__}.{relation.field.name}" not in _DESCRIPTIONS:
+        if relation.on_delete is not CASCADE and relation.related_model is not Upload:
             condition &= Q(**{f"{relation.name}__isnull": True})
     recent = timezone.now() - timedelta(days=settings.LORARY.upload_days)
     waiting = Upload.objects.filter(
