@@ -15,6 +15,7 @@ from previews.render import Layer
 from registry import storage
 from registry.errors import NotFound
 from registry.models import FileRole
+from registry.services.variants import HIGH, LOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,7 @@ __all__ = ["CONFIG", "PARTS", "as_config", "config_beside", "layers_of", "local"
 CONFIG = "adapter_config.json"
 
 #: Variants of a file that are for a part of the base of their own: Wan 2.2 has two transformers.
-PARTS = {"high-noise": "", "low-noise": "transformer_2"}
+PARTS = {HIGH: "", LOW: "transformer_2"}
 
 #: It has a kilobyte; anything of this size is something else.
 MAX_CONFIG_BYTES = 1024 * 1024
