@@ -36,6 +36,11 @@ class Recipe(models.Model):
         said = self.document
         return len(said["prompts"]) * len(said["seeds"]) * len(said["strengths"])
 
+    @property
+    def steps(self) -> int:
+        """Steps of each of them."""
+        return int(self.document["steps"])
+
 
 class PromptSet(models.Model):
     """Prompts that an adapter's owner adds to the default ones; the highest number is in force.

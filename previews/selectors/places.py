@@ -38,7 +38,7 @@ class Place:
 
 def steps_of(recipe: Recipe) -> int:
     """Return the steps that all pictures of a recipe take."""
-    return recipe.count * int(recipe.document["steps"])
+    return recipe.count * recipe.steps
 
 
 def place_of(render: Render) -> Place:
@@ -86,7 +86,7 @@ def _steps_left(render: Render, there: int) -> int:
     job, recipe = render.job, render.recipe
     if job is not None and job.state == JobState.RUNNING and job.total:
         return max(0, job.total - job.done)
-    return max(0, recipe.count - there) * int(recipe.document["steps"]) if recipe else 0
+    return max(0, recipe.count - there) * recipe.steps if recipe else 0
 
 
 def _pace(base: str) -> float | None:
@@ -106,5 +106,5 @@ def _pace(base: str) -> float | None:
         job, recipe = row.job, row.recipe
         if job and recipe and job.started_at and job.finished_at:
             seconds += (job.finished_at - job.started_at).total_seconds()
-            steps += row.made * int(recipe.document["steps"])
+            steps += row.made * recipe.steps
     return seconds / steps if steps else None
