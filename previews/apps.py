@@ -17,7 +17,7 @@ class PreviewsConfig(AppConfig):
 
     def ready(self) -> None:
         """Listen to the catalogue; models exist only from here on."""
-        from previews.services import rerendering, tryouts  # noqa: PLC0415 - needs loaded apps
+        from previews.services import derivatives, rerendering, tryouts  # noqa: PLC0415 - needs apps
         from previews.services.renders import heard_of_publication  # noqa: PLC0415 - the same
         from registry.signals import sweeping, version_published  # noqa: PLC0415 - beside them
 
@@ -29,5 +29,6 @@ class PreviewsConfig(AppConfig):
 
         def swept(**_: Any) -> None:  # noqa: ANN401 - a signal's extras
             tryouts.expire()
+            derivatives.drop_orphans()
 
         sweeping.connect(swept, weak=False, dispatch_uid="previews.expire")

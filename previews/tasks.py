@@ -57,7 +57,6 @@ def look_for_waiting(**_: Any) -> None:  # noqa: ANN401 - a signal's extras
     renders.begin_missing()
     renders.wake_waiting()
     tryouts.wake_waiting()
-    derivatives.drop_orphans()
     samples.drop_leftovers()
     derivatives.begin_missing()
     sheets.begin_missing()
@@ -117,11 +116,10 @@ def derive(run: queue.JobRun) -> None:
 
 @queue.handler(sheets.SHEET_TASK)
 def draw_sheets(run: queue.JobRun) -> None:
-    """Put the pictures of a finished render on sheets, and let go of what lost its picture."""
+    """Put the pictures of a finished render on sheets."""
     rows = Render.objects.select_related("recipe", "version__adapter__namespace")
     for render in rows.filter(pk=run.args["render_id"]):
         sheets.make(render=render)
-    derivatives.drop_orphans()
 
 
 def _sample_of(job: Job) -> Sample | None:

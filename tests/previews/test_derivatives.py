@@ -151,6 +151,19 @@ def test_they_let_the_sweeper_have_their_pictures(
     assert not Blob.objects.filter(pk__in=made, is_stored=True).exists()
 
 
+def test_a_sweep_lets_go_of_forms_whose_picture_went_with_the_one_before(
+    version: Version, own_settings: Callable[..., None]
+) -> None:
+    derive_all()
+    own_settings(grace_days=0)
+    version.renders.all().delete()
+    Control.objects.all().delete()
+    for _ in range(3):  # marked, gone, and its forms after it
+        assert forms()
+        sweeping.run()
+    assert not forms()
+
+
 def test_pictures_come_with_their_forms_in_one_query(
     version: Version, django_assert_num_queries: Any
 ) -> None:
