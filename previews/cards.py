@@ -16,7 +16,7 @@ from previews.derived import Unreadable, card, opened
 from previews.faces import faces
 from previews.models import Image
 from previews.selectors.renders import previews_of
-from registry import storage
+from previews.services import blobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,8 +82,7 @@ class LinkCard:
         for picture in self.pictures:
             label = f"{picture.strength:g}" if picture.strength else _("no adapter")
             try:
-                with storage.store().open(rows[picture.id].blob.sha256) as stream:
-                    yield card.Frame(opened(stream.read()), label)
+                yield card.Frame(opened(blobs.bytes_of(rows[picture.id].blob)), label)
             except (FileNotFoundError, Unreadable) as error:
                 log.warning("picture %s is not on the card: %s", picture.id, error)
 

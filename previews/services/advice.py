@@ -13,7 +13,8 @@ from django.db.models import Q
 
 from previews.models import Render, RenderKind, RenderState
 from previews.render.advice import METHOD, advise
-from registry import queue, storage
+from previews.services import blobs
+from registry import queue
 from registry.services.uploads import CHECKS_QUEUE
 
 if TYPE_CHECKING:
@@ -43,8 +44,7 @@ def measure(*, render: Render) -> None:
 
 def _pictures(render: Render) -> Iterator[tuple[tuple[int, int, float], bytes]]:
     for row in render.images.select_related("blob"):
-        with storage.store().open(row.blob.sha256) as stream:
-            yield (row.prompt_index, row.seed, row.strength), stream.read()
+        yield (row.prompt_index, row.seed, row.strength), blobs.bytes_of(row.blob)
 
 
 def begin_missing() -> None:

@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from registry import storage
 from registry.models import Blob
 
 if TYPE_CHECKING:
+    from previews.render.watch import Picture
     from registry.storage import Written
 
-__all__ = ["row_of"]
+__all__ = ["Kept", "bytes_of", "kept", "row_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A rendered picture whose bytes are in the store; ``moving`` is a video's animation."""
+
+    picture: Picture
+    still: Written
+    moving: Written | None
+
+    def columns(self) -> dict[str, Any]:
+        """Return what rows say of it, for the transaction that writes one."""
+        return {
+            "blob": row_of(self.still),
+            "animation": row_of(self.moving) if self.moving else None,
+            "width": self.picture.width,
+            "height": self.picture.height,
+        }
+
+
+def kept(picture: Picture) -> Kept:
+    """Store a picture's bytes, before and outside of any transaction."""
+    moving = storage.put([picture.animation]) if picture.animation else None
+    return Kept(picture, storage.put([picture.png]), moving)
 
 
 def row_of(written: Written) -> Blob:
@@ -23,3 +50,13 @@ def row_of(written: Written) -> Blob:
     if not is_new:
         Blob.objects.filter(pk=blob.pk).update(is_stored=True, unreferenced_since=None)
     return blob
+
+
+def bytes_of(blob: Blob) -> bytes:
+    """Return the bytes of a picture.
+
+    Raises:
+        FileNotFoundError: the store does not have them.
+    """
+    with storage.store().open(blob.sha256) as stream:
+        return stream.read()

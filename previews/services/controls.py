@@ -10,7 +10,6 @@ from previews.models import Control
 from previews.render.recipe import Shot
 from previews.render.watch import Picture
 from previews.services import blobs
-from registry import storage
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -42,18 +41,9 @@ class StoredControls:
     def add(self, pictures: Mapping[str, Picture]) -> None:
         """Keep pictures; of those that several workers add at once, the last."""
         for key, picture in pictures.items():
-            still = storage.put([picture.png])
-            moving = storage.put([picture.animation]) if picture.animation else None
+            kept = blobs.kept(picture)
             with transaction.atomic():
-                Control.objects.update_or_create(
-                    key=key,
-                    defaults={
-                        "blob": blobs.row_of(still),
-                        "animation": blobs.row_of(moving) if moving else None,
-                        "width": picture.width,
-                        "height": picture.height,
-                    },
-                )
+                Control.objects.update_or_create(key=key, defaults=kept.columns())
 
 
 def _bytes_of(blob: Blob | None) -> bytes:
@@ -66,5 +56,4 @@ def _bytes_of(blob: Blob | None) -> bytes:
         return b""
     if not blob.is_stored:
         raise FileNotFoundError(blob.sha256)
-    with storage.store().open(blob.sha256) as handle:
-        return handle.read()
+    return blobs.bytes_of(blob)

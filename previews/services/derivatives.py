@@ -80,8 +80,7 @@ def make(*, source: Blob) -> str:
         FileNotFoundError: the bytes are not here.
         Unreadable: they are no picture.
     """
-    with storage.store().open(source.sha256) as stream:
-        data = stream.read()
+    data = blobs.bytes_of(source)
     picture = opened(data)
     written = [(one, storage.put([one.data])) for one in smaller(picture, len(data))]
     with transaction.atomic():

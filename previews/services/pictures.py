@@ -8,7 +8,6 @@ from django.db import transaction
 
 from previews.models import Image, Render, RenderState
 from previews.services import blobs, derivatives
-from registry import storage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,33 +25,19 @@ def keep(*, render: Render, pictures: Sequence[Picture]) -> None:
     Bytes first, rows after, all rows of a call in one transaction: a worker killed in between
     leaves bytes that the sweeper finds, and no picture twice.
     """
-    written = [
-        (
-            picture,
-            storage.put([picture.png]),
-            storage.put([picture.animation]) if picture.animation else None,
-        )
-        for picture in pictures
-    ]
+    written = [(picture.shot, blobs.kept(picture)) for picture in pictures]
     with transaction.atomic():
-        kept = []
-        for picture, still, moving in written:
+        images = []
+        for shot, kept in written:
             image, _is_new = Image.objects.get_or_create(
                 render=render,
-                prompt_index=picture.shot.prompt_index,
-                seed=picture.shot.seed,
-                strength=picture.shot.strength,
-                defaults={
-                    "blob": blobs.row_of(still),
-                    "animation": blobs.row_of(moving) if moving else None,
-                    "position": picture.shot.position,
-                    "prompt": picture.shot.prompt,
-                    "width": picture.width,
-                    "height": picture.height,
-                },
+                prompt_index=shot.prompt_index,
+                seed=shot.seed,
+                strength=shot.strength,
+                defaults={**kept.columns(), "position": shot.position, "prompt": shot.prompt},
             )
-            kept.append(image.pk)
-        derivatives.begin(images=kept)
+            images.append(image.pk)
+        derivatives.begin(images=images)
 
 
 def reuse(*, render: Render) -> None:

@@ -146,8 +146,7 @@ def _strip(seed: int, images: Sequence[Image], count: int) -> Strip:
     cells = {}
     for image in images:
         try:
-            with storage.store().open(image.blob.sha256) as stream:
-                cells[image.strength] = thumbnail(opened(stream.read()), count)
+            cells[image.strength] = thumbnail(opened(blobs.bytes_of(image.blob)), count)
         except (FileNotFoundError, Unreadable) as error:
             log.warning("picture %s is not on the sheet: %s", image.pk, error)
     return Strip(seed, cells)
