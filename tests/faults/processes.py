@@ -16,7 +16,6 @@ from tests.running import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
 __all__ = ["Broker", "Workers"]
 
@@ -43,12 +42,7 @@ class Broker:
         self._start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._kill()
 
     def restart(self, away_s: float) -> None:
@@ -90,12 +84,7 @@ class Workers:
         self.tend()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for process in self.processes:
             if process is not None:
                 process.send_signal(signal.SIGTERM)
