@@ -1,37 +1,23 @@
 """PNG taken apart.
 
-```
-signature | IHDR | tEXt, zTXt, iTXt, iCCP, eXIf, … | IDAT … | IEND
-            every chunk: u32 BE length, 4 letters, bytes, CRC-32 of letters and bytes
-```
-
 Only the picture goes on to the decoder; of an animated one that is the picture which viewers show
 that know no animation.
-
-Source: https://www.w3.org/TR/png-3/
 """
 
 from __future__ import annotations
 
 import struct
-import zlib
 from typing import TYPE_CHECKING
 
 from previews.brought.limits import MAX_TEXT_BYTES, MIB
 from previews.brought.parts import Parts, inflate, require_end, require_pixels
 from previews.brought.refusals import Refused, Why
+from previews.png_chunks import PICTURE, SIGNATURE, TEXTS, Broken, Fault, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["take_apart"]
-
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
-#: Encoders cut a picture into pieces of several kilobytes; this many are no picture.
-MAX_CHUNKS = 20_000
-
-_PICTURE = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
-_TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
 
 
 def take_apart(data: bytes) -> Parts:
@@ -47,9 +33,9 @@ def take_apart(data: bytes) -> Parts:
     for name, start, body, end in _chunks(data):
         if not width:
             width, height = _size(name, body)
-        if name in _PICTURE:
+        if name in PICTURE:
             bare.append(data[start:end])
-        elif name in _TEXTS:
+        elif name in TEXTS:
             keyword, text = _text(name, body, room)
             room -= len(text)
             texts.setdefault(keyword, _decoded(text))
@@ -62,21 +48,14 @@ def take_apart(data: bytes) -> Parts:
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, bytes, int]]:
     """Yield each chunk's letters, start, bytes and end, up to the end of the file."""
-    place = len(SIGNATURE)
-    for _ in range(MAX_CHUNKS):
-        head = data[place : place + 8]
-        length, name = int.from_bytes(head[:4], "big"), head[4:]
-        end = place + 12 + length
-        if len(head) < 8 or end > len(data):
-            raise Refused(Why.CUT)
-        if zlib.crc32(data[place + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
-            raise Refused(Why.DAMAGED)
-        yield name, place, data[place + 8 : end - 4], end
-        if name == b"IEND":
-            require_end(data, end)
-            return
-        place = end
-    raise Refused(Why.DAMAGED)
+    end = 0
+    try:
+        for chunk in walk(data):
+            end = chunk[-1]
+            yield chunk
+    except Broken as fault:
+        raise Refused(Why.CUT if fault.why == Fault.CUT else Why.DAMAGED) from fault
+    require_end(data, end)
 
 
 def _size(name: bytes, body: bytes) -> tuple[int, int]:

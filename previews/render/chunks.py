@@ -1,14 +1,7 @@
 """PNG files of anybody, taken apart within limits before a decoder sees them.
 
-```
-signature | IHDR | tEXt, iTXt, … | IDAT … | IEND
-            every chunk: u32 BE length, 4 letters, bytes, CRC-32 of letters and bytes
-```
-
 Nothing is decompressed here. What goes on to the decoder is the picture alone: other chunks, where
 bombs and surprises live, are left behind.
-
-Source: https://www.w3.org/TR/png-3/
 """
 
 from __future__ import annotations
@@ -22,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from PIL import Image
 
+from previews.png_chunks import MAX_CHUNKS, PICTURE, SIGNATURE, TEXTS, Broken, Fault, walk
 from previews.render.errors import PictureInvalid
 from previews.render.recipe import MAX_SIDE
 
@@ -33,14 +27,8 @@ __all__ = ["Png", "read_png", "take_apart"]
 
 #: A picture of the largest size is 50 MB before compression.
 MAX_FILE_BYTES = 64 * 1024 * 1024
-#: Encoders cut a picture into pieces of several kilobytes; this many are no picture.
-MAX_CHUNKS = 20_000
-
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _NAME = re.compile(rb"[A-Za-z]{4}\Z")
-_TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
-_PICTURE = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,36 +93,41 @@ def take_apart(data: bytes) -> Png:
     for name, start, body, end in _chunks(data):
         if not width:
             width, height = _size(name, body)
-        if name in _TEXTS:
+        if name in TEXTS:
             keyword, _, text = body.partition(b"\0")
             word = keyword[:80].decode("latin-1")
             texts[word] = text if name == b"tEXt" and word not in texts else None
-        elif name in _PICTURE:
+        elif name in PICTURE:
             bare.append(data[start:end])
     return Png(data, width, height, texts, b"".join(bare))
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, bytes, int]]:
     """Yield each chunk's letters, start, bytes and end, up to the end of the file."""
-    place = len(SIGNATURE)
-    for _ in range(MAX_CHUNKS):
-        head = data[place : place + 8]
-        length, name = int.from_bytes(head[:4], "big"), head[4:]
-        end = place + 12 + length
-        if len(head) < 8 or end > len(data):
-            _refuse("The file is cut short.")
-        if not _NAME.match(name):
-            _refuse("The file is damaged: a chunk has no name.")
-        body = data[place + 8 : end - 4]
-        if zlib.crc32(data[place + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
-            _refuse(f"The file is damaged or was changed: {name.decode()} is not intact.")
-        yield name, place, body, end
-        if name == b"IEND":
-            if end != len(data):
-                _refuse("Something else follows the picture in the file.")
-            return
-        place = end
-    _refuse(f"The file has more than {MAX_CHUNKS} chunks.")
+    end = 0
+    try:
+        for chunk in walk(data):
+            name, _start, _body, end = chunk
+            _require_name(name)
+            yield chunk
+    except Broken as fault:
+        _refuse(_told(fault))
+    if end != len(data):
+        _refuse("Something else follows the picture in the file.")
+
+
+def _require_name(name: bytes) -> None:
+    if not _NAME.match(name):
+        _refuse("The file is damaged: a chunk has no name.")
+
+
+def _told(fault: Broken) -> str:
+    if fault.why == Fault.CUT:
+        return "The file is cut short."
+    if fault.why == Fault.ENDLESS:
+        return f"The file has more than {MAX_CHUNKS} chunks."
+    _require_name(fault.name)
+    return f"The file is damaged or was changed: {fault.name.decode()} is not intact."
 
 
 def _size(name: bytes, body: bytes) -> tuple[int, int]:

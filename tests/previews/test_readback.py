@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
+from previews.png_chunks import SIGNATURE
 from previews.render import Layer, PictureInvalid, Recipe, RecipeInvalid
 from previews.render import chunks as chunks_module
-from previews.render.chunks import SIGNATURE, read_png, take_apart
+from previews.render.chunks import read_png, take_apart
 from previews.render.images import caption, encode
 from previews.render.readback import Original, Used, read_back
 from previews.render.whereabouts import installed
