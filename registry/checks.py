@@ -27,12 +27,12 @@ from lorary.anatomy import (
     inspect_source,
 )
 from lorary.anatomy.findings import finding
-from lorary.anatomy.hashes import embedded_hashes
+from lorary.anatomy.hashes import claimed_hashes, embedded_hashes
 from lorary.safetensors import Limits, open_source
-from registry import tensors
+from registry import reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     Progress = Callable[[int, int], None]
     Check = Callable[["Subject"], Iterable[Finding]]
@@ -49,11 +49,14 @@ __all__ = [
     "head_bytes",
     "is_public",
     "is_refused",
+    "is_uploaders",
     "is_weights",
     "look",
     "look_at_pair",
     "run_deep",
     "run_quick",
+    "stored_differs",
+    "weights_known",
 ]
 
 WEIGHTS = ".safetensors"
@@ -79,15 +82,17 @@ _PICTURES = {
 class Subject:
     """A file under examination.
 
-    ``inspection`` is filled by the header check, ``data_sha256`` when every number is read.
+    ``sha256`` is what its bytes had when they arrived, where that is known. ``inspection`` is
+    filled by the header check, ``reading`` when every byte is read.
     """
 
     path: str
     size_bytes: int
     handle: BinaryIO
+    sha256: str = ""
     progress: Progress | None = None
     inspection: Inspection | None = field(default=None)
-    data_sha256: str = ""
+    reading: reading.Reading | None = field(default=None)
 
     @property
     def is_weights(self) -> bool:
@@ -99,18 +104,28 @@ class Subject:
         """The extension with its dot, in lower case."""
         return "." + self.path.rpartition(".")[2].casefold()
 
-    def hashes(self, sha256: str) -> dict[str, str]:
-        """Return the names under which people search weights elsewhere; {} of other files.
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The hashes by which people search weights, by kind; {} of other files.
 
-        AutoV3 is the digest of everything after the header: it stays when metadata changes.
+        A licence or a configuration lies beside a thousand adapters and tells none of them.
         """
-        if not self.data_sha256:
+        if self.metadata is None or self.reading is None:
             return {}
-        return {
-            "autov2": sha256[:10],
-            "autov3": self.data_sha256[:12],
-            "data_sha256": self.data_sha256,
-        }
+        return dict(self.reading.hashes)
+
+    @property
+    def claimed_hashes(self) -> dict[str, str]:
+        """Hashes of the weights that their metadata names, by its keys."""
+        return {} if self.metadata is None else claimed_hashes(self.metadata)
+
+    @property
+    def metadata(self) -> Mapping[str, str] | None:
+        """What the header says beside the tensors; None of files that have no header."""
+        inspection = self.inspection
+        if inspection is None or inspection.header is None:
+            return None
+        return inspection.header.metadata
 
 
 def _name(subject: Subject) -> Iterator[Finding]:
@@ -187,35 +202,39 @@ def _header(subject: Subject) -> Iterator[Finding]:
     yield from subject.inspection.findings
 
 
-def _numbers(subject: Subject) -> Iterator[Finding]:
-    """Every number is finite; modules that do nothing are named."""
-    inspection = subject.inspection
-    if not subject.is_weights or inspection is None or inspection.header is None:
+def _bytes(subject: Subject) -> Iterator[Finding]:
+    """What is stored is what arrived; every number is finite, and modules do something."""
+    header = subject.inspection.header if subject.inspection else None
+    found = reading.read(subject.handle, subject.size_bytes, header, subject.progress)
+    if subject.sha256 and found.hashes["sha256"] != subject.sha256:
+        yield stored_differs(subject.sha256, found.hashes["sha256"])
         return
-    examined = tensors.examine(inspection.header, subject.handle, subject.progress)
-    subject.data_sha256 = examined.data_sha256
-    yield from examined.findings
+    subject.reading = found
+    yield from found.findings
 
 
-def _hashes(subject: Subject) -> Iterator[Finding]:
+def _claims(subject: Subject) -> Iterator[Finding]:
     """Digests that a file carries of its own tensors are theirs."""
-    inspection = subject.inspection
-    if inspection is None or inspection.header is None or not subject.data_sha256:
+    if subject.reading is None or subject.metadata is None:
         return
-    carried = embedded_hashes(inspection.header.metadata)
-    stale = [key for key, digest in carried.items() if digest != subject.data_sha256]
+    computed = subject.reading.hashes["data_sha256"]
+    carried = embedded_hashes(subject.metadata)
+    stale = {key: digest for key, digest in carried.items() if digest != computed}
     if stale:
         yield finding(
             "hash_differs",
-            _("The file carries a digest of other tensors (%(keys)s): they were changed after it "
-              "was written.") % {"keys": ", ".join(stale)},
-            keys=stale,
-            computed=subject.data_sha256,
+            _("The metadata names another hash (%(keys)s) than the tensors have: they were changed "
+              "after it was written, as by a resize, a merge or a conversion, or the metadata are "
+              "another file's. Programs that look files up by this hash find the other one.")
+            % {"keys": ", ".join(stale)},
+            keys=list(stale),
+            claimed=list(stale.values()),
+            computed=computed,
         )  # fmt: skip
 
 
 QUICK: Sequence[Check] = (_name, _companion, _header)
-DEEP: Sequence[Check] = (*QUICK, _numbers, _hashes)
+DEEP: Sequence[Check] = (*QUICK, _bytes, _claims)
 
 
 def run_quick(subject: Subject) -> list[Finding]:
@@ -256,6 +275,11 @@ def comes_from_header(code: str) -> bool:
     return code in finding_codes() - _OF_BYTES
 
 
+def is_uploaders(code: str) -> bool:
+    """Whether a finding is about what its uploader may see, so that nobody else is told."""
+    return code == "weights_known"
+
+
 def is_public(code: str, severity: str) -> bool:
     """Whether everyone who sees a version is told a finding.
 
@@ -283,6 +307,35 @@ def digest_differs(declared: str, computed: str) -> Finding:
         _("The bytes that arrived hash to %(computed)s…, announced was %(declared)s…. Send the "
           "file again.") % {"computed": computed[:12], "declared": declared[:12]},
         {"declared": declared, "computed": computed},
+    )  # fmt: skip
+
+
+def stored_differs(arrived: str, stored: str) -> Finding:
+    """Return the finding for bytes that changed after they arrived."""
+    return Finding(
+        "stored_differs",
+        "error",
+        _("The bytes that were kept are not those that arrived (sha256 %(arrived)s…, now "
+          "%(stored)s…): a disk or its memory fails. Send the file again, and tell whoever runs "
+          "this site.") % {"arrived": arrived[:12], "stored": stored[:12]},
+        {"arrived": arrived, "stored": stored},
+    )  # fmt: skip
+
+
+def weights_known(places: Sequence[Mapping[str, object]]) -> Finding:
+    """Return the finding for weights that are published already.
+
+    Args:
+        places: ``adapter``, ``version`` and ``same`` (``file`` or ``tensors``) of each; only such
+            as the uploader may see.
+    """
+    named = ", ".join(f"{place['adapter']} {place['version']}" for place in places[:3])
+    return Finding(
+        "weights_known",
+        "warning",
+        _("These weights are published already: %(named)s. A new version of that adapter, or a "
+          "link to it, may serve people better.") % {"named": named},
+        {"count": len(places), "places": [dict(place) for place in places]},
     )  # fmt: skip
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from registry.models.adapter import Adapter, AdapterName, Tag
-from registry.models.blob import SCHEMA, Blob, BlobAnatomy, Finding
+from registry.models.blob import SCHEMA, Blob, BlobAnatomy, BlobHash, Finding
 from registry.models.choices import (
     OUT_STATES,
     Access,
     FileRole,
+    HashKind,
     JobState,
     Kind,
     Maturity,
@@ -39,11 +40,13 @@ __all__ = [
     "AliasMove",
     "Blob",
     "BlobAnatomy",
+    "BlobHash",
     "DailyDownloads",
     "Event",
     "File",
     "FileRole",
     "Finding",
+    "HashKind",
     "Job",
     "JobState",
     "Kind",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from django.db import models
 
-from registry.models.choices import Severity
+from registry.models.choices import HashKind, Severity
 
-__all__ = ["SCHEMA", "SHA256", "Blob", "BlobAnatomy", "Finding"]
+__all__ = ["SCHEMA", "SHA256", "Blob", "BlobAnatomy", "BlobHash", "Finding"]
 
 #: Shape of the anatomy documents that everything here understands (``docs/anatomy.md``).
 SCHEMA = 1
@@ -18,14 +18,16 @@ SHA256 = r"^[0-9a-f]{64}$"
 class Blob(models.Model):
     """Bytes identified by sha256, stored once, never changed.
 
-    ``hashes`` are the names under which people search weights elsewhere: ``autov2``, ``autov3``,
-    and ``data_sha256`` of everything after the header. ``unreferenced_since`` is set by the
+    ``hashes`` are computed of weights, by kind (``HashKind``); ``claimed_hashes`` are those that
+    the metadata names, by its keys, and prove nothing. ``unreferenced_since`` is set by the
     sweeper; bytes go after the grace period.
     """
 
     sha256 = models.CharField(max_length=64, unique=True)
     size_bytes = models.PositiveBigIntegerField()
     hashes = models.JSONField(default=dict, blank=True)
+    # Processes of the release before, which know no such column, write rows during an update.
+    claimed_hashes = models.JSONField(default=dict, blank=True, db_default={})
     is_stored = models.BooleanField(default=True)
     unreferenced_since = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -41,6 +43,28 @@ class Blob(models.Model):
 
     def __str__(self) -> str:
         return self.sha256[:12]
+
+
+class BlobHash(models.Model):
+    """``Blob.hashes`` as rows, so that a hash finds its file."""
+
+    blob = models.ForeignKey(Blob, on_delete=models.CASCADE, related_name="hash_rows")
+    kind = models.CharField(max_length=16, choices=HashKind)
+    value = models.CharField(max_length=64)
+
+    class Meta:
+        """One of each kind; written in lower-case hex digits, whoever writes the row."""
+
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "blob"], name="blob_hash_once"),
+            models.CheckConstraint(
+                name="blob_hash_is_hex", condition=models.Q(value__regex=r"^[0-9a-f]{8,64}$")
+            ),
+        ]
+        indexes = [models.Index(fields=["value", "kind"], name="blob_hash_by_value")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.value}"
 
 
 class BlobAnatomy(models.Model):

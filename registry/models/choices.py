@@ -9,6 +9,7 @@ __all__ = [
     "OUT_STATES",
     "Access",
     "FileRole",
+    "HashKind",
     "JobState",
     "Kind",
     "Maturity",
@@ -115,6 +116,19 @@ class Severity(models.TextChoices):
     ERROR = "error", _("Error")
     WARNING = "warning", _("Warning")
     INFO = "info", _("Info")
+
+
+class HashKind(models.TextChoices):
+    """Kinds of hashes by which people look for weights (``registry.hashing``)."""
+
+    SHA256 = "sha256", "SHA-256"
+    AUTOV1 = "autov1", "AutoV1"
+    AUTOV2 = "autov2", "AutoV2"
+    AUTOV3 = "autov3", "AutoV3"
+    DATA_SHA256 = "data_sha256", _("SHA-256 after the header")
+    TENSORS = "tensors", _("Tensors in any order")
+    CRC32 = "crc32", "CRC-32"
+    BLAKE3 = "blake3", "BLAKE3"
 
 
 class JobState(models.TextChoices):

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from lorary.anatomy.beside import CONFIG_NAME, PEFT_STEM
 from lorary.anatomy.config import MOST_CONFIG_BYTES
 from registry import checks, storage
-from registry.models import BlobAnatomy, VersionAnatomy
+from registry.models import Blob, BlobAnatomy, BlobHash, HashKind, VersionAnatomy
 from registry.services import details
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lorary.anatomy import Anatomy, Inspection
-    from registry.models import Blob, Version
+    from registry.models import Version
 
     class Listed(Protocol):
         """A line of a manifest, stored or not yet."""
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
             """Whether the version is about it."""
 
 
-__all__ = ["document_of", "keep", "keep_pair", "read_pair"]
+__all__ = ["document_of", "keep", "keep_hashes", "keep_pair", "read_pair"]
 
 #: What a lineage is read from when only the name tells it.
 FILE_NAME = "file name"
@@ -64,6 +64,26 @@ def keep(*, blob: Blob, document: dict[str, Any]) -> None:
             "rank": facts.rank,
             "document": document,
         },
+    )
+
+
+def keep_hashes(*, blob: Blob, subject: checks.Subject) -> None:
+    """Write the hashes of a blob over those before; call it inside a transaction.
+
+    Files that are no weights keep theirs as they are: the same bytes may be sent under both kinds
+    of names.
+    """
+    found = subject.hashes
+    if not found:
+        return
+    shown = {kind: value for kind, value in found.items() if kind != HashKind.SHA256}
+    known = Blob.objects.filter(pk=blob.pk)
+    known.update(hashes=shown, claimed_hashes=subject.claimed_hashes)
+    BlobHash.objects.bulk_create(
+        [BlobHash(blob=blob, kind=kind, value=value) for kind, value in found.items()],
+        update_conflicts=True,
+        unique_fields=["kind", "blob"],
+        update_fields=["value"],
     )
 
 

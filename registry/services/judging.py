@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from registry import checks, locks, storage
 from registry.models import Blob, Finding, Upload, UploadState
+from registry.selectors import hashes as known_hashes
 from registry.services import anatomies, events
 
 if TYPE_CHECKING:
@@ -29,20 +30,26 @@ def judge(*, upload: Upload, progress: Callable[[int, int], None] | None = None)
         return upload
     name = _stored_name(upload)
     with storage.store().open(name) as handle:
-        subject = checks.Subject(upload.path, upload.size_bytes, handle)
+        subject = checks.Subject(upload.path, upload.size_bytes, handle, upload.sha256)
         results = checks.run_deep(subject, progress=progress)
     if checks.is_refused(results):
         refuse(upload, results, from_state=UploadState.CHECKING)
     else:
-        _accept(upload, subject, results)
+        _accept(upload, subject, [*results, *_known(upload, subject)])
     upload.refresh_from_db()
     return upload
+
+
+def _known(upload: Upload, subject: checks.Subject) -> list[Result]:
+    """Return a finding when the uploader could have found these weights here."""
+    places = known_hashes.places_of_weights(upload.owner, subject.hashes)
+    return [checks.weights_known(places)] if places else []
 
 
 def _stored_name(upload: Upload) -> str:
     """Return where the bytes are: a worker may have died between promotion and commit."""
     try:
-        storage.store().stat(upload.storage_key)
+        storage.store().open(upload.storage_key).close()
     except FileNotFoundError:
         return upload.sha256
     return upload.storage_key
@@ -58,9 +65,9 @@ def _accept(upload: Upload, subject: checks.Subject, results: list[Result]) -> N
         blob, _created = Blob.objects.get_or_create(
             sha256=upload.sha256, defaults={"size_bytes": upload.size_bytes}
         )
-        hashes = subject.hashes(upload.sha256)
         known = Blob.objects.filter(pk=blob.pk)
-        known.update(is_stored=True, unreferenced_since=None, hashes=hashes)
+        known.update(is_stored=True, unreferenced_since=None)
+        anatomies.keep_hashes(blob=blob, subject=subject)
         if subject.inspection is not None and subject.inspection.anatomy is not None:
             document = anatomies.document_of(subject.inspection.anatomy)
             anatomies.keep(blob=blob, document=document)
@@ -89,12 +96,15 @@ def refuse(upload: Upload, results: list[Result], *, from_state: UploadState) ->
 
 
 def save_findings(upload: Upload, results: Iterable[Result], blob: Blob | None = None) -> None:
-    """Replace what is known of an upload; call it inside the transaction of its new state."""
+    """Replace what is known of an upload; call it inside the transaction of its new state.
+
+    What is for the uploader alone is not tied to the blob, which others may publish, too.
+    """
     upload.findings.all().delete()
     Finding.objects.bulk_create(
         Finding(
             upload=upload,
-            blob=blob,
+            blob=None if checks.is_uploaders(result.code) else blob,
             code=result.code,
             severity=result.severity,
             message=result.message,

@@ -10,7 +10,7 @@ import pytest
 
 from registry import checks, storage, worker
 from registry.errors import UploadRefused
-from registry.models import Job, Upload, UploadState, User
+from registry.models import HashKind, Job, Upload, UploadState, User
 from registry.services import uploads
 from tests import catalogue
 from tests.builders.adapters import kohya
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def names() -> list[str]:
-    return [name for name, _changed in storage.store().names()]
+    return [entry.name for entry in storage.store().names()]
 
 
 def start(actor: User, data: bytes = LORA, path: str = "noir.safetensors") -> Upload:
@@ -104,13 +104,6 @@ def test_modules_that_do_nothing_are_named() -> None:
     assert "modules_silent" in codes
 
 
-def test_progress_is_told_in_bytes() -> None:
-    told: list[tuple[int, int]] = []
-    checks.run_deep(subject(LORA), progress=lambda done, total: told.append((done, total)))
-    header_end = 8 + int.from_bytes(LORA[:8], "little")
-    assert told[-1] == (len(LORA) - header_end, len(LORA) - header_end)
-
-
 def hashed(**metadata: str) -> list[Finding]:
     found = checks.run_deep(subject(kohya(SD1, metadata=metadata)))
     return [finding for finding in found if finding.code == "hash_differs"]
@@ -119,26 +112,46 @@ def hashed(**metadata: str) -> list[Finding]:
 DATA_SHA256 = hashlib.sha256(LORA[8 + int.from_bytes(LORA[:8], "little") :]).hexdigest()
 
 
-def test_the_data_section_is_hashed_while_it_is_read() -> None:
-    looked = subject(LORA)
+def test_weights_have_hashes_and_files_beside_them_have_none() -> None:
+    looked, beside = subject(LORA), subject(b"# Noir", "README.md")
     checks.run_deep(looked)
-    assert looked.hashes("ab" * 32) == {
-        "autov2": "ababababab",
-        "autov3": DATA_SHA256[:12],
-        "data_sha256": DATA_SHA256,
-    }
-    assert subject(b"# Noir", "README.md").hashes("ab" * 32) == {}
+    assert set(looked.hashes) == {*HashKind.values} - {"autov1"}  # too short for that one
+    assert looked.hashes["data_sha256"] == DATA_SHA256
+    checks.run_deep(beside)
+    assert beside.hashes == {}
+
+
+def test_bytes_that_changed_after_they_arrived_are_refused() -> None:
+    for data, path in [(LORA, "noir.safetensors"), (b"# Noir", "README.md")]:
+        looked = checks.Subject(path, len(data), io.BytesIO(data), sha256="ab" * 32)
+        (finding,) = [f for f in checks.run_deep(looked) if f.severity == "error"]
+        assert finding.code == "stored_differs"
+        assert finding.evidence["stored"] == hashlib.sha256(data).hexdigest()
 
 
 def test_an_accepted_blob_keeps_its_hashes(ada: User) -> None:
     upload = catalogue.accept(ada, LORA)
     assert upload.blob is not None
     assert upload.blob.hashes["data_sha256"] == DATA_SHA256
+    rows = dict(upload.blob.hash_rows.values_list("kind", "value"))
+    assert rows == {**upload.blob.hashes, "sha256": upload.sha256}
+
+
+def test_claimed_hashes_are_kept_apart_from_computed_ones(ada: User) -> None:
+    claims = {"sshs_model_hash": "0x" + "AB" * 32, "sshs_legacy_hash": "01234567"}
+    upload = catalogue.accept(ada, kohya(SD1, metadata=claims))
+    assert upload.blob is not None
+    assert upload.blob.claimed_hashes == {
+        "sshs_model_hash": "ab" * 32,
+        "sshs_legacy_hash": "01234567",
+    }
+    assert "ab" * 32 not in upload.blob.hash_rows.values_list("value", flat=True)
 
 
 @pytest.mark.parametrize("key", ["sshs_model_hash", "modelspec.hash_sha256"])
 def test_a_stale_hash_is_told_with_its_key(key: str) -> None:
     (finding,) = hashed(**{key: "0x" + "AB" * 32})
+    assert (finding.severity, finding.evidence["claimed"]) == ("warning", ["ab" * 32])
     assert (finding.evidence["keys"], finding.evidence["computed"]) == ([key], DATA_SHA256)
 
 

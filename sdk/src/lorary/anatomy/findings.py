@@ -71,7 +71,7 @@ ANATOMY_CODES: Mapping[str, tuple[Severity, str]] = MappingProxyType(
         "family_unknown": ("info", "No known base model has these modules."),
         "full_weights": ("warning", "Full weights take a large part of the file."),
         "fused_and_split": ("warning", "One projection is adapted both fused and in its parts."),
-        "hash_differs": ("info", "A hash in the metadata is not the hash of the tensors."),
+        "hash_differs": ("warning", "A hash in the metadata is not the hash of the tensors."),
         "hash_placeholder": ("info", "A hash in the metadata can be no hash of a file."),
         "hostile_text": ("warning", "Texts hold markup, scripts or invisible characters."),
         "magnitude_mismatch": ("error", "A magnitude of DoRA fits neither side of its module."),

@@ -14,7 +14,7 @@ from lorary.anatomy.findings import Finding, finding
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["embedded_hashes", "hash_findings"]
+__all__ = ["claimed_hashes", "embedded_hashes", "hash_findings"]
 
 _SHA256 = 64
 _LENGTHS: Mapping[str, frozenset[int]] = {
@@ -27,6 +27,8 @@ _LENGTHS: Mapping[str, frozenset[int]] = {
     "modelspec.hash_sha256": frozenset({_SHA256}),
 }
 """Metadata key to the numbers of hexadecimal digits that its value may have."""
+
+_OF_WEIGHTS = ("sshs_model_hash", "sshs_legacy_hash", "modelspec.hash_sha256")
 
 _NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 # The old hash covers 64 KiB behind the first mebibyte, which small adapters do not have.
@@ -71,6 +73,22 @@ def _oddity(value: str, lengths: frozenset[int], key: str) -> str | None:
     return "one_digit" if len(set(value)) == 1 else None
 
 
+def claimed_hashes(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Hashes of the file's own weights that the metadata names, whether or not they are right.
+
+    Returns:
+        Metadata key (`sshs_model_hash`, `sshs_legacy_hash`, `modelspec.hash_sha256`) to its
+        hexadecimal digits, in lower case and without `0x`; placeholders are left out.
+    """
+    found = {}
+    for key in _OF_WEIGHTS:
+        value = _digits(metadata, key)
+        is_one = value is not None and _oddity(value, _LENGTHS[key], key) is None
+        if value is not None and is_one and not _NOTHING.startswith(value):
+            found[key] = value
+    return found
+
+
 def embedded_hashes(metadata: Mapping[str, str]) -> dict[str, str]:
     """Hashes in the metadata that the SHA-256 of the data section has to equal.
 
@@ -80,12 +98,8 @@ def embedded_hashes(metadata: Mapping[str, str]) -> dict[str, str]:
     Returns:
         Metadata key (`sshs_model_hash`, `modelspec.hash_sha256`) to 64 hexadecimal digits.
     """
-    keys = ["sshs_model_hash"]
-    if _ONETRAINER.isdisjoint(metadata):
-        keys.append("modelspec.hash_sha256")
-    found = {}
-    for key in keys:
-        value = _digits(metadata, key)
-        if value is not None and _oddity(value, _LENGTHS[key], key) is None:
-            found[key] = value
+    found = claimed_hashes(metadata)
+    found.pop("sshs_legacy_hash", None)
+    if not _ONETRAINER.isdisjoint(metadata):
+        found.pop("modelspec.hash_sha256", None)
     return found

@@ -34,7 +34,7 @@ ADVICE: Mapping[str, str] = MappingProxyType(
         "file_truncated": _AGAIN,
         "full_weights": "Say so where you share it, or save the adapter alone.",
         "fused_and_split": "Keep one of the two: used together they act twice.",
-        "hash_differs": "Nothing: the tensors were changed after the hash was taken.",
+        "hash_differs": "Write the hash anew or leave it out: programs look files up by it.",
         "hash_placeholder": "Nothing: the trainer could not read its base model.",
         "header_bad_padding": _AGAIN,
         "header_bad_start": "Check where it comes from: it may be no safetensors file at all.",

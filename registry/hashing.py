@@ -1,0 +1,118 @@
+"""Hashes by which people look for weights: how each is computed, and how each is written.
+
+```
+ │ length │ header │ tensor │ tensor │ … │
+ └──────── sha256, blake3, crc32 ────────┘   autov1: 64 KiB of it, 1 MiB from its start
+                   └──── data_sha256 ────┘   stays when metadata changes
+                   └─ one ─┘└─ one ─┘        tensors: stays when order or names change, too
+```
+
+Sources: AUTOMATIC1111's web UI and kohya's networks for AutoV1 and AutoV3 (`sshs_legacy_hash`,
+`sshs_model_hash`); Civitai's scanner for their short forms and for a CRC-32 whose bytes are written
+in the other order than zlib's; https://github.com/BLAKE3-team/BLAKE3-specs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zlib
+from typing import NamedTuple
+
+from blake3 import blake3
+
+__all__ = ["DataHashes", "Form", "WholeHashes", "forms_of", "swapped"]
+
+#: Where AutoV1 looks, in bytes: 64 KiB behind the first mebibyte.
+_V1_BEGIN, _V1_END = 0x100000, 0x110000
+
+#: Hexadecimal digits of the short forms: first ones of sha256, of AutoV1 and of data_sha256.
+_V1, _V2, _V3 = 8, 10, 12
+
+_HEX = re.compile(r"[0-9a-f]+\Z")
+_PREFIX = re.compile(r"(?:0x|(?:sha256|blake3|crc32|autov[123]):)")
+
+
+class WholeHashes:
+    """sha256, AutoV1 and CRC-32 of a stream that comes in blocks."""
+
+    def __init__(self) -> None:
+        self.sha256 = hashlib.sha256()
+        self._v1 = hashlib.sha256()
+        self._has_v1 = False
+        self._crc = 0
+
+    def update(self, begin: int, block: memoryview) -> None:
+        """Take the block that begins at this byte of the file."""
+        self.sha256.update(block)
+        self._crc = zlib.crc32(block, self._crc)
+        window = block[max(0, _V1_BEGIN - begin) : max(0, _V1_END - begin)]
+        if window:
+            self._has_v1 = True
+            self._v1.update(window)
+
+    def told(self) -> dict[str, str]:
+        """Return kind → hash; files that end before AutoV1's window have none."""
+        sha256, crc = self.sha256.hexdigest(), f"{self._crc:08x}"
+        found = {"sha256": sha256, "autov2": sha256[:_V2], "crc32": crc}
+        return found | ({"autov1": self._v1.hexdigest()[:_V1]} if self._has_v1 else {})
+
+
+class DataHashes:
+    """BLAKE3 of a stream that comes in blocks, and SHA-256 of its data section."""
+
+    def __init__(self, data_start: int | None) -> None:
+        """Begin.
+
+        Args:
+            data_start: Byte of the file where the data section begins; None where it has none.
+        """
+        self._start = data_start
+        self._data = hashlib.sha256()
+        self._all = blake3()
+
+    def update(self, begin: int, block: memoryview) -> None:
+        """Take the block that begins at this byte of the file."""
+        self._all.update(block)
+        if self._start is not None:
+            self._data.update(block[max(0, self._start - begin) :])
+
+    def told(self) -> dict[str, str]:
+        """Return kind → hash."""
+        found = {"blake3": self._all.hexdigest()}
+        if self._start is not None:
+            data = self._data.hexdigest()
+            found |= {"data_sha256": data, "autov3": data[:_V3]}
+        return found
+
+
+def swapped(crc: str) -> str:
+    """Return eight hex digits with their four bytes in the other order."""
+    return bytes.fromhex(crc)[::-1].hex()
+
+
+class Form(NamedTuple):
+    """A kind of hash with a value, as they are stored."""
+
+    kind: str
+    value: str
+
+
+def forms_of(text: str) -> list[Form]:
+    """Return what a hash that somebody has may be; [] where it can be none.
+
+    Upper case, ``0x`` and a prefix such as ``blake3:`` are understood. A CRC-32 may have its bytes
+    in either order.
+    """
+    value = _PREFIX.sub("", text.strip().lower(), count=1)
+    if not _HEX.match(value):
+        return []
+    if len(value) == _V1:
+        crcs = dict.fromkeys((value, swapped(value)))
+        return [Form("autov1", value), *(Form("crc32", crc) for crc in crcs)]
+    kinds = {
+        _V2: ("autov2",),
+        _V3: ("autov3",),
+        64: ("sha256", "data_sha256", "blake3", "tensors"),
+    }.get(len(value), ())
+    return [Form(kind, value) for kind in kinds]
