@@ -1,0 +1,111 @@
+"""What a ``Range`` header asks for.
+
+Several ranges are answered as multipart/byteranges while they are at most ``MAX_RANGES`` and
+together no longer than the file: nobody gets more bytes for one request than the whole of it.
+Beyond that, and for headers that are no sound list of byte ranges, the whole file is the answer.
+nginx draws the same lines, except that it refuses nonsense (416); both are within the RFC.
+
+Source: RFC 9110 §14.1.2 (byte ranges), §14.2 (what may be ignored), §14.6 (multipart).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from django.utils.translation import gettext as _
+
+from registry.errors import RangeUnsatisfiable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["MAX_RANGES", "Span", "parted", "spans_of"]
+
+MAX_RANGES = 16
+
+_RANGES = re.compile(r"(?i)bytes=(.*)\Z")
+_RANGE = re.compile(r"[ \t]*([0-9]*)-([0-9]*)[ \t]*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Bytes ``first`` to ``last``, both included.
+
+    Attributes:
+        first: Place of the first byte.
+        last: Place of the last one.
+        is_suffix: Whether it was asked for from the end: somebody looks, nobody goes on there.
+    """
+
+    first: int
+    last: int
+    is_suffix: bool = field(default=False, compare=False)
+
+    @property
+    def length(self) -> int:
+        """Number of bytes."""
+        return self.last - self.first + 1
+
+    def of(self, size: int) -> str:
+        """Return it as the value of ``Content-Range``."""
+        return f"bytes {self.first}-{self.last}/{size}"
+
+
+def spans_of(header: str, size: int) -> list[Span]:
+    """Return the parts that a Range header asks for, [] for the whole file.
+
+    Raises:
+        RangeUnsatisfiable: the header is sound and all of it lies outside the file.
+    """
+    found = _RANGES.match(header)
+    asked = (
+        [_RANGE.match(text) for text in found[1].split(",") if text.strip(" \t")] if found else []
+    )
+    if not asked or len(asked) > MAX_RANGES:
+        return []
+    spans = [_span(one, size) for one in asked]
+    if None in spans or not size:
+        return []
+    inside = [span for span in spans if span and 0 <= span.first < size]
+    if not inside:
+        raise RangeUnsatisfiable(
+            _("The file has %(size)d bytes; the range begins after them.") % {"size": size},
+            size=size,
+        )
+    return inside if sum(span.length for span in inside) <= size else []
+
+
+def _span(found: re.Match[str] | None, size: int) -> Span | None:
+    """Return one range within or beyond the file, or None for what is none."""
+    if found is None or not any(found.groups()):
+        return None
+    first, last = (_number(text) for text in found.groups())
+    if first is None:
+        return Span(max(0, size - (last or 0)), size - 1, is_suffix=True)
+    if last is not None and last < first:
+        return None
+    return Span(first, size - 1 if last is None else min(last, size - 1))
+
+
+def _number(text: str) -> int | None:
+    """Read digits; numbers of more than 18 mean "beyond every file" and are not computed."""
+    if not text:
+        return None
+    return int(text) if len(text.lstrip("0")) <= 18 else 10**18
+
+
+def parted(
+    spans: Sequence[Span], size: int, content_type: str, boundary: str
+) -> Iterable[bytes | Span]:
+    """Yield the body of a multipart/byteranges answer: heads of parts, and what follows each."""
+    ending = ""
+    for span in spans:
+        yield (
+            f"{ending}--{boundary}\r\nContent-Type: {content_type}\r\n"
+            f"Content-Range: {span.of(size)}\r\n\r\n"
+        ).encode()
+        yield span
+        ending = "\r\n"
+    yield f"\r\n--{boundary}--\r\n".encode()
