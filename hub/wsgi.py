@@ -11,5 +11,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings.base")
 
 application = get_wsgi_application()
 
+from registry.services import downloads  # noqa: E402 - there are no models before
+
 # Load every page now, before the server forks: once for all processes, and no first visitor waits.
 _ = get_resolver().url_patterns
+
+# A server counts for hours, a command or a test does not.
+downloads.write_regularly()

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.test import override_settings
 
 from hub.config import prepare
-from registry.services import accounts
+from registry.services import accounts, downloads
 from tests.catalogue import PASSWORD
 
 if TYPE_CHECKING:
@@ -31,6 +31,12 @@ def _own_data(tmp_path: Path) -> Iterator[None]:
     own = dataclasses.replace(settings.LORARY, data=data, storage=(data / "files").as_uri())
     with override_settings(LORARY=own):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _own_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test its own count of downloads: the next one has other versions of these ids."""
+    monkeypatch.setattr(downloads, "_process", downloads._Process())
 
 
 @pytest.fixture

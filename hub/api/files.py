@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 
 from hub import delivery
 from hub.api.base import Endpoint
-from hub.refusals import PreconditionFailed
 from registry.models import Visibility
 from registry.selectors import adapters as catalogue
 from registry.selectors import versions as history
@@ -48,18 +47,17 @@ class FileView(Endpoint):
     def get(
         self, request: Request, owner: str, name: str, version: str, path: str
     ) -> HttpResponseBase:
-        """Download a file, whole or in part; counted when a transfer begins."""
+        """Download a file, whole or in part; counted when its last byte is sent."""
         adapter = catalogue.get(self.viewer, owner, name)
         row = history.get(self.viewer, adapter, version)
         return self._send(request, row, history.file(row, path))
 
     def _send(self, request: Request, version: Version, file: File) -> HttpResponseBase:
-        wanted = request.headers.get("If-Match")
-        if wanted and not delivery.matches(wanted, delivery.etag_of(file.blob), is_weak=False):
-            raise PreconditionFailed(_("The file has another digest than the one you asked for."))
-        is_private = version.adapter.visibility != Visibility.PUBLIC
-        filename = file.path.rpartition("/")[2]
-        sent = delivery.deliver(request, file.blob, filename=filename, is_private=is_private)
-        if sent.is_start:
-            downloads.count(version=version, file=file)
-        return sent.response
+        delivery.require_match(request, file.blob)
+        return delivery.deliver(
+            request,
+            file.blob,
+            filename=file.path.rpartition("/")[2],
+            is_private=version.adapter.visibility != Visibility.PUBLIC,
+            on_sent=partial(downloads.count, version=version, file=file),
+        )

@@ -124,9 +124,7 @@ def smaller(request: HttpRequest, sample_id: int, width: int) -> HttpResponseBas
 def _sent(request: HttpRequest, sample: Sample, blob: Blob, suffix: str) -> HttpResponseBase:
     is_open = is_for_everyone(sample.version)
     name = f"{sample.version.adapter.name}-{sample.pk}.{suffix}"
-    sent = deliver(
-        request, blob, filename=name, content_type=TYPES[suffix], is_private=not is_open
-    ).response
+    sent = deliver(request, blob, filename=name, content_type=TYPES[suffix], is_private=not is_open)
     sent.headers["Content-Disposition"] = "inline"
     return kept(sent, sent.headers["ETag"], FOR_AN_HOUR if is_open else "")
 

@@ -1,34 +1,170 @@
-"""Counting finished transfers."""
+"""Counting transfers without a write in their way.
+
+A request adds one in memory; a thread of the process writes all that came together, every
+``WRITE_S`` seconds and once more when the process ends. A process that is killed loses the counts
+of these seconds, a database that is busy or away loses none, and a download waits for neither.
+"""
 
 from __future__ import annotations
 
+import atexit
+import logging
+import threading
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from django.db import OperationalError, transaction
+from django.db import Error, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
 from registry.models import Adapter, DailyDownloads, Version
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import date
+
     from registry.models import File
 
-__all__ = ["count"]
+    Key = tuple[int, date]
+
+__all__ = ["count", "write", "write_regularly"]
+
+#: Seconds that a count waits at most before it is written.
+WRITE_S = 2.0
+#: Versions of one transaction: other writers wait for it.
+AT_ONCE = 200
+
+log = logging.getLogger(__name__)
+
+
+class _Tally:
+    """Counts by version and day (UTC), for all threads of a process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[Key] = Counter()
+
+    def add(self, counts: Mapping[Key, int]) -> None:
+        """Add counts."""
+        with self._lock:
+            self._counts.update(counts)
+
+    def take(self, limit: int) -> dict[Key, int]:
+        """Remove and return the counts of some versions and days."""
+        with self._lock:
+            keys = sorted(self._counts)[:limit]
+            return {key: self._counts.pop(key) for key in keys}
+
+
+class _Writer(threading.Thread):
+    """Writes what comes together; ends with its process."""
+
+    def __init__(self) -> None:
+        super().__init__(name="downloads", daemon=True)
+        self.news = threading.Event()
+
+    def run(self) -> None:
+        """Wait for a count, let others come, write them all."""
+        pause = threading.Event()
+        while True:
+            self.news.wait()
+            self.news.clear()
+            pause.wait(WRITE_S)
+            try:
+                if not write():
+                    self.news.set()
+            finally:
+                connection.close()
+
+
+class _Process:
+    """What this process counted and has not written, and the thread that writes it."""
+
+    def __init__(self) -> None:
+        self.tally = _Tally()
+        self.is_writing = False
+        self._writer: _Writer | None = None
+        self._starting = threading.Lock()
+
+    def wake(self) -> None:
+        """Have the thread write soon; that of the process before a fork does not live here."""
+        with self._starting:
+            if self._writer is None or not self._writer.is_alive():
+                if self._writer is None:
+                    atexit.register(write)
+                self._writer = _Writer()
+                self._writer.start()
+            self._writer.news.set()
+
+
+_process = _Process()
+
+
+def write_regularly() -> None:
+    """Have this process, and those that it forks, write counts every few seconds.
+
+    The thread starts with the first count, so in the process that counts.
+    """
+    _process.is_writing = True
 
 
 def count(*, version: Version, file: File) -> None:
-    """Add one download of a version's primary file.
+    """Add one download of a version's primary file."""
+    if file.is_primary:
+        _process.tally.add({(version.pk, timezone.now().date()): 1})
+        if _process.is_writing:
+            _process.wake()
 
-    A busy database loses the count, never the download.
+
+def write() -> bool:
+    """Write every count; false when the database refused and the rest is kept for later."""
+    while taken := _process.tally.take(AT_ONCE):
+        try:
+            _add(taken)
+        except Error as error:
+            _process.tally.add(taken)
+            log.warning("downloads are counted later: %s", error)
+            return False
+    return True
+
+
+@transaction.atomic
+def _add(counts: Mapping[Key, int]) -> None:
+    """Add to the rows of versions, adapters and days; versions that are gone count no more.
+
+    The adapters are locked first and in order: two processes that write at once wait for each
+    other instead of locking each other out.
     """
-    if not file.is_primary:
-        return
-    today = timezone.now().date()
-    try:
-        with transaction.atomic():
-            row, _created = DailyDownloads.objects.get_or_create(version=version, day=today)
-            DailyDownloads.objects.filter(pk=row.pk).update(count=F("count") + 1)
-            Version.objects.filter(pk=version.pk).update(downloads=F("downloads") + 1)
-            Adapter.objects.filter(pk=version.adapter_id).update(downloads=F("downloads") + 1)
-    except OperationalError:
-        return
+    versions = Version.objects.filter(pk__in={version for version, _day in counts})
+    owners = dict(versions.values_list("pk", "adapter"))
+    locked = Adapter.objects.select_for_update(no_key=True).filter(pk__in=owners.values())
+    list(locked.order_by("pk").values_list("pk"))
+    known = {key: n for key, n in counts.items() if key[0] in owners}
+    of_versions: Counter[int] = Counter()
+    of_adapters: Counter[int] = Counter()
+    for (version, _day), n in known.items():
+        of_versions[version] += n
+        of_adapters[owners[version]] += n
+    for n, pks in _alike(of_adapters):
+        Adapter.objects.filter(pk__in=pks).update(downloads=F("downloads") + n)
+    for n, pks in _alike(of_versions):
+        Version.objects.filter(pk__in=pks).update(downloads=F("downloads") + n)
+    _add_to_days(known)
+
+
+def _add_to_days(counts: Mapping[Key, int]) -> None:
+    rows = [DailyDownloads(version_id=version, day=day) for version, day in counts]
+    DailyDownloads.objects.bulk_create(rows, ignore_conflicts=True)
+    for day in {day for _version, day in counts}:
+        of_day = {version: n for (version, other), n in counts.items() if other == day}
+        for n, pks in _alike(of_day):
+            days = DailyDownloads.objects.filter(version__in=pks, day=day)
+            days.update(count=F("count") + n)
+
+
+def _alike(counts: Mapping[int, int]) -> Iterator[tuple[int, list[int]]]:
+    """Yield each number with what has it: one statement serves them all."""
+    found: defaultdict[int, list[int]] = defaultdict(list)
+    for pk, n in counts.items():
+        found[n].append(pk)
+    yield from found.items()

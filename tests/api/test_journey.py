@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registry import worker
+from registry.services import downloads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +63,7 @@ def test_a_file_is_uploaded_checked_published_and_downloaded(
     got = stranger.send("get", file["download_url"])
     assert got.status_code == 200
     assert hashlib.sha256(b"".join(got.streaming_content)).hexdigest() == digest
+    assert downloads.write()
     page = stranger.send("get", "adapters/ada/noir").json()
     assert page["downloads"] == 1
     assert page["latest_version"] == "v1"

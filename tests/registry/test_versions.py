@@ -18,7 +18,7 @@ from registry.errors import (
 from registry.models import Adapter, Alias, Event, File, Revision, Upload, User, Version
 from registry.selectors import adapters as found
 from registry.selectors import versions as found_versions
-from registry.services import adapters, downloads, manifests, uploads, versions
+from registry.services import adapters, manifests, uploads, versions
 from registry.services.versions import Details
 from registry.signals import version_published
 from tests import catalogue
@@ -243,18 +243,6 @@ def test_pages_neither_skip_nor_repeat(ada: User, release: Release) -> None:
             if not cursor:
                 break
         assert sorted(one.pk for one in seen) == sorted(one.pk for one in made)
-
-
-def test_downloads_are_counted_by_day(ada: User, noir: Adapter, release: Release) -> None:
-    version = release(ada, noir, LORA)
-    file = version.primary_file
-    assert file is not None
-    downloads.count(version=version, file=file)
-    downloads.count(version=version, file=file)
-    version.refresh_from_db()
-    noir.refresh_from_db()
-    assert (version.downloads, noir.downloads) == (2, 2)
-    assert version.daily_downloads.get().count == 2
 
 
 def test_facets_count_what_the_reader_can_find(ada: User, noir: Adapter, release: Release) -> None:
