@@ -112,22 +112,35 @@ class JobRun:
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A task's function, and what to do with its subject when it fails for good."""
+    """A task's function, and what becomes of it.
+
+    Attributes:
+        run: Does the job.
+        on_failed: Told when it has failed for good.
+        transient: Errors after which it is tried again; any other ends it.
+        limit_s: Seconds that an attempt may take, from its job; nobody's lease goes on after that.
+    """
 
     run: Callable[[JobRun], None]
     on_failed: Callable[[Job], None] | None = None
+    transient: tuple[type[Exception], ...] = (Exception,)
+    limit_s: Callable[[Job], float] | None = None
 
 
 _HANDLERS: dict[str, Handler] = {}
 
 
 def handler(
-    task: str, *, on_failed: Callable[[Job], None] | None = None
+    task: str,
+    *,
+    on_failed: Callable[[Job], None] | None = None,
+    transient: tuple[type[Exception], ...] = (Exception,),
+    limit_s: Callable[[Job], float] | None = None,
 ) -> Callable[[Callable[[JobRun], None]], Callable[[JobRun], None]]:
-    """Register the function that does jobs of this name."""
+    """Register the function that does jobs of this name; see ``Handler``."""
 
     def register(function: Callable[[JobRun], None]) -> Callable[[JobRun], None]:
-        _HANDLERS[task] = Handler(function, on_failed)
+        _HANDLERS[task] = Handler(function, on_failed, transient, limit_s)
         return function
 
     return register

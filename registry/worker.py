@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -58,35 +59,42 @@ def drain(*queues: str) -> int:
 
 
 def _run(job: Job) -> None:
+    try:
+        handler = queue.handler_of(job.task)
+    except KeyError:  # during an update; a worker of the next release knows it
+        reason = f"this worker knows no task {job.task}"
+        queue.finish(
+            job, state=JobState.QUEUED, reason=reason, retry_after_s=SWEEP_S, is_attempt=False
+        )
+        return
     if job.attempt > job.max_attempts:
         _close_failed(job, f"given up after {job.max_attempts} attempts")
         return
-    with _Heartbeat(job):
-        try:
-            queue.handler_of(job.task).run(queue.JobRun(job))
-        except queue.Retry as trouble:
-            state = JobState.QUEUED
-            queue.finish(
-                job,
-                state=state,
-                reason=str(trouble),
-                retry_after_s=trouble.after_s,
-                is_attempt=trouble.is_attempt,
-            )
-        except queue.Cancelled:
-            queue.finish(job, state=JobState.CANCELLED)
-        except queue.Fail as reason:
-            _close_failed(job, str(reason))
-        except Exception as error:  # process edge: one bad job must not stop the worker
-            log.exception("job %s (%s) failed", job.pk, job.task)
-            _retry_or_fail(job, error)
-        else:
-            queue.finish(job, state=JobState.DONE)
+    try:
+        with _Heartbeat(job, handler.limit_s(job) if handler.limit_s else math.inf):
+            handler.run(queue.JobRun(job))
+    except queue.Retry as trouble:
+        queue.finish(
+            job,
+            state=JobState.QUEUED,
+            reason=str(trouble),
+            retry_after_s=trouble.after_s,
+            is_attempt=trouble.is_attempt,
+        )
+    except queue.Cancelled:
+        queue.finish(job, state=JobState.CANCELLED)
+    except queue.Fail as reason:
+        _close_failed(job, str(reason))
+    except Exception as error:  # process edge: one bad job must not stop the worker
+        log.exception("job %s (%s) failed", job.pk, job.task)
+        _retry_or_fail(job, error, is_over=not isinstance(error, handler.transient))
+    else:
+        queue.finish(job, state=JobState.DONE)
 
 
-def _retry_or_fail(job: Job, error: Exception) -> None:
+def _retry_or_fail(job: Job, error: Exception, *, is_over: bool) -> None:
     reason = f"{type(error).__name__}: {error}"
-    if job.attempt >= job.max_attempts:
+    if is_over or job.attempt >= job.max_attempts:
         _close_failed(job, reason)
     else:
         queue.finish(job, state=JobState.QUEUED, reason=reason, retry_after_s=2.0**job.attempt)
@@ -104,10 +112,14 @@ def _close_failed(job: Job, reason: str) -> None:
 
 
 class _Heartbeat:
-    """Renews a job's lease from a thread while its handler works."""
+    """Renews a job's lease from a thread while its handler works, within its time.
 
-    def __init__(self, job: Job) -> None:
+    A handler that hangs, as on a disk that does not answer, loses its job to another worker.
+    """
+
+    def __init__(self, job: Job, limit_s: float) -> None:
         self.job = job
+        self.until = time.monotonic() + limit_s
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._beat, name="lease", daemon=True)
 
@@ -121,6 +133,9 @@ class _Heartbeat:
     def _beat(self) -> None:
         try:
             while not self.stop.wait(settings.LORARY.job_lease_s / 3):
+                if time.monotonic() > self.until:
+                    log.error("job %s takes longer than it may; its lease ends", self.job.pk)
+                    return
                 try:
                     is_mine = queue.renew(self.job)
                 except DatabaseError as error:  # busy or away: the next beat may still be in time

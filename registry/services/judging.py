@@ -25,19 +25,34 @@ __all__ = ["fail_check", "headline", "judge", "refuse", "save_findings"]
 
 
 def judge(*, upload: Upload, progress: Callable[[int, int], None] | None = None) -> Upload:
-    """Run the deep checks and accept or refuse; safe to run again at any point."""
+    """Run the deep checks and accept or refuse; safe to run again at any point, and at once.
+
+    Raises:
+        FileNotFoundError: the bytes are gone, or their disk is away.
+    """
     if upload.state != UploadState.CHECKING:
         return upload
-    name = _stored_name(upload)
-    with storage.store().open(name) as handle:
-        subject = checks.Subject(upload.path, upload.size_bytes, handle, upload.sha256)
-        results = checks.run_deep(subject, progress=progress)
+    try:
+        subject, results = _examine(upload, progress)
+    except FileNotFoundError:
+        upload.refresh_from_db()
+        if upload.state != UploadState.CHECKING:  # another worker was faster, or it was cancelled
+            return upload
+        raise
     if checks.is_refused(results):
         refuse(upload, results, from_state=UploadState.CHECKING)
     else:
         _accept(upload, subject, [*results, *_known(upload, subject)])
     upload.refresh_from_db()
     return upload
+
+
+def _examine(
+    upload: Upload, progress: Callable[[int, int], None] | None
+) -> tuple[checks.Subject, list[Result]]:
+    with storage.store().open(_stored_name(upload)) as handle:
+        subject = checks.Subject(upload.path, upload.size_bytes, handle, upload.sha256)
+        return subject, checks.run_deep(subject, progress=progress)
 
 
 def _known(upload: Upload, subject: checks.Subject) -> list[Result]:
