@@ -6,8 +6,10 @@ Django's exceptions, and surprises, which are logged under an id that the answer
 
 from __future__ import annotations
 
+import errno
 import logging
 import secrets
+import sqlite3
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +43,10 @@ __all__ = [
     "problem_of",
     "status_of",
 ]
+
+#: A disk or a quota is used up: as the system says it, and as PostgreSQL does (``disk_full``).
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+_DISK_FULL = "53100"
 
 log = logging.getLogger(__name__)
 
@@ -192,11 +198,23 @@ def _of_django(error: Exception) -> Problem | None:
         return _of_refusal(errors.TooLarge(text, limit=limit))
     if isinstance(error, SuspiciousOperation | UnreadablePostError):
         return _http("malformed_request", _("The request ended early or breaks a limit."))
+    if _is_full(error):
+        log.error("no room: %s", error)
+        return _of_refusal(errors.StorageFull(_("There is no room for this now. Try again later.")))
     if isinstance(error, OperationalError):
         log.error("the database refused: %s", error)
         text = _("The database did not answer in time. Try again in a moment.")
         return _http("unavailable", text, retry_after_s=2)
     return None
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether the disk of the files, of SQLite or of PostgreSQL takes nothing more."""
+    if isinstance(error, OperationalError):
+        cause = error.__cause__
+        is_full = getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        return is_full or getattr(cause, "sqlstate", None) == _DISK_FULL
+    return isinstance(error, OSError) and error.errno in _NO_ROOM
 
 
 def _surprise(error: Exception) -> Problem:

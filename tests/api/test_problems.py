@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import re
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg.errors
 import pytest
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import OperationalError, transaction
@@ -69,6 +72,40 @@ def test_an_exception_becomes_a_problem(error: Exception, status: int, code: str
     assert (problem.status, problem.code) == (status, code)
     assert "secret" not in str(problem.document())
     assert problem.detail
+
+
+def of_sqlite(code: int) -> OperationalError:
+    cause = sqlite3.OperationalError("database or disk is full")
+    cause.sqlite_errorcode = code
+    error = OperationalError(*cause.args)
+    error.__cause__ = cause
+    return error
+
+
+def of_postgres() -> OperationalError:
+    error = OperationalError("could not extend file: No space left on device")
+    error.__cause__ = psycopg.errors.DiskFull()
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "/data/locks/ab"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        of_sqlite(sqlite3.SQLITE_FULL),
+        of_postgres(),
+    ],
+)
+def test_a_full_disk_is_told_wherever_it_shows(error: Exception) -> None:
+    problem = problem_of(error)
+    assert (problem.status, problem.code) == (507, "storage_full")
+    assert "/data" not in problem.detail
+
+
+def test_other_troubles_of_disk_and_database_are_no_full_disk() -> None:
+    assert problem_of(OSError(errno.EIO, "Input/output error")).status == 500
+    assert problem_of(of_sqlite(sqlite3.SQLITE_BUSY)).status == 503
 
 
 def test_facts_never_overwrite_what_every_problem_says() -> None:
