@@ -45,6 +45,8 @@ BLOCK = 256 * 1024
 _TAG = re.compile(r'(W/)?"([^"]*)"|(\*)')
 #: nginx would compare these with a date or before it knows our ETag.
 _OWN_CONDITIONS = ("If-Match", "If-Unmodified-Since")
+#: nginx reads the header again, and refuses (416) what is left out or ignored here.
+_PLAIN_RANGE = re.compile(r"(?i)bytes=([0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})\Z")
 
 
 def etag_of(blob: Blob) -> str:
@@ -143,7 +145,7 @@ def _answer(
         response: HttpResponseBase = HttpResponse(content_type=content_type)
         response.headers["Content-Length"] = str(blob.size_bytes)
         return response
-    if place := _accelerated(request, blob):
+    if place := _accelerated(request, blob, spans):
         if on_sent is not None:
             on_sent()
         headers = {"X-Accel-Redirect": place}
@@ -186,10 +188,13 @@ def _open(blob: Blob) -> BinaryIO:
         raise Gone from error
 
 
-def _accelerated(request: HttpRequest, blob: Blob) -> str:
+def _accelerated(request: HttpRequest, blob: Blob, spans: list[Span]) -> str:
     """Return the internal address at nginx, "" to send from here."""
     location: str = settings.LORARY.accel
     if not location or any(name in request.headers for name in _OWN_CONDITIONS):
+        return ""
+    asked = request.headers.get("Range", "")
+    if asked and not (spans and _PLAIN_RANGE.match(asked)):
         return ""
     path = storage.store().path(blob.sha256)
     return location + "/".join(path.parts[-3:]) if path is not None else ""

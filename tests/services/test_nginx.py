@@ -1,0 +1,212 @@
+"""Files through the hub's own server and through nginx, beside nginx alone with the same file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.builders.adapters import DENOISERS, kohya
+from tests.e2e.talk import Answer, Caller, caller
+from tests.nginx import Nginx, program
+from tests.running import RunningHub
+from tests.transfers import CASES, Outcome, outcome_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.transfers import Case
+
+pytestmark = [
+    pytest.mark.service,
+    pytest.mark.slow,
+    pytest.mark.skipif(program() is None, reason="nginx is not installed (apt-get install nginx)"),
+]
+
+LORA = kohya(DENOISERS["sd1", "diffusers"])
+DIGEST = hashlib.sha256(LORA).hexdigest()
+BLOB = f"{DIGEST[:2]}/{DIGEST[2:4]}/{DIGEST}"
+DATE = "Wed, 25 Nov 2015 00:00:00 GMT"
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Three ways to the same file, and one where the hub only decides.
+
+    Attributes:
+        hub: The hub's own server.
+        deciding: A second one on the same data that leaves the sending to nginx.
+        front: nginx before that one.
+        alone: nginx with the files and nothing else.
+        ada: Owner of everything.
+        place: Address of the file below a hub.
+    """
+
+    hub: int
+    deciding: int
+    front: int
+    alone: int
+    ada: Caller
+    place: str
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    folder = tmp_path_factory.mktemp("nginx")
+    data = folder / "hub"
+    with RunningHub(data, "--queues", "checks") as hub:
+        ada = caller(hub, "ada")
+        published = ada.publish(LORA, "noir")
+        assert published.status == 201, published.body
+        url = published.document["files"][0]["download_url"]
+        second = RunningHub(data, "--no-worker", ACCEL="/blobs/")
+        second.log = folder / "second.log"
+        with (
+            second as deciding,
+            Nginx.before(folder / "front", deciding.port, data) as front,
+            Nginx.alone(folder / "alone", data / "files" / "blobs") as alone,
+        ):
+            yield Servers(
+                hub.port,
+                deciding.port,
+                front.port,
+                alone.port,
+                ada,
+                "/api" + url.partition("/api")[2],
+            )
+
+
+def ask(port: int, path: str, method: str, headers: Mapping[str, str]) -> Answer:
+    return Caller(port).call(method, path, headers=headers)
+
+
+def answer_to(port: int, path: str, case: Case) -> Answer:
+    """Ask a server for a case, with its own validators."""
+    told = ask(port, path, "HEAD", {}).headers
+    headers = case.sent(etag=told["etag"], date=told.get("last-modified", DATE), size=len(LORA))
+    return ask(port, path, case.method, headers)
+
+
+def outcome(answer: Answer) -> Outcome:
+    return outcome_of(answer.status, answer.headers, answer.body, len(LORA))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_way_answers_alike(servers: Servers, name: str) -> None:
+    case, expected = CASES[name], CASES[name].expected(LORA)
+    assert outcome(answer_to(servers.hub, servers.place, case)) == expected
+    assert outcome(answer_to(servers.front, servers.place, case)) == expected
+    alone = answer_to(servers.alone, f"/{BLOB}", case)
+    if case.nginx is None:
+        assert outcome(alone) == expected
+    else:
+        assert (alone.status, bool(case.why)) == (case.nginx, True)
+
+
+#: Headers that a file has, whichever server sends it.
+TOLD = {
+    "etag": f'"{DIGEST}"',
+    "repr-digest": f"sha-256=:{base64.b64encode(bytes.fromhex(DIGEST)).decode()}:",
+    "content-disposition": 'attachment; filename="noir.safetensors"',
+    "content-type": "application/octet-stream",
+    "accept-ranges": "bytes",
+    "cache-control": "public, no-cache",
+    "x-content-type-options": "nosniff",
+}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Range": "bytes=0-9"},
+        {"Range": "bytes=5-", "If-Range": f'"{DIGEST}"'},
+        {"If-Match": "*"},
+    ],
+    ids=["whole", "range", "If-Range", "If-Match"],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_nginx_tells_what_the_hub_tells(
+    servers: Servers, headers: dict[str, str], method: str
+) -> None:
+    for port in (servers.hub, servers.front):
+        answer = ask(port, servers.place, method, headers)
+        assert {name: answer.headers.get(name) for name in TOLD} == TOLD
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert "last-modified" not in answer.headers
+        assert "x-accel-redirect" not in answer.headers
+
+
+def test_the_hub_sends_no_byte_where_nginx_does(servers: Servers) -> None:
+    for headers in ({}, {"Range": "bytes=5-9"}, {"Range": "bytes=5-9", "If-Range": f'"{DIGEST}"'}):
+        answer = ask(servers.deciding, servers.place, "GET", headers)
+        assert (answer.status, answer.body) == (200, b"")
+        assert answer.headers["x-accel-redirect"] == f"/blobs/{BLOB}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/blobs/{BLOB}",
+        f"//blobs/{BLOB}",
+        f"/x/../blobs/{BLOB}",
+        f"/%62lobs/{BLOB}",
+        f"/blobs/../blobs/{BLOB}",
+        f"/blobs/{BLOB[:5]}/",
+        "/blobs/",
+        "/blobs/../../lorary.sqlite3",
+        "/blobs../lorary.sqlite3",
+        "/blobs/%2e%2e/%2e%2e/secret_key",
+    ],
+)
+def test_nobody_reaches_the_files_past_the_hub(servers: Servers, path: str) -> None:
+    headers = {"X-Accel-Redirect": f"/blobs/{BLOB}", "X-Original-URI": f"/blobs/{BLOB}"}
+    answer = ask(servers.front, path, "GET", headers)
+    assert answer.status in {400, 404}, answer.status
+    assert LORA[:200] not in answer.body
+
+
+def test_a_private_file_is_for_its_owner(servers: Servers) -> None:
+    data = kohya(DENOISERS["sd1", "diffusers"], rank=2)
+    made = servers.ada.publish(data, "secret", visibility="private")
+    assert made.status == 201, made.body
+    place = "/api" + made.document["files"][0]["download_url"].partition("/api")[2]
+    for headers in ({}, {"Range": "bytes=0-9"}, {"If-None-Match": "*"}):
+        assert ask(servers.front, place, "GET", headers).status == 404
+        assert ask(servers.front, place, "HEAD", headers).status == 404
+    answer = Caller(servers.front, servers.ada.token).get(place)
+    assert (answer.status, answer.body) == (200, data)
+    assert answer.headers["cache-control"] == "private, no-cache"
+    digest = hashlib.sha256(data).hexdigest()
+    internal = f"/blobs/{digest[:2]}/{digest[2:4]}/{digest}"
+    assert Caller(servers.front, servers.ada.token).get(internal).status == 404
+
+
+def test_a_download_through_nginx_counts_once(servers: Servers) -> None:
+    page = servers.place.partition("/versions")[0]
+    data = kohya(DENOISERS["sd1", "diffusers"], rank=3)
+    made = servers.ada.publish(data, "counted")
+    place = "/api" + made.document["files"][0]["download_url"].partition("/api")[2]
+    page = place.partition("/versions")[0]
+    for headers in ({"Range": "bytes=0-99"}, {"Range": "bytes=100-"}, {}):
+        assert ask(servers.front, place, "GET", headers).status in {200, 206}
+        assert ask(servers.front, place, "HEAD", headers).status == 200
+    until = time.monotonic() + 20
+    while (n := servers.ada.get(page).document["downloads"]) < 2 and time.monotonic() < until:
+        time.sleep(0.1)
+    assert n == 2
+
+
+def test_connections_are_kept_between_files(servers: Servers) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", servers.front, timeout=10)
+    for _ in range(20):
+        connection.request("GET", servers.place, headers={"Range": "bytes=7-70"})
+        response = connection.getresponse()
+        assert (response.status, response.read()) == (206, LORA[7:71])
+        assert response.getheader("Connection") != "close"
+    connection.close()
