@@ -64,8 +64,9 @@ bench: $(STAMP) ## Benchmarks, as ratios to what they are compared with
 miniature: $(STAMP) ## Make the miniature from nothing, in build/ (hours; goes on where it stopped)
 	OMP_NUM_THREADS=1 $(BIN)/python -m previews.miniature.recipe all --work build/miniature $(ARGS)
 
-faults: $(STAMP) ## Break things on purpose, for minutes: ARGS="--jobs 1000 --report docs/reports"
+faults: $(STAMP) ## Break things on purpose, for half an hour: ARGS="--seed 1 --report docs/reports"
 	$(BIN)/python -m tests.faults.renders $(ARGS)
+	$(BIN)/python -m tests.faults.bytes $(ARGS)
 
 format: $(STAMP) ## Format the code and fix what can be fixed
 	$(BIN)/ruff format .

@@ -1,0 +1,147 @@
+"""Bytes under fire: what was acknowledged must be there, whatever is broken meanwhile.
+
+    python -m tests.faults.bytes --seed 1 --kills 300 --report docs/reports
+    python -m tests.faults.bytes --database postgres --broker redis --only kills --only crowd
+
+Each scenario starts hubs of its own in real processes, talks to them as clients do, breaks one
+kind of thing, and compares what is there in the end with what was acknowledged. Everything random
+comes from the seed, but not when processes get their turns. Exit code 1: a promise was broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING
+
+from benchmarks.reports import machine
+from tests.faults import bad_inputs, crowd, full_disk, kills
+from tests.faults.ground import Ground
+from tests.faults.trials import Plan, Skipped, Trial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["SCENARIOS", "main"]
+
+SCENARIOS: dict[str, Callable[[Plan, Trial], None]] = {
+    "kills": kills.run,
+    "disk-full": full_disk.run,
+    "crowd": crowd.run,
+    "bad-inputs": bad_inputs.run,
+}
+#: Kills and minutes of a short pass.
+SHORT_KILLS, SHORT_MINUTES = 10, 0.2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run and report; 1 when a promise is broken."""
+    asked = _parser().parse_args(arguments)
+    folder = Path(mkdtemp(prefix="lorary-faults-"))
+    _say(asked, f"seed {asked.seed}")
+    trials, words = [], ""
+    with Ground(folder, asked.database, asked.broker, asked.storage) as ground:
+        words = ground.words
+        plan = Plan(
+            seed=asked.seed,
+            folder=folder,
+            ground=ground,
+            kills=min(asked.kills, SHORT_KILLS) if asked.short else asked.kills,
+            minutes=min(asked.minutes, SHORT_MINUTES) if asked.short else asked.minutes,
+            is_short=asked.short,
+        )
+        for name in asked.only or SCENARIOS:
+            _say(asked, f"\n{name}")
+            trial = _try(name, plan)
+            trials.append(trial)
+            _tell(asked, trial)
+    is_broken = any(trial.faults for trial in trials)
+    if is_broken:
+        _say(asked, f"kept to look into: {folder}")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    if asked.report:
+        _say(asked, f"written: {_write(trials, asked, words)}")
+    return 1 if is_broken else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.faults.bytes",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--seed", type=int, default=int(datetime.now(UTC).strftime("%Y%m%d")))
+    parser.add_argument("--kills", type=int, default=300, help="processes to kill (300)")
+    parser.add_argument("--minutes", type=float, default=5, help="length of the crowd (5)")
+    parser.add_argument(
+        "--database", default="", metavar="URL", help="a server's; “postgres” starts one (SQLite)"
+    )
+    parser.add_argument(
+        "--broker", default="", metavar="URL", help="“redis” or “rabbitmq” starts one (embedded)"
+    )
+    parser.add_argument("--storage", default="", metavar="URL", help="s3://… (local files)")
+    parser.add_argument("--report", type=Path, metavar="FOLDER", help="also write a dated page")
+    parser.add_argument("--only", action="append", choices=SCENARIOS, help="just this; repeatable")
+    parser.add_argument("--short", action="store_true", help="a small pass, as the tests do it")
+    parser.add_argument("--json", action="store_true", help="one line of JSON for each scenario")
+    return parser
+
+
+def _try(name: str, plan: Plan) -> Trial:
+    trial = Trial(name)
+    with trial.timed():
+        try:
+            SCENARIOS[name](plan, trial)
+        except Skipped as reason:
+            trial.skipped = str(reason)
+        except Exception:  # noqa: BLE001 - the other scenarios are worth their run
+            trial.faults.append(f"the scenario itself broke:\n{traceback.format_exc()}")
+    return trial
+
+
+def _say(asked: argparse.Namespace, line: str) -> None:
+    stream = sys.stderr if asked.json else sys.stdout
+    stream.write(f"{line}\n")
+    stream.flush()
+
+
+def _tell(asked: argparse.Namespace, trial: Trial) -> None:
+    if asked.json:
+        sys.stdout.write(json.dumps(trial.document()) + "\n")
+        sys.stdout.flush()
+    else:
+        _say(asked, "\n".join(f"  {line}" for line in trial.lines()))
+
+
+def _write(trials: Sequence[Trial], asked: argparse.Namespace, words: str) -> Path:
+    """Write the report of today on this database, broker and storage."""
+    day = f"{datetime.now(UTC):%Y-%m-%d}"
+    asked.report.mkdir(parents=True, exist_ok=True)
+    slug = words.lower().replace("the ", "").replace(", ", "-").replace(" ", "-")
+    path: Path = asked.report / f"{day}-bytes-under-fire-{slug}.md"
+    lines = [
+        f"# Bytes under fire, {day}: {words}",
+        "",
+        "Written by `python -m tests.faults.bytes --report docs/reports` (`make faults`).",
+        "",
+        *(f"* {fact}" for fact in machine()),
+        f"* seed {asked.seed}",
+        *(
+            line
+            for trial in trials
+            for line in ("", f"## {trial.name}", "", *(f"* {one}" for one in trial.lines()))
+        ),
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())
