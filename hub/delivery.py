@@ -196,8 +196,8 @@ def _accelerated(request: HttpRequest, blob: Blob, spans: list[Span]) -> str:
     asked = request.headers.get("Range", "")
     if asked and not (spans and _PLAIN_RANGE.match(asked)):
         return ""
-    path = storage.store().path(blob.sha256)
-    return location + "/".join(path.parts[-3:]) if path is not None else ""
+    place = storage.store().link(blob.sha256, storage.Fetch())
+    return "" if isinstance(place, str) else location + "/".join(place.parts[-3:])
 
 
 def _describe(response: HttpResponseBase, blob: Blob, filename: str) -> None:

@@ -210,7 +210,8 @@ def _bytes() -> Iterator[Report]:
 
 def _length(sha256: str) -> int | None:
     try:
-        return storage.store().stat(sha256)
+        with storage.store().open(sha256) as handle:
+            return handle.size
     except FileNotFoundError:
         return None
 

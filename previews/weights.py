@@ -74,9 +74,9 @@ def local(sha256: str) -> Iterator[Path]:
     Raises:
         FileNotFoundError: the store does not have it.
     """
-    path = storage.store().path(sha256)
-    if path is not None:
-        yield path
+    place = storage.store().link(sha256, storage.Fetch())
+    if isinstance(place, Path):
+        yield place
         return
     with tempfile.TemporaryDirectory(dir=settings.LORARY.data) as folder:
         copy = Path(folder) / "adapter.safetensors"

@@ -227,7 +227,8 @@ class Part(RawEndpoint):
     def put(self, request: Request, upload_id: UUID, number: int) -> Response:
         """Send part `number` (from 1 on), in any order, as often as needed."""
         upload = found.get(self.signed_in(), upload_id)
-        expected = uploads.part_size(upload, number) if 1 <= number <= upload.part_count else None
+        is_one = 1 <= number <= upload.part_count
+        expected = uploads.part_of(upload, number).size if is_one else None
         part = uploads.receive_part(
             actor=self.actor,
             upload=upload,

@@ -99,8 +99,9 @@ def add(
     _require_room(user, version)
     key = storage.new_key()
     try:
-        written = storage.store().write(key, _judged(stream))
-        return _keep(user, version, written, key, {"name": name, "caption": caption})
+        measured = storage.Measured(_judged(stream))
+        storage.store().write(key, measured)
+        return _keep(user, version, measured.written, key, {"name": name, "caption": caption})
     finally:
         storage.store().delete(key)
 

@@ -8,7 +8,6 @@ bytes may just be on its way.
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -91,15 +90,14 @@ def _sweep_files(*, is_dry: bool) -> tuple[int, int]:
     """Remove files that no row keeps and that are older than the grace period."""
     oldest = time.time() - settings.LORARY.grace_days * 86_400
     count = size = 0
-    for name, changed in storage.store().names():
-        if changed > oldest:
+    for entry in storage.store().names():
+        if entry.changed > oldest:
             continue
-        with locks.holding(name), suppress(FileNotFoundError):
-            if not _is_kept(name):
-                length = storage.store().stat(name)
+        with locks.holding(entry.name):
+            if not _is_kept(entry.name):
                 if not is_dry:
-                    storage.store().delete(name)
-                count, size = count + 1, size + length
+                    storage.store().delete(entry.name)
+                count, size = count + 1, size + entry.size
     _sweep_locks(oldest)
     return count, size
 

@@ -160,10 +160,11 @@ def receive(*, actor: User, upload: Upload, stream: Readable) -> Upload:
     _require_open(actor, upload)
     with locks.holding(upload.storage_key):
         _require_still_open(upload)
-        written = storage.store().write(upload.storage_key, _bounded(stream, upload.size_bytes))
-        if written.size != upload.size_bytes:
-            raise _size_fault(upload.size_bytes, written.size)
-        return _complete(upload, written.sha256)
+        # What came by parts is written over: if this body is cut off, they are missing.
+        upload.parts.all().delete()
+        whole = storage.Measured(_exactly(stream, upload.size_bytes))
+        storage.store().write(upload.storage_key, whole)
+        return _complete(upload, whole.written.sha256)
 
 
 def receive_part(
@@ -204,29 +205,33 @@ def receive_part(
 
 
 def _write_part(upload: Upload, number: int, stream: Readable) -> storage.Written:
-    expected, offset = part_size(upload, number), (number - 1) * upload.part_bytes
-    written = storage.store().write(upload.storage_key, _bounded(stream, expected), offset=offset)
-    if written.size != expected:
-        raise _size_fault(expected, written.size)
-    return written
+    part = part_of(upload, number)
+    measured = storage.Measured(_exactly(stream, part.size))
+    storage.store().write(upload.storage_key, measured, part=part)
+    return measured.written
 
 
-def part_size(upload: Upload, number: int) -> int:
-    """Return how many bytes a part must have."""
-    return min(upload.part_bytes, upload.size_bytes - (number - 1) * upload.part_bytes)
+def part_of(upload: Upload, number: int) -> storage.Part:
+    """Return where a part lies in its file and how many bytes it must have."""
+    offset = (number - 1) * upload.part_bytes
+    return storage.Part(number, offset, min(upload.part_bytes, upload.size_bytes - offset))
 
 
-def _bounded(stream: Readable, limit: int) -> Iterator[bytes]:
-    """Yield at most ``limit`` bytes; a byte beyond that is refused, not stored."""
-    left = limit
+def _exactly(stream: Readable, size: int) -> Iterator[bytes]:
+    """Yield ``size`` bytes.
+
+    Raises:
+        SizeMismatch: there are fewer or more; the last bytes are held back until that is known.
+    """
+    left = size
     while left:
         chunk = stream.read(min(storage.CHUNK, left))
         if not chunk:
-            return
+            raise _size_fault(size, size - left)
         left -= len(chunk)
+        if not left and stream.read(1):
+            raise _size_fault(size, size + 1)
         yield chunk
-    if stream.read(1):
-        raise _size_fault(limit, limit + 1)
 
 
 def _size_fault(expected: int, got: int) -> SizeMismatch:
@@ -254,6 +259,8 @@ def complete(*, actor: User, upload: Upload) -> Upload:
             return upload
         _require_open(actor, upload)
         _require_parts(upload)
+        parts = [part_of(upload, number) for number in range(1, upload.part_count + 1)]
+        storage.store().assemble(upload.storage_key, parts)
         with storage.store().open(upload.storage_key) as handle:
             sha256 = checks.digest(storage.chunks_of(handle))
         return _complete(upload, sha256)

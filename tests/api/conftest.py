@@ -101,4 +101,4 @@ def released(db: None) -> Callable[..., Version]:
 @pytest.fixture
 def stored() -> Callable[[], list[str]]:
     """Return the names of everything in the blob store."""
-    return lambda: [name for name, _changed in storage.store().names()]
+    return lambda: [entry.name for entry in storage.store().names()]

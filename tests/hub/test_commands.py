@@ -19,7 +19,7 @@ from django.utils import timezone
 from hub.supervisor import Supervisor
 from registry.models import Blob, Job, JobState, User, Worker
 from registry.services import accounts, tokens
-from registry.storage import store
+from registry.storage import put
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,8 +90,7 @@ def test_doctor_prints_a_line_for_people() -> None:
 
 
 def test_doctor_names_a_file_that_is_missing_and_one_that_is_short() -> None:
-    written = store().write("a" * 32, [b"12345"])
-    store().promote("a" * 32, written.sha256)
+    written = put([b"12345"])
     Blob.objects.create(sha256=written.sha256, size_bytes=6)
     Blob.objects.create(sha256="f" * 64, size_bytes=1)
     code, found = diagnose()

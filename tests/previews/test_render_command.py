@@ -23,7 +23,7 @@ from previews.render.defaults import default_recipe
 from previews.render.engine import Engine
 from previews.render.images import Caption, decode, encode
 from previews.render.recipe import Recipe
-from registry.storage import store
+from registry.storage import Fetch, store
 from tests.previews.updates import recipe, some_updates, write_peft
 
 if TYPE_CHECKING:
@@ -153,8 +153,8 @@ def test_a_file_in_the_store_that_was_damaged_is_not_taken(
 ) -> None:
     primary = publish(noir).primary_file
     assert primary is not None
-    path = store().path(primary.sha256)
-    assert path is not None
+    path = store().link(primary.sha256, Fetch())
+    assert not isinstance(path, str)
     path.chmod(0o644)
     path.write_bytes(path.read_bytes()[:-1] + b"\xff")
     assert "is not in the store" in refused("--recipe", picture)

@@ -308,7 +308,7 @@ def test_the_sweeper_keeps_pictures(version: Version) -> None:
 def test_weights_that_are_not_on_this_disk_are_fetched(
     version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage.LocalStore, "path", lambda *_: None)
+    monkeypatch.setattr(storage.LocalStore, "link", lambda *_: "https://elsewhere.example/")
     worker.drain("render.miniature")
     assert previews_of(version).state == "ready"
 

@@ -50,7 +50,7 @@ def other(served: None, bob: User, publish: Callable[..., Version]) -> Version:
 
 
 def stored() -> set[str]:
-    return {name for name, _changed in storage.store().names()}
+    return {entry.name for entry in storage.store().names()}
 
 
 # --- What is asked is rendered ------------------------------------------------------------------

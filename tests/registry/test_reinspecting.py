@@ -51,7 +51,7 @@ def test_what_people_said_and_the_bytes_stay(v1: Version) -> None:
     v1.refresh_from_db()
     assert (v1.trigger_words, v1.notes, v1.declared_family) == (["mine"], "as I said", "sdxl")
     assert (v1.state, v1.revision_id) == ("published", revision)
-    assert [name for name, _changed in storage.store().names()] == [digest]
+    assert [entry.name for entry in storage.store().names()] == [digest]
 
 
 def test_a_second_run_finds_nothing_to_do(v1: Version) -> None:
@@ -102,8 +102,8 @@ def test_missing_bytes_are_told_and_change_nothing(v1: Version) -> None:
 
 def test_a_file_that_would_be_refused_today_stays_published(v1: Version) -> None:
     blob = Blob.objects.get()
-    path = storage.store().path(blob.sha256)
-    assert path is not None
+    path = storage.store().link(blob.sha256, storage.Fetch())
+    assert not isinstance(path, str)
     path.write_bytes(LORA[:100])  # no reader takes this
     told = reinspecting.run(includes_current=True)
     assert (told.refused, told.changed) == ([blob.sha256], 0)

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def names() -> list[str]:
-    return [name for name, _changed in storage.store().names()]
+    return [entry.name for entry in storage.store().names()]
 
 
 def start(actor: User, data: bytes = LORA, path: str = "noir.safetensors") -> Upload:

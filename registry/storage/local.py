@@ -1,0 +1,161 @@
+"""Blobs in a directory of this machine.
+
+```
+<root>/incoming/<private key>             written by one upload only, parts at their offsets
+<root>/blobs/ab/cd/<sha256>               written once, by promotion, never changed
+```
+
+A promotion flushes data before the rename and the directory after it, so that a row that names a
+digest never precedes its bytes. Nothing seals a file that is complete: whoever writes to a key
+that others write to as well holds its lock (``registry.locks``).
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, overload
+
+from django.utils.translation import gettext as _
+
+from registry.errors import SizeMismatch, StorageFull, UploadIncomplete
+from registry.storage.base import (
+    Entry,
+    Fetch,
+    Handle,
+    Part,
+    check_digest,
+    check_key,
+    is_digest,
+    is_key,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+__all__ = ["LocalStore"]
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class LocalStore:
+    """A directory on this machine; see ``BlobStore`` for what each verb promises."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def write(self, key: str, chunks: Iterable[bytes], *, part: Part | None = None) -> None:
+        """Write at the part's offset and flush to disk; the rest of the file stays as it is."""
+        target, offset = self._private(key), part.offset if part else 0
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _refusing_when_full(), _opened_for_writing(target) as handle:
+            for chunk in chunks:
+                _write_all(handle, chunk, offset)
+                offset += len(chunk)
+            os.fsync(handle)
+
+    def assemble(self, key: str, parts: Sequence[Part]) -> None:
+        """Make sure that the file has its length; its parts lie where they belong already."""
+        path, expected = self._private(key), sum(part.size for part in parts)
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            size = 0
+        if size > expected:
+            text = _("There are more bytes (%(got)d) than announced (%(expected)d).")
+            facts = {"got": size, "expected": expected}
+            raise SizeMismatch(text % facts, expected=expected, received=size)
+        if size < expected:
+            absent = [part.number for part in parts if part.offset + part.size > size]
+            raise UploadIncomplete(missing=absent[:1000])
+        _flush_directory(path.parent)
+
+    def promote(self, key: str, sha256: str) -> None:
+        """Rename, unless the blob is here in full length."""
+        source, target = self._private(key), self._blob(sha256)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and target.stat().st_size == source.stat().st_size:
+            os.utime(target)  # restarts the sweeper's grace period
+            source.unlink()
+            return
+        os.utime(source)  # the sweeper's grace period starts now, not with the first byte
+        source.replace(target)
+        for folder in (target.parent, target.parent.parent, source.parent):
+            _flush_directory(folder)
+
+    def open(self, name: str) -> Handle:
+        """Open the file."""
+        raw = io.FileIO(self._of(name), "r")
+        return Handle(raw, os.fstat(raw.fileno()).st_size)
+
+    @overload
+    def link(self, name: str, way: Fetch) -> Path: ...
+    @overload
+    def link(self, name: str, way: Part) -> None: ...
+    def link(self, name: str, way: Fetch | Part) -> Path | None:
+        """Return the path; parts come through this process only."""
+        return None if isinstance(way, Part) else self._of(name)
+
+    def delete(self, name: str) -> None:
+        """Remove the file."""
+        self._of(name).unlink(missing_ok=True)
+
+    def names(self, key: str = "") -> Iterator[Entry]:
+        """Yield every file; parts are not told apart."""
+        found = [self._private(key)] if key else self._files()
+        for path in found:
+            with suppress(FileNotFoundError):  # promoted or cancelled meanwhile
+                status = path.stat()
+                yield Entry(path.name, status.st_mtime, status.st_size)
+
+    def _files(self) -> Iterator[Path]:
+        for folder in ("incoming", "blobs"):
+            for path in (self.root / folder).rglob("*"):
+                if is_key(path.name) or is_digest(path.name):
+                    yield path
+
+    def _of(self, name: str) -> Path:
+        return self._blob(name) if is_digest(name) else self._private(name)
+
+    def _private(self, key: str) -> Path:
+        return self.root / "incoming" / check_key(key)
+
+    def _blob(self, sha256: str) -> Path:
+        return self.root / "blobs" / check_digest(sha256)[:2] / sha256[2:4] / sha256
+
+
+@contextmanager
+def _opened_for_writing(path: Path) -> Iterator[int]:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _refusing_when_full() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise StorageFull(_("There is no room for this file now. Try again later.")) from error
+        raise
+
+
+def _write_all(handle: int, chunk: bytes, offset: int) -> None:
+    view = memoryview(chunk)
+    while view:
+        written = os.pwrite(handle, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def _flush_directory(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
