@@ -46,6 +46,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "VersionStateEnum": "registry.models.VersionState",
         "UploadStateEnum": "registry.models.UploadState",
         "FileRoleEnum": "registry.models.FileRole",
+        "HashKindEnum": "registry.models.HashKind",
         "SeverityEnum": "registry.models.Severity",
         "NamespaceKindEnum": "registry.models.NamespaceKind",
         "PreviewStateEnum": "hub.api.previews.PREVIEW_STATES",

@@ -9,6 +9,7 @@ from hub.api.adapters import Adapters, AdapterView
 from hub.api.docs import docs
 from hub.api.files import FileView
 from hub.api.gallery import SampleView, VersionSamples
+from hub.api.hashes import Hashes, HashView
 from hub.api.inspect import Inspect
 from hub.api.me import Me
 from hub.api.nowhere import Nowhere
@@ -44,6 +45,8 @@ v1: list[URLPattern] = [
     path(f"{VERSION}/renders", VersionRenders.as_view(), name="api-version-renders"),
     path(f"{VERSION}/samples", VersionSamples.as_view(), name="api-samples"),
     path(f"{VERSION}/files/<path:path>", FileView.as_view(), name="api-file"),
+    path("hashes", Hashes.as_view(), name="api-hashes"),
+    path("hashes/<str:value>", HashView.as_view(), name="api-hash"),
     path("tryouts", Tryouts.as_view(), name="api-tryouts"),
     path("tryouts/<uuid:key>", TryoutView.as_view(), name="api-tryout"),
     path("tryouts/<uuid:key>/share", TryoutShare.as_view(), name="api-tryout-share"),

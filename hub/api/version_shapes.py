@@ -45,7 +45,13 @@ class FileOut(serializers.Serializer[File]):
     hashes = serializers.DictField(
         source="blob.hashes",
         child=serializers.CharField(),
-        help_text="Names elsewhere, of weights: autov2, autov3, data_sha256 (after the header).",
+        help_text="Computed of weights: autov1, autov2, autov3, crc32 (as zlib writes it), blake3, "
+        "data_sha256 (after the header), tensors (in any order, by any name).",
+    )
+    claimed_hashes = serializers.DictField(
+        source="blob.claimed_hashes",
+        child=serializers.CharField(),
+        help_text="Hashes of the weights that their metadata names, by its keys; unproven.",
     )
     primary = serializers.BooleanField(source="is_primary")
     download_url = serializers.SerializerMethodField()

@@ -125,7 +125,8 @@ def test_an_adapter_has_the_shape_that_clients_rely_on(
     }  # fmt: skip
     assert version["adapter"] == "ada/noir"
     assert set(version["files"][0]) == {
-        "id", "path", "role", "variant", "size", "sha256", "hashes", "primary", "download_url",
+        "id", "path", "role", "variant", "size", "sha256", "hashes", "claimed_hashes", "primary",
+        "download_url",
     }  # fmt: skip
     assert set(version["previews"]) >= {"state", "reason", "progress", "images"}
 
