@@ -53,6 +53,7 @@ __all__ = [
     "is_weights",
     "look",
     "look_at_pair",
+    "reread",
     "run_deep",
     "run_quick",
     "stored_differs",
@@ -246,6 +247,14 @@ def run_deep(subject: Subject, *, progress: Progress | None = None) -> list[Find
     """Return the findings of everything; ``progress`` gets bytes done and bytes in all."""
     subject.progress = progress
     return _run(DEEP, subject)
+
+
+def reread(subject: Subject) -> dict[str, str]:
+    """Read a whole file, whatever there is to say against it, and return its hashes by kind."""
+    for check in (_header, _bytes):
+        list(check(subject))
+    assert subject.reading is not None  # noqa: S101 - nothing was expected of its digest
+    return dict(subject.reading.hashes)
 
 
 def _run(checks: Sequence[Check], subject: Subject) -> list[Finding]:

@@ -46,6 +46,14 @@ def test_the_report_for_programs_is_one_line() -> None:
     assert told == {"read": 1, "changed": 1, "versions": 0, "refused": [], "missing": []}
 
 
+def test_whole_files_are_read_for_their_hashes_when_asked() -> None:
+    Blob.objects.get().hash_rows.all().delete()
+    assert run("--hashes").startswith("1 files read; hashes of 1 changed")
+    assert run("--hashes").startswith("0 files read; hashes of 0 changed")
+    told = json.loads(run("--hashes", "--all", "--json"))
+    assert told == {"read": 1, "changed": 0, "damaged": [], "missing": []}
+
+
 def test_lost_bytes_are_named() -> None:
     digest = Blob.objects.get().sha256
     storage.store().delete(digest)

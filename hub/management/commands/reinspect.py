@@ -1,19 +1,21 @@
-"""``manage.py reinspect``: read the headers of stored files again."""
+"""``manage.py reinspect``: read stored files again, their headers or all of them."""
 
 from __future__ import annotations
 
 import json
 import sys
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand
 
-from registry.services import reinspecting
+from registry.services import rehashing, reinspecting
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
+    from registry.services.rehashing import Rehashed
     from registry.services.reinspecting import Reinspected
 
 __all__ = ["Command"]
@@ -23,39 +25,58 @@ NAMED = 10
 #: Files between two lines of progress where no terminal can overwrite one.
 STEP = 500
 
+MISSING = "not found in storage: restore them from a backup"
+
 
 class Command(BaseCommand):
     """Renew what is known of published files after an update; bytes are never changed."""
 
-    help = "Read the headers of stored files again and renew what is known of them. Repeatable."
+    help = "Read stored files again and renew what is known of them. Repeatable."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare what is read and how it is told."""
         parser.add_argument(
-            "--all", action="store_true", help="also files whose document has the present shape"
+            "--all", action="store_true", help="also files of which everything is known already"
+        )
+        parser.add_argument(
+            "--hashes",
+            action="store_true",
+            help="read whole files instead, for hashes that are not known yet; with --all, to find "
+            "bytes that changed",
         )
         parser.add_argument("--dry-run", action="store_true", help="only say what would change")
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: str, **options: Any) -> None:
         """Read and report."""
-        told = reinspecting.run(
+        read = rehashing.run if options["hashes"] else reinspecting.run
+        what = "files" if options["hashes"] else "headers"
+        told = read(
             is_dry=options["dry_run"],
             includes_current=options["all"],
-            progress=None if options["json"] else self._progress,
+            progress=None if options["json"] else partial(self._progress, what),
         )
         if options["json"]:
             self.stdout.write(json.dumps(asdict(told)))
             return
-        self._report(told, "would change" if options["dry_run"] else "changed")
+        verb = "would change" if options["dry_run"] else "changed"
+        if isinstance(told, rehashing.Rehashed):
+            self._report_hashes(told, verb)
+        else:
+            self._report(told, verb)
 
-    def _progress(self, done: int, total: int) -> None:
+    def _progress(self, what: str, done: int, total: int) -> None:
         if sys.stderr.isatty():
-            self.stderr.write(f"\r{done:,} of {total:,} headers", ending="")
+            self.stderr.write(f"\r{done:,} of {total:,} {what}", ending="")
             if done == total:
                 self.stderr.write("")
         elif done % STEP == 0:
-            self.stderr.write(f"{done:,} of {total:,} headers")
+            self.stderr.write(f"{done:,} of {total:,} {what}")
+
+    def _report_hashes(self, told: Rehashed, verb: str) -> None:
+        self.stdout.write(f"{told.read:,} files read; hashes of {told.changed:,} {verb}")
+        self._list(told.damaged, "hold other bytes than their name says: restore from a backup")
+        self._list(told.missing, MISSING)
 
     def _report(self, told: Reinspected, verb: str) -> None:
         self.stdout.write(
@@ -63,7 +84,7 @@ class Command(BaseCommand):
             f"{told.versions:,} versions are shown differently"
         )
         self._list(told.refused, "would not be taken today; published ones stay as they are")
-        self._list(told.missing, "not found in storage: restore them from a backup")
+        self._list(told.missing, MISSING)
 
     def _list(self, digests: list[str], what: str) -> None:
         if digests:
