@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
 from celery import Celery
@@ -11,6 +12,9 @@ from celery.signals import task_postrun
 from django.conf import settings
 
 __all__ = ["app"]
+
+#: Seconds after which whoever took a message has read it.
+TAKEN_S = 60.0
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings.base")
 
@@ -23,12 +27,16 @@ app.autodiscover_tasks(["registry", "previews"])
 def discard_taken(**_kwargs: object) -> None:
     """Remove messages that the embedded broker has handed over.
 
-    kombu moves a message to a folder before it reads it. Its own clean-up uses the system's
-    temporary folder, which may be another file system, where a move is no longer atomic.
+    kombu moves a message to a folder before it reads it, and a worker ends when it is not there:
+    another one may just be in between. A move changes the time of the inode, not of the content.
+    kombu's own clean-up uses the system's temporary folder, which may be another file system, where
+    a move is no longer atomic.
     """
     taken = settings.CELERY_BROKER_TRANSPORT_OPTIONS.get("processed_folder")
     if taken is None:
         return
+    oldest = time.time() - TAKEN_S
     for message in Path(str(taken)).glob("*.msg"):
         with contextlib.suppress(OSError):
-            message.unlink()
+            if message.stat().st_ctime < oldest:
+                message.unlink()

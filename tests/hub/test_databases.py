@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from kombu import Connection
 
+from hub import celery
 from hub.databases import broker, cache, database
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_sqlite_takes_its_lock_at_the_start_and_waits() -> None:
@@ -53,6 +59,21 @@ def test_embedded_broker_delivers_and_keeps_taken_messages_on_the_data_disk() ->
     assert Path(options["processed_folder"]).is_relative_to(data)
     assert not list((data / "broker" / "messages").iterdir())
     assert len(list((data / "broker" / "taken").iterdir())) == 1
+
+
+def test_messages_just_taken_are_left_to_who_took_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"processed_folder": str(tmp_path)}
+    monkeypatch.setattr(settings, "CELERY_BROKER_TRANSPORT_OPTIONS", options)
+    message = tmp_path / "one.checks.msg"
+    message.write_text("{}")
+    os.utime(message, (0, 0))  # it waited for long before it was taken
+    celery.discard_taken()
+    assert message.exists()
+    monkeypatch.setattr(celery, "TAKEN_S", -1.0)
+    celery.discard_taken()
+    assert not message.exists()
 
 
 def test_cache_is_in_memory_or_in_redis() -> None:
