@@ -78,6 +78,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._adapter(method, f"{owner}/{name}", rest)
             case (_, "uploads", *rest):
                 self._uploads(rest)
+            case ("POST", "hashes"):
+                self._find()
             case ("POST", "inspect"):
                 self._json(200, {"schema": 1, "kind": "adapter", "findings": []})
             case _:
@@ -115,6 +117,23 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(404, "not_found", "There is nothing here")
         else:
             self._json(200, document)
+
+    def _find(self) -> None:
+        self._json(
+            200, {"results": [self._found(text) for text in json.loads(self.body)["hashes"]]}
+        )
+
+    def _found(self, text: str) -> dict[str, Any]:
+        """Answer by the hashes that a version's files carry."""
+        matches = [
+            {"kind": kind, "hash": value, "version": version, "file": file}
+            for versions in self.hub.versions.values()
+            for version in versions
+            for file in version["files"]
+            for kind, value in {"sha256": file["sha256"], **file.get("hashes", {})}.items()
+            if value == text.lower()
+        ]
+        return {"hash": text, "matches": matches}
 
     def _is_signed_in(self) -> bool:
         if self.headers.get("Authorization") == f"Bearer {TOKEN}":

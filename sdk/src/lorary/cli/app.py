@@ -31,6 +31,7 @@ COMMANDS = {
     "search": ("catalogue", "find adapters"),
     "info": ("catalogue", "show an adapter or one of its versions"),
     "versions": ("catalogue", "list the versions of an adapter"),
+    "find": ("finding", "say which adapter a file or a hash is"),
     "inspect": ("inspect", "look into files, without a hub"),
     "pull": ("pull", "bring a version here, verified"),
     "push": ("push", "publish files as a version"),

@@ -1,6 +1,7 @@
 """The client of a Lorary hub: `Hub`, and shortcuts that take the hub from the environment."""
 
 from lorary.client.errors import LoraryError
+from lorary.client.finding import Match
 from lorary.client.hub import Hub
 from lorary.client.models import Account, Adapter, File, Look, Previews, Token, Version
 from lorary.client.names import Reference
@@ -21,6 +22,7 @@ __all__ = [
     "Layer",
     "Look",
     "LoraryError",
+    "Match",
     "OnProgress",
     "Previews",
     "Progress",

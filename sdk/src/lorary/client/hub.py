@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from lorary.client import publishing, pulling, trying
+from lorary.client import finding, publishing, pulling, trying
 from lorary.client.cache import Cache
 from lorary.client.config import endpoint_of, home_of, token_of
 from lorary.client.messages import Request
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
 
+    from lorary.client.finding import Match
     from lorary.client.models import Image
     from lorary.client.pulling import Pulled
     from lorary.client.trying import Layer, Tryout
@@ -158,6 +159,25 @@ class Hub:
         headers = {"Content-Type": "application/octet-stream", "Accept": "application/json"}
         request = Request("POST", url, headers, lambda: (head,), len(head), is_repeatable=True)
         return Look.read(self._session.ask(request))
+
+    def find(self, what: StrPath, *, on_progress: OnProgress = silent) -> tuple[Match, ...]:
+        """Return where the hub has a file, the versions that were published first at the front.
+
+        A file stays here: the hub is asked by the SHA-256 of it all, and of what follows its
+        header, which stays when metadata change.
+
+        Args:
+            what: A file, or a hash of any kind, in full or in its customary short form; a text
+                that could be both is the file where there is one.
+            on_progress: Told of every block.
+
+        Raises:
+            FileMissing: the file cannot be read.
+        """
+        is_hash = isinstance(what, str) and finding.is_hash(what) and not Path(what).exists()
+        if is_hash:
+            return finding.find(self._session, (str(what),))
+        return finding.find(self._session, finding.hashes_of(Path(what), on_progress))
 
     def pull(
         self,

@@ -1,0 +1,161 @@
+"""Which adapter a file is: by hashes of it, and by hashes that somebody has."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lorary.client import errors
+from lorary.client.finding import is_hash
+from tests.builders.adapters import DENOISERS, kohya
+from tests.client.conftest import sha
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from lorary.client import Hub, Progress
+    from tests.client.conftest import Ran
+    from tests.client.fakehub import FakeHub
+
+    Run = Callable[..., Ran]
+
+NAME = "studio/noir"
+
+
+def data_sha256(data: bytes) -> str:
+    return sha(data[8 + int.from_bytes(data[:8], "little") :])
+
+
+@pytest.fixture
+def known(fake: FakeHub, lora: Path) -> dict[str, str]:
+    """Hashes of the published file, as the hub keeps them."""
+    data = lora.read_bytes()
+    whole = data_sha256(data)
+    hashes = {"data_sha256": whole, "autov2": sha(data)[:10], "autov3": whole[:12]}
+    version = fake.publish(NAME, {"noir.safetensors": data})
+    version["files"][0]["hashes"] = hashes
+    return {"sha256": sha(data), **hashes}
+
+
+def test_a_file_is_found_by_its_bytes(hub: Hub, known: dict[str, str], lora: Path) -> None:
+    told: list[Progress] = []
+    (match,) = hub.find(lora, on_progress=told.append)
+    assert (match.version.adapter, match.version.name) == (NAME, "v1")
+    assert (match.kind, match.hash, match.is_same_file) == ("sha256", known["sha256"], True)
+    assert match.file.path == "noir.safetensors"
+    assert (told[-1].stage, told[-1].done) == ("hash", lora.stat().st_size)
+    assert hub.find(str(lora)) == (match,)
+
+
+def test_a_copy_with_other_metadata_is_found_by_its_tensors(
+    hub: Hub, known: dict[str, str], tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(kohya(DENOISERS["sd1", "diffusers"], metadata={"modelspec.title": "Copy"}))
+    (match,) = hub.find(copy)
+    assert (match.kind, match.is_same_file) == ("data_sha256", False)
+
+
+def test_what_is_sent_are_hashes_and_no_bytes(
+    hub: Hub, fake: FakeHub, known: dict[str, str], lora: Path
+) -> None:
+    hub.find(lora)
+    (seen,) = fake.seen
+    assert (seen.method, seen.path) == ("POST", "/api/v1/hashes")
+    assert seen.body_bytes < 200
+
+
+@pytest.mark.parametrize("kind", ["sha256", "autov2", "autov3", "data_sha256"])
+def test_a_hash_is_found_in_any_case(hub: Hub, known: dict[str, str], kind: str) -> None:
+    assert [match.kind for match in hub.find(known[kind].upper())] == [kind]
+
+
+def test_nothing_is_no_failure(hub: Hub, fake: FakeHub, lora: Path) -> None:
+    assert hub.find(lora) == ()
+    assert hub.find("ab" * 32) == ()
+
+
+def test_a_file_that_is_called_like_a_hash_is_the_file(
+    hub: Hub, known: dict[str, str], lora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lora.rename(tmp_path / "deadbeef")
+    assert [match.kind for match in hub.find("deadbeef")] == ["sha256"]
+
+
+def test_files_that_are_no_weights_are_found_by_all_their_bytes(
+    hub: Hub, fake: FakeHub, tmp_path: Path
+) -> None:
+    place = tmp_path / "odd.bin"
+    for data in (b"", b"no weights", b"\xff" * 64):
+        place.write_bytes(data)
+        fake.publish(NAME, {"odd.bin": data})
+        assert [match.hash for match in hub.find(place)] == [hashlib.sha256(data).hexdigest()]
+
+
+def test_a_file_that_is_not_there_is_said_so(hub: Hub, tmp_path: Path) -> None:
+    with pytest.raises(errors.FileMissing, match="cannot be read"):
+        hub.find(tmp_path / "none.safetensors")
+    with pytest.raises(errors.FileMissing):
+        hub.find("none.safetensors")
+
+
+@pytest.mark.parametrize("text", ["abcdef01", "0xABCDEF0123", "blake3:" + "a" * 64, "a" * 12])
+def test_hashes_are_known_by_their_form(text: str) -> None:
+    assert is_hash(text)
+
+
+@pytest.mark.parametrize("text", ["", "noir", "abc", "a" * 63, "g" * 64, "md5:" + "a" * 8])
+def test_other_words_are_no_hashes(text: str) -> None:
+    assert not is_hash(text)
+
+
+def test_the_command_gives_a_line_for_each(run: Run, known: dict[str, str], lora: Path) -> None:
+    ran = run("find", lora, known["autov3"].upper(), "--json")
+    assert ran.code == 0
+    file, by_hash = ran.documents
+    assert file == {
+        "asked": "noir.safetensors",
+        "matches": [
+            {
+                "adapter": NAME, "version": "v1", "state": "published",
+                "path": "noir.safetensors", "sha256": known["sha256"], "kind": "sha256",
+                "same": "file", "url": file["matches"][0]["url"],
+            }
+        ],
+    }  # fmt: skip
+    assert (by_hash["asked"], by_hash["matches"][0]["same"]) == (known["autov3"].upper(), "tensors")
+
+
+def test_the_command_says_what_is_not_there(
+    run: Run, fake: FakeHub, known: dict[str, str], lora: Path
+) -> None:
+    other = lora.parent / "other.safetensors"
+    other.write_bytes(kohya(DENOISERS["sd1", "diffusers"], rank=8))
+    fake.versions[NAME][0]["state"] = "yanked"
+    ran = run("find", lora.parent)
+    assert ran.code == 3
+    assert ran.out.splitlines() == [
+        f"noir.safetensors   {NAME}@v1  sha256 (yanked)",
+        "other.safetensors  -               not found",
+    ]
+    assert "1 of 2 not found" in ran.err
+    assert run("find", other, "--json").document == {"asked": other.name, "matches": []}
+
+
+def test_a_folder_without_weights_is_said_so(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    ran = run("find", tmp_path / "empty")
+    assert (ran.code, ran.out) == (3, "")
+    assert "holds no .safetensors file" in ran.err
+
+
+def test_a_word_that_is_neither_is_refused_before_anything_is_asked(
+    run: Run, fake: FakeHub, lora: Path
+) -> None:
+    ran = run("find", lora, "nothing", "--json")
+    assert (ran.code, ran.document["error"]["code"]) == (2, "usage")
+    assert fake.seen == []
