@@ -50,7 +50,6 @@ class LocalStore:
     def write(self, key: str, chunks: Iterable[bytes], *, part: Part | None = None) -> None:
         """Write at the part's offset and flush to disk; the rest of the file stays as it is."""
         target, offset = self._private(key), part.offset if part else 0
-        target.parent.mkdir(parents=True, exist_ok=True)
         with _refusing_when_full(), _opened_for_writing(target) as handle:
             for chunk in chunks:
                 _write_all(handle, chunk, offset)
@@ -76,13 +75,14 @@ class LocalStore:
     def promote(self, key: str, sha256: str) -> None:
         """Rename, unless the blob is here in full length."""
         source, target = self._private(key), self._blob(sha256)
-        target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists() and target.stat().st_size == source.stat().st_size:
             os.utime(target)  # restarts the sweeper's grace period
             source.unlink()
             return
         os.utime(source)  # the sweeper's grace period starts now, not with the first byte
-        source.replace(target)
+        with _refusing_when_full():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.replace(target)
         for folder in (target.parent, target.parent.parent, source.parent):
             _flush_directory(folder)
 
@@ -129,6 +129,7 @@ class LocalStore:
 
 @contextmanager
 def _opened_for_writing(path: Path) -> Iterator[int]:
+    path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
     try:
         yield handle
