@@ -8,20 +8,31 @@ from typing import TYPE_CHECKING, Any
 from django.utils.translation import gettext as _
 
 from hub.pages import links
+from registry.hashing import swapped
+from registry.models import HashKind
 from registry.selectors import blobs
 from registry.services.variants import HIGH, LOW
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from lorary.anatomy import Finding as Result
-    from registry.models import File, Finding, Version
+    from registry.models import Blob, File, Finding, Version
 
     Document = Mapping[str, Any]
 
 MAX_ITEMS, MAX_TEXT = 3, 120
 
 __all__ = ["FileLine", "Remark", "Tab", "files_of", "partner_of", "remarks_of", "tabs_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class HashLine:
+    """A hash of a file; claimed ones are the metadata's word."""
+
+    title: str
+    value: str
+    is_claimed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +48,7 @@ class FileLine:
     is_primary: bool
     url: str
     variant: str = ""
+    hashes: tuple[HashLine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +95,20 @@ def _file_line(file: File, url: str) -> FileLine:
         is_primary=file.is_primary,
         url=url,
         variant=file.variant,
+        hashes=tuple(_hashes_of(file.blob)),
     )
+
+
+def _hashes_of(blob: Blob) -> Iterator[HashLine]:
+    """Yield the hashes by which people look for weights, nothing for other files."""
+    for kind in HashKind:
+        value = blob.sha256 if kind == HashKind.SHA256 else blob.hashes.get(kind)
+        if value and blob.hashes:
+            yield HashLine(str(kind.label), value)
+        if value and kind == HashKind.CRC32:
+            yield HashLine(_("CRC-32, other order"), swapped(value))
+    for key, value in sorted(blob.claimed_hashes.items()):
+        yield HashLine(key, value, is_claimed=True)
 
 
 def partner_of(files: Iterable[FileLine]) -> FileLine | None:

@@ -40,6 +40,20 @@ def test_every_tab_has_an_address(client: Client, noir: Adapter, tab: str) -> No
     assert f'id="t-{shown}" aria-controls="p-{shown}" aria-selected="true"' in page
 
 
+def test_hashes_of_weights_can_be_copied(client: Client, noir: Adapter) -> None:
+    blob = noir.versions.get().files[0].blob
+    blob.claimed_hashes = {"sshs_model_hash": "ab" * 32}
+    blob.save()
+    page = client.get("/ada/noir?tab=files").content.decode()
+    crc = blob.hashes["crc32"]
+    values = [blob.sha256, *blob.hashes.values(), bytes.fromhex(crc)[::-1].hex(), "ab" * 32]
+    assert len(values) == 9  # without AutoV1, for which the file is too short
+    for value in values:
+        assert f'data-copy="{value}"' in page
+    assert "sshs_model_hash</dt>" in page
+    assert page.count("Copy CRC-32") == 2
+
+
 def test_names_match_without_regard_to_case(client: Client, noir: Adapter) -> None:
     assert client.get("/Ada/NOIR").status_code == 200
 
