@@ -27,7 +27,7 @@ from lorary.anatomy import family_title
 from previews import announcing
 from previews.models import Render, RenderState
 from previews.render import BasesInvalid, load_bases
-from registry import storage
+from registry import guards, storage
 from registry.models import Blob, Job, JobState
 from registry.selectors import workers
 from registry.services import reinspecting, sweeping
@@ -96,6 +96,15 @@ def _database() -> Iterator[Report]:
         yield Report("database", "error", message, "Run `manage.py migrate`.")
     else:
         yield Report("database", "ok", f"{connection.display_name} answers and is up to date.")
+
+
+def _guards() -> Iterator[Report]:
+    """Say whether the database itself keeps what is published."""
+    if lost := guards.missing(connection):
+        message = f"The database does not guard what is published: {', '.join(lost)}."
+        yield Report("guards", "error", message, "Run `manage.py migrate`; it puts them back.")
+    else:
+        yield Report("guards", "ok", f"The database holds all {len(guards.RULES)} guards.")
 
 
 def _storage() -> Iterator[Report]:
@@ -238,6 +247,7 @@ PROBES: dict[str, Callable[[], Iterator[Report]]] = {
     "settings": _settings,
     "space": _space,
     "database": _database,
+    "guards": _guards,
     "storage": _storage,
     "broker": _broker,
     "jobs": _jobs,

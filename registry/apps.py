@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.apps import AppConfig
+from django.db import connections
+from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.translation import gettext_lazy as _
+
+from registry import guards
 
 
 class RegistryConfig(AppConfig):
@@ -12,3 +18,17 @@ class RegistryConfig(AppConfig):
     name = "registry"
     label = "registry"
     verbose_name = _("Registry")
+
+    def ready(self) -> None:
+        """Keep the triggers out of the way of migrations, and put them back after."""
+        pre_migrate.connect(_lift, sender=self, dispatch_uid="registry.guards")
+        post_migrate.connect(_put_back, sender=self, dispatch_uid="registry.guards")
+
+
+def _lift(*, plan: list[Any], using: str, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
+    if plan:
+        guards.remove(connections[using])
+
+
+def _put_back(*, using: str, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
+    guards.install(connections[using])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from previews.models import Image, Render, RenderState, Tryout
-from registry.models import Blob, Job, JobState, VersionState
+from registry.models import Blob, Job, JobState, Version
 from registry.services import adapters
 from registry.services.versions import Details
 from tests import catalogue
@@ -17,7 +17,7 @@ from tests.api.conftest import Caller
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from registry.models import Adapter, User, Version
+    from registry.models import Adapter, User
 
     Own = Callable[..., None]
 
@@ -261,8 +261,7 @@ def test_pictures_of_a_withdrawn_version_go_with_it(
 ) -> None:
     picture = finish(mine)
     assert as_ada.send("get", f"tryouts/{mine['key']}").status_code == 200
-    ink.state = VersionState.WITHDRAWN
-    ink.save()
+    catalogue.put(Version.objects.filter(pk=ink.pk), "withdrawn")
     key = mine["key"]
     assert as_ada.send("get", f"tryouts/{key}").status_code == 404
     assert as_ada.get(f"/media/images/{picture.pk}.png").status_code == 404

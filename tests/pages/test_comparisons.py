@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.utils import timezone
 
 from previews.models import Image, Recipe
 from registry.models import Adapter, Version
@@ -156,11 +155,11 @@ def test_unknown_versions_are_absent(client: Client, v2: Version, query: str) ->
 def test_withdrawn_versions_drafts_and_private_adapters_are_absent(
     client: Client, bob: User, noir: Adapter, v2: Version
 ) -> None:
-    Version.objects.filter(pk=v2.pk).update(state="withdrawn")
+    catalogue.put(Version.objects.filter(pk=v2.pk), "withdrawn")
     assert client.get(PATH + "?b=v2").status_code == 404
-    Version.objects.filter(pk=v2.pk).update(state="draft", published_at=None)
+    catalogue.put(Version.objects.filter(pk=v2.pk), "draft")
     assert client.get(PATH + "?b=v2").status_code == 404
-    Version.objects.filter(pk=v2.pk).update(state="yanked", published_at=timezone.now())
+    catalogue.put(Version.objects.filter(pk=v2.pk), "yanked")
     assert client.get(PATH + "?b=v2").status_code == 200
     Adapter.objects.filter(pk=noir.pk).update(visibility="private")
     client.force_login(bob)
@@ -169,7 +168,7 @@ def test_withdrawn_versions_drafts_and_private_adapters_are_absent(
 
 def test_an_adapter_without_versions_has_nothing_to_compare(client: Client, noir: Adapter) -> None:
     Adapter.objects.update(latest_version=None)
-    noir.versions.update(state="draft", published_at=None)
+    catalogue.put(noir.versions.all(), "draft")
     assert client.get(PATH).status_code == 404
 
 

@@ -16,6 +16,7 @@ from previews.faces import faces
 from previews.models import Image
 from registry import storage
 from registry.models import Adapter, Blob, Version
+from tests import catalogue
 from tests.pages.pictures import render
 
 if TYPE_CHECKING:
@@ -178,6 +179,6 @@ def test_a_hidden_page_says_nothing_of_itself(
 
 
 def test_a_draft_says_nothing_of_itself(client: Client, ada: User, v1: Version) -> None:
-    Version.objects.update(state="draft", published_at=None)
+    catalogue.put(Version.objects.all(), "draft")
     client.force_login(ada)
     assert "og:" not in client.get("/ada/noir?v=v1").content.decode()

@@ -11,6 +11,7 @@ from previews.models import Image, Recipe, Render
 from registry import storage
 from registry.models import Adapter, Blob, Version
 from registry.services import adapters, tokens
+from tests import catalogue
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -85,7 +86,7 @@ def test_no_copy_is_kept_of_what_not_everyone_may_find(
 def test_pictures_of_a_draft_are_its_owners_alone(
     client: Client, ada: User, picture: Image
 ) -> None:
-    Version.objects.filter(renders=picture.render).update(state="draft", published_at=None)
+    catalogue.put(Version.objects.filter(renders=picture.render), "draft")
     for address in addresses(picture):
         assert client.get(address).status_code == 404
     client.force_login(ada)
@@ -94,7 +95,7 @@ def test_pictures_of_a_draft_are_its_owners_alone(
 
 
 def test_a_withdrawn_versions_pictures_are_gone(client: Client, ada: User, picture: Image) -> None:
-    Version.objects.filter(renders=picture.render).update(state="withdrawn")
+    catalogue.put(Version.objects.filter(renders=picture.render), "withdrawn")
     for viewer in (None, ada):
         if viewer is not None:
             client.force_login(viewer)

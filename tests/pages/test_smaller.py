@@ -13,6 +13,7 @@ from previews.models import Derivative, Image, Sheet
 from previews.selectors.pictures import Picture, Source, pictures_of
 from registry import storage
 from registry.models import Adapter, Blob, Version
+from tests import catalogue
 from tests.pages.pictures import render
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def test_a_hidden_form_is_kept_by_nobody(
 
 
 def test_forms_of_a_draft_are_its_owners_alone(client: Client, ada: User, image: Image) -> None:
-    Version.objects.update(state="draft", published_at=None)
+    catalogue.put(Version.objects.all(), "draft")
     assert client.get(address(image)).status_code == 404
     client.force_login(ada)
     assert client.get(address(image)).headers["Cache-Control"] == "private, no-cache"

@@ -122,11 +122,10 @@ def test_a_starting_worker_looks_for_a_bounded_number(
 
 def test_pictures_that_cannot_be_read_stay_as_they_are(version: Version) -> None:
     broken, away, *_rest = Image.objects.select_related("blob")
-    for image in (broken, away):
-        image.blob = Blob.objects.create(sha256=f"{image.pk:064x}", size_bytes=3)
-        image.save()
     written = storage.put([b"<svg/>"])
-    Blob.objects.filter(pk=broken.blob.pk).update(sha256=written.sha256)
+    for image, digest in ((broken, written.sha256), (away, f"{away.pk:064x}")):
+        image.blob = Blob.objects.create(sha256=digest, size_bytes=6)
+        image.save()
     derive_all()
     assert set(derivatives.missing()) == {broken.pk, away.pk}
     assert not Job.objects.filter(task="derive").exclude(state="done").exists()

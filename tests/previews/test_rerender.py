@@ -18,6 +18,7 @@ from previews.services import prompts, renders, rerendering
 from registry import queue, worker
 from registry.models import Job, Version
 from registry.services import adapters, versions
+from tests import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,8 +169,7 @@ def test_yanked_versions_are_shown_and_drafts_are_not(version: Version, ada: Use
     versions.yank(actor=ada, version=version, reason="It is too strong.")
     age(version, renderer="lorary-0")
     assert len(told("--dry-run")) == 1
-    version.state, version.published_at = "draft", None
-    version.save()
+    catalogue.put(Version.objects.filter(pk=version.pk), "draft")
     assert rerender()["looked_at"] == 0
 
 

@@ -20,8 +20,9 @@ from previews.selectors.renders import render as find_render
 from previews.services import pictures, renders
 from registry import queue, storage, worker
 from registry.errors import Forbidden, NotFound, StateConflict
-from registry.models import Blob, Job, JobState, VersionState
+from registry.models import Blob, Job, JobState, Version
 from registry.services import judging, sweeping, uploads, versions
+from tests import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from pytest_django import Settings
 
-    from registry.models import Adapter, User, Version
+    from registry.models import Adapter, User
 
 pytestmark = pytest.mark.django_db
 
@@ -328,8 +329,8 @@ def test_memory_that_ran_out_is_tried_again_later(
 
 
 def test_a_withdrawn_version_is_not_rendered(version: Version) -> None:
-    version.state = VersionState.WITHDRAWN
-    version.save()
+    catalogue.put(Version.objects.filter(pk=version.pk), "withdrawn")
+    version.refresh_from_db()
     worker.drain("render.miniature")
     assert previews_of(version).reason == "This version was withdrawn."
     assert not pictures_of(version)

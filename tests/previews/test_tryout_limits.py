@@ -15,14 +15,15 @@ from previews.selectors import tryouts as selectors
 from previews.services import tryouts
 from registry import queue, worker
 from registry.errors import NotFound, RateLimited
-from registry.models import Job, VersionState, Worker
+from registry.models import Job, Version, Worker
 from registry.services import adapters, sweeping
+from tests import catalogue
 from tests.previews.stacks import alone, finished, refusal, wish
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from registry.models import Adapter, User, Version
+    from registry.models import Adapter, User
 
     Own = Callable[..., None]
 
@@ -134,8 +135,7 @@ def test_withdrawing_or_blocking_a_version_hides_its_try_outs_from_everyone(
 ) -> None:
     tryouts.set_shared(actor=ada, key=both.key, is_shared=True)
     if field == "state":
-        other.state = VersionState.WITHDRAWN
-        other.save()
+        catalogue.put(Version.objects.filter(pk=other.pk), "withdrawn")
     else:
         other.adapter.blocked_reason = "copied"
         other.adapter.save()
@@ -143,8 +143,7 @@ def test_withdrawing_or_blocking_a_version_hides_its_try_outs_from_everyone(
 
 
 def test_a_withdrawn_version_is_not_rendered_any_more(both: Tryout, other: Version) -> None:
-    other.state = VersionState.WITHDRAWN
-    other.save()
+    catalogue.put(Version.objects.filter(pk=other.pk), "withdrawn")
     render = finished(both)
     assert (render.state, render.images.count()) == (RenderState.FAILED, 0)
 

@@ -21,8 +21,9 @@ from registry.errors import (
     StateConflict,
     Unauthenticated,
 )
-from registry.models import Job, JobState, VersionState
+from registry.models import Job, JobState, Version, VersionState
 from registry.services import adapters, sweeping
+from tests import catalogue
 from tests.previews.stacks import alone, finished, refusal, wish
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from pytest_django import Settings
 
-    from registry.models import Adapter, User, Version
+    from registry.models import Adapter, User
 
     Own = Callable[..., None]
 
@@ -190,9 +191,8 @@ def test_a_version_of_no_known_family_is_refused(ada: User, v1: Version) -> None
 
 @pytest.mark.parametrize("state", [VersionState.DRAFT, VersionState.WITHDRAWN])
 def test_only_published_versions_are_tried(ada: User, v1: Version, state: VersionState) -> None:
-    v1.state = state
-    v1.published_at = None if state == VersionState.DRAFT else v1.published_at
-    v1.save()
+    catalogue.put(Version.objects.filter(pk=v1.pk), state)
+    v1.refresh_from_db()
     assert isinstance(refusal(ada, wish((v1, 1.0))), StateConflict)
 
 

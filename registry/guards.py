@@ -1,0 +1,232 @@
+"""What no writer may do to published rows, held by the database itself.
+
+Services keep these rules as well; triggers hold them against everything else that writes: a shell,
+a script, a service with a fault. Each refusal is an integrity error (SQLite ``RAISE(ABORT)``,
+PostgreSQL 23001) whose text begins with ``GUARD``.
+
+The triggers are not part of a migration's own steps. SQLite changes a table by building another
+and renaming it, which drops the table's triggers and fails while a trigger elsewhere names the
+table. So they are taken away before migrations run and put back after them (``pre_migrate`` and
+``post_migrate``, see ``registry.apps``), whatever the migrations do and whoever wrote them; every
+``migrate`` puts back what is missing. A migration that is run in another way uses ``lifted``.
+
+Names carry a digest of the rule, so that a rule that was changed replaces the one of before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+__all__ = ["GUARD", "RULES", "Rule", "install", "lifted", "missing", "remove"]
+
+#: First words of every refusal.
+GUARD = "lorary keeps"
+
+_PREFIX = "lorary_guard_"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A change that is refused.
+
+    Attributes:
+        name: Short name, unique.
+        table: The table that is guarded.
+        event: INSERT, UPDATE or DELETE.
+        when: SQL condition over OLD and NEW, in what both databases understand.
+        columns: Columns whose change counts; empty for INSERT and DELETE.
+        keeps: What is kept, as the end of the refusal.
+    """
+
+    name: str
+    table: str
+    event: str
+    when: str
+    keeps: str
+    columns: tuple[str, ...] = ()
+
+    @property
+    def trigger(self) -> str:
+        """Name of its trigger (at most 63 characters, PostgreSQL's limit)."""
+        said = "\n".join([self.table, self.event, self.when, self.keeps, *self.columns])
+        return f"{_PREFIX}{self.name}_{hashlib.sha256(said.encode()).hexdigest()[:8]}"
+
+    @property
+    def head(self) -> str:
+        """``UPDATE OF a, b`` or the event alone."""
+        named = ", ".join(f'"{column}"' for column in self.columns)
+        return f"{self.event} OF {named}" if named else self.event
+
+
+def _differs(*columns: str) -> str:
+    return " OR ".join(f'NEW."{column}" <> OLD."{column}"' for column in columns)
+
+
+def _sealed(row: str) -> str:
+    """Whether a version that is no draft names the revision of a file."""
+    return (
+        'EXISTS (SELECT 1 FROM "registry_version" AS "v" '  # noqa: S608 - words of this module
+        f'WHERE "v"."revision_id" = {row}."revision_id" AND "v"."state" <> \'draft\')'
+    )
+
+
+_FILE = ("revision_id", "path", "role", "variant", "is_primary", "blob_id")
+_REVISION = ("adapter_id", "commit", "manifest_sha256", "message", "author_id", "created_at")
+_NAMES = ("registry_adaptername", "registry_namespacename")
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "blob_bytes", "registry_blob", "UPDATE", _differs("sha256", "size_bytes"),
+        "what a blob is: its sha256 and size never change", ("sha256", "size_bytes"),
+    ),
+    Rule(
+        "file_added", "registry_file", "INSERT", _sealed("NEW"),
+        "the files of a published version: none is added",
+    ),
+    Rule(
+        "file_changed", "registry_file", "UPDATE",
+        f"({_differs(*_FILE)}) AND ({_sealed('OLD')} OR {_sealed('NEW')})",
+        "the files of a published version: none is changed", _FILE,
+    ),
+    Rule(
+        "file_removed", "registry_file", "DELETE", _sealed("OLD"),
+        "the files of a published version: none is removed",
+    ),
+    Rule(
+        "revision_changed", "registry_revision", "UPDATE",
+        f'{_differs(*_REVISION)} OR COALESCE(NEW."parent_id", 0) <> COALESCE(OLD."parent_id", 0)',
+        "revisions as they were written", (*_REVISION, "parent_id"),
+    ),
+    Rule(
+        "version_named", "registry_version", "UPDATE",
+        f"{_differs('adapter_id', 'number')} OR "
+        f"(OLD.\"state\" <> 'draft' AND {_differs('revision_id')})",
+        "a version's adapter and number, and once it is published its revision",
+        ("adapter_id", "number", "revision_id"),
+    ),
+    Rule(
+        "version_state", "registry_version", "UPDATE",
+        "(OLD.\"state\" <> 'draft' AND NEW.\"state\" = 'draft') OR "
+        "(OLD.\"state\" = 'withdrawn' AND NEW.\"state\" <> 'withdrawn')",
+        "published versions published and withdrawn ones withdrawn", ("state",),
+    ),
+    Rule(
+        "version_removed", "registry_version", "DELETE", "OLD.\"state\" <> 'draft'",
+        "every version that was published; withdraw it instead",
+    ),
+    Rule(
+        "number_given", "registry_adapter", "UPDATE", 'NEW."last_number" < OLD."last_number"',
+        "numbers of versions from being given twice", ("last_number",),
+    ),
+    Rule(
+        "move_changed", "registry_aliasmove", "UPDATE", "1 = 1",
+        "the history of aliases: no move is changed",
+        ("alias_id", "revision_id", "actor_id", "created_at"),
+    ),
+    Rule(
+        "move_removed", "registry_aliasmove", "DELETE", "1 = 1",
+        "the history of aliases: no move is removed",
+    ),
+    *(
+        Rule(
+            f"{table.removeprefix('registry_')}_removed", table, "DELETE", "1 = 1",
+            "every name that was ever used, so that nobody else gets it",
+        )
+        for table in _NAMES
+    ),
+)  # fmt: skip
+
+
+def install(connection: BaseDatabaseWrapper) -> None:
+    """Put up every trigger that is not there, and take away those of rules that changed.
+
+    Tables that are not there (any more) are left out.
+    """
+    _settle(connection)
+    there, tables = _present(connection), set(connection.introspection.table_names())
+    wanted = {rule.trigger: rule for rule in RULES if rule.table in tables}
+    with connection.cursor() as cursor:
+        for name, table in there.items():
+            if name not in wanted:
+                cursor.execute(_dropped(connection.vendor, name, table))
+        for name, rule in wanted.items():
+            if name not in there:
+                cursor.execute(_created(connection.vendor, rule))
+
+
+def remove(connection: BaseDatabaseWrapper) -> None:
+    """Take away every trigger."""
+    _settle(connection)
+    with connection.cursor() as cursor:
+        for name, table in _present(connection).items():
+            cursor.execute(_dropped(connection.vendor, name, table))
+
+
+@contextmanager
+def lifted(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Work without the guards for a while; they are put back whatever happens."""
+    remove(connection)
+    try:
+        yield
+    finally:
+        install(connection)
+
+
+def missing(connection: BaseDatabaseWrapper) -> list[str]:
+    """Return the names of rules that this database does not hold."""
+    there = _present(connection)
+    return [rule.name for rule in RULES if rule.trigger not in there]
+
+
+def _settle(connection: BaseDatabaseWrapper) -> None:
+    """Have deferred checks done: PostgreSQL changes no triggers of a table that waits for some."""
+    if connection.vendor == "postgresql" and connection.in_atomic_block:
+        connection.check_constraints()
+
+
+_PRESENT = {
+    "sqlite": "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'",
+    "postgresql": (
+        "SELECT tgname, relname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid "
+        "WHERE NOT tgisinternal AND pg_table_is_visible(pg_class.oid)"
+    ),
+}
+
+
+def _present(connection: BaseDatabaseWrapper) -> dict[str, str]:
+    """Return trigger → table of the guards that are up."""
+    with connection.cursor() as cursor:
+        cursor.execute(_PRESENT[connection.vendor])
+        return {name: table for name, table in cursor.fetchall() if name.startswith(_PREFIX)}
+
+
+def _created(vendor: str, rule: Rule) -> str:
+    text = f"{GUARD} {rule.keeps}".replace("'", "''")
+    begun = f'CREATE TRIGGER "{rule.trigger}" BEFORE {rule.head} ON "{rule.table}" FOR EACH ROW'
+    if vendor == "sqlite":
+        return f"{begun} WHEN {rule.when} BEGIN SELECT RAISE(ABORT, '{text}'); END"
+    row = "OLD" if rule.event == "DELETE" else "NEW"
+    return f"""
+        CREATE OR REPLACE FUNCTION "{rule.trigger}"() RETURNS trigger LANGUAGE plpgsql AS $guard$
+        BEGIN
+            IF {rule.when} THEN
+                RAISE EXCEPTION '{text}' USING ERRCODE = 'restrict_violation';
+            END IF;
+            RETURN {row};
+        END $guard$;
+        {begun} EXECUTE FUNCTION "{rule.trigger}"();
+    """
+
+
+def _dropped(vendor: str, name: str, table: str) -> str:
+    if vendor == "sqlite":
+        return f'DROP TRIGGER IF EXISTS "{name}"'
+    return f'DROP TRIGGER IF EXISTS "{name}" ON "{table}"; DROP FUNCTION IF EXISTS "{name}"()'
