@@ -17,18 +17,29 @@ class PreviewsConfig(AppConfig):
 
     def ready(self) -> None:
         """Listen to the catalogue; models exist only from here on."""
-        from previews.services import derivatives, rerendering, tryouts  # noqa: PLC0415 - needs apps
+        from previews.services import (  # noqa: PLC0415 - needs apps
+            derivatives,
+            rerendering,
+            tryouts,
+            withdrawals,
+        )
         from previews.services.renders import heard_of_publication  # noqa: PLC0415 - the same
-        from registry.signals import sweeping, version_published  # noqa: PLC0415 - beside them
+        from registry import signals  # noqa: PLC0415 - beside them
 
         def heard(*, version_id: int, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
             heard_of_publication(version_id)
             rerendering.heard_of_publication(version_id)
 
-        version_published.connect(heard, weak=False, dispatch_uid="previews.request")
+        signals.version_published.connect(heard, weak=False, dispatch_uid="previews.request")
+
+        def withdrawn(*, version_id: int, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
+            withdrawals.heard_of_withdrawal(version_id)
+
+        signals.version_withdrawn.connect(withdrawn, weak=False, dispatch_uid="previews.let_go")
 
         def swept(**_: Any) -> None:  # noqa: ANN401 - a signal's extras
             tryouts.expire()
+            withdrawals.let_go_of_missed()
             derivatives.drop_orphans()
 
-        sweeping.connect(swept, weak=False, dispatch_uid="previews.expire")
+        signals.sweeping.connect(swept, weak=False, dispatch_uid="previews.expire")

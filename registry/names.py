@@ -4,6 +4,10 @@ Owner and adapter names follow the Hugging Face Hub: at most 96 characters of
 ``[A-Za-z0-9._-]``, no ``--`` or ``..``, no leading or trailing ``.`` or ``-``, no ``.git``
 suffix. They are unique without regard to case: ``key_of`` is what uniqueness is held on.
 
+Aliases are 1 to 96 of the same characters that begin and end with a letter, a digit or ``_``, and
+have no ``..``. Case counts, but two may not differ in case alone. None looks like something else
+that names a version: ``main``, ``latest``, ``HEAD``, ``v3``, a revision.
+
 Paths are POSIX, relative, and safe to create on Windows as well.
 Source: huggingface_hub ``validate_repo_id``; MS-FSCC reserved names.
 """
@@ -21,6 +25,7 @@ __all__ = [
     "MAX_NAME",
     "MAX_PATH",
     "RESERVED_NAMES",
+    "check_alias",
     "check_name",
     "check_path",
     "has_control",
@@ -46,6 +51,9 @@ RESERVED_NAMES = frozenset(
 )  # fmt: skip
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
+_ALIAS = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?\Z")
+_ALIAS_KEPT = frozenset({"main", "latest", "head"})
+_LIKE_A_VERSION = re.compile(r"v[0-9]+\Z|[0-9a-f]{40}\Z", re.IGNORECASE)
 _WINDOWS_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])[ ]*(\..*)?\Z")
 _SHORT_NAME = re.compile(r"[^.~]{1,6}~[0-9]+\Z")  # GIT~1 is .git there
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -88,6 +96,31 @@ def _name_fault(name: str) -> str:
     if name.casefold().endswith(".git"):
         return _("A name does not end in “.git”.")
     return ""
+
+
+def check_alias(name: str) -> str:
+    """Return ``name`` if an owner may use it for an alias.
+
+    Raises:
+        NameInvalid: with the rule that was broken.
+    """
+    reason = ""
+    if key_of(name) == "main":
+        reason = _("“main” moves by publishing alone. Choose another name.")
+    elif key_of(name) in _ALIAS_KEPT:
+        reason = _("“%(name)s” always means the same. Choose another name.") % {"name": name}
+    elif _LIKE_A_VERSION.match(name):
+        reason = _("“%(name)s” looks like a version or a revision, which never move.") % {
+            "name": name[:MAX_NAME]
+        }
+    elif not _ALIAS.match(name) or ".." in name:
+        reason = _(
+            "An alias has 1 to %(limit)d letters, digits, “.”, “_” and “-”, begins and ends with a "
+            "letter, a digit or “_”, and has no “..” in it."
+        ) % {"limit": MAX_NAME}
+    if reason:
+        raise NameInvalid(reason, name=name[:MAX_NAME])
+    return name
 
 
 def check_path(path: str) -> str:

@@ -184,5 +184,8 @@ class Yank(_OfVersion):
     def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
         """Keep a version but stop offering it; an empty reason takes that back."""
         row = self.version(owner, name, version)
-        reason = self.said(YankIn)["reason"]
-        return self.answer(VersionOut, versions.yank(actor=self.actor, version=row, reason=reason))
+        if reason := self.said(YankIn)["reason"]:
+            row = versions.yank(actor=self.actor, version=row, reason=reason)
+        else:
+            row = versions.restore(actor=self.actor, version=row)
+        return self.answer(VersionOut, row)

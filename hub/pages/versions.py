@@ -35,8 +35,10 @@ def yank(request: HttpRequest, owner: str, name: str, version: str) -> HttpRespo
     form = YankForm(request.POST if request.method == "POST" else None)
     takes_back = found.state == VersionState.YANKED
     if request.method == "POST" and (takes_back or form.is_valid()):
-        reason = "" if takes_back else form.cleaned_data["reason"]
-        versions.yank(actor=user, version=found, reason=reason)
+        if takes_back:
+            versions.restore(actor=user, version=found)
+        else:
+            versions.yank(actor=user, version=found, reason=form.cleaned_data["reason"])
         return redirect("adapter", adapter.owner, adapter.name)
     context = {"adapter": adapter, "version": found, "form": form}
     return render(request, "adapter/yank.html", context, status=400 if form.is_bound else 200)

@@ -50,6 +50,7 @@ __all__ = [
     "MAX_OF_VERSION",
     "READ_TASK",
     "add",
+    "drop_all",
     "drop_leftovers",
     "read",
     "refuse",
@@ -269,6 +270,13 @@ def drop_leftovers() -> int:
 def refuse(*, sample: Sample, reason: str) -> None:
     """End a queued sample for the stated reason."""
     _queued(sample).update(state=SampleState.REFUSED, reason=reason, source=None)
+
+
+def drop_all(*, version: Version) -> None:
+    """Take every sample of a version away that was withdrawn; the sweeper removes their bytes."""
+    for sample in version.samples.all():
+        queue.cancel(_key(sample))
+    version.samples.all().delete()
 
 
 def set_caption(*, actor: User, sample: Sample, caption: str) -> Sample:

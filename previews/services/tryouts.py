@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from previews.services.wishes import Wish
 
-__all__ = ["ask", "expire", "remove", "set_shared", "wake_waiting"]
+__all__ = ["ask", "empty", "expire", "remove", "set_shared", "wake_waiting"]
 
 DAY = timedelta(days=1)
 #: Seconds after which an open try-out may have ended; nobody knows exactly.
@@ -145,12 +145,12 @@ def remove(*, actor: User, key: UUID) -> None:
         raise NotFound(_("There is no such try-out. It may have expired."))
     with transaction.atomic():
         Tryout.objects.filter(pk=tryout.pk).update(expires_at=now, is_shared=False)
-        _empty(tryout.render)
+        empty(render=tryout.render, reason=_("Removed."))
 
 
-def _empty(render: Render) -> None:
+def empty(*, render: Render, reason: str) -> None:
     """End a render and drop its pictures; a worker at it stops before its next step."""
-    renders.cancel(render=render, reason=_("Removed."))
+    renders.cancel(render=render, reason=reason)
     Image.objects.filter(render=render).delete()
 
 

@@ -39,7 +39,7 @@ class AdapterQuerySet(models.QuerySet["Adapter"]):
     def listed_for(self, user: User | AnonymousUser | None) -> AdapterQuerySet:
         """Adapters that searches and listings may show to the user."""
         listed = Q(visibility=Visibility.PUBLIC, blocked_reason="", latest_version__isnull=False)
-        return self.filter(listed | _in_own_namespace(user))
+        return self.filter(listed | _in_own_namespace(user), withdrawn_reason="")
 
 
 def _in_own_namespace(user: User | AnonymousUser | None) -> Q:
@@ -51,7 +51,10 @@ def _in_own_namespace(user: User | AnonymousUser | None) -> Q:
 
 
 class Adapter(models.Model):
-    """``owner/name`` with its card; columns that lists need are kept beside it."""
+    """``owner/name`` with its card; columns that lists need are kept beside it.
+
+    ``withdrawn_reason`` is why all of it was taken down, empty while it was not. Its name stays.
+    """
 
     namespace = models.ForeignKey(Namespace, on_delete=models.PROTECT, related_name="adapters")
     name = models.CharField(max_length=MAX_NAME)
@@ -66,6 +69,7 @@ class Adapter(models.Model):
     visibility = models.CharField(max_length=16, choices=Visibility, default=Visibility.PUBLIC)
     access = models.CharField(max_length=16, choices=Access, default=Access.OPEN)
     blocked_reason = models.CharField(max_length=280, blank=True)
+    withdrawn_reason = models.CharField(max_length=280, blank=True, default="", db_default="")
     family = models.CharField(max_length=48, blank=True)
     lineage = models.CharField(max_length=64, blank=True)
     downloads = models.PositiveBigIntegerField(default=0)

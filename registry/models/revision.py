@@ -85,12 +85,17 @@ class File(models.Model):
 
 
 class Alias(models.Model):
-    """A movable ref (branch or tag) to a revision; ``main`` is one of them."""
+    """A movable ref (branch or tag) to a revision; ``main`` is one of them.
+
+    One that was removed keeps its row, for its history, and points nowhere (null).
+    """
 
     adapter = models.ForeignKey(Adapter, on_delete=models.CASCADE, related_name="aliases")
     name = models.CharField(max_length=96)
     is_branch = models.BooleanField(default=False)
-    revision = models.ForeignKey(Revision, on_delete=models.PROTECT, related_name="aliases")
+    revision = models.ForeignKey(
+        Revision, on_delete=models.PROTECT, related_name="aliases", null=True, blank=True
+    )
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
@@ -103,12 +108,26 @@ class Alias(models.Model):
 
 
 class AliasMove(models.Model):
-    """History of an alias: where it pointed, since when, by whom."""
+    """History of an alias, append-only: from where to where, when, by whom.
+
+    ``before`` is null of the first move and of one that makes a removed alias again; ``revision``
+    is null of a removal. Moves of releases before this one have no ``before``.
+    """
 
     alias = models.ForeignKey(Alias, on_delete=models.CASCADE, related_name="moves")
-    revision = models.ForeignKey(Revision, on_delete=models.PROTECT, related_name="+")
+    before = models.ForeignKey(
+        Revision, on_delete=models.PROTECT, related_name="+", null=True, blank=True
+    )
+    revision = models.ForeignKey(
+        Revision, on_delete=models.PROTECT, related_name="+", null=True, blank=True
+    )
     actor = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        """Newest first."""
+
+        ordering = ["-id"]
 
     def __str__(self) -> str:
         return f"{self.alias_id} → {self.revision_id}"

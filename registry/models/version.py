@@ -22,7 +22,9 @@ __all__ = ["DailyDownloads", "Version", "VersionAnatomy"]
 class Version(models.Model):
     """``v1``, ``v2``, …: names a revision whose weights differ from its parent's.
 
-    The number is given at the draft and never again; strengths are multipliers at use.
+    The number is given at the draft and never again; strengths are multipliers at use. What is out
+    stays as it is (``registry.guards`` holds that in the database). ``is_takedown``: withdrawn by
+    somebody who runs the hub and not by its owner, so that its weights do not come back here.
     """
 
     #: Whether this very object was just drafted, not found; never stored.
@@ -50,11 +52,16 @@ class Version(models.Model):
     downloads = models.PositiveBigIntegerField(default=0)
     yanked_reason = models.CharField(max_length=280, blank=True)
     withdrawn_reason = models.CharField(max_length=280, blank=True)
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
+    withdrawn_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True, blank=True
+    )
+    is_takedown = models.BooleanField(default=False, db_default=False)
     created_at = models.DateTimeField(auto_now_add=True)
     published_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        """A number names one version; what left the draft state has a date."""
+        """A number names one version; what is out has a date, and what is gone a reason."""
 
         ordering = ["-number"]
         constraints = [
@@ -64,6 +71,10 @@ class Version(models.Model):
                 name="version_dated_when_published",
                 condition=Q(state=VersionState.DRAFT, published_at__isnull=True)
                 | (~Q(state=VersionState.DRAFT) & Q(published_at__isnull=False)),
+            ),
+            models.CheckConstraint(
+                name="version_says_why_withdrawn",
+                condition=~Q(state=VersionState.WITHDRAWN) | ~Q(withdrawn_reason=""),
             ),
             models.CheckConstraint(
                 name="version_strength_range",

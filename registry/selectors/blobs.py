@@ -1,15 +1,28 @@
-"""Which bytes a user may already read, and what is known of them."""
+"""Which bytes a user may already read, what is known of them, and which files keep theirs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from registry.models import OUT_STATES, Adapter, Blob, UploadState
+from django.db.models import Exists, OuterRef
+
+from registry.models import (
+    OUT_STATES,
+    Adapter,
+    Blob,
+    File,
+    FileRole,
+    UploadState,
+    Version,
+    VersionState,
+)
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
     from registry.models import User
 
-__all__ = ["document_of", "readable_by"]
+__all__ = ["document_of", "keeping_files", "readable_by", "taken_down_in", "withheld_in"]
 
 
 def document_of(blob: Blob | None) -> dict[str, Any]:
@@ -32,3 +45,38 @@ def readable_by(user: User, sha256: str) -> Blob | None:
         revisions__versions__state__in=OUT_STATES,
     )
     return blob if own.exists() or adapters.exists() else None
+
+
+def keeping_files() -> QuerySet[File]:
+    """Return the files that keep their bytes.
+
+    Those of a withdrawn version keep nothing. A revision that no version names (a card that was
+    edited) keeps what it has, but for what a withdrawn version of its adapter had.
+    """
+    naming = Version.objects.filter(revision=OuterRef("revision"))
+    is_gone = File.objects.filter(
+        blob=OuterRef("blob"),
+        revision__adapter=OuterRef("revision__adapter"),
+        revision__versions__state=VersionState.WITHDRAWN,
+    )
+    is_live = Exists(naming.exclude(state=VersionState.WITHDRAWN))
+    return File.objects.filter(is_live | (~Exists(naming) & ~Exists(is_gone)))
+
+
+def withheld_in(adapter: Adapter) -> set[int]:
+    """Return ids of blobs that withdrawn versions had and nothing else in the adapter keeps."""
+    gone = File.objects.filter(
+        revision__adapter=adapter, revision__versions__state=VersionState.WITHDRAWN
+    )
+    kept = keeping_files().filter(revision__adapter=adapter)
+    return set(gone.exclude(blob__in=kept.values("blob")).values_list("blob", flat=True))
+
+
+def taken_down_in(adapter: Adapter) -> dict[int, Version]:
+    """Return blob id → the version whose takedown by an operator keeps these weights out."""
+    rows = adapter.versions.filter(state=VersionState.WITHDRAWN, is_takedown=True)
+    return {
+        pk: version
+        for version in rows
+        for pk in version.files.filter(role=FileRole.WEIGHTS).values_list("blob", flat=True)
+    }

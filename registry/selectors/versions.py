@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from registry.models import Adapter, File, Finding, User
 
-__all__ = ["LATEST", "document_of", "file", "findings_of", "get", "listing"]
+__all__ = ["LATEST", "document_of", "file", "findings_of", "get", "gone", "listing"]
 
 LATEST = "latest"
 
@@ -58,14 +58,48 @@ def _by_name(rows: QuerySet[Version], adapter: Adapter, name: str) -> Version | 
         return rows.filter(number=int(number[1])).first()
     if _COMMIT.match(name):
         return rows.filter(revision__commit=name).first()
-    alias = Alias.objects.filter(adapter=adapter, name=name).first()
+    alias = Alias.objects.filter(adapter=adapter, name=name, revision__isnull=False).first()
     return rows.filter(revision=alias.revision_id).first() if alias else None
 
 
 def _latest(rows: QuerySet[Version], adapter: Adapter) -> Version | None:
+    """Return what is offered; else the newest that is there, a tombstone only where all are."""
     if adapter.latest_version_id is not None:
         return rows.filter(pk=adapter.latest_version_id).first()
-    return rows.first()
+    return rows.exclude(state=VersionState.WITHDRAWN).first() or rows.first()
+
+
+def gone(version: Version, asked: str = "") -> Gone:
+    """Return the refusal of a withdrawn version: its reason, and what is still known of it.
+
+    Args:
+        version: The tombstone.
+        asked: By which name it was asked for, where that is an alias or a revision.
+    """
+    adapter = version.adapter
+    said = {"asked": asked[:96], "version": version.name, "reason": version.withdrawn_reason}
+    if asked in {"", LATEST, version.name}:
+        text = _("%(version)s was withdrawn: %(reason)s") % said
+    else:
+        text = _("“%(asked)s” names %(version)s, which was withdrawn: %(reason)s") % said
+    latest = adapter.latest_version.name if adapter.latest_version else None
+    if latest:
+        text = f"{text.rstrip('.')}. {_('%(latest)s is offered instead.') % {'latest': latest}}"
+    when = version.withdrawn_at
+    return Gone(
+        text,
+        adapter=adapter.full_name,
+        version=version.name,
+        state=version.state,
+        reason=version.withdrawn_reason,
+        withdrawn_at=when.isoformat() if when else None,
+        revision=version.revision.commit,
+        latest_version=latest,
+        files=[
+            {"path": file.path, "size": file.size_bytes, "sha256": file.sha256}
+            for file in version.files
+        ],
+    )
 
 
 def file(version: Version, path: str) -> File:
@@ -76,7 +110,7 @@ def file(version: Version, path: str) -> File:
         Gone: the version was withdrawn; its digests stay on its page.
     """
     if version.state == VersionState.WITHDRAWN:
-        raise Gone(version.withdrawn_reason)
+        raise gone(version)
     found = version.files.filter(path=path).first()
     if found is None:
         raise NotFound(_("This version has no file “%(path)s”.") % {"path": path[:255]})

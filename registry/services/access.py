@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext as _
 
-from registry.errors import Forbidden, NotFound, ScopeMissing, Unauthenticated
+from registry.errors import Forbidden, Gone, NotFound, ScopeMissing, Unauthenticated
 from registry.models import Adapter
 
 if TYPE_CHECKING:
@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from registry.models import Namespace, User
 
 __all__ = [
+    "is_operator",
     "require_adapter",
     "require_namespace",
     "require_operator",
+    "require_owner_or_operator",
     "require_scope",
+    "require_standing",
     "require_user",
 ]
 
@@ -63,6 +66,12 @@ def require_operator(actor: User | AnonymousUser | None) -> User:
     return require_scope(actor, "admin")
 
 
+def is_operator(user: User) -> bool:
+    """Whether somebody acts as one who runs the hub: staff, with a token only if it says so."""
+    token = user.access_token
+    return user.is_staff and (token is None or "admin" in token.scopes)
+
+
 def require_namespace(actor: User | AnonymousUser | None, namespace: Namespace) -> User:
     """Return the actor when it may publish under the namespace.
 
@@ -87,8 +96,37 @@ def require_adapter(actor: User | AnonymousUser | None, adapter: Adapter) -> Use
     Raises:
         NotFound: when the actor may not even see it.
         Unauthenticated, Forbidden: see ``require_namespace``.
+        Gone: all of it was withdrawn.
     """
+    user = _require_own(actor, adapter)
+    require_standing(adapter)
+    return user
+
+
+def _require_own(actor: User | AnonymousUser | None, adapter: Adapter) -> User:
     user = require_user(actor)
     if not Adapter.objects.visible_to(user).filter(pk=adapter.pk).exists():
         raise NotFound(_("There is no such adapter."))
     return require_namespace(user, adapter.namespace)
+
+
+def require_standing(adapter: Adapter) -> None:
+    """Let those pass whose adapter was not withdrawn as a whole.
+
+    Raises:
+        Gone: it was.
+    """
+    if adapter.withdrawn_reason:
+        text = _("“%(name)s” was withdrawn and takes nothing any more: %(reason)s")
+        said = {"name": adapter.full_name, "reason": adapter.withdrawn_reason}
+        raise Gone(text % said, adapter=adapter.full_name, reason=adapter.withdrawn_reason)
+
+
+def require_owner_or_operator(actor: User | AnonymousUser | None, adapter: Adapter) -> User:
+    """Return the actor when it may take things of an adapter down.
+
+    Raises:
+        NotFound, Unauthenticated, Forbidden: see ``require_adapter``.
+    """
+    user = require_user(actor)
+    return user if is_operator(user) else _require_own(user, adapter)

@@ -114,14 +114,18 @@ def _role(path: str) -> str:
 def with_kept(entries: list[Entry], parent: Revision) -> list[Entry]:
     """Return lines with those files of the revision before that are no weights, nor given anew.
 
+    What went with a withdrawn version is left behind.
+
     Raises:
         Invalid: two names differ only in upper and lower case.
     """
-    paths = {entry.path for entry in entries}
+    paths, withheld = {entry.path for entry in entries}, blobs.withheld_in(parent.adapter)
     kept = [
         entry
         for entry in manifests.entries_of(parent)
-        if entry.role != FileRole.WEIGHTS and entry.path not in paths
+        if entry.role != FileRole.WEIGHTS
+        and entry.path not in paths
+        and entry.blob.pk not in withheld
     ]
     listed = entries + kept
     if len({entry.path.casefold() for entry in listed}) != len(listed):

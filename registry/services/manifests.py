@@ -91,16 +91,15 @@ def commit(
 
 def main_of(adapter: Adapter) -> Revision:
     """Return the revision ``main`` points at; every adapter has one."""
-    alias = Alias.objects.select_related("revision").get(adapter=adapter, name=MAIN)
-    return alias.revision
+    rows = Revision.objects.select_related("adapter")
+    return rows.get(aliases__adapter=adapter, aliases__name=MAIN)
 
 
 def move(*, actor: User, revision: Revision, name: str, is_branch: bool = False) -> Alias:
-    """Point a ref at a revision and keep the move in its history."""
-    alias, _created = Alias.objects.update_or_create(
-        adapter=revision.adapter,
-        name=name,
-        defaults={"revision": revision, "is_branch": is_branch},
-    )
-    AliasMove.objects.create(alias=alias, revision=revision, actor=actor)
+    """Point a ref at a revision and keep the move in its history; the adapter is locked."""
+    alias = Alias.objects.filter(adapter=revision.adapter, name=name).first()
+    alias = alias or Alias(adapter=revision.adapter, name=name, is_branch=is_branch)
+    before, alias.revision = alias.revision, revision
+    alias.save()
+    AliasMove.objects.create(alias=alias, before=before, revision=revision, actor=actor)
     return alias

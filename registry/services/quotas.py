@@ -9,14 +9,14 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 
 from registry.errors import QuotaExceeded
-from registry.models import Namespace
+from registry.models import OUT_STATES, Namespace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from registry.models import Blob
 
-__all__ = ["charge", "limit_of", "require_room"]
+__all__ = ["charge", "limit_of", "refund", "require_room"]
 
 
 def limit_of(namespace: Namespace) -> int | None:
@@ -46,13 +46,25 @@ def require_room(*, namespace: Namespace, size_bytes: int) -> None:
 def charge(*, namespace: Namespace, blobs: Iterable[Blob]) -> None:
     """Add bytes that this namespace did not hold before; call inside the transaction."""
     namespace = Namespace.objects.select_for_update().get(pk=namespace.pk)
-    new = {blob.pk: blob.size_bytes for blob in blobs}
-    held = set(
-        namespace.adapters.filter(
-            revisions__versions__published_at__isnull=False, revisions__files__blob__in=new
-        ).values_list("revisions__files__blob", flat=True)
-    )
-    size = sum(length for pk, length in new.items() if pk not in held)
+    size = _not_held(namespace, blobs)
     if size:
         require_room(namespace=namespace, size_bytes=size)
         Namespace.objects.filter(pk=namespace.pk).update(used_bytes=F("used_bytes") + size)
+
+
+def refund(*, namespace: Namespace, blobs: Iterable[Blob]) -> None:
+    """Take off bytes that this namespace holds no longer; call inside the transaction."""
+    namespace = Namespace.objects.select_for_update().get(pk=namespace.pk)
+    size = min(_not_held(namespace, blobs), namespace.used_bytes)
+    Namespace.objects.filter(pk=namespace.pk).update(used_bytes=F("used_bytes") - size)
+
+
+def _not_held(namespace: Namespace, blobs: Iterable[Blob]) -> int:
+    """Return the bytes of those blobs that no version that is out has in this namespace."""
+    asked = {blob.pk: blob.size_bytes for blob in blobs}
+    held = set(
+        namespace.adapters.filter(
+            revisions__versions__state__in=OUT_STATES, revisions__files__blob__in=asked
+        ).values_list("revisions__files__blob", flat=True)
+    )
+    return sum(length for pk, length in asked.items() if pk not in held)

@@ -13,11 +13,12 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import CASCADE, Q
+from django.db.models import CASCADE, Exists, OuterRef, Q
 from django.utils import timezone
 
 from registry import locks, signals, storage
-from registry.models import Blob, Upload, UploadState
+from registry.models import Blob, File, Upload, UploadState
+from registry.selectors.blobs import keeping_files
 from registry.services import uploads
 
 __all__ = ["Swept", "run"]
@@ -51,11 +52,12 @@ def _unreferenced() -> Q:
     """Condition for blobs that no table refers to, whichever app the table is of.
 
     Rows that would go with a blob (CASCADE) describe it and do not keep it. Uploads keep theirs for
-    a while only.
+    a while only, files until their version is withdrawn.
     """
-    condition = Q(is_stored=True)
+    keeping = keeping_files().filter(blob=OuterRef("pk"))
+    condition = Q(~Exists(keeping), is_stored=True)
     for relation in Blob._meta.related_objects:  # noqa: SLF001 - Django's documented API
-        if relation.on_delete is not CASCADE and relation.related_model is not Upload:
+        if relation.on_delete is not CASCADE and relation.related_model not in {File, Upload}:
             condition &= Q(**{f"{relation.name}__isnull": True})
     recent = timezone.now() - timedelta(days=settings.LORARY.upload_days)
     waiting = Upload.objects.filter(

@@ -1,4 +1,4 @@
-"""Versions: draft, publish, yank."""
+"""Versions: draft, publish, yank, restore. What takes their bytes away is ``withdrawing``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,17 @@ from registry.models import (
     VersionAnatomy,
     VersionState,
 )
-from registry.services import access, adapters, anatomies, contents, events, manifests, quotas
+from registry.selectors import blobs as kept_blobs
+from registry.services import (
+    access,
+    adapters,
+    anatomies,
+    contents,
+    events,
+    manifests,
+    offers,
+    quotas,
+)
 from registry.services import details as details_of
 from registry.services.details import Details
 from registry.signals import version_published
@@ -36,6 +46,7 @@ __all__ = [
     "publish",
     "release",
     "remeasure",
+    "restore",
     "yank",
 ]
 
@@ -54,9 +65,10 @@ def create_draft(
     manifest of an existing version returns that version.
 
     Raises:
-        UploadNotReady, UploadRefused: an upload is not accepted (yet).
+        UploadNotReady, UploadRefused: an upload is not accepted (yet), or its weights were taken
+            down from here.
         Invalid: no file, another's upload, a path twice, or a detail that does not fit.
-        NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
+        Gone, NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
     """
     user = access.require_adapter(actor, adapter)
     said = details or Details()
@@ -65,11 +77,13 @@ def create_draft(
     pair = anatomies.read_pair(contents.with_kept(entries, manifests.main_of(adapter)))
     with transaction.atomic():
         locked = Adapter.objects.select_for_update().get(pk=adapter.pk)
+        access.require_standing(locked)
         parent = manifests.main_of(adapter)
         entries = contents.with_kept(entries, parent)
         existing = _same(adapter, manifests.digest_of(entries))
         if existing is not None:
             return _said_again(existing, details)
+        _require_welcome(user, adapter, entries)
         _require_stored(entries)
         number = locked.last_number + 1
         Adapter.objects.filter(pk=adapter.pk).update(last_number=number)
@@ -118,6 +132,20 @@ def _said_again(version: Version, details: Details | None) -> Version:
     return version
 
 
+def _require_welcome(user: User, adapter: Adapter, entries: list[Entry]) -> None:
+    """Refuse weights that whoever runs the hub took down from this adapter; they may do it."""
+    taken = kept_blobs.taken_down_in(adapter)
+    found = next((entry for entry in entries if entry.blob.pk in taken), None)
+    if found is not None and not access.is_operator(user):
+        text = _(
+            "“%(path)s” was taken down from here with %(version)s: %(reason)s. Only those who run "
+            "this hub can publish it here again."
+        )
+        was = taken[found.blob.pk]
+        said = {"path": found.path, "version": was.name, "reason": was.withdrawn_reason.rstrip(".")}
+        raise UploadRefused(text % said, paths=[found.path], version=was.name)
+
+
 def _require_stored(entries: list[Entry]) -> None:
     """Lock the blobs and see that their bytes are there: the sweeper may have let them go."""
     blobs = Blob.objects.select_for_update().filter(pk__in=[entry.blob.pk for entry in entries])
@@ -137,17 +165,21 @@ def edit(*, actor: User, version: Version, details: Details) -> Version:
 
     Raises:
         Invalid: a detail does not fit.
+        StateConflict: it was withdrawn.
     """
     user = access.require_adapter(actor, version.adapter)
     details_of.check(details)
     with transaction.atomic():
-        _refresh(version)
+        offers.lock(version)
+        if version.state == VersionState.WITHDRAWN:
+            text = _("%(version)s was withdrawn; what is said about it stays as it was.")
+            raise StateConflict(text % {"version": version.name}, state=version.state)
         before = _rendered_by(version)
         details_of.describe(version, details)
         details_of.measure(version)
         version.save(update_fields=details_of.SAID)
         if version.adapter.latest_version_id == version.pk:
-            _show(version.adapter, version)
+            offers.show(version.adapter, version)
         events.record(
             actor=user, verb="version_edited", adapter=version.adapter, subject=version.name
         )
@@ -169,14 +201,14 @@ def remeasure(*, version: Version) -> bool:
     What people said stays. A published version's new family is told to the previews.
     """
     with transaction.atomic():
-        _refresh(version)
+        offers.lock(version)
         before = _measured(version)
         details_of.measure(version)
         if _measured(version) == before:
             return False
         version.save(update_fields=["family", "algorithm", "rank", "size_bytes"])
         if version.adapter.latest_version_id == version.pk:
-            _show(version.adapter, version)
+            offers.show(version.adapter, version)
         if version.state == VersionState.PUBLISHED and version.family != before.family:
             _tell(version)
     return True
@@ -184,12 +216,6 @@ def remeasure(*, version: Version) -> bool:
 
 def _measured(version: Version) -> details_of.Facts:
     return details_of.Facts(version.family, version.algorithm, version.rank)
-
-
-def _refresh(version: Version) -> None:
-    """Lock the adapter and read the version again, first thing in a transaction."""
-    Adapter.objects.select_for_update().get(pk=version.adapter_id)
-    version.refresh_from_db()
 
 
 def _tell(version: Version) -> None:
@@ -209,7 +235,7 @@ def publish(*, actor: User, version: Version) -> Version:
     """
     user = access.require_adapter(actor, version.adapter)
     with transaction.atomic():
-        _refresh(version)
+        offers.lock(version)
         adapter = version.adapter
         if version.state != VersionState.DRAFT:
             raise AlreadyPublished(
@@ -217,23 +243,20 @@ def publish(*, actor: User, version: Version) -> Version:
                 % {"version": version.name},
                 version=version.name,
             )
-        entries = manifests.entries_of(version.revision)
+        entries, drafted = manifests.entries_of(version.revision), version.revision
         quotas.charge(namespace=adapter.namespace, blobs=[entry.blob for entry in entries])
         _rebase(user, version, entries)
         version.state, version.published_at = VersionState.PUBLISHED, timezone.now()
         version.save(update_fields=["state", "published_at", "revision"])
+        if drafted != version.revision:
+            drafted.delete()  # nothing but the draft was built on it
         _name_after_file(adapter, version)
         manifests.move(actor=user, revision=version.revision, name=manifests.MAIN, is_branch=True)
         manifests.move(actor=user, revision=version.revision, name=version.name)
-        _show(adapter, _newest(adapter))
+        offers.show(adapter, offers.newest(adapter))
         events.record(actor=user, verb="version_published", adapter=adapter, subject=version.name)
         _tell(version)
     return version
-
-
-def _newest(adapter: Adapter) -> Version | None:
-    """Return the version that is offered: the highest published number."""
-    return adapter.versions.filter(state=VersionState.PUBLISHED).order_by("-number").first()
 
 
 def _name_after_file(adapter: Adapter, version: Version) -> None:
@@ -257,43 +280,51 @@ def _rebase(user: User, version: Version, entries: list[Entry]) -> None:
         )
 
 
-def _show(adapter: Adapter, version: Version | None) -> None:
-    """Keep on the adapter what lists show of its newest offered version."""
-    adapter.latest_version = version
-    adapter.family = version.family if version else ""
-    adapter.lineage = version.lineage if version else ""
-    if version is not None:
-        adapter.published_at = version.published_at
-    adapter.save(
-        update_fields=["title", "latest_version", "family", "lineage", "published_at", "updated_at"]
-    )
-    adapters.refresh_search(adapter)
-
-
 def yank(*, actor: User, version: Version, reason: str) -> Version:
-    """Keep a version but stop offering it; an empty reason takes the yank back.
+    """Keep a version but stop offering it; whoever looks at it reads why.
 
     Raises:
+        Invalid: there is no reason, or it does not fit.
         StateConflict: drafts and withdrawn versions cannot be yanked.
     """
+    return _offer(actor, version, VersionState.YANKED, offers.checked_reason(reason))
+
+
+def restore(*, actor: User, version: Version) -> Version:
+    """Offer a yanked version again; one that is offered stays as it is.
+
+    Raises:
+        StateConflict: it is a draft, or was withdrawn.
+    """
+    return _offer(actor, version, VersionState.PUBLISHED, "")
+
+
+def _offer(actor: User, version: Version, state: VersionState, reason: str) -> Version:
+    """Change whether a version that is out is offered."""
     user = access.require_adapter(actor, version.adapter)
     with transaction.atomic():
-        _refresh(version)
+        offers.lock(version)
         if version.state not in OUT_STATES:
-            raise StateConflict(_("Only published versions can be yanked."), state=version.state)
-        version.state = VersionState.YANKED if reason else VersionState.PUBLISHED
-        version.yanked_reason = reason[:280]
+            raise StateConflict(_not_out(version), state=version.state)
+        if (version.state, version.yanked_reason) == (state, reason):
+            return version
+        version.state, version.yanked_reason = state, reason
         version.save(update_fields=["state", "yanked_reason"])
-        _show(version.adapter, _newest(version.adapter))
-        verb = "version_yanked" if reason else "version_restored"
+        offers.show(version.adapter, offers.newest(version.adapter))
         events.record(
             actor=user,
-            verb=verb,
+            verb="version_yanked" if reason else "version_restored",
             adapter=version.adapter,
             subject=version.name,
-            reason=reason[:280],
+            reason=reason,
         )
     return version
+
+
+def _not_out(version: Version) -> str:
+    if version.state == VersionState.WITHDRAWN:
+        return _("%(version)s was withdrawn, which cannot be undone.") % {"version": version.name}
+    return _("Only published versions can be yanked.")
 
 
 def discard(*, actor: User, version: Version) -> None:
@@ -302,13 +333,13 @@ def discard(*, actor: User, version: Version) -> None:
     Raises:
         AlreadyPublished: it is no draft.
     """
-    access.require_adapter(actor, version.adapter)
+    user = access.require_adapter(actor, version.adapter)
     with transaction.atomic():
-        _refresh(version)
+        offers.lock(version)
         if version.state != VersionState.DRAFT:
-            raise AlreadyPublished(_("Published versions are kept. Yank it instead."))
-        revision = version.revision
-        version.delete()
-        is_used = revision.versions.exists() or revision.children.exists()
-        if not is_used and not revision.aliases.exists():
-            revision.delete()  # its files let go of their blobs
+            text = _("%(version)s is published and kept. Yank it, or withdraw it.")
+            raise AlreadyPublished(text % {"version": version.name}, version=version.name)
+        offers.drop(version)
+        events.record(
+            actor=user, verb="version_discarded", adapter=version.adapter, subject=version.name
+        )

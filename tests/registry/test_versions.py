@@ -8,7 +8,6 @@ from django.db import IntegrityError, transaction
 from registry.errors import (
     AlreadyPublished,
     Forbidden,
-    Gone,
     Invalid,
     NotFound,
     QuotaExceeded,
@@ -99,6 +98,9 @@ def test_a_draft_lands_on_top_of_what_was_published_meanwhile(
     versions.publish(actor=ada, version=first)
     assert first.revision.parent == second.revision
     assert manifests.main_of(noir) == first.revision
+    # What it was drafted as is gone: nothing but published revisions and the root are left.
+    assert Revision.objects.count() == 3
+    assert File.objects.count() == 2
 
 
 def test_a_number_is_never_given_again(ada: User, noir: Adapter, send: Send) -> None:
@@ -139,7 +141,7 @@ def test_a_yanked_version_stays_but_is_not_offered(
     noir.refresh_from_db()
     assert noir.latest_version == first
     assert found_versions.get(None, noir, "v2").yanked_reason == "wrong epoch"
-    versions.yank(actor=ada, version=second, reason="")
+    versions.restore(actor=ada, version=second)
     noir.refresh_from_db()
     assert noir.latest_version == second
 
@@ -149,6 +151,33 @@ def test_an_adapter_whose_only_version_is_yanked_is_not_listed(
 ) -> None:
     versions.yank(actor=ada, version=release(ada, noir, LORA), reason="broken")
     assert found.search(None, found.Query()).results == []
+
+
+def test_a_yank_needs_a_reason_that_people_can_read(
+    ada: User, noir: Adapter, release: Release
+) -> None:
+    version = release(ada, noir, LORA)
+    for reason in ("", " \n ", "x" * 281, "bell\x07"):
+        with pytest.raises(Invalid) as refusal:
+            versions.yank(actor=ada, version=version, reason=reason)
+        assert list(refusal.value.facts["fields"]) == ["reason"]
+    assert versions.yank(actor=ada, version=version, reason=" too\n strong ").yanked_reason == (
+        "too strong"
+    )
+
+
+def test_what_changes_nothing_is_no_event(ada: User, noir: Adapter, release: Release) -> None:
+    version = release(ada, noir, LORA)
+    versions.restore(actor=ada, version=version)
+    for _again in range(2):
+        versions.yank(actor=ada, version=version, reason="too strong")
+    for _again in range(2):
+        versions.restore(actor=ada, version=version)
+    verbs = Event.objects.filter(verb__in=["version_yanked", "version_restored"]).order_by("pk")
+    assert list(verbs.values_list("verb", "facts")) == [
+        ("version_yanked", {"reason": "too strong"}),
+        ("version_restored", {"reason": ""}),
+    ]
 
 
 def test_a_draft_cannot_be_yanked(ada: User, noir: Adapter, send: Send) -> None:
@@ -164,13 +193,15 @@ def test_a_published_version_cannot_be_discarded(
         versions.discard(actor=ada, version=release(ada, noir, LORA))
 
 
-def test_a_file_of_a_withdrawn_version_is_gone(ada: User, noir: Adapter, release: Release) -> None:
-    version = release(ada, noir, LORA)
-    Version.objects.update(state="withdrawn", withdrawn_reason="takedown")
-    version.refresh_from_db()
-    with pytest.raises(Gone) as gone:
-        found_versions.file(version, "noir.safetensors")
-    assert gone.value.detail == "takedown"
+def test_a_draft_that_another_call_discarded_is_not_there(
+    ada: User, noir: Adapter, send: Send
+) -> None:
+    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
+    versions.discard(actor=ada, version=Version.objects.get(pk=draft.pk))
+    for act in (versions.publish, versions.discard):
+        with pytest.raises(NotFound):
+            act(actor=ada, version=draft)
+    assert list(Event.objects.filter(verb="version_discarded").values_list("subject")) == [("v1",)]
 
 
 def test_an_upload_that_is_still_checked_cannot_be_published(ada: User, noir: Adapter) -> None:
@@ -255,11 +286,14 @@ def test_facets_count_what_the_reader_can_find(ada: User, noir: Adapter, release
     assert found.facets(None).kinds == []
 
 
-def test_the_database_refuses_two_primary_files(ada: User, noir: Adapter, release: Release) -> None:
-    version = release(ada, noir, LORA)
+def test_the_database_refuses_two_primary_files(ada: User, noir: Adapter, send: Send) -> None:
+    version = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
     file = version.primary_file
     assert file is not None
-    with pytest.raises(IntegrityError), transaction.atomic():
+    with (
+        pytest.raises(IntegrityError, match=r"file_one_primary|registry_file"),
+        transaction.atomic(),
+    ):
         File.objects.create(
             revision=version.revision,
             path="b.safetensors",

@@ -1,0 +1,50 @@
+"""Letting go of what was made with a withdrawn version: pictures, sheets, samples, try-outs.
+
+None of it is shown from the moment of the withdrawal (selectors and ``/media`` look at the state);
+here the rows go, so that the sweeper removes the bytes.
+"""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from previews.models import OPEN_STATES, Image, Render, Sheet
+from previews.services import renders, samples, tryouts
+from registry.models import Version, VersionState
+
+__all__ = ["heard_of_withdrawal", "let_go_of_missed"]
+
+
+def heard_of_withdrawal(version_id: int) -> None:
+    """Let go of everything that was made with a version; safe to repeat."""
+    version, reason = Version.objects.get(pk=version_id), _("This version was withdrawn.")
+    with transaction.atomic():
+        for render in version.renders.filter(state__in=OPEN_STATES):
+            renders.cancel(render=render, reason=reason)
+        Image.objects.filter(render__version=version).delete()
+        Sheet.objects.filter(render__version=version).delete()
+        samples.drop_all(version=version)
+        for render in Render.objects.filter(layers__version=version):
+            tryouts.empty(render=render, reason=reason)
+
+
+def let_go_of_missed() -> int:
+    """Do the same for versions whose withdrawal nobody heard of (a process died); returns how many.
+
+    Also for pictures that a worker kept while its version was being withdrawn.
+    """
+    gone = Version.objects.filter(state=VersionState.WITHDRAWN)
+    has_left = (
+        Q(renders__images__isnull=False)
+        | Q(renders__sheets__isnull=False)
+        | Q(renders__state__in=OPEN_STATES)
+        | Q(samples__isnull=False)
+        | Q(layers__render__images__isnull=False)
+        | Q(layers__render__state__in=OPEN_STATES)
+    )
+    left = list(gone.filter(has_left).distinct().values_list("pk", flat=True))
+    for version_id in left:
+        heard_of_withdrawal(version_id)
+    return len(left)

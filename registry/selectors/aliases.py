@@ -1,0 +1,118 @@
+"""Aliases: where they point, and where they pointed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.db.models import Prefetch
+from django.utils.translation import gettext as _
+
+from registry.errors import NotFound
+from registry.models import Alias, AliasMove, Revision, Version, VersionState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from django.db.models import QuerySet
+
+    from registry.models import Adapter
+
+__all__ = ["Pointer", "by_version", "get", "history", "listing", "pointers", "revision_named"]
+
+_VERSION_TAG = r"^v[0-9]+$"
+_NUMBER = re.compile(r"v([1-9][0-9]{0,8})\Z")
+_COMMIT = re.compile(r"[0-9a-f]{40}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """An alias with the version that it names; None where its revision has none."""
+
+    alias: Alias
+    version: Version | None
+    last: AliasMove | None
+
+
+def listing(adapter: Adapter) -> QuerySet[Alias]:
+    """Return the aliases that point somewhere, by name; ``vN`` are versions and left out."""
+    rows = adapter.aliases.filter(revision__isnull=False).exclude(name__regex=_VERSION_TAG)
+    return rows.select_related("revision").order_by("name")
+
+
+def pointers(aliases: Iterable[Alias]) -> list[Pointer]:
+    """Return aliases of one adapter with their versions and last moves, in three queries."""
+    rows = list(aliases)
+    named = _versions_of({alias.revision_id for alias in rows})
+    moves = AliasMove.objects.filter(alias__in=rows).select_related("actor").order_by("pk")
+    last = {move.alias_id: move for move in moves}
+    return [Pointer(row, named.get(row.revision_id or 0), last.get(row.pk)) for row in rows]
+
+
+def _versions_of(revisions: set[int | None]) -> dict[int, Version]:
+    """Return revision id → the version that names it; drafts name nothing yet."""
+    rows = Version.objects.filter(revision__in=[pk for pk in revisions if pk is not None])
+    return {version.revision_id: version for version in rows.exclude(state=VersionState.DRAFT)}
+
+
+def by_version(adapter: Adapter) -> dict[int, list[str]]:
+    """Return revision id → names of the aliases that point at it."""
+    named: dict[int, list[str]] = {}
+    for name, revision in listing(adapter).values_list("name", "revision"):
+        named.setdefault(revision, []).append(name)
+    return named
+
+
+def get(adapter: Adapter, name: str) -> Alias:
+    """Return an alias that points somewhere.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = listing(adapter).filter(name=name).first()
+    if found is None:
+        raise _absent(adapter, name)
+    return found
+
+
+def history(adapter: Adapter, name: str) -> QuerySet[AliasMove]:
+    """Return the moves of an alias, newest first, also of one that was removed.
+
+    Raises:
+        NotFound: there never was such an alias.
+    """
+    alias = adapter.aliases.exclude(name__regex=_VERSION_TAG).filter(name=name).first()
+    if alias is None:
+        raise _absent(adapter, name)
+    named = Prefetch("versions", Version.objects.exclude(state=VersionState.DRAFT))
+    revisions = Revision.objects.prefetch_related(named)
+    return alias.moves.select_related("actor").prefetch_related(
+        Prefetch("before", revisions), Prefetch("revision", revisions)
+    )
+
+
+def revision_named(adapter: Adapter, name: str) -> Revision:
+    """Return the revision of an adapter that ``v3``, an alias, ``latest`` or 40 hex digits name.
+
+    Raises:
+        NotFound: nothing has this name.
+    """
+    rows = Revision.objects.filter(adapter=adapter)
+    if name == "latest":
+        found = rows.filter(versions=adapter.latest_version_id or 0).first()
+    elif number := _NUMBER.match(name):
+        found = rows.filter(versions__number=int(number[1])).first()
+    elif _COMMIT.match(name):
+        found = rows.filter(commit=name).first()
+    else:
+        found = rows.filter(aliases__name=name).first()
+    if found is None:
+        text = _("“%(adapter)s” has no version, alias or revision “%(name)s”.")
+        raise NotFound(text % {"adapter": adapter.full_name, "name": name[:96]})
+    return found
+
+
+def _absent(adapter: Adapter, name: str) -> NotFound:
+    text = _("“%(adapter)s” has no alias “%(name)s”.")
+    return NotFound(text % {"adapter": adapter.full_name, "name": name[:96]})

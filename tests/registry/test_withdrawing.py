@@ -1,0 +1,272 @@
+"""Versions and adapters that are taken down for good."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from registry.errors import (
+    AlreadyPublished,
+    Forbidden,
+    Gone,
+    Invalid,
+    NameTaken,
+    NotFound,
+    StateConflict,
+    Unauthenticated,
+    UploadRefused,
+)
+from registry.models import (
+    Adapter,
+    Event,
+    Upload,
+    User,
+    Version,
+)
+from registry.selectors import adapters as found
+from registry.selectors import versions as history
+from registry.services import (
+    access,
+    adapters,
+    aliases,
+    versions,
+    withdrawing,
+)
+from registry.services.versions import Details
+from registry.signals import version_withdrawn
+from tests.registry.files import LORA, OTHER
+
+pytestmark = pytest.mark.django_db
+
+Release = Callable[..., Version]
+Send = Callable[..., Upload]
+
+WHY = "Rights of the photographer."
+
+
+@pytest.fixture
+def staff(bob: User) -> User:
+    """Somebody who runs the hub and owns nothing in it."""
+    bob.is_staff = True
+    bob.save()
+    return bob
+
+
+def digests(version: Version) -> set[str]:
+    return {file.sha256 for file in version.files}
+
+
+def test_a_withdrawn_version_keeps_number_revision_and_digests(
+    ada: User, noir: Adapter, release: Release
+) -> None:
+    version = release(ada, noir, LORA)
+    before = (version.number, version.revision, digests(version))
+    withdrawing.withdraw(actor=ada, version=version, reason=f"  {WHY}\n")
+    version.refresh_from_db()
+    assert (version.state, version.withdrawn_reason) == ("withdrawn", WHY)
+    assert (version.withdrawn_by, version.is_takedown) == (ada, False)
+    assert version.withdrawn_at is not None
+    assert (version.number, version.revision, digests(version)) == before
+    assert history.get(None, noir, "v1") == version
+    event = Event.objects.get(verb="version_withdrawn")
+    assert (event.actor, event.subject, event.adapter) == (ada, "v1", noir)
+    assert event.facts == {"reason": WHY, "takedown": False, "sha256": list(digests(version))}
+
+
+def test_its_files_are_gone_with_the_reason_and_what_is_offered_instead(
+    ada: User, noir: Adapter, release: Release
+) -> None:
+    first, second = release(ada, noir, LORA), release(ada, noir, OTHER)
+    withdrawing.withdraw(actor=ada, version=first, reason=WHY)
+    version = history.get(None, noir, "v1")
+    with pytest.raises(Gone) as gone:
+        history.file(version, "noir.safetensors")
+    assert gone.value.detail == (
+        "v1 was withdrawn: Rights of the photographer. v2 is offered instead."
+    )
+    facts = gone.value.facts
+    assert (facts["version"], facts["reason"], facts["latest_version"]) == ("v1", WHY, "v2")
+    assert facts["files"] == [
+        {"path": "noir.safetensors", "size": len(LORA), "sha256": next(iter(digests(version)))}
+    ]
+    assert history.get(None, noir) == second
+
+
+def test_the_lists_go_back_to_the_version_before(
+    ada: User, noir: Adapter, release: Release
+) -> None:
+    first = release(ada, noir, LORA, Details(trigger_words=["early"]))
+    second = release(ada, noir, OTHER, Details(trigger_words=["late"]))
+    withdrawing.withdraw(actor=ada, version=second, reason=WHY)
+    noir.refresh_from_db()
+    assert noir.latest_version == first
+    assert found.search(None, found.Query(q="late")).results == []
+    withdrawing.withdraw(actor=ada, version=first, reason=WHY)
+    assert found.search(None, found.Query()).results == []
+    assert history.get(None, Adapter.objects.get()).state == "withdrawn"
+
+
+def test_latest_is_a_tombstone_only_where_nothing_else_is(
+    ada: User, noir: Adapter, release: Release
+) -> None:
+    first, second = release(ada, noir, LORA), release(ada, noir, OTHER)
+    versions.yank(actor=ada, version=first, reason="too strong")
+    withdrawing.withdraw(actor=ada, version=second, reason=WHY)
+    noir.refresh_from_db()
+    assert history.get(None, noir) == first
+
+
+@pytest.mark.django_db(transaction=True)
+def test_others_hear_of_it_after_the_commit(ada: User, noir: Adapter, release: Release) -> None:
+    heard: list[str] = []
+
+    def listen(version_id: int, **_: object) -> None:
+        heard.append(Version.objects.get(pk=version_id).state)
+
+    version_withdrawn.connect(listen)
+    withdrawing.withdraw(actor=ada, version=release(ada, noir, LORA), reason=WHY)
+    version_withdrawn.disconnect(listen)
+    assert heard == ["withdrawn"]
+
+
+def test_it_cannot_be_undone(ada: User, noir: Adapter, release: Release) -> None:
+    version = release(ada, noir, LORA)
+    withdrawing.withdraw(actor=ada, version=version, reason=WHY)
+    acts: list[Callable[[], Version]] = [
+        lambda: versions.restore(actor=ada, version=version),
+        lambda: versions.yank(actor=ada, version=version, reason="x"),
+        lambda: versions.edit(actor=ada, version=version, details=Details(label="x")),
+        lambda: withdrawing.withdraw(actor=ada, version=version, reason="another"),
+    ]
+    for act in acts:
+        with pytest.raises(StateConflict) as refusal:
+            act()
+        assert refusal.value.facts["state"] == "withdrawn"
+    with pytest.raises(AlreadyPublished):
+        versions.publish(actor=ada, version=version)
+    with pytest.raises(AlreadyPublished):
+        versions.discard(actor=ada, version=version)
+
+
+def test_again_with_the_same_reason_changes_nothing(
+    ada: User, noir: Adapter, release: Release
+) -> None:
+    version = release(ada, noir, LORA)
+    for _again in range(2):
+        withdrawing.withdraw(actor=ada, version=version, reason=WHY)
+    assert Event.objects.filter(verb="version_withdrawn").count() == 1
+
+
+def test_a_draft_is_discarded_instead(ada: User, noir: Adapter, send: Send) -> None:
+    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
+    with pytest.raises(StateConflict, match="Discard it instead"):
+        withdrawing.withdraw(actor=ada, version=draft, reason=WHY)
+
+
+@pytest.mark.parametrize("reason", ["", " \t", "x" * 281, "a\x00b", "a\x1b[2J"])
+def test_a_reason_is_needed(ada: User, noir: Adapter, release: Release, reason: str) -> None:
+    version = release(ada, noir, LORA)
+    for act in (
+        lambda: withdrawing.withdraw(actor=ada, version=version, reason=reason),
+        lambda: withdrawing.withdraw_adapter(actor=ada, adapter=noir, reason=reason),
+    ):
+        with pytest.raises(Invalid) as refusal:
+            act()
+        assert list(refusal.value.facts["fields"]) == ["reason"]
+    version.refresh_from_db()
+    assert version.state == "published"
+
+
+def test_only_its_owner_and_those_who_run_the_hub_withdraw(
+    ada: User, bob: User, noir: Adapter, release: Release
+) -> None:
+    version = release(ada, noir, LORA)
+    with pytest.raises(Unauthenticated):
+        withdrawing.withdraw(actor=None, version=version, reason=WHY)  # type: ignore[arg-type]  # nobody
+    with pytest.raises(Forbidden):
+        withdrawing.withdraw(actor=bob, version=version, reason=WHY)
+    with pytest.raises(Forbidden):
+        withdrawing.withdraw_adapter(actor=bob, adapter=noir, reason=WHY)
+    adapters.update(actor=ada, adapter=noir, visibility="private")
+    with pytest.raises(NotFound):
+        withdrawing.withdraw(actor=bob, version=version, reason=WHY)
+    bob.is_staff = True
+    assert withdrawing.withdraw(actor=bob, version=version, reason=WHY).is_takedown
+
+
+def test_what_an_operator_took_down_does_not_come_back_to_this_adapter(
+    ada: User, staff: User, noir: Adapter, release: Release, send: Send
+) -> None:
+    version = release(ada, noir, LORA)
+    withdrawing.withdraw(actor=staff, version=version, reason=WHY)
+    card = send(ada, b"# another manifest", "README.md")
+    with pytest.raises(UploadRefused) as refusal:
+        versions.create_draft(
+            actor=ada, adapter=noir, uploads=[send(ada, LORA, "renamed.safetensors"), card]
+        )
+    assert "taken down from here with v1: Rights of the photographer." in str(refusal.value.detail)
+    assert refusal.value.facts == {"paths": ["renamed.safetensors"], "version": "v1"}
+    noir.refresh_from_db()
+    assert noir.last_number == 1
+    assert release(ada, noir, OTHER).name == "v2"
+    ada.is_staff = True
+    assert access.is_operator(ada)
+    assert versions.release(actor=ada, adapter=noir, uploads=[send(ada, LORA)]).name == "v3"
+
+
+def test_a_withdrawn_adapter_takes_everything_along(
+    ada: User, bob: User, noir: Adapter, release: Release, send: Send
+) -> None:
+    first, second = release(ada, noir, LORA), release(ada, noir, OTHER)
+    versions.yank(actor=ada, version=first, reason="too strong")
+    draft = [send(ada, LORA), send(ada, b"# x", "README.md")]
+    versions.create_draft(actor=ada, adapter=noir, uploads=draft)
+    withdrawing.withdraw_adapter(actor=ada, adapter=noir, reason=WHY)
+    noir = found.get(None, "ada", "noir")
+    assert (noir.withdrawn_reason, noir.latest_version) == (WHY, None)
+    assert [(one.name, one.state) for one in noir.versions.all()] == [
+        ("v2", "withdrawn"), ("v1", "withdrawn"),
+    ]  # fmt: skip
+    assert found.search(ada, found.Query()).results == []
+    verbs = Event.objects.filter(verb__endswith="withdrawn").order_by("pk")
+    assert [event.subject for event in verbs] == ["v2", "v1", "ada/noir"]
+    for act in (
+        lambda: versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)]),
+        lambda: adapters.update(actor=ada, adapter=noir, title="x"),
+        lambda: adapters.rename(actor=ada, adapter=noir, name="x"),
+        lambda: aliases.point(actor=ada, adapter=noir, name="x", to=second.revision),
+    ):
+        with pytest.raises(Gone, match="takes nothing any more"):
+            act()
+    with pytest.raises(NameTaken):
+        adapters.create(actor=ada, name="Noir")
+
+
+def test_a_draft_that_was_begun_before_the_end_of_its_adapter_is_refused(
+    ada: User, noir: Adapter, send: Send
+) -> None:
+    before = Adapter.objects.get(pk=noir.pk)
+    withdrawing.withdraw_adapter(actor=ada, adapter=noir, reason=WHY)
+    with pytest.raises(Gone):
+        versions.create_draft(actor=ada, adapter=before, uploads=[send(ada, LORA)])
+    assert not Version.objects.exists()
+
+
+def test_an_adapter_is_withdrawn_once(ada: User, noir: Adapter, release: Release) -> None:
+    release(ada, noir, LORA)
+    for _again in range(2):
+        withdrawing.withdraw_adapter(actor=ada, adapter=noir, reason=WHY)
+    with pytest.raises(StateConflict, match="already: Rights"):
+        withdrawing.withdraw_adapter(actor=ada, adapter=noir, reason="another")
+    assert Event.objects.filter(verb="adapter_withdrawn").count() == 1
+
+
+def test_numbers_go_on_after_discards_and_withdrawals(
+    ada: User, noir: Adapter, release: Release, send: Send
+) -> None:
+    withdrawing.withdraw(actor=ada, version=release(ada, noir, LORA), reason=WHY)
+    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, OTHER)])
+    assert draft.name == "v2"
+    versions.discard(actor=ada, version=draft)
+    assert release(ada, noir, OTHER).name == "v3"

@@ -1,0 +1,180 @@
+"""What becomes of the bytes of withdrawn versions, and what comes after them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from django.conf import settings as current
+
+from registry.models import Adapter, Blob, File, Revision, Upload, UploadState, User, Version
+from registry.selectors import versions as history
+from registry.services import adapters, manifests, sweeping, uploads, versions, withdrawing
+from tests import catalogue
+from tests.registry.files import LORA, OTHER
+
+if TYPE_CHECKING:
+    from pytest_django import Settings
+
+pytestmark = pytest.mark.django_db
+
+Release = Callable[..., Version]
+Send = Callable[..., Upload]
+
+WHY = "Rights of the photographer."
+
+
+@pytest.fixture
+def at_once(settings: Settings) -> Callable[[], None]:
+    """Return a sweep without a grace period, and without days for uploads."""
+    settings.LORARY = dataclasses.replace(current.LORARY, grace_days=0)
+
+    def sweep() -> None:
+        for _round in range(2):  # marked, then gone
+            sweeping.run()
+
+    return sweep
+
+
+def digests(version: Version) -> set[str]:
+    return {file.sha256 for file in version.files}
+
+
+def test_its_bytes_go_with_the_sweeper(
+    ada: User, noir: Adapter, release: Release, at_once: Callable[[], None]
+) -> None:
+    first, second = release(ada, noir, LORA), release(ada, noir, OTHER)
+    at_once()
+    assert catalogue.stored() == digests(first) | digests(second)
+    withdrawing.withdraw(actor=ada, version=first, reason=WHY)
+    at_once()
+    assert catalogue.stored() == digests(second)
+    assert not first.files.get().blob.is_stored
+    assert second.files.get().blob.is_stored
+
+
+def test_bytes_that_another_version_has_are_kept(
+    ada: User, noir: Adapter, release: Release, at_once: Callable[[], None]
+) -> None:
+    twin = adapters.create(actor=ada, name="twin")
+    first, other = release(ada, noir, LORA), release(ada, twin, LORA)
+    withdrawing.withdraw(actor=ada, version=first, reason=WHY)
+    at_once()
+    assert catalogue.stored() == digests(other)
+    withdrawing.withdraw(actor=ada, version=other, reason=WHY)
+    at_once()
+    assert catalogue.stored() == set()
+
+
+def test_a_draft_keeps_the_bytes_it_shares_with_a_withdrawn_version(
+    ada: User, noir: Adapter, release: Release, send: Send, at_once: Callable[[], None]
+) -> None:
+    first = release(ada, noir, LORA)
+    twin = adapters.create(actor=ada, name="twin")
+    draft = versions.create_draft(actor=ada, adapter=twin, uploads=[send(ada, LORA)])
+    withdrawing.withdraw(actor=ada, version=first, reason=WHY)
+    Upload.objects.update(state=UploadState.EXPIRED)
+    at_once()
+    assert catalogue.stored() == digests(draft)
+
+
+def test_a_revision_without_a_version_keeps_what_no_withdrawn_version_had(
+    ada: User, noir: Adapter, release: Release, send: Send, at_once: Callable[[], None]
+) -> None:
+    """An edited card on top of v1 has v1's weights as well, and must not keep them alone."""
+    version, card = release(ada, noir, LORA), send(ada, b"# Noir", "README.md")
+    assert card.blob is not None
+    entries = manifests.entries_of(version.revision)
+    lines = [*entries, manifests.Entry("README.md", card.blob, "card")]
+    edited = manifests.commit(
+        actor=ada, adapter=noir, parent=version.revision, entries=lines, message="card"
+    )
+    manifests.move(actor=ada, revision=edited, name=manifests.MAIN, is_branch=True)
+    Upload.objects.update(state=UploadState.EXPIRED)
+    at_once()
+    assert catalogue.stored() == digests(version) | {card.blob.sha256}
+    withdrawing.withdraw(actor=ada, version=version, reason=WHY)
+    at_once()
+    assert catalogue.stored() == {card.blob.sha256}
+
+
+def test_the_uploads_that_it_was_made_of_are_over(
+    ada: User, noir: Adapter, release: Release, send: Send
+) -> None:
+    version = release(ada, noir, LORA)
+    later = send(ada, LORA, "later.safetensors")
+    withdrawing.withdraw(actor=ada, version=version, reason=WHY)
+    states = dict(Upload.objects.values_list("path", "state"))
+    assert states == {"noir.safetensors": "expired", "later.safetensors": "accepted"}
+    assert later.blob is not None
+
+
+def test_room_is_given_back_once(ada: User, noir: Adapter, release: Release) -> None:
+    twin = adapters.create(actor=ada, name="twin")
+    first, same, other = (
+        release(ada, noir, LORA), release(ada, twin, LORA), release(ada, noir, OTHER),
+    )  # fmt: skip
+
+    def used() -> int:
+        return User.objects.get(pk=ada.pk).namespace.used_bytes
+
+    assert used() == len(LORA) + len(OTHER)
+    withdrawing.withdraw(actor=ada, version=first, reason=WHY)
+    assert used() == len(LORA) + len(OTHER)
+    withdrawing.withdraw(actor=ada, version=same, reason=WHY)
+    assert used() == len(OTHER)
+    withdrawing.withdraw(actor=ada, version=other, reason=WHY)
+    assert used() == 0
+    release(ada, noir, LORA)
+    assert used() == len(LORA)
+
+
+def test_what_its_owner_withdrew_may_come_back_under_a_new_number(
+    ada: User, noir: Adapter, release: Release, at_once: Callable[[], None]
+) -> None:
+    withdrawing.withdraw(actor=ada, version=release(ada, noir, LORA), reason=WHY)
+    at_once()
+    again = release(ada, noir, LORA)
+    assert (again.name, again.state) == ("v2", "published")
+    assert catalogue.stored() == digests(again)
+    assert history.get(None, noir, "v1").state == "withdrawn"
+
+
+def test_what_went_with_a_version_is_not_carried_into_the_next(
+    ada: User, noir: Adapter, send: Send, at_once: Callable[[], None]
+) -> None:
+    card = b"# Noir"
+    both = [send(ada, LORA), send(ada, card, "README.md")]
+    first = versions.release(actor=ada, adapter=noir, uploads=both)
+    withdrawing.withdraw(actor=ada, version=first, reason=WHY)
+    at_once()
+    second = versions.release(actor=ada, adapter=noir, uploads=[send(ada, OTHER)])
+    assert [file.path for file in second.files] == ["noir.safetensors"]
+
+
+def test_a_card_that_an_older_version_has_as_well_is_carried_on(
+    ada: User, noir: Adapter, send: Send
+) -> None:
+    card = send(ada, b"# Noir", "README.md")
+    versions.release(actor=ada, adapter=noir, uploads=[send(ada, LORA), card])
+    second = versions.release(actor=ada, adapter=noir, uploads=[send(ada, OTHER)])
+    withdrawing.withdraw(actor=ada, version=second, reason=WHY)
+    third = versions.release(actor=ada, adapter=noir, uploads=[send(ada, OTHER)])
+    assert [file.path for file in third.files] == ["README.md", "noir.safetensors"]
+    assert third.name == "v3"
+
+
+def test_another_s_upload_of_the_same_bytes_needs_them_sent(
+    ada: User, bob: User, noir: Adapter, release: Release
+) -> None:
+    """Bytes of a withdrawn version are nobody's to have by their digest."""
+    version = release(ada, noir, LORA)
+    withdrawing.withdraw(actor=ada, version=version, reason=WHY)
+    (digest,) = digests(version)
+    upload = uploads.create(actor=bob, path="noir.safetensors", size_bytes=len(LORA), sha256=digest)
+    assert upload.state == UploadState.RECEIVING
+    assert catalogue.accept(bob, LORA).blob == Blob.objects.get(sha256=digest)
+    assert File.objects.count() == 1
+    assert Revision.objects.count() == 2
