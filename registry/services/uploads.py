@@ -33,7 +33,7 @@ from registry.models import (
 )
 from registry.names import check_path
 from registry.selectors import blobs as known_blobs
-from registry.services import access, judging, quotas
+from registry.services import access, endings, judging, quotas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,7 +146,8 @@ def _require_room(user: User, size_bytes: int) -> None:
         n=Count("pk", filter=is_open), size=Sum("size_bytes")
     )
     if now["n"] >= MAX_OPEN_UPLOADS:
-        raise Invalid(_("You have %(n)d open uploads. Cancel some.") % {"n": MAX_OPEN_UPLOADS})
+        text = _("You have %(n)d open uploads. Finish or cancel some.")
+        raise Invalid(text % {"n": MAX_OPEN_UPLOADS}, limit=MAX_OPEN_UPLOADS)
     quotas.require_room(namespace=user.namespace, size_bytes=size_bytes + (now["size"] or 0))
 
 
@@ -307,14 +308,19 @@ def _complete(upload: Upload, sha256: str) -> Upload:
 
 
 def cancel(*, actor: User, upload: Upload) -> None:
-    """Drop an upload that is not decided; cancelling twice is no error.
+    """Drop an upload that no version holds; cancelling twice is no error.
+
+    Bytes that were accepted are the sweeper's: others may rely on the same ones.
 
     Raises:
-        StateConflict: when it is already accepted.
+        StateConflict: when it is published.
     """
     _require_own(actor, upload)
-    if upload.state == UploadState.ACCEPTED:
-        raise StateConflict(_("This file is already accepted."), state=upload.state)
+    loose = Upload.objects.filter(pk=upload.pk, state=UploadState.ACCEPTED)
+    if loose.filter(blob__files__isnull=True).update(state=UploadState.CANCELLED):
+        return
+    if loose.exists():
+        raise StateConflict(_("A version holds this file already."), state=UploadState.ACCEPTED)
     open_states = [UploadState.RECEIVING, UploadState.CHECKING]
     mine = Upload.objects.filter(pk=upload.pk, state__in=open_states)
     if mine.update(state=UploadState.CANCELLED, updated_at=timezone.now()):
@@ -345,10 +351,7 @@ def _require_still_open(upload: Upload) -> None:
     """Refuse bytes that come after the end; call it with the upload's lock held."""
     upload.refresh_from_db(fields=["state"])
     if upload.state != UploadState.RECEIVING:
-        raise StateConflict(
-            _("This upload takes no more bytes: it is %(state)s.") % {"state": upload.state},
-            state=upload.state,
-        )
+        raise endings.closed(upload)
 
 
 def _require_open(actor: User, upload: Upload) -> None:

@@ -24,7 +24,7 @@ from registry.errors import (
 )
 from registry.models import Blob, Job, JobState, Upload, UploadState, User
 from registry.selectors import uploads as found
-from registry.services import accounts, judging, sweeping, uploads
+from registry.services import accounts, adapters, judging, sweeping, uploads, versions
 from tests.registry.files import LORA
 
 if TYPE_CHECKING:
@@ -193,6 +193,37 @@ def test_a_cancelled_upload_keeps_no_bytes(ada: User) -> None:
     upload.refresh_from_db()
     with pytest.raises(StateConflict):
         uploads.receive(actor=ada, upload=upload, stream=io.BytesIO(LORA))
+
+
+def test_an_accepted_upload_can_be_let_go_until_a_version_holds_it(
+    ada: User, send: Callable[..., Upload]
+) -> None:
+    loose = send(ada, LORA)
+    uploads.cancel(actor=ada, upload=loose)
+    loose.refresh_from_db()
+    assert loose.state == UploadState.CANCELLED
+    held = send(ada, LORA)
+    noir = adapters.create(actor=ada, name="noir")
+    versions.create_draft(actor=ada, adapter=noir, uploads=[held])
+    with pytest.raises(StateConflict, match="A version holds"):
+        uploads.cancel(actor=ada, upload=held)
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("expired", "was not finished by .* Begin a new one"),
+        ("cancelled", "was cancelled, .* Begin a new one"),
+        ("refused", "its findings say why"),
+        ("checking", "all of it is here"),
+    ],
+)
+def test_bytes_after_the_end_are_told_what_to_do(ada: User, state: str, said: str) -> None:
+    upload = start(ada)
+    Upload.objects.update(state=state)
+    with pytest.raises(StateConflict, match=said) as refusal:
+        uploads.receive_part(actor=ada, upload=upload, number=1, stream=io.BytesIO(LORA))
+    assert refusal.value.facts["state"] == state
 
 
 def test_anothers_upload_is_absent(ada: User, bob: User) -> None:
