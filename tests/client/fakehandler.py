@@ -246,6 +246,8 @@ class Handler(BaseHTTPRequestHandler):
         match (self.command, *path[1:]):
             case _ if upload is None:
                 self._refuse(404, "not_found", "There is nothing here")
+            case ("DELETE",):
+                self._cancel(upload)
             case ("GET",):
                 self._poll(upload)
             case ("PUT", "content"):
@@ -255,6 +257,12 @@ class Handler(BaseHTTPRequestHandler):
                 self._part(upload, int(number))
             case ("POST", "complete"):
                 self._complete(upload)
+
+    def _cancel(self, upload: dict[str, Any]) -> None:
+        if upload["state"] == "accepted":
+            return self._refuse(409, "wrong_state", "A version holds this file already.")
+        upload["state"] = "cancelled"
+        return self._raw(204, {}, b"")
 
     def _announce(self) -> None:
         said = json.loads(self.body)
@@ -278,6 +286,9 @@ class Handler(BaseHTTPRequestHandler):
         return kept | {
             "part_size": self.hub.part_bytes,
             "parts": parts,
+            "received": sum(part["size"] for part in parts),
+            "created_at": "2026-01-02T03:04:05Z",
+            "expires_at": "2026-01-09T03:04:05Z",
             "progress": {"done": upload["polls"], "total": self.hub.checks},
             "urls": {
                 "content": f"{place}/content",

@@ -35,6 +35,7 @@ COMMANDS = {
     "inspect": ("inspect", "look into files, without a hub"),
     "pull": ("pull", "bring a version here, verified"),
     "push": ("push", "publish files as a version"),
+    "uploads": ("uploads", "list what you sent, or cancel it"),
     "try": ("trying", "render a stack of versions before pulling anything"),
 }
 
@@ -104,7 +105,7 @@ def _run(words: Sequence[str]) -> int:
     command.configure(sub)
     words = list(words)
     words.remove(name)
-    return command.run(sub.parse_args(words))
+    return command.run(sub.parse_intermixed_args(words))
 
 
 def load(name: str) -> Command:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SEVERITY_STYLES", "columns", "count_bytes", "cut", "emit", "finding_lines", "note", "pad",
-    "pairs", "plain", "show", "strong", "styled", "table", "terminal_columns", "width", "wrap",
+    "pairs", "plain", "share_of_bytes", "show", "strong", "styled", "table", "terminal_columns",
+    "width", "wrap",
 ]  # fmt: skip
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
@@ -104,6 +105,13 @@ def count_bytes(size: int) -> str:
             return f"{size} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
         amount /= 1000
     return f"{amount:.1f} TB"
+
+
+def share_of_bytes(part: int, whole: int) -> str:
+    """Return ``3.2 of 5.0 GB``; both units where they differ."""
+    had, total = count_bytes(part), count_bytes(whole)
+    amount, _, unit = had.partition(" ")
+    return f"{amount if total.endswith(f' {unit}') else had} of {total}"
 
 
 def pairs(facts: Iterable[tuple[str, object]]) -> list[str]:

@@ -6,14 +6,23 @@ from typing import TYPE_CHECKING
 
 from lorary.cli.command import Command, UsageError, add_endpoint
 from lorary.cli.meter import meter
-from lorary.cli.output import emit, finding_lines, note, pairs, plain, show, strong
+from lorary.cli.output import (
+    emit,
+    finding_lines,
+    note,
+    pairs,
+    plain,
+    share_of_bytes,
+    show,
+    strong,
+)
 from lorary.client import Details, Hub, Reference
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
     from lorary.cli.command import Parser
-    from lorary.client import Pushed
+    from lorary.client import OnProgress, Progress, Pushed
 
 __all__ = ["COMMANDS"]
 
@@ -73,7 +82,8 @@ def _push(args: Namespace) -> int:
         strength=args.strength,
     )
     with Hub(args.endpoint) as hub, meter() as draw:
-        pushed = hub.push(args.files, target, details=details, wait=args.wait, on_progress=draw)
+        told = _Resumptions(draw)
+        pushed = hub.push(args.files, target, details=details, wait=args.wait, on_progress=told)
     if not pushed.is_new and (args.kind or args.title):
         note(f"lorary: {target.full_name} exists; --kind and --title are for a new adapter")
     if args.json:
@@ -81,6 +91,24 @@ def _push(args: Namespace) -> int:
     else:
         _show(target, pushed, waited=args.wait)
     return 0
+
+
+class _Resumptions:
+    """Says, once a file, that a push goes on with what an earlier one sent."""
+
+    def __init__(self, draw: OnProgress) -> None:
+        self._draw = draw
+        self._begun: set[str] = set()
+
+    def __call__(self, told: Progress) -> None:
+        """Look at the first report of each file, and pass all of them on."""
+        if told.stage in {"send", "check"} and told.name not in self._begun:
+            self._begun.add(told.name)
+            here = told.total if told.stage == "check" else told.done
+            if here:
+                amount = share_of_bytes(here, told.total)
+                note(f"lorary: going on with {plain(told.name)}: {amount} were there already")
+        self._draw(told)
 
 
 def _document(target: Reference, pushed: Pushed, *, waited: bool) -> dict[str, object]:

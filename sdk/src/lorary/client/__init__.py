@@ -3,7 +3,7 @@
 from lorary.client.errors import LoraryError
 from lorary.client.finding import Match
 from lorary.client.hub import Hub
-from lorary.client.models import Account, Adapter, File, Look, Previews, Token, Version
+from lorary.client.models import Account, Adapter, File, Look, Previews, Token, Upload, Version
 from lorary.client.names import Reference
 from lorary.client.progress import OnProgress, Progress
 from lorary.client.publishing import Details, Pushed
@@ -32,6 +32,7 @@ __all__ = [
     "Reference",
     "Token",
     "Tryout",
+    "Upload",
     "Version",
     "inspect",
     "pull",

@@ -13,7 +13,7 @@ from lorary.client import finding, publishing, pulling, trying
 from lorary.client.cache import Cache
 from lorary.client.config import endpoint_of, home_of, token_of
 from lorary.client.messages import Request
-from lorary.client.models import Account, Adapter, Look, Token, Version
+from lorary.client.models import Account, Adapter, Look, Token, Upload, Version
 from lorary.client.names import Reference
 from lorary.client.progress import OnProgress, silent
 from lorary.client.publishing import Details, Pushed
@@ -296,6 +296,26 @@ class Hub:
     def picture(self, image: Image) -> bytes:
         """Return the bytes of a picture (PNG)."""
         return trying.picture(self._session, image)
+
+    def uploads(self, limit: int | None = None) -> Iterator[Upload]:
+        """Yield your uploads, the newest first, asking for further pages as they are needed.
+
+        Args:
+            limit: At most so many; None for all.
+        """
+        page = _PAGE if limit is None else min(max(limit, 1), _PAGE)
+        items = self._session.items("uploads", {"limit": page})
+        return islice((Upload.read(item) for item in items), limit)
+
+    def cancel_upload(self, upload: Upload | str) -> None:
+        """Drop an upload and what has arrived of it; cancelling twice is no error.
+
+        Raises:
+            NotFound: you have no such upload.
+            StateConflict: a version holds its file.
+        """
+        number = upload.id if isinstance(upload, Upload) else upload
+        self._session.json("DELETE", f"uploads/{quote(number, safe='')}")
 
     def tokens(self) -> tuple[Token, ...]:
         """Return your access tokens, without their secrets."""

@@ -245,7 +245,13 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """Bytes on their way in."""
+    """Bytes on their way in.
+
+    Attributes:
+        received_bytes: What is there and need not be sent again.
+        done: Of ``total`` bytes, how much the checks have read.
+        expires_at: When it is given up, unless it is finished before.
+    """
 
     id: str
     path: str
@@ -258,6 +264,9 @@ class Upload:
     done: int
     total: int
     urls: Mapping[str, object]
+    received_bytes: int = 0
+    created_at: str = ""
+    expires_at: str = ""
 
     @classmethod
     def read(cls, value: object) -> Upload:
@@ -276,6 +285,9 @@ class Upload:
             done=progress.whole("done"),
             total=progress.whole("total"),
             urls=record.mapping("urls"),
+            received_bytes=record.whole("received"),
+            created_at=record.text("created_at"),
+            expires_at=record.text("expires_at"),
         )
 
 

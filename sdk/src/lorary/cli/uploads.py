@@ -1,0 +1,125 @@
+"""uploads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lorary.cli.command import Command, UsageError, add_endpoint
+from lorary.cli.output import count_bytes, emit, note, plain, share_of_bytes, show, table
+from lorary.client import Hub
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Sequence
+
+    from lorary.cli.command import Parser
+    from lorary.client import Upload
+
+__all__ = ["COMMANDS"]
+
+_DEFAULT = 50
+OPEN = ("receiving", "checking")
+"""States in which an upload is neither accepted nor over."""
+
+_NEXT = {
+    "receiving": "push it again to go on",
+    "checking": "wait for its checks",
+    "accepted": "push it again to publish it",
+    "refused": "see its findings with --json",
+    "expired": "push it again: it starts anew",
+    "cancelled": "-",
+}
+
+
+def _configure(parser: Parser) -> None:
+    parser.add_argument("verb", nargs="?", choices=["cancel"], help="cancel; list when left out")
+    parser.add_argument("ids", nargs="*", metavar="ID", help="uploads to cancel")
+    parser.add_argument(
+        "--all-open", action="store_true", help="cancel all that are not decided; list only those"
+    )
+    parser.add_argument(
+        "--limit",
+        type=int,
+        default=_DEFAULT,
+        metavar="N",
+        help=f"list at most so many (default {_DEFAULT}, 0: all)",
+    )
+    add_endpoint(parser)
+
+
+def _uploads(args: Namespace) -> int:
+    with Hub(args.endpoint) as hub:
+        if args.verb == "cancel":
+            return _cancel(hub, args)
+        limit = args.limit if args.limit > 0 and not args.all_open else None
+        found = [one for one in hub.uploads(limit) if not args.all_open or one.state in OPEN]
+    if args.json:
+        for upload in found:
+            emit(_document(upload))
+    else:
+        _show(found, args.limit)
+    return 0
+
+
+def _cancel(hub: Hub, args: Namespace) -> int:
+    if bool(args.ids) == args.all_open:
+        message = "name the uploads to cancel, or give --all-open"
+        raise UsageError(message)
+    names: dict[str, str] = dict.fromkeys(args.ids, "")
+    if args.all_open:
+        names = {one.id: one.path for one in hub.uploads() if one.state in OPEN}
+    for number, path in names.items():
+        hub.cancel_upload(number)
+        if args.json:
+            emit({"id": number, "state": "cancelled"})
+        else:
+            show(f"Cancelled {plain(path or number)}.")
+    if not names:
+        note("lorary: no upload is open")
+    return 0
+
+
+def _document(upload: Upload) -> dict[str, object]:
+    return {
+        "id": upload.id,
+        "path": upload.path,
+        "size": upload.size_bytes,
+        "received": upload.received_bytes,
+        "state": upload.state,
+        "sha256": upload.sha256 or None,
+        "created_at": upload.created_at,
+        "expires_at": upload.expires_at,
+        "findings": [found.to_dict() for found in upload.findings],
+    }
+
+
+def _show(found: Sequence[Upload], limit: int) -> None:
+    if not found:
+        note("lorary: no uploads")
+        return
+    show(table([_row(upload) for upload in found]))
+    if len(found) == limit:
+        note(f"lorary: the newest {limit:,}; --limit 0 shows all")
+
+
+def _row(upload: Upload) -> list[str]:
+    state, size = upload.state, count_bytes(upload.size_bytes)
+    if state == "receiving":
+        size = share_of_bytes(upload.received_bytes, upload.size_bytes)
+        state = f"{state} until {upload.expires_at[:10]}"
+    what = _NEXT.get(upload.state, "-")
+    errors = [one.message for one in upload.findings if one.severity == "error"]
+    return [upload.id, upload.path, state, size, errors[0] if errors else what]
+
+
+COMMANDS = {
+    "uploads": Command(
+        "List your uploads, the newest first, with what to do next; or cancel some. What is\n"
+        "cancelled is gone, with all that had arrived of it; what is published stays.",
+        "  lorary uploads\n"
+        "  lorary uploads cancel 3f0e6c0a-2a76-4d5c-9d53-0f6f3b2f9d11\n"
+        "  lorary uploads cancel --all-open --json",
+        _configure,
+        _uploads,
+    ),
+}
