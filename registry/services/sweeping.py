@@ -17,7 +17,7 @@ from django.db.models import CASCADE, Exists, OuterRef, Q
 from django.utils import timezone
 
 from registry import locks, signals, storage
-from registry.models import Blob, File, Upload, UploadState
+from registry.models import Blob, File, Upload, UploadPart, UploadState
 from registry.selectors.blobs import keeping_files
 from registry.services import uploads
 
@@ -43,6 +43,7 @@ def run(*, is_dry: bool = False) -> Swept:
     expired = 0 if is_dry else uploads.expire()
     if not is_dry:
         signals.sweeping.send(sender=None)
+        _sweep_parts()
     blobs = _sweep_rows(is_dry=is_dry)
     files, size = _sweep_files(is_dry=is_dry)
     return Swept(uploads_expired=expired, blobs=blobs, files=files, bytes_freed=size)
@@ -65,6 +66,12 @@ def _unreferenced() -> Q:
         blob__isnull=False,
     )
     return condition & ~Q(pk__in=waiting.values("blob"))
+
+
+def _sweep_parts() -> None:
+    """Forget the parts of uploads that are decided: a file may have come in ten thousand."""
+    open_states = [UploadState.RECEIVING, UploadState.CHECKING]
+    UploadPart.objects.exclude(upload__state__in=open_states).delete()
 
 
 def _sweep_rows(*, is_dry: bool) -> int:

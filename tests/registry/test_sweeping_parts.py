@@ -1,0 +1,40 @@
+"""Rows that a file in many parts leaves."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+
+from registry.models import UploadPart, UploadState
+from registry.services import sweeping, uploads
+
+if TYPE_CHECKING:
+    from registry.models import Upload, User
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("small_parts")]
+
+PARTS = 3
+
+
+def sent(actor: User) -> Upload:
+    """Send zeros by parts: no adapter."""
+    size = PARTS * 64 * 1024
+    upload = uploads.create(actor=actor, path="noir.safetensors", size_bytes=size)
+    for number in range(1, PARTS + 1):
+        stream = io.BytesIO(bytes(64 * 1024))
+        uploads.receive_part(actor=actor, upload=upload, number=number, stream=stream)
+    return upload
+
+
+def test_parts_of_a_decided_upload_are_forgotten_and_others_kept(ada: User) -> None:
+    is_open, cancelled = sent(ada), sent(ada)
+    uploads.cancel(actor=ada, upload=cancelled)
+    sweeping.run(is_dry=True)
+    assert UploadPart.objects.count() == 2 * PARTS
+    sweeping.run()
+    assert set(UploadPart.objects.values_list("upload", flat=True)) == {is_open.pk}
+    is_open.refresh_from_db()
+    assert is_open.state == UploadState.RECEIVING
+    assert is_open.parts.count() == PARTS
