@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["Config", "load", "prepare"]
 
 # Read by the SDK and by the tests, not by the hub.
-FOREIGN = frozenset({"ENDPOINT", "TOKEN", "HOME", "REFERENCE", "TEST_REQUIRE", "TEST_DATABASE_URL"})
+FOREIGN = frozenset({"ENDPOINT", "TOKEN", "HOME", "REFERENCE"})
+FOR_TESTS = "TEST_"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,7 +104,8 @@ def load(env: Env, root: Path) -> Config:
         tryout_days=env.integer("TRYOUT_DAYS", 7),
         unknown=(),
     )
-    object.__setattr__(values, "unknown", tuple(env.unknown(besides=FOREIGN)))
+    unknown = [name for name in env.unknown(besides=FOREIGN) if not name.startswith(FOR_TESTS)]
+    object.__setattr__(values, "unknown", tuple(unknown))
     return values
 
 

@@ -2,28 +2,67 @@
 
 from __future__ import annotations
 
+import atexit
+import itertools
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["RunningHub", "free_port"]
+__all__ = ["RunningHub", "free_port", "services"]
 
 ROOT = Path(__file__).resolve().parents[1]
 READY_S, STOP_S = 60.0, 15.0
+#: Databases that a Redis has; hubs take them by turns, so that few share one at a time.
+REDIS_DATABASES = 16
+
+_COUNT = itertools.count()
 
 
 def free_port() -> int:
     """Return a port on the loopback that nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
+
+
+def services() -> dict[str, str]:
+    """Return database and broker of a new hub, where ``make test-matrix`` names servers.
+
+    Nothing is named: it has SQLite and the embedded broker. Each hub gets a database of its own,
+    which is dropped when the tests end.
+    """
+    found = {}
+    if server := os.environ.get("LORARY_TEST_DATABASE_URL"):
+        found["DATABASE_URL"] = _new_database(server)
+    if broker := os.environ.get("LORARY_TEST_BROKER_URL"):
+        parts = urlsplit(broker)
+        if parts.scheme == "redis":
+            parts = parts._replace(path=f"/{next(_COUNT) % REDIS_DATABASES}")
+        found["BROKER_URL"] = urlunsplit(parts)
+    return found
+
+
+def _new_database(server: str) -> str:
+    name = f"lorary_hub_{uuid.uuid4().hex[:12]}"
+    _execute(server, f'CREATE DATABASE "{name}"')
+    atexit.register(_execute, server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    return urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+
+
+def _execute(server: str, statement: str) -> None:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(statement.encode())
 
 
 class RunningHub:
@@ -49,7 +88,8 @@ class RunningHub:
         self.log = data.with_suffix(".log")
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("LORARY_", "DJANGO_"))}
         own = {"LORARY_DATA": str(data), "LORARY_LOG_LEVEL": "WARNING"}
-        self.environ = kept | own | {f"LORARY_{name}": value for name, value in settings.items()}
+        named = services() | settings
+        self.environ = kept | own | {f"LORARY_{name}": value for name, value in named.items()}
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:

@@ -13,14 +13,16 @@ for _name in [name for name in os.environ if name.startswith("LORARY_")]:
 _data = tempfile.mkdtemp(prefix="lorary-test-")
 atexit.register(shutil.rmtree, _data, ignore_errors=True)
 os.environ["LORARY_DATA"] = _data
-if "LORARY_TEST_DATABASE_URL" in os.environ:
-    os.environ["LORARY_DATABASE_URL"] = os.environ["LORARY_TEST_DATABASE_URL"]
+for _name in ("DATABASE_URL", "BROKER_URL"):
+    if f"LORARY_TEST_{_name}" in os.environ:
+        os.environ[f"LORARY_{_name}"] = os.environ[f"LORARY_TEST_{_name}"]
 
 from hub.settings.base import *  # noqa: E402, F403 - the environment comes first
 
 DEBUG = False
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast; tests only
-CELERY_BROKER_URL = "memory://"
-CELERY_BROKER_TRANSPORT_OPTIONS = {}
+if "LORARY_TEST_BROKER_URL" not in os.environ:
+    CELERY_BROKER_URL = "memory://"
+    CELERY_BROKER_TRANSPORT_OPTIONS = {}
 WHITENOISE_AUTOREFRESH = True  # no scan of the static files for every client

@@ -7,8 +7,11 @@ import json
 import socket
 import sqlite3
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import psycopg
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +23,7 @@ __all__ = ["Answer", "Caller", "Kept", "caller", "exchange", "kept", "sent_from"
 
 TIMEOUT_S = 60.0
 CHUNK = 1024 * 1024
+TABLES = ("adapter", "blob", "blobanatomy", "file", "revision", "version")
 
 
 @dataclass(frozen=True)
@@ -155,16 +159,23 @@ def caller(hub: RunningHub, name: str = "") -> Caller:
 
 
 def kept(hub: RunningHub) -> Kept:
-    """Look into the data directory of a hub."""
+    """Look into the data directory and the rows of a hub."""
     store = hub.data / "files"
     files = [path for path in store.rglob("*") if path.is_file()] if store.exists() else []
-    with sqlite3.connect(f"file:{hub.data / 'lorary.sqlite3'}?mode=ro", uri=True) as rows:
-        counts = {
-            table: int(rows.execute(f"SELECT count(*) FROM registry_{table}").fetchone()[0])
-            for table in ("adapter", "blob", "blobanatomy", "file", "revision", "version")
-        }
-    rows.close()
-    return Kept(files={str(path): path.stat().st_size for path in files}, rows=counts)
+    return Kept(files={str(path): path.stat().st_size for path in files}, rows=_counts(hub))
+
+
+def _counts(hub: RunningHub) -> dict[str, int]:
+    """Return how many rows there are of each table that something sent may leave."""
+    count = "SELECT count(*) FROM registry_{}"
+    if url := hub.environ.get("LORARY_DATABASE_URL"):
+        with psycopg.connect(url) as rows:
+            found = {name: rows.execute(count.format(name).encode()).fetchone() for name in TABLES}
+    else:
+        file = f"file:{hub.data / 'lorary.sqlite3'}?mode=ro"
+        with closing(sqlite3.connect(file, uri=True)) as lite:
+            found = {name: lite.execute(count.format(name)).fetchone() for name in TABLES}
+    return {name: int(row[0]) for name, row in found.items() if row is not None}
 
 
 def exchange(port: int, request: bytes, *, is_cut: bool = False) -> tuple[int, bytes]:

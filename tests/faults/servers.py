@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 import psycopg
 from kombu import Connection
+from kombu.exceptions import KombuError
 
 from tests.faults.trials import Skipped
 from tests.running import free_port
@@ -139,7 +140,7 @@ class RabbitMQ:
             message = "RabbitMQ is not installed (apt-get install rabbitmq-server)"
             raise Skipped(message)
         self.folder = folder
-        self.port = free_port()
+        self.port, self.epmd_port = free_port(), free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -151,6 +152,10 @@ class RabbitMQ:
 
     def __exit__(self, *_: object) -> None:
         self._end(signal.SIGTERM)
+        epmd = shutil.which("epmd")
+        if epmd is not None:  # a daemon that the node started
+            command = [epmd, "-port", str(self.epmd_port), "-kill"]
+            subprocess.run(command, env=self.environ, capture_output=True, check=False)
 
     def restart(self, away_s: float = 0.0) -> None:
         """End the whole node with SIGKILL, and start it after a while."""
@@ -161,7 +166,6 @@ class RabbitMQ:
     @property
     def environ(self) -> dict[str, str]:
         """Variables that keep it away from every other node of this machine."""
-        erl = "-kernel inet_dist_use_interface {127,0,0,1}"
         return {
             **os.environ,
             "HOME": str(self.folder),
@@ -174,7 +178,9 @@ class RabbitMQ:
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "plugins"),
             "RABBITMQ_CONFIG_FILE": str(self.folder / "none"),
             "RABBITMQ_PID_FILE": str(self.folder / "pid"),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{erl} -start_epmd false -erl_epmd_port 1",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": str(self.epmd_port),
         }
 
     def _start(self) -> None:
@@ -194,7 +200,7 @@ class RabbitMQ:
         try:
             with Connection(self.url, connect_timeout=3) as connection:
                 connection.ensure_connection(max_retries=1)
-        except OSError:
+        except (KombuError, OSError):
             return False
         return True
 

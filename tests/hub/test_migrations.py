@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -74,7 +73,6 @@ assert Job.objects.filter(pk=job.pk, owner="", turn=0).exists()
 
 @pytest.mark.slow
 def test_rows_of_the_release_before_are_taken_and_survive_the_way_back(tmp_path: Path) -> None:
-    named = os.environ.get("LORARY_TEST_DATABASE_URL")
-    hub = RunningHub(tmp_path / "hub", **({"DATABASE_URL": named} if named else {}))
+    hub = RunningHub(tmp_path / "hub")
     hub.manage("migrate", "--verbosity", "0")
     hub.manage("shell", "--verbosity", "0", "--command", ROWS_OF_BEFORE)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -321,8 +320,7 @@ for name in people:
 
 @pytest.mark.slow
 def test_jobs_asked_for_at_once_by_many_all_get_a_turn(tmp_path: Path) -> None:
-    named = os.environ.get("LORARY_TEST_DATABASE_URL")
-    hub = RunningHub(tmp_path / "hub", **({"DATABASE_URL": named} if named else {}))
+    hub = RunningHub(tmp_path / "hub")
     hub.manage("migrate", "--verbosity", "0")
     hub.manage("shell", "--verbosity", "0", "--command", ASK_AT_ONCE)
 
@@ -356,7 +354,6 @@ assert len(set(found)) == 20
 
 @pytest.mark.slow
 def test_the_same_job_asked_for_at_once_is_one(tmp_path: Path) -> None:
-    named = os.environ.get("LORARY_TEST_DATABASE_URL")
-    hub = RunningHub(tmp_path / "hub", **({"DATABASE_URL": named} if named else {}))
+    hub = RunningHub(tmp_path / "hub")
     hub.manage("migrate", "--verbosity", "0")
     hub.manage("shell", "--verbosity", "0", "--command", SAME_AT_ONCE)
