@@ -11,16 +11,29 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext as _
 
-from registry.errors import CursorInvalid, Invalid, Moved, NotFound
+from registry import hashing
+from registry.errors import CursorInvalid, Gone, Invalid, Moved, NotFound
 from registry.models import Adapter, AdapterName, Namespace, NamespaceName
 from registry.names import key_of
+from registry.selectors import hashes
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
     from registry.models import User
 
-__all__ = ["MAX_PAGE", "SORTS", "Facets", "Page", "Query", "facets", "get", "namespace", "search"]
+__all__ = [
+    "MAX_PAGE",
+    "SORTS",
+    "Facets",
+    "Page",
+    "Query",
+    "facets",
+    "get",
+    "gone",
+    "namespace",
+    "search",
+]
 
 MAX_PAGE = 100
 MAX_WORDS = 8
@@ -93,6 +106,17 @@ def get(user: User | AnonymousUser | None, owner: str, name: str) -> Adapter:
     return adapter
 
 
+def gone(adapter: Adapter) -> Gone:
+    """Return the refusal of an adapter that was withdrawn as a whole, with its reason."""
+    said = {"name": adapter.full_name, "reason": adapter.withdrawn_reason}
+    return Gone(
+        _("“%(name)s” was withdrawn: %(reason)s") % said,
+        adapter=adapter.full_name,
+        reason=adapter.withdrawn_reason,
+        versions=[version.name for version in adapter.versions.order_by("-number")],
+    )
+
+
 def search(
     user: User | AnonymousUser | None, query: Query, *, cursor: str = "", limit: int = 24
 ) -> Page:
@@ -125,11 +149,18 @@ def matching(user: User | AnonymousUser | None, query: Query) -> QuerySet[Adapte
     """Return the adapters a query finds, unordered; for counts and pages."""
     rows: QuerySet[Adapter] = Adapter.objects.listed_for(user)
     for word in query.q.casefold().split()[:MAX_WORDS]:
-        rows = rows.filter(search_text__contains=word)
+        rows = rows.filter(_says(word))
     exact = {"family": query.family, "kind": query.kind, "tags__name": query.tag.casefold()}
     if query.owner:
         exact["namespace__key"] = key_of(query.owner)
     return rows.filter(**{column: value for column, value in exact.items() if value})
+
+
+def _says(word: str) -> Q:
+    """Condition for adapters whose texts hold a word, or whose weights have it as a hash."""
+    says = Q(search_text__contains=word)
+    forms = hashing.forms_of(word)
+    return says | Q(pk__in=hashes.adapters_with(forms)) if forms else says
 
 
 def _with_lists(rows: QuerySet[Adapter]) -> QuerySet[Adapter]:

@@ -16,13 +16,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from django.contrib.auth.models import AnonymousUser
+    from django.db.models import QuerySet
 
     from registry.hashing import Form
     from registry.models import User
 
     Viewer = User | AnonymousUser | None
 
-__all__ = ["MAX_HASHES", "MAX_MATCHES", "Match", "by_hash", "by_hashes", "places_of_weights"]
+__all__ = [
+    "MAX_HASHES",
+    "MAX_MATCHES",
+    "Match",
+    "adapters_with",
+    "by_hash",
+    "by_hashes",
+    "places_of_weights",
+]
 
 #: Hashes in one question, and matches told for each: the earliest published ones.
 MAX_HASHES, MAX_MATCHES = 100, 20
@@ -103,16 +112,31 @@ def _forms(text: str, kind: str) -> list[Form]:
     return [form for form in forms if not kind or form.kind == kind]
 
 
-def _blobs_of(forms: Iterable[Form]) -> dict[Form, set[int]]:
-    """Return hash → keys of the blobs that have it."""
+def adapters_with(forms: Iterable[Form]) -> QuerySet[Version, int]:
+    """Return a query of the keys of adapters whose weights have one of these hashes.
+
+    It knows nothing of who asks: use it as a condition beside one that does.
+    """
+    blobs = BlobHash.objects.filter(_having(forms)).values("blob")
+    versions = Version.objects.exclude(state=VersionState.DRAFT)
+    return versions.filter(revision__files__blob__in=blobs).values_list("adapter", flat=True)
+
+
+def _having(forms: Iterable[Form]) -> Q:
     by_kind: dict[str, list[str]] = {}
     for form in forms:
         by_kind.setdefault(form.kind, []).append(form.value)
     wanted = Q(pk__in=[])
     for kind, values in by_kind.items():
         wanted |= Q(kind=kind, value__in=values)
+    return wanted
+
+
+def _blobs_of(forms: Iterable[Form]) -> dict[Form, set[int]]:
+    """Return hash → keys of the blobs that have it."""
+    rows = BlobHash.objects.filter(_having(forms)).values_list("kind", "value", "blob")
     found: dict[Form, set[int]] = {}
-    for kind, value, blob in BlobHash.objects.filter(wanted).values_list("kind", "value", "blob"):
+    for kind, value, blob in rows:
         found.setdefault(hashing.Form(kind, value), set()).add(blob)
     return found
 

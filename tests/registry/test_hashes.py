@@ -12,6 +12,7 @@ from django.db.migrations.executor import MigrationExecutor
 from registry import hashing
 from registry.errors import Invalid, NotFound
 from registry.models import Blob, BlobHash, Upload, User, Version
+from registry.selectors import adapters as catalogue_of
 from registry.selectors import hashes
 from registry.services import adapters, versions
 from tests import catalogue
@@ -177,6 +178,28 @@ def test_the_same_bytes_again_keep_one_row_a_kind(v1: Version, bob: User) -> Non
     before = list(BlobHash.objects.values_list())
     catalogue.accept(bob, LORA)
     assert list(BlobHash.objects.values_list()) == before
+
+
+def searched(user: User | AnonymousUser, text: str) -> list[str]:
+    page = catalogue_of.search(user, catalogue_of.Query(q=text))
+    return [adapter.full_name for adapter in page.results]
+
+
+def test_a_search_takes_hashes_for_words(v1: Version, noir: Adapter, bob: User) -> None:
+    catalogue.release(adapters.create(actor=bob, name="other"), OTHER)
+    for value in v1.files[0].blob.hash_rows.values_list("value", flat=True):
+        assert searched(NOBODY, value.upper()) == ["ada/noir"]
+        assert searched(NOBODY, f"noir {value}") == ["ada/noir"]
+        assert searched(NOBODY, f"other {value}") == []
+    assert searched(NOBODY, "0" * 64) == []
+
+
+@pytest.mark.parametrize("visibility", ["private", "unlisted"])
+def test_a_search_by_hash_shows_what_lists_show(ada: User, bob: User, visibility: str) -> None:
+    catalogue.release(adapters.create(actor=ada, name="mine", visibility=visibility), LORA)
+    for value in kept().values():
+        assert searched(bob, value) == []
+        assert searched(ada, value) == ["ada/mine"]
 
 
 def known(upload: Upload) -> list[dict[str, str]]:
