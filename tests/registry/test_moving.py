@@ -1,0 +1,372 @@
+"""Bytes on their way from one store to another, and uploads that are open meanwhile."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+
+from registry import storage
+from registry.errors import StorageFull, UploadIncomplete
+from registry.models import Blob, Job, JobState, Upload, UploadState
+from registry.services import carrying, judging, moving, uploads
+from registry.storage import LocalStore
+from tests.registry.files import LORA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from registry.models import User
+    from registry.storage import BlobStore, Part
+
+pytestmark = pytest.mark.django_db
+
+FILES = [bytes([number]) * (1000 + number) for number in range(12)]
+DIGESTS = [hashlib.sha256(data).hexdigest() for data in FILES]
+
+
+@pytest.fixture
+def source() -> BlobStore:
+    """The hub's own store, with files that the rows name."""
+    for data in FILES:
+        written = storage.put([data])
+        Blob.objects.create(sha256=written.sha256, size_bytes=written.size)
+    return storage.store()
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path / "elsewhere")
+
+
+def blob_file(store: LocalStore, sha256: str) -> Path:
+    return store.root / "blobs" / sha256[:2] / sha256[2:4] / sha256
+
+
+def content(store: BlobStore, name: str) -> bytes:
+    with store.open(name) as handle:
+        return handle.read()
+
+
+class Faulty(LocalStore):
+    """A store whose writing goes wrong: once after so many files, or in silence."""
+
+    def __init__(self, root: Path, *, full_after: int = 99, ends_with: bytes = b"") -> None:
+        super().__init__(root)
+        self.left, self.ends_with = full_after, ends_with
+
+    def write(self, key: str, chunks: Iterable[bytes], *, part: Part | None = None) -> str:
+        self.left -= 1
+        if self.left < 0:
+            raise StorageFull(self.root.name)
+        said = super().write(key, chunks, part=part)
+        if self.ends_with:
+            with self._private(key).open("r+b") as handle:
+                handle.seek(-len(self.ends_with), io.SEEK_END)
+                handle.write(self.ends_with)
+        return said
+
+
+def test_every_file_arrives_and_stays_where_it_was(source: BlobStore, target: LocalStore) -> None:
+    told = moving.copy(source=source, target=target)
+    assert (told.done, told.present, told.is_whole) == (12, 0, True)
+    assert told.bytes_done == sum(map(len, FILES))
+    for store in (source, target):
+        assert [content(store, sha256) for sha256 in DIGESTS] == FILES
+    assert {entry.name for entry in target.names()} == set(DIGESTS)
+
+
+def test_a_second_copy_brings_only_what_is_new(source: BlobStore, target: LocalStore) -> None:
+    moving.copy(source=source, target=target)
+    written = storage.put([b"new"])
+    Blob.objects.create(sha256=written.sha256, size_bytes=3)
+    told = moving.copy(source=source, target=target)
+    assert (told.done, told.present) == (1, 12)
+    assert content(target, written.sha256) == b"new"
+
+
+def test_a_dry_run_says_the_same_and_writes_nothing(source: BlobStore, target: LocalStore) -> None:
+    source.delete(DIGESTS[0])
+    told = moving.copy(source=source, target=target, is_dry=True)
+    assert (told.done, told.missing) == (11, [DIGESTS[0]])
+    assert not target.root.exists()
+
+
+def test_progress_counts_up_to_the_end(source: BlobStore, target: LocalStore) -> None:
+    seen: list[tuple[int, int]] = []
+    moving.copy(
+        source=source, target=target, progress=lambda files, size: seen.append((files, size))
+    )
+    assert [files for files, _size in seen] == list(range(1, 13))
+    assert seen[-1][1] == sum(map(len, FILES))
+
+
+def test_a_missing_file_is_named_and_the_others_are_copied(
+    source: BlobStore, target: LocalStore
+) -> None:
+    source.delete(DIGESTS[3])
+    told = moving.copy(source=source, target=target)
+    assert (told.done, told.missing) == (11, [DIGESTS[3]])
+
+
+def test_what_the_sweeper_took_meanwhile_is_not_missing(
+    source: BlobStore, target: LocalStore
+) -> None:
+    blobs = list(moving.stored())
+    source.delete(DIGESTS[3])
+    Blob.objects.filter(sha256=DIGESTS[3]).update(is_stored=False)
+    assert moving.copy(source=source, target=target, blobs=blobs).missing == [DIGESTS[3]]
+
+    def swept_late() -> BlobStore:
+        Blob.objects.filter(sha256=DIGESTS[4]).update(is_stored=False)
+        return source
+
+    source.delete(DIGESTS[4])
+    assert moving.copy(source=swept_late(), target=target).is_whole
+
+
+def test_a_file_that_changed_on_the_disk_is_not_taken_along(
+    source: LocalStore, target: LocalStore
+) -> None:
+    blob_file(source, DIGESTS[5]).write_bytes(FILES[5][:-1] + b"?")
+    told = moving.copy(source=source, target=target)
+    assert (told.done, told.damaged) == (11, [DIGESTS[5]])
+    assert DIGESTS[5] not in {entry.name for entry in target.names()}
+    assert len(list(target.names())) == 11  # and nothing private is left
+
+
+def test_a_short_file_at_the_target_is_written_again(source: BlobStore, target: LocalStore) -> None:
+    moving.copy(source=source, target=target)
+    blob_file(target, DIGESTS[2]).write_bytes(b"cut")
+    told = moving.copy(source=source, target=target)
+    assert (told.done, told.present) == (1, 11)
+    assert content(target, DIGESTS[2]) == FILES[2]
+
+
+def test_a_target_that_keeps_other_bytes_gets_no_address_for_them(
+    source: BlobStore, tmp_path: Path
+) -> None:
+    target = Faulty(tmp_path / "liar", ends_with=b"?")
+    told = moving.copy(source=source, target=target)
+    assert told.done == 0
+    assert set(told.failed) == set(DIGESTS)
+    assert list(target.names()) == []
+
+
+def test_a_full_target_ends_the_copy_and_the_next_one_goes_on(
+    source: BlobStore, tmp_path: Path
+) -> None:
+    target = Faulty(tmp_path / "small", full_after=5)
+    with pytest.raises(StorageFull):
+        moving.copy(source=source, target=target, threads=2)
+    kept = len(list(target.names()))
+    assert 1 <= kept <= 5
+    told = moving.copy(source=source, target=LocalStore(target.root))
+    assert (told.done, told.present) == (12 - kept, kept)
+
+
+def test_an_unreadable_file_fails_alone(
+    source: BlobStore, target: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = LocalStore.open
+
+    def unreadable(store: LocalStore, name: str) -> storage.Handle:
+        if name == DIGESTS[7]:
+            raise OSError(errno.EIO, "Input/output error")
+        return whole(store, name)
+
+    monkeypatch.setattr(LocalStore, "open", unreadable)
+    told = moving.copy(source=source, target=target)
+    assert told.done == 11
+    assert "Input/output error" in told.failed[DIGESTS[7]]
+
+
+def test_the_rest_of_a_copy_that_was_cut_off_is_written_over(
+    source: BlobStore, target: LocalStore
+) -> None:
+    target.write(DIGESTS[0][:32], [b"x" * 5000])
+    assert moving.copy(source=source, target=target).done == 12
+    assert {entry.name for entry in target.names()} == set(DIGESTS)
+
+
+def test_rows_are_read_page_by_page(
+    source: BlobStore, target: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "PAGE", 5)
+    assert [sha256 for sha256, _size in moving.stored()] == DIGESTS
+
+
+def test_verify_tells_right_from_damaged_from_missing(source: LocalStore) -> None:
+    blob_file(source, DIGESTS[1]).write_bytes(FILES[1] + b"more")
+    blob_file(source, DIGESTS[2]).write_bytes(FILES[2][:-1] + b"?")
+    source.delete(DIGESTS[3])
+    told = moving.verify(store=source)
+    assert told.done == 9
+    assert sorted(told.damaged) == sorted(DIGESTS[1:3])
+    assert told.missing == [DIGESTS[3]]
+
+
+def test_a_census_compares_rows_with_files(source: LocalStore, target: LocalStore) -> None:
+    source.delete(DIGESTS[0])
+    blob_file(source, DIGESTS[1]).write_bytes(b"short")
+    storage.put([b"nobody's"])
+    source.write(storage.new_key(), [b"on its way"])
+    told = moving.census(source)
+    assert (told.blobs, told.files, told.missing) == (12, 12, DIGESTS[:2])
+    assert (told.orphans, told.orphan_bytes) == (1, 8)
+    assert (told.incoming, told.incoming_bytes) == (1, 10)
+    assert len(moving.census(target).missing) == 12
+
+
+# --- open uploads -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def several_parts(own_settings: Callable[..., None]) -> None:
+    """Cut uploads into parts of 16 KiB."""
+    own_settings(part_bytes=16 * 1024)
+
+
+def begun(actor: User, *numbers: int) -> Upload:
+    """Return an upload of which some parts have arrived."""
+    upload = uploads.create(actor=actor, path="noir.safetensors", size_bytes=len(LORA))
+    for number in numbers:
+        uploads.receive_part(
+            actor=actor, upload=upload, number=number, stream=io.BytesIO(piece(upload, number))
+        )
+    return upload
+
+
+def piece(upload: Upload, number: int) -> bytes:
+    part = uploads.part_of(upload, number)
+    return LORA[part.offset : part.offset + part.size]
+
+
+def finish(actor: User, upload: Upload) -> Upload:
+    """Send what is missing, complete and check."""
+    here = set(upload.parts.values_list("number", flat=True))
+    for number in range(1, upload.part_count + 1):
+        if number not in here:
+            uploads.receive_part(
+                actor=actor, upload=upload, number=number, stream=io.BytesIO(piece(upload, number))
+            )
+    return judging.judge(upload=uploads.complete(actor=actor, upload=upload))
+
+
+@pytest.fixture
+def switched(
+    target: LocalStore, own_settings: Callable[..., None]
+) -> Callable[[], carrying.Carried]:
+    """Return a function that carries open uploads to the target and makes it the hub's store."""
+
+    def switch() -> carrying.Carried:
+        told = carrying.carry(source=storage.store(), target=target)
+        own_settings(storage=target.root.as_uri())
+        return told
+
+    return switch
+
+
+def test_an_upload_goes_on_in_the_other_store(
+    ada: User, several_parts: None, switched: Callable[[], carrying.Carried]
+) -> None:
+    upload = begun(ada, 1, 3)
+    told = switched()
+    assert (told.whole, told.asked_again) == (1, [])
+    assert list(upload.parts.values_list("number", flat=True)) == [1, 3]
+    assert finish(ada, upload).state == UploadState.ACCEPTED
+    assert content(storage.store(), hashlib.sha256(LORA).hexdigest()) == LORA
+
+
+def test_carrying_twice_does_no_harm(
+    ada: User, several_parts: None, switched: Callable[[], carrying.Carried], target: LocalStore
+) -> None:
+    upload = begun(ada, 2, 4)
+    carrying.carry(source=storage.store(), target=target)
+    switched()
+    assert finish(ada, upload).state == UploadState.ACCEPTED
+
+
+def test_an_upload_without_bytes_needs_nothing(
+    ada: User, switched: Callable[[], carrying.Carried]
+) -> None:
+    upload = begun(ada)
+    assert switched().whole == 1
+    assert finish(ada, upload).state == UploadState.ACCEPTED
+
+
+def test_a_part_that_changed_on_the_disk_is_asked_for_again(
+    ada: User, several_parts: None, switched: Callable[[], carrying.Carried]
+) -> None:
+    upload = begun(ada, 1, 2)
+    storage.store().write(upload.storage_key, [b"?"], part=storage.Part(2, 16 * 1024, 1))
+    assert switched().asked_again == [str(upload.public_id)]
+    assert list(upload.parts.values_list("number", flat=True)) == [1]
+    assert finish(ada, upload).state == UploadState.ACCEPTED
+
+
+def test_parts_that_cannot_be_read_are_asked_for_again(
+    ada: User, several_parts: None, switched: Callable[[], carrying.Carried]
+) -> None:
+    upload = begun(ada, 1, 2)
+    storage.store().delete(upload.storage_key)
+    assert switched().asked_again == [str(upload.public_id)]
+    with pytest.raises(UploadIncomplete):
+        uploads.complete(actor=ada, upload=upload)
+    assert finish(ada, upload).state == UploadState.ACCEPTED
+
+
+def test_a_file_that_waits_for_its_checks_is_checked_in_the_other_store(
+    ada: User, switched: Callable[[], carrying.Carried]
+) -> None:
+    upload = uploads.receive(actor=ada, upload=begun(ada), stream=io.BytesIO(LORA))
+    assert switched().whole == 1
+    assert judging.judge(upload=upload).state == UploadState.ACCEPTED
+    assert [entry.name for entry in storage.store().names()] == [upload.sha256]
+
+
+def test_a_file_that_was_promoted_without_its_row_comes_along(
+    ada: User, switched: Callable[[], carrying.Carried]
+) -> None:
+    upload = uploads.receive(actor=ada, upload=begun(ada), stream=io.BytesIO(LORA))
+    storage.store().promote(upload.storage_key, upload.sha256)  # and its worker died
+    assert switched().whole == 1
+    assert judging.judge(upload=upload).state == UploadState.ACCEPTED
+
+
+def test_a_file_that_is_lost_before_its_checks_is_asked_for_again(
+    ada: User, switched: Callable[[], carrying.Carried]
+) -> None:
+    upload = uploads.receive(actor=ada, upload=begun(ada), stream=io.BytesIO(LORA))
+    storage.store().delete(upload.storage_key)
+    assert switched().asked_again == [str(upload.public_id)]
+    upload.refresh_from_db()
+    assert (upload.state, upload.sha256) == (UploadState.RECEIVING, "")
+    assert Job.objects.get(key=f"check_upload:{upload.pk}").state == JobState.CANCELLED
+    assert finish(ada, upload).state == UploadState.ACCEPTED
+
+
+def test_after_rows_were_put_back_received_parts_are_asked_for_again(
+    ada: User, several_parts: None
+) -> None:
+    upload, empty = begun(ada, 1, 2), begun(ada)
+    told = carrying.settle(store=storage.store())
+    assert (told.whole, told.asked_again) == (1, [str(upload.public_id)])
+    assert not upload.parts.exists()
+    for one in (upload, empty):
+        assert finish(ada, one).state == UploadState.ACCEPTED
+
+
+def test_after_rows_were_put_back_a_file_that_is_there_is_checked(ada: User) -> None:
+    here = uploads.receive(actor=ada, upload=begun(ada), stream=io.BytesIO(LORA))
+    gone = uploads.receive(actor=ada, upload=begun(ada), stream=io.BytesIO(LORA))
+    storage.store().delete(gone.storage_key)
+    told = carrying.settle(store=storage.store())
+    assert told.asked_again == [str(gone.public_id)]
+    assert judging.judge(upload=here).state == UploadState.ACCEPTED
+    gone.refresh_from_db()
+    assert finish(ada, gone).state == UploadState.ACCEPTED
