@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
-from hub import server
+from hub import presence, server
 from hub.checks import TAG
 from hub.supervisor import Supervisor
 
@@ -46,6 +46,7 @@ class Command(BaseCommand):
     def handle(self, *_args: str, **options: Any) -> None:
         """Start, announce the address, watch, and end with the supervisor's code."""
         host, port = options["host"], options["port"]
+        _require_admitted()
         _ensure_migrated(may_migrate=options["migrate"])
         _require_free(host, port)
         queues = "" if options["no_worker"] else options["queues"]
@@ -68,6 +69,14 @@ class Command(BaseCommand):
 
     def _say(self, message: str) -> None:
         self.stderr.write(message)
+
+
+def _require_admitted() -> None:
+    """Say now what the web server would refuse to start for."""
+    try:
+        presence.require_admitted()
+    except presence.Busy as error:
+        raise CommandError(str(error)) from error
 
 
 def _ensure_migrated(*, may_migrate: bool) -> None:

@@ -14,7 +14,7 @@ from celery.worker import state
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
-from hub import server
+from hub import presence, server
 from hub.celery import app
 from hub.checks import TAG
 from hub.supervisor import Supervisor
@@ -54,9 +54,17 @@ class Command(BaseCommand):
             message = "Name at least one queue."
             raise CommandError(message)
         if len(groups) == 1:
+            _enter()
             sys.exit(_work(groups[0], _queues_of(groups[0])))
         connections.close_all()
         sys.exit(Supervisor(server.workers(options["queues"]), say=self.stderr.write).run())
+
+
+def _enter() -> None:
+    try:
+        presence.enter()
+    except presence.Busy as error:
+        raise CommandError(str(error)) from error
 
 
 def _queues_of(names: list[str]) -> list[str]:

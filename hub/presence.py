@@ -1,0 +1,101 @@
+"""Whether a hub runs on this data directory, and who has it for himself.
+
+Every web server and worker holds ``running`` in the data directory, shared, for as long as it
+lives; the kernel lets go for it, however it ends. Whoever exchanges what is beneath them (store or
+rows) takes it for himself, and nobody starts meanwhile. Other machines are known only by the
+rows of their workers.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from registry.selectors import workers as living_workers
+from registry.services import workers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Busy", "alone", "enter", "one_at_a_time", "require_admitted", "require_no_workers"]
+
+_RUNNING, _COPYING = "running", "copying"
+
+#: Held until this process ends, and by those that it forks.
+_held: list[int] = []
+
+
+class Busy(Exception):
+    """Somebody else is at what has to be left alone; the text says who, and what to do."""
+
+
+def enter() -> None:
+    """Say that this process serves or works here, until it ends.
+
+    Raises:
+        Busy: the hub's store or rows are being exchanged.
+    """
+    _held.append(_admitted())
+
+
+def require_admitted() -> None:
+    """Raise Busy when ``enter`` would."""
+    os.close(_admitted())
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep every hub away from this data directory.
+
+    Raises:
+        Busy: one runs.
+    """
+    text = _("The hub is running on this data directory. Stop it first, its workers as well.")
+    handle = _locked(_RUNNING, fcntl.LOCK_EX, text)
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Keep other copies away; a hub may run.
+
+    Raises:
+        Busy: another copy or backup is being made.
+    """
+    text = _("Another copy or backup of this hub is being made. Wait for its end.")
+    handle = _locked(_COPYING, fcntl.LOCK_EX, text)
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def require_no_workers() -> None:
+    """Raise Busy while a worker anywhere gives signs of life."""
+    workers.drop_gone()
+    if names := ", ".join(worker.name for worker in living_workers.living()):
+        text = _("Workers gave a sign in the last %(s)d seconds: %(names)s. Stop them first.")
+        raise Busy(text % {"s": living_workers.ALIVE_S, "names": names})
+
+
+def _admitted() -> int:
+    text = _("The files or rows of this hub are being moved or restored. Start it after that.")
+    return _locked(_RUNNING, fcntl.LOCK_SH, text)
+
+
+def _locked(name: str, kind: int, refusal: str) -> int:
+    handle = os.open(settings.LORARY.data / name, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise Busy(refusal) from error
+    return handle

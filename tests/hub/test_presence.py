@@ -1,0 +1,64 @@
+"""Who has a data directory for himself."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from hub import presence
+from registry.models import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _left_after_the_test() -> Iterator[None]:
+    before = len(presence._held)
+    yield
+    for handle in presence._held[before:]:
+        os.close(handle)
+    del presence._held[before:]
+
+
+def test_nobody_is_alone_while_a_hub_runs() -> None:
+    presence.enter()
+    presence.enter()  # a worker beside it
+    with pytest.raises(presence.Busy, match="Stop it first"), presence.alone():
+        pass
+
+
+def test_no_hub_starts_while_somebody_is_alone() -> None:
+    with presence.alone():
+        with pytest.raises(presence.Busy, match="Start it after that"):
+            presence.enter()
+        with pytest.raises(CommandError, match="Start it after that"):
+            call_command("up")
+        with pytest.raises(CommandError, match="Start it after that"):
+            call_command("worker", queues="checks")
+    presence.enter()
+
+
+def test_one_copy_is_made_at_a_time_and_a_hub_may_run() -> None:
+    presence.enter()
+    with presence.one_at_a_time():
+        with pytest.raises(presence.Busy, match="Wait for its end"), presence.one_at_a_time():
+            pass
+        presence.require_admitted()
+
+
+@pytest.mark.django_db
+def test_workers_of_other_machines_count() -> None:
+    now = timezone.now()
+    worker = Worker.objects.create(
+        name="gpu-box:4711", queues=["render"], facts={}, started_at=now, seen_at=now
+    )
+    with pytest.raises(presence.Busy, match="gpu-box:4711"):
+        presence.require_no_workers()
+    worker.delete()
+    presence.require_no_workers()
