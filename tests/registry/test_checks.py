@@ -14,6 +14,7 @@ from registry.models import HashKind, Job, Upload, UploadState, User
 from registry.services import uploads
 from tests import catalogue
 from tests.builders.adapters import kohya
+from tests.builders.weights import safetensors
 from tests.registry.files import LORA, SD1, with_nan
 
 if TYPE_CHECKING:
@@ -169,3 +170,40 @@ def test_a_stale_hash_is_told_with_its_key(key: str) -> None:
 )
 def test_a_true_hash_and_what_is_none_are_no_finding(metadata: dict[str, str]) -> None:
     assert hashed(**metadata) == []
+
+
+def with_header(header: str, data: bytes = b"") -> bytes:
+    """Return a file of a header as it is written, sound or not."""
+    raw = header.encode()
+    return len(raw).to_bytes(8, "little") + raw + data
+
+
+ENTRY = '{"a.lora_up.weight":{"dtype":"F16","shape":[%s],"data_offsets":[0,4]}}'
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (safetensors({}), "not_an_adapter"),
+        (with_header(ENTRY % "NaN", bytes(4)), "header_invalid_json"),
+        (with_header(ENTRY % "2,Infinity", bytes(4)), "header_invalid_json"),
+        (with_header(ENTRY % "-2", bytes(4)), "shape_invalid"),
+        (with_header(ENTRY % "99999999999999999999", bytes(4)), "shape_invalid"),
+        (with_header(ENTRY % "3", bytes(4)), "size_mismatch"),
+        (with_header(ENTRY % "2", bytes(3)), "file_truncated"),
+        (with_header(ENTRY % "2", bytes(5)), "trailing_bytes"),
+        (safetensors({"a.lora_up.weight": ("F16", (0, 4))}), "tensor_empty"),
+        (kohya(SD1, alpha=float("nan")), "numbers_not_finite"),
+        (kohya(SD1, alpha=float("inf")), "numbers_not_finite"),
+    ],
+)
+def test_hostile_files_are_refused_by_name(data: bytes, code: str) -> None:
+    found = checks.run_deep(subject(data))
+    assert code in [finding.code for finding in found if finding.severity == "error"]
+
+
+@pytest.mark.parametrize("alpha", [0.0, -1.0, 60_000.0])
+def test_an_alpha_that_cannot_be_meant_is_a_warning(alpha: float) -> None:
+    found = {finding.code: finding for finding in checks.run_deep(subject(kohya(SD1, alpha=alpha)))}
+    assert found["alpha_invalid"].severity == "warning"
+    assert not checks.is_refused(found.values())
