@@ -30,7 +30,7 @@ from previews.render import BasesInvalid, load_bases
 from registry import guards, storage
 from registry.models import Blob, Job, JobState
 from registry.selectors import workers
-from registry.services import reinspecting, sweeping
+from registry.services import rehashing, reinspecting, sweeping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -243,6 +243,15 @@ def _anatomies() -> Iterator[Report]:
         yield Report("anatomies", "ok", "Headers were read by a version that knows this shape.")
 
 
+def _hashes() -> Iterator[Report]:
+    count = rehashing.lacking().count()
+    if count:
+        message = f"{count} files can be looked up by some of their hashes only."
+        yield Report("hashes", "warning", message, "Run `manage.py reinspect --hashes`.")
+    else:
+        yield Report("hashes", "ok", "Weights can be looked up by every kind of hash.")
+
+
 PROBES: dict[str, Callable[[], Iterator[Report]]] = {
     "settings": _settings,
     "space": _space,
@@ -256,4 +265,5 @@ PROBES: dict[str, Callable[[], Iterator[Report]]] = {
     "bytes": _bytes,
     "orphans": _orphans,
     "anatomies": _anatomies,
+    "hashes": _hashes,
 }

@@ -66,3 +66,12 @@ def test_the_doctor_sees_older_documents_until_they_are_renewed() -> None:
     run()
     (report,) = doctor.PROBES["anatomies"]()
     assert report.state == "ok"
+
+
+def test_the_doctor_sees_files_that_lack_hashes() -> None:
+    Blob.objects.get().hash_rows.filter(kind="tensors").delete()
+    (report,) = doctor.PROBES["hashes"]()
+    assert (report.state, report.hint) == ("warning", "Run `manage.py reinspect --hashes`.")
+    run("--hashes")
+    (report,) = doctor.PROBES["hashes"]()
+    assert report.state == "ok"
