@@ -112,4 +112,5 @@ class AdapterDetailOut(AdapterOut):
     @extend_schema_field({"type": "object", "additionalProperties": {"type": "string"}})
     def get_aliases(self, adapter: Adapter) -> dict[str, str]:
         """Return alias → revision."""
-        return dict(adapter.aliases.order_by("name").values_list("name", "revision__commit"))
+        rows = adapter.aliases.filter(revision__isnull=False).order_by("name")
+        return dict(rows.values_list("name", "revision__commit"))

@@ -124,8 +124,11 @@ class AdapterView(Endpoint):
 
     @extend_schema(operation_id="adapters_get", tags=["adapters"], responses=AdapterDetailOut)
     def get(self, _request: Request, owner: str, name: str) -> Response:
-        """Return an adapter with card, versions and aliases."""
-        return self._shown(catalogue.get(self.viewer, owner, name))
+        """Return an adapter with card, versions and aliases; `gone` if all of it was withdrawn."""
+        adapter = catalogue.get(self.viewer, owner, name)
+        if adapter.withdrawn_reason:
+            raise catalogue.gone(adapter)
+        return self._shown(adapter)
 
     @extend_schema(
         operation_id="adapters_edit",

@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularYAMLAPIView
 
 from hub.api.adapters import Adapters, AdapterView
+from hub.api.aliases import Aliases, AliasHistory, AliasView
 from hub.api.docs import docs
 from hub.api.files import FileView
 from hub.api.gallery import SampleView, VersionSamples
@@ -19,10 +20,12 @@ from hub.api.tokens import Tokens, TokenView
 from hub.api.tryouts import Tryouts, TryoutShare, TryoutView
 from hub.api.uploads import Complete, Content, Part, Uploads, UploadView
 from hub.api.versions import Publish, Versions, VersionView, Yank
+from hub.api.withdrawals import AdapterWithdraw, VersionWithdraw
 from hub.api.workers import Workers, WorkerView
 
 __all__ = ["urlpatterns"]
 
+ADAPTER = "adapters/<str:owner>/<str:name>"
 VERSION = "adapters/<str:owner>/<str:name>/versions/<str:version>"
 
 v1: list[URLPattern] = [
@@ -38,10 +41,15 @@ v1: list[URLPattern] = [
     path("adapters", Adapters.as_view(), name="api-adapters"),
     path("adapters/<str:owner>/<str:name>", AdapterView.as_view(), name="api-adapter"),
     path("adapters/<str:owner>/<str:name>/recipe", RecipeView.as_view(), name="api-recipe"),
+    path(f"{ADAPTER}/withdraw", AdapterWithdraw.as_view(), name="api-adapter-withdraw"),
+    path(f"{ADAPTER}/aliases", Aliases.as_view(), name="api-aliases"),
+    path(f"{ADAPTER}/aliases/<str:alias>", AliasView.as_view(), name="api-alias"),
+    path(f"{ADAPTER}/aliases/<str:alias>/history", AliasHistory.as_view(), name="api-alias-moves"),
     path("adapters/<str:owner>/<str:name>/versions", Versions.as_view(), name="api-versions"),
     path(VERSION, VersionView.as_view(), name="api-version"),
     path(f"{VERSION}/publish", Publish.as_view(), name="api-version-publish"),
     path(f"{VERSION}/yank", Yank.as_view(), name="api-version-yank"),
+    path(f"{VERSION}/withdraw", VersionWithdraw.as_view(), name="api-version-withdraw"),
     path(f"{VERSION}/renders", VersionRenders.as_view(), name="api-version-renders"),
     path(f"{VERSION}/samples", VersionSamples.as_view(), name="api-samples"),
     path(f"{VERSION}/files/<path:path>", FileView.as_view(), name="api-file"),

@@ -88,6 +88,7 @@ class VersionBriefOut(serializers.Serializer[Version]):
     api_url = serializers.SerializerMethodField()
     created_at = serializers.DateTimeField()
     published_at = serializers.DateTimeField(allow_null=True)
+    withdrawn_at = serializers.DateTimeField(allow_null=True)
 
     def get_reason(self, version: Version) -> str:
         """Return the reason of the state."""

@@ -1,4 +1,4 @@
-"""``/adapters/{owner}/{name}/versions``: drafting, publishing, yanking."""
+"""``/adapters/{owner}/{name}/versions``: drafting, publishing, yanking, restoring."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from hub.api.base import Endpoint, Input, shown
 from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
 from hub.api.version_shapes import VersionBriefOut, VersionOut
+from registry.models import VersionState
 from registry.selectors import adapters as catalogue
 from registry.selectors import uploads as found
 from registry.selectors import versions as history
@@ -134,8 +135,11 @@ class VersionView(_OfVersion):
 
     @extend_schema(operation_id="versions_get", tags=["versions"], responses=VersionOut)
     def get(self, _request: Request, owner: str, name: str, version: str) -> Response:
-        """Return a version with anatomy, findings, files and previews."""
-        return self.answer(VersionOut, self.version(owner, name, version))
+        """Return a version with anatomy, findings, files and previews; `gone` if withdrawn."""
+        row = self.version(owner, name, version)
+        if row.state == VersionState.WITHDRAWN:
+            raise history.gone(row, version)
+        return self.answer(VersionOut, row)
 
     @extend_schema(
         operation_id="versions_edit", tags=["versions"], request=DetailsIn, responses=VersionOut
@@ -189,3 +193,9 @@ class Yank(_OfVersion):
         else:
             row = versions.restore(actor=self.actor, version=row)
         return self.answer(VersionOut, row)
+
+    @extend_schema(operation_id="versions_restore", tags=["versions"], responses=VersionOut)
+    def delete(self, _request: Request, owner: str, name: str, version: str) -> Response:
+        """Offer a yanked version again."""
+        row = self.version(owner, name, version)
+        return self.answer(VersionOut, versions.restore(actor=self.actor, version=row))

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from registry.models import Adapter
 
-__all__ = ["Pointer", "by_version", "get", "history", "listing", "pointers", "revision_named"]
+__all__ = [
+    "Pointer", "by_version", "get", "history", "listing", "moves", "pointers", "revision_named",
+]  # fmt: skip
 
 _VERSION_TAG = r"^v[0-9]+$"
 _NUMBER = re.compile(r"v([1-9][0-9]{0,8})\Z")
@@ -85,9 +87,15 @@ def history(adapter: Adapter, name: str) -> QuerySet[AliasMove]:
     alias = adapter.aliases.exclude(name__regex=_VERSION_TAG).filter(name=name).first()
     if alias is None:
         raise _absent(adapter, name)
+    return moves(adapter).filter(alias=alias)
+
+
+def moves(adapter: Adapter) -> QuerySet[AliasMove]:
+    """Return the moves of all aliases of an adapter, newest first."""
     named = Prefetch("versions", Version.objects.exclude(state=VersionState.DRAFT))
     revisions = Revision.objects.prefetch_related(named)
-    return alias.moves.select_related("actor").prefetch_related(
+    rows = AliasMove.objects.filter(alias__adapter=adapter).exclude(alias__name__regex=_VERSION_TAG)
+    return rows.select_related("alias", "actor").prefetch_related(
         Prefetch("before", revisions), Prefetch("revision", revisions)
     )
 

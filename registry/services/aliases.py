@@ -21,15 +21,17 @@ from registry.services import access, adapters, events, manifests
 if TYPE_CHECKING:
     from registry.models import Adapter, Revision, User
 
-    Expected: TypeAlias = "Revision | _Anywhere | None"
-
-__all__ = ["ANYWHERE", "MAX_ALIASES", "point", "remove"]
+__all__ = ["ANYWHERE", "MAX_ALIASES", "Expected", "point", "remove"]
 
 MAX_ALIASES = 100
 
 
 class _Anywhere:
     """Stands for: wherever it points now."""
+
+
+#: A revision, None for no alias, or ``ANYWHERE``.
+Expected: TypeAlias = "Revision | _Anywhere | None"
 
 
 ANYWHERE: Final = _Anywhere()

@@ -137,4 +137,4 @@ def _forget_uploads(version: Version) -> None:
         state=UploadState.ACCEPTED,
         blob__files__revision=version.revision_id,
         created_at__lte=version.created_at,
-    ).update(state=UploadState.EXPIRED, updated_at=timezone.now())
+    ).update(state=UploadState.CANCELLED, updated_at=timezone.now())

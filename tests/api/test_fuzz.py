@@ -21,7 +21,7 @@ FIELDS = (
     "name", "owner", "title", "kind", "summary", "card", "tags", "licence", "maturity",
     "visibility", "access", "path", "size", "sha256", "scopes", "uploads", "label", "notes",
     "family", "lineage", "trigger_words", "strength", "strength_min", "strength_max", "publish",
-    "reason", "hashes",
+    "reason", "to", "expected", "hashes",
 )  # fmt: skip
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -32,6 +32,7 @@ ADDRESSES = (
     ("post", "adapters"), ("patch", "adapters/ada/noir"), ("post", "uploads"), ("post", "tokens"),
     ("post", "adapters/ada/noir/versions"), ("patch", "adapters/ada/noir/versions/v1"),
     ("post", "adapters/ada/noir/versions/v1/yank"), ("post", "hashes"),
+    ("put", "adapters/ada/noir/aliases/a"),
 )  # fmt: skip
 
 

@@ -107,7 +107,7 @@ def test_the_uploads_that_it_was_made_of_are_over(
     later = send(ada, LORA, "later.safetensors")
     withdrawing.withdraw(actor=ada, version=version, reason=WHY)
     states = dict(Upload.objects.values_list("path", "state"))
-    assert states == {"noir.safetensors": "expired", "later.safetensors": "accepted"}
+    assert states == {"noir.safetensors": "cancelled", "later.safetensors": "accepted"}
     assert later.blob is not None
 
 

@@ -1,0 +1,179 @@
+"""``/adapters/{owner}/{name}/aliases``: names that move from version to version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema_field as field
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from hub.api.base import Endpoint, Input, shown
+from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
+from registry.models import Alias, AliasMove, VersionState
+from registry.names import MAX_NAME
+from registry.selectors import adapters as catalogue
+from registry.selectors import aliases as selectors
+from registry.selectors.aliases import Pointer
+from registry.services import aliases
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+    from registry.models import Adapter, Revision
+
+__all__ = ["AliasHistory", "AliasIn", "AliasView", "Aliases"]
+
+EXPECTED = (
+    "Where it must point now (version, revision); null: it must not be there. Else 409, `current`."
+)
+
+
+class AliasIn(Input):
+    """Where an alias is to point."""
+
+    to = serializers.CharField(
+        max_length=MAX_NAME, help_text="`v3`, another alias, `latest` or a revision."
+    )
+    expected = serializers.CharField(
+        max_length=MAX_NAME, required=False, allow_null=True, help_text=EXPECTED
+    )
+
+
+class ExpectedQuery(Input):
+    """From where an alias is removed."""
+
+    expected = serializers.CharField(max_length=MAX_NAME, required=False)
+
+
+class AliasOut(serializers.Serializer[Pointer]):
+    """An alias and what it names; a withdrawn version is still named."""
+
+    name = serializers.CharField(source="alias.name")
+    version = serializers.CharField(source="version.name", allow_null=True, default=None)
+    state = serializers.ChoiceField(
+        source="version.state", choices=VersionState.choices, allow_null=True, default=None
+    )
+    revision = serializers.CharField(source="alias.revision.commit")
+    moved_at = serializers.DateTimeField(source="last.created_at", allow_null=True, default=None)
+    moved_by = serializers.CharField(source="last.actor.username", allow_null=True, default=None)
+
+
+class TargetOut(serializers.Serializer[Any]):
+    """A revision, and the version that names it if one does."""
+
+    version = serializers.CharField(allow_null=True)
+    revision = serializers.CharField()
+
+
+class MoveOut(serializers.Serializer[AliasMove]):
+    """A move; `before` is null where there was no alias, `after` where it was removed."""
+
+    moved_at = serializers.DateTimeField(source="created_at")
+    moved_by = serializers.CharField(source="actor.username")
+    before = serializers.SerializerMethodField()
+    after = serializers.SerializerMethodField()
+
+    @field(TargetOut(allow_null=True))
+    def get_before(self, move: AliasMove) -> dict[str, str | None] | None:
+        """Return where it was."""
+        return _target(move.before)
+
+    @field(TargetOut(allow_null=True))
+    def get_after(self, move: AliasMove) -> dict[str, str | None] | None:
+        """Return where it went."""
+        return _target(move.revision)
+
+
+def _target(revision: Revision | None) -> dict[str, str | None] | None:
+    if revision is None:
+        return None
+    version = next(iter(revision.versions.all()), None)
+    return {"version": version.name if version else None, "revision": revision.commit}
+
+
+class Aliases(Endpoint):
+    """Aliases of an adapter."""
+
+    @extend_schema(
+        operation_id="aliases_list", tags=["aliases"], responses=paging("Alias", AliasOut)
+    )
+    def get(self, _request: Request, owner: str, name: str) -> Response:
+        """List where aliases point, `main` among them; all on one page."""
+        adapter = catalogue.get(self.viewer, owner, name)
+        rows = selectors.pointers(selectors.listing(adapter))
+        return paged(self, shown(AliasOut, rows), "")
+
+
+class AliasView(Endpoint):
+    """One alias."""
+
+    @extend_schema(operation_id="aliases_get", tags=["aliases"], responses=AliasOut)
+    def get(self, _request: Request, owner: str, name: str, alias: str) -> Response:
+        """Return where an alias points."""
+        return self._shown(selectors.get(catalogue.get(self.viewer, owner, name), alias))
+
+    @extend_schema(
+        operation_id="aliases_set",
+        tags=["aliases"],
+        request=AliasIn,
+        responses=AliasOut,
+        examples=[
+            OpenApiExample("Only from v2", value={"to": "v3", "expected": "v2"}, request_only=True)
+        ],
+    )
+    def put(self, _request: Request, owner: str, name: str, alias: str) -> Response:
+        """Make an alias or move it; with `expected` only from there."""
+        adapter = catalogue.get(self.viewer, owner, name)
+        asked = self.said(AliasIn)
+        row = aliases.point(
+            actor=self.actor,
+            adapter=adapter,
+            name=alias,
+            to=selectors.revision_named(adapter, asked["to"]),
+            expected=_expected(adapter, asked),
+        )
+        return self._shown(row)
+
+    @extend_schema(
+        operation_id="aliases_remove",
+        tags=["aliases"],
+        parameters=[OpenApiParameter("expected", str, description="Only if it points there.")],
+        responses={204: None},
+    )
+    def delete(self, _request: Request, owner: str, name: str, alias: str) -> Response:
+        """Remove an alias; its history stays."""
+        adapter = catalogue.get(self.viewer, owner, name)
+        expected = _expected(adapter, self.asked(ExpectedQuery))
+        aliases.remove(actor=self.actor, adapter=adapter, name=alias, expected=expected)
+        return Response(status=204)
+
+    def _shown(self, alias: Alias) -> Response:
+        (pointer,) = selectors.pointers([alias])
+        return self.answer(AliasOut, pointer)
+
+
+def _expected(adapter: Adapter, asked: dict[str, Any]) -> aliases.Expected:
+    """Return from where an alias is to be moved."""
+    if "expected" not in asked:
+        return aliases.ANYWHERE
+    name = asked["expected"]
+    return None if name is None else selectors.revision_named(adapter, name)
+
+
+class AliasHistory(Endpoint):
+    """Where an alias was."""
+
+    @extend_schema(
+        operation_id="aliases_history",
+        tags=["aliases"],
+        parameters=PAGING,
+        responses=paging("Move", MoveOut),
+    )
+    def get(self, _request: Request, owner: str, name: str, alias: str) -> Response:
+        """List the moves of an alias, newest first, also of one that was removed."""
+        adapter = catalogue.get(self.viewer, owner, name)
+        rows = selectors.history(adapter, alias)
+        page, cursor = page_of(rows, **self.asked(PageQuery))
+        return paged(self, shown(MoveOut, page), cursor)

@@ -1,0 +1,75 @@
+"""``…/withdraw``: taking a version or a whole adapter down for good."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import serializers
+
+from hub.api.adapter_shapes import AdapterDetailOut, covers_of
+from hub.api.base import Endpoint, Input
+from hub.api.version_shapes import VersionOut
+from registry.selectors import adapters as catalogue
+from registry.selectors import versions as history
+from registry.services import withdrawing
+from registry.services.offers import MAX_REASON
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+    from rest_framework.response import Response
+
+__all__ = ["AdapterWithdraw", "VersionWithdraw", "WithdrawIn"]
+
+
+class WithdrawIn(Input):
+    """Why it is taken down; everyone who asks for it is told."""
+
+    reason = serializers.CharField(max_length=MAX_REASON)
+
+
+EXAMPLE = OpenApiExample(
+    "A reason", value={"reason": "Rights of the photographer."}, request_only=True
+)
+
+
+class VersionWithdraw(Endpoint):
+    """Taking a version down."""
+
+    @extend_schema(
+        operation_id="versions_withdraw",
+        tags=["versions"],
+        request=WithdrawIn,
+        responses=VersionOut,
+        examples=[EXAMPLE],
+    )
+    def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
+        """Take a version down for good: `gone` (410) with the reason from now on.
+
+        For its owner, and for those who run the hub. It cannot be undone.
+        """
+        row = history.get(self.viewer, catalogue.get(self.viewer, owner, name), version)
+        reason = self.said(WithdrawIn)["reason"]
+        row = withdrawing.withdraw(actor=self.actor, version=row, reason=reason)
+        return self.answer(VersionOut, row)
+
+
+class AdapterWithdraw(Endpoint):
+    """Taking an adapter down."""
+
+    @extend_schema(
+        operation_id="adapters_withdraw",
+        tags=["adapters"],
+        request=WithdrawIn,
+        responses=AdapterDetailOut,
+        examples=[EXAMPLE],
+    )
+    def post(self, _request: Request, owner: str, name: str) -> Response:
+        """Take an adapter down for good, with all its versions; its name stays taken.
+
+        For its owner, and for those who run the hub. It cannot be undone.
+        """
+        adapter = catalogue.get(self.viewer, owner, name)
+        reason = self.said(WithdrawIn)["reason"]
+        adapter = withdrawing.withdraw_adapter(actor=self.actor, adapter=adapter, reason=reason)
+        return self.answer(AdapterDetailOut, adapter, covers=covers_of([adapter]))
