@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core import checks
 
+from hub.moved import moved_to
 from lorary.anatomy.lineages import LineageError, load_lineages
 
 if TYPE_CHECKING:
@@ -144,6 +145,17 @@ def _accel(config: Config) -> Finding:
     return f"{config.accel!r} is no location", "Use nginx's internal location, such as /blobs/."
 
 
+def _storage_in_use(config: Config) -> Finding:
+    """Refuse the place that the files were moved away from."""
+    place = moved_to(config.data)
+    if place and place != config.storage:
+        return (
+            f"{config.storage} is named, but the files were moved to {place}",
+            "Unset it or set it to that; if that is wrong, remove storage_url from LORARY_DATA.",
+        )
+    return _storage(config)
+
+
 def _within(field: str, least: int, most: int) -> Callable[[Config], Finding]:
     def look(config: Config) -> Finding:
         value: int = getattr(config, field)
@@ -159,7 +171,7 @@ CHECKS: dict[str, tuple[str, Callable[[Config], Finding]]] = {
     "DATABASE_URL": ("E002", _database_url),
     "BROKER_URL": ("E003", _broker_url),
     "CACHE_URL": ("E004", _cache_url),
-    "STORAGE": ("E005", _storage),
+    "STORAGE": ("E005", _storage_in_use),
     "SECRET_KEY": ("E006", _secret_key),
     "BASE_URL": ("E007", _base_url),
     "ALLOWED_HOSTS": ("W008", _allowed_hosts),

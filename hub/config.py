@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from hub.moved import moved_to
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -79,7 +81,7 @@ def load(env: Env, root: Path) -> Config:
         database_url=env.secret("DATABASE_URL"),
         broker_url=env.secret("BROKER_URL"),
         cache_url=env.secret("CACHE_URL"),
-        storage=env.text("STORAGE", (data / "files").as_uri()),
+        storage=env.text("STORAGE", moved_to(data) or (data / "files").as_uri()),
         secret_key=env.secret("SECRET_KEY") or _kept_secret(data),
         base_url=base_url,
         allowed_hosts=env.names("ALLOWED_HOSTS") or _hosts_of(base_url),
