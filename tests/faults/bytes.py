@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
+import signal
 import sys
 import traceback
 from datetime import UTC, datetime
@@ -21,7 +23,7 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 from benchmarks.reports import machine
-from tests.faults import bad_inputs, crowd, full_disk, kills
+from tests.faults import bad_inputs, brokers, crowd, full_disk, kills
 from tests.faults.ground import Ground
 from tests.faults.trials import Plan, Skipped, Trial
 
@@ -33,6 +35,7 @@ __all__ = ["SCENARIOS", "main"]
 SCENARIOS: dict[str, Callable[[Plan, Trial], None]] = {
     "kills": kills.run,
     "disk-full": full_disk.run,
+    "brokers": brokers.run,
     "crowd": crowd.run,
     "bad-inputs": bad_inputs.run,
 }
@@ -43,6 +46,9 @@ SHORT_KILLS, SHORT_MINUTES = 10, 0.2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run and report; 1 when a promise is broken."""
     asked = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended
+    for name in ("DATABASE_URL", "BROKER_URL"):  # the options say what hubs stand on
+        os.environ.pop(f"LORARY_TEST_{name}", None)
     folder = Path(mkdtemp(prefix="lorary-faults-"))
     _say(asked, f"seed {asked.seed}")
     trials, words = [], ""

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Ledger:
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     done: Counter[str] = field(default_factory=Counter)
-    server_errors: list[str] = field(default_factory=list)
+    server_errors: list[tuple[int, str]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     published: dict[str, Payload] = field(default_factory=dict)
 
@@ -57,9 +57,9 @@ class Ledger:
     def answered(self, what: str, answer: Answer) -> None:
         """Write down an answer that nobody should get."""
         if answer.status >= 500:
+            text = f"{what}: {answer.status} {answer.body[:200].decode(errors='replace')}"
             with self.lock:
-                code = answer.body[:200].decode(errors="replace")
-                self.server_errors.append(f"{what}: {answer.status} {code}")
+                self.server_errors.append((answer.status, text))
 
 
 @dataclass
@@ -177,9 +177,7 @@ class Client:
         if codes != ["check_failed"]:
             self.ledger.fault(f"{sent.payload.path} is {document['state']}: {codes}")
         self.ledger.count("checks given up")
-        sent.payload = type(sent.payload)(
-            f"again-{sent.payload.path}", sent.payload.data, sent.payload.sha256
-        )
+        sent.payload = replace(sent.payload, path=f"again-{sent.payload.path}")
         sent.id, sent.parts, sent.is_complete = "", {}, False
 
     def _send(self, sent: Sent, document: Mapping[str, Any]) -> None:

@@ -142,7 +142,8 @@ class Person:
             connection.request("GET", where, headers=headers)
             response = connection.getresponse()
             if response.status != (206 if start else 200):
-                self.crowd.ledger.server_errors.append(f"GET {where}: {response.status}")
+                error = (response.status, f"GET {where}: {response.status}")
+                self.crowd.ledger.server_errors.append(error)
                 return
             left = len(file.data) if stop is None else stop
             while left and (block := response.read(min(BLOCK, left))):
@@ -196,7 +197,7 @@ def run(plan: Plan, trial: Trial) -> None:
         ]
         trial.faults += [f"{path} has other bytes in the end" for path in wrong]
         trial.faults += hub.probe.ask("audit")["faults"]
-        trial.faults += [*ledger.faults, *ledger.server_errors]
+        trial.faults += [*ledger.faults, *(text for _, text in ledger.server_errors)]
         trial.faults += [f"the log tells of error {number}" for number in hub.surprises()]
 
 

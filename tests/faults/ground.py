@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Ground"]
 
+MIGRATE_S = 600
+
 
 class Ground:
     """Makes hubs; migrates one database and copies it for the others.
@@ -104,7 +106,7 @@ class Ground:
     def _copy_sqlite(self, hub: FaultyHub) -> None:
         if not self.template:
             first = RunningHub(self.folder / "template")
-            first.manage("migrate", "--verbosity", "0")
+            first.manage("migrate", "--verbosity", "0", timeout_s=MIGRATE_S)
             self.template = str(first.data / "lorary.sqlite3")
         hub.data.mkdir(parents=True, exist_ok=True)
         shutil.copy(self.template, hub.data / "lorary.sqlite3")
@@ -114,7 +116,7 @@ class Ground:
             self.template = self._create()
             url = self._url_of(self.template)
             RunningHub(self.folder / "template", DATABASE_URL=url).manage(
-                "migrate", "--verbosity", "0"
+                "migrate", "--verbosity", "0", timeout_s=MIGRATE_S
             )
         return self._url_of(self._create(self.template))
 

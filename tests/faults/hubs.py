@@ -18,7 +18,7 @@ from tests.e2e.talk import Caller
 from tests.running import ROOT, STOP_S, RunningHub
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
 __all__ = ["FaultyHub", "Probe"]
@@ -68,16 +68,16 @@ class FaultyHub(RunningHub):
 
     Attributes:
         restarts_s: Seconds from each start of the web server until it answered.
-        extra: Variables of the workers only, in addition to the hub's.
+        extra: Variables of each worker, in addition to the hub's; ``web_extra``: of the web server.
     """
 
     def __init__(self, data: Path, *, workers: int = 1, webs: int = 2, **settings: str) -> None:
         super().__init__(data, "--no-worker", "--workers", str(webs), **settings)
         self.workers: list[subprocess.Popen[bytes]] = []
         self.extra: list[dict[str, str]] = [{} for _ in range(workers)]
+        self.web_extra: dict[str, str] = {}
         self.restarts_s: list[float] = []
         self.kept_probe: Probe | None = None
-        self.commands: list[Sequence[str]] = [[] for _ in range(workers)]
 
     def __enter__(self) -> Self:
         for number in range(len(self.extra)):
@@ -86,13 +86,13 @@ class FaultyHub(RunningHub):
         return self
 
     def __exit__(self, *details: Any) -> None:
-        for worker in self.workers:
-            _signal_group(worker, signal.SIGTERM)
-        super().__exit__(*details)
-        for worker in self.workers:
+        groups = [*self.workers, *([self.process] if self.process is not None else [])]
+        for group in groups:
+            _signal_group(group, signal.SIGTERM)
+        for group in groups:
             with suppress(subprocess.TimeoutExpired):
-                worker.wait(STOP_S)
-            _signal_group(worker, signal.SIGKILL)
+                group.wait(STOP_S)
+            _signal_group(group, signal.SIGKILL)
         if self.kept_probe is not None:
             self.kept_probe.end()
 
@@ -105,8 +105,12 @@ class FaultyHub(RunningHub):
 
     def start(self) -> None:
         """Start the web server and wait until it is ready."""
-        began = time.monotonic()
-        super().start()
+        began, own = time.monotonic(), self.environ
+        self.environ = {**own, **self.web_extra}
+        try:
+            super().start()
+        finally:
+            self.environ = own
         self.restarts_s.append(time.monotonic() - began)
 
     def start_worker(self, number: int = 0) -> None:
@@ -114,7 +118,7 @@ class FaultyHub(RunningHub):
         command = [sys.executable, "manage.py", "worker", "--queues", "checks"]
         with self.log.open("ab") as log:
             worker = subprocess.Popen(
-                [*self.commands[number], *command],
+                command,
                 cwd=ROOT,
                 env={**self.environ, **self.extra[number]},
                 stdin=subprocess.DEVNULL,

@@ -114,7 +114,11 @@ class Postgres:
             self.process = subprocess.Popen(
                 command, cwd=self.folder, stdout=log, stderr=subprocess.STDOUT
             )
-        wait_until(self._answers, START_S, "PostgreSQL does not start")
+        try:
+            wait_until(self._answers, START_S, "PostgreSQL does not start")
+        except BaseException:
+            self._end(signal.SIGKILL)
+            raise
 
     def _answers(self) -> bool:
         try:
@@ -151,7 +155,7 @@ class RabbitMQ:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._end(signal.SIGTERM)
+        self._end(signal.SIGKILL)  # nothing of it is kept
         epmd = shutil.which("epmd")
         if epmd is not None:  # a daemon that the node started
             command = [epmd, "-port", str(self.epmd_port), "-kill"]
@@ -194,7 +198,11 @@ class RabbitMQ:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        wait_until(self._answers, START_S, "RabbitMQ does not start")
+        try:
+            wait_until(self._answers, START_S, "RabbitMQ does not start")
+        except BaseException:
+            self._end(signal.SIGKILL)
+            raise
 
     def _answers(self) -> bool:
         try:
