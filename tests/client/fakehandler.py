@@ -95,8 +95,64 @@ class Handler(BaseHTTPRequestHandler):
                 self._publish(full_name)
             case ("GET", "versions", rev):
                 self._one(self._rendered(self._version(full_name, rev)))
+            case (method, "versions", rev, ("yank" | "withdraw") as verb):
+                self._take_back(method, verb, self._version(full_name, rev))
+            case ("POST", "withdraw"):
+                self._one(self.hub.adapters.get(full_name))
+            case (method, "aliases", *rest):
+                self._aliases(method, full_name, rest)
             case ("GET", "versions", rev, "files", *file):
                 self._file(self._version(full_name, rev), "/".join(file))
+
+    def _take_back(self, method: str, verb: str, version: dict[str, Any] | None) -> None:
+        if version is not None:
+            reason = "" if method == "DELETE" else json.loads(self.body)["reason"]
+            out = "withdrawn" if verb == "withdraw" else "yanked"
+            version |= {"state": out if reason else "published", "reason": reason}
+        self._one(version)
+
+    def _aliases(self, method: str, full_name: str, path: list[str]) -> None:
+        known = self.hub.aliases
+        match (method, *path):
+            case ("GET",):
+                names = sorted(name for adapter, name in known if adapter == full_name)
+                rows = [
+                    self._alias(full_name, name) for name in names if known[full_name, name][-1]
+                ]
+                self._json(200, {"results": rows, "next": None})
+            case ("GET", name, "history"):
+                self._json(200, {"results": self._moves(known[full_name, name]), "next": None})
+            case ("PUT", name):
+                said = json.loads(self.body)
+                now = known.get((full_name, name), [""])[-1] or None
+                if "expected" in said and said["expected"] != now:
+                    return self._refuse(409, "conflict", f"It names {now} by now.", current=now)
+                known.setdefault((full_name, name), []).append(said["to"])
+                return self._json(200, self._alias(full_name, name))
+            case ("DELETE", name) if (full_name, name) in known:
+                known[full_name, name].append("")
+                self._raw(204, {}, b"")
+            case _:
+                self._refuse(404, "not_found", "There is no such alias.")
+        return None
+
+    def _alias(self, full_name: str, name: str) -> dict[str, Any]:
+        to = self.hub.aliases[full_name, name][-1]
+        version = self._version(full_name, to) or {"state": None, "revision": "0" * 40}
+        return {
+            "name": name, "version": to, "state": version["state"],
+            "revision": version["revision"], "moved_at": "2026-01-02T03:04:05Z", "moved_by": "ada",
+        }  # fmt: skip
+
+    def _moves(self, names: list[str]) -> list[dict[str, Any]]:
+        def place(name: str) -> dict[str, str] | None:
+            return {"version": name, "revision": "0" * 40} if name else None
+
+        pairs = zip(["", *names], names, strict=False)
+        return [
+            {"before": place(a), "after": place(b), "moved_at": "2026-01-02T03:04:05Z",
+             "moved_by": "ada"} for a, b in pairs
+        ][::-1]  # fmt: skip
 
     def _raw(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)

@@ -29,6 +29,8 @@ class FakeHub:
     versions: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: Adapter and alias → the versions it named, "" for none, the newest last.
+    aliases: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
     url: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)

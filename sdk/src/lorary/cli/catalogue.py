@@ -165,18 +165,36 @@ def _version_info(version: Version, *, wants_json: bool) -> None:
 def _versions(args: Namespace) -> int:
     with Hub(args.endpoint) as hub:
         versions = hub.versions(args.reference)
+        named = {} if args.json or not versions else _named(hub, args.reference)
     if args.json:
         for version in versions:
             emit(version.data)
     elif versions:
         rows = [
-            [v.name, v.state, v.family or "-", v.published_at[:10], v.revision[:12], v.label]
+            [
+                v.name,
+                v.state,
+                v.family or "-",
+                v.published_at[:10],
+                v.revision[:12],
+                " ".join(named.get(v.revision, ())) or "-",
+                ": ".join(filter(None, (v.label, v.reason))),
+            ]
             for v in versions
         ]
-        show(table([["VERSION", "STATE", "FAMILY", "DATE", "REVISION", "LABEL"], *rows]))
+        heads = ["VERSION", "STATE", "FAMILY", "DATE", "REVISION", "ALIASES", "LABEL"]
+        show(table([heads, *rows]))
     else:
         note("lorary: no versions yet")
     return 0
+
+
+def _named(hub: Hub, adapter: str) -> dict[str, list[str]]:
+    """Return revision → the aliases that name it."""
+    named: dict[str, list[str]] = {}
+    for alias in hub.aliases(adapter):
+        named.setdefault(alias.revision, []).append(alias.name)
+    return named
 
 
 def _configure_adapter(parser: Parser) -> None:

@@ -1,5 +1,6 @@
 """The client of a Lorary hub: `Hub`, and shortcuts that take the hub from the environment."""
 
+from lorary.client.curating import Alias, Move
 from lorary.client.errors import LoraryError
 from lorary.client.finding import Match
 from lorary.client.hub import Hub
@@ -15,6 +16,7 @@ from lorary.client.trying import Layer, Tryout
 __all__ = [
     "Account",
     "Adapter",
+    "Alias",
     "Details",
     "File",
     "Hub",
@@ -23,6 +25,7 @@ __all__ = [
     "Look",
     "LoraryError",
     "Match",
+    "Move",
     "OnProgress",
     "Previews",
     "Progress",

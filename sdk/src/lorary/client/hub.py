@@ -12,6 +12,7 @@ from urllib.parse import quote
 from lorary.client import finding, publishing, pulling, trying
 from lorary.client.cache import Cache
 from lorary.client.config import endpoint_of, home_of, token_of
+from lorary.client.curating import Curating
 from lorary.client.messages import Request
 from lorary.client.models import Account, Adapter, Look, Token, Upload, Version
 from lorary.client.names import Reference
@@ -37,7 +38,7 @@ _MORE_BYTES = 1024 * 1024  # of what follows the header, where alphas may be
 StrPath = str | os.PathLike[str]
 
 
-class Hub:
+class Hub(Curating):
     """A Lorary hub. Methods raise `lorary.client.errors.LoraryError` and nothing else of HTTP.
 
     Usable as a context manager, which closes its connections; several threads may share one.

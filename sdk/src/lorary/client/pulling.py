@@ -80,7 +80,7 @@ def pull(
     """Resolve, fetch, and place; see `lorary.client.hub.Hub.pull`."""
     version = read_version(session, reference)
     if version.state == "withdrawn":
-        msg = f"{reference} was taken down. {version.reason}".rstrip()
+        msg = f"{reference} was withdrawn: {version.reason or 'no reason was given'}"
         raise Gone(msg)
     check_paths(file.path for file in version.files)
     adapter = Reference.parse(version.adapter or reference.full_name)

@@ -1,0 +1,148 @@
+"""Aliases, yanks and withdrawals: the client and its commands."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lorary.client import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lorary.client import Hub
+    from tests.client.conftest import Ran
+    from tests.client.fakehub import FakeHub
+
+    Run = Callable[..., Ran]
+
+NAME = "studio/noir"
+
+
+@pytest.fixture(autouse=True)
+def two(fake: FakeHub) -> None:
+    fake.publish(NAME, {"a.safetensors": b"1"})
+    fake.publish(NAME, {"a.safetensors": b"2"})
+
+
+class Terminal(io.StringIO):
+    """Somebody who types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_an_alias_is_moved_from_where_it_was_seen(hub: Hub) -> None:
+    made = hub.set_alias(NAME, "stable", "v1", expected=None)
+    assert (made.name, made.version, made.state, made.moved_by) == (
+        "stable", "v1", "published", "ada",
+    )  # fmt: skip
+    with pytest.raises(errors.Conflict) as refusal:
+        hub.set_alias(NAME, "stable", "v2", expected="v2")
+    assert refusal.value.facts["current"] == "v1"
+    assert hub.set_alias(NAME, "stable", "v2", expected="v1").version == "v2"
+    assert hub.set_alias(NAME, "stable", "v1").version == "v1"
+    assert [one.name for one in hub.aliases(NAME)] == ["stable"]
+    hub.remove_alias(NAME, "stable")
+    assert hub.aliases(NAME) == ()
+    moves = hub.alias_history(NAME, "stable")
+    assert [(move.before, move.after) for move in moves] == [
+        ("v1", ""), ("v2", "v1"), ("v1", "v2"), ("", "v1"),
+    ]  # fmt: skip
+
+
+def test_a_name_is_quoted_in_the_address(hub: Hub, fake: FakeHub) -> None:
+    hub.set_alias(NAME, "a/../b?c", "v1")
+    assert fake.seen[-1].path.endswith(f"/{NAME}/aliases/a%2F..%2Fb%3Fc")
+
+
+def test_a_version_is_yanked_restored_and_withdrawn(hub: Hub) -> None:
+    assert hub.yank(f"{NAME}@v1", "too strong").reason == "too strong"
+    assert hub.restore(f"{NAME}@v1").state == "published"
+    assert hub.withdraw(f"{NAME}@v1", "copied").state == "withdrawn"
+    with pytest.raises(errors.Gone, match="was withdrawn: copied"):
+        hub.pull(f"{NAME}@v1")
+    assert hub.withdraw_adapter(NAME, "copied").full_name == NAME
+
+
+def test_the_alias_command_shows_moves_and_removes(run: Run) -> None:
+    assert run("alias", NAME).err == "lorary: no such alias\n"
+    moved = run("alias", NAME, "stable", "v1", "--expect", "none", "--json")
+    assert moved.code == 0
+    assert moved.document["alias"] == "stable"
+    assert list(moved.document)[:3] == ["adapter", "alias", "version"]
+    late = run("alias", NAME, "stable", "v2", "--expect", "v2", "--json")
+    assert (late.code, late.document["error"]["code"]) == (1, "conflict")
+    assert run("alias", NAME, "stable", "v2", "--expect", "v1").code == 0
+    assert "stable  v2" in run("alias", NAME, "stable").out
+    listed = run("versions", NAME).out.splitlines()
+    assert [line.split()[5] for line in listed] == ["ALIASES", "-", "stable"]
+    assert run("alias", NAME, "stable", "--remove", "--json").document == {
+        "adapter": NAME, "alias": "stable", "removed": True,
+    }  # fmt: skip
+    told = run("alias", NAME, "stable", "--history", "--json").documents
+    assert [(move["before"], move["after"]) for move in told] == [
+        ("v2", None), ("v1", "v2"), (None, "v1"),
+    ]  # fmt: skip
+    assert "FROM" in run("alias", NAME, "stable", "--history").out
+    assert run("alias", NAME, "never", "--remove").code == 3
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["alias"], ["alias", "noir"], ["alias", NAME, "--remove"], ["alias", NAME, "--history"],
+        ["alias", NAME, "a", "v1", "--remove"], ["alias", NAME, "a", "--expect", "v1"],
+        ["alias", NAME, "a", "--remove", "--expect", "none"],
+        ["alias", NAME, "a", "--remove", "--history"], ["yank", NAME, "--reason", "x"],
+        ["yank", f"{NAME}@v1"], ["yank", f"{NAME}@v1", "--reason", " "],
+        ["yank", f"{NAME}@v1", "--reason", "x", "--undo"], ["withdraw", f"{NAME}@v1"],
+        ["withdraw", NAME, "--reason", "x", "--yes"],
+        ["withdraw", f"{NAME}@v1", "--all", "--reason", "x", "--yes"],
+        ["withdraw", f"{NAME}@v1", "--reason", "x"],
+    ],
+)  # fmt: skip
+def test_words_that_do_not_go_together_exit_with_2(
+    run: Run, fake: FakeHub, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    ran = run(*words, "--json")
+    assert (ran.code, ran.document["error"]["code"] in {"usage", "reference_invalid"}) == (2, True)
+    assert fake.seen == []
+
+
+def test_the_yank_command(run: Run) -> None:
+    told = run("yank", f"{NAME}@v2", "--reason", "too strong", "--json").document
+    assert told == {
+        "adapter": NAME, "version": "v2", "state": "yanked", "reason": "too strong",
+    }  # fmt: skip
+    assert "too strong" in run("versions", NAME).out
+    assert "is offered again" in run("yank", f"{NAME}@v2", "--undo").out
+    assert run("yank", f"{NAME}@v9", "--undo").code == 3
+
+
+def test_the_withdraw_command_asks_before_it_acts(
+    run: Run, fake: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("withdraw", f"{NAME}@v1", "--reason", "copied")
+    monkeypatch.setattr("sys.stdin", Terminal("yes\n"))
+    ran = run(*words)
+    assert (ran.code, "nothing was changed" in ran.err, fake.seen) == (1, True, [])
+    monkeypatch.setattr("sys.stdin", Terminal(f"{NAME}@v1\n"))
+    assert run(*words, "--json").document == {
+        "adapter": NAME, "version": "v1", "state": "withdrawn", "reason": "copied",
+    }  # fmt: skip
+    told = run("pull", f"{NAME}@v1", "--json")
+    assert (told.code, told.document["error"]["code"]) == (3, "gone")
+    assert "was withdrawn: copied" in told.err
+    everything = run("withdraw", NAME, "--all", "--reason", "copied", "--yes", "--json")
+    assert (everything.code, everything.document["version"]) == (0, None)
+
+
+def test_a_hub_s_own_words_about_what_is_gone_are_told(run: Run, fake: FakeHub) -> None:
+    body = b'{"status": 410, "code": "gone", "detail": "v2 was withdrawn: Rights."}'
+    fake.answers.append(("/versions/v2", 410, {"Content-Type": "application/json"}, body))
+    ran = run("info", f"{NAME}@v2")
+    assert (ran.code, ran.err) == (3, "lorary: v2 was withdrawn: Rights.\n")
