@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: Modules of this package with a ``run() -> list[Result]``, in the order of the table.
-BENCHES = ("headers", "folders", "download", "upload", "pages", "previews")
+BENCHES = ("headers", "folders", "download", "upload", "checks", "pages", "previews")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

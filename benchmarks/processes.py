@@ -1,7 +1,7 @@
 """CPU time of processes, from ``/proc``.
 
-``schedstat`` counts nanoseconds for each living thread, ``stat`` hundredths of a second; the
-finer one is read where the kernel has it. Servers here keep their threads, so none is missed.
+``schedstat`` counts nanoseconds for each living thread, ``stat`` hundredths of a second for all
+that ever lived; the larger of both is taken, for the checks hash in threads that end with them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def cpu_s(pids: Iterable[int]) -> float:
     if not (PROC / "self" / "stat").exists():
         msg = "CPU time of other processes is read from /proc, which is not here"
         raise Absent(msg)
-    return sum(_of_threads(pid) or _of_process(pid) for pid in pids)
+    return sum(max(_of_threads(pid), _of_process(pid)) for pid in pids)
 
 
 def spent_by(pids: Iterable[int], act: Callable[[], object]) -> float:
