@@ -1,78 +1,110 @@
-"""Server CPU of a download, against nginx sending the same file by sendfile."""
+"""Downloads of 500 MB from the hub's own server and through nginx, against nginx alone.
+
+Throughput and CPU time come from the same rounds: files go out by sendfile everywhere, so what
+the servers add to that is what is compared.
+"""
 
 from __future__ import annotations
 
 import http.client
 from typing import TYPE_CHECKING
 
+from benchmarks import nginx
 from benchmarks.adapters import write_large
-from benchmarks.hubs import measured_hub
-from benchmarks.nginx import Nginx
-from benchmarks.processes import spent_by
-from benchmarks.results import Result, medians
+from benchmarks.hubs import measured_hub, path_of
+from benchmarks.processes import in_turn
+from benchmarks.results import Result
 from tests.e2e.talk import sent_from
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["run"]
+    from benchmarks.processes import Spent
+
+__all__ = ["run", "take"]
 
 ROUNDS = 7
 #: Bytes a round, in as many downloads as it takes: one costs too little to tell from noise.
 ROUND_BYTES = 1_000_000_000
-LIMIT = 1.5
+#: Of nginx alone: lowest throughput, highest CPU time, and that where nginx sends for the hub.
+SLOWEST, DEAREST, DEAREST_BY_NGINX = 0.8, 1.5, 1.2
 
 BLOCK = bytearray(1024 * 1024)
 
+Place = tuple[int, str]
+
 
 def run() -> list[Result]:
-    """Measure downloads of 500 MB, the whole file and the second half of it."""
-    with measured_hub() as measured:
+    """Measure the whole file and the second half of it."""
+    with measured_hub() as measured, measured.deciding() as deciding:
         source = measured.folder / "large.safetensors"
         size = write_large(source)
         version = measured.ada.publish_stream(sent_from(source), size, "large").document
-        file = version["files"][0]
-        blob = measured.hub.data / "files" / "blobs" / file["sha256"][:2] / file["sha256"][2:4]
-        ours = "/api" + file["download_url"].partition("/api")[2]
-        with Nginx(measured.folder / "nginx", blob) as nginx:
-            places = ((measured.hub.port, ours), (nginx.port, f"/{file['sha256']}"))
-            pids = (measured.web, nginx.pids)
-            return [
-                _measure("whole file of 500 MB", places, pids, {}, size),
-                _measure("range of 250 MB", places, pids, _half(size), size - size // 2),
-            ]
+        [file] = version["files"]
+        path = path_of(file["download_url"])
+        digest = file["sha256"]
+        folder = measured.folder
+        with (
+            nginx.alone(folder / "alone", measured.blobs) as alone,
+            nginx.before(folder / "front", deciding.hub.port, deciding.hub.data) as front,
+        ):
+            there = (alone.port, f"/{digest[:2]}/{digest[2:4]}/{digest}")
+            watched = (
+                (measured.web, (measured.hub.port, path)),
+                ([*deciding.web, *nginx.pids_of(front)], (front.port, path)),
+                (nginx.pids_of(alone), there),
+            )
+            return [*_whole(watched, size), *_half(watched, size)]
 
 
-def _half(size: int) -> dict[str, str]:
-    return {"Range": f"bytes={size // 2}-"}
+Watched = tuple[tuple[list[int], Place], ...]
 
 
-def _measure(
-    case: str,
-    places: tuple[tuple[int, str], tuple[int, str]],
-    pids: tuple[list[int], list[int]],
-    headers: dict[str, str],
-    size: int,
-) -> Result:
-    times = -(-ROUND_BYTES // size)
+def _whole(watched: Watched, size: int) -> Iterator[Result]:
+    ours, through, alone = _spent(watched, {}, size)
+    case, moved = "whole file of 500 MB", _times(size) * size / 1e9
+    yield _throughput(case, ours, alone, moved)
+    yield _cpu(case, ours, alone, moved, DEAREST)
+    yield _throughput(f"{case}, through nginx", through, alone, moved)
+    yield _cpu(f"{case}, through nginx", through, alone, moved, DEAREST_BY_NGINX)
 
-    def cost(place: tuple[int, str], watched: list[int]) -> Callable[[], float]:
+
+def _half(watched: Watched, size: int) -> Iterator[Result]:
+    length = size - size // 2
+    ours, _through, alone = _spent(watched, {"Range": f"bytes={size // 2}-"}, length)
+    yield _cpu("range of 250 MB", ours, alone, _times(length) * length / 1e9, DEAREST)
+
+
+def _spent(watched: Watched, headers: Mapping[str, str], size: int) -> list[Spent]:
+    def fetching(place: Place) -> Callable[[], None]:
         def fetch() -> None:
-            for _ in range(times):
-                _fetch(*place, headers, size)
+            for _ in range(_times(size)):
+                take(*place, size, headers)
 
-        def measure() -> float:
-            return spent_by(watched, fetch) / (times * size / 1e9)
+        return fetch
 
-        return measure
-
-    ours, nginx = medians(cost(places[0], pids[0]), cost(places[1], pids[1]), rounds=ROUNDS)
-    return Result("download", case, ours, nginx, "nginx sendfile", "CPU s/GB", LIMIT)
+    works = [(pids, fetching(place)) for pids, place in watched]
+    return in_turn(*works, rounds=ROUNDS)
 
 
-def _fetch(port: int, path: str, headers: dict[str, str], size: int) -> None:
+def _times(size: int) -> int:
+    return -(-ROUND_BYTES // size)
+
+
+def _throughput(case: str, ours: Spent, alone: Spent, gigabytes: float) -> Result:
+    rates = gigabytes / ours.wall_s, gigabytes / alone.wall_s
+    return Result("download", case, *rates, "nginx sendfile", "GB/s", floor=SLOWEST)
+
+
+def _cpu(case: str, ours: Spent, alone: Spent, gigabytes: float, limit: float) -> Result:
+    costs = ours.cpu_s / gigabytes, alone.cpu_s / gigabytes
+    return Result("download", case, *costs, "nginx sendfile", "CPU s/GB", limit)
+
+
+def take(port: int, path: str, size: int, headers: Mapping[str, str]) -> None:
+    """Download ``size`` bytes on a connection of their own and forget them."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request("GET", path, headers=headers)
+    connection.request("GET", path, headers=dict(headers))
     response = connection.getresponse()
     assert response.status in {200, 206}, response.status
     total = 0

@@ -13,7 +13,7 @@ from tests.running import RunningHub
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Measured", "measured_hub"]
+__all__ = ["Measured", "measured_hub", "path_of"]
 
 
 class Measured:
@@ -38,6 +38,19 @@ class Measured:
         """The process that checks files."""
         return [self.hub.pid_of("worker --queues checks")]
 
+    @property
+    def blobs(self) -> Path:
+        """Folder of the stored files."""
+        return self.hub.data / "files" / "blobs"
+
+    @contextmanager
+    def deciding(self) -> Iterator[Measured]:
+        """Start a second server on the same data, which leaves the sending to nginx."""
+        other = RunningHub(self.hub.data, "--no-worker", ACCEL="/blobs/")
+        other.log = self.folder / "deciding.log"
+        with other as hub:
+            yield Measured(hub, self.ada, self.folder)
+
 
 @contextmanager
 def measured_hub() -> Iterator[Measured]:
@@ -46,3 +59,8 @@ def measured_hub() -> Iterator[Measured]:
         folder = Path(place)
         with RunningHub(folder / "hub", "--queues", "checks") as hub:
             yield Measured(hub, caller(hub, "ada"), folder)
+
+
+def path_of(url: str) -> str:
+    """Return an absolute address of the API without its host."""
+    return "/api" + url.partition("/api")[2]

@@ -1,4 +1,4 @@
-"""CPU time of processes, from ``/proc``.
+"""CPU time and memory of processes, from ``/proc``.
 
 ``schedstat`` counts nanoseconds for each living thread, ``stat`` hundredths of a second for all
 that ever lived; the larger of both is taken, for the checks hash in threads that end with them.
@@ -7,6 +7,9 @@ that ever lived; the larger of both is taken, for the checks hash in threads tha
 from __future__ import annotations
 
 import os
+import statistics
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +18,7 @@ from benchmarks.results import Absent
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["cpu_s", "spent_by", "tree"]
+__all__ = ["Spent", "cpu_s", "in_turn", "peak_mb", "reset_peak", "resident_mb", "spent_by", "tree"]
 
 PROC = Path("/proc")
 
@@ -38,6 +41,67 @@ def spent_by(pids: Iterable[int], act: Callable[[], object]) -> float:
     before = cpu_s(watched)
     act()
     return cpu_s(watched) - before
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Seconds by the clock, and seconds of CPU time in the processes that were watched."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def in_turn(*works: tuple[Iterable[int], Callable[[], object]], rounds: int) -> list[Spent]:
+    """Do each work in turn, round by round, and return the medians of what each costs.
+
+    Args:
+        works: Processes to watch, and what is done meanwhile.
+        rounds: How often; a first one, which fills caches, is not counted.
+    """
+    taken: list[list[Spent]] = [[] for _ in works]
+    for _ in range(rounds + 1):
+        for figures, (pids, act) in zip(taken, works, strict=True):
+            began = time.perf_counter()
+            cpu = spent_by(pids, act)
+            figures.append(Spent(time.perf_counter() - began, cpu))
+    return [
+        Spent(
+            statistics.median(one.wall_s for one in figures[1:]),
+            statistics.median(one.cpu_s for one in figures[1:]),
+        )
+        for figures in taken
+    ]
+
+
+def resident_mb(pid: int) -> float:
+    """Return what a process has in memory now, in MB."""
+    return _status_mb(pid, "VmRSS")
+
+
+def peak_mb(pid: int) -> float:
+    """Return the most that a process had in memory since ``reset_peak``, in MB."""
+    return _status_mb(pid, "VmHWM")
+
+
+def reset_peak(pid: int) -> None:
+    """Forget the peak of a process.
+
+    Raises:
+        Absent: the system does not let us, or has no ``/proc``.
+
+    Source: proc_pid_clear_refs(5), value 5.
+    """
+    try:
+        (PROC / str(pid) / "clear_refs").write_text("5")
+    except OSError as error:
+        msg = f"peaks of memory are reset through /proc/PID/clear_refs, which fails ({error})"
+        raise Absent(msg) from error
+
+
+def _status_mb(pid: int, name: str) -> float:
+    lines = (PROC / str(pid) / "status").read_text().splitlines()
+    [found] = [line for line in lines if line.startswith(f"{name}:")]
+    return int(found.split()[1]) * 1024 / 1e6
 
 
 def tree(root: int) -> list[int]:

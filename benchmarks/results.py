@@ -23,11 +23,12 @@ class Result:
     Attributes:
         bench: Name of the benchmark.
         case: What was measured.
-        value: Its figure, less is better.
+        value: Its figure; less is better, unless there is a floor.
         reference: The figure of what it is compared with.
         against: What that is.
         unit: Of both figures.
-        limit: Highest accepted ratio; None where the ratio only informs.
+        limit: Highest accepted ratio; None where there is none.
+        floor: Lowest accepted ratio; with neither the ratio only informs.
     """
 
     bench: str
@@ -37,16 +38,24 @@ class Result:
     against: str
     unit: str
     limit: float | None = None
+    floor: float | None = None
 
     @property
     def ratio(self) -> float:
-        """How many times the reference it costs."""
+        """How many times the reference it is."""
         return self.value / self.reference if self.reference else float("inf")
 
     @property
     def is_kept(self) -> bool:
-        """Whether the ratio is within the limit."""
-        return self.limit is None or self.ratio <= self.limit
+        """Whether the ratio is within its bound."""
+        is_low = self.limit is None or self.ratio <= self.limit
+        return is_low and (self.floor is None or self.ratio >= self.floor)
+
+    @property
+    def bound(self) -> str:
+        """The limit or the floor in words; "" where the ratio only informs."""
+        bounds = (("<=", self.limit), (">=", self.floor))
+        return " ".join(f"{sign} {bound:g} x" for sign, bound in bounds if bound is not None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -59,6 +68,7 @@ class Result:
             "unit": self.unit,
             "ratio": self.ratio,
             "limit": self.limit,
+            "floor": self.floor,
             "is_kept": self.is_kept,
         }
 
@@ -75,7 +85,7 @@ def medians(*measures: Callable[[], float], rounds: int) -> list[float]:
     return [statistics.median(figures) for figures in taken]
 
 
-TITLES = ("bench", "case", "measured", "against", "reference", "ratio", "limit", "")
+TITLES = ("bench", "case", "measured", "against", "reference", "ratio", "bound", "")
 
 
 def table(results: Iterable[Result], *, is_markdown: bool = False) -> str:
@@ -96,8 +106,8 @@ def _cells(result: Result) -> tuple[str, ...]:
         result.against,
         f"{result.reference:.3g} {result.unit}",
         f"{result.ratio:.2f} x",
-        "" if result.limit is None else f"{result.limit:g} x",
-        "" if result.limit is None else "ok" if result.is_kept else "BROKEN",
+        result.bound,
+        "" if not result.bound else "ok" if result.is_kept else "BROKEN",
     )
 
 

@@ -112,11 +112,18 @@ class Caller:
 
     def accepted_stream(self, chunks: Iterable[bytes], size: int) -> str:
         """Do the same with a file that is not in memory."""
-        upload = str(self.announce("noir.safetensors", size).document["id"])
+        upload = self.sent_stream(chunks, size)
+        assert self.settled(upload) == "accepted"
+        return upload
+
+    def sent_stream(
+        self, chunks: Iterable[bytes], size: int, name: str = "noir.safetensors"
+    ) -> str:
+        """Send a file that is not in memory as one body, and return the upload's id."""
+        upload = str(self.announce(name, size).document["id"])
         place = f"/api/v1/uploads/{upload}/content"
         answer = self.call("PUT", place, chunks, {"Content-Length": str(size)})
         assert answer.status == 200, answer.body
-        assert self.settled(upload) == "accepted"
         return upload
 
     def settled(self, upload: str, within_s: float = 60) -> str:
