@@ -6,11 +6,13 @@ import hashlib
 import subprocess
 import sys
 import time
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from blake3 import blake3
 
 from tests.builders.adapters import DENOISERS, kohya
 from tests.builders.malformed import ATTACKS
@@ -74,6 +76,38 @@ def test_a_pushed_adapter_is_found_and_told(line: CommandLine, stranger: Command
     told = stranger.ask("info", "cara/findable@v1")
     assert told["revision"] == pushed["revision"]
     assert told["trigger_words"] == ["film noir, grain"]
+
+
+def test_a_file_tells_which_adapter_it_is(
+    line: CommandLine, stranger: CommandLine, tmp_path: Path
+) -> None:
+    path = adapter_file(tmp_path, kept="where it was trained")
+    line.ask("push", str(path), "--to", "cara/lost")
+    copy = tmp_path / "renamed.safetensors"
+    copy.write_bytes(kohya(SD1, metadata={"kept": "nothing"}))
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(kohya(SD1, rank=2))
+
+    def found(what: str, code: int = 0) -> list[tuple[str, str]]:
+        told = stranger.ask("find", what, code=code)
+        return [(one["adapter"], one["same"]) for one in told["matches"]]
+
+    assert found(str(path)) == [("cara/lost", "file")]
+    assert ("cara/lost", "tensors") in found(str(copy))
+    assert found(str(other), code=3) == []
+    data = path.read_bytes()
+    crc = zlib.crc32(data)
+    for text in (
+        hashlib.sha256(data).hexdigest().upper(),
+        hashlib.sha256(data).hexdigest()[:10],
+        f"{crc:08x}",
+        f"{int.from_bytes(crc.to_bytes(4, 'little')):08X}",
+        f"blake3:{blake3(data).hexdigest()}",
+    ):
+        assert found(text) == [("cara/lost", "file")]
+    line.ask("push", str(other), "--to", "cara/hidden", "--private")
+    assert found(str(other), code=3) == []
+    assert line.ask("find", str(other))["matches"][0]["adapter"] == "cara/hidden"
 
 
 def test_what_would_be_refused_is_not_sent(
