@@ -31,7 +31,7 @@ def jumping(plan: Plan, trial: Trial) -> None:
     library = _library()
     files = [plan.folder / f"clock{number}" for number in range(3)]
     for file in files:
-        file.write_text("+0\n")
+        _set(file, 0)
     random = Random(plan.seed)
     sizes = SHORT_SIZES if plan.is_short else SIZES
     hub = plan.ground.hub("clocks", workers=2, JOB_LEASE_S="5")
@@ -43,18 +43,23 @@ def jumping(plan: Plan, trial: Trial) -> None:
             jumps = 0
             while time.monotonic() < until:
                 file, offset = random.choice(files), random.choice(JUMPS_S)
-                whole = file.with_suffix(".new")
-                whole.write_text(f"{offset:+d}s\n")
-                whole.replace(file)
+                _set(file, offset)
                 hub.probe.ask("wake", name="checks", times=2)
                 jumps += 1
                 time.sleep(random.random() * EVERY_S)
             for file in files:
-                file.write_text("+0\n")
+                _set(file, 0)
         trial.numbers["jumps (libfaketime)"] = jumps
         verify(hub, crew, trial)
         for worker in hub.workers:
             trial.expect(worker.poll() is None, f"a worker ended by itself: {worker.returncode}")
+
+
+def _set(file: Path, offset_s: int) -> None:
+    """Set a clock; whoever reads the file meanwhile finds the whole of it."""
+    whole = file.with_suffix(".new")
+    whole.write_text(f"{offset_s:+d}s\n")
+    whole.replace(file)
 
 
 def _library() -> Path:
