@@ -18,10 +18,12 @@ from hub.pages.previews import previews_context
 from hub.pages.prints import FIRST, gallery_of
 from hub.pages.snippets import snippets_of
 from hub.pages.verdicts import verdict_of
+from hub.pages.withdrawals import adapter_gone, may_withdraw
 from hub.pages.words import facts_line
 from registry.errors import Invalid
 from registry.models import VersionState
 from registry.selectors import adapters as catalogue
+from registry.selectors import aliases
 from registry.selectors import versions as history
 from registry.services import adapters
 from registry.services.access import require_adapter
@@ -38,18 +40,20 @@ __all__ = ["edit", "show"]
 
 @require_safe
 def show(request: HttpRequest, owner: str, name: str) -> HttpResponse:
-    """Show an adapter, or the tombstone of a withdrawn version."""
+    """Show an adapter, or the tombstone of a withdrawn version or of all of it."""
     adapter = catalogue.get(request.user, owner, name)
     wanted = request.GET.get("v", "")
     listing = list(history.listing(request.user, adapter))
     version = history.get(request.user, adapter, wanted or history.LATEST) if listing else None
+    if adapter.withdrawn_reason and (version is None or not wanted):
+        return adapter_gone(request, adapter)
     context = _about(request, adapter, listing)
     if version is None:
         context["previews"] = previews_context(request, adapter, None)["previews"]
         return render(request, "adapter/page.html", context)
     context |= _of_version(request, adapter, version, listing)
     if version.state == VersionState.WITHDRAWN:
-        return render(request, "adapter/gone.html", context, status=410)
+        return render(request, "adapter/gone.html", {**context, "asked": wanted}, status=410)
     return render(request, "adapter/page.html", context)
 
 
@@ -61,6 +65,8 @@ def _about(request: HttpRequest, adapter: Adapter, listing: list[Version]) -> di
         "card_html": markdown.render(adapter.card) if adapter.card.strip() else "",
         "facts": facts_line(adapter, None),
         "is_writable": _is_writable(request, adapter),
+        "may_withdraw": may_withdraw(request.user, adapter),
+        "named": aliases.by_version(adapter),
         "versions": listing,
         "version_links": listing,
     }
@@ -68,7 +74,8 @@ def _about(request: HttpRequest, adapter: Adapter, listing: list[Version]) -> di
 
 def _is_writable(request: HttpRequest, adapter: Adapter) -> bool:
     user = request.user
-    return bool(user.is_authenticated and adapter.namespace.is_writable_by(user))
+    is_own = user.is_authenticated and adapter.namespace.is_writable_by(user)
+    return bool(is_own and not adapter.withdrawn_reason)
 
 
 def _of_version(

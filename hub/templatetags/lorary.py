@@ -17,6 +17,9 @@ from django.utils.translation import gettext as _
 import lorary
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from django.http import HttpRequest
     from django.template import Context
 
@@ -111,6 +114,12 @@ def signed(value: float | None) -> str:
 def digest(sha256: str) -> str:
     """Return the two ends of a digest, for people to compare."""
     return f"{sha256[:8]}…{sha256[-4:]}"
+
+
+@register.filter
+def at(found: Mapping[Any, Any], key: object) -> Any:  # noqa: ANN401 - whatever is filed there
+    """Return what is filed under a key, nothing where nothing is."""
+    return found.get(key, ())
 
 
 @register.filter

@@ -271,6 +271,9 @@ def test_nothing_on_any_page_keeps_people_out(
         f"{own}/recipe",
         f"{own}/versions/v1/edit",
         f"{own}/versions/v1/yank",
+        f"{own}/versions/v1/withdraw",
+        f"{own}/withdraw",
+        f"{own}/aliases",
     ]
     reads = ["/browse?q=none&kind=pose", f"/{name}", "/nobody", "/help/anatomy", "/help/findings"]
     for path in ["/", "/browse", *reads, *tabs, *forms]:

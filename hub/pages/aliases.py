@@ -1,0 +1,113 @@
+"""The aliases of an adapter: where they point, where they were, and their owner's moves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django import forms
+from django.contrib import messages
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods
+
+from hub.pages.forms import accept_faults, dress
+from registry.errors import LoraryError
+from registry.models import OUT_STATES
+from registry.names import MAX_NAME
+from registry.selectors import adapters as catalogue
+from registry.selectors import aliases as selectors
+from registry.services import aliases
+from registry.services.access import require_adapter
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse, QueryDict
+
+    from registry.models import Adapter, User, Version
+
+__all__ = ["AliasForm", "index", "remove"]
+
+#: Moves that the page lists; the API has all.
+MOVES = 100
+
+
+class AliasForm(forms.Form):
+    """A name and the version that it is to name."""
+
+    name = forms.CharField(
+        label=gettext_lazy("Alias"),
+        max_length=MAX_NAME,
+        help_text=gettext_lazy("Such as “stable”: letters, digits, “-”, “_” and “.”."),
+    )
+    to = forms.ChoiceField(label=gettext_lazy("Names"))
+    #: Where it pointed when the page was made; empty: there was none.
+    seen = forms.CharField(widget=forms.HiddenInput, required=False, max_length=MAX_NAME)
+
+    def __init__(self, data: QueryDict | None, adapter: Adapter) -> None:
+        super().__init__(data)
+        field = self.fields["to"]
+        assert isinstance(field, forms.ChoiceField)  # noqa: S101 - for the type checker
+        rows = adapter.versions.filter(state__in=OUT_STATES).order_by("-number")
+        field.choices = [(row.name, _called(row)) for row in rows]
+        dress(self)
+
+
+def _called(version: Version) -> str:
+    return f"{version.name} · {version.label}" if version.label else version.name
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def index(request: HttpRequest, owner: str, name: str) -> HttpResponse:
+    """List aliases and their moves; make one or move it."""
+    adapter = catalogue.get(request.user, owner, name)
+    if adapter.withdrawn_reason:
+        raise catalogue.gone(adapter)
+    form = AliasForm(request.POST if request.method == "POST" else None, adapter)
+    status = 200
+    if request.method == "POST":
+        user = require_adapter(request.user, adapter)
+        status = 400
+        if form.is_valid() and _move(user, adapter, form):
+            said = {"name": form.cleaned_data["name"], "version": form.cleaned_data["to"]}
+            messages.success(request, _("“%(name)s” names %(version)s now.") % said)
+            return redirect("aliases", adapter.owner, adapter.name)
+    context = {"form": form, **_shown(request, adapter)}
+    return render(request, "adapter/aliases.html", context, status=status)
+
+
+def _move(user: User, adapter: Adapter, form: AliasForm) -> bool:
+    """Move an alias as the form says; what is wrong is put beside the form."""
+    said = form.cleaned_data
+    try:
+        seen = selectors.revision_named(adapter, said["seen"]) if said["seen"] else None
+        to = selectors.revision_named(adapter, said["to"])
+        aliases.point(actor=user, adapter=adapter, name=said["name"], to=to, expected=seen)
+    except LoraryError as error:
+        accept_faults(form, {}, str(error.detail))
+        return False
+    return True
+
+
+def _shown(request: HttpRequest, adapter: Adapter) -> dict[str, object]:
+    user = request.user
+    return {
+        "adapter": adapter,
+        "pointers": selectors.pointers(selectors.listing(adapter)),
+        "moves": selectors.moves(adapter)[:MOVES],
+        "is_writable": user.is_authenticated and adapter.namespace.is_writable_by(user),
+    }
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def remove(request: HttpRequest, owner: str, name: str, alias: str) -> HttpResponse:
+    """Ask once more, then let an alias point nowhere."""
+    adapter = catalogue.get(request.user, owner, name)
+    user = require_adapter(request.user, adapter)
+    found = selectors.get(adapter, alias)
+    if request.method == "POST":
+        aliases.remove(actor=user, adapter=adapter, name=alias)
+        messages.success(request, _("“%(name)s” names nothing any more.") % {"name": alias})
+        return redirect("aliases", adapter.owner, adapter.name)
+    (pointer,) = selectors.pointers([found])
+    context = {"adapter": adapter, "pointer": pointer}
+    return render(request, "adapter/alias_remove.html", context)
