@@ -1,7 +1,8 @@
 """Publishing: a file's header is read first, the form fills itself, the bytes follow.
 
-The bytes travel through the REST API (``static/js/publish.js``); this page reads the header,
-keeps the form and publishes once the upload is accepted.
+The bytes travel through the REST API (``static/js/sending.js``); this page reads the header,
+keeps the form and publishes once the uploads are accepted. ``?upload=ID`` opens it for an upload
+that was begun before.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from hub.pages import limits, readings
+from hub.pages import limits, lines, readings
 from hub.pages.forms import accept_faults
 from hub.pages.version_forms import PublishForm, VersionForm
 from registry.errors import Conflict, LoraryError, Moved, NotFound
-from registry.models import Visibility
+from registry.models import UploadState, Visibility
 from registry.names import check_name
 from registry.selectors import adapters as catalogue
 from registry.selectors import uploads as arrivals
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
+    from hub.pages.readings import Reading
     from registry.models import Adapter, User
 
 __all__ = ["name", "publish", "read"]
@@ -46,7 +48,7 @@ def publish(request: HttpRequest) -> HttpResponse:
     user = require_user(request.user)
     target = _target(request)
     if request.method != "POST":
-        return render(request, "publish/page.html", {"target": target})
+        return render(request, "publish/page.html", _opened(request, user, target))
     form = _form(request, target)
     if form.is_valid():
         try:
@@ -54,8 +56,33 @@ def publish(request: HttpRequest) -> HttpResponse:
             return redirect("adapter", adapter.owner, adapter.name)
         except LoraryError as error:
             accept_faults(form, _faults(error), str(error.detail))
-    context = {"form": form, "target": target, "reading": readings.again(user, form)}
+    context = {"form": form, "reading": readings.again(user, form), **_frame(target)}
     return render(request, "publish/page.html", context, status=400)
+
+
+def _opened(request: HttpRequest, user: User, target: Adapter | None) -> dict[str, Any]:
+    """Return the page as it is opened: empty, or for an upload that was begun before."""
+    context = _frame(target)
+    if wanted := request.GET.get("upload"):
+        upload = arrivals.get(user, wanted)
+        reading = readings.of_upload(upload) if upload.state == UploadState.ACCEPTED else None
+        context |= {"begun": lines.line_of(user, upload), "reading": reading}
+        if reading is not None:
+            context["form"] = _filled(reading, target, upload=str(upload.public_id))
+    return context
+
+
+def _frame(target: Adapter | None) -> dict[str, Any]:
+    return {"target": target, "limits": lines.limits()}
+
+
+def _filled(reading: Reading, target: Adapter | None, **more: str) -> VersionForm:
+    """Return the form with what a header says."""
+    kind = VersionForm if target else PublishForm
+    form = kind(initial={**readings.suggest(reading, target), **more})
+    if reading.possible:
+        form.offer(reading.possible)
+    return form
 
 
 def _target(request: HttpRequest) -> Adapter | None:
@@ -79,11 +106,11 @@ def _publish(user: User, form: VersionForm, target: Adapter | None) -> Adapter:
     Raises:
         LoraryError: whatever the services refuse.
     """
-    upload = arrivals.get(user, form.cleaned_data["upload"])
+    uploads = arrivals.many(user, form.uploads)
     with transaction.atomic():
         adapter = target or _own_or_new(user, form)
         version = versions.create_draft(
-            actor=user, adapter=adapter, uploads=[upload], details=form.details()
+            actor=user, adapter=adapter, uploads=uploads, details=form.details()
         )
         if version.published_at is None:
             versions.publish(actor=user, version=version)
@@ -131,11 +158,7 @@ def read(request: HttpRequest) -> HttpResponse:
     limits.require("read", str(user.pk), limit=READS, window_s=READ_WINDOW_S)
     reading = readings.read(request, request.GET.get("name", ""), request.GET.get("size", ""))
     target = _target(request)
-    kind = VersionForm if target else PublishForm
-    form = kind(initial=readings.suggest(reading, target))
-    if reading.possible:
-        form.offer(reading.possible)
-    context = {"form": form, "reading": reading, "target": target}
+    context = {"form": _filled(reading, target), "reading": reading, "target": target}
     return render(request, "publish/sheet.html", context, status=422 if reading.is_refused else 200)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -25,7 +25,7 @@ from hub.templatetags.lorary import size
 from registry import checks
 from registry.errors import LoraryError, TooLarge
 from registry.names import check_path
-from registry.selectors import uploads
+from registry.selectors import blobs, uploads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     Document = Mapping[str, Any]
 
-__all__ = ["Proof", "Reading", "Word", "again", "read", "suggest"]
+__all__ = ["Proof", "Reading", "Word", "again", "of_upload", "read", "suggest"]
 
 #: What trainers add to a file's name by themselves, and browsers to a second download.
 _ADDED = re.compile(r"([-_](step)?[0-9]{6,})?( ?\([0-9]+\))?\Z")
@@ -152,6 +152,15 @@ def _reading(path: str, remarks: list[Remark], document: Document) -> Reading:
         strength_proof=_strength_proof(document["metadata"]),
         training_proof=_training_proof(document["metadata"]),
     )
+
+
+def of_upload(upload: Upload) -> Reading | None:
+    """Return the reading of weights that were accepted before, None of any other file."""
+    document = blobs.document_of(upload.blob)
+    if not document:
+        return None
+    remarks = remarks_of(upload.findings.all(), is_owner=True)
+    return replace(_reading(upload.path, remarks, document), upload=upload)
 
 
 def again(user: User, form: VersionForm) -> Reading:

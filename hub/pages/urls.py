@@ -8,7 +8,6 @@ from django.views.generic import RedirectView
 from hub.pages import (
     accounts,
     adapters,
-    aliases,
     browse,
     comparisons,
     gallery,
@@ -22,8 +21,8 @@ from hub.pages import (
     recipe,
     tokens,
     tryouts,
+    uploads,
     versions,
-    withdrawals,
 )
 from hub.pages.errors import page
 
@@ -35,6 +34,9 @@ urlpatterns: list[URLPattern] = [
     path("publish", page(publish.publish), name="publish"),
     path("publish/read", page(publish.read, judges_query=True), name="publish-read"),
     path("publish/name", page(publish.name, judges_query=True), name="publish-name"),
+    path("uploads", page(uploads.index), name="uploads"),
+    path("uploads/begun", page(uploads.begun, judges_query=True), name="uploads-begun"),
+    path("uploads/<uuid:upload_id>/cancel", page(uploads.cancel), name="upload-cancel"),
     path("signin", page(accounts.signin), name="signin"),
     path("signup", page(accounts.signup), name="signup"),
     path("signout", page(accounts.signout), name="signout"),
@@ -76,22 +78,6 @@ urlpatterns: list[URLPattern] = [
         name="gallery-item",
     ),
     path("<str:owner>/<str:name>/previews", page(previews.previews), name="adapter-previews"),
-    path("<str:owner>/<str:name>/aliases", page(aliases.index), name="aliases"),
-    path(
-        "<str:owner>/<str:name>/aliases/<str:alias>/remove",
-        page(aliases.remove),
-        name="alias-remove",
-    ),
-    path(
-        "<str:owner>/<str:name>/withdraw",
-        page(withdrawals.withdraw_adapter),
-        name="adapter-withdraw",
-    ),
-    path(
-        "<str:owner>/<str:name>/versions/<str:version>/withdraw",
-        page(withdrawals.withdraw),
-        name="version-withdraw",
-    ),
     path(
         "<str:owner>/<str:name>/versions/<str:version>/edit",
         page(versions.edit),

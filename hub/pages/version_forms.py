@@ -134,6 +134,9 @@ class VersionForm(DetailsForm):
         if "card" in self.fields:
             self.fields["card"].widget.attrs["rows"] = 6
         self.words = data.getlist("trigger") if data is not None else []
+        #: Ids of all files of the version; ``upload`` is one of them.
+        given = data.getlist("upload") if data is not None else [self.initial.get("upload", "")]
+        self.uploads = [text for text in given if text]
 
     def words_said(self) -> tuple[str, ...]:
         """Return the chosen phrases and the typed ones, separated by commas."""

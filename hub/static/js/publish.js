@@ -1,9 +1,11 @@
-// Publishing: the header is read first, the form fills itself, the bytes follow in parts.
+// Publishing: the header is read first, the form fills itself, the bytes follow (sending.js).
 // Words come from the page (data-say-*), so they are translated there.
+import { OtherFile, Sending, Stopped, token } from "./sending.js";
+
 const root = document.querySelector("[data-publish]");
-const find = (name) => root.querySelector(`[data-${name}]`);
+const find = (name, within = root) => within.querySelector(`[data-${name}]`);
 const MOST_HEAD = 16 * 1024 * 1024;
-const RETRY_MS = [1000, 2000, 4000, 8000, 15000];
+const REDRAW_MS = 250;
 
 const words = (name, facts = {}) => {
   const key = `say${name[0].toUpperCase()}${name.slice(1)}`;
@@ -15,151 +17,121 @@ const size = (bytes) => {
   while (bytes >= 1000 && step < 4) { bytes /= 1000; step += 1; }
   return `${bytes.toFixed(step && bytes < 100 ? 1 : 0)} ${units[step]}`;
 };
-const wait = (ms) => new Promise((done) => setTimeout(done, ms));
-const time = (s) => (s < 90 ? `${Math.ceil(s)} s` : `${Math.ceil(s / 60)} min`);
-const hex = (buffer) => [...new Uint8Array(buffer)].map((b) => b.toString(16).padStart(2, "0")).join("");
+const time = (s) => (s < 90 ? `${Math.ceil(s)} s` : s < 5400 ? `${Math.ceil(s / 60)} min` : `${(s / 3600).toFixed(1)} h`);
+const isWeights = (file) => /\.safetensors$/i.test(file.name);
+const isNot = (message) => Object.assign(new Error(message), { isRefusal: true });
 
-class Refused extends Error {
-  constructor(problem) {
-    super(problem.detail ?? problem.title ?? "");
-    this.findings = problem.findings ?? [];
-  }
-}
-const api = async (method, url, body) => {
-  const headers = { "X-CSRFToken": root.dataset.token, Accept: "application/json" };
-  if (body) headers["Content-Type"] = "application/json";
-  const answer = await fetch(url, { method, headers, body: body && JSON.stringify(body) });
-  const told = await answer.json().catch(() => ({ detail: `HTTP ${answer.status}` }));
-  if (answer.status >= 500) throw new TypeError(told.detail);
-  if (!answer.ok) throw new Refused(told);
-  return told;
-};
-
-class Sending {
-  constructor(file) {
+// One file on the page.
+class Row {
+  constructor(file, isFirst) {
     this.file = file;
-    this.key = `upload:${file.name}:${file.size}:${file.lastModified}`;
-    this.sent = 0;
-    this.isOver = false;
-    this.isPaused = false;
+    this.box = find("row").content.firstElementChild.cloneNode(true);
+    find("rows").append(this.box);
+    find("upload-name", this.box).textContent = file.name;
+    this.bar = this.box.querySelector("progress");
+    this.bar.setAttribute("aria-label", file.name);
+    for (const name of this.box.querySelectorAll("[data-of]")) name.textContent = ` ${file.name}`;
+    find("pause", this.box).addEventListener("click", () => this.toggle());
+    find("cancel", this.box).addEventListener("click", () => this.cancel());
+    const { uploads, find: where, token: csrf, resume } = root.dataset;
+    const given = isFirst ? resume : "";
+    this.sending = new Sending(file, { uploads, find: where, csrf, given, tell: (name, facts) => this.tell(name, facts) });
+    this.drawnAt = 0;
+    this.told = "";
   }
 
-  say(name, facts = {}) {
-    const all = { sent: size(this.sent), total: size(this.file.size), ...facts };
-    find("upload-text").textContent = words(name, all);
-    root.querySelector("progress").value = (100 * this.sent) / this.file.size;
+  // Every word is shown; listeners hear of changes, and of every tenth of the way.
+  tell(name, facts = {}) {
+    if (name === this.name && name !== "waiting" && performance.now() - this.drawnAt < REDRAW_MS) return;
+    this.drawnAt = performance.now();
+    this.name = name;
+    const { sent } = this.sending;
+    const share = this.file.size ? (100 * sent) / this.file.size : 100;
+    const said = name === "sending" && !facts.speed ? "sent" : name;
+    this.say(words(said, {
+      sent: size(sent),
+      total: size(this.file.size),
+      here: size(facts.here ?? 0),
+      speed: size(facts.speed ?? 0),
+      left: time(facts.left ?? 0),
+      wait: time((facts.ms ?? 0) / 1000),
+      percent: facts.total ? `${Math.floor((100 * facts.done) / facts.total)} %` : "…",
+      digest: facts.digest && `${facts.digest.slice(0, 8)}…${facts.digest.slice(-4)}`,
+    }), `${name}${name === "sending" ? Math.floor(share / 10) : ""}`);
+    if (name === "resumed") find("upload-note", this.box).textContent = find("upload-text", this.box).textContent;
+    this.bar.value = name === "accepted" || name === "checking" ? 100 : share;
+    find("pause", this.box).querySelector("span").textContent = words(this.sending.isPaused ? "resume" : "pause");
+    find("pause", this.box).hidden = ["checking", "accepted", "comparing"].includes(name);
   }
 
-  // Nothing stops before the server has spoken: a dropped line is tried again, for ever.
-  async steadily(act) {
-    for (let tries = 0; !this.isOver; tries += 1) {
-      try { return await act(); } catch (error) {
-        if (error instanceof Refused) throw error;
-        if (this.isPaused) { await this.resumed(); tries = 0; continue; }
-        this.say("retry");
-        await wait(RETRY_MS[Math.min(tries, RETRY_MS.length - 1)]);
-      }
-    }
-    throw new Refused({ detail: "" });
+  say(text, news) {
+    find("upload-text", this.box).textContent = text;
+    if (news === this.told) return;
+    this.told = news;
+    find("live").textContent = `${this.file.name}: ${text}`;
   }
-
-  async run() {
-    this.upload = await this.steadily(() => this.known());
-    localStorage.setItem(this.key, this.upload.urls.self);
-    const here = new Set(this.upload.parts.map((part) => part.number));
-    const { part_size: step } = this.upload;
-    const count = this.upload.state === "receiving" ? Math.max(1, Math.ceil(this.file.size / step)) : 0;
-    this.sent = this.upload.parts.reduce((sum, part) => sum + part.size, 0);
-    this.began = { at: performance.now(), sent: this.sent };
-    for (let n = 1; n <= count; n += 1) if (!here.has(n)) await this.part(n, step);
-    this.sent = this.file.size;
-    if (this.upload.state === "receiving") {
-      this.upload = await this.steadily(() => api("POST", this.upload.urls.complete));
-    }
-    await this.checked();
-  }
-
-  async known() {
-    const self = localStorage.getItem(this.key);
-    if (self) {
-      const known = await api("GET", self).catch((error) => {
-        if (error instanceof Refused) return null;
-        throw error;
-      });
-      if (known && ["receiving", "checking", "accepted"].includes(known.state)) return known;
-    }
-    return api("POST", root.dataset.uploads, { path: this.file.name, size: this.file.size });
-  }
-
-  async part(number, step) {
-    const before = this.sent;
-    const blob = this.file.slice((number - 1) * step, number * step);
-    const headers = { "X-CSRFToken": root.dataset.token, "Content-Type": "application/octet-stream" };
-    if (window.crypto.subtle) {
-      headers["X-Part-SHA256"] = hex(await crypto.subtle.digest("SHA-256", await blob.arrayBuffer()));
-    }
-    await this.steadily(async () => {
-      this.sent = before;
-      if (this.isPaused) await this.resumed();
-      await this.put(this.upload.urls.part.replace("{number}", number), blob, headers, before);
-    });
-    this.sent = before + blob.size;
-  }
-
-  // XMLHttpRequest: fetch tells nothing of the progress of a body.
-  put(url, blob, headers, before) {
-    return new Promise((done, fail) => {
-      const xhr = new XMLHttpRequest();
-      this.xhr = xhr;
-      xhr.open("PUT", url);
-      for (const [name, value] of Object.entries(headers)) xhr.setRequestHeader(name, value);
-      xhr.upload.onprogress = (e) => { this.sent = before + e.loaded; this.pace(); };
-      xhr.onerror = xhr.onabort = xhr.ontimeout = () => fail(new TypeError("line"));
-      xhr.onload = () => {
-        if (xhr.status < 300) return done();
-        if (xhr.status >= 500) return fail(new TypeError("server"));
-        let problem = {};
-        try { problem = JSON.parse(xhr.response); } catch { problem.detail = `HTTP ${xhr.status}`; }
-        return fail(new Refused(problem));
-      };
-      xhr.send(blob);
-    });
-  }
-
-  pace() {
-    if (this.isPaused) return;
-    const seconds = (performance.now() - this.began.at) / 1000;
-    const speed = (this.sent - this.began.sent) / seconds;
-    if (seconds < 1 || !speed) { this.say("starting"); return; }
-    this.say("sending", { speed: size(speed), left: time((this.file.size - this.sent) / speed) });
-  }
-
-  async checked() {
-    while (this.upload.state === "checking") {
-      const { done, total } = this.upload.progress;
-      this.say("checking", { percent: total ? `${Math.floor((100 * done) / total)} %` : "…" });
-      await wait(500);
-      this.upload = await this.steadily(() => api("GET", this.upload.urls.self));
-    }
-    if (this.upload.state !== "accepted") throw new Refused({ findings: this.upload.findings });
-    const digest = this.upload.sha256;
-    this.say("accepted", { digest: `${digest.slice(0, 8)}…${digest.slice(-4)}` });
-  }
-
-  resumed() { return new Promise((done) => { this.goOn = done; }); }
 
   toggle() {
-    this.isPaused = !this.isPaused;
-    find("pause").querySelector("span").textContent = words(this.isPaused ? "resume" : "pause");
-    if (this.isPaused) { this.xhr?.abort(); this.say("paused"); return; }
-    this.began = { at: performance.now(), sent: this.sent };
-    this.goOn?.();
+    if (this.sending.isPaused) this.sending.resume();
+    else this.sending.pause();
   }
 
-  stop() { this.isOver = true; this.xhr?.abort(); this.goOn?.(); }
+  async cancel() {
+    if (!window.confirm(words("sure", { name: this.file.name }))) return;
+    await this.sending.cancel().catch(() => {});
+    leave(this);
+  }
+
+  fail(error) {
+    this.isOver = true;
+    if (error instanceof OtherFile) find("sheet").replaceChildren();
+    this.say(reasonOf(error), "failed");
+    const errors = (error.findings ?? []).filter((found) => found.severity === "error");
+    const list = find("upload-findings", this.box);
+    list.replaceChildren(...errors.map((found) => {
+      const item = document.createElement("li");
+      const level = Object.assign(document.createElement("span"), { className: "cap redline", textContent: words("refused") });
+      item.append(level, Object.assign(document.createElement("b"), { textContent: found.message }));
+      return item;
+    }));
+    list.hidden = !errors.length;
+    find("pause", this.box).hidden = true;
+  }
 }
 
-let sending = null;
+const ADVICE = { quota_exceeded: "room", validation_failed: "room", too_large: "smaller", wrong_state: "anew" };
+const reasonOf = (error) => {
+  if (error instanceof OtherFile) return words("other");
+  if (error.name === "NotReadableError" || error.name === "NotFoundError") return words("changed");
+  if (error.isRefusal) return error.message;
+  const advice = ADVICE[error.code];
+  const reason = error.findings?.find((found) => found.severity === "error")?.message ?? error.message;
+  return [words("failed", { reason }), advice && words(advice)].filter(Boolean).join(" ");
+};
+
+let rows = [];
+let turn = 0;
+
+const buttons = () => root.querySelectorAll("[data-publish-button]");
+const isMine = (row) => rows.includes(row);
+
+const leave = (row) => {
+  const wasMain = row === rows[0];
+  rows = wasMain ? [] : rows.filter((one) => one !== row);
+  row.box.remove();
+  find("live").textContent = words("cancelled", { name: row.file.name });
+  if (wasMain) clear();
+  root.querySelector(".drop input").focus();
+  finish();
+};
+
+const clear = () => {
+  for (const row of rows) row.sending.stop();
+  rows = [];
+  turn += 1;
+  find("rows").replaceChildren();
+  find("sheet").replaceChildren();
+};
 
 // The server reads the first bytes and sends back the form, or why the file is refused.
 const readHeader = async (file) => {
@@ -167,74 +139,108 @@ const readHeader = async (file) => {
   const length = first.byteLength === 8 ? Number(new DataView(first).getBigUint64(0, true)) : 0;
   const head = file.slice(0, Math.min(8 + length, MOST_HEAD));
   const asked = new URLSearchParams({ name: file.name, size: file.size, to: root.dataset.to });
-  const headers = { "X-CSRFToken": root.dataset.token, "Content-Type": "application/octet-stream" };
+  const headers = { "X-CSRFToken": token(root.dataset.token), "Content-Type": "application/octet-stream" };
   const answer = await fetch(`${root.dataset.read}?${asked}`, { method: "POST", headers, body: head });
   if (answer.redirected) window.location.reload(); // the session ended: sign in again
-  if (!answer.ok && answer.status !== 422) throw new Error(`HTTP ${answer.status}`);
-  find("sheet").innerHTML = await answer.text();
-  window.htmx?.process(find("sheet"));
-  return answer.ok;
+  if (!answer.ok && answer.status !== 422) throw isNot(words("unread", { reason: `HTTP ${answer.status}` }));
+  return { isTaken: answer.ok, html: await answer.text() };
 };
 
-const showFindings = (findings) => {
-  const list = find("upload-findings");
-  list.replaceChildren(...findings.filter((f) => f.severity === "error").map((finding) => {
-    const item = document.createElement("li");
-    const level = Object.assign(document.createElement("span"), { className: "cap redline", textContent: words("refused") });
-    item.append(level, Object.assign(document.createElement("b"), { textContent: finding.message }));
-    return item;
-  }));
-  list.hidden = !list.children.length;
+// Of the first weights the form is shown; of others only why they are refused.
+const look = async (row) => {
+  row.say(words("reading"), "reading");
+  const { isTaken, html } = await readHeader(row.file).catch((error) => {
+    throw error.isRefusal ? error : isNot(words("unread", { reason: error.message }));
+  });
+  if (!isMine(row)) throw new Stopped();
+  if (row === rows[0]) {
+    find("sheet").innerHTML = html;
+    window.htmx?.process(find("sheet"));
+    if (!isTaken) row.box.remove();
+  } else if (!isTaken) {
+    const why = new DOMParser().parseFromString(html, "text/html").querySelector(".findings");
+    find("upload-findings", row.box).replaceChildren(...(why?.children ?? []));
+    find("upload-findings", row.box).hidden = false;
+  }
+  if (!isTaken) throw isNot(words("refused"));
 };
 
-const take = async (file) => {
-  sending?.stop();
-  const mine = new Sending(file);
-  sending = mine;
-  find("upload").hidden = false;
-  find("upload-name").textContent = file.name;
-  find("sheet").replaceChildren();
-  showFindings([]);
-  find("upload-text").textContent = words("reading");
-  root.querySelector("progress").value = 0;
+const send = async (row) => {
   try {
-    if (!await readHeader(file)) { find("upload").hidden = true; return; }
+    if (isWeights(row.file)) await look(row);
+    for (const button of row.box.querySelectorAll("button")) button.hidden = false;
+    row.upload = await row.sending.run();
   } catch (error) {
-    find("upload-text").textContent = words("unread", { reason: error.message });
+    if (error instanceof Stopped || !isMine(row)) return;
+    row.fail(error);
+  } finally {
+    find("cancel", row.box).hidden = row.isOver && !row.sending.upload;
+    finish();
+  }
+};
+
+// All of it accepted: the form knows the uploads, and is sent if that was wished for before.
+const finish = () => {
+  const form = find("sheet").querySelector("form");
+  if (!form || !rows.length) return;
+  const hasFailed = rows.some((row) => row.isOver);
+  for (const button of buttons()) {
+    button.disabled = hasFailed;
+    if (hasFailed) button.removeAttribute("aria-busy");
+  }
+  const isReady = rows.every((row) => row.upload);
+  find("ids").replaceChildren(...(isReady ? rows : []).map(({ upload }) => (
+    Object.assign(document.createElement("input"), { type: "hidden", name: "upload", value: upload.id })
+  )));
+  if (isReady && form.dataset.pending) submit(form);
+};
+
+const submit = (form) => {
+  form.elements.csrfmiddlewaretoken.value = token(form.elements.csrfmiddlewaretoken.value);
+  form.submit();
+};
+
+const take = async (files) => {
+  const weights = files.filter(isWeights).sort((one, other) => other.size - one.size);
+  if (weights.length) clear();
+  const mine = turn;
+  const chosen = [...weights, ...files.filter((file) => !isWeights(file))]
+    .map((file, n) => new Row(file, weights.length && n === 0));
+  rows.push(...chosen);
+  if (!rows.some((row) => isWeights(row.file))) {
+    for (const row of chosen) row.fail(isNot(words("weightless")));
     return;
   }
-  find("pause").hidden = false;
-  try {
-    await mine.run();
-    const form = find("sheet").querySelector("form");
-    form.elements.upload.value = mine.upload.id;
-    if (form.dataset.pending) form.submit();
-  } catch (error) {
-    if (mine !== sending) return;
-    showFindings(error.findings ?? []);
-    find("upload-text").textContent = words("failed", { reason: error.message });
-    for (const button of root.querySelectorAll("[data-publish-button]")) {
-      button.removeAttribute("aria-busy");
-      button.disabled = true;
-    }
-    localStorage.removeItem(mine.key);
-  } finally {
-    if (mine === sending) find("pause").hidden = true;
+  const names = new Set();
+  for (const row of rows) {
+    const name = row.sending.name.toLowerCase();
+    if (names.has(name)) row.fail(isNot(words("twice")));
+    names.add(name);
+  }
+  for (const row of chosen) {
+    if (row !== chosen[0] && !row.isOver) row.say(words("waits"), "waits");
+  }
+  for (const row of chosen) {
+    const isHopeless = mine !== turn || rows[0].isOver;
+    if (!isHopeless && isMine(row) && !row.isOver) await send(row);
   }
 };
 
 if (root) {
   const drop = root.querySelector(".drop");
   const input = drop.querySelector("input");
-  input.addEventListener("change", () => { if (input.files[0]) take(input.files[0]); });
+  input.addEventListener("change", () => {
+    const files = [...input.files];
+    input.value = ""; // so that the same file may be chosen again
+    if (files.length) take(files);
+  });
   for (const [type, isOver] of [["dragenter", true], ["dragleave", false], ["drop", false]]) {
     drop.addEventListener(type, () => drop.classList.toggle("over", isOver));
   }
-  find("pause").addEventListener("click", () => sending?.toggle());
-  root.addEventListener("submit", (e) => {
-    const form = e.target;
-    if (form.elements.upload.value) return;
-    e.preventDefault();
+  root.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.elements.upload) return;
+    event.preventDefault();
     form.dataset.pending = "yes";
     form.querySelector("[data-publish-button]").setAttribute("aria-busy", "true");
   });

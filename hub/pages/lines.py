@@ -1,0 +1,162 @@
+"""Uploads as the pages tell them: how far each is, until when it is kept, what comes next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from hub.pages.details import Remark, remarks_of
+from hub.templatetags.lorary import size
+from registry import checks
+from registry.models import Job, UploadState
+from registry.selectors import uploads as arrivals
+from registry.services import endings, quotas, uploads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from registry.models import Namespace, Upload, User, Version
+
+__all__ = ["Limits", "Line", "limits", "line_of", "lines_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One upload on a page.
+
+    Attributes:
+        upload: What it is about.
+        state: In a word.
+        text: In a sentence, with what to do.
+        percent: How much of it is there, or of what is there is checked; None where it is over.
+        remarks: What the checks found.
+        version: The version that holds it.
+        go_on: Address where it goes on, empty where it does not.
+        can_cancel: It may still be dropped.
+    """
+
+    upload: Upload
+    state: str
+    text: str
+    percent: int | None = None
+    remarks: Sequence[Remark] = ()
+    version: Version | None = None
+    go_on: str = ""
+    can_cancel: bool = False
+
+    @property
+    def is_loud(self) -> bool:
+        """Whether it ended otherwise than was wished for."""
+        return self.upload.state in {UploadState.REFUSED, UploadState.EXPIRED}
+
+    @property
+    def is_checking(self) -> bool:
+        """Whether it changes by itself."""
+        return self.upload.state == UploadState.CHECKING
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether bytes are missing."""
+        return self.upload.state == UploadState.RECEIVING
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may be sent; ``room`` says how much of the quota is used, empty without one."""
+
+    file_bytes: int
+    part_bytes: int
+    open_uploads: int
+    days: int
+    room: str = ""
+
+
+def limits(namespace: Namespace | None = None) -> Limits:
+    """Return what may be sent here, and by whom."""
+    room = ""
+    quota = quotas.limit_of(namespace) if namespace is not None else None
+    if namespace is not None and quota is not None:
+        said = {"used": size(namespace.used_bytes), "quota": size(quota)}
+        room = _("%(used)s of %(quota)s used") % said
+    conf = settings.LORARY
+    return Limits(
+        conf.max_file_bytes, conf.part_bytes, uploads.MAX_OPEN_UPLOADS, conf.upload_days, room
+    )
+
+
+def line_of(user: User, upload: Upload) -> Line:
+    """Return one upload of a user."""
+    return lines_of(user, [arrivals.overview(user).get(pk=upload.pk)])[0]
+
+
+def lines_of(user: User, rows: Sequence[Upload]) -> list[Line]:
+    """Return uploads of ``arrivals.overview``."""
+    versions, checked = arrivals.holding(user, rows), _checked(rows)
+    return [_line(row, versions.get(row.blob_id or 0), checked.get(row.pk, 0)) for row in rows]
+
+
+def _checked(rows: Iterable[Upload]) -> dict[int, int]:
+    """Return upload id → bytes that the checks have read."""
+    keys = {
+        f"{uploads.CHECK_TASK}:{row.pk}": row.pk
+        for row in rows
+        if row.state == UploadState.CHECKING
+    }
+    jobs = Job.objects.filter(key__in=keys) if keys else Job.objects.none()
+    return {keys[key]: done for key, done in jobs.order_by("id").values_list("key", "done")}
+
+
+def _line(upload: Upload, version: Version | None, checked: int) -> Line:
+    word = str(UploadState(upload.state).label)
+    remarks = remarks_of(upload.findings.all(), is_owner=True)
+    if upload.state == UploadState.RECEIVING:
+        return _receiving(upload, word)
+    if upload.state == UploadState.CHECKING:
+        text = _("All of it is here. Every number is being checked.")
+        return Line(upload, word, text, _percent(checked, upload), can_cancel=True)
+    if upload.state == UploadState.ACCEPTED:
+        return _accepted(upload, word, version, remarks)
+    return Line(upload, word, endings.sentence(upload), remarks=remarks)
+
+
+def _percent(done: int, upload: Upload) -> int:
+    return 100 * done // max(1, upload.size_bytes)
+
+
+def _receiving(upload: Upload, word: str) -> Line:
+    arrived: int = getattr(upload, "arrived", 0)
+    said = {"here": size(arrived), "total": size(upload.size_bytes)}
+    here = _("%(here)s of %(total)s are here.") % said
+    if upload.expires_at > timezone.now():
+        until = _("Kept until %(day)s.") % {"day": date_format(upload.expires_at)}
+    else:
+        until = _("Its time is over: what is here may go at any moment.")
+    go_on = reverse("publish") + (
+        f"?upload={upload.public_id}" if checks.is_weights(upload.path) else ""
+    )
+    text = f"{here} {until} {_('Choose the same file again to go on.')}"
+    return Line(upload, word, text, _percent(arrived, upload), go_on=go_on, can_cancel=True)
+
+
+def _accepted(upload: Upload, word: str, version: Version | None, remarks: list[Remark]) -> Line:
+    if version is not None:
+        text = _("It is part of %(version)s.")
+        name = f"{version.adapter.full_name} {version.name}"
+        return Line(upload, _("Used"), text % {"version": name}, remarks=remarks, version=version)
+    if upload.blob is None or not upload.blob.is_stored:
+        text = _("Nobody published it in time, and its bytes are gone. Begin a new upload.")
+        return Line(upload, word, text, remarks=remarks)
+    day = upload.updated_at + timedelta(days=settings.LORARY.upload_days)
+    text = _("Checked and not published. Kept until %(day)s.") % {"day": date_format(day)}
+    go_on = reverse("publish") + f"?upload={upload.public_id}"
+    is_main = checks.is_weights(upload.path)
+    return Line(
+        upload, word, text, remarks=remarks, go_on=go_on if is_main else "", can_cancel=True
+    )
