@@ -8,6 +8,7 @@ from django.views.generic import RedirectView
 from hub.pages import (
     accounts,
     adapters,
+    aliases,
     browse,
     comparisons,
     gallery,
@@ -23,6 +24,7 @@ from hub.pages import (
     tryouts,
     uploads,
     versions,
+    withdrawals,
 )
 from hub.pages.errors import page
 
@@ -78,6 +80,22 @@ urlpatterns: list[URLPattern] = [
         name="gallery-item",
     ),
     path("<str:owner>/<str:name>/previews", page(previews.previews), name="adapter-previews"),
+    path("<str:owner>/<str:name>/aliases", page(aliases.index), name="aliases"),
+    path(
+        "<str:owner>/<str:name>/aliases/<str:alias>/remove",
+        page(aliases.remove),
+        name="alias-remove",
+    ),
+    path(
+        "<str:owner>/<str:name>/withdraw",
+        page(withdrawals.withdraw_adapter),
+        name="adapter-withdraw",
+    ),
+    path(
+        "<str:owner>/<str:name>/versions/<str:version>/withdraw",
+        page(withdrawals.withdraw),
+        name="version-withdraw",
+    ),
     path(
         "<str:owner>/<str:name>/versions/<str:version>/edit",
         page(versions.edit),
