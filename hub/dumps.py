@@ -1,0 +1,162 @@
+"""Consistent copies of the rows while a hub runs, and putting them back.
+
+SQLite is copied by its online backup, PostgreSQL by ``pg_dump`` at a snapshot in which the list of
+blobs is read as well: the list names exactly what the copy names.
+
+Source: https://www.sqlite.org/backup.html; PostgreSQL manual, ``pg_dump --snapshot``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.db import connection, transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from registry.services.moving import Named
+
+__all__ = ["RowsRefused", "dump", "file_name", "require_empty", "restore"]
+
+_STORED = "SELECT sha256, size_bytes FROM registry_blob WHERE is_stored ORDER BY id"
+#: Connection options of psycopg → what PostgreSQL's programs read.
+_LIBPQ = {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "options": "PGOPTIONS"}
+
+
+class RowsRefused(Exception):
+    """The database cannot be copied or put back; the text says why."""
+
+
+def is_sqlite() -> bool:
+    """Whether the rows are in a file."""
+    return connection.vendor == "sqlite"
+
+
+def file_name() -> str:
+    """Return what a copy of this kind of database is called."""
+    return "rows.sqlite3" if is_sqlite() else "rows.dump"
+
+
+def dump(target: Path) -> list[Named]:
+    """Write a copy of all rows and return the blobs that it says are stored.
+
+    Raises:
+        RowsRefused: the copy is not sound, or ``pg_dump`` failed.
+    """
+    if connection.in_atomic_block:  # SQLite would wait for this very transaction, without an end
+        message = "Rows cannot be copied inside a transaction."
+        raise RowsRefused(message)
+    return _dump_sqlite(target) if is_sqlite() else _dump_postgres(target)
+
+
+def require_empty() -> None:
+    """Raise RowsRefused unless there is a database without tables."""
+    with connection.cursor() as cursor:
+        tables = connection.introspection.table_names(cursor)
+    if tables:
+        where = connection.settings_dict["NAME"]
+        message = f"The database has tables already ({where}). Restore into an empty one."
+        raise RowsRefused(message)
+
+
+def restore(source: Path) -> None:
+    """Put rows back into an empty database.
+
+    Raises:
+        RowsRefused: it is not empty, or does not take them.
+    """
+    require_empty()
+    connection.close()
+    if is_sqlite():
+        _restore_sqlite(source)
+    else:
+        said = ["--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"]
+        _run(["pg_restore", *said, "--dbname", connection.settings_dict["NAME"], str(source)])
+
+
+def _dump_sqlite(target: Path) -> list[Named]:
+    connection.ensure_connection()
+    with closing(sqlite3.connect(target)) as copy:
+        connection.connection.backup(copy)
+        copy.execute("PRAGMA journal_mode=DELETE")  # one file, whatever the original is
+        copy.execute("PRAGMA ignore_check_constraints=ON")  # they use functions of Django's
+        (said,) = copy.execute("PRAGMA quick_check(1)").fetchone()
+        if said != "ok":
+            message = f"The copy of the database is not sound: {said}"
+            raise RowsRefused(message)
+        blobs = [(sha256, size) for sha256, size in copy.execute(_STORED)]
+    _flush(target)
+    return blobs
+
+
+def _restore_sqlite(source: Path) -> None:
+    target = Path(connection.settings_dict["NAME"])
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, draft)
+    _flush(draft)
+    for end in ("-wal", "-shm"):  # of the empty database that is replaced
+        target.with_name(target.name + end).unlink(missing_ok=True)
+    draft.replace(target)
+
+
+def _dump_postgres(target: Path) -> list[Named]:
+    with _snapshot() as (name, cursor):
+        _run(["pg_dump", "--format", "custom", "--no-owner", "--no-privileges", "--snapshot", name,
+              "--file", str(target)])  # fmt: skip
+        cursor.execute(_STORED)
+        blobs: list[Named] = [(sha256, size) for sha256, size in cursor.fetchall()]
+    _flush(target)
+    return blobs
+
+
+@contextmanager
+def _snapshot() -> Iterator[tuple[str, Any]]:
+    """Hold a state of the rows that other connections can read, too."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        cursor.execute("SELECT pg_export_snapshot()")
+        yield cursor.fetchone()[0], cursor
+
+
+def _run(command: Sequence[str]) -> None:
+    environ = {**os.environ, **_postgres()}  # a password has no place in a list of processes
+    try:
+        done = subprocess.run(
+            list(command), env=environ, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError as error:
+        message = f"{command[0]} is not installed (Debian: postgresql-client)."
+        raise RowsRefused(message) from error
+    if done.returncode:
+        message = f"{command[0]}: {done.stderr.strip()[-1000:]}"
+        raise RowsRefused(message)
+
+
+def _postgres() -> dict[str, str]:
+    """Return how PostgreSQL's programs reach the hub's database, as variables."""
+    said = connection.settings_dict
+    variables = {
+        "PGDATABASE": said["NAME"],
+        "PGUSER": said["USER"],
+        "PGPASSWORD": said["PASSWORD"],
+        "PGHOST": said["HOST"],
+        "PGPORT": str(said["PORT"]),
+        **{_LIBPQ[key]: str(value) for key, value in said["OPTIONS"].items() if key in _LIBPQ},
+    }
+    return {name: value for name, value in variables.items() if value}
+
+
+def _flush(file: Path) -> None:
+    handle = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,73 @@
+"""How far a command is, on a terminal and in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from registry.services.moving import Tally
+
+__all__ = ["Meter", "amiss", "in_words", "listed"]
+
+#: Seconds between two lines, where one overwrites the other and where it cannot.
+TERMINAL_S, LOG_S = 0.2, 30.0
+#: Lines that are written out before the rest is only counted.
+NAMED = 10
+
+
+class Meter:
+    """Says how many files and bytes are done, on stderr, now and then."""
+
+    def __init__(self, verb: str, *, is_quiet: bool = False) -> None:
+        self.verb, self.is_quiet = verb, is_quiet
+        self._last, self._has_line = time.monotonic(), False
+
+    def __call__(self, files: int, size: int) -> None:
+        """Tell it if it is time to."""
+        is_terminal = sys.stderr.isatty()
+        now = time.monotonic()
+        if self.is_quiet or now - self._last < (TERMINAL_S if is_terminal else LOG_S):
+            return
+        self._last = now
+        said = f"{files:,} files, {in_words(size)} {self.verb}"
+        if is_terminal:
+            self._has_line = True
+            sys.stderr.write(f"\r\033[K{said}")
+        else:
+            sys.stderr.write(f"{said}\n")
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        """Leave the terminal with a line of its own."""
+        if self._has_line:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
+
+
+def in_words(size: int) -> str:
+    """Return a length in bytes for people."""
+    amount, unit = float(size), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if amount < 1000:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{size} bytes" if unit == "bytes" else f"{amount:.1f} {unit}"
+
+
+def amiss(told: Tally) -> Iterator[str]:
+    """Yield lines that say what is wrong with which files."""
+    yield from listed(told.missing, "missing: restore them from a backup")
+    yield from listed(told.damaged, "hold other bytes than their name says: restore from a backup")
+    failed = [f"{sha256}: {reason}" for sha256, reason in told.failed.items()]
+    yield from listed(failed, "failed; run it again")
+
+
+def listed(lines: Sequence[str], what: str) -> Iterator[str]:
+    """Yield how many there are of something, and the first of them."""
+    if lines:
+        yield f"{len(lines):,} {what}:"
+        yield from (f"  {line}" for line in lines[:NAMED])

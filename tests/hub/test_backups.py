@@ -1,0 +1,234 @@
+"""Sets of backups: what is in them, what is kept, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import stat
+from contextlib import closing
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import connection
+
+from hub import backups, dumps, presence
+from registry import storage
+from registry.models import Blob
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from registry.services import moving
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(connection.vendor != "sqlite", reason="tests/services has PostgreSQL"),
+]
+
+
+def keep(data: bytes) -> str:
+    """Store a file that a row names."""
+    written = storage.put([data])
+    Blob.objects.create(sha256=written.sha256, size_bytes=written.size)
+    return written.sha256
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "backup"
+
+
+def files_of(folder: Path) -> storage.LocalStore:
+    return storage.LocalStore(folder / "files")
+
+
+def digests(folder: Path) -> set[str]:
+    return {entry.name for entry in files_of(folder).names()}
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    out = StringIO()
+    with pytest.raises(SystemExit) as leaving:
+        call_command(*arguments, stdout=out, stderr=StringIO())
+    return int(leaving.value.code or 0), out.getvalue()
+
+
+def test_a_set_has_rows_files_and_the_secret(folder: Path) -> None:
+    (settings.LORARY.data / "secret_key").write_text("s" * 50)
+    first, second = keep(b"first"), keep(b"second")
+    made = backups.make(folder)
+    assert (made.blobs, made.bytes, made.is_whole) == (2, 11, True)
+    assert (made.files.done, made.files.present) == (2, 0)
+    place = folder / "sets" / made.name
+    with closing(sqlite3.connect(place / "rows.sqlite3")) as rows:
+        found = {sha256 for (sha256,) in rows.execute("SELECT sha256 FROM registry_blob")}
+    assert found == digests(folder) == {first, second}
+    assert (place / "blobs.txt").read_text() == f"{first} 5\n{second} 6\n"
+    assert (place / "secret_key").read_text() == "s" * 50
+    assert stat.S_IMODE((place / "secret_key").stat().st_mode) == 0o600
+    assert stat.S_IMODE(place.stat().st_mode) == 0o700
+    assert not list(place.glob(".*"))
+
+
+def test_the_next_set_brings_only_new_files(folder: Path) -> None:
+    keep(b"first")
+    one = backups.make(folder)
+    keep(b"second")
+    other = backups.make(folder)
+    assert (other.files.done, other.files.present, other.blobs) == (1, 1, 2)
+    assert backups.sets(folder) == [one.name, other.name]
+    assert backups.latest(folder) == other.name
+
+
+def test_a_file_that_comes_while_files_are_copied_is_in_the_set(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(b"before")
+    dump = dumps.dump
+    late: list[str] = []
+
+    def dump_after_another(target: Path) -> list[moving.Named]:
+        late.append(keep(b"meanwhile"))
+        return dump(target)
+
+    monkeypatch.setattr(dumps, "dump", dump_after_another)
+    made = backups.make(folder)
+    assert (made.blobs, made.is_whole) == (2, True)
+    assert late[0] in digests(folder)
+
+
+def test_a_file_that_is_swept_after_the_rows_were_copied_is_in_the_set(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept = keep(b"withdrawn")
+    dump = dumps.dump
+
+    def dump_before_a_sweep(target: Path) -> list[moving.Named]:
+        named = dump(target)
+        Blob.objects.filter(sha256=swept).update(is_stored=False)
+        storage.store().delete(swept)
+        return named
+
+    monkeypatch.setattr(dumps, "dump", dump_before_a_sweep)
+    made = backups.make(folder)
+    assert (made.blobs, made.is_whole) == (1, True)
+    assert digests(folder) == {swept}
+
+
+def test_what_is_lost_already_is_named_and_the_rest_is_saved(folder: Path) -> None:
+    lost, there = keep(b"lost"), keep(b"there")
+    storage.store().delete(lost)
+    code, said = run("backup", "--to", str(folder), "--json")
+    document = json.loads(said)
+    assert (code, document["ok"], document["files"]["missing"]) == (1, False, [lost])
+    assert digests(folder) == {there}
+    assert len(backups.sets(folder)) == 1
+
+
+def test_old_sets_go_with_what_only_they_named(folder: Path) -> None:
+    gone, stays = keep(b"gone"), keep(b"stays")
+    backups.make(folder)
+    (folder / "sets" / "20200101T000000.000Z").mkdir()  # cut off, so without a manifest
+    Blob.objects.filter(sha256=gone).update(is_stored=False)
+    code, said = run("backup", "--to", str(folder), "--keep", "1", "--json")
+    assert (code, json.loads(said)["pruned"]) == (0, 1)
+    assert digests(folder) == {stays}
+    assert len(list((folder / "sets").iterdir())) == 1
+
+
+def test_nothing_is_pruned_after_a_backup_that_is_not_whole(folder: Path) -> None:
+    keep(b"first")
+    backups.make(folder)
+    storage.store().delete(keep(b"second"))
+    code, said = run("backup", "--to", str(folder), "--keep", "1")
+    assert code == 1
+    assert "missing" in said
+    assert len(backups.sets(folder)) == 2
+
+
+def test_rows_alone(folder: Path) -> None:
+    keep(b"in a bucket that is kept safe by itself")
+    code, _said = run("backup", "--to", str(folder), "--rows-only")
+    assert (code, digests(folder), len(backups.sets(folder))) == (0, set(), 1)
+
+
+@pytest.mark.parametrize("arguments", [["--keep", "0"], ["--keep", "-1"]])
+def test_backup_refuses_to_keep_nothing(folder: Path, arguments: list[str]) -> None:
+    with pytest.raises(CommandError, match="from 1 on"):
+        call_command("backup", "--to", str(folder), *arguments)
+
+
+def test_backups_are_made_one_at_a_time(folder: Path) -> None:
+    with presence.one_at_a_time(), pytest.raises(CommandError, match="Wait for its end"):
+        call_command("backup", "--to", str(folder))
+
+
+def test_restore_lists_the_sets(folder: Path) -> None:
+    names = [backups.make(folder).name, backups.make(folder).name]
+    out = StringIO()
+    call_command("restore", "--from", str(folder), "--list", stdout=out)
+    assert out.getvalue().split() == names
+
+
+def test_restore_refuses_a_database_that_has_tables(folder: Path) -> None:
+    backups.make(folder)
+    with pytest.raises(CommandError, match="has tables already"):
+        call_command("restore", "--from", str(folder))
+
+
+def flip(place: Path) -> None:
+    rows = place / "rows.sqlite3"
+    data = bytearray(rows.read_bytes())
+    data[5000] ^= 1
+    rows.write_bytes(data)
+
+
+def of_the_future(place: Path) -> None:
+    change(place, format=2)
+
+
+def of_another_database(place: Path) -> None:
+    change(place, rows="rows.dump")
+
+
+def without_manifest(place: Path) -> None:
+    (place / "manifest.json").unlink()
+
+
+def change(place: Path, **facts: Any) -> None:
+    file = place / "manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | facts))
+
+
+@pytest.mark.parametrize(
+    ("harm", "refusal"),
+    [
+        (flip, "damaged"),
+        (of_the_future, "format 2"),
+        (of_another_database, "another kind"),
+        (without_manifest, "no finished backup"),
+    ],
+)
+def test_restore_refuses_a_set_that_is_not_what_was_written(
+    folder: Path, harm: Callable[[Path], None], refusal: str
+) -> None:
+    made = backups.make(folder)
+    harm(folder / "sets" / made.name)
+    with pytest.raises(CommandError, match=refusal):
+        call_command("restore", "--from", str(folder), "--set", made.name)
+
+
+def test_restore_refuses_an_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="no finished backup"):
+        call_command("restore", "--from", str(tmp_path))
+
+
+def test_a_copy_of_the_rows_is_one_sound_file(tmp_path: Path) -> None:
+    sha256 = keep(b"named")
+    assert dumps.dump(tmp_path / "rows.sqlite3") == [(sha256, 5)]
+    assert [file.name for file in tmp_path.glob("rows*")] == ["rows.sqlite3"]
