@@ -10,16 +10,14 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 
 from hub import delivery
 from hub.api.base import Endpoint
-from registry.models import Visibility
-from registry.selectors import adapters as catalogue
-from registry.selectors import versions as history
+from registry.selectors import files
 from registry.services import downloads
 
 if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
-    from registry.models import File, Version
+    from registry.selectors.files import Served
 
 __all__ = ["FileView"]
 
@@ -48,16 +46,15 @@ class FileView(Endpoint):
         self, request: Request, owner: str, name: str, version: str, path: str
     ) -> HttpResponseBase:
         """Download a file, whole or in part; counted when its last byte is sent."""
-        adapter = catalogue.get(self.viewer, owner, name)
-        row = history.get(self.viewer, adapter, version)
-        return self._send(request, row, history.file(row, path))
+        return self._send(request, files.get(self.viewer, owner, name, version, path))
 
-    def _send(self, request: Request, version: Version, file: File) -> HttpResponseBase:
+    def _send(self, request: Request, served: Served) -> HttpResponseBase:
+        file = served.file
         delivery.require_match(request, file.blob)
         return delivery.deliver(
             request,
             file.blob,
             filename=file.path.rpartition("/")[2],
-            is_private=version.adapter.visibility != Visibility.PUBLIC,
-            on_sent=partial(downloads.count, version=version, file=file),
+            is_private=not served.is_public,
+            on_sent=partial(downloads.count, version_id=served.version_id, file=file),
         )

@@ -108,10 +108,10 @@ def write_regularly() -> None:
     _process.is_writing = True
 
 
-def count(*, version: Version, file: File) -> None:
+def count(*, version_id: int, file: File) -> None:
     """Add one download of a version's primary file."""
     if file.is_primary:
-        _process.tally.add({(version.pk, timezone.now().date()): 1})
+        _process.tally.add({(version_id, timezone.now().date()): 1})
         if _process.is_writing:
             _process.wake()
 

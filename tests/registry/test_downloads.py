@@ -34,7 +34,7 @@ def add(version: Version, times: int = 1) -> None:
     file = version.primary_file
     assert file is not None
     for _ in range(times):
-        downloads.count(version=version, file=file)
+        downloads.count(version_id=version.pk, file=file)
 
 
 def counts(version: Version) -> tuple[int, int, list[int]]:
@@ -60,7 +60,7 @@ def test_downloads_are_counted_by_day(version: Version, monkeypatch: pytest.Monk
 
 def test_only_the_primary_file_counts(version: Version) -> None:
     other = File(path="config.json", is_primary=False)
-    downloads.count(version=version, file=other)
+    downloads.count(version_id=version.pk, file=other)
     with CaptureQueriesContext(connection) as queries:
         assert downloads.write()
     assert len(queries) == 0

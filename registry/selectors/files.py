@@ -1,0 +1,82 @@
+"""The file behind an address: in one question for nearly everybody, else the long way."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from registry.models import OUT_STATES, Adapter, Blob, File, Visibility
+from registry.names import key_of
+from registry.selectors import adapters, versions
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+    from registry.models import User
+
+__all__ = ["Served", "get"]
+
+#: What sending needs; all columns of five tables cost more than the question itself.
+_COLUMNS = (
+    "pk",
+    "is_primary",
+    "blob__sha256",
+    "blob__size_bytes",
+    "blob__is_stored",
+    "revision__versions",
+    "revision__versions__adapter__visibility",
+)
+_NUMBER = re.compile(r"v([1-9][0-9]{0,8})\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A file of a version, and whether everybody may see it.
+
+    Of the file and its blob only what sending needs is sure to be there.
+    """
+
+    file: File
+    version_id: int
+    is_public: bool
+
+
+def get(
+    user: User | AnonymousUser | None, owner: str, name: str, version: str, path: str
+) -> Served:
+    """Return the file at ``owner/name``, version (or alias, or revision) and path.
+
+    Raises:
+        NotFound, Gone, Moved: see ``adapters.get``, ``versions.get`` and ``versions.file``.
+    """
+    found = _plain(user, owner, name, version, path)
+    if found is not None:
+        return found
+    adapter = adapters.get(user, owner, name)
+    row = versions.get(user, adapter, version)
+    is_public = adapter.visibility == Visibility.PUBLIC
+    return Served(versions.file(row, path), row.pk, is_public)
+
+
+def _plain(
+    user: User | AnonymousUser | None, owner: str, name: str, version: str, path: str
+) -> Served | None:
+    """Return what is out under its present name and number; None says nothing about the rest."""
+    number = _NUMBER.match(version)
+    if number is None:
+        return None
+    seen = Adapter.objects.visible_to(user).filter(key=key_of(name), namespace__key=key_of(owner))
+    rows = File.objects.filter(
+        path=path,
+        revision__versions__number=int(number[1]),
+        revision__versions__state__in=OUT_STATES,
+        revision__versions__adapter__in=seen,
+    )
+    row = next(iter(rows.order_by().values_list(*_COLUMNS)[:1]), None)
+    if row is None:
+        return None
+    pk, is_primary, sha256, size_bytes, is_stored, version_id, visibility = row
+    blob = Blob(sha256=sha256, size_bytes=size_bytes, is_stored=is_stored)
+    file = File(pk=pk, path=path, is_primary=is_primary, blob=blob)
+    return Served(file, version_id, visibility == Visibility.PUBLIC)
