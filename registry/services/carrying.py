@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from registry import queue, storage
-from registry.models import Upload, UploadState
+from registry.models import Upload, UploadPart, UploadState
 from registry.services import moving, uploads
 
 if TYPE_CHECKING:
@@ -34,10 +34,12 @@ class Carried:
     Attributes:
         whole: Uploads that have all they had, or had nothing yet.
         asked_again: Ids of uploads whose bytes, or some of them, have to be sent again.
+        cancelled: Ids of uploads that were begun in parts which the other store does not take.
     """
 
     whole: int = 0
     asked_again: list[str] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
 
     def add(self, upload: Upload, *, is_whole: bool) -> None:
         """Count one."""
@@ -47,8 +49,13 @@ class Carried:
             self.asked_again.append(str(upload.public_id))
 
 
-def carry(*, source: BlobStore, target: BlobStore) -> Carried:
+def carry(*, source: BlobStore, target: BlobStore, least_part_bytes: int = 0) -> Carried:
     """Bring the bytes of open uploads to another store; repeatable.
+
+    Args:
+        source: Where they are.
+        target: Where they shall be.
+        least_part_bytes: Shortest part that the target joins with others.
 
     Raises:
         LoraryError, OSError: a store is away or full; nothing is asked for again because of that.
@@ -58,7 +65,11 @@ def carry(*, source: BlobStore, target: BlobStore) -> Carried:
         if upload.state == UploadState.CHECKING:
             is_whole = _carry_file(upload, source, target)
             if not is_whole:
-                _ask_again(upload)
+                _ask_again(upload, target)
+        elif upload.part_count > 1 and upload.part_bytes < least_part_bytes:
+            Upload.objects.filter(pk=upload.pk).update(state=UploadState.CANCELLED)
+            told.cancelled.append(str(upload.public_id))
+            continue
         else:
             is_whole = _carry_parts(upload, source, target)
         told.add(upload, is_whole=is_whole)
@@ -74,7 +85,7 @@ def settle(*, store: BlobStore) -> Carried:
         else:
             is_whole = not upload.parts.exists()
         if not is_whole:
-            _ask_again(upload)
+            _ask_again(upload, store)
         told.add(upload, is_whole=is_whole)
     return told
 
@@ -118,24 +129,34 @@ def _carry_parts(upload: Upload, source: BlobStore, target: BlobStore) -> bool:
 
     Parts in a bucket cannot be read before they are joined.
     """
-    target.delete(upload.storage_key)
+    _open_anew(upload, target)
     rows = list(upload.parts.all())
     if not rows:
         return True
     try:
         handle = source.open(upload.storage_key)
     except FileNotFoundError:
-        _ask_again(upload)
+        _ask_again(upload, target)
         return False
     with handle:
         for row in rows:
-            part = uploads.part_of(upload, row.number)
-            handle.seek(part.offset)
-            sent = storage.Measured(_exactly(handle, part.size))
-            target.write(upload.storage_key, sent, part=part)
-            if sent.written != storage.Written(row.size_bytes, row.sha256):
-                row.delete()
+            _carry_part(row, _part_of(upload, row.number), handle, target)
     return upload.parts.count() == len(rows)
+
+
+def _carry_part(row: UploadPart, part: storage.Part, handle: BinaryIO, target: BlobStore) -> None:
+    """Bring one part; if it is not what arrived once, it counts as missing."""
+    handle.seek(part.offset)
+    sent = storage.Measured(_exactly(handle, part.size))
+    target.write(row.upload.storage_key, sent, part=part)
+    expected = storage.Written(part.size, row.sha256 or sent.written.sha256)  # "": straight there
+    if sent.written != expected:
+        row.delete()
+
+
+def _part_of(upload: Upload, number: int) -> storage.Part:
+    offset = (number - 1) * upload.part_bytes
+    return storage.Part(number, offset, min(upload.part_bytes, upload.size_bytes - offset))
 
 
 def _exactly(handle: BinaryIO, size: int) -> Iterator[bytes]:
@@ -144,8 +165,15 @@ def _exactly(handle: BinaryIO, size: int) -> Iterator[bytes]:
         yield chunk
 
 
-def _ask_again(upload: Upload) -> None:
+def _open_anew(upload: Upload, store: BlobStore) -> None:
+    """Make the key of an upload ready for parts, as for a new one; a bucket may have sealed it."""
+    store.delete(upload.storage_key)
+    store.link(upload.storage_key, _part_of(upload, 1))
+
+
+def _ask_again(upload: Upload, store: BlobStore) -> None:
     """Have the upload wait for all of its bytes."""
+    _open_anew(upload, store)
     with transaction.atomic():
         upload.parts.all().delete()
         Upload.objects.filter(pk=upload.pk).update(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registry import storage
-from registry.errors import StorageFull, UploadIncomplete
+from registry.errors import StateConflict, StorageFull, UploadIncomplete
 from registry.models import Blob, Job, JobState, Upload, UploadState
 from registry.services import carrying, judging, moving, uploads
 from registry.storage import LocalStore
@@ -242,8 +242,7 @@ def begun(actor: User, *numbers: int) -> Upload:
 
 
 def piece(upload: Upload, number: int) -> bytes:
-    part = uploads.part_of(upload, number)
-    return LORA[part.offset : part.offset + part.size]
+    return LORA[(number - 1) * upload.part_bytes : number * upload.part_bytes]
 
 
 def finish(actor: User, upload: Upload) -> Upload:
@@ -307,6 +306,16 @@ def test_a_part_that_changed_on_the_disk_is_asked_for_again(
     assert switched().asked_again == [str(upload.public_id)]
     assert list(upload.parts.values_list("number", flat=True)) == [1]
     assert finish(ada, upload).state == UploadState.ACCEPTED
+
+
+def test_an_upload_in_parts_that_are_too_short_there_is_cancelled(
+    ada: User, several_parts: None, target: LocalStore
+) -> None:
+    upload = begun(ada, 1)
+    told = carrying.carry(source=storage.store(), target=target, least_part_bytes=2**20)
+    assert (told.cancelled, told.whole) == ([str(upload.public_id)], 0)
+    with pytest.raises(StateConflict, match="Begin a new one"):
+        uploads.complete(actor=ada, upload=upload)
 
 
 def test_parts_that_cannot_be_read_are_asked_for_again(
