@@ -60,7 +60,7 @@ export class Sending {
     this.here = 0; // bytes in parts that the hub has
     this.flying = new Map(); // part → { xhr, bytes }
     this.paces = [];
-    this.isPaused = this.isStopped = false;
+    this.isPaused = this.isStopped = this.isTroubled = false;
     this.failure = null;
     this.nudges = new Set();
   }
@@ -201,6 +201,7 @@ export class Sending {
   }
 
   pace() {
+    if (this.isTroubled) return;
     const now = performance.now();
     const { sent } = this;
     this.paces.push([now, sent]);
@@ -215,7 +216,11 @@ export class Sending {
   async steadily(act) {
     for (let tries = 0; ; tries += 1) {
       await this.clearance();
-      try { return await act(); } catch (error) {
+      try {
+        const answer = await act();
+        this.isTroubled = false;
+        return answer;
+      } catch (error) {
         if (this.isStopped) throw new Stopped();
         if (this.failure) throw this.failure;
         if (this.isPaused) { tries = -1; continue; }
@@ -231,6 +236,7 @@ export class Sending {
     const grown = Math.min(LONGEST_MS, FIRST_MS * 2 ** tries) * (0.75 + Math.random() / 2);
     const ms = isOffline ? LONGEST_MS : Math.max(grown, Math.min(error.waitMs ?? 0, 2 * LONGEST_MS));
     this.paces = [];
+    this.isTroubled = true; // until something arrives, what is under way is no news
     this.tell(isOffline ? "offline" : { 507: "full", 429: "busy", 503: "busy" }[error.status] ?? "retry", { ms });
     await this.nudged(ms);
   }
@@ -266,7 +272,7 @@ export class Sending {
   }
 
   resume() {
-    this.isPaused = false;
+    this.isPaused = this.isTroubled = false;
     this.paces = [];
     this.tell("starting");
     this.nudge();
