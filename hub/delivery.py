@@ -164,10 +164,21 @@ def _answer(
 
 def _one(request: HttpRequest, blob: Blob, span: Span, on_sent: Done | None) -> HttpResponseBase:
     handle = _open(blob)
-    has_sendfile = str(request.META.get("SERVER_SOFTWARE", "")).startswith("gunicorn")
-    if has_sendfile:
+    if _leaves_by_sendfile(request, handle):
         handle.seek(span.first)
-    return _Transfer(handle if has_sendfile else _Pieces(handle, [span]), on_sent)
+        return _Transfer(handle, on_sent)
+    return _Transfer(_Pieces(handle, [span]), on_sent)
+
+
+def _leaves_by_sendfile(request: HttpRequest, handle: BinaryIO) -> bool:
+    """Whether the server gives the system a file to send, up to Content-Length and no further."""
+    if not str(request.META.get("SERVER_SOFTWARE", "")).startswith("gunicorn"):
+        return False
+    try:
+        handle.fileno()
+    except OSError:  # bytes of another machine
+        return False
+    return True
 
 
 def _several(blob: Blob, spans: list[Span], content_type: str) -> HttpResponseBase:

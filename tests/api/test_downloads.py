@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -162,6 +163,15 @@ def test_a_server_that_sends_by_itself_tells_by_how_it_ends(
         finally:
             answer.close()
     assert counted(noir) == wanted
+
+
+def test_bytes_of_another_machine_end_where_the_range_does(
+    stranger: Caller, place: str, lora: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "_open", lambda _blob: io.BytesIO(lora))
+    headers = {"Range": "bytes=10-19"}
+    answer = stranger.send("get", place, headers=headers, SERVER_SOFTWARE="gunicorn/27.0")
+    assert (answer.status_code, body(answer)) == (206, lora[10:20])
 
 
 def test_counting_writes_nothing_while_a_download_begins(stranger: Caller, place: str) -> None:
