@@ -29,6 +29,10 @@ const local = (url) => new URL(url, location.href).pathname;
 // Read anew each time: whoever signs in again in another tab gets another one.
 export const token = (given) => /(?:^|; )csrftoken=([^;]+)/.exec(document.cookie)?.[1] ?? given;
 
+// A part without a digest went past the hub (docs/api.md): it may be of any file, and is sent again.
+const knownParts = (upload) => upload.parts.filter((part) => part.sha256);
+const bytesOf = (parts) => parts.reduce((sum, part) => sum + part.size, 0);
+
 // XMLHttpRequest: fetch tells nothing of the progress of a body.
 const ask = (method, url, { body, headers = {}, began = () => {}, sent = () => {}, csrf } = {}) => (
   new Promise((done, fail) => {
@@ -133,10 +137,11 @@ export class Sending {
   async matches(upload, whole) {
     if (upload.sha256 && whole) return upload.sha256 === whole;
     if (!subtle) return localStorage.getItem(this.key) === upload.id;
-    const bytes = upload.parts.reduce((sum, part) => sum + part.size, 0);
+    const known = knownParts(upload);
+    const bytes = bytesOf(known);
     if (upload.state !== "receiving" && bytes < upload.size) return false; // it did not come in parts
     let done = 0;
-    for (const part of upload.parts) {
+    for (const part of known) {
       await this.clearance();
       this.tell("comparing", { done, total: bytes });
       if (await digest(await this.slice(part.number, upload).arrayBuffer()) !== part.sha256) return false;
@@ -148,8 +153,9 @@ export class Sending {
   slice(number, { part_size: step } = this.upload) { return this.file.slice((number - 1) * step, number * step); }
 
   async parts() {
-    const there = new Set(this.upload.parts.map((part) => part.number));
-    this.here = this.upload.parts.reduce((sum, part) => sum + part.size, 0);
+    const known = knownParts(this.upload);
+    const there = new Set(known.map((part) => part.number));
+    this.here = bytesOf(known);
     this.paces = [];
     const count = Math.max(1, Math.ceil(this.file.size / this.upload.part_size));
     const missing = Array.from({ length: count }, (_, n) => n + 1).filter((n) => !there.has(n)).values();
