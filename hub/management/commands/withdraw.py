@@ -1,0 +1,66 @@
+"""``manage.py withdraw``: take a version or an adapter down, whoever may see it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from hub.checks import TAG
+from registry.errors import LoraryError
+from registry.models import Adapter, User
+from registry.names import key_of
+from registry.selectors import versions as history
+from registry.services import withdrawing
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+__all__ = ["Command"]
+
+
+class Command(BaseCommand):
+    """Take something down for those who run the hub; private adapters are within reach as well."""
+
+    help = "Take a version, or an adapter with all its versions, down for good."
+    requires_system_checks = [TAG]
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare what is taken down, why, and by whom."""
+        parser.add_argument("target", metavar="OWNER/NAME[@VERSION]")
+        parser.add_argument("--reason", required=True, help="everyone who asks for it reads it")
+        parser.add_argument("--by", required=True, metavar="NAME", help="a user who is staff")
+
+    def handle(self, *_args: str, **options: Any) -> None:
+        """Find, take down, say what happened."""
+        actor = User.objects.filter(namespace__key=key_of(options["by"]), is_staff=True).first()
+        if actor is None:
+            message = f"{options['by']!r} is nobody who runs this hub (docs/operations.md)."
+            raise CommandError(message)
+        full_name, _at, name = options["target"].partition("@")
+        adapter = _adapter(full_name)
+        try:
+            if name:
+                version = history.get(None, adapter, name)
+                withdrawing.withdraw(actor=actor, version=version, reason=options["reason"])
+                name = f"@{version.name}"
+            else:
+                reason = options["reason"]
+                withdrawing.withdraw_adapter(actor=actor, adapter=adapter, reason=reason)
+        except LoraryError as error:
+            raise CommandError(str(error.detail)) from error
+        self.stdout.write(
+            f"{adapter.full_name}{name} is taken down. `manage.py sweep` removes its bytes after "
+            "the grace period."
+        )
+
+
+def _adapter(full_name: str) -> Adapter:
+    owner, _slash, name = full_name.partition("/")
+    found = Adapter.objects.filter(
+        names__key=key_of(name), names__namespace__names__key=key_of(owner)
+    ).first()
+    if found is None:
+        message = f"There is no adapter {full_name!r}."
+        raise CommandError(message)
+    return found
