@@ -1,0 +1,108 @@
+"""How uploads are limited and how they end, as programs are told."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from django.utils import timezone
+
+from registry.models import Upload
+from registry.services import sweeping, uploads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from registry.models import Adapter, User, Version
+    from tests.api.conftest import Caller
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def begin(caller: Caller, size: int = 5000, path: str = "noir.safetensors") -> dict[str, object]:
+    answer = caller.send("post", "uploads", {"path": path, "size": size})
+    assert answer.status_code == 201
+    document: dict[str, object] = answer.json()
+    return document
+
+
+def test_an_expired_upload_says_so_and_what_to_do(as_ada: Caller) -> None:
+    upload = begin(as_ada)
+    Upload.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert sweeping.run().uploads_expired == 1
+    place = f"uploads/{upload['id']}"
+    assert as_ada.send("get", place).json()["state"] == "expired"
+    late = [
+        as_ada.put_bytes(f"{place}/parts/1", bytes(5000)),
+        as_ada.put_bytes(f"{place}/content", bytes(5000)),
+        as_ada.send("post", f"{place}/complete"),
+    ]
+    for answer in late:
+        problem = answer.json()
+        assert (answer.status_code, problem["code"]) == (409, "wrong_state")
+        assert problem["state"] == "expired"
+        assert "was not finished by" in problem["detail"]
+        assert problem["detail"].endswith("Begin a new one.")
+    assert as_ada.send("delete", place).status_code == 204
+    assert as_ada.send("get", place).json()["state"] == "expired"
+
+
+def test_nobody_has_more_open_uploads_than_the_limit(
+    as_ada: Caller, as_bob: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "MAX_OPEN_UPLOADS", 2)
+    first, _second = begin(as_ada), begin(as_ada)
+    refused = as_ada.send("post", "uploads", {"path": "c.safetensors", "size": 1})
+    assert (refused.status_code, refused.json()["code"]) == (400, "validation_failed")
+    assert refused.json()["limit"] == 2
+    assert "Finish or cancel some" in refused.json()["detail"]
+    begin(as_bob)
+    as_ada.send("delete", f"uploads/{first['id']}")
+    begin(as_ada)
+
+
+def test_what_is_open_counts_against_the_quota_until_it_is_cancelled(
+    as_ada: Caller, ada: User
+) -> None:
+    ada.namespace.quota_bytes = 6000
+    ada.namespace.save()
+    upload = begin(as_ada, 5000)
+    refused = as_ada.send("post", "uploads", {"path": "b.safetensors", "size": 2000})
+    problem = refused.json()
+    assert (refused.status_code, problem["code"]) == (413, "quota_exceeded")
+    assert problem["quota_bytes"] == 6000
+    as_ada.send("delete", f"uploads/{upload['id']}")
+    begin(as_ada, 2000)
+
+
+def test_an_accepted_upload_is_let_go_of_a_published_one_is_not(
+    as_ada: Caller,
+    ada: User,
+    noir: Adapter,
+    lora: bytes,
+    accepted: Callable[..., Upload],
+    released: Callable[..., Version],
+) -> None:
+    loose = accepted(ada, lora)
+    assert as_ada.send("delete", f"uploads/{loose.public_id}").status_code == 204
+    body = {"uploads": [str(loose.public_id)]}
+    late = as_ada.send("post", "adapters/ada/noir/versions", body)
+    assert (late.status_code, late.json()["code"]) == (422, "upload_refused")
+    released(noir, lora)
+    held = Upload.objects.filter(state="accepted").get()
+    answer = as_ada.send("delete", f"uploads/{held.public_id}")
+    assert (answer.status_code, answer.json()["state"]) == (409, "accepted")
+
+
+def test_uploads_are_listed_page_by_page_and_only_ones_own(as_ada: Caller, as_bob: Caller) -> None:
+    ids = [begin(as_ada, path=f"{number}.safetensors")["id"] for number in range(3)]
+    begin(as_bob)
+    first = as_ada.send("get", "uploads?limit=2").json()
+    second = as_ada.send("get", first["next"]).json()
+    listed = [row["id"] for page in (first, second) for row in page["results"]]
+    assert listed == ids[::-1]
+    assert second["next"] is None
+    other = as_bob.send("get", f"uploads/{ids[0]}")
+    assert (other.status_code, other.json()["code"]) == (404, "not_found")
+    assert as_bob.send("delete", f"uploads/{ids[0]}").status_code == 404
