@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import signal
 import socket
 import sqlite3
 import time
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.running import RunningHub
 
-__all__ = ["Answer", "Caller", "Kept", "caller", "exchange", "kept", "sent_from"]
+__all__ = ["Answer", "Caller", "Kept", "caller", "exchange", "kept", "kill_all", "sent_from"]
 
 TIMEOUT_S = 60.0
 CHUNK = 1024 * 1024
@@ -163,6 +165,15 @@ def caller(hub: RunningHub, name: str = "") -> Caller:
     """Return a new user of the hub with a token; without a name, a stranger."""
     token = hub.manage("token", "--user", name, "--create").strip() if name else ""
     return Caller(hub.port, token)
+
+
+def kill_all(hub: RunningHub) -> None:
+    """End every process at once, as a power cut would, and start the hub again."""
+    assert hub.process is not None
+    os.killpg(hub.process.pid, signal.SIGKILL)
+    hub.process.wait(10)
+    assert hub.wait_gone()
+    hub.start()
 
 
 def kept(hub: RunningHub) -> Kept:

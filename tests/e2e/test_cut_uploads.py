@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import os
-import signal
+import json
+import subprocess
 import sys
 import threading
 import time
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.builders.adapters import DENOISERS, kohya
-from tests.e2e.talk import Caller, caller, kept, sent_from
+from tests.e2e.commands import CommandLine
+from tests.e2e.talk import Caller, caller, kept, kill_all, sent_from
 from tests.running import RunningHub
 
 if TYPE_CHECKING:
@@ -49,15 +50,6 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
 @pytest.fixture(scope="module")
 def ada(hub: RunningHub) -> Caller:
     return caller(hub, "ada")
-
-
-def kill_all(hub: RunningHub) -> None:
-    """End every process at once, as a power cut would, and start the hub again."""
-    assert hub.process is not None
-    os.killpg(hub.process.pid, signal.SIGKILL)
-    hub.process.wait(10)
-    assert hub.wait_gone()
-    hub.start()
 
 
 def part(data: bytes, number: int) -> bytes:
@@ -119,6 +111,33 @@ def served(ada: Caller, upload: str, name: str) -> bytes:
     place = f"/api/v1/adapters/ada/{name}/versions"
     assert ada.post(place, {"uploads": [upload]}).status == 201
     return ada.get(f"{place}/v1/files/noir.safetensors").body
+
+
+def test_a_push_goes_on_with_what_a_kill_left(hub: RunningHub, ada: Caller, tmp_path: Path) -> None:
+    path = tmp_path / "left.safetensors"
+    path.write_bytes(kohya(SD1, rank=128, metadata={"left": "by a kill"}))
+    data = path.read_bytes()
+    begun = ada.announce(path.name, len(data), hashlib.sha256(data).hexdigest()).document
+    for number in (1, 2, 5):
+        body = part(data, number)
+        assert ada.call("PUT", f"/api/v1/uploads/{begun['id']}/parts/{number}", body).status == 200
+    kill_all(hub)
+
+    line = CommandLine(hub, tmp_path / "home", ada.token)
+    listed = [json.loads(row) for row in line.run("uploads", "--all-open", "--json").splitlines()]
+    (told,) = [one for one in listed if one["id"] == begun["id"]]
+    assert (told["state"], told["received"]) == ("receiving", 3 * PART)
+    pushed = subprocess.run(
+        [sys.executable, "-m", "lorary.cli", "push", str(path), "--to", "ada/left"],
+        env=line.environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert "going on with left.safetensors: 786.4 kB of 3." in pushed.stderr
+    refused = line.ask("uploads", "cancel", begun["id"], code=1)
+    assert refused["error"]["code"] == "wrong_state"
 
 
 def test_a_body_cut_by_a_kill_is_sent_again(hub: RunningHub, ada: Caller) -> None:

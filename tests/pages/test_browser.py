@@ -112,11 +112,13 @@ def test_a_paused_upload_goes_on_where_it_was(desk: Visit, tmp_path: Path) -> No
     page.route("**/parts/*", slow)
     page.set_input_files("#file", weights(tmp_path, "patience", rank=16))
     page.wait_for_selector("[data-upload-text]:has-text('Nothing is lost')")
+    begun = len(puts)
     page.wait_for_timeout(300)
-    assert len(puts) == 2
+    assert len(puts) == begun
+    assert "Resume" in page.inner_text("[data-pause]")
     page.click("[data-pause]")
     page.wait_for_selector("[data-upload-text]:has-text('SHA-256')")
-    assert len(set(puts)) > 2
+    assert len(set(puts)) > 3
 
 
 def test_a_dropped_line_is_tried_again(desk: Visit, tmp_path: Path) -> None:
@@ -135,7 +137,7 @@ def test_a_dropped_line_is_tried_again(desk: Visit, tmp_path: Path) -> None:
     page.set_input_files("#file", weights(tmp_path, "unlucky"))
     page.wait_for_selector("[data-upload-text]:has-text('Trying again')")
     page.wait_for_selector("[data-upload-text]:has-text('SHA-256')")
-    assert tries[0] == tries[1]
+    assert tries.count(tries[0]) == 2
     desk.faults.clear()  # the browser itself reports the broken line
 
 
@@ -265,6 +267,7 @@ def test_nothing_on_any_page_keeps_people_out(
     tabs = [f"{own}?tab={tab}" for tab in ("anatomy", "files", "versions", "card", "findings")]
     forms = [
         "/publish",
+        "/uploads",
         "/settings/tokens",
         f"/try?add={name}/{name}@v1&q=none",
         f"{own}/edit",
