@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.service,
     pytest.mark.slow,
-    pytest.mark.skipif(program() is None, reason="nginx is not installed (apt-get install nginx)"),
+    pytest.mark.skipif(program() is None, reason="there is no nginx (apt-get install nginx)"),
 ]
 
 LORA = kohya(DENOISERS["sd1", "diffusers"])
