@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from typing import TYPE_CHECKING
 
 from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings.base")
 
-application = get_wsgi_application()
+#: Seconds that a connection may stand still while something is sent or received: a download that
+#: somebody paused would keep its thread for ever. It goes on with a range, an upload with its part.
+STALL_S = 60.0
+
+answer = get_wsgi_application()
+
+
+def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer a request, and wait for nobody who stands still."""
+    line = environ.get("gunicorn.socket")
+    if line is not None:
+        line.settimeout(STALL_S)
+    return answer(environ, start_response)
+
+
+def _in_a_line(record: logging.LogRecord) -> bool:
+    """Say of a connection that stood still that it did, without a traceback."""
+    if record.exc_info and isinstance(record.exc_info[1], TimeoutError):
+        record.msg, record.args, record.exc_info = "a connection stood still: closed", (), None
+    return True
+
+
+logging.getLogger("gunicorn.error").addFilter(_in_a_line)
 
 from hub import presence  # noqa: E402 - there are no models before
 from registry.services import downloads  # noqa: E402 - the same
