@@ -29,7 +29,18 @@ if TYPE_CHECKING:
     Named = tuple[str, int]
     Progress = Callable[[int, int], None]
 
-__all__ = ["THREADS", "Census", "Tally", "bring", "census", "copy", "sizes", "stored", "verify"]
+__all__ = [
+    "THREADS",
+    "Census",
+    "Tally",
+    "bring",
+    "census",
+    "copy",
+    "mend",
+    "sizes",
+    "stored",
+    "verify",
+]
 
 #: Files on their way at once: enough to hide the answers of a distant store.
 THREADS = 4
@@ -175,8 +186,36 @@ def verify(
     return told
 
 
-def bring(named: Named, *, source: BlobStore, target: BlobStore) -> str:
+def mend(
+    *,
+    source: BlobStore,
+    target: BlobStore,
+    threads: int = THREADS,
+    progress: Progress | None = None,
+) -> tuple[Tally, Tally]:
+    """Read everything at the target, and bring what is missing, damaged or unreadable.
+
+    Returns:
+        What was found at the target, and what became of that which had to be brought.
+    """
+    found, told = verify(store=target, threads=threads, progress=progress), Tally()
+    rows = Blob.objects.filter(sha256__in=[*found.missing, *found.damaged, *found.failed])
+    wrong = list(rows.values_list("sha256", "size_bytes"))
+    _work_off(
+        lambda named: bring(named, source=source, target=target, replaces=True),
+        wrong, threads, told, progress,
+    )  # fmt: skip
+    return found, told
+
+
+def bring(named: Named, *, source: BlobStore, target: BlobStore, replaces: bool = False) -> str:
     """Bring one blob; says what became of it, in the words of ``Tally.add``.
+
+    Args:
+        named: Which.
+        source: Where it is.
+        target: Where it shall be.
+        replaces: Whether it takes the place of other bytes of this length.
 
     Raises:
         LoraryError, OSError: a store is away or full.
@@ -193,6 +232,8 @@ def bring(named: Named, *, source: BlobStore, target: BlobStore) -> str:
         target.write(key, sent)
     arrived = _read(target, key)
     if sent.written == expected == arrived:
+        if replaces:
+            target.delete(sha256)
         target.promote(key, sha256)
         return _DONE
     target.delete(key)

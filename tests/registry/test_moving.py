@@ -210,6 +210,32 @@ def test_verify_tells_right_from_damaged_from_missing(source: LocalStore) -> Non
     assert told.missing == [DIGESTS[3]]
 
 
+def test_what_is_damaged_or_missing_is_mended_from_another_store(
+    source: LocalStore, target: LocalStore
+) -> None:
+    moving.copy(source=source, target=target)
+    blob_file(source, DIGESTS[1]).write_bytes(FILES[1][:-1] + b"?")
+    for lost in (DIGESTS[2], DIGESTS[3]):
+        source.delete(lost)
+    target.delete(DIGESTS[3])
+    blob_file(target, DIGESTS[4]).write_bytes(b"the backup's own trouble")
+    found, told = moving.mend(source=target, target=source)
+    assert (found.done, sorted([*found.missing, *found.damaged])) == (9, sorted(DIGESTS[1:4]))
+    assert (told.done, told.missing) == (2, [DIGESTS[3]])
+    assert [content(source, sha256) for sha256 in DIGESTS[1:3]] == FILES[1:3]
+
+
+def test_a_damaged_file_stays_when_its_other_copy_is_no_better(
+    source: LocalStore, target: LocalStore
+) -> None:
+    moving.copy(source=source, target=target)
+    for store in (source, target):
+        blob_file(store, DIGESTS[1]).write_bytes(FILES[1][:-1] + b"?")
+    _found, told = moving.mend(source=target, target=source)
+    assert told.damaged == [DIGESTS[1]]
+    assert blob_file(source, DIGESTS[1]).exists()
+
+
 def test_a_census_compares_rows_with_files(source: LocalStore, target: LocalStore) -> None:
     source.delete(DIGESTS[0])
     blob_file(source, DIGESTS[1]).write_bytes(b"short")
