@@ -19,6 +19,7 @@ from django.core import checks
 
 from hub.moved import moved_to
 from lorary.anatomy.lineages import LineageError, load_lineages
+from registry.storage import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,10 +65,17 @@ def _cache_url(config: Config) -> Finding:
 
 
 def _storage(config: Config) -> Finding:
-    parts = urlsplit(config.storage)
-    if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
-        return None
-    return f"{config.storage!r} is no place for files", "Use file:///absolute/path."
+    try:
+        place_of(config.storage)
+    except ValueError as error:
+        return f"{config.storage!r} is no place for files", str(error)
+    return None
+
+
+def _part_bytes(config: Config) -> Finding:
+    """Buckets take parts from 5 MiB on; on a local disk smaller ones are fine."""
+    is_bucket = config.storage.startswith("s3:")
+    return _within("part_bytes", 5 * MIB if is_bucket else MIB // 16, 5 * GIB)(config)
 
 
 def _secret_key(config: Config) -> Finding:
@@ -186,8 +194,7 @@ CHECKS: dict[str, tuple[str, Callable[[Config], Finding]]] = {
     "MAX_FILE_BYTES": ("E017", _within("max_file_bytes", MIB, 1024 * GIB)),
     # The format itself ends at 100 MB.
     "MAX_HEADER_BYTES": ("E018", _within("max_header_bytes", MIB // 16, 100_000_000)),
-    # S3 takes parts from 5 MiB to 5 GiB; smaller ones are fine on a local disk.
-    "UPLOAD_PART_BYTES": ("E019", _within("part_bytes", MIB // 16, 5 * GIB)),
+    "UPLOAD_PART_BYTES": ("E019", _part_bytes),
     "QUOTA_BYTES": ("E020", _within("quota_bytes", 0, 2**62)),
     "UPLOAD_DAYS": ("E021", _within("upload_days", 1, 365)),
     "GRACE_DAYS": ("E022", _within("grace_days", 0, 365)),

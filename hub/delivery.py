@@ -3,7 +3,7 @@
 gunicorn sends a file by sendfile from its position on, as many bytes as Content-Length says, so
 a range costs what the whole file costs per byte. Other servers, and answers of several parts, read
 here. With ``LORARY_ACCEL`` nginx sends and this process only decides; what that needs of nginx is
-in ``deploy/nginx.conf``.
+in ``deploy/nginx.conf``. Of files in a bucket the answer is a link to them, good for minutes.
 
 Source: RFC 9110 §13 (conditions) and §14 (ranges), RFC 9530 (Repr-Digest), RFC 6266.
 """
@@ -29,6 +29,7 @@ from registry.errors import Gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
@@ -41,6 +42,9 @@ __all__ = ["deliver", "etag_of", "matches", "require_match"]
 
 #: Bytes read at a time where the server has no sendfile.
 BLOCK = 256 * 1024
+
+#: Seconds within which a link to a bucket has to be followed; a transfer may take longer.
+LINK_S = 300
 
 _TAG = re.compile(r'(W/)?"([^"]*)"|(\*)')
 #: nginx would compare these with a date or before it knows our ETag.
@@ -111,11 +115,13 @@ def deliver(
     else:
         spans = _wanted(request, blob)
         done = on_sent if on_sent is not None and _is_last(spans, blob) else None
-        response = _answer(request, blob, spans, content_type, done)
+        fetch = storage.Fetch(content_type, content_disposition(filename), LINK_S)
+        response = _answer(request, blob, spans, fetch, done)
         _describe(response, blob, filename)
     response.headers["ETag"] = etag_of(blob)
-    # Caches ask each time: who may see a file can change, its bytes cannot.
-    response.headers["Cache-Control"] = ("private" if is_private else "public") + ", no-cache"
+    # Caches ask each time: who may see a file can change, its bytes cannot. A link goes off.
+    freshness = "no-store" if response.status_code == 302 else "no-cache"
+    response.headers["Cache-Control"] = ("private, " if is_private else "public, ") + freshness
     return response
 
 
@@ -138,18 +144,24 @@ def _is_last(spans: list[Span], blob: Blob) -> bool:
 
 
 def _answer(
-    request: HttpRequest, blob: Blob, spans: list[Span], content_type: str, on_sent: Done | None
+    request: HttpRequest,
+    blob: Blob,
+    spans: list[Span],
+    fetch: storage.Fetch,
+    on_sent: Done | None,
 ) -> HttpResponseBase:
     """Return status, body and the headers that tell the body's form."""
+    content_type = fetch.content_type
     if request.method == "HEAD":
         response: HttpResponseBase = HttpResponse(content_type=content_type)
         response.headers["Content-Length"] = str(blob.size_bytes)
         return response
-    if place := _accelerated(request, blob, spans):
+    place = storage.store().link(blob.sha256, fetch)
+    if headers := _elsewhere(request, place, spans):
         if on_sent is not None:
             on_sent()
-        headers = {"X-Accel-Redirect": place}
-        return HttpResponse(content_type=content_type, headers=headers)
+        status = 302 if "Location" in headers else 200
+        return HttpResponse(content_type=content_type, headers=headers, status=status)
     if len(spans) > 1:
         return _several(blob, spans, content_type)
     span = spans[0] if spans else Span(0, blob.size_bytes - 1)
@@ -199,16 +211,21 @@ def _open(blob: Blob) -> BinaryIO:
         raise Gone from error
 
 
-def _accelerated(request: HttpRequest, blob: Blob, spans: list[Span]) -> str:
-    """Return the internal address at nginx, "" to send from here."""
+def _elsewhere(request: HttpRequest, place: Path | str | None, spans: list[Span]) -> dict[str, str]:
+    """Return the header that names who sends the bytes: a bucket, or nginx; {} to send them here.
+
+    A bucket has ETags of its own. Who follows a link with ``If-Range`` either holds the bucket's
+    ETag, or gets the whole file.
+    """
+    if isinstance(place, str):
+        return {"Location": place}
     location: str = settings.LORARY.accel
-    if not location or any(name in request.headers for name in _OWN_CONDITIONS):
-        return ""
+    if place is None or not location or any(name in request.headers for name in _OWN_CONDITIONS):
+        return {}
     asked = request.headers.get("Range", "")
     if asked and not (spans and _PLAIN_RANGE.match(asked)):
-        return ""
-    place = storage.store().link(blob.sha256, storage.Fetch())
-    return "" if isinstance(place, str) else location + "/".join(place.parts[-3:])
+        return {}
+    return {"X-Accel-Redirect": location + "/".join(place.parts[-3:])}
 
 
 def _describe(response: HttpResponseBase, blob: Blob, filename: str) -> None:

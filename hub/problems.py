@@ -66,6 +66,7 @@ STATUS: dict[type[errors.LoraryError], int] = {
     errors.RangeUnsatisfiable: 416,
     errors.RateLimited: 429,
     errors.StorageFull: 507,
+    errors.StorageAway: 503,
 }
 
 #: Codes that belong to HTTP and not to the catalogue: status and title.
@@ -136,7 +137,7 @@ def _of_refusal(error: errors.LoraryError) -> Problem:
     headers = {}
     if isinstance(error, errors.Unauthenticated):
         headers["WWW-Authenticate"] = 'Bearer realm="lorary"'
-    if isinstance(error, errors.RateLimited):
+    if isinstance(error, errors.RateLimited | errors.StorageAway):
         headers["Retry-After"] = str(facts.get("retry_after", 60))
     if isinstance(error, errors.RangeUnsatisfiable):
         headers["Content-Range"] = f"bytes */{facts['size']}"

@@ -24,7 +24,8 @@ LoraryError
 ├── QuotaExceeded          quota_exceeded
 ├── RangeUnsatisfiable     range_unsatisfiable
 ├── RateLimited            rate_limited
-└── StorageFull            storage_full
+├── StorageFull            storage_full
+└── StorageAway            storage_away
 
 A leaf has a stable ``code``, a translatable ``title`` and typed ``facts``. None knows HTTP:
 ``hub/problems.py`` maps class to status, ``lorary.client.errors`` mirrors the codes.
@@ -63,6 +64,7 @@ __all__ = [
     "ScopeMissing",
     "SizeMismatch",
     "StateConflict",
+    "StorageAway",
     "StorageFull",
     "TooLarge",
     "Unauthenticated",
@@ -265,3 +267,10 @@ class StorageFull(LoraryError):
 
     code = "storage_full"
     title = _("The server's disk is full")
+
+
+class StorageAway(LoraryError):
+    """Where bytes are kept cannot be reached; ``facts["retry_after"]`` is seconds."""
+
+    code = "storage_away"
+    title = _("The files cannot be reached now")

@@ -10,7 +10,7 @@ from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from registry import worker
-from registry.errors import Conflict, StorageFull
+from registry.errors import Conflict, StorageAway, StorageFull
 from registry.models import Job, Upload
 from registry.queue import WAKE, JobRun, Retry, handler
 from registry.services import judging, uploads
@@ -19,7 +19,15 @@ __all__ = ["check_upload", "wake"]
 
 #: Troubles of the house, not of the file: the database is busy or away, another process holds the
 #: digest, the storage is full or does not answer.
-AWAY = (OperationalError, InterfaceError, Conflict, StorageFull, ConnectionError, TimeoutError)
+AWAY = (
+    OperationalError,
+    InterfaceError,
+    Conflict,
+    StorageFull,
+    StorageAway,
+    ConnectionError,
+    TimeoutError,
+)
 
 #: Seconds between two tries while something is away, and for how long that is no attempt.
 AWAY_S, PATIENCE = 15.0, timedelta(days=1)

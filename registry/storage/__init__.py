@@ -4,18 +4,19 @@ A file is written under a private key, which nobody else knows, and promoted to 
 was checked. A name says which of the two it is by its length. Nothing shared is deleted inline:
 only the sweeper deletes blobs, after a grace period without references.
 
-``base`` says what a store does, ``local`` does it in a directory.
+``base`` says what a store does, ``local`` does it in a directory, ``s3`` in a bucket.
 """
 
 from __future__ import annotations
 
+import logging
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 
+from registry.errors import StorageAway
 from registry.storage.base import (
     CHUNK,
     BlobStore,
@@ -29,6 +30,7 @@ from registry.storage.base import (
     new_key,
 )
 from registry.storage.local import LocalStore
+from registry.storage.places import BucketPlace, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CHUNK",
     "BlobStore",
+    "BucketPlace",
     "Entry",
     "Fetch",
     "Handle",
@@ -43,21 +46,51 @@ __all__ = [
     "Measured",
     "Part",
     "Written",
+    "at",
     "chunks_of",
+    "discard",
+    "has_links",
     "new_key",
+    "place_of",
     "put",
     "store",
 ]
 
+log = logging.getLogger(__name__)
+
 
 def store() -> BlobStore:
     """Return the configured store (``LORARY_STORAGE``)."""
-    return _local(unquote(urlsplit(settings.LORARY.storage).path))
+    return at(settings.LORARY.storage)
 
 
 @lru_cache(maxsize=8)
-def _local(root: str) -> LocalStore:
-    return LocalStore(Path(root))
+def at(url: str) -> BlobStore:
+    """Return the store of an address.
+
+    Raises:
+        ValueError: see ``place_of``.
+    """
+    place = place_of(url)
+    if isinstance(place, Path):
+        return LocalStore(place)
+    from registry.storage.s3 import S3Store  # noqa: PLC0415 - boto3 takes a third of a second
+
+    return S3Store(place)
+
+
+def has_links() -> bool:
+    """Whether parts can be sent straight to where they are kept."""
+    place = place_of(settings.LORARY.storage)
+    return isinstance(place, BucketPlace) and place.has_links
+
+
+def discard(key: str) -> None:
+    """Remove a private file that nobody needs any more; if not now, the sweeper will."""
+    try:
+        store().delete(key)
+    except StorageAway:
+        log.warning("%s is left to the sweeper", key)
 
 
 def put(chunks: Iterable[bytes]) -> Written:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import re
 import secrets
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol, overload
+
+from django.utils.translation import gettext as _
+
+from registry.errors import StorageFull
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -29,6 +35,7 @@ __all__ = [
     "is_digest",
     "is_key",
     "new_key",
+    "refusing_when_full",
 ]
 
 #: Bytes moved at a time: small enough that the allocator keeps the buffer, so that its pages are
@@ -37,6 +44,7 @@ CHUNK = 256 * 1024
 
 _PRIVATE = re.compile(r"[0-9a-f]{32}\Z")
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,34 +57,41 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a file: its number from 1 on, where it begins and its length, in bytes."""
+    """A piece of a file: its number from 1 on, where it begins and its length, in bytes.
+
+    ``tag`` is what ``write`` called it, "" where that is not known: of what was sent under this
+    number, the newest counts then.
+    """
 
     number: int
     offset: int
     size: int
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """How a link is to hand out a file: under which name, as what, for how many seconds."""
+    """How a link hands out a file: as what, under which Content-Disposition, for how long."""
 
-    filename: str = ""
     content_type: str = "application/octet-stream"
+    disposition: str = ""
     seconds: int = 300
-    is_attachment: bool = True
 
 
 class Entry(NamedTuple):
     """A line of a listing.
 
-    ``changed`` is seconds since the epoch. ``number`` is that of a part which is not yet joined
-    with the others, 0 for everything else.
+    ``changed`` is seconds since the epoch. ``number`` and ``tag`` are those of a part which is
+    not yet joined with the others. ``is_partial`` says that something is not complete: it was not
+    joined, or is the rest of a copy.
     """
 
     name: str
     changed: float
     size: int
     number: int = 0
+    tag: str = ""
+    is_partial: bool = False
 
 
 class Handle(io.BufferedReader):
@@ -95,11 +110,14 @@ class BlobStore(Protocol):
     StorageFull.
     """
 
-    def write(self, key: str, chunks: Iterable[bytes], *, part: Part | None = None) -> None:
+    def write(self, key: str, chunks: Iterable[bytes], *, part: Part | None = None) -> str:
         """Write a whole file, or one part of it, under a private key; safe when it returns.
 
         Parts come in any order, at once, and again. If ``chunks`` raises, what was written of
-        them counts for nothing: a whole file is not there, a part has to be written again.
+        them counts for nothing: the file, or the part, has to be written again.
+
+        Returns:
+            What the store calls what was written, for ``Part.tag``; "" where it has no name.
 
         Raises:
             FileExistsError: the file is complete and takes no more (only where ``assemble`` seals).
@@ -123,22 +141,33 @@ class BlobStore(Protocol):
         """Open for reading at any place."""
 
     @overload
-    def link(self, name: str, way: Fetch) -> Path | str: ...
+    def link(self, name: str, way: Fetch) -> Path | str | None: ...
     @overload
     def link(self, name: str, way: Part) -> str | None: ...
     def link(self, name: str, way: Fetch | Part) -> Path | str | None:
         """Say where others get a file, or bring a part of one, without this process.
 
         To fetch: a path on this machine, or an address that is good for some time. To bring a
-        part: an address to PUT it to, or None where parts only come through ``write``. Nothing is
-        looked up: there may be no such file.
+        part: an address to PUT exactly its bytes to. None where all goes through this process.
+        Nothing is looked up: there may be no such file.
+
+        Raises:
+            FileExistsError: the file is complete and takes no more parts.
         """
 
-    def delete(self, name: str) -> None:
-        """Remove a file, whether complete or in parts; absent ones are no error."""
+    def delete(self, name: str, *, is_partial: bool = False) -> None:
+        """Remove a file, whether complete or in parts; absent ones are no error.
+
+        Args:
+            name: What to remove.
+            is_partial: Only what is not complete of it.
+        """
 
     def names(self, key: str = "") -> Iterator[Entry]:
-        """Yield everything that is here, or what there is of one private key: its parts."""
+        """Yield everything that is here, or what there is of one private key: its parts.
+
+        Of parts that were sent again, what they replaced may be listed, too.
+        """
 
 
 class Measured:
@@ -162,6 +191,21 @@ class Measured:
 def new_key() -> str:
     """Return a fresh private key."""
     return secrets.token_hex(16)
+
+
+@contextmanager
+def refusing_when_full() -> Iterator[None]:
+    """Say clearly that a disk has no room.
+
+    Raises:
+        StorageFull: it has none.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise StorageFull(_("There is no room for this file now. Try again later.")) from error
+        raise
 
 
 def is_key(name: str) -> bool:

@@ -12,7 +12,6 @@ that others write to as well holds its lock (``registry.locks``).
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 from contextlib import contextmanager, suppress
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, overload
 
 from django.utils.translation import gettext as _
 
-from registry.errors import SizeMismatch, StorageFull, UploadIncomplete
+from registry.errors import SizeMismatch, UploadIncomplete
 from registry.storage.base import (
     Entry,
     Fetch,
@@ -30,6 +29,7 @@ from registry.storage.base import (
     check_key,
     is_digest,
     is_key,
+    refusing_when_full,
 )
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalStore"]
 
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
 
 class LocalStore:
     """A directory on this machine; see ``BlobStore`` for what each verb promises."""
@@ -47,14 +45,15 @@ class LocalStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def write(self, key: str, chunks: Iterable[bytes], *, part: Part | None = None) -> None:
+    def write(self, key: str, chunks: Iterable[bytes], *, part: Part | None = None) -> str:
         """Write at the part's offset and flush to disk; the rest of the file stays as it is."""
         target, offset = self._private(key), part.offset if part else 0
-        with _refusing_when_full(), _opened_for_writing(target) as handle:
+        with refusing_when_full(), _opened_for_writing(target) as handle:
             for chunk in chunks:
                 _write_all(handle, chunk, offset)
                 offset += len(chunk)
             os.fsync(handle)
+        return ""
 
     def assemble(self, key: str, parts: Sequence[Part]) -> None:
         """Make sure that the file has its length; its parts lie where they belong already."""
@@ -80,7 +79,7 @@ class LocalStore:
             source.unlink()
             return
         os.utime(source)  # the sweeper's grace period starts now, not with the first byte
-        with _refusing_when_full():
+        with refusing_when_full():
             target.parent.mkdir(parents=True, exist_ok=True)
             source.replace(target)
         for folder in (target.parent, target.parent.parent, source.parent):
@@ -99,9 +98,10 @@ class LocalStore:
         """Return the path; parts come through this process only."""
         return None if isinstance(way, Part) else self._of(name)
 
-    def delete(self, name: str) -> None:
-        """Remove the file."""
-        self._of(name).unlink(missing_ok=True)
+    def delete(self, name: str, *, is_partial: bool = False) -> None:
+        """Remove the file; there is never a part of one beside it."""
+        if not is_partial:
+            self._of(name).unlink(missing_ok=True)
 
     def names(self, key: str = "") -> Iterator[Entry]:
         """Yield every file; parts are not told apart."""
@@ -135,16 +135,6 @@ def _opened_for_writing(path: Path) -> Iterator[int]:
         yield handle
     finally:
         os.close(handle)
-
-
-@contextmanager
-def _refusing_when_full() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise StorageFull(_("There is no room for this file now. Try again later.")) from error
-        raise
 
 
 def _write_all(handle: int, chunk: bytes, offset: int) -> None:

@@ -27,6 +27,7 @@ CODES: tuple[tuple[type[BaseException], int], ...] = (
     (errors.Unauthenticated, AUTH),
     (errors.Forbidden, AUTH),
     (errors.RateLimited, NETWORK),
+    (errors.StorageAway, NETWORK),
     (errors.Unreachable, NETWORK),
     (errors.UnsafePath, REFUSED),
     (errors.BadAnswer, NETWORK),

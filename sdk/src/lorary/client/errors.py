@@ -28,6 +28,7 @@ LoraryError
 ├── RangeUnsatisfiable     range_unsatisfiable
 ├── RateLimited            rate_limited         also a ConnectionError
 ├── StorageFull            storage_full
+├── StorageAway            storage_away         also a ConnectionError
 ├── Unreachable            unreachable          of this client; also a ConnectionError
 │   ├── TimedOut           timed_out            also a TimeoutError
 │   └── ServerFault        server_fault         5xx without a code of its own
@@ -79,6 +80,7 @@ __all__ = [
     "SettingInvalid",
     "SizeMismatch",
     "StateConflict",
+    "StorageAway",
     "StorageFull",
     "TargetTaken",
     "TimedOut",
@@ -312,6 +314,13 @@ class StorageFull(LoraryError):
 
     code = "storage_full"
     title = "The server's disk is full."
+
+
+class StorageAway(LoraryError, ConnectionError):
+    """The hub cannot reach its files; ``facts["retry_after"]`` is in seconds."""
+
+    code = "storage_away"
+    title = "The hub cannot reach its files now."
 
 
 class Unreachable(LoraryError, ConnectionError):

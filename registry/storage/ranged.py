@@ -1,0 +1,130 @@
+"""Reading an object of a bucket like a file, a stretch at a time."""
+
+from __future__ import annotations
+
+import io
+import time
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, IncompleteReadError
+
+from registry.storage.reaching import reaching
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from _typeshed import WriteableBuffer
+    from botocore.response import StreamingBody
+
+    Fetch = Callable[[int, int], StreamingBody]
+
+__all__ = ["Ranged"]
+
+#: First stretch after opening or seeking: a header costs about a header.
+FIRST = 64 * 1024
+#: Longest one: what a broken connection costs, and how often a long file is asked for.
+LONGEST = 16 * 1024 * 1024
+GROWTH = 4
+
+TRIES = 4
+PAUSE_S = 0.2
+
+
+class Ranged(io.RawIOBase):
+    """Asks for stretches that grow while one reads on; goes on where a connection broke."""
+
+    def __init__(self, name: str, size: int, fetch: Fetch) -> None:
+        """Open nothing yet.
+
+        Args:
+            name: For messages.
+            size: Length of the object in bytes.
+            fetch: Returns the body with the bytes from a first to a last one, both included.
+        """
+        super().__init__()
+        self.name, self.size, self.fetch = name, size, fetch
+        self._position = 0
+        self._body: StreamingBody | None = None
+        self._at = self._left = 0  # of the body: where it is, and how much is still to come
+        self._stretch = FIRST
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Go to a place; nothing is asked for until somebody reads."""
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
+        if start + offset < 0:
+            msg = f"negative position {start + offset}"
+            raise ValueError(msg)
+        self._position = start + offset
+        return self._position
+
+    def tell(self) -> int:
+        """Return the place."""
+        return self._position
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Read some bytes.
+
+        Raises:
+            StorageAway: the server did not give them, however often it was asked.
+            FileNotFoundError: the object is gone, or another one.
+        """
+        view = memoryview(buffer).cast("B")
+        if self._position >= self.size or not view:
+            return 0
+        for trial in range(TRIES):
+            with reaching(self.name):
+                try:
+                    data = self._some(len(view))
+                except BotoCoreError:
+                    self._end()
+                    if trial == TRIES - 1:
+                        raise
+                else:
+                    view[: len(data)] = data
+                    return len(data)
+            time.sleep(PAUSE_S * 2**trial)
+        raise AssertionError  # the last trial returned or raised
+
+    def _some(self, most: int) -> bytes:
+        body = self._body
+        if body is None or self._at != self._position:
+            body = self._ask()
+        data = body.read(min(most, self._left))
+        if not data:
+            raise IncompleteReadError(actual_bytes=0, expected_bytes=self._left)
+        self._at += len(data)
+        self._left -= len(data)
+        self._position = self._at
+        if not self._left:
+            self._end()
+        return data
+
+    def _ask(self) -> StreamingBody:
+        """Ask for a stretch from here on: a longer one than before if it goes on from there."""
+        goes_on = self._at == self._position and self._at > 0
+        self._end()
+        self._stretch = min(self._stretch * GROWTH, LONGEST) if goes_on else FIRST
+        length = min(self._stretch, self.size - self._position)
+        self._body = body = self.fetch(self._position, self._position + length - 1)
+        self._at, self._left = self._position, length
+        return body
+
+    def _end(self) -> None:
+        """Give the connection back."""
+        if self._body is not None:
+            self._body.close()
+        self._body = None
+
+    def close(self) -> None:
+        """Close the connection."""
+        if not self.closed:
+            self._end()
+        super().close()
