@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks.adapters import write_adapter
+from benchmarks.hubs import path_of
 from tests.builders.adapters import DENOISERS, kohya
 from tests.e2e.talk import Caller, caller, sent_from
 from tests.running import RunningHub
@@ -40,10 +41,6 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
 @pytest.fixture(scope="module")
 def ada(hub: RunningHub) -> Caller:
     return caller(hub, "ada")
-
-
-def path_of(url: str) -> str:
-    return "/api" + url.partition("/api")[2]
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks.hubs import path_of
 from tests.builders.adapters import DENOISERS, kohya
 from tests.e2e.talk import Answer, Caller, caller
 from tests.nginx import Nginx, program
@@ -77,7 +78,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
                 front.port,
                 alone.port,
                 ada,
-                "/api" + url.partition("/api")[2],
+                path_of(url),
             )
 
 
@@ -175,7 +176,7 @@ def test_a_private_file_is_for_its_owner(servers: Servers) -> None:
     data = kohya(DENOISERS["sd1", "diffusers"], rank=2)
     made = servers.ada.publish(data, "secret", visibility="private")
     assert made.status == 201, made.body
-    place = "/api" + made.document["files"][0]["download_url"].partition("/api")[2]
+    place = path_of(made.document["files"][0]["download_url"])
     for headers in ({}, {"Range": "bytes=0-9"}, {"If-None-Match": "*"}):
         assert ask(servers.front, place, "GET", headers).status == 404
         assert ask(servers.front, place, "HEAD", headers).status == 404
@@ -191,7 +192,7 @@ def test_a_download_through_nginx_counts_once(servers: Servers) -> None:
     page = servers.place.partition("/versions")[0]
     data = kohya(DENOISERS["sd1", "diffusers"], rank=3)
     made = servers.ada.publish(data, "counted")
-    place = "/api" + made.document["files"][0]["download_url"].partition("/api")[2]
+    place = path_of(made.document["files"][0]["download_url"])
     page = place.partition("/versions")[0]
     for headers in ({"Range": "bytes=0-99"}, {"Range": "bytes=100-"}, {}):
         assert ask(servers.front, place, "GET", headers).status in {200, 206}
