@@ -124,7 +124,7 @@ def stored() -> Iterator[Named]:
 
 def sizes(store: BlobStore) -> dict[bytes, int]:
     """Return digest → length in bytes of everything that has an address in a store."""
-    return {bytes.fromhex(one.name): one.size for one in store.names() if len(one.name) == 64}
+    return {bytes.fromhex(one.name): one.size for one in store.names() if _is_blob(one)}
 
 
 def copy(
@@ -244,7 +244,7 @@ def census(store: BlobStore) -> Census:
     """Compare the rows with what a store lists; no bytes are read."""
     told, there = Census(), {}
     for entry in store.names():
-        if len(entry.name) == 64:
+        if _is_blob(entry):
             there[bytes.fromhex(entry.name)] = entry.size
         else:
             told.incoming, told.incoming_bytes = told.incoming + 1, told.incoming_bytes + entry.size
@@ -255,6 +255,11 @@ def census(store: BlobStore) -> Census:
             told.missing.append(sha256)
     told.orphans, told.orphan_bytes = len(there), sum(there.values())
     return told
+
+
+def _is_blob(entry: storage.Entry) -> bool:
+    """Whether it has an address, and is no rest of a copy that was cut off."""
+    return len(entry.name) == 64 and not entry.is_partial
 
 
 def _lacking(blobs: Iterable[Named], there: dict[bytes, int], told: Tally) -> Iterator[Named]:

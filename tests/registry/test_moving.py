@@ -193,6 +193,17 @@ def test_the_rest_of_a_copy_that_was_cut_off_is_written_over(
     assert {entry.name for entry in target.names()} == set(DIGESTS)
 
 
+def test_the_rest_of_a_promotion_that_was_cut_off_is_no_file(
+    source: BlobStore, target: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moving.copy(source=source, target=target)
+    listed = [*target.names(), storage.Entry(DIGESTS[0], 0, 0, is_partial=True)]
+    monkeypatch.setattr(target, "names", lambda: iter(listed))
+    assert moving.sizes(target)[bytes.fromhex(DIGESTS[0])] == len(FILES[0])
+    assert moving.census(target).missing == []
+    assert moving.census(target).incoming == 1
+
+
 def test_rows_are_read_page_by_page(
     source: BlobStore, target: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,272 @@
+"""``manage.py storage``: where the bytes are, whether they are right, and how they move."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from hub import presence
+from hub.checks import TAG
+from hub.management.help import Help
+from hub.management.progress import Meter, amiss, in_words, listed
+from hub.moved import note_move
+from registry import storage
+from registry.errors import LoraryError
+from registry.services import carrying, moving
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from collections.abc import Iterable
+
+    from registry.services.carrying import Carried
+    from registry.services.moving import Tally
+    from registry.storage import BlobStore
+
+    Document = dict[str, Any]
+
+__all__ = ["Command"]
+
+EPILOG = """\
+status  where the files are, what the rows name, what is missing, what is left over (the default)
+verify  read files and compare their sha256: 100 of them, --sample N or --all
+copy    copy every file to another store and verify it there; repeatable, beside a running hub
+mend    verify every file, and bring those that are missing or damaged from another store (--from)
+move    with the hub stopped: copy the rest and open uploads, prove that all is there, switch
+
+A URL is what LORARY_STORAGE takes: file:///path or s3://bucket/prefix?endpoint=…
+
+Exit code 1: something is missing or damaged, or could not be copied.
+
+Example: manage.py storage copy --to 's3://studio/lorary?endpoint=https://s3.studio.example'
+"""
+
+#: Files that are verified when nothing else is said.
+SAMPLE = 100
+
+
+class Command(BaseCommand):
+    """Say where bytes are; check, copy and move them."""
+
+    help = "Say where the files are and whether they are right; copy or move them elsewhere."
+    requires_system_checks = [TAG]
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare what is done, and with which store."""
+        parser.epilog, parser.formatter_class = EPILOG, Help
+        verbs = ("status", "verify", "mend", "copy", "move")
+        parser.add_argument("verb", nargs="?", default="status", choices=verbs, help="see below")
+        parser.add_argument("--to", metavar="URL", help="where copy and move bring the files")
+        parser.add_argument(
+            "--from", metavar="URL", dest="source", help="where mend finds files, such as a backup"
+        )
+        parser.add_argument("--at", metavar="URL", help="verify this store, not LORARY_STORAGE")
+        parser.add_argument("--all", action="store_true", help="verify every file")
+        parser.add_argument("--sample", type=int, metavar="N", help="verify N files, by chance")
+        parser.add_argument(
+            "--leave-missing",
+            action="store_true",
+            help="move although some files are lost where they are now",
+        )
+        parser.add_argument(
+            "--threads", type=int, default=moving.THREADS, metavar="N", help="files at once"
+        )
+        parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+        parser.add_argument("--json", action="store_true", help="one line of JSON")
+
+    def handle(self, *_args: str, **options: Any) -> None:
+        """Do it; leave with 1 when something is amiss."""
+        _require_sensible(options)
+        try:
+            document = getattr(self, f"_{options['verb']}")(options)
+        except (presence.Busy, LoraryError) as error:
+            raise CommandError(str(error)) from error
+        if options["json"]:
+            self.stdout.write(json.dumps(document))
+        sys.exit(0 if document["ok"] else 1)
+
+    def _status(self, options: dict[str, Any]) -> Document:
+        told = moving.census(storage.store())
+        if not options["json"]:
+            self.stdout.write(
+                f"{settings.LORARY.storage}\n"
+                f"{told.blobs:,} files ({in_words(told.bytes)}) that the rows name; "
+                f"{told.files:,} ({in_words(told.file_bytes)}) are stored"
+            )
+            self._say(
+                listed(told.missing, "missing or of another length: restore them from a backup")
+            )
+            self.stdout.write(
+                f"{told.orphans:,} without a row ({in_words(told.orphan_bytes)}): the sweeper's\n"
+                f"{told.incoming:,} on their way in ({in_words(told.incoming_bytes)})"
+            )
+        facts = {"storage": settings.LORARY.storage, **asdict(told)}
+        return {"ok": not told.missing, **facts}
+
+    def _verify(self, options: dict[str, Any]) -> Document:
+        at = options["at"] or settings.LORARY.storage
+        blobs = None
+        if not options["all"]:
+            rows, count = list(moving.stored()), options["sample"] or SAMPLE
+            blobs = random.sample(rows, min(count, len(rows)))
+        meter = Meter("verified", is_quiet=options["json"])
+        told = moving.verify(store=_at(at), blobs=blobs, threads=options["threads"], progress=meter)
+        meter.end()
+        if not options["json"]:
+            self.stdout.write(f"{told.done:,} files ({in_words(told.bytes_done)}) are right: {at}")
+            self._say(amiss(told))
+        return {"ok": told.is_whole, "storage": at, **asdict(told)}
+
+    def _mend(self, options: dict[str, Any]) -> Document:
+        meter = Meter("read", is_quiet=options["json"])
+        with presence.one_at_a_time():
+            found, told = moving.mend(
+                source=_at(options["source"]),
+                target=storage.store(),
+                threads=options["threads"],
+                progress=meter,
+            )
+        meter.end()
+        if not options["json"]:
+            self.stdout.write(f"{found.done:,} files are right; {told.done:,} were mended")
+            self._say(amiss(told))
+        return {"ok": told.is_whole, "from": options["source"], "right": found.done, **asdict(told)}
+
+    def _copy(self, options: dict[str, Any]) -> Document:
+        with presence.one_at_a_time():
+            told = self._copied(options)
+        return {"ok": told.is_whole, "to": options["to"], **asdict(told)}
+
+    def _copied(self, options: dict[str, Any]) -> Tally:
+        is_dry, is_quiet = options["dry_run"], options["json"]
+        meter = Meter("copied", is_quiet=is_quiet)
+        told = moving.copy(
+            source=storage.store(),
+            target=_at(options["to"]),
+            threads=options["threads"],
+            is_dry=is_dry,
+            progress=meter,
+        )
+        meter.end()
+        if not is_quiet:
+            verb = "would be copied" if is_dry else "copied and verified"
+            self.stdout.write(
+                f"{told.done:,} files ({in_words(told.bytes_done)}) {verb}; "
+                f"{told.present:,} were there"
+            )
+            self._say(amiss(told))
+        return told
+
+    def _move(self, options: dict[str, Any]) -> Document:
+        if options["dry_run"]:
+            told = self._copied(options)
+            return {"ok": told.is_whole, "to": options["to"], "moved": False, **asdict(told)}
+        with presence.one_at_a_time(), presence.alone():
+            presence.require_no_workers()
+            began = timezone.now()
+            told, carried, is_proven = self._brought(options)
+            if is_proven:
+                note_move(settings.LORARY.data, options["to"])
+        seconds = round((timezone.now() - began).total_seconds(), 1)
+        if not options["json"]:
+            self._say_moved(options["to"], carried, seconds, is_moved=is_proven)
+        return {
+            "ok": is_proven,
+            "to": options["to"],
+            "moved": is_proven,
+            "seconds": seconds,
+            "uploads": asdict(carried),
+            **asdict(told),
+        }
+
+    def _brought(self, options: dict[str, Any]) -> tuple[Tally, Carried, bool]:
+        """Copy what is left, and say whether the target has all that it can have."""
+        source, target = storage.store(), _at(options["to"])
+        told = self._copied(options)
+        carried = carrying.carry(
+            source=source, target=target, least_part_bytes=_least_part_bytes(options["to"])
+        )
+        lost = set(told.missing + told.damaged) if options["leave_missing"] else set()
+        lacking = set(moving.census(target).missing)
+        return told, carried, not told.failed and lacking <= lost
+
+    def _say_moved(self, to: str, carried: Carried, seconds: float, *, is_moved: bool) -> None:
+        if not is_moved:
+            self.stdout.write(
+                f"Not moved: {settings.LORARY.storage} stays in use. Restore what is missing, or "
+                "say --leave-missing to go without it."
+            )
+            return
+        self.stdout.write(f"{carried.whole:,} open uploads came along")
+        self._say(listed(carried.asked_again, "open uploads have to send bytes again"))
+        self._say(listed(carried.cancelled, "open uploads in parts below 5 MiB were cancelled"))
+        self.stdout.write(
+            f"Moved in {seconds:g} s: everything that the rows name is at\n  {to}\n"
+            f"The files at {settings.LORARY.storage} are still there; nothing uses them any more."
+        )
+        if os.environ.get("LORARY_STORAGE"):
+            self.stdout.write(
+                "LORARY_STORAGE is set to the former place: unset it here. Set it to the new one "
+                "on every other machine, then start."
+            )
+        else:
+            self.stdout.write("Set LORARY_STORAGE to it on every other machine, then start.")
+
+    def _say(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.stdout.write(line)
+
+
+def _at(url: str) -> BlobStore:
+    """Return the store of an address.
+
+    Raises:
+        CommandError: it is no address of a store.
+    """
+    _place(url)
+    return storage.at(url)
+
+
+def _place(url: str) -> Path | storage.BucketPlace:
+    try:
+        return storage.place_of(url)
+    except ValueError as error:
+        message = f"{url}: {error}"
+        raise CommandError(message) from error
+
+
+def _least_part_bytes(url: str) -> int:
+    """Return the shortest part that a store joins with others (S3: 5 MiB)."""
+    return 0 if isinstance(_place(url), Path) else 5 * 2**20
+
+
+def _is_same(first: str, second: str) -> bool:
+    """Whether two addresses name one store, however they are written."""
+    one, other = _place(first), _place(second)
+    if isinstance(one, Path) and isinstance(other, Path):
+        return one.resolve() == other.resolve()
+    return one == other
+
+
+def _require_sensible(options: dict[str, Any]) -> None:
+    verb, to = options["verb"], options["to"]
+    if (verb in {"copy", "move"}) != bool(to):
+        message = "copy and move need --to URL; the others take none."
+        raise CommandError(message)
+    if (verb == "mend") != bool(options["source"]):
+        message = "mend needs --from URL; the others take none."
+        raise CommandError(message)
+    if to and _is_same(to, settings.LORARY.storage):
+        message = f"The files are at {to} already."
+        raise CommandError(message)
+    if options["threads"] < 1 or (options["sample"] is not None and options["sample"] < 1):
+        message = "--threads and --sample take a number from 1 on."
+        raise CommandError(message)

@@ -1,0 +1,172 @@
+"""``manage.py storage`` in process."""
+
+from __future__ import annotations
+
+import json
+import os
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from hub import presence
+from hub.moved import moved_to
+from registry import storage
+from registry.models import Blob
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.django_db
+
+
+def keep(data: bytes) -> str:
+    written = storage.put([data])
+    Blob.objects.update_or_create(
+        sha256=written.sha256, defaults={"size_bytes": written.size, "is_stored": True}
+    )
+    return written.sha256
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    out = StringIO()
+    with pytest.raises(SystemExit) as leaving:
+        call_command("storage", *arguments, stdout=out, stderr=StringIO())
+    return int(leaving.value.code or 0), out.getvalue()
+
+
+def document(*arguments: str) -> dict[str, Any]:
+    code, said = run(*arguments, "--json")
+    told: dict[str, Any] = json.loads(said)
+    assert told["ok"] == (code == 0)
+    return told
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> str:
+    return (tmp_path / "there").as_uri()
+
+
+def test_status_counts_rows_and_files() -> None:
+    keep(b"first")
+    lost = keep(b"second")
+    storage.put([b"nobody's"])
+    assert run() == run("status")
+    assert document()["missing"] == []
+    storage.store().delete(lost)
+    code, said = run("status")
+    assert code == 1
+    assert settings.LORARY.storage in said
+    assert "2 files (11 bytes) that the rows name; 2 (13 bytes) are stored" in said
+    assert lost in said
+    assert "1 without a row (8 bytes)" in said
+    assert document()["missing"] == [lost]
+
+
+def test_verify_reads_what_it_is_told_to() -> None:
+    digests = [keep(bytes([number])) for number in range(5)]
+    assert document("verify", "--sample", "2")["done"] == 2
+    assert document("verify")["done"] == 5  # fewer than the usual sample
+    place = storage.store().link(digests[0], storage.Fetch())
+    assert not isinstance(place, str)
+    assert place is not None
+    place.write_bytes(b"?")
+    code, said = run("verify", "--all")
+    assert code == 1
+    assert "4 files (4 bytes) are right" in said
+    assert "1 hold other bytes than their name says" in said
+    assert digests[0] in said
+
+
+def test_copy_brings_all_and_changes_nothing_here(there: str) -> None:
+    sha256 = keep(b"first")
+    assert document("copy", "--to", there, "--dry-run")["done"] == 1
+    assert "1 files (5 bytes) copied and verified; 0 were there" in run("copy", "--to", there)[1]
+    assert document("copy", "--to", there)["present"] == 1
+    assert document("verify", "--all", "--at", there)["done"] == 1
+    assert moved_to(settings.LORARY.data) == ""
+    with storage.store().open(sha256) as handle:
+        assert handle.read() == b"first"
+
+
+def test_mend_brings_lost_files_from_a_backup(there: str) -> None:
+    lost = keep(b"lost")
+    keep(b"there")
+    assert document("copy", "--to", there)["done"] == 2
+    storage.store().delete(lost)
+    code, said = run("mend", "--from", there)
+    assert (code, said) == (0, "1 files are right; 1 were mended\n")
+    assert document("mend", "--from", there)["right"] == 2
+
+
+def test_copy_beside_a_running_hub_and_move_only_without(there: str) -> None:
+    keep(b"first")
+    presence.enter()
+    try:
+        assert document("copy", "--to", there)["done"] == 1
+        with pytest.raises(CommandError, match="Stop it first"):
+            call_command("storage", "move", "--to", there)
+    finally:
+        os.close(presence._held.pop())
+
+
+def test_move_switches_and_says_what_to_set(
+    there: str, own_settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    former = settings.LORARY.storage
+    keep(b"first")
+    assert document("move", "--to", there, "--dry-run")["moved"] is False
+    assert moved_to(settings.LORARY.data) == ""
+    code, said = run("move", "--to", there)
+    assert code == 0
+    assert there in said
+    assert former in said
+    assert "unset it here" not in said
+    assert moved_to(settings.LORARY.data) == there
+
+    own_settings(storage=there)
+    monkeypatch.setenv("LORARY_STORAGE", there)
+    code, said = run("move", "--to", former)  # and back
+    assert code == 0
+    assert "unset it here" in said
+    assert moved_to(settings.LORARY.data) == former
+
+
+def test_move_does_not_leave_missing_files_behind_unasked(there: str) -> None:
+    lost = keep(b"lost")
+    keep(b"there")
+    storage.store().delete(lost)
+    code, said = run("move", "--to", there)
+    assert code == 1
+    assert "Not moved" in said
+    assert lost in said
+    assert moved_to(settings.LORARY.data) == ""
+    told = document("move", "--to", there, "--leave-missing")
+    assert (told["moved"], told["missing"]) == (True, [lost])
+    assert moved_to(settings.LORARY.data) == there
+
+
+@pytest.mark.parametrize(
+    ("arguments", "refusal"),
+    [
+        (["copy"], "need --to"),
+        (["status", "--to", "file:///x"], "need --to"),
+        (["copy", "--to", "ftp://x"], "ftp://x"),
+        (["verify", "--at", "nowhere"], "nowhere"),
+        (["mend"], "needs --from"),
+        (["verify", "--sample", "0"], "from 1 on"),
+        (["copy", "--to", "file:///x", "--threads", "0"], "from 1 on"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(arguments: list[str], refusal: str) -> None:
+    with pytest.raises(CommandError, match=refusal):
+        call_command("storage", *arguments)
+
+
+def test_the_same_place_by_another_name_is_refused() -> None:
+    with pytest.raises(CommandError, match="already"):
+        call_command("storage", "copy", "--to", f"{settings.LORARY.storage}/../files/")
