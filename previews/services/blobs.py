@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from registry import storage
-from registry.models import Blob
+from registry.services import arrivals
 
 if TYPE_CHECKING:
     from previews.render.watch import Picture
+    from registry.models import Blob
     from registry.storage import Written
 
 __all__ = ["Kept", "bytes_of", "kept", "row_of"]
@@ -35,21 +36,13 @@ class Kept:
 
 def kept(picture: Picture) -> Kept:
     """Store a picture's bytes, before and outside of any transaction."""
-    moving = storage.put([picture.animation]) if picture.animation else None
-    return Kept(picture, storage.put([picture.png]), moving)
+    moving = arrivals.put([picture.animation]) if picture.animation else None
+    return Kept(picture, arrivals.put([picture.png]), moving)
 
 
 def row_of(written: Written) -> Blob:
-    """Return the row of bytes that were just written, for the transaction that refers to it.
-
-    Bytes that the sweeper had let go of are here again.
-    """
-    blob, is_new = Blob.objects.get_or_create(
-        sha256=written.sha256, defaults={"size_bytes": written.size}
-    )
-    if not is_new:
-        Blob.objects.filter(pk=blob.pk).update(is_stored=True, unreferenced_since=None)
-    return blob
+    """Return the row of bytes that were just put, for the transaction that refers to it."""
+    return arrivals.arrived(written)
 
 
 def bytes_of(blob: Blob) -> bytes:

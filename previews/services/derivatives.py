@@ -14,7 +14,8 @@ from django.db import transaction
 from previews.derived import Unreadable, opened, placeholder, smaller
 from previews.models import Derivative, Image
 from previews.services import blobs
-from registry import queue, storage
+from registry import queue
+from registry.services import arrivals
 from registry.services.uploads import CHECKS_QUEUE
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def make(*, source: Blob) -> str:
     """
     data = blobs.bytes_of(source)
     picture = opened(data)
-    written = [(one, storage.put([one.data])) for one in smaller(picture, len(data))]
+    written = [(one, arrivals.put([one.data])) for one in smaller(picture, len(data))]
     with transaction.atomic():
         for one, stored in written:
             Derivative.objects.get_or_create(

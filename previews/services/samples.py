@@ -32,17 +32,17 @@ from previews.brought.refusals import Refused
 from previews.models import Derivative, DerivativeKind, Sample, SampleKind, SampleState
 from previews.selectors.samples import digests_of
 from previews.services import blobs
-from registry import locks, queue, storage
+from registry import queue, storage
 from registry.errors import Invalid, QuotaExceeded, StateConflict, TooLarge, UploadRefused
 from registry.models import Event, User, Version, VersionState
-from registry.services import access, events
+from registry.services import access, arrivals, events
 from registry.services.uploads import CHECKS_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from previews.brought.sandbox import Reading
-    from registry.services.uploads import Readable
+    from registry.services.incoming import Readable
     from registry.storage import Written
 
 __all__ = [
@@ -104,7 +104,7 @@ def add(
         storage.store().write(key, measured)
         return _keep(user, version, measured.written, key, {"name": name, "caption": caption})
     finally:
-        storage.store().delete(key)
+        storage.discard(key)
 
 
 def _caption(text: str) -> str:
@@ -153,11 +153,11 @@ def _judged(stream: Readable) -> Iterator[bytes]:
 
 
 def _keep(user: User, version: Version, written: Written, key: str, said: dict[str, str]) -> Sample:
-    """Bring bytes and row together; the digest is held, so that no sweep comes in between."""
-    with locks.holding(written.sha256), transaction.atomic():
+    """Bring the bytes to their digest, then the row that refers to them."""
+    arrivals.bring(key=key, written=written)
+    with transaction.atomic():
         User.objects.select_for_update().get(pk=user.pk)  # two at once count one by one
         _require_room(user, Version.objects.select_for_update().get(pk=version.pk))
-        storage.store().promote(key, written.sha256)
         sample = Sample.objects.create(
             version=version,
             author=user,
@@ -243,7 +243,7 @@ def _queued(sample: Sample) -> Any:  # noqa: ANN401 - a queryset, which django-s
 
 def _stored(file: Path) -> Written:
     with file.open("rb") as handle:
-        return storage.put(storage.chunks_of(handle))
+        return arrivals.put(storage.chunks_of(handle))
 
 
 def _matched(facts: dict[str, Any]) -> dict[str, Any]:

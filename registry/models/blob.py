@@ -20,7 +20,8 @@ class Blob(models.Model):
 
     ``hashes`` are computed of weights, by kind (``HashKind``); ``claimed_hashes`` are those that
     the metadata names, by its keys, and prove nothing. ``unreferenced_since`` is set by the
-    sweeper; bytes go after the grace period.
+    sweeper; bytes go after the grace period. ``arriving_since`` and ``leaving_since`` say that a
+    process is at the bytes (``registry.services.arrivals``).
     """
 
     sha256 = models.CharField(max_length=64, unique=True)
@@ -30,6 +31,8 @@ class Blob(models.Model):
     claimed_hashes = models.JSONField(default=dict, blank=True, db_default={})
     is_stored = models.BooleanField(default=True)
     unreferenced_since = models.DateTimeField(null=True, blank=True)
+    arriving_since = models.DateTimeField(null=True, blank=True)
+    leaving_since = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

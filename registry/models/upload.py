@@ -65,12 +65,17 @@ class Upload(models.Model):
 
 
 class UploadPart(models.Model):
-    """A part that was received and flushed to disk; numbers start at 1."""
+    """A part that is safe in the store; numbers start at 1.
+
+    ``sha256`` is empty where it went straight to a bucket; ``tag`` is the store's name for it.
+    """
 
     upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="parts")
     number = models.PositiveIntegerField()
     size_bytes = models.PositiveBigIntegerField()
-    sha256 = models.CharField(max_length=64)
+    sha256 = models.CharField(max_length=64, blank=True)
+    # Processes of the release before, which know no such column, write rows during an update.
+    tag = models.CharField(max_length=128, blank=True, default="", db_default="")
     created_at = models.DateTimeField(auto_now=True)
 
     class Meta:

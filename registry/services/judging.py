@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 from django.utils import timezone
 
-from registry import checks, locks, storage
-from registry.models import Blob, Finding, Upload, UploadState
+from registry import checks, storage
+from registry.models import Finding, Upload, UploadState
 from registry.selectors import hashes as known_hashes
-from registry.services import anatomies, events
+from registry.services import anatomies, arrivals, events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from lorary.anatomy import Finding as Result
+    from registry.models import Blob
 
 __all__ = ["fail_check", "headline", "judge", "refuse", "save_findings"]
 
@@ -71,27 +72,32 @@ def _stored_name(upload: Upload) -> str:
 
 
 def _accept(upload: Upload, subject: checks.Subject, results: list[Result]) -> None:
-    """Bring bytes and row together; the digest is held, so that no sweep comes in between."""
-    with locks.holding(upload.sha256), transaction.atomic():
-        if not Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING).exists():
-            return
-        if _stored_name(upload) == upload.storage_key:
-            storage.store().promote(upload.storage_key, upload.sha256)
-        blob, _created = Blob.objects.get_or_create(
-            sha256=upload.sha256, defaults={"size_bytes": upload.size_bytes}
-        )
-        known = Blob.objects.filter(pk=blob.pk)
-        known.update(is_stored=True, unreferenced_since=None)
+    """Bring the bytes to their digest, then the row that refers to them."""
+    if not Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING).exists():
+        return
+    written = storage.Written(upload.size_bytes, upload.sha256)
+    arrivals.bring(key=upload.storage_key, written=written)
+    if not _write_down(upload, written, subject, results):
+        arrivals.let_go(upload.sha256)
+
+
+def _write_down(
+    upload: Upload, written: storage.Written, subject: checks.Subject, results: list[Result]
+) -> bool:
+    """Write what is known in one transaction; False if it was cancelled meanwhile."""
+    with transaction.atomic():
+        blob = arrivals.arrived(written)
         anatomies.keep_hashes(blob=blob, subject=subject)
         if subject.inspection is not None and subject.inspection.anatomy is not None:
             document = anatomies.document_of(subject.inspection.anatomy)
             anatomies.keep(blob=blob, document=document)
         mine = Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING)
         if not mine.update(state=UploadState.ACCEPTED, blob=blob, updated_at=timezone.now()):
-            transaction.set_rollback(True)  # cancelled meanwhile
-            return
+            transaction.set_rollback(True)
+            return False
         save_findings(upload, results, blob)
         events.record(actor=upload.owner, verb="upload_accepted", subject=upload.path)
+    return True
 
 
 def refuse(upload: Upload, results: list[Result], *, from_state: UploadState) -> None:
@@ -107,7 +113,7 @@ def refuse(upload: Upload, results: list[Result], *, from_state: UploadState) ->
                 actor=upload.owner, verb="upload_refused", subject=upload.path, codes=codes
             )
     if is_mine:
-        storage.store().delete(upload.storage_key)
+        storage.discard(upload.storage_key)
 
 
 def save_findings(upload: Upload, results: Iterable[Result], blob: Blob | None = None) -> None:

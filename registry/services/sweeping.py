@@ -2,7 +2,7 @@
 
 Orphans come from uploads that were cut off and from workers that died between a promotion and
 its commit. Nothing is deleted at the moment it loses its last reference: an upload of the same
-bytes may just be on its way.
+bytes may just be on its way. How the two keep out of each other's way is in ``arrivals``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from django.utils import timezone
 from registry import locks, signals, storage
 from registry.models import Blob, File, Upload, UploadPart, UploadState
 from registry.selectors.blobs import keeping_files
-from registry.services import uploads
+from registry.services import arrivals, uploads
 
 __all__ = ["Swept", "run"]
 
@@ -96,30 +96,51 @@ def _sweep_rows(*, is_dry: bool) -> int:
 
 
 def _sweep_files(*, is_dry: bool) -> tuple[int, int]:
-    """Remove files that no row keeps and that are older than the grace period."""
+    """Remove what no row keeps and what is older than the grace period.
+
+    Whether bytes of a digest may go is decided by rows (``arrivals``), so that several machines
+    may share a bucket: nobody can bring the same bytes between the look and the deletion.
+    """
     oldest = time.time() - settings.LORARY.grace_days * 86_400
     count = size = 0
     for entry in storage.store().names():
-        if entry.changed > oldest:
-            continue
-        with locks.holding(entry.name):
-            if not _is_kept(entry.name):
-                if not is_dry:
-                    storage.store().delete(entry.name)
-                count, size = count + 1, size + entry.size
+        if entry.changed <= oldest and _sweep_one(entry, is_dry=is_dry):
+            count, size = count + 1, size + entry.size
     _sweep_locks(oldest)
     return count, size
+
+
+def _sweep_one(entry: storage.Entry, *, is_dry: bool) -> bool:
+    """Remove one file if nothing keeps it; whether it went, or would go."""
+    if len(entry.name) == 32:
+        is_loose = not _is_kept(entry.name, entry.changed)
+        if is_loose and not is_dry:
+            storage.store().delete(entry.name)
+        return is_loose
+    is_rest = entry.is_partial and not _is_young(entry.changed)  # of a copy that was cut off
+    if is_dry:
+        return is_rest or arrivals.may_leave(entry.name)
+    with arrivals.leaving(entry.name, size_bytes=entry.size) as is_mine:
+        if is_mine or is_rest:
+            storage.store().delete(entry.name, is_partial=not is_mine)
+    return is_mine or is_rest
 
 
 def _sweep_locks(oldest: float) -> None:
     """Remove lock files of keys whose uploads are long decided."""
     for file in locks.folder().iterdir():
-        if len(file.name) == 32 and file.stat().st_mtime < oldest and not _is_kept(file.name):
+        changed = file.stat().st_mtime
+        if len(file.name) == 32 and changed < oldest and not _is_kept(file.name, changed):
             file.unlink(missing_ok=True)
 
 
-def _is_kept(name: str) -> bool:
-    if len(name) == 64:
-        return Blob.objects.filter(sha256=name, is_stored=True).exists()
-    open_states = [UploadState.RECEIVING, UploadState.CHECKING]
-    return Upload.objects.filter(storage_key=name, state__in=open_states).exists()
+def _is_kept(key: str, changed: float) -> bool:
+    """Whether a private file is an open upload's, or young enough to be on its way to a digest."""
+    upload = Upload.objects.filter(storage_key=key).first()
+    if upload is None:
+        return _is_young(changed)
+    return upload.state in {UploadState.RECEIVING, UploadState.CHECKING}
+
+
+def _is_young(changed: float) -> bool:
+    return changed > time.time() - arrivals.patience().total_seconds()

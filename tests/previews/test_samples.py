@@ -32,7 +32,7 @@ from registry.errors import (
     UploadRefused,
 )
 from registry.models import Blob, Event, Job, JobState, VersionState, Visibility
-from registry.services import adapters, sweeping
+from registry.services import adapters, arrivals, sweeping
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 from tests.previews.brought import files
@@ -168,16 +168,16 @@ def test_reading_twice_changes_nothing(version: Version, ada: User) -> None:
 def test_a_worker_killed_while_reading_is_continued(
     version: Version, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sample, put = bring(ada, version), storage.put
+    sample, put = bring(ada, version), arrivals.put
 
     def dying(chunks: Any) -> Any:
         put(chunks)
         raise SystemExit
 
-    monkeypatch.setattr(storage, "put", dying)
+    monkeypatch.setattr(arrivals, "put", dying)
     with pytest.raises(SystemExit):
         worker.drain("checks")
-    monkeypatch.setattr(storage, "put", put)
+    monkeypatch.setattr(arrivals, "put", put)
     Job.objects.filter(state=JobState.RUNNING).update(state=JobState.QUEUED, lease_until=None)
     worker.drain("checks")
     sample.refresh_from_db()

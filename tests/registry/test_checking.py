@@ -11,10 +11,10 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from registry import checks, locks, queue, storage, tasks, worker
+from registry import checks, queue, storage, tasks, worker
 from registry.errors import Conflict
 from registry.models import Blob, Event, Finding, Job, JobState, Upload, UploadState, User
-from registry.services import judging, uploads
+from registry.services import arrivals, judging, uploads
 from tests.builders.adapters import kohya
 from tests.registry.files import LORA, SD1
 
@@ -227,12 +227,12 @@ def test_progress_is_noted_and_complete(ada: User) -> None:
     assert (job.done, job.total) == (upload.size_bytes, upload.size_bytes)
 
 
-def test_a_digest_that_another_process_holds_is_waited_for(
+def test_a_digest_that_is_just_being_removed_is_waited_for(
     ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = sent(ada)
-    monkeypatch.setattr(locks, "WAIT_S", 0.0)
-    with locks.holding(upload.sha256):
+    monkeypatch.setattr(arrivals, "WAIT_S", 0.0)
+    with arrivals.leaving(upload.sha256, size_bytes=upload.size_bytes):
         worker.drain("checks")
     assert (Job.objects.get().attempt, state_of(upload)) == (0, UploadState.CHECKING)
     Job.objects.update(run_after=None)
