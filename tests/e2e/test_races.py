@@ -88,3 +88,60 @@ def test_the_same_bytes_from_many_are_stored_once(quiet_hub: RunningHub, eva: Ca
     after = kept(quiet_hub)
     assert len(after.files) == len(before.files) + 1
     assert after.rows["blob"] == before.rows["blob"] + 1
+
+
+def released(eva: Caller, name: str, count: int) -> str:
+    """Publish an adapter with so many versions; returns its address."""
+    place = f"/api/v1/adapters/eva/{name}"
+    assert eva.post("/api/v1/adapters", {"name": name}).status == 201
+    for number in range(count):
+        upload = eva.accepted(kohya(SD1, metadata={name: str(number)}))
+        assert eva.post(f"{place}/versions", {"uploads": [upload]}).status == 201
+    return place
+
+
+def test_an_alias_goes_to_one_of_those_who_saw_it_elsewhere(eva: Caller) -> None:
+    place = released(eva, "pointed", 3)
+    alias = f"{place}/aliases/stable"
+    for seen in (None, "first"):
+        expected = eva.get(alias).document["version"] if seen else None
+        targets = [name for name in ("v1", "v2", "v3") if name != expected]
+        answers = at_once(
+            lambda n, to=targets, was=expected: eva.call(  # type: ignore[misc]  # bound at once
+                "PUT", alias, {"to": to[n % len(to)], "expected": was}
+            )
+        )
+        assert statuses(answers) == {200: 1, 409: MANY - 1}
+        assert {answer.code for answer in answers if answer.status == 409} == {"conflict"}
+        (winner,) = [answer.document["version"] for answer in answers if answer.status == 200]
+        assert eva.get(alias).document["version"] == winner
+    assert len(eva.get(f"{alias}/history").document["results"]) == 2
+
+
+def test_a_version_is_withdrawn_for_one_reason(eva: Caller) -> None:
+    place = released(eva, "regretted", 1)
+    answers = at_once(
+        lambda n: eva.post(f"{place}/versions/v1/withdraw", {"reason": f"Reason {n}."})
+    )
+    assert statuses(answers) == {200: 1, 409: MANY - 1}
+    assert {answer.code for answer in answers if answer.status == 409} == {"wrong_state"}
+    (reason,) = [answer.document["reason"] for answer in answers if answer.status == 200]
+    again = at_once(lambda _: eva.post(f"{place}/versions/v1/withdraw", {"reason": reason}))
+    assert statuses(again) == {200: MANY}
+
+
+def test_a_publication_and_the_end_of_its_adapter_leave_nothing_half_done(eva: Caller) -> None:
+    place = released(eva, "ended", 1)
+    uploads = [eva.accepted(kohya(SD1, metadata={"late": str(n)})) for n in range(4)]
+
+    def act(n: int) -> Answer:
+        if n == MANY // 2:
+            return eva.post(f"{place}/withdraw", {"reason": "Copied."})
+        return eva.post(f"{place}/versions", {"uploads": [uploads[n % 4]]})
+
+    answers = at_once(act)
+    # Before it 200 and 201; after it gone, or a draft or an upload that went with it meanwhile.
+    assert statuses(answers).keys() <= {200, 201, 404, 410, 422}
+    states = [row["state"] for row in eva.get(f"{place}/versions").document["results"]]
+    assert set(states) == {"withdrawn"}
+    assert eva.get(place).status == 410
