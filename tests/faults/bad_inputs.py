@@ -13,6 +13,7 @@ from tests.builders.malformed import ATTACKS
 from tests.e2e.talk import Answer, Caller, exchange
 from tests.faults.payloads import payload
 from tests.faults.tiny_parts import many_tiny_parts
+from tests.faults.trials import Skipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -303,6 +304,9 @@ class Table:
 
 def run(plan: Plan, trial: Trial) -> None:
     """Do each bad thing, compare the answer, and count rows and files before and after."""
+    if plan.ground.has_bucket:
+        message = "a bucket takes no parts of 64 KiB, and all of this is refused before it"
+        raise Skipped(message)
     with plan.ground.hub("bad", webs=1, UPLOAD_PART_BYTES=str(PART_BYTES)) as hub:
         table = Table(plan, hub)
         table.prepare()

@@ -37,8 +37,10 @@ def run(plan: Plan, trial: Trial) -> None:
         "every message several times, to two workers": _doubled,
         "messages lost": _lost,
         **databases.parts(plan),
-        "clocks jumping by hours": clocks.jumping,
     }
+    if plan.is_short and plan.ground.is_sqlite and not plan.ground.named_broker:
+        parts = {"messages doubled and lost, SQLite locked": _together}
+    parts["clocks jumping by hours"] = clocks.jumping
     for name, part in parts.items():
         found = Trial(name)
         try:
@@ -126,20 +128,37 @@ def _restarted(plan: Plan, trial: Trial, restart: Callable[[float], None], url: 
 
 def _swept_away(plan: Plan, trial: Trial) -> None:
     """Remove the messages of the embedded broker as they come."""
-    gone = 0
     with plan.ground.hub("swept") as hub:
         with at_work(plan, hub, trial, clients=CLIENTS, sizes=SIZES) as crew:
-            until = time.monotonic() + (SHORT_S if plan.is_short else LONG_S)
-            while time.monotonic() < until:
-                for message in (hub.data / "broker" / "messages").glob("*"):
-                    with suppress(FileNotFoundError):
-                        message.unlink()
-                        gone += 1
-                time.sleep(0.02)
+            gone = _remove_messages(hub, LONG_S)
         verify(hub, crew, trial)
         _alive(hub, trial)
     trial.numbers["messages of the embedded broker removed"] = gone
     trial.expect(gone, "no message could be removed")
+
+
+def _remove_messages(hub: FaultyHub, seconds: float) -> int:
+    gone, until = 0, time.monotonic() + seconds
+    while time.monotonic() < until:
+        for message in (hub.data / "broker" / "messages").glob("*"):
+            with suppress(FileNotFoundError):
+                message.unlink()
+                gone += 1
+        time.sleep(0.02)
+    return gone
+
+
+def _together(plan: Plan, trial: Trial) -> None:
+    """All of it at once, on what a hub has without any server."""
+    with plan.ground.hub("together", workers=2) as hub:
+        with at_work(plan, hub, trial, clients=CLIENTS, sizes=SIZES) as crew, _waking(hub) as sent:
+            trial.numbers["messages of the embedded broker removed"] = _remove_messages(
+                hub, SHORT_S
+            )
+            databases.hold_sqlite(hub, SHORT_S / 2)
+        trial.numbers["wake-ups for nothing"] = sent[0]
+        verify(hub, crew, trial)
+        _alive(hub, trial)
 
 
 def _alive(hub: FaultyHub, trial: Trial) -> None:

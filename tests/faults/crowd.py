@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
-from tests.faults.clients import Client, Ledger, Lost, Sent
+from tests.faults.clients import Client, Ledger, Lost, Sent, fetch
 from tests.faults.payloads import payload
 
 if TYPE_CHECKING:
@@ -133,14 +133,9 @@ class Person:
         self, where: str, digest: hashlib._Hash, start: int, stop: int | None, file: Payload
     ) -> Iterator[int]:
         """Yield lengths of what arrives from ``start`` on, up to ``stop``."""
-        caller = self.client.caller
-        connection = http.client.HTTPConnection("127.0.0.1", caller.port, timeout=60)
-        headers = {"Authorization": f"Bearer {caller.token}"}
-        if start:
-            headers |= {"Range": f"bytes={start}-", "If-Range": f'"{file.sha256}"'}
+        headers = {"Range": f"bytes={start}-", "If-Range": f'"{file.sha256}"'} if start else {}
+        connection, response = fetch(self.client.caller, where, headers)
         try:
-            connection.request("GET", where, headers=headers)
-            response = connection.getresponse()
             if response.status != (206 if start else 200):
                 error = (response.status, f"GET {where}: {response.status}")
                 self.crowd.ledger.server_errors.append(error)
@@ -172,7 +167,7 @@ def cut_upload(caller: Caller, path: str, data: bytes, stop: int) -> None:
 def run(plan: Plan, trial: Trial) -> None:
     """Have everybody upload and download for minutes; no wrong byte, no answer of 500 or more."""
     random = Random(plan.seed)
-    with plan.ground.hub("crowd", UPLOAD_PART_BYTES=str(PART_BYTES)) as hub:
+    with plan.ground.hub("crowd", UPLOAD_PART_BYTES=plan.ground.part_bytes(PART_BYTES)) as hub:
         names = [f"user{number}" for number in range(USERS)]
         callers = hub.callers(*names)
         ledger = Ledger()

@@ -14,9 +14,10 @@ from tests.faults.crew import at_work, verify
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.faults.hubs import FaultyHub
     from tests.faults.trials import Plan, Trial
 
-__all__ = ["parts"]
+__all__ = ["hold_sqlite", "parts"]
 
 CLIENTS = 4
 SIZES = (100_000, 1_000_000)
@@ -31,8 +32,7 @@ BUSY = frozenset({503})
 def parts(plan: Plan) -> dict[str, Callable[[Plan, Trial], None]]:
     """Return what can be done to the database of this ground."""
     if plan.ground.is_sqlite:
-        locked: dict[str, Callable[[Plan, Trial], None]] = {"SQLite locked by another": _locked}
-        return locked if plan.is_short else {**locked, "SQLite locked for long": _locked_long}
+        return {"SQLite locked by another": _locked, "SQLite locked for long": _locked_long}
     if plan.ground.postgres is not None:
         return {"PostgreSQL restarted": _restarted}
     return {"rows locked by another": _rows_locked}
@@ -50,16 +50,21 @@ def _lock(plan: Plan, trial: Trial, seconds: float, allowed: frozenset[int]) -> 
     with plan.ground.hub("locked") as hub:
         with at_work(plan, hub, trial, clients=CLIENTS, sizes=SIZES) as crew:
             time.sleep(2)
-            file = hub.data / "lorary.sqlite3"
-            with closing(sqlite3.connect(file, timeout=30, isolation_level=None)) as rows:
-                rows.execute("BEGIN EXCLUSIVE")
-                time.sleep(seconds)
-                rows.execute("ROLLBACK")
+            hold_sqlite(hub, seconds)
             time.sleep(1)
         trial.numbers["locked for s"] = seconds
         verify(hub, crew, trial, allowed=allowed)
         for worker in hub.workers:
             trial.expect(worker.poll() is None, "a worker ended by itself")
+
+
+def hold_sqlite(hub: FaultyHub, seconds: float) -> None:
+    """Keep the write lock of a hub's database."""
+    file = hub.data / "lorary.sqlite3"
+    with closing(sqlite3.connect(file, timeout=30, isolation_level=None)) as rows:
+        rows.execute("BEGIN EXCLUSIVE")
+        time.sleep(seconds)
+        rows.execute("ROLLBACK")
 
 
 def _restarted(plan: Plan, trial: Trial) -> None:

@@ -104,7 +104,7 @@ def run(plan: Plan, trial: Trial) -> None:
     if sys.platform != "linux" or os.geteuid() != 0:
         message = "mounting a small disk needs root on Linux"
         raise Skipped(message)
-    if plan.ground.storage:
+    if plan.ground.has_bucket:
         message = "the bytes are not on a disk of this machine"
         raise Skipped(message)
     with SmallDisk(plan.folder / "files-disk") as disk:

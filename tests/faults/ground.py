@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from contextlib import ExitStack
+from threading import Lock
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
+from tests.buckets import CREDENTIALS, SeaweedFS
 from tests.faults.hubs import FaultyHub
 from tests.faults.processes import Broker
 from tests.faults.servers import Postgres, RabbitMQ
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Ground"]
 
 MIGRATE_S = 600
+LEAST_PART_BYTES = 5 * 2**20
 
 
 class Ground:
@@ -29,7 +33,7 @@ class Ground:
     Attributes:
         database: "" for SQLite, ``postgres`` for a server of our own, else the address of one.
         broker: "" for the embedded one, ``redis`` or ``rabbitmq`` for our own, or an address.
-        storage: "" for the data directory, else an address of ``LORARY_STORAGE``.
+        storage: "" for the data directory, ``s3`` for a bucket of our own, or an address.
     """
 
     def __init__(self, folder: Path, database: str, broker: str, storage: str) -> None:
@@ -38,7 +42,8 @@ class Ground:
         self.postgres: Postgres | None = None
         self.redis: Broker | None = None
         self.rabbitmq: RabbitMQ | None = None
-        self.stack = ExitStack()
+        self.bucket: SeaweedFS | None = None
+        self.stack, self.lock = ExitStack(), Lock()
         self.count = 0
         self.template = ""
         self.made: list[str] = []
@@ -52,6 +57,9 @@ class Ground:
             self.redis = self.stack.enter_context(Broker(self.folder))
         elif self.named_broker == "rabbitmq":
             self.rabbitmq = self.stack.enter_context(RabbitMQ(self.folder / "rabbitmq"))
+        if self.storage == "s3":
+            os.environ.update(CREDENTIALS)
+            self.bucket = self.stack.enter_context(SeaweedFS(self.folder / "seaweedfs"))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -66,24 +74,34 @@ class Ground:
         return not self.named_database
 
     @property
+    def has_bucket(self) -> bool:
+        """Whether bytes are in a bucket."""
+        return self.storage.startswith("s3")
+
+    def part_bytes(self, wanted: int) -> str:
+        """Return a size of parts, for ``LORARY_UPLOAD_PART_BYTES``: S3 takes 5 MiB and more."""
+        return str(max(wanted, LEAST_PART_BYTES) if self.has_bucket else wanted)
+
+    @property
     def words(self) -> str:
         """Return what it consists of."""
         database = "SQLite" if self.is_sqlite else "PostgreSQL"
         kinds = {"redis": "Redis", "rediss": "Redis", "amqp": "RabbitMQ", "rabbitmq": "RabbitMQ"}
         broker = kinds.get(self.named_broker.partition(":")[0], "the embedded broker")
-        storage = "S3" if self.storage.startswith("s3") else "local files"
+        storage = "S3" if self.has_bucket else "local files"
         return f"{database}, {broker}, {storage}"
 
     def hub(self, name: str, *, workers: int = 1, webs: int = 2, **settings: str) -> FaultyHub:
         """Return a hub that is migrated and not yet started."""
-        self.count += 1
-        data = self.folder / f"{name}-{self.count}"
-        own = {**self._addresses(), **settings}
-        hub = FaultyHub(data, workers=workers, webs=webs, **own)
-        if self.is_sqlite:
-            self._copy_sqlite(hub)
-        else:
-            hub.environ["LORARY_DATABASE_URL"] = self._new_database()
+        with self.lock:
+            self.count += 1
+            data = self.folder / f"{name}-{self.count}"
+            own = {**self._addresses(), **settings}
+            hub = FaultyHub(data, workers=workers, webs=webs, **own)
+            if self.is_sqlite:
+                self._copy_sqlite(hub)
+            else:
+                hub.environ["LORARY_DATABASE_URL"] = self._new_database()
         return hub
 
     def _addresses(self) -> dict[str, str]:
@@ -100,6 +118,8 @@ class Ground:
 
     def _place(self) -> str:
         """Return the storage's address with a prefix that no other hub has."""
+        if self.bucket is not None:
+            return self.bucket.storage()
         parts = urlsplit(self.storage)
         return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{uuid.uuid4().hex}"))
 

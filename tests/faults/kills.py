@@ -20,8 +20,8 @@ __all__ = ["run"]
 
 CLIENTS = 6
 PART_BYTES = 128 * 1024
-#: Sizes of files in bytes.
-SIZES = (200_000, 3_000_000)
+#: Sizes of files in bytes; where parts are larger, so are they.
+SIZES, LARGER = (200_000, 3_000_000), (200_000, 12_000_000)
 #: Pause between two pieces of a body, in seconds at most: slow ones have more in their middle.
 SLOWNESS_S = 0.008
 #: What is killed, and how often one is against the others.
@@ -36,8 +36,10 @@ SWEEP_EVERY = 20
 
 def run(plan: Plan, trial: Trial) -> None:
     """Kill at random moments; in the end everything that was acknowledged must be there."""
-    with plan.ground.hub("kills", UPLOAD_PART_BYTES=str(PART_BYTES)) as hub:
-        with at_work(plan, hub, trial, clients=CLIENTS, sizes=SIZES, pause_s=SLOWNESS_S) as crew:
+    ground = plan.ground
+    sizes = LARGER if ground.has_bucket else SIZES
+    with ground.hub("kills", UPLOAD_PART_BYTES=ground.part_bytes(PART_BYTES)) as hub:
+        with at_work(plan, hub, trial, clients=CLIENTS, sizes=sizes, pause_s=SLOWNESS_S) as crew:
             _kill(hub, plan.kills, crew, Random(plan.seed), trial)
         verify(hub, crew, trial)
 
