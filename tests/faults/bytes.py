@@ -54,9 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ.pop(f"LORARY_TEST_{name}", None)
     folder = Path(mkdtemp(prefix="lorary-faults-"))
     _say(asked, f"seed {asked.seed}")
-    trials, words = [], ""
+    trials = []
     with Ground(folder, asked.database, asked.broker, asked.storage) as ground:
-        words = ground.words
         plan = Plan(
             seed=asked.seed,
             folder=folder,
@@ -66,17 +65,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             is_short=asked.short,
         )
         names = list(asked.only or SCENARIOS)
-        with ThreadPoolExecutor(SHORT_AT_ONCE if asked.short else 1) as pool:
-            for trial in pool.map(lambda name: _try(name, plan), names):
+        with ThreadPoolExecutor(SHORT_AT_ONCE) as pool:
+            run = pool.map if asked.short else map
+            for trial in run(lambda name: _try(name, plan), names):
                 trials.append(trial)
                 _tell(asked, trial)
+                if asked.report:
+                    _say(asked, f"  written: {_write(trials, asked, ground.words)}")
     is_broken = any(trial.faults for trial in trials)
     if is_broken:
         _say(asked, f"kept to look into: {folder}")
     else:
         shutil.rmtree(folder, ignore_errors=True)
-    if asked.report:
-        _say(asked, f"written: {_write(trials, asked, words)}")
     return 1 if is_broken else 0
 
 
@@ -132,26 +132,38 @@ def _tell(asked: argparse.Namespace, trial: Trial) -> None:
 
 
 def _write(trials: Sequence[Trial], asked: argparse.Namespace, words: str) -> Path:
-    """Write the report of today on this database, broker and storage."""
+    """Write the page of today on this database, broker and storage.
+
+    What other runs of the day found there with other scenarios or seeds stays.
+    """
     day = f"{datetime.now(UTC):%Y-%m-%d}"
     asked.report.mkdir(parents=True, exist_ok=True)
     slug = words.lower().replace("the ", "").replace(", ", "-").replace(" ", "-")
     path: Path = asked.report / f"{day}-bytes-under-fire-{slug}.md"
-    lines = [
+    sections = _sections(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for trial in trials:
+        lines = "\n".join(f"* {line}" for line in trial.lines())
+        sections[f"{trial.name}, seed {asked.seed}"] = f"\n{lines}\n"
+    head = [
         f"# Bytes under fire, {day}: {words}",
         "",
         "Written by `python -m tests.faults.bytes --report docs/reports` (`make faults`).",
         "",
         *(f"* {fact}" for fact in machine()),
-        f"* seed {asked.seed}",
-        *(
-            line
-            for trial in trials
-            for line in ("", f"## {trial.name}", "", *(f"* {one}" for one in trial.lines()))
-        ),
+        "",
     ]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    text = "\n".join(f"## {title}\n{body}" for title, body in sorted(sections.items()))
+    path.write_text("\n".join(head) + f"\n{text}", encoding="utf-8")
     return path
+
+
+def _sections(page: str) -> dict[str, str]:
+    """Return title → text of the sections of a page."""
+    found = {}
+    for section in page.split("\n## ")[1:]:
+        title, _newline, body = section.partition("\n")
+        found[title] = body.rstrip("\n") + "\n"
+    return found
 
 
 if __name__ == "__main__":
