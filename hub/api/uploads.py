@@ -20,11 +20,12 @@ from hub.api.base import Endpoint, Input, RawEndpoint, absolute, shown
 from hub.api.bodies import raw_body
 from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
 from hub.api.shapes import FindingOut, ProgressOut
+from registry import storage
 from registry.models import Job, Upload, UploadPart, UploadState
 from registry.names import MAX_PATH
 from registry.selectors import blobs
 from registry.selectors import uploads as found
-from registry.services import uploads
+from registry.services import parts, uploads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +33,17 @@ if TYPE_CHECKING:
 
     from rest_framework.request import Request
 
-__all__ = ["Complete", "Content", "Part", "UploadIn", "UploadOut", "UploadView", "Uploads"]
+__all__ = [
+    "Complete",
+    "Content",
+    "Links",
+    "Part",
+    "Parts",
+    "UploadIn",
+    "UploadOut",
+    "UploadView",
+    "Uploads",
+]
 
 RAW = {"application/octet-stream": OpenApiTypes.BINARY}
 #: States in which every byte has arrived.
@@ -54,7 +65,30 @@ class PartOut(serializers.Serializer[UploadPart]):
 
     number = serializers.IntegerField()
     size = serializers.IntegerField(source="size_bytes")
-    sha256 = serializers.CharField()
+    sha256 = serializers.CharField(
+        allow_blank=True, help_text="Empty when it is not known, as of a part sent by a link."
+    )
+
+
+class LinksIn(Input):
+    """Which parts are to go straight to where they are kept."""
+
+    numbers = serializers.ListField(
+        child=serializers.IntegerField(min_value=1), min_length=1, max_length=parts.LINKS_AT_ONCE
+    )
+
+
+class LinkOut(serializers.Serializer[Any]):
+    """Where to PUT a part: exactly its bytes, without any token."""
+
+    number = serializers.IntegerField()
+    url = serializers.URLField()
+
+
+class LinksOut(serializers.Serializer[Any]):
+    """Links that are good for an hour; none where parts go through the hub."""
+
+    links = LinkOut(many=True)
 
 
 class UploadUrls(serializers.Serializer[Any]):
@@ -64,6 +98,10 @@ class UploadUrls(serializers.Serializer[Any]):
     content = serializers.URLField()
     part = serializers.CharField(help_text="Put the number of the part for `{number}`.")
     complete = serializers.URLField()
+    parts = serializers.URLField(help_text="Where the hub looks which parts came by links.")
+    links = serializers.URLField(
+        allow_null=True, help_text="Where to ask for links; null where parts go through the hub."
+    )
 
 
 class UploadOut(serializers.Serializer[Upload]):
@@ -108,7 +146,7 @@ class UploadOut(serializers.Serializer[Upload]):
         return {"done": done, "total": upload.size_bytes}
 
     @extend_schema_field(UploadUrls)
-    def get_urls(self, upload: Upload) -> dict[str, str]:
+    def get_urls(self, upload: Upload) -> dict[str, str | None]:
         """Return the addresses of this upload."""
         place = absolute(self.context, reverse("api-upload", args=[upload.public_id]))
         return {
@@ -116,6 +154,8 @@ class UploadOut(serializers.Serializer[Upload]):
             "content": f"{place}/content",
             "part": f"{place}/parts/{{number}}",
             "complete": f"{place}/complete",
+            "parts": f"{place}/parts",
+            "links": f"{place}/links" if storage.has_links() else None,
         }
 
 
@@ -227,9 +267,8 @@ class Part(RawEndpoint):
     def put(self, request: Request, upload_id: UUID, number: int) -> Response:
         """Send part `number` (from 1 on), in any order, as often as needed."""
         upload = found.get(self.signed_in(), upload_id)
-        is_one = 1 <= number <= upload.part_count
-        expected = uploads.part_of(upload, number).size if is_one else None
-        part = uploads.receive_part(
+        expected = parts.part_of(upload, number).size
+        part = parts.receive_part(
             actor=self.actor,
             upload=upload,
             number=number,
@@ -237,6 +276,34 @@ class Part(RawEndpoint):
             sha256=request.headers.get("X-Part-SHA256"),
         )
         return self.answer(PartOut, part)
+
+
+class Parts(_Answering):
+    """The parts that are here."""
+
+    @extend_schema(
+        operation_id="uploads_parts", tags=["uploads"], request=None, responses=UploadOut
+    )
+    def post(self, _request: Request, upload_id: UUID) -> Response:
+        """Have the hub look which parts were sent by links; it counts those in full length."""
+        upload = found.get(self.signed_in(), upload_id)
+        parts.look(actor=self.actor, upload=upload)
+        return self.upload_answer(found.get(self.actor, upload_id))
+
+
+class Links(Endpoint):
+    """Ways for parts around the hub."""
+
+    @extend_schema(
+        operation_id="uploads_links", tags=["uploads"], request=LinksIn, responses=LinksOut
+    )
+    def post(self, _request: Request, upload_id: UUID) -> Response:
+        """Ask for links to send parts straight to the bucket, where the hub has one."""
+        upload = found.get(self.signed_in(), upload_id)
+        numbers = self.said(LinksIn)["numbers"]
+        links = parts.links(actor=self.actor, upload=upload, numbers=numbers)
+        listed = [{"number": number, "url": url} for number, url in links.items()]
+        return self.answer(LinksOut, {"links": listed})
 
 
 class Complete(_Answering):

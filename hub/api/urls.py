@@ -18,7 +18,7 @@ from hub.api.recipes import RecipeView
 from hub.api.renders import RenderView, VersionRenders
 from hub.api.tokens import Tokens, TokenView
 from hub.api.tryouts import Tryouts, TryoutShare, TryoutView
-from hub.api.uploads import Complete, Content, Part, Uploads, UploadView
+from hub.api.uploads import Complete, Content, Links, Part, Parts, Uploads, UploadView
 from hub.api.versions import Publish, Versions, VersionView, Yank
 from hub.api.withdrawals import AdapterWithdraw, VersionWithdraw
 from hub.api.workers import Workers, WorkerView
@@ -37,6 +37,8 @@ v1: list[URLPattern] = [
     path("uploads/<uuid:upload_id>", UploadView.as_view(), name="api-upload"),
     path("uploads/<uuid:upload_id>/content", Content.as_view(), name="api-upload-content"),
     path("uploads/<uuid:upload_id>/parts/<int:number>", Part.as_view(), name="api-upload-part"),
+    path("uploads/<uuid:upload_id>/parts", Parts.as_view(), name="api-upload-parts"),
+    path("uploads/<uuid:upload_id>/links", Links.as_view(), name="api-upload-links"),
     path("uploads/<uuid:upload_id>/complete", Complete.as_view(), name="api-upload-complete"),
     path("adapters", Adapters.as_view(), name="api-adapters"),
     path("adapters/<str:owner>/<str:name>", AdapterView.as_view(), name="api-adapter"),

@@ -21,6 +21,7 @@ from registry.errors import (
     Invalid,
     SizeMismatch,
     StateConflict,
+    StorageAway,
     TooLarge,
     UploadIncomplete,
     UploadRefused,
@@ -28,25 +29,16 @@ from registry.errors import (
 from registry.models import (
     Blob,
     Upload,
-    UploadPart,
     UploadState,
 )
 from registry.names import check_path
 from registry.selectors import blobs as known_blobs
-from registry.services import access, endings, judging, quotas
+from registry.services import access, incoming, judging, parts, quotas
+from registry.services.parts import part_of, receive_part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Protocol
-
     from registry.models import User
-
-    class Readable(Protocol):
-        """What a request body offers."""
-
-        def read(self, size: int, /) -> bytes:
-            """Return up to ``size`` bytes, b"" at the end."""
-
+    from registry.services.incoming import Readable
 
 __all__ = [
     "CHECK_TASK",
@@ -54,6 +46,7 @@ __all__ = [
     "complete",
     "create",
     "expire",
+    "part_of",
     "receive",
     "receive_part",
 ]
@@ -77,23 +70,39 @@ def create(*, actor: User, path: str, size_bytes: int, sha256: str | None = None
     """
     user = access.require_scope(actor, "write")
     path = check_path(path)
-    declared = _digest(sha256)
+    declared = incoming.digest_of(sha256)
     _require_size(size_bytes)
     _require_room(user, size_bytes)
-    blob = _known(user, path, size_bytes, declared)
     upload = Upload(
         owner=user,
         path=path,
         size_bytes=size_bytes,
-        part_bytes=settings.LORARY.part_bytes,
+        part_bytes=parts.part_size(size_bytes, settings.LORARY.part_bytes),
         declared_sha256=declared,
         storage_key=storage.new_key(),
         expires_at=timezone.now() + timedelta(days=settings.LORARY.upload_days),
     )
-    if blob is not None:
-        upload.state, upload.blob, upload.sha256 = UploadState.ACCEPTED, blob, blob.sha256
+    blob = _known(user, path, size_bytes, declared)
+    if blob is not None and _keep(upload, blob):
+        return upload
     upload.save()
+    try:
+        parts.open_for_parts(upload)
+    except StorageAway:
+        upload.delete()
+        raise
     return upload
+
+
+def _keep(upload: Upload, blob: Blob) -> bool:
+    """Accept an upload whose bytes are here, unless they are just let go of."""
+    with transaction.atomic():
+        here = Blob.objects.filter(pk=blob.pk, is_stored=True)
+        if not here.update(unreferenced_since=None):
+            return False
+        upload.state, upload.blob, upload.sha256 = UploadState.ACCEPTED, blob, blob.sha256
+        upload.save()
+    return True
 
 
 def _known(user: User, path: str, size_bytes: int, declared: str) -> Blob | None:
@@ -116,15 +125,7 @@ def _known(user: User, path: str, size_bytes: int, declared: str) -> Blob | None
         return None
     if checks.is_refused(results):
         raise UploadRefused(judging.headline(results), findings=results)
-    kept = Blob.objects.filter(pk=blob.pk, is_stored=True).update(unreferenced_since=None)
-    return blob if kept else None
-
-
-def _digest(sha256: str | None) -> str:
-    declared = (sha256 or "").lower()
-    if declared and (len(declared) != 64 or set(declared) - set("0123456789abcdef")):
-        raise Invalid(_("A sha256 has 64 hex digits."), fields={"sha256": [declared[:80]]})
-    return declared
+    return blob
 
 
 def _require_size(size_bytes: int) -> None:
@@ -154,92 +155,47 @@ def _require_room(user: User, size_bytes: int) -> None:
 def receive(*, actor: User, upload: Upload, stream: Readable) -> Upload:
     """Take the whole file as one body and complete it.
 
+    What arrived of a body that is cut off counts: the rest can be sent by parts.
+
     Raises:
         SizeMismatch: fewer or more bytes than announced; the upload stays open.
         UploadRefused: see ``complete``.
     """
-    _require_open(actor, upload)
+    incoming.require_open(actor, upload)
     with locks.holding(upload.storage_key):
-        _require_still_open(upload)
-        # What came by parts is written over: if this body is cut off, they are missing.
-        upload.parts.all().delete()
-        whole = storage.Measured(_exactly(stream, upload.size_bytes))
-        storage.store().write(upload.storage_key, whole)
-        return _complete(upload, whole.written.sha256)
+        incoming.require_still_open(upload)
+        body = incoming.Body(stream, upload.size_bytes)
+        for part in parts.parts_of(upload):
+            upload.parts.filter(number=part.number).delete()
+            tag = _write(upload, body, part)
+            parts.note(upload, part, tag=tag, sha256="")
+        storage.store().assemble(upload.storage_key, parts.parts_of(upload))
+        return _complete(upload, body.sha256)
 
 
-def receive_part(
-    *, actor: User, upload: Upload, number: int, stream: Readable, sha256: str | None = None
-) -> UploadPart:
-    """Take one part (from 1 on), in any order, as often as wanted.
+def _write(upload: Upload, body: incoming.Body, part: storage.Part) -> str:
+    """Write the next part of a body, to a new key if the old one takes no more.
 
-    Args:
-        actor: Who uploads.
-        upload: Of the actor, still open.
-        number: Which part.
-        stream: Its bytes.
-        sha256: Digest of this part, when the sender knows it.
-
-    Raises:
-        Invalid: no such part.
-        SizeMismatch: the part has not exactly the bytes it must have.
-        DigestMismatch: the part is damaged; it counts as missing.
+    That is when a process joined all parts and died before it said so.
     """
-    _require_open(actor, upload)
-    if not 1 <= number <= upload.part_count:
-        raise Invalid(_("Parts are numbered 1 to %(n)d.") % {"n": upload.part_count})
-    declared = _digest(sha256)
-    with locks.holding(upload.storage_key, is_shared=True):
-        _require_still_open(upload)
-        # Until all of it is here again, this part is missing.
-        upload.parts.filter(number=number).delete()
-        written = _write_part(upload, number, stream)
-        if declared and declared != written.sha256:
-            finding = checks.digest_differs(declared, written.sha256)
-            raise DigestMismatch(finding.message, declared=declared, computed=written.sha256)
-        part, _created = UploadPart.objects.update_or_create(
-            upload=upload,
-            number=number,
-            defaults={"size_bytes": written.size, "sha256": written.sha256},
-        )
-    return part
+    for is_last in (False, True):
+        try:
+            return storage.store().write(upload.storage_key, body.section(part.size), part=part)
+        except FileExistsError as error:
+            if is_last or part.number > 1:
+                text = _("Another request just completed this upload.")
+                raise StateConflict(text, state=upload.state) from error
+        _begin_anew(upload)
+    raise AssertionError  # the last trial returned or raised
 
 
-def _write_part(upload: Upload, number: int, stream: Readable) -> storage.Written:
-    part = part_of(upload, number)
-    measured = storage.Measured(_exactly(stream, part.size))
-    storage.store().write(upload.storage_key, measured, part=part)
-    return measured.written
-
-
-def part_of(upload: Upload, number: int) -> storage.Part:
-    """Return where a part lies in its file and how many bytes it must have."""
-    offset = (number - 1) * upload.part_bytes
-    return storage.Part(number, offset, min(upload.part_bytes, upload.size_bytes - offset))
-
-
-def _exactly(stream: Readable, size: int) -> Iterator[bytes]:
-    """Yield ``size`` bytes.
-
-    Raises:
-        SizeMismatch: there are fewer or more; the last bytes are held back until that is known.
-    """
-    left = size
-    while left:
-        chunk = stream.read(min(storage.CHUNK, left))
-        if not chunk:
-            raise _size_fault(size, size - left)
-        left -= len(chunk)
-        if not left and stream.read(1):
-            raise _size_fault(size, size + 1)
-        yield chunk
-
-
-def _size_fault(expected: int, got: int) -> SizeMismatch:
-    text = _("Announced were %(expected)d bytes; more arrived.")
-    if got < expected:
-        text = _("Announced were %(expected)d bytes; %(got)d arrived. Send them again.")
-    return SizeMismatch(text % {"expected": expected, "got": got}, expected=expected, received=got)
+def _begin_anew(upload: Upload) -> None:
+    old, new = upload.storage_key, storage.new_key()
+    mine = Upload.objects.filter(pk=upload.pk, state=UploadState.RECEIVING, storage_key=old)
+    if not mine.update(storage_key=new):
+        raise StateConflict(_("Another request just completed this upload."), state=upload.state)
+    upload.storage_key = new
+    storage.discard(old)
 
 
 def complete(*, actor: User, upload: Upload) -> Upload:
@@ -251,31 +207,32 @@ def complete(*, actor: User, upload: Upload) -> Upload:
         UploadIncomplete: ``facts["missing"]`` lists the part numbers.
         DigestMismatch, UploadRefused: the file is refused and its bytes are gone.
     """
-    _require_own(actor, upload)
+    incoming.require_own(actor, upload)
     if upload.state in {UploadState.CHECKING, UploadState.ACCEPTED}:
         return upload
     with locks.holding(upload.storage_key):
         upload.refresh_from_db()
         if upload.state in {UploadState.CHECKING, UploadState.ACCEPTED}:
             return upload
-        _require_open(actor, upload)
-        _require_parts(upload)
-        parts = [part_of(upload, number) for number in range(1, upload.part_count + 1)]
-        storage.store().assemble(upload.storage_key, parts)
+        incoming.require_open(actor, upload)
+        _assemble(upload)
         with storage.store().open(upload.storage_key) as handle:
             sha256 = checks.digest(storage.chunks_of(handle))
         return _complete(upload, sha256)
 
 
-def _require_parts(upload: Upload) -> None:
-    here = set(upload.parts.values_list("number", flat=True))
-    missing = sorted(set(range(1, upload.part_count + 1)) - here)
-    if missing:
-        raise UploadIncomplete(
-            _("%(n)d of %(all)d parts are missing.")
-            % {"n": len(missing), "all": upload.part_count},
-            missing=missing[:1000],
-        )
+def _assemble(upload: Upload) -> None:
+    """Join the parts, once the store says that each is there in its length."""
+    try:
+        parts.require_short(upload)
+        parts.require_all(upload)
+        storage.store().assemble(upload.storage_key, parts.parts_of(upload))
+    except SizeMismatch as refusal:
+        judging.refuse(upload, [parts.too_long(refusal)], from_state=UploadState.RECEIVING)
+        raise
+    except UploadIncomplete as refusal:
+        upload.parts.filter(number__in=refusal.facts["missing"]).delete()
+        raise parts.incomplete(upload, refusal.facts["missing"]) from refusal
 
 
 def _complete(upload: Upload, sha256: str) -> Upload:
@@ -292,7 +249,9 @@ def _complete(upload: Upload, sha256: str) -> Upload:
         judging.refuse(upload, results, from_state=UploadState.RECEIVING)
         raise UploadRefused(judging.headline(results), findings=results)
     with transaction.atomic():
-        mine = Upload.objects.filter(pk=upload.pk, state=UploadState.RECEIVING)
+        mine = Upload.objects.filter(
+            pk=upload.pk, state=UploadState.RECEIVING, storage_key=upload.storage_key
+        )
         if mine.update(state=UploadState.CHECKING, sha256=sha256, updated_at=timezone.now()):
             judging.save_findings(upload, results)
             queue.enqueue(
@@ -315,7 +274,7 @@ def cancel(*, actor: User, upload: Upload) -> None:
     Raises:
         StateConflict: when it is published.
     """
-    _require_own(actor, upload)
+    incoming.require_own(actor, upload)
     loose = Upload.objects.filter(pk=upload.pk, state=UploadState.ACCEPTED)
     if loose.filter(blob__files__isnull=True).update(state=UploadState.CANCELLED):
         return
@@ -325,7 +284,7 @@ def cancel(*, actor: User, upload: Upload) -> None:
     mine = Upload.objects.filter(pk=upload.pk, state__in=open_states)
     if mine.update(state=UploadState.CANCELLED, updated_at=timezone.now()):
         queue.cancel(f"{CHECK_TASK}:{upload.pk}")
-        storage.store().delete(upload.storage_key)
+        storage.discard(upload.storage_key)
 
 
 def expire() -> int:
@@ -335,25 +294,6 @@ def expire() -> int:
     for upload in stale:
         mine = Upload.objects.filter(pk=upload.pk, state=UploadState.RECEIVING)
         if mine.update(state=UploadState.EXPIRED):
-            storage.store().delete(upload.storage_key)
+            storage.discard(upload.storage_key)
             count += 1
     return count
-
-
-def _require_own(actor: User, upload: Upload) -> User:
-    user = access.require_scope(actor, "write")
-    if upload.owner_id != user.pk:
-        raise StateConflict(_("This upload is another's."), state=upload.state)
-    return user
-
-
-def _require_still_open(upload: Upload) -> None:
-    """Refuse bytes that come after the end; call it with the upload's lock held."""
-    upload.refresh_from_db(fields=["state"])
-    if upload.state != UploadState.RECEIVING:
-        raise endings.closed(upload)
-
-
-def _require_open(actor: User, upload: Upload) -> None:
-    _require_own(actor, upload)
-    _require_still_open(upload)

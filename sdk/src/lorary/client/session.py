@@ -197,6 +197,8 @@ class Session:
         if origin.scheme == "https" and url.startswith("http:"):
             msg = "The hub redirects to an address without encryption."
             raise BadAnswer(msg)
+        if Origin.of(url) != origin:
+            request = replace(request, headers=_abroad(request.headers, response))
         return replace(request, url=url)
 
     def _persist(self, request: Request) -> Response:
@@ -273,6 +275,18 @@ class Session:
             # answer says why. There is none when the connection simply broke.
             return connection.getresponse()
         return connection.getresponse()
+
+
+def _abroad(headers: Mapping[str, str], response: Response) -> dict[str, str]:
+    """Return headers for another server, which has ETags of its own.
+
+    Whether a range fits is decided here, by the ETag that came with the redirect.
+    """
+    kept = dict(headers)
+    condition = kept.pop("If-Range", None)
+    if condition is not None and condition != response.headers.get("ETag"):
+        kept.pop("Range", None)
+    return kept
 
 
 def _failure(response: Response) -> LoraryError:

@@ -31,6 +31,7 @@ from lorary.client.errors import (
 from lorary.client.messages import Request
 from lorary.client.models import Part, Upload
 from lorary.client.progress import OnProgress, Progress, silent
+from lorary.client.straight import Straight
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -221,14 +222,23 @@ def _transfer(session: Session, upload: Upload, meter: _Meter) -> Upload:
         raise BadAnswer(msg)
     if upload.part_bytes <= 0 or source.size_bytes <= upload.part_bytes:
         return _send_whole(session, upload, meter)
+    upload = _looked(session, upload)
     for _ in range(_PART_TRIES):
         _send_parts(session, upload, meter)
         source.require_unchanged()
         try:
             return _complete(session, upload)
         except UploadIncomplete:
-            upload = _fresh(session, upload)
+            upload = _looked(session, _fresh(session, upload))
     raise UploadIncomplete
+
+
+def _looked(session: Session, upload: Upload) -> Upload:
+    """Have the hub look which parts went straight to its bucket, where they can."""
+    named = upload.urls.get("parts")
+    if not upload.urls.get("links") or not isinstance(named, str):
+        return upload
+    return Upload.read(session.json("POST", named, is_repeatable=True))
 
 
 def _complete(session: Session, upload: Upload) -> Upload:
@@ -259,8 +269,15 @@ def _send_parts(session: Session, upload: Upload, meter: _Meter) -> None:
     }
     missing = [number for number in feeds if not _is_here(here.get(number), feeds[number])]
     meter.begin(sum(feed.length for number, feed in feeds.items() if number not in missing))
+    straight = Straight(session, upload.urls.get("links"), missing)
+
+    def send_part(number: int) -> None:
+        feed = feeds[number]
+        if not straight.send(number, feed.blocks, feed.length):
+            _send_part(session, upload, number, feed)
+
     with ThreadPoolExecutor(PARALLEL_PARTS, "lorary-send") as pool:
-        jobs = [pool.submit(_send_part, session, upload, n, feeds[n]) for n in missing]
+        jobs = [pool.submit(send_part, number) for number in missing]
         try:
             wait(jobs, return_when=FIRST_EXCEPTION)
         except KeyboardInterrupt:
