@@ -148,9 +148,11 @@ def _carry_part(row: UploadPart, part: storage.Part, handle: BinaryIO, target: B
     """Bring one part; if it is not what arrived once, it counts as missing."""
     handle.seek(part.offset)
     sent = storage.Measured(_exactly(handle, part.size))
-    target.write(row.upload.storage_key, sent, part=part)
+    row.tag = target.write(row.upload.storage_key, sent, part=part)
     expected = storage.Written(part.size, row.sha256 or sent.written.sha256)  # "": straight there
-    if sent.written != expected:
+    if sent.written == expected:
+        row.save(update_fields=["tag"])
+    else:
         row.delete()
 
 
