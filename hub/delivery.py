@@ -46,7 +46,7 @@ BLOCK = 256 * 1024
 #: Seconds within which a link to a bucket has to be followed; a transfer may take longer.
 LINK_S = 300
 
-_TAG = re.compile(r'(W/)?"([^"]*)"|(\*)')
+_TAG = re.compile(r'(W/)?("[^"]*")')
 #: nginx would compare these with a date or before it knows our ETag.
 _OWN_CONDITIONS = ("If-Match", "If-Unmodified-Since")
 #: nginx reads the header again, and refuses (416) what is left out or ignored here.
@@ -66,10 +66,10 @@ def matches(header: str, etag: str, *, is_weak: bool) -> bool:
         etag: With its quotes.
         is_weak: Whether ``W/`` on the other side is no difference.
     """
-    for found in _TAG.finditer(header):
-        if found[3] or (f'"{found[2]}"' == etag and (is_weak or not found[1])):
-            return True
-    return False
+    if header.strip() == "*":
+        return True
+    found = _TAG.finditer(header)
+    return any(one[2] == etag and (is_weak or not one[1]) for one in found)
 
 
 def require_match(request: HttpRequest, blob: Blob) -> None:
