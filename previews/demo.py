@@ -107,18 +107,20 @@ def _stacks(name: str, stacks: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def publish(*, say: Callable[[str], None] = lambda _text: None) -> int:
-    """Publish what is missing of the demo; returns how many versions are new."""
+    """Publish what was never published of the demo; returns how many versions are new.
+
+    What was yanked or withdrawn stays so.
+    """
     user = _owner()
     new = 0
     for one in catalogue():
         adapter = Adapter.objects.filter(namespace=user.namespace, key=one.name).first()
         if adapter is None:
             adapter = adapters.create(actor=user, name=one.name, **one.card)
-        if adapter.latest_version_id is None:
-            draft = versions.create_draft(
-                actor=user, adapter=adapter, uploads=[_send(user, one.path)], details=one.details
-            )
-            versions.publish(actor=user, version=draft)
+        was_out = adapter.versions.filter(published_at__isnull=False).exists()
+        if not was_out and not adapter.withdrawn_reason:
+            sent = [_send(user, one.path)]
+            versions.release(actor=user, adapter=adapter, uploads=sent, details=one.details)
             say(f"published {adapter.full_name}")
             new += 1
     return new
