@@ -151,19 +151,28 @@ def prune(folder: Path, keep: int) -> int:
 
 
 def put_back(folder: Path, name: str, *, progress: Progress | None = None) -> Restored:
-    """Make a hub from a set: its rows into an empty database, its files into the store.
+    """Make a hub from a set: its files into the store, then its rows into an empty database.
+
+    Until the rows are there, which happens at once, it may be cut off and repeated.
 
     Raises:
         BackupInvalid: there is no such set, or it is damaged; nothing was changed.
         RowsRefused: the database is not empty, or refuses.
+        StorageFull: there is no room for the files.
     """
     place = folder / "sets" / name
     rows = _checked_rows(place)
+    dumps.require_empty()
+    files = moving.copy(
+        source=_files_of(folder),
+        target=storage.store(),
+        blobs=_blobs_of(place),
+        progress=progress,
+    )
     dumps.restore(rows)
     call_command("migrate", verbosity=0)
     if (secret := place / "secret_key").exists():
         _write(settings.LORARY.data / "secret_key", secret.read_text(encoding="utf-8"))
-    files = moving.copy(source=_files_of(folder), target=storage.store(), progress=progress)
     return Restored(name, files, carrying.settle(store=storage.store()))
 
 
@@ -185,9 +194,10 @@ def _checked_rows(place: Path) -> Path:
     if rows.name != dumps.file_name():
         message = f"{place.name} has {rows.name}; LORARY_DATABASE_URL names another kind."
         raise BackupInvalid(message)
-    if not rows.exists() or _sha256(rows) != manifest["rows_sha256"]:
-        message = f"{rows} is not what was written: it is damaged. Take another set."
-        raise BackupInvalid(message)
+    for file, sha256 in ((rows, "rows_sha256"), (place / "blobs.txt", "blobs_sha256")):
+        if not file.exists() or _sha256(file) != manifest[sha256]:
+            message = f"{file} is not what was written: it is damaged. Take another set."
+            raise BackupInvalid(message)
     return rows
 
 
@@ -197,6 +207,7 @@ def _manifest(rows: Path, made: Made, *, with_files: bool) -> dict[str, Any]:
         "made_at": timezone.now().isoformat(),
         "rows": rows.name,
         "rows_sha256": _sha256(rows),
+        "blobs_sha256": _sha256(rows.with_name("blobs.txt")),
         "blobs": made.blobs,
         "bytes": made.bytes,
         "with_files": with_files,

@@ -188,6 +188,10 @@ def flip(place: Path) -> None:
     rows.write_bytes(data)
 
 
+def cut(place: Path) -> None:
+    (place / "blobs.txt").write_text("")
+
+
 def of_the_future(place: Path) -> None:
     change(place, format=2)
 
@@ -209,6 +213,7 @@ def change(place: Path, **facts: Any) -> None:
     ("harm", "refusal"),
     [
         (flip, "damaged"),
+        (cut, "damaged"),
         (of_the_future, "format 2"),
         (of_another_database, "another kind"),
         (without_manifest, "no finished backup"),
@@ -217,10 +222,29 @@ def change(place: Path, **facts: Any) -> None:
 def test_restore_refuses_a_set_that_is_not_what_was_written(
     folder: Path, harm: Callable[[Path], None], refusal: str
 ) -> None:
+    keep(b"named")
     made = backups.make(folder)
     harm(folder / "sets" / made.name)
     with pytest.raises(CommandError, match=refusal):
         call_command("restore", "--from", str(folder), "--set", made.name)
+
+
+def test_files_are_there_before_the_rows_that_name_them(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, own_settings: Callable[..., None], tmp_path: Path
+) -> None:
+    sha256 = keep(b"named")
+    made = backups.make(folder)
+    own_settings(storage=(tmp_path / "other").as_uri())
+
+    def cut_off(_source: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dumps, "require_empty", lambda: None)
+    monkeypatch.setattr(dumps, "restore", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        backups.put_back(folder, made.name)
+    with storage.store().open(sha256) as handle:
+        assert handle.read() == b"named"
 
 
 def test_restore_refuses_an_empty_folder(tmp_path: Path) -> None:
