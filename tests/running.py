@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["RunningHub", "free_port", "services"]
 
 ROOT = Path(__file__).resolve().parents[1]
-READY_S, STOP_S = 60.0, 15.0
+READY_S, STOP_S = 120.0, 15.0
 #: Databases that a Redis has; hubs take them by turns, so that few share one at a time.
 REDIS_DATABASES = 16
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Client", "Ledger", "Lost", "Sent", "fetch"]
 
 #: Pause before a request is repeated, and the time after which a hub counts as gone for good.
-PAUSE_S, PATIENCE_S = 0.1, 120.0
+PAUSE_S, PATIENCE_S = 0.1, 300.0
 FETCH_S = 60.0
 #: A body leaves in pieces of this many bytes.
 PIECE_BYTES = 32 * 1024

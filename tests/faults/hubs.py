@@ -80,9 +80,13 @@ class FaultyHub(RunningHub):
         self.kept_probe: Probe | None = None
 
     def __enter__(self) -> Self:
-        for number in range(len(self.extra)):
-            self.start_worker(number)
-        self.start()
+        try:
+            for number in range(len(self.extra)):
+                self.start_worker(number)
+            self.start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(self, *details: Any) -> None:
