@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import zoneinfo
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from hub.config import Config
 
-__all__ = ["CHECKS", "TAG", "check_settings", "register_all"]
+__all__ = ["CHECKS", "TAG", "check_settings", "is_same_store", "register_all"]
 
 Finding: TypeAlias = "tuple[str, str] | None"  # message, hint
 
@@ -156,12 +157,30 @@ def _accel(config: Config) -> Finding:
 def _storage_in_use(config: Config) -> Finding:
     """Refuse the place that the files were moved away from."""
     place = moved_to(config.data)
-    if place and place != config.storage:
-        return (
-            f"{config.storage} is named, but the files were moved to {place}",
-            "Unset it or set it to that; if that is wrong, remove storage_url from LORARY_DATA.",
-        )
-    return _storage(config)
+    if (finding := _storage(config)) is not None or not place:
+        return finding
+    try:
+        if is_same_store(place, config.storage):
+            return None
+    except ValueError as error:
+        return f"storage_url in {config.data} is no address: {error}", "Write one, or remove it."
+    return (
+        f"{config.storage} is named, but the files were moved to {place}",
+        "Unset it or set it to that; if that is wrong, remove storage_url from LORARY_DATA.",
+    )
+
+
+def is_same_store(first: str, second: str) -> bool:
+    """Whether two addresses name one store, however it is reached.
+
+    Raises:
+        ValueError: see ``place_of``.
+    """
+    one, other = place_of(first), place_of(second)
+    if isinstance(one, Path) or isinstance(other, Path):
+        both = [place.resolve() for place in (one, other) if isinstance(place, Path)]
+        return len(both) == 2 and both[0] == both[1]
+    return (one.endpoint, one.bucket, one.prefix) == (other.endpoint, other.bucket, other.prefix)
 
 
 def _within(field: str, least: int, most: int) -> Callable[[Config], Finding]:

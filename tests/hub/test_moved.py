@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from django.conf import settings
 
-from hub.checks import check_settings
+from hub.checks import check_settings, is_same_store
 from hub.config import load
 from hub.env import Env
 from hub.moved import moved_to, note_move
@@ -42,6 +43,27 @@ def test_a_hub_that_names_the_former_place_does_not_start(
     assert "lorary.E005" in ids()
     own_settings(storage="file:///elsewhere")
     assert "lorary.E005" not in ids()
+    note_move(data, "no address")
+    assert "lorary.E005" in ids()
     note_move(data, former)  # and back
     own_settings(storage=former)
     assert "lorary.E005" not in ids()
+
+
+@pytest.mark.parametrize(
+    ("other", "is_same"),
+    [
+        ("s3://studio/lorary/?endpoint=https://s3.studio.example/&links=no&region=here", True),
+        ("s3://studio/lorary?endpoint=https://other.example", False),
+        ("s3://studio/other?endpoint=https://s3.studio.example", False),
+        ("file:///studio/lorary", False),
+    ],
+)
+def test_an_address_may_be_written_in_several_ways(other: str, *, is_same: bool) -> None:
+    assert is_same_store(ELSEWHERE, other) is is_same
+    assert is_same_store(other, ELSEWHERE) is is_same
+
+
+def test_a_folder_may_be_written_in_several_ways() -> None:
+    assert is_same_store("file:///srv/files", "file:///srv/other/../files/")
+    assert not is_same_store("file:///srv/files", "file:///srv/files/more")

@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from hub import presence
-from hub.checks import TAG
+from hub.checks import TAG, is_same_store
 from hub.management.help import Help
 from hub.management.progress import Meter, amiss, in_words, listed
 from hub.moved import note_move
@@ -248,14 +248,6 @@ def _least_part_bytes(url: str) -> int:
     return 0 if isinstance(_place(url), Path) else 5 * 2**20
 
 
-def _is_same(first: str, second: str) -> bool:
-    """Whether two addresses name one store, however they are written."""
-    one, other = _place(first), _place(second)
-    if isinstance(one, Path) and isinstance(other, Path):
-        return one.resolve() == other.resolve()
-    return one == other
-
-
 def _require_sensible(options: dict[str, Any]) -> None:
     verb, to = options["verb"], options["to"]
     if (verb in {"copy", "move"}) != bool(to):
@@ -264,9 +256,11 @@ def _require_sensible(options: dict[str, Any]) -> None:
     if (verb == "mend") != bool(options["source"]):
         message = "mend needs --from URL; the others take none."
         raise CommandError(message)
-    if to and _is_same(to, settings.LORARY.storage):
-        message = f"The files are at {to} already."
-        raise CommandError(message)
+    if to:
+        _place(to)
+        if is_same_store(to, settings.LORARY.storage):
+            message = f"The files are at {to} already."
+            raise CommandError(message)
     if options["threads"] < 1 or (options["sample"] is not None and options["sample"] < 1):
         message = "--threads and --sample take a number from 1 on."
         raise CommandError(message)
