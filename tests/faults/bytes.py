@@ -61,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             folder=folder,
             ground=ground,
             kills=min(asked.kills, SHORT_KILLS) if asked.short else asked.kills,
+            most_s=60 * asked.most,
             minutes=min(asked.minutes, SHORT_MINUTES) if asked.short else asked.minutes,
             is_short=asked.short,
         )
@@ -88,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seed", type=int, default=int(datetime.now(UTC).strftime("%Y%m%d")))
     parser.add_argument("--kills", type=int, default=300, help="processes to kill (300)")
+    parser.add_argument("--most", type=float, default=60, metavar="MINUTES", help="of kills (60)")
     parser.add_argument("--minutes", type=float, default=5, help="length of the crowd (5)")
     parser.add_argument(
         "--database", default="", metavar="URL", help="a server's; “postgres” starts one (SQLite)"

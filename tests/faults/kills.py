@@ -40,15 +40,19 @@ def run(plan: Plan, trial: Trial) -> None:
     sizes = LARGER if ground.has_bucket else SIZES
     with ground.hub("kills", UPLOAD_PART_BYTES=ground.part_bytes(PART_BYTES)) as hub:
         with at_work(plan, hub, trial, clients=CLIENTS, sizes=sizes, pause_s=SLOWNESS_S) as crew:
-            _kill(hub, plan.kills, crew, Random(plan.seed), trial)
+            _kill(hub, plan, crew, trial)
         verify(hub, crew, trial)
 
 
-def _kill(hub: FaultyHub, kills: int, crew: Crew, random: Random, trial: Trial) -> None:
+def _kill(hub: FaultyHub, plan: Plan, crew: Crew, trial: Trial) -> None:
     killed, hit, sweeps = Counter[str](), Counter[str](), 0
-    for number in range(kills):
+    random, until = Random(plan.seed), time.monotonic() + plan.most_s
+    for number in range(plan.kills):
+        if time.monotonic() > until:
+            trial.numbers["kills that the time was too short for"] = plan.kills - number
+            break
         if crew.is_over():
-            trial.faults.append(f"only {number} of {kills} kills were possible")
+            trial.faults.append(f"only {number} of {plan.kills} kills were possible")
             break
         kind = random.choices(list(KINDS), weights=list(KINDS.values()))[0]
         phase = random.choice(PHASES)
@@ -60,7 +64,8 @@ def _kill(hub: FaultyHub, kills: int, crew: Crew, random: Random, trial: Trial) 
         if number % SWEEP_EVERY == SWEEP_EVERY - 1:
             hub.probe.ask("sweep")
             sweeps += 1
-    trial.numbers["kills"] = dict(killed)
+    trial.numbers["kills"] = killed.total()
+    trial.numbers["of these"] = dict(killed)
     trial.numbers["clients were then at"] = dict(hit)
     trial.numbers["sweeps without a grace period meanwhile"] = sweeps
     trial.numbers["restart of the web server, median s"] = median(hub.restarts_s)

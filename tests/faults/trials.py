@@ -32,6 +32,7 @@ class Plan:
         folder: Scratch; removed when no promise was broken.
         ground: Database, broker and storage of the hubs.
         kills: Processes ended with SIGKILL.
+        most_s: Seconds after which no more of them are: a busy machine takes long to start again.
         minutes: Length of the crowd.
         is_short: Whether a small pass will do.
     """
@@ -40,6 +41,7 @@ class Plan:
     folder: Path
     ground: Ground
     kills: int
+    most_s: float
     minutes: float
     is_short: bool
 
