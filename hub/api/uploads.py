@@ -20,15 +20,15 @@ from hub.api.base import Endpoint, Input, RawEndpoint, absolute, shown
 from hub.api.bodies import raw_body
 from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
 from hub.api.shapes import FindingOut, ProgressOut
+from hub.arriving import checked_bytes
 from registry import storage
-from registry.models import Job, Upload, UploadPart, UploadState
+from registry.models import Upload, UploadPart, UploadState
 from registry.names import MAX_PATH
 from registry.selectors import blobs
 from registry.selectors import uploads as found
 from registry.services import parts, uploads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from uuid import UUID
 
     from rest_framework.request import Request
@@ -159,23 +159,12 @@ class UploadOut(serializers.Serializer[Upload]):
         }
 
 
-def _progress(rows: Iterable[Upload]) -> dict[int, int]:
-    """Return upload id → bytes checked, of uploads whose checks are under way."""
-    keys = {
-        f"{uploads.CHECK_TASK}:{row.pk}": row.pk
-        for row in rows
-        if row.state == UploadState.CHECKING
-    }
-    jobs = Job.objects.filter(key__in=keys) if keys else Job.objects.none()
-    return {keys[key]: done for key, done in jobs.order_by("id").values_list("key", "done")}
-
-
 class _Answering(Endpoint):
     """Answers with an upload."""
 
     def upload_answer(self, upload: Upload, *, status: int = 200) -> Response:
         """Return the upload as it is now."""
-        return self.answer(UploadOut, upload, status=status, progress=_progress([upload]))
+        return self.answer(UploadOut, upload, status=status, progress=checked_bytes([upload]))
 
 
 class Uploads(_Answering):
@@ -190,7 +179,7 @@ class Uploads(_Answering):
     def get(self, request: Request) -> Response:
         """List uploads, newest first."""
         rows, cursor = page_of(found.listing(self.signed_in()), **self.asked(PageQuery))
-        context = {"request": request, "progress": _progress(rows)}
+        context = {"request": request, "progress": checked_bytes(rows)}
         return paged(self, shown(UploadOut, rows, context), cursor)
 
     @extend_schema(

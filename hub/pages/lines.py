@@ -12,15 +12,16 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
+from hub.arriving import checked_bytes
 from hub.pages.details import Remark, remarks_of
 from hub.templatetags.lorary import size
 from registry import checks
-from registry.models import Job, UploadState
+from registry.models import UploadState
 from registry.selectors import uploads as arrivals
 from registry.services import endings, quotas, uploads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from registry.models import Namespace, Upload, User, Version
 
@@ -98,19 +99,8 @@ def line_of(user: User, upload: Upload) -> Line:
 
 def lines_of(user: User, rows: Sequence[Upload]) -> list[Line]:
     """Return uploads of ``arrivals.overview``."""
-    versions, checked = arrivals.holding(user, rows), _checked(rows)
+    versions, checked = arrivals.holding(user, rows), checked_bytes(rows)
     return [_line(row, versions.get(row.blob_id or 0), checked.get(row.pk, 0)) for row in rows]
-
-
-def _checked(rows: Iterable[Upload]) -> dict[int, int]:
-    """Return upload id → bytes that the checks have read."""
-    keys = {
-        f"{uploads.CHECK_TASK}:{row.pk}": row.pk
-        for row in rows
-        if row.state == UploadState.CHECKING
-    }
-    jobs = Job.objects.filter(key__in=keys) if keys else Job.objects.none()
-    return {keys[key]: done for key, done in jobs.order_by("id").values_list("key", "done")}
 
 
 def _line(upload: Upload, version: Version | None, checked: int) -> Line:

@@ -1,0 +1,22 @@
+"""What the doors tell alike of uploads on their way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from registry.models import Job, UploadState
+from registry.services.uploads import CHECK_TASK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from registry.models import Upload
+
+__all__ = ["checked_bytes"]
+
+
+def checked_bytes(rows: Iterable[Upload]) -> dict[int, int]:
+    """Return upload id → bytes checked, of uploads whose checks are under way."""
+    keys = {f"{CHECK_TASK}:{row.pk}": row.pk for row in rows if row.state == UploadState.CHECKING}
+    jobs = Job.objects.filter(key__in=keys) if keys else Job.objects.none()
+    return {keys[key]: done for key, done in jobs.order_by("id").values_list("key", "done")}
