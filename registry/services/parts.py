@@ -105,12 +105,25 @@ def receive_part(
     with locks.holding(upload.storage_key, is_shared=True):
         incoming.require_still_open(upload)
         # Until all of it is here again, this part is missing.
+        before = upload.parts.filter(number=number).first()
         upload.parts.filter(number=number).delete()
         try:
             tag = storage.store().write(upload.storage_key, body, part=part)
         except FileExistsError as error:
+            _note_joined(upload, before)
             raise _sealed(upload) from error
         return note(upload, part, tag=tag, sha256=body.sha256)
+
+
+def _note_joined(upload: Upload, before: UploadPart | None) -> None:
+    """Write down again that every part is here, as it was when they were joined."""
+    if before is not None:
+        part = part_of(upload, before.number)
+        note(upload, part, tag=before.tag, sha256=before.sha256)
+    for part in parts_of(upload):
+        UploadPart.objects.get_or_create(
+            upload=upload, number=part.number, defaults={"size_bytes": part.size}
+        )
 
 
 def note(upload: Upload, part: storage.Part, *, tag: str, sha256: str) -> UploadPart:

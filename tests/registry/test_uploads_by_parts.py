@@ -127,6 +127,23 @@ def test_a_process_that_died_after_joining_is_gone_on_from(
     expect_accepted(upload)
 
 
+@pytest.mark.service
+def test_a_part_that_comes_after_joining_does_not_make_the_upload_incomplete(
+    bucket: SeaweedFS, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = begin(ada)
+    send(upload, 1, 2, 3)
+    with monkeypatch.context() as dying:
+        dying.setattr(uploads, "_complete", lambda *_: None)
+        uploads.complete(actor=ada, upload=upload)
+    before = list(upload.parts.values_list("number", "sha256"))
+    with pytest.raises(StateConflict, match="Complete it"):
+        send(upload, 2)
+    assert list(upload.parts.values_list("number", "sha256")) == before
+    uploads.complete(actor=ada, upload=Upload.objects.get())
+    expect_accepted(upload)
+
+
 def test_a_whole_body_after_a_process_that_died_at_its_end(
     place: str, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
