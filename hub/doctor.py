@@ -28,6 +28,7 @@ from previews import announcing
 from previews.models import Render, RenderState
 from previews.render import BasesInvalid, load_bases
 from registry import guards, storage
+from registry.errors import StorageAway, StorageFull
 from registry.models import Blob, Job, JobState
 from registry.selectors import workers
 from registry.services import rehashing, reinspecting, sweeping
@@ -66,6 +67,9 @@ def examine() -> Iterator[Report]:
             )
             if name == "database":
                 return
+        except StorageAway as error:
+            hint = "See what is said of the storage."
+            yield Report(name, "error", f"The files cannot be looked at: {error.__cause__}", hint)
 
 
 def _settings() -> Iterator[Report]:
@@ -113,14 +117,18 @@ def _storage() -> Iterator[Report]:
         storage.store().write(key, [content])
         with storage.store().open(key) as handle:
             is_same = handle.read() == content
+        is_listed = any(storage.store().names(key))
         storage.store().delete(key)
-    except OSError as error:
-        yield Report("storage", "error", f"It fails: {error}", "Check LORARY_STORAGE and rights.")
+    except (OSError, StorageAway, StorageFull) as error:
+        hint = "Check LORARY_STORAGE, and the rights and credentials of this process."
+        yield Report("storage", "error", f"It fails: {error.__cause__ or error}", hint)
         return
-    if is_same:
-        yield Report("storage", "ok", "A file could be written, read and removed.")
+    if is_same and is_listed:
+        yield Report("storage", "ok", "A file could be written, read, listed and removed.")
     else:
-        yield Report("storage", "error", "Reads differ from writes.", "Check the disk.")
+        yield Report(
+            "storage", "error", "Reads differ from writes.", "Check the disk or the server."
+        )
 
 
 def _broker() -> Iterator[Report]:
@@ -203,9 +211,10 @@ def _bases() -> Iterator[Report]:
 def _bytes() -> Iterator[Report]:
     """Compare every blob's row with the length of its bytes."""
     count = wrong = 0
+    here = {one.name: one.size for one in storage.store().names() if not one.is_partial}
     for sha256, size in Blob.objects.filter(is_stored=True).values_list("sha256", "size_bytes"):
         count += 1
-        if (found := _length(sha256)) == size:
+        if (found := here.get(sha256)) == size:
             continue
         wrong += 1
         if wrong <= NAMED:
@@ -215,14 +224,6 @@ def _bytes() -> Iterator[Report]:
         yield Report("bytes", "error", f"{wrong} of {count} files in all are missing or short.")
     elif not wrong:
         yield Report("bytes", "ok", f"All {count} files are there in full length.")
-
-
-def _length(sha256: str) -> int | None:
-    try:
-        with storage.store().open(sha256) as handle:
-            return handle.size
-    except FileNotFoundError:
-        return None
 
 
 def _orphans() -> Iterator[Report]:

@@ -1,9 +1,10 @@
 """Locks between the processes of one host, for bytes that rows alone cannot guard.
 
 An upload is written under its key by many requests at once (shared) and completed by one
-(exclusive), so that no late writer changes bytes that were hashed. A digest is held while its
-bytes and its row are brought together or taken away. The kernel frees a lock when its process
-dies. Web servers on several hosts need a file system with working ``flock`` (local, NFSv4).
+(exclusive), so that no late writer changes bytes that were hashed. The kernel frees a lock when its
+process dies. Web servers on several hosts need a file system with working ``flock`` (local, NFSv4),
+or a bucket, which seals what is complete; who may touch the bytes of a digest is decided by rows
+(``registry.services.arrivals``).
 """
 
 from __future__ import annotations
@@ -38,17 +39,16 @@ def folder() -> Path:
 
 @contextmanager
 def holding(name: str, *, is_shared: bool = False) -> Iterator[None]:
-    """Hold the lock of a private key or a digest.
+    """Hold the lock of a private key.
 
     Args:
-        name: Hex digits; digests share 256 lock files, keys have one each.
+        name: The key; each has a file of its own.
         is_shared: Others may hold it shared at the same time.
 
     Raises:
         Conflict: others did not let go within ``WAIT_S``.
     """
-    file = name[:2] if len(name) == 64 else name
-    handle = os.open(folder() / file, os.O_RDWR | os.O_CREAT, 0o600)
+    handle = os.open(folder() / name, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         _take(handle, fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX, time.monotonic() + WAIT_S)
         yield

@@ -6,6 +6,7 @@ conditional on the state it starts from, and every step may be repeated.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -164,12 +165,13 @@ def receive(*, actor: User, upload: Upload, stream: Readable) -> Upload:
     incoming.require_open(actor, upload)
     with locks.holding(upload.storage_key):
         incoming.require_still_open(upload)
-        body = incoming.Body(stream, upload.size_bytes)
+        body, sent = incoming.Body(stream, upload.size_bytes), []
         for part in parts.parts_of(upload):
             upload.parts.filter(number=part.number).delete()
             tag = _write(upload, body, part)
+            sent.append(replace(part, tag=tag))
             parts.note(upload, part, tag=tag, sha256="")
-        storage.store().assemble(upload.storage_key, parts.parts_of(upload))
+        storage.store().assemble(upload.storage_key, sent)
         return _complete(upload, body.sha256)
 
 

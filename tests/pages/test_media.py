@@ -40,6 +40,7 @@ def addresses(picture: Image) -> tuple[str, str]:
     return f"/media/images/{picture.pk}.png", f"/media/covers/{picture.render.version_id}.svg"
 
 
+@pytest.mark.usefixtures("either_store")
 def test_a_public_picture_may_be_kept_by_everyone(client: Client, picture: Image) -> None:
     answer = client.get(f"/media/images/{picture.pk}.png")
     assert b"".join(answer.streaming_content) == PNG  # type: ignore[attr-defined]  # it streams
