@@ -78,7 +78,10 @@ class RunningHub:
         data: The data directory; it survives a stop, so a hub can be started again on it.
         environ: Environment of all its processes; add ``LORARY_…`` before the start.
         log: File with what the processes say.
+        ready_s: How long a start may take.
     """
+
+    ready_s = READY_S
 
     def __init__(self, data: Path, *up_arguments: str, **settings: str) -> None:
         self.data = data
@@ -135,7 +138,7 @@ class RunningHub:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        until = time.monotonic() + READY_S
+        until = time.monotonic() + self.ready_s
         while b"is ready at" not in self.log.read_bytes()[offset:]:
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < until, self.log.read_text()

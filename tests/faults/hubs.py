@@ -71,6 +71,8 @@ class FaultyHub(RunningHub):
         extra: Variables of each worker, in addition to the hub's; ``web_extra``: of the web server.
     """
 
+    ready_s = 600.0  # many processes may be about, and what is measured is what is kept
+
     def __init__(self, data: Path, *, workers: int = 1, webs: int = 2, **settings: str) -> None:
         super().__init__(data, "--no-worker", "--workers", str(webs), **settings)
         self.workers: list[subprocess.Popen[bytes]] = []
