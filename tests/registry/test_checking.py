@@ -12,7 +12,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from registry import checks, queue, storage, tasks, worker
-from registry.errors import Conflict
+from registry.errors import Conflict, StorageAway, StorageFull
 from registry.models import Blob, Event, Finding, Job, JobState, Upload, UploadState, User
 from registry.services import arrivals, judging, uploads
 from tests.builders.adapters import kohya
@@ -107,6 +107,8 @@ def test_findings_of_a_run_replace_those_of_the_one_before(ada: User) -> None:
 AWAY: list[Exception] = [
     OperationalError("database is locked"),
     Conflict("held"),
+    StorageAway("bucket"),
+    StorageFull("no room"),
     ConnectionResetError("storage"),
     TimeoutError("storage"),
 ]
