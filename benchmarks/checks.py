@@ -98,7 +98,7 @@ def _memory_mib(place: Path) -> float:
     side = LONG_BYTES // 2 // 64 * 64
     halves = {"down": [16, side // 32], "up": [side // 32, 16]}
     header = {
-        f"lora_unet_a.lora_{half}.weight": {
+        half: {  # no name of an adapter: nothing is to be said of zeros
             "dtype": "F16",
             "shape": shape,
             "data_offsets": [number * side, (number + 1) * side],
