@@ -47,8 +47,8 @@ def test_a_version_is_taken_down_after_its_name_was_typed(
     gone = as_ada.get("/ada/noir?v=v1")
     text = gone.content.decode()
     assert gone.status_code == 410
-    for said in (WHY, "by its owner", "SHA-256", "v1 was taken down"):
-        assert said in text
+    for words in (WHY, "by its owner", "SHA-256", "v1 was taken down"):
+        assert words in text
     assert f'href="{V1}"' not in text
     again = as_ada.post(V1, {"reason": "another", "name": "v1"})
     assert (again.status_code, "withdrawn already" in again.content.decode()) == (400, True)
