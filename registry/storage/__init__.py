@@ -94,7 +94,7 @@ def discard(key: str) -> None:
 
 
 def put(chunks: Iterable[bytes]) -> Written:
-    """Store bytes made here (a preview, a card) under their digest."""
+    """Store bytes under their digest for somebody who keeps no rows: see ``arrivals.put``."""
     key, measured = new_key(), Measured(chunks)
     store().write(key, measured)
     store().promote(key, measured.written.sha256)

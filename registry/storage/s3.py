@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, overload
 
@@ -61,6 +62,8 @@ LEAST_PART_BYTES, MOST_PARTS = 5 * 2**20, 10_000
 COPY_BYTES = 2**30
 #: Seconds for which a link to send a part to is good.
 PART_LINK_S = 3600
+#: Seconds for which links go by the last look at an upload, and of how many that is remembered.
+LATELY_S, LINKED = 5.0, 1000
 
 #: Condition: there is no such object yet.
 _ABSENT = {"IfNoneMatch": "*"}
@@ -72,6 +75,7 @@ class S3Store:
     def __init__(self, place: BucketPlace) -> None:
         self.place = place
         self._opening = threading.Lock()
+        self._linked: dict[str, tuple[float, str]] = {}
 
     @property
     def client(self) -> S3Client:
@@ -88,6 +92,7 @@ class S3Store:
 
     def assemble(self, key: str, parts: Sequence[Part]) -> None:
         """Complete the multipart upload with parts of the right length."""
+        self._linked.pop(key, None)
         try:
             if (upload := self._found(key)) is not None:
                 self._complete(key, upload, chosen_of(parts, self._listed(key, upload)))
@@ -131,7 +136,7 @@ class S3Store:
     def link(self, name: str, way: Fetch | Part) -> str | None:
         """Sign an address; one for a part takes exactly the bytes that the part must have."""
         asked: dict[str, Any]
-        upload = self._opened(name) if isinstance(way, Part) else ""
+        upload = self._opened_lately(name) if isinstance(way, Part) else ""
         if not self.place.has_links:
             return None
         if isinstance(way, Part):
@@ -145,6 +150,7 @@ class S3Store:
     def delete(self, name: str, *, is_partial: bool = False) -> None:
         """End every multipart upload of the name and remove its object."""
         place = self._of(name)
+        self._linked.pop(name, None)
         for upload in self._uploads(place):
             self._abort(place, upload)
         if not is_partial:
@@ -254,6 +260,20 @@ class S3Store:
             if self._size(place) is not None:
                 raise FileExistsError(key)
             return str(self._call("create_multipart_upload", Key=place)["UploadId"])
+
+    def _opened_lately(self, key: str) -> str:
+        """Do the same for many links in a row by one look.
+
+        A link to an upload that was joined or ended since leads nowhere, so this may be late.
+        """
+        now = time.monotonic()
+        at, upload = self._linked.get(key, (0.0, ""))
+        if not upload or now - at > LATELY_S:
+            upload = self._opened(key)
+            if len(self._linked) >= LINKED:
+                self._linked.clear()
+            self._linked[key] = now, upload
+        return upload
 
     def _found(self, key: str) -> str | None:
         """Return the multipart upload of a key, None where none is open."""

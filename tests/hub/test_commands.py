@@ -19,10 +19,14 @@ from django.utils import timezone
 from hub.supervisor import Supervisor
 from registry.models import Blob, Job, JobState, User, Worker
 from registry.services import accounts, tokens
-from registry.storage import put
+from registry.storage import put, reaching
+from tests.buckets import CREDENTIALS
+from tests.running import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tests.buckets import SeaweedFS
 
 pytestmark = pytest.mark.django_db
 
@@ -140,6 +144,31 @@ def test_doctor_sees_a_store_that_cannot_be_written(own_settings: Callable[..., 
     own_settings(storage="file:///proc/lorary")
     code, found = diagnose()
     assert (code, found["storage"][0]["state"]) == (1, "error")
+
+
+@pytest.mark.service
+def test_doctor_looks_at_a_bucket(bucket: SeaweedFS, own_settings: Callable[..., None]) -> None:
+    written = put([b"12345"])
+    Blob.objects.create(sha256=written.sha256, size_bytes=5)
+    found = diagnose()[1]
+    assert [found[name][0]["state"] for name in ("storage", "bytes", "orphans")] == ["ok"] * 3
+    own_settings(storage=bucket.storage())
+    code, found = diagnose()
+    assert (code, found["storage"][0]["state"]) == (1, "ok")
+    assert f"{written.sha256}: missing." in found["bytes"][0]["message"]
+
+
+def test_doctor_says_what_a_bucket_that_is_away_says(
+    own_settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(reaching, "ATTEMPTS", 1)
+    own_settings(storage=f"s3://studio?endpoint=http://127.0.0.1:{free_port()}")
+    code, found = diagnose()
+    told = [found[name][0] for name in ("storage", "bytes", "orphans")]
+    assert (code, {report["state"] for report in told}) == (1, {"error"})
+    assert "Could not connect" in told[0]["message"]
 
 
 def test_doctor_repeats_what_the_settings_check_finds(own_settings: Callable[..., None]) -> None:

@@ -125,6 +125,19 @@ def test_more_bytes_that_came_around_a_link_are_refused(store: S3Store) -> None:
         store.open(key)
 
 
+def test_many_links_cost_one_look(store: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = storage.new_key()
+    monkeypatch.setattr(s3, "LATELY_S", 3600.0)
+    first = store.link(key, Part(1, 0, 10))
+    looked: list[str] = []
+    monkeypatch.setattr(S3Store, "_pages", lambda *_args, **_more: looked.append("pages") or [])
+    monkeypatch.setattr(S3Store, "_call", lambda *_args, **_more: looked.append("call"))
+    links = {store.link(key, Part(number, 0, 10)) for number in range(1, 500)}
+    assert (len(links), looked) == (499, [])
+    assert first is not None
+    assert "uploadId=" in first
+
+
 # --- What is joined stays as it is --------------------------------------------------------------
 
 
