@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import dj_database_url
 
+from hub.embedded import SCHEME
+
 if TYPE_CHECKING:
     from hub.config import Config
 
@@ -45,7 +47,7 @@ def broker(config: Config) -> tuple[str, dict[str, Any]]:
     """Return Celery's broker address and transport options."""
     if not config.broker_url:
         folder = config.data / "broker"
-        return "filesystem://localhost", {  # the host means nothing, kombu warns without one
+        return f"{SCHEME}://localhost", {  # the host means nothing, kombu warns without one
             "data_folder_in": str(folder / "messages"),
             "data_folder_out": str(folder / "messages"),
             "control_folder": str(folder / "control"),

@@ -61,6 +61,23 @@ def test_embedded_broker_delivers_and_keeps_taken_messages_on_the_data_disk() ->
     assert len(list((data / "broker" / "taken").iterdir())) == 1
 
 
+def test_half_a_message_is_passed_over_by_who_reads_it() -> None:
+    url, options = broker(dataclasses.replace(settings.LORARY, broker_url=""))
+    name, folder = uuid.uuid4().hex, Path(options["data_folder_in"])
+    with Connection(url, transport_options=options) as connection:
+        queue = connection.SimpleQueue(name)
+        (folder / f"0_half.{name}.msg").write_text('{"body": ')
+        (folder / f"1_empty.{name}.msg").write_text("")
+        (folder / f"2_draft.{name}.msg.new").write_text("")
+        queue.put({"wake": 1})
+        message = queue.get(timeout=5)
+        message.ack()
+        queue.close()
+        assert message.payload == {"wake": 1}
+    assert [file.suffix for file in folder.iterdir()] == [".new"]
+    assert not list(Path(options["control_folder"]).iterdir())
+
+
 def test_messages_just_taken_are_left_to_who_took_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
