@@ -139,10 +139,14 @@ class RunningHub:
                 start_new_session=True,
             )
         until = time.monotonic() + self.ready_s
-        while b"is ready at" not in self.log.read_bytes()[offset:]:
+        while not self.is_ready(offset):
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < until, self.log.read_text()
             time.sleep(0.05)
+
+    def is_ready(self, offset: int) -> bool:
+        """Whether it has said so, from a place in its log on."""
+        return b"is ready at" in self.log.read_bytes()[offset:]
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Signal the process group, as Ctrl-C does, and return the exit code of the hub."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Self
 
 import psutil
@@ -118,6 +119,14 @@ class FaultyHub(RunningHub):
         finally:
             self.environ = own
         self.restarts_s.append(time.monotonic() - began)
+
+    def is_ready(self, offset: int) -> bool:
+        """Whether it answers; after half a minute it would not say so any more."""
+        del offset
+        try:
+            return Caller(self.port).get("/healthz").status < 600
+        except (OSError, HTTPException):
+            return False
 
     def start_worker(self, number: int = 0) -> None:
         """Start a worker; it takes a moment until it looks for work."""
