@@ -8,6 +8,7 @@ import json
 import struct
 import zlib
 from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,7 +29,6 @@ from tests.previews.updates import recipe, some_updates, write_peft
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from registry.models import Adapter, Version
 
@@ -154,7 +154,7 @@ def test_a_file_in_the_store_that_was_damaged_is_not_taken(
     primary = publish(noir).primary_file
     assert primary is not None
     path = store().link(primary.sha256, Fetch())
-    assert not isinstance(path, str)
+    assert isinstance(path, Path)
     path.chmod(0o644)
     path.write_bytes(path.read_bytes()[:-1] + b"\xff")
     assert "is not in the store" in refused("--recipe", picture)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -103,7 +104,7 @@ def test_missing_bytes_are_told_and_change_nothing(v1: Version) -> None:
 def test_a_file_that_would_be_refused_today_stays_published(v1: Version) -> None:
     blob = Blob.objects.get()
     path = storage.store().link(blob.sha256, storage.Fetch())
-    assert not isinstance(path, str)
+    assert isinstance(path, Path)
     path.write_bytes(LORA[:100])  # no reader takes this
     told = reinspecting.run(includes_current=True)
     assert (told.refused, told.changed) == ([blob.sha256], 0)

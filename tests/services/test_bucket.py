@@ -129,9 +129,14 @@ def test_many_links_cost_one_look(store: S3Store, monkeypatch: pytest.MonkeyPatc
     key = storage.new_key()
     monkeypatch.setattr(s3, "LATELY_S", 3600.0)
     first = store.link(key, Part(1, 0, 10))
-    looked: list[str] = []
-    monkeypatch.setattr(S3Store, "_pages", lambda *_args, **_more: looked.append("pages") or [])
-    monkeypatch.setattr(S3Store, "_call", lambda *_args, **_more: looked.append("call"))
+    looked: list[object] = []
+
+    def look(*said: object, **_more: object) -> list[object]:
+        looked.append(said)
+        return []
+
+    monkeypatch.setattr(S3Store, "_pages", look)
+    monkeypatch.setattr(S3Store, "_call", look)
     links = {store.link(key, Part(number, 0, 10)) for number in range(1, 500)}
     assert (len(links), looked) == (499, [])
     assert first is not None
