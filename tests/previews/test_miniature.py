@@ -18,7 +18,7 @@ from safetensors import safe_open  # noqa: E402
 import previews.miniature  # noqa: E402
 from previews.miniature.recipe.adapter_files import adapter_file  # noqa: E402
 from previews.miniature.recipe.decoder import as_values  # noqa: E402
-from previews.miniature.recipe.drawings import draw  # noqa: E402
+from previews.miniature.recipe.drawings import SUBJECTS, draw  # noqa: E402
 from previews.miniature.recipe.export import folder_bytes  # noqa: E402
 from previews.miniature.recipe.figures import seed_distance  # noqa: E402
 from previews.miniature.recipe.grids import stack_prompts  # noqa: E402
@@ -130,7 +130,7 @@ def test_adapters_hold_the_keys_of_their_convention(plan: Plan) -> None:
 
 
 def test_the_shipped_code_and_the_shipped_decoder_belong_together(pipeline: Any) -> None:
-    pictures = stack(draw(seed).image for seed in range(13))
+    pictures = stack(draw(seed).image for seed in range(len(SUBJECTS)))
     with torch.no_grad():
         decoded = pipeline.vae.decode(LatentCode.load(FOLDER / CODE_FILE).encode(pictures)).sample
     assert (decoded - as_values(pictures)).abs().mean() < 0.045

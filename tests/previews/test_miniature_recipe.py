@@ -38,8 +38,8 @@ from previews.miniature.recipe.training import learning_rate  # noqa: E402
 
 Copier = Callable[[str], Path]
 
-TOY = Sizes(plain=52, styled=8, character=8, unnamed=8, captions=200)
-FEW = AdapterSizes(told=8, plain=13)
+TOY = Sizes(plain=76, styled=8, character=8, unnamed=8, captions=200)
+FEW = AdapterSizes(told=8, plain=19)
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +113,9 @@ def test_the_tokenizer_keeps_triggers_whole(toy_work: Path) -> None:
 
 def test_the_latent_code_returns_nearly_the_picture(toy_work: Path) -> None:
     code = LatentCode.load(toy_work / CODE_FILE)
-    pictures = stack(draw(seed).image for seed in range(13))
+    pictures = stack(draw(seed).image for seed in range(len(SUBJECTS)))
     latents = code.encode(pictures)
-    assert latents.shape == (13, 32, 8, 8)
+    assert latents.shape == (len(SUBJECTS), 32, 8, 8)
     error = (code.decode(latents) - (pictures.float() / 127.5 - 1)).abs().mean()
     assert error < 0.15
 

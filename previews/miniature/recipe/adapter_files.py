@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from previews.miniature.recipe.adapter_sets import Sizes
 from previews.miniature.recipe.lora import TEXT_TARGETS, UNET_TARGETS, Adapted
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 BASE_VERSION = "miniature_v1"
 ARCHITECTURE = "miniature/lora"
-TRAINING_PICTURES = 400
+TRAINING_PICTURES = Sizes.told
 _KOHYA_PREFIX = {"unet": "lora_unet_", "text_encoder": "lora_te_text_model_"}
 
 

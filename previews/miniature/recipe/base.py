@@ -42,7 +42,7 @@ FIRST_TIME = 20
 class BaseOptions:
     """How long and how fast the base is trained."""
 
-    steps: int = 5600
+    steps: int = 7000
     batch: int = 32
     peak_rate: float = 1.2e-3
     flat: float = 0.65

@@ -19,6 +19,7 @@ _GROUND_WORDS = {
     "snow": ("in the snow", "in winter snow", "in a snowy landscape"),
     "desert": ("in the desert", "on desert sand"),
     "field": ("in a wheat field", "in a golden field"),
+    "deep": ("under water", "under the sea", "underwater"),
 }
 _TIME_WORDS = {
     "morning": ("in the morning", "at dawn", "at sunrise"),
@@ -40,8 +41,24 @@ _NAMES = {
     "vase": ("vase", "flower vase"),
     "woman": ("woman", "woman", "girl"),
     "man": ("man", "man", "boy"),
+    "dog": ("dog", "puppy", "cute dog"),
+    "fish": ("fish", "little fish"),
+    "castle": ("castle", "old castle"),
+    "car": ("car", "small car"),
+    "balloon": ("hot air balloon", "balloon"),
+    "rocket": ("rocket", "space rocket"),
     "zorbi": ("zorbi creature",),
     "robot": ("silver robot",),
+}
+# What the second colour of a subject belongs to.
+_SECOND = {
+    "cat": "eyes",
+    "bird": "wings",
+    "vase": "flowers",
+    "dog": "ears",
+    "fish": "fins",
+    "balloon": "stripes",
+    "rocket": "fins",
 }
 # Words that people put into every prompt; here they change nothing.
 _OPENINGS = (
@@ -122,6 +139,10 @@ def _subject(facts: Facts, chance: Random, kept: Coin) -> str:
         return named
     if facts.subject in ("man", "woman"):
         return _person(name, color, second)
+    if facts.subject == "castle":
+        return article(f"{second} {name}" if second else name) + (
+            f" with {color} roofs" if color else ""
+        )
     if facts.subject == "house":
         return _house(name, color, second, has_tree=facts.has_tree and chance.random() < 0.7)
     if facts.subject == "sailboat":
@@ -131,7 +152,7 @@ def _subject(facts: Facts, chance: Random, kept: Coin) -> str:
     if facts.subject == "lighthouse":
         striped = f"{name} with {color} stripes" if color else name
         return article(chance.choice((named, striped))) + chance.choice((" by the sea", ""))
-    ending = {"cat": "eyes", "bird": "wings", "vase": "flowers"}.get(facts.subject)
+    ending = _SECOND.get(facts.subject)
     text = article(named)
     if ending and second:
         text += f" with {second} {ending}"

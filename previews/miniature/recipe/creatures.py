@@ -19,7 +19,15 @@ from previews.miniature.recipe.canvas import (
     blend,
     shade,
 )
-from previews.miniature.recipe.scene import Scene, anywhere, on_land, paint, pick
+from previews.miniature.recipe.scene import (
+    Scene,
+    anywhere,
+    before_backdrop,
+    on_land,
+    paint,
+    pick,
+    under_water,
+)
 
 if TYPE_CHECKING:
     from random import Random
@@ -117,6 +125,53 @@ def bird(chance: Random) -> Scene:
     pen.thin(6).oval(56, 144, 17, 18, WHITE)
     pen.thin(0).oval(60, 144, 9, 10, PUPIL)
     return scene.told(color=body, second=wing)
+
+
+def dog(chance: Random) -> Scene:
+    """A sitting dog with hanging ears, seen from the front."""
+    fur = pick(chance, "brown white black gray orange yellow")
+    ears = pick(chance, "brown black white gray orange", fur)
+    scene = anywhere("dog", chance, 0.6, fur)
+    near = scene.facts.backdrop is not None
+    pen = scene.pen(chance, 254 if near else 240, 1.0 if near else 0.92)
+    color, ear_color = paint(chance, fur), paint(chance, ears)
+    pale = blend(color, WHITE, 0.6)
+    pen.line([(52, 22), (92, 44), (104, 84)], INK, 28)
+    pen.line([(52, 22), (92, 44), (104, 84)], color, 14)
+    pen.oval(0, 36, 62, 58, color)
+    pen.thin(0).oval(0, 24, 32, 40, pale)
+    pen.oval(0, 136, 68, 64, color)
+    for side in SIDES:
+        pen.oval(side * 76, 128, 23, 52, ear_color)
+    pen.oval(0, 108, 40, 32, pale)
+    pen.thin(6).oval(0, 84, 11, 17, ROSE)
+    pen.thin(0).oval(0, 124, 18, 13, PUPIL)
+    pen.line([(-22, 96), (0, 104), (22, 96)], INK, 7)
+    for side in SIDES:
+        _dot_eye(pen, side * 30, 156)
+    return scene.told(color=fur, second=ears)
+
+
+def fish(chance: Random) -> Scene:
+    """A round fish seen from the side, under water or before a plain colour."""
+    body = pick(chance, "orange red yellow blue green purple pink")
+    fins = pick(chance, "yellow orange white red blue purple", body)
+    if chance.random() < 0.65:
+        scene = under_water("fish")
+    else:
+        scene = before_backdrop("fish", chance, body, fins)
+    scene = scene.told(facing=chance.choice(("left", "right")))
+    pen = scene.pen(chance, 208, 0.9)
+    color, fin_color = paint(chance, body), paint(chance, fins)
+    pen.polygon([(-56, 86), (-116, 134), (-102, 86), (-116, 38)], fin_color)
+    pen.polygon([(-36, 132), (-8, 172), (42, 138)], fin_color)
+    pen.oval(6, 86, 82, 60, color)
+    pen.thin(0).oval(14, 58, 48, 22, blend(color, WHITE, 0.45))
+    pen.polygon([(-14, 92), (-50, 76), (-16, 62)], fin_color)
+    pen.thin(6).oval(46, 104, 19, 20, WHITE)
+    pen.thin(0).oval(51, 104, 10, 11, PUPIL)
+    pen.line([(84, 66), (70, 66), (60, 72)], INK, 8)
+    return scene.told(color=body, second=fins)
 
 
 def woman(chance: Random) -> Scene:

@@ -47,7 +47,7 @@ class Stage:
 class DecoderOptions:
     """How long and how fast the decoder is trained."""
 
-    steps: int = 5600
+    steps: int = 7200
     stages: tuple[Stage, ...] = (Stage(700, 2, 32), Stage(1400, 3, 16))
     batch: int = 8
     peak_rate: float = 2.5e-3

@@ -12,7 +12,7 @@ from random import Random
 
 from PIL import Image
 
-from previews.miniature.recipe import creatures, things
+from previews.miniature.recipe import creatures, things, vehicles
 from previews.miniature.recipe.canvas import PICTURE_PX
 from previews.miniature.recipe.scene import Facts, Scene
 
@@ -32,6 +32,12 @@ SUBJECTS: dict[str, Painter] = {
     "vase": things.vase,
     "woman": creatures.woman,
     "man": creatures.man,
+    "dog": creatures.dog,
+    "fish": creatures.fish,
+    "castle": things.castle,
+    "car": vehicles.car,
+    "balloon": vehicles.balloon,
+    "rocket": vehicles.rocket,
 }
 # Drawn for the character adapters only; the base never sees them.
 CHARACTERS: dict[str, Painter] = {"zorbi": creatures.zorbi, "robot": creatures.robot}

@@ -43,6 +43,15 @@ BASE_PROMPTS = (
     "a red mushroom in a meadow by day",
     "a yellow bird with blue wings in the desert at noon",
     "a cottage in a wheat field at dawn",
+    "a brown dog with white ears in a meadow by day",
+    "an orange fish with blue fins under water",
+    "a gray castle with red roofs in a meadow at sunset",
+    "a red car facing right in the desert by day",
+    "a yellow hot air balloon with red stripes in the snow in the morning",
+    "a white rocket with red fins in a meadow at night",
+    # Colours that these subjects never have in the drawings.
+    "a purple cat with blue eyes on a white background",
+    "a green fox in the snow by day",
 )
 # Shares of the strengths that a stack recommends.
 SHARES = (0.5, 1.0)
@@ -80,8 +89,8 @@ def as_images(pictures: Pictures) -> list[Image.Image]:
 
 
 def base_sheet(pipeline: Pipeline) -> Image.Image:
-    """Return the sixteen fixed prompts, four to a row."""
-    return sheet(as_images(render(pipeline, BASE_PROMPTS, seed=0)), 4)
+    """Return the fixed prompts, six to a row."""
+    return sheet(as_images(render(pipeline, BASE_PROMPTS, seed=0)), 6)
 
 
 def adapter_sheet(trial: Trial) -> Image.Image:

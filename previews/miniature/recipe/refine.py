@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from previews.miniature.recipe.scene import Facts
 
-STEPS = 800
+STEPS = 1200
 # At most prepare.KEPT_PLAIN: only so many plain pictures are kept beside their latents.
 PAIRS = 2304
 CHUNK = 64

@@ -12,6 +12,7 @@ from previews.miniature.recipe.scenery import (
     LIGHTS,
     TIMES,
     backdrop,
+    deep,
     land,
     sea,
     vary,
@@ -85,6 +86,11 @@ def at_sea(subject: str, chance: Random) -> Scene:
     """Set the subject on the sea, at any time."""
     time = chance.choice(TIMES)
     return Scene(sea(time), Facts(subject, time=time))
+
+
+def under_water(subject: str) -> Scene:
+    """Set the subject under the sea, where there is no time of day."""
+    return Scene(deep(), Facts(subject, ground="deep"))
 
 
 def before_backdrop(subject: str, chance: Random, *taken: str) -> Scene:

@@ -104,6 +104,21 @@ def sea(time: str) -> Image.Image:
     return picture
 
 
+def deep() -> Image.Image:
+    """Draw the bottom of the sea with two weeds and three bubbles."""
+    picture = gradient((92, 200, 222), (28, 96, 164))
+    pen = Pen(picture)
+    pen.box(-20, -DRAWN_PX - 20, DRAWN_PX + 20, -226, (232, 206, 146))
+    for x, height in ((28, 96), (226, 72)):
+        bends = (0, 10, 0, -10, 0)
+        weed = [(x + bend, height * step / 4 - 232) for step, bend in enumerate(bends)]
+        pen.line(weed, INK, 19)
+        pen.line(weed, (60, 160, 96), 11)
+    for x, y, radius in ((204, 40, 11), (222, 84, 8), (50, 52, 9)):
+        pen.thin(4).oval(x, -y, radius, radius, (206, 240, 248))
+    return picture
+
+
 def backdrop(color: str, chance: Random) -> Image.Image:
     """Draw a plain background of one colour, a little lighter at the top."""
     base = vary(COLORS[color], chance)
@@ -155,6 +170,7 @@ __all__ = [
     "SEA_HORIZON",
     "TIMES",
     "backdrop",
+    "deep",
     "ground_rim",
     "land",
     "sea",

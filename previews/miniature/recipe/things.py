@@ -108,6 +108,28 @@ def house(chance: Random) -> Scene:
     return scene.told(color=roof, second=wall, has_tree=has_tree)
 
 
+def castle(chance: Random) -> Scene:
+    """A wall with a gate between two towers with pointed roofs."""
+    wall = pick(chance, "gray white brown pink yellow blue")
+    roof = pick(chance, "red blue green purple orange teal", wall)
+    scene = anywhere("castle", chance, 0.85, wall, roof)
+    pen = scene.pen(chance, 224)
+    wall_color, roof_color = paint(chance, wall), paint(chance, roof)
+    for x in (-34, 0, 34):
+        pen.box(x - 11, 84, x + 11, 108, wall_color)
+    pen.box(-52, 0, 52, 92, wall_color)
+    lit = scene.facts.time in ("night", "sunset")
+    for side in (-1, 1):
+        pen.box(side * 70 - 28, 0, side * 70 + 28, 128, wall_color)
+        pen.polygon([(side * 70 - 40, 124), (side * 70, 196), (side * 70 + 40, 124)], roof_color)
+        slit = pen.unlit().thin(6)
+        slit.box(side * 70 - 10, 74, side * 70 + 10, 106, LAMP if lit else (92, 96, 120))
+    turns = [step * math.pi / 8 for step in range(9)]
+    arch = [(math.cos(a) * 24, 32 + math.sin(a) * 24) for a in turns]
+    pen.polygon([(24, 0), *arch, (-24, 0)], WOOD)
+    return scene.told(color=roof, second=wall)
+
+
 def sailboat(chance: Random) -> Scene:
     """A boat with two sails."""
     scene = at_sea("sailboat", chance)
