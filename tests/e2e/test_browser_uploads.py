@@ -68,19 +68,23 @@ def weights(folder: Path, name: str, seed: str = "") -> Path:
     return path
 
 
-def slowed(page: Page) -> Callable[[], None]:
-    """Limit what leaves the browser to ``SLOW``; returns what takes the limit away."""
-    session = page.context.new_cdp_session(page)
-    session.send("Network.enable")
+class Line:
+    """The network of a page: slow at first; one that is cut is slow no more when it is back."""
 
-    def limit(rate: int) -> None:
-        session.send(
-            "Network.emulateNetworkConditions",
-            {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": rate},
-        )
+    def __init__(self, page: Page) -> None:
+        self._session = page.context.new_cdp_session(page)
+        self._session.send("Network.enable")
+        self._set(rate=SLOW)
 
-    limit(SLOW)
-    return lambda: limit(-1)
+    def _set(self, *, rate: int = -1, is_cut: bool = False) -> None:
+        said = {"offline": is_cut, "latency": 0, "downloadThroughput": -1, "uploadThroughput": rate}
+        self._session.send("Network.emulateNetworkConditions", said)
+
+    def hurry(self) -> None:
+        self._set()
+
+    def cut(self) -> None:
+        self._set(is_cut=True)
 
 
 def parts_sent(page: Page) -> list[int]:
@@ -125,11 +129,11 @@ def test_a_killed_server_costs_the_parts_under_way_and_no_more(
 ) -> None:
     page, path = join("kate").page, weights(tmp_path, "killed")
     sent = parts_sent(page)
-    hurry = slowed(page)
+    line = Line(page)
     page.set_input_files("#file", path)
     wait_for_parts(page, sent, 6)
     kill_all(hub)
-    hurry()
+    line.hurry()
     require_all_sent(page, path)
     count = -(-path.stat().st_size // PART)
     assert set(sent) == set(range(1, count + 1))
@@ -145,16 +149,16 @@ def test_the_same_file_goes_on_after_another_visit_and_no_other_does(
     visit, path = join("rita"), weights(tmp_path, "days")
     page = visit.page
     sent = parts_sent(page)
-    hurry = slowed(page)
+    line = Line(page)
     page.set_input_files("#file", path)
     wait_for_parts(page, sent, 6)
     page.goto("about:blank")
     before = set(sent)
     sent.clear()
-    hurry()
+    line.hurry()
 
     visit.go("/uploads")
-    page.click("text=Go on")
+    page.click("a.solid:has-text('Go on')")
     assert "days.safetensors" in page.inner_text("[data-publish]")
     (tmp_path / "else").mkdir()
     twin = weights(tmp_path / "else", "days", seed="4711")
@@ -184,13 +188,13 @@ def test_parts_are_compared_where_a_file_is_too_large_to_hash_at_once(
     page.route("**/js/sending.js", smaller)
     page.reload()
     sent = parts_sent(page)
-    hurry = slowed(page)
+    line = Line(page)
     page.set_input_files("#file", path)
     wait_for_parts(page, sent, 6)
     page.reload()
     before = set(sent)
     sent.clear()
-    hurry()
+    line.hurry()
     (tmp_path / "else").mkdir()
     twin = weights(tmp_path / "else", "large", seed="12345")
     page.set_input_files("#file", twin)
@@ -215,7 +219,7 @@ def test_a_cancelled_file_is_gone_and_the_page_is_ready_for_another(
 
     page.on("dialog", agree)
     sent = parts_sent(page)
-    hurry = slowed(page)
+    line = Line(page)
     page.set_input_files("#file", path)
     wait_for_parts(page, sent, 3)
     page.click("[data-cancel]")
@@ -223,8 +227,8 @@ def test_a_cancelled_file_is_gone_and_the_page_is_ready_for_another(
     assert asked == ["Cancel unwanted.safetensors? What has arrived of it is removed."]
     assert page.locator("form[data-ok]").count() == 0
     assert page.evaluate("document.activeElement.id") == "file"
-    hurry()
-    page.click("text=Your uploads >> visible=true")
+    line.hurry()
+    page.click(".headline a")
     page.wait_for_selector(".cap:has-text('Cancelled')")
     page.go_back()
     other = weights(tmp_path, "wanted")
@@ -237,14 +241,13 @@ def test_what_waits_for_the_network_goes_on_when_it_is_back(
 ) -> None:
     page, path = join("olga").page, weights(tmp_path, "offline")
     sent = parts_sent(page)
-    hurry = slowed(page)
+    line = Line(page)
     page.set_input_files("#file", path)
     wait_for_parts(page, sent, 4)
-    page.context.set_offline(True)
+    line.cut()
     wait_for(page, "You are offline")
     assert "offline.safetensors: You are offline" in page.inner_text("[data-live]")
-    page.context.set_offline(False)
-    hurry()
+    line.hurry()
     wait_for(page, "SHA-256", 20)  # at once, not after the longest pause
     require_all_sent(page, path)
 
@@ -304,7 +307,7 @@ def test_an_upload_that_expired_meanwhile_begins_anew(
 ) -> None:
     page, path = join("eva").page, weights(tmp_path, "expired")
     sent = parts_sent(page)
-    hurry = slowed(page)
+    line = Line(page)
     page.set_input_files("#file", path)
     wait_for_parts(page, sent, 3)
     hub.manage(
@@ -316,7 +319,7 @@ def test_an_upload_that_expired_meanwhile_begins_anew(
     )
     wait_for(page, "was not finished by")
     assert "Choose the file again" in page.inner_text("[data-upload-text]")
-    hurry()
+    line.hurry()
     page.set_input_files("#file", path)
     require_all_sent(page, path)
 
@@ -326,14 +329,14 @@ def test_whoever_is_signed_out_signs_in_and_goes_on(
 ) -> None:
     page, path = join("sven").page, weights(tmp_path, "signed")
     sent = parts_sent(page)
-    hurry = slowed(page)
+    line = Line(page)
     page.set_input_files("#file", path)
     wait_for_parts(page, sent, 3)
     cookies = page.context.cookies()
     page.context.clear_cookies()
     wait_for(page, "You are signed out")
     page.context.add_cookies(cookies)  # type: ignore[arg-type]  # what it gave it takes
-    hurry()
+    line.hurry()
     page.click("[data-pause]")
     require_all_sent(page, path)
 
@@ -363,7 +366,7 @@ def test_uploads_are_cancelled_without_a_script(
 ) -> None:
     page, path = join("nora").page, weights(tmp_path, "silent")
     sent = parts_sent(page)
-    slowed(page)
+    Line(page)
     page.set_input_files("#file", path)
     wait_for_parts(page, sent, 2)
     state: Any = page.context.storage_state()

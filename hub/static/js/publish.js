@@ -96,6 +96,7 @@ class Row {
     }));
     list.hidden = !errors.length;
     find("pause", this.box).hidden = true;
+    this.bar.hidden = !this.bar.value;
   }
 }
 
