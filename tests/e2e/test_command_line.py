@@ -81,10 +81,11 @@ def test_a_pushed_adapter_is_found_and_told(line: CommandLine, stranger: Command
 def test_a_file_tells_which_adapter_it_is(
     line: CommandLine, stranger: CommandLine, tmp_path: Path
 ) -> None:
-    path = adapter_file(tmp_path, kept="where it was trained")
+    path = tmp_path / "noir.safetensors"  # of a rank that nothing else here has
+    path.write_bytes(kohya(SD1, rank=6, metadata={"kept": "where it was trained"}))
     line.ask("push", str(path), "--to", "cara/lost")
     copy = tmp_path / "renamed.safetensors"
-    copy.write_bytes(kohya(SD1, metadata={"kept": "nothing"}))
+    copy.write_bytes(kohya(SD1, rank=6, metadata={"kept": "nothing"}))
     other = tmp_path / "other.safetensors"
     other.write_bytes(kohya(SD1, rank=2))
 
