@@ -68,7 +68,7 @@ def test_the_page_shows_every_operation_and_code_without_script(stranger: Caller
 def test_every_schema_has_a_sample(stranger: Caller) -> None:
     document: dict[str, Any] = stranger.send("get", "/api/openapi.json").json()
     for name, schema in document["components"]["schemas"].items():
-        assert sample(document, schema) is not None, name
+        assert sample(document, schema) is not None or schema == {"type": "null"}, name
 
 
 def fields_of(shape: Serializer[Any]) -> dict[str, Any]:
