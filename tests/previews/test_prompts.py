@@ -337,7 +337,7 @@ def test_only_owners_change_prompts(version: Version, noir: Adapter, bob: User, 
     with pytest.raises(Forbidden):
         prompts.change(actor=bob, adapter=noir, prompts=["a cat"])
     noir.visibility = "private"
-    noir.save()
+    noir.save(update_fields=["visibility"])
     with pytest.raises(NotFound):
         prompts.reset(actor=bob, adapter=noir)
     prompts.change(actor=ada, adapter=noir, prompts=["a cat"])

@@ -257,7 +257,7 @@ def test_private_renders_are_not_there_for_strangers(
     render = version.renders.get()
     assert find_render(bob, render.pk) == render
     noir.visibility = "private"
-    noir.save()
+    noir.save(update_fields=["visibility"])
     assert find_render(ada, render.pk) == render
     with pytest.raises(NotFound):
         find_render(bob, render.pk)
