@@ -62,6 +62,21 @@ def test_a_run_after_the_promotion_takes_the_promoted_bytes(ada: User) -> None:
     assert state_of(upload) == UploadState.ACCEPTED
 
 
+def judge_until_free(upload: Upload) -> None:
+    """Judge as workers do: a busy database is a reason to try again.
+
+    The database of the tests is in memory, where tables are locked without any waiting.
+    """
+    while True:
+        try:
+            judging.judge(upload=Upload.objects.get(pk=upload.pk))
+        except OperationalError as error:
+            if "locked" not in str(error):
+                raise
+        else:
+            return
+
+
 def test_two_workers_at_once_give_one_verdict(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     upload = sent(ada, ODD)
     both, have_met = threading.Barrier(2), threading.Event()
@@ -77,23 +92,9 @@ def test_two_workers_at_once_give_one_verdict(ada: User, monkeypatch: pytest.Mon
     monkeypatch.setattr(checks, "run_deep", meet)
     wrong: list[BaseException] = []
 
-    def judge_until_free() -> None:
-        """Judge as workers do: a busy database is a reason to try again.
-
-        The database of the tests is in memory, where tables are locked without any waiting.
-        """
-        while True:
-            try:
-                judging.judge(upload=Upload.objects.get(pk=upload.pk))
-            except OperationalError as error:
-                if "locked" not in str(error):
-                    raise
-            else:
-                return
-
     def judge() -> None:
         try:
-            judge_until_free()
+            judge_until_free(upload)
         except BaseException as error:
             wrong.append(error)
             raise
