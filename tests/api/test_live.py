@@ -145,7 +145,6 @@ def test_a_refused_request_leaves_the_connection_usable(wire: Wire) -> None:
         ("bytes=1000-200999", 1000, 200_000, 206),
         ("bytes=-7", len(LORA) - 7, 7, 206),
         ("bytes=5-", 5, len(LORA) - 5, 206),
-        ("bytes=0-1,3-4", 0, len(LORA), 200),
     ],
 )
 def test_the_server_sends_exactly_the_range(
