@@ -66,9 +66,9 @@ def test_half_a_message_is_passed_over_by_who_reads_it() -> None:
     name, folder = uuid.uuid4().hex, Path(options["data_folder_in"])
     with Connection(url, transport_options=options) as connection:
         queue = connection.SimpleQueue(name)
-        (folder / f"0_half.{name}.msg").write_text('{"body": ')
-        (folder / f"1_empty.{name}.msg").write_text("")
-        (folder / f"2_draft.{name}.msg.new").write_text("")
+        (folder / f"00_half.{name}.msg").write_text('{"body": ')
+        (folder / f"01_empty.{name}.msg").write_text("")
+        (folder / f"02_draft.{name}.msg.new").write_text("")
         queue.put({"wake": 1})
         message = queue.get(timeout=5)
         message.ack()
