@@ -114,14 +114,20 @@ def test_after_a_restart_of_the_server(place: str, ada: User) -> None:
     expect_accepted(again)
 
 
-def test_a_process_that_died_after_joining_is_gone_on_from(
-    place: str, ada: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    upload = begin(ada)
+def joined(actor: User, monkeypatch: pytest.MonkeyPatch) -> Upload:
+    """Return an upload whose process died between joining its parts and saying so."""
+    upload = begin(actor)
     send(upload, 1, 2, 3)
     with monkeypatch.context() as dying:
         dying.setattr(uploads, "_complete", lambda *_: None)
-        uploads.complete(actor=ada, upload=upload)
+        uploads.complete(actor=actor, upload=upload)
+    return upload
+
+
+def test_a_process_that_died_after_joining_is_gone_on_from(
+    place: str, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = joined(ada, monkeypatch)
     assert Upload.objects.get().state == UploadState.RECEIVING
     uploads.complete(actor=ada, upload=Upload.objects.get())
     expect_accepted(upload)
@@ -131,11 +137,7 @@ def test_a_process_that_died_after_joining_is_gone_on_from(
 def test_a_part_that_comes_after_joining_does_not_make_the_upload_incomplete(
     bucket: SeaweedFS, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upload = begin(ada)
-    send(upload, 1, 2, 3)
-    with monkeypatch.context() as dying:
-        dying.setattr(uploads, "_complete", lambda *_: None)
-        uploads.complete(actor=ada, upload=upload)
+    upload = joined(ada, monkeypatch)
     before = list(upload.parts.values_list("number", "sha256"))
     with pytest.raises(StateConflict, match="Complete it"):
         send(upload, 2)
