@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.lorary-stamp
 DATA := $(or $(LORARY_DATA),var)
 PIP_FLAGS ?=
+JOBS ?= 2
 LOCK := $(BIN)/pip-compile --quiet --no-header --no-annotate --strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 	--no-allow-unsafe --unsafe-package torch --unsafe-package triton --unsafe-package setuptools \
@@ -39,8 +40,8 @@ demo: $(STAMP) ## Publish the demo content (again); `make run` does it on the fi
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py demo
 
-test: $(STAMP) ## The whole test suite; skipped parts are listed with the reason
-	$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## The whole test suite, two files at a time (JOBS=0: one by one, for --pdb)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 test-fast: $(STAMP) ## Tests without browsers, services and other slow things
 	$(BIN)/python -m pytest -m "not slow and not e2e and not service and not gpu" $(ARGS)

@@ -141,6 +141,7 @@ def test_a_download_is_counted_when_its_last_byte_is_sent(
     assert counted(noir) == wanted
 
 
+@pytest.mark.django_db(transaction=True)  # the end of an answer closes connections
 def test_a_download_that_is_cut_is_not_counted(
     stranger: Caller, place: str, noir: Adapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +152,7 @@ def test_a_download_that_is_cut_is_not_counted(
     assert counted(noir) == 0
 
 
+@pytest.mark.django_db(transaction=True)  # the end of an answer closes connections
 @pytest.mark.parametrize(("failure", "wanted"), [(None, 1), (BrokenPipeError, 0)])
 def test_a_server_that_sends_by_itself_tells_by_how_it_ends(
     stranger: Caller, place: str, noir: Adapter, failure: type[Exception] | None, wanted: int

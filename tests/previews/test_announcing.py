@@ -147,6 +147,7 @@ def test_the_pace_leaves_out_the_opening_and_runs_along(monkeypatch: pytest.Monk
 # --- What is told of renders that nobody takes --------------------------------------------------
 
 
+@pytest.mark.django_db(transaction=True)  # the end of a look closes connections
 def test_a_render_that_no_worker_can_take_waits_and_goes_on_by_itself(queued: Version) -> None:
     found = previews_of(queued)
     assert (found.state, found.reason) == ("waiting", "waiting for a worker for Miniature")
