@@ -4,9 +4,11 @@ Owner and adapter names follow the Hugging Face Hub: at most 96 characters of
 ``[A-Za-z0-9._-]``, no ``--`` or ``..``, no leading or trailing ``.`` or ``-``, no ``.git``
 suffix. They are unique without regard to case: ``key_of`` is what uniqueness is held on.
 
-Aliases are 1 to 96 of the same characters that begin and end with a letter, a digit or ``_``, and
-have no ``..``. Case counts, but two may not differ in case alone. None looks like something else
-that names a version: ``main``, ``latest``, ``HEAD``, ``v3``, a revision.
+Aliases are 1 to 96 of the same characters, in one part or in several with ``/`` between them, as
+branches have (``feat/rain``). A part begins and ends with a letter, a digit or ``_`` and has no
+``..``. Case counts, but two may not differ in case alone. None looks like something else that names
+a version: ``main``, ``latest``, ``HEAD``, ``v3``, a revision; nor begins with ``refs/``, as the
+full names of git do, nor ends with ``/history``, as an address does.
 
 Paths are POSIX, relative, and safe to create on Windows as well.
 Source: huggingface_hub ``validate_repo_id``; MS-FSCC reserved names.
@@ -51,7 +53,8 @@ RESERVED_NAMES = frozenset(
 )  # fmt: skip
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
-_ALIAS = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?\Z")
+_ALIAS_PART = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
+_ALIAS = re.compile(rf"(?=.{{1,96}}\Z){_ALIAS_PART}(?:/{_ALIAS_PART})*\Z")
 _ALIAS_KEPT = frozenset({"main", "latest", "head"})
 _LIKE_A_VERSION = re.compile(r"v[0-9]+\Z|[0-9a-f]{40}\Z", re.IGNORECASE)
 _WINDOWS_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])[ ]*(\..*)?\Z")
@@ -113,10 +116,12 @@ def check_alias(name: str) -> str:
         reason = _("“%(name)s” looks like a version or a revision, which never move.") % {
             "name": name[:MAX_NAME]
         }
+    elif key_of(name).startswith("refs/") or key_of(name).endswith("/history"):
+        reason = _("An alias neither begins with “refs/” nor ends with “/history”.")
     elif not _ALIAS.match(name) or ".." in name:
         reason = _(
             "An alias has 1 to %(limit)d letters, digits, “.”, “_” and “-”, begins and ends with a "
-            "letter, a digit or “_”, and has no “..” in it."
+            "letter, a digit or “_”, and has no “..” in it. A “/” may part it, as in “feat/rain”."
         ) % {"limit": MAX_NAME}
     if reason:
         raise NameInvalid(reason, name=name[:MAX_NAME])

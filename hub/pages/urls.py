@@ -82,7 +82,7 @@ urlpatterns: list[URLPattern] = [
     path("<str:owner>/<str:name>/previews", page(previews.previews), name="adapter-previews"),
     path("<str:owner>/<str:name>/aliases", page(aliases.index), name="aliases"),
     path(
-        "<str:owner>/<str:name>/aliases/<str:alias>/remove",
+        "<str:owner>/<str:name>/aliases/<path:alias>/remove",
         page(aliases.remove),
         name="alias-remove",
     ),

@@ -44,6 +44,7 @@ def point(
     name: str,
     to: Revision,
     expected: Expected = ANYWHERE,
+    is_branch: bool = False,
 ) -> Alias:
     """Make an alias or move it; where it points there already, nothing is written.
 
@@ -53,6 +54,7 @@ def point(
         name: By the grammar of ``registry.names.check_alias``.
         to: A revision of the adapter, of no draft and of nothing withdrawn.
         expected: Where it must point now; None: it must not be there.
+        is_branch: Whether commits may move it, where it is new; one that is there stays as it is.
 
     Raises:
         NameInvalid, NameTaken: the name does not fit, or differs from another in case alone.
@@ -73,7 +75,7 @@ def point(
             return now
         if now is None:
             _require_room(adapter, name)
-        alias = manifests.move(actor=user, revision=to, name=name)
+        alias = manifests.move(actor=user, revision=to, name=name, is_branch=is_branch)
         _record(user, "alias_moved", alias, now.revision if now else None)
     return alias
 

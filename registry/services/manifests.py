@@ -98,8 +98,10 @@ def main_of(adapter: Adapter) -> Revision:
 def move(*, actor: User, revision: Revision, name: str, is_branch: bool = False) -> Alias:
     """Point a ref at a revision and keep the move in its history; the adapter is locked."""
     alias = Alias.objects.filter(adapter=revision.adapter, name=name).first()
-    alias = alias or Alias(adapter=revision.adapter, name=name, is_branch=is_branch)
+    alias = alias or Alias(adapter=revision.adapter, name=name)
     before, alias.revision = alias.revision, revision
+    if before is None:
+        alias.is_branch = is_branch
     alias.save()
     AliasMove.objects.create(alias=alias, before=before, revision=revision, actor=actor)
     return alias

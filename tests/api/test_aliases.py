@@ -55,6 +55,18 @@ def test_an_alias_is_made_moved_and_removed(
     assert "stable" not in stranger.send("get", "adapters/ada/noir").json()["aliases"]
 
 
+def test_an_alias_of_several_parts_has_addresses_of_its_own(
+    as_ada: Caller, stranger: Caller, two: tuple[Version, Version]
+) -> None:
+    for address in (f"{PLACE}/feat%2Frain", f"{PLACE}/feat/rain"):
+        assert as_ada.send("put", address, {"to": "v1"}).json()["name"] == "feat/rain"
+        assert stranger.send("get", address).json()["version"] == "v1"
+        moves = stranger.send("get", f"{address}/history").json()["results"]
+        assert [move["after"]["version"] for move in moves] == ["v1"]
+    assert b"feat/rain" in stranger.get("/ada/noir/aliases").content
+    assert as_ada.send("delete", f"{PLACE}/feat%2Frain").status_code == 204
+
+
 def test_its_history_outlives_it_and_comes_page_by_page(
     as_ada: Caller, stranger: Caller, two: tuple[Version, Version]
 ) -> None:
