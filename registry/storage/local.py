@@ -5,9 +5,9 @@
 <root>/blobs/ab/cd/<sha256>               written once, by promotion, never changed
 ```
 
-A promotion flushes data before the rename and the directory after it, so that a row that names a
-digest never precedes its bytes. Nothing seals a file that is complete: whoever writes to a key
-that others write to as well holds its lock (``registry.locks``).
+Bytes and the names of what leads to them are flushed before a call returns, so that no row
+precedes what it tells of, whenever the power fails. Nothing seals a file that is complete: whoever
+writes to a key that others write to as well holds its lock (``registry.locks``).
 """
 
 from __future__ import annotations
@@ -46,9 +46,15 @@ class LocalStore:
         self.root = root
 
     def write(self, key: str, chunks: Iterable[bytes], *, part: Part | None = None) -> str:
-        """Write at the part's offset and flush to disk; the rest of the file stays as it is."""
+        """Write at the part's offset and flush to disk; the rest of the file stays as it is.
+
+        The name is flushed before the first byte is written. So a file that holds something has a
+        name that lasts, and of all its parts only those that find it empty have to see to that.
+        """
         target, offset = self._private(key), part.offset if part else 0
         with refusing_when_full(), _opened_for_writing(target) as handle:
+            if os.fstat(handle).st_size == 0:
+                _flush_directories(target.parent, self.root)
             for chunk in chunks:
                 _write_all(handle, chunk, offset)
                 offset += len(chunk)
@@ -69,7 +75,6 @@ class LocalStore:
         if size < expected:
             absent = [part.number for part in parts if part.offset + part.size > size]
             raise UploadIncomplete(missing=absent[:1000])
-        _flush_directory(path.parent)
 
     def promote(self, key: str, sha256: str) -> None:
         """Rename, unless the blob is here in full length."""
@@ -77,13 +82,13 @@ class LocalStore:
         if target.exists() and target.stat().st_size == source.stat().st_size:
             os.utime(target)  # restarts the sweeper's grace period
             source.unlink()
-            return
-        os.utime(source)  # the sweeper's grace period starts now, not with the first byte
-        with refusing_when_full():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            source.replace(target)
-        for folder in (target.parent, target.parent.parent, source.parent):
-            _flush_directory(folder)
+        else:
+            os.utime(source)  # the sweeper's grace period starts now, not with the first byte
+            with refusing_when_full():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                source.replace(target)
+        # Also what another promotion made a moment ago and may not have flushed yet.
+        _flush_directories(*target.parents[:3], self.root)
 
     def open(self, name: str) -> Handle:
         """Open the file."""
@@ -144,9 +149,10 @@ def _write_all(handle: int, chunk: bytes, offset: int) -> None:
         view, offset = view[written:], offset + written
 
 
-def _flush_directory(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _flush_directories(*folders: Path) -> None:
+    for folder in folders:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
