@@ -1,4 +1,8 @@
-"""Every address of a hub: health, API, pages. The pages come last, they own ``/{owner}``."""
+"""Every address of a hub: health, doors, API, pages.
+
+Other hubs' protocols come before the API: they have addresses below ``/api/`` too. The pages come
+last, they own ``/{owner}``.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ __all__ = ["urlpatterns"]
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", healthz, name="healthz"),
     path("api", RedirectView.as_view(pattern_name="api-docs")),
+    path("", include("hub.protocols.huggingface.urls")),
     path("api/", include("hub.api.urls")),
     path("", include("hub.pages.urls")),
 ]

@@ -15,8 +15,8 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_THROTTLE_CLASSES": [
-        "hub.api.throttles.StrangerThrottle",
-        "hub.api.throttles.ScopeThrottle",
+        "hub.throttles.StrangerThrottle",
+        "hub.throttles.ScopeThrottle",
     ],
     # Generous: they stop floods, not work. A window of the cache, per address or per user.
     "DEFAULT_THROTTLE_RATES": {"stranger": "1800/min", "inspect": "120/min", "search": "600/min"},

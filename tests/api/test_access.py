@@ -8,7 +8,7 @@ import pytest
 from django.core.cache import cache
 from django.test import Client
 
-from hub.api import throttles
+from hub import throttles
 from registry.models import AccessToken
 from tests.api.conftest import API, Caller
 

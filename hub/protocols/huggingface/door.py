@@ -1,0 +1,193 @@
+"""What every view of this door shares: who asks, what is refused, what every answer carries.
+
+```
+@door("GET")                          # HEAD comes with it
+def info(request, owner, name): …     # request.user is who asks, a stranger included
+
+@door("POST", is_read=True)           # a question with a body: needs no scope “write”
+@door("PUT", is_open=True)            # strangers may; the address itself is the permission
+@door("POST", has_own_token=True)     # Authorization is for the view to read
+```
+
+Services and selectors decide what may be seen and done; their refusals leave through ``refusal``.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpResponse, JsonResponse
+from django.utils.translation import gettext as _
+from django.views.decorators.csrf import csrf_exempt
+
+from hub.protocols.huggingface.refusals import INVALID_TOKEN, Refused, refusal
+from hub.throttles import StrangerThrottle
+from registry.errors import NotFound, RateLimited, Unauthenticated
+from registry.services import access, tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+__all__ = ["answer", "door"]
+
+P = ParamSpec("P")
+
+SAFE = frozenset({"GET", "HEAD"})
+
+#: A refused body is read on for this long and this far: clients listen once they have sent it all.
+MAX_DISCARD_BYTES = 64 * 1024 * 1024
+MAX_DISCARD_S = 5.0
+BLOCK = 256 * 1024
+
+
+def door(
+    *methods: str, is_read: bool = False, is_open: bool = False, has_own_token: bool = False
+) -> Callable[
+    [Callable[Concatenate[HttpRequest, P], HttpResponseBase]],
+    Callable[Concatenate[HttpRequest, P], HttpResponseBase],
+]:
+    """Make a view of this door.
+
+    Args:
+        methods: That it answers; with ``GET`` also ``HEAD``.
+        is_read: Whether methods that are not safe only ask, so that a token to read will do.
+        is_open: Whether strangers may use methods that are not safe.
+        has_own_token: Whether the view itself knows what ``Authorization`` says; nobody is signed
+            in, and nothing is throttled.
+    """
+    allowed = {*methods, "HEAD"} if "GET" in methods else {*methods}
+
+    def decorate(
+        view: Callable[Concatenate[HttpRequest, P], HttpResponseBase],
+    ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
+        def respond(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            request_id = secrets.token_hex(8)
+            headers: dict[str, str] = {}
+            try:
+                if request.method not in allowed:
+                    return _not_allowed(allowed, request_id)
+                _enter(request, kwargs, has_own_token=has_own_token)
+                if not has_own_token:
+                    _require_scope(request, is_read=is_read, is_open=is_open)
+                    headers = _charge(request)
+                response = view(request, *args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - the edge of the process: any error is told
+                response = refusal(request, error, request_id)
+                _discard_rest(request)
+            return _leave(request, response, {"X-Request-Id": request_id, **headers})
+
+        update_wrapper(respond, view)
+        return csrf_exempt(respond)
+
+    return decorate
+
+
+def answer(data: Any, *, status: int = 200, **headers: str) -> JsonResponse:  # noqa: ANN401 - JSON
+    """Return JSON; names of headers are written with ``_`` for ``-``."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return JsonResponse(data, status=status, headers=named, safe=False)
+
+
+def _enter(request: HttpRequest, kwargs: dict[str, Any], *, has_own_token: bool) -> None:
+    """Say who asks: the user of a token, or of a session where nothing can change.
+
+    Raises:
+        NotFound: a NUL in the address, which PostgreSQL cannot even look for.
+        Refused: the token is not valid.
+    """
+    if has_own_token:
+        request.user = AnonymousUser()
+    else:
+        _authenticate(request)
+    if any("\0" in value for value in kwargs.values() if isinstance(value, str)):
+        raise NotFound
+
+
+def _authenticate(request: HttpRequest) -> None:
+    scheme, _space, secret = request.headers.get("Authorization", "").partition(" ")
+    if scheme.casefold() != "bearer":
+        if request.method not in SAFE:
+            request.user = AnonymousUser()  # a session would need the CSRF token
+        return
+    request.user = AnonymousUser()
+    try:
+        request.user = tokens.authenticate(secret=secret.strip()).user
+    except Unauthenticated as error:
+        text = str(error.detail)
+        if secret.strip().startswith("hf_"):
+            hint = _("It looks like one of huggingface.co; this hub has its own, under Settings.")
+            text = f"{text} {hint}"
+        raise Refused(Unauthenticated(text), status=401, message=INVALID_TOKEN) from error
+
+
+def _require_scope(request: HttpRequest, *, is_read: bool, is_open: bool) -> None:
+    is_safe = is_read or request.method in SAFE
+    has_token = getattr(request.user, "access_token", None) is not None
+    if has_token or not (is_safe or is_open):
+        access.require_scope(request.user, "read" if is_safe or is_open else "write")
+
+
+def _charge(request: HttpRequest) -> dict[str, str]:
+    """Count a stranger's request, and return the headers that say how many are left.
+
+    Raises:
+        Refused: there were too many.
+    """
+    throttle: Any = StrangerThrottle()
+    is_allowed = throttle.allow_request(request, None)
+    history = getattr(throttle, "history", None)
+    if history is None:
+        return {}  # signed in
+    most, window_s = int(throttle.num_requests), int(throttle.duration)
+    oldest = history[-1] if history else throttle.now
+    reset_s = max(1, math.ceil(window_s - (throttle.now - oldest)))
+    headers = {
+        "RateLimit": f'"api";r={max(0, most - len(history))};t={reset_s}',
+        "RateLimit-Policy": f'"fixed window";"api";q={most};w={window_s}',
+    }
+    if not is_allowed:
+        wait_s = max(1, math.ceil(throttle.wait() or reset_s))
+        headers["RateLimit"] = f'"api";r=0;t={wait_s}'
+        text = _("Wait a moment, then go on.")
+        raise Refused(RateLimited(text, retry_after=wait_s), headers=headers)
+    return headers
+
+
+def _not_allowed(allowed: set[str], request_id: str) -> HttpResponse:
+    text = _("This address does not know this method")
+    headers = {"Allow": ", ".join(sorted(allowed)), "X-Request-Id": request_id}
+    return JsonResponse({"error": text}, status=405, headers={**headers, "X-Error-Message": text})
+
+
+def _leave(
+    request: HttpRequest, response: HttpResponseBase, headers: dict[str, str]
+) -> HttpResponseBase:
+    for name, value in headers.items():
+        response.headers.setdefault(name, value)
+    if request.method == "HEAD" and isinstance(response, HttpResponse) and response.content:
+        response.headers.setdefault("Content-Length", str(len(response.content)))
+        response.content = b""
+    return response
+
+
+def _discard_rest(request: HttpRequest) -> None:
+    """Read a refused body on, within limits; it may have been read already, or its sender left."""
+    if request.method in SAFE:
+        return
+    deadline, left = time.monotonic() + MAX_DISCARD_S, MAX_DISCARD_BYTES
+    try:
+        while left > 0 and time.monotonic() < deadline:
+            block = request.read(BLOCK)
+            if not block:
+                return
+            left -= len(block)
+    except OSError:
+        return

@@ -1,0 +1,159 @@
+"""Refusals as the Hub's clients read them: status, ``X-Error-Code``, ``X-Error-Message``, JSON.
+
+The clients choose their exception by the headers. The body is ``{"error": …}``, with ``errors`` for
+findings of a refused file.
+
+Source: huggingface_hub ``hf_raise_for_status``.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+from django.http import HttpResponse, JsonResponse
+
+from hub.problems import problem_of
+from registry import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from django.http import HttpRequest
+
+    from hub.problems import Problem
+
+__all__ = [
+    "DISABLED",
+    "ENTRY_NOT_FOUND",
+    "GATED_REPO",
+    "INVALID_TOKEN",
+    "REPO_NOT_FOUND",
+    "REVISION_NOT_FOUND",
+    "Refused",
+    "raw_path",
+    "refusal",
+]
+
+REPO_NOT_FOUND = "RepoNotFound"
+REVISION_NOT_FOUND = "RevisionNotFound"
+ENTRY_NOT_FOUND = "EntryNotFound"
+GATED_REPO = "GatedRepo"
+
+#: Sentences that clients compare letter by letter.
+DISABLED = "Access to this resource is disabled."
+INVALID_TOKEN = "Invalid credentials in Authorization header"  # noqa: S105 - a sentence
+
+#: Seconds after which a commit whose files are still being checked is worth another try.
+CHECKS_TAKE_S = 5
+MAX_HEADER = 600
+
+#: Characters of our sentences that a header cannot hold.
+_PLAIN = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "…": "...", "–": "-", "—": "-",
+                        "→": "->", "·": "-", "\u00a0": " "})  # fmt: skip
+
+
+class Refused(Exception):
+    """A refusal with what only this door says of it.
+
+    Args:
+        cause: What was refused.
+        code: ``X-Error-Code``, empty for none.
+        status: Where it is not the one that the API gives.
+        message: ``X-Error-Message`` where clients compare it letter by letter.
+        headers: More of them.
+        body: More members of the JSON body.
+    """
+
+    def __init__(
+        self,
+        cause: Exception,
+        code: str = "",
+        *,
+        status: int | None = None,
+        message: str = "",
+        headers: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(str(cause))
+        self.cause, self.code, self.status, self.message = cause, code, status, message
+        self.headers, self.body = dict(headers or {}), dict(body or {})
+
+
+def refusal(request: HttpRequest, error: Exception, request_id: str) -> HttpResponse:
+    """Return the answer to a refused request; what nobody expected is logged under its id."""
+    refused = error if isinstance(error, Refused) else Refused(error)
+    cause = refused.cause
+    if isinstance(cause, errors.Moved) and (place := _new_place(request, cause)):
+        return HttpResponse(status=307, headers={"Location": place})
+    problem = problem_of(cause)
+    text = problem.detail.translate(_PLAIN)
+    body: dict[str, Any] = {"error": text, "code": problem.code, **refused.body}
+    if findings := problem.facts.get("findings"):
+        body["errors"] = [{"message": _finding(one)} for one in findings]
+    headers = {**problem.headers, **refused.headers}
+    headers["X-Error-Message"] = _header(refused.message or text)
+    headers["X-Request-Id"] = str(problem.facts.get("id", request_id))
+    if refused.code:
+        headers["X-Error-Code"] = refused.code
+    status = _status(request, refused, problem)
+    if status == 401:
+        headers.setdefault("WWW-Authenticate", 'Bearer realm="lorary"')
+    if isinstance(cause, errors.UploadNotReady):
+        headers.setdefault("Retry-After", str(CHECKS_TAKE_S))
+    if status == 429:
+        headers.setdefault("RateLimit", f'"api";r=0;t={headers.get("Retry-After", 60)}')
+    return JsonResponse(body, status=status, headers=headers)
+
+
+def _status(request: HttpRequest, refused: Refused, problem: Problem) -> int:
+    if refused.status is not None:
+        return refused.status
+    if refused.code in {REPO_NOT_FOUND, GATED_REPO} and not request.user.is_authenticated:
+        return 401  # a token may help
+    if isinstance(refused.cause, errors.UploadNotReady):
+        return 503  # clients try that again by themselves
+    return problem.status
+
+
+def _finding(found: Mapping[str, Any]) -> str:
+    said = str(found.get("message", "")).translate(_PLAIN)
+    return f"{said} ({found.get('code', '')})"
+
+
+def _header(text: str) -> str:
+    """Return a text as a header can hold it: one line of Latin-1."""
+    line = re.sub(r"[\x00-\x20\x7f]+", " ", text).strip()[:MAX_HEADER]
+    return line.encode("latin-1", "replace").decode("latin-1")
+
+
+def _new_place(request: HttpRequest, moved: errors.Moved) -> str:
+    """Return the same address, on this origin, under the new name; "" where that is not known."""
+    match = request.resolver_match
+    named = match.kwargs if match else {}
+    owner, slash, name = str(moved.facts.get("full_name", "")).partition("/")
+    if not slash or "owner" not in named or "name" not in named:
+        return ""
+    segments = raw_path(request).split("/")
+    for index, (first, second) in enumerate(pairwise(segments)):
+        old, dot, tail = unquote(second), "", ""
+        if old.endswith(".git") and old != named["name"]:
+            old, dot, tail = old[:-4], ".", "git"
+        if (unquote(first), old) == (named["owner"], named["name"]):
+            segments[index : index + 2] = [quote(owner), quote(name) + dot + tail]
+            query = request.META.get("QUERY_STRING", "")
+            return "/".join(segments) + (f"?{query}" if query else "")
+    return ""
+
+
+def raw_path(request: HttpRequest) -> str:
+    """Return the path as it was sent, so that ``%2F`` and ``/`` differ.
+
+    gunicorn tells it; other servers hand on what they decoded, which is quoted again.
+    """
+    raw = str(request.META.get("RAW_URI", "")).partition("?")[0]
+    if raw.startswith("/") and unquote(raw) == request.path:
+        return raw
+    return quote(request.path)

@@ -1,0 +1,56 @@
+"""Who the caller is, in the Hub's words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hub.protocols.huggingface.door import answer, door
+from registry.selectors import organisations
+from registry.services import access
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, JsonResponse
+
+    from registry.models import AccessToken
+
+__all__ = ["agent_harnesses", "whoami"]
+
+
+@door("GET")
+def whoami(request: HttpRequest) -> JsonResponse:
+    """Say who the token belongs to, which organisations they are in, and what it may do.
+
+    Raises:
+        Unauthenticated: nobody's.
+    """
+    user = access.require_user(request.user)
+    document: dict[str, Any] = {
+        "type": "user",
+        "id": str(user.pk),
+        "name": user.username,
+        "fullname": user.namespace.display_name or user.username,
+        "email": user.email or None,
+        "emailVerified": False,
+        "isPro": False,
+        "orgs": [
+            {"type": "org", "id": str(one.namespace_id), "name": one.namespace.name,
+             "fullname": one.namespace.display_name or one.namespace.name, "roleInOrg": one.role}
+            for one in organisations.memberships(user)
+        ],
+    }  # fmt: skip
+    if user.access_token is not None:
+        document["auth"] = {"type": "access_token", "accessToken": _token(user.access_token)}
+    return answer(document)
+
+
+def _token(token: AccessToken) -> dict[str, str]:
+    is_reader = set(token.scopes) <= {"read"}
+    created = token.created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    role = "read" if is_reader else "write"
+    return {"displayName": token.name, "role": role, "createdAt": created}
+
+
+@door("GET")
+def agent_harnesses(_request: HttpRequest) -> JsonResponse:
+    """Say that this hub asks nothing of programs that drive others; clients ask once a day."""
+    return answer({"standardEnvVars": [], "harnesses": {}})

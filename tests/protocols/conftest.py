@@ -1,0 +1,80 @@
+"""People, callers and files that the doors' tests start from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from django.core.cache import cache
+from django.test import Client
+
+import registry.tasks  # noqa: F401 - registers the handlers of jobs
+from registry.services import adapters, tokens
+from tests import catalogue
+from tests.builders.adapters import DENOISERS, kohya
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from registry.models import Adapter, User, Version
+
+
+@pytest.fixture(autouse=True)
+def _no_memory() -> Iterator[None]:
+    """Forget throttles."""
+    cache.clear()
+    yield
+    cache.clear()
+
+
+@pytest.fixture
+def token_of() -> Callable[..., str]:
+    def token_of(user: User, *scopes: str) -> str:
+        _token, secret = tokens.issue(actor=user, name="test", scopes=scopes or ("read", "write"))
+        return secret
+
+    return token_of
+
+
+@pytest.fixture
+def caller() -> Callable[[str], Client]:
+    """Return a client that comes with a token."""
+
+    def caller(secret: str) -> Client:
+        return Client(enforce_csrf_checks=True, headers={"Authorization": f"Bearer {secret}"})
+
+    return caller
+
+
+@pytest.fixture
+def as_ada(ada: User, token_of: Callable[..., str], caller: Callable[[str], Client]) -> Client:
+    return caller(token_of(ada))
+
+
+@pytest.fixture
+def as_bob(bob: User, token_of: Callable[..., str], caller: Callable[[str], Client]) -> Client:
+    return caller(token_of(bob))
+
+
+@pytest.fixture
+def stranger() -> Client:
+    return Client(enforce_csrf_checks=True)
+
+
+@pytest.fixture
+def lora() -> bytes:
+    return kohya(DENOISERS["sd1", "diffusers"])
+
+
+@pytest.fixture
+def noir(ada: User, lora: bytes) -> Adapter:
+    """A published style with one version."""
+    adapter = adapters.create(actor=ada, name="noir", title="Noir", kind="style", tags=["film"])
+    catalogue.release(adapter, lora)
+    adapter.refresh_from_db()
+    return adapter
+
+
+@pytest.fixture
+def first(noir: Adapter) -> Version:
+    return noir.versions.get()

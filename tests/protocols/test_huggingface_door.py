@@ -1,0 +1,118 @@
+"""Tokens, methods, limits, and what every answer of the Hugging Face door carries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hub.throttles import StrangerThrottle
+from registry.models import Membership, Namespace, NamespaceKind, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.test import Client
+
+    from registry.models import User
+
+pytestmark = pytest.mark.django_db
+
+
+def test_whoami_names_the_user_their_organisations_and_the_token(as_ada: Client, ada: User) -> None:
+    guild = Namespace.objects.create(
+        name="Guild", key="guild", kind=NamespaceKind.ORGANISATION, display_name="The Guild"
+    )
+    Membership.objects.create(namespace=guild, user=ada, role=Role.WRITE)
+    said = as_ada.get("/api/whoami-v2").json()
+    assert (said["name"], said["type"]) == ("ada", "user")
+    assert [(org["name"], org["roleInOrg"]) for org in said["orgs"]] == [("Guild", "write")]
+    assert said["auth"]["accessToken"]["displayName"] == "test"
+    assert said["auth"]["accessToken"]["role"] == "write"
+
+
+def test_whoami_says_when_a_token_only_reads(
+    ada: User, token_of: Callable[..., str], caller: Callable[[str], Client]
+) -> None:
+    said = caller(token_of(ada, "read")).get("/api/whoami-v2").json()
+    assert said["auth"]["accessToken"]["role"] == "read"
+    assert said["orgs"] == []
+
+
+def test_whoami_wants_somebody(stranger: Client) -> None:
+    answer = stranger.get("/api/whoami-v2")
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="lorary"'
+    assert "X-Error-Code" not in answer.headers
+    assert answer.json()["error"] == answer.headers["X-Error-Message"]
+
+
+@pytest.mark.parametrize("secret", ["lor_unknown", "", " "])
+def test_a_bad_token_is_told_from_a_missing_repo(
+    caller: Callable[[str], Client], secret: str, db: None
+) -> None:
+    answer = caller(secret).get("/api/whoami-v2")
+    assert answer.status_code == 401
+    assert answer.headers["X-Error-Message"] == "Invalid credentials in Authorization header"
+
+
+def test_a_token_of_the_other_hub_is_recognised(caller: Callable[[str], Client]) -> None:
+    said = caller("hf_abcdef").get("/api/whoami-v2").json()["error"]
+    assert "huggingface.co" in said
+
+
+def test_every_answer_has_an_id(stranger: Client, as_ada: Client) -> None:
+    ids = {
+        client.get(path).headers["X-Request-Id"]
+        for client in (stranger, as_ada)
+        for path in ("/api/whoami-v2", "/api/agent-harnesses", "/api/models/x")
+    }
+    assert len(ids) == 6
+
+
+def test_strangers_hear_how_many_requests_are_left(
+    stranger: Client, as_ada: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StrangerThrottle, "get_rate", lambda _self: "2/min")
+    first, second, third = (stranger.get("/api/agent-harnesses") for _ in range(3))
+    assert first.headers["RateLimit"] == '"api";r=1;t=60'
+    assert first.headers["RateLimit-Policy"] == '"fixed window";"api";q=2;w=60'
+    assert second.headers["RateLimit"].startswith('"api";r=0;')
+    assert third.status_code == 429
+    assert 1 <= int(third.headers["Retry-After"]) <= 60
+    assert third.headers["RateLimit"] == f'"api";r=0;t={third.headers["Retry-After"]}'
+    assert "RateLimit" not in as_ada.get("/api/agent-harnesses").headers
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/api/models/gpt2", "RepoNotFound"),
+        ("/api/datasets/ada/noir", "RepoNotFound"),
+        ("/api/spaces/ada/noir/tree/main", "RepoNotFound"),
+        ("/api/models/ada/noir/discussions", None),
+    ],
+)
+def test_what_is_not_here_is_said_so(stranger: Client, path: str, code: str | None) -> None:
+    answer = stranger.get(path)
+    assert answer.status_code == (401 if code else 404)
+    assert answer.headers.get("X-Error-Code") == code
+    assert answer.json()["error"]
+
+
+def test_other_methods_are_named(stranger: Client) -> None:
+    answer = stranger.post("/api/agent-harnesses", b"{}", content_type="application/json")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
+
+
+def test_a_head_has_the_length_and_no_body(stranger: Client) -> None:
+    whole = stranger.get("/api/agent-harnesses")
+    answer = stranger.head("/api/agent-harnesses")
+    assert answer.headers["Content-Length"] == str(len(whole.content))
+    assert answer.content == b""
+
+
+def test_a_session_reads(ada: User, stranger: Client) -> None:
+    stranger.force_login(ada)
+    assert stranger.get("/api/whoami-v2").json()["name"] == "ada"
+    assert "auth" not in stranger.get("/api/whoami-v2").json()
