@@ -1,0 +1,180 @@
+"""Xorbs: chunks of files, packed one after the other.
+
+```
+xorb   = chunk, chunk, …[, footer]        the footer begins with "XETBLOB" and is not read
+chunk  = version u8 = 0, packed length u24, scheme u8, length u24, packed bytes     (little endian)
+scheme = 0 as it is | 1 one LZ4 frame | 2 bytes grouped by four, then one LZ4 frame
+```
+
+Grouped by four means: byte 0 of every four, then byte 1 of every four, then 2, then 3.
+A chunk's hash and a xorb's hash are not verified: what counts is the sha256 of the whole file.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+import numpy as np
+from lz4.frame import LZ4FrameDecompressor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "MAX_CHUNKS",
+    "MAX_CHUNK_BYTES",
+    "MAX_UNPACKED_BYTES",
+    "MAX_XORB_BYTES",
+    "XorbInvalid",
+    "index",
+    "read",
+]
+
+#: Longest xorb taken, in bytes. Clients pack up to 64 MiB of chunks; headers come on top.
+MAX_XORB_BYTES = 65 * 2**20
+#: Longest chunk, unpacked. Source: spec/xorb.md, "a raw uncompressed chunk can be 128KiB at most".
+MAX_CHUNK_BYTES = 128 * 1024
+#: Most chunks in a xorb: twice what clients put into one.
+MAX_CHUNKS = 2**14
+#: Most bytes that all chunks of a xorb may unpack to.
+MAX_UNPACKED_BYTES = 2**30
+
+FOOTER = b"XETBLOB"
+HEADER_BYTES = 8
+RAW, LZ4, GROUPED_LZ4 = 0, 1, 2
+
+
+class XorbInvalid(ValueError):
+    """These bytes are no xorb, or one over a limit; the message says why."""
+
+
+class Header(NamedTuple):
+    """What stands before a chunk; lengths are in bytes."""
+
+    packed_bytes: int
+    scheme: int
+    size_bytes: int
+
+
+def index(file: BinaryIO, size_bytes: int) -> array[int]:
+    """Return where each chunk begins, and at last where the chunks end.
+
+    Only headers are read: nothing is unpacked.
+
+    Args:
+        file: The xorb, from its beginning on; seekable.
+        size_bytes: Its length.
+
+    Returns:
+        Offsets in bytes, shape (number of chunks + 1,).
+
+    Raises:
+        XorbInvalid: see its name.
+    """
+    if size_bytes > MAX_XORB_BYTES:
+        msg = f"A xorb has at most {MAX_XORB_BYTES} bytes; this one has {size_bytes}."
+        raise XorbInvalid(msg)
+    starts, place, unpacked = array("I"), 0, 0
+    while place < size_bytes:
+        file.seek(place)
+        head = file.read(HEADER_BYTES)
+        if head.startswith(FOOTER):
+            break
+        header = _header(head)
+        starts.append(place)
+        place += HEADER_BYTES + header.packed_bytes
+        unpacked += header.size_bytes
+        _require_within(len(starts), unpacked)
+    if place > size_bytes:
+        msg = f"The xorb ends within chunk {len(starts) - 1}."
+        raise XorbInvalid(msg)
+    if not starts:
+        msg = "The xorb has no chunks."
+        raise XorbInvalid(msg)
+    starts.append(place)
+    return starts
+
+
+def _require_within(chunks: int, unpacked: int) -> None:
+    if chunks > MAX_CHUNKS:
+        msg = f"A xorb has at most {MAX_CHUNKS} chunks."
+        raise XorbInvalid(msg)
+    if unpacked > MAX_UNPACKED_BYTES:
+        msg = f"The chunks of a xorb have at most {MAX_UNPACKED_BYTES} bytes."
+        raise XorbInvalid(msg)
+
+
+def read(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
+    """Yield the chunks between two offsets that ``index`` returned, unpacked.
+
+    Raises:
+        XorbInvalid: a chunk does not unpack to what its header says.
+    """
+    file.seek(start)
+    while start < end:
+        header = _header(file.read(HEADER_BYTES))
+        start += HEADER_BYTES + header.packed_bytes
+        if start > end:
+            msg = "A chunk goes on behind the end of its xorb."
+            raise XorbInvalid(msg)
+        packed = file.read(header.packed_bytes)
+        if len(packed) != header.packed_bytes:
+            msg = "The xorb ends within a chunk."
+            raise XorbInvalid(msg)
+        yield _unpacked(header, packed)
+
+
+def _header(head: bytes) -> Header:
+    """Return a chunk's header, within the limits."""
+    if len(head) != HEADER_BYTES:
+        msg = "The xorb ends within the header of a chunk."
+        raise XorbInvalid(msg)
+    if head[0] != 0:
+        msg = f"Chunks of version {head[0]} are not known; 0 is."
+        raise XorbInvalid(msg)
+    packed, unpacked = int.from_bytes(head[1:4], "little"), int.from_bytes(head[5:], "little")
+    header = Header(packed, head[4], unpacked)
+    if header.scheme not in {RAW, LZ4, GROUPED_LZ4}:
+        msg = f"Packing scheme {header.scheme} is not known; 0, 1 and 2 are."
+        raise XorbInvalid(msg)
+    if not 1 <= header.size_bytes <= MAX_CHUNK_BYTES:
+        msg = f"A chunk has 1 to {MAX_CHUNK_BYTES} bytes; this one has {unpacked}."
+        raise XorbInvalid(msg)
+    if not 1 <= header.packed_bytes <= 2 * MAX_CHUNK_BYTES:
+        msg = f"{header.packed_bytes} are not the bytes of a packed chunk."
+        raise XorbInvalid(msg)
+    return header
+
+
+def _unpacked(header: Header, packed: bytes) -> bytes:
+    data = packed if header.scheme == RAW else _frame(packed, header.size_bytes)
+    if len(data) != header.size_bytes:
+        msg = f"A chunk has other than the {header.size_bytes} bytes it announces."
+        raise XorbInvalid(msg)
+    return _ungrouped(data) if header.scheme == GROUPED_LZ4 else data
+
+
+def _frame(packed: bytes, size_bytes: int) -> bytes:
+    """Return what one LZ4 frame holds, at most a byte more than announced."""
+    decompressor = LZ4FrameDecompressor()
+    try:
+        data: bytes = decompressor.decompress(packed, max_length=size_bytes + 1)
+    except (RuntimeError, EOFError) as error:  # lz4 knows no error of its own
+        msg = "A chunk is no LZ4 frame."
+        raise XorbInvalid(msg) from error
+    if not decompressor.eof or decompressor.unused_data:
+        msg = "A chunk is not exactly one LZ4 frame of its announced length."
+        raise XorbInvalid(msg)
+    return data
+
+
+def _ungrouped(data: bytes) -> bytes:
+    """Return bytes in their order that were grouped by four."""
+    grouped = np.frombuffer(data, np.uint8)
+    found, begin, size = np.empty_like(grouped), 0, len(data)
+    for place in range(4):
+        length = (size - place + 3) // 4
+        found[place::4] = grouped[begin : begin + length]
+        begin += length
+    return found.tobytes()
