@@ -63,6 +63,11 @@ class Upload(models.Model):
         """Number of parts the file is sent in."""
         return max(1, -(-self.size_bytes // self.part_bytes))
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every part is written down."""
+        return self.parts.count() == self.part_count
+
 
 class UploadPart(models.Model):
     """A part that is safe in the store; numbers start at 1.

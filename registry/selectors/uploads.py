@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-__all__ = ["begun", "get", "holding", "listing", "many", "overview"]
+__all__ = [
+    "begun", "checked_at", "checking", "deposits", "get", "holding", "listing", "many", "overview",
+    "refused_at",
+]  # fmt: skip
 
 
 def listing(user: User) -> QuerySet[Upload]:
@@ -44,6 +47,35 @@ def begun(user: User, path: str, size_bytes: int) -> QuerySet[Upload]:
     is_open = rows.filter(state__in=[UploadState.RECEIVING, UploadState.CHECKING])
     is_kept = rows.filter(state=UploadState.ACCEPTED, blob__is_stored=True)
     return is_open | is_kept
+
+
+def deposits(user: User, sha256: str) -> QuerySet[Upload]:
+    """Return the user's uploads of a digest that still take bytes, with or without a path."""
+    rows = Upload.objects.filter(owner=user, declared_sha256=sha256, state=UploadState.RECEIVING)
+    return rows.order_by("-pk")
+
+
+def checked_at(user: User, path: str, sha256: str) -> Upload | None:
+    """Return the user's upload of such bytes under a path, if it is being checked or was accepted.
+
+    Who waits for the verdict may ask again: an accepted one comes before one in the checks.
+    """
+    rows = Upload.objects.filter(owner=user, path=path, sha256=sha256).select_related("blob")
+    kept = rows.filter(state=UploadState.ACCEPTED, blob__is_stored=True).order_by("-pk").first()
+    return kept or rows.filter(state=UploadState.CHECKING).order_by("-pk").first()
+
+
+def checking(user: User, sha256: str) -> Upload | None:
+    """Return the user's upload of such bytes that is being checked, under whichever path."""
+    rows = Upload.objects.filter(owner=user, sha256=sha256, state=UploadState.CHECKING)
+    return rows.order_by("-pk").first()
+
+
+def refused_at(user: User, path: str, sha256: str) -> Upload | None:
+    """Return the user's newest upload of such bytes under a path, if that was refused."""
+    rows = Upload.objects.filter(owner=user, path=path, declared_sha256=sha256).order_by("-pk")
+    newest = rows.first()
+    return newest if newest is not None and newest.state == UploadState.REFUSED else None
 
 
 def holding(user: User, uploads: Iterable[Upload]) -> dict[int, Version]:

@@ -6,11 +6,12 @@ state it starts from, and bytes are promoted before the row that names them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 from django.utils import timezone
 
+from lorary.anatomy import Finding as Result
 from registry import checks, storage
 from registry.models import Finding, Upload, UploadState
 from registry.selectors import hashes as known_hashes
@@ -19,10 +20,12 @@ from registry.services import anatomies, arrivals, events
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from lorary.anatomy import Finding as Result
     from registry.models import Blob
 
-__all__ = ["fail_check", "headline", "judge", "refuse", "save_findings"]
+__all__ = ["fail_check", "headline", "judge", "refuse", "results_of", "save_findings"]
+
+
+_TOLD = ("code", "severity", "message", "evidence")
 
 
 def judge(*, upload: Upload, progress: Callable[[int, int], None] | None = None) -> Upload:
@@ -134,6 +137,12 @@ def save_findings(upload: Upload, results: Iterable[Result], blob: Blob | None =
         )
         for position, result in enumerate(results)
     )
+
+
+def results_of(upload: Upload) -> list[Result]:
+    """Return what the checks found about an upload, as they told it."""
+    rows: Iterable[dict[str, Any]] = upload.findings.values(*_TOLD)
+    return [Result(**row) for row in rows]
 
 
 def headline(results: list[Result]) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, F, Q, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -43,10 +43,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHECK_TASK",
+    "announced",
     "cancel",
     "complete",
     "create",
     "expire",
+    "fill",
+    "opened",
     "part_of",
     "receive",
     "receive_part",
@@ -72,9 +75,31 @@ def create(*, actor: User, path: str, size_bytes: int, sha256: str | None = None
     user = access.require_scope(actor, "write")
     path = check_path(path)
     declared = incoming.digest_of(sha256)
+    upload = announced(user, path, size_bytes, declared)
+    blob = _known(user, path, size_bytes, declared)
+    if blob is not None and _keep(upload, blob):
+        return upload
+    return opened(upload)
+
+
+def announced(
+    user: User, path: str, size_bytes: int, declared: str, *, most: int = MAX_OPEN_UPLOADS
+) -> Upload:
+    """Return an upload that is not written down yet, for which there is room.
+
+    Args:
+        user: Whose it will be.
+        path: Name in the manifest; of a deposit (``depositing``), the declared digest.
+        size_bytes: Length of the whole file.
+        declared: Its digest, "" where it is not known.
+        most: How many of its kind, uploads or deposits, the user may have open.
+
+    Raises:
+        Invalid, TooLarge, QuotaExceeded, UploadRefused: there is none, or it is empty.
+    """
     _require_size(size_bytes)
-    _require_room(user, size_bytes)
-    upload = Upload(
+    _require_room(user, size_bytes, most, is_deposit=path == declared)
+    return Upload(
         owner=user,
         path=path,
         size_bytes=size_bytes,
@@ -83,9 +108,14 @@ def create(*, actor: User, path: str, size_bytes: int, sha256: str | None = None
         storage_key=storage.new_key(),
         expires_at=timezone.now() + timedelta(days=settings.LORARY.upload_days),
     )
-    blob = _known(user, path, size_bytes, declared)
-    if blob is not None and _keep(upload, blob):
-        return upload
+
+
+def opened(upload: Upload) -> Upload:
+    """Write an announced upload down and open it for its bytes.
+
+    Raises:
+        StorageAway: the store cannot be reached.
+    """
     upload.save()
     try:
         parts.open_for_parts(upload)
@@ -140,16 +170,18 @@ def _require_size(size_bytes: int) -> None:
         raise UploadRefused(finding.message, findings=[finding])
 
 
-def _require_room(user: User, size_bytes: int) -> None:
+def _require_room(user: User, size_bytes: int, most: int, *, is_deposit: bool) -> None:
     """Refuse what would not fit beside what is open, or accepted and not published."""
     is_open = Q(state__in=[UploadState.RECEIVING, UploadState.CHECKING])
     is_loose = Q(state=UploadState.ACCEPTED, blob__files__isnull=True, blob__is_stored=True)
+    is_nameless = Q(path=F("declared_sha256"))
+    counted = is_open & (is_nameless if is_deposit else ~is_nameless)
     now = user.uploads.filter(is_open | is_loose).aggregate(
-        n=Count("pk", filter=is_open), size=Sum("size_bytes")
+        n=Count("pk", filter=counted), size=Sum("size_bytes")
     )
-    if now["n"] >= MAX_OPEN_UPLOADS:
+    if now["n"] >= most:
         text = _("You have %(n)d open uploads. Finish or cancel some.")
-        raise Invalid(text % {"n": MAX_OPEN_UPLOADS}, limit=MAX_OPEN_UPLOADS)
+        raise Invalid(text % {"n": most}, limit=most)
     quotas.require_room(namespace=user.namespace, size_bytes=size_bytes + (now["size"] or 0))
 
 
@@ -165,14 +197,26 @@ def receive(*, actor: User, upload: Upload, stream: Readable) -> Upload:
     incoming.require_open(actor, upload)
     with locks.holding(upload.storage_key):
         incoming.require_still_open(upload)
-        body, sent = incoming.Body(stream, upload.size_bytes), []
-        for part in parts.parts_of(upload):
-            upload.parts.filter(number=part.number).delete()
-            tag = _write(upload, body, part)
-            sent.append(replace(part, tag=tag))
-            parts.note(upload, part, tag=tag, sha256="")
+        body = incoming.Body(stream, upload.size_bytes)
+        sent = fill(upload, body)  # which may give the upload another key
         storage.store().assemble(upload.storage_key, sent)
         return _complete(upload, body.sha256)
+
+
+def fill(upload: Upload, body: incoming.Body) -> list[storage.Part]:
+    """Write a whole body as the parts of an upload, and return them; the caller holds the lock.
+
+    Raises:
+        SizeMismatch, DigestMismatch: see ``incoming.Body``; what arrived before counts.
+        StateConflict: the upload takes no more bytes.
+    """
+    sent = []
+    for part in parts.parts_of(upload):
+        upload.parts.filter(number=part.number).delete()
+        tag = _write(upload, body, part)
+        sent.append(replace(part, tag=tag))
+        parts.note(upload, part, tag=tag, sha256="")
+    return sent
 
 
 def _write(upload: Upload, body: incoming.Body, part: storage.Part) -> str:

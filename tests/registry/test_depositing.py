@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import hashlib
+import io
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from django.utils import timezone
+
+from registry import checks, storage
+from registry.errors import (
+    DigestMismatch,
+    Invalid,
+    QuotaExceeded,
+    SizeMismatch,
+    StateConflict,
+    UploadIncomplete,
+    UploadRefused,
+)
+from registry.models import Upload, UploadState
+from registry.services import depositing, judging, uploads
+from tests import catalogue
+from tests.registry.files import LORA, OTHER
+
+if TYPE_CHECKING:
+    from registry.models import Adapter, User
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def digest_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def begin(actor: User, data: bytes) -> Upload | None:
+    return depositing.begin(actor=actor, sha256=digest_of(data), size_bytes=len(data))
+
+
+def deposit(actor: User, data: bytes) -> Upload:
+    """Send bytes whose name nobody knows yet."""
+    upload = begin(actor, data)
+    assert upload is not None
+    depositing.take(actor=actor, upload=upload, stream=io.BytesIO(data))
+    return upload
+
+
+def name(actor: User, data: bytes, path: str = "noir.safetensors") -> Upload:
+    return depositing.name(actor=actor, sha256=digest_of(data), path=path)
+
+
+def named(actor: User, data: bytes, path: str = "noir.safetensors") -> Upload:
+    """Give deposited bytes a path and run their checks."""
+    upload = name(actor, data, path)
+    return judging.judge(upload=upload)
+
+
+def test_bytes_that_came_before_their_name_are_checked_under_it(
+    ada: User, small_parts: None
+) -> None:
+    deposit(ada, LORA)
+    upload = named(ada, LORA, "lora/noir.safetensors")
+    assert (upload.state, upload.path) == (UploadState.ACCEPTED, "lora/noir.safetensors")
+    assert upload.blob is not None
+    assert upload.blob.sha256 == digest_of(LORA)
+    assert hasattr(upload.blob, "anatomy")
+
+
+def test_a_deposit_that_is_open_is_gone_on_with(ada: User) -> None:
+    first = begin(ada, LORA)
+    again = depositing.begin(actor=ada, sha256=digest_of(LORA).upper(), size_bytes=len(LORA))
+    assert first is not None
+    assert first == again
+    assert (first.state, first.path) == (UploadState.RECEIVING, digest_of(LORA))
+
+
+def test_what_is_whole_being_checked_or_accepted_is_not_sent_again(ada: User) -> None:
+    deposit(ada, LORA)
+    assert begin(ada, LORA) is None
+    upload = name(ada, LORA)
+    assert begin(ada, LORA) is None
+    judging.judge(upload=upload)
+    assert begin(ada, LORA) is None
+    assert Upload.objects.count() == 1
+
+
+def test_a_digest_alone_proves_nothing_of_what_others_sent(ada: User, bob: User) -> None:
+    deposit(ada, LORA)
+    for state in ("receiving", "accepted"):
+        theirs = begin(bob, LORA)
+        assert theirs is not None, state
+        with pytest.raises(UploadIncomplete):
+            name(bob, LORA)
+        named(ada, LORA)
+
+
+def test_what_is_published_needs_no_bytes_of_anybody(ada: User, bob: User, noir: Adapter) -> None:
+    catalogue.release(noir, LORA)
+    assert begin(bob, LORA) is None
+    upload = name(bob, LORA, "mine.safetensors")
+    assert (upload.state, upload.owner) == (UploadState.ACCEPTED, bob)
+
+
+def test_a_length_that_is_not_theirs_is_refused(ada: User, noir: Adapter) -> None:
+    catalogue.release(noir, LORA)
+    with pytest.raises(SizeMismatch):
+        depositing.begin(actor=ada, sha256=digest_of(LORA), size_bytes=1)
+    with pytest.raises(SizeMismatch):
+        depositing.name(
+            actor=ada, sha256=digest_of(LORA), path="noir.safetensors", size_bytes=len(LORA) + 1
+        )
+
+
+def test_a_body_with_another_digest_counts_for_nothing(ada: User, small_parts: None) -> None:
+    upload = begin(ada, LORA)
+    assert upload is not None
+    other = LORA[:-1] + bytes([LORA[-1] ^ 1])
+    with pytest.raises(DigestMismatch):
+        depositing.take(actor=ada, upload=upload, stream=io.BytesIO(other))
+    assert upload.part_count > 1
+    assert not upload.parts.exists()
+    depositing.take(actor=ada, upload=upload, stream=io.BytesIO(LORA))
+    assert upload.is_whole
+
+
+def test_a_body_that_was_cut_off_is_sent_again(ada: User, small_parts: None) -> None:
+    upload = begin(ada, LORA)
+    assert upload is not None
+    with pytest.raises(SizeMismatch):
+        depositing.take(actor=ada, upload=upload, stream=io.BytesIO(LORA[:-1]))
+    with pytest.raises(UploadIncomplete):
+        name(ada, LORA)
+    depositing.take(actor=ada, upload=upload, stream=io.BytesIO(LORA))
+    assert named(ada, LORA).state == UploadState.ACCEPTED
+
+
+def test_parts_come_in_any_order_and_are_missed_by_number(ada: User, small_parts: None) -> None:
+    upload = begin(ada, LORA)
+    assert upload is not None
+    numbers = list(range(upload.part_count, 0, -1))
+    for number in numbers:
+        if number == 1:
+            with pytest.raises(UploadIncomplete) as refusal:
+                depositing.finish_parts(actor=ada, upload=upload)
+            assert refusal.value.facts["missing"] == [1]
+        part = uploads.part_of(upload, number)
+        piece = io.BytesIO(LORA[part.offset : part.offset + part.size])
+        uploads.receive_part(actor=ada, upload=upload, number=number, stream=piece)
+    depositing.finish_parts(actor=ada, upload=upload)
+    assert named(ada, LORA).state == UploadState.ACCEPTED
+
+
+def test_the_same_bytes_have_two_names(ada: User) -> None:
+    deposit(ada, LORA)
+    first = name(ada, LORA, "a.safetensors")
+    waiting = name(ada, LORA, "b.safetensors")
+    assert (waiting, waiting.path) == (first, "a.safetensors")
+    judging.judge(upload=first)
+    second = name(ada, LORA, "b.safetensors")
+    assert (second.path, second.state) == ("b.safetensors", UploadState.ACCEPTED)
+
+
+def test_naming_again_finds_what_was_named(ada: User) -> None:
+    deposit(ada, LORA)
+    first = name(ada, LORA)
+    assert name(ada, LORA) == first
+    judging.judge(upload=first)
+    assert name(ada, LORA) == first
+    assert Upload.objects.count() == 1
+
+
+def test_a_name_given_by_a_process_that_died_is_gone_on_with(ada: User) -> None:
+    upload = deposit(ada, LORA)
+    Upload.objects.filter(pk=upload.pk).update(path="noir.safetensors")
+    assert begin(ada, LORA) is not None
+    assert named(ada, LORA) == upload
+
+
+def test_a_refused_file_is_refused_again_with_what_was_found(ada: User) -> None:
+    text = b"not an adapter at all"
+    deposit(ada, text)
+    findings = []
+    for _time in range(2):
+        with pytest.raises(UploadRefused) as refusal:
+            name(ada, text)
+        assert checks.is_refused(refusal.value.findings)
+        findings.append([found.to_dict() for found in refusal.value.findings])
+    assert findings[0] == findings[1]
+    # Sent again under a name that fits, it is welcome.
+    deposit(ada, text)
+    assert named(ada, text, "notes.txt").state == UploadState.ACCEPTED
+
+
+def test_bytes_accepted_as_text_are_no_weights(ada: User) -> None:
+    deposit(ada, b"# Noir")
+    named(ada, b"# Noir", "README.md")
+    with pytest.raises(UploadRefused):
+        name(ada, b"# Noir", "noir.safetensors")
+
+
+def test_deposits_without_a_name_expire_and_leave_nothing(ada: User) -> None:
+    upload = deposit(ada, LORA)
+    Upload.objects.update(expires_at=timezone.now() - timedelta(hours=1))
+    assert uploads.expire() == 1
+    with pytest.raises(FileNotFoundError):
+        storage.store().open(upload.storage_key)
+    with pytest.raises(UploadIncomplete):
+        name(ada, LORA)
+    with pytest.raises(StateConflict):
+        depositing.take(actor=ada, upload=upload, stream=io.BytesIO(LORA))
+
+
+def test_deposits_have_a_limit_of_their_own(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(depositing, "MAX_DEPOSITS", 2)
+    for number in range(2):
+        depositing.begin(actor=ada, sha256=digest_of(bytes([number])), size_bytes=1)
+    with pytest.raises(Invalid):
+        depositing.begin(actor=ada, sha256=digest_of(b"more"), size_bytes=4)
+    assert uploads.create(actor=ada, path="README.md", size_bytes=4).state == UploadState.RECEIVING
+
+
+def test_deposits_count_against_the_quota(ada: User) -> None:
+    ada.namespace.quota_bytes = len(LORA) + 10
+    ada.namespace.save()
+    deposit(ada, LORA)
+    with pytest.raises(QuotaExceeded):
+        begin(ada, OTHER)
+
+
+@pytest.mark.parametrize("sha256", ["", "xyz", "0" * 63])
+def test_what_is_no_digest_is_refused(ada: User, sha256: str) -> None:
+    with pytest.raises(Invalid):
+        depositing.begin(actor=ada, sha256=sha256, size_bytes=3)
+    with pytest.raises(Invalid):
+        depositing.name(actor=ada, sha256=sha256, path="README.md")
+
+
+def test_a_small_file_in_memory_is_kept_once(ada: User) -> None:
+    first = depositing.put(actor=ada, path="README.md", data=b"# Noir")
+    judging.judge(upload=first)
+    assert depositing.put(actor=ada, path="README.md", data=b"# Noir") == first
+    other = depositing.put(actor=ada, path="notes.md", data=b"# Noir")
+    assert (other.state, other.blob) == (UploadState.ACCEPTED, Upload.objects.get(pk=first.pk).blob)
