@@ -63,7 +63,10 @@ def publish(request: HttpRequest) -> HttpResponse:
 def _opened(request: HttpRequest, user: User, target: Adapter | None) -> dict[str, Any]:
     """Return the page as it is opened: empty, or for an upload that was begun before."""
     context = _frame(target)
-    if wanted := request.GET.get("upload"):
+    wanted = request.GET.get("upload")
+    if not wanted:
+        context["waiting"] = arrivals.listing(user).filter(state=UploadState.RECEIVING).count()
+    else:
         upload = arrivals.get(user, wanted)
         reading = readings.of_upload(upload) if upload.state == UploadState.ACCEPTED else None
         context |= {"begun": lines.line_of(user, upload), "reading": reading}

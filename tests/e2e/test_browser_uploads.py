@@ -157,7 +157,8 @@ def test_the_same_file_goes_on_after_another_visit_and_no_other_does(
     sent.clear()
     line.hurry()
 
-    visit.go("/uploads")
+    visit.go("/publish")
+    page.click("text=1 upload waits for you")
     page.click("a.solid:has-text('Go on')")
     assert "days.safetensors" in page.inner_text("[data-publish]")
     (tmp_path / "else").mkdir()
@@ -172,6 +173,8 @@ def test_the_same_file_goes_on_after_another_visit_and_no_other_does(
     page.wait_for_selector("[data-upload-note]:has-text('were there already')")
     require_all_sent(page, path)
     assert not before & set(sent)
+    assert "waits for you" not in page.inner_text("main")
+    assert "same file" not in page.inner_text(".drop")
 
 
 def test_parts_are_compared_where_a_file_is_too_large_to_hash_at_once(
@@ -337,7 +340,9 @@ def test_whoever_is_signed_out_signs_in_and_goes_on(
     wait_for(page, "You are signed out")
     page.context.add_cookies(cookies)  # type: ignore[arg-type]  # what it gave it takes
     line.hurry()
+    assert page.locator("[data-pause] use[href$='#play']").count() == 1
     page.click("[data-pause]")
+    assert page.locator("[data-pause] use[href$='#pause']").count() == 1
     require_all_sent(page, path)
 
 

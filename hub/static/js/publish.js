@@ -21,6 +21,14 @@ const time = (s) => (s < 90 ? `${Math.ceil(s)} s` : s < 5400 ? `${Math.ceil(s / 
 const isWeights = (file) => /\.safetensors$/i.test(file.name);
 const isNot = (message) => Object.assign(new Error(message), { isRefusal: true });
 
+// What the page was opened for has begun, so it says no more that it waits.
+const goesOn = () => {
+  if (!root.dataset.resume) return;
+  delete root.dataset.resume;
+  find("begun").remove();
+  root.querySelector(".drop label").textContent = words("drop");
+};
+
 // One file on the page.
 class Row {
   constructor(file, isFirst) {
@@ -58,10 +66,15 @@ class Row {
       percent: facts.total ? `${Math.floor((100 * facts.done) / facts.total)} %` : "…",
       digest: facts.digest && `${facts.digest.slice(0, 8)}…${facts.digest.slice(-4)}`,
     }), `${name}${name === "sending" ? Math.floor(share / 10) : ""}`);
+    if (["resumed", "sending", "checking", "accepted"].includes(name)) goesOn();
     if (name === "resumed") find("upload-note", this.box).textContent = find("upload-text", this.box).textContent;
     this.bar.value = name === "accepted" || name === "checking" ? 100 : share;
-    find("pause", this.box).querySelector("span").textContent = words(this.sending.isPaused ? "resume" : "pause");
-    find("pause", this.box).hidden = ["checking", "accepted", "comparing"].includes(name);
+    const { isPaused } = this.sending;
+    const pause = find("pause", this.box);
+    const icon = pause.querySelector("use");
+    pause.querySelector("span").textContent = words(isPaused ? "resume" : "pause");
+    icon.setAttribute("href", icon.getAttribute("href").replace(/#.*/, isPaused ? "#play" : "#pause"));
+    pause.hidden = ["checking", "accepted", "comparing"].includes(name);
   }
 
   say(text, news) {
