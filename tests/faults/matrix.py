@@ -163,7 +163,8 @@ def _first_line(command: list[str]) -> str:
 
 def _run(row: Row, environ: Mapping[str, str], file: Path, more: Sequence[str]) -> None:
     _say(f"\n{row.name}: {row.database}, {row.broker}")
-    command = [sys.executable, "-m", "pytest", *row.paths, f"--junitxml={file}", *more]
+    at_once = ["-n", "2", "--dist", "loadfile"]
+    command = [sys.executable, "-m", "pytest", *row.paths, *at_once, f"--junitxml={file}", *more]
     began = time.monotonic()
     subprocess.run(command, cwd=ROOT, env={**os.environ, **environ}, check=False)
     row.seconds = time.monotonic() - began

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
 import statistics
 import sys
 import time
@@ -61,6 +62,7 @@ class Plan:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run and report; 1 when a promise is broken."""
     asked = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the workers are ended as well
     plan = Plan(
         asked.jobs, asked.seed, asked.kill_every, asked.ask_every, asked.broker_restarts, asked.most
     )
