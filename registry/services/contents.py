@@ -14,11 +14,11 @@ from registry.services.manifests import Entry
 from registry.services.variants import HIGH, LOW, variants_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from registry.models import Revision, Upload, User
+    from registry.models import Blob, Revision, Upload, User
 
-__all__ = ["MAX_FILES", "given", "with_kept"]
+__all__ = ["MAX_FILES", "arranged", "given", "require_distinct", "role_of", "with_kept"]
 
 MAX_FILES = 64
 
@@ -41,36 +41,51 @@ def given(user: User, uploads: Sequence[Upload], family: str) -> list[Entry]:
         raise Invalid(_("Two files have the same name."))
     for upload in uploads:
         _require_accepted(user, upload)
-    weights = [upload for upload in uploads if _role(upload.path) == FileRole.WEIGHTS]
-    if not weights:
+    files = {upload.path: upload.blob for upload in uploads if upload.blob is not None}
+    if not any(role_of(path) == FileRole.WEIGHTS for path in files):
         raise Invalid(_("A version needs a .safetensors file."))
-    variants = variants_of(
-        {upload.path: blobs.document_of(upload.blob) for upload in weights}, family
-    )
+    return arranged(files, family)
+
+
+def arranged(files: Mapping[str, Blob], family: str = "") -> list[Entry]:
+    """Return manifest lines of files, with the primary one and the halves of a pair.
+
+    Args:
+        files: Bytes by path.
+        family: Base model that the user named, empty where nobody did.
+    """
+    weights = {path: blob for path, blob in files.items() if role_of(path) == FileRole.WEIGHTS}
+    documents = {path: blobs.document_of(blob) for path, blob in weights.items()}
+    variants = variants_of(documents, family)
     primary = _primary(weights, variants)
     return [
         Entry(
-            upload.path,
-            upload.blob,
-            _role(upload.path),
-            is_primary=upload is primary,
-            variant=variants.get(upload.path, ""),
+            path,
+            blob,
+            role_of(path),
+            is_primary=path == primary,
+            variant=variants.get(path, ""),
         )
-        for upload in uploads
-        if upload.blob is not None
+        for path, blob in files.items()
     ]
 
 
-def _primary(weights: Sequence[Upload], variants: Mapping[str, str]) -> Upload:
-    """Return the largest weights file; of a pair, the half that is used first."""
+def _primary(weights: Mapping[str, Blob], variants: Mapping[str, str]) -> str:
+    """Return the largest weights file; of a pair, the half that is used first; "" of none.
+
+    Of files of one size the one in the fewest folders counts: trainers leave their checkpoints in
+    folders beside the result.
+    """
     is_pair = {HIGH, LOW} <= set(variants.values())
     return max(
         weights,
-        key=lambda upload: (
-            is_pair and variants.get(upload.path) == HIGH,
-            upload.size_bytes,
-            upload.path,
+        key=lambda path: (
+            is_pair and variants.get(path) == HIGH,
+            weights[path].size_bytes,
+            -path.count("/"),
+            path,
         ),
+        default="",
     )
 
 
@@ -107,7 +122,8 @@ _ROLES = {
 }
 
 
-def _role(path: str) -> str:
+def role_of(path: str) -> str:
+    """Return what a file is for, by its name."""
     return _ROLES.get(path.rpartition(".")[2].casefold(), FileRole.OTHER)
 
 
@@ -128,8 +144,30 @@ def with_kept(entries: list[Entry], parent: Revision) -> list[Entry]:
         and entry.blob.pk not in withheld
     ]
     listed = entries + kept
-    if len({entry.path.casefold() for entry in listed}) != len(listed):
+    require_distinct(entry.path for entry in listed)
+    return listed
+
+
+def require_distinct(paths: Iterable[str]) -> None:
+    """Refuse names that not every system can have side by side.
+
+    Raises:
+        Invalid: two differ only in upper and lower case, or one is a folder of another.
+    """
+    keys = sorted(path.casefold() for path in paths)
+    if len(set(keys)) != len(keys):
         raise Invalid(
             _("Two files differ only in upper and lower case; not every system has both.")
         )
-    return listed
+    files = set(keys)
+    for key in keys:
+        folder = next((one for one in _folders(key) if one in files), None)
+        if folder is not None:
+            text = _("“%(path)s” cannot be a file and a folder at once.")
+            raise Invalid(text % {"path": folder})
+
+
+def _folders(path: str) -> Iterator[str]:
+    """Yield every folder that a path is in."""
+    while path := path.rpartition("/")[0]:
+        yield path

@@ -9,7 +9,8 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 
 from registry.errors import QuotaExceeded
-from registry.models import OUT_STATES, Namespace
+from registry.models import Namespace, VersionState
+from registry.selectors.blobs import keeping_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,11 +61,12 @@ def refund(*, namespace: Namespace, blobs: Iterable[Blob]) -> None:
 
 
 def _not_held(namespace: Namespace, blobs: Iterable[Blob]) -> int:
-    """Return the bytes of those blobs that no version that is out has in this namespace."""
+    """Return the bytes of those blobs that nothing in this namespace keeps but drafts.
+
+    Versions that are out keep theirs, and so do commits that are no version: branches, samples.
+    """
     asked = {blob.pk: blob.size_bytes for blob in blobs}
-    held = set(
-        namespace.adapters.filter(
-            revisions__versions__state__in=OUT_STATES, revisions__files__blob__in=asked
-        ).values_list("revisions__files__blob", flat=True)
-    )
+    kept = keeping_files().filter(revision__adapter__namespace=namespace, blob__in=asked)
+    kept = kept.exclude(revision__versions__state=VersionState.DRAFT)
+    held = set(kept.values_list("blob", flat=True))
     return sum(length for pk, length in asked.items() if pk not in held)

@@ -5,32 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.db import transaction
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from registry.errors import AlreadyPublished, StateConflict, UploadRefused
-from registry.models import (
-    OUT_STATES,
-    Adapter,
-    Blob,
-    Version,
-    VersionAnatomy,
-    VersionState,
-)
-from registry.selectors import blobs as kept_blobs
+from registry.errors import AlreadyPublished, StateConflict
+from registry.models import OUT_STATES, Adapter, Version, VersionState
 from registry.services import (
     access,
-    adapters,
     anatomies,
     contents,
     events,
     manifests,
     offers,
     quotas,
+    releasing,
 )
 from registry.services import details as details_of
 from registry.services.details import Details
-from registry.signals import version_published
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,25 +73,15 @@ def create_draft(
         existing = _same(adapter, manifests.digest_of(entries))
         if existing is not None:
             return _said_again(existing, details)
-        _require_welcome(user, adapter, entries)
-        _require_stored(entries)
-        number = locked.last_number + 1
-        Adapter.objects.filter(pk=adapter.pk).update(last_number=number)
+        releasing.require_takable(user, adapter, entries)
         revision = manifests.commit(
             actor=user,
             adapter=adapter,
             parent=parent,
             entries=entries,
-            message=message or f"v{number}",
+            message=message or f"v{locked.last_number + 1}",
         )
-        version = Version(adapter=adapter, number=number, revision=revision, author=user)
-        own = VersionAnatomy(version=version, document=pair) if pair else None
-        details_of.describe(version, said)
-        details_of.measure(version)
-        version.save()
-        if own is not None:
-            own.save()
-        version.is_new = True
+        version = releasing.number(user=user, revision=revision, said=said, pair=pair)
         events.record(actor=user, verb="version_drafted", adapter=adapter, subject=version.name)
     return version
 
@@ -130,29 +110,6 @@ def _said_again(version: Version, details: Details | None) -> Version:
         details_of.measure(version)
         version.save(update_fields=details_of.SAID)
     return version
-
-
-def _require_welcome(user: User, adapter: Adapter, entries: list[Entry]) -> None:
-    """Refuse weights that whoever runs the hub took down from this adapter; they may do it."""
-    taken = kept_blobs.taken_down_in(adapter)
-    found = next((entry for entry in entries if entry.blob.pk in taken), None)
-    if found is not None and not access.is_operator(user):
-        text = _(
-            "“%(path)s” was taken down from here with %(version)s: %(reason)s. Only those who run "
-            "this hub can publish it here again."
-        )
-        was = taken[found.blob.pk]
-        said = {"path": found.path, "version": was.name, "reason": was.withdrawn_reason.rstrip(".")}
-        raise UploadRefused(text % said, paths=[found.path], version=was.name)
-
-
-def _require_stored(entries: list[Entry]) -> None:
-    """Lock the blobs and see that their bytes are there: the sweeper may have let them go."""
-    blobs = Blob.objects.select_for_update().filter(pk__in=[entry.blob.pk for entry in entries])
-    gone = {blob.pk for blob in blobs if not blob.is_stored}
-    if names := [entry.path for entry in entries if entry.blob.pk in gone]:
-        text = _("The bytes of “%(path)s” were removed since they were uploaded. Send them again.")
-        raise UploadRefused(text % {"path": names[0]}, paths=names)
 
 
 def _same(adapter: Adapter, manifest: str) -> Version | None:
@@ -184,7 +141,7 @@ def edit(*, actor: User, version: Version, details: Details) -> Version:
             actor=user, verb="version_edited", adapter=version.adapter, subject=version.name
         )
         if version.state == VersionState.PUBLISHED and _rendered_by(version) != before:
-            _tell(version)
+            releasing.tell(version)
     return version
 
 
@@ -210,19 +167,12 @@ def remeasure(*, version: Version) -> bool:
         if version.adapter.latest_version_id == version.pk:
             offers.show(version.adapter, version)
         if version.state == VersionState.PUBLISHED and version.family != before.family:
-            _tell(version)
+            releasing.tell(version)
     return True
 
 
 def _measured(version: Version) -> details_of.Facts:
     return details_of.Facts(version.family, version.algorithm, version.rank)
-
-
-def _tell(version: Version) -> None:
-    """Let others hear after the commit; what they get wrong does not undo the publication."""
-    transaction.on_commit(
-        lambda: version_published.send_robust(sender=Version, version_id=version.pk)
-    )
 
 
 def publish(*, actor: User, version: Version) -> Version:
@@ -246,25 +196,10 @@ def publish(*, actor: User, version: Version) -> Version:
         entries, drafted = manifests.entries_of(version.revision), version.revision
         quotas.charge(namespace=adapter.namespace, blobs=[entry.blob for entry in entries])
         _rebase(user, version, entries)
-        version.state, version.published_at = VersionState.PUBLISHED, timezone.now()
-        version.save(update_fields=["state", "published_at", "revision"])
+        releasing.put_out(user=user, version=version)
         if drafted != version.revision:
             drafted.delete()  # nothing but the draft was built on it
-        _name_after_file(adapter, version)
-        manifests.move(actor=user, revision=version.revision, name=manifests.MAIN, is_branch=True)
-        manifests.move(actor=user, revision=version.revision, name=version.name)
-        offers.show(adapter, offers.newest(adapter))
-        events.record(actor=user, verb="version_published", adapter=adapter, subject=version.name)
-        _tell(version)
     return version
-
-
-def _name_after_file(adapter: Adapter, version: Version) -> None:
-    """Give an adapter without a title the one in its file's metadata."""
-    notes = details_of.document_of(version).get("metadata") or {}
-    title = notes.get("title") or ""
-    if not adapter.title and title.isprintable():
-        adapter.title = title[: adapters.LIMITS["title"]]
 
 
 def _rebase(user: User, version: Version, entries: list[Entry]) -> None:

@@ -1,0 +1,111 @@
+"""What drafting, publishing and committing share: a number for a revision, and putting it out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from registry.errors import UploadRefused
+from registry.models import Adapter, Blob, Version, VersionAnatomy, VersionState
+from registry.selectors import blobs as kept_blobs
+from registry.services import access, adapters, details, events, manifests, offers
+from registry.signals import version_published
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from registry.models import Revision, User
+    from registry.services.details import Details
+    from registry.services.manifests import Entry
+
+__all__ = ["number", "put_out", "require_takable", "tell"]
+
+
+def require_takable(user: User, adapter: Adapter, entries: Sequence[Entry]) -> None:
+    """Refuse files that may not come here, or whose bytes are gone; locks the blobs.
+
+    Raises:
+        UploadRefused: weights were taken down from here, or the sweeper has let bytes go.
+    """
+    _require_welcome(user, adapter, entries)
+    _require_stored(entries)
+
+
+def _require_welcome(user: User, adapter: Adapter, entries: Sequence[Entry]) -> None:
+    """Refuse weights that whoever runs the hub took down from this adapter; they may do it."""
+    taken = kept_blobs.taken_down_in(adapter)
+    found = next((entry for entry in entries if entry.blob.pk in taken), None)
+    if found is not None and not access.is_operator(user):
+        text = _(
+            "“%(path)s” was taken down from here with %(version)s: %(reason)s. Only those who run "
+            "this hub can publish it here again."
+        )
+        was = taken[found.blob.pk]
+        said = {"path": found.path, "version": was.name, "reason": was.withdrawn_reason.rstrip(".")}
+        raise UploadRefused(text % said, paths=[found.path], version=was.name)
+
+
+def _require_stored(entries: Sequence[Entry]) -> None:
+    """Lock the blobs and see that their bytes are there: the sweeper may have let them go."""
+    blobs = Blob.objects.select_for_update().filter(pk__in=[entry.blob.pk for entry in entries])
+    gone = {blob.pk for blob in blobs if not blob.is_stored}
+    if names := [entry.path for entry in entries if entry.blob.pk in gone]:
+        text = _("The bytes of “%(path)s” were removed since they were uploaded. Send them again.")
+        raise UploadRefused(text % {"path": names[0]}, paths=names)
+
+
+def number(
+    *, user: User, revision: Revision, said: Details, pair: dict[str, Any] | None
+) -> Version:
+    """Give a revision the next number, as a draft; the caller has locked the adapter.
+
+    Args:
+        user: Who publishes it.
+        revision: Has weights.
+        said: What a person says about it.
+        pair: What the weights and the configuration beside them say together
+            (``anatomies.read_pair``).
+    """
+    adapter = revision.adapter
+    following = Adapter.objects.values_list("last_number", flat=True).get(pk=adapter.pk) + 1
+    Adapter.objects.filter(pk=adapter.pk).update(last_number=following)
+    version = Version(adapter=adapter, number=following, revision=revision, author=user)
+    own = VersionAnatomy(version=version, document=pair) if pair else None
+    details.describe(version, said)
+    details.measure(version)
+    version.save()
+    if own is not None:
+        own.save()
+    version.is_new = True
+    return version
+
+
+def put_out(*, user: User, version: Version) -> None:
+    """Make a draft public; the caller has locked its adapter and charged its bytes."""
+    adapter = version.adapter
+    version.state, version.published_at = VersionState.PUBLISHED, timezone.now()
+    version.save(update_fields=["state", "published_at", "revision"])
+    _name_after_file(adapter, version)
+    manifests.move(actor=user, revision=version.revision, name=manifests.MAIN, is_branch=True)
+    manifests.move(actor=user, revision=version.revision, name=version.name)
+    offers.show(adapter, offers.newest(adapter))
+    events.record(actor=user, verb="version_published", adapter=adapter, subject=version.name)
+    tell(version)
+
+
+def _name_after_file(adapter: Adapter, version: Version) -> None:
+    """Give an adapter without a title the one in its file's metadata."""
+    notes = details.document_of(version).get("metadata") or {}
+    title = notes.get("title") or ""
+    if not adapter.title and title.isprintable():
+        adapter.title = title[: adapters.LIMITS["title"]]
+
+
+def tell(version: Version) -> None:
+    """Let others hear after the commit; what they get wrong does not undo the publication."""
+    transaction.on_commit(
+        lambda: version_published.send_robust(sender=Version, version_id=version.pk)
+    )
