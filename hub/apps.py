@@ -6,6 +6,8 @@ from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
 from hub import celery, checks
+from hub.protocols.huggingface.xet import staging
+from registry import signals
 
 __all__ = ["HubConfig"]
 
@@ -21,3 +23,9 @@ class HubConfig(AppConfig):
         """Bind what every process needs, whichever command started it."""
         checks.register_all()
         celery.app.set_default()
+        signals.sweeping.connect(_sweep_xet, weak=False, dispatch_uid="hub.xet")
+
+
+def _sweep_xet(**_named: object) -> None:
+    """Remove what uploads of Hub clients left."""
+    staging.sweep()

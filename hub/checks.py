@@ -218,6 +218,7 @@ CHECKS: dict[str, tuple[str, Callable[[Config], Finding]]] = {
     "UPLOAD_DAYS": ("E021", _within("upload_days", 1, 365)),
     "GRACE_DAYS": ("E022", _within("grace_days", 0, 365)),
     "JOB_LEASE_S": ("E023", _within("job_lease_s", 2, 3600)),
+    "XET_BYTES": ("E029", _within("xet_bytes", 128 * MIB, 2**62)),
     "TRYOUTS_OPEN": ("E026", _within("tryouts_open", 1, 100)),
     "TRYOUTS_PER_DAY": ("E027", _within("tryouts_per_day", 1, 100_000)),
     "TRYOUT_DAYS": ("E028", _within("tryout_days", 1, 365)),

@@ -53,6 +53,7 @@ class Config:
     upload_days: int
     grace_days: int
     job_lease_s: int
+    xet_bytes: int
     tryouts_open: int
     tryouts_per_day: int
     tryout_days: int
@@ -101,6 +102,7 @@ def load(env: Env, root: Path) -> Config:
         upload_days=env.integer("UPLOAD_DAYS", 7),
         grace_days=env.integer("GRACE_DAYS", 7),
         job_lease_s=env.integer("JOB_LEASE_S", 30),
+        xet_bytes=env.size("XET_BYTES", "32GiB"),
         tryouts_open=env.integer("TRYOUTS_OPEN", 3),
         tryouts_per_day=env.integer("TRYOUTS_PER_DAY", 100),
         tryout_days=env.integer("TRYOUT_DAYS", 7),

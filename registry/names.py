@@ -48,7 +48,7 @@ RESERVED_NAMES = frozenset(
         "organizations", "packs", "publish", "renders", "resolve", "robots.txt", "search",
         "settings", "signin", "signout", "signup", "sitemap.xml", "spaces", "static", "status",
         "styleguide", "takedowns", "tags", "tokens", "try", "uploads", "users", "well-known",
-        "workers",
+        "workers", "xet",
     }
 )  # fmt: skip
 

@@ -40,6 +40,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("E005", {"storage": "s3://studio?regoin=eu"}),
     ("E019", {"storage": "s3://studio", "part_bytes": 5 * 2**20 - 1}),
     ("E022", {"grace_days": 1000}),
+    ("E029", {"xet_bytes": 1}),
     ("E023", {"job_lease_s": 1}),
     ("W024", {"unknown": ("STORAG",)}),
 ]

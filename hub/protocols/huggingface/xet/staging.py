@@ -1,0 +1,266 @@
+"""Xorbs that wait for their shard, in the data directory of this machine.
+
+```
+xet/{user}-{adapter}-{session}/{xorb}             a xorb at rest
+xet/{user}-{adapter}-{session}/{xorb}.{random}    one that is just arriving
+```
+
+A session is the uploads of one client with one address. Nothing in it is published, or counts as
+safe: a xorb leaves with the shard that needs it, or when its session was idle for ``IDLE_S``.
+
+At rest a xorb has an index at its end, so that a range of chunks is found without reading the
+others: offsets of its chunks as u32, then their number as u32.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import struct
+import time
+from collections import OrderedDict
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from hub.protocols.huggingface.xet import xorbs
+from registry import locks
+from registry.errors import Conflict, Invalid, QuotaExceeded, SizeMismatch
+from registry.storage.base import CHUNK, refusing_when_full
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import Self
+
+    from hub.protocols.huggingface.xet.shards import Segment
+    from registry.services.incoming import Readable
+
+__all__ = ["IDLE_S", "MAX_XORBS", "Session", "Stored", "changing", "keep", "remove", "sweep"]
+
+#: Seconds after which a session that nothing came for is given up.
+IDLE_S = 3600
+#: Most xorbs that one user may have waiting.
+MAX_XORBS = 20_000
+#: Xorbs that are open at once while a file is put together.
+OPEN_XORBS = 16
+
+_COUNT = struct.Struct("<I")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Where the xorbs of one upload lie; ``name`` is 32 hex digits that its client got."""
+
+    user_id: int
+    adapter_id: int
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        """The folder, which may not be there yet."""
+        return _root() / f"{self.user_id}-{self.adapter_id}-{self.name}"
+
+
+class _Open(NamedTuple):
+    """A xorb at rest: its bytes, where its index begins, how many chunks it has."""
+
+    file: BinaryIO
+    index_at: int
+    chunks: int
+
+
+def keep(session: Session, name: str, stream: Readable, size_bytes: int) -> bool:
+    """Keep a xorb; whether there was none of this name yet.
+
+    Args:
+        session: Whose it is.
+        name: Its hash, 64 hex digits; another one of that name is replaced.
+        stream: Its bytes, which are not held in memory.
+        size_bytes: How many were announced.
+
+    Raises:
+        XorbInvalid: these are not the bytes of a xorb.
+        SizeMismatch: fewer bytes came than announced.
+        QuotaExceeded: the user has too much waiting.
+        Conflict: the session is just put together or removed.
+        StorageFull: the disk has no room.
+    """
+    with locks.holding(session.name, is_shared=True):
+        session.folder.mkdir(parents=True, exist_ok=True)
+        target = session.folder / name
+        draft = target.with_suffix(f".{secrets.token_hex(8)}")
+        try:
+            with refusing_when_full(), draft.open("x+b") as file:
+                # At full length from the start, so that others see what is on its way.
+                file.truncate(size_bytes)
+                _require_room(session.user_id)
+                _copy(stream, file, size_bytes)
+                _append_index(file, size_bytes)
+            is_new = not target.exists()
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
+    return is_new
+
+
+def _copy(stream: Readable, file: BinaryIO, size_bytes: int) -> None:
+    left = size_bytes
+    while left:
+        chunk = stream.read(min(CHUNK, left))
+        if not chunk:
+            text = _("Announced were %(expected)d bytes; %(got)d arrived. Send them again.")
+            facts = {"expected": size_bytes, "got": size_bytes - left}
+            raise SizeMismatch(text % facts, expected=size_bytes, received=size_bytes - left)
+        file.write(chunk)
+        left -= len(chunk)
+
+
+def _append_index(file: BinaryIO, size_bytes: int) -> None:
+    starts = xorbs.index(file, size_bytes)
+    file.seek(0, os.SEEK_END)
+    file.write(struct.pack(f"<{len(starts)}I", *starts))
+    file.write(_COUNT.pack(len(starts) - 1))
+
+
+def _require_room(user_id: int) -> None:
+    """Refuse what would be too much at once, that which is just arriving counted.
+
+    Raises:
+        QuotaExceeded: it is.
+    """
+    limit, count, size = settings.LORARY.xet_bytes, 0, 0
+    for folder in _root().glob(f"{user_id}-*-*"):
+        for status in _files(folder):
+            count, size = count + 1, size + status.st_size
+    if size > limit or count > MAX_XORBS:
+        text = _(
+            "You have %(size)d bytes in %(count)d pieces on their way; at most %(limit)d bytes "
+            "in %(most)d pieces may be. Upload fewer files at a time; what an upload that was cut "
+            "off left is removed after %(minutes)d minutes."
+        )
+        facts = {"size": size, "count": count, "limit": limit, "most": MAX_XORBS}
+        raise QuotaExceeded(
+            text % {**facts, "minutes": IDLE_S // 60}, quota_bytes=limit, used_bytes=size
+        )
+
+
+@contextmanager
+def changing(session: Session) -> Iterator[None]:
+    """Keep all others away from a session.
+
+    Raises:
+        Conflict: others are still busy with it.
+    """
+    with locks.holding(session.name):
+        yield
+
+
+class Stored:
+    """The xorbs of a session, for reading; a few of them are open at a time."""
+
+    def __init__(self, session: Session) -> None:
+        self._folder = session.folder
+        self._open: OrderedDict[str, _Open] = OrderedDict()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        while self._open:
+            self._close_oldest()
+
+    def chunks(self, segment: Segment) -> Iterator[bytes]:
+        """Yield the bytes of a segment.
+
+        Raises:
+            Invalid: its xorb is not here.
+            XorbInvalid: the xorb has not these chunks, or they have another length.
+        """
+        xorb = self._opened(segment.xorb)
+        if segment.end > xorb.chunks:
+            msg = f"Xorb {segment.xorb} has {xorb.chunks} chunks; {segment.end} are wanted."
+            raise xorbs.XorbInvalid(msg)
+        left = segment.size_bytes
+        for chunk in xorbs.read(
+            xorb.file, self._start(xorb, segment.start), self._start(xorb, segment.end)
+        ):
+            left -= len(chunk)
+            if left < 0:
+                break
+            yield chunk
+        if left:
+            msg = f"A segment has other than the {segment.size_bytes} bytes that its shard says."
+            raise xorbs.XorbInvalid(msg)
+
+    @staticmethod
+    def _start(xorb: _Open, number: int) -> int:
+        xorb.file.seek(xorb.index_at + number * _COUNT.size)
+        return int(_COUNT.unpack(xorb.file.read(_COUNT.size))[0])
+
+    def _opened(self, name: str) -> _Open:
+        if name in self._open:
+            self._open.move_to_end(name)
+            return self._open[name]
+        if len(self._open) >= OPEN_XORBS:
+            self._close_oldest()
+        try:
+            file = (self._folder / name).open("rb")
+        except FileNotFoundError as error:
+            text = _("The data %(name)s… is not here (any more). Upload the file again.")
+            raise Invalid(text % {"name": name[:16]}, xorb=name) from error
+        file.seek(-_COUNT.size, os.SEEK_END)
+        (chunks,) = _COUNT.unpack(file.read(_COUNT.size))
+        index = file.tell() - (chunks + 2) * _COUNT.size
+        self._open[name] = _Open(file, index, chunks)
+        return self._open[name]
+
+    def _close_oldest(self) -> None:
+        self._open.popitem(last=False)[1].file.close()
+
+
+def remove(session: Session) -> None:
+    """Remove what a session has left; the caller keeps others away."""
+    shutil.rmtree(session.folder, ignore_errors=True)
+
+
+def sweep() -> int:
+    """Remove sessions that have been idle for ``IDLE_S``; returns how many."""
+    oldest = time.time() - IDLE_S
+    idle = [folder for folder in _root().glob("*-*-*") if _changed(folder) < oldest]
+    return sum(_sweep_one(folder, oldest) for folder in idle)
+
+
+def _sweep_one(folder: Path, oldest: float) -> bool:
+    try:
+        with locks.holding(folder.name.rpartition("-")[2]):
+            if _changed(folder) < oldest:
+                shutil.rmtree(folder, ignore_errors=True)
+                return True
+    except Conflict:
+        pass  # it is being put together
+    return False
+
+
+def _root() -> Path:
+    return settings.LORARY.data / "xet"
+
+
+def _files(folder: Path) -> Iterator[os.stat_result]:
+    """Yield what is known of each file; others may come and go meanwhile."""
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                yield entry.stat()
+
+
+def _changed(folder: Path) -> float:
+    """Return when something last came, in seconds since the epoch; 0 if it is gone."""
+    with suppress(FileNotFoundError):
+        times = [folder.stat().st_mtime, *(status.st_mtime for status in _files(folder))]
+        return max(times)
+    return 0.0
