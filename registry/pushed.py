@@ -1,0 +1,82 @@
+"""What programs push along that is no part of an adapter, told by its name.
+
+Trainers save the state of a run beside the weights: optimiser moments, schedulers, random numbers,
+logs. Mostly these are pickles, which run code when they are loaded, so none is kept here. Where a
+client asks before it sends, it is told to leave them out; any other pickle is refused by name.
+
+Source: transformers ``Trainer``, accelerate ``save_state``, DeepSpeed ``save_checkpoint``, torch
+``SummaryWriter``, kohya sd-scripts ``--save_state``, ai-toolkit, SimpleTuner.
+"""
+
+from __future__ import annotations
+
+import re
+
+from django.utils.translation import gettext as _
+
+from lorary.anatomy import Finding
+
+__all__ = ["PICKLES", "is_left_out", "is_pickle", "is_trainer_state", "pickle_pushed"]
+
+#: Suffixes under which Python's pickles are saved.
+PICKLES = frozenset(
+    {"bin", "ckpt", "dill", "joblib", "pickle", "pkl", "pt", "pt2", "pth", "ptl"}
+)  # fmt: skip
+
+#: Names of files that hold the state of a training run.
+_STATE = re.compile(
+    r"""(?ix)
+    train(?:ing|er)?_args \. bin
+    | (?: optimizer | optimizer_state | optim | lr_scheduler | scheduler | scaler | grad_scaler
+        | sampler | dl_state_dict | custom_checkpoint | training_state | train_state
+        | rng_state | random_states? ) (?: _[0-9]+ )* \. (?: bin | pt | pth | pkl | ckpt )
+    | .+ _ (?: optim | model ) _states \. pt
+    | zero_to_fp32 \. py
+    | events\.out\.tfevents\. .+
+    | loss_log \. db
+    """
+)
+
+#: Folders all of whose pickles are state: accelerate's and kohya's states, DeepSpeed's steps.
+_STATE_FOLDER = re.compile(r"(?i)(?:.+-state|global_step[0-9]+|pytorch_model_fsdp_[0-9]+)")
+
+#: Files that systems keep for themselves; those that begin with a dot are told by that.
+_HOUSEKEEPING = frozenset({"__pycache__", "desktop.ini", "thumbs.db"})
+
+
+def is_trainer_state(path: str) -> bool:
+    """Whether a path is known to hold the state of a training run, and no adapter."""
+    *folders, name = path.split("/")
+    if _STATE.fullmatch(name):
+        return True
+    return is_pickle(name) and any(_STATE_FOLDER.fullmatch(folder) for folder in folders)
+
+
+def is_pickle(path: str) -> bool:
+    """Whether a path has a suffix under which pickles are saved."""
+    _stem, dot, suffix = path.rpartition("/")[2].rpartition(".")
+    return bool(dot) and suffix.casefold() in PICKLES
+
+
+def is_left_out(path: str) -> bool:
+    """Whether a client is told not to send a file: state of a trainer, hidden, or a system's own.
+
+    Hidden files (``.gitattributes``, ``.job_config.json``) have names that no manifest takes.
+    """
+    return is_trainer_state(path) or any(
+        part.startswith(".") or part.casefold() in _HOUSEKEEPING for part in path.split("/")
+    )
+
+
+def pickle_pushed(path: str) -> Finding:
+    """Return the finding for a path that is a pickle by its name."""
+    text = _(
+        "“%(path)s” is a Python pickle by its name, which can run code when it is loaded; none is "
+        "kept here. Save weights as .safetensors, and leave this file out of the commit."
+    )
+    if is_trainer_state(path):
+        text = _(
+            "“%(path)s” is the state of a training run, which is not kept here. Leave it out of "
+            "the commit: nobody needs it to use the adapter."
+        )
+    return Finding("is_pickle", "error", text % {"path": path}, {"name": path.rpartition("/")[2]})
