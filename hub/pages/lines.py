@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Limits", "Line", "limits", "line_of", "lines_of"]
 
+#: How the site writes a day.
+DAY = "j M Y"
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -113,7 +116,14 @@ def _line(upload: Upload, version: Version | None, checked: int) -> Line:
         return Line(upload, word, text, _percent(checked, upload), can_cancel=True)
     if upload.state == UploadState.ACCEPTED:
         return _accepted(upload, word, version, remarks)
+    if upload.state == UploadState.CANCELLED and version is not None:
+        text = _("It was part of %(version)s, which was taken down.")
+        return Line(upload, _("Taken down"), text % {"version": _named(version)}, version=version)
     return Line(upload, word, endings.sentence(upload), remarks=remarks)
+
+
+def _named(version: Version) -> str:
+    return f"{version.adapter.full_name} {version.name}"
 
 
 def _percent(done: int, upload: Upload) -> int:
@@ -125,7 +135,7 @@ def _receiving(upload: Upload, word: str) -> Line:
     said = {"here": size(arrived), "total": size(upload.size_bytes)}
     here = _("%(here)s of %(total)s are here.") % said
     if upload.expires_at > timezone.now():
-        until = _("Kept until %(day)s.") % {"day": date_format(upload.expires_at)}
+        until = _("Kept until %(day)s.") % {"day": date_format(upload.expires_at, DAY)}
     else:
         until = _("Its time is over: what is here may go at any moment.")
     go_on = reverse("publish") + (
@@ -138,13 +148,13 @@ def _receiving(upload: Upload, word: str) -> Line:
 def _accepted(upload: Upload, word: str, version: Version | None, remarks: list[Remark]) -> Line:
     if version is not None:
         text = _("It is part of %(version)s.")
-        name = f"{version.adapter.full_name} {version.name}"
-        return Line(upload, _("Used"), text % {"version": name}, remarks=remarks, version=version)
+        said = text % {"version": _named(version)}
+        return Line(upload, _("Used"), said, remarks=remarks, version=version)
     if upload.blob is None or not upload.blob.is_stored:
         text = _("Nobody published it in time, and its bytes are gone. Begin a new upload.")
         return Line(upload, word, text, remarks=remarks)
     day = upload.updated_at + timedelta(days=settings.LORARY.upload_days)
-    text = _("Checked and not published. Kept until %(day)s.") % {"day": date_format(day)}
+    text = _("Checked and not published. Kept until %(day)s.") % {"day": date_format(day, DAY)}
     go_on = reverse("publish") + f"?upload={upload.public_id}"
     is_main = checks.is_weights(upload.path)
     return Line(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.contrib import messages
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from hub.pages.forms import YankForm, accept_faults
@@ -37,9 +39,13 @@ def yank(request: HttpRequest, owner: str, name: str, version: str) -> HttpRespo
     if request.method == "POST" and (takes_back or form.is_valid()):
         if takes_back:
             versions.restore(actor=user, version=found)
+            done = _("%(version)s is offered again.")
         else:
             versions.yank(actor=user, version=found, reason=form.cleaned_data["reason"])
-        return redirect("adapter", adapter.owner, adapter.name)
+            done = _("%(version)s is advised against from now on.")
+        messages.success(request, done % {"version": found.name})
+        place = reverse("adapter", args=[adapter.owner, adapter.name])
+        return redirect(f"{place}?v={found.name}")
     context = {"adapter": adapter, "version": found, "form": form}
     return render(request, "adapter/yank.html", context, status=400 if form.is_bound else 200)
 

@@ -118,7 +118,10 @@ def adapter_gone(request: HttpRequest, adapter: Adapter) -> HttpResponse:
     """Show what stays of an adapter that was withdrawn as a whole."""
     rows = history.listing(None, adapter).prefetch_related("revision__files__blob")
     versions = [(version, list(version.revision.files.all())) for version in rows]
-    context = {"adapter": adapter, "versions": versions, "family": _family(versions)}
+    with_it = [row for row in rows if row.withdrawn_reason == adapter.withdrawn_reason]
+    last = max(with_it, key=lambda row: row.withdrawn_at or row.created_at, default=None)
+    family = _family(versions)
+    context = {"adapter": adapter, "versions": versions, "family": family, "last": last}
     return render(request, "adapter/withdrawn.html", context, status=410)
 
 

@@ -25,7 +25,7 @@ def sentence(upload: Upload) -> str:
     """Return what became of an upload that is no longer open, and what to do."""
     if upload.state == UploadState.EXPIRED:
         text = _("This upload was not finished by %(day)s, and what had arrived is gone.")
-        return f"{text % {'day': date_format(upload.expires_at)}} {_('Begin a new one.')}"
+        return f"{text % {'day': date_format(upload.expires_at, 'j M Y')}} {_('Begin a new one.')}"
     if upload.state == UploadState.CANCELLED:
         return _("This upload was cancelled, and what had arrived is gone. Begin a new one.")
     if upload.state == UploadState.REFUSED:

@@ -162,12 +162,16 @@ def test_a_version_is_yanked_with_a_reason_and_taken_back(
 ) -> None:
     address = "/ada/noir/versions/v1/yank"
     assert as_ada.post(address, {"reason": ""}).status_code == 400
-    assert as_ada.post(address, {"reason": "Burnt highlights"}).status_code == 302
+    done = as_ada.post(address, {"reason": "Burnt highlights"})
+    assert (done.status_code, done.headers["Location"]) == (302, "/ada/noir?v=v1")
     v1.refresh_from_db()
     assert v1.state == "yanked"
     page = as_ada.get("/ada/noir?v=v1").content.decode()
+    assert "v1 is advised against from now on." in page
     assert "The author advises against v1: Burnt highlights" in page
-    as_ada.post(address)
+    assert "Offer again" in as_ada.get("/ada/noir?tab=versions").content.decode()
+    page = as_ada.post(address, follow=True).content.decode()
+    assert "v1 is offered again." in page
     v1.refresh_from_db()
     assert v1.state == "published"
 

@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from registry.models import Blob, Upload, UploadState, Version
-from registry.services import uploads
+from registry.services import uploads, withdrawing
 from tests import catalogue
 from tests.pages.files import lora
 
@@ -94,6 +94,10 @@ def test_an_accepted_upload_can_be_published_later(
     assert "It is part of ada/noir v1." in page
     assert 'href="/ada/noir?v=v1"' in page
     assert f"/uploads/{upload.public_id}/cancel" not in page
+    withdrawing.withdraw(actor=ada, version=Version.objects.get(), reason="Rights")
+    page = text_of(as_ada)
+    assert "It was part of ada/noir v1, which was taken down." in page
+    assert "cancelled" not in page
 
 
 def test_files_that_belong_together_become_one_version(

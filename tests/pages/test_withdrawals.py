@@ -80,7 +80,7 @@ def test_a_whole_adapter_is_taken_down(
     text = gone.content.decode()
     assert gone.status_code == 410
     (file,) = v1.files
-    for said in (WHY, "All of it was taken down", file.sha256, "noir.safetensors"):
+    for said in (WHY, "All of it was taken down", "by its owner", file.sha256, "noir.safetensors"):
         assert said in text
     for place in ("?v=v1", "/edit", "/aliases", "/versions/v1/edit", "/versions/v1/yank"):
         assert as_ada.get(f"/ada/noir{place}").status_code == 410, place
