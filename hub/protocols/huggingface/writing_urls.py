@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from hub.protocols.huggingface import administration, cards, lfs
+from hub.protocols.huggingface import administration, cards, lfs, preupload
 
 __all__ = ["urlpatterns"]
 
@@ -22,6 +22,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{MODEL}/settings", administration.settings),
     path(f"{MODEL}/tag/<path:ref>", administration.tag),
     path(f"{MODEL}/branch/<path:ref>", administration.branch),
+    path(f"{MODEL}/preupload/<path:ref>", preupload.preupload),
     path(f"{LFS}/batch", lfs.batch),
     path(f"{LFS}/<str:link>", lfs.objects, name="hf-lfs-object"),
 ]
