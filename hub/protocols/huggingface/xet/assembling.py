@@ -1,0 +1,80 @@
+"""Files put together from the chunks of their xorbs, and deposited."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hub.protocols.huggingface.xet import shards, staging
+from hub.protocols.huggingface.xet.shards import ShardInvalid
+from hub.protocols.huggingface.xet.xorbs import XorbInvalid
+from registry.errors import Invalid, UploadRefused
+from registry.services import depositing, uploads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from hub.protocols.huggingface.xet.shards import FileEntry
+    from hub.protocols.huggingface.xet.staging import Session, Stored
+    from registry.models import User
+
+__all__ = ["assemble"]
+
+#: A shard that long may be one of several of the same session; 64 MiB describe some 50 GB.
+LONG_BYTES = 32 * 2**20
+
+
+def assemble(*, actor: User, session: Session, shard: BinaryIO, size_bytes: int) -> None:
+    """Deposit the files of a shard, then remove the session's xorbs; repeated, it does nothing.
+
+    What was deposited before a refusal stays, so that a repeated shard goes on from there.
+
+    Args:
+        actor: Who sends.
+        session: Where the xorbs lie.
+        shard: Its bytes; seekable.
+        size_bytes: Their length.
+
+    Raises:
+        ShardInvalid, XorbInvalid: these bytes are none, or do not fit together.
+        Invalid: a xorb is not here.
+        DigestMismatch: a file has another sha256 than its shard says.
+        Conflict: the session is busy.
+        TooLarge, QuotaExceeded, StorageFull, StorageAway: see ``depositing``.
+    """
+    entries = shards.files_of(shard, size_bytes)
+    with staging.changing(session):
+        with staging.Stored(session) as stored:
+            for entry in entries:
+                _deposit(actor, stored, shard, entry)
+        if size_bytes < LONG_BYTES:
+            staging.remove(session)
+
+
+def _deposit(actor: User, stored: Stored, shard: BinaryIO, entry: FileEntry) -> None:
+    upload = depositing.begin(actor=actor, sha256=entry.sha256, size_bytes=entry.size_bytes)
+    if upload is None:
+        return
+    try:
+        depositing.take(actor=actor, upload=upload, stream=_Chunks(stored, shard, entry))
+    except (ShardInvalid, XorbInvalid, Invalid, UploadRefused):
+        uploads.cancel(actor=actor, upload=upload)  # nothing that could be gone on with
+        raise
+
+
+class _Chunks:
+    """The bytes of a file, as a body that is read."""
+
+    def __init__(self, stored: Stored, shard: BinaryIO, entry: FileEntry) -> None:
+        self._chunks, self._rest = _chunks(stored, shard, entry), b""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to ``size`` bytes, b"" at the end."""
+        chunk = self._rest or next(self._chunks, b"")
+        self._rest = chunk[size:]
+        return chunk[:size]
+
+
+def _chunks(stored: Stored, shard: BinaryIO, entry: FileEntry) -> Iterator[bytes]:
+    for segment in shards.segments_of(shard, entry):
+        yield from stored.chunks(segment)

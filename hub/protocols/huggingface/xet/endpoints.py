@@ -1,0 +1,147 @@
+"""Where Xet clients ask for a token and send their bytes.
+
+```
+GET  /api/models/{id}/xet-write-token/{rev}     a token, and an address that no other upload has
+POST {address}/v1/xorbs/default/{hash}          a xorb
+POST {address}/v1/shards                        which chunks make up which files
+POST {address}/v1/telemetry                     not kept
+```
+
+Everything else below the address does not exist: clients then send all chunks, and by the calls
+above. The address is new with each token because clients do not send again what they sent to the
+same address before.
+
+Source: spec/api.md of huggingface/xet-core; calls of hf_xet 1.8.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from hub.protocols.huggingface.bodies import refuse_pull_request, stream_of
+from hub.protocols.huggingface.door import answer, door
+from hub.protocols.huggingface.refs import adapter_of
+from hub.protocols.huggingface.refusals import Refused
+from hub.protocols.huggingface.xet import assembling, grants, staging
+from hub.protocols.huggingface.xet.shards import MAX_SHARD_BYTES, ShardInvalid
+from hub.protocols.huggingface.xet.staging import Session
+from hub.protocols.huggingface.xet.xorbs import MAX_XORB_BYTES, XorbInvalid
+from registry.errors import Conflict, Invalid, NotFound, Unauthenticated
+from registry.storage import CHUNK
+from registry.storage.spooling import spooled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django.http import HttpRequest, JsonResponse
+
+    from hub.protocols.huggingface.xet.grants import Grant
+
+__all__ = ["nothing", "shard", "telemetry", "write_token", "xorb"]
+
+#: Seconds after which a session that is busy is worth another try.
+SOON_S = 5
+MAX_TELEMETRY_BYTES = 2**20
+
+
+@door("GET")
+def write_token(request: HttpRequest, owner: str, name: str, ref: str) -> JsonResponse:
+    """Return a token to send bytes with, and the address to send them to."""
+    del ref  # bytes have no place yet: the commit names it
+    refuse_pull_request(request)
+    issued = grants.issue(actor=request.user, adapter=adapter_of(request, owner, name))
+    staging.sweep()
+    place = request.build_absolute_uri(reverse("hf-xet", args=[secrets.token_hex(16)]))
+    said = {"casUrl": place, "exp": issued.expires, "accessToken": issued.secret}
+    return answer(
+        said,
+        Cache_Control="no-store",
+        X_Xet_Cas_Url=place,
+        X_Xet_Access_Token=issued.secret,
+        X_Xet_Token_Expiration=str(issued.expires),
+    )
+
+
+@door("POST", has_own_token=True)
+def xorb(request: HttpRequest, session: str, xorb_hash: str) -> JsonResponse:
+    """Take a xorb."""
+    place = _session(_grant(request), session)
+    stream = stream_of(request, limit=MAX_XORB_BYTES)
+    with _telling():
+        is_new = staging.keep(place, xorb_hash, stream, _length(request))
+    return answer({"was_inserted": is_new})
+
+
+@door("POST", has_own_token=True)
+def shard(request: HttpRequest, session: str) -> JsonResponse:
+    """Put the files of a shard together; 1 says that this was done."""
+    grant = _grant(request)
+    stream = stream_of(request, limit=MAX_SHARD_BYTES)
+    with _telling(), spooled(_chunks(stream)) as body:
+        assembling.assemble(
+            actor=grant.user,
+            session=_session(grant, session),
+            shard=body.file,
+            size_bytes=body.size,
+        )
+    return answer({"result": 1})
+
+
+@door("POST", has_own_token=True)
+def telemetry(request: HttpRequest, session: str) -> JsonResponse:
+    """Listen to what a client tells of itself, and forget it."""
+    del session
+    _grant(request)
+    for _chunk in _chunks(stream_of(request, limit=MAX_TELEMETRY_BYTES)):
+        pass
+    return answer({})
+
+
+@door("GET", "POST", "PUT", "DELETE", has_own_token=True)
+def nothing(_request: HttpRequest, /, **_named: str) -> NoReturn:
+    """Say that there is no such call: no chunks are known, no other way to send is.
+
+    Raises:
+        NotFound: always.
+    """
+    raise NotFound(_("There is nothing at this address. Send xorbs, then a shard."))
+
+
+def _grant(request: HttpRequest) -> Grant:
+    scheme, _space, secret = request.headers.get("Authorization", "").partition(" ")
+    if scheme.casefold() != "bearer":
+        raise Unauthenticated(_("Send the token that came with this address."))
+    return grants.opened(secret.strip())
+
+
+def _session(grant: Grant, name: str) -> Session:
+    """Return the session: of this user and adapter, whichever of their tokens it came with.
+
+    Clients that get a new token in the midst of an upload stay with their address.
+    """
+    return Session(grant.user.pk, grant.adapter.pk, name)
+
+
+def _length(request: HttpRequest) -> int:
+    return int(request.META["CONTENT_LENGTH"])
+
+
+def _chunks(stream: HttpRequest) -> Iterator[bytes]:
+    while chunk := stream.read(CHUNK):
+        yield chunk
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """Tell faults of the formats as refusals, and what passes as worth another try."""
+    try:
+        yield
+    except (XorbInvalid, ShardInvalid) as error:
+        raise Invalid(str(error)) from error
+    except Conflict as error:
+        raise Refused(error, status=503, headers={"Retry-After": str(SOON_S)}) from error

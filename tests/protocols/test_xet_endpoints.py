@@ -1,0 +1,373 @@
+"""The Xet endpoints, asked by hand as ``hf_xet`` asks them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.conf import settings
+from django.core import signing
+from django.test import Client
+
+from hub.protocols.huggingface.xet import assembling, endpoints, grants, staging
+from registry import locks
+from registry.models import AccessToken, Upload, UploadState
+from registry.services import adapters, depositing, judging, tokens
+from tests.builders.xet import file_records, name_of, shard, xorb, xorb_records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from registry.models import Adapter, User
+
+pytestmark = pytest.mark.django_db
+
+WRITE_TOKEN = "/api/models/ada/noir/xet-write-token/main"
+
+
+@dataclasses.dataclass
+class Sender:
+    """What a Xet client does once it has a token."""
+
+    place: str
+    secret: str
+    client: Client = dataclasses.field(default_factory=lambda: Client(enforce_csrf_checks=True))
+
+    def post(self, path: str, data: bytes = b"", **headers: str) -> Any:
+        asked = {"Authorization": f"Bearer {self.secret}", **headers}
+        kind = "application/octet-stream"
+        return self.client.post(self.place + path, data, content_type=kind, headers=asked)
+
+    def xorb(self, data: bytes) -> str:
+        """Send a xorb and return its name."""
+        name = name_of(data)
+        answer = self.post(f"/v1/xorbs/default/{name}", data)
+        assert answer.status_code == 200, answer.content
+        return name
+
+    def files(self, *contents: bytes, **options: Any) -> Any:
+        """Send files, each in two xorbs, and then their shard."""
+        return self.post("/v1/shards", self.shard(*contents, **options))
+
+    def shard(self, *contents: bytes, sha256: str = "") -> bytes:
+        records, xorbs = [], []
+        for content in contents:
+            middle = len(content) // 2
+            segments = []
+            for half, scheme in ((content[:middle], 1), (content[middle:], 2)):
+                chunks = [half[i : i + 60_000] for i in range(0, len(half), 60_000)]
+                name = self.xorb(xorb(*chunks, scheme=scheme))
+                segments.append((name, len(half), 0, len(chunks)))
+                xorbs.append(xorb_records(name, [len(chunk) for chunk in chunks]))
+            records.append(file_records(sha256 or digest(content), segments))
+        return shard(*records, xorbs=xorbs)
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def content(seed: int, size: int = 500_000) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+def waiting() -> list[Path]:
+    return [path for path in (settings.LORARY.data / "xet").rglob("*") if path.is_file()]
+
+
+def sender_of(client: Client, address: str = WRITE_TOKEN) -> Sender:
+    said = client.get(address).json()
+    return Sender(said["casUrl"].removeprefix("http://testserver"), said["accessToken"])
+
+
+@pytest.fixture
+def adapter(ada: User) -> Adapter:
+    return adapters.create(actor=ada, name="noir", title="Noir", kind="style")
+
+
+@pytest.fixture
+def sender(adapter: Adapter, as_ada: Client) -> Sender:
+    return sender_of(as_ada)
+
+
+def test_a_token_comes_as_json_and_in_headers(adapter: Adapter, as_ada: Client) -> None:
+    answer = as_ada.get(WRITE_TOKEN)
+    said = answer.json()
+    assert set(said) == {"casUrl", "exp", "accessToken"}
+    assert said["casUrl"].startswith("http://testserver/xet/")
+    assert 3500 < said["exp"] - time.time() <= 3600
+    assert answer.headers["X-Xet-Cas-Url"] == said["casUrl"]
+    assert answer.headers["X-Xet-Access-Token"] == said["accessToken"]
+    assert answer.headers["X-Xet-Token-Expiration"] == str(said["exp"])
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_every_token_comes_with_an_address_of_its_own(adapter: Adapter, as_ada: Client) -> None:
+    places = {as_ada.get(f"/api/models/ada/noir/xet-write-token/{ref}").json()["casUrl"]
+              for ref in ("main", "main", "feat/rain")}  # fmt: skip
+    assert len(places) == 3
+
+
+def test_only_who_may_write_gets_a_token(
+    adapter: Adapter,
+    ada: User,
+    as_bob: Client,
+    stranger: Client,
+    token_of: Callable[..., str],
+    caller: Callable[[str], Client],
+) -> None:
+    assert as_bob.get(WRITE_TOKEN).status_code == 403
+    assert stranger.get(WRITE_TOKEN).status_code == 401
+    assert caller(token_of(ada, "read")).get(WRITE_TOKEN).status_code == 403
+    answer = as_bob.get("/api/models/ada/absent/xet-write-token/main")
+    assert (answer.status_code, answer.headers["X-Error-Code"]) == (404, "RepoNotFound")
+
+
+def test_a_proposal_is_refused_before_its_bytes_travel(adapter: Adapter, as_bob: Client) -> None:
+    answer = as_bob.get(f"{WRITE_TOKEN}?create_pr=1")
+    assert answer.status_code == 403
+    assert "pull requests" in answer.json()["error"]
+
+
+def test_files_come_in_whole_and_can_be_named(sender: Sender, ada: User, lora: bytes) -> None:
+    other = content(1)
+    assert sender.files(lora, other).json() == {"result": 1}
+    assert not waiting()
+    upload = depositing.name(actor=ada, sha256=digest(lora), path="noir.safetensors")
+    assert judging.judge(upload=upload).state == UploadState.ACCEPTED
+    assert depositing.begin(actor=ada, sha256=digest(other), size_bytes=len(other)) is None
+
+
+def test_a_file_may_take_chunks_from_anywhere_and_twice(sender: Sender, ada: User) -> None:
+    chunks = [content(seed, 1000 + seed) for seed in range(4)]
+    one = sender.xorb(xorb(*chunks[:3], scheme=0))
+    two = sender.xorb(xorb(chunks[3]))
+    whole = chunks[1] + chunks[3] + chunks[1] + chunks[2] + chunks[0]
+    segments = [
+        (one, len(chunks[1]), 1, 2),
+        (two, len(chunks[3]), 0, 1),
+        (one, len(chunks[1]) + len(chunks[2]), 1, 3),
+        (one, len(chunks[0]), 0, 1),
+    ]
+    body = shard(file_records(digest(whole), segments, is_verified=False))
+    assert sender.post("/v1/shards", body).status_code == 200
+    assert depositing.begin(actor=ada, sha256=digest(whole), size_bytes=len(whole)) is None
+
+
+def test_a_shard_that_is_sent_again_is_fine(sender: Sender) -> None:
+    body = sender.shard(content(1))
+    for _ in range(2):
+        assert sender.post("/v1/shards", body).json() == {"result": 1}
+    assert Upload.objects.count() == 1
+
+
+def test_a_xorb_that_is_sent_again_is_told_so(sender: Sender) -> None:
+    data = xorb(b"noir")
+    path = f"/v1/xorbs/default/{name_of(data)}"
+    assert sender.post(path, data).json() == {"was_inserted": True}
+    assert sender.post(path, data).json() == {"was_inserted": False}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/chunks/default/" + "ab" * 32),
+        ("POST", "/v1/xorb-grants/default/" + "ab" * 32),
+        ("POST", "/v2/shards"),
+        ("GET", "/v1/reconstructions/" + "ab" * 32),
+        ("POST", "/v1/xorbs/other/" + "ab" * 32),
+        ("POST", "/v1/xorbs/default/../../etc"),
+        ("POST", ""),
+    ],
+)
+def test_other_calls_do_not_exist(sender: Sender, method: str, path: str) -> None:
+    answer = sender.client.generic(method, sender.place + path, b"{}")
+    assert answer.status_code == 404
+    assert answer.json()["code"] == "not_found"
+
+
+def test_telemetry_is_listened_to(sender: Sender) -> None:
+    assert sender.post("/v1/telemetry", b"{}").status_code == 200
+    assert sender.post("/v1/telemetry", bytes(2**20 + 1)).status_code == 413
+
+
+@pytest.mark.parametrize("path", ["/v1/shards", "/v1/telemetry", f"/v1/xorbs/default/{'ab' * 32}"])
+def test_without_the_token_of_the_address_nothing_is_taken(
+    sender: Sender, token_of: Callable[..., str], ada: User, path: str
+) -> None:
+    foreign = signing.dumps([ada.pk, 1, 0], salt="another")
+    for secret in ("", "nonsense", token_of(ada), foreign, sender.secret[:-1]):
+        answer = dataclasses.replace(sender, secret=secret).post(path, xorb(b"noir"))
+        assert answer.status_code == 401, secret
+    answer = sender.post(path, xorb(b"noir"), Authorization=f"Basic {sender.secret}")
+    assert answer.status_code == 401
+    assert not waiting()
+
+
+def test_a_token_ends_after_its_hour(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grants, "LASTS_S", -1)
+    assert sender.post("/v1/shards", b"1").status_code == 401
+
+
+def test_a_token_ends_with_the_access_token_that_asked_for_it(sender: Sender, ada: User) -> None:
+    tokens.revoke(actor=ada, token_id=AccessToken.objects.get().pk)
+    assert sender.post("/v1/shards", b"1").status_code == 401
+
+
+def test_a_token_ends_with_the_account(sender: Sender, ada: User) -> None:
+    ada.is_active = False
+    ada.save()
+    assert sender.post("/v1/shards", b"1").status_code == 401
+
+
+def test_a_token_ends_with_the_adapter(sender: Sender, adapter: Adapter) -> None:
+    adapter.withdrawn_reason = "Taken down."
+    adapter.save()
+    assert sender.post("/v1/shards", b"1").status_code == 410
+
+
+def test_a_new_token_goes_on_at_the_same_address(sender: Sender, as_ada: Client) -> None:
+    body = sender.shard(content(1))
+    renewed = dataclasses.replace(sender, secret=sender_of(as_ada).secret)
+    assert renewed.post("/v1/shards", body).status_code == 200
+
+
+def test_what_others_sent_is_not_there_for_me(sender: Sender, bob: User, as_bob: Client) -> None:
+    adapters.create(actor=bob, name="own", title="Own", kind="style")
+    body = sender.shard(content(1))
+    his = sender_of(as_bob, "/api/models/bob/own/xet-write-token/main")
+    answer = dataclasses.replace(his, place=sender.place).post("/v1/shards", body)
+    assert answer.status_code == 400
+    assert "Upload the file again" in answer.json()["error"]
+    assert sender.post("/v1/shards", body).status_code == 200
+
+
+@pytest.mark.parametrize("size", [1, 7, 40, 60])
+def test_bytes_that_are_no_xorb_are_refused(sender: Sender, size: int) -> None:
+    answer = sender.post(f"/v1/xorbs/default/{'ab' * 32}", b"\1" * size)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+    assert not waiting()
+
+
+@pytest.mark.parametrize("size", [1, 47, 48, 1000])
+def test_bytes_that_are_no_shard_are_refused(sender: Sender, size: int) -> None:
+    answer = sender.post("/v1/shards", b"\1" * size)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
+def test_what_is_too_long_is_refused_unread(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoints, "MAX_SHARD_BYTES", 20)
+    monkeypatch.setattr(endpoints, "MAX_XORB_BYTES", 20)
+    for path in ("/v1/shards", f"/v1/xorbs/default/{'ab' * 32}"):
+        assert sender.post(path, bytes(21)).status_code == 413
+        assert sender.post(path, bytes(20)).status_code == 400
+
+
+def test_a_length_has_to_be_announced(sender: Sender) -> None:
+    answer = sender.client.generic(
+        "POST", sender.place + "/v1/shards", b"", CONTENT_LENGTH="",
+        headers={"Authorization": f"Bearer {sender.secret}"},
+    )  # fmt: skip
+    assert answer.status_code == 411
+
+
+def test_other_bytes_than_the_shard_says_are_refused_and_the_rest_stays(
+    sender: Sender, ada: User
+) -> None:
+    good, bad = content(1), content(2)
+    first = sender.shard(good)
+    wrong = sender.shard(bad, sha256=digest(b"other"))
+    records = first[48 : first.index(b"\xff" * 32)] + wrong[48 : wrong.index(b"\xff" * 32)]
+    answer = sender.post("/v1/shards", shard(records))
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "digest_mismatch"
+    assert depositing.begin(actor=ada, sha256=digest(good), size_bytes=len(good)) is None
+    assert set(Upload.objects.values_list("state", flat=True)) == {"receiving", "cancelled"}
+    assert len(waiting()) == 4
+    assert sender.post("/v1/shards", first).status_code == 200
+
+
+def test_a_file_without_its_sha256_is_refused(sender: Sender) -> None:
+    name = sender.xorb(xorb(b"noir"))
+    answer = sender.post("/v1/shards", shard(file_records(None, [(name, 4, 0, 1)])))
+    assert answer.status_code == 400
+    assert "no sha256" in answer.json()["error"]
+
+
+def test_chunks_that_are_missing_are_named(sender: Sender) -> None:
+    body = shard(file_records(digest(b"noir"), [("ab" * 32, 4, 0, 1)]))
+    answer = sender.post("/v1/shards", body)
+    assert answer.status_code == 400
+    assert "abababab" in answer.json()["error"]
+    assert not Upload.objects.filter(state=UploadState.RECEIVING).exists()
+
+
+def test_limits_of_files_hold_before_anything_is_put_together(
+    sender: Sender, own_settings: Callable[..., None]
+) -> None:
+    own_settings(max_file_bytes=2**20)
+    name = sender.xorb(xorb(*[bytes(100_000)] * 11))
+    body = shard(file_records("cd" * 32, [(name, 1_100_000, 0, 11)]))
+    answer = sender.post("/v1/shards", body)
+    assert answer.status_code == 413
+    assert not Upload.objects.exists()
+
+
+def test_a_bomb_of_repeated_chunks_is_refused(sender: Sender) -> None:
+    name = sender.xorb(xorb(*[bytes(100_000)] * 100))
+    body = shard(file_records("cd" * 32, [(name, 10_000_000, 0, 100)] * 1000))
+    assert len(body) < 100_000
+    answer = sender.post("/v1/shards", body)  # 10 GB
+    assert answer.status_code == 413
+
+
+def test_who_has_too_much_waiting_is_told(
+    sender: Sender, own_settings: Callable[..., None]
+) -> None:
+    own_settings(xet_bytes=1000)
+    answer = sender.post(f"/v1/xorbs/default/{'ab' * 32}", xorb(content(1, 2000)))
+    assert answer.status_code == 413
+    assert "on their way" in answer.json()["error"]
+    assert not waiting()
+
+
+def test_a_busy_session_is_worth_another_try(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "WAIT_S", 0.1)
+    body = sender.shard(content(1))
+    with locks.holding(sender.place.rpartition("/")[2]):
+        answer = sender.post("/v1/shards", body)
+        assert answer.status_code == 503
+        assert int(answer.headers["Retry-After"]) > 0
+    assert sender.post("/v1/shards", body).status_code == 200
+
+
+def test_xorbs_stay_behind_a_shard_that_may_be_one_of_several(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assembling, "LONG_BYTES", 100)
+    first, second = sender.shard(content(1)), sender.shard(content(2))
+    assert sender.post("/v1/shards", first).status_code == 200
+    assert len(waiting()) == 4
+    assert sender.post("/v1/shards", second).status_code == 200
+
+
+def test_a_new_upload_sweeps_what_an_abandoned_one_left(
+    sender: Sender, as_ada: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender.xorb(xorb(b"noir"))
+    assert as_ada.get(WRITE_TOKEN).status_code == 200
+    assert len(waiting()) == 1
+    monkeypatch.setattr(staging, "IDLE_S", -60)
+    assert as_ada.get(WRITE_TOKEN).status_code == 200
+    assert not waiting()
