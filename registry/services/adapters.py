@@ -32,6 +32,7 @@ __all__ = [
     "LIMITS",
     "MAX_TAGS",
     "create",
+    "is_tag",
     "refresh",
     "refresh_search",
     "rename",
@@ -218,11 +219,16 @@ def _tags_fault(tags: Sequence[object]) -> str:
     if isinstance(tags, str) or len(tags) > MAX_TAGS:
         return _("Tags are a list of at most %(limit)d.") % {"limit": MAX_TAGS}
     for tag in tags:
-        if not isinstance(tag, str) or not _TAG.match(" ".join(tag.casefold().split())):
+        if not isinstance(tag, str) or not is_tag(tag):
             return _("“%(tag)s” cannot be a tag: 1 to 48 letters, digits, spaces, - . + / & '.") % {
                 "tag": str(tag)[:48]
             }
     return ""
+
+
+def is_tag(word: str) -> bool:
+    """Whether a word can be a tag: letters, digits, spaces and a few signs."""
+    return _TAG.match(" ".join(word.casefold().split())) is not None
 
 
 def _set_tags(adapter: Adapter, tags: Sequence[str]) -> None:

@@ -1,0 +1,119 @@
+"""The YAML between two lines of dashes at the beginning of a README.
+
+What strangers write is read with PyYAML's safe loader and under limits: a block has at most
+``MAX_BYTES``, ``MAX_NODES`` values and ``MAX_DEPTH`` levels, no anchors, aliases or tags. So no
+text grows when it is read, and nothing but texts, numbers, truth values, lists and mappings comes
+out. Dates stay texts: the values go into JSON.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import yaml
+from django.utils.translation import gettext as _
+
+from registry.errors import Invalid
+
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "parse", "split"]
+
+MAX_BYTES = 64 * 1024
+MAX_NODES = 5000
+MAX_DEPTH = 16
+
+_FENCE = re.compile(r"^---[ \t]*\r?$", re.MULTILINE)
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, without dates."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in found if tag != _TIMESTAMP]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def split(text: str) -> tuple[str, str]:
+    """Return the front matter of a README, "" where it has none, and the text after it.
+
+    It begins with the end of the line of dashes, so that its lines keep their numbers.
+    """
+    text = text.removeprefix("\ufeff").lstrip()
+    opening = _FENCE.match(text)
+    closing = _FENCE.search(text, opening.end()) if opening else None
+    if opening is None or closing is None:
+        return "", text
+    return text[opening.end() : closing.start()], text[closing.end() :].lstrip()
+
+
+def parse(raw: str) -> dict[str, Any]:
+    """Return the values of a front matter, ready for JSON.
+
+    Raises:
+        Invalid: it is no YAML, no mapping, or over a limit; the text names the line.
+    """
+    if len(raw.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        raise _fault(_("it has more than %(limit)d bytes") % {"limit": MAX_BYTES})
+    try:
+        _require_plain(raw)
+        found = yaml.load(raw, Loader=_Loader)  # noqa: S506 - a subclass of the safe loader
+    except yaml.YAMLError as error:
+        raise _fault(_said(error)) from error
+    except ValueError as error:  # 0x_, or thousands of digits
+        raise _fault(_("it has a number that is none")) from error
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise _fault(_("it has to be names with values, as in “license: mit”"))
+    return {str(key): _plain(value) for key, value in found.items()}
+
+
+def _require_plain(raw: str) -> None:
+    """Refuse what could grow, or make anything but plain values, before it is built."""
+    depth = 0
+    for count, event in enumerate(yaml.parse(raw, Loader=_Loader)):
+        line = event.start_mark.line + 1 if event.start_mark else 0
+        if isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif isinstance(event, yaml.NodeEvent):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            _require_small(count, depth, line)
+            if event.anchor is not None or getattr(event, "tag", None) is not None:
+                text = _("line %(line)d has an anchor, an alias or a tag, which are not read")
+                raise _fault(text % {"line": line})
+
+
+def _require_small(count: int, depth: int, line: int) -> None:
+    if count > 2 * MAX_NODES:
+        raise _fault(_("it has more than %(limit)d values") % {"limit": MAX_NODES})
+    if depth > MAX_DEPTH:
+        raise _fault(_("line %(line)d is nested too deeply") % {"line": line})
+
+
+def _said(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or _("it has characters that YAML does not take")
+    if mark is None:
+        return str(problem)
+    text = _("line %(line)d: %(problem)s")
+    return text % {"line": mark.line + 1, "problem": problem}
+
+
+def _fault(reason: str) -> Invalid:
+    text = _("The front matter of README.md cannot be read: %(reason)s.") % {"reason": reason}
+    return Invalid(text, fields={"README.md": text})
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any value of YAML
+    """Return a value as JSON takes it: keys are texts, and there is no infinite number."""
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from registry import front_matter
+from registry.errors import Invalid
+from registry.models import Event
+from registry.services import adapters, cards
+from tests import catalogue
+from tests.registry.files import LORA
+
+if TYPE_CHECKING:
+    from registry.models import Adapter, User
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+README = """---
+license: other
+license_name: flux-1-dev-non-commercial-license
+base_model: black-forest-labs/FLUX.1-dev
+instance_prompt: a photo of TOK dog
+tags:
+- text-to-image
+- lora
+- template:sd-lora
+- Film Noir
+- 2024
+widget:
+- text: TOK in the rain
+  output:
+    url: image_0.png
+---
+# Noir
+
+Rain and neon.
+"""
+
+
+def test_what_trainers_write_is_understood() -> None:
+    card = cards.read(README)
+    assert (card.family, card.lineage) == ("flux1", "FLUX.1 dev")
+    assert card.trigger_words == ("a photo of TOK dog",)
+    assert card.tags == ("film noir", "2024")
+    assert card.licence == "flux-1-dev-non-commercial-license"
+    assert card.text == "# Noir\n\nRain and neon.\n"
+    assert card.warnings == ()
+
+
+def test_the_whole_front_matter_is_there_for_clients() -> None:
+    found = cards.front_matter(README)
+    assert found["widget"] == [{"text": "TOK in the rain", "output": {"url": "image_0.png"}}]
+    assert found["tags"][-1] == 2024
+    json.dumps(found, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "body"),
+    [
+        ("# Noir", "# Noir"),
+        ("", ""),
+        ("---\nno end of it", "---\nno end of it"),
+        ("---\n---\n# Noir", "# Noir"),
+        ("\ufeff---\r\nlicense: mit\r\n---\r\n\r\n# Noir", "# Noir"),
+        ("Text first\n---\nlicense: [\n---\n", "Text first\n---\nlicense: [\n---\n"),
+        ("----\nlicense: [\n----\n", "----\nlicense: [\n----\n"),
+    ],
+)
+def test_a_readme_may_have_no_front_matter(text: str, body: str) -> None:
+    assert cards.read(text).text == body
+
+
+def test_windows_line_ends_are_no_difference() -> None:
+    card = cards.read(README.replace("\n", "\r\n"))
+    assert (card.family, card.tags) == ("flux1", ("film noir", "2024"))
+
+
+def test_values_become_json_whatever_they_look_like() -> None:
+    text = "---\nwhen: 2024-01-01\nbad: 2024-99-99\nn: .nan\n2: two\nnull: x\nyes: no\n---\n"
+    assert cards.front_matter(text) == {
+        "when": "2024-01-01",
+        "bad": "2024-99-99",
+        "n": None,
+        "2": "two",
+        "None": "x",
+        "True": False,
+    }
+
+
+LAUGHS = "a: &a [x]\n" + "".join(
+    f"{name}: &{name} [*{before}, *{before}, *{before}, *{before}]\n"
+    for before, name in zip("abcdefghij", "bcdefghijk", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ("license: [mit", "line "),
+        ("license: a: b", "line 2"),
+        ("tags:\n- a\n\tb: c", "line 4"),
+        ("- a list", "names with values"),
+        ("just text", "names with values"),
+        (LAUGHS, "anchor"),
+        ("x: *nothing", "alias"),
+        ("x: !!python/object/apply:os.system ['true']", "tag"),
+        ("x: !!timestamp abc", "tag"),
+        ("x: !!int abc", "tag"),
+        ("x: !local y", "tag"),
+        ("n: " + "9" * 5000, "number"),
+        ("n: 0x_", "number"),
+        ("x: " + "[" * 5000, "nested"),
+        ("x: " + "{a: " * 100, "nested"),
+        ("x: [" + "1, " * 20_000 + "]", "values"),
+        ("x: " + "y" * 70_000, "bytes"),
+        ("? [a]\n: b", "line"),
+        ("x: =", "line"),
+        ("<<: 3", "line"),
+        ("x: \x00", "characters"),
+        ("a: 1\n...\nb: 2", "line"),
+    ],
+)
+def test_hostile_and_broken_front_matter_is_refused_at_once(raw: str, said: str) -> None:
+    begun = time.monotonic()
+    with pytest.raises(Invalid) as refusal:
+        cards.read(f"---\n{raw}\n---\n# Noir")
+    assert said in str(refusal.value)
+    assert time.monotonic() - begun < 5
+
+
+def test_a_front_matter_at_the_limit_is_read() -> None:
+    raw = "x: [" + "1, " * (front_matter.MAX_NODES - 10) + "]"
+    assert len(front_matter.parse(raw)["x"]) == front_matter.MAX_NODES - 10
+
+
+@pytest.mark.parametrize(
+    ("raw", "fields"),
+    [
+        ("tags: {a: b}", ["tags"]),
+        ("tags: ['<script>', noir]", ["tags"]),
+        (f"tags: [{', '.join(f't{n}' for n in range(40))}]", ["tags"]),
+        (f"instance_prompt: {'x' * 300}", ["instance_prompt"]),
+        ("instance_prompt: {a: b}", ["instance_prompt"]),
+        (f"license: {'x' * 300}", ["license"]),
+        ("license: true", ["license"]),
+        (f"base_model: {'x' * 300}", ["base_model"]),
+        ("license: null\ntags:\nbase_model: []\ninstance_prompt: ''", []),
+    ],
+)
+def test_odd_values_are_left_out_and_told(raw: str, fields: list[str]) -> None:
+    card = cards.read(f"---\n{raw}\n---\n")
+    assert len(card.warnings) == len(fields)
+    assert all(
+        f"“{field}”" in warning for field, warning in zip(fields, card.warnings, strict=True)
+    )
+
+
+def test_a_readme_that_is_no_text_is_refused() -> None:
+    with pytest.raises(Invalid):
+        cards.decoded(b"# Noir \xff\xfe")
+    assert cards.decoded("é".encode() * cards.MAX_READ)[:2] == "éé"
+
+
+def test_a_base_that_nobody_knows_is_a_lineage() -> None:
+    card = cards.read("---\nbase_model: [someone/merge-of-all, other/one]\n---\n")
+    assert (card.family, card.lineage) == (None, "someone/merge-of-all")
+
+
+def test_a_pushed_card_is_what_the_page_shows(ada: User, noir: Adapter) -> None:
+    version = catalogue.release(noir, LORA)
+    text = README.replace("black-forest-labs/FLUX.1-dev", "runwayml/stable-diffusion-v1-5")
+    cards.apply(actor=ada, adapter=noir, card=cards.read(text))
+    noir.refresh_from_db()
+    version.refresh_from_db()
+    assert noir.licence == "flux-1-dev-non-commercial-license"
+    assert sorted(tag.name for tag in noir.tags.all()) == ["2024", "film noir"]
+    assert noir.card == "# Noir\n\nRain and neon.\n"
+    assert (version.declared_family, version.lineage) == ("sd1", "Stable Diffusion 1.5")
+    assert version.trigger_words == ["a photo of TOK dog"]
+    assert (noir.family, noir.lineage) == ("sd1", "Stable Diffusion 1.5")
+    before = Event.objects.count()
+    cards.apply(actor=ada, adapter=noir, card=cards.read(text))
+    assert Event.objects.count() == before
+
+
+def test_what_a_card_does_not_say_stays(ada: User, noir: Adapter) -> None:
+    adapters.update(actor=ada, adapter=noir, licence="mit", maturity="mature")
+    version = catalogue.release(noir, LORA, cards.Card(trigger_words=("noir",)).details())
+    cards.apply(actor=ada, adapter=noir, card=cards.read("# Noir"))
+    noir.refresh_from_db()
+    version.refresh_from_db()
+    assert (noir.licence, noir.maturity, noir.tags.count()) == ("mit", "mature", 2)
+    assert version.trigger_words == ["noir"]
+
+
+def test_what_is_not_for_all_is_rated_so(ada: User, noir: Adapter) -> None:
+    cards.apply(
+        actor=ada, adapter=noir, card=cards.read("---\ntags: [not-for-all-audiences]\n---\n")
+    )
+    noir.refresh_from_db()
+    assert (noir.maturity, noir.tags.count()) == ("mature", 0)
+
+
+def test_characters_that_nobody_sees_do_not_reach_the_page() -> None:
+    assert cards.read("# No\x00ir\x1b").text == "# Noir"
