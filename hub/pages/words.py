@@ -8,12 +8,14 @@ from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from hub.mediums import medium_of
 from hub.templatetags.lorary import signed, size
 from lorary.anatomy import FAMILIES, family_title
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hub.mediums import Medium
     from registry.models import Adapter, Version
 
 __all__ = [
@@ -26,12 +28,6 @@ __all__ = [
     "recommendation",
     "strength_range",
 ]
-
-#: Beginnings of the ids of families that make something else than pictures.
-_VIDEO = ("wan", "hunyuan_video", "framepack", "ltx", "mochi", "cogvideo", "easyanimate",
-          "kandinsky5", "sana_video")  # fmt: skip
-_SOUND = ("stable_audio",)
-_PICTURES_AFTER_ALL = ("kandinsky5_img",)
 
 
 def count(number: int) -> str:
@@ -65,15 +61,13 @@ def family_labels(families: Sequence[str]) -> str:
 
 def family_choices() -> list[tuple[str, list[tuple[str, str]]]]:
     """Return every family as (group, choices), for a list to choose from."""
-    groups: dict[str, list[tuple[str, str]]] = {
-        _("Pictures"): [], _("Video"): [], _("Sound"): [],
+    names: dict[Medium, str] = {
+        "picture": _("Pictures"), "video": _("Video"), "sound": _("Sound"),
     }  # fmt: skip
-    names = list(groups)
+    groups: dict[Medium, list[tuple[str, str]]] = {medium: [] for medium in names}
     for family, title in FAMILIES.items():
-        is_video = family.startswith(_VIDEO) and not family.startswith(_PICTURES_AFTER_ALL)
-        group = 2 if family.startswith(_SOUND) else 1 if is_video else 0
-        groups[names[group]].append((family, title))
-    return [(name, choices) for name, choices in groups.items() if choices]
+        groups[medium_of(family)].append((family, title))
+    return [(names[medium], choices) for medium, choices in groups.items() if choices]
 
 
 def strength_range(version: Version) -> str:

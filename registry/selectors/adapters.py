@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from registry import hashing
 from registry.errors import CursorInvalid, Gone, Invalid, Moved, NotFound
-from registry.models import Adapter, AdapterName, Namespace, NamespaceName
+from registry.models import Adapter, AdapterName, Namespace, NamespaceName, Visibility
 from registry.names import key_of
 from registry.selectors import hashes
 
@@ -31,7 +31,9 @@ __all__ = [
     "facets",
     "get",
     "gone",
+    "is_blocked",
     "namespace",
+    "page",
     "search",
 ]
 
@@ -106,6 +108,13 @@ def get(user: User | AnonymousUser | None, owner: str, name: str) -> Adapter:
     return adapter
 
 
+def is_blocked(owner: str, name: str) -> bool:
+    """Whether those who run the hub blocked an adapter that everybody could see before."""
+    names = AdapterName.objects.filter(key=key_of(name), namespace__names__key=key_of(owner))
+    rows = Adapter.objects.filter(pk__in=names.values("adapter")).exclude(blocked_reason="")
+    return rows.exclude(visibility=Visibility.PRIVATE).exists()
+
+
 def gone(adapter: Adapter) -> Gone:
     """Return the refusal of an adapter that was withdrawn as a whole, with its reason."""
     said = {"name": adapter.full_name, "reason": adapter.withdrawn_reason}
@@ -138,6 +147,15 @@ def search(
         raise Invalid(_("A page has 1 to %(n)d results.") % {"n": MAX_PAGE})
     column = SORTS[query.sort]
     rows = matching(user, query).filter(**{f"{column}__isnull": False})
+    return page(rows, column, cursor=cursor, limit=limit)
+
+
+def page(rows: QuerySet[Adapter], column: str, *, cursor: str, limit: int) -> Page:
+    """Return some adapters with what lists show, the highest of a column (then id) first.
+
+    Raises:
+        CursorInvalid: the cursor is not of this server.
+    """
     if cursor:
         rows = rows.filter(_after(column, cursor))
     found = list(_with_lists(rows).order_by(f"-{column}", "-id")[: limit + 1])
@@ -192,7 +210,7 @@ def _after(column: str, cursor: str) -> Q:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         value, pk = json.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
-        edge: Any = _moment(value) if column == "published_at" else _whole(value)
+        edge: Any = _moment(value) if column.endswith("_at") else _whole(value)
         pk = _whole(pk)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise CursorInvalid(_("Start again from the first page.")) from error

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from registry.models import Adapter
 
 __all__ = [
-    "Pointer", "by_version", "get", "history", "listing", "moves", "pointers", "revision_named",
+    "Pointer", "by_version", "get", "history", "listing", "moves", "nothing_named", "pointers",
+    "revision_named",
 ]  # fmt: skip
 
 _VERSION_TAG = r"^v[0-9]+$"
@@ -116,9 +117,14 @@ def revision_named(adapter: Adapter, name: str) -> Revision:
     else:
         found = rows.filter(aliases__name=name).first()
     if found is None:
-        text = _("“%(adapter)s” has no version, alias or revision “%(name)s”.")
-        raise NotFound(text % {"adapter": adapter.full_name, "name": name[:96]})
+        raise nothing_named(adapter, name)
     return found
+
+
+def nothing_named(adapter: Adapter, name: str) -> NotFound:
+    """Return the refusal of a name that no version, alias or revision has."""
+    text = _("“%(adapter)s” has no version, alias or revision “%(name)s”.")
+    return NotFound(text % {"adapter": adapter.full_name, "name": name[:96]})
 
 
 def _absent(adapter: Adapter, name: str) -> NotFound:

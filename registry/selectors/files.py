@@ -6,7 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from registry.models import OUT_STATES, Adapter, Blob, File, Visibility
+from django.utils.translation import gettext as _
+
+from registry.errors import Forbidden
+from registry.models import OUT_STATES, Access, Adapter, Blob, File, Visibility
 from registry.names import key_of
 from registry.selectors import adapters, versions
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-__all__ = ["Served", "get"]
+__all__ = ["Served", "get", "require_access"]
 
 #: What sending needs; all columns of five tables cost more than the question itself.
 _COLUMNS = (
@@ -49,14 +52,30 @@ def get(
 
     Raises:
         NotFound, Gone, Moved: see ``adapters.get``, ``versions.get`` and ``versions.file``.
+        Forbidden: see ``require_access``.
     """
     found = _plain(user, owner, name, version, path)
     if found is not None:
         return found
     adapter = adapters.get(user, owner, name)
+    require_access(user, adapter)
     row = versions.get(user, adapter, version)
     is_public = adapter.visibility == Visibility.PUBLIC
     return Served(versions.file(row, path), row.pk, is_public)
+
+
+def require_access(user: User | AnonymousUser | None, adapter: Adapter) -> None:
+    """Let those pass who may have the bytes of an adapter that they may see.
+
+    Raises:
+        Forbidden: it is gated; ``facts["access"]`` says how.
+    """
+    if adapter.access == Access.OPEN:
+        return
+    is_known = user is not None and user.is_authenticated
+    if not (is_known and adapter.namespace.is_writable_by(user)):  # type: ignore[arg-type]  # known
+        text = _("“%(name)s” is gated: only those whom its owner lets in may have its files.")
+        raise Forbidden(text % {"name": adapter.full_name}, access=adapter.access)
 
 
 def _plain(
@@ -66,7 +85,9 @@ def _plain(
     number = _NUMBER.match(version)
     if number is None:
         return None
-    seen = Adapter.objects.visible_to(user).filter(key=key_of(name), namespace__key=key_of(owner))
+    seen = Adapter.objects.visible_to(user).filter(
+        key=key_of(name), namespace__key=key_of(owner), access=Access.OPEN
+    )
     rows = File.objects.filter(
         path=path,
         revision__versions__number=int(number[1]),

@@ -31,7 +31,7 @@ from registry.errors import NotFound, RateLimited, Unauthenticated
 from registry.services import access, tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
@@ -90,10 +90,14 @@ def door(
     return decorate
 
 
-def answer(data: Any, *, status: int = 200, **headers: str) -> JsonResponse:  # noqa: ANN401 - JSON
-    """Return JSON; names of headers are written with ``_`` for ``-``."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return JsonResponse(data, status=status, headers=named, safe=False)
+def answer(
+    data: Any,  # noqa: ANN401 - JSON
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> JsonResponse:
+    """Return JSON."""
+    return JsonResponse(data, status=status, headers=dict(headers or {}), safe=False)
 
 
 def _enter(request: HttpRequest, kwargs: dict[str, Any], *, has_own_token: bool) -> None:

@@ -33,6 +33,7 @@ __all__ = [
     "REPO_NOT_FOUND",
     "REVISION_NOT_FOUND",
     "Refused",
+    "in_header",
     "raw_path",
     "refusal",
 ]
@@ -94,7 +95,7 @@ def refusal(request: HttpRequest, error: Exception, request_id: str) -> HttpResp
     if findings := problem.facts.get("findings"):
         body["errors"] = [{"message": _finding(one)} for one in findings]
     headers = {**problem.headers, **refused.headers}
-    headers["X-Error-Message"] = _header(refused.message or text)
+    headers["X-Error-Message"] = in_header(refused.message or text)
     headers["X-Request-Id"] = str(problem.facts.get("id", request_id))
     if refused.code:
         headers["X-Error-Code"] = refused.code
@@ -123,9 +124,9 @@ def _finding(found: Mapping[str, Any]) -> str:
     return f"{said} ({found.get('code', '')})"
 
 
-def _header(text: str) -> str:
+def in_header(text: str) -> str:
     """Return a text as a header can hold it: one line of Latin-1."""
-    line = re.sub(r"[\x00-\x20\x7f]+", " ", text).strip()[:MAX_HEADER]
+    line = re.sub(r"[\x00-\x20\x7f]+", " ", text.translate(_PLAIN)).strip()[:MAX_HEADER]
     return line.encode("latin-1", "replace").decode("latin-1")
 
 

@@ -5,9 +5,17 @@ A module of views has its own list where it is long: ``writing_urls`` changes th
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, include, path
 
-from hub.protocols.huggingface import nowhere, whoami
+from hub.protocols.huggingface import (
+    lists,
+    nowhere,
+    repos,
+    resolve,
+    trees,
+    whoami,
+    writing_urls,
+)
 
 __all__ = ["urlpatterns"]
 
@@ -16,8 +24,24 @@ MODEL = "api/models/<str:owner>/<str:name>"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/whoami-v2", whoami.whoami, name="hf-whoami"),
     path("api/agent-harnesses", whoami.agent_harnesses),
+    path("api/settings/repositories", repos.mine),
+    path("api/organizations/<str:owner>/settings/repositories", repos.theirs),
+    path("api/models-tags-by-type", lists.tags_by_type),
+    path("api/models", lists.models, name="hf-models"),
     path("api/models/<str:name>", nowhere.nothing),
+    path(MODEL, repos.info, name="hf-model"),
+    path(f"{MODEL}/revision/<path:ref>", repos.info),
+    path(f"{MODEL}/tree/<path:rest>", trees.tree),
+    path(f"{MODEL}/paths-info/<path:ref>", trees.paths_info),
+    path(f"{MODEL}/refs", repos.refs),
+    path(f"{MODEL}/commits/<path:ref>", repos.commits),
+    path(f"{MODEL}/auth-check", repos.auth_check),
+    path(f"{MODEL}/auth-check/write", repos.auth_check_write),
+    *writing_urls.urlpatterns,
+    path("", include("hub.protocols.huggingface.xet.urls")),
     path(f"{MODEL}/<path:rest>", nowhere.nowhere),
     path("api/datasets/<path:rest>", nowhere.models_only),
     path("api/spaces/<path:rest>", nowhere.models_only),
+    path("<str:owner>/<str:name>/resolve/<path:rest>", resolve.resolve, name="hf-file"),
+    path("<str:owner>/<str:name>/raw/<path:rest>", resolve.resolve),
 ]
