@@ -48,6 +48,7 @@ def test_each_command_has_help_with_an_example(run: Run, name: str) -> None:
     assert ran.code == 0
     assert f"  lorary {name}" in ran.out.split("example:")[1]
     assert "--json" in ran.out
+    assert max(map(len, ran.out.split("example:")[0].splitlines())) <= 100
 
 
 def test_version_is_told(run: Run) -> None:
@@ -235,6 +236,7 @@ def test_exit_code_follows_the_refusal(
     ran = run("pull", NAME, "--json")
     assert ran.code == expected
     assert ran.document == {"error": {"code": code, "message": "No. x: Too long."}, "findings": []}
+    assert ("lorary login" in ran.err) == (status == 401)
 
 
 def test_every_failure_has_its_exit_code() -> None:

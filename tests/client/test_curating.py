@@ -68,7 +68,10 @@ def test_a_version_is_yanked_restored_and_withdrawn(hub: Hub) -> None:
 
 
 def test_the_alias_command_shows_moves_and_removes(run: Run) -> None:
-    assert run("alias", NAME).err == "lorary: no such alias\n"
+    assert run("alias", NAME).err == "lorary: no aliases\n"
+    absent = run("alias", NAME, "stable", "--json")
+    assert (absent.code, absent.document["error"]["code"]) == (3, "not_found")
+    assert "has no alias “stable”" in absent.err
     moved = run("alias", NAME, "stable", "v1", "--expect", "none", "--json")
     assert moved.code == 0
     assert moved.document["alias"] == "stable"

@@ -69,6 +69,7 @@ def test_a_cut_list_says_so(run: Run, fake: FakeHub) -> None:
     ran = run("uploads", "--limit", 2)
     assert len(ran.out.splitlines()) == 2
     assert "the newest 2; --limit 0 shows all" in ran.err
+    assert run("uploads", "--limit", -1).code == 2
     assert len(run("uploads", "--limit", 0).out.splitlines()) == 3
 
 
@@ -77,6 +78,9 @@ def test_uploads_are_cancelled_by_id(run: Run, fake: FakeHub) -> None:
     begin(fake, "two")
     ran = run("uploads", "cancel", "--json", "one")
     assert (ran.code, ran.document) == (0, {"id": "one", "state": "cancelled"})
+    absent = run("uploads", "cancel", "three")
+    assert (absent.code, absent.out) == (3, "")
+    assert "no upload “three”" in absent.err
     assert [upload["state"] for upload in fake.uploads.values()] == ["cancelled", "receiving"]
     assert run("uploads", "cancel", "nothing").code == 3
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
@@ -10,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["Command", "Parser", "UsageError", "add_endpoint"]
+
+
+#: Where descriptions are broken; a line that is shorter stays as it is.
+_COLUMNS = 88
 
 
 class UsageError(Exception):
@@ -30,7 +35,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(
             prog=prog,
             usage=usage,
-            description=description,
+            description="\n".join(_wrapped(description)),
             epilog=epilog,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
@@ -40,6 +45,10 @@ class Parser(argparse.ArgumentParser):
         """Refuse the arguments."""
         msg = f"{message} (see {self.prog} --help)"
         raise UsageError(msg)
+
+
+def _wrapped(text: str) -> list[str]:
+    return [part for line in text.splitlines() for part in textwrap.wrap(line, _COLUMNS) or [""]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from lorary.cli.command import Command, UsageError, add_endpoint
 from lorary.cli.output import emit, note, plain, show, table
 from lorary.client import Hub, Reference
 from lorary.client.curating import ANYWHERE
+from lorary.client.errors import NotFound
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -50,8 +51,16 @@ def _alias(args: Namespace) -> int:
             moved = hub.set_alias(args.adapter, args.alias, args.to, expected=expected)
             _show_aliases(args, [moved])
         else:
-            found = hub.aliases(args.adapter)
-            _show_aliases(args, [one for one in found if args.alias in {None, one.name}])
+            return _list_aliases(hub, args)
+    return 0
+
+
+def _list_aliases(hub: Hub, args: Namespace) -> int:
+    found = [one for one in hub.aliases(args.adapter) if args.alias in {None, one.name}]
+    if args.alias and not found:
+        message = f"{args.adapter} has no alias “{args.alias}”."
+        raise NotFound(message)
+    _show_aliases(args, found)
     return 0
 
 
@@ -90,7 +99,7 @@ def _show_aliases(args: Namespace, found: list[Alias]) -> None:
             emit({"adapter": args.adapter, "alias": one.name, **told})
         return
     if not found:
-        note("lorary: no such alias")
+        note("lorary: no aliases")
         return
     rows = [
         [

@@ -46,7 +46,7 @@ def report(error: Exception, *, wants_json: bool) -> int:
         The exit code.
     """
     code, message, findings = _told(error)
-    sys.stderr.write(f"lorary: {plain(message)}\n")
+    sys.stderr.write(f"lorary: {plain(message)}{_advice(error)}\n")
     if wants_json:
         document = {
             "error": {"code": code, "message": message},
@@ -56,6 +56,11 @@ def report(error: Exception, *, wants_json: bool) -> int:
     else:
         sys.stderr.writelines(f"{line}\n" for line in finding_lines(findings))
     return exit_code(error)
+
+
+def _advice(error: Exception) -> str:
+    """Return what to do about it on a command line; the hub knows of none."""
+    return " See lorary login --help." if isinstance(error, errors.Unauthenticated) else ""
 
 
 def _told(error: Exception) -> tuple[str, str, tuple[Finding, ...]]:

@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     from lorary.cli.command import Parser
     from lorary.client import OnProgress, Progress, Pushed
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "KINDS"]
+
+KINDS = (
+    "style", "character", "concept", "clothing", "pose", "object", "lighting", "tool", "other",
+)  # fmt: skip
+"""What an adapter may teach."""
 
 
 def _configure(parser: Parser) -> None:
@@ -33,7 +38,11 @@ def _configure(parser: Parser) -> None:
     )
     parser.add_argument("--to", required=True, metavar="OWNER/NAME", help="made when it is new")
     parser.add_argument(
-        "--kind", default="", help="of a new adapter: style, character, concept, clothing, pose, …"
+        "--kind",
+        default="",
+        choices=KINDS,
+        metavar="KIND",
+        help=f"of a new adapter: {', '.join(KINDS)}",
     )
     parser.add_argument("--title", default="", help="of a new adapter")
     visibility = parser.add_mutually_exclusive_group()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lorary.cli.command import Command, UsageError, add_endpoint
 from lorary.cli.output import count_bytes, emit, note, plain, share_of_bytes, show, table
 from lorary.client import Hub
+from lorary.client.errors import NotFound
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -24,7 +25,7 @@ OPEN = ("receiving", "checking")
 _NEXT = {
     "receiving": "push it again to go on",
     "checking": "wait for its checks",
-    "accepted": "push it again to publish it",
+    "accepted": "push it again, unless it is published",
     "refused": "see its findings with --json",
     "expired": "push it again: it starts anew",
     "cancelled": "-",
@@ -48,10 +49,13 @@ def _configure(parser: Parser) -> None:
 
 
 def _uploads(args: Namespace) -> int:
+    if args.limit < 0:
+        message = "--limit cannot be negative"
+        raise UsageError(message)
     with Hub(args.endpoint) as hub:
         if args.verb == "cancel":
             return _cancel(hub, args)
-        limit = args.limit if args.limit > 0 and not args.all_open else None
+        limit = None if args.all_open else args.limit or None
         found = [one for one in hub.uploads(limit) if not args.all_open or one.state in OPEN]
     if args.json:
         for upload in found:
@@ -69,7 +73,11 @@ def _cancel(hub: Hub, args: Namespace) -> int:
     if args.all_open:
         names = {one.id: one.path for one in hub.uploads() if one.state in OPEN}
     for number, path in names.items():
-        hub.cancel_upload(number)
+        try:
+            hub.cancel_upload(number)
+        except NotFound as error:
+            message = f"You have no upload “{number}”; lorary uploads lists them."
+            raise NotFound(message) from error
         if args.json:
             emit({"id": number, "state": "cancelled"})
         else:

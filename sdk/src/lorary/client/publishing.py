@@ -123,7 +123,7 @@ def check_locally(places: Sequence[Path]) -> tuple[Finding, ...]:
 
     Raises:
         FileMissing: a file cannot be read.
-        Invalid: no file, or two of one name.
+        Invalid: no file, none with weights, or two of one name.
         UploadRefused: a file is no adapter, or a broken one.
     """
     if not places:
@@ -136,6 +136,9 @@ def check_locally(places: Sequence[Path]) -> tuple[Finding, ...]:
     findings: list[Finding] = []
     for place in places:
         findings += _look(place)
+    if all(place.suffix.casefold() in COMPANIONS for place in places):
+        msg = "A version needs a .safetensors file."
+        raise Invalid(msg)
     return tuple(findings)
 
 
