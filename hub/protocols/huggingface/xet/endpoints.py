@@ -58,13 +58,13 @@ def write_token(request: HttpRequest, owner: str, name: str, ref: str) -> JsonRe
     staging.sweep()
     place = request.build_absolute_uri(reverse("hf-xet", args=[secrets.token_hex(16)]))
     said = {"casUrl": place, "exp": issued.expires, "accessToken": issued.secret}
-    return answer(
-        said,
-        Cache_Control="no-store",
-        X_Xet_Cas_Url=place,
-        X_Xet_Access_Token=issued.secret,
-        X_Xet_Token_Expiration=str(issued.expires),
-    )
+    headers = {
+        "Cache-Control": "no-store",
+        "X-Xet-Cas-Url": place,
+        "X-Xet-Access-Token": issued.secret,
+        "X-Xet-Token-Expiration": str(issued.expires),
+    }
+    return answer(said, headers=headers)
 
 
 @door("POST", has_own_token=True)
