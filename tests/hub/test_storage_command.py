@@ -16,6 +16,8 @@ from hub import presence
 from hub.moved import moved_to
 from registry import storage
 from registry.models import Blob
+from tests.buckets import CREDENTIALS
+from tests.running import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,3 +172,24 @@ def test_what_makes_no_sense_is_refused(arguments: list[str], refusal: str) -> N
 def test_the_same_place_by_another_name_is_refused() -> None:
     with pytest.raises(CommandError, match="already"):
         call_command("storage", "copy", "--to", f"{settings.LORARY.storage}/../files/")
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a bucket where nobody answers."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://lorary/files?endpoint=http://127.0.0.1:{free_port()}"
+
+
+def test_a_store_that_does_not_answer_is_told_with_its_reason(nobody: str) -> None:
+    with pytest.raises(CommandError, match=r"Could not connect .* Check its address"):
+        call_command("storage", "copy", "--to", nobody)
+
+
+def test_a_move_to_where_no_hub_would_start_is_refused(
+    nobody: str, own_settings: Callable[..., None]
+) -> None:
+    own_settings(part_bytes=2**20)
+    with pytest.raises(CommandError, match="LORARY_UPLOAD_PART_BYTES"):
+        call_command("storage", "move", "--to", nobody)

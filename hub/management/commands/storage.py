@@ -20,7 +20,7 @@ from hub.management.help import Help
 from hub.management.progress import Meter, amiss, in_words, listed
 from hub.moved import note_move
 from registry import storage
-from registry.errors import LoraryError
+from registry.errors import LoraryError, StorageAway
 from registry.services import carrying, moving
 
 if TYPE_CHECKING:
@@ -87,6 +87,10 @@ class Command(BaseCommand):
         _require_sensible(options)
         try:
             document = getattr(self, f"_{options['verb']}")(options)
+        except StorageAway as error:
+            why = f"A store cannot be used: {error.__cause__ or error}"
+            message = f"{why}. Nothing is lost. Check its address and the credentials."
+            raise CommandError(message) from error
         except (presence.Busy, LoraryError) as error:
             raise CommandError(str(error)) from error
         if options["json"]:
@@ -257,10 +261,20 @@ def _require_sensible(options: dict[str, Any]) -> None:
         message = "mend needs --from URL; the others take none."
         raise CommandError(message)
     if to:
-        _place(to)
-        if is_same_store(to, settings.LORARY.storage):
-            message = f"The files are at {to} already."
-            raise CommandError(message)
+        _require_another(to)
+    if verb == "move" and settings.LORARY.part_bytes < _least_part_bytes(to):
+        message = (
+            "LORARY_UPLOAD_PART_BYTES is below 5 MiB, which is the least that a bucket takes: no "
+            "hub would start there. Unset it or set it higher, then move."
+        )
+        raise CommandError(message)
     if options["threads"] < 1 or (options["sample"] is not None and options["sample"] < 1):
         message = "--threads and --sample take a number from 1 on."
+        raise CommandError(message)
+
+
+def _require_another(to: str) -> None:
+    _place(to)
+    if is_same_store(to, settings.LORARY.storage):
+        message = f"The files are at {to} already."
         raise CommandError(message)
