@@ -47,8 +47,8 @@ RESERVED_NAMES = frozenset(
         "mixer", "models", "new", "notifications", "oauth", "operator", "organisations",
         "organizations", "packs", "publish", "renders", "resolve", "robots.txt", "search",
         "settings", "signin", "signout", "signup", "sitemap.xml", "spaces", "static", "status",
-        "styleguide", "takedowns", "tags", "tokens", "try", "uploads", "users", "well-known",
-        "workers", "xet",
+        "styleguide", "takedowns", "tags", "tokens", "try", "uploads", "users", "v1",
+        "well-known", "workers", "xet",
     }
 )  # fmt: skip
 

@@ -193,10 +193,21 @@ def test_other_calls_do_not_exist(sender: Sender, method: str, path: str) -> Non
 
 def test_telemetry_is_listened_to(sender: Sender) -> None:
     assert sender.post("/v1/telemetry", b"{}").status_code == 200
+    assert dataclasses.replace(sender, place="").post("/v1/telemetry", b"{}").status_code == 200
     assert sender.post("/v1/telemetry", bytes(2**20 + 1)).status_code == 413
 
 
-@pytest.mark.parametrize("path", ["/v1/shards", "/v1/telemetry", f"/v1/xorbs/default/{'ab' * 32}"])
+def test_what_clients_ask_in_vain_is_not_logged(
+    sender: Sender, as_ada: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    sender.client.get(f"{sender.place}/v1/chunks/default/{'ab' * 32}")
+    assert not caplog.records
+    as_ada.get("/api/models/ada/absent/xet-write-token/main")
+    sender.client.post(f"{sender.place}/v1/shards", b"", content_type="text/plain")
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+
+
+@pytest.mark.parametrize("path", ["/v1/shards", f"/v1/xorbs/default/{'ab' * 32}"])
 def test_without_the_token_of_the_address_nothing_is_taken(
     sender: Sender, token_of: Callable[..., str], ada: User, path: str
 ) -> None:

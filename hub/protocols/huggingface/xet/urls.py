@@ -36,6 +36,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{PLACE}/v1/xorbs/default/<xet-hash:xorb_hash>", endpoints.xorb),
     path(f"{PLACE}/v1/shards", endpoints.shard),
     path(f"{PLACE}/v1/telemetry", endpoints.telemetry),
+    path("v1/telemetry", endpoints.telemetry),  # hf_xet 1.8 forgets the path of the address
     path(PLACE, endpoints.nothing, name="hf-xet"),
     path("xet/<path:rest>", endpoints.nothing),
 ]
