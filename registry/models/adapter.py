@@ -36,6 +36,10 @@ class AdapterQuerySet(models.QuerySet["Adapter"]):
         visible = ~Q(visibility=Visibility.PRIVATE) & Q(blocked_reason="")
         return self.filter(visible | _in_own_namespace(user))
 
+    def open_to(self, user: User | AnonymousUser | None) -> AdapterQuerySet:
+        """Adapters whose files the user may have: seen, and not gated for them."""
+        return self.visible_to(user).filter(Q(access=Access.OPEN) | _in_own_namespace(user))
+
     def listed_for(self, user: User | AnonymousUser | None) -> AdapterQuerySet:
         """Adapters that searches and listings may show to the user."""
         listed = Q(visibility=Visibility.PUBLIC, blocked_reason="", latest_version__isnull=False)

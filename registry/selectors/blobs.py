@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import Exists, OuterRef
 
 from registry.models import (
-    OUT_STATES,
     Adapter,
     Blob,
     File,
@@ -22,7 +21,9 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-__all__ = ["document_of", "keeping_files", "readable_by", "taken_down_in", "withheld_in"]
+__all__ = [
+    "document_of", "keeping_files", "readable_by", "shown_files", "taken_down_in", "withheld_in",
+]  # fmt: skip
 
 
 def document_of(blob: Blob | None) -> dict[str, Any]:
@@ -40,11 +41,8 @@ def readable_by(user: User, sha256: str) -> Blob | None:
     if blob is None:
         return None
     own = blob.uploads.filter(owner=user, state=UploadState.ACCEPTED)
-    adapters = Adapter.objects.visible_to(user).filter(
-        revisions__files__blob=blob,
-        revisions__versions__state__in=OUT_STATES,
-    )
-    return blob if own.exists() or adapters.exists() else None
+    shown = shown_files().filter(blob=blob, revision__adapter__in=Adapter.objects.open_to(user))
+    return blob if own.exists() or shown.exists() else None
 
 
 def keeping_files() -> QuerySet[File]:
@@ -61,6 +59,15 @@ def keeping_files() -> QuerySet[File]:
     )
     is_live = Exists(naming.exclude(state=VersionState.WITHDRAWN))
     return File.objects.filter(is_live | (~Exists(naming) & ~Exists(is_gone)))
+
+
+def shown_files() -> QuerySet[File]:
+    """Return the files that everybody who sees their adapter may have.
+
+    Those are what versions have that are out, and what commits have that are no version.
+    """
+    drafts = Version.objects.filter(revision=OuterRef("revision"), state=VersionState.DRAFT)
+    return keeping_files().filter(~Exists(drafts))
 
 
 def withheld_in(adapter: Adapter) -> set[int]:

@@ -9,8 +9,8 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 
 from registry.errors import QuotaExceeded
-from registry.models import Namespace, VersionState
-from registry.selectors.blobs import keeping_files
+from registry.models import Namespace
+from registry.selectors.blobs import shown_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,7 +66,6 @@ def _not_held(namespace: Namespace, blobs: Iterable[Blob]) -> int:
     Versions that are out keep theirs, and so do commits that are no version: branches, samples.
     """
     asked = {blob.pk: blob.size_bytes for blob in blobs}
-    kept = keeping_files().filter(revision__adapter__namespace=namespace, blob__in=asked)
-    kept = kept.exclude(revision__versions__state=VersionState.DRAFT)
+    kept = shown_files().filter(revision__adapter__namespace=namespace, blob__in=asked)
     held = set(kept.values_list("blob", flat=True))
     return sum(length for pk, length in asked.items() if pk not in held)

@@ -21,21 +21,15 @@ if TYPE_CHECKING:
     from registry.services.details import Details
     from registry.services.manifests import Entry
 
-__all__ = ["number", "put_out", "require_takable", "tell"]
+__all__ = ["number", "put_out", "require_stored", "require_welcome", "tell"]
 
 
-def require_takable(user: User, adapter: Adapter, entries: Sequence[Entry]) -> None:
-    """Refuse files that may not come here, or whose bytes are gone; locks the blobs.
+def require_welcome(user: User, adapter: Adapter, entries: Sequence[Entry]) -> None:
+    """Refuse weights that whoever runs the hub took down from this adapter; they may do it.
 
     Raises:
-        UploadRefused: weights were taken down from here, or the sweeper has let bytes go.
+        UploadRefused: some are.
     """
-    _require_welcome(user, adapter, entries)
-    _require_stored(entries)
-
-
-def _require_welcome(user: User, adapter: Adapter, entries: Sequence[Entry]) -> None:
-    """Refuse weights that whoever runs the hub took down from this adapter; they may do it."""
     taken = kept_blobs.taken_down_in(adapter)
     found = next((entry for entry in entries if entry.blob.pk in taken), None)
     if found is not None and not access.is_operator(user):
@@ -48,8 +42,12 @@ def _require_welcome(user: User, adapter: Adapter, entries: Sequence[Entry]) -> 
         raise UploadRefused(text % said, paths=[found.path], version=was.name)
 
 
-def _require_stored(entries: Sequence[Entry]) -> None:
-    """Lock the blobs and see that their bytes are there: the sweeper may have let them go."""
+def require_stored(entries: Sequence[Entry]) -> None:
+    """Lock the blobs and see that their bytes are there: the sweeper may have let them go.
+
+    Raises:
+        UploadRefused: it has.
+    """
     blobs = Blob.objects.select_for_update().filter(pk__in=[entry.blob.pk for entry in entries])
     gone = {blob.pk for blob in blobs if not blob.is_stored}
     if names := [entry.path for entry in entries if entry.blob.pk in gone]:

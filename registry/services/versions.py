@@ -73,7 +73,8 @@ def create_draft(
         existing = _same(adapter, manifests.digest_of(entries))
         if existing is not None:
             return _said_again(existing, details)
-        releasing.require_takable(user, adapter, entries)
+        releasing.require_welcome(user, adapter, entries)
+        releasing.require_stored(entries)
         revision = manifests.commit(
             actor=user,
             adapter=adapter,
