@@ -17,6 +17,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", healthz, name="healthz"),
     path("api", RedirectView.as_view(pattern_name="api-docs")),
     path("", include("hub.protocols.huggingface.urls")),
+    path("", include("hub.protocols.civitai.urls")),
     path("api/", include("hub.api.urls")),
     path("", include("hub.pages.urls")),
 ]

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from django.http import QueryDict
 from django.utils.datastructures import MultiValueDict
-from django.utils.translation import gettext as _
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 
-from registry.errors import Unauthenticated
-from registry.services import tokens
+from hub.callers import token_of
 
 if TYPE_CHECKING:
     from drf_spectacular.openapi import AutoSchema
@@ -19,11 +17,21 @@ if TYPE_CHECKING:
 
     from registry.models import AccessToken, User
 
-__all__ = ["SessionAuth", "SessionScheme", "TokenAuth", "TokenScheme"]
+__all__ = [
+    "AddressTokenAuth",
+    "AddressTokenScheme",
+    "SessionAuth",
+    "SessionScheme",
+    "TokenAuth",
+    "TokenScheme",
+]
 
 
 class TokenAuth(BaseAuthentication):
     """``Authorization: Bearer lor_…``; other schemes are for somebody else (a proxy)."""
+
+    #: Whether ``?token=`` counts as well.
+    is_in_address = False
 
     def authenticate(self, request: Request) -> tuple[User, AccessToken] | None:
         """Return the token with its user.
@@ -31,17 +39,18 @@ class TokenAuth(BaseAuthentication):
         Raises:
             Unauthenticated: a bearer token that is not valid (any more).
         """
-        scheme, _space, secret = request.headers.get("Authorization", "").partition(" ")
-        if scheme.casefold() != "bearer":
-            return None
-        if not secret.strip():
-            raise Unauthenticated(_("The Authorization header holds no token."))
-        token = tokens.authenticate(secret=secret.strip())
-        return token.user, token
+        token = token_of(request, is_in_address=self.is_in_address)
+        return None if token is None else (token.user, token)
 
     def authenticate_header(self, _request: Request) -> str:
         """Name the scheme that a 401 asks for."""
         return 'Bearer realm="lorary"'
+
+
+class AddressTokenAuth(TokenAuth):
+    """Takes ``?token=`` too, for readers of another hub's dialect at an address that both share."""
+
+    is_in_address = True
 
 
 class SessionAuth(SessionAuthentication):
@@ -64,6 +73,17 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
     def get_security_definition(self, _auto_schema: AutoSchema) -> dict[str, Any]:
         """Return the bearer scheme."""
         return {"type": "http", "scheme": "bearer", "bearerFormat": "lor_…"}
+
+
+class AddressTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself
+    """Names the token in an address in the API document."""
+
+    target_class = AddressTokenAuth
+    name = "tokenInAddress"
+
+    def get_security_definition(self, _auto_schema: AutoSchema) -> dict[str, Any]:
+        """Return the parameter."""
+        return {"type": "apiKey", "in": "query", "name": "token"}
 
 
 class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself

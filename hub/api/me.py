@@ -8,6 +8,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
 from rest_framework import serializers
 
+from hub.api.auth import AddressTokenAuth, SessionAuth, TokenAuth
 from hub.api.base import Endpoint, absolute
 from registry.models import Namespace, NamespaceKind
 from registry.services import quotas
@@ -29,13 +30,22 @@ EXAMPLE = OpenApiExample(
         "quota_bytes": None,
         "used_bytes": 151_060_480,
         "scopes": ["read", "write"],
+        "id": 1,
+        "username": "ada",
+        "tier": "free",
+        "status": "active",
+        "isMember": False,
+        "subscriptions": [],
     },
     response_only=True,
 )
 
 
 class MeOut(serializers.Serializer[Namespace]):
-    """The caller's namespace, and what its token may do."""
+    """The caller's namespace, and what its token may do.
+
+    The last six fields are for clients of Civitai, which has a noun at this address as well.
+    """
 
     name = serializers.CharField()
     kind = serializers.ChoiceField(choices=NamespaceKind.choices)
@@ -44,6 +54,12 @@ class MeOut(serializers.Serializer[Namespace]):
     quota_bytes = serializers.SerializerMethodField(help_text="null: no limit")
     used_bytes = serializers.IntegerField()
     scopes = serializers.SerializerMethodField(help_text="null: a session, which may do everything")
+    id = serializers.IntegerField(source="user_id")
+    username = serializers.CharField(source="name")
+    tier = serializers.SerializerMethodField(help_text="Always `free`: there is nothing to buy.")
+    status = serializers.SerializerMethodField(help_text="Always `active`.")
+    isMember = serializers.SerializerMethodField(help_text="Always false.")  # noqa: N815 - Civitai's
+    subscriptions = serializers.SerializerMethodField(help_text="Always empty.")
 
     def get_display_name(self, namespace: Namespace) -> str:
         """Return what people read."""
@@ -65,9 +81,28 @@ class MeOut(serializers.Serializer[Namespace]):
         scopes: list[Any] | None = token.scopes if token is not None else None
         return scopes
 
+    def get_tier(self, _namespace: Namespace) -> str:
+        """Return the tier that pays nothing."""
+        return "free"
+
+    def get_status(self, _namespace: Namespace) -> str:
+        """Return the status of an account whose token is taken."""
+        return "active"
+
+    def get_isMember(self, _namespace: Namespace) -> bool:  # noqa: N802 - Civitai's
+        """Return that nobody pays."""
+        return False
+
+    @extend_schema_field({"type": "array", "items": {"type": "string"}})
+    def get_subscriptions(self, _namespace: Namespace) -> list[str]:
+        """Return none."""
+        return []
+
 
 class Me(Endpoint):
     """The caller."""
+
+    authentication_classes = [TokenAuth, AddressTokenAuth, SessionAuth]
 
     @extend_schema(operation_id="me", tags=["me"], responses=MeOut, examples=[EXAMPLE])
     def get(self, _request: Request) -> Response:

@@ -1,0 +1,118 @@
+"""``/api/download/models/{versionId}``: always a redirect to where the bytes are.
+
+```
+GET /api/download/models/7         who asks may see version 7 → 302
+GET /api/download/files/{pass}/{name}    the pass says who that was; bytes, ranges, HEAD
+```
+
+A pass is signed, names version, file and user, and is good for an hour. Whoever holds it needs no
+token, until the user loses the right to see the version. Of bytes in a bucket the redirect leads
+there. What was counted once by a link to a bucket, or by the last byte from here, is one download.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
+
+from django.core import signing
+from django.http import HttpResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from hub import delivery
+from hub.dispositions import content_disposition
+from hub.protocols.civitai.asked import Asked, number
+from hub.protocols.civitai.door import Refused, door, origin
+from hub.protocols.civitai.files import chosen, name_of
+from registry import storage
+from registry.errors import Gone
+from registry.models import FileRole, User
+from registry.selectors import numbered
+from registry.services import downloads
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+    from registry.models import File, Version
+    from registry.selectors.files import Served
+
+__all__ = ["PASS_S", "content", "model"]
+
+#: Seconds that a pass is good for; a transfer that has begun may take longer.
+PASS_S = 3600
+_SALT = "hub.protocols.civitai.downloads"
+
+
+@door("GET")
+def model(request: HttpRequest, number_text: str) -> HttpResponseBase:
+    """Lead to a file of a version."""
+    version = numbered.version(request.user, number(number_text))
+    files = numbered.manifests_of([version]).get(version.revision_id, [])
+    file = chosen(Asked(request), files)
+    if not file.blob.is_stored:
+        raise Gone(_("The bytes of this file were removed."))
+    name = name_of(file, [one for one in files if one.role == FileRole.WEIGHTS])
+    place = _in_bucket(request, version, file, name) or _here(request, version, file, name)
+    return HttpResponse(
+        status=302,
+        headers={"Location": place, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"},
+    )
+
+
+def _in_bucket(request: HttpRequest, version: Version, file: File, name: str) -> str:
+    """Return a link to the bucket, counted; "" for bytes here, and for HEAD: it is for GET."""
+    if request.method != "GET":
+        return ""
+    fetch = storage.Fetch("application/octet-stream", content_disposition(name), delivery.LINK_S)
+    place = storage.store().link(file.sha256, fetch)
+    if not isinstance(place, str):
+        return ""
+    downloads.count(version_id=version.pk, file=file)
+    return place
+
+
+def _here(request: HttpRequest, version: Version, file: File, name: str) -> str:
+    signed = signing.dumps([version.pk, file.pk, request.user.pk or 0, name], salt=_SALT)
+    place = origin(request) + reverse("civitai-content", args=[signed, name])
+    if quote(name) == name:
+        return place
+    # Some clients take the name from here, as buckets have it, and do not decode a path.
+    query = {"response-content-disposition": f'attachment; filename="{quote(name)}"'}
+    return f"{place}?{urlencode(query)}"
+
+
+@door("GET")
+def content(request: HttpRequest, signed: str, name: str) -> HttpResponseBase:
+    """Send the bytes that a pass is for."""
+    del name  # so that the address ends in it
+    served, saved_as = _passed(signed)
+    delivery.require_match(request, served.file.blob)
+    return delivery.deliver(
+        request,
+        served.file.blob,
+        filename=saved_as,
+        is_private=not served.is_public,
+        on_sent=partial(downloads.count, version_id=served.version_id, file=served.file),
+    )
+
+
+def _passed(signed: str) -> tuple[Served, str]:
+    """Return the file of a pass, and the name to save it under.
+
+    Raises:
+        Refused: it is not ours, or was good until an hour ago.
+        NotFound, Gone: see ``numbered.served``.
+    """
+    try:
+        version, file, user, name = signing.loads(signed, salt=_SALT, max_age=PASS_S)
+    except signing.SignatureExpired as error:
+        raise Refused(403, _("This link has expired. Ask for the download again.")) from error
+    except (signing.BadSignature, ValueError, TypeError) as error:
+        raise Refused(
+            403, _("This link is not one of ours. Ask for the download again.")
+        ) from error
+    viewer = User.objects.filter(pk=user, is_active=True).first() if user else None
+    return numbered.served(viewer, version, file), name

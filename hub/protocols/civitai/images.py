@@ -1,0 +1,148 @@
+"""``/images``: pictures that this hub rendered; those that people brought are none of these.
+
+A post is a render. For want of reactions, everything but “Oldest” is by date.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
+
+from hub.protocols.civitai import paging, shapes
+from hub.protocols.civitai.asked import MAX_NUMBER, Asked
+from hub.protocols.civitai.basemodels import NAMES, condition, name_of
+from hub.protocols.civitai.door import answer, door, origin
+from hub.protocols.civitai.files import main_of
+from hub.protocols.civitai.shapes import Shelf
+from hub.protocols.civitai.vocabulary import IMAGE_SORTS, LEVEL_NAMES, LEVELS
+from previews.selectors import showcase
+from registry.errors import CursorInvalid, Invalid
+from registry.models import OUT_STATES, VersionState
+from registry.names import key_of
+from registry.selectors import numbered
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
+
+    from previews.models import Image
+    from previews.selectors.showcase import Exhibit
+
+__all__ = ["images"]
+
+MOST, USUAL = 200, 100
+
+_VERSION = "render__version"
+_ADAPTER = f"{_VERSION}__adapter"
+#: Parameter → column; each is an id.
+_IDS = {
+    "imageId": "pk",
+    "postId": "render",
+    "modelId": _ADAPTER,
+    "modelVersionId": _VERSION,
+    "userId": f"{_ADAPTER}__namespace__user",
+}
+_REACTIONS = ("cry", "laugh", "like", "dislike", "heart", "comment")
+_SAFE, _ALL = LEVEL_NAMES["None"], LEVEL_NAMES["X"]
+
+
+@door("GET", scope="search")
+def images(request: HttpRequest) -> HttpResponse:
+    """List pictures."""
+    asked = Asked(request)
+    page = paging.paging_of(asked, default=USUAL, most=MOST)
+    is_oldest = IMAGE_SORTS[asked.one_of("sort", IMAGE_SORTS, "Newest")]
+    order = "oldest" if is_oldest else "newest"
+    after = _after(page.cursor, order) if page.cursor else 0
+    found, is_more = showcase.page(
+        _rows(request, asked), limit=page.limit, is_oldest=is_oldest, after=after,
+        offset=page.offset,
+    )  # fmt: skip
+    following = paging.written(order, 0, found[-1].image.pk) if found else ""
+    shelf = _shelf(found, origin(request))
+    has_meta = asked.flag("withMeta") is not False
+    items = [_item(one, shelf, has_meta=has_meta) for one in found]
+    return answer({"items": items, "metadata": page.told(request, following, is_more=is_more)})
+
+
+def _after(cursor: str, order: str) -> int:
+    value, last = paging.read(cursor, order)
+    if value != 0:
+        raise CursorInvalid(_("Start again from the first page."))
+    return last
+
+
+def _rows(request: HttpRequest, asked: Asked) -> QuerySet[Image]:
+    """Return the pictures that are asked for and may be seen.
+
+    Raises:
+        Invalid: a value that does not fit.
+    """
+    ids = {column: value for name, column in _IDS.items() if (value := asked.id(name))}
+    states = OUT_STATES if {"pk", _VERSION} & ids.keys() else (VersionState.PUBLISHED,)
+    seen = numbered.adapters_for(request.user).filter(withdrawn_reason="")
+    rows = showcase.pictures().filter(
+        **{f"{_VERSION}__state__in": states, f"{_ADAPTER}__in": seen}, **ids
+    )
+    if owner := asked.text("username"):
+        rows = rows.filter(**{f"{_ADAPTER}__namespace__key": key_of(owner)})
+    if since := asked.since():
+        rows = rows.filter(created_at__gte=since)
+    if names := asked.several("baseModels", NAMES):
+        columns = {"family": f"{_VERSION}__family", "lineage": f"{_VERSION}__lineage"}
+        rows = rows.filter(condition(names, **columns))
+    if tags := asked.ids("tags"):
+        rows = rows.filter(pk__in=rows.filter(**{f"{_ADAPTER}__tags__in": tags}).values("pk"))
+    if asked.one_of("type", ("image", "video", "audio"), "image") != "image":
+        rows = rows.none()
+    return rows.filter(_level(asked))
+
+
+def _level(asked: Asked) -> Q:
+    """Return the condition for what may be shown: ``browsingLevel`` goes before ``nsfw``."""
+    mask = asked.whole("browsingLevel", 0, 0, MAX_NUMBER) or _mask(asked.text("nsfw"))
+    shown = [maturity for maturity, bit in LEVELS.items() if bit & mask]
+    return Q(**{f"{_ADAPTER}__maturity__in": shown})
+
+
+def _mask(said: str) -> int:
+    flags = {"": _ALL, "true": _ALL, "false": _SAFE}
+    names = {name.casefold(): bits for name, bits in LEVEL_NAMES.items()}
+    found = {**flags, **names}.get(said.casefold())
+    if found is None:
+        raise Invalid(_("“nsfw” is true, false, None, Soft, Mature or X."))
+    return found
+
+
+def _shelf(found: list[Exhibit], start: str) -> Shelf:
+    rows = [one.image.render.version for one in found]
+    return Shelf(start, numbered.manifests_of([row for row in rows if row is not None]))
+
+
+def _item(exhibit: Exhibit, shelf: Shelf, *, has_meta: bool) -> dict[str, Any]:
+    image, version = exhibit.image, exhibit.image.render.version
+    if version is None:
+        msg = "a picture of a version has one"
+        raise TypeError(msg)
+    bit = shapes.level_of(version.adapter)
+    level = next(name for name, bits in LEVEL_NAMES.items() if bits & bit)
+    meta = shapes.meta(exhibit, version, main_of(shelf.files(version))) if has_meta else None
+    return {
+        "id": image.pk,
+        "url": shelf.origin + exhibit.url,
+        "hash": "",
+        "width": image.width,
+        "height": image.height,
+        "type": "image",
+        "nsfw": bit > 1,
+        "nsfwLevel": level,
+        "browsingLevel": bit,
+        "createdAt": shapes.date(image.created_at),
+        "postId": image.render_id,
+        "username": version.adapter.owner,
+        "baseModel": name_of(version.family, version.lineage),
+        "modelVersionIds": [version.pk],
+        "stats": {f"{name}Count": 0 for name in _REACTIONS},
+        "meta": meta,
+    }

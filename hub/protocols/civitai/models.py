@@ -1,0 +1,117 @@
+"""``/models``: what the hub offers, as models with their versions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from hub.protocols.civitai import paging, shapes
+from hub.protocols.civitai.asked import Asked, number
+from hub.protocols.civitai.basemodels import NAMES, condition
+from hub.protocols.civitai.door import Refused, answer, door, origin
+from hub.protocols.civitai.vocabulary import (
+    COMMERCIAL_USES,
+    MODEL_TYPES,
+    SORTS,
+    allowing,
+    of_types,
+)
+from registry.errors import CursorInvalid, NotFound
+from registry.selectors import numbered, offerings
+from registry.selectors.offerings import Wish
+from registry.services.access import require_user
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django.http import HttpRequest, HttpResponse
+
+__all__ = ["model", "models"]
+
+MOST = 100
+
+#: Nothing here is behind a paywall, made on the site, or a checkpoint.
+_NOWHERE = ("supportsGeneration", "fromPlatform", "earlyAccess")
+_LICENCE_FLAGS = {
+    "allowNoCredit": "allowNoCredit",
+    "allowDerivatives": "allowDerivatives",
+    "allowDifferentLicenses": "allowDifferentLicense",
+}
+_NOTHING = Q(pk__in=[])
+
+
+@door("GET", scope="search")
+def models(request: HttpRequest) -> HttpResponse:
+    """List what the hub offers."""
+    asked = Asked(request)
+    if asked.has("query") and asked.has("page"):
+        raise Refused(400, _("Cannot use page param with query search. Use cursor-based paging."))
+    page = paging.paging_of(asked, default=MOST, most=MOST)
+    order = SORTS[asked.one_of("sort", SORTS, "Highest Rated")]
+    found = offerings.rows(request.user, _wish(request, asked))
+    place = _place(page.cursor, order) if page.cursor else None
+    rows, is_more = offerings.page(found, order, limit=page.limit, place=place, offset=page.offset)
+    following = (
+        paging.written(order, offerings.place_of(order, rows[-1]), rows[-1].pk) if rows else ""
+    )
+    items = shapes.models(rows, origin(request), is_main_only=bool(asked.flag("primaryFileOnly")))
+    return answer({"items": items, "metadata": page.told(request, following, is_more=is_more)})
+
+
+@door("GET")
+def model(request: HttpRequest, number_text: str) -> HttpResponse:
+    """Return one adapter with its versions."""
+    wanted = number(number_text)
+    try:
+        found = numbered.adapter(request.user, wanted)
+    except NotFound as error:
+        raise Refused(404, f"Model not found: No model with id {wanted}") from error
+    (told,) = shapes.models([found], origin(request), has_card=True)
+    return answer(told)
+
+
+def _place(cursor: str, order: str) -> Q:
+    value, last = paging.read(cursor, order)
+    try:
+        return offerings.after(order, value, last)
+    except ValueError as error:
+        raise CursorInvalid(_("Start again from the first page.")) from error
+
+
+def _wish(request: HttpRequest, asked: Asked) -> Wish:
+    """Return what is looked for.
+
+    Raises:
+        Invalid: a value that does not fit.
+        Unauthenticated: a stranger asks for its favourites.
+    """
+    return Wish(
+        words=asked.text("query"),
+        tag=asked.text("tag"),
+        owner=asked.text("username"),
+        numbers=asked.ids("ids"),
+        which=tuple(_conditions(request, asked)),
+        since=asked.since(),
+        is_general=asked.flag("nsfw") is False,
+    )
+
+
+def _conditions(request: HttpRequest, asked: Asked) -> Iterator[Q]:
+    if types := asked.several("types", MODEL_TYPES):
+        yield of_types(types)
+    if names := asked.several("baseModels", NAMES):
+        yield condition(names)
+    asked.one_of("checkpointType", ("Standard", "Trained", "Merge"))  # of checkpoints only
+    if True in [asked.flag(name) for name in _NOWHERE]:
+        yield _NOTHING
+    if True in [asked.flag(name) for name in ("favorites", "hidden")]:
+        require_user(request.user)
+        yield _NOTHING
+    for name, flag in _LICENCE_FLAGS.items():
+        value = asked.flag(name)
+        if value is not None:
+            yield allowing(flag, value)
+    for use in asked.several("allowCommercialUse", COMMERCIAL_USES):
+        yield allowing("allowCommercialUse", use)

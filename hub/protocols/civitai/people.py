@@ -1,0 +1,72 @@
+"""``/creators``, ``/tags`` and ``/enums``: who and what a list can be narrowed to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from django.urls import reverse
+
+from hub.protocols.civitai import paging
+from hub.protocols.civitai.asked import Asked
+from hub.protocols.civitai.door import answer, door, origin
+from hub.protocols.civitai.vocabulary import ENUMS
+from registry.selectors import offerings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.db.models import QuerySet
+    from django.http import HttpRequest, HttpResponse
+
+__all__ = ["creators", "enums", "tags"]
+
+MOST, USUAL = 200, 20
+
+
+@door("GET", scope="search")
+def creators(request: HttpRequest) -> HttpResponse:
+    """List those who offer something, by name."""
+    found = offerings.owners(request.user, Asked(request).text("query"))
+
+    def item(one: Any) -> dict[str, Any]:  # noqa: ANN401 - a row with its count
+        link = _link(request, username=one.name)
+        count = one.adapters_offered
+        return {"username": one.name, "modelCount": count, "link": link, "image": None}
+
+    return _counted(request, found, item)
+
+
+@door("GET", scope="search")
+def tags(request: HttpRequest) -> HttpResponse:
+    """List the tags of what is offered, the most frequent first."""
+    found = offerings.tags(request.user, Asked(request).text("query"))
+
+    def item(one: Any) -> dict[str, Any]:  # noqa: ANN401 - a row with its count
+        count = one.adapters_offered
+        return {"name": one.name, "modelCount": count, "link": _link(request, tag=one.name)}
+
+    return _counted(request, found, item)
+
+
+@door("GET")
+def enums(_request: HttpRequest) -> HttpResponse:
+    """List the words that parameters take."""
+    return answer(ENUMS)
+
+
+def _counted(
+    request: HttpRequest, found: QuerySet[Any], item: Callable[[Any], dict[str, Any]]
+) -> HttpResponse:
+    """Return a page; a limit of 0 means as many as one page may have."""
+    asked = Asked(request)
+    size = asked.whole("limit", USUAL, 0, MOST) or MOST
+    page = asked.whole("page", 1, 1, paging.MAX_PAGE)
+    begin = (page - 1) * size
+    items = [item(one) for one in found[begin : begin + size]]
+    metadata = paging.counted(request, page=page, size=size, total=found.count())
+    return answer({"items": items, "metadata": metadata})
+
+
+def _link(request: HttpRequest, **query: str) -> str:
+    return f"{origin(request)}{reverse('civitai-models')}?{urlencode(query)}"

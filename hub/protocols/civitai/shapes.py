@@ -1,0 +1,247 @@
+"""Models, versions and pictures as Civitai's clients read them.
+
+Source: Civitai's API v1, and what its clients take for granted: no null where a text or a list is
+expected, the newest version first, dates that end in Z.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from django.utils.html import format_html
+
+from hub import markdown
+from hub.protocols.civitai import files as manifest
+from hub.protocols.civitai.basemodels import name_of
+from hub.protocols.civitai.vocabulary import LEVELS, flags_of, model_type
+from previews.selectors import showcase
+from registry.models import Maturity, VersionState
+from registry.selectors import numbered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from previews.selectors.showcase import Exhibit
+    from registry.models import Adapter, File, Version
+
+__all__ = ["Shelf", "date", "full_version", "level_of", "mini", "models", "picture", "versions"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Versions with everything that is told of them, read at once.
+
+    Attributes:
+        origin: Beginning of our addresses.
+        manifests: Revision id → files, the primary one first.
+        pictures: Version id → pictures.
+    """
+
+    origin: str
+    manifests: dict[int, list[File]] = field(default_factory=dict)
+    pictures: dict[int, list[Exhibit]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rows: Iterable[Version], origin: str) -> Shelf:
+        """Read files and pictures of versions; three queries."""
+        listed = list(rows)
+        return cls(origin, numbered.manifests_of(listed), showcase.of_versions(listed))
+
+    def files(self, version: Version) -> list[File]:
+        """Return the manifest of a version."""
+        return self.manifests.get(version.revision_id, [])
+
+
+def date(moment: datetime | None) -> str | None:
+    """Return a time as clients parse it."""
+    return moment.isoformat().replace("+00:00", "Z") if moment else None
+
+
+def level_of(adapter: Adapter) -> int:
+    """Return the bit of an adapter's level."""
+    return LEVELS[adapter.maturity]
+
+
+def models(
+    rows: Sequence[Adapter], origin: str, *, is_main_only: bool = False, has_card: bool = False
+) -> list[dict[str, Any]]:
+    """Return adapters as models; four queries, however many they are.
+
+    Args:
+        rows: With their namespace, latest version and tags.
+        origin: Beginning of our addresses.
+        is_main_only: Leave out files that are not primary.
+        has_card: Tell the whole card as the description, and not only the summary.
+    """
+    offered = numbered.versions_of(rows)
+    shelf = Shelf.of((one for several in offered.values() for one in several), origin)
+    return [
+        _model(row, offered[row.pk], shelf, is_main_only=is_main_only, has_card=has_card)
+        for row in rows
+    ]
+
+
+def _model(
+    adapter: Adapter,
+    offered: Sequence[Version],
+    shelf: Shelf,
+    *,
+    is_main_only: bool,
+    has_card: bool,
+) -> dict[str, Any]:
+    return {
+        "id": adapter.pk,
+        "name": adapter.display_title,
+        "description": _description(adapter, has_card=has_card),
+        **_kind(adapter),
+        "nsfwLevel": level_of(adapter),
+        "availability": "Public",
+        "supportsGeneration": False,
+        **flags_of(adapter.licence),
+        "stats": _stats(adapter.downloads),
+        "creator": {"username": adapter.owner, "image": None},
+        "tags": sorted(tag.name for tag in adapter.tags.all()),
+        "modelVersions": [
+            {"index": index, **_version(one, shelf, is_main_only=is_main_only)}
+            for index, one in enumerate(offered)
+        ],
+    }
+
+
+def _kind(adapter: Adapter) -> dict[str, Any]:
+    latest = adapter.latest_version
+    return {
+        "type": model_type(latest.algorithm if latest else ""),
+        "nsfw": adapter.maturity == Maturity.MATURE,
+        "poi": False,
+    }
+
+
+def _description(adapter: Adapter, *, has_card: bool) -> str:
+    if has_card and adapter.card:
+        return str(markdown.render(adapter.card))
+    return format_html("<p>{}</p>", adapter.summary) if adapter.summary else ""
+
+
+def _stats(downloads: int) -> dict[str, int]:
+    return {
+        "downloadCount": downloads, "thumbsUpCount": 0, "thumbsDownCount": 0, "commentCount": 0,
+        "favoriteCount": 0, "ratingCount": 0, "rating": 0, "tippedAmountCount": 0,
+    }  # fmt: skip
+
+
+def _version(version: Version, shelf: Shelf, *, is_main_only: bool = False) -> dict[str, Any]:
+    notes = str(markdown.render(version.notes)) if version.notes else ""
+    told = shelf.files(version)
+    return {
+        "id": version.pk,
+        "name": f"{version.name} {version.label}".strip(),
+        "description": notes,
+        "baseModel": name_of(version.family, version.lineage),
+        "baseModelType": "Standard",
+        "createdAt": date(version.created_at),
+        "publishedAt": date(version.published_at),
+        "status": "Published",
+        "availability": "Public",
+        "nsfwLevel": level_of(version.adapter),
+        "trainedWords": list(version.trigger_words),
+        "stats": _stats(version.downloads),
+        "supportsGeneration": False,
+        "files": manifest.shapes(version, told, shelf.origin, is_main_only=is_main_only),
+        "images": [picture(one, version, shelf) for one in shelf.pictures.get(version.pk, ())],
+        "downloadUrl": manifest.download_url(version, shelf.origin),
+    }
+
+
+def versions(rows: Sequence[Version], origin: str) -> list[dict[str, Any]]:
+    """Return versions, each with what its model says of it; three queries."""
+    shelf = Shelf.of(rows, origin)
+    return [full_version(row, shelf) for row in rows]
+
+
+def full_version(version: Version, shelf: Shelf) -> dict[str, Any]:
+    """Return a version by itself."""
+    adapter = version.adapter
+    told = _version(version, shelf)
+    if version.state == VersionState.YANKED:
+        told["status"] = "Unpublished"
+    return {
+        **told,
+        "modelId": adapter.pk,
+        "updatedAt": date(version.published_at),
+        "model": {"name": adapter.display_title, **_kind(adapter)},
+        "air": air(version),
+        "earlyAccessEndsAt": None,
+        "usageControl": "Download",
+        "uploadType": "Created",
+    }
+
+
+def air(version: Version) -> str:
+    """Return the name that says base, type, hub, model and version."""
+    base = version.family or "other"
+    kind = model_type(version.algorithm).casefold()
+    return f"urn:air:{base}:{kind}:lorary:{version.adapter_id}@{version.pk}"
+
+
+def mini(version: Version, file: File, shelf: Shelf) -> dict[str, Any]:
+    """Return as little of a version as a download needs."""
+    told = manifest.shape(
+        version, file, shelf.files(version), shelf.origin, is_main=file.is_primary
+    )
+    return {
+        "air": air(version),
+        "versionName": f"{version.name} {version.label}".strip(),
+        "modelName": version.adapter.display_title,
+        "baseModel": name_of(version.family, version.lineage),
+        "availability": "Public",
+        "publishedAt": date(version.published_at),
+        "size": told["sizeKB"],
+        "fileType": told["type"],
+        "fileName": told["name"],
+        "hashes": told["hashes"],
+        "downloadUrls": [told["downloadUrl"]],
+        "format": told["metadata"]["format"],
+        "canGenerate": False,
+        "requireAuth": version.adapter.visibility != "public",
+        "checkPermission": False,
+        "earlyAccessEndsAt": None,
+    }
+
+
+def picture(exhibit: Exhibit, version: Version, shelf: Shelf) -> dict[str, Any]:
+    """Return a picture of a version; there is no BlurHash of it."""
+    image = exhibit.image
+    return {
+        "id": image.pk,
+        "url": shelf.origin + exhibit.url,
+        "nsfwLevel": level_of(version.adapter),
+        "width": image.width,
+        "height": image.height,
+        "hash": "",
+        "type": "image",
+        "hasMeta": True,
+        "meta": meta(exhibit, version, manifest.main_of(shelf.files(version))),
+    }
+
+
+def meta(exhibit: Exhibit, version: Version, main: File | None) -> dict[str, Any]:
+    """Return how a picture was made, by the names that A1111 gives to that."""
+    image, recipe = exhibit.image, exhibit.recipe
+    weight = image.strength
+    named = {"name": version.adapter.display_title, "type": "lora", "weight": weight}
+    told = {
+        "prompt": image.prompt,
+        "negativePrompt": recipe.get("negative") or "",
+        "seed": image.seed,
+        "steps": recipe.get("steps"),
+        "sampler": recipe.get("sampler"),
+        "cfgScale": recipe.get("guidance"),
+        "Size": f"{image.width}x{image.height}",
+        "Model": recipe.get("base"),
+        "resources": [named | ({"hash": main.sha256[:10].upper()} if main else {})],
+        "civitaiResources": [{"type": "lora", "modelVersionId": version.pk, "weight": weight}],
+    }
+    return {name: value for name, value in told.items() if value is not None}

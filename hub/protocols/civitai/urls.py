@@ -1,0 +1,27 @@
+"""Addresses of Civitai's API; none of them is a native one, but for ``/api/v1/me``."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, path
+
+from hub.protocols.civitai import downloads, images, models, people, versions
+
+__all__ = ["urlpatterns"]
+
+NUMBER = "<str:number_text>"
+
+urlpatterns: list[URLPattern] = [
+    path("api/v1/models", models.models, name="civitai-models"),
+    path(f"api/v1/models/{NUMBER}", models.model, name="civitai-model"),
+    path("api/v1/model-versions/by-hash", versions.by_hashes, name="civitai-hashes"),
+    path("api/v1/model-versions/by-hash/ids", versions.ids_by_hashes, name="civitai-hash-ids"),
+    path("api/v1/model-versions/by-hash/<str:value>", versions.by_hash, name="civitai-hash"),
+    path(f"api/v1/model-versions/mini/{NUMBER}", versions.mini, name="civitai-mini"),
+    path(f"api/v1/model-versions/{NUMBER}", versions.version, name="civitai-version"),
+    path("api/v1/images", images.images, name="civitai-images"),
+    path("api/v1/creators", people.creators, name="civitai-creators"),
+    path("api/v1/tags", people.tags, name="civitai-tags"),
+    path("api/v1/enums", people.enums, name="civitai-enums"),
+    path(f"api/download/models/{NUMBER}", downloads.model, name="civitai-download"),
+    path("api/download/files/<str:signed>/<str:name>", downloads.content, name="civitai-content"),
+]

@@ -1,0 +1,184 @@
+"""Civitai's words for what this hub has: types, levels, licences, orders.
+
+Source: Civitai's API v1 (``/enums``) and its schema of a model.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db.models import Q
+
+from hub.protocols.civitai.basemodels import NAMES
+from registry.models import FileRole, Maturity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = [
+    "COMMERCIAL_USES",
+    "ENUMS",
+    "FILE_TYPES",
+    "FORMATS",
+    "IMAGE_SORTS",
+    "LEVELS",
+    "LEVEL_NAMES",
+    "MODEL_TYPES",
+    "PRECISIONS",
+    "SIZES",
+    "SORTS",
+    "allowing",
+    "file_type",
+    "flags_of",
+    "model_type",
+    "of_types",
+]
+
+MODEL_TYPES = (
+    "Checkpoint", "TextualInversion", "Hypernetwork", "AestheticGradient", "LORA", "LoCon", "DoRA",
+    "Controlnet", "Upscaler", "MotionModule", "VAE", "TextEncoder", "UNet", "CLIPVision", "Poses",
+    "Wildcards", "Workflows", "ComfyWorkflows", "Detection", "VisionLanguage", "CLIP", "LLM",
+    "Other",
+)  # fmt: skip
+FILE_TYPES = (
+    "Model", "Text Encoder", "Vision Encoder", "Pruned Model", "Negative", "Training Data", "VAE",
+    "Config", "Archive", "UNet", "Diffusion Model", "CLIPVision", "ControlNet", "Workflow",
+    "Upscaler", "Enhancement LoRA", "Other",
+)  # fmt: skip
+FORMATS = ("SafeTensor", "PickleTensor", "GGUF", "Diffusers", "Core ML", "ONNX", "Other")
+SIZES = ("full", "pruned")
+PRECISIONS = (
+    "fp32", "fp16", "bf16", "mxfp8", "fp8_mixed", "fp8_scaled", "fp8", "int8", "nf4", "nvfp4",
+    "int4",
+)  # fmt: skip
+COMMERCIAL_USES = ("None", "Image", "RentCivit", "Rent", "Sell")
+
+ENUMS = {
+    "ModelType": MODEL_TYPES,
+    "ModelFileType": FILE_TYPES,
+    "ActiveBaseModel": NAMES,
+    "BaseModel": NAMES,
+    "BaseModelType": ("Standard", "Inpainting", "Refiner", "Pix2Pix"),
+}
+
+#: Sort → order of ``offerings``. Nobody rates, likes or discusses here; downloads stand for that.
+SORTS = {
+    "Highest Rated": "downloads",
+    "Most Downloaded": "downloads",
+    "Most Liked": "downloads",
+    "Most Discussed": "downloads",
+    "Most Commented": "downloads",
+    "Most Collected": "downloads",
+    "Most Images": "downloads",
+    "Newest": "newest",
+    "Oldest": "oldest",
+}
+#: Sort → whether the oldest pictures come first; for want of reactions all others are by date.
+IMAGE_SORTS = {
+    "Most Reactions": False,
+    "Most Comments": False,
+    "Most Collected": False,
+    "Newest": False,
+    "Oldest": True,
+    "Random": False,
+}
+
+#: Bits of a browsing level.
+LEVELS: Mapping[str, int] = {Maturity.GENERAL: 1, Maturity.SUGGESTIVE: 2, Maturity.MATURE: 4}
+#: Name → bits that it lets through.
+LEVEL_NAMES: Mapping[str, int] = {"None": 1, "Soft": 3, "Mature": 7, "X": 31}
+
+_ROLES = {
+    FileRole.WEIGHTS: "Model",
+    FileRole.CONFIG: "Config",
+    FileRole.TRAINING: "Training Data",
+}
+
+#: What the web's tools read as LoRA; LyCORIS methods are “LoCon” there.
+_PLAIN = ("lora", "adalora", "rslora", "dylora", "lora_pattern", "lora_bias")
+_LYCORIS = ("locon", "loha", "lokr", "glora", "ia3", "oft", "boft", "full", "norm")
+
+_ALL_USES = ["Image", "RentCivit", "Rent", "Sell"]
+#: Licence → no credit needed, commercial uses, derivatives, another licence for them.
+_LICENCES: Mapping[str, tuple[bool, Sequence[str], bool, bool]] = {
+    **dict.fromkeys(("cc0-1.0", "unlicense", "wtfpl"), (True, _ALL_USES, True, True)),
+    **dict.fromkeys(
+        ("mit", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "cc-by-4.0", "cc-by-3.0"),
+        (False, _ALL_USES, True, True),
+    ),
+    **dict.fromkeys(
+        ("cc-by-sa-4.0", "gpl-3.0", "agpl-3.0", "creativeml-openrail-m", "openrail", "openrail++"),
+        (False, _ALL_USES, True, False),
+    ),
+    "cc-by-nd-4.0": (False, _ALL_USES, False, False),
+    "cc-by-nc-4.0": (False, [], True, True),
+    "cc-by-nc-sa-4.0": (False, [], True, False),
+    "cc-by-nc-nd-4.0": (False, [], False, False),
+}
+#: A licence that says nothing known allows nothing known.
+_SILENT: tuple[bool, Sequence[str], bool, bool] = (False, [], False, False)
+_FLAGS = ("allowNoCredit", "allowCommercialUse", "allowDerivatives", "allowDifferentLicense")
+
+
+def model_type(algorithm: str) -> str:
+    """Return the type of model that an algorithm makes."""
+    first, *more = algorithm.split("+")
+    if first == "dora" or "dora" in more:
+        return "DoRA"
+    if first in _LYCORIS:
+        return "LoCon"
+    return "LORA" if not first or first in _PLAIN else "Other"
+
+
+def of_types(types: Sequence[str], column: str = "latest_version__algorithm") -> Q:
+    """Return the condition on the column of the algorithm that gives one of some types."""
+    is_dora = _one(column, ["dora"]) | Q(**{f"{column}__contains": "+dora"})
+    is_locon = _one(column, _LYCORIS) & ~is_dora
+    is_lora = (Q(**{column: ""}) | _one(column, _PLAIN)) & ~is_dora
+    ways = {"DoRA": is_dora, "LoCon": is_locon, "LORA": is_lora,
+            "Other": ~(is_dora | is_locon | is_lora)}  # fmt: skip
+    found = Q(pk__in=[])
+    for one in types:
+        found |= ways.get(one, Q(pk__in=[]))
+    return found
+
+
+def _one(column: str, algorithms: Sequence[str]) -> Q:
+    """Return the condition for some algorithms, alone or with additions (``loha+norm``)."""
+    found = Q(**{f"{column}__in": list(algorithms)})
+    for one in algorithms:
+        found |= Q(**{f"{column}__startswith": f"{one}+"})
+    return found
+
+
+def file_type(role: str) -> str:
+    """Return the type of a file in a manifest."""
+    return _ROLES.get(FileRole(role), "Other")
+
+
+def flags_of(licence: str) -> dict[str, bool | list[str]]:
+    """Return what a licence allows, as far as it is a known one."""
+    credit, uses, derivatives, other = _LICENCES.get(licence.casefold(), _SILENT)
+    return dict(zip(_FLAGS, (credit, list(uses), derivatives, other), strict=True))
+
+
+def allowing(flag: str, value: bool | str) -> Q:  # noqa: FBT001 - what a client said
+    """Return the condition for adapters whose licence says this of a flag.
+
+    Args:
+        flag: A name in ``flags_of``.
+        value: Whether it allows that; of ``allowCommercialUse`` one of ``COMMERCIAL_USES``.
+    """
+    place = _FLAGS.index(flag)
+    if isinstance(value, bool):
+        return _licensed(place) if value else ~_licensed(place)
+    return ~_licensed(place) if value == "None" else _licensed(place, value)
+
+
+def _licensed(place: int, use: str = "") -> Q:
+    found = Q(pk__in=[])
+    for licence, told in _LICENCES.items():
+        allowed = told[place]
+        if allowed and (not use or (not isinstance(allowed, bool) and use in allowed)):
+            found |= Q(licence__iexact=licence)
+    return found

@@ -1,0 +1,152 @@
+"""``/api/v1/model-versions``: by number and by hash."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from registry.models import BlobHash, Version
+from registry.services import adapters, versions
+from tests import catalogue
+from tests.builders.adapters import DENOISERS, kohya
+
+if TYPE_CHECKING:
+    from django.test import Client
+    from pytest_django import DjangoAssertNumQueries
+
+    from registry.models import Adapter, User
+
+pytestmark = pytest.mark.django_db
+
+HASHES = "/api/v1/model-versions/by-hash"
+
+
+def post(client: Client, place: str, data: Any) -> Any:
+    return client.post(place, json.dumps(data), content_type="application/json")
+
+
+def test_a_version_tells_of_its_model(stranger: Client, first: Version) -> None:
+    told = stranger.get(f"/api/v1/model-versions/{first.pk}").json()
+    assert (told["id"], told["modelId"]) == (first.pk, first.adapter_id)
+    assert told["model"] == {"name": "Noir", "type": "LORA", "nsfw": False, "poi": False}
+    assert told["air"] == f"urn:air:sd1:lora:lorary:{first.adapter_id}@{first.pk}"
+    assert told["usageControl"] == "Download"
+    assert told["earlyAccessEndsAt"] is None
+    assert told["updatedAt"].endswith("Z")
+    assert (told["status"], told["availability"]) == ("Published", "Public")
+
+
+def test_a_yanked_version_is_told_and_a_withdrawn_one_is_not(
+    stranger: Client, ada: User, first: Version
+) -> None:
+    versions.yank(actor=ada, version=first, reason="too strong")
+    told = stranger.get(f"/api/v1/model-versions/{first.pk}").json()
+    assert told["status"] == "Unpublished"
+    assert stranger.get(f"{HASHES}/{first.files.get().sha256}").json()["id"] == first.pk
+    catalogue.put(Version.objects.all(), "withdrawn")
+    for address in (
+        f"/api/v1/model-versions/{first.pk}",
+        f"/api/v1/model-versions/mini/{first.pk}",
+        f"{HASHES}/{first.files.get().sha256}",
+    ):
+        answer = stranger.get(address)
+        assert answer.status_code == 404
+        assert "not found" in answer.json()["error"]
+
+
+def test_drafts_are_not_there_even_for_their_owner(
+    as_ada: Client, ada: User, noir: Adapter
+) -> None:
+    data = kohya(DENOISERS["sd1", "diffusers"], metadata={"draft": "1"})
+    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[catalogue.accept(ada, data)])
+    assert as_ada.get(f"/api/v1/model-versions/{draft.pk}").status_code == 404
+    assert as_ada.get(f"/api/download/models/{draft.pk}").status_code == 404
+
+
+def test_mini_has_what_a_download_needs(stranger: Client, first: Version, lora: bytes) -> None:
+    told = stranger.get(f"/api/v1/model-versions/mini/{first.pk}").json()
+    assert (told["versionName"], told["modelName"], told["baseModel"]) == ("v1", "Noir", "SD 1.5")
+    assert told["size"] * 1024 == len(lora)
+    assert (told["fileName"], told["fileType"]) == ("noir.safetensors", "Model")
+    assert told["format"] == "SafeTensor"
+    assert told["downloadUrls"] == [f"http://testserver/api/download/models/{first.pk}"]
+    assert told["hashes"]["SHA256"] == first.files.get().sha256.upper()
+    assert (told["requireAuth"], told["checkPermission"]) == (False, False)
+    file = first.files.get().pk
+    place = f"/api/v1/model-versions/mini/{first.pk}?modelFileId="
+    assert stranger.get(f"{place}{file}").json() == told
+    assert stranger.get(f"{place}{file + 1}").status_code == 404
+
+
+def test_every_kind_of_hash_finds_in_any_case(stranger: Client, first: Version) -> None:
+    known = dict(BlobHash.objects.values_list("kind", "value"))
+    assert {"sha256", "autov2", "autov3", "crc32", "blake3"} <= known.keys()
+    swapped = bytes.fromhex(known["crc32"])[::-1].hex()
+    for value in (*known.values(), swapped):
+        for text in (value, value.upper()):
+            assert stranger.get(f"{HASHES}/{text}").json()["id"] == first.pk, value
+    told = stranger.get(f"{HASHES}/{known['sha256']}").json()
+    assert told == stranger.get(f"/api/v1/model-versions/{first.pk}").json()
+
+
+def test_of_several_versions_the_first_is_told(
+    stranger: Client, ada: User, bob: User, first: Version, lora: bytes
+) -> None:
+    second = catalogue.release(adapters.create(actor=bob, name="copy"), lora)
+    place = f"{HASHES}/{first.files.get().sha256}"
+    assert stranger.get(place).json()["id"] == first.pk
+    versions.yank(actor=ada, version=first, reason="too strong")
+    assert stranger.get(place).json()["id"] == second.pk
+
+
+def test_lists_of_digests_drop_what_is_not_here(
+    stranger: Client,
+    ada: User,
+    first: Version,
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    other = adapters.create(actor=ada, name="other")
+    second = catalogue.release(other, kohya(DENOISERS["sdxl", "diffusers"]))
+    digests = [first.files.get().sha256.upper(), "0" * 64, second.files.get().sha256]
+    with django_assert_num_queries(4):
+        told = post(stranger, HASHES, digests).json()
+    assert [one["id"] for one in told] == [first.pk, second.pk]
+    with django_assert_num_queries(1):
+        told = post(stranger, f"{HASHES}/ids", digests).json()
+    assert told == [
+        {"modelVersionId": first.pk, "modelId": first.adapter_id, "hash": digests[0]},
+        {"modelVersionId": second.pk, "modelId": other.pk, "hash": digests[2].upper()},
+    ]
+    many = [f"{n:064x}" for n in range(9_999)]
+    told = post(stranger, f"{HASHES}/ids", [*many, digests[0]]).json()
+    assert [one["modelVersionId"] for one in told] == [first.pk]
+
+
+@pytest.mark.parametrize("place", [HASHES, f"{HASHES}/ids"])
+@pytest.mark.parametrize(
+    "body",
+    ["", "{", "{}", "[]", "null", "5", '"x"', "[5]", "[null]", '["abc"]', '["' + "g" * 64 + '"]',
+     '[["' + "0" * 64 + '"]]', "[" * 5000, '["\\ud800"]', '["\\u0000"]'],
+)  # fmt: skip
+def test_bodies_that_are_no_digests_are_refused(stranger: Client, place: str, body: str) -> None:
+    answer = stranger.post(place, body, content_type="application/json")
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
+def test_more_digests_than_allowed_are_refused(stranger: Client, db: None) -> None:
+    digests = [f"{n:064x}" for n in range(10_001)]
+    assert post(stranger, HASHES, digests[:101]).status_code == 400
+    assert post(stranger, HASHES, digests[:100]).status_code == 200
+    assert post(stranger, f"{HASHES}/ids", digests).status_code == 400
+    answer = stranger.post(HASHES, b" " * (3 * 2**20), content_type="application/json")
+    assert answer.status_code == 413
+
+
+def test_a_version_asks_a_fixed_number_of_questions(
+    stranger: Client, first: Version, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    with django_assert_num_queries(3):  # version, files, pictures
+        stranger.get(f"/api/v1/model-versions/{first.pk}")
