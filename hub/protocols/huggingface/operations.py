@@ -47,7 +47,7 @@ __all__ = [
 #: Longest body: a client begins a new commit at 100 MB of contents, which base64 makes longer.
 MAX_BODY_BYTES = 192 * 1024 * 1024
 #: Most files that a client names in one commit is 1000.
-MAX_OPERATIONS = 5000
+MAX_OPERATIONS = 2000
 #: Longest line: the longest content as base64, its path, and what holds them together.
 MAX_LINE_BYTES = INLINE_BYTES * 4 // 3 + 64 * 1024
 BLOCK = 64 * 1024
@@ -148,9 +148,12 @@ def header_of(documents: Iterator[dict[str, Any]]) -> Header:
     first = next(documents, {})
     if first.get("key") != "header":
         raise Invalid(_("A commit begins with its header."))
-    said = [_text(first["value"], name, "") for name in ("summary", "description", "parentCommit")]
-    summary, description, parent = said
-    return Header(f"{summary.strip()}\n\n{description.strip()}".strip(), parent.strip().lower())
+    value = {name: said for name, said in first["value"].items() if said is not None}
+    summary, description = value.get("summary", ""), value.get("description", "")
+    if not isinstance(summary, str) or not isinstance(description, str):
+        raise Invalid(_("“summary” and “description” of a commit are texts."))
+    parent = _text(value, "parentCommit", "").strip()
+    return Header(f"{summary.strip()}\n\n{description.strip()}".strip(), parent)
 
 
 def operations(documents: Iterator[dict[str, Any]]) -> Iterator[Operation]:

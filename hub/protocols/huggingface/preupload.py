@@ -46,7 +46,7 @@ def preupload(request: HttpRequest, owner: str, name: str, ref: str) -> JsonResp
     access.require_adapter(request.user, adapter)
     held = _held(adapter, revision_of(adapter, ref))
     files = _files(json_of(request))
-    _refuse_early([file for file in files if not pushed.is_left_out(file["path"])])
+    _refuse_early([file for file in files if not _is_left_out(file)])
     return answer({"files": [_told(file, held) for file in files]})
 
 
@@ -88,10 +88,16 @@ def _told(file: dict[str, Any], held: dict[str, File]) -> dict[str, Any]:
     told = {
         "path": file["path"],
         "uploadMode": "regular" if is_regular else "lfs",
-        "shouldIgnore": pushed.is_left_out(file["path"]),
+        "shouldIgnore": _is_left_out(file),
     }
     oid = _oid(held.get(file["path"]))
     return told if oid is None else {**told, "oid": oid}
+
+
+def _is_left_out(file: dict[str, Any]) -> bool:
+    """Whether a file is nobody's business but a trainer's or git's, or holds nothing."""
+    is_nothing = not file["size"] and not checks.is_weights(file["path"])
+    return is_nothing or pushed.is_left_out(file["path"])
 
 
 def _oid(file: File | None) -> str | None:
@@ -130,6 +136,8 @@ def _faults(path: str, size: int, sample: bytes) -> list[Finding]:
     """Return why a file would be refused, as far as its name and its first bytes tell."""
     if pushed.is_pickle(path):
         return [pushed.pickle_pushed(path)]
+    if not size:
+        return [checks.empty_file()]
     if not sample:
         return []
     if checks.is_weights(path):

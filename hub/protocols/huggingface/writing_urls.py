@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from hub.protocols.huggingface import administration, cards, lfs, preupload
+from hub.protocols.huggingface import administration, cards, commit, lfs, places, preupload
 
 __all__ = ["urlpatterns"]
 
@@ -23,6 +23,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{MODEL}/tag/<path:ref>", administration.tag),
     path(f"{MODEL}/branch/<path:ref>", administration.branch),
     path(f"{MODEL}/preupload/<path:ref>", preupload.preupload),
+    path(f"{MODEL}/commit/<path:ref>", commit.commit),
+    path("<str:owner>/<str:name>/commit/<path:ref>", places.page, name="hf-commit-page"),
+    path("<str:owner>/<str:name>/tree/<path:ref>", places.page),
+    path("<str:owner>/<str:name>/blob/<path:ref>", places.page),
     path(f"{LFS}/batch", lfs.batch),
     path(f"{LFS}/<str:link>", lfs.objects, name="hf-lfs-object"),
 ]
