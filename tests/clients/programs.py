@@ -66,17 +66,18 @@ class Programs:
             "import json, pathlib\n"
             f"def tell(value): pathlib.Path({str(told)!r}).write_text(json.dumps(value))\n"
         )
-        self.command([interpreter, "-c", prelude + textwrap.dedent(code)], environ=environ)
+        self._run([interpreter, "-c", prelude + textwrap.dedent(code)], 0, environ)
         return json.loads(told.read_text()) if told.exists() else None
 
-    def command(
-        self, command: Sequence[str], *, expected: int = 0, environ: Mapping[str, str] | None = None
-    ) -> str:
+    def command(self, command: Sequence[str], *, expected: int = 0, **environ: str) -> str:
         """Run a command, and return what it wrote to its standard output."""
+        return self._run(command, expected, environ)
+
+    def _run(self, command: Sequence[str], expected: int, environ: Mapping[str, str]) -> str:
         done = subprocess.run(
             command,
             cwd=self.folder,
-            env=self.environ | dict(environ or {}),
+            env=self.environ | dict(environ),
             capture_output=True,
             text=True,
             timeout=LIMIT_S,
@@ -89,4 +90,4 @@ class Programs:
     def tool(self, name: str, *arguments: str, expected: int = 0, **environ: str) -> str:
         """Run a command that a package put beside this interpreter, such as ``hf``."""
         place = str(Path(sys.executable).parent / name)
-        return self.command([place, *arguments], expected=expected, environ=environ)
+        return self._run([place, *arguments], expected, environ)

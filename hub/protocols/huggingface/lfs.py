@@ -131,7 +131,7 @@ def _place(request: HttpRequest, adapter: Adapter, link: str) -> str:
     return request.build_absolute_uri(path)
 
 
-@door("PUT", "POST", is_open=True)
+@door("PUT", "POST", has_own_token=True)
 def objects(request: HttpRequest, owner: str, name: str, link: str) -> HttpResponseBase:
     """Take a file or a part of it, or the word that all parts are there; the link permits it."""
     del owner, name  # the link says what is sent
