@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
 from registry.models import (
     Adapter,
@@ -49,7 +49,8 @@ def keeping_files() -> QuerySet[File]:
     """Return the files that keep their bytes.
 
     Those of a withdrawn version keep nothing. A revision that no version names (a card that was
-    edited) keeps what it has, but for what a withdrawn version of its adapter had.
+    edited, a branch) keeps what it has, but for what a withdrawn version of its adapter had, and
+    nothing where the whole adapter was withdrawn.
     """
     naming = Version.objects.filter(revision=OuterRef("revision"))
     is_gone = File.objects.filter(
@@ -58,7 +59,8 @@ def keeping_files() -> QuerySet[File]:
         revision__versions__state=VersionState.WITHDRAWN,
     )
     is_live = Exists(naming.exclude(state=VersionState.WITHDRAWN))
-    return File.objects.filter(is_live | (~Exists(naming) & ~Exists(is_gone)))
+    is_standing = Q(revision__adapter__withdrawn_reason="")
+    return File.objects.filter(is_live | (~Exists(naming) & ~Exists(is_gone) & is_standing))
 
 
 def shown_files() -> QuerySet[File]:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from lorary.anatomy import Finding as Result
 from registry import checks
 from registry.errors import Gone, NotFound
-from registry.models import Alias, Version, VersionState
+from registry.models import FileRole, Revision, Version, VersionState
 from registry.selectors import blobs
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["LATEST", "document_of", "file", "findings_of", "get", "gone", "listing"]
 
 LATEST = "latest"
+#: How many commits back the version of a commit without one is looked for.
+MAX_BACK = 100
 
 _NUMBER = re.compile(r"v([1-9][0-9]{0,8})\Z")
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
@@ -56,10 +58,32 @@ def _by_name(rows: QuerySet[Version], adapter: Adapter, name: str) -> Version | 
         return _latest(rows, adapter)
     if number := _NUMBER.match(name):
         return rows.filter(number=int(number[1])).first()
-    if _COMMIT.match(name):
-        return rows.filter(revision__commit=name).first()
-    alias = Alias.objects.filter(adapter=adapter, name=name, revision__isnull=False).first()
-    return rows.filter(revision=alias.revision_id).first() if alias else None
+    revisions = Revision.objects.filter(adapter=adapter)
+    named = {"commit": name} if _COMMIT.match(name) else {"aliases__name": name}
+    revision = revisions.filter(**named).first()
+    return _of_revision(rows, revision) if revision else None
+
+
+def _of_revision(rows: QuerySet[Version], revision: Revision) -> Version | None:
+    """Return the version of a revision, or of the one before whose weights it still has.
+
+    A commit of a card alone is no version; who asks for it, or for ``main`` after it, means the
+    weights that lie there.
+    """
+    found, before = rows.filter(revision=revision).first(), revision
+    for _step in range(MAX_BACK):
+        if found is not None or before.parent is None:
+            break
+        before = before.parent
+        found = rows.filter(revision=before).first()
+    if found is None or before == revision:
+        return found
+    return found if _weights(before) == _weights(revision) else None
+
+
+def _weights(revision: Revision) -> set[tuple[str, int]]:
+    files = revision.files.filter(role=FileRole.WEIGHTS)
+    return set(files.values_list("path", "blob"))
 
 
 def _latest(rows: QuerySet[Version], adapter: Adapter) -> Version | None:

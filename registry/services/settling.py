@@ -57,11 +57,12 @@ def settled(*, user: User, files: Sequence[Put | Inline], wait_s: float) -> dict
     pause_s = FIRST_LOOK_S
     while waiting.left or waiting.begun:
         waiting.begin()
-        waiting.look()
-        if waiting.begun and not waiting.left:
-            waiting.require_time()
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, LAST_LOOK_S)
+        if waiting.look():
+            pause_s = FIRST_LOOK_S
+            continue
+        waiting.require_time()
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, LAST_LOOK_S)
     return waiting.blobs
 
 
@@ -106,17 +107,21 @@ class _Waiting:
                 )
         except UploadRefused as refusal:
             raise _naming(refusal, file.path) from refusal
+        except Conflict as busy:
+            if type(busy) is not Conflict:
+                raise
+            raise UploadNotReady(busy.detail, retry_after=RETRY_S, paths=[file.path]) from busy
         is_small = upload.size_bytes <= SMALL_BYTES and not checks.is_weights(upload.path)
         if is_small and upload.state == UploadState.CHECKING and time.monotonic() < self.until:
             with suppress(Conflict, FileNotFoundError):  # the queue has it as well
                 judging.judge(upload=upload)
         return upload
 
-    def look(self) -> None:
-        """See what became of the files in the checks."""
+    def look(self) -> bool:
+        """See what became of the files in the checks; whether any was decided."""
         rows = Upload.objects.select_related("blob", "blob__anatomy")
         found = rows.in_bulk([pk for _file, pk in self.begun.values()])
-        refused = []
+        refused, before = [], len(self.begun)
         for path, (file, pk) in list(self.begun.items()):
             upload = found.get(pk)
             if upload is not None and upload.state == UploadState.CHECKING:
@@ -132,6 +137,7 @@ class _Waiting:
                 self.left.append(file)
         if refused:
             raise _refusal(refused)
+        return len(self.begun) < before
 
 
 def _gone(path: str) -> Conflict:

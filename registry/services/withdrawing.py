@@ -20,11 +20,21 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from registry.errors import StateConflict
-from registry.models import OUT_STATES, Upload, UploadState, Version, VersionState
+from registry.models import (
+    OUT_STATES,
+    Blob,
+    File,
+    Upload,
+    UploadState,
+    Version,
+    VersionState,
+)
 from registry.services import access, adapters, events, offers, quotas
 from registry.signals import version_withdrawn
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
     from registry.models import Adapter, User
 
 __all__ = ["withdraw", "withdraw_adapter"]
@@ -94,6 +104,7 @@ def withdraw_adapter(*, actor: User, adapter: Adapter, reason: str) -> Adapter:
             offers.drop(draft)
         adapter.withdrawn_reason = text
         adapter.save(update_fields=["withdrawn_reason"])
+        quotas.refund(namespace=adapter.namespace, blobs=_never_versions(adapter))
         offers.show(adapter, None)
         events.record(
             actor=user,
@@ -103,6 +114,14 @@ def withdraw_adapter(*, actor: User, adapter: Adapter, reason: str) -> Adapter:
             reason=text,
         )
     return adapter
+
+
+def _never_versions(adapter: Adapter) -> QuerySet[Blob]:
+    """Return the bytes of commits that no version had: of branches, of samples."""
+    files = File.objects.filter(revision__adapter=adapter)
+    withdrawn = files.filter(revision__versions__state=VersionState.WITHDRAWN)
+    loose = files.filter(revision__versions__isnull=True)
+    return Blob.objects.filter(pk__in=loose.values("blob")).exclude(pk__in=withdrawn.values("blob"))
 
 
 def _take_down(user: User, version: Version, reason: str) -> None:
