@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import tracemalloc
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -21,9 +22,12 @@ from registry.errors import (
 from registry.models import Upload, UploadState
 from registry.services import depositing, judging, uploads
 from tests import catalogue
+from tests.builders.streams import write_safetensors
 from tests.registry.files import LORA, OTHER
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from registry.models import Adapter, User
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -241,3 +245,40 @@ def test_a_small_file_in_memory_is_kept_once(ada: User) -> None:
     assert depositing.put(actor=ada, path="README.md", data=b"# Noir") == first
     other = depositing.put(actor=ada, path="notes.md", data=b"# Noir")
     assert (other.state, other.blob) == (UploadState.ACCEPTED, Upload.objects.get(pk=first.pk).blob)
+
+
+def large(size_bytes: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return the tensors of an adapter of one module, about so large."""
+    rank = size_bytes // (2 * 2 * 320)
+    module = "lora_unet_down_blocks_0_attentions_0_proj_in"
+    return {
+        f"{module}.alpha": ("F16", ()),
+        f"{module}.lora_down.weight": ("F16", (rank, 320, 1, 1)),
+        f"{module}.lora_up.weight": ("F16", (320, rank, 1, 1)),
+    }
+
+
+def test_a_large_file_passes_through_without_being_held(ada: User, tmp_path: Path) -> None:
+    file = tmp_path / "large.safetensors"
+    size = write_safetensors(file, large(64 * 2**20))
+    with file.open("rb") as handle:
+        sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
+    upload = depositing.begin(actor=ada, sha256=sha256, size_bytes=size)
+    assert upload is not None
+    with file.open("rb") as handle:
+        tracemalloc.start()
+        depositing.take(actor=ada, upload=upload, stream=handle)
+        named = depositing.name(actor=ada, sha256=sha256, path="large.safetensors")
+        _now, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert (named.state, named.size_bytes) == (UploadState.CHECKING, size)
+    assert peak < 8 * 2**20
+
+
+@pytest.mark.usefixtures("either_store")
+def test_deposits_go_the_same_way_in_every_store(ada: User) -> None:
+    deposit(ada, LORA)
+    assert begin(ada, LORA) is None
+    upload = named(ada, LORA)
+    assert upload.state == UploadState.ACCEPTED
+    assert name(ada, LORA, "copy.safetensors").state == UploadState.ACCEPTED
