@@ -72,8 +72,7 @@ def require_access(user: User | AnonymousUser | None, adapter: Adapter) -> None:
     """
     if adapter.access == Access.OPEN:
         return
-    is_known = user is not None and user.is_authenticated
-    if not (is_known and adapter.namespace.is_writable_by(user)):  # type: ignore[arg-type]  # known
+    if not Adapter.objects.open_to(user).filter(pk=adapter.pk).exists():
         text = _("“%(name)s” is gated: only those whom its owner lets in may have its files.")
         raise Forbidden(text % {"name": adapter.full_name}, access=adapter.access)
 

@@ -101,6 +101,21 @@ def test_a_document_names_sizes_and_digests_when_asked(
     assert notes == {"rfilename": "notes.md", "size": 12, "blobId": GIT_OID}
 
 
+def test_the_card_of_a_readme_counts(stranger: Client, noir: Adapter) -> None:
+    edited(noir, README_md=b"---\nlicense: mit\nwidget:\n- text: rain\n---\n# Noir\n")
+    said = stranger.get(MODEL).json()["cardData"]
+    assert (said["license"], said["widget"]) == ("mit", [{"text": "rain"}])
+    assert said["library_name"] == "diffusers"
+
+
+@pytest.mark.parametrize("text", [b"---\n: [\n---\n", b"---\n- a\n---\n", b"no front matter"])
+def test_a_readme_that_says_nothing_leaves_what_the_fields_say(
+    stranger: Client, noir: Adapter, text: bytes
+) -> None:
+    edited(noir, README_md=text)
+    assert stranger.get(MODEL).json()["cardData"]["library_name"] == "diffusers"
+
+
 def test_expand_leaves_everything_else_out(stranger: Client, noir: Adapter) -> None:
     said = stranger.get(f"{MODEL}?expand=sha&expand=tags").json()
     assert set(said) == {"_id", "id", "sha", "tags"}

@@ -8,6 +8,7 @@ from django.db.models import prefetch_related_objects
 
 from hub.protocols.huggingface import shapes
 from hub.protocols.huggingface.door import answer, door
+from hub.protocols.huggingface.front import card_data
 from hub.protocols.huggingface.queries import expanded, is_on, next_page, whole
 from hub.protocols.huggingface.refs import adapter_of, require_access, snapshot_of
 from hub.protocols.huggingface.refusals import in_header
@@ -53,7 +54,7 @@ def _document(request: HttpRequest, snapshot: Snapshot, files: Sequence[File]) -
     if is_on(request.GET, "securityStatus"):
         document["securityRepoStatus"] = {"scansDone": True, "filesWithIssues": []}
     return document | {
-        "cardData": shapes.card_data(adapter),
+        "cardData": card_data(adapter, files),
         "config": {},
         "baseModels": shapes.base_models(adapter),
         "safetensors": shapes.safetensors(files),
