@@ -75,16 +75,14 @@ def create(*, actor: User, path: str, size_bytes: int, sha256: str | None = None
     user = access.require_scope(actor, "write")
     path = check_path(path)
     declared = incoming.digest_of(sha256)
-    upload = announced(user, path, size_bytes, declared)
+    upload = announced(user, path, size_bytes, declared, most=MAX_OPEN_UPLOADS)
     blob = _known(user, path, size_bytes, declared)
     if blob is not None and _keep(upload, blob):
         return upload
     return opened(upload)
 
 
-def announced(
-    user: User, path: str, size_bytes: int, declared: str, *, most: int = MAX_OPEN_UPLOADS
-) -> Upload:
+def announced(user: User, path: str, size_bytes: int, declared: str, *, most: int) -> Upload:
     """Return an upload that is not written down yet, for which there is room.
 
     Args:
