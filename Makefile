@@ -14,10 +14,10 @@ LOCK := $(BIN)/pip-compile --quiet --no-header --no-annotate --strip-extras \
 CODE := hub registry previews sdk/src/lorary tests benchmarks manage.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run worker demo test test-fast test-e2e test-matrix check bench faults miniature format openapi lock clean
+.PHONY: help setup run worker demo test test-fast test-e2e test-matrix test-clients check bench faults miniature format openapi lock clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Create .venv with everything, `lorary` in its bin (again when requirements change)
 
@@ -51,6 +51,9 @@ test-e2e: $(STAMP) ## Only the journeys in real processes and browsers
 
 test-matrix: $(STAMP) ## The suite on PostgreSQL, Redis and RabbitMQ, with a dated report
 	$(BIN)/python -m tests.faults.matrix --report docs/reports $(ARGS)
+
+test-clients: $(STAMP) ## Old and new versions of huggingface_hub against a hub, with a dated report
+	$(BIN)/python -m tests.clients.matrix --report docs/reports $(ARGS)
 
 check: $(STAMP) ## Static checks: format, lint, types, imports, migrations, API document
 	$(BIN)/ruff format --check .

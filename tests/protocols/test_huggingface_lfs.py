@@ -7,6 +7,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import pytest
 from django.core import signing
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from django.test import Client
 
     from registry.models import Adapter, User
+    from tests.buckets import SeaweedFS
 
 pytestmark = pytest.mark.django_db
 
@@ -90,6 +92,23 @@ def test_large_files_travel_by_parts(
         assert (
             stranger.post(done, b'{"oid": "x", "parts": []}', content_type=MEDIA).status_code == 200
         )
+    assert "actions" not in batch(as_ada, asked(data)).json()["objects"][0]
+
+
+@pytest.mark.service
+def test_parts_go_straight_to_a_bucket(
+    bucket: SeaweedFS, as_ada: Client, stranger: Client, noir: Adapter
+) -> None:
+    data = os.urandom(11 * MIB)
+    action = batch(as_ada, asked(data)).json()["objects"][0]["actions"]["upload"]
+    size, done = int(action["header"].pop("chunk_size")), path_of(action["href"])
+    assert stranger.post(done, b"{}", content_type=MEDIA).status_code == 409
+    for number, href in action["header"].items():
+        assert not href.startswith("http://testserver")
+        part = data[(int(number) - 1) * size : int(number) * size]
+        with urlopen(Request(href, data=part, method="PUT")) as answer:
+            assert answer.headers["ETag"]
+    assert stranger.post(done, b"{}", content_type=MEDIA).status_code == 200
     assert "actions" not in batch(as_ada, asked(data)).json()["objects"][0]
 
 
