@@ -23,11 +23,11 @@ pytestmark = pytest.mark.django_db
 MODEL = "/api/models/ada/noir"
 #: What `git hash-object` says of "Some words." and an end of line.
 GIT_OID = "7bdd7ac6406b6614a8760392485b28c9ef77a377"
-#: Queries of a repo's document: name, tip of main with its versions, offered version, files with
-#: anatomies, tags, bytes.
-INFO_QUERIES = 7
-#: Of a list with files: adapters, tags, tips with their versions, offered versions, files.
-FULL_LIST_QUERIES = 6
+#: Queries of a repo's document: adapter, tip of main with its versions, files with anatomies, tags,
+#: bytes.
+INFO_QUERIES = 6
+#: Of a list with files: adapters, tags, tips with their versions, files.
+FULL_LIST_QUERIES = 5
 
 
 @pytest.fixture
@@ -182,6 +182,13 @@ def test_folders_are_listed_level_by_level_and_all_at_once(stranger: Client, noi
     assert [one["path"] for one in deep] == [
         "README.md", "docs", "docs/a.md", "docs/deep", "docs/deep/b.md", "noir.safetensors",
     ]  # fmt: skip
+
+
+def test_a_page_of_a_branch_with_a_slash_leads_on_there(stranger: Client, noir: Adapter) -> None:
+    made = edited(noir, a_md=b"a", b_md=b"b")
+    manifests.move(actor=made.author, revision=made, name="feat/x", is_branch=True)
+    page = stranger.get(f"{MODEL}/tree/feat%2Fx?limit=1", RAW_URI=f"{MODEL}/tree/feat%2Fx?limit=1")
+    assert f"<http://testserver{MODEL}/tree/feat%2Fx?limit=1&cursor=a.md>" in page.headers["Link"]
 
 
 def test_pages_of_a_folder_lead_on(stranger: Client, noir: Adapter) -> None:

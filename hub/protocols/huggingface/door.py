@@ -27,7 +27,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from hub.protocols.huggingface.refusals import INVALID_TOKEN, Refused, refusal
 from hub.throttles import StrangerThrottle
-from registry.errors import NotFound, RateLimited, Unauthenticated
+from registry.errors import Invalid, NotFound, RateLimited, Unauthenticated
 from registry.services import access, tokens
 
 if TYPE_CHECKING:
@@ -104,7 +104,8 @@ def _enter(request: HttpRequest, kwargs: dict[str, Any], *, has_own_token: bool)
     """Say who asks: the user of a token, or of a session where nothing can change.
 
     Raises:
-        NotFound: a NUL in the address, which PostgreSQL cannot even look for.
+        NotFound: a NUL in the path, which PostgreSQL cannot even look for.
+        Invalid: one in the query.
         Refused: the token is not valid.
     """
     if has_own_token:
@@ -113,6 +114,9 @@ def _enter(request: HttpRequest, kwargs: dict[str, Any], *, has_own_token: bool)
         _authenticate(request)
     if any("\0" in value for value in kwargs.values() if isinstance(value, str)):
         raise NotFound
+    if any("\0" in value for _name, values in request.GET.lists() for value in values):
+        text = _("The address has characters in it that nobody can see.")
+        raise Invalid(text, fields={})
 
 
 def _authenticate(request: HttpRequest) -> None:

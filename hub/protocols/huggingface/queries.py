@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from django.utils.translation import gettext as _
 
+from hub.protocols.huggingface.refusals import raw_path
 from registry.errors import Invalid
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def next_page(request: HttpRequest, cursor: str) -> dict[str, str]:
         return {}
     query = request.GET.copy()
     query["cursor"] = cursor
-    place = f"{request.build_absolute_uri(request.path)}?{urlencode(list(_pairs(query)))}"
+    place = f"{request.build_absolute_uri(raw_path(request))}?{urlencode(list(_pairs(query)))}"
     return {"Link": f'<{place}>; rel="next"'}
 
 
