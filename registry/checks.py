@@ -64,18 +64,25 @@ WEIGHTS = ".safetensors"
 
 #: Files that may travel beside the weights.
 COMPANIONS = (
-    ".json", ".md", ".txt", ".toml", ".yaml", ".yml", ".csv", ".png", ".jpg", ".jpeg", ".webp",
+    ".json", ".jsonl", ".md", ".txt", ".log", ".jinja", ".toml", ".yaml", ".yml", ".csv", ".png",
+    ".jpg", ".jpeg", ".webp", ".gif", ".mp4", ".webm",
 )  # fmt: skip
+#: Texts that are named without a suffix.
+PLAIN_NAMES = frozenset({"authors", "copying", "licence", "license", "notice"})
 MAX_COMPANION_BYTES = 32 * 1024 * 1024
 
 #: Codes of the anatomy that only reading the whole file can give or take back.
 _OF_BYTES = frozenset({"hash_differs"})
 
+#: How pictures and videos begin: at which byte, and with what.
 _PICTURES = {
-    ".png": (b"\x89PNG\r\n\x1a\n",),
-    ".jpg": (b"\xff\xd8\xff",),
-    ".jpeg": (b"\xff\xd8\xff",),
-    ".webp": (b"RIFF",),
+    ".png": (0, (b"\x89PNG\r\n\x1a\n",)),
+    ".jpg": (0, (b"\xff\xd8\xff",)),
+    ".jpeg": (0, (b"\xff\xd8\xff",)),
+    ".webp": (0, (b"RIFF",)),
+    ".gif": (0, (b"GIF87a", b"GIF89a")),
+    ".mp4": (4, (b"ftyp",)),
+    ".webm": (0, (b"\x1aE\xdf\xa3",)),
 }
 
 
@@ -99,6 +106,12 @@ class Subject:
     def is_weights(self) -> bool:
         """Whether the name says safetensors."""
         return is_weights(self.path)
+
+    @property
+    def is_companion(self) -> bool:
+        """Whether the name is one of a file that may lie beside weights."""
+        name = self.path.rpartition("/")[2].casefold()
+        return self.suffix in COMPANIONS or name in PLAIN_NAMES
 
     @property
     def suffix(self) -> str:
@@ -131,7 +144,7 @@ class Subject:
 
 def _name(subject: Subject) -> Iterator[Finding]:
     """Only kinds of files that a version can hold."""
-    if not subject.is_weights and subject.suffix not in COMPANIONS:
+    if not subject.is_weights and not subject.is_companion:
         yield Finding(
             "file_type_unsupported",
             "error",
@@ -157,8 +170,8 @@ def _companion(subject: Subject) -> Iterator[Finding]:
         return
     subject.handle.seek(0)
     head = subject.handle.read(4096)
-    magics = _PICTURES.get(subject.suffix)
-    is_fine = head.startswith(magics) if magics else b"\0" not in head
+    magic = _PICTURES.get(subject.suffix)
+    is_fine = head[magic[0] :].startswith(magic[1]) if magic else b"\0" not in head
     if not is_fine:
         yield Finding(
             "content_differs_from_name",

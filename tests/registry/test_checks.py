@@ -64,8 +64,9 @@ def test_other_kinds_of_files_are_refused(ada: User, path: str) -> None:
     assert refusal.value.findings[0].code == "file_type_unsupported"
 
 
-def test_a_picture_that_is_none_is_refused(ada: User) -> None:
-    upload = start(ada, b"<svg/>", "sample.png")
+@pytest.mark.parametrize("path", ["sample.png", "sample.gif", "sample.mp4", "sample.webm"])
+def test_a_picture_that_is_none_is_refused(ada: User, path: str) -> None:
+    upload = start(ada, b"<svg/>", path)
     with pytest.raises(UploadRefused) as refusal:
         uploads.receive(actor=ada, upload=upload, stream=io.BytesIO(b"<svg/>"))
     assert refusal.value.findings[0].code == "content_differs_from_name"
@@ -82,6 +83,12 @@ def test_a_sound_adapter_passes_every_check() -> None:
         ("adapter_config.json", b"{}"),
         ("sample.png", b"\x89PNG\r\n\x1a\nrest"),
         ("sample.jpg", b"\xff\xd8\xffrest"),
+        ("sample.gif", b"GIF89arest"),
+        ("sample.mp4", b"\0\0\0\x18ftypmp42rest"),
+        ("sample.webm", b"\x1aE\xdf\xa3rest"),
+        ("sub.dir/LICENSE", b"MIT"),
+        ("chat_template.jinja", b"{{ messages }}"),
+        ("loss.jsonl", b"{}\n{}"),
     ],
 )
 def test_companions_that_are_what_they_say_pass(path: str, data: bytes) -> None:
