@@ -16,7 +16,7 @@ from tests.running import ROOT, free_port
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["Nginx", "alone_with", "in_front_of", "program"]
+__all__ = ["Nginx", "alone_with", "in_front_of", "log_of", "program"]
 
 READY_S = 10.0
 PLACES = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
@@ -58,6 +58,11 @@ def alone_with(root: Path, port: int) -> str:
     return f"server {{ listen 127.0.0.1:{port}; max_ranges 16; root {root}; }}"
 
 
+def log_of(data: Path) -> Path:
+    """Return the file in which an nginx in front of a hub writes who asked for what."""
+    return data.with_suffix(".access.log")
+
+
 def in_front_of(hub_port: int, data: Path, port: int) -> str:
     """Return the servers of ``deploy/nginx.conf`` for a hub of this machine."""
     text = (ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
@@ -65,6 +70,7 @@ def in_front_of(hub_port: int, data: Path, port: int) -> str:
         ("server web:8000;", f"server 127.0.0.1:{hub_port};"),
         ("listen 8080;", f"listen 127.0.0.1:{port};"),
         ("alias /data/", f"alias {data}/"),
+        ("/var/log/nginx/access.log", f"{log_of(data)}"),
     ):
         assert text.count(said) == 1, said
         text = text.replace(said, meant)

@@ -14,12 +14,13 @@ import pytest
 from benchmarks.hubs import path_of
 from tests.builders.adapters import DENOISERS, kohya
 from tests.e2e.talk import Answer, Caller, caller
-from tests.nginx import Nginx, program
+from tests.nginx import Nginx, log_of, program
 from tests.running import RunningHub
 from tests.transfers import CASES, Outcome, outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from tests.transfers import Case
 
@@ -46,6 +47,7 @@ class Servers:
         alone: nginx with the files and nothing else.
         ada: Owner of everything.
         place: Address of the file below a hub.
+        log: What nginx before the hub writes down.
     """
 
     hub: int
@@ -54,6 +56,7 @@ class Servers:
     alone: int
     ada: Caller
     place: str
+    log: Path
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +82,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
                 alone.port,
                 ada,
                 path_of(url),
+                log_of(data),
             )
 
 
@@ -211,3 +215,18 @@ def test_connections_are_kept_between_files(servers: Servers) -> None:
         assert (response.status, response.read()) == (206, LORA[7:71])
         assert response.getheader("Connection") != "close"
     connection.close()
+
+
+def test_no_token_of_an_address_stands_in_the_log(servers: Servers) -> None:
+    token = servers.ada.token
+    for place in (f"/api/v1/models?token={token}", f"/api/download/models/1?token={token}"):
+        assert ask(servers.front, place, "GET", {}).status in {200, 302}
+    sent = ask(servers.front, f"{servers.place}?token={token}", "GET", {})
+    assert sent.body == LORA
+    until = time.monotonic() + 5  # it writes when a request is over
+    while f'"GET {servers.place}"' not in (said := servers.log.read_text()):
+        assert time.monotonic() < until, said
+        time.sleep(0.05)
+    for place in ("/api/v1/models", "/api/download/models/1", servers.place):
+        assert f'"GET {place}"' in said
+    assert token not in said
