@@ -170,7 +170,7 @@ def with_digests(user: Viewer, digests: Sequence[str]) -> list[tuple[str, int, i
             revision__versions__state=VersionState.PUBLISHED,
             revision__versions__adapter__in=offered(user),
         )
-        told = rows.order_by("revision__versions__published_at", "revision__versions")
+        told = rows.order_by("revision__versions__published_at", "revision__versions__pk")
         for sha256, number, owner in told.values_list(
             "blob__sha256", "revision__versions", "revision__versions__adapter"
         ):
