@@ -219,7 +219,8 @@ def _bytes() -> Iterator[Report]:
         wrong += 1
         if wrong <= NAMED:
             what = "missing" if found is None else f"{found} bytes instead of {size}"
-            yield Report("bytes", "error", f"{sha256}: {what}.", "Restore it from a backup.")
+            hint = "Bring it from a backup: `manage.py storage mend --from URL`."
+            yield Report("bytes", "error", f"{sha256}: {what}.", hint)
     if wrong > NAMED:
         yield Report("bytes", "error", f"{wrong} of {count} files in all are missing or short.")
     elif not wrong:

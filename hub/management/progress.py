@@ -58,10 +58,13 @@ def in_words(size: int) -> str:
     return f"{size} bytes" if unit == "bytes" else f"{amount:.1f} {unit}"
 
 
+_MEND = "bring them from a backup (manage.py storage mend --from URL)"
+
+
 def amiss(told: Tally) -> Iterator[str]:
     """Yield lines that say what is wrong with which files."""
-    yield from listed(told.missing, "missing: restore them from a backup")
-    yield from listed(told.damaged, "hold other bytes than their name says: restore from a backup")
+    yield from listed(told.missing, f"missing: {_MEND}")
+    yield from listed(told.damaged, f"hold other bytes than their name says: {_MEND}")
     failed = [f"{sha256}: {reason}" for sha256, reason in told.failed.items()]
     yield from listed(failed, "failed; run it again")
 

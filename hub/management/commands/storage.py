@@ -105,9 +105,7 @@ class Command(BaseCommand):
                 f"{told.blobs:,} files ({in_words(told.bytes)}) that the rows name; "
                 f"{told.files:,} ({in_words(told.file_bytes)}) are stored"
             )
-            self._say(
-                listed(told.missing, "missing or of another length: restore them from a backup")
-            )
+            self._say(listed(told.missing, "missing or of another length: mend --from a backup"))
             self.stdout.write(
                 f"{told.orphans:,} without a row ({in_words(told.orphan_bytes)}): the sweeper's\n"
                 f"{told.incoming:,} on their way in ({in_words(told.incoming_bytes)})"
