@@ -44,7 +44,14 @@ METADATA = {
 LARGE_RANK = 95
 
 
-def write_adapter(path: Path, *, rank: int = 8, tensors: int | None = None, seed: int = 0) -> int:
+def write_adapter(
+    path: Path,
+    *,
+    rank: int = 8,
+    tensors: int | None = None,
+    seed: int = 0,
+    is_unique: bool = False,
+) -> int:
     """Write an adapter and return its size in bytes.
 
     Args:
@@ -52,9 +59,12 @@ def write_adapter(path: Path, *, rank: int = 8, tensors: int | None = None, seed
         rank: Of all modules.
         tensors: How many of the 2,166 tensors; all when left out.
         seed: Another one gives other bytes.
+        is_unique: Whether no stretch of values comes again.
     """
     chosen = dict(islice(_tensors(rank), tensors))
-    return write_safetensors(path, chosen, METADATA, scalar=rank / 2, seed=seed)
+    return write_safetensors(
+        path, chosen, METADATA, scalar=rank / 2, seed=seed, is_unique=is_unique
+    )
 
 
 def write_large(path: Path) -> int:
