@@ -12,7 +12,7 @@ import pytest
 
 from hub.protocols.huggingface import commit as door
 from registry.models import Upload, UploadState
-from registry.services import commits, depositing, judging
+from registry.services import adapters, commits, depositing, judging
 from registry.services.manifests import main_of
 from tests import catalogue as steps
 from tests.builders.adapters import DENOISERS, kohya
@@ -211,15 +211,18 @@ def test_a_body_says_how_long_it_is_and_is_not_too_long(
 
 
 def test_the_address_of_a_commit_leads_people_to_its_page(
-    as_ada: Client, stranger: Client, noir: Adapter, first: Version
+    as_ada: Client, stranger: Client, ada: User, noir: Adapter, first: Version
 ) -> None:
     push(as_ada, inline("a.md", b"a"))
-    for ref, place in (
-        (f"commit/{first.revision.commit}", "/ada/noir?v=v1"),
-        (f"commit/{main_of(noir).commit}", "/ada/noir"),
-        ("tree/v1", "/ada/noir?v=v1"),
-        ("blob/main/a.md", "/ada/noir"),
+    adapters.create(actor=ada, name="empty")
+    for path, place in (
+        (f"noir/commit/{first.revision.commit}", "/ada/noir?v=v1"),
+        (f"noir/commit/{main_of(noir).commit}", "/ada/noir?v=v1"),
+        ("noir/tree/v1", "/ada/noir?v=v1"),
+        ("noir/blob/main/a.md", "/ada/noir?v=v1"),
+        ("noir/tree/nowhere", "/ada/noir"),
+        ("empty/tree/main", "/ada/empty"),
     ):
-        answer = stranger.get(f"/ada/noir/{ref}")
+        answer = stranger.get(f"/ada/{path}")
         assert (answer.status_code, answer.headers["Location"]) == (302, place)
         assert stranger.get(place).status_code == 200
