@@ -6,9 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.db import connection
+from django.utils import timezone
 
+from registry import guards
 from registry.models import BlobHash, Version
 from registry.services import adapters, versions
+from registry.services.versions import Details
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 
@@ -56,6 +60,21 @@ def test_a_yanked_version_is_told_and_a_withdrawn_one_is_not(
         assert "not found" in answer.json()["error"]
 
 
+def test_notes_are_told_in_whole_by_a_version_alone(
+    stranger: Client, ada: User, noir: Adapter
+) -> None:
+    notes = "# New\n\n" + "word " * 100
+    data = kohya(DENOISERS["sd1", "diffusers"], metadata={"n": "2"})
+    version = catalogue.release(noir, data, Details(notes=notes))
+    told = stranger.get(f"/api/v1/model-versions/{version.pk}").json()["description"]
+    assert told.startswith("<h2>New</h2>")
+    assert told.count("word") == 100
+    model = stranger.get(f"/api/v1/models/{noir.pk}").json()
+    brief = model["modelVersions"][0]["description"]
+    assert brief.startswith("<p># New word word")
+    assert len(brief) <= 280 + len("<p></p>")
+
+
 def test_drafts_are_not_there_even_for_their_owner(
     as_ada: Client, ada: User, noir: Adapter
 ) -> None:
@@ -94,9 +113,17 @@ def test_every_kind_of_hash_finds_in_any_case(stranger: Client, first: Version) 
 def test_of_several_versions_the_first_is_told(
     stranger: Client, ada: User, bob: User, first: Version, lora: bytes
 ) -> None:
-    second = catalogue.release(adapters.create(actor=bob, name="copy"), lora)
-    place = f"{HASHES}/{first.files.get().sha256}"
-    assert stranger.get(place).json()["id"] == first.pk
+    copy = adapters.create(actor=bob, name="copy")
+    catalogue.release(copy, kohya(DENOISERS["sdxl", "diffusers"]))
+    second = catalogue.release(copy, lora)
+    digest = first.files.get().sha256
+    place = f"{HASHES}/{digest}"
+    for _ in range(2):
+        assert stranger.get(place).json()["id"] == first.pk
+        (told,) = post(stranger, f"{HASHES}/ids", [digest]).json()
+        assert told["modelVersionId"] == first.pk
+        with guards.lifted(connection):  # now at the same time: the lower number
+            Version.objects.update(published_at=timezone.now())
     versions.yank(actor=ada, version=first, reason="too strong")
     assert stranger.get(place).json()["id"] == second.pk
 

@@ -19,7 +19,7 @@ from hub.protocols.civitai.shapes import Shelf
 from hub.protocols.civitai.vocabulary import IMAGE_SORTS, LEVEL_NAMES, LEVELS
 from previews.selectors import showcase
 from registry.errors import CursorInvalid, Invalid
-from registry.models import OUT_STATES, VersionState
+from registry.models import OUT_STATES, FileRole, VersionState
 from registry.names import key_of
 from registry.selectors import numbered
 
@@ -117,7 +117,8 @@ def _mask(said: str) -> int:
 
 def _shelf(found: list[Exhibit], start: str) -> Shelf:
     rows = [one.image.render.version for one in found]
-    return Shelf(start, numbered.manifests_of([row for row in rows if row is not None]))
+    there = [row for row in rows if row is not None]
+    return Shelf(start, numbered.manifests_of(there, [FileRole.WEIGHTS]))
 
 
 def _item(exhibit: Exhibit, shelf: Shelf, *, has_meta: bool) -> dict[str, Any]:

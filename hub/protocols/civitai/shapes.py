@@ -16,7 +16,7 @@ from hub.protocols.civitai import files as manifest
 from hub.protocols.civitai.basemodels import name_of
 from hub.protocols.civitai.vocabulary import LEVELS, flags_of, model_type
 from previews.selectors import showcase
-from registry.models import Maturity, VersionState
+from registry.models import FileRole, Maturity, VersionState
 from registry.selectors import numbered
 
 if TYPE_CHECKING:
@@ -29,13 +29,17 @@ if TYPE_CHECKING:
 __all__ = ["Shelf", "date", "full_version", "level_of", "mini", "models", "picture", "versions"]
 
 
+#: Characters of a text that lists tell, as many as a summary may have.
+BRIEF = 280
+
+
 @dataclass(frozen=True, slots=True)
 class Shelf:
     """Versions with everything that is told of them, read at once.
 
     Attributes:
         origin: Beginning of our addresses.
-        manifests: Revision id → files, the primary one first.
+        manifests: Revision id → weights, the primary file first.
         pictures: Version id → pictures.
     """
 
@@ -45,12 +49,13 @@ class Shelf:
 
     @classmethod
     def of(cls, rows: Iterable[Version], origin: str) -> Shelf:
-        """Read files and pictures of versions; three queries."""
+        """Read weights and pictures of versions; three queries."""
         listed = list(rows)
-        return cls(origin, numbered.manifests_of(listed), showcase.of_versions(listed))
+        weights = numbered.manifests_of(listed, [FileRole.WEIGHTS])
+        return cls(origin, weights, showcase.of_versions(listed))
 
     def files(self, version: Version) -> list[File]:
-        """Return the manifest of a version."""
+        """Return the files of a version that were read."""
         return self.manifests.get(version.revision_id, [])
 
 
@@ -122,7 +127,13 @@ def _kind(adapter: Adapter) -> dict[str, Any]:
 def _description(adapter: Adapter, *, has_card: bool) -> str:
     if has_card and adapter.card:
         return str(markdown.render(adapter.card))
-    return format_html("<p>{}</p>", adapter.summary) if adapter.summary else ""
+    return _paragraph(adapter.summary)
+
+
+def _paragraph(text: str) -> str:
+    """Return the beginning of a text; whole ones would take long to write for many versions."""
+    brief = " ".join(text[: 2 * BRIEF].split())[:BRIEF]
+    return format_html("<p>{}</p>", brief) if brief else ""
 
 
 def _stats(downloads: int) -> dict[str, int]:
@@ -133,12 +144,11 @@ def _stats(downloads: int) -> dict[str, int]:
 
 
 def _version(version: Version, shelf: Shelf, *, is_main_only: bool = False) -> dict[str, Any]:
-    notes = str(markdown.render(version.notes)) if version.notes else ""
     told = shelf.files(version)
     return {
         "id": version.pk,
         "name": f"{version.name} {version.label}".strip(),
-        "description": notes,
+        "description": _paragraph(version.notes),
         "baseModel": name_of(version.family, version.lineage),
         "baseModelType": "Standard",
         "createdAt": date(version.created_at),
@@ -156,9 +166,15 @@ def _version(version: Version, shelf: Shelf, *, is_main_only: bool = False) -> d
 
 
 def versions(rows: Sequence[Version], origin: str) -> list[dict[str, Any]]:
-    """Return versions, each with what its model says of it; three queries."""
+    """Return versions, each with what its model says of it; three queries.
+
+    One alone tells its notes in whole, several only how they begin.
+    """
     shelf = Shelf.of(rows, origin)
-    return [full_version(row, shelf) for row in rows]
+    found = [full_version(row, shelf) for row in rows]
+    if len(rows) == 1 and rows[0].notes:
+        found[0]["description"] = str(markdown.render(rows[0].notes))
+    return found
 
 
 def full_version(version: Version, shelf: Shelf) -> dict[str, Any]:
