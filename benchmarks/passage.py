@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from benchmarks.adapters import LARGE_RANK, write_adapter
 from benchmarks.download import take
 from benchmarks.hubs import measured_hub, path_of
-from benchmarks.processes import peak_mb, reset_peak, resident_mb
+from benchmarks.processes import Watched
 from benchmarks.results import Result
 from tests.e2e.talk import sent_from
 
@@ -36,7 +36,7 @@ def run() -> list[Result]:
     with measured_hub() as measured:
         source = measured.folder / "huge.safetensors"
         size = write_adapter(source, rank=RANK)
-        watched = _Watched({"web": measured.web, "worker": measured.checks})
+        watched = Watched({"web": measured.web, "worker": measured.checks})
         upload = measured.ada.sent_stream(sent_from(source), size)
         source.unlink()
         state = measured.ada.settled(upload, CHECKED_S)
@@ -59,22 +59,6 @@ def run() -> list[Result]:
 
 def _result(case: str, peak: float, bound: float) -> Result:
     return Result("passage", case, peak, bound, "the bound", "MB above idle", 1.0)
-
-
-class _Watched:
-    """Processes by name, and the most that one of each had above its idle memory, in MB."""
-
-    def __init__(self, pids: dict[str, list[int]]) -> None:
-        self.pids = pids
-        self._idle = {pid: resident_mb(pid) for own in pids.values() for pid in own}
-        self.above_mb = dict.fromkeys(pids, 0.0)
-        for pid in self._idle:
-            reset_peak(pid)
-
-    def look(self) -> None:
-        """Keep the highest peaks so far."""
-        for name, pids in self.pids.items():
-            self.above_mb[name] = max(peak_mb(pid) - self._idle[pid] for pid in pids)
 
 
 def _published(measured: Measured, upload: str) -> str:

@@ -18,7 +18,17 @@ from benchmarks.results import Absent
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["Spent", "cpu_s", "in_turn", "peak_mb", "reset_peak", "resident_mb", "spent_by", "tree"]
+__all__ = [
+    "Spent",
+    "Watched",
+    "cpu_s",
+    "in_turn",
+    "peak_mb",
+    "reset_peak",
+    "resident_mb",
+    "spent_by",
+    "tree",
+]
 
 PROC = Path("/proc")
 
@@ -96,6 +106,22 @@ def reset_peak(pid: int) -> None:
     except OSError as error:
         msg = f"peaks of memory are reset through /proc/PID/clear_refs, which fails ({error})"
         raise Absent(msg) from error
+
+
+class Watched:
+    """Processes by name, and the most that one of each had above its idle memory, in MB."""
+
+    def __init__(self, pids: dict[str, list[int]]) -> None:
+        self.pids = pids
+        self._idle = {pid: resident_mb(pid) for own in pids.values() for pid in own}
+        self.above_mb = dict.fromkeys(pids, 0.0)
+        for pid in self._idle:
+            reset_peak(pid)
+
+    def look(self) -> None:
+        """Keep the highest peaks so far."""
+        for name, pids in self.pids.items():
+            self.above_mb[name] = max(peak_mb(pid) - self._idle[pid] for pid in pids)
 
 
 def _status_mb(pid: int, name: str) -> float:
