@@ -20,7 +20,9 @@ from registry.errors import Invalid
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "parse", "split"]
 
 MAX_BYTES = 64 * 1024
-MAX_NODES = 5000
+MAX_NODES = 3000
+#: Whole numbers are less than this; in YAML 1.1, “1:1:1” is one, and has no end.
+MAX_NUMBER = 2**63
 MAX_DEPTH = 16
 
 _FENCE = re.compile(r"^---[ \t]*\r?$", re.MULTILINE)
@@ -63,13 +65,13 @@ def parse(raw: str) -> dict[str, Any]:
         found = yaml.load(raw, Loader=_Loader)  # noqa: S506 - a subclass of the safe loader
     except yaml.YAMLError as error:
         raise _fault(_said(error)) from error
-    except ValueError as error:  # 0x_, or thousands of digits
-        raise _fault(_("it has a number that is none")) from error
+    except (ValueError, OverflowError) as error:  # 0x_, thousands of digits, 1:1:1:…1.5
+        raise _bad_number() from error
     if found is None:
         return {}
     if not isinstance(found, dict):
         raise _fault(_("it has to be names with values, as in “license: mit”"))
-    return {str(key): _plain(value) for key, value in found.items()}
+    return {_key(key): _plain(value) for key, value in found.items()}
 
 
 def _require_plain(raw: str) -> None:
@@ -108,12 +110,22 @@ def _fault(reason: str) -> Invalid:
     return Invalid(text, fields={"README.md": text})
 
 
+def _bad_number() -> Invalid:
+    return _fault(_("it has a number that is none, or too large"))
+
+
+def _key(value: object) -> str:
+    return str(_plain(value))
+
+
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any value of YAML
     """Return a value as JSON takes it: keys are texts, and there is no infinite number."""
     if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {_key(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_plain(each) for each in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, int) and abs(value) >= MAX_NUMBER:
+        raise _bad_number()
     return value
