@@ -36,11 +36,12 @@ class Shelf:
     peft: Path
     large: Path
 
-    def post(self, path: str, **said: Any) -> Any:
+    def send(self, method: str, path: str, **said: Any) -> Any:
         """Send JSON to the API as studio."""
         request = urllib.request.Request(
             f"{self.hub.url}/api/v1/{path}",
             data=json.dumps(said).encode(),
+            method=method,
             headers={
                 "Authorization": f"Bearer {self.token}",
                 "Content-Type": "application/json",
@@ -74,8 +75,10 @@ def fill(hub: RunningHub, folder: Path, *, noir: Path, older: Path, peft: Path) 
         studio.push(large, "studio/large", details=style)
         studio.push(older, "studio/secret.v1", details=replace(style, visibility="private"))
         studio.push(older, "studio/gated", details=style)
+        studio.push(older, "studio/before", details=style)
+    shelf.send("PATCH", "adapters/studio/before", name="after.v2")
     change = "from registry.models import Adapter; Adapter.objects.filter(name='gated').update"
     hub.manage("shell", "-v0", "-c", f"{change}(access='gated-manual')")
     for number in range(MANY):
-        shelf.post("adapters", name=f"many{number:03}", tags=["many"], kind="pose")
+        shelf.send("POST", "adapters", name=f"many{number:03}", tags=["many"], kind="pose")
     return shelf

@@ -148,14 +148,14 @@ def test_the_library_lists_searches_and_turns_pages(reader: Programs, shelf: She
         })
         """.replace("TOKEN", repr(shelf.token))
     )
-    public = ["studio/gated", "studio/large", "studio/noir", "studio/noir-peft"]
+    public = ["studio/after.v2", "studio/gated", "studio/large", "studio/noir", "studio/noir-peft"]
     assert told["public"] == public
     assert sorted(told["found"]) == ["studio/noir", "studio/noir-peft"]
     assert told["two"] == 2
     assert sorted(told["full"]) == [["studio/noir", True, 1], ["studio/noir-peft", True, 2]]
     assert sorted(told["all"]) == [f"studio/many{number:03}" for number in range(MANY)]
     assert told["whoami"] == "studio"
-    assert told["mine"] == MANY + 5
+    assert told["mine"] == MANY + 6
 
 
 def test_errors_are_the_ones_that_programs_expect(reader: Programs, shelf: Shelf) -> None:
@@ -193,6 +193,29 @@ def test_errors_are_the_ones_that_programs_expect(reader: Programs, shelf: Shelf
         "gated": "GatedRepoError", "gated, info": "", "gated, asked": "GatedRepoError",
         "open, asked": "", "bad token": "HfHubHTTPError", "whoami": "HfHubHTTPError",
     }  # fmt: skip
+
+
+def test_branches_with_slashes_and_old_names_are_found(reader: Programs, shelf: Shelf) -> None:
+    told = reader.python(
+        """
+        import hashlib, pathlib
+        from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+        def digest(path): return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+        api, branch, weights = HfApi(), "feat/rain", "noir.safetensors"
+        api.create_branch("studio/noir", branch=branch, revision="v1", token=TOKEN)
+        folder = snapshot_download("studio/noir", revision=branch)
+        tree = api.list_repo_tree("studio/noir", revision=branch, recursive=True)
+        tell({
+            "file": digest(hf_hub_download("studio/noir", weights, revision=branch)),
+            "folder": digest(f"{folder}/{weights}"), "tree": [one.path for one in tree],
+            "moved": digest(hf_hub_download("studio/before", weights)),
+            "name": api.model_info("studio/before").id,
+        })
+        """.replace("TOKEN", repr(shelf.token))
+    )
+    assert told["file"] == told["folder"] == told["moved"] == digest(shelf.older)
+    assert told["tree"] == ["noir.safetensors"]
+    assert told["name"] == "studio/after.v2"
 
 
 def test_a_broken_download_goes_on_where_it_ended(reader: Programs, shelf: Shelf) -> None:
