@@ -10,6 +10,7 @@ from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from registry import worker
+from registry.acknowledging import WakeUp
 from registry.errors import Conflict, StorageAway, StorageFull
 from registry.models import Job, Upload
 from registry.queue import WAKE, JobRun, Retry, handler
@@ -43,7 +44,7 @@ class OutOfTimeError(Exception):
     """The checks took longer than they may."""
 
 
-@shared_task(name=WAKE, ignore_result=True)
+@shared_task(name=WAKE, base=WakeUp, ignore_result=True)
 def wake(queue: str) -> None:
     """Do everything that is claimable in a queue, whatever the message was sent for."""
     worker.wake(queue)
