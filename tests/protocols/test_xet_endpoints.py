@@ -341,6 +341,18 @@ def test_a_bomb_of_repeated_chunks_is_refused(sender: Sender) -> None:
     assert answer.status_code == 413
 
 
+def test_many_large_files_of_few_chunks_are_refused(
+    sender: Sender, own_settings: Callable[..., None]
+) -> None:
+    own_settings(xet_bytes=2**20)
+    name = sender.xorb(xorb(bytes(100_000)))
+    records = [file_records(f"{n:064x}", [(name, 100_000, 0, 1)] * 10) for n in range(3)]
+    answer = sender.post("/v1/shards", shard(*records))
+    assert answer.status_code == 413
+    assert "fewer files at a time" in answer.json()["error"]
+    assert not Upload.objects.exists()
+
+
 def test_who_has_too_much_waiting_is_told(
     sender: Sender, own_settings: Callable[..., None]
 ) -> None:
@@ -382,3 +394,20 @@ def test_a_new_upload_sweeps_what_an_abandoned_one_left(
     monkeypatch.setattr(staging, "IDLE_S", -60)
     assert as_ada.get(WRITE_TOKEN).status_code == 200
     assert not waiting()
+
+
+def test_damaged_bodies_are_refused_or_taken_and_break_nothing(sender: Sender) -> None:
+    chance, seen = random.Random(6), set()
+    bodies = {
+        "/v1/shards": sender.shard(content(1, 9000)),
+        f"/v1/xorbs/default/{'ab' * 32}": xorb(b"noir" * 99, b"blanc" * 99, scheme=2),
+    }
+    for path, whole in bodies.items():
+        for _ in range(80):
+            data = bytearray(whole)
+            for _ in range(chance.randint(1, 4)):
+                data[chance.randrange(len(data))] = chance.randrange(256)
+            del data[chance.choice([len(data), chance.randrange(1, len(data))]) :]
+            seen.add(sender.post(path, bytes(data)).status_code)
+    assert {200, 400} <= seen <= {200, 400, 413, 422}
+    assert not Upload.objects.filter(state=UploadState.RECEIVING, parts__isnull=True).exists()

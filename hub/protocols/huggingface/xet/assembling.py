@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.conf import settings
+from django.utils.translation import gettext as _
+
 from hub.protocols.huggingface.xet import shards, staging
 from hub.protocols.huggingface.xet.shards import ShardInvalid
 from hub.protocols.huggingface.xet.xorbs import XorbInvalid
-from registry.errors import Invalid, UploadRefused
+from registry.errors import Invalid, TooLarge, UploadRefused
 from registry.services import depositing, uploads
 
 if TYPE_CHECKING:
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["assemble"]
 
+#: How many times what may wait the files of a shard may be, since chunks come packed and once.
+UNPACKED = 2
 #: A shard that long may be one of several of the same session; 64 MiB describe some 50 GB.
 LONG_BYTES = 32 * 2**20
 
@@ -43,12 +48,25 @@ def assemble(*, actor: User, session: Session, shard: BinaryIO, size_bytes: int)
         TooLarge, QuotaExceeded, StorageFull, StorageAway: see ``depositing``.
     """
     entries = shards.files_of(shard, size_bytes)
+    _require_sane(entries)
     with staging.changing(session):
         with staging.Stored(session) as stored:
             for entry in entries:
                 _deposit(actor, stored, shard, entry)
         if size_bytes < LONG_BYTES:
             staging.remove(session)
+
+
+def _require_sane(entries: list[FileEntry]) -> None:
+    """Refuse files that are much more than their chunks could be: a few may be named very often.
+
+    Raises:
+        TooLarge: they are.
+    """
+    limit = UNPACKED * settings.LORARY.xet_bytes
+    if sum(entry.size_bytes for entry in entries) > limit:
+        text = _("Files of one upload have at most %(limit)d bytes. Send fewer files at a time.")
+        raise TooLarge(text % {"limit": limit}, limit=limit)
 
 
 def _deposit(actor: User, stored: Stored, shard: BinaryIO, entry: FileEntry) -> None:
