@@ -1,0 +1,75 @@
+"""What a Xet client does, by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import random
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.test import Client
+
+from tests.builders.xet import file_records, name_of, shard, xorb, xorb_records
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["WRITE_TOKEN", "Sender", "content", "digest", "sender_of", "waiting"]
+
+WRITE_TOKEN = "/api/models/ada/noir/xet-write-token/main"
+
+
+@dataclasses.dataclass
+class Sender:
+    """What a Xet client does once it has a token."""
+
+    place: str
+    secret: str
+    client: Client = dataclasses.field(default_factory=lambda: Client(enforce_csrf_checks=True))
+
+    def post(self, path: str, data: bytes = b"", **headers: str) -> Any:
+        asked = {"Authorization": f"Bearer {self.secret}", **headers}
+        kind = "application/octet-stream"
+        return self.client.post(self.place + path, data, content_type=kind, headers=asked)
+
+    def xorb(self, data: bytes) -> str:
+        """Send a xorb and return its name."""
+        name = name_of(data)
+        answer = self.post(f"/v1/xorbs/default/{name}", data)
+        assert answer.status_code == 200, answer.content
+        return name
+
+    def files(self, *contents: bytes, **options: Any) -> Any:
+        """Send files, each in two xorbs, and then their shard."""
+        return self.post("/v1/shards", self.shard(*contents, **options))
+
+    def shard(self, *contents: bytes, sha256: str = "") -> bytes:
+        records, xorbs = [], []
+        for content in contents:
+            middle = len(content) // 2
+            segments = []
+            for half, scheme in ((content[:middle], 1), (content[middle:], 2)):
+                chunks = [half[i : i + 60_000] for i in range(0, len(half), 60_000)]
+                name = self.xorb(xorb(*chunks, scheme=scheme))
+                segments.append((name, len(half), 0, len(chunks)))
+                xorbs.append(xorb_records(name, [len(chunk) for chunk in chunks]))
+            records.append(file_records(sha256 or digest(content), segments))
+        return shard(*records, xorbs=xorbs)
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def content(seed: int, size: int = 500_000) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+def waiting() -> list[Path]:
+    return [path for path in (settings.LORARY.data / "xet").rglob("*") if path.is_file()]
+
+
+def sender_of(client: Client, address: str = WRITE_TOKEN) -> Sender:
+    said = client.get(address).json()
+    return Sender(said["casUrl"].removeprefix("http://testserver"), said["accessToken"])
