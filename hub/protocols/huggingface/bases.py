@@ -55,16 +55,19 @@ BY_FAMILY: Mapping[str, str] = {
     "z_image": "Tongyi-MAI/Z-Image-Turbo",
 }
 
-#: Lineage → repo, where it is another than its family's.
-BY_LINEAGE: Mapping[str, str] = {
-    "FLUX.1 Fill": "black-forest-labs/FLUX.1-Fill-dev",
-    "FLUX.1 Kontext": "black-forest-labs/FLUX.1-Kontext-dev",
-    "FLUX.1 Krea": "black-forest-labs/FLUX.1-Krea-dev",
-    "FLUX.1 schnell": "black-forest-labs/FLUX.1-schnell",
-    "Illustrious": "OnomaAIResearch/Illustrious-xl-early-release-v0",
-    "Qwen-Image-Edit": "Qwen/Qwen-Image-Edit",
-    "Wan 2.2 T2V A14B": "Wan-AI/Wan2.2-T2V-A14B-Diffusers",
-    "Z-Image": "Tongyi-MAI/Z-Image",
+#: Family and lineage → repo, where it is another than the family's.
+BY_LINEAGE: Mapping[tuple[str, str], str] = {
+    ("flux1", "FLUX.1 Fill"): "black-forest-labs/FLUX.1-Fill-dev",
+    ("flux1", "FLUX.1 Kontext"): "black-forest-labs/FLUX.1-Kontext-dev",
+    ("flux1", "FLUX.1 Krea"): "black-forest-labs/FLUX.1-Krea-dev",
+    ("flux1", "FLUX.1 schnell"): "black-forest-labs/FLUX.1-schnell",
+    ("flux2_klein_4b", "FLUX.2 klein 4B base"): "black-forest-labs/FLUX.2-klein-base-4B",
+    ("flux2_klein_9b", "FLUX.2 klein 9B base"): "black-forest-labs/FLUX.2-klein-base-9B",
+    ("qwen_image", "Qwen-Image-Edit"): "Qwen/Qwen-Image-Edit",
+    ("sdxl", "Illustrious"): "OnomaAIResearch/Illustrious-xl-early-release-v0",
+    ("wan_14b", "Wan 2.2"): "Wan-AI/Wan2.2-T2V-A14B-Diffusers",
+    ("wan_14b", "Wan 2.2 T2V A14B"): "Wan-AI/Wan2.2-T2V-A14B-Diffusers",
+    ("z_image", "Z-Image"): "Tongyi-MAI/Z-Image",
 }
 
 PIPELINES = {"picture": "text-to-image", "video": "text-to-video", "sound": "text-to-audio"}
@@ -75,12 +78,12 @@ _FROM_IMAGE = {"wan_14b_i2v": "image-to-video", "framepack": "image-to-video"}
 
 def base_model(family: str, lineage: str = "") -> str:
     """Return the repo of the base model on the Hub, "" where none is known."""
-    return BY_LINEAGE.get(lineage) or BY_FAMILY.get(family, "")
+    return BY_LINEAGE.get((family, lineage)) or BY_FAMILY.get(family, "")
 
 
 def lineages_for(repo: str) -> list[str]:
     """Return the lineages that name a base model."""
-    return [lineage for lineage, one in BY_LINEAGE.items() if one.casefold() == repo.casefold()]
+    return [key[1] for key, one in BY_LINEAGE.items() if one.casefold() == repo.casefold()]
 
 
 def families_for(repo: str) -> list[str]:
