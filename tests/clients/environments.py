@@ -29,6 +29,7 @@ def environment(folder: Path, requirements: Path) -> str:
     venv.create(folder, with_pip=False, symlinks=True)
     interpreter = str(folder / "bin" / "python")
     options = ["--no-deps", "--no-compile", "--disable-pip-version-check", "--quiet"]
+    options += ["--retries", "2", "--timeout", "20"]
     command = [sys.executable, "-m", "pip", "--python", interpreter, "install", *options]
     done = subprocess.run(
         [*command, "--requirement", str(requirements)],
