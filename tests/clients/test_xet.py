@@ -78,6 +78,16 @@ def waiting(hub: RunningHub) -> list[Path]:
     return [path for path in (hub.data / "xet").rglob("*") if path.is_file()]
 
 
+def settled(hub: RunningHub, within_s: float = 30.0) -> list[Path]:
+    """Return what waits once the hub has read what a client that is gone sent last."""
+    until, before = time.monotonic() + within_s, None
+    while (now := waiting(hub)) != before or any(path.suffix for path in now):
+        assert time.monotonic() < until, now
+        before = now
+        time.sleep(0.5)
+    return now
+
+
 def test_the_library_has_xet_and_uses_it(ada: Programs) -> None:
     code = "import hf_xet; from huggingface_hub import constants as c; tell(c.HF_HUB_DISABLE_XET)"
     assert ada.python(code) is False
@@ -198,7 +208,7 @@ def test_an_upload_that_is_killed_can_be_repeated_and_leaves_nothing(
         """
         + code.replace("\n", "\n        ")
     )
-    assert waiting(hub)
+    assert settled(hub)
     past = time.time() - 3700
     for folder in (hub.data / "xet").iterdir():
         for entry in (*folder.iterdir(), folder):
