@@ -5,10 +5,10 @@ from __future__ import annotations
 from celery import Task
 from celery.worker import request
 
-__all__ = ["WakeUp"]
+__all__ = ["Request", "WakeUp"]
 
 
-class _Request(request.Request):
+class Request(request.Request):
     """A message whose failed acknowledgement is an error.
 
     Celery's own logs it and goes on. The message then counts as being worked on for ever, and a
@@ -31,4 +31,4 @@ class _Request(request.Request):
 class WakeUp(Task):  # type: ignore[type-arg]  # generic in the stubs alone
     """The kind of task that wakes workers."""
 
-    Request = _Request
+    Request = f"{__name__}:Request"

@@ -12,6 +12,7 @@ To add a check: write the function, put it in its place in a list, describe each
 from __future__ import annotations
 
 import hashlib
+import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -53,6 +54,7 @@ __all__ = [
     "is_weights",
     "look",
     "look_at_pair",
+    "of_announcement",
     "reread",
     "run_deep",
     "run_quick",
@@ -155,11 +157,9 @@ def _name(subject: Subject) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _companion(subject: Subject) -> Iterator[Finding]:
-    """Files beside the weights are small, and text or pictures as their names say."""
-    if subject.is_weights:
-        return
-    if subject.size_bytes > MAX_COMPANION_BYTES:
+def _companion_size(subject: Subject) -> Iterator[Finding]:
+    """What may lie beside weights is small."""
+    if not subject.is_weights and subject.size_bytes > MAX_COMPANION_BYTES:
         yield Finding(
             "companion_too_large",
             "error",
@@ -167,6 +167,14 @@ def _companion(subject: Subject) -> Iterator[Finding]:
             % {"limit": MAX_COMPANION_BYTES},
             {"limit": MAX_COMPANION_BYTES},
         )
+
+
+def _companion(subject: Subject) -> Iterator[Finding]:
+    """Files beside the weights are small, and text or pictures as their names say."""
+    if subject.is_weights:
+        return
+    if subject.size_bytes > MAX_COMPANION_BYTES:
+        yield from _companion_size(subject)
         return
     subject.handle.seek(0)
     head = subject.handle.read(4096)
@@ -249,6 +257,11 @@ def _claims(subject: Subject) -> Iterator[Finding]:
 
 QUICK: Sequence[Check] = (_name, _companion, _header)
 DEEP: Sequence[Check] = (*QUICK, _bytes, _claims)
+
+
+def of_announcement(path: str, size_bytes: int) -> list[Finding]:
+    """Return what is wrong with a file before any of its bytes has come: its kind, its size."""
+    return _run((_name, _companion_size), Subject(path, size_bytes, io.BytesIO()))
 
 
 def run_quick(subject: Subject) -> list[Finding]:

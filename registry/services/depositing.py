@@ -158,7 +158,8 @@ def put(*, actor: User, path: str, data: bytes) -> Upload:
 def _digest(sha256: str) -> str:
     digest = incoming.digest_of(sha256)
     if not digest:
-        raise Invalid(_("A sha256 has 64 hex digits."), fields={"sha256": [""]})
+        text = _("A sha256 has 64 hex digits.")
+        raise Invalid(text, fields={"sha256": [text]})
     return digest
 
 

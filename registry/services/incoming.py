@@ -98,7 +98,8 @@ def digest_of(sha256: str | None) -> str:
     """
     declared = (sha256 or "").lower()
     if declared and (len(declared) != 64 or set(declared) - set("0123456789abcdef")):
-        raise Invalid(_("A sha256 has 64 hex digits."), fields={"sha256": [declared[:80]]})
+        text = _("A sha256 has 64 hex digits.")
+        raise Invalid(text, fields={"sha256": [text]})
     return declared
 
 

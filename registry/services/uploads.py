@@ -71,15 +71,24 @@ def create(*, actor: User, path: str, size_bytes: int, sha256: str | None = None
 
     Raises:
         PathInvalid, Invalid, TooLarge, QuotaExceeded: what was announced does not fit.
+        UploadRefused: files of this kind, or of this kind and size, are not kept.
     """
     user = access.require_scope(actor, "write")
     path = check_path(path)
+    _require_kind(path, size_bytes)
     declared = incoming.digest_of(sha256)
     upload = announced(user, path, size_bytes, declared, most=MAX_OPEN_UPLOADS)
     blob = _known(user, path, size_bytes, declared)
     if blob is not None and _keep(upload, blob):
         return upload
     return opened(upload)
+
+
+def _require_kind(path: str, size_bytes: int) -> None:
+    """Refuse before gigabytes travel what would be refused after."""
+    findings = checks.of_announcement(path, size_bytes)
+    if checks.is_refused(findings):
+        raise UploadRefused(judging.headline(findings), findings=findings)
 
 
 def announced(user: User, path: str, size_bytes: int, declared: str, *, most: int) -> Upload:

@@ -155,7 +155,8 @@ def test_a_name_that_leaves_its_folder_is_refused(as_ada: Caller, path: str) -> 
 def test_a_file_of_an_unknown_kind_is_refused(
     as_ada: Caller, stored: Callable[[], list[str]]
 ) -> None:
-    answer = send(as_ada, b"MZ" + bytes(100), "setup.exe")
+    answer = as_ada.send("post", "uploads", {"path": "setup.exe", "size": 102})
+    assert answer.status_code == 422
     assert answer.json()["findings"][0]["code"] == "file_type_unsupported"
     assert stored() == []
 

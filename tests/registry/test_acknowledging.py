@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from celery.utils.imports import symbol_by_name
 from kombu.message import Message
 from redis.exceptions import ConnectionError as BrokerGone
 
@@ -41,7 +42,7 @@ def received(channel: Channel) -> request.Request:
     )  # fmt: skip
     task = app.tasks[WAKE]
     assert isinstance(task, WakeUp)
-    made: request.Request = task.Request(
+    made: request.Request = symbol_by_name(task.Request)(
         message, app=app, task=task, on_ack=message.ack_log_error, connection_errors=(BrokerGone,)
     )
     return made

@@ -58,10 +58,16 @@ def test_a_file_with_nan_is_refused_by_the_deep_check(ada: User) -> None:
 
 @pytest.mark.parametrize("path", ["noir.ckpt", "noir.pt", "run.sh", "noir.zip", "noir"])
 def test_other_kinds_of_files_are_refused(ada: User, path: str) -> None:
-    upload = start(ada, b"data", path)
     with pytest.raises(UploadRefused) as refusal:
-        uploads.receive(actor=ada, upload=upload, stream=io.BytesIO(b"data"))
+        start(ada, b"data", path)
     assert refusal.value.findings[0].code == "file_type_unsupported"
+    assert not Upload.objects.exists()
+
+
+def test_a_text_too_large_is_refused_before_it_travels(ada: User) -> None:
+    with pytest.raises(UploadRefused) as refusal:
+        uploads.create(actor=ada, path="notes.txt", size_bytes=checks.MAX_COMPANION_BYTES + 1)
+    assert refusal.value.findings[0].code == "companion_too_large"
 
 
 @pytest.mark.parametrize("path", ["sample.png", "sample.gif", "sample.mp4", "sample.webm"])
