@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from registry.errors import NotFound
 from registry.models import (
     OUT_STATES,
+    Access,
     Adapter,
     Blob,
     File,
@@ -23,7 +24,7 @@ from registry.models import (
     Visibility,
 )
 from registry.selectors import adapters, versions
-from registry.selectors.files import Served
+from registry.selectors.files import Served, require_access
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -132,22 +133,26 @@ def manifests_of(rows: Collection[Version], roles: Sequence[str] = ()) -> dict[i
 
 
 def served(user: Viewer, version_id: int, file_id: int) -> Served:
-    """Return a file of a version for sending; one query for what is out.
+    """Return a file of a version for sending; one query for what is out and open.
 
     Raises:
         NotFound, Gone: see ``version``; or the version has no such file.
+        Forbidden: see ``files.require_access``.
     """
     rows = File.objects.filter(
         pk=file_id,
         revision__versions=version_id,
         revision__versions__state__in=OUT_STATES,
         revision__versions__adapter__in=adapters_for(user),
-    )
+    ).order_by()
     columns = ("path", "is_primary", "blob__sha256", "blob__size_bytes", "blob__is_stored",
                "revision__versions__adapter__visibility")  # fmt: skip
-    row = rows.order_by().values_list(*columns).first()
+    told = rows.values_list(*columns)
+    row = told.filter(revision__versions__adapter__access=Access.OPEN).first()
     if row is None:
-        version(user, version_id)
+        require_access(user, version(user, version_id).adapter)
+        row = told.first()
+    if row is None:
         raise NotFound(_("This version has no such file."))
     path, is_primary, sha256, size_bytes, is_stored, visibility = row
     blob = Blob(sha256=sha256, size_bytes=size_bytes, is_stored=is_stored)

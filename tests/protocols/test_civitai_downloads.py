@@ -120,6 +120,23 @@ def test_a_link_ends_when_its_user_may_not_see_the_version_any_more(
     assert stranger.get(as_owner).status_code == 404
 
 
+@pytest.mark.parametrize("access", ["gated-auto", "gated-manual"])
+def test_gated_files_are_for_those_who_were_let_in(
+    stranger: Client, as_bob: Client, as_ada: Client, first: Version, access: str
+) -> None:
+    place = f"/api/download/models/{first.pk}"
+    before = link(stranger, first)
+    Adapter.objects.filter(pk=first.adapter_id).update(access=access)
+    for client, address in ((stranger, place), (as_bob, place), (stranger, before)):
+        answer = client.get(address)
+        assert answer.status_code == 403
+        assert "gated" in answer.json()["error"]
+    assert stranger.head(place).status_code == 403
+    assert body(stranger.get(link(as_ada, first)))
+    Version.objects.filter(pk=first.pk).update(state="yanked")
+    assert body(stranger.get(link(as_ada, first)))
+
+
 def test_a_link_ends_after_its_time_and_cannot_be_made_up(
     stranger: Client, first: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:

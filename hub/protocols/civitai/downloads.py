@@ -6,7 +6,7 @@ GET /api/download/files/{pass}/{name}    the pass says who that was; bytes, rang
 ```
 
 A pass is signed, names version, file and user, and is good for an hour. Whoever holds it needs no
-token, until the user loses the right to see the version. Of bytes in a bucket the redirect leads
+token, until the user loses the right to have the file. Of bytes in a bucket the redirect leads
 there. What was counted once by a link to a bucket, or by the last byte from here, is one download.
 """
 
@@ -30,6 +30,7 @@ from registry import storage
 from registry.errors import Gone
 from registry.models import FileRole, User
 from registry.selectors import numbered
+from registry.selectors.files import require_access
 from registry.services import downloads
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ _SALT = "hub.protocols.civitai.downloads"
 def model(request: HttpRequest, number_text: str) -> HttpResponseBase:
     """Lead to a file of a version."""
     version = numbered.version(request.user, number(number_text))
+    require_access(request.user, version.adapter)
     files = numbered.manifests_of([version]).get(version.revision_id, [])
     file = chosen(Asked(request), files)
     if not file.blob.is_stored:
@@ -104,7 +106,7 @@ def _passed(signed: str) -> tuple[Served, str]:
 
     Raises:
         Refused: it is not ours, or was good until an hour ago.
-        NotFound, Gone: see ``numbered.served``.
+        NotFound, Gone, Forbidden: see ``numbered.served``.
     """
     try:
         version, file, user, name = signing.loads(signed, salt=_SALT, max_age=PASS_S)
