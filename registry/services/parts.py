@@ -7,6 +7,7 @@ length that the bucket says; nobody's word counts for it.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext as _
@@ -87,6 +88,9 @@ def receive_part(
 ) -> UploadPart:
     """Take one part (from 1 on), in any order, as often as wanted.
 
+    One that is here stays until all of another has come: a request that its sender gave up may be
+    read after the next one was answered, and takes nothing back.
+
     Args:
         actor: Who uploads.
         upload: Of the actor, still open.
@@ -102,13 +106,17 @@ def receive_part(
     incoming.require_open(actor, upload)
     part = part_of(upload, number)
     body = incoming.Body(stream, part.size, declared=incoming.digest_of(sha256))
-    with locks.holding(upload.storage_key, is_shared=True):
+    with locks.holding(upload.storage_key, is_shared=True), ExitStack() as kept:
         incoming.require_still_open(upload)
-        # Until all of it is here again, this part is missing.
-        before = upload.parts.filter(number=number).first()
-        upload.parts.filter(number=number).delete()
+        before, chunks = upload.parts.filter(number=number).first(), iter(body)
+        if before is not None:
+            whole = kept.enter_context(storage.spooled(body))
+            if before.sha256 == body.sha256:
+                return before
+            chunks = storage.chunks_of(whole.file)
+            upload.parts.filter(pk=before.pk, sha256=before.sha256, tag=before.tag).delete()
         try:
-            tag = storage.store().write(upload.storage_key, body, part=part)
+            tag = storage.store().write(upload.storage_key, chunks, part=part)
         except FileExistsError as error:
             _note_joined(upload, before)
             raise _sealed(upload) from error

@@ -31,6 +31,7 @@ from registry.storage.base import (
 )
 from registry.storage.local import LocalStore
 from registry.storage.places import BucketPlace, place_of
+from registry.storage.spooling import spooled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,6 +54,7 @@ __all__ = [
     "new_key",
     "place_of",
     "put",
+    "spooled",
     "store",
 ]
 

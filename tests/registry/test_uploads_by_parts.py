@@ -99,6 +99,30 @@ def test_at_once(place: str, ada: User) -> None:
     expect_accepted(upload)
 
 
+def test_a_request_that_is_read_too_late_takes_nothing_back(place: str, ada: User) -> None:
+    """Its sender gave it up, sent the part again and was told that it is here."""
+    upload = begin(ada)
+    send(upload, 2)
+    cut = io.BytesIO(body(upload, 2)[:1000])
+    with pytest.raises(SizeMismatch):
+        parts.receive_part(actor=ada, upload=upload, number=2, stream=cut)
+    row = upload.parts.get()
+    assert (row.number, row.sha256) == (2, hashlib.sha256(body(upload, 2)).hexdigest())
+    send(upload, 2, 1, 3)
+    uploads.complete(actor=ada, upload=upload)
+    expect_accepted(upload)
+
+
+def test_other_bytes_take_the_place_of_a_part(place: str, ada: User) -> None:
+    upload = begin(ada)
+    other = bytes(len(body(upload, 3)))
+    parts.receive_part(actor=ada, upload=upload, number=3, stream=io.BytesIO(other))
+    assert upload.parts.get().sha256 == hashlib.sha256(other).hexdigest()
+    send(upload, 3, 1, 2)
+    uploads.complete(actor=ada, upload=upload)
+    expect_accepted(upload)
+
+
 def test_after_a_restart_of_the_server(place: str, ada: User) -> None:
     upload = begin(ada)
     send(upload, 2)
@@ -139,8 +163,10 @@ def test_a_part_that_comes_after_joining_does_not_make_the_upload_incomplete(
 ) -> None:
     upload = joined(ada, monkeypatch)
     before = list(upload.parts.values_list("number", "sha256"))
+    send(upload, 2)  # the same bytes: they are here
+    other = io.BytesIO(bytes(len(body(upload, 2))))
     with pytest.raises(StateConflict, match="Complete it"):
-        send(upload, 2)
+        parts.receive_part(actor=ada, upload=upload, number=2, stream=other)
     assert list(upload.parts.values_list("number", "sha256")) == before
     uploads.complete(actor=ada, upload=Upload.objects.get())
     expect_accepted(upload)
