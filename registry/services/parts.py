@@ -197,10 +197,26 @@ def _write_down(upload: Upload) -> list[storage.Entry]:
         if number in kept and kept[number].changed >= entry.changed:
             continue  # as it was written down
         if entry.size == part.size:
-            note(upload, part, tag=entry.tag, sha256="")
+            _note_listed(upload, part, entry.tag, before=known.get(number))
         elif entry.size > part.size:
             long.append(entry)
     return long
+
+
+def _note_listed(upload: Upload, part: storage.Part, tag: str, *, before: str | None) -> None:
+    """Write down a part as listed, unless one came through the hub while the bucket was listing.
+
+    Args:
+        upload: Whose part.
+        part: Which.
+        tag: Of what the bucket listed.
+        before: Tag of the row before the listing, None where there was no row.
+    """
+    facts = {"size_bytes": part.size, "sha256": "", "tag": tag}
+    if before is None:
+        UploadPart.objects.get_or_create(upload=upload, number=part.number, defaults=facts)
+    else:
+        upload.parts.filter(number=part.number, tag=before).update(**facts)
 
 
 def require_short(upload: Upload) -> None:

@@ -273,6 +273,23 @@ def store_of() -> S3Store:
     return store
 
 
+@pytest.mark.service
+def test_a_part_that_comes_through_the_hub_while_the_bucket_lists_keeps_its_digest(
+    straight: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing = S3Store.names
+
+    def names(store: S3Store, key: str = "") -> Iterator[storage.Entry]:
+        send(straight, 2)
+        return listing(store, key)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(S3Store, "names", names)
+        parts.look(actor=straight.owner, upload=straight)
+    sent = body(straight, 2)
+    assert here(straight) == [(2, len(sent), hashlib.sha256(sent).hexdigest())]
+
+
 def sneak(upload: Upload, number: int, data: bytes) -> None:
     """Send a part as nobody can who has only links."""
     store = store_of()
