@@ -24,7 +24,7 @@ from tests.builders.adapters import kohya
 from tests.registry.files import SD1
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from tests.buckets import SeaweedFS
 
