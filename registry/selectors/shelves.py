@@ -83,8 +83,8 @@ def listing(
 
 
 def in_namespace(user: User, namespace: Namespace) -> QuerySet[Adapter]:
-    """Return the adapters of a namespace that the user may see, the last changed first."""
-    rows = Adapter.objects.visible_to(user).filter(namespace=namespace)
+    """Return the adapters of a namespace that lists show to the user, the last changed first."""
+    rows = Adapter.objects.listed_for(user).filter(namespace=namespace)
     return rows.select_related("namespace").order_by("-updated_at", "-pk")
 
 
