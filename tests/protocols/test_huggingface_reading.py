@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registry.models import Adapter
-from registry.services import adapters, aliases, manifests, versions
+from registry.services import adapters, aliases, manifests, versions, withdrawing
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 
@@ -342,6 +342,18 @@ def test_own_repos_are_listed_with_what_they_take(
     assert as_bob.get("/api/settings/repositories").json() == []
     assert stranger.get("/api/settings/repositories").status_code == 401
     assert as_bob.get("/api/organizations/ada/settings/repositories").json()[0]["id"] == "ada/noir"
+
+
+@pytest.mark.parametrize("visibility", ["unlisted", "private"])
+def test_repos_that_are_not_listed_are_told_to_their_owner_alone(
+    as_ada: Client, as_bob: Client, noir: Adapter, ada: User, visibility: str
+) -> None:
+    adapters.update(actor=ada, adapter=noir, visibility=visibility)
+    place = "/api/organizations/ada/settings/repositories"
+    assert as_bob.get(place).json() == []
+    assert [one["id"] for one in as_ada.get(place).json()] == ["ada/noir"]
+    withdrawing.withdraw_adapter(actor=ada, adapter=noir, reason="no more")
+    assert as_ada.get("/api/settings/repositories").json() == []
 
 
 def test_tags_are_told_by_kind(stranger: Client, noir: Adapter) -> None:

@@ -86,9 +86,7 @@ def entries(snapshot: Snapshot, folder: str, *, is_deep: bool) -> list[Entry]:
     below = [file for file in files if file.path.startswith(start)]
     found = [Entry(file.path, [file], is_folder=False) for file in below]
     found += [
-        Entry(path, [file for file in below if file.path.startswith(f"{path}/")], is_folder=True)
-        for path in _folders(file.path[len(start) :] for file in below)
-        for path in [start + path]
+        Entry(path, inside, is_folder=True) for path, inside in _folders(below, len(start)).items()
     ]
     depth = start.count("/")
     if not is_deep:
@@ -96,12 +94,19 @@ def entries(snapshot: Snapshot, folder: str, *, is_deep: bool) -> list[Entry]:
     return sorted(found, key=lambda entry: entry.path)
 
 
-def _folders(paths: Iterable[str]) -> set[str]:
-    """Return every folder on the way to some paths."""
-    found = set()
-    for path in paths:
-        parts = path.split("/")[:-1]
-        found |= {"/".join(parts[:n]) for n in range(1, len(parts) + 1)}
+def _folders(files: Iterable[File], begin: int) -> dict[str, list[File]]:
+    """Return every folder on the way to some files with those below it.
+
+    Args:
+        files: Of one folder.
+        begin: Where in their paths the part below that folder begins.
+    """
+    found: dict[str, list[File]] = {}
+    for file in files:
+        end = file.path.find("/", begin)
+        while end >= 0:
+            found.setdefault(file.path[:end], []).append(file)
+            end = file.path.find("/", end + 1)
     return found
 
 
