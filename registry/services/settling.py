@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from registry.models import Blob, User
     from registry.services.changes import Put
 
-__all__ = ["settled"]
+__all__ = ["begun", "settled"]
 
 #: How many files of a commit are in the checks at once, so that other uploads find room.
 WAVE = 64
@@ -66,6 +66,39 @@ def settled(*, user: User, files: Sequence[Put | Inline], wait_s: float) -> dict
     return waiting.blobs
 
 
+def begun(*, user: User, file: Put | Inline, is_hurried: bool = True) -> Upload:
+    """Send a file to the checks, and judge a small companion at once; done again, find it again.
+
+    Args:
+        user: Who commits.
+        file: What comes.
+        is_hurried: Whether there is time to judge; everything else waits for its turn.
+
+    Raises:
+        UploadRefused: see ``depositing.name``; its text names the file.
+        UploadNotReady: another request holds the bytes.
+        UploadIncomplete: they are not here.
+    """
+    try:
+        if isinstance(file, Inline):
+            upload = depositing.put(actor=user, path=file.path, data=file.data)
+        else:
+            upload = depositing.name(
+                actor=user, sha256=file.sha256, path=file.path, size_bytes=file.size_bytes
+            )
+    except UploadRefused as refusal:
+        raise _naming(refusal, file.path) from refusal
+    except Conflict as busy:
+        if type(busy) is not Conflict:
+            raise
+        raise UploadNotReady(busy.detail, retry_after=RETRY_S, paths=[file.path]) from busy
+    is_small = upload.size_bytes <= SMALL_BYTES and not checks.is_weights(upload.path)
+    if is_hurried and is_small and upload.state == UploadState.CHECKING:
+        with suppress(Conflict, FileNotFoundError):  # the queue has it as well
+            judging.judge(upload=upload)
+    return upload
+
+
 @dataclass(slots=True)
 class _Waiting:
     """Where each file of a commit is: not begun, in the checks, or accepted."""
@@ -90,32 +123,10 @@ class _Waiting:
         """Send files to the checks while there is room among them."""
         while self.left and len(self.begun) < WAVE:
             file = self.left[0]
-            upload = self._uploaded(file)
+            has_time = time.monotonic() < self.until
+            upload = begun(user=self.user, file=file, is_hurried=has_time)
             self.left.popleft()
             self.begun[file.path] = file, upload.pk
-
-    def _uploaded(self, file: Put | Inline) -> Upload:
-        try:
-            if isinstance(file, Inline):
-                upload = depositing.put(actor=self.user, path=file.path, data=file.data)
-            else:
-                upload = depositing.name(
-                    actor=self.user,
-                    sha256=file.sha256,
-                    path=file.path,
-                    size_bytes=file.size_bytes,
-                )
-        except UploadRefused as refusal:
-            raise _naming(refusal, file.path) from refusal
-        except Conflict as busy:
-            if type(busy) is not Conflict:
-                raise
-            raise UploadNotReady(busy.detail, retry_after=RETRY_S, paths=[file.path]) from busy
-        is_small = upload.size_bytes <= SMALL_BYTES and not checks.is_weights(upload.path)
-        if is_small and upload.state == UploadState.CHECKING and time.monotonic() < self.until:
-            with suppress(Conflict, FileNotFoundError):  # the queue has it as well
-                judging.judge(upload=upload)
-        return upload
 
     def look(self) -> bool:
         """See what became of the files in the checks; whether any was decided."""

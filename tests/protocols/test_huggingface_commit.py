@@ -76,6 +76,20 @@ def accepted(ada: User) -> bytes:
     return OTHER
 
 
+def test_more_small_files_than_a_user_may_have_open_are_one_commit(
+    as_ada: Client, noir: Adapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "HELD_BYTES", 100)
+    monkeypatch.setattr("registry.services.uploads.MAX_OPEN_UPLOADS", 5)
+    files = [inline(f"samples/{n}.txt", f"prompt {n} ".encode() * 10) for n in range(12)]
+    answer = push(as_ada, *files)
+    assert answer.status_code == 200, answer.content
+    assert len(paths(noir)) == 13
+    answer = push(as_ada, *files, inline("samples/a.png", b"no picture"))
+    assert answer.status_code == 422
+    assert "samples/a.png" in answer.json()["error"]
+
+
 def test_weights_make_a_version_and_all_else_a_commit(
     as_ada: Client, noir: Adapter, accepted: bytes
 ) -> None:

@@ -21,7 +21,7 @@ from hub.protocols.huggingface.operations import (
 from hub.protocols.huggingface.refs import adapter_of, revision_of
 from hub.protocols.huggingface.refusals import ENTRY_NOT_FOUND, REVISION_NOT_FOUND, Refused
 from registry.errors import Conflict, NotFound
-from registry.services import access, commits, depositing
+from registry.services import access, commits, settling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,10 +92,12 @@ def _delete(changes: Changes, path: str) -> None:
 
 def _kept(user: User, changes: Changes, content: Content) -> commits.Put | commits.Inline:
     """Return a small file as it is, or stored already where many came before it."""
+    file = commits.Inline(content.path, content.data)
     changes.held += len(content.data)
     if changes.held <= HELD_BYTES or not content.data:
-        return commits.Inline(content.path, content.data)
-    upload = depositing.put(actor=user, path=content.path, data=content.data)
+        return file
+    # Judged now: hundreds that wait would be more than a user may have open.
+    upload = settling.begun(user=user, file=file)
     return commits.Put(content.path, upload.sha256, len(content.data))
 
 
