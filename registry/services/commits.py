@@ -316,7 +316,7 @@ def _written(wish: _Wish, plan: _Plan) -> Committed | None:
     """Write a plan in the caller's transaction; None if it is overtaken."""
     adapter, user = wish.adapter, wish.user
     adapters.refresh(adapter)
-    access.require_standing(adapter)
+    access.require_adapter(user, adapter)  # the checks may have taken a minute
     if tip_of(adapter, wish.ref) != plan.tip or kept.withheld_in(adapter) != plan.withheld:
         return None
     coming = [entry for entry in plan.entries if entry.path in wish.coming]

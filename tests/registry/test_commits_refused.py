@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from registry.errors import (
     UploadNotReady,
     UploadRefused,
 )
-from registry.models import Adapter, Upload, User
+from registry.models import Adapter, Membership, Namespace, NamespaceKind, Role, Upload, User
 from registry.selectors import blobs
 from registry.services import (
     accounts,
@@ -29,6 +30,7 @@ from registry.services import (
     commits,
     depositing,
     manifests,
+    settling,
     withdrawing,
 )
 from registry.services.commits import Inline, Put
@@ -171,6 +173,26 @@ def test_only_owners_commit(ada: User, bob: User, noir: Adapter) -> None:
             commits.commit(actor=bob, adapter=noir, inlines=[Inline("a.txt", b"x")])
         adapters.update(actor=ada, adapter=noir, visibility="public")
     assert not Upload.objects.exists()
+
+
+def test_who_left_during_the_checks_commits_nothing(
+    ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio = Namespace.objects.create(name="studio", key="studio", kind=NamespaceKind.ORGANISATION)
+    member = Membership.objects.create(namespace=studio, user=ada, role=Role.WRITE)
+    adapter = adapters.create(actor=ada, owner=studio, name="rain")
+    settled = settling.settled
+
+    def slowly(**asked: Any) -> Any:
+        found = settled(**asked)
+        member.delete()
+        return found
+
+    monkeypatch.setattr(settling, "settled", slowly)
+    before = manifests.main_of(adapter)
+    with pytest.raises(Forbidden):
+        commits.commit(actor=ada, adapter=adapter, inlines=[Inline("a.txt", b"x")])
+    assert manifests.main_of(adapter) == before
 
 
 def test_the_quota_holds_for_every_branch(ada: User, noir: Adapter) -> None:
