@@ -14,9 +14,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import (
+    BadRequest,
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
 from django.db import OperationalError
 from django.http import Http404, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -43,6 +49,9 @@ __all__ = [
     "problem_of",
     "status_of",
 ]
+
+#: Bodies that end early, or are no form where they say they are one.
+_BROKEN = (BadRequest, MultiPartParserError, SuspiciousOperation, UnreadablePostError)
 
 #: A disk or a quota is used up: as the system says it, and as PostgreSQL does (``disk_full``).
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
@@ -197,7 +206,7 @@ def _of_django(error: Exception) -> Problem | None:
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         text = _("A body that is no file has at most %(limit)d bytes.") % {"limit": limit}
         return _of_refusal(errors.TooLarge(text, limit=limit))
-    if isinstance(error, SuspiciousOperation | UnreadablePostError):
+    if isinstance(error, _BROKEN):
         return _http("malformed_request", _("The request ended early or breaks a limit."))
     if _is_full(error):
         log.error("no room: %s", error)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg.errors
 import pytest
-from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.db import OperationalError, transaction
 from django.http import Http404
+from django.http.multipartparser import MultiPartParserError
 from rest_framework import exceptions as drf
 
 from hub.api.schema import codes
@@ -54,6 +55,8 @@ def test_every_code_is_documented_with_its_status() -> None:
         (Http404(), 404, "not_found"),
         (PermissionDenied(), 403, "forbidden"),
         (SuspiciousOperation("x"), 400, "malformed_request"),
+        (BadRequest("x"), 400, "malformed_request"),
+        (MultiPartParserError("x"), 400, "malformed_request"),
         (OperationalError("database is locked"), 503, "unavailable"),
         (drf.NotAuthenticated(), 401, "not_authenticated"),
         (drf.PermissionDenied(), 403, "forbidden"),

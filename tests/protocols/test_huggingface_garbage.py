@@ -121,3 +121,30 @@ def test_whoever_sends_them_without_a_token_changes_nothing_at_all(
         is_question = path == "/api/validate-yaml"
         assert answer.status_code in ({200, 400} if is_question else {401}), answer.content
     assert state() == before
+
+
+@pytest.mark.parametrize("charset", ["utf-7", "utf-16", "none-of-them"])
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "application/json"])
+def test_no_character_set_breaks_anything(
+    stranger: Client, noir: Adapter, kind: str, charset: str
+) -> None:
+    said = f"{kind}; charset={charset}"
+    for place in ("/api/models?search=%ff", "/api/v1/models?query=%ff"):
+        assert stranger.get(place, CONTENT_TYPE=said).status_code in {200, 400}
+    answer = stranger.generic("POST", f"{NOIR}/paths-info/main", b"paths=x", content_type=said)
+    assert answer.status_code in {200, 400}
+
+
+def test_a_form_without_a_boundary_is_refused(stranger: Client, noir: Adapter) -> None:
+    answer = stranger.generic(
+        "POST", f"{NOIR}/paths-info/main", b"x", content_type="multipart/form-data"
+    )
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
+def test_a_list_is_not_filtered_by_hundreds_of_tags(stranger: Client, noir: Adapter) -> None:
+    for count, status in ((32, 200), (33, 400), (2000, 400)):
+        tags = ",".join(f"t{n}" for n in range(count))
+        assert stranger.get(f"/api/models?filter={tags}").status_code == status
+    assert stranger.get(f"/api/models?filter={'film,' * 2000}").json()[0]["id"] == "ada/noir"

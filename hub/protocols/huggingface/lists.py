@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.utils.translation import gettext as _
+
 from hub.protocols.huggingface import bases, shapes
 from hub.protocols.huggingface.door import answer, door
 from hub.protocols.huggingface.queries import expanded, is_on, next_page, whole
+from registry.errors import Invalid
 from registry.selectors import adapters as catalogue
 from registry.selectors import revisions, shelves
 from registry.selectors.shelves import Facet, Shelf
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["models", "tags_by_type"]
 
 MAX_PAGE = catalogue.MAX_PAGE
+#: Tags that one list is filtered by; each is a condition of its own.
+MAX_TAGS = 32
 
 _SORTS = {"lastModified": "updated_at", "createdAt": "created_at"}
 #: Tags of everything here.
@@ -44,8 +49,17 @@ def models(request: HttpRequest) -> JsonResponse:
 
 
 def _shelf(query: QueryDict) -> Shelf:
+    """Return what is looked for.
+
+    Raises:
+        Invalid: by too many tags.
+    """
     wanted = [part for value in query.getlist("filter") for part in value.split(",")]
-    facets = [_facet(tag.strip()) for tag in wanted if tag.strip() not in {*_EVERYTHING, ""}]
+    tags = dict.fromkeys(tag.strip() for tag in wanted if tag.strip() not in {*_EVERYTHING, ""})
+    if len(tags) > MAX_TAGS:
+        text = _("A list is filtered by at most %(limit)d tags.") % {"limit": MAX_TAGS}
+        raise Invalid(text, fields={"filter": [text]}, limit=MAX_TAGS)
+    facets = [_facet(tag) for tag in tags]
     if pipeline := query.get("pipeline_tag"):
         facets.append(Facet(families=bases.families_doing(pipeline)))
     gated = is_on(query, "gated") if query.get("gated") else None
