@@ -76,6 +76,7 @@ def test_a_footer_is_left_alone() -> None:
         (chunk(b"noir", 0, size=0), "has 0"),
         (chunk(b"n", 1, size=MAX_CHUNK_BYTES + 1), "131073"),
         (chunk(bytes(2 * MAX_CHUNK_BYTES + 1), 0, size=9), "not the bytes of a packed chunk"),
+        (chunk(bytes(300), 0, size=1), "not the bytes of a packed chunk"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -123,8 +124,8 @@ def test_what_is_not_one_whole_frame_is_refused(packed: bytes, size: int) -> Non
 
 
 def test_a_bomb_is_refused_within_the_memory_of_a_chunk() -> None:
-    bomb = lz4.frame.compress(bytes(60_000_000), block_size=lz4.frame.BLOCKSIZE_MAX4MB)
-    assert len(bomb) < 2 * MAX_CHUNK_BYTES
+    bomb = lz4.frame.compress(bytes(30_000_000), block_size=lz4.frame.BLOCKSIZE_MAX4MB)
+    assert len(bomb) < MAX_CHUNK_BYTES
     data = framed(bomb, MAX_CHUNK_BYTES)
     tracemalloc.start()
     try:
@@ -134,6 +135,14 @@ def test_a_bomb_is_refused_within_the_memory_of_a_chunk() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 4_000_000
+
+
+def test_a_short_chunk_costs_no_more_than_its_length_to_read() -> None:
+    empty_blocks = (b"\1\0\0\0" + b"\0") * 50_000  # each of one token, which stands for nothing
+    whole = lz4.frame.compress(b"n", store_size=False)
+    frame = whole[:7] + empty_blocks + whole[7:]
+    with pytest.raises(XorbInvalid, match="not the bytes of a packed chunk"):
+        places(framed(frame, 1))
 
 
 def test_a_frame_that_announces_a_huge_content_is_refused() -> None:

@@ -40,6 +40,9 @@ MAX_CHUNKS = 2**14
 #: Most bytes that all chunks of a xorb may unpack to.
 MAX_UNPACKED_BYTES = 2**30
 
+#: How much longer than what it holds a frame may be: its header, sums, marks of its blocks.
+FRAME_BYTES = 256
+
 FOOTER = b"XETBLOB"
 HEADER_BYTES = 8
 RAW, LZ4, GROUPED_LZ4 = 0, 1, 2
@@ -141,7 +144,7 @@ def _header(head: bytes) -> Header:
     if not 1 <= header.size_bytes <= MAX_CHUNK_BYTES:
         msg = f"A chunk has 1 to {MAX_CHUNK_BYTES} bytes; this one has {unpacked}."
         raise XorbInvalid(msg)
-    if not 1 <= header.packed_bytes <= 2 * MAX_CHUNK_BYTES:
+    if not 1 <= header.packed_bytes <= unpacked + unpacked // 255 + FRAME_BYTES:
         msg = f"{header.packed_bytes} are not the bytes of a packed chunk."
         raise XorbInvalid(msg)
     return header
