@@ -230,3 +230,16 @@ def test_no_token_of_an_address_stands_in_the_log(servers: Servers) -> None:
     for place in ("/api/v1/models", "/api/download/models/1", servers.place):
         assert f'"GET {place}"' in said
     assert token not in said
+
+
+def test_no_address_that_is_a_permission_stands_in_the_log(servers: Servers) -> None:
+    ask(servers.front, "/api/download/files/a:pass-of-one/noir.safetensors", "GET", {})
+    ask(servers.front, "/ada/noir.git/info/lfs/objects/a:link-of-one", "GET", {})
+    ask(servers.front, "/ada/noir.git/info/lfs/objects/batch", "GET", {})
+    until = time.monotonic() + 5  # it writes when a request is over
+    while '"GET /ada/noir.git/info/lfs/objects/batch"' not in (said := servers.log.read_text()):
+        assert time.monotonic() < until, said
+        time.sleep(0.05)
+    assert '"GET /api/download/files/"' in said
+    assert '"GET /ada/noir.git/info/lfs/objects/"' in said
+    assert "of-one" not in said
