@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from typing import TYPE_CHECKING
 
 from django.core.wsgi import get_wsgi_application
@@ -19,6 +20,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings.base")
 #: somebody paused would keep its thread for ever. It goes on with a range, an upload with its part.
 STALL_S = 60.0
 
+#: Everything here is UTF-8. Django would take any codec of Python by its name, and fail before its
+#: first line of ours at those that make no text (``base64``).
+_CHARSET = re.compile(r'(?i);\s*charset\s*=\s*("[^"]*"|[^;]*)')
+
 answer = get_wsgi_application()
 
 
@@ -27,6 +32,8 @@ def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
     line = environ.get("gunicorn.socket")
     if line is not None:
         line.settimeout(STALL_S)
+    if "CONTENT_TYPE" in environ:
+        environ["CONTENT_TYPE"] = _CHARSET.sub("", environ["CONTENT_TYPE"])
     return answer(environ, start_response)
 
 
