@@ -48,6 +48,7 @@ def snippets_of(
     if primary is not None:
         urls = [base_url + file.url for file in (primary, partner) if file is not None]
         found += _for_weights(version, primary, pinned, partner)
+        found += _by_other_doors(version, primary, base_url, partner)
         found.append(Snippet("curl", _curl(version, urls)))
     found.append(Snippet(_("Point lorary at this hub, once"), f"export LORARY_ENDPOINT={base_url}"))
     return found
@@ -66,6 +67,25 @@ def _for_weights(
         comfy,
         Snippet(_("A1111 and Forge"), f"<lora:{stem}:{strength(version.dial)}>{words}"),
     ]
+
+
+def _by_other_doors(
+    version: Version, primary: FileLine, base_url: str, partner: FileLine | None
+) -> list[Snippet]:
+    """Return what to tell programs that were written for other hubs (``docs/clients.md``)."""
+    name = version.adapter.full_name
+    is_private = version.adapter.visibility == Visibility.PRIVATE
+    token = "HF_TOKEN=$LORARY_TOKEN " if is_private else ""
+    pull = f"hf download {name} --revision {version.name} --local-dir {version.adapter.name}"
+    found = [Snippet("Hugging Face", f"HF_ENDPOINT={base_url} {token}{pull}")]
+    if partner is None:
+        told = f'"{name}", weight_name="{primary.path}", revision="{version.name}"'
+        title = _("diffusers with HF_ENDPOINT")
+        found.append(Snippet(title, f"pipe.load_lora_weights({told})"))
+    by_hash = f"{base_url}/api/v1/model-versions/by-hash/{primary.sha256}"
+    who = '-H "Authorization: Bearer $LORARY_TOKEN" ' if is_private else ""
+    found.append(Snippet(_("Civitai's API"), f"curl -fsS {who}{by_hash}"))
+    return found
 
 
 def _both(primary: FileLine, partner: FileLine, pinned: str) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import re
 import sys
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -313,3 +315,27 @@ def test_the_guide_says_what_works(reader: Programs, shelf: Shelf, base: Path) -
     del reader.environ["HF_ENDPOINT"]
     assert "studio/noir" in reader.command(["bash", "-c", commands])
     assert digest(reader.folder / "noir" / "noir.safetensors") == digest(shelf.noir)
+
+
+def test_the_page_of_an_adapter_says_what_works(reader: Programs, shelf: Shelf, base: Path) -> None:
+    """Every line below “For your tool” that a shell or diffusers takes, as it is copied."""
+    with urllib.request.urlopen(f"{shelf.hub.url}/studio/noir", timeout=60) as answer:
+        page = answer.read().decode()
+    menu = page[page.index('id="tools"') :]
+    lines = [html.unescape(text) for text in re.findall(r'<li>.*?data-copy="(.*?)"', menu)]
+    reader.environ["PATH"] = f"{Path(sys.executable).parent}:{reader.environ['PATH']}"
+    ways = ("lorary pull", "export", "HF_ENDPOINT=", "curl")
+    shell = [line for line in lines if line.startswith(ways)]
+    calls = [line for line in lines if line.startswith("pipe.")]
+    assert (len(shell), len(calls)) == (6, 2)
+    script = "\n".join(["set -e", *sorted(shell, key=lambda line: not line.startswith("export"))])
+    told = reader.command(["bash", "-c", script])
+    assert '"baseModel":' in told
+    files = {path.name: digest(path) for path in reader.folder.rglob("noir*.safetensors")}
+    assert set(files.values()) == {digest(shelf.noir)}
+    assert len(list(reader.folder.rglob("noir*.safetensors"))) >= 3  # lorary's, hf's, curl's
+    loads = [f"{call}; pipe.unload_lora_weights()" for call in calls]
+    opened = f"pipe = diffusers.DiffusionPipeline.from_pretrained({str(base)!r})"
+    code = "\n".join(["import diffusers, lorary", opened, *loads, "tell(len(pipe.components))"])
+    reader.environ["LORARY_ENDPOINT"] = shelf.hub.url
+    assert reader.python(code)

@@ -28,6 +28,9 @@ def test_it_shows_words_verdict_files_and_snippets(client: Client, noir: Adapter
     assert 'data-copy="noir light"' in page
     assert "Fits Stable Diffusion 1" in page
     assert "lorary pull ada/noir@v1" in page
+    assert "hf download ada/noir --revision v1" in page
+    assert "/api/v1/model-versions/by-hash/" in page
+    assert "LORARY_TOKEN" not in page
     assert "&lt;lora:noir:0.9&gt; noir light" in page
     assert "/api/v1/adapters/ada/noir/versions/v1/files/noir.safetensors" in page
     assert "Recommended 0.7 to 1.0, best 0.9" in page or "0.7–1.0" in page
