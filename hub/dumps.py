@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
 
+from registry.durable import flush
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -92,7 +94,7 @@ def _dump_sqlite(target: Path) -> list[Named]:
             message = f"The copy of the database is not sound: {said}"
             raise RowsRefused(message)
         blobs = [(sha256, size) for sha256, size in copy.execute(_STORED)]
-    _flush(target)
+    flush(target)
     return blobs
 
 
@@ -101,7 +103,7 @@ def _restore_sqlite(source: Path) -> None:
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, draft)
-    _flush(draft)
+    flush(draft)
     for end in ("-wal", "-shm"):  # of the empty database that is replaced
         target.with_name(target.name + end).unlink(missing_ok=True)
     draft.replace(target)
@@ -113,7 +115,7 @@ def _dump_postgres(target: Path) -> list[Named]:
               "--file", str(target)])  # fmt: skip
         cursor.execute(_STORED)
         blobs: list[Named] = [(sha256, size) for sha256, size in cursor.fetchall()]
-    _flush(target)
+    flush(target)
     return blobs
 
 
@@ -152,11 +154,3 @@ def _postgres() -> dict[str, str]:
         **{_LIBPQ[key]: str(value) for key, value in said["OPTIONS"].items() if key in _LIBPQ},
     }
     return {name: value for name, value in variables.items() if value}
-
-
-def _flush(file: Path) -> None:
-    handle = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

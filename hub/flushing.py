@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from django.db import connection
+
+from registry.durable import flush
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,19 +42,9 @@ class FlushMiddleware:
 
     def _flush(self, log: Path) -> None:
         try:
-            inode = _flushed(log)
+            inode = flush(log)
         except FileNotFoundError:  # all of it is in the database: whoever removed it flushed that
             return
         if inode != self._named:
-            _flushed(log.parent)
+            flush(log.parent)
             self._named = inode
-
-
-def _flushed(path: Path) -> int:
-    """Flush a file or a folder and return its inode."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-        return os.fstat(handle).st_ino
-    finally:
-        os.close(handle)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from registry.durable import flush
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -33,8 +35,4 @@ def note_move(data: Path, url: str) -> None:
         handle.flush()
         os.fsync(handle.fileno())
     draft.replace(data / _FILE)
-    folder = os.open(data, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    flush(data)

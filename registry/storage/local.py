@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, overload
 
 from django.utils.translation import gettext as _
 
+from registry.durable import flush
 from registry.errors import SizeMismatch, UploadIncomplete
 from registry.storage.base import (
     Entry,
@@ -151,8 +152,4 @@ def _write_all(handle: int, chunk: bytes, offset: int) -> None:
 
 def _flush_directories(*folders: Path) -> None:
     for folder in folders:
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        flush(folder)

@@ -1,0 +1,25 @@
+"""What has to outlive a power failure."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["flush"]
+
+
+def flush(path: Path) -> int:
+    """Have the disk keep a file's bytes or a folder's names, and return its inode.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+        return os.fstat(handle).st_ino
+    finally:
+        os.close(handle)
