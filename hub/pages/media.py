@@ -12,6 +12,7 @@ from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
+from hub.callers import secret_in_header
 from hub.delivery import etag_of, matches
 from previews import cards
 from previews import cover as covers
@@ -140,10 +141,10 @@ def viewer_of(request: HttpRequest) -> User | AnonymousUser:
         Unauthenticated: a token that is not valid (any more).
         ScopeMissing: a token that may not read.
     """
-    scheme, _space, secret = request.headers.get("Authorization", "").partition(" ")
-    if scheme.casefold() != "bearer":
+    secret = secret_in_header(request)
+    if secret is None:
         return request.user
-    return require_scope(tokens.authenticate(secret=secret.strip()).user, "read")
+    return require_scope(tokens.authenticate(secret=secret).user, "read")
 
 
 def _picture(viewer: User | AnonymousUser, image_id: int) -> tuple[Image, bool]:

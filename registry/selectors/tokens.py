@@ -4,14 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from registry.models import AccessToken, User
+
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
-    from registry.models import AccessToken, User
-
-__all__ = ["listing"]
+__all__ = ["holder", "listing"]
 
 
 def listing(user: User) -> QuerySet[AccessToken]:
     """Return the tokens that still work or ran out; revoked ones are gone from view."""
     return user.access_tokens.filter(revoked_at=None).select_related("namespace")
+
+
+def holder(user_id: int, token_id: int) -> User | None:
+    """Return whom a signed permission names, with the token that asked for it; None once ended.
+
+    Args:
+        user_id: An account.
+        token_id: The access token; 0 where a session asked.
+    """
+    user = User.objects.filter(pk=user_id, is_active=True).first()
+    if user is None or not token_id:
+        return user
+    token = AccessToken.objects.filter(pk=token_id).first()
+    if token is None or not token.is_live:
+        return None
+    user.access_token = token
+    return user

@@ -25,6 +25,7 @@ from django.http import HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
+from hub.callers import secret_in_header
 from hub.protocols.huggingface.refusals import INVALID_TOKEN, Refused, refusal
 from hub.throttles import StrangerThrottle
 from registry.errors import Invalid, NotFound, RateLimited, Unauthenticated
@@ -120,17 +121,17 @@ def _enter(request: HttpRequest, kwargs: dict[str, Any], *, has_own_token: bool)
 
 
 def _authenticate(request: HttpRequest) -> None:
-    scheme, _space, secret = request.headers.get("Authorization", "").partition(" ")
-    if scheme.casefold() != "bearer":
+    secret = secret_in_header(request)
+    if secret is None:
         if request.method not in SAFE:
             request.user = AnonymousUser()  # a session would need the CSRF token
         return
     request.user = AnonymousUser()
     try:
-        request.user = tokens.authenticate(secret=secret.strip()).user
+        request.user = tokens.authenticate(secret=secret).user
     except Unauthenticated as error:
         text = str(error.detail)
-        if secret.strip().startswith("hf_"):
+        if secret.startswith("hf_"):
             hint = _("It looks like one of huggingface.co; this hub has its own, under Settings.")
             text = f"{text} {hint}"
         raise Refused(Unauthenticated(text), status=401, message=INVALID_TOKEN) from error

@@ -16,11 +16,10 @@ from django.core import signing
 from django.utils.translation import gettext as _
 
 from registry.errors import Unauthenticated
-from registry.models import AccessToken, User
-from registry.selectors import uploads
+from registry.selectors import tokens, uploads
 
 if TYPE_CHECKING:
-    from registry.models import Upload
+    from registry.models import Upload, User
 
 __all__ = ["WHOLE", "Link", "opened", "signed"]
 
@@ -58,14 +57,9 @@ def opened(text: str) -> Link:
         public_id, user_id, token_id, part = signing.loads(text, salt=_SALT, max_age=lasts_s)
     except signing.BadSignature as error:
         raise _ended() from error
-    user = User.objects.filter(pk=user_id, is_active=True).first()
+    user = tokens.holder(user_id, token_id)
     if user is None:
         raise _ended()
-    if token_id:
-        token = AccessToken.objects.filter(pk=token_id).first()
-        if token is None or not token.is_live:
-            raise _ended()
-        user.access_token = token
     return Link(user, uploads.get(user, UUID(hex=public_id)), part)
 
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NoReturn
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from hub.callers import secret_in_header
 from hub.protocols.huggingface.bodies import refuse_pull_request, stream_of
 from hub.protocols.huggingface.door import answer, door
 from hub.protocols.huggingface.refs import adapter_of
@@ -111,10 +112,10 @@ def nothing(_request: HttpRequest, /, **_named: str) -> NoReturn:
 
 
 def _grant(request: HttpRequest) -> Grant:
-    scheme, _space, secret = request.headers.get("Authorization", "").partition(" ")
-    if scheme.casefold() != "bearer":
+    secret = secret_in_header(request)
+    if secret is None:
         raise Unauthenticated(_("Send the token that came with this address."))
-    return grants.opened(secret.strip())
+    return grants.opened(secret)
 
 
 def _session(grant: Grant, name: str) -> Session:

@@ -13,7 +13,8 @@ from django.core import signing
 from django.utils.translation import gettext as _
 
 from registry.errors import Unauthenticated
-from registry.models import AccessToken, Adapter, User
+from registry.models import Adapter, User
+from registry.selectors import tokens
 from registry.services import access
 
 if TYPE_CHECKING:
@@ -64,15 +65,10 @@ def opened(secret: str) -> Grant:
         user_id, adapter_id, token_id = signing.loads(secret, salt=_SALT, max_age=LASTS_S)
     except signing.BadSignature as error:
         raise _ended() from error
-    user = User.objects.filter(pk=user_id, is_active=True).first()
+    user = tokens.holder(user_id, token_id)
     adapter = Adapter.objects.select_related("namespace").filter(pk=adapter_id).first()
     if user is None or adapter is None:
         raise _ended()
-    if token_id:
-        token = AccessToken.objects.filter(pk=token_id).first()
-        if token is None or not token.is_live:
-            raise _ended()
-        user.access_token = token
     access.require_adapter(user, adapter)
     return Grant(user, adapter)
 
