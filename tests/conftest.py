@@ -12,7 +12,7 @@ from django.conf import settings
 from django.test import override_settings
 
 from hub.config import prepare
-from registry.services import accounts, downloads
+from registry.services import accounts, downloads, tokens
 from tests.buckets import CREDENTIALS, SeaweedFS
 from tests.catalogue import PASSWORD
 
@@ -103,6 +103,17 @@ def _refuse(report: pytest.TestReport | pytest.CollectReport) -> None:
     if os.environ.get("LORARY_TEST_REQUIRE") == "all":
         report.outcome = "failed"
         report.longrepr = f"LORARY_TEST_REQUIRE=all, but skipped: {report.longrepr}"
+
+
+@pytest.fixture
+def token_of() -> Callable[..., str]:
+    """Return a function that makes a token of a user."""
+
+    def token_of(user: User, *scopes: str) -> str:
+        _token, secret = tokens.issue(actor=user, name="test", scopes=scopes or ("read", "write"))
+        return secret
+
+    return token_of
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from django.test import Client
 
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
 from registry import storage
-from registry.services import adapters, tokens
+from registry.services import adapters
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 
@@ -51,15 +51,6 @@ def _no_memory() -> Iterator[None]:
 @pytest.fixture
 def lora() -> bytes:
     return kohya(DENOISERS["sd1", "diffusers"])
-
-
-@pytest.fixture
-def token_of() -> Callable[..., str]:
-    def token_of(user: User, *scopes: str) -> str:
-        _token, secret = tokens.issue(actor=user, name="test", scopes=scopes or ("read", "write"))
-        return secret
-
-    return token_of
 
 
 @pytest.fixture

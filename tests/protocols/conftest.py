@@ -9,7 +9,7 @@ from django.core.cache import cache
 from django.test import Client
 
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
-from registry.services import adapters, tokens
+from registry.services import adapters
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 
@@ -25,15 +25,6 @@ def _no_memory() -> Iterator[None]:
     cache.clear()
     yield
     cache.clear()
-
-
-@pytest.fixture
-def token_of() -> Callable[..., str]:
-    def token_of(user: User, *scopes: str) -> str:
-        _token, secret = tokens.issue(actor=user, name="test", scopes=scopes or ("read", "write"))
-        return secret
-
-    return token_of
 
 
 @pytest.fixture
