@@ -141,7 +141,7 @@ def test_the_library_lists_searches_and_turns_pages(reader: Programs, shelf: She
         full = list(api.list_models(author="studio", search="noir", full=True, cardData=True))
         tell({
             "public": sorted(ids(author="studio")),
-            "found": ids(search="noir", filter=["style", "lora"]),
+            "found": ids(author="studio", search="noir", filter=["style", "lora"]),
             "two": len(ids(author="studio", limit=2)),
             "full": [(one.id, bool(one.sha), len(one.siblings)) for one in full],
             "all": ids(author="studio", filter="many", token=TOKEN),
