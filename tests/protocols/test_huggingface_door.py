@@ -88,6 +88,9 @@ def test_strangers_hear_how_many_requests_are_left(
     ("path", "code"),
     [
         ("/api/models/gpt2", "RepoNotFound"),
+        ("/api/models/gpt2/revision/main", "RepoNotFound"),
+        ("/api/models/gpt2/tree/main/unet", "RepoNotFound"),
+        ("/gpt2/resolve/main/config.json", "RepoNotFound"),
         ("/api/datasets/ada/noir", "RepoNotFound"),
         ("/api/spaces/ada/noir/tree/main", "RepoNotFound"),
         ("/api/models/ada/noir/discussions", None),

@@ -125,6 +125,16 @@ def test_what_would_be_refused_is_refused_before_it_travels(
     assert answer.headers["X-Error-Message"]
 
 
+def test_a_refusal_is_told_once(as_ada: Client, noir: Adapter) -> None:
+    """Clients write header, ``error`` and ``errors`` below each other, without repetitions."""
+    answer = ask(as_ada, file("a.pt", b"PK\x03\x04"), file("setup.exe", b"MZ" * 100))
+    said = answer.json()
+    first, second = (one["message"] for one in said["errors"])
+    assert answer.headers["X-Error-Message"] == said["error"] == first
+    assert first.endswith("(is_pickle)")
+    assert "setup.exe" in second
+
+
 def test_what_holds_nothing_is_left_out_unless_it_should_hold_weights(
     as_ada: Client, noir: Adapter
 ) -> None:

@@ -91,9 +91,11 @@ def refusal(request: HttpRequest, error: Exception, request_id: str) -> HttpResp
         return HttpResponse(status=307, headers={"Location": place})
     problem = problem_of(cause)
     text = problem.detail.translate(_PLAIN)
+    found = [_finding(one) for one in problem.facts.get("findings") or ()]
+    text = next((told for said, told in found if said == text), text)  # clients drop repetitions
     body: dict[str, Any] = {"error": text, "code": problem.code, **refused.body}
-    if findings := problem.facts.get("findings"):
-        body["errors"] = [{"message": _finding(one)} for one in findings]
+    if found:
+        body["errors"] = [{"message": told} for _said, told in found]
     headers = {**problem.headers, **refused.headers}
     headers["X-Error-Message"] = in_header(refused.message or text)
     headers["X-Request-Id"] = str(problem.facts.get("id", request_id))
@@ -119,9 +121,10 @@ def _status(request: HttpRequest, refused: Refused, problem: Problem) -> int:
     return problem.status
 
 
-def _finding(found: Mapping[str, Any]) -> str:
+def _finding(found: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what a finding says, and that with the code by which it is looked up."""
     said = str(found.get("message", "")).translate(_PLAIN)
-    return f"{said} ({found.get('code', '')})"
+    return said, f"{said} ({found.get('code', '')})"
 
 
 def in_header(text: str) -> str:

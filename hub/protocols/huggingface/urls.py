@@ -39,9 +39,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{MODEL}/auth-check/write", repos.auth_check_write),
     *writing_urls.urlpatterns,
     path("", include("hub.protocols.huggingface.xet.urls")),
+    path("api/models/<str:name>/revision/<path:rest>", nowhere.nothing),
+    path("api/models/<str:name>/tree/<path:rest>", nowhere.nothing),
     path(f"{MODEL}/<path:rest>", nowhere.nowhere),
     path("api/datasets/<path:rest>", nowhere.models_only),
     path("api/spaces/<path:rest>", nowhere.models_only),
     path("<str:owner>/<str:name>/resolve/<path:rest>", resolve.resolve, name="hf-file"),
     path("<str:owner>/<str:name>/raw/<path:rest>", resolve.resolve),
+    path("<str:name>/resolve/main/<path:rest>", nowhere.nothing),
 ]
