@@ -184,17 +184,20 @@ def _write_down(upload: Upload) -> list[storage.Entry]:
         return []
     known = dict(upload.parts.values_list("number", "tag"))
     newest: dict[int, storage.Entry] = {}
-    kept: dict[int, storage.Entry] = {}
-    for entry in storage.store().names(upload.storage_key):
+
+    def rank(entry: storage.Entry) -> tuple[float, bool]:
+        """Later counts; of one second, what is written down."""
+        return entry.changed, entry.tag == known.get(entry.number)
+
+    for entry in storage.store().names(upload.storage_key):  # what was sent twice may come twice
         if 1 <= entry.number <= upload.part_count:
-            if entry.number not in newest or entry.changed >= newest[entry.number].changed:
+            rival = newest.get(entry.number)
+            if rival is None or rank(entry) >= rank(rival):
                 newest[entry.number] = entry
-            if entry.tag == known.get(entry.number):
-                kept[entry.number] = entry
     long = []
     for number, entry in newest.items():
         part = part_of(upload, number)
-        if number in kept and kept[number].changed >= entry.changed:
+        if entry.tag == known.get(number):
             continue  # as it was written down
         if entry.size == part.size:
             _note_listed(upload, part, entry.tag, before=known.get(number))

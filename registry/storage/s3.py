@@ -91,16 +91,22 @@ class S3Store:
             return self._send(key, upload, part.number, body)
 
     def assemble(self, key: str, parts: Sequence[Part]) -> None:
-        """Complete the multipart upload with parts of the right length."""
+        """Complete the multipart upload with parts of the right length.
+
+        A server that goes on joining for a process that is dead may list some parts no more.
+        """
         self._linked.pop(key, None)
+        absent = UploadIncomplete(missing=[part.number for part in parts][:1000])
         try:
             if (upload := self._found(key)) is not None:
                 self._complete(key, upload, chosen_of(parts, self._listed(key, upload)))
                 return
         except (FileNotFoundError, FileExistsError):  # others were first
             pass
+        except UploadIncomplete as refusal:
+            absent = refusal
         if self._size(self._private(key)) != sum(part.size for part in parts):
-            raise UploadIncomplete(missing=[part.number for part in parts][:1000])
+            raise absent
 
     def promote(self, key: str, sha256: str) -> None:
         """Copy inside the server, look whether it is all there, remove the private object."""

@@ -36,7 +36,7 @@ def run(plan: Plan, trial: Trial) -> None:
     os.environ.update(CREDENTIALS)
     seconds = SHORT_S if plan.is_short else LONG_S
     with (
-        SeaweedFS(plan.folder / "seaweedfs") as server,
+        SeaweedFS(plan.folder / "s3-seaweedfs") as server,
         FaultyProxy(server.endpoint, plan.seed) as proxy,
         plan.ground.hub(
             "bucket",

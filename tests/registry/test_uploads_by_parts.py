@@ -290,6 +290,28 @@ def test_a_part_that_comes_through_the_hub_while_the_bucket_lists_keeps_its_dige
     assert here(straight) == [(2, len(sent), hashlib.sha256(sent).hexdigest())]
 
 
+@pytest.mark.parametrize("earlier_s", [5.0, 0.0])
+def test_a_part_that_is_listed_twice_keeps_its_digest(
+    straight: Upload, monkeypatch: pytest.MonkeyPatch, earlier_s: float
+) -> None:
+    """A process that was killed behind the bucket's answer leaves a part, which is sent again."""
+    listing = S3Store.names
+
+    def names(store: S3Store, key: str = "") -> Iterator[storage.Entry]:
+        for entry in listing(store, key):
+            yield entry
+            yield entry._replace(changed=entry.changed - earlier_s)
+            if not earlier_s:
+                yield entry._replace(tag='"another"')
+
+    send(straight, 2)
+    sent = body(straight, 2)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(S3Store, "names", names)
+        parts.look(actor=straight.owner, upload=straight)
+    assert here(straight) == [(2, len(sent), hashlib.sha256(sent).hexdigest())]
+
+
 def sneak(upload: Upload, number: int, data: bytes) -> None:
     """Send a part as nobody can who has only links."""
     store = store_of()

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from registry import storage
-from registry.errors import SizeMismatch, StorageAway
+from registry.errors import SizeMismatch, StorageAway, UploadIncomplete
 from registry.storage import Fetch, Part, reaching, s3, spooling
 from registry.storage.s3 import S3Store
 from tests.running import free_port
@@ -163,6 +163,24 @@ def test_nothing_changes_a_file_that_was_joined(store: S3Store) -> None:
     with store.open(key) as handle:
         assert handle.read() == b"good"
     assert uploads_of(store) == []
+
+
+def test_parts_that_a_server_lists_no_more_because_it_joins_them_are_not_missing(
+    store: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SeaweedFS has the object before it forgets the parts, one by one."""
+    key, part = storage.new_key(), Part(1, 0, 4)
+    store.write(key, [b"good"], part=part)
+    upload = store._found(key)
+    with monkeypatch.context() as early:
+        early.setattr(S3Store, "_listed", lambda *_: [])
+        with pytest.raises(UploadIncomplete):
+            store.assemble(key, [part])
+    store.assemble(key, [part])
+    with monkeypatch.context() as late:
+        late.setattr(S3Store, "_found", lambda *_: upload)
+        late.setattr(S3Store, "_listed", lambda *_: [])
+        store.assemble(key, [part])
 
 
 def test_a_handle_never_mixes_two_objects(store: S3Store) -> None:
