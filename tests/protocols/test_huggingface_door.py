@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
+from hub.protocols.huggingface.refusals import refusal
 from hub.throttles import StrangerThrottle
+from lorary.anatomy import Finding
+from registry.errors import UploadRefused
 from registry.models import Membership, Namespace, NamespaceKind, Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from django.test import Client
+    from django.test import Client, RequestFactory
 
     from registry.models import User
 
@@ -101,6 +105,14 @@ def test_what_is_not_here_is_said_so(stranger: Client, path: str, code: str | No
     assert answer.status_code == (401 if code else 404)
     assert answer.headers.get("X-Error-Code") == code
     assert answer.json()["error"]
+
+
+def test_the_finding_that_is_the_reason_is_told_in_the_same_words(rf: RequestFactory) -> None:
+    found = [Finding("size", "info", "It is large."), Finding("nan", "error", "NaN.")]
+    answer = refusal(rf.get("/"), UploadRefused("“a.bin”: NaN.", findings=found), "1")
+    said = json.loads(answer.content)
+    assert said["error"] == answer.headers["X-Error-Message"] == '"a.bin": NaN. (nan)'
+    assert [one["message"] for one in said["errors"]] == ["It is large. (size)", said["error"]]
 
 
 def test_other_methods_are_named(stranger: Client) -> None:

@@ -90,12 +90,10 @@ def refusal(request: HttpRequest, error: Exception, request_id: str) -> HttpResp
     if isinstance(cause, errors.Moved) and (place := _new_place(request, cause)):
         return HttpResponse(status=307, headers={"Location": place})
     problem = problem_of(cause)
-    text = problem.detail.translate(_PLAIN)
-    found = [_finding(one) for one in problem.facts.get("findings") or ()]
-    text = next((told for said, told in found if said == text), text)  # clients drop repetitions
+    text, lines = _told(problem)
     body: dict[str, Any] = {"error": text, "code": problem.code, **refused.body}
-    if found:
-        body["errors"] = [{"message": told} for _said, told in found]
+    if lines:
+        body["errors"] = [{"message": line} for line in lines]
     headers = {**problem.headers, **refused.headers}
     headers["X-Error-Message"] = in_header(refused.message or text)
     headers["X-Request-Id"] = str(problem.facts.get("id", request_id))
@@ -121,10 +119,19 @@ def _status(request: HttpRequest, refused: Refused, problem: Problem) -> int:
     return problem.status
 
 
-def _finding(found: Mapping[str, Any]) -> tuple[str, str]:
-    """Return what a finding says, and that with the code by which it is looked up."""
-    said = str(found.get("message", "")).translate(_PLAIN)
-    return said, f"{said} ({found.get('code', '')})"
+def _told(problem: Problem) -> tuple[str, list[str]]:
+    """Return what is wrong, and each finding with the code by which it is looked up.
+
+    The finding that is the reason is told in the same words: clients leave out repetitions.
+    """
+    text, lines = problem.detail.translate(_PLAIN), []
+    for found in problem.facts.get("findings") or ():
+        said = str(found.get("message", "")).translate(_PLAIN)
+        line = f"{said} ({found.get('code', '')})"
+        if said and text.endswith(said):
+            text = line = f"{text.removesuffix(said)}{line}"
+        lines.append(line)
+    return text, lines
 
 
 def in_header(text: str) -> str:
