@@ -334,11 +334,15 @@ def test_a_full_list_agrees_with_the_documents(
 
 
 def test_own_repos_are_listed_with_what_they_take(
-    as_ada: Client, as_bob: Client, stranger: Client, noir: Adapter, first: Version
+    as_ada: Client, as_bob: Client, stranger: Client, noir: Adapter, first: Version, ada: User
 ) -> None:
-    (mine,) = as_ada.get("/api/settings/repositories").json()
+    adapters.create(actor=ada, name="bare")
+    mine, bare = sorted(
+        as_ada.get("/api/settings/repositories").json(), key=lambda one: -one["storage"]
+    )
     assert (mine["id"], mine["type"], mine["visibility"]) == ("ada/noir", "model", "public")
-    assert mine["storage"] == first.size_bytes
+    assert (mine["storage"], mine["storagePercent"]) == (first.size_bytes, 100)
+    assert (bare["storage"], bare["storagePercent"]) == (0, 0)
     assert as_bob.get("/api/settings/repositories").json() == []
     assert stranger.get("/api/settings/repositories").status_code == 401
     assert as_bob.get("/api/organizations/ada/settings/repositories").json()[0]["id"] == "ada/noir"

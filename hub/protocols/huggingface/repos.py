@@ -141,6 +141,7 @@ def theirs(request: HttpRequest, owner: str) -> JsonResponse:
 
 def _owned(rows: Sequence[Adapter]) -> list[dict[str, Any]]:
     sizes = shelves.stored_bytes(rows)
+    whole_bytes = sum(sizes.values()) or 1
     return [
         {
             "id": row.full_name,
@@ -148,6 +149,7 @@ def _owned(rows: Sequence[Adapter]) -> list[dict[str, Any]]:
             "updatedAt": shapes.instant(row.updated_at),
             "visibility": "private" if shapes.brief(row)["private"] else "public",
             "storage": sizes.get(row.pk, 0),
+            "storagePercent": 100 * sizes.get(row.pk, 0) / whole_bytes,
         }
         for row in rows
     ]
