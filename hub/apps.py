@@ -23,6 +23,9 @@ class HubConfig(AppConfig):
         """Bind what every process needs, whichever command started it."""
         checks.register_all()
         celery.app.set_default()
+        from hub.protocols.huggingface import readmes  # noqa: PLC0415 - needs apps
+
+        signals.card_changed.connect(readmes.follow, weak=False, dispatch_uid="hub.readmes")
         signals.sweeping.connect(_sweep_xet, weak=False, dispatch_uid="hub.xet")
 
 

@@ -3,6 +3,10 @@
 ``version_published``: a version became public knowledge. Receivers get ``version_id`` and run
 after the commit, so they see the published rows.
 
+``card_changed``: somebody changed what is said about an adapter or one of its versions, but not by
+sending a README. Receivers get ``adapter_id``, ``actor`` and whether a version ``is_published`` by
+it, and run after the commit.
+
 ``version_withdrawn``: a version was taken down for good. Receivers get ``version_id``, run after
 the commit, and let go of what was made with it.
 
@@ -13,8 +17,9 @@ from __future__ import annotations
 
 from django.dispatch import Signal
 
-__all__ = ["sweeping", "version_published", "version_withdrawn"]
+__all__ = ["card_changed", "sweeping", "version_published", "version_withdrawn"]
 
+card_changed = Signal()
 version_published = Signal()
 version_withdrawn = Signal()
 sweeping = Signal()

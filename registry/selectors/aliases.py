@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from registry.errors import NotFound
 from registry.models import Alias, AliasMove, Revision, Version, VersionState
+from registry.selectors import versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,7 +32,10 @@ _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """An alias with the version that it names; None where its revision has none."""
+    """An alias with the version that it names; None where its revision has none.
+
+    A commit of a card alone is no version: there it is the one whose weights it still has.
+    """
 
     alias: Alias
     version: Version | None
@@ -45,25 +49,33 @@ def listing(adapter: Adapter) -> QuerySet[Alias]:
 
 
 def pointers(aliases: Iterable[Alias]) -> list[Pointer]:
-    """Return aliases of one adapter with their versions and last moves, in three queries."""
+    """Return aliases of one adapter with their versions and last moves."""
     rows = list(aliases)
-    named = _versions_of({alias.revision_id for alias in rows})
+    named = _versions_of(rows)
     moves = AliasMove.objects.filter(alias__in=rows).select_related("actor").order_by("pk")
     last = {move.alias_id: move for move in moves}
     return [Pointer(row, named.get(row.revision_id or 0), last.get(row.pk)) for row in rows]
 
 
-def _versions_of(revisions: set[int | None]) -> dict[int, Version]:
-    """Return revision id → the version that names it; drafts name nothing yet."""
-    rows = Version.objects.filter(revision__in=[pk for pk in revisions if pk is not None])
-    return {version.revision_id: version for version in rows.exclude(state=VersionState.DRAFT)}
+def _versions_of(aliases: Iterable[Alias]) -> dict[int, Version]:
+    """Return revision id → the version it is, or whose weights it has; drafts are none yet."""
+    revisions = {alias.revision_id: alias.revision for alias in aliases if alias.revision}
+    rows = Version.objects.exclude(state=VersionState.DRAFT)
+    found = {version.revision_id: version for version in rows.filter(revision__in=revisions)}
+    for pk, revision in revisions.items():
+        version = None if pk in found else versions.standing_for(rows, revision)
+        if pk is not None and version is not None:
+            found[pk] = version
+    return found
 
 
 def by_version(adapter: Adapter) -> dict[int, list[str]]:
-    """Return revision id → names of the aliases that point at it."""
-    named: dict[int, list[str]] = {}
-    for name, revision in listing(adapter).values_list("name", "revision"):
-        named.setdefault(revision, []).append(name)
+    """Return version id → names of the aliases that name it."""
+    rows = list(listing(adapter))
+    found, named = _versions_of(rows), dict[int, list[str]]()
+    for alias in rows:
+        if version := found.get(alias.revision_id or 0):
+            named.setdefault(version.pk, []).append(alias.name)
     return named
 
 

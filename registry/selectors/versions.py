@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from registry.models import Adapter, File, Finding, User
 
-__all__ = ["LATEST", "document_of", "file", "findings_of", "get", "gone", "listing"]
+__all__ = [
+    "LATEST", "document_of", "file", "findings_of", "get", "gone", "listing", "standing_for",
+]  # fmt: skip
 
 LATEST = "latest"
 #: How many commits back the version of a commit without one is looked for.
@@ -61,10 +63,10 @@ def _by_name(rows: QuerySet[Version], adapter: Adapter, name: str) -> Version | 
     revisions = Revision.objects.filter(adapter=adapter)
     named = {"commit": name} if _COMMIT.match(name) else {"aliases__name": name}
     revision = revisions.filter(**named).first()
-    return _of_revision(rows, revision) if revision else None
+    return standing_for(rows, revision) if revision else None
 
 
-def _of_revision(rows: QuerySet[Version], revision: Revision) -> Version | None:
+def standing_for(rows: QuerySet[Version], revision: Revision) -> Version | None:
     """Return the version of a revision, or of the one before whose weights it still has.
 
     A commit of a card alone is no version; who asks for it, or for ``main`` after it, means the

@@ -21,6 +21,7 @@ from registry.models import (
 )
 from registry.names import check_name, has_control, key_of
 from registry.services import access, events, manifests
+from registry.signals import card_changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,10 +33,12 @@ __all__ = [
     "LIMITS",
     "MAX_TAGS",
     "create",
+    "describe",
     "is_tag",
     "refresh",
     "refresh_search",
     "rename",
+    "tell_card",
     "update",
 ]
 
@@ -89,7 +92,25 @@ def create(*, actor: User, owner: Namespace | None = None, name: str, **card: An
 
 
 def update(*, actor: User, adapter: Adapter, **card: Any) -> Adapter:  # noqa: ANN401 - see create
-    """Change card fields; what is left out stays.
+    """Change card fields; what is left out stays, and README.md follows.
+
+    Raises:
+        See ``describe``.
+    """
+    with transaction.atomic():
+        describe(actor=actor, adapter=adapter, **card)
+        tell_card(actor=actor, adapter=adapter)
+    return adapter
+
+
+def tell_card(*, actor: User, adapter: Adapter, is_published: bool = False) -> None:
+    """Let others hear after the commit that something else is said now."""
+    said = {"adapter_id": adapter.pk, "actor": actor, "is_published": is_published}
+    transaction.on_commit(lambda: card_changed.send_robust(sender=Adapter, **said))
+
+
+def describe(*, actor: User, adapter: Adapter, **card: Any) -> Adapter:  # noqa: ANN401 - see create
+    """Change card fields as a README says them; what is left out stays.
 
     Raises:
         Invalid: an unknown field or a value that does not fit.

@@ -19,6 +19,7 @@ import codecs
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import FAMILIES
@@ -27,27 +28,49 @@ from lorary.anatomy.config import AdapterConfig
 from registry import front_matter as matter
 from registry import storage
 from registry.errors import Invalid
-from registry.models import Maturity, VersionState
+from registry.models import FileRole, Maturity, VersionState
 from registry.names import has_control
-from registry.services import adapters, details, offers, versions
+from registry.services import (
+    access,
+    adapters,
+    arrivals,
+    contents,
+    details,
+    events,
+    manifests,
+    offers,
+    quotas,
+    versions,
+)
 from registry.services.details import Details
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from registry.models import Adapter, Blob, User, Version
+    from registry.models import Adapter, Blob, Revision, User, Version
 
-__all__ = ["NAME", "Card", "apply", "decoded", "front_matter", "read", "read_blob"]
+__all__ = [
+    "NAME",
+    "PLUMBING",
+    "Card",
+    "apply",
+    "decoded",
+    "front_matter",
+    "read",
+    "read_blob",
+    "rewrite",
+    "shown",
+    "text_of",
+]
 
-#: The one path whose text is an adapter's card.
-NAME = "README.md"
+NAME = contents.README
 #: Tag by which people of the Hub mark what is not for everybody.
 NOT_FOR_ALL = "not-for-all-audiences"
 #: Longest README of which anything is read, in bytes; the rest of a longer one is in the file.
 MAX_READ = 1024 * 1024
 
 #: Tags that name a library or a task: programs add them by themselves, and they tell nobody much.
-_PLUMBING = frozenset(
+PLUMBING = frozenset(
     {
         "diffusers", "diffusers-training", "image-to-image", "image-to-video", "lora", "peft",
         "pytorch", "safetensors", "stable-diffusion-diffusers", "text-to-image", "text-to-video",
@@ -123,8 +146,13 @@ def read_blob(blob: Blob) -> Card:
         Invalid: see ``decoded`` and ``read``.
         FileNotFoundError: its bytes are gone.
     """
+    return read(text_of(blob))
+
+
+def text_of(blob: Blob) -> str:
+    """Return the beginning of a stored README; raises as ``read_blob`` does."""
     with storage.store().open(blob.sha256) as handle:
-        return read(decoded(handle.read(MAX_READ + 1)))
+        return decoded(handle.read(MAX_READ + 1))
 
 
 def read(text: str) -> Card:
@@ -138,7 +166,7 @@ def read(text: str) -> Card:
     family, lineage = reading.base()
     tags, is_mature = reading.tags()
     return Card(
-        text=_seen(body[: adapters.LIMITS["card"]]),
+        text=shown(body),
         family=family,
         lineage=lineage,
         trigger_words=reading.trigger_words(),
@@ -149,8 +177,9 @@ def read(text: str) -> Card:
     )
 
 
-def _seen(text: str) -> str:
-    """Return a text without the characters that nobody sees."""
+def shown(body: str) -> str:
+    """Return what follows a front matter as the page shows it: cut, no characters nobody sees."""
+    text = body[: adapters.LIMITS["card"]]
     if not has_control(text):
         return text
     return "".join(char for char in text if not has_control(char))
@@ -223,7 +252,7 @@ class _Reading:
         if found is None:
             return None, False
         words = list(dict.fromkeys(word.casefold() for word in found))
-        told = [word for word in words if word not in _PLUMBING and ":" not in word]
+        told = [word for word in words if word not in PLUMBING and ":" not in word]
         kept = [word for word in told if adapters.is_tag(word)]
         if odd := [word for word in told if word not in kept]:
             self._odd("tags", _("“%(tag)s” cannot be a tag") % {"tag": odd[0][:48]})
@@ -250,18 +279,18 @@ def apply(*, actor: User, adapter: Adapter, card: Card) -> None:
     """
     changed = _changed(adapter, card)
     if changed:
-        adapters.update(actor=actor, adapter=adapter, **changed)
+        adapters.describe(actor=actor, adapter=adapter, **changed)
     version = offers.newest(adapter)
     if version is not None and version.state == VersionState.PUBLISHED:
         said = _said(version)
         if (new := card.details(said)) != said:
-            versions.edit(actor=actor, version=version, details=new)
+            versions.describe(actor=actor, version=version, details=new)
 
 
 def _changed(adapter: Adapter, card: Card) -> dict[str, Any]:
     """Return the fields of an adapter that a card says otherwise."""
     said: dict[str, Any] = {"card": card.text}
-    if card.licence is not None:
+    if card.licence is not None and card.licence.casefold() != adapter.licence.casefold():
         said["licence"] = card.licence
     if card.is_mature and adapter.maturity == Maturity.GENERAL:
         said["maturity"] = Maturity.MATURE
@@ -285,3 +314,40 @@ def _said(version: Version) -> Details:
         strength_min=version.strength_min,
         strength_max=version.strength_max,
     )
+
+
+def rewrite(*, actor: User, adapter: Adapter, parent: Revision, text: str) -> bool:
+    """Put a README made here in the place of ``main``'s; whether ``main`` was still at ``parent``.
+
+    Raises:
+        QuotaExceeded: it does not fit.
+        StorageAway, Conflict: see ``arrivals.put``.
+        NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
+    """
+    user = access.require_adapter(actor, adapter)
+    written = arrivals.put([text.encode()])
+    with transaction.atomic():
+        adapters.refresh(adapter)
+        blob = arrivals.arrived(written)
+        if manifests.main_of(adapter) != parent:
+            return False
+        quotas.charge(namespace=adapter.namespace, blobs=[blob])
+        kept = [entry for entry in manifests.entries_of(parent) if entry.path != NAME]
+        revision = manifests.commit(
+            actor=user,
+            adapter=adapter,
+            parent=parent,
+            entries=[*kept, manifests.Entry(NAME, blob, FileRole.CARD)],
+            message=_("Update %(path)s") % {"path": NAME},
+        )
+        manifests.move(actor=user, revision=revision, name=manifests.MAIN, is_branch=True)
+        events.record(
+            actor=user,
+            verb="revision_committed",
+            adapter=adapter,
+            subject=revision.commit[:12],
+            ref=manifests.MAIN,
+            revision=revision.commit,
+            version=None,
+        )
+    return True

@@ -18,9 +18,20 @@ if TYPE_CHECKING:
 
     from registry.models import Blob, Revision, Upload, User
 
-__all__ = ["MAX_FILES", "arranged", "given", "require_distinct", "role_of", "with_kept"]
+__all__ = [
+    "MAX_FILES",
+    "README",
+    "arranged",
+    "given",
+    "readme_of",
+    "require_distinct",
+    "role_of",
+    "with_kept",
+]
 
 MAX_FILES = 64
+#: The one path whose text is an adapter's card.
+README = "README.md"
 
 
 def given(user: User, uploads: Sequence[Upload], family: str) -> list[Entry]:
@@ -134,7 +145,8 @@ def role_of(path: str) -> str:
 def with_kept(entries: list[Entry], parent: Revision) -> list[Entry]:
     """Return lines with those files of the revision before that are no weights, nor given anew.
 
-    What went with a withdrawn version is left behind.
+    What went with a withdrawn version is left behind, and so is the card: it tells of the adapter
+    as it is now, and a version stays as it was.
 
     Raises:
         Invalid: two names differ only in upper and lower case.
@@ -145,11 +157,19 @@ def with_kept(entries: list[Entry], parent: Revision) -> list[Entry]:
         for entry in manifests.entries_of(parent)
         if entry.role != FileRole.WEIGHTS
         and entry.path not in paths
+        and entry.path != README
         and entry.blob.pk not in withheld
     ]
     listed = entries + kept
     require_distinct(entry.path for entry in listed)
     return listed
+
+
+def readme_of(revision: Revision) -> Entry | None:
+    """Return the line of a revision's card, None where it has none, or it was withdrawn."""
+    withheld = blobs.withheld_in(revision.adapter)
+    found = manifests.entries_of(revision)
+    return next((e for e in found if e.path == README and e.blob.pk not in withheld), None)
 
 
 def require_distinct(paths: Iterable[str]) -> None:

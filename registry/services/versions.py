@@ -8,9 +8,10 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from registry.errors import AlreadyPublished, StateConflict
-from registry.models import OUT_STATES, Adapter, Version, VersionState
+from registry.models import OUT_STATES, Adapter, File, Version, VersionState
 from registry.services import (
     access,
+    adapters,
     anatomies,
     contents,
     events,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Details",
     "create_draft",
+    "describe",
     "discard",
     "edit",
     "publish",
@@ -51,8 +53,8 @@ def create_draft(
 ) -> Version:
     """Freeze accepted uploads into a revision and number it.
 
-    Weights are exactly those given; other files of ``main`` are kept unless given anew. The
-    manifest of an existing version returns that version.
+    Weights are exactly those given; other files of ``main`` but its card are kept unless given
+    anew. The files of an existing version return that version, whatever card it has.
 
     Raises:
         UploadNotReady, UploadRefused: an upload is not accepted (yet), or its weights were taken
@@ -70,7 +72,7 @@ def create_draft(
         access.require_standing(locked)
         parent = manifests.main_of(adapter)
         entries = contents.with_kept(entries, parent)
-        existing = _same(adapter, manifests.digest_of(entries))
+        existing = _same(adapter, entries)
         if existing is not None:
             return _said_again(existing, details)
         releasing.require_welcome(user, adapter, entries)
@@ -113,13 +115,32 @@ def _said_again(version: Version, details: Details | None) -> Version:
     return version
 
 
-def _same(adapter: Adapter, manifest: str) -> Version | None:
+def _same(adapter: Adapter, entries: Sequence[Entry]) -> Version | None:
+    """Return the version that has these files, and any card unless one is among them."""
     live = adapter.versions.exclude(state=VersionState.WITHDRAWN)
-    return live.filter(revision__manifest_sha256=manifest).order_by("number").first()
+    manifests_of_it = {manifests.digest_of(entries)}
+    if all(entry.path != contents.README for entry in entries):
+        cards = File.objects.filter(path=contents.README, revision__versions__in=live)
+        for card in cards.select_related("blob"):
+            line = manifests.Entry(card.path, card.blob, card.role)
+            manifests_of_it.add(manifests.digest_of([*entries, line]))
+    return live.filter(revision__manifest_sha256__in=manifests_of_it).order_by("number").first()
 
 
 def edit(*, actor: User, version: Version, details: Details) -> Version:
-    """Change what is said about a version; its files never change.
+    """Change what is said about a version, and README.md follows; its files never change.
+
+    Raises:
+        See ``describe``.
+    """
+    with transaction.atomic():
+        describe(actor=actor, version=version, details=details)
+        adapters.tell_card(actor=actor, adapter=version.adapter)
+    return version
+
+
+def describe(*, actor: User, version: Version, details: Details) -> Version:
+    """Change what is said about a version as a README says it; its files never change.
 
     Raises:
         Invalid: a detail does not fit.
@@ -177,7 +198,9 @@ def _measured(version: Version) -> details_of.Facts:
 
 
 def publish(*, actor: User, version: Version) -> Version:
-    """Make a draft public for ever, in one transaction; previews follow the commit.
+    """Make a draft public for ever, in one transaction; previews and README.md follow the commit.
+
+    A card that ``main`` has stays there, in a revision of its own behind the version.
 
     Raises:
         AlreadyPublished: it is no draft any more.
@@ -196,10 +219,14 @@ def publish(*, actor: User, version: Version) -> Version:
             )
         entries, drafted = manifests.entries_of(version.revision), version.revision
         quotas.charge(namespace=adapter.namespace, blobs=[entry.blob for entry in entries])
+        card = contents.readme_of(manifests.main_of(adapter))
         _rebase(user, version, entries)
         releasing.put_out(user=user, version=version)
+        if card is not None and all(entry.path != card.path for entry in entries):
+            _keep_card(user, version, [*entries, card])
         if drafted != version.revision:
             drafted.delete()  # nothing but the draft was built on it
+        adapters.tell_card(actor=actor, adapter=adapter, is_published=True)
     return version
 
 
@@ -214,6 +241,17 @@ def _rebase(user: User, version: Version, entries: list[Entry]) -> None:
             entries=entries,
             message=version.revision.message,
         )
+
+
+def _keep_card(user: User, version: Version, entries: list[Entry]) -> None:
+    revision = manifests.commit(
+        actor=user,
+        adapter=version.adapter,
+        parent=version.revision,
+        entries=entries,
+        message=_("Keep %(path)s") % {"path": contents.README},
+    )
+    manifests.move(actor=user, revision=revision, name=manifests.MAIN, is_branch=True)
 
 
 def yank(*, actor: User, version: Version, reason: str) -> Version:

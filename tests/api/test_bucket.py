@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings
 
 from registry import storage, worker
-from registry.models import Upload
+from registry.models import Blob, Upload
 from registry.services import adapters, downloads
 from registry.storage import reaching
 from tests.builders.adapters import DENOISERS, kohya
@@ -72,7 +72,8 @@ def test_a_file_is_uploaded_checked_published_and_downloaded_by_way_of_the_bucke
     body = {"uploads": [upload["id"]], "trigger_words": ["noir style"]}
     published = as_ada.send("post", f"adapters/{noir.full_name}/versions", body)
     assert published.status_code == 201
-    assert [entry.name for entry in storage.store().names()] == [digest]
+    cards = Blob.objects.filter(files__path="README.md").values_list("sha256", flat=True)
+    assert {entry.name for entry in storage.store().names()} == {digest, *cards}
     file = stranger.send("get", f"adapters/{noir.full_name}/versions/v1").json()["files"][0]
     answer = stranger.send("get", file["download_url"])
     assert (answer.status_code, answer.headers["ETag"]) == (302, f'"{digest}"')

@@ -67,7 +67,7 @@ def test_a_file_is_uploaded_checked_published_and_downloaded(
     page = stranger.send("get", "adapters/ada/noir").json()
     assert page["downloads"] == 1
     assert page["latest_version"] == "v1"
-    assert page["aliases"]["main"] == version["revision"]
+    assert page["aliases"]["v1"] == version["revision"]
     assert page["versions"][0]["version"] == "v1"
 
 

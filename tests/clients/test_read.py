@@ -69,7 +69,8 @@ def test_the_library_downloads_and_describes_a_repo(reader: Programs, shelf: She
         """
         import hashlib, pathlib
         from huggingface_hub import (
-            HfApi, HfFileSystem, hf_hub_download, parse_safetensors_file_metadata, snapshot_download
+            HfApi, HfFileSystem, ModelCard, hf_hub_download, parse_safetensors_file_metadata,
+            snapshot_download,
         )
         def digest(path): return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
         api, repo = HfApi(), "studio/noir"
@@ -87,14 +88,15 @@ def test_the_library_downloads_and_describes_a_repo(reader: Programs, shelf: She
             "pinned": digest(hf_hub_download(repo, "noir.safetensors", revision="v1")),
             "first": digest(f"{first}/noir.safetensors"),
             "peft": sorted(path.name for path in peft.iterdir()),
-            "sha": info.sha, "sizes": [one.size for one in info.siblings],
-            "lfs": info.siblings[0].lfs.sha256, "tags": info.tags,
+            "sha": info.sha, "sizes": {one.rfilename: one.size for one in info.siblings},
+            "lfs": info.siblings[1].lfs.sha256, "tags": info.tags,
+            "card": ModelCard.load(repo).data.to_dict(),
             "numbers": info.safetensors.total,
             "pipeline": info.pipeline_tag, "prompt": info.card_data.to_dict()["instance_prompt"],
             "modified": info.last_modified.isoformat(), "private": info.private,
             "by_commit": api.model_info(repo, revision=info.sha).id,
             "files": api.list_repo_files(repo),
-            "tree": [(one.path, one.lfs.sha256, one.last_commit.oid) for one in tree],
+            "tree": [(one.path, one.lfs and one.lfs.sha256, one.last_commit.oid) for one in tree],
             "tags_of_refs": {one.name: one.target_commit for one in refs.tags},
             "main": refs.branches[0].target_commit,
             "commits": [one.commit_id for one in commits],
@@ -111,8 +113,10 @@ def test_the_library_downloads_and_describes_a_repo(reader: Programs, shelf: She
     )
     assert told["newest"] == told["again"] == told["lfs"] == digest(shelf.noir)
     assert told["pinned"] == told["first"] == digest(shelf.older)
-    assert told["peft"] == ["adapter_config.json", "adapter_model.safetensors"]
-    assert told["sizes"] == [shelf.noir.stat().st_size]
+    assert told["peft"] == ["README.md", "adapter_config.json", "adapter_model.safetensors"]
+    assert told["sizes"].pop("noir.safetensors") == shelf.noir.stat().st_size
+    assert list(told["sizes"]) == ["README.md"]
+    assert told["card"]["instance_prompt"] == "dim light"
     assert {"lora", "diffusers", "style", "safetensors"} <= set(told["tags"])
     assert (told["pipeline"], told["prompt"], told["private"]) == (
         "text-to-image", "dim light", False,
@@ -121,13 +125,15 @@ def test_the_library_downloads_and_describes_a_repo(reader: Programs, shelf: She
     assert 0 < told["numbers"] <= told["parameters"]
     assert told["modified"].endswith("+00:00")
     assert told["by_commit"] == "studio/noir"
-    assert told["files"] == told["paths"] == ["noir.safetensors"]
-    assert told["tree"] == [["noir.safetensors", digest(shelf.noir), told["sha"]]]
-    assert told["main"] == told["sha"] == told["tags_of_refs"]["v2"] == told["commits"][0]
-    assert told["tags_of_refs"]["v1"] == told["commits"][1]
-    assert len(told["commits"]) == 3
+    assert told["files"] == ["README.md", "noir.safetensors"]
+    assert told["paths"] == ["noir.safetensors"]
+    # Each version of the web, newest first, has the README of what is said then behind it.
+    (tip, second, _card, first, _empty) = told["commits"]
+    assert (told["main"], told["sha"]) == (tip, tip)
+    assert told["tags_of_refs"] == {"v1": first, "v2": second}
+    assert ["noir.safetensors", digest(shelf.noir), second] in told["tree"]
     assert told["exists"] == [True, False, True, False, True, False]
-    assert told["listed"] == ["studio/noir/noir.safetensors"]
+    assert told["listed"] == ["studio/noir/README.md", "studio/noir/noir.safetensors"]
     assert told["found"] == ["studio/noir@v1/noir.safetensors"]
     assert bytes.fromhex(told["middle"]) == shelf.noir.read_bytes()[8:40]
 
@@ -154,7 +160,7 @@ def test_the_library_lists_searches_and_turns_pages(reader: Programs, shelf: She
     assert told["public"] == public
     assert sorted(told["found"]) == ["studio/noir", "studio/noir-peft"]
     assert told["two"] == 2
-    assert sorted(told["full"]) == [["studio/noir", True, 1], ["studio/noir-peft", True, 2]]
+    assert sorted(told["full"]) == [["studio/noir", True, 2], ["studio/noir-peft", True, 3]]
     assert sorted(told["all"]) == [f"studio/many{number:03}" for number in range(MANY)]
     assert told["whoami"] == "studio"
     assert told["mine"] == MANY + 6

@@ -162,8 +162,10 @@ def test_a_card_that_an_older_version_has_as_well_is_carried_on(
     second = versions.release(actor=ada, adapter=noir, uploads=[send(ada, OTHER)])
     withdrawing.withdraw(actor=ada, version=second, reason=WHY)
     third = versions.release(actor=ada, adapter=noir, uploads=[send(ada, OTHER)])
-    assert [file.path for file in third.files] == ["README.md", "noir.safetensors"]
+    assert [file.path for file in third.files] == ["noir.safetensors"]
     assert third.name == "v3"
+    kept = manifests.entries_of(manifests.main_of(noir))
+    assert sorted(entry.path for entry in kept) == ["README.md", "noir.safetensors"]
 
 
 def test_another_s_upload_of_the_same_bytes_needs_them_sent(

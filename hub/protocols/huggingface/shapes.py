@@ -115,7 +115,8 @@ def card_data(adapter: Adapter) -> dict[str, Any]:
     if adapter.licence:
         found["license"] = adapter.licence.casefold()
     if version is not None and version.trigger_words:
-        found["instance_prompt"] = version.trigger_words[0]
+        words = version.trigger_words
+        found["instance_prompt"] = words[0] if len(words) == 1 else list(words)
     return found
 
 

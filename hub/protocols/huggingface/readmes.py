@@ -1,0 +1,189 @@
+"""README.md follows what is said about an adapter here.
+
+A card that was pushed is read into the adapter's fields (``registry.services.cards``). This is the
+way back: when somebody publishes or edits on the web, by the API or the command line, ``main`` gets
+a README.md that says so. Of one that is there only those values change that say something else; the
+rest of it, ``widget`` too, stays. A front matter that changes loses its comments, as it does by the
+Hub's own ``metadata_update``.
+
+A README among the files of a version is read for what nobody said otherwise.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from django.utils.translation import gettext as _
+
+from hub.protocols.huggingface import bases, shapes
+from lorary.anatomy import FAMILIES, family_title
+from registry import front_matter
+from registry.errors import Invalid, LoraryError
+from registry.models import Adapter
+from registry.services import cards, contents, manifests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from registry.models import User
+
+__all__ = ["changed", "composed", "follow"]
+
+#: How often a README is written anew because ``main`` moved meanwhile.
+TRIES = 5
+
+log = logging.getLogger(__name__)
+
+
+def follow(*, actor: User, adapter_id: int, is_published: bool = False, **_named: object) -> None:
+    """Bring ``main``'s README.md in line with what is said; receives ``card_changed``.
+
+    What keeps it from being written is logged and undoes nothing: the next edit writes it.
+    """
+    rows = Adapter.objects.select_related("namespace", "latest_version__revision")
+    try:
+        if is_published:
+            _take_up(actor, rows.get(pk=adapter_id))
+        for _try in range(TRIES):
+            if _is_followed(actor, rows.get(pk=adapter_id)):
+                return
+    except (LoraryError, OSError) as reason:
+        log.warning("README.md of adapter %d does not follow yet: %s", adapter_id, reason)
+
+
+def _take_up(actor: User, adapter: Adapter) -> None:
+    """Read a README that came with the offered version, for what nobody said in another way."""
+    version = adapter.latest_version
+    line = contents.readme_of(version.revision) if version is not None else None
+    if version is None or line is None:
+        return
+    try:
+        card = cards.read_blob(line.blob)
+    except Invalid:
+        return
+    unsaid = replace(
+        card,
+        text=adapter.card or card.text,
+        licence=None if adapter.licence else card.licence,
+        tags=None if adapter.tags.exists() else card.tags,
+        family=None if version.declared_family else card.family,
+        lineage=None if version.lineage else card.lineage,
+        trigger_words=None if version.trigger_words else card.trigger_words,
+    )
+    cards.apply(actor=actor, adapter=adapter, card=unsaid)
+
+
+def _is_followed(actor: User, adapter: Adapter) -> bool:
+    """Write a README if one is due; False if ``main`` moved meanwhile."""
+    if adapter.latest_version is None or adapter.withdrawn_reason:
+        return True
+    tip = manifests.main_of(adapter)
+    line = contents.readme_of(tip)
+    before = cards.text_of(line.blob) if line is not None else ""
+    text = changed(before, adapter) if line is not None else composed(adapter)
+    return text == before or cards.rewrite(actor=actor, adapter=adapter, parent=tip, text=text)
+
+
+def composed(adapter: Adapter) -> str:
+    """Return the README of an adapter that has none."""
+    return _joined(shapes.card_data(adapter), _body(adapter))
+
+
+def changed(before: str, adapter: Adapter) -> str:
+    """Return a README with what is said now; one that says so already comes back as it is.
+
+    So does one that cannot be read.
+    """
+    raw, body = front_matter.split(before)
+    try:
+        fields, said = front_matter.parse(raw), cards.read(before)
+    except Invalid:
+        return before
+    new = dict(fields)
+    for key, value in _differing(fields, said, adapter).items():
+        new[key] = value
+        if value is None:
+            del new[key]
+    text = body if cards.shown(body) == _body(adapter) else _body(adapter)
+    if new == fields:
+        return before.removesuffix(body) + text
+    return _joined(new, text)
+
+
+def _joined(fields: Mapping[str, Any], body: str) -> str:
+    block = yaml.safe_dump(dict(fields), sort_keys=False, allow_unicode=True, width=1000)
+    return f"---\n{block}---\n{body}"
+
+
+def _differing(fields: Mapping[str, Any], said: cards.Card, adapter: Adapter) -> dict[str, Any]:
+    """Return the values that say something else than the adapter; None: not any more."""
+    now, version = shapes.card_data(adapter), adapter.latest_version
+    new: dict[str, Any] = {}
+    if (said.licence or "").casefold() != adapter.licence.casefold():
+        new |= {"license": now.get("license"), "license_name": None, "license_link": None}
+    tags = {tag.name for tag in adapter.tags.all()}
+    if set(said.tags or ()) != tags:
+        kept = [tag for tag in _listed(fields.get("tags")) if str(tag).casefold() in cards.PLUMBING]
+        new["tags"] = [*(kept or ["lora", "diffusers"]), *sorted(tags)]
+    if version is not None and list(said.trigger_words or ()) != list(version.trigger_words):
+        new["instance_prompt"] = now.get("instance_prompt")
+    if not _is_base_said(fields, said, adapter):
+        new |= {"base_model": now.get("base_model"), "pipeline_tag": now["pipeline_tag"]}
+    return new
+
+
+def _is_base_said(fields: Mapping[str, Any], said: cards.Card, adapter: Adapter) -> bool:
+    """Whether a README names the adapter's base model, or one that nobody here knows."""
+    names = [str(name) for name in _listed(fields.get("base_model"))]
+    if not names:
+        return not bases.base_model(adapter.family, adapter.lineage)
+    if names[0].casefold() == bases.base_model(adapter.family, adapter.lineage).casefold():
+        return True
+    if said.family is None:
+        return True
+    return said.family == adapter.family and adapter.lineage in {"", said.lineage}
+
+
+def _listed(value: object) -> list[object]:
+    """Return a value that may be one or a list of them as a list."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def _body(adapter: Adapter) -> str:
+    """Return the text of a card nobody wrote: what the fields say."""
+    return adapter.card or "\n".join(_lines(adapter))
+
+
+def _lines(adapter: Adapter) -> Iterator[str]:
+    yield f"# {adapter.title or adapter.name}"
+    yield ""
+    if adapter.summary:
+        yield adapter.summary
+        yield ""
+    version = adapter.latest_version
+    if version is None:
+        return
+    if adapter.family in FAMILIES:
+        yield f"- {_('Base model')}: {adapter.lineage or family_title(adapter.family)}"
+    if version.trigger_words:
+        words = ", ".join(_code(word) for word in version.trigger_words)
+        yield f"- {_('Trigger words')}: {words}"
+    if version.strength is not None:
+        low, high = version.strength_min, version.strength_max
+        limits = f" ({low:g} … {high:g})" if low is not None and high is not None else ""
+        yield f"- {_('Strength')}: {version.strength:g}{limits}"
+    yield ""
+
+
+def _code(word: str) -> str:
+    """Return a word as Markdown's code, whatever it has in it."""
+    fence = "`"
+    while fence in word:
+        fence += "`"
+    pad = " " if word.startswith("`") or word.endswith("`") else ""
+    return f"{fence}{pad}{word}{pad}{fence}"

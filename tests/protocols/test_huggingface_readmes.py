@@ -1,0 +1,283 @@
+"""README.md and what is said here: two sides of one thing, whoever says it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from hub.protocols.huggingface import bases, readmes
+from registry import front_matter
+from registry.errors import StorageAway
+from registry.selectors import aliases
+from registry.selectors import versions as history
+from registry.services import adapters, cards, commits, contents, manifests, versions
+from registry.services.details import Details
+from tests import catalogue
+from tests.builders.adapters import DENOISERS, kohya
+
+if TYPE_CHECKING:
+    from registry.models import Adapter, Revision, User, Version
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PUSHED = """---
+# written by hand
+license: mit
+base_model: stable-diffusion-v1-5/stable-diffusion-v1-5
+instance_prompt: noir
+tags: [lora, template:sd-lora, film]
+widget:
+- text: noir, rain
+---
+# Noir
+
+Rain and neon.
+"""
+
+
+@pytest.fixture
+def owner(ada: User) -> User:
+    return ada
+
+
+def published(
+    owner: User, adapter: Adapter, rank: int = 2, readme: str = "", details: Details | None = None
+) -> Version:
+    uploads = [catalogue.accept(owner, kohya(DENOISERS["sd1", "diffusers"], rank=rank))]
+    if readme:
+        uploads.append(catalogue.accept(owner, readme.encode(), "README.md"))
+    return versions.release(actor=owner, adapter=adapter, uploads=uploads, details=details)
+
+
+def new(owner: User, **said: Any) -> Adapter:
+    return adapters.create(actor=owner, name="noir", **said)
+
+
+def main(adapter: Adapter) -> Revision:
+    return manifests.main_of(adapter)
+
+
+def readme(adapter: Adapter) -> str:
+    line = contents.readme_of(main(adapter))
+    return cards.text_of(line.blob) if line else ""
+
+
+def matter(adapter: Adapter) -> dict[str, object]:
+    return cards.front_matter(readme(adapter))
+
+
+def push(owner: User, adapter: Adapter, text: str = PUSHED) -> None:
+    inline = commits.Inline("README.md", text.encode())
+    commits.commit(actor=owner, adapter=adapter, inlines=[inline])
+
+
+def test_what_is_published_on_the_web_gets_a_card(owner: User) -> None:
+    adapter = new(owner, title="Film noir", summary="Rain.", licence="MIT", tags=["film"])
+    said = Details(trigger_words=("noir", "a `b"), strength=0.8, strength_min=0.5, strength_max=1)
+    version = published(owner, adapter, details=said)
+    assert matter(adapter) == {
+        "library_name": "diffusers",
+        "pipeline_tag": "text-to-image",
+        "tags": ["lora", "diffusers", "film"],
+        "base_model": "stable-diffusion-v1-5/stable-diffusion-v1-5",
+        "license": "mit",
+        "instance_prompt": ["noir", "a `b"],
+    }
+    text = front_matter.split(readme(adapter))[1]
+    assert text == (
+        "# Film noir\n\nRain.\n\n- Base model: Stable Diffusion 1.x\n"
+        "- Trigger words: `noir`, ``a `b``\n- Strength: 0.8 (0.5 … 1)\n"
+    )
+    assert main(adapter).parent == version.revision
+    assert [file.path for file in version.files] == ["noir.safetensors"]
+
+
+def test_edits_on_the_web_follow_and_the_rest_stays(owner: User) -> None:
+    adapter = new(owner)
+    version = published(owner, adapter)
+    push(owner, adapter)
+    adapter.refresh_from_db()
+    adapters.update(actor=owner, adapter=adapter, tags=["film", "rain"], card="# Noir\n\nNeon.\n")
+    found = matter(adapter)
+    assert found["tags"] == ["lora", "film", "rain"]
+    assert found["widget"] == [{"text": "noir, rain"}]
+    assert (found["license"], found["instance_prompt"]) == ("mit", "noir")
+    assert readme(adapter).endswith("---\n# Noir\n\nNeon.\n")
+    version.refresh_from_db()
+    versions.edit(
+        actor=owner, version=version, details=Details(trigger_words=[], declared_family="sd1")
+    )
+    assert "instance_prompt" not in matter(adapter)
+    adapters.update(actor=owner, adapter=adapter, licence="")
+    assert "license" not in matter(adapter)
+
+
+def test_a_text_alone_leaves_the_front_matter_as_it_was_written(owner: User) -> None:
+    adapter = new(owner)
+    published(owner, adapter)
+    push(owner, adapter)
+    adapter.refresh_from_db()
+    adapters.update(actor=owner, adapter=adapter, card="Other words.")
+    assert readme(adapter) == PUSHED.replace("# Noir\n\nRain and neon.\n", "Other words.")
+
+
+@pytest.mark.parametrize("said", [{"title": "Noir"}, {"visibility": "private"}, {"tags": ["film"]}])
+def test_what_the_card_says_already_makes_no_revision(owner: User, said: dict[str, Any]) -> None:
+    adapter = new(owner)
+    published(owner, adapter)
+    push(owner, adapter)
+    adapter.refresh_from_db()
+    before = main(adapter)
+    adapters.update(actor=owner, adapter=adapter, **said)
+    assert main(adapter) == before
+    assert readme(adapter) == PUSHED
+
+
+def test_a_push_of_a_card_is_not_answered_with_another(owner: User) -> None:
+    adapter = new(owner)
+    published(owner, adapter)
+    before = adapter.revisions.count()
+    push(owner, adapter)
+    assert adapter.revisions.count() == before + 1
+    assert readme(adapter) == PUSHED
+
+
+def test_a_push_of_weights_gets_no_card_from_here(owner: User) -> None:
+    """Whoever pushes in steps expects the branch where the last step left it."""
+    adapter = new(owner)
+    weights = catalogue.accept(owner, kohya(DENOISERS["sd1", "diffusers"], rank=2)).blob
+    assert weights is not None
+    put = commits.Put("noir.safetensors", weights.sha256)
+    made = commits.commit(actor=owner, adapter=adapter, puts=[put])
+    assert main(adapter) == made.revision
+    assert made.version is not None
+
+
+def test_the_same_files_again_are_the_same_version_whatever_the_card(owner: User) -> None:
+    adapter = new(owner)
+    first = published(owner, adapter)
+    push(owner, adapter)
+    assert published(owner, adapter) == first
+    second = published(owner, adapter, rank=4)
+    assert published(owner, adapter) == first
+    assert [file.path for file in second.files] == ["noir.safetensors"]
+    assert matter(adapter)["widget"] == [{"text": "noir, rain"}]
+    weights = [each.files.get(is_primary=True).blob for each in (main(adapter), second.revision)]
+    assert weights[0] == weights[1]
+
+
+def test_weights_pushed_with_a_card_are_found_again_without_it(owner: User) -> None:
+    adapter = new(owner)
+    weights = catalogue.accept(owner, kohya(DENOISERS["sd1", "diffusers"], rank=2)).blob
+    assert weights is not None
+    made = commits.commit(
+        actor=owner,
+        adapter=adapter,
+        puts=[commits.Put("noir.safetensors", weights.sha256)],
+        inlines=[commits.Inline("README.md", PUSHED.encode())],
+    )
+    assert published(owner, adapter) == made.version
+
+
+def test_a_card_among_the_files_of_a_version_stays_in_it(owner: User) -> None:
+    adapter = new(owner)
+    version = published(owner, adapter, readme=PUSHED)
+    assert [file.path for file in version.files] == ["README.md", "noir.safetensors"]
+    assert main(adapter) == version.revision
+    assert published(owner, adapter, readme=PUSHED) == version
+    assert published(owner, adapter) == version
+    assert published(owner, adapter, readme="Other.") != version
+
+
+def test_a_card_among_the_files_says_what_nobody_said_otherwise(owner: User) -> None:
+    adapter = new(owner, licence="apache-2.0")
+    details = Details(trigger_words=("rain",))
+    version = published(owner, adapter, readme=PUSHED, details=details)
+    adapter.refresh_from_db()
+    version.refresh_from_db()
+    assert (adapter.licence, adapter.card) == ("apache-2.0", "# Noir\n\nRain and neon.\n")
+    assert [tag.name for tag in adapter.tags.all()] == ["film"]
+    assert (version.trigger_words, version.declared_family) == (["rain"], "sd1")
+    assert matter(adapter)["license"] == "apache-2.0"
+    assert matter(adapter)["instance_prompt"] == "rain"
+    assert matter(adapter)["widget"] == [{"text": "noir, rain"}]
+
+
+def test_a_card_that_cannot_be_read_is_left_alone(owner: User) -> None:
+    adapter = new(owner)
+    published(owner, adapter, readme="---\n[\n---\nText.")
+    before = main(adapter)
+    adapters.update(actor=owner, adapter=adapter, licence="mit")
+    assert main(adapter) == before
+
+
+def test_a_store_that_is_away_undoes_no_edit(
+    owner: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    adapter = new(owner)
+    published(owner, adapter)
+
+    def away(**_named: object) -> None:
+        raise StorageAway
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cards, "rewrite", away)
+        adapters.update(actor=owner, adapter=adapter, licence="mit")
+    assert "does not follow yet" in caplog.text
+    adapter.refresh_from_db()
+    assert adapter.licence == "mit"
+    adapters.update(actor=owner, adapter=adapter, summary="Rain.")
+    assert matter(adapter)["license"] == "mit"
+
+
+def test_main_names_the_version_behind_which_the_card_lies(owner: User) -> None:
+    adapter = new(owner)
+    published(owner, adapter)
+    second = published(owner, adapter, rank=4)
+    (pointer,) = aliases.pointers(aliases.listing(adapter))
+    assert (pointer.alias.name, pointer.version) == ("main", second)
+    assert aliases.by_version(adapter) == {second.pk: ["main"]}
+    assert history.get(None, adapter, "main") == second
+
+
+def test_drafts_get_no_card(owner: User) -> None:
+    adapter = new(owner)
+    uploads = [catalogue.accept(owner, kohya(DENOISERS["sd1", "diffusers"], rank=2))]
+    draft = versions.create_draft(actor=owner, adapter=adapter, uploads=uploads)
+    adapters.update(actor=owner, adapter=adapter, licence="mit")
+    assert readme(adapter) == ""
+    versions.publish(actor=owner, version=draft)
+    assert matter(adapter)["license"] == "mit"
+
+
+def test_pushed_back_it_says_what_it_said(owner: User) -> None:
+    adapter = new(owner, title="Noir", licence="CC-BY-4.0", tags=["film"], card="Rain.\n")
+    version = published(owner, adapter, details=Details(trigger_words=("noir", "rain")))
+    push(owner, adapter, readme(adapter) + "More.\n")
+    adapter.refresh_from_db()
+    version.refresh_from_db()
+    assert (adapter.licence, adapter.card) == ("CC-BY-4.0", "Rain.\nMore.\n")
+    assert (version.family, version.trigger_words) == ("sd1", ["noir", "rain"])
+    before = main(adapter)
+    readmes.follow(actor=owner, adapter_id=adapter.pk)
+    assert main(adapter) == before
+
+
+@pytest.mark.parametrize("family", sorted(bases.BY_FAMILY))
+def test_the_repo_of_a_family_is_read_as_that_family(family: str) -> None:
+    said = cards.read(f"---\nbase_model: {bases.base_model(family)}\n---\n")
+    assert said.family in {None, family}
+
+
+def test_values_of_yaml_come_back_as_they_were(owner: User) -> None:
+    """A text that looks like a number, a truth value or a date stays a text."""
+    adapter = new(owner, licence="mit")
+    published(owner, adapter)
+    odd = {"a": "yes", "b": "1e3", "c": "2024-01-01", "d": True, "e": 7, "f": "x: y", "g": "雨"}
+    said = {"base_model": bases.base_model("sd1"), "license": "mit"}
+    push(owner, adapter, f"---\n{yaml.safe_dump(odd | said, allow_unicode=True)}---\n")
+    adapter.refresh_from_db()
+    adapters.update(actor=owner, adapter=adapter, licence="other words")
+    assert matter(adapter) == odd | said | {"license": "other words"}
