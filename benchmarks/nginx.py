@@ -11,7 +11,7 @@ from tests.nginx import Nginx, program
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["alone", "before", "pids_of"]
+__all__ = ["alone", "before", "pids_of", "require"]
 
 
 def alone(folder: Path, root: Path) -> Nginx:
@@ -20,7 +20,7 @@ def alone(folder: Path, root: Path) -> Nginx:
     Raises:
         Absent: it is not installed.
     """
-    _require()
+    require()
     return Nginx.alone(folder, root)
 
 
@@ -30,7 +30,7 @@ def before(folder: Path, hub_port: int, data: Path) -> Nginx:
     Raises:
         Absent: it is not installed.
     """
-    _require()
+    require()
     return Nginx.before(folder, hub_port, data)
 
 
@@ -40,7 +40,12 @@ def pids_of(nginx: Nginx) -> list[int]:
     return tree(nginx.process.pid)
 
 
-def _require() -> None:
+def require() -> None:
+    """See that it is installed.
+
+    Raises:
+        Absent: it is not.
+    """
     if program() is None:
         msg = "nginx, which it is compared with, is not installed"
         raise Absent(msg)
