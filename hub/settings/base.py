@@ -12,7 +12,7 @@ from hub.api.conf import REST_FRAMEWORK, SPECTACULAR_SETTINGS  # noqa: F401 - Dj
 from hub.config import load, prepare
 from hub.databases import broker, cache, database
 from hub.env import Env
-from hub.logs import is_news
+from hub.logs import is_news, say_in_a_line
 
 ROOT = Path(__file__).resolve().parents[2]
 LORARY = load(Env(os.environ), ROOT)
@@ -152,8 +152,13 @@ LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "filters": {"news": {"()": "django.utils.log.CallbackFilter", "callback": is_news}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {
+        "news": {"()": "django.utils.log.CallbackFilter", "callback": is_news},
+        "line": {"()": "django.utils.log.CallbackFilter", "callback": say_in_a_line},
+    },
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["line"]},
+    },
     "root": {"handlers": ["console"], "level": LORARY.log_level},
     "loggers": {
         "django.request": {"filters": ["news"]},

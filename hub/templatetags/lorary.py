@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from django import template
 from django.conf import settings
+from django.core.exceptions import DisallowedHost
 from django.templatetags.static import static
 from django.utils.formats import number_format
 from django.utils.html import format_html, format_html_join
@@ -63,9 +64,17 @@ def frame(context: Context) -> Frame:
         density=_chosen(request, "density", DENSITIES, "card"),
         here=here,
         next="" if is_door else request.get_full_path(),
-        base_url=settings.LORARY.base_url or f"{request.scheme}://{request.get_host()}",
+        base_url=settings.LORARY.base_url or _origin(request),
         is_signup_open=settings.LORARY.signup,
     )
+
+
+def _origin(request: HttpRequest) -> str:
+    """Return where this hub is; "" on the page that refuses a host that is not this one."""
+    try:
+        return f"{request.scheme}://{request.get_host()}"
+    except DisallowedHost:
+        return ""
 
 
 def _chosen(request: HttpRequest, name: str, allowed: tuple[str, ...], default: str) -> str:

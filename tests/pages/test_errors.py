@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver
 
 from hub import urls
+from hub.logs import say_in_a_line
 from hub.pages.errors import refuse
 from registry.errors import Conflict, Gone, RateLimited
 from registry.names import RESERVED_NAMES
@@ -74,6 +76,26 @@ def test_what_nobody_can_type_is_refused_before_the_database_sees_it(
 @pytest.mark.django_db
 def test_what_separates_pasted_words_is_no_fault(client: Client) -> None:
     assert client.get("/browse?q=hard%09noir%0A").status_code == 200
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("host", ["evil.example", "localhost:x", "[::1", ""])
+def test_a_host_that_is_not_this_one_is_refused_in_a_line_of_the_log(
+    client: Client, host: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console = logging.StreamHandler()
+    console.addFilter(say_in_a_line)
+    log = logging.getLogger("django.security.DisallowedHost")
+    log.addHandler(console)
+    try:
+        answers = [client.get(path, headers={"Host": host}) for path in ("/", "/api/models")]
+    finally:
+        log.removeHandler(console)
+    assert [answer.status_code for answer in answers] == [400, 400]
+    assert "Out of focus" in answers[0].content.decode()
+    said = capsys.readouterr().err
+    assert "HTTP_HOST" in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.django_db
