@@ -37,6 +37,8 @@ def web(host: str, port: int, processes: int) -> Child:
         "--graceful-timeout": GRACE_S,
         "--timeout": 60,
         "--log-level": "warning",
+        # Not even from a proxy on this machine: some hand on a stranger's SCRIPT_NAME.
+        "--forwarder-headers": "",
     }
     pairs = [part for name, value in options.items() for part in (name, str(value))]
     flags = ["--preload", "--no-control-socket"]

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
+from gunicorn.config import Config
 
+from hub import server
 from hub.middleware import CONTENT_SECURITY_POLICY, SecurityHeadersMiddleware
 
 if TYPE_CHECKING:
@@ -50,3 +52,12 @@ def test_an_answer_may_set_a_stricter_policy_itself(rf: RequestFactory) -> None:
 
     response = SecurityHeadersMiddleware(view)(rf.get("/"))
     assert response.headers["Content-Security-Policy"] == "sandbox"
+
+
+def test_no_header_says_what_part_of_the_address_is_the_site() -> None:
+    command = server.web("127.0.0.1", 8000, 1).command
+    asked = Config().parser().parse_args(command[command.index("gunicorn") + 1 :])
+    config = Config()
+    config.set("forwarder_headers", asked.forwarder_headers)
+    assert config.forwarder_headers == []
+    assert config.header_map == "drop"  # what is left of names with “_” in them
