@@ -218,7 +218,7 @@ class UploadView(_Answering):
     @extend_schema(operation_id="uploads_cancel", tags=["uploads"], responses={204: None})
     def delete(self, _request: Request, upload_id: UUID) -> Response:
         """Drop an upload and its bytes."""
-        uploads.cancel(actor=self.actor, upload=found.get(self.signed_in(), upload_id))
+        uploads.cancel(actor=self.actor, upload=found.bare(self.signed_in(), upload_id))
         return Response(status=204)
 
 
@@ -230,7 +230,7 @@ class Content(_Answering, RawEndpoint):
     )
     def put(self, request: Request, upload_id: UUID) -> Response:
         """Send the whole file; needs Content-Length. It is complete with its last byte."""
-        upload = found.get(self.signed_in(), upload_id)
+        upload = found.bare(self.signed_in(), upload_id)
         stream = raw_body(request, expected=upload.size_bytes)
         uploads.receive(actor=self.actor, upload=upload, stream=stream)
         return self.upload_answer(found.get(self.actor, upload_id))
@@ -255,7 +255,7 @@ class Part(RawEndpoint):
     )
     def put(self, request: Request, upload_id: UUID, number: int) -> Response:
         """Send part `number` (from 1 on), in any order, as often as needed."""
-        upload = found.get(self.signed_in(), upload_id)
+        upload = found.bare(self.signed_in(), upload_id)
         expected = parts.part_of(upload, number).size
         part = parts.receive_part(
             actor=self.actor,
@@ -275,7 +275,7 @@ class Parts(_Answering):
     )
     def post(self, _request: Request, upload_id: UUID) -> Response:
         """Have the hub look which parts were sent by links; it counts those in full length."""
-        upload = found.get(self.signed_in(), upload_id)
+        upload = found.bare(self.signed_in(), upload_id)
         parts.look(actor=self.actor, upload=upload)
         return self.upload_answer(found.get(self.actor, upload_id))
 
@@ -288,7 +288,7 @@ class Links(Endpoint):
     )
     def post(self, _request: Request, upload_id: UUID) -> Response:
         """Ask for links to send parts straight to the bucket, where the hub has one."""
-        upload = found.get(self.signed_in(), upload_id)
+        upload = found.bare(self.signed_in(), upload_id)
         numbers = self.said(LinksIn)["numbers"]
         links = parts.links(actor=self.actor, upload=upload, numbers=numbers)
         listed = [{"number": number, "url": url} for number, url in links.items()]
@@ -303,6 +303,6 @@ class Complete(_Answering):
     )
     def post(self, _request: Request, upload_id: UUID) -> Response:
         """Say that every part is there. The checks follow; ask the upload how they go."""
-        upload = found.get(self.signed_in(), upload_id)
+        upload = found.bare(self.signed_in(), upload_id)
         uploads.complete(actor=self.actor, upload=upload)
         return self.upload_answer(found.get(self.actor, upload_id))

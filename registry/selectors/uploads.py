@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from registry.models import User
 
 __all__ = [
-    "begun", "checked_at", "checking", "deposits", "get", "holding", "listing", "many", "overview",
-    "refused_at",
+    "bare", "begun", "checked_at", "checking", "deposits", "get", "holding", "listing", "many",
+    "overview", "refused_at",
 ]  # fmt: skip
 
 
@@ -93,6 +93,18 @@ def get(user: User, public_id: str | UUID) -> Upload:
         NotFound: no such upload, or another's.
     """
     return many(user, [public_id])[0]
+
+
+def bare(user: User, public_id: str | UUID) -> Upload:
+    """Return one of the user's uploads without its parts, of which there may be thousands.
+
+    Raises:
+        NotFound: no such upload, or another's.
+    """
+    try:
+        return Upload.objects.get(owner=user, public_id=UUID(str(public_id)))
+    except (ValueError, Upload.DoesNotExist) as error:
+        raise _absent() from error
 
 
 def many(user: User, public_ids: list[str | UUID] | list[str]) -> list[Upload]:

@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from registry.models import Upload
@@ -46,6 +48,20 @@ def test_an_expired_upload_says_so_and_what_to_do(as_ada: Caller) -> None:
         assert problem["detail"].endswith("Begin a new one.")
     assert as_ada.send("delete", place).status_code == 204
     assert as_ada.send("get", place).json()["state"] == "expired"
+
+
+def test_a_part_is_taken_without_a_look_at_the_others(
+    as_ada: Caller, own_settings: Callable[..., None]
+) -> None:
+    """Of an upload in thousands of parts, each would cost as many rows."""
+    own_settings(part_bytes=1000)
+    place = f"uploads/{begin(as_ada)['id']}"
+    for number in (1, 2, 3):
+        with CaptureQueriesContext(connection) as asked:
+            assert as_ada.put_bytes(f"{place}/parts/{number}", bytes(1000)).status_code == 200
+        about = [one["sql"] for one in asked if 'FROM "registry_uploadpart"' in one["sql"]]
+        assert about
+        assert all('"number" =' in sql for sql in about)
 
 
 def test_nobody_has_more_open_uploads_than_the_limit(

@@ -60,7 +60,7 @@ def opened(text: str) -> Link:
     user = tokens.holder(user_id, token_id)
     if user is None:
         raise _ended()
-    return Link(user, uploads.get(user, UUID(hex=public_id)), part)
+    return Link(user, uploads.bare(user, UUID(hex=public_id)), part)
 
 
 def _ended() -> Unauthenticated:
