@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fuzz.knocking.words import ODD_PARTS
+
 if TYPE_CHECKING:
     from django.test import Client
 
@@ -20,11 +22,6 @@ PLACES = (
     "/api/models/{}/{}/paths-info/{}", "/api/models", "/api/models/{}", "/{}/{}/resolve/{}/{}",
     "/{}/{}/raw/{}/{}", "/api/whoami-v2", "/api/settings/repositories", "/api/models-tags-by-type",
     "/api/organizations/{}/settings/repositories", "/api/models/{}/{}/{}/{}",
-)  # fmt: skip
-PARTS = (
-    "ada", "noir", "main", "v1", "v0", "v99999999999", "0" * 40, "..", ".", "%2e%2e", "%2F", "%00",
-    "%FF%FE", "a%20b", "x" * 300, "é", "%ed%a0%80", "noir.safetensors", "refs%2Fpr%2F1", "'",
-    "%27%22", "%0d%0aX:%20y", "-1", "[]", "{}", "%25", "latest", "HEAD",
 )  # fmt: skip
 QUERIES = (
     "limit={}", "cursor={}", "expand={}", "expand[]={}", "filter={}", "filter={}&filter={}",
@@ -45,8 +42,8 @@ def test_nothing_breaks_and_every_refusal_has_words(stranger: Client, noir: Adap
     random = Random(6)
     for _ in range(ROUNDS):
         place, query = random.choice(PLACES), random.choice(QUERIES)
-        address = place.format(*(random.choice(PARTS) for _ in range(place.count("{}"))))
-        asked = query.format(*(random.choice(PARTS) for _ in range(query.count("{}"))))
+        address = place.format(*(random.choice(ODD_PARTS) for _ in range(place.count("{}"))))
+        asked = query.format(*(random.choice(ODD_PARTS) for _ in range(query.count("{}"))))
         method = random.choice(("get", "get", "head", "post", "put", "delete"))
         body = {"data": random.choice(BODIES), "content_type": random.choice(TYPES)}
         more = body if method in {"post", "put", "delete"} else {}
