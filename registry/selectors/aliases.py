@@ -59,14 +59,8 @@ def pointers(aliases: Iterable[Alias]) -> list[Pointer]:
 
 def _versions_of(aliases: Iterable[Alias]) -> dict[int, Version]:
     """Return revision id → the version it is, or whose weights it has; drafts are none yet."""
-    revisions = {alias.revision_id: alias.revision for alias in aliases if alias.revision}
-    rows = Version.objects.exclude(state=VersionState.DRAFT)
-    found = {version.revision_id: version for version in rows.filter(revision__in=revisions)}
-    for pk, revision in revisions.items():
-        version = None if pk in found else versions.standing_for(rows, revision)
-        if pk is not None and version is not None:
-            found[pk] = version
-    return found
+    revisions = [alias.revision for alias in aliases if alias.revision is not None]
+    return versions.standing_for(Version.objects.exclude(state=VersionState.DRAFT), revisions)
 
 
 def by_version(adapter: Adapter) -> dict[int, list[str]]:

@@ -1,7 +1,8 @@
 """Revisions by the names people use for them: what each holds, and what came before it.
 
 ``main`` is where its branch ends. A version that is not offered by default (yanked, withdrawn) is
-not read by default either: while one is at the end of ``main``, the newest offered one is read.
+not read by default either: while its weights are at the end of ``main``, the newest offered one is
+read, with what was committed behind it (its card).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from registry.selectors import adapters, aliases, versions
 from registry.selectors.blobs import keeping_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from django.contrib.auth.models import AnonymousUser
 
@@ -95,7 +96,9 @@ def longest(adapter: Adapter, text: str) -> str:
 
 
 def heads(rows: Sequence[Adapter]) -> dict[int, tuple[Revision, Version | None]]:
-    """Return adapter id → revision and version that are read by default, in two to four queries.
+    """Return adapter id → revision and version that are read by default.
+
+    Takes two queries, three more where a tip is no version, and more where one is passed over.
 
     Args:
         rows: Adapters.
@@ -106,19 +109,40 @@ def heads(rows: Sequence[Adapter]) -> dict[int, tuple[Revision, Version | None]]
         if tip.revision is not None:
             of_tip = tip.revision.versions.all()
             found[tip.adapter_id] = (tip.revision, next(iter(of_tip), None))
-    bare = [revision.pk for revision, version in found.values() if version is None]
-    hollow = _hollow(bare) if bare else set()
-    passed = {
-        adapter
-        for adapter, (revision, version) in found.items()
-        if (version.state in _NOT_OFFERED if version else revision.pk in hollow)
-    }
+    passed = _passed_over(found)
     offered = [row.latest_version_id for row in rows if row.pk in passed and row.latest_version_id]
     instead = Version.objects.filter(pk__in=offered).select_related("revision") if offered else []
-    return found | {version.adapter_id: (version.revision, version) for version in instead}
+    for version in instead:
+        found[version.adapter_id] = _behind(version, found[version.adapter_id][0])
+    return found
 
 
-def _hollow(revisions: Iterable[int]) -> set[int]:
+def _passed_over(tips: Mapping[int, tuple[Revision, Version | None]]) -> set[int]:
+    """Return the adapters whose tip has the weights of a version that is not offered."""
+    bare = [revision for revision, version in tips.values() if version is None]
+    hollow = _hollow([revision.pk for revision in bare]) if bare else set()
+    rows = Version.objects.exclude(state=VersionState.DRAFT)
+    standing = versions.standing_for(rows, bare) if bare else {}
+    passed = set()
+    for adapter, (revision, version) in tips.items():
+        meant = version or standing.get(revision.pk)
+        if revision.pk in hollow or (meant is not None and meant.state in _NOT_OFFERED):
+            passed.add(adapter)
+    return passed
+
+
+def _behind(version: Version, tip: Revision) -> tuple[Revision, Version | None]:
+    """Return the last revision on the way to a tip that has an offered version's weights."""
+    rows = Version.objects.filter(pk=version.pk)
+    chain = Revision.objects.in_bulk(list(islice(_chain(tip), MAX_BACK)))
+    standing = versions.standing_for(rows, chain.values())
+    last = next((chain[pk] for pk in _chain(tip) if pk in standing), version.revision)
+    if last == version.revision or _hollow([last.pk]):
+        return version.revision, version
+    return last, None
+
+
+def _hollow(revisions: Collection[int]) -> set[int]:
     """Return those revisions, of no version, that have a file which a withdrawal took."""
     rows = File.objects.filter(revision__in=revisions)
     kept = keeping_files().filter(revision__in=revisions)

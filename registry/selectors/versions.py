@@ -10,22 +10,22 @@ from django.utils.translation import gettext as _
 from lorary.anatomy import Finding as Result
 from registry import checks
 from registry.errors import Gone, NotFound
-from registry.models import FileRole, Revision, Version, VersionState
+from registry.models import File, FileRole, Revision, Version, VersionState
 from registry.selectors import blobs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from django.contrib.auth.models import AnonymousUser
     from django.db.models import QuerySet
 
-    from registry.models import Adapter, File, Finding, User
+    from registry.models import Adapter, Finding, User
 
 __all__ = [
     "LATEST", "document_of", "file", "findings_of", "get", "gone", "listing", "standing_for",
 ]  # fmt: skip
 
 LATEST = "latest"
-#: How many commits back the version of a commit without one is looked for.
-MAX_BACK = 100
 
 _NUMBER = re.compile(r"v([1-9][0-9]{0,8})\Z")
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
@@ -63,29 +63,45 @@ def _by_name(rows: QuerySet[Version], adapter: Adapter, name: str) -> Version | 
     revisions = Revision.objects.filter(adapter=adapter)
     named = {"commit": name} if _COMMIT.match(name) else {"aliases__name": name}
     revision = revisions.filter(**named).first()
-    return standing_for(rows, revision) if revision else None
+    return standing_for(rows, [revision]).get(revision.pk) if revision else None
 
 
-def standing_for(rows: QuerySet[Version], revision: Revision) -> Version | None:
-    """Return the version of a revision, or of the one before whose weights it still has.
+def standing_for(rows: QuerySet[Version], revisions: Iterable[Revision]) -> dict[int, Version]:
+    """Return revision id → the version that it is, or whose weights it has; in three queries.
 
     A commit of a card alone is no version; who asks for it, or for ``main`` after it, means the
-    weights that lie there.
+    weights that lie there. Of several versions with the same weights the newest one counts.
+
+    Args:
+        rows: Versions that may be found.
+        revisions: Of any adapters.
     """
-    found, before = rows.filter(revision=revision).first(), revision
-    for _step in range(MAX_BACK):
-        if found is not None or before.parent is None:
-            break
-        before = before.parent
-        found = rows.filter(revision=before).first()
-    if found is None or before == revision:
+    asked = {revision.pk: revision.adapter_id for revision in revisions}
+    found = {version.revision_id: version for version in rows.filter(revision__in=asked)}
+    bare = {pk: adapter for pk, adapter in asked.items() if pk not in found}
+    held = _weights(bare)
+    if not held:
         return found
-    return found if _weights(before) == _weights(revision) else None
+    blobs = {blob for weights in held.values() for _path, blob in weights}
+    sharing = rows.filter(adapter__in=set(bare.values()), revision__files__blob__in=blobs)
+    candidates = sorted(set(sharing), key=lambda version: version.number)
+    weights_of = _weights(version.revision_id for version in candidates)
+    same = {
+        (version.adapter_id, weights_of[version.revision_id]): version for version in candidates
+    }
+    for pk, weights in held.items():
+        if version := same.get((bare[pk], weights)):
+            found[pk] = version
+    return found
 
 
-def _weights(revision: Revision) -> set[tuple[str, int]]:
-    files = revision.files.filter(role=FileRole.WEIGHTS)
-    return set(files.values_list("path", "blob"))
+def _weights(revisions: Iterable[int]) -> dict[int, frozenset[tuple[str, int]]]:
+    """Return revision id → path and blob of its weights; those that have none are left out."""
+    rows = File.objects.filter(revision__in=list(revisions), role=FileRole.WEIGHTS)
+    held: dict[int, set[tuple[str, int]]] = {}
+    for pk, path, blob in rows.values_list("revision", "path", "blob"):
+        held.setdefault(pk, set()).add((path, blob))
+    return {pk: frozenset(lines) for pk, lines in held.items()}
 
 
 def _latest(rows: QuerySet[Version], adapter: Adapter) -> Version | None:

@@ -236,7 +236,7 @@ def _is_repeated(wish: _Wish, tip: Revision) -> bool:
         return False
     if wish.expected and not _is_expected(wish, parent):
         return False
-    before = _files_of(parent, frozenset(kept.withheld_in(wish.adapter)))
+    before = _files_of(parent)
     try:
         after = changing.applied(before, wish.changes, wish.coming)
     except NotFound:
@@ -249,10 +249,9 @@ def _named(revision: Revision) -> Version | None:
     return revision.versions.exclude(state=VersionState.DRAFT).first()
 
 
-def _files_of(revision: Revision, withheld: frozenset[int]) -> dict[str, Blob]:
-    """Return the bytes of a revision by path, but for those that were withdrawn."""
-    entries = manifests.entries_of(revision)
-    return {entry.path: entry.blob for entry in entries if entry.blob.pk not in withheld}
+def _files_of(revision: Revision) -> dict[str, Blob]:
+    """Return the bytes that a commit on a revision starts from, by path."""
+    return {entry.path: entry.blob for entry in contents.base_of(revision)}
 
 
 def _planned(wish: _Wish, tip: Revision) -> _Plan:
@@ -262,7 +261,7 @@ def _planned(wish: _Wish, tip: Revision) -> _Plan:
         NotFound, Invalid: see ``changes.applied`` and ``cards.read``.
     """
     withheld = frozenset(kept.withheld_in(wish.adapter))
-    before = _files_of(tip, withheld)
+    before = _files_of(tip)
     after = changing.applied(before, wish.changes, wish.coming)
     readme = after.get(cards.NAME)
     is_card_new = readme is not None and readme != before.get(cards.NAME)

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from registry.errors import Invalid, UploadNotReady, UploadRefused
 from registry.models import FileRole, UploadState
-from registry.selectors import blobs
+from registry.selectors import blobs, revisions
 from registry.services import manifests
 from registry.services.manifests import Entry
 from registry.services.variants import HIGH, LOW, variants_of
@@ -22,6 +22,7 @@ __all__ = [
     "MAX_FILES",
     "README",
     "arranged",
+    "base_of",
     "given",
     "readme_of",
     "require_distinct",
@@ -151,25 +152,42 @@ def with_kept(entries: list[Entry], parent: Revision) -> list[Entry]:
     Raises:
         Invalid: two names differ only in upper and lower case.
     """
-    paths, withheld = {entry.path for entry in entries}, blobs.withheld_in(parent.adapter)
+    paths = {entry.path for entry in entries}
     kept = [
         entry
-        for entry in manifests.entries_of(parent)
-        if entry.role != FileRole.WEIGHTS
-        and entry.path not in paths
-        and entry.path != README
-        and entry.blob.pk not in withheld
+        for entry in base_of(parent)
+        if entry.role != FileRole.WEIGHTS and entry.path not in {*paths, README}
     ]
     listed = entries + kept
     require_distinct(entry.path for entry in listed)
     return listed
 
 
-def readme_of(revision: Revision) -> Entry | None:
-    """Return the line of a revision's card, None where it has none, or it was withdrawn."""
-    withheld = blobs.withheld_in(revision.adapter)
-    found = manifests.entries_of(revision)
-    return next((e for e in found if e.path == README and e.blob.pk not in withheld), None)
+def base_of(tip: Revision) -> list[Entry]:
+    """Return the lines that whatever comes next on a branch is built on.
+
+    What came with a withdrawn version is left behind; on ``main``, those that are read instead are
+    in the place of its weights.
+    """
+    withheld = blobs.withheld_in(tip.adapter)
+    lines = manifests.entries_of(tip)
+    kept = [entry for entry in lines if entry.blob.pk not in withheld]
+    if not any(entry.role == FileRole.WEIGHTS for entry in lines if entry not in kept):
+        return kept
+    if manifests.main_of(tip.adapter) != tip:
+        return kept
+    instead, _version = revisions.heads([tip.adapter])[tip.adapter_id]
+    if instead == tip:
+        return kept
+    taken = manifests.entries_of(instead)
+    paths = {entry.path for entry in taken}
+    others = [e for e in kept if e.role != FileRole.WEIGHTS and e.path not in paths]
+    return [*taken, *others]
+
+
+def readme_of(entries: Iterable[Entry]) -> Entry | None:
+    """Return the line of a card, None where there is none."""
+    return next((entry for entry in entries if entry.path == README), None)
 
 
 def require_distinct(paths: Iterable[str]) -> None:

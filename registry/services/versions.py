@@ -219,7 +219,7 @@ def publish(*, actor: User, version: Version) -> Version:
             )
         entries, drafted = manifests.entries_of(version.revision), version.revision
         quotas.charge(namespace=adapter.namespace, blobs=[entry.blob for entry in entries])
-        card = contents.readme_of(manifests.main_of(adapter))
+        card = contents.readme_of(contents.base_of(manifests.main_of(adapter)))
         _rebase(user, version, entries)
         releasing.put_out(user=user, version=version)
         if card is not None and all(entry.path != card.path for entry in entries):
