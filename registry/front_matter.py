@@ -10,20 +10,24 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from django.utils.translation import gettext as _
 
 from registry.errors import Invalid
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "parse", "split"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "block", "parse", "patched", "split"]
 
 MAX_BYTES = 64 * 1024
 MAX_NODES = 3000
 #: Whole numbers are less than this; in YAML 1.1, “1:1:1” is one, and has no end.
 MAX_NUMBER = 2**63
 MAX_DEPTH = 16
+BOM = "\ufeff"
 
 _FENCE = re.compile(r"^---[ \t]*\r?$", re.MULTILINE)
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
@@ -44,7 +48,7 @@ def split(text: str) -> tuple[str, str]:
 
     It begins with the end of the line of dashes, so that its lines keep their numbers.
     """
-    text = text.removeprefix("\ufeff").lstrip()
+    text = text.removeprefix(BOM).lstrip()
     opening = _FENCE.match(text)
     closing = _FENCE.search(text, opening.end()) if opening else None
     if opening is None or closing is None:
@@ -72,6 +76,61 @@ def parse(raw: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise _fault(_("it has to be names with values, as in “license: mit”"))
     return {_key(key): _plain(value) for key, value in found.items()}
+
+
+def block(fields: Mapping[str, Any]) -> str:
+    """Return values as lines of YAML."""
+    if not fields:
+        return ""
+    return yaml.safe_dump(dict(fields), sort_keys=False, allow_unicode=True, width=1000)
+
+
+def patched(text: str, changes: Mapping[str, Any]) -> str:
+    """Return a README with other values in its front matter; all else stays as it was written.
+
+    Args:
+        text: Has a front matter that can be read, or none.
+        changes: Name → value; None removes it.
+    """
+    raw, _body = split(text)
+    new = {key: value for key, value in changes.items() if value is not None}
+    if not raw:
+        return f"---\n{block(new)}---\n{text.removeprefix(BOM)}"
+    first = text.index(raw, text.index("---") + 3)
+    lines = _patched(raw[1:], changes)  # behind the end of the line of dashes
+    wanted = {key: value for key, value in parse(raw).items() if key not in changes} | new
+    if not _says(lines, wanted):  # written in a way that has no lines of its own for each name
+        lines = block(wanted)
+    if "\r\n" in raw:
+        lines = lines.replace("\r\n", "\n").replace("\n", "\r\n")
+    return f"{text[: first + 1]}{lines}{text[first + len(raw) :]}"
+
+
+def _patched(raw: str, changes: Mapping[str, Any]) -> str:
+    """Return a block with the lines of some names written anew, and new names at its end."""
+    left = {key: value for key, value in changes.items() if value is not None}
+    root, pieces, at = yaml.compose(raw, Loader=_Loader), [], 0
+    for key, value in root.value if root is not None else ():
+        if key.value in changes:
+            pieces.append(raw[at : key.start_mark.index])
+            pieces.append(block({key.value: left.pop(key.value)}) if key.value in left else "")
+            at = _end_of(raw, value.end_mark.index)
+    return "".join([*pieces, raw[at:], block(left)])
+
+
+def _says(raw: str, wanted: Mapping[str, Any]) -> bool:
+    try:
+        return parse(raw) == wanted
+    except Invalid:
+        return False
+
+
+def _end_of(raw: str, at: int) -> int:
+    """Return where the line ends in which a value ends; a block ends where the next begins."""
+    if at and raw[at - 1] == "\n":
+        return at
+    found = raw.find("\n", at)
+    return len(raw) if found < 0 else found + 1
 
 
 def _require_plain(raw: str) -> None:

@@ -50,12 +50,14 @@ if TYPE_CHECKING:
     from registry.models import Adapter, Blob, Revision, User, Version
 
 __all__ = [
+    "MAX_READ",
     "NAME",
-    "PLUMBING",
+    "NOT_FOR_ALL",
     "Card",
     "apply",
     "decoded",
     "front_matter",
+    "is_plumbing",
     "read",
     "read_blob",
     "rewrite",
@@ -70,13 +72,18 @@ NOT_FOR_ALL = "not-for-all-audiences"
 MAX_READ = 1024 * 1024
 
 #: Tags that name a library or a task: programs add them by themselves, and they tell nobody much.
-PLUMBING = frozenset(
+_PLUMBING = frozenset(
     {
         "diffusers", "diffusers-training", "image-to-image", "image-to-video", "lora", "peft",
         "pytorch", "safetensors", "stable-diffusion-diffusers", "text-to-image", "text-to-video",
         "transformers", NOT_FOR_ALL,
     }
 )  # fmt: skip
+
+
+def is_plumbing(tag: str) -> bool:
+    """Whether a tag of a README is none of the adapter's: it names a library, a task, a trainer."""
+    return tag.casefold() in _PLUMBING or ":" in tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +259,7 @@ class _Reading:
         if found is None:
             return None, False
         words = list(dict.fromkeys(word.casefold() for word in found))
-        told = [word for word in words if word not in PLUMBING and ":" not in word]
+        told = [word for word in words if not is_plumbing(word)]
         kept = [word for word in told if adapters.is_tag(word)]
         if odd := [word for word in told if word not in kept]:
             self._odd("tags", _("“%(tag)s” cannot be a tag") % {"tag": odd[0][:48]})
@@ -332,7 +339,7 @@ def rewrite(*, actor: User, adapter: Adapter, parent: Revision, text: str) -> bo
         if manifests.main_of(adapter) != parent:
             return False
         quotas.charge(namespace=adapter.namespace, blobs=[blob])
-        kept = [entry for entry in manifests.entries_of(parent) if entry.path != NAME]
+        kept = [entry for entry in contents.base_of(parent) if entry.path != NAME]
         revision = manifests.commit(
             actor=user,
             adapter=adapter,

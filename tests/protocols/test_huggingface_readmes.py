@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from hub.protocols.huggingface import bases, readmes
+from hub.protocols.huggingface import bases, readmes, shapes
 from registry import front_matter
 from registry.errors import StorageAway
-from registry.selectors import aliases
+from registry.selectors import aliases, revisions
 from registry.selectors import versions as history
-from registry.services import adapters, cards, commits, contents, manifests, versions
+from registry.services import adapters, cards, commits, contents, manifests, versions, withdrawing
 from registry.services.details import Details
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
@@ -60,11 +60,11 @@ def main(adapter: Adapter) -> Revision:
 
 
 def readme(adapter: Adapter) -> str:
-    line = contents.readme_of(main(adapter))
+    line = contents.readme_of(manifests.entries_of(main(adapter)))
     return cards.text_of(line.blob) if line else ""
 
 
-def matter(adapter: Adapter) -> dict[str, object]:
+def matter(adapter: Adapter) -> dict[str, Any]:
     return cards.front_matter(readme(adapter))
 
 
@@ -101,7 +101,7 @@ def test_edits_on_the_web_follow_and_the_rest_stays(owner: User) -> None:
     adapter.refresh_from_db()
     adapters.update(actor=owner, adapter=adapter, tags=["film", "rain"], card="# Noir\n\nNeon.\n")
     found = matter(adapter)
-    assert found["tags"] == ["lora", "film", "rain"]
+    assert found["tags"] == ["lora", "template:sd-lora", "film", "rain"]
     assert found["widget"] == [{"text": "noir, rain"}]
     assert (found["license"], found["instance_prompt"]) == ("mit", "noir")
     assert readme(adapter).endswith("---\n# Noir\n\nNeon.\n")
@@ -112,6 +112,41 @@ def test_edits_on_the_web_follow_and_the_rest_stays(owner: User) -> None:
     assert "instance_prompt" not in matter(adapter)
     adapters.update(actor=owner, adapter=adapter, licence="")
     assert "license" not in matter(adapter)
+
+
+def test_tags_of_programs_stay_and_are_not_doubled(owner: User) -> None:
+    adapter = new(owner)
+    published(owner, adapter)
+    push(owner, adapter)
+    adapter.refresh_from_db()
+    adapters.update(actor=owner, adapter=adapter, tags=["lora", "rain"])
+    assert matter(adapter)["tags"] == ["lora", "template:sd-lora", "rain"]
+    before = main(adapter)
+    adapters.update(actor=owner, adapter=adapter, title="Noir")
+    assert main(adapter) == before
+
+
+def test_what_is_not_for_everybody_says_so_on_both_sides(owner: User) -> None:
+    adapter = new(owner)
+    published(owner, adapter)
+    push(owner, adapter)
+    adapter.refresh_from_db()
+    adapters.update(actor=owner, adapter=adapter, maturity="mature")
+    assert cards.NOT_FOR_ALL in matter(adapter)["tags"]
+    assert cards.NOT_FOR_ALL in shapes.tags(adapter)
+    adapters.update(actor=owner, adapter=adapter, maturity="suggestive")
+    assert cards.NOT_FOR_ALL in matter(adapter)["tags"]
+    adapters.update(actor=owner, adapter=adapter, maturity="general")
+    assert cards.NOT_FOR_ALL not in matter(adapter)["tags"]
+
+
+def test_a_card_too_long_to_be_read_is_left_alone(owner: User) -> None:
+    adapter = new(owner)
+    long = PUSHED + "x" * cards.MAX_READ
+    published(owner, adapter, readme=long)
+    before = main(adapter)
+    adapters.update(actor=owner, adapter=adapter, licence="apache-2.0")
+    assert main(adapter) == before
 
 
 def test_a_text_alone_leaves_the_front_matter_as_it_was_written(owner: User) -> None:
@@ -240,6 +275,39 @@ def test_main_names_the_version_behind_which_the_card_lies(owner: User) -> None:
     assert (pointer.alias.name, pointer.version) == ("main", second)
     assert aliases.by_version(adapter) == {second.pk: ["main"]}
     assert history.get(None, adapter, "main") == second
+
+
+def test_a_card_behind_a_version_that_is_not_offered_is_not_read_by_default(owner: User) -> None:
+    adapter = new(owner)
+    first = published(owner, adapter)
+    behind = main(adapter)
+    second = published(owner, adapter, rank=4)
+    adapters.update(actor=owner, adapter=adapter, licence="mit")
+    versions.yank(actor=owner, version=second, reason="Too dark.")
+    adapter.refresh_from_db()
+    assert revisions.at(None, adapter).revision == behind
+    assert adapter.latest_version == first
+    versions.restore(actor=owner, version=second)
+    adapter.refresh_from_db()
+    assert revisions.at(None, adapter).revision == main(adapter)
+
+
+def test_what_follows_a_withdrawn_version_is_built_on_the_one_before(owner: User) -> None:
+    adapter = new(owner)
+    first = published(owner, adapter)
+    second = published(owner, adapter, rank=4)
+    withdrawing.withdraw(actor=owner, version=second, reason="Too dark.")
+    adapter.refresh_from_db()
+    assert readme(adapter) != ""
+    adapters.update(actor=owner, adapter=adapter, licence="mit")
+    adapter.refresh_from_db()
+    assert matter(adapter)["license"] == "mit"
+    found = revisions.at(None, adapter).revision
+    assert found == main(adapter)
+    weights = found.files.get(is_primary=True)
+    assert weights.blob_id == first.files.get(is_primary=True).blob_id
+    push(owner, adapter)
+    assert [file.path for file in main(adapter).files.all()] == ["README.md", "noir.safetensors"]
 
 
 def test_drafts_get_no_card(owner: User) -> None:

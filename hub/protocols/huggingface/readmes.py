@@ -3,8 +3,7 @@
 A card that was pushed is read into the adapter's fields (``registry.services.cards``). This is the
 way back: when somebody publishes or edits on the web, by the API or the command line, ``main`` gets
 a README.md that says so. Of one that is there only those values change that say something else; the
-rest of it, ``widget`` too, stays. A front matter that changes loses its comments, as it does by the
-Hub's own ``metadata_update``.
+rest of it, ``widget`` too, stays as it was written.
 
 A README among the files of a version is read for what nobody said otherwise.
 """
@@ -15,14 +14,13 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from django.utils.translation import gettext as _
 
 from hub.protocols.huggingface import bases, shapes
 from lorary.anatomy import FAMILIES, family_title
 from registry import front_matter
 from registry.errors import Invalid, LoraryError
-from registry.models import Adapter
+from registry.models import Adapter, Maturity
 from registry.services import cards, contents, manifests
 
 if TYPE_CHECKING:
@@ -57,7 +55,7 @@ def follow(*, actor: User, adapter_id: int, is_published: bool = False, **_named
 def _take_up(actor: User, adapter: Adapter) -> None:
     """Read a README that came with the offered version, for what nobody said in another way."""
     version = adapter.latest_version
-    line = contents.readme_of(version.revision) if version is not None else None
+    line = contents.readme_of(contents.base_of(version.revision)) if version else None
     if version is None or line is None:
         return
     try:
@@ -81,7 +79,9 @@ def _is_followed(actor: User, adapter: Adapter) -> bool:
     if adapter.latest_version is None or adapter.withdrawn_reason:
         return True
     tip = manifests.main_of(adapter)
-    line = contents.readme_of(tip)
+    line = contents.readme_of(contents.base_of(tip))
+    if line is not None and line.blob.size_bytes > cards.MAX_READ:
+        return True  # nobody reads all of it
     before = cards.text_of(line.blob) if line is not None else ""
     text = changed(before, adapter) if line is not None else composed(adapter)
     return text == before or cards.rewrite(actor=actor, adapter=adapter, parent=tip, text=text)
@@ -89,7 +89,7 @@ def _is_followed(actor: User, adapter: Adapter) -> bool:
 
 def composed(adapter: Adapter) -> str:
     """Return the README of an adapter that has none."""
-    return _joined(shapes.card_data(adapter), _body(adapter))
+    return front_matter.patched(_body(adapter), shapes.card_data(adapter))
 
 
 def changed(before: str, adapter: Adapter) -> str:
@@ -97,37 +97,33 @@ def changed(before: str, adapter: Adapter) -> str:
 
     So does one that cannot be read.
     """
-    raw, body = front_matter.split(before)
     try:
-        fields, said = front_matter.parse(raw), cards.read(before)
+        fields, said = cards.front_matter(before), cards.read(before)
     except Invalid:
         return before
-    new = dict(fields)
-    for key, value in _differing(fields, said, adapter).items():
-        new[key] = value
-        if value is None:
-            del new[key]
-    text = body if cards.shown(body) == _body(adapter) else _body(adapter)
-    if new == fields:
-        return before.removesuffix(body) + text
-    return _joined(new, text)
-
-
-def _joined(fields: Mapping[str, Any], body: str) -> str:
-    block = yaml.safe_dump(dict(fields), sort_keys=False, allow_unicode=True, width=1000)
-    return f"---\n{block}---\n{body}"
+    body = front_matter.split(before)[1]
+    text = before
+    if cards.shown(body) != _body(adapter):
+        text = before.removesuffix(body) + _body(adapter)
+    new = _differing(fields, said, adapter)
+    new = {key: value for key, value in new.items() if fields.get(key) != value}
+    return front_matter.patched(text, new) if new else text
 
 
 def _differing(fields: Mapping[str, Any], said: cards.Card, adapter: Adapter) -> dict[str, Any]:
-    """Return the values that say something else than the adapter; None: not any more."""
+    """Return the values that say what the adapter says otherwise; None: not any more."""
     now, version = shapes.card_data(adapter), adapter.latest_version
     new: dict[str, Any] = {}
     if (said.licence or "").casefold() != adapter.licence.casefold():
         new |= {"license": now.get("license"), "license_name": None, "license_link": None}
-    tags = {tag.name for tag in adapter.tags.all()}
-    if set(said.tags or ()) != tags:
-        kept = [tag for tag in _listed(fields.get("tags")) if str(tag).casefold() in cards.PLUMBING]
-        new["tags"] = [*(kept or ["lora", "diffusers"]), *sorted(tags)]
+    tags = {tag.name for tag in adapter.tags.all() if not cards.is_plumbing(tag.name)}
+    least = Maturity.GENERAL if said.is_mature else Maturity.SUGGESTIVE
+    is_mature = adapter.maturity not in {Maturity.GENERAL, least}
+    if set(said.tags or ()) != tags or said.is_mature != is_mature:
+        gone = {*(said.tags or ()), cards.NOT_FOR_ALL}
+        kept = [tag for tag in _listed(fields.get("tags")) if _folded(tag) not in gone]
+        marked = [cards.NOT_FOR_ALL] if is_mature else []
+        new["tags"] = [*kept, *marked, *sorted(tags)] or None
     if version is not None and list(said.trigger_words or ()) != list(version.trigger_words):
         new["instance_prompt"] = now.get("instance_prompt")
     if not _is_base_said(fields, said, adapter):
@@ -152,6 +148,10 @@ def _listed(value: object) -> list[object]:
     if value is None:
         return []
     return value if isinstance(value, list) else [value]
+
+
+def _folded(tag: object) -> str:
+    return " ".join(str(tag).split()).casefold()
 
 
 def _body(adapter: Adapter) -> str:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from hub.protocols.huggingface import bases
 from hub.protocols.huggingface.modes import git_oid, is_regular, pointer_oid, pointer_size
 from registry.errors import StorageAway
-from registry.models import Access, Visibility
+from registry.models import Access, Maturity, Visibility
 from registry.selectors.blobs import document_of
+from registry.services.cards import NOT_FOR_ALL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,10 +97,19 @@ def tags(adapter: Adapter) -> list[str]:
     found = ["diffusers", "safetensors", bases.pipeline_of(adapter.family), "lora"]
     found += [version.algorithm] if version is not None and version.algorithm else []
     found += [adapter.family] if adapter.family else []
-    found += [adapter.kind, *sorted(tag.name for tag in adapter.tags.all())]
+    found += [adapter.kind, *_own(adapter)]
     found += [f"base_model:{base}", f"base_model:adapter:{base}"] if base else []
     found += [f"license:{adapter.licence.casefold()}"] if adapter.licence else []
+    found += _mature(adapter)
     return list(dict.fromkeys(found))
+
+
+def _own(adapter: Adapter) -> list[str]:
+    return sorted(tag.name for tag in adapter.tags.all())
+
+
+def _mature(adapter: Adapter) -> list[str]:
+    return [NOT_FOR_ALL] if adapter.maturity == Maturity.MATURE else []
 
 
 def card_data(adapter: Adapter) -> dict[str, Any]:
@@ -108,7 +118,7 @@ def card_data(adapter: Adapter) -> dict[str, Any]:
     found: dict[str, Any] = {
         "library_name": "diffusers",
         "pipeline_tag": bases.pipeline_of(adapter.family),
-        "tags": ["lora", "diffusers", *sorted(tag.name for tag in adapter.tags.all())],
+        "tags": list(dict.fromkeys(["lora", "diffusers", *_mature(adapter), *_own(adapter)])),
     }
     if base := bases.base_model(adapter.family, adapter.lineage):
         found["base_model"] = base
