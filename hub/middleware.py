@@ -1,8 +1,10 @@
-"""Security headers of every answer."""
+"""Headers of every answer, and answers without a body."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from django.http import HttpResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -10,7 +12,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-__all__ = ["CONTENT_SECURITY_POLICY", "SecurityHeadersMiddleware"]
+__all__ = ["CONTENT_SECURITY_POLICY", "HeadMiddleware", "SecurityHeadersMiddleware"]
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -45,4 +47,22 @@ class SecurityHeadersMiddleware:
         response = self.get_response(request)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
+        return response
+
+
+class HeadMiddleware:
+    """Answers HEAD with the length of what GET would send, and none of it.
+
+    Views answer both alike; the server would drop the body, and log each as a fault.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Return the answer, without its body where none is wanted."""
+        response = self.get_response(request)
+        if request.method == "HEAD" and isinstance(response, HttpResponse) and response.content:
+            response.headers.setdefault("Content-Length", str(len(response.content)))
+            response.content = b""
         return response

@@ -18,6 +18,9 @@ DEFAULT_QUEUES = "checks,render"
 THREADS = 8
 #: Seconds that open requests get when the hub stops; a download resumes, an upload sends again.
 GRACE_S = 5
+#: Seconds that a connection may stay open between requests: longer than clients and proxies keep
+#: theirs (httpx 5, nginx 60), or their next request meets a closed one.
+IDLE_S = 75
 #: glibc hands freed buffers of 128 KiB and more back to the kernel at once, and pays with page
 #: faults for each piece of a body: two thirds of an upload's CPU time were that.
 MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(32 * 2**20), "MALLOC_MMAP_THRESHOLD_": str(16 * 2**20)}
@@ -36,6 +39,7 @@ def web(host: str, port: int, processes: int) -> Child:
         "--worker-class": "gthread",
         "--graceful-timeout": GRACE_S,
         "--timeout": 60,
+        "--keep-alive": IDLE_S,
         "--log-level": "warning",
         # Not even from a proxy on this machine: some hand on a stranger's SCRIPT_NAME.
         "--forwarder-headers": "",

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from gunicorn.config import Config
 
 from hub import server
-from hub.middleware import CONTENT_SECURITY_POLICY, SecurityHeadersMiddleware
+from hub.middleware import CONTENT_SECURITY_POLICY, HeadMiddleware, SecurityHeadersMiddleware
 
 if TYPE_CHECKING:
     from django.test import Client, RequestFactory
@@ -61,3 +61,18 @@ def test_no_header_says_what_part_of_the_address_is_the_site() -> None:
     config.set("forwarder_headers", asked.forwarder_headers)
     assert config.forwarder_headers == []
     assert config.header_map == "drop"  # what is left of names with “_” in them
+
+
+def test_an_answer_to_head_has_the_length_of_a_body_and_none(rf: RequestFactory) -> None:
+    answered = HeadMiddleware(lambda _request: HttpResponse("words"))
+    response = answered(rf.head("/"))
+    assert isinstance(response, HttpResponse)
+    assert (response.content, response.headers["Content-Length"]) == (b"", "5")
+    kept = answered(rf.get("/"))
+    assert isinstance(kept, HttpResponse)
+    assert kept.content == b"words"
+
+
+def test_connections_wait_longer_than_clients_keep_them() -> None:
+    words = server.web("127.0.0.1", 8000, 1).command
+    assert int(words[words.index("--keep-alive") + 1]) > 60

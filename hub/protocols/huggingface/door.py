@@ -83,7 +83,7 @@ def door(
             except Exception as error:  # noqa: BLE001 - the edge of the process: any error is told
                 response = refusal(request, error, request_id)
                 _discard_rest(request)
-            return _leave(request, response, {"X-Request-Id": request_id, **headers})
+            return _leave(response, {"X-Request-Id": request_id, **headers})
 
         update_wrapper(respond, view)
         return csrf_exempt(respond)
@@ -176,14 +176,9 @@ def _not_allowed(allowed: set[str], request_id: str) -> HttpResponse:
     return JsonResponse({"error": text}, status=405, headers={**headers, "X-Error-Message": text})
 
 
-def _leave(
-    request: HttpRequest, response: HttpResponseBase, headers: dict[str, str]
-) -> HttpResponseBase:
+def _leave(response: HttpResponseBase, headers: dict[str, str]) -> HttpResponseBase:
     for name, value in headers.items():
         response.headers.setdefault(name, value)
-    if request.method == "HEAD" and isinstance(response, HttpResponse) and response.content:
-        response.headers.setdefault("Content-Length", str(len(response.content)))
-        response.content = b""
     return response
 
 
