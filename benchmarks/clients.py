@@ -36,7 +36,6 @@ __all__ = ["run"]
 SLOWEST = 0.95
 ROUNDS = 7
 LIMIT_S = 300
-NAME = "large.safetensors"
 #: What a server says of itself or of this one connection.
 OWN = frozenset({"connection", "content-length", "content-type", "date", "server", "last-modified"})
 
@@ -58,18 +57,19 @@ print(json.dumps([seconds[1:] for seconds in taken]))
 def run() -> list[Result]:
     """Measure the library alone, and the command with all that it does before and after."""
     with measured_hub() as measured:
-        source = measured.folder / NAME
+        source = measured.folder / "large.safetensors"
         size = write_large(source)
         version = measured.ada.publish_stream(sent_from(source), size, "large").document
-        digest = version["files"][0]["sha256"]
+        [file] = version["files"]
+        digest, name = file["sha256"], file["path"]
         blob = measured.blobs / digest[:2] / digest[2:4] / digest
-        place = f"/ada/large/resolve/main/{NAME}"
+        place = f"/ada/large/resolve/main/{name}"
         headers = _headers(measured.hub.port, place)
         with _alone(measured.folder / "alone", place, blob, headers) as alone:
             bare = f"http://127.0.0.1:{alone.port}"
             return [
-                _result("huggingface_hub", size, *_by_library(measured, bare)),
-                _result("`hf download`", size, *_by_command(measured, bare)),
+                _result("huggingface_hub", size, *_by_library(measured, bare, name)),
+                _result("`hf download`", size, *_by_command(measured, bare, name)),
             ]
 
 
@@ -94,20 +94,21 @@ def _alone(folder: Path, place: str, blob: Path, headers: Mapping[str, str]) -> 
     """Return an nginx that sends one file under one address, by sendfile."""
     nginx.require()
     port = free_port()
-    said = " ".join(f"add_header {key} '{value}';" for key, value in headers.items())
+    quoted = {key: value.replace('"', '\\"') for key, value in headers.items()}
+    said = " ".join(f'add_header {key} "{value}";' for key, value in quoted.items())
     where = f"location = {place} {{ alias {blob}; etag off; {said} }}"
     return Nginx(folder, port, f"server {{ listen 127.0.0.1:{port}; {where} }}")
 
 
-def _by_library(measured: Measured, bare: str) -> list[float]:
+def _by_library(measured: Measured, bare: str, name: str) -> list[float]:
     client = Programs(measured.hub, measured.folder / "library")
-    code = LIBRARY.replace("NAME", repr(NAME))
+    code = LIBRARY.replace("NAME", repr(name))
     command = [sys.executable, "-c", code, str(ROUNDS), measured.hub.url, bare]
     told = client.command(command)
     return [statistics.median(seconds) for seconds in json.loads(told)]
 
 
-def _by_command(measured: Measured, bare: str) -> list[float]:
+def _by_command(measured: Measured, bare: str, name: str) -> list[float]:
     client = Programs(measured.hub, measured.folder / "command")
     hf = shutil.which("hf", path=f"{sys.prefix}/bin")
     assert hf is not None
@@ -118,7 +119,7 @@ def _by_command(measured: Measured, bare: str) -> list[float]:
         environ = client.environ | {"HF_ENDPOINT": endpoint, "HF_HUB_CACHE": str(home)}
         began = time.perf_counter()
         subprocess.run(
-            [hf, "download", "ada/large", NAME],
+            [hf, "download", "ada/large", name],
             env=environ, check=True, timeout=LIMIT_S, stdout=subprocess.DEVNULL,
         )  # fmt: skip
         return time.perf_counter() - began
