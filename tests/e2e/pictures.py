@@ -52,7 +52,8 @@ def wait_until(
     """Ask for the previews until a condition holds; fails when they fail or time is up."""
     until = time.monotonic() + within_s
     while not is_so(previews := previews_of(who, version)):
-        assert previews["state"] in {"queued", "running"}, previews
+        # Between a worker that was killed and the next one, it is waiting.
+        assert previews["state"] in {"queued", "running", "waiting"}, previews
         assert time.monotonic() < until, previews
         time.sleep(0.05)
     return previews
