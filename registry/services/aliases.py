@@ -125,9 +125,9 @@ def _require_expected(name: str, now: Alias | None, expected: Expected) -> None:
         text = _("“%(name)s” is there already and points at %(current)s.")
     else:
         text = _("“%(name)s” points at %(current)s by now, not at %(expected)s.")
-    detail = f"{text % said} {_('Look again before you move it.')}"
+    advice = "" if expected is None else f" {_('Look again before you move it.')}"
     raise Conflict(
-        detail,
+        f"{text % said}{advice}",
         alias=name,
         current=current.commit if current else None,
         expected=expected.commit if expected else None,
