@@ -126,8 +126,9 @@ def _require_expected(name: str, now: Alias | None, expected: Expected) -> None:
     else:
         text = _("“%(name)s” points at %(current)s by now, not at %(expected)s.")
     advice = "" if expected is None else f" {_('Look again before you move it.')}"
+    detail = f"{text % said}{advice}"
     raise Conflict(
-        f"{text % said}{advice}",
+        detail,
         alias=name,
         current=current.commit if current else None,
         expected=expected.commit if expected else None,
