@@ -65,6 +65,9 @@ WAKE = "registry.wake"
 #: something else, such as a publication; it renews what is there already.
 INTERACTIVE, ASKED, BATCH, RENEWAL = 10, 5, 0, -10
 
+#: Most seconds between two attempts at a job.
+LONGEST_PAUSE_S = 120.0
+
 _OPEN = [JobState.QUEUED, JobState.RUNNING]
 
 log = logging.getLogger(__name__)
@@ -219,9 +222,15 @@ def worker_name() -> str:
 
 
 def _claimable(queues: Iterable[str]) -> Q:
-    """Condition for jobs that a worker of these queues may take."""
+    """Condition for jobs that a worker of these queues may take.
+
+    Nobody asks to wait longer than ``LONGEST_PAUSE_S``: what should wait longer was written by a
+    clock that was ahead, and is due.
+    """
     now = timezone.now()
-    waiting = Q(state=JobState.QUEUED) & (Q(run_after__isnull=True) | Q(run_after__lte=now))
+    beyond = now + timedelta(seconds=LONGEST_PAUSE_S)
+    due = Q(run_after__isnull=True) | Q(run_after__lte=now) | Q(run_after__gt=beyond)
+    waiting = Q(state=JobState.QUEUED) & due
     abandoned = Q(state=JobState.RUNNING, lease_until__lt=now)
     return Q(queue__in=list(queues)) & (waiting | abandoned)
 
@@ -273,7 +282,8 @@ def finish(
     if not is_attempt:
         changes["attempt"] = job.attempt - 1
     if retry_after_s is not None:
-        changes["run_after"] = timezone.now() + timedelta(seconds=retry_after_s)
+        pause_s = min(retry_after_s, LONGEST_PAUSE_S)
+        changes["run_after"] = timezone.now() + timedelta(seconds=pause_s)
     else:
         changes["finished_at"] = timezone.now()
     mine = Job.objects.filter(pk=job.pk, state=JobState.RUNNING, attempt=job.attempt)

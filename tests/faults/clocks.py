@@ -50,7 +50,8 @@ def jumping(plan: Plan, trial: Trial) -> None:
             for file in files:
                 _set(file, 0)
         trial.numbers["jumps (libfaketime)"] = jumps
-        verify(hub, crew, trial)
+        # A bucket refuses requests whose time is off by a quarter of an hour; they come again.
+        verify(hub, crew, trial, allowed=frozenset({503} if plan.ground.has_bucket else ()))
         for worker in hub.workers:
             trial.expect(worker.poll() is None, f"a worker ended by itself: {worker.returncode}")
 

@@ -136,6 +136,17 @@ def test_a_transient_trouble_is_tried_later() -> None:
     assert worker.drain("checks") == 0
 
 
+def test_a_pause_by_a_clock_that_was_ahead_is_over() -> None:
+    @queue.handler("done")
+    def done(run: queue.JobRun) -> None:
+        run.progress(1, 1)
+
+    put(task="done")
+    Job.objects.update(run_after=timezone.now() + timedelta(hours=2))
+    assert worker.drain("checks") == 1
+    assert Job.objects.get().state == JobState.DONE
+
+
 def test_a_failure_says_why_and_tells_its_subject() -> None:
     told: list[str] = []
 
