@@ -63,7 +63,7 @@ class DetailsIn(Input):
         child=serializers.CharField(max_length=200),
         required=False,
         max_length=32,
-        help_text="Left out of a new version: those that the file states; []: none.",
+        help_text="Left out of a new version: the file's, else those of the one before; []: none.",
     )
     strength = serializers.FloatField(required=False, allow_null=True)
     strength_min = serializers.FloatField(required=False, allow_null=True)

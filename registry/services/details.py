@@ -59,7 +59,8 @@ SAID = (
 class Details:
     """What a person says about a version; strengths are multipliers, None: not said.
 
-    Trigger words that were not said are read from the file; an empty list says there are none.
+    Trigger words that were not said are read from the file; where it states none, those of the
+    version offered so far stay. An empty list says there are none.
     """
 
     label: str = ""
@@ -73,10 +74,12 @@ class Details:
 
 
 def describe(version: Version, said: Details) -> None:
-    """Write what a person says; words nobody spoke of are taken from the file."""
+    """Write what a person says; words nobody spoke of are the file's, or stay what they were."""
     version.label, version.notes = said.label.strip(), said.notes.strip()
     version.declared_family, version.lineage = said.declared_family, said.lineage.strip()
-    words = _words_of_file(version) if said.trigger_words is None else said.trigger_words
+    words = said.trigger_words
+    if words is None:
+        words = _words_of_file(version) or _words_before(version)
     version.trigger_words = [" ".join(word.split()) for word in words if word.strip()]
     version.strength = said.strength
     version.strength_min, version.strength_max = said.strength_min, said.strength_max
@@ -87,6 +90,12 @@ def _words_of_file(version: Version) -> list[str]:
     document = document_of(version)
     stated = [word for word in document.get("trigger_words", ()) if word["confidence"] != "low"]
     return [word["text"] for word in stated][:MAX_TRIGGER_WORDS]
+
+
+def _words_before(version: Version) -> list[str]:
+    """Return the trigger words of the version that is offered until this one is."""
+    offered = version.adapter.latest_version
+    return [] if offered is None else list(offered.trigger_words)
 
 
 def document_of(version: Version) -> dict[str, Any]:

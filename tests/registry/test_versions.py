@@ -355,6 +355,16 @@ def test_words_and_title_that_nobody_said_come_from_the_file(ada: User) -> None:
     assert version.trigger_words == []
 
 
+def test_words_that_nobody_said_again_stay(ada: User, noir: Adapter, release: Release) -> None:
+    release(ada, noir, LORA, Details(trigger_words=["noir film"]))
+    noir.refresh_from_db()
+    second = release(ada, noir, OTHER)
+    assert second.trigger_words == ["noir film"]
+    noir.refresh_from_db()
+    third = release(ada, noir, UNDECIDED, Details(trigger_words=[]))
+    assert third.trigger_words == []
+
+
 def test_files_that_differ_only_in_case_are_refused(ada: User, noir: Adapter, send: Send) -> None:
     pair = [send(ada, LORA, "a.safetensors"), send(ada, OTHER, "A.safetensors")]
     with pytest.raises(Invalid):
