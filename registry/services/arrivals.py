@@ -57,8 +57,12 @@ def put(chunks: Iterable[bytes]) -> Written:
         Conflict: see ``bring``.
     """
     key, measured = storage.new_key(), storage.Measured(chunks)
-    storage.store().write(key, measured)
-    bring(key=key, written=measured.written)
+    try:
+        storage.store().write(key, measured)
+        bring(key=key, written=measured.written)
+    except BaseException:
+        storage.discard(key)
+        raise
     return measured.written
 
 

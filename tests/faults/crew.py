@@ -28,6 +28,9 @@ __all__ = ["Crew", "at_work", "verify"]
 #: Seconds that a check may stay open whose end the database did not take: a lease, and a sweep.
 LEASE_S = 45.0
 
+#: Seconds that bytes without a row may be on their way to one, of a process that was killed.
+ARRIVAL_S = 330.0
+
 #: Every so many files a client gives one up in its middle, or sends one that others have.
 DROPS, SHARES = 0.1, 0.15
 #: Files that several clients send.
@@ -173,12 +176,22 @@ def _see(hub: FaultyHub, trial: Trial) -> None:
     trial.expect(not found["versions"].get("draft"), "a draft was left behind")
 
 
+def _swept(hub: FaultyHub) -> list[str]:
+    """Sweep until nothing is an orphan, or what may be on its way to a row has had its time."""
+    until = time.monotonic() + ARRIVAL_S
+    while True:
+        for _ in range(2):  # marks what lost its last reference, then lets it go
+            hub.probe.ask("sweep")
+        orphans: list[str] = hub.probe.ask("orphans")
+        if not orphans or time.monotonic() > until:
+            return orphans
+        time.sleep(5)
+
+
 def _sweep(hub: FaultyHub, crew: Crew, trial: Trial) -> None:
     """Let a week go by: what was given up is gone, and nothing else."""
     hub.probe.ask("give_up", uploads=crew.dropped)
-    for _ in range(2):  # marks what lost its last reference, then lets it go
-        hub.probe.ask("sweep")
-    orphans = hub.probe.ask("orphans")
+    orphans = _swept(hub)
     trial.numbers["uploads given up in their middle"] = len(crew.dropped)
     trial.numbers["orphans after the grace period"] = len(orphans)
     trial.faults += [f"{name} is an orphan" for name in orphans]

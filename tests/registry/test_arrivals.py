@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from registry import storage
-from registry.errors import Conflict
+from registry.errors import Conflict, StorageAway
 from registry.models import Blob, Upload, UploadState, User
 from registry.services import arrivals, sweeping, uploads
 from registry.storage import Part, Written
@@ -193,4 +193,16 @@ def test_a_private_file_without_a_row_is_given_time(
     assert names() == [key]
     monkeypatch.setattr(arrivals, "patience", timedelta)
     sweeping.run()
+    assert names() == []
+
+
+def test_what_cannot_be_brought_to_its_digest_is_not_left_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def away(**_named: object) -> None:
+        raise StorageAway
+
+    monkeypatch.setattr(arrivals, "bring", away)
+    with pytest.raises(StorageAway):
+        arrivals.put([b"made here"])
     assert names() == []
