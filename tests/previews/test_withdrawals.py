@@ -23,7 +23,7 @@ from previews.models import (
 from previews.selectors.renders import previews_of
 from previews.services import withdrawals
 from registry import storage
-from registry.models import Blob, Version
+from registry.models import Blob, File, Version
 from registry.services import adapters, sweeping, withdrawing
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
@@ -96,7 +96,8 @@ def test_everything_made_with_it_goes(
     settings.LORARY = dataclasses.replace(current.LORARY, grace_days=0)
     for _round in range(2):
         sweeping.run()
-    assert catalogue.stored() == {kept.blob.sha256, *(file.sha256 for file in other.files)}
+    cards = File.objects.filter(path="README.md").values_list("blob__sha256", flat=True)
+    assert catalogue.stored() == {kept.blob.sha256, *(file.sha256 for file in other.files), *cards}
 
 
 def test_a_render_under_way_ends(ada: User, version: Version) -> None:

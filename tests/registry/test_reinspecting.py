@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registry import storage
-from registry.models import Blob, BlobAnatomy, Finding, Upload, Version
+from registry.models import Blob, BlobAnatomy, File, Finding, Upload, Version
 from registry.services import reinspecting
 from registry.services.versions import Details
 from tests import catalogue
@@ -46,13 +46,14 @@ def test_documents_of_an_older_shape_are_renewed(v1: Version, noir: Adapter) -> 
 
 
 def test_what_people_said_and_the_bytes_stay(v1: Version) -> None:
-    revision, digest = v1.revision_id, Blob.objects.get().sha256
+    revision, digest = v1.revision_id, Blob.objects.exclude(files__path="README.md").get().sha256
     age(declared_family="sdxl")
     reinspecting.run()
     v1.refresh_from_db()
     assert (v1.trigger_words, v1.notes, v1.declared_family) == (["mine"], "as I said", "sdxl")
     assert (v1.state, v1.revision_id) == ("published", revision)
-    assert [entry.name for entry in storage.store().names()] == [digest]
+    cards = File.objects.filter(path="README.md").values_list("blob__sha256", flat=True)
+    assert {entry.name for entry in storage.store().names()} == {digest, *cards}
 
 
 def test_a_second_run_finds_nothing_to_do(v1: Version) -> None:
@@ -83,7 +84,7 @@ def test_current_documents_are_read_only_when_asked(v1: Version) -> None:
 
 def test_findings_of_the_header_are_renewed_and_those_of_the_numbers_kept(noir: Adapter) -> None:
     catalogue.release(noir, kohya(SD1, metadata={"ss_base_model_version": "sdxl_base_v1-0"}))
-    upload, blob = Upload.objects.get(), Blob.objects.get()
+    upload, blob = Upload.objects.get(), Blob.objects.exclude(files__path="README.md").get()
     Finding.objects.update(code="family_unknown", message="as an older table said")
     for code in ("modules_silent", "hash_differs"):
         Finding.objects.create(upload=upload, blob=blob, code=code, severity="info", message="-")
@@ -94,7 +95,7 @@ def test_findings_of_the_header_are_renewed_and_those_of_the_numbers_kept(noir: 
 
 def test_missing_bytes_are_told_and_change_nothing(v1: Version) -> None:
     age()
-    digest = Blob.objects.get().sha256
+    digest = Blob.objects.exclude(files__path="README.md").get().sha256
     storage.store().delete(digest)
     told = reinspecting.run()
     assert (told.read, told.missing) == (0, [digest])
@@ -102,7 +103,7 @@ def test_missing_bytes_are_told_and_change_nothing(v1: Version) -> None:
 
 
 def test_a_file_that_would_be_refused_today_stays_published(v1: Version) -> None:
-    blob = Blob.objects.get()
+    blob = Blob.objects.exclude(files__path="README.md").get()
     path = storage.store().link(blob.sha256, storage.Fetch())
     assert isinstance(path, Path)
     path.write_bytes(LORA[:100])  # no reader takes this
