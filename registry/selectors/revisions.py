@@ -134,9 +134,10 @@ def _passed_over(tips: Mapping[int, tuple[Revision, Version | None]]) -> set[int
 def _behind(version: Version, tip: Revision) -> tuple[Revision, Version | None]:
     """Return the last revision on the way to a tip that has an offered version's weights."""
     rows = Version.objects.filter(pk=version.pk)
-    chain = Revision.objects.in_bulk(list(islice(_chain(tip), MAX_BACK)))
+    back = list(islice(_chain(tip), MAX_BACK))
+    chain = Revision.objects.in_bulk(back)
     standing = versions.standing_for(rows, chain.values())
-    last = next((chain[pk] for pk in _chain(tip) if pk in standing), version.revision)
+    last = next((chain[pk] for pk in back if pk in standing), version.revision)
     if last == version.revision or _hollow([last.pk]):
         return version.revision, version
     return last, None
