@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
 
+from registry.compiled import Compiled, integer, text
 from registry.errors import Forbidden
-from registry.models import OUT_STATES, Access, Adapter, Blob, File, Visibility
+from registry.models import OUT_STATES, Access, Adapter, Blob, File, User, Visibility
 from registry.names import key_of
 from registry.selectors import adapters, versions
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
-
-    from registry.models import User
+    from django.db.models import QuerySet
 
 __all__ = ["Served", "get", "require_access"]
 
@@ -84,19 +84,41 @@ def _plain(
     number = _NUMBER.match(version)
     if number is None:
         return None
-    seen = Adapter.objects.visible_to(user).filter(
-        key=key_of(name), namespace__key=key_of(owner), access=Access.OPEN
-    )
-    rows = File.objects.filter(
-        path=path,
-        revision__versions__number=int(number[1]),
-        revision__versions__state__in=OUT_STATES,
-        revision__versions__adapter__in=seen,
-    )
-    row = next(iter(rows.order_by().values_list(*_COLUMNS)[:1]), None)
+    values: dict[str, str | int] = {
+        "owner": key_of(owner),
+        "name": key_of(name),
+        "number": int(number[1]),
+        "path": path,
+    }
+    if user is None or not user.is_authenticated:
+        row = _FOR_STRANGERS.first(**values)
+    else:
+        row = _FOR_USERS.first(**values, user_id=user.pk)
     if row is None:
         return None
     pk, is_primary, sha256, size_bytes, is_stored, version_id, visibility = row
-    blob = Blob(sha256=sha256, size_bytes=size_bytes, is_stored=is_stored)
-    file = File(pk=pk, path=path, is_primary=is_primary, blob=blob)
+    blob = Blob(sha256=sha256, size_bytes=size_bytes, is_stored=bool(is_stored))
+    file = File(pk=pk, path=path, is_primary=bool(is_primary), blob=blob)
     return Served(file, version_id, visibility == Visibility.PUBLIC)
+
+
+def _rows(
+    owner: str, name: str, number: int, path: str, user_id: int | None = None
+) -> QuerySet[File, Any]:
+    """Return the question behind ``_plain``; keys for names, ids for people."""
+    user = None if user_id is None else User(pk=user_id)
+    seen = Adapter.objects.visible_to(user).filter(
+        key=name, namespace__key=owner, access=Access.OPEN
+    )
+    rows = File.objects.filter(
+        path=path,
+        revision__versions__number=number,
+        revision__versions__state__in=OUT_STATES,
+        revision__versions__adapter__in=seen,
+    )
+    return rows.order_by().values_list(*_COLUMNS)[:1]
+
+
+_STANDS = {"owner": text("owner"), "name": text("name"), "path": text("path")}
+_FOR_STRANGERS = Compiled(_rows, **_STANDS, number=integer(1))
+_FOR_USERS = Compiled(_rows, **_STANDS, number=integer(1), user_id=integer(2))
