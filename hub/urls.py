@@ -1,7 +1,8 @@
 """Every address of a hub: health, doors, API, pages.
 
-Other hubs' protocols come before the API: they have addresses below ``/api/`` too. The pages come
-last, they own ``/{owner}``.
+The order is that of the most asked first, since each address is compared until one fits. Other
+hubs' protocols have addresses below ``/api/v1/`` too, none of them is one of ours; they come before
+what answers for all the rest of ``/api/``. The pages come last, they own ``/{owner}``.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
+from hub.api.urls import v1
 from hub.health import healthz
 
 __all__ = ["urlpatterns"]
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("api/v1/", include(v1)),
     path("healthz", healthz, name="healthz"),
     path("api", RedirectView.as_view(pattern_name="api-docs")),
     path("", include("hub.protocols.huggingface.urls")),

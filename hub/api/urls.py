@@ -1,8 +1,8 @@
-"""Routes below ``/api/``: ``v1/…``, ``openapi.json``, ``docs``."""
+"""Routes below ``/api/v1/`` (``v1``), and the rest below ``/api/``: ``openapi.json``, ``docs``."""
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver, include, path, re_path
+from django.urls import URLPattern, URLResolver, path, re_path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularYAMLAPIView
 
 from hub.api.adapters import Adapters, AdapterView
@@ -23,12 +23,13 @@ from hub.api.versions import Publish, Versions, VersionView, Yank
 from hub.api.withdrawals import AdapterWithdraw, VersionWithdraw
 from hub.api.workers import Workers, WorkerView
 
-__all__ = ["urlpatterns"]
+__all__ = ["urlpatterns", "v1"]
 
 ADAPTER = "adapters/<str:owner>/<str:name>"
 VERSION = "adapters/<str:owner>/<str:name>/versions/<str:version>"
 
 v1: list[URLPattern] = [
+    path(f"{VERSION}/files/<path:path>", FileView.as_view(), name="api-file"),
     path("me", Me.as_view(), name="api-me"),
     path("inspect", Inspect.as_view(), name="api-inspect"),
     path("tokens", Tokens.as_view(), name="api-tokens"),
@@ -54,7 +55,6 @@ v1: list[URLPattern] = [
     path(f"{VERSION}/withdraw", VersionWithdraw.as_view(), name="api-version-withdraw"),
     path(f"{VERSION}/renders", VersionRenders.as_view(), name="api-version-renders"),
     path(f"{VERSION}/samples", VersionSamples.as_view(), name="api-samples"),
-    path(f"{VERSION}/files/<path:path>", FileView.as_view(), name="api-file"),
     path("hashes", Hashes.as_view(), name="api-hashes"),
     path("hashes/<str:value>", HashView.as_view(), name="api-hash"),
     path("tryouts", Tryouts.as_view(), name="api-tryouts"),
@@ -67,7 +67,6 @@ v1: list[URLPattern] = [
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("v1/", include(v1)),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="api-openapi-json"),
     path("openapi.yaml", SpectacularYAMLAPIView.as_view(), name="api-openapi-yaml"),
     path("docs", docs, name="api-docs"),
