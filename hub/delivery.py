@@ -117,7 +117,7 @@ def deliver(
         done = on_sent if on_sent is not None and _is_last(spans, blob) else None
         fetch = storage.Fetch(content_type, content_disposition(filename), LINK_S)
         response = _answer(request, blob, spans, fetch, done)
-        _describe(response, blob, filename)
+        _describe(response, blob, fetch.disposition)
     response.headers["ETag"] = etag_of(blob)
     # Caches ask each time: who may see a file can change, its bytes cannot. A link goes off.
     freshness = "no-store" if response.status_code == 302 else "no-cache"
@@ -228,9 +228,9 @@ def _elsewhere(request: HttpRequest, place: Path | str | None, spans: list[Span]
     return {"X-Accel-Redirect": location + "/".join(place.parts[-3:])}
 
 
-def _describe(response: HttpResponseBase, blob: Blob, filename: str) -> None:
+def _describe(response: HttpResponseBase, blob: Blob, disposition: str) -> None:
     digest = base64.b64encode(bytes.fromhex(blob.sha256)).decode()
-    response.headers["Content-Disposition"] = content_disposition(filename)
+    response.headers["Content-Disposition"] = disposition
     response.headers["Repr-Digest"] = f"sha-256=:{digest}:"
     response.headers["Accept-Ranges"] = "bytes"
     response.headers["X-Content-Type-Options"] = "nosniff"
