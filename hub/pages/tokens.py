@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
+from hub.pages import sealed
 from hub.pages.forms import TokenForm, accept_faults
 from registry.errors import Invalid
 from registry.selectors import tokens as held
@@ -17,9 +18,9 @@ from registry.services import tokens
 from registry.services.access import require_user
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from django.http import HttpRequest, HttpResponse
+
+    from registry.models import User
 
 __all__ = ["index", "revoke"]
 
@@ -27,19 +28,32 @@ __all__ = ["index", "revoke"]
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def index(request: HttpRequest) -> HttpResponse:
-    """List tokens; make one and show its secret this once."""
+    """List tokens; make one, whose secret the page behind the form shows this once."""
     user = require_user(request.user)
     form = TokenForm(request.POST if request.method == "POST" else None)
-    context: dict[str, Any] = {"form": form}
     if request.method == "POST" and form.is_valid():
         try:
-            token, secret = tokens.issue(actor=user, **form.cleaned_data)
-            context = {"form": TokenForm(), "new_token": token, "secret": secret}
+            return _issued(request, user, form)
         except Invalid as error:
             accept_faults(form, {}, str(error.detail))
-    context["tokens"] = held.listing(user)
-    status = 400 if context["form"].errors else 200
-    return render(request, "pages/tokens.html", context, status=status)
+    letter = sealed.take(request) if request.method == "GET" else None
+    context = {"form": form, "new": letter, "tokens": held.listing(user)}
+    response = render(request, "pages/tokens.html", context, status=400 if form.errors else 200)
+    if request.method == "GET":
+        sealed.forget(request, response)
+    return response
+
+
+def _issued(request: HttpRequest, user: User, form: TokenForm) -> HttpResponse:
+    """Issue a token and lead to the page that shows it, so that a reload makes no other.
+
+    Raises:
+        Invalid: see ``tokens.issue``.
+    """
+    token, secret = tokens.issue(actor=user, **form.cleaned_data)
+    response = redirect("tokens")
+    sealed.send(request, response, sealed.Letter(secret, token.name))
+    return response
 
 
 @require_POST
