@@ -23,6 +23,7 @@ from django.utils import timezone
 from kombu.exceptions import KombuError
 
 from hub.checks import check_settings
+from hub.counting import counted, in_words
 from lorary.anatomy import family_title
 from previews import announcing
 from previews.models import Render, RenderState
@@ -96,7 +97,7 @@ def _database() -> Iterator[Report]:
     executor = MigrationExecutor(connection)
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     if plan:
-        message = f"{len(plan)} migrations have not been applied."
+        message = f"{counted(len(plan), 'migration')} not applied yet."
         yield Report("database", "error", message, "Run `manage.py migrate`.")
     else:
         yield Report("database", "ok", f"{connection.display_name} answers and is up to date.")
@@ -148,13 +149,14 @@ def _jobs() -> Iterator[Report]:
     for row in late.values("queue").annotate(count=Count("id"), oldest=Min("created_at")):
         is_well = False
         waited = int((now - row["oldest"]).total_seconds() // 60)
-        message = f"{row['count']} jobs wait in {row['queue']!r}, the oldest for {waited} minutes."
-        hint = f"Start a worker: `manage.py worker --queues {row['queue']}`."
+        jobs, queue = counted(row["count"], "job"), row["queue"]
+        message = f"{jobs} waiting in {queue!r}, the oldest for {counted(waited, 'minute')}."
+        hint = f"Start a worker: `manage.py worker --queues {queue}`."
         yield Report("jobs", "warning", message, hint)
     dead = Job.objects.filter(state=JobState.RUNNING, lease_until__lt=now).count()
     if dead:
         is_well = False
-        message = f"{dead} jobs were left by a worker that died."
+        message = f"{counted(dead, 'job')} left by a worker that died."
         yield Report("jobs", "warning", message, "Any worker of their queue takes them over.")
     if is_well:
         yield Report("jobs", "ok", "No job waits for a worker.")
@@ -222,14 +224,18 @@ def _bytes() -> Iterator[Report]:
             hint = "Bring it from a backup: `manage.py storage mend --from URL`."
             yield Report("bytes", "error", f"{sha256}: {what}.", hint)
     if wrong > NAMED:
-        yield Report("bytes", "error", f"{wrong} of {count} files in all are missing or short.")
+        yield Report(
+            "bytes", "error", f"{wrong:,} of {counted(count, 'file')} in all missing or short."
+        )
     elif not wrong:
-        yield Report("bytes", "ok", f"All {count} files are there in full length.")
+        yield Report("bytes", "ok", f"Of {counted(count, 'file')} all are there in full length.")
 
 
 def _orphans() -> Iterator[Report]:
     swept = sweeping.run(is_dry=True)
-    message = f"{swept.files} files ({swept.bytes_freed} bytes) that nothing refers to."
+    message = (
+        f"{counted(swept.files, 'file')} ({in_words(swept.bytes_freed)}) that nothing refers to."
+    )
     if swept.files:
         yield Report("orphans", "warning", message, "The worker of `checks` removes them hourly.")
     else:
@@ -239,7 +245,7 @@ def _orphans() -> Iterator[Report]:
 def _anatomies() -> Iterator[Report]:
     count = reinspecting.stale().count()
     if count:
-        message = f"What is known of {count} files was written by an older version."
+        message = f"What is known of {counted(count, 'file')} was written by an older version."
         yield Report("anatomies", "warning", message, "Run `manage.py reinspect`.")
     else:
         yield Report("anatomies", "ok", "Headers were read by a version that knows this shape.")
@@ -248,7 +254,7 @@ def _anatomies() -> Iterator[Report]:
 def _hashes() -> Iterator[Report]:
     count = rehashing.lacking().count()
     if count:
-        message = f"{count} files can be looked up by some of their hashes only."
+        message = f"{counted(count, 'file')} known by some of their hashes only."
         yield Report("hashes", "warning", message, "Run `manage.py reinspect --hashes`.")
     else:
         yield Report("hashes", "ok", "Weights can be looked up by every kind of hash.")

@@ -6,12 +6,14 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from hub.counting import counted, in_words
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from registry.services.moving import Tally
 
-__all__ = ["Meter", "amiss", "in_words", "listed"]
+__all__ = ["DAMAGED", "MEND", "MISSING", "Meter", "amiss", "listed"]
 
 #: Seconds between two lines, where one overwrites the other and where it cannot.
 TERMINAL_S, LOG_S = 0.2, 30.0
@@ -33,7 +35,7 @@ class Meter:
         if self.is_quiet or now - self._last < (TERMINAL_S if is_terminal else LOG_S):
             return
         self._last = now
-        said = f"{files:,} files, {in_words(size)} {self.verb}"
+        said = f"{counted(files, 'file')}, {in_words(size)} {self.verb}"
         if is_terminal:
             self._has_line = True
             sys.stderr.write(f"\r\033[K{said}")
@@ -48,29 +50,23 @@ class Meter:
             sys.stderr.flush()
 
 
-def in_words(size: int) -> str:
-    """Return a length in bytes for people."""
-    amount, unit = float(size), "bytes"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if amount < 1000:
-            break
-        amount, unit = amount / 1000, larger
-    return f"{size} bytes" if unit == "bytes" else f"{amount:.1f} {unit}"
-
-
-_MEND = "bring them from a backup (manage.py storage mend --from URL)"
+#: What to do about files that are lost.
+MEND = "to be brought from a backup (manage.py storage mend --from URL)"
+#: What is told of files, behind their number.
+MISSING = f"missing, {MEND}"
+DAMAGED = f"with other bytes than the name says, {MEND}"
 
 
 def amiss(told: Tally) -> Iterator[str]:
     """Yield lines that say what is wrong with which files."""
-    yield from listed(told.missing, f"missing: {_MEND}")
-    yield from listed(told.damaged, f"hold other bytes than their name says: {_MEND}")
+    yield from listed(told.missing, MISSING, noun="file")
+    yield from listed(told.damaged, DAMAGED, noun="file")
     failed = [f"{sha256}: {reason}" for sha256, reason in told.failed.items()]
-    yield from listed(failed, "failed; run it again")
+    yield from listed(failed, "failed; run it again", noun="file")
 
 
-def listed(lines: Sequence[str], what: str) -> Iterator[str]:
+def listed(lines: Sequence[str], what: str, *, noun: str) -> Iterator[str]:
     """Yield how many there are of something, and the first of them."""
     if lines:
-        yield f"{len(lines):,} {what}:"
+        yield f"{counted(len(lines), noun)} {what}:"
         yield from (f"  {line}" for line in lines[:NAMED])

@@ -36,8 +36,8 @@ def run(*arguments: str) -> str:
 
 
 def test_it_says_what_it_changed_and_then_that_nothing_is_left() -> None:
-    assert run("--dry-run").startswith("1 headers read; 1 files would change, 0 versions")
-    assert run().startswith("1 headers read; 1 files changed")
+    assert run("--dry-run").startswith("1 header read; 1 file would change, 0 versions")
+    assert run().startswith("1 header read; 1 file changed")
     assert run().startswith("0 headers read; 0 files changed")
 
 
@@ -48,7 +48,7 @@ def test_the_report_for_programs_is_one_line() -> None:
 
 def test_whole_files_are_read_for_their_hashes_when_asked() -> None:
     Blob.objects.get().hash_rows.all().delete()
-    assert run("--hashes").startswith("1 files read; hashes of 1 changed")
+    assert run("--hashes").startswith("1 file read; hashes of 1 changed")
     assert run("--hashes").startswith("0 files read; hashes of 0 changed")
     told = json.loads(run("--hashes", "--all", "--json"))
     assert told == {"read": 1, "changed": 0, "damaged": [], "missing": []}

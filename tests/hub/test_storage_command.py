@@ -16,12 +16,15 @@ from hub import presence
 from hub.moved import moved_to
 from registry import storage
 from registry.models import Blob
+from registry.services import uploads
 from tests.buckets import CREDENTIALS
 from tests.running import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from registry.models import User
 
 pytestmark = pytest.mark.django_db
 
@@ -63,7 +66,7 @@ def test_status_counts_rows_and_files() -> None:
     code, said = run("status")
     assert code == 1
     assert settings.LORARY.storage in said
-    assert "2 files (11 bytes) that the rows name; 2 (13 bytes) are stored" in said
+    assert "2 files (11 bytes) that the rows name; 2 (13 bytes) stored" in said
     assert lost in said
     assert "1 without a row (8 bytes)" in said
     assert document()["missing"] == [lost]
@@ -79,15 +82,15 @@ def test_verify_reads_what_it_is_told_to() -> None:
     place.write_bytes(b"?")
     code, said = run("verify", "--all")
     assert code == 1
-    assert "4 files (4 bytes) are right" in said
-    assert "1 hold other bytes than their name says" in said
+    assert "4 files (4 bytes) found right" in said
+    assert "1 file with other bytes than the name says" in said
     assert digests[0] in said
 
 
 def test_copy_brings_all_and_changes_nothing_here(there: str) -> None:
     sha256 = keep(b"first")
     assert document("copy", "--to", there, "--dry-run")["done"] == 1
-    assert "1 files (5 bytes) copied and verified; 0 were there" in run("copy", "--to", there)[1]
+    assert "1 file (5 bytes) copied and verified; 0 already there" in run("copy", "--to", there)[1]
     assert document("copy", "--to", there)["present"] == 1
     assert document("verify", "--all", "--at", there)["done"] == 1
     assert moved_to(settings.LORARY.data) == ""
@@ -101,7 +104,7 @@ def test_mend_brings_lost_files_from_a_backup(there: str) -> None:
     assert document("copy", "--to", there)["done"] == 2
     storage.store().delete(lost)
     code, said = run("mend", "--from", there)
-    assert (code, said) == (0, "1 files are right; 1 were mended\n")
+    assert (code, said) == (0, "1 file found right; 1 mended\n")
     assert document("mend", "--from", there)["right"] == 2
 
 
@@ -136,6 +139,11 @@ def test_move_switches_and_says_what_to_set(
     assert code == 0
     assert "unset it here" in said
     assert moved_to(settings.LORARY.data) == former
+
+
+def test_one_upload_that_came_along_is_one(there: str, ada: User) -> None:
+    uploads.create(actor=ada, path="a.safetensors", size_bytes=5000)
+    assert "1 open upload came along" in run("move", "--to", there)[1]
 
 
 def test_move_does_not_leave_missing_files_behind_unasked(there: str) -> None:

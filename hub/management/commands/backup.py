@@ -12,8 +12,9 @@ from django.core.management.base import BaseCommand, CommandError
 
 from hub import backups, dumps, presence
 from hub.checks import TAG
+from hub.counting import counted, in_words
 from hub.management.help import Help
-from hub.management.progress import Meter, amiss, in_words
+from hub.management.progress import Meter, amiss
 from registry.errors import LoraryError
 
 if TYPE_CHECKING:
@@ -73,10 +74,10 @@ class Command(BaseCommand):
     def _say(self, made: Made, pruned: int) -> None:
         files = made.files
         self.stdout.write(
-            f"{made.name}: {made.blobs:,} files ({in_words(made.bytes)}) in all; "
-            f"{files.done:,} ({in_words(files.bytes_done)}) are new and verified"
+            f"{made.name}: {counted(made.blobs, 'file')} ({in_words(made.bytes)}) in all; "
+            f"{files.done:,} ({in_words(files.bytes_done)}) new and verified"
         )
         if pruned:
-            self.stdout.write(f"{pruned:,} files that no kept set names were removed")
+            self.stdout.write(f"{counted(pruned, 'file')} removed that no kept set names")
         for line in amiss(files):
             self.stdout.write(line)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand
 
+from hub.counting import counted
+from hub.management.progress import listed
 from registry.services import rehashing, reinspecting
 
 if TYPE_CHECKING:
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Command"]
 
-#: Digests that are written out before the rest is only counted.
-NAMED = 10
 #: Files between two lines of progress where no terminal can overwrite one.
 STEP = 500
 
@@ -74,20 +74,18 @@ class Command(BaseCommand):
             self.stderr.write(f"{done:,} of {total:,} {what}")
 
     def _report_hashes(self, told: Rehashed, verb: str) -> None:
-        self.stdout.write(f"{told.read:,} files read; hashes of {told.changed:,} {verb}")
+        self.stdout.write(f"{counted(told.read, 'file')} read; hashes of {told.changed:,} {verb}")
         self._list(told.damaged, "hold other bytes than their name says: restore from a backup")
         self._list(told.missing, MISSING)
 
     def _report(self, told: Reinspected, verb: str) -> None:
         self.stdout.write(
-            f"{told.read:,} headers read; {told.changed:,} files {verb}, "
-            f"{told.versions:,} versions are shown differently"
+            f"{counted(told.read, 'header')} read; {counted(told.changed, 'file')} {verb}, "
+            f"{counted(told.versions, 'version')} shown differently"
         )
-        self._list(told.refused, "would not be taken today; published ones stay as they are")
+        self._list(told.refused, "not to be taken today; what is published stays as it is")
         self._list(told.missing, MISSING)
 
     def _list(self, digests: list[str], what: str) -> None:
-        if digests:
-            self.stdout.write(f"{len(digests):,} {what}:")
-        for digest in digests[:NAMED]:
-            self.stdout.write(f"  {digest}")
+        for line in listed(digests, what, noun="file"):
+            self.stdout.write(line)

@@ -13,8 +13,9 @@ from django.core.management.base import BaseCommand, CommandError
 
 from hub import backups, dumps, presence
 from hub.checks import TAG
+from hub.counting import counted, in_words
 from hub.management.help import Help
-from hub.management.progress import Meter, amiss, in_words
+from hub.management.progress import Meter, amiss
 from registry.errors import LoraryError
 
 if TYPE_CHECKING:
@@ -74,11 +75,12 @@ class Command(BaseCommand):
 
     def _say(self, told: Restored) -> None:
         files = told.files
+        done = f"{counted(files.done, 'file')} ({in_words(files.bytes_done)})"
         self.stdout.write(
-            f"{told.name} is restored; {files.done:,} files ({in_words(files.bytes_done)}) were "
-            f"copied to {settings.LORARY.storage} and verified, {files.present:,} were there"
+            f"{told.name} is restored; {done} "
+            f"copied to {settings.LORARY.storage} and verified, {files.present:,} already there"
         )
         if again := told.uploads.asked_again:
-            self.stdout.write(f"{len(again):,} open uploads have to send their bytes again")
+            self.stdout.write(f"{counted(len(again), 'open upload')} to send all bytes again")
         for line in amiss(files):
             self.stdout.write(line)

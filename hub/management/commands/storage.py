@@ -16,8 +16,9 @@ from django.utils import timezone
 
 from hub import presence
 from hub.checks import TAG, is_same_store
+from hub.counting import counted, in_words
 from hub.management.help import Help
-from hub.management.progress import Meter, amiss, in_words, listed
+from hub.management.progress import MEND, Meter, amiss, listed
 from hub.moved import note_move
 from registry import storage
 from registry.errors import LoraryError, StorageAway
@@ -102,10 +103,10 @@ class Command(BaseCommand):
         if not options["json"]:
             self.stdout.write(
                 f"{settings.LORARY.storage}\n"
-                f"{told.blobs:,} files ({in_words(told.bytes)}) that the rows name; "
-                f"{told.files:,} ({in_words(told.file_bytes)}) are stored"
+                f"{counted(told.blobs, 'file')} ({in_words(told.bytes)}) that the rows name; "
+                f"{told.files:,} ({in_words(told.file_bytes)}) stored"
             )
-            self._say(listed(told.missing, "missing or of another length: mend --from a backup"))
+            self._say(listed(told.missing, f"missing or of another length, {MEND}", noun="file"))
             self.stdout.write(
                 f"{told.orphans:,} without a row ({in_words(told.orphan_bytes)}): the sweeper's\n"
                 f"{told.incoming:,} on their way in ({in_words(told.incoming_bytes)})"
@@ -123,7 +124,9 @@ class Command(BaseCommand):
         told = moving.verify(store=_at(at), blobs=blobs, threads=options["threads"], progress=meter)
         meter.end()
         if not options["json"]:
-            self.stdout.write(f"{told.done:,} files ({in_words(told.bytes_done)}) are right: {at}")
+            self.stdout.write(
+                f"{counted(told.done, 'file')} ({in_words(told.bytes_done)}) found right: {at}"
+            )
             self._say(amiss(told))
         return {"ok": told.is_whole, "storage": at, **asdict(told)}
 
@@ -138,7 +141,7 @@ class Command(BaseCommand):
             )
         meter.end()
         if not options["json"]:
-            self.stdout.write(f"{found.done:,} files are right; {told.done:,} were mended")
+            self.stdout.write(f"{counted(found.done, 'file')} found right; {told.done:,} mended")
             self._say(amiss(told))
         return {"ok": told.is_whole, "from": options["source"], "right": found.done, **asdict(told)}
 
@@ -159,10 +162,10 @@ class Command(BaseCommand):
         )
         meter.end()
         if not is_quiet:
-            verb = "would be copied" if is_dry else "copied and verified"
+            verb = "to be copied" if is_dry else "copied and verified"
             self.stdout.write(
-                f"{told.done:,} files ({in_words(told.bytes_done)}) {verb}; "
-                f"{told.present:,} were there"
+                f"{counted(told.done, 'file')} ({in_words(told.bytes_done)}) {verb}; "
+                f"{told.present:,} already there"
             )
             self._say(amiss(told))
         return told
@@ -207,9 +210,9 @@ class Command(BaseCommand):
                 "say --leave-missing to go without it."
             )
             return
-        self.stdout.write(f"{carried.whole:,} open uploads came along")
-        self._say(listed(carried.asked_again, "open uploads have to send bytes again"))
-        self._say(listed(carried.cancelled, "open uploads in parts below 5 MiB were cancelled"))
+        self.stdout.write(f"{counted(carried.whole, 'open upload')} came along")
+        self._say(listed(carried.asked_again, "to send bytes again", noun="open upload"))
+        self._say(listed(carried.cancelled, "cancelled: parts below 5 MiB", noun="open upload"))
         self.stdout.write(
             f"Moved in {seconds:g} s: everything that the rows name is at\n  {to}\n"
             f"The files at {settings.LORARY.storage} are still there; nothing uses them any more."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand
 
+from hub.counting import counted, in_words
 from registry.services import sweeping
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Command(BaseCommand):
             return
         verb = "would free" if options["dry_run"] else "freed"
         self.stdout.write(
-            f"{swept.uploads_expired} uploads expired, {swept.blobs} blobs let go, "
-            f"{swept.files} files; {verb} {swept.bytes_freed:,} bytes"
+            f"{counted(swept.uploads_expired, 'upload')} expired, "
+            f"{counted(swept.blobs, 'blob')} let go, {counted(swept.files, 'file')}; "
+            f"{verb} {in_words(swept.bytes_freed)}"
         )
