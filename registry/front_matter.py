@@ -20,7 +20,7 @@ from registry.errors import Invalid
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "block", "parse", "patched", "split"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "parse", "patched", "split"]
 
 MAX_BYTES = 64 * 1024
 MAX_NODES = 3000
@@ -78,7 +78,7 @@ def parse(raw: str) -> dict[str, Any]:
     return {_key(key): _plain(value) for key, value in found.items()}
 
 
-def block(fields: Mapping[str, Any]) -> str:
+def _block(fields: Mapping[str, Any]) -> str:
     """Return values as lines of YAML."""
     if not fields:
         return ""
@@ -95,12 +95,12 @@ def patched(text: str, changes: Mapping[str, Any]) -> str:
     raw, _body = split(text)
     new = {key: value for key, value in changes.items() if value is not None}
     if not raw:
-        return f"---\n{block(new)}---\n{text.removeprefix(BOM)}"
+        return f"---\n{_block(new)}---\n{text.removeprefix(BOM)}"
     first = text.index(raw, text.index("---") + 3)
     lines = _patched(raw[1:], changes)  # behind the end of the line of dashes
     wanted = {key: value for key, value in parse(raw).items() if key not in changes} | new
     if not _says(lines, wanted):  # written in a way that has no lines of its own for each name
-        lines = block(wanted)
+        lines = _block(wanted)
     if "\r\n" in raw:
         lines = lines.replace("\r\n", "\n").replace("\n", "\r\n")
     return f"{text[: first + 1]}{lines}{text[first + len(raw) :]}"
@@ -113,9 +113,9 @@ def _patched(raw: str, changes: Mapping[str, Any]) -> str:
     for key, value in root.value if root is not None else ():
         if key.value in changes:
             pieces.append(raw[at : key.start_mark.index])
-            pieces.append(block({key.value: left.pop(key.value)}) if key.value in left else "")
+            pieces.append(_block({key.value: left.pop(key.value)}) if key.value in left else "")
             at = _end_of(raw, value.end_mark.index)
-    return "".join([*pieces, raw[at:], block(left)])
+    return "".join([*pieces, raw[at:], _block(left)])
 
 
 def _says(raw: str, wanted: Mapping[str, Any]) -> bool:
