@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from django.core.management import call_command
 
 from hub import doctor
+from hub.management.progress import DAMAGED, MEND
 from registry import storage
 from registry.models import Blob, BlobAnatomy
 from registry.services import adapters
@@ -57,7 +59,19 @@ def test_whole_files_are_read_for_their_hashes_when_asked() -> None:
 def test_lost_bytes_are_named() -> None:
     digest = Blob.objects.get().sha256
     storage.store().delete(digest)
-    assert digest in run()
+    for arguments in ([], ["--hashes", "--all"]):
+        said = run(*arguments)
+        assert f"1 file missing, {MEND}:\n  {digest}\n" in said
+
+
+def test_damaged_bytes_are_named_with_where_others_come_from() -> None:
+    digest = Blob.objects.get().sha256
+    place = storage.store().link(digest, storage.Fetch())
+    assert isinstance(place, Path)
+    place.write_bytes(b"?")
+    said = run("--hashes", "--all")
+    assert f"1 file {DAMAGED}:\n  {digest}\n" in said
+    assert "manage.py storage mend --from URL" in said
 
 
 def test_the_doctor_sees_older_documents_until_they_are_renewed() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import BaseCommand
 
 from hub.counting import counted
-from hub.management.progress import listed
+from hub.management.progress import DAMAGED, MISSING, listed
 from registry.services import rehashing, reinspecting
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ __all__ = ["Command"]
 
 #: Files between two lines of progress where no terminal can overwrite one.
 STEP = 500
-
-MISSING = "not found in storage: restore them from a backup"
 
 
 class Command(BaseCommand):
@@ -75,7 +73,7 @@ class Command(BaseCommand):
 
     def _report_hashes(self, told: Rehashed, verb: str) -> None:
         self.stdout.write(f"{counted(told.read, 'file')} read; hashes of {told.changed:,} {verb}")
-        self._list(told.damaged, "hold other bytes than their name says: restore from a backup")
+        self._list(told.damaged, DAMAGED)
         self._list(told.missing, MISSING)
 
     def _report(self, told: Reinspected, verb: str) -> None:
