@@ -187,10 +187,11 @@ def _tried(wish: _Wish) -> Committed | None:
     """Plan a commit, and write it if nobody moved the branch meanwhile; else None."""
     tip = tip_of(wish.adapter, wish.ref)
     _require_expected(wish, tip)
-    if _is_repeated(wish, tip):
+    withheld = frozenset(kept.withheld_in(wish.adapter))
+    if _is_repeated(wish, tip, withheld):
         return Committed(tip, _named(tip), is_new=False)
     _require_parent(wish, tip)
-    plan = _planned(wish, tip)
+    plan = _planned(wish, tip, withheld)
     if manifests.digest_of(plan.entries) == tip.manifest_sha256:
         return Committed(tip, _named(tip), is_new=False)
     with transaction.atomic():
@@ -226,7 +227,7 @@ def _stale(wish: _Wish, tip: Revision) -> Conflict:
     return Conflict(text % said, ref=wish.ref, current=tip.commit, expected=wish.expected)
 
 
-def _is_repeated(wish: _Wish, tip: Revision) -> bool:
+def _is_repeated(wish: _Wish, tip: Revision, withheld: frozenset[int]) -> bool:
     """Whether the tip is what this commit made when it was sent before.
 
     Deleting again what is gone would fail, and so would expecting again what was the parent then.
@@ -236,7 +237,7 @@ def _is_repeated(wish: _Wish, tip: Revision) -> bool:
         return False
     if wish.expected and not _is_expected(wish, parent):
         return False
-    before = _files_of(parent)
+    before = _files_of(parent, withheld)
     try:
         after = changing.applied(before, wish.changes, wish.coming)
     except NotFound:
@@ -249,19 +250,18 @@ def _named(revision: Revision) -> Version | None:
     return revision.versions.exclude(state=VersionState.DRAFT).first()
 
 
-def _files_of(revision: Revision) -> dict[str, Blob]:
+def _files_of(revision: Revision, withheld: frozenset[int]) -> dict[str, Blob]:
     """Return the bytes that a commit on a revision starts from, by path."""
-    return {entry.path: entry.blob for entry in contents.base_of(revision)}
+    return {entry.path: entry.blob for entry in contents.base_of(revision, withheld)}
 
 
-def _planned(wish: _Wish, tip: Revision) -> _Plan:
+def _planned(wish: _Wish, tip: Revision, withheld: frozenset[int]) -> _Plan:
     """Work out what a commit on a tip would write; reads headers and the card, locks nothing.
 
     Raises:
         NotFound, Invalid: see ``changes.applied`` and ``cards.read``.
     """
-    withheld = frozenset(kept.withheld_in(wish.adapter))
-    before = _files_of(tip)
+    before = _files_of(tip, withheld)
     after = changing.applied(before, wish.changes, wish.coming)
     readme = after.get(cards.NAME)
     is_card_new = readme is not None and readme != before.get(cards.NAME)

@@ -14,7 +14,7 @@ from registry.services.manifests import Entry
 from registry.services.variants import HIGH, LOW, variants_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
     from registry.models import Blob, Revision, Upload, User
 
@@ -163,13 +163,18 @@ def with_kept(entries: list[Entry], parent: Revision) -> list[Entry]:
     return listed
 
 
-def base_of(tip: Revision) -> list[Entry]:
+def base_of(tip: Revision, withheld: Set[int] | None = None) -> list[Entry]:
     """Return the lines that whatever comes next on a branch is built on.
 
     What came with a withdrawn version is left behind; on ``main``, those that are read instead are
     in the place of its weights.
+
+    Args:
+        tip: Where the branch ends.
+        withheld: Ids of blobs as ``blobs.withheld_in`` finds them, where they were looked up.
     """
-    withheld = blobs.withheld_in(tip.adapter)
+    if withheld is None:
+        withheld = blobs.withheld_in(tip.adapter)
     lines = manifests.entries_of(tip)
     kept = [entry for entry in lines if entry.blob.pk not in withheld]
     if not any(entry.role == FileRole.WEIGHTS for entry in lines if entry not in kept):

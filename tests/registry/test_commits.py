@@ -13,6 +13,7 @@ from registry.errors import (
     UploadNotReady,
 )
 from registry.models import Adapter, Blob, Event, Revision, Upload, UploadState, User, Version
+from registry.selectors import blobs as kept
 from registry.selectors import versions as found_versions
 from registry.services import (
     commits,
@@ -253,6 +254,22 @@ def test_a_message_is_cut_and_has_nothing_unseen(ada: User, noir: Adapter) -> No
     done = push(noir, Inline("a.txt", b"x"), message="One\n\ntwo\x00" + "x" * 900)
     assert done.revision.message == ("One\n\ntwo" + "x" * 900)[:500]
     assert push(noir, Inline("a.txt", b"y"), message="\x00").revision.message
+
+
+def test_what_is_withheld_is_looked_up_once_and_again_under_the_lock(
+    ada: User, noir: Adapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(noir, Inline("a.txt", b"x"), message="Same")
+    asked: list[Adapter] = []
+    withheld_in = kept.withheld_in
+
+    def counted(adapter: Adapter) -> set[int]:
+        asked.append(adapter)
+        return withheld_in(adapter)
+
+    monkeypatch.setattr(kept, "withheld_in", counted)
+    push(noir, Inline("a.txt", b"y"), message="Same")
+    assert len(asked) == 2
 
 
 def test_what_was_withdrawn_is_left_behind(ada: User, noir: Adapter) -> None:
