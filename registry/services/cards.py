@@ -36,10 +36,10 @@ from registry.services import (
     arrivals,
     contents,
     details,
-    events,
     manifests,
     offers,
     quotas,
+    releasing,
     versions,
 )
 from registry.services.details import Details
@@ -348,13 +348,5 @@ def rewrite(*, actor: User, adapter: Adapter, parent: Revision, text: str) -> bo
             message=_("Update %(path)s") % {"path": NAME},
         )
         manifests.move(actor=user, revision=revision, name=manifests.MAIN, is_branch=True)
-        events.record(
-            actor=user,
-            verb="revision_committed",
-            adapter=adapter,
-            subject=revision.commit[:12],
-            ref=manifests.MAIN,
-            revision=revision.commit,
-            version=None,
-        )
+        releasing.record_commit(user=user, revision=revision, ref=manifests.MAIN)
     return True

@@ -34,7 +34,6 @@ from registry.services import (
     anatomies,
     cards,
     contents,
-    events,
     manifests,
     quotas,
     releasing,
@@ -339,13 +338,5 @@ def _written(wish: _Wish, plan: _Plan) -> Committed | None:
         manifests.move(actor=user, revision=revision, name=wish.ref, is_branch=True)
     if plan.is_card_new and wish.ref == manifests.MAIN:
         cards.apply(actor=user, adapter=adapter, card=plan.card)
-    events.record(
-        actor=user,
-        verb="revision_committed",
-        adapter=adapter,
-        subject=revision.commit[:12],
-        ref=wish.ref,
-        revision=revision.commit,
-        version=version.name if version else None,
-    )
+    releasing.record_commit(user=user, revision=revision, ref=wish.ref, version=version)
     return Committed(revision, version, is_new=True)

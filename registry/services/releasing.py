@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from registry.services.details import Details
     from registry.services.manifests import Entry
 
-__all__ = ["number", "put_out", "require_stored", "require_welcome", "tell"]
+__all__ = ["number", "put_out", "record_commit", "require_stored", "require_welcome", "tell"]
 
 
 def require_welcome(user: User, adapter: Adapter, entries: Sequence[Entry]) -> None:
@@ -100,6 +100,21 @@ def _name_after_file(adapter: Adapter, version: Version) -> None:
     title = notes.get("title") or ""
     if not adapter.title and title.isprintable():
         adapter.title = title[: adapters.LIMITS["title"]]
+
+
+def record_commit(
+    *, user: User, revision: Revision, ref: str, version: Version | None = None
+) -> None:
+    """Record that a branch points at a new revision, and the version that it was made for."""
+    events.record(
+        actor=user,
+        verb="revision_committed",
+        adapter=revision.adapter,
+        subject=revision.commit[:12],
+        ref=ref,
+        revision=revision.commit,
+        version=version.name if version else None,
+    )
 
 
 def tell(version: Version) -> None:

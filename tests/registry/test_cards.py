@@ -9,9 +9,11 @@ import pytest
 from registry import front_matter
 from registry.errors import Invalid
 from registry.models import Event
-from registry.services import adapters, cards
+from registry.services import adapters, cards, manifests
+from registry.services.commits import Inline
 from tests import catalogue
 from tests.registry.files import LORA
+from tests.registry.pushing import push
 
 if TYPE_CHECKING:
     from registry.models import Adapter, User
@@ -205,6 +207,19 @@ def test_what_is_not_for_all_is_rated_so(ada: User, noir: Adapter) -> None:
     )
     noir.refresh_from_db()
     assert (noir.maturity, noir.tags.count()) == ("mature", 0)
+
+
+def test_a_card_made_here_is_recorded_as_a_pushed_one(ada: User, noir: Adapter) -> None:
+    made = [push(noir, Inline("README.md", b"# Noir")).revision]
+    assert cards.rewrite(actor=ada, adapter=noir, parent=made[0], text="# Rain")
+    made.append(manifests.main_of(noir))
+    told = Event.objects.filter(verb="revision_committed").order_by("pk")
+    assert [(event.actor, event.adapter, event.subject) for event in told] == [
+        (ada, noir, revision.commit[:12]) for revision in made
+    ]
+    assert [event.facts for event in told] == [
+        {"ref": "main", "revision": revision.commit, "version": None} for revision in made
+    ]
 
 
 def test_characters_that_nobody_sees_do_not_reach_the_page() -> None:
