@@ -112,6 +112,14 @@ def test_what_does_not_fit_is_told_beside_its_field(
     assert not is_signed_in(client)
 
 
+def test_all_that_is_wrong_with_a_field_describes_it(client: Client, db: None) -> None:
+    said = {"name": "grace", "email": "grace@example.org", "password": "abc"}
+    page = client.post("/signup", said).content.decode()
+    assert page.count('id="id_password_error"') == 1
+    beside = page.partition('id="id_password_error"')[2].partition("</span>")[0]
+    assert ("too short" in beside, "too common" in beside) == (True, True)
+
+
 def test_a_closed_door_says_so(client: Client, db: None, settings: Any) -> None:
     settings.LORARY = dataclasses.replace(settings.LORARY, signup=False)
     page = client.get("/signup").content.decode()
