@@ -1,22 +1,24 @@
-"""Signing up, in and out."""
+"""Signing up, in and out; a new password."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.contrib import auth
+from django.contrib import auth, messages
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from hub.callers import address_of
 from hub.pages import limits
 from hub.pages.cards import Card, cards_of
-from hub.pages.forms import SignInForm, SignUpForm, accept_faults
+from hub.pages.forms import PasswordForm, SignInForm, SignUpForm, accept_faults
 from registry.errors import Invalid, LoraryError, NameInvalid, NameTaken, RateLimited
 from registry.selectors import adapters as catalogue
 from registry.services import accounts
+from registry.services.access import require_user
 
 if TYPE_CHECKING:
     from django.forms import BaseForm
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-__all__ = ["signin", "signout", "signup"]
+__all__ = ["password", "signin", "signout", "signup"]
 
 #: Tries of one name from one place, in fifteen minutes; and of one place altogether.
 TRIES, TRIES_OF_A_PLACE, WINDOW_S = 10, 60, 900
@@ -102,6 +104,48 @@ def signout(request: HttpRequest) -> HttpResponse:
     """End the session."""
     auth.logout(request)
     return redirect("home")
+
+
+@sensitive_post_parameters("old_password", "new_password1", "new_password2")
+@require_http_methods(["GET", "HEAD", "POST"])
+def password(request: HttpRequest) -> HttpResponse:
+    """Change the password of whoever knows the old one; the session goes on, others end."""
+    user = require_user(request.user)
+    if request.method != "POST":
+        return _password_page(request, PasswordForm(user))
+    try:
+        form = _judged(request, user)
+    except RateLimited as limited:
+        return _password_page(request, PasswordForm(user), refusal=limited)
+    if not form.is_valid():
+        return _password_page(request, form)
+    accounts.change_password(actor=user, password=form.cleaned_data["new_password1"])
+    auth.update_session_auth_hash(request, user)
+    text = _("Your password is changed. Other browsers are signed out; access tokens go on.")
+    messages.success(request, text)
+    return redirect("password")
+
+
+def _judged(request: HttpRequest, user: User) -> PasswordForm:
+    """Return the form, filled in and judged.
+
+    Raises:
+        RateLimited: somebody is guessing.
+    """
+    who = str(user.pk)
+    limits.require("password", who, limit=TRIES, window_s=WINDOW_S)
+    form = PasswordForm(user, request.POST)
+    if "old_password" not in form.errors:
+        limits.clear("password", who)
+    return form
+
+
+def _password_page(
+    request: HttpRequest, form: PasswordForm, *, refusal: RateLimited | None = None
+) -> HttpResponse:
+    context = {"form": form, "refusal": refusal.detail if refusal else ""}
+    status = 429 if refusal else 400 if form.is_bound else 200
+    return render(request, "pages/password.html", context, status=status)
 
 
 def _next(request: HttpRequest) -> str:

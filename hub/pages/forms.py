@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.utils.translation import gettext_lazy as _
 
 from previews.services.samples import MAX_CAPTION
@@ -15,6 +15,7 @@ from registry.services.adapters import LIMITS
 __all__ = [
     "AdapterForm",
     "CaptionForm",
+    "PasswordForm",
     "SignInForm",
     "SignUpForm",
     "TokenForm",
@@ -92,6 +93,30 @@ class SignUpForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
         super().__init__(*args, **kwargs)
         dress(self)
+
+
+class PasswordForm(PasswordChangeForm):
+    """A new password, for whoever knows the old one."""
+
+    error_messages = {
+        "password_incorrect": _("This is not your password."),
+        "password_mismatch": _("The two differ."),
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
+        super().__init__(*args, **kwargs)
+        self.fields["old_password"].label = _("Your password now")
+        self.fields["new_password1"].label = _("New password")
+        self.fields["new_password1"].help_text = _("At least eight characters, not a common one.")
+        self.fields["new_password2"].label = _("The new one again")
+        self.fields["new_password2"].help_text = ""
+        dress(self)
+
+    def clean(self) -> dict[str, Any]:
+        """Say what is wrong with a password where it is first written."""
+        self.validate_passwords("new_password1", "new_password2")
+        self.validate_password_for_user(self.user, "new_password1")
+        return self.cleaned_data
 
 
 class TokenForm(forms.Form):

@@ -43,6 +43,7 @@ urlpatterns: list[URLPattern] = [
     path("signup", page(accounts.signup), name="signup"),
     path("signout", page(accounts.signout), name="signout"),
     path("settings", RedirectView.as_view(pattern_name="tokens"), name="settings"),
+    path("settings/password", page(accounts.password), name="password"),
     path("settings/tokens", page(tokens.index), name="tokens"),
     path("settings/tokens/<int:token_id>/revoke", page(tokens.revoke), name="token-revoke"),
     path("operator", page(operator.index), name="operator"),

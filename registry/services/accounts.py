@@ -1,8 +1,9 @@
-"""People: signing up makes a user and its namespace."""
+"""People: signing up makes a user and its namespace; passwords."""
 
 from __future__ import annotations
 
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
@@ -14,9 +15,12 @@ from django.utils.translation import gettext as _
 from registry.errors import Forbidden, Invalid, NameTaken
 from registry.models import Namespace, NamespaceName, User
 from registry.names import check_name, key_of
-from registry.services import events
+from registry.services import access, events
 
-__all__ = ["create_user", "sign_up"]
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+__all__ = ["change_password", "create_user", "sign_up"]
 
 
 def sign_up(*, name: str, email: str, password: str) -> User:
@@ -63,3 +67,21 @@ def create_user(*, name: str, email: str = "", password: str | None = None) -> U
             _("“%(name)s” is taken. Choose another name.") % {"name": name}, name=name
         ) from error
     return user
+
+
+def change_password(*, actor: User | AnonymousUser, password: str) -> None:
+    """Give the actor another password; the caller has asked for the old one and judged the new.
+
+    Sessions end that are not told of it (``update_session_auth_hash``). Access tokens go on.
+
+    Raises:
+        Unauthenticated: when there is no actor.
+        Forbidden: the actor came with an access token; what is revoked must not have left a way in.
+    """
+    user = access.require_user(actor)
+    if user.access_token is not None:
+        raise Forbidden(_("A token changes no password. Sign in on the site to do it."))
+    user.set_password(password)
+    with transaction.atomic():
+        user.save(update_fields=["password"])
+        events.record(actor=user, verb="password_changed", subject=user.username)

@@ -279,6 +279,7 @@ def test_nothing_on_any_page_keeps_people_out(
     forms = [
         "/publish",
         "/uploads",
+        "/settings/password",
         "/settings/tokens",
         f"/try?add={name}/{name}@v1&q=none",
         f"{own}/edit",
