@@ -119,12 +119,17 @@ class Supervisor:
         """Whether the end has begun."""
         return self._is_ending or self._asked > 0
 
-    def run(self, on_started: Callable[[], object] | None = None) -> int:
+    def run(
+        self,
+        on_started: Callable[[], object] | None = None,
+        on_look: Callable[[], object] | None = None,
+    ) -> int:
         """Start all, watch until all are over, end all; return the exit code of the hub.
 
         Args:
             on_started: Called once the essential children run, before the others start; it may
                 wait for readiness and should look at ``is_stopping`` while it does.
+            on_look: Called with each look at the children.
         """
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
@@ -132,7 +137,7 @@ class Supervisor:
             self._start_due(essential_only=True)
             if on_started is not None:
                 on_started()
-            code = self._watch()
+            code = self._watch(on_look or bool)
         finally:
             self._end_all()
         return code
@@ -144,7 +149,7 @@ class Supervisor:
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._asked += 1
 
-    def _watch(self) -> int:
+    def _watch(self, on_look: Callable[[], object]) -> int:
         while not self.is_stopping and not self._all_over():
             self._start_due()
             for child in self.children:
@@ -155,6 +160,7 @@ class Supervisor:
                     self.say(f"{child.name} ended ({_words(code)}): stopping.")
                     return 1
                 self._replace(child, code)
+            on_look()
             time.sleep(LOOK_S)
         return 0
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import socket
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 from django.core.management import call_command
@@ -16,14 +13,15 @@ from django.db.migrations.executor import MigrationExecutor
 
 from hub import presence, server
 from hub.checks import TAG
+from hub.counting import counted
+from hub.readiness import Announcer
 from hub.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+    from collections.abc import Callable
 
 __all__ = ["Command"]
-
-READY_S = 30.0
 
 
 class Command(BaseCommand):
@@ -47,25 +45,18 @@ class Command(BaseCommand):
         """Start, announce the address, watch, and end with the supervisor's code."""
         host, port = options["host"], options["port"]
         _require_admitted()
-        _ensure_migrated(may_migrate=options["migrate"])
+        _ensure_migrated(may_migrate=options["migrate"], say=self._say)
         _require_free(host, port)
         queues = "" if options["no_worker"] else options["queues"]
         children = [server.web(host, port, options["workers"]), *server.workers(queues)]
         supervisor = Supervisor(children, say=self._say)
+        announcer = Announcer(supervisor, host, port, tell=self._tell, say=self._say)
         connections.close_all()
-        sys.exit(supervisor.run(on_started=lambda: self._announce(supervisor, host, port)))
+        sys.exit(supervisor.run(on_started=announcer.wait, on_look=announcer.look))
 
-    def _announce(self, supervisor: Supervisor, host: str, port: int) -> None:
-        until = time.monotonic() + READY_S
-        while time.monotonic() < until and not supervisor.is_stopping:
-            if supervisor.essential_has_ended():
-                return
-            if _answers(host, port):
-                shown = f"[{host}]" if ":" in host else host
-                self.stdout.write(f"Lorary is ready at http://{shown}:{port} - Ctrl-C stops it.")
-                self.stdout.flush()
-                return
-            time.sleep(0.05)
+    def _tell(self, message: str) -> None:
+        self.stdout.write(message)
+        self.stdout.flush()
 
     def _say(self, message: str) -> None:
         self.stderr.write(message)
@@ -79,13 +70,15 @@ def _require_admitted() -> None:
         raise CommandError(str(error)) from error
 
 
-def _ensure_migrated(*, may_migrate: bool) -> None:
+def _ensure_migrated(*, may_migrate: bool, say: Callable[[str], object]) -> None:
     executor = MigrationExecutor(connections["default"])
-    if not executor.migration_plan(executor.loader.graph.leaf_nodes()):
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if not plan:
         return
     if not may_migrate:
         message = "The database is not up to date. Run `manage.py migrate` first, or add --migrate."
         raise CommandError(message)
+    say(f"Updating the database: {counted(len(plan), 'migration')}.")
     call_command("migrate", verbosity=0)
 
 
@@ -99,12 +92,3 @@ def _require_free(host: str, port: int) -> None:
         except OSError as error:
             message = f"Cannot listen on {host}:{port}: {error.strerror}. Try --port."
             raise CommandError(message) from error
-
-
-def _answers(host: str, port: int) -> bool:
-    target = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared only
-    connection = http.client.HTTPConnection(target, port, timeout=2)
-    with contextlib.suppress(OSError, http.client.HTTPException):
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status < 600  # any answer: it serves
-    return False
