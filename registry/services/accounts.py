@@ -1,4 +1,4 @@
-"""People: signing up makes a user and its namespace; passwords."""
+"""People: signing up makes a user and its namespace; passwords, staff."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from registry.services import access, events
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
-__all__ = ["change_password", "create_user", "sign_up"]
+__all__ = ["change_password", "create_user", "set_staff", "sign_up"]
 
 
 def sign_up(*, name: str, email: str, password: str) -> User:
@@ -85,3 +85,24 @@ def change_password(*, actor: User | AnonymousUser, password: str) -> None:
     with transaction.atomic():
         user.save(update_fields=["password"])
         events.record(actor=user, verb="password_changed", subject=user.username)
+
+
+def set_staff(*, actor: User | None, user: User, is_staff: bool) -> bool:
+    """Make somebody one of those who run the hub, or an ordinary user again.
+
+    Args:
+        actor: Who decided it; None at the command line, the only place where it is decided.
+        user: About whom.
+        is_staff: What they are from now on.
+
+    Returns:
+        Whether they were something else before.
+    """
+    with transaction.atomic():
+        others = User.objects.filter(pk=user.pk).exclude(is_staff=is_staff)
+        if not others.update(is_staff=is_staff):
+            return False
+        verb = "staff_added" if is_staff else "staff_removed"
+        events.record(actor=actor, verb=verb, subject=user.username)
+    user.is_staff = is_staff
+    return True

@@ -35,7 +35,9 @@ class Command(BaseCommand):
         """Find, take down, say what happened."""
         actor = User.objects.filter(namespace__key=key_of(options["by"]), is_staff=True).first()
         if actor is None:
-            message = f"{options['by']!r} is nobody who runs this hub (docs/operations.md)."
+            message = (
+                f"{options['by']!r} is nobody who runs this hub; `manage.py staff` lists who does."
+            )
             raise CommandError(message)
         full_name, _at, name = options["target"].partition("@")
         adapter = _adapter(full_name)

@@ -1,0 +1,90 @@
+"""``manage.py staff``: who runs the hub."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.core.serializers.json import DjangoJSONEncoder
+
+from hub.checks import TAG
+from hub.management.help import Help
+from registry.models import User
+from registry.names import key_of
+from registry.services import accounts
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+__all__ = ["Command"]
+
+EPILOG = """\
+Staff see /operator and the workers, and may take anybody's adapters down; programs
+of theirs do it with a token of the scope admin. Without NAME it lists who is staff.
+
+Exit code 1: there is no user of that name.
+
+Example: manage.py staff ada
+"""
+
+NOBODY = "Nobody is staff. `manage.py staff NAME` makes somebody."
+
+
+class Command(BaseCommand):
+    """List those who run the hub; add and remove one."""
+
+    help = "List who runs the hub; make somebody staff, or an ordinary user again."
+    requires_system_checks = [TAG]
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare who is meant."""
+        parser.epilog, parser.formatter_class = EPILOG, Help
+        parser.add_argument("name", nargs="?", default="", metavar="NAME", help="a user")
+        parser.add_argument("--remove", action="store_true", help="an ordinary user again")
+        parser.add_argument("--json", action="store_true", help="one line of JSON")
+
+    def handle(self, *_args: str, **options: Any) -> None:
+        """Do it and say so, or list."""
+        name, is_staff, changed = options["name"], not options["remove"], False
+        if name:
+            user = _user(name)
+            changed = accounts.set_staff(actor=None, user=user, is_staff=is_staff)
+            lines = [_told(user.username, is_staff=is_staff, changed=changed)]
+        elif is_staff:
+            lines = [_line(one) for one in _staff()] or [NOBODY]
+        else:
+            message = "Say who: manage.py staff NAME --remove."
+            raise CommandError(message)
+        if options["json"]:
+            document = {"changed": changed, "staff": _staff()}
+            lines = [json.dumps(document, cls=DjangoJSONEncoder)]
+        self.stdout.write("\n".join(lines))
+
+
+def _user(name: str) -> User:
+    user = User.objects.filter(namespace__key=key_of(name)).first()
+    if user is None:
+        message = f"There is no user {name!r}. `manage.py token --user NAME --create` makes one."
+        raise CommandError(message)
+    return user
+
+
+def _told(name: str, *, is_staff: bool, changed: bool) -> str:
+    if is_staff:
+        return f"{name} is staff now." if changed else f"{name} is staff already."
+    return f"{name} is not staff any more." if changed else f"{name} is not staff."
+
+
+def _staff() -> list[dict[str, Any]]:
+    rows = User.objects.filter(is_staff=True).order_by("username")
+    return [
+        {"name": row.username, "is_active": row.is_active, "last_signed_in": row.last_login}
+        for row in rows
+    ]
+
+
+def _line(one: dict[str, Any]) -> str:
+    at = one["last_signed_in"]
+    line = f"{one['name']}  {f'signed in {at:%Y-%m-%d}' if at else 'never signed in'}"
+    return line if one["is_active"] else f"{line}, account closed"
