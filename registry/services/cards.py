@@ -28,7 +28,7 @@ from lorary.anatomy.config import AdapterConfig
 from registry import front_matter as matter
 from registry import storage
 from registry.errors import Invalid
-from registry.models import FileRole, Maturity, VersionState
+from registry.models import FileRole, Maturity
 from registry.names import has_control
 from registry.services import (
     access,
@@ -277,7 +277,7 @@ def _words(value: object) -> Iterator[str]:
 
 
 def apply(*, actor: User, adapter: Adapter, card: Card) -> None:
-    """Write what a pushed README says to the adapter and the version it offers.
+    """Write what ``main``'s README says to the adapter and the version that it tells of.
 
     What the README does not say stays as it is, and so does what it says already.
 
@@ -287,8 +287,8 @@ def apply(*, actor: User, adapter: Adapter, card: Card) -> None:
     changed = _changed(adapter, card)
     if changed:
         adapters.describe(actor=actor, adapter=adapter, **changed)
-    version = offers.newest(adapter)
-    if version is not None and version.state == VersionState.PUBLISHED:
+    version = offers.told_of(adapter, manifests.main_of(adapter))
+    if version is not None:
         said = _said(version)
         if (new := card.details(said)) != said:
             versions.describe(actor=actor, version=version, details=new)

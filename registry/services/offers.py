@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.utils.translation import gettext as _
 
 from registry.errors import Invalid, NotFound
-from registry.models import Adapter, Version, VersionState
+from registry.models import OUT_STATES, Adapter, Version, VersionState
 from registry.names import has_control
+from registry.selectors import versions as history
 from registry.services import adapters
 
-__all__ = ["MAX_REASON", "checked_reason", "drop", "lock", "newest", "show"]
+if TYPE_CHECKING:
+    from registry.models import Revision
+
+__all__ = [
+    "MAX_REASON", "checked_reason", "drop", "lock", "newest", "present", "show", "told_of",
+]  # fmt: skip
 
 #: Longest reason of a yank or a withdrawal, in characters.
 MAX_REASON = 280
@@ -33,11 +41,26 @@ def newest(adapter: Adapter) -> Version | None:
     return adapter.versions.filter(state=VersionState.PUBLISHED).order_by("-number").first()
 
 
-def show(adapter: Adapter, version: Version | None) -> None:
-    """Keep on the adapter what lists show of its newest offered version."""
+def told_of(adapter: Adapter, tip: Revision) -> Version | None:
+    """Return the version that a card at the end of ``main`` tells of.
+
+    A card is the adapter's. What it says of base model and trigger words is of the weights that lie
+    beside it, also where their version was yanked; where none lie there, of what is offered.
+    """
+    out = adapter.versions.filter(state__in=OUT_STATES)
+    return history.standing_for(out, [tip]).get(tip.pk) or newest(adapter)
+
+
+def present(adapter: Adapter, version: Version | None) -> None:
+    """Set what lists show of a version on the adapter at hand; saves nothing."""
     adapter.latest_version = version
     adapter.family = version.family if version else ""
     adapter.lineage = version.lineage if version else ""
+
+
+def show(adapter: Adapter, version: Version | None) -> None:
+    """Keep on the adapter what lists show of its newest offered version."""
+    present(adapter, version)
     if version is not None:
         adapter.published_at = version.published_at
     adapter.save(

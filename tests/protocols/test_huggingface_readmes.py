@@ -240,6 +240,16 @@ def test_a_card_among_the_files_says_what_nobody_said_otherwise(owner: User) -> 
     assert matter(adapter)["widget"] == [{"text": "noir, rain"}]
 
 
+def test_what_a_kept_card_said_before_is_not_taken_up_again(owner: User) -> None:
+    adapter = new(owner)
+    published(owner, adapter)
+    push(owner, adapter)
+    second = published(owner, adapter, rank=4, details=Details(trigger_words=[]))
+    second.refresh_from_db()
+    assert second.trigger_words == []
+    assert "instance_prompt" not in matter(adapter)
+
+
 def test_a_card_that_cannot_be_read_is_left_alone(owner: User) -> None:
     adapter = new(owner)
     published(owner, adapter, readme="---\n[\n---\nText.")
@@ -290,6 +300,23 @@ def test_a_card_behind_a_version_that_is_not_offered_is_not_read_by_default(owne
     versions.restore(actor=owner, version=second)
     adapter.refresh_from_db()
     assert revisions.at(None, adapter).revision == main(adapter)
+
+
+def test_a_card_tells_of_the_weights_beside_it_while_they_are_yanked(owner: User) -> None:
+    adapter = new(owner)
+    first = published(owner, adapter, details=Details(trigger_words=("rain",)))
+    second = published(owner, adapter, rank=4, details=Details(trigger_words=("neon",)))
+    versions.yank(actor=owner, version=second, reason="Too dark.")
+    adapters.update(actor=owner, adapter=adapter, licence="mit")
+    versions.edit(actor=owner, version=first, details=Details(trigger_words=("snow",)))
+    assert (matter(adapter)["license"], matter(adapter)["instance_prompt"]) == ("mit", "neon")
+    adapter.refresh_from_db()
+    assert adapter.latest_version == first
+    versions.edit(actor=owner, version=second, details=Details(trigger_words=("fog",)))
+    assert matter(adapter)["instance_prompt"] == "fog"
+    versions.yank(actor=owner, version=first, reason="Too dark as well.")
+    versions.edit(actor=owner, version=second, details=Details(trigger_words=("haze",)))
+    assert matter(adapter)["instance_prompt"] == "haze"
 
 
 def test_what_follows_a_withdrawn_version_is_built_on_the_one_before(owner: User) -> None:

@@ -87,6 +87,26 @@ def test_a_card_tells_the_version_that_is_out_what_it_says(ada: User, noir: Adap
         assert done.version.lineage == "Stable Diffusion 1.5"
 
 
+def test_a_card_beside_a_yanked_version_tells_of_that_one(ada: User, noir: Adapter) -> None:
+    first = push(noir, deposited(ada, LORA)).version
+    second = push(noir, deposited(ada, OTHER)).version
+    assert first is not None
+    assert second is not None
+    versions.yank(actor=ada, version=second, reason="Too dark.")
+    text = b"---\ninstance_prompt: sks style\nlicense: mit\n---\n# Rain\n"
+    push(noir, Inline("README.md", text))
+    noir.refresh_from_db()
+    assert (noir.latest_version, noir.licence, noir.card) == (first, "mit", "# Rain\n")
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.trigger_words, second.trigger_words) == ([], ["sks style"])
+    push(noir, deletes=[WEIGHTS])
+    push(noir, Inline("README.md", text.replace(b"sks", b"noir")))
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.trigger_words, second.trigger_words) == (["noir style"], ["sks style"])
+
+
 def test_a_folder_in_several_commits_is_one_version(ada: User, noir: Adapter) -> None:
     push(noir, deposited(ada, LORA), message="Upload folder")
     for number in range(2, 4):

@@ -21,7 +21,7 @@ from lorary.anatomy import FAMILIES, family_title
 from registry import front_matter
 from registry.errors import Invalid, LoraryError
 from registry.models import Adapter, Maturity
-from registry.services import cards, contents, manifests
+from registry.services import cards, contents, manifests, offers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,7 +41,7 @@ def follow(*, actor: User, adapter_id: int, is_published: bool = False, **_named
 
     What keeps it from being written is logged and undoes nothing: the next edit writes it.
     """
-    rows = Adapter.objects.select_related("namespace", "latest_version__revision")
+    rows = Adapter.objects.select_related("namespace")
     try:
         if is_published:
             _take_up(actor, rows.get(pk=adapter_id))
@@ -53,8 +53,8 @@ def follow(*, actor: User, adapter_id: int, is_published: bool = False, **_named
 
 
 def _take_up(actor: User, adapter: Adapter) -> None:
-    """Read a README that came with the offered version, for what nobody said in another way."""
-    version = adapter.latest_version
+    """Read a README that came with what was published, for what nobody said in another way."""
+    version = offers.told_of(adapter, manifests.main_of(adapter))
     line = contents.readme_of(contents.base_of(version.revision)) if version else None
     if version is None or line is None:
         return
@@ -76,9 +76,11 @@ def _take_up(actor: User, adapter: Adapter) -> None:
 
 def _is_followed(actor: User, adapter: Adapter) -> bool:
     """Write a README if one is due; False if ``main`` moved meanwhile."""
-    if adapter.latest_version is None or adapter.withdrawn_reason:
-        return True
     tip = manifests.main_of(adapter)
+    version = offers.told_of(adapter, tip)
+    if version is None or adapter.withdrawn_reason:
+        return True
+    offers.present(adapter, version)
     line = contents.readme_of(contents.base_of(tip))
     if line is not None and line.blob.size_bytes > cards.MAX_READ:
         return True  # nobody reads all of it
