@@ -34,17 +34,17 @@ def test_argument_wins_over_environment_over_file_over_default(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert endpoint_of(home) == DEFAULT_ENDPOINT
-    assert token_of(home, HUB) == ""
+    assert token_of(home, HUB).secret == ""
     stored(home)
     assert endpoint_of(home) == HUB
-    assert token_of(home, HUB) == "lor_stored"
-    assert token_of(home, "https://other.example") == ""
+    assert token_of(home, HUB).secret == "lor_stored"
+    assert token_of(home, "https://other.example").secret == ""
     monkeypatch.setenv("LORARY_ENDPOINT", "http://env:8000/")
     monkeypatch.setenv("LORARY_TOKEN", "lor_env")
     assert endpoint_of(home) == "http://env:8000"
-    assert token_of(home, HUB) == "lor_env"
+    assert token_of(home, HUB).secret == "lor_env"
     assert endpoint_of(home, "http://said") == "http://said"
-    assert token_of(home, HUB, "lor_said") == "lor_said"
+    assert token_of(home, HUB, "lor_said").secret == "lor_said"
 
 
 def test_home_is_taken_from_the_environment(
@@ -87,3 +87,24 @@ def test_credentials_that_cannot_be_written_are_said_to_be(tmp_path: Path) -> No
 def test_token_that_could_break_a_header_is_refused(home: Path, token: str) -> None:
     with pytest.raises(SettingInvalid):
         token_of(home, HUB, token)
+
+
+def test_where_a_token_was_is_said_without_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert token_of(home, HUB).place == ""
+    stored(home)
+    found = [token_of(home, HUB)]
+    monkeypatch.setenv("LORARY_TOKEN", "lor_env")
+    found += [token_of(home, HUB), token_of(home, HUB, "lor_said")]
+    words = [str(home / "credentials.json"), "LORARY_TOKEN", "--token"]
+    for one, word in zip(found, words, strict=True):
+        assert [other for other in words if other in one.place] == [word]
+        assert "lor_" not in f"{one.place}{one!r}"
+
+
+def test_of_a_token_that_is_none_it_is_said_where_it_is(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LORARY_TOKEN", "lor x")
+    with pytest.raises(SettingInvalid, match="LORARY_TOKEN") as caught:
+        token_of(home, HUB)
+    assert "lor x" not in caught.value.detail

@@ -72,6 +72,21 @@ def test_refusal_is_not_repeated(fake: FakeHub, session: Session) -> None:
     assert len(fake.seen) == 1
 
 
+def test_only_the_hub_that_was_sent_a_token_can_refuse_it(fake: FakeHub) -> None:
+    client = Session(fake.url, TOKEN, token_place="It was in a drawer.")
+    refused: tuple[int, dict[str, str], bytes] = (401, {}, b'{"detail": "No"}')
+    with serving(FakeHub()) as bucket:
+        fake.answers = [("me", *refused), ("me", 302, {"Location": f"{bucket.url}/me"}, b"")]
+        bucket.answers = [("me", *refused)]
+        with pytest.raises(errors.Unauthenticated) as here:
+            client.json("GET", "me")
+        with pytest.raises(errors.Unauthenticated) as there:
+            client.json("GET", "me")
+    client.close()
+    assert (here.value.detail, str(here.value)) == ("No. It was in a drawer.",) * 2
+    assert there.value.detail == "No"
+
+
 def test_write_of_unknown_effect_is_repeated_only_where_that_is_harmless(
     fake: FakeHub, session: Session
 ) -> None:

@@ -59,8 +59,9 @@ def report(error: Exception, *, wants_json: bool) -> int:
 
 
 def _advice(error: Exception) -> str:
-    """Return what to do about it on a command line; the hub knows of none."""
-    return " See lorary login --help." if isinstance(error, errors.Unauthenticated) else ""
+    """Return what to do about it on a command line, where nothing has said it yet."""
+    is_open = isinstance(error, errors.Unauthenticated) and "lorary login" not in error.detail
+    return " See lorary login --help." if is_open else ""
 
 
 def _told(error: Exception) -> tuple[str, str, tuple[Finding, ...]]:

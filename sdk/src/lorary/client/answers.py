@@ -156,8 +156,17 @@ def _class_of(code: str, status: int) -> type[LoraryError]:
     return _BY_STATUS.get(status, LoraryError)
 
 
-def failure_of(status: int, body: bytes, *, retry_after_s: float = 0.0) -> LoraryError:
-    """Return the exception of an ``application/problem+json`` answer, or of whatever else came."""
+def failure_of(
+    status: int, body: bytes, *, retry_after_s: float = 0.0, token_place: str = ""
+) -> LoraryError:
+    """Return the exception of an ``application/problem+json`` answer, or of whatever else came.
+
+    Args:
+        status: HTTP status.
+        body: What came with it.
+        retry_after_s: How long the hub asks to wait.
+        token_place: Where the token was that came with the request; told of one that is refused.
+    """
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -173,8 +182,11 @@ def failure_of(status: int, body: bytes, *, retry_after_s: float = 0.0) -> Lorar
     cls = _class_of(code, status)
     if not isinstance(detail, str):
         detail = f"{cls.title.rstrip('.')} (HTTP {status})."
+    detail = detail[:_MAX_DETAIL]
+    if token_place and issubclass(cls, Unauthenticated):
+        detail = f"{detail.rstrip('.')}. {token_place}"
     return cls(
-        detail[:_MAX_DETAIL],
+        detail,
         code=code,
         status=status,
         findings=findings_of(problem.get("findings")),

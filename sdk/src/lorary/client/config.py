@@ -19,7 +19,7 @@ from pathlib import Path
 from lorary.client.errors import SettingInvalid
 from lorary.client.names import check_endpoint
 
-__all__ = ["DEFAULT_ENDPOINT", "Credentials", "endpoint_of", "home_of", "token_of"]
+__all__ = ["DEFAULT_ENDPOINT", "Credentials", "FoundToken", "endpoint_of", "home_of", "token_of"]
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:8000"
 
@@ -81,6 +81,19 @@ class Credentials:
             raise SettingInvalid(msg) from error
 
 
+@dataclass(frozen=True, slots=True)
+class FoundToken:
+    """A token, and where it was.
+
+    Attributes:
+        secret: What is sent; empty for none.
+        place: Where it was and what to do when the hub refuses it: sentences, without the secret.
+    """
+
+    secret: str = field(default="", repr=False)
+    place: str = ""
+
+
 def home_of(home: str | os.PathLike[str] | None = None) -> Path:
     """Return the client's folder.
 
@@ -105,15 +118,37 @@ def endpoint_of(home: Path, endpoint: str | None = None) -> str:
     return check_endpoint(given or Credentials.load(home).endpoint or DEFAULT_ENDPOINT)
 
 
-def token_of(home: Path, endpoint: str, token: str | None = None) -> str:
-    """Return the token for an address, empty for none.
+def token_of(home: Path, endpoint: str, token: str | None = None) -> FoundToken:
+    """Return the token for an address.
 
     Raises:
         SettingInvalid: it holds characters that no token has.
     """
-    found = token or os.environ.get("LORARY_TOKEN", "").strip()
-    found = found or Credentials.load(home).tokens.get(endpoint, "")
-    if not (found.isascii() and found.isprintable()) or " " in found:
-        msg = "The token holds characters that no token has. Copy it again."
+    found = _found(home, endpoint, token)
+    secret = found.secret
+    if not (secret.isascii() and secret.isprintable()) or " " in secret:
+        msg = f"The token holds characters that no token has. {found.place}"
         raise SettingInvalid(msg)
     return found
+
+
+def _found(home: Path, endpoint: str, token: str | None) -> FoundToken:
+    if token:
+        place = (
+            "The token is the one given with this call (token=, --token or typed in); "
+            f"make another at {endpoint}/settings/tokens."
+        )
+        return FoundToken(token, place)
+    if secret := os.environ.get("LORARY_TOKEN", "").strip():
+        place = (
+            "The token is from the environment variable LORARY_TOKEN: set that to another, or "
+            "unset it to use the one stored by lorary login."
+        )
+        return FoundToken(secret, place)
+    credentials = Credentials.load(home)
+    secret = credentials.tokens.get(endpoint, "")
+    place = (
+        f"The token is the one stored in {credentials.path}: "
+        f"sign in again by lorary login --endpoint {endpoint}."
+    )
+    return FoundToken(secret, place if secret else "")

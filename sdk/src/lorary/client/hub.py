@@ -65,8 +65,10 @@ class Hub(Curating):
         folder = home_of(home)
         self.endpoint = endpoint_of(folder, endpoint)
         self._cache = Cache(folder / "cache")
-        secret = token_of(folder, self.endpoint, token)
-        self._session = Session(self.endpoint, secret, timeout_s=timeout_s)
+        found = token_of(folder, self.endpoint, token)
+        self._session = Session(
+            self.endpoint, found.secret, token_place=found.place, timeout_s=timeout_s
+        )
 
     def __enter__(self) -> Hub:
         return self

@@ -44,6 +44,7 @@ class Session:
     Args:
         endpoint: The hub's address; only this origin is sent the token.
         token: Bearer token, empty for none.
+        token_place: Where the token was and what to do when the hub refuses it, as sentences.
         timeout_s: Longest silence of the other side.
         backoff: How to try again.
     """
@@ -53,13 +54,14 @@ class Session:
         endpoint: str,
         token: str = "",
         *,
+        token_place: str = "",
         timeout_s: float = 60.0,
         backoff: Backoff | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.api_root = f"{endpoint}/api/v1"
         self.backoff = backoff or Backoff()
-        self._token = token
+        self._token, self._token_place = token, token_place
         self._home = Origin.of(endpoint)
         self._pool = Pool(timeout_s)
         self._agent = f"lorary/{lorary.__version__}"
@@ -214,7 +216,7 @@ class Session:
             else:
                 if response.status < 400:
                     return response
-                error = _failure(response)
+                error = self._failure(response)
                 failures += 1
                 pause = seconds_of(response.headers.get("Retry-After") or "")
                 is_busy = response.status in (_BUSY if request.may_repeat else _NOT_BEGUN)
@@ -223,6 +225,20 @@ class Session:
                 raise error
             if failures:
                 self.backoff.wait(failures, pause)
+
+    def _failure(self, response: Response) -> LoraryError:
+        """Read the refusal; a body that breaks off leaves the status to tell."""
+        try:
+            with response:
+                body = response.read()
+        except (OSError, http.client.HTTPException):
+            body = b""
+        return failure_of(
+            response.status,
+            body,
+            retry_after_s=seconds_of(response.headers.get("Retry-After") or ""),
+            token_place=self._token_place if Origin.of(response.url) == self._home else "",
+        )
 
     def _attempt(self, request: Request) -> Response:
         origin = Origin.of(request.url)
@@ -287,18 +303,6 @@ def _abroad(headers: Mapping[str, str], response: Response) -> dict[str, str]:
     if condition is not None and condition != response.headers.get("ETag"):
         kept.pop("Range", None)
     return kept
-
-
-def _failure(response: Response) -> LoraryError:
-    """Read the refusal; a body that breaks off leaves the status to tell."""
-    try:
-        with response:
-            body = response.read()
-    except (OSError, http.client.HTTPException):
-        body = b""
-    return failure_of(
-        response.status, body, retry_after_s=seconds_of(response.headers.get("Retry-After") or "")
-    )
 
 
 def _joined(base: str, url: str) -> str:
