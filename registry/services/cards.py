@@ -35,12 +35,12 @@ from registry.services import (
     adapters,
     arrivals,
     contents,
+    describing,
     details,
     manifests,
     offers,
     quotas,
     releasing,
-    versions,
 )
 from registry.services.details import Details
 
@@ -291,7 +291,7 @@ def apply(*, actor: User, adapter: Adapter, card: Card) -> None:
     if version is not None:
         said = _said(version)
         if (new := card.details(said)) != said:
-            versions.describe(actor=actor, version=version, details=new)
+            describing.describe(actor=actor, version=version, details=new)
 
 
 def _changed(adapter: Adapter, card: Card) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from registry.services import (
     adapters,
     anatomies,
     contents,
+    describing,
     events,
     manifests,
     offers,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Details",
     "create_draft",
-    "describe",
     "discard",
     "edit",
     "publish",
@@ -131,47 +131,12 @@ def edit(*, actor: User, version: Version, details: Details) -> Version:
     """Change what is said about a version, and README.md follows; its files never change.
 
     Raises:
-        See ``describe``.
+        See ``describing.describe``.
     """
     with transaction.atomic():
-        describe(actor=actor, version=version, details=details)
+        describing.describe(actor=actor, version=version, details=details)
         adapters.tell_card(actor=actor, adapter=version.adapter)
     return version
-
-
-def describe(*, actor: User, version: Version, details: Details) -> Version:
-    """Change what is said about a version as a README says it; its files never change.
-
-    Raises:
-        Invalid: a detail does not fit.
-        StateConflict: it was withdrawn.
-    """
-    user = access.require_adapter(actor, version.adapter)
-    details_of.check(details)
-    with transaction.atomic():
-        offers.lock(version)
-        if version.state == VersionState.WITHDRAWN:
-            text = _("%(version)s was withdrawn; what is said about it stays as it was.")
-            raise StateConflict(text % {"version": version.name}, state=version.state)
-        before = _rendered_by(version)
-        details_of.describe(version, details)
-        details_of.measure(version)
-        version.save(update_fields=details_of.SAID)
-        if version.adapter.latest_version_id == version.pk:
-            offers.show(version.adapter, version)
-        events.record(
-            actor=user, verb="version_edited", adapter=version.adapter, subject=version.name
-        )
-        if version.state == VersionState.PUBLISHED and _rendered_by(version) != before:
-            releasing.tell(version)
-    return version
-
-
-def _rendered_by(version: Version) -> tuple[object, ...]:
-    """Return what is said of a version that its pictures follow."""
-    return (
-        version.trigger_words, version.strength, version.strength_min, version.strength_max,
-    )  # fmt: skip
 
 
 def remeasure(*, version: Version) -> bool:
