@@ -29,6 +29,6 @@ class HubConfig(AppConfig):
         signals.sweeping.connect(_sweep_xet, weak=False, dispatch_uid="hub.xet")
 
 
-def _sweep_xet(**_named: object) -> None:
-    """Remove what uploads of Hub clients left."""
-    staging.sweep()
+def _sweep_xet(*, is_dry: bool = False, **_named: object) -> staging.Size:
+    """Remove what uploads of Hub clients left; return how much that is."""
+    return staging.sweep(is_dry=is_dry)

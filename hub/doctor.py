@@ -6,11 +6,13 @@ it removes again.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from celery import current_app
@@ -242,6 +244,28 @@ def _orphans() -> Iterator[Report]:
         yield Report("orphans", "ok", "No file without a row is older than the grace period.")
 
 
+def _pieces() -> Iterator[Report]:
+    """Say how much of Hub clients' uploads waits on the disk of this machine."""
+    here, swept = _lengths(settings.LORARY.data / "xet"), sweeping.run(is_dry=True)
+    message = f"{counted(len(here), 'piece')} ({in_words(sum(here))}) of uploads of Hub clients"
+    if swept.leftovers:
+        left = f"{swept.leftovers:,} ({in_words(swept.leftover_bytes)})"
+        message = f"{message}, {left} of them left over."
+        yield Report("pieces", "warning", message, "The worker of `checks` removes them hourly.")
+    else:
+        yield Report("pieces", "ok", f"{message}, none left over.")
+
+
+def _lengths(folder: Path) -> list[int]:
+    """Return the length of each file below a folder; files may come and go meanwhile."""
+    lengths = []
+    for parent, _folders, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                lengths.append((Path(parent) / name).stat().st_size)
+    return lengths
+
+
 def _anatomies() -> Iterator[Report]:
     count = reinspecting.stale().count()
     if count:
@@ -272,6 +296,7 @@ PROBES: dict[str, Callable[[], Iterator[Report]]] = {
     "bases": _bases,
     "bytes": _bytes,
     "orphans": _orphans,
+    "pieces": _pieces,
     "anatomies": _anatomies,
     "hashes": _hashes,
 }

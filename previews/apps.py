@@ -37,7 +37,9 @@ class PreviewsConfig(AppConfig):
 
         signals.version_withdrawn.connect(withdrawn, weak=False, dispatch_uid="previews.let_go")
 
-        def swept(**_: Any) -> None:  # noqa: ANN401 - a signal's extras
+        def swept(*, is_dry: bool = False, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
+            if is_dry:
+                return
             tryouts.expire()
             withdrawals.let_go_of_missed()
             derivatives.drop_orphans()

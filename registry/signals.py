@@ -10,7 +10,9 @@ it, and run after the commit.
 ``version_withdrawn``: a version was taken down for good. Receivers get ``version_id``, run after
 the commit, and let go of what was made with it.
 
-``sweeping``: what nobody refers to is about to be removed. Receivers let go of what has expired.
+``sweeping``: what nobody refers to is about to be removed. Receivers let go of what has expired,
+and return how many files and bytes they removed outside of the store, or None. With ``is_dry`` they
+change nothing and return what they would remove.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import cast
 
 from django.conf import settings
 from django.db import transaction
@@ -26,12 +27,23 @@ __all__ = ["Swept", "run"]
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What went, or would go."""
+    """What went, or would go.
+
+    Attributes:
+        uploads_expired: Uploads that ended.
+        blobs: Digests whose bytes are let go of.
+        files: Files of the store.
+        bytes_freed: Their length.
+        leftovers: Files beside the store: pieces of uploads that were cut off.
+        leftover_bytes: Their length.
+    """
 
     uploads_expired: int
     blobs: int
     files: int
     bytes_freed: int
+    leftovers: int
+    leftover_bytes: int
 
 
 def run(*, is_dry: bool = False) -> Swept:
@@ -41,12 +53,29 @@ def run(*, is_dry: bool = False) -> Swept:
         is_dry: Only count.
     """
     expired = 0 if is_dry else uploads.expire()
+    leftovers, left_bytes = _sweep_beside(is_dry=is_dry)
     if not is_dry:
-        signals.sweeping.send(sender=None)
         _sweep_parts()
     blobs = _sweep_rows(is_dry=is_dry)
     files, size = _sweep_files(is_dry=is_dry)
-    return Swept(uploads_expired=expired, blobs=blobs, files=files, bytes_freed=size)
+    return Swept(
+        uploads_expired=expired,
+        blobs=blobs,
+        files=files,
+        bytes_freed=size,
+        leftovers=leftovers,
+        leftover_bytes=left_bytes,
+    )
+
+
+def _sweep_beside(*, is_dry: bool) -> tuple[int, int]:
+    """Have others let go of what has expired; returns files and bytes beside the store."""
+    replies = cast(
+        "list[tuple[object, tuple[int, int] | None]]",
+        signals.sweeping.send(sender=None, is_dry=is_dry),
+    )
+    told = [reply for _receiver, reply in replies if reply is not None]
+    return sum(files for files, _ in told), sum(size for _, size in told)
 
 
 def _unreferenced() -> Q:

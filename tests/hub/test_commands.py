@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from datetime import timedelta
 from io import StringIO
@@ -103,6 +104,26 @@ def test_doctor_names_a_file_that_is_missing_and_one_that_is_short() -> None:
     text = " ".join(report["message"] for report in found["bytes"])
     assert f"{written.sha256}: 5 bytes instead of 6." in text
     assert f"{'f' * 64}: missing." in text
+
+
+def test_doctor_and_sweep_count_what_hub_clients_left() -> None:
+    assert "0 pieces (0 bytes)" in diagnose()[1]["pieces"][0]["message"]
+    folder = settings.LORARY.data / "xet" / f"1-2-{'ab' * 16}"
+    folder.mkdir(parents=True)
+    (folder / "piece").write_bytes(bytes(1200))
+    report = diagnose()[1]["pieces"][0]
+    assert report["state"] == "ok"
+    assert report["message"].startswith("1 piece (1.2 kB) of uploads of Hub clients, none")
+    for path in (folder / "piece", folder):
+        os.utime(path, (0, 0))
+    report = diagnose()[1]["pieces"][0]
+    assert report["state"] == "warning"
+    assert "1 (1.2 kB) of them left over" in report["message"]
+    told = "0 files, 1 piece that Hub clients left; "
+    assert f"{told}would free 1.2 kB" in run("sweep", "--dry-run")
+    assert folder.exists()
+    assert f"{told}freed 1.2 kB" in run("sweep")
+    assert not folder.exists()
 
 
 def test_doctor_sees_a_queue_that_nobody_serves_and_a_job_left_behind() -> None:

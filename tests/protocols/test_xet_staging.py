@@ -18,6 +18,7 @@ from hub.protocols.huggingface.xet.staging import Session, Stored
 from hub.protocols.huggingface.xet.xorbs import XorbInvalid
 from registry import locks, signals
 from registry.errors import Conflict, Invalid, QuotaExceeded, SizeMismatch, StorageFull
+from registry.services import sweeping
 from tests.builders.xet import chunk, name_of, xorb
 
 if TYPE_CHECKING:
@@ -187,14 +188,18 @@ def test_the_sweeper_takes_idle_sessions_and_no_others(
         age(one.folder, staging.IDLE_S + 60)
     kept(fresh, xorb(b"blanc"))
     next(slow.folder.iterdir()).touch()  # a body that is still arriving
+    length = next(session.folder.iterdir()).stat().st_size
+    assert sweeping.run(is_dry=True).leftovers == 2
+    assert (staging.sweep(is_dry=True), session.folder.exists()) == ((2, 2 * length), True)
     with locks.holding(busy.name, is_shared=True):
         signals.sweeping.send(sender=None)
     assert sorted((settings.LORARY.data / "xet").iterdir()) == sorted(
         one.folder for one in (fresh, busy, slow)
     )
-    assert staging.sweep() == 1
+    swept = sweeping.run()
+    assert (swept.leftovers, swept.leftover_bytes) == (1, length)
     assert not busy.folder.exists()
 
 
 def test_a_sweep_of_nothing_is_no_error() -> None:
-    assert staging.sweep() == 0
+    assert staging.sweep() == staging.sweep(is_dry=True) == (0, 0)

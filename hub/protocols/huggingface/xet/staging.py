@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from hub.protocols.huggingface.xet.shards import Segment
     from registry.services.incoming import Readable
 
-__all__ = ["IDLE_S", "MAX_XORBS", "Session", "Stored", "changing", "keep", "remove", "sweep"]
+__all__ = [
+    "IDLE_S", "MAX_XORBS", "Session", "Size", "Stored", "changing", "keep", "remove", "sweep",
+]  # fmt: skip
 
 #: Seconds after which a session that nothing came for is given up.
 IDLE_S = 3600
@@ -64,6 +66,13 @@ class Session:
     def folder(self) -> Path:
         """The folder, which may not be there yet."""
         return _root() / f"{self.user_id}-{self.adapter_id}-{self.name}"
+
+
+class Size(NamedTuple):
+    """How many xorbs, and how many bytes they have."""
+
+    files: int = 0
+    bytes: int = 0
 
 
 class _Open(NamedTuple):
@@ -228,22 +237,30 @@ def remove(session: Session) -> None:
     shutil.rmtree(session.folder, ignore_errors=True)
 
 
-def sweep() -> int:
-    """Remove sessions that have been idle for ``IDLE_S``; returns how many."""
+def sweep(*, is_dry: bool = False) -> Size:
+    """Remove sessions that have been idle for ``IDLE_S``; returns what was in them.
+
+    Args:
+        is_dry: Only count.
+    """
     oldest = time.time() - IDLE_S
     idle = [folder for folder in _root().glob("*-*-*") if _changed(folder) < oldest]
-    return sum(_sweep_one(folder, oldest) for folder in idle)
+    went = [_size(folder) if is_dry else _sweep_one(folder, oldest) for folder in idle]
+    return Size(sum(one.files for one in went), sum(one.bytes for one in went))
 
 
-def _sweep_one(folder: Path, oldest: float) -> bool:
-    try:
-        with locks.holding(folder.name.rpartition("-")[2]):
-            if _changed(folder) < oldest:
-                shutil.rmtree(folder, ignore_errors=True)
-                return True
-    except Conflict:
-        pass  # it is being put together
-    return False
+def _sweep_one(folder: Path, oldest: float) -> Size:
+    with suppress(Conflict), locks.holding(folder.name.rpartition("-")[2]):
+        if _changed(folder) < oldest:
+            size = _size(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            return size
+    return Size()  # it is being put together
+
+
+def _size(folder: Path) -> Size:
+    lengths = [status.st_size for status in _files(folder)]
+    return Size(len(lengths), sum(lengths))
 
 
 def _root() -> Path:
