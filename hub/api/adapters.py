@@ -10,6 +10,7 @@ from rest_framework import serializers
 
 from hub.api.adapter_shapes import AdapterDetailOut, AdapterOut, covers_of
 from hub.api.base import Endpoint, Input, shown
+from hub.api.choices import Choice
 from hub.api.pagination import PAGING, PageQuery, paged, paging
 from lorary.anatomy import FAMILIES
 from registry.models import Access, Adapter, Kind, Maturity, Visibility
@@ -30,11 +31,11 @@ class SearchQuery(PageQuery):
     """What somebody looks for."""
 
     q = serializers.CharField(default="", allow_blank=True, max_length=200)
-    family = serializers.ChoiceField(choices=list(FAMILIES), default="", allow_blank=True)
-    kind = serializers.ChoiceField(choices=Kind.choices, default="", allow_blank=True)
+    family = Choice(choices=list(FAMILIES), default="", allow_blank=True)
+    kind = Choice(choices=Kind.choices, default="", allow_blank=True)
     tag = serializers.CharField(default="", allow_blank=True, max_length=48)
     owner = serializers.CharField(default="", allow_blank=True, max_length=MAX_NAME)
-    sort = serializers.ChoiceField(choices=list(SORTS), default="new")
+    sort = Choice(choices=list(SORTS), default="new")
 
 
 SEARCH = [
@@ -51,7 +52,7 @@ class _CardIn(Input):
     """Fields of an adapter's card."""
 
     title = serializers.CharField(required=False, allow_blank=True, max_length=LIMITS["title"])
-    kind = serializers.ChoiceField(choices=Kind.choices, required=False)
+    kind = Choice(choices=Kind.choices, required=False)
     summary = serializers.CharField(required=False, allow_blank=True, max_length=LIMITS["summary"])
     card = serializers.CharField(
         required=False, allow_blank=True, max_length=LIMITS["card"], help_text="Markdown."
@@ -60,9 +61,9 @@ class _CardIn(Input):
         child=serializers.CharField(max_length=48), required=False, max_length=MAX_TAGS
     )
     licence = serializers.CharField(required=False, allow_blank=True, max_length=LIMITS["licence"])
-    maturity = serializers.ChoiceField(choices=Maturity.choices, required=False)
-    visibility = serializers.ChoiceField(choices=Visibility.choices, required=False)
-    access = serializers.ChoiceField(choices=Access.choices, required=False)
+    maturity = Choice(choices=Maturity.choices, required=False)
+    visibility = Choice(choices=Visibility.choices, required=False)
+    access = Choice(choices=Access.choices, required=False)
 
 
 class AdapterIn(_CardIn):

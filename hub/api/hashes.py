@@ -15,6 +15,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from hub.api.base import Endpoint, Input, shown
+from hub.api.choices import Choice
 from hub.api.version_shapes import FileOut, VersionBriefOut
 from registry.models import HashKind
 from registry.selectors import hashes
@@ -36,7 +37,7 @@ EXAMPLE = OpenApiExample("A few", value={"hashes": ["A1B2C3D4E5", "0x85114A0D"]}
 class HashQuery(Input):
     """What kind of hash is meant."""
 
-    kind = serializers.ChoiceField(choices=HashKind.choices, required=False)
+    kind = Choice(choices=HashKind.choices, required=False)
 
 
 class HashesIn(HashQuery):

@@ -9,6 +9,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from hub.api.base import Endpoint, Input, shown
+from hub.api.choices import Choice
 from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
 from registry.models import AccessToken
 from registry.selectors import tokens as found
@@ -25,7 +26,7 @@ class TokenIn(Input):
 
     name = serializers.CharField(max_length=80)
     scopes = serializers.ListField(
-        child=serializers.ChoiceField(choices=tokens.SCOPES),
+        child=Choice(choices=tokens.SCOPES),
         default=lambda: ["read", "write"],
         allow_empty=False,
         max_length=len(tokens.SCOPES),

@@ -9,6 +9,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from hub.api.base import Endpoint, Input, shown
+from hub.api.choices import Choice
 from hub.api.pagination import paging
 from hub.operating import BaseTold, JobTold, WorkerTold, worker_told, workers_told
 from registry.models import JobState, WorkerWish
@@ -23,7 +24,7 @@ __all__ = ["WorkerIn", "WorkerOut", "WorkerView", "Workers"]
 class WorkerIn(Input):
     """What is wanted of a worker."""
 
-    wish = serializers.ChoiceField(
+    wish = Choice(
         choices=WorkerWish.choices,
         help_text="pause: takes no other job; drain: ends after this job; work: goes on",
     )
