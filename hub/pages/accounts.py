@@ -44,19 +44,18 @@ def signin(request: HttpRequest) -> HttpResponse:
         return redirect(_next(request))
     if request.method != "POST":
         return _door(request, "signin", SignInForm(request))
-    form = SignInForm(request, data=request.POST)
     try:
-        user = _known(request, form)
+        form = _tried(request)
     except RateLimited as limited:
         return _door(request, "signin", SignInForm(request), refusal=limited)
-    if user is None:
+    if not form.is_valid():
         return _door(request, "signin", form)
-    auth.login(request, user)
+    auth.login(request, form.get_user())
     return redirect(_next(request))
 
 
-def _known(request: HttpRequest, form: SignInForm) -> User | None:
-    """Return the user whose name and password these are.
+def _tried(request: HttpRequest) -> SignInForm:
+    """Return the form, filled in and judged: the try counts before a password is hashed.
 
     Raises:
         RateLimited: somebody is guessing.
@@ -65,11 +64,10 @@ def _known(request: HttpRequest, form: SignInForm) -> User | None:
     who = f"{place}|{request.POST.get('username', '')[:96].casefold()}"
     limits.require("signin-place", place, limit=TRIES_OF_A_PLACE, window_s=WINDOW_S)
     limits.require("signin", who, limit=TRIES, window_s=WINDOW_S)
-    if not form.is_valid():
-        return None
-    limits.clear("signin", who)
-    user: User = form.get_user()
-    return user
+    form = SignInForm(request, data=request.POST)
+    if form.is_valid():
+        limits.clear("signin", who)
+    return form
 
 
 @sensitive_post_parameters("password")

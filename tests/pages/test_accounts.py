@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.contrib.auth.signals import user_login_failed
 
 from registry.models import User
 from tests.catalogue import PASSWORD
@@ -59,6 +60,19 @@ def test_guessing_is_slowed_down(client: Client, ada: User) -> None:
     assert answer.status_code == 429
     assert "Too many tries" in answer.content.decode()
     assert not is_signed_in(client)
+
+
+def test_tries_over_the_limit_are_not_looked_at(client: Client, ada: User) -> None:
+    failed: list[str] = []
+
+    def hear(credentials: dict[str, str], **_more: object) -> None:
+        failed.append(credentials["username"])
+
+    user_login_failed.connect(hear)
+    for _try in range(13):
+        client.post("/signin", {"username": "ada", "password": "x"})
+    user_login_failed.disconnect(hear)
+    assert failed == ["ada"] * 10
 
 
 def test_signing_in_forgets_the_tries(client: Client, ada: User) -> None:
