@@ -26,6 +26,7 @@ class HubConfig(AppConfig):
         from hub.protocols.huggingface import readmes  # noqa: PLC0415 - needs apps
 
         signals.card_changed.connect(readmes.follow, weak=False, dispatch_uid="hub.readmes")
+        signals.card_wanted.connect(readmes.wanted, weak=False, dispatch_uid="hub.readme")
         signals.sweeping.connect(_sweep_xet, weak=False, dispatch_uid="hub.xet")
 
 

@@ -4,8 +4,11 @@
 after the commit, so they see the published rows.
 
 ``card_changed``: somebody changed what is said about an adapter or one of its versions, but not by
-sending a README. Receivers get ``adapter_id``, ``actor`` and whether a version ``is_published`` by
-it, and run after the commit.
+sending a README. Receivers get ``adapter_id`` and ``actor``, and run after the commit.
+
+``card_wanted``: a version is about to be published. Receivers get the ``adapter`` as it will be,
+which is not to be saved, and the blob of its ``card`` (None: it has none). They answer with the
+text of the README that is to lie behind the version, or None where the card says all of it.
 
 ``version_withdrawn``: a version was taken down for good. Receivers get ``version_id``, run after
 the commit, and let go of what was made with it.
@@ -19,9 +22,10 @@ from __future__ import annotations
 
 from django.dispatch import Signal
 
-__all__ = ["card_changed", "sweeping", "version_published", "version_withdrawn"]
+__all__ = ["card_changed", "card_wanted", "sweeping", "version_published", "version_withdrawn"]
 
 card_changed = Signal()
+card_wanted = Signal()
 version_published = Signal()
 version_withdrawn = Signal()
 sweeping = Signal()

@@ -103,9 +103,9 @@ def update(*, actor: User, adapter: Adapter, **card: Any) -> Adapter:  # noqa: A
     return adapter
 
 
-def tell_card(*, actor: User, adapter: Adapter, is_published: bool = False) -> None:
+def tell_card(*, actor: User, adapter: Adapter) -> None:
     """Let others hear after the commit that something else is said now."""
-    said = {"adapter_id": adapter.pk, "actor": actor, "is_published": is_published}
+    said = {"adapter_id": adapter.pk, "actor": actor}
     transaction.on_commit(lambda: card_changed.send_robust(sender=Adapter, **said))
 
 

@@ -340,13 +340,10 @@ def rewrite(*, actor: User, adapter: Adapter, parent: Revision, text: str) -> bo
             return False
         quotas.charge(namespace=adapter.namespace, blobs=[blob])
         kept = [entry for entry in contents.base_of(parent) if entry.path != NAME]
-        revision = manifests.commit(
-            actor=user,
-            adapter=adapter,
+        releasing.commit_to_main(
+            user=user,
             parent=parent,
             entries=[*kept, manifests.Entry(NAME, blob, FileRole.CARD)],
             message=_("Update %(path)s") % {"path": NAME},
         )
-        manifests.move(actor=user, revision=revision, name=manifests.MAIN, is_branch=True)
-        releasing.record_commit(user=user, revision=revision, ref=manifests.MAIN)
     return True

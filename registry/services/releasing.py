@@ -15,13 +15,16 @@ from registry.services import access, adapters, details, events, manifests, offe
 from registry.signals import version_published
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from registry.models import Revision, User
     from registry.services.details import Details
     from registry.services.manifests import Entry
 
-__all__ = ["number", "put_out", "record_commit", "require_stored", "require_welcome", "tell"]
+__all__ = [
+    "commit_to_main", "name_after_file", "number", "put_out", "record_commit", "require_stored",
+    "require_welcome", "tell",
+]  # fmt: skip
 
 
 def require_welcome(user: User, adapter: Adapter, entries: Sequence[Entry]) -> None:
@@ -86,7 +89,7 @@ def put_out(*, user: User, version: Version) -> None:
     adapter = version.adapter
     version.state, version.published_at = VersionState.PUBLISHED, timezone.now()
     version.save(update_fields=["state", "published_at", "revision"])
-    _name_after_file(adapter, version)
+    name_after_file(adapter, version)
     manifests.move(actor=user, revision=version.revision, name=manifests.MAIN, is_branch=True)
     manifests.move(actor=user, revision=version.revision, name=version.name)
     offers.show(adapter, offers.newest(adapter))
@@ -94,12 +97,24 @@ def put_out(*, user: User, version: Version) -> None:
     tell(version)
 
 
-def _name_after_file(adapter: Adapter, version: Version) -> None:
+def name_after_file(adapter: Adapter, version: Version) -> None:
     """Give an adapter without a title the one in its file's metadata."""
     notes = details.document_of(version).get("metadata") or {}
     title = notes.get("title") or ""
     if not adapter.title and title.isprintable():
         adapter.title = title[: adapters.LIMITS["title"]]
+
+
+def commit_to_main(
+    *, user: User, parent: Revision, entries: Iterable[Entry], message: str
+) -> Revision:
+    """Write a revision that is no version and move ``main`` to it; the adapter is locked."""
+    revision = manifests.commit(
+        actor=user, adapter=parent.adapter, parent=parent, entries=entries, message=message
+    )
+    manifests.move(actor=user, revision=revision, name=manifests.MAIN, is_branch=True)
+    record_commit(user=user, revision=revision, ref=manifests.MAIN)
+    return revision
 
 
 def record_commit(

@@ -13,12 +13,12 @@ from registry.services import (
     access,
     adapters,
     anatomies,
+    behind,
     contents,
     describing,
     events,
     manifests,
     offers,
-    quotas,
     releasing,
 )
 from registry.services import details as details_of
@@ -163,16 +163,18 @@ def _measured(version: Version) -> details_of.Facts:
 
 
 def publish(*, actor: User, version: Version) -> Version:
-    """Make a draft public for ever, in one transaction; previews and README.md follow the commit.
+    """Make a draft public for ever, in one transaction with its card; previews follow the commit.
 
-    A card that ``main`` has stays there, in a revision of its own behind the version.
+    The card lies in a revision of its own behind the version unless it is among its files.
 
     Raises:
         AlreadyPublished: it is no draft any more.
         QuotaExceeded: its new bytes do not fit.
+        StorageAway: see ``behind.ready``.
         NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
     """
     user = access.require_adapter(actor, version.adapter)
+    ready = behind.ready(version)
     with transaction.atomic():
         offers.lock(version)
         adapter = version.adapter
@@ -183,15 +185,16 @@ def publish(*, actor: User, version: Version) -> Version:
                 version=version.name,
             )
         entries, drafted = manifests.entries_of(version.revision), version.revision
-        quotas.charge(namespace=adapter.namespace, blobs=[entry.blob for entry in entries])
-        card = contents.readme_of(contents.base_of(manifests.main_of(adapter)))
+        card = behind.charge(adapter=adapter, entries=entries, ready=ready)
         _rebase(user, version, entries)
         releasing.put_out(user=user, version=version)
-        if card is not None and all(entry.path != card.path for entry in entries):
-            _keep_card(user, version, [*entries, card])
+        if card is not None:
+            behind.put(user=user, version=version, entries=entries, card=card, ready=ready)
+        if ready.given is not None:
+            behind.take_up(user=user, version=version, card=ready.given)
         if drafted != version.revision:
             drafted.delete()  # nothing but the draft was built on it
-        adapters.tell_card(actor=actor, adapter=adapter, is_published=True)
+        adapters.tell_card(actor=actor, adapter=adapter)
     return version
 
 
@@ -206,17 +209,6 @@ def _rebase(user: User, version: Version, entries: list[Entry]) -> None:
             entries=entries,
             message=version.revision.message,
         )
-
-
-def _keep_card(user: User, version: Version, entries: list[Entry]) -> None:
-    revision = manifests.commit(
-        actor=user,
-        adapter=version.adapter,
-        parent=version.revision,
-        entries=entries,
-        message=_("Keep %(path)s") % {"path": contents.README},
-    )
-    manifests.move(actor=user, revision=revision, name=manifests.MAIN, is_branch=True)
 
 
 def yank(*, actor: User, version: Version, reason: str) -> Version:

@@ -2,16 +2,14 @@
 
 A card that was pushed is read into the adapter's fields (``registry.services.cards``). This is the
 way back: when somebody publishes or edits on the web, by the API or the command line, ``main`` gets
-a README.md that says so. Of one that is there only those values change that say something else; the
-rest of it, ``widget`` too, stays as it was written.
-
-A README among the files of a version is read for what nobody said otherwise.
+a README.md that says so: of a version in the transaction of its publication
+(``registry.services.behind``), of an edit after it. Of one that is there only those values change
+that say something else; the rest of it, ``widget`` too, stays as it was written.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
@@ -26,9 +24,9 @@ from registry.services import cards, contents, manifests, offers
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from registry.models import User
+    from registry.models import Blob, User
 
-__all__ = ["changed", "composed", "follow"]
+__all__ = ["changed", "composed", "follow", "wanted"]
 
 #: How often a README is written anew because ``main`` moved meanwhile.
 TRIES = 5
@@ -36,42 +34,30 @@ TRIES = 5
 log = logging.getLogger(__name__)
 
 
-def follow(*, actor: User, adapter_id: int, is_published: bool = False, **_named: object) -> None:
+def wanted(*, adapter: Adapter, card: Blob | None, **_named: object) -> str | None:
+    """Return the README that is to lie behind a new version; receives ``card_wanted``.
+
+    None where the one that is there says all of it, or cannot be read.
+    """
+    try:
+        return _due(adapter, card)
+    except (LoraryError, OSError) as reason:
+        log.warning("README.md of adapter %d cannot be read: %s", adapter.pk, reason)
+        return None
+
+
+def follow(*, actor: User, adapter_id: int, **_named: object) -> None:
     """Bring ``main``'s README.md in line with what is said; receives ``card_changed``.
 
     What keeps it from being written is logged and undoes nothing: the next edit writes it.
     """
     rows = Adapter.objects.select_related("namespace")
     try:
-        if is_published:
-            _take_up(actor, rows.get(pk=adapter_id))
         for _try in range(TRIES):
             if _is_followed(actor, rows.get(pk=adapter_id)):
                 return
     except (LoraryError, OSError) as reason:
         log.warning("README.md of adapter %d does not follow yet: %s", adapter_id, reason)
-
-
-def _take_up(actor: User, adapter: Adapter) -> None:
-    """Read a README that came with what was published, for what nobody said in another way."""
-    version = offers.told_of(adapter, manifests.main_of(adapter))
-    line = contents.readme_of(contents.base_of(version.revision)) if version else None
-    if version is None or line is None:
-        return
-    try:
-        card = cards.read_blob(line.blob)
-    except Invalid:
-        return
-    unsaid = replace(
-        card,
-        text=adapter.card or card.text,
-        licence=None if adapter.licence else card.licence,
-        tags=None if adapter.tags.exists() else card.tags,
-        family=None if version.declared_family else card.family,
-        lineage=None if version.lineage else card.lineage,
-        trigger_words=None if version.trigger_words else card.trigger_words,
-    )
-    cards.apply(actor=actor, adapter=adapter, card=unsaid)
 
 
 def _is_followed(actor: User, adapter: Adapter) -> bool:
@@ -82,11 +68,19 @@ def _is_followed(actor: User, adapter: Adapter) -> bool:
         return True
     offers.present(adapter, version)
     line = contents.readme_of(contents.base_of(tip))
-    if line is not None and line.blob.size_bytes > cards.MAX_READ:
-        return True  # nobody reads all of it
-    before = cards.text_of(line.blob) if line is not None else ""
-    text = changed(before, adapter) if line is not None else composed(adapter)
-    return text == before or cards.rewrite(actor=actor, adapter=adapter, parent=tip, text=text)
+    text = _due(adapter, line.blob if line is not None else None)
+    return text is None or cards.rewrite(actor=actor, adapter=adapter, parent=tip, text=text)
+
+
+def _due(adapter: Adapter, card: Blob | None) -> str | None:
+    """Return the README that an adapter has to have, None where it is the one that is there."""
+    if card is None:
+        return composed(adapter)
+    if card.size_bytes > cards.MAX_READ:
+        return None  # nobody reads all of it
+    before = cards.text_of(card)
+    text = changed(before, adapter)
+    return text if text != before else None
 
 
 def composed(adapter: Adapter) -> str:

@@ -1,0 +1,229 @@
+"""A version that the web publishes is out with its README.md, or not at all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+from registry.errors import NotFound, StorageAway
+from registry.models import AliasMove, Namespace, Version, VersionState
+from registry.services import (
+    adapters,
+    arrivals,
+    behind,
+    cards,
+    commits,
+    contents,
+    manifests,
+    releasing,
+    versions,
+)
+from registry.services.details import Details
+from registry.signals import card_changed
+from tests import catalogue
+from tests.builders.adapters import DENOISERS, kohya
+
+if TYPE_CHECKING:
+    from registry.models import Adapter, User
+    from registry.services.behind import Ready
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PUSHED = """---
+license: mit
+base_model: stable-diffusion-v1-5/stable-diffusion-v1-5
+instance_prompt: noir
+tags: [lora, film]
+widget:
+- text: noir, rain
+---
+# Noir
+"""
+
+
+@pytest.fixture
+def adapter(ada: User) -> Adapter:
+    return adapters.create(actor=ada, name="noir")
+
+
+def draft(owner: User, adapter: Adapter, rank: int = 2, readme: str = "", **said: Any) -> Version:
+    uploads = [catalogue.accept(owner, kohya(DENOISERS["sd1", "diffusers"], rank=rank))]
+    if readme:
+        uploads.append(catalogue.accept(owner, readme.encode(), "README.md"))
+    return versions.create_draft(
+        actor=owner, adapter=adapter, uploads=uploads, details=Details(**said)
+    )
+
+
+def publish(owner: User, adapter: Adapter, rank: int = 2, **said: Any) -> Version:
+    return versions.publish(actor=owner, version=draft(owner, adapter, rank, **said))
+
+
+def push(owner: User, adapter: Adapter, text: str = PUSHED) -> None:
+    inline = commits.Inline("README.md", text.encode())
+    commits.commit(actor=owner, adapter=adapter, inlines=[inline])
+
+
+def readme(adapter: Adapter) -> str:
+    line = contents.readme_of(manifests.entries_of(manifests.main_of(adapter)))
+    return cards.text_of(line.blob) if line else ""
+
+
+def matter(adapter: Adapter) -> dict[str, Any]:
+    return cards.front_matter(readme(adapter))
+
+
+def moves(adapter: Adapter) -> list[str]:
+    """Return the messages of what ``main`` pointed at, the newest last."""
+    rows = AliasMove.objects.filter(alias__adapter=adapter, alias__name="main").order_by("pk")
+    return [move.revision.message for move in rows.select_related("revision") if move.revision]
+
+
+def killed(**_named: object) -> NoReturn:
+    raise SystemExit
+
+
+def away(*_args: object) -> NoReturn:
+    raise StorageAway
+
+
+def test_main_moves_once_for_a_version_and_once_for_its_card(ada: User, adapter: Adapter) -> None:
+    publish(ada, adapter, trigger_words=("noir",))
+    assert moves(adapter)[1:] == ["v1", "Update README.md"]
+    push(ada, adapter)
+    second = publish(ada, adapter, rank=4, trigger_words=("rain",))
+    assert moves(adapter)[4:] == ["v2", "Update README.md"]
+    assert manifests.main_of(adapter).parent == second.revision
+    assert readme(adapter) == PUSHED.replace("instance_prompt: noir", "instance_prompt: rain")
+    adapter.refresh_from_db()
+    third = publish(ada, adapter, rank=8)
+    assert moves(adapter)[6:] == ["v3", "Keep README.md"]
+    assert manifests.main_of(adapter).parent == third.revision
+
+
+def test_who_dies_behind_a_publication_leaves_its_card(
+    ada: User, adapter: Adapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = draft(ada, adapter, trigger_words=("noir",))
+    with monkeypatch.context() as patched:
+        patched.setattr(card_changed, "send_robust", killed)
+        with pytest.raises(SystemExit):
+            versions.publish(actor=ada, version=version)
+    assert Version.objects.get(pk=version.pk).state == VersionState.PUBLISHED
+    assert matter(adapter)["instance_prompt"] == "noir"
+
+
+def test_who_dies_behind_a_publication_has_read_the_card_among_its_files(
+    ada: User, adapter: Adapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = draft(ada, adapter, readme=PUSHED)
+    with monkeypatch.context() as patched:
+        patched.setattr(card_changed, "send_robust", killed)
+        with pytest.raises(SystemExit):
+            versions.publish(actor=ada, version=version)
+    adapter.refresh_from_db()
+    assert (adapter.card, adapter.licence, adapter.lineage) == (
+        "# Noir\n",
+        "mit",
+        "Stable Diffusion 1.5",
+    )
+    adapters.update(actor=ada, adapter=adapter, licence="apache-2.0")
+    assert readme(adapter) == PUSHED.replace("license: mit", "license: apache-2.0")
+
+
+def test_who_dies_before_the_card_publishes_nothing(
+    ada: User, adapter: Adapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = draft(ada, adapter, trigger_words=("noir",))
+    before = moves(adapter)
+    with monkeypatch.context() as patched:
+        patched.setattr(releasing, "record_commit", killed)
+        with pytest.raises(SystemExit):
+            versions.publish(actor=ada, version=version)
+    assert Version.objects.get(pk=version.pk).state == VersionState.DRAFT
+    assert moves(adapter) == before
+    versions.publish(actor=ada, version=version)
+    assert matter(adapter)["instance_prompt"] == "noir"
+
+
+def test_a_card_that_cannot_be_stored_keeps_no_version_back(
+    ada: User, adapter: Adapter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(ada, adapter, trigger_words=("noir",))
+    version = draft(ada, adapter, rank=4, trigger_words=("rain",))
+    with monkeypatch.context() as patched:
+        patched.setattr(arrivals, "put", away)
+        assert versions.publish(actor=ada, version=version).state == VersionState.PUBLISHED
+    assert "does not follow yet" in caplog.text
+    assert moves(adapter)[3:] == ["v2", "Keep README.md"]
+    assert matter(adapter)["instance_prompt"] == "noir"
+    adapter.refresh_from_db()
+    adapters.update(actor=ada, adapter=adapter, summary="Rain.")
+    assert matter(adapter)["instance_prompt"] == "rain"
+
+
+def test_a_card_that_cannot_be_read_before_is_kept(
+    ada: User, adapter: Adapter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(ada, adapter, trigger_words=("noir",))
+    version = draft(ada, adapter, rank=4, trigger_words=("rain",))
+    with monkeypatch.context() as patched:
+        patched.setattr(cards, "text_of", away)
+        versions.publish(actor=ada, version=version)
+    assert "cannot be read" in caplog.text
+    assert moves(adapter)[3:] == ["v2", "Keep README.md"]
+
+
+def test_a_given_card_that_cannot_be_read_publishes_nothing(
+    ada: User, adapter: Adapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = draft(ada, adapter, readme=PUSHED)
+    monkeypatch.setattr(cards, "text_of", away)
+    with pytest.raises(StorageAway):
+        versions.publish(actor=ada, version=version)
+    assert Version.objects.get(pk=version.pk).state == VersionState.DRAFT
+
+
+def test_a_card_that_does_not_fit_keeps_no_version_back(ada: User, adapter: Adapter) -> None:
+    version = draft(ada, adapter)
+    Namespace.objects.filter(pk=adapter.namespace_id).update(quota_bytes=version.size_bytes)
+    versions.publish(actor=ada, version=Version.objects.get(pk=version.pk))
+    assert manifests.main_of(adapter) == Version.objects.get(pk=version.pk).revision
+    assert Namespace.objects.get(pk=adapter.namespace_id).used_bytes == version.size_bytes
+
+
+def test_a_card_pushed_meanwhile_is_not_overwritten(
+    ada: User, adapter: Adapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(ada, adapter)
+    version = draft(ada, adapter, rank=4, trigger_words=("rain",))
+    made_ready = behind.ready
+
+    def overtaken(version: Version) -> Ready:
+        ready = made_ready(version)
+        push(ada, adapter)
+        return ready
+
+    monkeypatch.setattr(behind, "ready", overtaken)
+    versions.publish(actor=ada, version=version)
+    assert moves(adapter)[4:] == ["v2", "Keep README.md", "Update README.md"]
+    assert readme(adapter) == PUSHED.replace("instance_prompt: noir", "instance_prompt: rain")
+
+
+def test_a_draft_that_is_gone_is_told_as_such(ada: User, adapter: Adapter) -> None:
+    version = draft(ada, adapter)
+    stale = Version.objects.get(pk=version.pk)
+    versions.discard(actor=ada, version=version)
+    with pytest.raises(NotFound):
+        versions.publish(actor=ada, version=stale)
+
+
+def test_the_card_tells_of_the_version_in_front_of_it(ada: User, adapter: Adapter) -> None:
+    first = draft(ada, adapter, trigger_words=("noir",))
+    second = publish(ada, adapter, rank=4, trigger_words=("rain",))
+    versions.publish(actor=ada, version=first)
+    adapter.refresh_from_db()
+    assert adapter.latest_version == second
+    assert matter(adapter)["instance_prompt"] == "noir"
+    assert moves(adapter)[-2:] == ["v1", "Update README.md"]
