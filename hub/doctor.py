@@ -160,8 +160,21 @@ def _jobs() -> Iterator[Report]:
         is_well = False
         message = f"{counted(dead, 'job')} left by a worker that died."
         yield Report("jobs", "warning", message, "Any worker of their queue takes them over.")
+    for report in _unknown_tasks():
+        is_well = False
+        yield report
     if is_well:
         yield Report("jobs", "ok", "No job waits for a worker.")
+
+
+def _unknown_tasks() -> Iterator[Report]:
+    """Name tasks that no worker has known for longer than an update takes."""
+    rows = workers.unknown().order_by().values("task")
+    for row in rows.annotate(count=Count("id"), oldest=Min("started_at")):
+        jobs, since = counted(row["count"], "job"), f"{row['oldest']:%Y-%m-%d %H:%M} UTC"
+        message = f"{jobs} of the task {row['task']!r}, which no worker knows, since {since}."
+        hint = "Start workers of the release that has it, or cancel the jobs at /operator."
+        yield Report("jobs", "warning", message, hint)
 
 
 def _workers() -> Iterator[Report]:

@@ -13,6 +13,7 @@ from django.db import DatabaseError, close_old_connections, connection, transact
 
 from registry import queue
 from registry.models import JobState, WorkerWish
+from registry.selectors import workers as selectors
 from registry.services import sweeping, uploads, workers
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _run(job: Job) -> None:
     try:
         handler = queue.handler_of(job.task)
     except KeyError:  # during an update; a worker of the next release knows it
-        reason = f"this worker knows no task {job.task}"
+        reason = f"{selectors.UNKNOWN} {job.task}"
         queue.finish(
             job, state=JobState.QUEUED, reason=reason, retry_after_s=SWEEP_S, is_attempt=False
         )

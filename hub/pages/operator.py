@@ -31,6 +31,8 @@ __all__ = ["index", "job", "panel", "worker"]
 
 #: Days that failures are shown for.
 DAYS = 7
+#: Jobs of unknown tasks that are shown at once.
+MOST = 50
 PRIORITIES = (queue.INTERACTIVE, queue.ASKED, queue.BATCH, queue.RENEWAL)
 
 
@@ -106,6 +108,7 @@ def _context() -> dict[str, Any]:
     return {
         "workers": [_card(one) for one in workers_told()],
         "queues": _lines(),
+        "unknown": jobs_told(selectors.unknown()[:MOST]),
         "failures": jobs_told(selectors.failures(days=DAYS)),
         "days": DAYS,
     }

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from django.db.models import QuerySet
+
 __all__ = [
     "ALIVE_S",
+    "UNKNOWN",
     "QueueLength",
     "WorkerView",
     "failures",
@@ -24,11 +27,16 @@ __all__ = [
     "listing",
     "living",
     "serving",
+    "unknown",
     "view_of",
 ]
 
 #: Seconds without a sign after which a worker counts as gone; it gives one every few.
 ALIVE_S = 30
+#: How the reason begins with which a worker puts a job back whose task it does not know.
+UNKNOWN = "this worker knows no task"
+#: After this no update is under way any more, in which some workers know a task and some do not.
+UPDATE_TIME = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +109,13 @@ def lengths() -> list[QueueLength]:
         QueueLength(name, busy.get(name, 0), counts[name], oldest.get(name))
         for name in sorted(counts)
     ]
+
+
+def unknown() -> QuerySet[Job]:
+    """Return jobs that no worker has known the task of for long, the oldest first."""
+    since = timezone.now() - UPDATE_TIME
+    rows = Job.objects.filter(state=JobState.QUEUED, reason__startswith=UNKNOWN)
+    return rows.filter(started_at__lt=since).order_by("started_at")
 
 
 def failures(*, days: int = 7, limit: int = 50) -> list[Job]:

@@ -18,9 +18,11 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from hub.supervisor import Supervisor
+from registry import queue
 from registry.models import Blob, Job, JobState, User, Worker
 from registry.services import accounts, tokens
 from registry.storage import put, reaching
+from registry.worker import drain
 from tests.buckets import CREDENTIALS
 from tests.running import free_port
 
@@ -140,10 +142,28 @@ def test_doctor_sees_a_queue_that_nobody_serves_and_a_job_left_behind() -> None:
     assert any("left by a worker that died" in report["message"] for report in found["jobs"])
 
 
+def test_doctor_names_a_task_that_no_worker_has_known_for_long() -> None:
+    def start(key: str, hours: float) -> None:
+        queue.enqueue(queue="checks", task="bygone", args={}, key=key)
+        assert drain("checks") == 1
+        then = timezone.now() - timedelta(hours=hours)
+        Job.objects.filter(key=key).update(started_at=then)
+
+    start("a", 0.9)
+    assert [report["state"] for report in diagnose()[1]["jobs"]] == ["ok"]
+    start("b", 1.1)
+    start("c", 30)
+    (report,) = diagnose()[1]["jobs"]
+    since = timezone.now() - timedelta(hours=30)
+    assert report["message"].startswith("2 jobs of the task 'bygone', which no worker knows, since")
+    assert f"{since:%Y-%m-%d}" in report["message"]
+    assert "cancel" in report["hint"]
+
+
 def test_doctor_names_families_whose_renders_nobody_makes() -> None:
     assert "Workers that gave a sign lately: none." in diagnose()[1]["workers"][0]["message"]
-    for n, queue in enumerate(["render.flux1", "render.flux1", "render.miniature", "render.sdxl"]):
-        Job.objects.create(queue=queue, task="x", key=f"k{n}")
+    for n, name in enumerate(["render.flux1", "render.flux1", "render.miniature", "render.sdxl"]):
+        Job.objects.create(queue=name, task="x", key=f"k{n}")
     Worker.objects.create(name="box:1", queues=["render.sdxl"], seen_at=timezone.now())
     here, flux, miniature = diagnose()[1]["workers"]
     assert here["message"] == "Workers that gave a sign lately: box:1."

@@ -12,6 +12,7 @@ from django.utils import timezone
 from previews.models import Render, RenderState
 from registry import queue
 from registry.models import Job, JobState, Worker
+from registry.worker import drain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,6 +146,20 @@ def test_a_job_that_did_not_fail_is_not_tried_again(as_operator: Client) -> None
     assert as_operator.post("/operator/jobs/999", {"action": "cancel"}).status_code == 404
 
 
+def test_jobs_of_a_task_that_no_worker_knows_are_shown_and_cancelled(as_operator: Client) -> None:
+    job = put("checks")
+    assert drain("checks") == 1
+    assert "no worker knows" not in text_of(as_operator)  # an update may be under way
+    Job.objects.update(started_at=timezone.now() - timedelta(hours=2))
+    text = text_of(as_operator)
+    assert "Tasks that no worker knows" in text
+    assert f'action="/operator/jobs/{job.pk}"' in text
+    as_operator.post(f"/operator/jobs/{job.pk}", {"action": "cancel"})
+    job.refresh_from_db()
+    assert job.state == JobState.CANCELLED
+    assert "no worker knows" not in text_of(as_operator)
+
+
 @pytest.mark.parametrize("path", ["/operator", "/operator/panel"])
 def test_to_others_there_is_no_such_page(as_ada: Client, box: Worker, path: str) -> None:
     assert as_ada.get(path).status_code == 404
@@ -167,5 +182,5 @@ def test_the_page_takes_as_many_queries_for_many_as_for_one(
         Worker.objects.create(name=f"b:{n}", queues=["checks"], seen_at=timezone.now())
         put(key=f"k{n}")
         put(f"render.f{n}", key=f"f{n}")
-    with django_assert_max_num_queries(11):
+    with django_assert_max_num_queries(12):
         as_operator.get("/operator/panel")
