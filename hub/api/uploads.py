@@ -20,6 +20,7 @@ from hub.api.base import Endpoint, Input, RawEndpoint, absolute, shown
 from hub.api.bodies import raw_body
 from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
 from hub.api.shapes import FindingOut, ProgressOut
+from hub.api.version_shapes import VersionPlaceOut
 from hub.arriving import checked_bytes
 from registry import storage
 from registry.models import Upload, UploadPart, UploadState
@@ -29,6 +30,7 @@ from registry.selectors import uploads as found
 from registry.services import parts, uploads
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
     from rest_framework.request import Request
@@ -118,6 +120,10 @@ class UploadOut(serializers.Serializer[Upload]):
     findings = FindingOut(many=True)
     anatomy = serializers.SerializerMethodField()
     progress = serializers.SerializerMethodField(help_text="Of the checks, in bytes.")
+    version = serializers.SerializerMethodField(
+        help_text="Which of your versions has these bytes: the first since the upload was "
+        "announced, else the first of all; null while none has."
+    )
     urls = serializers.SerializerMethodField()
     created_at = serializers.DateTimeField()
     expires_at = serializers.DateTimeField()
@@ -145,6 +151,14 @@ class UploadOut(serializers.Serializer[Upload]):
             done = self.context["progress"].get(upload.pk, 0)
         return {"done": done, "total": upload.size_bytes}
 
+    @extend_schema_field(VersionPlaceOut(allow_null=True))
+    def get_version(self, upload: Upload) -> dict[str, Any] | None:
+        """Return where the bytes went."""
+        version = self.context["versions"].get(upload.pk)
+        return (
+            None if version is None else dict(VersionPlaceOut(version, context=self.context).data)
+        )
+
     @extend_schema_field(UploadUrls)
     def get_urls(self, upload: Upload) -> dict[str, str | None]:
         """Return the addresses of this upload."""
@@ -160,11 +174,15 @@ class UploadOut(serializers.Serializer[Upload]):
 
 
 class _Answering(Endpoint):
-    """Answers with an upload."""
+    """Answers with uploads."""
 
     def upload_answer(self, upload: Upload, *, status: int = 200) -> Response:
         """Return the upload as it is now."""
-        return self.answer(UploadOut, upload, status=status, progress=checked_bytes([upload]))
+        return self.answer(UploadOut, upload, status=status, **self.told_of([upload]))
+
+    def told_of(self, rows: Sequence[Upload]) -> dict[str, Any]:
+        """Return what else there is to tell of uploads, in a fixed number of queries."""
+        return {"progress": checked_bytes(rows), "versions": found.holding(self.signed_in(), rows)}
 
 
 class Uploads(_Answering):
@@ -179,7 +197,7 @@ class Uploads(_Answering):
     def get(self, request: Request) -> Response:
         """List uploads, newest first."""
         rows, cursor = page_of(found.listing(self.signed_in()), **self.asked(PageQuery))
-        context = {"request": request, "progress": checked_bytes(rows)}
+        context = {"request": request, **self.told_of(rows)}
         return paged(self, shown(UploadOut, rows, context), cursor)
 
     @extend_schema(

@@ -20,7 +20,7 @@ from registry.selectors import versions as history
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FileOut", "VersionBriefOut", "VersionOut"]
+__all__ = ["FileOut", "VersionBriefOut", "VersionOut", "VersionPlaceOut"]
 
 
 class StrengthOut(serializers.Serializer[Version]):
@@ -64,7 +64,32 @@ class FileOut(serializers.Serializer[File]):
         return absolute(self.context, reverse("api-file", args=place))
 
 
-class VersionBriefOut(serializers.Serializer[Version]):
+class _Places(serializers.Serializer[Version]):
+    """Where a version is."""
+
+    @extend_schema_field(OpenApiTypes.URI)
+    def get_url(self, version: Version) -> str:
+        """Return the page."""
+        return absolute(self.context, f"/{version.adapter.full_name}?v={version.name}")
+
+    @extend_schema_field(OpenApiTypes.URI)
+    def get_api_url(self, version: Version) -> str:
+        """Return the address of the version's document."""
+        place = [version.adapter.owner, version.adapter.name, version.name]
+        return absolute(self.context, reverse("api-version", args=place))
+
+
+class VersionPlaceOut(_Places):
+    """Which version something is in."""
+
+    adapter = serializers.CharField(source="adapter.full_name")
+    version = serializers.CharField(source="name")
+    state = serializers.ChoiceField(choices=VersionState.choices)
+    url = serializers.SerializerMethodField()
+    api_url = serializers.SerializerMethodField()
+
+
+class VersionBriefOut(_Places):
     """A version in a list."""
 
     id = serializers.IntegerField()
@@ -93,17 +118,6 @@ class VersionBriefOut(serializers.Serializer[Version]):
     def get_reason(self, version: Version) -> str:
         """Return the reason of the state."""
         return version.withdrawn_reason or version.yanked_reason
-
-    @extend_schema_field(OpenApiTypes.URI)
-    def get_url(self, version: Version) -> str:
-        """Return the page."""
-        return absolute(self.context, f"/{version.adapter.full_name}?v={version.name}")
-
-    @extend_schema_field(OpenApiTypes.URI)
-    def get_api_url(self, version: Version) -> str:
-        """Return the address of this document."""
-        place = [version.adapter.owner, version.adapter.name, version.name]
-        return absolute(self.context, reverse("api-version", args=place))
 
 
 class VersionOut(VersionBriefOut):

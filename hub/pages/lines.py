@@ -103,7 +103,7 @@ def line_of(user: User, upload: Upload) -> Line:
 def lines_of(user: User, rows: Sequence[Upload]) -> list[Line]:
     """Return uploads of ``arrivals.overview``."""
     versions, checked = arrivals.holding(user, rows), checked_bytes(rows)
-    return [_line(row, versions.get(row.blob_id or 0), checked.get(row.pk, 0)) for row in rows]
+    return [_line(row, versions.get(row.pk), checked.get(row.pk, 0)) for row in rows]
 
 
 def _line(upload: Upload, version: Version | None, checked: int) -> Line:

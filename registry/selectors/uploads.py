@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from django.db.models import F, Sum
+from django.db.models import F, Q, Sum
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
 from registry.errors import NotFound
-from registry.models import Upload, UploadState, Version
+from registry.models import Adapter, Namespace, Role, Upload, UploadState, Version, VersionState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,11 +79,32 @@ def refused_at(user: User, path: str, sha256: str) -> Upload | None:
 
 
 def holding(user: User, uploads: Iterable[Upload]) -> dict[int, Version]:
-    """Return blob id → the first version of the user's that holds it."""
-    blobs = {upload.blob_id for upload in uploads if upload.blob_id is not None}
-    rows = Version.objects.filter(author=user, revision__files__blob__in=blobs)
-    rows = rows.select_related("adapter", "adapter__namespace").order_by("-pk")
-    return {row.held: row for row in rows.annotate(held=F("revision__files__blob"))}
+    """Return upload id → the version that has its bytes, of those that are the user's; one query.
+
+    It is the first one since the upload was announced, else the first of all: who sends files
+    again that are published gets the version that has them.
+    """
+    sent = [upload for upload in uploads if upload.blob_id is not None]
+    rows = _own_versions(user).filter(revision__files__blob__in={one.blob_id for one in sent})
+    rows = rows.select_related("adapter", "adapter__namespace").order_by("pk")
+    held: dict[int, list[Version]] = {}
+    for row in rows.annotate(held=F("revision__files__blob")):
+        held.setdefault(row.held, []).append(row)
+    return {one.pk: _first_since(one, held[one.blob_id]) for one in sent if one.blob_id in held}
+
+
+def _own_versions(user: User) -> QuerySet[Version]:
+    """Return versions where the user may publish, and what they published elsewhere and may see."""
+    writing = Q(memberships__user=user, memberships__role__in=[Role.WRITE, Role.ADMIN])
+    spaces = Namespace.objects.filter(Q(user=user) | writing)
+    seen = Q(author=user, adapter__in=Adapter.objects.visible_to(user))
+    is_own = Q(adapter__namespace__in=spaces)
+    return Version.objects.filter(is_own | seen & ~Q(state=VersionState.DRAFT))
+
+
+def _first_since(upload: Upload, versions: list[Version]) -> Version:
+    since = (row for row in versions if row.created_at >= upload.created_at)
+    return next(since, versions[0])
 
 
 def get(user: User, public_id: str | UUID) -> Upload:

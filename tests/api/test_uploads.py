@@ -10,13 +10,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from registry.models import Upload
-from registry.services import sweeping, uploads
+from registry.models import Adapter, Membership, Namespace, Role, Upload, Version
+from registry.services import adapters, sweeping, uploads, versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from registry.models import Adapter, User, Version
+    from registry.models import User
     from tests.api.conftest import Caller
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -109,6 +109,75 @@ def test_an_accepted_upload_is_let_go_of_a_published_one_is_not(
     held = Upload.objects.filter(state="accepted").get()
     answer = as_ada.send("delete", f"uploads/{held.public_id}")
     assert (answer.status_code, answer.json()["state"]) == (409, "accepted")
+
+
+def test_an_upload_says_which_version_it_went_into(
+    as_ada: Caller, ada: User, noir: Adapter, lora: bytes, accepted: Callable[..., Upload]
+) -> None:
+    upload = accepted(ada, lora)
+    place = f"uploads/{upload.public_id}"
+    assert as_ada.send("get", place).json()["version"] is None
+    version = versions.create_draft(actor=ada, adapter=noir, uploads=[upload])
+    told = as_ada.send("get", place).json()["version"]
+    assert told == {
+        "adapter": "ada/noir", "version": "v1", "state": "draft",
+        "url": "http://testserver/ada/noir?v=v1",
+        "api_url": "http://testserver/api/v1/adapters/ada/noir/versions/v1",
+    }  # fmt: skip
+    versions.publish(actor=ada, version=version)
+    assert as_ada.send("get", told["api_url"]).json()["state"] == "published"
+    (listed,) = as_ada.send("get", "uploads").json()["results"]
+    assert listed["version"] == {**told, "state": "published"}
+
+
+def test_the_same_bytes_sent_again_say_the_version_since_or_else_the_first(
+    as_ada: Caller, ada: User, noir: Adapter, lora: bytes, accepted: Callable[..., Upload]
+) -> None:
+    def held(upload: Upload) -> list[str]:
+        version = as_ada.send("get", f"uploads/{upload.public_id}").json()["version"]
+        return [version["adapter"], version["version"]]
+
+    first = accepted(ada, lora)
+    versions.release(actor=ada, adapter=noir, uploads=[first])
+    again = accepted(ada, lora)
+    assert held(again) == ["ada/noir", "v1"]
+    versions.release(actor=ada, adapter=adapters.create(actor=ada, name="blanc"), uploads=[again])
+    assert (held(first), held(again)) == (["ada/noir", "v1"], ["ada/blanc", "v1"])
+
+
+def test_an_upload_says_nothing_of_what_its_owner_may_not_see(
+    as_ada: Caller, ada: User, noir: Adapter, lora: bytes, accepted: Callable[..., Upload]
+) -> None:
+    upload = accepted(ada, lora)
+    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[upload])
+    studio = Namespace.objects.create(kind="organisation", name="studio", key="studio")
+    member = Membership.objects.create(namespace=studio, user=ada, role=Role.WRITE)
+    Adapter.objects.update(namespace=studio)
+    place = f"uploads/{upload.public_id}"
+    assert as_ada.send("get", place).json()["version"]["adapter"] == "studio/noir"
+    member.delete()
+    assert as_ada.send("get", place).json()["version"] is None  # a draft of others now
+    Version.objects.filter(pk=draft.pk).update(state="published", published_at=timezone.now())
+    assert as_ada.send("get", place).json()["version"]["state"] == "published"
+    Adapter.objects.update(visibility="private")
+    assert as_ada.send("get", place).json()["version"] is None
+
+
+def test_a_list_takes_as_many_queries_for_many_as_for_one(
+    as_ada: Caller, ada: User, noir: Adapter, lora: bytes, accepted: Callable[..., Upload]
+) -> None:
+    versions.release(actor=ada, adapter=noir, uploads=[accepted(ada, lora)])
+    as_ada.send("get", "uploads")  # notes that the token is in use
+    counts = []
+    for _more in range(2):
+        with CaptureQueriesContext(connection) as asked:
+            as_ada.send("get", "uploads")
+        counts.append(len(asked))
+        for _each in range(3):
+            accepted(ada, lora)
+    assert counts[0] == counts[1]
+    rows = as_ada.send("get", "uploads").json()["results"]
+    assert [row["version"]["version"] for row in rows] == ["v1"] * 7
 
 
 def test_uploads_are_listed_page_by_page_and_only_ones_own(as_ada: Caller, as_bob: Caller) -> None:

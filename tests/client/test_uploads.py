@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lorary.cli.output import share_of_bytes
-from lorary.client import errors
+from lorary.client import Holder, errors
 from tests.client.conftest import sha
 
 if TYPE_CHECKING:
@@ -43,6 +43,20 @@ def test_uploads_are_listed_with_what_to_do_next(run: Run, fake: FakeHub) -> Non
     assert lines["open"].endswith("push it again to go on")
     assert lines["old"].endswith("expired 2.0 kB push it again: it starts anew")
     assert lines["bad"].endswith("refused 2.0 kB Holds NaN.")
+
+
+def test_an_upload_says_which_version_has_it(run: Run, fake: FakeHub, hub: Hub) -> None:
+    held = {"adapter": "ada/noir", "version": "v3", "state": "published", "url": "https://h/x"}
+    begin(fake, "used", "accepted", version={**held, "api_url": "https://h/api"})
+    begin(fake, "waits", "accepted", version=None)
+    begin(fake, "elder", "accepted")  # a hub that does not say
+    lines = run("uploads").out.splitlines()
+    assert lines[0].endswith("published: ada/noir@v3")
+    assert lines[1].endswith("push it again to publish it")
+    told = [one["version"] for one in run("uploads", "--json").documents]
+    assert told == [held, None, None]
+    first = next(iter(hub.uploads())).version
+    assert first == Holder("ada/noir", "v3", "published", "https://h/x")
 
 
 def test_uploads_for_programs_are_a_line_each(run: Run, fake: FakeHub) -> None:

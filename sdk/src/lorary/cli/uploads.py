@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lorary.cli.command import Parser
-    from lorary.client import Upload
+    from lorary.client import Holder, Upload
 
 __all__ = ["COMMANDS"]
 
@@ -25,7 +25,7 @@ OPEN = ("receiving", "checking")
 _NEXT = {
     "receiving": "push it again to go on",
     "checking": "wait for its checks",
-    "accepted": "push it again, unless it is published",
+    "accepted": "push it again to publish it",
     "refused": "see its findings with --json",
     "expired": "push it again: it starts anew",
     "cancelled": "-",
@@ -97,7 +97,19 @@ def _document(upload: Upload) -> dict[str, object]:
         "sha256": upload.sha256 or None,
         "created_at": upload.created_at,
         "expires_at": upload.expires_at,
+        "version": _held(upload.version),
         "findings": [found.to_dict() for found in upload.findings],
+    }
+
+
+def _held(version: Holder | None) -> dict[str, str] | None:
+    if version is None:
+        return None
+    return {
+        "adapter": version.adapter,
+        "version": version.name,
+        "state": version.state,
+        "url": version.url,
     }
 
 
@@ -115,9 +127,16 @@ def _row(upload: Upload) -> list[str]:
     if state == "receiving":
         size = share_of_bytes(upload.received_bytes, upload.size_bytes)
         state = f"{state} until {upload.expires_at[:10]}"
-    what = _NEXT.get(upload.state, "-")
     errors = [one.message for one in upload.findings if one.severity == "error"]
-    return [upload.id, upload.path, state, size, errors[0] if errors else what]
+    what = errors[0] if errors else _next(upload)
+    return [upload.id, upload.path, state, size, what]
+
+
+def _next(upload: Upload) -> str:
+    version = upload.version
+    if version is not None:
+        return f"{version.state}: {version.adapter}@{version.name}"
+    return _NEXT.get(upload.state, "-")
 
 
 COMMANDS = {

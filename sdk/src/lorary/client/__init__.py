@@ -4,7 +4,17 @@ from lorary.client.curating import Alias, Move
 from lorary.client.errors import LoraryError
 from lorary.client.finding import Match
 from lorary.client.hub import Hub
-from lorary.client.models import Account, Adapter, File, Look, Previews, Token, Upload, Version
+from lorary.client.models import (
+    Account,
+    Adapter,
+    File,
+    Holder,
+    Look,
+    Previews,
+    Token,
+    Upload,
+    Version,
+)
 from lorary.client.names import Reference
 from lorary.client.progress import OnProgress, Progress
 from lorary.client.publishing import Details, Pushed
@@ -19,6 +29,7 @@ __all__ = [
     "Alias",
     "Details",
     "File",
+    "Holder",
     "Hub",
     "InsecureTransport",
     "Layer",

@@ -18,6 +18,7 @@ __all__ = [
     "Account",
     "Adapter",
     "File",
+    "Holder",
     "Image",
     "Look",
     "Part",
@@ -244,6 +245,23 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Holder:
+    """The version that has the bytes of an upload."""
+
+    adapter: str
+    name: str
+    state: str
+    url: str
+
+    @classmethod
+    def read(cls, value: object) -> Holder:
+        """Read the version of an UPLOAD."""
+        record = Record(value, "version")
+        texts = (record.text(key) for key in ("adapter", "version", "state", "url"))
+        return cls(*texts)
+
+
+@dataclass(frozen=True, slots=True)
 class Upload:
     """Bytes on their way in.
 
@@ -251,6 +269,8 @@ class Upload:
         received_bytes: What is there and need not be sent again.
         done: Of ``total`` bytes, how much the checks have read.
         expires_at: When it is given up, unless it is finished before.
+        version: Which of your versions has these bytes, the first since the upload was announced;
+            None while none has, and of hubs that do not say.
     """
 
     id: str
@@ -267,6 +287,7 @@ class Upload:
     received_bytes: int = 0
     created_at: str = ""
     expires_at: str = ""
+    version: Holder | None = None
 
     @classmethod
     def read(cls, value: object) -> Upload:
@@ -288,6 +309,7 @@ class Upload:
             received_bytes=record.whole("received"),
             created_at=record.text("created_at"),
             expires_at=record.text("expires_at"),
+            version=Holder.read(held) if (held := record.data.get("version")) else None,
         )
 
 
