@@ -201,21 +201,18 @@ def mend(
     found, told = verify(store=target, threads=threads, progress=progress), Tally()
     rows = Blob.objects.filter(sha256__in=[*found.missing, *found.damaged, *found.failed])
     wrong = list(rows.values_list("sha256", "size_bytes"))
-    _work_off(
-        lambda named: bring(named, source=source, target=target, replaces=True),
-        wrong, threads, told, progress,
-    )  # fmt: skip
+    _work_off(lambda named: bring(named, source=source, target=target), wrong, threads, told,
+              progress)  # fmt: skip
     return found, told
 
 
-def bring(named: Named, *, source: BlobStore, target: BlobStore, replaces: bool = False) -> str:
-    """Bring one blob; says what became of it, in the words of ``Tally.add``.
+def bring(named: Named, *, source: BlobStore, target: BlobStore) -> str:
+    """Bring one blob, over what is there; says what became of it, in the words of ``Tally.add``.
 
     Args:
         named: Which.
         source: Where it is.
         target: Where it shall be.
-        replaces: Whether it takes the place of other bytes of this length.
 
     Raises:
         LoraryError, OSError: a store is away or full.
@@ -232,8 +229,6 @@ def bring(named: Named, *, source: BlobStore, target: BlobStore, replaces: bool 
         target.write(key, sent)
     arrived = _read(target, key)
     if sent.written == expected == arrived:
-        if replaces:
-            target.delete(sha256)
         target.promote(key, sha256)
         return _DONE
     target.delete(key)

@@ -132,9 +132,11 @@ class BlobStore(Protocol):
         """
 
     def promote(self, key: str, sha256: str) -> None:
-        """Give a private file its content address; a blob already there is kept.
+        """Give a private file its content address; it takes the place of a blob already there.
 
-        The blob is there as a whole or not at all, and afterwards the private file is not.
+        Whoever promotes has just read these bytes; those that were there may have been damaged. The
+        blob is there as a whole or not at all, who reads it meanwhile reads on, and afterwards the
+        private file is not.
         """
 
     def open(self, name: str) -> Handle:

@@ -2,7 +2,7 @@
 
 ```
 <root>/incoming/<private key>             written by one upload only, parts at their offsets
-<root>/blobs/ab/cd/<sha256>               written once, by promotion, never changed
+<root>/blobs/ab/cd/<sha256>               set by promotion, always to the same bytes
 ```
 
 Bytes and the names of what leads to them are flushed before a call returns, so that no row
@@ -78,16 +78,12 @@ class LocalStore:
             raise UploadIncomplete(missing=absent[:1000])
 
     def promote(self, key: str, sha256: str) -> None:
-        """Rename, unless the blob is here in full length."""
+        """Rename over whatever is there: its bytes may have been damaged, these were just read."""
         source, target = self._private(key), self._blob(sha256)
-        if target.exists() and target.stat().st_size == source.stat().st_size:
-            os.utime(target)  # restarts the sweeper's grace period
-            source.unlink()
-        else:
-            os.utime(source)  # the sweeper's grace period starts now, not with the first byte
-            with refusing_when_full():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                source.replace(target)
+        os.utime(source)  # the sweeper's grace period starts now, not with the first byte
+        with refusing_when_full():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.replace(target)
         # Also what another promotion made a moment ago and may not have flushed yet.
         _flush_directories(*target.parents[:3], self.root)
 

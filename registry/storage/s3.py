@@ -2,7 +2,7 @@
 
 ```
 <prefix>incoming/<private key>            one multipart upload, then one object
-<prefix>blobs/ab/cd/<sha256>              written once, by promotion, never changed
+<prefix>blobs/ab/cd/<sha256>              set by promotion, always to the same bytes
 ```
 
 A private key is opened once: its first part, or the first link to one, begins its only multipart
@@ -12,8 +12,9 @@ itself knows: neither upload nor object (not opened), an upload (open), an objec
 process has to remember anything, and several machines may share a bucket. Only opening is for one
 at a time: who makes a key up opens it before telling others.
 
-Promotion is a copy inside the server. Where it knows ``If-None-Match``, one of several wins and
-the others see that; elsewhere they write the same bytes over each other.
+Promotion is a copy inside the server, also over a blob that is there: it may have been damaged, and
+to read it would cost more. Several at once write the same bytes over each other. A copy may have
+another tag than the one before, so who reads a blob goes by its name alone.
 
 Source: Amazon S3 API reference; https://docs.aws.amazon.com/AmazonS3/latest/API/.
 """
@@ -65,9 +66,6 @@ PART_LINK_S = 3600
 #: Seconds for which links go by the last look at an upload, and of how many that is remembered.
 LATELY_S, LINKED = 5.0, 1000
 
-#: Condition: there is no such object yet.
-_ABSENT = {"IfNoneMatch": "*"}
-
 
 class S3Store:
     """A bucket; see ``BlobStore`` for what each verb promises."""
@@ -112,24 +110,21 @@ class S3Store:
         """Copy inside the server, look whether it is all there, remove the private object."""
         source, target = self._private(key), self._blob(sha256)
         size, tag = self._head(source)
-        before = self._size(target)
-        if before != size:
-            condition = _ABSENT if before is None else {}
-            with suppress(FileExistsError):  # another one was first
-                self._copy(source, target, size, tag, condition)
-            if self._size(target) != size:
-                text = _("A copy inside the bucket did not come out. Try again soon.")
-                raise StorageAway(text, retry_after=RETRY_AFTER_S)
+        self._copy(source, target, size, tag)
+        if self._size(target) != size:
+            text = _("A copy inside the bucket did not come out. Try again soon.")
+            raise StorageAway(text, retry_after=RETRY_AFTER_S)
         self.delete(key)
 
     def open(self, name: str) -> Handle:
-        """Look how long it is; reading asks for stretches of this very object."""
+        """Look how long it is; reading asks for stretches, of a private file of this very one."""
         place = self._of(name)
         size, tag = self._head(place)
+        same = {} if is_digest(name) else {"IfMatch": tag}
 
         def fetch(first: int, last: int) -> StreamingBody:
             stretch = f"bytes={first}-{last}"
-            asked = self._call("get_object", Key=place, Range=stretch, IfMatch=tag)
+            asked = self._call("get_object", Key=place, Range=stretch, **same)
             body: StreamingBody = asked["Body"]
             return body
 
@@ -196,7 +191,7 @@ class S3Store:
 
     def _put(self, key: str, body: Spool) -> str:
         asked = {"Key": self._private(key), "Body": body.file, "ContentLength": body.size}
-        done = self._once("put_object", _ABSENT, asked)
+        done = self._once("put_object", asked)
         return str(done["ETag"])
 
     def _send(self, key: str, upload: str, number: int, body: Spool) -> str:
@@ -209,30 +204,22 @@ class S3Store:
         return str(done["ETag"])
 
     def _complete(self, key: str, upload: str, parts: Sequence[tuple[int, str]]) -> None:
-        self._finish(self._private(key), upload, parts, _ABSENT)
+        self._once("complete_multipart_upload", self._joining(self._private(key), upload, parts))
 
-    def _finish(
-        self,
-        place: str,
-        upload: str,
-        parts: Sequence[tuple[int, str]],
-        condition: dict[str, str],
-    ) -> None:
+    def _joining(self, place: str, upload: str, parts: Sequence[tuple[int, str]]) -> dict[str, Any]:
         listed = {"Parts": [{"PartNumber": number, "ETag": tag} for number, tag in parts]}
-        asked = {"Key": place, "UploadId": upload, "MultipartUpload": listed}
-        self._once("complete_multipart_upload", condition, asked)
+        return {"Key": place, "UploadId": upload, "MultipartUpload": listed}
 
-    def _copy(
-        self, source: str, target: str, size: int, tag: str, condition: dict[str, str]
-    ) -> None:
+    def _copy(self, source: str, target: str, size: int, tag: str) -> None:
         origin = {"Bucket": self.place.bucket, "Key": source}
         asked: dict[str, Any] = {"Key": target, "CopySource": origin, "CopySourceIfMatch": tag}
         if size <= COPY_BYTES:
-            self._once("copy_object", condition, asked)
+            self._call("copy_object", **asked)
             return
         upload = self._call("create_multipart_upload", Key=target)["UploadId"]
         try:
-            self._finish(target, upload, self._copied(asked, upload, size), condition)
+            parts = self._copied(asked, upload, size)
+            self._call("complete_multipart_upload", **self._joining(target, upload, parts))
         except BaseException:
             self._abort(target, upload)
             raise
@@ -328,10 +315,10 @@ class S3Store:
             request: Callable[..., dict[str, Any]] = getattr(self.client, verb)
             return request(Bucket=self.place.bucket, **asked)
 
-    def _once(self, verb: str, condition: dict[str, str], asked: dict[str, Any]) -> dict[str, Any]:
-        """Ask under a condition, and without where the server does not know it."""
+    def _once(self, verb: str, asked: dict[str, Any]) -> dict[str, Any]:
+        """Ask if there is no such object yet, and anyway where the server knows no conditions."""
         try:
-            return self._call(verb, **asked, **condition)
+            return self._call(verb, **asked, IfNoneMatch="*")
         except Unconditional:
             return self._call(verb, **asked)
 

@@ -75,7 +75,7 @@ def plant(sha256: str, data: bytes) -> None:
     else:
         path = store.link(sha256, Fetch())
         assert isinstance(path, Path)
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
 
 
@@ -102,6 +102,27 @@ def test_a_blob_that_was_cut_short_is_made_good(store: storage.BlobStore) -> Non
     data = noise(1000)
     plant(digest(data), data[:10])
     storage.put([data])
+    assert read(digest(data)) == data
+
+
+def test_a_blob_that_was_damaged_is_made_good(store: storage.BlobStore) -> None:
+    data = noise(1000)
+    storage.put([data])
+    plant(digest(data), data[:500] + bytes([data[500] ^ 1]) + data[501:])
+    storage.put([data])
+    assert names() == [digest(data)]
+    assert read(digest(data)) == data
+
+
+def test_who_reads_a_blob_while_it_is_promoted_again_reads_on(store: storage.BlobStore) -> None:
+    """Also where the second copy came in other parts, so that a bucket gives it another tag."""
+    data, key = noise(2 * STEP + 1000), storage.new_key()
+    storage.put([data])
+    with store.open(digest(data)) as handle:
+        begun = handle.read(1000)
+        store.assemble(key, [send(key, data, part) for part in parts_of(data)])
+        store.promote(key, digest(data))
+        assert begun + handle.read() == data
     assert read(digest(data)) == data
 
 
