@@ -23,7 +23,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,23 +31,24 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from hub import dumps
+from hub.backupsets import (
+    FORMAT,
+    BackupInvalid,
+    files_of,
+    manifest_of,
+    named_in,
+    require_as_written,
+)
 from registry import storage
 from registry.services import carrying, moving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from registry.services.carrying import Carried
-    from registry.services.moving import Named, Progress, Tally
+    from registry.services.moving import Progress, Tally
 
-__all__ = ["BackupInvalid", "Made", "Restored", "latest", "make", "prune", "put_back", "sets"]
-
-FORMAT = 1
-
-
-class BackupInvalid(Exception):
-    """There is no such backup, or it is not whole; the text says what is wrong."""
+__all__ = ["Made", "Restored", "make", "put_back"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def make(folder: Path, *, with_files: bool = True, progress: Progress | None = N
         RowsRefused: the rows cannot be copied.
         StorageFull: there is no room; earlier sets are as they were.
     """
-    target = _files_of(folder)
+    target = files_of(folder)
     if with_files:
         first = moving.copy(source=storage.store(), target=target, progress=progress)
     name = timezone.now().strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
@@ -113,43 +113,6 @@ def make(folder: Path, *, with_files: bool = True, progress: Progress | None = N
     return made
 
 
-def sets(folder: Path) -> list[str]:
-    """Return the names of the sets that were finished, the oldest first."""
-    return sorted(file.parent.name for file in folder.glob("sets/*/manifest.json"))
-
-
-def latest(folder: Path) -> str:
-    """Return the newest set.
-
-    Raises:
-        BackupInvalid: there is none.
-    """
-    if found := sets(folder):
-        return found[-1]
-    message = f"There is no finished backup in {folder}."
-    raise BackupInvalid(message)
-
-
-def prune(folder: Path, keep: int) -> int:
-    """Remove all sets but the newest, and the files that only they named; returns how many files.
-
-    What was withdrawn from the hub so leaves its backups, too.
-    """
-    kept = set(sets(folder)[-keep:])
-    for place in (folder / "sets").iterdir():
-        if place.name not in kept:
-            shutil.rmtree(place)
-    named = {
-        bytes.fromhex(sha256) for name in kept for sha256, _ in _blobs_of(folder / "sets" / name)
-    }
-    target, count = _files_of(folder), 0
-    for digest in moving.sizes(target):
-        if digest not in named:
-            target.delete(digest.hex())
-            count += 1
-    return count
-
-
 def put_back(folder: Path, name: str, *, progress: Progress | None = None) -> Restored:
     """Make a hub from a set: its files into the store, then its rows into an empty database.
 
@@ -164,9 +127,9 @@ def put_back(folder: Path, name: str, *, progress: Progress | None = None) -> Re
     rows = _checked_rows(place)
     dumps.require_empty()
     files = moving.copy(
-        source=_files_of(folder),
+        source=files_of(folder),
         target=storage.store(),
-        blobs=_blobs_of(place),
+        blobs=named_in(place),
         progress=progress,
     )
     dumps.restore(rows)
@@ -182,22 +145,13 @@ def _checked_rows(place: Path) -> Path:
     Raises:
         BackupInvalid: it is not what was written.
     """
-    try:
-        manifest: dict[str, Any] = json.loads((place / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        message = f"{place.name} is no finished backup: {error}"
-        raise BackupInvalid(message) from error
-    if manifest["format"] != FORMAT:
-        message = f"{place.name} has format {manifest['format']}; this release reads {FORMAT}."
-        raise BackupInvalid(message)
+    manifest = manifest_of(place)
     rows: Path = place / manifest["rows"]
     if rows.name != dumps.file_name():
         message = f"{place.name} has {rows.name}; LORARY_DATABASE_URL names another kind."
         raise BackupInvalid(message)
-    for file, sha256 in ((rows, "rows_sha256"), (place / "blobs.txt", "blobs_sha256")):
-        if not file.exists() or _sha256(file) != manifest[sha256]:
-            message = f"{file} is not what was written: it is damaged. Take another set."
-            raise BackupInvalid(message)
+    require_as_written(rows, manifest["rows_sha256"])
+    require_as_written(place / "blobs.txt", manifest["blobs_sha256"])
     return rows
 
 
@@ -212,18 +166,9 @@ def _manifest(rows: Path, made: Made, *, with_files: bool) -> dict[str, Any]:
         "bytes": made.bytes,
         "with_files": with_files,
         "missing": made.files.missing,
+        "damaged": made.files.damaged,
+        "failed": made.files.failed,
     }
-
-
-def _files_of(folder: Path) -> storage.LocalStore:
-    return storage.LocalStore(folder / "files")
-
-
-def _blobs_of(place: Path) -> Iterator[Named]:
-    with (place / "blobs.txt").open(encoding="ascii") as lines:
-        for line in lines:
-            sha256, size = line.split()
-            yield sha256, int(size)
 
 
 def _keep_secret(place: Path) -> None:

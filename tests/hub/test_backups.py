@@ -15,7 +15,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
 
-from hub import backups, dumps, presence
+from hub import backups, backupsets, dumps, presence
 from registry import storage
 from registry.models import Blob
 
@@ -51,6 +51,17 @@ def digests(folder: Path) -> set[str]:
     return {entry.name for entry in files_of(folder).names()}
 
 
+def names(folder: Path) -> list[str]:
+    return [one.name for one in backupsets.sets(folder)]
+
+
+def damage(sha256: str) -> None:
+    place = storage.store().link(sha256, storage.Fetch())
+    assert not isinstance(place, str)
+    assert place is not None
+    place.write_bytes(bytes(place.stat().st_size))
+
+
 def run(*arguments: str) -> tuple[int, str]:
     out = StringIO()
     with pytest.raises(SystemExit) as leaving:
@@ -81,8 +92,8 @@ def test_the_next_set_brings_only_new_files(folder: Path) -> None:
     keep(b"second")
     other = backups.make(folder)
     assert (other.files.done, other.files.present, other.blobs) == (1, 1, 2)
-    assert backups.sets(folder) == [one.name, other.name]
-    assert backups.latest(folder) == other.name
+    assert names(folder) == [one.name, other.name]
+    assert backupsets.chosen(folder).name == other.name
 
 
 def test_a_file_that_comes_while_files_are_copied_is_in_the_set(
@@ -127,7 +138,7 @@ def test_what_is_lost_already_is_named_and_the_rest_is_saved(folder: Path) -> No
     document = json.loads(said)
     assert (code, document["ok"], document["files"]["missing"]) == (1, False, [lost])
     assert digests(folder) == {there}
-    assert len(backups.sets(folder)) == 1
+    assert len(names(folder)) == 1
 
 
 def test_old_sets_go_with_what_only_they_named(folder: Path) -> None:
@@ -141,20 +152,81 @@ def test_old_sets_go_with_what_only_they_named(folder: Path) -> None:
     assert len(list((folder / "sets").iterdir())) == 1
 
 
-def test_nothing_is_pruned_after_a_backup_that_is_not_whole(folder: Path) -> None:
-    keep(b"first")
+def test_sets_that_are_not_whole_push_out_no_whole_one(folder: Path) -> None:
+    kept = keep(b"kept")
+    whole = [backups.make(folder).name, backups.make(folder).name]
+    storage.store().delete(keep(b"lost"))
+    for _ in range(4):
+        code, said = run("backup", "--to", str(folder), "--keep", "2")
+        assert (code, "1 file missing" in said) == (1, True)
+    assert len(names(folder)) == 4
+    assert names(folder)[:2] == whole
+    assert digests(folder) == {kept}
+    Blob.objects.filter(is_stored=True).exclude(sha256=kept).update(is_stored=False)
+    for _ in range(2):
+        assert run("backup", "--to", str(folder), "--keep", "2")[0] == 0
+    assert [one.is_whole for one in backupsets.sets(folder)] == [True, True]
+
+
+def test_the_manifest_names_all_that_could_not_be_saved(folder: Path) -> None:
+    lost, damaged = keep(b"lost"), keep(b"damaged")
+    keep(b"there")
+    storage.store().delete(lost)
+    damage(damaged)
+    code, _said = run("backup", "--to", str(folder), "--keep", "1")
+    manifest = json.loads((folder / "sets" / names(folder)[0] / "manifest.json").read_text())
+    assert (code, manifest["missing"], manifest["damaged"]) == (1, [lost], [damaged])
+    assert manifest["failed"] == {}
+    (found,) = backupsets.sets(folder)
+    assert (found.lacking, found.is_whole) == (2, False)
+
+
+def test_the_list_says_which_sets_are_not_whole(folder: Path) -> None:
+    keep(b"there")
+    first = backups.make(folder).name
+    damage(keep(b"damaged"))
+    second = backups.make(folder).name
+    third = backups.make(folder).name
+    (folder / "sets" / third / "manifest.json").write_text("{")
+    out = StringIO()
+    call_command("restore", "--from", str(folder), "--list", stdout=out)
+    assert out.getvalue().splitlines() == [
+        first,
+        f"{second}  not whole: 1 file could not be saved",
+        f"{third}  damaged",
+    ]
+    out = StringIO()
+    call_command("restore", "--from", str(folder), "--list", "--json", stdout=out)
+    told = [(one["name"], one["lacking"], one["is_whole"]) for one in json.loads(out.getvalue())]
+    assert told == [(first, 0, True), (second, 1, False), (third, 0, False)]
+
+
+def test_restore_says_that_the_set_it_took_was_not_whole(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, own_settings: Callable[..., None], tmp_path: Path
+) -> None:
+    damage(keep(b"damaged"))
     backups.make(folder)
-    storage.store().delete(keep(b"second"))
-    code, said = run("backup", "--to", str(folder), "--keep", "1")
-    assert code == 1
-    assert "missing" in said
-    assert len(backups.sets(folder)) == 2
+    own_settings(storage=(tmp_path / "other").as_uri())
+    monkeypatch.setattr(dumps, "require_empty", lambda: None)
+    monkeypatch.setattr(dumps, "restore", lambda _rows: None)
+    code, said = run("restore", "--from", str(folder))
+    assert (code, "not whole: 1 file could not be saved" in said) == (1, True)
+
+
+def test_nothing_is_removed_while_a_set_no_longer_says_what_it_names(folder: Path) -> None:
+    gone = keep(b"gone")
+    first = backups.make(folder).name
+    cut(folder / "sets" / first)
+    Blob.objects.filter(sha256=gone).update(is_stored=False)
+    code, said = run("backup", "--to", str(folder), "--keep", "2")
+    assert (code, "left as they were" in said, "damaged" in said) == (3, True, True)
+    assert digests(folder) == {gone}
 
 
 def test_rows_alone(folder: Path) -> None:
     keep(b"in a bucket that is kept safe by itself")
     code, _said = run("backup", "--to", str(folder), "--rows-only")
-    assert (code, digests(folder), len(backups.sets(folder))) == (0, set(), 1)
+    assert (code, digests(folder), len(names(folder))) == (0, set(), 1)
 
 
 @pytest.mark.parametrize("arguments", [["--keep", "0"], ["--keep", "-1"]])
@@ -169,10 +241,10 @@ def test_backups_are_made_one_at_a_time(folder: Path) -> None:
 
 
 def test_restore_lists_the_sets(folder: Path) -> None:
-    names = [backups.make(folder).name, backups.make(folder).name]
+    made = [backups.make(folder).name, backups.make(folder).name]
     out = StringIO()
     call_command("restore", "--from", str(folder), "--list", stdout=out)
-    assert out.getvalue().split() == names
+    assert out.getvalue().split() == made
 
 
 def test_restore_refuses_a_database_that_has_tables(folder: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from hub import backups, dumps, presence
+from hub import backups, backupsets, dumps, presence
 from hub.checks import TAG
 from hub.counting import counted, in_words
 from hub.management.help import Help
@@ -29,9 +29,13 @@ The hub may run meanwhile. Files that are in the folder already are not copied a
 verified by its sha256 when it is written.
 
 Exit code 1: a file that the rows name could not be copied, as listed; the rest is there.
+Exit code 3: the backup is made, and of the older ones nothing was removed; the text says why.
 
 Example: manage.py backup --to /mnt/backup/lorary --keep 14
 """
+
+#: Exit codes.
+NOT_WHOLE, NOT_PRUNED = 1, 3
 
 
 class Command(BaseCommand):
@@ -45,13 +49,16 @@ class Command(BaseCommand):
         parser.epilog, parser.formatter_class = EPILOG, Help
         parser.add_argument("--to", required=True, type=Path, metavar="FOLDER", help="of backups")
         parser.add_argument(
-            "--keep", type=int, metavar="N", help="then remove all sets but the newest N"
+            "--keep",
+            type=int,
+            metavar="N",
+            help="then remove all sets but the newest N and N whole",
         )
         parser.add_argument("--rows-only", action="store_true", help="leave the files out")
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: str, **options: Any) -> None:
-        """Make it; leave with 1 when a file is missing."""
+        """Make it; leave with 1 when a file is missing, with 3 when nothing could be removed."""
         keep, folder = options["keep"], options["to"].absolute()
         if keep is not None and keep < 1:
             message = "--keep takes a number from 1 on."
@@ -60,18 +67,19 @@ class Command(BaseCommand):
         try:
             with presence.one_at_a_time():
                 made = backups.make(folder, with_files=not options["rows_only"], progress=meter)
-                pruned = backups.prune(folder, keep) if keep and made.is_whole else 0
+                pruned, reason = _prune(folder, keep) if keep else (0, "")
         except (presence.Busy, dumps.RowsRefused, LoraryError, OSError) as error:
             raise CommandError(str(error)) from error
         meter.end()
+        code = NOT_WHOLE if not made.is_whole else NOT_PRUNED if reason else 0
         if options["json"]:
-            document = {"ok": made.is_whole, "pruned": pruned, **asdict(made)}
-            self.stdout.write(json.dumps(document))
+            facts = {"ok": not code, "pruned": pruned, "not_pruned": reason}
+            self.stdout.write(json.dumps({**facts, **asdict(made)}))
         else:
-            self._say(made, pruned)
-        sys.exit(0 if made.is_whole else 1)
+            self._say(made, pruned, reason)
+        sys.exit(code)
 
-    def _say(self, made: Made, pruned: int) -> None:
+    def _say(self, made: Made, pruned: int, reason: str) -> None:
         files = made.files
         self.stdout.write(
             f"{made.name}: {counted(made.blobs, 'file')} ({in_words(made.bytes)}) in all; "
@@ -79,5 +87,15 @@ class Command(BaseCommand):
         )
         if pruned:
             self.stdout.write(f"{counted(pruned, 'file')} removed that no kept set names")
+        if reason:
+            self.stdout.write(f"Older backups are left as they were: {reason}")
         for line in amiss(files):
             self.stdout.write(line)
+
+
+def _prune(folder: Path, keep: int) -> tuple[int, str]:
+    """Remove what need not be kept; returns how many files, or why nothing was removed."""
+    try:
+        return backupsets.prune(folder, keep), ""
+    except backupsets.BackupInvalid as error:
+        return 0, str(error)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from hub import backups, dumps, presence
+from hub import backups, backupsets, dumps, presence
 from hub.checks import TAG
 from hub.counting import counted, in_words
 from hub.management.help import Help
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from hub.backups import Restored
+    from hub.backupsets import BackupSet
 
 __all__ = ["Command"]
 
@@ -55,32 +56,51 @@ class Command(BaseCommand):
         """Restore; leave with 1 when files are missing."""
         folder = options["folder"].absolute()
         if options["list"]:
-            names = backups.sets(folder)
-            self.stdout.write(json.dumps(names) if options["json"] else "\n".join(names))
+            self._list(backupsets.sets(folder), is_json=options["json"])
             return
         meter = Meter("restored", is_quiet=options["json"])
         try:
             with presence.one_at_a_time(), presence.alone():
-                name = options["set"] or backups.latest(folder)
-                told = backups.put_back(folder, name, progress=meter)
-        except (presence.Busy, backups.BackupInvalid, dumps.RowsRefused, LoraryError) as error:
+                taken = backupsets.chosen(folder, options["set"])
+                told = backups.put_back(folder, taken.name, progress=meter)
+        except (presence.Busy, backupsets.BackupInvalid, dumps.RowsRefused, LoraryError) as error:
             raise CommandError(str(error)) from error
         meter.end()
         is_whole = told.files.is_whole
         if options["json"]:
-            self.stdout.write(json.dumps({"ok": is_whole, **asdict(told)}))
+            facts = {"ok": is_whole, "lacking": taken.lacking}
+            self.stdout.write(json.dumps({**facts, **asdict(told)}))
         else:
-            self._say(told)
+            self._say(told, taken)
         sys.exit(0 if is_whole else 1)
 
-    def _say(self, told: Restored) -> None:
+    def _list(self, found: list[BackupSet], *, is_json: bool) -> None:
+        if is_json:
+            facts = [{**asdict(one), "is_whole": one.is_whole} for one in found]
+            self.stdout.write(json.dumps(facts))
+            return
+        for one in found:
+            self.stdout.write(f"{one.name}  {_state(one)}".rstrip())
+
+    def _say(self, told: Restored, taken: BackupSet) -> None:
         files = told.files
         done = f"{counted(files.done, 'file')} ({in_words(files.bytes_done)})"
         self.stdout.write(
             f"{told.name} is restored; {done} "
             f"copied to {settings.LORARY.storage} and verified, {files.present:,} already there"
         )
+        if not taken.is_whole:
+            self.stdout.write(f"This backup is {_state(taken)}. See the whole ones with --list.")
         if again := told.uploads.asked_again:
             self.stdout.write(f"{counted(len(again), 'open upload')} to send all bytes again")
         for line in amiss(files):
             self.stdout.write(line)
+
+
+def _state(one: BackupSet) -> str:
+    """Return what is to be known of a set before it is taken; nothing of one that is whole."""
+    if not one.is_readable:
+        return "damaged"
+    if one.lacking:
+        return f"not whole: {counted(one.lacking, 'file')} could not be saved"
+    return ""
