@@ -53,7 +53,8 @@ class SecurityHeadersMiddleware:
 class HeadMiddleware:
     """Answers HEAD with the length of what GET would send, and none of it.
 
-    Views answer both alike; the server would drop the body, and log each as a fault.
+    Views answer both alike; the server would drop the body, and log each as a fault. A 304 has no
+    body either, and a length there would be that of a 200 (RFC 9110 §8.6): Django tells 0.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -62,6 +63,8 @@ class HeadMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Return the answer, without its body where none is wanted."""
         response = self.get_response(request)
+        if response.status_code == 304:
+            response.headers.pop("Content-Length", None)
         if request.method == "HEAD" and isinstance(response, HttpResponse) and response.content:
             response.headers.setdefault("Content-Length", str(len(response.content)))
             response.content = b""

@@ -83,6 +83,8 @@ def test_an_answer_to(stranger: Caller, place: str, lora: bytes, name: str) -> N
     assert outcome_of(answer.status_code, told, body(answer), len(lora)) == case.expected(lora)
     if answer.status_code in {200, 206, 304}:
         assert told["etag"] == etag
+    if answer.status_code == 304:
+        assert "content-length" not in told
     if answer.status_code in {200, 206}:
         assert told["accept-ranges"] == "bytes"
         assert told["x-content-type-options"] == "nosniff"

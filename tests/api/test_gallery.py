@@ -73,6 +73,7 @@ def test_the_picture_is_sent_with_headers_that_keep_it_a_picture(
     assert answer["Cache-Control"] == "public, max-age=3600"
     again = stranger.get(sample["url"], headers={"If-None-Match": answer["ETag"]})
     assert (again.status_code, again["Cache-Control"]) == (304, "public, max-age=3600")
+    assert "Content-Length" not in again.headers
 
 
 def test_lists_get_a_small_form(version: Version, as_ada: Caller) -> None:
