@@ -46,9 +46,7 @@ class Measured:
     @contextmanager
     def deciding(self) -> Iterator[Measured]:
         """Start a second server on the same data, which leaves the sending to nginx."""
-        other = RunningHub(self.hub.data, "--no-worker", ACCEL="/blobs/")
-        other.log = self.folder / "deciding.log"
-        with other as hub:
+        with self.hub.beside("--no-worker", ACCEL="/blobs/") as hub:
             yield Measured(hub, self.ada, self.folder)
 
 

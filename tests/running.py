@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import copy
 import itertools
 import os
 import signal
@@ -86,8 +87,7 @@ class RunningHub:
     def __init__(self, data: Path, *up_arguments: str, **settings: str) -> None:
         self.data = data
         self.up_arguments = up_arguments
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self._listen()
         self.log = data.with_suffix(".log")
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("LORARY_", "DJANGO_"))}
         own = {"LORARY_DATA": str(data), "LORARY_LOG_LEVEL": "WARNING"}
@@ -108,6 +108,19 @@ class RunningHub:
     ) -> None:
         if self.process is not None and self.process.poll() is None:
             self.stop()
+
+    def _listen(self) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def beside(self, *up_arguments: str, **settings: str) -> RunningHub:
+        """Return a second one on the same files, rows and messages, which was not started."""
+        other = copy.copy(self)
+        other.up_arguments, other.process = up_arguments, None
+        other._listen()
+        other.log = self.data.with_suffix(".second.log")
+        other.environ = self.environ | {f"LORARY_{name}": settings[name] for name in settings}
+        return other
 
     def manage(self, *arguments: str, timeout_s: float = 120) -> str:
         """Run a management command on the hub's data and return what it printed."""

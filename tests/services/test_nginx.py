@@ -68,10 +68,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         published = ada.publish(LORA, "noir")
         assert published.status == 201, published.body
         url = published.document["files"][0]["download_url"]
-        second = RunningHub(data, "--no-worker", ACCEL="/blobs/")
-        second.log = folder / "second.log"
         with (
-            second as deciding,
+            hub.beside("--no-worker", ACCEL="/blobs/") as deciding,
             Nginx.before(folder / "front", deciding.port, data) as front,
             Nginx.alone(folder / "alone", data / "files" / "blobs") as alone,
         ):
