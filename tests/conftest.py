@@ -12,7 +12,9 @@ from django.conf import settings
 from django.test import override_settings
 
 from hub.config import prepare
+from hub.protocols.huggingface import readmes
 from registry.services import accounts, downloads, tokens
+from registry.signals import card_wanted
 from tests.buckets import CREDENTIALS, SeaweedFS
 from tests.catalogue import PASSWORD
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from registry.models import User
+
+#: By which the hub registers who writes README.md behind a publication.
+READMES = "hub.readme"
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +43,21 @@ def _own_data(tmp_path: Path) -> Iterator[None]:
 def _own_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test its own count of downloads: the next one has other versions of these ids."""
     monkeypatch.setattr(downloads, "_process", downloads._Process())
+
+
+@pytest.fixture(autouse=True)
+def _no_cards(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have a publication write no README.md where the test's own transaction is never committed.
+
+    What follows a commit (an edited README.md, previews) does not happen there either.
+    """
+    mark = request.node.get_closest_marker("django_db")
+    if mark is None or mark.kwargs.get("transaction"):
+        yield
+        return
+    card_wanted.disconnect(dispatch_uid=READMES)
+    yield
+    card_wanted.connect(readmes.wanted, weak=False, dispatch_uid=READMES)
 
 
 @pytest.fixture(scope="session")
