@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
     from django.db.models import QuerySet
 
-__all__ = ["Served", "get", "require_access"]
+__all__ = ["Served", "get", "is_for_everybody", "require_access"]
 
 #: What sending needs; all columns of five tables cost more than the question itself.
 _COLUMNS = (
@@ -60,8 +60,13 @@ def get(
     adapter = adapters.get(user, owner, name)
     require_access(user, adapter)
     row = versions.get(user, adapter, version)
-    is_public = adapter.visibility == Visibility.PUBLIC
+    is_public = is_for_everybody(adapter.visibility, adapter.access)
     return Served(versions.file(row, path), row.pk, is_public)
+
+
+def is_for_everybody(visibility: str, access: str) -> bool:
+    """Whether a cache that serves several people may keep files of an adapter with these."""
+    return visibility == Visibility.PUBLIC and access == Access.OPEN
 
 
 def require_access(user: User | AnonymousUser | None, adapter: Adapter) -> None:

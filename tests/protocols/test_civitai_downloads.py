@@ -132,7 +132,9 @@ def test_gated_files_are_for_those_who_were_let_in(
         assert answer.status_code == 403
         assert "gated" in answer.json()["error"]
     assert stranger.head(place).status_code == 403
-    assert body(stranger.get(link(as_ada, first)))
+    sent = stranger.get(link(as_ada, first))
+    assert body(sent)
+    assert sent.headers["Cache-Control"] == "private, no-cache"
     Version.objects.filter(pk=first.pk).update(state="yanked")
     assert body(stranger.get(link(as_ada, first)))
 

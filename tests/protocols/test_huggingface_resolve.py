@@ -219,6 +219,8 @@ def test_a_gated_repo_can_be_read_about_and_not_downloaded(
         assert as_ada.get(place).status_code == 200
     api = "/api/v1/adapters/ada/noir/versions/v1/files/noir.safetensors"
     assert (stranger.get(api).status_code, as_ada.get(api).status_code) == (403, 200)
+    for place in (PLACE, api):
+        assert as_ada.get(place).headers["Cache-Control"] == "private, no-cache"
     listed = stranger.get("/api/models?gated=true").json()
     assert [one["id"] for one in listed] == ["ada/noir"]
 

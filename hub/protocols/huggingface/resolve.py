@@ -17,8 +17,8 @@ from hub.protocols.huggingface.refs import adapter_of, parted, require_access
 from hub.protocols.huggingface.refusals import ENTRY_NOT_FOUND, Refused
 from hub.protocols.huggingface.repos import warned
 from registry.errors import Gone, NotFound
-from registry.models import Visibility
 from registry.selectors import revisions
+from registry.selectors.files import is_for_everybody
 from registry.services import downloads
 
 if TYPE_CHECKING:
@@ -66,11 +66,12 @@ def _send(request: HttpRequest, snapshot: Snapshot, file: File) -> HttpResponseB
     delivery.require_match(request, file.blob)
     version = revisions.counted_for(snapshot, file) if _is_counted(request, file) else None
     count = partial(downloads.count, version_id=version, file=file) if version else None
+    adapter = snapshot.adapter
     return delivery.deliver(
         request,
         file.blob,
         filename=file.path.rpartition("/")[2],
-        is_private=snapshot.adapter.visibility != Visibility.PUBLIC,
+        is_private=not is_for_everybody(adapter.visibility, adapter.access),
         on_sent=count,
     )
 
