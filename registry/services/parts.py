@@ -34,8 +34,10 @@ __all__ = [
     "part_size",
     "parts_of",
     "receive_part",
+    "renew",
     "require_all",
     "require_short",
+    "sealed",
     "too_long",
 ]
 
@@ -118,13 +120,20 @@ def receive_part(
         try:
             tag = storage.store().write(upload.storage_key, chunks, part=part)
         except FileExistsError as error:
-            _note_joined(upload, before)
-            raise _sealed(upload) from error
+            raise sealed(upload, before) from error
         return note(upload, part, tag=tag, sha256=body.sha256)
 
 
-def _note_joined(upload: Upload, before: UploadPart | None) -> None:
-    """Write down again that every part is here, as it was when they were joined."""
+def sealed(upload: Upload, before: UploadPart | None) -> StateConflict:
+    """Write down again that every part is here, as it was when they were joined.
+
+    Args:
+        upload: Whose key takes no more.
+        before: The row that was removed for bytes that it did not take.
+
+    Returns:
+        The refusal of those bytes.
+    """
     if before is not None:
         part = part_of(upload, before.number)
         note(upload, part, tag=before.tag, sha256=before.sha256)
@@ -132,6 +141,7 @@ def _note_joined(upload: Upload, before: UploadPart | None) -> None:
         UploadPart.objects.get_or_create(
             upload=upload, number=part.number, defaults={"size_bytes": part.size}
         )
+    return _sealed(upload)
 
 
 def note(upload: Upload, part: storage.Part, *, tag: str, sha256: str) -> UploadPart:
@@ -179,6 +189,11 @@ def look(*, actor: User, upload: Upload) -> None:
     with locks.holding(upload.storage_key, is_shared=True):
         incoming.require_still_open(upload)
         _write_down(upload)
+
+
+def renew(upload: Upload) -> None:
+    """Have the rows say what the bucket has by now; the caller holds the lock."""
+    _write_down(upload)
 
 
 def _write_down(upload: Upload) -> list[storage.Entry]:

@@ -6,6 +6,7 @@ conditional on the state it starts from, and every step may be repeated.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -38,6 +39,8 @@ from registry.services import access, incoming, judging, parts, quotas
 from registry.services.parts import part_of, receive_part
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from registry.models import User
     from registry.services.incoming import Readable
 
@@ -199,6 +202,7 @@ def receive(*, actor: User, upload: Upload, stream: Readable) -> Upload:
 
     Raises:
         SizeMismatch: fewer or more bytes than announced; the upload stays open.
+        UploadIncomplete: a part that was here before is not any more.
         UploadRefused: see ``complete``.
     """
     incoming.require_open(actor, upload)
@@ -206,47 +210,73 @@ def receive(*, actor: User, upload: Upload, stream: Readable) -> Upload:
         incoming.require_still_open(upload)
         body = incoming.Body(stream, upload.size_bytes)
         sent = fill(upload, body)  # which may give the upload another key
-        storage.store().assemble(upload.storage_key, sent)
+        _join(upload, sent)
         return _complete(upload, body.sha256)
 
 
 def fill(upload: Upload, body: incoming.Body) -> list[storage.Part]:
     """Write a whole body as the parts of an upload, and return them; the caller holds the lock.
 
+    A part that is here stays until all of another has come, and for good if that has its digest.
+
     Raises:
         SizeMismatch, DigestMismatch: see ``incoming.Body``; what arrived before counts.
         StateConflict: the upload takes no more bytes.
     """
-    sent = []
-    for part in parts.parts_of(upload):
-        upload.parts.filter(number=part.number).delete()
-        tag = _write(upload, body, part)
-        sent.append(replace(part, tag=tag))
-        parts.note(upload, part, tag=tag, sha256="")
-    return sent
+    if upload.parts.exists():
+        parts.renew(upload)
+    return [_fill_one(upload, body, part) for part in parts.parts_of(upload)]
 
 
-def _write(upload: Upload, body: incoming.Body, part: storage.Part) -> str:
-    """Write the next part of a body, to a new key if the old one takes no more.
+def _fill_one(upload: Upload, body: incoming.Body, part: storage.Part) -> storage.Part:
+    before, chunks = upload.parts.filter(number=part.number).first(), body.section(part.size)
+    with ExitStack() as kept:
+        if before is not None:
+            file = kept.enter_context(storage.spooled(chunks)).file
+            if before.sha256 and before.sha256 == checks.digest(storage.chunks_of(file)):
+                return replace(part, tag=before.tag)
+            file.seek(0)
+            chunks = storage.chunks_of(file)
+            before.delete()
+        try:
+            tag = _write(upload, chunks, part)
+        except FileExistsError as error:
+            if before is not None:
+                raise parts.sealed(upload, before) from error
+            raise _completed_by_another(upload) from error
+    parts.note(upload, part, tag=tag, sha256="")
+    return replace(part, tag=tag)
+
+
+def _write(upload: Upload, chunks: Iterator[bytes], part: storage.Part) -> str:
+    """Write a part, the first one to a new key if the old one takes no more.
 
     That is when a process joined all parts and died before it said so.
+
+    Raises:
+        FileExistsError: the key takes no more.
     """
-    for is_last in (False, True):
-        try:
-            return storage.store().write(upload.storage_key, body.section(part.size), part=part)
-        except FileExistsError as error:
-            if is_last or part.number > 1:
-                text = _("Another request just completed this upload.")
-                raise StateConflict(text, state=upload.state) from error
-        _begin_anew(upload)
-    raise AssertionError  # the last trial returned or raised
+    try:
+        return storage.store().write(upload.storage_key, chunks, part=part)
+    except FileExistsError:  # nothing of the chunks was read
+        if part.number > 1:
+            raise
+    _begin_anew(upload)
+    return storage.store().write(upload.storage_key, chunks, part=part)
+
+
+def _completed_by_another(upload: Upload) -> StateConflict:
+    return StateConflict(_("Another request just completed this upload."), state=upload.state)
 
 
 def _begin_anew(upload: Upload) -> None:
+    """Give an upload another key, at which none of its parts is."""
     old, new = upload.storage_key, storage.new_key()
     mine = Upload.objects.filter(pk=upload.pk, state=UploadState.RECEIVING, storage_key=old)
-    if not mine.update(storage_key=new):
-        raise StateConflict(_("Another request just completed this upload."), state=upload.state)
+    with transaction.atomic():
+        if not mine.update(storage_key=new):
+            raise _completed_by_another(upload)
+        upload.parts.all().delete()
     upload.storage_key = new
     storage.discard(old)
 
@@ -279,10 +309,16 @@ def _assemble(upload: Upload) -> None:
     try:
         parts.require_short(upload)
         parts.require_all(upload)
-        storage.store().assemble(upload.storage_key, parts.parts_of(upload))
+        _join(upload, parts.parts_of(upload))
     except SizeMismatch as refusal:
         judging.refuse(upload, [parts.too_long(refusal)], from_state=UploadState.RECEIVING)
         raise
+
+
+def _join(upload: Upload, sent: list[storage.Part]) -> None:
+    """Join the parts; those that the store does not have are told as missing from now on."""
+    try:
+        storage.store().assemble(upload.storage_key, sent)
     except UploadIncomplete as refusal:
         upload.parts.filter(number__in=refusal.facts["missing"]).delete()
         raise parts.incomplete(upload, refusal.facts["missing"]) from refusal

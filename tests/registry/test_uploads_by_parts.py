@@ -152,6 +152,67 @@ def test_a_whole_body_that_is_cut_off_is_gone_on_with_by_parts(place: str, ada: 
     expect_accepted(upload)
 
 
+def test_a_body_that_breaks_off_takes_no_part_back(place: str, ada: User) -> None:
+    upload = begin(ada)
+    send(upload, 1, 2, 3)
+    before = list(upload.parts.values_list("number", "sha256"))
+    with pytest.raises(SizeMismatch):
+        uploads.receive(actor=ada, upload=upload, stream=io.BytesIO(LARGE[: 7 * MIB]))
+    assert list(upload.parts.values_list("number", "sha256")) == before
+    uploads.complete(actor=ada, upload=upload)
+    expect_accepted(upload)
+
+
+def test_a_body_again_takes_none_of_what_came_of_it_back(place: str, ada: User) -> None:
+    upload = begin(ada)
+    for size in (12 * MIB, 7 * MIB, 0):
+        with pytest.raises(SizeMismatch):
+            uploads.receive(actor=ada, upload=upload, stream=io.BytesIO(LARGE[:size]))
+        assert list(upload.parts.values_list("number", flat=True)) == [1, 2]
+    uploads.receive(actor=ada, upload=upload, stream=io.BytesIO(LARGE))
+    expect_accepted(upload)
+
+
+def test_a_body_takes_the_place_of_parts_with_other_bytes(place: str, ada: User) -> None:
+    upload = begin(ada)
+    other = io.BytesIO(bytes(len(body(upload, 2))))
+    parts.receive_part(actor=ada, upload=upload, number=2, stream=other)
+    send(upload, 1, 3)
+    uploads.receive(actor=ada, upload=upload, stream=io.BytesIO(LARGE))
+    expect_accepted(upload)
+
+
+def test_parts_that_the_store_lost_are_told_and_sent_again(place: str, ada: User) -> None:
+    upload = begin(ada)
+    send(upload, 1, 2, 3)
+    storage.store().delete(upload.storage_key)
+    with pytest.raises(UploadIncomplete):
+        uploads.receive(actor=ada, upload=upload, stream=io.BytesIO(LARGE))
+    assert not upload.parts.exists()
+    uploads.receive(actor=ada, upload=upload, stream=io.BytesIO(LARGE))
+    expect_accepted(upload)
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("first", [True, False])
+def test_another_body_after_joining_begins_anew_or_loses_nothing(
+    bucket: SeaweedFS, ada: User, monkeypatch: pytest.MonkeyPatch, *, first: bool
+) -> None:
+    upload = joined(ada, monkeypatch)
+    before = list(upload.parts.values_list("number", "sha256"))
+    at = 0 if first else 6 * MIB
+    other = LARGE[:at] + bytes(len(LARGE) - at)
+    with pytest.raises(SizeMismatch if first else StateConflict):
+        uploads.receive(actor=ada, upload=upload, stream=io.BytesIO(other[:-1]))
+    if first:
+        assert list(upload.parts.values_list("number", flat=True)) == [1, 2]
+        uploads.receive(actor=ada, upload=upload, stream=io.BytesIO(LARGE))
+    else:
+        assert list(upload.parts.values_list("number", "sha256")) == before
+        uploads.complete(actor=ada, upload=Upload.objects.get())
+    expect_accepted(upload)
+
+
 def test_a_damaged_part_never_replaces_a_sound_one(place: str, ada: User) -> None:
     upload = begin(ada)
     send(upload, 1, 2, 3)

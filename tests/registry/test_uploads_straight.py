@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
@@ -204,3 +205,13 @@ def test_a_hub_without_a_bucket_has_no_links(ada: User) -> None:
     assert parts.links(actor=ada, upload=upload, numbers=[1]) == {}
     parts.look(actor=ada, upload=upload)
     assert here(upload) == []
+
+
+@pytest.mark.service
+def test_what_a_link_put_over_a_part_is_not_taken_for_it(straight: Upload) -> None:
+    """A whole body keeps parts that have its bytes: by what the bucket lists, not by their rows."""
+    send(straight, 1, 2, 3)
+    (link,) = parts.links(actor=straight.owner, upload=straight, numbers=[2]).values()
+    assert _put(link, bytes(len(body(straight, 2)))) == 200
+    uploads.receive(actor=straight.owner, upload=straight, stream=io.BytesIO(LARGE))
+    expect_accepted(straight)
