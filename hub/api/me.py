@@ -52,7 +52,7 @@ class MeOut(serializers.Serializer[Namespace]):
     display_name = serializers.SerializerMethodField()
     url = serializers.SerializerMethodField()
     quota_bytes = serializers.SerializerMethodField(help_text="null: no limit")
-    used_bytes = serializers.IntegerField()
+    used_bytes = serializers.SerializerMethodField(help_text="All that counts against the quota.")
     scopes = serializers.SerializerMethodField(help_text="null: a session, which may do everything")
     id = serializers.IntegerField(source="user_id")
     username = serializers.CharField(source="name")
@@ -73,6 +73,10 @@ class MeOut(serializers.Serializer[Namespace]):
     def get_quota_bytes(self, namespace: Namespace) -> int | None:
         """Return the limit that applies."""
         return quotas.limit_of(namespace)
+
+    def get_used_bytes(self, namespace: Namespace) -> int:
+        """Return what is published, and what uploads brought besides."""
+        return quotas.used_by(namespace)
 
     @extend_schema_field({"type": ["array", "null"], "items": {"enum": list(SCOPES)}})
     def get_scopes(self, _namespace: Namespace) -> list[str] | None:

@@ -87,7 +87,7 @@ def limits(namespace: Namespace | None = None) -> Limits:
     room = ""
     quota = quotas.limit_of(namespace) if namespace is not None else None
     if namespace is not None and quota is not None:
-        said = {"used": size(namespace.used_bytes), "quota": size(quota)}
+        said = {"used": size(quotas.used_by(namespace)), "quota": size(quota)}
         room = _("%(used)s of %(quota)s used") % said
     conf = settings.LORARY
     return Limits(

@@ -41,7 +41,7 @@ class Upload(models.Model):
     expires_at = models.DateTimeField()
 
     class Meta:
-        """Accepted means there is a blob; a declared digest is a digest."""
+        """Accepted means there is a blob; a declared digest is a digest; quotas are quick."""
 
         ordering = ["-created_at"]
         constraints = [
@@ -52,6 +52,14 @@ class Upload(models.Model):
             models.CheckConstraint(
                 name="upload_declared_is_hex",
                 condition=Q(declared_sha256="") | Q(declared_sha256__regex=SHA256),
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["owner", "state"], name="upload_by_owner_and_state"),
+            models.Index(
+                fields=["owner", "blob"],
+                condition=Q(blob__isnull=False),
+                name="upload_with_bytes_by_owner",
             ),
         ]
 

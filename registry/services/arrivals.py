@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from registry.storage import Written
 
-__all__ = ["arrived", "bring", "leaving", "let_go", "may_leave", "patience", "put"]
+__all__ = ["arrived", "bring", "leaving", "may_leave", "patience", "put"]
 
 #: Seconds to wait for a sweeper that is at the same bytes.
 WAIT_S = 10.0
@@ -105,14 +105,10 @@ def arrived(written: Written) -> Blob:
         Conflict: they were removed since: this took too long.
     """
     mine = Blob.objects.filter(sha256=written.sha256, leaving_since=None)
+    mine.filter(is_stored=False).update(created_at=timezone.now())  # they came, or came again
     if not mine.update(is_stored=True, unreferenced_since=None, arriving_since=None):
         raise Conflict(_("The same bytes are just being removed. Try again in a moment."))
     return mine.get()
-
-
-def let_go(sha256: str) -> None:
-    """Say that bytes which were brought are not needed after all: the sweeper may have them."""
-    Blob.objects.filter(sha256=sha256).update(arriving_since=None)
 
 
 def may_leave(sha256: str) -> bool:

@@ -66,8 +66,7 @@ def begin(*, actor: User, sha256: str, size_bytes: int) -> Upload | None:
     found = known.deposits(user, digest).filter(path=digest, size_bytes=size_bytes).first()
     if found is not None:
         return None if found.is_whole else found
-    upload = uploads.announced(user, digest, size_bytes, digest, most=MAX_DEPOSITS)
-    return uploads.opened(upload)
+    return uploads.open_deposit(user, digest, size_bytes, most=MAX_DEPOSITS)
 
 
 def take(*, actor: User, upload: Upload, stream: Readable) -> None:

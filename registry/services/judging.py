@@ -80,27 +80,29 @@ def _accept(upload: Upload, subject: checks.Subject, results: list[Result]) -> N
         return
     written = storage.Written(upload.size_bytes, upload.sha256)
     arrivals.bring(key=upload.storage_key, written=written)
-    if not _write_down(upload, written, subject, results):
-        arrivals.let_go(upload.sha256)
+    _write_down(upload, written, subject, results)
 
 
 def _write_down(
     upload: Upload, written: storage.Written, subject: checks.Subject, results: list[Result]
-) -> bool:
-    """Write what is known in one transaction; False if it was cancelled meanwhile."""
+) -> None:
+    """Write what is known in one transaction.
+
+    What was cancelled meanwhile stays so; its bytes are its owner's until the sweeper takes them.
+    """
     with transaction.atomic():
         blob = arrivals.arrived(written)
         anatomies.keep_hashes(blob=blob, subject=subject)
         if subject.inspection is not None and subject.inspection.anatomy is not None:
             document = anatomies.document_of(subject.inspection.anatomy)
             anatomies.keep(blob=blob, document=document)
-        mine = Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING)
-        if not mine.update(state=UploadState.ACCEPTED, blob=blob, updated_at=timezone.now()):
-            transaction.set_rollback(True)
-            return False
-        save_findings(upload, results, blob)
-        events.record(actor=upload.owner, verb="upload_accepted", subject=upload.path)
-    return True
+        mine, now = Upload.objects.filter(pk=upload.pk, blob=None), timezone.now()
+        is_open = mine.filter(state=UploadState.CHECKING)
+        if is_open.update(state=UploadState.ACCEPTED, blob=blob, updated_at=now):
+            save_findings(upload, results, blob)
+            events.record(actor=upload.owner, verb="upload_accepted", subject=upload.path)
+        else:
+            mine.update(blob=blob, updated_at=now)
 
 
 def refuse(upload: Upload, results: list[Result], *, from_state: UploadState) -> None:

@@ -1,23 +1,37 @@
-"""Room: how many bytes a namespace may publish."""
+"""Room: how many bytes a namespace may have here.
+
+What a namespace has published is written down in its row. What its user sent besides is summed up
+when it is asked for: uploads that are open, by their announced length, and stored bytes that nobody
+shows: accepted, in drafts, cancelled, withdrawn. Those count until the sweeper took them, for until
+then they fill the disk.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef, Sum
 from django.utils.translation import gettext as _
 
 from registry.errors import QuotaExceeded
-from registry.models import Namespace
+from registry.models import Blob, Namespace, UploadState
 from registry.selectors.blobs import shown_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from registry.models import Blob
+    from django.db.models import QuerySet
 
-__all__ = ["charge", "limit_of", "refund", "require_room"]
+    from registry.models import User
+
+__all__ = [
+    "OPEN_STATES", "charge", "limit_of", "refund", "require_room", "require_room_to_send",
+    "unpublished", "used_by",
+]  # fmt: skip
+
+#: States of uploads whose bytes are still coming, or have no digest yet.
+OPEN_STATES = (UploadState.RECEIVING, UploadState.CHECKING)
 
 
 def limit_of(namespace: Namespace) -> int | None:
@@ -27,19 +41,59 @@ def limit_of(namespace: Namespace) -> int | None:
     return settings.LORARY.quota_bytes or None
 
 
-def require_room(*, namespace: Namespace, size_bytes: int) -> None:
-    """Refuse what would not fit.
+def used_by(namespace: Namespace) -> int:
+    """Return the bytes that count against the quota."""
+    return namespace.used_bytes + _unpublished_bytes(namespace)
+
+
+def unpublished(user: User) -> QuerySet[Blob]:
+    """Return the stored bytes that uploads of a user brought and that nobody shows.
+
+    An upload from before the bytes went and came again does not count: others brought them since.
+    """
+    brought = user.uploads.filter(blob__isnull=False, updated_at__gte=F("blob__created_at"))
+    shown = shown_files().filter(blob=OuterRef("pk"))
+    return Blob.objects.filter(~Exists(shown), pk__in=brought.values("blob"), is_stored=True)
+
+
+def _unpublished_bytes(namespace: Namespace) -> int:
+    if namespace.user is None:
+        return 0
+    coming = namespace.user.uploads.filter(state__in=OPEN_STATES)
+    rows = coming, unpublished(namespace.user)
+    return sum(row.aggregate(size=Sum("size_bytes"))["size"] or 0 for row in rows)
+
+
+def require_room_to_send(*, namespace: Namespace, size_bytes: int) -> None:
+    """Refuse what would not fit beside all that counts; call with the namespace's row locked.
 
     Raises:
         QuotaExceeded: with quota, use and need in bytes.
     """
-    limit = limit_of(namespace)
-    if limit is not None and namespace.used_bytes + size_bytes > limit:
+    if limit_of(namespace) is not None:
+        waiting = _unpublished_bytes(namespace)
+        require_room(namespace=namespace, size_bytes=size_bytes, unpublished_bytes=waiting)
+
+
+def require_room(*, namespace: Namespace, size_bytes: int, unpublished_bytes: int = 0) -> None:
+    """Refuse what would not fit.
+
+    Args:
+        namespace: As its row is now.
+        size_bytes: What comes.
+        unpublished_bytes: What takes room besides what is published.
+
+    Raises:
+        QuotaExceeded: with quota, use and need in bytes.
+    """
+    limit, used = limit_of(namespace), namespace.used_bytes + unpublished_bytes
+    if limit is not None and used + size_bytes > limit:
         raise QuotaExceeded(
             _("“%(name)s” has no room for %(size)d more bytes.")
             % {"name": namespace.name, "size": size_bytes},
             quota_bytes=limit,
-            used_bytes=namespace.used_bytes,
+            used_bytes=used,
+            unpublished_bytes=unpublished_bytes,
             size_bytes=size_bytes,
         )
 

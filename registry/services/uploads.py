@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, F, Q, Sum
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -28,11 +28,7 @@ from registry.errors import (
     UploadIncomplete,
     UploadRefused,
 )
-from registry.models import (
-    Blob,
-    Upload,
-    UploadState,
-)
+from registry.models import Blob, Namespace, Upload, UploadState
 from registry.names import check_path
 from registry.selectors import blobs as known_blobs
 from registry.services import access, incoming, judging, parts, quotas
@@ -46,13 +42,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHECK_TASK",
-    "announced",
     "cancel",
     "complete",
     "create",
     "expire",
     "fill",
-    "opened",
+    "open_deposit",
     "part_of",
     "receive",
     "receive_part",
@@ -80,11 +75,12 @@ def create(*, actor: User, path: str, size_bytes: int, sha256: str | None = None
     path = check_path(path)
     _require_kind(path, size_bytes)
     declared = incoming.digest_of(sha256)
-    upload = announced(user, path, size_bytes, declared, most=MAX_OPEN_UPLOADS)
+    _require_size(size_bytes)
+    upload = _announced(user, path, size_bytes, declared)
     blob = _known(user, path, size_bytes, declared)
     if blob is not None and _keep(upload, blob):
         return upload
-    return opened(upload)
+    return _opened(upload, most=MAX_OPEN_UPLOADS)
 
 
 def _require_kind(path: str, size_bytes: int) -> None:
@@ -94,21 +90,25 @@ def _require_kind(path: str, size_bytes: int) -> None:
         raise UploadRefused(judging.headline(findings), findings=findings)
 
 
-def announced(user: User, path: str, size_bytes: int, declared: str, *, most: int) -> Upload:
-    """Return an upload that is not written down yet, for which there is room.
+def open_deposit(user: User, digest: str, size_bytes: int, *, most: int) -> Upload:
+    """Open an upload that has a digest and no path yet (``depositing``).
 
     Args:
         user: Whose it will be.
-        path: Name in the manifest; of a deposit (``depositing``), the declared digest.
+        digest: Of the whole file.
         size_bytes: Length of the whole file.
-        declared: Its digest, "" where it is not known.
-        most: How many of its kind, uploads or deposits, the user may have open.
+        most: How many deposits the user may have open.
 
     Raises:
-        Invalid, TooLarge, QuotaExceeded, UploadRefused: there is none, or it is empty.
+        Invalid, TooLarge, QuotaExceeded, UploadRefused: there is no room, or it is empty.
+        StorageAway: the store cannot be reached.
     """
     _require_size(size_bytes)
-    _require_room(user, size_bytes, most, is_deposit=path == declared)
+    return _opened(_announced(user, digest, size_bytes, digest), most=most)
+
+
+def _announced(user: User, path: str, size_bytes: int, declared: str) -> Upload:
+    """Return an upload that is not written down yet."""
     return Upload(
         owner=user,
         path=path,
@@ -120,13 +120,21 @@ def announced(user: User, path: str, size_bytes: int, declared: str, *, most: in
     )
 
 
-def opened(upload: Upload) -> Upload:
-    """Write an announced upload down and open it for its bytes.
+def _opened(upload: Upload, *, most: int) -> Upload:
+    """Write an announced upload down, if there is room for it, and open it for its bytes.
 
+    Whoever announces holds the row of the namespace from the look to the insertion, so that limits
+    hold for what is announced at once.
+
+        Invalid, QuotaExceeded: there is no room.
     Raises:
         StorageAway: the store cannot be reached.
     """
-    upload.save()
+    with transaction.atomic():
+        namespace = Namespace.objects.select_for_update().get(user=upload.owner)
+        _require_fewer(upload, most)
+        quotas.require_room_to_send(namespace=namespace, size_bytes=upload.size_bytes)
+        upload.save()
     try:
         parts.open_for_parts(upload)
     except StorageAway:
@@ -180,19 +188,18 @@ def _require_size(size_bytes: int) -> None:
         raise UploadRefused(finding.message, findings=[finding])
 
 
-def _require_room(user: User, size_bytes: int, most: int, *, is_deposit: bool) -> None:
-    """Refuse what would not fit beside what is open, or accepted and not published."""
-    is_open = Q(state__in=[UploadState.RECEIVING, UploadState.CHECKING])
-    is_loose = Q(state=UploadState.ACCEPTED, blob__files__isnull=True, blob__is_stored=True)
+def _require_fewer(upload: Upload, most: int) -> None:
+    """Refuse one more open upload than ``most``; deposits are counted by themselves."""
     is_nameless = Q(path=F("declared_sha256"))
-    counted = is_open & (is_nameless if is_deposit else ~is_nameless)
-    now = user.uploads.filter(is_open | is_loose).aggregate(
-        n=Count("pk", filter=counted), size=Sum("size_bytes")
+    is_deposit = upload.path == upload.declared_sha256
+    rows = Upload.objects.filter(
+        is_nameless if is_deposit else ~is_nameless,
+        owner=upload.owner_id,
+        state__in=quotas.OPEN_STATES,
     )
-    if now["n"] >= most:
+    if rows.count() >= most:
         text = _("You have %(n)d open uploads. Finish or cancel some.")
         raise Invalid(text % {"n": most}, limit=most)
-    quotas.require_room(namespace=user.namespace, size_bytes=size_bytes + (now["size"] or 0))
 
 
 def receive(*, actor: User, upload: Upload, stream: Readable) -> Upload:

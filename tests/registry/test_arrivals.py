@@ -132,12 +132,6 @@ def test_what_a_dead_process_brought_goes_in_the_end(ada: User) -> None:
     assert is_whole()
 
 
-def test_what_was_brought_for_nothing_may_go(ada: User) -> None:
-    written = arrivals.put([LORA])
-    arrivals.let_go(written.sha256)
-    assert sweeping.run().files == 1
-
-
 def test_two_sweepers_do_not_remove_the_same(ada: User) -> None:
     storage.put([LORA])
     with arrivals.leaving(DIGEST, size_bytes=1) as first:

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.service, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
 
 #: Row locks, partial unique constraints, case, JSON, keysets.
-PICKED = "queue or twice or refuses or pages or case or facets or manifest or whole_body"
+PICKED = "queue or twice or refuses or pages or case or facets or manifest or whole_body or at_once"
 #: Triggers, and tables that are changed around them; what keeps bytes; moves from where one looked.
 GUARDED = "guards or sweeper or without_a_version or only_from_where"
 

@@ -1,0 +1,220 @@
+"""What counts against a user's quota, and that its limits hold when much comes at once."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from registry import storage
+from registry.errors import Invalid, QuotaExceeded
+from registry.models import Adapter, Blob, Membership, Namespace, Role, Upload, UploadState, User
+from registry.services import (
+    adapters,
+    arrivals,
+    depositing,
+    judging,
+    quotas,
+    sweeping,
+    uploads,
+    versions,
+    withdrawing,
+)
+from tests.catalogue import accept, release
+from tests.registry.files import LORA, OTHER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SIZE = len(LORA)
+
+
+def limit(user: User, size_bytes: int) -> None:
+    Namespace.objects.filter(user=user).update(quota_bytes=size_bytes)
+    user.namespace.refresh_from_db()
+
+
+def used(user: User) -> int:
+    return quotas.used_by(Namespace.objects.get(user=user))
+
+
+def announce(user: User, size_bytes: int = SIZE) -> Upload:
+    return uploads.create(actor=user, path="noir.safetensors", size_bytes=size_bytes)
+
+
+def sweep() -> None:
+    """Let the grace period pass, twice: bytes are marked, then they go."""
+    for _round in range(2):
+        sweeping.run()
+        past = timezone.now() - timedelta(days=400)
+        Blob.objects.filter(unreferenced_since__isnull=False).update(unreferenced_since=past)
+        for path in storage.store().root.rglob("*"):  # type: ignore[attr-defined]  # LocalStore
+            if path.is_file():
+                os.utime(path, (time.time() - 400 * 86_400,) * 2)
+        sweeping.run()
+
+
+def test_the_quota_counts_a_draft(ada: User, noir: Adapter) -> None:
+    versions.create_draft(actor=ada, adapter=noir, uploads=[accept(ada, LORA)])
+    assert used(ada) == SIZE
+    limit(ada, SIZE + 10)
+    with pytest.raises(QuotaExceeded) as refusal:
+        announce(ada, 11)
+    facts = {"quota_bytes": SIZE + 10, "used_bytes": SIZE, "size_bytes": 11}
+    assert refusal.value.facts.items() >= facts.items()
+    announce(ada, 10)
+
+
+def test_the_quota_counts_bytes_once_when_their_draft_is_published(
+    ada: User, noir: Adapter
+) -> None:
+    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[accept(ada, LORA)])
+    versions.publish(actor=ada, version=draft)
+    namespace = Namespace.objects.get(user=ada)
+    assert used(ada) == namespace.used_bytes
+
+
+def test_the_quota_counts_what_was_cancelled_until_the_sweeper_took_it(ada: User) -> None:
+    uploads.cancel(actor=ada, upload=accept(ada, LORA))
+    assert used(ada) == SIZE
+    limit(ada, SIZE + 10)
+    with pytest.raises(QuotaExceeded):
+        announce(ada, 11)
+    sweep()
+    assert used(ada) == 0
+    announce(ada, 11)
+
+
+def test_the_quota_counts_what_was_withdrawn_until_the_sweeper_took_it(
+    ada: User, noir: Adapter
+) -> None:
+    version = release(noir, LORA)
+    card = used(ada) - SIZE
+    withdrawing.withdraw(actor=ada, version=version, reason="Rights.")
+    assert SIZE <= used(ada) <= SIZE + card
+    sweep()
+    assert used(ada) <= card
+
+
+def test_the_quota_counts_the_same_bytes_once(ada: User) -> None:
+    accept(ada, LORA)
+    accept(ada, LORA, "copy.safetensors")
+    uploads.create(
+        actor=ada,
+        path="known.safetensors",
+        size_bytes=SIZE,
+        sha256=hashlib.sha256(LORA).hexdigest(),
+    )
+    assert used(ada) == SIZE
+
+
+def test_the_quota_counts_what_is_open_and_not_what_was_dropped(ada: User) -> None:
+    upload = announce(ada)
+    assert used(ada) == SIZE
+    uploads.cancel(actor=ada, upload=upload)
+    assert used(ada) == 0
+
+
+def test_a_known_digest_needs_no_room(ada: User) -> None:
+    accept(ada, LORA)
+    limit(ada, SIZE)
+    again = uploads.create(
+        actor=ada, path="b.safetensors", size_bytes=SIZE, sha256=hashlib.sha256(LORA).hexdigest()
+    )
+    assert again.state == UploadState.ACCEPTED
+
+
+def test_the_quota_does_not_count_what_others_brought_since(ada: User, bob: User) -> None:
+    uploads.cancel(actor=ada, upload=accept(ada, LORA))
+    sweep()
+    accept(bob, LORA)
+    assert (used(ada), used(bob)) == (0, SIZE)
+
+
+def test_the_quota_of_a_user_leaves_out_what_an_organisation_holds(ada: User) -> None:
+    studio = Namespace.objects.create(kind="organisation", name="studio", key="studio")
+    Membership.objects.create(namespace=studio, user=ada, role=Role.WRITE)
+    adapter = adapters.create(actor=ada, name="noir", owner=studio)
+    draft = versions.create_draft(actor=ada, adapter=adapter, uploads=[accept(ada, LORA)])
+    assert used(ada) == SIZE
+    versions.publish(actor=ada, version=draft)
+    studio.refresh_from_db()
+    assert used(ada) == 0
+    assert quotas.used_by(studio) == studio.used_bytes >= SIZE
+
+
+def test_the_quota_counts_what_was_cancelled_while_it_was_promoted(
+    ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = uploads.receive(actor=ada, upload=announce(ada), stream=io.BytesIO(LORA))
+    bring = arrivals.bring
+
+    def cancelled_meanwhile(**asked: Any) -> None:
+        bring(**asked)
+        uploads.cancel(actor=ada, upload=Upload.objects.get(pk=upload.pk))
+
+    monkeypatch.setattr(arrivals, "bring", cancelled_meanwhile)
+    assert judging.judge(upload=upload).state == UploadState.CANCELLED
+    assert used(ada) == SIZE
+    sweep()
+    assert (used(ada), list(storage.store().names())) == (0, [])
+
+
+def at_once(act: Callable[[int], object], *refusals: type[Exception]) -> int:
+    """Do something eight times at once; returns how often it was not refused."""
+
+    def one(number: int) -> bool:
+        try:
+            act(number)
+        except refusals:
+            return False
+        finally:
+            connection.close()
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        return sum(pool.map(one, range(8)))
+
+
+def test_the_quota_holds_when_many_announce_at_once(ada: User) -> None:
+    limit(ada, 3 * SIZE)
+    assert at_once(lambda _: announce(User.objects.get(pk=ada.pk)), QuotaExceeded) == 3
+    assert used(ada) == 3 * SIZE
+
+
+def test_the_limit_of_open_uploads_holds_when_many_announce_at_once(
+    ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "MAX_OPEN_UPLOADS", 3)
+    assert at_once(lambda _: announce(User.objects.get(pk=ada.pk), 10), Invalid) == 3
+    assert Upload.objects.count() == 3
+
+
+def test_the_limit_of_deposits_holds_when_many_begin_at_once(
+    ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(depositing, "MAX_DEPOSITS", 3)
+
+    def begin(number: int) -> None:
+        digest = hashlib.sha256(bytes([number])).hexdigest()
+        depositing.begin(actor=User.objects.get(pk=ada.pk), sha256=digest, size_bytes=1)
+
+    assert at_once(begin, Invalid) == 3
+    assert Upload.objects.count() == 3
+
+
+def test_room_is_found_without_a_look_at_what_is_published(ada: User, noir: Adapter) -> None:
+    release(noir, LORA)
+    release(noir, OTHER)
+    rows = Upload.objects.filter(owner=ada, blob__in=quotas.unpublished(ada).values("pk"))
+    assert not rows.exists()
