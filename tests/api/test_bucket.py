@@ -134,6 +134,8 @@ def test_downloads_keep_their_headers_and_conditions(
     assert (beyond.status_code, beyond.headers["Content-Range"]) == (416, f"bytes */{len(lora)}")
     part = as_ada.send("get", place, headers={"Range": "bytes=8-99"})
     assert (part.status_code, part.headers["Cache-Control"]) == (302, f"{visibility}, no-store")
+    assert part.headers["Repr-Digest"] == head.headers["Repr-Digest"]
+    assert not {"Repr-Digest", "Content-Length"} & set(same.headers)
     assert ask(part.headers["Location"], Range="bytes=8-99")[:2] == (206, lora[8:100])
 
 
