@@ -111,10 +111,15 @@ def arrived(written: Written) -> Blob:
     return mine.get()
 
 
-def may_leave(sha256: str) -> bool:
-    """Whether no row keeps the bytes of a digest, and nobody brings them."""
+def may_leave(sha256: str, *, is_let_go: bool = False) -> bool:
+    """Whether no row keeps the bytes of a digest, and nobody brings them.
+
+    Args:
+        sha256: Whose bytes.
+        is_let_go: Whether the row that keeps them is going to let go of them.
+    """
     blob = Blob.objects.filter(sha256=sha256)
-    return not blob.exists() or blob.filter(_is_loose()).exists()
+    return not blob.exists() or blob.filter(_is_quiet() if is_let_go else _is_loose()).exists()
 
 
 @contextmanager
@@ -150,7 +155,10 @@ def _is_not_leaving() -> Q:
     return Q(leaving_since=None) | Q(leaving_since__lt=abandoned)
 
 
-def _is_loose() -> Q:
+def _is_quiet() -> Q:
     dead = timezone.now() - patience()
-    is_not_arriving = Q(arriving_since=None) | Q(arriving_since__lt=dead)
-    return Q(is_stored=False) & is_not_arriving & _is_not_leaving()
+    return (Q(arriving_since=None) | Q(arriving_since__lt=dead)) & _is_not_leaving()
+
+
+def _is_loose() -> Q:
+    return Q(is_stored=False) & _is_quiet()

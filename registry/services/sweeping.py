@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from django.conf import settings
 from django.db import transaction
@@ -20,7 +20,10 @@ from django.utils import timezone
 from registry import locks, signals, storage
 from registry.models import Blob, File, Upload, UploadPart, UploadState
 from registry.selectors.blobs import keeping_files
-from registry.services import arrivals, uploads
+from registry.services import arrivals, expiring
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["Swept", "run"]
 
@@ -32,8 +35,8 @@ class Swept:
     Attributes:
         uploads_expired: Uploads that ended.
         blobs: Digests whose bytes are let go of.
-        files: Files of the store.
-        bytes_freed: Their length.
+        files: Files of the store, those of uploads that ended among them.
+        bytes_freed: Their length; of parts in a bucket that no upload is about, unknown and 0.
         leftovers: Files beside the store: pieces of uploads that were cut off.
         leftover_bytes: Their length.
     """
@@ -50,32 +53,40 @@ def run(*, is_dry: bool = False) -> Swept:
     """Expire stale uploads and remove orphans older than ``LORARY_GRACE_DAYS``.
 
     Args:
-        is_dry: Only count.
+        is_dry: Only count what would go.
     """
-    expired = 0 if is_dry else uploads.expire()
-    leftovers, left_bytes = _sweep_beside(is_dry=is_dry)
+    expired = expiring.expire(is_dry=is_dry)
+    leftovers = _sweep_beside(is_dry=is_dry)
     if not is_dry:
         _sweep_parts()
-    blobs = _sweep_rows(is_dry=is_dry)
-    files, size = _sweep_files(is_dry=is_dry)
+    let_go = _sweep_rows(is_dry=is_dry)
+    removed = _sum([*expired, _sweep_files(let_go, is_dry=is_dry)])
+    if not is_dry:
+        _sweep_locks()
     return Swept(
-        uploads_expired=expired,
-        blobs=blobs,
-        files=files,
-        bytes_freed=size,
-        leftovers=leftovers,
-        leftover_bytes=left_bytes,
+        uploads_expired=len(expired),
+        blobs=len(let_go),
+        files=removed.files,
+        bytes_freed=removed.bytes,
+        leftovers=leftovers.files,
+        leftover_bytes=leftovers.bytes,
     )
 
 
-def _sweep_beside(*, is_dry: bool) -> tuple[int, int]:
-    """Have others let go of what has expired; returns files and bytes beside the store."""
+def _sum(heaps: Iterable[tuple[int, int]]) -> storage.Heap:
+    files = size = 0
+    for more_files, more_bytes in heaps:
+        files, size = files + more_files, size + more_bytes
+    return storage.Heap(files, size)
+
+
+def _sweep_beside(*, is_dry: bool) -> storage.Heap:
+    """Have others let go of what has expired; returns what goes beside the store."""
     replies = cast(
         "list[tuple[object, tuple[int, int] | None]]",
         signals.sweeping.send(sender=None, is_dry=is_dry),
     )
-    told = [reply for _receiver, reply in replies if reply is not None]
-    return sum(files for files, _ in told), sum(size for _, size in told)
+    return _sum(reply for _receiver, reply in replies if reply is not None)
 
 
 def _unreferenced() -> Q:
@@ -103,13 +114,17 @@ def _sweep_parts() -> None:
     UploadPart.objects.exclude(upload__state__in=open_states).delete()
 
 
-def _sweep_rows(*, is_dry: bool) -> int:
-    """Mark blobs that lost their last reference, let go of those marked long enough."""
+def _sweep_rows(*, is_dry: bool) -> set[str]:
+    """Mark blobs that lost their last reference, let go of those marked long enough.
+
+    Returns:
+        The digests that are let go of.
+    """
     now = timezone.now()
     loose = Blob.objects.filter(_unreferenced())
     ripe = loose.filter(unreferenced_since__lt=now - timedelta(days=settings.LORARY.grace_days))
     if is_dry:
-        return ripe.count()
+        return set(ripe.values_list("sha256", flat=True))
     Blob.objects.exclude(pk__in=loose.values("pk")).filter(unreferenced_since__isnull=False).update(
         unreferenced_since=None
     )
@@ -117,29 +132,34 @@ def _sweep_rows(*, is_dry: bool) -> int:
         # Those who publish lock the blobs first; what they referred to meanwhile is no longer ripe.
         locked = Blob.objects.select_for_update().filter(pk__in=ripe.values("pk"))
         names = [blob.pk for blob in locked]
-        count = Blob.objects.filter(pk__in=ripe.filter(pk__in=names).values("pk")).update(
-            is_stored=False
-        )
+        gone = dict(ripe.filter(pk__in=names).values_list("pk", "sha256"))
+        Blob.objects.filter(pk__in=gone).update(is_stored=False)
     loose.filter(unreferenced_since__isnull=True).update(unreferenced_since=now)
-    return count
+    return set(gone.values())
 
 
-def _sweep_files(*, is_dry: bool) -> tuple[int, int]:
+def _oldest() -> float:
+    """Return since when a file may be without a row, in seconds since the epoch."""
+    return time.time() - settings.LORARY.grace_days * 86_400
+
+
+def _sweep_files(let_go: set[str], *, is_dry: bool) -> storage.Heap:
     """Remove what no row keeps and what is older than the grace period.
 
     Whether bytes of a digest may go is decided by rows (``arrivals``), so that several machines
     may share a bucket: nobody can bring the same bytes between the look and the deletion.
     """
-    oldest = time.time() - settings.LORARY.grace_days * 86_400
-    count = size = 0
+    oldest, gone, size = _oldest(), set[str](), 0
     for entry in storage.store().names():
-        if entry.changed <= oldest and _sweep_one(entry, is_dry=is_dry):
-            count, size = count + 1, size + entry.size
-    _sweep_locks(oldest)
-    return count, size
+        if entry.name in gone or entry.changed > oldest:
+            continue  # what else there is of a name went with it
+        if _sweep_one(entry, let_go=let_go, is_dry=is_dry):
+            gone.add(entry.name)
+            size += entry.size
+    return storage.Heap(len(gone), size)
 
 
-def _sweep_one(entry: storage.Entry, *, is_dry: bool) -> bool:
+def _sweep_one(entry: storage.Entry, *, let_go: set[str], is_dry: bool) -> bool:
     """Remove one file if nothing keeps it; whether it went, or would go."""
     if len(entry.name) == 32:
         is_loose = not _is_kept(entry.name, entry.changed)
@@ -148,15 +168,16 @@ def _sweep_one(entry: storage.Entry, *, is_dry: bool) -> bool:
         return is_loose
     is_rest = entry.is_partial and not _is_young(entry.changed)  # of a copy that was cut off
     if is_dry:
-        return is_rest or arrivals.may_leave(entry.name)
+        return is_rest or arrivals.may_leave(entry.name, is_let_go=entry.name in let_go)
     with arrivals.leaving(entry.name, size_bytes=entry.size) as is_mine:
         if is_mine or is_rest:
             storage.store().delete(entry.name, is_partial=not is_mine)
     return is_mine or is_rest
 
 
-def _sweep_locks(oldest: float) -> None:
+def _sweep_locks() -> None:
     """Remove lock files of keys whose uploads are long decided."""
+    oldest = _oldest()
     for file in locks.folder().iterdir():
         changed = file.stat().st_mtime
         if len(file.name) == 32 and changed < oldest and not _is_kept(file.name, changed):

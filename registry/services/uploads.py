@@ -45,7 +45,6 @@ __all__ = [
     "cancel",
     "complete",
     "create",
-    "expire",
     "fill",
     "open_deposit",
     "part_of",
@@ -381,15 +380,3 @@ def cancel(*, actor: User, upload: Upload) -> None:
     if mine.update(state=UploadState.CANCELLED, updated_at=timezone.now()):
         queue.cancel(f"{CHECK_TASK}:{upload.pk}")
         storage.discard(upload.storage_key)
-
-
-def expire() -> int:
-    """Drop what nobody finished in time; returns how many."""
-    stale = Upload.objects.filter(state=UploadState.RECEIVING, expires_at__lt=timezone.now())
-    count = 0
-    for upload in stale:
-        mine = Upload.objects.filter(pk=upload.pk, state=UploadState.RECEIVING)
-        if mine.update(state=UploadState.EXPIRED):
-            storage.discard(upload.storage_key)
-            count += 1
-    return count

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.conf import settings
 
@@ -43,6 +43,7 @@ __all__ = [
     "Entry",
     "Fetch",
     "Handle",
+    "Heap",
     "LocalStore",
     "Measured",
     "Part",
@@ -51,6 +52,7 @@ __all__ = [
     "chunks_of",
     "discard",
     "has_links",
+    "heap",
     "new_key",
     "place_of",
     "put",
@@ -85,6 +87,25 @@ def has_links() -> bool:
     """Whether parts can be sent straight to where they are kept."""
     place = place_of(settings.LORARY.storage)
     return isinstance(place, BucketPlace) and place.has_links
+
+
+class Heap(NamedTuple):
+    """How many files, and how many bytes they have together."""
+
+    files: int = 0
+    bytes: int = 0
+
+
+def heap(key: str) -> Heap:
+    """Return what lies under a private key, whether complete or in parts: one file, or none.
+
+    While the store is away, that is nothing.
+    """
+    try:
+        sizes = {entry.number: entry.size for entry in store().names(key)}
+    except StorageAway:
+        return Heap()
+    return Heap(int(bool(sizes)), sum(sizes.values()))
 
 
 def discard(key: str) -> None:

@@ -20,7 +20,7 @@ from registry.errors import (
     UploadRefused,
 )
 from registry.models import Upload, UploadState
-from registry.services import depositing, judging, uploads
+from registry.services import depositing, expiring, judging, uploads
 from tests import catalogue
 from tests.builders.streams import write_safetensors
 from tests.registry.files import LORA, OTHER
@@ -205,7 +205,7 @@ def test_bytes_accepted_as_text_are_no_weights(ada: User) -> None:
 def test_deposits_without_a_name_expire_and_leave_nothing(ada: User) -> None:
     upload = deposit(ada, LORA)
     Upload.objects.update(expires_at=timezone.now() - timedelta(hours=1))
-    assert uploads.expire() == 1
+    assert expiring.expire() == [(1, len(LORA))]
     with pytest.raises(FileNotFoundError):
         storage.store().open(upload.storage_key)
     with pytest.raises(UploadIncomplete):

@@ -245,15 +245,16 @@ def sweep(*, is_dry: bool = False) -> Size:
     """
     oldest = time.time() - IDLE_S
     idle = [folder for folder in _root().glob("*-*-*") if _changed(folder) < oldest]
-    went = [_size(folder) if is_dry else _sweep_one(folder, oldest) for folder in idle]
+    went = [_sweep_one(folder, oldest, is_dry=is_dry) for folder in idle]
     return Size(sum(one.files for one in went), sum(one.bytes for one in went))
 
 
-def _sweep_one(folder: Path, oldest: float) -> Size:
+def _sweep_one(folder: Path, oldest: float, *, is_dry: bool) -> Size:
     with suppress(Conflict), locks.holding(folder.name.rpartition("-")[2]):
         if _changed(folder) < oldest:
             size = _size(folder)
-            shutil.rmtree(folder, ignore_errors=True)
+            if not is_dry:
+                shutil.rmtree(folder, ignore_errors=True)
             return size
     return Size()  # it is being put together
 

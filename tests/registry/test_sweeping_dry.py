@@ -1,0 +1,142 @@
+"""What a dry run tells, against what a sweep then removes, over a directory and over a bucket."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from django.conf import settings
+from django.utils import timezone
+
+from registry import locks, storage
+from registry.models import Adapter, Blob, Upload, UploadState, User
+from registry.services import arrivals, sweeping, uploads
+from registry.storage.s3 import S3Store
+from tests.catalogue import accept, release
+from tests.registry.files import LORA, OTHER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("either_store")]
+
+STEP = 5 * 2**20
+
+
+@pytest.fixture(autouse=True)
+def _no_grace(
+    either_store: str, own_settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever nothing keeps may go at once; an upload has two parts."""
+    del either_store
+    own_settings(grace_days=0, part_bytes=STEP)
+    monkeypatch.setattr(locks, "WAIT_S", 0.05)
+
+
+def announced(actor: User, size_bytes: int = STEP + 1000) -> Upload:
+    return uploads.create(actor=actor, path="noir.safetensors", size_bytes=size_bytes)
+
+
+def begun(actor: User) -> Upload:
+    """Announce a file and send the first of its two parts."""
+    upload = announced(actor)
+    body = io.BytesIO(bytes(STEP))
+    uploads.receive_part(actor=actor, upload=upload, number=1, stream=body)
+    return upload
+
+
+def leave_uploads(ada: User) -> None:
+    """Leave uploads that go on, that are late with and without bytes, and that left bytes."""
+    begun(ada)
+    late = [begun(ada), begun(ada), announced(ada)]
+    past = timezone.now() - timedelta(seconds=1)
+    Upload.objects.filter(pk__in=[one.pk for one in late]).update(expires_at=past)
+    left = begun(ada)
+    Upload.objects.filter(pk=left.pk).update(state=UploadState.CANCELLED)
+
+
+def leave_blobs(ada: User) -> None:
+    """Leave bytes that may go, that were let go of just now, and that others bring and remove."""
+    accept(ada, OTHER)  # fresh
+    for number in range(4):
+        accept(ada, f"# Noir {number}".encode(), "README.md")
+    texts = Blob.objects.filter(uploads__path="README.md").order_by("pk")
+    Upload.objects.filter(path="README.md").update(updated_at=timezone.now() - timedelta(days=400))
+    ripe, brought, removed, _unmarked = (blob.pk for blob in texts)
+    long_ago, now = timezone.now() - timedelta(days=1), timezone.now()
+    Blob.objects.filter(pk__in=[ripe, brought, removed]).update(unreferenced_since=long_ago)
+    Blob.objects.filter(pk=brought).update(arriving_since=now)
+    Blob.objects.filter(pk=removed).update(leaving_since=now)
+    storage.put([b"without a row"])
+    storage.store().write(storage.new_key(), [b"without a row, and young"])
+
+
+def leave_copies() -> None:
+    """Leave rests of copies of a blob that stays and of one that goes, where there are such."""
+    store = storage.store()
+    if isinstance(store, S3Store):
+        for name in (storage.put([b"# Noir 0"]).sha256, storage.put([LORA]).sha256):
+            for _time in range(2):
+                place = store._blob(name)
+                store.client.create_multipart_upload(Bucket=store.place.bucket, Key=place)
+
+
+def leave_pieces() -> Path:
+    """Leave pieces of Hub clients: idle, fresh, and idle with somebody at it; returns the last."""
+    folders = [settings.LORARY.data / "xet" / f"1-1-{two * 16}" for two in ("01", "02", "03")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "piece").write_bytes(b"x" * 300)
+        (locks.folder() / folder.name.rpartition("-")[2]).touch()
+    past = time.time() - 7200
+    for folder in (folders[0], folders[2]):
+        os.utime(folder / "piece", (past, past))
+        os.utime(folder, (past, past))
+    return folders[2]
+
+
+def everything() -> tuple[object, ...]:
+    """Return all that a sweep may change."""
+    rows = [list(model.objects.order_by("pk").values()) for model in (Upload, Blob)]
+    files = sorted(path for path in settings.LORARY.data.rglob("*") if "sqlite" not in path.name)
+    return *rows, sorted(storage.store().names()), files
+
+
+def test_a_dry_run_tells_what_a_sweep_then_removes(
+    ada: User, noir: Adapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release(noir, LORA)
+    leave_uploads(ada)
+    leave_blobs(ada)
+    leave_copies()
+    busy = leave_pieces()
+    with locks.holding(busy.name.rpartition("-")[2], is_shared=True):
+        before = everything()
+        dry = sweeping.run(is_dry=True)
+        assert everything() == before
+        assert sweeping.run() == dry
+    assert (dry.uploads_expired, dry.blobs) == (3, 3)
+    assert (dry.leftovers, dry.leftover_bytes) == (1, 300)
+    # Late: 2; left by an upload: 1; let go of, and nobody at it: 1; without a row: 1.
+    assert dry.files == 5
+    in_parts = 2 if isinstance(storage.store(), S3Store) else 3  # of an open one, no length is told
+    assert dry.bytes_freed == in_parts * STEP + len("# Noir 0") + len("without a row")
+
+    monkeypatch.setattr(arrivals, "patience", timedelta)  # nothing is on its way any more
+    dry = sweeping.run(is_dry=True)
+    assert sweeping.run() == dry
+    assert (dry.uploads_expired, dry.blobs, dry.leftovers) == (0, 1, 1)
+    assert dry.files > 1
+
+
+def test_where_nothing_is_left_a_dry_run_and_a_sweep_find_nothing(ada: User, noir: Adapter) -> None:
+    release(noir, LORA)
+    begun(ada)
+    nothing = sweeping.Swept(*([0] * len(sweeping.Swept.__slots__)))
+    assert sweeping.run(is_dry=True) == nothing
+    assert sweeping.run() == nothing
