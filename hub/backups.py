@@ -1,6 +1,7 @@
 """Backups of a running hub, and hubs made from them.
 
 ```
+<folder>/hub                             whose it is (``hub.ownership``)
 <folder>/files/blobs/ab/cd/<sha256>      every file that a set names, once; a blob store
 <folder>/sets/20261126T045000.000Z/
     manifest.json                        written last: a set without it does not count
@@ -22,7 +23,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.utils import timezone
 
-from hub import dumps
+from hub import dumps, ownership
 from hub.backupsets import (
     FORMAT,
     BackupInvalid,
@@ -38,9 +38,10 @@ from hub.backupsets import (
     manifest_of,
     named_in,
     require_as_written,
+    write,
 )
 from registry import storage
-from registry.services import carrying, moving
+from registry.services import carrying, identity, moving
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,18 +82,28 @@ class Restored:
     uploads: Carried
 
 
-def make(folder: Path, *, with_files: bool = True, progress: Progress | None = None) -> Made:
+def make(
+    folder: Path,
+    *,
+    with_files: bool = True,
+    adopts: bool = False,
+    progress: Progress | None = None,
+) -> Made:
     """Add a set to a folder of backups.
 
     Args:
         folder: Where backups are; made when it is not there.
         with_files: Also files. Without, only rows: for a bucket that is kept safe by itself.
+        adopts: Take the folder over from another hub.
         progress: Gets files and bytes copied so far.
 
     Raises:
+        Foreign: the folder is another hub's; nothing was changed.
         RowsRefused: the rows cannot be copied.
         StorageFull: there is no room; earlier sets are as they were.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    ownership.claim(folder, adopts=adopts)
     target = files_of(folder)
     if with_files:
         first = moving.copy(source=storage.store(), target=target, progress=progress)
@@ -107,9 +118,9 @@ def make(folder: Path, *, with_files: bool = True, progress: Progress | None = N
         told.done, told.bytes_done = told.done + first.done, told.bytes_done + first.bytes_done
         told.present = max(0, told.present - first.done)
     _keep_secret(place)
-    _write(place / "blobs.txt", "".join(f"{sha256} {size}\n" for sha256, size in blobs))
+    write(place / "blobs.txt", "".join(f"{sha256} {size}\n" for sha256, size in blobs))
     made = Made(name, len(blobs), sum(size for _sha256, size in blobs), told)
-    _write(place / "manifest.json", json.dumps(_manifest(rows, made, with_files=with_files)))
+    write(place / "manifest.json", json.dumps(_manifest(rows, made, with_files=with_files)))
     return made
 
 
@@ -135,7 +146,7 @@ def put_back(folder: Path, name: str, *, progress: Progress | None = None) -> Re
     dumps.restore(rows)
     call_command("migrate", verbosity=0)
     if (secret := place / "secret_key").exists():
-        _write(settings.LORARY.data / "secret_key", secret.read_text(encoding="utf-8"))
+        write(settings.LORARY.data / "secret_key", secret.read_text(encoding="utf-8"))
     return Restored(name, files, carrying.settle(store=storage.store()))
 
 
@@ -158,6 +169,7 @@ def _checked_rows(place: Path) -> Path:
 def _manifest(rows: Path, made: Made, *, with_files: bool) -> dict[str, Any]:
     return {
         "format": FORMAT,
+        "hub": identity.own(),
         "made_at": timezone.now().isoformat(),
         "rows": rows.name,
         "rows_sha256": _sha256(rows),
@@ -174,18 +186,7 @@ def _manifest(rows: Path, made: Made, *, with_files: bool) -> dict[str, Any]:
 def _keep_secret(place: Path) -> None:
     secret = settings.LORARY.data / "secret_key"
     if secret.exists():
-        _write(place / "secret_key", secret.read_text(encoding="utf-8"))
-
-
-def _write(file: Path, text: str) -> None:
-    """Write a file that only its owner reads; it is there as a whole or not at all."""
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as opened:
-        opened.write(text)
-        opened.flush()
-        os.fsync(opened.fileno())
-    draft.replace(file)
+        write(place / "secret_key", secret.read_text(encoding="utf-8"))
 
 
 def _sha256(file: Path) -> str:

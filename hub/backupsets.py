@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ __all__ = [
     "prune",
     "require_as_written",
     "sets",
+    "write",
 ]
 
 FORMAT = 1
@@ -151,6 +153,17 @@ def named_in(place: Path) -> Iterator[Named]:
         for line in lines:
             sha256, size = line.split()
             yield sha256, int(size)
+
+
+def write(file: Path, text: str) -> None:
+    """Write a file that only its owner reads; it is there as a whole or not at all."""
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as opened:
+        opened.write(text)
+        opened.flush()
+        os.fsync(opened.fileno())
+    draft.replace(file)
 
 
 def _kept_in(place: Path) -> Iterator[str]:

@@ -237,3 +237,4 @@ def restores(hub: RunningHub, anew: RunningHub, backup: str) -> None:
         published["slow"] = upload.publish()
         require_all(ada, published)
         assert document_of(anew, "storage", "verify", "--all")["damaged"] == []
+        assert document_of(anew, "backup", "--to", backup, "--keep", "2")["ok"]  # its own still

@@ -20,6 +20,7 @@ from registry.models.choices import (
     Visibility,
 )
 from registry.models.event import Event
+from registry.models.hub import Hub
 from registry.models.job import Job
 from registry.models.namespace import Membership, Namespace, NamespaceName
 from registry.models.revision import Alias, AliasMove, File, Revision
@@ -47,6 +48,7 @@ __all__ = [
     "FileRole",
     "Finding",
     "HashKind",
+    "Hub",
     "Job",
     "JobState",
     "Kind",

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
-from hub import backups, backupsets, dumps, presence
+from hub import backups, backupsets, dumps, ownership, presence
 from hub.checks import TAG
 from hub.counting import counted, in_words
 from hub.management.help import Help
@@ -28,12 +29,16 @@ EPILOG = """\
 The hub may run meanwhile. Files that are in the folder already are not copied again; each is
 verified by its sha256 when it is written.
 
+A folder belongs to the hub that writes there first; others are refused, also an empty hub that a
+wrong LORARY_DATA makes. A restored hub is the same one.
+
 Exit code 1: a file that the rows name could not be copied, as listed; the rest is there.
 Exit code 3: the backup is made, and of the older ones nothing was removed; the text says why.
 
 Example: manage.py backup --to /mnt/backup/lorary --keep 14
 """
 
+REFUSALS = (presence.Busy, ownership.Foreign, dumps.RowsRefused, LoraryError, OSError)
 #: Exit codes.
 NOT_WHOLE, NOT_PRUNED = 1, 3
 
@@ -54,22 +59,31 @@ class Command(BaseCommand):
             metavar="N",
             help="then remove all sets but the newest N and N whole",
         )
+        parser.add_argument(
+            "--adopt", action="store_true", help="take over a folder that another hub wrote"
+        )
         parser.add_argument("--rows-only", action="store_true", help="leave the files out")
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: str, **options: Any) -> None:
         """Make it; leave with 1 when a file is missing, with 3 when nothing could be removed."""
+        _require_sensible(options)
         keep, folder = options["keep"], options["to"].absolute()
-        if keep is not None and keep < 1:
-            message = "--keep takes a number from 1 on."
-            raise CommandError(message)
         meter = Meter("copied", is_quiet=options["json"])
         try:
             with presence.one_at_a_time():
-                made = backups.make(folder, with_files=not options["rows_only"], progress=meter)
+                made = backups.make(
+                    folder,
+                    with_files=not options["rows_only"],
+                    adopts=options["adopt"],
+                    progress=meter,
+                )
                 pruned, reason = _prune(folder, keep) if keep else (0, "")
-        except (presence.Busy, dumps.RowsRefused, LoraryError, OSError) as error:
+        except REFUSALS as error:
             raise CommandError(str(error)) from error
+        except DatabaseError as error:
+            message = f"The database refuses: {error}. Is it this hub's? Run `manage.py migrate`."
+            raise CommandError(message) from error
         meter.end()
         code = NOT_WHOLE if not made.is_whole else NOT_PRUNED if reason else 0
         if options["json"]:
@@ -91,6 +105,16 @@ class Command(BaseCommand):
             self.stdout.write(f"Older backups are left as they were: {reason}")
         for line in amiss(files):
             self.stdout.write(line)
+
+
+def _require_sensible(options: dict[str, Any]) -> None:
+    keep = options["keep"]
+    if keep is not None and keep < 1:
+        message = "--keep takes a number from 1 on."
+        raise CommandError(message)
+    if keep and options["adopt"]:
+        message = "--adopt removes nothing: look at the folder afterwards, then say --keep."
+        raise CommandError(message)
 
 
 def _prune(folder: Path, keep: int) -> tuple[int, str]:

@@ -1,0 +1,27 @@
+"""Which hub this is, and whether digests are its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from registry.models import Blob, Hub
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["own", "unknown"]
+
+
+def own() -> str:
+    """Return the identity of this hub, 32 hex digits; it is made on the first call."""
+    hub, _is_new = Hub.objects.get_or_create(pk=Hub.ONLY)
+    return hub.identity.hex
+
+
+def unknown(digests: Iterable[str]) -> int:
+    """Return how many of these digests this hub never had; rows keep each of them for ever."""
+    named = {bytes.fromhex(sha256) for sha256 in digests}
+    if named:
+        for sha256 in Blob.objects.values_list("sha256", flat=True).iterator():
+            named.discard(bytes.fromhex(sha256))
+    return len(named)
