@@ -1,7 +1,7 @@
 """Backups of a running hub, and hubs made from them.
 
 ```
-<folder>/hub                             whose it is (``hub.ownership``)
+<folder>/hub, lock                       whose it is (``hub.ownership``), who is at it
 <folder>/files/blobs/ab/cd/<sha256>      every file that a set names, once; a blob store
 <folder>/sets/20261126T045000.000Z/
     manifest.json                        written last: a set without it does not count

@@ -3,11 +3,12 @@
 Every web server and worker holds ``running`` in the data directory, shared, for as long as it
 lives; the kernel lets go for it, however it ends. Whoever exchanges what is beneath them (store or
 rows) takes it for himself, and nobody starts meanwhile. Other machines are known only by the
-rows of their workers.
+rows of their workers; backups hold a lock in their folder as well, which others may mount.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from contextlib import contextmanager
@@ -21,10 +22,22 @@ from registry.services import workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-__all__ = ["Busy", "alone", "enter", "one_at_a_time", "require_admitted", "require_no_workers"]
+__all__ = [
+    "Busy",
+    "alone",
+    "enter",
+    "one_at_a_time",
+    "reading",
+    "require_admitted",
+    "require_no_workers",
+    "writing",
+]
 
-_RUNNING, _COPYING = "running", "copying"
+_RUNNING, _COPYING, _FOLDER = "running", "copying", "lock"
+#: What ``flock`` says on file systems that have none.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
 #: Held until this process ends, and by those that it forks.
 _held: list[int] = []
@@ -78,6 +91,43 @@ def one_at_a_time() -> Iterator[None]:
         os.close(handle)
 
 
+@contextmanager
+def writing(folder: Path) -> Iterator[bool]:
+    """Keep others away from a folder of backups, on other machines as well.
+
+    Yields:
+        Whether they are: some file systems have no locks.
+
+    Raises:
+        Busy: somebody writes or reads there.
+    """
+    text = _("Another backup is being made or restored in this folder. Wait for its end.")
+    handle = os.open(folder / _FOLDER, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        yield _is_taken(handle, fcntl.LOCK_EX, text)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Have nothing removed from a folder of backups, as far as this process may hold its lock.
+
+    Raises:
+        Busy: a backup is being made there.
+    """
+    try:
+        handle = os.open(folder / _FOLDER, os.O_RDONLY)
+    except (FileNotFoundError, PermissionError):  # a copy of the folder, or somebody else's
+        yield
+        return
+    try:
+        _is_taken(handle, fcntl.LOCK_SH, _("A backup is being made there. Wait for its end."))
+        yield
+    finally:
+        os.close(handle)
+
+
 def require_no_workers() -> None:
     """Raise Busy while a worker anywhere gives signs of life."""
     workers.drop_gone()
@@ -99,3 +149,16 @@ def _locked(name: str, kind: int, refusal: str) -> int:
         os.close(handle)
         raise Busy(refusal) from error
     return handle
+
+
+def _is_taken(handle: int, kind: int, refusal: str) -> bool:
+    """Take the lock of a folder; says whether there is such a thing there."""
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise Busy(refusal) from error
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        return False
+    return True

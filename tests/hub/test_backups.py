@@ -240,6 +240,20 @@ def test_backups_are_made_one_at_a_time(folder: Path) -> None:
         call_command("backup", "--to", str(folder))
 
 
+def test_backups_of_other_machines_are_waited_for(folder: Path) -> None:
+    made = backups.make(folder).name
+    half = folder / "sets" / "20990101T000000.000Z"
+    half.mkdir()  # the other machine is just making it
+    with presence.writing(folder), pytest.raises(CommandError, match="in this folder"):
+        call_command("backup", "--to", str(folder), "--keep", "1")
+    assert half.exists()
+    with presence.writing(folder), pytest.raises(CommandError, match="being made there"):
+        call_command("restore", "--from", str(folder))
+    with presence.reading(folder), pytest.raises(CommandError, match="in this folder"):
+        call_command("backup", "--to", str(folder))
+    assert names(folder) == [made]
+
+
 def test_restore_lists_the_sets(folder: Path) -> None:
     made = [backups.make(folder).name, backups.make(folder).name]
     out = StringIO()

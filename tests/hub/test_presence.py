@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from registry.models import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +52,41 @@ def test_one_copy_is_made_at_a_time_and_a_hub_may_run() -> None:
         with pytest.raises(presence.Busy, match="Wait for its end"), presence.one_at_a_time():
             pass
         presence.require_admitted()
+
+
+def test_one_writes_to_a_folder_of_backups_wherever_its_data_are(tmp_path: Path) -> None:
+    with presence.writing(tmp_path) as is_alone:
+        assert is_alone
+        with pytest.raises(presence.Busy, match="in this folder"), presence.writing(tmp_path):
+            pass
+        with pytest.raises(presence.Busy, match="Wait for its end"), presence.reading(tmp_path):
+            pass
+    with (
+        presence.reading(tmp_path),
+        presence.reading(tmp_path),
+        pytest.raises(presence.Busy, match="in this folder"),
+        presence.writing(tmp_path),
+    ):
+        pass
+
+
+def test_a_copy_of_a_folder_of_backups_is_read_without_a_lock(tmp_path: Path) -> None:
+    with presence.reading(tmp_path):
+        pass
+    assert not (tmp_path / "lock").exists()
+
+
+def test_a_file_system_without_locks_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def has_none(_handle: int, _kind: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr("hub.presence.fcntl.flock", has_none)
+    with presence.writing(tmp_path) as is_alone:
+        assert not is_alone
+    with presence.reading(tmp_path):
+        pass
 
 
 @pytest.mark.django_db

@@ -39,6 +39,10 @@ Example: manage.py backup --to /mnt/backup/lorary --keep 14
 """
 
 REFUSALS = (presence.Busy, ownership.Foreign, dumps.RowsRefused, LoraryError, OSError)
+NO_LOCKS = (
+    "This folder is on a file system without locks: see to it that nobody else makes or restores "
+    "a backup there meanwhile."
+)
 #: Exit codes.
 NOT_WHOLE, NOT_PRUNED = 1, 3
 
@@ -71,7 +75,10 @@ class Command(BaseCommand):
         keep, folder = options["keep"], options["to"].absolute()
         meter = Meter("copied", is_quiet=options["json"])
         try:
-            with presence.one_at_a_time():
+            folder.mkdir(parents=True, exist_ok=True)
+            with presence.one_at_a_time(), presence.writing(folder) as is_alone:
+                if not is_alone:
+                    self.stderr.write(NO_LOCKS)
                 made = backups.make(
                     folder,
                     with_files=not options["rows_only"],

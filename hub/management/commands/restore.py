@@ -60,7 +60,7 @@ class Command(BaseCommand):
             return
         meter = Meter("restored", is_quiet=options["json"])
         try:
-            with presence.one_at_a_time(), presence.alone():
+            with presence.one_at_a_time(), presence.alone(), presence.reading(folder):
                 taken = backupsets.chosen(folder, options["set"])
                 told = backups.put_back(folder, taken.name, progress=meter)
         except (presence.Busy, backupsets.BackupInvalid, dumps.RowsRefused, LoraryError) as error:
