@@ -75,8 +75,8 @@ def create(*, actor: User, path: str, size_bytes: int, sha256: str | None = None
     _require_kind(path, size_bytes)
     declared = incoming.digest_of(sha256)
     _require_size(size_bytes)
-    upload = _announced(user, path, size_bytes, declared)
     blob = _known(user, path, size_bytes, declared)
+    upload = _announced(user, path, size_bytes, declared)
     if blob is not None and _keep(upload, blob):
         return upload
     return _opened(upload, most=MAX_OPEN_UPLOADS)
@@ -125,8 +125,8 @@ def _opened(upload: Upload, *, most: int) -> Upload:
     Whoever announces holds the row of the namespace from the look to the insertion, so that limits
     hold for what is announced at once.
 
-        Invalid, QuotaExceeded: there is no room.
     Raises:
+        Invalid, QuotaExceeded: there is no room.
         StorageAway: the store cannot be reached.
     """
     with transaction.atomic():
