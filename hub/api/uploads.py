@@ -113,7 +113,7 @@ class UploadOut(serializers.Serializer[Upload]):
     path = serializers.CharField()
     size = serializers.IntegerField(source="size_bytes")
     sha256 = serializers.SerializerMethodField(help_text="Known once every byte is here.")
-    state = serializers.ChoiceField(choices=UploadState.choices)
+    state = serializers.ChoiceField(choices=UploadState.choices, source="state_now")
     received = serializers.SerializerMethodField(help_text="Bytes that are here.")
     part_size = serializers.IntegerField(source="part_bytes")
     parts = PartOut(many=True)

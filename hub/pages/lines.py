@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
@@ -58,7 +57,7 @@ class Line:
     @property
     def is_loud(self) -> bool:
         """Whether it ended otherwise than was wished for."""
-        return self.upload.state in {UploadState.REFUSED, UploadState.EXPIRED}
+        return self.upload.state_now in {UploadState.REFUSED, UploadState.EXPIRED}
 
     @property
     def is_checking(self) -> bool:
@@ -68,7 +67,7 @@ class Line:
     @property
     def is_waiting(self) -> bool:
         """Whether bytes are missing."""
-        return self.upload.state == UploadState.RECEIVING
+        return self.upload.state_now == UploadState.RECEIVING
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +106,9 @@ def lines_of(user: User, rows: Sequence[Upload]) -> list[Line]:
 
 
 def _line(upload: Upload, version: Version | None, checked: int) -> Line:
-    word = str(UploadState(upload.state).label)
+    word = str(UploadState(upload.state_now).label)
     remarks = remarks_of(upload.findings.all(), is_owner=True)
-    if upload.state == UploadState.RECEIVING:
+    if upload.state_now == UploadState.RECEIVING:
         return _receiving(upload, word)
     if upload.state == UploadState.CHECKING:
         text = _("All of it is here. Every number is being checked.")
@@ -134,10 +133,7 @@ def _receiving(upload: Upload, word: str) -> Line:
     arrived: int = getattr(upload, "arrived", 0)
     said = {"here": size(arrived), "total": size(upload.size_bytes)}
     here = _("%(here)s of %(total)s are here.") % said
-    if upload.expires_at > timezone.now():
-        until = _("Kept until %(day)s.") % {"day": date_format(upload.expires_at, DAY)}
-    else:
-        until = _("Its time is over: what is here may go at any moment.")
+    until = _("Kept until %(day)s.") % {"day": date_format(upload.expires_at, DAY)}
     go_on = reverse("publish") + (
         f"?upload={upload.public_id}" if checks.is_weights(upload.path) else ""
     )

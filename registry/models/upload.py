@@ -7,6 +7,7 @@ import uuid
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from registry.models.blob import SHA256, Blob
 from registry.models.choices import UploadState
@@ -70,6 +71,12 @@ class Upload(models.Model):
     def part_count(self) -> int:
         """Number of parts the file is sent in."""
         return max(1, -(-self.size_bytes // self.part_bytes))
+
+    @property
+    def state_now(self) -> str:
+        """The state as it is told: expired from the deadline on, whenever a sweep comes."""
+        is_late = self.state == UploadState.RECEIVING and self.expires_at <= timezone.now()
+        return UploadState.EXPIRED if is_late else self.state
 
     @property
     def is_whole(self) -> bool:

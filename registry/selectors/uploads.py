@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db.models import F, Q, Sum
 from django.db.models.functions import Coalesce
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from registry.errors import NotFound
@@ -44,15 +45,20 @@ def overview(user: User) -> QuerySet[Upload]:
 def begun(user: User, path: str, size_bytes: int) -> QuerySet[Upload]:
     """Return uploads of such a file that may be gone on with, the newest first."""
     rows = Upload.objects.filter(owner=user, path=path, size_bytes=size_bytes).order_by("-pk")
-    is_open = rows.filter(state__in=[UploadState.RECEIVING, UploadState.CHECKING])
+    is_open = rows.filter(_is_receiving() | Q(state=UploadState.CHECKING))
     is_kept = rows.filter(state=UploadState.ACCEPTED, blob__is_stored=True)
     return is_open | is_kept
 
 
 def deposits(user: User, sha256: str) -> QuerySet[Upload]:
     """Return the user's uploads of a digest that still take bytes, with or without a path."""
-    rows = Upload.objects.filter(owner=user, declared_sha256=sha256, state=UploadState.RECEIVING)
+    rows = Upload.objects.filter(_is_receiving(), owner=user, declared_sha256=sha256)
     return rows.order_by("-pk")
+
+
+def _is_receiving() -> Q:
+    """Condition for uploads that take bytes: those past their deadline wait for the sweeper."""
+    return Q(state=UploadState.RECEIVING, expires_at__gt=timezone.now())
 
 
 def checked_at(user: User, path: str, sha256: str) -> Upload | None:

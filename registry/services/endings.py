@@ -18,17 +18,18 @@ __all__ = ["closed", "sentence"]
 
 def closed(upload: Upload) -> StateConflict:
     """Return the refusal of bytes that come after the end; ``facts["state"]`` tells programs."""
-    return StateConflict(sentence(upload), state=upload.state)
+    return StateConflict(sentence(upload), state=upload.state_now)
 
 
 def sentence(upload: Upload) -> str:
     """Return what became of an upload that is no longer open, and what to do."""
-    if upload.state == UploadState.EXPIRED:
+    state = upload.state_now
+    if state == UploadState.EXPIRED:
         text = _("This upload was not finished by %(day)s, and what had arrived is gone.")
         return f"{text % {'day': date_format(upload.expires_at, 'j M Y')}} {_('Begin a new one.')}"
-    if upload.state == UploadState.CANCELLED:
+    if state == UploadState.CANCELLED:
         return _("This upload was cancelled, and what had arrived is gone. Begin a new one.")
-    if upload.state == UploadState.REFUSED:
+    if state == UploadState.REFUSED:
         return _("This file was refused; its findings say why. Begin a new upload of a better one.")
     text = _("This upload takes no more bytes: all of it is here, and it is %(state)s.")
-    return text % {"state": upload.state}
+    return text % {"state": state}

@@ -118,11 +118,13 @@ def require_own(actor: User, upload: Upload) -> User:
 def require_still_open(upload: Upload) -> None:
     """Refuse bytes that come after the end; call it with the upload's lock held.
 
+    A body that began before the deadline may end after it.
+
     Raises:
         StateConflict: it takes no more.
     """
-    upload.refresh_from_db(fields=["state", "storage_key"])
-    if upload.state != UploadState.RECEIVING:
+    upload.refresh_from_db(fields=["state", "storage_key", "expires_at"])
+    if upload.state_now != UploadState.RECEIVING:
         raise endings.closed(upload)
 
 

@@ -74,7 +74,10 @@ def test_an_open_upload_says_what_is_here_until_when_and_where_it_goes_on(
     assert f'href="/publish?upload={upload.public_id}"' in page
     assert f'href="/uploads/{upload.public_id}/cancel"' in page
     Upload.objects.update(expires_at=timezone.now() - timedelta(hours=1))
-    assert "may go at any moment" in text_of(as_ada)
+    page = text_of(as_ada)
+    assert "was not finished by" in page
+    assert "Begin a new one" in page
+    assert f'href="/publish?upload={upload.public_id}"' not in page
 
 
 def test_an_accepted_upload_can_be_published_later(

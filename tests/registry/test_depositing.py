@@ -282,3 +282,12 @@ def test_deposits_go_the_same_way_in_every_store(ada: User) -> None:
     upload = named(ada, LORA)
     assert upload.state == UploadState.ACCEPTED
     assert name(ada, LORA, "copy.safetensors").state == UploadState.ACCEPTED
+
+
+def test_a_deposit_past_its_deadline_is_begun_anew(ada: User) -> None:
+    late = deposit(ada, LORA)
+    Upload.objects.update(expires_at=timezone.now() - timedelta(hours=1))
+    with pytest.raises(UploadIncomplete):
+        name(ada, LORA)
+    assert deposit(ada, LORA) != late
+    assert named(ada, LORA).state == UploadState.ACCEPTED
