@@ -87,6 +87,7 @@ def make(
     *,
     with_files: bool = True,
     adopts: bool = False,
+    has_fewer: bool = False,
     progress: Progress | None = None,
 ) -> Made:
     """Add a set to a folder of backups.
@@ -95,6 +96,7 @@ def make(
         folder: Where backups are; made when it is not there.
         with_files: Also files. Without, only rows: for a bucket that is kept safe by itself.
         adopts: Take the folder over from another hub.
+        has_fewer: It is right that the set names far fewer files than those before it.
         progress: Gets files and bytes copied so far.
 
     Raises:
@@ -120,7 +122,8 @@ def make(
     _keep_secret(place)
     write(place / "blobs.txt", "".join(f"{sha256} {size}\n" for sha256, size in blobs))
     made = Made(name, len(blobs), sum(size for _sha256, size in blobs), told)
-    write(place / "manifest.json", json.dumps(_manifest(rows, made, with_files=with_files)))
+    facts = {**_manifest(rows, made), "with_files": with_files, "has_fewer": has_fewer}
+    write(place / "manifest.json", json.dumps(facts))
     return made
 
 
@@ -166,7 +169,7 @@ def _checked_rows(place: Path) -> Path:
     return rows
 
 
-def _manifest(rows: Path, made: Made, *, with_files: bool) -> dict[str, Any]:
+def _manifest(rows: Path, made: Made) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "hub": identity.own(),
@@ -176,7 +179,6 @@ def _manifest(rows: Path, made: Made, *, with_files: bool) -> dict[str, Any]:
         "blobs_sha256": _sha256(rows.with_name("blobs.txt")),
         "blobs": made.blobs,
         "bytes": made.bytes,
-        "with_files": with_files,
         "missing": made.files.missing,
         "damaged": made.files.damaged,
         "failed": made.files.failed,

@@ -14,6 +14,9 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.utils.translation import gettext as _
+
+from hub.counting import counted
 from registry import storage
 from registry.services import moving
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BackupInvalid",
     "BackupSet",
+    "Shrunk",
     "chosen",
     "files_of",
     "manifest_of",
@@ -37,12 +41,18 @@ __all__ = [
 ]
 
 FORMAT = 1
+#: So many files fewer are an evening's work, however small the hub.
+HANDFUL = 5
 #: What a manifest has of files that could not be saved; ``missing`` alone in older ones.
 NOT_SAVED = ("missing", "damaged", "failed")
 
 
 class BackupInvalid(Exception):
     """There is no such backup, or it is not whole; the text says what is wrong."""
+
+
+class Shrunk(Exception):
+    """The newest set has far fewer files than others; the text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +63,14 @@ class BackupSet:
         name: Of its folder: when it was made.
         blobs: Files that its rows name.
         lacking: Those of them that could not be saved then.
+        has_fewer: Whether somebody said that it is right to have far fewer than those before.
         is_readable: Whether its manifest is one.
     """
 
     name: str
     blobs: int = 0
     lacking: int = 0
+    has_fewer: bool = False
     is_readable: bool = True
 
     @property
@@ -125,9 +137,11 @@ def prune(folder: Path, keep: int) -> int:
         How many files.
 
     Raises:
+        Shrunk: the newest set names far fewer files than one before it; nothing is removed.
         BackupInvalid: a set that is kept no longer says which files it names; nothing is removed.
     """
     found = sets(folder)
+    _require_no_loss(found)
     whole = [one for one in found if one.is_whole]
     kept = {one.name for one in (*found[-keep:], *whole[-keep:])}
     named = {bytes.fromhex(sha256) for name in kept for sha256 in _kept_in(folder / "sets" / name)}
@@ -166,6 +180,25 @@ def write(file: Path, text: str) -> None:
     draft.replace(file)
 
 
+def _require_no_loss(found: list[BackupSet]) -> None:
+    """Raise Shrunk when the newest set names less than half of the files of another.
+
+    What was said to be right once is what later sets are compared with.
+    """
+    before = 0
+    for one in reversed(found):
+        before = max(before, one.blobs)
+        if one.has_fewer:
+            break
+    now = found[-1].blobs if found else 0
+    if now < before / 2 and before - now > HANDFUL:
+        text = _(
+            "this one names %(now)s, one before it %(before)s. Is LORARY_DATABASE_URL right, and "
+            "nothing lost? If so much was taken down on purpose, say --prune-anyway once."
+        )
+        raise Shrunk(text % {"now": counted(now, "file"), "before": f"{before:,}"})
+
+
 def _kept_in(place: Path) -> Iterator[str]:
     require_as_written(place / "blobs.txt", manifest_of(place)["blobs_sha256"])
     for sha256, _size in named_in(place):
@@ -178,4 +211,4 @@ def _described(place: Path) -> BackupSet:
     except BackupInvalid:
         return BackupSet(place.name, is_readable=False)
     lacking = sum(len(manifest.get(what, ())) for what in NOT_SAVED)
-    return BackupSet(place.name, manifest["blobs"], lacking)
+    return BackupSet(place.name, manifest["blobs"], lacking, manifest.get("has_fewer", False))

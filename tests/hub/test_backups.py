@@ -168,6 +168,49 @@ def test_sets_that_are_not_whole_push_out_no_whole_one(folder: Path) -> None:
     assert [one.is_whole for one in backupsets.sets(folder)] == [True, True]
 
 
+def test_a_hub_that_lost_most_of_its_files_pushes_out_nothing(folder: Path) -> None:
+    full = {keep(bytes([number])) for number in range(15)}
+    backups.make(folder)
+    Blob.objects.filter(sha256__in=list(full)[:8]).update(is_stored=False)
+    for _ in range(3):
+        code, said = run("backup", "--to", str(folder), "--keep", "1")
+        assert code == 3
+        assert "Older backups are left as they were: this one names 7 files" in said
+        assert "--prune-anyway" in said
+    assert (len(names(folder)), digests(folder)) == (4, full)
+    document = json.loads(run("backup", "--to", str(folder), "--keep", "1", "--json")[1])
+    assert (document["ok"], document["pruned"]) == (False, 0)
+    assert "one before it 15" in document["not_pruned"]
+    code, said = run("backup", "--to", str(folder), "--keep", "2", "--prune-anyway")
+    assert (code, "8 files removed" in said) == (0, True)
+    assert len(names(folder)) == 2
+
+
+def test_what_was_said_to_be_right_need_not_be_said_again(folder: Path) -> None:
+    for number in range(15):
+        keep(bytes([number]))
+    backups.make(folder)
+    Blob.objects.update(is_stored=False)
+    keep(b"new")
+    assert run("backup", "--to", str(folder), "--keep", "3", "--prune-anyway")[0] == 0
+    assert run("backup", "--to", str(folder), "--keep", "3")[0] == 0
+    assert len(names(folder)) == 3  # the full one among them
+
+
+@pytest.mark.parametrize(("before", "after"), [(5, 0), (14, 7), (11, 6)])
+def test_files_that_go_now_and_then_are_no_loss(folder: Path, before: int, after: int) -> None:
+    kept = [keep(bytes([number])) for number in range(before)]
+    backups.make(folder)
+    Blob.objects.filter(sha256__in=kept[after:]).update(is_stored=False)
+    assert run("backup", "--to", str(folder), "--keep", "1")[0] == 0
+    assert len(digests(folder)) == after
+
+
+def test_prune_anyway_goes_with_keep(folder: Path) -> None:
+    with pytest.raises(CommandError, match="goes with --keep"):
+        call_command("backup", "--to", str(folder), "--prune-anyway")
+
+
 def test_the_manifest_names_all_that_could_not_be_saved(folder: Path) -> None:
     lost, damaged = keep(b"lost"), keep(b"damaged")
     keep(b"there")

@@ -64,6 +64,11 @@ class Command(BaseCommand):
             help="then remove all sets but the newest N and N whole",
         )
         parser.add_argument(
+            "--prune-anyway",
+            action="store_true",
+            help="with --keep: it is right that there are far fewer files than before",
+        )
+        parser.add_argument(
             "--adopt", action="store_true", help="take over a folder that another hub wrote"
         )
         parser.add_argument("--rows-only", action="store_true", help="leave the files out")
@@ -83,6 +88,7 @@ class Command(BaseCommand):
                     folder,
                     with_files=not options["rows_only"],
                     adopts=options["adopt"],
+                    has_fewer=options["prune_anyway"],
                     progress=meter,
                 )
                 pruned, reason = _prune(folder, keep) if keep else (0, "")
@@ -119,6 +125,9 @@ def _require_sensible(options: dict[str, Any]) -> None:
     if keep is not None and keep < 1:
         message = "--keep takes a number from 1 on."
         raise CommandError(message)
+    if options["prune_anyway"] and not keep:
+        message = "--prune-anyway goes with --keep N."
+        raise CommandError(message)
     if keep and options["adopt"]:
         message = "--adopt removes nothing: look at the folder afterwards, then say --keep."
         raise CommandError(message)
@@ -128,5 +137,5 @@ def _prune(folder: Path, keep: int) -> tuple[int, str]:
     """Remove what need not be kept; returns how many files, or why nothing was removed."""
     try:
         return backupsets.prune(folder, keep), ""
-    except backupsets.BackupInvalid as error:
+    except (backupsets.Shrunk, backupsets.BackupInvalid) as error:
         return 0, str(error)
