@@ -52,17 +52,30 @@ class Meter:
 
 #: What to do about files that are lost.
 MEND = "to be brought from a backup (manage.py storage mend --from URL)"
-#: What is told of files, behind their number.
+#: What is told of files, behind their number, where the store is the hub's.
 MISSING = f"missing, {MEND}"
 DAMAGED = f"with other bytes than the name says, {MEND}"
 
 
-def amiss(told: Tally) -> Iterator[str]:
-    """Yield lines that say what is wrong with which files."""
-    yield from listed(told.missing, MISSING, noun="file")
-    yield from listed(told.damaged, DAMAGED, noun="file")
-    failed = [f"{sha256}: {reason}" for sha256, reason in told.failed.items()]
-    yield from listed(failed, "failed; run it again", noun="file")
+def amiss(
+    told: Tally,
+    *,
+    missing: str = MISSING,
+    damaged: str = DAMAGED,
+    failed: str = "failed; run it again",
+) -> Iterator[str]:
+    """Yield lines that say what is wrong with which files; by itself, of the hub's own store.
+
+    Args:
+        told: What became of files.
+        missing: What is told of those that are not there.
+        damaged: What is told of those with other bytes.
+        failed: What is told of those that a store refused.
+    """
+    yield from listed(told.missing, missing, noun="file")
+    yield from listed(told.damaged, damaged, noun="file")
+    reasons = [f"{sha256}: {reason}" for sha256, reason in told.failed.items()]
+    yield from listed(reasons, failed, noun="file")
 
 
 def listed(lines: Sequence[str], what: str, *, noun: str) -> Iterator[str]:

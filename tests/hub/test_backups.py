@@ -254,6 +254,7 @@ def test_restore_says_that_the_set_it_took_was_not_whole(
     monkeypatch.setattr(dumps, "restore", lambda _rows: None)
     code, said = run("restore", "--from", str(folder))
     assert (code, "not whole: 1 file could not be saved" in said) == (1, True)
+    assert "1 file not in this backup, to be brought from a backup" in said
 
 
 def test_nothing_is_removed_while_a_set_no_longer_says_what_it_names(folder: Path) -> None:

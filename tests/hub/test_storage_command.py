@@ -108,6 +108,69 @@ def test_mend_brings_lost_files_from_a_backup(there: str) -> None:
     assert document("mend", "--from", there)["right"] == 2
 
 
+def damage(sha256: str, store: storage.BlobStore) -> None:
+    place = store.link(sha256, storage.Fetch())
+    assert not isinstance(place, str)
+    assert place is not None
+    place.write_bytes(bytes(place.stat().st_size))
+
+
+def test_mend_says_what_the_backup_cannot_give(there: str) -> None:
+    absent = keep(b"absent there")
+    storage.at(there).delete(absent)
+    damage(absent, storage.store())
+    code, said = run("mend", "--from", there)
+    assert code == 1
+    assert f"1 file missing or damaged here, and not at {there}; try another backup" in said
+    assert "storage mend" not in said  # it was just run
+
+    document("copy", "--to", there)
+    both = keep(b"damaged there, too")
+    document("copy", "--to", there)
+    damage(both, storage.at(there))
+    storage.store().delete(both)
+    code, said = run("mend", "--from", there)
+    assert code == 1
+    assert f"1 file missing or damaged here, and damaged at {there}; try another backup" in said
+    assert both in said
+
+
+def test_verify_says_how_another_store_is_filled(there: str) -> None:
+    sha256 = keep(b"first")
+    code, said = run("verify", "--all", "--at", there)
+    assert (code, "1 file missing there; the next copy or backup brings them" in said) == (1, True)
+    document("copy", "--to", there)
+    damage(sha256, storage.at(there))
+    code, said = run("verify", "--all", "--at", there)
+    assert (code, "remove them there, then copy or back up" in said) == (1, True)
+    storage.at(there).delete(sha256)
+    assert run("copy", "--to", there)[0] == run("verify", "--all", "--at", there)[0] == 0
+    damage(sha256, storage.store())
+    assert "storage mend --from URL" in run("verify", "--all", "--at", settings.LORARY.storage)[1]
+
+
+def test_move_says_what_it_left_behind(there: str) -> None:
+    damage(keep(b"damaged"), storage.store())
+    storage.store().delete(keep(b"lost"))
+    keep(b"there")
+    assert "say --leave-missing" in run("move", "--to", there)[1]
+    code, said = run("move", "--to", there, "--leave-missing")
+    assert code == 0
+    assert "everything that the rows name but 2 files, missing or damaged before, is at" in said
+
+
+def test_a_move_that_a_store_refused_is_run_again(there: str, tmp_path: Path) -> None:
+    sha256 = keep(b"first")
+    place = tmp_path / "there" / "blobs" / sha256[:2] / sha256[2:4] / sha256
+    place.mkdir(parents=True)  # nothing can be renamed onto it
+    code, said = run("move", "--to", there)
+    assert (code, "1 file failed; run it again" in said) == (1, True)
+    assert "stays in use. Run it again." in said
+    assert "--leave-missing" not in said
+    place.rmdir()
+    assert "everything that the rows name is at" in run("move", "--to", there)[1]
+
+
 def test_copy_beside_a_running_hub_and_move_only_without(there: str) -> None:
     keep(b"first")
     presence.enter()

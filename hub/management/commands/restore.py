@@ -15,7 +15,7 @@ from hub import backups, backupsets, dumps, presence
 from hub.checks import TAG
 from hub.counting import counted, in_words
 from hub.management.help import Help
-from hub.management.progress import Meter, amiss
+from hub.management.progress import MEND, Meter, amiss
 from registry.errors import LoraryError
 
 if TYPE_CHECKING:
@@ -34,6 +34,11 @@ Exit code 1: files that the rows name are not in the backup, as listed; the rest
 
 Example: LORARY_DATA=/srv/lorary manage.py restore --from /mnt/backup/lorary
 """
+
+#: What is told of files; the rows are there, so nobody restores again.
+MISSING = f"not in this backup, {MEND}"
+DAMAGED = f"damaged in this backup, {MEND}"
+FAILED = f"failed, {MEND}"
 
 
 class Command(BaseCommand):
@@ -93,7 +98,7 @@ class Command(BaseCommand):
             self.stdout.write(f"This backup is {_state(taken)}. See the whole ones with --list.")
         if again := told.uploads.asked_again:
             self.stdout.write(f"{counted(len(again), 'open upload')} to send all bytes again")
-        for line in amiss(files):
+        for line in amiss(files, missing=MISSING, damaged=DAMAGED, failed=FAILED):
             self.stdout.write(line)
 
 

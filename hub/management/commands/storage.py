@@ -26,7 +26,7 @@ from registry.services import carrying, moving
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from registry.services.carrying import Carried
     from registry.services.moving import Tally
@@ -127,7 +127,7 @@ class Command(BaseCommand):
             self.stdout.write(
                 f"{counted(told.done, 'file')} ({in_words(told.bytes_done)}) found right: {at}"
             )
-            self._say(amiss(told))
+            self._say(_amiss_at(at, told))
         return {"ok": told.is_whole, "storage": at, **asdict(told)}
 
     def _mend(self, options: dict[str, Any]) -> Document:
@@ -142,7 +142,7 @@ class Command(BaseCommand):
         meter.end()
         if not options["json"]:
             self.stdout.write(f"{counted(found.done, 'file')} found right; {told.done:,} mended")
-            self._say(amiss(told))
+            self._say(_not_mended(options["source"], told))
         return {"ok": told.is_whole, "from": options["source"], "right": found.done, **asdict(told)}
 
     def _copy(self, options: dict[str, Any]) -> Document:
@@ -177,12 +177,16 @@ class Command(BaseCommand):
         with presence.one_at_a_time(), presence.alone():
             presence.require_no_workers()
             began = timezone.now()
-            told, carried, is_proven = self._brought(options)
+            told, carried, left = self._brought(options)
+            is_proven = left is not None
             if is_proven:
                 note_move(settings.LORARY.data, options["to"])
         seconds = round((timezone.now() - began).total_seconds(), 1)
         if not options["json"]:
-            self._say_moved(options["to"], carried, seconds, is_moved=is_proven)
+            if left is None:
+                self._say_not_moved(told)
+            else:
+                self._say_moved(options["to"], carried, seconds, left)
         return {
             "ok": is_proven,
             "to": options["to"],
@@ -192,8 +196,8 @@ class Command(BaseCommand):
             **asdict(told),
         }
 
-    def _brought(self, options: dict[str, Any]) -> tuple[Tally, Carried, bool]:
-        """Copy what is left, and say whether the target has all that it can have."""
+    def _brought(self, options: dict[str, Any]) -> tuple[Tally, Carried, int | None]:
+        """Copy what is left; the last says how many lost files go without, None if it is short."""
         source, target = storage.store(), _at(options["to"])
         told = self._copied(options)
         carried = carrying.carry(
@@ -201,20 +205,24 @@ class Command(BaseCommand):
         )
         lost = set(told.missing + told.damaged) if options["leave_missing"] else set()
         lacking = set(moving.census(target).missing)
-        return told, carried, not told.failed and lacking <= lost
+        is_proven = not told.failed and lacking <= lost
+        return told, carried, len(lacking) if is_proven else None
 
-    def _say_moved(self, to: str, carried: Carried, seconds: float, *, is_moved: bool) -> None:
-        if not is_moved:
-            self.stdout.write(
-                f"Not moved: {settings.LORARY.storage} stays in use. Restore what is missing, or "
-                "say --leave-missing to go without it."
-            )
-            return
+    def _say_not_moved(self, told: Tally) -> None:
+        advice = (
+            "Run it again."
+            if told.failed
+            else "Restore what is missing, or say --leave-missing to go without it."
+        )
+        self.stdout.write(f"Not moved: {settings.LORARY.storage} stays in use. {advice}")
+
+    def _say_moved(self, to: str, carried: Carried, seconds: float, left: int) -> None:
         self.stdout.write(f"{counted(carried.whole, 'open upload')} came along")
         self._say(listed(carried.asked_again, "to send bytes again", noun="open upload"))
         self._say(listed(carried.cancelled, "cancelled: parts below 5 MiB", noun="open upload"))
+        but = f" but {counted(left, 'file')}, missing or damaged before," if left else ""
         self.stdout.write(
-            f"Moved in {seconds:g} s: everything that the rows name is at\n  {to}\n"
+            f"Moved in {seconds:g} s: everything that the rows name{but} is at\n  {to}\n"
             f"The files at {settings.LORARY.storage} are still there; nothing uses them any more."
         )
         if os.environ.get("LORARY_STORAGE"):
@@ -228,6 +236,26 @@ class Command(BaseCommand):
     def _say(self, lines: Iterable[str]) -> None:
         for line in lines:
             self.stdout.write(line)
+
+
+def _amiss_at(url: str, told: Tally) -> Iterator[str]:
+    """Yield what is wrong at a store; one that is not the hub's is filled, not mended."""
+    if is_same_store(url, settings.LORARY.storage):
+        return amiss(told)
+    return amiss(
+        told,
+        missing="missing there; the next copy or backup brings them",
+        damaged="with other bytes than the name says; remove them there, then copy or back up",
+    )
+
+
+def _not_mended(url: str, told: Tally) -> Iterator[str]:
+    """Yield what a store could not mend."""
+    return amiss(
+        told,
+        missing=f"missing or damaged here, and not at {url}; try another backup",
+        damaged=f"missing or damaged here, and damaged at {url}; try another backup",
+    )
 
 
 def _at(url: str) -> BlobStore:
