@@ -51,6 +51,7 @@ class Config:
     part_bytes: int
     quota_bytes: int
     upload_days: int
+    upload_log_days: int
     grace_days: int
     job_lease_s: int
     xet_bytes: int
@@ -100,6 +101,7 @@ def load(env: Env, root: Path) -> Config:
         part_bytes=env.size("UPLOAD_PART_BYTES", "16MiB"),
         quota_bytes=env.size("QUOTA_BYTES", "0"),
         upload_days=env.integer("UPLOAD_DAYS", 7),
+        upload_log_days=env.integer("UPLOAD_LOG_DAYS", 90),
         grace_days=env.integer("GRACE_DAYS", 7),
         job_lease_s=env.integer("JOB_LEASE_S", 30),
         xet_bytes=env.size("XET_BYTES", "32GiB"),

@@ -20,7 +20,7 @@ from django.utils import timezone
 from registry import locks, signals, storage
 from registry.models import Blob, File, Upload, UploadPart, UploadState
 from registry.selectors.blobs import keeping_files
-from registry.services import arrivals, expiring
+from registry.services import arrivals, expiring, forgetting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,6 +34,7 @@ class Swept:
 
     Attributes:
         uploads_expired: Uploads that ended.
+        uploads_forgotten: Uploads that were decided long ago, whose rows go.
         blobs: Digests whose bytes are let go of.
         files: Files of the store, those of uploads that ended among them.
         bytes_freed: Their length; of parts in a bucket that no upload is about, unknown and 0.
@@ -42,6 +43,7 @@ class Swept:
     """
 
     uploads_expired: int
+    uploads_forgotten: int
     blobs: int
     files: int
     bytes_freed: int
@@ -50,11 +52,12 @@ class Swept:
 
 
 def run(*, is_dry: bool = False) -> Swept:
-    """Expire stale uploads and remove orphans older than ``LORARY_GRACE_DAYS``.
+    """Forget old uploads, expire stale ones, remove orphans older than ``LORARY_GRACE_DAYS``.
 
     Args:
         is_dry: Only count what would go.
     """
+    forgotten = forgetting.forget(is_dry=is_dry)
     expired = expiring.expire(is_dry=is_dry)
     leftovers = _sweep_beside(is_dry=is_dry)
     if not is_dry:
@@ -65,6 +68,7 @@ def run(*, is_dry: bool = False) -> Swept:
         _sweep_locks()
     return Swept(
         uploads_expired=len(expired),
+        uploads_forgotten=forgotten,
         blobs=len(let_go),
         files=removed.files,
         bytes_freed=removed.bytes,

@@ -37,6 +37,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("E019", {"part_bytes": 1}),
     ("E020", {"quota_bytes": -1}),
     ("E021", {"upload_days": 0}),
+    ("E030", {"upload_log_days": 0}),
     ("E005", {"storage": "s3://studio?regoin=eu"}),
     ("E019", {"storage": "s3://studio", "part_bytes": 5 * 2**20 - 1}),
     ("E022", {"grace_days": 1000}),

@@ -51,12 +51,14 @@ def begun(actor: User) -> Upload:
 
 
 def leave_uploads(ada: User) -> None:
-    """Leave uploads that go on, that are late with and without bytes, and that left bytes."""
+    """Leave uploads that go on, are late with and without bytes, left bytes, or are long over."""
     begun(ada)
     late = [begun(ada), begun(ada), announced(ada)]
     past = timezone.now() - timedelta(seconds=1)
     Upload.objects.filter(pk__in=[one.pk for one in late]).update(expires_at=past)
-    left = begun(ada)
+    left, over = begun(ada), announced(ada)
+    uploads.cancel(actor=ada, upload=over)
+    Upload.objects.filter(pk=over.pk).update(updated_at=past - timedelta(days=400))
     Upload.objects.filter(pk=left.pk).update(state=UploadState.CANCELLED)
 
 
@@ -92,7 +94,6 @@ def leave_pieces() -> Path:
     for folder in folders:
         folder.mkdir(parents=True)
         (folder / "piece").write_bytes(b"x" * 300)
-        (locks.folder() / folder.name.rpartition("-")[2]).touch()
     past = time.time() - 7200
     for folder in (folders[0], folders[2]):
         os.utime(folder / "piece", (past, past))
@@ -101,9 +102,10 @@ def leave_pieces() -> Path:
 
 
 def everything() -> tuple[object, ...]:
-    """Return all that a sweep may change."""
+    """Return all that a sweep may change, but for lock files, which any look may add."""
     rows = [list(model.objects.order_by("pk").values()) for model in (Upload, Blob)]
-    files = sorted(path for path in settings.LORARY.data.rglob("*") if "sqlite" not in path.name)
+    found = (path for path in settings.LORARY.data.rglob("*") if path.parent != locks.folder())
+    files = sorted(path for path in found if "sqlite" not in path.name)
     return *rows, sorted(storage.store().names()), files
 
 
@@ -116,11 +118,12 @@ def test_a_dry_run_tells_what_a_sweep_then_removes(
     leave_copies()
     busy = leave_pieces()
     with locks.holding(busy.name.rpartition("-")[2], is_shared=True):
-        before = everything()
+        before, locked = everything(), set(locks.folder().iterdir())
         dry = sweeping.run(is_dry=True)
         assert everything() == before
+        assert locked <= set(locks.folder().iterdir())
         assert sweeping.run() == dry
-    assert (dry.uploads_expired, dry.blobs) == (3, 3)
+    assert (dry.uploads_expired, dry.uploads_forgotten, dry.blobs) == (3, 1, 3)
     assert (dry.leftovers, dry.leftover_bytes) == (1, 300)
     # Late: 2; left by an upload: 1; let go of, and nobody at it: 1; without a row: 1.
     assert dry.files == 5
@@ -130,7 +133,8 @@ def test_a_dry_run_tells_what_a_sweep_then_removes(
     monkeypatch.setattr(arrivals, "patience", timedelta)  # nothing is on its way any more
     dry = sweeping.run(is_dry=True)
     assert sweeping.run() == dry
-    assert (dry.uploads_expired, dry.blobs, dry.leftovers) == (0, 1, 1)
+    assert (dry.uploads_expired, dry.uploads_forgotten, dry.blobs) == (0, 3, 1)
+    assert dry.leftovers == 1
     assert dry.files > 1
 
 

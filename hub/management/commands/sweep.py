@@ -36,6 +36,7 @@ class Command(BaseCommand):
         verb = "would free" if options["dry_run"] else "freed"
         self.stdout.write(
             f"{counted(swept.uploads_expired, 'upload')} expired, "
+            f"{swept.uploads_forgotten:,} forgotten, "
             f"{counted(swept.blobs, 'blob')} let go, {counted(swept.files, 'file')}, "
             f"{counted(swept.leftovers, 'piece')} that Hub clients left; "
             f"{verb} {in_words(swept.bytes_freed + swept.leftover_bytes)}"
