@@ -38,19 +38,21 @@ def folder() -> Path:
 
 
 @contextmanager
-def holding(name: str, *, is_shared: bool = False) -> Iterator[None]:
+def holding(name: str, *, is_shared: bool = False, wait_s: float | None = None) -> Iterator[None]:
     """Hold the lock of a private key.
 
     Args:
         name: The key; each has a file of its own.
         is_shared: Others may hold it shared at the same time.
+        wait_s: Seconds to wait for others, ``WAIT_S`` if not given.
 
     Raises:
-        Conflict: others did not let go within ``WAIT_S``.
+        Conflict: others did not let go in that time.
     """
+    until = time.monotonic() + (WAIT_S if wait_s is None else wait_s)
     handle = os.open(folder() / name, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        _take(handle, fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX, time.monotonic() + WAIT_S)
+        _take(handle, fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX, until)
         yield
     finally:
         os.close(handle)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from django.utils import timezone
 
-from registry import storage
+from registry import locks, storage
+from registry.errors import Conflict
 from registry.models import Upload, UploadState
+from registry.services import endings
 
 __all__ = ["expire"]
 
@@ -13,18 +17,27 @@ __all__ = ["expire"]
 def expire(*, is_dry: bool = False) -> list[storage.Heap]:
     """Drop what nobody finished in time; returns what the store had of each upload.
 
+    One whose lock is held is left to the next sweep: a body that began in time may end.
+
     Args:
         is_dry: Only look.
     """
     stale = Upload.objects.filter(state=UploadState.RECEIVING, expires_at__lt=timezone.now())
     went = []
     for upload in stale:
-        heap = storage.heap(upload.storage_key)
-        if is_dry:
-            went.append(heap)
-            continue
-        mine = Upload.objects.filter(pk=upload.pk, state=UploadState.RECEIVING)
-        if mine.update(state=UploadState.EXPIRED):
-            storage.discard(upload.storage_key)
-            went.append(heap)
+        with suppress(Conflict), locks.holding(upload.storage_key, wait_s=0):
+            heap = storage.heap(upload.storage_key)
+            if is_dry or _end(upload):
+                went.append(heap)
     return went
+
+
+def _end(upload: Upload) -> bool:
+    """End an upload at whose bytes nobody is; whether it was still open."""
+    mine = Upload.objects.filter(
+        pk=upload.pk, state=UploadState.RECEIVING, storage_key=upload.storage_key
+    )
+    if not mine.update(state=UploadState.EXPIRED, updated_at=timezone.now()):
+        return False
+    endings.discard(upload)
+    return True

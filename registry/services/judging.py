@@ -15,7 +15,7 @@ from lorary.anatomy import Finding as Result
 from registry import checks, storage
 from registry.models import Finding, Upload, UploadState
 from registry.selectors import hashes as known_hashes
-from registry.services import anatomies, arrivals, events
+from registry.services import anatomies, arrivals, endings, events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -118,7 +118,7 @@ def refuse(upload: Upload, results: list[Result], *, from_state: UploadState) ->
                 actor=upload.owner, verb="upload_refused", subject=upload.path, codes=codes
             )
     if is_mine:
-        storage.discard(upload.storage_key)
+        endings.discard(upload)
 
 
 def save_findings(upload: Upload, results: Iterable[Result], blob: Blob | None = None) -> None:

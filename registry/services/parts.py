@@ -16,7 +16,7 @@ from lorary.anatomy import Finding
 from registry import locks, storage
 from registry.errors import Invalid, SizeMismatch, StateConflict, UploadIncomplete
 from registry.models import UploadPart
-from registry.services import incoming
+from registry.services import endings, incoming
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -104,13 +104,20 @@ def receive_part(
         Invalid: no such part.
         SizeMismatch: the part has not exactly the bytes it must have.
         DigestMismatch: the part is damaged; it counts as missing.
+        StateConflict: the upload takes no more bytes, or was ended while they came.
     """
     incoming.require_open(actor, upload)
     part = part_of(upload, number)
     body = incoming.Body(stream, part.size, declared=incoming.digest_of(sha256))
-    with locks.holding(upload.storage_key, is_shared=True), ExitStack() as kept:
+    with locks.holding(upload.storage_key, is_shared=True):
         incoming.require_still_open(upload)
-        before, chunks = upload.parts.filter(number=number).first(), iter(body)
+        with endings.writing(upload):
+            return _received(upload, part, body)
+
+
+def _received(upload: Upload, part: storage.Part, body: incoming.Body) -> UploadPart:
+    with ExitStack() as kept:
+        before, chunks = upload.parts.filter(number=part.number).first(), iter(body)
         if before is not None:
             whole = kept.enter_context(storage.spooled(body))
             if before.sha256 == body.sha256:

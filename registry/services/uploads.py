@@ -31,7 +31,7 @@ from registry.errors import (
 from registry.models import Blob, Namespace, Upload, UploadState
 from registry.names import check_path
 from registry.selectors import blobs as known_blobs
-from registry.services import access, incoming, judging, parts, quotas
+from registry.services import access, endings, incoming, judging, parts, quotas
 from registry.services.parts import part_of, receive_part
 
 if TYPE_CHECKING:
@@ -216,8 +216,9 @@ def receive(*, actor: User, upload: Upload, stream: Readable) -> Upload:
         incoming.require_still_open(upload)
         body = incoming.Body(stream, upload.size_bytes)
         sent = fill(upload, body)  # which may give the upload another key
-        _join(upload, sent)
-        return _complete(upload, body.sha256)
+        with endings.explaining(upload):
+            _join(upload, sent)
+            return _complete(upload, body.sha256)
 
 
 def fill(upload: Upload, body: incoming.Body) -> list[storage.Part]:
@@ -227,11 +228,15 @@ def fill(upload: Upload, body: incoming.Body) -> list[storage.Part]:
 
     Raises:
         SizeMismatch, DigestMismatch: see ``incoming.Body``; what arrived before counts.
-        StateConflict: the upload takes no more bytes.
+        StateConflict: the upload takes no more bytes, or was ended while they came.
     """
     if upload.parts.exists():
         parts.renew(upload)
-    return [_fill_one(upload, body, part) for part in parts.parts_of(upload)]
+    sent = []
+    for part in parts.parts_of(upload):
+        with endings.writing(upload):
+            sent.append(_fill_one(upload, body, part))
+    return sent
 
 
 def _fill_one(upload: Upload, body: incoming.Body, part: storage.Part) -> storage.Part:
@@ -304,10 +309,11 @@ def complete(*, actor: User, upload: Upload) -> Upload:
         if upload.state in {UploadState.CHECKING, UploadState.ACCEPTED}:
             return upload
         incoming.require_open(actor, upload)
-        _assemble(upload)
-        with storage.store().open(upload.storage_key) as handle:
-            sha256 = checks.digest(storage.chunks_of(handle))
-        return _complete(upload, sha256)
+        with endings.explaining(upload):
+            _assemble(upload)
+            with storage.store().open(upload.storage_key) as handle:
+                sha256 = checks.digest(storage.chunks_of(handle))
+            return _complete(upload, sha256)
 
 
 def _assemble(upload: Upload) -> None:
@@ -357,6 +363,7 @@ def _complete(upload: Upload, sha256: str) -> Upload:
                 priority=queue.INTERACTIVE,
                 owner=upload.owner.username,
             )
+    endings.require_not_over(upload)
     upload.refresh_from_db()
     return upload
 
@@ -379,4 +386,5 @@ def cancel(*, actor: User, upload: Upload) -> None:
     mine = Upload.objects.filter(pk=upload.pk, state__in=open_states)
     if mine.update(state=UploadState.CANCELLED, updated_at=timezone.now()):
         queue.cancel(f"{CHECK_TASK}:{upload.pk}")
-        storage.discard(upload.storage_key)
+        upload.refresh_from_db(fields=["storage_key"])  # a body may have begun anew
+        endings.discard(upload)
