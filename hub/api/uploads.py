@@ -27,7 +27,7 @@ from registry.models import Upload, UploadPart, UploadState
 from registry.names import MAX_PATH
 from registry.selectors import blobs
 from registry.selectors import uploads as found
-from registry.services import parts, uploads
+from registry.services import incoming, parts, uploads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +42,7 @@ __all__ = [
     "Part",
     "Parts",
     "UploadIn",
+    "UploadListed",
     "UploadOut",
     "UploadView",
     "Uploads",
@@ -134,8 +135,10 @@ class UploadOut(serializers.Serializer[Upload]):
 
     def get_received(self, upload: Upload) -> int:
         """Return the bytes that need not be sent again."""
-        if upload.state in HERE:
-            return upload.size_bytes
+        return upload.size_bytes if upload.state in HERE else self.arrived(upload)
+
+    def arrived(self, upload: Upload) -> int:
+        """Return the bytes of the parts that are here."""
         return sum(part.size_bytes for part in upload.parts.all())
 
     @extend_schema_field(AnatomyOut(allow_null=True))
@@ -173,6 +176,20 @@ class UploadOut(serializers.Serializer[Upload]):
         }
 
 
+class UploadListed(UploadOut):
+    """An upload in a list: its parts, of which there may be ten thousand, are only counted."""
+
+    parts = None  # type: ignore[assignment]  # how a serializer drops what it inherits
+    part_count = serializers.IntegerField(help_text="Parts that the file is sent in.")
+    parts_received = serializers.IntegerField(
+        source="parts_here", help_text="Parts that are here, until the upload is decided."
+    )
+
+    def arrived(self, upload: Upload) -> int:
+        """Return the bytes of the parts that are here, as they were counted for the list."""
+        return int(getattr(upload, "arrived", 0))
+
+
 class _Answering(Endpoint):
     """Answers with uploads."""
 
@@ -192,13 +209,14 @@ class Uploads(_Answering):
         operation_id="uploads_list",
         tags=["uploads"],
         parameters=PAGING,
-        responses=paging("Upload", UploadOut),
+        responses=paging("Upload", UploadListed),
     )
     def get(self, request: Request) -> Response:
-        """List uploads, newest first."""
-        rows, cursor = page_of(found.listing(self.signed_in()), **self.asked(PageQuery))
+        """List uploads, newest first; each by itself tells its parts."""
+        uploads_of = found.overview(self.signed_in()).select_related("blob", "blob__anatomy")
+        rows, cursor = page_of(uploads_of, **self.asked(PageQuery))
         context = {"request": request, **self.told_of(rows)}
-        return paged(self, shown(UploadOut, rows, context), cursor)
+        return paged(self, shown(UploadListed, rows, context), cursor)
 
     @extend_schema(
         operation_id="uploads_create",
@@ -222,7 +240,9 @@ class Uploads(_Answering):
             size_bytes=asked["size"],
             sha256=asked["sha256"],
         )
-        return self.upload_answer(upload, status=201)
+        answer = self.upload_answer(upload, status=201)
+        answer["Location"] = answer.data["urls"]["self"]
+        return answer
 
 
 class UploadView(_Answering):
@@ -275,12 +295,13 @@ class Part(RawEndpoint):
         """Send part `number` (from 1 on), in any order, as often as needed."""
         upload = found.bare(self.signed_in(), upload_id)
         expected = parts.part_of(upload, number).size
+        sha256 = incoming.digest_of(request.headers.get("X-Part-SHA256"), field="X-Part-SHA256")
         part = parts.receive_part(
             actor=self.actor,
             upload=upload,
             number=number,
             stream=raw_body(request, expected=expected),
-            sha256=request.headers.get("X-Part-SHA256"),
+            sha256=sha256,
         )
         return self.answer(PartOut, part)
 

@@ -5,18 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from django.db.models import F, Q, Sum
+from django.db.models import Count, F, OuterRef, Q, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from registry.errors import NotFound
-from registry.models import Adapter, Namespace, Role, Upload, UploadState, Version, VersionState
+from registry.models import (
+    Adapter,
+    Namespace,
+    Role,
+    Upload,
+    UploadPart,
+    UploadState,
+    Version,
+    VersionState,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from django.db.models import QuerySet
+    from django.db.models import Aggregate, QuerySet
 
     from registry.models import User
 
@@ -33,13 +42,19 @@ def listing(user: User) -> QuerySet[Upload]:
 
 
 def overview(user: User) -> QuerySet[Upload]:
-    """Return the user's uploads, newest first; ``arrived`` counts the bytes of their parts.
+    """Return the user's uploads, newest first; ``parts_here`` and ``arrived`` count what came.
 
     The parts themselves, of which there may be thousands, stay where they are.
     """
     rows = Upload.objects.filter(owner=user).select_related("blob").order_by("-pk")
-    arrived = Coalesce(Sum("parts__size_bytes"), 0)
-    return rows.annotate(arrived=arrived).prefetch_related("findings")
+    counted = rows.annotate(parts_here=_of_parts(Count("pk")), arrived=_of_parts(Sum("size_bytes")))
+    return counted.prefetch_related("findings")
+
+
+def _of_parts(measure: Aggregate) -> Coalesce:
+    """Return a measure of an upload's parts, which is taken of the rows of a page alone."""
+    parts = UploadPart.objects.filter(upload=OuterRef("pk")).order_by().values("upload")
+    return Coalesce(Subquery(parts.annotate(measure=measure).values("measure")), 0)
 
 
 def begun(user: User, path: str, size_bytes: int) -> QuerySet[Upload]:

@@ -66,9 +66,9 @@ def test_an_uploads_list_asks_a_fixed_number_of_questions(
 ) -> None:
     for _ in range(12):
         as_ada.send("post", "uploads", {"path": "a.safetensors", "size": 100})
-    # The token with its user; uploads, their parts and their findings.
+    # The token with its user; uploads with their counts, and their findings.
     for limit in (1, 12):
-        with django_assert_num_queries(4):
+        with django_assert_num_queries(3):
             assert len(as_ada.send("get", f"uploads?limit={limit}").json()["results"]) == limit
 
 

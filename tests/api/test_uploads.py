@@ -183,6 +183,24 @@ def test_a_list_takes_as_many_queries_for_many_as_for_one(
     assert [row["version"]["version"] for row in rows] == ["v1"] * 7
 
 
+def test_a_list_counts_parts_and_only_an_upload_by_itself_tells_them(
+    as_ada: Caller, own_settings: Callable[..., None]
+) -> None:
+    own_settings(part_bytes=2000)
+    two, none = begin(as_ada), begin(as_ada)
+    for number, size in ((1, 2000), (3, 1000)):
+        answer = as_ada.put_bytes(f"uploads/{two['id']}/parts/{number}", bytes(size))
+        assert answer.status_code == 200
+    listed = {row["id"]: row for row in as_ada.send("get", "uploads").json()["results"]}
+    for upload, numbers in ((two, [1, 3]), (none, [])):
+        row, alone = listed[upload["id"]], as_ada.send("get", f"uploads/{upload['id']}").json()
+        assert [part["number"] for part in alone["parts"]] == numbers
+        assert (row.pop("part_count"), row.pop("parts_received")) == (3, len(numbers))
+        assert row["received"] == alone["received"] == sum(part["size"] for part in alone["parts"])
+        del alone["parts"]
+        assert row == alone
+
+
 def test_uploads_are_listed_page_by_page_and_only_ones_own(as_ada: Caller, as_bob: Caller) -> None:
     ids = [begin(as_ada, path=f"{number}.safetensors")["id"] for number in range(3)]
     begin(as_bob)

@@ -294,9 +294,7 @@ class Handler(BaseHTTPRequestHandler):
         if not self._is_signed_in():
             return
         if not path:
-            self._announce() if self.command == "POST" else self._json(
-                200, {"results": list(map(self._shown, self.hub.uploads.values())), "next": None}
-            )
+            self._announce() if self.command == "POST" else self._list_uploads()
             return
         upload = self.hub.uploads.get(path[0])
         match (self.command, *path[1:]):
@@ -331,6 +329,12 @@ class Handler(BaseHTTPRequestHandler):
             "polls": 0,
         }  # fmt: skip
         self._json(201, self._shown(self.hub.uploads[number]))
+
+    def _list_uploads(self) -> None:
+        rows = [self._shown(upload) for upload in self.hub.uploads.values()]
+        for row in rows:
+            del row["parts"]
+        self._json(200, {"results": rows, "next": None})
 
     def _shown(self, upload: dict[str, Any]) -> dict[str, Any]:
         place = f"{self.hub.url}/api/v1/uploads/{upload['id']}"

@@ -266,6 +266,7 @@ class Upload:
     """Bytes on their way in.
 
     Attributes:
+        parts: What of them is there; () in a list, which does not tell them.
         received_bytes: What is there and need not be sent again.
         done: Of ``total`` bytes, how much the checks have read.
         expires_at: When it is given up, unless it is finished before.
