@@ -23,7 +23,6 @@ from registry import locks, storage
 from registry.errors import (
     DigestMismatch,
     Invalid,
-    SizeMismatch,
     UploadIncomplete,
     UploadNotReady,
     UploadRefused,
@@ -133,7 +132,8 @@ def name(*, actor: User, sha256: str, path: str, size_bytes: int | None = None) 
     )
     if upload is None:
         raise _absent(user, path, digest)
-    _require_size(path, size_bytes, upload.size_bytes)
+    if size_bytes is not None:
+        incoming.require_length(path, size_bytes, upload.size_bytes)
     return upload
 
 
@@ -166,7 +166,7 @@ def _is_here(user: User, digest: str, size_bytes: int) -> bool:
     """Whether bytes are stored where the user may read them, or are being checked as theirs."""
     blob = _stored(user, digest)
     if blob is not None:
-        _require_size(digest, size_bytes, blob.size_bytes)
+        incoming.require_length(digest, size_bytes, blob.size_bytes)
         return True
     return known.checking(user, digest) is not None
 
@@ -181,13 +181,6 @@ def _stored(user: User, digest: str) -> Blob | None:
     except FileNotFoundError:
         return None
     return blob
-
-
-def _require_size(said_of: str, said: int | None, size_bytes: int) -> None:
-    if said is not None and said != size_bytes:
-        text = _("“%(name)s” has %(size)d bytes, announced were %(said)d.")
-        facts = {"name": said_of, "size": size_bytes, "said": said}
-        raise SizeMismatch(text % facts, expected=said, received=size_bytes)
 
 
 def _named(user: User, path: str, digest: str) -> Upload | None:

@@ -25,7 +25,14 @@ if TYPE_CHECKING:
             """Return up to ``size`` bytes, b"" at the end."""
 
 
-__all__ = ["Body", "digest_of", "require_open", "require_own", "require_still_open"]
+__all__ = [
+    "Body",
+    "digest_of",
+    "require_length",
+    "require_open",
+    "require_own",
+    "require_still_open",
+]
 
 
 class Body:
@@ -101,6 +108,18 @@ def digest_of(sha256: str | None) -> str:
         text = _("A sha256 has 64 hex digits.")
         raise Invalid(text, fields={"sha256": [text]})
     return declared
+
+
+def require_length(name: str, said: int, size_bytes: int) -> None:
+    """Refuse a length that bytes which are here do not have.
+
+    Raises:
+        SizeMismatch: with the announced one as ``expected``, the true one as ``received``.
+    """
+    if said != size_bytes:
+        text = _("“%(name)s” has %(size)d bytes, announced were %(said)d.")
+        facts = {"name": name, "size": size_bytes, "said": said}
+        raise SizeMismatch(text % facts, expected=said, received=size_bytes)
 
 
 def require_own(actor: User, upload: Upload) -> User:

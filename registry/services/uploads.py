@@ -68,6 +68,7 @@ def create(*, actor: User, path: str, size_bytes: int, sha256: str | None = None
 
     Raises:
         PathInvalid, Invalid, TooLarge, QuotaExceeded: what was announced does not fit.
+        SizeMismatch: the actor can read the bytes of this digest; they have another length.
         UploadRefused: files of this kind, or of this kind and size, are not kept.
     """
     user = access.require_scope(actor, "write")
@@ -159,11 +160,13 @@ def _known(user: User, path: str, size_bytes: int, declared: str) -> Blob | None
     The quick checks run again: bytes that were accepted as a text are no adapter by another name.
 
     Raises:
+        SizeMismatch: the bytes of this digest have another length.
         UploadRefused: the bytes do not fit the name.
     """
     blob = known_blobs.readable_by(user, declared) if declared else None
-    if blob is None or blob.size_bytes != size_bytes:
+    if blob is None:
         return None
+    incoming.require_length(path, size_bytes, blob.size_bytes)
     if checks.is_weights(path) != hasattr(blob, "anatomy"):
         return None
     try:

@@ -313,3 +313,23 @@ def test_a_form_is_told_how_to_send_bytes(stranger: Caller) -> None:
     )
     assert (answer.status_code, answer.json()["code"]) == (400, "validation_failed")
     assert "--data-binary" in answer.json()["detail"]
+
+
+def test_a_known_digest_with_another_size_is_refused_when_announced(
+    as_ada: Caller, ada: User, lora: bytes, accepted: Callable[..., Upload]
+) -> None:
+    upload = accepted(ada, lora)
+    said = {"path": "b.safetensors", "size": len(lora) + 1, "sha256": upload.sha256}
+    answer = as_ada.send("post", "uploads", said)
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (422, "size_mismatch")
+    assert (problem["expected"], problem["received"]) == (len(lora) + 1, len(lora))
+    assert Upload.objects.count() == 1
+
+
+def test_an_unknown_digest_tells_nothing_of_its_size(
+    as_bob: Caller, ada: User, lora: bytes, accepted: Callable[..., Upload]
+) -> None:
+    said = {"path": "b.safetensors", "size": len(lora) + 1, "sha256": accepted(ada, lora).sha256}
+    answer = as_bob.send("post", "uploads", said)
+    assert (answer.status_code, answer.json()["state"]) == (201, "receiving")
