@@ -97,8 +97,12 @@ def _size_fault(expected: int, got: int) -> SizeMismatch:
     return SizeMismatch(text % {"expected": expected, "got": got}, expected=expected, received=got)
 
 
-def digest_of(sha256: str | None) -> str:
+def digest_of(sha256: str | None, *, field: str = "sha256") -> str:
     """Return a declared digest in lower case, "" if there is none.
+
+    Args:
+        sha256: What was declared.
+        field: What the sender calls it.
 
     Raises:
         Invalid: it is no digest.
@@ -106,7 +110,7 @@ def digest_of(sha256: str | None) -> str:
     declared = (sha256 or "").lower()
     if declared and (len(declared) != 64 or set(declared) - set("0123456789abcdef")):
         text = _("A sha256 has 64 hex digits.")
-        raise Invalid(text, fields={"sha256": [text]})
+        raise Invalid(text, fields={field: [text]})
     return declared
 
 

@@ -333,3 +333,12 @@ def test_an_unknown_digest_tells_nothing_of_its_size(
     said = {"path": "b.safetensors", "size": len(lora) + 1, "sha256": accepted(ada, lora).sha256}
     answer = as_bob.send("post", "uploads", said)
     assert (answer.status_code, answer.json()["state"]) == (201, "receiving")
+
+
+def test_a_malformed_digest_of_a_part_is_named_as_its_header(as_ada: Caller) -> None:
+    place = as_ada.send("post", "uploads", {"path": "a.safetensors", "size": 9}).json()["urls"]
+    answer = as_ada.put_bytes(
+        place["part"].format(number=1), bytes(9), headers={"X-Part-SHA256": "abc"}
+    )
+    assert (answer.status_code, answer.json()["code"]) == (400, "validation_failed")
+    assert set(answer.json()["fields"]) == {"X-Part-SHA256"}
