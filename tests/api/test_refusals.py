@@ -342,3 +342,9 @@ def test_a_malformed_digest_of_a_part_is_named_as_its_header(as_ada: Caller) -> 
     )
     assert (answer.status_code, answer.json()["code"]) == (400, "validation_failed")
     assert set(answer.json()["fields"]) == {"X-Part-SHA256"}
+
+
+def test_an_announcement_says_where_the_upload_is(as_ada: Caller) -> None:
+    answer = as_ada.send("post", "uploads", {"path": "a.safetensors", "size": 9})
+    assert answer["Location"] == answer.json()["urls"]["self"]
+    assert as_ada.send("get", answer["Location"]).json()["id"] == answer.json()["id"]
