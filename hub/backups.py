@@ -41,6 +41,7 @@ from hub.backupsets import (
     write,
 )
 from registry import storage
+from registry.private import make_folder
 from registry.services import carrying, identity, moving
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def make(
         RowsRefused: the rows cannot be copied.
         StorageFull: there is no room; earlier sets are as they were.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     ownership.claim(folder, adopts=adopts)
     target = files_of(folder)
     if with_files:

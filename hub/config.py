@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from hub.moved import moved_to
+from registry.private import make_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,8 +118,8 @@ def load(env: Env, root: Path) -> Config:
 
 def prepare(data: Path) -> None:
     """Create the folders that every process of a hub relies on."""
-    for part in ("", "broker/messages", "broker/taken", "broker/control"):
-        (data / part).mkdir(parents=True, exist_ok=True)
+    for part in ("", "broker", "broker/messages", "broker/taken", "broker/control"):
+        make_folder(data / part)
 
 
 def _hosts_of(base_url: str) -> tuple[str, ...]:
@@ -133,7 +134,7 @@ def _kept_secret(data: Path) -> str:
     """
     path = data / "secret_key"
     if not path.exists():
-        data.mkdir(parents=True, exist_ok=True)
+        make_folder(data)
         draft = data / f".secret_key.{os.getpid()}"
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as handle:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dj_database_url
 
 from hub.embedded import SCHEME
+from registry.private import make_file
 
 if TYPE_CHECKING:
     from hub.config import Config
 
-__all__ = ["broker", "cache", "database"]
+__all__ = ["broker", "cache", "database", "prepare_file"]
 
 # Readers never wait for the writer (WAL); a writer takes its lock at once and waits for its turn
 # (IMMEDIATE), instead of failing with "database is locked" when it upgrades. NORMAL loses the
@@ -42,6 +44,16 @@ def database(config: Config) -> dict[str, Any]:
     else:
         entry["CONN_HEALTH_CHECKS"] = True
     return entry
+
+
+def prepare_file(entry: dict[str, Any]) -> None:
+    """Make SQLite's file, for the owner alone; SQLite makes its log and index with the same mode.
+
+    Call it before there is a connection.
+    """
+    file = Path(entry["NAME"])
+    if entry["ENGINE"].endswith("sqlite3") and file.is_absolute() and file.parent.is_dir():
+        make_file(file)
 
 
 def broker(config: Config) -> tuple[str, dict[str, Any]]:

@@ -24,6 +24,7 @@ from django.db.models import Count, Min
 from django.utils import timezone
 from kombu.exceptions import KombuError
 
+from hub import rights
 from hub.checks import check_settings
 from hub.counting import counted, in_words
 from lorary.anatomy import family_title
@@ -91,6 +92,18 @@ def _space() -> Iterator[Report]:
         yield Report("space", "warning", message, "Make room, or move LORARY_DATA or _STORAGE.")
     else:
         yield Report("space", "ok", message)
+
+
+def _rights() -> Iterator[Report]:
+    """Say what other accounts of this machine can look into."""
+    places = " ".join(str(path) for path in rights.exposed())
+    if not places:
+        yield Report("rights", "ok", "Other accounts of this machine cannot read rows or files.")
+        return
+    hint = f"Run `chmod o= {places}`."
+    if settings.LORARY.accel:
+        hint = f"Put nginx's user into their group and restart it. {hint}"
+    yield Report("rights", "warning", f"Other accounts can look into {places}.", hint)
 
 
 def _database() -> Iterator[Report]:
@@ -300,6 +313,7 @@ def _hashes() -> Iterator[Report]:
 PROBES: dict[str, Callable[[], Iterator[Report]]] = {
     "settings": _settings,
     "space": _space,
+    "rights": _rights,
     "database": _database,
     "guards": _guards,
     "storage": _storage,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connection, transaction
 
 from registry.durable import flush
+from registry.private import make_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,6 +56,7 @@ def dump(target: Path) -> list[Named]:
     if connection.in_atomic_block:  # SQLite would wait for this very transaction, without an end
         message = "Rows cannot be copied inside a transaction."
         raise RowsRefused(message)
+    make_file(target)  # for the owner alone
     return _dump_sqlite(target) if is_sqlite() else _dump_postgres(target)
 
 
@@ -102,6 +104,7 @@ def _restore_sqlite(source: Path) -> None:
     target = Path(connection.settings_dict["NAME"])
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     target.parent.mkdir(parents=True, exist_ok=True)
+    make_file(draft)
     shutil.copyfile(source, draft)
     flush(draft)
     for end in ("-wal", "-shm"):  # of the empty database that is replaced

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from hub.api.conf import REST_FRAMEWORK, SPECTACULAR_SETTINGS  # noqa: F401 - Django reads them
 from hub.config import load, prepare
-from hub.databases import broker, cache, database
+from hub.databases import broker, cache, database, prepare_file
 from hub.env import Env
 from hub.logs import is_news, say_in_a_line
 
@@ -89,6 +89,7 @@ AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
 
 # --- Rows, messages, cache ------------------------------------------------------------------
 DATABASES = {"default": database(LORARY)}
+prepare_file(DATABASES["default"])
 CACHES = {"default": cache(LORARY)}
 CELERY_BROKER_URL, CELERY_BROKER_TRANSPORT_OPTIONS = broker(LORARY)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 
 from registry.durable import flush
 from registry.errors import SizeMismatch, UploadIncomplete
+from registry.private import make_folder
 from registry.storage.base import (
     Entry,
     Fetch,
@@ -53,7 +54,7 @@ class LocalStore:
         name that lasts, and of all its parts only those that find it empty have to see to that.
         """
         target, offset = self._private(key), part.offset if part else 0
-        with refusing_when_full(), _opened_for_writing(target) as handle:
+        with refusing_when_full(), self._opened_for_writing(target) as handle:
             if os.fstat(handle).st_size == 0:
                 _flush_directories(target.parent, self.root)
             for chunk in chunks:
@@ -113,6 +114,16 @@ class LocalStore:
                 status = path.stat()
                 yield Entry(path.name, status.st_mtime, status.st_size)
 
+    @contextmanager
+    def _opened_for_writing(self, path: Path) -> Iterator[int]:
+        make_folder(self.root)
+        path.parent.mkdir(exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
+        try:
+            yield handle
+        finally:
+            os.close(handle)
+
     def _files(self) -> Iterator[Path]:
         for folder in ("incoming", "blobs"):
             for path in (self.root / folder).rglob("*"):
@@ -127,16 +138,6 @@ class LocalStore:
 
     def _blob(self, sha256: str) -> Path:
         return self.root / "blobs" / check_digest(sha256)[:2] / sha256[2:4] / sha256
-
-
-@contextmanager
-def _opened_for_writing(path: Path) -> Iterator[int]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
-    try:
-        yield handle
-    finally:
-        os.close(handle)
 
 
 def _write_all(handle: int, chunk: bytes, offset: int) -> None:

@@ -17,6 +17,7 @@ from hub.counting import counted, in_words
 from hub.management.help import Help
 from hub.management.progress import Meter, amiss
 from registry.errors import LoraryError
+from registry.private import is_open, make_folder
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -80,7 +81,9 @@ class Command(BaseCommand):
         keep, folder = options["keep"], options["to"].absolute()
         meter = Meter("copied", is_quiet=options["json"])
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
+            if is_open(folder):
+                self.stderr.write(f"Others on this machine can look into it: chmod o= {folder}")
             with presence.one_at_a_time(), presence.writing(folder) as is_alone:
                 if not is_alone:
                     self.stderr.write(NO_LOCKS)
