@@ -43,7 +43,7 @@ AWAY_S = 3.0
 TICK_S = 0.1
 #: Waits that say too little to be judged.
 FEW = 30
-#: Share of people who may wait longer than a batch job takes: a worker that was killed needs seconds
+#: Share of people who may wait longer than a batch job takes: a worker that was killed needs time
 #: to start again, which no job counts.
 LATE = 0.05
 #: Workers that end by themselves, after which nothing will come of it.
