@@ -83,5 +83,7 @@ def _named_by_sets(folder: Path) -> Iterator[str]:
 def _keep_rows() -> None:
     """Have the disk keep the identity before the folder has it; PostgreSQL does by itself."""
     if connection.vendor == "sqlite":
+        log = Path(f"{connection.settings_dict['NAME']}-wal")
         with suppress(FileNotFoundError):  # nothing is in the log
-            flush(Path(f"{connection.settings_dict['NAME']}-wal"))
+            flush(log)
+            flush(log.parent)
