@@ -83,6 +83,7 @@ HTTP_CODES: dict[str, tuple[int, StrPromise]] = {
     "malformed_request": (400, gettext_lazy("The request cannot be read")),
     "csrf_failed": (403, gettext_lazy("The request does not come from a page of this site")),
     "method_not_allowed": (405, gettext_lazy("This address does not know this method")),
+    "request_timeout": (408, gettext_lazy("The request came too slowly")),
     "length_required": (411, gettext_lazy("The length has to be announced")),
     "precondition_failed": (412, gettext_lazy("The file is not the one you have")),
     "unsupported_media_type": (415, gettext_lazy("This kind of content is not taken here")),
@@ -206,6 +207,9 @@ def _of_django(error: Exception) -> Problem | None:
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         text = _("A body that is no file has at most %(limit)d bytes.") % {"limit": limit}
         return _of_refusal(errors.TooLarge(text, limit=limit))
+    if isinstance(error.__cause__, TimeoutError) and isinstance(error, UnreadablePostError):
+        text = _("Too few bytes came for a minute. Send it again over a better line.")
+        return _http("request_timeout", text)
     if isinstance(error, _BROKEN):
         return _http("malformed_request", _("The request ended early or breaks a limit."))
     if _is_full(error):

@@ -14,8 +14,8 @@ __all__ = ["DEFAULT_QUEUES", "GRACE_S", "THREADS", "groups_of", "web", "workers"
 #: every family that the bases file has.
 DEFAULT_QUEUES = "checks,render"
 
-#: Threads of a web process: transfers wait for the network, pages for the database.
-THREADS = 8
+#: Threads of a web process: a transfer sleeps in one for as long as its client takes.
+THREADS = 32
 #: Seconds that open requests get when the hub stops; a download resumes, an upload sends again.
 GRACE_S = 5
 #: Seconds that a connection may stay open between requests: longer than clients and proxies keep
@@ -36,7 +36,7 @@ def web(host: str, port: int, processes: int) -> Child:
         "--bind": address,
         "--workers": processes,
         "--threads": THREADS,
-        "--worker-class": "gthread",
+        "--worker-class": "hub.threads.Worker",
         "--graceful-timeout": GRACE_S,
         "--timeout": 60,
         "--keep-alive": IDLE_S,

@@ -16,10 +16,6 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings.base")
 
-#: Seconds that a connection may stand still while something is sent or received: a download that
-#: somebody paused would keep its thread for ever. It goes on with a range, an upload with its part.
-STALL_S = 60.0
-
 #: Everything here is UTF-8. Django would take any codec of Python by its name, and fail before its
 #: first line of ours at those that make no text (``base64``).
 _CHARSET = re.compile(r'(?i);\s*charset\s*=\s*("[^"]*"|[^;]*)')
@@ -28,17 +24,14 @@ answer = get_wsgi_application()
 
 
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer a request, and wait for nobody who stands still."""
-    line = environ.get("gunicorn.socket")
-    if line is not None:
-        line.settimeout(STALL_S)
+    """Answer a request."""
     if "CONTENT_TYPE" in environ:
         environ["CONTENT_TYPE"] = _CHARSET.sub("", environ["CONTENT_TYPE"])
     return answer(environ, start_response)
 
 
 def _in_a_line(record: logging.LogRecord) -> bool:
-    """Say of a connection that stood still that it did, without a traceback."""
+    """Say of a connection that stood still, or nearly, that it did, without a traceback."""
     if record.exc_info and isinstance(record.exc_info[1], TimeoutError):
         record.msg, record.args, record.exc_info = "a connection stood still: closed", (), None
     return True

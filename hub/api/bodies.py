@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
 from django.http import RawPostDataException
@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser, JSONParser
 
+from hub.pace import discard
 from hub.refusals import LengthRequired, Malformed
 from registry.errors import SizeMismatch, TooLarge
 
@@ -20,12 +21,6 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
 __all__ = ["BoundedJSONParser", "Empty", "OneFormat", "RawParser", "discard_rest", "raw_body"]
-
-#: A refused body is read on for this long and this far, so that clients which only listen
-#: once they have sent everything get to hear the answer; then the connection is closed.
-MAX_DISCARD_BYTES = 64 * 1024 * 1024
-MAX_DISCARD_S = 5.0
-BLOCK = 256 * 1024
 
 
 class OneFormat(BaseContentNegotiation):
@@ -123,16 +118,8 @@ def raw_body(request: Request, *, expected: int | None = None, limit: int | None
 
 def discard_rest(request: Request) -> None:
     """Read a refused body on, within limits."""
-    deadline, left = time.monotonic() + MAX_DISCARD_S, MAX_DISCARD_BYTES
-    try:
-        stream = request.stream or Empty()
-        while left > 0 and time.monotonic() < deadline:
-            block = stream.read(BLOCK)
-            if not block:
-                return
-            left -= len(block)
-    except (OSError, RawPostDataException):
-        return  # the client left, so nobody waits; or the body was read already
+    with suppress(OSError, RawPostDataException):  # the client left; or the body was read already
+        discard((request.stream or Empty()).read, request.META)
 
 
 def _announced(request: Request) -> int:

@@ -1,4 +1,4 @@
-"""Counts of downloads by real processes: two servers of eight threads, stopped and killed."""
+"""Counts of downloads by real processes: two servers, stopped and killed."""
 
 from __future__ import annotations
 

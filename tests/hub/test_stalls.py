@@ -1,56 +1,81 @@
-"""Connections that stand still give their thread back."""
+"""Clients that stand still or trickle give their thread back."""
 
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.running import ROOT, free_port
+from tests.running import ROOT, RunningHub, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what a reader has taken"),
+]
 
 READY_S = 60.0
 
 #: The hub's entry with a shorter patience, and behind it what sends a long file or reads a body.
 MODULE = """
-from hub import wsgi
+from hub import pace, wsgi
 
 def answer(environ, start_response):
     if environ["PATH_INFO"] == "/long":
         start_response("200 OK", [("Content-Length", "1000000000")])
         return environ["wsgi.file_wrapper"](open({file!r}, "rb"))
+    if environ["PATH_INFO"] == "/blocks":
+        start_response("200 OK", [("Content-Length", "1000000000")])
+        return (bytes(1_000_000) for _n in range(1000))
+    if environ["PATH_INFO"] == "/refused":
+        try:
+            pace.discard(environ["wsgi.input"].read, environ)
+        except OSError:
+            pass
+        start_response("403 Forbidden", [("Content-Length", "0")])
+        return []
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
 
-wsgi.STALL_S, wsgi.answer = 0.5, answer
+pace.PATIENCE_S, pace.LOOK_S, pace.MAX_DISCARD_S = 1.0, 0.1, 0.5
+wsgi.answer = answer
 application = wsgi.application
 """
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[int, Path]]:
+#: The hub itself with a shorter patience.
+WHOLE = """
+from hub import pace, wsgi
+pace.PATIENCE_S = 1.0
+application = wsgi.application
+"""
+
+
+@contextmanager
+def serving(tmp_path: Path, text: str) -> Iterator[tuple[int, Path]]:
     """Port of a server with a single thread, and its log."""
-    file, log, port = tmp_path / "long", tmp_path / "log", free_port()
-    file.touch()
-    os.truncate(file, 1_000_000_000)
-    (tmp_path / "short_patience.py").write_text(MODULE.format(file=str(file)))
-    options = ["--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "1"]
+    log, port = tmp_path / "log", free_port()
+    (tmp_path / "short_patience.py").write_text(text)
+    options = ["--bind", f"127.0.0.1:{port}", "--worker-class", "hub.threads.Worker"]
     quiet = ["--log-level", "warning", "--no-control-socket", "--pythonpath", str(tmp_path)]
+    command = [*options, "--threads", "1", *quiet, "short_patience:application"]
     with log.open("wb") as said:
         process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", *options, *quiet, "short_patience:application"],
+            [sys.executable, "-m", "gunicorn", *command],
             cwd=ROOT,
             env={**os.environ, "LORARY_DATA": str(tmp_path / "data")},
             stdout=said,
@@ -64,11 +89,21 @@ def server(tmp_path: Path) -> Iterator[tuple[int, Path]]:
         process.wait(30)
 
 
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[int, Path]]:
+    """A server that knows what ``MODULE`` answers."""
+    file = tmp_path / "long"
+    file.touch()
+    os.truncate(file, 1_000_000_000)
+    with serving(tmp_path, MODULE.format(file=str(file))) as running:
+        yield running
+
+
 def wait_for(port: int, log: Path) -> None:
     until = time.monotonic() + READY_S
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=2).close()
+            answered(port)
         except OSError:
             assert time.monotonic() < until, log.read_text()
             time.sleep(0.05)
@@ -78,35 +113,119 @@ def wait_for(port: int, log: Path) -> None:
 
 def answered(port: int) -> bytes:
     """Return the answer to another request, which needs the only thread."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request("POST", "/", body=b"hello")
     body = connection.getresponse().read()
     connection.close()
     return body
 
 
-@pytest.mark.parametrize(
-    "request_line",
-    [
-        b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nfirst bytes",
-    ],
-    ids=["a reader", "a sender"],
-)
-def test_who_stands_still_keeps_no_thread(server: tuple[int, Path], request_line: bytes) -> None:
+@contextmanager
+def repeated(act: Callable[[], object]) -> Iterator[None]:
+    """Do something ten times a second meanwhile, until the connection is gone."""
+    is_over = threading.Event()
+
+    def go_on() -> None:
+        with suppress(OSError):
+            while not is_over.wait(0.1):
+                act()
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
+READERS = {
+    "a file": b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n",
+    "blocks": b"GET /blocks HTTP/1.1\r\nHost: x\r\n\r\n",
+}
+SENDERS = {
+    "a head": b"GET / HTTP/1.1\r\nHost: ",
+    "a body": b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nfirst bytes",
+    "a refused body": b"PUT /refused HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\nfirst",
+}
+
+
+@pytest.mark.parametrize("name", [*READERS, *SENDERS])
+def test_who_stands_still_keeps_no_thread(server: tuple[int, Path], name: str) -> None:
     port, log = server
     with socket.create_connection(("127.0.0.1", port), timeout=30) as line:
-        line.sendall(request_line)
-        if request_line.startswith(b"GET"):
+        line.sendall((READERS | SENDERS)[name])
+        if name in READERS:
             assert line.recv(100).startswith(b"HTTP/1.1 200")
         assert answered(port) == b"hello"
     assert "Traceback" not in log.read_text()
-    assert "stood still" in log.read_text()
+    assert ("stood still" in log.read_text()) is (name != "a refused body")
 
 
-def test_who_reads_on_gets_everything(server: tuple[int, Path]) -> None:
+@pytest.mark.parametrize("name", [*READERS, *SENDERS])
+def test_who_trickles_keeps_no_thread(server: tuple[int, Path], name: str) -> None:
+    port, log = server
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as line:
+        line.sendall((READERS | SENDERS)[name])
+        act = (lambda: line.recv(1)) if name in READERS else (lambda: line.send(b"a"))
+        with repeated(act):
+            assert answered(port) == b"hello"
+    assert "Traceback" not in log.read_text()
+
+
+def test_who_says_nothing_gets_no_thread(server: tuple[int, Path]) -> None:
+    silent = [socket.create_connection(("127.0.0.1", server[0])) for _n in range(20)]
+    began = time.monotonic()
+    assert answered(server[0]) == b"hello"
+    assert time.monotonic() - began < 1
+    for line in silent:
+        line.close()
+
+
+@pytest.mark.parametrize("place", ["/api/v1/inspect?size=9999", "/api/v1/uploads"])
+def test_a_body_that_comes_too_slowly_is_told_so(tmp_path: Path, place: str) -> None:
+    RunningHub(tmp_path / "data").manage("migrate", "--verbosity", "0")
+    with serving(tmp_path, WHOLE) as (port, log):
+        line = socket.create_connection(("127.0.0.1", port), timeout=30)
+        head = f"POST {place} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9999\r\n"
+        line.sendall(f"{head}Content-Type: application/json\r\n\r\n".encode())
+        with repeated(lambda: line.send(b"a")):
+            response = http.client.HTTPResponse(line)
+            response.begin()
+            problem = json.loads(response.read())
+        line.close()
+    is_open = "inspect" in place
+    assert response.status == problem["status"] == (408 if is_open else 401)
+    assert problem["code"] == ("request_timeout" if is_open else "not_authenticated")
+    assert "Traceback" not in log.read_text()
+
+
+def test_a_thin_line_that_moves_goes_on(server: tuple[int, Path]) -> None:
+    """Ten times a second 1 KB are sent, or 20 KB taken: the buffer of a megabyte moves slowly."""
+    port = server[0]
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as line:
+        line.sendall(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 30000\r\n\r\n")
+        for _n in range(30):
+            line.sendall(b"a" * 1000)
+            time.sleep(0.1)
+        assert line.recv(100).startswith(b"HTTP/1.1 200")
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as line:
+        line.sendall(READERS["a file"])
+        until = time.monotonic() + 4
+        while time.monotonic() < until:
+            assert line.recv(20_000)
+            time.sleep(0.1)
+        left = 50_000_000
+        while left > 0:
+            block = line.recv(1_000_000)
+            assert block
+            left -= len(block)
+
+
+@pytest.mark.parametrize("place", ["/long", "/blocks"])
+def test_who_reads_on_gets_everything(server: tuple[int, Path], place: str) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server[0], timeout=30)
-    connection.request("GET", "/long")
+    connection.request("GET", place)
     response, total, block = connection.getresponse(), 0, bytearray(1024 * 1024)
     while taken := response.readinto(block):
         total += taken

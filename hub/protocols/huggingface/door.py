@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import secrets
-import time
+from contextlib import suppress
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
@@ -26,6 +26,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
 from hub.callers import secret_in_header
+from hub.pace import discard
 from hub.protocols.huggingface.refusals import INVALID_TOKEN, Refused, refusal
 from hub.throttles import StrangerThrottle
 from registry.errors import Invalid, NotFound, RateLimited, Unauthenticated
@@ -42,11 +43,6 @@ __all__ = ["answer", "door"]
 P = ParamSpec("P")
 
 SAFE = frozenset({"GET", "HEAD"})
-
-#: A refused body is read on for this long and this far: clients listen once they have sent it all.
-MAX_DISCARD_BYTES = 64 * 1024 * 1024
-MAX_DISCARD_S = 5.0
-BLOCK = 256 * 1024
 
 
 def door(
@@ -186,12 +182,5 @@ def _discard_rest(request: HttpRequest) -> None:
     """Read a refused body on, within limits; it may have been read already, or its sender left."""
     if request.method in SAFE:
         return
-    deadline, left = time.monotonic() + MAX_DISCARD_S, MAX_DISCARD_BYTES
-    try:
-        while left > 0 and time.monotonic() < deadline:
-            block = request.read(BLOCK)
-            if not block:
-                return
-            left -= len(block)
-    except OSError:
-        return
+    with suppress(OSError):
+        discard(request.read, request.META)

@@ -1,0 +1,69 @@
+"""The web server's threads: gunicorn's ``gthread``, whose threads wait for no client without end.
+
+```
+accepted ──▶ waits in the loop ──▶ a thread: head, body, answer ──▶ kept open, in the loop
+             for its first byte     at the pace of hub.pace
+```
+
+Source: gunicorn 27, ``workers/gthread.py``. By itself it keeps a thread for five seconds on a
+connection that says nothing and for ever on half a head, takes connections on while all threads
+are busy and another process has some, and waits in its loop for clients to close their side.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from selectors import EVENT_READ
+from typing import Any
+
+from gunicorn.workers.gthread import ThreadWorker
+
+from hub.pace import Line
+
+__all__ = ["Worker"]
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """A web process."""
+
+    def enqueue_req(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's TConn
+        """Give a connection a thread, a new one only when its first byte is there."""
+        if not isinstance(conn.sock, Line):
+            conn.sock = Line.of(conn.sock)
+        if conn.initialized or conn.data_ready:
+            super().enqueue_req(conn)
+            return
+        conn.sock.settimeout(0.0)
+        conn.set_timeout()
+        self.pending_conns.append(conn)
+        readable = partial(self.on_pending_socket_readable, conn)
+        self.poller.register(conn.sock, EVENT_READ, readable)
+
+    def handle(self, conn: Any) -> object:  # noqa: ANN401 - gunicorn's TConn
+        """Answer a request, in a thread; what ends a connection ends it here.
+
+        The loop would wait two seconds for the client to close its side, and for nothing else.
+        """
+        conn.sock.start()
+        is_kept = super().handle(conn)
+        conn.sock.start()
+        if not is_kept:
+            conn.close(graceful=True)
+        return is_kept
+
+    def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - gunicorn's
+        """Take new connections on, or leave them to the other processes."""
+        in_threads = self.nr_conns - len(self.keepalived_conns) - len(self.pending_conns)
+        super().set_accept_enabled(enabled and in_threads < self.cfg.threads)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Wait for what happens next, and for nobody new while all threads are busy.
+
+        The loop asks for new connections again by itself only when it had reached their limit.
+        """
+        if self.alive:
+            self.set_accept_enabled(self.nr_conns < self.worker_connections)
+        else:
+            for conn in self.pending_conns:  # who says nothing holds up no stop
+                conn.timeout = 0.0
+        super().wait_for_and_dispatch_events(timeout)
