@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.db import connection
 from django.http import HttpResponse
 
 if TYPE_CHECKING:
@@ -12,7 +13,16 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-__all__ = ["CONTENT_SECURITY_POLICY", "HeadMiddleware", "SecurityHeadersMiddleware"]
+__all__ = [
+    "CONTENT_SECURITY_POLICY",
+    "HeadMiddleware",
+    "ReleaseMiddleware",
+    "SecurityHeadersMiddleware",
+]
+
+#: Answers from this length on may take minutes to send. Opening a connection again costs about a
+#: millisecond, so shorter ones keep it.
+LONG_BYTES = 8 * 2**20
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -68,4 +78,23 @@ class HeadMiddleware:
         if request.method == "HEAD" and isinstance(response, HttpResponse) and response.content:
             response.headers.setdefault("Content-Length", str(len(response.content)))
             response.content = b""
+        return response
+
+
+class ReleaseMiddleware:
+    """Closes the connection to the database before a long answer is sent.
+
+    A thread has one, and sleeps while a file goes out: PostgreSQL would need a connection for each
+    slow reader, SQLite a cache of pages.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Return the answer; nothing after it asks the database."""
+        response = self.get_response(request)
+        is_long = response.streaming and int(response.get("Content-Length", "0")) >= LONG_BYTES
+        if is_long and not connection.in_atomic_block:
+            connection.close()
         return response

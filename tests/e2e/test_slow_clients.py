@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -69,6 +70,20 @@ def _trickle(lines: list[socket.socket], requests: list[bytes], is_over: threadi
                 line.send(b"a")
 
 
+def descriptors(hub: RunningHub, words: str) -> int:
+    """Return how many files with a name that the web processes hold open."""
+    found = 0
+    for pid, command in hub.pids().items():
+        if "gunicorn" not in command:
+            continue
+        for place in Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                found += words in str(place.readlink())
+            except FileNotFoundError:
+                continue
+    return found
+
+
 def seconds(hub: RunningHub, path: str) -> float:
     """Return how long an answer to somebody else takes."""
     began = time.monotonic()
@@ -89,3 +104,16 @@ def test_slow_downloads_and_bodies_leave_room_for_pages(hub: RunningHub) -> None
             for path in ("/", "/healthz", "/ada/noir"):
                 assert seconds(hub, path) < 1
             time.sleep(0.1)
+
+
+def test_a_long_download_holds_no_connection_to_the_database(hub: RunningHub) -> None:
+    if not (hub.data / "lorary.sqlite3").exists():
+        pytest.skip("the rows are on a server")
+    get = f"GET {PLACE} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+    with trickling(hub, [get] * DOWNLOADS) as lines:
+        for line in lines:
+            assert line.recv(12) == b"HTTP/1.1 200"
+        blobs = descriptors(hub, "/files/blobs/")
+        rows = descriptors(hub, "lorary.sqlite3")
+    assert blobs == DOWNLOADS
+    assert rows < DOWNLOADS
