@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import re
@@ -50,3 +51,8 @@ _ = get_resolver().url_patterns
 
 # A server counts for hours, a command or a test does not.
 downloads.write_regularly()
+
+# What is loaded by now stays until the end: the collector would walk through all of it every few
+# requests, and by that make each process a copy of its own.
+gc.collect()
+gc.freeze()
