@@ -9,6 +9,8 @@ import pytest
 
 from registry.models import UploadPart, UploadState
 from registry.services import sweeping, uploads
+from tests.catalogue import accept
+from tests.registry.files import LORA
 
 if TYPE_CHECKING:
     from registry.models import Upload, User
@@ -28,11 +30,16 @@ def sent(actor: User) -> Upload:
     return upload
 
 
-def test_parts_of_a_decided_upload_are_forgotten_and_others_kept(ada: User) -> None:
+def test_parts_go_with_the_upload_that_is_cancelled(ada: User) -> None:
     is_open, cancelled = sent(ada), sent(ada)
     uploads.cancel(actor=ada, upload=cancelled)
+    assert set(UploadPart.objects.values_list("upload", flat=True)) == {is_open.pk}
+
+
+def test_parts_of_a_decided_upload_are_forgotten_and_others_kept(ada: User) -> None:
+    is_open, accepted = sent(ada), accept(ada, LORA)
     sweeping.run(is_dry=True)
-    assert UploadPart.objects.count() == 2 * PARTS
+    assert set(UploadPart.objects.values_list("upload", flat=True)) == {is_open.pk, accepted.pk}
     sweeping.run()
     assert set(UploadPart.objects.values_list("upload", flat=True)) == {is_open.pk}
     is_open.refresh_from_db()
