@@ -12,6 +12,7 @@ are busy and another process has some, and waits in its loop for clients to clos
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from selectors import EVENT_READ
 from typing import Any
@@ -21,6 +22,9 @@ from gunicorn.workers.gthread import ThreadWorker
 from hub.pace import Line
 
 __all__ = ["Worker"]
+
+#: Seconds after which a connection without a first byte is not expected to need a thread.
+SILENT_S = 1.0
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -52,9 +56,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         return is_kept
 
     def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - gunicorn's
-        """Take new connections on, or leave them to the other processes."""
-        in_threads = self.nr_conns - len(self.keepalived_conns) - len(self.pending_conns)
-        super().set_accept_enabled(enabled and in_threads < self.cfg.threads)
+        """Take new connections on, or leave them to the other processes.
+
+        One that was just accepted is about to need a thread, an older one that is silent is not.
+        """
+        silent_from = time.monotonic() + self.cfg.keepalive - SILENT_S
+        silent = sum(conn.timeout < silent_from for conn in self.pending_conns)
+        busy = self.nr_conns - len(self.keepalived_conns) - silent
+        super().set_accept_enabled(enabled and busy < self.cfg.threads)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Wait for what happens next, and for nobody new while all threads are busy.
