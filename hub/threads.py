@@ -23,8 +23,8 @@ from hub.pace import Line
 
 __all__ = ["Worker"]
 
-#: Seconds after which a connection without a first byte is not expected to need a thread.
-SILENT_S = 1.0
+#: Seconds after which a connection without a first byte is not expected to need a thread soon.
+SILENT_S = 0.02
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -72,6 +72,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """
         if self.alive:
             self.set_accept_enabled(self.nr_conns < self.worker_connections)
+            if self.pending_conns and not self._accepting:
+                timeout = SILENT_S
         else:
             for conn in self.pending_conns:  # who says nothing holds up no stop
                 conn.timeout = 0.0
