@@ -49,6 +49,8 @@ class Line(socket.socket):
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - socket's
         super().__init__(*arguments, **named)
         self.until, self._left_s = math.inf, PATIENCE_S
+        self._room = select.poll()
+        self._room.register(self, select.POLLOUT)
 
     @classmethod
     def of(cls, plain: socket.socket) -> Self:
@@ -111,11 +113,12 @@ class Line(socket.socket):
             try:
                 n = os.sendfile(self.fileno(), source, offset, int(min(left, _SENDFILE_BYTES)))
             except BlockingIOError:
-                self._wait_for_room()
-                continue
+                n = -1
             if n == 0:
                 break
-            offset, left = offset + n, left - n
+            offset, left = offset + max(n, 0), left - max(n, 0)
+            if left > 0:
+                self._wait_for_room()
         return offset - begin
 
     def _wait_for_room(self) -> None:
@@ -124,20 +127,21 @@ class Line(socket.socket):
         It does when a third of its buffer is free, which may be a megabyte: on a thin line that
         takes minutes in which bytes do move. So what the client has taken is looked at meanwhile.
         """
-        poll = select.poll()
-        poll.register(self, select.POLLOUT)
-        queued = self._queued()
-        while True:
+        wait_s = min(LOOK_S, self._left_s)
+        self._require_patience(wait_s)
+        if self._room.poll(1000 * wait_s):
+            return  # a third of the buffer went out meanwhile
+        self._left_s -= wait_s
+        queued, is_ready = self._queued(), False
+        while not is_ready:
             self._require_patience(self._left_s)
             began = time.monotonic()
-            is_ready = bool(poll.poll(1000 * min(LOOK_S, self._left_s)))
+            is_ready = bool(self._room.poll(1000 * min(LOOK_S, self._left_s)))
             self._left_s -= time.monotonic() - began
             before, queued = queued, self._queued()
             self._earn(before - queued)
-            if is_ready:
-                if not queued:  # all was taken, or nobody says
-                    self._left_s = PATIENCE_S
-                return
+        if not queued:  # all was taken, or nobody says
+            self._left_s = PATIENCE_S
 
     def _queued(self) -> int:
         """Return how many bytes the client has not taken yet; 0 where the system does not say."""
