@@ -26,9 +26,22 @@ __all__ = ["Worker"]
 #: Seconds after which a connection without a first byte is not expected to need a thread soon.
 SILENT_S = 0.02
 
+#: Seconds that a process leaves a new connection to the others for each one that it has, and the
+#: most for which it counts them.
+HEAD_START_S, MOST = 0.0001, 10
+
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """A web process."""
+
+    def accept(self, listener: Any) -> None:  # noqa: ANN401 - gunicorn's socket
+        """Take a connection on, unless a process that has fewer was faster.
+
+        All are told of it at once. Two clients who keep theirs and meet in one process would share
+        its interpreter for as long, while another has nothing to do.
+        """
+        time.sleep(min(self.nr_conns, MOST) * HEAD_START_S)
+        super().accept(listener)
 
     def enqueue_req(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's TConn
         """Give a connection a thread, a new one only when its first byte is there."""

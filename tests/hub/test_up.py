@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import sqlite3
@@ -9,6 +10,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +20,6 @@ from tests.running import ROOT, RunningHub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = [
     pytest.mark.e2e,
@@ -91,6 +93,29 @@ def test_a_killed_web_server_ends_the_hub_with_an_error(hub: RunningHub) -> None
     os.kill(master, signal.SIGKILL)
     assert hub.process.wait(15) == 1
     assert hub.wait_gone()
+
+
+def connections(hub: RunningHub) -> list[int]:
+    """Return how many connections of clients each web process has, where it has any."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    here, is_open = f":{hub.port:04X}", "01"
+    served = {f"socket:[{f[9]}]" for f in lines if f[1].endswith(here) and f[3] == is_open}
+    webs = [pid for pid, words in hub.pids().items() if "gunicorn" in words]
+    held = [{str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()} for pid in webs]
+    return [len(served & names) for names in held if served & names]
+
+
+def test_connections_that_are_kept_are_shared_out(steady: RunningHub) -> None:
+    with ExitStack() as stack:
+        for _n in range(16):
+            line = http.client.HTTPConnection("127.0.0.1", steady.port, timeout=30)
+            stack.callback(line.close)
+            line.request("GET", "/healthz")
+            assert line.getresponse().read()
+        found = connections(steady)
+    assert sum(found) == 16
+    assert len(found) == 2
+    assert min(found) >= 4
 
 
 def test_no_web_process_has_torch_loaded(steady: RunningHub) -> None:
