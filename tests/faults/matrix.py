@@ -42,6 +42,8 @@ INGEST = (
     "tests/e2e/test_races.py", "tests/e2e/test_refusals.py", "tests/hub/test_brokers.py",
     "tests/hub/test_up.py", "tests/hub/test_workers.py", "tests/faults/test_bytes.py",
 )  # fmt: skip
+#: Hubs of several tests run on one PostgreSQL at a time, and each may take some 75 connections.
+CONNECTIONS = 400
 #: Failed tests and reasons of skips that a report names before it only counts.
 NAMED = 50
 
@@ -96,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Row("ingest and crashes", "PostgreSQL", "RabbitMQ", INGEST),
     ]
     with ExitStack() as stack:
-        postgres = stack.enter_context(Postgres(folder / "postgres"))
+        postgres = stack.enter_context(Postgres(folder / "postgres", connections=CONNECTIONS))
         redis = stack.enter_context(Broker(folder))
         rabbitmq = stack.enter_context(RabbitMQ(folder / "rabbitmq"))
         versions = _versions(rabbitmq)

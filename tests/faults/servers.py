@@ -49,14 +49,19 @@ def postgres_programs() -> Path | None:
 
 
 class Postgres:
-    """A cluster of its own; ``restart`` ends it as a crash would."""
+    """A cluster of its own; ``restart`` ends it as a crash would.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Where it lies.
+        connections: How many it takes; a hub has enough with PostgreSQL's own default.
+    """
+
+    def __init__(self, folder: Path, *, connections: int = 100) -> None:
         programs = postgres_programs()
         if programs is None:
             message = "PostgreSQL is not installed (apt-get install postgresql)"
             raise Skipped(message)
-        self.programs, self.folder = programs, folder
+        self.programs, self.folder, self.connections = programs, folder, connections
         self.port = free_port()
         self.url = f"postgres://postgres@127.0.0.1:{self.port}/postgres"
         self.process: subprocess.Popen[bytes] | None = None
@@ -109,6 +114,7 @@ class Postgres:
 
     def _start(self) -> None:
         where = ["-h", "127.0.0.1", "-p", str(self.port), "-k", str(self.folder), "-F"]
+        where += ["-N", str(self.connections)]
         command = self._command(["postgres", "-D", str(self.folder / "data"), *where])
         with (self.folder / "postgres.log").open("ab") as log:
             self.process = subprocess.Popen(
