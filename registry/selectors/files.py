@@ -15,20 +15,23 @@ from registry.names import key_of
 from registry.selectors import adapters, versions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from django.contrib.auth.models import AnonymousUser
     from django.db.models import QuerySet
 
-__all__ = ["Served", "get", "is_for_everybody", "require_access"]
+__all__ = ["SENT", "Served", "get", "is_for_everybody", "require_access", "served_of"]
 
-#: What sending needs; all columns of five tables cost more than the question itself.
-_COLUMNS = (
+#: What sending needs, for ``served_of``; all columns of five tables cost more than the question.
+SENT = (
     "pk",
+    "path",
     "is_primary",
     "blob__sha256",
     "blob__size_bytes",
     "blob__is_stored",
-    "revision__versions",
     "revision__versions__adapter__visibility",
+    "revision__versions__adapter__access",
 )
 _NUMBER = re.compile(r"v([1-9][0-9]{0,8})\Z")
 
@@ -62,6 +65,14 @@ def get(
     row = versions.get(user, adapter, version)
     is_public = is_for_everybody(adapter.visibility, adapter.access)
     return Served(versions.file(row, path), row.pk, is_public)
+
+
+def served_of(version_id: int, row: Sequence[Any]) -> Served:
+    """Return what the columns ``SENT`` tell of a file, as the database's driver gives them."""
+    pk, path, is_primary, sha256, size_bytes, is_stored, visibility, access = row
+    blob = Blob(sha256=sha256, size_bytes=size_bytes, is_stored=bool(is_stored))
+    file = File(pk=pk, path=path, is_primary=bool(is_primary), blob=blob)
+    return Served(file, version_id, is_for_everybody(visibility, access))
 
 
 def is_for_everybody(visibility: str, access: str) -> bool:
@@ -101,10 +112,8 @@ def _plain(
         row = _FOR_USERS.first(**values, user_id=user.pk)
     if row is None:
         return None
-    pk, is_primary, sha256, size_bytes, is_stored, version_id, visibility = row
-    blob = Blob(sha256=sha256, size_bytes=size_bytes, is_stored=bool(is_stored))
-    file = File(pk=pk, path=path, is_primary=bool(is_primary), blob=blob)
-    return Served(file, version_id, visibility == Visibility.PUBLIC)
+    version_id, *sent = row
+    return served_of(version_id, sent)
 
 
 def _rows(
@@ -121,7 +130,7 @@ def _rows(
         revision__versions__state__in=OUT_STATES,
         revision__versions__adapter__in=seen,
     )
-    return rows.order_by().values_list(*_COLUMNS)[:1]
+    return rows.order_by().values_list("revision__versions", *SENT)[:1]
 
 
 _STANDS = {"owner": text("owner"), "name": text("name"), "path": text("path")}

@@ -16,7 +16,6 @@ from registry.models import (
     OUT_STATES,
     Access,
     Adapter,
-    Blob,
     File,
     FileRole,
     Version,
@@ -24,7 +23,7 @@ from registry.models import (
     Visibility,
 )
 from registry.selectors import adapters, versions
-from registry.selectors.files import Served, is_for_everybody, require_access
+from registry.selectors.files import SENT, Served, require_access, served_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -145,20 +144,14 @@ def served(user: Viewer, version_id: int, file_id: int) -> Served:
         revision__versions__state__in=OUT_STATES,
         revision__versions__adapter__in=adapters_for(user),
     ).order_by()
-    columns = ("path", "is_primary", "blob__sha256", "blob__size_bytes", "blob__is_stored",
-               "revision__versions__adapter__visibility",
-               "revision__versions__adapter__access")  # fmt: skip
-    told = rows.values_list(*columns)
+    told = rows.values_list(*SENT)
     row = told.filter(revision__versions__adapter__access=Access.OPEN).first()
     if row is None:
         require_access(user, version(user, version_id).adapter)
         row = told.first()
     if row is None:
         raise NotFound(_("This version has no such file."))
-    path, is_primary, sha256, size_bytes, is_stored, visibility, access = row
-    blob = Blob(sha256=sha256, size_bytes=size_bytes, is_stored=is_stored)
-    file = File(pk=file_id, path=path, is_primary=is_primary, blob=blob)
-    return Served(file, version_id, is_for_everybody(visibility, access))
+    return served_of(version_id, row)
 
 
 def with_digests(user: Viewer, digests: Sequence[str]) -> list[tuple[str, int, int]]:
