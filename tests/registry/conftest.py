@@ -49,3 +49,12 @@ def release(db: None) -> Callable[..., Version]:
         return catalogue.release(adapter, data, details)
 
     return release
+
+
+@pytest.fixture(params=["local", pytest.param("bucket", marks=pytest.mark.service)])
+def place(request: pytest.FixtureRequest, own_settings: Callable[..., None]) -> str:
+    """Parts of 5 MiB in each store."""
+    own_settings(part_bytes=5 * 2**20)
+    if request.param == "bucket":
+        request.getfixturevalue("bucket")
+    return str(request.param)

@@ -21,15 +21,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture(params=["local", pytest.param("bucket", marks=pytest.mark.service)])
-def place(request: pytest.FixtureRequest, own_settings: Callable[..., None]) -> str:
-    """Parts of 5 MiB in each store."""
-    own_settings(part_bytes=5 * MIB)
-    if request.param == "bucket":
-        request.getfixturevalue("bucket")
-    return str(request.param)
-
-
 class Eventful(io.BytesIO):
     """A body in the middle of which something happens."""
 
