@@ -16,12 +16,15 @@ import socket
 import struct
 import termios
 import time
-from typing import TYPE_CHECKING, Any, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 __all__ = ["Line", "discard"]
+
+T = TypeVar("T")
 
 #: Seconds for which a client may be waited for, bytes that it moves not counted.
 PATIENCE_S = 60.0
@@ -51,6 +54,8 @@ class Line(socket.socket):
         self.until, self._left_s = math.inf, PATIENCE_S
         self._room = select.poll()
         self._room.register(self, select.POLLOUT)
+        self._bytes = select.poll()
+        self._bytes.register(self, select.POLLIN)
 
     @classmethod
     def of(cls, plain: socket.socket) -> Self:
@@ -72,20 +77,39 @@ class Line(socket.socket):
         Raises:
             TimeoutError: too little came for too long.
         """
-        given = self.gettimeout()
-        if given == 0.0:
+        if flags or self.gettimeout() == 0.0:
             return super().recv(size, flags)
-        began = time.monotonic()
-        wait_s = min(given or math.inf, self._left_s, self.until - began)
-        self._require_patience(wait_s)
-        self.settimeout(wait_s)
-        try:
-            data = super().recv(size, flags)
-        finally:
-            self.settimeout(given)
-            self._left_s -= time.monotonic() - began
+        data = self._come(partial(os.read, self.fileno(), size))
         self._earn(len(data))
         return data
+
+    def recv_into(self, room: Any, size: int = 0, flags: int = 0) -> int:  # noqa: ANN401 - any buffer
+        """Write what has come into the room, and return how many bytes that were.
+
+        Raises:
+            TimeoutError: too little came for too long.
+        """
+        if size or flags or self.gettimeout() == 0.0:
+            return super().recv_into(room, size, flags)
+        count = self._come(partial(os.readv, self.fileno(), [room]))
+        self._earn(count)
+        return count
+
+    def _come(self, read: Callable[[], T]) -> T:
+        """Read what is there, without a look at the clock: a body has thousands of pieces."""
+        while True:
+            try:
+                return read()
+            except BlockingIOError:
+                self._wait_for_bytes()
+
+    def _wait_for_bytes(self) -> None:
+        began = time.monotonic()
+        wait_s = min(self.gettimeout() or math.inf, self._left_s, self.until - began)
+        self._require_patience(wait_s)
+        if not self._bytes.poll(1000 * wait_s):
+            raise TimeoutError
+        self._left_s -= time.monotonic() - began
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:  # noqa: ANN401 - any buffer
         """Send everything.

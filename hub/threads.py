@@ -20,6 +20,7 @@ from typing import Any
 from gunicorn.workers.gthread import ThreadWorker
 
 from hub.pace import Line
+from hub.streams import make_direct
 
 __all__ = ["Worker"]
 
@@ -67,6 +68,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if not is_kept:
             conn.close(graceful=True)
         return is_kept
+
+    def handle_request(self, req: Any, conn: Any) -> object:  # noqa: ANN401 - gunicorn's
+        """Answer a request whose head was read."""
+        make_direct(req)
+        return super().handle_request(req, conn)
 
     def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - gunicorn's
         """Take new connections on, or leave them to the other processes.
