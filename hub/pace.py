@@ -103,11 +103,15 @@ class Line(socket.socket):
             except BlockingIOError:
                 self._wait_for_bytes()
 
+    def has_bytes(self, within_s: float) -> bool:
+        """Whether bytes come, or the end, within so many seconds."""
+        return bool(self._bytes.poll(1000 * within_s))
+
     def _wait_for_bytes(self) -> None:
         began = time.monotonic()
         wait_s = min(self.gettimeout() or math.inf, self._left_s, self.until - began)
         self._require_patience(wait_s)
-        if not self._bytes.poll(1000 * wait_s):
+        if not self.has_bytes(wait_s):
             raise TimeoutError
         self._left_s -= time.monotonic() - began
 

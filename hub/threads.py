@@ -24,6 +24,10 @@ from hub.streams import make_direct
 
 __all__ = ["Worker"]
 
+#: Seconds that a thread stays with a client who may go on at once, as one who fetches many files:
+#: the way back to the loop and to a thread again costs more than a small answer.
+NEXT_S = 0.005
+
 #: Seconds after which a connection without a first byte is not expected to need a thread soon.
 SILENT_S = 0.02
 
@@ -58,16 +62,24 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.poller.register(conn.sock, EVENT_READ, readable)
 
     def handle(self, conn: Any) -> object:  # noqa: ANN401 - gunicorn's TConn
-        """Answer a request, in a thread; what ends a connection ends it here.
+        """Answer requests, in a thread, while they follow at once; what ends a connection ends it.
 
         The loop would wait two seconds for the client to close its side, and for nothing else.
         """
-        conn.sock.start()
-        is_kept = super().handle(conn)
+        is_next = True
+        while is_next:
+            conn.sock.start()
+            is_kept = super().handle(conn)
+            is_next = is_kept is True and not self._is_needed() and conn.sock.has_bytes(NEXT_S)
         conn.sock.start()
         if not is_kept:
             conn.close(graceful=True)
         return is_kept
+
+    def _is_needed(self) -> bool:
+        """Whether this thread has better to do than to wait for the next request of its client."""
+        is_quiet = self.alive and self._accepting
+        return not is_quiet or self.tpool._work_queue.qsize() > 0  # noqa: SLF001 - no other way
 
     def handle_request(self, req: Any, conn: Any) -> object:  # noqa: ANN401 - gunicorn's
         """Answer a request whose head was read."""

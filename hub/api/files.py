@@ -14,12 +14,13 @@ from registry.selectors import files
 from registry.services import downloads
 
 if TYPE_CHECKING:
+    from django.http import HttpRequest
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
     from registry.selectors.files import Served
 
-__all__ = ["FileView"]
+__all__ = ["FileView", "send"]
 
 BYTES = {
     (200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, "The whole file."),
@@ -46,15 +47,21 @@ class FileView(Endpoint):
         self, request: Request, owner: str, name: str, version: str, path: str
     ) -> HttpResponseBase:
         """Download a file, whole or in part; counted when its last byte is sent."""
-        return self._send(request, files.get(self.viewer, owner, name, version, path))
+        return send(request, files.get(self.viewer, owner, name, version, path))
 
-    def _send(self, request: Request, served: Served) -> HttpResponseBase:
-        file = served.file
-        delivery.require_match(request, file.blob)
-        return delivery.deliver(
-            request,
-            file.blob,
-            filename=file.path.rpartition("/")[2],
-            is_private=not served.is_public,
-            on_sent=partial(downloads.count, version_id=served.version_id, file=file),
-        )
+
+def send(request: HttpRequest | Request, served: Served) -> HttpResponseBase:
+    """Answer with a file that may be sent.
+
+    Raises:
+        Gone, PreconditionFailed, RangeUnsatisfiable: see ``delivery``.
+    """
+    file = served.file
+    delivery.require_match(request, file.blob)
+    return delivery.deliver(
+        request,
+        file.blob,
+        filename=file.path.rpartition("/")[2],
+        is_private=not served.is_public,
+        on_sent=partial(downloads.count, version_id=served.version_id, file=file),
+    )

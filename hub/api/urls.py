@@ -23,13 +23,14 @@ from hub.api.versions import Publish, Versions, VersionView, Yank
 from hub.api.withdrawals import AdapterWithdraw, VersionWithdraw
 from hub.api.workers import Workers, WorkerView
 
-__all__ = ["urlpatterns", "v1"]
+__all__ = ["FILE", "urlpatterns", "v1"]
 
 ADAPTER = "adapters/<str:owner>/<str:name>"
 VERSION = "adapters/<str:owner>/<str:name>/versions/<str:version>"
+FILE = f"{VERSION}/files/<path:path>"
 
 v1: list[URLPattern] = [
-    path(f"{VERSION}/files/<path:path>", FileView.as_view(), name="api-file"),
+    path(FILE, FileView.as_view(), name="api-file"),
     path("me", Me.as_view(), name="api-me"),
     path("inspect", Inspect.as_view(), name="api-inspect"),
     path("tokens", Tokens.as_view(), name="api-tokens"),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
     from django.db.models import QuerySet
 
-__all__ = ["SENT", "Served", "get", "is_for_everybody", "require_access", "served_of"]
+__all__ = ["SENT", "Served", "get", "is_for_everybody", "plain", "require_access", "served_of"]
 
 #: What sending needs, for ``served_of``; all columns of five tables cost more than the question.
 SENT = (
@@ -57,7 +57,7 @@ def get(
         NotFound, Gone, Moved: see ``adapters.get``, ``versions.get`` and ``versions.file``.
         Forbidden: see ``require_access``.
     """
-    found = _plain(user, owner, name, version, path)
+    found = plain(user, owner, name, version, path)
     if found is not None:
         return found
     adapter = adapters.get(user, owner, name)
@@ -93,7 +93,7 @@ def require_access(user: User | AnonymousUser | None, adapter: Adapter) -> None:
         raise Forbidden(text % {"name": adapter.full_name}, access=adapter.access)
 
 
-def _plain(
+def plain(
     user: User | AnonymousUser | None, owner: str, name: str, version: str, path: str
 ) -> Served | None:
     """Return what is out under its present name and number; None says nothing about the rest."""
@@ -119,7 +119,7 @@ def _plain(
 def _rows(
     owner: str, name: str, number: int, path: str, user_id: int | None = None
 ) -> QuerySet[File, Any]:
-    """Return the question behind ``_plain``; keys for names, ids for people."""
+    """Return the question behind ``plain``; keys for names, ids for people."""
     user = None if user_id is None else User(pk=user_id)
     seen = Adapter.objects.visible_to(user).filter(
         key=name, namespace__key=owner, access=Access.OPEN

@@ -137,7 +137,7 @@ class LocalStore:
         return self.root / "incoming" / check_key(key)
 
     def _blob(self, sha256: str) -> Path:
-        return self.root / "blobs" / check_digest(sha256)[:2] / sha256[2:4] / sha256
+        return self.root / f"blobs/{check_digest(sha256)[:2]}/{sha256[2:4]}/{sha256}"
 
 
 def _write_all(handle: int, chunk: bytes, offset: int) -> None:

@@ -182,6 +182,28 @@ def test_who_says_nothing_gets_no_thread(server: tuple[int, Path]) -> None:
         assert time.monotonic() - began < 3
 
 
+def test_who_asks_without_pause_leaves_the_thread_to_others(server: tuple[int, Path]) -> None:
+    port, is_over, asked = server[0], threading.Event(), list[int]()
+
+    def ask() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        while not is_over.is_set():
+            connection.request("POST", "/", body=b"again")
+            asked.append(len(connection.getresponse().read()))
+        connection.close()
+
+    relentless = threading.Thread(target=ask)
+    relentless.start()
+    try:
+        assert [answered(port) for _ in range(5)] == [b"hello"] * 5
+        before = len(asked)
+        assert answered(port) == b"hello"
+    finally:
+        is_over.set()
+        relentless.join()
+    assert before > 5, "it was kept alive meanwhile"
+
+
 @pytest.mark.parametrize("place", ["/api/v1/inspect?size=9999", "/api/v1/uploads"])
 def test_a_body_that_comes_too_slowly_is_told_so(tmp_path: Path, place: str) -> None:
     RunningHub(tmp_path / "data").manage("migrate", "--verbosity", "0")
