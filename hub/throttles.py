@@ -1,32 +1,77 @@
-"""Limits on floods, counted in the cache."""
+"""Limits on floods, counted in the cache: so many requests in each minute of the clock.
+
+One number for a caller, where REST framework keeps the time of every request: that grows with the
+limit, and two processes that read and write it at once lose some.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, cast
 
-from rest_framework.throttling import AnonRateThrottle, BaseThrottle, ScopedRateThrottle
+from rest_framework.throttling import AnonRateThrottle, ScopedRateThrottle, SimpleRateThrottle
 
 from hub.callers import address_of
 
 if TYPE_CHECKING:
+    from django.http import HttpRequest
     from rest_framework.request import Request
+    from rest_framework.views import APIView
 
 __all__ = ["ScopeThrottle", "StrangerThrottle"]
 
 
-class _Caller(BaseThrottle):
-    """Tells callers apart by what they cannot invent."""
+class _Counted(SimpleRateThrottle):
+    """Tells callers apart by what they cannot invent.
+
+    Attributes:
+        left: Requests that the caller has left in this window; None where nobody counts.
+        reset_s: Seconds until the next window.
+    """
+
+    left: int | None = None
+    reset_s = 0
+    num_requests: int | None
+    duration: int | None
 
     def get_ident(self, request: Request) -> str:
         """Return the address that the nearest trusted hop saw."""
         return address_of(request)
 
+    def allow_request(self, request: Request, view: APIView) -> bool:
+        """Count a request, and return whether it is one too many."""
+        key = None if self.rate is None else self.get_cache_key(request, view)
+        if key is None or self.num_requests is None or self.duration is None:
+            return True
+        now = self.timer()
+        window = int(now // self.duration)
+        count = self._count(f"{key}:{window}", self.duration)
+        self.left = max(0, self.num_requests - count)
+        self.reset_s = max(1, math.ceil((window + 1) * self.duration - now))
+        return count <= self.num_requests
 
-class StrangerThrottle(_Caller, AnonRateThrottle):
+    def wait(self) -> float:
+        """Return in how many seconds the next request may come."""
+        return self.reset_s
+
+    def _count(self, key: str, duration: int) -> int:
+        try:
+            return self.cache.incr(key)
+        except ValueError:  # the first one of the window
+            if self.cache.add(key, 1, duration):
+                return 1
+            return self.cache.incr(key)
+
+
+class StrangerThrottle(AnonRateThrottle, _Counted):
     """Everything that nobody signed in asks for."""
 
     scope = "stranger"
 
+    def allows(self, request: HttpRequest) -> bool:
+        """Count a request that has a ``user`` and is no view's of REST framework."""
+        return self.allow_request(cast("Request", request), cast("APIView", None))
 
-class ScopeThrottle(_Caller, ScopedRateThrottle):
+
+class ScopeThrottle(ScopedRateThrottle, _Counted):
     """Views that cost more name their ``throttle_scope``."""

@@ -7,7 +7,7 @@ cases; both answer with the same headers.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import DisallowedHost
@@ -49,7 +49,7 @@ class DirectMiddleware:
         if served is None:
             return None
         request.user = AnonymousUser()
-        if not StrangerThrottle().allow_request(cast("Any", request), cast("Any", None)):
+        if not StrangerThrottle().allows(request):
             return None
         try:
             return send(request, served)

@@ -145,6 +145,7 @@ def test_strangers_are_held_up_by_the_same_limit_as_elsewhere(
 ) -> None:
     rates = {"stranger": "3/min", "search": None}
     monkeypatch.setattr(throttles.StrangerThrottle, "THROTTLE_RATES", rates)
+    monkeypatch.setattr(throttles.StrangerThrottle, "timer", lambda _self: 1200.0)
     for _ in range(3):
         assert stranger.get("/api/v1/enums").status_code == 200
     answer = stranger.get("/api/v1/models")

@@ -128,5 +128,5 @@ def _charge(request: HttpRequest, scope: str) -> None:
     asked, view = cast("Request", request), cast("APIView", SimpleNamespace(throttle_scope=scope))
     for throttle in (StrangerThrottle(), ScopeThrottle()):
         if not throttle.allow_request(asked, view):
-            wait_s = max(1, int(throttle.wait() or 1))
-            raise RateLimited(_("Wait a moment, then go on."), retry_after=wait_s)
+            text = _("Wait a moment, then go on.")
+            raise RateLimited(text, retry_after=throttle.reset_s)

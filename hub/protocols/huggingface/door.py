@@ -14,7 +14,6 @@ Services and selectors decide what may be seen and done; their refusals leave th
 
 from __future__ import annotations
 
-import math
 import secrets
 from contextlib import suppress
 from functools import update_wrapper
@@ -146,23 +145,17 @@ def _charge(request: HttpRequest) -> dict[str, str]:
     Raises:
         Refused: there were too many.
     """
-    throttle: Any = StrangerThrottle()
-    is_allowed = throttle.allow_request(request, None)
-    history = getattr(throttle, "history", None)
-    if history is None:
+    throttle = StrangerThrottle()
+    is_allowed = throttle.allows(request)
+    if throttle.left is None:
         return {}  # signed in
-    most, window_s = int(throttle.num_requests), int(throttle.duration)
-    oldest = history[-1] if history else throttle.now
-    reset_s = max(1, math.ceil(window_s - (throttle.now - oldest)))
     headers = {
-        "RateLimit": f'"api";r={max(0, most - len(history))};t={reset_s}',
-        "RateLimit-Policy": f'"fixed window";"api";q={most};w={window_s}',
+        "RateLimit": f'"api";r={throttle.left};t={throttle.reset_s}',
+        "RateLimit-Policy": f'"fixed window";"api";q={throttle.num_requests};w={throttle.duration}',
     }
     if not is_allowed:
-        wait_s = max(1, math.ceil(throttle.wait() or reset_s))
-        headers["RateLimit"] = f'"api";r=0;t={wait_s}'
         text = _("Wait a moment, then go on.")
-        raise Refused(RateLimited(text, retry_after=wait_s), headers=headers)
+        raise Refused(RateLimited(text, retry_after=throttle.reset_s), headers=headers)
     return headers
 
 
