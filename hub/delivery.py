@@ -161,7 +161,9 @@ def _answer(
         if on_sent is not None:
             on_sent()
         status = 302 if "Location" in headers else 200
-        return HttpResponse(content_type=content_type, headers=headers, status=status)
+        response = HttpResponse(content_type=content_type, headers=headers, status=status)
+        response.headers["Content-Length"] = "0"
+        return response
     if len(spans) > 1:
         return _several(blob, spans, content_type)
     span = spans[0] if spans else Span(0, blob.size_bytes - 1)

@@ -111,9 +111,11 @@ class Line(socket.socket):
         began = time.monotonic()
         wait_s = min(self.gettimeout() or math.inf, self._left_s, self.until - began)
         self._require_patience(wait_s)
-        if not self.has_bytes(wait_s):
-            raise TimeoutError
-        self._left_s -= time.monotonic() - began
+        try:
+            if not self.has_bytes(wait_s):
+                raise TimeoutError
+        finally:
+            self._left_s -= time.monotonic() - began
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:  # noqa: ANN401 - any buffer
         """Send everything.

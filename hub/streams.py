@@ -29,7 +29,7 @@ BUFFER = 16 * 1024
 def make_direct(request: Request) -> None:
     """Have a request's body come straight from its connection, where its length is known."""
     reader = getattr(request.body, "reader", None)
-    if isinstance(reader, LengthReader):
+    if isinstance(reader, LengthReader) and reader.length:
         request.body = Body(reader.unreader, reader.length)
 
 
@@ -43,7 +43,7 @@ class Body(io.BufferedReader):
     @property
     def failed(self) -> bool:
         """Whether reading broke off, so that nobody knows where the next request begins."""
-        return self._rest.failed
+        return self.closed or self._rest.failed
 
 
 class _Rest(io.RawIOBase):

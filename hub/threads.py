@@ -70,7 +70,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         while is_next:
             conn.sock.start()
             is_kept = super().handle(conn)
-            is_next = is_kept is True and not self._is_needed() and conn.sock.has_bytes(NEXT_S)
+            is_next = is_kept is True and not self._is_needed() and _goes_on(conn)
         conn.sock.start()
         if not is_kept:
             conn.close(graceful=True)
@@ -109,3 +109,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             for conn in self.pending_conns:  # who says nothing holds up no stop
                 conn.timeout = 0.0
         super().wait_for_and_dispatch_events(timeout)
+
+
+def _goes_on(conn: Any) -> bool:  # noqa: ANN401 - gunicorn's TConn
+    """Whether the next request is here, read already with the one before, or comes at once."""
+    return bool(conn.parser.unreader.buf.getvalue()) or conn.sock.has_bytes(NEXT_S)

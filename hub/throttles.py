@@ -22,7 +22,7 @@ __all__ = ["ScopeThrottle", "StrangerThrottle"]
 
 
 class _Counted(SimpleRateThrottle):
-    """Tells callers apart by what they cannot invent.
+    """Tells callers apart by what they cannot invent; counts a request once, whoever looks again.
 
     Attributes:
         left: Requests that the caller has left in this window; None where nobody counts.
@@ -45,7 +45,10 @@ class _Counted(SimpleRateThrottle):
             return True
         now = self.timer()
         window = int(now // self.duration)
-        count = self._count(f"{key}:{window}", self.duration)
+        known = f"lorary.asked.{self.scope}"
+        count: int | None = request.META.get(known)
+        if count is None:
+            count = request.META[known] = self._count(f"{key}:{window}", self.duration)
         self.left = max(0, self.num_requests - count)
         self.reset_s = max(1, math.ceil((window + 1) * self.duration - now))
         return count <= self.num_requests

@@ -10,14 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from django.contrib.auth.models import AnonymousUser
-from django.core.exceptions import DisallowedHost
+from django.db import connection
 from django.urls.resolvers import RoutePattern
-from rest_framework.exceptions import APIException
 
 from hub.api.files import send
 from hub.api.urls import FILE
 from hub.throttles import StrangerThrottle
-from registry.errors import LoraryError
 from registry.selectors import files
 
 if TYPE_CHECKING:
@@ -41,20 +39,21 @@ class DirectMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Return the file, or what the rest of the site says."""
-        return self._file(request) or self.get_response(request)
+        try:
+            response = self._file(request)
+        except Exception:  # noqa: BLE001 - the view meets it again, and knows how to tell it
+            response = None
+            if connection.errors_occurred and not connection.in_atomic_block:
+                connection.close()
+        return self.get_response(request) if response is None else response
 
     def _file(self, request: HttpRequest) -> HttpResponseBase | None:
-        found = self._asked(request)
-        served = files.plain(None, **found) if found else None
-        if served is None:
+        asked = self._asked(request)
+        if not asked:
             return None
         request.user = AnonymousUser()
-        if not StrangerThrottle().allows(request):
-            return None
-        try:
-            return send(request, served)
-        except (APIException, LoraryError):
-            return None
+        served = files.plain(None, **asked) if StrangerThrottle().allows(request) else None
+        return None if served is None else send(request, served)
 
     def _asked(self, request: HttpRequest) -> dict[str, str]:
         """Return the names in the address of a file that is asked for by who knows nobody."""
@@ -63,8 +62,5 @@ class DirectMiddleware:
         match = self._pattern.match(request.path_info)
         if match is None or "\0" in request.path_info:
             return {}
-        try:
-            request.get_host()
-        except DisallowedHost:
-            return {}
+        request.get_host()  # raises for a host that is not this one
         return cast("dict[str, str]", match[2])

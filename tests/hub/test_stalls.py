@@ -10,11 +10,12 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
+from hub import threads as hub_threads
 from tests.running import ROOT, RunningHub, free_port
 
 if TYPE_CHECKING:
@@ -66,13 +67,13 @@ application = wsgi.application
 
 
 @contextmanager
-def serving(tmp_path: Path, text: str) -> Iterator[tuple[int, Path]]:
-    """Port of a server with a single thread, and its log."""
+def serving(tmp_path: Path, text: str, threads: int = 1) -> Iterator[tuple[int, Path]]:
+    """Port of a server with a few threads, and its log."""
     log, port = tmp_path / "log", free_port()
     (tmp_path / "short_patience.py").write_text(text)
     options = ["--bind", f"127.0.0.1:{port}", "--worker-class", "hub.threads.Worker"]
     quiet = ["--log-level", "warning", "--no-control-socket", "--pythonpath", str(tmp_path)]
-    command = [*options, "--threads", "1", *quiet, "short_patience:application"]
+    command = [*options, "--threads", str(threads), *quiet, "short_patience:application"]
     with log.open("wb") as said:
         process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", *command],
@@ -113,11 +114,9 @@ def wait_for(port: int, log: Path) -> None:
 
 def answered(port: int) -> bytes:
     """Return the answer to another request, which needs the only thread."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request("POST", "/", body=b"hello")
-    body = connection.getresponse().read()
-    connection.close()
-    return body
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request("POST", "/", body=b"hello")
+        return connection.getresponse().read()
 
 
 @contextmanager
@@ -182,26 +181,38 @@ def test_who_says_nothing_gets_no_thread(server: tuple[int, Path]) -> None:
         assert time.monotonic() - began < 3
 
 
-def test_who_asks_without_pause_leaves_the_thread_to_others(server: tuple[int, Path]) -> None:
-    port, is_over, asked = server[0], threading.Event(), list[int]()
+@pytest.mark.parametrize("threads", [1, 2])
+def test_who_asks_without_pause_leaves_the_thread_to_others(tmp_path: Path, threads: int) -> None:
+    is_over, asked = threading.Event(), list[int]()
 
-    def ask() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        while not is_over.is_set():
-            connection.request("POST", "/", body=b"again")
-            asked.append(len(connection.getresponse().read()))
-        connection.close()
+    def ask(port: int) -> None:
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+            while not is_over.is_set():
+                connection.request("POST", "/", body=b"again")
+                asked.append(len(connection.getresponse().read()))
 
-    relentless = threading.Thread(target=ask)
-    relentless.start()
-    try:
+    with serving(tmp_path, MODULE.format(file=""), threads) as (port, _log), ExitStack() as clients:
+        for _ in range(threads):
+            relentless = threading.Thread(target=ask, args=[port])
+            relentless.start()
+            clients.callback(relentless.join)
+        clients.callback(is_over.set)
         assert [answered(port) for _ in range(5)] == [b"hello"] * 5
         before = len(asked)
         assert answered(port) == b"hello"
-    finally:
-        is_over.set()
-        relentless.join()
-    assert before > 5, "it was kept alive meanwhile"
+    assert before > 5, "they were kept alive meanwhile"
+
+
+def test_requests_that_came_together_are_answered_together(server: tuple[int, Path]) -> None:
+    one, number = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 200
+    with socket.create_connection(("127.0.0.1", server[0]), timeout=10) as client:
+        began = time.monotonic()
+        client.sendall(one * number)
+        came = b""
+        while came.count(b"hello") < number:
+            came += client.recv(65536)
+        spent_s = time.monotonic() - began
+    assert spent_s < 0.9 * number * hub_threads.NEXT_S, "no thread waited for what was there"
 
 
 @pytest.mark.parametrize("place", ["/api/v1/inspect?size=9999", "/api/v1/uploads"])

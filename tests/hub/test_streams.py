@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -103,15 +104,21 @@ def test_a_body_that_is_cut_off_ends_early(ends: tuple[socket.socket, pace.Line]
 
 
 def test_a_body_that_stands_still_breaks_the_connection(
-    ends: tuple[socket.socket, pace.Line],
+    ends: tuple[socket.socket, pace.Line], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theirs, line = ends
     theirs.sendall(head(10) + b"half")
-    line.settimeout(0.05)
     request, parser = request_of(line)
+    monkeypatch.setattr(pace, "PATIENCE_S", 0.2)
+    line.start()
+    line.settimeout(5)
     with pytest.raises(TimeoutError):
         request.body.read(10)
     assert request.body.failed
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        line.recv(1)
+    assert time.monotonic() - began < 1.0, "its patience is used up"
     assert not parser.finish_body(), "nobody knows where the next request begins"
 
 
@@ -122,3 +129,13 @@ def test_a_body_of_unknown_length_is_read_as_before(ends: tuple[socket.socket, p
     body = request_of(line)[0].body
     assert not isinstance(body, Body)
     assert body.read() == b"four"
+
+
+def test_a_body_that_was_closed_tells_no_next_request(
+    ends: tuple[socket.socket, pace.Line],
+) -> None:
+    theirs, line = ends
+    theirs.sendall(head(10) + b"half")
+    request, parser = request_of(line)
+    request.body.close()
+    assert not parser.finish_body()
