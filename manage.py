@@ -8,6 +8,7 @@ import sys
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
+from django.db import DatabaseError
 
 
 def main() -> None:
@@ -17,6 +18,12 @@ def main() -> None:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         sys.exit(f"error: {error}")
+    except DatabaseError:
+        from hub.absent import missing_hub  # noqa: PLC0415 - asks for the settings
+
+        if missing := missing_hub():
+            sys.exit(f"error: {missing}")
+        raise
 
 
 if __name__ == "__main__":

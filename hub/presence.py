@@ -62,14 +62,17 @@ def require_admitted() -> None:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
+def alone(otherwise: str = "") -> Iterator[None]:
     """Keep every hub away from this data directory.
+
+    Args:
+        otherwise: What to do instead of stopping it, a sentence.
 
     Raises:
         Busy: one runs.
     """
     text = _("The hub is running on this data directory. Stop it first, its workers as well.")
-    handle = _locked(_RUNNING, fcntl.LOCK_EX, text)
+    handle = _locked(_RUNNING, fcntl.LOCK_EX, f"{text} {otherwise}".strip())
     try:
         yield
     finally:

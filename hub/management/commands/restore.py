@@ -36,6 +36,7 @@ Example: LORARY_DATA=/srv/lorary manage.py restore --from /mnt/backup/lorary
 """
 
 #: What is told of files; the rows are there, so nobody restores again.
+BESIDE = "Or restore beside it: name another data directory by LORARY_DATA."
 MISSING = f"not in this backup, {MEND}"
 DAMAGED = f"damaged in this backup, {MEND}"
 FAILED = f"failed, {MEND}"
@@ -65,7 +66,7 @@ class Command(BaseCommand):
             return
         meter = Meter("restored", is_quiet=options["json"])
         try:
-            with presence.one_at_a_time(), presence.alone(), presence.reading(folder):
+            with presence.one_at_a_time(), presence.alone(BESIDE), presence.reading(folder):
                 taken = backupsets.chosen(folder, options["set"])
                 told = backups.put_back(folder, taken.name, progress=meter)
         except (presence.Busy, backupsets.BackupInvalid, dumps.RowsRefused, LoraryError) as error:

@@ -1,0 +1,34 @@
+"""Commands in a data directory without a hub say so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.running import ROOT, RunningHub
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+
+@pytest.mark.parametrize("command", [["token", "--user", "ada", "--create"], ["staff"]])
+def test_a_command_says_that_there_is_no_hub(tmp_path: Path, command: list[str]) -> None:
+    hub = RunningHub(tmp_path / "elsewhere")
+    done = subprocess.run(
+        [sys.executable, "manage.py", *command],
+        cwd=ROOT,
+        env=hub.environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: There is no hub in {tmp_path / 'elsewhere'} yet.")
+    assert "LORARY_DATA" in done.stderr
+    assert "Traceback" not in done.stderr
