@@ -159,14 +159,18 @@ def _broker() -> Iterator[Report]:
 
 
 def _jobs() -> Iterator[Report]:
-    now, is_well = timezone.now(), True
+    now, is_well, living = timezone.now(), True, workers.living()
     late = Job.objects.filter(state=JobState.QUEUED, run_after=None, created_at__lt=now - LONG_WAIT)
     for row in late.values("queue").annotate(count=Count("id"), oldest=Min("created_at")):
         is_well = False
         waited = int((now - row["oldest"]).total_seconds() // 60)
         jobs, queue = counted(row["count"], "job"), row["queue"]
         message = f"{jobs} waiting in {queue!r}, the oldest for {counted(waited, 'minute')}."
-        hint = f"Start a worker: `manage.py worker --queues {queue}`."
+        start = f"`manage.py worker --queues {queue}`"
+        busy = ", ".join(worker.name for worker in workers.serving(queue, living))
+        hint = (
+            f"{busy} is at it; another one helps: {start}." if busy else f"Start a worker: {start}."
+        )
         yield Report("jobs", "warning", message, hint)
     dead = Job.objects.filter(state=JobState.RUNNING, lease_until__lt=now).count()
     if dead:

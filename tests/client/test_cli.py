@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import lorary
+from lorary.anatomy import Finding
 from lorary.cli import app, failures
 from lorary.cli.command import UsageError
 from lorary.client import errors
@@ -270,3 +271,15 @@ def test_every_failure_has_its_exit_code() -> None:
     assert failures.exit_code(errors.Corrupt()) == 1
     assert failures.exit_code(errors.UnsafePath()) == 1
     assert failures.exit_code(KeyError("x")) == 1
+
+
+def test_a_refusal_is_told_once_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    said = "The file ends 100 bytes before its last tensor does."
+    cut = Finding("file_truncated", "error", said)
+    aside = Finding("family_unknown", "info", "No rule knows these names.")
+    error = errors.UploadRefused(f"noir.safetensors: {said}", findings=(cut, aside))
+    assert failures.report(error, wants_json=False) == 1
+    told = capsys.readouterr().err
+    assert told.count(said) == 1
+    assert "file_truncated: Save or download it again." in told
+    assert "family_unknown: No rule knows these names.\n" in told

@@ -138,8 +138,16 @@ def test_doctor_sees_a_queue_that_nobody_serves_and_a_job_left_behind() -> None:
     code, found = diagnose()
     assert code == 0
     hints = " ".join(report["hint"] for report in found["jobs"])
-    assert "manage.py worker --queues render" in hints
+    assert "Start a worker: `manage.py worker --queues render`." in hints
     assert any("left by a worker that died" in report["message"] for report in found["jobs"])
+
+
+def test_doctor_does_not_ask_for_a_worker_where_one_is_at_it() -> None:
+    waiting = Job.objects.create(queue="render.sdxl", task="x", key="a")
+    Job.objects.filter(pk=waiting.pk).update(created_at=timezone.now() - timedelta(hours=1))
+    Worker.objects.create(name="box:1", queues=["render.sdxl"], seen_at=timezone.now())
+    (report,) = diagnose()[1]["jobs"]
+    assert report["hint"].startswith("box:1 is at it; another one helps:")
 
 
 def test_doctor_names_a_task_that_no_worker_has_known_for_long() -> None:

@@ -54,7 +54,7 @@ def report(error: Exception, *, wants_json: bool) -> int:
         }
         emit(json.loads(json.dumps(document, default=str)))
     else:
-        sys.stderr.writelines(f"{line}\n" for line in finding_lines(findings))
+        sys.stderr.writelines(f"{line}\n" for line in finding_lines(findings, said=message))
     return exit_code(error)
 
 

@@ -12,6 +12,8 @@ import sys
 import unicodedata
 from typing import TYPE_CHECKING
 
+from lorary.cli.advice import ADVICE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -183,10 +185,22 @@ def _is_wide(char: str) -> bool:
     return unicodedata.east_asian_width(char) in {"W", "F"}
 
 
-def finding_lines(findings: Iterable[Finding]) -> list[str]:
-    """Return a line for each finding."""
+def finding_lines(findings: Iterable[Finding], *, said: str = "") -> list[str]:
+    """Return a line for each finding: what it is, and what to do about an error.
+
+    Args:
+        findings: What to tell.
+        said: A text before them; what it tells already is not told again.
+    """
     return [
         f"  {styled(f'{found.severity:7}', SEVERITY_STYLES.get(found.severity, 'dim'))}  "
-        f"{plain(found.code)}: {plain(found.message)}"
+        f"{': '.join([plain(found.code), *_explained(found, said)])}"
         for found in findings
     ]
+
+
+def _explained(found: Finding, said: str) -> list[str]:
+    message = "" if found.message in said else plain(found.message)
+    advice = ADVICE.get(found.code, "") if found.severity == "error" else ""
+    text = " ".join(part for part in (message, advice) if part)
+    return [text] if text else []
