@@ -106,12 +106,9 @@ def test_every_target_of_the_makefile_is_in_its_help() -> None:
 def test_every_command_that_the_readme_shows_exists() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = ROOT / "hub" / "management" / "commands"
+    djangos = {"migrate", "check", "changepassword"}
     for name in re.findall(r"manage\.py ([a-z]+)", text):
-        assert (commands / f"{name}.py").exists() or name in {
-            "migrate",
-            "check",
-            "changepassword",
-        }, name
+        assert (commands / f"{name}.py").exists() or name in djangos, name
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for name in re.findall(r"`?make ([a-z-]+)", text):
         assert f"\n{name}:" in makefile or name == "are", name

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CASES", "Case", "Outcome", "outcome_of"]
+__all__ = ["CASES", "Case", "Outcome", "body_of", "outcome_of"]
 
 OLD, LATE = "Wed, 25 Nov 2015 00:00:00 GMT", "Wed, 25 Nov 2054 00:00:00 GMT"
 MANY = "bytes=" + ",".join(f"{2 * n}-{2 * n}" for n in range(17))
@@ -245,3 +245,8 @@ CASES: dict[str, Case] = {
     "HEAD If-None-Match wrong": _head(200, If_None_Match='"x"'),
     "HEAD If-Match wrong": _head(412, If_Match='"x"'),
 }
+
+
+def body_of(answer: Any) -> bytes:
+    """Return the bytes of an answer of Django's client, streamed or not."""
+    return b"".join(answer.streaming_content) if answer.streaming else bytes(answer.content)

@@ -14,7 +14,7 @@ from hub.throttles import StrangerThrottle
 from registry.errors import StorageAway
 from registry.models import Access, Visibility
 from registry.storage.local import LocalStore
-from tests.transfers import CASES
+from tests.transfers import CASES, body_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,10 +39,6 @@ def is_direct(answer: Any) -> bool:
     return "Content-Language" not in answer.headers
 
 
-def body(answer: Any) -> bytes:
-    return b"".join(answer.streaming_content) if answer.streaming else answer.content
-
-
 def both(stranger: Caller, ask: str, headers: dict[str, str]) -> tuple[Any, Any]:
     """Ask as a stranger, then with a cookie, as browsers do; both have to hear the same."""
     ours = stranger.send(ask, PLACE, headers=headers)
@@ -59,7 +55,7 @@ def both(stranger: Caller, ask: str, headers: dict[str, str]) -> tuple[Any, Any]
         assert "multipart/byteranges" in told.pop("Content-Type")
         del wanted["Content-Type"]
     else:
-        assert body(ours) == body(theirs)
+        assert body_of(ours) == body_of(theirs)
     assert told == wanted
     return ours, theirs
 

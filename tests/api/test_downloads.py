@@ -6,7 +6,7 @@ import base64
 import hashlib
 import io
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from django.db import connection
@@ -16,7 +16,7 @@ from hub import delivery
 from hub.delivery import matches
 from registry.models import Blob
 from registry.services import downloads
-from tests.transfers import CASES, outcome_of
+from tests.transfers import CASES, body_of, outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,16 +52,12 @@ def place(noir: Adapter, released: Callable[..., Version], lora: bytes) -> str:
     return "adapters/ada/noir/versions/v1/files/noir.safetensors"
 
 
-def body(answer: Any) -> bytes:
-    return b"".join(answer.streaming_content) if answer.streaming else answer.content
-
-
 def test_a_whole_file_comes_with_its_digest_and_name(
     stranger: Caller, place: str, lora: bytes
 ) -> None:
     answer = stranger.send("get", place)
     digest = hashlib.sha256(lora)
-    assert (answer.status_code, body(answer)) == (200, lora)
+    assert (answer.status_code, body_of(answer)) == (200, lora)
     assert answer.headers["ETag"] == f'"{digest.hexdigest()}"'
     coded = base64.b64encode(digest.digest()).decode()
     assert answer.headers["Repr-Digest"] == f"sha-256=:{coded}:"
@@ -80,7 +76,7 @@ def test_an_answer_to(stranger: Caller, place: str, lora: bytes, name: str) -> N
     headers = case.sent(etag=etag, date="Wed, 25 Nov 2026 00:00:00 GMT", size=len(lora))
     answer = stranger.send(case.method.lower(), place, headers=headers)
     told = {name.lower(): value for name, value in answer.headers.items()}
-    assert outcome_of(answer.status_code, told, body(answer), len(lora)) == case.expected(lora)
+    assert outcome_of(answer.status_code, told, body_of(answer), len(lora)) == case.expected(lora)
     if answer.status_code in {200, 206, 304}:
         assert told["etag"] == etag
     if answer.status_code == 304:
@@ -140,7 +136,7 @@ def test_a_download_is_counted_when_its_last_byte_is_sent(
 ) -> None:
     requests, wanted = TRANSFERS[name]
     for headers in requests:
-        body(stranger.send("get", place, headers=headers))
+        body_of(stranger.send("get", place, headers=headers))
         stranger.send("head", place, headers=headers)
     assert counted(noir) == wanted
 
@@ -177,12 +173,12 @@ def test_bytes_of_another_machine_end_where_the_range_does(
     monkeypatch.setattr(delivery, "_open", lambda _blob: io.BytesIO(lora))
     headers = {"Range": "bytes=10-19"}
     answer = stranger.send("get", place, headers=headers, SERVER_SOFTWARE="gunicorn/27.0")
-    assert (answer.status_code, body(answer)) == (206, lora[10:20])
+    assert (answer.status_code, body_of(answer)) == (206, lora[10:20])
 
 
 def test_counting_writes_nothing_while_a_download_begins(stranger: Caller, place: str) -> None:
     with CaptureQueriesContext(connection) as queries:
-        body(stranger.send("get", place))
+        body_of(stranger.send("get", place))
     told = [query["sql"] for query in queries]
     assert told
     assert all(sql.startswith("SELECT") for sql in told), told
@@ -196,10 +192,10 @@ def test_nginx_sends_when_told_so(
     answer = stranger.send("get", place, headers={"Range": "bytes=0-9"})
     where = f"/blobs/{digest[:2]}/{digest[2:4]}/{digest}"
     assert (answer.status_code, answer.headers["X-Accel-Redirect"]) == (200, where)
-    assert body(answer) == b""
+    assert body_of(answer) == b""
     own = {"Range": "bytes=0-9", "If-Match": f'"{digest}"'}
     answer = stranger.send("get", place, headers=own)
-    assert (answer.status_code, body(answer)) == (206, lora[:10])
+    assert (answer.status_code, body_of(answer)) == (206, lora[:10])
     assert "X-Accel-Redirect" not in answer.headers
 
 

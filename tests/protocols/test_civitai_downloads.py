@@ -15,6 +15,7 @@ from registry.models import Adapter, Blob, User, Version
 from registry.services import adapters, downloads, versions, withdrawing
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
+from tests.transfers import body_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,10 +36,6 @@ def link(client: Client, version: Version, query: str = "") -> str:
     return location.removeprefix("http://testserver")
 
 
-def body(answer: Any) -> bytes:
-    return b"".join(answer.streaming_content) if answer.streaming else bytes(answer.content)
-
-
 def counted(version: Version) -> int:
     downloads.write()
     version.refresh_from_db()
@@ -51,7 +48,7 @@ def test_a_download_leads_to_bytes_for_anybody_with_the_link(
     place = link(stranger, first)
     assert urlsplit(place).path.endswith("/noir.safetensors")
     answer = stranger.get(place)
-    assert (answer.status_code, body(answer)) == (200, lora)
+    assert (answer.status_code, body_of(answer)) == (200, lora)
     assert answer["Content-Length"] == str(len(lora))
     assert answer["Content-Disposition"] == 'attachment; filename="noir.safetensors"'
     assert answer["Accept-Ranges"] == "bytes"
@@ -62,11 +59,11 @@ def test_parts_and_heads_are_answered_by_the_link(
 ) -> None:
     place = link(stranger, first)
     answer = stranger.get(place, headers={"Range": "bytes=100-"})
-    assert (answer.status_code, body(answer)) == (206, lora[100:])
+    assert (answer.status_code, body_of(answer)) == (206, lora[100:])
     assert answer["Content-Range"] == f"bytes 100-{len(lora) - 1}/{len(lora)}"
     answer = stranger.head(place)
     assert (answer.status_code, answer["Content-Length"]) == (200, str(len(lora)))
-    assert body(answer) == b""
+    assert body_of(answer) == b""
     answer = stranger.get(place, headers={"Range": f"bytes={len(lora)}-"})
     assert answer.status_code == 416
     assert answer["Content-Range"] == f"bytes */{len(lora)}"
@@ -78,11 +75,11 @@ def test_a_download_is_counted_once(stranger: Client, first: Version, lora: byte
     place = link(stranger, first)
     stranger.head(place)
     assert counted(first) == 0
-    body(stranger.get(place))
+    body_of(stranger.get(place))
     assert counted(first) == 1
     half = len(lora) // 2
-    body(stranger.get(place, headers={"Range": f"bytes=0-{half}"}))
-    body(stranger.get(place, headers={"Range": f"bytes={half + 1}-"}))
+    body_of(stranger.get(place, headers={"Range": f"bytes=0-{half}"}))
+    body_of(stranger.get(place, headers={"Range": f"bytes={half + 1}-"}))
     assert counted(first) == 2
     told = stranger.get(f"/api/v1/model-versions/{first.pk}").json()
     assert told["stats"]["downloadCount"] == 2
@@ -103,7 +100,7 @@ def test_a_token_opens_what_is_private_and_the_link_needs_none(
         stranger.get(place, headers={"Authorization": f"Bearer {secret}"}),
     ):
         assert secret not in answer["Location"]
-        assert body(stranger.get(answer["Location"])) == lora
+        assert body_of(stranger.get(answer["Location"])) == lora
     assert stranger.get(f"{place}?token=lor_wrong").status_code == 401
 
 
@@ -114,7 +111,7 @@ def test_a_link_ends_when_its_user_may_not_see_the_version_any_more(
     adapters.update(actor=ada, adapter=first.adapter, visibility="private")
     assert stranger.get(as_anybody).status_code == 404
     answer = stranger.get(as_owner)
-    assert (answer.status_code, bool(body(answer))) == (200, True)
+    assert (answer.status_code, bool(body_of(answer))) == (200, True)
     assert "private" in answer["Cache-Control"]
     User.objects.filter(pk=ada.pk).update(is_active=False)
     assert stranger.get(as_owner).status_code == 404
@@ -133,10 +130,10 @@ def test_gated_files_are_for_those_who_were_let_in(
         assert "gated" in answer.json()["error"]
     assert stranger.head(place).status_code == 403
     sent = stranger.get(link(as_ada, first))
-    assert body(sent)
+    assert body_of(sent)
     assert sent.headers["Cache-Control"] == "private, no-cache"
     Version.objects.filter(pk=first.pk).update(state="yanked")
-    assert body(stranger.get(link(as_ada, first)))
+    assert body_of(stranger.get(link(as_ada, first)))
 
 
 def test_a_link_ends_after_its_time_and_cannot_be_made_up(
@@ -175,7 +172,7 @@ def test_what_is_not_offered_is_still_downloaded_by_its_number(
     stranger: Client, ada: User, first: Version, lora: bytes
 ) -> None:
     versions.yank(actor=ada, version=first, reason="too strong")
-    assert body(stranger.get(link(stranger, first))) == lora
+    assert body_of(stranger.get(link(stranger, first))) == lora
 
 
 def test_bytes_that_are_not_there_are_gone(stranger: Client, first: Version) -> None:
@@ -209,7 +206,7 @@ def test_a_query_chooses_another_file(stranger: Client, pair: Version) -> None:
     for file in told:
         place = file["downloadUrl"].removeprefix("http://testserver")
         answer = stranger.get(stranger.get(place)["Location"])
-        assert len(body(answer)) == file["sizeKB"] * 1024
+        assert len(body_of(answer)) == file["sizeKB"] * 1024
     for query, path in {
         "?fp=bf16": "größe.safetensors",
         "?fp=fp16": "a b (fp16).safetensors",
@@ -218,7 +215,7 @@ def test_a_query_chooses_another_file(stranger: Client, pair: Version) -> None:
         f"?fileId={files['größe.safetensors'].pk}&fp=bf16": "größe.safetensors",
     }.items():
         answer = stranger.get(link(stranger, pair, query))
-        assert len(body(answer)) == files[path].size_bytes, query
+        assert len(body_of(answer)) == files[path].size_bytes, query
     for query in ("?type=VAE", "?fp=nf4", "?fileId=999999", "?format=GGUF"):
         answer = stranger.get(f"/api/download/models/{pair.pk}{query}")
         assert answer.status_code == 404, query
@@ -232,7 +229,7 @@ def test_a_name_that_needs_quoting_arrives_whole(stranger: Client, pair: Version
         (told,) = parse_qs(urlsplit(place).query)["response-content-disposition"]
         assert unquote(told.split("filename=")[1].strip('"')) == file.path
         answer = stranger.get(place)
-        body(answer)
+        body_of(answer)
         assert answer["Content-Disposition"].startswith("attachment; filename=")
 
 
@@ -242,7 +239,7 @@ def test_a_download_asks_few_questions(
     with django_assert_num_queries(2):  # version, files
         place = link(stranger, first)
     with django_assert_num_queries(1):
-        body(stranger.get(place))
+        body_of(stranger.get(place))
 
 
 def test_a_blocked_adapter_is_closed_to_strangers(

@@ -12,6 +12,7 @@ from registry.selectors import revisions
 from registry.services import adapters, downloads, manifests, versions, withdrawing
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
+from tests.transfers import body_of
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -34,10 +35,6 @@ def weights(first: Version) -> File:
     file = first.primary_file
     assert file is not None
     return file
-
-
-def body_of(answer: Any) -> bytes:
-    return b"".join(answer.streaming_content) if answer.streaming else answer.content
 
 
 def test_a_head_tells_commit_digest_and_size(
