@@ -15,7 +15,7 @@ import re
 import secrets
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from django.conf import settings
 from django.http import FileResponse, HttpResponse
@@ -34,11 +34,9 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-    from registry.models import Blob
-
     Done = Callable[[], object]
 
-__all__ = ["deliver", "etag_of", "matches", "require_match"]
+__all__ = ["Stored", "deliver", "etag_of", "matches", "require_match"]
 
 #: Bytes read at a time where the server has no sendfile.
 BLOCK = 256 * 1024
@@ -53,7 +51,23 @@ _OWN_CONDITIONS = ("If-Match", "If-Unmodified-Since")
 _PLAIN_RANGE = re.compile(r"(?i)bytes=([0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})\Z")
 
 
-def etag_of(blob: Blob) -> str:
+class Stored(Protocol):
+    """What sending asks of a blob, whoever read its row."""
+
+    @property
+    def sha256(self) -> str:
+        """Digest, as 64 hexadecimal digits."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Length."""
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether its bytes are here, and not removed."""
+
+
+def etag_of(blob: Stored) -> str:
     """Return the strong validator: the digest."""
     return f'"{blob.sha256}"'
 
@@ -72,7 +86,7 @@ def matches(header: str, etag: str, *, is_weak: bool) -> bool:
     return any(one[2] == etag and (is_weak or not one[1]) for one in found)
 
 
-def require_match(request: HttpRequest, blob: Blob) -> None:
+def require_match(request: HttpRequest, blob: Stored) -> None:
     """Refuse what is not the bytes that ``If-Match`` insists on.
 
     Raises:
@@ -85,7 +99,7 @@ def require_match(request: HttpRequest, blob: Blob) -> None:
 
 def deliver(
     request: HttpRequest,
-    blob: Blob,
+    blob: Stored,
     *,
     filename: str,
     content_type: str = "application/octet-stream",
@@ -125,7 +139,7 @@ def deliver(
     return response
 
 
-def _wanted(request: HttpRequest, blob: Blob) -> list[Span]:
+def _wanted(request: HttpRequest, blob: Stored) -> list[Span]:
     """Return the parts that the answer has, [] where it is the whole file."""
     header = request.headers.get("Range", "")
     if request.method != "GET" or not header:
@@ -136,7 +150,7 @@ def _wanted(request: HttpRequest, blob: Blob) -> list[Span]:
     return spans_of(header, blob.size_bytes)
 
 
-def _is_last(spans: list[Span], blob: Blob) -> bool:
+def _is_last(spans: list[Span], blob: Stored) -> bool:
     """Whether a transfer ends with this answer, as with the last range of a resumed download."""
     if not spans:
         return True
@@ -145,7 +159,7 @@ def _is_last(spans: list[Span], blob: Blob) -> bool:
 
 def _answer(
     request: HttpRequest,
-    blob: Blob,
+    blob: Stored,
     spans: list[Span],
     fetch: storage.Fetch,
     on_sent: Done | None,
@@ -176,7 +190,7 @@ def _answer(
     return response
 
 
-def _one(request: HttpRequest, blob: Blob, span: Span, on_sent: Done | None) -> HttpResponseBase:
+def _one(request: HttpRequest, blob: Stored, span: Span, on_sent: Done | None) -> HttpResponseBase:
     handle = _open(blob)
     if _leaves_by_sendfile(request, handle):
         handle.seek(span.first)
@@ -195,7 +209,7 @@ def _leaves_by_sendfile(request: HttpRequest, handle: BinaryIO) -> bool:
     return True
 
 
-def _several(blob: Blob, spans: list[Span], content_type: str) -> HttpResponseBase:
+def _several(blob: Stored, spans: list[Span], content_type: str) -> HttpResponseBase:
     boundary = secrets.token_hex(16)
     body = list(parted(spans, blob.size_bytes, content_type, boundary))
     response = _Transfer(_Pieces(_open(blob), body), None)
@@ -206,7 +220,7 @@ def _several(blob: Blob, spans: list[Span], content_type: str) -> HttpResponseBa
     return response
 
 
-def _open(blob: Blob) -> BinaryIO:
+def _open(blob: Stored) -> BinaryIO:
     try:
         return storage.store().open(blob.sha256)
     except FileNotFoundError as error:
@@ -230,7 +244,7 @@ def _elsewhere(request: HttpRequest, place: Path | str | None, spans: list[Span]
     return {"X-Accel-Redirect": location + "/".join(place.parts[-3:])}
 
 
-def _describe(response: HttpResponseBase, blob: Blob, disposition: str) -> None:
+def _describe(response: HttpResponseBase, blob: Stored, disposition: str) -> None:
     digest = base64.b64encode(bytes.fromhex(blob.sha256)).decode()
     response.headers["Content-Disposition"] = disposition
     response.headers["Repr-Digest"] = f"sha-256=:{digest}:"
@@ -246,6 +260,9 @@ class _Transfer(FileResponse):
     def __init__(self, handle: BinaryIO | _Pieces, on_sent: Done | None) -> None:
         self._handle, self._on_sent = handle, on_sent
         super().__init__(handle)
+
+    def set_headers(self, filelike: object) -> None:
+        """Leave them to ``deliver``, where Django would look at the disk and the name."""
 
     def close(self) -> None:
         """Close the file.

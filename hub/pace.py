@@ -68,8 +68,9 @@ class Line(socket.socket):
 
     def setblocking(self, flag: bool, /) -> None:  # noqa: FBT001 - socket's
         """Wait with patience where it shall wait; a line that was closed stays closed."""
-        if self.fileno() >= 0:
-            self.settimeout(PATIENCE_S if flag else 0.0)
+        wait_s = PATIENCE_S if flag else 0.0
+        if self.gettimeout() != wait_s and self.fileno() >= 0:
+            self.settimeout(wait_s)
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         """Return what has come.

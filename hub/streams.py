@@ -29,8 +29,9 @@ BUFFER = 16 * 1024
 def make_direct(request: Request) -> None:
     """Have a request's body come straight from its connection, where its length is known."""
     reader = getattr(request.body, "reader", None)
-    if isinstance(reader, LengthReader) and reader.length:
-        request.body = Body(reader.unreader, reader.length)
+    if isinstance(reader, LengthReader):
+        length = reader.length
+        request.body = Body(reader.unreader, length) if length else io.BytesIO()
 
 
 class Body(io.BufferedReader):

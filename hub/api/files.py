@@ -56,12 +56,13 @@ def send(request: HttpRequest | Request, served: Served) -> HttpResponseBase:
     Raises:
         Gone, PreconditionFailed, RangeUnsatisfiable: see ``delivery``.
     """
-    file = served.file
-    delivery.require_match(request, file.blob)
+    delivery.require_match(request, served.blob)
     return delivery.deliver(
         request,
-        file.blob,
-        filename=file.path.rpartition("/")[2],
+        served.blob,
+        filename=served.path.rpartition("/")[2],
         is_private=not served.is_public,
-        on_sent=partial(downloads.count, version_id=served.version_id, file=file),
+        on_sent=partial(
+            downloads.count, version_id=served.version_id, is_primary=served.is_primary
+        ),
     )

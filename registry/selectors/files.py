@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.utils.translation import gettext as _
 
 from registry.compiled import Compiled, integer, text
 from registry.errors import Forbidden
-from registry.models import OUT_STATES, Access, Adapter, Blob, File, User, Visibility
+from registry.models import OUT_STATES, Access, Adapter, File, User, Visibility
 from registry.names import key_of
 from registry.selectors import adapters, versions
 
@@ -20,11 +20,19 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
     from django.db.models import QuerySet
 
-__all__ = ["SENT", "Served", "get", "is_for_everybody", "plain", "require_access", "served_of"]
+__all__ = [
+    "SENT",
+    "Bytes",
+    "Served",
+    "get",
+    "is_for_everybody",
+    "plain",
+    "require_access",
+    "served_of",
+]
 
 #: What sending needs, for ``served_of``; all columns of five tables cost more than the question.
 SENT = (
-    "pk",
     "path",
     "is_primary",
     "blob__sha256",
@@ -36,14 +44,21 @@ SENT = (
 _NUMBER = re.compile(r"v([1-9][0-9]{0,8})\Z")
 
 
+class Bytes(NamedTuple):
+    """Of a blob what sending needs: a row of the model costs more than the question."""
+
+    sha256: str
+    size_bytes: int
+    is_stored: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A file of a version, and whether everybody may see it.
+    """A file of a version, and whether everybody may see it."""
 
-    Of the file and its blob only what sending needs is sure to be there.
-    """
-
-    file: File
+    path: str
+    is_primary: bool
+    blob: Bytes
     version_id: int
     is_public: bool
 
@@ -63,16 +78,17 @@ def get(
     adapter = adapters.get(user, owner, name)
     require_access(user, adapter)
     row = versions.get(user, adapter, version)
+    file = versions.file(row, path)
+    blob = Bytes(file.blob.sha256, file.blob.size_bytes, file.blob.is_stored)
     is_public = is_for_everybody(adapter.visibility, adapter.access)
-    return Served(versions.file(row, path), row.pk, is_public)
+    return Served(file.path, file.is_primary, blob, row.pk, is_public)
 
 
 def served_of(version_id: int, row: Sequence[Any]) -> Served:
     """Return what the columns ``SENT`` tell of a file, as the database's driver gives them."""
-    pk, path, is_primary, sha256, size_bytes, is_stored, visibility, access = row
-    blob = Blob(sha256=sha256, size_bytes=size_bytes, is_stored=bool(is_stored))
-    file = File(pk=pk, path=path, is_primary=bool(is_primary), blob=blob)
-    return Served(file, version_id, is_for_everybody(visibility, access))
+    path, is_primary, sha256, size_bytes, is_stored, visibility, access = row
+    blob = Bytes(sha256, size_bytes, bool(is_stored))
+    return Served(path, bool(is_primary), blob, version_id, is_for_everybody(visibility, access))
 
 
 def is_for_everybody(visibility: str, access: str) -> bool:

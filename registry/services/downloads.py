@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import date
 
-    from registry.models import File
-
     Key = tuple[int, date]
 
 __all__ = ["count", "write", "write_regularly"]
@@ -108,9 +106,9 @@ def write_regularly() -> None:
     _process.is_writing = True
 
 
-def count(*, version_id: int, file: File) -> None:
-    """Add one download of a version's primary file."""
-    if file.is_primary:
+def count(*, version_id: int, is_primary: bool) -> None:
+    """Add one download of a version, where the file is its primary one."""
+    if is_primary:
         _process.tally.add({(version_id, timezone.now().date()): 1})
         if _process.is_writing:
             _process.wake()

@@ -72,7 +72,7 @@ def _in_bucket(request: HttpRequest, version: Version, file: File, name: str) ->
     place = storage.store().link(file.sha256, fetch)
     if not isinstance(place, str):
         return ""
-    downloads.count(version_id=version.pk, file=file)
+    downloads.count(version_id=version.pk, is_primary=file.is_primary)
     return place
 
 
@@ -91,13 +91,15 @@ def content(request: HttpRequest, signed: str, name: str) -> HttpResponseBase:
     """Send the bytes that a pass is for."""
     del name  # so that the address ends in it
     served, saved_as = _passed(signed)
-    delivery.require_match(request, served.file.blob)
+    delivery.require_match(request, served.blob)
     return delivery.deliver(
         request,
-        served.file.blob,
+        served.blob,
         filename=saved_as,
         is_private=not served.is_public,
-        on_sent=partial(downloads.count, version_id=served.version_id, file=served.file),
+        on_sent=partial(
+            downloads.count, version_id=served.version_id, is_primary=served.is_primary
+        ),
     )
 
 

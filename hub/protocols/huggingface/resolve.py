@@ -65,7 +65,11 @@ def _file(snapshot: Snapshot, path: str) -> File:
 def _send(request: HttpRequest, snapshot: Snapshot, file: File) -> HttpResponseBase:
     delivery.require_match(request, file.blob)
     version = revisions.counted_for(snapshot, file) if _is_counted(request, file) else None
-    count = partial(downloads.count, version_id=version, file=file) if version else None
+    count = (
+        partial(downloads.count, version_id=version, is_primary=file.is_primary)
+        if version
+        else None
+    )
     adapter = snapshot.adapter
     return delivery.deliver(
         request,
