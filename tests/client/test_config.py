@@ -90,7 +90,8 @@ def test_token_that_could_break_a_header_is_refused(home: Path, token: str) -> N
 
 
 def test_where_a_token_was_is_said_without_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert token_of(home, HUB).place == ""
+    none = token_of(home, HUB)
+    assert none.place == f"If it is private, sign in first: lorary login --endpoint {HUB}"
     stored(home)
     found = [token_of(home, HUB)]
     monkeypatch.setenv("LORARY_TOKEN", "lor_env")

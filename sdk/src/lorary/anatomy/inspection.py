@@ -176,7 +176,9 @@ def inspect_file(
         return inspect_source(source, name=name or "", limits=limits, config=config)
 
 
-def inspect_url(url: str, *, limits: Limits | None = None) -> Inspection:
+def inspect_url(
+    url: str, *, limits: Limits | None = None, headers: Mapping[str, str] | None = None
+) -> Inspection:
     """Inspect a file behind an address, in two small ranged requests.
 
     Alphas are not read, because each would be a request; the metadata's word stands for them.
@@ -184,11 +186,12 @@ def inspect_url(url: str, *, limits: Limits | None = None) -> Inspection:
     Args:
         url: An `http` or `https` address of a server that answers ranged requests.
         limits: Bounds of the header.
+        headers: Sent along, such as `Authorization`; never to another server that it leads to.
 
     Raises:
         OSError: The server does not answer, or not as it has to.
     """
-    with UrlSource(url) as source:
+    with UrlSource(url, headers=headers) as source:
         return _inspect(source, name=url_name(url), limits=limits, config=None, reads_alphas=False)
 
 

@@ -157,7 +157,12 @@ def _class_of(code: str, status: int) -> type[LoraryError]:
 
 
 def failure_of(
-    status: int, body: bytes, *, retry_after_s: float = 0.0, token_place: str = ""
+    status: int,
+    body: bytes,
+    *,
+    retry_after_s: float = 0.0,
+    token_place: str = "",
+    sign_in: str = "",
 ) -> LoraryError:
     """Return the exception of an ``application/problem+json`` answer, or of whatever else came.
 
@@ -166,6 +171,8 @@ def failure_of(
         body: What came with it.
         retry_after_s: How long the hub asks to wait.
         token_place: Where the token was that came with the request; told of one that is refused.
+        sign_in: How to sign in, where no token came with it; told of what is not found, for a hub
+            does not say whether something private is there.
     """
     try:
         document = json.loads(body)
@@ -185,6 +192,8 @@ def failure_of(
     detail = detail[:_MAX_DETAIL]
     if token_place and issubclass(cls, Unauthenticated):
         detail = f"{detail.rstrip('.')}. {token_place}"
+    if sign_in and cls is NotFound:
+        detail = f"{detail.rstrip('.')}. {sign_in}"
     return cls(
         detail,
         code=code,

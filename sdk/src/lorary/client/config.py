@@ -16,10 +16,14 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lorary.client.errors import SettingInvalid
+from lorary.client.connection import Origin
+from lorary.client.errors import BadAnswer, SettingInvalid
 from lorary.client.names import check_endpoint
 
-__all__ = ["DEFAULT_ENDPOINT", "Credentials", "FoundToken", "endpoint_of", "home_of", "token_of"]
+__all__ = [
+    "DEFAULT_ENDPOINT", "Credentials", "FoundToken", "endpoint_of", "home_of", "token_for",
+    "token_of",
+]  # fmt: skip
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:8000"
 
@@ -88,10 +92,16 @@ class FoundToken:
     Attributes:
         secret: What is sent; empty for none.
         place: Where it was and what to do when the hub refuses it: sentences, without the secret.
+            Where there is none, how to sign in; empty for a server that is no hub of ours.
     """
 
     secret: str = field(default="", repr=False)
     place: str = ""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a request says by it."""
+        return {"Authorization": f"Bearer {self.secret}"} if self.secret else {}
 
 
 def home_of(home: str | os.PathLike[str] | None = None) -> Path:
@@ -145,10 +155,35 @@ def _found(home: Path, endpoint: str, token: str | None) -> FoundToken:
             "unset it to use the one stored by lorary login."
         )
         return FoundToken(secret, place)
+    return _stored(Credentials.load(home), endpoint)
+
+
+def _stored(credentials: Credentials, endpoint: str) -> FoundToken:
+    if secret := credentials.tokens.get(endpoint, ""):
+        place = (
+            f"The token is the one stored in {credentials.path}: "
+            f"sign in again by lorary login --endpoint {endpoint}."
+        )
+        return FoundToken(secret, place)
+    return FoundToken(place=f"If it is private, sign in first: lorary login --endpoint {endpoint}")
+
+
+def token_for(url: str) -> FoundToken:
+    """Return the token of the hub that a URL lies on; none for the URL of any other server.
+
+    LORARY_TOKEN is for the hub in use alone; others that were signed in to have their stored one.
+
+    Raises:
+        SettingInvalid: the settings of this computer cannot be understood.
+    """
+    try:
+        origin = Origin.of(url.strip())
+    except BadAnswer:
+        return FoundToken()
+    home = home_of()
+    endpoint = endpoint_of(home)
+    if Origin.of(endpoint) == origin:
+        return token_of(home, endpoint)
     credentials = Credentials.load(home)
-    secret = credentials.tokens.get(endpoint, "")
-    place = (
-        f"The token is the one stored in {credentials.path}: "
-        f"sign in again by lorary login --endpoint {endpoint}."
-    )
-    return FoundToken(secret, place if secret else "")
+    others = (other for other in credentials.tokens if Origin.of(other) == origin)
+    return next((_stored(credentials, other) for other in others), FoundToken())

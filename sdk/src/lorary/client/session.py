@@ -44,7 +44,8 @@ class Session:
     Args:
         endpoint: The hub's address; only this origin is sent the token.
         token: Bearer token, empty for none.
-        token_place: Where the token was and what to do when the hub refuses it, as sentences.
+        token_place: Where the token was and what to do when the hub refuses it, as sentences;
+            without a token, how to sign in.
         timeout_s: Longest silence of the other side.
         backoff: How to try again.
     """
@@ -233,11 +234,13 @@ class Session:
                 body = response.read()
         except (OSError, http.client.HTTPException):
             body = b""
+        place = self._token_place if Origin.of(response.url) == self._home else ""
         return failure_of(
             response.status,
             body,
             retry_after_s=seconds_of(response.headers.get("Retry-After") or ""),
-            token_place=self._token_place if Origin.of(response.url) == self._home else "",
+            token_place=place if self._token else "",
+            sign_in="" if self._token else place,
         )
 
     def _attempt(self, request: Request) -> Response:

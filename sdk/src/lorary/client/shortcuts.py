@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO
 
 from lorary.anatomy import Inspection, inspect_bytes, inspect_file, inspect_url
+from lorary.client.config import token_for
 from lorary.client.hub import Hub
 
 if TYPE_CHECKING:
@@ -21,11 +22,11 @@ __all__ = ["inspect", "pull", "push", "search"]
 def inspect(
     place: str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO,
 ) -> Inspection:
-    """Return anatomy and findings of a file; no hub is asked.
+    """Return anatomy and findings of a file; no hub is asked what it thinks.
 
     Args:
         place: A path, the bytes of a file, a seekable binary file, or an ``http`` or ``https``
-            address, of which only the header is fetched.
+            address, of which only the header is fetched; one of your hub with your token.
 
     Raises:
         OSError: the file cannot be read, or the address does not answer.
@@ -33,7 +34,7 @@ def inspect(
     if isinstance(place, (bytes, bytearray, memoryview)):
         return inspect_bytes(bytes(place))
     if isinstance(place, str) and place.lower().startswith(("http://", "https://")):
-        return inspect_url(place)
+        return inspect_url(place, headers=token_for(place).headers)
     return inspect_file(place)
 
 

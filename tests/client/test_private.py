@@ -1,0 +1,111 @@
+"""What is not for everyone: how to see it, and which servers are shown a token."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+import lorary
+from lorary.client import Hub, errors
+from lorary.client.config import Credentials
+from tests.client.fakehub import TOKEN, FakeHub, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.client.conftest import Ran
+
+    Run = Callable[..., Ran]
+
+NAME = "ada/private-thing"
+FILE = f"/api/v1/adapters/{NAME}/versions/v1/files/noir.safetensors"
+
+
+@pytest.fixture
+def other() -> Iterator[FakeHub]:
+    """A server that is no hub of ours."""
+    with serving(FakeHub()) as hub:
+        yield hub
+
+
+@pytest.fixture
+def weights_everywhere(fake: FakeHub, other: FakeHub, lora: Path) -> None:
+    for hub in (fake, other):
+        hub.publish(NAME, {"noir.safetensors": lora.read_bytes()})
+
+
+def shown(hub: FakeHub) -> set[str | None]:
+    """The credentials that a hub was shown."""
+    return {seen.headers.get("Authorization") for seen in hub.seen}
+
+
+@pytest.mark.parametrize("command", ["pull", "info", "versions"])
+def test_what_is_not_found_without_a_token_may_be_private(
+    run: Run, fake: FakeHub, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = b'{"code":"not_found","detail":"There is no such adapter."}'
+    fake.answers = [("private-thing", 404, {}, missing)] * 2
+    told = run(command, NAME)
+    assert (told.code, told.err) == (3, "lorary: There is no such adapter.\n")
+    monkeypatch.delenv("LORARY_TOKEN")
+    told = run(command, NAME, "--json")
+    hint = f"If it is private, sign in first: lorary login --endpoint {fake.url}"
+    assert (told.code, told.err) == (3, f"lorary: There is no such adapter. {hint}\n")
+    assert told.document["error"]["message"].endswith(hint)
+
+
+def test_the_exception_says_it_too(fake: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LORARY_TOKEN")
+    with Hub() as hub, pytest.raises(errors.NotFound, match="lorary login --endpoint"):
+        hub.info(NAME)
+    fake.answers = [("private-thing", 410, {}, b'{"code":"gone","detail":"Withdrawn."}')]
+    with Hub() as hub, pytest.raises(errors.Gone, match=r"^Withdrawn\.$"):
+        hub.info(NAME)
+
+
+@pytest.mark.usefixtures("weights_everywhere")
+def test_inspect_shows_the_token_to_its_own_hub_alone(
+    run: Run, fake: FakeHub, other: FakeHub
+) -> None:
+    for hub in (fake, other):
+        assert run("inspect", f"{hub.url}{FILE}", "--json").code == 0
+        assert lorary.inspect(f"{hub.url}{FILE}").anatomy is not None
+    assert shown(fake) == {f"Bearer {TOKEN}"}
+    assert shown(other) == {None}
+
+
+@pytest.mark.usefixtures("weights_everywhere")
+def test_inspect_shows_another_hub_what_is_stored_for_it(
+    run: Run, home: Path, other: FakeHub
+) -> None:
+    Credentials(home / "credentials.json", "", {other.url: "lor_other"}).save()
+    assert run("inspect", f"{other.url}{FILE}").code == 0
+    assert shown(other) == {"Bearer lor_other"}
+
+
+@pytest.mark.usefixtures("weights_everywhere")
+def test_inspect_leaves_the_token_behind_where_the_hub_leads_away(
+    run: Run, fake: FakeHub, other: FakeHub
+) -> None:
+    fake.answers = [("files/", 302, {"Location": f"{other.url}{FILE}"}, b"")] * 2
+    assert run("inspect", f"{fake.url}{FILE}").code == 0
+    assert (shown(fake), shown(other)) == ({f"Bearer {TOKEN}"}, {None})
+
+
+def test_inspect_tells_how_to_sign_in(
+    run: Run, fake: FakeHub, other: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said(hub: FakeHub) -> str:
+        document = run("inspect", f"{hub.url}{FILE}", "--json").document
+        return str(document["error"]["message"])
+
+    assert "sign in" not in said(fake)
+    assert "sign in" not in said(other)
+    fake.answers = [("files/", 401, {}, b"")]
+    assert "environment variable LORARY_TOKEN" in said(fake)
+    fake.answers = [("files/", 403, {}, b"")]
+    assert said(fake).endswith("Download the file, signed in, and look at that.")
+    monkeypatch.delenv("LORARY_TOKEN")
+    assert said(fake).endswith(f"sign in first: lorary login --endpoint {fake.url}")
