@@ -244,7 +244,10 @@ class Handler(BaseHTTPRequestHandler):
             return self._refuse(409, "upload_not_ready", "Still being checked")
         rows = [{key: u[key] for key in ("path", "size", "sha256")} for u in uploads]
         words = said.get("trigger_words", [])
-        version = self.hub.commit(full_name, rows, trigger_words=words)
+        state = "published" if said["publish"] else "draft"
+        version = self.hub.commit(full_name, rows, trigger_words=words, state=state)
+        if version["state"] == "draft":
+            version["state"] = state
         return self._json(201, self._rendered(version))
 
     def _file(self, version: dict[str, Any] | None, path: str) -> None:

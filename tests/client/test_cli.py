@@ -125,7 +125,9 @@ def test_push_tells_what_it_did(run: Run, fake: FakeHub, lora: Path) -> None:
     version = fake.versions["ada/noir"][0]
     assert version["trigger_words"] == ["film noir, high contrast", "noir"]
     assert fake.adapters["ada/noir"]["kind"] == "character"
-    assert list(document) == ["adapter", "version", "revision", "url", "files", "findings"]
+    assert list(document) == [
+        "adapter", "version", "revision", "state", "url", "files", "findings",
+    ]  # fmt: skip
     assert document["files"] == [
         {
             "path": "noir.safetensors",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lorary.cli.command import Command, UsageError, add_endpoint
+from lorary.cli.leaks import tell_leaks
 from lorary.cli.meter import meter
 from lorary.cli.output import (
     emit,
@@ -20,7 +21,9 @@ from lorary.client import Details, Hub, Reference
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Sequence
 
+    from lorary.anatomy import Finding
     from lorary.cli.command import Parser
     from lorary.client import OnProgress, Progress, Pushed
 
@@ -70,7 +73,14 @@ def _configure(parser: Parser) -> None:
     parser.add_argument("--label", default="", help="short name of the version")
     parser.add_argument("--notes", default="", help="what is new in the version")
     parser.add_argument("--strength", type=float, help="recommended strength")
-    parser.add_argument("--wait", action="store_true", help="until the previews are there")
+    end = parser.add_mutually_exclusive_group()
+    end.add_argument(
+        "--draft", action="store_true", help="do not publish it; push it again without to do so"
+    )
+    end.add_argument("--wait", action="store_true", help="until the previews are there")
+    parser.add_argument(
+        "--yes", action="store_true", help="do not ask where files hold private things"
+    )
     add_endpoint(parser)
 
 
@@ -90,16 +100,35 @@ def _push(args: Namespace) -> int:
         notes=args.notes,
         strength=args.strength,
     )
-    with Hub(args.endpoint) as hub, meter() as draw:
-        told = _Resumptions(draw)
-        pushed = hub.push(args.files, target, details=details, wait=args.wait, on_progress=told)
+    with Hub(args.endpoint) as hub:
+        leaks = tell_leaks(hub, target, args)
+        with meter() as draw:
+            told = _Resumptions(draw)
+            pushed = hub.push(
+                args.files,
+                target,
+                details=details,
+                draft=args.draft,
+                wait=args.wait,
+                on_progress=told,
+            )
     if not pushed.is_new and (args.kind or args.title):
         note(f"lorary: {target.full_name} exists; --kind and --title are for a new adapter")
     if args.json:
         emit(_document(target, pushed, waited=args.wait))
     else:
-        _show(target, pushed, waited=args.wait)
+        _show(target, pushed, leaks, waited=args.wait)
+    if args.draft:
+        note(f"lorary: {_next(pushed)}")
     return 0
+
+
+def _next(pushed: Pushed) -> str:
+    """Return what a draft is, or why there is none."""
+    name = plain(pushed.version.name)
+    if pushed.version.state == "draft":
+        return f"{name} is a draft. To publish it, push it again without --draft."
+    return f"these files are {name} already, which is no draft."
 
 
 class _Resumptions:
@@ -126,6 +155,7 @@ def _document(target: Reference, pushed: Pushed, *, waited: bool) -> dict[str, o
         "adapter": version.adapter or target.full_name,
         "version": version.name,
         "revision": version.revision,
+        "state": version.state,
         "url": version.url,
         "files": [
             {"path": upload.path, "size": upload.size_bytes, "sha256": upload.sha256}
@@ -138,7 +168,7 @@ def _document(target: Reference, pushed: Pushed, *, waited: bool) -> dict[str, o
     return document
 
 
-def _show(target: Reference, pushed: Pushed, *, waited: bool) -> None:
+def _show(target: Reference, pushed: Pushed, told: Sequence[Finding], *, waited: bool) -> None:
     version = pushed.version
     show(strong(plain(f"{version.adapter or target.full_name} {version.name}")))
     show(
@@ -151,7 +181,9 @@ def _show(target: Reference, pushed: Pushed, *, waited: bool) -> None:
             ]
         )
     )
-    show(finding_lines(pushed.findings))
+    said = {(found.code, found.message) for found in told}
+    rest = [found for found in pushed.findings if (found.code, found.message) not in said]
+    show(finding_lines(rest))
     if waited and version.previews.state != "ready":
         reason = f": {plain(version.previews.reason)}" if version.previews.reason else ""
         note(f"lorary: the previews are {plain(version.previews.state)}{reason}")
@@ -160,9 +192,11 @@ def _show(target: Reference, pushed: Pushed, *, waited: bool) -> None:
 COMMANDS = {
     "push": Command(
         "Publish files as a version. They are inspected here first: what would be refused is not "
-        "sent. The same files again give the version that exists.",
+        "sent, and private things are told before anything travels. The same files again give "
+        "the version that exists.",
         '  lorary push noir.safetensors --to studio/noir --trigger "film noir, high contrast"\n'
-        "  lorary push noir.safetensors --to studio/noir --private --wait --json",
+        "  lorary push noir.safetensors --to studio/noir --private --wait --json\n"
+        "  lorary push noir.safetensors --to studio/noir --draft",
         _configure,
         _push,
     ),

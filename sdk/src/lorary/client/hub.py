@@ -222,18 +222,20 @@ class Hub(Curating):
         to: str | Reference,
         *,
         details: Details | None = None,
+        draft: bool = False,
         wait: bool = False,
         on_progress: OnProgress = silent,
     ) -> Pushed:
         """Publish files as a version; the adapter is created when it is new.
 
-        The same files again return the version that exists.
+        The same files again return the version that exists; they publish it if it is a draft.
 
         Args:
             files: One file, or several that belong together.
             to: ``owner/name``.
             details: What to say about it.
-            wait: Return only when the pictures are there, or cannot be made.
+            draft: Leave it unpublished, seen by those alone who may publish it.
+            wait: Return only when the pictures are there, or cannot be made; a draft has none.
             on_progress: Told of every block.
 
         Raises:
@@ -242,8 +244,9 @@ class Hub(Curating):
         """
         target = Reference.parse(to)
         places = [Path(files)] if isinstance(files, str | os.PathLike) else [Path(f) for f in files]
-        pushed = publishing.push(self._session, target, places, details or Details(), on_progress)
-        if not wait:
+        said = details or Details()
+        pushed = publishing.push(self._session, target, places, said, on_progress, is_draft=draft)
+        if not wait or pushed.version.state == "draft":
             return pushed
         exact = Reference(target.owner, target.name, pushed.version.revision)
         version = publishing.await_previews(self._session, exact, pushed.version, on_progress)

@@ -79,7 +79,7 @@ class Pushed:
     """What a push led to.
 
     Attributes:
-        version: The published version.
+        version: The version, published or a draft.
         uploads: What was sent, in the order given.
         findings: Of the checks here and on the hub, each once.
         is_new: The adapter was made by it.
@@ -97,6 +97,8 @@ def push(
     places: Sequence[Path],
     details: Details,
     on_progress: OnProgress,
+    *,
+    is_draft: bool = False,
 ) -> Pushed:
     """Inspect, send, and publish; see `lorary.client.hub.Hub.push`."""
     findings = check_locally(places)
@@ -110,7 +112,7 @@ def push(
     uploads = [send(session, Source.of(place, on_progress), on_progress) for place in places]
     if adapter is None:
         adapter = _create(session, target, details)
-    version = _publish(session, target, uploads, details)
+    version = _publish(session, target, uploads, details, is_draft=is_draft)
     everything = [*findings, *(f for upload in uploads for f in upload.findings)]
     return Pushed(version, tuple(uploads), _unique([*everything, *version.findings]), is_new)
 
@@ -202,7 +204,12 @@ def _create(session: Session, target: Reference, details: Details) -> Adapter:
 
 
 def _publish(
-    session: Session, target: Reference, uploads: Sequence[Upload], details: Details
+    session: Session,
+    target: Reference,
+    uploads: Sequence[Upload],
+    details: Details,
+    *,
+    is_draft: bool,
 ) -> Version:
     said: dict[str, object] = {
         "label": details.label,
@@ -213,7 +220,7 @@ def _publish(
         "strength": details.strength,
     }
     data = {key: value for key, value in said.items() if value not in ("", [], None)}
-    data |= {"uploads": [upload.id for upload in uploads], "publish": True}
+    data |= {"uploads": [upload.id for upload in uploads], "publish": not is_draft}
     path = f"{target.api_path}/versions"
     deadline = time.monotonic() + _READY_TIMEOUT_S
     while True:

@@ -59,11 +59,12 @@ def push(
     to: str,
     *,
     details: Details | None = None,
+    draft: bool = False,
     wait: bool = False,
 ) -> Pushed:
     """Publish files as a version of ``owner/name``; see `Hub.push`."""
     with Hub() as hub:
-        return hub.push(files, to, details=details, wait=wait)
+        return hub.push(files, to, details=details, draft=draft, wait=wait)
 
 
 def search(
