@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,9 +26,7 @@ from kombu.exceptions import KombuError
 from hub import rights
 from hub.checks import check_settings
 from hub.counting import counted, in_words
-from lorary.anatomy import family_title
-from previews import announcing
-from previews.models import Render, RenderState
+from hub.operating import unserved_told
 from previews.render import BasesInvalid, load_bases
 from registry import guards, storage
 from registry.errors import StorageAway, StorageFull
@@ -199,34 +196,14 @@ def _workers() -> Iterator[Report]:
     living = workers.living()
     names = ", ".join(worker.name for worker in living) or "none"
     state: Literal["ok", "warning"] = "ok" if living else "warning"
-    hint = "" if living else "Start the hub with `manage.py up`, or `manage.py worker` alone."
+    start = "Start the hub with `manage.py up`, or `manage.py worker` alone; it takes some seconds."
+    hint = "" if living else start
     yield Report("workers", state, f"Workers that gave a sign lately: {names}.", hint)
-    served = {queue for worker in living for queue in worker.queues}
-    for family, count in sorted(_unfinished_renders().items()):
-        if announcing.queue_of(family) not in served:
-            title = family_title(family)
-            message = f"Renders that wait for a worker for {title} ({family}): {count}."
-            yield Report("workers", "warning", message, _start_hint(family))
-
-
-def _start_hint(family: str) -> str:
-    with suppress(BasesInvalid):  # its own probe says what is wrong
-        if announcing.base_for(family) is not None:
-            return "Start one: `manage.py worker --queues render`."
-    return "Put a base model of it into a bases file (docs/previews.md) and start a worker."
-
-
-def _unfinished_renders() -> Counter[str]:
-    """Count renders that wait, by family: queued, or without a base to make a recipe for."""
-    counts: Counter[str] = Counter()
-    jobs = Job.objects.filter(state=JobState.QUEUED, queue__startswith=f"{announcing.KIND}.")
-    for queue, count in jobs.values_list("queue").annotate(n=Count("pk")):
-        counts[queue.partition(".")[2]] += count
-    waiting = Render.objects.filter(state=RenderState.WAITING).exclude(version__family="")
-    for family, count in waiting.values_list("version__family").annotate(n=Count("pk")):
-        if family:
-            counts[family] += count
-    return counts
+    for one in unserved_told(living):
+        message = f"Renders that wait for a worker for {one.title} ({one.family}): {one.count}."
+        start = "Start one: `manage.py worker --queues render`."
+        base = "Put a base model of it into a bases file (docs/previews.md) and start a worker."
+        yield Report("workers", "warning", message, start if one.has_base else base)
 
 
 def _bases() -> Iterator[Report]:

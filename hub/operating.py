@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.db.models import Count
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import family_title
-from previews.models import Render
+from previews import announcing
+from previews.models import Render, RenderState
+from previews.render import BasesInvalid
+from registry.models import Job, JobState
 from registry.selectors import workers as selectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from registry.models import Job, Worker
+    from registry.models import Worker
     from registry.selectors.workers import WorkerView
 
 __all__ = [
     "BaseTold",
     "JobTold",
+    "UnservedTold",
     "WorkerTold",
     "jobs_told",
     "queue_title",
+    "unserved_told",
     "worker_told",
     "workers_told",
 ]
@@ -75,6 +83,19 @@ class WorkerTold:
     jobs_done: int
     started_at: datetime
     seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UnservedTold:
+    """A family whose renders wait and that no worker serves.
+
+    ``has_base``: a base of it is known, here or to a living worker, so another worker is enough.
+    """
+
+    family: str
+    title: str
+    count: int
+    has_base: bool
 
 
 def workers_told() -> list[WorkerTold]:
@@ -142,6 +163,38 @@ def _job_told(job: Job, render: Render | None) -> JobTold:
         finished_at=job.finished_at,
         can_retry=render is not None,
     )
+
+
+def unserved_told(living: Sequence[Worker]) -> list[UnservedTold]:
+    """Return the families with renders that nobody makes, by name.
+
+    Args:
+        living: The workers that gave a sign lately.
+    """
+    waiting = {
+        family: count
+        for family, count in sorted(_unfinished_renders().items())
+        if not selectors.serving(announcing.queue_of(family), living)
+    }
+    known: set[str] = set()
+    with suppress(BasesInvalid):  # its own probe says what is wrong
+        known = announcing.families() if waiting else known
+    return [
+        UnservedTold(family, family_title(family), count, has_base=family in known)
+        for family, count in waiting.items()
+    ]
+
+
+def _unfinished_renders() -> Counter[str]:
+    """Count renders that wait, by family: queued, or without a base to make a recipe for."""
+    counts: Counter[str] = Counter()
+    jobs = Job.objects.filter(state=JobState.QUEUED, queue__startswith=f"{announcing.KIND}.")
+    for queue, count in jobs.values_list("queue").annotate(n=Count("pk")):
+        counts[queue.partition(".")[2]] += count
+    waiting = Render.objects.filter(state=RenderState.WAITING).exclude(version__family="")
+    for family, count in waiting.values_list("version__family").annotate(n=Count("pk")):
+        counts[family] += count
+    return counts
 
 
 def queue_title(name: str) -> str:

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from hub.operating import jobs_told, queue_title, workers_told
+from hub.operating import jobs_told, queue_title, unserved_told, workers_told
 from lorary.anatomy import family_title
 from previews.services import operating
 from registry import queue
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
     from hub.operating import WorkerTold
+    from registry.models import Worker
 
 __all__ = ["index", "job", "panel", "worker"]
 
@@ -105,9 +106,13 @@ def job(request: HttpRequest, job_id: int) -> HttpResponse:
 
 
 def _context() -> dict[str, Any]:
+    living = selectors.living()
     return {
         "workers": [_card(one) for one in workers_told()],
-        "queues": _lines(),
+        "is_anybody_here": bool(living),
+        "alive_s": selectors.ALIVE_S,
+        "unserved": unserved_told(living),
+        "queues": _lines(living),
         "unknown": jobs_told(selectors.unknown()[:MOST]),
         "failures": jobs_told(selectors.failures(days=DAYS)),
         "days": DAYS,
@@ -145,8 +150,7 @@ def _wishes(told: WorkerTold) -> list[tuple[str, str]]:
     return [(wish, word) for wish, word in words.items() if told.is_alive and wish != told.wish]
 
 
-def _lines() -> list[Line]:
-    living = selectors.living()
+def _lines(living: list[Worker]) -> list[Line]:
     found = []
     for length in selectors.lengths():
         waiting = [length.waiting.get(priority, 0) for priority in PRIORITIES]

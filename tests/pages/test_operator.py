@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.utils import timezone
 
+from hub.doctor import examine
 from previews.models import Render, RenderState
 from registry import queue
-from registry.models import Job, JobState, Worker
+from registry.models import Job, JobState, Version, Worker
 from registry.worker import drain
 
 if TYPE_CHECKING:
@@ -60,6 +61,50 @@ def test_an_empty_hub_says_how_to_start_workers(as_operator: Client) -> None:
     assert "<code>manage.py worker</code>" in text
     assert "Nothing waits." in text
     assert "Nothing failed." in text
+
+
+def test_where_no_worker_gives_a_sign_the_page_says_what_is_true_after_a_start_too(
+    as_operator: Client, box: Worker
+) -> None:
+    said = "No worker has given a sign in the last 30 seconds"
+    assert said not in text_of(as_operator)
+    Worker.objects.update(seen_at=timezone.now() - timedelta(seconds=31))
+    for path in ("/operator", "/operator/panel"):
+        text = text_of(as_operator, path)
+        assert said in text
+        assert "Just after a start they need some seconds more." in text
+    assert ">gone<" in text_of(as_operator)
+
+
+def test_families_that_nobody_serves_are_told_as_the_doctor_tells_them(
+    as_operator: Client, ada: User, box: Worker, published: Callable[..., Adapter]
+) -> None:
+    assert "Renders that no worker makes" not in text_of(as_operator)
+    version = published(ada).versions.get()
+    Version.objects.filter(pk=version.pk).update(family="flux1")
+    version.renders.all().delete()
+    Render.objects.create(version=version, state=RenderState.WAITING, reason="no base")
+    put("render.flux1", key="flux")
+    put("render.miniature", key="miniature")
+    put("render.sdxl", key="sdxl")
+    told = [report for report in examine() if "wait for a worker" in report.message]
+    counts = {"FLUX.1": ("flux1", 2), "Miniature": ("miniature", 1)}
+    assert [report.message for report in told] == [
+        f"Renders that wait for a worker for {title} ({family}): {count}."
+        for title, (family, count) in counts.items()
+    ]
+    text = text_of(as_operator)
+    rows = text[text.index('id="operator-unserved"') : text.index('id="operator-queues"')]
+    flux, miniature = re.findall(r"<tr><th.+?</tr>", rows)[1:]
+    for row, (title, (family, count)) in zip((flux, miniature), counts.items(), strict=True):
+        assert f'{title} <code class="muted">{family}</code>' in row
+        assert f'<td class="num">{count}</td>' in row
+    assert "Put a base model of it into the bases file" in flux
+    assert "manage.py worker --queues render" in miniature
+    Worker.objects.update(queues=["render.sdxl", "render.flux1", "render.miniature"])
+    assert "Renders that no worker makes" not in text_of(as_operator)
+    Worker.objects.update(wish="drain")
+    assert "Renders that no worker makes" in text_of(as_operator)
 
 
 def test_workers_are_shown_with_device_speed_and_job(as_operator: Client, box: Worker) -> None:

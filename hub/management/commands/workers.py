@@ -77,7 +77,9 @@ class Command(BaseCommand):
 
     def _say(self, told: Sequence[WorkerTold]) -> None:
         if not told:
-            self.stdout.write("No worker is running. `manage.py worker` starts them.")
+            self.stdout.write(
+                "No worker has given a sign. `manage.py worker` starts them; it takes some seconds."
+            )
         for one in told:
             self.stdout.write(f"{one.name}  {_state(one)}, seen {_ago(one.seen_at)}")
             memory = f", {one.memory_gb:g} GB" if one.memory_gb else ""
