@@ -10,11 +10,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import CASCADE, Exists, OuterRef, Q
+from django.db.models import CASCADE, Count, Exists, Min, OuterRef, Q, Sum
 from django.utils import timezone
 
 from registry import locks, signals, storage
@@ -24,8 +24,9 @@ from registry.services import arrivals, expiring, forgetting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
-__all__ = ["Swept", "run"]
+__all__ = ["Swept", "Waiting", "run", "waiting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,20 @@ class Swept:
     bytes_freed: int
     leftovers: int
     leftover_bytes: int
+
+
+class Waiting(NamedTuple):
+    """Files with a row that nothing refers to any more, within their grace period.
+
+    Attributes:
+        files: How many.
+        bytes: Their length.
+        next_at: When the first of them may go, None where there are none.
+    """
+
+    files: int
+    bytes: int
+    next_at: datetime | None
 
 
 def run(*, is_dry: bool = False) -> Swept:
@@ -75,6 +90,20 @@ def run(*, is_dry: bool = False) -> Swept:
         leftovers=leftovers.files,
         leftover_bytes=leftovers.bytes,
     )
+
+
+def waiting() -> Waiting:
+    """Return what a sweep leaves until its grace period is over; one query.
+
+    What no sweep has marked yet counts as marked now.
+    """
+    now, grace = timezone.now(), timedelta(days=settings.LORARY.grace_days)
+    is_young = Q(unreferenced_since=None) | Q(unreferenced_since__gte=now - grace)
+    found = Blob.objects.filter(_unreferenced(), is_young).aggregate(
+        files=Count("pk"), size=Sum("size_bytes", default=0), first=Min("unreferenced_since")
+    )
+    next_at = (found["first"] or now) + grace if found["files"] else None
+    return Waiting(found["files"], found["size"], next_at)
 
 
 def _sum(heaps: Iterable[tuple[int, int]]) -> storage.Heap:

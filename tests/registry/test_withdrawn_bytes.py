@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.conf import settings as current
+from django.utils import timezone
 
 from registry.models import Adapter, Blob, File, Revision, Upload, UploadState, User, Version
 from registry.selectors import versions as history
@@ -36,6 +38,34 @@ def at_once(settings: Settings) -> Callable[[], None]:
             sweeping.run()
 
     return sweep
+
+
+def test_a_sweep_says_what_waits_for_the_end_of_its_grace_period(
+    ada: User, noir: Adapter, release: Release, django_assert_num_queries: Any
+) -> None:
+    first, second = release(ada, noir, LORA), release(ada, noir, OTHER)
+    assert sweeping.waiting() == (0, 0, None)
+    withdrawing.withdraw(actor=ada, version=first, reason=WHY)
+    grace = timedelta(days=current.LORARY.grace_days)
+    began = timezone.now()
+    sweeping.run(is_dry=True)
+    with django_assert_num_queries(1):
+        files, size, next_at = sweeping.waiting()
+    assert (files, size) == (1, len(LORA))
+    assert next_at is not None
+    assert began + grace <= next_at <= timezone.now() + grace  # nothing is marked yet
+    sweeping.run()
+    marked = Blob.objects.get(sha256__in=digests(first)).unreferenced_since
+    assert marked is not None
+    assert sweeping.waiting() == (1, len(LORA), marked + grace)
+
+    withdrawing.withdraw(actor=ada, version=second, reason=WHY)
+    Blob.objects.filter(unreferenced_since=marked).update(unreferenced_since=marked - grace / 2)
+    assert sweeping.waiting() == (2, len(LORA) + len(OTHER), marked + grace / 2)
+    Blob.objects.filter(sha256__in=digests(first)).update(unreferenced_since=marked - 2 * grace)
+    for is_dry in (True, False):  # what goes does not wait
+        assert sweeping.run(is_dry=is_dry).blobs == 1
+        assert sweeping.waiting()[:2] == (1, len(OTHER))
 
 
 def digests(version: Version) -> set[str]:

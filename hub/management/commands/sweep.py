@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand
+from django.core.serializers.json import DjangoJSONEncoder
 
 from hub.counting import counted, in_words
 from registry.services import sweeping
@@ -30,8 +31,10 @@ class Command(BaseCommand):
     def handle(self, *_args: str, **options: Any) -> None:
         """Sweep and report."""
         swept = sweeping.run(is_dry=options["dry_run"])
+        left = sweeping.waiting()
         if options["json"]:
-            self.stdout.write(json.dumps(asdict(swept)))
+            document = asdict(swept) | {"waiting": left._asdict()}
+            self.stdout.write(json.dumps(document, cls=DjangoJSONEncoder))
             return
         verb = "would free" if options["dry_run"] else "freed"
         self.stdout.write(
@@ -41,3 +44,8 @@ class Command(BaseCommand):
             f"{counted(swept.leftovers, 'piece')} that Hub clients left; "
             f"{verb} {in_words(swept.bytes_freed + swept.leftover_bytes)}"
         )
+        if left.next_at:
+            self.stdout.write(
+                f"{counted(left.files, 'file')} ({in_words(left.bytes)}) that nothing refers to "
+                f"in the grace period; the next goes after {left.next_at:%Y-%m-%d %H:%M} UTC"
+            )
