@@ -130,7 +130,8 @@ def revision_named(adapter: Adapter, name: str) -> Revision:
 def nothing_named(adapter: Adapter, name: str) -> NotFound:
     """Return the refusal of a name that no version, alias or revision has."""
     text = _("“%(adapter)s” has no version, alias or revision “%(name)s”.")
-    return NotFound(text % {"adapter": adapter.full_name, "name": name[:96]})
+    said = text % {"adapter": adapter.full_name, "name": name[:96]}
+    return NotFound(f"{said} {versions.instead(adapter)}".rstrip())
 
 
 def _absent(adapter: Adapter, name: str) -> NotFound:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from lorary.anatomy import Finding as Result
 from registry import checks
 from registry.errors import Gone, NotFound
-from registry.models import File, FileRole, Revision, Version, VersionState
+from registry.models import OUT_STATES, File, FileRole, Revision, Version, VersionState
 from registry.selectors import blobs
 
 if TYPE_CHECKING:
@@ -22,10 +22,14 @@ if TYPE_CHECKING:
     from registry.models import Adapter, Finding, User
 
 __all__ = [
-    "LATEST", "document_of", "file", "findings_of", "get", "gone", "listing", "standing_for",
+    "LATEST", "document_of", "file", "findings_of", "get", "gone", "instead", "listing",
+    "standing_for",
 ]  # fmt: skip
 
 LATEST = "latest"
+
+#: Versions that a refusal names.
+NAMED = 5
 
 _NUMBER = re.compile(r"v([1-9][0-9]{0,8})\Z")
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
@@ -48,11 +52,27 @@ def get(user: User | AnonymousUser | None, adapter: Adapter, name: str = LATEST)
     rows = listing(user, adapter).select_related("anatomy")
     version = _by_name(rows, adapter, name)
     if version is None:
-        raise NotFound(
-            _("“%(adapter)s” has no version “%(version)s”.")
-            % {"adapter": adapter.full_name, "version": name[:96]}
-        )
+        text = _("“%(adapter)s” has no version “%(version)s”.")
+        said = text % {"adapter": adapter.full_name, "version": name[:96]}
+        raise NotFound(f"{said} {instead(adapter)}".rstrip())
     return version
+
+
+def instead(adapter: Adapter) -> str:
+    """Return a sentence that names versions there are, the newest first; "" where none is out.
+
+    Drafts and withdrawn ones are left out, so it is for everybody who may see the adapter.
+    """
+    rows = adapter.versions.filter(state__in=OUT_STATES).order_by("-number")
+    names = [f"v{number}" for number in rows.values_list("number", flat=True)[: NAMED + 1]]
+    if not names:
+        return ""
+    text = _("It has %(names)s.") if len(names) <= NAMED else _("Its newest are %(names)s.")
+    told = text % {"names": ", ".join(names[:NAMED])}
+    latest = adapter.latest_version
+    if latest is None or latest.name == names[0]:
+        return told
+    return f"{told} {_('The latest is %(latest)s.') % {'latest': latest.name}}"
 
 
 def _by_name(rows: QuerySet[Version], adapter: Adapter, name: str) -> Version | None:
