@@ -1,0 +1,56 @@
+"""``manage.py changepassword`` and ``createsuperuser``."""
+
+from __future__ import annotations
+
+import getpass
+from io import StringIO
+from typing import TYPE_CHECKING
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from registry.models import User
+from registry.services import accounts
+
+if TYPE_CHECKING:
+    from django.test import Client
+
+pytestmark = pytest.mark.django_db
+
+SECRET = "another horse 8"
+
+
+@pytest.fixture(autouse=True)
+def _typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Type the password where a terminal would be asked."""
+    monkeypatch.setattr(getpass, "getpass", lambda **_prompt: SECRET)
+
+
+def change(*words: str) -> str:
+    out = StringIO()
+    call_command("changepassword", *words, stdout=out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("given", ["Anna", "anna", "ANNA"])
+def test_a_name_in_any_case_gets_the_password_it_signs_in_with(client: Client, given: str) -> None:
+    accounts.create_user(name="Anna")
+    assert "for user 'Anna'" in change(given)
+    answer = client.post("/signin", {"username": given, "password": SECRET})
+    assert answer.status_code == 302
+    assert "_auth_user_id" in client.session
+
+
+def test_somebody_unknown_is_refused_as_djangos_own_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    accounts.create_user(name="anna")
+    for given in ("ann_", "ann%", "Bob"):
+        with pytest.raises(CommandError, match=f"user '{given}' does not exist"):
+            change(given)
+    monkeypatch.setattr(getpass, "getuser", lambda: "anna")  # nobody named: whoever types
+    assert "for user 'anna'" in change()
+
+
+def test_a_superuser_is_made_as_before() -> None:
+    call_command("createsuperuser", "--noinput", username="root", email="r@example.org")
+    assert User.objects.get(username="root").is_superuser
