@@ -23,6 +23,7 @@ setup: $(STAMP) ## Create .venv with everything, `lorary` in its bin (again when
 
 $(STAMP): $(wildcard requirements/*.txt) requirements/torch.in sdk/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
+	@echo "Installing packages into $(VENV): this takes some minutes the first time."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check $(PIP_FLAGS) \
 		-r requirements/dev.txt -r requirements/torch.in -e sdk
