@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from hub import markdown
-from hub.pages import comparisons, details
+from hub.pages import comparisons, details, links
 from hub.pages.anatomies import anatomy_of
 from hub.pages.forms import AdapterForm, accept_faults
 from hub.pages.media import is_for_everyone
@@ -101,7 +101,7 @@ def _of_version(
         "files": lines,
         "primary": chosen,
         "partner": partner,
-        "snippets": snippets_of(version, chosen, request.build_absolute_uri("/"), partner),
+        "snippets": snippets_of(version, chosen, links.address(request), partner),
         "verdict": verdict_of(version, document),
         "anatomy": anatomy_of(document),
         "findings": remarks,

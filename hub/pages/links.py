@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.urls import reverse
 
 if TYPE_CHECKING:
+    from django.http import HttpRequest
+
     from registry.models import Version
 
-__all__ = ["download"]
+__all__ = ["address", "download"]
+
+
+def address(request: HttpRequest) -> str:
+    """Return where this hub is, without a slash: as people type it, or as it was asked."""
+    return settings.LORARY.base_url or request.build_absolute_uri("/").rstrip("/")
 
 
 def download(version: Version, path: str) -> str:

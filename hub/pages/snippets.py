@@ -22,50 +22,51 @@ __all__ = ["Snippet", "snippets_of"]
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """A tool and the line it takes."""
+    """A tool and the line it takes; ``tool`` names it where pages pick some."""
 
+    tool: str
     title: str
     text: str
 
 
 def snippets_of(
-    version: Version, primary: FileLine | None, root: str, partner: FileLine | None = None
+    version: Version, primary: FileLine | None, base_url: str, partner: FileLine | None = None
 ) -> list[Snippet]:
     """Return what to paste where.
 
     Args:
         version: What to use.
         primary: Its weights file; without one there is only the command line.
-        root: Address of this hub, with its slash.
+        base_url: Address of this hub.
         partner: The other half of a pair of weights.
     """
-    base_url = root.rstrip("/")
     pinned = f"{version.adapter.full_name}@{version.name}"
+    here = f"export LORARY_ENDPOINT={base_url}"
     found = [
-        Snippet(_("lorary, command line"), f"lorary pull {pinned}"),
-        Snippet(_("lorary, Python"), f'path = lorary.pull("{pinned}")'),
+        Snippet("endpoint", _("First, once: point lorary at this hub"), here),
+        Snippet("lorary", _("lorary, command line"), f"lorary pull {pinned}"),
+        Snippet("python", _("lorary, Python"), f'path = lorary.pull("{pinned}")'),
     ]
     if primary is not None:
         urls = [base_url + file.url for file in (primary, partner) if file is not None]
         found += _for_weights(version, primary, pinned, partner)
         found += _by_other_doors(version, primary, base_url, partner)
-        found.append(Snippet("curl", _curl(version, urls)))
-    found.append(Snippet(_("Point lorary at this hub, once"), f"export LORARY_ENDPOINT={base_url}"))
+        found.append(Snippet("curl", "curl", _curl(version, urls)))
     return found
 
 
 def _for_weights(
     version: Version, primary: FileLine, pinned: str, partner: FileLine | None
 ) -> list[Snippet]:
-    comfy = Snippet("ComfyUI", f"lorary pull {pinned} --to ComfyUI/models/loras")
+    comfy = Snippet("comfyui", "ComfyUI", f"lorary pull {pinned} --to ComfyUI/models/loras")
     if partner is not None:
-        return [Snippet("diffusers", _both(primary, partner, pinned)), comfy]
+        return [Snippet("diffusers", "diffusers", _both(primary, partner, pinned)), comfy]
     stem = primary.path.rpartition("/")[2].removesuffix(".safetensors")
     words = "".join(f" {word}" for word in version.trigger_words[:1])
     return [
-        Snippet("diffusers", f'pipe.load_lora_weights(lorary.pull("{pinned}"))'),
+        Snippet("diffusers", "diffusers", f'pipe.load_lora_weights(lorary.pull("{pinned}"))'),
         comfy,
-        Snippet(_("A1111 and Forge"), f"<lora:{stem}:{strength(version.dial)}>{words}"),
+        Snippet("a1111", _("A1111 and Forge"), f"<lora:{stem}:{strength(version.dial)}>{words}"),
     ]
 
 
@@ -77,14 +78,14 @@ def _by_other_doors(
     is_private = version.adapter.visibility == Visibility.PRIVATE
     token = "HF_TOKEN=$LORARY_TOKEN " if is_private else ""
     pull = f"hf download {name} --revision {version.name} --local-dir {version.adapter.name}"
-    found = [Snippet("Hugging Face", f"HF_ENDPOINT={base_url} {token}{pull}")]
+    found = [Snippet("hf", "Hugging Face", f"HF_ENDPOINT={base_url} {token}{pull}")]
     if partner is None:
         told = f'"{name}", weight_name="{primary.path}", revision="{version.name}"'
         title = _("diffusers with HF_ENDPOINT")
-        found.append(Snippet(title, f"pipe.load_lora_weights({told})"))
+        found.append(Snippet("diffusers_hf", title, f"pipe.load_lora_weights({told})"))
     by_hash = f"{base_url}/api/v1/model-versions/by-hash/{primary.sha256}"
     who = '-H "Authorization: Bearer $LORARY_TOKEN" ' if is_private else ""
-    found.append(Snippet(_("Civitai's API"), f"curl -fsS {who}{by_hash}"))
+    found.append(Snippet("civitai", _("Civitai's API"), f"curl -fsS {who}{by_hash}"))
     return found
 
 

@@ -36,6 +36,18 @@ def test_it_shows_words_verdict_files_and_snippets(client: Client, noir: Adapter
     assert "Recommended 0.7 to 1.0, best 0.9" in page or "0.7–1.0" in page
 
 
+def test_the_tools_begin_with_where_the_hub_is(
+    client: Client, noir: Adapter, own_settings: Callable[..., None]
+) -> None:
+    own_settings(base_url="https://hub.example")
+    page = client.get("/ada/noir").content.decode()
+    menu = page.partition('id="tools"')[2].partition("</div>")[0]
+    first, *others = menu.split('data-copy="')[1:]
+    assert first.startswith('export LORARY_ENDPOINT=https://hub.example"')
+    assert not any("LORARY_ENDPOINT" in line for line in others)
+    assert "HF_ENDPOINT=https://hub.example " in menu
+
+
 @pytest.mark.parametrize("tab", ["anatomy", "files", "versions", "card", "findings", "nonsense"])
 def test_every_tab_has_an_address(client: Client, noir: Adapter, tab: str) -> None:
     page = client.get(f"/ada/noir?tab={tab}").content.decode()
