@@ -43,7 +43,7 @@ class Card:
     full_name: str
     url: str
     title: str
-    meta: str
+    facts: str
     family: str
     evidence: str
     picture: Picture | Drawn
@@ -88,8 +88,8 @@ def _card(
         full_name=adapter.full_name,
         url=reverse("adapter", args=[adapter.owner, adapter.name]),
         title=adapter.display_title,
-        meta=_meta(adapter, version),
-        family=family_label(adapter.family),
+        facts=_facts(adapter, version),
+        family=family_label(adapter.family) or _("base unknown"),
         evidence=_evidence(version, proven),
         picture=_picture(adapter, version, covers),
         picture_alt=_("Preview of %(title)s") % {"title": adapter.display_title},
@@ -103,8 +103,8 @@ def _card(
     )
 
 
-def _meta(adapter: Adapter, version: Version | None) -> str:
-    parts = [adapter.owner, adapter.get_kind_display().lower()]
+def _facts(adapter: Adapter, version: Version | None) -> str:
+    parts = [adapter.get_kind_display().lower()]
     if version is not None and version.rank:
         parts.append(_("rank %(rank)d") % {"rank": version.rank})
     if version is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -156,3 +157,16 @@ def test_nobody_has_none(client: Client, db: None) -> None:
     answer = client.get("/nobody")
     assert answer.status_code == 404
     assert "There is nobody called" in answer.content.decode()
+
+
+def test_a_card_names_adapter_base_model_kind_and_words(client: Client, noir: Adapter) -> None:
+    page = client.get("/browse").content.decode()
+    card = page.partition('class="card stack')[2].partition("</li>")[0]
+    said = re.sub(r"<[^>]*>", "", card)
+    assert "ada/noir · Stable Diffusion 1" in said
+    assert " · style · rank 4 · " in said
+    assert "noir light" in said
+    Adapter.objects.update(family="")
+    assert "ada/noir · base unknown" in re.sub(
+        r"<[^>]*>", "", client.get("/browse").content.decode()
+    )

@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 #: Parts of this size make a file of a few hundred kilobytes travel in several.
 PART = "64KiB"
+HELP = ["/help/anatomy", "/help/findings"]
 
 
 @pytest.fixture(scope="module")
@@ -236,8 +237,7 @@ def test_filters_are_a_drawer_on_a_phone(phone: Visit) -> None:
         "/signup",
         "/nobody",
         "/api/docs",
-        "/help/anatomy",
-        "/help/findings",
+        *HELP,
     ],
 )
 @pytest.mark.parametrize("width", ["desk", "phone"])
@@ -290,7 +290,7 @@ def test_nothing_on_any_page_keeps_people_out(
         f"{own}/withdraw",
         f"{own}/aliases",
     ]
-    reads = ["/browse?q=none&kind=pose", f"/{name}", "/nobody", "/help/anatomy", "/help/findings"]
+    reads = ["/browse?q=none&kind=pose", f"/{name}", "/nobody", *HELP]
     for path in ["/", "/browse", *reads, *tabs, *forms]:
         visit.go(path).evaluate(OPEN)
         results = axe.run(visit.page)
@@ -307,3 +307,23 @@ def test_search_and_filters_work_without_scripts(browser: Browser, hub: RunningH
     assert "q=glass" in page.url
     assert not page.is_visible("[data-theme-next]")
     visit.close()
+
+
+@pytest.mark.parametrize("density", ["proof", "card", "list"])
+@pytest.mark.parametrize("width", ["desk", "phone"])
+def test_a_card_shows_name_and_base_model_once_in_every_density(
+    density: str, width: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    visit: Visit = request.getfixturevalue(width)
+    visit.join(f"{density}-{width}", next_="/publish")
+    page = visit.page
+    page.set_input_files("#file", weights(tmp_path, f"{density}_{width}"))
+    page.wait_for_selector("form[data-ok]")
+    page.click("[data-publish-button]")
+    page.wait_for_url(f"**/{density}-{width}/{density}_{width}")
+    visit.context.add_cookies([{"name": "density", "value": density, "url": visit.url}])
+    visit.go(f"/browse?owner={density}-{width}")
+    said = page.locator(".card").first.inner_text()
+    assert f"{density}-{width}/{density}_{width}" in said
+    assert said.count("Stable Diffusion 1") == 1
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
