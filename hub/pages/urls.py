@@ -23,6 +23,7 @@ from hub.pages import (
     tokens,
     tryouts,
     uploads,
+    usage,
     versions,
     withdrawals,
 )
@@ -56,6 +57,7 @@ urlpatterns: list[URLPattern] = [
     path("try/<uuid:key>", page(tryouts.show), name="tryout"),
     path("try/<uuid:key>/state", page(tryouts.state), name="tryout-state"),
     path("try/<uuid:key>/<str:verb>", page(tryouts.act), name="tryout-act"),
+    path("help/use", page(usage.show), name="use"),
     path("help/<str:name>", page(guides.show), name="help"),
     path("media/images/<int:image_id>.png", page(media.image), name="image"),
     path("media/images/<int:image_id>.webp", page(media.animation), name="animation"),
