@@ -11,6 +11,7 @@ from hub.pages import (
     aliases,
     browse,
     comparisons,
+    drafts,
     gallery,
     guides,
     home,
@@ -98,6 +99,11 @@ urlpatterns: list[URLPattern] = [
         "<str:owner>/<str:name>/versions/<str:version>/withdraw",
         page(withdrawals.withdraw),
         name="version-withdraw",
+    ),
+    path(
+        "<str:owner>/<str:name>/versions/<str:version>/publish",
+        page(drafts.decide),
+        name="version-publish",
     ),
     path(
         "<str:owner>/<str:name>/versions/<str:version>/edit",

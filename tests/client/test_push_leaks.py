@@ -111,7 +111,8 @@ def test_a_draft_is_published_by_pushing_it_again(run: Run, fake: FakeHub, lora:
     ran = run("push", lora, "--to", "ada/noir", "--draft")
     assert (ran.code, fake.versions["ada/noir"][0]["state"]) == (0, "draft")
     assert f"{fake.url}/ada/noir?v=v1" in ran.out
-    assert ran.err == "lorary: v1 is a draft. To publish it, push it again without --draft.\n"
+    said = "v1 is a draft. Publish it on its page, or push again without --draft."
+    assert ran.err == f"lorary: {said}\n"
     document = run("push", lora, "--to", "ada/noir", "--draft", "--json").document
     assert (document["version"], document["state"]) == ("v1", "draft")
     document = run("push", lora, "--to", "ada/noir", "--json").document

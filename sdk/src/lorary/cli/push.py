@@ -127,7 +127,7 @@ def _next(pushed: Pushed) -> str:
     """Return what a draft is, or why there is none."""
     name = plain(pushed.version.name)
     if pushed.version.state == "draft":
-        return f"{name} is a draft. To publish it, push it again without --draft."
+        return f"{name} is a draft. Publish it on its page, or push again without --draft."
     return f"these files are {name} already, which is no draft."
 
 

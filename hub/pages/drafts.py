@@ -1,0 +1,43 @@
+"""What becomes of a draft: it is published for good, or dropped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib import messages
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from registry.errors import StateConflict
+from registry.models import VersionState
+from registry.selectors import adapters as catalogue
+from registry.selectors import versions as history
+from registry.services import versions
+from registry.services.access import require_adapter
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
+
+__all__ = ["decide"]
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def decide(request: HttpRequest, owner: str, name: str, version: str) -> HttpResponse:
+    """Ask what a draft shall become, and do it."""
+    adapter = catalogue.get(request.user, owner, name)
+    user = require_adapter(request.user, adapter)
+    found = history.get(request.user, adapter, version)
+    if found.state != VersionState.DRAFT:
+        raise StateConflict(_("%(version)s is no draft any more.") % {"version": found.name})
+    place = reverse("adapter", args=[adapter.owner, adapter.name])
+    if request.method != "POST":
+        return render(request, "adapter/draft.html", {"adapter": adapter, "version": found})
+    if "drop" in request.POST:
+        versions.discard(actor=user, version=found)
+        messages.success(request, _("%(version)s was dropped.") % {"version": found.name})
+        return redirect(place)
+    versions.publish(actor=user, version=found)
+    messages.success(request, _("%(version)s is published.") % {"version": found.name})
+    return redirect(f"{place}?v={found.name}")
