@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.shortcuts import render
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-import lorary
 from hub.pages import links
 from hub.pages.details import FileLine, files_of, partner_of
 from hub.pages.snippets import snippets_of
@@ -45,8 +45,7 @@ curl -fsS -H "$A" -H "$J" -d '{{"uploads": ["'$ID'"]}}' $H/adapters/{you}/noir/v
 
 #: What is not about one adapter's files, or says more than the menu of its page.
 _COMMANDS = {
-    "wheel": "pip wheel --no-deps ./sdk",
-    "install": f"pip install lorary-{lorary.__version__}-py3-none-any.whl",
+    "install": "pip install {client}",
     "login": "lorary login --endpoint {hub}",
     "pull": "lorary pull {name}",
     "webui": "lorary pull {pinned} --to stable-diffusion-webui/models/Lora",
@@ -83,6 +82,7 @@ def _commands(version: Version, primary: FileLine, hub: str, you: str) -> dict[s
     name = version.adapter.full_name
     facts = {
         "hub": hub,
+        "client": hub + reverse("client"),
         "you": you,
         "name": name,
         "version": version.name,

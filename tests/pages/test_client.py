@@ -1,0 +1,56 @@
+"""The client that the hub hands out."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import lorary
+from hub import wheels
+
+if TYPE_CHECKING:
+    from django.test import Client
+
+pytestmark = pytest.mark.django_db
+
+PLACE = f"/help/{wheels.NAME}"
+
+
+def test_pip_installs_the_client_that_the_hub_hands_out(client: Client, tmp_path: Path) -> None:
+    sent = client.get(PLACE)
+    assert sent.headers["Content-Disposition"] == f'attachment; filename="{wheels.NAME}"'
+    wheel = tmp_path / wheels.NAME
+    wheel.write_bytes(sent.content)
+    place = tmp_path / "installed"
+    pip = (sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--quiet")
+    subprocess.run([*pip, "--target", str(place), str(wheel)], check=True, timeout=120)
+    here = Path(lorary.__path__[0])
+    packed = {path.relative_to(place / "lorary") for path in (place / "lorary").rglob("*.*")}
+    known = {path.relative_to(here) for path in here.rglob("*.*")}
+    assert {path for path in known if "__pycache__" not in path.parts} <= packed
+    command = (sys.executable, "-S", "-c", "import lorary; print(lorary.__file__)")
+    found = subprocess.run(
+        command, check=True, capture_output=True, text=True, env={"PYTHONPATH": str(place)}
+    )
+    assert Path(found.stdout.strip()).is_relative_to(place)
+    assert (place / "bin" / "lorary").exists()
+
+
+def test_the_same_client_is_the_same_bytes(client: Client) -> None:
+    sent = client.get(PLACE)
+    again = client.get(PLACE, headers={"If-None-Match": sent.headers["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    first = wheels.wheel()
+    wheels.wheel.cache_clear()
+    assert wheels.wheel() == first
+    told = client.head(PLACE)
+    assert (told.status_code, int(told.headers["Content-Length"])) == (200, len(first))
+
+
+def test_there_is_no_other_version(client: Client) -> None:
+    assert client.get("/help/lorary-0.0.1-py3-none-any.whl").status_code == 404
+    assert client.post(PLACE).status_code == 405
