@@ -1,9 +1,10 @@
-"""The client of this hub's version, as pip installs it: packed from what is installed here.
+"""The client of this hub, as pip installs it: packed from what is installed here.
 
 A hub of one's own is in no package index. What it speaks and what its client understands come from
-one checkout, so that the hub itself is the place to get the client from.
+one checkout, so that the hub itself is the place to get the client from. Its version ends in a
+digest of its files (a local version), or pip would keep an older client of the same number.
 
-Source: the binary distribution format of packaging.python.org (PEP 427).
+Source: the binary distribution format of packaging.python.org (PEP 427), versions (PEP 440).
 """
 
 from __future__ import annotations
@@ -18,34 +19,41 @@ from pathlib import Path
 
 import lorary
 
-__all__ = ["NAME", "wheel"]
+__all__ = ["name", "wheel"]
 
-_STEM = f"lorary-{lorary.__version__}"
-#: Name of the file, which pip reads version and platforms from.
-NAME = f"{_STEM}-py3-none-any.whl"
-
-_INFO = f"{_STEM}.dist-info"
 _FORM = "Wheel-Version: 1.0\nGenerator: lorary\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+#: What a package has, and no copy or note that lies beside it.
+_PACKED = {".py", ".json", ".toml", ".typed"}
 #: The earliest that a zip file knows: the same files are the same bytes.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
+def name() -> str:
+    """Return the name of the file, from which pip reads version and platforms."""
+    return f"lorary-{_version()}-py3-none-any.whl"
+
+
 @lru_cache(maxsize=1)
 def wheel() -> bytes:
-    """Return the file, some hundred kilobytes.
-
-    Raises:
-        PackageNotFoundError: the client is only on the path here, not installed.
-    """
-    packed, rows = io.BytesIO(), list[str]()
+    """Return the file, some hundred kilobytes."""
+    packed, rows, info = io.BytesIO(), list[str](), f"lorary-{_version()}.dist-info"
+    told = {f"{info}/{file}": content for file, content in _told(_version()).items()}
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in (_sources() | _told()).items():
-            archive.writestr(zipfile.ZipInfo(name, _DATE), content, zipfile.ZIP_DEFLATED)
+        for path, content in (_sources() | told).items():
+            archive.writestr(zipfile.ZipInfo(path, _DATE), content, zipfile.ZIP_DEFLATED)
             digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=")
-            rows.append(f"{name},sha256={digest.decode()},{len(content)}")
-        record = f"{_INFO}/RECORD"
+            rows.append(f"{path},sha256={digest.decode()},{len(content)}")
+        record = f"{info}/RECORD"
         archive.writestr(zipfile.ZipInfo(record, _DATE), "\n".join([*rows, f"{record},,", ""]))
     return packed.getvalue()
+
+
+@lru_cache(maxsize=1)
+def _version() -> str:
+    seen = hashlib.sha256()
+    for path, content in (_sources() | _told("")).items():
+        seen.update(f"{path} {len(content)}\n".encode() + content)
+    return f"{lorary.__version__}+{seen.hexdigest()[:8]}"
 
 
 def _sources() -> dict[str, bytes]:
@@ -53,16 +61,16 @@ def _sources() -> dict[str, bytes]:
     return {
         f"lorary/{path.relative_to(root).as_posix()}": path.read_bytes()
         for path in sorted(root.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.suffix in _PACKED or path.name == "py.typed"
     }
 
 
-def _told() -> dict[str, bytes]:
+def _told(version: str) -> dict[str, bytes]:
     known = distribution("lorary")
     told = known.read_text("METADATA") or known.read_text("PKG-INFO") or ""
     files = {
-        "METADATA": told,
+        "METADATA": told.replace(f"\nVersion: {lorary.__version__}\n", f"\nVersion: {version}\n"),
         "WHEEL": _FORM,
         "entry_points.txt": known.read_text("entry_points.txt") or "",
     }
-    return {f"{_INFO}/{name}": text.encode() for name, text in files.items()}
+    return {file: text.encode() for file, text in files.items()}

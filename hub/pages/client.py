@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from importlib.metadata import PackageNotFoundError
 from typing import TYPE_CHECKING
 
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import condition, require_safe
 
+from hub import wheels
 from hub.dispositions import content_disposition
-from hub.wheels import NAME, wheel
 from registry.errors import NotFound
 
 if TYPE_CHECKING:
@@ -20,16 +19,20 @@ if TYPE_CHECKING:
 __all__ = ["send"]
 
 
-def _etag(_request: HttpRequest) -> str:
-    try:
-        return f'"{hashlib.sha256(wheel()).hexdigest()}"'
-    except PackageNotFoundError as error:
-        raise NotFound(_("The client is not installed here.")) from error
+def _etag(_request: HttpRequest, file: str) -> str:
+    """Return the validator.
+
+    Raises:
+        NotFound: this hub has another client now.
+    """
+    if file != wheels.name():
+        raise NotFound(_("This hub has another client now: the line to install it is in “Help”."))
+    return f'"{hashlib.sha256(wheels.wheel()).hexdigest()}"'
 
 
 @require_safe
 @condition(etag_func=_etag)
-def send(_request: HttpRequest) -> HttpResponse:
-    """Send the wheel of this hub's version."""
-    headers = {"Content-Disposition": content_disposition(NAME), "Cache-Control": "no-cache"}
-    return HttpResponse(wheel(), content_type="application/zip", headers=headers)
+def send(_request: HttpRequest, file: str) -> HttpResponse:
+    """Send the wheel."""
+    headers = {"Content-Disposition": content_disposition(file), "Cache-Control": "no-cache"}
+    return HttpResponse(wheels.wheel(), content_type="application/zip", headers=headers)

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
+from hub.pages.details import remarks_of
 from registry.errors import StateConflict
 from registry.models import VersionState
 from registry.selectors import adapters as catalogue
@@ -19,6 +20,9 @@ from registry.services.access import require_adapter
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
+
+    from hub.pages.details import Remark
+    from registry.models import Version
 
 __all__ = ["decide"]
 
@@ -32,12 +36,20 @@ def decide(request: HttpRequest, owner: str, name: str, version: str) -> HttpRes
     if found.state != VersionState.DRAFT:
         raise StateConflict(_("%(version)s is no draft any more.") % {"version": found.name})
     place = reverse("adapter", args=[adapter.owner, adapter.name])
-    if request.method != "POST":
-        return render(request, "adapter/draft.html", {"adapter": adapter, "version": found})
     if "drop" in request.POST:
         versions.discard(actor=user, version=found)
         messages.success(request, _("%(version)s was dropped.") % {"version": found.name})
         return redirect(place)
-    versions.publish(actor=user, version=found)
-    messages.success(request, _("%(version)s is published.") % {"version": found.name})
-    return redirect(f"{place}?v={found.name}")
+    if "publish" in request.POST:
+        versions.publish(actor=user, version=found)
+        messages.success(request, _("%(version)s is published.") % {"version": found.name})
+        return redirect(f"{place}?v={found.name}")
+    context = {"adapter": adapter, "version": found, "remarks": _remarks(found)}
+    return render(request, "adapter/draft.html", context)
+
+
+def _remarks(version: Version) -> list[Remark]:
+    """Return what its owner should know before everybody can read it."""
+    primary = next((file for file in version.files if file.is_primary), None)
+    found = history.findings_of(version, primary, is_owner=True)
+    return [remark for remark in remarks_of(found, is_owner=True) if remark.is_loud]

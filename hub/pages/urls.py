@@ -30,7 +30,6 @@ from hub.pages import (
     withdrawals,
 )
 from hub.pages.errors import page
-from hub.wheels import NAME
 
 __all__ = ["urlpatterns"]
 
@@ -60,7 +59,7 @@ urlpatterns: list[URLPattern] = [
     path("try/<uuid:key>", page(tryouts.show), name="tryout"),
     path("try/<uuid:key>/state", page(tryouts.state), name="tryout-state"),
     path("try/<uuid:key>/<str:verb>", page(tryouts.act), name="tryout-act"),
-    path(f"help/{NAME}", page(client.send), name="client"),
+    path("help/client/<str:file>", page(client.send), name="client"),
     path("help/use", page(usage.show), name="use"),
     path("help/<str:name>", page(guides.show), name="help"),
     path("media/images/<int:image_id>.png", page(media.image), name="image"),

@@ -1,4 +1,4 @@
-"""How to use adapters from here: every way, with this hub's address in its commands."""
+"""How to use adapters from here: every way, with this hub's address where a command needs it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
+from hub import wheels
 from hub.pages import links
 from hub.pages.details import FileLine, files_of, partner_of
 from hub.pages.snippets import snippets_of
@@ -82,7 +83,7 @@ def _commands(version: Version, primary: FileLine, hub: str, you: str) -> dict[s
     name = version.adapter.full_name
     facts = {
         "hub": hub,
-        "client": hub + reverse("client"),
+        "client": hub + reverse("client", args=[wheels.name()]),
         "you": you,
         "name": name,
         "version": version.name,

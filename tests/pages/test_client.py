@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db
 
-PLACE = f"/help/{wheels.NAME}"
+PLACE = f"/help/client/{wheels.name()}"
 
 
 def test_pip_installs_the_client_that_the_hub_hands_out(client: Client, tmp_path: Path) -> None:
     sent = client.get(PLACE)
-    assert sent.headers["Content-Disposition"] == f'attachment; filename="{wheels.NAME}"'
-    wheel = tmp_path / wheels.NAME
+    assert sent.headers["Content-Disposition"] == f'attachment; filename="{wheels.name()}"'
+    wheel = tmp_path / wheels.name()
     wheel.write_bytes(sent.content)
     place = tmp_path / "installed"
     pip = (sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--quiet")
@@ -33,6 +33,7 @@ def test_pip_installs_the_client_that_the_hub_hands_out(client: Client, tmp_path
     known = {path.relative_to(here) for path in here.rglob("*.*")}
     assert {path for path in known if "__pycache__" not in path.parts} <= packed
     command = (sys.executable, "-S", "-c", "import lorary; print(lorary.__file__)")
+    assert (place / f"lorary-{wheels.name().split('-')[1]}.dist-info" / "RECORD").exists()
     found = subprocess.run(
         command, check=True, capture_output=True, text=True, env={"PYTHONPATH": str(place)}
     )
@@ -51,6 +52,16 @@ def test_the_same_client_is_the_same_bytes(client: Client) -> None:
     assert (told.status_code, int(told.headers["Content-Length"])) == (200, len(first))
 
 
+def test_another_client_has_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    name, sources = wheels.name(), wheels._sources()
+    monkeypatch.setattr(wheels, "_sources", lambda: {**sources, "lorary/new.py": b""})
+    wheels._version.cache_clear()
+    assert (wheels.name() == name, wheels.name()[:13]) == (False, name[:13])
+    monkeypatch.undo()
+    wheels._version.cache_clear()
+    assert wheels.name() == name
+
+
 def test_there_is_no_other_version(client: Client) -> None:
-    assert client.get("/help/lorary-0.0.1-py3-none-any.whl").status_code == 404
+    assert client.get("/help/client/lorary-0.0.1-py3-none-any.whl").status_code == 404
     assert client.post(PLACE).status_code == 405

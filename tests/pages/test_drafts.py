@@ -8,6 +8,8 @@ import pytest
 
 from registry.models import Version, Visibility
 from registry.services import adapters, versions
+from tests import catalogue
+from tests.builders.adapters import DENOISERS, kohya
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +34,10 @@ def test_a_draft_is_published_from_its_page(as_ada: Client, draft: Version) -> N
     asked = as_ada.get(PAGE).content.decode()
     assert "Publish v2" in asked
     assert "The adapter is private" not in asked
+    assert "Look at these first" not in asked
+    assert as_ada.post(PAGE).status_code == 200
+    draft.refresh_from_db()
+    assert draft.state == "draft"
     done = as_ada.post(PAGE, {"publish": ""})
     assert (done.status_code, done.headers["Location"]) == (302, "/ada/noir?v=v2")
     draft.refresh_from_db()
@@ -46,6 +52,17 @@ def test_a_draft_is_dropped(as_ada: Client, draft: Version) -> None:
     assert (done.status_code, done.headers["Location"]) == (302, "/ada/noir")
     assert not Version.objects.filter(pk=draft.pk).exists()
     assert "v2 was dropped." in as_ada.get("/ada/noir").content.decode()
+
+
+def test_what_a_file_gives_away_is_told_before_it_is_published(
+    as_ada: Client, ada: User, noir: Adapter
+) -> None:
+    trainer = {"ss_sd_model_name": "/home/ada/models/base.safetensors"}
+    data = kohya(DENOISERS["sd1", "diffusers"], rank=8, metadata=trainer)
+    versions.create_draft(actor=ada, adapter=noir, uploads=[catalogue.accept(ada, data)])
+    text = as_ada.get(PAGE).content.decode()
+    assert "Look at these first" in text
+    assert 'href="/help/findings#privacy_path"' in text
 
 
 def test_what_is_out_is_no_draft(as_ada: Client, v1: Version) -> None:
@@ -73,5 +90,5 @@ def test_the_first_draft_of_a_private_adapter(
     page = "/ada/hush/versions/v1/publish"
     assert f'href="{page}"' in as_ada.get("/ada/hush").content.decode()
     assert "The adapter is private" in as_ada.get(page).content.decode()
-    assert as_ada.post(page).status_code == 302
+    assert as_ada.post(page, {"publish": ""}).status_code == 302
     assert "v1 is published." in as_ada.get("/ada/hush").content.decode()
