@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -41,8 +42,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.seen.append((self.path, self.headers["Range"], self.headers["Authorization"]))
-        way, _, rest = self.path.strip("/").partition("/")
-        getattr(self, f"answer_{way}")(rest.partition("?")[0])
+        way, _, name = (
+            urlsplit(self.path).path.strip("/").partition("/")
+        )  # of a proxy the whole URL
+        getattr(self, f"answer_{way}")(name)
 
     def answer_ranges(self, name: str, tag: str = '"1"') -> None:
         data = self.files[name]
@@ -288,6 +291,23 @@ def test_a_token_is_sent_to_its_server_alone(server: tuple[str, type[Handler]]) 
     assert {token for _, _, token in handler.seen} == {"Bearer x"}
     assert len(stranger.seen) == 2
     assert {token for _, _, token in stranger.seen} == {None}
+
+
+def test_a_proxy_is_used_but_not_for_this_computer(
+    server: tuple[str, type[Handler]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, handler = server
+    with serving() as (proxy, between):
+        monkeypatch.setenv("http_proxy", proxy)
+        monkeypatch.delenv("no_proxy")
+        _read(f"{url}/ranges/small", headers={"Authorization": "Bearer x"})
+        assert (len(handler.seen), between.seen) == (1, [])
+        _read("http://far.example:81/ranges/small")
+        assert [path for path, _, _ in between.seen] == ["http://far.example:81/ranges/small"]
+        monkeypatch.setenv("no_proxy", "far.invalid:81")
+        with pytest.raises(SourceError) as refused:
+            _read("http://far.invalid:81/ranges/small", timeout_s=2)
+    assert (refused.value.code, len(between.seen)) == ("unreachable", 1)
 
 
 @pytest.mark.parametrize("header", [("A", "x\r\nB: y"), ("A b", "x"), ("A", "schlüssel")])

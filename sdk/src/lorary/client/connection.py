@@ -11,11 +11,10 @@ from base64 import b64encode
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import SplitResult, unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from lorary.client.digests import BLOCK_BYTES
 from lorary.client.errors import BadAnswer, SettingInvalid
-from lorary.client.names import is_loopback
+from lorary.safetensors.proxies import proxy_of
 
 __all__ = ["Origin", "Pool"]
 
@@ -113,17 +112,17 @@ class Pool:
         parts = urlsplit(url)
         path = parts.path or "/"
         path = f"{path}?{parts.query}" if parts.query else path
-        if parts.scheme == "http" and _proxy("http", parts.hostname or "") is not None:
+        if parts.scheme == "http" and _proxy(Origin.of(url)) is not None:
             return f"http://{parts.netloc.rpartition('@')[2]}{path}"
         return path
 
     def proxy_headers(self, origin: Origin) -> dict[str, str]:
         """Return the headers that a plain-http proxy needs with each request."""
-        proxy = _proxy("http", origin.host) if origin.scheme == "http" else None
+        proxy = _proxy(origin) if origin.scheme == "http" else None
         return _proxy_credentials(proxy) if proxy is not None else {}
 
     def _new(self, origin: Origin) -> http.client.HTTPConnection:
-        proxy = _proxy(origin.scheme, origin.host)
+        proxy = _proxy(origin)
         host = (proxy.hostname or "") if proxy is not None else origin.host
         port = (proxy.port or 80) if proxy is not None else origin.port
         connection: http.client.HTTPConnection
@@ -143,16 +142,18 @@ class Pool:
         return connection
 
 
-def _proxy(scheme: str, host: str) -> SplitResult | None:
-    """Return the proxy that the environment names for a host; this computer needs none."""
-    if is_loopback(host):
-        return None
-    address = getproxies().get(scheme)
-    if not address or proxy_bypass(host):
+def _proxy(origin: Origin) -> SplitResult | None:
+    """Return the proxy on the way to an origin, if there is one.
+
+    Raises:
+        SettingInvalid: it is of a kind that is not spoken here.
+    """
+    address = proxy_of(origin.scheme, origin.host, origin.port)
+    if not address:
         return None
     parts = urlsplit(address if "://" in address else f"http://{address}")
     if parts.scheme != "http" or not parts.hostname:
-        msg = f"{scheme}_proxy must be an http:// address."
+        msg = f"{origin.scheme}_proxy must be an http:// address."
         raise SettingInvalid(msg)
     return parts
 

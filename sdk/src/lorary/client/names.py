@@ -13,7 +13,7 @@ from lorary.client.errors import ReferenceInvalid, SettingInvalid, UnsafePath
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Reference", "check_endpoint", "check_paths", "collision_key", "is_loopback"]
+__all__ = ["Reference", "check_endpoint", "check_paths", "collision_key"]
 
 _NAME = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?\Z")
 _MAX_REV = 255
@@ -104,11 +104,6 @@ def check_endpoint(text: str) -> str:
     default = {"http": 80, "https": 443}[parts.scheme]
     suffix = "" if port in {None, default} else f":{port}"
     return f"{parts.scheme}://{host}{suffix}{parts.path.rstrip('/')}"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name means this computer."""
-    return host in {"localhost", "::1"} or host.startswith("127.") or host.endswith(".localhost")
 
 
 def check_paths(paths: Iterable[str]) -> None:

@@ -18,8 +18,8 @@ from lorary.client.answers import Record, failure_of
 from lorary.client.connection import Origin, Pool
 from lorary.client.errors import BadAnswer, LoraryError
 from lorary.client.messages import Request, Response
-from lorary.client.names import is_loopback
 from lorary.client.retries import Backoff, Broken, seconds_of
+from lorary.safetensors.proxies import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin, urlsplit
 
 from lorary.safetensors.limits import DEFAULT_LIMITS
+from lorary.safetensors.proxies import proxy_of
 from lorary.safetensors.signatures import SNIFF_BYTES, sniff
 
 if TYPE_CHECKING:
@@ -237,7 +238,7 @@ class UrlSource:
 
     def _open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
         try:
-            response = _opener().open(request, timeout=self._timeout_s)
+            response = _opener(request.full_url).open(request, timeout=self._timeout_s)
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             raise self._failed(error) from None
         assert isinstance(response, http.client.HTTPResponse)  # noqa: S101 - the only handlers
@@ -304,11 +305,13 @@ class UrlSource:
 _MOST_REDIRECTS = 5
 
 
-def _opener() -> urllib.request.OpenerDirector:
+def _opener(url: str) -> urllib.request.OpenerDirector:
     """HTTP and HTTPS alone; statuses are answers here, not exceptions."""
+    scheme, host, port = _origin(url)
+    proxy = proxy_of(scheme, host, port)
     opener = urllib.request.OpenerDirector()
     for handler in (
-        urllib.request.ProxyHandler(),
+        urllib.request.ProxyHandler({scheme: proxy} if proxy else {}),
         urllib.request.HTTPHandler(),
         urllib.request.HTTPSHandler(),
     ):
@@ -339,9 +342,10 @@ def _checked(url: str) -> str:
     return quote(parts._replace(netloc=host, fragment="").geturl(), safe=_RESERVED)
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None]:
+def _origin(url: str) -> tuple[str, str, int]:
     parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}[parts.scheme]
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    return parts.scheme, parts.hostname or "", port
 
 
 def _strong_tag(response: http.client.HTTPResponse) -> str | None:

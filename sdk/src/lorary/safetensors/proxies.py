@@ -1,0 +1,23 @@
+"""Which proxy a request takes: the one rule of everything here that opens a connection."""
+
+from __future__ import annotations
+
+from urllib.request import getproxies, proxy_bypass
+
+__all__ = ["is_loopback", "proxy_of"]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name means this computer."""
+    return host in {"localhost", "::1"} or host.startswith("127.") or host.endswith(".localhost")
+
+
+def proxy_of(scheme: str, host: str, port: int) -> str:
+    """Return the address of the proxy that the environment names, "" where none is used.
+
+    This computer needs none, whatever is set: a proxy would be shown what is meant for a server
+    here, or send it to itself.
+    """
+    if is_loopback(host) or proxy_bypass(f"{host}:{port}"):
+        return ""
+    return getproxies().get(scheme, "")
