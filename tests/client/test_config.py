@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+import warnings
 from typing import TYPE_CHECKING
 
 import pytest
 
+from lorary.client import Hub, InsecureTransport
 from lorary.client.config import DEFAULT_ENDPOINT, Credentials, endpoint_of, home_of, token_of
 from lorary.client.errors import SettingInvalid
 
@@ -87,6 +89,17 @@ def test_credentials_that_cannot_be_written_are_said_to_be(tmp_path: Path) -> No
 def test_token_that_could_break_a_header_is_refused(home: Path, token: str) -> None:
     with pytest.raises(SettingInvalid):
         token_of(home, HUB, token)
+
+
+def test_token_over_plain_http_to_another_computer_warns() -> None:
+    with pytest.warns(InsecureTransport, match="not encrypted") as told:
+        Hub("http://hub.example", "lor_x")
+    assert [one.filename for one in told] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Hub("http://hub.example")
+        Hub("https://hub.example", "lor_x")
+        Hub("http://localhost:8000", "lor_x")
 
 
 def test_where_a_token_was_is_said_without_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

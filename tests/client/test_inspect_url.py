@@ -68,6 +68,8 @@ def test_an_address_takes_two_small_requests(run: Run, server: str) -> None:
     assert ran.document["base"]["family"] == "sdxl"
     assert ran.document["alpha"] == {"mode": 3, "values_read": 0}
     assert len(Ranged.ranges) <= 2
+    refused, seen = run("inspect", "http://[::1/a", f"{server}/a", "--json").documents
+    assert (refused["error"]["code"], "error" in seen) == ("unreadable", False)
     page = run("inspect", f"{server}/noir.safetensors").out
     assert "Stable Diffusion XL" in page
     ran = run("inspect", f"{server}/missing.safetensors", "--json")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import pytest
 
 import lorary
-from lorary.client import Hub, errors
+from lorary.client import Hub, InsecureTransport, errors
 from lorary.client.config import Credentials
 from tests.client.fakehub import TOKEN, FakeHub, serving
 
@@ -92,6 +93,75 @@ def test_inspect_leaves_the_token_behind_where_the_hub_leads_away(
     fake.answers = [("files/", 302, {"Location": f"{other.url}{FILE}"}, b"")] * 2
     assert run("inspect", f"{fake.url}{FILE}").code == 0
     assert (shown(fake), shown(other)) == ({f"Bearer {TOKEN}"}, {None})
+
+
+@pytest.mark.usefixtures("weights_everywhere")
+def test_inspect_shows_no_proxy_the_token_of_a_hub_on_this_computer(
+    run: Run, fake: FakeHub, other: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", other.url)
+    assert run("inspect", f"{fake.url}{FILE}").code == 0
+    assert lorary.inspect(f"{fake.url}{FILE}").anatomy is not None
+    assert (shown(fake), other.seen) == ({f"Bearer {TOKEN}"}, [])
+
+
+def test_inspect_warns_where_others_can_read_the_token(
+    run: Run, home: Path, other: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def warned() -> list[str]:
+        lines = run("inspect", *(f"{hub}{FILE}" for hub in hubs)).err.splitlines()
+        return [line for line in lines if "not encrypted" in line]
+
+    hubs = ["http://near.example", "http://far.example", "http://none.example"]
+    monkeypatch.setenv("http_proxy", other.url)
+    monkeypatch.setenv("LORARY_ENDPOINT", hubs[0])
+    Credentials(home / "credentials.json", "", {hubs[1]: "lor_far"}).save()
+    said = "is not encrypted: your token can be read on its way there."
+    assert warned() == [f"lorary: warning: {hub} {said}" for hub in hubs[:2]]
+    with (
+        pytest.warns(InsecureTransport, match="near"),
+        pytest.raises(OSError, match=r"near\.example"),
+    ):
+        lorary.inspect(f"{hubs[0]}{FILE}")
+    monkeypatch.delenv("LORARY_TOKEN")
+    home.joinpath("credentials.json").unlink()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert warned() == []
+
+
+@pytest.mark.usefixtures("weights_everywhere")
+def test_settings_that_nobody_understands_fail_their_own_address_alone(
+    run: Run, home: Path, fake: FakeHub, other: FakeHub, lora: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LORARY_ENDPOINT")
+    home.mkdir()
+    (home / "credentials.json").write_text("{")
+    ran = run("inspect", f"{other.url}{FILE}", lora, "--json")
+    refused, seen = ran.documents
+    assert (ran.code, refused["error"]["code"]) == (2, "unreadable")
+    assert "credentials.json is damaged" in refused["error"]["message"]
+    assert seen["base"]["family"] == "sd1"
+    with pytest.raises(errors.SettingInvalid):
+        lorary.inspect(f"{other.url}{FILE}")
+    monkeypatch.setenv("LORARY_ENDPOINT", fake.url)
+    assert run("inspect", f"{fake.url}{FILE}").code == 0  # which needs no stored token
+
+
+@pytest.mark.usefixtures("weights_everywhere")
+def test_inspect_needs_no_address_of_a_hub(
+    run: Run, home: Path, fake: FakeHub, other: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LORARY_ENDPOINT", "garbage")
+    stored = {"no URL": "lor_a", "http://[": "lor_b", fake.url: "lor_stored"}
+    Credentials(home / "credentials.json", "", stored).save()
+    for hub in (other, fake):
+        assert run("inspect", f"{hub.url}{FILE}").code == 0
+    assert (shown(other), shown(fake)) == ({None}, {"Bearer lor_stored"})
+    stored[fake.url] = "lor stored"
+    Credentials(home / "credentials.json", "", stored).save()
+    ran = run("inspect", f"{fake.url}{FILE}", "--json")
+    assert (ran.code, "no token has" in ran.document["error"]["message"]) == (2, True)
 
 
 def test_inspect_tells_how_to_sign_in(

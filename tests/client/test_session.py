@@ -10,7 +10,6 @@ import ssl
 import subprocess
 import threading
 import time
-import warnings
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +17,7 @@ import pytest
 from lorary.client import connection, errors
 from lorary.client.messages import Request
 from lorary.client.retries import Backoff, seconds_of
-from lorary.client.session import InsecureTransport, Session
+from lorary.client.session import Session
 from tests.client.fakehub import TOKEN, FakeHub, serving
 
 if TYPE_CHECKING:
@@ -254,16 +253,6 @@ def test_unknown_host_is_not_tried_again(
     with pytest.raises(errors.Unreachable, match=r"nowhere\.invalid"):
         client.json("GET", "me")
     assert pauses == []
-
-
-def test_token_over_plain_http_to_another_computer_warns() -> None:
-    with pytest.warns(InsecureTransport, match="not encrypted"):
-        Session("http://hub.example", "lor_x")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        Session("http://hub.example")
-        Session("https://hub.example", "lor_x")
-        Session("http://localhost:8000", "lor_x")
 
 
 def test_proxy_of_the_environment_is_used_but_not_for_this_computer(

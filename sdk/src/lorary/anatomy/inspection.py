@@ -196,8 +196,11 @@ def inspect_url(
 
 
 def url_name(url: str) -> str:
-    """The file's name in an address: the last part of its path."""
-    return unquote(urlsplit(url).path.rpartition("/")[2])
+    """The file's name in an address: the last part of its path; "" of what is no address."""
+    try:
+        return unquote(urlsplit(url).path.rpartition("/")[2])
+    except ValueError:
+        return ""
 
 
 def inspect_source(

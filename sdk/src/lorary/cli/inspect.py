@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lorary.anatomy.lineages import VARIABLE, LineageError, load_lineages
 from lorary.cli.command import Command, UsageError
 from lorary.cli.line import columns_for
-from lorary.cli.looking import DENIED, NETWORK, NOT_FOUND, REFUSED, Form, look_at_all
+from lorary.cli.looking import CODES, NOT_FOUND, Form, look_at_all
 from lorary.cli.meter import counting
 from lorary.cli.output import note, plain, show, terminal_columns, width
 from lorary.cli.places import Found, find
@@ -55,7 +55,7 @@ def _inspect(args: Namespace) -> int:
             count.step(number + 1)
     if any(one.is_listed for one in found) and sys.stderr.isatty() and not args.json:
         note(_summary(len(found), failures))
-    return next((code for code in (REFUSED, NOT_FOUND, DENIED, NETWORK) if code in codes), 0)
+    return next((code for code in CODES if code in codes), 0)
 
 
 def _summary(count: int, failures: int) -> str:
@@ -85,6 +85,7 @@ COMMANDS = {
         "exit codes:\n"
         "  0   every file could be read; what it holds does not matter\n"
         "  1   a file was refused, or could not be read\n"
+        "  2   the settings of this computer, which an address needs, cannot be understood\n"
         "  3   a place is not there, or a folder holds no .safetensors file\n"
         "  4   an address wants a token\n"
         "  5   an address did not answer as it has to",

@@ -24,10 +24,16 @@ if TYPE_CHECKING:
     from lorary.cli.line import Columns
     from lorary.cli.places import Found
     from lorary.client.config import FoundToken
+    from lorary.client.errors import SettingInvalid
 
-__all__ = ["DENIED", "NETWORK", "NOT_FOUND", "REFUSED", "Form", "look_at_all"]
+    Access = FoundToken | SettingInvalid | None
+    Result = tuple[str, int]
 
-REFUSED, NOT_FOUND, DENIED, NETWORK = 1, 3, 4, 5
+__all__ = ["CODES", "NOT_FOUND", "Form", "look_at_all"]
+
+REFUSED, SETTING, NOT_FOUND, DENIED, NETWORK = 1, 2, 3, 4, 5
+#: Exit codes of results; of several the first one counts.
+CODES = (REFUSED, SETTING, NOT_FOUND, DENIED, NETWORK)
 _URL_CODES = {"bad_url": NOT_FOUND, "denied": DENIED, "not_found": NOT_FOUND}
 
 _FIRST_ALONE = 16  # fills the tables that the other processes inherit
@@ -58,18 +64,26 @@ class Form:
         return "\n".join(page_of(one.place, inspection))
 
 
-def look_at_all(found: Sequence[Found], form: Form) -> Iterator[tuple[str, int]]:
-    """Yield result and exit code of each place, in their order."""
+def look_at_all(found: Sequence[Found], form: Form) -> Iterator[Result]:
+    """Return result and exit code of each place, in their order, as they come.
+
+    Tokens are looked up at once and here, so that a warning about one is given a single time.
+    """
+    return _results(found, [_token_for(one) for one in found], form)
+
+
+def _results(found: Sequence[Found], tokens: Sequence[Access], form: Form) -> Iterator[Result]:
     look = functools.partial(_look, form)
     processes = min(_processors(), _MOST_PROCESSES)
     if len(found) < _WORTH_IT or processes < 2:
-        yield from map(look, found)
+        yield from map(look, found, tokens)
         return
-    yield from map(look, found[:_FIRST_ALONE])
+    yield from map(look, found[:_FIRST_ALONE], tokens)
     _collect_seldom()
+    rest = found[_FIRST_ALONE:], tokens[_FIRST_ALONE:]
     with _pool(processes) as pool:
         try:
-            yield from pool.map(look, found[_FIRST_ALONE:], chunksize=_CHUNK)
+            yield from pool.map(look, *rest, chunksize=_CHUNK)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -99,9 +113,10 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
-def _look(form: Form, one: Found) -> tuple[str, int]:
+def _look(form: Form, one: Found, token: Access) -> Result:
     """Look into one place; whatever is wrong with it becomes its result."""
-    token = _token_for(one) if one.is_url else None
+    if isinstance(token, Exception):
+        return form.text(one, _unread(one, token.detail)), SETTING
     try:
         if one.error is not None:
             raise one.error
@@ -116,14 +131,20 @@ def _look(form: Form, one: Found) -> tuple[str, int]:
     return form.text(one, inspection), code
 
 
-def _token_for(one: Found) -> FoundToken:
+def _token_for(one: Found) -> Access:
+    """Return what an address is shown, or why nobody knows; None for a file."""
+    if not one.is_url:
+        return None
     from lorary.client.config import token_for  # noqa: PLC0415 - takes 40 ms, for addresses alone
+    from lorary.client.errors import SettingInvalid  # noqa: PLC0415 - the same
 
-    return token_for(one.place)
+    try:
+        return token_for(one.place)
+    except SettingInvalid as error:
+        return error
 
 
 def _unreadable(one: Found, error: OSError, token: FoundToken | None) -> tuple[Inspection, int]:
-    name = file_name(url_name(one.place) if one.is_url else one.name)
     if isinstance(error, SourceError):
         message = f"{error.message}{_way_in(error, token)}"
         code = _URL_CODES.get(error.code, NETWORK)
@@ -131,7 +152,12 @@ def _unreadable(one: Found, error: OSError, token: FoundToken | None) -> tuple[I
         message = f"It cannot be read: {str(error.strerror or error).rstrip('.')}."
         is_missing = not one.is_listed and isinstance(error, FileNotFoundError)
         code = NOT_FOUND if is_missing else REFUSED
-    return Inspection(None, (), None, Refusal(name, "unreadable", message, None)), code
+    return _unread(one, message), code
+
+
+def _unread(one: Found, message: str) -> Inspection:
+    name = file_name(url_name(one.place) if one.is_url else one.name)
+    return Inspection(None, (), None, Refusal(name, "unreadable", message, None))
 
 
 def _way_in(error: SourceError, token: FoundToken | None) -> str:

@@ -1,5 +1,6 @@
 """The client of a Lorary hub: `Hub`, and shortcuts that take the hub from the environment."""
 
+from lorary.client.config import InsecureTransport
 from lorary.client.curating import Alias, Move
 from lorary.client.errors import LoraryError
 from lorary.client.finding import Match
@@ -19,7 +20,6 @@ from lorary.client.names import Reference
 from lorary.client.progress import OnProgress, Progress
 from lorary.client.publishing import Details, Pushed
 from lorary.client.pulling import Pulled, PulledFile
-from lorary.client.session import InsecureTransport
 from lorary.client.shortcuts import inspect, pull, push, search
 from lorary.client.trying import Layer, Tryout
 

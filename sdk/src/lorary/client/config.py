@@ -13,19 +13,25 @@ import contextlib
 import json
 import os
 import secrets
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lorary.client.connection import Origin
 from lorary.client.errors import BadAnswer, SettingInvalid
 from lorary.client.names import check_endpoint
+from lorary.safetensors.proxies import is_loopback
 
 __all__ = [
-    "DEFAULT_ENDPOINT", "Credentials", "FoundToken", "endpoint_of", "home_of", "token_for",
-    "token_of",
+    "DEFAULT_ENDPOINT", "Credentials", "FoundToken", "InsecureTransport", "endpoint_of",
+    "home_of", "token_for", "token_of",
 ]  # fmt: skip
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:8000"
+
+
+class InsecureTransport(UserWarning):
+    """A token travels without encryption to another computer."""
 
 
 @dataclass(slots=True)
@@ -129,20 +135,32 @@ def endpoint_of(home: Path, endpoint: str | None = None) -> str:
 
 
 def token_of(home: Path, endpoint: str, token: str | None = None) -> FoundToken:
-    """Return the token for an address.
+    """Return the token for an address, with a warning where others can read it on its way.
 
     Raises:
         SettingInvalid: it holds characters that no token has.
     """
-    found = _found(home, endpoint, token)
+    return _looked_at(_found(home, endpoint, token), endpoint)
+
+
+def _looked_at(found: FoundToken, endpoint: str) -> FoundToken:
+    """Return a token that may be sent to an address.
+
+    Raises:
+        SettingInvalid: it holds characters that no token has.
+    """
     secret = found.secret
     if not (secret.isascii() and secret.isprintable()) or " " in secret:
         msg = f"The token holds characters that no token has. {found.place}"
         raise SettingInvalid(msg)
+    origin = Origin.of(endpoint)
+    if secret and origin.scheme == "http" and not is_loopback(origin.host):
+        message = f"{endpoint} is not encrypted: your token can be read on its way there."
+        warnings.warn(message, InsecureTransport, stacklevel=4)  # who asked `Hub` or `inspect`
     return found
 
 
-def _found(home: Path, endpoint: str, token: str | None) -> FoundToken:
+def _found(home: Path, endpoint: str, token: str | None = None) -> FoundToken:
     if token:
         place = (
             "The token is the one given with this call (token=, --token or typed in); "
@@ -172,18 +190,30 @@ def token_for(url: str) -> FoundToken:
     """Return the token of the hub that a URL lies on; none for the URL of any other server.
 
     LORARY_TOKEN is for the hub in use alone; others that were signed in to have their stored one.
+    Where the address of the hub in use cannot be understood, none is in use.
 
     Raises:
-        SettingInvalid: the settings of this computer cannot be understood.
+        SettingInvalid: the stored tokens cannot be read, or the one that was found is none.
     """
-    try:
-        origin = Origin.of(url.strip())
-    except BadAnswer:
+    origin = _origin_of(url.strip())
+    if origin is None:
         return FoundToken()
     home = home_of()
-    endpoint = endpoint_of(home)
-    if Origin.of(endpoint) == origin:
-        return token_of(home, endpoint)
+    try:
+        endpoint = endpoint_of(home)
+    except SettingInvalid:
+        endpoint = ""
+    if _origin_of(endpoint) == origin:
+        return _looked_at(_found(home, endpoint), endpoint)
     credentials = Credentials.load(home)
-    others = (other for other in credentials.tokens if Origin.of(other) == origin)
-    return next((_stored(credentials, other) for other in others), FoundToken())
+    for other in credentials.tokens:
+        if _origin_of(other) == origin:
+            return _looked_at(_stored(credentials, other), other)
+    return FoundToken()
+
+
+def _origin_of(url: str) -> Origin | None:
+    try:
+        return Origin.of(url)
+    except BadAnswer:
+        return None

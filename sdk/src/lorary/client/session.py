@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urljoin
@@ -19,12 +18,11 @@ from lorary.client.connection import Origin, Pool
 from lorary.client.errors import BadAnswer, LoraryError
 from lorary.client.messages import Request, Response
 from lorary.client.retries import Backoff, Broken, seconds_of
-from lorary.safetensors.proxies import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["InsecureTransport", "Session"]
+__all__ = ["Session"]
 
 MAX_REDIRECTS = 5
 MAX_WAIT_S = 60.0
@@ -32,10 +30,6 @@ _BUSY = frozenset({429, 502, 503, 504})
 _NOT_BEGUN = frozenset({429, 503})  # the hub says that it did nothing
 _URL_CHARACTERS = ":/?#[]@!$&'()*+,;=%~"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-
-
-class InsecureTransport(UserWarning):
-    """A token travels without encryption to another computer."""
 
 
 class Session:
@@ -66,9 +60,6 @@ class Session:
         self._home = Origin.of(endpoint)
         self._pool = Pool(timeout_s)
         self._agent = f"lorary/{lorary.__version__}"
-        if token and self._home.scheme == "http" and not is_loopback(self._home.host):
-            message = f"{endpoint} is not encrypted: your token can be read on its way there."
-            warnings.warn(message, InsecureTransport, stacklevel=2)
 
     def close(self) -> None:
         """Close open connections."""

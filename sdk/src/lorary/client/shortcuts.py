@@ -29,7 +29,10 @@ def inspect(
             address, of which only the header is fetched; one of your hub with your token.
 
     Raises:
-        OSError: the file cannot be read, or the address does not answer.
+        OSError: the file cannot be read, or the address does not answer; of an address it is a
+            `lorary.safetensors.SourceError`.
+        SettingInvalid: of an address: the settings of this computer, which would tell whether it
+            lies on a hub of yours, cannot be understood.
     """
     if isinstance(place, (bytes, bytearray, memoryview)):
         return inspect_bytes(bytes(place))
