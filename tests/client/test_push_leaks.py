@@ -77,10 +77,12 @@ def test_a_no_at_the_terminal_sends_nothing(fake: FakeHub, typed: Typed) -> None
         assert (ran.returncode, ran.stdout) == (1, "")
         assert ran.stderr.index("privacy_path") < ran.stderr.index(ASKED)
         assert "Nothing was sent." in ran.stderr
+        assert "--private its owner alone" in ran.stderr
     told = json.loads(typed("n\n", "--json").stdout)
     assert told["error"]["code"] == "not_confirmed"
     assert [found["code"] for found in told["findings"]] == ["privacy_path"]
     assert {seen.method for seen in fake.seen} == {"GET"}
+    assert len(fake.requests("/adapters/ada/noir$")) == 3
 
 
 def test_a_yes_at_the_terminal_publishes(fake: FakeHub, typed: Typed) -> None:
@@ -105,6 +107,45 @@ def test_the_visibility_of_an_adapter_decides_whether_to_ask(
 ) -> None:
     fake.adapters["ada/noir"] = fake.adapter("ada/noir", visibility=visibility)
     assert (ASKED in typed("y\n").stderr) == is_asked
+
+
+@pytest.mark.parametrize(
+    ("said", "words", "code"),
+    [({"can_write": False}, [], 4), ({"visibility": "unlisted"}, ["--private"], 1)],
+)
+def test_nobody_is_asked_about_what_would_be_refused(
+    fake: FakeHub, typed: Typed, said: dict[str, object], words: list[str], code: int
+) -> None:
+    fake.adapters["ada/noir"] = fake.adapter("ada/noir", **said)
+    ran = typed("", *words)
+    assert (ran.returncode, ASKED in ran.stderr) == (code, False)
+    assert "Nothing was sent." in ran.stderr
+    assert {seen.method for seen in fake.seen} == {"GET"}
+
+
+def test_a_no_is_not_told_of_an_option_for_new_adapters(fake: FakeHub, typed: Typed) -> None:
+    fake.publish("ada/noir", {"other.safetensors": b"w"})
+    ran = typed("n\n")
+    assert (ran.returncode, "--private" in ran.stderr, "--draft" in ran.stderr) == (1, False, True)
+
+
+@pytest.mark.parametrize(
+    ("state", "is_asked"), [("published", False), ("yanked", False), ("draft", True)]
+)
+def test_nobody_is_asked_about_what_is_out_already(
+    fake: FakeHub, typed: Typed, leaky: Path, state: str, is_asked: bool
+) -> None:
+    fake.publish("ada/noir", {"noir.safetensors": leaky.read_bytes()}, state=state)
+    ran = typed("y\n")
+    assert (ran.returncode, ASKED in ran.stderr) == (0, is_asked)
+
+
+def test_other_bytes_of_the_same_size_are_asked_about(
+    fake: FakeHub, typed: Typed, leaky: Path
+) -> None:
+    data = leaky.read_bytes()
+    fake.publish("ada/noir", {"noir.safetensors": data[::-1]})
+    assert ASKED in typed("y\n").stderr
 
 
 def test_a_draft_is_published_by_pushing_it_again(run: Run, fake: FakeHub, lora: Path) -> None:

@@ -65,7 +65,10 @@ def bars() -> Progress:
 
 
 class Drawing:
-    """Draws one bar for each thing that is done to each file, and none of a wait that is over."""
+    """Draws one bar for each thing that is done to each file, and none of a wait that is over.
+
+    The terminal is left alone until there is something to draw: a question may come before.
+    """
 
     def __init__(self, shown: Progress) -> None:
         self._shown = shown
@@ -73,6 +76,7 @@ class Drawing:
 
     def __call__(self, told: progress.Progress) -> None:
         """Draw what is told."""
+        self._shown.start()  # nothing where it was
         key = (told.stage, told.name)
         for other in [other for other in self._tasks if other[0] == "wait" and other != key]:
             self._shown.remove_task(self._tasks.pop(other))
@@ -81,3 +85,8 @@ class Drawing:
             text = f"{_VERBS[told.stage]} {plain(told.name)}"
             self._tasks[key] = self._shown.add_task(text, total=total, stage=told.stage)
         self._shown.update(self._tasks[key], completed=told.done, total=total)
+
+    def clear(self) -> None:
+        """Take the bars away."""
+        if self._tasks:
+            self._shown.stop()

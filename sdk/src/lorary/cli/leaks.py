@@ -7,56 +7,75 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary.cli.output import finding_lines, note
-from lorary.client.errors import LoraryError, NotFound
-from lorary.client.publishing import check_locally
+from lorary.client.digests import digest_file
+from lorary.client.errors import LoraryError
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Sequence
 
     from lorary.anatomy import Finding
-    from lorary.client import Hub, Reference
+    from lorary.client import Adapter, Hub, Reference
 
-__all__ = ["tell_leaks"]
+__all__ = ["Leaks"]
+
+#: States of versions whose files are handed out.
+_OUT = frozenset({"published", "yanked"})
 
 
-def tell_leaks(hub: Hub, target: Reference, args: Namespace) -> tuple[Finding, ...]:
-    """Say what is private in files that are about to be pushed; ask where others will see it.
+class Leaks:
+    """Says what is private in files before they are sent, and asks where others will see it.
 
-    Nobody is asked without a terminal, nor about what stays private or a draft.
+    Nobody is asked without a terminal, nor about what stays private, a draft, or is out already.
 
-    Returns:
-        What was said.
-
-    Raises:
-        LoraryError: ``not_confirmed``: the person at the terminal stopped.
-        FileMissing, Invalid, UploadRefused: see ``check_locally``.
+    Attributes:
+        told: What was said.
     """
-    found = check_locally([Path(file) for file in args.files])
-    private = {(one.code, one.message): one for one in found if one.code.startswith("privacy_")}
-    leaks = tuple(private.values())
-    if not leaks:
-        return ()
-    note("lorary: the metadata holds private things; lorary inspect shows where:")
-    for line in finding_lines(leaks):
-        note(line)
-    asks = sys.stdin.isatty() and not (args.yes or args.draft)
-    if asks and _is_for_others(hub, target, args.visibility) and not _is_meant():
-        message = (
-            "Nothing was sent. Remove what is private and push again; with --private only you "
-            "and those you let have the file, with --draft nobody else."
-        )
-        unsaid = leaks if args.json else ()
-        raise LoraryError(message, code="not_confirmed", findings=unsaid)
-    return leaks
+
+    def __init__(self, hub: Hub, target: Reference, args: Namespace) -> None:
+        self.told: tuple[Finding, ...] = ()
+        self._hub, self._target, self._args = hub, target, args
+
+    def __call__(self, found: Sequence[Finding], adapter: Adapter | None) -> None:
+        """Look at what was found in the files; see `Hub.push`.
+
+        Raises:
+            LoraryError: ``not_confirmed``: the person at the terminal stopped.
+        """
+        private = {(one.code, one.message): one for one in found if one.code.startswith("privacy_")}
+        self.told = tuple(private.values())
+        if not self.told:
+            return
+        note("lorary: the metadata holds private things; lorary inspect shows where:")
+        for line in finding_lines(self.told):
+            note(line)
+        if self._asks(adapter) and not _is_meant():
+            unsaid = self.told if self._args.json else ()
+            raise LoraryError(_advice(adapter), code="not_confirmed", findings=unsaid)
+
+    def _asks(self, adapter: Adapter | None) -> bool:
+        if not sys.stdin.isatty() or self._args.yes or self._args.draft:
+            return False
+        seen_by: str = self._args.visibility if adapter is None else adapter.visibility
+        return seen_by != "private" and (adapter is None or not self._are_out())
+
+    def _are_out(self) -> bool:
+        """Whether whoever sees the adapter can have each of the files already."""
+        versions = [one for one in self._hub.versions(self._target) if one.state in _OUT]
+        out = {file.sha256: file.size_bytes for one in versions for file in one.files}
+        places = [Path(file) for file in self._args.files]
+        if not {place.stat().st_size for place in places} <= set(out.values()):
+            return False  # hashing takes a while
+        return all(digest_file(place) in out for place in places)
 
 
-def _is_for_others(hub: Hub, target: Reference, visibility: str) -> bool:
-    if not visibility:
-        try:
-            visibility = hub.info(target).visibility
-        except NotFound:
-            visibility = "public"
-    return visibility != "private"
+def _advice(adapter: Adapter | None) -> str:
+    """Return what to do instead; an adapter that exists stays as visible as it is."""
+    private = "with --private its owner alone sees the new adapter, " if adapter is None else ""
+    return (
+        f"Nothing was sent. Remove what is private and push again; {private}with --draft those "
+        "alone who may publish the version see it."
+    )
 
 
 def _is_meant() -> bool:

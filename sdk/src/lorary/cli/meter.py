@@ -25,8 +25,11 @@ def meter() -> Iterator[OnProgress]:
         return
     from lorary.cli.bars import Drawing, bars  # noqa: PLC0415 - rich is for terminals only
 
-    with bars() as shown:
-        yield Drawing(shown)
+    drawing = Drawing(bars())
+    try:
+        yield drawing
+    finally:
+        drawing.clear()
 
 
 class Counting:

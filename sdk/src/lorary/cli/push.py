@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lorary.cli.command import Command, UsageError, add_endpoint
-from lorary.cli.leaks import tell_leaks
+from lorary.cli.leaks import Leaks
 from lorary.cli.meter import meter
 from lorary.cli.output import (
     emit,
@@ -50,7 +50,7 @@ def _configure(parser: Parser) -> None:
     parser.add_argument("--title", default="", help="of a new adapter")
     visibility = parser.add_mutually_exclusive_group()
     for name, who in (
-        ("private", "only you and those you let"),
+        ("private", "its owner alone"),
         ("unlisted", "whoever knows its name"),
     ):
         visibility.add_argument(
@@ -101,7 +101,7 @@ def _push(args: Namespace) -> int:
         strength=args.strength,
     )
     with Hub(args.endpoint) as hub:
-        leaks = tell_leaks(hub, target, args)
+        leaks = Leaks(hub, target, args)
         with meter() as draw:
             told = _Resumptions(draw)
             pushed = hub.push(
@@ -111,13 +111,14 @@ def _push(args: Namespace) -> int:
                 draft=args.draft,
                 wait=args.wait,
                 on_progress=told,
+                on_checked=leaks,
             )
     if not pushed.is_new and (args.kind or args.title):
         note(f"lorary: {target.full_name} exists; --kind and --title are for a new adapter")
     if args.json:
         emit(_document(target, pushed, waited=args.wait))
     else:
-        _show(target, pushed, leaks, waited=args.wait)
+        _show(target, pushed, leaks.told, waited=args.wait)
     if args.draft:
         note(f"lorary: {_next(pushed)}")
     return 0

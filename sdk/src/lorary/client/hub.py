@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from lorary.client.finding import Match
     from lorary.client.models import Image
+    from lorary.client.publishing import OnChecked
     from lorary.client.pulling import Pulled
     from lorary.client.trying import Layer, Tryout
 
@@ -216,7 +217,7 @@ class Hub(Curating):
             on_progress=on_progress,
         )
 
-    def push(
+    def push(  # noqa: PLR0913 - how to go about it, by keyword
         self,
         files: StrPath | Sequence[StrPath],
         to: str | Reference,
@@ -225,6 +226,7 @@ class Hub(Curating):
         draft: bool = False,
         wait: bool = False,
         on_progress: OnProgress = silent,
+        on_checked: OnChecked = publishing.unasked,
     ) -> Pushed:
         """Publish files as a version; the adapter is created when it is new.
 
@@ -237,6 +239,8 @@ class Hub(Curating):
             draft: Leave it unpublished, seen by those alone who may publish it.
             wait: Return only when the pictures are there, or cannot be made; a draft has none.
             on_progress: Told of every block.
+            on_checked: Told, before anything is sent, what was found in the files here, and of the
+                adapter, None for a new one; what it raises ends the push.
 
         Raises:
             UploadRefused: a check found an error, here or on the hub.
@@ -245,7 +249,10 @@ class Hub(Curating):
         target = Reference.parse(to)
         places = [Path(files)] if isinstance(files, str | os.PathLike) else [Path(f) for f in files]
         said = details or Details()
-        pushed = publishing.push(self._session, target, places, said, on_progress, is_draft=draft)
+        pushed = publishing.push(
+            self._session, target, places, said,
+            on_progress=on_progress, on_checked=on_checked, is_draft=draft,
+        )  # fmt: skip
         if not wait or pushed.version.state == "draft":
             return pushed
         exact = Reference(target.owner, target.name, pushed.version.revision)

@@ -24,13 +24,16 @@ from lorary.client.pulling import read_version
 from lorary.client.upload import Source, send
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from lorary.client.names import Reference
     from lorary.client.session import Session
 
-__all__ = ["COMPANIONS", "Details", "Pushed", "await_previews", "check_locally", "push"]
+    #: Told of what was found in the files, and of the adapter that there is.
+    OnChecked = Callable[[Sequence[Finding], Adapter | None], None]
+
+__all__ = ["COMPANIONS", "Details", "Pushed", "await_previews", "push", "unasked"]
 
 #: Suffixes of files that may travel beside weights; everything else is inspected as weights.
 COMPANIONS = frozenset(
@@ -91,19 +94,25 @@ class Pushed:
     is_new: bool
 
 
-def push(
+def unasked(_findings: Sequence[Finding], _adapter: Adapter | None) -> None:
+    """Let every push go on."""
+
+
+def push(  # noqa: PLR0913 - two that are told, by keyword
     session: Session,
     target: Reference,
     places: Sequence[Path],
     details: Details,
-    on_progress: OnProgress,
     *,
-    is_draft: bool = False,
+    on_progress: OnProgress,
+    on_checked: OnChecked,
+    is_draft: bool,
 ) -> Pushed:
     """Inspect, send, and publish; see `lorary.client.hub.Hub.push`."""
-    findings = check_locally(places)
+    findings = _check_locally(places)
     account = Account.read(session.json("GET", "me"))
     adapter = _existing(session, target, details)
+    on_checked(findings, adapter)
     is_new = adapter is None
     if adapter is None and account.name.casefold() != target.owner.casefold():
         # Under another's name a new adapter comes first: a no is better heard before the bytes
@@ -117,7 +126,7 @@ def push(
     return Pushed(version, tuple(uploads), _unique([*everything, *version.findings]), is_new)
 
 
-def check_locally(places: Sequence[Path]) -> tuple[Finding, ...]:
+def _check_locally(places: Sequence[Path]) -> tuple[Finding, ...]:
     """Inspect files before anything is sent.
 
     Returns:
