@@ -128,12 +128,17 @@ def revision_named(adapter: Adapter, name: str) -> Revision:
 
 
 def nothing_named(adapter: Adapter, name: str) -> NotFound:
-    """Return the refusal of a name that no version, alias or revision has."""
+    """Return the refusal of a name that no version, alias or revision has.
+
+    ``facts["adapter"]`` tells that the adapter itself is there.
+    """
     text = _("“%(adapter)s” has no version, alias or revision “%(name)s”.")
     said = text % {"adapter": adapter.full_name, "name": name[:96]}
-    return NotFound(f"{said} {versions.instead(adapter)}".rstrip())
+    said = f"{said} {versions.instead(adapter)}".rstrip()
+    return NotFound(said, adapter=adapter.full_name, version=name[:96])
 
 
 def _absent(adapter: Adapter, name: str) -> NotFound:
-    text = _("“%(adapter)s” has no alias “%(name)s”.")
-    return NotFound(text % {"adapter": adapter.full_name, "name": name[:96]})
+    said = {"adapter": adapter.full_name, "name": name[:96]}
+    text = _("“%(adapter)s” has no alias “%(name)s”.") % said
+    return NotFound(text, adapter=said["adapter"], alias=said["name"])

@@ -47,14 +47,17 @@ def get(user: User | AnonymousUser | None, adapter: Adapter, name: str = LATEST)
     """Return the version that ``v3``, an alias, a revision or ``latest`` names.
 
     Raises:
-        NotFound: no such version, or a draft of somebody else's.
+        NotFound: no such version, or a draft of somebody else's; ``facts["adapter"]`` tells that
+            the adapter itself is there.
     """
     rows = listing(user, adapter).select_related("anatomy")
     version = _by_name(rows, adapter, name)
     if version is None:
         text = _("“%(adapter)s” has no version “%(version)s”.")
         said = text % {"adapter": adapter.full_name, "version": name[:96]}
-        raise NotFound(f"{said} {instead(adapter)}".rstrip())
+        raise NotFound(
+            f"{said} {instead(adapter)}".rstrip(), adapter=adapter.full_name, version=name[:96]
+        )
     return version
 
 
@@ -168,14 +171,16 @@ def file(version: Version, path: str) -> File:
     """Return a file of a version.
 
     Raises:
-        NotFound: no such path.
+        NotFound: no such path; ``facts["adapter"]`` as with ``get``.
         Gone: the version was withdrawn; its digests stay on its page.
     """
     if version.state == VersionState.WITHDRAWN:
         raise gone(version)
     found = version.files.filter(path=path).first()
     if found is None:
-        raise NotFound(_("This version has no file “%(path)s”.") % {"path": path[:255]})
+        text = _("This version has no file “%(path)s”.") % {"path": path[:255]}
+        full_name = version.adapter.full_name
+        raise NotFound(text, adapter=full_name, version=version.name, path=path[:255])
     return found
 
 

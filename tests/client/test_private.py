@@ -57,6 +57,16 @@ def test_what_is_not_found_without_a_token_may_be_private(
     assert told.document["error"]["message"].endswith(hint)
 
 
+def test_what_a_visible_adapter_lacks_is_not_private(
+    run: Run, fake: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LORARY_TOKEN")
+    said = b'{"code":"not_found","detail":"It has no version v9.","adapter":"ada/private-thing"}'
+    fake.answers = [("v9", 404, {}, said)]
+    told = run("info", f"{NAME}@v9")
+    assert (told.code, told.err) == (3, "lorary: It has no version v9.\n")
+
+
 def test_the_exception_says_it_too(fake: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LORARY_TOKEN")
     with Hub() as hub, pytest.raises(errors.NotFound, match="lorary login --endpoint"):

@@ -10,6 +10,7 @@ import pytest
 from registry.errors import NotFound
 from registry.models import Upload, Version
 from registry.selectors import aliases as found_aliases
+from registry.selectors import files as found_files
 from registry.selectors import versions as found_versions
 from registry.services import versions, withdrawing
 from tests.builders.adapters import kohya
@@ -62,3 +63,27 @@ def test_a_refusal_names_neither_drafts_nor_what_was_withdrawn(
     assert noir.latest_version == first
     for user in (None, ada):
         assert refusals(user, noir) == {"It has v3, v1. The latest is v1."}
+
+
+def test_a_refusal_tells_a_program_that_the_adapter_is_there(
+    ada: User, bob: User, noir: Adapter, release: Release
+) -> None:
+    version = release(ada, noir, LORA)
+    asked = (
+        (lambda: found_versions.get(None, noir, "v9"), {"version": "v9"}),
+        (lambda: found_versions.file(version, "x.txt"), {"version": "v1", "path": "x.txt"}),
+        (lambda: found_files.get(None, "ada", "noir", "v1", "y"), {"version": "v1", "path": "y"}),
+        (lambda: found_aliases.revision_named(noir, "best"), {"version": "best"}),
+        (lambda: found_aliases.get(noir, "best"), {"alias": "best"}),
+        (lambda: found_aliases.history(noir, "best"), {"alias": "best"}),
+    )
+    for call, facts in asked:
+        with pytest.raises(NotFound) as refusal:
+            call()
+        assert refusal.value.facts == {"adapter": "ada/noir", **facts}
+    noir.visibility = "private"
+    noir.save(update_fields=["visibility"])
+    for user in (None, bob):
+        with pytest.raises(NotFound) as refusal:
+            found_files.get(user, "ada", "noir", "v1", "x.txt")
+        assert refusal.value.facts == {}
