@@ -113,7 +113,10 @@ class ScopeMissing(Forbidden):
 
 
 class NotFound(LoraryError):
-    """Absent, or private and therefore answered as if absent."""
+    """Absent, or private and therefore answered as if absent.
+
+    ``facts["adapter"]`` names an adapter that is there, and lacks what was asked for.
+    """
 
     code = "not_found"
     title = _("There is nothing here")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ipaddress
 from urllib.request import getproxies, proxy_bypass
 
 __all__ = ["is_loopback", "proxy_of"]
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name means this computer."""
-    return host in {"localhost", "::1"} or host.startswith("127.") or host.endswith(".localhost")
+    """Whether a host name means this computer, by itself and whatever a name server says."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def proxy_of(scheme: str, host: str, port: int) -> str:
