@@ -15,7 +15,7 @@ import re
 import secrets
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO
 
 from django.conf import settings
 from django.http import FileResponse, HttpResponse
@@ -34,9 +34,13 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-    Done = Callable[[], object]
+    from registry.models import Blob
+    from registry.selectors.files import Bytes
 
-__all__ = ["Stored", "deliver", "etag_of", "matches", "require_match"]
+    Done = Callable[[], object]
+    Stored = Blob | Bytes
+
+__all__ = ["deliver", "etag_of", "matches", "require_match"]
 
 #: Bytes read at a time where the server has no sendfile.
 BLOCK = 256 * 1024
@@ -49,22 +53,6 @@ _TAG = re.compile(r'(W/)?("[^"]*")')
 _OWN_CONDITIONS = ("If-Match", "If-Unmodified-Since")
 #: nginx reads the header again, and refuses (416) what is left out or ignored here.
 _PLAIN_RANGE = re.compile(r"(?i)bytes=([0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})\Z")
-
-
-class Stored(Protocol):
-    """What sending asks of a blob, whoever read its row."""
-
-    @property
-    def sha256(self) -> str:
-        """Digest, as 64 hexadecimal digits."""
-
-    @property
-    def size_bytes(self) -> int:
-        """Length."""
-
-    @property
-    def is_stored(self) -> bool:
-        """Whether its bytes are here, and not removed."""
 
 
 def etag_of(blob: Stored) -> str:

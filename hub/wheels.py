@@ -16,10 +16,14 @@ import zipfile
 from functools import lru_cache
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import lorary
 
-__all__ = ["name", "wheel"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Wheel", "wheel"]
 
 _FORM = "Wheel-Version: 1.0\nGenerator: lorary\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 #: What a package has, and no copy or note that lies beside it.
@@ -28,32 +32,44 @@ _PACKED = {".py", ".json", ".toml", ".typed"}
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
-def name() -> str:
-    """Return the name of the file, from which pip reads version and platforms."""
-    return f"lorary-{_version()}-py3-none-any.whl"
+class Wheel(NamedTuple):
+    """The file.
+
+    Attributes:
+        name: pip reads version and platforms from it.
+        content: Some hundred kilobytes.
+        sha256: Digest of the content, as 64 hexadecimal digits.
+    """
+
+    name: str
+    content: bytes
+    sha256: str
 
 
 @lru_cache(maxsize=1)
-def wheel() -> bytes:
-    """Return the file, some hundred kilobytes."""
-    packed, rows, info = io.BytesIO(), list[str](), f"lorary-{_version()}.dist-info"
-    told = {f"{info}/{file}": content for file, content in _told(_version()).items()}
+def wheel() -> Wheel:
+    """Return the client; packed when it is first asked for."""
+    sources = _sources()
+    version = f"{lorary.__version__}+{_digest(sources | _told(''))[:8]}"
+    info = f"lorary-{version}.dist-info"
+    told = {f"{info}/{file}": content for file, content in _told(version).items()}
+    packed, rows = io.BytesIO(), list[str]()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, content in (_sources() | told).items():
+        for path, content in (sources | told).items():
             archive.writestr(zipfile.ZipInfo(path, _DATE), content, zipfile.ZIP_DEFLATED)
             digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=")
             rows.append(f"{path},sha256={digest.decode()},{len(content)}")
         record = f"{info}/RECORD"
         archive.writestr(zipfile.ZipInfo(record, _DATE), "\n".join([*rows, f"{record},,", ""]))
-    return packed.getvalue()
+    whole = packed.getvalue()
+    return Wheel(f"lorary-{version}-py3-none-any.whl", whole, hashlib.sha256(whole).hexdigest())
 
 
-@lru_cache(maxsize=1)
-def _version() -> str:
+def _digest(files: Mapping[str, bytes]) -> str:
     seen = hashlib.sha256()
-    for path, content in (_sources() | _told("")).items():
+    for path, content in files.items():
         seen.update(f"{path} {len(content)}\n".encode() + content)
-    return f"{lorary.__version__}+{seen.hexdigest()[:8]}"
+    return seen.hexdigest()
 
 
 def _sources() -> dict[str, bytes]:
@@ -61,7 +77,7 @@ def _sources() -> dict[str, bytes]:
     return {
         f"lorary/{path.relative_to(root).as_posix()}": path.read_bytes()
         for path in sorted(root.rglob("*"))
-        if path.suffix in _PACKED or path.name == "py.typed"
+        if path.suffix in _PACKED
     }
 
 

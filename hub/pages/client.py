@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from django.http import HttpResponse
@@ -25,9 +24,10 @@ def _etag(_request: HttpRequest, file: str) -> str:
     Raises:
         NotFound: this hub has another client now.
     """
-    if file != wheels.name():
+    wheel = wheels.wheel()
+    if file != wheel.name:
         raise NotFound(_("This hub has another client now: the line to install it is in “Help”."))
-    return f'"{hashlib.sha256(wheels.wheel()).hexdigest()}"'
+    return f'"{wheel.sha256}"'
 
 
 @require_safe
@@ -35,4 +35,4 @@ def _etag(_request: HttpRequest, file: str) -> str:
 def send(_request: HttpRequest, file: str) -> HttpResponse:
     """Send the wheel."""
     headers = {"Content-Disposition": content_disposition(file), "Cache-Control": "no-cache"}
-    return HttpResponse(wheels.wheel(), content_type="application/zip", headers=headers)
+    return HttpResponse(wheels.wheel().content, content_type="application/zip", headers=headers)

@@ -50,6 +50,5 @@ def decide(request: HttpRequest, owner: str, name: str, version: str) -> HttpRes
 
 def _remarks(version: Version) -> list[Remark]:
     """Return what its owner should know before everybody can read it."""
-    primary = next((file for file in version.files if file.is_primary), None)
-    found = history.findings_of(version, primary, is_owner=True)
+    found = history.findings_of(version, version.primary_file, is_owner=True)
     return [remark for remark in remarks_of(found, is_owner=True) if remark.is_loud]

@@ -83,7 +83,7 @@ def _commands(version: Version, primary: FileLine, hub: str, you: str) -> dict[s
     name = version.adapter.full_name
     facts = {
         "hub": hub,
-        "client": hub + reverse("client", args=[wheels.name()]),
+        "client": hub + reverse("client", args=[wheels.wheel().name]),
         "you": you,
         "name": name,
         "version": version.name,

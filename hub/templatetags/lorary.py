@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 import lorary
+from hub.pages import links
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,15 +65,15 @@ def frame(context: Context) -> Frame:
         density=_chosen(request, "density", DENSITIES, "card"),
         here=here,
         next="" if is_door else request.get_full_path(),
-        base_url=settings.LORARY.base_url or _origin(request),
+        base_url=_address(request),
         is_signup_open=settings.LORARY.signup,
     )
 
 
-def _origin(request: HttpRequest) -> str:
+def _address(request: HttpRequest) -> str:
     """Return where this hub is; "" on the page that refuses a host that is not this one."""
     try:
-        return f"{request.scheme}://{request.get_host()}"
+        return links.address(request)
     except DisallowedHost:
         return ""
 

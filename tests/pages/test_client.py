@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db
 
-PLACE = f"/help/client/{wheels.name()}"
+PLACE = f"/help/client/{wheels.wheel().name}"
 
 
 def test_pip_installs_the_client_that_the_hub_hands_out(client: Client, tmp_path: Path) -> None:
     sent = client.get(PLACE)
-    assert sent.headers["Content-Disposition"] == f'attachment; filename="{wheels.name()}"'
-    wheel = tmp_path / wheels.name()
+    assert sent.headers["Content-Disposition"] == f'attachment; filename="{wheels.wheel().name}"'
+    wheel = tmp_path / wheels.wheel().name
     wheel.write_bytes(sent.content)
     place = tmp_path / "installed"
     pip = (sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--quiet")
@@ -33,7 +33,7 @@ def test_pip_installs_the_client_that_the_hub_hands_out(client: Client, tmp_path
     known = {path.relative_to(here) for path in here.rglob("*.*")}
     assert {path for path in known if "__pycache__" not in path.parts} <= packed
     command = (sys.executable, "-S", "-c", "import lorary; print(lorary.__file__)")
-    assert (place / f"lorary-{wheels.name().split('-')[1]}.dist-info" / "RECORD").exists()
+    assert (place / f"lorary-{wheels.wheel().name.split('-')[1]}.dist-info" / "RECORD").exists()
     found = subprocess.run(
         command, check=True, capture_output=True, text=True, env={"PYTHONPATH": str(place)}
     )
@@ -49,17 +49,17 @@ def test_the_same_client_is_the_same_bytes(client: Client) -> None:
     wheels.wheel.cache_clear()
     assert wheels.wheel() == first
     told = client.head(PLACE)
-    assert (told.status_code, int(told.headers["Content-Length"])) == (200, len(first))
+    assert (told.status_code, int(told.headers["Content-Length"])) == (200, len(first.content))
 
 
 def test_another_client_has_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    name, sources = wheels.name(), wheels._sources()
+    name, sources = wheels.wheel().name, wheels._sources()
     monkeypatch.setattr(wheels, "_sources", lambda: {**sources, "lorary/new.py": b""})
-    wheels._version.cache_clear()
-    assert (wheels.name() == name, wheels.name()[:13]) == (False, name[:13])
+    wheels.wheel.cache_clear()
+    assert (wheels.wheel().name == name, wheels.wheel().name[:13]) == (False, name[:13])
     monkeypatch.undo()
-    wheels._version.cache_clear()
-    assert wheels.name() == name
+    wheels.wheel.cache_clear()
+    assert wheels.wheel().name == name
 
 
 def test_there_is_no_other_version(client: Client) -> None:

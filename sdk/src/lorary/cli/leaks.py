@@ -42,8 +42,7 @@ class Leaks:
         Raises:
             LoraryError: ``not_confirmed``: the person at the terminal stopped.
         """
-        private = {(one.code, one.message): one for one in found if one.code.startswith("privacy_")}
-        self.told = tuple(private.values())
+        self.told = tuple(one for one in found if one.code.startswith("privacy_"))
         if not self.told:
             return
         note("lorary: the metadata holds private things; lorary inspect shows where:")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lorary.client.names import Reference
     from lorary.client.session import Session
 
-    #: Told of what was found in the files, and of the adapter that there is.
+    #: Told of what was found in the files, each once, and of the adapter that there is.
     OnChecked = Callable[[Sequence[Finding], Adapter | None], None]
 
 __all__ = ["COMPANIONS", "Details", "Pushed", "await_previews", "push", "unasked"]
@@ -112,7 +112,7 @@ def push(  # noqa: PLR0913 - two that are told, by keyword
     findings = _check_locally(places)
     account = Account.read(session.json("GET", "me"))
     adapter = _existing(session, target, details)
-    on_checked(findings, adapter)
+    on_checked(_unique(findings), adapter)
     is_new = adapter is None
     if adapter is None and account.name.casefold() != target.owner.casefold():
         # Under another's name a new adapter comes first: a no is better heard before the bytes
