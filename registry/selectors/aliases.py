@@ -128,14 +128,9 @@ def revision_named(adapter: Adapter, name: str) -> Revision:
 
 
 def nothing_named(adapter: Adapter, name: str) -> NotFound:
-    """Return the refusal of a name that no version, alias or revision has.
-
-    ``facts["adapter"]`` tells that the adapter itself is there.
-    """
-    text = _("“%(adapter)s” has no version, alias or revision “%(name)s”.")
-    said = text % {"adapter": adapter.full_name, "name": name[:96]}
-    said = f"{said} {versions.instead(adapter)}".rstrip()
-    return NotFound(said, adapter=adapter.full_name, version=name[:96])
+    """Return the refusal of a name that no version, alias or revision has."""
+    text = _("“%(adapter)s” has no version, alias or revision “%(version)s”.")
+    return versions.absent(adapter, name, text)
 
 
 def _absent(adapter: Adapter, name: str) -> NotFound:

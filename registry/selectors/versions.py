@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from registry.models import Adapter, Finding, User
 
 __all__ = [
-    "LATEST", "document_of", "file", "findings_of", "get", "gone", "instead", "listing",
+    "LATEST", "absent", "document_of", "file", "findings_of", "get", "gone", "listing",
     "standing_for",
 ]  # fmt: skip
 
@@ -53,15 +53,23 @@ def get(user: User | AnonymousUser | None, adapter: Adapter, name: str = LATEST)
     rows = listing(user, adapter).select_related("anatomy")
     version = _by_name(rows, adapter, name)
     if version is None:
-        text = _("“%(adapter)s” has no version “%(version)s”.")
-        said = text % {"adapter": adapter.full_name, "version": name[:96]}
-        raise NotFound(
-            f"{said} {instead(adapter)}".rstrip(), adapter=adapter.full_name, version=name[:96]
-        )
+        raise absent(adapter, name, _("“%(adapter)s” has no version “%(version)s”."))
     return version
 
 
-def instead(adapter: Adapter) -> str:
+def absent(adapter: Adapter, name: str, text: str) -> NotFound:
+    """Return the refusal of a version that an adapter does not have; it names those there are.
+
+    Args:
+        adapter: Who asks may see it; ``facts["adapter"]`` tells that it is there.
+        name: What was asked for.
+        text: Says so, of ``%(adapter)s`` and ``%(version)s``.
+    """
+    facts = {"adapter": adapter.full_name, "version": name[:96]}
+    return NotFound(f"{text % facts} {_instead(adapter)}".rstrip(), **facts)
+
+
+def _instead(adapter: Adapter) -> str:
     """Return a sentence that names versions there are, the newest first; "" where none is out.
 
     Drafts and withdrawn ones are left out, so it is for everybody who may see the adapter.
