@@ -15,6 +15,7 @@ import re
 import secrets
 import sys
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from django.conf import settings
@@ -26,6 +27,7 @@ from hub.ranges import Span, parted, spans_of
 from hub.refusals import PreconditionFailed
 from registry import storage
 from registry.errors import Gone
+from registry.services import downloads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,14 +35,15 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
+    from rest_framework.request import Request
 
     from registry.models import Blob
-    from registry.selectors.files import Bytes
+    from registry.selectors.files import Bytes, Served
 
     Done = Callable[[], object]
     Stored = Blob | Bytes
 
-__all__ = ["deliver", "etag_of", "matches", "require_match"]
+__all__ = ["deliver", "etag_of", "matches", "require_match", "send"]
 
 #: Bytes read at a time where the server has no sendfile.
 BLOCK = 256 * 1024
@@ -83,6 +86,29 @@ def require_match(request: HttpRequest, blob: Stored) -> None:
     wanted = request.headers.get("If-Match")
     if wanted and not matches(wanted, etag_of(blob), is_weak=False):
         raise PreconditionFailed(_("The file has another digest than the one you asked for."))
+
+
+def send(request: HttpRequest | Request, served: Served, saved_as: str = "") -> HttpResponseBase:
+    """Answer with a file of a version that may be sent, and count the download.
+
+    Args:
+        request: See ``deliver``; its ``If-Match`` is honoured, too.
+        served: The file.
+        saved_as: Name to save it under, "" for its own.
+
+    Raises:
+        Gone, PreconditionFailed, RangeUnsatisfiable: see ``require_match`` and ``deliver``.
+    """
+    require_match(request, served.blob)
+    return deliver(
+        request,
+        served.blob,
+        filename=saved_as or served.path.rpartition("/")[2],
+        is_private=not served.is_public,
+        on_sent=partial(
+            downloads.count, version_id=served.version_id, is_primary=served.is_primary
+        ),
+    )
 
 
 def deliver(

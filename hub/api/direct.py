@@ -13,8 +13,8 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import connection
 from django.urls.resolvers import RoutePattern
 
-from hub.api.files import send
 from hub.api.urls import FILE
+from hub.delivery import send
 from hub.throttles import StrangerThrottle
 from registry.selectors import files
 

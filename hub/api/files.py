@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from drf_spectacular.types import OpenApiTypes
@@ -11,16 +10,12 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from hub import delivery
 from hub.api.base import Endpoint
 from registry.selectors import files
-from registry.services import downloads
 
 if TYPE_CHECKING:
-    from django.http import HttpRequest
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
-    from registry.selectors.files import Served
-
-__all__ = ["FileView", "send"]
+__all__ = ["FileView"]
 
 BYTES = {
     (200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, "The whole file."),
@@ -47,22 +42,4 @@ class FileView(Endpoint):
         self, request: Request, owner: str, name: str, version: str, path: str
     ) -> HttpResponseBase:
         """Download a file, whole or in part; counted when its last byte is sent."""
-        return send(request, files.get(self.viewer, owner, name, version, path))
-
-
-def send(request: HttpRequest | Request, served: Served) -> HttpResponseBase:
-    """Answer with a file that may be sent.
-
-    Raises:
-        Gone, PreconditionFailed, RangeUnsatisfiable: see ``delivery``.
-    """
-    delivery.require_match(request, served.blob)
-    return delivery.deliver(
-        request,
-        served.blob,
-        filename=served.path.rpartition("/")[2],
-        is_private=not served.is_public,
-        on_sent=partial(
-            downloads.count, version_id=served.version_id, is_primary=served.is_primary
-        ),
-    )
+        return delivery.send(request, files.get(self.viewer, owner, name, version, path))

@@ -12,7 +12,6 @@ there. What was counted once by a link to a bucket, or by the last byte from her
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
@@ -91,16 +90,7 @@ def content(request: HttpRequest, signed: str, name: str) -> HttpResponseBase:
     """Send the bytes that a pass is for."""
     del name  # so that the address ends in it
     served, saved_as = _passed(signed)
-    delivery.require_match(request, served.blob)
-    return delivery.deliver(
-        request,
-        served.blob,
-        filename=saved_as,
-        is_private=not served.is_public,
-        on_sent=partial(
-            downloads.count, version_id=served.version_id, is_primary=served.is_primary
-        ),
-    )
+    return delivery.send(request, served, saved_as)
 
 
 def _passed(signed: str) -> tuple[Served, str]:
