@@ -75,6 +75,5 @@ def broker(config: Config) -> tuple[str, dict[str, Any]]:
 def cache(config: Config) -> dict[str, Any]:
     """Return Django's entry for the cache: memory of the process, or Redis."""
     if config.cache_url:
-        backend = "django.core.cache.backends.redis.RedisCache"
-        return {"BACKEND": backend, "LOCATION": config.cache_url}
+        return {"BACKEND": "hub.caches.TolerantRedisCache", "LOCATION": config.cache_url}
     return {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "lorary"}

@@ -1,0 +1,120 @@
+"""The shared cache: Redis that may be away.
+
+The cache holds counts for limits on requests and on attempts to sign in, nothing else. While it
+is away nothing is counted and every request is allowed: a hub without limits for some minutes is
+better than a hub that answers 500.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.core.cache.backends.base import DEFAULT_TIMEOUT
+from django.core.cache.backends.redis import RedisCache
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["TolerantRedisCache"]
+
+T = TypeVar("T")
+
+#: Seconds to wait for a connection and for an answer. A connection that Redis closed while it was
+#: idle is opened again once, at once; redis-py by itself would retry for seconds.
+OPTIONS: dict[str, Any] = {
+    "socket_connect_timeout": 0.5,
+    "socket_timeout": 1.0,
+    "retry": Retry(NoBackoff(), 1),
+}
+
+#: Seconds for which a process does not ask a cache that failed, and between two warnings of it.
+PAUSE_S = 5.0
+WARN_S = 60.0
+
+log = logging.getLogger(__name__)
+
+
+class TolerantRedisCache(RedisCache):
+    """Answers as an empty cache while Redis is away, and logs a warning once a minute."""
+
+    def __init__(self, server: str, params: dict[str, Any]) -> None:
+        super().__init__(server, {**params, "OPTIONS": OPTIONS})
+
+    def add(
+        self,
+        key: str,
+        value: Any,  # noqa: ANN401 - Django's
+        timeout: float | None = DEFAULT_TIMEOUT,
+        version: int | None = None,
+    ) -> bool:
+        """Return whether the key was added: True while Redis is away."""
+        return _tolerate(partial(super().add, key, value, timeout, version), default=True)
+
+    def get(self, key: str, default: Any = None, version: int | None = None) -> Any:  # noqa: ANN401 - Django's
+        """Return the value, or the default."""
+        return _tolerate(partial(super().get, key, default, version), default=default)
+
+    def set(
+        self,
+        key: str,
+        value: Any,  # noqa: ANN401 - Django's
+        timeout: float | None = DEFAULT_TIMEOUT,
+        version: int | None = None,
+    ) -> None:
+        """Store a value."""
+        _tolerate(partial(super().set, key, value, timeout, version), default=None)
+
+    def delete(self, key: str, version: int | None = None) -> bool:
+        """Return whether the key was deleted."""
+        return _tolerate(partial(super().delete, key, version), default=False)
+
+    def incr(self, key: str, delta: int = 1, version: int | None = None) -> int:
+        """Return the new count; ``delta``, a first count, while Redis is away.
+
+        Raises:
+            ValueError: the key does not exist.
+        """
+        return _tolerate(partial(super().incr, key, delta, version), default=delta)
+
+
+class _Outage:
+    """When the cache of this process may be asked again, and its failure reported again."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.ask_from = self.warn_from = 0.0
+
+    def is_on(self) -> bool:
+        """Whether the cache failed a moment ago."""
+        return time.monotonic() < self.ask_from
+
+    def begin(self, error: Exception) -> None:
+        """Note a failure, and warn of it unless that was done within the last minute."""
+        now = time.monotonic()
+        with self.lock:
+            self.ask_from = now + PAUSE_S
+            is_news = now >= self.warn_from
+            if is_news:
+                self.warn_from = now + WARN_S
+        if is_news:
+            log.warning("The cache is away: limits are not enforced. %s", error)
+
+
+_OUTAGE = _Outage()
+
+
+def _tolerate(ask: Callable[[], T], *, default: T) -> T:
+    if _OUTAGE.is_on():
+        return default
+    try:
+        return ask()
+    except (RedisError, OSError) as error:
+        _OUTAGE.begin(error)
+        return default

@@ -1,0 +1,118 @@
+"""A shared cache that is away takes limits away, and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import subprocess
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+from django.conf import settings
+from django.core.cache import caches
+from django.test import override_settings
+
+from hub import caches as shared
+from hub.databases import cache
+from tests.running import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from django.test import Client
+
+pytestmark = pytest.mark.django_db
+
+
+@contextmanager
+def redis_at(port: int, folder: Path) -> Iterator[None]:
+    """Run a Redis on this port of the loopback."""
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    if program is None:
+        pytest.skip("redis-server is not installed")
+    where = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
+    with (
+        subprocess.Popen([program, *where], stdout=subprocess.DEVNULL) as server,
+        redis.Redis(port=port) as client,
+    ):
+        try:
+            until = time.monotonic() + 10
+            while time.monotonic() < until:
+                try:
+                    client.ping()
+                except redis.ConnectionError:
+                    time.sleep(0.05)
+                else:
+                    break
+            yield
+        finally:
+            server.terminate()
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch, own_settings: Callable[..., None]) -> Iterator[int]:
+    """Have the hub count in a Redis on a port where none is running."""
+    number = free_port()
+    own_settings(cache_url=f"redis://127.0.0.1:{number}/0")
+    monkeypatch.setattr(shared, "_OUTAGE", shared._Outage())
+    with override_settings(CACHES={"default": cache(settings.LORARY)}):
+        yield number
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/adapters",
+        "/api/models",
+        "/api/v1/models",
+        "/api/v1/adapters/ada/noir/versions/v1/files/noir.safetensors",
+        "/signin",
+    ],
+)
+def test_no_door_answers_500_without_the_cache(client: Client, port: int, path: str) -> None:
+    del port
+    assert client.get(path).status_code in {200, 404}
+
+
+def test_a_try_to_sign_in_is_answered_without_the_cache(client: Client, port: int) -> None:
+    del port
+    answer = client.post("/signin", {"username": "ada", "password": "wrong"})
+    assert answer.status_code in {200, 400, 422}
+
+
+def test_the_outage_is_logged_once_a_minute(
+    port: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del port
+    monkeypatch.setattr(shared, "PAUSE_S", 0.0)
+    with caplog.at_level(logging.WARNING, logger="hub.caches"):
+        for _ in range(3):
+            assert caches["default"].add("key", 1)
+    assert [line.getMessage()[:18] for line in caplog.records] == ["The cache is away:"]
+
+
+@pytest.mark.service
+def test_counting_goes_on_when_the_cache_is_back(
+    port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "PAUSE_S", 0.0)
+    counts = caches["default"]
+    assert counts.incr("key") == 1, "nothing was counted"
+    assert counts.incr("key") == 1
+    with redis_at(port, tmp_path):
+        assert counts.add("key", 1, 60)
+        assert counts.incr("key") == 2
+        assert not counts.add("key", 1, 60)
+        assert counts.get("key") == 2
+        with pytest.raises(ValueError, match="not found"):
+            counts.incr("other")
+    with redis_at(port, tmp_path):  # idle connections were closed meanwhile
+        assert counts.add("key", 1, 60)
+        assert counts.get("key") == 1
+        counts.set("key", 5, 60)
+        assert counts.delete("key")
+    assert counts.get("key", "nothing") == "nothing"
