@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from registry.models import Job
 
-__all__ = ["Sweeper", "drain", "wake"]
+__all__ = ["Cleaner", "Sweeper", "drain", "wake"]
 
 #: Seconds between two looks for work that no wake-up announced; a worker shows itself as often.
 SWEEP_S = 5.0
@@ -170,11 +170,12 @@ class Sweeper(threading.Thread):
         self.queues = list(queues)
         self.facts, self.on_drain = facts, on_drain
         self.stopping = threading.Event()
-        self.next_clean = time.monotonic() + SWEEP_S
 
     def run(self) -> None:
         """Look at once, then every few seconds, until stopped."""
         _SERVED[:] = self.queues
+        if uploads.CHECKS_QUEUE in self.queues:  # one queue's worker is enough for that
+            Cleaner(self.stopping).start()
         self._look()
         while not self.stopping.wait(SWEEP_S):
             self._look()
@@ -194,7 +195,6 @@ class Sweeper(threading.Thread):
             workers.drop_gone()
             if not _AT_WORK.is_set():
                 self._obey(workers.wish())
-            self._clean()
         except Exception:  # process edge: a database that is away must not end the sweeping
             log.exception("sweep failed")
         finally:
@@ -207,8 +207,26 @@ class Sweeper(threading.Thread):
         elif wish == WorkerWish.WORK and (name := queue.next_queue(self.queues)):
             queue.wake(name)
 
-    def _clean(self) -> None:
-        """Remove orphans now and then; one queue's worker is enough for that."""
-        if uploads.CHECKS_QUEUE in self.queues and time.monotonic() >= self.next_clean:
-            self.next_clean = time.monotonic() + CLEAN_S
-            log.info("swept: %s", sweeping.run())
+
+class Cleaner(threading.Thread):
+    """Deletes unreferenced rows and bytes every hour, for as long as that takes.
+
+    It is a thread of its own, since a sweep of a large store takes minutes and the worker has to
+    show itself every few seconds. A sweep can be cut off anywhere, so nobody waits for its end.
+    """
+
+    def __init__(self, stopping: threading.Event) -> None:
+        super().__init__(name="cleaner", daemon=True)
+        self.stopping = stopping
+
+    def run(self) -> None:
+        """Sweep soon after the start, then every hour, until stopped."""
+        pause_s = SWEEP_S
+        while not self.stopping.wait(pause_s):
+            pause_s = CLEAN_S
+            try:
+                log.info("swept: %s", sweeping.run())
+            except Exception:  # process edge: the next sweep may find the database or store back
+                log.exception("sweep failed")
+            finally:
+                connection.close()

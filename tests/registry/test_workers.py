@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ from registry import queue, worker
 from registry.errors import NotFound, ScopeMissing
 from registry.models import AccessToken, Job, JobState, Worker, WorkerWish
 from registry.selectors import workers as selectors
-from registry.services import workers
+from registry.services import sweeping, workers
 
 if TYPE_CHECKING:
     from registry.models import User
@@ -218,3 +220,50 @@ def test_only_operators_want_something_of_workers(operator: User, bob: User) -> 
     operator.access_token = AccessToken(scopes=["read", "write"])
     with pytest.raises(ScopeMissing):
         workers.ask(actor=operator, worker_id=row.pk, wish="work")
+
+
+def test_a_long_sweep_holds_up_no_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    began, may_end = threading.Event(), threading.Event()
+
+    def sweep() -> None:
+        began.set()
+        assert may_end.wait(30)
+
+    monkeypatch.setattr(worker, "SWEEP_S", 0.05)
+    monkeypatch.setattr(sweeping, "run", sweep)
+    sweeper = worker.Sweeper(["checks"])
+    sweeper.start()
+    try:
+        assert began.wait(10), "nothing was swept"
+        first = Worker.objects.get().seen_at
+        until = time.monotonic() + 10
+        while Worker.objects.get().seen_at == first and time.monotonic() < until:
+            time.sleep(0.05)
+        assert Worker.objects.get().seen_at > first
+        sweeper.end()
+        assert not Worker.objects.exists(), "a worker that ends waits for no sweep"
+    finally:
+        sweeper.stopping.set()
+        may_end.set()
+    for thread in threading.enumerate():
+        if isinstance(thread, worker.Cleaner):
+            thread.join(10)
+
+
+def test_a_sweep_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[int] = []
+    stopping = threading.Event()
+
+    def sweep() -> None:
+        tries.append(1)
+        if len(tries) == 3:
+            stopping.set()
+        raise OSError
+
+    monkeypatch.setattr(worker, "SWEEP_S", 0.0)
+    monkeypatch.setattr(worker, "CLEAN_S", 0.0)
+    monkeypatch.setattr(sweeping, "run", sweep)
+    cleaner = worker.Cleaner(stopping)
+    cleaner.start()
+    cleaner.join(10)
+    assert len(tries) == 3
