@@ -15,6 +15,7 @@ from previews.reasons import waiting_for
 from previews.selectors.pictures import pictures_of
 from registry.errors import NotFound
 from registry.models import Adapter, JobState, VersionState, WorkerWish
+from registry.selectors import versions as history
 from registry.selectors import workers
 
 if TYPE_CHECKING:
@@ -139,15 +140,16 @@ def _queued(render: Render, job: Job) -> tuple[str, str]:
 
 
 def render(user: User | AnonymousUser | None, render_id: int) -> Render:
-    """Return a render of an adapter that the user may see.
+    """Return a render of a version that the user may see.
 
     Raises:
-        NotFound: absent, or private.
+        NotFound: absent, private, or of a draft of somebody else's.
     """
     rows = Render.objects.select_related("recipe", "job", "version__adapter__namespace")
     rows = rows.annotate(**_SHEETS)
     visible = Adapter.objects.visible_to(user).values("pk")
     found = rows.filter(pk=render_id, version__adapter__in=visible).first()
-    if found is None:
+    version = found.version if found is not None else None
+    if found is None or version is None or not history.is_shown(user, version):
         raise NotFound(_("There is no such render."))
     return found

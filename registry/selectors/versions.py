@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from registry.models import Adapter, Finding, User
 
 __all__ = [
-    "LATEST", "absent", "document_of", "file", "findings_of", "get", "gone", "listing",
+    "LATEST", "absent", "document_of", "file", "findings_of", "get", "gone", "is_shown", "listing",
     "standing_for",
 ]  # fmt: skip
 
@@ -41,6 +41,11 @@ def listing(user: User | AnonymousUser | None, adapter: Adapter) -> QuerySet[Ver
     if user is not None and user.is_authenticated and adapter.namespace.is_writable_by(user):
         return rows
     return rows.exclude(state=VersionState.DRAFT)
+
+
+def is_shown(user: User | AnonymousUser | None, version: Version) -> bool:
+    """Whether a user who may see the adapter may see this version of it."""
+    return listing(user, version.adapter).filter(pk=version.pk).exists()
 
 
 def get(user: User | AnonymousUser | None, adapter: Adapter, name: str = LATEST) -> Version:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from previews.models import RenderState
+from registry.models import Version
 from registry.services import adapters, versions
 from registry.services.versions import Details
+from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
     from pytest_django import DjangoAssertNumQueries
 
-    from registry.models import Adapter, Upload, User, Version
+    from registry.models import Adapter, Upload, User
     from tests.api.conftest import Caller
 
 pytestmark = pytest.mark.django_db
@@ -280,6 +282,17 @@ def test_previews_can_be_asked_for_again(
     assert stranger.send("get", f"renders/{render['id']}").json() == render
     assert stranger.send("get", "renders/99999").status_code == 404
     assert stranger.send("post", "adapters/ada/noir/versions/v1/renders").status_code == 401
+
+
+def test_a_render_is_shown_to_those_who_see_its_version(
+    as_ada: Caller, stranger: Caller, noir: Adapter, released: Callable[..., Version], lora: bytes
+) -> None:
+    version = released(noir, lora)
+    path = f"renders/{as_ada.send('post', 'adapters/ada/noir/versions/v1/renders').json()['id']}"
+    assert stranger.send("get", path).status_code == 200
+    catalogue.put(Version.objects.filter(pk=version.pk), "draft")
+    assert stranger.send("get", path).status_code == 404
+    assert as_ada.send("get", path).status_code == 200
 
 
 def test_an_adapter_says_whether_the_caller_may_publish_to_it(
