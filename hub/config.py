@@ -44,6 +44,7 @@ class Config:
     language: str
     time_zone: str
     signup: bool
+    token_days: int
     bases: Path
     lineages: Path | None
     accel: str
@@ -94,6 +95,7 @@ def load(env: Env, root: Path) -> Config:
         language=env.text("LANGUAGE", "en"),
         time_zone=env.text("TIME_ZONE", "UTC"),
         signup=env.flag("SIGNUP", default=True),
+        token_days=env.integer("TOKEN_DAYS", 90),
         bases=env.path("BASES", root / "previews" / "bases.toml"),
         lineages=env.path("LINEAGES", root) if env.text("LINEAGES") else None,
         accel=env.text("ACCEL"),

@@ -2,6 +2,7 @@
 
 LoraryError
 ├── Unauthenticated        not_authenticated
+│   └── TokenExpired       token_expired
 ├── Forbidden              forbidden
 │   └── ScopeMissing       scope_missing
 ├── NotFound               not_found
@@ -66,6 +67,7 @@ __all__ = [
     "StateConflict",
     "StorageAway",
     "StorageFull",
+    "TokenExpired",
     "TooLarge",
     "Unauthenticated",
     "UploadIncomplete",
@@ -96,6 +98,13 @@ class Unauthenticated(LoraryError):
 
     code = "not_authenticated"
     title = _("Sign in first")
+
+
+class TokenExpired(Unauthenticated):
+    """The token that came along has expired; ``facts["expired_at"]`` says when (ISO 8601)."""
+
+    code = "token_expired"
+    title = _("This token has expired")
 
 
 class Forbidden(LoraryError):

@@ -101,7 +101,7 @@ class AdapterDetailOut(AdapterOut):
     def get_can_write(self, adapter: Adapter) -> bool:
         """Return whether the caller could publish a version, before it sends one."""
         user = self.context["request"].user
-        return bool(user.is_authenticated and adapter.namespace.is_writable_by(user))
+        return bool(user.is_authenticated and adapter.is_writable_by(user))
 
     @extend_schema_field(VersionBriefOut(many=True))
     def get_versions(self, adapter: Adapter) -> list[dict[str, Any]]:

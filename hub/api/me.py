@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
@@ -10,11 +10,13 @@ from rest_framework import serializers
 
 from hub.api.auth import AddressTokenAuth, SessionAuth, TokenAuth
 from hub.api.base import Endpoint, absolute
-from registry.models import Namespace, NamespaceKind
+from registry.models import AccessToken, Namespace, NamespaceKind
 from registry.services import quotas
 from registry.services.tokens import SCOPES
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rest_framework.request import Request
     from rest_framework.response import Response
 
@@ -30,6 +32,8 @@ EXAMPLE = OpenApiExample(
         "quota_bytes": None,
         "used_bytes": 151_060_480,
         "scopes": ["read", "write"],
+        "bound_to": None,
+        "expires_at": "2027-02-26T12:00:00Z",
         "id": 1,
         "username": "ada",
         "tier": "free",
@@ -54,6 +58,12 @@ class MeOut(serializers.Serializer[Namespace]):
     quota_bytes = serializers.SerializerMethodField(help_text="null: no limit")
     used_bytes = serializers.SerializerMethodField(help_text="All that counts against the quota.")
     scopes = serializers.SerializerMethodField(help_text="null: a session, which may do everything")
+    bound_to = serializers.SerializerMethodField(
+        help_text="`owner` or `owner/name`, to which the token is limited; null: no limit"
+    )
+    expires_at = serializers.SerializerMethodField(
+        help_text="When the token expires; null: never, or a session"
+    )
     id = serializers.IntegerField(source="user_id")
     username = serializers.CharField(source="name")
     tier = serializers.SerializerMethodField(help_text="Always `free`: there is nothing to buy.")
@@ -81,9 +91,23 @@ class MeOut(serializers.Serializer[Namespace]):
     @extend_schema_field({"type": ["array", "null"], "items": {"enum": list(SCOPES)}})
     def get_scopes(self, _namespace: Namespace) -> list[str] | None:
         """Return the token's scopes."""
-        token = self.context["request"].auth
-        scopes: list[Any] | None = token.scopes if token is not None else None
-        return scopes
+        token = self._token()
+        return token.granted if token is not None else None
+
+    def get_bound_to(self, _namespace: Namespace) -> str | None:
+        """Return what the token is for."""
+        token = self._token()
+        return token.bound_to or None if token is not None else None
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_expires_at(self, _namespace: Namespace) -> datetime | None:
+        """Return when the token expires."""
+        token = self._token()
+        return token.expires_at if token is not None else None
+
+    def _token(self) -> AccessToken | None:
+        token: AccessToken | None = self.context["request"].auth
+        return token
 
     def get_tier(self, _namespace: Namespace) -> str:
         """Return the tier that pays nothing."""

@@ -150,7 +150,7 @@ class VersionOut(VersionBriefOut):
     def get_findings(self, version: Version) -> list[dict[str, Any]]:
         """Return findings; notes and private things are for those who can act on them."""
         user = self.context["request"].user
-        is_own = user.is_authenticated and version.adapter.namespace.is_writable_by(user)
+        is_own = user.is_authenticated and version.adapter.is_writable_by(user)
         found = history.findings_of(version, self._primary(), is_owner=is_own)
         return shown(FindingOut, found)
 

@@ -117,10 +117,12 @@ def password(request: HttpRequest) -> HttpResponse:
         return _password_page(request, PasswordForm(user), refusal=limited)
     if not form.is_valid():
         return _password_page(request, form)
-    accounts.change_password(actor=user, password=form.cleaned_data["new_password1"])
+    said, revokes = form.cleaned_data, form.cleaned_data["revokes_tokens"]
+    accounts.change_password(actor=user, password=said["new_password1"], revokes_tokens=revokes)
     auth.update_session_auth_hash(request, user)
-    text = _("Your password is changed. Other browsers are signed out; access tokens go on.")
-    messages.success(request, text)
+    text = _("Your password is changed. Other browsers are signed out.")
+    more = _("All access tokens are revoked.") if revokes else _("Access tokens still work.")
+    messages.success(request, f"{text} {more}")
     return redirect("password")
 
 

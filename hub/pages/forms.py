@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
+from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from previews.services.samples import MAX_CAPTION
 from registry.models import Kind, Maturity, User, Visibility
+from registry.names import key_of
 from registry.services.adapters import LIMITS
 
 __all__ = [
@@ -67,8 +71,8 @@ class SignInForm(AuthenticationForm):
     def clean_username(self) -> str:
         """Return the name as its owner wrote it."""
         given = str(self.cleaned_data["username"])
-        known = User.objects.filter(username__iexact=given).values_list("username", flat=True)
-        return known.first() or given
+        rows = User.objects.annotate(key=Lower("username")).filter(key=key_of(given))
+        return rows.values_list("username", flat=True).first() or given
 
 
 class SignUpForm(forms.Form):
@@ -97,6 +101,15 @@ class SignUpForm(forms.Form):
 
 class PasswordForm(PasswordChangeForm):
     """A new password, for whoever knows the old one."""
+
+    revokes_tokens = forms.BooleanField(
+        label=_("Revoke all access tokens as well"),
+        required=False,
+        help_text=_(
+            "Programs that use one are signed out. Do it if somebody knew the old password."
+        ),
+        widget=forms.CheckboxInput(attrs={"class": ""}),
+    )
 
     error_messages = {
         "password_incorrect": _("This is not your password."),
@@ -133,9 +146,22 @@ class TokenForm(forms.Form):
         initial=["read", "write"],
         widget=forms.CheckboxSelectMultiple,
     )
+    bound_to = forms.CharField(
+        label=_("Only for"),
+        required=False,
+        strip=True,
+        help_text=_("An owner, or an adapter as owner/name. Leave it empty for all that is yours."),
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"}),
+    )
+    days = forms.TypedChoiceField(label=_("Expires after"), coerce=int)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
         super().__init__(*args, **kwargs)
+        usual: int = settings.LORARY.token_days
+        lasting = sorted({7, 30, 90, 365, usual} - {0})
+        choices = [(n, ngettext("%(n)d day", "%(n)d days", n) % {"n": n}) for n in lasting]
+        days = self.fields["days"]
+        days.choices, days.initial = [*choices, (0, _("never"))], usual  # type: ignore[attr-defined]  # of this field
         dress(self)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-__all__ = ["index", "revoke"]
+__all__ = ["index", "revoke", "revoke_all"]
 
 
 @never_cache
@@ -35,7 +35,7 @@ def index(request: HttpRequest) -> HttpResponse:
         try:
             return _issued(request, user, form)
         except Invalid as error:
-            accept_faults(form, {}, str(error.detail))
+            accept_faults(form, error.facts.get("fields", {}), str(error.detail))
     letter = sealed.take(request) if request.method == "GET" else None
     context = {"form": form, "new": letter, "tokens": held.listing(user)}
     response = render(request, "pages/tokens.html", context, status=400 if form.errors else 200)
@@ -61,4 +61,12 @@ def revoke(request: HttpRequest, token_id: int) -> HttpResponse:
     """End a token."""
     tokens.revoke(actor=require_user(request.user), token_id=token_id)
     messages.success(request, _("The token is revoked. Programs that used it are signed out."))
+    return redirect("tokens")
+
+
+@require_POST
+def revoke_all(request: HttpRequest) -> HttpResponse:
+    """End all tokens."""
+    tokens.revoke_all(actor=require_user(request.user))
+    messages.success(request, _("All tokens are revoked. Programs that used one are signed out."))
     return redirect("tokens")

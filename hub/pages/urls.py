@@ -48,6 +48,7 @@ urlpatterns: list[URLPattern] = [
     path("settings", RedirectView.as_view(pattern_name="tokens"), name="settings"),
     path("settings/password", page(accounts.password), name="password"),
     path("settings/tokens", page(tokens.index), name="tokens"),
+    path("settings/tokens/revoke", page(tokens.revoke_all), name="tokens-revoke"),
     path("settings/tokens/<int:token_id>/revoke", page(tokens.revoke), name="token-revoke"),
     path("operator", page(operator.index), name="operator"),
     path("operator/panel", page(operator.panel), name="operator-panel"),

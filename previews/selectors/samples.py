@@ -135,7 +135,7 @@ def _is_open(user: User | AnonymousUser | None, sample: Sample) -> bool:
 def _is_owner(user: User | AnonymousUser | None, version: Version) -> bool:
     if user is None or not user.is_authenticated:
         return False
-    return version.adapter.namespace.is_writable_by(user)
+    return version.adapter.is_writable_by(user)
 
 
 def shown(user: User | AnonymousUser | None, samples: Sequence[Sample]) -> list[Brought]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from registry.models.adapter import Adapter, AdapterName, Tag
+from registry.models.attempt import Attempt
 from registry.models.blob import SCHEMA, Blob, BlobAnatomy, BlobHash, Finding
 from registry.models.choices import (
     OUT_STATES,
@@ -39,6 +40,7 @@ __all__ = [
     "AdapterName",
     "Alias",
     "AliasMove",
+    "Attempt",
     "Blob",
     "BlobAnatomy",
     "BlobHash",

@@ -47,11 +47,19 @@ class AdapterQuerySet(models.QuerySet["Adapter"]):
 
 
 def _in_own_namespace(user: User | AnonymousUser | None) -> Q:
-    """Condition for adapters of namespaces the user owns or belongs to."""
+    """Condition for adapters of namespaces the user owns or belongs to.
+
+    A token that is bound narrows it to what it is bound to.
+    """
     if user is None or not user.is_authenticated:
         return Q(pk__in=[])
     mine = Namespace.objects.filter(Q(user=user) | Q(memberships__user=user))
-    return Q(namespace__in=mine.values("pk"))
+    own, token = Q(namespace__in=mine.values("pk")), user.access_token
+    if token is None or not token.is_bound:
+        return own
+    if token.adapter_id is not None:
+        return own & Q(pk=token.adapter_id)
+    return own & Q(namespace=token.namespace_id)
 
 
 class Adapter(models.Model):
@@ -112,6 +120,12 @@ class Adapter(models.Model):
     def full_name(self) -> str:
         """``owner/name``."""
         return f"{self.namespace.name}/{self.name}"
+
+    def is_writable_by(self, user: User) -> bool:
+        """Whether the user may publish versions of it, with the token that they came with."""
+        token = user.access_token
+        is_covered = token is None or token.covers(self.namespace, self)
+        return is_covered and self.namespace.is_writable_by(user)
 
     @property
     def display_title(self) -> str:

@@ -50,6 +50,10 @@ class Namespace(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def is_home_of(self, user: User) -> bool:
+        """Whether it is the user's own, or one that they belong to."""
+        return bool(self.user_id == user.pk) or self.memberships.filter(user=user).exists()
+
     def is_writable_by(self, user: User) -> bool:
         """Whether the user may publish here."""
         if self.user_id is not None:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
 from registry.models.namespace import Namespace
 
+if TYPE_CHECKING:
+    from registry.models.adapter import Adapter
+
 __all__ = ["AccessToken"]
 
 
 class AccessToken(models.Model):
-    """A secret kept as its sha256; ``prefix`` is what people recognise it by."""
+    """A secret kept as its sha256; ``prefix`` is what people recognise it by.
+
+    ``namespace`` or ``adapter`` is what the token is bound to, ``parent`` the token that made it.
+    """
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="access_tokens"
+    )
+    parent = models.ForeignKey(
+        "self", on_delete=models.CASCADE, related_name="children", null=True, blank=True
     )
     name = models.CharField(max_length=80)
     prefix = models.CharField(max_length=12)
@@ -24,21 +35,70 @@ class AccessToken(models.Model):
     namespace = models.ForeignKey(
         Namespace, on_delete=models.CASCADE, related_name="access_tokens", null=True, blank=True
     )
+    adapter = models.ForeignKey(
+        "registry.Adapter",
+        on_delete=models.CASCADE,
+        related_name="access_tokens",
+        null=True,
+        blank=True,
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        """Newest first, as its page shows them."""
+        """Newest first, as its page shows them; bound to one thing at most."""
 
         ordering = ["-created_at"]
+        constraints = [
+            models.CheckConstraint(
+                name="token_bound_once",
+                condition=models.Q(namespace=None) | models.Q(adapter=None),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
 
     @property
+    def is_expired(self) -> bool:
+        """Whether its last day is over."""
+        return self.expires_at is not None and self.expires_at <= timezone.now()
+
+    @property
+    def is_revoked(self) -> bool:
+        """Whether it or the token that made it was revoked."""
+        parent = self.parent
+        return self.revoked_at is not None or (parent is not None and parent.is_revoked)
+
+    @property
     def is_live(self) -> bool:
         """Neither revoked nor expired."""
-        is_expired = self.expires_at is not None and self.expires_at <= timezone.now()
-        return self.revoked_at is None and not is_expired
+        return not self.is_revoked and not self.is_expired
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it is for one namespace or one adapter only."""
+        return self.namespace_id is not None or self.adapter_id is not None
+
+    @property
+    def bound_to(self) -> str:
+        """``owner`` or ``owner/name``; empty for a token that is not bound."""
+        if self.adapter is not None:
+            return self.adapter.full_name
+        return self.namespace.name if self.namespace is not None else ""
+
+    @property
+    def granted(self) -> list[str]:
+        """Scopes that count now: ``admin`` includes the others, and is for staff alone."""
+        scopes: list[str] = list(self.scopes)
+        if "admin" not in scopes:
+            return scopes
+        return ["read", "write", "admin"] if self.user.is_staff else ["read", "write"]
+
+    def covers(self, namespace: Namespace, adapter: Adapter | None = None) -> bool:
+        """Whether it may be used for an adapter, or without one for all of a namespace."""
+        if self.adapter_id is not None:
+            return adapter is not None and adapter.pk == self.adapter_id
+        return self.namespace_id in {None, namespace.pk}

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from registry.models.blob import SHA256, Blob
 from registry.models.choices import UploadState
+from registry.models.token import AccessToken
 from registry.names import MAX_PATH
 
 __all__ = ["Upload", "UploadPart"]
@@ -26,6 +27,10 @@ class Upload(models.Model):
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="uploads"
+    )
+    # The token that announced it, where that is bound: it sees no other uploads of its user.
+    token = models.ForeignKey(
+        AccessToken, on_delete=models.SET_NULL, related_name="uploads", null=True, blank=True
     )
     path = models.CharField(max_length=MAX_PATH)
     size_bytes = models.PositiveBigIntegerField()

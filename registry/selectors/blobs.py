@@ -15,6 +15,7 @@ from registry.models import (
     Version,
     VersionState,
 )
+from registry.selectors import uploads
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -40,7 +41,7 @@ def readable_by(user: User, sha256: str) -> Blob | None:
     blob = Blob.objects.filter(sha256=sha256, is_stored=True).select_related("anatomy").first()
     if blob is None:
         return None
-    own = blob.uploads.filter(owner=user, state=UploadState.ACCEPTED)
+    own = uploads.listing(user).filter(blob=blob, state=UploadState.ACCEPTED)
     shown = shown_files().filter(blob=blob, revision__adapter__in=Adapter.objects.open_to(user))
     return blob if own.exists() or shown.exists() else None
 

@@ -81,7 +81,7 @@ def at(user: Viewer, adapter: Adapter, name: str = MAIN) -> Snapshot:
 
 def _may_write(user: Viewer, adapter: Adapter) -> bool:
     is_known = user is not None and user.is_authenticated
-    return is_known and adapter.namespace.is_writable_by(user)  # type: ignore[arg-type]  # signed in
+    return is_known and adapter.is_writable_by(user)  # type: ignore[arg-type]  # signed in
 
 
 def longest(adapter: Adapter, text: str) -> str:

@@ -9,12 +9,19 @@ from registry.models import AccessToken, User
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
-__all__ = ["holder", "listing"]
+__all__ = ["holder", "listing", "reachable"]
+
+
+def reachable(user: User) -> QuerySet[AccessToken]:
+    """Return the user's tokens; to a token that is bound, none but itself."""
+    token, rows = user.access_token, user.access_tokens.all()
+    return rows.filter(pk=token.pk) if token is not None and token.is_bound else rows
 
 
 def listing(user: User) -> QuerySet[AccessToken]:
-    """Return the tokens that still work or ran out; revoked ones are gone from view."""
-    return user.access_tokens.filter(revoked_at=None).select_related("namespace")
+    """Return the tokens that still work or expired; revoked ones are gone from view."""
+    related = ("namespace", "adapter", "adapter__namespace", "parent")
+    return reachable(user).filter(revoked_at=None).select_related(*related)
 
 
 def holder(user_id: int, token_id: int) -> User | None:
@@ -27,7 +34,7 @@ def holder(user_id: int, token_id: int) -> User | None:
     user = User.objects.filter(pk=user_id, is_active=True).first()
     if user is None or not token_id:
         return user
-    token = AccessToken.objects.filter(pk=token_id).first()
+    token = AccessToken.objects.select_related("user", "parent").filter(pk=token_id).first()
     if token is None or not token.is_live:
         return None
     user.access_token = token

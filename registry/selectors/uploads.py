@@ -35,9 +35,15 @@ __all__ = [
 ]  # fmt: skip
 
 
+def _own(user: User) -> QuerySet[Upload]:
+    """Return a user's uploads; for a token that is bound, those that it announced itself."""
+    token, rows = user.access_token, Upload.objects.filter(owner=user)
+    return rows.filter(token=token) if token is not None and token.is_bound else rows
+
+
 def listing(user: User) -> QuerySet[Upload]:
     """Return the user's uploads, newest first."""
-    rows = Upload.objects.filter(owner=user).select_related("blob", "blob__anatomy")
+    rows = _own(user).select_related("blob", "blob__anatomy")
     return rows.prefetch_related("parts", "findings")
 
 
@@ -46,7 +52,7 @@ def overview(user: User) -> QuerySet[Upload]:
 
     The parts themselves, of which there may be thousands, stay where they are.
     """
-    rows = Upload.objects.filter(owner=user).select_related("blob").order_by("-pk")
+    rows = _own(user).select_related("blob").order_by("-pk")
     counted = rows.annotate(parts_here=_of_parts(Count("pk")), arrived=_of_parts(Sum("size_bytes")))
     return counted.prefetch_related("findings")
 
@@ -59,7 +65,7 @@ def _of_parts(measure: Aggregate) -> Coalesce:
 
 def begun(user: User, path: str, size_bytes: int) -> QuerySet[Upload]:
     """Return uploads of such a file that may be gone on with, the newest first."""
-    rows = Upload.objects.filter(owner=user, path=path, size_bytes=size_bytes).order_by("-pk")
+    rows = _own(user).filter(path=path, size_bytes=size_bytes).order_by("-pk")
     is_open = rows.filter(_is_receiving() | Q(state=UploadState.CHECKING))
     is_kept = rows.filter(state=UploadState.ACCEPTED, blob__is_stored=True)
     return is_open | is_kept
@@ -67,7 +73,7 @@ def begun(user: User, path: str, size_bytes: int) -> QuerySet[Upload]:
 
 def deposits(user: User, sha256: str) -> QuerySet[Upload]:
     """Return the user's uploads of a digest that still take bytes, with or without a path."""
-    rows = Upload.objects.filter(_is_receiving(), owner=user, declared_sha256=sha256)
+    rows = _own(user).filter(_is_receiving(), declared_sha256=sha256)
     return rows.order_by("-pk")
 
 
@@ -81,20 +87,20 @@ def checked_at(user: User, path: str, sha256: str) -> Upload | None:
 
     Who waits for the verdict may ask again: an accepted one comes before one in the checks.
     """
-    rows = Upload.objects.filter(owner=user, path=path, sha256=sha256).select_related("blob")
+    rows = _own(user).filter(path=path, sha256=sha256).select_related("blob")
     kept = rows.filter(state=UploadState.ACCEPTED, blob__is_stored=True).order_by("-pk").first()
     return kept or rows.filter(state=UploadState.CHECKING).order_by("-pk").first()
 
 
 def checking(user: User, sha256: str) -> Upload | None:
     """Return the user's upload of such bytes that is being checked, under whichever path."""
-    rows = Upload.objects.filter(owner=user, sha256=sha256, state=UploadState.CHECKING)
+    rows = _own(user).filter(sha256=sha256, state=UploadState.CHECKING)
     return rows.order_by("-pk").first()
 
 
 def refused_at(user: User, path: str, sha256: str) -> Upload | None:
     """Return the user's newest upload of such bytes under a path, if that was refused."""
-    rows = Upload.objects.filter(owner=user, path=path, declared_sha256=sha256).order_by("-pk")
+    rows = _own(user).filter(path=path, declared_sha256=sha256).order_by("-pk")
     newest = rows.first()
     return newest if newest is not None and newest.state == UploadState.REFUSED else None
 
@@ -118,9 +124,9 @@ def _own_versions(user: User) -> QuerySet[Version]:
     """Return versions where the user may publish, and what they published elsewhere and may see."""
     writing = Q(memberships__user=user, memberships__role__in=[Role.WRITE, Role.ADMIN])
     spaces = Namespace.objects.filter(Q(user=user) | writing)
-    seen = Q(author=user, adapter__in=Adapter.objects.visible_to(user))
     is_own = Q(adapter__namespace__in=spaces)
-    return Version.objects.filter(is_own | seen & ~Q(state=VersionState.DRAFT))
+    is_out = Q(author=user) & ~Q(state=VersionState.DRAFT)
+    return Version.objects.filter(is_own | is_out, adapter__in=Adapter.objects.visible_to(user))
 
 
 def _first_since(upload: Upload, versions: list[Version]) -> Version:
@@ -144,7 +150,7 @@ def bare(user: User, public_id: str | UUID) -> Upload:
         NotFound: no such upload, or another's.
     """
     try:
-        return Upload.objects.get(owner=user, public_id=UUID(str(public_id)))
+        return _own(user).get(public_id=UUID(str(public_id)))
     except (ValueError, Upload.DoesNotExist) as error:
         raise _absent() from error
 

@@ -38,7 +38,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 def listing(user: User | AnonymousUser | None, adapter: Adapter) -> QuerySet[Version]:
     """Return versions, newest first; drafts only for those who may publish here."""
     rows = adapter.versions.select_related("adapter", "adapter__namespace", "revision", "author")
-    if user is not None and user.is_authenticated and adapter.namespace.is_writable_by(user):
+    if user is not None and user.is_authenticated and adapter.is_writable_by(user):
         return rows
     return rows.exclude(state=VersionState.DRAFT)
 

@@ -46,7 +46,7 @@ def require_scope(actor: User | AnonymousUser | None, scope: str) -> User:
     """
     user = require_user(actor)
     token = user.access_token
-    if token is not None and scope not in token.scopes and "admin" not in token.scopes:
+    if token is not None and scope not in token.granted:
         raise ScopeMissing(
             _("This token lacks the scope “%(scope)s”. Create one that has it.") % {"scope": scope},
             scope=scope,
@@ -69,7 +69,7 @@ def require_operator(actor: User | AnonymousUser | None) -> User:
 def is_operator(user: User) -> bool:
     """Whether somebody acts as one who runs the hub: staff, with a token only if it says so."""
     token = user.access_token
-    return user.is_staff and (token is None or "admin" in token.scopes)
+    return user.is_staff and (token is None or "admin" in token.granted)
 
 
 def require_namespace(actor: User | AnonymousUser | None, namespace: Namespace) -> User:
@@ -77,15 +77,28 @@ def require_namespace(actor: User | AnonymousUser | None, namespace: Namespace) 
 
     Raises:
         Unauthenticated, ScopeMissing: see ``require_scope``.
-        Forbidden: when the namespace is another's, or not the token's.
+        Forbidden: when the namespace is another's, or the token is for something else.
     """
+    return _require_writable(actor, namespace, None)
+
+
+def _require_writable(
+    actor: User | AnonymousUser | None, namespace: Namespace, adapter: Adapter | None
+) -> User:
     user = require_scope(actor, "write")
-    token = user.access_token
-    is_outside = token is not None and token.namespace_id not in {None, namespace.pk}
-    if is_outside or not namespace.is_writable_by(user):
+    if not namespace.is_writable_by(user):
         raise Forbidden(
             _("“%(name)s” is not yours to publish under.") % {"name": namespace.name},
             owner=namespace.name,
+        )
+    token = user.access_token
+    if token is not None and not token.covers(namespace, adapter):
+        text = _("This token is for “%(bound)s” only. Use one that is for “%(name)s” as well.")
+        name = adapter.full_name if adapter is not None else namespace.name
+        raise Forbidden(
+            text % {"bound": token.bound_to, "name": name},
+            owner=namespace.name,
+            bound_to=token.bound_to,
         )
     return user
 
@@ -107,7 +120,7 @@ def _require_own(actor: User | AnonymousUser | None, adapter: Adapter) -> User:
     user = require_user(actor)
     if not Adapter.objects.visible_to(user).filter(pk=adapter.pk).exists():
         raise NotFound(_("There is no such adapter."))
-    return require_namespace(user, adapter.namespace)
+    return _require_writable(user, adapter.namespace, adapter)
 
 
 def require_standing(adapter: Adapter) -> None:

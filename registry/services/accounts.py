@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from registry.errors import Forbidden, Invalid, NameTaken
 from registry.models import Namespace, NamespaceName, User
 from registry.names import check_name, key_of
-from registry.services import access, events
+from registry.services import access, events, tokens
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -69,10 +69,17 @@ def create_user(*, name: str, email: str = "", password: str | None = None) -> U
     return user
 
 
-def change_password(*, actor: User | AnonymousUser, password: str) -> None:
+def change_password(
+    *, actor: User | AnonymousUser, password: str, revokes_tokens: bool = False
+) -> None:
     """Give the actor another password; the caller has asked for the old one and judged the new.
 
-    Sessions end that are not told of it (``update_session_auth_hash``). Access tokens go on.
+    Sessions end that are not told of it (``update_session_auth_hash``).
+
+    Args:
+        actor: Whose password it is.
+        password: The new one.
+        revokes_tokens: Whether access tokens end as well.
 
     Raises:
         Unauthenticated: when there is no actor.
@@ -84,6 +91,8 @@ def change_password(*, actor: User | AnonymousUser, password: str) -> None:
     user.set_password(password)
     with transaction.atomic():
         user.save(update_fields=["password"])
+        if revokes_tokens:
+            tokens.revoke_all(actor=user)
         events.record(actor=user, verb="password_changed", subject=user.username)
 
 

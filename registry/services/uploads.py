@@ -109,8 +109,10 @@ def open_deposit(user: User, digest: str, size_bytes: int, *, most: int) -> Uplo
 
 def _announced(user: User, path: str, size_bytes: int, declared: str) -> Upload:
     """Return an upload that is not written down yet."""
+    token = user.access_token
     return Upload(
         owner=user,
+        token=token if token is not None and token.is_bound else None,
         path=path,
         size_bytes=size_bytes,
         part_bytes=parts.part_size(size_bytes, settings.LORARY.part_bytes),

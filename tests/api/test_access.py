@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.cache import cache
 from django.test import Client
+from django.utils import timezone
 
 from hub import throttles
 from registry.models import AccessToken
@@ -42,6 +44,7 @@ WRITES = [
     ("post", "uploads/0b1f3c1e-6c2e-4d57-9a8b-6f2f5b1d7a10/complete"),
     ("post", "tokens"),
     ("delete", "tokens/1"),
+    ("delete", "tokens"),
 ]
 OWN = ["me", "uploads", "uploads/0b1f3c1e-6c2e-4d57-9a8b-6f2f5b1d7a10", "tokens"]
 
@@ -100,11 +103,15 @@ def test_another_scheme_of_authorization_is_somebody_else_s(db: None) -> None:
 
 
 #: What ``/me`` says to our own readers; the rest is for Civitai's.
-NATIVE = {"name", "kind", "display_name", "url", "quota_bytes", "used_bytes", "scopes"}
+NATIVE = {"name", "kind", "display_name", "url", "quota_bytes", "used_bytes", "scopes",
+          "bound_to", "expires_at"}  # fmt: skip
 
 
 def test_me_says_who_and_what_may_be_done(ada: User, as_ada: Caller) -> None:
     told = as_ada.send("get", "me").json()
+    ends_in = datetime.fromisoformat(told["expires_at"]) - timezone.now()
+    assert timedelta(days=89) < ends_in < timedelta(days=90)
+    del told["expires_at"]
     assert {name: told[name] for name in told if name in NATIVE} == {
         "name": "ada",
         "kind": "user",
@@ -113,11 +120,13 @@ def test_me_says_who_and_what_may_be_done(ada: User, as_ada: Caller) -> None:
         "quota_bytes": None,
         "used_bytes": 0,
         "scopes": ["read", "write"],
+        "bound_to": None,
     }
     assert set(told) - NATIVE == {
         "id", "username", "tier", "status", "isMember", "subscriptions",
     }  # fmt: skip
-    assert browser(ada).get(f"{API}/me").json()["scopes"] is None
+    session = browser(ada).get(f"{API}/me").json()
+    assert (session["scopes"], session["bound_to"], session["expires_at"]) == (None, None, None)
 
 
 def test_a_session_writes_only_with_the_csrf_header(ada: User) -> None:
@@ -180,7 +189,9 @@ def test_tokens_are_issued_listed_and_revoked(as_ada: Caller) -> None:
 @pytest.mark.parametrize(
     "body",
     [{}, {"name": ""}, {"name": "x", "scopes": []}, {"name": "x", "scopes": ["root"]},
-     {"name": "x" * 81}, {"name": "x", "admin": True}],
+     {"name": "x" * 81}, {"name": "x", "admin": True}, {"name": "x", "expires_in_days": -1},
+     {"name": "x", "expires_in_days": 3651}, {"name": "x", "expires_in_days": 10**30},
+     {"name": "x", "bound_to": "nobody"}, {"name": "x", "bound_to": "a" * 500}],
 )  # fmt: skip
 def test_a_token_that_makes_no_sense_is_refused(as_ada: Caller, body: dict[str, object]) -> None:
     answer = as_ada.send("post", "tokens", body)
@@ -191,6 +202,49 @@ def test_a_token_that_makes_no_sense_is_refused(as_ada: Caller, body: dict[str, 
 def test_a_token_issues_none_that_may_do_more(as_ada: Caller) -> None:
     answer = as_ada.send("post", "tokens", {"name": "x", "scopes": ["admin"]})
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+
+
+def test_a_token_says_when_it_ends_and_what_it_is_for(
+    as_ada: Caller, noir: Adapter, ada: User
+) -> None:
+    asked = {"name": "build", "expires_in_days": 7, "bound_to": "ada/noir"}
+    made = as_ada.send("post", "tokens", asked).json()
+    assert (made["bound_to"], made["parent_id"]) == ("ada/noir", ada.access_tokens.last().pk)  # type: ignore[union-attr]
+    assert datetime.fromisoformat(made["expires_at"]) - timezone.now() < timedelta(days=7)
+    build = Caller(made["token"])
+    told = build.send("get", "me").json()
+    assert (told["bound_to"], told["expires_at"]) == ("ada/noir", made["expires_at"])
+    assert build.send("patch", "adapters/ada/noir", {"summary": "dark"}).status_code == 200
+    refused = build.send("post", "adapters", {"name": "other"})
+    assert (refused.status_code, refused.json()["bound_to"]) == (403, "ada/noir")
+    forever = as_ada.send("post", "tokens", {"name": "x", "expires_in_days": 0}).json()
+    assert forever["expires_at"] == told_of_first(as_ada)["expires_at"]
+
+
+def told_of_first(caller: Caller) -> dict[str, Any]:
+    """Return the caller's oldest token as it is listed."""
+    listed: list[dict[str, Any]] = caller.send("get", "tokens").json()["results"]
+    return listed[-1]
+
+
+def test_an_expired_token_says_so_at_every_door(as_ada: Caller, ada: User) -> None:
+    ada.access_tokens.update(expires_at=timezone.now())
+    answer = as_ada.send("get", "me")
+    assert (answer.status_code, answer.json()["code"]) == (401, "token_expired")
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    assert answer.json()["expired_at"]
+    for place in ("/api/whoami-v2", "/api/v1/model-versions/1"):
+        answer = as_ada.get(place)
+        assert answer.status_code == 401
+        assert "expired on" in answer.json()["error"]
+
+
+def test_all_tokens_are_revoked_at_once(as_ada: Caller, as_bob: Caller) -> None:
+    as_ada.send("post", "tokens", {"name": "x"})
+    answer = as_ada.send("delete", "tokens")
+    assert (answer.status_code, answer.json()) == (200, {"revoked": 2})
+    assert as_ada.send("get", "me").status_code == 401
+    assert as_bob.send("get", "me").status_code == 200
 
 
 def test_another_s_token_cannot_be_revoked(as_ada: Caller, as_bob: Caller, ada: User) -> None:

@@ -42,6 +42,13 @@ def test_a_name_in_any_case_gets_the_password_it_signs_in_with(client: Client, g
     assert "_auth_user_id" in client.session
 
 
+def test_it_says_how_to_revoke_access_tokens_as_well() -> None:
+    accounts.create_user(name="Anna")
+    assert "Access tokens of Anna still work. `manage.py token --user Anna --revoke-all`" in change(
+        "anna"
+    )
+
+
 def test_somebody_unknown_is_refused_as_djangos_own_does(monkeypatch: pytest.MonkeyPatch) -> None:
     accounts.create_user(name="anna")
     for given in ("ann_", "ann%", "Bob"):

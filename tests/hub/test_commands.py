@@ -81,6 +81,35 @@ def test_token_refuses_what_the_services_refuse(arguments: list[str]) -> None:
         run("token", "--create", *arguments)
 
 
+def test_token_says_when_it_ends_and_what_it_is_for() -> None:
+    anna = accounts.create_user(name="anna")
+    run("token", "--user", "anna", "--expires", "7")
+    run("token", "--user", "anna", "--expires", "never", "--bound-to", "anna")
+    bound, short = anna.access_tokens.all()
+    assert short.expires_at is not None
+    assert short.expires_at - timezone.now() < timedelta(days=7)
+    assert (bound.expires_at, bound.bound_to) == (None, "anna")
+    for days in ("0", "-1", "x", "3651", "9" * 5000):
+        with pytest.raises(CommandError, match="or never"):
+            run("token", "--user", "anna", "--expires", days)
+
+
+def test_token_of_scope_admin_is_for_staff() -> None:
+    anna = accounts.create_user(name="anna")
+    with pytest.raises(CommandError, match=r"manage\.py staff"):
+        run("token", "--user", "anna", "--scopes", "admin")
+    accounts.set_staff(actor=None, user=anna, is_staff=True)
+    assert run("token", "--user", "anna", "--scopes", "admin").startswith("lor_")
+
+
+def test_token_revokes_all_of_a_user() -> None:
+    anna = accounts.create_user(name="anna")
+    run("token", "--user", "anna")
+    run("token", "--user", "anna")
+    assert run("token", "--user", "anna", "--revoke-all") == "2 revoked.\n"
+    assert not anna.access_tokens.filter(revoked_at=None).exists()
+
+
 def test_doctor_is_content_with_a_fresh_hub() -> None:
     code, found = diagnose()
     assert code == 0

@@ -18,8 +18,10 @@ pytestmark = pytest.mark.django_db
 NEW = "another long phrase"
 
 
-def change(client: Client, old: str = PASSWORD, new: str = NEW, again: str = NEW) -> Any:
-    said = {"old_password": old, "new_password1": new, "new_password2": again}
+def change(
+    client: Client, old: str = PASSWORD, new: str = NEW, again: str = NEW, **more: str
+) -> Any:
+    said = {"old_password": old, "new_password1": new, "new_password2": again, **more}
     return client.post("/settings/password", said)
 
 
@@ -51,10 +53,15 @@ def test_this_session_goes_on_and_others_end(as_ada: Client, ada: User) -> None:
     assert not is_signed_in(other)
 
 
-def test_access_tokens_go_on(as_ada: Client, ada: User) -> None:
+def test_access_tokens_still_work_unless_they_are_revoked_too(as_ada: Client, ada: User) -> None:
     _token, secret = tokens.issue(actor=ada, name="laptop")
     change(as_ada)
+    assert "Access tokens still work." in as_ada.get("/settings/password").content.decode()
     assert tokens.authenticate(secret=secret).user == ada
+    change(as_ada, old=NEW, new=f"{NEW} 2", again=f"{NEW} 2", revokes_tokens="on")
+    assert "All access tokens are revoked." in as_ada.get("/settings/password").content.decode()
+    with pytest.raises(Unauthenticated):
+        tokens.authenticate(secret=secret)
 
 
 def test_it_is_in_the_record(as_ada: Client, ada: User) -> None:
@@ -118,7 +125,7 @@ def test_it_is_found_beside_the_access_tokens(as_ada: Client) -> None:
 
 
 def test_a_token_changes_no_password(ada: User) -> None:
-    _token, secret = tokens.issue(actor=ada, name="laptop", scopes=["admin"])
+    _token, secret = tokens.issue(actor=ada, name="laptop")
     with pytest.raises(Forbidden):
         accounts.change_password(actor=tokens.authenticate(secret=secret).user, password=NEW)
     with pytest.raises(Unauthenticated):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from hub.pages import sealed
 from registry.errors import Unauthenticated
-from registry.services import tokens
+from registry.services import adapters, tokens
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -24,7 +25,8 @@ def test_strangers_sign_in_first(client: Client) -> None:
 
 
 def make(client: Client, name: str = "laptop") -> None:
-    answer = client.post("/settings/tokens", {"name": name, "scopes": ["read"]})
+    said = {"name": name, "scopes": ["read"], "bound_to": "", "days": "30"}
+    answer = client.post("/settings/tokens", said)
     assert answer.headers["Location"] == "/settings/tokens"
     assert "no-store" in answer.headers["Cache-Control"]
     assert b"lor_" not in answer.content
@@ -88,12 +90,48 @@ def test_a_cookie_that_is_late_or_made_up_shows_nothing(as_ada: Client, pad: str
 
 
 @pytest.mark.parametrize(
-    "said", [{"name": "x"}, {"scopes": ["read"]}, {"name": "x", "scopes": ["admin"]}]
-)
-def test_a_token_without_name_or_scope_is_refused(as_ada: Client, said: dict[str, str]) -> None:
+    ("odd", "field"),
+    [({"name": ""}, "name"), ({"scopes": []}, "scopes"), ({"scopes": ["admin"]}, "scopes"),
+     ({"days": "1"}, "days"), ({"days": ""}, "days"), ({"bound_to": "nobody"}, "bound_to")],
+)  # fmt: skip
+def test_a_token_that_makes_no_sense_is_refused(
+    as_ada: Client, odd: dict[str, str], field: str
+) -> None:
+    said = {"name": "x", "scopes": ["read"], "bound_to": "", "days": "30", **odd}
     answer = as_ada.post("/settings/tokens", said)
     assert answer.status_code == 400
+    assert answer.context["form"].errors[field]
     assert "data-secret" not in answer.content.decode()
+
+
+def test_the_page_says_when_tokens_end_and_what_they_are_for(as_ada: Client, ada: User) -> None:
+    adapters.create(actor=ada, name="noir")
+    said = {"name": "build", "scopes": ["read"], "bound_to": "ada/noir", "days": "0"}
+    as_ada.post("/settings/tokens", said)
+    old, _secret = tokens.issue(actor=ada, name="old")
+    ada.access_tokens.filter(pk=old.pk).update(expires_at=datetime(2026, 5, 1, tzinfo=UTC))
+    page = as_ada.get("/settings/tokens").content.decode()
+    rows = re.findall(r"<tr><th scope=\"row\">.*?</tr>", page)
+    assert [re.sub(r"<[^>]+>", "|", row).count("expired 1 May 2026") for row in rows] == [1, 0]
+    assert "no limit" in rows[0]
+    assert "Remove" in rows[0]
+    assert "ada/noir" in rows[1]
+    assert "never" in rows[1].partition("ada/noir")[2]
+    assert "Revoke" in rows[1]
+    assert '<option value="90" selected>90 days</option>' in page
+
+
+def test_all_are_revoked_at_once(as_ada: Client, ada: User, bob: User) -> None:
+    kept, _secret = tokens.issue(actor=bob, name="bobs")
+    tokens.issue(actor=ada, name="one")
+    tokens.issue(actor=ada, name="two")
+    assert as_ada.get("/settings/tokens/revoke").status_code == 405
+    answer = as_ada.post("/settings/tokens/revoke")
+    assert answer.headers["Location"] == "/settings/tokens"
+    assert "All tokens are revoked." in as_ada.get("/settings/tokens").content.decode()
+    assert not ada.access_tokens.filter(revoked_at=None).exists()
+    kept.refresh_from_db()
+    assert kept.is_live
 
 
 def test_a_revoked_token_ends(as_ada: Client, ada: User) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from typing import Any
 
 from django.contrib.auth.management.commands import changepassword
@@ -18,4 +19,10 @@ class Command(changepassword.Command):
         """Put the name as its owner wrote it, and go on as Django does."""
         rows = User.objects.using(options["database"]).filter(username__iexact=options["username"])
         options["username"] = rows.values_list("username", flat=True).first() or options["username"]
-        return super().handle(*args, **options)
+        said = super().handle(*args, **options)
+        name = options["username"] or getpass.getuser()
+        self.stdout.write(
+            f"Access tokens of {name} still work. `manage.py token --user {name} --revoke-all` "
+            "revokes them."
+        )
+        return said

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from hub.checks import TAG
+from hub.management.help import Help
 from registry.errors import LoraryError
 from registry.models import User
 from registry.names import key_of
@@ -18,18 +20,44 @@ if TYPE_CHECKING:
 __all__ = ["Command"]
 
 
-class Command(BaseCommand):
-    """Issue an access token and print it, nothing else."""
+EPILOG = """\
+A token expires after LORARY_TOKEN_DAYS (90) unless --expires says otherwise. The
+scope admin is for staff: `manage.py staff NAME` comes first.
 
-    help = "Print a new access token of a user, and nothing else."
+Exit code 1: there is no such user, or such a token cannot be made.
+
+Examples:
+  manage.py token --user ada --create
+  manage.py token --user ada --scopes read --expires never --bound-to ada/noir
+  manage.py token --user ada --revoke-all
+"""
+
+
+class Command(BaseCommand):
+    """Issue an access token and print it, nothing else; or revoke all of a user."""
+
+    help = "Print a new access token of a user, and nothing else; or revoke all that there are."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare whose token it is and what it may do."""
+        parser.epilog, parser.formatter_class = EPILOG, Help
         parser.add_argument("--user", required=True, metavar="NAME", help="whose token")
         parser.add_argument("--create", action="store_true", help="make the user when missing")
         parser.add_argument("--scopes", default="read,write", help="of read, write, admin")
         parser.add_argument("--name", default="command line", help="how the token is listed")
+        parser.add_argument(
+            "--expires", type=_days, metavar="DAYS", help="after how many days it ends; or never"
+        )
+        parser.add_argument(
+            "--bound-to",
+            default="",
+            metavar="OWNER[/NAME]",
+            help="limit it to this, as for a build",
+        )
+        parser.add_argument(
+            "--revoke-all", action="store_true", help="make none; revoke all tokens of the user"
+        )
 
     def handle(self, *_args: str, **options: Any) -> None:
         """Find or make the user, issue, print."""
@@ -41,8 +69,27 @@ class Command(BaseCommand):
             if user is None:
                 message = f"There is no user {name!r}; add --create to make one."
                 raise CommandError(message)
+            if options["revoke_all"]:
+                self.stdout.write(f"{tokens.revoke_all(actor=user):,} revoked.")
+                return
             scopes = [scope.strip() for scope in options["scopes"].split(",") if scope.strip()]
-            _token, secret = tokens.issue(actor=user, name=options["name"], scopes=scopes)
+            _token, secret = tokens.issue(
+                actor=user,
+                name=options["name"],
+                scopes=scopes,
+                days=options["expires"],
+                bound_to=options["bound_to"],
+            )
         except LoraryError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(secret)
+
+
+def _days(text: str) -> int:
+    """Return a number of days, 0 for ``never``."""
+    if text == "never":
+        return 0
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= tokens.MAX_DAYS):
+        message = f"write a number of days up to {tokens.MAX_DAYS}, or never"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)

@@ -125,11 +125,11 @@ def _authenticate(request: HttpRequest) -> None:
     try:
         request.user = tokens.authenticate(secret=secret).user
     except Unauthenticated as error:
-        text = str(error.detail)
+        cause = error
         if secret.startswith("hf_"):
             hint = _("It looks like one of huggingface.co; this hub has its own, under Settings.")
-            text = f"{text} {hint}"
-        raise Refused(Unauthenticated(text), status=401, message=INVALID_TOKEN) from error
+            cause = Unauthenticated(f"{error.detail} {hint}")
+        raise Refused(cause, status=401, message=INVALID_TOKEN) from error
 
 
 def _require_scope(request: HttpRequest, *, is_read: bool, is_open: bool) -> None:

@@ -9,6 +9,8 @@ from registry.selectors import organisations
 from registry.services import access
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from django.http import HttpRequest, JsonResponse
 
     from registry.models import AccessToken
@@ -39,15 +41,22 @@ def whoami(request: HttpRequest) -> JsonResponse:
         ],
     }  # fmt: skip
     if user.access_token is not None:
-        document["auth"] = {"type": "access_token", "accessToken": _token(user.access_token)}
+        document["auth"] = _auth(user.access_token)
     return answer(document)
 
 
-def _token(token: AccessToken) -> dict[str, str]:
+def _auth(token: AccessToken) -> dict[str, Any]:
     is_reader = set(token.scopes) <= {"read"}
-    created = token.created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    role = "read" if is_reader else "write"
-    return {"displayName": token.name, "role": role, "createdAt": created}
+    role, created = "read" if is_reader else "write", _moment(token.created_at)
+    said = {"displayName": token.name, "role": role, "createdAt": created}
+    auth: dict[str, Any] = {"type": "access_token", "accessToken": said}
+    if token.expires_at is not None:
+        auth["expiresAt"] = _moment(token.expires_at)
+    return auth
+
+
+def _moment(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 @door("GET")

@@ -2,6 +2,7 @@
 
 LoraryError
 ├── Unauthenticated        not_authenticated    also a PermissionError
+│   └── TokenExpired       token_expired
 ├── Forbidden              forbidden            also a PermissionError
 │   └── ScopeMissing       scope_missing
 ├── NotFound               not_found            also a LookupError
@@ -84,6 +85,7 @@ __all__ = [
     "StorageFull",
     "TargetTaken",
     "TimedOut",
+    "TokenExpired",
     "TooLarge",
     "Unauthenticated",
     "Unreachable",
@@ -132,6 +134,13 @@ class Unauthenticated(LoraryError, PermissionError):
 
     code = "not_authenticated"
     title = "Sign in first: lorary login."
+
+
+class TokenExpired(Unauthenticated):
+    """The token has expired; ``facts["expired_at"]`` says when."""
+
+    code = "token_expired"
+    title = "This token has expired."
 
 
 class Forbidden(LoraryError, PermissionError):
