@@ -91,6 +91,8 @@ def _whoami(args: Namespace) -> int:
                 ("page", account.url),
                 ("used", count_bytes(account.used_bytes) + quota),
                 ("scopes", ", ".join(account.scopes or ())),
+                ("only for", account.bound_to),
+                ("token", f"expires {account.expires_at[:10]}" if account.expires_at else ""),
             ]
         )
     )

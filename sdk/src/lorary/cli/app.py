@@ -28,6 +28,7 @@ COMMANDS = {
     "login": ("account", "sign in to a hub and remember the token"),
     "logout": ("account", "forget the token of a hub"),
     "whoami": ("account", "show who you are to the hub"),
+    "tokens": ("tokens", "list, make or revoke access tokens"),
     "search": ("catalogue", "find adapters"),
     "info": ("catalogue", "show an adapter or one of its versions"),
     "versions": ("catalogue", "list the versions of an adapter"),

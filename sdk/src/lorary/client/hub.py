@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from lorary.client import finding, publishing, pulling, trying
+from lorary.client.answers import Record
 from lorary.client.cache import Cache
 from lorary.client.config import endpoint_of, home_of, token_of
 from lorary.client.curating import Curating
@@ -334,12 +335,40 @@ class Hub(Curating):
         """Return your access tokens, without their secrets."""
         return tuple(Token.read(item) for item in self._session.items("tokens"))
 
-    def create_token(self, name: str, scopes: Sequence[str] = ("read", "write")) -> Token:
-        """Make an access token; its ``secret`` is never shown again."""
-        data = {"name": name, "scopes": list(scopes)}
+    def create_token(
+        self,
+        name: str,
+        scopes: Sequence[str] = ("read", "write"),
+        *,
+        days: int | None = None,
+        bound_to: str = "",
+    ) -> Token:
+        """Make an access token; its ``secret`` is never shown again.
+
+        It expires no later than the token of this client, and is revoked with that.
+
+        Args:
+            name: What it is for.
+            scopes: What it may do.
+            days: After how many days it expires; 0 for never, None for what the hub decides.
+            bound_to: ``owner`` or ``owner/name``, to limit it to that.
+        """
+        data: dict[str, object] = {"name": name, "scopes": list(scopes)}
+        if days is not None:
+            data["expires_in_days"] = days
+        if bound_to:
+            data["bound_to"] = bound_to
         return Token.read(self._session.json("POST", "tokens", data=data))
 
     def revoke_token(self, token: Token | int) -> None:
-        """End an access token."""
+        """Revoke an access token, and those that it made.
+
+        Raises:
+            NotFound: you have no such token.
+        """
         number = token.id if isinstance(token, Token) else token
         self._session.json("DELETE", f"tokens/{number}")
+
+    def revoke_tokens(self) -> int:
+        """Revoke all your access tokens, this client's too; return how many worked until now."""
+        return Record(self._session.json("DELETE", "tokens"), "answer").whole("revoked")

@@ -33,7 +33,11 @@ JSON = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who a token belongs to; ``scopes`` is None when all are allowed."""
+    """Who a token belongs to; ``scopes`` is None when all are allowed.
+
+    ``bound_to`` is the owner or adapter that the token is limited to, ``expires_at`` the moment at
+    which it expires (ISO 8601); empty for no limit.
+    """
 
     name: str
     kind: str
@@ -42,6 +46,8 @@ class Account:
     quota_bytes: int
     used_bytes: int
     scopes: tuple[str, ...] | None
+    bound_to: str = ""
+    expires_at: str = ""
     data: JSON = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -56,6 +62,8 @@ class Account:
             quota_bytes=record.whole("quota_bytes"),
             used_bytes=record.whole("used_bytes"),
             scopes=None if record.data.get("scopes") is None else record.texts("scopes"),
+            bound_to=record.text("bound_to"),
+            expires_at=record.text("expires_at"),
             data=record.data,
         )
 
@@ -316,12 +324,21 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An access token; ``secret`` only at the moment of its making."""
+    """An access token; ``secret`` only at the moment of its making.
+
+    Times are ISO 8601. ``bound_to`` is the owner or adapter that the token is limited to. Empty:
+    no limit, never.
+    """
 
     id: int
     name: str
     scopes: tuple[str, ...]
     secret: str
+    prefix: str = ""
+    bound_to: str = ""
+    created_at: str = ""
+    last_used_at: str = ""
+    expires_at: str = ""
     data: JSON = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -333,6 +350,11 @@ class Token:
             name=record.text("name"),
             scopes=record.texts("scopes"),
             secret=record.text("token"),
+            prefix=record.text("prefix"),
+            bound_to=record.text("bound_to"),
+            created_at=record.text("created_at"),
+            last_used_at=record.text("last_used_at"),
+            expires_at=record.text("expires_at"),
             data=record.data,
         )
 

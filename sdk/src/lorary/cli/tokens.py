@@ -1,0 +1,161 @@
+"""tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lorary.cli.command import Command, UsageError, add_endpoint
+from lorary.cli.output import emit, note, plain, show, table
+from lorary.client import Hub
+from lorary.client.errors import NotFound
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from lorary.cli.command import Parser
+    from lorary.client import Token
+
+__all__ = ["COMMANDS"]
+
+
+def _configure(parser: Parser) -> None:
+    parser.add_argument(
+        "verb", nargs="?", choices=["create", "revoke"], help="what to do; list when left out"
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME|ID", help="the new token's name, or ids to revoke"
+    )
+    parser.add_argument("--scopes", metavar="LIST", help="create: of read, write, admin")
+    parser.add_argument(
+        "--expires", metavar="DAYS", help="create: after how many days it expires, or never"
+    )
+    parser.add_argument(
+        "--bound-to", default="", metavar="OWNER[/NAME]", help="create: limit it to this"
+    )
+    parser.add_argument("--all", action="store_true", help="revoke all tokens, the one in use too")
+    add_endpoint(parser)
+
+
+def _tokens(args: Namespace) -> int:
+    is_create = args.verb == "create"
+    if not is_create and (args.scopes or args.expires or args.bound_to):
+        message = "--scopes, --expires and --bound-to belong to create"
+        raise UsageError(message)
+    if (args.all and args.verb != "revoke") or (args.names and not args.verb):
+        message = "say what to do: create NAME, revoke ID or revoke --all"
+        raise UsageError(message)
+    with Hub(args.endpoint) as hub:
+        if is_create:
+            return _create(hub, args)
+        return _revoke(hub, args) if args.verb else _list(hub, args)
+
+
+def _list(hub: Hub, args: Namespace) -> int:
+    found = hub.tokens()
+    if args.json:
+        for token in found:
+            emit(_document(token))
+    else:
+        show(table([_row(token) for token in found]))
+    return 0
+
+
+def _create(hub: Hub, args: Namespace) -> int:
+    if len(args.names) != 1:
+        message = "name one token to create"
+        raise UsageError(message)
+    scopes = [part.strip() for part in (args.scopes or "read,write").split(",") if part.strip()]
+    days = _days(args.expires)
+    token = hub.create_token(args.names[0], scopes, days=days, bound_to=args.bound_to)
+    if args.json:
+        emit({**_document(token), "token": token.secret})
+    else:
+        show(token.secret)
+        note(f"lorary: {_lasting(token)}. It is not shown again.")
+    return 0
+
+
+def _days(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if text == "never":
+        return 0
+    if not (text.isascii() and text.isdigit() and int(text[:9]) > 0 and len(text) < 9):
+        message = "--expires takes a number of days, or never"
+        raise UsageError(message)
+    return int(text)
+
+
+def _revoke(hub: Hub, args: Namespace) -> int:
+    if bool(args.names) == args.all:
+        message = "name the ids of the tokens to revoke, or give --all"
+        raise UsageError(message)
+    if args.all:
+        count = hub.revoke_tokens()
+        if args.json:
+            emit({"revoked": count})
+        else:
+            show(f"Revoked {count:,} tokens.")
+        note(f"lorary: the token in use is revoked too; make another at {_page(hub)}")
+        return 0
+    for name in args.names:
+        _revoke_one(hub, name)
+        if args.json:
+            emit({"id": int(name), "state": "revoked"})
+        else:
+            show(f"Revoked {plain(name)}.")
+    return 0
+
+
+def _revoke_one(hub: Hub, name: str) -> None:
+    message = f"You have no token “{name}”; lorary tokens lists their ids."
+    if not (name.isascii() and name.isdigit() and len(name) < 10):
+        raise NotFound(message)
+    try:
+        hub.revoke_token(int(name))
+    except NotFound as error:
+        raise NotFound(message) from error
+
+
+def _page(hub: Hub) -> str:
+    return f"{hub.endpoint}/settings/tokens"
+
+
+def _document(token: Token) -> dict[str, object]:
+    return {
+        "id": token.id,
+        "name": token.name,
+        "prefix": token.prefix,
+        "scopes": list(token.scopes),
+        "bound_to": token.bound_to or None,
+        "created_at": token.created_at,
+        "last_used_at": token.last_used_at or None,
+        "expires_at": token.expires_at or None,
+    }
+
+
+def _row(token: Token) -> list[str]:
+    used = f"used {token.last_used_at[:10]}" if token.last_used_at else "never used"
+    bound = f"only for {token.bound_to}" if token.bound_to else "-"
+    start = f"{token.prefix}…"
+    scopes = ", ".join(token.scopes)
+    return [str(token.id), token.name, start, scopes, bound, used, _lasting(token)]
+
+
+def _lasting(token: Token) -> str:
+    return f"expires {token.expires_at[:10]}" if token.expires_at else "never expires"
+
+
+COMMANDS = {
+    "tokens": Command(
+        "List your access tokens, with what they are for, their last use and their end; make one\n"
+        "for a program; or revoke some. A token made here can do no more than the one in use,\n"
+        "expires no later, and is revoked with it.",
+        "  lorary tokens\n"
+        "  lorary tokens create build --scopes read --expires 30 --bound-to ada/noir\n"
+        "  lorary tokens revoke 12\n"
+        "  lorary tokens revoke --all --json",
+        _configure,
+        _tokens,
+    ),
+}
