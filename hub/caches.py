@@ -1,8 +1,8 @@
 """The shared cache: Redis that may be away.
 
-The cache holds counts for limits on requests and on attempts to sign in, nothing else. While it
-is away nothing is counted and every request is allowed: a hub without limits for some minutes is
-better than a hub that answers 500.
+The cache holds counts for limits on requests, nothing else: attempts to sign in are counted in the
+database. While it is away nothing is counted and every request is allowed: a hub without limits
+for some minutes is better than a hub that answers 500.
 """
 
 from __future__ import annotations

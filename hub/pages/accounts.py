@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import TYPE_CHECKING
 
 from django.contrib import auth, messages
@@ -12,12 +13,12 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from hub.callers import address_of
-from hub.pages import limits
 from hub.pages.cards import Card, cards_of
 from hub.pages.forms import PasswordForm, SignInForm, SignUpForm, accept_faults
 from registry.errors import Invalid, LoraryError, NameInvalid, NameTaken, RateLimited
+from registry.names import MAX_NAME, key_of
 from registry.selectors import adapters as catalogue
-from registry.services import accounts
+from registry.services import accounts, attempts
 from registry.services.access import require_user
 
 if TYPE_CHECKING:
@@ -61,13 +62,18 @@ def _tried(request: HttpRequest) -> SignInForm:
         RateLimited: somebody is guessing.
     """
     place = address_of(request)
-    who = f"{place}|{request.POST.get('username', '')[:96].casefold()}"
-    limits.require("signin-place", place, limit=TRIES_OF_A_PLACE, window_s=WINDOW_S)
-    limits.require("signin", who, limit=TRIES, window_s=WINDOW_S)
+    who = f"{place}|{_account(request.POST.get('username', ''))}"
+    attempts.require("signin-place", place, limit=TRIES_OF_A_PLACE, window_s=WINDOW_S)
+    attempts.require("signin", who, limit=TRIES, window_s=WINDOW_S)
     form = SignInForm(request, data=request.POST)
     if form.is_valid():
-        limits.clear("signin", who)
+        attempts.clear("signin", who)
     return form
+
+
+def _account(text: str) -> str:
+    """Return what is typed as the form reads it, so that each way to write a name counts alike."""
+    return key_of(unicodedata.normalize("NFKC", text.strip()))[:MAX_NAME]
 
 
 @sensitive_post_parameters("password")
@@ -79,7 +85,7 @@ def signup(request: HttpRequest) -> HttpResponse:
         return _door(request, "signup", form)
     try:
         place = address_of(request)
-        limits.require("signup", place, limit=SIGNUPS, window_s=SIGNUP_WINDOW_S)
+        attempts.require("signup", place, limit=SIGNUPS, window_s=SIGNUP_WINDOW_S)
         user = accounts.sign_up(**form.cleaned_data)
     except LoraryError as error:
         return _refused(request, form, error)
@@ -133,10 +139,10 @@ def _judged(request: HttpRequest, user: User) -> PasswordForm:
         RateLimited: somebody is guessing.
     """
     who = str(user.pk)
-    limits.require("password", who, limit=TRIES, window_s=WINDOW_S)
+    attempts.require("password", who, limit=TRIES, window_s=WINDOW_S)
     form = PasswordForm(user, request.POST)
     if "old_password" not in form.errors:
-        limits.clear("password", who)
+        attempts.clear("password", who)
     return form
 
 

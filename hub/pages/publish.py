@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from hub.pages import limits, lines, readings
+from hub.pages import lines, readings
 from hub.pages.forms import accept_faults
 from hub.pages.version_forms import PublishForm, VersionForm
 from registry.errors import Conflict, LoraryError, Moved, NotFound
@@ -24,7 +24,7 @@ from registry.models import UploadState, Visibility
 from registry.names import check_name
 from registry.selectors import adapters as catalogue
 from registry.selectors import uploads as arrivals
-from registry.services import adapters, versions
+from registry.services import adapters, attempts, versions
 from registry.services.access import require_adapter, require_user
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _faults(error: LoraryError) -> dict[str, Any]:
 def read(request: HttpRequest) -> HttpResponse:
     """Read a header (raw body) and send the form filled from it, or why it is refused."""
     user = require_user(request.user)
-    limits.require("read", str(user.pk), limit=READS, window_s=READ_WINDOW_S)
+    attempts.require("read", str(user.pk), limit=READS, window_s=READ_WINDOW_S)
     reading = readings.read(request, request.GET.get("name", ""), request.GET.get("size", ""))
     target = _target(request)
     context = {"form": _filled(reading, target), "reading": reading, "target": target}

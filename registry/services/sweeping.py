@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import CASCADE, Count, Exists, Min, OuterRef, Q, Sum
 from django.utils import timezone
@@ -20,7 +21,7 @@ from django.utils import timezone
 from registry import locks, signals, storage
 from registry.models import Blob, File, Upload, UploadPart, UploadState
 from registry.selectors.blobs import keeping_files
-from registry.services import arrivals, expiring, forgetting
+from registry.services import arrivals, attempts, expiring, forgetting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,6 +78,8 @@ def run(*, is_dry: bool = False) -> Swept:
     leftovers = _sweep_beside(is_dry=is_dry)
     if not is_dry:
         _sweep_parts()
+        _sweep_sessions()
+        attempts.forget()
     let_go = _sweep_rows(is_dry=is_dry)
     removed = _sum([*expired, _sweep_files(let_go, is_dry=is_dry)])
     if not is_dry:
@@ -120,6 +123,11 @@ def _sweep_beside(*, is_dry: bool) -> storage.Heap:
         signals.sweeping.send(sender=None, is_dry=is_dry),
     )
     return _sum(reply for _receiver, reply in replies if reply is not None)
+
+
+def _sweep_sessions() -> None:
+    """Remove sessions that have expired: Django keeps them until somebody does."""
+    Session.objects.filter(expire_date__lt=timezone.now()).delete()
 
 
 def _unreferenced() -> Q:

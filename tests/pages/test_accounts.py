@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth.signals import user_login_failed
+from django.core.cache import cache
 
-from registry.models import User
+from registry.models import Attempt, User
 from tests.catalogue import PASSWORD
 
 if TYPE_CHECKING:
@@ -60,6 +61,26 @@ def test_guessing_is_slowed_down(client: Client, ada: User) -> None:
     assert answer.status_code == 429
     assert "Too many tries" in answer.content.decode()
     assert not is_signed_in(client)
+
+
+def test_a_name_in_other_letters_is_the_same_name(client: Client, ada: User) -> None:
+    spellings = ["ada", " ada", "ada\u3000", "ADA", "ａｄａ", "Ａda", "\tada  ", "ada" + " " * 200]
+    for spelling in [*spellings, "ada", "ada"]:
+        answer = client.post("/signin", {"username": spelling, "password": "x"})
+        assert answer.status_code == 400
+    for spelling in spellings:
+        answer = client.post("/signin", {"username": spelling, "password": PASSWORD})
+        assert answer.status_code == 429, spelling
+    assert not is_signed_in(client)
+
+
+def test_every_process_counts_the_same_tries(client: Client, ada: User) -> None:
+    for _try in range(10):
+        client.post("/signin", {"username": "ada", "password": "x"})
+        cache.clear()  # that of another process is empty
+    answer = client.post("/signin", {"username": "ada", "password": PASSWORD})
+    assert answer.status_code == 429
+    assert not any("ada" in str(row) or "127.0.0.1" in str(row) for row in Attempt.objects.values())
 
 
 def test_tries_over_the_limit_are_not_looked_at(client: Client, ada: User) -> None:

@@ -1,0 +1,74 @@
+"""Limits on what people try, counted in the database: for all processes, and while no cache is.
+
+A key is kept as a keyed digest, so that the rows hold no names and addresses.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.db.models import F
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+from django.utils.translation import ngettext
+
+from registry.errors import RateLimited
+from registry.models import Attempt
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+__all__ = ["clear", "forget", "require"]
+
+
+def require(scope: str, key: str, *, limit: int, window_s: int) -> None:
+    """Count one try.
+
+    Args:
+        scope: What is tried.
+        key: Who tries it.
+        limit: How many tries the window has, which begins with the first.
+        window_s: Its length in seconds.
+
+    Raises:
+        RateLimited: it is more than ``limit`` in the window; such a try writes nothing.
+    """
+    name, now = _name(scope, key), timezone.now()
+    rows = Attempt.objects.filter(key=name)
+    attempt = rows.first()
+    if attempt is None or attempt.until <= now:
+        rows.filter(until__lte=now).delete()
+        first = {"count": 1, "until": now + timedelta(seconds=window_s)}
+        attempt, is_first = Attempt.objects.get_or_create(key=name, defaults=first)
+        if is_first:
+            return
+    is_over = attempt.count >= limit
+    if is_over or not rows.filter(count__lt=limit).update(count=F("count") + 1):
+        raise _limited(attempt.until)
+
+
+def _limited(until: datetime) -> RateLimited:
+    wait_s = max(1, math.ceil((until - timezone.now()).total_seconds()))
+    minutes = math.ceil(wait_s / 60)
+    text = ngettext(
+        "Too many tries. Wait a minute, then try again.",
+        "Too many tries. Wait %(n)d minutes, then try again.",
+        minutes,
+    )
+    return RateLimited(text % {"n": minutes}, retry_after=wait_s)
+
+
+def clear(scope: str, key: str) -> None:
+    """Forget the tries."""
+    Attempt.objects.filter(key=_name(scope, key)).delete()
+
+
+def forget() -> None:
+    """Remove the rows of windows that are over."""
+    Attempt.objects.filter(until__lte=timezone.now()).delete()
+
+
+def _name(scope: str, key: str) -> str:
+    return salted_hmac("registry.attempts", f"{scope}:{key}", algorithm="sha256").hexdigest()
