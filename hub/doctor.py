@@ -19,7 +19,7 @@ from django.conf import settings
 from django.core.checks import ERROR
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
-from django.db.models import Count, Min
+from django.db.models import Count, Min, Q
 from django.utils import timezone
 from kombu.exceptions import KombuError
 
@@ -30,7 +30,8 @@ from hub.operating import unserved_told
 from previews.render import BasesInvalid, load_bases
 from registry import guards, storage
 from registry.errors import StorageAway, StorageFull
-from registry.models import Blob, Job, JobState
+from registry.models import Adapter, Blob, Job, JobState, Namespace
+from registry.names import RESERVED_NAMES, is_device
 from registry.selectors import workers
 from registry.services import rehashing, reinspecting, sweeping
 
@@ -43,8 +44,10 @@ __all__ = ["PROBES", "Report", "examine"]
 LOW_SPACE_BYTES = 2 * 2**30
 #: A job that waited longer than this has no worker, or too few.
 LONG_WAIT = timedelta(minutes=2)
-#: Missing blobs named before the rest is only counted.
+#: Missing blobs and odd names that are listed before the rest is only counted.
 NAMED = 5
+#: Narrows names to those that may be a device name of Windows.
+DEVICE_LIKE = Q(key__regex=r"^(con|prn|aux|nul|com[0-9]|lpt[0-9])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,23 @@ def _storage() -> Iterator[Report]:
         yield Report(
             "storage", "error", "Reads differ from writes.", "Check the disk or the server."
         )
+
+
+def _names() -> Iterator[Report]:
+    """Name owners and adapters from before a rule that new ones keep."""
+    owners = list(Namespace.objects.filter(key__in=RESERVED_NAMES).values_list("name", flat=True))
+    rows = Namespace.objects.values_list("name", flat=True)
+    owners += filter(is_device, rows.filter(DEVICE_LIKE))
+    adapters = Adapter.objects.filter(DEVICE_LIKE).select_related("namespace")
+    devices = [one.full_name for one in adapters if is_device(one.name)]
+    found = sorted(owners) + sorted(devices)
+    if not found:
+        yield Report("names", "ok", "No owner or adapter has a name that new ones may not take.")
+        return
+    more = f" and {len(found) - NAMED:,} more" if len(found) > NAMED else ""
+    message = f"Names that new ones may not take: {', '.join(found[:NAMED])}{more}."
+    hint = "They keep working. Owners of adapters with a Windows device name should rename them."
+    yield Report("names", "warning", message, hint)
 
 
 def _broker() -> Iterator[Report]:
@@ -297,6 +317,7 @@ PROBES: dict[str, Callable[[], Iterator[Report]]] = {
     "rights": _rights,
     "database": _database,
     "guards": _guards,
+    "names": _names,
     "storage": _storage,
     "broker": _broker,
     "jobs": _jobs,

@@ -2,7 +2,9 @@
 
 Owner and adapter names follow the Hugging Face Hub: at most 96 characters of
 ``[A-Za-z0-9._-]``, no ``--`` or ``..``, no leading or trailing ``.`` or ``-``, no ``.git``
-suffix. They are unique without regard to case: ``key_of`` is what uniqueness is held on.
+suffix. They are unique without regard to case: ``key_of`` is what uniqueness is held on. A new name
+is not a device name on Windows, where adapters become folders; that of an owner is not reserved.
+Names from before these rules keep working.
 
 Aliases are 1 to 96 of the same characters, in one part or in several with ``/`` between them, as
 branches have (``feat/rain``). A part begins and ends with a letter, a digit or ``_`` and has no
@@ -29,8 +31,10 @@ __all__ = [
     "RESERVED_NAMES",
     "check_alias",
     "check_name",
+    "check_new_name",
     "check_path",
     "has_control",
+    "is_device",
     "key_of",
 ]
 
@@ -38,17 +42,22 @@ MAX_NAME = 96
 MAX_PATH = 255
 MAX_DEPTH = 8
 
-#: First path segments that belong to the site; a namespace may not take them.
+#: First path segments that belong to the site, or may one day, and names under which somebody could
+#: pass for the hub or for another one; a new namespace may not take them.
 RESERVED_NAMES = frozenset(
     {
-        "about", "account", "admin", "api", "assets", "browse", "compare", "creators",
-        "datasets", "docs", "events", "favicon.ico", "feeds", "health", "healthz", "help",
-        "home", "images", "inspect", "join", "jobs", "login", "logout", "media", "metrics",
-        "mixer", "models", "new", "notifications", "oauth", "operator", "organisations",
-        "organizations", "packs", "publish", "renders", "resolve", "robots.txt", "search",
-        "settings", "signin", "signout", "signup", "sitemap.xml", "spaces", "static", "status",
-        "styleguide", "takedowns", "tags", "tokens", "try", "uploads", "users", "v1",
-        "well-known", "workers", "xet",
+        "about", "abuse", "account", "accounts", "admin", "administrator", "api", "assets",
+        "autov2", "blake3", "blog", "browse", "civitai", "collections", "compare", "contact",
+        "creators", "datasets", "docs", "download", "downloads", "events",
+        "favicon.ico", "feeds", "health", "healthz", "help", "hf", "home", "hub", "huggingface",
+        "images", "inspect", "join", "jobs", "legal", "login", "logout", "lorary", "md5", "media",
+        "metrics", "mix", "mixer", "model-versions", "models", "moderation", "moderator", "new",
+        "news", "notifications", "oauth", "official", "operator", "organisations",
+        "organizations", "pack", "packs", "password", "postmaster", "privacy", "publish",
+        "renders", "resolve", "robots.txt", "root", "search", "security", "settings", "sha1",
+        "sha256", "signin", "signout", "signup", "sitemap.xml", "spaces", "staff", "static",
+        "status", "styleguide", "support", "system", "takedowns", "tags", "terms", "tokens",
+        "try", "uploads", "users", "v1", "webmaster", "well-known", "workers", "xet",
     }
 )  # fmt: skip
 
@@ -73,18 +82,36 @@ def key_of(name: str) -> str:
     return name.casefold()
 
 
-def check_name(name: str, *, is_namespace: bool = False) -> str:
-    """Return ``name`` if it fits the grammar.
+def check_name(name: str) -> str:
+    """Return ``name`` if it fits the grammar, as every name that exists does.
 
     Raises:
         NameInvalid: with the rule that was broken.
     """
-    reason = _name_fault(name)
-    if not reason and is_namespace and key_of(name) in RESERVED_NAMES:
-        reason = _("“%(name)s” is a page of this site; choose another name.") % {"name": name}
-    if reason:
+    if reason := _name_fault(name):
         raise NameInvalid(reason, name=name[:MAX_NAME])
     return name
+
+
+def check_new_name(name: str, *, is_namespace: bool = False) -> str:
+    """Return ``name`` if an adapter, or a namespace, may be called so from now on.
+
+    Raises:
+        NameInvalid: with the rule that was broken.
+    """
+    reason = ""
+    if is_device(check_name(name)):
+        reason = _("“%(name)s” is a device name on Windows; choose another name.")
+    elif is_namespace and key_of(name) in RESERVED_NAMES:
+        reason = _("“%(name)s” is reserved on this site; choose another name.")
+    if reason:
+        raise NameInvalid(reason % {"name": name}, name=name)
+    return name
+
+
+def is_device(name: str) -> bool:
+    """Whether Windows keeps a name for a device, with any extension and in any case."""
+    return _WINDOWS_DEVICE.match(name) is not None
 
 
 def _name_fault(name: str) -> str:
@@ -162,8 +189,8 @@ def _segment_fault(segment: str) -> str:
         return _("A file name has none of < > : \" | ? * \\ in it.")  # fmt: skip
     if segment[-1] in " ." or segment[0] == " ":
         return _("A file name neither begins with a space nor ends with a space or a dot.")
-    if _WINDOWS_DEVICE.match(segment):
-        return _("“%(name)s” is a device name on Windows.") % {"name": segment}
+    if is_device(segment):
+        return _("“%(name)s” is a device name on Windows; rename it.") % {"name": segment}
     if _SHORT_NAME.match(segment):
         return _("“%(name)s” is a short name that Windows keeps for another file.") % {
             "name": segment

@@ -21,7 +21,7 @@ from hub.pages.forms import accept_faults
 from hub.pages.version_forms import PublishForm, VersionForm
 from registry.errors import Conflict, LoraryError, Moved, NotFound
 from registry.models import UploadState, Visibility
-from registry.names import check_name
+from registry.names import check_name, check_new_name
 from registry.selectors import adapters as catalogue
 from registry.selectors import uploads as arrivals
 from registry.services import adapters, attempts, versions
@@ -175,14 +175,27 @@ def name(request: HttpRequest) -> HttpResponse:
     )
 
 
+def _own_named(user: User, wanted: str) -> Adapter | None:
+    """Return the user's adapter of that name, None where one may be called so.
+
+    Raises:
+        NameInvalid: none may.
+        Moved: one was.
+    """
+    try:
+        return catalogue.get(user, user.username, check_name(wanted))
+    except NotFound:
+        check_new_name(wanted)
+    return None
+
+
 def _name_note(user: User, wanted: str) -> str:
     try:
-        check_name(wanted)
-        adapter = catalogue.get(user, user.username, wanted)
-    except NotFound:
-        return _("Free: it will live at %(name)s.") % {"name": f"/{user.username}/{wanted}"}
+        adapter = _own_named(user, wanted)
     except LoraryError as error:
         return str(error.detail)
+    if adapter is None:
+        return _("Free: it will live at %(name)s.") % {"name": f"/{user.username}/{wanted}"}
     latest = adapter.latest_version
     if latest is None:
         return _("You have this one, still empty.")

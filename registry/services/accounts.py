@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from registry.errors import Forbidden, Invalid, NameTaken
 from registry.models import Namespace, NamespaceName, User
-from registry.names import check_name, key_of
+from registry.names import check_new_name, key_of
 from registry.services import access, events, tokens
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def create_user(*, name: str, email: str = "", password: str | None = None) -> U
         NameInvalid: outside the grammar of names.
         NameTaken: in use now or ever before.
     """
-    check_name(name, is_namespace=True)
+    check_new_name(name, is_namespace=True)
     key = key_of(name)
     try:
         with transaction.atomic():

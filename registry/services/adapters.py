@@ -19,7 +19,7 @@ from registry.models import (
     Tag,
     Visibility,
 )
-from registry.names import check_name, has_control, key_of
+from registry.names import check_new_name, has_control, key_of
 from registry.services import access, events, manifests
 from registry.signals import card_changed
 
@@ -70,7 +70,7 @@ def create(*, actor: User, owner: Namespace | None = None, name: str, **card: An
     user = access.require_user(actor)
     namespace = owner or user.namespace
     access.require_namespace(user, namespace)
-    check_name(name)
+    check_new_name(name)
     fields, tags = _clean(card)
     try:
         with transaction.atomic():
@@ -143,7 +143,7 @@ def rename(*, actor: User, adapter: Adapter, name: str) -> Adapter:
         NameInvalid, NameTaken: see ``create``.
     """
     user = access.require_adapter(actor, adapter)
-    check_name(name)
+    check_new_name(name)
     key = key_of(name)
     try:
         with transaction.atomic():

@@ -19,8 +19,8 @@ from django.utils import timezone
 
 from hub.supervisor import Supervisor
 from registry import queue
-from registry.models import Blob, Job, JobState, User, Worker
-from registry.services import accounts, tokens
+from registry.models import Adapter, Blob, Job, JobState, Namespace, User, Worker
+from registry.services import accounts, adapters, tokens
 from registry.storage import put, reaching
 from registry.worker import drain
 from tests.buckets import CREDENTIALS
@@ -116,6 +116,19 @@ def test_doctor_is_content_with_a_fresh_hub() -> None:
     broken = [r for reports in found.values() for r in reports if r["state"] == "error"]
     assert not broken
     assert set(found) >= {"settings", "space", "database", "storage", "broker", "jobs", "bytes"}
+
+
+def test_doctor_lists_owners_and_adapters_whose_names_are_not_given_any_more() -> None:
+    assert diagnose()[1]["names"][0]["state"] == "ok"
+    anna = accounts.create_user(name="anna")
+    adapter = adapters.create(actor=anna, name="noir")
+    Adapter.objects.filter(pk=adapter.pk).update(name="Aux.v2", key="aux.v2")
+    adapters.create(actor=anna, name="console")
+    Namespace.objects.filter(user=anna).update(name="Support", key="support")
+    [report] = diagnose()[1]["names"]
+    assert report["state"] == "warning"
+    assert report["message"].endswith(": Support, Support/Aux.v2.")
+    assert "keep working" in report["hint"]
 
 
 def test_doctor_prints_a_line_for_people() -> None:

@@ -128,7 +128,7 @@ def test_signing_up_makes_a_person_with_a_page(client: Client, db: None) -> None
     [
         ({"name": "ada"}, "name", "is taken"),
         ({"name": "ADA"}, "name", "is taken"),
-        ({"name": "browse"}, "name", "is a page of this site"),
+        ({"name": "browse"}, "name", "is reserved on this site"),
         ({"name": "a--b"}, "name", "no “--”"),
         ({"password": "short"}, "password", "too short"),
         ({"password": "password123"}, "password", "too common"),

@@ -205,7 +205,7 @@ def test_the_quota_holds_for_every_branch(ada: User, noir: Adapter) -> None:
 
 
 def test_what_was_taken_down_does_not_come_back(ada: User, noir: Adapter) -> None:
-    operator = accounts.create_user(name="root", email="root@example.org", password="x" * 12)
+    operator = accounts.create_user(name="carol", email="carol@example.org", password="x" * 12)
     operator.is_staff = True
     operator.save()
     first = push(noir, deposited(ada, LORA))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from registry.errors import NameInvalid, PathInvalid
-from registry.names import check_name, check_path, key_of
+from registry.names import check_name, check_new_name, check_path, key_of
 
 
 @pytest.mark.parametrize("name", ["noir", "a", "Noir_v2.1", "x-y", "A" * 96])
@@ -20,10 +20,28 @@ def test_a_name_outside_the_grammar_is_refused(name: str) -> None:
         check_name(name)
 
 
-def test_a_namespace_cannot_take_a_page_of_the_site() -> None:
-    with pytest.raises(NameInvalid):
-        check_name("Browse", is_namespace=True)
-    assert check_name("browse") == "browse"
+@pytest.mark.parametrize(
+    "name",
+    ["Browse", "support", "security", "root", "hub", "mix", "pack", "packs", "Civitai", "SHA256"],
+)
+def test_a_new_namespace_takes_no_reserved_name(name: str) -> None:
+    with pytest.raises(NameInvalid, match="is reserved on this site"):
+        check_new_name(name, is_namespace=True)
+    assert check_new_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["con", "PRN", "aux.v2", "Nul", "com1", "com9.x", "LPT1", "lpt9"])
+def test_nothing_new_is_called_as_a_device_of_windows(name: str) -> None:
+    for is_namespace in (True, False):
+        with pytest.raises(NameInvalid, match="is a device name on Windows; choose another name"):
+            check_new_name(name, is_namespace=is_namespace)
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["console", "com", "com10", "nulls", "a.con", "lpt", "aux1"])
+def test_a_name_that_only_begins_like_a_device_is_kept(name: str) -> None:
+    assert check_new_name(name, is_namespace=True) == name
+    assert check_path(f"{name}/x.txt") == f"{name}/x.txt"
 
 
 def test_names_are_one_without_regard_to_case() -> None:
