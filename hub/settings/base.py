@@ -59,6 +59,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "hub.middleware.SecurityHeadersMiddleware",
+    "hub.malformed.MalformedMiddleware",
     "hub.api.direct.DirectMiddleware",
     "hub.flushing.FlushMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

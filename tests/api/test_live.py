@@ -88,6 +88,21 @@ def test_a_client_that_sends_too_much_and_then_listens_hears_why(wire: Wire, mib
     assert wire.call("GET", place)[1]["state"] == "receiving"
 
 
+@pytest.mark.parametrize("digits", [19, 400, 4000])
+def test_a_length_beyond_every_number_is_refused(wire: Wire, digits: int) -> None:
+    place = wire.announce(len(LORA))
+    for target in (f"PUT /api/v1/{place}/content", "POST /signin", "POST /api/repos/create"):
+        head = f"{target} HTTP/1.1\nContent-Length: {'9' * digits}"
+        status, told = wire.raw(head, b"x")
+        assert (status, told["code"]) == (400, "malformed_request")
+
+
+def test_dots_that_a_client_did_not_resolve_are_refused(wire: Wire) -> None:
+    for path in ("/api/v1/%2e%2e/v1/me", "/media/images/../../api/v1/me", "/x/a%2F.%2E%2Fb"):
+        status, told = wire.raw(f"GET {path} HTTP/1.1")
+        assert (status, told["code"]) == (400, "malformed_request")
+
+
 def test_a_stranger_s_gigabyte_is_refused_before_it_is_sent(wire: Wire) -> None:
     place = wire.announce(len(LORA))
     secret, wire.secret = wire.secret, "lor_wrong"
