@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
+from django.apps import apps
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -250,3 +252,11 @@ def test_a_password_that_is_changed_takes_the_tokens_along_if_asked(ada: User) -
     assert held.listing(ada).count() == 1
     accounts.change_password(actor=ada, password="a third long phrase", revokes_tokens=True)
     assert not held.listing(ada).exists()
+
+
+def test_the_way_back_revokes_tokens_that_would_become_wider(ada: User, noir: Adapter) -> None:
+    for bound_to in ("ada/noir", "ada", ""):
+        tokens.issue(actor=ada, name=bound_to or "all", bound_to=bound_to)
+    migration = import_module("registry.migrations.0014_bound_tokens_and_attempts")
+    migration.revoke_bound(apps, None)
+    assert {token.name for token in held.listing(ada)} == {"ada", "all"}
