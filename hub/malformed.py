@@ -37,7 +37,7 @@ class MalformedMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Return the answer, or the refusal."""
         fault = _fault(request)
-        return self.get_response(request) if not fault else _refused(fault)
+        return self.get_response(request) if not fault else _refused(request, fault)
 
 
 def _fault(request: HttpRequest) -> str:
@@ -48,9 +48,10 @@ def _fault(request: HttpRequest) -> str:
     return ""
 
 
-def _refused(fault: str) -> HttpResponseBase:
+def _refused(request: HttpRequest, fault: str) -> HttpResponseBase:
     problem = problem_of(Malformed(fault))
-    document = {"error": problem.detail, **problem.document(reverse("api-docs"))}
+    base = request.build_absolute_uri(reverse("api-docs"))
+    document = {"error": problem.detail, **problem.document(base)}
     response = JsonResponse(document, status=problem.status)
     response.headers["Content-Type"] = ProblemRenderer.media_type
     response.headers["X-Error-Message"] = in_header(fault)

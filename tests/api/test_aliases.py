@@ -110,7 +110,7 @@ def test_a_move_that_another_was_faster_with_answers_409(
 @pytest.mark.parametrize(
     ("name", "code"),
     [("main", "name_invalid"), ("v7", "name_invalid"), ("latest", "name_invalid"),
-     ("a" * 40, "name_invalid"), ("a b", "name_invalid"), ("%2e%2e", "name_invalid"),
+     ("a" * 40, "name_invalid"), ("a b", "name_invalid"), ("%2e%2e", "malformed_request"),
      ("%00", "not_found")],
 )  # fmt: skip
 def test_names_of_other_things_are_refused(

@@ -172,7 +172,7 @@ def test_what_was_begun_before_a_refusal_is_rolled_back(
         ("get", "adapters/%FF%FE/noir", 404, "not_found"),
         ("get", "renders/999999999999999999999999999999", 404, "not_found"),
         ("get", "adapters/" + "x" * 3000 + "/" + "y" * 3000, 404, "not_found"),
-        ("get", "adapters/..%2F..%2Fetc/passwd", 404, "not_found"),
+        ("get", "adapters/..%2F..%2Fetc/passwd", 400, "malformed_request"),
     ],
 )
 def test_an_address_that_is_wrong_answers_with_a_problem(

@@ -111,7 +111,7 @@ def test_the_page_says_when_tokens_end_and_what_they_are_for(as_ada: Client, ada
     old, _secret = tokens.issue(actor=ada, name="old")
     ada.access_tokens.filter(pk=old.pk).update(expires_at=datetime(2026, 5, 1, tzinfo=UTC))
     page = as_ada.get("/settings/tokens").content.decode()
-    rows = re.findall(r"<tr><th scope=\"row\">.*?</tr>", page)
+    rows = re.findall(r"<tr><th scope=\"row\">.*?</tr>", page, re.DOTALL)
     assert [re.sub(r"<[^>]+>", "|", row).count("expired 1 May 2026") for row in rows] == [1, 0]
     assert "no limit" in rows[0]
     assert "Remove" in rows[0]

@@ -82,7 +82,6 @@ def test_a_xorb_that_is_sent_again_is_told_so(sender: Sender) -> None:
         ("POST", "/v2/shards"),
         ("GET", "/v1/reconstructions/" + "ab" * 32),
         ("POST", "/v1/xorbs/other/" + "ab" * 32),
-        ("POST", "/v1/xorbs/default/../../etc"),
         ("POST", ""),
     ],
 )
