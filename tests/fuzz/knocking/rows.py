@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Row", "changes", "open_jobs", "rows", "stored"]
 
-#: Left out: what counts readers, and what workers write of themselves.
-_NOT_SEEN = frozenset({"DailyDownloads", "Worker", "WorkerWish", "Migration"})
+#: Left out: what counts readers and attempts, and what workers write of themselves.
+_NOT_SEEN = frozenset({"Attempt", "DailyDownloads", "Worker", "WorkerWish", "Migration"})
 _COUNTED = frozenset({"downloads", "last_used_at"})
 #: What has no owner, and comes with what somebody brings.
 _SHARED = frozenset({"Blob", "BlobAnatomy", "BlobHash", "Finding", "Tag"})
