@@ -33,6 +33,9 @@ def test_whoami_names_the_user_their_organisations_and_the_token(as_ada: Client,
     assert [(org["name"], org["roleInOrg"]) for org in said["orgs"]] == [("Guild", "write")]
     assert said["auth"]["accessToken"]["displayName"] == "test"
     assert said["auth"]["accessToken"]["role"] == "write"
+    assert said["auth"]["expiresAt"] > said["auth"]["accessToken"]["createdAt"]
+    ada.access_tokens.update(expires_at=None)
+    assert "expiresAt" not in as_ada.get("/api/whoami-v2").json()["auth"]
 
 
 def test_whoami_says_when_a_token_only_reads(
