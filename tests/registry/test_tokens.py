@@ -257,6 +257,6 @@ def test_a_password_that_is_changed_takes_the_tokens_along_if_asked(ada: User) -
 def test_the_way_back_revokes_tokens_that_would_become_wider(ada: User, noir: Adapter) -> None:
     for bound_to in ("ada/noir", "ada", ""):
         tokens.issue(actor=ada, name=bound_to or "all", bound_to=bound_to)
-    migration = import_module("registry.migrations.0014_bound_tokens_and_attempts")
+    migration = import_module("registry.migrations.0012_bound_tokens_and_attempts")
     migration.revoke_bound(apps, None)
     assert {token.name for token in held.listing(ada)} == {"ada", "all"}
