@@ -9,7 +9,6 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from hub import markdown
 from hub.pages import comparisons, details, links
 from hub.pages.anatomies import anatomy_of
 from hub.pages.forms import AdapterForm, accept_faults
@@ -25,7 +24,7 @@ from registry.models import VersionState
 from registry.selectors import adapters as catalogue
 from registry.selectors import aliases
 from registry.selectors import versions as history
-from registry.services import adapters
+from registry.services import adapters, card_html
 from registry.services.access import require_adapter
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def _about(request: HttpRequest, adapter: Adapter, listing: list[Version]) -> di
     return {
         "adapter": adapter,
         "tags": list(adapter.tags.values_list("name", flat=True)),
-        "card_html": markdown.render(adapter.card) if adapter.card.strip() else "",
+        "card": card_html.of(adapter),
         "facts": facts_line(adapter, None),
         "is_writable": _is_writable(request, adapter),
         "may_withdraw": may_withdraw(request.user, adapter),

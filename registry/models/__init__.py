@@ -5,9 +5,11 @@ from __future__ import annotations
 from registry.models.adapter import Adapter, AdapterName, Tag
 from registry.models.attempt import Attempt
 from registry.models.blob import SCHEMA, Blob, BlobAnatomy, BlobHash, Finding
+from registry.models.card import CardHtml
 from registry.models.choices import (
     OUT_STATES,
     Access,
+    CardProblem,
     FileRole,
     HashKind,
     JobState,
@@ -44,6 +46,8 @@ __all__ = [
     "Blob",
     "BlobAnatomy",
     "BlobHash",
+    "CardHtml",
+    "CardProblem",
     "DailyDownloads",
     "Event",
     "File",

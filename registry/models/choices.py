@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 __all__ = [
     "OUT_STATES",
     "Access",
+    "CardProblem",
     "FileRole",
     "HashKind",
     "JobState",
@@ -97,6 +98,18 @@ class FileRole(models.TextChoices):
     SAMPLE = "sample", _("Sample")
     TRAINING = "training", _("Training")
     OTHER = "other", _("Other")
+
+
+class CardProblem(models.TextChoices):
+    """Why a card is shown as plain text (``registry.markdown``)."""
+
+    MARKS = "marks", _("This card is shown as plain text: it has too many formatting characters.")
+    DEEP = (
+        "deep",
+        _("This card is shown as plain text: its lists and quotes are nested too deeply."),
+    )
+    LONG = "long", _("This card is shown as plain text: formatted, it would be too long.")
+    SLOW = "slow", _("This card is shown as plain text: formatting it takes too long.")
 
 
 class UploadState(models.TextChoices):

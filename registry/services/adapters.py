@@ -20,7 +20,7 @@ from registry.models import (
     Visibility,
 )
 from registry.names import check_new_name, has_control, key_of
-from registry.services import access, events, manifests
+from registry.services import access, card_html, events, manifests
 from registry.signals import card_changed
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ def create(*, actor: User, owner: Namespace | None = None, name: str, **card: An
             events.record(
                 actor=user, verb="adapter_created", adapter=adapter, subject=adapter.full_name
             )
+            if adapter.card:
+                card_html.store_on_commit(adapter)
     except IntegrityError as error:
         raise _taken(namespace, name) from error
     return adapter
@@ -133,6 +135,8 @@ def describe(*, actor: User, adapter: Adapter, **card: Any) -> Adapter:  # noqa:
             subject=adapter.full_name,
             fields=sorted(card),
         )
+        if "card" in fields:
+            card_html.store_on_commit(adapter)
     return adapter
 
 

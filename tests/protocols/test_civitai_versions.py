@@ -75,6 +75,15 @@ def test_notes_are_told_in_whole_by_a_version_alone(
     assert len(brief) <= 280 + len("<p></p>")
 
 
+def test_notes_that_are_costly_to_format_are_told_as_plain_text(
+    stranger: Client, noir: Adapter
+) -> None:
+    data = kohya(DENOISERS["sd1", "diffusers"], metadata={"n": "2"})
+    version = catalogue.release(noir, data, Details(notes="![" * 10_000))
+    told = stranger.get(f"/api/v1/model-versions/{version.pk}").json()["description"]
+    assert told == f"<pre>{'![' * 10_000}</pre>"
+
+
 def test_drafts_are_not_there_even_for_their_owner(
     as_ada: Client, ada: User, noir: Adapter
 ) -> None:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.html import format_html
 
-from hub import markdown
 from hub.protocols.civitai import files as manifest
 from hub.protocols.civitai.basemodels import name_of
 from hub.protocols.civitai.vocabulary import LEVELS, flags_of, model_type
 from previews.selectors import showcase
+from registry import markdown
 from registry.models import FileRole, Maturity, VersionState
 from registry.selectors import numbered
+from registry.services import card_html
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,6 +32,8 @@ __all__ = ["Shelf", "date", "full_version", "level_of", "mini", "models", "pictu
 
 #: Characters of a text that lists tell, as many as a summary may have.
 BRIEF = 280
+#: Formatting characters of notes that are shown as more than plain text.
+NOTES_MARKS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +128,22 @@ def _kind(adapter: Adapter) -> dict[str, Any]:
 
 
 def _description(adapter: Adapter, *, has_card: bool) -> str:
-    if has_card and adapter.card:
-        return str(markdown.render(adapter.card))
+    card = card_html.of(adapter) if has_card else None
+    if card is not None and card.text:
+        return str(card.html or _plain(card.text))
     return _paragraph(adapter.summary)
+
+
+def _notes(text: str) -> str:
+    """Return the notes of a version, which are formatted whenever they are asked for."""
+    try:
+        return str(markdown.render(text, max_marks=NOTES_MARKS))
+    except markdown.Unrenderable:
+        return _plain(text)
+
+
+def _plain(text: str) -> str:
+    return format_html("<pre>{}</pre>", text)
 
 
 def _paragraph(text: str) -> str:
@@ -173,7 +189,7 @@ def versions(rows: Sequence[Version], origin: str) -> list[dict[str, Any]]:
     shelf = Shelf.of(rows, origin)
     found = [full_version(row, shelf) for row in rows]
     if len(rows) == 1 and rows[0].notes:
-        found[0]["description"] = str(markdown.render(rows[0].notes))
+        found[0]["description"] = _notes(rows[0].notes)
     return found
 
 

@@ -1,0 +1,188 @@
+"""Markdown in, safe HTML out, with bounds on what one text may cost.
+
+Raw HTML in a text is text. What the parser makes goes through an allow-list as well, so a hole in
+one of the two is not a hole in the page. Only pictures of this hub are shown, by their whole
+address: any other address would make the reader's browser fetch something that the author chose.
+
+A text is refused whole, never cut: whoever shows it then shows the source, with the reason.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+import nh3
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+from markdown_it import MarkdownIt
+
+from registry.models.choices import CardProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from markdown_it.renderer import RendererProtocol
+    from markdown_it.ruler import RuleOptionsType
+    from markdown_it.rules_block import StateBlock
+    from markdown_it.rules_inline import StateInline
+    from markdown_it.token import Token
+    from markdown_it.utils import EnvType, OptionsDict
+
+__all__ = ["MAX_MARKS", "MAX_SECONDS", "RENDERER", "Unrenderable", "is_own_picture", "render"]
+
+#: Increase it with every change of what ``render`` returns: stored HTML is then made again.
+RENDERER = 1
+
+TAGS = {
+    "a", "blockquote", "br", "code", "del", "em", "h2", "h3", "h4", "h5", "h6", "hr", "img", "li",
+    "ol", "p", "pre", "s", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
+}  # fmt: skip
+ATTRIBUTES = {"a": {"href", "title"}, "img": {"src", "alt", "title"}, "ol": {"start"}}
+SCHEMES = {"http", "https", "mailto"}
+
+#: Levels of quotes and lists; a list takes two. The parser drops what is deeper.
+MAX_NESTING = 20
+#: Characters that may begin or end some formatting: each costs about 40 µs at worst.
+MAX_MARKS = 20_000
+#: Characters of the HTML, five times as many as the longest card has: more is amplification.
+MAX_HTML = 1_000_000
+#: CPU time of the parser.
+MAX_SECONDS = 2.0
+
+_MARK = re.compile(r"[\[\]*_~`<&\\|]")
+#: Addresses of stored pictures, as ``hub/pages/urls.py`` has them.
+_OWN_PICTURE = re.compile(
+    r"/media/(?:"
+    r"images/[0-9]{1,18}\.(?:png|webp)"
+    r"|images/[0-9]{1,18}/[0-9a-f]{12}-[0-9]{1,5}\.(?:avif|webp)"
+    r"|samples/[0-9]{1,18}(?:-[0-9]{1,5})?\.webp"
+    r")"
+)
+#: Blocks that hold blocks, which the parser drops at its limit.
+_CONTAINERS = {"blockquote_open", "list_item_open"}
+#: Key of the parser's own data under which the time limit stands.
+_DEADLINE = "lorary.deadline"
+
+
+class Unrenderable(Exception):
+    """A text costs too much to format."""
+
+    def __init__(self, problem: CardProblem) -> None:
+        self.problem = problem
+        super().__init__(problem.label)
+
+
+def render(text: str, *, max_marks: int = MAX_MARKS) -> SafeString:
+    """Return Markdown as HTML: the highest heading becomes ``h2``, links are nofollow and ugc.
+
+    Args:
+        text: The Markdown.
+        max_marks: How many formatting characters it may have.
+
+    Raises:
+        Unrenderable: it is over a limit.
+    """
+    if sum(1 for _mark in _MARK.finditer(text)) > max_marks:
+        raise Unrenderable(CardProblem.MARKS)
+    env = {_DEADLINE: time.thread_time() + MAX_SECONDS}
+    tokens = _parser.parse(text, env)
+    _check(tokens)
+    _shift_headings(tokens)
+    clean = nh3.clean(
+        _parser.renderer.render(tokens, _parser.options, env),
+        tags=TAGS,
+        attributes=ATTRIBUTES,
+        attribute_filter=_attribute,
+        set_tag_attribute_values={"img": {"loading": "lazy"}},
+        url_schemes=SCHEMES,
+        link_rel="nofollow ugc noopener",
+    )
+    if len(clean) > MAX_HTML:
+        raise Unrenderable(CardProblem.LONG)
+    return mark_safe(clean)  # noqa: S308 - the allow-list above is what makes it safe
+
+
+def is_own_picture(address: str) -> bool:
+    """Whether an address is that of a stored picture of this hub, and of nothing else."""
+    return _OWN_PICTURE.fullmatch(address) is not None
+
+
+def _check(tokens: Sequence[Token]) -> None:
+    """Refuse what the parser cut, and what would grow in rendering.
+
+    A reference (``[a]: address``) is written out wherever it is used.
+
+    Raises:
+        Unrenderable: see ``render``.
+    """
+    if any(one.type in _CONTAINERS and one.level >= MAX_NESTING - 1 for one in tokens):
+        raise Unrenderable(CardProblem.DEEP)
+    written = sum(len(str(value)) for one in _all(tokens) for value in one.attrs.values())
+    if written > MAX_HTML:
+        raise Unrenderable(CardProblem.LONG)
+
+
+def _all(tokens: Sequence[Token]) -> Iterator[Token]:
+    for token in tokens:
+        yield token
+        yield from _all(token.children or ())
+
+
+def _shift_headings(tokens: Sequence[Token]) -> None:
+    """Keep the text's outline but hang it below the page's own ``h1``."""
+    headings = [token for token in tokens if token.type in {"heading_open", "heading_close"}]
+    top = min((int(token.tag[1]) for token in headings), default=1)
+    for token in headings:
+        token.tag = f"h{min(int(token.tag[1]) - top + 2, 6)}"
+
+
+def _attribute(tag: str, name: str, value: str) -> str | None:
+    if tag == "img" and name == "src" and not is_own_picture(value):
+        return None
+    return value
+
+
+def _image(
+    renderer: RendererProtocol,
+    tokens: Sequence[Token],
+    index: int,
+    options: OptionsDict,
+    env: EnvType,
+) -> str:
+    """Show a picture of this hub, link to any other."""
+    token = tokens[index]
+    source = str(token.attrs.get("src", ""))
+    if is_own_picture(source):
+        return str(renderer.image(tokens, index, options, env))  # type: ignore[attr-defined]  # the HTML renderer has it
+    return f'<a href="{escape(source)}">{escape(token.content or source)}</a>'
+
+
+def _block_in_time(state: StateBlock, _line: int, _end: int, _silent: bool) -> bool:  # noqa: FBT001 - the parser's signature
+    """Match nothing; end the parsing of blocks when its time is over."""
+    return _is_late(state.env)
+
+
+def _inline_in_time(state: StateInline, _silent: bool) -> bool:  # noqa: FBT001 - the parser's signature
+    """Match nothing; end the parsing of a line when its time is over."""
+    return _is_late(state.env)
+
+
+def _is_late(env: EnvType) -> bool:
+    if time.thread_time() > env[_DEADLINE]:
+        raise Unrenderable(CardProblem.SLOW)
+    return False
+
+
+def _build() -> MarkdownIt:
+    options: dict[str, Any] = {"html": False, "linkify": False, "maxNesting": MAX_NESTING}
+    parser = MarkdownIt("commonmark", options).enable(["table", "strikethrough"])
+    inside: RuleOptionsType = {"alt": ["paragraph", "reference", "blockquote", "list"]}
+    parser.block.ruler.before("table", "in_time", _block_in_time, inside)
+    parser.inline.ruler.before("text", "in_time", _inline_in_time)
+    parser.add_render_rule("image", _image)
+    return parser
+
+
+_parser = _build()
