@@ -22,6 +22,7 @@ from django.conf import settings
 from django.http import FileResponse, HttpResponse
 from django.utils.translation import gettext as _
 
+from hub.caching import NEVER
 from hub.dispositions import content_disposition
 from hub.ranges import Span, parted, spans_of
 from hub.refusals import PreconditionFailed
@@ -149,7 +150,7 @@ def deliver(
     response.headers["ETag"] = etag_of(blob)
     # Caches ask each time: who may see a file can change, its bytes cannot. A link goes off.
     freshness = "no-store" if response.status_code == 302 else "no-cache"
-    response.headers["Cache-Control"] = ("private, " if is_private else "public, ") + freshness
+    response.headers["Cache-Control"] = NEVER if is_private else f"public, {freshness}"
     return response
 
 

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from hub.delivery import deliver
 from hub.pages.forms import CaptionForm, accept_faults
-from hub.pages.media import FOR_AN_HOUR, is_for_everyone, kept, viewer_of
+from hub.pages.media import is_for_everyone, kept, viewer_of
 from hub.pages.prints import FIRST, gallery_of, place_of, print_of
 from previews.models import DerivativeKind, SampleKind
 from previews.selectors import samples as selectors
@@ -126,7 +126,7 @@ def _sent(request: HttpRequest, sample: Sample, blob: Blob, suffix: str) -> Http
     name = f"{sample.version.adapter.name}-{sample.pk}.{suffix}"
     sent = deliver(request, blob, filename=name, content_type=TYPES[suffix], is_private=not is_open)
     sent.headers["Content-Disposition"] = "inline"
-    return kept(sent, sent.headers["ETag"], FOR_AN_HOUR if is_open else "")
+    return kept(sent, sent.headers["ETag"], is_open=is_open)
 
 
 def _blob(sample: Sample, suffix: str) -> Blob:

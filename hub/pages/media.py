@@ -12,6 +12,7 @@ from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
+from hub.caching import FOR_AN_HOUR, NEVER
 from hub.callers import secret_in_header
 from hub.delivery import etag_of, matches
 from previews import cards
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from registry.models import Blob, User
 
 __all__ = [
-    "FOR_AN_HOUR",
     "animation",
     "card",
     "cover",
@@ -48,12 +48,6 @@ __all__ = [
     "viewer_of",
 ]
 
-#: How long a copy is used unasked. Bytes never change; who may see them can.
-HOUR_S = 3600
-#: An address that names its bytes is kept for as long as caches keep anything.
-FOR_EVER = "max-age=31536000, immutable"
-FOR_AN_HOUR = f"max-age={HOUR_S}"
-
 SHEET_TYPES: dict[str, str] = {SheetKind.PNG: "image/png", SheetKind.PDF: "application/pdf"}
 
 
@@ -61,7 +55,7 @@ SHEET_TYPES: dict[str, str] = {SheetKind.PNG: "image/png", SheetKind.PDF: "appli
 def image(request: HttpRequest, image_id: int) -> HttpResponseBase:
     """Send a preview's PNG to whoever may see its version."""
     picture, is_open = _picture(viewer_of(request), image_id)
-    return _sent(request, picture.blob, "image/png", FOR_AN_HOUR if is_open else "")
+    return _sent(request, picture.blob, "image/png", is_open=is_open)
 
 
 @require_safe
@@ -70,7 +64,7 @@ def animation(request: HttpRequest, image_id: int) -> HttpResponseBase:
     picture, is_open = _picture(viewer_of(request), image_id)
     if picture.animation is None:
         raise NotFound(_("There is no such picture."))
-    return _sent(request, picture.animation, "image/webp", FOR_AN_HOUR if is_open else "")
+    return _sent(request, picture.animation, "image/webp", is_open=is_open)
 
 
 @require_safe
@@ -83,7 +77,7 @@ def smaller(
     form = forms.filter(kind=kind, width=width).first()
     if form is None or form.blob.sha256[:DIGITS] != digest:
         raise NotFound(_("There is no such picture."))
-    return _sent(request, form.blob, f"image/{form.kind}", FOR_EVER if is_open else "")
+    return _sent(request, form.blob, f"image/{form.kind}", is_open=is_open)
 
 
 @require_safe
@@ -94,8 +88,8 @@ def sheet(request: HttpRequest, render_id: int, kind: str) -> HttpResponseBase:
     if found is None or found.render.version_id is None or kind not in SHEET_TYPES:
         raise NotFound(_("There is no such sheet."))
     version = _shown(viewer_of(request), found.render.version_id)
-    public = FOR_AN_HOUR if is_for_everyone(version) else ""
-    response = _sent(request, found.blob, SHEET_TYPES[kind], public)
+    is_open = is_for_everyone(version)
+    response = _sent(request, found.blob, SHEET_TYPES[kind], is_open=is_open)
     name = f"{version.adapter.name}-{version.name}.{kind}"
     said = content_disposition_header(as_attachment=kind == SheetKind.PDF, filename=name)
     response.headers["Content-Disposition"] = said or "inline"
@@ -107,10 +101,12 @@ def cover(request: HttpRequest, version_id: int) -> HttpResponseBase:
     """Send the cover that is drawn from a version's own weights."""
     version = _shown(viewer_of(request), version_id)
     etag = f'"{version.revision.commit}"'
-    public = FOR_AN_HOUR if is_for_everyone(version) else ""
+    is_open = is_for_everyone(version)
     if _is_known(request, etag):
-        return kept(HttpResponseNotModified(), etag, public)
-    return kept(HttpResponse(covers.svg(version), content_type="image/svg+xml"), etag, public)
+        return kept(HttpResponseNotModified(), etag, is_open=is_open)
+    return kept(
+        HttpResponse(covers.svg(version), content_type="image/svg+xml"), etag, is_open=is_open
+    )
 
 
 @require_safe
@@ -118,20 +114,22 @@ def card(request: HttpRequest, version_id: int) -> HttpResponseBase:
     """Send the picture that stands for a version where somebody shares its address."""
     version = _shown(viewer_of(request), version_id)
     drawn = cards.of(version)
-    public = FOR_AN_HOUR if is_for_everyone(version) else ""
+    is_open = is_for_everyone(version)
     if _is_known(request, drawn.etag):
-        return kept(HttpResponseNotModified(), drawn.etag, public)
-    return kept(HttpResponse(drawn.png(), content_type="image/png"), drawn.etag, public)
+        return kept(HttpResponseNotModified(), drawn.etag, is_open=is_open)
+    return kept(HttpResponse(drawn.png(), content_type="image/png"), drawn.etag, is_open=is_open)
 
 
-def _sent(request: HttpRequest, blob: Blob, content_type: str, public: str) -> HttpResponseBase:
+def _sent(
+    request: HttpRequest, blob: Blob, content_type: str, *, is_open: bool
+) -> HttpResponseBase:
     """Send stored bytes, or say that they are known."""
     etag = etag_of(blob)
     if not blob.is_stored:
         raise Gone(_("The bytes of this picture were removed."))
     if _is_known(request, etag):
-        return kept(HttpResponseNotModified(), etag, public)
-    return kept(FileResponse(_open(blob), content_type=content_type), etag, public)
+        return kept(HttpResponseNotModified(), etag, is_open=is_open)
+    return kept(FileResponse(_open(blob), content_type=content_type), etag, is_open=is_open)
 
 
 def viewer_of(request: HttpRequest) -> User | AnonymousUser:
@@ -194,9 +192,9 @@ def _open(blob: Blob) -> BinaryIO:
         raise Gone(_("The bytes of this picture were removed.")) from error
 
 
-def kept(response: HttpResponseBase, etag: str, public: str) -> HttpResponseBase:
+def kept(response: HttpResponseBase, etag: str, *, is_open: bool) -> HttpResponseBase:
     """Let anyone keep for a while what everyone may find, and nobody what is not for everyone."""
-    response.headers["Cache-Control"] = f"public, {public}" if public else "private, no-cache"
+    response.headers["Cache-Control"] = FOR_AN_HOUR if is_open else NEVER
     response.headers["ETag"] = etag
     response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
     return response

@@ -62,6 +62,7 @@ MIDDLEWARE = [
     "hub.malformed.MalformedMiddleware",
     "hub.api.direct.DirectMiddleware",
     "hub.flushing.FlushMiddleware",
+    "hub.caching.CacheMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",

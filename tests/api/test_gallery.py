@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import previews.tasks  # noqa: F401 - registers the handlers of jobs
+from hub.caching import FOR_AN_HOUR
 from previews.models import Sample
 from previews.services import samples
 from registry import worker
@@ -70,9 +71,9 @@ def test_the_picture_is_sent_with_headers_that_keep_it_a_picture(
     assert answer["Content-Type"] == "image/webp"
     assert answer["X-Content-Type-Options"] == "nosniff"
     assert answer["Content-Security-Policy"].startswith("default-src 'none'")
-    assert answer["Cache-Control"] == "public, max-age=3600"
+    assert answer["Cache-Control"] == FOR_AN_HOUR
     again = stranger.get(sample["url"], headers={"If-None-Match": answer["ETag"]})
-    assert (again.status_code, again["Cache-Control"]) == (304, "public, max-age=3600")
+    assert (again.status_code, again["Cache-Control"]) == (304, FOR_AN_HOUR)
     assert "Content-Length" not in again.headers
 
 
@@ -111,7 +112,7 @@ def test_what_is_private_answers_as_if_absent(
     for place in (sample["url"], f"/api/v1/samples/{sample['id']}", f"/api/v1/{PLACE}"):
         assert as_bob.get(place).status_code == 404
     mine = as_ada.get(sample["url"])
-    assert (mine.status_code, mine["Cache-Control"]) == (200, "private, no-cache")
+    assert (mine.status_code, mine["Cache-Control"]) == (200, "private, no-store")
 
 
 def test_other_kinds_are_refused_with_a_sentence(version: Version, as_ada: Caller) -> None:

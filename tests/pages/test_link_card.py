@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image as Pillow
 
+from hub.caching import FOR_AN_HOUR
 from previews import cards
 from previews.derived import card as drawing
 from previews.derived.shapes import Bar, Caption, Spot
@@ -87,7 +88,7 @@ def test_what_is_known_is_not_drawn_again(
     client: Client, ada: User, v1: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = client.get(path_of(v1))
-    assert answer.headers["Cache-Control"] == "public, max-age=3600"
+    assert answer.headers["Cache-Control"] == FOR_AN_HOUR
     monkeypatch.setattr(drawing, "png", None)
     headers = {"If-None-Match": answer.headers["ETag"]}
     assert client.get(path_of(v1), headers=headers).status_code == 304
@@ -131,7 +132,7 @@ def test_a_hidden_card_is_absent_to_strangers(
     client.force_login(bob)
     assert client.get(path_of(v1)).status_code == 404
     client.force_login(ada)
-    assert client.get(path_of(v1)).headers["Cache-Control"] == "private, no-cache"
+    assert client.get(path_of(v1)).headers["Cache-Control"] == "private, no-store"
     assert client.get("/media/cards/999.png").status_code == 404
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hub.caching import FOR_AN_HOUR
 from previews.models import Image, Recipe, Render
 from registry import storage
 from registry.models import Adapter, Blob, Version
@@ -46,7 +47,7 @@ def test_a_public_picture_may_be_kept_by_everyone(client: Client, picture: Image
     assert b"".join(answer.streaming_content) == PNG  # type: ignore[attr-defined]  # it streams
     assert answer.headers["Content-Type"] == "image/png"
     assert answer.headers["ETag"] == f'"{hashlib.sha256(PNG).hexdigest()}"'
-    assert answer.headers["Cache-Control"] == "public, max-age=3600"
+    assert answer.headers["Cache-Control"] == FOR_AN_HOUR
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
@@ -65,7 +66,7 @@ def test_a_private_picture_is_absent_to_strangers_and_kept_by_nobody(
     headers = {"If-None-Match": f'"{picture.blob.sha256}"'}
     assert client.get(address, headers=headers).status_code == 404
     client.force_login(ada)
-    assert client.get(address).headers["Cache-Control"] == "private, no-cache"
+    assert client.get(address).headers["Cache-Control"] == "private, no-store"
 
 
 @pytest.mark.parametrize(
@@ -79,9 +80,9 @@ def test_no_copy_is_kept_of_what_not_everyone_may_find(
     client.force_login(ada)
     for address in addresses(picture):
         answer = client.get(address)
-        assert answer.headers["Cache-Control"] == "private, no-cache"
+        assert answer.headers["Cache-Control"] == "private, no-store"
         again = client.get(address, headers={"If-None-Match": answer.headers["ETag"]})
-        assert (again.status_code, again.headers["Cache-Control"]) == (304, "private, no-cache")
+        assert (again.status_code, again.headers["Cache-Control"]) == (304, "private, no-store")
 
 
 def test_pictures_of_a_draft_are_its_owners_alone(
@@ -92,7 +93,7 @@ def test_pictures_of_a_draft_are_its_owners_alone(
         assert client.get(address).status_code == 404
     client.force_login(ada)
     for address in addresses(picture):
-        assert client.get(address).headers["Cache-Control"] == "private, no-cache"
+        assert client.get(address).headers["Cache-Control"] == "private, no-store"
 
 
 def test_a_withdrawn_versions_pictures_are_gone(client: Client, ada: User, picture: Image) -> None:
@@ -108,7 +109,7 @@ def test_a_withdrawn_versions_pictures_are_gone(client: Client, ada: User, pictu
 def test_a_yanked_versions_pictures_may_be_kept(client: Client, picture: Image) -> None:
     Version.objects.filter(renders=picture.render).update(state="yanked")
     for address in addresses(picture):
-        assert client.get(address).headers["Cache-Control"] == "public, max-age=3600"
+        assert client.get(address).headers["Cache-Control"] == FOR_AN_HOUR
 
 
 def test_a_list_of_known_copies_is_understood(client: Client, picture: Image) -> None:
@@ -136,7 +137,7 @@ def test_a_token_opens_private_pictures(
     for address in addresses(picture):
         answer = client.get(address, headers={"Authorization": f"Bearer {own}"})
         assert answer.status_code == 200
-        assert answer.headers["Cache-Control"] == "private, no-cache"
+        assert answer.headers["Cache-Control"] == "private, no-store"
         assert client.get(address, headers={"Authorization": f"bearer {others}"}).status_code == 404
 
 

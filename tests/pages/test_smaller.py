@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.template import Context, Template
 
+from hub.caching import FOR_AN_HOUR
 from hub.pages.cards import Drawn
 from previews.models import Derivative, Image, Sheet
 from previews.selectors.pictures import Picture, Source, pictures_of
@@ -26,7 +27,6 @@ pytestmark = pytest.mark.django_db
 
 WEBP = b"RIFF....WEBP"
 DIGEST = hashlib.sha256(WEBP).hexdigest()
-FOR_EVER = "public, max-age=31536000, immutable"
 BLUR = "data:image/webp;base64,AAAA"
 
 
@@ -48,16 +48,16 @@ def address(image: Image, width: int = 256, kind: str = "webp", digest: str = DI
     return f"/media/images/{image.pk}/{digest[:12]}-{width}.{kind}"
 
 
-def test_a_public_form_is_kept_for_ever(client: Client, image: Image) -> None:
+def test_a_public_form_is_asked_for_again_after_an_hour(client: Client, image: Image) -> None:
     for kind in ("webp", "avif"):
         answer = client.get(address(image, kind=kind))
         assert b"".join(answer.streaming_content) == WEBP  # type: ignore[attr-defined]  # it streams
         assert answer.headers["Content-Type"] == f"image/{kind}"
-        assert answer.headers["Cache-Control"] == FOR_EVER
+        assert answer.headers["Cache-Control"] == FOR_AN_HOUR
         assert answer.headers["ETag"] == f'"{DIGEST}"'
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         again = client.get(address(image, kind=kind), headers={"If-None-Match": f'"{DIGEST}"'})
-        assert (again.status_code, again.headers["Cache-Control"]) == (304, FOR_EVER)
+        assert (again.status_code, again.headers["Cache-Control"]) == (304, FOR_AN_HOUR)
 
 
 def test_a_public_form_is_the_same_for_everyone_and_cheap(
@@ -83,14 +83,14 @@ def test_a_hidden_form_is_kept_by_nobody(
     is_linked = hidden.get("visibility") == "unlisted"
     assert client.get(address(image)).status_code == (200 if is_linked else 404)
     client.force_login(ada)
-    assert client.get(address(image)).headers["Cache-Control"] == "private, no-cache"
+    assert client.get(address(image)).headers["Cache-Control"] == "private, no-store"
 
 
 def test_forms_of_a_draft_are_its_owners_alone(client: Client, ada: User, image: Image) -> None:
     catalogue.put(Version.objects.all(), "draft")
     assert client.get(address(image)).status_code == 404
     client.force_login(ada)
-    assert client.get(address(image)).headers["Cache-Control"] == "private, no-cache"
+    assert client.get(address(image)).headers["Cache-Control"] == "private, no-store"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_video_moves_at_an_address_of_its_own(
     answer = client.get(path)
     assert b"".join(answer.streaming_content) == WEBP  # type: ignore[attr-defined]  # it streams
     assert answer.headers["Content-Type"] == "image/webp"
-    assert answer.headers["Cache-Control"] == "public, max-age=3600"
+    assert answer.headers["Cache-Control"] == FOR_AN_HOUR
     Adapter.objects.filter(pk=noir.pk).update(visibility="private")
     assert client.get(path).status_code == 404
 
@@ -204,7 +204,7 @@ def test_sheets_are_pictures_to_see_and_papers_to_keep(client: Client, sheet: Sh
         assert b"".join(answer.streaming_content) == WEBP  # type: ignore[attr-defined]  # it streams
         assert answer.headers["Content-Type"] == media
         assert answer.headers["Content-Disposition"] == f'{shown}; filename="noir-v1.{kind}"'
-        assert answer.headers["Cache-Control"] == "public, max-age=3600"
+        assert answer.headers["Cache-Control"] == FOR_AN_HOUR
         assert answer.headers["ETag"] == f'"{DIGEST}"'
 
 
@@ -231,4 +231,4 @@ def test_private_sheets_are_absent_to_strangers(
             client.force_login(stranger)
         assert client.get(path).status_code == 404
     client.force_login(ada)
-    assert client.get(path).headers["Cache-Control"] == "private, no-cache"
+    assert client.get(path).headers["Cache-Control"] == "private, no-store"

@@ -131,7 +131,7 @@ def test_gated_files_are_for_those_who_were_let_in(
     assert stranger.head(place).status_code == 403
     sent = stranger.get(link(as_ada, first))
     assert body_of(sent)
-    assert sent.headers["Cache-Control"] == "private, no-cache"
+    assert sent.headers["Cache-Control"] == "private, no-store"
     Version.objects.filter(pk=first.pk).update(state="yanked")
     assert body_of(stranger.get(link(as_ada, first)))
 

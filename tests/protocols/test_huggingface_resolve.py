@@ -174,7 +174,7 @@ def test_a_private_repo_is_answered_as_if_absent(
 
 def test_private_bytes_are_for_no_shared_cache(as_ada: Client, noir: Adapter, ada: User) -> None:
     adapters.update(actor=ada, adapter=noir, visibility="private")
-    assert as_ada.get(PLACE).headers["Cache-Control"] == "private, no-cache"
+    assert as_ada.get(PLACE).headers["Cache-Control"] == "private, no-store"
     assert as_ada.get("/api/models/ada/noir").json()["private"] is True
 
 
@@ -217,7 +217,7 @@ def test_a_gated_repo_can_be_read_about_and_not_downloaded(
     api = "/api/v1/adapters/ada/noir/versions/v1/files/noir.safetensors"
     assert (stranger.get(api).status_code, as_ada.get(api).status_code) == (403, 200)
     for place in (PLACE, api):
-        assert as_ada.get(place).headers["Cache-Control"] == "private, no-cache"
+        assert as_ada.get(place).headers["Cache-Control"] == "private, no-store"
     listed = stranger.get("/api/models?gated=true").json()
     assert [one["id"] for one in listed] == ["ada/noir"]
 

@@ -184,7 +184,7 @@ def test_a_private_file_is_for_its_owner(servers: Servers) -> None:
         assert ask(servers.front, place, "HEAD", headers).status == 404
     answer = Caller(servers.front, servers.ada.token).get(place)
     assert (answer.status, answer.body) == (200, data)
-    assert answer.headers["cache-control"] == "private, no-cache"
+    assert answer.headers["cache-control"] == "private, no-store"
     digest = hashlib.sha256(data).hexdigest()
     internal = f"/blobs/{digest[:2]}/{digest[2:4]}/{digest}"
     assert Caller(servers.front, servers.ada.token).get(internal).status == 404

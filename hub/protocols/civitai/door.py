@@ -80,7 +80,6 @@ def door(
                 response = view(request, *args, **kwargs)
             except Exception as error:  # noqa: BLE001 - the edge of the process: any error is told
                 response = refusal(error)
-            response.headers.setdefault("Cache-Control", "private, no-cache")
             return response
 
         update_wrapper(respond, view)

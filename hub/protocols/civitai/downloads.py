@@ -59,7 +59,7 @@ def model(request: HttpRequest, number_text: str) -> HttpResponseBase:
     place = _in_bucket(request, version, file, name) or _here(request, version, file, name)
     return HttpResponse(
         status=302,
-        headers={"Location": place, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"},
+        headers={"Location": place, "Referrer-Policy": "no-referrer"},
     )
 
 
