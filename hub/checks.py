@@ -221,6 +221,8 @@ CHECKS: dict[str, tuple[str, Callable[[Config], Finding]]] = {
     "JOB_LEASE_S": ("E023", _within("job_lease_s", 2, 3600)),
     "XET_BYTES": ("E029", _within("xet_bytes", 128 * MIB, 2**62)),
     "TOKEN_DAYS": ("E037", _within("token_days", 0, 3650)),
+    "PAGES_PER_MINUTE": ("E041", _within("pages_per_minute", 0, 1_000_000)),
+    "DRAWN_PER_MINUTE": ("E042", _within("drawn_per_minute", 0, 1_000_000)),
     "TRYOUTS_OPEN": ("E026", _within("tryouts_open", 1, 100)),
     "TRYOUTS_PER_DAY": ("E027", _within("tryouts_per_day", 1, 100_000)),
     "TRYOUT_DAYS": ("E028", _within("tryout_days", 1, 365)),

@@ -57,6 +57,8 @@ class Config:
     grace_days: int
     job_lease_s: int
     xet_bytes: int
+    pages_per_minute: int
+    drawn_per_minute: int
     tryouts_open: int
     tryouts_per_day: int
     tryout_days: int
@@ -108,6 +110,8 @@ def load(env: Env, root: Path) -> Config:
         grace_days=env.integer("GRACE_DAYS", 7),
         job_lease_s=env.integer("JOB_LEASE_S", 30),
         xet_bytes=env.size("XET_BYTES", "32GiB"),
+        pages_per_minute=env.integer("PAGES_PER_MINUTE", 1200),
+        drawn_per_minute=env.integer("DRAWN_PER_MINUTE", 120),
         tryouts_open=env.integer("TRYOUTS_OPEN", 3),
         tryouts_per_day=env.integer("TRYOUTS_PER_DAY", 100),
         tryout_days=env.integer("TRYOUT_DAYS", 7),

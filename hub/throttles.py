@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, cast
 
+from django.conf import settings
 from rest_framework.throttling import AnonRateThrottle, ScopedRateThrottle, SimpleRateThrottle
 
 from hub.callers import address_of
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
     from rest_framework.views import APIView
 
-__all__ = ["ScopeThrottle", "StrangerThrottle"]
+__all__ = ["CoverThrottle", "DrawnThrottle", "PageThrottle", "ScopeThrottle", "StrangerThrottle"]
 
 
 class _Counted(SimpleRateThrottle):
@@ -53,6 +54,10 @@ class _Counted(SimpleRateThrottle):
         self.reset_s = max(1, math.ceil((window + 1) * self.duration - now))
         return count <= self.num_requests
 
+    def allows(self, request: HttpRequest) -> bool:
+        """Count a request of a view that is none of REST framework."""
+        return self.allow_request(cast("Request", request), cast("APIView", None))
+
     def wait(self) -> float:
         """Return in how many seconds the next request may come."""
         return self.reset_s
@@ -71,10 +76,46 @@ class StrangerThrottle(AnonRateThrottle, _Counted):
 
     scope = "stranger"
 
-    def allows(self, request: HttpRequest) -> bool:
-        """Count a request that has a ``user`` and is no view's of REST framework."""
-        return self.allow_request(cast("Request", request), cast("APIView", None))
+
+class PageThrottle(StrangerThrottle):
+    """Pages for whoever is not signed in."""
+
+    scope = "pages"
+
+    def get_rate(self) -> str | None:
+        """Return the owner's limit."""
+        return _a_minute(settings.LORARY.pages_per_minute)
+
+
+class _AddressThrottle(_Counted):
+    """Counts everyone at an address: asking for the session would tell caches to vary by it."""
+
+    def get_cache_key(self, request: Request, view: APIView) -> str:
+        """Return the key of the address."""
+        del view
+        return self.cache_format % {"scope": self.scope, "ident": self.get_ident(request)}
+
+
+class DrawnThrottle(_AddressThrottle):
+    """Pictures that the web process draws for each request, at about 90 ms each."""
+
+    scope = "drawn"
+
+    def get_rate(self) -> str | None:
+        """Return the owner's limit."""
+        return _a_minute(settings.LORARY.drawn_per_minute)
+
+
+class CoverThrottle(_AddressThrottle):
+    """Covers, which cost less than a page, and of which a list shows many at once."""
+
+    scope = "covers"
 
 
 class ScopeThrottle(ScopedRateThrottle, _Counted):
     """Views that cost more name their ``throttle_scope``."""
+
+
+def _a_minute(limit: int) -> str | None:
+    """Return a limit as REST framework writes it; None where 0 says that there is none."""
+    return f"{limit}/min" if limit else None

@@ -19,7 +19,12 @@ REST_FRAMEWORK: dict[str, Any] = {
         "hub.throttles.ScopeThrottle",
     ],
     # Generous: they stop floods, not work. A window of the cache, per address or per user.
-    "DEFAULT_THROTTLE_RATES": {"stranger": "1800/min", "inspect": "120/min", "search": "600/min"},
+    "DEFAULT_THROTTLE_RATES": {
+        "stranger": "1800/min",
+        "inspect": "120/min",
+        "search": "600/min",
+        "covers": "1800/min",
+    },
     "EXCEPTION_HANDLER": "hub.problems.handle",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }

@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec
 from django.contrib.auth.views import redirect_to_login
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
-from hub.problems import status_of
-from registry.errors import Invalid, LoraryError, Moved, NotFound, Unauthenticated
+from hub.problems import problem_of
+from hub.throttles import PageThrottle
+from registry.errors import Invalid, LoraryError, Moved, NotFound, RateLimited, Unauthenticated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
+
+    from hub.throttles import CoverThrottle, DrawnThrottle
 
 __all__ = ["page", "refuse"]
 
@@ -30,17 +34,23 @@ _BETWEEN_WORDS = "\t\n\r"
 
 
 def page(
-    view: Callable[Concatenate[HttpRequest, P], HttpResponseBase], *, judges_query: bool = False
+    view: Callable[Concatenate[HttpRequest, P], HttpResponseBase],
+    *,
+    judges_query: bool = False,
+    throttle: type[PageThrottle | CoverThrottle | DrawnThrottle] | None = PageThrottle,
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     """Answer a view's refusals with a page: a redirect where the thing moved, else an error.
 
     Args:
         view: What answers when nothing is refused.
         judges_query: Whether the view has a sentence of its own for each odd query string.
+        throttle: What counts its requests; None for files that are only read and sent.
     """
 
     def answer(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         try:
+            if throttle is not None:
+                _count(request, throttle())
             _require_text(request.path_info, {} if judges_query else request.GET)
             return view(request, *args, **kwargs)
         except Moved as moved:
@@ -55,6 +65,21 @@ def page(
 
     update_wrapper(answer, view)
     return answer
+
+
+def _count(request: HttpRequest, throttle: PageThrottle | CoverThrottle | DrawnThrottle) -> None:
+    """Count a request.
+
+    Raises:
+        RateLimited: it is one too many in this minute.
+    """
+    if not throttle.allows(request):
+        text = ngettext(
+            "Too many requests came from your address. Try again in %(n)d second.",
+            "Too many requests came from your address. Try again in %(n)d seconds.",
+            throttle.reset_s,
+        )
+        raise RateLimited(text % {"n": throttle.reset_s}, retry_after=throttle.reset_s)
 
 
 def _require_text(path: str, query: Mapping[str, str]) -> None:
@@ -78,10 +103,11 @@ def _has_control(text: str, *, but: str = "") -> bool:
 
 def refuse(request: HttpRequest, error: LoraryError) -> HttpResponseBase:
     """Return the page of a refusal with the status that the API would give."""
-    status = status_of(error)
+    problem = problem_of(error)
+    status = problem.status
     template = f"{status}.html" if status in _OWN_PAGE else "refused.html"
     context = {"error": error, "status": status, "wanted": request.path}
     response = render(request, template, context, status=status)
-    if isinstance(error, Unauthenticated):
-        response.headers["WWW-Authenticate"] = 'Bearer realm="lorary"'
+    for name, value in problem.headers.items():
+        response.headers[name] = value
     return response

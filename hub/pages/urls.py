@@ -30,6 +30,7 @@ from hub.pages import (
     withdrawals,
 )
 from hub.pages.errors import page
+from hub.throttles import CoverThrottle, DrawnThrottle
 
 __all__ = ["urlpatterns"]
 
@@ -63,18 +64,26 @@ urlpatterns: list[URLPattern] = [
     path("help/client/<str:file>", page(client.send), name="client"),
     path("help/use", page(usage.show), name="use"),
     path("help/<str:name>", page(guides.show), name="help"),
-    path("media/images/<int:image_id>.png", page(media.image), name="image"),
-    path("media/images/<int:image_id>.webp", page(media.animation), name="animation"),
+    path("media/images/<int:image_id>.png", page(media.image, throttle=None), name="image"),
+    path(
+        "media/images/<int:image_id>.webp", page(media.animation, throttle=None), name="animation"
+    ),
     path(
         "media/images/<int:image_id>/<str:digest>-<int:width>.<str:kind>",
-        page(media.smaller),
+        page(media.smaller, throttle=None),
         name="image-smaller",
     ),
-    path("media/samples/<int:sample_id>.<str:suffix>", page(gallery.media), name="sample"),
-    path("media/samples/<int:sample_id>-<int:width>.webp", page(gallery.smaller)),
-    path("media/sheets/<int:render_id>.<str:kind>", page(media.sheet), name="sheet"),
-    path("media/cards/<int:version_id>.png", page(media.card), name="card"),
-    path("media/covers/<int:version_id>.svg", page(media.cover), name="cover"),
+    path(
+        "media/samples/<int:sample_id>.<str:suffix>",
+        page(gallery.media, throttle=None),
+        name="sample",
+    ),
+    path("media/samples/<int:sample_id>-<int:width>.webp", page(gallery.smaller, throttle=None)),
+    path("media/sheets/<int:render_id>.<str:kind>", page(media.sheet, throttle=None), name="sheet"),
+    path("media/cards/<int:version_id>.png", page(media.card, throttle=DrawnThrottle), name="card"),
+    path(
+        "media/covers/<int:version_id>.svg", page(media.cover, throttle=CoverThrottle), name="cover"
+    ),
     path("<str:owner>", page(profiles.profile), name="profile"),
     path("<str:owner>/<str:name>", page(adapters.show), name="adapter"),
     path("<str:owner>/<str:name>/edit", page(adapters.edit), name="adapter-edit"),
