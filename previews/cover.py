@@ -46,7 +46,7 @@ MIN_CELL = 5
 MAX_STACKS = 24
 MAX_DOTS = 4000
 
-_NUMBERED = re.compile(r"(?P<stack>.*?)[._](?P<number>\d+)\Z")
+_NUMBERED = re.compile(r"(?P<stack>.{0,512}?)[._](?P<number>\d{1,512})\Z")
 
 _STYLE = (
     ".g{fill:#fdfcf8}.d,.b{fill:#1c1915}.r{fill:none;stroke:#b91c2c;stroke-width:3}"

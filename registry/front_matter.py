@@ -29,7 +29,7 @@ MAX_NUMBER = 2**63
 MAX_DEPTH = 16
 BOM = "\ufeff"
 
-_FENCE = re.compile(r"^---[ \t]*\r?$", re.MULTILINE)
+_FENCE = re.compile(r"^---[ \t]{0,1024}\r?$", re.MULTILINE)
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 

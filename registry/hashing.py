@@ -29,7 +29,7 @@ _V1_BEGIN, _V1_END = 0x100000, 0x110000
 #: Hexadecimal digits of the short forms: first ones of sha256, of AutoV1 and of data_sha256.
 _V1, _V2, _V3 = 8, 10, 12
 
-_HEX = re.compile(r"[0-9a-f]+\Z")
+_HEX = re.compile(r"[0-9a-f]{1,1024}\Z")
 _PREFIX = re.compile(r"(?:0x|(?:sha256|blake3|crc32|autov[123]):)")
 
 

@@ -61,13 +61,15 @@ RESERVED_NAMES = frozenset(
     }
 )  # fmt: skip
 
-_NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,1024}\Z")
 _ALIAS_PART = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
-_ALIAS = re.compile(rf"(?=.{{1,96}}\Z){_ALIAS_PART}(?:/{_ALIAS_PART})*\Z")
+_ALIAS = re.compile(rf"(?=.{{1,96}}\Z){_ALIAS_PART}(?:/{_ALIAS_PART}){{0,96}}\Z")
 _ALIAS_KEPT = frozenset({"main", "latest", "head"})
-_LIKE_A_VERSION = re.compile(r"v[0-9]+\Z|[0-9a-f]{40}\Z", re.IGNORECASE)
-_WINDOWS_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])[ ]*(\..*)?\Z")
-_SHORT_NAME = re.compile(r"[^.~]{1,6}~[0-9]+\Z")  # GIT~1 is .git there
+_LIKE_A_VERSION = re.compile(r"v[0-9]{1,1024}\Z|[0-9a-f]{40}\Z", re.IGNORECASE)
+_WINDOWS_DEVICE = re.compile(
+    r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])[ ]{0,1024}(\..{0,1024})?\Z"
+)
+_SHORT_NAME = re.compile(r"[^.~]{1,6}~[0-9]{1,1024}\Z")  # GIT~1 is .git there
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _FORBIDDEN_IN_PATH = set('<>:"|?*\\')
 

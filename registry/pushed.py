@@ -29,8 +29,8 @@ _STATE = re.compile(
     train(?:ing|er)?_args \. bin
     | (?: optimizer | optimizer_state | optim | lr_scheduler | scheduler | scaler | grad_scaler
         | sampler | dl_state_dict | custom_checkpoint | training_state | train_state
-        | rng_state | random_states? ) (?: _[0-9]+ )* \. (?: bin | pt | pth | pkl | ckpt )
-    | .+ _ (?: optim | model ) _states \. pt
+        | rng_state | random_states? ) (?: _[0-9]{1,9} ){0,9} \. (?: bin | pt | pth | pkl | ckpt )
+    | .{1,1024} _ (?: optim | model ) _states \. pt
     | zero_to_fp32 \. py
     | events\.out\.tfevents\. .+
     | loss_log \. db
@@ -38,7 +38,7 @@ _STATE = re.compile(
 )
 
 #: Folders all of whose pickles are state: accelerate's and kohya's states, DeepSpeed's steps.
-_STATE_FOLDER = re.compile(r"(?i)(?:.+-state|global_step[0-9]+|pytorch_model_fsdp_[0-9]+)")
+_STATE_FOLDER = re.compile(r"(?i)(?:.{1,1024}-state|global_step[0-9]+|pytorch_model_fsdp_[0-9]+)")
 
 #: Files that systems keep for themselves; those that begin with a dot are told by that.
 _HOUSEKEEPING = frozenset({"__pycache__", "desktop.ini", "thumbs.db"})

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Proof", "Reading", "Word", "again", "of_upload", "read", "suggest"]
 
 #: What trainers add to a file's name by themselves, and browsers to a second download.
-_ADDED = re.compile(r"([-_](step)?[0-9]{6,})?( ?\([0-9]+\))?\Z")
+_ADDED = re.compile(r"([-_](step)?[0-9]{6,1024})?( ?\([0-9]{1,9}\))?\Z")
 #: Names that libraries give to every adapter.
 _NOBODYS = {"adapter", "adapter_model", "lora", "model", "pytorch_lora_weights"}
 

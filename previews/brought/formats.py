@@ -58,11 +58,11 @@ _OTHERS = {
 _MARKUP = (
     (re.compile(rb"<svg[\s>]", re.IGNORECASE), "SVG"),
     (re.compile(rb"<(!doctype html|html|script|body|iframe)[\s>]", re.IGNORECASE), "HTML page"),
-    (re.compile(rb"\A\s*(\xef\xbb\xbf)?\s*<\?xml", re.IGNORECASE), "XML document"),
+    (re.compile(rb"\A\s{0,1024}(\xef\xbb\xbf)?\s{0,1024}<\?xml", re.IGNORECASE), "XML document"),
 )
 _STILLS_IN_BOXES = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC",
                     b"mif1": "HEIC", b"msf1": "HEIC"}  # fmt: skip
-_SAFETENSORS = re.compile(rb"\A.{6}\0\0\{\s*\"", re.DOTALL)
+_SAFETENSORS = re.compile(rb"\A.{6}\0\0\{\s{0,1024}\"", re.DOTALL)
 
 
 def sniff(head: bytes) -> Format:

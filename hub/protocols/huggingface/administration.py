@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["branch", "create", "delete", "move", "settings", "tag"]
 
-_VERSION = re.compile(r"v[0-9]+\Z")
+_VERSION = re.compile(r"v[0-9]{1,1024}\Z")
 _GATES = {False: Access.OPEN, "auto": Access.GATED_AUTO, "manual": Access.GATED_MANUAL}
 
 

@@ -26,7 +26,8 @@ MAX_CHARS = 200_000
 
 _SETTINGS = re.compile(r"^Steps: \d", re.MULTILINE)
 _NEGATIVE = re.compile(r"^Negative prompt: ?", re.MULTILINE)
-_SETTING = re.compile(r'\s*(\w[\w /-]{0,60}): *("(?:\\.|[^\\"])*"|[^,\n]*)(?:,|$|\n)')
+# Possessive: what a repetition took is not given back, so no record of its rounds is kept.
+_SETTING = re.compile(r'\s{0,64}(\w[\w /-]{0,60}): {0,64}("(?:\\.|[^\\"])*+"|[^,\n]*+)(?:,|$|\n)')
 _LORA = re.compile(r"<(?:lora|lyco|lycoris):([^:<>]{1,200}):(-?[0-9.]{1,12})[^<>]{0,60}>")
 _JSON = {"Hashes": dict, "Civitai resources": list}
 

@@ -17,7 +17,7 @@ __all__ = ["texts_of"]
 
 _MAKE, _MODEL, _DESCRIPTION = 0x010F, 0x0110, 0x010E
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
-_NAMED = re.compile(r"\s*(prompt|workflow)\s*:\s*(?=\{)", re.IGNORECASE)
+_NAMED = re.compile(r"\s{0,64}(prompt|workflow)\s{0,64}:\s{0,64}(?=\{)", re.IGNORECASE)
 
 
 def texts_of(exif: bytes) -> dict[str, str]:

@@ -90,7 +90,7 @@ def _fit(
     return Fit(found, is_proven, evidence) if found else None
 
 
-_IMAGE_KEYS = re.compile(r"to_k_ip(?:\.0)?\.weight$|ip_adapter_\w+_k_proj\.weight$")
+_IMAGE_KEYS = re.compile(r"to_k_ip(?:\.0)?\.weight$|ip_adapter_\w{1,512}_k_proj\.weight$")
 _TEXT_KEYS = "attn2.to_k"
 
 
@@ -146,7 +146,7 @@ def _cross_attention() -> Mapping[str, _Sizes]:
 
 
 _MOTION = re.compile(
-    r"(?:^|\.)down_blocks\.(\d{1,2})\.motion_modules\.\d+\.(?:\w+\.)?proj_in\.weight$"
+    r"(?:^|\.)down_blocks\.(\d{1,2})\.motion_modules\.\d{1,9}\.(?:\w{1,512}\.)?proj_in\.weight$"
 )
 
 
@@ -170,7 +170,7 @@ def _of_motion_module(tensors: Tensors) -> Fit | None:
 
 
 _T2I = re.compile(r"^(?:adapter\.)?(?:conv_in|body\.0\.in_conv)\.weight$")
-_T2I_BODY = re.compile(r"^(?:adapter\.)?body\.\d+\.(?:resnets\.\d+\.)?block1\.weight$")
+_T2I_BODY = re.compile(r"^(?:adapter\.)?body\.\d{1,9}\.(?:resnets\.\d{1,9}\.)?block1\.weight$")
 _COLOURS = (1, 3)
 
 

@@ -176,16 +176,16 @@ _LDM = re.compile(
     r"|(?:en|de)coder\.(?:down|up|mid)\.\d"
 )
 _OF_TRANSFORMERS = re.compile(
-    r"(?:model\.)?(?:layers\.\d+\.(?:self_attn|mlp|input_layernorm)|embed_tokens)\.|lm_head\."
-    r"|(?:transformer\.)?h\.\d+\.|(?:text|vision)_model\.|embeddings\.|shared\.|gpt_neox\."
-    r"|(?:model\.)?(?:encoder|decoder)\.(?:layers|block)\.\d+\.(?:self_attn|layer)"
-    r"|(?:\w+\.)?(?:encoder|transformer)\.layer\.\d|model\.(?:encoder|decoder)\.layers\."
+    r"(?:model\.)?(?:layers\.\d{1,9}\.(?:self_attn|mlp|input_layernorm)|embed_tokens)\.|lm_head\."
+    r"|(?:transformer\.)?h\.\d{1,9}\.|(?:text|vision)_model\.|embeddings\.|shared\.|gpt_neox\."
+    r"|(?:model\.)?(?:encoder|decoder)\.(?:layers|block)\.\d{1,9}\.(?:self_attn|layer)"
+    r"|(?:\w{1,512}\.)?(?:encoder|transformer)\.layer\.\d|model\.(?:encoder|decoder)\.layers\."
 )
 _OF_DIFFUSERS = re.compile(
     r"^(?:(?:single_|joint_)?transformer_blocks|(?:down|up)_blocks|mid_block|adapter\.body"
     r"|adapter\.conv_in|time_text_embed|condition_embedder|caption_projection"
     r"|(?:en|de)coder\.(?:down|up|mid)_blocks?)\.|^controlnet_"
-    r"|^(?:en|de)coder\.(?:layers\.\d+\.(?:conv\.\d|weight$)|block\.\d+\.(?:res_unit|conv|snake)\d)"
+    r"|^(?:en|de)coder\.(?:layers\.\d{1,9}\.(?:conv\.\d|weight$)|block\.\d{1,9}\.(?:res_unit|conv|snake)\d)"
     r"|(?:^|\.)(?:(?:attn[12]?|attention)\.to_[qkv]|to_(?:query|key|value|out)|motion_modules)\."
 )
 _MOST_NAMES_ASKED = 50

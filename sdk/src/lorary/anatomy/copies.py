@@ -25,7 +25,7 @@ __all__ = ["copied"]
 
 _WEIGHT = ".weight"
 _OUTER = re.compile(
-    r"(?:(?:model|module|diffusion_model|unet|transformer|net|dit|control_model|controlnet)\.)+"
+    r"(?:(?:model|module|diffusion_model|unet|transformer|net|dit|control_model|controlnet)\.){1,256}"
 )
 _OTHER_PARTS = re.compile(
     r"(?:first_stage_model|vae|cond_stage_model|conditioner|text_encoders?(?:_\d)?|image_encoder"
@@ -42,7 +42,7 @@ _OWN = re.compile(
 )
 _RENAMED = (
     (
-        re.compile(r"^controlnet_blocks\.(\d+)\.(?:transformer|copied)_block\."),
+        re.compile(r"^controlnet_blocks\.(\d{1,9})\.(?:transformer|copied)_block\."),
         r"transformer_blocks.\1.",
     ),
     (re.compile(r"^control_(layers|noise_refiner)\."), r"\1."),

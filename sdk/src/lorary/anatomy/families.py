@@ -318,7 +318,7 @@ def _other_titles() -> Mapping[str, str]:
 
 
 # Language models are claimed by names such as `llama31_8b`.
-_LANGUAGE_MODEL = re.compile(r"([a-z]+)([0-9]*)_([0-9]+(?:_[0-9]+)?)([bm])")
+_LANGUAGE_MODEL = re.compile(r"([a-z]{1,64})([0-9]{0,9})_([0-9]{1,9}(?:_[0-9]{1,9})?)([bm])")
 
 
 def family_title(family: str | None) -> str:

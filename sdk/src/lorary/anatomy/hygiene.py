@@ -20,7 +20,7 @@ _SHOWN = 20
 _PICTURE_HEAD = 24
 _MOST_KEPT = 6_000  # names
 _NAME_SIGNS = ("<", "!", "=", ":")  # that every hostile text of printable ASCII has
-_PICTURE = re.compile(r"\s*data:image/[\w.+\-]{1,40};base64,", re.IGNORECASE)
+_PICTURE = re.compile(r"\s{0,1024}data:image/[\w.+\-]{1,40};base64,", re.IGNORECASE)
 _JSON_KEYS = ("ss_tag_frequency", "ss_dataset_dirs", "ss_datasets", "ss_network_args")
 _WHOLE_JSON = {"{": "}", "[": "]"}
 _ABSENT = ("null", "None")

@@ -52,7 +52,7 @@ def describe(kind: str, family: str | None) -> str:
 # Marks that decide even beside adapter tensors, because these files borrow low-rank names.
 _BORROWERS = re.compile(
     r"(?P<controlnet>^lora_controlnet$)"
-    r"|(?P<ip_adapter>(?:^|\.)(?:ip_adapter(?:_\w+)?|image_proj(?:_model)?)\.|[._]to_[kv]_ip(?:\.|$))"
+    r"|(?P<ip_adapter>(?:^|\.)(?:ip_adapter(?:_\w{1,512})?|image_proj(?:_model)?)\.|[._]to_[kv]_ip(?:\.|$))"
 )
 _CONTROLNET = re.compile(
     r"(?:^|\.)(?:control_model|controlnet|input_hint_block|zero_convs|control_(?:blocks|layers))\."
@@ -61,15 +61,15 @@ _CONTROLNET = re.compile(
 _MOTION = re.compile(r"(?:^|\.)(?:motion_modules|temporal_transformer)\.")
 _CHECKPOINT = re.compile(
     r"^(?:(?:model\.)?diffusion_model\.|cond_stage_model\.|conditioner\.embedders\."
-    r"|(?:\w+\.)?(?:down|up|mid|double|single|joint)_(?:blocks?|layers)\."
-    r"|(?:\w+\.)?(?:(?:single_|joint_|text_|visual_)?transformer_blocks|input_blocks|output_blocks"
-    r"|middle_block|(?:double|single)_stream_blocks|noise_refiner|context_refiner)\."
-    r"|(?:(?:net|dit|model|module|transformer)\.)?(?:blocks|layers)\.\d+\."
-    r"(?:self_attn|cross_attn|attn\d?|attention|adaln_modulation\w*|ffn?|mlp|feed_forward"
+    r"|(?:\w{1,512}\.)?(?:down|up|mid|double|single|joint)_(?:blocks?|layers)\."
+    r"|(?:\w{1,512}\.)?(?:(?:single_|joint_|text_|visual_)?transformer_blocks|input_blocks"
+    r"|output_blocks|middle_block|(?:double|single)_stream_blocks|noise_refiner|context_refiner)\."
+    r"|(?:(?:net|dit|model|module|transformer)\.)?(?:blocks|layers)\.\d{1,9}\."
+    r"(?:self_attn|cross_attn|attn\d?|attention|adaln_modulation\w{0,512}|ffn?|mlp|feed_forward"
     r"|modulation|norm\d?)\b"
-    r"|(?:model\.)+(?:language_model\.)?layers\.\d|(?:transformer\.)?h\.\d+\.|lm_head\."
+    r"|(?:model\.){1,64}(?:language_model\.)?layers\.\d|(?:transformer\.)?h\.\d{1,9}\.|lm_head\."
     r"|gpt_neox\.layers\.|model\.decoder\.layers\.|(?:model\.)?embed_tokens\."
-    r"|(?:\w+\.)?transformer\.layer\.\d)"
+    r"|(?:\w{1,512}\.)?transformer\.layer\.\d)"
 )
 _VAE = re.compile(
     r"(?:first_stage_model|vae|encoder|decoder|(?:post_)?quant_conv|quantize|conv[12]|loss"
@@ -77,14 +77,14 @@ _VAE = re.compile(
 )
 _VAE_HALF = re.compile(r"(?:(?:first_stage_model|vae)\.)?(?:encoder|decoder)\.")
 _STACK_OF_LANGUAGE = re.compile(
-    r"(?:encoder|decoder)\.(?:layers?|block)\.\d+\.(?:self_attn|attention|layer\.)"
+    r"(?:encoder|decoder)\.(?:layers?|block)\.\d{1,9}\.(?:self_attn|attention|layer\.)"
 )
 # Image encoders are built of the same layers, but embed patches and no tokens.
 _PATCHES = re.compile(r"(?:^|\.)patch_embedding\.")
 _TOKENS = re.compile(r"(?:^|\.)(?:token_embedding|word_embeddings|embed_tokens|shared)\.")
 _TEXT_ENCODER = re.compile(
-    r"^(?:(?:\w+\.)?text_model\.|(?:\w+\.)?text_encoder|(?:\w+\.)?encoder\.(?:layers?|block)\.\d"
-    r"|(?:\w+\.)?transformer\.resblocks\.|embeddings\.token_embedding)"
+    r"^(?:(?:\w{1,512}\.)?(?:text_model\.|text_encoder|encoder\.(?:layers?|block)\.\d"
+    r"|transformer\.resblocks\.)|embeddings\.token_embedding)"
 )
 _EMBEDDING_NAMES = frozenset(
     {"emb_params", "clip_l", "clip_g", "t5xxl", "text_encoders_0", "text_encoders_1"}

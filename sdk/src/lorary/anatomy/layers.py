@@ -12,7 +12,7 @@ LAYERS = ("attention", "mlp", "conv", "norm", "modulation", "embedder", "other")
 
 _B, _E = r"(?:^|[._])", r"(?:[._]|$)"
 _EDGE = (
-    r"(?:^(?:lora_unet_+|lora_transformer_|lycoris_)?|\.)"
+    r"(?:^(?:lora_unet_{1,64}|lora_transformer_|lycoris_)?|\.)"
     r"(?:time_in|vector_in|guidance_in|img_in|byt5_in|vision_in|[txy]_embedder|time_embed(?:ding)?"
     r"|time_text_embed|time_guidance_embed|time_caption_embed|label_emb|add_embedding|img_emb"
     r"|patch_embed(?:ding)?|text_embedding|time_projection|condition_embedder|text_proj|input_proj"

@@ -23,15 +23,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Index", "Place", "Row", "Weights", "block_name", "expand", "pattern_of", "rows_of"]
 
-_GROUP = re.compile(r"\{([^}]*)\}")
-_RANGE = re.compile(r"(\d+)-(\d+)")
-_NUMBERS = re.compile(r"\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*")
+_GROUP = re.compile(r"\{([^}]{0,512})\}")
+_RANGE = re.compile(r"(\d{1,9})-(\d{1,9})")
+_NUMBERS = re.compile(r"\d{1,9}(?:-\d{1,9})?(?:,\d{1,9}(?:-\d{1,9})?){0,512}")
 # A number between separators. Names of files are split by it too, hence the bound on its length.
 _NUMBER = re.compile(r"(?<![^._])(0|[1-9][0-9]{0,4})(?![^._])")
-_SLOT = re.compile(r"(?<![^._])(?:<[^>]*>|0|[1-9][0-9]{0,4})(?![^._])")
+_SLOT = re.compile(r"(?<![^._])(?:<[^>]{0,512}>|0|[1-9][0-9]{0,4})(?![^._])")
 # Stacks of blocks, one in another: `down_blocks.#.attentions.#.transformer_blocks.#.`
 _BLOCKS = re.compile(
-    r"(?:\w*(?:blocks|layers|attentions|resnets)\.#\.(?:#\.)?|(?:mid|middle)_block\.(?:#\.)?)*"
+    r"(?:\w{0,512}(?:blocks|layers|attentions|resnets)\.#\.(?:#\.)?|(?:mid|middle)_block\.(?:#\.)?)"
+    r"{0,256}"
 )
 
 

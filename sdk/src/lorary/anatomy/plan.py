@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Identity", "Pairs", "Plan", "Sketch", "identify", "plan"]
 
-_FLAT_BLOCK = re.compile(r"(.*?(?:blocks?|layers?|refiner))[._](\d+)(?:[._]|$)")
+_FLAT_BLOCK = re.compile(r"(.{0,512}?(?:blocks?|layers?|refiner))[._](\d{1,512})(?:[._]|$)")
 # Tensors that stand beside the modules: banks and projections that all of them share.
 _SHARED = frozenset({"base_model", "xlora_classifier"})
 _NORM_SCALE = "_norm.scale"
@@ -216,13 +216,14 @@ def _locate(name: str) -> tuple[Prefix, str, str, str, Place | None, str]:
     return prefix, path, part, block if part == "denoiser" else part, place, style
 
 
-_ENCODER_LEVEL = re.compile(r"^(?:\w+\.)?transformer\.(?!h\.|resblocks\.)")
+_ENCODER_LEVEL = re.compile(r"^(?:\w{1,512}\.)?transformer\.(?!h\.|resblocks\.)")
 
 
 # Names of what holds the model, in trainers that save their own. `model.layers` is any language
 # model's, whose names some denoisers share.
 _WRAPPERS = re.compile(
-    r"(?:(?:_orig_mod|diffusion_model|dit|model(?!\.layers\.)|module|net|pipe|transformer|unet)\.)+"
+    r"(?:(?:_orig_mod|diffusion_model|dit|model(?!\.layers\.)|module|net|pipe|transformer|unet)\.)"
+    r"{1,256}"
 )
 
 

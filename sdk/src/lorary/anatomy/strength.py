@@ -20,7 +20,7 @@ _SENTENCE_CHARS = 4_000
 _NUMBER = r"(-?[0-3]?\.[0-9]{1,3}|-?[0-3](?:\.[0-9]{1,3})?)(?![0-9]|\.[0-9])"
 _SPOKEN = re.compile(
     r"\b(?:lora[ _-]?)?(?:strength|weight)s?\b"
-    r"(?:\s?(?:of|at|is|are|to|between|around|about|from|recommended|[:=~≈(]))*\s?"
+    r"(?:\s?(?:of|at|is|are|to|between|around|about|from|recommended|[:=~≈(])){0,16}\s?"
     + _NUMBER
     + r"(?:\s?(?:-|–|—|to|~|and|\.\.)\s?"
     + _NUMBER

@@ -31,7 +31,7 @@ _LONE = frozenset({"alpha", "scalar", "rescale"})
 _MATRIX_DIMENSIONS = frozenset({2, 3, 4, 5})
 _MOST_KERNEL = 1_024
 
-_FULL = re.compile(r"(.+?)(?:\.modules_to_save)?(?:\.[\w-]+)?\.(weight|bias)")
+_FULL = re.compile(r"(.{1,512}?)(?:\.modules_to_save)?(?:\.[\w-]{1,512})?\.(weight|bias)")
 _CHECKPOINT = (
     "model.diffusion_model.", "model_ema.", "first_stage_model.", "cond_stage_model.",
     "conditioner.embedders.", "denoiser.sigmas", "alphas_cumprod", "betas", "vae.",

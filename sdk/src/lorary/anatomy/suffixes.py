@@ -108,7 +108,7 @@ SUFFIXES: Mapping[str, Role] = MappingProxyType(_suffixes())
 # The adapter's name may be left in the key and can be any word.
 _NAMED = re.compile(
     r"\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B|lora_E|lora_magnitude_vector)"
-    r"\.([^.]+)(?:\.(weight|bias))?$"
+    r"\.([^.]{1,512})(?:\.(weight|bias))?$"
 )
 # down/up pairs whose marker belongs to the component before: `to_q_lora`, `lora`, `qkv_lora1`.
 _DOWN_UP = re.compile(r"(?:\.|_)(lora|lora_linear_layer|lora1|lora2)\.(down|up)\.weight$")

@@ -48,7 +48,7 @@ def stop_words() -> Mapping[str, frozenset[str]]:
 
 
 _TRAITS = re.compile(
-    r"(?:[a-z0-9'-]+_){1,4}(?:hair|eyes?|eyelashes|eyebrows?|pupils|bangs|skin|lips|lipstick|beard"
+    r"(?:[a-z0-9'-]{1,40}_){1,4}(?:hair|eyes?|eyelashes|eyebrows?|pupils|bangs|skin|lips|lipstick|beard"
     r"|breasts|ears?|tail|wings|horns|ornament|hairband|ribbon|bow|hat|cap|headwear|hood|mask"
     r"|glasses|earrings|necklace|choker|collar|shirt|blouse|sweater|hoodie|jacket|coat|vest|dress"
     r"|skirt|shorts|pants|jeans|sleeves|gloves|socks|thighhighs|pantyhose|legwear|footwear|shoes"

@@ -46,7 +46,7 @@ _WRITTEN = (
     "ss_trained_words",
     "trained_words",
 )
-_DIRECTORY = re.compile(r"\s*[0-9]{1,6}_(.+)", re.DOTALL)
+_DIRECTORY = re.compile(r"\s{0,1024}[0-9]{1,6}_(.+)", re.DOTALL)
 _SEPARATOR = re.compile(r"[\\/]")
 
 

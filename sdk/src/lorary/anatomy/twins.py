@@ -31,6 +31,7 @@ _FUSED_ENDS = ("qkv", "qkv_proj", "to_kv", "kv_proj", "linear1", "qkv_mlp_proj",
 _SPLIT_ENDS = ("to_q", "to_k", "to_v", "_q", "_k", "_v", ".q", ".k", ".v", "q_proj", "k_proj",
                "v_proj", "wq", "wk", "wv", "to_kv", "proj_mlp")  # fmt: skip
 
+_MOST_KEPT = 6_000  # names
 _FUSED_MARKS = ("kv", "near1", "c_att")  # short ones are found faster
 _DOUBLE_PREFIX = "lora_unet__"
 
@@ -114,8 +115,8 @@ _STEMS = (
     ("joint_blocks_", "transformer_blocks_"),
     ("single_blocks_", "single_transformer_blocks_"),
 )
-_BLOCK = re.compile(r"((?:[a-z]+_)*?(?:blocks|layers)_\d+_)(.+)")
-_PROJECTION = re.compile(r"(.*?_?)(?:to_|w)?(qkv|kv|q|k|v)(?:_proj)?")
+_BLOCK = re.compile(r"((?:[a-z]{1,64}_){0,64}?(?:blocks|layers)_\d{1,512}_)(.+)")
+_PROJECTION = re.compile(r"(.{0,512}?_?)(?:to_|w)?(qkv|kv|q|k|v)(?:_proj)?")
 _ATTENTIONS: Mapping[str, str] = {"self_attn_": "attn1_", "cross_attn_": "attn2_"}
 
 
@@ -192,7 +193,8 @@ def find_twins(modules: Sequence[Module]) -> Twins:
         at most one pair of each list.
     """
     columns = columns_of(modules)
-    if not _may_have_twins(*map(tuple, (columns.names, columns.parts, columns.conventions))):
+    look = _may_have_twins if len(columns.names) <= _MOST_KEPT else _may_have_twins.__wrapped__
+    if not look(*map(tuple, (columns.names, columns.parts, columns.conventions))):
         return [], []
     owners: dict[tuple[str, str], list[tuple[str, int]]] = defaultdict(list)
     for module in modules:
