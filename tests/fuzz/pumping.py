@@ -116,7 +116,7 @@ def _is_in(char: str, members: Any) -> bool:
 
 def _fits(char: str, kind: Any, value: Any) -> bool:
     if kind is ops.LITERAL:
-        return ord(char) == value
+        return bool(ord(char) == value)
     if kind is ops.RANGE:
         return bool(value[0] <= ord(char) <= value[1])
     tests = {
