@@ -17,6 +17,7 @@ class PreviewsConfig(AppConfig):
 
     def ready(self) -> None:
         """Listen to the catalogue; models exist only from here on."""
+        from previews.selectors.samples import kept_bytes  # noqa: PLC0415 - needs apps
         from previews.services import (  # noqa: PLC0415 - needs apps
             derivatives,
             rerendering,
@@ -44,4 +45,8 @@ class PreviewsConfig(AppConfig):
             withdrawals.let_go_of_missed()
             derivatives.drop_orphans()
 
+        def weighed(*, namespace: Any, **_: Any) -> int:  # noqa: ANN401 - a signal's extras
+            return kept_bytes(namespace)
+
+        signals.weighing.connect(weighed, weak=False, dispatch_uid="previews.weigh")
         signals.sweeping.connect(swept, weak=False, dispatch_uid="previews.expire")

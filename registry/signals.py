@@ -13,6 +13,9 @@ text of the README that is to lie behind the version, or None where the card say
 ``version_withdrawn``: a version was taken down for good. Receivers get ``version_id``, run after
 the commit, and let go of what was made with it.
 
+``weighing``: a namespace is asked for its size. Receivers get ``namespace``, and return how many
+bytes they keep for it beside what the catalogue knows.
+
 ``sweeping``: what nobody refers to is about to be removed. Receivers let go of what has expired,
 and return how many files and bytes they removed outside of the store, or None. With ``is_dry`` they
 change nothing and return what they would remove.
@@ -22,10 +25,13 @@ from __future__ import annotations
 
 from django.dispatch import Signal
 
-__all__ = ["card_changed", "card_wanted", "sweeping", "version_published", "version_withdrawn"]
+__all__ = [
+    "card_changed", "card_wanted", "sweeping", "version_published", "version_withdrawn", "weighing",
+]  # fmt: skip
 
 card_changed = Signal()
 card_wanted = Signal()
 version_published = Signal()
 version_withdrawn = Signal()
 sweeping = Signal()
+weighing = Signal()

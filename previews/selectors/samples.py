@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, Sum
 from django.utils.translation import gettext as _
 
 from previews.models import Derivative, DerivativeKind, Sample, SampleKind, SampleState
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
     from django.db.models import QuerySet
 
-    from registry.models import User, Version
+    from registry.models import Namespace, User, Version
 
-__all__ = ["Brought", "digests_of", "get", "listing", "others", "shown"]
+__all__ = ["Brought", "digests_of", "get", "kept_bytes", "listing", "others", "shown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,3 +227,11 @@ def digests_of(hashes: Iterable[str]) -> dict[str, str]:
         for text in wanted
     }
     return {text: digests.pop() for text, digests in found.items() if len(digests) == 1}
+
+
+def kept_bytes(namespace: Namespace) -> int:
+    """Return the bytes that the pictures of a namespace's adapters take, those being read too."""
+    rows = Sample.objects.filter(version__adapter__namespace=namespace)
+    fields = ("source", "blob", "poster")
+    sizes = rows.aggregate(**{name: Sum(f"{name}__size_bytes") for name in fields})
+    return sum(size or 0 for size in sizes.values())

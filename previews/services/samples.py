@@ -34,8 +34,8 @@ from previews.selectors.samples import digests_of
 from previews.services import blobs
 from registry import queue, storage
 from registry.errors import Invalid, QuotaExceeded, StateConflict, TooLarge, UploadRefused
-from registry.models import Event, User, Version, VersionState
-from registry.services import access, arrivals, events
+from registry.models import Event, Namespace, User, Version, VersionState
+from registry.services import access, arrivals, events, quotas
 from registry.services.uploads import CHECKS_QUEUE
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def add(
     Raises:
         NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
         StateConflict: the version was withdrawn.
-        QuotaExceeded: too many of a version or of a day.
+        QuotaExceeded: too many of a version or of a day, or the namespace has no room.
         UploadRefused: the first bytes are of another kind.
         TooLarge: more bytes than are taken.
         Invalid: the caption is too long.
@@ -102,6 +102,7 @@ def add(
     try:
         measured = storage.Measured(_judged(stream))
         storage.store().write(key, measured)
+        _require_bytes(version, measured.written)
         return _keep(user, version, measured.written, key, {"name": name, "caption": caption})
     finally:
         storage.discard(key)
@@ -126,6 +127,18 @@ def _require_room(user: User, version: Version) -> None:
     if Event.objects.filter(actor=user, verb=ADDED, created_at__gt=day).count() >= MAX_OF_DAY:
         sentence = _("You brought %(limit)d pictures today. Go on tomorrow.")
         raise QuotaExceeded(sentence % {"limit": MAX_OF_DAY}, limit=MAX_OF_DAY)
+
+
+def _require_bytes(version: Version, written: Written) -> None:
+    """Refuse what the quota of the adapter's namespace has no room for.
+
+    Raises:
+        QuotaExceeded: see ``quotas.require_room``.
+    """
+    namespace = version.adapter.namespace
+    with transaction.atomic():
+        locked = Namespace.objects.select_for_update().get(pk=namespace.pk)
+        quotas.require_room_to_send(namespace=locked, size_bytes=written.size)
 
 
 def _judged(stream: Readable) -> Iterator[bytes]:
@@ -158,6 +171,7 @@ def _keep(user: User, version: Version, written: Written, key: str, said: dict[s
     with transaction.atomic():
         User.objects.select_for_update().get(pk=user.pk)  # two at once count one by one
         _require_room(user, Version.objects.select_for_update().get(pk=version.pk))
+        _require_bytes(version, written)
         sample = Sample.objects.create(
             version=version,
             author=user,

@@ -11,6 +11,7 @@ from registry.models import (
     Blob,
     File,
     FileRole,
+    Role,
     UploadState,
     Version,
     VersionState,
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from registry.models import User
 
 __all__ = [
-    "document_of", "keeping_files", "readable_by", "shown_files", "taken_down_in", "withheld_in",
+    "document_of", "keeping_files", "kept_for_owner", "readable_by", "shown_files",
+    "taken_down_in", "withheld_in",
 ]  # fmt: skip
 
 
@@ -36,7 +38,9 @@ def document_of(blob: Blob | None) -> dict[str, Any]:
 def readable_by(user: User, sha256: str) -> Blob | None:
     """Return the stored blob of a digest if the user could download it anyway.
 
-    Knowing a digest proves nothing: bytes of others' private adapters must be sent to be used.
+    Knowing a digest proves nothing: bytes of others' private adapters must be sent to be used. An
+    upload of the user's own counts while it is accepted, which ends in time (``expiring``), whether
+    others keep the same bytes or not.
     """
     blob = Blob.objects.filter(sha256=sha256, is_stored=True).select_related("anatomy").first()
     if blob is None:
@@ -62,6 +66,23 @@ def keeping_files() -> QuerySet[File]:
     is_live = Exists(naming.exclude(state=VersionState.WITHDRAWN))
     is_standing = Q(revision__adapter__withdrawn_reason="")
     return File.objects.filter(is_live | (~Exists(naming) & ~Exists(is_gone) & is_standing))
+
+
+def kept_for_owner() -> QuerySet[File]:
+    """Return the files that keep an upload's bytes where its owner may publish, drafts included.
+
+    For ``Exists`` in a query of uploads. What others have of the same bytes must not count: it
+    would tell that they have them.
+    """
+    space = "revision__adapter__namespace"
+    is_member = Q(
+        **{
+            f"{space}__memberships__user": OuterRef("owner"),
+            f"{space}__memberships__role__in": [Role.WRITE, Role.ADMIN],
+        }
+    )
+    is_own = Q(**{f"{space}__user": OuterRef("owner")})
+    return keeping_files().filter(is_own | is_member, blob=OuterRef("blob"))
 
 
 def shown_files() -> QuerySet[File]:

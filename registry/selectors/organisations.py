@@ -1,17 +1,19 @@
-"""Which organisations somebody is in."""
+"""Which organisations somebody is in, and where they may publish."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from registry.models import Membership
+from django.db.models import Q
+
+from registry.models import Membership, Namespace, Role
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from registry.models import User
 
-__all__ = ["memberships"]
+__all__ = ["memberships", "writable_by"]
 
 
 def memberships(user: User) -> QuerySet[Membership]:
@@ -19,3 +21,9 @@ def memberships(user: User) -> QuerySet[Membership]:
     return (
         Membership.objects.filter(user=user).select_related("namespace").order_by("namespace__key")
     )
+
+
+def writable_by(user: User) -> QuerySet[Namespace]:
+    """Return the namespaces that a user may publish in: their own, and their organisations'."""
+    writing = Q(memberships__user=user, memberships__role__in=[Role.WRITE, Role.ADMIN])
+    return Namespace.objects.filter(Q(user=user) | writing)

@@ -13,14 +13,13 @@ from django.utils.translation import gettext as _
 from registry.errors import NotFound
 from registry.models import (
     Adapter,
-    Namespace,
-    Role,
     Upload,
     UploadPart,
     UploadState,
     Version,
     VersionState,
 )
+from registry.selectors.organisations import writable_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -122,9 +121,7 @@ def holding(user: User, uploads: Iterable[Upload]) -> dict[int, Version]:
 
 def _own_versions(user: User) -> QuerySet[Version]:
     """Return versions where the user may publish, and what they published elsewhere and may see."""
-    writing = Q(memberships__user=user, memberships__role__in=[Role.WRITE, Role.ADMIN])
-    spaces = Namespace.objects.filter(Q(user=user) | writing)
-    is_own = Q(adapter__namespace__in=spaces)
+    is_own = Q(adapter__namespace__in=writable_by(user))
     is_out = Q(author=user) & ~Q(state=VersionState.DRAFT)
     return Version.objects.filter(is_own | is_out, adapter__in=Adapter.objects.visible_to(user))
 

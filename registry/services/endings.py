@@ -35,6 +35,8 @@ def closed(upload: Upload) -> StateConflict:
 def sentence(upload: Upload) -> str:
     """Return what became of an upload that is no longer open, and what to do."""
     state = upload.state_now
+    if state == UploadState.EXPIRED and upload.blob_id is not None:
+        return _("Nobody published it in time, and its bytes are gone. Begin a new upload.")
     if state == UploadState.EXPIRED:
         text = _("This upload was not finished by %(day)s, and what had arrived is gone.")
         return f"{text % {'day': date_format(upload.expires_at, 'j M Y')}} {_('Begin a new one.')}"

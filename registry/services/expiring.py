@@ -1,17 +1,21 @@
-"""Ending uploads that nobody finishes; the sweeper does it."""
+"""Ending uploads that nobody finishes or publishes; the sweeper does it."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import timedelta
 
+from django.conf import settings
+from django.db.models import Exists
 from django.utils import timezone
 
 from registry import locks, storage
 from registry.errors import Conflict
 from registry.models import Upload, UploadState
+from registry.selectors.blobs import kept_for_owner
 from registry.services import endings
 
-__all__ = ["expire"]
+__all__ = ["expire", "lapse"]
 
 
 def expire(*, is_dry: bool = False) -> list[storage.Heap]:
@@ -30,6 +34,24 @@ def expire(*, is_dry: bool = False) -> list[storage.Heap]:
             if is_dry or _end(upload):
                 went.append(heap)
     return went
+
+
+def lapse(*, is_dry: bool = False) -> int:
+    """End accepted uploads that their owners published nowhere in time; returns how many.
+
+    Their bytes are no longer kept for them. That somebody else has the same bytes, which therefore
+    stay, makes no difference: the owner has to send them again.
+
+    Args:
+        is_dry: Only count.
+    """
+    oldest = timezone.now() - timedelta(days=settings.LORARY.upload_days)
+    late = Upload.objects.filter(
+        ~Exists(kept_for_owner()),
+        state=UploadState.ACCEPTED,
+        updated_at__lt=oldest,
+    )
+    return late.count() if is_dry else late.update(state=UploadState.EXPIRED)
 
 
 def _end(upload: Upload) -> bool:

@@ -75,6 +75,7 @@ def run(*, is_dry: bool = False) -> Swept:
     """
     forgotten = forgetting.forget(is_dry=is_dry)
     expired = expiring.expire(is_dry=is_dry)
+    lapsed = expiring.lapse(is_dry=is_dry)
     leftovers = _sweep_beside(is_dry=is_dry)
     if not is_dry:
         _sweep_parts()
@@ -85,7 +86,7 @@ def run(*, is_dry: bool = False) -> Swept:
     if not is_dry:
         _sweep_locks()
     return Swept(
-        uploads_expired=len(expired),
+        uploads_expired=len(expired) + lapsed,
         uploads_forgotten=forgotten,
         blobs=len(let_go),
         files=removed.files,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Exists, F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -383,7 +383,8 @@ def cancel(*, actor: User, upload: Upload) -> None:
     """
     incoming.require_own(actor, upload)
     loose = Upload.objects.filter(pk=upload.pk, state=UploadState.ACCEPTED)
-    if loose.filter(blob__files__isnull=True).update(state=UploadState.CANCELLED):
+    ended = {"state": UploadState.CANCELLED, "updated_at": timezone.now()}
+    if loose.filter(~Exists(known_blobs.kept_for_owner())).update(**ended):
         return
     if loose.exists():
         raise StateConflict(_("A version holds this file already."), state=UploadState.ACCEPTED)

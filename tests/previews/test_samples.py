@@ -31,8 +31,8 @@ from registry.errors import (
     TooLarge,
     UploadRefused,
 )
-from registry.models import Blob, Event, Job, JobState, VersionState, Visibility
-from registry.services import adapters, arrivals, sweeping
+from registry.models import Blob, Event, Job, JobState, Namespace, VersionState, Visibility
+from registry.services import adapters, arrivals, quotas, sweeping
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 from tests.previews.brought import files
@@ -261,6 +261,23 @@ def test_a_version_and_a_day_have_limits(
         samples.remove(actor=ada, sample=sample)
     with pytest.raises(QuotaExceeded, match="today"):
         bring(ada, version)
+
+
+def test_pictures_count_against_the_quota(version: Version, ada: User) -> None:
+    before = quotas.used_by(Namespace.objects.get(user=ada))
+    sample = bring(ada, version)
+    assert quotas.used_by(Namespace.objects.get(user=ada)) == before + len(PNG)
+    worker.drain("checks")
+    sample.refresh_from_db()
+    assert sample.blob is not None
+    used = before + sample.blob.size_bytes
+    assert quotas.used_by(Namespace.objects.get(user=ada)) == used
+    Namespace.objects.update(quota_bytes=used + len(PNG) - 1)
+    with pytest.raises(QuotaExceeded, match="no room"):
+        bring(ada, version)
+    assert version.samples.count() == 1
+    samples.remove(actor=ada, sample=sample)
+    bring(ada, version)
 
 
 def test_old_refusals_are_removed(version: Version, ada: User) -> None:

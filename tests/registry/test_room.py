@@ -12,11 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.utils import timezone
 
 from registry import storage
-from registry.errors import Invalid, QuotaExceeded
-from registry.models import Adapter, Blob, Membership, Namespace, Role, Upload, UploadState, User
+from registry.errors import Invalid, QuotaExceeded, UploadRefused
+from registry.models import (
+    Adapter,
+    Blob,
+    Membership,
+    Namespace,
+    Role,
+    Upload,
+    UploadState,
+    User,
+    VersionState,
+    Visibility,
+)
 from registry.services import (
     adapters,
     arrivals,
@@ -218,3 +230,89 @@ def test_room_is_found_without_a_look_at_what_is_published(ada: User, noir: Adap
     release(noir, OTHER)
     rows = Upload.objects.filter(owner=ada, blob__in=quotas.unpublished(ada).values("pk"))
     assert not rows.exists()
+
+
+def later(**since: float) -> None:
+    """Let time pass for what uploads and blobs remember."""
+    age = timedelta(**since)
+    Upload.objects.update(updated_at=F("updated_at") - age, created_at=F("created_at") - age)
+    Blob.objects.update(created_at=F("created_at") - age)
+
+
+def test_the_quota_does_not_tell_that_others_have_the_same_bytes(
+    ada: User, bob: User, noir: Adapter
+) -> None:
+    release(noir, LORA)  # an adapter that bob cannot see
+    Adapter.objects.update(visibility=Visibility.PRIVATE)
+    upload = accept(bob, LORA)
+    assert used(bob) == SIZE
+    uploads.cancel(actor=bob, upload=upload)
+    assert used(bob) == SIZE
+    later(days=8)
+    assert used(bob) == 0
+    assert Blob.objects.get(sha256=hashlib.sha256(LORA).hexdigest()).is_stored
+
+
+def test_bytes_that_others_have_need_room_too(ada: User, bob: User, noir: Adapter) -> None:
+    release(noir, LORA)
+    Adapter.objects.update(visibility=Visibility.PRIVATE)
+    accept(bob, LORA)
+    limit(bob, SIZE)
+    with pytest.raises(QuotaExceeded, match=r"uses .* Everything that is there stays"):
+        announce(bob, 1)
+
+
+def test_a_lapsed_upload_is_not_accepted_again_because_others_have_its_bytes(
+    ada: User, bob: User, noir: Adapter
+) -> None:
+    release(noir, LORA)
+    Adapter.objects.update(visibility=Visibility.PRIVATE)
+    upload = accept(bob, LORA)
+    later(days=8)
+    assert sweeping.run(is_dry=True).uploads_expired == 1
+    assert sweeping.run().uploads_expired == 1
+    upload.refresh_from_db()
+    assert (upload.state, used(bob)) == (UploadState.EXPIRED, SIZE)
+    later(days=7)
+    assert used(bob) == 0
+    again = uploads.create(
+        actor=bob,
+        path="noir.safetensors",
+        size_bytes=SIZE,
+        sha256=hashlib.sha256(LORA).hexdigest(),
+    )
+    assert again.state == UploadState.RECEIVING
+    with pytest.raises(UploadRefused):
+        versions.create_draft(
+            actor=bob, adapter=adapters.create(actor=bob, name="mine"), uploads=[upload]
+        )
+
+
+def test_an_upload_that_a_draft_holds_does_not_lapse(ada: User, noir: Adapter) -> None:
+    upload = accept(ada, LORA)
+    versions.create_draft(actor=ada, adapter=noir, uploads=[upload])
+    later(days=400)
+    sweeping.run()
+    upload.refresh_from_db()
+    assert (upload.state, used(ada)) == (UploadState.ACCEPTED, SIZE)
+
+
+def test_what_others_have_published_does_not_keep_an_upload_from_being_cancelled(
+    ada: User, bob: User, noir: Adapter
+) -> None:
+    release(noir, LORA)
+    upload = accept(bob, LORA)
+    uploads.cancel(actor=bob, upload=upload)
+    upload.refresh_from_db()
+    assert upload.state == UploadState.CANCELLED
+
+
+def test_a_namespace_above_its_quota_keeps_what_it_has(ada: User, noir: Adapter) -> None:
+    version = release(noir, LORA)
+    limit(ada, 1)
+    version.refresh_from_db()
+    assert version.state == VersionState.PUBLISHED
+    with pytest.raises(QuotaExceeded) as refusal:
+        announce(ada, 1)
+    assert refusal.value.facts["quota_bytes"] == 1
+    withdrawing.withdraw(actor=ada, version=version, reason="Mine.")  # makes room
