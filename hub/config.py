@@ -104,7 +104,7 @@ def load(env: Env, root: Path) -> Config:
         max_file_bytes=env.size("MAX_FILE_BYTES", "8GiB"),
         max_header_bytes=env.size("MAX_HEADER_BYTES", "16MiB"),
         part_bytes=env.size("UPLOAD_PART_BYTES", "16MiB"),
-        quota_bytes=env.size("QUOTA_BYTES", "0"),
+        quota_bytes=env.limit("QUOTA_BYTES", "50GB"),
         upload_days=env.integer("UPLOAD_DAYS", 7),
         upload_log_days=env.integer("UPLOAD_LOG_DAYS", 90),
         grace_days=env.integer("GRACE_DAYS", 7),

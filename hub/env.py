@@ -94,6 +94,10 @@ class Env:
         except ValueError as error:
             raise _bad(name, str(error), "use a size such as 20GiB") from error
 
+    def limit(self, name: str, default: str) -> int:
+        """Return a number of bytes; 0 means no limit, and so does ``none``."""
+        return 0 if self.text(name, default).lower() == "none" else self.size(name, default)
+
     def path(self, name: str, default: Path) -> Path:
         """Return an absolute path; a relative one counts from the working directory."""
         value = self.text(name)

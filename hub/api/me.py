@@ -29,7 +29,7 @@ EXAMPLE = OpenApiExample(
         "kind": "user",
         "display_name": "Ada",
         "url": "https://hub.example/ada",
-        "quota_bytes": None,
+        "quota_bytes": 50_000_000_000,
         "used_bytes": 151_060_480,
         "scopes": ["read", "write"],
         "bound_to": None,

@@ -117,7 +117,7 @@ def test_me_says_who_and_what_may_be_done(ada: User, as_ada: Caller) -> None:
         "kind": "user",
         "display_name": "ada",
         "url": "http://testserver/ada",
-        "quota_bytes": None,
+        "quota_bytes": 50_000_000_000,
         "used_bytes": 0,
         "scopes": ["read", "write"],
         "bound_to": None,

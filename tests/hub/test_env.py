@@ -133,3 +133,10 @@ def test_prepare_can_run_twice(tmp_path: Path) -> None:
     prepare(tmp_path / "data")
     prepare(tmp_path / "data")
     assert (tmp_path / "data" / "broker" / "messages").is_dir()
+
+
+def test_a_limit_may_be_none(tmp_path: Path) -> None:
+    asked = {"": 50_000_000_000, "none": 0, "None": 0, "0": 0, "2GB": 2_000_000_000}
+    for text, size in asked.items():
+        env = Env({"LORARY_DATA": str(tmp_path), "LORARY_QUOTA_BYTES": text})
+        assert load(env, tmp_path).quota_bytes == size
