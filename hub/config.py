@@ -50,6 +50,8 @@ class Config:
     accel: str
     max_file_bytes: int
     max_header_bytes: int
+    stranger_header_bytes: int
+    inspections: int
     part_bytes: int
     quota_bytes: int
     upload_days: int
@@ -59,6 +61,8 @@ class Config:
     xet_bytes: int
     pages_per_minute: int
     drawn_per_minute: int
+    xet_ratio: int
+    writes_per_minute: int
     tryouts_open: int
     tryouts_per_day: int
     tryout_days: int
@@ -103,6 +107,8 @@ def load(env: Env, root: Path) -> Config:
         accel=env.text("ACCEL"),
         max_file_bytes=env.size("MAX_FILE_BYTES", "8GiB"),
         max_header_bytes=env.size("MAX_HEADER_BYTES", "16MiB"),
+        stranger_header_bytes=env.size("STRANGER_HEADER_BYTES", "4MiB"),
+        inspections=env.integer("INSPECTIONS", 4),
         part_bytes=env.size("UPLOAD_PART_BYTES", "16MiB"),
         quota_bytes=env.limit("QUOTA_BYTES", "50GB"),
         upload_days=env.integer("UPLOAD_DAYS", 7),
@@ -112,6 +118,8 @@ def load(env: Env, root: Path) -> Config:
         xet_bytes=env.size("XET_BYTES", "32GiB"),
         pages_per_minute=env.integer("PAGES_PER_MINUTE", 1200),
         drawn_per_minute=env.integer("DRAWN_PER_MINUTE", 120),
+        xet_ratio=env.integer("XET_RATIO", 32),
+        writes_per_minute=env.integer("WRITES_PER_MINUTE", 3000),
         tryouts_open=env.integer("TRYOUTS_OPEN", 3),
         tryouts_per_day=env.integer("TRYOUTS_PER_DAY", 100),
         tryout_days=env.integer("TRYOUT_DAYS", 7),

@@ -195,7 +195,7 @@ def _of_drf(error: drf.APIException) -> Problem:
     code = "malformed_request" if isinstance(error, drf.ParseError) else error.default_code
     if code not in HTTP_CODES:
         return _surprise(error)
-    return _http(code, text)
+    return _http(code, text, retry_after_s=getattr(error, "wait", None))
 
 
 def _of_django(error: Exception) -> Problem | None:

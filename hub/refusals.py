@@ -9,7 +9,19 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy
 from rest_framework.exceptions import APIException
 
-__all__ = ["LengthRequired", "Malformed", "PreconditionFailed"]
+__all__ = ["Busy", "LengthRequired", "Malformed", "PreconditionFailed"]
+
+
+class Busy(APIException):
+    """The process is at its limit with what was asked for; ``wait`` says when to come again."""
+
+    status_code = 503
+    default_code = "unavailable"
+
+    def __init__(self, detail: str, *, wait_s: int) -> None:
+        """Say why, and after how many seconds the request is worth another try."""
+        super().__init__(detail)
+        self.wait = wait_s
 
 
 class LengthRequired(APIException):

@@ -10,11 +10,12 @@ from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, 
 from rest_framework import serializers
 from rest_framework.response import Response
 
+from hub import inspections
 from hub.api.anatomy_shapes import InspectionOut, RefusalOut
 from hub.api.base import Input, RawEndpoint
 from hub.api.bodies import raw_body
 from registry import checks
-from registry.errors import Invalid, SizeMismatch
+from registry.errors import Invalid, SizeMismatch, TooLarge
 from registry.names import MAX_PATH
 
 if TYPE_CHECKING:
@@ -55,13 +56,13 @@ class Inspect(RawEndpoint):
         responses=INSPECTED,
     )
     def post(self, request: Request) -> Response:
-        """Read the header of a file from its first bytes (at most 16 MiB).
+        """Read the header of a file from its first bytes (at most 16 MiB; strangers 4 MiB).
 
         A file that is refused is an answer too: its document says why.
         """
         asked = self.asked(InspectQuery)
         data = _first_bytes(request, asked["size"])
-        return Response(checks.look(data, **asked).to_dict())
+        return Response(inspections.look(data, **asked).to_dict())
 
 
 def _first_bytes(request: Request, size: int) -> bytes:
@@ -70,9 +71,13 @@ def _first_bytes(request: Request, size: int) -> bytes:
     Raises:
         Invalid: there is none, though the file has bytes, or it is a form.
         SizeMismatch: it is longer than the file, or ends within the header.
+        TooLarge: it is longer than what is inspected for this user.
     """
-    most = checks.head_bytes()
-    data: bytes = raw_body(request, limit=most).read(most)
+    most = inspections.head_bytes(request.user)
+    try:
+        data: bytes = raw_body(request, limit=most).read(most)
+    except TooLarge as refusal:
+        raise inspections.too_long(request.user) from refusal
     if not data and size:
         raise Invalid(_("Send the first bytes of the file."))
     if data.startswith(b"--") and (request.content_type or "").startswith("multipart/"):
@@ -80,17 +85,20 @@ def _first_bytes(request: Request, size: int) -> bytes:
     if len(data) > size:
         text = _("There are more bytes than the whole file is said to have.")
         raise SizeMismatch(text, expected=size, received=len(data))
-    _require_header(data, min(size, most))
+    _require_header(data, min(size, checks.head_bytes()), request)
     return data
 
 
-def _require_header(data: bytes, most: int) -> None:
+def _require_header(data: bytes, most: int, request: Request) -> None:
     """Refuse a beginning that ends too early: of a whole file the same bytes would be damage.
 
     Raises:
         SizeMismatch: the header goes on where the body ends.
+        TooLarge: so much of it is not inspected for this user.
     """
     needed = 8 + int.from_bytes(data[:8], "little")
+    if inspections.head_bytes(request.user) < needed <= most:
+        raise inspections.too_long(request.user)
     if 8 <= len(data) < needed <= most:
         text = _("The header ends after %(needed)d bytes of the file; these are %(got)d.")
         told = text % {"needed": needed, "got": len(data)}

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from hub import inspections
 from hub.pages.anatomies import method_title, parts_text, training_facts
 from hub.pages.details import Remark, remarks_of
 from hub.pages.verdicts import (
@@ -21,6 +22,7 @@ from hub.pages.verdicts import (
     reasons_of,
 )
 from hub.pages.words import family_label, family_labels
+from hub.refusals import Busy
 from hub.templatetags.lorary import size
 from registry import checks
 from registry.errors import LoraryError, TooLarge
@@ -118,7 +120,11 @@ def read(request: HttpRequest, name: str, size_text: str) -> Reading:
         _require_size(size_bytes)
     except LoraryError as error:
         return _refused(name, str(error.detail))
-    inspection = checks.look(request.read(checks.head_bytes()), name=path, size=size_bytes)
+    try:
+        head = request.read(checks.head_bytes())
+        inspection = inspections.look(head, name=path, size=size_bytes)
+    except Busy as busy:
+        return _refused(name, str(busy.detail))
     remarks = remarks_of(inspection.findings, is_owner=True)
     if inspection.refused or inspection.anatomy is None:
         return Reading(path, remarks, is_refused=True)
