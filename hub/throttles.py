@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, cast
 
 from django.conf import settings
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.throttling import AnonRateThrottle, ScopedRateThrottle, SimpleRateThrottle
 
 from hub.callers import address_of
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
     from rest_framework.views import APIView
 
-__all__ = ["CoverThrottle", "DrawnThrottle", "PageThrottle", "ScopeThrottle", "StrangerThrottle"]
+__all__ = [
+    "CoverThrottle", "DrawnThrottle", "PageThrottle", "ScopeThrottle", "StrangerThrottle",
+    "WriteThrottle",
+]  # fmt: skip
 
 
 class _Counted(SimpleRateThrottle):
@@ -110,6 +114,23 @@ class CoverThrottle(_AddressThrottle):
     """Covers, which cost less than a page, and of which a list shows many at once."""
 
     scope = "covers"
+
+
+class WriteThrottle(_Counted):
+    """Requests of one user that may change something."""
+
+    scope = "writes"
+
+    def get_rate(self) -> str | None:
+        """Return the setting; None where there is no limit."""
+        return _a_minute(settings.LORARY.writes_per_minute)
+
+    def get_cache_key(self, request: Request, view: APIView) -> str | None:
+        """Return the user's key; None for questions, also those with a body, and for strangers."""
+        is_question = request.method in SAFE_METHODS or getattr(view, "is_open", False)
+        if is_question or not request.user.is_authenticated:
+            return None
+        return self.cache_format % {"scope": self.scope, "ident": request.user.pk}
 
 
 class ScopeThrottle(ScopedRateThrottle, _Counted):

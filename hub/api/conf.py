@@ -16,6 +16,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_THROTTLE_CLASSES": [
         "hub.throttles.StrangerThrottle",
+        "hub.throttles.WriteThrottle",
         "hub.throttles.ScopeThrottle",
     ],
     # Generous: they stop floods, not work. A window of the cache, per address or per user.

@@ -263,6 +263,26 @@ def test_a_flood_is_told_to_wait(stranger: Caller, monkeypatch: pytest.MonkeyPat
     assert int(answer.headers["Retry-After"]) == answer.json()["retry_after"]
 
 
+def test_writes_of_a_user_are_counted_and_questions_are_not(
+    as_ada: Caller,
+    as_bob: Caller,
+    monkeypatch: pytest.MonkeyPatch,
+    own_settings: Callable[..., None],
+) -> None:
+    own_settings(writes_per_minute=2)
+    monkeypatch.setattr(throttles.WriteThrottle, "timer", lambda _self: 1200.0)
+    for number in range(2):
+        assert as_ada.send("post", "adapters", {"name": f"noir{number}"}).status_code == 201
+        assert as_ada.send("post", "hashes", {"hashes": []}).status_code != 429
+    refused = as_ada.send("post", "adapters", {"name": "more"})
+    assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+    assert refused.headers["Retry-After"] == "60"
+    assert as_ada.send("get", "me").status_code == 200
+    assert as_bob.send("post", "adapters", {"name": "noir"}).status_code == 201
+    own_settings(writes_per_minute=0)
+    assert as_ada.send("post", "adapters", {"name": "more"}).status_code == 201
+
+
 def test_behind_a_trusted_proxy_callers_are_told_apart(
     stranger: Caller, monkeypatch: pytest.MonkeyPatch, own_settings: Callable[..., None]
 ) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from hub.protocols.huggingface.refusals import refusal
-from hub.throttles import StrangerThrottle
+from hub.throttles import StrangerThrottle, WriteThrottle
 from lorary.anatomy import Finding
 from registry.errors import UploadRefused
 from registry.models import Membership, Namespace, NamespaceKind, Role
@@ -90,6 +90,22 @@ def test_strangers_hear_how_many_requests_are_left(
     assert third.headers["Retry-After"] == "60"
     assert third.headers["RateLimit"] == '"api";r=0;t=60'
     assert "RateLimit" not in as_ada.get("/api/agent-harnesses").headers
+
+
+def test_writes_of_a_user_are_counted(
+    as_ada: Client, monkeypatch: pytest.MonkeyPatch, own_settings: Callable[..., None]
+) -> None:
+    own_settings(writes_per_minute=1)
+    monkeypatch.setattr(WriteThrottle, "timer", lambda _self: 1200.0)
+
+    def create(name: str) -> Any:
+        return as_ada.post("/api/repos/create", {"name": name}, content_type="application/json")
+
+    assert create("one").status_code == 200
+    refused = create("two")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "60")
+    assert "in this minute" in refused.headers["X-Error-Message"]
+    assert as_ada.get("/api/whoami-v2").status_code == 200
 
 
 @pytest.mark.parametrize(

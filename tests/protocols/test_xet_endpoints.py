@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hub.protocols.huggingface.xet import assembling, endpoints, staging
+from hub.throttles import WriteThrottle
 from registry import locks
-from registry.models import Upload, UploadState
-from registry.services import adapters, depositing, judging
+from registry.models import Namespace, Upload, UploadState
+from registry.services import adapters, depositing, judging, quotas
 from tests.builders.xet import file_records, name_of, shard, xorb
 from tests.protocols.xet_senders import WRITE_TOKEN, Sender, content, digest, sender_of, waiting
 
@@ -65,6 +66,50 @@ def test_a_shard_that_is_sent_again_is_fine(sender: Sender) -> None:
     for _ in range(2):
         assert sender.post("/v1/shards", body).json() == {"result": 1}
     assert Upload.objects.count() == 1
+
+
+def test_a_chunk_that_is_named_over_and_over_is_refused(sender: Sender, ada: User) -> None:
+    zeros = bytes(128 * 1024)
+    name = sender.xorb(xorb(zeros))
+    body = shard(file_records(digest(zeros * 512), [(name, len(zeros), 0, 1)] * 512))
+    refused = sender.post("/v1/shards", body)
+    assert refused.status_code == 413
+    assert "at most 32 times" in refused.headers["X-Error-Message"]
+    assert quotas.used_by(Namespace.objects.get(user=ada)) == 0
+    body = shard(file_records(digest(zeros * 4), [(name, len(zeros), 0, 1)] * 4))
+    assert sender.post("/v1/shards", body).status_code == 413  # 512 kB of 1 kB
+
+
+def test_the_ratio_of_files_to_bytes_received_is_a_setting(
+    sender: Sender, own_settings: Callable[..., None]
+) -> None:
+    own_settings(xet_ratio=10_000)
+    zeros = bytes(128 * 1024)
+    name = sender.xorb(xorb(zeros))
+    body = shard(file_records(digest(zeros * 4), [(name, len(zeros), 0, 1)] * 4))
+    assert sender.post("/v1/shards", body).status_code == 200
+
+
+def test_xorbs_that_wait_need_room_in_the_quota(sender: Sender, ada: User) -> None:
+    Namespace.objects.filter(user=ada).update(quota_bytes=5_000)
+    assert sender.post(*named(xorb(content(1, 4_000), scheme=0))).status_code == 200
+    refused = sender.post(*named(xorb(content(2, 4_000), scheme=0)))
+    assert (refused.status_code, len(waiting())) == (413, 1)
+    assert "Everything that is there stays" in refused.headers["X-Error-Message"]
+
+
+def named(data: bytes) -> tuple[str, bytes]:
+    return f"/v1/xorbs/default/{name_of(data)}", data
+
+
+def test_writes_of_a_user_are_counted(
+    sender: Sender, own_settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WriteThrottle, "timer", lambda _self: 1200.0)
+    own_settings(writes_per_minute=2)
+    answers = [sender.post(*named(xorb(content(seed, 100)))) for seed in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[2].headers["Retry-After"] == "60"
 
 
 def test_a_xorb_that_is_sent_again_is_told_so(sender: Sender) -> None:

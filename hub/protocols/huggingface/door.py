@@ -27,7 +27,7 @@ from django.views.decorators.csrf import csrf_exempt
 from hub.callers import secret_in_header
 from hub.pace import discard
 from hub.protocols.huggingface.refusals import INVALID_TOKEN, Refused, refusal
-from hub.throttles import StrangerThrottle
+from hub.throttles import StrangerThrottle, WriteThrottle
 from registry.errors import Invalid, NotFound, RateLimited, Unauthenticated
 from registry.services import access, tokens
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-__all__ = ["answer", "door"]
+__all__ = ["answer", "charge_write", "door"]
 
 P = ParamSpec("P")
 
@@ -57,7 +57,7 @@ def door(
         is_read: Whether methods that are not safe only ask, so that a token to read will do.
         is_open: Whether strangers may use methods that are not safe.
         has_own_token: Whether the view itself knows what ``Authorization`` says; nobody is signed
-            in, and nothing is throttled.
+            in, and the view counts what changes something (``charge_write``).
     """
     allowed = {*methods, "HEAD"} if "GET" in methods else {*methods}
 
@@ -74,6 +74,8 @@ def door(
                 if not has_own_token:
                     _require_scope(request, is_read=is_read, is_open=is_open)
                     headers = _charge(request)
+                    if not (is_read or is_open):
+                        charge_write(request)
                 response = view(request, *args, **kwargs)
             except Exception as error:  # noqa: BLE001 - the edge of the process: any error is told
                 response = refusal(request, error, request_id)
@@ -157,6 +159,18 @@ def _charge(request: HttpRequest) -> dict[str, str]:
         text = _("Wait a moment, then go on.")
         raise Refused(RateLimited(text, retry_after=throttle.reset_s), headers=headers)
     return headers
+
+
+def charge_write(request: HttpRequest) -> None:
+    """Count a request of a user that may change something.
+
+    Raises:
+        RateLimited: there were too many.
+    """
+    throttle = WriteThrottle()
+    if not throttle.allows(request):
+        text = _("You changed things too often in this minute. Wait a moment, then go on.")
+        raise RateLimited(text, retry_after=throttle.reset_s)
 
 
 def _not_allowed(allowed: set[str], request_id: str) -> HttpResponse:

@@ -50,9 +50,10 @@ def assemble(*, actor: User, session: Session, shard: BinaryIO, size_bytes: int)
     entries = shards.files_of(shard, size_bytes)
     _require_sane(entries)
     with staging.changing(session):
+        room = settings.LORARY.xet_ratio * (size_bytes + staging.size_of(session))
         with staging.Stored(session) as stored:
             for entry in entries:
-                _deposit(actor, stored, shard, entry)
+                room -= _deposit(actor, stored, shard, entry, room)
         if size_bytes < LONG_BYTES:
             staging.remove(session)
 
@@ -69,15 +70,32 @@ def _require_sane(entries: list[FileEntry]) -> None:
         raise TooLarge(text % {"limit": limit}, limit=limit)
 
 
-def _deposit(actor: User, stored: Stored, shard: BinaryIO, entry: FileEntry) -> None:
+def _deposit(actor: User, stored: Stored, shard: BinaryIO, entry: FileEntry, room: int) -> int:
+    """Put a file together unless its bytes are here; returns how many bytes were written.
+
+    Raises:
+        TooLarge: these are more than ``room``, so the chunks came packed beyond all measure.
+    """
     upload = depositing.begin(actor=actor, sha256=entry.sha256, size_bytes=entry.size_bytes)
     if upload is None:
-        return
+        return 0
     try:
+        _require_ratio(entry, room)
         depositing.take(actor=actor, upload=upload, stream=_Chunks(stored, shard, entry))
-    except (ShardInvalid, XorbInvalid, Invalid, UploadRefused):
+    except (ShardInvalid, XorbInvalid, Invalid, TooLarge, UploadRefused):
         uploads.cancel(actor=actor, upload=upload)  # nothing that could be gone on with
         raise
+    return entry.size_bytes
+
+
+def _require_ratio(entry: FileEntry, room: int) -> None:
+    if entry.size_bytes > room:
+        ratio = settings.LORARY.xet_ratio
+        text = _(
+            "The files of one upload have at most %(ratio)d times the bytes that were sent for "
+            "them; “%(name)s…” would have more. Send it without Xet (HF_HUB_DISABLE_XET=1)."
+        )
+        raise TooLarge(text % {"ratio": ratio, "name": entry.sha256[:12]}, limit=max(0, room))
 
 
 class _Chunks:

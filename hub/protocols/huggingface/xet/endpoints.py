@@ -25,7 +25,7 @@ from django.utils.translation import gettext as _
 
 from hub.callers import secret_in_header
 from hub.protocols.huggingface.bodies import refuse_pull_request, stream_of
-from hub.protocols.huggingface.door import answer, door
+from hub.protocols.huggingface.door import answer, charge_write, door
 from hub.protocols.huggingface.refs import adapter_of
 from hub.protocols.huggingface.refusals import Refused
 from hub.protocols.huggingface.xet import assembling, grants, staging
@@ -33,6 +33,7 @@ from hub.protocols.huggingface.xet.shards import MAX_SHARD_BYTES, ShardInvalid
 from hub.protocols.huggingface.xet.staging import Session
 from hub.protocols.huggingface.xet.xorbs import MAX_XORB_BYTES, XorbInvalid
 from registry.errors import Conflict, Invalid, NotFound, Unauthenticated
+from registry.services import quotas
 from registry.storage import CHUNK
 from registry.storage.spooling import spooled
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, JsonResponse
 
     from hub.protocols.huggingface.xet.grants import Grant
+    from registry.models import User
 
 __all__ = ["nothing", "shard", "telemetry", "write_token", "xorb"]
 
@@ -71,8 +73,10 @@ def write_token(request: HttpRequest, owner: str, name: str, ref: str) -> JsonRe
 @door("POST", has_own_token=True)
 def xorb(request: HttpRequest, session: str, xorb_hash: str) -> JsonResponse:
     """Take a xorb."""
-    place = _session(_grant(request), session)
+    grant = _grant(request)
+    place = _session(grant, session)
     stream = stream_of(request, limit=MAX_XORB_BYTES)
+    _require_room(grant.user, _length(request))
     with _telling():
         is_new = staging.keep(place, xorb_hash, stream, _length(request))
     return answer({"was_inserted": is_new})
@@ -115,7 +119,20 @@ def _grant(request: HttpRequest) -> Grant:
     secret = secret_in_header(request)
     if secret is None:
         raise Unauthenticated(_("Send the token that came with this address."))
-    return grants.opened(secret)
+    grant = grants.opened(secret)
+    request.user = grant.user
+    charge_write(request)
+    return grant
+
+
+def _require_room(user: User, size_bytes: int) -> None:
+    """Refuse a xorb that the quota has no room for beside those that wait.
+
+    Raises:
+        QuotaExceeded: see ``quotas.require_room``.
+    """
+    size = staging.waiting(user.pk).bytes + size_bytes
+    quotas.require_room_to_send(namespace=user.namespace, size_bytes=size)
 
 
 def _session(grant: Grant, name: str) -> Session:

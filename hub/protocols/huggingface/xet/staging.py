@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from registry.services.incoming import Readable
 
 __all__ = [
-    "IDLE_S", "MAX_XORBS", "Session", "Size", "Stored", "changing", "keep", "remove", "sweep",
+    "IDLE_S", "MAX_XORBS", "Session", "Size", "Stored", "changing", "keep", "remove",
+    "size_of", "sweep", "waiting",
 ]  # fmt: skip
 
 #: Seconds after which a session that nothing came for is given up.
@@ -142,10 +143,7 @@ def _require_room(user_id: int) -> None:
     Raises:
         QuotaExceeded: it is.
     """
-    limit, count, size = settings.LORARY.xet_bytes, 0, 0
-    for folder in _root().glob(f"{user_id}-*-*"):
-        for status in _files(folder):
-            count, size = count + 1, size + status.st_size
+    limit, (count, size) = settings.LORARY.xet_bytes, waiting(user_id)
     if size > limit or count > MAX_XORBS:
         text = _(
             "You have %(size)d bytes in %(count)d pieces on their way; at most %(limit)d bytes "
@@ -235,6 +233,17 @@ class Stored:
 def remove(session: Session) -> None:
     """Remove what a session has left; the caller keeps others away."""
     shutil.rmtree(session.folder, ignore_errors=True)
+
+
+def waiting(user_id: int) -> Size:
+    """Return what one user has waiting, that which is just arriving counted at full length."""
+    sizes = [_size(folder) for folder in _root().glob(f"{user_id}-*-*")]
+    return Size(sum(one.files for one in sizes), sum(one.bytes for one in sizes))
+
+
+def size_of(session: Session) -> int:
+    """Return how many bytes a session has received."""
+    return _size(session.folder).bytes
 
 
 def sweep(*, is_dry: bool = False) -> Size:
