@@ -95,9 +95,9 @@ def test_every_malformed_header_is_refused_and_gone(
 
 
 @pytest.mark.parametrize("name", [name for name in ATTACKS if ATTACKS[name].data])
-def test_looking_before_sending_finds_the_same(stranger: Caller, name: str) -> None:
+def test_looking_before_sending_finds_the_same(as_ada: Caller, name: str) -> None:
     data = ATTACKS[name].data
-    answer = stranger.send(
+    answer = as_ada.send(
         "post",
         f"inspect?name=a.safetensors&size={len(data)}",
         data,

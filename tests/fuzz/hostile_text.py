@@ -44,7 +44,7 @@ MEMORY_BYTES, MEMORY_TIMES = 64 * 2**20, 20
 #: CPU time that an inspection may take: a fixed part, and so much for each byte of the header.
 CPU_S, CPU_S_PER_BYTE = 2.0, 4e-6
 #: The same of one pattern, which may go back 1,024 characters at each place.
-PATTERN_S_PER_CHAR = 20e-6
+PATTERN_S_PER_CHAR = 40e-6
 #: Lengths of texts, in characters.
 SIZES = (2_000, 50_000, 300_000, 1_000_000, 3_000_000)
 SHORT_SIZES = (2_000, 20_000, 200_000)
