@@ -9,7 +9,7 @@ from registry.models.choices import HashKind, Severity
 __all__ = ["SCHEMA", "SHA256", "Blob", "BlobAnatomy", "BlobHash", "Finding"]
 
 #: Shape of the anatomy documents that everything here understands (``docs/anatomy.md``).
-SCHEMA = 1
+SCHEMA = 2
 
 #: Form of a digest as stored: 64 lower-case hex digits.
 SHA256 = r"^[0-9a-f]{64}$"

@@ -26,10 +26,22 @@ CONVENTIONS: Mapping[str, tuple[str, bool]] = {
     "simpletuner_lycoris": ("lycoris_", True),
     "peft": ("base_model.model.", False),
     "onetrainer_legacy": ("lora_transformer_", True),
+    "bare_peft_default": ("", False),
+    "diffusers_down_up": ("transformer.", False),
 }
 """Convention to its prefix, and whether dots become underscores."""
 
-_PEFT_SUFFIXES = frozenset({"comfyui_diffusion_model", "diffusers_peft", "peft"})
+_UNET = ("down_blocks", "mid_block", "up_blocks")
+
+_PEFT = ("lora_A.weight", "lora_B.weight")
+_SUFFIXES: Mapping[str, tuple[str, str]] = {
+    "comfyui_diffusion_model": _PEFT,
+    "diffusers_peft": _PEFT,
+    "peft": _PEFT,
+    "bare_peft_default": ("lora_A.default.weight", "lora_B.default.weight"),
+    "diffusers_down_up": ("lora.down.weight", "lora.up.weight"),
+}
+"""Convention to its suffixes of a LoRA pair, where they are not kohya's; it has no alphas."""
 
 
 def _lora(shape: Shape, rank: int) -> Iterator[tuple[str, Shape]]:
@@ -39,10 +51,12 @@ def _lora(shape: Shape, rank: int) -> Iterator[tuple[str, Shape]]:
     yield "alpha", ()
 
 
-def _lora_peft(shape: Shape, rank: int) -> Iterator[tuple[str, Shape]]:
-    kernel = shape[2:]
-    yield "lora_A.weight", (rank, shape[1], *kernel)
-    yield "lora_B.weight", (shape[0], rank, *(1 for _ in kernel))
+def _renamed(suffixes: tuple[str, str]) -> Callable[[Shape, int], Iterator[tuple[str, Shape]]]:
+    def make(shape: Shape, rank: int) -> Iterator[tuple[str, Shape]]:
+        shapes = [sizes for name, sizes in _lora(shape, rank) if name != "alpha"]
+        return zip(suffixes, shapes, strict=True)
+
+    return make
 
 
 def _dora(shape: Shape, rank: int) -> Iterator[tuple[str, Shape]]:
@@ -81,7 +95,12 @@ ALGORITHMS: Mapping[str, Callable[[Shape, int], Iterator[tuple[str, Shape]]]] = 
 
 
 def header(
-    modules: Mapping[str, Shape], convention: str, algorithm: str = "lora", *, rank: int = 16
+    modules: Mapping[str, Shape],
+    convention: str,
+    algorithm: str = "lora",
+    *,
+    rank: int = 16,
+    encoders: Mapping[str, Mapping[str, Shape]] | None = None,
 ) -> Header:
     """The header of an adapter of some modules.
 
@@ -90,19 +109,21 @@ def header(
         convention: A key of `CONVENTIONS`.
         algorithm: A key of `ALGORITHMS`.
         rank: Inner size of the factors.
+        encoders: Prefix such as `lora_te1_` to the modules of that text encoder.
     """
     prefix, is_flat = CONVENTIONS[convention]
-    if prefix == "transformer." and any(path.startswith("down_blocks") for path in modules):
+    if prefix == "transformer." and any(path.startswith(_UNET) for path in modules):
         prefix = "unet."
     make = ALGORITHMS[algorithm]
-    if algorithm == "lora" and convention in _PEFT_SUFFIXES:
-        make = _lora_peft
+    if algorithm == "lora" and convention in _SUFFIXES:
+        make = _renamed(_SUFFIXES[convention])
     tensors: dict[str, TensorInfo] = {}
     place = 0
-    for path, shape in modules.items():
-        name = prefix + (path.replace(".", "_") if is_flat else path)
-        for suffix, sizes in make(shape, rank):
-            end = place + 2 * math.prod(sizes)
-            tensors[f"{name}.{suffix}"] = TensorInfo("F16", sizes, place, end)
-            place = end
+    for stem, group in {prefix: modules, **(encoders or {})}.items():
+        for path, shape in group.items():
+            name = stem + (path.replace(".", "_") if is_flat else path)
+            for suffix, sizes in make(shape, rank):
+                end = place + 2 * math.prod(sizes)
+                tensors[f"{name}.{suffix}"] = TensorInfo("F16", sizes, place, end)
+                place = end
     return Header(tensors, {}, 0, 8 + place)

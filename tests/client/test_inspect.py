@@ -64,7 +64,7 @@ def test_a_file_gives_one_document_and_needs_no_hub(run: Run, fake: FakeHub, lor
     assert ran.document == lorary.inspect(lora).to_dict()
     assert ran.document["file"]["name"] == "noir.safetensors"
     assert ran.document["base"]["family"] == "sd1"
-    assert ran.out.startswith('{"schema":1,"file":{"name":"noir.safetensors","size_bytes":')
+    assert ran.out.startswith('{"schema":2,"file":{"name":"noir.safetensors","size_bytes":')
     assert fake.seen == []
 
 

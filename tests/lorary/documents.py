@@ -50,6 +50,7 @@ DOCUMENT: dict[str, Any] = {
     "base": {
         "family": Maybe(str),
         "candidates": [str],
+        "likely": Maybe(str),
         "confidence": _one_of("proven", "narrowed", "claimed", "unknown"),
         "lineage": Maybe(str),
         "claimed": Map("text", ANY),
@@ -184,6 +185,13 @@ def _sums(document: dict[str, Any]) -> list[str]:
         and rank["max"] == max(histogram, default=None),
         "family": document["base"]["family"] in {None, *document["base"]["candidates"][:1]}
         and (document["base"]["family"] is None or len(document["base"]["candidates"]) == 1),
+        "likely": (document["base"]["likely"] is not None)
+        == (
+            document["kind"] == "adapter"
+            and document["base"]["confidence"] == "narrowed"
+            and len(document["base"]["candidates"]) > 1
+        )
+        and document["base"]["likely"] in {None, *document["base"]["candidates"]},
         "evidence": all(len(one["keys"]) <= 5 for one in document["base"]["evidence"]),
         "claim": bool(document["base"]["claimed"].get("family"))
         == (document["base"]["agreement"] != "no-claim"),

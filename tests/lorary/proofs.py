@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lorary.anatomy import inspect_bytes
 from lorary.anatomy.claims import Claims
 from lorary.anatomy.families import families
 from lorary.anatomy.modules import scan
@@ -15,12 +16,21 @@ from tests.builders.weights import safetensors
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from lorary.anatomy.report import Base
+
 NOTHING = Claims()
 
 
 def prove_bytes(data: bytes, claims: Claims = NOTHING) -> Proof:
     """Proof of a file."""
     return prove(scan(read_header(BytesSource(data))).modules, claims)
+
+
+def base_of(data: bytes) -> Base:
+    """Verdict on the base model of a file."""
+    anatomy = inspect_bytes(data).anatomy
+    assert anatomy is not None
+    return anatomy.base
 
 
 def prove_names(names: Iterable[str]) -> Proof:

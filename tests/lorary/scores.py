@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lorary.anatomy import FAMILIES, analyse
 from lorary.anatomy.config import AdapterConfig
+from lorary.anatomy.modules import scan
 from tests.lorary import reference
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class Scores:
     unique_and_right: Score = field(default_factory=Score)
     truth_among_adapters: Score = field(default_factory=Score)
     unique_adapters: Score = field(default_factory=Score)
+    unique_where_told: Score = field(default_factory=Score)
+    family_or_likely: Score = field(default_factory=Score)
     wrong_unique: list[str] = field(default_factory=list)
 
 
@@ -157,10 +160,24 @@ def _ask_family(scores: Scores, name: str, truth: dict[str, Any], document: dict
     if truth["is_adapter"]:
         among.append(scores.truth_among_adapters)
         unique.append(scores.unique_adapters)
+        if not _rivals(truth):
+            unique.append(scores.unique_where_told)
+        best = base["family"] or base["likely"]
+        scores.family_or_likely.add(name, expected=family, found=best)
     for score in among:
         score.add(name, expected=True, found=family in base["candidates"])
     for score in unique:
         score.add(name, expected=family, found=base["family"])
+
+
+def _rivals(truth: dict[str, Any]) -> set[str]:
+    """Other families that have every denoiser module of a header, by name and shape."""
+    fits = [
+        set() if module.place is None else set(module.place.fitting(module.dims))
+        for module in scan(reference.header_of(truth)).modules
+        if module.part == "denoiser"
+    ]
+    return set.intersection(*fits) - {truth["known_family"]} if fits else set(FAMILIES)
 
 
 def lines(scores: Scores) -> Iterator[str]:

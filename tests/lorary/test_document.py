@@ -54,7 +54,7 @@ def test_a_whole_document_is_this() -> None:
     data = kohya(SDXL, encoders={"lora_te1": TEXT_ENCODERS["clip_l"]}, metadata=metadata)
     document = inspect(data, "noir.safetensors")
     assert list(document) == list(documents.DOCUMENT)
-    assert document["schema"] == 1
+    assert document["schema"] == 2
     assert document["file"] == {
         "name": "noir.safetensors",
         "size_bytes": len(data),

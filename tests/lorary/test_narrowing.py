@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
+from lorary.anatomy import family_title
 from lorary.anatomy.claims import Claim, Claims, Targets
-from tests.builders.adapters import bare, comfyui, diffusers, kohya
+from tests.builders.adapters import DENOISERS, bare, comfyui, diffusers, kohya
 from tests.builders.models import SMALLER, Target
-from tests.lorary.proofs import block, modulated, prove_bytes, prove_names, rules, text, whole
+from tests.lorary.proofs import (
+    base_of,
+    block,
+    modulated,
+    prove_bytes,
+    prove_names,
+    rules,
+    text,
+    whole,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @pytest.mark.parametrize("family", SMALLER)
@@ -48,6 +63,66 @@ def test_the_depth_of_a_fragment_decides_nothing() -> None:
     assert {"flux1", "hunyuan_video"} <= set(proof.candidates)
 
 
+@pytest.mark.parametrize(
+    ("double", "single"), [(10, 20), (8, 38), (6, 27)], ids=["LongCat-Image", "FIBO", "Ovis-Image"]
+)
+def test_all_blocks_of_a_smaller_model_are_of_none_that_is_known(double: int, single: int) -> None:
+    base = base_of(diffusers(_split_attention(double, single), component="transformer"))
+    assert (base.family, base.likely, base.confidence) == (None, None, "unknown")
+    assert {"flux1", "hunyuan_video"} <= set(base.candidates)
+    reason = base.evidence[-1]
+    assert reason.rule == "smaller"
+    assert f"`transformer_blocks` ends at {double} of 19" in reason.text
+    assert reason.text.endswith("FLUX.1 is the nearest of those that fit.")
+
+
+def _without(double: Iterable[int] = (), single: Iterable[int] = ()) -> list[Target]:
+    """Attention of ten double and twenty single blocks, but for some of them."""
+    left_out = tuple(
+        f"{stack}.{number}."
+        for stack, numbers in (
+            ("transformer_blocks", double),
+            ("single_transformer_blocks", single),
+        )
+        for number in numbers
+    )
+    return [one for one in _split_attention(10, 20) if not one.path.startswith(left_out)]
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [_without(double=[4]), _without(single=[0]), _without(single=range(20)),
+     _without(double=range(10)), _split_attention(10, 20)[:-1]],
+    ids=["a gap", "not from the first on", "double blocks", "single blocks", "a layer less"],
+)  # fmt: skip
+def test_blocks_with_gaps_refute_nothing(targets: list[Target]) -> None:
+    base = base_of(diffusers(targets, component="transformer"))
+    assert (base.confidence, base.likely) == ("narrowed", "flux1")
+    assert {"flux1", "chroma", "hunyuan_video", "framepack"} <= set(base.candidates)
+
+
+def test_a_block_beyond_the_last_of_a_family_refutes_it() -> None:
+    base = base_of(diffusers([*_split_attention(10, 20), *_split_attention(20, 20)[19 * 3 : 60]],
+                             component="transformer"))  # fmt: skip
+    assert base.candidates == ("hunyuan_video", "framepack")
+
+
+def test_a_claim_that_the_tensors_allow_speaks_against_a_smaller_model() -> None:
+    data = diffusers(_split_attention(10, 20), component="transformer")
+    proof = prove_bytes(data, Claims(first=Claim("flux", "x", "flux")))
+    assert (proof.candidates, proof.confidence) == (("flux1", "chroma"), "narrowed")
+    claimed = Claims(first=Claim("sdxl", "x", "sdxl"))
+    assert prove_bytes(data, claimed).confidence == "unknown"
+
+
+def test_a_claim_of_a_model_without_a_table_is_not_refuted_by_an_unknown_one() -> None:
+    modules = _split_attention(10, 20)
+    for label, agreement in (("omnigen2", "agree"), ("sdxl_base_v1-0", "conflict")):
+        metadata = {"modelspec.architecture": label}
+        base = base_of(diffusers(modules, component="transformer", metadata=metadata))
+        assert (base.confidence, base.agreement) == ("unknown", agreement)
+
+
 def _attentions(depth: int, width: int, *stems: str) -> list[Target]:
     return [
         target
@@ -58,19 +133,36 @@ def _attentions(depth: int, width: int, *stems: str) -> list[Target]:
 
 
 @pytest.mark.parametrize(
-    ("targets", "family", "rival"),
+    ("targets", "families"),
     [
-        (_attentions(28, 1152, "attn1", "attn2"), "pixart", "Sana 600M"),
-        (_attentions(20, 2240, "attn1", "attn2"), "sana", "SANA-Video"),
-        (_attentions(48, 3072, "attn1"), "mochi", "EasyAnimate 5.1"),
+        (_attentions(28, 1152, "attn1", "attn2"), ("pixart", "sana_600m")),
+        (_attentions(20, 2240, "attn1", "attn2"), ("sana", "sana_video")),
+        (_attentions(48, 3072, "attn1"), ("mochi", "easyanimate")),
     ],
 )
-def test_a_model_that_is_seldom_adapted_is_named_beside_its_twin(
-    targets: list[Target], family: str, rival: str
+def test_a_model_that_is_seldom_adapted_stays_beside_its_twin(
+    targets: list[Target], families: tuple[str, str]
 ) -> None:
-    proof = prove_bytes(diffusers(targets, component="transformer"))
-    assert (proof.family, proof.confidence) == (family, "narrowed")
-    assert rival in text(proof, "seldom")
+    base = base_of(diffusers(targets, component="transformer"))
+    assert (base.family, base.candidates) == (None, families)
+    assert (base.confidence, base.likely) == ("narrowed", families[0])
+    assert base.evidence[-1].rule == "use"
+    title = family_title(families[0])
+    assert base.evidence[-1].text == f"{title} is the most used of those that fit."
+
+
+def test_a_block_of_sdxl_is_likely_of_sdxl() -> None:
+    modules = _attentions(10, 1280, "attn1")
+    stem = "up_blocks.0.attentions.1."
+    data = diffusers([Target(stem + path, shape) for path, shape in modules])
+    base = base_of(data)
+    assert (base.family, base.likely, base.confidence) == (None, "sdxl", "narrowed")
+    assert {"sdxl", "kolors"} <= set(base.candidates)
+
+
+def test_nothing_is_likely_beside_a_family_or_without_one() -> None:
+    assert base_of(diffusers(DENOISERS["sdxl", "diffusers"])).likely is None
+    assert base_of(kohya([Target("a.b", (7, 7))])).likely is None
 
 
 def test_a_model_that_is_seldom_adapted_is_the_answer_when_the_metadata_says_so() -> None:
@@ -84,7 +176,7 @@ def test_a_model_that_is_seldom_adapted_is_the_answer_when_the_metadata_says_so(
     ("targets", "families"),
     [
         (_attentions(48, 4096, "attn1", "attn2"), ("ltx_video_13b", "ltx2")),
-        (_attentions(28, 1152, "attn1"), ("pixart", "dit_xl")),
+        (_attentions(28, 1152, "attn1"), ("pixart", "dit_xl", "sana_600m")),
     ],
 )
 def test_models_with_the_same_attention_are_not_told_apart(
@@ -261,7 +353,8 @@ def test_a_model_with_fewer_of_the_same_blocks_is_not_the_known_one(
          ("flux1", "hunyuan_video", "hunyuan_image_2_1")),
         (["lora_unet_middle_block_1_transformer_blocks_0_attn1_to_q"], ("sd1", "sd2", "sdxl")),
         (["diffusion_model.layers.25.attention.to_q"], ("z_image", "ideogram4")),
-        (["transformer.transformer_blocks.45.attn1.to_q"], ("ltx_video_13b", "ltx2", "mochi")),
+        (["transformer.transformer_blocks.45.attn1.to_q"],
+         ("ltx_video_13b", "ltx2", "mochi", "easyanimate")),
     ],
 )  # fmt: skip
 def test_names_without_shapes_leave_a_set(names: list[str], candidates: tuple[str, ...]) -> None:

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from lorary.anatomy import analyse
+from tests.builders.architectures import MODELS
 from tests.builders.modules import Shapes, header
-from tests.previews.test_real_models import MODELS
 
 if TYPE_CHECKING:
     from lorary.anatomy import Anatomy

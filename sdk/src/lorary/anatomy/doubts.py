@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from lorary.anatomy.families import family_index, family_title
+from lorary.anatomy.families import families, family_index, family_title
 from lorary.anatomy.narrowing import Evidence
+from lorary.anatomy.vocabulary import covers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lorary.anatomy.claims import Claims
     from lorary.anatomy.families import Family
     from lorary.anatomy.survey import Group, Survey
 
-__all__ = ["Confidence", "Extent", "doubt", "is_cut_short", "is_only"]
+__all__ = ["Confidence", "Extent", "doubt", "doubt_all", "is_cut_short", "is_only"]
 
 Confidence = Literal["proven", "narrowed", "claimed", "unknown"]
 _Answer = tuple[Confidence, "Evidence | None"]
@@ -56,6 +57,36 @@ def doubt(
     if found == "unknown" and claims.first is not None and claims.first.family == family.id:
         return "narrowed"
     return confidence if found == "proven" else found
+
+
+def doubt_all(
+    found: Sequence[str], seen: Survey, claims: Claims, evidence: list[Evidence], extent: Extent
+) -> Confidence:
+    """Say how sure it is that the file belongs to one of several families.
+
+    Args:
+        found: Ids of the families that are left.
+        seen: The file's modules.
+        claims: What the metadata says; a file that names one of the families is not doubted.
+        evidence: Reasons; that of the nearest family is added when each of them is doubted.
+        extent: How far a file of this kind has to fill a family's blocks.
+
+    Returns:
+        `unknown` when each of the families would have more layers, else `narrowed`.
+    """
+    known = families()
+    answers = {name: extent(known[name], seen) for name in found}
+    if None in answers.values():
+        return "narrowed"
+    nearest = max(found, key=lambda name: (seen.coverage(known[name]), known[name].use))
+    answer = answers[nearest]
+    reason = None if answer is None else answer[1]
+    if reason is not None:
+        text = f"{reason.text} {family_title(nearest)} is the nearest of those that fit."
+        evidence.append(reason._replace(text=text))
+    first = claims.first
+    is_claimed = first is not None and any(covers(first.family, name) for name in found)
+    return "narrowed" if is_claimed else "unknown"
 
 
 def is_only(family: str, group: Group) -> bool:
@@ -122,14 +153,11 @@ def is_cut_short(family: Family, seen: Survey) -> _Answer | None:
     short = _cut_short(family, seen)
     if not short:
         return None
-    is_common = _sharing(seen) >= _COMMON or _has_one_width(family, seen)
-    has_strays = seen.fitting[family.id] < len(seen.denoiser)
-    is_told = is_common or has_strays or len(_deep(family, seen)) > 1
     text = (
         f"Every block is adapted, but {', '.join(short)}: a smaller model of the same design "
         f"as {family_title(family.id)} looks like this."
     )
-    return "unknown" if is_told else "narrowed", Evidence("smaller", text)
+    return "unknown", Evidence("smaller", text)
 
 
 def _cut_short(family: Family, seen: Survey) -> list[str]:

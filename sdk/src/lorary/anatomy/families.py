@@ -53,7 +53,7 @@ class Family:
         adapts_all: Trainers' networks that adapt every linear layer of the blocks.
         left_out: Sets of modules that trainers leave out unless told otherwise, as expressions
             for patterns.
-        is_seldom: Adapters for it are seldom made; see `docs/families.md`.
+        use: How many adapters are published for it, as a power of ten; see `docs/families.md`.
         parents: Families whose tables it extends.
         rows: Naming to the weights that the table has.
     """
@@ -67,7 +67,7 @@ class Family:
     conventions: frozenset[str]
     adapts_all: frozenset[str]
     left_out: tuple[re.Pattern[str], ...]
-    is_seldom: bool
+    use: int
     parents: frozenset[str]
     rows: Mapping[str, tuple[Row, ...]]
 
@@ -225,7 +225,7 @@ def build_family(table: Mapping[str, object], tables: Mapping[str, Mapping[str, 
         conventions=frozenset(conventions),
         adapts_all=frozenset(adapts_all),
         left_out=tuple(re.compile("|".join(map(fnmatch.translate, group))) for group in left_out),
-        is_seldom=bool(table.get("seldom", False)),
+        use=int(str(table.get("use", 0))),
         parents=frozenset(extends.values()),
         rows=_rows(table, tables),
     )

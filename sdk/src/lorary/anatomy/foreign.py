@@ -116,8 +116,7 @@ def _of_several(proof: Proof, modules: Sequence[Module], extent: Extent) -> Proo
     doubts = {name: extent(known[name], seen) for name in proof.candidates}
     kept = [name for name, doubt in doubts.items() if doubt is None]
     if not kept:
-        reasons = [doubt[1] for doubt in doubts.values() if doubt is not None and doubt[1]]
-        return replace(proof, confidence="unknown", evidence=(*proof.evidence, *reasons[:1]))
+        return proof  # doubted already
     if extent is _of_whole:
         kept = [name for name in kept if not _inner_missing(name, seen)] or kept
     rest = [name for name in proof.candidates if name not in kept]

@@ -32,7 +32,7 @@ from lorary.anatomy.modules import Scan, scan
 from lorary.anatomy.proof import Proof, prove
 from lorary.anatomy.report import SCHEMA, Anatomy
 from lorary.anatomy.structure import leftover_findings, module_findings, other_tensor_findings
-from lorary.anatomy.verdict import conflict_findings, judge, verdict_findings
+from lorary.anatomy.verdict import conflict_findings, judge, suggest, verdict_findings
 from lorary.safetensors import (
     BytesSource,
     Header,
@@ -288,7 +288,7 @@ def _adapter(
         convention=file_convention(found, "adapter", proof.candidates),
         algorithm=leading,
         algorithms=algorithms,
-        base=judge(proof, claims, modules),
+        base=suggest(judge(proof, claims, modules)),
         alphas=read_alphas(modules, header.metadata, config, reader),
         modules=modules,
         shared=found.shared,

@@ -2,8 +2,9 @@
 
 Every step takes the families that are left and gives those that it leaves, with its evidence; it
 never leaves none. In order: text encoders, depth, complete cover, the trainer's targets, the
-trainer's network, the file convention, a claim that only one of the families can have, and how
-often people make adapters for them.
+trainer's network, the file convention, and a claim that only one of the families can have. How
+often a family is used is no reason here: it only picks the likely one of those that are left
+(`verdict`).
 """
 
 from __future__ import annotations
@@ -215,17 +216,6 @@ def _by_claim(found: list[str], seen: Survey, claims: Claims) -> _Answer:
     return kept, Evidence("claim", f"{text}.", (first.source,))
 
 
-def _by_use(found: list[str], seen: Survey, claims: Claims) -> _Answer:
-    """Take the model that people adapt before one for which hardly an adapter is made."""
-    if not any(seen.denoiser.columns.algorithms):
-        return found, None  # layers of the model itself, which is made as often as any
-    known = families()
-    kept = [name for name in found if not known[name].is_seldom]
-    rest = [name for name in found if name not in kept]
-    text = f"{listed(rest)} has the same layers, but adapters for it are seldom made"
-    return kept, Evidence("seldom", f"{text}.", ())
-
-
 _STEPS: tuple[Callable[[list[str], Survey, Claims], _Answer], ...] = (
     _by_depth,
     _by_cover,
@@ -233,7 +223,6 @@ _STEPS: tuple[Callable[[list[str], Survey, Claims], _Answer], ...] = (
     _by_network,
     _by_convention,
     _by_claim,
-    _by_use,
 )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from lorary.anatomy.doubts import Confidence, doubt, is_cut_short, is_only
+from lorary.anatomy.doubts import Confidence, doubt, doubt_all, is_cut_short, is_only
 from lorary.anatomy.families import families, family_index, family_title
 from lorary.anatomy.narrowing import Evidence, has_encoders, listed, narrow, narrow_by_encoders
 from lorary.anatomy.survey import survey
@@ -40,7 +40,8 @@ class Proof:
         candidates: Every family that fits, in display order.
         confidence: `proven` when modules, shapes and text encoders leave one family; `narrowed`
             when weaker evidence leaves one, or when several are left; `claimed` when the tensors
-            leave none and the metadata names one; else `unknown`.
+            leave none and the metadata names one; `unknown` when they leave none, or when an
+            unknown model looks the same as those that are left.
         evidence: The reasons.
         strays: Denoiser modules that fit none of the candidates.
         expected: Modules that an unrestricted file of the only family has in this file's naming
@@ -92,6 +93,8 @@ def prove(modules: Sequence[Module], claims: Claims, *, extent: Extent = is_cut_
         if not strays and _is_sure(left[0], told, seen):
             confidence = "proven"
         confidence = doubt(families()[left[0]], seen, claims, confidence, evidence, extent)
+    else:
+        confidence = doubt_all(left, seen, claims, evidence, extent)
     proof = Proof(tuple(left), confidence, tuple(evidence), strays)
     if proof.family is None:
         return proof

@@ -26,7 +26,7 @@ __all__ = [
     "Notes",
 ]
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the document. A field may be added within a version, never changed or removed."""
 
 LAYER_KINDS = ("attention", "mlp", "conv", "norm", "modulation", "embedder", "other")
@@ -76,6 +76,8 @@ class Base:
         claimed: The metadata's claims with their sources; empty without any.
         agreement: How claim and tensors stand to each other.
         evidence: Reasons, in the order in which they narrowed the set.
+        likely: The most used of several candidates: a suggestion for people, never a proof. None
+            with a family, and when an unknown model may look the same.
     """
 
     family: str | None
@@ -85,12 +87,14 @@ class Base:
     claimed: Mapping[str, object]
     agreement: Agreement
     evidence: tuple[Evidence, ...]
+    likely: str | None = None
 
     def to_dict(self) -> dict[str, object]:
         """Plain JSON values."""
         return {
             "family": self.family,
             "candidates": list(self.candidates),
+            "likely": self.likely,
             "confidence": self.confidence,
             "lineage": self.lineage,
             "claimed": dict(self.claimed),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.claims import covers
 from lorary.anatomy.columns import columns_of
-from lorary.anatomy.families import FAMILIES, family_title
+from lorary.anatomy.families import FAMILIES, families, family_title
 from lorary.anatomy.findings import Finding, finding
 from lorary.anatomy.metadata import clean
 from lorary.anatomy.narrowing import Evidence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from lorary.anatomy.proof import Proof
     from lorary.anatomy.report import Agreement
 
-__all__ = ["conflict_findings", "judge", "verdict_findings"]
+__all__ = ["conflict_findings", "judge", "suggest", "verdict_findings"]
 
 _MOST_NAMED = 10
 
@@ -42,6 +43,15 @@ def judge(proof: Proof, claims: Claims, modules: Sequence[Module]) -> Base:
         agreement=_agreement(proof, claims.first, modules),
         evidence=tuple(map(_readable, proof.evidence)),
     )
+
+
+def suggest(base: Base) -> Base:
+    """Name the most used of several candidates as the likely one; of equals the first."""
+    if base.confidence != "narrowed" or len(base.candidates) < 2:
+        return base
+    likely = max(base.candidates, key=lambda name: families()[name].use)
+    text = f"{family_title(likely)} is the most used of those that fit."
+    return replace(base, likely=likely, evidence=(*base.evidence, Evidence("use", text)))
 
 
 def _readable(reason: Evidence) -> Evidence:
@@ -71,10 +81,9 @@ def _claimed(claims: Claims) -> dict[str, object]:
 def _agreement(proof: Proof, claim: Claim | None, modules: Sequence[Module]) -> Agreement:
     if claim is None:
         return "no-claim"
-    if proof.candidates:
-        fits = any(covers(claim.family, family) for family in proof.candidates)
-    else:
-        # Nothing fits: that speaks against the claim only where the claimed tables could tell.
+    fits = any(covers(claim.family, family) for family in proof.candidates)
+    if not fits and (proof.confidence == "unknown" or not proof.candidates):
+        # No family is told: that speaks against the claim only where its table could tell.
         fits = not (_has_table(claim.family) and _has_shapes(modules))
     return "agree" if fits else "conflict"
 
@@ -106,12 +115,12 @@ def verdict_findings(base: Base, proof: Proof) -> Iterator[Finding]:
         if claimed is not None:
             message = f"{message[:-1]}; the metadata says {family_title(str(claimed))}."
         yield finding("family_unknown", message, claimed=claimed)
+    elif base.confidence == "unknown":
+        message = f"The tensors fit {_listed(titles, 'or')}, but may be those of another model."
+        yield finding("family_unknown", message, candidates=list(base.candidates))
     elif len(titles) > 1:
         message = f"The tensors fit {_listed(titles, 'and')}, and cannot tell them apart."
         yield finding("family_ambiguous", message, candidates=list(base.candidates))
-    elif base.family is None:
-        message = f"The tensors fit {titles[0]}, but may be those of another model."
-        yield finding("family_unknown", message, candidates=list(base.candidates))
     if proof.strays:
         count = len(proof.strays)
         who = "One module is" if count == 1 else f"{count:,} modules are"
