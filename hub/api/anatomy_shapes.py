@@ -82,6 +82,10 @@ class BaseModelOut(serializers.Serializer[Any]):
         allow_null=True, help_text="null when none or more than one candidate remains."
     )
     candidates = serializers.ListField(child=serializers.CharField())
+    likely = serializers.CharField(
+        allow_null=True,
+        help_text="The most used of several candidates: a suggestion, never proof.",
+    )
     confidence = serializers.ChoiceField(choices=CONFIDENCES)
     lineage = serializers.CharField(
         allow_null=True, help_text="The checkpoint it was trained on, by the metadata's word."

@@ -19,6 +19,7 @@ from hub.pages.verdicts import (
     is_chosen_by_claim,
     is_lineage_denied,
     layers,
+    likely,
     reasons_of,
 )
 from hub.pages.words import family_label, family_labels
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from hub.pages.anatomies import Fact
     from hub.pages.verdicts import Reason
     from hub.pages.version_forms import VersionForm
-    from registry.models import Adapter, Upload, User
+    from registry.models import Adapter, Upload, User, Version
 
     Document = Mapping[str, Any]
 
@@ -195,6 +196,7 @@ def suggest(reading: Reading, target: Adapter | None) -> dict[str, Any]:
         "kind": "style",
         "maturity": "general",
         "visibility": "public",
+        "family": _family_of(base, latest),
         "lineage": lineage[:64],
         "strength": latest.strength if latest and best is None else best,
         "strength_min": latest.strength_min if latest else None,
@@ -255,6 +257,17 @@ def _title_proof(path: str, document: Document) -> Proof:
     return Proof("claimed", _("From the file's name"), path)
 
 
+def _family_of(base: Document, latest: Version | None) -> str:
+    """Return the base model to choose: that of the version before where it fits, or the likely one.
+
+    A base model that the tensors tell is not chosen: the field says so by itself.
+    """
+    if not base["likely"]:
+        return ""
+    before = latest.family if latest else ""
+    return str(before if before in base["candidates"] else base["likely"])
+
+
 def _family_proof(base: Document) -> Proof:
     """Return what the form says beside the base model: the answer, and loudly what denies it."""
     claimed, text = base["claimed"].get("family") or "", how(base)
@@ -264,9 +277,12 @@ def _family_proof(base: Document) -> Proof:
         level, title = "proven", _("Proven by shape: %(family)s") % said
     elif base["family"] and not is_chosen_by_claim(base):
         level, title = "proven", _("Likely, by shape: %(family)s") % said
+    elif base["likely"]:
+        title = likely(base)
+        text = f"{text} {_('The most used of them is chosen: change it if you know better.')}"
     elif len(base["candidates"]) > 1:
-        title = _("One of: %(families)s") % {"families": family_labels(base["candidates"])}
-        text = f"{text} {_('Choose the one it was trained on, if you know.')}"
+        title = _("One of these, or another: %(families)s")
+        title %= {"families": family_labels(base["candidates"])}
     elif level == "claimed":
         title = _("The header says %(family)s") % {"family": family_label(claimed)}
     else:

@@ -31,6 +31,7 @@ __all__ = [
     "is_chosen_by_claim",
     "is_lineage_denied",
     "layers",
+    "likely",
     "reasons_of",
     "verdict_of",
 ]
@@ -121,15 +122,34 @@ def _sentence(version: Version, base: Document) -> str:
     candidates: Sequence[str] = base.get("candidates") or ()
     if family:
         return _("Fits %(family)s.") % {"family": family_label(family)}
-    if len(candidates) == 1:
-        return _("May fit %(family)s.") % {"family": family_label(candidates[0])}
+    if candidates and base["confidence"] == "unknown":
+        return _("May fit %(family)s.") % {"family": family_labels(candidates)}
     if candidates:
-        return _("Fits one of: %(families)s.") % {"families": family_labels(candidates)}
+        return _sentence_of_several(version.declared_family, base)
     said = version.family or (base.get("claimed") or {}).get("family") or ""
     name = family_label(said) if said in FAMILIES else base.get("lineage") or family_label(said)
     if name:
         return _("Said to fit %(family)s; nothing here proves it.") % {"family": name}
     return _("No base model that is known here has these layers.")
+
+
+def _sentence_of_several(declared: str, base: Document) -> str:
+    if declared in base["candidates"]:
+        text = _("Made for %(family)s, says its author; adapters for %(others)s look the same.")
+        return text % _apart(declared, base)
+    if base.get("likely"):
+        return _("Likely %(family)s.") % {"family": likely(base)}
+    return _("Fits one of: %(families)s.") % {"families": family_labels(base["candidates"])}
+
+
+def likely(base: Document) -> str:
+    """Return the likely base model with those that it cannot be told from."""
+    return _("%(family)s; adapters for %(others)s look the same") % _apart(base["likely"], base)
+
+
+def _apart(family: str, base: Document) -> dict[str, str]:
+    others = [one for one in base["candidates"] if one != family]
+    return {"family": family_label(family), "others": family_labels(others)}
 
 
 def is_chosen_by_claim(base: Document) -> bool:
@@ -159,7 +179,7 @@ def _confidence(base: Document) -> str:
         return _("Proven: names and shapes of its tensors fit no other base model known here.")
     if is_chosen_by_claim(base):
         return _("Its tensors leave several possible; the file's own word chose among them.")
-    if len(base["candidates"]) > 1:
+    if len(base["candidates"]) > 1 and base["confidence"] != "unknown":
         return _("In all of them the layers that this file changes have the same names and "
                  "shapes, so its tensors cannot tell them apart.")  # fmt: skip
     if base["family"]:
@@ -254,7 +274,8 @@ def _family_row(version: Version, base: Document) -> Row:
 def _shown(base: Document) -> str:
     """Return what the tensors say, no surer than they are."""
     named = " / ".join(family_label(one) for one in base.get("candidates") or ())
-    if not named or base["confidence"] == "proven" or len(base["candidates"]) > 1:
+    is_set = len(base.get("candidates") or ()) > 1 and base["confidence"] != "unknown"
+    if not named or base["confidence"] == "proven" or is_set:
         return named
     if not base["family"] or is_chosen_by_claim(base):
         return _("%(family)s possible") % {"family": named}

@@ -8,6 +8,8 @@ import pytest
 
 from registry.models import Adapter, Upload, UploadState, Version
 from registry.services import adapters, uploads
+from registry.services.versions import Details
+from tests import catalogue
 from tests.builders.adapters import DENOISERS, Target, diffusers, kohya
 from tests.pages.files import lora
 
@@ -297,8 +299,19 @@ def test_what_the_tensors_allow_is_offered_first(as_ada: Client) -> None:
     assert 'value="flux1"' in group[0]
     assert 'value="chroma"' in group[0]
     assert 'value="flux1"' not in group[2]
-    assert "Choose the one it was trained on" in page
+    assert '<option value="flux1" selected>' in page
+    assert "FLUX.1; adapters for Chroma, FLUX.2 klein 4B or HunyuanVideo look the same" in page
+    assert "The most used of them is chosen" in page
     assert "What its tensors allow" not in read(as_ada, lora()).content.decode()
+
+
+def test_a_new_version_keeps_the_base_of_the_one_before(as_ada: Client, ada: User) -> None:
+    flux = kohya([Target("double_blocks.0.img_mlp.0", (12288, 3072))])
+    chroma = adapters.create(actor=ada, name="chroma")
+    catalogue.release(chroma, flux, Details(declared_family="chroma"))
+    address = f"/publish/read?name=n.safetensors&size={len(flux)}&to=ada/chroma"
+    page = as_ada.post(address, flux, content_type=RAW).content.decode()
+    assert '<option value="chroma" selected>' in page
 
 
 def test_a_family_that_a_label_chose_is_not_called_proven(as_ada: Client) -> None:

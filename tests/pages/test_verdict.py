@@ -67,8 +67,54 @@ def test_several_candidates_are_all_named(page: Callable[..., str]) -> None:
     text = page(kohya(FLUX))
     candidates = BlobAnatomy.objects.get().document["base"]["candidates"]
     assert {"flux1", "chroma"} <= set(candidates)
-    assert f"Fits one of: {family_labels(candidates)}." in text
+    others = family_labels([one for one in candidates if one != "flux1"])
+    assert f"Likely FLUX.1; adapters for {others} look the same." in text
     assert "cannot tell them apart" in text
+    assert "FLUX.1 is the most used of those that fit." in text
+
+
+def test_a_likely_base_is_no_base_until_somebody_declares_it(
+    page: Callable[..., str], client: Client
+) -> None:
+    page(kohya(FLUX))
+    version = client.get("/api/v1/adapters/ada/noir/versions/v1").json()
+    assert version["anatomy"]["base"]["likely"] == "flux1"
+    assert version["family"] == ""
+    assert "noir" not in client.get("/browse?family=flux1").content.decode()
+
+
+ATTENTION = [
+    Target(f"transformer_blocks.{number}.{stem}.{leaf}", (1152, 1152))
+    for number in range(28)
+    for stem in ("attn1", "attn2")
+    for leaf in ("to_q", "to_k", "to_v", "to_out.0")
+]
+
+
+def test_an_author_who_names_a_seldom_model_is_not_contradicted(page: Callable[..., str]) -> None:
+    text = page(diffusers(ATTENTION, component="transformer"), declared_family="sana_600m")
+    assert "Made for Sana 600M, says its author; adapters for PixArt α/Σ look the same." in text
+    assert "they count" not in text
+    assert (
+        "struck" not in text.partition('<section class="panel verdict')[2].partition("</table>")[0]
+    )
+    assert Version.objects.get().family == "sana_600m"
+
+
+def test_all_blocks_of_a_smaller_model_are_of_no_base_model_that_is_known(
+    page: Callable[..., str],
+) -> None:
+    blocks = [
+        Target(f"{stack}.{number}.attn.{leaf}", (3072, 3072))
+        for stack, depth in (("transformer_blocks", 10), ("single_transformer_blocks", 20))
+        for number in range(depth)
+        for leaf in ("to_q", "to_k", "to_v")
+    ]
+    text = page(diffusers(blocks, component="transformer"))
+    assert "May fit FLUX.1, Chroma, HunyuanVideo or FramePack." in text
+    assert "those of another model can look the same" in text
+    assert "FLUX.1 is the nearest of those that fit." in text
+    assert "FLUX.1 / Chroma / HunyuanVideo / FramePack possible" in text
 
 
 def test_who_edits_a_version_is_offered_what_its_tensors_allow(

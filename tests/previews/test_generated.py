@@ -20,16 +20,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from lorary.anatomy.report import Base
+    from lorary.safetensors import Header
 
 FEW_MODELS = ("sdxl", "flux1", "easyanimate", "sana_600m", "sana_video")
 FEW_UNLISTED = ("longcat_image", "ovis_image")
 MOST_WRONG_SETS = 3
 
 
+def _base(header: Header) -> Base:
+    anatomy = analyse(header).anatomy
+    assert anatomy is not None
+    return anatomy.base
+
+
 def _bases(family: str) -> Iterator[tuple[str, Base]]:
     encoders = families()[family].text_encoders
     for label, header in headers_of(modules_of(family), encoders, parts=PARTS):
-        yield f"{family} {label}", analyse(header).anatomy.base
+        yield f"{family} {label}", _base(header)
 
 
 def _check_truth(names: Iterable[str]) -> Counter[str]:
@@ -56,7 +63,7 @@ def _sets_without_truth(names: Iterable[str]) -> tuple[int, list[tuple[str, Base
     told = []
     for name in names:
         for label, header in headers_of(modules_of(name), parts=WHOLE):
-            base = analyse(header).anatomy.base
+            base = _base(header)
             total += 1
             if base.candidates and base.confidence != "unknown":
                 told.append((f"{name} {label}", base))

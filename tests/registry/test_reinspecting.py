@@ -45,6 +45,18 @@ def test_documents_of_an_older_shape_are_renewed(v1: Version, noir: Adapter) -> 
     assert noir.family == "sd1"
 
 
+def test_a_document_without_the_likely_base_is_of_an_older_shape(v1: Version) -> None:
+    row = BlobAnatomy.objects.get()
+    whole = dict(row.document)
+    base = {key: value for key, value in whole["base"].items() if key != "likely"}
+    BlobAnatomy.objects.update(document={**whole, "base": base, "schema": 1})
+    assert reinspecting.stale().count() == 1
+    told = reinspecting.run()
+    assert (told.read, told.changed, told.versions) == (1, 1, 0)
+    row.refresh_from_db()
+    assert (row.document, row.is_current) == (whole, True)
+
+
 def test_what_people_said_and_the_bytes_stay(v1: Version) -> None:
     revision, digest = v1.revision_id, Blob.objects.exclude(files__path="README.md").get().sha256
     age(declared_family="sdxl")

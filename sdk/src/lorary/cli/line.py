@@ -108,7 +108,11 @@ def _title(base: Base) -> str:
     if is_only_claimed(base):
         return f"{_short(claimed_title(base))}?"
     titles = [_short(family_title(name)) for name in base.candidates]
-    doubt = "?" if len(titles) == 1 and base.family is None else ""
+    if base.likely is not None:
+        likely = f"{_short(family_title(base.likely))}?"
+        titles = [likely, *(title for title in titles if f"{title}?" != likely)]
+    is_doubtful = base.confidence == "unknown" or len(titles) == 1
+    doubt = "?" if titles and base.family is None and is_doubtful else ""
     return f"{' / '.join(titles) or 'unknown'}{doubt}"
 
 

@@ -146,10 +146,14 @@ def _headline(base: Base) -> tuple[str, str]:
         if base.confidence == "narrowed" and any(one.rule == "claim" for one in base.evidence):
             return titles[0], "by its metadata; the tensors allow it and others."
         return titles[0], hows.get(base.confidence, first)
+    if titles and base.confidence == "unknown":
+        return f"Perhaps {_listed(titles, 'or')}", "its tensors fit, but may be another model's."
+    if base.likely is not None:
+        others = [family_title(name) for name in base.candidates if name != base.likely]
+        how = f"adapters for {_listed(others, 'or')} look the same."
+        return f"Likely {family_title(base.likely)}", how
     if len(titles) > 1:
         return _listed(titles, "or"), "the tensors fit each of them."
-    if titles:
-        return f"Perhaps {titles[0]}", "its tensors fit, but they may be another model's."
     if is_only_claimed(base):
         source = f"{base.claimed['source']}: {base.claimed['value']}"
         return claimed_title(base), f"its metadata says so ({source}), no table here can prove it."
