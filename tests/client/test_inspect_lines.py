@@ -57,6 +57,29 @@ def test_a_family_that_may_be_another_has_a_question_mark() -> None:
     assert "SD 3.5 large? " in line(data, columns_for(9, None))
 
 
+def test_the_likely_one_of_several_comes_first_and_has_a_question_mark() -> None:
+    second = [Target("layers.25.attention.to_q", (3840, 3840))]
+    assert "  Z-Image " in line(kohya(second), columns_for(9, None))
+    shared = [Target("blocks.27.cross_attn.q_proj", (2048, 2048))]
+    assert "  Anima? / Cosmos-Predict2 2B " in line(kohya(shared), columns_for(9, None))
+    middle = [Target("middle_block.1.transformer_blocks.0.attn1.to_q", (1280, 1280))]
+    assert "  SDXL? / SD 1.x / SD 2.x / " in line(kohya(middle), columns_for(9, None))
+    later = [Target("transformer_blocks.27.attn1.to_q", (1152, 1152))]
+    assert "  PixArt α/Σ? / DiT XL/2 / Sana 600M " in line(diffusers(later), columns_for(9, None))
+
+
+def test_several_that_may_be_another_end_with_a_question_mark() -> None:
+    blocks = [
+        Target(f"{stack}.{number}.attn.{leaf}", (3072, 3072))
+        for stack, depth in (("transformer_blocks", 10), ("single_transformer_blocks", 20))
+        for number in range(depth)
+        for leaf in ("to_q", "to_k")
+    ]
+    data = diffusers(blocks, component="transformer")
+    shown = "FLUX.1 / Chroma / HunyuanVideo / FramePack? "
+    assert shown in line(data, columns_for(9, None))
+
+
 def test_a_console_without_our_signs_gets_others_that_do_not_mean_something_else() -> None:
     assert (
         _writable("SD 1.x≠ — 640 × 768 · “noir” → 語", "ascii")

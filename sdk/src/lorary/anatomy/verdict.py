@@ -120,7 +120,10 @@ def verdict_findings(base: Base, proof: Proof) -> Iterator[Finding]:
         yield finding("family_unknown", message, candidates=list(base.candidates))
     elif len(titles) > 1:
         message = f"The tensors fit {_listed(titles, 'and')}, and cannot tell them apart."
-        yield finding("family_ambiguous", message, candidates=list(base.candidates))
+        if base.likely is not None:
+            message += f" {family_title(base.likely)} is the most used of them."
+        candidates = list(base.candidates)
+        yield finding("family_ambiguous", message, candidates=candidates, likely=base.likely)
     if proof.strays:
         count = len(proof.strays)
         who = "One module is" if count == 1 else f"{count:,} modules are"
