@@ -63,7 +63,7 @@ def test_the_likely_one_of_several_comes_first_and_has_a_question_mark() -> None
     shared = [Target("blocks.27.cross_attn.q_proj", (2048, 2048))]
     assert "  Anima? / Cosmos-Predict2 2B " in line(kohya(shared), columns_for(9, None))
     middle = [Target("middle_block.1.transformer_blocks.0.attn1.to_q", (1280, 1280))]
-    assert "  SDXL? / SD 1.x / SD 2.x / " in line(kohya(middle), columns_for(9, None))
+    assert "  SDXL? / SD 1.x / SD 2.x " in line(kohya(middle), columns_for(9, None))
     later = [Target("transformer_blocks.27.attn1.to_q", (1152, 1152))]
     assert "  PixArt α/Σ? / DiT XL/2 / Sana 600M " in line(diffusers(later), columns_for(9, None))
 
