@@ -279,7 +279,7 @@ def _family_proof(base: Document) -> Proof:
         level, title = "proven", _("Likely, by shape: %(family)s") % said
     elif base["likely"]:
         title = likely(base)
-        text = f"{text} {_('The most used of them is chosen: change it if you know better.')}"
+        text = f"{text} {_('A likely one is chosen. Change it if it was trained on another.')}"
     elif len(base["candidates"]) > 1:
         title = _("One of these, or another: %(families)s")
         title %= {"families": family_labels(base["candidates"])}
