@@ -62,6 +62,19 @@ class ClaimOut(serializers.Serializer[Any]):
     value = serializers.CharField(allow_null=True)
 
 
+class LineageClaimOut(serializers.Serializer[Any]):
+    """What one place in the file says of the checkpoint."""
+
+    lineage = serializers.CharField()
+    source = serializers.CharField(  # type: ignore[assignment]  # a field, not Field.source
+        help_text="The metadata key, or `file name`."
+    )
+    value = serializers.CharField(allow_null=True)
+    is_refuted = serializers.BooleanField(
+        help_text="Whether the tensors rule it out: its base model is no candidate."
+    )
+
+
 class ClaimedOut(serializers.Serializer[Any]):
     """What the file says of itself; `{}` when it says nothing."""
 
@@ -72,6 +85,9 @@ class ClaimedOut(serializers.Serializer[Any]):
     value = serializers.CharField(allow_null=True, required=False)
     lineage_source = serializers.CharField(allow_null=True, required=False)
     lineage_value = serializers.CharField(allow_null=True, required=False)
+    lineages = LineageClaimOut(
+        many=True, required=False, help_text="Every checkpoint named, the best source first."
+    )
     others = ClaimOut(many=True, required=False, help_text="Every further claim.")
 
 
@@ -88,7 +104,9 @@ class BaseModelOut(serializers.Serializer[Any]):
     )
     confidence = serializers.ChoiceField(choices=CONFIDENCES)
     lineage = serializers.CharField(
-        allow_null=True, help_text="The checkpoint it was trained on, by the metadata's word."
+        allow_null=True,
+        help_text="The checkpoint it was trained on, by the metadata's word; of a mix several, "
+        "with commas. Never one that the tensors rule out.",
     )
     claimed = ClaimedOut()
     agreement = serializers.ChoiceField(choices=AGREEMENTS)

@@ -17,10 +17,11 @@ from hub.pages.verdicts import (
     conflict_of,
     how,
     is_chosen_by_claim,
-    is_lineage_denied,
     layers,
     likely,
+    lineage_of,
     reasons_of,
+    refuted_lineages,
 )
 from hub.pages.words import family_label, family_labels
 from hub.refusals import Busy
@@ -187,7 +188,6 @@ def suggest(reading: Reading, target: Adapter | None) -> dict[str, Any]:
         return {}
     latest = target.latest_version if target else None
     notes, base = document["metadata"], document["base"]
-    lineage = "" if is_lineage_denied(base) else base["lineage"] or ""
     best = notes["recommended_strength"]
     return {
         "title": _title_of(notes["title"] or _stem(reading.path)),
@@ -197,7 +197,7 @@ def suggest(reading: Reading, target: Adapter | None) -> dict[str, Any]:
         "maturity": "general",
         "visibility": "public",
         "family": _family_of(base, latest),
-        "lineage": lineage[:64],
+        "lineage": lineage_of(base)[:64],
         "strength": latest.strength if latest and best is None else best,
         "strength_min": latest.strength_min if latest else None,
         "strength_max": latest.strength_max if latest else None,
@@ -291,14 +291,18 @@ def _family_proof(base: Document) -> Proof:
 
 
 def _lineage_proof(base: Document) -> Proof:
-    if not base["lineage"]:
-        return Proof("declared", _("Only you can say"), _("Leave it empty if you do not know."))
+    lineage, refuted = lineage_of(base), refuted_lineages(base)
     source = base["claimed"].get("lineage_source") or ""
-    if is_lineage_denied(base):
-        title = _("The header says %(lineage)s") % {"lineage": base["lineage"]}
+    if lineage and not source:
+        return Proof("proven", _("Proven by shape"), "")
+    if lineage:
+        return Proof("claimed", _("From the header"), source)
+    if refuted:
+        names = ", ".join(dict.fromkeys(one["lineage"] for one in refuted))
+        title = _("The header says %(lineage)s") % {"lineage": names}
         text = _("Left empty, because its tensors do not fit that.")
-        return Proof("claimed", title, f"{source}. {text}" if source else text)
-    return Proof("claimed", _("From the header"), source)
+        return Proof("claimed", title, f"{refuted[0]['source']}. {text}")
+    return Proof("declared", _("Only you can say"), _("Leave it empty if you do not know."))
 
 
 def _structure_proof(document: Document) -> Proof:

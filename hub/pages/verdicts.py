@@ -29,10 +29,11 @@ __all__ = [
     "conflict_of",
     "how",
     "is_chosen_by_claim",
-    "is_lineage_denied",
     "layers",
     "likely",
+    "lineage_of",
     "reasons_of",
+    "refuted_lineages",
     "verdict_of",
 ]
 
@@ -158,15 +159,24 @@ def is_chosen_by_claim(base: Document) -> bool:
     return bool(base.get("family")) and base.get("confidence") != "proven" and "claim" in rules
 
 
-def is_lineage_denied(base: Document) -> bool:
-    """Tell whether the checkpoint that the file names is of a base model that does not fit."""
+def refuted_lineages(base: Document) -> list[Document]:
+    """Return the checkpoints that the file names and its tensors rule out."""
     claimed: Document = base.get("claimed") or {}
+    if "lineages" in claimed:
+        return [one for one in claimed["lineages"] if one["is_refuted"]]
     source, possible = claimed.get("lineage_source"), base.get("candidates") or ()
     told = [one for one in (claimed, *claimed.get("others", ())) if one.get("family")]
     families = [one["family"] for one in told if one["source"] == source]
-    return bool(families and possible) and not any(
-        covers(family, one) for family in families for one in possible
-    )
+    fits = any(covers(family, one) for family in families for one in possible)
+    if fits or not families or not possible:
+        return []
+    return [{"lineage": base["lineage"], "source": source, "value": claimed["lineage_value"]}]
+
+
+def lineage_of(base: Document) -> str:
+    """Return the checkpoint that the file was trained on, empty when nothing credible names it."""
+    lineage = base.get("lineage") or ""
+    return "" if lineage in {one["lineage"] for one in refuted_lineages(base)} else lineage
 
 
 def how(base: Document) -> str:
@@ -226,21 +236,31 @@ def reasons_of(base: Document) -> list[Reason]:
     reasons = [Reason(one["text"], one["keys"]) for one in base.get("evidence") or ()]
     claimed: Document = base.get("claimed") or {}
     told = [one for one in (claimed, *claimed.get("others", ())) if one.get("family")]
-    of_lineage = claimed.get("lineage_source")
-    reasons += [_claim(one) for one in told if one["source"] != of_lineage]
-    return [*reasons, *_lineage_reason(base)]
+    of_lineage = {one["source"] for one in refuted_lineages(base)}
+    of_lineage.add(claimed.get("lineage_source"))
+    reasons += [_claim(one) for one in told if one["source"] not in of_lineage]
+    return [*reasons, *_lineage_reasons(base)]
 
 
-def _lineage_reason(base: Document) -> list[Reason]:
-    claimed: Document = base.get("claimed") or {}
-    source, value = claimed.get("lineage_source"), claimed.get("lineage_value")
-    if not source:
-        return []
-    if not value:
-        text = _("Its name says %(lineage)s.") % {"lineage": base["lineage"]}
-        return [Reason(text)]
+def _lineage_reasons(base: Document) -> list[Reason]:
+    claimed, lineage = base.get("claimed") or {}, lineage_of(base)
+    reasons = []
+    if lineage and claimed.get("lineage_source"):
+        told = {"source": claimed["lineage_source"], "value": claimed["lineage_value"]}
+        reasons.append(_lineage_reason({**told, "lineage": lineage}))
+    for one in refuted_lineages(base):
+        told_wrong = _lineage_reason(one)
+        text = f"{told_wrong.text} {_('Its tensors rule that out.')}"
+        reasons.append(Reason(text, told_wrong.keys))
+    return reasons
+
+
+def _lineage_reason(told: Document) -> Reason:
+    if not told["value"]:
+        return Reason(_("Its name says %(lineage)s.") % {"lineage": told["lineage"]})
     text = _("Its metadata names the checkpoint %(value)s: %(lineage)s.")
-    return [Reason(text % {"value": _quoted(value), "lineage": base["lineage"]}, [source])]
+    said = {"value": _quoted(told["value"]), "lineage": told["lineage"]}
+    return Reason(text % said, [told["source"]])
 
 
 def _claim(claim: Document) -> Reason:
@@ -283,10 +303,16 @@ def _shown(base: Document) -> str:
 
 
 def _lineage_row(version: Version, base: Document) -> Row:
-    claimed = base.get("claimed") or {}
-    source = claimed.get("lineage_source") or ""
-    said = Cell(base.get("lineage") or "", source, is_struck=is_lineage_denied(base))
-    return Row(_("Lineage"), Cell(version.lineage), said, Cell())
+    claimed, lineage = base.get("claimed") or {}, lineage_of(base)
+    source, refuted = claimed.get("lineage_source") or "", refuted_lineages(base)
+    if lineage and not source:
+        said, proven = Cell(), Cell(lineage)
+    else:
+        said, proven = Cell(lineage, source), Cell()
+    if refuted and not said.text:
+        names = ", ".join(dict.fromkeys(one["lineage"] for one in refuted))
+        said = Cell(names, refuted[0]["source"], is_struck=True)
+    return Row(_("Lineage"), Cell(version.lineage), said, proven)
 
 
 def _measured_rows(anatomy: Document) -> list[Row]:

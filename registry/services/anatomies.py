@@ -48,6 +48,9 @@ def document_of(anatomy: Anatomy) -> dict[str, Any]:
     claimed = document["base"]["claimed"]
     if claimed.get("lineage_source") == FILE_NAME:
         claimed["lineage_value"] = None
+    for told in claimed.get("lineages", ()):
+        if told["source"] == FILE_NAME:
+            told["value"] = None
     document["file"]["name"] = ""
     return document
 

@@ -248,6 +248,15 @@ def test_a_page_tells_what_is_proven_possible_claimed_and_unknown(run: Run, tmp_
     assert "Unknown base model —" in _page(diffusers(strange), tmp_path, run)
 
 
+def test_a_page_tells_which_checkpoints_the_tensors_rule_out(run: Run, tmp_path: Path) -> None:
+    name = {"ss_sd_model_name": "ponyGhibliStyle"}
+    page = " ".join(_page(kohya(SD1, metadata=name), tmp_path, run).split())
+    assert "Not trained on Pony: ss_sd_model_name says so (ponyGhibliStyle)," in page
+    assert "Trained on" not in page
+    image = _page(kohya(DENOISERS["wan_14b_i2v", "native"]), tmp_path, run)
+    assert "Trained on Wan 2.1, as its tensors show." in image
+
+
 def test_norms_are_not_compared_with_the_layers_of_a_whole_file(run: Run, tmp_path: Path) -> None:
     rows: dict[str, tuple[str, tuple[int, ...]]] = {}
     for target in SD1:

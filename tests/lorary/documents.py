@@ -106,6 +106,7 @@ CLAIMED: dict[str, Any] = {
     "value": Maybe(str),
     "lineage_source": Maybe(str),
     "lineage_value": Maybe(str),
+    "lineages": [{"lineage": str, "source": str, "value": str, "is_refuted": bool}],
     "others": [{"family": str, "source": str, "value": str}],
 }
 
@@ -143,7 +144,7 @@ def _faults(value: Any, shape: Any, place: str) -> list[str]:
     if isinstance(shape, list):
         rows = value if isinstance(value, list) else [None]
         return [fault for one in rows for fault in _faults(one, shape[0], f"{place}[]")]
-    is_right = isinstance(value, shape) and not isinstance(value, bool)
+    is_right = isinstance(value, shape) and isinstance(value, bool) == (shape is bool)
     return [] if is_right else [f"{place} is {value!r}"]
 
 

@@ -78,7 +78,6 @@ def test_labels_of_every_trainer_name_a_family(label: str, family: str | None) -
         ("facebook/DiT-XL-2-256", "dit_xl"), ("EasyAnimateV5.1-12b-zh", "easyanimate"),
         ("segmind/SSD-1B", "ssd_1b"), ("Segmind-Vega.safetensors", "segmind_vega"),
         ("etri-vilab/koala-lightning-1b", "koala_1b"),
-        ("ponyDiffusionV6XL.safetensors", "sdxl"), ("noobaiXLNAIXL_vPred10Version", "sdxl"),
         ("MS_Flux_1d_V3.safetensors", "flux1"), ("Chroma1-HD.safetensors", "chroma"),
         ("monochromatic_v3.safetensors", None), ("anima-base-v1.0.safetensors", "anima"),
         ("animation_mix.safetensors", None), ("z_image_turbo_bf16", "z_image"),
@@ -96,6 +95,22 @@ def test_labels_of_every_trainer_name_a_family(label: str, family: str | None) -
 )  # fmt: skip
 def test_names_of_checkpoints_name_a_family(name: str, family: str | None) -> None:
     assert by_checkpoint(name) == family
+
+
+@pytest.mark.parametrize(
+    ("name", "families"),
+    [
+        ("ponyDiffusionV6XL.safetensors", ["sdxl"]), ("noobaiXLNAIXL_vPred10Version", ["sdxl"]),
+        ("illustriousPonyMix", ["sdxl"]), ("chroma-flux1-dev", ["chroma", "flux1"]),
+        ("wan2.2_t2v_high_noise_14B_fp16", ["wan_14b"]), ("wan22_mine", ["wan22"]),
+        ("ponytail_v2", []), ("notPony", []),
+    ],
+)  # fmt: skip
+def test_the_lineages_of_a_name_name_families(name: str, families: list[str]) -> None:
+    config = AdapterConfig.of({"base_model_name_or_path": name})
+    for found in (claims_of({"ss_sd_model_name": name}), claims_of({}, config)):
+        told = [found.first, *found.others] if found.first else []
+        assert [claim.family for claim in told if claim] == families
 
 
 @pytest.mark.parametrize(
@@ -216,6 +231,8 @@ def test_a_group_covers_its_families(claimed: str, family: str, covered: bool) -
         ({"ss_new_sd_model_hash": "0" * 64}, None, None),
         ({"ss_new_sd_model_hash": "d62fc392ecb143cfb947b2a801609e8f"}, None, None),
         ({"ss_base_model_version": "sd_1.5"}, None, None),
+        ({"ss_base_model_version": "ponytail"}, None, None),
+        ({"ss_sd_model_name": "illustriousPonyMix"}, "Illustrious, Pony", "ss_sd_model_name"),
         ({}, None, None),
     ],
 )  # fmt: skip

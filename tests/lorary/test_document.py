@@ -16,6 +16,7 @@ from tests.builders.weights import safetensors
 from tests.lorary import documents
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "anatomy.md"
+PONY = "67ab2fd8ec439a89b3fedb15cc65f54336af163c7eb5e4f2acc98f090a29b0b3"
 SD1 = DENOISERS["sd1", "diffusers"]
 SDXL = DENOISERS["sdxl", "sgm"]
 FLUX = DENOISERS["flux1", "native"]
@@ -84,6 +85,47 @@ def test_a_whole_document_is_this() -> None:
     assert document["metadata"]["author"] == "Ada"
     assert document["metadata"]["names"] == list(metadata)
     assert document["findings"] == []
+
+
+@pytest.mark.parametrize("key", ["ss_sd_model_name", "ss_new_sd_model_hash"])
+def test_a_lineage_that_the_tensors_rule_out_is_a_refuted_claim(key: str) -> None:
+    value = {"ss_sd_model_name": "ponyGhibliStyle"}.get(key, PONY)
+    metadata = {"ss_base_model_version": "sd_v1", key: value}
+    base = inspect(kohya(SD1, metadata=metadata))["base"]
+    assert (base["family"], base["agreement"], base["lineage"]) == ("sd1", "agree", None)
+    assert (base["claimed"]["lineage_source"], base["claimed"]["lineage_value"]) == (None, None)
+    (told,) = base["claimed"]["lineages"]
+    assert told["lineage"].startswith("Pony")
+    assert (told["source"], told["value"], told["is_refuted"]) == (key, value, True)
+
+
+def test_the_next_lineage_counts_when_one_is_ruled_out() -> None:
+    metadata = {"ss_sd_model_name": "ponyGhibliStyle", "modelspec.architecture": "flux-1-dev/lora"}
+    base = inspect(kohya(FLUX, metadata=metadata))["base"]
+    assert (base["lineage"], base["claimed"]["lineage_source"]) == (
+        "FLUX.1 dev",
+        "modelspec.architecture",
+    )
+    assert [one["is_refuted"] for one in base["claimed"]["lineages"]] == [True, False]
+
+
+def test_a_mix_has_all_of_its_lineages() -> None:
+    base = inspect(kohya(SDXL, metadata={"ss_sd_model_name": "illustriousPonyMix"}))["base"]
+    assert base["lineage"] == "Illustrious, Pony"
+    assert [one["lineage"] for one in base["claimed"]["lineages"]] == ["Illustrious", "Pony"]
+
+
+@pytest.mark.parametrize("layout", ["native", "diffusers"])
+@pytest.mark.parametrize("name", ["wan2.2_i2v_high_noise.safetensors", "x.safetensors"])
+def test_layers_for_an_image_are_wan_two_point_one_whatever_a_name_says(
+    layout: str, name: str
+) -> None:
+    write = kohya if layout == "native" else bare
+    base = inspect(write(DENOISERS["wan_14b_i2v", layout]), name)["base"]
+    assert (base["family"], base["lineage"]) == ("wan_14b_i2v", "Wan 2.1")
+    assert base["evidence"][-1]["rule"] == "lineage"
+    told = [(one["lineage"], one["is_refuted"]) for one in base["claimed"].get("lineages", ())]
+    assert told == ([("Wan 2.2", True)] if "2.2" in name else [])
 
 
 @pytest.mark.parametrize("attack", ATTACKS)

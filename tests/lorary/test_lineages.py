@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lorary.anatomy import FAMILIES
 from lorary.anatomy.lineages import LineageError, lineages, load_lineages
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ def _file(folder: Path, content: object) -> Path:
 
 def test_the_shipped_table_knows_what_is_verified() -> None:
     table = load_lineages()
-    assert table.by_name("290640.safetensors") == "Pony Diffusion V6 XL"
-    assert table.by_name("models/2110043.safetensors") == "Qwen-Image"
+    assert table.by_name("290640.safetensors") == ("Pony Diffusion V6 XL",)
+    assert table.by_name("models/2110043.safetensors") == ("Qwen-Image",)
     assert table.by_hash("67AB2FD8EC") == "Pony Diffusion V6 XL"
     assert table.by_hash(OTHER) is None
     assert table.family_of("Pony Diffusion V6 XL") == "sdxl"
@@ -35,6 +36,52 @@ def test_every_lineage_with_a_family_is_told_by_something() -> None:
     table = load_lineages()
     told = {*table.sha256.values(), *table.civitai.values(), *(name for _, name in table.names)}
     assert set(table.families) <= told
+
+
+@pytest.mark.parametrize(
+    ("name", "lineage"),
+    [
+        ("ponyDiffusionV6XL_v6StartWithThisOne", "Pony Diffusion V6 XL"),
+        ("autismmixSDXL_autismmixPony", "Pony"), ("ponyRealism_v21", "Pony"),
+        ("ponyxl_v2", "Pony"), ("PONYXL", "Pony"), ("my-pony", "Pony"), ("İponyMix", "Pony"),
+        ("waiNSFWIllustrious_v80", "Illustrious"), ("illustriousxl.ckpt", "Illustrious"),
+        ("noobaiXLNAIXL_vPred10Version", "NoobAI"), ("animaginexl", "Animagine"),
+        ("MS_Flux_1d_V3", "FLUX.1 dev"), ("flux1dev-fp8", "FLUX.1 dev"),
+        ("flux1-dev2pro", "FLUX.1 dev"), ("wan2.2_t2v_high_noise_14B_fp16", "Wan 2.2"),
+        ("wan22I2VA14B", "Wan 2.2"), ("sd_xl_base_1.0_0.9vae", "SDXL 1.0"),
+        ("qwen-image-edit-2509", "Qwen-Image-Edit"), ("ltx-2.3-dev", "LTX-2.3"),
+        ("piano_pony", "Pony"),
+    ],
+)  # fmt: skip
+def test_a_word_of_a_name_tells_the_lineage(name: str, lineage: str) -> None:
+    assert load_lineages().by_name(name) == (lineage,)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ponytail_v2", "ebony", "subpony", "monochroma-x", "swan22", "wan220", "wand2.2"],
+)
+def test_a_part_of_another_word_is_no_lineage(name: str) -> None:
+    assert load_lineages().by_name(name) == ()
+
+
+@pytest.mark.parametrize(
+    "name", ["notPony", "NotPony_v3", "no_pony", "not pony", "nonPony-v2", "style_without_pony"]
+)
+def test_a_negated_word_is_no_lineage(name: str) -> None:
+    assert load_lineages().by_name(name) == ()
+
+
+def test_the_name_of_a_mix_tells_all_of_its_lineages() -> None:
+    table = load_lineages()
+    assert table.by_name("illustriousPonyMix") == ("Illustrious", "Pony")
+    assert table.by_name("pony_x_noobai_x_pony") == ("Pony", "NoobAI")
+    assert table.by_name("pony_ponyDiffusionV6XL") == ("Pony Diffusion V6 XL",)  # which says more
+
+
+def test_every_family_of_a_lineage_is_known() -> None:
+    known = {*FAMILIES, "wan21", "wan22"}
+    assert set(load_lineages().families.values()) <= known
 
 
 def test_an_owners_file_is_laid_over_the_table(tmp_path: Path) -> None:
@@ -50,9 +97,9 @@ def test_an_owners_file_is_laid_over_the_table(tmp_path: Path) -> None:
     assert table.by_hash(OTHER[:10]) == "House style"
     assert table.by_hash("0123456789") == "By its short hash"
     assert table.by_hash("12345678") == "Old"
-    assert table.by_name("290640.ckpt") == "Renamed"
-    assert table.by_name("ponyDiffusionV6XL") == "My pony"
-    assert table.by_name("sd_xl_base_1.0.safetensors") == "SDXL 1.0"
+    assert table.by_name("290640.ckpt") == ("Renamed",)
+    assert table.by_name("ponyGhibliStyle") == ("My pony",)
+    assert table.by_name("sd_xl_base_1.0.safetensors") == ("SDXL 1.0",)
     assert table.family_of("House style") == "sdxl"
 
 
@@ -95,7 +142,7 @@ def test_the_variable_names_the_file_and_a_broken_one_counts_as_none(
         assert lineages().by_hash("12345678") == "Old"
         lineages.cache_clear()
         monkeypatch.setenv("LORARY_LINEAGES", str(tmp_path / "none.json"))
-        assert lineages().by_name("290640") == "Pony Diffusion V6 XL"
+        assert lineages().by_name("290640") == ("Pony Diffusion V6 XL",)
         with pytest.raises(LineageError):
             load_lineages()
     finally:

@@ -50,6 +50,33 @@ def test_a_conflict_is_loud_and_names_key_and_winner(page: Callable[..., str]) -
     assert '<s class="struck">FLUX.1</s>' in text
 
 
+def test_a_checkpoint_that_the_tensors_rule_out_is_struck_out(page: Callable[..., str]) -> None:
+    metadata = {"ss_base_model_version": "sd_v1", "ss_sd_model_name": "ponyGhibliStyle"}
+    text = page(kohya(DENOISERS["sd1", "diffusers"], metadata=metadata))
+    assert '<s class="struck">Pony</s>' in text
+    assert "names the checkpoint “ponyGhibliStyle”: Pony. Its tensors rule that out." in text
+
+
+def test_a_document_of_an_earlier_version_strikes_its_checkpoint_out(
+    page: Callable[..., str], client: Client
+) -> None:
+    page(kohya(DENOISERS["sd1", "diffusers"], metadata={"ss_sd_model_name": "ponyGhibliStyle"}))
+    row = BlobAnatomy.objects.get()
+    claimed = row.document["base"]["claimed"]
+    del claimed["lineages"]
+    claimed["lineage_source"], claimed["lineage_value"] = "ss_sd_model_name", "ponyGhibliStyle"
+    row.document["base"]["lineage"] = "Pony"
+    row.save()
+    assert '<s class="struck">Pony</s>' in client.get("/ada/noir?tab=anatomy").content.decode()
+
+
+def test_a_checkpoint_that_the_tensors_show_is_proven(page: Callable[..., str]) -> None:
+    text = page(kohya(DENOISERS["wan_14b_i2v", "native"]))
+    row = text.partition('<th scope="row">Lineage</th>')[2].partition("</tr>")[0]
+    assert row.endswith("<td>Wan 2.1</td>")
+    assert "Of its checkpoints only Wan 2.1" in text
+
+
 def test_evidence_comes_with_the_tensors_that_show_it(page: Callable[..., str]) -> None:
     text = page(lora())
     reasons = text.partition('<details class="why">')[2].partition("</details>")[0]

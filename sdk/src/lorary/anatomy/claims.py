@@ -30,7 +30,7 @@ from lorary.anatomy.vocabulary import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Claim", "Claims", "Targets", "claims_of", "covers"]
+__all__ = ["Claim", "Claims", "LineageClaim", "Targets", "best_lineage", "claims_of", "covers"]
 
 
 class Claim(NamedTuple):
@@ -45,6 +45,34 @@ class Claim(NamedTuple):
     family: str
     source: str
     value: str
+
+
+class LineageClaim(NamedTuple):
+    """One place that names a checkpoint.
+
+    Attributes:
+        lineage: The checkpoint.
+        source: Metadata key, `adapter_config.<field>` or `file name`.
+        value: What it says there, cleaned; of a path, the last part only.
+        family: Family or group of the checkpoint; None when it is not known.
+    """
+
+    lineage: str
+    source: str
+    value: str
+    family: str | None = None
+
+
+def best_lineage(told: Sequence[LineageClaim]) -> tuple[str | None, str | None, str | None]:
+    """The lineage to trust most, its source and what it says there.
+
+    Of a source that names several, as the name of a mix does, all are given: `Illustrious, Pony`.
+    """
+    if not told:
+        return None, None, None
+    first = told[0]
+    names = dict.fromkeys(one.lineage for one in told if one[1:3] == first[1:3])
+    return ", ".join(names), first.source, first.value
 
 
 class Targets(NamedTuple):
@@ -66,9 +94,7 @@ class Claims:
     Attributes:
         first: The claim to trust most.
         others: All others.
-        lineage: Checkpoint that it was trained on.
-        lineage_source: Where that is said.
-        lineage_value: What it says there.
+        lineages: Checkpoints that it is said to be trained on, in the order of trust.
         is_specific: The first claim may pick one of several families that the tensors allow: its
             label is not one that is also written on adapters of a derived architecture.
         targets: Modules that PEFT was told to adapt; None when it is not known, or when only some
@@ -77,11 +103,24 @@ class Claims:
 
     first: Claim | None = None
     others: tuple[Claim, ...] = ()
-    lineage: str | None = None
-    lineage_source: str | None = None
-    lineage_value: str | None = None
+    lineages: tuple[LineageClaim, ...] = ()
     is_specific: bool = False
     targets: Targets | None = None
+
+    @property
+    def lineage(self) -> str | None:
+        """The checkpoint that it was trained on, by the source to trust most."""
+        return best_lineage(self.lineages)[0]
+
+    @property
+    def lineage_source(self) -> str | None:
+        """Where that is said."""
+        return best_lineage(self.lineages)[1]
+
+    @property
+    def lineage_value(self) -> str | None:
+        """What it says there."""
+        return best_lineage(self.lineages)[2]
 
 
 def claims_of(
@@ -99,13 +138,10 @@ def claims_of(
     bases = _named_bases(embedded, config, settings)
     table = lineages()
     found = _ranked(list(_claims(metadata, settings, bases, table)), metadata)
-    told = next(_lineages(metadata, bases, table, name), (None, None, None))
     return Claims(
         first=found[0] if found else None,
         others=tuple(found[1:]),
-        lineage=told[0],
-        lineage_source=told[1],
-        lineage_value=told[2],
+        lineages=tuple(_lineages(metadata, bases, table, name)),
         is_specific=bool(found) and _is_specific(found),
         targets=_targets(embedded, config),
     )
@@ -161,12 +197,14 @@ def _said(
     kind = str(settings.get("model_type") or "")[:_MOST_VALUE]
     yield by_label(kind), "ot_config.model_type", kind
     for source, base, _ in bases:
-        yield by_checkpoint(base), source, base
+        for family in _families_of(base, table):
+            yield family, source, base
     for key in _HASHES:
         digest = present(metadata, key, most=_MOST_VALUE) or ""
         yield table.family_of(table.by_hash(digest)), key, digest
     name = _checkpoint(metadata)
-    yield table.family_of(table.by_name(name)) or by_checkpoint(name), _CHECKPOINT, name
+    for family in _families_of(name, table):
+        yield family, _CHECKPOINT, name
     module = present(metadata, "ss_network_module") or ""
     yield trained_by(module), "ss_network_module", module
     if metadata.get("ss_v2") == "True":
@@ -174,6 +212,16 @@ def _said(
 
 
 _MOST_VALUE = 120
+
+
+def _families_of(name: str, table: Lineages) -> list[str]:
+    """Families that a checkpoint's name names, by the table and by patterns."""
+    found = dict.fromkeys(filter(None, map(table.family_of, table.by_name(name))))
+    named = by_checkpoint(name)
+    if named is None or any(family != named and covers(named, family) for family in found):
+        return list(found)
+    closer = {family: named for family in found if covers(family, named)}  # of a group, a member
+    return list(dict.fromkeys(closer.get(family, family) for family in found)) or [named]
 
 
 def _checkpoint(metadata: Mapping[str, str]) -> str:
@@ -217,37 +265,41 @@ def _is_specific(found: Sequence[Claim]) -> bool:
     )
 
 
-_Told = tuple[str, str, str]  # lineage, source, value
-
-
 def _lineages(
     metadata: Mapping[str, str], bases: Sequence[_Base], table: Lineages, name: str
-) -> Iterator[_Told]:
+) -> Iterator[LineageClaim]:
     """Every lineage that is told, in the order of trust."""
-    for lineage, source, value in _told(metadata, bases, table):
+    for lineage, source, value, family in _told(metadata, bases, table):
         if lineage is not None:
-            yield lineage, source, told(value, _MOST_VALUE)
+            known = table.family_of(lineage) or family
+            yield LineageClaim(lineage, source, told(value, _MOST_VALUE), known)
     file = re.split(r"[\\/]", name)[-1]
     if _WAN22.search(file.lower()):
-        yield "Wan 2.2", "file name", told(file, _MOST_VALUE)
+        lineage = "Wan 2.2"
+        family = table.family_of(lineage)
+        yield LineageClaim(lineage, "file name", told(file, _MOST_VALUE), family)
 
 
-def _told(
-    metadata: Mapping[str, str], bases: Sequence[_Base], table: Lineages
-) -> Iterator[tuple[str | None, str, str]]:
+_Told = tuple[str | None, str, str, str | None]  # lineage, source, value, family
+
+
+def _told(metadata: Mapping[str, str], bases: Sequence[_Base], table: Lineages) -> Iterator[_Told]:
     for key in _HASHES:
         digest = present(metadata, key, most=_MOST_VALUE) or ""
-        yield table.by_hash(digest), key, digest
+        yield table.by_hash(digest), key, digest, None
     checkpoint = _checkpoint(metadata)
-    yield table.by_name(checkpoint), _CHECKPOINT, checkpoint
+    for lineage in table.by_name(checkpoint):
+        yield lineage, _CHECKPOINT, checkpoint, None
     for source, base, is_local in bases:
         is_public = not is_local and ("/" in base or is_model_without_owner(base))
-        yield table.by_name(base) or (base if is_public else None), source, base
+        for lineage in table.by_name(base) or ((base,) if is_public else ()):
+            yield lineage, source, base, by_checkpoint(base)
     for key in _LABELS:
         label = present(metadata, key, most=_MOST_VALUE) or ""
         variant = variant_of(label)
         # musubi-tuner writes the architecture `wan2.1` for every Wan.
-        yield None if (key, variant) == (_LABELS[1], "Wan 2.1") else variant, key, label
+        is_default = (key, variant) == (_LABELS[1], "Wan 2.1")
+        yield None if is_default else variant, key, label, by_label(label)
 
 
 _WAN22 = re.compile(r"(?<![a-z])wan[._-]?2[._-]?2(?![0-9])")

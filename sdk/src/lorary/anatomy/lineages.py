@@ -6,8 +6,8 @@ The table that ships holds what is verified. A file named by the environment var
     {"sha256": {"<64 or 10 hex digits>": "Name"},    hash of the base file, or Civitai's AutoV2
      "autov1": {"<8 hex digits>": "Name"},           the old short hash, `ss_sd_model_hash`
      "civitai": {"<version number>": "Name"},        base files named after Civitai's number
-     "names": [["<part of a name>", "Name"]],        earlier rows count first
-     "families": {"Name": "<family id>"}}            architecture of a lineage
+     "names": [["<word of a name>", "Name"]],        earlier rows count first
+     "families": {"Name": "<family or group id>"}}   architecture of a lineage
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["VARIABLE", "LineageError", "Lineages", "lineages", "load_lineages"]
 
@@ -48,8 +48,8 @@ class Lineages:
         short: First ten digits of a hash to lineage.
         autov1: Old short hash to lineage.
         civitai: Version number to lineage.
-        names: Part of a name and its lineage, in the order of trust.
-        families: Lineage to family.
+        names: Word of a name and its lineage, in the order of trust.
+        families: Lineage to its family, or to a group of families.
     """
 
     sha256: Mapping[str, str]
@@ -68,17 +68,77 @@ class Lineages:
             return self.sha256.get(text)
         return (self.short if len(text) == 10 else self.autov1).get(text)
 
-    def by_name(self, name: str) -> str | None:
-        """Lineage of a checkpoint's name, without its folder."""
-        text = name.lower()
-        stem = re.split(r"[\\/]", text)[-1].partition(".")[0]
+    def by_name(self, name: str) -> tuple[str, ...]:
+        """Lineages of a checkpoint's name, without its folder, in the order of the name.
+
+        A mix can name several. A word counts where it stands by itself (`ponyMix`, `pony_v6`, not
+        `ponytail`), unless it is negated (`notPony`). Where two words overlap the earlier row
+        counts.
+        """
+        base = re.split(r"[\\/]", name)[-1]
+        stem = base.partition(".")[0]
         if stem in self.civitai:
-            return self.civitai[stem]
-        return next((lineage for part, lineage in self.names if part in text), None)
+            return (self.civitai[stem],)
+        text = base.lower()
+        if len(text) != len(base):  # a few letters have a longer lower case
+            base = text
+        taken: list[tuple[int, int, str]] = []
+        for word, lineage in self.names:
+            for begin, end in _places(word, text, base):
+                if all(end <= start or stop <= begin for start, stop, _ in taken):
+                    taken.append((begin, end, lineage))
+        found = dict.fromkeys(lineage for *_, lineage in sorted(taken))
+        return tuple(one for one in found if not any(_is_closer(other, one) for other in found))
 
     def family_of(self, lineage: str | None) -> str | None:
-        """Architecture of a lineage, as far as the table says."""
+        """Family or group of a lineage, as far as the table says."""
         return None if lineage is None else self.families.get(lineage)
+
+
+# Where a word may end before small letters: `ponyxl`, `illustriousmix`.
+_ENDINGS = re.compile(r"(?:sd)?xl|v[0-9]|mix|merge|diffusion")
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_NEGATION = re.compile(r"(?:^|[^a-z])(?:no|not|non|without|anti)[ _.-]*$")
+_BEFORE = 12  # characters, for a negation
+
+
+def _places(word: str, text: str, written: str) -> Iterator[tuple[int, int]]:
+    """Where a word stands by itself in a text, which is `written` in lower case."""
+    begin = text.find(word)
+    while begin >= 0:
+        end = begin + len(word)
+        if _begins(text, written, begin) and _ends(text, written, end):
+            before = _HUMP.sub(" ", written[max(0, begin - _BEFORE) : begin + 1])[:-1]
+            if _NEGATION.search(before.lower()) is None:
+                yield begin, end
+        begin = text.find(word, begin + 1)
+
+
+def _begins(text: str, written: str, at: int) -> bool:
+    """Tell whether a word can begin here: no letter before a letter, no digit before a digit."""
+    if at == 0:
+        return True
+    before, first = text[at - 1], text[at]
+    if first.isdigit():
+        return not before.isdigit()
+    return not (first.isalpha() and before.isalpha()) or _HUMP.match(written, at) is not None
+
+
+def _ends(text: str, written: str, at: int) -> bool:
+    if at == len(text):
+        return True
+    last, after = text[at - 1], text[at]
+    if last.isdigit():
+        return not after.isdigit()
+    is_inside = last.isalpha() and after.isalpha()
+    return not is_inside or any(form.match(*place) for form, place in (
+        (_HUMP, (written, at)), (_ENDINGS, (text, at)),
+    ))  # fmt: skip
+
+
+def _is_closer(other: str, lineage: str) -> bool:
+    """Tell whether another lineage says the same and more: Pony Diffusion V6 XL and Pony."""
+    return other.startswith(f"{lineage} ")
 
 
 def load_lineages(path: str | os.PathLike[str] | None = None) -> Lineages:

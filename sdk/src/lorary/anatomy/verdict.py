@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lorary.anatomy.claims import covers
+from lorary.anatomy.claims import best_lineage, covers
 from lorary.anatomy.columns import columns_of
 from lorary.anatomy.families import FAMILIES, families, family_title
 from lorary.anatomy.findings import Finding, finding
 from lorary.anatomy.metadata import clean
 from lorary.anatomy.narrowing import Evidence
 from lorary.anatomy.report import Base
+from lorary.anatomy.vocabulary import parent_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from lorary.anatomy.claims import Claim, Claims
+    from lorary.anatomy.claims import Claim, Claims, LineageClaim
     from lorary.anatomy.modules import Module
     from lorary.anatomy.proof import Proof
     from lorary.anatomy.report import Agreement
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["conflict_findings", "judge", "suggest", "verdict_findings"]
 
 _MOST_NAMED = 10
+_MOST_LINEAGES = 8
+
+_ONLY_LINEAGES = {"wan_14b_i2v": "Wan 2.1", "wan_1_3b": "Wan 2.1", "wan_5b": "Wan 2.2"}
+"""Families that exist in one lineage only, such as the layers for an image of Wan 2.1."""
 
 
 def judge(proof: Proof, claims: Claims, modules: Sequence[Module]) -> Base:
@@ -34,14 +39,21 @@ def judge(proof: Proof, claims: Claims, modules: Sequence[Module]) -> Base:
         claims: What the metadata says.
         modules: The adapted modules, or the layers that the file repeats.
     """
+    possible = [one for one in claims.lineages if _is_possible(one, proof)]
+    lineage, source, value = best_lineage(possible)
+    evidence = list(map(_readable, proof.evidence))
+    if lineage is None and proof.confidence == "proven":
+        lineage = _ONLY_LINEAGES.get(proof.family or "")
+        if lineage is not None:
+            evidence.append(Evidence("lineage", f"Of its checkpoints only {lineage} is like this."))
     return Base(
         family=proof.family,
         candidates=proof.candidates,
         confidence=proof.confidence,
-        lineage=claims.lineage,
-        claimed=_claimed(claims),
+        lineage=lineage,
+        claimed=_claimed(claims, source, value, possible),
         agreement=_agreement(proof, claims.first, modules),
-        evidence=tuple(map(_readable, proof.evidence)),
+        evidence=tuple(evidence),
     )
 
 
@@ -61,16 +73,40 @@ def _readable(reason: Evidence) -> Evidence:
     return Evidence(reason.rule, clean(reason.text, 1_000), tuple(map(clean, reason.keys)))
 
 
-def _claimed(claims: Claims) -> dict[str, object]:
+def _is_possible(claim: LineageClaim, proof: Proof) -> bool:
+    """Tell whether the tensors allow a lineage; nothing speaks against one of unknown family.
+
+    Where the file's own word chose among candidates, the tensors allow their parents, too.
+    """
+    allowed: list[str | None] = list(proof.candidates)
+    if any(reason.rule == "claim" for reason in proof.evidence):
+        allowed += map(parent_of, proof.candidates)
+    if claim.family is None or not allowed:
+        return True
+    return any(family is not None and covers(claim.family, family) for family in allowed)
+
+
+def _claimed(
+    claims: Claims, source: str | None, value: str | None, possible: Sequence[LineageClaim]
+) -> dict[str, object]:
     first = claims.first
-    if first is None and claims.lineage is None:
+    if first is None and not claims.lineages:
         return {}
     return {
         "family": first.family if first else None,
         "source": first.source if first else None,
         "value": clean(first.value) if first else None,
-        "lineage_source": claims.lineage_source,
-        "lineage_value": None if claims.lineage_value is None else clean(claims.lineage_value),
+        "lineage_source": source,
+        "lineage_value": None if value is None else clean(value),
+        "lineages": [
+            {
+                "lineage": told.lineage,
+                "source": told.source,
+                "value": clean(told.value),
+                "is_refuted": told not in possible,
+            }
+            for told in claims.lineages[:_MOST_LINEAGES]
+        ],
         "others": [
             {"family": other.family, "source": other.source, "value": clean(other.value)}
             for other in claims.others

@@ -120,11 +120,22 @@ def _grounds(base: Base, title: str, how: str) -> Iterator[str]:
     elif claim:
         yield from _indented(claim, 2)
     if base.lineage and base.lineage != title:
-        source = base.claimed.get("lineage_source") or "its metadata"
-        yield from _indented(f"Trained on {base.lineage}, says {source}.", 2)
+        source = base.claimed.get("lineage_source")
+        says = f"says {source}" if source else "as its tensors show"
+        yield from _indented(f"Trained on {base.lineage}, {says}.", 2)
+    yield from _refuted(base)
     for reason in _reasons(base):
         if reason.text != how:
             yield from _indented(reason.text, 4, "dim", mark="· ")
+
+
+def _refuted(base: Base) -> Iterator[str]:
+    """Yield what the file says of its checkpoint that the tensors rule out."""
+    told = base.claimed.get("lineages")
+    for one in told if isinstance(told, list) else ():
+        if one["is_refuted"]:
+            said = f"{one['source']} says so ({one['value']}), the tensors rule it out."
+            yield from _indented(f"Not trained on {one['lineage']}: {said}", 2)
 
 
 def _reasons(base: Base) -> list[Evidence]:
