@@ -57,16 +57,15 @@ RIGHT: dict[str, dict[str, Any]] = {
                   "base_version": "FLUX_KLEIN_9B", "extraction_method": "svd_diff"},
     },
     "inspector_tag_frequency_0": {
-        "words": [("aleriia v", "ss_tag_frequency", "medium")],
         "tags": {"1girl": 1.0, "breasts": 0.9333, "black hair": 0.2167},
         "facts": {"trainer": "sd-scripts"},
     },
     "inspector_tag_frequency_1": {
-        "words": [("cp-ede", "ss_tag_frequency", "medium")],
         "tags": {"1girl": 0.9375, "smile": 0.625, "anime style": 0.0625},
         "facts": {"trainer": "sd-scripts"},
     },
     "sd1_kohya_boo": {
+        "words": [("cp-ede", "ss_training_comment", "high")],
         "claim": ("sd1", "ss_sd_model_name"),
         "lineage": "Stable Diffusion 1.5",
         "facts": {"trainer": "sd-scripts", "base_model": "v1-5-pruned-emaonly.ckpt",

@@ -53,7 +53,8 @@ def test_a_json_list_gives_one_word_each_and_repeats_are_dropped() -> None:
 
 
 def test_sources_stand_in_the_order_of_trust() -> None:
-    metadata = _tags({"4_sks dog": {"rex": 10, "fur": 3}}, {"4_sks dog": 10})
+    counts = {"rex": 10, "sks dog": 3, "a photo of ohwx dog": 2}
+    metadata = _tags({"4_sks dog": counts}, {"4_sks dog": 10})
     metadata["ss_datasets"] = json.dumps([{"subsets": [{"class_tokens": "ohwx dog"}]}])
     assert _words(metadata) == [
         ("ohwx dog", "ss_datasets", "medium"),
@@ -70,7 +71,7 @@ def test_the_single_tag_of_a_single_directory_is_a_trigger() -> None:
     assert _words(_tags({"1": {"trgr": 12}})) == [("trgr", "ss_tag_frequency", "medium")]
     assert _words(_tags({"1": {"1girl": 12}})) == []
     assert _texts(_tags({"1_noir": {"nrstl": 400}})) == ["nrstl"]
-    assert _words(_tags({"1_a": {"trgr": 1}, "1_b": {"trgr": 1}}))[0][2] != "high"
+    assert _words(_tags({"1_a": {"trgr": 1}, "1_b": {"trgr": 1}})) == []
 
 
 def test_class_tokens_are_triggers_and_regularisation_is_not() -> None:
@@ -107,9 +108,76 @@ def test_class_tokens_are_triggers_and_regularisation_is_not() -> None:
 )
 def test_directories_named_with_repeats_hold_the_token(name: str, words: list[str]) -> None:
     frequency = {name: {"red": 3, "blue": 9}, "other": {"red": 9, "blue": 3}}
+    assert _texts(_tags(frequency)) == []  # the captions have it nowhere
+    frequency["other"] |= {f"a drawing of {word.title()}": 2 for word in words}
     assert _texts(_tags(frequency)) == words
     listed = {"ss_dataset_dirs": json.dumps({name: {"img_count": 4}})}
     assert _words(listed) == [(word, "ss_dataset_dirs", "medium") for word in words]
+
+
+@pytest.mark.parametrize("caption", ["sks doghouse", "asks dog", "sks", "sks the dog"])
+def test_a_folder_counts_only_by_whole_words_of_the_captions(caption: str) -> None:
+    assert _texts(_tags({"4_sks dog": {caption: 3, "red": 5, "blue": 4}}, {"4_sks dog": 12})) == []
+
+
+def test_class_tokens_count_only_where_captions_have_them() -> None:
+    datasets = json.dumps([{"subsets": [{"class_tokens": "ohwx, dog"}]}])
+    counted = _tags({"set": {"red": 9, "dog": 5}}, {"set": 20}) | {"ss_datasets": datasets}
+    assert _texts(counted) == []
+    counted |= _tags({"set": {"red": 9, "dog": 5, "ohwx": 2}}, {"set": 20})
+    assert _words(counted) == [("ohwx, dog", "ss_datasets", "medium")]
+
+
+KEEPS = {"ss_keep_tokens": "1"}
+KEEPS_INSIDE = {"ss_datasets": '[{"subsets": [{"keep_tokens": 2}]}]'}
+
+
+@pytest.mark.parametrize("keeps", [KEEPS, KEEPS_INSIDE])
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("img", "Pepper__Carrot"), ("img", "pepper-carrot_v2-000010"), ("/x/pepper_carrot", "a")],
+)
+def test_a_frequent_tag_that_is_a_name_is_a_trigger_where_first_tags_are_kept(
+    keeps: dict[str, str], folder: str, name: str
+) -> None:
+    metadata = _tags({folder: {"1girl": 99, "pepper carrot": 80, "hat": 80}}, {folder: 100})
+    named = metadata | {"ss_output_name": name}
+    assert _words(named | keeps) == [("pepper carrot", "ss_tag_frequency", "medium")]
+    assert _words(named) == []
+    assert _words(named | {"ss_keep_tokens": "0"}) == []
+    seldom = _tags({folder: {"1girl": 99, "pepper carrot": 40}}, {folder: 100})
+    assert _words(named | keeps | seldom) == []
+
+
+@pytest.mark.parametrize("key", ["ss_training_comment", "modelspec.usage_hint"])
+@pytest.mark.parametrize(
+    ("comment", "words"),
+    [
+        ("resized; Identifier: cp-ede Class: anime Learning Rate: 1.0, Batch Size: 1", ["cp-ede"]),
+        ("Trigger: sks dog", ["sks dog"]),
+        ("trigger word = 'sks dog'. Use 0.8.", ["sks dog"]),
+        ("A style.\nTrigger words: sks, ohwx\nBy Ada", ["sks", "ohwx"]),
+        ("Instance prompt: a photo of sks dog", ["a photo of sks dog"]),
+        ("activation tag: rkgk | strength: 0.8", ["rkgk"]),
+        ("no trigger needed", []),
+        ("misidentifier: x", []),
+        ("Trigger:", []),
+        ("Trigger: " + "x" * 5_000, ["x" * 199 + "…"]),
+    ],
+)
+def test_a_comment_that_names_a_trigger_is_believed(
+    key: str, comment: str, words: list[str]
+) -> None:
+    assert _words({key: comment}) == [(word, key, "high") for word in words]
+
+
+def test_hostile_comments_take_linear_time() -> None:
+    began = time.process_time()
+    for text in ("Trigger:" * 100_000, "trigger words" + " " * 500_000, "Trigger: A " * 50_000):
+        _words({"ss_training_comment": text})
+    folders = {f"{n}_a": {"a" * 79 + str(n): 1} for n in range(900)}
+    _words(_tags(folders))
+    assert time.process_time() - began < 2
 
 
 def test_a_tag_on_nearly_every_picture_is_a_candidate_unless_it_is_generic() -> None:

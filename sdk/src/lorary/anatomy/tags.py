@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, cast
@@ -89,6 +89,7 @@ class TagShares:
         only_tag: The single tag of a single directory, which is how ai-toolkit stores a trigger.
         only_count: How often that tag was counted.
         directories: Directory names, each with the metadata key it is from.
+        counted: Every piece of a caption that was counted, with its count.
     """
 
     shares: Mapping[str, float]
@@ -98,6 +99,7 @@ class TagShares:
     only_tag: str | None = None
     only_count: int = 0
     directories: tuple[tuple[str, str], ...] = ()
+    counted: Mapping[str, int] = field(default_factory=dict)
 
 
 def tag_shares(metadata: Mapping[str, str]) -> TagShares:
@@ -130,6 +132,7 @@ def tag_shares(metadata: Mapping[str, str]) -> TagShares:
         only_tag=only,
         only_count=totals[only] if only is not None else 0,
         directories=tuple(names),
+        counted=totals,
     )
 
 

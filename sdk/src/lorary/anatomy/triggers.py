@@ -1,7 +1,9 @@
 """Words that wake an adapter, and the tags it was trained with.
 
 Sources in the order of trust: what the author wrote down, what the trainer was told, folder
-names, and statistics of the captions. The file's name is never taken for a trigger word.
+names, and statistics of the captions. A folder's name is one only where captions have it or none
+were counted: trainers use it for pictures without a caption. The file's name is never taken for a
+trigger word; it only confirms a tag that many captions have.
 """
 
 from __future__ import annotations
@@ -13,7 +15,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from lorary.anatomy.datasets import entries
-from lorary.anatomy.metadata import clean, is_private, parsed, present, redact, text_of
+from lorary.anatomy.metadata import (
+    clean,
+    count,
+    is_private,
+    parsed,
+    present,
+    redact,
+    text_of,
+)
 from lorary.anatomy.tags import CommonTag, TagShares, is_generic, stop_words, tag_shares
 
 if TYPE_CHECKING:
@@ -29,6 +39,9 @@ _MOST_TAGS = 24
 _MOST_LIST_CHARS = 100_000
 _MOST_LISTED = 100
 _TRIGGER_SHARE = 0.95
+_NAMED_SHARE = 0.5  # of a tag that is also a name
+_MOST_SEARCHED = 100  # folder names that are looked for in captions
+_COMMENT_CHARS = 4_000
 _FEWEST_PICTURES = 4  # of fewer, every tag has a share that means nothing
 _WORD_CHARS = 200
 _STATISTICAL_WORDS = 6
@@ -48,6 +61,19 @@ _WRITTEN = (
 )
 _DIRECTORY = re.compile(r"\s{0,1024}[0-9]{1,6}_(.+)", re.DOTALL)
 _SEPARATOR = re.compile(r"[\\/]")
+_COMMENTS = ("ss_training_comment", "modelspec.usage_hint", "modelspec.description", "comment")
+_LABELLED = re.compile(
+    r"(?<![A-Za-z])(?:identifier|(?:trigger|activation|instance)(?:[ _-](?:word|phrase|prompt|tag|"
+    r"token)|)(?P<several>s|))[ \t]{0,8}[:=][ \t]{0,8}(?P<words>[^\n\r;|]{1,400})",
+    re.IGNORECASE,
+)
+# What follows: another sentence, or another label such as `Class: anime`.
+_NEXT = re.compile(r"\.\s|\s[A-Z][A-Za-z]{0,30}(?: [A-Z][A-Za-z]{0,30}){0,3} ?[:=]")
+_QUOTES = " \t\"'`“”‘’."
+_VERSION = re.compile(
+    r"(?:[ _-](?:v?[0-9][0-9.]{0,11}|e[0-9]{1,6}|epoch[0-9]{1,6}|last|final)){1,4}\Z"
+)
+_APART = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +118,17 @@ def _candidates(metadata: Mapping[str, str], tags: TagShares) -> Iterator[Trigge
     written = [
         TriggerWord(text, key, "high") for key in _WRITTEN for text in _phrases(metadata, key)
     ]
+    written += [
+        TriggerWord(text, key, "high") for key in _COMMENTS for text in _labelled(metadata, key)
+    ]
     yield from written
     lone = _lone(metadata, tags)
     if lone is not None:
         yield lone
     else:
-        for text in _class_tokens(metadata):
-            yield TriggerWord(text, "ss_datasets", "medium")
-        for name, key in tags.directories:
-            yield from _of_directory(name, key)
+        yield from _of_folders(metadata, tags)
     if not written and lone is None:  # a guess adds nothing to what somebody wrote down
+        yield from _named(metadata, tags)
         yield from _statistical(tags)
 
 
@@ -119,6 +146,40 @@ def _phrases(metadata: Mapping[str, object], key: str) -> list[str]:
         return [clean(text, _WORD_CHARS) for text in listed]
     phrase = present(metadata, key, most=_WORD_CHARS)
     return [] if phrase is None else [phrase]
+
+
+def _labelled(metadata: Mapping[str, str], key: str) -> Iterator[str]:
+    """Words that a comment calls so: `Trigger: sks dog`, `Trigger words: sks, ohwx`."""
+    for found in _LABELLED.finditer(text_of(metadata, key)[:_COMMENT_CHARS]):
+        words = _NEXT.split(found["words"], maxsplit=1)[0]
+        for word in words.split(",") if found["several"] else (words,):
+            yield clean(word.strip(_QUOTES), _WORD_CHARS)
+
+
+def _of_folders(metadata: Mapping[str, str], tags: TagShares) -> Iterator[TriggerWord]:
+    """Names of folders, as far as captions have them or no caption was counted."""
+    found = [TriggerWord(text, "ss_datasets", "medium") for text in _class_tokens(metadata)]
+    for name, key in tags.directories:
+        found += _of_directory(name, key)
+    if not tags.counted:
+        yield from found
+        return
+    captions = "\n".join(tags.counted).lower()
+    for word in found[:_MOST_SEARCHED]:
+        pieces = word.text.lower().split(",")
+        if all(_stands_in(piece.strip(), captions) for piece in pieces):
+            yield word
+
+
+def _stands_in(phrase: str, captions: str) -> bool:
+    """Tell whether a phrase is whole words of a caption."""
+    at = captions.find(phrase)
+    while at >= 0 and phrase:
+        around = captions[at - 1 : at] + captions[at + len(phrase) : at + len(phrase) + 1]
+        if not any(map(str.isalnum, around)):
+            return True
+        at = captions.find(phrase, at + len(phrase))
+    return False
 
 
 def _lone(metadata: Mapping[str, str], tags: TagShares) -> TriggerWord | None:
@@ -150,6 +211,37 @@ def _of_directory(name: str, key: str) -> Iterator[TriggerWord]:
     text = clean(found[1], _WORD_CHARS) if found else ""
     if text and text.lower() not in stop_words()["directories"] and not is_generic(text):
         yield TriggerWord(text, key, "medium")
+
+
+def _named(metadata: Mapping[str, str], tags: TagShares) -> Iterator[TriggerWord]:
+    """Frequent tags that the folder or the file is named after, where first tags are kept.
+
+    Captions that are shuffled after the first tag (`keep_tokens`) begin with the trigger word; it
+    may be left out of some.
+    """
+    if tags.pictures < _FEWEST_PICTURES or not _keeps_tokens(metadata):
+        return
+    names = {_same(_SEPARATOR.split(name.rstrip("/\\"))[-1]) for name, _ in tags.directories}
+    names.add(_same(present(metadata, "ss_output_name") or ""))
+    often = itertools.takewhile(lambda one: one[1] >= _NAMED_SHARE, tags.shares.items())
+    for text, _ in often:
+        if _same(text) in names and not is_generic(text):
+            yield TriggerWord(text, "ss_tag_frequency", "medium")
+
+
+def _keeps_tokens(metadata: Mapping[str, str]) -> bool:
+    if count(metadata.get("ss_keep_tokens")):
+        return True
+    datasets = entries(parsed(metadata, "ss_datasets"))
+    subsets = (subset for dataset in datasets for subset in entries(dataset.get("subsets")))
+    return any(count(subset.get("keep_tokens")) for subset in subsets)
+
+
+def _same(name: str) -> str:
+    """A name without repeats, version and separators: `10_sks_dog`, `sks-dog_v2`, `sks dog`."""
+    found = _DIRECTORY.fullmatch(name[:_WORD_CHARS])
+    bare = _VERSION.sub("", found[1] if found else name[:_WORD_CHARS])
+    return _APART.sub("", bare.lower())
 
 
 def _statistical(tags: TagShares) -> Iterator[TriggerWord]:
