@@ -38,7 +38,8 @@ class FileOut(serializers.Serializer[File]):
     path = serializers.CharField()
     role = serializers.ChoiceField(choices=FileRole.choices)
     variant = serializers.CharField(
-        help_text="`high-noise` or `low-noise`: halves of a pair for Wan 2.2. Empty otherwise."
+        help_text="`high-noise` or `low-noise`: halves of a pair for Wan 2.2. `epoch-4`, "
+        "`step-500` or `final`: checkpoints of one run. Empty otherwise."
     )
     size = serializers.IntegerField(source="size_bytes")
     sha256 = serializers.CharField()

@@ -264,6 +264,8 @@ def _lineage_reason(told: Document) -> Reason:
 
 
 def _claim(claim: Document) -> Reason:
+    if not claim["value"]:
+        return Reason(_("Its name says %(family)s.") % {"family": family_label(claim["family"])})
     text = _("Its metadata says %(value)s: %(family)s.")
     said = {"value": _quoted(claim["value"]), "family": family_label(claim["family"])}
     return Reason(text % said, [claim["source"]])

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["document_of", "keep", "keep_hashes", "keep_pair", "read_pair"]
 
-#: What a lineage is read from when only the name tells it.
+#: What base model and lineage are read from when only the name tells them.
 FILE_NAME = "file name"
 
 
@@ -48,9 +48,10 @@ def document_of(anatomy: Anatomy) -> dict[str, Any]:
     claimed = document["base"]["claimed"]
     if claimed.get("lineage_source") == FILE_NAME:
         claimed["lineage_value"] = None
-    for told in claimed.get("lineages", ()):
-        if told["source"] == FILE_NAME:
-            told["value"] = None
+    told = [claimed, *claimed.get("lineages", ()), *claimed.get("others", ())]
+    for one in told:
+        if one.get("source") == FILE_NAME:
+            one["value"] = None
     document["file"]["name"] = ""
     return document
 

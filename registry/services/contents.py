@@ -11,7 +11,7 @@ from registry.models import FileRole, UploadState
 from registry.selectors import blobs, revisions
 from registry.services import manifests
 from registry.services.manifests import Entry
-from registry.services.variants import HIGH, LOW, variants_of
+from registry.services.variants import HIGH, LOW, superseded_in, variants_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -85,12 +85,12 @@ def arranged(files: Mapping[str, Blob], family: str = "") -> list[Entry]:
 def _primary(weights: Mapping[str, Blob], variants: Mapping[str, str]) -> str:
     """Return the largest weights file; of a pair, the half that is used first; "" of none.
 
-    Of files of one size the one in the fewest folders counts: trainers leave their checkpoints in
-    folders beside the result.
+    Of the checkpoints of one run only the last counts. Of files of one size the one in the fewest
+    folders counts: trainers leave their checkpoints in folders beside the result.
     """
     is_pair = {HIGH, LOW} <= set(variants.values())
     return max(
-        weights,
+        weights.keys() - superseded_in(weights),
         key=lambda path: (
             is_pair and variants.get(path) == HIGH,
             weights[path].size_bytes,

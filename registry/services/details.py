@@ -12,6 +12,7 @@ from lorary.anatomy import FAMILIES
 from lorary.anatomy.claims import covers
 from registry.errors import Invalid
 from registry.selectors import versions as history
+from registry.services import variants
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ __all__ = [
     "describe",
     "document_of",
     "facts_of",
+    "facts_of_file",
     "measure",
 ]
 
@@ -108,8 +110,9 @@ def measure(version: Version) -> None:
     files: list[File] = list(version.files)
     version.size_bytes = sum(file.size_bytes for file in files)
     primary = next(file for file in files if file.is_primary)
-    facts = facts_of(history.document_of(version, primary), version.declared_family)
-    version.family, version.algorithm, version.rank = facts
+    version.family, version.algorithm, version.rank = facts_of_file(
+        history.document_of(version, primary), primary, version.declared_family
+    )
 
 
 class Facts(NamedTuple):
@@ -118,6 +121,13 @@ class Facts(NamedTuple):
     family: str
     algorithm: str
     rank: int | None
+
+
+def facts_of_file(document: Mapping[str, Any], file: File | None, declared: str) -> Facts:
+    """Return the facts of a version's primary file; as half of a pair it says its family itself."""
+    candidates = (document.get("base") or {}).get("candidates") or ()
+    half = variants.half_family(file.variant, candidates) if file else ""
+    return facts_of(document, declared or half)
 
 
 def facts_of(document: Mapping[str, Any], declared: str = "") -> Facts:

@@ -119,7 +119,8 @@ def _versions(blob: Blob) -> Iterator[Version]:
 def _renew_version(version: Version, document: dict[str, Any], *, is_dry: bool) -> bool:
     """Renew what a version keeps of its own; whether lists show it differently then."""
     pair = anatomies.read_pair(version.files)
-    facts = details.facts_of(pair or document, version.declared_family)
+    read = pair or document
+    facts = details.facts_of_file(read, version.primary_file, version.declared_family)
     is_other = facts != (version.family, version.algorithm, version.rank)
     if not is_dry:
         if pair is not None:

@@ -1,26 +1,40 @@
-"""Which of a version's weights are for which half of a base that has two: Wan 2.2 A14B.
+"""What tells the weights of one version apart: halves of a base, and checkpoints of one run.
 
-Its transformers share all shapes, so no tensor tells them apart. Trainers write a file for each and
-say in its name which it is (``noir_high_noise``, ``noir_HIGH``, ``noir-HN``), or in its metadata.
+Wan 2.2 A14B has two transformers of the same shapes, so no tensor tells its halves apart. Trainers
+write a file for each and say in its name which it is (``noir_high_noise``, ``noir_HIGH``,
+``noir-HN``), or in its metadata.
+
+Trainers also save while they train. sd-scripts adds the epoch to the name (``noir-000004``) or the
+step (``noir-step00000500``), ai-toolkit the step (``noir_000000500``), and diffusers and
+SimpleTuner write a folder for each step (``checkpoint-500/``).
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     Document = Mapping[str, Any]
 
-__all__ = ["HIGH", "LOW", "variants_of"]
+__all__ = ["HIGH", "LOW", "half_family", "superseded_in", "variants_of"]
 
 HIGH, LOW = "high-noise", "low-noise"
 
-#: Families some of whose bases have two halves.
+#: The last checkpoint of a run, beside earlier ones.
+FINAL = "final"
+
+#: Families some of whose bases have two halves, and the one that those bases are of.
 FAMILIES = frozenset({"wan_14b", "wan_14b_i2v"})
+_OF_HALVES = "wan_14b"
+
+#: Epoch or step at the end of a name, or in its folder.
+_EPOCH = re.compile(r"[-_.](?:(?:e|ep|epoch)[-_]?([0-9]{1,6})|([0-9]{6}))$")
+_STEP = re.compile(r"[-_.](?:(?:s|step)[-_]?([0-9]{1,9})|([0-9]{9}))$")
+_FOLDER = re.compile(r"(?:^|/)checkpoint-([0-9]{1,9})/")
 
 #: What says it by itself, and what says it only where another file has the opposite in its place.
 _SAID = re.compile(r"(?<![a-z])(high|low)[ _.-]?noise(?![a-z])|(?<![a-z])(h|l)n(?![a-z])")
@@ -29,7 +43,11 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def variants_of(weights: Mapping[str, Document], declared: str = "") -> dict[str, str]:
-    """Return ``high-noise`` or ``low-noise`` for each path that is known to be one of them.
+    """Return what each path is beside the others, nothing where a path is known to be nothing.
+
+    That is ``high-noise`` or ``low-noise``; of several checkpoints of one run ``epoch-4``,
+    ``step-500`` or ``final``. Of a half's checkpoints only the last is the half itself, the others
+    are called ``high-noise-epoch-4``.
 
     Args:
         weights: Anatomy documents by path, {} where a file was not read.
@@ -45,7 +63,73 @@ def variants_of(weights: Mapping[str, Document], declared: str = "") -> dict[str
         path: _said(name) or hinted.get(path) or _claimed(weights[path])
         for path, name in names.items()
     }
-    return {path: variant for path, variant in found.items() if variant}
+    halves = {path: variant for path, variant in found.items() if variant}
+    return _checkpoints(weights) | halves | _earlier(weights, halves)
+
+
+def half_family(variant: str, candidates: Iterable[str]) -> str:
+    """Return the family of a file that is a half, "" where it is none or the family is known."""
+    possible = set(candidates)
+    is_open = len(possible) > 1 and possible <= FAMILIES
+    return _OF_HALVES if variant in {HIGH, LOW} and is_open else ""
+
+
+class _Place(NamedTuple):
+    """Where a file stands in its run; ``number`` is None of the last one."""
+
+    run: str
+    unit: str = ""
+    number: int | None = None
+
+    @property
+    def variant(self) -> str:
+        return FINAL if self.number is None else f"{self.unit}-{self.number}"
+
+
+def _place_of(path: str) -> _Place:
+    stem = path.rpartition(".")[0]
+    if folder := _FOLDER.search(stem):
+        run = f"{stem[: folder.start()]}/{stem[folder.end() :]}".strip("/")
+        return _Place(run, "step", int(folder[1]))
+    for unit, form in (("step", _STEP), ("epoch", _EPOCH)):
+        if found := form.search(stem):
+            number = next(int(text) for text in found.groups() if text is not None)
+            return _Place(stem[: found.start()], unit, number)
+    return _Place(stem)
+
+
+def _runs(paths: Iterable[str]) -> Iterator[dict[str, _Place]]:
+    """Yield the runs that several of the files are checkpoints of."""
+    runs: defaultdict[str, dict[str, _Place]] = defaultdict(dict)
+    for path in paths:
+        place = _place_of(path)
+        runs[place.run][path] = place
+    for run in runs.values():
+        if len({place.variant for place in run.values()}) == len(run) > 1:
+            yield run
+
+
+def _checkpoints(paths: Iterable[str]) -> dict[str, str]:
+    return {path: place.variant for run in _runs(paths) for path, place in run.items()}
+
+
+def superseded_in(paths: Iterable[str]) -> set[str]:
+    """Return the files that are earlier checkpoints of a run whose later ones are here, too."""
+    found = set()
+    for run in _runs(paths):
+        last = max(run, key=lambda path: _order(run[path]))
+        found |= run.keys() - {last}
+    return found
+
+
+def _order(place: _Place) -> float:
+    return float("inf") if place.number is None else place.number
+
+
+def _earlier(paths: Iterable[str], halves: Mapping[str, str]) -> dict[str, str]:
+    """Return names of their own for earlier checkpoints of halves: a half is one file."""
+    names, earlier = _checkpoints(paths), superseded_in(paths)
+    return {path: f"{halves[path]}-{names[path]}" for path in earlier if path in halves}
 
 
 def _can_be_half(document: Document, declared: str) -> bool:

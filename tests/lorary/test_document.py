@@ -115,6 +115,21 @@ def test_a_mix_has_all_of_its_lineages() -> None:
     assert [one["lineage"] for one in base["claimed"]["lineages"]] == ["Illustrious", "Pony"]
 
 
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("noir_high_noise", "wan_14b"), ("noir-LN-v3", "wan_14b"), ("Wan2.2_I2V_noir", "wan_14b"),
+        ("noir", None), ("noir_high", None), ("wan2.1_noir", None),
+    ],
+)  # fmt: skip
+def test_a_name_tells_the_halves_of_wan_two_point_two(name: str, family: str | None) -> None:
+    attention = [one for one in DENOISERS["wan_14b", "native"] if "attn" in one.path]
+    base = inspect(kohya(attention), f"{name}.safetensors")["base"]
+    assert (base["family"], base["claimed"].get("source")) == (family, family and "file name")
+    sdxl = inspect(kohya(SDXL), "detail_high_noise.safetensors")["base"]
+    assert (sdxl["claimed"], sdxl["agreement"]) == ({}, "no-claim")
+
+
 @pytest.mark.parametrize("layout", ["native", "diffusers"])
 @pytest.mark.parametrize("name", ["wan2.2_i2v_high_noise.safetensors", "x.safetensors"])
 def test_layers_for_an_image_are_wan_two_point_one_whatever_a_name_says(

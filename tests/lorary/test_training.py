@@ -70,7 +70,10 @@ def test_clocks_that_cannot_be_right_are_left_out(moment: str) -> None:
         ({"ot_config": "{}"}, "OneTrainer"),
         ({"lycoris_config": "{}"}, "SimpleTuner"),
         ({"lora_adapter_metadata": "{}"}, "diffusers"),
-        ({"lora_adapter_metadata": "{}", "modelspec.title": "x"}, "SimpleTuner"),
+        ({"lora_adapter_metadata": "{}", "format": "pt"}, "diffusers"),
+        # Several programs write both, so that these are no proof of one.
+        ({"lora_adapter_metadata": "{}", "modelspec.title": "x"}, None),
+        ({"lora_adapter_metadata": "{}", "ss_network_module": "networks.lora"}, "sd-scripts"),
         ({"ss_network_module": "networks.lora"}, "sd-scripts"),
         ({"ss_network_module": "lycoris.kohya"}, "sd-scripts"),
         ({"ss_network_module": "network.lora"}, "traintrain"),

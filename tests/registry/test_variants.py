@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from registry.services import versions
+from registry.services import reinspecting, versions
 from registry.services.variants import HIGH, LOW, variants_of
 from registry.services.versions import Details
 from tests import catalogue
@@ -87,6 +87,37 @@ def test_the_header_tells_where_the_name_does_not() -> None:
     assert told("noir", document=WAN | {"training": {"expert": 3}}) == {}
 
 
+@pytest.mark.parametrize(
+    ("names", "variants"),
+    [
+        (("noir-000004", "noir-000010", "noir"), ("epoch-4", "epoch-10", "final")),
+        (("noir-000004", "noir-000010"), ("epoch-4", "epoch-10")),
+        (("noir-step00000500", "noir-step00001000"), ("step-500", "step-1000")),
+        (("noir_000000500", "noir"), ("step-500", "final")),
+        (("noir_e4", "noir_e12"), ("epoch-4", "epoch-12")),
+        (("checkpoint-500/lora", "checkpoint-1000/lora", "lora"),
+         ("step-500", "step-1000", "final")),
+        (("a/noir-000004", "a/noir", "b/noir"), ("epoch-4", "final", "")),
+        (("noir-000004", "blanc-000004"), ("", "")),
+        (("noir_v1", "noir_v2", "noir"), ("", "", "")),
+        (("noir-000004", "noir_000004"), ("", "")),
+        (("noir",), ("",)),
+    ],
+)  # fmt: skip
+def test_checkpoints_of_one_run_are_told_apart(
+    names: tuple[str, ...], variants: tuple[str, ...]
+) -> None:
+    found = told(*names, document=SDXL)
+    assert tuple(found.get(name, "") for name in names) == variants
+
+
+def test_a_half_is_the_last_checkpoint_of_its_run() -> None:
+    names = ("n_high-000004", "n_high", "n_low-000004", "n_low")
+    assert told(*names) == dict(
+        zip(names, (f"{HIGH}-epoch-4", HIGH, f"{LOW}-epoch-4", LOW), strict=True)
+    )
+
+
 # --- Published -------------------------------------------------------------------------------
 
 HALF = kohya(DENOISERS["wan_14b", "native"])
@@ -112,6 +143,33 @@ def test_a_pair_is_published_with_its_halves_and_the_first_is_primary(
     assert files(version) == {
         "noir_high.safetensors": (HIGH, True),
         "noir_low.safetensors": (LOW, False),
+    }
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("names", [("noir_high_noise", "noir_low_noise"), ("noir_H", "noir_L")])
+def test_a_pair_needs_nobody_to_name_its_base(
+    noir: Adapter, ada: User, names: tuple[str, str]
+) -> None:
+    attention = [one for one in DENOISERS["wan_14b", "native"] if "attn" in one.path]
+    halves = {name: kohya(attention, rank=4 + n) for n, name in enumerate(names)}
+    version = release(noir, ada, **halves)
+    assert version.family == "wan_14b"
+    assert [file.variant for file in version.files] == [HIGH, LOW]
+    reinspecting.run(includes_current=True)
+    version.refresh_from_db()
+    assert version.family == "wan_14b"
+
+
+@pytest.mark.django_db
+def test_the_last_checkpoint_of_a_run_is_primary(noir: Adapter, ada: User) -> None:
+    targets = DENOISERS["sd1", "diffusers"]
+    longer = kohya(targets, rank=8, metadata={"ss_epoch": "4", "ss_training_comment": "x" * 99})
+    found = {"noir-000004": longer, "noir-000010": kohya(targets, rank=8), "te": kohya(targets)}
+    assert files(release(noir, ada, **found)) == {
+        "noir-000004.safetensors": ("epoch-4", False),
+        "noir-000010.safetensors": ("epoch-10", True),
+        "te.safetensors": ("", False),
     }
 
 

@@ -8,10 +8,11 @@ said beside them, never in their place.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from lorary.anatomy.config import DENOISERS, AdapterConfig, embedded_configs
+from lorary.anatomy.experts import half_of
 from lorary.anatomy.lineages import Lineages, lineages
 from lorary.anatomy.metadata import file_told, present, told
 from lorary.anatomy.onetrainer import onetrainer_config
@@ -30,7 +31,16 @@ from lorary.anatomy.vocabulary import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Claim", "Claims", "LineageClaim", "Targets", "best_lineage", "claims_of", "covers"]
+__all__ = [
+    "Claim",
+    "Claims",
+    "LineageClaim",
+    "Targets",
+    "best_lineage",
+    "claims_of",
+    "covers",
+    "named_wan22",
+]
 
 
 class Claim(NamedTuple):
@@ -38,7 +48,7 @@ class Claim(NamedTuple):
 
     Attributes:
         family: Id of the family, or of a group such as `wan`.
-        source: Metadata key, or `adapter_config.<field>`.
+        source: Metadata key, `adapter_config.<field>` or `file name`.
         value: What it says there, cleaned; of a path, the last part only.
     """
 
@@ -300,6 +310,22 @@ def _told(metadata: Mapping[str, str], bases: Sequence[_Base], table: Lineages) 
         # musubi-tuner writes the architecture `wan2.1` for every Wan.
         is_default = (key, variant) == (_LABELS[1], "Wan 2.1")
         yield None if is_default else variant, key, label, by_label(label)
+
+
+def named_wan22(claims: Claims, name: str) -> Claims | None:
+    """Claims with the one that only a file's name makes; None when it makes none.
+
+    Only Wan 2.2 A14B has models for high and for low noise. Its layers are those of Wan 14B, also
+    where it makes videos of images.
+    """
+    file = re.split(r"[\\/]", name)[-1]
+    is_told = _WAN22.search(file.lower()) or half_of(file)
+    first = claims.first
+    if not is_told or (first is not None and not covers(first.family, "wan22")):
+        return None
+    others = claims.others if first is None else (first, *claims.others)
+    claim = Claim("wan22", "file name", told(file, _MOST_VALUE))
+    return replace(claims, first=claim, others=others, is_specific=True)
 
 
 _WAN22 = re.compile(r"(?<![a-z])wan[._-]?2[._-]?2(?![0-9])")

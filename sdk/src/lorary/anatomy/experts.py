@@ -10,7 +10,7 @@ from lorary.anatomy.metadata import decimals, present
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["expert_of"]
+__all__ = ["expert_of", "half_of"]
 
 _HIGH = re.compile(r"high[ _.-]?noise|(?<![a-z0-9])(?:hn|highnoise)(?![a-z0-9])")
 _LOW = re.compile(r"low[ _.-]?noise|(?<![a-z0-9])(?:ln|lownoise)(?![a-z0-9])")
@@ -38,7 +38,13 @@ def expert_of(metadata: Mapping[str, str], name: str = "") -> str | None:
             return "high_noise"
         if high <= _BOUNDARY:
             return "low_noise"
-    is_high, is_low = _HIGH.search(files) is not None, _LOW.search(files) is not None
+    return half_of(files)
+
+
+def half_of(name: str) -> str | None:
+    """`high_noise` or `low_noise`, by a name alone; None when it says neither or both."""
+    text = name.lower()
+    is_high, is_low = _HIGH.search(text) is not None, _LOW.search(text) is not None
     if is_high == is_low:
         return None
     return "high_noise" if is_high else "low_noise"

@@ -12,7 +12,7 @@ from lorary.anatomy.algorithms import file_algorithm, is_complete
 from lorary.anatomy.alphas import AlphaReader, Alphas, read_alphas
 from lorary.anatomy.assembly import Parts, assemble, file_name
 from lorary.anatomy.beside import config_beside, require_file
-from lorary.anatomy.claims import Claims, claims_of
+from lorary.anatomy.claims import Claims, claims_of, covers, named_wan22
 from lorary.anatomy.columns import Modules
 from lorary.anatomy.config import AdapterConfig, ConfigError
 from lorary.anatomy.conventions import file_convention
@@ -251,7 +251,7 @@ def analyse(
     found = scan(header)
     kind = file_kind(found, has_pairs=_has_pairs(found.modules))
     if kind == "adapter":
-        proof = prove(found.modules, claims)
+        claims, proof = _proved(found.modules, claims, name)
         parts = _adapter(header, found, proof, claims, settings, alpha_reader)
         anatomy = assemble(header, parts, name=name, config=settings)
         results += module_findings(parts.modules, header)
@@ -294,6 +294,16 @@ def _adapter(
         shared=found.shared,
         expected=proof.expected,
     )
+
+
+def _proved(modules: Modules, claims: Claims, name: str) -> tuple[Claims, Proof]:
+    """The proof; the file's name is asked only where tensors and metadata leave several Wans."""
+    proof = prove(modules, claims)
+    if len(proof.candidates) > 1 and all(covers("wan", one) for one in proof.candidates):
+        named = named_wan22(claims, name)
+        if named is not None:
+            return named, prove(modules, named)
+    return claims, proof
 
 
 def _foreign(header: Header, found: Scan, kind: str, claims: Claims, name: str) -> Parts:

@@ -32,6 +32,7 @@ _MUSUBI_LABELS = frozenset(
 )
 _MUSUBI_DATASET = ('"video_directory"', '"image_directory"', '"video_jsonl_file"', '"frame_stride"')
 _SD_SCRIPTS = ("ss_sd_scripts_commit_hash", "ss_dataset_dirs", "ss_tag_frequency", "ss_session_id")
+_DIFFUSERS = frozenset({"format", "lora_adapter_metadata"})
 _MOST_LOOKED_AT = 20_000
 
 
@@ -47,9 +48,8 @@ def trainer_of(metadata: Mapping[str, str]) -> str | None:
         return "OneTrainer"
     if "lycoris_config" in metadata:
         return "SimpleTuner"
-    if "lora_adapter_metadata" in metadata:
-        is_simple = any(key.startswith("modelspec.") for key in metadata)
-        return "SimpleTuner" if is_simple else "diffusers"
+    if "lora_adapter_metadata" in metadata and _DIFFUSERS.issuperset(metadata):
+        return "diffusers"  # whatever else is there another program wrote, by diffusers' rules
     return _kohya_like(metadata)
 
 
