@@ -361,8 +361,8 @@ def weights_known(places: Sequence[Mapping[str, object]]) -> Finding:
     """Return the finding for weights that are published already.
 
     Args:
-        places: ``adapter``, ``version`` and ``same`` (``file`` or ``tensors``) of each; only such
-            as the uploader may see.
+        places: ``adapter``, ``version`` and ``same`` (``file``, ``tensors`` or ``weights``) of
+            each; only such as the uploader may see.
     """
     named = ", ".join(f"{place['adapter']} {place['version']}" for place in places[:3])
     return Finding(

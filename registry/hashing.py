@@ -5,6 +5,7 @@
  └──────── sha256, blake3, crc32 ────────┘   autov1: 64 KiB of it, 1 MiB from its start
                    └──── data_sha256 ────┘   stays when metadata changes
                    └─ one ─┘└─ one ─┘        tensors: stays when order or names change, too
+                   └ values ─────────┘       weights_f16, weights_bf16: stay in such a copy
 ```
 
 Sources: AUTOMATIC1111's web UI and kohya's networks for AutoV1 and AutoV3 (`sshs_legacy_hash`,
@@ -113,6 +114,6 @@ def forms_of(text: str) -> list[Form]:
     kinds = {
         _V2: ("autov2",),
         _V3: ("autov3",),
-        64: ("sha256", "data_sha256", "blake3", "tensors"),
+        64: ("sha256", "data_sha256", "blake3", "tensors", "weights_f16", "weights_bf16"),
     }.get(len(value), ())
     return [Form(kind, value) for kind in kinds]

@@ -91,7 +91,8 @@ def read(
     hashes = whole.told() | data.told()
     if numbers is None:
         return Reading(hashes)
-    return Reading(hashes | {"tensors": numbers.digest()}, tuple(numbers.findings()))
+    hashes |= {"tensors": numbers.digest()} | numbers.weights()
+    return Reading(hashes, tuple(numbers.findings()))
 
 
 def _cuts(size_bytes: int, header: Header | None) -> Iterator[int]:

@@ -18,6 +18,8 @@ from django.utils.translation import ngettext
 
 from lorary.anatomy import Finding
 from lorary.anatomy.keys import split_key
+from registry.silence import NEUTRAL_ONES, is_silent
+from registry.values import Values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,12 +56,16 @@ _FLOATS = {
 _ONE_NAN = {"F8_E4M3FNUZ", "F8_E5M2FNUZ"}
 _NO_FLOAT = _Bits("u1", 0xFF, 0x100)
 
-#: Roles whose tensors are multiplied with the rest of their module: one of zeros makes all zero.
-_FACTORS = frozenset(
-    {"down", "up", "mid", "diff", "embedding_down", "embedding_up"}
-    | {f"hada_{part}" for part in ("w1_a", "w1_b", "w2_a", "w2_b")}
-    | {f"lokr_{part}" for part in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b")}
-)
+_ONES = {"F64": 0x3FF0_0000_0000_0000, "F32": 0x3F80_0000, "F16": 0x3C00, "BF16": 0x3F80}
+
+
+class _Part(NamedTuple):
+    """A tensor of a module, and whether its numbers by themselves change nothing."""
+
+    module: str
+    role: str
+    name: str
+    is_neutral: bool
 
 
 class Numbers:
@@ -73,21 +79,34 @@ class Numbers:
         rows = sorted(header.tensors.items(), key=lambda item: item[1].begin)
         self._rows = [row for row in rows if row[1].size_bytes]
         self._names = frozenset(header.tensors)
+        self._values = Values(header)
         self._at = 0
         self._digests: list[bytes] = []
         self._scratch = np.empty(STEP, dtype=np.uint8)
         self._broken: list[str] = []
-        self._silent: list[str] = []
+        self._parts: list[_Part] = []
+        self._has_others = False
         self._begin()
 
     def _begin(self) -> None:
         """Make ready for the next tensor."""
-        self._is_finite = self._is_zero = True
+        self._is_finite = self._is_neutral = True
         if self._at < len(self._rows):
             self._name, self._info = self._rows[self._at]
             self._bits = _FLOATS.get(self._info.dtype, _NO_FLOAT)
             form = f"{self._info.dtype} {list(self._info.shape)} "
             self._digest = blake3(form.encode())
+            self._module, self._role = self._split(self._name)
+            self._values.begin(self._info, self._module, self._role)
+
+    def _split(self, name: str) -> tuple[str, str]:
+        """Return module and role; the weights of LyCORIS' (IA)³ have a name like any weights."""
+        split = split_key(name)
+        if split is not None:
+            return split[0], split[1].name
+        module = name.removesuffix(".weight")
+        is_ia3 = module != name and f"{module}.on_input" in self._names
+        return (module, "ia3_weight") if is_ia3 else (name, "")
 
     def update(self, begin: int, block: memoryview) -> None:
         """Take the block that begins at this byte of the data section."""
@@ -101,6 +120,7 @@ class Numbers:
 
     def _take(self, piece: memoryview) -> None:
         self._digest.update(piece)
+        self._values.take(piece)
         for start in range(0, len(piece), STEP):
             self._look(piece[start : start + STEP])
 
@@ -111,7 +131,11 @@ class Numbers:
         room = self._scratch.view(self._bits.dtype)[: len(values)]
         np.bitwise_and(values, room.dtype.type(self._bits.mask), out=room)
         largest = int(room.max())
-        self._is_zero = self._is_zero and not largest
+        if self._role in NEUTRAL_ONES:
+            one = _ONES.get(self._info.dtype)
+            self._is_neutral = self._is_neutral and bool((values == one).all())
+        else:
+            self._is_neutral = self._is_neutral and not largest
         self._is_finite = self._is_finite and largest < self._bits.limit
 
     def _close(self) -> None:
@@ -119,8 +143,11 @@ class Numbers:
         self._digests.append(self._digest.digest())
         if not self._is_finite:
             self._broken.append(self._name)
-        elif self._is_zero and _is_factor(self._name):
-            self._silent.append(self._name)
+        if self._role:
+            self._parts.append(_Part(self._module, self._role, self._name, self._is_neutral))
+        elif not self._is_neutral:
+            self._has_others = True
+        self._values.close()
         self._at += 1
         self._begin()
 
@@ -131,6 +158,10 @@ class Numbers:
         digests, sorted, BLAKE3 again. So it also stays when a tool renames the keys.
         """
         return blake3(b"".join(sorted(self._digests))).hexdigest()
+
+    def weights(self) -> dict[str, str]:
+        """Return the digests of what the numbers do, by kind (``registry.values``)."""
+        return self._values.told()
 
     def findings(self) -> Iterator[Finding]:
         """Yield what is wrong with the numbers."""
@@ -148,28 +179,32 @@ class Numbers:
                 % {"n": len(self._broken)},
                 {"count": len(self._broken), "tensors": self._broken[:MAX_NAMES]},
             )
-        if self._silent:
-            yield self._silence()
+        else:
+            yield from self._silence()
 
-    def _silence(self) -> Finding:
-        count = len(_modules(self._silent))
+    def _silence(self) -> Iterator[Finding]:
+        """Yield a finding on modules that change nothing; an error where nothing is left."""
+        modules: dict[str, dict[str, bool]] = {}
+        for part in self._parts:
+            modules.setdefault(part.module, {})[part.role] = part.is_neutral
+        silent = {name for name, roles in modules.items() if is_silent(roles)}
+        if not silent:
+            return
+        count, zeros = (
+            len(silent),
+            [p.name for p in self._parts if p.module in silent and p.is_neutral],
+        )
+        evidence: dict[str, object] = {"count": count, "tensors": zeros[:MAX_NAMES]}
+        if count == len(modules) and not self._has_others:
+            message = _(
+                "Every module is all zero: the file changes nothing. It was saved before its "
+                "training, or lost its numbers in a conversion. Export it again."
+            )
+            yield Finding("changes_nothing", "error", message, evidence)
+            return
         message = ngettext(
             "%(n)d module is all zero and changes nothing.",
             "%(n)d modules are all zero and change nothing.",
             count,
         ) % {"n": count}
-        if count == len(_modules(self._names)):
-            message = _("Every module is all zero: the file changes nothing. Was it trained?")
-        evidence: dict[str, object] = {"count": count, "tensors": self._silent[:MAX_NAMES]}
-        return Finding("modules_silent", "warning", message, evidence)
-
-
-def _modules(names: list[str] | frozenset[str]) -> set[str]:
-    """Return the modules that tensors of these names make nothing of."""
-    found = (split_key(name) for name in names)
-    return {split[0] for split in found if split is not None and split[1].name in _FACTORS}
-
-
-def _is_factor(name: str) -> bool:
-    split = split_key(name)
-    return split is not None and split[1].name in _FACTORS
+        yield Finding("modules_silent", "warning", message, evidence)

@@ -55,7 +55,8 @@ class MatchOut(serializers.Serializer[Match]):
         choices=HashKind.choices,
         help_text="`sha256`, `autov2` (its first 10), `crc32` (bytes in either order) and `blake3` "
         "are of the whole file, `autov1` of 64 KiB in it, `data_sha256` and `autov3` (its first "
-        "12) of what follows the header, `tensors` of the tensors in any order and by any name.",
+        "12) of what follows the header, `tensors` of the tensors in any order and by any name, "
+        "`weights_f16` and `weights_bf16` of what they do, also in another number format.",
     )
     hash = serializers.CharField(source="value", help_text="As it is kept, in lower case.")
     version = VersionBriefOut()

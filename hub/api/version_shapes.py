@@ -47,7 +47,8 @@ class FileOut(serializers.Serializer[File]):
         source="blob.hashes",
         child=serializers.CharField(),
         help_text="Computed of weights: autov1, autov2, autov3, crc32 (as zlib writes it), blake3, "
-        "data_sha256 (after the header), tensors (in any order, by any name).",
+        "data_sha256 (after the header), tensors (in any order, by any name), weights_f16 and "
+        "weights_bf16 (also in another number format).",
     )
     claimed_hashes = serializers.DictField(
         source="blob.claimed_hashes",

@@ -140,6 +140,8 @@ class HashKind(models.TextChoices):
     AUTOV3 = "autov3", "AutoV3"
     DATA_SHA256 = "data_sha256", _("SHA-256 after the header")
     TENSORS = "tensors", _("Tensors in any order")
+    WEIGHTS_F16 = "weights_f16", _("Weights as fp16")
+    WEIGHTS_BF16 = "weights_bf16", _("Weights as bf16")
     CRC32 = "crc32", "CRC-32"
     BLAKE3 = "blake3", "BLAKE3"
 

@@ -173,7 +173,7 @@ def _hidden(user: Viewer, places: Iterable[tuple[Version, File]]) -> set[int]:
 def places_of_weights(
     user: Viewer, hashes: Mapping[str, str], most: int = 5
 ) -> list[dict[str, str]]:
-    """Return where the same tensors are published already, as far as lists show it to the user.
+    """Return where the same weights are published already, as far as lists show it to the user.
 
     Args:
         user: Who sends a file; others' private and unlisted adapters are not for them to know.
@@ -181,18 +181,27 @@ def places_of_weights(
         most: At most so many.
 
     Returns:
-        ``adapter``, ``version`` and ``same``: ``file``, or ``tensors`` in another file.
+        ``adapter``, ``version`` and ``same``: ``file``, ``tensors`` in another file, or ``weights``
+        in another number format.
     """
-    form = hashing.Form(HashKind.TENSORS, hashes.get(HashKind.TENSORS, ""))
-    blobs = _blobs_of([form]).get(form, set())
+    kinds = (HashKind.SHA256, HashKind.WEIGHTS_F16, HashKind.WEIGHTS_BF16)
+    found = _blobs_of([hashing.Form(kind, hashes[kind]) for kind in kinds if kind in hashes])
+    blobs = {pk for several in found.values() for pk in several}
     places = [(version, file) for version, file in _places(user, blobs)] if blobs else []
     hidden = _hidden(user, places)
     return [
         {
             "adapter": version.adapter.full_name,
             "version": version.name,
-            "same": "file" if file.sha256 == hashes[HashKind.SHA256] else "tensors",
+            "same": _sameness(file, hashes),
         }
         for version, file in places
         if version.adapter_id not in hidden and version.state != VersionState.WITHDRAWN
     ][:most]
+
+
+def _sameness(file: File, hashes: Mapping[str, str]) -> str:
+    if file.sha256 == hashes[HashKind.SHA256]:
+        return "file"
+    tensors = file.blob.hashes.get(HashKind.TENSORS)
+    return "tensors" if tensors == hashes[HashKind.TENSORS] else "weights"

@@ -45,7 +45,7 @@ class Rehashed:
 
 def lacking() -> QuerySet[Blob]:
     """Return stored weights that were accepted before every kind of hash was computed."""
-    return _weights().exclude(hash_rows__kind=HashKind.TENSORS)
+    return _weights().exclude(hash_rows__kind=HashKind.WEIGHTS_F16)
 
 
 def _weights() -> QuerySet[Blob]:

@@ -83,7 +83,7 @@ def test_the_doctor_sees_older_documents_until_they_are_renewed() -> None:
 
 
 def test_the_doctor_sees_files_that_lack_hashes() -> None:
-    Blob.objects.get().hash_rows.filter(kind="tensors").delete()
+    Blob.objects.get().hash_rows.filter(kind="weights_f16").delete()
     (report,) = doctor.PROBES["hashes"]()
     assert (report.state, report.hint) == ("warning", "Run `manage.py reinspect --hashes`.")
     run("--hashes")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lorary.safetensors import parse_header
 from registry import checks, storage, worker
 from registry.errors import UploadRefused
 from registry.models import HashKind, Job, Upload, UploadState, User
@@ -113,9 +114,13 @@ def test_a_text_with_zero_bytes_is_none() -> None:
 
 def test_modules_that_do_nothing_are_named() -> None:
     header_end = 8 + int.from_bytes(LORA[:8], "little")
-    silent = LORA[:header_end] + bytes(len(LORA) - header_end)
+    row = parse_header(LORA).tensors[next(key for key in parse_header(LORA).tensors if "up" in key)]
+    begin, end = header_end + row.begin, header_end + row.end
+    silent = LORA[:begin] + bytes(end - begin) + LORA[end:]
     codes = [finding.code for finding in checks.run_deep(subject(silent))]
     assert "modules_silent" in codes
+    found = checks.run_deep(subject(LORA[:header_end] + bytes(len(LORA) - header_end)))
+    assert [one.code for one in found if one.severity == "error"] == ["changes_nothing"]
 
 
 def hashed(**metadata: str) -> list[Finding]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.db import IntegrityError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
+from safetensors.numpy import save
 
 from registry import hashing
 from registry.errors import Invalid, NotFound
@@ -51,7 +54,8 @@ def found(user: User | AnonymousUser, text: str, kind: str = "") -> list[tuple[s
 def test_every_kind_finds_the_file_in_any_case(v1: Version) -> None:
     known = kept()
     assert set(known) == {
-        "sha256", "autov2", "data_sha256", "autov3", "crc32", "blake3", "tensors",
+        "sha256", "autov2", "data_sha256", "autov3", "crc32", "blake3", "tensors", "weights_f16",
+        "weights_bf16",
     }  # fmt: skip
     for kind, value in known.items():
         for text in (value, value.upper(), f"0x{value}", f" {value}\n"):
@@ -84,7 +88,7 @@ def test_other_headers_share_the_hashes_of_the_tensors_alone(v1: Version, noir: 
     catalogue.release(noir, RENAMED)
     rows = BlobHash.objects.filter(blob__sha256=v1.files[0].sha256)
     known = dict(rows.values_list("kind", "value"))
-    for kind in ("data_sha256", "autov3", "tensors"):
+    for kind in ("data_sha256", "autov3", "tensors", "weights_f16", "weights_bf16"):
         names = [name for _, _, name in found(NOBODY, known[kind])]
         assert names == ["v1", "v2"], kind
     for kind in ("sha256", "crc32", "blake3", "autov2"):
@@ -202,6 +206,20 @@ def test_a_search_by_hash_shows_what_lists_show(ada: User, bob: User, visibility
         assert searched(ada, value) == ["ada/mine"]
 
 
+def trained(dtype: type[np.floating[Any]], alpha: float = 4) -> bytes:
+    """Return an adapter as diffusers writes it, its alpha in the metadata."""
+    rng = np.random.default_rng(3)
+    down = rng.standard_normal((4, 320)).astype(np.float32) / 50
+    up = rng.standard_normal((320, 4)).astype(np.float32) / 50
+    path = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+    tensors = {
+        f"{path}.lora_A.weight": down.astype(dtype),
+        f"{path}.lora_B.weight": up.astype(dtype),
+    }
+    settings = json.dumps({"unet.r": 4, "unet.lora_alpha": alpha})
+    return save(tensors, {"lora_adapter_metadata": settings})
+
+
 def known(upload: Upload) -> list[dict[str, str]]:
     rows = upload.findings.filter(code="weights_known")
     return [place for row in rows for place in row.evidence["places"]]
@@ -214,6 +232,18 @@ def test_who_sends_published_weights_is_told_where_they_are(v1: Version, bob: Us
     assert known(again) == [{"adapter": "ada/noir", "version": "v1", "same": "tensors"}]
     assert {row.severity for row in again.findings.filter(code="weights_known")} == {"warning"}
     assert known(catalogue.accept(bob, OTHER)) == []
+
+
+def test_a_copy_in_another_number_format_is_known_and_a_stronger_one_is_not(
+    noir: Adapter, ada: User, bob: User
+) -> None:
+    single = trained(np.float32)
+    catalogue.release(noir, single)
+    assert known(catalogue.accept(bob, trained(np.float16))) == [
+        {"adapter": "ada/noir", "version": "v1", "same": "weights"}
+    ]
+    strong = trained(np.float32, alpha=8)
+    assert known(catalogue.accept(bob, strong)) == []
 
 
 @pytest.mark.parametrize("visibility", ["private", "unlisted"])

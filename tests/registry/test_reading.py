@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 
+#: Kinds of hashes that are not cut short.
+WHOLE = ["sha256", "data_sha256", "blake3", "tensors", "weights_f16", "weights_bf16"]
+
 #: Name → number format, shape, bytes.
 Tensors = dict[str, tuple[str, tuple[int, ...], bytes]]
 
@@ -88,7 +91,7 @@ def test_each_hash_is_what_another_way_to_it_gives(size: int, align: bool) -> No
         "autov3": data_sha256[:12],
         "crc32": f"{zlib.crc32(data):08x}",
         "blake3": blake3(data).hexdigest(),
-        "tensors": found["tensors"],
+        **{kind: found[kind] for kind in ("tensors", "weights_f16", "weights_bf16")},
         **({"autov1": hashlib.sha256(window).hexdigest()[:8]} if window else {}),
     }
 
@@ -147,8 +150,8 @@ def test_the_digest_of_tensors_is_as_documented() -> None:
         ("0x01020304", ["autov1", "crc32", "crc32"]),
         ("ABCDEF0123", ["autov2"]),
         ("abcdef012345", ["autov3"]),
-        ("BLAKE3:" + "a1" * 32, ["sha256", "data_sha256", "blake3", "tensors"]),
-        (" sha256:" + "a1" * 32 + " ", ["sha256", "data_sha256", "blake3", "tensors"]),
+        ("BLAKE3:" + "a1" * 32, WHOLE),
+        (" sha256:" + "a1" * 32 + " ", WHOLE),
         ("abc", []),
         ("g" * 64, []),
         ("", []),
@@ -226,7 +229,7 @@ def test_the_names_of_bad_tensors_are_a_bounded_list() -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("zero", [b"\0\0", b"\x00\x80"])
 def test_a_module_with_a_factor_of_zeros_is_silent(name: str, zero: bytes) -> None:
-    some: Tensors = {"b.lora_up.weight": ("F16", (2,), noise(4))}
+    some: Tensors = {f"b.lora_{half}.weight": ("F16", (2,), noise(4)) for half in ("up", "down")}
     (finding,) = read(written({f"a.{name}": ("F16", (2,), zero * 2), **some})).findings
     assert (finding.code, finding.severity) == ("modules_silent", "warning")
     assert (finding.evidence["count"], finding.evidence["tensors"]) == (1, [f"a.{name}"])
@@ -234,12 +237,13 @@ def test_a_module_with_a_factor_of_zeros_is_silent(name: str, zero: bytes) -> No
 
 def test_both_halves_of_zeros_are_one_silent_module() -> None:
     zeros: Tensors = {f"a.lora_{half}.weight": ("F16", (2,), bytes(4)) for half in ("up", "down")}
+    zeros["b.diff"] = ("F16", (2,), noise(4))
     (finding,) = read(written(zeros)).findings
     assert finding.evidence["count"] == 1
     assert "changes nothing" in finding.message
 
 
-@pytest.mark.parametrize("name", ["a.alpha", "a.dora_scale", "a.diff_b", "something"])
+@pytest.mark.parametrize("name", ["a.alpha", "a.dora_scale", "something", "emb_params"])
 def test_zeros_elsewhere_are_no_silence(name: str) -> None:
     assert read(written({name: ("F16", (2,), bytes(4))})).findings == ()
 

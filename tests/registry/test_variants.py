@@ -153,7 +153,7 @@ def test_a_pair_needs_nobody_to_name_its_base(
 ) -> None:
     attention = [one for one in DENOISERS["wan_14b", "native"] if "attn" in one.path]
     halves = {name: kohya(attention, rank=4 + n) for n, name in enumerate(names)}
-    version = release(noir, ada, **halves)
+    version = release(noir, ada, "", **halves)
     assert version.family == "wan_14b"
     assert [file.variant for file in version.files] == [HIGH, LOW]
     reinspecting.run(includes_current=True)
@@ -166,7 +166,7 @@ def test_the_last_checkpoint_of_a_run_is_primary(noir: Adapter, ada: User) -> No
     targets = DENOISERS["sd1", "diffusers"]
     longer = kohya(targets, rank=8, metadata={"ss_epoch": "4", "ss_training_comment": "x" * 99})
     found = {"noir-000004": longer, "noir-000010": kohya(targets, rank=8), "te": kohya(targets)}
-    assert files(release(noir, ada, **found)) == {
+    assert files(release(noir, ada, "", **found)) == {
         "noir-000004.safetensors": ("epoch-4", False),
         "noir-000010.safetensors": ("epoch-10", True),
         "te.safetensors": ("", False),

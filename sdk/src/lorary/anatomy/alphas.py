@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lorary.anatomy.columns import Module, Modules
     from lorary.anatomy.shapes import Dims
 
-__all__ = ["AlphaReader", "Alphas", "read_alphas"]
+__all__ = ["AlphaReader", "Alphas", "alpha_of", "read_alphas"]
 
 AlphaReader = Callable[[Sequence[TensorInfo]], Sequence["float | None"]]
 """Gives the numbers of one-element tensors, None where one cannot be read."""
@@ -184,6 +184,14 @@ def _declared(
     if value is None:
         value = number(onetrainer_config(metadata).get("lora_alpha"))
     return value
+
+
+def alpha_of(module: str, configs: Sequence[AdapterConfig]) -> tuple[float | None, bool]:
+    """The alpha that configurations give a module, and whether its scale is alpha / √rank."""
+    if not configs:
+        return None, False
+    config, path = _config_of(module, configs)
+    return config.alpha_of(path), config.use_rslora
 
 
 def _config_of(name: str, configs: Sequence[AdapterConfig]) -> tuple[AdapterConfig, str]:

@@ -29,7 +29,7 @@ _HASH = re.compile(
     re.IGNORECASE,
 )
 #: Kinds of hashes that stay the same under another header.
-_OF_TENSORS = frozenset({"autov3", "data_sha256", "tensors"})
+_OF_TENSORS = frozenset({"autov3", "data_sha256", "tensors", "weights_f16", "weights_bf16"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Match:
 
     Attributes:
         kind: Kind of the hash: ``sha256``, ``autov1``, ``autov2``, ``autov3``, ``data_sha256``,
-            ``tensors``, ``crc32`` or ``blake3``.
+            ``tensors``, ``weights_f16``, ``weights_bf16``, ``crc32`` or ``blake3``.
         hash: The hash of that kind, as the hub keeps it.
         version: The version, without its files.
         file: The file.
