@@ -130,6 +130,7 @@ class VersionAnatomy(models.Model):
 class DailyDownloads(models.Model):
     """Finished transfers of a version on a day (UTC)."""
 
+    id = models.BigAutoField(primary_key=True)
     version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="daily_downloads")
     day = models.DateField()
     count = models.PositiveIntegerField(default=0)

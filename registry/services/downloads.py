@@ -151,13 +151,23 @@ def _add(counts: Mapping[Key, int]) -> None:
 
 
 def _add_to_days(counts: Mapping[Key, int]) -> None:
-    rows = [DailyDownloads(version_id=version, day=day) for version, day in counts]
-    DailyDownloads.objects.bulk_create(rows, ignore_conflicts=True)
+    """Add to the rows that are there and insert the others.
+
+    An insert that gives way to a row that is there would use up an id each time. The locks of the
+    adapters keep other processes from inserting the same rows meanwhile.
+    """
     for day in {day for _version, day in counts}:
         of_day = {version: n for (version, other), n in counts.items() if other == day}
-        for n, pks in _alike(of_day):
+        rows = DailyDownloads.objects.filter(version__in=of_day, day=day)
+        here = set(rows.values_list("version", flat=True))
+        for n, pks in _alike({version: n for version, n in of_day.items() if version in here}):
             days = DailyDownloads.objects.filter(version__in=pks, day=day)
             days.update(count=F("count") + n)
+        DailyDownloads.objects.bulk_create(
+            DailyDownloads(version_id=version, day=day, count=n)
+            for version, n in of_day.items()
+            if version not in here
+        )
 
 
 def _alike(counts: Mapping[int, int]) -> Iterator[tuple[int, list[int]]]:

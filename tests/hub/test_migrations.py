@@ -19,7 +19,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 from previews.models import Image, Layer, Recipe, Render, Tryout
-from registry.models import Blob, Job, Version
+from registry.models import Blob, DailyDownloads, Job, Version
 from registry.services import accounts, adapters, manifests
 
 now = timezone.now()
@@ -31,6 +31,7 @@ version = Version.objects.create(
 )
 recipe = Recipe.objects.create(digest=token_hex(32), document={})
 blob = Blob.objects.create(sha256=token_hex(32), size_bytes=1)
+DailyDownloads.objects.create(version=version, day=now.date(), count=7)
 
 def insert(table, **row):
     names, marks = ", ".join(row), ", ".join(["%s"] * len(row))
@@ -68,6 +69,7 @@ call_command("migrate", verbosity=0)
 assert list(Render.objects.filter(recipe=recipe)) == [render]
 assert list(Image.objects.filter(blob=blob)) == [image]
 assert Job.objects.filter(pk=job.pk, owner="", turn=0).exists()
+assert DailyDownloads.objects.get(version=version).count == 7
 """
 
 

@@ -58,6 +58,24 @@ def test_downloads_are_counted_by_day(version: Version, monkeypatch: pytest.Monk
     assert counts(version) == (8, 8, [5, 3])
 
 
+def test_a_row_that_is_there_uses_up_no_id(version: Version, ada: User) -> None:
+    add(version)
+    assert downloads.write()
+    second = release(adapters.create(actor=ada, name="blanc"), LORA)
+    for one in (version, version, second):
+        add(one)
+    with CaptureQueriesContext(connection) as queries:
+        assert downloads.write()
+    inserts = [query["sql"] for query in queries if query["sql"].startswith("INSERT")]
+    assert len(inserts) == 1
+    assert inserts[0].count("(") == 2 + inserts[0].count("RETURNING (")  # columns and one row
+    assert (counts(version), counts(second)) == ((3, 3, [3]), (1, 1, [1]))
+    add(version)
+    with CaptureQueriesContext(connection) as queries:
+        assert downloads.write()
+    assert not any(query["sql"].startswith("INSERT") for query in queries)
+
+
 def test_only_the_primary_file_counts(version: Version) -> None:
     downloads.count(version_id=version.pk, is_primary=False)
     with CaptureQueriesContext(connection) as queries:

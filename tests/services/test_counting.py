@@ -44,6 +44,15 @@ def test_a_crowd_is_counted_exactly_by_servers_that_write_at_once(
         hub.start()
         pages = [ada.get(place.partition("/versions")[0]).document for place in places]
         assert [page["downloads"] for page in pages] == [VISITS] * ADAPTERS
+    with psycopg.connect(url, autocommit=True) as rows:
+        counted = rows.execute("SELECT sum(count), count(*) FROM registry_dailydownloads")
+        total, days = counted.fetchone() or (0, 0)
+        sequence = "SELECT pg_sequence_last_value(pg_get_serial_sequence(%s, 'id')::regclass)"
+        (last,) = rows.execute(sequence, ["registry_dailydownloads"]).fetchone() or (0,)
+        width = "SELECT pg_typeof(id)::text FROM registry_dailydownloads LIMIT 1"
+        (kind,) = rows.execute(width).fetchone() or ("",)
+    assert total == VISITS * ADAPTERS
+    assert (last, kind) == (days, "bigint")  # no flush used up an id of its own
 
 
 def publish(ada: Caller, number: int) -> str:
