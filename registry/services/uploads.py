@@ -75,7 +75,7 @@ def create(*, actor: User, path: str, size_bytes: int, sha256: str | None = None
     path = check_path(path)
     _require_kind(path, size_bytes)
     declared = incoming.digest_of(sha256)
-    _require_size(size_bytes)
+    _require_size(size_bytes, may_be_empty=not checks.is_weights(path))
     blob = _known(user, path, size_bytes, declared)
     upload = _announced(user, path, size_bytes, declared)
     if blob is not None and _keep(upload, blob):
@@ -181,13 +181,13 @@ def _known(user: User, path: str, size_bytes: int, declared: str) -> Blob | None
     return blob
 
 
-def _require_size(size_bytes: int) -> None:
+def _require_size(size_bytes: int, *, may_be_empty: bool = False) -> None:
     limit = settings.LORARY.max_file_bytes
     if size_bytes > limit:
         raise TooLarge(
             _("A file has at most %(limit)d bytes here.") % {"limit": limit}, limit=limit
         )
-    if size_bytes < 1:
+    if size_bytes < 1 and not may_be_empty:
         finding = checks.empty_file()
         raise UploadRefused(finding.message, findings=[finding])
 

@@ -119,6 +119,21 @@ def test_an_empty_file_is_refused_when_announced(
     assert stored() == []
 
 
+@pytest.mark.parametrize(
+    ("path", "status", "codes"),
+    [("train.log", 200, []), ("picture.png", 422, ["content_differs_from_name"])],
+)
+def test_an_empty_file_beside_the_weights_is_judged_by_its_kind(
+    as_ada: Caller, path: str, status: int, codes: list[str]
+) -> None:
+    url = announce(as_ada, b"", path).json()["urls"]["content"]
+    answer = as_ada.put_bytes(url, b"", CONTENT_LENGTH="0")
+    assert (answer.status_code, [one["code"] for one in answer.json()["findings"]]) == (
+        status,
+        codes,
+    )
+
+
 def test_a_digest_that_differs_is_refused_and_gone(
     as_ada: Caller, stored: Callable[[], list[str]], lora: bytes
 ) -> None:

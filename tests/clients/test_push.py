@@ -78,6 +78,25 @@ def test_a_repo_is_made_and_filled_file_by_file(ada: Programs, folder: Path) -> 
     assert "noir.safetensors" in told["left"]
 
 
+def test_an_empty_file_of_a_folder_is_there_afterwards(ada: Programs, folder: Path) -> None:
+    (folder / "train.log").write_bytes(b"")
+    told = ada.python(
+        """
+        import os
+        from huggingface_hub import HfApi
+        api = HfApi()
+        repo = api.create_repo("empty").repo_id
+        api.upload_folder(folder_path="output", repo_id=repo)
+        one = api.hf_hub_download(repo, "train.log")
+        whole = api.snapshot_download(repo)
+        tell({"sizes": [os.path.getsize(one), os.path.getsize(f"{whole}/train.log")],
+              "files": sorted(api.list_repo_files(repo))})
+        """
+    )
+    assert told["sizes"] == [0, 0]
+    assert "train.log" in told["files"]
+
+
 def test_large_files_come_by_parts_and_small_ones_in_one(ada: Programs) -> None:
     data = kohya(TARGETS, rank=448)
     assert 2 * PART_BYTES < len(data) < 3 * PART_BYTES

@@ -240,3 +240,30 @@ def test_the_address_of_a_commit_leads_people_to_its_page(
         answer = stranger.get(f"/ada/{path}")
         assert (answer.status_code, answer.headers["Location"]) == (302, place)
         assert stranger.get(place).status_code == 200
+
+
+def test_an_empty_file_of_a_commit_is_kept_and_read_back(as_ada: Client, noir: Adapter) -> None:
+    made = push(as_ada, inline("logs/train.log", b""), inline("notes.txt", b"x"))
+    assert made.status_code == 200, made.content
+    assert {"logs/train.log", "notes.txt"} <= set(paths(noir))
+    listed = as_ada.get("/api/models/ada/noir/tree/main?recursive=true").json()
+    (entry,) = [one for one in listed if one["path"] == "logs/train.log"]
+    assert entry["size"] == 0
+    assert entry["oid"] == hashlib.sha1(b"blob 0\0", usedforsecurity=False).hexdigest()
+    for ask in (as_ada.head, as_ada.get):
+        answer = ask("/ada/noir/resolve/main/logs/train.log")
+        assert (answer.status_code, answer.headers["Content-Length"]) == (200, "0")
+    assert b"".join(answer) == b""
+    again = push(as_ada, inline("logs/train.log", b""))
+    assert again.json()["commitOid"] == made.json()["commitOid"]
+
+
+@pytest.mark.parametrize("path", ["empty.safetensors", "picture.png"])
+def test_an_empty_file_that_cannot_be_is_refused_with_its_name(
+    as_ada: Client, noir: Adapter, path: str
+) -> None:
+    before = paths(noir)
+    made = push(as_ada, inline(path, b""), inline("notes.txt", b"x"))
+    assert made.status_code == 422
+    assert path in made.headers["X-Error-Message"]
+    assert paths(noir) == before

@@ -135,11 +135,12 @@ def test_a_refusal_is_told_once(as_ada: Client, noir: Adapter) -> None:
     assert "setup.exe" in second
 
 
-def test_what_holds_nothing_is_left_out_unless_it_should_hold_weights(
+def test_an_empty_file_is_asked_for_and_empty_weights_are_refused(
     as_ada: Client, noir: Adapter
 ) -> None:
     (said,) = told(as_ada, file("empty.txt", b""))
-    assert (said["uploadMode"], said["shouldIgnore"]) == ("regular", True)
+    assert (said["uploadMode"], said["shouldIgnore"]) == ("regular", False)
+    assert ask(as_ada, file("empty.png", b"")).status_code == 422  # no picture is empty
     assert ask(as_ada, file("empty.safetensors", b"")).status_code == 422
 
 

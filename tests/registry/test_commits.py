@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.db import connection
 
-from registry import worker
+from registry import storage, worker
 from registry.errors import (
     NotFound,
     UploadNotReady,
@@ -57,6 +57,18 @@ def test_new_weights_make_a_version_that_is_out(ada: User, noir: Adapter) -> Non
     assert (noir.latest_version, noir.family) == (done.version, "sd1")
     assert (noir.licence, noir.card) == ("mit", "# Noir\n")
     assert User.objects.get(pk=ada.pk).namespace.used_bytes == len(LORA) + len(README) + 1
+
+
+def test_an_empty_file_is_kept_by_every_store(ada: User, noir: Adapter, either_store: str) -> None:
+    done = push(noir, Inline("train.log", b""), Inline("notes.txt", b"x"))
+    assert paths(done.revision) == ["notes.txt", "train.log"]
+    blob = done.revision.files.get(path="train.log").blob
+    assert (blob.sha256, blob.size_bytes) == (hashlib.sha256().hexdigest(), 0)
+    with storage.store().open(blob.sha256) as handle:
+        assert handle.read() == b""
+    assert paths(push(noir, Inline("other.log", b"")).revision) == [
+        "notes.txt", "other.log", "train.log",
+    ]  # fmt: skip
 
 
 def test_a_readme_alone_is_a_revision_and_waits_for_no_worker(ada: User, noir: Adapter) -> None:

@@ -161,9 +161,9 @@ def test_a_readme_that_cannot_be_read_is_refused(ada: User, noir: Adapter, data:
     assert paths(manifests.main_of(noir)) == []
 
 
-def test_an_empty_file_is_refused(ada: User, noir: Adapter) -> None:
+def test_empty_weights_are_refused(ada: User, noir: Adapter) -> None:
     with pytest.raises(UploadRefused):
-        push(noir, Inline("a.txt", b""))
+        push(noir, Inline("a.safetensors", b""))
 
 
 def test_only_owners_commit(ada: User, bob: User, noir: Adapter) -> None:

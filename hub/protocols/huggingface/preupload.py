@@ -95,9 +95,8 @@ def _told(file: dict[str, Any], held: dict[str, File]) -> dict[str, Any]:
 
 
 def _is_left_out(file: dict[str, Any]) -> bool:
-    """Whether a file is nobody's business but a trainer's or git's, or holds nothing."""
-    is_nothing = not file["size"] and not checks.is_weights(file["path"])
-    return is_nothing or pushed.is_left_out(file["path"])
+    """Whether a file is nobody's business but a trainer's or git's."""
+    return pushed.is_left_out(file["path"])
 
 
 def _oid(file: File | None) -> str | None:
@@ -136,9 +135,9 @@ def _faults(path: str, size: int, sample: bytes) -> list[Finding]:
     """Return why a file would be refused, as far as its name and its first bytes tell."""
     if pushed.is_pickle(path):
         return [pushed.pickle_pushed(path)]
-    if not size:
+    if not size and checks.is_weights(path):
         return [checks.empty_file()]
-    if not sample:
+    if size and not sample:
         return []
     if checks.is_weights(path):
         found = list(checks.look(sample, name=path, size=size).findings)
