@@ -17,7 +17,7 @@ KINDS = [
 
 
 class Migration(migrations.Migration):
-    dependencies = [("registry", "0011_the_hub_itself")]
+    dependencies = [("registry", "0013_html_of_cards")]
 
     operations = [
         migrations.AlterField(

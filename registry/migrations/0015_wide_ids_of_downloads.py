@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("registry", "0015_digests_of_weights")]
+    dependencies = [("registry", "0014_digests_of_weights")]
 
     operations = [
         migrations.AlterField(
