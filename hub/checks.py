@@ -230,6 +230,7 @@ CHECKS: dict[str, tuple[str, Callable[[Config], Finding]]] = {
     "TRYOUTS_OPEN": ("E026", _within("tryouts_open", 1, 100)),
     "TRYOUTS_PER_DAY": ("E027", _within("tryouts_per_day", 1, 100_000)),
     "TRYOUT_DAYS": ("E028", _within("tryout_days", 1, 365)),
+    "MIN_BODY_RATE": ("E046", _within("min_body_rate", 1, MIB)),
 }
 
 

@@ -66,6 +66,7 @@ class Config:
     tryouts_open: int
     tryouts_per_day: int
     tryout_days: int
+    min_body_rate: int
     unknown: tuple[str, ...] = ()
 
     @property
@@ -123,6 +124,7 @@ def load(env: Env, root: Path) -> Config:
         tryouts_open=env.integer("TRYOUTS_OPEN", 3),
         tryouts_per_day=env.integer("TRYOUTS_PER_DAY", 100),
         tryout_days=env.integer("TRYOUT_DAYS", 7),
+        min_body_rate=env.size("MIN_BODY_RATE", "1KiB"),
         unknown=(),
     )
     unknown = [name for name in env.unknown(besides=FOREIGN) if not name.startswith(FOR_TESTS)]

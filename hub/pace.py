@@ -1,9 +1,15 @@
 """Connections of clients, who keep a least pace or are waited for no longer.
 
-A request holds a thread from its first byte to the last of its answer. The patience for its client
-is a stock of seconds: waiting takes from it, bytes that move fill it up again. So a connection that
-stands still is closed after ``PATIENCE_S``, one that trickles not much later, and a thin line that
-moves goes on for as long as it takes. Time that the hub spends is not counted.
+A request holds a thread from the end of its head to the last byte of its answer. Time that the hub
+itself spends is not counted.
+
+* **Head**: collected without a thread (``Line.collect``), within ``HEAD_S`` of its first byte.
+* **Body**: bytes are counted in windows of ``WINDOW_S`` seconds of waiting. Two windows in a row
+  with less than ``LORARY_MIN_BODY_RATE`` end the request: within 10 s when a body never keeps the
+  rate, within 15 s when it stops keeping it.
+* **Answer**: the patience for a reader is a stock of seconds. Waiting takes from it, bytes that
+  move fill it up again. So a download that stands still is closed after ``PATIENCE_S``, one that
+  trickles not much later, and a thin line that moves goes on for as long as it takes.
 """
 
 from __future__ import annotations
@@ -19,6 +25,8 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from django.conf import settings
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -26,9 +34,15 @@ __all__ = ["Line", "discard"]
 
 T = TypeVar("T")
 
-#: Seconds for which a client may be waited for, bytes that it moves not counted.
+#: Seconds from the first byte of a head to its last one.
+HEAD_S = 5.0
+#: Bytes of a head: 100 fields of 8 KiB are never all full.
+MAX_HEAD_BYTES = 64 * 1024
+#: Seconds of waiting over which the bytes of a body are counted.
+WINDOW_S = 5.0
+#: Seconds for which a reader may be waited for, bytes that it takes not counted.
 PATIENCE_S = 60.0
-#: Bytes that earn a second: who sends or takes fewer of them a second is closed in the end.
+#: Bytes that earn a second: who takes fewer of them a second is closed in the end.
 LEAST_RATE = 1024
 #: Seconds between two looks at what a slow reader has taken meanwhile.
 LOOK_S = 5.0
@@ -40,6 +54,8 @@ MAX_DISCARD_S = 5.0
 BLOCK = 256 * 1024
 
 _SENDFILE_BYTES = 2**30
+_HEAD_BLOCK = 16 * 1024
+_END_OF_HEAD = b"\r\n\r\n"
 
 
 class Line(socket.socket):
@@ -47,11 +63,14 @@ class Line(socket.socket):
 
     Attributes:
         until: Monotonic time at which reading ends whatever comes.
+        head: What has come of a request that no thread reads yet.
+        has_ended: Whether the client sends nothing more.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - socket's
         super().__init__(*arguments, **named)
-        self.until, self._left_s = math.inf, PATIENCE_S
+        self.head, self.has_ended = bytearray(), False
+        self.start()
         self._room = select.poll()
         self._room.register(self, select.POLLOUT)
         self._bytes = select.poll()
@@ -65,6 +84,36 @@ class Line(socket.socket):
     def start(self) -> None:
         """Be patient anew: a request begins, or ends."""
         self.until, self._left_s = math.inf, PATIENCE_S
+        self._waited_s, self._came, self._came_before = 0.0, 0, math.inf
+
+    def collect(self) -> bool:
+        """Read what is there of a head, without waiting.
+
+        Returns:
+            Whether the loop has to look at it: the head is whole or too long, or no more of it
+            comes.
+        """
+        while _END_OF_HEAD not in self.head and len(self.head) < MAX_HEAD_BYTES:
+            try:
+                data = os.read(self.fileno(), _HEAD_BLOCK)
+            except BlockingIOError:
+                return False
+            except OSError:
+                data = b""
+            if not data:
+                self.has_ended = True
+                return True
+            self.head += data
+        return True
+
+    def head_length(self) -> int:
+        """Return how long the head is without its empty line; -1 while it is not whole."""
+        return self.head.find(_END_OF_HEAD)
+
+    def take_head(self) -> bytes:
+        """Return what was collected, and forget it."""
+        taken, self.head = bytes(self.head), bytearray()
+        return taken
 
     def setblocking(self, flag: bool, /) -> None:  # noqa: FBT001 - socket's
         """Wait with patience where it shall wait; a line that was closed stays closed."""
@@ -81,7 +130,7 @@ class Line(socket.socket):
         if flags or self.gettimeout() == 0.0:
             return super().recv(size, flags)
         data = self._come(partial(os.read, self.fileno(), size))
-        self._earn(len(data))
+        self._came += len(data)
         return data
 
     def recv_into(self, room: Any, size: int = 0, flags: int = 0) -> int:  # noqa: ANN401 - any buffer
@@ -93,7 +142,7 @@ class Line(socket.socket):
         if size or flags or self.gettimeout() == 0.0:
             return super().recv_into(room, size, flags)
         count = self._come(partial(os.readv, self.fileno(), [room]))
-        self._earn(count)
+        self._came += count
         return count
 
     def _come(self, read: Callable[[], T]) -> T:
@@ -109,14 +158,24 @@ class Line(socket.socket):
         return bool(self._bytes.poll(1000 * within_s))
 
     def _wait_for_bytes(self) -> None:
-        began = time.monotonic()
-        wait_s = min(self.gettimeout() or math.inf, self._left_s, self.until - began)
-        self._require_patience(wait_s)
-        try:
-            if not self.has_bytes(wait_s):
-                raise TimeoutError
-        finally:
-            self._left_s -= time.monotonic() - began
+        until = min(self.until, time.monotonic() + (self.gettimeout() or math.inf))
+        is_there = False
+        while not is_there:
+            began = time.monotonic()
+            if began >= until:
+                msg = "the end of what was awaited did not come in time"
+                raise TimeoutError(msg)
+            is_there = self.has_bytes(min(until - began, max(0.0, WINDOW_S - self._waited_s)))
+            self._waited_s += time.monotonic() - began
+            if self._waited_s >= WINDOW_S:
+                self._end_window()
+
+    def _end_window(self) -> None:
+        least = settings.LORARY.min_body_rate
+        if self._came_before + self._came < 2 * WINDOW_S * least:
+            msg = f"less than {least} bytes a second for {2 * WINDOW_S:g} seconds"
+            raise TimeoutError(msg)
+        self._waited_s, self._came, self._came_before = 0.0, 0, self._came
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:  # noqa: ANN401 - any buffer
         """Send everything.

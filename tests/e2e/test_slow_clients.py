@@ -27,6 +27,8 @@ pytestmark = [
 
 PLACE = "/api/v1/adapters/ada/noir/versions/v1/files/noir.safetensors"
 DOWNLOADS, BODIES = 40, 15
+#: Requests that one address may have open in any web process.
+SHARE = 8
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +43,16 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
 
 @contextmanager
 def trickling(hub: RunningHub, requests: list[bytes]) -> Iterator[list[socket.socket]]:
-    """Open connections with these requests, which send a byte a second and take a few."""
+    """Open connections with these requests, which send a byte a second and take a few.
+
+    They are of several addresses: one address gets no more than its share of the threads.
+    """
     is_over = threading.Event()
     with ExitStack() as stack:
         lines = []
-        for request in requests:
+        for number, request in enumerate(requests):
             line = stack.enter_context(socket.socket())
+            line.bind((f"127.0.0.{10 + number // SHARE}", 0))
             line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
             line.settimeout(10)
             line.connect(("127.0.0.1", hub.port))

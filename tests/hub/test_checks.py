@@ -47,6 +47,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("E022", {"grace_days": 1000}),
     ("E029", {"xet_bytes": 1}),
     ("E023", {"job_lease_s": 1}),
+    ("E046", {"min_body_rate": 0}),
     ("W024", {"unknown": ("STORAG",)}),
 ]
 

@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hub import threads as hub_threads
-from tests.running import ROOT, RunningHub, free_port
+from tests.running import RunningHub
+from tests.waiting import MODULE, WHOLE, answered, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,67 +28,6 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what a reader has taken"),
 ]
 
-READY_S = 60.0
-
-#: The hub's entry with a shorter patience, and behind it what sends a long file or reads a body.
-MODULE = """
-from hub import pace, wsgi
-
-def answer(environ, start_response):
-    if environ["PATH_INFO"] == "/long":
-        start_response("200 OK", [("Content-Length", "1000000000")])
-        return environ["wsgi.file_wrapper"](open({file!r}, "rb"))
-    if environ["PATH_INFO"] == "/blocks":
-        start_response("200 OK", [("Content-Length", "1000000000")])
-        return (bytes(1_000_000) for _n in range(1000))
-    if environ["PATH_INFO"] == "/refused":
-        try:
-            pace.discard(environ["wsgi.input"].read, environ)
-        except OSError:
-            pass
-        start_response("403 Forbidden", [("Content-Length", "0")])
-        return []
-    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    start_response("200 OK", [("Content-Length", str(len(body)))])
-    return [body]
-
-pace.PATIENCE_S, pace.LOOK_S, pace.MAX_DISCARD_S = 1.0, 0.1, 0.5
-wsgi.answer = answer
-application = wsgi.application
-"""
-
-
-#: The hub itself with a shorter patience.
-WHOLE = """
-from hub import pace, wsgi
-pace.PATIENCE_S = 1.0
-application = wsgi.application
-"""
-
-
-@contextmanager
-def serving(tmp_path: Path, text: str, threads: int = 1) -> Iterator[tuple[int, Path]]:
-    """Port of a server with a few threads, and its log."""
-    log, port = tmp_path / "log", free_port()
-    (tmp_path / "short_patience.py").write_text(text)
-    options = ["--bind", f"127.0.0.1:{port}", "--worker-class", "hub.threads.Worker"]
-    quiet = ["--log-level", "warning", "--no-control-socket", "--pythonpath", str(tmp_path)]
-    command = [*options, "--threads", str(threads), *quiet, "short_patience:application"]
-    with log.open("wb") as said:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", *command],
-            cwd=ROOT,
-            env={**os.environ, "LORARY_DATA": str(tmp_path / "data")},
-            stdout=said,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        wait_for(port, log)
-        yield port, log
-    finally:
-        process.terminate()
-        process.wait(30)
-
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[int, Path]]:
@@ -98,25 +37,6 @@ def server(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     os.truncate(file, 1_000_000_000)
     with serving(tmp_path, MODULE.format(file=str(file))) as running:
         yield running
-
-
-def wait_for(port: int, log: Path) -> None:
-    until = time.monotonic() + READY_S
-    while True:
-        try:
-            answered(port)
-        except OSError:
-            assert time.monotonic() < until, log.read_text()
-            time.sleep(0.05)
-        else:
-            return
-
-
-def answered(port: int) -> bytes:
-    """Return the answer to another request, which needs the only thread."""
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
-        connection.request("POST", "/", body=b"hello")
-        return connection.getresponse().read()
 
 
 @contextmanager
@@ -158,7 +78,8 @@ def test_who_stands_still_keeps_no_thread(server: tuple[int, Path], name: str) -
             assert line.recv(100).startswith(b"HTTP/1.1 200")
         assert answered(port) == b"hello"
     assert "Traceback" not in log.read_text()
-    assert ("stood still" in log.read_text()) is (name != "a refused body")
+    is_logged = name not in {"a head", "a refused body"}
+    assert ("stood still" in log.read_text()) is is_logged
 
 
 @pytest.mark.parametrize("name", [*READERS, *SENDERS])
@@ -172,10 +93,12 @@ def test_who_trickles_keeps_no_thread(server: tuple[int, Path], name: str) -> No
     assert "Traceback" not in log.read_text()
 
 
-def test_who_says_nothing_gets_no_thread(server: tuple[int, Path]) -> None:
+@pytest.mark.parametrize("head", [b"", b"G", SENDERS["a head"]], ids=["nothing", "a byte", "half"])
+def test_who_sends_no_whole_head_gets_no_thread(server: tuple[int, Path], head: bytes) -> None:
     with ExitStack() as silent:
         for _n in range(20):
-            silent.enter_context(socket.create_connection(("127.0.0.1", server[0])))
+            line = silent.enter_context(socket.create_connection(("127.0.0.1", server[0])))
+            line.sendall(head)
         began = time.monotonic()
         assert answered(server[0]) == b"hello"
         assert time.monotonic() - began < 3
