@@ -27,6 +27,8 @@ from hub import rights
 from hub.checks import check_settings
 from hub.counting import counted, in_words
 from hub.operating import unserved_told
+from hub.probes import LEAST_FREE_BYTES
+from hub.problems import is_full
 from previews.render import BasesInvalid, load_bases
 from registry import guards, storage
 from registry.errors import StorageAway, StorageFull
@@ -44,6 +46,7 @@ __all__ = ["PROBES", "Report", "examine"]
 LOW_SPACE_BYTES = 2 * 2**30
 #: A job that waited longer than this has no worker, or too few.
 LONG_WAIT = timedelta(minutes=2)
+MAKE_ROOM = "Make room on that disk; until then uploads are refused and nothing is lost."
 #: Missing blobs and odd names that are listed before the rest is only counted.
 NAMED = 5
 #: Narrows names to those that may be a device name of Windows.
@@ -66,9 +69,10 @@ def examine() -> Iterator[Report]:
         try:
             yield from probe()
         except DatabaseError as error:
-            yield Report(
-                name, "error", f"The database refuses: {error}", "Run `manage.py migrate`."
-            )
+            # SQLite says "disk I/O error" where it cannot begin its log.
+            has_no_room = is_full(error) or _free_bytes() < LEAST_FREE_BYTES
+            hint = MAKE_ROOM if has_no_room else "Run `manage.py migrate`."
+            yield Report(name, "error", f"The database refuses: {error}", hint)
             if name == "database":
                 return
         except StorageAway as error:
@@ -86,12 +90,18 @@ def _settings() -> Iterator[Report]:
 
 
 def _space() -> Iterator[Report]:
-    free = shutil.disk_usage(settings.LORARY.data).free
+    free = _free_bytes()
     message = f"{free / 2**30:.1f} GiB free in {settings.LORARY.data}."
-    if free < LOW_SPACE_BYTES:
+    if free < LEAST_FREE_BYTES:
+        yield Report("space", "error", f"The disk is full: {message}", MAKE_ROOM)
+    elif free < LOW_SPACE_BYTES:
         yield Report("space", "warning", message, "Make room, or move LORARY_DATA or _STORAGE.")
     else:
         yield Report("space", "ok", message)
+
+
+def _free_bytes() -> int:
+    return shutil.disk_usage(settings.LORARY.data).free
 
 
 def _rights() -> Iterator[Report]:
@@ -135,7 +145,11 @@ def _storage() -> Iterator[Report]:
             is_same = handle.read() == content
         is_listed = any(storage.store().names(key))
         storage.store().delete(key)
-    except (OSError, StorageAway, StorageFull) as error:
+    except StorageFull:
+        message = f"The disk is full: no file can be written to {settings.LORARY.storage}."
+        yield Report("storage", "error", message, MAKE_ROOM)
+        return
+    except (OSError, StorageAway) as error:
         hint = "Check LORARY_STORAGE, and the rights and credentials of this process."
         yield Report("storage", "error", f"It fails: {error.__cause__ or error}", hint)
         return
@@ -315,11 +329,11 @@ PROBES: dict[str, Callable[[], Iterator[Report]]] = {
     "settings": _settings,
     "space": _space,
     "rights": _rights,
+    "storage": _storage,
+    "broker": _broker,
     "database": _database,
     "guards": _guards,
     "names": _names,
-    "storage": _storage,
-    "broker": _broker,
     "jobs": _jobs,
     "workers": _workers,
     "bases": _bases,

@@ -1,27 +1,61 @@
-"""``/healthz``: whether this process can serve."""
+"""Health of a hub, for monitors: ``/healthz/live``, and ``/healthz/ready`` or ``/healthz``.
+
+They answer whatever the ``Host`` is: probes ask for the address of a machine.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.db import DatabaseError, connection
 from django.http import JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-if TYPE_CHECKING:
-    from django.http import HttpRequest
+from hub.probes import PARTS, Health
 
-__all__ = ["healthz"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+__all__ = ["HealthMiddleware", "live", "ready"]
+
+_HEALTH = Health(PARTS)
 
 
 @require_safe
 @never_cache
-def healthz(_request: HttpRequest) -> JsonResponse:
-    """Answer 200 when the database answers, 503 when not; names no reason to strangers."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except DatabaseError:
-        return JsonResponse({"status": "unavailable", "database": "down"}, status=503)
-    return JsonResponse({"status": "ok", "database": "up"})
+def live(_request: HttpRequest) -> JsonResponse:
+    """Answer 200. ``hub.threads`` does so before a request comes here; other servers do not."""
+    return JsonResponse({"status": "ok"})
+
+
+@require_safe
+@never_cache
+def ready(_request: HttpRequest) -> JsonResponse:
+    """Answer 200 when every part is fit for work, else 503; the log has the reasons."""
+    found = _HEALTH.look()
+    parts = {name: "up" if is_fit else "down" for name, is_fit in found.items()}
+    is_ready = all(found.values())
+    status = "ok" if is_ready else "unavailable"
+    return JsonResponse({"status": status, **parts}, status=200 if is_ready else 503)
+
+
+VIEWS: dict[str, Callable[[HttpRequest], HttpResponseBase]] = {
+    "/healthz": ready,
+    "/healthz/live": live,
+    "/healthz/ready": ready,
+}
+
+
+class HealthMiddleware:
+    """Answers what monitors ask before anything looks at the host, a session or the database."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Return the health, or what the rest of the site says."""
+        view = VIEWS.get(request.path_info)
+        return self.get_response(request) if view is None else view(request)

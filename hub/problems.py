@@ -46,6 +46,7 @@ __all__ = [
     "Problem",
     "ProblemRenderer",
     "handle",
+    "is_full",
     "problem_of",
     "status_of",
 ]
@@ -208,11 +209,11 @@ def _of_django(error: Exception) -> Problem | None:
         text = _("A body that is no file has at most %(limit)d bytes.") % {"limit": limit}
         return _of_refusal(errors.TooLarge(text, limit=limit))
     if isinstance(error.__cause__, TimeoutError) and isinstance(error, UnreadablePostError):
-        text = _("Too few bytes came for a minute. Send it again over a better line.")
+        text = _("Too few bytes came for ten seconds. Send it again over a better line.")
         return _http("request_timeout", text)
     if isinstance(error, _BROKEN):
         return _http("malformed_request", _("The request ended early or breaks a limit."))
-    if _is_full(error):
+    if is_full(error):
         log.error("no room: %s", error)
         return _of_refusal(errors.StorageFull(_("There is no room for this now. Try again later.")))
     if isinstance(error, OperationalError):
@@ -222,7 +223,7 @@ def _of_django(error: Exception) -> Problem | None:
     return None
 
 
-def _is_full(error: Exception) -> bool:
+def is_full(error: Exception) -> bool:
     """Whether the disk of the files, of SQLite or of PostgreSQL takes nothing more."""
     if isinstance(error, OperationalError):
         cause = error.__cause__

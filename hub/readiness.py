@@ -68,6 +68,6 @@ def _answers(host: str, port: int) -> bool:
     target = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared only
     connection = http.client.HTTPConnection(target, port, timeout=2)
     with contextlib.suppress(OSError, http.client.HTTPException):
-        connection.request("GET", "/healthz")
+        connection.request("GET", "/healthz/live")
         return connection.getresponse().status < 600  # any answer: it serves
     return False

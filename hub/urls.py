@@ -11,13 +11,15 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 from hub.api.urls import v1
-from hub.health import healthz
+from hub.health import live, ready
 
 __all__ = ["urlpatterns"]
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include(v1)),
-    path("healthz", healthz, name="healthz"),
+    path("healthz", ready, name="healthz"),
+    path("healthz/live", live, name="live"),
+    path("healthz/ready", ready, name="ready"),
     path("api", RedirectView.as_view(pattern_name="api-docs")),
     path("", include("hub.protocols.huggingface.urls")),
     path("", include("hub.protocols.civitai.urls")),

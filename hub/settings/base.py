@@ -60,6 +60,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "hub.middleware.SecurityHeadersMiddleware",
     "hub.malformed.MalformedMiddleware",
+    "hub.health.HealthMiddleware",
     "hub.api.direct.DirectMiddleware",
     "hub.flushing.FlushMiddleware",
     "hub.caching.CacheMiddleware",

@@ -39,12 +39,12 @@ SETTLED_S = 90.0
 class SmallDisk:
     """A tmpfs that can be filled to the last byte or the last file, and emptied again."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, size_bytes: int = DISK_BYTES) -> None:
+        self.folder, self.size_bytes = folder, size_bytes
 
     def __enter__(self) -> SmallDisk:
         self.folder.mkdir()
-        size = f"size={DISK_BYTES},nr_inodes={INODES},mode=755"
+        size = f"size={self.size_bytes},nr_inodes={INODES},mode=755"
         mount = ["mount", "-t", "tmpfs", "-o", size, "lorary-faults", str(self.folder)]
         done = subprocess.run(mount, capture_output=True, text=True, check=False)
         if done.returncode != 0:

@@ -124,7 +124,7 @@ class FaultyHub(RunningHub):
         """Whether it answers; after half a minute it would not say so any more."""
         del offset
         try:
-            return Caller(self.port).get("/healthz").status < 600
+            return Caller(self.port).get("/healthz/live").status < 600
         except (OSError, HTTPException):
             return False
 

@@ -287,7 +287,8 @@ def test_doctor_stops_where_the_database_is_away(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(connection, "cursor", fail)
     code, found = diagnose()
     assert (code, found["database"][0]["state"]) == (1, "error")
-    assert "storage" not in found
+    assert "storage" in found, "it needs no database"
+    assert "guards" not in found
 
 
 def test_doctor_sees_a_broker_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
 from gunicorn.config import Config
 
@@ -17,26 +16,8 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.django_db
-def test_health_is_answered_and_not_cached(client: Client) -> None:
-    response = client.get("/healthz")
-    assert (response.status_code, response.json()["status"]) == (200, "ok")
-    assert "no-store" in response.headers["Cache-Control"]
-
-
-def test_health_says_when_the_database_is_away(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail() -> None:
-        raise DatabaseError
-
-    monkeypatch.setattr(connection, "cursor", fail)
-    response = client.get("/healthz")
-    assert (response.status_code, response.json()["status"]) == (503, "unavailable")
-
-
-@pytest.mark.django_db
 def test_answers_carry_a_policy_without_inline_code(client: Client) -> None:
-    headers = client.get("/healthz").headers
+    headers = client.get("/signin").headers
     policy = headers["Content-Security-Policy"]
     assert policy == CONTENT_SECURITY_POLICY
     assert "unsafe" not in policy
