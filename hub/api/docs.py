@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.shortcuts import render
@@ -19,7 +19,26 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest, HttpResponse
 
-__all__ = ["Operation", "docs", "operations_of"]
+__all__ = ["KeptGenerator", "Operation", "docs", "operations_of"]
+
+
+class KeptGenerator(SchemaGenerator):
+    """Makes the API document once for a process: it takes a second, and the code does not change.
+
+    drf-spectacular cannot make its first two at once: its extensions load each other's classes.
+    """
+
+    _making = threading.Lock()
+    _kept: dict[str, Any] | None = None
+
+    def get_schema(self, request: object = None, public: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - its
+        """Return the document, the same for everybody."""
+        del request, public
+        with self._making:
+            if KeptGenerator._kept is None:
+                KeptGenerator._kept = super().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]  # untyped there
+            return KeptGenerator._kept
+
 
 JSON = "application/json"
 BYTES = "application/octet-stream"
@@ -51,10 +70,8 @@ def docs(request: HttpRequest) -> HttpResponse:
     return render(request, "api/docs.html", context)
 
 
-@lru_cache(maxsize=1)
 def _document() -> dict[str, Any]:
-    document: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]  # untyped there
-    return document
+    return KeptGenerator().get_schema()  # type: ignore[no-untyped-call]  # untyped there
 
 
 def operations_of(document: dict[str, Any], origin: str) -> Iterator[Operation]:

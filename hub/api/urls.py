@@ -7,7 +7,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularYAMLAPIView
 
 from hub.api.adapters import Adapters, AdapterView
 from hub.api.aliases import Aliases, AliasHistory, AliasView
-from hub.api.docs import docs
+from hub.api.docs import KeptGenerator, docs
 from hub.api.files import FileView
 from hub.api.gallery import SampleView, VersionSamples
 from hub.api.hashes import Hashes, HashView
@@ -68,8 +68,16 @@ v1: list[URLPattern] = [
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("openapi.json", SpectacularJSONAPIView.as_view(), name="api-openapi-json"),
-    path("openapi.yaml", SpectacularYAMLAPIView.as_view(), name="api-openapi-yaml"),
+    path(
+        "openapi.json",
+        SpectacularJSONAPIView.as_view(generator_class=KeptGenerator),
+        name="api-openapi-json",
+    ),
+    path(
+        "openapi.yaml",
+        SpectacularYAMLAPIView.as_view(generator_class=KeptGenerator),
+        name="api-openapi-yaml",
+    ),
     path("docs", docs, name="api-docs"),
     re_path(r"\A.*\Z", Nowhere.as_view(), name="api-nowhere"),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ from hub.api.samples import sample
 from hub.api.urls import v1
 from lorary.anatomy import inspect_bytes
 from tests.builders.adapters import DENOISERS, kohya
+from tests.e2e import talk
+from tests.running import RunningHub
 
 if TYPE_CHECKING:
     from tests.api.conftest import Caller
@@ -109,3 +112,16 @@ def test_the_described_fields_are_those_of_the_document() -> None:
 
 def test_routes_below_api_come_before_the_pages() -> None:
     assert get_resolver().resolve("/api/v1/adapters").view_name == "api-adapters"
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+def test_many_may_ask_a_new_process_for_the_document_at_once(tmp_path: Path) -> None:
+    """drf-spectacular answered 500 to some of them."""
+    with (
+        RunningHub(tmp_path / "hub", "--no-worker", "--workers", "1") as hub,
+        ThreadPoolExecutor(8) as several,
+    ):
+        answers = list(several.map(talk.Caller(hub.port).get, ["/api/openapi.json"] * 8))
+    assert {answer.status for answer in answers} == {200}
+    assert len({answer.body for answer in answers}) == 1
