@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from hub.pages import lines, readings
+from hub.pages import lines, readings, stored
 from hub.pages.forms import accept_faults
 from hub.pages.version_forms import PublishForm, VersionForm
 from registry.errors import Conflict, LoraryError, Moved, NotFound
@@ -35,10 +35,12 @@ if TYPE_CHECKING:
     from hub.pages.readings import Reading
     from registry.models import Adapter, User
 
-__all__ = ["name", "publish", "read"]
+__all__ = ["checked", "name", "publish", "read"]
 
 #: Headers that one person may have read in a minute.
 READS, READ_WINDOW_S = 60, 60
+#: Files of one version that the page asks about at once.
+MAX_FILES = 100
 
 
 @never_cache
@@ -56,7 +58,7 @@ def publish(request: HttpRequest) -> HttpResponse:
             return redirect("adapter", adapter.owner, adapter.name)
         except LoraryError as error:
             accept_faults(form, _faults(error), str(error.detail))
-    context = {"form": form, "reading": readings.again(user, form), **_frame(target)}
+    context = {"form": form, "reading": stored.again(user, form), **_frame(target)}
     return render(request, "publish/page.html", context, status=400)
 
 
@@ -68,7 +70,7 @@ def _opened(request: HttpRequest, user: User, target: Adapter | None) -> dict[st
         context["waiting"] = arrivals.listing(user).filter(state=UploadState.RECEIVING).count()
     else:
         upload = arrivals.get(user, wanted)
-        reading = readings.of_upload(upload) if upload.state == UploadState.ACCEPTED else None
+        reading = stored.of_upload(upload) if upload.state == UploadState.ACCEPTED else None
         context |= {"begun": lines.line_of(user, upload), "reading": reading}
         if reading is not None:
             context["form"] = _filled(reading, target, upload=str(upload.public_id))
@@ -163,6 +165,18 @@ def read(request: HttpRequest) -> HttpResponse:
     target = _target(request)
     context = {"form": _filled(reading, target), "reading": reading, "target": target}
     return render(request, "publish/sheet.html", context, status=422 if reading.is_refused else 200)
+
+
+@never_cache
+@require_safe
+def checked(request: HttpRequest) -> HttpResponse:
+    """Send the parts of the form that the stored checks decide, for uploads that were sent."""
+    user = require_user(request.user)
+    sent = arrivals.many(user, request.GET.getlist("upload")[:MAX_FILES])
+    if not sent:
+        raise NotFound(_("There is no such upload."))
+    context = {"reading": stored.of_uploads(sent, is_all="more" not in request.GET)}
+    return render(request, "publish/checked.html", context)
 
 
 @never_cache

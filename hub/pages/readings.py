@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -29,7 +29,6 @@ from hub.templatetags.lorary import size
 from registry import checks
 from registry.errors import LoraryError, TooLarge
 from registry.names import check_path
-from registry.selectors import blobs, uploads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,12 +37,11 @@ if TYPE_CHECKING:
 
     from hub.pages.anatomies import Fact
     from hub.pages.verdicts import Reason
-    from hub.pages.version_forms import VersionForm
-    from registry.models import Adapter, Upload, User, Version
+    from registry.models import Adapter, Upload, Version
 
     Document = Mapping[str, Any]
 
-__all__ = ["Proof", "Reading", "Word", "again", "of_upload", "read", "suggest"]
+__all__ = ["Proof", "Reading", "Word", "of_document", "read", "suggest"]
 
 #: What trainers add to a file's name by themselves, and browsers to a second download.
 _ADDED = re.compile(r"([-_](step)?[0-9]{6,1024})?( ?\([0-9]{1,9}\))?\Z")
@@ -75,7 +73,12 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a header says, for the form."""
+    """What is known of a file, for the form.
+
+    Attributes:
+        remarks: Findings: of the header alone until ``is_checked``.
+        is_checked: Whether the stored checks of every file have ended.
+    """
 
     path: str
     remarks: list[Remark] = field(default_factory=list)
@@ -93,6 +96,7 @@ class Reading:
     strength_proof: Proof | None = None
     training_proof: Proof | None = None
     upload: Upload | None = None
+    is_checked: bool = False
 
     @property
     def possible(self) -> Sequence[str]:
@@ -130,7 +134,7 @@ def read(request: HttpRequest, name: str, size_text: str) -> Reading:
     remarks = remarks_of(inspection.findings, is_owner=True)
     if inspection.refused or inspection.anatomy is None:
         return Reading(path, remarks, is_refused=True)
-    return _reading(path, remarks, inspection.anatomy.to_dict())
+    return of_document(path, remarks, inspection.anatomy.to_dict())
 
 
 def _require_size(size_bytes: int) -> None:
@@ -143,7 +147,8 @@ def _refused(name: str, sentence: str) -> Reading:
     return Reading(name, [Remark(_("Refused"), sentence, is_loud=True)], is_refused=True)
 
 
-def _reading(path: str, remarks: list[Remark], document: Document) -> Reading:
+def of_document(path: str, remarks: list[Remark], document: Document) -> Reading:
+    """Return the reading of an anatomy document."""
     return Reading(
         path=path,
         remarks=remarks,
@@ -160,25 +165,6 @@ def _reading(path: str, remarks: list[Remark], document: Document) -> Reading:
         strength_proof=_strength_proof(document["metadata"]),
         training_proof=_training_proof(document["metadata"]),
     )
-
-
-def of_upload(upload: Upload) -> Reading | None:
-    """Return the reading of weights that were accepted before, None of any other file."""
-    document = blobs.document_of(upload.blob)
-    if not document:
-        return None
-    remarks = remarks_of(upload.findings.all(), is_owner=True)
-    return replace(_reading(upload.path, remarks, document), upload=upload)
-
-
-def again(user: User, form: VersionForm) -> Reading:
-    """Return the reading of a form that came back: the words chosen, the upload if it is there."""
-    words = [Word(text, "", is_taken=True) for text in form.words]
-    try:
-        upload = uploads.get(user, form.data.get("upload", ""))
-    except LoraryError:
-        return Reading("", words=words)
-    return Reading(upload.path, words=words, upload=upload)
 
 
 def suggest(reading: Reading, target: Adapter | None) -> dict[str, Any]:
@@ -308,7 +294,11 @@ def _lineage_proof(base: Document) -> Proof:
 def _structure_proof(document: Document) -> Proof:
     told = document["layers"]
     sentence = ngettext("%(n)s layer", "%(n)s layers", told["modules"]) % {"n": layers(told)}
-    return Proof("proven", _("Proven by shape"), f"{sentence}: {parts_text(document['parts'])}")
+    text = f"{sentence}: {parts_text(document['parts'])}."
+    alpha = document["alpha"]
+    if alpha["mode"] is not None and not alpha["values_read"]:
+        text = f"{text} {_('Alpha is what the metadata says; the checks read it from the file.')}"
+    return Proof("proven", _("Proven by shape"), text)
 
 
 def _words_proof(words: Sequence[Document]) -> Proof:

@@ -39,6 +39,7 @@ urlpatterns: list[URLPattern] = [
     path("browse", page(browse.browse), name="browse"),
     path("publish", page(publish.publish), name="publish"),
     path("publish/read", page(publish.read, judges_query=True), name="publish-read"),
+    path("publish/checked", page(publish.checked, judges_query=True), name="publish-checked"),
     path("publish/name", page(publish.name, judges_query=True), name="publish-name"),
     path("uploads", page(uploads.index), name="uploads"),
     path("uploads/begun", page(uploads.begun, judges_query=True), name="uploads-begun"),

@@ -179,6 +179,21 @@ const look = async (row) => {
   if (!isTaken) throw isNot(words("refused"));
 };
 
+// What the checks found takes the place of what the header promised.
+const showChecked = async () => {
+  const ids = rows.map((row) => row.sending.upload?.id).filter(Boolean);
+  if (!ids.length || !find("sheet").querySelector("form")) return;
+  const mine = turn;
+  const asked = new URLSearchParams(ids.map((id) => ["upload", id]));
+  if (rows.some((row) => !row.upload && !row.isOver)) asked.set("more", "yes");
+  const answer = await fetch(`${root.dataset.checked}?${asked}`).catch(() => null);
+  if (!answer?.ok || answer.redirected || mine !== turn) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const part of page.querySelectorAll("[data-stored]")) {
+    find("sheet").querySelector(`[data-stored=${part.dataset.stored}]`)?.replaceWith(part);
+  }
+};
+
 const send = async (row) => {
   try {
     if (isWeights(row.file)) await look(row);
@@ -189,6 +204,7 @@ const send = async (row) => {
     row.fail(error);
   } finally {
     find("cancel", row.box).hidden = row.isOver && !row.sending.upload;
+    showChecked();
     finish();
   }
 };
