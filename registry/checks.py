@@ -30,7 +30,7 @@ from lorary.anatomy import (
 from lorary.anatomy.findings import finding
 from lorary.anatomy.hashes import claimed_hashes, embedded_hashes
 from lorary.safetensors import Limits, open_source
-from registry import reading
+from registry import pushed, reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -146,7 +146,9 @@ class Subject:
 
 def _name(subject: Subject) -> Iterator[Finding]:
     """Only kinds of files that a version can hold."""
-    if not subject.is_weights and not subject.is_companion:
+    if pickle := pushed.named_pickle(subject.path):
+        yield pickle
+    elif not subject.is_weights and not subject.is_companion:
         yield Finding(
             "file_type_unsupported",
             "error",

@@ -16,12 +16,18 @@ from django.utils.translation import gettext as _
 
 from lorary.anatomy import Finding
 
-__all__ = ["PICKLES", "is_left_out", "is_pickle", "is_trainer_state", "pickle_pushed"]
+__all__ = [
+    "ARCHIVES", "PICKLES", "is_left_out", "is_pickle", "is_trainer_state", "named_pickle",
+    "pickle_pushed",
+]  # fmt: skip
 
 #: Suffixes under which Python's pickles are saved.
 PICKLES = frozenset(
     {"bin", "ckpt", "dill", "joblib", "pickle", "pkl", "pt", "pt2", "pth", "ptl"}
 )  # fmt: skip
+
+#: Suffixes of the archive in which PyTorch keeps a pickle.
+ARCHIVES = frozenset({"zip"})
 
 #: Names of files that hold the state of a training run.
 _STATE = re.compile(
@@ -56,6 +62,25 @@ def is_pickle(path: str) -> bool:
     """Whether a path has a suffix under which pickles are saved."""
     _stem, dot, suffix = path.rpartition("/")[2].rpartition(".")
     return bool(dot) and suffix.casefold() in PICKLES
+
+
+def named_pickle(path: str) -> Finding | None:
+    """Return the finding for a path whose suffix is that of a pickle or of a ZIP archive."""
+    suffix = path.rpartition("/")[2].rpartition(".")[2].casefold()
+    facts = {"name": path.rpartition("/")[2]}
+    if is_pickle(path):
+        text = _(
+            "Pickles are never accepted, because loading one can run code. Convert “%(path)s” to "
+            "safetensors first."
+        )
+        return Finding("is_pickle", "error", text % {"path": path}, facts)
+    if suffix in ARCHIVES and "." in facts["name"]:
+        text = _(
+            "ZIP archives are never accepted: those of PyTorch hold a pickle, and loading one can "
+            "run code. Convert “%(path)s” to safetensors first, or send the safetensors file in it."
+        )
+        return Finding("is_zip", "error", text % {"path": path}, facts)
+    return None
 
 
 def is_left_out(path: str) -> bool:

@@ -16,6 +16,7 @@ from hub.pages.details import Remark, remarks_of
 from hub.templatetags.lorary import size
 from registry import checks
 from registry.models import UploadState
+from registry.pushed import ARCHIVES, PICKLES
 from registry.selectors import uploads as arrivals
 from registry.services import endings, quotas, uploads
 
@@ -72,13 +73,19 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What may be sent; ``room`` says how much of the quota is used, empty without one."""
+    """What may be sent.
+
+    Attributes:
+        room: How much of the quota is used, empty without one.
+        pickles: Suffixes of files that are refused by name, with spaces between.
+    """
 
     file_bytes: int
     part_bytes: int
     open_uploads: int
     days: int
     room: str = ""
+    pickles: str = " ".join(sorted(PICKLES | ARCHIVES))
 
 
 def limits(namespace: Namespace | None = None) -> Limits:

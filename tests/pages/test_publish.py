@@ -88,6 +88,14 @@ def test_a_file_that_is_no_adapter_is_refused_before_it_travels(
     assert "<form" not in page
 
 
+@pytest.mark.parametrize("name", ["noir.pt", "noir.CKPT", "noir.zip"])
+def test_a_pickle_is_refused_by_its_name(as_ada: Client, name: str) -> None:
+    answer = read(as_ada, lora(), name)
+    assert answer.status_code == 422
+    assert "never accepted" in answer.content.decode()
+    assert f"Convert “{name}” to safetensors first" in answer.content.decode()
+
+
 def test_a_file_over_the_limit_is_refused(as_ada: Client) -> None:
     answer = read(as_ada, lora()[:200], size=10**15)
     assert answer.status_code == 422

@@ -57,11 +57,25 @@ def test_a_file_with_nan_is_refused_by_the_deep_check(ada: User) -> None:
     assert names() == []
 
 
-@pytest.mark.parametrize("path", ["noir.ckpt", "noir.pt", "run.sh", "noir.zip", "noir"])
+@pytest.mark.parametrize("path", ["run.sh", "noir", "zip", "noir.pt.txt2"])
 def test_other_kinds_of_files_are_refused(ada: User, path: str) -> None:
     with pytest.raises(UploadRefused) as refusal:
         start(ada, b"data", path)
     assert refusal.value.findings[0].code == "file_type_unsupported"
+    assert not Upload.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [("noir.ckpt", "is_pickle"), ("a/noir.PT", "is_pickle"), ("noir.zip", "is_zip")],
+)
+def test_pickles_are_refused_by_name_with_what_to_do(ada: User, path: str, code: str) -> None:
+    with pytest.raises(UploadRefused) as refusal:
+        start(ada, b"data", path)
+    found = refusal.value.findings[0]
+    assert found.code == code
+    assert "never accepted" in found.message
+    assert f"Convert “{path}” to safetensors first" in found.message
     assert not Upload.objects.exists()
 
 

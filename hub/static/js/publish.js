@@ -19,6 +19,7 @@ const size = (bytes) => {
 };
 const time = (s) => (s < 90 ? `${Math.ceil(s)} s` : s < 5400 ? `${Math.ceil(s / 60)} min` : `${(s / 3600).toFixed(1)} h`);
 const isWeights = (file) => /\.safetensors$/i.test(file.name);
+const isPickle = (file) => root.dataset.pickles.split(" ").includes(file.name.split(".").pop().toLowerCase());
 const isNot = (message) => Object.assign(new Error(message), { isRefusal: true });
 
 // What the page was opened for has begun, so it says no more that it waits.
@@ -237,10 +238,12 @@ const take = async (files) => {
   const chosen = [...weights, ...files.filter((file) => !isWeights(file))]
     .map((file, n) => new Row(file, weights.length && n === 0));
   rows.push(...chosen);
-  if (!rows.some((row) => isWeights(row.file))) {
-    for (const row of chosen) row.fail(isNot(words("weightless")));
-    return;
+  const hasWeights = rows.some((row) => isWeights(row.file));
+  for (const row of chosen) {
+    if (isPickle(row.file)) row.fail(isNot(words("pickle", { name: row.file.name })));
+    else if (!hasWeights) row.fail(isNot(words("weightless")));
   }
+  if (!hasWeights) return;
   const names = new Set();
   for (const row of rows) {
     const name = row.sending.name.toLowerCase();
