@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from lorary.anatomy import Finding as Result
 from registry import checks, storage
-from registry.models import Finding, Upload, UploadState
+from registry.models import Finding, HashKind, Upload, UploadState
 from registry.selectors import hashes as known_hashes
 from registry.services import anatomies, arrivals, endings, events
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from registry.models import Blob
 
-__all__ = ["fail_check", "headline", "judge", "refuse", "results_of", "save_findings"]
+__all__ = [
+    "adopt_findings", "fail_check", "headline", "judge", "refuse", "results_of", "save_findings",
+]  # fmt: skip
 
 
 _TOLD = ("code", "severity", "message", "evidence")
@@ -139,6 +141,19 @@ def save_findings(upload: Upload, results: Iterable[Result], blob: Blob | None =
         )
         for position, result in enumerate(results)
     )
+
+
+def adopt_findings(upload: Upload, blob: Blob) -> None:
+    """Give an upload that was accepted without its bytes what is known of them.
+
+    Call it inside the transaction of its new state.
+    """
+    rows: Iterable[dict[str, Any]] = blob.findings.values(*_TOLD)
+    known = {(row["code"], row["message"]): Result(**row) for row in rows}
+    hashes = {**blob.hashes, HashKind.SHA256: blob.sha256} if blob.hashes else {}
+    places = known_hashes.places_of_weights(upload.owner, hashes) if hashes else []
+    published = [checks.weights_known(places)] if places else []
+    save_findings(upload, [*known.values(), *published], blob)
 
 
 def results_of(upload: Upload) -> list[Result]:

@@ -153,6 +153,7 @@ def _keep(upload: Upload, blob: Blob) -> bool:
             return False
         upload.state, upload.blob, upload.sha256 = UploadState.ACCEPTED, blob, blob.sha256
         upload.save()
+        judging.adopt_findings(upload, blob)
     return True
 
 
