@@ -19,6 +19,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from hub.pages import lines, readings, stored
 from hub.pages.forms import accept_faults
 from hub.pages.version_forms import PublishForm, VersionForm
+from lorary.anatomy import FAMILIES
 from registry.errors import Conflict, LoraryError, Moved, NotFound
 from registry.models import UploadState, Visibility
 from registry.names import check_name, check_new_name
@@ -28,6 +29,7 @@ from registry.services import adapters, attempts, versions
 from registry.services.access import require_adapter, require_user
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from django.http import HttpRequest
@@ -58,7 +60,8 @@ def publish(request: HttpRequest) -> HttpResponse:
             return redirect("adapter", adapter.owner, adapter.name)
         except LoraryError as error:
             accept_faults(form, _faults(error), str(error.detail))
-    context = {"form": form, "reading": stored.again(user, form), **_frame(target)}
+    reading = stored.again(user, form)
+    context = {"form": form, **_about(reading, target), **_frame(target)}
     return render(request, "publish/page.html", context, status=400)
 
 
@@ -73,12 +76,18 @@ def _opened(request: HttpRequest, user: User, target: Adapter | None) -> dict[st
         reading = stored.of_upload(upload) if upload.state == UploadState.ACCEPTED else None
         context |= {"begun": lines.line_of(user, upload), "reading": reading}
         if reading is not None:
+            context |= _about(reading, target)
             context["form"] = _filled(reading, target, upload=str(upload.public_id))
     return context
 
 
 def _frame(target: Adapter | None) -> dict[str, Any]:
     return {"target": target, "limits": lines.limits()}
+
+
+def _about(reading: Reading, target: Adapter | None) -> dict[str, Any]:
+    """Return what a filled form shows beside its fields."""
+    return {"reading": reading, "other_base": readings.other_base(target, reading.allowed)}
 
 
 def _filled(reading: Reading, target: Adapter | None, **more: str) -> VersionForm:
@@ -163,7 +172,7 @@ def read(request: HttpRequest) -> HttpResponse:
     attempts.require("read", str(user.pk), limit=READS, window_s=READ_WINDOW_S)
     reading = readings.read(request, request.GET.get("name", ""), request.GET.get("size", ""))
     target = _target(request)
-    context = {"form": _filled(reading, target), "reading": reading, "target": target}
+    context = {"form": _filled(reading, target), "target": target, **_about(reading, target)}
     return render(request, "publish/sheet.html", context, status=422 if reading.is_refused else 200)
 
 
@@ -182,11 +191,11 @@ def checked(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def name(request: HttpRequest) -> HttpResponse:
-    """Say what would happen under a name."""
+    """Say what would happen under a name, to a file that fits the base models ``possible``."""
     wanted = request.GET.get("name", "").strip()
-    return HttpResponse(
-        _name_note(require_user(request.user), wanted), content_type="text/plain; charset=utf-8"
-    )
+    allowed = [one for one in request.GET.get("possible", "").split() if one in FAMILIES]
+    note = _name_note(require_user(request.user), wanted, allowed)
+    return HttpResponse(note, content_type="text/plain; charset=utf-8")
 
 
 def _own_named(user: User, wanted: str) -> Adapter | None:
@@ -203,7 +212,7 @@ def _own_named(user: User, wanted: str) -> Adapter | None:
     return None
 
 
-def _name_note(user: User, wanted: str) -> str:
+def _name_note(user: User, wanted: str, allowed: Sequence[str]) -> str:
     try:
         adapter = _own_named(user, wanted)
     except LoraryError as error:
@@ -213,6 +222,5 @@ def _name_note(user: User, wanted: str) -> str:
     latest = adapter.latest_version
     if latest is None:
         return _("You have this one, still empty.")
-    return _("You have this one: the file becomes a new version after %(latest)s.") % {
-        "latest": latest.name
-    }
+    note = _("You have this one: the file becomes a new version after %(latest)s.")
+    return f"{note % {'latest': latest.name}} {readings.other_base(adapter, allowed)}".rstrip()

@@ -26,6 +26,7 @@ from hub.pages.verdicts import (
 from hub.pages.words import family_label, family_labels
 from hub.refusals import Busy
 from hub.templatetags.lorary import size
+from lorary.anatomy.vocabulary import covers
 from registry import checks
 from registry.errors import LoraryError, TooLarge
 from registry.names import check_path
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
     Document = Mapping[str, Any]
 
-__all__ = ["Proof", "Reading", "Word", "of_document", "read", "suggest"]
+__all__ = ["Proof", "Reading", "Word", "of_document", "other_base", "read", "suggest"]
 
 #: What trainers add to a file's name by themselves, and browsers to a second download.
 _ADDED = re.compile(r"([-_](step)?[0-9]{6,1024})?( ?\([0-9]{1,9}\))?\Z")
@@ -103,6 +104,12 @@ class Reading:
         """Base models that the tensors allow, where they leave a choice."""
         base = self.document.get("base") or {}
         return () if base.get("family") else base.get("candidates") or ()
+
+    @property
+    def allowed(self) -> Sequence[str]:
+        """Base models that the file fits: one where it is known, several where it is not."""
+        family = (self.document.get("base") or {}).get("family")
+        return (family,) if family else self.possible
 
     @property
     def own_fields(self) -> tuple[str, ...]:
@@ -167,6 +174,28 @@ def of_document(path: str, remarks: list[Remark], document: Document) -> Reading
         strength_proof=_strength_proof(document["metadata"]),
         training_proof=_training_proof(document["metadata"]),
     )
+
+
+def other_base(target: Adapter | None, allowed: Sequence[str]) -> str:
+    """Return a warning that a file does not fit the base model of the version before it.
+
+    Args:
+        target: The adapter that gets a new version, None for a new adapter.
+        allowed: Base models that the file fits.
+    """
+    latest = target.latest_version if target else None
+    if target is None or latest is None or not latest.family or not allowed:
+        return ""
+    if any(covers(latest.family, family) for family in allowed):
+        return ""
+    return _(
+        "So far %(name)s is for %(before)s, and this file fits %(now)s. It will not work for those "
+        "who update. Publish it as another adapter, unless that is meant."
+    ) % {
+        "name": target.full_name,
+        "before": family_label(latest.family),
+        "now": family_labels(allowed),
+    }
 
 
 def suggest(reading: Reading, target: Adapter | None) -> dict[str, Any]:
