@@ -88,7 +88,9 @@ def _of_version(
     writable = _is_writable(request, adapter)
     found = history.findings_of(version, primary, is_owner=writable)
     remarks = details.remarks_of(found, is_owner=writable)
-    counts = {"files": len(lines), "versions": None, "findings": len(remarks)}
+    hidden = history.hidden_findings(version, primary) if not writable else 0
+    told = None if hidden and not remarks else len(remarks)
+    counts = {"files": len(lines), "versions": None, "findings": told}
     chosen = next((line for line in lines if line.is_primary), None)
     partner = details.partner_of(lines)
     return {
@@ -104,6 +106,7 @@ def _of_version(
         "verdict": verdict_of(version, document),
         "anatomy": anatomy_of(document),
         "findings": remarks,
+        "hidden_findings": hidden,
         "tabs": details.tabs_of(request.GET.get("tab", ""), counts),
         "gallery": gallery_of(request.user, adapter, version, first=FIRST),
         **previews_context(request, adapter, version),

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from registry.models import Adapter, Finding, User
 
 __all__ = [
-    "LATEST", "absent", "document_of", "file", "findings_of", "get", "gone", "is_shown", "listing",
-    "standing_for",
+    "LATEST", "absent", "document_of", "file", "findings_of", "get", "gone", "hidden_findings",
+    "is_shown", "listing", "standing_for",
 ]  # fmt: skip
 
 LATEST = "latest"
@@ -224,6 +224,12 @@ def findings_of(
     if not is_owner:
         found = [row for row in found if checks.is_public(row.code, row.severity)]
     return list({(row.code, row.message): row for row in found}.values())
+
+
+def hidden_findings(version: Version, primary: File | None) -> int:
+    """Return how many findings are shown to those alone who can act on them."""
+    found = findings_of(version, primary, is_owner=True)
+    return sum(not checks.is_public(row.code, row.severity) for row in found)
 
 
 def _own(version: Version) -> dict[str, Any]:
