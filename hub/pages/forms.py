@@ -14,6 +14,7 @@ from django.utils.translation import ngettext
 from previews.services.samples import MAX_CAPTION
 from registry.models import Kind, Maturity, User, Visibility
 from registry.names import key_of
+from registry.services import accounts
 from registry.services.adapters import LIMITS
 
 __all__ = [
@@ -97,6 +98,14 @@ class SignUpForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
         super().__init__(*args, **kwargs)
         dress(self)
+
+    def clean(self) -> dict[str, Any]:
+        """Say of every field at once what is wrong with it."""
+        given = {field: str(self.data.get(field, "")) for field in self.fields}
+        for field, sentences in accounts.sign_up_faults(**given).items():
+            if field not in self.errors:
+                self.add_error(field, sentences)
+        return self.cleaned_data
 
 
 class PasswordForm(PasswordChangeForm):

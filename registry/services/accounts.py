@@ -12,7 +12,7 @@ from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from registry.errors import Forbidden, Invalid, NameTaken
+from registry.errors import Forbidden, Invalid, NameInvalid, NameTaken
 from registry.models import Namespace, NamespaceName, User
 from registry.names import check_new_name, key_of
 from registry.services import access, events, tokens
@@ -20,7 +20,7 @@ from registry.services import access, events, tokens
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
-__all__ = ["change_password", "create_user", "set_staff", "sign_up"]
+__all__ = ["change_password", "create_user", "set_staff", "sign_up", "sign_up_faults"]
 
 
 def sign_up(*, name: str, email: str, password: str) -> User:
@@ -28,11 +28,42 @@ def sign_up(*, name: str, email: str, password: str) -> User:
 
     Raises:
         Forbidden: when this site takes no sign-ups.
-        NameInvalid, NameTaken: see ``create_user``.
-        Invalid: a weak password or a malformed address; ``facts["fields"]`` says which.
+        NameInvalid, NameTaken: see ``create_user``; the name is the only fault.
+        Invalid: a weak password or a malformed address; ``facts["fields"]`` has every fault.
     """
     if not settings.LORARY.signup:
         raise Forbidden(_("This site takes no new accounts. Ask whoever runs it for one."))
+    name_fault, fields = _name_fault(name), _other_faults(name, email, password)
+    if name_fault is not None and not fields:
+        raise name_fault
+    if fields:
+        named = {"name": [str(name_fault.detail)]} if name_fault is not None else {}
+        fields = named | fields
+        raise Invalid(" ".join(chain.from_iterable(fields.values())), fields=fields)
+    return create_user(name=name, email=email, password=password)
+
+
+def sign_up_faults(*, name: str, email: str, password: str) -> dict[str, list[str]]:
+    """Return every fault of a new account by field, {} for none."""
+    fault = _name_fault(name)
+    named = {"name": [str(fault.detail)]} if fault is not None else {}
+    return named | _other_faults(name, email, password)
+
+
+def _name_fault(name: str) -> NameInvalid | NameTaken | None:
+    try:
+        check_new_name(name, is_namespace=True)
+    except NameInvalid as error:
+        return error
+    is_taken = NamespaceName.objects.filter(key=key_of(name)).exists()
+    return _taken(name) if is_taken else None
+
+
+def _taken(name: str) -> NameTaken:
+    return NameTaken(_("“%(name)s” is taken. Choose another name.") % {"name": name}, name=name)
+
+
+def _other_faults(name: str, email: str, password: str) -> dict[str, list[str]]:
     fields: dict[str, list[str]] = {}
     try:
         validate_email(email)
@@ -42,9 +73,7 @@ def sign_up(*, name: str, email: str, password: str) -> User:
         validate_password(password, User(username=name, email=email))
     except ValidationError as error:
         fields["password"] = list(error.messages)
-    if fields:
-        raise Invalid(" ".join(chain.from_iterable(fields.values())), fields=fields)
-    return create_user(name=name, email=email, password=password)
+    return fields
 
 
 def create_user(*, name: str, email: str = "", password: str | None = None) -> User:
@@ -63,9 +92,7 @@ def create_user(*, name: str, email: str = "", password: str | None = None) -> U
             NamespaceName.objects.create(namespace=namespace, key=key)
             events.record(actor=user, verb="user_created", subject=name)
     except IntegrityError as error:
-        raise NameTaken(
-            _("“%(name)s” is taken. Choose another name.") % {"name": name}, name=name
-        ) from error
+        raise _taken(name) from error
     return user
 
 

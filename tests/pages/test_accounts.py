@@ -115,6 +115,18 @@ def test_signing_out_needs_a_form(as_ada: Client) -> None:
     assert not is_signed_in(as_ada)
 
 
+@pytest.mark.parametrize("email", ["grace@example.org", "grace"])
+def test_every_fault_of_a_new_account_is_said_at_once(
+    client: Client, ada: User, email: str
+) -> None:
+    page = client.post("/signup", {"name": "ADA", "email": email, "password": "12345678"})
+    told = page.content.decode()
+    assert page.status_code == 400
+    assert "is taken" in told
+    assert "too common" in told
+    assert ("valid email" in told) == ("@" not in email)
+
+
 def test_signing_up_makes_a_person_with_a_page(client: Client, db: None) -> None:
     said = {"name": "grace", "email": "grace@example.org", "password": PASSWORD}
     assert client.post("/signup", said).status_code == 302
