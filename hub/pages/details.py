@@ -130,12 +130,19 @@ def remarks_of(findings: Iterable[Finding | Result], *, is_owner: bool) -> list[
         Remark(
             level=words[f.severity],
             message=str(f.message),
-            evidence=_evidence(f.evidence),
+            evidence=_evidence(_telling(f)),
             is_loud=f.severity != "info",
             code=f.code,
         )
         for f in findings
     ]
+
+
+def _telling(found: Finding | Result) -> Mapping[str, object]:
+    """Return what adds to a finding's sentence; of a refusal only lists of names do."""
+    if found.severity != "error":
+        return found.evidence
+    return {name: value for name, value in found.evidence.items() if isinstance(value, list)}
 
 
 def _evidence(evidence: Mapping[str, object]) -> str:

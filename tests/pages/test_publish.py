@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -329,6 +330,13 @@ def test_a_family_that_a_label_chose_is_not_called_proven(as_ada: Client) -> Non
     page = read(as_ada, data).content.decode()
     assert "The header says FramePack" in page
     assert "Proven by shape: FramePack" not in page
+
+
+@pytest.mark.parametrize("data", [b"12345678", b"\xff" * 8 + b"{}", b"\x80\x04\x95abc"])
+def test_a_refusal_has_no_raw_facts(as_ada: Client, data: bytes) -> None:
+    page = read(as_ada, data).content.decode()
+    assert "This file is not taken" in page
+    assert not re.search(r"(offset|size|limit|length|suffix|name|kind): ", page)
 
 
 def test_a_refusal_leads_to_what_to_do(as_ada: Client) -> None:
