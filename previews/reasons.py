@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from lorary.anatomy import family_title
 from previews.render import CannotRender, OutOfMemory, RenderError, TooSlow, Why
 
-__all__ = ["reason", "waiting_for"]
+__all__ = ["no_renderer", "reason", "waiting_for"]
 
 _TEXTS = {
     Why.UNREADABLE: gettext_lazy("The file cannot be read as safetensors."),
@@ -43,3 +43,10 @@ def waiting_for(family: str) -> str:
     if not family:
         return _("waiting for somebody to say which base model this is made for")
     return _("waiting for a worker for %(family)s") % {"family": family_title(family)}
+
+
+def no_renderer(family: str) -> str:
+    """Return the refusal of a render that nobody here can make."""
+    if not family:
+        return _("Nobody has said which base model this is made for, so it cannot be rendered.")
+    return _("This hub has no renderer for %(family)s.") % {"family": family_title(family)}

@@ -15,6 +15,8 @@ from django.views.decorators.http import require_http_methods
 
 from hub.pages.sweeps import Frame, frame_of, sweep_of
 from hub.pages.words import duration
+from previews import announcing
+from previews.reasons import no_renderer
 from previews.selectors.places import place_of_id
 from previews.selectors.renders import previews_of
 from previews.services.renders import request as request_render
@@ -43,7 +45,7 @@ STRIP = 6
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """State of a version's pictures."""
+    """State of a version's pictures; ``unserved`` says why nobody can render them."""
 
     state: str
     reason: str
@@ -58,6 +60,7 @@ class Panel:
     recipe_url: str = ""
     sheets: Mapping[str, str] = field(default_factory=dict)
     place: str = ""
+    unserved: str = ""
 
 
 @never_cache
@@ -92,6 +95,7 @@ def previews_context(
     address = reverse("adapter-previews", args=[adapter.owner, adapter.name])
     user = request.user
     is_owner = user.is_authenticated and adapter.namespace.is_writable_by(user)
+    can_request = bool(is_owner and found.state in {"failed", "none"})
     recipe_url = reverse("adapter-recipe", args=[adapter.owner, adapter.name])
     panel = Panel(
         state=found.state,
@@ -102,15 +106,21 @@ def previews_context(
         url=f"{address}?v={version.name}",
         request_url=f"{address}?v={version.name}",
         poll_s=POLL_S.get(found.state, 0),
-        can_request=bool(is_owner and found.state in {"failed", "none"}),
+        can_request=can_request,
         frames=_strip(found.images, found.total),
         recipe_url=recipe_url if is_owner else "",
         sheets=found.sheets,
         place=_place(found),
+        unserved=_unserved(version) if can_request else "",
     )
     is_complete = found.state == "ready" or found.is_renewal
     sweep = sweep_of(version, found, request.GET) if is_complete else None
     return {"previews": panel, "sweep": sweep}
+
+
+def _unserved(version: Version) -> str:
+    """Return why a version cannot be rendered here, empty where it can."""
+    return "" if announcing.base_for(version.family) else no_renderer(version.family)
 
 
 def _place(found: Previews) -> str:

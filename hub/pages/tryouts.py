@@ -113,8 +113,8 @@ def stack(request: HttpRequest) -> HttpResponse:
     said = said_of(request.POST).changed_by(request.POST)
     if "HX-Request" not in request.headers:
         return _to_desk(said)
-    context = {"desk": desk_of(request.user, said)}
-    return render(request, "tryouts/stack.html", context)
+    context = {"desk": desk_of(request.user, said), "shown": "shown" in request.POST}
+    return render(request, "tryouts/changed.html", context)
 
 
 def _to_desk(said: Said) -> HttpResponse:

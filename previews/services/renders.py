@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from previews import announcing
 from previews.models import OPEN_STATES, Render, RenderKind, RenderState
-from previews.reasons import waiting_for
+from previews.reasons import no_renderer, waiting_for
 from previews.render import RenderError
 from previews.selectors import recipes as selectors
 from previews.services import pictures, recipes
@@ -49,12 +49,15 @@ def request(*, actor: User, version: Version) -> Render:
     """Ask for the previews of a version; one under way, or ready by this recipe, is returned.
 
     Raises:
-        StateConflict: only published versions are rendered.
+        StateConflict: only published versions are rendered, and only those whose base model
+            somebody here has.
         NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
     """
     access.require_adapter(actor, version.adapter)
     if version.state not in OUT_STATES:
         raise StateConflict(_("Only published versions are rendered."), state=version.state)
+    if selectors.recipe_for(version) is None:
+        raise StateConflict(no_renderer(version.family), state=RenderState.WAITING)
     return begin(version=version, priority=queue.ASKED)
 
 

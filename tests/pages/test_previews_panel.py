@@ -10,13 +10,13 @@ from django.utils import timezone
 
 from hub.pages.words import duration
 from previews.models import Recipe, Render
-from registry.models import Job, Worker
+from registry.models import Job, Version, Worker
 from tests.pages.pictures import DOCUMENT, render
 
 if TYPE_CHECKING:
     from django.test import Client
 
-    from registry.models import Adapter, User, Version
+    from registry.models import Adapter, User
 
 pytestmark = pytest.mark.django_db
 
@@ -94,10 +94,27 @@ def test_failed_pictures_say_why_and_the_owner_may_try_again(
 
 
 def test_asking_again_queues_a_render(client: Client, ada: User, v1: Version) -> None:
+    Version.objects.update(family="miniature")
+    v1.refresh_from_db()
     old = render(v1, "failed", reason="x")
     client.force_login(ada)
+    assert 'class="btn">Render again' in panel(client)
     assert client.post("/ada/noir/previews?v=v1").status_code == 302
     assert v1.renders.exclude(pk=old.pk).exists()
+
+
+def test_nobody_asks_for_a_base_that_nobody_serves(
+    client: Client, ada: User, v1: Version
+) -> None:
+    old = render(v1, "failed", reason="x")
+    client.force_login(ada)
+    page = panel(client)
+    assert "This hub has no renderer for Stable Diffusion 1" in page
+    assert 'disabled aria-describedby="unserved">Render again' in page
+    answer = client.post("/ada/noir/previews?v=v1")
+    assert answer.status_code == 409
+    assert "This hub has no renderer for Stable Diffusion 1" in answer.content.decode()
+    assert list(v1.renders.all()) == [old]
 
 
 def test_strangers_ask_for_nothing(client: Client, bob: User, v1: Version) -> None:

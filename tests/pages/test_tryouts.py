@@ -187,12 +187,23 @@ def test_a_base_that_nobody_has_is_said_before_anybody_asks(
     settings.LORARY = dataclasses.replace(settings.LORARY, bases=tmp_path / "none.toml")
     text = page_of(as_ada, "/try?add=ada/noir@v1")
     assert "waiting for a worker for Miniature" in text
+    assert re.search(r'value="render" disabled aria-describedby="unserved"', text)
+    part = as_ada.post("/try/stack", filled(), headers={"HX-Request": "true"}).content.decode()
+    assert 'id="ask" data-hx-swap-oob="true"' in part
+    assert re.search(r'value="render" disabled', part)
     answer = as_ada.post("/try", filled())
     assert answer.status_code == 409
     assert "waiting for a worker for Miniature" in answer.content.decode()
 
 
 # --- Asking -------------------------------------------------------------------------------------
+
+
+def test_a_base_that_is_here_can_be_asked_for(as_ada: Client, neon: Version) -> None:
+    text = page_of(as_ada, "/try?add=ada/noir@v1")
+    assert 'value="render">' in text
+    part = as_ada.post("/try/stack", filled(), headers={"HX-Request": "true"}).content.decode()
+    assert 'value="render">' in part
 
 
 def test_asking_leads_to_a_page_that_renews_itself(as_ada: Client, neon: Version) -> None:

@@ -146,6 +146,16 @@ def test_only_those_who_may_publish_ask(version: Version, bob: User, ada: User) 
         renders.request(actor=ada, version=version)
 
 
+def test_nobody_asks_for_a_family_that_nobody_serves(
+    unserved: None, ada: User, noir: Adapter, publish: Callable[..., Version]
+) -> None:
+    version = publish(noir)
+    before = list(version.renders.all())
+    with pytest.raises(StateConflict, match="no renderer for Miniature"):
+        renders.request(actor=ada, version=version)
+    assert list(version.renders.all()) == before
+
+
 def test_a_family_that_nobody_serves_waits_and_says_so(
     unserved: None, noir: Adapter, publish: Callable[..., Version]
 ) -> None:
