@@ -14,6 +14,7 @@ from hub.pages.verdicts import layers
 from hub.pages.words import count
 from hub.templatetags.lorary import size
 from lorary.anatomy import ALGORITHM_TITLES
+from lorary.anatomy.wording import natural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -58,7 +59,7 @@ class Anatomy:
 
     Attributes:
         strongest: The block that holds most of what was trained.
-        blocks: Changed blocks in the file's order.
+        blocks: Changed blocks in natural order.
         facts: How the file is made.
         kinds: Kinds of layers to how many are changed.
         ranks: Ranks to how many linear and convolution layers have them.
@@ -85,7 +86,8 @@ def anatomy_of(document: Document) -> Anatomy:
     """Return the panel of an anatomy document (empty: not read)."""
     if not document:
         return Anatomy()
-    blocks: Sequence[Document] = document["layers"]["blocks"]
+    told: Sequence[Document] = document["layers"]["blocks"]
+    blocks = sorted(told, key=lambda block: natural(block["name"]))
     strongest = max(blocks, key=lambda block: block["parameters"], default=None)
     metadata = document["metadata"]
     return Anatomy(

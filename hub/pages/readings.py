@@ -27,6 +27,7 @@ from hub.pages.words import family_label, family_labels
 from hub.refusals import Busy
 from hub.templatetags.lorary import size
 from lorary.anatomy.vocabulary import covers
+from lorary.anatomy.wording import stem, title_of
 from registry import checks
 from registry.errors import LoraryError, TooLarge
 from registry.names import check_path
@@ -207,7 +208,7 @@ def suggest(reading: Reading, target: Adapter | None) -> dict[str, Any]:
     notes, base = document["metadata"], document["base"]
     best = notes["recommended_strength"]
     return {
-        "title": _title_of(notes["title"] or _stem(reading.path)),
+        "title": title_of(reading.path, notes["title"]),
         "name": _name_of(reading.path, document)[0],
         "summary": (notes["description"] or "").split("\n", 1)[0][:280],
         "kind": "style",
@@ -221,35 +222,23 @@ def suggest(reading: Reading, target: Adapter | None) -> dict[str, Any]:
     }
 
 
-def _stem(path: str) -> str:
-    return path.rpartition("/")[2].removesuffix(".safetensors")
-
-
 def _name_of(path: str, document: Document) -> tuple[str, Proof]:
     """Return a name with its source: the file's own, for a person may have changed that.
 
     The trainer's name stands in where the file's says nothing more.
     """
-    stem, said = _stem(path), str(document["training"].get("output_name") or "")
-    adds_nothing = stem.startswith(said) and _ADDED.match(stem, len(said)) is not None
-    is_nobodys = stem.casefold() in _NOBODYS or not _slug(stem)
-    if _slug(said) and (adds_nothing or is_nobodys) and stem != said:
+    file_stem, said = stem(path), str(document["training"].get("output_name") or "")
+    adds_nothing = file_stem.startswith(said) and _ADDED.match(file_stem, len(said)) is not None
+    is_nobodys = file_stem.casefold() in _NOBODYS or not _slug(file_stem)
+    if _slug(said) and (adds_nothing or is_nobodys) and file_stem != said:
         return _slug(said), Proof("claimed", _("From the header"), said)
-    return _slug(stem), Proof("claimed", _("From the file's name"), path)
+    return _slug(file_stem), Proof("claimed", _("From the file's name"), path)
 
 
-def _slug(stem: str) -> str:
+def _slug(text: str) -> str:
     """Return a name by the grammar of names that is close to the file's."""
-    ascii_only = re.sub(r"[^A-Za-z0-9._]+", "-", stem)
+    ascii_only = re.sub(r"[^A-Za-z0-9._]+", "-", text)
     return re.sub(r"-{2,}|\.{2,}", "-", ascii_only).strip("-.")[:96]
-
-
-def _title_of(stem: str) -> str:
-    """Return a title for people; what has spaces was written by one and stays."""
-    if " " in stem.strip():
-        return stem.strip()[:120]
-    spaced = re.sub(r"[-_.]+", " ", stem).strip()
-    return spaced[:1].upper() + spaced[1:120]
 
 
 def _word(word: Document) -> Word:

@@ -14,6 +14,7 @@ import pytest
 
 from lorary.client import Details, Progress, errors, publishing, upload
 from lorary.client.upload import Source
+from tests.builders.adapters import DENOISERS, kohya
 from tests.builders.weights import safetensors
 from tests.client.conftest import CLI
 from tests.client.fakehub import TOKEN
@@ -59,6 +60,24 @@ def test_pushed_file_becomes_a_version_of_a_new_adapter(
     assert fake.adapters["ada/noir"]["title"] == "Noir"
     assert fake.adapters["ada/noir"]["visibility"] == "public"
     assert fake.body_bytes == lora.stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("metadata", "title"),
+    [
+        ({}, "Hard noir v2"),
+        ({"modelspec.title": "Noir, hard"}, "Noir, hard"),
+        ({"modelspec.title": "film_noir"}, "Film noir"),
+        ({"modelspec.title": "n" * 150}, "N" + "n" * 119),
+    ],
+)
+def test_a_new_adapter_has_the_title_that_its_file_gives(
+    hub: Hub, fake: FakeHub, tmp_path: Path, metadata: dict[str, str], title: str
+) -> None:
+    place = tmp_path / "hard_noir-v2.safetensors"
+    place.write_bytes(kohya(DENOISERS["sd1", "diffusers"], metadata=metadata))
+    hub.push(place, "ada/noir")
+    assert fake.adapters["ada/noir"]["title"] == title
 
 
 def test_same_file_again_sends_nothing_and_gives_the_same_version(

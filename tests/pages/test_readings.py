@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hub.pages.readings import _slug, _title_of
+from hub.pages.readings import _slug
 from hub.templatetags.lorary import codes, digest, ruler, size, strength
 from registry.names import check_name
 
@@ -22,10 +22,6 @@ from registry.names import check_name
 def test_a_file_name_becomes_a_name_by_the_grammar(stem: str, slug: str) -> None:
     assert _slug(stem) == slug
     check_name(_slug(stem))
-
-
-def test_a_file_name_becomes_a_title() -> None:
-    assert _title_of("hard_noir-v2") == "Hard noir v2"
 
 
 def test_sizes_are_decimal_and_short() -> None:

@@ -13,6 +13,7 @@ from lorary.anatomy.privacy import safe_name
 from lorary.anatomy.report import LAYER_KINDS, Anatomy, Block, FileFacts, Layers, Notes
 from lorary.anatomy.training import description, recommended_strength, title, training_facts
 from lorary.anatomy.triggers import common_tags, tag_shares, trigger_words
+from lorary.anatomy.wording import natural
 from lorary.safetensors.tensors import Tensors
 
 if TYPE_CHECKING:
@@ -153,12 +154,12 @@ def _declared_rank(metadata: Mapping[str, str], config: AdapterConfig | None) ->
 
 
 def _blocks_of(modules: Sequence[Module]) -> tuple[Block, ...]:
-    """Sums of each block, in the file's order."""
+    """Sums of each block, in natural order: block 2 before block 10."""
     counted = modules_of(modules)
     parameter = counted.columns.parameters.__getitem__
     blocks = [
         Block(name, len(own), sum(map(parameter, own)))
-        for name, own in counted.groups.blocks.items()
+        for name, own in sorted(counted.groups.blocks.items(), key=lambda one: natural(one[0]))
     ]
     rest = blocks[_MOST_BLOCKS:]
     if rest:  # names of a stranger, not of a model

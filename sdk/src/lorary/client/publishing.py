@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from lorary.anatomy import Finding, inspect_file
+from lorary.anatomy import Finding, Inspection, inspect_file
+from lorary.anatomy.wording import title_of
 from lorary.client.errors import (
     FileMissing,
     Forbidden,
@@ -55,7 +56,7 @@ class Details:
     """What a person says about an adapter and a version; None and empty mean: not said.
 
     Attributes:
-        title: Title of a new adapter.
+        title: Title of a new adapter; made from the file when there is none.
         kind: Kind of a new adapter: style, character, concept, …
         visibility: public, unlisted or private; a new adapter is public unless told otherwise.
         trigger_words: Phrases that wake it; the hub takes the file's own when there are none.
@@ -109,11 +110,12 @@ def push(  # noqa: PLR0913 - two that are told, by keyword
     is_draft: bool,
 ) -> Pushed:
     """Inspect, send, and publish; see `lorary.client.hub.Hub.push`."""
-    findings = _check_locally(places)
+    findings, title = _check_locally(places)
     account = Account.read(session.json("GET", "me"))
     adapter = _existing(session, target, details)
     on_checked(_unique(findings), adapter)
     is_new = adapter is None
+    details = replace(details, title=details.title or title)
     if adapter is None and account.name.casefold() != target.owner.casefold():
         # Under another's name a new adapter comes first: a no is better heard before the bytes
         # have travelled. Under one's own it comes last, so that a refused file leaves none.
@@ -126,11 +128,11 @@ def push(  # noqa: PLR0913 - two that are told, by keyword
     return Pushed(version, tuple(uploads), _unique([*everything, *version.findings]), is_new)
 
 
-def _check_locally(places: Sequence[Path]) -> tuple[Finding, ...]:
+def _check_locally(places: Sequence[Path]) -> tuple[tuple[Finding, ...], str]:
     """Inspect files before anything is sent.
 
     Returns:
-        What was found, all of it less than an error.
+        What was found, all of it less than an error, and a title by the first weights.
 
     Raises:
         FileMissing: a file cannot be read.
@@ -144,20 +146,26 @@ def _check_locally(places: Sequence[Path]) -> tuple[Finding, ...]:
     if len(set(names)) != len(names):
         msg = "Two files have the same name; the case of letters does not count."
         raise Invalid(msg)
-    findings: list[Finding] = []
-    for place in places:
-        findings += _look(place)
-    if all(place.suffix.casefold() in COMPANIONS for place in places):
+    looked = [_look(place) for place in places]
+    titles = [_title(one, place) for one, place in zip(looked, places, strict=True) if one]
+    if not titles:
         msg = "A version needs a .safetensors file."
         raise Invalid(msg)
-    return tuple(findings)
+    return tuple(found for one in looked if one for found in one.findings), titles[0]
 
 
-def _look(place: Path) -> tuple[Finding, ...]:
+def _title(inspection: Inspection, place: Path) -> str:
+    """Return the title that a file gives itself, else one made from its name."""
+    notes = inspection.anatomy.metadata if inspection.anatomy else None
+    return title_of(place.name, notes.title if notes else None)
+
+
+def _look(place: Path) -> Inspection | None:
+    """Return what weights are, None of a file that lies beside them."""
     try:
         if place.suffix.casefold() in COMPANIONS:
             place.open("rb").close()
-            return ()
+            return None
         inspection = inspect_file(place)
     except OSError as error:
         message = f"{place} cannot be read: {error.strerror or error}."
@@ -165,7 +173,7 @@ def _look(place: Path) -> tuple[Finding, ...]:
     if inspection.refused:
         message = f"{place.name}: {inspection.findings[0].message}"
         raise UploadRefused(message, findings=inspection.findings)
-    return inspection.findings
+    return inspection
 
 
 def _existing(session: Session, target: Reference, details: Details) -> Adapter | None:
