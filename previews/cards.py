@@ -17,6 +17,7 @@ from previews.faces import faces
 from previews.models import Image
 from previews.selectors.renders import previews_of
 from previews.services import blobs
+from registry.models import Maturity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,7 +50,10 @@ class LinkCard:
         """Owner, what it teaches, base model, and the version."""
         adapter = self.version.adapter
         kind = adapter.get_kind_display().lower()
-        said = [adapter.owner, kind, family_title(self.version.family), self.version.name]
+        is_mature = adapter.maturity == Maturity.MATURE
+        rating = adapter.get_maturity_display().lower() if is_mature else ""
+        family = family_title(self.version.family)
+        said = [adapter.owner, kind, family, self.version.name, rating]
         return " · ".join(word for word in said if word)
 
     @property
@@ -88,7 +92,12 @@ class LinkCard:
 
 
 def of(version: Version) -> LinkCard:
-    """Return the card of a version: its control and some strengths of one prompt and seed."""
+    """Return the card of a version: its control and some strengths of one prompt and seed.
+
+    Of a mature adapter it shows the drawing of the weights: whoever meets the link did not ask.
+    """
+    if version.adapter.maturity == Maturity.MATURE:
+        return LinkCard(version, ())
     found = previews_of(version)
     is_complete = found.state == "ready" or found.is_renewal
     return LinkCard(version, _chosen(found.images) if is_complete else ())

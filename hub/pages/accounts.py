@@ -178,6 +178,7 @@ def _door(
 
 
 def _shelf() -> list[list[Card]]:
-    """Return up to nine pictures of public adapters, three a row."""
-    cards = cards_of(catalogue.search(None, catalogue.Query(), limit=9).results)
+    """Return up to nine pictures of public adapters that suit everybody, three a row."""
+    cards = cards_of(None, catalogue.search(None, catalogue.Query(), limit=9).results)
+    cards = [card for card in cards if not card.rating]
     return [cards[start : start + 3] for start in range(0, len(cards) // 3 * 3, 3)]

@@ -95,7 +95,7 @@ def _results(request: HttpRequest, query: Query) -> dict[str, Any]:
     found = catalogue.search(request.user, query, cursor=cursor, limit=PAGE)
     return {
         "query": query,
-        "cards": cards_of(found.results),
+        "cards": cards_of(request.user, found.results),
         "chips": _chips(query),
         "sorts": [Option(v, str(label), v == query.sort) for v, label in SORTS.items()],
         "count_text": count_text(request.user, query),

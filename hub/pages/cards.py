@@ -9,16 +9,21 @@ from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from hub.pages.ratings import is_blurred, placeholder_of
 from hub.pages.words import family_label, strength_range
 from hub.templatetags.lorary import size
 from previews.selectors.pictures import Picture, cover_of
-from registry.models import File, Visibility
+from registry.models import File, Maturity, Visibility
 from registry.services.details import BY_TENSORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from registry.models import Adapter, Version
+    from django.contrib.auth.models import AnonymousUser
+
+    from registry.models import Adapter, User, Version
+
+    Viewer = User | AnonymousUser | None
 
 __all__ = ["Card", "cards_of"]
 
@@ -37,7 +42,12 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One adapter in a list."""
+    """One adapter in a list.
+
+    Attributes:
+        rating: Label of a mature adapter, empty of any other.
+        blur: The blurred picture to show in place of the picture, empty where that may be seen.
+    """
 
     number: str
     full_name: str
@@ -55,16 +65,26 @@ class Card:
     strength_text: str
     visibility: str
     is_private: bool
+    rating: str
+    blur: str
 
 
-def cards_of(adapters: Sequence[Adapter]) -> list[Card]:
+def cards_of(user: Viewer, adapters: Sequence[Adapter]) -> list[Card]:
     """Return cards in the order of the adapters; two queries, however many there are.
 
     The adapters come with ``namespace`` and ``latest_version``, as searches return them.
     """
-    covers = cover_of(adapters)
+    covers = {pk: one for pk, one in cover_of(adapters).items() if one is not None}
+    blurs = {
+        one.pk: placeholder_of([covers[one.pk]])
+        for one in adapters
+        if one.pk in covers and is_blurred(user, one)
+    }
+    for pk, blur in blurs.items():
+        if not blur:  # without a placeholder the drawing of the weights stands for the picture
+            del covers[pk]
     proven = _proven(adapters)
-    return [_card(adapter, covers, proven) for adapter in adapters]
+    return [_card(adapter, covers, proven, blurs.get(adapter.pk, "")) for adapter in adapters]
 
 
 def _proven(adapters: Sequence[Adapter]) -> dict[int, str]:
@@ -79,7 +99,7 @@ def _proven(adapters: Sequence[Adapter]) -> dict[int, str]:
 
 
 def _card(
-    adapter: Adapter, covers: Mapping[int, Picture | None], proven: Mapping[int, str]
+    adapter: Adapter, covers: Mapping[int, Picture], proven: Mapping[int, str], blur: str
 ) -> Card:
     version = adapter.latest_version
     words = list(version.trigger_words) if version else []
@@ -100,6 +120,8 @@ def _card(
         strength_text=strength_range(version) if version else "",
         visibility=adapter.get_visibility_display(),
         is_private=adapter.visibility != Visibility.PUBLIC,
+        rating=adapter.get_maturity_display() if adapter.maturity == Maturity.MATURE else "",
+        blur=blur,
     )
 
 
@@ -123,7 +145,7 @@ def _evidence(version: Version | None, proven: Mapping[int, str]) -> str:
 
 
 def _picture(
-    adapter: Adapter, version: Version | None, covers: Mapping[int, Picture | None]
+    adapter: Adapter, version: Version | None, covers: Mapping[int, Picture]
 ) -> Picture | Drawn:
     picture = covers.get(adapter.pk)
     if picture is not None:

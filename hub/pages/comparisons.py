@@ -13,6 +13,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
+from hub.pages.ratings import rating_of
 from hub.pages.sweeps import Option
 from hub.pages.words import strength_range
 from hub.templatetags.lorary import size, strength
@@ -85,6 +86,8 @@ def show(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     listing = [one for one in history.listing(request.user, adapter) if _is_shown(one)]
     versions = _chosen(adapter, listing, request.GET)
     context = {"adapter": adapter, "listing": listing, **_context(versions, request.GET)}
+    pictures = [shot.picture for row in context["rows"] for shot in row.prints]
+    context["rating"] = rating_of(request, adapter, pictures=pictures)
     return render(request, "adapter/compare.html", context)
 
 

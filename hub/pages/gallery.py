@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.contrib import messages
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
@@ -18,6 +19,7 @@ from hub.pages.prints import FIRST, gallery_of, place_of, print_of
 from previews.models import DerivativeKind, SampleKind
 from previews.selectors import samples as selectors
 from previews.services import samples
+from hub.pages.ratings import rating_of
 from registry.errors import Invalid, LoraryError, NotFound
 from registry.selectors import adapters as catalogue
 from registry.selectors import versions as history
@@ -47,7 +49,14 @@ def gallery(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     shown = gallery_of(request.user, adapter, version, first=first)
     template = "gallery/prints.html" if "part" in request.GET else "gallery/page.html"
     context = {"adapter": adapter, "version": version, "gallery": shown, "is_first": bool(first)}
+    context["rating"] = rating_of(request, adapter, page=_page(version, is_first=bool(first)))
     return render(request, template, context)
+
+
+def _page(version: Version, *, is_first: bool) -> str:
+    """Return the path of the page on which a part of the gallery stands."""
+    name = "adapter" if is_first else "gallery"
+    return reverse(name, args=[version.adapter.owner, version.adapter.name])
 
 
 def _bring(request: HttpRequest, adapter: Adapter, version: Version) -> HttpResponse:

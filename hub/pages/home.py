@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from hub.pages.cards import cards_of
+from hub.pages.ratings import is_blurred
 from hub.pages.sweeps import Frame, sweep_of
 from hub.pages.words import family_label
 from previews.selectors.pictures import cover_of
@@ -46,8 +47,8 @@ def home(request: HttpRequest) -> HttpResponse:
     newest = catalogue.search(request.user, catalogue.Query(), limit=NEWEST).results
     facets = catalogue.facets(request.user)
     context = {
-        "cards": cards_of(newest),
-        "sweep": _hero(newest),
+        "cards": cards_of(request.user, newest),
+        "sweep": _hero([one for one in newest if not is_blurred(request.user, one)]),
         "total": sum(count for _kind, count in facets.kinds),
         "families": _families(facets),
         "tries": [tag for tag, _count in facets.tags[:3]],

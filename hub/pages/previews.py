@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
+from hub.pages.ratings import rating_of
 from hub.pages.sweeps import Frame, frame_of, sweep_of
 from hub.pages.words import duration
 from previews import announcing
@@ -88,11 +89,14 @@ def _ask(request: HttpRequest, owner: str, name: str) -> HttpResponse:
 def previews_context(
     request: HttpRequest, adapter: Adapter, version: Version | None
 ) -> dict[str, Any]:
-    """Return ``previews`` (the panel) and ``sweep`` (None until pictures are complete)."""
+    """Return ``previews`` (the panel), ``sweep`` (None until pictures are there) and ``rating``."""
     if version is None:
-        return {"previews": _nothing(), "sweep": None}
+        return {"previews": _nothing(), "sweep": None, "rating": rating_of(request, adapter)}
     found = previews_of(version)
     address = reverse("adapter-previews", args=[adapter.owner, adapter.name])
+    page = reverse("adapter", args=[adapter.owner, adapter.name])
+    rating = rating_of(request, adapter, page=page, pictures=found.images)
+    asked = rating.query if rating else ""
     user = request.user
     is_owner = user.is_authenticated and adapter.namespace.is_writable_by(user)
     can_request = bool(is_owner and found.state in {"failed", "none"})
@@ -103,7 +107,7 @@ def previews_context(
         done=found.done,
         total=found.total,
         cover=reverse("cover", args=[version.pk]),
-        url=f"{address}?v={version.name}",
+        url=f"{address}?v={version.name}{asked}",
         request_url=f"{address}?v={version.name}",
         poll_s=POLL_S.get(found.state, 0),
         can_request=can_request,
@@ -114,8 +118,9 @@ def previews_context(
         unserved=_unserved(version) if can_request else "",
     )
     is_complete = found.state == "ready" or found.is_renewal
-    sweep = sweep_of(version, found, request.GET) if is_complete else None
-    return {"previews": panel, "sweep": sweep}
+    is_shown = is_complete and not (rating and rating.is_blurred)
+    sweep = sweep_of(version, found, request.GET) if is_shown else None
+    return {"previews": panel, "sweep": sweep, "rating": rating}
 
 
 def _unserved(version: Version) -> str:

@@ -27,7 +27,7 @@ def profile(request: HttpRequest, owner: str) -> HttpResponse:
     context = {
         "owner": namespace,
         "is_self": request.user.is_authenticated and namespace.user_id == request.user.pk,
-        "cards": cards_of(found.results),
+        "cards": cards_of(request.user, found.results),
         "count_text": count_text(request.user, query),
         **page_links(request, found, cursor),
     }

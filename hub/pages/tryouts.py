@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from hub.pages.desks import desk_of, found_for, said_by, said_of
 from hub.pages.forms import accept_faults
+from hub.pages.ratings import rating_of
 from hub.problems import status_of
 from previews.selectors import tryouts as selectors
 from previews.services import tryouts
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
     from hub.pages.desks import Desk, Said
+    from hub.pages.ratings import Rating
     from previews.models import Tryout
     from previews.selectors.tryouts import Shown
 
@@ -96,8 +98,10 @@ def _history(request: HttpRequest) -> dict[str, Any]:
 
 def _result(request: HttpRequest, found: Shown) -> dict[str, Any]:
     """Return what the picture's side shows."""
-    url = request.build_absolute_uri(reverse("tryout", args=[found.tryout.key]))
+    path = reverse("tryout", args=[found.tryout.key])
+    url = request.build_absolute_uri(path)
     return {
+        "rating": _rating(request, found, path),
         "shown": found,
         "key": found.tryout.key,
         "poll_s": POLL_S.get(found.previews.state, 0),
@@ -105,6 +109,19 @@ def _result(request: HttpRequest, found: Shown) -> dict[str, Any]:
         "address": url,
         "prompt": found.previews.recipe["prompts"][0],
     }
+
+
+def _rating(request: HttpRequest, found: Shown, path: str) -> Rating | None:
+    """Return the rating of what another's stack holds; one's own picture was asked for."""
+    if found.tryout.user_id == request.user.pk:
+        return None
+    adapters = [layer.version.adapter for layer in found.layers]
+    ratings = [
+        rating_of(request, adapter, page=path, pictures=found.previews.images)
+        for adapter in adapters
+    ]
+    mature = [rating for rating in ratings if rating is not None]
+    return next((one for one in mature if one.is_blurred), next(iter(mature), None))
 
 
 @require_POST

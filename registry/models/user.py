@@ -29,6 +29,7 @@ class User(AbstractUser):
 
     username = models.CharField(_("user name"), max_length=MAX_NAME, unique=True)
     email = models.EmailField(_("e-mail address"), blank=True)
+    shows_mature = models.BooleanField(_("shows mature pictures"), default=False, db_default=False)
     first_name = None  # type: ignore[assignment]  # one name is enough: Namespace.display_name
     last_name = None  # type: ignore[assignment]  # see above
 

@@ -20,7 +20,14 @@ from registry.services import access, events, tokens
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
-__all__ = ["change_password", "create_user", "set_staff", "sign_up", "sign_up_faults"]
+__all__ = [
+    "change_password",
+    "create_user",
+    "set_shows_mature",
+    "set_staff",
+    "sign_up",
+    "sign_up_faults",
+]
 
 
 def sign_up(*, name: str, email: str, password: str) -> User:
@@ -121,6 +128,17 @@ def change_password(
         if revokes_tokens:
             tokens.revoke_all(actor=user)
         events.record(actor=user, verb="password_changed", subject=user.username)
+
+
+def set_shows_mature(*, actor: User | AnonymousUser, shows_mature: bool) -> None:
+    """Keep whether the actor wants to see pictures of mature adapters.
+
+    Raises:
+        Unauthenticated: when there is no actor.
+    """
+    user = access.require_user(actor)
+    user.shows_mature = shows_mature
+    user.save(update_fields=["shows_mature"])
 
 
 def set_staff(*, actor: User | None, user: User, is_staff: bool) -> bool:

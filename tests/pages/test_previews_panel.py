@@ -103,9 +103,7 @@ def test_asking_again_queues_a_render(client: Client, ada: User, v1: Version) ->
     assert v1.renders.exclude(pk=old.pk).exists()
 
 
-def test_nobody_asks_for_a_base_that_nobody_serves(
-    client: Client, ada: User, v1: Version
-) -> None:
+def test_nobody_asks_for_a_base_that_nobody_serves(client: Client, ada: User, v1: Version) -> None:
     old = render(v1, "failed", reason="x")
     client.force_login(ada)
     page = panel(client)

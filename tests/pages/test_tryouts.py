@@ -15,7 +15,7 @@ from previews.models import Image, Render, RenderState, Tryout
 from previews.selectors import tryouts as selectors
 from previews.services import tryouts
 from previews.services.wishes import Wish
-from registry.models import Blob, Job, JobState, Version
+from registry.models import Adapter, Blob, Job, JobState, Version
 from tests import catalogue
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pytest_django import Settings
 
-    from registry.models import Adapter, User
+    from registry.models import User
 
 
 @pytest.fixture
@@ -338,6 +338,21 @@ def test_it_is_shared_closed_and_removed_by_buttons(
     gone = as_ada.post(f"{place}/remove")
     assert "a+red+boat" in gone["Location"]  # the desk stays as it was
     assert as_ada.get(place).status_code == 404
+
+
+def test_a_shared_picture_of_a_mature_adapter_is_blurred(as_ada: Client, asked: Tryout) -> None:
+    finish(asked)
+    place = f"/try/{asked.key}"
+    as_ada.post(f"{place}/share")
+    Adapter.objects.update(maturity="mature")
+    guest = Client()
+    for path in (place, f"{place}/state"):
+        told = page_of(guest, path)
+        assert "<b>Mature</b>" in told
+        assert "/media/images/" not in told
+        assert f'href="{place}?show=mature"' in told
+    assert "/media/images/" in page_of(guest, f"{place}?show=mature")
+    assert "/media/images/" in page_of(as_ada, place)
 
 
 def test_the_strip_shows_ones_own_alone(as_ada: Client, asked: Tryout, bob: User) -> None:

@@ -1,0 +1,157 @@
+"""Pictures of mature adapters: blurred with a label until somebody asks to see them."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+from django.test import Client
+from PIL import Image as Pillow
+
+from previews import cards
+from previews.models import Image
+from registry.models import Adapter, Maturity
+from tests import catalogue
+from tests.pages.files import lora
+from tests.pages.pictures import render
+
+if TYPE_CHECKING:
+    from registry.models import User, Version
+
+pytestmark = pytest.mark.django_db
+
+BLUR = "data:image/webp;base64,UklGRg"
+LISTS = ["/", "/browse", "/ada"]
+PAGE = "/ada/noir"
+
+
+@pytest.fixture
+def mature(noir: Adapter, v1: Version) -> Version:
+    """A mature adapter with rendered pictures."""
+    Adapter.objects.filter(pk=noir.pk).update(maturity=Maturity.MATURE)
+    render(v1, "ready", 20)
+    Image.objects.update(placeholder=BLUR)
+    v1.refresh_from_db()
+    return v1
+
+
+def page(client: Client, path: str) -> str:
+    answer = client.get(path)
+    assert answer.status_code == 200
+    return str(answer.content.decode())
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_lists_show_strangers_a_blur_with_a_label(
+    client: Client, mature: Version, path: str
+) -> None:
+    told = page(client, path)
+    assert BLUR in told
+    assert "<b>Mature</b>" in told
+    assert "/media/images/" not in told
+
+
+def test_the_page_shows_strangers_a_blur_until_they_ask(client: Client, mature: Version) -> None:
+    told = page(client, f"{PAGE}?tab=files")
+    assert BLUR in told
+    assert "<b>Mature</b>" in told
+    assert "/media/images/" not in told
+    assert "data-sweep" not in told
+    assert 'href="/ada/noir?tab=files&amp;show=mature"' in told
+    shown = page(client, f"{PAGE}?show=mature")
+    assert "/media/images/" in shown
+    assert 'name="show" value="mature"' in shown
+
+
+def test_the_panel_alone_is_blurred_as_the_page_is(client: Client, mature: Version) -> None:
+    part = page(client, f"{PAGE}/previews?v=v1")
+    assert BLUR in part
+    assert "/media/images/" not in part
+    assert 'href="/ada/noir?v=v1&amp;show=mature"' in part
+    assert "/media/images/" in page(client, f"{PAGE}/previews?v=v1&show=mature")
+
+
+def test_pictures_under_way_are_blurred_too(client: Client, mature: Version) -> None:
+    render(mature, "running", 3)
+    assert "/media/images/" not in page(client, PAGE)
+
+
+def test_the_page_without_placeholder_shows_the_drawing(client: Client, mature: Version) -> None:
+    Image.objects.update(placeholder="")
+    for path in [PAGE, *LISTS]:
+        told = page(client, path)
+        assert "/media/images/" not in told
+        assert f"/media/covers/{mature.pk}.svg" in told
+
+
+def test_a_comparison_is_blurred(client: Client, noir: Adapter, mature: Version) -> None:
+    second = catalogue.release(noir, lora(8))
+    images = list(mature.renders.get().images.all())
+    row = mature.renders.get()
+    row.pk, row.version = None, second
+    row.save()
+    for image in images:
+        image.pk, image.render = None, row
+        image.save()
+    told = page(client, f"{PAGE}/compare?a=v1&b=v2")
+    assert "<b>Mature</b>" in told
+    assert "/media/images/" not in told
+    assert "/media/images/" in page(client, f"{PAGE}/compare?a=v1&b=v2&show=mature")
+
+
+def test_the_owner_sees_the_own_pictures(as_ada: Client, mature: Version) -> None:
+    for path in [PAGE, "/browse", "/ada"]:
+        told = page(as_ada, path)
+        assert "/media/images/" in told
+        assert "<b>Mature</b>" in told or path == PAGE
+
+
+def test_who_is_signed_in_chooses_once(client: Client, bob: User, mature: Version) -> None:
+    client.force_login(bob)
+    assert "/media/images/" not in page(client, PAGE)
+    assert "Blur them" in page(client, "/settings/content")
+    assert client.post("/settings/content", {"mature": "show"}).status_code == 302
+    for path in [PAGE, *LISTS]:
+        assert "/media/images/" in page(client, path)
+    client.post("/settings/content", {"mature": "blur"})
+    assert "/media/images/" not in page(client, PAGE)
+
+
+def test_strangers_have_no_choice_to_keep(client: Client) -> None:
+    assert client.get("/settings/content").headers["Location"].startswith("/signin")
+
+
+def test_other_ratings_are_shown(client: Client, mature: Version) -> None:
+    Adapter.objects.update(maturity=Maturity.SUGGESTIVE)
+    told = page(client, PAGE)
+    assert "/media/images/" in told
+    assert "Mature" not in told
+
+
+def test_the_link_card_shows_no_picture(client: Client, mature: Version) -> None:
+    card = cards.of(mature)
+    assert card.pictures == ()
+    assert card.facts.endswith("mature")
+    data = client.get(f"/media/cards/{mature.pk}.png").content
+    assert Pillow.open(io.BytesIO(data)).size == (1200, 630)
+    told = page(client, PAGE)
+    assert '<meta name="rating" content="adult">' in told
+    Adapter.objects.update(maturity=Maturity.GENERAL)
+    mature.refresh_from_db()
+    mature.adapter.refresh_from_db()
+    assert cards.of(mature).pictures != ()
+    assert cards.of(mature).etag != card.etag
+
+
+def test_the_door_shows_nothing_of_it(client: Client, mature: Version) -> None:
+    told = page(client, "/signin")
+    assert BLUR not in told
+    assert "/media/images/" not in told
+
+
+def test_the_first_page_leads_with_what_suits_everybody(client: Client, mature: Version) -> None:
+    told = page(client, "/")
+    assert "strip hefty" not in told
+    Adapter.objects.update(maturity=Maturity.GENERAL)
+    assert "strip hefty" in page(client, "/")
