@@ -45,6 +45,8 @@ class Card:
     """One adapter in a list.
 
     Attributes:
+        number: Its place in the list. An id would tell how many adapters there are that the viewer
+            may not see.
         rating: Label of a mature adapter, empty of any other.
         blur: The blurred picture to show in place of the picture, empty where that may be seen.
     """
@@ -84,7 +86,10 @@ def cards_of(user: Viewer, adapters: Sequence[Adapter]) -> list[Card]:
         if not blur:  # without a placeholder the drawing of the weights stands for the picture
             del covers[pk]
     proven = _proven(adapters)
-    return [_card(adapter, covers, proven, blurs.get(adapter.pk, "")) for adapter in adapters]
+    return [
+        _card(place, adapter, covers, proven, blurs.get(adapter.pk, ""))
+        for place, adapter in enumerate(adapters, start=1)
+    ]
 
 
 def _proven(adapters: Sequence[Adapter]) -> dict[int, str]:
@@ -99,12 +104,16 @@ def _proven(adapters: Sequence[Adapter]) -> dict[int, str]:
 
 
 def _card(
-    adapter: Adapter, covers: Mapping[int, Picture], proven: Mapping[int, str], blur: str
+    place: int,
+    adapter: Adapter,
+    covers: Mapping[int, Picture],
+    proven: Mapping[int, str],
+    blur: str,
 ) -> Card:
     version = adapter.latest_version
     words = list(version.trigger_words) if version else []
     return Card(
-        number=f"{adapter.pk:03d}",
+        number=f"{place:03d}",
         full_name=adapter.full_name,
         url=reverse("adapter", args=[adapter.owner, adapter.name]),
         title=adapter.display_title,

@@ -16,10 +16,10 @@ from hub.delivery import deliver
 from hub.pages.forms import CaptionForm, accept_faults
 from hub.pages.media import is_for_everyone, kept, viewer_of
 from hub.pages.prints import FIRST, gallery_of, place_of, print_of
+from hub.pages.ratings import rating_of
 from previews.models import DerivativeKind, SampleKind
 from previews.selectors import samples as selectors
 from previews.services import samples
-from hub.pages.ratings import rating_of
 from registry.errors import Invalid, LoraryError, NotFound
 from registry.selectors import adapters as catalogue
 from registry.selectors import versions as history

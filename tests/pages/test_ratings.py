@@ -6,7 +6,6 @@ import io
 from typing import TYPE_CHECKING
 
 import pytest
-from django.test import Client
 from PIL import Image as Pillow
 
 from previews import cards
@@ -17,6 +16,8 @@ from tests.pages.files import lora
 from tests.pages.pictures import render
 
 if TYPE_CHECKING:
+    from django.test import Client
+
     from registry.models import User, Version
 
 pytestmark = pytest.mark.django_db
