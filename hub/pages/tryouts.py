@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from django.http import HttpResponseRedirect, QueryDict
 from django.shortcuts import redirect, render
@@ -20,8 +21,6 @@ from registry.errors import LoraryError, NotFound, Unauthenticated
 from registry.services.access import require_user
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from django.http import HttpRequest, HttpResponse
 
     from hub.pages.desks import Desk, Said
@@ -29,10 +28,12 @@ if TYPE_CHECKING:
     from previews.models import Tryout
     from previews.selectors.tryouts import Shown
 
-__all__ = ["act", "desk", "search", "show", "stack", "state"]
+__all__ = ["act", "desk", "search", "show", "stack", "state", "strip"]
 
 #: Seconds between looks, by state; what waits for a worker changes rarely.
 POLL_S = {"queued": 2, "running": 1, "waiting": 15}
+#: Least seconds between looks at the strip.
+STRIP_S = 2
 #: Frames in the strip of own try-outs.
 HISTORY = 12
 
@@ -90,8 +91,11 @@ def _history(request: HttpRequest) -> dict[str, Any]:
     if not request.user.is_authenticated:
         return {"history": []}
     rows: list[Tryout] = list(selectors.listing(request.user)[:HISTORY])
+    shown = [selectors.shown(row) for row in rows]
+    waits = [POLL_S[one.previews.state] for one in shown if one.previews.state in POLL_S]
     return {
-        "history": [selectors.shown(row) for row in rows],
+        "history": shown,
+        "strip_s": max(STRIP_S, min(waits)) if waits else 0,
         "blanks": range(HISTORY - len(rows)),
     }
 
@@ -163,6 +167,19 @@ def state(request: HttpRequest, key: UUID) -> HttpResponse:
     except NotFound:
         return render(request, "tryouts/nothing.html", status=404)
     return render(request, "tryouts/result.html", _result(request, found))
+
+
+@never_cache
+@require_safe
+def strip(request: HttpRequest) -> HttpResponse:
+    """Send the strip of own try-outs alone, so that those that are finished show their picture."""
+    require_user(request.user)
+    try:
+        key: UUID | str = UUID(request.GET.get("key", ""))
+    except ValueError:
+        key = ""
+    context = {"key": key, **_history(request)}
+    return render(request, "tryouts/strip.html", context)
 
 
 @require_POST

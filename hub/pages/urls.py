@@ -60,6 +60,7 @@ urlpatterns: list[URLPattern] = [
     path("operator/jobs/<int:job_id>", page(operator.job), name="operator-job"),
     path("try", page(tryouts.desk), name="try"),
     path("try/stack", page(tryouts.stack), name="try-stack"),
+    path("try/strip", page(tryouts.strip), name="try-strip"),
     path("try/search", page(tryouts.search), name="try-search"),
     path("try/<uuid:key>", page(tryouts.show), name="tryout"),
     path("try/<uuid:key>/state", page(tryouts.state), name="tryout-state"),

@@ -130,6 +130,8 @@ def test_a_stack_is_put_together_and_its_picture_comes(
         assert picture.get_attribute("width") == "160"
         assert picture.evaluate("img => img.decode().then(() => img.naturalWidth)") > 0
         page.wait_for_selector("button:has-text('Share it')")
+        page.wait_for_selector("#own .frame.on picture img")  # without a reload
+        assert page.locator("#own .frame.on .blank").count() == 0
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         page.click("button[name=drop]")
         page.wait_for_selector("#stack:has-text('Nothing on it yet')")

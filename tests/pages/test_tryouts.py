@@ -363,6 +363,24 @@ def test_the_strip_shows_ones_own_alone(as_ada: Client, asked: Tryout, bob: User
     assert "/try/" + str(asked.key) not in page_of(guest, "/try")
 
 
+def test_the_strip_renews_itself_until_nothing_is_open(as_ada: Client, asked: Tryout) -> None:
+    text = page_of(as_ada, f"/try/{asked.key}")
+    assert f'data-hx-get="/try/strip?key={asked.key}"' in text
+    part = page_of(as_ada, f"/try/strip?key={asked.key}")
+    assert "…" in part
+    assert 'class="frame on"' in part
+    finish(asked)
+    part = page_of(as_ada, f"/try/strip?key={asked.key}")
+    assert "…" not in part
+    assert "/media/images/" in part
+    assert 'class="frame on"' in part
+    assert "data-hx-get" not in part
+
+
+def test_the_strip_is_for_whoever_is_signed_in(client: Client, asked: Tryout) -> None:
+    assert Client().get("/try/strip").status_code == 302
+
+
 def test_pages_take_a_bounded_number_of_queries(
     as_ada: Client, ada: User, neon: Version, django_assert_max_num_queries: Any
 ) -> None:
