@@ -67,14 +67,14 @@ def is_pickle(path: str) -> bool:
 def named_pickle(path: str) -> Finding | None:
     """Return the finding for a path whose suffix is that of a pickle or of a ZIP archive."""
     suffix = path.rpartition("/")[2].rpartition(".")[2].casefold()
-    facts = {"name": path.rpartition("/")[2]}
+    facts: dict[str, object] = {"name": path.rpartition("/")[2]}
     if is_pickle(path):
         text = _(
             "Pickles are never accepted, because loading one can run code. Convert “%(path)s” to "
             "safetensors first."
         )
         return Finding("is_pickle", "error", text % {"path": path}, facts)
-    if suffix in ARCHIVES and "." in facts["name"]:
+    if suffix in ARCHIVES and "." in path.rpartition("/")[2]:
         text = _(
             "ZIP archives are never accepted: those of PyTorch hold a pickle, and loading one can "
             "run code. Convert “%(path)s” to safetensors first, or send the safetensors file in it."
