@@ -89,7 +89,10 @@ def _ask(request: HttpRequest, owner: str, name: str) -> HttpResponse:
 def previews_context(
     request: HttpRequest, adapter: Adapter, version: Version | None
 ) -> dict[str, Any]:
-    """Return ``previews`` (the panel), ``sweep`` (None until pictures are there) and ``rating``."""
+    """Return ``previews`` (the panel) and what it shows.
+
+    ``sweep`` is None until pictures are complete, and where they are veiled by their ``rating``.
+    """
     if version is None:
         return {"previews": _nothing(), "sweep": None, "rating": rating_of(request, adapter)}
     found = previews_of(version)
@@ -118,9 +121,10 @@ def previews_context(
         unserved=_unserved(version) if can_request else "",
     )
     is_complete = found.state == "ready" or found.is_renewal
-    is_shown = is_complete and not (rating and rating.is_blurred)
+    is_veiled = bool(rating and rating.is_blurred and found.images)
+    is_shown = is_complete and not is_veiled
     sweep = sweep_of(version, found, request.GET) if is_shown else None
-    return {"previews": panel, "sweep": sweep, "rating": rating}
+    return {"previews": panel, "sweep": sweep, "rating": rating, "is_veiled": is_veiled}
 
 
 def _unserved(version: Version) -> str:

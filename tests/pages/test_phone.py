@@ -21,7 +21,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 NAME = "a_rather_long_name_of_an_adapter-" + "with_every_word_of_its_caption"
 TABS = ["anatomy", "files", "versions", "card", "findings"]
 
-#: Opens every fold and returns the text of each control that is not wholly inside the window.
+#: Opens every fold and returns each control that is not wholly inside the window, and inside the
+#: part of a table or of tabs that can be seen without scrolling sideways.
 OUTSIDE = """() => {
   for (const part of document.querySelectorAll("details")) part.open = true;
   const controls = document.querySelectorAll("a, button, input, select, textarea, summary");
@@ -29,7 +30,8 @@ OUTSIDE = """() => {
     if (one.matches(".vh, .skip") || one.closest("[aria-hidden=true], .vh")) return false;
     if (!one.checkVisibility({ visibilityProperty: true })) return false;
     const { left, right } = one.getBoundingClientRect();
-    return left < -0.5 || right > innerWidth + 0.5;
+    const edge = one.closest(".scroll, .tabs")?.getBoundingClientRect().right ?? innerWidth;
+    return left < -0.5 || right > edge + 0.5;
   }).map((one) => `${one.tagName} ${one.className} ${one.textContent.trim().slice(0, 40)}`);
 }"""
 

@@ -78,6 +78,14 @@ def test_pictures_under_way_are_blurred_too(client: Client, mature: Version) -> 
     assert "/media/images/" not in page(client, PAGE)
 
 
+def test_where_there_is_no_picture_nothing_is_blurred(client: Client, mature: Version) -> None:
+    render(mature, "waiting", reason="waiting for a worker for SDXL")
+    told = page(client, PAGE)
+    assert "aiting for a worker for SDXL" in told
+    assert "Show the pictures" not in told
+    assert "<dd>Mature</dd>" in told
+
+
 def test_the_page_without_placeholder_shows_the_drawing(client: Client, mature: Version) -> None:
     Image.objects.update(placeholder="")
     for path in [PAGE, *LISTS]:
