@@ -88,7 +88,8 @@ class FakeHub:
             "algorithm": "lora", "trigger_words": [], "findings": [], "lineage": "", "reason": "",
             "files": [
                 {
-                    "id": number, "role": "weights", "variant": "", "primary": number == 0,
+                    "id": number, "variant": "", "primary": number == 0,
+                    "role": "weights" if row["path"].endswith(".safetensors") else "other",
                     "download_url": f"{root}/files/{row['path']}", **row,
                 }
                 for number, row in enumerate(rows)

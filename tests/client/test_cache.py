@@ -11,7 +11,6 @@ import pytest
 
 from lorary.client import cache
 from lorary.client.cache import Cache
-from lorary.client.errors import TargetTaken
 from tests.client.conftest import parts, sha
 
 if TYPE_CHECKING:
@@ -93,24 +92,11 @@ def test_part_that_is_read_only_is_taken_up(
     assert parts(home) == []
 
 
-def test_file_that_no_pull_put_there_is_left_alone(
-    hub: Hub, fake: FakeHub, weights: bytes, tmp_path: Path
-) -> None:
-    fake.publish(NAME, {PATH: weights})
-    (tmp_path / PATH).write_bytes(b"precious")
-    with pytest.raises(TargetTaken, match="--force"):
-        hub.pull(NAME, to=tmp_path)
-    assert (tmp_path / PATH).read_bytes() == b"precious"
-    assert not fake.requests("GET .*files/")
-    hub.pull(NAME, to=tmp_path, force=True)
-    assert (tmp_path / PATH).read_bytes() == weights
-
-
-def test_file_of_an_earlier_version_is_replaced(
-    hub: Hub, fake: FakeHub, weights: bytes, tmp_path: Path
-) -> None:
-    fake.publish(NAME, {PATH: b"older"})
-    hub.pull(NAME, to=tmp_path)
-    fake.publish(NAME, {PATH: weights})
-    hub.pull(NAME, to=tmp_path)
-    assert (tmp_path / PATH).read_bytes() == weights
+def test_names_of_windows_devices_are_no_folders(hub: Hub, fake: FakeHub, home: Path) -> None:
+    fake.publish("con/aux.v2", {PATH: b"1"})
+    fake.publish("con_/aux_.v2", {PATH: b"2"})
+    first, second = hub.pull("con/aux.v2"), hub.pull("con_/aux_.v2")
+    snapshots = home / "cache" / "snapshots"
+    assert first.folder.relative_to(snapshots).parts[:2] == ("con_", "aux_.v2")
+    assert second.folder.relative_to(snapshots).parts[:2] == ("con__", "aux__.v2")
+    assert (first.path.read_bytes(), second.path.read_bytes()) == (b"1", b"2")

@@ -96,17 +96,12 @@ def test_pull_tells_what_it_did(run: Run, fake: FakeHub, tmp_path: Path) -> None
                 "sha256": file["sha256"],
                 "bytes_fetched": 7,
             },
-            {
-                "path": "a.json",
-                "local_path": str(tmp_path / "out" / "a.json"),
-                "size": 2,
-                "sha256": version["files"][1]["sha256"],
-                "bytes_fetched": 2,
-            },
         ],
+        "left_out": ["a.json"],
     }
     ran = run("pull", NAME, "--to", tmp_path / "out", "--verify")
-    assert "from the cache, verified" in ran.out
+    assert "here already, verified" in ran.out
+    assert "left out  a.json (--all-files brings them)" in ran.out
     assert ran.err == ""
 
 

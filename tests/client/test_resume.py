@@ -101,3 +101,26 @@ def test_two_processes_and_one_of_them_dies(
     out, err = second.communicate(timeout=30)
     assert second.returncode == 0, err
     assert 0 < json.loads(out)["files"][0]["bytes_fetched"] <= len(weights) - 500_000
+
+
+def test_pulls_to_one_folder_at_once_lose_nothing(
+    fake: FakeHub, environment: dict[str, str], tmp_path: Path
+) -> None:
+    names = [f"ada/noir{number}" for number in range(6)]
+    for name in names:
+        fake.publish(name, {"pytorch_lora_weights.safetensors": name.encode()})
+    folder = tmp_path / "loras"
+    pipe = subprocess.PIPE
+    processes = [
+        subprocess.Popen(
+            [*CLI, "pull", name, "--to", str(folder)], stdout=pipe, stderr=pipe, env=environment
+        )
+        for name in names
+    ]
+    for process in processes:
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+    files = json.loads((folder / ".lorary.json").read_text())["files"]
+    assert {row["adapter"] for row in files.values()} == set(names)
+    for file, row in files.items():
+        assert (folder / file).read_bytes() == row["adapter"].encode()

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 from lorary.cli.command import Command, add_endpoint
 from lorary.cli.meter import meter
-from lorary.cli.output import count_bytes, emit, note, plain, show
+from lorary.cli.output import count_bytes, emit, note, pairs, plain, show
 from lorary.client import Hub
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Iterator
 
     from lorary.cli.command import Parser
-    from lorary.client import Pulled
+    from lorary.client import Pulled, PulledFile
 
 __all__ = ["COMMANDS"]
 
@@ -24,12 +25,23 @@ def _configure(parser: Parser) -> None:
         metavar="OWNER/NAME[@VERSION]",
         help="v3, an alias or a revision after the @; the latest version without",
     )
-    parser.add_argument("--to", metavar="DIR", help="put the files there; else into the cache")
     parser.add_argument(
-        "--verify", action="store_true", help="read cached files again before trusting them"
+        "--to", metavar="DIR", help="write the weights there; without it all files go to the cache"
     )
     parser.add_argument(
-        "--force", action="store_true", help="replace files in DIR that no pull put there"
+        "--all-files",
+        action="store_true",
+        help="write companions (README.md, samples) to DIR too, into DIR/OWNER--NAME--VERSION/",
+    )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="read files that are here again instead of trusting their size and time",
+    )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="replace files in DIR that Lorary did not write, and the file of another version",
     )
     add_endpoint(parser)
 
@@ -37,7 +49,12 @@ def _configure(parser: Parser) -> None:
 def _pull(args: Namespace) -> int:
     with Hub(args.endpoint) as hub, meter() as draw:
         pulled = hub.pull(
-            args.reference, to=args.to, verify=args.verify, force=args.force, on_progress=draw
+            args.reference,
+            to=args.to,
+            verify=args.verify,
+            force=args.force,
+            all_files=args.all_files,
+            on_progress=draw,
         )
     version = pulled.version
     if version.state == "yanked":
@@ -65,25 +82,42 @@ def _document(pulled: Pulled) -> dict[str, object]:
             }
             for pulled_file in pulled.files
         ],
+        "left_out": [file.path for file in pulled.left_out],
     }
 
 
 def _lines(pulled: Pulled) -> list[str]:
     lines = []
-    for pulled_file in pulled.files:
-        size, fetched = pulled_file.file.size_bytes, pulled_file.bytes_fetched
-        how = f"{count_bytes(fetched)} fetched" if fetched else "from the cache"
-        lines.append(f"{plain(pulled_file.local_path)}  {count_bytes(size)}, {how}, verified")
-    words = " · ".join(pulled.version.trigger_words)
-    if words:
-        lines.append(f"  words  {plain(words)}")
-    return lines
+    for one in pulled.files:
+        size = count_bytes(one.file.size_bytes)
+        lines.append(f"{plain(one.local_path)}  {size}, {_how(one)}, verified")
+    return [*lines, *pairs(_facts(pulled))]
+
+
+def _how(one: PulledFile) -> str:
+    if one.was_here:
+        return "here already"
+    return f"{count_bytes(one.bytes_fetched)} fetched" if one.bytes_fetched else "from the cache"
+
+
+def _facts(pulled: Pulled) -> Iterator[tuple[str, str]]:
+    yield "words", " · ".join(pulled.version.trigger_words)
+    for one in pulled.files:
+        if one.file.is_weights and one.local_path.name != one.file.path.rpartition("/")[2]:
+            yield "renamed", f"{one.file.path} → {one.local_path.name}"
+    if pulled.left_out:
+        names = ", ".join(file.path for file in pulled.left_out)
+        yield "left out", f"{names} (--all-files brings them)"
 
 
 COMMANDS = {
     "pull": Command(
         "Bring the files of a version here. Interrupted downloads go on where they stopped; a file "
-        "is in its place only when its sha256 is right.",
+        "is in its place only when its sha256 is right.\n\n"
+        "In DIR a file keeps its own name. A name that tools give to any adapter, such as\n"
+        "pytorch_lora_weights.safetensors, becomes OWNER--NAME.safetensors; a further version or\n"
+        "variant gets --v2 or --fp16. DIR/.lorary.json records what Lorary wrote; nothing else is\n"
+        "replaced without --force.",
         "  lorary pull studio/noir@v3 --to ComfyUI/models/loras\n"
         "  lorary pull studio/noir --json | jq -r '.files[].local_path'",
         _configure,

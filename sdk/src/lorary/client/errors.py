@@ -37,6 +37,7 @@ LoraryError
 │   └── UnsafePath         unsafe_path          of this client: a path that leaves its folder
 ├── Corrupt                corrupt              of this client: bytes with another sha256
 ├── DiskFull               disk_full            of this client; also an OSError
+├── TargetUnusable         target_unusable      of this client; also an OSError
 ├── FileMissing            file_missing         of this client; also a FileNotFoundError
 └── SettingInvalid         setting_invalid      of this client; also a ValueError
 
@@ -59,9 +60,9 @@ __all__ = [
     "DiskFull", "FileMissing", "Forbidden", "Gone", "Invalid", "LoraryError", "Moved",
     "NameInvalid", "NameTaken", "NotFound", "PathInvalid", "QuotaExceeded", "RangeUnsatisfiable",
     "RateLimited", "ReferenceInvalid", "ScopeMissing", "ServerFault", "SettingInvalid",
-    "SizeMismatch", "StateConflict", "StorageAway", "StorageFull", "TargetTaken", "TimedOut",
-    "TokenExpired", "TooLarge", "Unauthenticated", "Unreachable", "UnsafePath", "UploadIncomplete",
-    "UploadNotReady", "UploadRefused", "VisibilityDiffers", "every_class",
+    "SizeMismatch", "StateConflict", "StorageAway", "StorageFull", "TargetTaken",
+    "TargetUnusable", "TimedOut", "TokenExpired", "TooLarge", "Unauthenticated", "Unreachable",
+    "UnsafePath", "UploadIncomplete", "UploadNotReady", "UploadRefused", "VisibilityDiffers", "every_class",
 ]  # fmt: skip
 
 
@@ -346,6 +347,13 @@ class DiskFull(LoraryError, OSError):
 
     code = "disk_full"
     title = "The disk is full."
+
+
+class TargetUnusable(LoraryError, OSError):
+    """The folder for pulled files is a file, cannot be written to, or has a damaged record."""
+
+    code = "target_unusable"
+    title = "Files cannot be written there."
 
 
 class FileMissing(LoraryError, FileNotFoundError):

@@ -191,28 +191,38 @@ class Hub(Curating):
         to: StrPath | None = None,
         verify: bool = False,
         force: bool = False,
+        all_files: bool = False,
         on_progress: OnProgress = silent,
     ) -> Pulled:
         """Bring a version here: resumed, verified, cached.
 
         Args:
             reference: ``owner/name[@version]``.
-            to: Folder for the files; the cache's own when left out.
-            verify: Read cached files again instead of trusting their seal.
-            force: Replace files in ``to`` that no pull put there.
+            to: Folder for the weights. A file with a generic name, such as
+                ``pytorch_lora_weights.safetensors``, is written as ``owner--name.safetensors``;
+                a further version gets ``--v2``. When left out, all files go into the cache's own
+                folder, under their own names.
+            verify: Read files that are here again instead of trusting size and time.
+            force: Replace files in ``to`` that Lorary did not write, and the same file of another
+                version.
+            all_files: Write companions (README.md, samples) to ``to`` as well, into
+                ``owner--name--v3/``.
             on_progress: Told of every block.
 
         Raises:
             NotFound: there is none, or it is not yours to see.
             Corrupt: other bytes arrived than the version lists; nothing was kept.
-            TargetTaken: another file lies in the place of one; nothing was fetched.
+            TargetTaken: another file is in the place of one; nothing was fetched.
+            TargetUnusable: files cannot be written to ``to``; nothing was fetched.
         """
         return pulling.pull(
             self._session,
             self._cache,
             Reference.parse(reference),
             to=pulling.Destination(
-                None if to is None else Path(to).expanduser().absolute(), may_replace=force
+                None if to is None else Path(to).expanduser().absolute(),
+                may_replace=force,
+                has_companions=all_files,
             ),
             rehash=verify,
             on_progress=on_progress,

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 __all__ = ["exclusive"]
@@ -38,15 +38,21 @@ else:
 
 
 @contextlib.contextmanager
-def exclusive(path: Path) -> Iterator[None]:
+def exclusive(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Hold the lock at ``path``; waits as long as another process holds it.
 
     The file stays: removing it would let two processes hold two files of one name.
+
+    Args:
+        path: A file that is made where it is missing.
+        on_wait: Called once if another process holds the lock.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        while not _try(handle):
-            time.sleep(_POLL_S)
+        if not _try(handle):
+            on_wait()
+            while not _try(handle):
+                time.sleep(_POLL_S)
         yield
     finally:
         os.close(handle)

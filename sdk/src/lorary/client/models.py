@@ -123,6 +123,11 @@ class File:
     is_primary: bool
     download_url: str
 
+    @property
+    def is_weights(self) -> bool:
+        """Whether it is an adapter, not a companion such as README.md or a sample."""
+        return self.role == "weights"
+
     @classmethod
     def read(cls, value: object) -> File:
         """Read a FILE."""

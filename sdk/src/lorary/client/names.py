@@ -13,17 +13,27 @@ from lorary.client.errors import ReferenceInvalid, SettingInvalid, UnsafePath
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Reference", "check_endpoint", "check_paths", "collision_key"]
+__all__ = [
+    "MAX_SEGMENT_BYTES", "Reference", "check_endpoint", "check_paths", "collision_key",
+    "generic_rest", "safe_segment",
+]  # fmt: skip
 
 _NAME = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?\Z")
 _MAX_REV = 255
 _WINDOWS_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])\Z")
 #: How Windows may call a name with a leading dot as well: GIT~1 is .git.
 _SHORT_NAME = re.compile(r"[^.~]{1,6}~[0-9]+\Z")
+#: Names that tools give to any adapter, with a counter or a precision after them.
+_GENERIC = re.compile(
+    r"(?i)(?:(?:diffusion_)?pytorch_(?:lora_)?(?:weights|model)|adapter(?:_model|_weights)?|model"
+    r"|lora(?:_weights|_model|_adapter)?|weights|checkpoint|output|last|final|default|untitled)"
+    r"(?P<rest>(?:[._ -]+(?:[0-9]+|s(?:tep)?s?[0-9]*|e(?:poch)?[0-9]*|b?fp?[0-9]+|float[0-9]+"
+    r"|high|low|noise|unet|ema|of))*)\Z"
+)
 _FORBIDDEN = frozenset('<>:"|?*\\')
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _MAX_PATH = 1024
-_MAX_SEGMENT_BYTES = 255  # of ext4, APFS and NTFS
+MAX_SEGMENT_BYTES = 255  # of ext4, APFS and NTFS
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,26 @@ class Reference:
 
 def _is_rev(rev: str) -> bool:
     return 1 <= len(rev) <= _MAX_REV and rev.isprintable() and not set(rev) & set(" @?#\\")
+
+
+def generic_rest(stem: str) -> str | None:
+    """Return what follows a generic name, such as ``fp16`` or ``000010``; None for other names.
+
+    Args:
+        stem: Name of a file without its suffix.
+    """
+    match = _GENERIC.match(stem)
+    return None if match is None else match["rest"].strip("._ -")
+
+
+def safe_segment(name: str) -> str:
+    """Return the name of a folder for an owner or an adapter that every system can create.
+
+    Windows keeps some names for devices, whatever follows their first dot. Those get a ``_`` before
+    it: ``con`` becomes ``con_``, and ``con_`` becomes ``con__``, so that no two names meet.
+    """
+    stem, dot, rest = name.partition(".")
+    return f"{stem}_{dot}{rest}" if _WINDOWS_DEVICE.match(stem.rstrip("_")) else name
 
 
 def check_endpoint(text: str) -> str:
@@ -172,7 +202,7 @@ def _segment_fault(segment: str) -> str:
         return "begins with a dot"
     if _SHORT_NAME.match(segment):
         return "is a short name on Windows"
-    if len(segment.encode()) > _MAX_SEGMENT_BYTES:
+    if len(segment.encode()) > MAX_SEGMENT_BYTES:
         return "is too long"
     if segment[0] == " " or segment[-1] in " .":
         return "begins or ends with a space or a dot"

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lorary.client.cache import Cache, place
-from lorary.client.digests import digest_file
+from lorary.client.cache import place
 from lorary.client.download import fetch
-from lorary.client.errors import DiskFull, FileMissing, Gone, TargetTaken
+from lorary.client.errors import DiskFull, Gone, TargetUnusable
+from lorary.client.folders import Folder, Planned, Source
 from lorary.client.models import File, Version
 from lorary.client.names import Reference, check_paths
+from lorary.client.progress import OnProgress, Progress
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from lorary.client.progress import OnProgress
+    from lorary.client.cache import Cache
     from lorary.client.session import Session
 
 __all__ = ["Destination", "Pulled", "PulledFile", "pull", "read_version"]
@@ -30,21 +33,32 @@ class PulledFile:
         file: What the version lists.
         local_path: Where it is.
         bytes_fetched: Bytes that came over the network for it, 0 when the cache had it.
+        was_here: It was in its place already.
     """
 
     file: File
     local_path: Path
     bytes_fetched: int
+    was_here: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """A version that is here now."""
+    """A version that is here now.
+
+    Attributes:
+        adapter: ``owner/name``.
+        version: The version.
+        folder: Where its files are.
+        files: The files that are there.
+        left_out: Companions that were not asked for.
+    """
 
     adapter: str
     version: Version
     folder: Path
     files: tuple[PulledFile, ...]
+    left_out: tuple[File, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -62,10 +76,18 @@ def read_version(session: Session, reference: Reference) -> Version:
 
 @dataclass(frozen=True)
 class Destination:
-    """Where pulled files go: a folder, or the cache's own; and whether they may replace others'."""
+    """Where pulled files go.
+
+    Attributes:
+        folder: A folder, where names are chosen as `lorary.client.folders` says; None for the
+            cache's own, where files have the names of the version.
+        may_replace: Files of others in the folder may be replaced.
+        has_companions: README.md, samples and the like go into the folder, too.
+    """
 
     folder: Path | None = None
     may_replace: bool = False
+    has_companions: bool = False
 
 
 def pull(
@@ -84,37 +106,90 @@ def pull(
         raise Gone(msg)
     check_paths(file.path for file in version.files)
     adapter = Reference.parse(version.adapter or reference.full_name)
-    folder = to.folder or cache.snapshot(adapter.owner, adapter.name, version.revision)
-    if to.folder is not None and not to.may_replace:
-        for file in version.files:
-            _require_own(cache, folder.joinpath(*file.path.split("/")), file.sha256)
-    pulled = []
-    for file in version.files:
-        count = fetch(session, cache, file, rehash=rehash, on_progress=on_progress)
-        target = folder.joinpath(*file.path.split("/"))
-        _place(cache.blob(file.sha256), target)
-        pulled.append(PulledFile(file, target, count))
-    return Pulled(adapter.full_name, version, folder, tuple(pulled))
+    source = Source(session.endpoint, adapter, version)
+    transfer = _Transfer(session, cache, source, rehash, on_progress)
+    if to.folder is None:
+        folder = cache.snapshot(adapter.owner, adapter.name, version.revision)
+        return transfer.to_cache(folder)
+    files = [file for file in version.files if file.is_weights or to.has_companions]
+    return transfer.to_folder(Folder(to.folder, may_replace=to.may_replace, rehash=rehash), files)
 
 
-def _require_own(cache: Cache, target: Path, sha256: str) -> None:
-    """See that what will be replaced came from a hub, so that it can be had again.
+@dataclass(frozen=True, slots=True)
+class _Transfer:
+    """Brings files of a version here."""
 
-    Raises:
-        TargetTaken: it is the only copy this cache knows of.
-    """
-    if not target.is_file() or target.is_symlink():
-        return
-    there = digest_file(target)
-    if there != sha256 and not cache.blob(there).is_file():
-        message = f"{target} is another file and was left alone. Move it, or pull with --force."
-        raise TargetTaken(message, facts={"path": os.fspath(target)})
+    session: Session
+    cache: Cache
+    source: Source
+    rehash: bool
+    on_progress: OnProgress
 
+    def to_cache(self, folder: Path) -> Pulled:
+        """Fetch all files; in the cache's own folder they have the names of the version."""
+        planned = [
+            Planned(file, folder.joinpath(*file.path.split("/")), is_here=False)
+            for file in self.source.version.files
+        ]
+        fetched = self._fetch(planned)
+        for one in planned:
+            self._place(one)
+        return self._pulled(folder, planned, fetched)
 
-def _place(blob: Path, target: Path) -> None:
-    try:
-        place(blob, target)
-    except OSError as error:
-        kind = DiskFull if error.errno == 28 else FileMissing
-        message = f"{target} cannot be written: {error.strerror or error}."
-        raise kind(message, facts={"path": os.fspath(target)}) from error
+    def to_folder(self, folder: Folder, files: Sequence[File]) -> Pulled:
+        """Fetch what is not there yet, and place it.
+
+        Others may write to the folder while files are fetched, so names are chosen before, when
+        a refusal costs nothing, and again when the folder is locked.
+        """
+        folder.check()
+        folder.load()
+        fetched = self._fetch(folder.plan(self.source, files))
+        with folder.locked(self._say_waiting):
+            planned = folder.plan(self.source, files)
+            fetched |= self._fetch([one for one in planned if one.file.path not in fetched])
+            for one in planned:
+                if not one.is_here:
+                    self._place(one)
+            folder.add(self.source, planned)
+        return self._pulled(folder.root, planned, fetched)
+
+    def _fetch(self, planned: Sequence[Planned]) -> dict[str, int]:
+        """Bring files into the cache; returns path → bytes fetched."""
+        return {
+            one.file.path: fetch(
+                self.session,
+                self.cache,
+                one.file,
+                rehash=self.rehash,
+                on_progress=self.on_progress,
+            )
+            for one in planned
+            if not one.is_here
+        }
+
+    def _place(self, planned: Planned) -> None:
+        try:
+            place(self.cache.blob(planned.file.sha256), planned.target)
+        except OSError as error:
+            kind = DiskFull if error.errno in {errno.ENOSPC, errno.EDQUOT} else TargetUnusable
+            message = f"{planned.target} cannot be written: {error.strerror or error}."
+            raise kind(message, facts={"path": os.fspath(planned.target)}) from error
+
+    def _pulled(self, folder: Path, planned: Sequence[Planned], fetched: dict[str, int]) -> Pulled:
+        files = tuple(
+            PulledFile(
+                one.file,
+                one.target,
+                fetched.get(one.file.path, 0),
+                was_here=one.is_here and one.file.path not in fetched,
+            )
+            for one in planned
+        )
+        version = self.source.version
+        brought = {one.file.path for one in planned}
+        left_out = tuple(file for file in version.files if file.path not in brought)
+        return Pulled(self.source.adapter.full_name, version, folder, files, left_out)
+
+    def _say_waiting(self) -> None:
+        self.on_progress(Progress("wait", "for another pull to this folder", 0, 0))

@@ -47,14 +47,17 @@ def pull(
     to: str | os.PathLike[str] | None = None,
     verify: bool = False,
     force: bool = False,
+    all_files: bool = False,
 ) -> Path:
-    """Bring ``owner/name[@version]`` here and return where it is.
+    """Bring ``owner/name[@version]`` here and return where it is; see `Hub.pull`.
+
+    In a folder ``to`` a file with a generic name is written as ``owner--name.safetensors``.
 
     Returns:
         Its primary weights file, ready for ``load_lora_weights``; the folder when it has none.
     """
     with Hub() as hub:
-        return hub.pull(reference, to=to, verify=verify, force=force).path
+        return hub.pull(reference, to=to, verify=verify, force=force, all_files=all_files).path
 
 
 def push(

@@ -1,0 +1,355 @@
+"""A folder that versions are pulled into: which name each file gets, and what is replaced.
+
+<folder>/
+├── .lorary.json                    what Lorary wrote here, see `Entry`
+├── .lorary.lock                    held by the process that writes
+├── noir.safetensors                weights under their own name
+├── studio--ink.safetensors         weights whose own name is generic (pytorch_lora_weights)
+├── studio--ink--v2.safetensors     a further version
+├── studio--ink--fp16.safetensors   a further variant
+└── studio--ink--v2/README.md       companions, only where they are asked for
+
+Names of owners and adapters never contain ``--``, so no name stands for two adapters. A file that
+is not recorded, or that was edited since, is never replaced unless that is asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from lorary.client.answers import Record
+from lorary.client.digests import digest_file
+from lorary.client.errors import BadAnswer, TargetTaken, TargetUnusable
+from lorary.client.locking import exclusive
+from lorary.client.names import MAX_SEGMENT_BYTES, check_paths, collision_key, generic_rest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from lorary.client.models import File, Version
+    from lorary.client.names import Reference
+__all__ = ["Entry", "Folder", "Planned", "Source"]
+
+RECORD, LOCK = ".lorary.json", ".lorary.lock"
+_SCHEMA = 1
+_SUFFIX = ".safetensors"
+_NUMBER = re.compile(r"v[0-9]{1,9}\Z")
+_UNUSUAL = re.compile(r"[^A-Za-z0-9._+]+")
+_MAX_MARK = 24
+
+_State = Literal["here", "free", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The version that files come from.
+
+    Attributes:
+        hub: Address of the hub.
+        adapter: The adapter.
+        version: The version.
+    """
+
+    hub: str
+    adapter: Reference
+    version: Version
+
+    @property
+    def prefix(self) -> str:
+        """``owner--name``."""
+        return f"{self.adapter.owner}--{self.adapter.name}"
+
+    @property
+    def number(self) -> str:
+        """``v3``, or the start of the revision."""
+        name = self.version.name
+        return name if _NUMBER.match(name) else self.version.revision[:8]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the record says of a file.
+
+    Attributes:
+        hub: Address of the hub that it came from.
+        adapter: ``owner/name``.
+        version: ``v3``.
+        revision: 40 hex digits.
+        path: Its path in the version.
+        sha256: Digest of its bytes.
+        size: Number of bytes.
+        mtime_ns: Time of its last change when it was verified.
+    """
+
+    hub: str
+    adapter: str
+    version: str
+    revision: str
+    path: str
+    sha256: str
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def read(cls, value: object) -> Entry:
+        """Read an entry of the record.
+
+        Raises:
+            BadAnswer: it is none.
+        """
+        record = Record(value, "entry")
+        return cls(
+            hub=record.text("hub"),
+            adapter=record.text("adapter"),
+            version=record.text("version"),
+            revision=record.text("revision"),
+            path=record.text("path"),
+            sha256=record.hexadecimal("sha256", 64),
+            size=record.whole("size"),
+            mtime_ns=record.whole("mtime_ns"),
+        )
+
+    def fits(self, found: os.stat_result) -> bool:
+        """Whether the file is unchanged as far as size and time tell."""
+        return (found.st_size, found.st_mtime_ns) == (self.size, self.mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Where a file goes.
+
+    Attributes:
+        file: What the version lists.
+        target: Its path here.
+        is_here: It is there already, unchanged.
+    """
+
+    file: File
+    target: Path
+    is_here: bool
+
+
+@dataclass(slots=True)
+class Folder:
+    """A folder and its record.
+
+    Attributes:
+        root: The folder, which need not exist.
+        may_replace: Whether files that Lorary did not write may be replaced.
+        rehash: Whether to read files that are there instead of trusting size and time.
+        entries: Path below the folder to what the record says of it.
+    """
+
+    root: Path
+    may_replace: bool = False
+    rehash: bool = False
+    entries: dict[str, Entry] = field(default_factory=dict)
+
+    def load(self) -> None:
+        """Read the record.
+
+        Raises:
+            TargetUnusable: it is damaged.
+        """
+        place = self.root / RECORD
+        try:
+            rows = Record(json.loads(place.read_bytes()), "record").mapping("files")
+            check_paths(rows)
+            self.entries = {name: Entry.read(row) for name, row in rows.items()}
+        except (FileNotFoundError, NotADirectoryError):
+            self.entries = {}
+        except (OSError, ValueError, BadAnswer) as error:
+            message = (
+                f"{place} is damaged. Remove it and pull again: files that are there are then "
+                "recognised by their bytes."
+            )
+            raise TargetUnusable(message, facts={"path": os.fspath(place)}) from error
+
+    @contextlib.contextmanager
+    def locked(self, on_wait: Callable[[], None]) -> Iterator[None]:
+        """Be the only process that writes here, with a record that is up to date.
+
+        Raises:
+            TargetUnusable: the folder cannot be written to.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            (self.root / LOCK).touch()
+        except OSError as error:
+            raise _unusable(self.root, error.strerror) from error
+        with exclusive(self.root / LOCK, on_wait):
+            self.load()
+            yield
+
+    def check(self) -> None:
+        """See before anything is fetched that files can be written here.
+
+        Raises:
+            TargetUnusable: they cannot.
+        """
+        place = self.root
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        if not place.is_dir():
+            raise _unusable(self.root, f"{place} is a file")
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise _unusable(self.root, f"{place} is not writable")
+
+    def plan(self, source: Source, files: Sequence[File]) -> tuple[Planned, ...]:
+        """Return where each file goes; nothing is written.
+
+        Raises:
+            TargetTaken: another file is in the place of one.
+        """
+        taken: set[str] = set()
+        planned = []
+        for file in files:
+            one = self._plan(source, file, taken)
+            taken.add(collision_key(one.target.relative_to(self.root).as_posix()))
+            planned.append(one)
+        return tuple(planned)
+
+    def add(self, source: Source, planned: Sequence[Planned]) -> None:
+        """Record files that are in their place; those that are gone are forgotten."""
+        for one in planned:
+            found = one.target.stat()
+            name = one.target.relative_to(self.root).as_posix()
+            self.entries[name] = Entry(
+                hub=source.hub,
+                adapter=source.adapter.full_name,
+                version=source.version.name,
+                revision=source.version.revision,
+                path=one.file.path,
+                sha256=one.file.sha256,
+                size=found.st_size,
+                mtime_ns=found.st_mtime_ns,
+            )
+        rows = {
+            name: asdict(entry)
+            for name, entry in sorted(self.entries.items())
+            if self._place(name).is_file()
+        }
+        text = json.dumps({"schema": _SCHEMA, "files": rows}, indent=1)
+        part = self.root / f"{RECORD}.{secrets.token_hex(6)}.part"
+        try:
+            part.write_text(f"{text}\n", encoding="ascii")
+            part.replace(self.root / RECORD)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+    def _place(self, name: str) -> Path:
+        return self.root.joinpath(*name.split("/"))
+
+    def _plan(self, source: Source, file: File, taken: set[str]) -> Planned:
+        for name in (*self._recorded(source, file), *self._names(source, file)):
+            if collision_key(name) in taken:
+                continue
+            state = self._state(name, source, file)
+            if state != "other":
+                return Planned(file, self._place(name), is_here=state == "here")
+        msg = f"{self.root} has no free name for {file.path}. Pull to another folder."
+        raise TargetTaken(msg, facts={"path": os.fspath(self.root)})
+
+    def _state(self, name: str, source: Source, file: File) -> _State:
+        """Tell what is under a name: these bytes, nothing that counts, or another pulled file.
+
+        Raises:
+            TargetTaken: something that no pull wrote, or that was edited since.
+        """
+        place, entry = self._place(name), self._entry(name)
+        if not os.path.lexists(place):
+            return "free"
+        if self._holds(place, entry, file):
+            return "here"
+        if entry is not None:
+            is_same_path = (entry.adapter, entry.path) == (source.adapter.full_name, file.path)
+            if entry.sha256 != file.sha256 and not (self.may_replace and is_same_path):
+                return "other"
+            if _fits(entry, place):  # damaged, with its size and time unchanged
+                return "free"
+        if self.may_replace and not place.is_dir():
+            return "free"
+        message = (
+            f"{place} is not a file that Lorary wrote, or was edited since, and was left alone. "
+            "Move it, or pull with --force (force=True)."
+        )
+        raise TargetTaken(message, facts={"path": os.fspath(place)})
+
+    def _holds(self, place: Path, entry: Entry | None, file: File) -> bool:
+        """Whether these bytes are there; they are read only where the record cannot tell."""
+        try:
+            found = place.stat()
+            if not place.is_file() or found.st_size != file.size_bytes:
+                return False
+            if entry is not None and entry.fits(found) and not self.rehash:
+                return entry.sha256 == file.sha256
+            return digest_file(place) == file.sha256
+        except OSError:
+            return False
+
+    def _recorded(self, source: Source, file: File) -> Iterator[str]:
+        """Yield where this very file was written before."""
+        wanted = (source.adapter.full_name, file.path, file.sha256)
+        for name, entry in self.entries.items():
+            if (entry.adapter, entry.path, entry.sha256) == wanted and self._place(name).exists():
+                yield name
+
+    def _entry(self, name: str) -> Entry | None:
+        key = collision_key(name)
+        return next((e for other, e in self.entries.items() if collision_key(other) == key), None)
+
+    def _names(self, source: Source, file: File) -> Iterator[str]:
+        """Yield the names that a file may get, in the order in which they are tried."""
+        parent, name = _split(file.path)
+        if not file.is_weights:
+            folder = f"{source.prefix}--{source.number}"
+            yield f"{folder}/{file.path}"
+            yield f"{folder}--{source.version.revision[:8]}/{file.path}"
+            return
+        for stem in self._stems(source, file, name):
+            whole = f"{stem}{_SUFFIX}"
+            if len(whole.encode()) <= MAX_SEGMENT_BYTES:
+                yield f"{parent}{whole}"
+
+    def _stems(self, source: Source, file: File, name: str) -> Iterator[str]:
+        stem = name.removesuffix(_SUFFIX)
+        rest = generic_rest(stem)
+        if rest is None:
+            yield stem
+            holder = self._entry(file.path)
+            if holder is not None and holder.adapter == source.adapter.full_name:
+                yield f"{stem}--{source.number}"
+            base, mark = f"{source.prefix}--{stem}", ""
+        else:
+            variant = "" if file.is_primary else file.variant
+            mark = _UNUSUAL.sub("-", rest or variant)[:_MAX_MARK].strip("-.")
+            base, mark = source.prefix, f"--{mark}" if mark else ""
+        yield f"{base}{mark}"
+        yield f"{base}--{source.number}{mark}"
+        yield f"{source.prefix}--{source.number}--{file.sha256[:12]}"
+
+
+def _split(path: str) -> tuple[str, str]:
+    """Return folder with its slash, and name."""
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}", name
+
+
+def _fits(entry: Entry, place: Path) -> bool:
+    try:
+        return entry.fits(place.stat())
+    except OSError:
+        return False
+
+
+def _unusable(folder: Path, reason: str | None) -> TargetUnusable:
+    message = f"Files cannot be written to {folder}: {reason}. Nothing was fetched."
+    return TargetUnusable(message, facts={"path": os.fspath(folder)})
