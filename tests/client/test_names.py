@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lorary.client.errors import ReferenceInvalid, SettingInvalid, UnsafePath
-from lorary.client.names import Reference, check_endpoint, check_paths
+from lorary.client.names import Reference, check_endpoint, check_paths, safe_segment
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -153,3 +153,17 @@ def test_endpoint_has_one_form(text: str, expected: str) -> None:
 def test_endpoint_that_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(SettingInvalid):
         check_endpoint(text)
+
+
+@pytest.mark.parametrize(
+    "name", ["con", "NUL", "aux.v2", "com1", "lpt9", "prn.a.b", "con_", "con__"]
+)
+def test_names_of_devices_never_become_folders(name: str) -> None:
+    stem, _, rest = name.partition(".")
+    assert safe_segment(name) == f"{stem}_{'.' if rest else ''}{rest}"
+
+
+def test_names_of_folders_stay_apart() -> None:
+    names = ["con", "con_", "con__", "con.a", "con_.a", "console", "con-a", "noir_", "com", "lpt10"]
+    assert len({safe_segment(name) for name in names}) == len(names)
+    assert [safe_segment(name) for name in names[5:]] == names[5:]

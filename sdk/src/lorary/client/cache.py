@@ -8,6 +8,8 @@
 ├── locks/<sha256>.lock        held by the process that writes the blob
 └── snapshots/<owner>/<name>/<revision>/<path>    hard links to blobs, copies where that fails
 
+Owners and adapters whose names are devices on Windows have a ``_`` after it: ``con_``.
+
 A blob is known by its digest, so nothing needs to be invalidated. What was touched since it was
 sealed (hard links make that possible) is hashed again before it is handed out.
 """
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from lorary.client.digests import digest_file
 from lorary.client.locking import exclusive
+from lorary.client.names import safe_segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +58,8 @@ class Cache:
 
     def snapshot(self, owner: str, name: str, revision: str) -> Path:
         """The folder of one revision."""
-        return self.root / "snapshots" / owner / name / revision
+        folder = self.root / "snapshots"
+        return folder / safe_segment(owner) / safe_segment(name) / revision
 
     @contextlib.contextmanager
     def lock(self, sha256: str) -> Iterator[None]:
