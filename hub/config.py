@@ -52,6 +52,7 @@ class Config:
     max_header_bytes: int
     stranger_header_bytes: int
     inspections: int
+    max_hashes: int
     part_bytes: int
     quota_bytes: int
     upload_days: int
@@ -110,6 +111,7 @@ def load(env: Env, root: Path) -> Config:
         max_header_bytes=env.size("MAX_HEADER_BYTES", "16MiB"),
         stranger_header_bytes=env.size("STRANGER_HEADER_BYTES", "4MiB"),
         inspections=env.integer("INSPECTIONS", 4),
+        max_hashes=env.integer("MAX_HASHES", 2000),
         part_bytes=env.size("UPLOAD_PART_BYTES", "16MiB"),
         quota_bytes=env.limit("QUOTA_BYTES", "50GB"),
         upload_days=env.integer("UPLOAD_DAYS", 7),

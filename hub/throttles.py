@@ -53,7 +53,8 @@ class _Counted(SimpleRateThrottle):
         known = f"lorary.asked.{self.scope}"
         count: int | None = request.META.get(known)
         if count is None:
-            count = request.META[known] = self._count(f"{key}:{window}", self.duration)
+            cost = self.cost_of(request, view)
+            count = request.META[known] = self._count(f"{key}:{window}", self.duration, cost)
         self.left = max(0, self.num_requests - count)
         self.reset_s = max(1, math.ceil((window + 1) * self.duration - now))
         return count <= self.num_requests
@@ -62,17 +63,21 @@ class _Counted(SimpleRateThrottle):
         """Count a request of a view that is none of REST framework."""
         return self.allow_request(cast("Request", request), cast("APIView", None))
 
+    def cost_of(self, _request: Request, _view: APIView) -> int:
+        """Return as how many requests one counts."""
+        return 1
+
     def wait(self) -> float:
         """Return in how many seconds the next request may come."""
         return self.reset_s
 
-    def _count(self, key: str, duration: int) -> int:
+    def _count(self, key: str, duration: int, cost: int) -> int:
         try:
-            return self.cache.incr(key)
+            return self.cache.incr(key, cost)
         except ValueError:  # the first one of the window
-            if self.cache.add(key, 1, duration):
-                return 1
-            return self.cache.incr(key)
+            if self.cache.add(key, cost, duration):
+                return cost
+            return self.cache.incr(key, cost)
 
 
 class StrangerThrottle(AnonRateThrottle, _Counted):
@@ -134,7 +139,17 @@ class WriteThrottle(_Counted):
 
 
 class ScopeThrottle(ScopedRateThrottle, _Counted):
-    """Views that cost more name their ``throttle_scope``."""
+    """Views that cost more name their ``throttle_scope``.
+
+    Where the work grows with the body, a view also names its ``throttle_bytes``: a body counts as
+    one request more for each so many.
+    """
+
+    def cost_of(self, request: Request, view: APIView) -> int:
+        """Return as how many requests one counts."""
+        step: int | None = getattr(view, "throttle_bytes", None)
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        return 1 + int(length) // step if step and length.isdecimal() else 1
 
 
 def _a_minute(limit: int) -> str | None:

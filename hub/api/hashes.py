@@ -19,7 +19,7 @@ from hub.api.choices import Choice
 from hub.api.version_shapes import FileOut, VersionBriefOut
 from registry.models import HashKind
 from registry.selectors import hashes
-from registry.selectors.hashes import MAX_HASHES, MAX_MATCHES, Match
+from registry.selectors.hashes import MAX_MATCHES, MAX_ROWS, Match
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["HashView", "Hashes", "HashesIn"]
 
 MAX_CHARS = 80
+LARGEST_LIST = 10_000  # of any hub, see `hub/checks.py`
 
 KIND = OpenApiParameter(
     "kind", str, enum=HashKind.values, description="Only hashes of this kind; any when left out."
@@ -44,7 +45,10 @@ class HashesIn(HashQuery):
     """Hashes, each in full or in its customary short form."""
 
     hashes = serializers.ListField(
-        child=serializers.CharField(max_length=MAX_CHARS), min_length=1, max_length=MAX_HASHES
+        child=serializers.CharField(max_length=MAX_CHARS),
+        min_length=1,
+        max_length=LARGEST_LIST,
+        help_text="At most as many as the hub takes at once (`LORARY_MAX_HASHES`).",
     )
 
 
@@ -75,7 +79,8 @@ class FoundOut(serializers.Serializer[Any]):
     hash = serializers.CharField(help_text="As it was asked for.")
     matches = MatchOut(
         many=True,
-        help_text=f"At most {MAX_MATCHES}; those of the versions that were published first.",
+        help_text=f"At most {MAX_MATCHES}, of n hashes {MAX_ROWS:,} / n; those of the versions "
+        "that were published first.",
     )
 
 
@@ -106,6 +111,7 @@ class Hashes(Endpoint):
 
     is_open = True
     throttle_scope = "search"
+    throttle_bytes = 8192  # about 120 hashes
 
     @extend_schema(
         operation_id="hashes_find",
@@ -115,7 +121,10 @@ class Hashes(Endpoint):
         examples=[EXAMPLE],
     )
     def post(self, _request: Request) -> Response:
-        """Say the same of up to 100 hashes, in their order; no `matches` where there are none."""
+        """Say the same of many hashes, in their order; no `matches` where there are none.
+
+        A hub takes up to 2,000 at once unless `LORARY_MAX_HASHES` says otherwise.
+        """
         asked = self.said(HashesIn)
         found = hashes.by_hashes(self.viewer, asked["hashes"], asked.get("kind", ""))
         results = [{"hash": text, "matches": found[text]} for text in asked["hashes"]]

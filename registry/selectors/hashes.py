@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
     Viewer = User | AnonymousUser | None
 
 __all__ = [
-    "MAX_HASHES",
     "MAX_MATCHES",
+    "MAX_ROWS",
     "Match",
     "adapters_with",
     "by_hash",
@@ -33,8 +35,11 @@ __all__ = [
     "places_of_weights",
 ]
 
-#: Hashes in one question, and matches told for each: the earliest published ones.
-MAX_HASHES, MAX_MATCHES = 100, 20
+#: Matches of one hash, the earliest published ones, and of all hashes in one question together.
+MAX_MATCHES, MAX_ROWS = 20, 10_000
+
+#: Hashes in one query: each has up to four forms, and a query has at most 32,766 parameters.
+_BATCH = 500
 
 #: Hexadecimal digits of a whole digest, which nobody hits by trying.
 _WHOLE = 64
@@ -83,25 +88,41 @@ def by_hashes(user: Viewer, texts: Sequence[str], kind: str = "") -> dict[str, l
     that somebody could try them all.
 
     Raises:
-        Invalid: one of them can be no hash, or there are more than ``MAX_HASHES``.
+        Invalid: one of them can be no hash, or there are more than the hub takes at once.
     """
-    if len(texts) > MAX_HASHES:
-        raise Invalid(_("Ask for at most %(n)d hashes at once.") % {"n": MAX_HASHES})
+    most = settings.LORARY.max_hashes
+    if len(texts) > most:
+        raise Invalid(_("Ask for at most %(n)d hashes at once.") % {"n": most})
     forms = {text: _forms(text, kind) for text in texts}
-    blobs = _blobs_of({form for several in forms.values() for form in several})
+    each = max(1, min(MAX_MATCHES, MAX_ROWS // max(1, len(forms))))
+    rest, found = iter(forms.items()), dict[str, list[Match]]()
+    while batch := dict(islice(rest, _BATCH)):
+        found |= _matches(user, batch, each)
+    return found
+
+
+def _matches(
+    user: Viewer, asked: Mapping[str, Sequence[Form]], each: int
+) -> dict[str, list[Match]]:
+    """Return text → matches, at most ``each``, the first published at the front."""
+    blobs = _blobs_of({form for several in asked.values() for form in several})
     keys = {pk for several in blobs.values() for pk in several}
     places = list(_places(user, keys)) if keys else []
     hidden = _hidden(user, places)
-    return {
-        text: [
-            Match(form.kind, form.value, version, file)
-            for version, file in places
-            for form in several
-            if file.blob_id in blobs.get(form, ())
-            and (len(form.value) == _WHOLE or version.adapter_id not in hidden)
-        ][:MAX_MATCHES]
-        for text, several in forms.items()
-    }
+    held: dict[int, list[int]] = {}
+    for order, (_version, file) in enumerate(places):
+        held.setdefault(file.blob_id, []).append(order)
+    found: dict[str, list[Match]] = {}
+    for text, several in asked.items():
+        rows = sorted(
+            (order, rank)
+            for rank, form in enumerate(several)
+            for blob in blobs.get(form, ())
+            for order in held.get(blob, ())
+            if len(form.value) == _WHOLE or places[order][0].adapter_id not in hidden
+        )
+        found[text] = [Match(*several[rank], *places[order]) for order, rank in rows[:each]]
+    return found
 
 
 def _forms(text: str, kind: str) -> list[Form]:
@@ -148,7 +169,7 @@ def _places(user: Viewer, blobs: Iterable[int]) -> Iterator[tuple[Version, File]
         Version.objects.exclude(state=VersionState.DRAFT)
         .filter(adapter__in=Adapter.objects.visible_to(user), revision__in=files.values("revision"))
         .select_related("adapter__namespace", "revision", "author")
-        .order_by("published_at", "pk")[: MAX_HASHES * MAX_MATCHES]
+        .order_by("published_at", "pk")[:MAX_ROWS]
     )
     rows = list(versions)
     held: dict[int, list[File]] = {}

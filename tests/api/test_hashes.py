@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registry.models import Adapter, BlobHash
+from registry.selectors import hashes
 from registry.services import adapters
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def test_several_are_answered_in_their_order(stranger: Caller, known: dict[str, 
     [
         {},
         {"hashes": []},
-        {"hashes": ["0" * 64] * 101},
+        {"hashes": ["0" * 64] * 2001},
         {"hashes": ["nothing"]},
         {"hashes": [1.5]},
         {"hashes": ["0" * 64], "kind": "md5"},
@@ -118,3 +119,47 @@ def test_a_version_tells_the_hashes_of_its_files(stranger: Caller, known: dict[s
     (file,) = stranger.send("get", "adapters/ada/noir/versions/v1").json()["files"]
     assert {**file["hashes"], "sha256": file["sha256"]} == known
     assert file["claimed_hashes"] == {}
+
+
+def test_two_thousand_hashes_are_answered_by_few_queries(
+    stranger: Caller, known: dict[str, str], django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    asked = [f"{number:064x}" for number in range(1998)]
+    asked[1000:1000] = [known["sha256"], known["data_sha256"]]
+    with django_assert_max_num_queries(12):
+        answer = stranger.send("post", "hashes", {"hashes": asked})
+    assert answer.status_code == 200, answer.json()
+    results = answer.json()["results"]
+    assert [result["hash"] for result in results] == asked
+    assert [n for n, result in enumerate(results) if result["matches"]] == [1000, 1001]
+
+
+def test_the_hub_says_how_many_hashes_it_takes(
+    stranger: Caller, own_settings: Callable[..., None]
+) -> None:
+    own_settings(max_hashes=3)
+    assert stranger.send("post", "hashes", {"hashes": ["0" * 64] * 3}).status_code == 200
+    answer = stranger.send("post", "hashes", {"hashes": ["0" * 64] * 4})
+    assert (answer.status_code, answer.json()["code"]) == (400, "validation_failed")
+    assert "at most 3 hashes" in answer.json()["detail"]
+
+
+def test_many_hashes_count_as_several_searches(stranger: Caller) -> None:
+    asked = {"hashes": [f"{number:064x}" for number in range(2000)]}  # 136 kB
+    codes = [stranger.send("post", "hashes", asked).status_code for _ in range(37)]
+    assert (codes[0], codes[-1]) == (200, 429)
+    assert codes.index(429) >= 30
+
+
+def test_the_first_published_of_many_matches_are_told(
+    ada: User, stranger: Caller, released: Callable[..., Version], lora: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(hashes, "MAX_ROWS", 8)
+    for number in range(4):
+        released(adapters.create(actor=ada, name=f"noir{number}"), lora)
+    known = list(BlobHash.objects.values_list("value", flat=True))[:4]
+    results = stranger.send("post", "hashes", {"hashes": known}).json()["results"]
+    for result in results:
+        names = [match["version"]["adapter"] for match in result["matches"]]
+        assert names == ["ada/noir0", "ada/noir1"]

@@ -34,6 +34,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("E016", {"accel": "blobs"}),
     ("E017", {"max_file_bytes": 0}),
     ("E018", {"max_header_bytes": 200_000_000}),
+    ("E040", {"max_hashes": 10_001}),
     ("E019", {"part_bytes": 1}),
     ("E020", {"quota_bytes": -1}),
     ("E050", {"xet_ratio": 0}),
