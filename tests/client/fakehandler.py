@@ -175,9 +175,10 @@ class Handler(BaseHTTPRequestHandler):
             self._json(200, document)
 
     def _find(self) -> None:
-        self._json(
-            200, {"results": [self._found(text) for text in json.loads(self.body)["hashes"]]}
-        )
+        asked = json.loads(self.body)["hashes"]
+        if len(asked) > self.hub.max_hashes:
+            return self._refuse(400, "validation_failed", "Ask for fewer hashes at once.")
+        return self._json(200, {"results": [self._found(text) for text in asked]})
 
     def _found(self, text: str) -> dict[str, Any]:
         """Answer by the hashes that a version's files carry."""

@@ -46,6 +46,7 @@ class FakeHub:
     checks: int = 1  # polls until an upload is accepted
     damaged_parts: list[int] = field(default_factory=list)
     page_size: int = 2
+    max_hashes: int = 2000
     file_bytes_sent: int = 0
     put_pause_s: float = 0.0
     verdict: list[dict[str, Any]] = field(default_factory=list)  # findings of the next uploads

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from lorary.client import errors
+from lorary.client import errors, finding
 from lorary.client.finding import is_hash
 from tests.builders.adapters import DENOISERS, kohya
 from tests.client.conftest import sha
@@ -119,6 +120,7 @@ def test_the_command_gives_a_line_for_each(run: Run, known: dict[str, str], lora
     file, by_hash = ran.documents
     assert file == {
         "asked": "noir.safetensors",
+        "path": str(lora),
         "matches": [
             {
                 "adapter": NAME, "version": "v1", "state": "published",
@@ -140,10 +142,11 @@ def test_the_command_says_what_is_not_there(
     assert ran.code == 3
     assert ran.out.splitlines() == [
         f"noir.safetensors   {NAME}@v1  sha256 (yanked)",
-        "other.safetensors  -               not found",
+        "other.safetensors  not found",
     ]
     assert "1 of 2 not found" in ran.err
-    assert run("find", other, "--json").document == {"asked": other.name, "matches": []}
+    document = run("find", other, "--json").document
+    assert document == {"asked": other.name, "path": str(other), "matches": []}
 
 
 def test_a_folder_without_weights_is_said_so(run: Run, tmp_path: Path) -> None:
@@ -153,9 +156,108 @@ def test_a_folder_without_weights_is_said_so(run: Run, tmp_path: Path) -> None:
     assert "holds no .safetensors file" in ran.err
 
 
-def test_a_word_that_is_neither_is_refused_before_anything_is_asked(
-    run: Run, fake: FakeHub, lora: Path
+def test_what_cannot_be_read_does_not_end_the_others(
+    run: Run, known: dict[str, str], lora: Path, tmp_path: Path
 ) -> None:
-    ran = run("find", lora, "nothing", "--json")
-    assert (ran.code, ran.document["error"]["code"]) == (2, "usage")
-    assert fake.seen == []
+    folder = tmp_path / "sub"
+    folder.mkdir()
+    (folder / "gone.safetensors").symlink_to(tmp_path / "nowhere")
+    ran = run("find", "none.safetensors", folder, "nothing", "a" * 63, lora, "--json")
+    assert ran.code == 3
+    *failed, found = ran.documents
+    assert [one["error"]["code"] for one in failed] == ["file_missing"] * 4
+    assert [one["path"] for one in failed] == [
+        "none.safetensors", str(folder / "gone.safetensors"), "nothing", "a" * 63,
+    ]  # fmt: skip
+    assert found["matches"][0]["adapter"] == NAME
+    assert "no hash of 8, 10, 12 or 64 hex digits" in failed[3]["error"]["message"]
+    ran = run("find", "nothing", lora)
+    assert ran.out.splitlines()[1].endswith(f"{NAME}@v1  sha256")
+    assert "1 of 2 not found" in ran.err
+
+
+def test_files_of_one_name_are_told_apart_by_their_paths(
+    run: Run, known: dict[str, str], lora: Path
+) -> None:
+    places = [lora.parent / folder / lora.name for folder in ("a", "b")]
+    for place in places:
+        place.parent.mkdir()
+        place.write_bytes(lora.read_bytes())
+    ran = run("find", *places, "--json")
+    assert [one["path"] for one in ran.documents] == [str(place) for place in places]
+    assert [line.split()[0] for line in run("find", *places).out.splitlines()] == [
+        str(place) for place in places
+    ]
+
+
+def test_many_files_are_asked_for_in_full_requests(
+    run: Run, fake: FakeHub, known: dict[str, str], lora: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(1200):
+        data = b"\x02\0\0\0\0\0\0\0{}" + number.to_bytes(4, "little")
+        (folder / f"{number:04}.safetensors").write_bytes(data)
+    (folder / "0700.safetensors").write_bytes(lora.read_bytes())
+    ran = run("find", folder, "--json")
+    assert [one["asked"] for one in ran.documents] == [f"{n:04}.safetensors" for n in range(1200)]
+    assert [n for n, one in enumerate(ran.documents) if one["matches"]] == [700]
+    assert len(fake.requests("POST .*hashes")) <= 3
+
+
+def test_a_hub_that_takes_fewer_hashes_is_asked_for_fewer(
+    hub: Hub, fake: FakeHub, known: dict[str, str]
+) -> None:
+    fake.max_hashes = 100
+    asked = [*(f"{number:064x}" for number in range(300)), known["sha256"]]
+    found = list(hub.find_all(asked))
+    assert [one.what for one in found] == asked
+    assert found[-1].matches[0].kind == "sha256"
+    bodies = [seen.body_bytes for seen in fake.requests("POST .*hashes")]
+    assert len(bodies) <= 9
+
+
+def test_a_refusal_that_fewer_hashes_do_not_mend_is_told(hub: Hub, fake: FakeHub) -> None:
+    fake.max_hashes = 0
+    with pytest.raises(errors.Invalid):
+        list(hub.find_all(["a" * 64, "b" * 64]))
+
+
+def test_files_are_hashed_at_the_same_time(
+    hub: Hub, lora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "_processors", lambda: 2)
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(b"other")
+    both = threading.Barrier(2, timeout=30)
+
+    def meet(_told: Progress) -> None:
+        both.wait()
+
+    found = list(hub.find_all([lora, other], on_progress=meet))
+    assert [one.error for one in found] == [None, None]
+
+
+def test_results_come_while_other_files_are_read(
+    hub: Hub, known: dict[str, str], lora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "_PATIENCE_S", 0.0)
+    slow = tmp_path / "slow.safetensors"
+    slow.write_bytes(b"slow")
+    may_go_on = threading.Event()
+
+    def hold(told: Progress) -> None:
+        if told.name == slow.name:
+            may_go_on.wait(30)
+
+    found = hub.find_all([lora, slow], on_progress=hold)
+    assert next(found).matches[0].version.adapter == NAME
+    may_go_on.set()
+    assert next(found).matches == ()
+
+
+def test_leaving_early_ends_the_reading(hub: Hub, fake: FakeHub, lora: Path) -> None:
+    found = hub.find_all(["a" * 64, *[lora] * 50])
+    next(found)
+    found.close()
+    assert len(fake.requests("POST .*hashes")) == 1

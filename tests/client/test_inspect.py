@@ -61,7 +61,7 @@ def names(ran: Ran) -> list[str]:
 def test_a_file_gives_one_document_and_needs_no_hub(run: Run, fake: FakeHub, lora: Path) -> None:
     ran = run("inspect", lora, "--json")
     assert (ran.code, ran.err) == (0, "")
-    assert ran.document == lorary.inspect(lora).to_dict()
+    assert ran.document == {**lorary.inspect(lora).to_dict(), "path": str(lora)}
     assert ran.document["file"]["name"] == "noir.safetensors"
     assert ran.document["base"]["family"] == "sd1"
     assert ran.out.startswith('{"schema":2,"file":{"name":"noir.safetensors","size_bytes":')
@@ -75,6 +75,7 @@ def test_a_folder_gives_a_document_for_each_file_and_stops_at_none(run: Run, fol
         "a.safetensors", "b.safetensors", "gone.safetensors", "sub/c.SafeTensors",
         "sub/vae.safetensors",
     ]  # fmt: skip
+    assert [row.pop("path") for row in ran.documents] == [f"{folder}/{n}" for n in names(ran)]
     assert [documents.faults(document) for document in ran.documents] == [[]] * 5
     assert [row["error"]["code"] for row in ran.documents if "error" in row] == [
         "unreadable",
@@ -106,7 +107,9 @@ def test_several_processes_give_what_one_does(tmp_path: Path, environment: dict[
     done = subprocess.run(command, env=environment, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (1, b"")
     shown = [json.loads(line) for line in done.stdout.splitlines()]
-    assert shown == [lorary.inspect(place).to_dict() for place in sorted(root.iterdir())]
+    assert shown == [
+        {**lorary.inspect(place).to_dict(), "path": str(place)} for place in sorted(root.iterdir())
+    ]
     head = subprocess.run(
         f"{' '.join(command)} | head -n 1", shell=True, env=environment, capture_output=True,
         check=False,
@@ -365,3 +368,15 @@ def test_wrapped_text_fits_and_loses_nothing(text: str) -> None:
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
     assert all(cut(line, 30) == line for line in lines)
     assert cut("語" * 20, 9) == "語語語語…"
+
+
+def test_files_of_one_name_are_told_apart_by_their_paths(run: Run, lora: Path) -> None:
+    places = [lora.parent / folder / lora.name for folder in ("a", "b")]
+    for place in places:
+        place.parent.mkdir()
+        place.write_bytes(lora.read_bytes())
+    missing = lora.parent / "none.safetensors"
+    documents = run("inspect", *places, missing, lora.parent / "b", "--json").documents
+    assert [one["path"] for one in documents] == [
+        str(place) for place in (*places, missing, places[1])
+    ]

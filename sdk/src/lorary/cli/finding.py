@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from lorary.cli.command import Command, UsageError, add_endpoint
-from lorary.cli.meter import meter
-from lorary.cli.output import emit, note, plain, show, table
+from lorary.cli.command import Command, add_endpoint
+from lorary.cli.meter import Counting, counting, meter
+from lorary.cli.output import emit, note, pad, plain, show, table, width
 from lorary.cli.places import find as files_of
 from lorary.client import Hub
 from lorary.client.finding import is_hash
+from lorary.client.progress import OnProgress, silent
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator, Sequence
 
     from lorary.cli.command import Parser
-    from lorary.client import Match
+    from lorary.client import Found, LoraryError, Match
 
 __all__ = ["COMMANDS"]
 
@@ -36,67 +40,101 @@ def _configure(parser: Parser) -> None:
 
 def _find(args: Namespace) -> int:
     wanted = list(_wanted(args.places))
-    rows: list[tuple[str, Match | None]] = []
-    with Hub(args.endpoint) as hub, meter() as draw:
-        for name, place in wanted:
-            found = hub.find(place or name, on_progress=draw)
-            rows += [(name, match) for match in found] or [(name, None)]
+    longest = max((width(plain(one.name)) for one in wanted), default=0)
+    missing = 0
+    with Hub(args.endpoint) as hub, _telling(wanted) as (count, draw):
+        found = hub.find_all([one.what for one in wanted], on_progress=draw)
+        for number, (one, told) in enumerate(zip(wanted, found, strict=True)):
+            missing += not told.matches
+            if sys.stdout.isatty():
+                count.clear()
             if args.json:
-                emit(_document(name, found))
-    if rows and not args.json:
-        show(table([_row(name, match) for name, match in rows]))
-    missing = [name for name, match in rows if match is None]
+                emit(_document(one, told))
+            else:
+                show(_lines(one, told, longest))
+            count.step(number + 1)
     if missing:
-        note(f"lorary: {len(missing):,} of {len(wanted):,} not found")
-    return NOT_FOUND if missing or not rows else 0
+        note(f"lorary: {missing:,} of {len(wanted):,} not found")
+    return NOT_FOUND if missing or not wanted else 0
 
 
-def _wanted(words: Sequence[str]) -> Iterator[tuple[str, Path | None]]:
-    """Yield names with the file of each; None where the name is a hash.
+@contextlib.contextmanager
+def _telling(wanted: Sequence[_Wanted]) -> Iterator[tuple[Counting, OnProgress]]:
+    """Draw a bar for one file, and count several."""
+    with counting("Looking up", len(wanted)) as count:
+        if len(wanted) > 1:
+            count.step(0)
+            yield count, silent
+            return
+        with meter() as draw:
+            yield count, draw
 
-    Raises:
-        UsageError: a word is neither; it is told before anything is read.
-    """
+
+class _Wanted(NamedTuple):
+    """What is looked for, and how it is called in results; ``path`` is None of a hash."""
+
+    name: str
+    what: str | Path
+    path: str | None
+
+
+def _wanted(words: Sequence[str]) -> Iterator[_Wanted]:
     for word in words:
-        place = Path(word)
-        if "\\0" not in word and place.exists():
-            here = files_of(word)
-            if not here:
-                note(f"lorary: {plain(word)} holds no .safetensors file.")
-            yield from ((one.name, Path(one.place)) for one in here)
-        elif is_hash(word):
-            yield word, None
-        else:
-            message = f"“{plain(word)}” is no file here, and no hash of 8, 10, 12 or 64 hex digits"
-            raise UsageError(message)
+        if is_hash(word) and not Path(word).exists():
+            yield _Wanted(word, word, None)
+            continue
+        here = files_of(word)
+        if not here:
+            note(f"lorary: {plain(word)} holds no .safetensors file.")
+        for one in here:
+            yield _Wanted(one.name if one.is_listed else word, Path(one.place), one.place)
 
 
-def _document(name: str, found: Sequence[Match]) -> dict[str, object]:
+def _document(one: _Wanted, told: Found) -> dict[str, object]:
+    document: dict[str, object] = {
+        "asked": Path(one.path).name if one.path else one.name,
+        "path": one.path,
+        "matches": [_match(match) for match in told.matches],
+    }
+    if told.error is not None:
+        document["error"] = {"code": told.error.code, "message": _reason(one, told.error)}
+    return document
+
+
+def _match(match: Match) -> dict[str, object]:
     return {
-        "asked": name,
-        "matches": [
-            {
-                "adapter": match.version.adapter,
-                "version": match.version.name,
-                "state": match.version.state,
-                "path": match.file.path,
-                "sha256": match.file.sha256,
-                "kind": match.kind,
-                "same": "file" if match.is_same_file else "tensors",
-                "url": match.version.url,
-            }
-            for match in found
-        ],
+        "adapter": match.version.adapter,
+        "version": match.version.name,
+        "state": match.version.state,
+        "path": match.file.path,
+        "sha256": match.file.sha256,
+        "kind": match.kind,
+        "same": "file" if match.is_same_file else "tensors",
+        "url": match.version.url,
     }
 
 
-def _row(name: str, match: Match | None) -> list[str]:
-    if match is None:
-        return [name, "-", "not found"]
+def _reason(one: _Wanted, error: LoraryError) -> str:
+    """Return why something could not be looked up."""
+    if one.path and os.path.lexists(one.path):
+        return error.detail
+    return f"“{one.name}” is no file here, and no hash of 8, 10, 12 or 64 hex digits."
+
+
+def _lines(one: _Wanted, told: Found, longest: int) -> list[str]:
+    if told.error is not None:
+        rows = [[_reason(one, told.error)]]
+    else:
+        rows = [_row(match) for match in told.matches] or [["not found"]]
+    name = pad(plain(one.name), longest)
+    return [f"{name}  {line}" for line in table(rows)]
+
+
+def _row(match: Match) -> list[str]:
     version = match.version
     what = match.kind if match.is_same_file else f"{match.kind}: same tensors, other file"
     state = "" if version.state == "published" else f" ({version.state})"
-    return [name, f"{version.adapter}@{version.name}", f"{what}{state}"]
+    return [f"{version.adapter}@{version.name}", f"{what}{state}"]
 
 
 COMMANDS = {
@@ -109,7 +147,7 @@ COMMANDS = {
         "  3   one of them was not, or cannot be read",
         "  lorary find noir.safetensors\n"
         "  lorary find 67AB2FD8EC\n"
-        "  lorary find loras/ --json | jq -r 'select(.matches == []) | .asked'",
+        "  lorary find loras/ --json | jq -r 'select(.matches == []) | .path'",
         _configure,
         _find,
     ),

@@ -58,7 +58,8 @@ class Form:
     def text(self, one: Found, inspection: Inspection) -> str:
         """Return a result as it is written, without its last line break."""
         if self.is_json:
-            return json.dumps(inspection.to_dict(), separators=(",", ":"))
+            document = {**inspection.to_dict(), "path": one.place}
+            return json.dumps(document, separators=(",", ":"))
         if one.is_listed:
             return line_of(one.name, inspection, self.columns)
         return "\n".join(page_of(one.place, inspection))

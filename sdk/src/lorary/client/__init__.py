@@ -3,7 +3,7 @@
 from lorary.client.config import InsecureTransport
 from lorary.client.curating import Alias, Move
 from lorary.client.errors import LoraryError
-from lorary.client.finding import Match
+from lorary.client.finding import Found, Match
 from lorary.client.hub import Hub
 from lorary.client.models import (
     Account,
@@ -29,6 +29,7 @@ __all__ = [
     "Alias",
     "Details",
     "File",
+    "Found",
     "Holder",
     "Hub",
     "InsecureTransport",

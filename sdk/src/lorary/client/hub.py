@@ -22,10 +22,11 @@ from lorary.client.publishing import Details, Pushed
 from lorary.client.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
     from types import TracebackType
+    from typing import TypeGuard
 
-    from lorary.client.finding import Match
+    from lorary.client.finding import Found, Match
     from lorary.client.models import Image
     from lorary.client.publishing import OnChecked
     from lorary.client.pulling import Pulled
@@ -179,10 +180,28 @@ class Hub(Curating):
         Raises:
             FileMissing: the file cannot be read.
         """
-        is_hash = isinstance(what, str) and finding.is_hash(what) and not Path(what).exists()
-        if is_hash:
-            return finding.find(self._session, (str(what),))
+        if self._is_hash(what):
+            return finding.find(self._session, (what,))
         return finding.find(self._session, finding.hashes_of(Path(what), on_progress))
+
+    def find_all(
+        self, wanted: Sequence[StrPath], *, on_progress: OnProgress = silent
+    ) -> Generator[Found, None, None]:
+        """Yield where the hub has each of several files, in their order, as answers come.
+
+        They are hashed on all processors, and many are asked for in one request.
+
+        Args:
+            wanted: Files and hashes, as `find` takes them. What cannot be read is yielded with its
+                ``error`` and does not end the others.
+            on_progress: Told of every block, from several threads.
+        """
+        asked = [one if self._is_hash(one) else Path(one) for one in wanted]
+        return finding.find_all(self._session, asked, on_progress)
+
+    @staticmethod
+    def _is_hash(what: StrPath) -> TypeGuard[str]:
+        return isinstance(what, str) and finding.is_hash(what) and not Path(what).exists()
 
     def pull(
         self,
