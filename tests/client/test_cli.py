@@ -97,6 +97,7 @@ def test_pull_tells_what_it_did(run: Run, fake: FakeHub, tmp_path: Path) -> None
                 "bytes_fetched": 7,
             },
         ],
+        "offline": False,
         "left_out": ["a.json"],
     }
     ran = run("pull", NAME, "--to", tmp_path / "out", "--verify")

@@ -60,6 +60,11 @@ def _pull(args: Namespace) -> int:
     if version.state == "yanked":
         reason = version.reason or "its author advises against it"
         note(f"lorary: {pulled.adapter} {version.name} was yanked: {plain(reason)}")
+    if pulled.is_offline:
+        note(
+            f"lorary: {hub.endpoint} does not answer; {pulled.adapter} {version.name} comes from "
+            "the cache, as it was when it was last pulled"
+        )
     if args.json:
         emit(_document(pulled))
     else:
@@ -82,6 +87,7 @@ def _document(pulled: Pulled) -> dict[str, object]:
             }
             for pulled_file in pulled.files
         ],
+        "offline": pulled.is_offline,
         "left_out": [file.path for file in pulled.left_out],
     }
 

@@ -6,6 +6,8 @@
 │   ├── <sha256>.incomplete    a download under way, or one that was killed and will go on
 │   └── <sha256>.seal          size and modification time of the blob when it was verified
 ├── locks/<sha256>.lock        held by the process that writes the blob
+├── versions/<hub>/<owner>/<name>/    what a hub said of a version, for when it does not answer:
+│   └── <revision>.json, v3.json      both names are for good; <hub> is a digest of its address
 └── snapshots/<owner>/<name>/<revision>/<path>    hard links to blobs, copies where that fails
 
 Owners and adapters whose names are devices on Windows have a ``_`` after it: ``con_``.
@@ -17,7 +19,10 @@ sealed (hard links make that possible) is hashed again before it is handed out.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -25,15 +30,21 @@ from io import FileIO
 from typing import TYPE_CHECKING
 
 from lorary.client.digests import digest_file
+from lorary.client.errors import BadAnswer
 from lorary.client.locking import exclusive
+from lorary.client.models import Version
 from lorary.client.names import safe_segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from lorary.client.names import Reference
+
 __all__ = ["Cache", "place"]
 
+#: Names of versions that never name another.
+_FOR_GOOD = re.compile(r"(?:v[0-9]{1,9}|[0-9a-f]{40})\Z")
 _READ_ONLY = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 _WRITABLE = _READ_ONLY | stat.S_IWUSR
 
@@ -89,6 +100,35 @@ class Cache:
             return True
         self.drop(sha256)
         return False
+
+    def remember(self, endpoint: str, version: Version, adapter: Reference) -> None:
+        """Keep what a hub said of a version; where that cannot be written it is left out."""
+        folder = self._versions(endpoint, adapter)
+        text = json.dumps(version.data)
+        for name in (version.revision, version.name):
+            if not _FOR_GOOD.match(name):
+                continue
+            part = folder / f".{name}.{secrets.token_hex(6)}.part"
+            with contextlib.suppress(OSError):
+                folder.mkdir(parents=True, exist_ok=True)
+                part.write_text(text, encoding="utf-8")
+                part.replace(folder / f"{name}.json")
+
+    def recall(self, endpoint: str, reference: Reference) -> Version | None:
+        """Return what a hub said of a version whose name is for good: ``v3`` or a revision."""
+        if not _FOR_GOOD.match(reference.rev):
+            return None
+        place = self._versions(endpoint, reference) / f"{reference.rev}.json"
+        try:
+            version = Version.read(json.loads(place.read_bytes()))
+        except (OSError, ValueError, BadAnswer):
+            return None
+        return version if reference.rev in {version.name, version.revision} else None
+
+    def _versions(self, endpoint: str, adapter: Reference) -> Path:
+        hub = hashlib.sha256(endpoint.encode()).hexdigest()[:16]
+        folder = self.root / "versions" / hub
+        return folder / safe_segment(adapter.owner) / safe_segment(adapter.name)
 
     def open_part(self, sha256: str) -> FileIO:
         """Open a download under way, or begin one, for reading and for writing at its end."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lorary.client.cache import place
 from lorary.client.download import fetch
-from lorary.client.errors import DiskFull, Gone, TargetUnusable
+from lorary.client.errors import DiskFull, Gone, TargetUnusable, Unreachable
 from lorary.client.folders import Folder, Planned, Source
 from lorary.client.models import File, Version
 from lorary.client.names import Reference, check_paths
@@ -52,6 +52,7 @@ class Pulled:
         folder: Where its files are.
         files: The files that are there.
         left_out: Companions that were not asked for.
+        is_offline: The hub did not answer: all of it, and what is known of it, is from the cache.
     """
 
     adapter: str
@@ -59,6 +60,7 @@ class Pulled:
     folder: Path
     files: tuple[PulledFile, ...]
     left_out: tuple[File, ...] = ()
+    is_offline: bool = False
 
     @property
     def path(self) -> Path:
@@ -100,14 +102,14 @@ def pull(
     on_progress: OnProgress,
 ) -> Pulled:
     """Resolve, fetch, and place; see `lorary.client.hub.Hub.pull`."""
-    version = read_version(session, reference)
+    version, failure = _resolve(session, cache, reference)
     if version.state == "withdrawn":
         msg = f"{reference} was withdrawn: {version.reason or 'no reason was given'}"
         raise Gone(msg)
     check_paths(file.path for file in version.files)
     adapter = Reference.parse(version.adapter or reference.full_name)
     source = Source(session.endpoint, adapter, version)
-    transfer = _Transfer(session, cache, source, rehash, on_progress)
+    transfer = _Transfer(session, cache, source, failure, rehash, on_progress)
     if to.folder is None:
         folder = cache.snapshot(adapter.owner, adapter.name, version.revision)
         return transfer.to_cache(folder)
@@ -115,13 +117,35 @@ def pull(
     return transfer.to_folder(Folder(to.folder, may_replace=to.may_replace, rehash=rehash), files)
 
 
+def _resolve(
+    session: Session, cache: Cache, reference: Reference
+) -> tuple[Version, Unreachable | None]:
+    """Return a version; of a hub that does not answer what it said before, and why that was needed.
+
+    Raises:
+        Unreachable: the name may have moved since, or this version was never pulled here.
+    """
+    try:
+        return read_version(session, reference), None
+    except Unreachable as failure:
+        version = cache.recall(session.endpoint, reference)
+        if version is None:
+            raise
+        return version, failure
+
+
 @dataclass(frozen=True, slots=True)
 class _Transfer:
-    """Brings files of a version here."""
+    """Brings files of a version here.
+
+    Attributes:
+        failure: Why the hub cannot be asked; None when it can.
+    """
 
     session: Session
     cache: Cache
     source: Source
+    failure: Unreachable | None
     rehash: bool
     on_progress: OnProgress
 
@@ -155,18 +179,26 @@ class _Transfer:
         return self._pulled(folder.root, planned, fetched)
 
     def _fetch(self, planned: Sequence[Planned]) -> dict[str, int]:
-        """Bring files into the cache; returns path → bytes fetched."""
+        """Bring files into the cache; returns path → bytes fetched.
+
+        Raises:
+            Unreachable: the hub does not answer, and a file is not in the cache.
+        """
+        missing = [one.file for one in planned if not one.is_here]
+        if self.failure is not None:
+            self._require_cached(missing, self.failure)
         return {
-            one.file.path: fetch(
-                self.session,
-                self.cache,
-                one.file,
-                rehash=self.rehash,
-                on_progress=self.on_progress,
+            file.path: fetch(
+                self.session, self.cache, file, rehash=self.rehash, on_progress=self.on_progress
             )
-            for one in planned
-            if not one.is_here
+            for file in missing
         }
+
+    def _require_cached(self, files: Sequence[File], failure: Unreachable) -> None:
+        for file in files:
+            if not self.cache.holds(file.sha256, file.size_bytes):
+                message = f"{failure.detail} The cache lacks {file.path} of this version."
+                raise type(failure)(message, status=failure.status) from failure
 
     def _place(self, planned: Planned) -> None:
         try:
@@ -189,7 +221,10 @@ class _Transfer:
         version = self.source.version
         brought = {one.file.path for one in planned}
         left_out = tuple(file for file in version.files if file.path not in brought)
-        return Pulled(self.source.adapter.full_name, version, folder, files, left_out)
+        if self.failure is None and version.state in {"published", "yanked"}:
+            self.cache.remember(self.source.hub, version, self.source.adapter)
+        name, is_offline = self.source.adapter.full_name, self.failure is not None
+        return Pulled(name, version, folder, files, left_out, is_offline)
 
     def _say_waiting(self) -> None:
         self.on_progress(Progress("wait", "for another pull to this folder", 0, 0))
