@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from lorary.client import digests, errors, folders
+from lorary.client import digests, errors, folders, pulling
 from lorary.client.names import generic_rest
 from tests.client.conftest import sha
 
@@ -287,3 +289,59 @@ def test_longest_names_still_fit(hub: Hub, fake: FakeHub, out: Path) -> None:
     hub.pull(f"{owner}/{name}", to=out)
     hub.pull(f"x{owner}/{name}", to=out)
     assert sorted(kept(out).values()) == [b"1", b"2"]
+
+
+def test_a_target_that_is_a_file_is_refused_before_anything_is_fetched(
+    run: Run, fake: FakeHub, out: Path
+) -> None:
+    fake.publish("ada/noir", {GENERIC: b"noir"})
+    out.write_bytes(b"precious")
+    for place in (out, out / "below"):
+        ran = run("pull", "ada/noir", "--to", place, "--json")
+        assert (ran.code, ran.document["error"]["code"]) == (1, "target_unusable")
+        assert f"{out} is a file" in ran.err
+    assert out.read_bytes() == b"precious"
+    assert fake.requests("GET .*files/") == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc takes no files, from root either")
+def test_a_target_that_takes_no_files_is_refused_before_anything_is_fetched(
+    run: Run, fake: FakeHub
+) -> None:
+    fake.publish("ada/noir", {GENERIC: b"noir"})
+    ran = run("pull", "ada/noir", "--to", "/proc/loras", "--json")
+    assert (ran.code, ran.document["error"]["code"]) == (1, "target_unusable")
+    assert fake.requests("GET .*files/") == []
+
+
+def test_a_full_disk_of_the_target_is_said_before_anything_is_fetched(
+    run: Run, fake: FakeHub, home: Path, out: Path, weights: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.publish("ada/noir", {"a.safetensors": weights, "b.safetensors": weights[::-1]})
+    usage = shutil.disk_usage("/")
+
+    def free(place: Path) -> object:
+        return usage._replace(free=10**12 if place.is_relative_to(home) else 5_999_999)
+
+    out.mkdir()
+    home.mkdir()
+    monkeypatch.setattr(shutil, "disk_usage", free)
+    assert run("pull", "ada/noir").code == 0
+    fake.seen.clear()
+    monkeypatch.setattr(pulling, "_device", hash)
+    ran = run("pull", "ada/noir", "--to", out, "--json")
+    assert (ran.code, ran.document["error"]["code"]) == (1, "disk_full")
+    assert f"{out} has no room for 6,000,000 more bytes; 5,999,999 are free" in ran.err
+    assert fake.requests("GET .*files/") == []
+    assert kept(out) == {}
+
+
+def test_all_files_must_have_room_in_the_cache(
+    hub: Hub, fake: FakeHub, weights: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.publish("ada/noir", {"a.safetensors": weights, "b.safetensors": weights[::-1]})
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=5_000_000))
+    with pytest.raises(errors.DiskFull, match="6,000,000"):
+        hub.pull("ada/noir")
+    assert fake.requests("GET .*files/") == []

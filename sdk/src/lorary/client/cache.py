@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from lorary.client.models import File
     from lorary.client.names import Reference
 
 __all__ = ["Cache", "place"]
@@ -79,6 +80,13 @@ class Cache:
             (self.root / folder).mkdir(parents=True, exist_ok=True)
         with exclusive(self.root / "locks" / f"{sha256}.lock"):
             yield
+
+    def missing_bytes(self, file: File) -> int:
+        """Return how many bytes of a file are not here, as far as sizes tell."""
+        for place in (self.blob(file.sha256), self.part(file.sha256)):
+            with contextlib.suppress(OSError):
+                return max(0, file.size_bytes - place.stat().st_size)
+        return file.size_bytes
 
     def holds(self, sha256: str, size_bytes: int, *, rehash: bool = False) -> bool:
         """Whether the blob is here and whole; one that is not is removed.

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from lorary.client.models import File, Version
     from lorary.client.names import Reference
-__all__ = ["Entry", "Folder", "Planned", "Source"]
+__all__ = ["Entry", "Folder", "Planned", "Source", "existing"]
 
 RECORD, LOCK = ".lorary.json", ".lorary.lock"
 _SCHEMA = 1
@@ -194,13 +194,15 @@ class Folder:
         Raises:
             TargetUnusable: they cannot.
         """
-        place = self.root
-        while not place.exists() and place != place.parent:
-            place = place.parent
-        if not place.is_dir():
-            raise _unusable(self.root, f"{place} is a file")
-        if not os.access(place, os.W_OK | os.X_OK):
-            raise _unusable(self.root, f"{place} is not writable")
+        place = existing(self.root)
+        probe = place / f".lorary-{secrets.token_hex(6)}.part"
+        try:
+            probe.touch()
+            probe.unlink()
+        except NotADirectoryError as error:
+            raise _unusable(self.root, f"{place} is a file") from error
+        except OSError as error:
+            raise _unusable(self.root, error.strerror) from error
 
     def plan(self, source: Source, files: Sequence[File]) -> tuple[Planned, ...]:
         """Return where each file goes; nothing is written.
@@ -348,6 +350,13 @@ def _fits(entry: Entry, place: Path) -> bool:
         return entry.fits(place.stat())
     except OSError:
         return False
+
+
+def existing(place: Path) -> Path:
+    """Return a path, or the nearest folder above it that exists."""
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    return place
 
 
 def _unusable(folder: Path, reason: str | None) -> TargetUnusable:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lorary.client.cache import place
 from lorary.client.download import fetch
 from lorary.client.errors import DiskFull, Gone, TargetUnusable, Unreachable
-from lorary.client.folders import Folder, Planned, Source
+from lorary.client.folders import Folder, Planned, Source, existing
 from lorary.client.models import File, Version
 from lorary.client.names import Reference, check_paths
 from lorary.client.progress import OnProgress, Progress
@@ -134,6 +135,20 @@ def _resolve(
         return version, failure
 
 
+def _require_room(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(existing(folder)).free
+    if free < needed:
+        message = (
+            f"The disk of {folder} has no room for {needed:,} more bytes; {free:,} are free. "
+            "Nothing was fetched."
+        )
+        raise DiskFull(message, facts={"needed": needed, "free": free, "path": os.fspath(folder)})
+
+
+def _device(folder: Path) -> int:
+    return existing(folder).stat().st_dev
+
+
 @dataclass(frozen=True, slots=True)
 class _Transfer:
     """Brings files of a version here.
@@ -155,6 +170,7 @@ class _Transfer:
             Planned(file, folder.joinpath(*file.path.split("/")), is_here=False)
             for file in self.source.version.files
         ]
+        self._check_room(folder, planned)
         fetched = self._fetch(planned)
         for one in planned:
             self._place(one)
@@ -168,7 +184,9 @@ class _Transfer:
         """
         folder.check()
         folder.load()
-        fetched = self._fetch(folder.plan(self.source, files))
+        planned = folder.plan(self.source, files)
+        self._check_room(folder.root, planned)
+        fetched = self._fetch(planned)
         with folder.locked(self._say_waiting):
             planned = folder.plan(self.source, files)
             fetched |= self._fetch([one for one in planned if one.file.path not in fetched])
@@ -177,6 +195,17 @@ class _Transfer:
                     self._place(one)
             folder.add(self.source, planned)
         return self._pulled(folder.root, planned, fetched)
+
+    def _check_room(self, folder: Path, planned: Sequence[Planned]) -> None:
+        """See before anything is fetched that all files have room.
+
+        Raises:
+            DiskFull: the disk of the cache or of the folder is too full.
+        """
+        missing = [one.file for one in planned if not one.is_here]
+        _require_room(self.cache.root, sum(map(self.cache.missing_bytes, missing)))
+        if _device(folder) != _device(self.cache.root):  # files are copied there, not linked
+            _require_room(folder, sum(file.size_bytes for file in missing))
 
     def _fetch(self, planned: Sequence[Planned]) -> dict[str, int]:
         """Bring files into the cache; returns path → bytes fetched.
