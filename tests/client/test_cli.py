@@ -88,6 +88,10 @@ def test_pull_tells_what_it_did(run: Run, fake: FakeHub, tmp_path: Path) -> None
         "adapter": NAME,
         "version": "v1",
         "revision": version["revision"],
+        "state": "published",
+        "reason": None,
+        "trigger_words": [],
+        "strength": {"recommended": None, "min": None, "max": None},
         "files": [
             {
                 "path": "noir.safetensors",
@@ -111,6 +115,20 @@ def test_yanked_version_is_warned_about(run: Run, fake: FakeHub) -> None:
     ran = run("pull", f"{NAME}@v1", "--json")
     assert (ran.code, ran.document["version"]) == (0, "v1")
     assert "was yanked: Overfit.�[2J" in ran.err
+
+
+def test_pull_tells_what_a_version_needs_at_use(run: Run, fake: FakeHub) -> None:
+    strength = {"recommended": 0.8, "min": 0.5, "max": 1.0}
+    fake.publish(
+        NAME, {"a.safetensors": b"w"}, state="yanked", reason="Overfit.",
+        trigger_words=["film noir", "grain"], strength=strength,
+    )  # fmt: skip
+    document = run("pull", f"{NAME}@v1", "--json").document
+    assert (document["state"], document["reason"]) == ("yanked", "Overfit.")
+    assert (document["trigger_words"], document["strength"]) == (["film noir", "grain"], strength)
+    out = run("pull", f"{NAME}@v1").out
+    assert "words     film noir · grain" in out
+    assert "strength  0.8 (0.5 to 1)" in out
 
 
 def test_push_tells_what_it_did(run: Run, fake: FakeHub, lora: Path) -> None:

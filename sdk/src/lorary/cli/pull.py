@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lorary.cli import strengths
 from lorary.cli.command import Command, add_endpoint
 from lorary.cli.meter import meter
 from lorary.cli.output import count_bytes, emit, note, pairs, plain, show
@@ -77,6 +78,10 @@ def _document(pulled: Pulled) -> dict[str, object]:
         "adapter": pulled.adapter,
         "version": pulled.version.name,
         "revision": pulled.version.revision,
+        "state": pulled.version.state,
+        "reason": pulled.version.reason or None,
+        "trigger_words": list(pulled.version.trigger_words),
+        "strength": strengths.document(pulled.version),
         "files": [
             {
                 "path": pulled_file.file.path,
@@ -108,6 +113,7 @@ def _how(one: PulledFile) -> str:
 
 def _facts(pulled: Pulled) -> Iterator[tuple[str, str]]:
     yield "words", " · ".join(pulled.version.trigger_words)
+    yield "strength", strengths.recommended(pulled.version)
     for one in pulled.files:
         if one.file.is_weights and one.local_path.name != one.file.path.rpartition("/")[2]:
             yield "renamed", f"{one.file.path} → {one.local_path.name}"
