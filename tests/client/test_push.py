@@ -325,7 +325,10 @@ def test_interrupted_push_ends_at_once_though_the_hub_stalls(
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=10)
     assert (process.returncode, out) == (130, "")
-    assert err.strip() == "lorary: interrupted"
+    assert err.strip() == (
+        "lorary: interrupted. The hub keeps the parts of large.safetensors that have arrived. "
+        "Run the same command again to go on."
+    )
 
 
 def test_without_a_token_nobody_pushes(

@@ -7,6 +7,7 @@ The modules of commands, and what they need, are loaded when one of their comman
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
@@ -43,6 +44,13 @@ COMMANDS = {
     "try": ("trying", "render a stack of versions before pulling anything"),
 }
 
+#: What others call a command.
+_SYNONYMS = {
+    "clone": "pull", "delete": "withdraw", "download": "pull", "fetch": "pull", "get": "pull",
+    "list": "search", "publish": "push", "remove": "withdraw", "render": "try", "show": "info",
+    "tag": "alias", "upload": "push",
+}  # fmt: skip
+
 _EPILOG = """environment:
   LORARY_ENDPOINT   address of the hub (default: the one last signed in to, else
                     http://127.0.0.1:8000)
@@ -73,19 +81,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings.showwarning = _show_warning
         try:
             code = _run(words)
-            sys.stdout.flush()
         except SystemExit as end:  # argparse, after --help and --version
             code = end.code if isinstance(end.code, int) else 0
         except UsageError as error:
             code = _fail(error, words)
-        except KeyboardInterrupt:
-            _say("interrupted")
+        except KeyboardInterrupt as interrupt:
+            _say(f"interrupted. {interrupt}".removesuffix(". "))
             code = 130
         except BrokenPipeError as error:
             code = _hang_up(error, words)
         except Exception as error:  # noqa: BLE001 - the edge of the process
             code = _fail(error, words)
-    return code
+    return _finish(code)
 
 
 def _run(words: Sequence[str]) -> int:
@@ -96,7 +103,7 @@ def _run(words: Sequence[str]) -> int:
     name = next((word for word in words if not word.startswith("-")), "")
     if name not in COMMANDS:
         parser.parse_known_args(words)  # ends after --help and --version
-        parser.error(f"there is no command “{name}”" if name else "name a command")
+        parser.error(_unknown(name) if name else "name a command")
     command = load(name)
     sub = Parser(
         prog=f"lorary {name}",
@@ -109,7 +116,17 @@ def _run(words: Sequence[str]) -> int:
     command.configure(sub)
     words = list(words)
     words.remove(name)
-    return command.run(sub.parse_intermixed_args(words))
+    arguments = sub.parse_intermixed_args(words)
+    importlib.import_module("lorary.cli.waits").show()
+    return command.run(arguments)
+
+
+def _unknown(name: str) -> str:
+    """Return that there is no such command, and which one may be meant."""
+    difflib = importlib.import_module("difflib")
+    close = difflib.get_close_matches(name.lower(), [*COMMANDS, *_SYNONYMS], 1)
+    meant = _SYNONYMS.get(close[0], close[0]) if close else ""
+    return f"there is no command “{name}”{f'; did you mean “{meant}”?' if meant else ''}"
 
 
 def load(name: str) -> Command:
@@ -138,7 +155,10 @@ def _fail(error: Exception, words: Sequence[str]) -> int:
     if os.environ.get("LORARY_DEBUG") == "1":
         raise error
     failures = importlib.import_module("lorary.cli.failures")
-    code: int = failures.report(error, wants_json="--json" in words)
+    try:
+        code: int = failures.report(error, wants_json="--json" in words)
+    except OSError:  # one of the channels takes nothing
+        return 1
     return code
 
 
@@ -146,12 +166,32 @@ def _hang_up(error: BrokenPipeError, words: Sequence[str]) -> int:
     """Whoever read the output has left (``lorary search | head``), which is no failure."""
     if error.errno is None:  # one of the client's own, not the system's
         return _fail(error, words)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _drop_output()
     return 0
 
 
+def _finish(code: int) -> int:
+    """Write what is left of the output; a device that is full is a failure of its own."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+    except OSError as error:
+        _drop_output()
+        if code == 0:
+            _say(f"the output cannot be written: {error.strerror}")
+        return code or 1
+    return code
+
+
+def _drop_output() -> None:
+    """Let what was not written go, or Python would try again at its end and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _say(text: str) -> None:
-    sys.stderr.write(f"\nlorary: {text}\n")
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"\nlorary: {text}\n")
 
 
 def _show_warning(message: Warning | str, *_place: object, **_line: object) -> None:

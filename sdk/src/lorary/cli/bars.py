@@ -9,10 +9,12 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from lorary.cli.output import plain
@@ -32,6 +34,8 @@ _VERBS = {
     "render": "Rendering",
     "wait": "Waiting",
 }
+_WIDE = 70  # columns from which on there is room for bar, speed and time
+_AMOUNT = 16  # columns of “999.9/999.9 MB”, and a gap
 _BYTES = {"hash", "send", "fetch"}
 
 
@@ -52,16 +56,19 @@ class _Speed(TransferSpeedColumn):
 
 
 def bars() -> Progress:
-    """Return an empty display on standard error."""
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=None),
+    """Return an empty display on standard error, of one line for each thing."""
+    console = Console(stderr=True)
+    is_wide = console.width >= _WIDE
+    room = console.width // 2 if is_wide else console.width - _AMOUNT
+    shape = Column(no_wrap=True, overflow="ellipsis", max_width=max(room, 1))
+    columns: list[ProgressColumn] = [
+        TextColumn("{task.description}", markup=False, table_column=shape),
         _Amount(),
-        _Speed(),
-        TimeRemainingColumn(compact=True),
-        console=Console(stderr=True),
-        transient=True,
-    )
+    ]
+    if is_wide:
+        columns.insert(1, BarColumn(bar_width=None))
+        columns += [_Speed(), TimeRemainingColumn(compact=True)]
+    return Progress(*columns, console=console, transient=True)
 
 
 class Drawing:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from _typeshed import SupportsWrite
 
 __all__ = ["Command", "Parser", "UsageError", "add_endpoint"]
 
@@ -45,6 +48,10 @@ class Parser(argparse.ArgumentParser):
         """Refuse the arguments."""
         msg = f"{message} (see {self.prog} --help)"
         raise UsageError(msg)
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """Write help or version; argparse would hide that it cannot be written."""
+        (file or sys.stderr).write(message)
 
 
 def _wrapped(text: str) -> list[str]:

@@ -7,10 +7,10 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from lorary.client.progress import OnProgress, silent
+from lorary.client.progress import OnProgress, Progress, silent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["Counting", "counting", "meter"]
 
@@ -18,8 +18,28 @@ _REDRAW_S = 0.1
 
 
 @contextlib.contextmanager
-def meter() -> Iterator[OnProgress]:
-    """Give a function that draws what it is told on standard error, if that is a terminal."""
+def meter(kept: Callable[[Progress], str] = lambda _: "") -> Iterator[OnProgress]:
+    """Give a function that draws what it is told on standard error, if that is a terminal.
+
+    Args:
+        kept: What to say to whoever interrupts, by the last report.
+    """
+    last: list[Progress] = []
+
+    def remember(told: Progress) -> None:
+        last[:] = [told]
+        draw(told)
+
+    with _drawing() as draw:
+        try:
+            yield remember
+        except KeyboardInterrupt as interrupt:
+            text = kept(last[0]) if last else ""
+            raise KeyboardInterrupt(text) from interrupt
+
+
+@contextlib.contextmanager
+def _drawing() -> Iterator[OnProgress]:
     if not sys.stderr.isatty():
         yield silent
         return

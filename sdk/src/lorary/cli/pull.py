@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lorary.cli import strengths
 from lorary.cli.command import Command, add_endpoint
 from lorary.cli.meter import meter
-from lorary.cli.output import count_bytes, emit, note, pairs, plain, show
+from lorary.cli.output import count_bytes, emit, note, pairs, plain, share_of_bytes, show
 from lorary.client import Hub
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lorary.cli.command import Parser
-    from lorary.client import Pulled, PulledFile
+    from lorary.client import Progress, Pulled, PulledFile
 
 __all__ = ["COMMANDS"]
 
@@ -48,7 +48,7 @@ def _configure(parser: Parser) -> None:
 
 
 def _pull(args: Namespace) -> int:
-    with Hub(args.endpoint) as hub, meter() as draw:
+    with Hub(args.endpoint) as hub, meter(_kept) as draw:
         pulled = hub.pull(
             args.reference,
             to=args.to,
@@ -71,6 +71,12 @@ def _pull(args: Namespace) -> int:
     else:
         show(_lines(pulled))
     return 0
+
+
+def _kept(told: Progress) -> str:
+    """Return what an interrupted pull leaves, and how to go on."""
+    here = share_of_bytes(told.done, told.total)
+    return f"{here} of {plain(told.name)} are kept. Run the same command again to go on."
 
 
 def _document(pulled: Pulled) -> dict[str, object]:

@@ -102,7 +102,7 @@ def _push(args: Namespace) -> int:
     )
     with Hub(args.endpoint) as hub:
         leaks = Leaks(hub, target, args)
-        with meter() as draw:
+        with meter(_kept) as draw:
             told = _Resumptions(draw)
             pushed = hub.push(
                 args.files,
@@ -122,6 +122,18 @@ def _push(args: Namespace) -> int:
     if args.draft:
         note(f"lorary: {_next(pushed)}")
     return 0
+
+
+def _kept(told: Progress) -> str:
+    """Return what an interrupted push leaves, and how to go on."""
+    if told.stage == "hash":
+        return "Nothing was sent."
+    if told.stage == "render":
+        return f"{plain(told.name)} is published; its previews go on at the hub."
+    return (
+        f"The hub keeps the parts of {plain(told.name)} that have arrived. "
+        "Run the same command again to go on."
+    )
 
 
 def _next(pushed: Pushed) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lorary.cli.command import Command, add_endpoint
+from lorary.cli.command import Command, UsageError, add_endpoint
 from lorary.cli.meter import meter
 from lorary.cli.output import emit, pairs, plain, show
 from lorary.client import Hub
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from lorary.cli.command import Parser
-    from lorary.client import Tryout
+    from lorary.client import Progress, Tryout
 
 __all__ = ["COMMANDS"]
 
@@ -37,8 +40,34 @@ def _configure(parser: Parser) -> None:
     add_endpoint(parser)
 
 
+def _stopped(_told: Progress) -> str:
+    return "The hub stopped as well."
+
+
+def _require_place(place: Path) -> None:
+    """See before anything is rendered that a picture can be written.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    probe = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
+    try:
+        if place.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if place.exists():
+            place.open("ab").close()
+        else:
+            probe.touch()
+            probe.unlink()
+    except OSError as error:
+        message = f"--out: {plain(place)} cannot be written: {error.strerror}"
+        raise UsageError(message) from error
+
+
 def _try(args: Namespace) -> int:
-    with Hub(args.endpoint) as hub, meter() as draw:
+    if args.out:
+        _require_place(Path(args.out))
+    with Hub(args.endpoint) as hub, meter(_stopped) as draw:
         tryout = hub.try_stack(
             args.layers,
             args.prompt,

@@ -36,7 +36,7 @@ from lorary.client.models import Version
 from lorary.client.names import safe_segment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from lorary.client.models import File
@@ -74,11 +74,16 @@ class Cache:
         return folder / safe_segment(owner) / safe_segment(name) / revision
 
     @contextlib.contextmanager
-    def lock(self, sha256: str) -> Iterator[None]:
-        """Be the only process that writes this blob; waits for the one that does."""
+    def lock(self, sha256: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Be the only process that writes this blob; waits for the one that does.
+
+        Args:
+            sha256: The blob.
+            on_wait: Called once before a wait.
+        """
         for folder in ("blobs", "locks"):
             (self.root / folder).mkdir(parents=True, exist_ok=True)
-        with exclusive(self.root / "locks" / f"{sha256}.lock"):
+        with exclusive(self.root / "locks" / f"{sha256}.lock", on_wait):
             yield
 
     def missing_bytes(self, file: File) -> int:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import http.client
+import logging
 import os
 import re
 import shutil
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fetch"]
 
+_log = logging.getLogger(__name__)
 _FIRST_BLOCK_BYTES = 64 * 1024
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})\Z")
 _ETAG = re.compile(r'"([0-9a-f]{64})"\Z')
@@ -127,7 +129,10 @@ def fetch(
     def report(done: int) -> None:
         on_progress(Progress("fetch", file.path, done, file.size_bytes))
 
-    with cache.lock(file.sha256):
+    def say_waiting() -> None:
+        _log.info("Waiting for another process that fetches %s.", file.path)
+
+    with cache.lock(file.sha256, say_waiting):
         if cache.holds(file.sha256, file.size_bytes, rehash=rehash):
             report(file.size_bytes)
             return 0
@@ -182,7 +187,7 @@ def _persist(session: Session, transfer: _Transfer) -> None:
             if failures >= session.backoff.tries:
                 message = f"{error.detail} What has arrived is kept: pull again to go on."
                 raise type(error)(message, status=error.status) from error
-            session.backoff.wait(failures)
+            session.backoff.wait(failures, error)
 
 
 def _ask(session: Session, transfer: _Transfer) -> None:

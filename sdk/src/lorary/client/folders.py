@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import re
 import secrets
@@ -30,13 +31,14 @@ from lorary.client.locking import exclusive
 from lorary.client.names import MAX_SEGMENT_BYTES, check_paths, collision_key, generic_rest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from lorary.client.models import File, Version
     from lorary.client.names import Reference
 __all__ = ["Entry", "Folder", "Planned", "Source", "existing"]
 
+_log = logging.getLogger(__name__)
 RECORD, LOCK = ".lorary.json", ".lorary.lock"
 _SCHEMA = 1
 _SUFFIX = ".safetensors"
@@ -173,7 +175,7 @@ class Folder:
             raise TargetUnusable(message, facts={"path": os.fspath(place)}) from error
 
     @contextlib.contextmanager
-    def locked(self, on_wait: Callable[[], None]) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Be the only process that writes here, with a record that is up to date.
 
         Raises:
@@ -184,7 +186,11 @@ class Folder:
             (self.root / LOCK).touch()
         except OSError as error:
             raise _unusable(self.root, error.strerror) from error
-        with exclusive(self.root / LOCK, on_wait):
+
+        def say_waiting() -> None:
+            _log.info("Waiting for another pull to %s.", self.root)
+
+        with exclusive(self.root / LOCK, say_waiting):
             self.load()
             yield
 

@@ -14,13 +14,13 @@ from lorary.client.errors import DiskFull, Gone, TargetUnusable, Unreachable
 from lorary.client.folders import Folder, Planned, Source, existing
 from lorary.client.models import File, Version
 from lorary.client.names import Reference, check_paths
-from lorary.client.progress import OnProgress, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from lorary.client.cache import Cache
+    from lorary.client.progress import OnProgress
     from lorary.client.session import Session
 
 __all__ = ["Destination", "Pulled", "PulledFile", "pull", "read_version"]
@@ -187,7 +187,7 @@ class _Transfer:
         planned = folder.plan(self.source, files)
         self._check_room(folder.root, planned)
         fetched = self._fetch(planned)
-        with folder.locked(self._say_waiting):
+        with folder.locked():
             planned = folder.plan(self.source, files)
             fetched |= self._fetch([one for one in planned if one.file.path not in fetched])
             for one in planned:
@@ -254,6 +254,3 @@ class _Transfer:
             self.cache.remember(self.source.hub, version, self.source.adapter)
         name, is_offline = self.source.adapter.full_name, self.failure is not None
         return Pulled(name, version, folder, files, left_out, is_offline)
-
-    def _say_waiting(self) -> None:
-        self.on_progress(Progress("wait", "for another pull to this folder", 0, 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import http.client
+import logging
 import random
 import socket
 import ssl
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Backoff", "Broken", "seconds_of"]
 
+_log = logging.getLogger(__name__)
+_NOTICED_S = 1.0
+
 
 @dataclass(slots=True)
 class Backoff:
@@ -39,10 +43,20 @@ class Backoff:
     longest_s: float = 8.0
     sleep: Callable[[float], None] = time.sleep
 
-    def wait(self, failures: int, at_least_s: float = 0.0) -> None:
-        """Wait after the ``failures``-th failure in a row."""
+    def wait(self, failures: int, error: LoraryError, at_least_s: float = 0.0) -> None:
+        """Wait after the ``failures``-th failure in a row, and log a wait that people notice.
+
+        Args:
+            failures: So many in a row.
+            error: The last one.
+            at_least_s: How long the hub asks to wait.
+        """
         pause = min(self.longest_s, self.first_s * 2 ** (failures - 1))
-        self.sleep(max(at_least_s, pause * random.uniform(0.5, 1.0)))  # noqa: S311 - no secret
+        pause = max(at_least_s, pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+        if pause >= _NOTICED_S:
+            again = f"{failures} of {self.tries - 1}"
+            _log.info("%s Trying again (%s) in %.0f s.", error.detail, again, pause)
+        self.sleep(pause)
 
 
 class Broken(Exception):

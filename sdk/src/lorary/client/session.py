@@ -156,7 +156,8 @@ class Session:
                 failures += 1
                 if not broken.may_retry or failures >= self.backoff.tries:
                     raise broken.error from broken
-            self.backoff.wait(failures)
+                error = broken.error
+            self.backoff.wait(failures, error)
 
     def send(self, request: Request) -> Response:
         """Send a request until it is answered, following redirects.
@@ -216,7 +217,7 @@ class Session:
             if not may_retry or failures >= self.backoff.tries:
                 raise error
             if failures:
-                self.backoff.wait(failures, pause)
+                self.backoff.wait(failures, error, pause)
 
     def _failure(self, response: Response) -> LoraryError:
         """Read the refusal; a body that breaks off leaves the status to tell."""
