@@ -273,6 +273,34 @@ def test_proxy_of_the_environment_is_used_but_not_for_this_computer(
     assert len(fake.seen) == 1
 
 
+@pytest.mark.parametrize(
+    ("hub", "variable"),
+    [("http://hub.example", "http_proxy"), ("https://hub.example", "https_proxy")],
+)
+def test_a_dead_proxy_is_named_as_the_proxy(
+    pauses: list[float], monkeypatch: pytest.MonkeyPatch, hub: str, variable: str
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{unused.getsockname()[1]}"
+        monkeypatch.setenv(variable, f"http://user:secret@{place}")
+        client = Session(hub, backoff=Backoff(tries=2, sleep=pauses.append))
+        with pytest.raises(errors.Unreachable) as caught:
+            client.json("GET", "me")
+    expected = f"Nothing answers at the proxy {place}. The proxy is set by {variable}."
+    assert caught.value.detail == expected
+
+
+def test_a_proxy_that_refuses_is_named(
+    pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(FakeHub()) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        client = Session("https://hub.example", backoff=Backoff(tries=2, sleep=pauses.append))
+        with pytest.raises(errors.Unreachable, match="through the proxy 127"):
+            client.json("GET", "me")
+
+
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
 def test_certificates_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"

@@ -324,6 +324,19 @@ def test_no_more_is_fetched_than_allowed(server: tuple[str, type[Handler]]) -> N
     assert refused.value.code == "too_large"
 
 
+def test_a_dead_proxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{unused.getsockname()[1]}"
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.setenv("http_proxy", f"http://user:secret@{place}")
+        with pytest.raises(SourceError) as refused:
+            _read("http://far.example/a", timeout_s=2)
+    assert refused.value.code == "unreachable"
+    assert f"cannot be reached through the proxy {place}" in refused.value.message
+    assert "secret" not in refused.value.message
+
+
 def test_a_server_that_is_not_there_is_unreachable() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from lorary.client.errors import LoraryError, TimedOut, Unreachable
+from lorary.safetensors.proxies import proxy_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,16 +93,35 @@ class Broken(Exception):
 
 def _unreachable(error: Exception, origin: Origin) -> LoraryError:
     place = f"{origin.host}:{origin.port}"
-    if isinstance(error, TimeoutError):
-        return TimedOut(f"{place} took too long to answer.")
     if isinstance(error, ssl.SSLCertVerificationError):
         return Unreachable(f"The certificate of {place} is not valid: {error.verify_message}.")
+    proxy = proxy_name(origin.scheme, origin.host, origin.port)
+    if proxy:
+        return _unreachable_by(proxy, error, origin)
+    if isinstance(error, TimeoutError):
+        return TimedOut(f"{place} took too long to answer.")
     if isinstance(error, socket.gaierror):
         return Unreachable(f"There is no computer called {origin.host} in this network.")
     if isinstance(error, ConnectionRefusedError):
         return Unreachable(f"Nothing answers at {place}. Is the hub running?")
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return Unreachable(f"The connection to {place} broke: {reason}.")
+    return Unreachable(f"The connection to {place} broke: {_reason(error)}.")
+
+
+def _unreachable_by(proxy: str, error: Exception, origin: Origin) -> LoraryError:
+    """Return what went wrong between here and a proxy, or behind it."""
+    setting = f"The proxy is set by {origin.scheme}_proxy."
+    if isinstance(error, TimeoutError):
+        return TimedOut(f"The proxy {proxy} took too long to answer. {setting}")
+    if isinstance(error, socket.gaierror):
+        return Unreachable(f"There is no proxy called {proxy} in this network. {setting}")
+    if isinstance(error, ConnectionRefusedError):
+        return Unreachable(f"Nothing answers at the proxy {proxy}. {setting}")
+    place = f"{origin.host}:{origin.port} through the proxy {proxy}"
+    return Unreachable(f"The connection to {place} broke: {_reason(error)}. {setting}")
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def seconds_of(retry_after: str) -> float:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-__all__ = ["is_loopback", "proxy_of"]
+__all__ = ["is_loopback", "proxy_name", "proxy_of"]
 
 
 def is_loopback(host: str) -> bool:
@@ -25,3 +26,11 @@ def proxy_of(scheme: str, host: str, port: int) -> str:
     if is_loopback(host) or proxy_bypass(f"{host}:{port}"):
         return ""
     return getproxies().get(scheme, "")
+
+
+def proxy_name(scheme: str, host: str, port: int) -> str:
+    """Return ``host:port`` of the proxy, without its password; "" where none is used."""
+    address = proxy_of(scheme, host, port)
+    if not address:
+        return ""
+    return urlsplit(address if "://" in address else f"http://{address}").netloc.rpartition("@")[2]

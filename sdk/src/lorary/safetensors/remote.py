@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin, urlsplit
 
 from lorary.safetensors.limits import DEFAULT_LIMITS
-from lorary.safetensors.proxies import proxy_of
+from lorary.safetensors.proxies import proxy_name, proxy_of
 from lorary.safetensors.signatures import SNIFF_BYTES, sniff
 
 if TYPE_CHECKING:
@@ -294,7 +294,9 @@ class UrlSource:
             return self._error("cut", "closed the connection")
         if isinstance(error, (http.client.HTTPException, ValueError)):
             return self._error("server_failed", "does not speak HTTP")
-        return self._error("unreachable", "cannot be reached")
+        proxy = proxy_name(*_origin(self._url))
+        through = f" through the proxy {proxy}, which the environment names" if proxy else ""
+        return self._error("unreachable", f"cannot be reached{through}")
 
     def _error(self, code: str, what: str, status: int | None = None) -> SourceError:
         parts = urlsplit(self._url)
