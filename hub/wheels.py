@@ -32,6 +32,9 @@ _PACKED = {".py", ".json", ".toml", ".typed"}
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
+_ROOT = "lorary/__init__.py"
+
+
 class Wheel(NamedTuple):
     """The file.
 
@@ -51,6 +54,7 @@ def wheel() -> Wheel:
     """Return the client; packed when it is first asked for."""
     sources = _sources()
     version = f"{lorary.__version__}+{_digest(sources | _told(''))[:8]}"
+    sources[_ROOT] = _named(sources[_ROOT], version)
     info = f"lorary-{version}.dist-info"
     told = {f"{info}/{file}": content for file, content in _told(version).items()}
     packed, rows = io.BytesIO(), list[str]()
@@ -63,6 +67,12 @@ def wheel() -> Wheel:
         archive.writestr(zipfile.ZipInfo(record, _DATE), "\n".join([*rows, f"{record},,", ""]))
     whole = packed.getvalue()
     return Wheel(f"lorary-{version}-py3-none-any.whl", whole, hashlib.sha256(whole).hexdigest())
+
+
+def _named(source: bytes, version: str) -> bytes:
+    """Return the package's first module with the version that the wheel has."""
+    own = f'__version__ = "{lorary.__version__}"'.encode()
+    return source.replace(own, f'__version__ = "{version}"'.encode(), 1)
 
 
 def _digest(files: Mapping[str, bytes]) -> str:
@@ -88,5 +98,12 @@ def _told(version: str) -> dict[str, bytes]:
         "METADATA": told.replace(f"\nVersion: {lorary.__version__}\n", f"\nVersion: {version}\n"),
         "WHEEL": _FORM,
         "entry_points.txt": known.read_text("entry_points.txt") or "",
+        "licenses/LICENSE": known.read_text("licenses/LICENSE") or _licence(),
     }
-    return {file: text.encode() for file, text in files.items()}
+    return {file: text.encode() for file, text in files.items() if text}
+
+
+def _licence() -> str:
+    """Return the licence that is beside the sources of a checkout, "" where there is none."""
+    place = Path(lorary.__path__[0]).parents[1] / "LICENSE"
+    return place.read_text("utf-8") if place.is_file() else ""

@@ -7,7 +7,6 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-import tomllib
 
 import lorary
 from lorary.client import Reference, errors
@@ -111,8 +110,3 @@ def test_package_is_light_and_complete() -> None:
     subprocess.run([sys.executable, "-I", "-c", place + code], check=True)
     with pytest.raises(AttributeError, match="nothing"):
         lorary.nothing  # noqa: B018
-
-
-def test_version_is_the_one_of_the_distribution() -> None:
-    project = tomllib.loads((SDK.parent / "pyproject.toml").read_text("utf-8"))["project"]
-    assert lorary.__version__ == project["version"]

@@ -32,12 +32,19 @@ def test_pip_installs_the_client_that_the_hub_hands_out(client: Client, tmp_path
     packed = {path.relative_to(place / "lorary") for path in (place / "lorary").rglob("*.*")}
     known = {path.relative_to(here) for path in here.rglob("*.*")}
     assert {path for path in known if "__pycache__" not in path.parts} <= packed
-    command = (sys.executable, "-S", "-c", "import lorary; print(lorary.__file__)")
-    assert (place / f"lorary-{wheels.wheel().name.split('-')[1]}.dist-info" / "RECORD").exists()
+    script = "import lorary; print(lorary.__file__, lorary.__version__)"
+    command = (sys.executable, "-S", "-c", script)
+    version = wheels.wheel().name.split("-")[1]
+    info = place / f"lorary-{version}.dist-info"
+    assert (info / "RECORD").exists()
+    licence = (Path(lorary.__path__[0]).parents[1] / "LICENSE").read_bytes()
+    assert (info / "licenses" / "LICENSE").read_bytes() == licence
     found = subprocess.run(
         command, check=True, capture_output=True, text=True, env={"PYTHONPATH": str(place)}
     )
-    assert Path(found.stdout.strip()).is_relative_to(place)
+    file, told = found.stdout.split()
+    assert Path(file).is_relative_to(place)
+    assert told == version
     assert (place / "bin" / "lorary").exists()
 
 

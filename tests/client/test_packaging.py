@@ -1,0 +1,81 @@
+"""What pip builds from the package, and what type checkers make of its documents."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+import lorary
+from tests.client.conftest import SDK
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROOT = SDK.parents[1]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build wheel and source distribution from a copy, with what is installed here."""
+    folder = tmp_path_factory.mktemp("built")
+    source = folder / "sdk"
+    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
+    shutil.copytree(SDK.parent, source, ignore=ignore)
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, source]
+    subprocess.run([*map(str, command)], check=True, capture_output=True, timeout=120)
+    return folder
+
+
+def test_wheel_and_source_hold_licence_types_and_version(built: Path) -> None:
+    licence = (ROOT / "LICENSE").read_bytes()
+    name = f"lorary-{lorary.__version__}"
+    with zipfile.ZipFile(built / f"{name}-py3-none-any.whl") as wheel:
+        assert wheel.read(f"{name}.dist-info/licenses/LICENSE") == licence
+        assert "lorary/py.typed" in wheel.namelist()
+        told = wheel.read(f"{name}.dist-info/METADATA").decode()
+    assert f"\nVersion: {lorary.__version__}\n" in told
+    assert "\nLicense-Expression: Apache-2.0\n" in told
+    with tarfile.open(built / f"{name}.tar.gz") as archive:
+        packed = archive.extractfile(f"{name}/LICENSE")
+        assert packed is not None
+        assert packed.read() == licence
+
+
+def test_the_client_says_its_version_to_hubs(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lorary, "__version__", "9.9+abc")
+    from lorary.cli import main  # noqa: PLC0415 - after the version is set
+    from lorary.client.session import Session  # noqa: PLC0415 - the same
+
+    assert main(["--version"]) == 0
+    assert capfd.readouterr().out == "lorary 9.9+abc\n"
+    assert Session("http://127.0.0.1:9")._agent == "lorary/9.9+abc"
+
+
+def examples() -> list[str]:
+    """The Python examples of both READMEs."""
+    texts = [(ROOT / place).read_text("utf-8") for place in ("README.md", "sdk/README.md")]
+    return [code for text in texts for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
+
+
+def test_the_examples_pass_a_strict_type_checker(tmp_path: Path) -> None:
+    found = examples()
+    assert len(found) >= 2
+    places = []
+    for number, code in enumerate(found):
+        places.append(tmp_path / f"example{number}.py")
+        places[-1].write_text(code)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--follow-imports=silent",
+         f"--cache-dir={ROOT / '.mypy_cache'}", *map(str, places)],
+        capture_output=True, text=True, check=False, cwd=SDK, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
