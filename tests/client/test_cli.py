@@ -43,6 +43,20 @@ def test_help_lists_every_command_and_loads_none(environment: dict[str, str]) ->
     assert all(f"  {name} " in done.stdout for name in app.COMMANDS)
 
 
+@pytest.mark.parametrize("name", [name for name in app.COMMANDS if name != "inspect"])
+def test_help_of_a_command_loads_no_anatomy(environment: dict[str, str], name: str) -> None:
+    heavy = ["lorary.anatomy", "rich"]
+    heavy += ["http.client", "ssl", "logging", "lorary.safetensors"] if name == "pull" else []
+    code = (
+        f"import sys; from lorary.cli import main; code = main([{name!r}, '--help']);"
+        f"loaded = set({heavy}) & set(sys.modules); sys.exit(str(loaded) if loaded else code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("name", app.COMMANDS)
 def test_each_command_has_help_with_an_example(run: Run, name: str) -> None:
     ran = run(name, "--help")

@@ -7,9 +7,9 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from lorary import client
 from lorary.cli.command import Command, UsageError, add_endpoint
 from lorary.cli.output import count_bytes, emit, note, pairs, show
-from lorary.client import Hub
 from lorary.client.config import Credentials, endpoint_of, home_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def _login(args: Namespace) -> int:
     home = home_of()
     endpoint = endpoint_of(home, args.endpoint)
     token = args.token or _ask_token(endpoint)
-    with Hub(endpoint, token) as hub:
+    with client.Hub(endpoint, token) as hub:
         account = hub.whoami()
     credentials = Credentials.load(home)
     credentials.endpoint = endpoint
@@ -76,7 +76,7 @@ def _logout(args: Namespace) -> int:
 
 
 def _whoami(args: Namespace) -> int:
-    with Hub(args.endpoint) as hub:
+    with client.Hub(args.endpoint) as hub:
         account = hub.whoami()
     if args.json:
         emit({"endpoint": hub.endpoint, **account.data})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from lorary import client
 from lorary.cli import strengths
 from lorary.cli.command import Command, UsageError, add_endpoint
 from lorary.cli.output import (
@@ -18,7 +19,6 @@ from lorary.cli.output import (
     strong,
     table,
 )
-from lorary.client import Hub, Reference
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -48,7 +48,7 @@ def _search(args: Namespace) -> int:
     if args.limit < 0:
         message = "--limit cannot be negative"
         raise UsageError(message)
-    with Hub(args.endpoint) as hub:
+    with client.Hub(args.endpoint) as hub:
         found = hub.search(
             " ".join(args.query),
             family=args.family,
@@ -99,8 +99,8 @@ def _configure_reference(parser: Parser) -> None:
 
 
 def _info(args: Namespace) -> int:
-    reference = Reference.parse(args.reference)
-    with Hub(args.endpoint) as hub:
+    reference = client.Reference.parse(args.reference)
+    with client.Hub(args.endpoint) as hub:
         if reference.rev:
             version = hub.version(reference)
             _version_info(version, wants_json=args.json)
@@ -163,7 +163,7 @@ def _version_info(version: Version, *, wants_json: bool) -> None:
 
 
 def _versions(args: Namespace) -> int:
-    with Hub(args.endpoint) as hub:
+    with client.Hub(args.endpoint) as hub:
         versions = hub.versions(args.reference)
         named = {} if args.json or not versions else _named(hub, args.reference)
     if args.json:
@@ -189,7 +189,7 @@ def _versions(args: Namespace) -> int:
     return 0
 
 
-def _named(hub: Hub, adapter: str) -> dict[str, list[str]]:
+def _named(hub: client.Hub, adapter: str) -> dict[str, list[str]]:
     """Return revision → the aliases that name it."""
     named: dict[str, list[str]] = {}
     for alias in hub.aliases(adapter):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from lorary import client
 from lorary.cli.command import Command, UsageError, add_endpoint
 from lorary.cli.output import emit, note, plain, show, table
-from lorary.client import Hub, Reference
 from lorary.client.curating import ANYWHERE
 from lorary.client.errors import NotFound
 
@@ -39,7 +39,7 @@ def _configure_alias(parser: Parser) -> None:
 
 def _alias(args: Namespace) -> int:
     _check_alias(args)
-    with Hub(args.endpoint) as hub:
+    with client.Hub(args.endpoint) as hub:
         if args.history:
             _show_moves(args, hub.alias_history(args.adapter, args.alias))
         elif args.remove:
@@ -55,7 +55,7 @@ def _alias(args: Namespace) -> int:
     return 0
 
 
-def _list_aliases(hub: Hub, args: Namespace) -> int:
+def _list_aliases(hub: client.Hub, args: Namespace) -> int:
     found = [one for one in hub.aliases(args.adapter) if args.alias in {None, one.name}]
     if args.alias and not found:
         message = f"{args.adapter} has no alias “{args.alias}”."
@@ -70,7 +70,7 @@ def _check_alias(args: Namespace) -> None:
     Raises:
         UsageError: with what is missing.
     """
-    Reference.parse(args.adapter)
+    client.Reference.parse(args.adapter)
     message = ""
     if (args.remove or args.history) and not args.alias:
         message = "name the alias"
@@ -84,7 +84,7 @@ def _check_alias(args: Namespace) -> None:
         raise UsageError(message)
 
 
-def _remove(hub: Hub, args: Namespace) -> None:
+def _remove(hub: client.Hub, args: Namespace) -> None:
     hub.remove_alias(args.adapter, args.alias, expected=args.expect)
     if args.json:
         emit({"adapter": args.adapter, "alias": args.alias, "removed": True})
@@ -145,7 +145,7 @@ def _configure_yank(parser: Parser) -> None:
 
 def _yank(args: Namespace) -> int:
     reference = _exact(args.reference)
-    with Hub(args.endpoint) as hub:
+    with client.Hub(args.endpoint) as hub:
         version = hub.restore(reference) if args.undo else hub.yank(reference, _reason(args))
     if args.json:
         emit(
@@ -162,8 +162,8 @@ def _yank(args: Namespace) -> int:
     return 0
 
 
-def _exact(text: str) -> Reference:
-    reference = Reference.parse(text)
+def _exact(text: str) -> client.Reference:
+    reference = client.Reference.parse(text)
     if not reference.rev:
         message = "name the version: OWNER/NAME@VERSION"
         raise UsageError(message)
@@ -188,14 +188,14 @@ def _configure_withdraw(parser: Parser) -> None:
 
 
 def _withdraw(args: Namespace) -> int:
-    reference, reason = Reference.parse(args.reference), _reason(args)
+    reference, reason = client.Reference.parse(args.reference), _reason(args)
     if args.all == bool(reference.rev):
         message = "name a version, or the adapter alone with --all"
         raise UsageError(message)
     if not args.yes and not _is_sure(str(reference)):
         note("lorary: nothing was changed")
         return 1
-    with Hub(args.endpoint) as hub:
+    with client.Hub(args.endpoint) as hub:
         if args.all:
             adapter, name = hub.withdraw_adapter(reference, reason).full_name, None
         else:

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from lorary import client
 from lorary.cli.command import Command, add_endpoint
 from lorary.cli.meter import Counting, counting, meter
 from lorary.cli.output import emit, note, pad, plain, show, table, width
 from lorary.cli.places import find as files_of
-from lorary.client import Hub
 from lorary.client.finding import is_hash
 from lorary.client.progress import OnProgress, silent
 
@@ -42,7 +42,7 @@ def _find(args: Namespace) -> int:
     wanted = list(_wanted(args.places))
     longest = max((width(plain(one.name)) for one in wanted), default=0)
     missing = 0
-    with Hub(args.endpoint) as hub, _telling(wanted) as (count, draw):
+    with client.Hub(args.endpoint) as hub, _telling(wanted) as (count, draw):
         found = hub.find_all([one.what for one in wanted], on_progress=draw)
         for number, (one, told) in enumerate(zip(wanted, found, strict=True)):
             missing += not told.matches

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lorary import client
 from lorary.cli import strengths
 from lorary.cli.command import Command, add_endpoint
 from lorary.cli.meter import meter
 from lorary.cli.output import count_bytes, emit, note, pairs, plain, share_of_bytes, show
-from lorary.client import Hub
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -48,7 +48,7 @@ def _configure(parser: Parser) -> None:
 
 
 def _pull(args: Namespace) -> int:
-    with Hub(args.endpoint) as hub, meter(_kept) as draw:
+    with client.Hub(args.endpoint) as hub, meter(_kept) as draw:
         pulled = hub.pull(
             args.reference,
             to=args.to,

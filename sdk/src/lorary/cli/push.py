@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lorary import client
 from lorary.cli.command import Command, UsageError, add_endpoint
 from lorary.cli.leaks import Leaks
 from lorary.cli.meter import meter
@@ -17,7 +18,6 @@ from lorary.cli.output import (
     show,
     strong,
 )
-from lorary.client import Details, Hub, Reference
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -85,11 +85,11 @@ def _configure(parser: Parser) -> None:
 
 
 def _push(args: Namespace) -> int:
-    target = Reference.parse(args.to)
+    target = client.Reference.parse(args.to)
     if target.rev:
         message = "--to takes OWNER/NAME: the hub numbers the version"
         raise UsageError(message)
-    details = Details(
+    details = client.Details(
         title=args.title,
         kind=args.kind,
         visibility=args.visibility,
@@ -100,7 +100,7 @@ def _push(args: Namespace) -> int:
         notes=args.notes,
         strength=args.strength,
     )
-    with Hub(args.endpoint) as hub:
+    with client.Hub(args.endpoint) as hub:
         leaks = Leaks(hub, target, args)
         with meter(_kept) as draw:
             told = _Resumptions(draw)
@@ -162,7 +162,7 @@ class _Resumptions:
         self._draw(told)
 
 
-def _document(target: Reference, pushed: Pushed, *, waited: bool) -> dict[str, object]:
+def _document(target: client.Reference, pushed: Pushed, *, waited: bool) -> dict[str, object]:
     version = pushed.version
     document: dict[str, object] = {
         "adapter": version.adapter or target.full_name,
@@ -181,7 +181,9 @@ def _document(target: Reference, pushed: Pushed, *, waited: bool) -> dict[str, o
     return document
 
 
-def _show(target: Reference, pushed: Pushed, told: Sequence[Finding], *, waited: bool) -> None:
+def _show(
+    target: client.Reference, pushed: Pushed, told: Sequence[Finding], *, waited: bool
+) -> None:
     version = pushed.version
     show(strong(plain(f"{version.adapter or target.full_name} {version.name}")))
     show(

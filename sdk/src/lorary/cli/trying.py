@@ -8,10 +8,10 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lorary import client
 from lorary.cli.command import Command, UsageError, add_endpoint
 from lorary.cli.meter import meter
 from lorary.cli.output import emit, pairs, plain, show
-from lorary.client import Hub
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -67,7 +67,7 @@ def _require_place(place: Path) -> None:
 def _try(args: Namespace) -> int:
     if args.out:
         _require_place(Path(args.out))
-    with Hub(args.endpoint) as hub, meter(_stopped) as draw:
+    with client.Hub(args.endpoint) as hub, meter(_stopped) as draw:
         tryout = hub.try_stack(
             args.layers,
             args.prompt,

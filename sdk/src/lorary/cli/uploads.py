@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lorary import client
 from lorary.cli.command import Command, UsageError, add_endpoint
 from lorary.cli.output import count_bytes, emit, note, plain, share_of_bytes, show, table
-from lorary.client import Hub
 from lorary.client.errors import NotFound
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _uploads(args: Namespace) -> int:
     if args.limit < 0:
         message = "--limit cannot be negative"
         raise UsageError(message)
-    with Hub(args.endpoint) as hub:
+    with client.Hub(args.endpoint) as hub:
         if args.verb == "cancel":
             return _cancel(hub, args)
         limit = None if args.all_open else args.limit or None
@@ -65,7 +65,7 @@ def _uploads(args: Namespace) -> int:
     return 0
 
 
-def _cancel(hub: Hub, args: Namespace) -> int:
+def _cancel(hub: client.Hub, args: Namespace) -> int:
     if bool(args.ids) == args.all_open:
         message = "name the uploads to cancel, or give --all-open"
         raise UsageError(message)

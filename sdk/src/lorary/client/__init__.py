@@ -1,27 +1,36 @@
-"""The client of a Lorary hub: `Hub`, and shortcuts that take the hub from the environment."""
+"""The client of a Lorary hub: `Hub`, and shortcuts that take the hub from the environment.
 
-from lorary.client.config import InsecureTransport
-from lorary.client.curating import Alias, Move
-from lorary.client.errors import LoraryError
-from lorary.client.finding import Found, Match
-from lorary.client.hub import Hub
-from lorary.client.models import (
-    Account,
-    Adapter,
-    File,
-    Holder,
-    Look,
-    Previews,
-    Token,
-    Upload,
-    Version,
-)
-from lorary.client.names import Reference
-from lorary.client.progress import OnProgress, Progress
-from lorary.client.publishing import Details, Pushed
-from lorary.client.pulling import Pulled, PulledFile
-from lorary.client.shortcuts import inspect, pull, push, search
-from lorary.client.trying import Layer, Tryout
+Importing this package is cheap: everything below is loaded at its first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lorary.client.config import InsecureTransport
+    from lorary.client.curating import Alias, Move
+    from lorary.client.errors import LoraryError
+    from lorary.client.finding import Found, Match
+    from lorary.client.hub import Hub
+    from lorary.client.models import (
+        Account,
+        Adapter,
+        File,
+        Holder,
+        Look,
+        Previews,
+        Token,
+        Upload,
+        Version,
+    )
+    from lorary.client.names import Reference
+    from lorary.client.progress import OnProgress, Progress
+    from lorary.client.publishing import Details, Pushed
+    from lorary.client.pulling import Pulled, PulledFile
+    from lorary.client.shortcuts import inspect, pull, push, search
+    from lorary.client.trying import Layer, Tryout
 
 __all__ = [
     "Account",
@@ -54,3 +63,51 @@ __all__ = [
     "push",
     "search",
 ]
+
+_HOMES = {
+    "Account": "lorary.client.models",
+    "Adapter": "lorary.client.models",
+    "Alias": "lorary.client.curating",
+    "Details": "lorary.client.publishing",
+    "File": "lorary.client.models",
+    "Found": "lorary.client.finding",
+    "Holder": "lorary.client.models",
+    "Hub": "lorary.client.hub",
+    "InsecureTransport": "lorary.client.config",
+    "Layer": "lorary.client.trying",
+    "Look": "lorary.client.models",
+    "LoraryError": "lorary.client.errors",
+    "Match": "lorary.client.finding",
+    "Move": "lorary.client.curating",
+    "OnProgress": "lorary.client.progress",
+    "Previews": "lorary.client.models",
+    "Progress": "lorary.client.progress",
+    "Pulled": "lorary.client.pulling",
+    "PulledFile": "lorary.client.pulling",
+    "Pushed": "lorary.client.publishing",
+    "Reference": "lorary.client.names",
+    "Token": "lorary.client.models",
+    "Tryout": "lorary.client.trying",
+    "Upload": "lorary.client.models",
+    "Version": "lorary.client.models",
+    "inspect": "lorary.client.shortcuts",
+    "pull": "lorary.client.shortcuts",
+    "push": "lorary.client.shortcuts",
+    "search": "lorary.client.shortcuts",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from where it lives (PEP 562)."""
+    home = _HOMES.get(name)
+    if home is None:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Show the public names before they are loaded."""
+    return sorted({*globals(), *__all__})

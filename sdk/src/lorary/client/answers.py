@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from lorary.anatomy import Finding, Severity
+import lorary
 from lorary.client.errors import (
     BadAnswer,
     Conflict,
@@ -24,6 +24,9 @@ from lorary.client.errors import (
     Unauthenticated,
     every_class,
 )
+
+if TYPE_CHECKING:
+    from lorary.anatomy import Finding, Severity
 
 __all__ = ["Record", "failure_of", "findings_of"]
 
@@ -114,7 +117,7 @@ def findings_of(values: object) -> tuple[Finding, ...]:
     if not isinstance(values, list):
         return ()
     return tuple(
-        Finding(
+        lorary.Finding(
             code=str(value.get("code", "")),
             severity=_severity(value.get("severity")),
             message=str(value.get("message", "")),
