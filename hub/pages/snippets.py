@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from django.utils.translation import gettext as _
 
 from hub.templatetags.lorary import strength
+from lorary.client.names import generic_rest
 from registry.models import Visibility
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ def _for_weights(
     if partner is not None:
         return [Snippet("diffusers", "diffusers", _both(primary, partner, pinned)), comfy]
     stem = primary.path.rpartition("/")[2].removesuffix(".safetensors")
+    if generic_rest(stem) is not None:  # as `lorary pull --to` writes it
+        stem = f"{version.adapter.owner}--{version.adapter.name}"
     words = "".join(f" {word}" for word in version.trigger_words[:1])
     return [
         Snippet("diffusers", "diffusers", f'pipe.load_lora_weights(lorary.pull("{pinned}"))'),

@@ -36,6 +36,14 @@ def test_it_shows_words_verdict_files_and_snippets(client: Client, noir: Adapter
     assert "Recommended 0.7 to 1.0, best 0.9" in page or "0.7–1.0" in page
 
 
+def test_a_generic_file_has_the_name_that_a_pull_gives_it(client: Client, ada: User) -> None:
+    adapter = adapters.create(actor=ada, name="ink")
+    catalogue.release(adapter, lora(), path="pytorch_lora_weights.safetensors")
+    page = client.get("/ada/ink").content.decode()
+    assert "&lt;lora:ada--ink:" in page
+    assert "&lt;lora:pytorch_lora_weights" not in page
+
+
 def test_the_tools_begin_with_where_the_hub_is(
     client: Client, noir: Adapter, own_settings: Callable[..., None]
 ) -> None:
