@@ -62,7 +62,8 @@ __all__ = [
     "RateLimited", "ReferenceInvalid", "ScopeMissing", "ServerFault", "SettingInvalid",
     "SizeMismatch", "StateConflict", "StorageAway", "StorageFull", "TargetTaken",
     "TargetUnusable", "TimedOut", "TokenExpired", "TooLarge", "Unauthenticated", "Unreachable",
-    "UnsafePath", "UploadIncomplete", "UploadNotReady", "UploadRefused", "VisibilityDiffers", "every_class",
+    "UnsafePath", "UploadIncomplete", "UploadNotReady", "UploadRefused", "VisibilityDiffers",
+    "every_class",
 ]  # fmt: skip
 
 
