@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lorary import client
 from lorary.cli.command import Command, UsageError, add_endpoint
 from lorary.cli.output import emit, note, plain, show, table
-from lorary.client import Hub
 from lorary.client.errors import NotFound
 
 if TYPE_CHECKING:
@@ -44,13 +44,13 @@ def _tokens(args: Namespace) -> int:
     if (args.all and args.verb != "revoke") or (args.names and not args.verb):
         message = "say what to do: create NAME, revoke ID or revoke --all"
         raise UsageError(message)
-    with Hub(args.endpoint) as hub:
+    with client.Hub(args.endpoint) as hub:
         if is_create:
             return _create(hub, args)
         return _revoke(hub, args) if args.verb else _list(hub, args)
 
 
-def _list(hub: Hub, args: Namespace) -> int:
+def _list(hub: client.Hub, args: Namespace) -> int:
     found = hub.tokens()
     if args.json:
         for token in found:
@@ -60,7 +60,7 @@ def _list(hub: Hub, args: Namespace) -> int:
     return 0
 
 
-def _create(hub: Hub, args: Namespace) -> int:
+def _create(hub: client.Hub, args: Namespace) -> int:
     if len(args.names) != 1:
         message = "name one token to create"
         raise UsageError(message)
@@ -86,7 +86,7 @@ def _days(text: str | None) -> int | None:
     return int(text)
 
 
-def _revoke(hub: Hub, args: Namespace) -> int:
+def _revoke(hub: client.Hub, args: Namespace) -> int:
     if bool(args.names) == args.all:
         message = "name the ids of the tokens to revoke, or give --all"
         raise UsageError(message)
@@ -107,7 +107,7 @@ def _revoke(hub: Hub, args: Namespace) -> int:
     return 0
 
 
-def _revoke_one(hub: Hub, name: str) -> None:
+def _revoke_one(hub: client.Hub, name: str) -> None:
     message = f"You have no token “{name}”; lorary tokens lists their ids."
     if not (name.isascii() and name.isdigit() and len(name) < 10):
         raise NotFound(message)
@@ -117,7 +117,7 @@ def _revoke_one(hub: Hub, name: str) -> None:
         raise NotFound(message) from error
 
 
-def _page(hub: Hub) -> str:
+def _page(hub: client.Hub) -> str:
     return f"{hub.endpoint}/settings/tokens"
 
 

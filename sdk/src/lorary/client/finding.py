@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     _Hashed = tuple[str, ...] | LoraryError
 
-__all__ = ["Found", "Match", "find", "find_all", "hashes_of", "is_hash"]
+__all__ = ["Found", "Match", "find", "find_all", "hashes_of", "is_hash", "wanted"]
 
 #: Hashes in one request that a hub takes unless it was set otherwise.
 MAX_HASHES = 2000
@@ -83,6 +83,13 @@ class Match:
 def is_hash(text: str) -> bool:
     """Tell whether a text has the form of a hash that can be looked up."""
     return _HASH.fullmatch(text.strip()) is not None
+
+
+def wanted(what: str | os.PathLike[str]) -> str | Path:
+    """Return a hash as text and a file as a path; what could be both is the file that is there."""
+    if isinstance(what, str) and is_hash(what) and not Path(what).exists():
+        return what
+    return Path(what)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,6 @@ from lorary.client.session import Session
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
     from types import TracebackType
-    from typing import TypeGuard
 
     from lorary.client.finding import Found, Match
     from lorary.client.models import Image
@@ -180,9 +179,10 @@ class Hub(Curating):
         Raises:
             FileMissing: the file cannot be read.
         """
-        if self._is_hash(what):
-            return finding.find(self._session, (what,))
-        return finding.find(self._session, finding.hashes_of(Path(what), on_progress))
+        asked = finding.wanted(what)
+        if isinstance(asked, str):
+            return finding.find(self._session, (asked,))
+        return finding.find(self._session, finding.hashes_of(asked, on_progress))
 
     def find_all(
         self, wanted: Sequence[StrPath], *, on_progress: OnProgress = silent
@@ -196,12 +196,8 @@ class Hub(Curating):
                 ``error`` and does not end the others.
             on_progress: Told of every block, from several threads.
         """
-        asked = [one if self._is_hash(one) else Path(one) for one in wanted]
+        asked = [finding.wanted(one) for one in wanted]
         return finding.find_all(self._session, asked, on_progress)
-
-    @staticmethod
-    def _is_hash(what: StrPath) -> TypeGuard[str]:
-        return isinstance(what, str) and finding.is_hash(what) and not Path(what).exists()
 
     def pull(
         self,
