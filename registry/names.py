@@ -50,7 +50,7 @@ RESERVED_NAMES = frozenset(
         "autov2", "blake3", "blog", "browse", "civitai", "collections", "compare", "contact",
         "creators", "datasets", "docs", "download", "downloads", "events",
         "favicon.ico", "feeds", "health", "healthz", "help", "hf", "home", "hub", "huggingface",
-        "images", "inspect", "join", "jobs", "legal", "login", "logout", "lorary", "md5", "media",
+        "images", "inspect", "join", "jobs", "legal", "login", "logout", "md5", "media",
         "metrics", "mix", "mixer", "model-versions", "models", "moderation", "moderator", "new",
         "news", "notifications", "oauth", "official", "operator", "organisations",
         "organizations", "pack", "packs", "password", "postmaster", "privacy", "publish",
