@@ -3,7 +3,8 @@
 One rule for every door: a try-out is there for whoever asked for it, and once it is shared for
 everyone who has its address. It is gone for both when it expires, and for a viewer who may not
 see one of its adapters: a private adapter is not shown by way of its pictures, and one that was
-blocked, made private or withdrawn takes its try-outs along.
+blocked, made private or withdrawn takes its try-outs along. A token that is bound opens those of
+its user's try-outs that use what it is bound to.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ __all__ = [
     "get",
     "listing",
     "name_of",
+    "own",
     "require_visible",
     "shown",
     "triable_by",
@@ -95,13 +97,26 @@ def visible_to(user: Viewer) -> QuerySet[Tryout]:
     )
     who = Q(is_shared=True)
     if user is not None and user.is_authenticated:
-        who |= Q(user=user)
+        who |= own(user)
     return Tryout.objects.filter(who, ~Exists(hidden), expires_at__gt=timezone.now())
+
+
+def own(user: User) -> Q:
+    """Return the condition for a user's own try-outs, within the limits of their token."""
+    token, mine = user.access_token, Q(user=user)
+    if token is None or not token.is_bound:
+        return mine
+    layers = Layer.objects.filter(render=OuterRef("render"))
+    if token.adapter_id is not None:
+        layers = layers.filter(version__adapter=token.adapter_id)
+    else:
+        layers = layers.filter(version__adapter__namespace=token.namespace_id)
+    return mine & Q(Exists(layers))
 
 
 def listing(user: User) -> QuerySet[Tryout]:
     """Return a user's own try-outs, newest first."""
-    return _with_all(visible_to(user).filter(user=user))
+    return _with_all(visible_to(user).filter(own(user)))
 
 
 def _with_all(rows: QuerySet[Tryout]) -> QuerySet[Tryout]:

@@ -26,7 +26,7 @@ from previews.models import (
 from previews.reasons import waiting_for
 from previews.selectors import tryouts as selectors
 from previews.services import recipes, renders, wishes
-from registry.errors import NotFound, RateLimited, StateConflict
+from registry.errors import Forbidden, NotFound, RateLimited, StateConflict
 from registry.models import JobState, User
 from registry.services import access
 
@@ -49,11 +49,13 @@ def ask(*, actor: User, wish: Wish) -> Tryout:
 
     Raises:
         Unauthenticated, ScopeMissing: see ``access.require_scope``.
+        Forbidden: the token is bound, and no layer is of what it is bound to.
         Invalid, NotFound, StateConflict: see ``wishes.require_stack`` and ``wishes.recipe_of``;
             also where nobody has a base model of the family.
         RateLimited: too many are open, or were asked for today.
     """
     user = access.require_scope(actor, "write")
+    _require_covered(user, wish)
     family = wishes.require_stack(user, wish.layers)
     base = announcing.base_for(family)
     if base is None:
@@ -76,6 +78,19 @@ def ask(*, actor: User, wish: Wish) -> Tryout:
         tryout = Tryout.objects.create(user=user, render=render, expires_at=ends)
         renders.enqueue(render=render)
     return tryout
+
+
+def _require_covered(user: User, wish: Wish) -> None:
+    """Refuse a stack that a bound token could not look at afterwards.
+
+    Raises:
+        Forbidden: see ``ask``.
+    """
+    token = user.access_token
+    adapters = [version.adapter for version, _strength in wish.layers]
+    if token is not None and not any(token.covers(one.namespace, one) for one in adapters):
+        text = _("This token is for “%(bound)s” only: use it in the stack, or another token.")
+        raise Forbidden(text % {"bound": token.bound_to}, bound_to=token.bound_to)
 
 
 def _require_room(user: User) -> None:
@@ -139,7 +154,8 @@ def remove(*, actor: User, key: UUID) -> None:
     """
     user = access.require_scope(actor, "write")
     now = timezone.now()
-    mine = Tryout.objects.select_related("render").filter(user=user, expires_at__gt=now)
+    rows = Tryout.objects.select_related("render")
+    mine = rows.filter(selectors.own(user), expires_at__gt=now)
     tryout = mine.filter(key=key).first()
     if tryout is None:
         raise NotFound(_("There is no such try-out. It may have expired."))

@@ -1,7 +1,7 @@
 """Tokens that are bound or made by another, uploads of bound ones, attempts. Before deploy.
 
-On the way back tokens that are bound to an adapter are revoked: without the column they would be
-good for everything of their user.
+On the way back tokens that are bound are revoked: the release before would let them read everything
+of their user, and those of an adapter write it as well.
 """
 
 import django.db.models.deletion
@@ -10,7 +10,8 @@ from django.utils import timezone
 
 
 def revoke_bound(apps, _editor):
-    bound = apps.get_model('registry', 'AccessToken').objects.exclude(adapter=None)
+    tokens = apps.get_model('registry', 'AccessToken').objects
+    bound = tokens.exclude(adapter=None, namespace=None)
     bound.filter(revoked_at=None).update(revoked_at=timezone.now())
 
 

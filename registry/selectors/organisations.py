@@ -17,10 +17,16 @@ __all__ = ["memberships", "writable_by"]
 
 
 def memberships(user: User) -> QuerySet[Membership]:
-    """Return a user's places in organisations, by the organisation's name."""
-    return (
-        Membership.objects.filter(user=user).select_related("namespace").order_by("namespace__key")
-    )
+    """Return a user's places in organisations, by the organisation's name.
+
+    A token that is bound narrows them to the organisation that it is for, if it is for one.
+    """
+    rows = Membership.objects.filter(user=user).select_related("namespace")
+    token = user.access_token
+    if token is not None and token.is_bound:
+        adapter = token.adapter
+        rows = rows.filter(namespace=adapter.namespace_id if adapter else token.namespace_id)
+    return rows.order_by("namespace__key")
 
 
 def writable_by(user: User) -> QuerySet[Namespace]:

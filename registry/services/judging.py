@@ -62,8 +62,10 @@ def _examine(
 
 
 def _known(upload: Upload, subject: checks.Subject) -> list[Result]:
-    """Return a finding when the uploader could have found these weights here."""
-    places = known_hashes.places_of_weights(upload.owner, subject.hashes)
+    """Return a finding when the uploader, within the limits of their token, could see them here."""
+    owner = upload.owner
+    owner.access_token = upload.token
+    places = known_hashes.places_of_weights(owner, subject.hashes)
     return [checks.weights_known(places)] if places else []
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from previews.models import Image, Render, RenderState, Tryout
 from registry.models import Blob, Job, JobState, Version
-from registry.services import adapters
+from registry.services import adapters, tokens
 from registry.services.versions import Details
 from tests import catalogue
 from tests.api.conftest import Caller
@@ -140,6 +140,26 @@ def test_a_renamed_adapter_is_found_by_its_old_name(as_ada: Caller, ada: User, v
     v1.adapter.names.create(namespace=v1.adapter.namespace, key="night")
     document = as_ada.send("post", "tryouts", asked(old)).json()
     assert document["layers"][0]["adapter"] == "ada/night"
+
+
+def test_a_bound_token_opens_and_asks_for_try_outs_of_its_own_alone(
+    as_ada: Caller, ada: User, v1: Version, ink: Version
+) -> None:
+    of_noir, of_ink = (
+        as_ada.send("post", "tryouts", asked(layer(one))).json() for one in (v1, ink)
+    )
+    for bound_to in ("ada", "ada/noir"):
+        bound = Caller(tokens.issue(actor=ada, name="build", bound_to=bound_to)[1])
+        results = bound.send("get", "tryouts").json()["results"]
+        assert [one["key"] for one in results] == [of_noir["key"]]
+        for verb, place in (("get", ""), ("delete", ""), ("post", "/share")):
+            answer = bound.send(verb, f"tryouts/{of_ink['key']}{place}")
+            assert answer.status_code == 404, (verb, place)
+        answer = bound.send("post", "tryouts", asked(layer(ink)))
+        assert (answer.status_code, answer.json()["bound_to"]) == (403, bound_to)
+        assert bound.send("get", f"tryouts/{of_noir['key']}").status_code == 200
+    assert bound.send("delete", f"tryouts/{of_noir['key']}").status_code == 204
+    assert bound.send("post", "tryouts", asked(layer(v1), layer(ink))).status_code == 202
 
 
 # --- Refusals -----------------------------------------------------------------------------------

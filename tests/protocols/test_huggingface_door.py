@@ -11,14 +11,13 @@ from hub.protocols.huggingface.refusals import refusal
 from hub.throttles import StrangerThrottle, WriteThrottle
 from lorary.anatomy import Finding
 from registry.errors import UploadRefused
-from registry.models import Membership, Namespace, NamespaceKind, Role
+from registry.models import Membership, Namespace, NamespaceKind, Role, User
+from registry.services import tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from django.test import Client, RequestFactory
-
-    from registry.models import User
 
 pytestmark = pytest.mark.django_db
 
@@ -44,6 +43,21 @@ def test_whoami_says_when_a_token_only_reads(
     said = caller(token_of(ada, "read")).get("/api/whoami-v2").json()
     assert said["auth"]["accessToken"]["role"] == "read"
     assert said["orgs"] == []
+
+
+def test_whoami_tells_a_bound_token_no_address_and_no_other_organisation(
+    ada: User, caller: Callable[[str], Client]
+) -> None:
+    User.objects.filter(pk=ada.pk).update(email="ada@example.org")
+    for name in ("guild", "studio"):
+        one = Namespace.objects.create(name=name, key=name, kind=NamespaceKind.ORGANISATION)
+        one.names.create(key=name)
+        Membership.objects.create(namespace=one, user=ada, role=Role.WRITE)
+    for bound_to, orgs in (("", ["guild", "studio"]), ("guild", ["guild"]), ("ada", [])):
+        secret = tokens.issue(actor=ada, name="build", bound_to=bound_to)[1]
+        said = caller(secret).get("/api/whoami-v2").json()
+        assert [org["name"] for org in said["orgs"]] == orgs
+        assert said["email"] == (None if bound_to else "ada@example.org")
 
 
 def test_whoami_wants_somebody(stranger: Client) -> None:

@@ -230,6 +230,16 @@ def test_a_bound_token_links_no_private_bytes_of_something_else(ada: User, noir:
     assert announced.state == "receiving"
 
 
+def test_a_bound_token_is_not_told_of_the_same_weights_elsewhere(ada: User, noir: Adapter) -> None:
+    other = adapters.create(actor=ada, name="other", visibility=Visibility.PRIVATE)
+    data = kohya(DENOISERS["sd1", "diffusers"])
+    steps.release(other, data)
+    sent = steps.accept(come_with(ada, bound_to="ada/noir"), data)
+    assert not sent.findings.filter(code="weights_known").exists()
+    sent = steps.accept(come_with(ada, bound_to="ada"), data)
+    assert "ada/other" in sent.findings.get(code="weights_known").message
+
+
 def test_a_bound_token_goes_on_with_its_own_uploads_and_sees_no_others(
     ada: User, noir: Adapter
 ) -> None:
@@ -259,4 +269,4 @@ def test_the_way_back_revokes_tokens_that_would_become_wider(ada: User, noir: Ad
         tokens.issue(actor=ada, name=bound_to or "all", bound_to=bound_to)
     migration = import_module("registry.migrations.0012_bound_tokens_and_attempts")
     migration.revoke_bound(apps, None)
-    assert {token.name for token in held.listing(ada)} == {"ada", "all"}
+    assert {token.name for token in held.listing(ada)} == {"all"}

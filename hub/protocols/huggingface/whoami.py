@@ -26,12 +26,13 @@ def whoami(request: HttpRequest) -> JsonResponse:
         Unauthenticated: nobody's.
     """
     user = access.require_user(request.user)
+    token = user.access_token
     document: dict[str, Any] = {
         "type": "user",
         "id": str(user.pk),
         "name": user.username,
         "fullname": user.namespace.display_name or user.username,
-        "email": user.email or None,
+        "email": None if token is not None and token.is_bound else user.email or None,
         "emailVerified": False,
         "isPro": False,
         "orgs": [
@@ -40,8 +41,8 @@ def whoami(request: HttpRequest) -> JsonResponse:
             for one in organisations.memberships(user)
         ],
     }  # fmt: skip
-    if user.access_token is not None:
-        document["auth"] = _auth(user.access_token)
+    if token is not None:
+        document["auth"] = _auth(token)
     return answer(document)
 
 
