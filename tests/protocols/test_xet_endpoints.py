@@ -90,6 +90,22 @@ def test_the_ratio_of_files_to_bytes_received_is_a_setting(
     assert sender.post("/v1/shards", body).status_code == 200
 
 
+def test_refused_shards_count_towards_the_ratio_of_their_upload(
+    sender: Sender, own_settings: Callable[..., None]
+) -> None:
+    own_settings(xet_ratio=4)
+    data = content(1, 100_000)
+    name = sender.xorb(xorb(data, scheme=0))
+    wrong = shard(file_records("ab" * 32, [(name, len(data), 0, 1)] * 2))  # 200 kB, then refused
+    right = shard(file_records(digest(data), [(name, len(data), 0, 1)]))
+    codes = [sender.post("/v1/shards", wrong).status_code for _ in range(4)]
+    assert codes == [422, 422, 413, 413]
+    assert sender.post("/v1/shards", right).status_code == 413
+    sender.xorb(xorb(content(2, 100_000), scheme=0))  # what comes gives room
+    assert sender.post("/v1/shards", right).status_code == 200
+    assert not waiting()
+
+
 def test_xorbs_that_wait_need_room_in_the_quota(sender: Sender, ada: User) -> None:
     Namespace.objects.filter(user=ada).update(quota_bytes=5_000)
     assert sender.post(*named(xorb(content(1, 4_000), scheme=0))).status_code == 200

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.test import Client
 
+from hub.protocols.huggingface.xet import staging
 from tests.builders.xet import file_records, name_of, shard, xorb, xorb_records
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def content(seed: int, size: int = 500_000) -> bytes:
 
 
 def waiting() -> list[Path]:
-    return [path for path in (settings.LORARY.data / "xet").rglob("*") if path.is_file()]
+    files = [path for path in (settings.LORARY.data / "xet").rglob("*") if path.is_file()]
+    return [path for path in files if path.name != staging.WRITTEN]
 
 
 def sender_of(client: Client, address: str = WRITE_TOKEN) -> Sender:

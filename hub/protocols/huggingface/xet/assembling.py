@@ -32,7 +32,8 @@ LONG_BYTES = 32 * 2**20
 def assemble(*, actor: User, session: Session, shard: BinaryIO, size_bytes: int) -> None:
     """Deposit the files of a shard, then remove the session's xorbs; repeated, it does nothing.
 
-    What was deposited before a refusal stays, so that a repeated shard goes on from there.
+    What was deposited before a refusal stays, so that a repeated shard goes on from there. So does
+    the count of what was written, or shards that are refused could be repeated without end.
 
     Args:
         actor: Who sends.
@@ -53,7 +54,7 @@ def assemble(*, actor: User, session: Session, shard: BinaryIO, size_bytes: int)
         room = settings.LORARY.xet_ratio * (size_bytes + staging.size_of(session))
         with staging.Stored(session) as stored:
             for entry in entries:
-                room -= _deposit(actor, stored, shard, entry, room)
+                _deposit(actor, stored, shard, entry, room)
         if size_bytes < LONG_BYTES:
             staging.remove(session)
 
@@ -70,22 +71,30 @@ def _require_sane(entries: list[FileEntry]) -> None:
         raise TooLarge(text % {"limit": limit}, limit=limit)
 
 
-def _deposit(actor: User, stored: Stored, shard: BinaryIO, entry: FileEntry, room: int) -> int:
-    """Put a file together unless its bytes are here; returns how many bytes were written.
+def _deposit(actor: User, stored: Stored, shard: BinaryIO, entry: FileEntry, room: int) -> None:
+    """Put a file together unless its bytes are here.
+
+    Args:
+        actor: Who sends.
+        stored: The xorbs.
+        shard: Which chunks make up the file.
+        entry: The file.
+        room: How many bytes the files of the session may have, those that were refused too.
 
     Raises:
-        TooLarge: these are more than ``room``, so the chunks came packed beyond all measure.
+        TooLarge: these are more, so the chunks came packed beyond all measure.
     """
     upload = depositing.begin(actor=actor, sha256=entry.sha256, size_bytes=entry.size_bytes)
     if upload is None:
-        return 0
+        return
     try:
-        _require_ratio(entry, room)
+        stored.require(segment.xorb for segment in shards.segments_of(shard, entry))
+        _require_ratio(entry, room - staging.written_of(stored.session))
+        staging.count(stored.session, entry.size_bytes)
         depositing.take(actor=actor, upload=upload, stream=_Chunks(stored, shard, entry))
     except (ShardInvalid, XorbInvalid, Invalid, TooLarge, UploadRefused):
         uploads.cancel(actor=actor, upload=upload)  # nothing that could be gone on with
         raise
-    return entry.size_bytes
 
 
 def _require_ratio(entry: FileEntry, room: int) -> None:

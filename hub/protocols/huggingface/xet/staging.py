@@ -3,6 +3,7 @@
 ```
 xet/{user}-{adapter}-{session}/{xorb}             a xorb at rest
 xet/{user}-{adapter}-{session}/{xorb}.{random}    one that is just arriving
+xet/{user}-{adapter}-{session}/written            how many bytes of files were made of them
 ```
 
 A session is the uploads of one client with one address. Nothing in it is published, or counts as
@@ -33,7 +34,7 @@ from registry.errors import Conflict, Invalid, QuotaExceeded, SizeMismatch
 from registry.storage.base import CHUNK, refusing_when_full
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
     from typing import Self
 
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
     from registry.services.incoming import Readable
 
 __all__ = [
-    "IDLE_S", "MAX_XORBS", "Session", "Size", "Stored", "changing", "keep", "remove",
-    "size_of", "sweep", "waiting",
+    "IDLE_S", "MAX_XORBS", "WRITTEN", "Session", "Size", "Stored", "changing", "count", "keep",
+    "remove", "size_of", "sweep", "waiting", "written_of",
 ]  # fmt: skip
 
 #: Seconds after which a session that nothing came for is given up.
@@ -52,7 +53,11 @@ MAX_XORBS = 20_000
 #: Xorbs that are open at once while a file is put together.
 OPEN_XORBS = 16
 
+#: Name of the file that counts what was written; no xorb is named so.
+WRITTEN = "written"
+
 _COUNT = struct.Struct("<I")
+_TOTAL = struct.Struct("<Q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +176,7 @@ class Stored:
     """The xorbs of a session, for reading; a few of them are open at a time."""
 
     def __init__(self, session: Session) -> None:
-        self._folder = session.folder
+        self.session, self._folder = session, session.folder
         self._open: OrderedDict[str, _Open] = OrderedDict()
 
     def __enter__(self) -> Self:
@@ -180,6 +185,16 @@ class Stored:
     def __exit__(self, *_raised: object) -> None:
         while self._open:
             self._close_oldest()
+
+    def require(self, names: Iterable[str]) -> None:
+        """Let those pass whose xorbs are all here.
+
+        Raises:
+            Invalid: one is not.
+        """
+        for name in set(names):
+            if not (self._folder / name).exists():
+                raise _absent(name)
 
     def chunks(self, segment: Segment) -> Iterator[bytes]:
         """Yield the bytes of a segment.
@@ -218,8 +233,7 @@ class Stored:
         try:
             file = (self._folder / name).open("rb")
         except FileNotFoundError as error:
-            text = _("The data %(name)s… is not here (any more). Upload the file again.")
-            raise Invalid(text % {"name": name[:16]}, xorb=name) from error
+            raise _absent(name) from error
         file.seek(-_COUNT.size, os.SEEK_END)
         (chunks,) = _COUNT.unpack(file.read(_COUNT.size))
         index = file.tell() - (chunks + 2) * _COUNT.size
@@ -228,6 +242,11 @@ class Stored:
 
     def _close_oldest(self) -> None:
         self._open.popitem(last=False)[1].file.close()
+
+
+def _absent(name: str) -> Invalid:
+    text = _("The data %(name)s… is not here (any more). Upload the file again.")
+    return Invalid(text % {"name": name[:16]}, xorb=name)
 
 
 def remove(session: Session) -> None:
@@ -244,6 +263,20 @@ def waiting(user_id: int) -> Size:
 def size_of(session: Session) -> int:
     """Return how many bytes a session has received."""
     return _size(session.folder).bytes
+
+
+def written_of(session: Session) -> int:
+    """Return how many bytes of files were made of a session's xorbs, refused ones included."""
+    with suppress(FileNotFoundError, struct.error):
+        return int(_TOTAL.unpack((session.folder / WRITTEN).read_bytes())[0])
+    return 0
+
+
+def count(session: Session, size_bytes: int) -> None:
+    """Count a file that is about to be made; the caller keeps others away."""
+    total = _TOTAL.pack(written_of(session) + size_bytes)
+    with suppress(FileNotFoundError), refusing_when_full():  # a session without xorbs has no folder
+        (session.folder / WRITTEN).write_bytes(total)
 
 
 def sweep(*, is_dry: bool = False) -> Size:
@@ -278,11 +311,12 @@ def _root() -> Path:
 
 
 def _files(folder: Path) -> Iterator[os.stat_result]:
-    """Yield what is known of each file; others may come and go meanwhile."""
+    """Yield what is known of each xorb; others may come and go meanwhile."""
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):
-                yield entry.stat()
+                if entry.name != WRITTEN:
+                    yield entry.stat()
 
 
 def _changed(folder: Path) -> float:
