@@ -122,7 +122,9 @@ def plain(
         "number": int(number[1]),
         "path": path,
     }
-    if user is None or not user.is_authenticated:
+    token = user.access_token if user is not None and user.is_authenticated else None
+    is_bound = token is not None and token.is_bound  # the question for users knows no tokens
+    if user is None or not user.is_authenticated or is_bound:
         row = _FOR_STRANGERS.first(**values)
     else:
         row = _FOR_USERS.first(**values, user_id=user.pk)

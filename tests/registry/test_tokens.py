@@ -21,7 +21,7 @@ from registry.errors import (
 )
 from registry.models import AccessToken, Event, Membership, Namespace, Visibility
 from registry.selectors import adapters as catalogue
-from registry.selectors import blobs
+from registry.selectors import blobs, files
 from registry.selectors import tokens as held
 from registry.selectors import uploads as known
 from registry.selectors import versions as offered
@@ -228,6 +228,20 @@ def test_a_bound_token_links_no_private_bytes_of_something_else(ada: User, noir:
         actor=bound, path="a.safetensors", size_bytes=len(data), sha256=sha256
     )
     assert announced.state == "receiving"
+
+
+def test_a_bound_token_downloads_no_private_file_of_something_else(
+    ada: User, noir: Adapter
+) -> None:
+    other = adapters.create(actor=ada, name="other", visibility=Visibility.PRIVATE)
+    for adapter in (other, noir):
+        steps.release(adapter, kohya(DENOISERS["sd1", "diffusers"]))
+    adapters.update(actor=ada, adapter=noir, visibility=Visibility.PRIVATE)
+    file, bound = ("v1", "noir.safetensors"), come_with(ada, bound_to="ada/noir")
+    with pytest.raises(NotFound):
+        files.get(bound, "ada", "other", *file)
+    for who, name in ((bound, "noir"), (come_with(ada, bound_to="ada"), "other"), (ada, "other")):
+        assert not files.get(who, "ada", name, *file).is_public
 
 
 def test_a_bound_token_is_not_told_of_the_same_weights_elsewhere(ada: User, noir: Adapter) -> None:
