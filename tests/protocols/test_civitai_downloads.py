@@ -12,7 +12,7 @@ from django.core import signing
 
 from hub.protocols.civitai.downloads import PASS_S
 from registry.models import Adapter, Blob, User, Version
-from registry.services import adapters, downloads, versions, withdrawing
+from registry.services import adapters, downloads, tokens, versions, withdrawing
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 from tests.transfers import body_of
@@ -115,6 +115,18 @@ def test_a_link_ends_when_its_user_may_not_see_the_version_any_more(
     assert "private" in answer["Cache-Control"]
     User.objects.filter(pk=ada.pk).update(is_active=False)
     assert stranger.get(as_owner).status_code == 404
+
+
+def test_a_link_to_what_is_private_ends_with_the_token_that_asked_for_it(
+    stranger: Client, as_ada: Client, ada: User, first: Version
+) -> None:
+    adapters.update(actor=ada, adapter=first.adapter, visibility="private")
+    place = link(as_ada, first)
+    assert body_of(stranger.get(place))
+    tokens.revoke_all(actor=ada)
+    assert stranger.get(place).status_code == 404
+    adapters.update(actor=ada, adapter=first.adapter, visibility="public")
+    assert body_of(stranger.get(place))
 
 
 @pytest.mark.parametrize("access", ["gated-auto", "gated-manual"])

@@ -5,9 +5,10 @@ GET /api/download/models/7         who asks may see version 7 → 302
 GET /api/download/files/{pass}/{name}    the pass says who that was; bytes, ranges, HEAD
 ```
 
-A pass is signed, names version, file and user, and is good for an hour. Whoever holds it needs no
-token, until the user loses the right to have the file. Of bytes in a bucket the redirect leads
-there. What was counted once by a link to a bucket, or by the last byte from here, is one download.
+A pass is signed, names version, file, user and access token, and is good for an hour. Whoever holds
+it needs no token, until the user loses the right to have the file or the token ends. Of bytes in a
+bucket the redirect leads there. What was counted once by a link to a bucket, or by the last byte
+from here, is one download.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from hub.protocols.civitai.door import Refused, door, origin
 from hub.protocols.civitai.files import chosen, name_of
 from registry import storage
 from registry.errors import Gone
-from registry.models import FileRole, User
-from registry.selectors import numbered
+from registry.models import FileRole
+from registry.selectors import numbered, tokens
 from registry.selectors.files import require_access
 from registry.services import downloads
 
@@ -76,7 +77,9 @@ def _in_bucket(request: HttpRequest, version: Version, file: File, name: str) ->
 
 
 def _here(request: HttpRequest, version: Version, file: File, name: str) -> str:
-    signed = signing.dumps([version.pk, file.pk, request.user.pk or 0, name], salt=_SALT)
+    token = getattr(request.user, "access_token", None)
+    asker = [request.user.pk or 0, token.pk if token is not None else 0]
+    signed = signing.dumps([version.pk, file.pk, *asker, name], salt=_SALT)
     place = origin(request) + reverse("civitai-content", args=[signed, name])
     if quote(name) == name:
         return place
@@ -101,12 +104,12 @@ def _passed(signed: str) -> tuple[Served, str]:
         NotFound, Gone, Forbidden: see ``numbered.served``.
     """
     try:
-        version, file, user, name = signing.loads(signed, salt=_SALT, max_age=PASS_S)
+        version, file, user, token, name = signing.loads(signed, salt=_SALT, max_age=PASS_S)
     except signing.SignatureExpired as error:
         raise Refused(403, _("This link has expired. Ask for the download again.")) from error
     except (signing.BadSignature, ValueError, TypeError) as error:
         raise Refused(
             403, _("This link is not one of ours. Ask for the download again.")
         ) from error
-    viewer = User.objects.filter(pk=user, is_active=True).first() if user else None
+    viewer = tokens.holder(user, token) if user else None
     return numbered.served(viewer, version, file), name
