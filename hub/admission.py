@@ -17,7 +17,7 @@ from django.conf import settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["WAIT_S", "Admission", "caller_of"]
+__all__ = ["WAIT_S", "Admission", "caller_of", "network_of"]
 
 #: A caller's part of the threads, and of the connections that wait for one.
 PART = 4
@@ -40,10 +40,11 @@ def caller_of(peer: str, head: bytes | bytearray, length: int) -> str:
     if settings.LORARY.trust_proxy and (found := _FORWARDED.findall(head, 0, max(0, length))):
         nearest = found[-1].rpartition(b",")[2].strip().decode("latin-1")
         peer = nearest or peer
-    return _network_of(peer) if ":" in peer else peer
+    return network_of(peer) if ":" in peer else peer
 
 
-def _network_of(text: str) -> str:
+def network_of(text: str) -> str:
+    """Return an address; of a public IPv6 address its network, which counts as one caller."""
     try:
         address = ipaddress.IPv6Address(text)
     except ValueError:

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.utils.translation import gettext as _
 
+from hub.admission import network_of
 from registry.errors import Unauthenticated
 from registry.services import tokens
 
@@ -24,12 +25,11 @@ _SAFE = frozenset({"GET", "HEAD"})
 
 
 def address_of(request: HttpRequest | Request) -> str:
-    """Return the address that the nearest trusted hop saw."""
+    """Return the address that the nearest trusted hop saw; see ``network_of``."""
+    nearest = ""
     if settings.LORARY.trust_proxy:
-        forwarded = request.headers.get("X-Forwarded-For", "")
-        if nearest := forwarded.rpartition(",")[2].strip():
-            return nearest
-    return str(request.META.get("REMOTE_ADDR", ""))
+        nearest = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+    return network_of(nearest or str(request.META.get("REMOTE_ADDR", "")))
 
 
 def secret_in_header(request: HttpRequest | Request) -> str | None:
