@@ -67,7 +67,7 @@ _ALIAS = re.compile(rf"(?=.{{1,96}}\Z){_ALIAS_PART}(?:/{_ALIAS_PART}){{0,96}}\Z"
 _ALIAS_KEPT = frozenset({"main", "latest", "head"})
 _LIKE_A_VERSION = re.compile(r"v[0-9]{1,1024}\Z|[0-9a-f]{40}\Z", re.IGNORECASE)
 _WINDOWS_DEVICE = re.compile(
-    r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])[ ]{0,1024}(\..{0,1024})?\Z"
+    r"(?i)(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])[ ]{0,1024}(\..{0,1024})?\Z"
 )
 _SHORT_NAME = re.compile(r"[^.~]{1,6}~[0-9]{1,1024}\Z")  # GIT~1 is .git there
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

@@ -81,7 +81,7 @@ class TokenWithSecretOut(TokenOut):
 class RevokedOut(serializers.Serializer[dict[str, int]]):
     """What was revoked."""
 
-    revoked = serializers.IntegerField(help_text="How many tokens worked until now.")
+    revoked = serializers.IntegerField(help_text="How many tokens there were, expired ones too.")
 
 
 class Tokens(Endpoint):

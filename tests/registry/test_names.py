@@ -75,6 +75,8 @@ def test_a_path_that_every_system_holds_is_kept(path: str) -> None:
         "GIT~1/config",
         "con .txt",
         "COM¹.txt",
+        "CONIN$",
+        "conout$.txt",
         "a\u2028b",
         "x" * 256,
         "",
