@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from hub.problems import problem_of
-from hub.throttles import PageThrottle
+from hub.throttles import PageThrottle, WriteThrottle
 from registry.errors import Invalid, LoraryError, Moved, NotFound, RateLimited, Unauthenticated
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def page(
         try:
             if throttle is not None:
                 _count(request, throttle())
+                _count(request, WriteThrottle())
             _require_text(request.path_info, {} if judges_query else request.GET)
             return view(request, *args, **kwargs)
         except Moved as moved:
@@ -67,7 +68,9 @@ def page(
     return answer
 
 
-def _count(request: HttpRequest, throttle: PageThrottle | CoverThrottle | DrawnThrottle) -> None:
+def _count(
+    request: HttpRequest, throttle: PageThrottle | CoverThrottle | DrawnThrottle | WriteThrottle
+) -> None:
     """Count a request.
 
     Raises:
@@ -75,8 +78,8 @@ def _count(request: HttpRequest, throttle: PageThrottle | CoverThrottle | DrawnT
     """
     if not throttle.allows(request):
         text = ngettext(
-            "Too many requests came from your address. Try again in %(n)d second.",
-            "Too many requests came from your address. Try again in %(n)d seconds.",
+            "Too many requests came from you. Try again in %(n)d second.",
+            "Too many requests came from you. Try again in %(n)d seconds.",
             throttle.reset_s,
         )
         raise RateLimited(text % {"n": throttle.reset_s}, retry_after=throttle.reset_s)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hub.throttles import CoverThrottle, DrawnThrottle, PageThrottle
+from hub.throttles import CoverThrottle, DrawnThrottle, PageThrottle, WriteThrottle
 from previews.models import Image
 from registry import storage
 from registry.models import Blob
@@ -27,7 +27,7 @@ NOW = 600.25
 
 @pytest.fixture(autouse=True)
 def _stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    for throttle in (PageThrottle, DrawnThrottle, CoverThrottle):
+    for throttle in (PageThrottle, DrawnThrottle, CoverThrottle, WriteThrottle):
         monkeypatch.setattr(throttle, "timer", lambda _self: NOW)
 
 
@@ -45,7 +45,7 @@ def test_a_stranger_who_asks_for_too_many_pages_is_told_when_to_go_on(
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
     assert answer.headers["Cache-Control"].startswith("private")
     text = answer.content.decode()
-    assert "Too many requests came from your address. Try again in 60 seconds." in text
+    assert "Too many requests came from you. Try again in 60 seconds." in text
     assert client.get("/browse", REMOTE_ADDR="192.0.2.7").status_code == 200
 
 
@@ -94,6 +94,15 @@ def test_a_page_full_of_thumbnails_and_static_files_is_not_counted(
         "/healthz",
     ):  # fmt: skip
         assert statuses(client, path, 30) == [200] * 30, path
+
+
+def test_forms_that_one_user_sends_are_counted(
+    as_ada: Client, own_settings: Callable[..., None]
+) -> None:
+    own_settings(writes_per_minute=2)
+    sent = [as_ada.post("/settings/tokens", {}).status_code for _ in range(3)]
+    assert sent == [400, 400, 429]
+    assert as_ada.get("/settings/tokens").status_code == 200, "reading goes on"
 
 
 def test_covers_have_a_limit_that_no_reader_meets(
