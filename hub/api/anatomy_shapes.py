@@ -98,6 +98,10 @@ class BaseModelOut(serializers.Serializer[Any]):
         allow_null=True, help_text="null when none or more than one candidate remains."
     )
     candidates = serializers.ListField(child=serializers.CharField())
+    allowed = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="The candidates, and those that only the file's own word speaks against.",
+    )
     likely = serializers.CharField(
         allow_null=True,
         help_text="The most used of several candidates: a suggestion, never proof.",

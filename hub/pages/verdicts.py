@@ -13,6 +13,7 @@ from hub.pages.words import count, family_label, family_labels, strength_range
 from hub.templatetags.lorary import digest, strength
 from lorary.anatomy import FAMILIES
 from lorary.anatomy.claims import covers
+from registry.services.details import allowed_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -112,21 +113,23 @@ def verdict_of(version: Version, anatomy: Document) -> Verdict:
     return Verdict(
         sentence=_sentence(version, base),
         conflict=conflict_of(base) or _declared_conflict(version, base),
-        how=how(base) if base else "",
+        how=_how_of(version.declared_family, base) if base else "",
         rows=[row for row in rows if any(cell.text for cell in row.cells)],
         reasons=reasons_of(base),
     )
 
 
 def _sentence(version: Version, base: Document) -> str:
-    family = base.get("family")
+    family, declared = base.get("family"), version.declared_family
     candidates: Sequence[str] = base.get("candidates") or ()
+    if _is_other_allowed(declared, base):
+        return _sentence_of_several(declared, base)
     if family:
         return _("Fits %(family)s.") % {"family": family_label(family)}
     if candidates and base["confidence"] == "unknown":
         return _("May fit %(family)s.") % {"family": family_labels(candidates)}
     if candidates:
-        return _sentence_of_several(version.declared_family, base)
+        return _sentence_of_several(declared, base)
     said = version.family or (base.get("claimed") or {}).get("family") or ""
     name = family_label(said) if said in FAMILIES else base.get("lineage") or family_label(said)
     if name:
@@ -134,8 +137,14 @@ def _sentence(version: Version, base: Document) -> str:
     return _("No base model that is known here has these layers.")
 
 
+def _is_other_allowed(declared: str, base: Document) -> bool:
+    """Tell whether the author names another family than the file does, and the tensors allow it."""
+    family = base.get("family")
+    return bool(family) and declared != family and declared in allowed_in(base)
+
+
 def _sentence_of_several(declared: str, base: Document) -> str:
-    if declared in base["candidates"]:
+    if declared in allowed_in(base):
         text = _("Made for %(family)s, says its author; adapters for %(others)s look the same.")
         return text % _apart(declared, base)
     if base.get("likely"):
@@ -149,7 +158,7 @@ def likely(base: Document) -> str:
 
 
 def _apart(family: str, base: Document) -> dict[str, str]:
-    others = [one for one in base["candidates"] if one != family]
+    others = [one for one in allowed_in(base) if one != family]
     return {"family": family_label(family), "others": family_labels(others)}
 
 
@@ -177,6 +186,13 @@ def lineage_of(base: Document) -> str:
     """Return the checkpoint that the file was trained on, empty when nothing credible names it."""
     lineage = base.get("lineage") or ""
     return "" if lineage in {one["lineage"] for one in refuted_lineages(base)} else lineage
+
+
+def _how_of(declared: str, base: Document) -> str:
+    if not _is_other_allowed(declared, base):
+        return how(base)
+    text = _("Its tensors leave several possible. The file itself says %(family)s.")
+    return text % {"family": family_label(base["claimed"]["family"])}
 
 
 def how(base: Document) -> str:
@@ -223,7 +239,7 @@ def conflict_of(base: Document) -> str:
 
 
 def _declared_conflict(version: Version, base: Document) -> str:
-    declared, possible = version.declared_family, base.get("candidates") or ()
+    declared, possible = version.declared_family, allowed_in(base)
     if not declared or not possible or declared in possible:
         return ""
     return _("The author says %(family)s. The tensors say otherwise, and they count.") % {
@@ -277,7 +293,7 @@ def _quoted(value: str) -> str:
 
 
 def _family_row(version: Version, base: Document) -> Row:
-    possible = base.get("candidates") or ()
+    possible = allowed_in(base)
     claimed: Document = base.get("claimed") or {}
     said, declared = claimed.get("family") or "", version.declared_family
     is_wrong = bool(declared and possible) and declared not in possible

@@ -9,6 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lorary.anatomy.beside import CONFIG_NAME, PEFT_STEM
+from lorary.anatomy.claims import FILE_NAME
 from lorary.anatomy.config import MOST_CONFIG_BYTES
 from registry import checks, storage
 from registry.models import Blob, BlobAnatomy, BlobHash, HashKind, VersionAnatomy
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
 
 
 __all__ = ["document_of", "keep", "keep_hashes", "keep_pair", "read_pair"]
-
-#: What base model and lineage are read from when only the name tells them.
-FILE_NAME = "file name"
 
 
 def document_of(anatomy: Anatomy) -> dict[str, Any]:

@@ -24,6 +24,7 @@ __all__ = [
     "SAID",
     "Details",
     "Facts",
+    "allowed_in",
     "check",
     "describe",
     "document_of",
@@ -133,12 +134,12 @@ def facts_of_file(document: Mapping[str, Any], file: File | None, declared: str)
 def facts_of(document: Mapping[str, Any], declared: str = "") -> Facts:
     """Return the facts of an anatomy document (empty: not read) and what a person declared.
 
-    The family is the one that is proven, else the declared one, else what the file claims; both
-    only where its tensors allow it.
+    The family is the one that the tensors show, else the declared one, else what the file claims;
+    both only where its tensors allow it.
     """
     base: Mapping[str, Any] = document.get("base") or {}
-    own, possible = base.get("family") or "", base.get("candidates") or ()
-    is_shown = base.get("confidence") in BY_TENSORS
+    own, possible = base.get("family") or "", allowed_in(base)
+    is_shown = base.get("confidence") in BY_TENSORS and len(possible) == 1
     said = declared if not possible or declared in possible else ""
     family = own if own and is_shown else said or own or _claimed(base)
     rank = (document.get("rank") or {}).get("mode")
@@ -147,6 +148,11 @@ def facts_of(document: Mapping[str, Any], declared: str = "") -> Facts:
         (document.get("algorithm") or "")[:MAX_ALGORITHM],
         rank if isinstance(rank, int) and 0 < rank <= MAX_RANK else None,
     )
+
+
+def allowed_in(base: Mapping[str, Any]) -> Sequence[str]:
+    """Return the families that the tensors allow; earlier documents name the candidates only."""
+    return base.get("allowed") or base.get("candidates") or ()
 
 
 def _claimed(base: Mapping[str, Any]) -> str:

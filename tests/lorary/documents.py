@@ -50,6 +50,7 @@ DOCUMENT: dict[str, Any] = {
     "base": {
         "family": Maybe(str),
         "candidates": [str],
+        "allowed": [str],
         "likely": Maybe(str),
         "confidence": _one_of("proven", "narrowed", "claimed", "unknown"),
         "lineage": Maybe(str),
@@ -186,6 +187,7 @@ def _sums(document: dict[str, Any]) -> list[str]:
         and rank["max"] == max(histogram, default=None),
         "family": document["base"]["family"] in {None, *document["base"]["candidates"][:1]}
         and (document["base"]["family"] is None or len(document["base"]["candidates"]) == 1),
+        "allowed": set(document["base"]["candidates"]) <= set(document["base"]["allowed"]),
         "likely": (document["base"]["likely"] is not None)
         == (
             document["kind"] == "adapter"

@@ -101,6 +101,12 @@ def test_blocks_with_gaps_refute_nothing(targets: list[Target]) -> None:
     assert {"flux1", "chroma", "hunyuan_video", "framepack"} <= set(base.candidates)
 
 
+def test_what_only_a_claim_speaks_against_stays_allowed() -> None:
+    metadata = {"modelspec.architecture": "chroma"}
+    base = base_of(diffusers(_split_attention(19, 38), component="transformer", metadata=metadata))
+    assert (base.candidates, base.allowed) == (("chroma",), ("flux1", "chroma"))
+
+
 def test_a_block_beyond_the_last_of_a_family_refutes_it() -> None:
     base = base_of(diffusers([*_split_attention(10, 20), *_split_attention(20, 20)[19 * 3 : 60]],
                              component="transformer"))  # fmt: skip

@@ -219,6 +219,26 @@ def test_what_the_author_says_against_the_tensors_is_struck(page: Callable[..., 
     assert '<s class="struck">FLUX.1</s>' in text
 
 
+def test_an_author_whom_only_the_files_own_word_contradicts_is_believed(
+    page: Callable[..., str],
+) -> None:
+    """Attention of Sana and SANA-Video is the same, so no tensor speaks against either."""
+    attention = [
+        Target(f"transformer_blocks.{block}.attn1.{leaf}", (2240, 2240))
+        for block in range(20)
+        for leaf in ("to_q", "to_k", "to_v", "to_out.0")
+    ]
+    metadata = {"ss_sd_model_name": "Sana_1600M_1024px.safetensors"}
+    data = diffusers(attention, component="transformer", metadata=metadata)
+    text = page(data, declared_family="sana_video")
+    assert "Made for SANA-Video, says its author; adapters for Sana look the same." in text
+    assert "The file itself says Sana." in text
+    assert "The author says" not in text
+    assert "chose among them" not in text
+    assert "struck" not in text
+    assert Version.objects.get().family == "sana_video"
+
+
 def test_a_file_of_no_known_base_model_says_so(page: Callable[..., str]) -> None:
     text = page(kohya([Target("mystery_blocks.0.attn.to_q", (48, 48))]))
     assert "No base model that is known here has these layers." in text

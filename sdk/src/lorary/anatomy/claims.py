@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = [
+    "FILE_NAME",
     "Claim",
     "Claims",
     "LineageClaim",
@@ -41,6 +42,10 @@ __all__ = [
     "covers",
     "named_wan22",
 ]
+
+
+FILE_NAME = "file name"
+"""Source of what only the file's name tells."""
 
 
 class Claim(NamedTuple):
@@ -287,7 +292,7 @@ def _lineages(
     if _WAN22.search(file.lower()):
         lineage = "Wan 2.2"
         family = table.family_of(lineage)
-        yield LineageClaim(lineage, "file name", told(file, _MOST_VALUE), family)
+        yield LineageClaim(lineage, FILE_NAME, told(file, _MOST_VALUE), family)
 
 
 _Told = tuple[str | None, str, str, str | None]  # lineage, source, value, family
@@ -324,7 +329,7 @@ def named_wan22(claims: Claims, name: str) -> Claims | None:
     if not is_told or (first is not None and not covers(first.family, "wan22")):
         return None
     others = claims.others if first is None else (first, *claims.others)
-    claim = Claim("wan22", "file name", told(file, _MOST_VALUE))
+    claim = Claim("wan22", FILE_NAME, told(file, _MOST_VALUE))
     return replace(claims, first=claim, others=others, is_specific=True)
 
 

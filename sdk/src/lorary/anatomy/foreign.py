@@ -15,7 +15,7 @@ from lorary.anatomy.attachments import attached, twin_of
 from lorary.anatomy.copies import copied
 from lorary.anatomy.doubts import is_cut_short
 from lorary.anatomy.families import families, family_index, family_title
-from lorary.anatomy.narrowing import Evidence, listed, narrow
+from lorary.anatomy.narrowing import Evidence, listed, narrow_by_claim
 from lorary.anatomy.proof import Proof, prove
 from lorary.anatomy.survey import survey
 
@@ -77,9 +77,10 @@ def prove_foreign(
     if fit is None:
         return Foreign(Proof((), "unknown" if claims.first is None else "claimed", ()), ())
     evidence = [fit.evidence]
-    left = narrow(list(fit.families), survey(()), claims, evidence)
+    left = narrow_by_claim(list(fit.families), claims, evidence)
     confidence: Confidence = "proven" if fit.is_proven else "narrowed"
-    return Foreign(Proof(tuple(left), confidence, tuple(evidence)), ())
+    proof = Proof(tuple(left), confidence, tuple(evidence), allowed=tuple(fit.families))
+    return Foreign(proof, ())
 
 
 def _prove(modules: tuple[Module, ...], claims: Claims, extent: Extent) -> Proof:
@@ -125,7 +126,8 @@ def _of_several(proof: Proof, modules: Sequence[Module], extent: Extent) -> Proo
     lacking = _inner_missing(rest[0], seen)
     text = f"A whole model is here, and {listed(rest, 'or')} would have more: `{lacking[0]}`."
     evidence = (*proof.evidence, Evidence("cover", text))
-    return replace(proof, candidates=tuple(kept), evidence=evidence)
+    allowed = tuple(name for name in proof.allowed if name not in rest)
+    return replace(proof, candidates=tuple(kept), evidence=evidence, allowed=allowed)
 
 
 def _inner_missing(name: str, seen: Survey) -> list[str]:
@@ -142,8 +144,9 @@ def _with_twin(proof: Proof, modules: Sequence[Module], claims: Claims) -> Proof
     if fit is None:
         return proof
     evidence = [*proof.evidence, fit.evidence]
-    left = narrow(list(fit.families), survey(()), claims, evidence)
-    return Proof(tuple(left), "narrowed", tuple(evidence), proof.strays)
+    left = narrow_by_claim(list(fit.families), claims, evidence)
+    allowed = tuple(fit.families)
+    return Proof(tuple(left), "narrowed", tuple(evidence), proof.strays, allowed=allowed)
 
 
 def _is_edge(module: Module) -> bool:

@@ -2,15 +2,16 @@
 
 Every step takes the families that are left and gives those that it leaves, with its evidence; it
 never leaves none. In order: text encoders, depth, complete cover, the trainer's targets, the
-trainer's network, the file convention, and a claim that only one of the families can have. How
-often a family is used is no reason here: it only picks the likely one of those that are left
-(`verdict`).
+trainer's network, the file convention. Last comes a claim that only one of the families can have:
+it chooses among what the tensors allow, and refutes nothing. How often a family is used is no
+reason here: it only picks the likely one of those that are left (`verdict`).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from lorary.anatomy.claims import FILE_NAME
 from lorary.anatomy.families import encoders, families, family_title
 from lorary.anatomy.places import pattern_of
 from lorary.anatomy.vocabulary import covers, parent_of
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from lorary.anatomy.families import Family
     from lorary.anatomy.survey import Survey
 
-__all__ = ["Evidence", "listed", "narrow", "narrow_by_encoders"]
+__all__ = ["Evidence", "listed", "narrow", "narrow_by_claim", "narrow_by_encoders"]
 
 _COVERAGE = 0.9  # of a family's blocks, before the depth of a file says something
 _NETWORK = "ss_network_module"
@@ -90,8 +91,8 @@ def has_encoders(family: Family, seen: Survey) -> bool:
 
 
 def narrow(found: list[str], seen: Survey, claims: Claims, evidence: list[Evidence]) -> list[str]:
-    """Take the steps after the text encoders until one family is left."""
-    for step in _STEPS if seen.denoiser else (_by_claim,):
+    """Take the steps between the text encoders and the claim until one family is left."""
+    for step in _STEPS:
         if len(found) < 2:
             break
         kept, reason = step(found, seen, claims)
@@ -199,21 +200,25 @@ def _by_convention(found: list[str], seen: Survey, claims: Claims) -> _Answer:
     return kept, Evidence("convention", text, tuple(seen.denoiser.columns.names[:1]))
 
 
-def _by_claim(found: list[str], seen: Survey, claims: Claims) -> _Answer:
+def narrow_by_claim(found: list[str], claims: Claims, evidence: list[Evidence]) -> list[str]:
     """Believe a label as far as it goes: a parent's is also written on what is derived from it."""
     first = claims.first
-    if first is None:
-        return found, None
+    if first is None or len(found) < 2:
+        return found
     named = kept = [name for name in found if covers(first.family, name)]
     if kept and not claims.is_specific:
         known = families()
         parents = {name: known[name].parents | {parent_of(name)} for name in found}
         kept = [name for name in found if name in kept or parents[name] & set(kept)]
-    text = f"The metadata says {listed(named)}, and the tensors allow it"
+    if not kept or len(kept) == len(found):
+        return found
+    says = "name points to" if first.source == FILE_NAME else "metadata says"
+    text = f"The {says} {listed(named)}, and the tensors allow it"
     also = [name for name in kept if name not in named]
     if also:
         text += f"; the same is written on adapters of {listed(also)}"
-    return kept, Evidence("claim", f"{text}.", (first.source,))
+    evidence.append(Evidence("claim", f"{text}.", (first.source,)))
+    return kept
 
 
 _STEPS: tuple[Callable[[list[str], Survey, Claims], _Answer], ...] = (
@@ -222,7 +227,6 @@ _STEPS: tuple[Callable[[list[str], Survey, Claims], _Answer], ...] = (
     _by_targets,
     _by_network,
     _by_convention,
-    _by_claim,
 )
 
 

@@ -7,12 +7,19 @@ family, and where the tensors leave none it only claims.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from lorary.anatomy.doubts import Confidence, doubt, doubt_all, is_cut_short, is_only
 from lorary.anatomy.families import families, family_index, family_title
-from lorary.anatomy.narrowing import Evidence, has_encoders, listed, narrow, narrow_by_encoders
+from lorary.anatomy.narrowing import (
+    Evidence,
+    has_encoders,
+    listed,
+    narrow,
+    narrow_by_claim,
+    narrow_by_encoders,
+)
 from lorary.anatomy.survey import survey
 
 if TYPE_CHECKING:
@@ -46,6 +53,7 @@ class Proof:
         strays: Denoiser modules that fit none of the candidates.
         expected: Modules that an unrestricted file of the only family has in this file's naming
             and parts; None without a family.
+        allowed: The candidates, and those that only the file's own word speaks against.
     """
 
     candidates: tuple[str, ...]
@@ -53,6 +61,7 @@ class Proof:
     evidence: tuple[Evidence, ...]
     strays: tuple[str, ...] = ()
     expected: int | None = None
+    allowed: tuple[str, ...] = ()
 
     @property
     def family(self) -> str | None:
@@ -84,7 +93,8 @@ def prove(modules: Sequence[Module], claims: Claims, *, extent: Extent = is_cut_
     evidence = [_summary(found, seen, len(strays))]
     evidence += _apart(found, seen)
     told = narrow_by_encoders(found, seen, evidence)
-    left = narrow(told, seen, claims, evidence)
+    allowed = narrow(told, seen, claims, evidence)
+    left = narrow_by_claim(allowed, claims, evidence)
     if strays:
         text = f"{len(strays):,} of {_all(total)} fit none of them."
         evidence.append(Evidence("strays", text, strays[:5]))
@@ -95,11 +105,10 @@ def prove(modules: Sequence[Module], claims: Claims, *, extent: Extent = is_cut_
         confidence = doubt(families()[left[0]], seen, claims, confidence, evidence, extent)
     else:
         confidence = doubt_all(left, seen, claims, evidence, extent)
-    proof = Proof(tuple(left), confidence, tuple(evidence), strays)
+    proof = Proof(tuple(left), confidence, tuple(evidence), strays, allowed=tuple(allowed))
     if proof.family is None:
         return proof
-    expected = seen.expected(families()[left[0]])
-    return Proof(proof.candidates, confidence, proof.evidence, strays, expected)
+    return replace(proof, expected=seen.expected(families()[left[0]]))
 
 
 def _is_sure(family: str, told: Sequence[str], seen: Survey) -> bool:
@@ -243,6 +252,6 @@ def _from_encoders(seen: Survey, claims: Claims) -> Proof:
     evidence = [
         Evidence("encoders", text, tuple(m.columns.names[0] for m in seen.encoders.values())[:5])
     ]
-    left = narrow(found, seen, claims, evidence)
+    left = narrow_by_claim(found, claims, evidence)
     expected = seen.expected(families()[left[0]]) if len(left) == 1 else None
-    return Proof(tuple(left), "narrowed", tuple(evidence), (), expected)
+    return Proof(tuple(left), "narrowed", tuple(evidence), (), expected, tuple(found))

@@ -70,6 +70,8 @@ class Base:
     Attributes:
         family: Architecture, None when more than one candidate remains, or none.
         candidates: Every architecture that the file can belong to.
+        allowed: Every architecture that the tensors allow: the candidates, and those that only the
+            file's own word speaks against.
         confidence: `proven` by the tensors alone, `narrowed` to a set or by weaker signs,
             `claimed` by the metadata only, or `unknown`.
         lineage: Checkpoint behind the architecture, by the metadata's word.
@@ -88,12 +90,14 @@ class Base:
     agreement: Agreement
     evidence: tuple[Evidence, ...]
     likely: str | None = None
+    allowed: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Plain JSON values."""
         return {
             "family": self.family,
             "candidates": list(self.candidates),
+            "allowed": list(self.allowed),
             "likely": self.likely,
             "confidence": self.confidence,
             "lineage": self.lineage,

@@ -12,7 +12,6 @@ from lorary.anatomy.findings import Finding, finding
 from lorary.anatomy.metadata import clean
 from lorary.anatomy.narrowing import Evidence
 from lorary.anatomy.report import Base
-from lorary.anatomy.vocabulary import parent_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,6 +53,7 @@ def judge(proof: Proof, claims: Claims, modules: Sequence[Module]) -> Base:
         claimed=_claimed(claims, source, value, possible),
         agreement=_agreement(proof, claims.first, modules),
         evidence=tuple(evidence),
+        allowed=proof.allowed or proof.candidates,
     )
 
 
@@ -74,16 +74,11 @@ def _readable(reason: Evidence) -> Evidence:
 
 
 def _is_possible(claim: LineageClaim, proof: Proof) -> bool:
-    """Tell whether the tensors allow a lineage; nothing speaks against one of unknown family.
-
-    Where the file's own word chose among candidates, the tensors allow their parents, too.
-    """
-    allowed: list[str | None] = list(proof.candidates)
-    if any(reason.rule == "claim" for reason in proof.evidence):
-        allowed += map(parent_of, proof.candidates)
+    """Tell whether the tensors allow a lineage; nothing speaks against one of unknown family."""
+    allowed = proof.allowed or proof.candidates
     if claim.family is None or not allowed:
         return True
-    return any(family is not None and covers(claim.family, family) for family in allowed)
+    return any(covers(claim.family, family) for family in allowed)
 
 
 def _claimed(
