@@ -26,6 +26,7 @@ from hub.pages.verdicts import (
 from hub.pages.words import family_label, family_labels
 from hub.refusals import Busy
 from hub.templatetags.lorary import size
+from lorary.anatomy.claims import FILE_NAME
 from lorary.anatomy.vocabulary import covers
 from lorary.anatomy.wording import stem, title_of
 from registry import checks
@@ -290,10 +291,17 @@ def _family_proof(base: Document) -> Proof:
         title = _("One of these, or another: %(families)s")
         title %= {"families": family_labels(base["candidates"])}
     elif level == "claimed":
-        title = _("The header says %(family)s") % {"family": family_label(claimed)}
+        title = _title_by(base["claimed"]["source"], family_label(claimed))
     else:
         title = _("Only you can say")
     return Proof(level, title, text, conflict_of(base), reasons_of(base))
+
+
+def _title_by(source: str, said: str) -> str:
+    """Return who names a base model or a checkpoint: the header, or the file's name."""
+    if source == FILE_NAME:
+        return _("The file's name says %(name)s") % {"name": said}
+    return _("The header says %(name)s") % {"name": said}
 
 
 def _lineage_proof(base: Document) -> Proof:
@@ -301,13 +309,16 @@ def _lineage_proof(base: Document) -> Proof:
     source = base["claimed"].get("lineage_source") or ""
     if lineage and not source:
         return Proof("proven", _("Proven by shape"), "")
+    if lineage and source == FILE_NAME:
+        return Proof("claimed", _("From the file's name"), "")
     if lineage:
         return Proof("claimed", _("From the header"), source)
     if refuted:
         names = ", ".join(dict.fromkeys(one["lineage"] for one in refuted))
-        title = _("The header says %(lineage)s") % {"lineage": names}
+        source = refuted[0]["source"]
         text = _("Left empty, because its tensors do not fit that.")
-        return Proof("claimed", title, f"{refuted[0]['source']}. {text}")
+        place = "" if source == FILE_NAME else f"{source}. "
+        return Proof("claimed", _title_by(source, names), f"{place}{text}")
     return Proof("declared", _("Only you can say"), _("Leave it empty if you do not know."))
 
 

@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 from hub.pages.words import count, family_label, family_labels, strength_range
 from hub.templatetags.lorary import digest, strength
 from lorary.anatomy import FAMILIES
-from lorary.anatomy.claims import covers
+from lorary.anatomy.claims import FILE_NAME, covers
 from registry.services.details import allowed_in
 
 if TYPE_CHECKING:
@@ -272,7 +272,7 @@ def _lineage_reasons(base: Document) -> list[Reason]:
 
 
 def _lineage_reason(told: Document) -> Reason:
-    if not told["value"]:
+    if told["source"] == FILE_NAME:
         return Reason(_("Its name says %(lineage)s.") % {"lineage": told["lineage"]})
     text = _("Its metadata names the checkpoint %(value)s: %(lineage)s.")
     said = {"value": _quoted(told["value"]), "lineage": told["lineage"]}
@@ -280,7 +280,7 @@ def _lineage_reason(told: Document) -> Reason:
 
 
 def _claim(claim: Document) -> Reason:
-    if not claim["value"]:
+    if claim["source"] == FILE_NAME:
         return Reason(_("Its name says %(family)s.") % {"family": family_label(claim["family"])})
     text = _("Its metadata says %(value)s: %(family)s.")
     said = {"value": _quoted(claim["value"]), "family": family_label(claim["family"])}

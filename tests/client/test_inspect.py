@@ -254,10 +254,22 @@ def test_a_page_tells_what_is_proven_possible_claimed_and_unknown(run: Run, tmp_
 def test_a_page_tells_which_checkpoints_the_tensors_rule_out(run: Run, tmp_path: Path) -> None:
     name = {"ss_sd_model_name": "ponyGhibliStyle"}
     page = " ".join(_page(kohya(SD1, metadata=name), tmp_path, run).split())
-    assert "Not trained on Pony: ss_sd_model_name says so (ponyGhibliStyle)," in page
+    assert "Not trained on Pony, though ss_sd_model_name says so (ponyGhibliStyle):" in page
     assert "Trained on" not in page
     image = _page(kohya(DENOISERS["wan_14b_i2v", "native"]), tmp_path, run)
     assert "Trained on Wan 2.1, as its tensors show." in image
+
+
+def test_a_page_tells_a_name_from_metadata(run: Run, tmp_path: Path) -> None:
+    place = tmp_path / "wan2.2_noir_HN.safetensors"
+    attention = [one for one in DENOISERS["wan_14b", "native"] if "attn" in one.path]
+    place.write_bytes(kohya(attention))
+    page = " ".join(run("inspect", place).out.split())
+    assert "Wan 14B — by its name; the tensors allow it and others." in page
+    assert "Its name points to Wan 2.2." in page
+    assert "Trained on Wan 2.2, says its name." in page
+    assert "The name points to Wan 14B, and the tensors allow it." in page
+    assert "metadata" not in page
 
 
 def test_norms_are_not_compared_with_the_layers_of_a_whole_file(run: Run, tmp_path: Path) -> None:

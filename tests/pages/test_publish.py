@@ -69,6 +69,15 @@ def test_the_beginning_of_a_file_is_enough(as_ada: Client, ada: User) -> None:
     assert read(as_ada, head, size=len(data)).status_code == 200
 
 
+def test_what_only_the_name_says_is_not_said_to_be_in_the_header(as_ada: Client, ada: User) -> None:
+    attention = [one for one in DENOISERS["wan_14b", "native"] if "attn" in one.path]
+    page = read(as_ada, kohya(attention), "wan2.2_noir_HN.safetensors").content.decode()
+    assert "The file&#x27;s name says Wan 2.2" in page
+    assert "Its name says Wan 2.2." in page
+    assert "The header says" not in page
+    assert "Its metadata" not in page
+
+
 @pytest.mark.parametrize(
     ("data", "name"),
     [

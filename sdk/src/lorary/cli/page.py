@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lorary.anatomy import FAMILIES, algorithm_title, describe, family_title
+from lorary.anatomy.claims import FILE_NAME
 from lorary.cli.advice import ADVICE
 from lorary.cli.output import (
     SEVERITY_STYLES,
@@ -121,7 +122,7 @@ def _grounds(base: Base, title: str, how: str) -> Iterator[str]:
         yield from _indented(claim, 2)
     if base.lineage and base.lineage != title:
         source = base.claimed.get("lineage_source")
-        says = f"says {source}" if source else "as its tensors show"
+        says = f"says {_place(source)}" if source else "as its tensors show"
         yield from _indented(f"Trained on {base.lineage}, {says}.", 2)
     yield from _refuted(base)
     for reason in _reasons(base):
@@ -134,8 +135,13 @@ def _refuted(base: Base) -> Iterator[str]:
     told = base.claimed.get("lineages")
     for one in told if isinstance(told, list) else ():
         if one["is_refuted"]:
-            said = f"{one['source']} says so ({one['value']}), the tensors rule it out."
-            yield from _indented(f"Not trained on {one['lineage']}: {said}", 2)
+            said = f"though {_place(one['source'])} says so ({one['value']})"
+            text = f"Not trained on {one['lineage']}, {said}: the tensors rule it out."
+            yield from _indented(text, 2)
+
+
+def _place(source: object) -> str:
+    return "its name" if source == FILE_NAME else str(source)
 
 
 def _reasons(base: Base) -> list[Evidence]:
@@ -155,7 +161,8 @@ def _headline(base: Base) -> tuple[str, str]:
             "narrowed": "likely, though not beyond doubt.",
         }
         if base.confidence == "narrowed" and any(one.rule == "claim" for one in base.evidence):
-            return titles[0], "by its metadata; the tensors allow it and others."
+            word = "name" if base.claimed["source"] == FILE_NAME else "metadata"
+            return titles[0], f"by its {word}; the tensors allow it and others."
         return titles[0], hows.get(base.confidence, first)
     if titles and base.confidence == "unknown":
         return f"Perhaps {_listed(titles, 'or')}", "its tensors fit, but may be another model's."
@@ -188,6 +195,8 @@ def _claim(base: Base) -> str:
     claimed = base.claimed.get("family")
     if claimed is None:
         return ""
+    if base.claimed["source"] == FILE_NAME:
+        return f"Its name points to {claimed_title(base)}."
     said = f"its metadata says {claimed_title(base)}"
     source = f" ({base.claimed['source']}: {base.claimed['value']})"
     if base.agreement == "conflict":
