@@ -120,6 +120,13 @@ def test_a_folder_counts_only_by_whole_words_of_the_captions(caption: str) -> No
     assert _texts(_tags({"4_sks dog": {caption: 3, "red": 5, "blue": 4}}, {"4_sks dog": 12})) == []
 
 
+def test_a_folder_and_captions_may_write_spaces_otherwise() -> None:
+    counted = _tags({"4_sks_dog": {"sks dog": 3, "red": 5, "blue": 4}}, {"4_sks_dog": 12})
+    assert _words(counted) == [("sks dog", "ss_dataset_dirs", "medium")]
+    kept = _tags({"4_sks_dog": {"sks_dog": 3, "red": 5, "blue": 4}}, {"4_sks_dog": 12})
+    assert _texts(kept) == ["sks_dog"]
+
+
 def test_class_tokens_count_only_where_captions_have_them() -> None:
     datasets = json.dumps([{"subsets": [{"class_tokens": "ohwx, dog"}]}])
     counted = _tags({"set": {"red": 9, "dog": 5}}, {"set": 20}) | {"ss_datasets": datasets}
@@ -159,7 +166,17 @@ def test_a_frequent_tag_that_is_a_name_is_a_trigger_where_first_tags_are_kept(
         ("A style.\nTrigger words: sks, ohwx\nBy Ada", ["sks", "ohwx"]),
         ("Instance prompt: a photo of sks dog", ["a photo of sks dog"]),
         ("activation tag: rkgk | strength: 0.8", ["rkgk"]),
+        ("**Trigger**: `sks`", ["sks"]),
+        ("TriggerWord(s): sks, ohwx,", ["sks", "ohwx"]),
+        ("Trigger words: sks, Recommended strength: 0.8", ["sks"]),
         ("no trigger needed", []),
+        ("Trigger: none", []),
+        ("Trigger words: N/A", []),
+        ("Trigger word: not needed.", []),
+        ("Trigger: -", []),
+        ("No trigger word: describe what you want", []),
+        ("Trigger words: see https://example.com/sks", []),
+        ("Trigger: nonna", ["nonna"]),
         ("misidentifier: x", []),
         ("Trigger:", []),
         ("Trigger: " + "x" * 5_000, ["x" * 199 + "…"]),

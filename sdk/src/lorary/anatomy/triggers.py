@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from lorary.anatomy.datasets import entries
@@ -63,13 +63,20 @@ _DIRECTORY = re.compile(r"\s{0,1024}[0-9]{1,6}_(.+)", re.DOTALL)
 _SEPARATOR = re.compile(r"[\\/]")
 _COMMENTS = ("ss_training_comment", "modelspec.usage_hint", "modelspec.description", "comment")
 _LABELLED = re.compile(
-    r"(?<![A-Za-z])(?:identifier|(?:trigger|activation|instance)(?:[ _-](?:word|phrase|prompt|tag|"
-    r"token)|)(?P<several>s|))[ \t]{0,8}[:=][ \t]{0,8}(?P<words>[^\n\r;|]{1,400})",
+    r"(?<![A-Za-z])(?:identifier|(?:trigger|activation|instance)(?:[ _-]?(?:word|phrase|prompt|tag|"
+    r"token)|)(?P<several>s|\(s\)|))[ \t*]{0,8}[:=][ \t*]{0,8}(?P<words>[^\n\r;|]{1,400})",
     re.IGNORECASE,
 )
 # What follows: another sentence, or another label such as `Class: anime`.
-_NEXT = re.compile(r"\.\s|\s[A-Z][A-Za-z]{0,30}(?: [A-Z][A-Za-z]{0,30}){0,3} ?[:=]")
-_QUOTES = " \t\"'`“”‘’."
+_NEXT = re.compile(r"\.\s|\s[A-Z][A-Za-z]{0,30}(?: [A-Za-z]{1,30}){0,3} ?[:=]")
+_QUOTES = " \t\"'`“”‘’.,*"
+# `Trigger: none` and `No trigger words: just describe it` name no word.
+_NOTHING = re.compile(
+    r"(?:none?|nothing|nil|no|n[/.]?a|[-–—_/?]{1,3}|optional|(?:no |not )[a-z ]{1,40})\Z",
+    re.IGNORECASE,
+)
+_NEGATED = re.compile(r"(?<![a-z])(?:no|without|needs no)[ \t]{1,8}\Z", re.IGNORECASE)
+_BEFORE = 24  # characters, for a negation
 _VERSION = re.compile(
     r"(?:[ _-](?:v?[0-9][0-9.]{0,11}|e[0-9]{1,6}|epoch[0-9]{1,6}|last|final)){1,4}\Z"
 )
@@ -150,10 +157,15 @@ def _phrases(metadata: Mapping[str, object], key: str) -> list[str]:
 
 def _labelled(metadata: Mapping[str, str], key: str) -> Iterator[str]:
     """Words that a comment calls so: `Trigger: sks dog`, `Trigger words: sks, ohwx`."""
-    for found in _LABELLED.finditer(text_of(metadata, key)[:_COMMENT_CHARS]):
+    comment = text_of(metadata, key)[:_COMMENT_CHARS]
+    for found in _LABELLED.finditer(comment):
+        if _NEGATED.search(comment[max(0, found.start() - _BEFORE) : found.start()]):
+            continue
         words = _NEXT.split(found["words"], maxsplit=1)[0]
         for word in words.split(",") if found["several"] else (words,):
-            yield clean(word.strip(_QUOTES), _WORD_CHARS)
+            text = clean(word.strip(_QUOTES), _WORD_CHARS)
+            if not _NOTHING.match(text) and "://" not in text:
+                yield text
 
 
 def _of_folders(metadata: Mapping[str, str], tags: TagShares) -> Iterator[TriggerWord]:
@@ -166,9 +178,10 @@ def _of_folders(metadata: Mapping[str, str], tags: TagShares) -> Iterator[Trigge
         return
     captions = "\n".join(tags.counted).lower()
     for word in found[:_MOST_SEARCHED]:
-        pieces = word.text.lower().split(",")
-        if all(_stands_in(piece.strip(), captions) for piece in pieces):
-            yield word
+        for text in dict.fromkeys((word.text, word.text.replace("_", " "))):
+            if all(_stands_in(piece.strip(), captions) for piece in text.lower().split(",")):
+                yield replace(word, text=text)
+                break
 
 
 def _stands_in(phrase: str, captions: str) -> bool:
