@@ -143,6 +143,17 @@ def test_layers_for_an_image_are_wan_two_point_one_whatever_a_name_says(
     assert told == ([("Wan 2.2", True)] if "2.2" in name else [])
 
 
+@pytest.mark.parametrize("name", ["Wan2.2-Animate-noir", "wan22Animate_noir", "WanAnimate_relight"])
+def test_wan_animate_has_layers_for_an_image_too(name: str) -> None:
+    """Source: diffusers, `WanAnimateTransformer3DModel`, `added_kv_proj_dim`."""
+    base = inspect(kohya(DENOISERS["wan_14b_i2v", "native"]), f"{name}.safetensors")["base"]
+    assert (base["family"], base["lineage"]) == ("wan_14b_i2v", "Wan 2.2 Animate")
+    assert [one["is_refuted"] for one in base["claimed"]["lineages"]] == [False]
+    attention = [one for one in DENOISERS["wan_14b", "native"] if "attn" in one.path]
+    several = inspect(kohya(attention), f"{name}.safetensors")["base"]
+    assert several["candidates"] == ["wan_14b", "wan_14b_i2v"]
+
+
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_refused_header_has_its_own_short_document(attack: str) -> None:
     data, code = ATTACKS[attack]

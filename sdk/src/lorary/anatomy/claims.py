@@ -289,8 +289,9 @@ def _lineages(
             known = table.family_of(lineage) or family
             yield LineageClaim(lineage, source, told(value, _MOST_VALUE), known)
     file = re.split(r"[\\/]", name)[-1]
-    if _WAN22.search(file.lower()):
-        lineage = "Wan 2.2"
+    is_animate = _ANIMATE in table.by_name(file)
+    if is_animate or _WAN22.search(file.lower()):
+        lineage = _ANIMATE if is_animate else "Wan 2.2"
         family = table.family_of(lineage)
         yield LineageClaim(lineage, FILE_NAME, told(file, _MOST_VALUE), family)
 
@@ -321,18 +322,21 @@ def named_wan22(claims: Claims, name: str) -> Claims | None:
     """Claims with the one that only a file's name makes; None when it makes none.
 
     Only Wan 2.2 A14B has models for high and for low noise. Its layers are those of Wan 14B, also
-    where it makes videos of images.
+    where it makes videos of images. Wan 2.2 Animate has layers for an image, as Wan 2.1 has.
     """
     file = re.split(r"[\\/]", name)[-1]
     is_told = _WAN22.search(file.lower()) or half_of(file)
     first = claims.first
-    if not is_told or (first is not None and not covers(first.family, "wan22")):
+    is_animate = any(one.lineage == _ANIMATE for one in claims.lineages)
+    is_other = first is not None and not covers(first.family, "wan22")
+    if not is_told or is_animate or is_other:
         return None
     others = claims.others if first is None else (first, *claims.others)
     claim = Claim("wan22", FILE_NAME, told(file, _MOST_VALUE))
     return replace(claims, first=claim, others=others, is_specific=True)
 
 
+_ANIMATE = "Wan 2.2 Animate"
 _WAN22 = re.compile(r"(?<![a-z])wan[._-]?2[._-]?2(?![0-9])")
 
 

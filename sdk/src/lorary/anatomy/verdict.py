@@ -27,7 +27,10 @@ _MOST_NAMED = 10
 _MOST_LINEAGES = 8
 
 _ONLY_LINEAGES = {"wan_14b_i2v": "Wan 2.1", "wan_1_3b": "Wan 2.1", "wan_5b": "Wan 2.2"}
-"""Families that exist in one lineage only, such as the layers for an image of Wan 2.1."""
+"""Families that exist in one lineage only, such as the layers for an image of Wan 2.1.
+
+Wan 2.2 Animate has these layers too, and says so in its name.
+"""
 
 
 def judge(proof: Proof, claims: Claims, modules: Sequence[Module]) -> Base:
@@ -44,7 +47,9 @@ def judge(proof: Proof, claims: Claims, modules: Sequence[Module]) -> Base:
     if lineage is None and proof.confidence == "proven":
         lineage = _ONLY_LINEAGES.get(proof.family or "")
         if lineage is not None:
-            evidence.append(Evidence("lineage", f"Of its checkpoints only {lineage} is like this."))
+            evidence.append(
+                Evidence("lineage", f"All of its checkpoints are {lineage}, or made from it.")
+            )
     return Base(
         family=proof.family,
         candidates=proof.candidates,
