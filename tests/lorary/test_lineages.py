@@ -50,7 +50,7 @@ def test_every_lineage_with_a_family_is_told_by_something() -> None:
         ("flux1-dev2pro", "FLUX.1 dev"), ("wan2.2_t2v_high_noise_14B_fp16", "Wan 2.2"),
         ("wan22I2VA14B", "Wan 2.2"), ("sd_xl_base_1.0_0.9vae", "SDXL 1.0"),
         ("qwen-image-edit-2509", "Qwen-Image-Edit"), ("ltx-2.3-dev", "LTX-2.3"),
-        ("piano_pony", "Pony"),
+        ("piano_pony", "Pony"), ("flux1-dev-kontext_fp8_scaled", "FLUX.1 Kontext"),
     ],
 )  # fmt: skip
 def test_a_word_of_a_name_tells_the_lineage(name: str, lineage: str) -> None:
