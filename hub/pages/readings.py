@@ -32,6 +32,7 @@ from lorary.anatomy.wording import stem, title_of
 from registry import checks
 from registry.errors import LoraryError, TooLarge
 from registry.names import check_path
+from registry.services.details import open_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,8 +105,7 @@ class Reading:
     @property
     def possible(self) -> Sequence[str]:
         """Base models that the tensors allow, where they leave a choice."""
-        base = self.document.get("base") or {}
-        return () if base.get("family") else base.get("candidates") or ()
+        return open_in(self.document.get("base") or {})
 
     @property
     def allowed(self) -> Sequence[str]:

@@ -18,7 +18,7 @@ from registry.selectors import adapters as catalogue
 from registry.selectors import versions as history
 from registry.services import versions
 from registry.services.access import require_adapter
-from registry.services.details import document_of
+from registry.services.details import document_of, open_in
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse, QueryDict
@@ -72,8 +72,8 @@ def _form(data: QueryDict | None, version: Version) -> EditVersionForm:
     """Return the form; base models that the tensors leave a choice of come first."""
     form = EditVersionForm(data, initial=_said(version))
     base = document_of(version).get("base") or {}
-    if base.get("candidates") and not base.get("family"):
-        form.offer(base["candidates"])
+    if possible := open_in(base):
+        form.offer(possible)
     return form
 
 

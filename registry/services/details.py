@@ -31,6 +31,7 @@ __all__ = [
     "facts_of",
     "facts_of_file",
     "measure",
+    "open_in",
 ]
 
 MAX_TRIGGER_WORDS = 32
@@ -153,6 +154,12 @@ def facts_of(document: Mapping[str, Any], declared: str = "") -> Facts:
 def allowed_in(base: Mapping[str, Any]) -> Sequence[str]:
     """Return the families that the tensors allow; earlier documents name the candidates only."""
     return base.get("allowed") or base.get("candidates") or ()
+
+
+def open_in(base: Mapping[str, Any]) -> Sequence[str]:
+    """Return the families that the tensors allow, () where they tell which one it is."""
+    possible = allowed_in(base)
+    return () if base.get("family") and len(possible) == 1 else possible
 
 
 def _claimed(base: Mapping[str, Any]) -> str:

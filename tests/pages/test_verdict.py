@@ -153,6 +153,18 @@ def test_who_edits_a_version_is_offered_what_its_tensors_allow(
     assert form.count('value="flux1"') == 1
 
 
+def test_who_edits_a_version_may_choose_against_the_files_own_word(
+    page: Callable[..., str], as_ada: Client
+) -> None:
+    page(kohya(FLUX, metadata={"ss_base_model_version": "chroma"}))
+    form = as_ada.get("/ada/noir/versions/v1/edit").content.decode()
+    group = form.partition('<optgroup label="What its tensors allow">')[2].partition("</optgroup>")[
+        0
+    ]
+    assert 'value="flux1"' in group
+    assert 'value="chroma"' in group
+
+
 def test_a_claim_that_no_table_knows_is_said_as_one(page: Callable[..., str]) -> None:
     metadata = {"ss_base_model_version": "wan_2.9_900b"}
     text = page(kohya([Target("mystery_blocks.0.attn.to_q", (48, 48))], metadata=metadata))
