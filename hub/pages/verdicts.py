@@ -217,7 +217,7 @@ def _confidence(base: Document) -> str:
 
 def _agreement(base: Document) -> str:
     if base["agreement"] == "no-claim":
-        return _("The file itself does not name its base model.")
+        return _("The file itself names no base model that is known here.")
     if base["agreement"] != "agree" or not base["candidates"] or is_chosen_by_claim(base):
         return ""
     if base["family"]:

@@ -172,6 +172,11 @@ def test_a_claim_that_no_table_knows_is_said_as_one(page: Callable[..., str]) ->
     assert "chose among them" not in text
 
 
+def test_a_name_that_is_not_known_here_is_not_denied(page: Callable[..., str]) -> None:
+    text = page(kohya(SDXL, metadata={"modelspec.architecture": "longcat-image/lora"}))
+    assert "The file itself names no base model that is known here." in text
+
+
 def test_the_proven_column_is_no_surer_than_the_tensors(page: Callable[..., str]) -> None:
     vector = [one for one in DENOISERS["framepack", "diffusers"] if "clean" not in one.path]
     metadata = {"ss_network_module": "networks.lora_framepack"}
