@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import IntegrityError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
@@ -150,8 +151,9 @@ def test_what_can_be_no_hash_is_refused(text: str) -> None:
 
 
 def test_too_many_at_once_are_refused() -> None:
+    most = settings.LORARY.max_hashes
     with pytest.raises(Invalid):
-        hashes.by_hashes(NOBODY, [f"{n:08x}" for n in range(101)])
+        hashes.by_hashes(NOBODY, [f"{n:08x}" for n in range(most + 1)])
 
 
 def test_many_at_once_are_each_answered(v1: Version, noir: Adapter) -> None:
