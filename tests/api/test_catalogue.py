@@ -274,6 +274,7 @@ def test_previews_can_be_asked_for_again(
     as_ada: Caller, stranger: Caller, noir: Adapter, released: Callable[..., Version], lora: bytes
 ) -> None:
     released(noir, lora)
+    Version.objects.update(family="miniature")  # which every hub can render
     asked = as_ada.send("post", "adapters/ada/noir/versions/v1/renders")
     assert asked.status_code == 202
     render = asked.json()
@@ -288,6 +289,7 @@ def test_a_render_is_shown_to_those_who_see_its_version(
     as_ada: Caller, stranger: Caller, noir: Adapter, released: Callable[..., Version], lora: bytes
 ) -> None:
     version = released(noir, lora)
+    Version.objects.update(family="miniature")
     path = f"renders/{as_ada.send('post', 'adapters/ada/noir/versions/v1/renders').json()['id']}"
     assert stranger.send("get", path).status_code == 200
     catalogue.put(Version.objects.filter(pk=version.pk), "draft")
