@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from registry import worker
-from registry.models import Blob, Job, Upload
+from registry.models import SCHEMA, Blob, Job, Upload
 from registry.services import versions
 from tests.builders.adapters import DENOISERS, kohya
 from tests.builders.malformed import ATTACKS
@@ -105,7 +105,7 @@ def test_looking_before_sending_finds_the_same(as_ada: Caller, name: str) -> Non
     )
     assert answer.status_code == 200
     told = answer.json()
-    assert (told["schema"], told["file"]) == (1, {"name": "a.safetensors"})
+    assert (told["schema"], told["file"]) == (SCHEMA, {"name": "a.safetensors"})
     assert told["error"]["code"] == ATTACKS[name].code
 
 
