@@ -109,7 +109,7 @@ def test_a_body_that_stands_still_breaks_the_connection(
     theirs, line = ends
     theirs.sendall(head(10) + b"half")
     request, parser = request_of(line)
-    monkeypatch.setattr(pace, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(pace, "WINDOW_S", 0.2)
     line.start()
     line.settimeout(5)
     with pytest.raises(TimeoutError):
