@@ -152,8 +152,8 @@ def test_bars_fit_the_window(
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     process = subprocess.Popen(
-        [*CLI, "pull", NAME], stdout=subprocess.DEVNULL, stderr=slave,
-        env={**environment, "TERM": "xterm"}, close_fds=True,
+        [*CLI, "pull", NAME], stdin=slave, stdout=subprocess.DEVNULL, stderr=slave,
+        env={**environment, "TERM": "xterm", "COLUMNS": str(columns)}, close_fds=True,
     )  # fmt: skip
     os.close(slave)
     screen = b""

@@ -173,7 +173,7 @@ def test_what_the_checks_refuse_refuses_the_commit(
 ) -> None:
     broken = deposited(OTHER[:-9])
     for wrong in (pointer("b.safetensors", broken), inline("a.bin", b"\x80\x02."),
-                  inline("a.png", b"<html>"), inline("../a.md", b"a"), inline("a.md", b""),
+                  inline("a.png", b"<html>"), inline("../a.md", b"a"),
                   inline("README.md", b"---\nlicense: [\n---\n")):  # fmt: skip
         answer = push(as_ada, inline("fine.md", b"fine"), wrong)
         assert answer.status_code in {400, 422}, answer.content

@@ -132,7 +132,7 @@ def test_what_was_found_outlives_later_uploads_by_digest(ada: User, noir: Adapte
     ]
     assert {one.state for one in known} == {UploadState.ACCEPTED}
     age()
-    assert swept() == 2
+    assert swept() == 3
     assert left() == {told.pk, known[-1].pk}
 
 

@@ -98,7 +98,7 @@ class Lineages:
 # Where a word may end before small letters: `ponyxl`, `illustriousmix`.
 _ENDINGS = re.compile(r"(?:sd)?xl|v[0-9]|mix|merge|diffusion")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_NEGATION = re.compile(r"(?:^|[^a-z])(?:no|not|non|without|anti)[ _.-]*$")
+_NEGATION = re.compile(r"(?:^|[^a-z])(?:no|not|non|without|anti)[ _.-]{0,16}$")
 _BEFORE = 12  # characters, for a negation
 
 
