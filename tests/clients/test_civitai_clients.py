@@ -59,9 +59,15 @@ def shop(hub: RunningHub, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     file.write_bytes(kohya(DENOISERS["sd1", "diffusers"], rank=RANK, metadata={"made": "rain"}))
     token = hub.manage("token", "--user", "rain", "--create").strip()
     with lorary.Hub(hub.url, token=token) as rain:
-        first = rain.push(older, "rain/rainy-noir", details=Details(trigger_words=("rainy",)))
-        second = rain.push(file, "rain/rainy-noir", details=Details(trigger_words=("rainy",)))
-        secret = rain.push(older, "rain/secret", details=Details(visibility="private"))
+        first = rain.push(
+            older, "rain/rainy-noir", details=Details(title="rainy-noir", trigger_words=("rainy",))
+        )
+        second = rain.push(
+            file, "rain/rainy-noir", details=Details(title="rainy-noir", trigger_words=("rainy",))
+        )
+        secret = rain.push(
+            older, "rain/secret", details=Details(title="secret", visibility="private")
+        )
     del first, second, secret
     code = (
         "from registry.models import Version\n"

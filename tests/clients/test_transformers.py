@@ -57,7 +57,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils.hub import cached_file, has_file
 
 model = LlamaForCausalLM.from_pretrained("./llama")
-trained = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj"]))
+trained = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights=False))
 trained.push_to_hub("ada/hidden", private=True)
 config = "adapter_config.json"
 
