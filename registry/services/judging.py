@@ -18,9 +18,9 @@ from registry.selectors import hashes as known_hashes
 from registry.services import anatomies, arrivals, endings, events
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
-    from registry.models import Blob
+    from registry.models import Blob, User
 
 __all__ = [
     "adopt_findings", "fail_check", "headline", "judge", "refuse", "results_of", "save_findings",
@@ -48,7 +48,9 @@ def judge(*, upload: Upload, progress: Callable[[int, int], None] | None = None)
     if checks.is_refused(results):
         refuse(upload, results, from_state=UploadState.CHECKING)
     else:
-        _accept(upload, subject, [*results, *_known(upload, subject)])
+        owner = upload.owner
+        owner.access_token = upload.token  # so that a bound token is told of nothing else
+        _accept(upload, subject, [*results, *_known(owner, subject.hashes)])
     upload.refresh_from_db()
     return upload
 
@@ -61,11 +63,9 @@ def _examine(
         return subject, checks.run_deep(subject, progress=progress)
 
 
-def _known(upload: Upload, subject: checks.Subject) -> list[Result]:
+def _known(owner: User, hashes: Mapping[str, str]) -> list[Result]:
     """Return a finding when the uploader, within the limits of their token, could see them here."""
-    owner = upload.owner
-    owner.access_token = upload.token
-    places = known_hashes.places_of_weights(owner, subject.hashes)
+    places = known_hashes.places_of_weights(owner, hashes)
     return [checks.weights_known(places)] if places else []
 
 
@@ -153,9 +153,7 @@ def adopt_findings(upload: Upload, blob: Blob) -> None:
     rows: Iterable[dict[str, Any]] = blob.findings.values(*_TOLD)
     known = {(row["code"], row["message"]): Result(**row) for row in rows}
     hashes = {**blob.hashes, HashKind.SHA256: blob.sha256} if blob.hashes else {}
-    places = known_hashes.places_of_weights(upload.owner, hashes) if hashes else []
-    published = [checks.weights_known(places)] if places else []
-    save_findings(upload, [*known.values(), *published], blob)
+    save_findings(upload, [*known.values(), *_known(upload.owner, hashes)], blob)
 
 
 def results_of(upload: Upload) -> list[Result]:
