@@ -5,8 +5,9 @@ Importing this package is cheap: everything below is loaded at its first use.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from lorary.lazy import names_of
 
 if TYPE_CHECKING:
     from lorary.client.config import InsecureTransport
@@ -96,18 +97,4 @@ _HOMES = {
     "search": "lorary.client.shortcuts",
 }
 
-
-def __getattr__(name: str) -> object:
-    """Load a public name from where it lives (PEP 562)."""
-    home = _HOMES.get(name)
-    if home is None:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    value = getattr(importlib.import_module(home), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """Show the public names before they are loaded."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = names_of(__name__, _HOMES)
