@@ -13,7 +13,7 @@ from lorary.cli.command import Command, add_endpoint
 from lorary.cli.meter import Counting, counting, meter
 from lorary.cli.output import emit, note, pad, plain, show, table, width
 from lorary.cli.places import find as files_of
-from lorary.client.finding import is_hash
+from lorary.client import finding
 from lorary.client.progress import OnProgress, silent
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class _Wanted(NamedTuple):
 
 def _wanted(words: Sequence[str]) -> Iterator[_Wanted]:
     for word in words:
-        if is_hash(word) and not Path(word).exists():
+        if isinstance(finding.wanted(word), str):
             yield _Wanted(word, word, None)
             continue
         here = files_of(word)
