@@ -132,18 +132,24 @@ def connected(hub: RunningHub, address: str) -> socket.socket:
     )
 
 
+def trickled(
+    line: socket.socket, byte: bytes, *, every_s: float, within_s: float
+) -> tuple[bytes, float]:
+    """Send a byte now and then until there is an answer; return it and the seconds it took."""
+    began, answer = time.monotonic(), b""
+    line.settimeout(every_s)
+    while not answer:
+        assert time.monotonic() - began < within_s
+        line.sendall(byte)
+        with suppress(TimeoutError):
+            answer = line.recv(1000)
+    return answer, time.monotonic() - began
+
+
 def test_a_head_has_five_seconds_in_all(hub: RunningHub) -> None:
     with connected(hub, "127.0.0.3") as line:
-        began = time.monotonic()
         line.sendall(b"GET / HTTP/1.1\r\nHost: ")
-        answer = b""
-        line.settimeout(0.25)
-        while not answer:
-            assert time.monotonic() - began < 8
-            line.sendall(b"a")
-            with suppress(TimeoutError):
-                answer = line.recv(1000)
-        took_s = time.monotonic() - began
+        answer, took_s = trickled(line, b"a", every_s=0.25, within_s=8)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert 4.5 < took_s < 7
 
@@ -154,14 +160,7 @@ def test_a_body_below_the_floor_is_cut(hub: RunningHub, early: int) -> None:
         line.sendall(b"POST /api/v1/inspect?size=2000000 HTTP/1.1\r\nHost: 127.0.0.1\r\n")
         line.sendall(b"Content-Length: 1000000\r\n\r\n")
         line.sendall((900_000).to_bytes(8, "little") + b"{" + b" " * early)
-        began, answer = time.monotonic(), b""
-        line.settimeout(0.5)
-        while not answer:
-            assert time.monotonic() - began < 20
-            line.sendall(b" ")
-            with suppress(TimeoutError):
-                answer = line.recv(1000)
-        took_s = time.monotonic() - began
+        answer, took_s = trickled(line, b" ", every_s=0.5, within_s=20)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert 8 < took_s < 17
 
