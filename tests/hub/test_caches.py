@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import logging
 import shutil
-import subprocess
-import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-import redis
 from django.conf import settings
 from django.core.cache import caches
 from django.test import override_settings
 
 from hub import caches as shared
 from hub.databases import cache
+from tests.faults.processes import Broker
 from tests.running import free_port
 
 if TYPE_CHECKING:
@@ -26,31 +23,6 @@ if TYPE_CHECKING:
     from django.test import Client
 
 pytestmark = pytest.mark.django_db
-
-
-@contextmanager
-def redis_at(port: int, folder: Path) -> Iterator[None]:
-    """Run a Redis on this port of the loopback."""
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
-    if program is None:
-        pytest.skip("redis-server is not installed")
-    where = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
-    with (
-        subprocess.Popen([program, *where], stdout=subprocess.DEVNULL) as server,
-        redis.Redis(port=port) as client,
-    ):
-        try:
-            until = time.monotonic() + 10
-            while time.monotonic() < until:
-                try:
-                    client.ping()
-                except redis.ConnectionError:
-                    time.sleep(0.05)
-                else:
-                    break
-            yield
-        finally:
-            server.terminate()
 
 
 @pytest.fixture
@@ -97,22 +69,28 @@ def test_the_outage_is_logged_once_a_minute(
 
 @pytest.mark.service
 def test_counting_goes_on_when_the_cache_is_back(
-    port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_settings: Callable[..., None]
 ) -> None:
+    if not (shutil.which("redis-server") or shutil.which("valkey-server")):
+        pytest.skip("redis-server is not installed")
     monkeypatch.setattr(shared, "PAUSE_S", 0.0)
-    counts = caches["default"]
-    assert counts.incr("key") == 1, "nothing was counted"
-    assert counts.incr("key") == 1
-    with redis_at(port, tmp_path):
-        assert counts.add("key", 1, 60)
-        assert counts.incr("key") == 2
-        assert not counts.add("key", 1, 60)
-        assert counts.get("key") == 2
-        with pytest.raises(ValueError, match="not found"):
-            counts.incr("other")
-    with redis_at(port, tmp_path):  # idle connections were closed meanwhile
-        assert counts.add("key", 1, 60)
-        assert counts.get("key") == 1
-        counts.set("key", 5, 60)
-        assert counts.delete("key")
-    assert counts.get("key", "nothing") == "nothing"
+    monkeypatch.setattr(shared, "_OUTAGE", shared._Outage())
+    server = Broker(tmp_path)
+    own_settings(cache_url=server.url)
+    with override_settings(CACHES={"default": cache(settings.LORARY)}):
+        counts = caches["default"]
+        assert counts.incr("key") == 1, "nothing was counted"
+        assert counts.incr("key") == 1
+        with server:
+            assert counts.add("key", 1, 60)
+            assert counts.incr("key") == 2
+            assert not counts.add("key", 1, 60)
+            assert counts.get("key") == 2
+            with pytest.raises(ValueError, match="not found"):
+                counts.incr("other")
+            server.restart(0.0)  # it is empty, and idle connections were closed meanwhile
+            assert counts.add("key", 1, 60)
+            assert counts.get("key") == 1
+            counts.set("key", 5, 60)
+            assert counts.delete("key")
+        assert counts.get("key", "nothing") == "nothing"
