@@ -15,12 +15,15 @@ from hub.config import prepare
 from hub.protocols.huggingface import readmes
 from registry.services import accounts, downloads, tokens
 from registry.signals import card_wanted
+from tests.browsing import chromium
 from tests.buckets import CREDENTIALS, SeaweedFS
 from tests.catalogue import PASSWORD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
+
+    from playwright.sync_api import Browser
 
     from registry.models import User
 
@@ -144,3 +147,10 @@ def ada(db: None) -> User:
 @pytest.fixture
 def bob(db: None) -> User:
     return accounts.create_user(name="bob", email="bob@example.org", password=PASSWORD)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, for tests that need scripts and styles."""
+    with chromium() as started:
+        yield started

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browsing import DESK, PHONE, Visit, chromium
+from tests.browsing import DESK, PHONE, Visit
 from tests.builders.adapters import DENOISERS, kohya
 from tests.e2e.talk import kill_all
 from tests.running import RunningHub
@@ -37,12 +37,6 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
     place = tmp_path_factory.mktemp("sending") / "hub"
     with RunningHub(place, "--queues", "checks", UPLOAD_PART_BYTES=str(PART)) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

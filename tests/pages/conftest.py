@@ -11,14 +11,17 @@ import registry.tasks  # noqa: F401 - registers the handlers of jobs
 from registry.services import adapters
 from registry.services.versions import Details
 from tests import catalogue
+from tests.browsing import DESK, Visit
 from tests.pages.files import lora
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from django.test import Client
+    from playwright.sync_api import Browser
 
     from registry.models import Adapter, Upload, User, Version
+    from tests.running import RunningHub
 
 
 @pytest.fixture(autouse=True)
@@ -69,3 +72,11 @@ def noir(ada: User, published: Callable[..., Adapter]) -> Adapter:
 def v1(noir: Adapter) -> Version:
     assert noir.latest_version is not None
     return noir.latest_version
+
+
+@pytest.fixture
+def desk(browser: Browser, hub: RunningHub) -> Iterator[Visit]:
+    """A visit of the module's own ``hub`` in a window of 1440 pixels."""
+    visit = Visit(browser, hub.url, **DESK)
+    yield visit
+    visit.close()

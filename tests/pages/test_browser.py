@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browsing import DESK, PHONE, Visit, chromium
+from tests.browsing import DESK, PHONE, Visit
 from tests.builders.adapters import DENOISERS, kohya
 from tests.running import RunningHub
 
@@ -30,19 +30,6 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
     running = RunningHub(data, "--workers", "1", "--queues", "checks", UPLOAD_PART_BYTES=PART)
     with running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture
-def desk(browser: Browser, hub: RunningHub) -> Iterator[Visit]:
-    visit = Visit(browser, hub.url, **DESK)
-    yield visit
-    visit.close()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browsing import DESK, Visit, chromium
+from tests.browsing import DESK, Visit
 from tests.builders.adapters import DENOISERS, kohya
 from tests.running import RunningHub
 
@@ -27,19 +27,6 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
     data = tmp_path_factory.mktemp("hub") / "data"
     with RunningHub(data, "--workers", "1", "--queues", "checks") as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture
-def desk(browser: Browser, hub: RunningHub) -> Iterator[Visit]:
-    visit = Visit(browser, hub.url, **DESK)
-    yield visit
-    visit.close()
 
 
 def saved(folder: Path, name: str, data: bytes) -> Path:
