@@ -106,11 +106,7 @@ def own(user: User) -> Q:
     token, mine = user.access_token, Q(user=user)
     if token is None or not token.is_bound:
         return mine
-    layers = Layer.objects.filter(render=OuterRef("render"))
-    if token.adapter_id is not None:
-        layers = layers.filter(version__adapter=token.adapter_id)
-    else:
-        layers = layers.filter(version__adapter__namespace=token.namespace_id)
+    layers = Layer.objects.filter(token.covered("version__adapter"), render=OuterRef("render"))
     return mine & Q(Exists(layers))
 
 

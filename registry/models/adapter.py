@@ -55,11 +55,7 @@ def _in_own_namespace(user: User | AnonymousUser | None) -> Q:
         return Q(pk__in=[])
     mine = Namespace.objects.filter(Q(user=user) | Q(memberships__user=user))
     own, token = Q(namespace__in=mine.values("pk")), user.access_token
-    if token is None or not token.is_bound:
-        return own
-    if token.adapter_id is not None:
-        return own & Q(pk=token.adapter_id)
-    return own & Q(namespace=token.namespace_id)
+    return own if token is None else own & token.covered()
 
 
 class Adapter(models.Model):

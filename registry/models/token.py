@@ -97,6 +97,18 @@ class AccessToken(models.Model):
             return scopes
         return ["read", "write", "admin"] if self.user.is_staff else ["read", "write"]
 
+    def covered(self, path: str = "") -> models.Q:
+        """Return the condition for rows about adapters that it may be used for.
+
+        Args:
+            path: Lookup of the adapter from the rows; empty where the rows are adapters.
+        """
+        if self.adapter_id is not None:
+            return models.Q(**{path or "pk": self.adapter_id})
+        if self.namespace_id is not None:
+            return models.Q(**{f"{path}__namespace" if path else "namespace": self.namespace_id})
+        return models.Q()
+
     def covers(self, namespace: Namespace, adapter: Adapter | None = None) -> bool:
         """Whether it may be used for an adapter, or without one for all of a namespace."""
         if self.adapter_id is not None:
