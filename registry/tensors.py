@@ -190,10 +190,8 @@ class Numbers:
         silent = {name for name, roles in modules.items() if is_silent(roles)}
         if not silent:
             return
-        count, zeros = (
-            len(silent),
-            [p.name for p in self._parts if p.module in silent and p.is_neutral],
-        )
+        count = len(silent)
+        zeros = [part.name for part in self._parts if part.module in silent and part.is_neutral]
         evidence: dict[str, object] = {"count": count, "tensors": zeros[:MAX_NAMES]}
         if count == len(modules) and not self._has_others:
             message = _(
