@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import os
+import select
 import socket
 import time
 from collections import deque
@@ -44,8 +45,9 @@ SILENT_S = 0.02
 #: most for which it counts them.
 HEAD_START_S, MOST = 0.0001, 10
 
-#: Seconds that a process without a free thread leaves new connections to the others.
-BUSY_S = 0.05
+#: Seconds that a process without a free thread leaves new connections to the others, and between
+#: two looks at whether any wait: together less than what ``/healthz/live`` may take.
+BUSY_S, LOOK_S = 0.1, 0.05
 
 #: Seconds that a refused client has to read the refusal, before its connection is closed.
 LINGER_S = 2.0
@@ -60,7 +62,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         # Both are ordered by time: every head has as long, and so has every farewell.
         self._heads = deque[Any]()
         self._closing = deque[Any]()
-        self._looked_at = 0.0
+        self._none_new_at = 0.0
 
     def accept(self, listener: Any) -> None:  # noqa: ANN401 - gunicorn's socket
         """Take a connection on, unless a process that has fewer was faster.
@@ -199,7 +201,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self._make_room()
             self.set_accept_enabled(self.nr_conns < self.worker_connections)
             if not self._accepting:
-                timeout = SILENT_S if self.pending_conns else BUSY_S
+                timeout = SILENT_S if self.pending_conns else LOOK_S
         else:
             for conn in self.pending_conns:  # who says nothing holds up no stop
                 conn.timeout = 0.0
@@ -216,16 +218,26 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 self._close(conn)
 
     def _look_for_new(self) -> None:
-        """Take on what no other process took, where all threads are busy: it may ask for life."""
+        """Take on what no other process took, where all threads are busy: it may ask for life.
+
+        Anything else that comes here waits for a thread, even while another process has some.
+        """
         now = time.monotonic()
-        if not self.alive or self._accepting or now < self._looked_at + BUSY_S:
-            return
-        self._looked_at = now
+        if not self.alive or self._accepting or not self._has_new():
+            self._none_new_at = now
+        elif now >= self._none_new_at + BUSY_S:
+            for listener in self.sockets:
+                before = -1
+                while before < self.nr_conns < self.worker_connections:
+                    before = self.nr_conns
+                    self.accept(listener)
+
+    def _has_new(self) -> bool:
+        """Whether a connection waits to be taken on."""
+        waiting = select.poll()
         for listener in self.sockets:
-            before = -1
-            while before < self.nr_conns < self.worker_connections:
-                before = self.nr_conns
-                self.accept(listener)
+            waiting.register(listener, select.POLLIN)
+        return bool(waiting.poll(0))
 
     def _end_what_is_late(self) -> None:
         now = time.monotonic()

@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 import pytest
@@ -108,7 +109,8 @@ def test_slow_downloads_and_bodies_leave_room_for_pages(hub: RunningHub) -> None
             assert line.recv(12) == b"HTTP/1.1 200"
         for _round in range(10):
             for path in ("/", "/healthz", "/ada/noir"):
-                assert seconds(hub, path) < 1
+                # One answer may be late because of whatever else this machine does.
+                assert median(seconds(hub, path) for _n in range(3)) < 1
             time.sleep(0.1)
 
 
