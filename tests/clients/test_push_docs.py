@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.builders.adapters import DENOISERS, kohya
+from benchmarks.adapters import write_adapter
 from tests.clients.programs import Programs
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def ada(hub: RunningHub, ada_token: str, tmp_path: Path) -> Programs:
     state = programs.folder / "output" / "checkpoint-1"
     state.mkdir(parents=True)
     (state / "optimizer.bin").write_bytes(b"PK\x03\x04")
-    (state.parent / "noir.safetensors").write_bytes(kohya(DENOISERS["sd1", "diffusers"]))
+    write_adapter(state.parent / "noir.safetensors", rank=2, is_unique=True)
     return programs
 
 
