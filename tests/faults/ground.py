@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import uuid
 from contextlib import ExitStack
 from threading import Lock
@@ -99,7 +98,7 @@ class Ground:
             own = {**self._addresses(), **settings}
             hub = FaultyHub(data, workers=workers, webs=webs, **own)
             if self.is_sqlite:
-                self._copy_sqlite(hub)
+                hub.migrate()
             else:
                 hub.environ["LORARY_DATABASE_URL"] = self._new_database()
         return hub
@@ -122,14 +121,6 @@ class Ground:
             return self.bucket.storage()
         parts = urlsplit(self.storage)
         return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{uuid.uuid4().hex}"))
-
-    def _copy_sqlite(self, hub: FaultyHub) -> None:
-        if not self.template:
-            first = RunningHub(self.folder / "template")
-            first.manage("migrate", "--verbosity", "0", timeout_s=MIGRATE_S)
-            self.template = str(first.data / "lorary.sqlite3")
-        hub.data.mkdir(parents=True, exist_ok=True)
-        shutil.copy(self.template, hub.data / "lorary.sqlite3")
 
     def _new_database(self) -> str:
         if not self.template:

@@ -140,7 +140,7 @@ def test_requests_that_came_together_are_answered_together(server: tuple[int, Pa
 
 @pytest.mark.parametrize("place", ["/api/v1/inspect?size=9999", "/api/v1/uploads"])
 def test_a_body_that_comes_too_slowly_is_told_so(tmp_path: Path, place: str) -> None:
-    RunningHub(tmp_path / "data").manage("migrate", "--verbosity", "0")
+    RunningHub(tmp_path / "data").migrate()
     with serving(tmp_path, WHOLE) as (port, log):
         line = socket.create_connection(("127.0.0.1", port), timeout=30)
         head = f"POST {place} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9999\r\n"

@@ -332,7 +332,7 @@ for name in people:
 @pytest.mark.slow
 def test_jobs_asked_for_at_once_by_many_all_get_a_turn(tmp_path: Path) -> None:
     hub = RunningHub(tmp_path / "hub")
-    hub.manage("migrate", "--verbosity", "0")
+    hub.migrate()
     hub.manage("shell", "--verbosity", "0", "--command", ASK_AT_ONCE)
 
 
@@ -366,5 +366,5 @@ assert len(set(found)) == 20
 @pytest.mark.slow
 def test_the_same_job_asked_for_at_once_is_one(tmp_path: Path) -> None:
     hub = RunningHub(tmp_path / "hub")
-    hub.manage("migrate", "--verbosity", "0")
+    hub.migrate()
     hub.manage("shell", "--verbosity", "0", "--command", SAME_AT_ONCE)
