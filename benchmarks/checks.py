@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from benchmarks.adapters import write_large
 from benchmarks.results import Result, medians
 from lorary.anatomy import inspect_file
-from registry import reading
+from registry.scan import file_scan
 from tests.builders.weights import file_of
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def run() -> list[Result]:
 def _check(place: Path) -> None:
     with place.open("rb") as handle:
         inspection = inspect_file(handle)
-        found = reading.read(handle, place.stat().st_size, inspection.header)
+        found = file_scan.read(handle, place.stat().st_size, inspection.header)
         assert "tensors" in found.hashes
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from registry.models import Job, UploadState
-from registry.services.uploads import CHECK_TASK
+from registry.uploads.services import CHECK_TASK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

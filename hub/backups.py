@@ -40,15 +40,16 @@ from hub.backupsets import (
     require_as_written,
     write,
 )
-from registry import storage
-from registry.private import make_folder
-from registry.services import carrying, identity, moving
+from registry import identity, storage
+from registry.blobs import migrate_store
+from registry.private_files import make_folder
+from registry.uploads import store_change
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from registry.services.carrying import Carried
-    from registry.services.moving import Progress, Tally
+    from registry.blobs.migrate_store import Progress, Tally
+    from registry.uploads.store_change import Carried
 
 __all__ = ["Made", "Restored", "make", "put_back"]
 
@@ -109,15 +110,17 @@ def make(
     ownership.claim(folder, adopts=adopts)
     target = files_of(folder)
     if with_files:
-        first = moving.copy(source=storage.store(), target=target, progress=progress)
+        first = migrate_store.copy(source=storage.store(), target=target, progress=progress)
     name = timezone.now().strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
     place = folder / "sets" / name
     place.mkdir(parents=True, mode=0o700)
     rows = place / dumps.file_name()
     blobs = dumps.dump(rows)
-    told = moving.Tally()
+    told = migrate_store.Tally()
     if with_files:
-        told = moving.copy(source=storage.store(), target=target, blobs=blobs, progress=progress)
+        told = migrate_store.copy(
+            source=storage.store(), target=target, blobs=blobs, progress=progress
+        )
         told.done, told.bytes_done = told.done + first.done, told.bytes_done + first.bytes_done
         told.present = max(0, told.present - first.done)
     _keep_secret(place)
@@ -141,7 +144,7 @@ def put_back(folder: Path, name: str, *, progress: Progress | None = None) -> Re
     place = folder / "sets" / name
     rows = _checked_rows(place)
     dumps.require_empty()
-    files = moving.copy(
+    files = migrate_store.copy(
         source=files_of(folder),
         target=storage.store(),
         blobs=named_in(place),
@@ -151,7 +154,7 @@ def put_back(folder: Path, name: str, *, progress: Progress | None = None) -> Re
     call_command("migrate", verbosity=0)
     if (secret := place / "secret_key").exists():
         write(settings.LORARY.data / "secret_key", secret.read_text(encoding="utf-8"))
-    return Restored(name, files, carrying.settle(store=storage.store()))
+    return Restored(name, files, store_change.settle(store=storage.store()))
 
 
 def _checked_rows(place: Path) -> Path:

@@ -18,13 +18,13 @@ from django.utils.translation import gettext as _
 
 from hub.counting import counted
 from registry import storage
-from registry.services import moving
+from registry.blobs import migrate_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from registry.services.moving import Named
+    from registry.blobs.migrate_store import Named
 
 __all__ = [
     "BackupInvalid",
@@ -149,7 +149,7 @@ def prune(folder: Path, keep: int) -> int:
         if place.name not in kept:
             shutil.rmtree(place)
     target, count = files_of(folder), 0
-    for digest in moving.sizes(target):
+    for digest in migrate_store.sizes(target):
         if digest not in named:
             target.delete(digest.hex())
             count += 1

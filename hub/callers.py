@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from hub.admission import network_of
 from registry.errors import Unauthenticated
-from registry.services import tokens
+from registry.tokens import services as tokens
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

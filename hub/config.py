@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from hub.moved import moved_to
-from registry.private import make_folder
+from registry.private_files import make_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

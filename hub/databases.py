@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dj_database_url
 
 from hub.embedded import SCHEME
-from registry.private import make_file
+from registry.private_files import make_file
 
 if TYPE_CHECKING:
     from hub.config import Config

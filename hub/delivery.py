@@ -28,7 +28,7 @@ from hub.ranges import Span, parted, spans_of
 from hub.refusals import PreconditionFailed
 from registry import storage
 from registry.errors import Gone
-from registry.services import downloads
+from registry.versions import download_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
     from registry.models import Blob
-    from registry.selectors.files import Bytes, Served
+    from registry.versions.files import Bytes, Served
 
     Done = Callable[[], object]
     Stored = Blob | Bytes
@@ -107,7 +107,7 @@ def send(request: HttpRequest | Request, served: Served, saved_as: str = "") -> 
         filename=saved_as or served.path.rpartition("/")[2],
         is_private=not served.is_public,
         on_sent=partial(
-            downloads.count, version_id=served.version_id, is_primary=served.is_primary
+            download_counts.count, version_id=served.version_id, is_primary=served.is_primary
         ),
     )
 

@@ -30,12 +30,13 @@ from hub.operating import unserved_told
 from hub.probes import LEAST_FREE_BYTES
 from hub.problems import is_full
 from previews.render import BasesInvalid, load_bases
-from registry import guards, storage
+from registry import guards, storage, sweep
+from registry.blobs import rehash
 from registry.errors import StorageAway, StorageFull
+from registry.jobs import selectors as job_selectors
 from registry.models import Adapter, Blob, Job, JobState, Namespace
 from registry.names import RESERVED_NAMES, is_device
-from registry.selectors import workers
-from registry.services import rehashing, reinspecting, sweeping
+from registry.versions import reinspect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -190,7 +191,7 @@ def _broker() -> Iterator[Report]:
 
 
 def _jobs() -> Iterator[Report]:
-    now, is_well, living = timezone.now(), True, workers.living()
+    now, is_well, living = timezone.now(), True, job_selectors.living()
     late = Job.objects.filter(state=JobState.QUEUED, run_after=None, created_at__lt=now - LONG_WAIT)
     for row in late.values("queue").annotate(count=Count("id"), oldest=Min("created_at")):
         is_well = False
@@ -198,7 +199,7 @@ def _jobs() -> Iterator[Report]:
         jobs, queue = counted(row["count"], "job"), row["queue"]
         message = f"{jobs} waiting in {queue!r}, the oldest for {counted(waited, 'minute')}."
         start = f"`manage.py worker --queues {queue}`"
-        busy = ", ".join(worker.name for worker in workers.serving(queue, living))
+        busy = ", ".join(worker.name for worker in job_selectors.serving(queue, living))
         hint = (
             f"{busy} is at it; another one helps: {start}." if busy else f"Start a worker: {start}."
         )
@@ -217,7 +218,7 @@ def _jobs() -> Iterator[Report]:
 
 def _unknown_tasks() -> Iterator[Report]:
     """Name tasks that no worker has known for longer than an update takes."""
-    rows = workers.unknown().order_by().values("task")
+    rows = job_selectors.unknown().order_by().values("task")
     for row in rows.annotate(count=Count("id"), oldest=Min("started_at")):
         jobs, since = counted(row["count"], "job"), f"{row['oldest']:%Y-%m-%d %H:%M} UTC"
         message = f"{jobs} of the task {row['task']!r}, which no worker knows, since {since}."
@@ -227,7 +228,7 @@ def _unknown_tasks() -> Iterator[Report]:
 
 def _workers() -> Iterator[Report]:
     """Say who works here, and which families have renders and nobody to make them."""
-    living = workers.living()
+    living = job_selectors.living()
     names = ", ".join(worker.name for worker in living) or "none"
     state: Literal["ok", "warning"] = "ok" if living else "warning"
     start = "Start the hub with `manage.py up`, or `manage.py worker` alone; it takes some seconds."
@@ -275,7 +276,7 @@ def _bytes() -> Iterator[Report]:
 
 
 def _orphans() -> Iterator[Report]:
-    swept = sweeping.run(is_dry=True)
+    swept = sweep.run(is_dry=True)
     message = (
         f"{counted(swept.files, 'file')} ({in_words(swept.bytes_freed)}) that nothing refers to."
     )
@@ -287,7 +288,7 @@ def _orphans() -> Iterator[Report]:
 
 def _pieces() -> Iterator[Report]:
     """Say how much of Hub clients' uploads waits on the disk of this machine."""
-    here, swept = _lengths(settings.LORARY.data / "xet"), sweeping.run(is_dry=True)
+    here, swept = _lengths(settings.LORARY.data / "xet"), sweep.run(is_dry=True)
     message = f"{counted(len(here), 'piece')} ({in_words(sum(here))}) of uploads of Hub clients"
     if swept.leftovers:
         left = f"{swept.leftovers:,} ({in_words(swept.leftover_bytes)})"
@@ -308,7 +309,7 @@ def _lengths(folder: Path) -> list[int]:
 
 
 def _anatomies() -> Iterator[Report]:
-    count = reinspecting.stale().count()
+    count = reinspect.stale().count()
     if count:
         message = f"What is known of {counted(count, 'file')} was written by an older version."
         yield Report("anatomies", "warning", message, "Run `manage.py reinspect`.")
@@ -317,7 +318,7 @@ def _anatomies() -> Iterator[Report]:
 
 
 def _hashes() -> Iterator[Report]:
-    count = rehashing.lacking().count()
+    count = rehash.lacking().count()
     if count:
         message = f"{counted(count, 'file')} known by some of their hashes only."
         yield Report("hashes", "warning", message, "Run `manage.py reinspect --hashes`.")

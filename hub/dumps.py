@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 from django.db import connection, transaction
 
 from registry.durable import flush
-from registry.private import make_file
+from registry.private_files import make_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from registry.services.moving import Named
+    from registry.blobs.migrate_store import Named
 
 __all__ = ["RowsRefused", "dump", "file_name", "require_empty", "restore"]
 

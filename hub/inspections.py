@@ -14,8 +14,8 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from hub.refusals import Busy
-from registry import checks
 from registry.errors import TooLarge
+from registry.scan import checks
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser

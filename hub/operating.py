@@ -14,15 +14,15 @@ from lorary.anatomy import family_title
 from previews import announcing
 from previews.models import Render, RenderState
 from previews.render import BasesInvalid
+from registry.jobs import selectors as job_selectors
 from registry.models import Job, JobState
-from registry.selectors import workers as selectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from registry.jobs.selectors import WorkerView
     from registry.models import Worker
-    from registry.selectors.workers import WorkerView
 
 __all__ = [
     "BaseTold",
@@ -100,12 +100,12 @@ class UnservedTold:
 
 def workers_told() -> list[WorkerTold]:
     """Return every known worker, by name."""
-    return _all_told(selectors.listing())
+    return _all_told(job_selectors.listing())
 
 
 def worker_told(worker: Worker) -> WorkerTold:
     """Return one worker."""
-    return _all_told([selectors.view_of(worker)])[0]
+    return _all_told([job_selectors.view_of(worker)])[0]
 
 
 def _all_told(views: Sequence[WorkerView]) -> list[WorkerTold]:
@@ -174,7 +174,7 @@ def unserved_told(living: Sequence[Worker]) -> list[UnservedTold]:
     waiting = {
         family: count
         for family, count in sorted(_unfinished_renders().items())
-        if not selectors.serving(announcing.queue_of(family), living)
+        if not job_selectors.serving(announcing.queue_of(family), living)
     }
     known: set[str] = set()
     with suppress(BasesInvalid):  # its own probe says what is wrong

@@ -18,8 +18,8 @@ from django.utils.translation import gettext as _
 
 from hub import backupsets
 from hub.counting import counted
+from registry import identity
 from registry.durable import flush
-from registry.services import identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from registry.selectors import workers as living_workers
-from registry.services import workers
+from registry.jobs import selectors as job_selectors
+from registry.jobs import workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,9 +134,9 @@ def reading(folder: Path) -> Iterator[None]:
 def require_no_workers() -> None:
     """Raise Busy while a worker anywhere gives signs of life."""
     workers.drop_gone()
-    if names := ", ".join(worker.name for worker in living_workers.living()):
+    if names := ", ".join(worker.name for worker in job_selectors.living()):
         text = _("Workers gave a sign in the last %(s)d seconds: %(names)s. Stop them first.")
-        raise Busy(text % {"s": living_workers.ALIVE_S, "names": names})
+        raise Busy(text % {"s": job_selectors.ALIVE_S, "names": names})
 
 
 def _admitted() -> int:

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import connection
 
 from registry import storage
-from registry.private import is_open
+from registry.private_files import is_open
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -41,7 +41,7 @@ def _in_a_line(record: logging.LogRecord) -> bool:
 logging.getLogger("gunicorn.error").addFilter(_in_a_line)
 
 from hub import presence  # noqa: E402 - there are no models before
-from registry.services import downloads  # noqa: E402 - the same
+from registry.versions import download_counts  # noqa: E402 - the same
 
 # Nobody moves or restores what this process serves; held by the processes it forks as well.
 presence.enter()
@@ -50,7 +50,7 @@ presence.enter()
 _ = get_resolver().url_patterns
 
 # A server counts for hours, a command or a test does not.
-downloads.write_regularly()
+download_counts.write_regularly()
 
 # What is loaded by now stays until the end: the collector would walk through all of it every few
 # requests, and by that make each process a copy of its own.

@@ -16,9 +16,8 @@ from django.conf import settings
 from previews.render import Base, Bases, load_bases
 from previews.render.bases import base_told
 from previews.render.device import device_facts
-from registry import queue
-from registry.selectors import workers as selectors
-from registry.services import workers
+from registry.jobs import queue, workers
+from registry.jobs import selectors as job_selectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -148,7 +147,7 @@ def seconds_of(base: str) -> float | None:
     """Return seconds a picture as living workers measured them, None where none did."""
     measured = [
         said["seconds"]
-        for worker in selectors.living()
+        for worker in job_selectors.living()
         for said in worker.facts.get("bases", [])
         if said.get("id") == base and said.get("seconds")
     ]
@@ -159,7 +158,7 @@ def _announced(*, besides: str = "") -> list[Base]:
     """Return bases of living workers, those of the longest at work first."""
     found = (
         base_told({key: said[key] for key in _TOLD if key in said})
-        for worker in selectors.living()
+        for worker in job_selectors.living()
         if worker.name != besides
         for said in worker.facts.get("bases", [])
     )

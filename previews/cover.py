@@ -23,7 +23,7 @@ from django.utils.html import escape
 from django.utils.translation import gettext as _
 
 from previews.derived.shapes import Bar, Caption, Spot
-from registry.selectors import blobs
+from registry.blobs import selectors as blob_selectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -89,7 +89,7 @@ def svg(version: Version) -> str:
 def shapes(version: Version) -> list[Shape]:
     """Return what the cover is drawn of, in a square of ``SIDE``."""
     primary = version.primary_file
-    document = blobs.document_of(primary.blob if primary else None)
+    document = blob_selectors.document_of(primary.blob if primary else None)
     stacks = _stacks(document["layers"]["blocks"] if document else ())
     return [*_dots(stacks), *_bars(primary.sha256 if primary else "")]
 

@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from registry.accounts import users
+from registry.adapters import services as adapters
 from registry.models import Adapter, UploadState, User
-from registry.services import accounts, adapters, judging, uploads, versions
-from registry.services.versions import Details
+from registry.uploads import check
+from registry.uploads import services as uploads
+from registry.versions import services as versions
+from registry.versions.services import Details
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -128,7 +132,7 @@ def publish(*, say: Callable[[str], None] = lambda _text: None) -> int:
 
 def _owner() -> User:
     user = User.objects.filter(namespace__key=OWNER).first()
-    return user or accounts.create_user(name=OWNER)
+    return user or users.create_user(name=OWNER)
 
 
 def _send(user: User, path: Path) -> Upload:
@@ -136,7 +140,7 @@ def _send(user: User, path: Path) -> Upload:
     upload = uploads.create(actor=user, path=path.name, size_bytes=path.stat().st_size)
     with path.open("rb") as stream:
         upload = uploads.receive(actor=user, upload=upload, stream=stream)
-    upload = judging.judge(upload=upload)
+    upload = check.judge(upload=upload)
     if upload.state != UploadState.ACCEPTED:
         msg = f"{path.name} was refused: {[finding.message for finding in upload.findings.all()]}"
         raise RuntimeError(msg)

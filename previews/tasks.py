@@ -25,7 +25,7 @@ from previews.render import (
 from previews.render import Recipe as RecipeValue
 from previews.services import advice, derivatives, pictures, renders, samples, sheets, tryouts
 from previews.services.controls import StoredControls
-from registry import queue
+from registry.jobs import queue
 from registry.models import VersionState
 
 if TYPE_CHECKING:

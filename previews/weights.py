@@ -15,7 +15,7 @@ from previews.render import Layer
 from registry import storage
 from registry.errors import NotFound
 from registry.models import FileRole
-from registry.services.variants import HIGH, LOW
+from registry.versions.variants import HIGH, LOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

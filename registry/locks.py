@@ -4,7 +4,7 @@ An upload is written under its key by many requests at once (shared) and complet
 (exclusive), so that no late writer changes bytes that were hashed. The kernel frees a lock when its
 process dies. Web servers on several hosts need a file system with working ``flock`` (local, NFSv4),
 or a bucket, which seals what is complete; who may touch the bytes of a digest is decided by rows
-(``registry.services.arrivals``).
+(``registry.blobs.promote``).
 """
 
 from __future__ import annotations

@@ -9,12 +9,13 @@ from celery import shared_task
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
-from registry import worker
-from registry.acknowledging import WakeUp
 from registry.errors import Conflict, StorageAway, StorageFull
+from registry.jobs import worker_process
+from registry.jobs.celery_ack import WakeUp
+from registry.jobs.queue import WAKE, JobRun, Retry, handler
 from registry.models import Job, Upload
-from registry.queue import WAKE, JobRun, Retry, handler
-from registry.services import judging, uploads
+from registry.uploads import check
+from registry.uploads import services as uploads
 
 __all__ = ["check_upload", "wake"]
 
@@ -47,7 +48,7 @@ class OutOfTimeError(Exception):
 @shared_task(name=WAKE, base=WakeUp, ignore_result=True)
 def wake(queue: str) -> None:
     """Do everything that is claimable in a queue, whatever the message was sent for."""
-    worker.wake(queue)
+    worker_process.wake(queue)
 
 
 def _upload(job: Job) -> Upload:
@@ -57,7 +58,7 @@ def _upload(job: Job) -> Upload:
 def _check_failed(job: Job) -> None:
     upload = Upload.objects.filter(pk=job.args["upload_id"]).first()
     if upload is not None:  # gone with its owner
-        judging.fail_check(upload=upload, reason=job.reason)
+        check.fail_check(upload=upload, reason=job.reason)
 
 
 def _limit_s(job: Job) -> float:
@@ -98,7 +99,7 @@ def check_upload(run: JobRun) -> None:
         Cancelled: the upload was cancelled.
     """
     try:
-        judging.judge(upload=_upload(run.job), progress=_Watch(run, _limit_s(run.job)))
+        check.judge(upload=_upload(run.job), progress=_Watch(run, _limit_s(run.job)))
     except AWAY as trouble:
         is_long = timezone.now() - run.job.created_at > PATIENCE
         reason = f"{type(trouble).__name__}: {trouble}"

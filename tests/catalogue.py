@@ -11,13 +11,15 @@ from django.utils import timezone
 
 from registry import guards, storage
 from registry.models import Blob
-from registry.services import judging, uploads, versions
+from registry.uploads import check
+from registry.uploads import services as uploads
+from registry.versions import services as versions
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from registry.models import Adapter, Upload, User, Version
-    from registry.services.versions import Details
+    from registry.versions.services import Details
 
 __all__ = ["PASSWORD", "accept", "put", "release", "stored"]
 
@@ -28,7 +30,7 @@ def accept(actor: User, data: bytes, path: str = "noir.safetensors") -> Upload:
     """Upload bytes and run all their checks; the verdict is the returned upload's state."""
     upload = uploads.create(actor=actor, path=path, size_bytes=len(data))
     upload = uploads.receive(actor=actor, upload=upload, stream=io.BytesIO(data))
-    return judging.judge(upload=upload)
+    return check.judge(upload=upload)
 
 
 def release(

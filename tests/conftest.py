@@ -13,8 +13,10 @@ from django.test import override_settings
 
 from hub.config import prepare
 from hub.protocols.huggingface import readmes
-from registry.services import accounts, downloads, tokens
+from registry.accounts import users
 from registry.signals import card_wanted
+from registry.tokens import services as tokens
+from registry.versions import download_counts
 from tests.browsing import chromium
 from tests.buckets import CREDENTIALS, SeaweedFS
 from tests.catalogue import PASSWORD
@@ -45,7 +47,7 @@ def _own_data(tmp_path: Path) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _own_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test its own count of downloads: the next one has other versions of these ids."""
-    monkeypatch.setattr(downloads, "_process", downloads._Process())
+    monkeypatch.setattr(download_counts, "_process", download_counts._Process())
 
 
 @pytest.fixture(autouse=True)
@@ -147,12 +149,12 @@ def token_of() -> Callable[..., str]:
 
 @pytest.fixture
 def ada(db: None) -> User:
-    return accounts.create_user(name="ada", email="ada@example.org", password=PASSWORD)
+    return users.create_user(name="ada", email="ada@example.org", password=PASSWORD)
 
 
 @pytest.fixture
 def bob(db: None) -> User:
-    return accounts.create_user(name="bob", email="bob@example.org", password=PASSWORD)
+    return users.create_user(name="bob", email="bob@example.org", password=PASSWORD)
 
 
 @pytest.fixture(scope="module")

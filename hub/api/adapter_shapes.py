@@ -13,7 +13,7 @@ from hub.api.base import absolute, shown
 from hub.api.version_shapes import VersionBriefOut
 from previews.selectors.pictures import cover_of
 from registry.models import Access, Adapter, Kind, Maturity, Visibility
-from registry.selectors import versions as history
+from registry.versions import selectors as version_selectors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -106,7 +106,7 @@ class AdapterDetailOut(AdapterOut):
     @extend_schema_field(VersionBriefOut(many=True))
     def get_versions(self, adapter: Adapter) -> list[dict[str, Any]]:
         """Return the newest versions."""
-        rows = history.listing(self.context["request"].user, adapter)[:MAX_VERSIONS]
+        rows = version_selectors.listing(self.context["request"].user, adapter)[:MAX_VERSIONS]
         return shown(VersionBriefOut, rows, self.context)
 
     @extend_schema_field({"type": "object", "additionalProperties": {"type": "string"}})

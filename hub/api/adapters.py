@@ -13,12 +13,12 @@ from hub.api.base import Endpoint, Input, shown
 from hub.api.choices import Choice
 from hub.api.pagination import PAGING, PageQuery, paged, paging
 from lorary.anatomy import FAMILIES
+from registry.adapters import selectors as adapter_selectors
+from registry.adapters import services as adapters
+from registry.adapters.selectors import SORTS, Query
+from registry.adapters.services import LIMITS, MAX_TAGS
 from registry.models import Access, Adapter, Kind, Maturity, Visibility
 from registry.names import MAX_NAME
-from registry.selectors import adapters as catalogue
-from registry.selectors.adapters import SORTS, Query
-from registry.services import adapters
-from registry.services.adapters import LIMITS, MAX_TAGS
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -94,7 +94,7 @@ class Adapters(Endpoint):
         """Find adapters: public ones and the caller's own, page by page."""
         asked = self.asked(SearchQuery)
         cursor, limit = asked.pop("cursor"), asked.pop("limit")
-        page = catalogue.search(self.viewer, Query(**asked), cursor=cursor, limit=limit)
+        page = adapter_selectors.search(self.viewer, Query(**asked), cursor=cursor, limit=limit)
         context = {"request": request, "covers": covers_of(page.results)}
         return paged(self, shown(AdapterOut, page.results, context), page.next_cursor)
 
@@ -115,7 +115,7 @@ class Adapters(Endpoint):
         """Create an adapter without versions; public unless told otherwise."""
         asked: dict[str, Any] = self.said(AdapterIn)
         owner = asked.pop("owner", None)
-        namespace = catalogue.namespace(owner) if owner else None
+        namespace = adapter_selectors.namespace(owner) if owner else None
         adapter = adapters.create(actor=self.actor, owner=namespace, **asked)
         return self.answer(AdapterDetailOut, adapter, status=201, covers=covers_of([adapter]))
 
@@ -126,9 +126,9 @@ class AdapterView(Endpoint):
     @extend_schema(operation_id="adapters_get", tags=["adapters"], responses=AdapterDetailOut)
     def get(self, _request: Request, owner: str, name: str) -> Response:
         """Return an adapter with card, versions and aliases; `gone` if all of it was withdrawn."""
-        adapter = catalogue.get(self.viewer, owner, name)
+        adapter = adapter_selectors.get(self.viewer, owner, name)
         if adapter.withdrawn_reason:
-            raise catalogue.gone(adapter)
+            raise adapter_selectors.gone(adapter)
         return self._shown(adapter)
 
     @extend_schema(
@@ -139,7 +139,7 @@ class AdapterView(Endpoint):
     )
     def patch(self, _request: Request, owner: str, name: str) -> Response:
         """Change card fields; what is left out stays."""
-        adapter = catalogue.get(self.viewer, owner, name)
+        adapter = adapter_selectors.get(self.viewer, owner, name)
         asked: dict[str, Any] = self.said(AdapterPatchIn, is_partial=True)
         new_name = asked.pop("name", adapter.name)
         with transaction.atomic():

@@ -11,12 +11,12 @@ from rest_framework.response import Response
 
 from hub.api.base import Endpoint, Input, shown
 from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
+from registry.adapters import selectors as adapter_selectors
+from registry.aliases import selectors as alias_selectors
+from registry.aliases import services as aliases
+from registry.aliases.selectors import Pointer
 from registry.models import Alias, AliasMove, VersionState
 from registry.names import MAX_NAME
-from registry.selectors import adapters as catalogue
-from registry.selectors import aliases as selectors
-from registry.selectors.aliases import Pointer
-from registry.services import aliases
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -101,8 +101,8 @@ class Aliases(Endpoint):
     )
     def get(self, _request: Request, owner: str, name: str) -> Response:
         """List where aliases point, `main` among them; all on one page."""
-        adapter = catalogue.get(self.viewer, owner, name)
-        rows = selectors.pointers(selectors.listing(adapter))
+        adapter = adapter_selectors.get(self.viewer, owner, name)
+        rows = alias_selectors.pointers(alias_selectors.listing(adapter))
         return paged(self, shown(AliasOut, rows), "")
 
 
@@ -112,7 +112,9 @@ class AliasView(Endpoint):
     @extend_schema(operation_id="aliases_get", tags=["aliases"], responses=AliasOut)
     def get(self, _request: Request, owner: str, name: str, alias: str) -> Response:
         """Return where an alias points."""
-        return self._shown(selectors.get(catalogue.get(self.viewer, owner, name), alias))
+        return self._shown(
+            alias_selectors.get(adapter_selectors.get(self.viewer, owner, name), alias)
+        )
 
     @extend_schema(
         operation_id="aliases_set",
@@ -125,13 +127,13 @@ class AliasView(Endpoint):
     )
     def put(self, _request: Request, owner: str, name: str, alias: str) -> Response:
         """Make an alias or move it; with `expected` only from there."""
-        adapter = catalogue.get(self.viewer, owner, name)
+        adapter = adapter_selectors.get(self.viewer, owner, name)
         asked = self.said(AliasIn)
         row = aliases.point(
             actor=self.actor,
             adapter=adapter,
             name=alias,
-            to=selectors.revision_named(adapter, asked["to"]),
+            to=alias_selectors.revision_named(adapter, asked["to"]),
             expected=_expected(adapter, asked),
         )
         return self._shown(row)
@@ -144,13 +146,13 @@ class AliasView(Endpoint):
     )
     def delete(self, _request: Request, owner: str, name: str, alias: str) -> Response:
         """Remove an alias; its history stays."""
-        adapter = catalogue.get(self.viewer, owner, name)
+        adapter = adapter_selectors.get(self.viewer, owner, name)
         expected = _expected(adapter, self.asked(ExpectedQuery))
         aliases.remove(actor=self.actor, adapter=adapter, name=alias, expected=expected)
         return Response(status=204)
 
     def _shown(self, alias: Alias) -> Response:
-        (pointer,) = selectors.pointers([alias])
+        (pointer,) = alias_selectors.pointers([alias])
         return self.answer(AliasOut, pointer)
 
 
@@ -159,7 +161,7 @@ def _expected(adapter: Adapter, asked: dict[str, Any]) -> aliases.Expected:
     if "expected" not in asked:
         return aliases.ANYWHERE
     name = asked["expected"]
-    return None if name is None else selectors.revision_named(adapter, name)
+    return None if name is None else alias_selectors.revision_named(adapter, name)
 
 
 class AliasHistory(Endpoint):
@@ -173,7 +175,7 @@ class AliasHistory(Endpoint):
     )
     def get(self, _request: Request, owner: str, name: str, alias: str) -> Response:
         """List the moves of an alias, newest first, also of one that was removed."""
-        adapter = catalogue.get(self.viewer, owner, name)
-        rows = selectors.history(adapter, alias)
+        adapter = adapter_selectors.get(self.viewer, owner, name)
+        rows = alias_selectors.history(adapter, alias)
         page, cursor = page_of(rows, **self.asked(PageQuery))
         return paged(self, shown(MoveOut, page), cursor)

@@ -11,8 +11,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from hub.api.bodies import RawParser, discard_rest
+from registry.accounts import permissions
 from registry.errors import NotFound
-from registry.services import access
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -62,7 +62,7 @@ class Endpoint(APIView):
             raise NotFound
         is_read = request.method in SAFE_METHODS or self.is_open
         if request.auth is not None or not is_read:
-            access.require_scope(self.viewer, "read" if is_read else "write")
+            permissions.require_scope(self.viewer, "read" if is_read else "write")
 
     def handle_exception(self, exc: Exception) -> Response:
         """Answer, once the rest of the body is out of the way."""
@@ -85,7 +85,7 @@ class Endpoint(APIView):
         Raises:
             Unauthenticated: nobody did.
         """
-        return access.require_user(self.viewer)
+        return permissions.require_user(self.viewer)
 
     def said(self, kind: type[S], *, is_partial: bool = False) -> dict[str, Any]:
         """Return the checked body."""

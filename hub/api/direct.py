@@ -16,7 +16,7 @@ from django.urls.resolvers import RoutePattern
 from hub.api.urls import FILE
 from hub.delivery import send
 from hub.throttles import StrangerThrottle
-from registry.selectors import files
+from registry.versions import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 
 from hub import delivery
 from hub.api.base import Endpoint
-from registry.selectors import files
+from registry.versions import files
 
 if TYPE_CHECKING:
     from django.http.response import HttpResponseBase

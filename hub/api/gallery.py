@@ -18,8 +18,8 @@ from previews.models import SampleKind, SampleState
 from previews.selectors import samples as selectors
 from previews.selectors.samples import Brought
 from previews.services import samples as services
-from registry.selectors import adapters as catalogue
-from registry.selectors import versions as history
+from registry.adapters import selectors as adapter_selectors
+from registry.versions import selectors as version_selectors
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -132,8 +132,8 @@ class VersionSamples(_Answering, RawEndpoint):
 
     def version(self, owner: str, name: str, version: str) -> Version:
         """Return the version that the address names."""
-        adapter = catalogue.get(self.viewer, owner, name)
-        return history.get(self.viewer, adapter, version)
+        adapter = adapter_selectors.get(self.viewer, owner, name)
+        return version_selectors.get(self.viewer, adapter, version)
 
     @extend_schema(
         operation_id="samples_list",

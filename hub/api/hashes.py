@@ -17,9 +17,9 @@ from rest_framework.response import Response
 from hub.api.base import Endpoint, Input, shown
 from hub.api.choices import Choice
 from hub.api.version_shapes import FileOut, VersionBriefOut
+from registry.blobs import by_hash
+from registry.blobs.by_hash import MAX_MATCHES, MAX_ROWS, Match
 from registry.models import HashKind
-from registry.selectors import hashes
-from registry.selectors.hashes import MAX_MATCHES, MAX_ROWS, Match
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -102,7 +102,7 @@ class HashView(Endpoint):
         or without `0x` or a prefix such as `blake3:`. Hashes are of weights. Unlisted adapters of
         others are found by 64 digits only, drafts never; of withdrawn versions the entry is left.
         """
-        found = hashes.by_hash(self.viewer, value, self.asked(HashQuery).get("kind", ""))
+        found = by_hash.by_hash(self.viewer, value, self.asked(HashQuery).get("kind", ""))
         return self.answer(FoundOut, {"hash": value, "matches": found})
 
 
@@ -126,6 +126,6 @@ class Hashes(Endpoint):
         A hub takes up to 2,000 at once unless `LORARY_MAX_HASHES` says otherwise.
         """
         asked = self.said(HashesIn)
-        found = hashes.by_hashes(self.viewer, asked["hashes"], asked.get("kind", ""))
+        found = by_hash.by_hashes(self.viewer, asked["hashes"], asked.get("kind", ""))
         results = [{"hash": text, "matches": found[text]} for text in asked["hashes"]]
         return Response({"results": shown(FoundOut, results, {"request": self.request})})

@@ -14,9 +14,9 @@ from hub import inspections
 from hub.api.anatomy_shapes import InspectionOut, RefusalOut
 from hub.api.base import Input, RawEndpoint
 from hub.api.bodies import raw_body
-from registry import checks
 from registry.errors import Invalid, SizeMismatch, TooLarge
 from registry.names import MAX_PATH
+from registry.scan import checks
 
 if TYPE_CHECKING:
     from rest_framework.request import Request

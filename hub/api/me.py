@@ -10,9 +10,9 @@ from rest_framework import serializers
 
 from hub.api.auth import AddressTokenAuth, SessionAuth, TokenAuth
 from hub.api.base import Endpoint, absolute
+from registry.accounts import quotas
 from registry.models import AccessToken, Namespace, NamespaceKind
-from registry.services import quotas
-from registry.services.tokens import SCOPES
+from registry.tokens.services import SCOPES
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -11,8 +11,8 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from hub.api.base import Input
+from registry.adapters.selectors import MAX_PAGE
 from registry.errors import CursorInvalid
-from registry.selectors.adapters import MAX_PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ from previews.models import PromptSet
 from previews.selectors import recipes as selectors
 from previews.selectors.recipes import AdapterRecipe, Plan
 from previews.services import prompts
-from registry.selectors import adapters as catalogue
+from registry.adapters import selectors as adapter_selectors
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -88,7 +88,7 @@ class RecipeView(Endpoint):
     @extend_schema(operation_id="recipes_get", tags=["renders"], responses=RecipeOut)
     def get(self, _request: Request, owner: str, name: str) -> Response:
         """Return default and own prompts, seeds, strengths, and what was before."""
-        return self._shown(catalogue.get(self.viewer, owner, name))
+        return self._shown(adapter_selectors.get(self.viewer, owner, name))
 
     @extend_schema(
         operation_id="recipes_change",
@@ -105,7 +105,7 @@ class RecipeView(Endpoint):
     )
     def put(self, _request: Request, owner: str, name: str) -> Response:
         """Add prompts to the default ones; every version is rendered again by them."""
-        adapter = catalogue.get(self.viewer, owner, name)
+        adapter = adapter_selectors.get(self.viewer, owner, name)
         prompts.change(actor=self.actor, adapter=adapter, **self.said(PromptsIn))
         return self._shown(adapter)
 
@@ -114,7 +114,7 @@ class RecipeView(Endpoint):
     )
     def delete(self, _request: Request, owner: str, name: str) -> Response:
         """Go back to the default prompts alone; every version is rendered again by them."""
-        adapter = catalogue.get(self.viewer, owner, name)
+        adapter = adapter_selectors.get(self.viewer, owner, name)
         prompts.reset(actor=self.actor, adapter=adapter)
         return self._shown(adapter)
 

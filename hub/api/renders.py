@@ -14,8 +14,8 @@ from previews.models import OPEN_STATES
 from previews.selectors import renders as selectors
 from previews.selectors.places import place_of
 from previews.services import renders as services
-from registry.selectors import adapters as catalogue
-from registry.selectors import versions as history
+from registry.adapters import selectors as adapter_selectors
+from registry.versions import selectors as version_selectors
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -79,7 +79,7 @@ class VersionRenders(_Answering):
     )
     def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
         """Ask for previews again; one under way, or ready by the same recipe, is returned."""
-        adapter = catalogue.get(self.viewer, owner, name)
-        row = history.get(self.viewer, adapter, version)
+        adapter = adapter_selectors.get(self.viewer, owner, name)
+        row = version_selectors.get(self.viewer, adapter, version)
         render = services.request(actor=self.actor, version=row)
         return self.render_answer(selectors.render(self.viewer, render.pk), status=202)

@@ -13,8 +13,8 @@ from hub.api.choices import Choice
 from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
 from registry.models import AccessToken
 from registry.names import MAX_NAME
-from registry.selectors import tokens as found
-from registry.services import tokens
+from registry.tokens import selectors as token_selectors
+from registry.tokens import services as tokens
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -95,7 +95,7 @@ class Tokens(Endpoint):
     )
     def get(self, _request: Request) -> Response:
         """List tokens, newest first."""
-        rows, cursor = page_of(found.listing(self.signed_in()), **self.asked(PageQuery))
+        rows, cursor = page_of(token_selectors.listing(self.signed_in()), **self.asked(PageQuery))
         return paged(self, shown(TokenOut, rows), cursor)
 
     @extend_schema(

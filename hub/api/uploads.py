@@ -23,11 +23,12 @@ from hub.api.shapes import FindingOut, ProgressOut
 from hub.api.version_shapes import VersionPlaceOut
 from hub.arriving import checked_bytes
 from registry import storage
+from registry.blobs import selectors as blob_selectors
 from registry.models import Upload, UploadPart, UploadState
 from registry.names import MAX_PATH
-from registry.selectors import blobs
-from registry.selectors import uploads as found
-from registry.services import incoming, parts, uploads
+from registry.uploads import parts, receive
+from registry.uploads import selectors as upload_selectors
+from registry.uploads import services as uploads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,7 +145,7 @@ class UploadOut(serializers.Serializer[Upload]):
     @extend_schema_field(AnatomyOut(allow_null=True))
     def get_anatomy(self, upload: Upload) -> dict[str, Any] | None:
         """Return the anatomy of accepted weights."""
-        return named(blobs.document_of(upload.blob), upload.path)
+        return named(blob_selectors.document_of(upload.blob), upload.path)
 
     @extend_schema_field(ProgressOut)
     def get_progress(self, upload: Upload) -> dict[str, int]:
@@ -199,7 +200,10 @@ class _Answering(Endpoint):
 
     def told_of(self, rows: Sequence[Upload]) -> dict[str, Any]:
         """Return what else there is to tell of uploads, in a fixed number of queries."""
-        return {"progress": checked_bytes(rows), "versions": found.holding(self.signed_in(), rows)}
+        return {
+            "progress": checked_bytes(rows),
+            "versions": upload_selectors.holding(self.signed_in(), rows),
+        }
 
 
 class Uploads(_Answering):
@@ -213,7 +217,9 @@ class Uploads(_Answering):
     )
     def get(self, request: Request) -> Response:
         """List uploads, newest first; each by itself tells its parts."""
-        uploads_of = found.overview(self.signed_in()).select_related("blob", "blob__anatomy")
+        uploads_of = upload_selectors.overview(self.signed_in()).select_related(
+            "blob", "blob__anatomy"
+        )
         rows, cursor = page_of(uploads_of, **self.asked(PageQuery))
         context = {"request": request, **self.told_of(rows)}
         return paged(self, shown(UploadListed, rows, context), cursor)
@@ -251,12 +257,12 @@ class UploadView(_Answering):
     @extend_schema(operation_id="uploads_get", tags=["uploads"], responses=UploadOut)
     def get(self, _request: Request, upload_id: UUID) -> Response:
         """Say what has arrived and what the checks found."""
-        return self.upload_answer(found.get(self.signed_in(), upload_id))
+        return self.upload_answer(upload_selectors.get(self.signed_in(), upload_id))
 
     @extend_schema(operation_id="uploads_cancel", tags=["uploads"], responses={204: None})
     def delete(self, _request: Request, upload_id: UUID) -> Response:
         """Drop an upload and its bytes."""
-        uploads.cancel(actor=self.actor, upload=found.bare(self.signed_in(), upload_id))
+        uploads.cancel(actor=self.actor, upload=upload_selectors.bare(self.signed_in(), upload_id))
         return Response(status=204)
 
 
@@ -268,10 +274,10 @@ class Content(_Answering, RawEndpoint):
     )
     def put(self, request: Request, upload_id: UUID) -> Response:
         """Send the whole file; needs Content-Length. It is complete with its last byte."""
-        upload = found.bare(self.signed_in(), upload_id)
+        upload = upload_selectors.bare(self.signed_in(), upload_id)
         stream = raw_body(request, expected=upload.size_bytes)
         uploads.receive(actor=self.actor, upload=upload, stream=stream)
-        return self.upload_answer(found.get(self.actor, upload_id))
+        return self.upload_answer(upload_selectors.get(self.actor, upload_id))
 
 
 class Part(RawEndpoint):
@@ -293,9 +299,9 @@ class Part(RawEndpoint):
     )
     def put(self, request: Request, upload_id: UUID, number: int) -> Response:
         """Send part `number` (from 1 on), in any order, as often as needed."""
-        upload = found.bare(self.signed_in(), upload_id)
+        upload = upload_selectors.bare(self.signed_in(), upload_id)
         expected = parts.part_of(upload, number).size
-        sha256 = incoming.digest_of(request.headers.get("X-Part-SHA256"), field="X-Part-SHA256")
+        sha256 = receive.digest_of(request.headers.get("X-Part-SHA256"), field="X-Part-SHA256")
         part = parts.receive_part(
             actor=self.actor,
             upload=upload,
@@ -314,9 +320,9 @@ class Parts(_Answering):
     )
     def post(self, _request: Request, upload_id: UUID) -> Response:
         """Have the hub look which parts were sent by links; it counts those in full length."""
-        upload = found.bare(self.signed_in(), upload_id)
+        upload = upload_selectors.bare(self.signed_in(), upload_id)
         parts.look(actor=self.actor, upload=upload)
-        return self.upload_answer(found.get(self.actor, upload_id))
+        return self.upload_answer(upload_selectors.get(self.actor, upload_id))
 
 
 class Links(Endpoint):
@@ -327,7 +333,7 @@ class Links(Endpoint):
     )
     def post(self, _request: Request, upload_id: UUID) -> Response:
         """Ask for links to send parts straight to the bucket, where the hub has one."""
-        upload = found.bare(self.signed_in(), upload_id)
+        upload = upload_selectors.bare(self.signed_in(), upload_id)
         numbers = self.said(LinksIn)["numbers"]
         links = parts.links(actor=self.actor, upload=upload, numbers=numbers)
         listed = [{"number": number, "url": url} for number, url in links.items()]
@@ -342,6 +348,6 @@ class Complete(_Answering):
     )
     def post(self, _request: Request, upload_id: UUID) -> Response:
         """Say that every part is there. The checks follow; ask the upload how they go."""
-        upload = found.bare(self.signed_in(), upload_id)
+        upload = upload_selectors.bare(self.signed_in(), upload_id)
         uploads.complete(actor=self.actor, upload=upload)
-        return self.upload_answer(found.get(self.actor, upload_id))
+        return self.upload_answer(upload_selectors.get(self.actor, upload_id))

@@ -15,7 +15,7 @@ from hub.api.previews import PreviewsOut
 from hub.api.shapes import FindingOut
 from previews.selectors.renders import previews_of
 from registry.models import File, FileRole, Version, VersionState
-from registry.selectors import versions as history
+from registry.versions import selectors as version_selectors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -142,7 +142,9 @@ class VersionOut(VersionBriefOut):
     def get_anatomy(self, version: Version) -> Mapping[str, Any] | None:
         """Return the anatomy, with what its owner declares beside claim and proof."""
         primary = self._primary()
-        document = named(history.document_of(version, primary), primary.path if primary else "")
+        document = named(
+            version_selectors.document_of(version, primary), primary.path if primary else ""
+        )
         if document is None:
             return None
         base = {**document["base"], "declared": version.declared_family or None}
@@ -153,7 +155,7 @@ class VersionOut(VersionBriefOut):
         """Return findings; notes and private things are for those who can act on them."""
         user = self.context["request"].user
         is_own = user.is_authenticated and version.adapter.is_writable_by(user)
-        found = history.findings_of(version, self._primary(), is_owner=is_own)
+        found = version_selectors.findings_of(version, self._primary(), is_owner=is_own)
         return shown(FindingOut, found)
 
     @extend_schema_field(FileOut(many=True))

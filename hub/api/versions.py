@@ -12,12 +12,12 @@ from rest_framework.response import Response
 from hub.api.base import Endpoint, Input, shown
 from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
 from hub.api.version_shapes import VersionBriefOut, VersionOut
+from registry.adapters import selectors as adapter_selectors
 from registry.models import VersionState
-from registry.selectors import adapters as catalogue
-from registry.selectors import uploads as found
-from registry.selectors import versions as history
-from registry.services import versions
-from registry.services.versions import Details
+from registry.uploads import selectors as upload_selectors
+from registry.versions import selectors as version_selectors
+from registry.versions import services as versions
+from registry.versions.services import Details
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -92,8 +92,8 @@ class _OfVersion(Endpoint):
         Raises:
             NotFound, Moved: see the selectors.
         """
-        adapter = catalogue.get(self.viewer, owner, name)
-        return history.get(self.viewer, adapter, version)
+        adapter = adapter_selectors.get(self.viewer, owner, name)
+        return version_selectors.get(self.viewer, adapter, version)
 
 
 class Versions(Endpoint):
@@ -107,8 +107,8 @@ class Versions(Endpoint):
     )
     def get(self, request: Request, owner: str, name: str) -> Response:
         """List versions, newest first; drafts only for those who may publish."""
-        adapter = catalogue.get(self.viewer, owner, name)
-        rows = history.listing(self.viewer, adapter)
+        adapter = adapter_selectors.get(self.viewer, owner, name)
+        rows = version_selectors.listing(self.viewer, adapter)
         page, cursor = page_of(rows, key="number", **self.asked(PageQuery))
         return paged(self, shown(VersionBriefOut, page, {"request": request}), cursor)
 
@@ -121,10 +121,10 @@ class Versions(Endpoint):
     )
     def post(self, _request: Request, owner: str, name: str) -> Response:
         """Publish accepted uploads; the same files again answer 200 with the version they are."""
-        adapter = catalogue.get(self.viewer, owner, name)
+        adapter = adapter_selectors.get(self.viewer, owner, name)
         asked = self.said(VersionIn)
         ids, is_to_publish = asked.pop("uploads"), asked.pop("publish")
-        sent, details = found.many(self.actor, ids), Details(**asked)
+        sent, details = upload_selectors.many(self.actor, ids), Details(**asked)
         make = versions.release if is_to_publish else versions.create_draft
         version = make(actor=self.actor, adapter=adapter, uploads=sent, details=details)
         return self.answer(VersionOut, version, status=201 if version.is_new else 200)
@@ -138,7 +138,7 @@ class VersionView(_OfVersion):
         """Return a version with anatomy, findings, files and previews; `gone` if withdrawn."""
         row = self.version(owner, name, version)
         if row.state == VersionState.WITHDRAWN:
-            raise history.gone(row, version)
+            raise version_selectors.gone(row, version)
         return self.answer(VersionOut, row)
 
     @extend_schema(

@@ -10,10 +10,10 @@ from rest_framework import serializers
 from hub.api.adapter_shapes import AdapterDetailOut, covers_of
 from hub.api.base import Endpoint, Input
 from hub.api.version_shapes import VersionOut
-from registry.selectors import adapters as catalogue
-from registry.selectors import versions as history
-from registry.services import withdrawing
-from registry.services.offers import MAX_REASON
+from registry.adapters import selectors as adapter_selectors
+from registry.versions import selectors as version_selectors
+from registry.versions import withdraw
+from registry.versions.latest import MAX_REASON
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -48,9 +48,11 @@ class VersionWithdraw(Endpoint):
 
         For its owner, and for those who run the hub. It cannot be undone.
         """
-        row = history.get(self.viewer, catalogue.get(self.viewer, owner, name), version)
+        row = version_selectors.get(
+            self.viewer, adapter_selectors.get(self.viewer, owner, name), version
+        )
         reason = self.said(WithdrawIn)["reason"]
-        row = withdrawing.withdraw(actor=self.actor, version=row, reason=reason)
+        row = withdraw.withdraw(actor=self.actor, version=row, reason=reason)
         return self.answer(VersionOut, row)
 
 
@@ -69,7 +71,7 @@ class AdapterWithdraw(Endpoint):
 
         For its owner, and for those who run the hub. It cannot be undone.
         """
-        adapter = catalogue.get(self.viewer, owner, name)
+        adapter = adapter_selectors.get(self.viewer, owner, name)
         reason = self.said(WithdrawIn)["reason"]
-        adapter = withdrawing.withdraw_adapter(actor=self.actor, adapter=adapter, reason=reason)
+        adapter = withdraw.withdraw_adapter(actor=self.actor, adapter=adapter, reason=reason)
         return self.answer(AdapterDetailOut, adapter, covers=covers_of([adapter]))

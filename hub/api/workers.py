@@ -12,8 +12,9 @@ from hub.api.base import Endpoint, Input, shown
 from hub.api.choices import Choice
 from hub.api.pagination import paging
 from hub.operating import BaseTold, JobTold, WorkerTold, worker_told, workers_told
+from registry.accounts import permissions
+from registry.jobs import workers
 from registry.models import JobState, WorkerWish
-from registry.services import access, workers
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -80,7 +81,7 @@ class Workers(Endpoint):
     )
     def get(self, _request: Request) -> Response:
         """List workers by name, all on one page; for staff, with a token of the scope “admin”."""
-        access.require_operator(self.viewer)
+        permissions.require_operator(self.viewer)
         return Response({"results": shown(WorkerOut, workers_told()), "next": None})
 
 
@@ -96,7 +97,7 @@ class WorkerView(Endpoint):
     )
     def post(self, _request: Request, worker_id: int) -> Response:
         """Pause a worker, let it go on, or end it after its job; it looks every few seconds."""
-        access.require_operator(self.viewer)
+        permissions.require_operator(self.viewer)
         wish = self.said(WorkerIn)["wish"]
         worker = workers.ask(actor=self.viewer, worker_id=worker_id, wish=wish)
         return self.answer(WorkerOut, worker_told(worker))

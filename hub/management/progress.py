@@ -11,7 +11,7 @@ from hub.counting import counted, in_words
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from registry.services.moving import Tally
+    from registry.blobs.migrate_store import Tally
 
 __all__ = ["DAMAGED", "MEND", "MISSING", "Meter", "amiss", "listed"]
 

@@ -15,11 +15,11 @@ from django.views.decorators.http import require_http_methods, require_POST
 from hub.callers import address_of
 from hub.pages.cards import Card, cards_of
 from hub.pages.forms import PasswordForm, SignInForm, SignUpForm, accept_faults
+from registry.accounts import attempts, users
+from registry.accounts.permissions import require_user
+from registry.adapters import selectors as adapter_selectors
 from registry.errors import Invalid, LoraryError, NameInvalid, NameTaken, RateLimited
 from registry.names import MAX_NAME, key_of
-from registry.selectors import adapters as catalogue
-from registry.services import accounts, attempts
-from registry.services.access import require_user
 
 if TYPE_CHECKING:
     from django.forms import BaseForm
@@ -86,7 +86,7 @@ def signup(request: HttpRequest) -> HttpResponse:
     try:
         place = address_of(request)
         attempts.require("signup", place, limit=SIGNUPS, window_s=SIGNUP_WINDOW_S)
-        user = accounts.sign_up(**form.cleaned_data)
+        user = users.sign_up(**form.cleaned_data)
     except LoraryError as error:
         return _refused(request, form, error)
     auth.login(request, user, backend=PASSWORD_BACKEND)
@@ -124,7 +124,7 @@ def password(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return _password_page(request, form)
     said, revokes = form.cleaned_data, form.cleaned_data["revokes_tokens"]
-    accounts.change_password(actor=user, password=said["new_password1"], revokes_tokens=revokes)
+    users.change_password(actor=user, password=said["new_password1"], revokes_tokens=revokes)
     auth.update_session_auth_hash(request, user)
     text = _("Your password is changed. Other browsers are signed out.")
     more = _("All access tokens are revoked.") if revokes else _("Access tokens still work.")
@@ -179,6 +179,8 @@ def _door(
 
 def _shelf() -> list[list[Card]]:
     """Return up to nine pictures of public adapters that suit everybody, three a row."""
-    cards = cards_of(None, catalogue.search(None, catalogue.Query(), limit=9).results)
+    cards = cards_of(
+        None, adapter_selectors.search(None, adapter_selectors.Query(), limit=9).results
+    )
     cards = [card for card in cards if not card.rating]
     return [cards[start : start + 3] for start in range(0, len(cards) // 3 * 3, 3)]

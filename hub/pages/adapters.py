@@ -19,13 +19,14 @@ from hub.pages.snippets import snippets_of
 from hub.pages.verdicts import verdict_of
 from hub.pages.withdrawals import adapter_gone, may_withdraw
 from hub.pages.words import facts_line
+from registry.accounts.permissions import require_adapter
+from registry.adapters import selectors as adapter_selectors
+from registry.adapters import services as adapters
+from registry.aliases import selectors as alias_selectors
+from registry.cards import html
 from registry.errors import Invalid
 from registry.models import VersionState
-from registry.selectors import adapters as catalogue
-from registry.selectors import aliases
-from registry.selectors import versions as history
-from registry.services import adapters, card_html
-from registry.services.access import require_adapter
+from registry.versions import selectors as version_selectors
 
 if TYPE_CHECKING:
     from typing import Any
@@ -40,10 +41,14 @@ __all__ = ["edit", "show"]
 @require_safe
 def show(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Show an adapter, or the tombstone of a withdrawn version or of all of it."""
-    adapter = catalogue.get(request.user, owner, name)
+    adapter = adapter_selectors.get(request.user, owner, name)
     wanted = request.GET.get("v", "")
-    listing = list(history.listing(request.user, adapter))
-    version = history.get(request.user, adapter, wanted or history.LATEST) if listing else None
+    listing = list(version_selectors.listing(request.user, adapter))
+    version = (
+        version_selectors.get(request.user, adapter, wanted or version_selectors.LATEST)
+        if listing
+        else None
+    )
     if adapter.withdrawn_reason and (version is None or not wanted):
         return adapter_gone(request, adapter)
     context = _about(request, adapter, listing)
@@ -61,11 +66,11 @@ def _about(request: HttpRequest, adapter: Adapter, listing: list[Version]) -> di
     return {
         "adapter": adapter,
         "tags": list(adapter.tags.values_list("name", flat=True)),
-        "card": card_html.of(adapter),
+        "card": html.of(adapter),
         "facts": facts_line(adapter, None),
         "is_writable": _is_writable(request, adapter),
         "may_withdraw": may_withdraw(request.user, adapter),
-        "named": aliases.by_version(adapter),
+        "named": alias_selectors.by_version(adapter),
         "versions": listing,
         "version_links": listing,
     }
@@ -83,12 +88,12 @@ def _of_version(
     """Return what one version says; five queries, six where there are several versions."""
     files = list(version.files)
     primary = next((file for file in files if file.is_primary), None)
-    document = history.document_of(version, primary)
+    document = version_selectors.document_of(version, primary)
     lines = details.files_of(version, files)
     writable = _is_writable(request, adapter)
-    found = history.findings_of(version, primary, is_owner=writable)
+    found = version_selectors.findings_of(version, primary, is_owner=writable)
     remarks = details.remarks_of(found, is_owner=writable)
-    hidden = history.hidden_findings(version, primary) if not writable else 0
+    hidden = version_selectors.hidden_findings(version, primary) if not writable else 0
     told = None if hidden and not remarks else len(remarks)
     counts = {"files": len(lines), "versions": None, "findings": told}
     chosen = next((line for line in lines if line.is_primary), None)
@@ -116,7 +121,7 @@ def _of_version(
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Change card fields."""
-    adapter = catalogue.get(request.user, owner, name)
+    adapter = adapter_selectors.get(request.user, owner, name)
     user = require_adapter(request.user, adapter)
     form = AdapterForm(request.POST if request.method == "POST" else None, initial=_said(adapter))
     if request.method == "POST" and form.is_valid():

@@ -12,13 +12,13 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from hub.pages.forms import accept_faults, dress
+from registry.accounts.permissions import require_adapter
+from registry.adapters import selectors as adapter_selectors
+from registry.aliases import selectors as alias_selectors
+from registry.aliases import services as aliases
 from registry.errors import LoraryError
 from registry.models import OUT_STATES
 from registry.names import MAX_NAME
-from registry.selectors import adapters as catalogue
-from registry.selectors import aliases as selectors
-from registry.services import aliases
-from registry.services.access import require_adapter
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse, QueryDict
@@ -59,9 +59,9 @@ def _called(version: Version) -> str:
 @require_http_methods(["GET", "HEAD", "POST"])
 def index(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """List aliases and their moves; make one or move it."""
-    adapter = catalogue.get(request.user, owner, name)
+    adapter = adapter_selectors.get(request.user, owner, name)
     if adapter.withdrawn_reason:
-        raise catalogue.gone(adapter)
+        raise adapter_selectors.gone(adapter)
     form = AliasForm(request.POST if request.method == "POST" else None, adapter)
     status = 200
     if request.method == "POST":
@@ -79,8 +79,8 @@ def _move(user: User, adapter: Adapter, form: AliasForm) -> bool:
     """Move an alias as the form says; what is wrong is put beside the form."""
     said = form.cleaned_data
     try:
-        seen = selectors.revision_named(adapter, said["seen"]) if said["seen"] else None
-        to = selectors.revision_named(adapter, said["to"])
+        seen = alias_selectors.revision_named(adapter, said["seen"]) if said["seen"] else None
+        to = alias_selectors.revision_named(adapter, said["to"])
         aliases.point(actor=user, adapter=adapter, name=said["name"], to=to, expected=seen)
     except LoraryError as error:
         accept_faults(form, {}, str(error.detail))
@@ -92,8 +92,8 @@ def _shown(request: HttpRequest, adapter: Adapter) -> dict[str, object]:
     user = request.user
     return {
         "adapter": adapter,
-        "pointers": selectors.pointers(selectors.listing(adapter)),
-        "moves": selectors.moves(adapter)[:MOVES],
+        "pointers": alias_selectors.pointers(alias_selectors.listing(adapter)),
+        "moves": alias_selectors.moves(adapter)[:MOVES],
         "is_writable": user.is_authenticated and adapter.namespace.is_writable_by(user),
     }
 
@@ -101,13 +101,13 @@ def _shown(request: HttpRequest, adapter: Adapter) -> dict[str, object]:
 @require_http_methods(["GET", "HEAD", "POST"])
 def remove(request: HttpRequest, owner: str, name: str, alias: str) -> HttpResponse:
     """Ask once more, then let an alias point nowhere."""
-    adapter = catalogue.get(request.user, owner, name)
+    adapter = adapter_selectors.get(request.user, owner, name)
     user = require_adapter(request.user, adapter)
-    found = selectors.get(adapter, alias)
+    found = alias_selectors.get(adapter, alias)
     if request.method == "POST":
         aliases.remove(actor=user, adapter=adapter, name=alias)
         messages.success(request, _("“%(name)s” names nothing any more.") % {"name": alias})
         return redirect("aliases", adapter.owner, adapter.name)
-    (pointer,) = selectors.pointers([found])
+    (pointer,) = alias_selectors.pointers([found])
     context = {"adapter": adapter, "pointer": pointer}
     return render(request, "adapter/alias_remove.html", context)

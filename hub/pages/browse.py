@@ -15,8 +15,8 @@ from django.views.decorators.vary import vary_on_headers
 
 from hub.pages.cards import cards_of
 from hub.pages.words import family_label
+from registry.adapters import selectors as adapter_selectors
 from registry.models import Kind
-from registry.selectors import adapters as catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
     from django.http import HttpRequest, HttpResponse, QueryDict
 
+    from registry.adapters.selectors import Facets, Page, Query
     from registry.models import User
-    from registry.selectors.adapters import Facets, Page, Query
 
 __all__ = ["browse", "count_text", "page_links"]
 
@@ -86,13 +86,13 @@ def browse(request: HttpRequest) -> HttpResponse:
         response = render(request, "includes/results.html", context)
         response.headers["HX-Push-Url"] = _address(query)
         return response
-    context["facets"] = _facets(catalogue.facets(request.user), query)
+    context["facets"] = _facets(adapter_selectors.facets(request.user), query)
     return render(request, "pages/browse.html", context)
 
 
 def _results(request: HttpRequest, query: Query) -> dict[str, Any]:
     cursor = request.GET.get("cursor", "")
-    found = catalogue.search(request.user, query, cursor=cursor, limit=PAGE)
+    found = adapter_selectors.search(request.user, query, cursor=cursor, limit=PAGE)
     return {
         "query": query,
         "cards": cards_of(request.user, found.results),
@@ -111,7 +111,7 @@ def _wants_results_only(request: HttpRequest) -> bool:
 def _query(wanted: QueryDict) -> Query:
     """Return what is asked for; values that no filter has fall away."""
     kind, sort = wanted.get("kind", ""), wanted.get("sort", "")
-    return catalogue.Query(
+    return adapter_selectors.Query(
         q=wanted.get("q", "")[:MAX_WORD].strip(),
         family=wanted.get("family", "")[:MAX_WORD],
         kind=kind if kind in Kind.values else "",
@@ -123,7 +123,7 @@ def _query(wanted: QueryDict) -> Query:
 
 def count_text(user: User | AnonymousUser, query: Query) -> str:
     """Return how many adapters a query finds, in words."""
-    count = catalogue.matching(user, query).filter(published_at__isnull=False).count()
+    count = adapter_selectors.matching(user, query).filter(published_at__isnull=False).count()
     return ngettext("%(n)d adapter", "%(n)d adapters", count) % {"n": count}
 
 

@@ -14,7 +14,7 @@ from hub.pages.words import family_label, strength_range
 from hub.templatetags.lorary import size
 from previews.selectors.pictures import Picture, cover_of
 from registry.models import File, Maturity, Visibility
-from registry.services.details import BY_TENSORS
+from registry.versions.details import BY_TENSORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

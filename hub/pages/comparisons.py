@@ -20,10 +20,10 @@ from hub.templatetags.lorary import size, strength
 from previews.render.recipe import SLOT
 from previews.selectors.comparisons import compare, rendered
 from previews.selectors.renders import previews_of
+from registry.adapters import selectors as adapter_selectors
 from registry.errors import NotFound
 from registry.models import VersionState
-from registry.selectors import adapters as catalogue
-from registry.selectors import versions as history
+from registry.versions import selectors as version_selectors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,8 +82,8 @@ class Fact:
 @require_safe
 def show(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Show pictures of ``?a=v1&b=v2`` in pairs, of one prompt and seed at a time."""
-    adapter = catalogue.get(request.user, owner, name)
-    listing = [one for one in history.listing(request.user, adapter) if _is_shown(one)]
+    adapter = adapter_selectors.get(request.user, owner, name)
+    listing = [one for one in version_selectors.listing(request.user, adapter) if _is_shown(one)]
     versions = _chosen(adapter, listing, request.GET)
     context = {"adapter": adapter, "listing": listing, **_context(versions, request.GET)}
     pictures = [shot.picture for row in context["rows"] for shot in row.prints]

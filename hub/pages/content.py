@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from registry.services import accounts
-from registry.services.access import require_user
+from registry.accounts import users
+from registry.accounts.permissions import require_user
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -25,7 +25,7 @@ def content(request: HttpRequest) -> HttpResponse:
     """Ask what a person wants to see of mature adapters, and keep the answer."""
     user = require_user(request.user)
     if request.method == "POST":
-        accounts.set_shows_mature(actor=user, shows_mature=request.POST.get("mature") == "show")
+        users.set_shows_mature(actor=user, shows_mature=request.POST.get("mature") == "show")
         messages.success(request, _("Your choice is saved."))
         return redirect("content")
     return render(request, "pages/content.html")

@@ -24,9 +24,9 @@ from previews.render.recipe import MAX_PROMPT_CHARACTERS
 from previews.selectors import tryouts as selectors
 from previews.services import wishes
 from previews.services.wishes import MAX_LAYERS, Limits, Wish
+from registry.adapters import selectors as adapter_selectors
+from registry.adapters.selectors import Query
 from registry.errors import Invalid, NotFound
-from registry.selectors import adapters as catalogue
-from registry.selectors.adapters import Query
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -270,6 +270,6 @@ def _rows(user: Viewer, said: Said) -> tuple[list[Row], list[str]]:
 def found_for(user: Viewer, words: str, family: str, rows: Sequence[Row]) -> list[Adapter]:
     """Return adapters to add: of the stack's family, and not in it yet."""
     here = {row.version.adapter_id for row in rows}
-    page = catalogue.search(user, Query(q=words, family=family), limit=FOUND + len(here))
+    page = adapter_selectors.search(user, Query(q=words, family=family), limit=FOUND + len(here))
     fresh = [one for one in page.results if one.pk not in here and one.latest_version is not None]
     return fresh[:FOUND]

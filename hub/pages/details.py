@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from django.utils.translation import gettext as _
 
 from hub.pages import links
-from registry.hashing import swapped
+from registry.blobs import selectors as blob_selectors
 from registry.models import HashKind
-from registry.selectors import blobs
-from registry.services.variants import HIGH, LOW
+from registry.scan.hashes import swapped
+from registry.versions.variants import HIGH, LOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -83,7 +83,7 @@ def files_of(version: Version, files: Iterable[File]) -> list[FileLine]:
 
 
 def _file_line(file: File, url: str) -> FileLine:
-    document: Document = blobs.document_of(file.blob)
+    document: Document = blob_selectors.document_of(file.blob)
     dtypes = document.get("dtypes") or {}
     return FileLine(
         path=file.path,

@@ -11,12 +11,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from hub.pages.details import remarks_of
+from registry.accounts.permissions import require_adapter
+from registry.adapters import selectors as adapter_selectors
 from registry.errors import StateConflict
 from registry.models import VersionState
-from registry.selectors import adapters as catalogue
-from registry.selectors import versions as history
-from registry.services import versions
-from registry.services.access import require_adapter
+from registry.versions import selectors as version_selectors
+from registry.versions import services as versions
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -30,9 +30,9 @@ __all__ = ["decide"]
 @require_http_methods(["GET", "HEAD", "POST"])
 def decide(request: HttpRequest, owner: str, name: str, version: str) -> HttpResponse:
     """Ask what a draft shall become, and do it."""
-    adapter = catalogue.get(request.user, owner, name)
+    adapter = adapter_selectors.get(request.user, owner, name)
     user = require_adapter(request.user, adapter)
-    found = history.get(request.user, adapter, version)
+    found = version_selectors.get(request.user, adapter, version)
     if found.state != VersionState.DRAFT:
         raise StateConflict(_("%(version)s is no draft any more.") % {"version": found.name})
     place = reverse("adapter", args=[adapter.owner, adapter.name])
@@ -50,5 +50,5 @@ def decide(request: HttpRequest, owner: str, name: str, version: str) -> HttpRes
 
 def _remarks(version: Version) -> list[Remark]:
     """Return what its owner should know before everybody can read it."""
-    found = history.findings_of(version, version.primary_file, is_owner=True)
+    found = version_selectors.findings_of(version, version.primary_file, is_owner=True)
     return [remark for remark in remarks_of(found, is_owner=True) if remark.is_loud]

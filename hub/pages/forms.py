@@ -12,10 +12,10 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from previews.services.samples import MAX_CAPTION
+from registry.accounts import users
+from registry.adapters.services import LIMITS
 from registry.models import Kind, Maturity, User, Visibility
 from registry.names import key_of
-from registry.services import accounts
-from registry.services.adapters import LIMITS
 
 __all__ = [
     "AdapterForm",
@@ -102,7 +102,7 @@ class SignUpForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Say of every field at once what is wrong with it."""
         given = {field: str(self.data.get(field, "")) for field in self.fields}
-        for field, sentences in accounts.sign_up_faults(**given).items():
+        for field, sentences in users.sign_up_faults(**given).items():
             if field not in self.errors:
                 self.add_error(field, sentences)
         return self.cleaned_data

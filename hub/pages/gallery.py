@@ -20,10 +20,10 @@ from hub.pages.ratings import rating_of
 from previews.models import DerivativeKind, SampleKind
 from previews.selectors import samples as selectors
 from previews.services import samples
+from registry.accounts.permissions import require_adapter
+from registry.adapters import selectors as adapter_selectors
 from registry.errors import Invalid, LoraryError, NotFound
-from registry.selectors import adapters as catalogue
-from registry.selectors import versions as history
-from registry.services.access import require_adapter
+from registry.versions import selectors as version_selectors
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -41,8 +41,10 @@ TYPES = {"webp": "image/webp", "mp4": "video/mp4"}
 @require_http_methods(["GET", "HEAD", "POST"])
 def gallery(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Show all pictures of a version; POST brings more, for browsers without script."""
-    adapter = catalogue.get(request.user, owner, name)
-    version = history.get(request.user, adapter, request.GET.get("v") or history.LATEST)
+    adapter = adapter_selectors.get(request.user, owner, name)
+    version = version_selectors.get(
+        request.user, adapter, request.GET.get("v") or version_selectors.LATEST
+    )
     if request.method == "POST":
         return _bring(request, adapter, version)
     first = FIRST if "first" in request.GET else None
@@ -82,7 +84,7 @@ def _bring(request: HttpRequest, adapter: Adapter, version: Version) -> HttpResp
 @require_http_methods(["GET", "HEAD", "POST"])
 def item(request: HttpRequest, owner: str, name: str, sample_id: int) -> HttpResponse:
     """Change the caption of a picture, or take it away: the page asks once more."""
-    adapter = catalogue.get(request.user, owner, name)
+    adapter = adapter_selectors.get(request.user, owner, name)
     user = require_adapter(request.user, adapter)
     sample = selectors.get(user, sample_id)
     if sample.version.adapter_id != adapter.pk:

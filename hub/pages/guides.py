@@ -14,7 +14,7 @@ from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from registry import markdown
+from registry.cards import markdown
 from registry.errors import NotFound
 
 if TYPE_CHECKING:

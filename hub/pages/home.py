@@ -15,15 +15,15 @@ from hub.pages.sweeps import Frame, sweep_of
 from hub.pages.words import family_label
 from previews.selectors.pictures import cover_of
 from previews.selectors.renders import previews_of
-from registry.selectors import adapters as catalogue
+from registry.adapters import selectors as adapter_selectors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from django.http import HttpRequest, HttpResponse
 
+    from registry.adapters.selectors import Facets
     from registry.models import Adapter
-    from registry.selectors.adapters import Facets
 
 __all__ = ["home"]
 
@@ -44,8 +44,8 @@ class Hero:
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """Show what this place is: a search, a live sweep, the newest adapters."""
-    newest = catalogue.search(request.user, catalogue.Query(), limit=NEWEST).results
-    facets = catalogue.facets(request.user)
+    newest = adapter_selectors.search(request.user, adapter_selectors.Query(), limit=NEWEST).results
+    facets = adapter_selectors.facets(request.user)
     context = {
         "cards": cards_of(request.user, newest),
         "sweep": _hero([one for one in newest if not is_blurred(request.user, one)]),

@@ -14,11 +14,13 @@ from django.utils.translation import gettext as _
 from hub.arriving import checked_bytes
 from hub.pages.details import Remark, remarks_of
 from hub.templatetags.lorary import size
-from registry import checks
+from registry.accounts import quotas
+from registry.ignored_paths import ARCHIVES, PICKLES
 from registry.models import UploadState
-from registry.pushed import ARCHIVES, PICKLES
-from registry.selectors import uploads as arrivals
-from registry.services import endings, quotas, uploads
+from registry.scan import checks
+from registry.uploads import endings
+from registry.uploads import selectors as upload_selectors
+from registry.uploads import services as uploads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,12 +105,12 @@ def limits(namespace: Namespace | None = None) -> Limits:
 
 def line_of(user: User, upload: Upload) -> Line:
     """Return one upload of a user."""
-    return lines_of(user, [arrivals.overview(user).get(pk=upload.pk)])[0]
+    return lines_of(user, [upload_selectors.overview(user).get(pk=upload.pk)])[0]
 
 
 def lines_of(user: User, rows: Sequence[Upload]) -> list[Line]:
     """Return uploads of ``arrivals.overview``."""
-    versions, checked = arrivals.holding(user, rows), checked_bytes(rows)
+    versions, checked = upload_selectors.holding(user, rows), checked_bytes(rows)
     return [_line(row, versions.get(row.pk), checked.get(row.pk, 0)) for row in rows]
 
 

@@ -21,11 +21,11 @@ from previews.models import Derivative, Image, Sheet, SheetKind
 from previews.selectors import tryouts
 from previews.selectors.pictures import DIGITS
 from registry import storage
+from registry.accounts.permissions import require_scope
 from registry.errors import Gone, NotFound
 from registry.models import OUT_STATES, Adapter, Version, VersionState, Visibility
-from registry.selectors import versions
-from registry.services import tokens
-from registry.services.access import require_scope
+from registry.tokens import services as tokens
+from registry.versions import selectors as version_selectors
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -175,7 +175,7 @@ def _shown(viewer: User | AnonymousUser, version_id: int) -> Version:
     visible = Adapter.objects.visible_to(viewer)
     if version is None or not visible.filter(pk=version.adapter_id).exists():
         raise NotFound(_("There is no such picture."))
-    versions.get(viewer, version.adapter, version.name)
+    version_selectors.get(viewer, version.adapter, version.name)
     if version.state == VersionState.WITHDRAWN:
         raise Gone(_("The pictures of this version were withdrawn with it."))
     return version

@@ -14,11 +14,11 @@ from django.views.decorators.http import require_http_methods, require_POST
 from hub.operating import jobs_told, queue_title, unserved_told, workers_told
 from lorary.anatomy import family_title
 from previews.services import operating
-from registry import queue
+from registry.accounts import permissions
 from registry.errors import Invalid
+from registry.jobs import queue, workers
+from registry.jobs import selectors as job_selectors
 from registry.models import WorkerWish
-from registry.selectors import workers as selectors
-from registry.services import access, workers
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -64,7 +64,7 @@ class Line:
 @require_http_methods(["GET", "HEAD"])
 def index(request: HttpRequest) -> HttpResponse:
     """Show everything."""
-    access.require_operator(request.user)
+    permissions.require_operator(request.user)
     return render(request, "operator/page.html", _context())
 
 
@@ -72,14 +72,14 @@ def index(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD"])
 def panel(request: HttpRequest) -> HttpResponse:
     """Send what changes, for the page to renew itself."""
-    access.require_operator(request.user)
+    permissions.require_operator(request.user)
     return render(request, "operator/panel.html", _context())
 
 
 @require_POST
 def worker(request: HttpRequest, worker_id: int) -> HttpResponse:
     """Pause a worker, let it go on, or end it."""
-    access.require_operator(request.user)
+    permissions.require_operator(request.user)
     wish = request.POST.get("wish", "")
     if wish not in WorkerWish.values:
         raise Invalid(_("A worker can be paused, resumed or ended."))
@@ -106,15 +106,15 @@ def job(request: HttpRequest, job_id: int) -> HttpResponse:
 
 
 def _context() -> dict[str, Any]:
-    living = selectors.living()
+    living = job_selectors.living()
     return {
         "workers": [_card(one) for one in workers_told()],
         "is_anybody_here": bool(living),
-        "alive_s": selectors.ALIVE_S,
+        "alive_s": job_selectors.ALIVE_S,
         "unserved": unserved_told(living),
         "queues": _lines(living),
-        "unknown": jobs_told(selectors.unknown()[:MOST]),
-        "failures": jobs_told(selectors.failures(days=DAYS)),
+        "unknown": jobs_told(job_selectors.unknown()[:MOST]),
+        "failures": jobs_told(job_selectors.failures(days=DAYS)),
         "days": DAYS,
     }
 
@@ -152,10 +152,10 @@ def _wishes(told: WorkerTold) -> list[tuple[str, str]]:
 
 def _lines(living: list[Worker]) -> list[Line]:
     found = []
-    for length in selectors.lengths():
+    for length in job_selectors.lengths():
         waiting = [length.waiting.get(priority, 0) for priority in PRIORITIES]
         waiting[PRIORITIES.index(queue.BATCH)] += length.total - sum(waiting)  # other numbers
-        is_served = bool(selectors.serving(length.name, living))
+        is_served = bool(job_selectors.serving(length.name, living))
         title = queue_title(length.name)
         found.append(
             Line(title, length.name, length.running, waiting, length.oldest, is_served=is_served)

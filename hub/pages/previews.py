@@ -21,9 +21,9 @@ from previews.reasons import no_renderer
 from previews.selectors.places import place_of_id
 from previews.selectors.renders import previews_of
 from previews.services.renders import request as request_render
-from registry.selectors import adapters as catalogue
-from registry.selectors import versions as history
-from registry.services.access import require_user
+from registry.accounts.permissions import require_user
+from registry.adapters import selectors as adapter_selectors
+from registry.versions import selectors as version_selectors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,8 +70,10 @@ def previews(request: HttpRequest, owner: str, name: str) -> HttpResponseBase:
     """Send the pictures' panel alone; POST asks for them to be rendered."""
     if request.method == "POST":
         return _ask(request, owner, name)
-    adapter = catalogue.get(request.user, owner, name)
-    version = history.get(request.user, adapter, request.GET.get("v") or history.LATEST)
+    adapter = adapter_selectors.get(request.user, owner, name)
+    version = version_selectors.get(
+        request.user, adapter, request.GET.get("v") or version_selectors.LATEST
+    )
     context = {"adapter": adapter, "version": version}
     context |= previews_context(request, adapter, version)
     is_part = request.GET.get("part") == "renewal"
@@ -80,8 +82,10 @@ def previews(request: HttpRequest, owner: str, name: str) -> HttpResponseBase:
 
 
 def _ask(request: HttpRequest, owner: str, name: str) -> HttpResponse:
-    adapter = catalogue.get(request.user, owner, name)
-    version = history.get(request.user, adapter, request.GET.get("v") or history.LATEST)
+    adapter = adapter_selectors.get(request.user, owner, name)
+    version = version_selectors.get(
+        request.user, adapter, request.GET.get("v") or version_selectors.LATEST
+    )
     request_render(actor=require_user(request.user), version=version)
     return redirect("adapter", adapter.owner, adapter.name)
 

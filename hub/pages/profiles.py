@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 
 from hub.pages.browse import PAGE, count_text, page_links
 from hub.pages.cards import cards_of
-from registry.selectors import adapters as catalogue
+from registry.adapters import selectors as adapter_selectors
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -20,10 +20,10 @@ __all__ = ["profile"]
 @require_safe
 def profile(request: HttpRequest, owner: str) -> HttpResponse:
     """Show an owner's adapters; its own drafts and private ones only to itself."""
-    namespace = catalogue.namespace(owner)
-    query = catalogue.Query(owner=namespace.name)
+    namespace = adapter_selectors.namespace(owner)
+    query = adapter_selectors.Query(owner=namespace.name)
     cursor = request.GET.get("cursor", "")
-    found = catalogue.search(request.user, query, cursor=cursor, limit=PAGE)
+    found = adapter_selectors.search(request.user, query, cursor=cursor, limit=PAGE)
     context = {
         "owner": namespace,
         "is_self": request.user.is_authenticated and namespace.user_id == request.user.pk,

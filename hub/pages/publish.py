@@ -20,13 +20,15 @@ from hub.pages import lines, readings, stored
 from hub.pages.forms import accept_faults
 from hub.pages.version_forms import PublishForm, VersionForm
 from lorary.anatomy import FAMILIES
+from registry.accounts import attempts
+from registry.accounts.permissions import require_adapter, require_user
+from registry.adapters import selectors as adapter_selectors
+from registry.adapters import services as adapters
 from registry.errors import Conflict, LoraryError, Moved, NotFound
 from registry.models import UploadState, Visibility
 from registry.names import check_name, check_new_name
-from registry.selectors import adapters as catalogue
-from registry.selectors import uploads as arrivals
-from registry.services import adapters, attempts, versions
-from registry.services.access import require_adapter, require_user
+from registry.uploads import selectors as upload_selectors
+from registry.versions import services as versions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,9 +72,11 @@ def _opened(request: HttpRequest, user: User, target: Adapter | None) -> dict[st
     context = _frame(target)
     wanted = request.GET.get("upload")
     if not wanted:
-        context["waiting"] = arrivals.listing(user).filter(state=UploadState.RECEIVING).count()
+        context["waiting"] = (
+            upload_selectors.listing(user).filter(state=UploadState.RECEIVING).count()
+        )
     else:
-        upload = arrivals.get(user, wanted)
+        upload = upload_selectors.get(user, wanted)
         reading = stored.of_upload(upload) if upload.state == UploadState.ACCEPTED else None
         context |= {"begun": lines.line_of(user, upload), "reading": reading}
         if reading is not None:
@@ -105,7 +109,7 @@ def _target(request: HttpRequest) -> Adapter | None:
     if "/" not in wanted:
         return None
     owner, _slash, named = wanted.partition("/")
-    adapter = catalogue.get(request.user, check_name(owner), check_name(named))
+    adapter = adapter_selectors.get(request.user, check_name(owner), check_name(named))
     require_adapter(request.user, adapter)
     return adapter
 
@@ -120,7 +124,7 @@ def _publish(user: User, form: VersionForm, target: Adapter | None) -> Adapter:
     Raises:
         LoraryError: whatever the services refuse.
     """
-    uploads = arrivals.many(user, form.uploads)
+    uploads = upload_selectors.many(user, form.uploads)
     with transaction.atomic():
         adapter = target or _own_or_new(user, form)
         version = versions.create_draft(
@@ -141,7 +145,7 @@ def _own_or_new(user: User, form: VersionForm) -> Adapter:
     assert isinstance(form, PublishForm)  # noqa: S101 - without a target it is
     said = form.cleaned_data
     try:
-        adapter = catalogue.get(user, user.username, said["name"])
+        adapter = adapter_selectors.get(user, user.username, said["name"])
     except (NotFound, Moved):
         return adapters.create(actor=user, name=said["name"], **form.card_fields())
     if adapter.visibility != said["visibility"]:
@@ -181,7 +185,7 @@ def read(request: HttpRequest) -> HttpResponse:
 def checked(request: HttpRequest) -> HttpResponse:
     """Send the parts of the form that the stored checks decide, for uploads that were sent."""
     user = require_user(request.user)
-    sent = arrivals.many(user, request.GET.getlist("upload")[:MAX_FILES])
+    sent = upload_selectors.many(user, request.GET.getlist("upload")[:MAX_FILES])
     if not sent:
         raise NotFound(_("There is no such upload."))
     context = {"reading": stored.of_uploads(sent, is_all="more" not in request.GET)}
@@ -206,7 +210,7 @@ def _own_named(user: User, wanted: str) -> Adapter | None:
         Moved: one was.
     """
     try:
-        return catalogue.get(user, user.username, check_name(wanted))
+        return adapter_selectors.get(user, user.username, check_name(wanted))
     except NotFound:
         check_new_name(wanted)
     return None

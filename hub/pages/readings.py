@@ -29,10 +29,10 @@ from hub.templatetags.lorary import size
 from lorary.anatomy.claims import FILE_NAME
 from lorary.anatomy.vocabulary import covers
 from lorary.anatomy.wording import stem, title_of
-from registry import checks
 from registry.errors import LoraryError, TooLarge
 from registry.names import check_path
-from registry.services.details import open_in
+from registry.scan import checks
+from registry.versions.details import open_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

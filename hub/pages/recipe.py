@@ -14,9 +14,9 @@ from hub.pages.forms import accept_faults, dress
 from lorary.anatomy import family_title
 from previews.selectors import recipes
 from previews.services import prompts
+from registry.accounts.permissions import require_adapter
+from registry.adapters import selectors as adapter_selectors
 from registry.errors import Invalid
-from registry.selectors import adapters as catalogue
-from registry.services.access import require_adapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,7 +57,7 @@ class PromptsForm(forms.Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 def recipe(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Show the recipe; POST changes the owner's prompts, and none are the way back."""
-    adapter = catalogue.get(request.user, owner, name)
+    adapter = adapter_selectors.get(request.user, owner, name)
     user = require_adapter(request.user, adapter)
     shown = recipes.of_adapter(adapter)
     form = PromptsForm(request.POST if request.method == "POST" else None, shown.prompts)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from hub.pages.details import remarks_of
 from hub.pages.readings import Reading, Word, of_document
+from registry.blobs import selectors as blob_selectors
 from registry.errors import LoraryError
 from registry.models import UploadState
-from registry.selectors import blobs, uploads
+from registry.uploads import selectors as upload_selectors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,7 @@ DECIDED = {UploadState.ACCEPTED, UploadState.REFUSED}
 
 def of_upload(upload: Upload) -> Reading | None:
     """Return the reading of weights that were accepted, None of any other file."""
-    return of_uploads([upload]) if blobs.document_of(upload.blob) else None
+    return of_uploads([upload]) if blob_selectors.document_of(upload.blob) else None
 
 
 def of_uploads(sent: Sequence[Upload], *, is_all: bool = True) -> Reading:
@@ -36,9 +37,9 @@ def of_uploads(sent: Sequence[Upload], *, is_all: bool = True) -> Reading:
         sent: At least one.
         is_all: Whether no other file of the version is still to come.
     """
-    main = next((one for one in sent if blobs.document_of(one.blob)), sent[0])
+    main = next((one for one in sent if blob_selectors.document_of(one.blob)), sent[0])
     remarks = [remark for one in sent for remark in _remarks(one, is_main=one is main)]
-    document = blobs.document_of(main.blob)
+    document = blob_selectors.document_of(main.blob)
     reading = of_document(main.path, remarks, document) if document else Reading(main.path, remarks)
     is_decided = all(one.state in DECIDED for one in sent)
     return replace(reading, upload=main, is_checked=is_decided and is_all)
@@ -56,7 +57,7 @@ def again(user: User, form: VersionForm) -> Reading:
     """Return the reading of a form that came back: the words chosen, and what the checks found."""
     words = [Word(text, "", is_taken=True) for text in form.words]
     try:
-        sent = uploads.many(user, form.uploads)
+        sent = upload_selectors.many(user, form.uploads)
     except LoraryError:
         sent = []
     return replace(of_uploads(sent), words=words) if sent else Reading("", words=words)

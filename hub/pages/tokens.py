@@ -12,10 +12,10 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from hub.pages import sealed
 from hub.pages.forms import TokenForm, accept_faults
+from registry.accounts.permissions import require_user
 from registry.errors import Invalid
-from registry.selectors import tokens as held
-from registry.services import tokens
-from registry.services.access import require_user
+from registry.tokens import selectors as token_selectors
+from registry.tokens import services as tokens
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -37,7 +37,7 @@ def index(request: HttpRequest) -> HttpResponse:
         except Invalid as error:
             accept_faults(form, error.facts.get("fields", {}), str(error.detail))
     letter = sealed.take(request) if request.method == "GET" else None
-    context = {"form": form, "new": letter, "tokens": held.listing(user)}
+    context = {"form": form, "new": letter, "tokens": token_selectors.listing(user)}
     response = render(request, "pages/tokens.html", context, status=400 if form.errors else 200)
     if request.method == "GET":
         sealed.forget(request, response)

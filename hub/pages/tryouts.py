@@ -17,8 +17,8 @@ from hub.pages.ratings import rating_of
 from hub.problems import status_of
 from previews.selectors import tryouts as selectors
 from previews.services import tryouts
+from registry.accounts.permissions import require_user
 from registry.errors import LoraryError, NotFound, Unauthenticated
-from registry.services.access import require_user
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse

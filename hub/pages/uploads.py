@@ -13,11 +13,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from hub.pages.lines import limits, line_of, lines_of
+from registry.accounts.permissions import require_user
 from registry.errors import CursorInvalid, PathInvalid
 from registry.names import check_path
-from registry.selectors import uploads as arrivals
-from registry.services import uploads
-from registry.services.access import require_user
+from registry.uploads import selectors as upload_selectors
+from registry.uploads import services as uploads
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -36,7 +36,7 @@ MOST_ALIKE = 5
 def index(request: HttpRequest) -> HttpResponse:
     """List a user's uploads, newest first."""
     user = require_user(request.user)
-    rows = arrivals.overview(user)
+    rows = upload_selectors.overview(user)
     if before := _before(request):
         rows = rows.filter(pk__lt=before)
     found = list(rows[: PAGE + 1])
@@ -62,7 +62,7 @@ def _before(request: HttpRequest) -> int:
 def cancel(request: HttpRequest, upload_id: UUID) -> HttpResponse:
     """Ask once more, then drop an upload."""
     user = require_user(request.user)
-    upload = arrivals.get(user, upload_id)
+    upload = upload_selectors.get(user, upload_id)
     if request.method == "POST":
         uploads.cancel(actor=user, upload=upload)
         messages.success(request, _("“%(path)s” is cancelled.") % {"path": upload.path})
@@ -81,5 +81,5 @@ def begun(request: HttpRequest) -> HttpResponse:
         path = check_path(request.GET.get("name", ""))
     except PathInvalid:
         return JsonResponse({"uploads": []})
-    rows = arrivals.begun(user, path, size_bytes)[:MOST_ALIKE]
+    rows = upload_selectors.begun(user, path, size_bytes)[:MOST_ALIKE]
     return JsonResponse({"uploads": [reverse("api-upload", args=[row.public_id]) for row in rows]})

@@ -13,8 +13,8 @@ from hub.pages import links
 from hub.pages.details import FileLine, files_of, partner_of
 from hub.pages.snippets import snippets_of
 from hub.templatetags.lorary import strength
+from registry.adapters import selectors as adapter_selectors
 from registry.models import Access, Adapter, Namespace, Version
-from registry.selectors import adapters as catalogue
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -96,7 +96,7 @@ def _commands(version: Version, primary: FileLine, hub: str, you: str) -> dict[s
 
 def _example() -> tuple[Version, FileLine]:
     """Return a version that everybody may pull; where there is none, one that shows the form."""
-    for adapter in catalogue.search(None, catalogue.Query(), limit=NEWEST).results:
+    for adapter in adapter_selectors.search(None, adapter_selectors.Query(), limit=NEWEST).results:
         version = adapter.latest_version
         if version is None or adapter.access != Access.OPEN:
             continue

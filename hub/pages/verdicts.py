@@ -13,7 +13,7 @@ from hub.pages.words import count, family_label, family_labels, strength_range
 from hub.templatetags.lorary import digest, strength
 from lorary.anatomy import FAMILIES
 from lorary.anatomy.claims import FILE_NAME, covers
-from registry.services.details import allowed_in
+from registry.versions.details import allowed_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,13 +12,13 @@ from django.views.decorators.http import require_http_methods
 
 from hub.pages.forms import YankForm, accept_faults
 from hub.pages.version_forms import EditVersionForm
+from registry.accounts.permissions import require_adapter
+from registry.adapters import selectors as adapter_selectors
 from registry.errors import Invalid
 from registry.models import VersionState
-from registry.selectors import adapters as catalogue
-from registry.selectors import versions as history
-from registry.services import versions
-from registry.services.access import require_adapter
-from registry.services.details import document_of, open_in
+from registry.versions import selectors as version_selectors
+from registry.versions import services as versions
+from registry.versions.details import document_of, open_in
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse, QueryDict
@@ -31,9 +31,9 @@ __all__ = ["edit", "yank"]
 @require_http_methods(["GET", "HEAD", "POST"])
 def yank(request: HttpRequest, owner: str, name: str, version: str) -> HttpResponse:
     """Advise against a version, or take that back."""
-    adapter = catalogue.get(request.user, owner, name)
+    adapter = adapter_selectors.get(request.user, owner, name)
     user = require_adapter(request.user, adapter)
-    found = history.get(request.user, adapter, version)
+    found = version_selectors.get(request.user, adapter, version)
     form = YankForm(request.POST if request.method == "POST" else None)
     takes_back = found.state == VersionState.YANKED
     if request.method == "POST" and (takes_back or form.is_valid()):
@@ -53,9 +53,9 @@ def yank(request: HttpRequest, owner: str, name: str, version: str) -> HttpRespo
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, owner: str, name: str, version: str) -> HttpResponse:
     """Change what is said about a version."""
-    adapter = catalogue.get(request.user, owner, name)
+    adapter = adapter_selectors.get(request.user, owner, name)
     user = require_adapter(request.user, adapter)
-    found = history.get(request.user, adapter, version)
+    found = version_selectors.get(request.user, adapter, version)
     data = request.POST if request.method == "POST" else None
     form = _form(data, found)
     if data is not None and form.is_valid():

@@ -13,12 +13,12 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from hub.pages.forms import accept_faults, dress
+from registry.accounts.permissions import is_operator, require_owner_or_operator
+from registry.adapters import selectors as adapter_selectors
 from registry.errors import Invalid, StateConflict
-from registry.selectors import adapters as catalogue
-from registry.selectors import versions as history
-from registry.services import withdrawing
-from registry.services.access import is_operator, require_owner_or_operator
-from registry.services.offers import MAX_REASON
+from registry.versions import selectors as version_selectors
+from registry.versions import withdraw as withdrawal
+from registry.versions.latest import MAX_REASON
 
 if TYPE_CHECKING:
     from typing import Any
@@ -70,13 +70,13 @@ def may_withdraw(user: User | AnonymousUser, adapter: Adapter) -> bool:
 @require_http_methods(["GET", "HEAD", "POST"])
 def withdraw(request: HttpRequest, owner: str, name: str, version: str) -> HttpResponse:
     """Take a version down for good."""
-    adapter = catalogue.get(request.user, owner, name)
+    adapter = adapter_selectors.get(request.user, owner, name)
     user = require_owner_or_operator(request.user, adapter)
-    found = history.get(request.user, adapter, version)
+    found = version_selectors.get(request.user, adapter, version)
     form = WithdrawForm(_posted(request), name=found.name)
     if form.is_bound and form.is_valid():
         try:
-            withdrawing.withdraw(actor=user, version=found, reason=form.cleaned_data["reason"])
+            withdrawal.withdraw(actor=user, version=found, reason=form.cleaned_data["reason"])
             messages.success(request, _("%(version)s is taken down.") % {"version": found.name})
             return redirect(f"{_place(adapter)}?v={found.name}")
         except (Invalid, StateConflict) as error:
@@ -88,13 +88,13 @@ def withdraw(request: HttpRequest, owner: str, name: str, version: str) -> HttpR
 @require_http_methods(["GET", "HEAD", "POST"])
 def withdraw_adapter(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Take an adapter with all its versions down for good."""
-    adapter = catalogue.get(request.user, owner, name)
+    adapter = adapter_selectors.get(request.user, owner, name)
     user = require_owner_or_operator(request.user, adapter)
     form = WithdrawForm(_posted(request), name=adapter.full_name)
     if form.is_bound and form.is_valid():
         try:
             reason = form.cleaned_data["reason"]
-            withdrawing.withdraw_adapter(actor=user, adapter=adapter, reason=reason)
+            withdrawal.withdraw_adapter(actor=user, adapter=adapter, reason=reason)
             return redirect(_place(adapter))
         except (Invalid, StateConflict) as error:
             accept_faults(form, error.facts.get("fields", {}), str(error.detail))
@@ -116,7 +116,7 @@ def _place(adapter: Adapter) -> str:
 
 def adapter_gone(request: HttpRequest, adapter: Adapter) -> HttpResponse:
     """Show what stays of an adapter that was withdrawn as a whole."""
-    rows = history.listing(None, adapter).prefetch_related("revision__files__blob")
+    rows = version_selectors.listing(None, adapter).prefetch_related("revision__files__blob")
     versions = [(version, list(version.revision.files.all())) for version in rows]
     with_it = [row for row in rows if row.withdrawn_reason == adapter.withdrawn_reason]
     last = max(with_it, key=lambda row: row.withdrawn_at or row.created_at, default=None)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from django.db.models import Count, F, Q
 
 from previews.models import Render, RenderState
+from registry.jobs.selectors import serving
 from registry.models import Job, JobState
-from registry.selectors.workers import serving
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet

@@ -14,9 +14,9 @@ from previews.models import OPEN_STATES, Render, RenderState, Sheet, SheetKind
 from previews.reasons import waiting_for
 from previews.selectors.pictures import pictures_of
 from registry.errors import NotFound
+from registry.jobs import selectors as job_selectors
 from registry.models import Adapter, JobState, VersionState, WorkerWish
-from registry.selectors import versions as history
-from registry.selectors import workers
+from registry.versions import selectors as version_selectors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,7 +131,7 @@ def _queued(render: Render, job: Job) -> tuple[str, str]:
     for as long a fresh job is in the queue, and nothing flashes by.
     """
     if timezone.now() - job.created_at > STARTING:
-        serving = workers.serving(job.queue)
+        serving = job_selectors.serving(job.queue)
         if not serving:
             return RenderState.WAITING, waiting_for(render.family)
         if all(worker.wish == WorkerWish.PAUSE for worker in serving):
@@ -150,6 +150,6 @@ def render(user: User | AnonymousUser | None, render_id: int) -> Render:
     visible = Adapter.objects.visible_to(user).values("pk")
     found = rows.filter(pk=render_id, version__adapter__in=visible).first()
     version = found.version if found is not None else None
-    if found is None or version is None or not history.is_shown(user, version):
+    if found is None or version is None or not version_selectors.is_shown(user, version):
         raise NotFound(_("There is no such render."))
     return found

@@ -12,7 +12,7 @@ from previews.models import Derivative, DerivativeKind, Sample, SampleKind, Samp
 from previews.selectors.pictures import Source
 from registry.errors import NotFound
 from registry.models import OUT_STATES, Adapter, Blob, File, FileRole, VersionState
-from registry.selectors import versions as history
+from registry.versions import selectors as version_selectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -104,7 +104,7 @@ def listing(user: User | AnonymousUser | None, version: Version) -> QuerySet[Sam
 
 def others(user: User | AnonymousUser | None, version: Version) -> list[tuple[str, int]]:
     """Return other versions of the adapter that have pictures: name and how many, newest first."""
-    rows = history.listing(user, version.adapter).exclude(pk=version.pk)
+    rows = version_selectors.listing(user, version.adapter).exclude(pk=version.pk)
     ready = Count("samples", filter=Q(samples__state=SampleState.READY))
     counted = rows.exclude(state=VersionState.WITHDRAWN).annotate(n=ready).filter(n__gt=0)
     return [

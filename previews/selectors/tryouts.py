@@ -19,10 +19,10 @@ from django.utils.translation import gettext as _
 from previews.models import OPEN_STATES, Layer, RenderState, Tryout
 from previews.selectors.places import Place, place_of, steps_of
 from previews.selectors.renders import Previews, of_render
+from registry.adapters import selectors as adapter_selectors
 from registry.errors import Moved, NotFound
 from registry.models import OUT_STATES, Adapter, Version
-from registry.selectors import adapters as catalogue
-from registry.selectors import versions as history
+from registry.versions import selectors as version_selectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -164,10 +164,10 @@ def version_named(user: Viewer, reference: str) -> Version:
     full_name, _at, version = reference.strip().partition("@")
     owner, _slash, name = full_name.partition("/")
     try:
-        adapter = catalogue.get(user, owner, name)
+        adapter = adapter_selectors.get(user, owner, name)
     except Moved as moved:
-        adapter = catalogue.get(user, *moved.facts["full_name"].split("/"))
-    return history.get(user, adapter, version or history.LATEST)
+        adapter = adapter_selectors.get(user, *moved.facts["full_name"].split("/"))
+    return version_selectors.get(user, adapter, version or version_selectors.LATEST)
 
 
 def name_of(version: Version) -> str:

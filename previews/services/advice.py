@@ -14,8 +14,8 @@ from django.db.models import Q
 from previews.models import Render, RenderKind, RenderState
 from previews.render.advice import METHOD, advise
 from previews.services import blobs
-from registry import queue
-from registry.services.uploads import CHECKS_QUEUE
+from registry.jobs import queue
+from registry.uploads.services import CHECKS_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

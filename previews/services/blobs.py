@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from registry import storage
-from registry.services import arrivals
+from registry.blobs import promote
 
 if TYPE_CHECKING:
     from previews.render.watch import Picture
@@ -36,13 +36,13 @@ class Kept:
 
 def kept(picture: Picture) -> Kept:
     """Store a picture's bytes, before and outside of any transaction."""
-    moving = arrivals.put([picture.animation]) if picture.animation else None
-    return Kept(picture, arrivals.put([picture.png]), moving)
+    moving = promote.put([picture.animation]) if picture.animation else None
+    return Kept(picture, promote.put([picture.png]), moving)
 
 
 def row_of(written: Written) -> Blob:
     """Return the row of bytes that were just put, for the transaction that refers to it."""
-    return arrivals.arrived(written)
+    return promote.arrived(written)
 
 
 def bytes_of(blob: Blob) -> bytes:

@@ -14,9 +14,9 @@ from django.db import transaction
 from previews.derived import Unreadable, opened, placeholder, smaller
 from previews.models import Derivative, Image
 from previews.services import blobs
-from registry import queue
-from registry.services import arrivals
-from registry.services.uploads import CHECKS_QUEUE
+from registry.blobs import promote
+from registry.jobs import queue
+from registry.uploads.services import CHECKS_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +83,7 @@ def make(*, source: Blob) -> str:
     """
     data = blobs.bytes_of(source)
     picture = opened(data)
-    written = [(one, arrivals.put([one.data])) for one in smaller(picture, len(data))]
+    written = [(one, promote.put([one.data])) for one in smaller(picture, len(data))]
     with transaction.atomic():
         for one, stored in written:
             Derivative.objects.get_or_create(

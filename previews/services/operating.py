@@ -9,10 +9,10 @@ from django.utils.translation import gettext as _
 
 from previews.models import Render, RenderKind, RenderState, Sample
 from previews.services import renders, samples
-from registry import queue
+from registry.accounts import permissions
 from registry.errors import NotFound, StateConflict
+from registry.jobs import queue
 from registry.models import Job, JobState
-from registry.services import access
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -29,7 +29,7 @@ def cancel(*, actor: User | AnonymousUser | None, job_id: int) -> None:
         NotFound: no such job, or the actor is no operator.
         ScopeMissing: see ``access.require_operator``.
     """
-    access.require_operator(actor)
+    permissions.require_operator(actor)
     job = _job(job_id)
     reason = _("Cancelled by the operator.")
     render = Render.objects.filter(job=job).first()
@@ -50,7 +50,7 @@ def retry(*, actor: User | AnonymousUser | None, job_id: int) -> None:
         StateConflict: it has not failed, or is of a kind that whoever asked must ask for again.
         ScopeMissing: see ``access.require_operator``.
     """
-    access.require_operator(actor)
+    permissions.require_operator(actor)
     job = _job(job_id)
     render = Render.objects.filter(job=job, state=RenderState.FAILED).first()
     if job.state != JobState.FAILED or render is None:

@@ -12,10 +12,11 @@ from previews.models import PromptSet
 from previews.selectors import prompts as selectors
 from previews.selectors import recipes
 from previews.services import rerendering
+from registry import events
+from registry.accounts import permissions
 from registry.errors import Invalid
 from registry.models import Adapter
 from registry.names import has_control
-from registry.services import access, events
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -39,7 +40,7 @@ def change(*, actor: User, adapter: Adapter, prompts: Sequence[str]) -> PromptSe
         Invalid: ``facts["fields"]`` names each fault: ``prompts``, ``prompts.1``.
         NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
     """
-    user = access.require_adapter(actor, adapter)
+    user = permissions.require_adapter(actor, adapter)
     texts = [" ".join(prompt.split()) for prompt in prompts]
     _require_good(adapter, texts)
     wanted = [text for text in texts if text]

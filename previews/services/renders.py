@@ -15,10 +15,10 @@ from previews.reasons import no_renderer, waiting_for
 from previews.render import RenderError
 from previews.selectors import recipes as selectors
 from previews.services import pictures, recipes
-from registry import queue
+from registry.accounts import permissions
 from registry.errors import StateConflict
+from registry.jobs import queue
 from registry.models import OUT_STATES, Job, JobState, Version, VersionState
-from registry.services import access
 
 if TYPE_CHECKING:
     from previews.render import Recipe as RecipeValue
@@ -53,7 +53,7 @@ def request(*, actor: User, version: Version) -> Render:
             somebody here has.
         NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
     """
-    access.require_adapter(actor, version.adapter)
+    permissions.require_adapter(actor, version.adapter)
     if version.state not in OUT_STATES:
         raise StateConflict(_("Only published versions are rendered."), state=version.state)
     if selectors.recipe_for(version) is None:

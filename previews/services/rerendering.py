@@ -14,7 +14,7 @@ from previews.models import RenderState
 from previews.render import RenderError
 from previews.selectors import recipes
 from previews.services import renders
-from registry import queue
+from registry.jobs import queue
 from registry.models import OUT_STATES, Adapter, Version
 
 if TYPE_CHECKING:

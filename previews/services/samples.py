@@ -32,18 +32,20 @@ from previews.brought.refusals import Refused
 from previews.models import Derivative, DerivativeKind, Sample, SampleKind, SampleState
 from previews.selectors.samples import digests_of
 from previews.services import blobs
-from registry import queue, storage
+from registry import events, storage
+from registry.accounts import permissions, quotas
+from registry.blobs import promote
 from registry.errors import Invalid, QuotaExceeded, StateConflict, TooLarge, UploadRefused
+from registry.jobs import queue
 from registry.models import Event, Namespace, User, Version, VersionState
-from registry.services import access, arrivals, events, quotas
-from registry.services.uploads import CHECKS_QUEUE
+from registry.uploads.services import CHECKS_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from previews.brought.sandbox import Reading
-    from registry.services.incoming import Readable
     from registry.storage import Written
+    from registry.uploads.receive import Readable
 
 __all__ = [
     "MAX_CAPTION",
@@ -93,7 +95,7 @@ def add(
         TooLarge: more bytes than are taken.
         Invalid: the caption is too long.
     """
-    user = access.require_adapter(actor, version.adapter)
+    user = permissions.require_adapter(actor, version.adapter)
     if version.state == VersionState.WITHDRAWN:
         raise StateConflict(_("This version was withdrawn."), state=version.state)
     caption = _caption(caption)
@@ -167,7 +169,7 @@ def _judged(stream: Readable) -> Iterator[bytes]:
 
 def _keep(user: User, version: Version, written: Written, key: str, said: dict[str, str]) -> Sample:
     """Bring the bytes to their digest, then the row that refers to them."""
-    arrivals.bring(key=key, written=written)
+    promote.bring(key=key, written=written)
     with transaction.atomic():
         User.objects.select_for_update().get(pk=user.pk)  # two at once count one by one
         _require_room(user, Version.objects.select_for_update().get(pk=version.pk))
@@ -257,7 +259,7 @@ def _queued(sample: Sample) -> Any:  # noqa: ANN401 - a queryset, which django-s
 
 def _stored(file: Path) -> Written:
     with file.open("rb") as handle:
-        return arrivals.put(storage.chunks_of(handle))
+        return promote.put(storage.chunks_of(handle))
 
 
 def _matched(facts: dict[str, Any]) -> dict[str, Any]:
@@ -300,7 +302,7 @@ def set_caption(*, actor: User, sample: Sample, caption: str) -> Sample:
         NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
         Invalid: the caption is too long.
     """
-    access.require_adapter(actor, sample.version.adapter)
+    permissions.require_adapter(actor, sample.version.adapter)
     sample.caption = _caption(caption)
     sample.save(update_fields=["caption"])
     return sample
@@ -312,7 +314,7 @@ def remove(*, actor: User, sample: Sample) -> None:
     Raises:
         NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
     """
-    user = access.require_adapter(actor, sample.version.adapter)
+    user = permissions.require_adapter(actor, sample.version.adapter)
     with transaction.atomic():
         queue.cancel(_key(sample))
         _record(user, "sample_removed", sample)

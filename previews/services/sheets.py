@@ -16,9 +16,9 @@ from previews.derived.sheet import MAX_STRIPS, Contact, Scene, Strip, pdf, png, 
 from previews.faces import faces
 from previews.models import Image, Render, RenderKind, RenderState, Sheet, SheetKind
 from previews.services import blobs
-from registry import queue
-from registry.services import arrivals
-from registry.services.uploads import CHECKS_QUEUE
+from registry.blobs import promote
+from registry.jobs import queue
+from registry.uploads.services import CHECKS_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,7 +70,7 @@ def make(*, render: Render) -> None:
         SheetKind.PNG: png(contact, faces()),
         SheetKind.PDF: pdf(contact, faces(), made_at),
     }
-    written = {kind: arrivals.put([data]) for kind, data in drawn.items()}
+    written = {kind: promote.put([data]) for kind, data in drawn.items()}
     with transaction.atomic():
         for kind, stored in written.items():
             blob = blobs.row_of(stored)

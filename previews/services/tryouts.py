@@ -26,9 +26,9 @@ from previews.models import (
 from previews.reasons import waiting_for
 from previews.selectors import tryouts as selectors
 from previews.services import recipes, renders, wishes
+from registry.accounts import permissions
 from registry.errors import Forbidden, NotFound, RateLimited, StateConflict
 from registry.models import JobState, User
-from registry.services import access
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -54,7 +54,7 @@ def ask(*, actor: User, wish: Wish) -> Tryout:
             also where nobody has a base model of the family.
         RateLimited: too many are open, or were asked for today.
     """
-    user = access.require_scope(actor, "write")
+    user = permissions.require_scope(actor, "write")
     _require_covered(user, wish)
     family = wishes.require_stack(user, wish.layers)
     base = announcing.base_for(family)
@@ -134,7 +134,7 @@ def set_shared(*, actor: User, key: UUID, is_shared: bool) -> Tryout:
         NotFound: absent, or another's.
         Unauthenticated, ScopeMissing: see ``access.require_scope``.
     """
-    user = access.require_scope(actor, "write")
+    user = permissions.require_scope(actor, "write")
     tryout = selectors.get(user, key)
     if tryout.user_id != user.pk:
         raise NotFound(_("Only who asked for a try-out can share it."))
@@ -152,7 +152,7 @@ def remove(*, actor: User, key: UUID) -> None:
         NotFound: absent, or another's.
         Unauthenticated, ScopeMissing: see ``access.require_scope``.
     """
-    user = access.require_scope(actor, "write")
+    user = permissions.require_scope(actor, "write")
     now = timezone.now()
     rows = Tryout.objects.select_related("render")
     mine = rows.filter(selectors.own(user), expires_at__gt=now)

@@ -21,7 +21,7 @@ class Blob(models.Model):
     ``hashes`` are computed of weights, by kind (``HashKind``); ``claimed_hashes`` are those that
     the metadata names, by its keys, and prove nothing. ``unreferenced_since`` is set by the
     sweeper; bytes go after the grace period. ``arriving_since`` and ``leaving_since`` say that a
-    process is at the bytes (``registry.services.arrivals``). ``created_at`` is when the bytes came;
+    process is at the bytes (``registry.blobs.promote``). ``created_at`` is when the bytes came;
     of those that went and came again, the last time.
     """
 

@@ -101,7 +101,7 @@ class FileRole(models.TextChoices):
 
 
 class CardProblem(models.TextChoices):
-    """Why a card is shown as plain text (``registry.markdown``)."""
+    """Why a card is shown as plain text (``registry.cards.markdown``)."""
 
     MARKS = "marks", _("This card is shown as plain text: it has too many formatting characters.")
     DEEP = (
@@ -132,7 +132,7 @@ class Severity(models.TextChoices):
 
 
 class HashKind(models.TextChoices):
-    """Kinds of hashes by which people look for weights (``registry.hashing``)."""
+    """Kinds of hashes by which people look for weights (``registry.scan.hashes``)."""
 
     SHA256 = "sha256", "SHA-256"
     AUTOV1 = "autov1", "AutoV1"

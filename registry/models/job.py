@@ -17,8 +17,8 @@ class Job(models.Model):
     ``lease_until`` lies ahead; Celery messages only wake workers. Attempts count claims, so a
     job that kills its worker ends as failed and not in a loop.
 
-    Of one priority, jobs run by ``turn``, which ``registry.queue`` gives out so that those who ask
-    for much and those who ask for little (``owner``) take turns.
+    Of one priority, jobs run by ``turn``, which ``registry.jobs.queue`` gives out so that those who
+    ask for much and those who ask for little (``owner``) take turns.
     """
 
     queue = models.SlugField(max_length=48)

@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 
 from registry.durable import flush
 from registry.errors import SizeMismatch, UploadIncomplete
-from registry.private import make_folder
+from registry.private_files import make_folder
 from registry.storage.base import (
     Entry,
     Fetch,

@@ -10,7 +10,7 @@ from django.test import Client
 
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
 from registry import storage
-from registry.services import adapters
+from registry.adapters import services as adapters
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 

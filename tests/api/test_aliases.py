@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from registry.services import aliases
+from registry.aliases import services as aliases
 from tests.builders.adapters import DENOISERS, kohya
 
 if TYPE_CHECKING:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.conf import settings
 
-from registry import storage, worker
+from registry import storage
+from registry.adapters import services as adapters
+from registry.jobs import worker_process
 from registry.models import Blob, Upload
-from registry.services import adapters, downloads
 from registry.storage import reaching
+from registry.versions import download_counts
 from tests.builders.adapters import DENOISERS, kohya
 from tests.running import free_port
 
@@ -68,7 +70,7 @@ def test_a_file_is_uploaded_checked_published_and_downloaded_by_way_of_the_bucke
     assert [part["sha256"] for part in seen["parts"]] == ["", "", ""]
     done = as_ada.send("post", upload["urls"]["complete"])
     assert (done.status_code, done.json()["state"]) == (200, "checking")
-    worker.drain("checks")
+    worker_process.drain("checks")
     body = {"uploads": [upload["id"]], "trigger_words": ["noir style"]}
     published = as_ada.send("post", f"adapters/{noir.full_name}/versions", body)
     assert published.status_code == 201
@@ -83,7 +85,7 @@ def test_a_file_is_uploaded_checked_published_and_downloaded_by_way_of_the_bucke
     assert headers["Content-Type"] == "application/octet-stream"
     assert headers["Content-Disposition"] == answer.headers["Content-Disposition"]
     assert "noir.safetensors" in headers["Content-Disposition"]
-    assert downloads.write()
+    assert download_counts.write()
     assert stranger.send("get", f"adapters/{noir.full_name}").json()["downloads"] == 1
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from previews.models import RenderState
+from registry.adapters import services as adapters
 from registry.models import Version
-from registry.services import adapters, versions
-from registry.services.versions import Details
+from registry.versions import services as versions
+from registry.versions.services import Details
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 

@@ -93,7 +93,7 @@ def test_a_bucket_is_told_by_a_link(stranger: Caller, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("broken", "fault", "status"),
     [
-        ("registry.selectors.files.Compiled.first", OperationalError("database is locked"), 503),
+        ("registry.versions.files.Compiled.first", OperationalError("database is locked"), 503),
         ("registry.storage.local.LocalStore.open", OSError(errno.EIO, "disk"), 500),
         ("hub.throttles.StrangerThrottle._count", ConnectionError("the cache is away"), 500),
         ("registry.storage.local.LocalStore.open", StorageAway("The bucket is away."), 503),

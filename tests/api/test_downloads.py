@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from hub import delivery
 from hub.delivery import matches
 from registry.models import Blob
-from registry.services import downloads
+from registry.versions import download_counts
 from tests.transfers import CASES, body_of, outcome_of
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def test_a_range_outside_is_refused_with_the_length(
 
 def counted(adapter: Adapter) -> int:
     """Return the downloads of an adapter once what was counted is written."""
-    assert downloads.write()
+    assert download_counts.write()
     adapter.refresh_from_db()
     return adapter.downloads
 

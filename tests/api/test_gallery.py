@@ -12,7 +12,7 @@ import previews.tasks  # noqa: F401 - registers the handlers of jobs
 from hub.caching import FOR_AN_HOUR
 from previews.models import Sample
 from previews.services import samples
-from registry import worker
+from registry.jobs import worker_process
 from registry.models import Visibility
 from tests.previews.brought import files
 
@@ -46,7 +46,7 @@ def sample(version: Version, as_ada: Caller) -> dict[str, Any]:
     data = files.png(files.chunk(b"tEXt", text))
     answer = bring(as_ada, data, "?name=night.png&caption=At%20night")
     assert answer.status_code == 202, answer.content
-    worker.drain("checks")
+    worker_process.drain("checks")
     found: dict[str, Any] = as_ada.send("get", answer["Location"]).json()
     return found
 
@@ -79,7 +79,7 @@ def test_the_picture_is_sent_with_headers_that_keep_it_a_picture(
 
 def test_lists_get_a_small_form(version: Version, as_ada: Caller) -> None:
     bring(as_ada, files.encoded(files.photo(1600, 800), "JPEG"))
-    worker.drain("checks")
+    worker_process.drain("checks")
     [sample] = as_ada.send("get", PLACE).json()["results"]
     assert sample["small_url"].endswith(f"/media/samples/{sample['id']}-640.webp")
     small = as_ada.get(sample["small_url"])
@@ -92,7 +92,7 @@ def test_lists_get_a_small_form(version: Version, as_ada: Caller) -> None:
 
 def test_a_video_is_sent_in_parts_and_has_a_poster(version: Version, as_ada: Caller) -> None:
     bring(as_ada, files.film(), kind="video/mp4")
-    worker.drain("checks")
+    worker_process.drain("checks")
     [sample] = as_ada.send("get", PLACE).json()["results"]
     assert sample["kind"] == "video"
     part = as_ada.get(sample["url"], headers={"Range": "bytes=4-7"})
@@ -128,7 +128,7 @@ def test_a_refusal_of_the_worker_is_told_to_the_owner_alone(
     place = (
         f"samples/{bring(as_ada, files.png(size=(30_000, 30_000)), '?name=huge.png').json()['id']}"
     )
-    worker.drain("checks")
+    worker_process.drain("checks")
     told = as_ada.send("get", place).json()
     assert (told["state"], told["file_name"]) == ("refused", "huge.png")
     assert told["reason"].startswith("It has 30000 × 30000 pixels")

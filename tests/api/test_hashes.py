@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hub.throttles import ScopeThrottle
+from registry.adapters import services as adapters
+from registry.blobs import by_hash
 from registry.models import Adapter, BlobHash
-from registry.selectors import hashes
-from registry.services import adapters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -159,7 +159,7 @@ def test_the_first_published_of_many_matches_are_told(
     ada: User, stranger: Caller, released: Callable[..., Version], lora: bytes,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(hashes, "MAX_ROWS", 8)
+    monkeypatch.setattr(by_hash, "MAX_ROWS", 8)
     for number in range(4):
         released(adapters.create(actor=ada, name=f"noir{number}"), lora)
     known = list(BlobHash.objects.values_list("value", flat=True))[:4]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hub import inspections
-from registry import checks
+from registry.scan import checks
 
 if TYPE_CHECKING:
     from collections.abc import Callable

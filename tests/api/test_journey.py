@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from registry import worker
-from registry.services import downloads
+from registry.jobs import worker_process
+from registry.versions import download_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ def test_a_file_is_uploaded_checked_published_and_downloaded(
     assert (sent.status_code, sent.json()["state"]) == (200, "checking")
     early = as_ada.send("post", "adapters/ada/noir/versions", {"uploads": [upload["id"]]})
     assert (early.status_code, early.json()["code"]) == (409, "upload_not_ready")
-    worker.drain("checks")
+    worker_process.drain("checks")
     checked = as_ada.send("get", upload["urls"]["self"]).json()
     assert checked["state"] == "accepted"
     assert checked["anatomy"]["rank"]["mode"] == 4
@@ -63,7 +63,7 @@ def test_a_file_is_uploaded_checked_published_and_downloaded(
     got = stranger.send("get", file["download_url"])
     assert got.status_code == 200
     assert hashlib.sha256(b"".join(got.streaming_content)).hexdigest() == digest
-    assert downloads.write()
+    assert download_counts.write()
     page = stranger.send("get", "adapters/ada/noir").json()
     assert page["downloads"] == 1
     assert page["latest_version"] == "v1"

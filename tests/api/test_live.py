@@ -185,7 +185,7 @@ def published(wire: Wire) -> str:
     wire.call("POST", "adapters", {"name": "noir"})
     place = wire.announce(len(LORA))
     wire.call("PUT", f"{place}/content", LORA)
-    code = "import registry.tasks, registry.worker as w; w.drain('checks')"
+    code = "import registry.tasks, registry.jobs.worker_process as w; w.drain('checks')"
     wire.hub.manage("shell", "-c", code)
     upload = wire.call("GET", place)[1]
     status, version = wire.call("POST", "adapters/ada/noir/versions", {"uploads": [upload["id"]]})

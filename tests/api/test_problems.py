@@ -19,8 +19,8 @@ from rest_framework import exceptions as drf
 from hub.api.schema import codes
 from hub.problems import problem_of, status_of
 from registry import errors
+from registry.adapters import selectors as adapter_selectors
 from registry.models import Tag
-from registry.selectors import adapters
 
 if TYPE_CHECKING:
     from tests.api.conftest import Caller
@@ -131,7 +131,7 @@ def test_a_surprise_is_logged_under_the_number_that_is_told(
         msg = "secret of the house"
         raise ZeroDivisionError(msg)
 
-    monkeypatch.setattr(adapters, "search", broken)
+    monkeypatch.setattr(adapter_selectors, "search", broken)
     answer = stranger.send("get", "adapters")
     told = answer.json()
     assert (answer.status_code, told["code"]) == (500, "internal_error")
@@ -150,7 +150,7 @@ def test_what_was_begun_before_a_refusal_is_rolled_back(
             Tag.objects.create(name="half")
             raise errors.Conflict
 
-    monkeypatch.setattr(adapters, "search", half_done)
+    monkeypatch.setattr(adapter_selectors, "search", half_done)
     assert stranger.send("get", "adapters").status_code == 409
     assert not Tag.objects.exists()
 

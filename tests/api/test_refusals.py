@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from registry import worker
+from registry.jobs import worker_process
 from registry.models import SCHEMA, Blob, Job, Upload
-from registry.services import versions
+from registry.versions import services as versions
 from tests.builders.adapters import DENOISERS, kohya
 from tests.builders.malformed import ATTACKS
 from tests.builders.weights import file_of, safetensors
@@ -181,7 +181,7 @@ def test_numbers_that_are_not_finite_are_refused_by_the_deep_check(
 ) -> None:
     data = lora[:-2] + b"\x00\x7e"
     upload = send(as_ada, data).json()
-    worker.drain("checks")
+    worker_process.drain("checks")
     told = as_ada.send("get", upload["urls"]["self"]).json()
     assert told["state"] == "refused"
     assert "numbers_not_finite" in [finding["code"] for finding in told["findings"]]

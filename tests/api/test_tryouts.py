@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from previews.models import Image, Render, RenderState, Tryout
+from registry.adapters import services as adapters
 from registry.models import Blob, Job, JobState, Version
-from registry.services import adapters, tokens
-from registry.services.versions import Details
+from registry.tokens import services as tokens
+from registry.versions.services import Details
 from tests import catalogue
 from tests.api.conftest import Caller
 

@@ -10,8 +10,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from registry import sweep
+from registry.adapters import services as adapters
 from registry.models import Adapter, Membership, Namespace, Role, Upload, Version
-from registry.services import adapters, sweeping, uploads, versions
+from registry.uploads import services as uploads
+from registry.versions import services as versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +37,7 @@ def test_an_expired_upload_says_so_and_what_to_do(as_ada: Caller, is_swept: bool
     upload = begin(as_ada)
     Upload.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     if is_swept:
-        assert sweeping.run().uploads_expired == 1
+        assert sweep.run().uploads_expired == 1
     place = f"uploads/{upload['id']}"
     assert as_ada.send("get", place).json()["state"] == "expired"
     late = [

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from registry.services import aliases, tokens
+from registry.aliases import services as aliases
+from registry.tokens import services as tokens
 from tests.api.conftest import Caller
 from tests.builders.adapters import DENOISERS, kohya
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.utils import timezone
 
-from registry import queue
+from registry.jobs import queue
 from registry.models import Job, JobState, Worker
 from tests.api.conftest import Caller
 

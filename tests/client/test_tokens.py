@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from lorary.client import Hub
 from lorary.client.errors import TokenExpired, Unauthenticated
+from registry.adapters import services as adapters
 from registry.models import AccessToken
-from registry.services import adapters, tokens
+from registry.tokens import services as tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,8 @@ from django.core.management import call_command
 from django.db.models import Count
 from django.utils import timezone
 
-from registry import queue, storage
+from registry import storage, sweep
+from registry.jobs import queue
 from registry.models import (
     OUT_STATES,
     Blob,
@@ -26,7 +27,6 @@ from registry.models import (
     UploadState,
     Version,
 )
-from registry.services import sweeping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,7 +51,7 @@ def _tokens(names: list[str]) -> list[str]:
 
 def _sweep() -> dict[str, Any]:
     """Sweep as the worker does."""
-    return asdict(sweeping.run())
+    return asdict(sweep.run())
 
 
 def _give_up(uploads: list[str]) -> int:

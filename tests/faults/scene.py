@@ -20,11 +20,14 @@ from previews.render import Recipe
 from previews.selectors.recipes import recipe_for
 from previews.services import recipes, renders, tryouts
 from previews.services.wishes import Wish
-from registry import queue, storage
+from registry import storage
+from registry.accounts import users
+from registry.adapters import services as adapters
+from registry.jobs import queue
 from registry.models import Job, JobState, Worker
-from registry.services import accounts, adapters, versions
-from registry.services.versions import Details
 from registry.signals import version_published
+from registry.versions import services as versions
+from registry.versions.services import Details
 from tests import catalogue
 
 if TYPE_CHECKING:
@@ -120,7 +123,7 @@ def build(folder: Path, jobs: int, random: Random) -> Scene:
         cursor.connection.executescript(_WATCH_ENDS)
     version_published.disconnect(dispatch_uid="previews.request")  # this asks by another recipe
     data = write_tiny_lora(folder / "tiny.safetensors").read_bytes()
-    people = [accounts.create_user(name=f"person{n}") for n in range(OWNERS)]
+    people = [users.create_user(name=f"person{n}") for n in range(OWNERS)]
     uploads = {person.pk: catalogue.accept(person, data) for person in people}
     found = []
     for number in range(jobs):

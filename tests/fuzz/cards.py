@@ -106,7 +106,7 @@ class _Elements(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Refuse what may not be in a card."""
-        from registry import markdown  # noqa: PLC0415 - needs the applications
+        from registry.cards import markdown  # noqa: PLC0415 - needs the applications
 
         named = {name: value or "" for name, value in attrs}
         extra = {"a": {"rel"}, "img": {"loading"}}.get(tag, set())
@@ -135,7 +135,7 @@ def check(text: str) -> str:
     Raises:
         AssertionError: it costs too much, something may run, or a word was lost.
     """
-    from registry import markdown  # noqa: PLC0415 - needs the applications
+    from registry.cards import markdown  # noqa: PLC0415 - needs the applications
 
     began = time.thread_time()
     try:
@@ -207,7 +207,7 @@ class Run:
         return card(Random(f"{self.seed}:{number}"), is_long=number % LONG_EVERY == 0)
 
     def _measured(self, text: str) -> str:
-        from registry import markdown  # noqa: PLC0415 - needs the applications
+        from registry.cards import markdown  # noqa: PLC0415 - needs the applications
 
         answer = check(text)  # what is kept from the first time is no peak
         tracemalloc.start()

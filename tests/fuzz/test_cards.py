@@ -43,7 +43,7 @@ def test_cards_of_one_seed_are_always_the_same() -> None:
     ],
 )
 def test_each_rule_is_looked_at(monkeypatch: pytest.MonkeyPatch, html: str) -> None:
-    monkeypatch.setattr("registry.markdown.render", lambda _text: html)
+    monkeypatch.setattr("registry.cards.markdown.render", lambda _text: html)
     with pytest.raises(AssertionError):
         check("q1q")
 
@@ -51,7 +51,7 @@ def test_each_rule_is_looked_at(monkeypatch: pytest.MonkeyPatch, html: str) -> N
 def test_a_broken_rule_is_told_with_its_card(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("registry.markdown.render", lambda _text: "<script>")
+    monkeypatch.setattr("registry.cards.markdown.render", lambda _text: "<script>")
     with pytest.raises(Broken, match="Card 0 of seed 5"):
         main(["--seconds", "60", "--seed", "5", "--keep", str(tmp_path / "kept")])
     (kept,) = (tmp_path / "kept").iterdir()

@@ -13,8 +13,11 @@ from django.conf import settings
 
 from lorary.anatomy import family_title
 from registry import tasks
+from registry.accounts import users
+from registry.adapters import services as adapters
 from registry.models import UploadState
-from registry.services import accounts, adapters, uploads, versions
+from registry.uploads import services as uploads
+from registry.versions import services as versions
 from tests.builders.streams import SIZES, write_safetensors
 from tests.lorary import reference
 
@@ -113,7 +116,7 @@ def _known() -> Iterator[ParameterSet]:
 
 @pytest.fixture
 def ada(db: None) -> User:
-    return accounts.create_user(name="ada")
+    return users.create_user(name="ada")
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from registry.services import moving
+    from registry.blobs import migrate_store
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -103,7 +103,7 @@ def test_a_file_that_comes_while_files_are_copied_is_in_the_set(
     dump = dumps.dump
     late: list[str] = []
 
-    def dump_after_another(target: Path) -> list[moving.Named]:
+    def dump_after_another(target: Path) -> list[migrate_store.Named]:
         late.append(keep(b"meanwhile"))
         return dump(target)
 
@@ -119,7 +119,7 @@ def test_a_file_that_is_swept_after_the_rows_were_copied_is_in_the_set(
     swept = keep(b"withdrawn")
     dump = dumps.dump
 
-    def dump_before_a_sweep(target: Path) -> list[moving.Named]:
+    def dump_before_a_sweep(target: Path) -> list[migrate_store.Named]:
         named = dump(target)
         Blob.objects.filter(sha256=swept).update(is_stored=False)
         storage.store().delete(swept)

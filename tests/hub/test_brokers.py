@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 SEND = """
 import json, time
 from registry.models import Job
-from registry.queue import enqueue
+from registry.jobs.queue import enqueue
 waits = []
 for number in range(4):
     began = time.monotonic()

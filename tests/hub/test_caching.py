@@ -12,8 +12,8 @@ import registry.tasks  # noqa: F401 - registers the handlers of jobs
 from hub.caching import CHECKED, FOR_AN_HOUR, NEVER
 from previews.models import Derivative, Image
 from registry import storage
+from registry.adapters import services as adapters
 from registry.models import Adapter, Blob
-from registry.services import adapters
 from tests import catalogue
 from tests.pages.files import lora
 from tests.pages.pictures import render

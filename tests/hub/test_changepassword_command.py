@@ -10,8 +10,8 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from registry.accounts import users
 from registry.models import User
-from registry.services import accounts
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -35,7 +35,7 @@ def change(*words: str) -> str:
 
 @pytest.mark.parametrize("given", ["Anna", "anna", "ANNA"])
 def test_a_name_in_any_case_gets_the_password_it_signs_in_with(client: Client, given: str) -> None:
-    accounts.create_user(name="Anna")
+    users.create_user(name="Anna")
     assert "for user 'Anna'" in change(given)
     answer = client.post("/signin", {"username": given, "password": SECRET})
     assert answer.status_code == 302
@@ -43,14 +43,14 @@ def test_a_name_in_any_case_gets_the_password_it_signs_in_with(client: Client, g
 
 
 def test_it_says_how_to_revoke_access_tokens_as_well() -> None:
-    accounts.create_user(name="Anna")
+    users.create_user(name="Anna")
     assert "Access tokens of Anna still work. `manage.py token --user Anna --revoke-all`" in change(
         "anna"
     )
 
 
 def test_somebody_unknown_is_refused_as_djangos_own_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    accounts.create_user(name="anna")
+    users.create_user(name="anna")
     for given in ("ann_", "ann%", "Bob"):
         with pytest.raises(CommandError, match=f"user '{given}' does not exist"):
             change(given)

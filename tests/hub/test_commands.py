@@ -18,11 +18,13 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from hub.supervisor import Supervisor
-from registry import queue
+from registry.accounts import users
+from registry.adapters import services as adapters
+from registry.jobs import queue
+from registry.jobs.worker_process import drain
 from registry.models import Adapter, Blob, Job, JobState, Namespace, User, Worker
-from registry.services import accounts, adapters, tokens
 from registry.storage import put, reaching
-from registry.worker import drain
+from registry.tokens import services as tokens
 from tests.buckets import CREDENTIALS
 from tests.running import free_port
 
@@ -53,7 +55,7 @@ def diagnose() -> tuple[int, dict[str, list[dict[str, Any]]]]:
 
 
 def test_token_prints_the_token_and_nothing_else() -> None:
-    accounts.create_user(name="anna")
+    users.create_user(name="anna")
     secret = run("token", "--user", "anna")
     assert secret == secret.strip() + "\n"
     token = tokens.authenticate(secret=secret.strip())
@@ -62,7 +64,7 @@ def test_token_prints_the_token_and_nothing_else() -> None:
 
 
 def test_token_finds_a_user_whatever_the_case() -> None:
-    accounts.create_user(name="Anna")
+    users.create_user(name="Anna")
     run("token", "--user", "anna")
     assert User.objects.count() == 1
 
@@ -82,7 +84,7 @@ def test_token_refuses_what_the_services_refuse(arguments: list[str]) -> None:
 
 
 def test_token_says_when_it_ends_and_what_it_is_for() -> None:
-    anna = accounts.create_user(name="anna")
+    anna = users.create_user(name="anna")
     run("token", "--user", "anna", "--expires", "7")
     run("token", "--user", "anna", "--expires", "never", "--bound-to", "anna")
     bound, short = anna.access_tokens.all()
@@ -95,15 +97,15 @@ def test_token_says_when_it_ends_and_what_it_is_for() -> None:
 
 
 def test_token_of_scope_admin_is_for_staff() -> None:
-    anna = accounts.create_user(name="anna")
+    anna = users.create_user(name="anna")
     with pytest.raises(CommandError, match=r"manage\.py staff"):
         run("token", "--user", "anna", "--scopes", "admin")
-    accounts.set_staff(actor=None, user=anna, is_staff=True)
+    users.set_staff(actor=None, user=anna, is_staff=True)
     assert run("token", "--user", "anna", "--scopes", "admin").startswith("lor_")
 
 
 def test_token_revokes_all_of_a_user() -> None:
-    anna = accounts.create_user(name="anna")
+    anna = users.create_user(name="anna")
     run("token", "--user", "anna")
     run("token", "--user", "anna")
     assert run("token", "--user", "anna", "--revoke-all") == "2 revoked.\n"
@@ -120,7 +122,7 @@ def test_doctor_is_content_with_a_fresh_hub() -> None:
 
 def test_doctor_lists_owners_and_adapters_whose_names_are_not_given_any_more() -> None:
     assert diagnose()[1]["names"][0]["state"] == "ok"
-    anna = accounts.create_user(name="anna")
+    anna = users.create_user(name="anna")
     adapter = adapters.create(actor=anna, name="noir")
     Adapter.objects.filter(pk=adapter.pk).update(name="Aux.v2", key="aux.v2")
     adapters.create(actor=anna, name="console")

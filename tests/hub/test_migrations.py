@@ -20,10 +20,12 @@ from django.db import connection
 from django.utils import timezone
 from previews.models import Image, Layer, Recipe, Render, Tryout
 from registry.models import Blob, DailyDownloads, Job, Version
-from registry.services import accounts, adapters, manifests
+from registry.accounts import users
+from registry.adapters import services as adapters
+from registry.versions import manifests
 
 now = timezone.now()
-ada = accounts.create_user(name=f"ada-{token_hex(4)}")  # a database that is named keeps its rows
+ada = users.create_user(name=f"ada-{token_hex(4)}")  # a database that is named keeps its rows
 noir = adapters.create(actor=ada, name="noir")
 version = Version.objects.create(
     adapter=noir, number=1, revision=manifests.main_of(noir), author=ada, state="published",

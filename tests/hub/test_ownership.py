@@ -13,8 +13,8 @@ from django.core.management.base import CommandError
 from django.db import IntegrityError, connection
 
 from hub import backups, ownership
+from registry import identity
 from registry.models import Blob, Hub
-from registry.services import identity
 from tests.hub.test_backups import digests, keep, names, run
 
 if TYPE_CHECKING:

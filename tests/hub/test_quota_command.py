@@ -10,9 +10,9 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from registry.accounts import quotas
 from registry.errors import QuotaExceeded
 from registry.models import Event, Namespace
-from registry.services import quotas
 
 if TYPE_CHECKING:
     from registry.models import User

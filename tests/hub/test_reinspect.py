@@ -13,8 +13,8 @@ from django.core.management import call_command
 from hub import doctor
 from hub.management.progress import DAMAGED, MEND
 from registry import storage
+from registry.adapters import services as adapters
 from registry.models import Blob, BlobAnatomy
-from registry.services import adapters
 from tests import catalogue
 from tests.registry.files import LORA
 

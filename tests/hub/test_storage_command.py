@@ -16,7 +16,7 @@ from hub import presence
 from hub.moved import moved_to
 from registry import storage
 from registry.models import Blob
-from registry.services import uploads
+from registry.uploads import services as uploads
 from tests.buckets import CREDENTIALS
 from tests.running import free_port
 

@@ -12,7 +12,8 @@ from django.conf import settings
 from django.core.management import call_command
 from django.utils import timezone
 
-from registry.services import adapters, withdrawing
+from registry.adapters import services as adapters
+from registry.versions import withdraw
 from tests.catalogue import release
 from tests.registry.files import LORA
 
@@ -35,7 +36,7 @@ def test_bytes_of_a_withdrawn_version_are_told_with_the_day_they_go(ada: User) -
         told = json.loads(run("--json", *words))
         assert told["waiting"] == {"files": 0, "bytes": 0, "next_at": None}
 
-    withdrawing.withdraw(actor=ada, version=version, reason="Rights.")
+    withdraw.withdraw(actor=ada, version=version, reason="Rights.")
     size = version.files.get().size_bytes
     goes = timezone.now() + timedelta(days=settings.LORARY.grace_days)
     for words in (("--dry-run",), (), ("--dry-run",)):

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from registry.services import adapters
+from registry.adapters import services as adapters
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 

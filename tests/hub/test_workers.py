@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from registry import queue
+from registry.jobs import queue
 from registry.models import Job, JobState, Worker, WorkerWish
 from tests.running import RunningHub
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from registry.aliases import services as aliases
 from registry.models import Alias
-from registry.services import aliases, withdrawing
+from registry.versions import withdraw
 from tests import catalogue
 from tests.pages.files import lora
 
@@ -101,7 +102,7 @@ def test_markup_and_withdrawn_versions_are_shown_as_what_they_are(
     as_ada: Client, ada: User, noir: Adapter, v1: Version
 ) -> None:
     aliases.point(actor=ada, adapter=noir, name="stable", to=v1.revision)
-    withdrawing.withdraw(actor=ada, version=v1, reason="<script>alert(1)</script>")
+    withdraw.withdraw(actor=ada, version=v1, reason="<script>alert(1)</script>")
     page = as_ada.get(PLACE).content.decode()
     assert '<span class="chip quiet">Withdrawn</span>' in page
     assert "Publish a version first" in page

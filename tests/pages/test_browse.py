@@ -9,8 +9,8 @@ import pytest
 from django.utils import timezone
 
 from lorary.anatomy import FAMILIES
+from registry.adapters import services as adapters
 from registry.models import Adapter, Revision, Version
-from registry.services import adapters
 
 if TYPE_CHECKING:
     from collections.abc import Callable

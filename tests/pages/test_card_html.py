@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 from django.test import Client
 
-from registry.markdown import RENDERER
+from registry.adapters import services as adapters
+from registry.cards import html
+from registry.cards.markdown import RENDERER
+from registry.commits.services import Inline
 from registry.models import Adapter, CardHtml, CardProblem
-from registry.services import adapters, card_html, versions
-from registry.services.commits import Inline
+from registry.versions import services as versions
 from tests import catalogue
 from tests.pages.files import lora
 from tests.registry.pushing import push
@@ -133,7 +135,7 @@ def test_a_hostile_card_costs_little_when_saved_and_next_to_nothing_when_seen(
     spent = []
     for _ in range(5):
         began = time.thread_time()
-        assert card_html.of(noir).problem
+        assert html.of(noir).problem
         spent.append(time.thread_time() - began)
     assert min(spent) < 0.02
 

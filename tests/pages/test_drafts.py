@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from registry.adapters import services as adapters
 from registry.models import Version, Visibility
-from registry.services import adapters, versions
+from registry.versions import services as versions
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 

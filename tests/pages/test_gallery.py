@@ -14,10 +14,10 @@ from hub import formfiles
 from hub.pages import prints
 from previews.models import Sample
 from previews.services import samples
-from registry import worker
+from registry.adapters import selectors as adapter_selectors
+from registry.jobs import worker_process
 from registry.models import Adapter, Version, VersionState
-from registry.selectors import adapters as catalogue
-from registry.selectors import versions as history
+from registry.versions import selectors as version_selectors
 from tests.previews.brought import files
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def bring(ada: User, v1: Version) -> Callable[..., Sample]:
         sample = samples.add(
             actor=ada, version=v1, stream=stream, name="night.png", caption=caption
         )
-        worker.drain("checks")
+        worker_process.drain("checks")
         sample.refresh_from_db()
         return sample
 
@@ -148,7 +148,7 @@ def test_what_is_read_or_refused_is_shown_to_its_owner_alone(
     assert "night.png: It has 30000 × 30000 pixels" in page
     assert "being read" in page
     assert 'data-hx-trigger="every 2s"' in page
-    worker.drain("checks")
+    worker_process.drain("checks")
     part = shown(client, f"{PLACE}&part&first")
     assert part.startswith('<div class="stack g5" id="prints">')
     assert "data-hx-trigger" not in part
@@ -211,8 +211,8 @@ def test_more_pictures_take_no_more_queries(
     assert file is not None
     for _ in range(3):
         bring(claims(file.sha256[:12]))
-    adapter = catalogue.get(None, "ada", "noir")
-    version = history.get(None, adapter)
+    adapter = adapter_selectors.get(None, "ada", "noir")
+    version = version_selectors.get(None, adapter)
     with django_assert_num_queries(4):
         prints.gallery_of(AnonymousUser(), adapter, version)
 

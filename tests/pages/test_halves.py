@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from registry.services import adapters, versions
+from registry.adapters import services as adapters
+from registry.versions import services as versions
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 

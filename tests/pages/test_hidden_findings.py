@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from registry.services import adapters
+from registry.adapters import services as adapters
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 

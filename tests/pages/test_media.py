@@ -10,8 +10,9 @@ import pytest
 from hub.caching import FOR_AN_HOUR
 from previews.models import Image, Recipe, Render
 from registry import storage
+from registry.adapters import services as adapters
 from registry.models import Adapter, Blob, Version
-from registry.services import adapters, tokens
+from registry.tokens import services as tokens
 from tests import catalogue
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from hub.doctor import examine
 from previews.models import Render, RenderState
-from registry import queue
+from registry.jobs import queue
+from registry.jobs.worker_process import drain
 from registry.models import Job, JobState, Version, Worker
-from registry.worker import drain
 
 if TYPE_CHECKING:
     from collections.abc import Callable

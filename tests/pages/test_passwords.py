@@ -8,9 +8,10 @@ import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.test import Client
 
+from registry.accounts import users
 from registry.errors import Forbidden, Unauthenticated
 from registry.models import Event, User
-from registry.services import accounts, tokens
+from registry.tokens import services as tokens
 from tests.catalogue import PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -127,8 +128,8 @@ def test_it_is_found_beside_the_access_tokens(as_ada: Client) -> None:
 def test_a_token_changes_no_password(ada: User) -> None:
     _token, secret = tokens.issue(actor=ada, name="laptop")
     with pytest.raises(Forbidden):
-        accounts.change_password(actor=tokens.authenticate(secret=secret).user, password=NEW)
+        users.change_password(actor=tokens.authenticate(secret=secret).user, password=NEW)
     with pytest.raises(Unauthenticated):
-        accounts.change_password(actor=AnonymousUser(), password=NEW)
+        users.change_password(actor=AnonymousUser(), password=NEW)
     ada.refresh_from_db()
     assert ada.check_password(PASSWORD)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from registry.adapters import services as adapters
 from registry.models import Adapter, Upload, UploadState, Version
-from registry.services import adapters, uploads
-from registry.services.versions import Details
+from registry.uploads import services as uploads
+from registry.versions.services import Details
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, Target, diffusers, kohya
 from tests.pages.files import lora

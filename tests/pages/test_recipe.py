@@ -9,7 +9,7 @@ import pytest
 
 from previews.selectors import prompts as selectors
 from previews.services import prompts
-from registry.services import adapters
+from registry.adapters import services as adapters
 from tests.pages.pictures import render
 from tests.served import serve
 

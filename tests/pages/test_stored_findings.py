@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from registry.models import UploadState
-from registry.services import uploads
+from registry.uploads import services as uploads
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hub.pages import sealed
+from registry.adapters import services as adapters
 from registry.errors import Unauthenticated
-from registry.services import adapters, tokens
+from registry.tokens import services as tokens
 
 if TYPE_CHECKING:
     from django.test import Client

@@ -11,7 +11,8 @@ import pytest
 from django.utils import timezone
 
 from registry.models import Blob, Upload, UploadState, Version
-from registry.services import uploads, withdrawing
+from registry.uploads import services as uploads
+from registry.versions import withdraw
 from tests import catalogue
 from tests.pages.files import lora
 
@@ -97,7 +98,7 @@ def test_an_accepted_upload_can_be_published_later(
     assert "It is part of ada/noir v1." in page
     assert 'href="/ada/noir?v=v1"' in page
     assert f"/uploads/{upload.public_id}/cancel" not in page
-    withdrawing.withdraw(actor=ada, version=Version.objects.get(), reason="Rights")
+    withdraw.withdraw(actor=ada, version=Version.objects.get(), reason="Rights")
     page = text_of(as_ada)
     assert "It was part of ada/noir v1, which was taken down." in page
     assert "cancelled" not in page

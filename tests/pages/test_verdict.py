@@ -10,9 +10,9 @@ import pytest
 from hub.pages.verdicts import layers
 from hub.pages.words import family_choices, family_labels
 from lorary.anatomy import FAMILIES
+from registry.adapters import services as adapters
 from registry.models import BlobAnatomy, Version
-from registry.services import adapters
-from registry.services.versions import Details
+from registry.versions.services import Details
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, Target, diffusers, kohya
 from tests.pages.files import lora

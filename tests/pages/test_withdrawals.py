@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from registry.adapters import services as adapters
 from registry.models import Adapter, Version
-from registry.services import adapters, versions, withdrawing
+from registry.versions import services as versions
+from registry.versions import withdraw
 from tests import catalogue
 from tests.pages.files import lora
 
@@ -58,7 +60,7 @@ def test_the_tombstone_leads_to_what_is_offered_now(
     as_ada: Client, ada: User, noir: Adapter, v1: Version
 ) -> None:
     catalogue.release(noir, lora(8))
-    withdrawing.withdraw(actor=ada, version=v1, reason=WHY)
+    withdraw.withdraw(actor=ada, version=v1, reason=WHY)
     text = as_ada.get("/ada/noir?v=v1").content.decode()
     assert "Go to v2" in text
     assert as_ada.get("/ada/noir").status_code == 200

@@ -32,7 +32,11 @@ from previews.models import (
 from previews.render.defaults import default_recipe
 from previews.selectors.pictures import DIGITS
 from previews.services import recipes
-from registry import queue, storage
+from registry import storage
+from registry.accounts import users
+from registry.adapters import services as adapters
+from registry.aliases import services as aliases
+from registry.jobs import queue
 from registry.models import (
     AccessToken,
     Adapter,
@@ -46,7 +50,10 @@ from registry.models import (
     Version,
     Worker,
 )
-from registry.services import accounts, adapters, aliases, tokens, uploads, versions, withdrawing
+from registry.tokens import services as tokens
+from registry.uploads import services as uploads
+from registry.versions import services as versions
+from registry.versions import withdraw
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 
@@ -104,7 +111,7 @@ class World:
         """Fill an empty hub."""
         world = cls()
         ada, bob, rita, otto = (
-            accounts.create_user(name=name, email=f"{name}@example.org", password="a long word 7")
+            users.create_user(name=name, email=f"{name}@example.org", password="a long word 7")
             for name in ("ada", "bob", "rita", "otto")
         )
         User.objects.filter(pk=otto.pk).update(is_staff=True)
@@ -229,6 +236,6 @@ def _change(adapter: Adapter, version: Version, state: str, ada: User, otto: Use
     elif state == "yanked":
         versions.yank(actor=ada, version=version, reason="Blurred")
     elif state == "version-withdrawn":
-        withdrawing.withdraw(actor=ada, version=version, reason="Copied")
+        withdraw.withdraw(actor=ada, version=version, reason="Copied")
     elif state == "withdrawn":
-        withdrawing.withdraw_adapter(actor=otto, adapter=adapter, reason="Copied")
+        withdraw.withdraw_adapter(actor=otto, adapter=adapter, reason="Copied")

@@ -10,8 +10,8 @@ from diffusers import DiffusionPipeline
 
 from previews.miniature.recipe.tiny import write_tiny_base, write_tiny_lora
 from previews.render.engine import Engine
-from registry.services import adapters
-from registry.services.versions import Details
+from registry.adapters import services as adapters
+from registry.versions.services import Details
 from tests import catalogue
 from tests.previews.updates import bases_at
 

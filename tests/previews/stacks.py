@@ -9,8 +9,8 @@ import pytest
 from previews.models import Render, Tryout
 from previews.services import tryouts
 from previews.services.wishes import Wish
-from registry import worker
 from registry.errors import LoraryError
+from registry.jobs import worker_process
 from registry.models import Job
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def wish(*layers: tuple[Version, float], **said: Any) -> Wish:
 
 def finished(tryout: Tryout) -> Render:
     """The render of a try-out once a worker is through with the queue."""
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     return Render.objects.get(pk=tryout.render.pk)
 
 

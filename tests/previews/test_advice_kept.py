@@ -12,9 +12,10 @@ from previews.models import Render, RenderState
 from previews.render.advice import METHOD
 from previews.selectors.renders import previews_of
 from previews.services import advice
-from registry import storage, worker
+from registry import storage
+from registry.jobs import worker_process
 from registry.models import Job
-from registry.services import uploads
+from registry.uploads import services as uploads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,7 @@ def asked() -> list[int]:
 
 
 def test_a_render_that_is_ready_has_been_measured(version: Version) -> None:
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     said = version.renders.get().advice
     assert said["method"] == METHOD
     assert [strength for strength, _ in said["distances"]] == [0, 0.25, 0.5, 0.75, 1]
@@ -47,7 +48,7 @@ def test_a_render_that_is_ready_has_been_measured(version: Version) -> None:
 def test_the_api_tells_it_with_the_version_and_the_render(version: Version) -> None:
     place = f"/api/v1/adapters/{version.adapter.full_name}/versions/v1"
     assert Client().get(place).json()["previews"]["advice"] is None
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     render = version.renders.get()
     told = Client().get(place).json()["previews"]["advice"]
     assert told == render.advice
@@ -61,14 +62,14 @@ def test_pictures_that_are_gone_give_none_and_fail_nothing(
         storage.store().open("0" * 64)
 
     monkeypatch.setattr(advice, "_pictures", gone)
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     render = version.renders.get()
     assert (render.state, render.advice) == (RenderState.READY, {})
     assert previews_of(version).advice == {}
 
 
 def test_a_sweep_that_says_nothing_is_not_measured_again(version: Version) -> None:
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     render = version.renders.get()
     render.images.exclude(seed=render.images.all()[0].seed).delete()
     advice.measure(render=render)
@@ -84,19 +85,19 @@ def test_a_worker_that_starts_measures_ready_renders_without_todays_advice(
 ) -> None:
     advice.begin_missing()
     assert asked() == []  # it is measured when it is ready
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     render = version.renders.get()
     said = render.advice
     Render.objects.update(advice=before)
     tasks.look_for_waiting()
     tasks.look_for_waiting()
     assert asked() == [render.pk]
-    worker.drain(uploads.CHECKS_QUEUE)
+    worker_process.drain(uploads.CHECKS_QUEUE)
     assert version.renders.get().advice == said
 
 
 def test_a_look_is_bounded(version: Version, monkeypatch: pytest.MonkeyPatch) -> None:
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     first = version.renders.get()
     second = Render.objects.create(
         version=version, recipe=first.recipe, state=RenderState.READY, trigger_words=[]

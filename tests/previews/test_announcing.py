@@ -14,9 +14,8 @@ from previews import announcing, tasks
 from previews.models import Recipe, RenderState
 from previews.selectors.renders import previews_of
 from previews.services import renders
-from registry import queue, worker
+from registry.jobs import queue, worker_process, workers
 from registry.models import Job, JobState, Worker
-from registry.services import workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +117,7 @@ def test_a_process_tells_its_bases_and_serves_their_families(served: None) -> No
 def test_the_pace_of_renders_is_told(queued: Version, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(announcing, "_SECONDS", {})
     workers.announce(queues=["render.miniature"], facts=announcing.facts())
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     assert previews_of(queued).state == "ready"
     seconds = announcing.seconds_of("tiny")
     assert seconds is not None
@@ -152,9 +151,9 @@ def test_a_render_that_no_worker_can_take_waits_and_goes_on_by_itself(queued: Ve
     found = previews_of(queued)
     assert (found.state, found.reason) == ("waiting", "waiting for a worker for Miniature")
     assert found.total == 20
-    worker.Sweeper(["render.miniature"], facts=announcing.facts)._look()
+    worker_process.Sweeper(["render.miniature"], facts=announcing.facts)._look()
     assert previews_of(queued).state == "queued"
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     assert previews_of(queued).state == "ready"
 
 
@@ -190,7 +189,7 @@ def test_a_job_for_a_base_that_only_others_have_is_left_to_them(
     file = tmp_path / "none.toml"
     file.write_text("")
     settings.LORARY = dataclasses.replace(settings.LORARY, bases=file)
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     job = Job.objects.get(task="render_version")
     assert (job.state, job.attempt) == (JobState.QUEUED, 0)
     assert previews_of(queued).state == "queued"
@@ -204,7 +203,7 @@ def test_jobs_of_an_older_version_move_to_the_queue_of_their_family(queued: Vers
 
 def test_jobs_of_an_older_version_are_done_as_they_are(queued: Version) -> None:
     Job.objects.update(queue="render")
-    worker.drain(*announcing.queues_of(["render"]))
+    worker_process.drain(*announcing.queues_of(["render"]))
     assert previews_of(queued).state == "ready"
 
 
@@ -229,5 +228,5 @@ def test_the_api_tells_the_place_in_the_queues_of_its_workers(queued: Version) -
     row.delete()
     found = Client().get(asked).json()
     assert (found["state"], found["queue"]["workers"]) == ("waiting", 0)
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     assert Client().get(asked).json()["queue"] is None

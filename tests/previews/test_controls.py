@@ -18,9 +18,10 @@ from previews.render.recipe import Shot
 from previews.render.watch import Picture
 from previews.selectors.renders import previews_of
 from previews.services.controls import StoredControls
-from registry import storage, worker
+from registry import storage, sweep
+from registry.adapters import services as adapters
+from registry.jobs import worker_process
 from registry.models import Blob
-from registry.services import adapters, sweeping
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,10 +76,10 @@ def test_two_adapters_share_the_pictures_of_the_base_alone(
     made: list[float],
 ) -> None:
     first = publish(noir)
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     assert (made.count(0.0), len(made)) == (4, 20)
     second = publish(blanc, other_lora)
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     assert (made.count(0.0), len(made)) == (4, 36)
     assert at(first, 0.0) == at(second, 0.0)
     assert set(at(first, 1.0).values()).isdisjoint(at(second, 1.0).values())
@@ -95,13 +96,13 @@ def test_a_control_whose_bytes_are_gone_is_drawn_again(
     made: list[float],
 ) -> None:
     first = publish(noir)
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     swept, lost = Control.objects.select_related("blob").order_by("pk")[:2]
     Blob.objects.filter(pk=swept.blob_id).update(is_stored=False)
     storage.store().delete(lost.blob.sha256)
     made.clear()
     second = publish(blanc, other_lora)
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     assert made.count(0.0) == 2
     assert at(first, 0.0) == at(second, 0.0)
     assert Control.objects.count() == 4
@@ -131,7 +132,7 @@ def test_a_video_is_found_with_its_animation(db: None) -> None:
 def test_the_sweeper_keeps_controls(db: None) -> None:
     StoredControls().add({KEY: picture(b"sheet", b"moving")})
     Blob.objects.update(unreferenced_since=timezone.now() - timedelta(days=999))
-    sweeping.run()
+    sweep.run()
     assert StoredControls().find([KEY])
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from previews import demo
 from registry.models import Adapter, Version
-from registry.services import versions, withdrawing
+from registry.versions import services as versions
+from registry.versions import withdraw
 
 pytestmark = pytest.mark.django_db
 
@@ -20,8 +21,8 @@ def test_what_was_taken_back_stays_taken_back(monkeypatch: pytest.MonkeyPatch) -
     owner = yanked.namespace.user
     assert owner is not None
     versions.yank(actor=owner, version=yanked.versions.get(), reason="too strong")
-    withdrawing.withdraw(actor=owner, version=withdrawn.versions.get(), reason="copied")
-    withdrawing.withdraw_adapter(actor=owner, adapter=gone, reason="copied")
+    withdraw.withdraw(actor=owner, version=withdrawn.versions.get(), reason="copied")
+    withdraw.withdraw_adapter(actor=owner, adapter=gone, reason="copied")
     assert demo.publish() == 0
     states = Version.objects.order_by("pk").values_list("state", flat=True)
     assert list(states) == ["yanked", "withdrawn", "withdrawn"]

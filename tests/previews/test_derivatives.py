@@ -16,9 +16,9 @@ from previews.models import Control, Derivative, Image
 from previews.selectors.pictures import pictures_of
 from previews.selectors.renders import previews_of
 from previews.services import derivatives
-from registry import storage, worker
+from registry import storage, sweep
+from registry.jobs import worker_process
 from registry.models import Blob, Job
-from registry.services import sweeping
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,12 +34,12 @@ def version(served: None, noir: Adapter, publish: Callable[..., Version]) -> Ver
     version = publish(noir)
     job = version.renders.get().job
     assert job is not None
-    worker.drain(job.queue)
+    worker_process.drain(job.queue)
     return version
 
 
 def derive_all() -> None:
-    worker.drain("checks")
+    worker_process.drain("checks")
 
 
 def forms() -> list[tuple[int, str, int, int, str]]:
@@ -140,13 +140,13 @@ def test_they_let_the_sweeper_have_their_pictures(
     made = set(Derivative.objects.values_list("blob_id", flat=True))
     version.renders.all().delete()
     Control.objects.all().delete()
-    sweeping.run()
+    sweep.run()
     assert derivatives.drop_orphans() == 0  # marked, and not yet gone
-    sweeping.run()
+    sweep.run()
     assert derivatives.drop_orphans() > 0
     assert not forms()
-    sweeping.run()
-    sweeping.run()
+    sweep.run()
+    sweep.run()
     assert not Blob.objects.filter(pk__in=made, is_stored=True).exists()
 
 
@@ -159,7 +159,7 @@ def test_a_sweep_lets_go_of_forms_whose_picture_went_with_the_one_before(
     Control.objects.all().delete()
     for _ in range(3):  # marked, gone, and its forms after it
         assert forms()
-        sweeping.run()
+        sweep.run()
     assert not forms()
 
 

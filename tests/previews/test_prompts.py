@@ -15,11 +15,11 @@ from previews.selectors import prompts as selectors
 from previews.selectors import recipes
 from previews.selectors.renders import previews_of
 from previews.services import prompts, renders
-from registry import queue, worker
 from registry.errors import Forbidden, Invalid, NotFound
+from registry.jobs import queue, worker_process
 from registry.models import Blob, Event, Job, JobState
-from registry.services import versions
-from registry.services.versions import Details
+from registry.versions import services as versions
+from registry.versions.services import Details
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,7 @@ def test_own_prompts_follow_the_default_ones(version: Version, noir: Adapter, ad
     assert kept is not None
     assert (kept.number, kept.prompts, kept.author) == (1, [BICYCLE, "a kite"], ada)
     assert recipe_of(version) == [*defaults(noir), BICYCLE, "a kite"]
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     found = previews_of(version)
     assert (found.state, found.total) == ("ready", 40)
     assert {image.prompt for image in found.images} >= {
@@ -119,12 +119,12 @@ def test_the_offered_version_comes_before_the_others(
 def test_pictures_of_before_are_shown_until_the_new_ones_are_there(
     version: Version, noir: Adapter, ada: User
 ) -> None:
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     before = previews_of(version).images
     prompts.change(actor=ada, adapter=noir, prompts=[BICYCLE])
     found = previews_of(version)
     assert (found.state, found.done, found.total, found.images) == ("queued", 0, 30, before)
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     assert len(previews_of(version).images) == 30
 
 
@@ -154,16 +154,16 @@ def test_a_reset_without_a_set_is_nothing(version: Version, noir: Adapter, ada: 
 def test_the_way_back_finds_the_pictures_of_before(
     version: Version, noir: Adapter, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     before = previews_of(version)
     prompts.change(actor=ada, adapter=noir, prompts=[BICYCLE])
     with monkeypatch.context() as patch:
         patch.setattr(tasks, "_make", lambda *_: None)
-        worker.drain("render.miniature")
+        worker_process.drain("render.miniature")
     monkeypatch.setattr(tasks, "_engine", lambda _bases: pytest.fail("It draws again."))
     prompts.reset(actor=ada, adapter=noir)
     assert previews_of(version).done == 20
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     found = previews_of(version)
     assert (found.state, found.done, found.render_id != before.render_id) == ("ready", 20, True)
     assert blobs_of(found) == blobs_of(before)
@@ -172,7 +172,7 @@ def test_the_way_back_finds_the_pictures_of_before(
 def test_pictures_whose_bytes_are_gone_are_not_taken_over(
     version: Version, noir: Adapter, ada: User
 ) -> None:
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     Blob.objects.filter(pk=Image.objects.values("blob")[:1]).update(is_stored=False)
     prompts.change(actor=ada, adapter=noir, prompts=[BICYCLE])
     prompts.reset(actor=ada, adapter=noir)
@@ -191,7 +191,7 @@ def test_what_waits_in_the_queue_gets_the_new_prompts(
     prompts.change(actor=ada, adapter=noir, prompts=[BICYCLE])
     render = version.renders.get()
     assert (render.state, render.total) == ("queued", 30)
-    assert worker.drain("render.miniature") == 1
+    assert worker_process.drain("render.miniature") == 1
     assert previews_of(version).state == "ready"
 
 
@@ -211,7 +211,7 @@ def test_what_runs_is_finished_and_rendered_again(
         finish(render=render)
 
     monkeypatch.setattr(renders, "finish", slow)
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     totals = [(one.state, one.total) for one in version.renders.all()]
     assert totals == [("ready", 30), ("ready", 20)]
 
@@ -228,7 +228,7 @@ def test_words_that_were_changed_while_it_ran_are_rendered_next(
         finish(render=render)
 
     monkeypatch.setattr(renders, "finish", slow)
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     assert version.renders.count() == 2
     assert [one.trigger_words for one in version.renders.all()] == [["ink wash"], ["neon glow"]]
 
@@ -245,7 +245,7 @@ def test_strengths_that_were_recommended_while_it_ran_are_rendered_next(
         finish(render=render)
 
     monkeypatch.setattr(renders, "finish", slow)
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     documents = [one.recipe.document for one in version.renders.all() if one.recipe]
     assert [max(one["strengths"]) for one in documents] == [2.0, 1.0]
 

@@ -15,9 +15,10 @@ from django.core.management.base import CommandError
 from previews import tasks
 from previews.models import Recipe, RenderState
 from previews.services import prompts, renders, rerendering
-from registry import queue, worker
+from registry.adapters import services as adapters
+from registry.jobs import queue, worker_process
 from registry.models import Job, Version
-from registry.services import adapters, versions
+from registry.versions import services as versions
 from tests import catalogue
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def _instant(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def version(served: None, noir: Adapter, publish: Callable[..., Version]) -> Version:
     version = publish(noir)
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     return version
 
 
@@ -78,7 +79,7 @@ def test_another_renderer_means_other_pictures(version: Version) -> None:
     [job] = Job.objects.filter(task="render_version", state="queued")
     assert job.priority == queue.RENEWAL
     assert told() == []
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     assert told() == []
     assert [one.state for one in version.renders.all()] == ["ready", "ready"]
 
@@ -157,7 +158,7 @@ def test_one_adapter_or_one_family_is_looked_at(
     version: Version, ada: User, publish: Callable[..., Version]
 ) -> None:
     other = publish(adapters.create(actor=ada, name="blanc", kind="style", visibility="private"))
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     for one in (version, other):
         age(one, renderer=f"lorary-0-{one.pk}")
     assert [name for name, *_ in told("--adapter", "ADA/blanc", "--dry-run")] == ["ada/blanc v1"]

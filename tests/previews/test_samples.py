@@ -21,7 +21,10 @@ from previews.brought.refusals import Interrupted, Refused, Why
 from previews.models import Sample, SampleKind, SampleState
 from previews.selectors import samples as selectors
 from previews.services import operating, samples
-from registry import queue, storage, worker
+from registry import storage, sweep
+from registry.accounts import quotas
+from registry.adapters import services as adapters
+from registry.blobs import promote
 from registry.errors import (
     Forbidden,
     Invalid,
@@ -31,8 +34,8 @@ from registry.errors import (
     TooLarge,
     UploadRefused,
 )
+from registry.jobs import queue, worker_process
 from registry.models import Blob, Event, Job, JobState, Namespace, VersionState, Visibility
-from registry.services import adapters, arrivals, quotas, sweeping
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 from tests.previews.brought import files
@@ -49,7 +52,7 @@ PNG = files.encoded(files.photo(), "PNG")
 @pytest.fixture
 def version(noir: Adapter) -> Version:
     version = catalogue.release(noir, LORA)
-    worker.drain("checks")
+    worker_process.drain("checks")
     return version
 
 
@@ -60,7 +63,7 @@ def bring(actor: User, version: Version, data: bytes = PNG, **said: str) -> Samp
 def brought(actor: User, version: Version, data: bytes = PNG, **said: str) -> Sample:
     """Bring a picture and have it read."""
     sample = bring(actor, version, data, **said)
-    worker.drain("checks")
+    worker_process.drain("checks")
     sample.refresh_from_db()
     return sample
 
@@ -74,7 +77,7 @@ def test_a_picture_is_read_and_shown(version: Version, ada: User) -> None:
     )
     assert sample.job is not None
     assert (sample.job.queue, sample.job.task) == ("checks", "read_sample")
-    worker.drain("checks")
+    worker_process.drain("checks")
     sample.refresh_from_db()
     assert (sample.state, sample.kind, sample.source) == (
         SampleState.READY,
@@ -133,7 +136,7 @@ def test_what_never_ends_is_refused_on_the_way(version: Version, ada: User) -> N
 
 def test_a_broken_picture_says_why_and_the_worker_goes_on(version: Version, ada: User) -> None:
     broken, sound = bring(ada, version, PNG[:-40]), bring(ada, version)
-    worker.drain("checks")
+    worker_process.drain("checks")
     broken.refresh_from_db()
     sound.refresh_from_db()
     assert broken.state == SampleState.REFUSED
@@ -147,13 +150,13 @@ def test_what_was_sent_goes_once_it_is_read(version: Version, ada: User, own_set
     assert sample.source is not None
     source = sample.source
     own_settings(grace_days=0)
-    sweeping.run()
-    worker.drain("checks")
+    sweep.run()
+    worker_process.drain("checks")
     sample.refresh_from_db()
     assert sample.state == SampleState.READY
     assert sample.blob is not None
-    sweeping.run()
-    sweeping.run()
+    sweep.run()
+    sweep.run()
     assert not Blob.objects.get(pk=source.pk).is_stored
     assert Blob.objects.get(pk=sample.blob.pk).is_stored
 
@@ -168,18 +171,18 @@ def test_reading_twice_changes_nothing(version: Version, ada: User) -> None:
 def test_a_worker_killed_while_reading_is_continued(
     version: Version, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sample, put = bring(ada, version), arrivals.put
+    sample, put = bring(ada, version), promote.put
 
     def dying(chunks: Any) -> Any:
         put(chunks)
         raise SystemExit
 
-    monkeypatch.setattr(arrivals, "put", dying)
+    monkeypatch.setattr(promote, "put", dying)
     with pytest.raises(SystemExit):
-        worker.drain("checks")
-    monkeypatch.setattr(arrivals, "put", put)
+        worker_process.drain("checks")
+    monkeypatch.setattr(promote, "put", put)
     Job.objects.filter(state=JobState.RUNNING).update(state=JobState.QUEUED, lease_until=None)
-    worker.drain("checks")
+    worker_process.drain("checks")
     sample.refresh_from_db()
     assert sample.state == SampleState.READY
 
@@ -205,7 +208,7 @@ def test_an_interrupted_reader_is_tried_again(
     job = Job.objects.get(task="read_sample")
     assert (sample.state, job.state) == (SampleState.QUEUED, JobState.QUEUED)
     Job.objects.update(attempt=job.max_attempts, run_after=None)
-    worker.drain("checks")
+    worker_process.drain("checks")
     sample.refresh_from_db()
     assert sample.state == SampleState.REFUSED
     assert "Send it again" in sample.reason
@@ -214,7 +217,7 @@ def test_an_interrupted_reader_is_tried_again(
 def test_a_sample_removed_while_it_waits_is_not_read(version: Version, ada: User) -> None:
     sample = bring(ada, version)
     samples.remove(actor=ada, sample=sample)
-    assert worker.drain("checks") == 0
+    assert worker_process.drain("checks") == 0
     assert not Sample.objects.exists()
     assert Event.objects.filter(verb="sample_removed").exists()
 
@@ -224,7 +227,7 @@ def test_a_sample_whose_job_is_cancelled_is_refused(version: Version, ada: User)
     assert sample.job is not None
     ada.is_staff = True
     operating.cancel(actor=ada, job_id=sample.job.pk)
-    worker.drain("checks")
+    worker_process.drain("checks")
     sample.refresh_from_db()
     assert (sample.state, sample.source) == (SampleState.REFUSED, None)
     assert sample.reason == "Cancelled by the operator."
@@ -267,7 +270,7 @@ def test_pictures_count_against_the_quota(version: Version, ada: User) -> None:
     before = quotas.used_by(Namespace.objects.get(user=ada))
     sample = bring(ada, version)
     assert quotas.used_by(Namespace.objects.get(user=ada)) == before + len(PNG)
-    worker.drain("checks")
+    worker_process.drain("checks")
     sample.refresh_from_db()
     assert sample.blob is not None
     used = before + sample.blob.size_bytes
@@ -303,7 +306,7 @@ def test_strangers_see_what_is_ready_of_what_they_may_see(
     assert list(selectors.listing(ada, version)) == [waiting]
     with pytest.raises(NotFound):
         selectors.get(bob, waiting.pk)
-    worker.drain("checks")
+    worker_process.drain("checks")
     assert selectors.get(None, waiting.pk) == waiting
     version.adapter.visibility = Visibility.PRIVATE
     version.adapter.save()

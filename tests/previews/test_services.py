@@ -18,10 +18,13 @@ from previews.selectors.pictures import cover_of
 from previews.selectors.renders import previews_of
 from previews.selectors.renders import render as find_render
 from previews.services import pictures, renders
-from registry import queue, storage, worker
+from registry import storage, sweep
 from registry.errors import Forbidden, NotFound, StateConflict
+from registry.jobs import queue, worker_process
 from registry.models import Blob, Job, JobState, Version
-from registry.services import judging, sweeping, uploads, versions
+from registry.uploads import check
+from registry.uploads import services as uploads
+from registry.versions import services as versions
 from tests import catalogue
 
 if TYPE_CHECKING:
@@ -55,7 +58,7 @@ def test_publishing_queues_the_default_recipe(version: Version) -> None:
 
 
 def test_the_worker_makes_every_picture(version: Version) -> None:
-    assert worker.drain("render.miniature") == 1
+    assert worker_process.drain("render.miniature") == 1
     found = previews_of(version)
     assert (found.state, found.done, found.total) == ("ready", 20, 20)
     assert {image.strength for image in found.images} == {0.0, 0.25, 0.5, 0.75, 1.0}
@@ -70,7 +73,7 @@ def test_the_worker_makes_every_picture(version: Version) -> None:
 
 
 def test_running_twice_changes_nothing(version: Version) -> None:
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     before = {row.pk: row.blob_id for row in pictures_of(version)}
     Render.objects.update(state=RenderState.RUNNING)
     tasks.render_version(queue.JobRun(Job.objects.get(task="render_version")))
@@ -92,14 +95,14 @@ def test_a_worker_killed_midway_is_continued(
 
     monkeypatch.setattr(pictures, "keep", dying)
     with pytest.raises(SystemExit):
-        worker.drain("render.miniature")
+        worker_process.drain("render.miniature")
     first = {row.pk for row in pictures_of(version)}
     assert len(first) == 8
     assert previews_of(version).done == 8
 
     monkeypatch.setattr(pictures, "keep", keep)
     Job.objects.filter(state=JobState.RUNNING).update(state=JobState.QUEUED, lease_until=None)
-    assert worker.drain("render.miniature") == 1
+    assert worker_process.drain("render.miniature") == 1
     after = pictures_of(version)
     assert len(after) == 20
     assert first <= {row.pk for row in after}
@@ -107,7 +110,7 @@ def test_a_worker_killed_midway_is_continued(
 
 
 def test_the_same_recipe_gives_the_same_blobs(version: Version) -> None:
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     before = [row.blob_id for row in pictures_of(version)]
     render = version.renders.get()
     render.images.all().delete()
@@ -119,7 +122,7 @@ def test_the_same_recipe_gives_the_same_blobs(version: Version) -> None:
 def test_asking_again_returns_the_same_render(version: Version, ada: User) -> None:
     first = renders.request(actor=ada, version=version)
     assert renders.request(actor=ada, version=version) == first
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     assert renders.request(actor=ada, version=version) == first
     assert Job.objects.filter(task="render_version").count() == 1
 
@@ -127,14 +130,14 @@ def test_asking_again_returns_the_same_render(version: Version, ada: User) -> No
 def test_other_trigger_words_are_rendered_anew_while_the_old_pictures_stay(
     version: Version, ada: User
 ) -> None:
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     old = previews_of(version).images
     version.trigger_words = ["ink wash"]
     version.save()
     render = renders.request(actor=ada, version=version)
     found = previews_of(version)
     assert (found.render_id, found.state, found.images) == (render.pk, "queued", old)
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     assert previews_of(version).images[0].prompt.endswith(", ink wash")
 
 
@@ -178,7 +181,7 @@ def test_what_waited_is_queued_once_there_is_a_base(
     settings.LORARY = dataclasses.replace(settings.LORARY, bases=bases_file)
     assert renders.wake_waiting() == 1
     assert renders.wake_waiting() == 0
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     assert previews_of(version).state == "ready"
 
 
@@ -188,7 +191,7 @@ def test_a_base_that_went_away_makes_the_render_wait(
     file = tmp_path / "none.toml"
     file.write_text("")
     settings.LORARY = dataclasses.replace(settings.LORARY, bases=file)
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     assert previews_of(version).state == "waiting"
 
 
@@ -199,7 +202,7 @@ def test_a_file_that_cannot_be_rendered_says_why(
         raise CannotRender(Why.SHAPE, "to_q is (4, 320)")
 
     monkeypatch.setattr(tasks, "_make", refuse)
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     found = previews_of(version)
     assert found.state == "failed"
     assert found.reason == (
@@ -215,7 +218,7 @@ def test_a_cancelled_job_is_a_failure_that_can_be_asked_for_again(
     assert previews_of(version).state == "failed"
     again = renders.request(actor=ada, version=version)
     assert again.state == RenderState.QUEUED
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     assert previews_of(version).state == "ready"
 
 
@@ -230,7 +233,7 @@ def test_cancelling_a_running_job_stops_it(
         return real(render=render)
 
     monkeypatch.setattr(renders, "start", start)
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     assert Job.objects.get(task="render_version").state == JobState.CANCELLED
     assert previews_of(version).state == "failed"
     assert not pictures_of(version)
@@ -252,7 +255,7 @@ def test_covers_come_in_one_query(
 ) -> None:
     noir.refresh_from_db()
     assert cover_of([noir]) == {noir.pk: None}
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     with django_assert_num_queries(1):
         covers = cover_of([noir])
     cover = covers[noir.pk]
@@ -283,7 +286,7 @@ def test_a_version_has_one_open_render(version: Version) -> None:
 
 
 def test_a_picture_is_there_once(version: Version) -> None:
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     row = pictures_of(version)[0]
     row.pk, row.position = None, 99
     with pytest.raises(IntegrityError), transaction.atomic():
@@ -307,8 +310,8 @@ def test_a_recipe_digest_is_hex(db: None) -> None:
 
 
 def test_the_sweeper_keeps_pictures(version: Version) -> None:
-    worker.drain("render.miniature")
-    sweeping.run()
+    worker_process.drain("render.miniature")
+    sweep.run()
     used = Blob.objects.filter(preview_images__isnull=False)
     assert not used.filter(unreferenced_since__isnull=False).exists()
 
@@ -320,7 +323,7 @@ def test_weights_that_are_not_on_this_disk_are_fetched(
     version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storage.LocalStore, "link", lambda *_: "https://elsewhere.example/")
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     assert previews_of(version).state == "ready"
 
 
@@ -332,7 +335,7 @@ def test_memory_that_ran_out_is_tried_again_later(
         raise OutOfMemory(message)
 
     monkeypatch.setattr(tasks, "_make", full)
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     job = Job.objects.get(task="render_version")
     assert (job.state, job.run_after is not None) == (JobState.QUEUED, True)
     assert "memory" in job.reason
@@ -341,7 +344,7 @@ def test_memory_that_ran_out_is_tried_again_later(
 def test_a_withdrawn_version_is_not_rendered(version: Version) -> None:
     catalogue.put(Version.objects.filter(pk=version.pk), "withdrawn")
     version.refresh_from_db()
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     assert previews_of(version).reason == "This version was withdrawn."
     assert not pictures_of(version)
 
@@ -357,7 +360,7 @@ def test_pefts_configuration_comes_along(
     for path, data in (("adapter_config.json", text), ("other.safetensors", tiny_lora)):
         upload = uploads.create(actor=ada, path=path, size_bytes=len(data))
         upload = uploads.receive(actor=ada, upload=upload, stream=io.BytesIO(data))
-        sent.append(judging.judge(upload=upload))
+        sent.append(check.judge(upload=upload))
     draft = versions.create_draft(actor=ada, adapter=version.adapter, uploads=sent)
     with weights.layers_of(draft, 0.8) as [layer]:
         assert layer.weight == 0.8

@@ -18,7 +18,8 @@ from previews.derived.words import Faces, fitted, lines
 from previews.faces import faces
 from previews.models import Image, Render, Sheet
 from previews.services import sheets
-from registry import queue, storage, worker
+from registry import storage
+from registry.jobs import queue, worker_process
 from registry.models import Blob, Job
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def version(served: None, noir: Adapter, publish: Callable[..., Version]) -> Ver
     version = publish(noir)
     job = version.renders.get().job
     assert job is not None
-    worker.drain(job.queue)
+    worker_process.drain(job.queue)
     return version
 
 
@@ -139,7 +140,7 @@ def kept(render: Render) -> dict[str, bytes]:
 def test_a_finished_render_gets_its_sheets_once(version: Version) -> None:
     render = version.renders.get()
     assert not kept(render)
-    worker.drain("checks")
+    worker_process.drain("checks")
     first = kept(render)
     assert set(first) == {"png", "pdf"}
     assert opened(first["png"]).width > 1000
@@ -167,7 +168,7 @@ def test_a_starting_worker_finds_renders_without_sheets(version: Version) -> Non
     Job.objects.filter(task="sheet").delete()
     assert list(sheets.missing()) == [version.renders.get()]
     tasks.look_for_waiting()
-    worker.drain("checks")
+    worker_process.drain("checks")
     assert set(kept(version.renders.get())) == {"png", "pdf"}
     assert not sheets.missing().exists()
 
@@ -176,7 +177,7 @@ def test_a_starting_worker_finds_renders_without_sheets(version: Version) -> Non
 def test_pictures_that_are_away_leave_their_places_blank(version: Version) -> None:
     image = Image.objects.latest("position")
     storage.store().delete(image.blob.sha256)
-    worker.drain("checks")
+    worker_process.drain("checks")
     assert set(kept(version.renders.get())) == {"png", "pdf"}
 
 
@@ -184,7 +185,7 @@ def test_pictures_that_are_away_leave_their_places_blank(version: Version) -> No
 def test_a_render_without_pictures_and_an_open_one_have_no_sheet(version: Version) -> None:
     render = version.renders.get()
     Render.objects.update(state="running")
-    worker.drain("checks")
+    worker_process.drain("checks")
     assert not kept(render)
     Render.objects.update(state="ready")
     Image.objects.all().delete()
@@ -194,7 +195,7 @@ def test_a_render_without_pictures_and_an_open_one_have_no_sheet(version: Versio
 
 @pytest.mark.django_db
 def test_sheets_go_with_their_render(version: Version) -> None:
-    worker.drain("checks")
+    worker_process.drain("checks")
     blobs = list(Sheet.objects.values_list("blob_id", flat=True))
     version.renders.all().delete()
     assert not Sheet.objects.exists()

@@ -13,9 +13,10 @@ from previews.render.defaults import default_recipe
 from previews.selectors.pictures import cover_of
 from previews.selectors.recipes import recipe_for
 from previews.selectors.renders import previews_of
-from registry import worker
-from registry.services import adapters, versions
-from registry.services.versions import Details
+from registry.adapters import services as adapters
+from registry.jobs import worker_process
+from registry.versions import services as versions
+from registry.versions.services import Details
 from tests import catalogue
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def test_a_signed_sweep_is_rendered_measured_and_covered(
     release: Callable[..., Version], noir: Adapter
 ) -> None:
     version = release(strength=0.6, strength_min=-1, strength_max=1)
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     found = previews_of(version)
     assert (found.state, found.done) == ("ready", 20)
     assert {picture.strength for picture in found.images} == set(SIGNED)

@@ -13,10 +13,11 @@ from previews import tasks
 from previews.models import Image, RenderState, Tryout
 from previews.selectors import tryouts as selectors
 from previews.services import tryouts
-from registry import queue, worker
+from registry import sweep
+from registry.adapters import services as adapters
 from registry.errors import NotFound, RateLimited
+from registry.jobs import queue, worker_process
 from registry.models import Job, Version, Worker
-from registry.services import adapters, sweeping
 from tests import catalogue
 from tests.previews.stacks import alone, finished, refusal, wish
 
@@ -55,7 +56,7 @@ def test_only_so_many_are_open_at_once(
     tryouts.ask(actor=bob, wish=wish((v1, 1.0)))
     tryouts.remove(actor=ada, key=asked[0].key)
     tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
-    worker.drain("render.miniature")
+    worker_process.drain("render.miniature")
     tryouts.ask(actor=ada, wish=wish((v1, 1.0), seed=3))
 
 
@@ -75,7 +76,7 @@ def test_only_so_many_are_asked_for_in_a_day_and_removing_is_no_way_around(
     own_settings(tryouts_per_day=2)
     for seed in (1, 2):
         tryouts.remove(actor=ada, key=tryouts.ask(actor=ada, wish=wish((v1, 1.0), seed=seed)).key)
-    sweeping.run()
+    sweep.run()
     now = timezone.now()
     first, second = Tryout.objects.order_by("pk")
     for row, hours in ((first, 23), (second, 1)):

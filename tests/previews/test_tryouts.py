@@ -14,15 +14,16 @@ from previews.models import Control, Image, Recipe, Render, RenderState, Tryout
 from previews.render.images import decode
 from previews.selectors import tryouts as selectors
 from previews.services import renders, tryouts, wishes
-from registry import queue, storage
+from registry import storage, sweep
+from registry.adapters import services as adapters
 from registry.errors import (
     Invalid,
     NotFound,
     StateConflict,
     Unauthenticated,
 )
+from registry.jobs import queue
 from registry.models import Job, JobState, Version, VersionState
-from registry.services import adapters, sweeping
 from tests import catalogue
 from tests.previews.stacks import alone, finished, refusal, wish
 
@@ -283,22 +284,22 @@ def test_an_expired_one_is_gone_at_once_and_its_rows_with_the_next_sweep(
     with pytest.raises(NotFound):
         selectors.get(ada, asked.key)
     assert not selectors.listing(ada)
-    sweeping.run()
+    sweep.run()
     assert not Tryout.objects.exists()
     assert not Image.objects.filter(render=asked.render).exists()
     assert not Recipe.objects.filter(pk=asked.render.recipe_id or 0).exists()
     assert v1.renders.exists()
     own_settings(grace_days=0)
     loose = stored()
-    sweeping.run()
-    sweeping.run()
+    sweep.run()
+    sweep.run()
     assert stored() < loose
 
 
 def test_a_dry_sweep_removes_none(ada: User, v1: Version) -> None:
     tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
     Tryout.objects.update(expires_at=timezone.now())
-    sweeping.run(is_dry=True)
+    sweep.run(is_dry=True)
     assert Render.objects.get(kind="tryout").state == RenderState.QUEUED
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from previews import weights
-from registry.services import adapters, versions
-from registry.services.versions import Details
+from registry.adapters import services as adapters
+from registry.versions import services as versions
+from registry.versions.services import Details
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 

@@ -22,9 +22,10 @@ from previews.models import (
 )
 from previews.selectors.renders import previews_of
 from previews.services import withdrawals
-from registry import storage
+from registry import storage, sweep
+from registry.adapters import services as adapters
 from registry.models import Blob, File, Version
-from registry.services import adapters, sweeping, withdrawing
+from registry.versions import withdraw
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 from tests.pages.pictures import DOCUMENT, render
@@ -87,7 +88,7 @@ def test_everything_made_with_it_goes(
     sample_of(version, ada)
     tryout, open_one = tried(bob, version, "ready"), tried(bob, version, "queued")
     picture(tryout, b"tried")
-    withdrawing.withdraw(actor=ada, version=version, reason="Copied.")
+    withdraw.withdraw(actor=ada, version=version, reason="Copied.")
     assert list(Image.objects.all()) == [kept]
     assert not Sheet.objects.exists()
     assert not Sample.objects.exists()
@@ -95,14 +96,14 @@ def test_everything_made_with_it_goes(
     assert (open_one.state, open_one.reason) == ("failed", "This version was withdrawn.")
     settings.LORARY = dataclasses.replace(current.LORARY, grace_days=0)
     for _round in range(2):
-        sweeping.run()
+        sweep.run()
     cards = File.objects.filter(path="README.md").values_list("blob__sha256", flat=True)
     assert catalogue.stored() == {kept.blob.sha256, *(file.sha256 for file in other.files), *cards}
 
 
 def test_a_render_under_way_ends(ada: User, version: Version) -> None:
     row = render(version, "running")
-    withdrawing.withdraw(actor=ada, version=version, reason="Copied.")
+    withdraw.withdraw(actor=ada, version=version, reason="Copied.")
     row.refresh_from_db()
     assert row.state == "failed"
     told = previews_of(version)
@@ -121,5 +122,5 @@ def test_what_nobody_heard_of_goes_with_the_next_sweep(
     assert list(Image.objects.all()) == [kept]
     assert withdrawals.let_go_of_missed() == 0
     picture(Render.objects.get(version=version), b"later")
-    sweeping.run()
+    sweep.run()
     assert list(Image.objects.all()) == [kept]

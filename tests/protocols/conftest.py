@@ -9,7 +9,7 @@ from django.core.cache import cache
 from django.test import Client
 
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
-from registry.services import adapters
+from registry.adapters import services as adapters
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 

@@ -11,8 +11,11 @@ import pytest
 from django.core import signing
 
 from hub.protocols.civitai.downloads import PASS_S
+from registry.adapters import services as adapters
 from registry.models import Adapter, Blob, User, Version
-from registry.services import adapters, downloads, tokens, versions, withdrawing
+from registry.tokens import services as tokens
+from registry.versions import download_counts, withdraw
+from registry.versions import services as versions
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 from tests.transfers import body_of
@@ -37,7 +40,7 @@ def link(client: Client, version: Version, query: str = "") -> str:
 
 
 def counted(version: Version) -> int:
-    downloads.write()
+    download_counts.write()
     version.refresh_from_db()
     return version.downloads
 
@@ -171,7 +174,7 @@ def test_what_was_withdrawn_is_gone_with_its_reason(
     stranger: Client, ada: User, first: Version
 ) -> None:
     place = link(stranger, first)
-    withdrawing.withdraw(actor=ada, version=first, reason="copied from elsewhere")
+    withdraw.withdraw(actor=ada, version=first, reason="copied from elsewhere")
     for address in (f"/api/download/models/{first.pk}", place):
         answer = stranger.get(address)
         assert answer.status_code == 410

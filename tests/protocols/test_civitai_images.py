@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from previews.models import Image, Recipe, Sample
+from registry.adapters import services as adapters
 from registry.models import Blob, Version
-from registry.services import adapters
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 from tests.pages import pictures

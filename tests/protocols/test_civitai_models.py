@@ -9,9 +9,10 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from django.utils import timezone
 
+from registry.adapters import services as adapters
 from registry.models import Adapter, Version
-from registry.services import adapters, versions
-from registry.services.versions import Details
+from registry.versions import services as versions
+from registry.versions.services import Details
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 from tests.pages import pictures

@@ -10,9 +10,10 @@ from django.db import connection
 from django.utils import timezone
 
 from registry import guards
+from registry.adapters import services as adapters
 from registry.models import BlobHash, Version
-from registry.services import adapters, versions
-from registry.services.versions import Details
+from registry.versions import services as versions
+from registry.versions.services import Details
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 

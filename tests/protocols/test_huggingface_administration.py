@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from registry.adapters import selectors as adapter_selectors
+from registry.adapters import services as adapters
 from registry.models import Adapter, Alias, Membership, Namespace, NamespaceKind, Role
-from registry.selectors import adapters as catalogue
-from registry.services import adapters
 from tests import catalogue as steps
 from tests.builders.adapters import DENOISERS, kohya
 
@@ -137,7 +137,11 @@ def test_strangers_and_others_change_nothing(
 ) -> None:
     body = {"name": "noir", "organization": "ada", "fromRepo": "ada/noir", "toRepo": "ada/x",
             "tag": "x", "files": [], "operation": "upload", "objects": []}  # fmt: skip
-    before = (catalogue.get(None, "ada", "noir").visibility, refs(noir), Adapter.objects.count())
+    before = (
+        adapter_selectors.get(None, "ada", "noir").visibility,
+        refs(noir),
+        Adapter.objects.count(),
+    )
     for client, status in (
         (stranger, 401),
         (caller("lor_unknown"), 401),
@@ -148,7 +152,7 @@ def test_strangers_and_others_change_nothing(
         assert answer.status_code == status, (status, answer.content)
         assert answer.headers["X-Error-Message"]
     assert before == (
-        catalogue.get(None, "ada", "noir").visibility, refs(noir), Adapter.objects.count(),
+        adapter_selectors.get(None, "ada", "noir").visibility, refs(noir), Adapter.objects.count(),
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import pytest
 from hub.protocols.huggingface import bases
 from hub.protocols.huggingface.bases import BY_FAMILY, BY_LINEAGE
 from lorary.anatomy import FAMILIES
-from registry.services import cards
+from registry.cards import fields
 
 NAMED = [*((family, "", repo) for family, repo in BY_FAMILY.items()),
          *((*key, repo) for key, repo in BY_LINEAGE.items())]  # fmt: skip
@@ -23,7 +23,7 @@ def test_a_card_that_names_the_base_of_a_family_means_that_family(
     family: str, lineage: str, repo: str
 ) -> None:
     assert bases.base_model(family, lineage) == repo
-    said = cards.read(f"---\nbase_model: {repo}\n---\n")
+    said = fields.read(f"---\nbase_model: {repo}\n---\n")
     assert said.family == family
     assert bases.base_model(family, said.lineage or "") == repo
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hub.protocols.huggingface import commit as door
+from registry.adapters import services as adapters
+from registry.commits import services as commits
 from registry.models import Upload, UploadState
-from registry.services import adapters, commits, depositing, judging
-from registry.services.manifests import main_of
+from registry.uploads import by_digest, check
+from registry.versions.manifests import main_of
 from tests import catalogue as steps
 from tests.builders.adapters import DENOISERS, kohya
 
@@ -61,9 +63,9 @@ def deposited(ada: User) -> Callable[[bytes], bytes]:
     """Have bytes here that have no name yet."""
 
     def deposited(data: bytes) -> bytes:
-        upload = depositing.begin(actor=ada, sha256=sha(data), size_bytes=len(data))
+        upload = by_digest.begin(actor=ada, sha256=sha(data), size_bytes=len(data))
         assert upload is not None
-        depositing.take(actor=ada, upload=upload, stream=io.BytesIO(data))
+        by_digest.take(actor=ada, upload=upload, stream=io.BytesIO(data))
         return data
 
     return deposited
@@ -80,7 +82,7 @@ def test_more_small_files_than_a_user_may_have_open_are_one_commit(
     as_ada: Client, noir: Adapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(door, "HELD_BYTES", 100)
-    monkeypatch.setattr("registry.services.uploads.MAX_OPEN_UPLOADS", 5)
+    monkeypatch.setattr("registry.uploads.services.MAX_OPEN_UPLOADS", 5)
     files = [inline(f"samples/{n}.txt", f"prompt {n} ".encode() * 10) for n in range(12)]
     answer = push(as_ada, *files)
     assert answer.status_code == 200, answer.content
@@ -191,7 +193,7 @@ def test_a_push_that_waits_too_long_is_to_come_again(
     lines = [pointer("rain.safetensors", deposited(OTHER))]
     early = push(as_ada, *lines)
     assert (early.status_code, early.headers["Retry-After"]) == (503, "5")
-    judging.judge(upload=Upload.objects.get(state=UploadState.CHECKING))
+    check.judge(upload=Upload.objects.get(state=UploadState.CHECKING))
     assert push(as_ada, *lines).status_code == 200
     assert noir.versions.count() == 2
 

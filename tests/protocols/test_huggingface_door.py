@@ -12,7 +12,7 @@ from hub.throttles import StrangerThrottle, WriteThrottle
 from lorary.anatomy import Finding
 from registry.errors import UploadRefused
 from registry.models import Membership, Namespace, NamespaceKind, Role, User
-from registry.services import tokens
+from registry.tokens import services as tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from django.core import signing
 
 from hub.protocols.huggingface import links
 from registry.models import AccessToken, Upload, UploadState
-from registry.services import depositing
+from registry.uploads import by_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,7 +177,7 @@ def test_a_batch_that_makes_no_sense_is_refused(as_ada: Client, noir: Adapter, b
 def test_a_link_is_written_by_this_hub_alone(
     stranger: Client, as_bob: Client, ada: User, noir: Adapter, method: str
 ) -> None:
-    upload = depositing.begin(actor=ada, sha256=sha(b"abc"), size_bytes=3)
+    upload = by_digest.begin(actor=ada, sha256=sha(b"abc"), size_bytes=3)
     assert upload is not None
     link = links.signed(ada, upload)
     other = signing.dumps([upload.public_id.hex, ada.pk, 0, 0], salt="other")

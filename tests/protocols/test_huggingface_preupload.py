@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hub.protocols.huggingface.modes import INLINE_BYTES
-from registry.services import versions, withdrawing
+from registry.versions import services as versions
+from registry.versions import withdraw
 from tests import catalogue as steps
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def test_a_client_learns_what_is_here_already(
 def test_what_was_withdrawn_is_not_here(
     as_ada: Client, ada: User, noir: Adapter, first: Version, lora: bytes
 ) -> None:
-    withdrawing.withdraw(actor=ada, version=first, reason="Copied.")
+    withdraw.withdraw(actor=ada, version=first, reason="Copied.")
     (said,) = told(as_ada, file("noir.safetensors", lora))
     assert "oid" not in said
 

@@ -6,27 +6,24 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from registry.adapters import services as adapters
+from registry.blobs import promote
+from registry.cards import fields
+from registry.cards import readme as card_readme
+from registry.commits import services as commits
 from registry.errors import NotFound, StorageAway
 from registry.models import AliasMove, Namespace, Version, VersionState
-from registry.services import (
-    adapters,
-    arrivals,
-    behind,
-    cards,
-    commits,
-    contents,
-    manifests,
-    releasing,
-    versions,
-)
-from registry.services.details import Details
 from registry.signals import card_changed
+from registry.versions import contents, manifests
+from registry.versions import publish as publishing
+from registry.versions import services as versions
+from registry.versions.details import Details
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 
 if TYPE_CHECKING:
+    from registry.cards.readme import Ready
     from registry.models import Adapter, User
-    from registry.services.behind import Ready
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -67,11 +64,11 @@ def push(owner: User, adapter: Adapter, text: str = PUSHED) -> None:
 
 def readme(adapter: Adapter) -> str:
     line = contents.readme_of(manifests.entries_of(manifests.main_of(adapter)))
-    return cards.text_of(line.blob) if line else ""
+    return fields.text_of(line.blob) if line else ""
 
 
 def matter(adapter: Adapter) -> dict[str, Any]:
-    return cards.front_matter(readme(adapter))
+    return fields.front_matter(readme(adapter))
 
 
 def moves(adapter: Adapter) -> list[str]:
@@ -138,7 +135,7 @@ def test_who_dies_before_the_card_publishes_nothing(
     version = draft(ada, adapter, trigger_words=("noir",))
     before = moves(adapter)
     with monkeypatch.context() as patched:
-        patched.setattr(releasing, "record_commit", killed)
+        patched.setattr(publishing, "record_commit", killed)
         with pytest.raises(SystemExit):
             versions.publish(actor=ada, version=version)
     assert Version.objects.get(pk=version.pk).state == VersionState.DRAFT
@@ -153,7 +150,7 @@ def test_a_card_that_cannot_be_stored_keeps_no_version_back(
     publish(ada, adapter, trigger_words=("noir",))
     version = draft(ada, adapter, rank=4, trigger_words=("rain",))
     with monkeypatch.context() as patched:
-        patched.setattr(arrivals, "put", away)
+        patched.setattr(promote, "put", away)
         assert versions.publish(actor=ada, version=version).state == VersionState.PUBLISHED
     assert "does not follow yet" in caplog.text
     assert moves(adapter)[3:] == ["v2", "Keep README.md"]
@@ -169,7 +166,7 @@ def test_a_card_that_cannot_be_read_before_is_kept(
     publish(ada, adapter, trigger_words=("noir",))
     version = draft(ada, adapter, rank=4, trigger_words=("rain",))
     with monkeypatch.context() as patched:
-        patched.setattr(cards, "text_of", away)
+        patched.setattr(fields, "text_of", away)
         versions.publish(actor=ada, version=version)
     assert "cannot be read" in caplog.text
     assert moves(adapter)[3:] == ["v2", "Keep README.md"]
@@ -179,7 +176,7 @@ def test_a_given_card_that_cannot_be_read_publishes_nothing(
     ada: User, adapter: Adapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = draft(ada, adapter, readme=PUSHED)
-    monkeypatch.setattr(cards, "text_of", away)
+    monkeypatch.setattr(fields, "text_of", away)
     with pytest.raises(StorageAway):
         versions.publish(actor=ada, version=version)
     assert Version.objects.get(pk=version.pk).state == VersionState.DRAFT
@@ -198,14 +195,14 @@ def test_a_card_pushed_meanwhile_is_not_overwritten(
 ) -> None:
     publish(ada, adapter)
     version = draft(ada, adapter, rank=4, trigger_words=("rain",))
-    made_ready = behind.ready
+    made_ready = card_readme.ready
 
     def overtaken(version: Version) -> Ready:
         ready = made_ready(version)
         push(ada, adapter)
         return ready
 
-    monkeypatch.setattr(behind, "ready", overtaken)
+    monkeypatch.setattr(card_readme, "ready", overtaken)
     versions.publish(actor=ada, version=version)
     assert moves(adapter)[4:] == ["v2", "Keep README.md", "Update README.md"]
     assert readme(adapter) == PUSHED.replace("instance_prompt: noir", "instance_prompt: rain")

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from registry.adapters import services as adapters
+from registry.aliases import services as aliases
 from registry.models import Adapter
-from registry.services import adapters, aliases, manifests, versions, withdrawing
+from registry.versions import manifests, withdraw
+from registry.versions import services as versions
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 
@@ -356,7 +359,7 @@ def test_repos_that_are_not_listed_are_told_to_their_owner_alone(
     place = "/api/organizations/ada/settings/repositories"
     assert as_bob.get(place).json() == []
     assert [one["id"] for one in as_ada.get(place).json()] == ["ada/noir"]
-    withdrawing.withdraw_adapter(actor=ada, adapter=noir, reason="no more")
+    withdraw.withdraw_adapter(actor=ada, adapter=noir, reason="no more")
     assert as_ada.get("/api/settings/repositories").json() == []
 
 

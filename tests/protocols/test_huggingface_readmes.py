@@ -8,12 +8,15 @@ import pytest
 import yaml
 
 from hub.protocols.huggingface import bases, readmes, shapes
-from registry import front_matter
+from registry.adapters import services as adapters
+from registry.aliases import selectors as alias_selectors
+from registry.cards import fields, front_matter
+from registry.commits import services as commits
 from registry.errors import StorageAway
-from registry.selectors import aliases, revisions
-from registry.selectors import versions as history
-from registry.services import adapters, cards, commits, contents, manifests, versions, withdrawing
-from registry.services.details import Details
+from registry.versions import contents, manifests, revisions, withdraw
+from registry.versions import selectors as version_selectors
+from registry.versions import services as versions
+from registry.versions.details import Details
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 
@@ -61,11 +64,11 @@ def main(adapter: Adapter) -> Revision:
 
 def readme(adapter: Adapter) -> str:
     line = contents.readme_of(manifests.entries_of(main(adapter)))
-    return cards.text_of(line.blob) if line else ""
+    return fields.text_of(line.blob) if line else ""
 
 
 def matter(adapter: Adapter) -> dict[str, Any]:
-    return cards.front_matter(readme(adapter))
+    return fields.front_matter(readme(adapter))
 
 
 def push(owner: User, adapter: Adapter, text: str = PUSHED) -> None:
@@ -132,17 +135,17 @@ def test_what_is_not_for_everybody_says_so_on_both_sides(owner: User) -> None:
     push(owner, adapter)
     adapter.refresh_from_db()
     adapters.update(actor=owner, adapter=adapter, maturity="mature")
-    assert cards.NOT_FOR_ALL in matter(adapter)["tags"]
-    assert cards.NOT_FOR_ALL in shapes.tags(adapter)
+    assert fields.NOT_FOR_ALL in matter(adapter)["tags"]
+    assert fields.NOT_FOR_ALL in shapes.tags(adapter)
     adapters.update(actor=owner, adapter=adapter, maturity="suggestive")
-    assert cards.NOT_FOR_ALL in matter(adapter)["tags"]
+    assert fields.NOT_FOR_ALL in matter(adapter)["tags"]
     adapters.update(actor=owner, adapter=adapter, maturity="general")
-    assert cards.NOT_FOR_ALL not in matter(adapter)["tags"]
+    assert fields.NOT_FOR_ALL not in matter(adapter)["tags"]
 
 
 def test_a_card_too_long_to_be_read_is_left_alone(owner: User) -> None:
     adapter = new(owner)
-    long = PUSHED + "x" * cards.MAX_READ
+    long = PUSHED + "x" * fields.MAX_READ
     published(owner, adapter, readme=long)
     before = main(adapter)
     adapters.update(actor=owner, adapter=adapter, licence="apache-2.0")
@@ -268,7 +271,7 @@ def test_a_store_that_is_away_undoes_no_edit(
         raise StorageAway
 
     with monkeypatch.context() as patched:
-        patched.setattr(cards, "rewrite", away)
+        patched.setattr(fields, "rewrite", away)
         adapters.update(actor=owner, adapter=adapter, licence="mit")
     assert "does not follow yet" in caplog.text
     adapter.refresh_from_db()
@@ -281,10 +284,10 @@ def test_main_names_the_version_behind_which_the_card_lies(owner: User) -> None:
     adapter = new(owner)
     published(owner, adapter)
     second = published(owner, adapter, rank=4)
-    (pointer,) = aliases.pointers(aliases.listing(adapter))
+    (pointer,) = alias_selectors.pointers(alias_selectors.listing(adapter))
     assert (pointer.alias.name, pointer.version) == ("main", second)
-    assert aliases.by_version(adapter) == {second.pk: ["main"]}
-    assert history.get(None, adapter, "main") == second
+    assert alias_selectors.by_version(adapter) == {second.pk: ["main"]}
+    assert version_selectors.get(None, adapter, "main") == second
 
 
 def test_a_card_behind_a_version_that_is_not_offered_is_not_read_by_default(owner: User) -> None:
@@ -323,7 +326,7 @@ def test_what_follows_a_withdrawn_version_is_built_on_the_one_before(owner: User
     adapter = new(owner)
     first = published(owner, adapter)
     second = published(owner, adapter, rank=4)
-    withdrawing.withdraw(actor=owner, version=second, reason="Too dark.")
+    withdraw.withdraw(actor=owner, version=second, reason="Too dark.")
     adapter.refresh_from_db()
     assert readme(adapter) != ""
     adapters.update(actor=owner, adapter=adapter, licence="mit")
@@ -362,7 +365,7 @@ def test_pushed_back_it_says_what_it_said(owner: User) -> None:
 
 @pytest.mark.parametrize("family", sorted(bases.BY_FAMILY))
 def test_the_repo_of_a_family_is_read_as_that_family(family: str) -> None:
-    said = cards.read(f"---\nbase_model: {bases.base_model(family)}\n---\n")
+    said = fields.read(f"---\nbase_model: {bases.base_model(family)}\n---\n")
     assert said.family in {None, family}
 
 

@@ -7,9 +7,10 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
+from registry.adapters import services as adapters
 from registry.models import Adapter, DailyDownloads, Namespace, Version
-from registry.selectors import revisions
-from registry.services import adapters, downloads, manifests, versions, withdrawing
+from registry.versions import download_counts, manifests, revisions, withdraw
+from registry.versions import services as versions
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 from tests.transfers import body_of
@@ -49,7 +50,7 @@ def test_a_head_tells_commit_digest_and_size(
         == answer.headers["X-Linked-Size"]
         == str(weights.size_bytes)
     )
-    downloads.write()
+    download_counts.write()
     assert not DailyDownloads.objects.exists()
 
 
@@ -61,7 +62,7 @@ def test_a_get_sends_the_bytes_and_counts(
     assert body_of(answer) == lora
     assert "noir.safetensors" in answer.headers["Content-Disposition"]
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    downloads.write()
+    download_counts.write()
     first.refresh_from_db()
     assert first.downloads == 1
 
@@ -118,7 +119,7 @@ def test_weights_of_a_revision_without_version_count_for_the_version_they_are_of
     commit_file(noir, "README.md", b"words")
     answer = stranger.get(PLACE)
     body_of(answer)
-    downloads.write()
+    download_counts.write()
     first.refresh_from_db()
     assert first.downloads == 1
 
@@ -259,7 +260,7 @@ def second(noir: Adapter, ada: User) -> Version:
 def test_a_withdrawn_version_is_gone_with_its_reason(
     stranger: Client, ada: User, first: Version, second: Version
 ) -> None:
-    withdrawing.withdraw(actor=ada, version=first, reason="The model asked for it")
+    withdraw.withdraw(actor=ada, version=first, reason="The model asked for it")
     for place, code in {
         "/ada/noir/resolve/v1/noir.safetensors": "RevisionNotFound",
         f"/ada/noir/resolve/{first.revision.commit}/noir.safetensors": "RevisionNotFound",
@@ -277,7 +278,7 @@ def test_main_means_what_is_offered_while_its_end_is_not(
     stranger: Client, ada: User, first: Version, second: Version, verb: str
 ) -> None:
     if verb == "withdraw":
-        withdrawing.withdraw(actor=ada, version=second, reason="Wrong file")
+        withdraw.withdraw(actor=ada, version=second, reason="Wrong file")
     else:
         versions.yank(actor=ada, version=second, reason="Wrong file")
     assert stranger.get(PLACE).headers["X-Repo-Commit"] == first.revision.commit
@@ -300,7 +301,7 @@ def test_a_withdrawal_takes_its_bytes_out_of_every_revision(
 ) -> None:
     commit_file(noir, "README.md", b"words")
     tip = revisions.at(None, noir).revision.commit
-    withdrawing.withdraw(actor=ada, version=first, reason="Wrong file")
+    withdraw.withdraw(actor=ada, version=first, reason="Wrong file")
     for ref in ("main", tip):
         answer = stranger.get(f"/ada/noir/resolve/{ref}/noir.safetensors")
         assert (answer.status_code, answer.headers["X-Error-Code"]) == (410, "EntryNotFound")
@@ -312,7 +313,7 @@ def test_a_withdrawal_takes_its_bytes_out_of_every_revision(
 def test_a_withdrawn_adapter_is_gone_with_its_reason(
     stranger: Client, ada: User, noir: Adapter, place: str
 ) -> None:
-    withdrawing.withdraw_adapter(actor=ada, adapter=noir, reason="Out of date")
+    withdraw.withdraw_adapter(actor=ada, adapter=noir, reason="Out of date")
     answer = stranger.get(place)
     assert (answer.status_code, answer.headers["X-Error-Code"]) == (410, "RepoNotFound")
     assert "Out of date" in answer.headers["X-Error-Message"]

@@ -11,8 +11,10 @@ import pytest
 from hub.protocols.huggingface.xet import assembling, endpoints, staging
 from hub.throttles import WriteThrottle
 from registry import locks
+from registry.accounts import quotas
+from registry.adapters import services as adapters
 from registry.models import Namespace, Upload, UploadState
-from registry.services import adapters, depositing, judging, quotas
+from registry.uploads import by_digest, check
 from tests.builders.xet import file_records, name_of, shard, xorb
 from tests.protocols.xet_senders import WRITE_TOKEN, Sender, content, digest, sender_of, waiting
 
@@ -40,9 +42,9 @@ def test_files_come_in_whole_and_can_be_named(sender: Sender, ada: User, lora: b
     other = content(1)
     assert sender.files(lora, other).json() == {"result": 1}
     assert not waiting()
-    upload = depositing.name(actor=ada, sha256=digest(lora), path="noir.safetensors")
-    assert judging.judge(upload=upload).state == UploadState.ACCEPTED
-    assert depositing.begin(actor=ada, sha256=digest(other), size_bytes=len(other)) is None
+    upload = by_digest.name(actor=ada, sha256=digest(lora), path="noir.safetensors")
+    assert check.judge(upload=upload).state == UploadState.ACCEPTED
+    assert by_digest.begin(actor=ada, sha256=digest(other), size_bytes=len(other)) is None
 
 
 def test_a_file_may_take_chunks_from_anywhere_and_twice(sender: Sender, ada: User) -> None:
@@ -58,7 +60,7 @@ def test_a_file_may_take_chunks_from_anywhere_and_twice(sender: Sender, ada: Use
     ]
     body = shard(file_records(digest(whole), segments, is_verified=False))
     assert sender.post("/v1/shards", body).status_code == 200
-    assert depositing.begin(actor=ada, sha256=digest(whole), size_bytes=len(whole)) is None
+    assert by_digest.begin(actor=ada, sha256=digest(whole), size_bytes=len(whole)) is None
 
 
 def test_a_shard_that_is_sent_again_is_fine(sender: Sender) -> None:
@@ -211,7 +213,7 @@ def test_other_bytes_than_the_shard_says_are_refused_and_the_rest_stays(
     answer = sender.post("/v1/shards", shard(records))
     assert answer.status_code == 422
     assert answer.json()["code"] == "digest_mismatch"
-    assert depositing.begin(actor=ada, sha256=digest(good), size_bytes=len(good)) is None
+    assert by_digest.begin(actor=ada, sha256=digest(good), size_bytes=len(good)) is None
     assert set(Upload.objects.values_list("state", flat=True)) == {"receiving", "cancelled"}
     assert len(waiting()) == 4
     assert sender.post("/v1/shards", first).status_code == 200

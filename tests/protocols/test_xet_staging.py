@@ -16,9 +16,8 @@ from hub.protocols.huggingface.xet import staging
 from hub.protocols.huggingface.xet.shards import Segment
 from hub.protocols.huggingface.xet.staging import Session, Stored
 from hub.protocols.huggingface.xet.xorbs import XorbInvalid
-from registry import locks, signals
+from registry import locks, signals, sweep
 from registry.errors import Conflict, Invalid, QuotaExceeded, SizeMismatch, StorageFull
-from registry.services import sweeping
 from tests.builders.xet import chunk, name_of, xorb
 
 if TYPE_CHECKING:
@@ -189,14 +188,14 @@ def test_the_sweeper_takes_idle_sessions_and_no_others(
     kept(fresh, xorb(b"blanc"))
     next(slow.folder.iterdir()).touch()  # a body that is still arriving
     length = next(session.folder.iterdir()).stat().st_size
-    assert sweeping.run(is_dry=True).leftovers == 2
+    assert sweep.run(is_dry=True).leftovers == 2
     assert (staging.sweep(is_dry=True), session.folder.exists()) == ((2, 2 * length), True)
     with locks.holding(busy.name, is_shared=True):
         signals.sweeping.send(sender=None)
     assert sorted((settings.LORARY.data / "xet").iterdir()) == sorted(
         one.folder for one in (fresh, busy, slow)
     )
-    swept = sweeping.run()
+    swept = sweep.run()
     assert (swept.leftovers, swept.leftover_bytes) == (1, length)
     assert not busy.folder.exists()
 

@@ -10,8 +10,9 @@ import pytest
 from django.core import signing
 
 from hub.protocols.huggingface.xet import grants
+from registry.adapters import services as adapters
 from registry.models import AccessToken
-from registry.services import adapters, tokens
+from registry.tokens import services as tokens
 from tests.builders.xet import xorb
 from tests.protocols.xet_senders import WRITE_TOKEN, Sender, content, sender_of, waiting
 

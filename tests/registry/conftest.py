@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import registry.tasks  # noqa: F401 - registers the handlers
-from registry.services import adapters
+from registry.adapters import services as adapters
 from tests import catalogue
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_django import Settings
 
     from registry.models import Adapter, Upload, User, Version
-    from registry.services.versions import Details
+    from registry.versions.services import Details
 
 
 @pytest.fixture

@@ -6,9 +6,11 @@ import hashlib
 import io
 from typing import TYPE_CHECKING
 
-from registry import storage, worker
+from registry import storage
+from registry.jobs import worker_process
 from registry.models import Upload, UploadState
-from registry.services import parts, uploads
+from registry.uploads import parts
+from registry.uploads import services as uploads
 from tests.builders.adapters import kohya
 from tests.registry.files import SD1
 
@@ -47,7 +49,7 @@ def names() -> list[str]:
 
 
 def expect_accepted(upload: Upload) -> None:
-    worker.drain("checks")
+    worker_process.drain("checks")
     upload.refresh_from_db()
     assert (upload.state, upload.sha256) == (UploadState.ACCEPTED, DIGEST)
     assert names() == [DIGEST]

@@ -6,10 +6,12 @@ import hashlib
 import io
 from typing import TYPE_CHECKING
 
-from registry import worker
+from registry.commits import services as commits
+from registry.commits.services import Committed, Inline, Put
 from registry.errors import UploadNotReady
-from registry.services import commits, depositing, manifests
-from registry.services.commits import Committed, Inline, Put
+from registry.jobs import worker_process
+from registry.uploads import by_digest
+from registry.versions import manifests
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,9 +27,9 @@ README = b"---\nlicense: mit\n---\n# Noir\n"
 def deposited(actor: User, data: bytes, path: str = WEIGHTS) -> Put:
     """Send bytes as LFS and Xet do, and return the change that names them."""
     sha256 = hashlib.sha256(data).hexdigest()
-    upload = depositing.begin(actor=actor, sha256=sha256, size_bytes=len(data))
+    upload = by_digest.begin(actor=actor, sha256=sha256, size_bytes=len(data))
     if upload is not None:
-        depositing.take(actor=actor, upload=upload, stream=io.BytesIO(data))
+        by_digest.take(actor=actor, upload=upload, stream=io.BytesIO(data))
     return Put(path, sha256, len(data))
 
 
@@ -59,7 +61,7 @@ def push(
     try:
         return tried(0.2)
     except UploadNotReady:
-        worker.drain("checks")
+        worker_process.drain("checks")
         return tried(0.2)
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from registry.aliases import selectors as alias_selectors
 from registry.errors import NotFound
 from registry.models import Upload, Version
-from registry.selectors import aliases as found_aliases
-from registry.selectors import files as found_files
-from registry.selectors import versions as found_versions
-from registry.services import versions, withdrawing
+from registry.versions import files as version_files
+from registry.versions import selectors as version_selectors
+from registry.versions import services as versions
+from registry.versions import withdraw
 from tests.builders.adapters import kohya
 from tests.registry.files import LORA, SD1
 
@@ -28,9 +29,9 @@ Send = Callable[..., Upload]
 def refusals(user: User | None, adapter: Adapter, name: str = "v99") -> set[str]:
     """What is said after the first sentence, by versions and by aliases."""
     with pytest.raises(NotFound) as by_version:
-        found_versions.get(user, adapter, name)
+        version_selectors.get(user, adapter, name)
     with pytest.raises(NotFound) as by_alias:
-        found_aliases.revision_named(adapter, name)
+        alias_selectors.revision_named(adapter, name)
     return {str(error.value).partition("”.")[2].strip() for error in (by_version, by_alias)}
 
 
@@ -57,7 +58,7 @@ def test_a_refusal_names_neither_drafts_nor_what_was_withdrawn(
 ) -> None:
     first, second, third = (release(ada, noir, kohya(SD1, rank=rank)) for rank in (1, 2, 3))
     versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, kohya(SD1, rank=4))])
-    withdrawing.withdraw(actor=ada, version=second, reason="Rights.")
+    withdraw.withdraw(actor=ada, version=second, reason="Rights.")
     versions.yank(actor=ada, version=third, reason="Noise.")
     noir.refresh_from_db()
     assert noir.latest_version == first
@@ -70,12 +71,12 @@ def test_a_refusal_tells_a_program_that_the_adapter_is_there(
 ) -> None:
     version = release(ada, noir, LORA)
     asked = (
-        (lambda: found_versions.get(None, noir, "v9"), {"version": "v9"}),
-        (lambda: found_versions.file(version, "x.txt"), {"version": "v1", "path": "x.txt"}),
-        (lambda: found_files.get(None, "ada", "noir", "v1", "y"), {"version": "v1", "path": "y"}),
-        (lambda: found_aliases.revision_named(noir, "best"), {"version": "best"}),
-        (lambda: found_aliases.get(noir, "best"), {"alias": "best"}),
-        (lambda: found_aliases.history(noir, "best"), {"alias": "best"}),
+        (lambda: version_selectors.get(None, noir, "v9"), {"version": "v9"}),
+        (lambda: version_selectors.file(version, "x.txt"), {"version": "v1", "path": "x.txt"}),
+        (lambda: version_files.get(None, "ada", "noir", "v1", "y"), {"version": "v1", "path": "y"}),
+        (lambda: alias_selectors.revision_named(noir, "best"), {"version": "best"}),
+        (lambda: alias_selectors.get(noir, "best"), {"alias": "best"}),
+        (lambda: alias_selectors.history(noir, "best"), {"alias": "best"}),
     )
     for call, facts in asked:
         with pytest.raises(NotFound) as refusal:
@@ -85,5 +86,5 @@ def test_a_refusal_tells_a_program_that_the_adapter_is_there(
     noir.save(update_fields=["visibility"])
     for user in (None, bob):
         with pytest.raises(NotFound) as refusal:
-            found_files.get(user, "ada", "noir", "v1", "x.txt")
+            version_files.get(user, "ada", "noir", "v1", "x.txt")
         assert refusal.value.facts == {}

@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 
+from registry.accounts import users
+from registry.adapters import selectors as adapter_selectors
+from registry.adapters import services as adapters
 from registry.errors import (
     CursorInvalid,
     Forbidden,
@@ -18,8 +21,8 @@ from registry.errors import (
     Unauthenticated,
 )
 from registry.models import Adapter, AdapterName, Event, Membership, Namespace, User
-from registry.selectors import adapters as found
-from registry.services import accounts, adapters, manifests, tokens
+from registry.tokens import services as tokens
+from registry.versions import manifests
 
 pytestmark = pytest.mark.django_db
 
@@ -112,10 +115,10 @@ def test_a_private_adapter_is_absent_for_strangers(noir: Adapter, ada: User, bob
     adapters.update(actor=ada, adapter=noir, visibility="private")
     for reader in (None, bob):
         with pytest.raises(NotFound):
-            found.get(reader, "ada", "noir")
+            adapter_selectors.get(reader, "ada", "noir")
     with pytest.raises(NotFound):
         adapters.update(actor=bob, adapter=noir, title="Mine")
-    assert found.get(ada, "ada", "noir") == noir
+    assert adapter_selectors.get(ada, "ada", "noir") == noir
 
 
 def test_a_blocked_adapter_is_absent_for_all_but_its_owner(
@@ -123,19 +126,19 @@ def test_a_blocked_adapter_is_absent_for_all_but_its_owner(
 ) -> None:
     Adapter.objects.update(blocked_reason="complaint")
     with pytest.raises(NotFound):
-        found.get(bob, "ada", "noir")
-    assert found.get(ada, "ada", "noir") == noir
+        adapter_selectors.get(bob, "ada", "noir")
+    assert adapter_selectors.get(ada, "ada", "noir") == noir
 
 
 def test_a_renamed_adapter_redirects_and_keeps_its_old_name(noir: Adapter, ada: User) -> None:
     adapters.rename(actor=ada, adapter=noir, name="film-noir")
     with pytest.raises(Moved) as move:
-        found.get(ada, "ada", "noir")
+        adapter_selectors.get(ada, "ada", "noir")
     assert move.value.facts["full_name"] == "ada/film-noir"
     with pytest.raises(NameTaken):
         adapters.create(actor=ada, name="noir")
     adapters.rename(actor=ada, adapter=noir, name="noir")
-    assert found.get(ada, "ADA", "Noir") == noir
+    assert adapter_selectors.get(ada, "ADA", "Noir") == noir
 
 
 def test_a_token_without_write_cannot_create(ada: User) -> None:
@@ -174,7 +177,7 @@ def test_a_secret_is_not_kept(ada: User) -> None:
 
 def test_a_user_name_is_unique_without_regard_to_case(ada: User) -> None:
     with pytest.raises(NameTaken):
-        accounts.create_user(name="Ada")
+        users.create_user(name="Ada")
 
 
 def test_the_database_refuses_a_user_namespace_without_a_user() -> None:
@@ -190,14 +193,14 @@ def test_the_database_refuses_one_adapter_name_twice(noir: Adapter) -> None:
 @pytest.mark.parametrize("cursor", ["nonsense", "W10", "WyJ4IiwgMV0", "é", "bnVsbA", *FORGED])
 def test_a_foreign_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(CursorInvalid):
-        found.search(None, found.Query(), cursor=cursor)
+        adapter_selectors.search(None, adapter_selectors.Query(), cursor=cursor)
 
 
 def test_an_unknown_sort_and_an_absurd_limit_are_refused() -> None:
     with pytest.raises(Invalid):
-        found.search(None, found.Query(sort="rating"))
+        adapter_selectors.search(None, adapter_selectors.Query(sort="rating"))
     with pytest.raises(Invalid):
-        found.search(None, found.Query(), limit=0)
+        adapter_selectors.search(None, adapter_selectors.Query(), limit=0)
 
 
 def test_gated_access_is_refused_until_it_is_enforced(ada: User) -> None:

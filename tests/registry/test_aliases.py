@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from registry.adapters import services as adapters
+from registry.aliases import selectors as alias_selectors
+from registry.aliases import services as aliases
 from registry.errors import (
     Conflict,
     Forbidden,
@@ -17,9 +20,9 @@ from registry.errors import (
     StateConflict,
 )
 from registry.models import Adapter, AliasMove, Event, Revision, Upload, User, Version
-from registry.selectors import aliases as selectors
-from registry.selectors import versions as history
-from registry.services import adapters, aliases, manifests, versions, withdrawing
+from registry.versions import manifests, withdraw
+from registry.versions import selectors as version_selectors
+from registry.versions import services as versions
 from tests.registry.files import LORA, OTHER
 
 pytestmark = pytest.mark.django_db
@@ -46,7 +49,7 @@ def moves(adapter: Adapter, name: str) -> list[tuple[str, str]]:
 
     return [
         (told(move.before), told(move.revision))
-        for move in reversed(selectors.history(adapter, name))
+        for move in reversed(alias_selectors.history(adapter, name))
     ]
 
 
@@ -54,9 +57,9 @@ def test_an_alias_names_a_version_until_it_is_moved(
     ada: User, noir: Adapter, first: Version, second: Version
 ) -> None:
     aliases.point(actor=ada, adapter=noir, name="stable", to=first.revision)
-    assert history.get(None, noir, "stable") == first
+    assert version_selectors.get(None, noir, "stable") == first
     aliases.point(actor=ada, adapter=noir, name="stable", to=second.revision)
-    assert history.get(None, noir, "stable") == second
+    assert version_selectors.get(None, noir, "stable") == second
     assert moves(noir, "stable") == [("", "v1"), ("v1", "v2")]
     assert {move.actor for move in AliasMove.objects.filter(alias__name="stable")} == {ada}
     events = Event.objects.filter(verb="alias_moved").order_by("pk")
@@ -79,10 +82,10 @@ def test_a_removed_alias_keeps_its_history_and_can_come_back(
     aliases.point(actor=ada, adapter=noir, name="stable", to=first.revision)
     aliases.remove(actor=ada, adapter=noir, name="stable")
     with pytest.raises(NotFound):
-        history.get(None, noir, "stable")
+        version_selectors.get(None, noir, "stable")
     with pytest.raises(NotFound):
         aliases.remove(actor=ada, adapter=noir, name="stable")
-    assert [alias.name for alias in selectors.listing(noir)] == ["main"]
+    assert [alias.name for alias in alias_selectors.listing(noir)] == ["main"]
     aliases.point(actor=ada, adapter=noir, name="stable", to=second.revision)
     assert moves(noir, "stable") == [("", "v1"), ("v1", ""), ("", "v2")]
     assert Event.objects.filter(verb="alias_removed").count() == 1
@@ -114,7 +117,7 @@ def test_a_name_that_means_something_else_is_refused(
 )
 def test_other_names_are_taken(ada: User, noir: Adapter, first: Version, name: str) -> None:
     aliases.point(actor=ada, adapter=noir, name=name, to=first.revision)
-    assert history.get(None, noir, name) == first
+    assert version_selectors.get(None, noir, name) == first
 
 
 def test_whoever_makes_an_alias_says_whether_it_is_a_branch(
@@ -132,7 +135,7 @@ def test_case_alone_makes_no_other_alias(ada: User, noir: Adapter, first: Versio
     with pytest.raises(NameTaken):
         aliases.point(actor=ada, adapter=noir, name="stable", to=first.revision)
     with pytest.raises(NotFound):
-        history.get(None, noir, "stable")
+        version_selectors.get(None, noir, "stable")
 
 
 def test_an_alias_moves_only_from_where_its_mover_saw_it(
@@ -164,11 +167,11 @@ def test_a_withdrawn_version_cannot_be_pointed_at_and_stays_explained(
     ada: User, noir: Adapter, first: Version, second: Version
 ) -> None:
     aliases.point(actor=ada, adapter=noir, name="stable", to=first.revision)
-    withdrawing.withdraw(actor=ada, version=first, reason="Copied.")
+    withdraw.withdraw(actor=ada, version=first, reason="Copied.")
     with pytest.raises(Gone):
         aliases.point(actor=ada, adapter=noir, name="other", to=first.revision)
-    version = history.get(None, noir, "stable")
-    assert str(history.gone(version, "stable").detail) == (
+    version = version_selectors.get(None, noir, "stable")
+    assert str(version_selectors.gone(version, "stable").detail) == (
         "“stable” names v1, which was withdrawn: Copied. v2 is offered instead."
     )
 
@@ -176,10 +179,10 @@ def test_a_withdrawn_version_cannot_be_pointed_at_and_stays_explained(
 def test_an_alias_may_name_a_revision_without_a_version(ada: User, noir: Adapter) -> None:
     root = manifests.main_of(noir)
     alias = aliases.point(actor=ada, adapter=noir, name="empty", to=root)
-    (pointer,) = selectors.pointers([alias])
+    (pointer,) = alias_selectors.pointers([alias])
     assert pointer.version is None
     with pytest.raises(NotFound):
-        history.get(None, noir, "empty")
+        version_selectors.get(None, noir, "empty")
 
 
 def test_strangers_move_nothing(ada: User, bob: User, noir: Adapter, first: Version) -> None:
@@ -210,13 +213,13 @@ def test_revisions_are_found_by_every_name(
     noir.refresh_from_db()
     aliases.point(actor=ada, adapter=noir, name="stable", to=first.revision)
     for name in ("v1", "stable", first.revision.commit):
-        assert selectors.revision_named(noir, name) == first.revision
+        assert alias_selectors.revision_named(noir, name) == first.revision
     for name in ("v2", "main", "latest"):
-        assert selectors.revision_named(noir, name) == second.revision
+        assert alias_selectors.revision_named(noir, name) == second.revision
     other = adapters.create(actor=ada, name="other")
     for name in ("v3", "V1", "nope", "0" * 40):
         with pytest.raises(NotFound):
-            selectors.revision_named(noir, name)
+            alias_selectors.revision_named(noir, name)
     for name in ("v1", "latest", "stable", first.revision.commit):
         with pytest.raises(NotFound):
-            selectors.revision_named(other, name)
+            alias_selectors.revision_named(other, name)

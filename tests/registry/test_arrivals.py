@@ -11,11 +11,12 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from registry import storage
+from registry import storage, sweep
+from registry.blobs import promote
 from registry.errors import Conflict, StorageAway
 from registry.models import Blob, Upload, UploadState, User
-from registry.services import arrivals, sweeping, uploads
 from registry.storage import Part, Written
+from registry.uploads import services as uploads
 from tests.catalogue import accept
 from tests.registry.files import LORA
 
@@ -45,10 +46,10 @@ def is_whole() -> bool:
 
 def test_bytes_without_a_row_go(ada: User) -> None:
     storage.put([LORA])
-    dry = sweeping.run(is_dry=True)
+    dry = sweep.run(is_dry=True)
     assert (dry.files, dry.bytes_freed, names()) == (1, len(LORA), [DIGEST])
     assert not Blob.objects.exists()
-    assert sweeping.run().files == 1
+    assert sweep.run().files == 1
     assert names() == []
     assert not Blob.objects.exists()
 
@@ -58,15 +59,15 @@ def test_bytes_that_are_kept_after_the_look_stay(
 ) -> None:
     """The sweeper has listed an orphan; before it acts, the same bytes are sent and accepted."""
     storage.put([LORA])
-    sweep_one = sweeping._sweep_one
+    sweep_one = sweep._sweep_one
 
     def late(entry: storage.Entry, **more: Any) -> bool:
         if entry.name == DIGEST:
             assert accept(ada, LORA).state == UploadState.ACCEPTED
         return sweep_one(entry, **more)
 
-    monkeypatch.setattr(sweeping, "_sweep_one", late)
-    assert sweeping.run().files == 0
+    monkeypatch.setattr(sweep, "_sweep_one", late)
+    assert sweep.run().files == 0
     assert is_whole()
     assert Blob.objects.get().is_stored
 
@@ -77,9 +78,9 @@ def test_bytes_that_come_during_the_removal_come_after_it(
     """The sweeper has decided; before it deletes, the same bytes are sent: they come after it."""
     storage.put([LORA])
     store, came = storage.store(), []
-    monkeypatch.setattr(arrivals, "WAIT_S", 60.0)
+    monkeypatch.setattr(promote, "WAIT_S", 60.0)
     begun, ended = threading.Event(), threading.Event()
-    announce = arrivals._announce
+    announce = promote._announce
 
     def announced(written: Written) -> None:
         begun.set()
@@ -104,9 +105,9 @@ def test_bytes_that_come_during_the_removal_come_after_it(
         else:
             delete(self, name, **more)
 
-    monkeypatch.setattr(arrivals, "_announce", announced)
+    monkeypatch.setattr(promote, "_announce", announced)
     monkeypatch.setattr(type(store), "delete", deleting)
-    assert sweeping.run().files == 1
+    assert sweep.run().files == 1
     sender.join(120)
     assert [upload.state for upload in came] == [UploadState.ACCEPTED]
     assert is_whole()
@@ -114,19 +115,19 @@ def test_bytes_that_come_during_the_removal_come_after_it(
 
 
 def test_bytes_on_their_way_to_a_row_are_left_alone(ada: User) -> None:
-    written = arrivals.put([LORA])
-    assert sweeping.run(is_dry=True).files == 0
-    assert sweeping.run().files == 0
-    blob = arrivals.arrived(written)
+    written = promote.put([LORA])
+    assert sweep.run(is_dry=True).files == 0
+    assert sweep.run().files == 0
+    blob = promote.arrived(written)
     assert (blob.is_stored, blob.arriving_since) == (True, None)
-    assert sweeping.run().files == 0
+    assert sweep.run().files == 0
     assert is_whole()
 
 
 def test_what_a_dead_process_brought_goes_in_the_end(ada: User) -> None:
-    arrivals.put([LORA])
-    Blob.objects.update(arriving_since=timezone.now() - arrivals.patience())
-    assert sweeping.run().files == 1
+    promote.put([LORA])
+    Blob.objects.update(arriving_since=timezone.now() - promote.patience())
+    assert sweep.run().files == 1
     assert names() == []
     accept(ada, LORA)
     assert is_whole()
@@ -134,35 +135,35 @@ def test_what_a_dead_process_brought_goes_in_the_end(ada: User) -> None:
 
 def test_two_sweepers_do_not_remove_the_same(ada: User) -> None:
     storage.put([LORA])
-    with arrivals.leaving(DIGEST, size_bytes=1) as first:
+    with promote.leaving(DIGEST, size_bytes=1) as first:
         assert first
-        with arrivals.leaving(DIGEST, size_bytes=1) as second:
+        with promote.leaving(DIGEST, size_bytes=1) as second:
             assert not second
-        assert sweeping.run().files == 0
-    assert sweeping.run().files == 1
+        assert sweep.run().files == 0
+    assert sweep.run().files == 1
 
 
 def test_a_removal_holds_up_who_brings_the_same(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrivals, "WAIT_S", 0.0)
-    with arrivals.leaving(DIGEST, size_bytes=1), pytest.raises(Conflict):
-        arrivals.put([LORA])
-    with arrivals.leaving(DIGEST, size_bytes=1), pytest.raises(Conflict):
-        arrivals.arrived(Written(len(LORA), DIGEST))
-    arrivals.put([LORA])
+    monkeypatch.setattr(promote, "WAIT_S", 0.0)
+    with promote.leaving(DIGEST, size_bytes=1), pytest.raises(Conflict):
+        promote.put([LORA])
+    with promote.leaving(DIGEST, size_bytes=1), pytest.raises(Conflict):
+        promote.arrived(Written(len(LORA), DIGEST))
+    promote.put([LORA])
 
 
 def test_a_removal_of_a_dead_process_holds_up_nobody_for_long(ada: User) -> None:
-    long_ago = timezone.now() - timedelta(seconds=arrivals.ABANDONED_S + 1)
+    long_ago = timezone.now() - timedelta(seconds=promote.ABANDONED_S + 1)
     Blob.objects.create(sha256=DIGEST, size_bytes=1, is_stored=False, leaving_since=long_ago)
-    arrivals.arrived(arrivals.put([LORA]))
+    promote.arrived(promote.put([LORA]))
     assert is_whole()
 
 
 def test_bytes_of_a_stored_row_never_go(ada: User) -> None:
     accept(ada, LORA)
-    with arrivals.leaving(DIGEST, size_bytes=1) as is_mine:
+    with promote.leaving(DIGEST, size_bytes=1) as is_mine:
         assert not is_mine
-    assert not arrivals.may_leave(DIGEST)
+    assert not promote.may_leave(DIGEST)
 
 
 def test_an_open_upload_keeps_its_parts_and_an_ended_one_does_not(ada: User) -> None:
@@ -171,10 +172,10 @@ def test_an_open_upload_keeps_its_parts_and_an_ended_one_does_not(ada: User) -> 
     for upload in (kept, ended):
         storage.store().write(upload.storage_key, [LORA[:100]], part=Part(1, 0, 100))
     Upload.objects.filter(pk=ended.pk).update(state=UploadState.CANCELLED)
-    sweeping.run()
+    sweep.run()
     assert names() == [kept.storage_key]
     Upload.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
-    assert sweeping.run().uploads_expired == 1
+    assert sweep.run().uploads_expired == 1
     assert names() == []
 
 
@@ -183,10 +184,10 @@ def test_a_private_file_without_a_row_is_given_time(
 ) -> None:
     key = storage.new_key()
     storage.store().write(key, [b"on its way"])
-    sweeping.run()
+    sweep.run()
     assert names() == [key]
-    monkeypatch.setattr(arrivals, "patience", timedelta)
-    sweeping.run()
+    monkeypatch.setattr(promote, "patience", timedelta)
+    sweep.run()
     assert names() == []
 
 
@@ -196,7 +197,7 @@ def test_what_cannot_be_brought_to_its_digest_is_not_left_behind(
     def away(**_named: object) -> None:
         raise StorageAway
 
-    monkeypatch.setattr(arrivals, "bring", away)
+    monkeypatch.setattr(promote, "bring", away)
     with pytest.raises(StorageAway):
-        arrivals.put([b"made here"])
+        promote.put([b"made here"])
     assert names() == []

@@ -12,9 +12,10 @@ from django.contrib.sessions.models import Session
 from django.db import connection
 from django.utils import timezone
 
+from registry import sweep
+from registry.accounts import attempts
 from registry.errors import RateLimited
 from registry.models import Attempt
-from registry.services import attempts, sweeping
 
 if TYPE_CHECKING:
     from pytest_django import DjangoAssertNumQueries
@@ -81,8 +82,8 @@ def test_a_sweep_removes_what_is_over_and_nothing_else() -> None:
     Session.objects.filter(pk=old.session_key).update(
         expire_date=timezone.now() - timedelta(seconds=1)
     )
-    sweeping.run(is_dry=True)
+    sweep.run(is_dry=True)
     assert (Attempt.objects.count(), Session.objects.count()) == (2, 2)
-    sweeping.run()
+    sweep.run()
     assert Attempt.objects.get().until > timezone.now()
     assert Session.objects.get().session_key == new.session_key

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from registry import front_matter
+from registry.adapters import services as adapters
+from registry.cards import fields as card_fields
+from registry.cards import front_matter
+from registry.commits.services import Inline
 from registry.errors import Invalid
 from registry.models import Event
-from registry.services import adapters, cards, manifests
-from registry.services.commits import Inline
+from registry.versions import manifests
 from tests import catalogue
 from tests.registry.files import LORA
 from tests.registry.pushing import push
@@ -43,7 +45,7 @@ Rain and neon.
 
 
 def test_what_trainers_write_is_understood() -> None:
-    card = cards.read(README)
+    card = card_fields.read(README)
     assert (card.family, card.lineage) == ("flux1", "FLUX.1 dev")
     assert card.trigger_words == ("a photo of TOK dog",)
     assert card.tags == ("film noir", "2024")
@@ -53,7 +55,7 @@ def test_what_trainers_write_is_understood() -> None:
 
 
 def test_the_whole_front_matter_is_there_for_clients() -> None:
-    found = cards.front_matter(README)
+    found = card_fields.front_matter(README)
     assert found["widget"] == [{"text": "TOK in the rain", "output": {"url": "image_0.png"}}]
     assert found["tags"][-1] == 2024
     json.dumps(found, allow_nan=False)
@@ -72,17 +74,17 @@ def test_the_whole_front_matter_is_there_for_clients() -> None:
     ],
 )
 def test_a_readme_may_have_no_front_matter(text: str, body: str) -> None:
-    assert cards.read(text).text == body
+    assert card_fields.read(text).text == body
 
 
 def test_windows_line_ends_are_no_difference() -> None:
-    card = cards.read(README.replace("\n", "\r\n"))
+    card = card_fields.read(README.replace("\n", "\r\n"))
     assert (card.family, card.tags) == ("flux1", ("film noir", "2024"))
 
 
 def test_values_become_json_whatever_they_look_like() -> None:
     text = "---\nwhen: 2024-01-01\nbad: 2024-99-99\nn: .nan\n2: two\nnull: x\nyes: no\n---\n"
-    assert cards.front_matter(text) == {
+    assert card_fields.front_matter(text) == {
         "when": "2024-01-01",
         "bad": "2024-99-99",
         "n": None,
@@ -131,7 +133,7 @@ LAUGHS = "a: &a [x]\n" + "".join(
 def test_hostile_and_broken_front_matter_is_refused_at_once(raw: str, said: str) -> None:
     begun = time.monotonic()
     with pytest.raises(Invalid) as refusal:
-        cards.read(f"---\n{raw}\n---\n# Noir")
+        card_fields.read(f"---\n{raw}\n---\n# Noir")
     assert said in str(refusal.value)
     assert time.monotonic() - begun < 5
 
@@ -156,7 +158,7 @@ def test_a_front_matter_at_the_limit_is_read() -> None:
     ],
 )
 def test_odd_values_are_left_out_and_told(raw: str, fields: list[str]) -> None:
-    card = cards.read(f"---\n{raw}\n---\n")
+    card = card_fields.read(f"---\n{raw}\n---\n")
     assert len(card.warnings) == len(fields)
     assert all(
         f"“{field}”" in warning for field, warning in zip(fields, card.warnings, strict=True)
@@ -165,19 +167,19 @@ def test_odd_values_are_left_out_and_told(raw: str, fields: list[str]) -> None:
 
 def test_a_readme_that_is_no_text_is_refused() -> None:
     with pytest.raises(Invalid):
-        cards.decoded(b"# Noir \xff\xfe")
-    assert cards.decoded("é".encode() * cards.MAX_READ)[:2] == "éé"
+        card_fields.decoded(b"# Noir \xff\xfe")
+    assert card_fields.decoded("é".encode() * card_fields.MAX_READ)[:2] == "éé"
 
 
 def test_a_base_that_nobody_knows_is_a_lineage() -> None:
-    card = cards.read("---\nbase_model: [someone/merge-of-all, other/one]\n---\n")
+    card = card_fields.read("---\nbase_model: [someone/merge-of-all, other/one]\n---\n")
     assert (card.family, card.lineage) == (None, "someone/merge-of-all")
 
 
 def test_a_pushed_card_is_what_the_page_shows(ada: User, noir: Adapter) -> None:
     version = catalogue.release(noir, LORA)
     text = README.replace("black-forest-labs/FLUX.1-dev", "runwayml/stable-diffusion-v1-5")
-    cards.apply(actor=ada, adapter=noir, card=cards.read(text))
+    card_fields.apply(actor=ada, adapter=noir, card=card_fields.read(text))
     noir.refresh_from_db()
     version.refresh_from_db()
     assert noir.licence == "flux-1-dev-non-commercial-license"
@@ -187,14 +189,14 @@ def test_a_pushed_card_is_what_the_page_shows(ada: User, noir: Adapter) -> None:
     assert version.trigger_words == ["a photo of TOK dog"]
     assert (noir.family, noir.lineage) == ("sd1", "Stable Diffusion 1.5")
     before = Event.objects.count()
-    cards.apply(actor=ada, adapter=noir, card=cards.read(text))
+    card_fields.apply(actor=ada, adapter=noir, card=card_fields.read(text))
     assert Event.objects.count() == before
 
 
 def test_what_a_card_does_not_say_stays(ada: User, noir: Adapter) -> None:
     adapters.update(actor=ada, adapter=noir, licence="mit", maturity="mature")
-    version = catalogue.release(noir, LORA, cards.Card(trigger_words=("noir",)).details())
-    cards.apply(actor=ada, adapter=noir, card=cards.read("# Noir"))
+    version = catalogue.release(noir, LORA, card_fields.Card(trigger_words=("noir",)).details())
+    card_fields.apply(actor=ada, adapter=noir, card=card_fields.read("# Noir"))
     noir.refresh_from_db()
     version.refresh_from_db()
     assert (noir.licence, noir.maturity, noir.tags.count()) == ("mit", "mature", 2)
@@ -202,8 +204,8 @@ def test_what_a_card_does_not_say_stays(ada: User, noir: Adapter) -> None:
 
 
 def test_what_is_not_for_all_is_rated_so(ada: User, noir: Adapter) -> None:
-    cards.apply(
-        actor=ada, adapter=noir, card=cards.read("---\ntags: [not-for-all-audiences]\n---\n")
+    card_fields.apply(
+        actor=ada, adapter=noir, card=card_fields.read("---\ntags: [not-for-all-audiences]\n---\n")
     )
     noir.refresh_from_db()
     assert (noir.maturity, noir.tags.count()) == ("mature", 0)
@@ -211,7 +213,7 @@ def test_what_is_not_for_all_is_rated_so(ada: User, noir: Adapter) -> None:
 
 def test_a_card_made_here_is_recorded_as_a_pushed_one(ada: User, noir: Adapter) -> None:
     made = [push(noir, Inline("README.md", b"# Noir")).revision]
-    assert cards.rewrite(actor=ada, adapter=noir, parent=made[0], text="# Rain")
+    assert card_fields.rewrite(actor=ada, adapter=noir, parent=made[0], text="# Rain")
     made.append(manifests.main_of(noir))
     told = Event.objects.filter(verb="revision_committed").order_by("pk")
     assert [(event.actor, event.adapter, event.subject) for event in told] == [
@@ -223,4 +225,4 @@ def test_a_card_made_here_is_recorded_as_a_pushed_one(ada: User, noir: Adapter) 
 
 
 def test_characters_that_nobody_sees_do_not_reach_the_page() -> None:
-    assert cards.read("# No\x00ir\x1b").text == "# Noir"
+    assert card_fields.read("# No\x00ir\x1b").text == "# Noir"

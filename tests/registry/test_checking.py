@@ -11,17 +11,21 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from registry import checks, queue, storage, tasks, worker
+from registry import storage, tasks
+from registry.blobs import promote
 from registry.errors import Conflict, StorageAway, StorageFull
+from registry.jobs import queue, worker_process
 from registry.models import Blob, Event, Finding, Job, JobState, Upload, UploadState, User
-from registry.services import arrivals, judging, uploads
+from registry.scan import checks
+from registry.uploads import check
+from registry.uploads import services as uploads
 from tests.builders.adapters import kohya
 from tests.registry.files import LORA, SD1
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from registry.checks import Progress, Subject
+    from registry.scan.checks import Progress, Subject
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -46,11 +50,11 @@ def codes(upload: Upload) -> list[str]:
 
 def test_a_second_delivery_changes_nothing(ada: User) -> None:
     upload = sent(ada, ODD)
-    assert worker.drain("checks") == 1
+    assert worker_process.drain("checks") == 1
     before = codes(upload)
     assert {"metadata_conflict", "hash_differs"} <= set(before)
     Job.objects.update(state=JobState.QUEUED, attempt=0)
-    assert worker.drain("checks") == 1
+    assert worker_process.drain("checks") == 1
     assert (state_of(upload), codes(upload)) == (UploadState.ACCEPTED, before)
     assert Event.objects.filter(verb="upload_accepted").count() == 1
 
@@ -58,7 +62,7 @@ def test_a_second_delivery_changes_nothing(ada: User) -> None:
 def test_a_run_after_the_promotion_takes_the_promoted_bytes(ada: User) -> None:
     upload = sent(ada)
     storage.store().promote(upload.storage_key, upload.sha256)  # and its worker died
-    worker.drain("checks")
+    worker_process.drain("checks")
     assert state_of(upload) == UploadState.ACCEPTED
 
 
@@ -69,7 +73,7 @@ def judge_until_free(upload: Upload) -> None:
     """
     while True:
         try:
-            judging.judge(upload=Upload.objects.get(pk=upload.pk))
+            check.judge(upload=Upload.objects.get(pk=upload.pk))
         except OperationalError as error:
             if "locked" not in str(error):
                 raise
@@ -114,10 +118,10 @@ def test_two_workers_at_once_give_one_verdict(ada: User, monkeypatch: pytest.Mon
 
 def test_findings_of_a_run_replace_those_of_the_one_before(ada: User) -> None:
     upload = sent(ada, ODD)
-    worker.drain("checks")
+    worker_process.drain("checks")
     before = codes(upload)
     Upload.objects.update(state=UploadState.CHECKING, blob=None)
-    judging.judge(upload=Upload.objects.get(pk=upload.pk))
+    check.judge(upload=Upload.objects.get(pk=upload.pk))
     assert codes(upload) == before
 
 
@@ -147,13 +151,13 @@ def test_what_is_away_is_waited_for_and_is_no_attempt(
         patch.setattr(checks, "run_deep", failing(error))
         for _try in range(8):
             Job.objects.update(run_after=None)
-            assert worker.drain("checks") == 1
+            assert worker_process.drain("checks") == 1
     job = Job.objects.get()
     assert (job.state, job.attempt) == (JobState.QUEUED, 0)
     assert str(error) in job.reason
     assert state_of(upload) == UploadState.CHECKING
     Job.objects.update(run_after=None)
-    worker.drain("checks")
+    worker_process.drain("checks")
     assert state_of(upload) == UploadState.ACCEPTED
 
 
@@ -163,7 +167,7 @@ def test_what_is_away_for_days_is_given_up(ada: User, monkeypatch: pytest.Monkey
     monkeypatch.setattr(checks, "run_deep", failing(OperationalError("gone")))
     for _try in range(6):
         Job.objects.update(run_after=None)
-        worker.drain("checks")
+        worker_process.drain("checks")
     assert Job.objects.get().state == JobState.FAILED
     assert (state_of(upload), codes(upload)) == (UploadState.REFUSED, ["check_failed"])
 
@@ -173,7 +177,7 @@ def test_an_error_that_no_other_try_will_mend_ends_at_once(
 ) -> None:
     upload = sent(ada)
     monkeypatch.setattr(checks, "run_deep", failing(ZeroDivisionError("a fault of ours")))
-    worker.drain("checks")
+    worker_process.drain("checks")
     job = Job.objects.get()
     assert (job.state, job.attempt) == (JobState.FAILED, 1)
     assert state_of(upload) == UploadState.REFUSED
@@ -185,7 +189,7 @@ def test_missing_bytes_are_looked_for_a_few_times(ada: User) -> None:
     storage.store().delete(upload.storage_key)
     for attempt in range(1, 6):
         Job.objects.update(run_after=None)
-        worker.drain("checks")
+        worker_process.drain("checks")
         assert Job.objects.get().attempt == attempt
     assert (state_of(upload), codes(upload)) == (UploadState.REFUSED, ["check_failed"])
 
@@ -193,7 +197,7 @@ def test_missing_bytes_are_looked_for_a_few_times(ada: User) -> None:
 def test_bytes_that_changed_on_disk_are_refused_and_gone(ada: User) -> None:
     upload = sent(ada)
     storage.store().write(upload.storage_key, [LORA[:-1] + b"\x00"])
-    worker.drain("checks")
+    worker_process.drain("checks")
     assert (state_of(upload), codes(upload)[-1]) == (UploadState.REFUSED, "stored_differs")
     assert [entry[0] for entry in storage.store().names()] == []
 
@@ -203,7 +207,7 @@ def test_checks_that_are_too_slow_end_and_are_tried_again(
 ) -> None:
     upload = sent(ada)
     monkeypatch.setattr(tasks, "LEAST_S", -1000.0)
-    worker.drain("checks")
+    worker_process.drain("checks")
     job = Job.objects.get()
     assert (job.state, job.attempt) == (JobState.QUEUED, 1)
     assert "time limit" in job.reason
@@ -226,7 +230,7 @@ def test_a_cancelled_upload_stops_its_checks(ada: User, monkeypatch: pytest.Monk
         return whole(subject, progress=progress)
 
     monkeypatch.setattr(checks, "run_deep", cancel_first)
-    worker.drain("checks")
+    worker_process.drain("checks")
     assert Job.objects.get().state == JobState.CANCELLED
     assert state_of(upload) == UploadState.CANCELLED
     assert not Blob.objects.exists()
@@ -235,13 +239,13 @@ def test_a_cancelled_upload_stops_its_checks(ada: User, monkeypatch: pytest.Monk
 def test_an_upload_that_went_with_its_owner_leaves_no_job_behind(ada: User) -> None:
     upload = sent(ada)
     Upload.objects.filter(pk=upload.pk).delete()
-    worker.drain("checks")
+    worker_process.drain("checks")
     assert Job.objects.get().state == JobState.FAILED
 
 
 def test_progress_is_noted_and_complete(ada: User) -> None:
     upload = sent(ada)
-    worker.drain("checks")
+    worker_process.drain("checks")
     job = Job.objects.get()
     assert (job.done, job.total) == (upload.size_bytes, upload.size_bytes)
 
@@ -250,12 +254,12 @@ def test_a_digest_that_is_just_being_removed_is_waited_for(
     ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = sent(ada)
-    monkeypatch.setattr(arrivals, "WAIT_S", 0.0)
-    with arrivals.leaving(upload.sha256, size_bytes=upload.size_bytes):
-        worker.drain("checks")
+    monkeypatch.setattr(promote, "WAIT_S", 0.0)
+    with promote.leaving(upload.sha256, size_bytes=upload.size_bytes):
+        worker_process.drain("checks")
     assert (Job.objects.get().attempt, state_of(upload)) == (0, UploadState.CHECKING)
     Job.objects.update(run_after=None)
-    worker.drain("checks")
+    worker_process.drain("checks")
     assert state_of(upload) == UploadState.ACCEPTED
 
 
@@ -267,7 +271,7 @@ def test_a_job_over_its_time_is_another_workers(
     monkeypatch.setattr(queue, "renew", renewed.append)
     ended = threading.Event()
 
-    class Beat(worker._Heartbeat):
+    class Beat(worker_process._Heartbeat):
         def _beat(self) -> None:
             super()._beat()
             ended.set()
@@ -279,7 +283,7 @@ def test_a_job_over_its_time_is_another_workers(
 
 def test_a_task_that_this_worker_does_not_know_is_left_to_others() -> None:
     queue.enqueue(queue="checks", task="of_tomorrow", args={}, key="k")
-    worker.drain("checks")
+    worker_process.drain("checks")
     job = Job.objects.get()
     assert (job.state, job.attempt) == (JobState.QUEUED, 0)
     assert "of_tomorrow" in job.reason

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lorary.safetensors import parse_header
-from registry import checks, storage, worker
+from registry import storage
 from registry.errors import UploadRefused
+from registry.jobs import worker_process
 from registry.models import HashKind, Job, Upload, UploadState, User
-from registry.services import uploads
+from registry.scan import checks
+from registry.uploads import services as uploads
 from tests import catalogue
 from tests.builders.adapters import kohya
 from tests.builders.weights import safetensors
@@ -50,7 +52,7 @@ def test_a_file_with_nan_is_refused_by_the_deep_check(ada: User) -> None:
     data = with_nan(LORA)
     upload = start(ada, data)
     uploads.receive(actor=ada, upload=upload, stream=io.BytesIO(data))
-    worker.drain("checks")
+    worker_process.drain("checks")
     upload.refresh_from_db()
     assert upload.state == UploadState.REFUSED
     assert "numbers_not_finite" in [finding.code for finding in upload.findings.all()]

@@ -7,23 +7,21 @@ from typing import TYPE_CHECKING
 import pytest
 from django.db import connection
 
-from registry import storage, worker
+from registry import storage
+from registry.blobs import selectors as blob_selectors
+from registry.commits import services as commits
+from registry.commits import wait_for_checks
+from registry.commits.services import Committed, Inline, Put
 from registry.errors import (
     NotFound,
     UploadNotReady,
 )
+from registry.jobs import worker_process
 from registry.models import Adapter, Blob, Event, Revision, Upload, UploadState, User, Version
-from registry.selectors import blobs as kept
-from registry.selectors import versions as found_versions
-from registry.services import (
-    commits,
-    manifests,
-    settling,
-    versions,
-    withdrawing,
-)
-from registry.services.commits import Committed, Inline, Put
 from registry.signals import version_published
+from registry.versions import manifests, withdraw
+from registry.versions import selectors as version_selectors
+from registry.versions import services as versions
 from tests import catalogue
 from tests.registry.files import LORA, OTHER
 from tests.registry.pushing import README, WEIGHTS, branch, deposited, paths, push
@@ -256,7 +254,7 @@ def test_checks_that_take_long_are_waited_for_in_another_request(ada: User, noir
         assert refusal.value.facts["retry_after"] >= 1
         assert refusal.value.facts["paths"] == [WEIGHTS]
     assert Upload.objects.get().state == UploadState.CHECKING
-    worker.drain("checks")
+    worker_process.drain("checks")
     assert commits.commit(actor=ada, adapter=noir, puts=[put], wait_s=0).version is not None
 
 
@@ -266,7 +264,7 @@ def test_a_commit_waits_for_its_checks(ada: User, noir: Adapter) -> None:
     def check() -> None:
         while not Upload.objects.filter(state=UploadState.CHECKING).exists():
             pass
-        worker.drain("checks")
+        worker_process.drain("checks")
         connection.close()
 
     thread = threading.Thread(target=check)
@@ -293,13 +291,13 @@ def test_what_is_withheld_is_looked_up_once_and_again_under_the_lock(
 ) -> None:
     push(noir, Inline("a.txt", b"x"), message="Same")
     asked: list[Adapter] = []
-    withheld_in = kept.withheld_in
+    withheld_in = blob_selectors.withheld_in
 
     def counted(adapter: Adapter) -> set[int]:
         asked.append(adapter)
         return withheld_in(adapter)
 
-    monkeypatch.setattr(kept, "withheld_in", counted)
+    monkeypatch.setattr(blob_selectors, "withheld_in", counted)
     push(noir, Inline("a.txt", b"y"), message="Same")
     assert len(asked) == 2
 
@@ -309,7 +307,7 @@ def test_what_was_withdrawn_is_left_behind(ada: User, noir: Adapter) -> None:
     second = push(noir, deposited(ada, OTHER, "b.safetensors"))
     assert first.version is not None
     assert second.version is not None
-    withdrawing.withdraw(actor=ada, version=second.version, reason="wrong")
+    withdraw.withdraw(actor=ada, version=second.version, reason="wrong")
     done = push(noir, Inline("README.md", README))
     assert done.version is None
     assert paths(done.revision) == ["README.md", "a.safetensors"]
@@ -335,13 +333,13 @@ def test_versions_of_the_web_and_of_commits_follow_each_other(
 def test_more_files_than_are_checked_at_once_all_come(
     ada: User, noir: Adapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settling, "WAVE", 2)
-    monkeypatch.setattr(settling, "SMALL_BYTES", 0)
+    monkeypatch.setattr(wait_for_checks, "WAVE", 2)
+    monkeypatch.setattr(wait_for_checks, "SMALL_BYTES", 0)
     files = [Inline(f"{number}.txt", b"x%d" % number) for number in range(5)]
     for _time in range(2):
         with pytest.raises(UploadNotReady) as refusal:
             commits.commit(actor=ada, adapter=noir, inlines=files, wait_s=0)
-        worker.drain("checks")
+        worker_process.drain("checks")
     assert refusal.value.facts["paths"] == ["2.txt", "3.txt", "4.txt"]
     assert len(paths(push(noir, *files).revision)) == 5
 
@@ -353,11 +351,11 @@ def test_a_commit_of_a_card_still_names_the_weights_that_lie_there(
     branch(noir, "trial")
     card = push(noir, Inline("README.md", README))
     other = push(noir, deposited(ada, OTHER), ref="trial")
-    assert found_versions.get(None, noir, "main") == first.version
-    assert found_versions.get(None, noir, card.revision.commit) == first.version
+    assert version_selectors.get(None, noir, "main") == first.version
+    assert version_selectors.get(None, noir, card.revision.commit) == first.version
     for name in ("trial", other.revision.commit):
         with pytest.raises(NotFound):
-            found_versions.get(None, noir, name)
+            version_selectors.get(None, noir, name)
     push(noir, deletes=[WEIGHTS])
     with pytest.raises(NotFound):
-        found_versions.get(None, noir, "main")
+        version_selectors.get(None, noir, "main")

@@ -6,6 +6,13 @@ from typing import Any
 import pytest
 
 from registry import locks
+from registry.accounts import users
+from registry.adapters import services as adapters
+from registry.aliases import services as aliases
+from registry.blobs import selectors as blob_selectors
+from registry.commits import changes, wait_for_checks
+from registry.commits import services as commits
+from registry.commits.services import Inline, Put
 from registry.errors import (
     Conflict,
     Forbidden,
@@ -21,19 +28,8 @@ from registry.errors import (
     UploadRefused,
 )
 from registry.models import Adapter, Membership, Namespace, NamespaceKind, Role, Upload, User
-from registry.selectors import blobs
-from registry.services import (
-    accounts,
-    adapters,
-    aliases,
-    changes,
-    commits,
-    depositing,
-    manifests,
-    settling,
-    withdrawing,
-)
-from registry.services.commits import Inline, Put
+from registry.uploads import by_digest
+from registry.versions import manifests, withdraw
 from tests.registry.files import LORA, with_nan
 from tests.registry.pushing import README, WEIGHTS, branch, deposited, paths, push
 
@@ -181,14 +177,14 @@ def test_who_left_during_the_checks_commits_nothing(
     studio = Namespace.objects.create(name="studio", key="studio", kind=NamespaceKind.ORGANISATION)
     member = Membership.objects.create(namespace=studio, user=ada, role=Role.WRITE)
     adapter = adapters.create(actor=ada, owner=studio, name="rain")
-    settled = settling.settled
+    settled = wait_for_checks.settled
 
     def slowly(**asked: Any) -> Any:
         found = settled(**asked)
         member.delete()
         return found
 
-    monkeypatch.setattr(settling, "settled", slowly)
+    monkeypatch.setattr(wait_for_checks, "settled", slowly)
     before = manifests.main_of(adapter)
     with pytest.raises(Forbidden):
         commits.commit(actor=ada, adapter=adapter, inlines=[Inline("a.txt", b"x")])
@@ -205,15 +201,15 @@ def test_the_quota_holds_for_every_branch(ada: User, noir: Adapter) -> None:
 
 
 def test_what_was_taken_down_does_not_come_back(ada: User, noir: Adapter) -> None:
-    operator = accounts.create_user(name="carol", email="carol@example.org", password="x" * 12)
+    operator = users.create_user(name="carol", email="carol@example.org", password="x" * 12)
     operator.is_staff = True
     operator.save()
     first = push(noir, deposited(ada, LORA))
     assert first.version is not None
-    withdrawing.withdraw(actor=operator, version=first.version, reason="not theirs")
+    withdraw.withdraw(actor=operator, version=first.version, reason="not theirs")
     with pytest.raises(UploadRefused):
         push(noir, deposited(ada, LORA, "again.safetensors"))
-    withdrawing.withdraw_adapter(actor=operator, adapter=noir, reason="all of it")
+    withdraw.withdraw_adapter(actor=operator, adapter=noir, reason="all of it")
     with pytest.raises(Gone):
         push(noir, Inline("README.md", README))
 
@@ -222,12 +218,12 @@ def test_what_only_a_branch_had_goes_with_the_adapter(ada: User, noir: Adapter) 
     push(noir, deposited(ada, LORA), Inline("README.md", README))
     branch(noir, "trial")
     push(noir, Inline("a.txt", b"x" * 8), ref="trial")
-    withdrawing.withdraw_adapter(actor=ada, adapter=noir, reason="all of it")
+    withdraw.withdraw_adapter(actor=ada, adapter=noir, reason="all of it")
     assert User.objects.get(pk=ada.pk).namespace.used_bytes == 0
-    assert not blobs.keeping_files().exists()
+    assert not blob_selectors.keeping_files().exists()
     Upload.objects.all().delete()
     with pytest.raises(UploadIncomplete):
-        depositing.name(actor=ada, sha256=hashlib.sha256(b"x" * 8).hexdigest(), path="a.txt")
+        by_digest.name(actor=ada, sha256=hashlib.sha256(b"x" * 8).hexdigest(), path="a.txt")
 
 
 def test_who_holds_the_bytes_has_the_commit_come_again(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from registry.compiled import Compiled, integer, text
+from registry.compiled_queries import Compiled, integer, text
 from registry.models import User
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.utils import timezone
 
-from registry import checks, storage
+from registry import storage
 from registry.errors import (
     DigestMismatch,
     Invalid,
@@ -20,7 +20,9 @@ from registry.errors import (
     UploadRefused,
 )
 from registry.models import Upload, UploadState
-from registry.services import depositing, expiring, judging, uploads
+from registry.scan import checks
+from registry.uploads import by_digest, check, expiry
+from registry.uploads import services as uploads
 from tests import catalogue
 from tests.builders.streams import write_safetensors
 from tests.registry.files import LORA, OTHER
@@ -38,25 +40,25 @@ def digest_of(data: bytes) -> str:
 
 
 def begin(actor: User, data: bytes) -> Upload | None:
-    return depositing.begin(actor=actor, sha256=digest_of(data), size_bytes=len(data))
+    return by_digest.begin(actor=actor, sha256=digest_of(data), size_bytes=len(data))
 
 
 def deposit(actor: User, data: bytes) -> Upload:
     """Send bytes whose name nobody knows yet."""
     upload = begin(actor, data)
     assert upload is not None
-    depositing.take(actor=actor, upload=upload, stream=io.BytesIO(data))
+    by_digest.take(actor=actor, upload=upload, stream=io.BytesIO(data))
     return upload
 
 
 def name(actor: User, data: bytes, path: str = "noir.safetensors") -> Upload:
-    return depositing.name(actor=actor, sha256=digest_of(data), path=path)
+    return by_digest.name(actor=actor, sha256=digest_of(data), path=path)
 
 
 def named(actor: User, data: bytes, path: str = "noir.safetensors") -> Upload:
     """Give deposited bytes a path and run their checks."""
     upload = name(actor, data, path)
-    return judging.judge(upload=upload)
+    return check.judge(upload=upload)
 
 
 def test_bytes_that_came_before_their_name_are_checked_under_it(
@@ -72,7 +74,7 @@ def test_bytes_that_came_before_their_name_are_checked_under_it(
 
 def test_a_deposit_that_is_open_is_gone_on_with(ada: User) -> None:
     first = begin(ada, LORA)
-    again = depositing.begin(actor=ada, sha256=digest_of(LORA).upper(), size_bytes=len(LORA))
+    again = by_digest.begin(actor=ada, sha256=digest_of(LORA).upper(), size_bytes=len(LORA))
     assert first is not None
     assert first == again
     assert (first.state, first.path) == (UploadState.RECEIVING, digest_of(LORA))
@@ -83,7 +85,7 @@ def test_what_is_whole_being_checked_or_accepted_is_not_sent_again(ada: User) ->
     assert begin(ada, LORA) is None
     upload = name(ada, LORA)
     assert begin(ada, LORA) is None
-    judging.judge(upload=upload)
+    check.judge(upload=upload)
     assert begin(ada, LORA) is None
     assert Upload.objects.count() == 1
 
@@ -108,9 +110,9 @@ def test_what_is_published_needs_no_bytes_of_anybody(ada: User, bob: User, noir:
 def test_a_length_that_is_not_theirs_is_refused(ada: User, noir: Adapter) -> None:
     catalogue.release(noir, LORA)
     with pytest.raises(SizeMismatch):
-        depositing.begin(actor=ada, sha256=digest_of(LORA), size_bytes=1)
+        by_digest.begin(actor=ada, sha256=digest_of(LORA), size_bytes=1)
     with pytest.raises(SizeMismatch):
-        depositing.name(
+        by_digest.name(
             actor=ada, sha256=digest_of(LORA), path="noir.safetensors", size_bytes=len(LORA) + 1
         )
 
@@ -120,10 +122,10 @@ def test_a_body_with_another_digest_counts_for_nothing(ada: User, small_parts: N
     assert upload is not None
     other = LORA[:-1] + bytes([LORA[-1] ^ 1])
     with pytest.raises(DigestMismatch):
-        depositing.take(actor=ada, upload=upload, stream=io.BytesIO(other))
+        by_digest.take(actor=ada, upload=upload, stream=io.BytesIO(other))
     assert upload.part_count > 1
     assert not upload.parts.exists()
-    depositing.take(actor=ada, upload=upload, stream=io.BytesIO(LORA))
+    by_digest.take(actor=ada, upload=upload, stream=io.BytesIO(LORA))
     assert upload.is_whole
 
 
@@ -131,10 +133,10 @@ def test_a_body_that_was_cut_off_is_sent_again(ada: User, small_parts: None) -> 
     upload = begin(ada, LORA)
     assert upload is not None
     with pytest.raises(SizeMismatch):
-        depositing.take(actor=ada, upload=upload, stream=io.BytesIO(LORA[:-1]))
+        by_digest.take(actor=ada, upload=upload, stream=io.BytesIO(LORA[:-1]))
     with pytest.raises(UploadIncomplete):
         name(ada, LORA)
-    depositing.take(actor=ada, upload=upload, stream=io.BytesIO(LORA))
+    by_digest.take(actor=ada, upload=upload, stream=io.BytesIO(LORA))
     assert named(ada, LORA).state == UploadState.ACCEPTED
 
 
@@ -145,12 +147,12 @@ def test_parts_come_in_any_order_and_are_missed_by_number(ada: User, small_parts
     for number in numbers:
         if number == 1:
             with pytest.raises(UploadIncomplete) as refusal:
-                depositing.finish_parts(actor=ada, upload=upload)
+                by_digest.finish_parts(actor=ada, upload=upload)
             assert refusal.value.facts["missing"] == [1]
         part = uploads.part_of(upload, number)
         piece = io.BytesIO(LORA[part.offset : part.offset + part.size])
         uploads.receive_part(actor=ada, upload=upload, number=number, stream=piece)
-    depositing.finish_parts(actor=ada, upload=upload)
+    by_digest.finish_parts(actor=ada, upload=upload)
     assert named(ada, LORA).state == UploadState.ACCEPTED
 
 
@@ -159,7 +161,7 @@ def test_the_same_bytes_have_two_names(ada: User) -> None:
     first = name(ada, LORA, "a.safetensors")
     waiting = name(ada, LORA, "b.safetensors")
     assert (waiting, waiting.path) == (first, "a.safetensors")
-    judging.judge(upload=first)
+    check.judge(upload=first)
     second = name(ada, LORA, "b.safetensors")
     assert (second.path, second.state) == ("b.safetensors", UploadState.ACCEPTED)
 
@@ -168,7 +170,7 @@ def test_naming_again_finds_what_was_named(ada: User) -> None:
     deposit(ada, LORA)
     first = name(ada, LORA)
     assert name(ada, LORA) == first
-    judging.judge(upload=first)
+    check.judge(upload=first)
     assert name(ada, LORA) == first
     assert Upload.objects.count() == 1
 
@@ -205,21 +207,21 @@ def test_bytes_accepted_as_text_are_no_weights(ada: User) -> None:
 def test_deposits_without_a_name_expire_and_leave_nothing(ada: User) -> None:
     upload = deposit(ada, LORA)
     Upload.objects.update(expires_at=timezone.now() - timedelta(hours=1))
-    assert expiring.expire() == [(1, len(LORA))]
+    assert expiry.expire() == [(1, len(LORA))]
     with pytest.raises(FileNotFoundError):
         storage.store().open(upload.storage_key)
     with pytest.raises(UploadIncomplete):
         name(ada, LORA)
     with pytest.raises(StateConflict):
-        depositing.take(actor=ada, upload=upload, stream=io.BytesIO(LORA))
+        by_digest.take(actor=ada, upload=upload, stream=io.BytesIO(LORA))
 
 
 def test_deposits_have_a_limit_of_their_own(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(depositing, "MAX_DEPOSITS", 2)
+    monkeypatch.setattr(by_digest, "MAX_DEPOSITS", 2)
     for number in range(2):
-        depositing.begin(actor=ada, sha256=digest_of(bytes([number])), size_bytes=1)
+        by_digest.begin(actor=ada, sha256=digest_of(bytes([number])), size_bytes=1)
     with pytest.raises(Invalid):
-        depositing.begin(actor=ada, sha256=digest_of(b"more"), size_bytes=4)
+        by_digest.begin(actor=ada, sha256=digest_of(b"more"), size_bytes=4)
     assert uploads.create(actor=ada, path="README.md", size_bytes=4).state == UploadState.RECEIVING
 
 
@@ -234,16 +236,16 @@ def test_deposits_count_against_the_quota(ada: User) -> None:
 @pytest.mark.parametrize("sha256", ["", "xyz", "0" * 63])
 def test_what_is_no_digest_is_refused(ada: User, sha256: str) -> None:
     with pytest.raises(Invalid):
-        depositing.begin(actor=ada, sha256=sha256, size_bytes=3)
+        by_digest.begin(actor=ada, sha256=sha256, size_bytes=3)
     with pytest.raises(Invalid):
-        depositing.name(actor=ada, sha256=sha256, path="README.md")
+        by_digest.name(actor=ada, sha256=sha256, path="README.md")
 
 
 def test_a_small_file_in_memory_is_kept_once(ada: User) -> None:
-    first = depositing.put(actor=ada, path="README.md", data=b"# Noir")
-    judging.judge(upload=first)
-    assert depositing.put(actor=ada, path="README.md", data=b"# Noir") == first
-    other = depositing.put(actor=ada, path="notes.md", data=b"# Noir")
+    first = by_digest.put(actor=ada, path="README.md", data=b"# Noir")
+    check.judge(upload=first)
+    assert by_digest.put(actor=ada, path="README.md", data=b"# Noir") == first
+    other = by_digest.put(actor=ada, path="notes.md", data=b"# Noir")
     assert (other.state, other.blob) == (UploadState.ACCEPTED, Upload.objects.get(pk=first.pk).blob)
 
 
@@ -263,12 +265,12 @@ def test_a_large_file_passes_through_without_being_held(ada: User, tmp_path: Pat
     size = write_safetensors(file, large(64 * 2**20))
     with file.open("rb") as handle:
         sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
-    upload = depositing.begin(actor=ada, sha256=sha256, size_bytes=size)
+    upload = by_digest.begin(actor=ada, sha256=sha256, size_bytes=size)
     assert upload is not None
     with file.open("rb") as handle:
         tracemalloc.start()
-        depositing.take(actor=ada, upload=upload, stream=handle)
-        named = depositing.name(actor=ada, sha256=sha256, path="large.safetensors")
+        by_digest.take(actor=ada, upload=upload, stream=handle)
+        named = by_digest.name(actor=ada, sha256=sha256, path="large.safetensors")
         _now, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert (named.state, named.size_bytes) == (UploadState.CHECKING, size)

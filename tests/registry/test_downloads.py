@@ -12,8 +12,9 @@ import pytest
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
+from registry.adapters import services as adapters
 from registry.models import DailyDownloads, Version
-from registry.services import adapters, downloads
+from registry.versions import download_counts
 from tests.builders.adapters import DENOISERS, kohya
 from tests.catalogue import release
 
@@ -34,7 +35,7 @@ def add(version: Version, times: int = 1) -> None:
     file = version.primary_file
     assert file is not None
     for _ in range(times):
-        downloads.count(version_id=version.pk, is_primary=file.is_primary)
+        download_counts.count(version_id=version.pk, is_primary=file.is_primary)
 
 
 def counts(version: Version) -> tuple[int, int, list[int]]:
@@ -48,38 +49,38 @@ def counts(version: Version) -> tuple[int, int, list[int]]:
 def test_downloads_are_counted_by_day(version: Version, monkeypatch: pytest.MonkeyPatch) -> None:
     add(version, 2)
     assert counts(version) == (0, 0, [])
-    assert downloads.write()
+    assert download_counts.write()
     assert counts(version) == (2, 2, [2])
     add(version)
-    assert downloads.write()
+    assert download_counts.write()
     assert counts(version) == (3, 3, [3])
-    downloads._process.tally.add({(version.pk, date(2026, 1, 2)): 5})
-    assert downloads.write()
+    download_counts._process.tally.add({(version.pk, date(2026, 1, 2)): 5})
+    assert download_counts.write()
     assert counts(version) == (8, 8, [5, 3])
 
 
 def test_a_row_that_is_there_uses_up_no_id(version: Version, ada: User) -> None:
     add(version)
-    assert downloads.write()
+    assert download_counts.write()
     second = release(adapters.create(actor=ada, name="blanc"), LORA)
     for one in (version, version, second):
         add(one)
     with CaptureQueriesContext(connection) as queries:
-        assert downloads.write()
+        assert download_counts.write()
     inserts = [query["sql"] for query in queries if query["sql"].startswith("INSERT")]
     assert len(inserts) == 1
     assert inserts[0].count("(") == 2 + inserts[0].count("RETURNING (")  # columns and one row
     assert (counts(version), counts(second)) == ((3, 3, [3]), (1, 1, [1]))
     add(version)
     with CaptureQueriesContext(connection) as queries:
-        assert downloads.write()
+        assert download_counts.write()
     assert not any(query["sql"].startswith("INSERT") for query in queries)
 
 
 def test_only_the_primary_file_counts(version: Version) -> None:
-    downloads.count(version_id=version.pk, is_primary=False)
+    download_counts.count(version_id=version.pk, is_primary=False)
     with CaptureQueriesContext(connection) as queries:
-        assert downloads.write()
+        assert download_counts.write()
     assert len(queries) == 0
 
 
@@ -89,7 +90,7 @@ def test_many_versions_cost_few_statements(ada: User, version: Version) -> None:
     for one in made:
         add(one, 3)
     with CaptureQueriesContext(connection) as queries:
-        assert downloads.write()
+        assert download_counts.write()
     assert len(queries) <= 8, [query["sql"][:80] for query in queries]
     assert [counts(one) for one in made] == [(3, 3, [3])] * 5
 
@@ -98,15 +99,15 @@ def test_versions_of_one_adapter_add_up(ada: User, version: Version) -> None:
     second = release(version.adapter, kohya(DENOISERS["sd1", "diffusers"], rank=2))
     add(version, 2)
     add(second, 3)
-    assert downloads.write()
+    assert download_counts.write()
     assert counts(version) == (2, 5, [2])
     assert counts(second) == (3, 5, [3])
 
 
 def test_a_version_that_is_gone_counts_no_more(version: Version) -> None:
-    downloads._process.tally.add({(version.pk + 1000, date(2026, 1, 2)): 5})
+    download_counts._process.tally.add({(version.pk + 1000, date(2026, 1, 2)): 5})
     add(version)
-    assert downloads.write()
+    assert download_counts.write()
     assert counts(version) == (1, 1, [1])
     assert DailyDownloads.objects.count() == 1
 
@@ -116,11 +117,11 @@ def test_a_database_that_refuses_loses_nothing(
 ) -> None:
     add(version, 2)
     with monkeypatch.context() as broken:
-        broken.setattr(downloads, "_add_to_days", refuse)
-        assert not downloads.write()
+        broken.setattr(download_counts, "_add_to_days", refuse)
+        assert not download_counts.write()
     assert counts(version) == (0, 0, [])
     add(version)
-    assert downloads.write()
+    assert download_counts.write()
     assert counts(version) == (3, 3, [3])
 
 
@@ -131,15 +132,15 @@ def refuse(_counts: object) -> None:
 def test_more_than_one_transaction_holds_are_written_all(
     version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloads, "AT_ONCE", 3)
+    monkeypatch.setattr(download_counts, "AT_ONCE", 3)
     for day in range(1, 11):
-        downloads._process.tally.add({(version.pk, date(2026, 1, day)): day})
-    assert downloads.write()
+        download_counts._process.tally.add({(version.pk, date(2026, 1, day)): day})
+    assert download_counts.write()
     assert counts(version) == (55, 55, list(range(1, 11)))
 
 
 def test_threads_lose_no_count() -> None:
-    tally, day = downloads._Tally(), date(2026, 1, 2)
+    tally, day = download_counts._Tally(), date(2026, 1, 2)
     taken: list[int] = []
 
     def add_many() -> None:
@@ -160,9 +161,13 @@ def test_threads_lose_no_count() -> None:
 def test_a_server_writes_by_itself_and_again_after_a_refusal(
     version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloads, "WRITE_S", 0.01)
+    monkeypatch.setattr(download_counts, "WRITE_S", 0.01)
     written: queue.SimpleQueue[bool] = queue.SimpleQueue()
-    real_write, real_add, refusals = downloads.write, downloads._add_to_days, [True, True]
+    real_write, real_add, refusals = (
+        download_counts.write,
+        download_counts._add_to_days,
+        [True, True],
+    )
 
     def write() -> bool:
         written.put(is_done := real_write())
@@ -174,9 +179,9 @@ def test_a_server_writes_by_itself_and_again_after_a_refusal(
             refuse(counts)
         real_add(counts)
 
-    monkeypatch.setattr(downloads, "write", write)
-    monkeypatch.setattr(downloads, "_add_to_days", add_to_days)
-    downloads.write_regularly()
+    monkeypatch.setattr(download_counts, "write", write)
+    monkeypatch.setattr(download_counts, "_add_to_days", add_to_days)
+    download_counts.write_regularly()
     add(version, 2)
     assert [written.get(timeout=10) for _ in range(3)] == [False, False, True]
     assert counts(version) == (2, 2, [2])
@@ -186,7 +191,7 @@ def test_a_server_writes_by_itself_and_again_after_a_refusal(
 
 
 def test_a_thread_from_before_a_fork_is_started_again() -> None:
-    process = downloads._Process()
+    process = download_counts._Process()
     process.wake()
     first = process._writer
     assert first is not None

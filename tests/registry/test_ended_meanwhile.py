@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 from django.utils import timezone
 
-from registry import checks, storage
+from registry import storage
+from registry import sweep as sweeping
 from registry.errors import StateConflict
 from registry.models import Upload, UploadState, User
-from registry.services import depositing, parts, sweeping, uploads
+from registry.scan import checks
+from registry.uploads import by_digest, parts
+from registry.uploads import services as uploads
 from tests.registry.in_parts import DIGEST, LARGE, MIB, begin, body, expect_accepted, names, send
 
 if TYPE_CHECKING:
@@ -84,11 +87,11 @@ def test_a_part_sent_again_of_an_upload_that_was_cancelled_is_refused(
 
 
 def test_a_deposit_that_was_cancelled_meanwhile_leaves_nothing(place: str, ada: User) -> None:
-    upload = depositing.begin(actor=ada, sha256=DIGEST, size_bytes=len(LARGE))
+    upload = by_digest.begin(actor=ada, sha256=DIGEST, size_bytes=len(LARGE))
     assert upload is not None
     stream = Eventful(LARGE, 7 * MIB, cancelling(upload))
     with pytest.raises(StateConflict) as refusal:
-        depositing.take(actor=ada, upload=upload, stream=stream)
+        by_digest.take(actor=ada, upload=upload, stream=stream)
     expect_gone(upload, refusal.value)
 
 

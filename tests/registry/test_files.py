@@ -9,10 +9,11 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from registry.adapters import services as adapters
 from registry.errors import LoraryError
 from registry.models import Adapter, Visibility
-from registry.selectors import files
-from registry.services import adapters, versions, withdrawing
+from registry.versions import files, withdraw
+from registry.versions import services as versions
 from tests.builders.adapters import DENOISERS, kohya
 from tests.catalogue import accept, release
 
@@ -61,7 +62,7 @@ def noir(ada: User, bob: User) -> Adapter:
     versions.create_draft(actor=ada, adapter=noir, uploads=[upload])
     yanked, withdrawn = noir.versions.get(number=2), noir.versions.get(number=3)
     versions.yank(actor=ada, version=yanked, reason="wrong epoch")
-    withdrawing.withdraw(actor=ada, version=withdrawn, reason="not mine")
+    withdraw.withdraw(actor=ada, version=withdrawn, reason="not mine")
     adapters.rename(actor=ada, adapter=noir, name="noir")
     return noir
 

@@ -11,7 +11,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from registry import queue
+from registry import sweep
+from registry.accounts import quotas
+from registry.jobs import queue
 from registry.models import (
     Blob,
     Event,
@@ -23,8 +25,11 @@ from registry.models import (
     UploadState,
     User,
 )
-from registry.selectors import versions as history
-from registry.services import forgetting, quotas, sweeping, uploads, versions, withdrawing
+from registry.uploads import retention
+from registry.uploads import services as uploads
+from registry.versions import selectors as version_selectors
+from registry.versions import services as versions
+from registry.versions import withdraw
 from tests.catalogue import accept, release
 from tests.registry.files import LORA, OTHER, UNKNOWN, with_nan
 
@@ -51,8 +56,8 @@ def age(days: float = 0.0) -> None:
 
 def swept() -> int:
     """Sweep, and return how many uploads were forgotten, as a dry run told before."""
-    told = sweeping.run(is_dry=True)
-    done = sweeping.run()
+    told = sweep.run(is_dry=True)
+    done = sweep.run()
     assert done == told
     return done.uploads_forgotten
 
@@ -98,7 +103,7 @@ def test_findings_parts_and_jobs_go_along_and_those_of_others_stay(ada: User) ->
         queue="checks", task="check_upload", key=f"check_upload:{refused.pk}", state=JobState.FAILED
     )
     events = Event.objects.count()
-    assert forgetting.forget() == 1
+    assert retention.forget() == 1
     assert left() == {recent.pk, is_open.pk}
     assert set(Finding.objects.values_list("upload", flat=True)) == {recent.pk}
     assert set(UploadPart.objects.values_list("upload", flat=True)) == {recent.pk, is_open.pk}
@@ -111,11 +116,11 @@ def test_findings_parts_and_jobs_go_along_and_those_of_others_stay(ada: User) ->
 def test_what_is_published_keeps_its_upload_and_what_was_found(ada: User, noir: Adapter) -> None:
     version = release(noir, UNKNOWN)
     file = version.files.get()
-    before = history.findings_of(version, file, is_owner=True)
+    before = version_selectors.findings_of(version, file, is_owner=True)
     assert before
     age()
     assert swept() == 0
-    assert history.findings_of(version, file, is_owner=True) == before
+    assert version_selectors.findings_of(version, file, is_owner=True) == before
 
 
 def test_of_uploads_of_the_same_bytes_the_last_one_stays(ada: User, noir: Adapter) -> None:
@@ -147,7 +152,7 @@ def test_uploads_of_others_do_not_stand_for_ones_own(ada: User, bob: User) -> No
     kept = {accept(user, LORA).pk for user in (ada, bob)}
     Blob.objects.update(unreferenced_since=None)
     age()
-    assert forgetting.forget() == 0
+    assert retention.forget() == 0
     assert left() == kept
 
 
@@ -155,9 +160,9 @@ def test_a_cancelled_upload_does_not_stand_for_an_accepted_one(ada: User) -> Non
     accepted, cancelled = accept(ada, LORA), accept(ada, LORA)
     uploads.cancel(actor=ada, upload=cancelled)
     age()
-    assert forgetting.forget() == 0
+    assert retention.forget() == 0
     Upload.objects.filter(pk=accepted.pk).update(state=UploadState.CANCELLED)
-    assert forgetting.forget() == 1
+    assert retention.forget() == 1
     assert left() == {cancelled.pk}
 
 
@@ -176,7 +181,7 @@ def test_bytes_that_are_gone_take_their_uploads_along(
 ) -> None:
     own_settings(grace_days=0)
     accept(ada, OTHER)
-    withdrawing.withdraw(actor=ada, version=release(noir, LORA), reason="Mine no more.")
+    withdraw.withdraw(actor=ada, version=release(noir, LORA), reason="Mine no more.")
     age()
     assert [swept() for _ in range(3)] == [0, 0, 2]  # marked, let go of, forgotten
     assert not left()
@@ -194,14 +199,14 @@ def test_an_accepted_upload_outlives_a_short_log_while_it_may_be_published(
 
 
 def test_many_go_in_short_transactions(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forgetting, "BATCH", 2)
+    monkeypatch.setattr(retention, "BATCH", 2)
     for _ in range(5):
         announced(ada, UploadState.CANCELLED)
     age()
     with CaptureQueriesContext(
         connection,
     ) as queries:
-        assert forgetting.forget() == 5
+        assert retention.forget() == 5
     begun = [one for one in queries if one["sql"].startswith("SAVEPOINT")]
     assert len(begun) >= 3
 

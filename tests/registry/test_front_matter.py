@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry import front_matter
+from registry.cards import front_matter
 
 TEXT = """---
 # top

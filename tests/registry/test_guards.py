@@ -25,7 +25,8 @@ from registry.models import (
     User,
     Version,
 )
-from registry.services import manifests, versions
+from registry.versions import manifests
+from registry.versions import services as versions
 from tests.registry.files import LORA, OTHER
 
 pytestmark = pytest.mark.django_db

@@ -13,12 +13,13 @@ from django.db import IntegrityError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from safetensors.numpy import save
 
-from registry import hashing
+from registry.adapters import selectors as adapter_selectors
+from registry.adapters import services as adapters
+from registry.blobs import by_hash
 from registry.errors import Invalid, NotFound
 from registry.models import Blob, BlobHash, Upload, User, Version
-from registry.selectors import adapters as catalogue_of
-from registry.selectors import hashes
-from registry.services import adapters, versions
+from registry.scan import hashes as file_hashes
+from registry.versions import services as versions
 from tests import catalogue
 from tests.builders.adapters import kohya
 from tests.builders.weights import safetensors
@@ -48,7 +49,7 @@ def found(user: User | AnonymousUser, text: str, kind: str = "") -> list[tuple[s
     """Return kind, adapter and version of each match."""
     return [
         (match.kind, match.version.adapter.full_name, match.version.name)
-        for match in hashes.by_hashes(user, [text], kind)[text]
+        for match in by_hash.by_hashes(user, [text], kind)[text]
     ]
 
 
@@ -61,7 +62,7 @@ def test_every_kind_finds_the_file_in_any_case(v1: Version) -> None:
     for kind, value in known.items():
         for text in (value, value.upper(), f"0x{value}", f" {value}\n"):
             assert found(NOBODY, text) == [(kind, "ada/noir", "v1")]
-        (match,) = hashes.by_hash(NOBODY, value, kind)
+        (match,) = by_hash.by_hash(NOBODY, value, kind)
         assert (match.kind, match.value, match.file.path) == (kind, value, "noir.safetensors")
 
 
@@ -73,7 +74,7 @@ def test_autov1_finds_a_file_that_is_long_enough(noir: Adapter) -> None:
 
 
 def test_a_crc32_is_found_with_its_bytes_in_the_other_order(v1: Version) -> None:
-    assert found(NOBODY, hashing.swapped(kept()["crc32"])) == [("crc32", "ada/noir", "v1")]
+    assert found(NOBODY, file_hashes.swapped(kept()["crc32"])) == [("crc32", "ada/noir", "v1")]
 
 
 def test_a_prefix_is_understood(v1: Version) -> None:
@@ -122,7 +123,7 @@ def test_private_adapters_and_drafts_are_not_found_by_others(
     assert found(NOBODY, sha256) == []
     assert found(ada, sha256) == [("sha256", "ada/mine", "v1")]
     with pytest.raises(NotFound):
-        hashes.by_hash(bob, sha256)
+        by_hash.by_hash(bob, sha256)
 
 
 def test_unlisted_adapters_are_found_by_whole_digests_only(ada: User, bob: User) -> None:
@@ -147,26 +148,26 @@ def test_yanked_versions_are_found(v1: Version, ada: User) -> None:
 )
 def test_what_can_be_no_hash_is_refused(text: str) -> None:
     with pytest.raises(Invalid):
-        hashes.by_hash(NOBODY, text)
+        by_hash.by_hash(NOBODY, text)
 
 
 def test_too_many_at_once_are_refused() -> None:
     most = settings.LORARY.max_hashes
     with pytest.raises(Invalid):
-        hashes.by_hashes(NOBODY, [f"{n:08x}" for n in range(most + 1)])
+        by_hash.by_hashes(NOBODY, [f"{n:08x}" for n in range(most + 1)])
 
 
 def test_many_at_once_are_each_answered(v1: Version, noir: Adapter) -> None:
     catalogue.release(noir, OTHER)
     values = list(BlobHash.objects.values_list("value", flat=True))
     asked = [*values, "0" * 64]
-    answered = hashes.by_hashes(NOBODY, asked)
+    answered = by_hash.by_hashes(NOBODY, asked)
     assert list(answered) == asked
     assert [bool(matches) for matches in answered.values()] == [True] * len(values) + [False]
 
 
 def test_matches_are_a_bounded_list(noir: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hashes, "MAX_MATCHES", 1)
+    monkeypatch.setattr(by_hash, "MAX_MATCHES", 1)
     catalogue.release(noir, LORA)
     catalogue.release(noir, RENAMED)
     value = BlobHash.objects.filter(kind="tensors").values_list("value", flat=True)[0]
@@ -187,7 +188,7 @@ def test_the_same_bytes_again_keep_one_row_a_kind(v1: Version, bob: User) -> Non
 
 
 def searched(user: User | AnonymousUser, text: str) -> list[str]:
-    page = catalogue_of.search(user, catalogue_of.Query(q=text))
+    page = adapter_selectors.search(user, adapter_selectors.Query(q=text))
     return [adapter.full_name for adapter in page.results]
 
 

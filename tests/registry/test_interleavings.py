@@ -14,11 +14,16 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from registry import checks, locks, queue, storage, worker
+from registry import locks, storage, sweep
+from registry.adapters import services as adapters
 from registry.errors import AlreadyPublished, Conflict, SizeMismatch, StateConflict, UploadRefused
+from registry.jobs import queue, worker_process
 from registry.models import Adapter, Blob, Job, JobState, Upload, UploadState, User, Version
-from registry.services import adapters, judging, sweeping, uploads, versions
-from registry.services.versions import Details
+from registry.scan import checks
+from registry.uploads import check
+from registry.uploads import services as uploads
+from registry.versions import services as versions
+from registry.versions.services import Details
 from tests.catalogue import accept, release
 from tests.registry.files import LORA, OTHER
 
@@ -67,7 +72,7 @@ def test_a_part_that_is_still_arriving_holds_up_completion(
     late.may_end.set()
     thread.join()
     uploads.complete(actor=ada, upload=upload)
-    assert judging.judge(upload=upload).state == UploadState.ACCEPTED
+    assert check.judge(upload=upload).state == UploadState.ACCEPTED
 
 
 def test_a_part_that_comes_after_completion_changes_nothing(ada: User) -> None:
@@ -77,7 +82,7 @@ def test_a_part_that_comes_after_completion_changes_nothing(ada: User) -> None:
     body = io.BytesIO(b"x" * len(LORA))
     with pytest.raises(StateConflict):
         uploads.receive_part(actor=ada, upload=stale, number=1, stream=body)
-    judging.judge(upload=upload)
+    check.judge(upload=upload)
     with storage.store().open(hashlib.sha256(LORA).hexdigest()) as handle:
         assert handle.read() == LORA
 
@@ -87,7 +92,7 @@ def test_a_part_sent_again_by_halves_stays_as_it_was(ada: User) -> None:
     with pytest.raises(SizeMismatch):
         uploads.receive_part(actor=ada, upload=upload, number=1, stream=io.BytesIO(b"x"))
     uploads.complete(actor=ada, upload=upload)
-    assert judging.judge(upload=upload).state == UploadState.ACCEPTED
+    assert check.judge(upload=upload).state == UploadState.ACCEPTED
 
 
 def test_completing_twice_with_old_rows_is_no_error(ada: User) -> None:
@@ -100,8 +105,8 @@ def test_completing_twice_with_old_rows_is_no_error(ada: User) -> None:
 def test_a_refusal_that_comes_late_keeps_the_bytes(ada: User) -> None:
     upload = sent(ada)
     uploads.complete(actor=ada, upload=upload)
-    judging.refuse(upload, [], from_state=UploadState.RECEIVING)
-    assert judging.judge(upload=upload).state == UploadState.ACCEPTED
+    check.refuse(upload, [], from_state=UploadState.RECEIVING)
+    assert check.judge(upload=upload).state == UploadState.ACCEPTED
 
 
 def test_an_upload_cancelled_during_its_checks_leaves_no_blob(
@@ -116,7 +121,7 @@ def test_an_upload_cancelled_during_its_checks_leaves_no_blob(
         return run(*args, **more)
 
     monkeypatch.setattr(checks, "run_deep", cancelled_meanwhile)
-    assert judging.judge(upload=upload).state == UploadState.CANCELLED
+    assert check.judge(upload=upload).state == UploadState.CANCELLED
     assert not Blob.objects.exists()
 
 
@@ -178,17 +183,17 @@ def age(days: int) -> None:
 
 def test_an_accepted_upload_keeps_its_bytes_while_it_may_be_published(ada: User) -> None:
     accept(ada, LORA)
-    sweeping.run()
+    sweep.run()
     age(3)
-    assert sweeping.run().blobs == 0
+    assert sweep.run().blobs == 0
 
 
 def test_bytes_that_were_swept_cannot_be_published(ada: User, noir: Adapter) -> None:
     upload = accept(ada, LORA)
     age(400)
-    sweeping.run()
+    sweep.run()
     age(400)
-    assert sweeping.run().files >= 1
+    assert sweep.run().files >= 1
     with pytest.raises(UploadRefused, match="removed"):
         versions.create_draft(actor=ada, adapter=noir, uploads=[upload])
     assert accept(ada, LORA).state == UploadState.ACCEPTED
@@ -198,19 +203,19 @@ def test_published_bytes_are_never_swept(ada: User, noir: Adapter) -> None:
     release(noir, LORA)
     for _round in range(3):
         age(400)
-        sweeping.run()
+        sweep.run()
     with storage.store().open(hashlib.sha256(LORA).hexdigest()) as handle:
         assert handle.read() == LORA
 
 
 def test_a_dry_run_removes_nothing(ada: User) -> None:
     accept(ada, LORA)
-    sweeping.run()
+    sweep.run()
     age(400)
-    sweeping.run()
+    sweep.run()
     age(400)
     before = list(storage.store().names())
-    assert sweeping.run(is_dry=True).blobs == 1
+    assert sweep.run(is_dry=True).blobs == 1
     assert list(storage.store().names()) == before
 
 
@@ -231,9 +236,9 @@ def test_a_failure_ends_job_and_upload_together(ada: User, monkeypatch: pytest.M
         reason = "away"
         raise OSError(reason)
 
-    monkeypatch.setattr(judging, "save_findings", broken)
+    monkeypatch.setattr(check, "save_findings", broken)
     with pytest.raises(OSError, match="away"):
-        worker.drain("checks")
+        worker_process.drain("checks")
     assert Job.objects.get().state == JobState.RUNNING
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from registry.adapters import services as adapters
 from registry.models import UploadState
-from registry.services import adapters, uploads
+from registry.uploads import services as uploads
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 

@@ -10,7 +10,7 @@ import pytest
 from django.urls import reverse
 
 from previews.derived.sizes import WIDTHS
-from registry.markdown import MAX_MARKS, MAX_SECONDS, Unrenderable, is_own_picture, render
+from registry.cards.markdown import MAX_MARKS, MAX_SECONDS, Unrenderable, is_own_picture, render
 from registry.models import CardProblem
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registry.models import VersionAnatomy
-from registry.selectors import versions as history
-from registry.services import reinspecting, versions
+from registry.versions import reinspect
+from registry.versions import selectors as version_selectors
+from registry.versions import services as versions
 from tests import catalogue
 from tests.builders.adapters import Target, peft
 
@@ -38,7 +39,7 @@ def release(adapter: Adapter, ada: User, **files: bytes) -> Version:
 
 
 def told(version: Version) -> dict[str, object]:
-    return history.document_of(version, version.primary_file)
+    return version_selectors.document_of(version, version.primary_file)
 
 
 def test_the_configuration_tells_what_the_weights_do_not(noir: Adapter, ada: User) -> None:
@@ -73,7 +74,9 @@ def test_the_same_bytes_without_it_are_not_touched(noir: Adapter, ada: User) -> 
 
 def test_findings_of_the_pair_are_shown(noir: Adapter, ada: User, client: Client) -> None:
     v1 = release(noir, ada, **{WEIGHTS: LORA, CONFIG: b'{"peft_type": '})
-    codes = [found.code for found in history.findings_of(v1, v1.primary_file, is_owner=True)]
+    codes = [
+        found.code for found in version_selectors.findings_of(v1, v1.primary_file, is_owner=True)
+    ]
     assert "config_unreadable" in codes
     page = client.get("/ada/noir?tab=findings").content.decode()
     assert "adapter_config.json" in page.partition('id="p-findings"')[2]
@@ -103,8 +106,8 @@ def test_reading_again_renews_pairs_too(noir: Adapter, ada: User) -> None:
     v1 = release(noir, ada, **{WEIGHTS: LORA, CONFIG: config()})
     before = VersionAnatomy.objects.get().document
     VersionAnatomy.objects.update(document={})
-    reinspecting.run(includes_current=True)
+    reinspect.run(includes_current=True)
     assert VersionAnatomy.objects.get().document == before
-    assert reinspecting.run(includes_current=True).versions == 0
+    assert reinspect.run(includes_current=True).versions == 0
     v1.refresh_from_db()
     assert v1.rank == 8

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from registry import checks, pushed
+from registry import ignored_paths
+from registry.scan import checks
 
 
 @pytest.mark.parametrize(
@@ -25,8 +26,8 @@ from registry import checks, pushed
     ],
 )
 def test_the_state_of_a_training_run_is_known_by_name(path: str) -> None:
-    assert pushed.is_trainer_state(path)
-    assert pushed.is_left_out(path)
+    assert ignored_paths.is_trainer_state(path)
+    assert ignored_paths.is_left_out(path)
 
 
 @pytest.mark.parametrize(
@@ -44,14 +45,14 @@ def test_the_state_of_a_training_run_is_known_by_name(path: str) -> None:
     ],
 )
 def test_what_may_be_the_adapter_is_no_state(path: str) -> None:
-    assert not pushed.is_trainer_state(path)
-    assert not pushed.is_left_out(path)
+    assert not ignored_paths.is_trainer_state(path)
+    assert not ignored_paths.is_left_out(path)
 
 
 @pytest.mark.parametrize("path", [".gitattributes", "a/.DS_Store", ".job_config.json", "Thumbs.db"])
 def test_hidden_files_are_left_out(path: str) -> None:
-    assert pushed.is_left_out(path)
-    assert not pushed.is_trainer_state(path)
+    assert ignored_paths.is_left_out(path)
+    assert not ignored_paths.is_trainer_state(path)
 
 
 @pytest.mark.parametrize(
@@ -67,17 +68,17 @@ def test_hidden_files_are_left_out(path: str) -> None:
     ],
 )
 def test_a_pickle_is_told_by_its_suffix(path: str, *, is_one: bool) -> None:
-    assert pushed.is_pickle(path) is is_one
+    assert ignored_paths.is_pickle(path) is is_one
 
 
 def test_no_companion_is_a_pickle_by_name() -> None:
     kept = {suffix.lstrip(".") for suffix in (*checks.COMPANIONS, checks.WEIGHTS)}
-    assert kept.isdisjoint(pushed.PICKLES)
+    assert kept.isdisjoint(ignored_paths.PICKLES)
 
 
 def test_what_is_said_tells_state_from_other_pickles() -> None:
-    state = pushed.pickle_pushed("optimizer.pt")
-    other = pushed.pickle_pushed("adapter_model.bin")
+    state = ignored_paths.pickle_pushed("optimizer.pt")
+    other = ignored_paths.pickle_pushed("adapter_model.bin")
     assert {state.severity, other.severity} == {"error"}
     assert "training run" in state.message
     assert ".safetensors" in other.message

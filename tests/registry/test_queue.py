@@ -7,7 +7,7 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from registry import queue, worker
+from registry.jobs import queue, worker_process
 from registry.models import Job, JobState
 from tests.running import RunningHub
 
@@ -34,13 +34,13 @@ def test_a_job_written_in_a_transaction_that_rolls_back_never_runs() -> None:
     with transaction.atomic():
         put()
         transaction.set_rollback(True)
-    assert worker.drain("checks") == 0
+    assert worker_process.drain("checks") == 0
 
 
 def test_a_woken_worker_drains_everything_that_is_claimable() -> None:
     for n in range(3):
         put(n, key=f"k{n}")
-    assert worker.drain("checks") == 3
+    assert worker_process.drain("checks") == 3
     assert RAN == [0, 1, 2]
     assert set(Job.objects.values_list("state", flat=True)) == {JobState.DONE}
 
@@ -53,13 +53,13 @@ def test_a_key_names_one_open_job() -> None:
 
 def test_a_finished_key_may_be_used_again() -> None:
     first = put()
-    worker.drain("checks")
+    worker_process.drain("checks")
     assert put() != first
 
 
 def test_a_job_of_another_queue_is_left_alone() -> None:
     queue.enqueue(queue="render", task="note", args={"n": 1}, key="r")
-    assert worker.drain("checks") == 0
+    assert worker_process.drain("checks") == 0
 
 
 def test_a_claimed_job_is_not_claimed_twice() -> None:
@@ -73,7 +73,7 @@ def test_a_job_whose_lease_ran_out_is_claimed_again() -> None:
     lost = queue.claim("checks")
     assert lost is not None
     Job.objects.update(lease_until=timezone.now() - timedelta(seconds=1), worker="elsewhere:1")
-    assert worker.drain("checks") == 1
+    assert worker_process.drain("checks") == 1
     assert RAN == [7]
     assert not queue.finish(lost, state=JobState.FAILED)
     assert Job.objects.get().state == JobState.DONE
@@ -128,12 +128,12 @@ def test_a_transient_trouble_is_tried_later() -> None:
         raise queue.Retry(reason, after_s=60)
 
     put(task="shaky")
-    assert worker.drain("checks") == 1
+    assert worker_process.drain("checks") == 1
     job = Job.objects.get()
     assert (job.state, job.reason) == (JobState.QUEUED, "busy")
     assert job.run_after is not None
     assert job.run_after > timezone.now()
-    assert worker.drain("checks") == 0
+    assert worker_process.drain("checks") == 0
 
 
 def test_a_pause_by_a_clock_that_was_ahead_is_over() -> None:
@@ -143,7 +143,7 @@ def test_a_pause_by_a_clock_that_was_ahead_is_over() -> None:
 
     put(task="done")
     Job.objects.update(run_after=timezone.now() + timedelta(hours=2))
-    assert worker.drain("checks") == 1
+    assert worker_process.drain("checks") == 1
     assert Job.objects.get().state == JobState.DONE
 
 
@@ -156,7 +156,7 @@ def test_a_failure_says_why_and_tells_its_subject() -> None:
 
     queue.handler("doomed", on_failed=lambda job: told.append(job.reason))(fail)
     put(task="doomed")
-    worker.drain("checks")
+    worker_process.drain("checks")
     assert Job.objects.get().state == JobState.FAILED
     assert told == ["no base"]
 
@@ -164,7 +164,7 @@ def test_a_failure_says_why_and_tells_its_subject() -> None:
 def test_a_job_that_kills_its_workers_ends_as_failed() -> None:
     put()
     Job.objects.update(attempt=5)
-    worker.drain("checks")
+    worker_process.drain("checks")
     assert Job.objects.get().state == JobState.FAILED
     assert RAN == []
 
@@ -177,7 +177,7 @@ def test_an_unexpected_error_is_tried_again_and_then_given_up() -> None:
     put(task="broken")
     for _attempt in range(5):
         Job.objects.update(run_after=None)
-        worker.drain("checks")
+        worker_process.drain("checks")
     job = Job.objects.get()
     assert (job.state, job.attempt) == (JobState.FAILED, 5)
     assert job.reason == "ZeroDivisionError: integer division or modulo by zero"
@@ -186,7 +186,7 @@ def test_an_unexpected_error_is_tried_again_and_then_given_up() -> None:
 def test_a_queued_job_is_cancelled_at_once() -> None:
     put()
     queue.cancel("k")
-    assert worker.drain("checks") == 0
+    assert worker_process.drain("checks") == 0
     assert Job.objects.get().state == JobState.CANCELLED
 
 
@@ -198,7 +198,7 @@ def test_a_running_job_notices_that_it_is_cancelled() -> None:
         RAN.append(1)
 
     put(task="long")
-    worker.drain("checks")
+    worker_process.drain("checks")
     assert Job.objects.get().state == JobState.CANCELLED
     assert RAN == []
 
@@ -209,14 +209,14 @@ def test_the_sweep_wakes_for_work_that_no_message_announced(
     woken: list[str] = []
     put()
     monkeypatch.setattr(queue, "wake", woken.append)
-    worker.Sweeper(["checks", "render"])._look()
+    worker_process.Sweeper(["checks", "render"])._look()
     assert woken == ["checks"]
 
 
 def test_higher_priority_runs_first() -> None:
     put(1, key="low")
     queue.enqueue(queue="checks", task="note", args={"n": 2}, key="high", priority=5)
-    worker.drain("checks")
+    worker_process.drain("checks")
     assert RAN == [2, 1]
 
 
@@ -309,7 +309,7 @@ ASK_AT_ONCE = """
 import threading
 from django.db import connection
 from registry.models import Job
-from registry.queue import enqueue
+from registry.jobs.queue import enqueue
 
 def ask(owner):
     for n in range(3):
@@ -342,7 +342,7 @@ import threading
 from secrets import token_hex
 from django.db import connection
 from registry.models import Job
-from registry.queue import enqueue
+from registry.jobs.queue import enqueue
 
 run, together, found = token_hex(4), threading.Barrier(4, timeout=30), []
 

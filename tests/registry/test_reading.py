@@ -17,7 +17,7 @@ import pytest
 from blake3 import blake3
 
 from lorary.safetensors import parse_header
-from registry import hashing, reading
+from registry.scan import file_scan, hashes
 from tests.builders.adapters import kohya
 from tests.builders.streams import write_safetensors
 from tests.builders.weights import file_of, safetensors
@@ -49,13 +49,13 @@ def written(
     return file_of(header, b"".join(raw for _, _, raw in tensors.values()), align=align)
 
 
-def read(data: bytes, **arguments: Any) -> reading.Reading:
-    return reading.read(io.BytesIO(data), len(data), parse_header(data), **arguments)
+def read(data: bytes, **arguments: Any) -> file_scan.Reading:
+    return file_scan.read(io.BytesIO(data), len(data), parse_header(data), **arguments)
 
 
 def plain(data: bytes) -> dict[str, str]:
     """Return the hashes of bytes that are no weights."""
-    return reading.read(io.BytesIO(data), len(data), None).hashes
+    return file_scan.read(io.BytesIO(data), len(data), None).hashes
 
 
 def noise(size: int, seed: int = 1) -> bytes:
@@ -76,7 +76,9 @@ def long_file(size: int, **arguments: Any) -> bytes:
     )
 
 
-@pytest.mark.parametrize("size", [4096, reading.BLOCK, 3 * reading.BLOCK, 6 * reading.BLOCK + 777])
+@pytest.mark.parametrize(
+    "size", [4096, file_scan.BLOCK, 3 * file_scan.BLOCK, 6 * file_scan.BLOCK + 777]
+)
 @pytest.mark.parametrize("align", [True, False])
 def test_each_hash_is_what_another_way_to_it_gives(size: int, align: bool) -> None:
     data = long_file(size, align=align)
@@ -106,7 +108,7 @@ def test_autov1_takes_what_there_is_of_its_window(size: int) -> None:
 def test_known_values() -> None:
     found = plain(b"hello world")
     assert found["crc32"] == "0d4a1185"
-    assert hashing.swapped(found["crc32"]) == "85114a0d"  # as Civitai's scanner writes it
+    assert hashes.swapped(found["crc32"]) == "85114a0d"  # as Civitai's scanner writes it
     assert found["blake3"] == "d74981efa70a0c880b8d8c1985d075dbcbf679b99a5f9914e5aaf96b831a9e24"
     assert set(found) == {"sha256", "autov2", "crc32", "blake3"}
 
@@ -160,7 +162,7 @@ def test_the_digest_of_tensors_is_as_documented() -> None:
     ],
 )
 def test_the_forms_of_a_hash_are_known_by_their_length(text: str, kinds: list[str]) -> None:
-    assert [form.kind for form in hashing.forms_of(text)] == kinds
+    assert [form.kind for form in hashes.forms_of(text)] == kinds
 
 
 def found(dtype: str, *numbers: bytes, name: str = "m.lora_up.weight") -> list[Finding]:
@@ -208,7 +210,7 @@ def test_the_largest_and_smallest_numbers_are_finite(dtype: str) -> None:
 
 
 def test_one_bad_number_among_blocks_is_found_wherever_it_lies() -> None:
-    for size in (3 * reading.BLOCK, 3 * reading.BLOCK + 4):
+    for size in (3 * file_scan.BLOCK, 3 * file_scan.BLOCK + 4):
         data = bytearray(long_file(size))
         data[-2:] = b"\x80\x7f"
         (finding,) = read(bytes(data)).findings
@@ -256,7 +258,7 @@ def test_a_header_without_tensors_is_read_like_any_file() -> None:
 
 def test_progress_is_told_in_bytes_of_the_file_and_can_end_the_reading() -> None:
     told: list[tuple[int, int]] = []
-    data = long_file(9 * reading.BLOCK)
+    data = long_file(9 * file_scan.BLOCK)
     read(data, progress=lambda *both: told.append(both))
     assert told[-1] == (len(data), len(data))
     assert [done for done, _ in told] == sorted({done for done, _ in told})
@@ -286,14 +288,14 @@ class Trickle(io.RawIOBase):
 
 
 def test_a_stream_may_give_less_than_was_asked_for() -> None:
-    data = long_file(reading.BLOCK)
+    data = long_file(file_scan.BLOCK)
     handle: Any = Trickle(data)
-    assert reading.read(handle, len(data), parse_header(data)) == read(data)
+    assert file_scan.read(handle, len(data), parse_header(data)) == read(data)
 
 
 def test_a_file_that_ends_early_has_another_digest() -> None:
-    data = long_file(2 * reading.BLOCK)
-    cut = reading.read(io.BytesIO(data[:-3]), len(data), parse_header(data))
+    data = long_file(2 * file_scan.BLOCK)
+    cut = file_scan.read(io.BytesIO(data[:-3]), len(data), parse_header(data))
     assert cut.hashes["sha256"] != hashlib.sha256(data).hexdigest()
 
 

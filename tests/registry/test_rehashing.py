@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registry import storage
+from registry.blobs import rehash
 from registry.models import Blob, BlobHash
-from registry.services import rehashing
 from tests import catalogue
 from tests.builders.adapters import kohya
 from tests.registry.files import OTHER, SD1
@@ -41,7 +41,7 @@ def place() -> Path:
 
 
 def test_what_is_not_known_is_computed(known: dict[str, str]) -> None:
-    told = rehashing.run()
+    told = rehash.run()
     assert (told.read, told.changed, told.damaged, told.missing) == (1, 1, [], [])
     assert dict(BlobHash.objects.values_list("kind", "value")) == known
     blob = Blob.objects.exclude(files__path="README.md").get()
@@ -50,42 +50,42 @@ def test_what_is_not_known_is_computed(known: dict[str, str]) -> None:
 
 
 def test_a_second_run_reads_nothing_and_all_changes_nothing(known: dict[str, str]) -> None:
-    rehashing.run()
-    assert rehashing.run().read == 0
-    again = rehashing.run(includes_current=True)
+    rehash.run()
+    assert rehash.run().read == 0
+    again = rehash.run(includes_current=True)
     assert (again.read, again.changed) == (1, 0)
 
 
 def test_a_dry_run_writes_nothing(known: dict[str, str]) -> None:
-    assert rehashing.run(is_dry=True).changed == 1
-    assert rehashing.lacking().count() == 1
+    assert rehash.run(is_dry=True).changed == 1
+    assert rehash.lacking().count() == 1
 
 
 @pytest.mark.parametrize("cut", [slice(0, 100), slice(0, -1)])
 def test_bytes_that_changed_are_told_and_left_alone(known: dict[str, str], cut: slice) -> None:
     place().write_bytes(place().read_bytes()[cut])
-    told = rehashing.run()
+    told = rehash.run()
     assert (told.changed, told.damaged) == (0, [known["sha256"]])
     assert dict(BlobHash.objects.values_list("kind", "value")) == {"sha256": known["sha256"]}
 
 
 def test_one_bit_that_changed_is_found_by_reading_all(known: dict[str, str]) -> None:
-    rehashing.run()
+    rehash.run()
     data = bytearray(place().read_bytes())
     data[-1] ^= 1
     place().write_bytes(data)
-    assert rehashing.run(includes_current=True).damaged == [known["sha256"]]
+    assert rehash.run(includes_current=True).damaged == [known["sha256"]]
 
 
 def test_missing_bytes_are_told_and_the_rest_is_read(known: dict[str, str], noir: Adapter) -> None:
     lost = Blob.objects.exclude(files__path="README.md").get().sha256
     catalogue.release(noir, OTHER)
     storage.store().delete(lost)
-    told = rehashing.run(includes_current=True)
+    told = rehash.run(includes_current=True)
     assert (told.read, told.missing) == (1, [lost])
 
 
 def test_progress_is_told_in_files(known: dict[str, str]) -> None:
     seen: list[tuple[int, int]] = []
-    rehashing.run(progress=lambda *both: seen.append(both))
+    rehash.run(progress=lambda *both: seen.append(both))
     assert seen == [(1, 1)]

@@ -9,8 +9,8 @@ import pytest
 
 from registry import storage
 from registry.models import Blob, BlobAnatomy, File, Finding, Upload, Version
-from registry.services import reinspecting
-from registry.services.versions import Details
+from registry.versions import reinspect
+from registry.versions.services import Details
 from tests import catalogue
 from tests.builders.adapters import kohya
 from tests.registry.files import LORA, SD1
@@ -36,7 +36,7 @@ def age(**columns: object) -> None:
 def test_documents_of_an_older_shape_are_renewed(v1: Version, noir: Adapter) -> None:
     before = BlobAnatomy.objects.get().document
     age()
-    told = reinspecting.run()
+    told = reinspect.run()
     assert (told.read, told.changed, told.versions) == (1, 1, 1)
     assert BlobAnatomy.objects.get().document == before
     v1.refresh_from_db()
@@ -50,8 +50,8 @@ def test_a_document_without_the_likely_base_is_of_an_older_shape(v1: Version) ->
     whole = dict(row.document)
     base = {key: value for key, value in whole["base"].items() if key != "likely"}
     BlobAnatomy.objects.update(document={**whole, "base": base, "schema": 1})
-    assert reinspecting.stale().count() == 1
-    told = reinspecting.run()
+    assert reinspect.stale().count() == 1
+    told = reinspect.run()
     assert (told.read, told.changed, told.versions) == (1, 1, 0)
     row.refresh_from_db()
     assert (row.document, row.is_current) == (whole, True)
@@ -60,7 +60,7 @@ def test_a_document_without_the_likely_base_is_of_an_older_shape(v1: Version) ->
 def test_what_people_said_and_the_bytes_stay(v1: Version) -> None:
     revision, digest = v1.revision_id, Blob.objects.exclude(files__path="README.md").get().sha256
     age(declared_family="sdxl")
-    reinspecting.run()
+    reinspect.run()
     v1.refresh_from_db()
     assert (v1.trigger_words, v1.notes, v1.declared_family) == (["mine"], "as I said", "sdxl")
     assert (v1.state, v1.revision_id) == ("published", revision)
@@ -70,17 +70,17 @@ def test_what_people_said_and_the_bytes_stay(v1: Version) -> None:
 
 def test_a_second_run_finds_nothing_to_do(v1: Version) -> None:
     age()
-    reinspecting.run()
-    assert reinspecting.run().read == 0
-    again = reinspecting.run(includes_current=True)
+    reinspect.run()
+    assert reinspect.run().read == 0
+    again = reinspect.run(includes_current=True)
     assert (again.read, again.changed, again.versions) == (1, 0, 0)
 
 
 def test_a_dry_run_counts_and_writes_nothing(v1: Version) -> None:
     age()
-    told = reinspecting.run(is_dry=True)
+    told = reinspect.run(is_dry=True)
     assert (told.read, told.changed, told.versions) == (1, 1, 1)
-    assert reinspecting.stale().count() == 1
+    assert reinspect.stale().count() == 1
     v1.refresh_from_db()
     assert v1.family == ""
 
@@ -88,8 +88,8 @@ def test_a_dry_run_counts_and_writes_nothing(v1: Version) -> None:
 def test_current_documents_are_read_only_when_asked(v1: Version) -> None:
     BlobAnatomy.objects.update(family="sdxl")
     Version.objects.update(family="sdxl")
-    assert reinspecting.run().read == 0
-    assert reinspecting.run(includes_current=True).versions == 1
+    assert reinspect.run().read == 0
+    assert reinspect.run(includes_current=True).versions == 1
     v1.refresh_from_db()
     assert v1.family == "sd1"
 
@@ -100,7 +100,7 @@ def test_findings_of_the_header_are_renewed_and_those_of_the_numbers_kept(noir: 
     Finding.objects.update(code="family_unknown", message="as an older table said")
     for code in ("modules_silent", "hash_differs"):
         Finding.objects.create(upload=upload, blob=blob, code=code, severity="info", message="-")
-    reinspecting.run(includes_current=True)
+    reinspect.run(includes_current=True)
     codes = set(Finding.objects.filter(blob=blob).values_list("code", flat=True))
     assert codes == {"metadata_conflict", "modules_silent", "hash_differs"}
 
@@ -109,9 +109,9 @@ def test_missing_bytes_are_told_and_change_nothing(v1: Version) -> None:
     age()
     digest = Blob.objects.exclude(files__path="README.md").get().sha256
     storage.store().delete(digest)
-    told = reinspecting.run()
+    told = reinspect.run()
     assert (told.read, told.missing) == (0, [digest])
-    assert reinspecting.stale().count() == 1
+    assert reinspect.stale().count() == 1
 
 
 def test_a_file_that_would_be_refused_today_stays_published(v1: Version) -> None:
@@ -119,7 +119,7 @@ def test_a_file_that_would_be_refused_today_stays_published(v1: Version) -> None
     path = storage.store().link(blob.sha256, storage.Fetch())
     assert isinstance(path, Path)
     path.write_bytes(LORA[:100])  # no reader takes this
-    told = reinspecting.run(includes_current=True)
+    told = reinspect.run(includes_current=True)
     assert (told.refused, told.changed) == ([blob.sha256], 0)
     v1.refresh_from_db()
     assert (v1.state, v1.family) == ("published", "sd1")
@@ -127,5 +127,5 @@ def test_a_file_that_would_be_refused_today_stays_published(v1: Version) -> None
 
 def test_progress_is_told_in_files(v1: Version) -> None:
     seen: list[tuple[int, int]] = []
-    reinspecting.run(includes_current=True, progress=lambda *told: seen.append(told))
+    reinspect.run(includes_current=True, progress=lambda *told: seen.append(told))
     assert seen == [(1, 1)]

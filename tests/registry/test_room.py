@@ -16,6 +16,10 @@ from django.db.models import F
 from django.utils import timezone
 
 from registry import storage
+from registry import sweep as sweeping
+from registry.accounts import quotas
+from registry.adapters import services as adapters
+from registry.blobs import promote
 from registry.errors import Invalid, QuotaExceeded, UploadRefused
 from registry.models import (
     Adapter,
@@ -29,17 +33,10 @@ from registry.models import (
     VersionState,
     Visibility,
 )
-from registry.services import (
-    adapters,
-    arrivals,
-    depositing,
-    judging,
-    quotas,
-    sweeping,
-    uploads,
-    versions,
-    withdrawing,
-)
+from registry.uploads import by_digest, check
+from registry.uploads import services as uploads
+from registry.versions import services as versions
+from registry.versions import withdraw
 from tests.catalogue import accept, release
 from tests.registry.files import LORA, OTHER
 
@@ -112,7 +109,7 @@ def test_the_quota_counts_what_was_withdrawn_until_the_sweeper_took_it(
 ) -> None:
     version = release(noir, LORA)
     card = used(ada) - SIZE
-    withdrawing.withdraw(actor=ada, version=version, reason="Rights.")
+    withdraw.withdraw(actor=ada, version=version, reason="Rights.")
     assert SIZE <= used(ada) <= SIZE + card
     sweep()
     assert used(ada) <= card
@@ -169,14 +166,14 @@ def test_the_quota_counts_what_was_cancelled_while_it_was_promoted(
     ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = uploads.receive(actor=ada, upload=announce(ada), stream=io.BytesIO(LORA))
-    bring = arrivals.bring
+    bring = promote.bring
 
     def cancelled_meanwhile(**asked: Any) -> None:
         bring(**asked)
         uploads.cancel(actor=ada, upload=Upload.objects.get(pk=upload.pk))
 
-    monkeypatch.setattr(arrivals, "bring", cancelled_meanwhile)
-    assert judging.judge(upload=upload).state == UploadState.CANCELLED
+    monkeypatch.setattr(promote, "bring", cancelled_meanwhile)
+    assert check.judge(upload=upload).state == UploadState.CANCELLED
     assert used(ada) == SIZE
     sweep()
     assert (used(ada), list(storage.store().names())) == (0, [])
@@ -215,11 +212,11 @@ def test_the_limit_of_open_uploads_holds_when_many_announce_at_once(
 def test_the_limit_of_deposits_holds_when_many_begin_at_once(
     ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(depositing, "MAX_DEPOSITS", 3)
+    monkeypatch.setattr(by_digest, "MAX_DEPOSITS", 3)
 
     def begin(number: int) -> None:
         digest = hashlib.sha256(bytes([number])).hexdigest()
-        depositing.begin(actor=User.objects.get(pk=ada.pk), sha256=digest, size_bytes=1)
+        by_digest.begin(actor=User.objects.get(pk=ada.pk), sha256=digest, size_bytes=1)
 
     assert at_once(begin, Invalid) == 3
     assert Upload.objects.count() == 3
@@ -315,4 +312,4 @@ def test_a_namespace_above_its_quota_keeps_what_it_has(ada: User, noir: Adapter)
     with pytest.raises(QuotaExceeded) as refusal:
         announce(ada, 1)
     assert refusal.value.facts["quota_bytes"] == 1
-    withdrawing.withdraw(actor=ada, version=version, reason="Mine.")  # makes room
+    withdraw.withdraw(actor=ada, version=version, reason="Mine.")  # makes room

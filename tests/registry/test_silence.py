@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from lorary.safetensors import parse_header
-from registry import reading
+from registry.scan import file_scan
 from tests.builders.weights import file_of
 
 ZERO, ONE, SOME = 0.0, 1.0, 0.5
@@ -30,7 +30,7 @@ def codes(*modules: dict[str, float], dtype: str = "F32") -> list[str]:
             header[name] = {"dtype": dtype, "shape": [4], "data_offsets": offsets}
             data += raw
     file = file_of(header, data)
-    found = reading.read(io.BytesIO(file), len(file), parse_header(file)).findings
+    found = file_scan.read(io.BytesIO(file), len(file), parse_header(file)).findings
     return [f"{finding.severity} {finding.code}" for finding in found]
 
 

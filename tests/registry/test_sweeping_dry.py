@@ -12,10 +12,11 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from registry import locks, storage
+from registry import locks, storage, sweep
+from registry.blobs import promote
 from registry.models import Adapter, Blob, Upload, UploadState, User
-from registry.services import arrivals, sweeping, uploads
 from registry.storage.s3 import S3Store
+from registry.uploads import services as uploads
 from tests.catalogue import accept, release
 from tests.registry.files import LORA, OTHER
 
@@ -119,10 +120,10 @@ def test_a_dry_run_tells_what_a_sweep_then_removes(
     busy = leave_pieces()
     with locks.holding(busy.name.rpartition("-")[2], is_shared=True):
         before, locked = everything(), set(locks.folder().iterdir())
-        dry = sweeping.run(is_dry=True)
+        dry = sweep.run(is_dry=True)
         assert everything() == before
         assert locked <= set(locks.folder().iterdir())
-        assert sweeping.run() == dry
+        assert sweep.run() == dry
     # Never finished: 3; accepted long ago and published nowhere: 4.
     assert (dry.uploads_expired, dry.uploads_forgotten, dry.blobs) == (7, 1, 3)
     assert (dry.leftovers, dry.leftover_bytes) == (1, 300)
@@ -131,9 +132,9 @@ def test_a_dry_run_tells_what_a_sweep_then_removes(
     in_parts = 2 if isinstance(storage.store(), S3Store) else 3  # of an open one, no length is told
     assert dry.bytes_freed == in_parts * STEP + len("# Noir 0") + len("without a row")
 
-    monkeypatch.setattr(arrivals, "patience", timedelta)  # nothing is on its way any more
-    dry = sweeping.run(is_dry=True)
-    assert sweeping.run() == dry
+    monkeypatch.setattr(promote, "patience", timedelta)  # nothing is on its way any more
+    dry = sweep.run(is_dry=True)
+    assert sweep.run() == dry
     assert (dry.uploads_expired, dry.uploads_forgotten, dry.blobs) == (0, 3, 1)
     assert dry.leftovers == 1
     assert dry.files > 1
@@ -142,6 +143,6 @@ def test_a_dry_run_tells_what_a_sweep_then_removes(
 def test_where_nothing_is_left_a_dry_run_and_a_sweep_find_nothing(ada: User, noir: Adapter) -> None:
     release(noir, LORA)
     begun(ada)
-    nothing = sweeping.Swept(*([0] * len(sweeping.Swept.__slots__)))
-    assert sweeping.run(is_dry=True) == nothing
-    assert sweeping.run() == nothing
+    nothing = sweep.Swept(*([0] * len(sweep.Swept.__slots__)))
+    assert sweep.run(is_dry=True) == nothing
+    assert sweep.run() == nothing

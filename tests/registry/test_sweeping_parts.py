@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from registry import sweep
 from registry.models import UploadPart, UploadState
-from registry.services import sweeping, uploads
+from registry.uploads import services as uploads
 from tests.catalogue import accept
 from tests.registry.files import LORA
 
@@ -38,9 +39,9 @@ def test_parts_go_with_the_upload_that_is_cancelled(ada: User) -> None:
 
 def test_parts_of_a_decided_upload_are_forgotten_and_others_kept(ada: User) -> None:
     is_open, accepted = sent(ada), accept(ada, LORA)
-    sweeping.run(is_dry=True)
+    sweep.run(is_dry=True)
     assert set(UploadPart.objects.values_list("upload", flat=True)) == {is_open.pk, accepted.pk}
-    sweeping.run()
+    sweep.run()
     assert set(UploadPart.objects.values_list("upload", flat=True)) == {is_open.pk}
     is_open.refresh_from_db()
     assert is_open.state == UploadState.RECEIVING

@@ -11,6 +11,10 @@ from django.apps import apps
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from registry.accounts import permissions, users
+from registry.adapters import selectors as adapter_selectors
+from registry.adapters import services as adapters
+from registry.blobs import selectors as blob_selectors
 from registry.errors import (
     Forbidden,
     Invalid,
@@ -20,12 +24,13 @@ from registry.errors import (
     Unauthenticated,
 )
 from registry.models import AccessToken, Event, Membership, Namespace, Visibility
-from registry.selectors import adapters as catalogue
-from registry.selectors import blobs, files
-from registry.selectors import tokens as held
-from registry.selectors import uploads as known
-from registry.selectors import versions as offered
-from registry.services import access, accounts, adapters, tokens, uploads, versions
+from registry.tokens import selectors as token_selectors
+from registry.tokens import services as tokens
+from registry.uploads import selectors as upload_selectors
+from registry.uploads import services as uploads
+from registry.versions import files
+from registry.versions import selectors as version_selectors
+from registry.versions import services as versions
 from tests import catalogue as steps
 from tests.builders.adapters import DENOISERS, kohya
 
@@ -72,7 +77,7 @@ def test_an_expired_token_says_so_to_whoever_holds_it(ada: User) -> None:
     AccessToken.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     with pytest.raises(TokenExpired, match=r"expired on \d{4}-\d\d-\d\d\. Make a new one"):
         tokens.authenticate(secret=secret)
-    assert held.holder(ada.pk, token.pk) is None
+    assert token_selectors.holder(ada.pk, token.pk) is None
     with pytest.raises(Unauthenticated) as refused:
         tokens.authenticate(secret=secret + "x")
     assert refused.type is Unauthenticated
@@ -107,7 +112,7 @@ def test_a_token_that_a_token_made_ends_with_it(ada: User) -> None:
     tokens.revoke(actor=ada, token_id=holder.access_token.pk)  # type: ignore[union-attr]
     with pytest.raises(Unauthenticated):
         tokens.authenticate(secret=secret)
-    assert not held.listing(ada).exists()
+    assert not token_selectors.listing(ada).exists()
 
 
 def test_a_child_that_is_made_while_its_parent_is_revoked_is_born_dead(ada: User) -> None:
@@ -116,7 +121,7 @@ def test_a_child_that_is_made_while_its_parent_is_revoked_is_born_dead(ada: User
     child, secret = tokens.issue(actor=holder, name="child")
     with pytest.raises(Unauthenticated):
         tokens.authenticate(secret=secret)
-    assert held.holder(ada.pk, child.pk) is None
+    assert token_selectors.holder(ada.pk, child.pk) is None
 
 
 def test_a_token_that_a_token_made_makes_none(ada: User) -> None:
@@ -128,23 +133,25 @@ def test_a_token_that_a_token_made_makes_none(ada: User) -> None:
 def test_the_scope_admin_is_for_staff_when_a_token_is_made(ada: User) -> None:
     with pytest.raises(ScopeMissing, match="those who run this hub"):
         tokens.issue(actor=ada, name="a", scopes=["admin"])
-    accounts.set_staff(actor=None, user=ada, is_staff=True)
+    users.set_staff(actor=None, user=ada, is_staff=True)
     with pytest.raises(Invalid, match="cannot be bound"):
         tokens.issue(actor=ada, name="a", scopes=["admin"], bound_to="ada")
-    assert access.require_operator(come_with(ada, scopes=["admin"])) == ada
+    assert permissions.require_operator(come_with(ada, scopes=["admin"])) == ada
 
 
 def test_the_scope_admin_is_for_staff_when_a_token_is_used(ada: User) -> None:
-    accounts.set_staff(actor=None, user=ada, is_staff=True)
+    users.set_staff(actor=None, user=ada, is_staff=True)
     _token, secret = tokens.issue(actor=ada, name="a", scopes=["admin"])
-    accounts.set_staff(actor=None, user=ada, is_staff=False)
+    users.set_staff(actor=None, user=ada, is_staff=False)
     user = tokens.authenticate(secret=secret).user
     with pytest.raises(ScopeMissing):
-        access.require_scope(user, "admin")
+        permissions.require_scope(user, "admin")
     with pytest.raises(Forbidden):
         tokens.issue(actor=user, name="b", scopes=["admin"])
-    assert not access.is_operator(user)
-    assert access.require_scope(user, "write") == ada  # what an old one could do, it still does
+    assert not permissions.is_operator(user)
+    assert (
+        permissions.require_scope(user, "write") == ada
+    )  # what an old one could do, it still does
 
 
 def test_all_tokens_are_revoked_at_once_and_nobody_else_s(ada: User, bob: User) -> None:
@@ -152,8 +159,8 @@ def test_all_tokens_are_revoked_at_once_and_nobody_else_s(ada: User, bob: User) 
     tokens.issue(actor=holder, name="child")
     assert tokens.revoke_all(actor=holder) == 2
     assert tokens.revoke_all(actor=ada) == 0
-    assert not held.listing(ada).exists()
-    assert held.listing(bob).get() == other.access_token
+    assert not token_selectors.listing(ada).exists()
+    assert token_selectors.listing(bob).get() == other.access_token
     assert Event.objects.get(verb="tokens_revoked").facts == {"count": 2}
 
 
@@ -192,11 +199,11 @@ def test_a_bound_token_writes_nothing_else(ada: User, noir: Adapter) -> None:
 def test_a_bound_token_sees_and_revokes_itself_alone(ada: User, noir: Adapter) -> None:
     other, _secret = tokens.issue(actor=ada, name="other")
     bound = come_with(ada, bound_to="ada/noir")
-    assert list(held.listing(bound)) == [bound.access_token]
+    assert list(token_selectors.listing(bound)) == [bound.access_token]
     with pytest.raises(NotFound):
         tokens.revoke(actor=bound, token_id=other.pk)
     assert tokens.revoke_all(actor=bound) == 1
-    assert list(held.listing(ada)) == [other]
+    assert list(token_selectors.listing(ada)) == [other]
 
 
 def test_a_bound_token_sees_private_adapters_and_drafts_of_nothing_else(
@@ -208,13 +215,13 @@ def test_a_bound_token_sees_private_adapters_and_drafts_of_nothing_else(
     versions.create_draft(actor=ada, adapter=open_one, uploads=[upload])
     bound = come_with(ada, bound_to="ada/noir")
     with pytest.raises(NotFound):
-        catalogue.get(bound, "ada", "other")
-    assert not offered.listing(bound, open_one).exists()
-    assert catalogue.get(ada, "ada", "other") == other
-    assert offered.listing(ada, open_one).exists()
-    assert catalogue.get(come_with(ada, bound_to="ada"), "ada", "other") == other
+        adapter_selectors.get(bound, "ada", "other")
+    assert not version_selectors.listing(bound, open_one).exists()
+    assert adapter_selectors.get(ada, "ada", "other") == other
+    assert version_selectors.listing(ada, open_one).exists()
+    assert adapter_selectors.get(come_with(ada, bound_to="ada"), "ada", "other") == other
     adapters.update(actor=ada, adapter=noir, visibility=Visibility.PRIVATE)
-    assert catalogue.get(bound, "ada", "noir") == noir
+    assert adapter_selectors.get(bound, "ada", "noir") == noir
 
 
 def test_a_bound_token_links_no_private_bytes_of_something_else(ada: User, noir: Adapter) -> None:
@@ -222,8 +229,8 @@ def test_a_bound_token_links_no_private_bytes_of_something_else(ada: User, noir:
     data = kohya(DENOISERS["sd1", "diffusers"])
     sha256 = steps.release(other, data).files.get().blob.sha256
     bound = come_with(ada, bound_to="ada/noir")
-    assert blobs.readable_by(ada, sha256) is not None
-    assert blobs.readable_by(bound, sha256) is None
+    assert blob_selectors.readable_by(ada, sha256) is not None
+    assert blob_selectors.readable_by(bound, sha256) is None
     announced = uploads.create(
         actor=bound, path="a.safetensors", size_bytes=len(data), sha256=sha256
     )
@@ -261,21 +268,23 @@ def test_a_bound_token_goes_on_with_its_own_uploads_and_sees_no_others(
     before = uploads.create(actor=ada, path="a.safetensors", size_bytes=len(data))
     bound = come_with(ada, bound_to="ada/noir")
     mine = steps.accept(bound, data)
-    assert list(known.listing(bound)) == [mine]
-    assert set(known.listing(ada)) == {before, mine}
+    assert list(upload_selectors.listing(bound)) == [mine]
+    assert set(upload_selectors.listing(ada)) == {before, mine}
     with pytest.raises(NotFound):
-        known.get(bound, before.public_id)
-    versions.create_draft(actor=bound, adapter=noir, uploads=[known.get(bound, mine.public_id)])
+        upload_selectors.get(bound, before.public_id)
+    versions.create_draft(
+        actor=bound, adapter=noir, uploads=[upload_selectors.get(bound, mine.public_id)]
+    )
     assert mine.blob is not None
-    assert blobs.readable_by(bound, mine.blob.sha256) is not None
+    assert blob_selectors.readable_by(bound, mine.blob.sha256) is not None
 
 
 def test_a_password_that_is_changed_takes_the_tokens_along_if_asked(ada: User) -> None:
     come_with(ada)
-    accounts.change_password(actor=ada, password="another long phrase")
-    assert held.listing(ada).count() == 1
-    accounts.change_password(actor=ada, password="a third long phrase", revokes_tokens=True)
-    assert not held.listing(ada).exists()
+    users.change_password(actor=ada, password="another long phrase")
+    assert token_selectors.listing(ada).count() == 1
+    users.change_password(actor=ada, password="a third long phrase", revokes_tokens=True)
+    assert not token_selectors.listing(ada).exists()
 
 
 def test_the_way_back_revokes_tokens_that_would_become_wider(ada: User, noir: Adapter) -> None:
@@ -283,4 +292,4 @@ def test_the_way_back_revokes_tokens_that_would_become_wider(ada: User, noir: Ad
         tokens.issue(actor=ada, name=bound_to or "all", bound_to=bound_to)
     migration = import_module("registry.migrations.0012_bound_tokens_and_attempts")
     migration.revoke_bound(apps, None)
-    assert {token.name for token in held.listing(ada)} == {"all"}
+    assert {token.name for token in token_selectors.listing(ada)} == {"all"}

@@ -9,7 +9,9 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from registry import storage, worker
+from registry import storage, sweep
+from registry.accounts import users
+from registry.adapters import services as adapters
 from registry.errors import (
     DigestMismatch,
     Invalid,
@@ -22,9 +24,12 @@ from registry.errors import (
     UploadIncomplete,
     UploadRefused,
 )
+from registry.jobs import worker_process
 from registry.models import Blob, Job, JobState, Upload, UploadState, User
-from registry.selectors import uploads as found
-from registry.services import accounts, adapters, judging, sweeping, uploads, versions
+from registry.uploads import check
+from registry.uploads import selectors as upload_selectors
+from registry.uploads import services as uploads
+from registry.versions import services as versions
 from tests.registry.files import LORA
 
 if TYPE_CHECKING:
@@ -44,7 +49,7 @@ def start(actor: User, data: bytes = LORA, path: str = "noir.safetensors") -> Up
 def test_a_whole_body_is_checked_and_accepted(ada: User) -> None:
     upload = uploads.receive(actor=ada, upload=start(ada), stream=io.BytesIO(LORA))
     assert upload.state == UploadState.CHECKING
-    worker.drain("checks")
+    worker_process.drain("checks")
     upload.refresh_from_db()
     assert upload.state == UploadState.ACCEPTED
     assert upload.blob is not None
@@ -62,7 +67,7 @@ def test_parts_may_come_in_any_order_and_again(
         body = io.BytesIO(LORA[begin : begin + upload.part_bytes])
         uploads.receive_part(actor=ada, upload=upload, number=number, stream=body)
     uploads.complete(actor=ada, upload=upload)
-    worker.drain("checks")
+    worker_process.drain("checks")
     upload.refresh_from_db()
     assert upload.sha256 == hashlib.sha256(LORA).hexdigest()
     assert upload.state == UploadState.ACCEPTED
@@ -108,14 +113,14 @@ def test_bytes_that_are_not_the_announced_ones_are_refused_and_gone(ada: User) -
 
 def test_checking_twice_gives_one_blob(ada: User, send: Callable[..., Upload]) -> None:
     upload = send(ada, LORA)
-    judging.judge(upload=upload)
+    check.judge(upload=upload)
     assert Blob.objects.count() == 1
 
 
 def test_a_worker_that_died_after_promotion_is_made_good(ada: User) -> None:
     upload = uploads.receive(actor=ada, upload=start(ada), stream=io.BytesIO(LORA))
     storage.store().promote(upload.storage_key, upload.sha256)
-    worker.drain("checks")
+    worker_process.drain("checks")
     upload.refresh_from_db()
     assert upload.state == UploadState.ACCEPTED
 
@@ -123,7 +128,7 @@ def test_a_worker_that_died_after_promotion_is_made_good(ada: User) -> None:
 def test_checks_that_cannot_be_finished_end_as_refused(ada: User) -> None:
     upload = uploads.receive(actor=ada, upload=start(ada), stream=io.BytesIO(LORA))
     Job.objects.update(attempt=5)
-    worker.drain("checks")
+    worker_process.drain("checks")
     upload.refresh_from_db()
     assert upload.state == UploadState.REFUSED
     assert Job.objects.get().state == JobState.FAILED
@@ -189,7 +194,7 @@ def test_a_cancelled_upload_keeps_no_bytes(ada: User) -> None:
     upload = uploads.receive(actor=ada, upload=start(ada), stream=io.BytesIO(LORA))
     uploads.cancel(actor=ada, upload=upload)
     assert names() == []
-    assert worker.drain("checks") == 0
+    assert worker_process.drain("checks") == 0
     upload.refresh_from_db()
     with pytest.raises(StateConflict):
         uploads.receive(actor=ada, upload=upload, stream=io.BytesIO(LORA))
@@ -229,16 +234,16 @@ def test_bytes_after_the_end_are_told_what_to_do(ada: User, state: str, said: st
 def test_anothers_upload_is_absent(ada: User, bob: User) -> None:
     upload = start(ada)
     with pytest.raises(NotFound):
-        found.get(bob, upload.public_id)
+        upload_selectors.get(bob, upload.public_id)
     with pytest.raises(NotFound):
-        found.get(ada, "no-uuid")
+        upload_selectors.get(ada, "no-uuid")
 
 
 def test_an_upload_that_nobody_finished_expires(ada: User) -> None:
     upload = start(ada)
     storage.store().write(upload.storage_key, [LORA[:10]])
     Upload.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
-    assert sweeping.run().uploads_expired == 1
+    assert sweep.run().uploads_expired == 1
     assert names() == []
 
 
@@ -255,7 +260,7 @@ def test_the_database_refuses_a_digest_that_is_none() -> None:
 
 def test_sign_up_says_everything_that_does_not_fit_at_once() -> None:
     with pytest.raises(Invalid) as refusal:
-        accounts.sign_up(name="ada", email="nowhere", password="123")
+        users.sign_up(name="ada", email="nowhere", password="123")
     assert set(refusal.value.facts["fields"]) == {"email", "password"}
 
 

@@ -12,10 +12,11 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from registry import storage
+from registry import storage, sweep
 from registry.errors import DigestMismatch, SizeMismatch, StateConflict, UploadIncomplete
 from registry.models import Upload, UploadState, User
-from registry.services import parts, sweeping, uploads
+from registry.uploads import parts
+from registry.uploads import services as uploads
 from tests.registry.in_parts import LARGE, MIB, begin, body, expect_accepted, names, send
 
 if TYPE_CHECKING:
@@ -230,7 +231,7 @@ def test_ending_an_upload_leaves_nothing(place: str, ada: User) -> None:
     send(expired, 2)
     uploads.cancel(actor=ada, upload=cancelled)
     Upload.objects.filter(pk=expired.pk).update(expires_at=timezone.now() - timedelta(1))
-    assert sweeping.run().uploads_expired == 1
+    assert sweep.run().uploads_expired == 1
     assert names() == []
     for upload in (cancelled, expired):
         with pytest.raises(StateConflict):

@@ -14,8 +14,9 @@ from django.conf import settings
 from registry import storage
 from registry.errors import Invalid, SizeMismatch, StateConflict, UploadIncomplete
 from registry.models import Upload, UploadState, User
-from registry.services import parts, uploads
 from registry.storage.s3 import S3Store
+from registry.uploads import parts
+from registry.uploads import services as uploads
 from tests.registry.in_parts import LARGE, MIB, begin, body, expect_accepted, names, send
 
 if TYPE_CHECKING:

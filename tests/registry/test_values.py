@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from lorary.safetensors import parse_header
-from registry import reading
-from registry.values import MAX_VALUES
+from registry.scan import file_scan
+from registry.scan.value_digests import MAX_VALUES
 from tests.builders.weights import file_of
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def told(
         end += len(piece)
         pieces.append(piece)
     data = file_of(header, b"".join(pieces))
-    found = reading.read(io.BytesIO(data), len(data), parse_header(data)).hashes
+    found = file_scan.read(io.BytesIO(data), len(data), parse_header(data)).hashes
     return {kind: found[kind] for kind in (HALF, BRAIN)}
 
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from registry.services import reinspecting, versions
-from registry.services.variants import HIGH, LOW, variants_of
-from registry.services.versions import Details
+from registry.versions import reinspect
+from registry.versions import services as versions
+from registry.versions.services import Details
+from registry.versions.variants import HIGH, LOW, variants_of
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 
@@ -156,7 +157,7 @@ def test_a_pair_needs_nobody_to_name_its_base(
     version = release(noir, ada, "", **halves)
     assert version.family == "wan_14b"
     assert [file.variant for file in version.files] == [HIGH, LOW]
-    reinspecting.run(includes_current=True)
+    reinspect.run(includes_current=True)
     version.refresh_from_db()
     assert version.family == "wan_14b"
 

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import pytest
 from django.db import IntegrityError, transaction
 
+from registry.adapters import selectors as adapter_selectors
+from registry.adapters import services as adapters
 from registry.errors import (
     AlreadyPublished,
     Forbidden,
@@ -15,11 +17,12 @@ from registry.errors import (
     UploadNotReady,
 )
 from registry.models import Adapter, Alias, Event, File, Revision, Upload, User, Version
-from registry.selectors import adapters as found
-from registry.selectors import versions as found_versions
-from registry.services import adapters, manifests, uploads, versions
-from registry.services.versions import Details
 from registry.signals import version_published
+from registry.uploads import services as uploads
+from registry.versions import manifests
+from registry.versions import selectors as version_selectors
+from registry.versions import services as versions
+from registry.versions.services import Details
 from tests import catalogue
 from tests.builders.adapters import kohya
 from tests.registry.files import LORA, OTHER, SD1, UNDECIDED, UNKNOWN
@@ -43,7 +46,7 @@ def test_publishing_moves_main_and_fills_what_lists_show(
     assert Alias.objects.get(adapter=noir, name="v1").revision == version.revision
     assert [file.role for file in version.files] == ["weights"]
     assert version.primary_file is not None
-    assert found.search(None, found.Query(q="noir FILM")).results == [noir]
+    assert adapter_selectors.search(None, adapter_selectors.Query(q="noir FILM")).results == [noir]
 
 
 def test_previews_hear_of_it_after_the_commit(ada: User, noir: Adapter, release: Release) -> None:
@@ -119,10 +122,10 @@ def test_a_draft_is_seen_only_by_those_who_may_publish(
     ada: User, bob: User, noir: Adapter, send: Send
 ) -> None:
     draft = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
-    assert found_versions.get(ada, noir, "v1") == draft
+    assert version_selectors.get(ada, noir, "v1") == draft
     for reader in (bob, None):
         with pytest.raises(NotFound):
-            found_versions.get(reader, noir, "v1")
+            version_selectors.get(reader, noir, "v1")
 
 
 def test_a_version_answers_to_number_alias_revision_and_latest(
@@ -131,10 +134,10 @@ def test_a_version_answers_to_number_alias_revision_and_latest(
     version = release(ada, noir, LORA)
     noir.refresh_from_db()
     for name in ("v1", "main", version.revision.commit, "latest"):
-        assert found_versions.get(None, noir, name) == version
+        assert version_selectors.get(None, noir, name) == version
     for name in ("v2", "nope", "0" * 40, "v0", "v99999999999"):
         with pytest.raises(NotFound):
-            found_versions.get(None, noir, name)
+            version_selectors.get(None, noir, name)
 
 
 def test_a_yanked_version_stays_but_is_not_offered(
@@ -145,7 +148,7 @@ def test_a_yanked_version_stays_but_is_not_offered(
     versions.yank(actor=ada, version=second, reason="wrong epoch")
     noir.refresh_from_db()
     assert noir.latest_version == first
-    assert found_versions.get(None, noir, "v2").yanked_reason == "wrong epoch"
+    assert version_selectors.get(None, noir, "v2").yanked_reason == "wrong epoch"
     versions.restore(actor=ada, version=second)
     noir.refresh_from_db()
     assert noir.latest_version == second
@@ -155,7 +158,7 @@ def test_an_adapter_whose_only_version_is_yanked_is_not_listed(
     ada: User, noir: Adapter, release: Release
 ) -> None:
     versions.yank(actor=ada, version=release(ada, noir, LORA), reason="broken")
-    assert found.search(None, found.Query()).results == []
+    assert adapter_selectors.search(None, adapter_selectors.Query()).results == []
 
 
 def test_a_yank_needs_a_reason_that_people_can_read(
@@ -275,7 +278,9 @@ def test_pages_neither_skip_nor_repeat(ada: User, release: Release) -> None:
     for sort in ("new", "downloads"):
         seen, cursor = [], ""
         while True:
-            page = found.search(None, found.Query(sort=sort), cursor=cursor, limit=2)
+            page = adapter_selectors.search(
+                None, adapter_selectors.Query(sort=sort), cursor=cursor, limit=2
+            )
             seen += page.results
             cursor = page.next_cursor
             if not cursor:
@@ -285,12 +290,12 @@ def test_pages_neither_skip_nor_repeat(ada: User, release: Release) -> None:
 
 def test_facets_count_what_the_reader_can_find(ada: User, noir: Adapter, release: Release) -> None:
     release(ada, noir, LORA)
-    facets = found.facets(None)
+    facets = adapter_selectors.facets(None)
     assert facets.families == [("sd1", 1)]
     assert facets.kinds == [("style", 1)]
     assert facets.tags == [("dark", 1), ("film", 1)]
     adapters.update(actor=ada, adapter=noir, visibility="unlisted")
-    assert found.facets(None).kinds == []
+    assert adapter_selectors.facets(None).kinds == []
 
 
 def test_the_database_refuses_two_primary_files(ada: User, noir: Adapter, send: Send) -> None:
@@ -322,7 +327,7 @@ def test_a_family_said_later_reaches_the_lists(ada: User, noir: Adapter, release
     version = release(ada, noir, UNKNOWN)
     assert version.family == ""
     versions.edit(actor=ada, version=version, details=Details(declared_family="sdxl"))
-    assert found.search(None, found.Query(family="sdxl")).results == [noir]
+    assert adapter_selectors.search(None, adapter_selectors.Query(family="sdxl")).results == [noir]
 
 
 def test_a_claim_that_the_tensors_allow_files_an_undecided_version(

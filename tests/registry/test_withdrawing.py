@@ -6,6 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from registry.accounts import permissions
+from registry.adapters import selectors as adapter_selectors
+from registry.adapters import services as adapters
+from registry.aliases import services as aliases
 from registry.errors import (
     AlreadyPublished,
     Forbidden,
@@ -24,17 +28,11 @@ from registry.models import (
     User,
     Version,
 )
-from registry.selectors import adapters as found
-from registry.selectors import versions as history
-from registry.services import (
-    access,
-    adapters,
-    aliases,
-    versions,
-    withdrawing,
-)
-from registry.services.versions import Details
 from registry.signals import version_withdrawn
+from registry.versions import selectors as version_selectors
+from registry.versions import services as versions
+from registry.versions import withdraw
+from registry.versions.services import Details
 from tests.registry.files import LORA, OTHER
 
 pytestmark = pytest.mark.django_db
@@ -62,13 +60,13 @@ def test_a_withdrawn_version_keeps_number_revision_and_digests(
 ) -> None:
     version = release(ada, noir, LORA)
     before = (version.number, version.revision, digests(version))
-    withdrawing.withdraw(actor=ada, version=version, reason=f"  {WHY}\n")
+    withdraw.withdraw(actor=ada, version=version, reason=f"  {WHY}\n")
     version.refresh_from_db()
     assert (version.state, version.withdrawn_reason) == ("withdrawn", WHY)
     assert (version.withdrawn_by, version.is_takedown) == (ada, False)
     assert version.withdrawn_at is not None
     assert (version.number, version.revision, digests(version)) == before
-    assert history.get(None, noir, "v1") == version
+    assert version_selectors.get(None, noir, "v1") == version
     event = Event.objects.get(verb="version_withdrawn")
     assert (event.actor, event.subject, event.adapter) == (ada, "v1", noir)
     assert event.facts == {"reason": WHY, "takedown": False, "sha256": list(digests(version))}
@@ -78,10 +76,10 @@ def test_its_files_are_gone_with_the_reason_and_what_is_offered_instead(
     ada: User, noir: Adapter, release: Release
 ) -> None:
     first, second = release(ada, noir, LORA), release(ada, noir, OTHER)
-    withdrawing.withdraw(actor=ada, version=first, reason=WHY)
-    version = history.get(None, noir, "v1")
+    withdraw.withdraw(actor=ada, version=first, reason=WHY)
+    version = version_selectors.get(None, noir, "v1")
     with pytest.raises(Gone) as gone:
-        history.file(version, "noir.safetensors")
+        version_selectors.file(version, "noir.safetensors")
     assert gone.value.detail == (
         "v1 was withdrawn: Rights of the photographer. v2 is offered instead."
     )
@@ -90,7 +88,7 @@ def test_its_files_are_gone_with_the_reason_and_what_is_offered_instead(
     assert facts["files"] == [
         {"path": "noir.safetensors", "size": len(LORA), "sha256": next(iter(digests(version)))}
     ]
-    assert history.get(None, noir) == second
+    assert version_selectors.get(None, noir) == second
 
 
 def test_the_lists_go_back_to_the_version_before(
@@ -98,13 +96,13 @@ def test_the_lists_go_back_to_the_version_before(
 ) -> None:
     first = release(ada, noir, LORA, Details(trigger_words=["early"]))
     second = release(ada, noir, OTHER, Details(trigger_words=["late"]))
-    withdrawing.withdraw(actor=ada, version=second, reason=WHY)
+    withdraw.withdraw(actor=ada, version=second, reason=WHY)
     noir.refresh_from_db()
     assert noir.latest_version == first
-    assert found.search(None, found.Query(q="late")).results == []
-    withdrawing.withdraw(actor=ada, version=first, reason=WHY)
-    assert found.search(None, found.Query()).results == []
-    assert history.get(None, Adapter.objects.get()).state == "withdrawn"
+    assert adapter_selectors.search(None, adapter_selectors.Query(q="late")).results == []
+    withdraw.withdraw(actor=ada, version=first, reason=WHY)
+    assert adapter_selectors.search(None, adapter_selectors.Query()).results == []
+    assert version_selectors.get(None, Adapter.objects.get()).state == "withdrawn"
 
 
 def test_latest_is_a_tombstone_only_where_nothing_else_is(
@@ -112,9 +110,9 @@ def test_latest_is_a_tombstone_only_where_nothing_else_is(
 ) -> None:
     first, second = release(ada, noir, LORA), release(ada, noir, OTHER)
     versions.yank(actor=ada, version=first, reason="too strong")
-    withdrawing.withdraw(actor=ada, version=second, reason=WHY)
+    withdraw.withdraw(actor=ada, version=second, reason=WHY)
     noir.refresh_from_db()
-    assert history.get(None, noir) == first
+    assert version_selectors.get(None, noir) == first
 
 
 @pytest.mark.django_db(transaction=True)
@@ -125,19 +123,19 @@ def test_others_hear_of_it_after_the_commit(ada: User, noir: Adapter, release: R
         heard.append(Version.objects.get(pk=version_id).state)
 
     version_withdrawn.connect(listen)
-    withdrawing.withdraw(actor=ada, version=release(ada, noir, LORA), reason=WHY)
+    withdraw.withdraw(actor=ada, version=release(ada, noir, LORA), reason=WHY)
     version_withdrawn.disconnect(listen)
     assert heard == ["withdrawn"]
 
 
 def test_it_cannot_be_undone(ada: User, noir: Adapter, release: Release) -> None:
     version = release(ada, noir, LORA)
-    withdrawing.withdraw(actor=ada, version=version, reason=WHY)
+    withdraw.withdraw(actor=ada, version=version, reason=WHY)
     acts: list[Callable[[], Version]] = [
         lambda: versions.restore(actor=ada, version=version),
         lambda: versions.yank(actor=ada, version=version, reason="x"),
         lambda: versions.edit(actor=ada, version=version, details=Details(label="x")),
-        lambda: withdrawing.withdraw(actor=ada, version=version, reason="another"),
+        lambda: withdraw.withdraw(actor=ada, version=version, reason="another"),
     ]
     for act in acts:
         with pytest.raises(StateConflict) as refusal:
@@ -154,22 +152,22 @@ def test_again_with_the_same_reason_changes_nothing(
 ) -> None:
     version = release(ada, noir, LORA)
     for _again in range(2):
-        withdrawing.withdraw(actor=ada, version=version, reason=WHY)
+        withdraw.withdraw(actor=ada, version=version, reason=WHY)
     assert Event.objects.filter(verb="version_withdrawn").count() == 1
 
 
 def test_a_draft_is_discarded_instead(ada: User, noir: Adapter, send: Send) -> None:
     draft = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
     with pytest.raises(StateConflict, match="Discard it instead"):
-        withdrawing.withdraw(actor=ada, version=draft, reason=WHY)
+        withdraw.withdraw(actor=ada, version=draft, reason=WHY)
 
 
 @pytest.mark.parametrize("reason", ["", " \t", "x" * 281, "a\x00b", "a\x1b[2J"])
 def test_a_reason_is_needed(ada: User, noir: Adapter, release: Release, reason: str) -> None:
     version = release(ada, noir, LORA)
     for act in (
-        lambda: withdrawing.withdraw(actor=ada, version=version, reason=reason),
-        lambda: withdrawing.withdraw_adapter(actor=ada, adapter=noir, reason=reason),
+        lambda: withdraw.withdraw(actor=ada, version=version, reason=reason),
+        lambda: withdraw.withdraw_adapter(actor=ada, adapter=noir, reason=reason),
     ):
         with pytest.raises(Invalid) as refusal:
             act()
@@ -183,23 +181,23 @@ def test_only_its_owner_and_those_who_run_the_hub_withdraw(
 ) -> None:
     version = release(ada, noir, LORA)
     with pytest.raises(Unauthenticated):
-        withdrawing.withdraw(actor=None, version=version, reason=WHY)  # type: ignore[arg-type]  # nobody
+        withdraw.withdraw(actor=None, version=version, reason=WHY)  # type: ignore[arg-type]  # nobody
     with pytest.raises(Forbidden):
-        withdrawing.withdraw(actor=bob, version=version, reason=WHY)
+        withdraw.withdraw(actor=bob, version=version, reason=WHY)
     with pytest.raises(Forbidden):
-        withdrawing.withdraw_adapter(actor=bob, adapter=noir, reason=WHY)
+        withdraw.withdraw_adapter(actor=bob, adapter=noir, reason=WHY)
     adapters.update(actor=ada, adapter=noir, visibility="private")
     with pytest.raises(NotFound):
-        withdrawing.withdraw(actor=bob, version=version, reason=WHY)
+        withdraw.withdraw(actor=bob, version=version, reason=WHY)
     bob.is_staff = True
-    assert withdrawing.withdraw(actor=bob, version=version, reason=WHY).is_takedown
+    assert withdraw.withdraw(actor=bob, version=version, reason=WHY).is_takedown
 
 
 def test_what_an_operator_took_down_does_not_come_back_to_this_adapter(
     ada: User, staff: User, noir: Adapter, release: Release, send: Send
 ) -> None:
     version = release(ada, noir, LORA)
-    withdrawing.withdraw(actor=staff, version=version, reason=WHY)
+    withdraw.withdraw(actor=staff, version=version, reason=WHY)
     card = send(ada, b"# another manifest", "README.md")
     with pytest.raises(UploadRefused) as refusal:
         versions.create_draft(
@@ -211,7 +209,7 @@ def test_what_an_operator_took_down_does_not_come_back_to_this_adapter(
     assert noir.last_number == 1
     assert release(ada, noir, OTHER).name == "v2"
     ada.is_staff = True
-    assert access.is_operator(ada)
+    assert permissions.is_operator(ada)
     assert versions.release(actor=ada, adapter=noir, uploads=[send(ada, LORA)]).name == "v3"
 
 
@@ -222,13 +220,13 @@ def test_a_withdrawn_adapter_takes_everything_along(
     versions.yank(actor=ada, version=first, reason="too strong")
     draft = [send(ada, LORA), send(ada, b"# x", "README.md")]
     versions.create_draft(actor=ada, adapter=noir, uploads=draft)
-    withdrawing.withdraw_adapter(actor=ada, adapter=noir, reason=WHY)
-    noir = found.get(None, "ada", "noir")
+    withdraw.withdraw_adapter(actor=ada, adapter=noir, reason=WHY)
+    noir = adapter_selectors.get(None, "ada", "noir")
     assert (noir.withdrawn_reason, noir.latest_version) == (WHY, None)
     assert [(one.name, one.state) for one in noir.versions.all()] == [
         ("v2", "withdrawn"), ("v1", "withdrawn"),
     ]  # fmt: skip
-    assert found.search(ada, found.Query()).results == []
+    assert adapter_selectors.search(ada, adapter_selectors.Query()).results == []
     verbs = Event.objects.filter(verb__endswith="withdrawn").order_by("pk")
     assert [event.subject for event in verbs] == ["v2", "v1", "ada/noir"]
     for act in (
@@ -247,7 +245,7 @@ def test_a_draft_that_was_begun_before_the_end_of_its_adapter_is_refused(
     ada: User, noir: Adapter, send: Send
 ) -> None:
     before = Adapter.objects.get(pk=noir.pk)
-    withdrawing.withdraw_adapter(actor=ada, adapter=noir, reason=WHY)
+    withdraw.withdraw_adapter(actor=ada, adapter=noir, reason=WHY)
     with pytest.raises(Gone):
         versions.create_draft(actor=ada, adapter=before, uploads=[send(ada, LORA)])
     assert not Version.objects.exists()
@@ -256,16 +254,16 @@ def test_a_draft_that_was_begun_before_the_end_of_its_adapter_is_refused(
 def test_an_adapter_is_withdrawn_once(ada: User, noir: Adapter, release: Release) -> None:
     release(ada, noir, LORA)
     for _again in range(2):
-        withdrawing.withdraw_adapter(actor=ada, adapter=noir, reason=WHY)
+        withdraw.withdraw_adapter(actor=ada, adapter=noir, reason=WHY)
     with pytest.raises(StateConflict, match="already: Rights"):
-        withdrawing.withdraw_adapter(actor=ada, adapter=noir, reason="another")
+        withdraw.withdraw_adapter(actor=ada, adapter=noir, reason="another")
     assert Event.objects.filter(verb="adapter_withdrawn").count() == 1
 
 
 def test_numbers_go_on_after_discards_and_withdrawals(
     ada: User, noir: Adapter, release: Release, send: Send
 ) -> None:
-    withdrawing.withdraw(actor=ada, version=release(ada, noir, LORA), reason=WHY)
+    withdraw.withdraw(actor=ada, version=release(ada, noir, LORA), reason=WHY)
     draft = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, OTHER)])
     assert draft.name == "v2"
     versions.discard(actor=ada, version=draft)

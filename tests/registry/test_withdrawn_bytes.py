@@ -11,9 +11,13 @@ import pytest
 from django.conf import settings as current
 from django.utils import timezone
 
+from registry import sweep as sweeping
+from registry.adapters import services as adapters
 from registry.models import Adapter, Blob, File, Revision, Upload, UploadState, User, Version
-from registry.selectors import versions as history
-from registry.services import adapters, manifests, sweeping, uploads, versions, withdrawing
+from registry.uploads import services as uploads
+from registry.versions import manifests, withdraw
+from registry.versions import selectors as version_selectors
+from registry.versions import services as versions
 from tests import catalogue
 from tests.registry.files import LORA, OTHER
 
@@ -45,7 +49,7 @@ def test_a_sweep_says_what_waits_for_the_end_of_its_grace_period(
 ) -> None:
     first, second = release(ada, noir, LORA), release(ada, noir, OTHER)
     assert sweeping.waiting() == (0, 0, None)
-    withdrawing.withdraw(actor=ada, version=first, reason=WHY)
+    withdraw.withdraw(actor=ada, version=first, reason=WHY)
     grace = timedelta(days=current.LORARY.grace_days)
     began = timezone.now()
     sweeping.run(is_dry=True)
@@ -59,7 +63,7 @@ def test_a_sweep_says_what_waits_for_the_end_of_its_grace_period(
     assert marked is not None
     assert sweeping.waiting() == (1, len(LORA), marked + grace)
 
-    withdrawing.withdraw(actor=ada, version=second, reason=WHY)
+    withdraw.withdraw(actor=ada, version=second, reason=WHY)
     Blob.objects.filter(unreferenced_since=marked).update(unreferenced_since=marked - grace / 2)
     assert sweeping.waiting() == (2, len(LORA) + len(OTHER), marked + grace / 2)
     Blob.objects.filter(sha256__in=digests(first)).update(unreferenced_since=marked - 2 * grace)
@@ -78,7 +82,7 @@ def test_its_bytes_go_with_the_sweeper(
     first, second = release(ada, noir, LORA), release(ada, noir, OTHER)
     at_once()
     assert catalogue.stored() == digests(first) | digests(second)
-    withdrawing.withdraw(actor=ada, version=first, reason=WHY)
+    withdraw.withdraw(actor=ada, version=first, reason=WHY)
     at_once()
     assert catalogue.stored() == digests(second)
     assert not first.files.get().blob.is_stored
@@ -90,10 +94,10 @@ def test_bytes_that_another_version_has_are_kept(
 ) -> None:
     twin = adapters.create(actor=ada, name="twin")
     first, other = release(ada, noir, LORA), release(ada, twin, LORA)
-    withdrawing.withdraw(actor=ada, version=first, reason=WHY)
+    withdraw.withdraw(actor=ada, version=first, reason=WHY)
     at_once()
     assert catalogue.stored() == digests(other)
-    withdrawing.withdraw(actor=ada, version=other, reason=WHY)
+    withdraw.withdraw(actor=ada, version=other, reason=WHY)
     at_once()
     assert catalogue.stored() == set()
 
@@ -104,7 +108,7 @@ def test_a_draft_keeps_the_bytes_it_shares_with_a_withdrawn_version(
     first = release(ada, noir, LORA)
     twin = adapters.create(actor=ada, name="twin")
     draft = versions.create_draft(actor=ada, adapter=twin, uploads=[send(ada, LORA)])
-    withdrawing.withdraw(actor=ada, version=first, reason=WHY)
+    withdraw.withdraw(actor=ada, version=first, reason=WHY)
     Upload.objects.update(state=UploadState.EXPIRED)
     at_once()
     assert catalogue.stored() == digests(draft)
@@ -125,7 +129,7 @@ def test_a_revision_without_a_version_keeps_what_no_withdrawn_version_had(
     Upload.objects.update(state=UploadState.EXPIRED)
     at_once()
     assert catalogue.stored() == digests(version) | {card.blob.sha256}
-    withdrawing.withdraw(actor=ada, version=version, reason=WHY)
+    withdraw.withdraw(actor=ada, version=version, reason=WHY)
     at_once()
     assert catalogue.stored() == {card.blob.sha256}
 
@@ -135,7 +139,7 @@ def test_the_uploads_that_it_was_made_of_are_over(
 ) -> None:
     version = release(ada, noir, LORA)
     later = send(ada, LORA, "later.safetensors")
-    withdrawing.withdraw(actor=ada, version=version, reason=WHY)
+    withdraw.withdraw(actor=ada, version=version, reason=WHY)
     states = dict(Upload.objects.values_list("path", "state"))
     assert states == {"noir.safetensors": "cancelled", "later.safetensors": "accepted"}
     assert later.blob is not None
@@ -151,11 +155,11 @@ def test_room_is_given_back_once(ada: User, noir: Adapter, release: Release) -> 
         return User.objects.get(pk=ada.pk).namespace.used_bytes
 
     assert used() == len(LORA) + len(OTHER)
-    withdrawing.withdraw(actor=ada, version=first, reason=WHY)
+    withdraw.withdraw(actor=ada, version=first, reason=WHY)
     assert used() == len(LORA) + len(OTHER)
-    withdrawing.withdraw(actor=ada, version=same, reason=WHY)
+    withdraw.withdraw(actor=ada, version=same, reason=WHY)
     assert used() == len(OTHER)
-    withdrawing.withdraw(actor=ada, version=other, reason=WHY)
+    withdraw.withdraw(actor=ada, version=other, reason=WHY)
     assert used() == 0
     release(ada, noir, LORA)
     assert used() == len(LORA)
@@ -164,12 +168,12 @@ def test_room_is_given_back_once(ada: User, noir: Adapter, release: Release) -> 
 def test_what_its_owner_withdrew_may_come_back_under_a_new_number(
     ada: User, noir: Adapter, release: Release, at_once: Callable[[], None]
 ) -> None:
-    withdrawing.withdraw(actor=ada, version=release(ada, noir, LORA), reason=WHY)
+    withdraw.withdraw(actor=ada, version=release(ada, noir, LORA), reason=WHY)
     at_once()
     again = release(ada, noir, LORA)
     assert (again.name, again.state) == ("v2", "published")
     assert catalogue.stored() == digests(again)
-    assert history.get(None, noir, "v1").state == "withdrawn"
+    assert version_selectors.get(None, noir, "v1").state == "withdrawn"
 
 
 def test_what_went_with_a_version_is_not_carried_into_the_next(
@@ -178,7 +182,7 @@ def test_what_went_with_a_version_is_not_carried_into_the_next(
     card = b"# Noir"
     both = [send(ada, LORA), send(ada, card, "README.md")]
     first = versions.release(actor=ada, adapter=noir, uploads=both)
-    withdrawing.withdraw(actor=ada, version=first, reason=WHY)
+    withdraw.withdraw(actor=ada, version=first, reason=WHY)
     at_once()
     second = versions.release(actor=ada, adapter=noir, uploads=[send(ada, OTHER)])
     assert [file.path for file in second.files] == ["noir.safetensors"]
@@ -190,7 +194,7 @@ def test_a_card_that_an_older_version_has_as_well_is_carried_on(
     card = send(ada, b"# Noir", "README.md")
     versions.release(actor=ada, adapter=noir, uploads=[send(ada, LORA), card])
     second = versions.release(actor=ada, adapter=noir, uploads=[send(ada, OTHER)])
-    withdrawing.withdraw(actor=ada, version=second, reason=WHY)
+    withdraw.withdraw(actor=ada, version=second, reason=WHY)
     third = versions.release(actor=ada, adapter=noir, uploads=[send(ada, OTHER)])
     assert [file.path for file in third.files] == ["noir.safetensors"]
     assert third.name == "v3"
@@ -203,7 +207,7 @@ def test_another_s_upload_of_the_same_bytes_needs_them_sent(
 ) -> None:
     """Bytes of a withdrawn version are nobody's to have by their digest."""
     version = release(ada, noir, LORA)
-    withdrawing.withdraw(actor=ada, version=version, reason=WHY)
+    withdraw.withdraw(actor=ada, version=version, reason=WHY)
     (digest,) = digests(version)
     upload = uploads.create(actor=bob, path="noir.safetensors", size_bytes=len(LORA), sha256=digest)
     assert upload.state == UploadState.RECEIVING

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 from django.utils import timezone
 
-from registry import queue, worker
+from registry import sweep as sweeping
 from registry.errors import NotFound, ScopeMissing
+from registry.jobs import queue, worker_process, workers
+from registry.jobs import selectors as job_selectors
 from registry.models import AccessToken, Job, JobState, Worker, WorkerWish
-from registry.selectors import workers as selectors
-from registry.services import sweeping, workers
 
 if TYPE_CHECKING:
     from registry.models import User
@@ -56,7 +56,7 @@ def announced(name: str = "box:1", *queues: str) -> Worker:
 
 
 def test_a_worker_that_looks_around_has_a_row_and_renews_it() -> None:
-    sweeper = worker.Sweeper(["render.a"], facts=lambda: {"device": "GPU"})
+    sweeper = worker_process.Sweeper(["render.a"], facts=lambda: {"device": "GPU"})
     sweeper._look()
     row = Worker.objects.get()
     assert (row.name, row.queues, row.facts) == (
@@ -66,9 +66,9 @@ def test_a_worker_that_looks_around_has_a_row_and_renews_it() -> None:
     )
     long_ago = timezone.now() - timedelta(minutes=1)
     Worker.objects.update(seen_at=long_ago)
-    assert not selectors.living()
+    assert not job_selectors.living()
     sweeper._look()
-    assert selectors.living() == [row]
+    assert job_selectors.living() == [row]
     sweeper.end()
     assert not Worker.objects.exists()
 
@@ -95,7 +95,7 @@ def test_a_worker_counts_its_jobs() -> None:
     workers.announce(queues=["render.a"], facts={})
     for n in range(3):
         put(n)
-    worker.drain("render.a")
+    worker_process.drain("render.a")
     assert Worker.objects.get().jobs_done == 3
 
 
@@ -110,14 +110,14 @@ def test_a_worker_takes_no_other_job_when_it_is_not_to(wish: WorkerWish) -> None
 
     queue.enqueue(queue="render.a", task="last", args={}, key="first", priority=1)
     put(1)
-    assert worker.drain("render.a") == 1
+    assert worker_process.drain("render.a") == 1
     assert RAN == [0]
     workers.set_wish(Worker.objects.all(), WorkerWish.WORK)
-    assert worker.drain("render.a") == 1
+    assert worker_process.drain("render.a") == 1
 
 
 def test_a_paused_worker_is_not_woken_and_a_resumed_one_at_once(woken: list[str]) -> None:
-    sweeper = worker.Sweeper(["render.a", "render.b"])
+    sweeper = worker_process.Sweeper(["render.a", "render.b"])
     sweeper._look()
     workers.set_wish(Worker.objects.all(), WorkerWish.PAUSE)
     put(1)
@@ -130,12 +130,12 @@ def test_a_paused_worker_is_not_woken_and_a_resumed_one_at_once(woken: list[str]
 
 def test_a_drained_worker_ends_once_it_is_idle() -> None:
     ends: list[bool] = []
-    sweeper = worker.Sweeper(["render.a"], on_drain=lambda: ends.append(True))
+    sweeper = worker_process.Sweeper(["render.a"], on_drain=lambda: ends.append(True))
     sweeper._look()
     workers.set_wish(Worker.objects.all(), WorkerWish.DRAIN)
-    worker._AT_WORK.set()
+    worker_process._AT_WORK.set()
     sweeper._look()
-    worker._AT_WORK.clear()
+    worker_process._AT_WORK.clear()
     assert ends == []
     sweeper._look()
     assert ends == [True]
@@ -144,25 +144,25 @@ def test_a_drained_worker_ends_once_it_is_idle() -> None:
 def test_a_worker_at_work_is_not_woken(woken: list[str]) -> None:
     put(1)
     woken.clear()
-    worker._AT_WORK.set()
-    worker.Sweeper(["render.a"])._look()
-    worker._AT_WORK.clear()
+    worker_process._AT_WORK.set()
+    worker_process.Sweeper(["render.a"])._look()
+    worker_process._AT_WORK.clear()
     assert woken == []
 
 
 def test_a_wake_up_is_for_all_queues_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "_SERVED", ["render.a", "render.b"])
+    monkeypatch.setattr(worker_process, "_SERVED", ["render.a", "render.b"])
     put(1)
     put(2, name="render.b")
-    assert worker.wake("render.a") == 2
+    assert worker_process.wake("render.a") == 2
 
 
 def test_who_serves_a_queue() -> None:
     one, _other, last = announced("a:1"), announced("b:1", "render.b"), announced("c:1")
-    assert selectors.serving("render.a") == [one, last]
+    assert job_selectors.serving("render.a") == [one, last]
     workers.set_wish([last], WorkerWish.DRAIN)
-    assert selectors.serving("render.a") == [one]
-    assert selectors.serving("render.c") == []
+    assert job_selectors.serving("render.a") == [one]
+    assert job_selectors.serving("render.c") == []
 
 
 def test_the_list_of_workers_has_the_job_each_is_at(django_assert_num_queries: object) -> None:
@@ -171,7 +171,7 @@ def test_the_list_of_workers_has_the_job_each_is_at(django_assert_num_queries: o
     job = put(1)
     Job.objects.update(state=JobState.RUNNING, worker="a:1", done=3, total=20)
     with django_assert_num_queries(2):  # type: ignore[operator]  # untyped fixture
-        first, second = selectors.listing()
+        first, second = job_selectors.listing()
     assert (first.job, second.job) == (job, None)
     assert first.is_alive
 
@@ -182,7 +182,7 @@ def test_queues_are_told_by_priority_with_the_oldest_wait() -> None:
     queue.enqueue(queue="render.a", task="note", args={}, key="k", priority=queue.INTERACTIVE)
     put(3, name="checks")
     Job.objects.filter(queue="checks").update(state=JobState.RUNNING)
-    checks, renders = selectors.lengths()
+    checks, renders = job_selectors.lengths()
     assert (checks.name, checks.running, checks.total) == ("checks", 1, 0)
     assert (renders.name, renders.waiting) == ("render.a", {10: 1, 0: 2})
     assert renders.oldest == first.created_at
@@ -192,7 +192,7 @@ def test_failures_of_the_last_days_are_told_and_older_ones_not() -> None:
     job, old = put(1), put(2)
     Job.objects.update(state=JobState.FAILED, reason="no", finished_at=timezone.now())
     Job.objects.filter(pk=old.pk).update(finished_at=timezone.now() - timedelta(days=30))
-    assert selectors.failures() == [job]
+    assert job_selectors.failures() == [job]
 
 
 def test_a_job_that_nobody_could_try_keeps_its_attempts() -> None:
@@ -204,7 +204,7 @@ def test_a_job_that_nobody_could_try_keeps_its_attempts() -> None:
     queue.enqueue(queue="render.a", task="elsewhere", args={}, key="k")
     job = queue.claim("render.a")
     assert job is not None
-    worker._run(job)
+    worker_process._run(job)
     job.refresh_from_db()
     assert (job.state, job.attempt, job.reason) == (JobState.QUEUED, 0, "not here")
 
@@ -229,9 +229,9 @@ def test_a_long_sweep_holds_up_no_heartbeat(monkeypatch: pytest.MonkeyPatch) -> 
         began.set()
         assert may_end.wait(30)
 
-    monkeypatch.setattr(worker, "SWEEP_S", 0.05)
+    monkeypatch.setattr(worker_process, "SWEEP_S", 0.05)
     monkeypatch.setattr(sweeping, "run", sweep)
-    sweeper = worker.Sweeper(["checks"])
+    sweeper = worker_process.Sweeper(["checks"])
     sweeper.start()
     try:
         assert began.wait(10), "nothing was swept"
@@ -246,7 +246,7 @@ def test_a_long_sweep_holds_up_no_heartbeat(monkeypatch: pytest.MonkeyPatch) -> 
         sweeper.stopping.set()
         may_end.set()
     for thread in threading.enumerate():
-        if isinstance(thread, worker.Cleaner):
+        if isinstance(thread, worker_process.Cleaner):
             thread.join(10)
 
 
@@ -260,10 +260,10 @@ def test_a_sweep_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> N
             stopping.set()
         raise OSError
 
-    monkeypatch.setattr(worker, "SWEEP_S", 0.0)
-    monkeypatch.setattr(worker, "CLEAN_S", 0.0)
+    monkeypatch.setattr(worker_process, "SWEEP_S", 0.0)
+    monkeypatch.setattr(worker_process, "CLEAN_S", 0.0)
     monkeypatch.setattr(sweeping, "run", sweep)
-    cleaner = worker.Cleaner(stopping)
+    cleaner = worker_process.Cleaner(stopping)
     cleaner.start()
     cleaner.join(10)
     assert len(tries) == 3

@@ -11,8 +11,10 @@ from django.core.management import call_command
 
 from hub.moved import moved_to
 from registry import storage
+from registry.blobs import migrate_store
 from registry.models import Blob, UploadState
-from registry.services import carrying, judging, moving, uploads
+from registry.uploads import check, store_change
+from registry.uploads import services as uploads
 from tests.builders.adapters import DENOISERS, kohya
 
 if TYPE_CHECKING:
@@ -52,8 +54,8 @@ def require_all() -> None:
     for sha256, data in zip(DIGESTS, FILES, strict=True):
         with storage.store().open(sha256) as handle:
             assert handle.read() == data
-    assert moving.verify(store=storage.store()).is_whole
-    assert moving.census(storage.store()).missing == []
+    assert migrate_store.verify(store=storage.store()).is_whole
+    assert migrate_store.census(storage.store()).missing == []
 
 
 def send(actor: User, upload: Upload, data: bytes, *numbers: int) -> None:
@@ -63,7 +65,7 @@ def send(actor: User, upload: Upload, data: bytes, *numbers: int) -> None:
 
 
 def finish(actor: User, upload: Upload) -> None:
-    done = judging.judge(upload=uploads.complete(actor=actor, upload=upload))
+    done = check.judge(upload=uploads.complete(actor=actor, upload=upload))
     assert done.state == UploadState.ACCEPTED
 
 
@@ -90,13 +92,13 @@ def test_a_hub_goes_to_a_bucket_and_back(
     send(ada, begun, lora, 3, 1)
     checking = uploads.receive(actor=ada, upload=checking, stream=io.BytesIO(lora))
     bucket = bucket_server.storage()
-    assert moving.copy(source=storage.store(), target=storage.at(bucket)).done == len(FILES)
+    assert migrate_store.copy(source=storage.store(), target=storage.at(bucket)).done == len(FILES)
     move(bucket, own_settings, settings)
     require_all()
     assert set(begun.parts.values_list("number", flat=True)) == {1, 3}
     send(ada, begun, lora, 2)
     finish(ada, begun)
-    assert judging.judge(upload=checking).state == UploadState.ACCEPTED
+    assert check.judge(upload=checking).state == UploadState.ACCEPTED
 
     again = uploads.create(actor=ada, path="other.safetensors", size_bytes=len(lora))
     send(ada, again, lora, 1, 2)
@@ -119,7 +121,7 @@ def test_files_joined_in_a_bucket_are_read_back(
     ]
     storage.store().assemble(upload.storage_key, parts)  # and the server was killed
     target = storage.LocalStore(tmp_path / "elsewhere")
-    told = carrying.carry(source=storage.store(), target=target)
+    told = store_change.carry(source=storage.store(), target=target)
     assert (told.whole, told.asked_again) == (1, [])
     assert upload.parts.count() == 3
     with target.open(upload.storage_key) as handle:

@@ -17,7 +17,7 @@ from hub.counting import counted, in_words
 from hub.management.help import Help
 from hub.management.progress import Meter, amiss
 from registry.errors import LoraryError
-from registry.private import is_open, make_folder
+from registry.private_files import is_open, make_folder
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

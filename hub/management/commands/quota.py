@@ -10,9 +10,9 @@ from django.core.management.base import BaseCommand, CommandError
 from hub.checks import TAG
 from hub.env import parse_size
 from hub.management.help import Help
+from registry.accounts import quotas
 from registry.models import Namespace
 from registry.names import key_of
-from registry.services import quotas
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

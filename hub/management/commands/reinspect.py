@@ -12,13 +12,14 @@ from django.core.management.base import BaseCommand
 
 from hub.counting import counted
 from hub.management.progress import DAMAGED, MISSING, listed
-from registry.services import rehashing, reinspecting
+from registry.blobs import rehash
+from registry.versions import reinspect
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-    from registry.services.rehashing import Rehashed
-    from registry.services.reinspecting import Reinspected
+    from registry.blobs.rehash import Rehashed
+    from registry.versions.reinspect import Reinspected
 
 __all__ = ["Command"]
 
@@ -47,7 +48,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: str, **options: Any) -> None:
         """Read and report."""
-        read = rehashing.run if options["hashes"] else reinspecting.run
+        read = rehash.run if options["hashes"] else reinspect.run
         what = "files" if options["hashes"] else "headers"
         told = read(
             is_dry=options["dry_run"],
@@ -58,7 +59,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(asdict(told)))
             return
         verb = "would change" if options["dry_run"] else "changed"
-        if isinstance(told, rehashing.Rehashed):
+        if isinstance(told, rehash.Rehashed):
             self._report_hashes(told, verb)
         else:
             self._report(told, verb)

@@ -10,9 +10,9 @@ from django.core.serializers.json import DjangoJSONEncoder
 
 from hub.checks import TAG
 from hub.management.help import Help
+from registry.accounts import users
 from registry.models import User
 from registry.names import key_of
-from registry.services import accounts
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -49,7 +49,7 @@ class Command(BaseCommand):
         name, is_staff, changed = options["name"], not options["remove"], False
         if name:
             user = _user(name)
-            changed = accounts.set_staff(actor=None, user=user, is_staff=is_staff)
+            changed = users.set_staff(actor=None, user=user, is_staff=is_staff)
             lines = [_told(user.username, is_staff=is_staff, changed=changed)]
         elif is_staff:
             lines = [_line(one) for one in _staff()] or [NOBODY]

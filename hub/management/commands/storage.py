@@ -21,16 +21,17 @@ from hub.management.help import Help
 from hub.management.progress import MEND, Meter, amiss, listed
 from hub.moved import note_move
 from registry import storage
+from registry.blobs import migrate_store
 from registry.errors import LoraryError, StorageAway
-from registry.services import carrying, moving
+from registry.uploads import store_change
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
     from collections.abc import Iterable, Iterator
 
-    from registry.services.carrying import Carried
-    from registry.services.moving import Tally
+    from registry.blobs.migrate_store import Tally
     from registry.storage import BlobStore
+    from registry.uploads.store_change import Carried
 
     Document = dict[str, Any]
 
@@ -78,7 +79,7 @@ class Command(BaseCommand):
             help="move although some files are lost where they are now",
         )
         parser.add_argument(
-            "--threads", type=int, default=moving.THREADS, metavar="N", help="files at once"
+            "--threads", type=int, default=migrate_store.THREADS, metavar="N", help="files at once"
         )
         parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
         parser.add_argument("--json", action="store_true", help="one line of JSON")
@@ -99,7 +100,7 @@ class Command(BaseCommand):
         sys.exit(0 if document["ok"] else 1)
 
     def _status(self, options: dict[str, Any]) -> Document:
-        told = moving.census(storage.store())
+        told = migrate_store.census(storage.store())
         if not options["json"]:
             self.stdout.write(
                 f"{settings.LORARY.storage}\n"
@@ -118,10 +119,12 @@ class Command(BaseCommand):
         at = options["at"] or settings.LORARY.storage
         blobs = None
         if not options["all"]:
-            rows, count = list(moving.stored()), options["sample"] or SAMPLE
+            rows, count = list(migrate_store.stored()), options["sample"] or SAMPLE
             blobs = random.sample(rows, min(count, len(rows)))
         meter = Meter("verified", is_quiet=options["json"])
-        told = moving.verify(store=_at(at), blobs=blobs, threads=options["threads"], progress=meter)
+        told = migrate_store.verify(
+            store=_at(at), blobs=blobs, threads=options["threads"], progress=meter
+        )
         meter.end()
         if not options["json"]:
             self.stdout.write(
@@ -133,7 +136,7 @@ class Command(BaseCommand):
     def _mend(self, options: dict[str, Any]) -> Document:
         meter = Meter("read", is_quiet=options["json"])
         with presence.one_at_a_time():
-            found, told = moving.mend(
+            found, told = migrate_store.mend(
                 source=_at(options["source"]),
                 target=storage.store(),
                 threads=options["threads"],
@@ -153,7 +156,7 @@ class Command(BaseCommand):
     def _copied(self, options: dict[str, Any]) -> Tally:
         is_dry, is_quiet = options["dry_run"], options["json"]
         meter = Meter("copied", is_quiet=is_quiet)
-        told = moving.copy(
+        told = migrate_store.copy(
             source=storage.store(),
             target=_at(options["to"]),
             threads=options["threads"],
@@ -200,11 +203,11 @@ class Command(BaseCommand):
         """Copy what is left; the last says how many lost files go without, None if it is short."""
         source, target = storage.store(), _at(options["to"])
         told = self._copied(options)
-        carried = carrying.carry(
+        carried = store_change.carry(
             source=source, target=target, least_part_bytes=_least_part_bytes(options["to"])
         )
         lost = set(told.missing + told.damaged) if options["leave_missing"] else set()
-        lacking = set(moving.census(target).missing)
+        lacking = set(migrate_store.census(target).missing)
         is_proven = not told.failed and lacking <= lost
         return told, carried, len(lacking) if is_proven else None
 

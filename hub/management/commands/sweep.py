@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand
 from django.core.serializers.json import DjangoJSONEncoder
 
 from hub.counting import counted, in_words
-from registry.services import sweeping
+from registry import sweep
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -30,8 +30,8 @@ class Command(BaseCommand):
 
     def handle(self, *_args: str, **options: Any) -> None:
         """Sweep and report."""
-        swept = sweeping.run(is_dry=options["dry_run"])
-        left = sweeping.waiting()
+        swept = sweep.run(is_dry=options["dry_run"])
+        left = sweep.waiting()
         if options["json"]:
             document = asdict(swept) | {"waiting": left._asdict()}
             self.stdout.write(json.dumps(document, cls=DjangoJSONEncoder))

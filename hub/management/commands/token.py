@@ -9,10 +9,11 @@ from django.core.management.base import BaseCommand, CommandError
 
 from hub.checks import TAG
 from hub.management.help import Help
+from registry.accounts import users
 from registry.errors import LoraryError
 from registry.models import User
 from registry.names import key_of
-from registry.services import accounts, tokens
+from registry.tokens import services as tokens
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -65,7 +66,7 @@ class Command(BaseCommand):
         user = User.objects.filter(namespace__key=key_of(name)).first()
         try:
             if user is None and options["create"]:
-                user = accounts.create_user(name=name)
+                user = users.create_user(name=name)
             if user is None:
                 message = f"There is no user {name!r}; add --create to make one."
                 raise CommandError(message)

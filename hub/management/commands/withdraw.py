@@ -10,8 +10,8 @@ from hub.checks import TAG
 from registry.errors import LoraryError
 from registry.models import Adapter, User
 from registry.names import key_of
-from registry.selectors import versions as history
-from registry.services import withdrawing
+from registry.versions import selectors as version_selectors
+from registry.versions import withdraw
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -43,12 +43,12 @@ class Command(BaseCommand):
         adapter = _adapter(full_name)
         try:
             if name:
-                version = history.get(None, adapter, name)
-                withdrawing.withdraw(actor=actor, version=version, reason=options["reason"])
+                version = version_selectors.get(None, adapter, name)
+                withdraw.withdraw(actor=actor, version=version, reason=options["reason"])
                 name = f"@{version.name}"
             else:
                 reason = options["reason"]
-                withdrawing.withdraw_adapter(actor=actor, adapter=adapter, reason=reason)
+                withdraw.withdraw_adapter(actor=actor, adapter=adapter, reason=reason)
         except LoraryError as error:
             raise CommandError(str(error.detail)) from error
         self.stdout.write(

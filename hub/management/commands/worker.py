@@ -20,9 +20,8 @@ from hub.checks import TAG
 from hub.supervisor import Supervisor
 from previews import announcing
 from previews.render import BasesInvalid
-from registry import queue
-from registry.services import workers
-from registry.worker import Sweeper
+from registry.jobs import queue, workers
+from registry.jobs.worker_process import Sweeper
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from hub.management.help import Help
 from hub.operating import workers_told
+from registry.jobs import workers
 from registry.models import Worker, WorkerWish
-from registry.services import workers
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

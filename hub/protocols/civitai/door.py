@@ -24,8 +24,8 @@ from django.views.decorators.csrf import csrf_exempt
 from hub.callers import enter
 from hub.problems import problem_of
 from hub.throttles import ScopeThrottle, StrangerThrottle
+from registry.accounts import permissions
 from registry.errors import RateLimited
-from registry.services import access
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -75,7 +75,7 @@ def door(
                     return _not_allowed(allowed)
                 enter(request)
                 if getattr(request.user, "access_token", None) is not None:
-                    access.require_scope(cast("User", request.user), "read")
+                    permissions.require_scope(cast("User", request.user), "read")
                 _charge(request, scope)
                 response = view(request, *args, **kwargs)
             except Exception as error:  # noqa: BLE001 - the edge of the process: any error is told

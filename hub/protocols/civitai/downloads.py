@@ -27,18 +27,19 @@ from hub.protocols.civitai.asked import Asked, number
 from hub.protocols.civitai.door import Refused, door, origin
 from hub.protocols.civitai.files import chosen, name_of
 from registry import storage
+from registry.adapters import by_id
 from registry.errors import Gone
 from registry.models import FileRole
-from registry.selectors import numbered, tokens
-from registry.selectors.files import require_access
-from registry.services import downloads
+from registry.tokens import selectors as token_selectors
+from registry.versions import download_counts
+from registry.versions.files import require_access
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
     from registry.models import File, Version
-    from registry.selectors.files import Served
+    from registry.versions.files import Served
 
 __all__ = ["PASS_S", "content", "model"]
 
@@ -50,9 +51,9 @@ _SALT = "hub.protocols.civitai.downloads"
 @door("GET")
 def model(request: HttpRequest, number_text: str) -> HttpResponseBase:
     """Lead to a file of a version."""
-    version = numbered.version(request.user, number(number_text))
+    version = by_id.version(request.user, number(number_text))
     require_access(request.user, version.adapter)
-    files = numbered.manifests_of([version]).get(version.revision_id, [])
+    files = by_id.manifests_of([version]).get(version.revision_id, [])
     file = chosen(Asked(request), files)
     if not file.blob.is_stored:
         raise Gone(_("The bytes of this file were removed."))
@@ -72,7 +73,7 @@ def _in_bucket(request: HttpRequest, version: Version, file: File, name: str) ->
     place = storage.store().link(file.sha256, fetch)
     if not isinstance(place, str):
         return ""
-    downloads.count(version_id=version.pk, is_primary=file.is_primary)
+    download_counts.count(version_id=version.pk, is_primary=file.is_primary)
     return place
 
 
@@ -111,5 +112,5 @@ def _passed(signed: str) -> tuple[Served, str]:
         raise Refused(
             403, _("This link is not one of ours. Ask for the download again.")
         ) from error
-    viewer = tokens.holder(user, token) if user else None
-    return numbered.served(viewer, version, file), name
+    viewer = token_selectors.holder(user, token) if user else None
+    return by_id.served(viewer, version, file), name

@@ -15,8 +15,8 @@ from hub.protocols.civitai.vocabulary import (
     file_type,
 )
 from registry.errors import NotFound
-from registry.hashing import swapped
 from registry.models import FileRole
+from registry.scan.hashes import swapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

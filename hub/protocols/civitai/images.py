@@ -18,10 +18,10 @@ from hub.protocols.civitai.files import main_of
 from hub.protocols.civitai.shapes import Shelf
 from hub.protocols.civitai.vocabulary import IMAGE_SORTS, LEVEL_NAMES, LEVELS
 from previews.selectors import showcase
+from registry.adapters import by_id
 from registry.errors import CursorInvalid, Invalid
 from registry.models import OUT_STATES, FileRole, VersionState
 from registry.names import key_of
-from registry.selectors import numbered
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -81,7 +81,7 @@ def _rows(request: HttpRequest, asked: Asked) -> QuerySet[Image]:
     """
     ids = {column: value for name, column in _IDS.items() if (value := asked.id(name))}
     states = OUT_STATES if {"pk", _VERSION} & ids.keys() else (VersionState.PUBLISHED,)
-    adapters = numbered.adapters_for(request.user).filter(withdrawn_reason="")
+    adapters = by_id.adapters_for(request.user).filter(withdrawn_reason="")
     # Not “in”: SQLite would read every adapter's pictures first, and only then put them in order.
     is_seen = Exists(adapters.filter(pk=OuterRef(_ADAPTER)))
     rows = showcase.pictures().filter(is_seen, **{f"{_VERSION}__state__in": states}, **ids)
@@ -118,7 +118,7 @@ def _mask(said: str) -> int:
 def _shelf(found: list[Exhibit], start: str) -> Shelf:
     rows = [one.image.render.version for one in found]
     there = [row for row in rows if row is not None]
-    return Shelf(start, numbered.manifests_of(there, [FileRole.WEIGHTS]))
+    return Shelf(start, by_id.manifests_of(there, [FileRole.WEIGHTS]))
 
 
 def _item(exhibit: Exhibit, shelf: Shelf, *, has_meta: bool) -> dict[str, Any]:

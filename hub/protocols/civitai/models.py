@@ -18,10 +18,10 @@ from hub.protocols.civitai.vocabulary import (
     allowing,
     of_types,
 )
+from registry.accounts.permissions import require_user
+from registry.adapters import by_id, listings
+from registry.adapters.listings import Wish
 from registry.errors import CursorInvalid, NotFound
-from registry.selectors import numbered, offerings
-from registry.selectors.offerings import Wish
-from registry.services.access import require_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,11 +50,11 @@ def models(request: HttpRequest) -> HttpResponse:
         raise Refused(400, _("Cannot use page param with query search. Use cursor-based paging."))
     page = paging.paging_of(asked, default=MOST, most=MOST)
     order = SORTS[asked.one_of("sort", SORTS, "Highest Rated")]
-    found = offerings.rows(request.user, _wish(request, asked))
+    found = listings.rows(request.user, _wish(request, asked))
     place = _place(page.cursor, order) if page.cursor else None
-    rows, is_more = offerings.page(found, order, limit=page.limit, place=place, offset=page.offset)
+    rows, is_more = listings.page(found, order, limit=page.limit, place=place, offset=page.offset)
     following = (
-        paging.written(order, offerings.place_of(order, rows[-1]), rows[-1].pk) if rows else ""
+        paging.written(order, listings.place_of(order, rows[-1]), rows[-1].pk) if rows else ""
     )
     items = shapes.models(rows, origin(request), is_main_only=bool(asked.flag("primaryFileOnly")))
     return answer({"items": items, "metadata": page.told(request, following, is_more=is_more)})
@@ -65,7 +65,7 @@ def model(request: HttpRequest, number_text: str) -> HttpResponse:
     """Return one adapter with its versions."""
     wanted = number(number_text)
     try:
-        found = numbered.adapter(request.user, wanted)
+        found = by_id.adapter(request.user, wanted)
     except NotFound as error:
         raise Refused(404, f"Model not found: No model with id {wanted}") from error
     (told,) = shapes.models([found], origin(request), has_card=True)
@@ -75,7 +75,7 @@ def model(request: HttpRequest, number_text: str) -> HttpResponse:
 def _place(cursor: str, order: str) -> Q:
     value, last = paging.read(cursor, order)
     try:
-        return offerings.after(order, value, last)
+        return listings.after(order, value, last)
     except ValueError as error:
         raise CursorInvalid(_("Start again from the first page.")) from error
 

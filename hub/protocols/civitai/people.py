@@ -11,7 +11,7 @@ from hub.protocols.civitai import paging
 from hub.protocols.civitai.asked import Asked
 from hub.protocols.civitai.door import answer, door, origin
 from hub.protocols.civitai.vocabulary import ENUMS
-from registry.selectors import offerings
+from registry.adapters import listings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ MOST, USUAL = 200, 20
 @door("GET", scope="search")
 def creators(request: HttpRequest) -> HttpResponse:
     """List those who offer something, by name."""
-    found = offerings.owners(request.user, Asked(request).text("query"))
+    found = listings.owners(request.user, Asked(request).text("query"))
 
     def item(one: Any) -> dict[str, Any]:  # noqa: ANN401 - a row with its count
         link = _link(request, username=one.name)
@@ -40,7 +40,7 @@ def creators(request: HttpRequest) -> HttpResponse:
 @door("GET", scope="search")
 def tags(request: HttpRequest) -> HttpResponse:
     """List the tags of what is offered, the most frequent first."""
-    found = offerings.tags(request.user, Asked(request).text("query"))
+    found = listings.tags(request.user, Asked(request).text("query"))
 
     def item(one: Any) -> dict[str, Any]:  # noqa: ANN401 - a row with its count
         count = one.adapters_offered

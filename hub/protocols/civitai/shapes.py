@@ -15,10 +15,9 @@ from hub.protocols.civitai import files as manifest
 from hub.protocols.civitai.basemodels import name_of
 from hub.protocols.civitai.vocabulary import LEVELS, flags_of, model_type
 from previews.selectors import showcase
-from registry import markdown
+from registry.adapters import by_id
+from registry.cards import html, markdown
 from registry.models import FileRole, Maturity, VersionState
-from registry.selectors import numbered
-from registry.services import card_html
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -54,7 +53,7 @@ class Shelf:
     def of(cls, rows: Iterable[Version], origin: str) -> Shelf:
         """Read weights and pictures of versions; three queries."""
         listed = list(rows)
-        weights = numbered.manifests_of(listed, [FileRole.WEIGHTS])
+        weights = by_id.manifests_of(listed, [FileRole.WEIGHTS])
         return cls(origin, weights, showcase.of_versions(listed))
 
     def files(self, version: Version) -> list[File]:
@@ -83,7 +82,7 @@ def models(
         is_main_only: Leave out files that are not primary.
         has_card: Tell the whole card as the description, and not only the summary.
     """
-    offered = numbered.versions_of(rows)
+    offered = by_id.versions_of(rows)
     shelf = Shelf.of((one for several in offered.values() for one in several), origin)
     return [
         _model(row, offered[row.pk], shelf, is_main_only=is_main_only, has_card=has_card)
@@ -128,7 +127,7 @@ def _kind(adapter: Adapter) -> dict[str, Any]:
 
 
 def _description(adapter: Adapter, *, has_card: bool) -> str:
-    card = card_html.of(adapter) if has_card else None
+    card = html.of(adapter) if has_card else None
     if card is not None and card.text:
         return str(card.html or _plain(card.text))
     return _paragraph(adapter.summary)

@@ -12,17 +12,18 @@ from hub.protocols.civitai import files, shapes
 from hub.protocols.civitai.asked import Asked, number
 from hub.protocols.civitai.door import Refused, answer, door, origin
 from hub.protocols.civitai.shapes import Shelf
+from registry.adapters import by_id
+from registry.blobs import by_hash as blobs_by_hash
 from registry.errors import Gone, Invalid, NotFound
 from registry.models import VersionState
-from registry.selectors import hashes, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from django.http import HttpRequest, HttpResponse
 
+    from registry.blobs.by_hash import Match
     from registry.models import Version
-    from registry.selectors.hashes import Match
 
 __all__ = ["by_hash", "by_hashes", "ids_by_hashes", "mini", "version"]
 
@@ -46,7 +47,7 @@ def mini(request: HttpRequest, number_text: str) -> HttpResponse:
     found, asked = _of(request, number_text), Asked(request)
     asked.whole("epoch", 0, 0, 1_000_000)  # of training results, which are not kept here
     wanted = asked.id("modelFileId")
-    shelf = Shelf(origin(request), numbered.manifests_of([found]))
+    shelf = Shelf(origin(request), by_id.manifests_of([found]))
     listed = shelf.files(found)
     file = next((one for one in listed if one.pk == wanted), None)
     file = files.main_of(listed) if wanted is None else file
@@ -62,7 +63,7 @@ def _of(request: HttpRequest, number_text: str) -> Version:
         Refused: there is none, or it was withdrawn: to clients that is the same.
     """
     try:
-        return numbered.version(request.user, number(number_text))
+        return by_id.version(request.user, number(number_text))
     except Gone as error:
         raise Refused(404, f"Model not found: {error.detail}") from error
     except NotFound as error:
@@ -73,7 +74,7 @@ def _of(request: HttpRequest, number_text: str) -> Version:
 def by_hash(request: HttpRequest, value: str) -> HttpResponse:
     """Return the version whose weights have a hash; of several the one published first."""
     try:
-        found = _told(request, hashes.by_hash(request.user, value))
+        found = _told(request, blobs_by_hash.by_hash(request.user, value))
     except (Invalid, NotFound) as error:
         raise Refused(404, f"Model not found: {error.detail}") from error
     if not found:
@@ -85,15 +86,15 @@ def by_hash(request: HttpRequest, value: str) -> HttpResponse:
 def by_hashes(request: HttpRequest) -> HttpResponse:
     """Return the versions of at most 100 SHA-256 digests; those of none are left out."""
     asked = _digests(request, MOST_HASHES)
-    numbers = {pk for _sha256, pk, _owner in numbered.with_digests(request.user, asked)}
-    found = numbered.several(request.user, numbers)
+    numbers = {pk for _sha256, pk, _owner in by_id.with_digests(request.user, asked)}
+    found = by_id.several(request.user, numbers)
     return answer(shapes.versions(found, origin(request)))
 
 
 @door("POST", scope="search")
 def ids_by_hashes(request: HttpRequest) -> HttpResponse:
     """Return the numbers of versions for at most 10,000 SHA-256 digests."""
-    found = numbered.with_digests(request.user, _digests(request, MOST_IDS))
+    found = by_id.with_digests(request.user, _digests(request, MOST_IDS))
     return answer(
         [
             {"modelVersionId": pk, "modelId": owner, "hash": sha256.upper()}
@@ -106,7 +107,7 @@ def _told(request: HttpRequest, matches: Iterable[Match]) -> Sequence[Version]:
     """Return the versions that are out and have a number, those on offer first."""
     found = {one.version.pk: one.version for one in matches if one.version.state in _TOLD}
     owners = {one.adapter_id for one in found.values()}
-    seen = numbered.adapters_for(request.user).filter(pk__in=owners, withdrawn_reason="")
+    seen = by_id.adapters_for(request.user).filter(pk__in=owners, withdrawn_reason="")
     known = set(seen.values_list("pk", flat=True)) if owners else set()
     told = [one for one in found.values() if one.adapter_id in known]
     return sorted(told, key=lambda one: _TOLD.index(VersionState(one.state)))

@@ -12,13 +12,16 @@ from hub.protocols.huggingface.bodies import json_of, text_of
 from hub.protocols.huggingface.door import answer, door
 from hub.protocols.huggingface.refs import adapter_of, revision_of
 from hub.protocols.huggingface.refusals import REPO_NOT_FOUND, REVISION_NOT_FOUND, Refused
+from registry.accounts import permissions
+from registry.adapters import selectors as adapter_selectors
+from registry.adapters import services as adapters
+from registry.aliases import selectors as alias_selectors
+from registry.aliases import services as aliases
 from registry.errors import Conflict, Forbidden, Gone, Invalid, Moved, NameTaken, NotFound
 from registry.models import Access, Visibility
 from registry.names import check_name, key_of
-from registry.selectors import adapters as catalogue
-from registry.selectors import aliases as pointers
-from registry.selectors import versions as history
-from registry.services import access, adapters, aliases, withdrawing
+from registry.versions import selectors as version_selectors
+from registry.versions import withdraw
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, JsonResponse
@@ -34,10 +37,10 @@ _GATES = {False: Access.OPEN, "auto": Access.GATED_AUTO, "manual": Access.GATED_
 @door("POST")
 def create(request: HttpRequest) -> JsonResponse:
     """Make an adapter; where it exists, 409 says where, which clients that accept it read."""
-    asked, user = json_of(request), access.require_user(request.user)
+    asked, user = json_of(request), permissions.require_user(request.user)
     _require_model(asked)
     name, owner = text_of(asked, "name"), _namespace(user, asked)
-    access.require_namespace(user, owner)
+    permissions.require_namespace(user, owner)
     try:
         made = adapters.create(
             actor=user, owner=owner, name=name, **_card(asked, {"visibility": Visibility.PUBLIC})
@@ -51,10 +54,10 @@ def create(request: HttpRequest) -> JsonResponse:
 @door("DELETE")
 def delete(request: HttpRequest) -> JsonResponse:
     """Withdraw an adapter: its bytes go, its name stays, its page says that it was deleted."""
-    asked, user = json_of(request), access.require_user(request.user)
+    asked, user = json_of(request), permissions.require_user(request.user)
     _require_model(asked)
     adapter = adapter_of(request, _namespace(user, asked).name, text_of(asked, "name"))
-    withdrawing.withdraw_adapter(actor=user, adapter=adapter, reason=_("Deleted by its owner."))
+    withdraw.withdraw_adapter(actor=user, adapter=adapter, reason=_("Deleted by its owner."))
     return answer({})
 
 
@@ -65,12 +68,12 @@ def move(request: HttpRequest) -> JsonResponse:
     Raises:
         Forbidden: it would change its owner.
     """
-    asked, user = json_of(request), access.require_user(request.user)
+    asked, user = json_of(request), permissions.require_user(request.user)
     _require_model(asked)
     owner, name = _parts(text_of(asked, "fromRepo"))
     new_owner, new_name = _parts(text_of(asked, "toRepo"))
     adapter = adapter_of(request, owner, name)
-    access.require_adapter(user, adapter)
+    permissions.require_adapter(user, adapter)
     if key_of(new_owner) != adapter.namespace.key:
         raise Forbidden(_("An adapter stays with its owner on this hub; only its name can change."))
     adapters.rename(actor=user, adapter=adapter, name=new_name)
@@ -81,7 +84,7 @@ def move(request: HttpRequest) -> JsonResponse:
 def settings(request: HttpRequest, owner: str, name: str) -> JsonResponse:
     """Change who sees an adapter and who may download it."""
     adapter = adapter_of(request, owner, name)
-    user, card = access.require_adapter(request.user, adapter), _card(json_of(request), {})
+    user, card = permissions.require_adapter(request.user, adapter), _card(json_of(request), {})
     if card:
         adapters.update(actor=user, adapter=adapter, **card)
     return answer({"visibility": adapter.visibility, "private": _is_private(adapter)})
@@ -119,7 +122,7 @@ def _make(request: HttpRequest, adapter: Adapter, name: str, *, at: str, is_bran
         Refused: there is no such revision.
         NameInvalid: the name does not fit.
     """
-    user = access.require_adapter(request.user, adapter)
+    user = permissions.require_adapter(request.user, adapter)
     to = revision_of(adapter, at)
     version = _version(adapter, name)
     if version is None:
@@ -134,7 +137,7 @@ def _make(request: HttpRequest, adapter: Adapter, name: str, *, at: str, is_bran
 def _version(adapter: Adapter, name: str) -> Version | None:
     """Return what is out under ``v3``, None where that is not the name of anything."""
     try:
-        return history.get(None, adapter, name) if _VERSION.match(name) else None
+        return version_selectors.get(None, adapter, name) if _VERSION.match(name) else None
     except NotFound:
         return None
 
@@ -146,8 +149,8 @@ def _remove(request: HttpRequest, adapter: Adapter, name: str, *, is_branch: boo
         Refused: there is none.
         NameInvalid: it is ``main`` or a version, which stay.
     """
-    user = access.require_adapter(request.user, adapter)
-    found = pointers.listing(adapter).filter(name=name).first()
+    user = permissions.require_adapter(request.user, adapter)
+    found = alias_selectors.listing(adapter).filter(name=name).first()
     if found is not None and found.is_branch != is_branch and name != "main":
         text = _("“%(name)s” is a branch.") if found.is_branch else _("“%(name)s” is a tag.")
         raise Refused(NotFound(text % {"name": name[:96]}), REVISION_NOT_FOUND)
@@ -172,9 +175,9 @@ def _namespace(user: User, asked: dict[str, Any]) -> Namespace:
     if not name:
         return user.namespace
     try:
-        return catalogue.namespace(name)
+        return adapter_selectors.namespace(name)
     except Moved as moved:
-        return catalogue.namespace(str(moved.facts["full_name"]))
+        return adapter_selectors.namespace(str(moved.facts["full_name"]))
     except NotFound as error:
         text = _("“%(name)s” is not yours to publish under.")
         raise Forbidden(text % {"name": name[:96]}, owner=name[:96]) from error
@@ -187,9 +190,9 @@ def _standing(user: User, owner: Namespace, name: str) -> Adapter:
         Gone: it was deleted, and its name is never given again.
     """
     try:
-        found = catalogue.get(user, owner.name, name)
+        found = adapter_selectors.get(user, owner.name, name)
     except Moved as moved:
-        found = catalogue.get(user, *_parts(str(moved.facts["full_name"])))
+        found = adapter_selectors.get(user, *_parts(str(moved.facts["full_name"])))
     if found.withdrawn_reason:
         text = _("“%(name)s” was deleted here, and its name stays taken. Choose another one.")
         raise Gone(text % {"name": found.full_name}, adapter=found.full_name)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from hub.protocols.huggingface.bodies import json_of, text_of
 from hub.protocols.huggingface.door import answer, door
+from registry.cards import fields
 from registry.errors import Invalid
-from registry.services import cards
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +22,7 @@ def validate(request: HttpRequest) -> JsonResponse:
     """Say what is wrong with the front matter of a card: 400 where its push would be refused."""
     text = text_of(json_of(request), "content", "")
     try:
-        warnings = cards.read(text).warnings
+        warnings = fields.read(text).warnings
     except Invalid as error:
         return answer({"errors": _told([error.detail]), "warnings": []}, status=400)
     return answer({"errors": [], "warnings": _told(warnings)})

@@ -20,8 +20,10 @@ from hub.protocols.huggingface.operations import (
 )
 from hub.protocols.huggingface.refs import adapter_of, revision_of
 from hub.protocols.huggingface.refusals import ENTRY_NOT_FOUND, REVISION_NOT_FOUND, Refused
+from registry.accounts import permissions
+from registry.commits import services as commits
+from registry.commits import wait_for_checks
 from registry.errors import Conflict, NotFound
-from registry.services import access, commits, settling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +55,7 @@ def commit(request: HttpRequest, owner: str, name: str, ref: str) -> JsonRespons
     """Read a commit line by line and make it."""
     refuse_pull_request(request)
     adapter = adapter_of(request, owner, name)
-    user = access.require_adapter(request.user, adapter)
+    user = permissions.require_adapter(request.user, adapter)
     documents = lines(stream_of(request, limit=MAX_BODY_BYTES))
     header = header_of(documents)
     revision_of(adapter, ref)  # before what may be a hundred megabytes is read
@@ -97,7 +99,7 @@ def _kept(user: User, changes: Changes, content: Content) -> commits.Put | commi
     if changes.held <= HELD_BYTES or not content.data:
         return file
     # Judged now: hundreds that wait would be more than a user may have open.
-    upload = settling.begun(user=user, file=file)
+    upload = wait_for_checks.begun(user=user, file=file)
     return commits.Put(content.path, upload.sha256, len(content.data))
 
 

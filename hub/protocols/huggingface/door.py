@@ -28,8 +28,9 @@ from hub.callers import secret_in_header
 from hub.pace import discard
 from hub.protocols.huggingface.refusals import INVALID_TOKEN, Refused, refusal
 from hub.throttles import StrangerThrottle, WriteThrottle
+from registry.accounts import permissions
 from registry.errors import Invalid, NotFound, RateLimited, Unauthenticated
-from registry.services import access, tokens
+from registry.tokens import services as tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -138,7 +139,7 @@ def _require_scope(request: HttpRequest, *, is_read: bool, is_open: bool) -> Non
     is_safe = is_read or request.method in SAFE
     has_token = getattr(request.user, "access_token", None) is not None
     if has_token or not (is_safe or is_open):
-        access.require_scope(request.user, "read" if is_safe or is_open else "write")
+        permissions.require_scope(request.user, "read" if is_safe or is_open else "write")
 
 
 def _charge(request: HttpRequest) -> dict[str, str]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from hub.protocols.huggingface import shapes
 from registry import storage
+from registry.cards import fields
 from registry.errors import Invalid, StorageAway
-from registry.services import cards
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ __all__ = ["card_data"]
 
 def card_data(adapter: Adapter, files: Sequence[File]) -> dict[str, Any]:
     """Return what the fields of an adapter make, with what its README says in place of that."""
-    readme = next((file for file in files if file.path == cards.NAME), None)
+    readme = next((file for file in files if file.path == fields.NAME), None)
     if readme is None:
         return shapes.card_data(adapter)
     try:
@@ -33,4 +33,4 @@ def card_data(adapter: Adapter, files: Sequence[File]) -> dict[str, Any]:
 @lru_cache(maxsize=256)
 def _front_matter(sha256: str) -> Mapping[str, Any]:
     with storage.store().open(sha256) as handle:
-        return cards.front_matter(cards.decoded(handle.read(cards.MAX_READ + 1)))
+        return fields.front_matter(fields.decoded(handle.read(fields.MAX_READ + 1)))

@@ -26,8 +26,9 @@ from hub.protocols.huggingface import links
 from hub.protocols.huggingface.bodies import json_of, stream_of
 from hub.protocols.huggingface.door import door
 from hub.protocols.huggingface.refs import adapter_of
+from registry.accounts import permissions
 from registry.errors import Invalid, QuotaExceeded, TooLarge, UploadRefused
-from registry.services import access, depositing, parts
+from registry.uploads import by_digest, parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +50,7 @@ _OF_ONE_FILE = (Invalid, QuotaExceeded, TooLarge, UploadRefused)
 def batch(request: HttpRequest, owner: str, name: str) -> JsonResponse:
     """Say which bytes are to be sent, and where to."""
     adapter = adapter_of(request, owner, name)
-    user = access.require_adapter(request.user, adapter)
+    user = permissions.require_adapter(request.user, adapter)
     asked = json_of(request)
     if asked.get("operation") != "upload":
         raise Invalid(_("Files are downloaded from /{owner}/{name}/resolve/…, not by LFS."))
@@ -94,7 +95,7 @@ def _told(
     oid, size = wanted
     told: dict[str, Any] = {"oid": oid, "size": size}
     try:
-        upload = depositing.begin(actor=user, sha256=oid, size_bytes=size)
+        upload = by_digest.begin(actor=user, sha256=oid, size_bytes=size)
         if upload is not None:
             told["authenticated"] = True
             told["actions"] = {"upload": _action(user, upload, way, place)}
@@ -137,7 +138,7 @@ def objects(request: HttpRequest, owner: str, name: str, link: str) -> HttpRespo
     del owner, name  # the link says what is sent
     given = links.opened(link)
     if request.method == "POST":
-        depositing.finish_parts(actor=given.user, upload=given.upload)
+        by_digest.finish_parts(actor=given.user, upload=given.upload)
         return JsonResponse({}, content_type=MEDIA_TYPE)
     tag = _take_part(request, given) if given.part else _take_whole(request, given)
     return HttpResponse(status=200, headers={"ETag": f'"{tag}"'})
@@ -146,7 +147,7 @@ def objects(request: HttpRequest, owner: str, name: str, link: str) -> HttpRespo
 def _take_whole(request: HttpRequest, given: links.Link) -> str:
     upload = given.upload
     stream = stream_of(request, expected=upload.size_bytes, limit=settings.LORARY.max_file_bytes)
-    depositing.take(actor=given.user, upload=upload, stream=stream)
+    by_digest.take(actor=given.user, upload=upload, stream=stream)
     return upload.declared_sha256
 
 

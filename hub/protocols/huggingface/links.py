@@ -16,7 +16,8 @@ from django.core import signing
 from django.utils.translation import gettext as _
 
 from registry.errors import Unauthenticated
-from registry.selectors import tokens, uploads
+from registry.tokens import selectors as token_selectors
+from registry.uploads import selectors as upload_selectors
 
 if TYPE_CHECKING:
     from registry.models import Upload, User
@@ -57,10 +58,10 @@ def opened(text: str) -> Link:
         public_id, user_id, token_id, part = signing.loads(text, salt=_SALT, max_age=lasts_s)
     except signing.BadSignature as error:
         raise _ended() from error
-    user = tokens.holder(user_id, token_id)
+    user = token_selectors.holder(user_id, token_id)
     if user is None:
         raise _ended()
-    return Link(user, uploads.bare(user, UUID(hex=public_id)), part)
+    return Link(user, upload_selectors.bare(user, UUID(hex=public_id)), part)
 
 
 def _ended() -> Unauthenticated:

@@ -9,10 +9,11 @@ from django.utils.translation import gettext as _
 from hub.protocols.huggingface import bases, shapes
 from hub.protocols.huggingface.door import answer, door
 from hub.protocols.huggingface.queries import expanded, is_on, next_page, whole
+from registry.adapters import selectors as adapter_selectors
+from registry.adapters import tag_filters
+from registry.adapters.tag_filters import Facet, Shelf
 from registry.errors import Invalid
-from registry.selectors import adapters as catalogue
-from registry.selectors import revisions, shelves
-from registry.selectors.shelves import Facet, Shelf
+from registry.versions import revisions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["models", "tags_by_type"]
 
-MAX_PAGE = catalogue.MAX_PAGE
+MAX_PAGE = adapter_selectors.MAX_PAGE
 #: Tags that one list is filtered by; each is a condition of its own.
 MAX_TAGS = 32
 
@@ -44,7 +45,9 @@ def models(request: HttpRequest) -> JsonResponse:
     limit = whole(query, "limit", default=MAX_PAGE, most=MAX_PAGE)
     if query.get("inference") or query.get("inference_provider"):
         return answer([])  # nothing is run for others here
-    page = shelves.listing(request.user, _shelf(query), cursor=query.get("cursor", ""), limit=limit)
+    page = tag_filters.listing(
+        request.user, _shelf(query), cursor=query.get("cursor", ""), limit=limit
+    )
     return answer(_documents(page.results, query), headers=next_page(request, page.next_cursor))
 
 
@@ -86,7 +89,7 @@ def _documents(rows: Sequence[Adapter], query: QueryDict) -> list[dict[str, Any]
         return [shapes.brief(row) | _more(row, extra) for row in rows]
     heads = revisions.heads(rows)
     files = revisions.files_of([heads[row.pk][0] for row in rows])
-    sizes = shelves.stored_bytes(rows) if "usedStorage" in wanted else {}
+    sizes = tag_filters.stored_bytes(rows) if "usedStorage" in wanted else {}
     found = []
     for row in rows:
         revision = heads[row.pk][0]
@@ -113,7 +116,7 @@ def _more(adapter: Adapter, names: set[str] | frozenset[str]) -> dict[str, Any]:
 @door("GET")
 def tags_by_type(request: HttpRequest) -> JsonResponse:
     """Return the tags that lists can be filtered by."""
-    facets = catalogue.facets(request.user)
+    facets = adapter_selectors.facets(request.user)
     families = [family for family, _count in facets.families]
     pipelines = {bases.pipeline_of(family) for family in families}
     repos = {bases.base_model(family) for family in families} - {""}

@@ -14,7 +14,8 @@ import hashlib
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from registry import checks, storage
+from registry import storage
+from registry.scan import checks
 
 if TYPE_CHECKING:
     from registry.models import Blob

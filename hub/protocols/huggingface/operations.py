@@ -29,7 +29,7 @@ from registry.names import has_control
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from registry.services.incoming import Readable
+    from registry.uploads.receive import Readable
 
 __all__ = [
     "MAX_BODY_BYTES",

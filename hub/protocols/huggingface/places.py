@@ -10,7 +10,7 @@ from django.urls import reverse
 from hub.protocols.huggingface.door import door
 from hub.protocols.huggingface.refs import adapter_of
 from registry.errors import NotFound
-from registry.selectors import versions
+from registry.versions import selectors as version_selectors
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -31,6 +31,6 @@ def page(request: HttpRequest, owner: str, name: str, ref: str) -> HttpResponseR
 
 def _version(request: HttpRequest, adapter: Adapter, ref: str) -> str:
     try:
-        return versions.get(request.user, adapter, ref).name
+        return version_selectors.get(request.user, adapter, ref).name
     except NotFound:
         return ""

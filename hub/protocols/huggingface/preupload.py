@@ -18,11 +18,13 @@ from hub.protocols.huggingface import modes
 from hub.protocols.huggingface.bodies import json_of, refuse_pull_request, text_of
 from hub.protocols.huggingface.door import answer, door
 from hub.protocols.huggingface.refs import adapter_of, revision_of
-from registry import checks, pushed
+from registry import ignored_paths
+from registry.accounts import permissions
+from registry.blobs import selectors as blob_selectors
 from registry.errors import Invalid, TooLarge, UploadRefused
 from registry.names import check_path
-from registry.selectors import blobs
-from registry.services import access, judging
+from registry.scan import checks
+from registry.uploads import check
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, JsonResponse
@@ -43,7 +45,7 @@ def preupload(request: HttpRequest, owner: str, name: str, ref: str) -> JsonResp
     """Say of each file how it travels, whether to leave it out, and what the branch holds now."""
     refuse_pull_request(request)
     adapter = adapter_of(request, owner, name)
-    access.require_adapter(request.user, adapter)
+    permissions.require_adapter(request.user, adapter)
     held = _held(adapter, revision_of(adapter, ref))
     files = _files(json_of(request))
     _refuse_early([file for file in files if not _is_left_out(file)])
@@ -52,7 +54,7 @@ def preupload(request: HttpRequest, owner: str, name: str, ref: str) -> JsonResp
 
 def _held(adapter: Adapter, revision: Revision) -> dict[str, File]:
     """Return path → file of a revision, without what a withdrawn version took away."""
-    withheld = blobs.withheld_in(adapter)
+    withheld = blob_selectors.withheld_in(adapter)
     rows = revision.files.select_related("blob")
     return {row.path: row for row in rows if row.blob_id not in withheld and row.blob.is_stored}
 
@@ -96,7 +98,7 @@ def _told(file: dict[str, Any], held: dict[str, File]) -> dict[str, Any]:
 
 def _is_left_out(file: dict[str, Any]) -> bool:
     """Whether a file is nobody's business but a trainer's or git's."""
-    return pushed.is_left_out(file["path"])
+    return ignored_paths.is_left_out(file["path"])
 
 
 def _oid(file: File | None) -> str | None:
@@ -128,13 +130,13 @@ def _refuse_early(files: list[dict[str, Any]]) -> None:
             raise TooLarge(text % {"path": file["path"], "limit": limit}, limit=limit)
         found += _faults(file["path"], file["size"], file["sample"])
     if found:
-        raise UploadRefused(judging.headline(found), findings=found)
+        raise UploadRefused(check.headline(found), findings=found)
 
 
 def _faults(path: str, size: int, sample: bytes) -> list[Finding]:
     """Return why a file would be refused, as far as its name and its first bytes tell."""
-    if pushed.is_pickle(path):
-        return [pushed.pickle_pushed(path)]
+    if ignored_paths.is_pickle(path):
+        return [ignored_paths.pickle_pushed(path)]
     if not size and checks.is_weights(path):
         return [checks.empty_file()]
     if size and not sample:

@@ -1,9 +1,9 @@
 """README.md follows what is said about an adapter here.
 
-A card that was pushed is read into the adapter's fields (``registry.services.cards``). This is the
+A card that was pushed is read into the adapter's fields (``registry.cards.fields``). This is the
 way back: when somebody publishes or edits on the web, by the API or the command line, ``main`` gets
 a README.md that says so: of a version in the transaction of its publication
-(``registry.services.behind``), of an edit after it. Of one that is there only those values change
+(``registry.cards.readme``), of an edit after it. Of one that is there only those values change
 that say something else; the rest of it, ``widget`` too, stays as it was written.
 """
 
@@ -16,10 +16,11 @@ from django.utils.translation import gettext as _
 
 from hub.protocols.huggingface import bases, shapes
 from lorary.anatomy import FAMILIES, family_title
-from registry import front_matter
+from registry.cards import fields as card_fields
+from registry.cards import front_matter
 from registry.errors import Invalid, LoraryError
 from registry.models import Adapter, Maturity
-from registry.services import cards, contents, manifests, offers
+from registry.versions import contents, latest, manifests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -63,22 +64,22 @@ def follow(*, actor: User, adapter_id: int, **_named: object) -> None:
 def _is_followed(actor: User, adapter: Adapter) -> bool:
     """Write a README if one is due; False if ``main`` moved meanwhile."""
     tip = manifests.main_of(adapter)
-    version = offers.told_of(adapter, tip)
+    version = latest.told_of(adapter, tip)
     if version is None or adapter.withdrawn_reason:
         return True
-    offers.present(adapter, version)
+    latest.present(adapter, version)
     line = contents.readme_of(contents.base_of(tip))
     text = _due(adapter, line.blob if line is not None else None)
-    return text is None or cards.rewrite(actor=actor, adapter=adapter, parent=tip, text=text)
+    return text is None or card_fields.rewrite(actor=actor, adapter=adapter, parent=tip, text=text)
 
 
 def _due(adapter: Adapter, card: Blob | None) -> str | None:
     """Return the README that an adapter has to have, None where it is the one that is there."""
     if card is None:
         return composed(adapter)
-    if card.size_bytes > cards.MAX_READ:
+    if card.size_bytes > card_fields.MAX_READ:
         return None  # nobody reads all of it
-    before = cards.text_of(card)
+    before = card_fields.text_of(card)
     text = changed(before, adapter)
     return text if text != before else None
 
@@ -94,31 +95,33 @@ def changed(before: str, adapter: Adapter) -> str:
     So does one that cannot be read.
     """
     try:
-        fields, said = cards.front_matter(before), cards.read(before)
+        fields, said = card_fields.front_matter(before), card_fields.read(before)
     except Invalid:
         return before
     body = front_matter.split(before)[1]
     text = before
-    if cards.shown(body) != _body(adapter):
+    if card_fields.shown(body) != _body(adapter):
         text = before.removesuffix(body) + _body(adapter)
     new = _differing(fields, said, adapter)
     new = {key: value for key, value in new.items() if fields.get(key) != value}
     return front_matter.patched(text, new) if new else text
 
 
-def _differing(fields: Mapping[str, Any], said: cards.Card, adapter: Adapter) -> dict[str, Any]:
+def _differing(
+    fields: Mapping[str, Any], said: card_fields.Card, adapter: Adapter
+) -> dict[str, Any]:
     """Return the values that say what the adapter says otherwise; None: not any more."""
     now, version = shapes.card_data(adapter), adapter.latest_version
     new: dict[str, Any] = {}
     if (said.licence or "").casefold() != adapter.licence.casefold():
         new |= {"license": now.get("license"), "license_name": None, "license_link": None}
-    tags = {tag.name for tag in adapter.tags.all() if not cards.is_plumbing(tag.name)}
+    tags = {tag.name for tag in adapter.tags.all() if not card_fields.is_plumbing(tag.name)}
     least = Maturity.GENERAL if said.is_mature else Maturity.SUGGESTIVE
     is_mature = adapter.maturity not in {Maturity.GENERAL, least}
     if set(said.tags or ()) != tags or said.is_mature != is_mature:
-        gone = {*(said.tags or ()), cards.NOT_FOR_ALL}
+        gone = {*(said.tags or ()), card_fields.NOT_FOR_ALL}
         kept = [tag for tag in _listed(fields.get("tags")) if _folded(tag) not in gone]
-        marked = [cards.NOT_FOR_ALL] if is_mature else []
+        marked = [card_fields.NOT_FOR_ALL] if is_mature else []
         new["tags"] = [*kept, *marked, *sorted(tags)] or None
     if version is not None and list(said.trigger_words or ()) != list(version.trigger_words):
         new["instance_prompt"] = now.get("instance_prompt")
@@ -127,7 +130,7 @@ def _differing(fields: Mapping[str, Any], said: cards.Card, adapter: Adapter) ->
     return new
 
 
-def _is_base_said(fields: Mapping[str, Any], said: cards.Card, adapter: Adapter) -> bool:
+def _is_base_said(fields: Mapping[str, Any], said: card_fields.Card, adapter: Adapter) -> bool:
     """Whether a README names the adapter's base model, or one that nobody here knows."""
     names = [str(name) for name in _listed(fields.get("base_model"))]
     if not names:

@@ -19,14 +19,16 @@ from hub.protocols.huggingface.refusals import (
     Refused,
     raw_path,
 )
+from registry.adapters import selectors as adapter_selectors
+from registry.aliases import selectors as alias_selectors
 from registry.errors import Forbidden, NotFound
-from registry.selectors import adapters, aliases, files, revisions
+from registry.versions import files, revisions
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from registry.models import Adapter, Revision
-    from registry.selectors.revisions import Snapshot
+    from registry.versions.revisions import Snapshot
 
 __all__ = ["adapter_of", "parted", "require_access", "revision_of", "snapshot_of", "standing_of"]
 
@@ -39,9 +41,9 @@ def standing_of(request: HttpRequest, owner: str, name: str) -> Adapter:
         Moved: it has another name now.
     """
     try:
-        return adapters.get(request.user, owner, name)
+        return adapter_selectors.get(request.user, owner, name)
     except NotFound as error:
-        if adapters.is_blocked(owner, name):
+        if adapter_selectors.is_blocked(owner, name):
             text = _("Those who run this hub blocked this adapter.")
             raise Refused(Forbidden(text), message=DISABLED) from error
         raise Refused(error, REPO_NOT_FOUND) from error
@@ -56,7 +58,7 @@ def adapter_of(request: HttpRequest, owner: str, name: str) -> Adapter:
     """
     adapter = standing_of(request, owner, name)
     if adapter.withdrawn_reason:
-        raise Refused(adapters.gone(adapter), REPO_NOT_FOUND, status=410)
+        raise Refused(adapter_selectors.gone(adapter), REPO_NOT_FOUND, status=410)
     return adapter
 
 
@@ -73,7 +75,7 @@ def require_access(request: HttpRequest, adapter: Adapter) -> None:
 
 
 def snapshot_of(request: HttpRequest, adapter: Adapter, ref: str) -> Snapshot:
-    """Return the revision that a name means to readers, see ``registry.selectors.revisions``.
+    """Return the revision that a name means to readers, see ``registry.versions.revisions``.
 
     Raises:
         Refused: there is none, or it was withdrawn (410, with the reason).
@@ -91,7 +93,7 @@ def revision_of(adapter: Adapter, ref: str) -> Revision:
         Refused: there is none.
     """
     try:
-        return aliases.revision_named(adapter, ref)
+        return alias_selectors.revision_named(adapter, ref)
     except NotFound as error:
         raise Refused(error, REVISION_NOT_FOUND) from error
 

@@ -12,11 +12,12 @@ from hub.protocols.huggingface.front import card_data
 from hub.protocols.huggingface.queries import expanded, is_on, next_page, whole
 from hub.protocols.huggingface.refs import adapter_of, require_access, snapshot_of
 from hub.protocols.huggingface.refusals import in_header
+from registry.accounts import permissions
+from registry.adapters import selectors as adapter_selectors
+from registry.adapters import tag_filters
 from registry.errors import CursorInvalid
 from registry.models import VersionState
-from registry.selectors import adapters as catalogue
-from registry.selectors import revisions, shelves
-from registry.services import access
+from registry.versions import revisions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
     from registry.models import Adapter, File
-    from registry.selectors.revisions import Snapshot
+    from registry.versions.revisions import Snapshot
 
 __all__ = ["auth_check", "auth_check_write", "commits", "info", "mine", "refs", "theirs", "warned"]
 
@@ -60,7 +61,7 @@ def _document(request: HttpRequest, snapshot: Snapshot, files: Sequence[File]) -
         "safetensors": shapes.safetensors(files),
         "downloadsAllTime": adapter.downloads,
         "trendingScore": 0,
-        "usedStorage": shelves.stored_bytes([adapter]).get(adapter.pk, 0),
+        "usedStorage": tag_filters.stored_bytes([adapter]).get(adapter.pk, 0),
         "spaces": [],
     }
 
@@ -121,26 +122,26 @@ def auth_check(request: HttpRequest, owner: str, name: str) -> JsonResponse:
 @door("GET")
 def auth_check_write(request: HttpRequest, owner: str, name: str) -> JsonResponse:
     """Say whether the caller may publish."""
-    access.require_adapter(request.user, adapter_of(request, owner, name))
+    permissions.require_adapter(request.user, adapter_of(request, owner, name))
     return answer({})
 
 
 @door("GET")
 def mine(request: HttpRequest) -> JsonResponse:
     """Return the caller's own repos with what they take up."""
-    user = access.require_user(request.user)
-    return answer(_owned(list(shelves.in_namespace(user, user.namespace))))
+    user = permissions.require_user(request.user)
+    return answer(_owned(list(tag_filters.in_namespace(user, user.namespace))))
 
 
 @door("GET")
 def theirs(request: HttpRequest, owner: str) -> JsonResponse:
     """Return the repos of an organisation that the caller may see."""
-    user = access.require_user(request.user)
-    return answer(_owned(list(shelves.in_namespace(user, catalogue.namespace(owner)))))
+    user = permissions.require_user(request.user)
+    return answer(_owned(list(tag_filters.in_namespace(user, adapter_selectors.namespace(owner)))))
 
 
 def _owned(rows: Sequence[Adapter]) -> list[dict[str, Any]]:
-    sizes = shelves.stored_bytes(rows)
+    sizes = tag_filters.stored_bytes(rows)
     whole_bytes = sum(sizes.values()) or 1
     return [
         {

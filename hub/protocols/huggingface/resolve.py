@@ -17,16 +17,15 @@ from hub.protocols.huggingface.refs import adapter_of, parted, require_access
 from hub.protocols.huggingface.refusals import ENTRY_NOT_FOUND, Refused
 from hub.protocols.huggingface.repos import warned
 from registry.errors import Gone, NotFound
-from registry.selectors import revisions
-from registry.selectors.files import is_for_everybody
-from registry.services import downloads
+from registry.versions import download_counts, revisions
+from registry.versions.files import is_for_everybody
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
     from registry.models import File
-    from registry.selectors.revisions import Snapshot
+    from registry.versions.revisions import Snapshot
 
 __all__ = ["resolve"]
 
@@ -66,7 +65,7 @@ def _send(request: HttpRequest, snapshot: Snapshot, file: File) -> HttpResponseB
     delivery.require_match(request, file.blob)
     version = revisions.counted_for(snapshot, file) if _is_counted(request, file) else None
     count = (
-        partial(downloads.count, version_id=version, is_primary=file.is_primary)
+        partial(download_counts.count, version_id=version, is_primary=file.is_primary)
         if version
         else None
     )

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from hub.protocols.huggingface import bases
 from hub.protocols.huggingface.modes import git_oid, is_regular, pointer_oid, pointer_size
+from registry.blobs.selectors import document_of
+from registry.cards.fields import NOT_FOR_ALL
 from registry.errors import StorageAway
 from registry.models import Access, Maturity, Visibility
-from registry.selectors.blobs import document_of
-from registry.services.cards import NOT_FOR_ALL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

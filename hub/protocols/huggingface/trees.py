@@ -20,7 +20,7 @@ from hub.protocols.huggingface.refs import adapter_of, parted, snapshot_of
 from hub.protocols.huggingface.refusals import ENTRY_NOT_FOUND, Refused
 from hub.refusals import Malformed
 from registry.errors import Invalid, NotFound
-from registry.selectors import revisions
+from registry.versions import revisions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, JsonResponse
 
     from registry.models import File
-    from registry.selectors.revisions import Snapshot
+    from registry.versions.revisions import Snapshot
 
 __all__ = ["paths_info", "tree"]
 

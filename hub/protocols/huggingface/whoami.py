@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hub.protocols.huggingface.door import answer, door
-from registry.selectors import organisations
-from registry.services import access
+from registry.accounts import organisations, permissions
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,7 +24,7 @@ def whoami(request: HttpRequest) -> JsonResponse:
     Raises:
         Unauthenticated: nobody's.
     """
-    user = access.require_user(request.user)
+    user = permissions.require_user(request.user)
     token = user.access_token
     document: dict[str, Any] = {
         "type": "user",

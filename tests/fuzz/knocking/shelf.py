@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
-from registry.services import accounts, adapters, aliases, tokens
-from registry.services.details import Details
+from registry.accounts import users
+from registry.adapters import services as adapters
+from registry.aliases import services as aliases
+from registry.tokens import services as tokens
+from registry.versions.details import Details
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 from tests.fuzz.knocking.asking import BOB, OWNER, READER
@@ -31,7 +34,7 @@ LINKS = 6
 
 def fill() -> Known:
     """Make people, tokens and adapters, and return what there is to know of them."""
-    ada, bob, carol = (accounts.create_user(name=name) for name in ("ada", "bob", "carol"))
+    ada, bob, carol = (users.create_user(name=name) for name in ("ada", "bob", "carol"))
     noir = adapters.create(actor=ada, name="noir", title="Noir", kind="style", tags=["film"])
     versions = [_released(noir, rank) for rank in (1, 2)]
     aliases.point(actor=ada, adapter=noir, name="feat/rain", to=versions[0].revision,

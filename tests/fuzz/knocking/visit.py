@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management import call_command
 
-from registry.services import sweeping
+from registry import sweep
 from tests.fuzz.knocking import garbage, promises, rows, shelf
 from tests.fuzz.knocking.addresses import Address, addresses, route_of
 from tests.fuzz.knocking.asking import BOB, asked, caller_of, turns
@@ -194,7 +194,7 @@ def _settled(hub: RunningHub) -> None:
     while rows.open_jobs():
         assert time.monotonic() < until, hub.log.read_text(errors="replace")[-2_000:]
         time.sleep(0.1)
-    sweeping.run()
+    sweep.run()
 
 
 def _held(hub: RunningHub) -> dict[str, int]:

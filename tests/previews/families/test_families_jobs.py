@@ -14,9 +14,11 @@ from previews.models import Control, Image
 from previews.render.engine import Engine
 from previews.selectors.renders import previews_of
 from previews.services import renders
-from registry import storage, worker
-from registry.services import adapters, versions
-from registry.services.versions import Details
+from registry import storage
+from registry.adapters import services as adapters
+from registry.jobs import worker_process
+from registry.versions import services as versions
+from registry.versions.services import Details
 from tests import catalogue
 from tests.previews.families import conventions
 
@@ -80,7 +82,7 @@ def test_both_files_of_a_pair_are_rendered_and_the_videos_kept(
 
     monkeypatch.setattr(Engine, "render", watched)
     renders.begin(version=pair)
-    worker.drain("render.wan_14b")
+    worker_process.drain("render.wan_14b")
     found = previews_of(pair)
     assert (found.state, found.reason) == ("ready", "")
     assert [(layer.part, layer.name) for layer in given[0]] == [

@@ -11,7 +11,8 @@ from hub.protocols.huggingface.xet import shards, staging
 from hub.protocols.huggingface.xet.shards import ShardInvalid
 from hub.protocols.huggingface.xet.xorbs import XorbInvalid
 from registry.errors import Invalid, TooLarge, UploadRefused
-from registry.services import depositing, uploads
+from registry.uploads import by_digest
+from registry.uploads import services as uploads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,14 +85,14 @@ def _deposit(actor: User, stored: Stored, shard: BinaryIO, entry: FileEntry, roo
     Raises:
         TooLarge: these are more, so the chunks came packed beyond all measure.
     """
-    upload = depositing.begin(actor=actor, sha256=entry.sha256, size_bytes=entry.size_bytes)
+    upload = by_digest.begin(actor=actor, sha256=entry.sha256, size_bytes=entry.size_bytes)
     if upload is None:
         return
     try:
         stored.require(segment.xorb for segment in shards.segments_of(shard, entry))
         _require_ratio(entry, room - staging.written_of(stored.session))
         staging.count(stored.session, entry.size_bytes)
-        depositing.take(actor=actor, upload=upload, stream=_Chunks(stored, shard, entry))
+        by_digest.take(actor=actor, upload=upload, stream=_Chunks(stored, shard, entry))
     except (ShardInvalid, XorbInvalid, Invalid, TooLarge, UploadRefused):
         uploads.cancel(actor=actor, upload=upload)  # nothing that could be gone on with
         raise

@@ -32,8 +32,8 @@ from hub.protocols.huggingface.xet import assembling, grants, staging
 from hub.protocols.huggingface.xet.shards import MAX_SHARD_BYTES, ShardInvalid
 from hub.protocols.huggingface.xet.staging import Session
 from hub.protocols.huggingface.xet.xorbs import MAX_XORB_BYTES, XorbInvalid
+from registry.accounts import quotas
 from registry.errors import Conflict, Invalid, NotFound, Unauthenticated
-from registry.services import quotas
 from registry.storage import CHUNK
 from registry.storage.spooling import spooled
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from django.core import signing
 from django.utils.translation import gettext as _
 
+from registry.accounts import permissions
 from registry.errors import Unauthenticated
 from registry.models import Adapter, User
-from registry.selectors import tokens
-from registry.services import access
+from registry.tokens import selectors as token_selectors
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -48,7 +48,7 @@ def issue(*, actor: User | AnonymousUser, adapter: Adapter) -> Issued:
     Raises:
         NotFound, Unauthenticated, Forbidden, Gone: the actor may not change it.
     """
-    user = access.require_adapter(actor, adapter)
+    user = permissions.require_adapter(actor, adapter)
     token = user.access_token
     said = [user.pk, adapter.pk, token.pk if token is not None else 0]
     return Issued(signing.dumps(said, salt=_SALT, compress=False), int(time.time()) + LASTS_S)
@@ -65,11 +65,11 @@ def opened(secret: str) -> Grant:
         user_id, adapter_id, token_id = signing.loads(secret, salt=_SALT, max_age=LASTS_S)
     except signing.BadSignature as error:
         raise _ended() from error
-    user = tokens.holder(user_id, token_id)
+    user = token_selectors.holder(user_id, token_id)
     adapter = Adapter.objects.select_related("namespace").filter(pk=adapter_id).first()
     if user is None or adapter is None:
         raise _ended()
-    access.require_adapter(user, adapter)
+    permissions.require_adapter(user, adapter)
     return Grant(user, adapter)
 
 

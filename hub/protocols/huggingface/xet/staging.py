@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from hub.protocols.huggingface.xet.shards import Segment
-    from registry.services.incoming import Readable
+    from registry.uploads.receive import Readable
 
 __all__ = [
     "IDLE_S", "MAX_XORBS", "WRITTEN", "Session", "Size", "Stored", "changing", "count", "keep",

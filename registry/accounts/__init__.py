@@ -1,0 +1,1 @@
+"""People and organisations: accounts, permissions, quotas, limits on attempts."""

@@ -1,0 +1,170 @@
+"""Room: how many bytes a namespace may have here.
+
+What a namespace has published is written down in its row. Everything else is summed up when it is
+asked for: open uploads by their announced length; bytes that uploads brought and that the namespace
+does not show (accepted, in drafts, cancelled, withdrawn); pictures that people brought. Bytes of
+uploads that ended count for the grace period, until the sweeper removes them.
+
+Only what the user did decides what counts. That other people have the same bytes, and that these
+stay on the disk for that reason, must not show in any figure here.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, cast
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q, Sum
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from registry import events, signals
+from registry.accounts.organisations import writable_by
+from registry.blobs.selectors import shown_files
+from registry.errors import QuotaExceeded
+from registry.models import Blob, Namespace, UploadState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from django.db.models import QuerySet
+
+    from registry.models import User
+
+__all__ = [
+    "NO_LIMIT", "OPEN_STATES", "charge", "limit_of", "refund", "require_room",
+    "require_room_to_send", "set_limit", "unpublished", "used_by",
+]  # fmt: skip
+
+#: States of uploads whose bytes are still coming, or have no digest yet.
+OPEN_STATES = (UploadState.RECEIVING, UploadState.CHECKING)
+#: The quota of a namespace that has none, whatever the hub's default is.
+NO_LIMIT = 2**62
+
+
+def limit_of(namespace: Namespace) -> int | None:
+    """Return the quota in bytes, or None for none."""
+    if namespace.quota_bytes is not None:
+        return namespace.quota_bytes if namespace.quota_bytes < NO_LIMIT else None
+    return settings.LORARY.quota_bytes or None
+
+
+def set_limit(*, namespace: Namespace, quota_bytes: int | None) -> None:
+    """Give a namespace a quota of its own; whoever runs the hub does it at the command line.
+
+    Args:
+        namespace: Which one. What it has stays, also above the quota.
+        quota_bytes: The quota, ``NO_LIMIT``, or None for the hub's default.
+    """
+    with transaction.atomic():
+        namespace.quota_bytes = quota_bytes
+        namespace.save(update_fields=["quota_bytes"])
+        events.record(actor=None, verb="quota_set", subject=namespace.name, quota_bytes=quota_bytes)
+
+
+def used_by(namespace: Namespace) -> int:
+    """Return the bytes that count against the quota."""
+    return namespace.used_bytes + _unpublished_bytes(namespace)
+
+
+def unpublished(user: User) -> QuerySet[Blob]:
+    """Return the stored bytes that uploads of a user brought and that no namespace of theirs shows.
+
+    An upload from before the bytes went and came again does not count: others brought them since.
+    """
+    grace = timezone.now() - timedelta(days=settings.LORARY.grace_days)
+    verdict = grace - timedelta(days=settings.LORARY.upload_days)
+    brought = user.uploads.filter(
+        Q(state=UploadState.ACCEPTED)
+        | Q(state=UploadState.EXPIRED, updated_at__gt=verdict)
+        | Q(updated_at__gt=grace),
+        blob__isnull=False,
+        updated_at__gte=F("blob__created_at"),
+    )
+    mine = writable_by(user).values("pk")
+    shown = shown_files().filter(blob=OuterRef("pk"), revision__adapter__namespace__in=mine)
+    return Blob.objects.filter(~Exists(shown), pk__in=brought.values("blob"), is_stored=True)
+
+
+def _unpublished_bytes(namespace: Namespace) -> int:
+    size = _beside_bytes(namespace)
+    if namespace.user is None:
+        return size
+    coming = namespace.user.uploads.filter(state__in=OPEN_STATES)
+    rows = coming, unpublished(namespace.user)
+    return size + sum(row.aggregate(size=Sum("size_bytes"))["size"] or 0 for row in rows)
+
+
+def _beside_bytes(namespace: Namespace) -> int:
+    """Return what apps above the catalogue keep for a namespace, such as pictures."""
+    replies = signals.weighing.send(sender=None, namespace=namespace)
+    return sum(size for _receiver, size in cast("list[tuple[object, int]]", replies))
+
+
+def require_room_to_send(*, namespace: Namespace, size_bytes: int) -> None:
+    """Refuse what would not fit beside all that counts; call with the namespace's row locked.
+
+    Raises:
+        QuotaExceeded: with quota, use and need in bytes.
+    """
+    if limit_of(namespace) is not None:
+        waiting = _unpublished_bytes(namespace)
+        require_room(namespace=namespace, size_bytes=size_bytes, unpublished_bytes=waiting)
+
+
+def require_room(*, namespace: Namespace, size_bytes: int, unpublished_bytes: int = 0) -> None:
+    """Refuse what would not fit.
+
+    Args:
+        namespace: As its row is now.
+        size_bytes: What comes.
+        unpublished_bytes: What takes room besides what is published.
+
+    Raises:
+        QuotaExceeded: with quota, use and need in bytes.
+    """
+    limit, used = limit_of(namespace), namespace.used_bytes + unpublished_bytes
+    if limit is not None and used + size_bytes > limit:
+        text = _(
+            "“%(name)s” has no room for %(size)d more bytes: it uses %(used)d of the %(limit)d "
+            "that its quota allows. Everything that is there stays. Cancel uploads, discard drafts "
+            "or withdraw versions that nobody needs, or ask whoever runs this hub for more."
+        )
+        facts = {"name": namespace.name, "size": size_bytes, "used": used, "limit": limit}
+        raise QuotaExceeded(
+            text % facts,
+            quota_bytes=limit,
+            used_bytes=used,
+            unpublished_bytes=unpublished_bytes,
+            size_bytes=size_bytes,
+        )
+
+
+def charge(*, namespace: Namespace, blobs: Iterable[Blob]) -> None:
+    """Add bytes that this namespace did not hold before; call inside the transaction."""
+    namespace = Namespace.objects.select_for_update().get(pk=namespace.pk)
+    size = _not_held(namespace, blobs)
+    if size:
+        beside = _beside_bytes(namespace)
+        require_room(namespace=namespace, size_bytes=size, unpublished_bytes=beside)
+        Namespace.objects.filter(pk=namespace.pk).update(used_bytes=F("used_bytes") + size)
+
+
+def refund(*, namespace: Namespace, blobs: Iterable[Blob]) -> None:
+    """Take off bytes that this namespace holds no longer; call inside the transaction."""
+    namespace = Namespace.objects.select_for_update().get(pk=namespace.pk)
+    size = min(_not_held(namespace, blobs), namespace.used_bytes)
+    Namespace.objects.filter(pk=namespace.pk).update(used_bytes=F("used_bytes") - size)
+
+
+def _not_held(namespace: Namespace, blobs: Iterable[Blob]) -> int:
+    """Return the bytes of those blobs that nothing in this namespace keeps but drafts.
+
+    Versions that are out keep theirs, and so do commits that are no version: branches, samples.
+    """
+    asked = {blob.pk: blob.size_bytes for blob in blobs}
+    kept = shown_files().filter(revision__adapter__namespace=namespace, blob__in=asked)
+    held = set(kept.values_list("blob", flat=True))
+    return sum(length for pk, length in asked.items() if pk not in held)

@@ -1,0 +1,1 @@
+"""Adapters: creating and editing them, finding and listing them."""

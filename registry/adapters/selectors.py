@@ -1,0 +1,231 @@
+"""Finding adapters: by name, by search, page by page."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Count, Q, QuerySet
+from django.utils.translation import gettext as _
+
+from registry.blobs import by_hash
+from registry.errors import CursorInvalid, Gone, Invalid, Moved, NotFound
+from registry.models import Adapter, AdapterName, Namespace, NamespaceName, Visibility
+from registry.names import key_of
+from registry.scan import hashes as file_hashes
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+    from registry.models import User
+
+__all__ = [
+    "MAX_PAGE",
+    "SORTS",
+    "Facets",
+    "Page",
+    "Query",
+    "facets",
+    "get",
+    "gone",
+    "is_blocked",
+    "namespace",
+    "page",
+    "search",
+]
+
+MAX_PAGE = 100
+MAX_WORDS = 8
+
+#: Sort order → column; ties are broken by id, so a keyset page never skips or repeats.
+SORTS = {"new": "published_at", "downloads": "downloads"}
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What somebody looks for; empty fields do not filter."""
+
+    q: str = ""
+    family: str = ""
+    kind: str = ""
+    tag: str = ""
+    owner: str = ""
+    sort: str = "new"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some results and the cursor of the next page, empty at the end."""
+
+    results: list[Adapter]
+    next_cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """What can be filtered by, with counts: (value, number), the most frequent first."""
+
+    families: list[tuple[str, int]] = field(default_factory=list)
+    kinds: list[tuple[str, int]] = field(default_factory=list)
+    tags: list[tuple[str, int]] = field(default_factory=list)
+
+
+def namespace(name: str) -> Namespace:
+    """Return the owner of a name.
+
+    Raises:
+        NotFound: nobody has it.
+        Moved: it is an old name; ``facts["full_name"]`` is the present one.
+    """
+    known = NamespaceName.objects.select_related("namespace").filter(key=key_of(name)).first()
+    if known is None:
+        raise NotFound(_("There is nobody called “%(name)s”.") % {"name": name[:96]})
+    if known.namespace.key != known.key:
+        raise Moved(full_name=known.namespace.name)
+    return known.namespace
+
+
+def get(user: User | AnonymousUser | None, owner: str, name: str) -> Adapter:
+    """Return the adapter ``owner/name`` if the user may see it.
+
+    Raises:
+        NotFound: there is none, or it is private and another's.
+        Moved: it was renamed; ``facts["full_name"]`` is where it lives now.
+    """
+    names = AdapterName.objects.filter(
+        key=key_of(name), namespace__names__key=key_of(owner)
+    ).values("adapter")
+    rows = Adapter.objects.visible_to(user).select_related("namespace", "latest_version")
+    adapter = rows.filter(pk__in=names).first()
+    if adapter is None:
+        full = f"{owner[:96]}/{name[:96]}"
+        raise NotFound(_("There is no adapter “%(name)s”.") % {"name": full})
+    if (adapter.namespace.key, adapter.key) != (key_of(owner), key_of(name)):
+        raise Moved(full_name=adapter.full_name)
+    return adapter
+
+
+def is_blocked(owner: str, name: str) -> bool:
+    """Whether those who run the hub blocked an adapter that everybody could see before."""
+    names = AdapterName.objects.filter(key=key_of(name), namespace__names__key=key_of(owner))
+    rows = Adapter.objects.filter(pk__in=names.values("adapter")).exclude(blocked_reason="")
+    return rows.exclude(visibility=Visibility.PRIVATE).exists()
+
+
+def gone(adapter: Adapter) -> Gone:
+    """Return the refusal of an adapter that was withdrawn as a whole, with its reason."""
+    said = {"name": adapter.full_name, "reason": adapter.withdrawn_reason}
+    return Gone(
+        _("“%(name)s” was withdrawn: %(reason)s") % said,
+        adapter=adapter.full_name,
+        reason=adapter.withdrawn_reason,
+        versions=[version.name for version in adapter.versions.order_by("-number")],
+    )
+
+
+def search(
+    user: User | AnonymousUser | None, query: Query, *, cursor: str = "", limit: int = 24
+) -> Page:
+    """Return a page of adapters that fit the query.
+
+    Args:
+        user: Sees public ones and its own.
+        query: What to look for; every word of ``q`` must occur.
+        cursor: ``next_cursor`` of the page before.
+        limit: 1 to ``MAX_PAGE``.
+
+    Raises:
+        Invalid: an unknown sort or a limit outside its range.
+        CursorInvalid: the cursor is not of this server.
+    """
+    if query.sort not in SORTS:
+        raise Invalid(_("Sort by one of: %(all)s.") % {"all": ", ".join(SORTS)})
+    if not 1 <= limit <= MAX_PAGE:
+        raise Invalid(_("A page has 1 to %(n)d results.") % {"n": MAX_PAGE})
+    column = SORTS[query.sort]
+    rows = matching(user, query).filter(**{f"{column}__isnull": False})
+    return page(rows, column, cursor=cursor, limit=limit)
+
+
+def page(rows: QuerySet[Adapter], column: str, *, cursor: str, limit: int) -> Page:
+    """Return some adapters with what lists show, the highest of a column (then id) first.
+
+    Raises:
+        CursorInvalid: the cursor is not of this server.
+    """
+    if cursor:
+        rows = rows.filter(_after(column, cursor))
+    found = list(_with_lists(rows).order_by(f"-{column}", "-id")[: limit + 1])
+    last = found[limit - 1] if len(found) > limit else None
+    return Page(found[:limit], _cursor(column, last) if last is not None else "")
+
+
+def matching(user: User | AnonymousUser | None, query: Query) -> QuerySet[Adapter]:
+    """Return the adapters a query finds, unordered; for counts and pages."""
+    rows: QuerySet[Adapter] = Adapter.objects.listed_for(user)
+    for word in query.q.casefold().split()[:MAX_WORDS]:
+        rows = rows.filter(_says(word))
+    exact = {"family": query.family, "kind": query.kind, "tags__name": query.tag.casefold()}
+    if query.owner:
+        exact["namespace__key"] = key_of(query.owner)
+    return rows.filter(**{column: value for column, value in exact.items() if value})
+
+
+def _says(word: str) -> Q:
+    """Condition for adapters whose texts hold a word, or whose weights have it as a hash."""
+    says = Q(search_text__contains=word)
+    forms = file_hashes.forms_of(word)
+    return says | Q(pk__in=by_hash.adapters_with(forms)) if forms else says
+
+
+def _with_lists(rows: QuerySet[Adapter]) -> QuerySet[Adapter]:
+    return rows.select_related("namespace", "latest_version").prefetch_related("tags")
+
+
+def facets(user: User | AnonymousUser | None) -> Facets:
+    """Return what the user can filter by."""
+    rows = Adapter.objects.listed_for(user).filter(published_at__isnull=False)
+    return Facets(
+        families=_counts(rows.exclude(family=""), "family"),
+        kinds=_counts(rows, "kind"),
+        tags=_counts(rows.filter(tags__isnull=False), "tags__name")[:40],
+    )
+
+
+def _counts(rows: QuerySet[Adapter], column: str) -> list[tuple[str, int]]:
+    counted = rows.order_by().values_list(column).annotate(n=Count("pk", distinct=True))
+    return [(str(value), int(n)) for value, n in counted.order_by("-n", column)]
+
+
+def _cursor(column: str, adapter: Adapter) -> str:
+    value = getattr(adapter, column)
+    plain = value.isoformat() if isinstance(value, datetime) else value
+    return base64.urlsafe_b64encode(json.dumps([plain, adapter.pk]).encode()).decode().rstrip("=")
+
+
+def _after(column: str, cursor: str) -> Q:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        value, pk = json.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
+        edge: Any = _moment(value) if column.endswith("_at") else _whole(value)
+        pk = _whole(pk)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise CursorInvalid(_("Start again from the first page.")) from error
+    return Q(**{f"{column}__lt": edge}) | Q(**{column: edge, "pk__lt": pk})
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None or not 1970 <= moment.year < 9000:
+        raise ValueError(text)
+    return moment
+
+
+def _whole(number: object) -> int:
+    value = int(str(number))
+    if not 0 <= value < 2**63:
+        raise ValueError(number)
+    return value

@@ -1,0 +1,265 @@
+"""Adapters: creating, editing, renaming."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from registry import events
+from registry.accounts import permissions
+from registry.cards import html
+from registry.errors import Invalid, NameTaken
+from registry.models import (
+    Access,
+    Adapter,
+    AdapterName,
+    Kind,
+    Maturity,
+    Namespace,
+    Tag,
+    Visibility,
+)
+from registry.names import check_new_name, has_control, key_of
+from registry.signals import card_changed
+from registry.versions import manifests
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from registry.models import User
+
+__all__ = [
+    "EDITABLE",
+    "LIMITS",
+    "MAX_TAGS",
+    "create",
+    "describe",
+    "is_tag",
+    "refresh",
+    "refresh_search",
+    "rename",
+    "tell_card",
+    "update",
+]
+
+MAX_TAGS = 30
+
+#: Longest value of each text, in characters.
+LIMITS = {"title": 120, "summary": 280, "card": 200_000, "licence": 64}
+
+_CHOICES = {"kind": Kind, "visibility": Visibility, "access": Access, "maturity": Maturity}
+_TAG = re.compile(r"[\w .+/&'-]{1,48}\Z")
+
+EDITABLE = frozenset({*LIMITS, *_CHOICES, "tags"})
+
+
+def create(*, actor: User, owner: Namespace | None = None, name: str, **card: Any) -> Adapter:  # noqa: ANN401 - card fields are checked one by one
+    """Create an adapter with its empty root revision.
+
+    Args:
+        actor: Who creates it.
+        owner: Namespace to create it under; the actor's own when left out.
+        name: By the grammar of ``registry.names``.
+        **card: Any of ``EDITABLE``.
+
+    Raises:
+        NameInvalid, NameTaken: the name does not fit, or was ever used here.
+        Invalid: a card field does not fit.
+        Forbidden, ScopeMissing, Unauthenticated: see ``access.require_namespace``.
+    """
+    user = permissions.require_user(actor)
+    namespace = owner or user.namespace
+    permissions.require_namespace(user, namespace)
+    check_new_name(name)
+    fields, tags = _clean(card)
+    try:
+        with transaction.atomic():
+            adapter = Adapter(namespace=namespace, name=name, key=key_of(name), **fields)
+            adapter.save()
+            AdapterName.objects.create(namespace=namespace, adapter=adapter, key=adapter.key)
+            _set_tags(adapter, tags or [])
+            root = manifests.commit(
+                actor=user, adapter=adapter, parent=None, entries=[], message="Create adapter"
+            )
+            manifests.move(actor=user, revision=root, name=manifests.MAIN, is_branch=True)
+            refresh_search(adapter)
+            events.record(
+                actor=user, verb="adapter_created", adapter=adapter, subject=adapter.full_name
+            )
+            if adapter.card:
+                html.store_on_commit(adapter)
+    except IntegrityError as error:
+        raise _taken(namespace, name) from error
+    return adapter
+
+
+def update(*, actor: User, adapter: Adapter, **card: Any) -> Adapter:  # noqa: ANN401 - see create
+    """Change card fields; what is left out stays, and README.md follows.
+
+    Raises:
+        See ``describe``.
+    """
+    with transaction.atomic():
+        describe(actor=actor, adapter=adapter, **card)
+        tell_card(actor=actor, adapter=adapter)
+    return adapter
+
+
+def tell_card(*, actor: User, adapter: Adapter) -> None:
+    """Let others hear after the commit that something else is said now."""
+    said = {"adapter_id": adapter.pk, "actor": actor}
+    transaction.on_commit(lambda: card_changed.send_robust(sender=Adapter, **said))
+
+
+def describe(*, actor: User, adapter: Adapter, **card: Any) -> Adapter:  # noqa: ANN401 - see create
+    """Change card fields as a README says them; what is left out stays.
+
+    Raises:
+        Invalid: an unknown field or a value that does not fit.
+        NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
+    """
+    user = permissions.require_adapter(actor, adapter)
+    fields, tags = _clean(card)
+    with transaction.atomic():
+        refresh(adapter)
+        for field, value in fields.items():
+            setattr(adapter, field, value)
+        adapter.save(update_fields=[*fields, "updated_at"])
+        if tags is not None:
+            _set_tags(adapter, tags)
+        refresh_search(adapter)
+        events.record(
+            actor=user,
+            verb="adapter_updated",
+            adapter=adapter,
+            subject=adapter.full_name,
+            fields=sorted(card),
+        )
+        if "card" in fields:
+            html.store_on_commit(adapter)
+    return adapter
+
+
+def rename(*, actor: User, adapter: Adapter, name: str) -> Adapter:
+    """Give an adapter another name; the old one redirects for ever.
+
+    Raises:
+        NameInvalid, NameTaken: see ``create``.
+    """
+    user = permissions.require_adapter(actor, adapter)
+    check_new_name(name)
+    key = key_of(name)
+    try:
+        with transaction.atomic():
+            refresh(adapter)
+            before = adapter.full_name
+            known = AdapterName.objects.filter(namespace=adapter.namespace, key=key).first()
+            if known is None:
+                AdapterName.objects.create(namespace=adapter.namespace, adapter=adapter, key=key)
+            elif known.adapter_id != adapter.pk:
+                raise _taken(adapter.namespace, name)
+            adapter.name, adapter.key = name, key
+            adapter.save(update_fields=["name", "key", "updated_at"])
+            refresh_search(adapter)
+            events.record(
+                actor=user,
+                verb="adapter_renamed",
+                adapter=adapter,
+                subject=adapter.full_name,
+                before=before,
+            )
+    except IntegrityError as error:
+        raise _taken(adapter.namespace, name) from error
+    return adapter
+
+
+def refresh(adapter: Adapter) -> None:
+    """Lock the adapter's row and read it again; call it first in a transaction that changes it.
+
+    What the caller read before may be old by now, and saving it would undo what came between.
+    """
+    Adapter.objects.select_for_update().get(pk=adapter.pk)
+    adapter.refresh_from_db()
+
+
+def refresh_search(adapter: Adapter) -> None:
+    """Rewrite the text that searches look through."""
+    latest = adapter.latest_version
+    words = [adapter.name, adapter.namespace.name, adapter.title, adapter.summary]
+    words += adapter.tags.values_list("name", flat=True)
+    words += latest.trigger_words if latest else []
+    adapter.search_text = "\n".join(words).casefold()
+    adapter.save(update_fields=["search_text"])
+
+
+def _taken(namespace: Namespace, name: str) -> NameTaken:
+    full = f"{namespace.name}/{name}"
+    text = _("“%(name)s” exists or once did. Choose another name.")
+    return NameTaken(text % {"name": full}, name=full)
+
+
+def _clean(card: dict[str, Any]) -> tuple[dict[str, str], list[str] | None]:
+    """Return checked card fields and tags; collects every fault before it refuses."""
+    faults = {field: _("There is no such field.") for field in card.keys() - EDITABLE}
+    fields: dict[str, str] = {}
+    for field in card.keys() & EDITABLE - {"tags"}:
+        value = card[field]
+        check = _choice_fault if field in _CHOICES else _text_fault
+        if fault := check(field, value):
+            faults[field] = fault
+        fields[field] = value
+    if fields.get("access", Access.OPEN) != Access.OPEN and "access" not in faults:
+        faults["access"] = _("Gated access is not offered yet; make the adapter private instead.")
+    tags = card.get("tags")
+    if tags is not None and (fault := _tags_fault(tags)):
+        faults["tags"] = fault
+    if faults:
+        raise Invalid(" ".join(str(fault) for fault in faults.values()), fields=faults)
+    return fields, tags
+
+
+def _choice_fault(field: str, value: object) -> str:
+    if value in _CHOICES[field].values:
+        return ""
+    return _("%(field)s is one of: %(all)s.") % {
+        "field": field,
+        "all": ", ".join(_CHOICES[field].values),
+    }
+
+
+def _text_fault(field: str, value: object) -> str:
+    if not isinstance(value, str):
+        return _("%(field)s is a text.") % {"field": field}
+    if len(value) > LIMITS[field]:
+        return _("%(field)s has at most %(limit)d characters.") % {
+            "field": field,
+            "limit": LIMITS[field],
+        }
+    if has_control(value):
+        return _("%(field)s has control characters in it.") % {"field": field}
+    return ""
+
+
+def _tags_fault(tags: Sequence[object]) -> str:
+    if isinstance(tags, str) or len(tags) > MAX_TAGS:
+        return _("Tags are a list of at most %(limit)d.") % {"limit": MAX_TAGS}
+    for tag in tags:
+        if not isinstance(tag, str) or not is_tag(tag):
+            return _("“%(tag)s” cannot be a tag: 1 to 48 letters, digits, spaces, - . + / & '.") % {
+                "tag": str(tag)[:48]
+            }
+    return ""
+
+
+def is_tag(word: str) -> bool:
+    """Whether a word can be a tag: letters, digits, spaces and a few signs."""
+    return _TAG.match(" ".join(word.casefold().split())) is not None
+
+
+def _set_tags(adapter: Adapter, tags: Sequence[str]) -> None:
+    fold: Callable[[str], str] = str.casefold
+    names = sorted({fold(" ".join(tag.split())) for tag in tags})
+    adapter.tags.set([Tag.objects.get_or_create(name=name)[0] for name in names])

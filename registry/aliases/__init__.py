@@ -1,0 +1,1 @@
+"""Aliases: names that an owner moves from version to version."""

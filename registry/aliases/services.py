@@ -1,0 +1,170 @@
+"""Aliases: names that an owner moves from version to version.
+
+``main`` and ``vN`` are refs as well and are not moved here: publishing moves the first, nothing the
+others. Every move is kept, of removed aliases too (``AliasMove``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from registry import events
+from registry.accounts import permissions
+from registry.adapters import services as adapters
+from registry.aliases import selectors as alias_selectors
+from registry.errors import Conflict, NameTaken, QuotaExceeded, StateConflict
+from registry.models import Alias, AliasMove, Version, VersionState
+from registry.names import check_alias, key_of
+from registry.versions import manifests
+from registry.versions import selectors as version_selectors
+
+if TYPE_CHECKING:
+    from registry.models import Adapter, Revision, User
+
+__all__ = ["ANYWHERE", "MAX_ALIASES", "Expected", "point", "remove"]
+
+MAX_ALIASES = 100
+
+
+class _Anywhere:
+    """Stands for: wherever it points now."""
+
+
+#: A revision, None for no alias, or ``ANYWHERE``.
+Expected: TypeAlias = "Revision | _Anywhere | None"
+
+
+ANYWHERE: Final = _Anywhere()
+
+
+def point(
+    *,
+    actor: User,
+    adapter: Adapter,
+    name: str,
+    to: Revision,
+    expected: Expected = ANYWHERE,
+    is_branch: bool = False,
+) -> Alias:
+    """Make an alias or move it; where it points there already, nothing is written.
+
+    Args:
+        actor: Who may publish here.
+        adapter: Whose alias.
+        name: By the grammar of ``registry.names.check_alias``.
+        to: A revision of the adapter, of no draft and of nothing withdrawn.
+        expected: Where it must point now; None: it must not be there.
+        is_branch: Whether commits may move it, where it is new; one that is there stays as it is.
+
+    Raises:
+        NameInvalid, NameTaken: the name does not fit, or differs from another in case alone.
+        Conflict: it points somewhere else than expected; ``facts["current"]`` is where.
+        StateConflict, Gone: the version is a draft, or was withdrawn.
+        QuotaExceeded: there are ``MAX_ALIASES``.
+        NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
+    """
+    user = permissions.require_adapter(actor, adapter)
+    check_alias(name)
+    with transaction.atomic():
+        adapters.refresh(adapter)
+        permissions.require_standing(adapter)
+        now = alias_selectors.listing(adapter).filter(name=name).first()
+        _require_expected(name, now, expected)
+        _require_open(to)
+        if now is not None and now.revision_id == to.pk:
+            return now
+        if now is None:
+            _require_room(adapter, name)
+        alias = manifests.move(actor=user, revision=to, name=name, is_branch=is_branch)
+        _record(user, "alias_moved", alias, now.revision if now else None)
+    return alias
+
+
+def remove(*, actor: User, adapter: Adapter, name: str, expected: Expected = ANYWHERE) -> None:
+    """Let an alias point nowhere; its history stays, and it can be made again.
+
+    Raises:
+        NameInvalid: it is not the owner's to remove.
+        Conflict: it points somewhere else than expected; ``facts["current"]`` is where.
+        NotFound: there is none.
+        NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
+    """
+    user = permissions.require_adapter(actor, adapter)
+    check_alias(name)
+    with transaction.atomic():
+        adapters.refresh(adapter)
+        alias = alias_selectors.get(adapter, name)
+        _require_expected(name, alias, expected)
+        before, alias.revision = alias.revision, None
+        alias.save(update_fields=["revision", "updated_at"])
+        AliasMove.objects.create(alias=alias, before=before, revision=None, actor=user)
+        _record(user, "alias_removed", alias, before)
+
+
+def _record(user: User, verb: str, alias: Alias, before: Revision | None) -> None:
+    events.record(
+        actor=user,
+        verb=verb,
+        adapter=alias.adapter,
+        subject=alias.name,
+        before=before.commit if before else None,
+        revision=alias.revision.commit if alias.revision else None,
+    )
+
+
+def _require_expected(name: str, now: Alias | None, expected: Expected) -> None:
+    if isinstance(expected, _Anywhere):
+        return
+    current = now.revision if now else None
+    if current == expected:
+        return
+    said = {"name": name, "current": _called(current), "expected": _called(expected)}
+    if current is None:
+        text = _("There is no alias “%(name)s” (any more); expected was %(expected)s.")
+    elif expected is None:
+        text = _("“%(name)s” is there already and points at %(current)s.")
+    else:
+        text = _("“%(name)s” points at %(current)s by now, not at %(expected)s.")
+    advice = "" if expected is None else f" {_('Look again before you move it.')}"
+    detail = f"{text % said}{advice}"
+    raise Conflict(
+        detail,
+        alias=name,
+        current=current.commit if current else None,
+        expected=expected.commit if expected else None,
+    )
+
+
+def _called(revision: Revision | None) -> str:
+    """Return ``v3``, or the beginning of a revision that no version names."""
+    if revision is None:
+        return ""
+    version = revision.versions.exclude(state=VersionState.DRAFT).first()
+    return version.name if version else revision.commit[:12]
+
+
+def _require_open(revision: Revision) -> None:
+    """Refuse what others could not follow the alias to."""
+    version = Version.objects.filter(revision=revision).first()
+    if version is None:
+        return
+    if version.state == VersionState.DRAFT:
+        text = _("%(version)s is a draft, which nobody else sees. Publish it first.")
+        raise StateConflict(text % {"version": version.name}, state=version.state)
+    if version.state == VersionState.WITHDRAWN:
+        raise version_selectors.gone(version)
+
+
+def _require_room(adapter: Adapter, name: str) -> None:
+    """Refuse one too many, and a name that people would take for another."""
+    names = list(alias_selectors.listing(adapter).values_list("name", flat=True))
+    if len(names) > MAX_ALIASES:  # main is one of them and does not count
+        text = _("An adapter has at most %(limit)d aliases. Remove one first.")
+        raise QuotaExceeded(text % {"limit": MAX_ALIASES}, limit=MAX_ALIASES)
+    twin = next((one for one in names if key_of(one) == key_of(name)), None)
+    if twin is not None:
+        text = _("“%(twin)s” is there already, and “%(name)s” differs from it in case alone.")
+        raise NameTaken(text % {"twin": twin, "name": name}, name=name)

@@ -1,0 +1,1 @@
+"""Stored bytes: how they are promoted, moved between stores and looked up by hash."""

@@ -1,0 +1,1 @@
+"""Adapter cards: README.md, its front matter, and its HTML."""

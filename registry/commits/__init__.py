@@ -1,0 +1,1 @@
+"""Commits: revisions that are made of changed files."""

@@ -1,0 +1,149 @@
+"""What a commit changes: files that come, files that go, and what is refused before any is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from django.utils.translation import gettext as _
+
+from registry import ignored_paths
+from registry.cards import fields
+from registry.errors import Invalid, NotFound, TooLarge, UploadRefused
+from registry.names import check_path
+from registry.uploads import receive
+from registry.versions import contents
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = [
+    "MAX_CHANGES", "MAX_INLINE_BYTES", "MAX_INLINE_TOTAL", "MAX_MANIFEST", "Changes", "Inline",
+    "Put", "applied", "checked",
+]  # fmt: skip
+
+#: Files that one commit may name; clients of the Hub send at most as many.
+MAX_CHANGES = 1000
+#: Files that a revision may have.
+MAX_MANIFEST = 1000
+#: Length of a file whose content comes inside a commit, and of all of them together, in bytes.
+MAX_INLINE_BYTES = 16 * 2**20
+MAX_INLINE_TOTAL = 128 * 2**20
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """A path for bytes that are here: deposited before, or readable by who commits.
+
+    Without a length it is a copy; with one the length is compared.
+    """
+
+    path: str
+    sha256: str
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inline:
+    """A path with its content."""
+
+    path: str
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Checked changes: what comes, by path, and what goes; a folder ends with a slash."""
+
+    files: Mapping[str, Put | Inline]
+    deletes: tuple[str, ...]
+
+
+def checked(*, puts: Sequence[Put], inlines: Sequence[Inline], deletes: Sequence[str]) -> Changes:
+    """Return changes that may be tried; nothing is read but the front matter of a README.
+
+    Raises:
+        PathInvalid, Invalid: a path or a digest does not fit, a path comes twice, there are too
+            many, or the front matter of a README cannot be read.
+        TooLarge: too much content came inside the commit.
+        UploadRefused: a file is a pickle by its name, or empty.
+    """
+    if len(puts) + len(inlines) + len(deletes) > MAX_CHANGES:
+        text = _("A commit changes at most %(limit)d files. Send several.")
+        raise Invalid(text % {"limit": MAX_CHANGES}, limit=MAX_CHANGES)
+    files: dict[str, Put | Inline] = {}
+    for put in puts:
+        _add(files, Put(check_path(put.path), receive.digest_of(put.sha256), put.size_bytes))
+    for inline in inlines:
+        _add(files, Inline(check_path(inline.path), inline.data))
+    _require_room(inlines)
+    if found := [
+        ignored_paths.pickle_pushed(path) for path in files if ignored_paths.is_pickle(path)
+    ]:
+        raise UploadRefused(
+            found[0].message, findings=found, paths=[*filter(ignored_paths.is_pickle, files)]
+        )
+    contents.require_distinct(files)
+    readme = files.get(fields.NAME)
+    if isinstance(readme, Inline):
+        fields.read(fields.decoded(readme.data))
+    return Changes(files, tuple(dict.fromkeys(_gone(path) for path in deletes)))
+
+
+def _add(files: dict[str, Put | Inline], file: Put | Inline) -> None:
+    if file.path in files:
+        text = _("“%(path)s” comes twice in this commit.")
+        raise Invalid(text % {"path": file.path}, path=file.path)
+    files[file.path] = file
+
+
+def _gone(path: str) -> str:
+    """Return a path that goes; “./” in front is how some clients name what lies at the top."""
+    folder = "/" if path.endswith("/") else ""
+    return check_path(path.removeprefix("./").rstrip("/")) + folder
+
+
+def _require_room(inlines: Sequence[Inline]) -> None:
+    most = max((len(inline.data) for inline in inlines), default=0)
+    if most > MAX_INLINE_BYTES:
+        text = _("A file inside a commit has at most %(limit)d bytes. Upload it before.")
+        raise TooLarge(text % {"limit": MAX_INLINE_BYTES}, limit=MAX_INLINE_BYTES)
+    if sum(len(inline.data) for inline in inlines) > MAX_INLINE_TOTAL:
+        text = _("The files inside a commit have at most %(limit)d bytes together. Send several.")
+        raise TooLarge(text % {"limit": MAX_INLINE_TOTAL}, limit=MAX_INLINE_TOTAL)
+
+
+def applied(before: Mapping[str, T], changes: Changes, coming: Mapping[str, T]) -> dict[str, T]:
+    """Return the files of a revision after changes.
+
+    Args:
+        before: What each path has.
+        changes: What comes and goes; what does both is replaced.
+        coming: What each path that comes will have.
+
+    Raises:
+        NotFound: there is nothing to delete; ``facts["path"]`` says where.
+        Invalid: there are too many files, or names that not every system can have side by side.
+    """
+    after = dict(before)
+    for path in changes.deletes:
+        gone = [path] if path in after else _inside(path, after)
+        if not gone:
+            text = _("There is no “%(path)s” to delete: a file with this name does not exist.")
+            raise NotFound(text % {"path": path}, path=path)
+        for each in gone:
+            del after[each]
+    after |= coming
+    if len(after) > MAX_MANIFEST:
+        text = _("A revision has at most %(limit)d files; this one would have %(n)d.")
+        said = text % {"limit": MAX_MANIFEST, "n": len(after)}
+        raise Invalid(said, limit=MAX_MANIFEST)
+    contents.require_distinct(after)
+    return after
+
+
+def _inside(folder: str, paths: Iterable[str]) -> list[str]:
+    """Return the paths in a folder; of what is no folder by its slash, none."""
+    return [path for path in paths if folder.endswith("/") and path.startswith(folder)]

@@ -1,0 +1,1 @@
+"""Background work: the queue of record, its workers, and Celery's part in it."""

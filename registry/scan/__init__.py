@@ -1,0 +1,1 @@
+"""Reading an uploaded file once: its checks, hashes and value digests."""

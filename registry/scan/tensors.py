@@ -1,0 +1,208 @@
+"""Looks at every number of a file as it streams by: is it finite, is it anything but zero.
+
+NaN, infinity and zero are told from the bits, so that types numpy does not know (bf16, fp8) need no
+conversion. Without its sign bit a float grows with its bits: 0 is zero, and what reaches the
+pattern with all bits of the exponent set is infinite or NaN; E4M3FN has no infinity and one NaN,
+the FNUZ types have one NaN in place of −0. Source: IEEE 754; Micikevicius et al. 2022, "FP8 Formats
+for Deep Learning"; ONNX, "Float stored in 8 bits".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from blake3 import blake3
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from lorary.anatomy import Finding
+from lorary.anatomy.keys import split_key
+from registry.scan.value_digests import Values
+from registry.scan.zero_modules import NEUTRAL_ONES, is_silent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lorary.safetensors import Header
+
+__all__ = ["Numbers"]
+
+#: Bytes looked at in one go, so that they stay in the processor's cache.
+STEP = 256 * 1024
+
+#: At most this many names are listed in a finding.
+MAX_NAMES = 20
+
+
+class _Bits(NamedTuple):
+    """Element type as unsigned integers: all but the sign, and the first that is not finite."""
+
+    dtype: str
+    mask: int
+    limit: int
+
+
+_FLOATS = {
+    "F64": _Bits("<u8", 0x7FFF_FFFF_FFFF_FFFF, 0x7FF0_0000_0000_0000),
+    "F32": _Bits("<u4", 0x7FFF_FFFF, 0x7F80_0000),
+    "F16": _Bits("<u2", 0x7FFF, 0x7C00),
+    "BF16": _Bits("<u2", 0x7FFF, 0x7F80),
+    "C64": _Bits("<u4", 0x7FFF_FFFF, 0x7F80_0000),
+    "F8_E5M2": _Bits("u1", 0x7F, 0x7C),
+    "F8_E4M3": _Bits("u1", 0x7F, 0x7F),
+    "F8_E8M0": _Bits("u1", 0xFF, 0xFF),
+}
+_ONE_NAN = {"F8_E4M3FNUZ", "F8_E5M2FNUZ"}
+_NO_FLOAT = _Bits("u1", 0xFF, 0x100)
+
+_ONES = {"F64": 0x3FF0_0000_0000_0000, "F32": 0x3F80_0000, "F16": 0x3C00, "BF16": 0x3F80}
+
+
+class _Part(NamedTuple):
+    """A tensor of a module, and whether its numbers by themselves change nothing."""
+
+    module: str
+    role: str
+    name: str
+    is_neutral: bool
+
+
+class Numbers:
+    """Takes the data section of a file in blocks of any length that cut no number.
+
+    The strict header leaves neither holes nor overlaps, so the tensors in their order are the whole
+    data section. What is kept of each is its digest.
+    """
+
+    def __init__(self, header: Header) -> None:
+        rows = sorted(header.tensors.items(), key=lambda item: item[1].begin)
+        self._rows = [row for row in rows if row[1].size_bytes]
+        self._names = frozenset(header.tensors)
+        self._values = Values(header)
+        self._at = 0
+        self._digests: list[bytes] = []
+        self._scratch = np.empty(STEP, dtype=np.uint8)
+        self._broken: list[str] = []
+        self._parts: list[_Part] = []
+        self._has_others = False
+        self._begin()
+
+    def _begin(self) -> None:
+        """Make ready for the next tensor."""
+        self._is_finite = self._is_neutral = True
+        if self._at < len(self._rows):
+            self._name, self._info = self._rows[self._at]
+            self._bits = _FLOATS.get(self._info.dtype, _NO_FLOAT)
+            form = f"{self._info.dtype} {list(self._info.shape)} "
+            self._digest = blake3(form.encode())
+            self._module, self._role = self._split(self._name)
+            self._values.begin(self._info, self._module, self._role)
+
+    def _split(self, name: str) -> tuple[str, str]:
+        """Return module and role; the weights of LyCORIS' (IA)³ have a name like any weights."""
+        split = split_key(name)
+        if split is not None:
+            return split[0], split[1].name
+        module = name.removesuffix(".weight")
+        is_ia3 = module != name and f"{module}.on_input" in self._names
+        return (module, "ia3_weight") if is_ia3 else (name, "")
+
+    def update(self, begin: int, block: memoryview) -> None:
+        """Take the block that begins at this byte of the data section."""
+        end = begin + len(block)
+        while self._at < len(self._rows) and (place := max(begin, self._info.begin)) < end:
+            stop = min(end, self._info.end)
+            self._take(block[place - begin : stop - begin])
+            if stop < self._info.end:
+                return
+            self._close()
+
+    def _take(self, piece: memoryview) -> None:
+        self._digest.update(piece)
+        self._values.take(piece)
+        for start in range(0, len(piece), STEP):
+            self._look(piece[start : start + STEP])
+
+    def _look(self, piece: memoryview) -> None:
+        values = np.frombuffer(piece, dtype=self._bits.dtype)
+        if self._info.dtype in _ONE_NAN:
+            self._is_finite = self._is_finite and not bool((values == 0x80).any())
+        room = self._scratch.view(self._bits.dtype)[: len(values)]
+        np.bitwise_and(values, room.dtype.type(self._bits.mask), out=room)
+        largest = int(room.max())
+        if self._role in NEUTRAL_ONES:
+            one = _ONES.get(self._info.dtype)
+            self._is_neutral = self._is_neutral and bool((values == one).all())
+        else:
+            self._is_neutral = self._is_neutral and not largest
+        self._is_finite = self._is_finite and largest < self._bits.limit
+
+    def _close(self) -> None:
+        """Note what one tensor is like, and go on to the next."""
+        self._digests.append(self._digest.digest())
+        if not self._is_finite:
+            self._broken.append(self._name)
+        if self._role:
+            self._parts.append(_Part(self._module, self._role, self._name, self._is_neutral))
+        elif not self._is_neutral:
+            self._has_others = True
+        self._values.close()
+        self._at += 1
+        self._begin()
+
+    def digest(self) -> str:
+        """Return the digest of the tensors as a heap: their order and names are left out.
+
+        Of each tensor, BLAKE3 of ``F16 [4, 320] `` (number format, shape) and its bytes; of those
+        digests, sorted, BLAKE3 again. So it also stays when a tool renames the keys.
+        """
+        return blake3(b"".join(sorted(self._digests))).hexdigest()
+
+    def weights(self) -> dict[str, str]:
+        """Return the digests of what the numbers do, by kind (``registry.scan.value_digests``)."""
+        return self._values.told()
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield what is wrong with the numbers."""
+        if self._broken:
+            yield Finding(
+                "numbers_not_finite",
+                "error",
+                ngettext(
+                    "%(n)d tensor holds NaN or infinity; pictures made with it are black. Export "
+                    "an earlier checkpoint.",
+                    "%(n)d tensors hold NaN or infinity; pictures made with them are black. Export "
+                    "an earlier checkpoint.",
+                    len(self._broken),
+                )
+                % {"n": len(self._broken)},
+                {"count": len(self._broken), "tensors": self._broken[:MAX_NAMES]},
+            )
+        else:
+            yield from self._silence()
+
+    def _silence(self) -> Iterator[Finding]:
+        """Yield a finding on modules that change nothing; an error where nothing is left."""
+        modules: dict[str, dict[str, bool]] = {}
+        for part in self._parts:
+            modules.setdefault(part.module, {})[part.role] = part.is_neutral
+        silent = {name for name, roles in modules.items() if is_silent(roles)}
+        if not silent:
+            return
+        count = len(silent)
+        zeros = [part.name for part in self._parts if part.module in silent and part.is_neutral]
+        evidence: dict[str, object] = {"count": count, "tensors": zeros[:MAX_NAMES]}
+        if count == len(modules) and not self._has_others:
+            message = _(
+                "Every module is all zero: the file changes nothing. It was saved before its "
+                "training, or lost its numbers in a conversion. Export it again."
+            )
+            yield Finding("changes_nothing", "error", message, evidence)
+            return
+        message = ngettext(
+            "%(n)d module is all zero and changes nothing.",
+            "%(n)d modules are all zero and change nothing.",
+            count,
+        ) % {"n": count}
+        yield Finding("modules_silent", "warning", message, evidence)

@@ -1,1 +1,0 @@
-"""Every write of the catalogue: keyword-only, actor first, one transaction, events, jobs."""

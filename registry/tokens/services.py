@@ -1,0 +1,231 @@
+"""Access tokens: issued once in clear, kept as digests."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from registry import events
+from registry.accounts import permissions
+from registry.adapters import selectors as adapter_selectors
+from registry.errors import (
+    Forbidden,
+    Invalid,
+    Moved,
+    NotFound,
+    ScopeMissing,
+    TokenExpired,
+    Unauthenticated,
+)
+from registry.models import AccessToken
+from registry.tokens import selectors as token_selectors
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from django.db.models import QuerySet
+
+    from registry.models import Adapter, Namespace, User
+
+__all__ = ["MAX_DAYS", "SCOPES", "authenticate", "issue", "revoke", "revoke_all"]
+
+SCOPES = ("read", "write", "admin")
+MAX_LIVE_TOKENS = 100
+#: The longest that a token may last, unless it never expires.
+MAX_DAYS = 3650
+
+_PREFIX = "lor_"
+#: ``last_used_at`` is written at most this often, so that reads stay reads.
+_TOUCH_EVERY = timedelta(minutes=10)
+
+
+def issue(
+    *,
+    actor: User,
+    name: str,
+    scopes: Sequence[str] = ("read", "write"),
+    days: int | None = None,
+    bound_to: str = "",
+) -> tuple[AccessToken, str]:
+    """Return a new token and its secret, which is not kept.
+
+    A token that the actor came with becomes the parent: the new one expires no later, and is
+    revoked with it.
+
+    Args:
+        actor: Whose token it will be.
+        name: What it is for.
+        scopes: Some of ``SCOPES``.
+        days: After how many days it expires; 0 for never, None for ``LORARY_TOKEN_DAYS``.
+        bound_to: ``owner`` or ``owner/name``, to which it is limited; empty for no limit.
+
+    Raises:
+        Invalid: an unknown scope, an empty name, a wrong time or binding, too many live tokens.
+        Forbidden: a token that would be wider than the one the actor came with.
+        ScopeMissing: the actor came with a token that may only read, or asks for “admin” without
+            being staff.
+    """
+    user = permissions.require_scope(actor, "write")
+    parent = _require_not_wider(user, scopes)
+    name = name.strip()
+    if not 1 <= len(name) <= 80:
+        raise Invalid(_("A token has a name of 1 to 80 characters."), fields={"name": []})
+    _require_scopes(user, scopes, bound_to)
+    expires_at = _expiry(days, parent)
+    namespace, adapter = _binding(user, bound_to)
+    is_over = Q(expires_at__lte=timezone.now())
+    if user.access_tokens.filter(revoked_at=None).exclude(is_over).count() >= MAX_LIVE_TOKENS:
+        raise Invalid(_("You have %(n)d tokens. Revoke some first.") % {"n": MAX_LIVE_TOKENS})
+    secret = _PREFIX + secrets.token_urlsafe(32)
+    ordered = [scope for scope in SCOPES if scope in scopes]
+    with transaction.atomic():
+        token = AccessToken.objects.create(
+            user=user,
+            parent=parent,
+            name=name,
+            prefix=secret[:8],
+            digest=_digest(secret),
+            scopes=ordered,
+            namespace=namespace,
+            adapter=adapter,
+            expires_at=expires_at,
+        )
+        events.record(
+            actor=user, verb="token_issued", subject=name, scopes=ordered, bound_to=token.bound_to
+        )
+    return token, secret
+
+
+def _require_not_wider(user: User, scopes: Sequence[str]) -> AccessToken | None:
+    """Return the token that the user came with, if it may make such a one.
+
+    One that was made by a token makes none, so that a family is revoked in one step.
+    """
+    parent = user.access_token
+    if parent is None:
+        return None
+    if parent.is_bound or parent.parent_id is not None:
+        text = _(
+            "A token that is bound, or was made by a token, makes no other. Sign in to make it."
+        )
+        raise Forbidden(text)
+    if not set(scopes) <= set(parent.granted):
+        raise Forbidden(_("A token cannot issue one that may do more than itself."))
+    return parent
+
+
+def _require_scopes(user: User, scopes: Sequence[str], bound_to: str) -> None:
+    if not scopes or not set(scopes) <= set(SCOPES):
+        raise Invalid(
+            _("Scopes are: %(all)s.") % {"all": ", ".join(SCOPES)}, fields={"scopes": list(SCOPES)}
+        )
+    if "admin" not in scopes:
+        return
+    if not user.is_staff:
+        text = _("The scope “admin” is for those who run this hub (`manage.py staff`).")
+        raise ScopeMissing(text, scope="admin")
+    if bound_to:
+        text = _("A token of the scope “admin” is for the whole hub and cannot be bound.")
+        raise Invalid(text, fields={"bound_to": [text]})
+
+
+def _expiry(days: int | None, parent: AccessToken | None) -> datetime | None:
+    """Return when a token ends: when it shall, and no later than its parent."""
+    days = settings.LORARY.token_days if days is None else days
+    if not 0 <= days <= MAX_DAYS:
+        text = _("A token lasts 1 to %(most)d days, or for ever with 0.") % {"most": MAX_DAYS}
+        raise Invalid(text, fields={"expires_in_days": [text]})
+    asked = timezone.now() + timedelta(days=days) if days else None
+    latest = parent.expires_at if parent is not None else None
+    return min(filter(None, (asked, latest)), default=None)
+
+
+def _binding(user: User, bound_to: str) -> tuple[Namespace | None, Adapter | None]:
+    """Return the namespace or the adapter that a token shall be limited to.
+
+    Raises:
+        Invalid: there is none of that name, or it is another's.
+    """
+    owner, slash, name = bound_to.strip().partition("/")
+    if not owner and not slash:
+        return None, None
+    try:
+        adapter = adapter_selectors.get(user, owner, name) if slash else None
+        namespace = adapter.namespace if adapter is not None else adapter_selectors.namespace(owner)
+        is_own = namespace.is_home_of(user)
+    except (NotFound, Moved):
+        is_own = False
+    if not is_own:
+        text = _("You have nothing called “%(name)s”. Name an owner, or an adapter as owner/name.")
+        text %= {"name": bound_to[:200]}
+        raise Invalid(text, fields={"bound_to": [text]})
+    return (None, adapter) if adapter is not None else (namespace, None)
+
+
+def revoke(*, actor: User, token_id: int) -> None:
+    """End one of the actor's tokens and those that it made; revoking again is no error.
+
+    Raises:
+        NotFound: when the actor has no such token.
+    """
+    user = permissions.require_scope(actor, "write")
+    with transaction.atomic():
+        token = token_selectors.reachable(user).filter(pk=token_id).first()
+        if token is None:
+            raise NotFound(_("You have no such token."))
+        if _end(AccessToken.objects.filter(Q(pk=token.pk) | Q(parent=token))):
+            events.record(actor=user, verb="token_revoked", subject=token.name)
+
+
+def revoke_all(*, actor: User) -> int:
+    """End all of the actor's tokens, the one that it came with too; returns how many ended."""
+    user = permissions.require_scope(actor, "write")
+    with transaction.atomic():
+        count = _end(token_selectors.reachable(user))
+        if count:
+            events.record(actor=user, verb="tokens_revoked", subject=user.username, count=count)
+    return count
+
+
+def _end(tokens: QuerySet[AccessToken]) -> int:
+    return tokens.filter(revoked_at=None).update(revoked_at=timezone.now())
+
+
+def authenticate(*, secret: str) -> AccessToken:
+    """Return the live token of a secret; its user carries it as ``access_token``.
+
+    Raises:
+        Unauthenticated: unknown or revoked, or of a closed account.
+        TokenExpired: it has expired, which only who holds it gets to know.
+    """
+    rows = AccessToken.objects.select_related(
+        "user", "user__namespace", "namespace", "adapter", "adapter__namespace", "parent"
+    )
+    token = rows.filter(digest=_digest(secret)).first()
+    if token is None or token.is_revoked or not token.user.is_active:
+        raise Unauthenticated(_("This access token is not valid (any more)."))
+    if token.expires_at is not None and token.is_expired:
+        raise _expired(token.expires_at)
+    now = timezone.now()
+    if token.last_used_at is None or now - token.last_used_at > _TOUCH_EVERY:
+        AccessToken.objects.filter(pk=token.pk).update(last_used_at=now)
+    token.user.access_token = token
+    return token
+
+
+def _expired(at: datetime) -> TokenExpired:
+    text = _("This access token expired on %(day)s. Make a new one on the site under Settings.")
+    return TokenExpired(text % {"day": f"{at:%Y-%m-%d}"}, expired_at=at.isoformat())
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,174 @@
+"""The verdict on an upload: its findings, and whether it becomes a blob.
+
+Runs on the ``checks`` queue and may be repeated at any point: each change is conditional on the
+state it starts from, and bytes are promoted before the row that names them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from lorary.anatomy import Finding as Result
+from registry import events, storage
+from registry.blobs import anatomies, promote
+from registry.blobs import by_hash as blobs_by_hash
+from registry.models import Finding, HashKind, Upload, UploadState
+from registry.scan import checks
+from registry.uploads import endings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from registry.models import Blob, User
+
+__all__ = [
+    "adopt_findings", "fail_check", "headline", "judge", "refuse", "results_of", "save_findings",
+]  # fmt: skip
+
+
+_TOLD = ("code", "severity", "message", "evidence")
+
+
+def judge(*, upload: Upload, progress: Callable[[int, int], None] | None = None) -> Upload:
+    """Run the deep checks and accept or refuse; safe to run again at any point, and at once.
+
+    Raises:
+        FileNotFoundError: the bytes are gone, or their disk is away.
+    """
+    if upload.state != UploadState.CHECKING:
+        return upload
+    try:
+        subject, results = _examine(upload, progress)
+    except FileNotFoundError:
+        upload.refresh_from_db()
+        if upload.state != UploadState.CHECKING:  # another worker was faster, or it was cancelled
+            return upload
+        raise
+    if checks.is_refused(results):
+        refuse(upload, results, from_state=UploadState.CHECKING)
+    else:
+        owner = upload.owner
+        owner.access_token = upload.token  # so that a bound token is told of nothing else
+        _accept(upload, subject, [*results, *_known(owner, subject.hashes)])
+    upload.refresh_from_db()
+    return upload
+
+
+def _examine(
+    upload: Upload, progress: Callable[[int, int], None] | None
+) -> tuple[checks.Subject, list[Result]]:
+    with storage.store().open(_stored_name(upload)) as handle:
+        subject = checks.Subject(upload.path, upload.size_bytes, handle, upload.sha256)
+        return subject, checks.run_deep(subject, progress=progress)
+
+
+def _known(owner: User, hashes: Mapping[str, str]) -> list[Result]:
+    """Return a finding when the uploader, within the limits of their token, could see them here."""
+    places = blobs_by_hash.places_of_weights(owner, hashes)
+    return [checks.weights_known(places)] if places else []
+
+
+def _stored_name(upload: Upload) -> str:
+    """Return where the bytes are: a worker may have died between promotion and commit."""
+    try:
+        storage.store().open(upload.storage_key).close()
+    except FileNotFoundError:
+        return upload.sha256
+    return upload.storage_key
+
+
+def _accept(upload: Upload, subject: checks.Subject, results: list[Result]) -> None:
+    """Bring the bytes to their digest, then the row that refers to them."""
+    if not Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING).exists():
+        return
+    written = storage.Written(upload.size_bytes, upload.sha256)
+    promote.bring(key=upload.storage_key, written=written)
+    _write_down(upload, written, subject, results)
+
+
+def _write_down(
+    upload: Upload, written: storage.Written, subject: checks.Subject, results: list[Result]
+) -> None:
+    """Write what is known in one transaction.
+
+    What was cancelled meanwhile stays so; its bytes are its owner's until the sweeper takes them.
+    """
+    with transaction.atomic():
+        blob = promote.arrived(written)
+        anatomies.keep_hashes(blob=blob, subject=subject)
+        if subject.inspection is not None and subject.inspection.anatomy is not None:
+            document = anatomies.document_of(subject.inspection.anatomy)
+            anatomies.keep(blob=blob, document=document)
+        mine, now = Upload.objects.filter(pk=upload.pk, blob=None), timezone.now()
+        is_open = mine.filter(state=UploadState.CHECKING)
+        if is_open.update(state=UploadState.ACCEPTED, blob=blob, updated_at=now):
+            save_findings(upload, results, blob)
+            events.record(actor=upload.owner, verb="upload_accepted", subject=upload.path)
+        else:
+            mine.update(blob=blob, updated_at=now)
+
+
+def refuse(upload: Upload, results: list[Result], *, from_state: UploadState) -> None:
+    """Keep the verdict, drop the bytes; does nothing when the upload has gone on meanwhile."""
+    is_mine = False
+    with transaction.atomic():
+        mine = Upload.objects.filter(pk=upload.pk, state=from_state)
+        if mine.update(state=UploadState.REFUSED, updated_at=timezone.now()):
+            is_mine = True
+            save_findings(upload, results)
+            codes = [result.code for result in results if result.severity == "error"]
+            events.record(
+                actor=upload.owner, verb="upload_refused", subject=upload.path, codes=codes
+            )
+    if is_mine:
+        endings.discard(upload)
+
+
+def save_findings(upload: Upload, results: Iterable[Result], blob: Blob | None = None) -> None:
+    """Replace what is known of an upload; call it inside the transaction of its new state.
+
+    What is for the uploader alone is not tied to the blob, which others may publish, too.
+    """
+    upload.findings.all().delete()
+    Finding.objects.bulk_create(
+        Finding(
+            upload=upload,
+            blob=None if checks.is_uploaders(result.code) else blob,
+            code=result.code,
+            severity=result.severity,
+            message=result.message,
+            evidence=dict(result.evidence),
+            position=position,
+        )
+        for position, result in enumerate(results)
+    )
+
+
+def adopt_findings(upload: Upload, blob: Blob) -> None:
+    """Give an upload that was accepted without its bytes what is known of them.
+
+    Call it inside the transaction of its new state.
+    """
+    rows: Iterable[dict[str, Any]] = blob.findings.values(*_TOLD)
+    known = {(row["code"], row["message"]): Result(**row) for row in rows}
+    hashes = {**blob.hashes, HashKind.SHA256: blob.sha256} if blob.hashes else {}
+    save_findings(upload, [*known.values(), *_known(upload.owner, hashes)], blob)
+
+
+def results_of(upload: Upload) -> list[Result]:
+    """Return what the checks found about an upload, as they told it."""
+    rows: Iterable[dict[str, Any]] = upload.findings.values(*_TOLD)
+    return [Result(**row) for row in rows]
+
+
+def headline(results: list[Result]) -> str:
+    """Return the sentence of the first error."""
+    return next(str(result.message) for result in results if result.severity == "error")
+
+
+def fail_check(*, upload: Upload, reason: str) -> None:
+    """End an upload whose checks could not be run; the file may be sent again."""
+    refuse(upload, [checks.check_failed(reason)], from_state=UploadState.CHECKING)

@@ -1,0 +1,172 @@
+"""A user's own uploads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from django.db.models import Count, F, OuterRef, Q, Subquery, Sum
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from registry.accounts.organisations import writable_by
+from registry.errors import NotFound
+from registry.models import (
+    Adapter,
+    Upload,
+    UploadPart,
+    UploadState,
+    Version,
+    VersionState,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from django.db.models import Aggregate, QuerySet
+
+    from registry.models import User
+
+__all__ = [
+    "bare", "begun", "checked_at", "checking", "deposits", "get", "holding", "listing", "many",
+    "overview", "refused_at",
+]  # fmt: skip
+
+
+def _own(user: User) -> QuerySet[Upload]:
+    """Return a user's uploads; for a token that is bound, those that it announced itself."""
+    token, rows = user.access_token, Upload.objects.filter(owner=user)
+    return rows.filter(token=token) if token is not None and token.is_bound else rows
+
+
+def listing(user: User) -> QuerySet[Upload]:
+    """Return the user's uploads, newest first."""
+    rows = _own(user).select_related("blob", "blob__anatomy")
+    return rows.prefetch_related("parts", "findings")
+
+
+def overview(user: User) -> QuerySet[Upload]:
+    """Return the user's uploads, newest first; ``parts_here`` and ``arrived`` count what came.
+
+    The parts themselves, of which there may be thousands, stay where they are.
+    """
+    rows = _own(user).select_related("blob").order_by("-pk")
+    counted = rows.annotate(parts_here=_of_parts(Count("pk")), arrived=_of_parts(Sum("size_bytes")))
+    return counted.prefetch_related("findings")
+
+
+def _of_parts(measure: Aggregate) -> Coalesce:
+    """Return a measure of an upload's parts, which is taken of the rows of a page alone."""
+    parts = UploadPart.objects.filter(upload=OuterRef("pk")).order_by().values("upload")
+    return Coalesce(Subquery(parts.annotate(measure=measure).values("measure")), 0)
+
+
+def begun(user: User, path: str, size_bytes: int) -> QuerySet[Upload]:
+    """Return uploads of such a file that may be gone on with, the newest first."""
+    rows = _own(user).filter(path=path, size_bytes=size_bytes).order_by("-pk")
+    is_open = rows.filter(_is_receiving() | Q(state=UploadState.CHECKING))
+    is_kept = rows.filter(state=UploadState.ACCEPTED, blob__is_stored=True)
+    return is_open | is_kept
+
+
+def deposits(user: User, sha256: str) -> QuerySet[Upload]:
+    """Return the user's uploads of a digest that still take bytes, with or without a path."""
+    rows = _own(user).filter(_is_receiving(), declared_sha256=sha256)
+    return rows.order_by("-pk")
+
+
+def _is_receiving() -> Q:
+    """Condition for uploads that take bytes: those past their deadline wait for the sweeper."""
+    return Q(state=UploadState.RECEIVING, expires_at__gt=timezone.now())
+
+
+def checked_at(user: User, path: str, sha256: str) -> Upload | None:
+    """Return the user's upload of such bytes under a path, if it is being checked or was accepted.
+
+    Who waits for the verdict may ask again: an accepted one comes before one in the checks.
+    """
+    rows = _own(user).filter(path=path, sha256=sha256).select_related("blob")
+    kept = rows.filter(state=UploadState.ACCEPTED, blob__is_stored=True).order_by("-pk").first()
+    return kept or rows.filter(state=UploadState.CHECKING).order_by("-pk").first()
+
+
+def checking(user: User, sha256: str) -> Upload | None:
+    """Return the user's upload of such bytes that is being checked, under whichever path."""
+    rows = _own(user).filter(sha256=sha256, state=UploadState.CHECKING)
+    return rows.order_by("-pk").first()
+
+
+def refused_at(user: User, path: str, sha256: str) -> Upload | None:
+    """Return the user's newest upload of such bytes under a path, if that was refused."""
+    rows = _own(user).filter(path=path, declared_sha256=sha256).order_by("-pk")
+    newest = rows.first()
+    return newest if newest is not None and newest.state == UploadState.REFUSED else None
+
+
+def holding(user: User, uploads: Iterable[Upload]) -> dict[int, Version]:
+    """Return upload id → the version that has its bytes, of those that are the user's; one query.
+
+    It is the first one since the upload was announced, else the first of all: who sends files
+    again that are published gets the version that has them.
+    """
+    sent = [upload for upload in uploads if upload.blob_id is not None]
+    rows = _own_versions(user).filter(revision__files__blob__in={one.blob_id for one in sent})
+    rows = rows.select_related("adapter", "adapter__namespace").order_by("pk")
+    held: dict[int, list[Version]] = {}
+    for row in rows.annotate(held=F("revision__files__blob")):
+        held.setdefault(row.held, []).append(row)
+    return {one.pk: _first_since(one, held[one.blob_id]) for one in sent if one.blob_id in held}
+
+
+def _own_versions(user: User) -> QuerySet[Version]:
+    """Return versions where the user may publish, and what they published elsewhere and may see."""
+    is_own = Q(adapter__namespace__in=writable_by(user))
+    is_out = Q(author=user) & ~Q(state=VersionState.DRAFT)
+    return Version.objects.filter(is_own | is_out, adapter__in=Adapter.objects.visible_to(user))
+
+
+def _first_since(upload: Upload, versions: list[Version]) -> Version:
+    since = (row for row in versions if row.created_at >= upload.created_at)
+    return next(since, versions[0])
+
+
+def get(user: User, public_id: str | UUID) -> Upload:
+    """Return one of the user's uploads.
+
+    Raises:
+        NotFound: no such upload, or another's.
+    """
+    return many(user, [public_id])[0]
+
+
+def bare(user: User, public_id: str | UUID) -> Upload:
+    """Return one of the user's uploads without its parts, of which there may be thousands.
+
+    Raises:
+        NotFound: no such upload, or another's.
+    """
+    try:
+        return _own(user).get(public_id=UUID(str(public_id)))
+    except (ValueError, Upload.DoesNotExist) as error:
+        raise _absent() from error
+
+
+def many(user: User, public_ids: list[str | UUID] | list[str]) -> list[Upload]:
+    """Return uploads of the user in the order of their ids.
+
+    Raises:
+        NotFound: when one of them does not exist or is another's.
+    """
+    try:
+        ids = [UUID(str(value)) for value in public_ids]
+    except ValueError as error:
+        raise _absent() from error
+    found = {upload.public_id: upload for upload in listing(user).filter(public_id__in=ids)}
+    if missing := [value for value in ids if value not in found]:
+        raise _absent(missing=[str(value) for value in missing])
+    return [found[value] for value in ids]
+
+
+def _absent(**facts: list[str]) -> NotFound:
+    return NotFound(_("You have no such upload."), **facts)

@@ -1,0 +1,401 @@
+"""The way of a file: receive → complete → check → accepted or refused.
+
+No transaction spans reading, hashing or checking: rows change before and after, each change is
+conditional on the state it starts from, and every step may be repeated.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, F, Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from registry import locks, storage
+from registry.accounts import permissions, quotas
+from registry.blobs import selectors as blob_selectors
+from registry.errors import (
+    DigestMismatch,
+    Invalid,
+    SizeMismatch,
+    StateConflict,
+    StorageAway,
+    TooLarge,
+    UploadIncomplete,
+    UploadRefused,
+)
+from registry.jobs import queue
+from registry.models import Blob, Namespace, Upload, UploadState
+from registry.names import check_path
+from registry.scan import checks
+from registry.uploads import check, endings, parts
+from registry.uploads import receive as receiving
+from registry.uploads.parts import part_of, receive_part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from registry.models import User
+    from registry.uploads.receive import Readable
+
+__all__ = [
+    "CHECK_TASK",
+    "cancel",
+    "complete",
+    "create",
+    "fill",
+    "open_deposit",
+    "part_of",
+    "receive",
+    "receive_part",
+]
+
+CHECK_TASK = "check_upload"
+CHECKS_QUEUE = "checks"
+MAX_OPEN_UPLOADS = 200
+
+
+def create(*, actor: User, path: str, size_bytes: int, sha256: str | None = None) -> Upload:
+    """Announce a file; a digest the actor can already read is accepted without its bytes.
+
+    Args:
+        actor: Who uploads.
+        path: File name in the manifest, by the rules of ``registry.names.check_path``.
+        size_bytes: Length of the whole file.
+        sha256: Its digest, when known; enforced on completion.
+
+    Raises:
+        PathInvalid, Invalid, TooLarge, QuotaExceeded: what was announced does not fit.
+        SizeMismatch: the actor can read the bytes of this digest; they have another length.
+        UploadRefused: files of this kind, or of this kind and size, are not kept.
+    """
+    user = permissions.require_scope(actor, "write")
+    path = check_path(path)
+    _require_kind(path, size_bytes)
+    declared = receiving.digest_of(sha256)
+    _require_size(size_bytes, may_be_empty=not checks.is_weights(path))
+    blob = _known(user, path, size_bytes, declared)
+    upload = _announced(user, path, size_bytes, declared)
+    if blob is not None and _keep(upload, blob):
+        return upload
+    return _opened(upload, most=MAX_OPEN_UPLOADS)
+
+
+def _require_kind(path: str, size_bytes: int) -> None:
+    """Refuse before gigabytes travel what would be refused after."""
+    findings = checks.of_announcement(path, size_bytes)
+    if checks.is_refused(findings):
+        raise UploadRefused(check.headline(findings), findings=findings)
+
+
+def open_deposit(user: User, digest: str, size_bytes: int, *, most: int) -> Upload:
+    """Open an upload that has a digest and no path yet (``depositing``).
+
+    Args:
+        user: Whose it will be.
+        digest: Of the whole file.
+        size_bytes: Length of the whole file.
+        most: How many deposits the user may have open.
+
+    Raises:
+        Invalid, TooLarge, QuotaExceeded, UploadRefused: there is no room, or it is empty.
+        StorageAway: the store cannot be reached.
+    """
+    _require_size(size_bytes)
+    return _opened(_announced(user, digest, size_bytes, digest), most=most)
+
+
+def _announced(user: User, path: str, size_bytes: int, declared: str) -> Upload:
+    """Return an upload that is not written down yet."""
+    token = user.access_token
+    return Upload(
+        owner=user,
+        token=token if token is not None and token.is_bound else None,
+        path=path,
+        size_bytes=size_bytes,
+        part_bytes=parts.part_size(size_bytes, settings.LORARY.part_bytes),
+        declared_sha256=declared,
+        storage_key=storage.new_key(),
+        expires_at=timezone.now() + timedelta(days=settings.LORARY.upload_days),
+    )
+
+
+def _opened(upload: Upload, *, most: int) -> Upload:
+    """Write an announced upload down, if there is room for it, and open it for its bytes.
+
+    Whoever announces holds the row of the namespace from the look to the insertion, so that limits
+    hold for what is announced at once.
+
+    Raises:
+        Invalid, QuotaExceeded: there is no room.
+        StorageAway: the store cannot be reached.
+    """
+    with transaction.atomic():
+        namespace = Namespace.objects.select_for_update().get(user=upload.owner)
+        _require_fewer(upload, most)
+        quotas.require_room_to_send(namespace=namespace, size_bytes=upload.size_bytes)
+        upload.save()
+    try:
+        parts.open_for_parts(upload)
+    except StorageAway:
+        upload.delete()
+        raise
+    return upload
+
+
+def _keep(upload: Upload, blob: Blob) -> bool:
+    """Accept an upload whose bytes are here, unless they are just let go of."""
+    with transaction.atomic():
+        here = Blob.objects.filter(pk=blob.pk, is_stored=True)
+        if not here.update(unreferenced_since=None):
+            return False
+        upload.state, upload.blob, upload.sha256 = UploadState.ACCEPTED, blob, blob.sha256
+        upload.save()
+        check.adopt_findings(upload, blob)
+    return True
+
+
+def _known(user: User, path: str, size_bytes: int, declared: str) -> Blob | None:
+    """Return the bytes of a digest that need not be sent, or None.
+
+    The quick checks run again: bytes that were accepted as a text are no adapter by another name.
+
+    Raises:
+        SizeMismatch: the bytes of this digest have another length.
+        UploadRefused: the bytes do not fit the name.
+    """
+    blob = blob_selectors.readable_by(user, declared) if declared else None
+    if blob is None:
+        return None
+    receiving.require_length(path, size_bytes, blob.size_bytes)
+    if checks.is_weights(path) != hasattr(blob, "anatomy"):
+        return None
+    try:
+        with storage.store().open(blob.sha256) as handle:
+            results = checks.run_quick(checks.Subject(path, size_bytes, handle))
+    except FileNotFoundError:
+        return None
+    if checks.is_refused(results):
+        raise UploadRefused(check.headline(results), findings=results)
+    return blob
+
+
+def _require_size(size_bytes: int, *, may_be_empty: bool = False) -> None:
+    limit = settings.LORARY.max_file_bytes
+    if size_bytes > limit:
+        raise TooLarge(
+            _("A file has at most %(limit)d bytes here.") % {"limit": limit}, limit=limit
+        )
+    if size_bytes < 1 and not may_be_empty:
+        finding = checks.empty_file()
+        raise UploadRefused(finding.message, findings=[finding])
+
+
+def _require_fewer(upload: Upload, most: int) -> None:
+    """Refuse one more open upload than ``most``; deposits are counted by themselves."""
+    is_nameless = Q(path=F("declared_sha256"))
+    is_deposit = upload.path == upload.declared_sha256
+    rows = Upload.objects.filter(
+        is_nameless if is_deposit else ~is_nameless,
+        owner=upload.owner_id,
+        state__in=quotas.OPEN_STATES,
+    )
+    if rows.count() >= most:
+        text = _("You have %(n)d open uploads. Finish or cancel some.")
+        raise Invalid(text % {"n": most}, limit=most)
+
+
+def receive(*, actor: User, upload: Upload, stream: Readable) -> Upload:
+    """Take the whole file as one body and complete it.
+
+    What arrived of a body that is cut off counts: the rest can be sent by parts.
+
+    Raises:
+        SizeMismatch: fewer or more bytes than announced; the upload stays open.
+        UploadIncomplete: a part that was here before is not any more.
+        UploadRefused: see ``complete``.
+    """
+    receiving.require_open(actor, upload)
+    with locks.holding(upload.storage_key):
+        receiving.require_still_open(upload)
+        body = receiving.Body(stream, upload.size_bytes)
+        sent = fill(upload, body)  # which may give the upload another key
+        with endings.explaining(upload):
+            _join(upload, sent)
+            return _complete(upload, body.sha256)
+
+
+def fill(upload: Upload, body: receiving.Body) -> list[storage.Part]:
+    """Write a whole body as the parts of an upload, and return them; the caller holds the lock.
+
+    A part that is here stays until all of another has come, and for good if that has its digest.
+
+    Raises:
+        SizeMismatch, DigestMismatch: see ``incoming.Body``; what arrived before counts.
+        StateConflict: the upload takes no more bytes, or was ended while they came.
+    """
+    if upload.parts.exists():
+        parts.renew(upload)
+    sent = []
+    for part in parts.parts_of(upload):
+        with endings.writing(upload):
+            sent.append(_fill_one(upload, body, part))
+    return sent
+
+
+def _fill_one(upload: Upload, body: receiving.Body, part: storage.Part) -> storage.Part:
+    before, chunks = upload.parts.filter(number=part.number).first(), body.section(part.size)
+    with ExitStack() as kept:
+        if before is not None:
+            file = kept.enter_context(storage.spooled(chunks)).file
+            if before.sha256 and before.sha256 == checks.digest(storage.chunks_of(file)):
+                return replace(part, tag=before.tag)
+            file.seek(0)
+            chunks = storage.chunks_of(file)
+            before.delete()
+        try:
+            tag = _write(upload, chunks, part)
+        except FileExistsError as error:
+            if before is not None:
+                raise parts.sealed(upload, before) from error
+            raise _completed_by_another(upload) from error
+    parts.note(upload, part, tag=tag, sha256="")
+    return replace(part, tag=tag)
+
+
+def _write(upload: Upload, chunks: Iterator[bytes], part: storage.Part) -> str:
+    """Write a part, the first one to a new key if the old one takes no more.
+
+    That is when a process joined all parts and died before it said so.
+
+    Raises:
+        FileExistsError: the key takes no more.
+    """
+    try:
+        return storage.store().write(upload.storage_key, chunks, part=part)
+    except FileExistsError:  # nothing of the chunks was read
+        if part.number > 1:
+            raise
+    _begin_anew(upload)
+    return storage.store().write(upload.storage_key, chunks, part=part)
+
+
+def _completed_by_another(upload: Upload) -> StateConflict:
+    return StateConflict(_("Another request just completed this upload."), state=upload.state)
+
+
+def _begin_anew(upload: Upload) -> None:
+    """Give an upload another key, at which none of its parts is."""
+    old, new = upload.storage_key, storage.new_key()
+    mine = Upload.objects.filter(pk=upload.pk, state=UploadState.RECEIVING, storage_key=old)
+    with transaction.atomic():
+        if not mine.update(storage_key=new):
+            raise _completed_by_another(upload)
+        upload.parts.all().delete()
+    upload.storage_key = new
+    storage.discard(old)
+
+
+def complete(*, actor: User, upload: Upload) -> Upload:
+    """Say that every part is there; hashes, reads the header, queues the deep checks.
+
+    Completing again returns the upload as it is.
+
+    Raises:
+        UploadIncomplete: ``facts["missing"]`` lists the part numbers.
+        DigestMismatch, UploadRefused: the file is refused and its bytes are gone.
+    """
+    receiving.require_own(actor, upload)
+    if upload.state in {UploadState.CHECKING, UploadState.ACCEPTED}:
+        return upload
+    with locks.holding(upload.storage_key):
+        upload.refresh_from_db()
+        if upload.state in {UploadState.CHECKING, UploadState.ACCEPTED}:
+            return upload
+        receiving.require_open(actor, upload)
+        with endings.explaining(upload):
+            _assemble(upload)
+            with storage.store().open(upload.storage_key) as handle:
+                sha256 = checks.digest(storage.chunks_of(handle))
+            return _complete(upload, sha256)
+
+
+def _assemble(upload: Upload) -> None:
+    """Join the parts, once the store says that each is there in its length."""
+    try:
+        parts.require_short(upload)
+        parts.require_all(upload)
+        _join(upload, parts.parts_of(upload))
+    except SizeMismatch as refusal:
+        check.refuse(upload, [parts.too_long(refusal)], from_state=UploadState.RECEIVING)
+        raise
+
+
+def _join(upload: Upload, sent: list[storage.Part]) -> None:
+    """Join the parts; those that the store does not have are told as missing from now on."""
+    try:
+        storage.store().assemble(upload.storage_key, sent)
+    except UploadIncomplete as refusal:
+        upload.parts.filter(number__in=refusal.facts["missing"]).delete()
+        raise parts.incomplete(upload, refusal.facts["missing"]) from refusal
+
+
+def _complete(upload: Upload, sha256: str) -> Upload:
+    """Judge the bytes by what is quickly known, then queue the rest; the caller holds the lock."""
+    if upload.declared_sha256 and upload.declared_sha256 != sha256:
+        finding = checks.digest_differs(upload.declared_sha256, sha256)
+        check.refuse(upload, [finding], from_state=UploadState.RECEIVING)
+        raise DigestMismatch(
+            finding.message, findings=[finding], declared=upload.declared_sha256, computed=sha256
+        )
+    with storage.store().open(upload.storage_key) as handle:
+        results = checks.run_quick(checks.Subject(upload.path, upload.size_bytes, handle))
+    if checks.is_refused(results):
+        check.refuse(upload, results, from_state=UploadState.RECEIVING)
+        raise UploadRefused(check.headline(results), findings=results)
+    with transaction.atomic():
+        mine = Upload.objects.filter(
+            pk=upload.pk, state=UploadState.RECEIVING, storage_key=upload.storage_key
+        )
+        if mine.update(state=UploadState.CHECKING, sha256=sha256, updated_at=timezone.now()):
+            check.save_findings(upload, results)
+            queue.enqueue(
+                queue=CHECKS_QUEUE,
+                task=CHECK_TASK,
+                args={"upload_id": upload.pk},
+                key=f"{CHECK_TASK}:{upload.pk}",
+                priority=queue.INTERACTIVE,
+                owner=upload.owner.username,
+            )
+    endings.require_not_over(upload)
+    upload.refresh_from_db()
+    return upload
+
+
+def cancel(*, actor: User, upload: Upload) -> None:
+    """Drop an upload that no version holds; cancelling twice is no error.
+
+    Bytes that were accepted are the sweeper's: others may rely on the same ones.
+
+    Raises:
+        StateConflict: when it is published.
+    """
+    receiving.require_own(actor, upload)
+    loose = Upload.objects.filter(pk=upload.pk, state=UploadState.ACCEPTED)
+    ended = {"state": UploadState.CANCELLED, "updated_at": timezone.now()}
+    if loose.filter(~Exists(blob_selectors.kept_for_owner())).update(**ended):
+        return
+    if loose.exists():
+        raise StateConflict(_("A version holds this file already."), state=UploadState.ACCEPTED)
+    open_states = [UploadState.RECEIVING, UploadState.CHECKING]
+    mine = Upload.objects.filter(pk=upload.pk, state__in=open_states)
+    if mine.update(state=UploadState.CANCELLED, updated_at=timezone.now()):
+        queue.cancel(f"{CHECK_TASK}:{upload.pk}")
+        upload.refresh_from_db(fields=["storage_key"])  # a body may have begun anew
+        endings.discard(upload)

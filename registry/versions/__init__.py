@@ -1,0 +1,1 @@
+"""Versions: their contents and revisions, publication, and withdrawal."""

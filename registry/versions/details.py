@@ -1,0 +1,214 @@
+"""What is said and measured about a version."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django.utils.translation import gettext as _
+
+from lorary.anatomy import FAMILIES
+from lorary.anatomy.claims import covers
+from registry.errors import Invalid
+from registry.versions import selectors as version_selectors
+from registry.versions import variants
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from registry.models import File, Version
+
+__all__ = [
+    "BY_TENSORS",
+    "SAID",
+    "Details",
+    "Facts",
+    "allowed_in",
+    "check",
+    "describe",
+    "document_of",
+    "facts_of",
+    "facts_of_file",
+    "measure",
+    "open_in",
+]
+
+MAX_TRIGGER_WORDS = 32
+STRENGTH_LIMIT = 10.0
+#: Confidence of a family that the tensors show, whoever says what.
+BY_TENSORS = frozenset({"proven", "narrowed"})
+#: Greatest rank that a column holds; a header can declare any number.
+MAX_RANK = 2**31 - 1
+MAX_ALGORITHM = 32
+
+#: Columns that ``describe`` and ``measure`` write.
+SAID = (
+    "label",
+    "notes",
+    "declared_family",
+    "lineage",
+    "trigger_words",
+    "strength",
+    "strength_min",
+    "strength_max",
+    "family",
+    "algorithm",
+    "rank",
+    "size_bytes",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What a person says about a version; strengths are multipliers, None: not said.
+
+    Trigger words that were not said are read from the file; where it states none, those of the
+    version offered so far stay. An empty list says there are none.
+    """
+
+    label: str = ""
+    notes: str = ""
+    declared_family: str = ""
+    lineage: str = ""
+    trigger_words: Sequence[str] | None = None
+    strength: float | None = None
+    strength_min: float | None = None
+    strength_max: float | None = None
+
+
+def describe(version: Version, said: Details) -> None:
+    """Write what a person says; words nobody spoke of are the file's, or stay what they were."""
+    version.label, version.notes = said.label.strip(), said.notes.strip()
+    version.declared_family, version.lineage = said.declared_family, said.lineage.strip()
+    words = said.trigger_words
+    if words is None:
+        words = _words_of_file(version) or _words_before(version)
+    version.trigger_words = [" ".join(word.split()) for word in words if word.strip()]
+    version.strength = said.strength
+    version.strength_min, version.strength_max = said.strength_min, said.strength_max
+
+
+def _words_of_file(version: Version) -> list[str]:
+    """Return the trigger words that the primary file's metadata states; guesses are left out."""
+    document = document_of(version)
+    stated = [word for word in document.get("trigger_words", ()) if word["confidence"] != "low"]
+    return [word["text"] for word in stated][:MAX_TRIGGER_WORDS]
+
+
+def _words_before(version: Version) -> list[str]:
+    """Return the trigger words of the version that is offered until this one is."""
+    offered = version.adapter.latest_version
+    return [] if offered is None else list(offered.trigger_words)
+
+
+def document_of(version: Version) -> dict[str, Any]:
+    """Return the anatomy of the primary file, {} where it has none."""
+    return version_selectors.document_of(version, version.primary_file)
+
+
+def measure(version: Version) -> None:
+    """Copy from the anatomy what lists filter and show."""
+    files: list[File] = list(version.files)
+    version.size_bytes = sum(file.size_bytes for file in files)
+    primary = next(file for file in files if file.is_primary)
+    version.family, version.algorithm, version.rank = facts_of_file(
+        version_selectors.document_of(version, primary), primary, version.declared_family
+    )
+
+
+class Facts(NamedTuple):
+    """What lists filter a version by; ``rank`` is the most frequent one."""
+
+    family: str
+    algorithm: str
+    rank: int | None
+
+
+def facts_of_file(document: Mapping[str, Any], file: File | None, declared: str) -> Facts:
+    """Return the facts of a version's primary file; as half of a pair it says its family itself."""
+    candidates = (document.get("base") or {}).get("candidates") or ()
+    half = variants.half_family(file.variant, candidates) if file else ""
+    return facts_of(document, declared or half)
+
+
+def facts_of(document: Mapping[str, Any], declared: str = "") -> Facts:
+    """Return the facts of an anatomy document (empty: not read) and what a person declared.
+
+    The family is the one that the tensors show, else the declared one, else what the file claims;
+    both only where its tensors allow it.
+    """
+    base: Mapping[str, Any] = document.get("base") or {}
+    own, possible = base.get("family") or "", allowed_in(base)
+    is_shown = base.get("confidence") in BY_TENSORS and len(possible) == 1
+    said = declared if not possible or declared in possible else ""
+    family = own if own and is_shown else said or own or _claimed(base)
+    rank = (document.get("rank") or {}).get("mode")
+    return Facts(
+        family,
+        (document.get("algorithm") or "")[:MAX_ALGORITHM],
+        rank if isinstance(rank, int) and 0 < rank <= MAX_RANK else None,
+    )
+
+
+def allowed_in(base: Mapping[str, Any]) -> Sequence[str]:
+    """Return the families that the tensors allow; earlier documents name the candidates only."""
+    return base.get("allowed") or base.get("candidates") or ()
+
+
+def open_in(base: Mapping[str, Any]) -> Sequence[str]:
+    """Return the families that the tensors allow, () where they tell which one it is."""
+    possible = allowed_in(base)
+    return () if base.get("family") and len(possible) == 1 else possible
+
+
+def _claimed(base: Mapping[str, Any]) -> str:
+    """Return the one candidate that the file's claim names, "" where it names none or several."""
+    claimed = (base.get("claimed") or {}).get("family") or ""
+    named = [one for one in base.get("candidates") or () if covers(claimed, one)]
+    return named[0] if len(named) == 1 else ""
+
+
+def check(said: Details) -> None:
+    """Refuse details that do not fit.
+
+    Raises:
+        Invalid: ``facts["fields"]`` names each.
+    """
+    faults: dict[str, str] = {}
+    if len(said.label) > 48:
+        faults["label"] = _("A label has at most 48 characters.")
+    if len(said.notes) > 20_000:
+        faults["notes"] = _("Notes have at most 20,000 characters.")
+    if len(said.lineage) > 64:
+        faults["lineage"] = _("A lineage has at most 64 characters.")
+    if said.declared_family and said.declared_family not in FAMILIES:
+        faults["family"] = _("Known base models are: %(all)s.") % {"all": ", ".join(FAMILIES)}
+    if fault := _trigger_fault(said.trigger_words or ()):
+        faults["trigger_words"] = fault
+    if fault := _strength_fault(said):
+        faults["strength"] = fault
+    if faults:
+        raise Invalid(" ".join(faults.values()), fields=faults)
+
+
+def _trigger_fault(words: Sequence[str]) -> str:
+    if len(words) > MAX_TRIGGER_WORDS:
+        return _("There are at most %(n)d trigger words.") % {"n": MAX_TRIGGER_WORDS}
+    if any(len(word) > 200 or not word.isprintable() for word in words):
+        return _("A trigger phrase has at most 200 printable characters.")
+    return ""
+
+
+def _strength_fault(said: Details) -> str:
+    given = [
+        value
+        for value in (said.strength, said.strength_min, said.strength_max)
+        if value is not None
+    ]
+    if any(not math.isfinite(value) or abs(value) > STRENGTH_LIMIT for value in given):
+        return _("A strength lies between -10 and 10.")
+    low, high = said.strength_min, said.strength_max
+    if low is not None and high is not None and low > high:
+        return _("The lowest strength is above the highest.")
+    return ""

@@ -1,0 +1,142 @@
+"""What drafting, publishing and committing share: a number for a revision, and putting it out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from registry import events
+from registry.accounts import permissions
+from registry.adapters import services as adapters
+from registry.blobs import selectors as blob_selectors
+from registry.errors import UploadRefused
+from registry.models import Adapter, Blob, Version, VersionAnatomy, VersionState
+from registry.signals import version_published
+from registry.versions import details, latest, manifests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from registry.models import Revision, User
+    from registry.versions.details import Details
+    from registry.versions.manifests import Entry
+
+__all__ = [
+    "commit_to_main", "name_after_file", "number", "put_out", "record_commit", "require_stored",
+    "require_welcome", "tell",
+]  # fmt: skip
+
+
+def require_welcome(user: User, adapter: Adapter, entries: Sequence[Entry]) -> None:
+    """Refuse weights that whoever runs the hub took down from this adapter; they may do it.
+
+    Raises:
+        UploadRefused: some are.
+    """
+    taken = blob_selectors.taken_down_in(adapter)
+    found = next((entry for entry in entries if entry.blob.pk in taken), None)
+    if found is not None and not permissions.is_operator(user):
+        text = _(
+            "“%(path)s” was taken down from here with %(version)s: %(reason)s. Only those who run "
+            "this hub can publish it here again."
+        )
+        was = taken[found.blob.pk]
+        said = {"path": found.path, "version": was.name, "reason": was.withdrawn_reason.rstrip(".")}
+        raise UploadRefused(text % said, paths=[found.path], version=was.name)
+
+
+def require_stored(entries: Sequence[Entry]) -> None:
+    """Lock the blobs and see that their bytes are there: the sweeper may have let them go.
+
+    Raises:
+        UploadRefused: it has.
+    """
+    blobs = Blob.objects.select_for_update().filter(pk__in=[entry.blob.pk for entry in entries])
+    gone = {blob.pk for blob in blobs if not blob.is_stored}
+    if names := [entry.path for entry in entries if entry.blob.pk in gone]:
+        text = _("The bytes of “%(path)s” were removed since they were uploaded. Send them again.")
+        raise UploadRefused(text % {"path": names[0]}, paths=names)
+
+
+def number(
+    *, user: User, revision: Revision, said: Details, pair: dict[str, Any] | None
+) -> Version:
+    """Give a revision the next number, as a draft; the caller has locked the adapter.
+
+    Args:
+        user: Who publishes it.
+        revision: Has weights.
+        said: What a person says about it.
+        pair: What the weights and the configuration beside them say together
+            (``anatomies.read_pair``).
+    """
+    adapter = revision.adapter
+    following = Adapter.objects.values_list("last_number", flat=True).get(pk=adapter.pk) + 1
+    Adapter.objects.filter(pk=adapter.pk).update(last_number=following)
+    version = Version(adapter=adapter, number=following, revision=revision, author=user)
+    own = VersionAnatomy(version=version, document=pair) if pair else None
+    details.describe(version, said)
+    details.measure(version)
+    version.save()
+    if own is not None:
+        own.save()
+    version.is_new = True
+    return version
+
+
+def put_out(*, user: User, version: Version) -> None:
+    """Make a draft public; the caller has locked its adapter and charged its bytes."""
+    adapter = version.adapter
+    version.state, version.published_at = VersionState.PUBLISHED, timezone.now()
+    version.save(update_fields=["state", "published_at", "revision"])
+    name_after_file(adapter, version)
+    manifests.move(actor=user, revision=version.revision, name=manifests.MAIN, is_branch=True)
+    manifests.move(actor=user, revision=version.revision, name=version.name)
+    latest.show(adapter, latest.newest(adapter))
+    events.record(actor=user, verb="version_published", adapter=adapter, subject=version.name)
+    tell(version)
+
+
+def name_after_file(adapter: Adapter, version: Version) -> None:
+    """Give an adapter without a title the one in its file's metadata."""
+    notes = details.document_of(version).get("metadata") or {}
+    title = notes.get("title") or ""
+    if not adapter.title and title.isprintable():
+        adapter.title = title[: adapters.LIMITS["title"]]
+
+
+def commit_to_main(
+    *, user: User, parent: Revision, entries: Iterable[Entry], message: str
+) -> Revision:
+    """Write a revision that is no version and move ``main`` to it; the adapter is locked."""
+    revision = manifests.commit(
+        actor=user, adapter=parent.adapter, parent=parent, entries=entries, message=message
+    )
+    manifests.move(actor=user, revision=revision, name=manifests.MAIN, is_branch=True)
+    record_commit(user=user, revision=revision, ref=manifests.MAIN)
+    return revision
+
+
+def record_commit(
+    *, user: User, revision: Revision, ref: str, version: Version | None = None
+) -> None:
+    """Record that a branch points at a new revision, and the version that it was made for."""
+    events.record(
+        actor=user,
+        verb="revision_committed",
+        adapter=revision.adapter,
+        subject=revision.commit[:12],
+        ref=ref,
+        revision=revision.commit,
+        version=version.name if version else None,
+    )
+
+
+def tell(version: Version) -> None:
+    """Let others hear after the commit; what they get wrong does not undo the publication."""
+    transaction.on_commit(
+        lambda: version_published.send_robust(sender=Version, version_id=version.pk)
+    )

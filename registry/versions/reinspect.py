@@ -1,0 +1,153 @@
+"""Reading headers again, so that better tables and new facts reach what is published.
+
+Only headers are read; bytes, digests and what people said stay as they are. Each blob is renewed
+in a transaction of its own and a second run changes nothing, so a run may be cut off at any point.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+from django.db.models import Q
+
+from registry import storage
+from registry.blobs import anatomies
+from registry.models import SCHEMA, Blob, BlobAnatomy, Upload, UploadState, Version
+from registry.scan import checks
+from registry.uploads import check
+from registry.versions import details
+from registry.versions import services as versions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from django.db.models import QuerySet
+
+    from lorary.anatomy import Finding as Result
+    from registry.models import Finding
+
+__all__ = ["Reinspected", "run", "stale"]
+
+_NAMELESS = "adapter" + checks.WEIGHTS
+
+
+@dataclass(slots=True)
+class Reinspected:
+    """What was read, and what changed (or would).
+
+    Attributes:
+        read: Headers read.
+        changed: Files of which something else is known now.
+        versions: Versions that lists show differently.
+        refused: Digests of files that would not be taken today; what is published stays.
+        missing: Digests of files whose bytes are gone.
+    """
+
+    read: int = 0
+    changed: int = 0
+    versions: int = 0
+    refused: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+def stale() -> QuerySet[BlobAnatomy]:
+    """Return the anatomies of stored files that were written in an older shape."""
+    is_older = ~Q(document__schema=SCHEMA) | Q(document__schema__isnull=True)
+    return BlobAnatomy.objects.filter(is_older, blob__is_stored=True)
+
+
+def run(
+    *,
+    is_dry: bool = False,
+    includes_current: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Reinspected:
+    """Read the headers of stored weights again and renew what is known of them.
+
+    Args:
+        is_dry: Only say what would change.
+        includes_current: Also read files whose document has the present shape: after an update
+            that knows more base models.
+        progress: Gets files done and files in all, after each.
+    """
+    chosen = BlobAnatomy.objects.filter(blob__is_stored=True) if includes_current else stale()
+    keys = list(chosen.order_by("pk").values_list("blob", flat=True))
+    told = Reinspected()
+    for done, key in enumerate(keys, start=1):
+        _renew(Blob.objects.select_related("anatomy").get(pk=key), told, is_dry=is_dry)
+        if progress is not None:
+            progress(done, len(keys))
+    return told
+
+
+def _renew(blob: Blob, told: Reinspected, *, is_dry: bool) -> None:
+    """Read one header, write what it says now, count what that changes."""
+    try:
+        with storage.store().open(blob.sha256) as handle:
+            subject = checks.Subject(_path(blob), blob.size_bytes, handle)
+            results = checks.run_quick(subject)
+    except FileNotFoundError:
+        told.missing.append(blob.sha256)
+        return
+    told.read += 1
+    if checks.is_refused(results):
+        told.refused.append(blob.sha256)
+    anatomy = subject.inspection.anatomy if subject.inspection else None
+    if anatomy is None:
+        return
+    document = anatomies.document_of(anatomy)
+    with transaction.atomic():
+        is_other = document != blob.anatomy.document
+        if is_other and not is_dry:
+            anatomies.keep(blob=blob, document=document)
+        is_remarked = not checks.is_refused(results) and _remark(blob, results, is_dry=is_dry)
+        told.changed += is_other or is_remarked
+    for version in _versions(blob):
+        told.versions += _renew_version(version, document, is_dry=is_dry)
+
+
+def _path(blob: Blob) -> str:
+    """Return a name of the file, for what only names tell; the published one first."""
+    names = (rows.order_by("pk").values_list("path", flat=True).first()
+             for rows in (blob.files, blob.uploads))  # fmt: skip
+    return next((name for name in names if name and checks.is_weights(name)), _NAMELESS)
+
+
+def _versions(blob: Blob) -> Iterator[Version]:
+    chosen = Version.objects.filter(revision__files__blob=blob, revision__files__is_primary=True)
+    yield from chosen.select_related("adapter").order_by("pk")
+
+
+def _renew_version(version: Version, document: dict[str, Any], *, is_dry: bool) -> bool:
+    """Renew what a version keeps of its own; whether lists show it differently then."""
+    pair = anatomies.read_pair(version.files)
+    read = pair or document
+    facts = details.facts_of_file(read, version.primary_file, version.declared_family)
+    is_other = facts != (version.family, version.algorithm, version.rank)
+    if not is_dry:
+        if pair is not None:
+            anatomies.keep_pair(version=version, document=pair)
+        if is_other:
+            versions.remeasure(version=version)
+    return is_other
+
+
+def _remark(blob: Blob, results: list[Result], *, is_dry: bool) -> bool:
+    """Give each upload of a blob the header's present findings; whether any differ."""
+    is_other = False
+    for upload in Upload.objects.filter(blob=blob, state=UploadState.ACCEPTED):
+        rows = list(upload.findings.all())
+        before = [_told(row) for row in rows if checks.comes_from_header(row.code)]
+        if before == [_told(result) for result in results]:
+            continue
+        is_other = True
+        if not is_dry:
+            kept: list[Any] = [row for row in rows if not checks.comes_from_header(row.code)]
+            check.save_findings(upload, [*results, *kept], blob)
+    return is_other
+
+
+def _told(found: Finding | Result) -> tuple[str, str, str]:
+    return found.code, found.severity, str(found.message)

@@ -1,0 +1,253 @@
+"""Revisions by the names people use for them: what each holds, and what came before it.
+
+``main`` is where its branch ends. A version that is not offered by default (yanked, withdrawn) is
+not read by default either: while its weights are at the end of ``main``, the newest offered one is
+read, with what was committed behind it (its card).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from registry.adapters import selectors as adapter_selectors
+from registry.aliases import selectors as alias_selectors
+from registry.blobs.selectors import keeping_files
+from registry.models import Alias, File, Revision, Version, VersionState
+from registry.versions import selectors as version_selectors
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from django.contrib.auth.models import AnonymousUser
+
+    from registry.models import Adapter, User
+
+    Viewer = User | AnonymousUser | None
+
+__all__ = [
+    "MAIN",
+    "Snapshot",
+    "at",
+    "commits",
+    "counted_for",
+    "file",
+    "files_of",
+    "heads",
+    "last_changes",
+    "longest",
+    "refs",
+]
+
+MAIN = "main"
+
+#: How far back the last change of a file is looked for; older changes count as this old.
+MAX_BACK = 1000
+
+_NOT_OFFERED = (VersionState.YANKED, VersionState.WITHDRAWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A revision, the version that it is (None: none), and the name that it was asked for by."""
+
+    adapter: Adapter
+    revision: Revision
+    version: Version | None
+    asked: str
+
+
+def at(user: Viewer, adapter: Adapter, name: str = MAIN) -> Snapshot:
+    """Return what ``main``, ``v3``, an alias, ``latest`` or 40 hex digits name.
+
+    Raises:
+        NotFound: nothing has this name, or it is another's draft.
+        Gone: it was withdrawn, or the whole adapter was.
+    """
+    if adapter.withdrawn_reason:
+        raise adapter_selectors.gone(adapter)
+    if name == MAIN:
+        revision, version = heads([adapter])[adapter.pk]
+    else:
+        revision = alias_selectors.revision_named(adapter, name)
+        version = revision.versions.first()
+    if version is not None:
+        version.adapter, version.revision = adapter, revision
+        if version.state == VersionState.DRAFT and not _may_write(user, adapter):
+            raise alias_selectors.nothing_named(adapter, name)
+        if version.state == VersionState.WITHDRAWN:
+            raise version_selectors.gone(version, name)
+    return Snapshot(adapter, revision, version, name)
+
+
+def _may_write(user: Viewer, adapter: Adapter) -> bool:
+    is_known = user is not None and user.is_authenticated
+    return is_known and adapter.is_writable_by(user)  # type: ignore[arg-type]  # signed in
+
+
+def longest(adapter: Adapter, text: str) -> str:
+    """Return the longest alias that a path begins with, ``feat/rain`` of ``feat/rain/a.txt``.
+
+    Returns "" where there is none of more than one part.
+    """
+    parts = text.split("/")
+    names = ["/".join(parts[:n]) for n in range(2, len(parts) + 1)]
+    known = adapter.aliases.filter(name__in=names[:16], revision__isnull=False)
+    return max(known.values_list("name", flat=True), key=len, default="")
+
+
+def heads(rows: Sequence[Adapter]) -> dict[int, tuple[Revision, Version | None]]:
+    """Return adapter id → revision and version that are read by default.
+
+    Takes two queries, three more where a tip is no version, and more where one is passed over.
+
+    Args:
+        rows: Adapters.
+    """
+    tips = Alias.objects.filter(adapter__in=[row.pk for row in rows], name=MAIN)
+    found: dict[int, tuple[Revision, Version | None]] = {}
+    for tip in tips.select_related("revision").prefetch_related("revision__versions"):
+        if tip.revision is not None:
+            of_tip = tip.revision.versions.all()
+            found[tip.adapter_id] = (tip.revision, next(iter(of_tip), None))
+    passed = _passed_over(found)
+    offered = [row.latest_version_id for row in rows if row.pk in passed and row.latest_version_id]
+    instead = Version.objects.filter(pk__in=offered).select_related("revision") if offered else []
+    for version in instead:
+        found[version.adapter_id] = _behind(version, found[version.adapter_id][0])
+    return found
+
+
+def _passed_over(tips: Mapping[int, tuple[Revision, Version | None]]) -> set[int]:
+    """Return the adapters whose tip has the weights of a version that is not offered."""
+    bare = [revision for revision, version in tips.values() if version is None]
+    hollow = _hollow([revision.pk for revision in bare]) if bare else set()
+    rows = Version.objects.exclude(state=VersionState.DRAFT)
+    standing = version_selectors.standing_for(rows, bare) if bare else {}
+    passed = set()
+    for adapter, (revision, version) in tips.items():
+        meant = version or standing.get(revision.pk)
+        if revision.pk in hollow or (meant is not None and meant.state in _NOT_OFFERED):
+            passed.add(adapter)
+    return passed
+
+
+def _behind(version: Version, tip: Revision) -> tuple[Revision, Version | None]:
+    """Return the last revision on the way to a tip that has an offered version's weights."""
+    rows = Version.objects.filter(pk=version.pk)
+    back = list(islice(_chain(tip), MAX_BACK))
+    chain = Revision.objects.in_bulk(back)
+    standing = version_selectors.standing_for(rows, chain.values())
+    last = next((chain[pk] for pk in back if pk in standing), version.revision)
+    if last == version.revision or _hollow([last.pk]):
+        return version.revision, version
+    return last, None
+
+
+def _hollow(revisions: Collection[int]) -> set[int]:
+    """Return those revisions, of no version, that have a file which a withdrawal took."""
+    rows = File.objects.filter(revision__in=revisions)
+    kept = keeping_files().filter(revision__in=revisions)
+    return set(rows.exclude(pk__in=kept.values("pk")).values_list("revision", flat=True))
+
+
+def files_of(revisions: Iterable[Revision]) -> dict[int, list[File]]:
+    """Return revision id → files with blobs and anatomies, by path."""
+    held: dict[int, list[File]] = {revision.pk: [] for revision in revisions}
+    rows = File.objects.filter(revision__in=held).select_related("blob", "blob__anatomy")
+    for row in rows.order_by("path"):
+        held[row.revision_id].append(row)
+    return held
+
+
+def file(snapshot: Snapshot, path: str) -> File | None:
+    """Return a file of a revision, None where it has no such path.
+
+    Raises:
+        Gone: its bytes went with a version that was withdrawn.
+    """
+    rows = snapshot.revision.files.select_related("blob").filter(path=path)
+    found = rows.first()
+    if found is not None and snapshot.version is None:
+        _require_kept(snapshot, found)
+    return found
+
+
+def _require_kept(snapshot: Snapshot, row: File) -> None:
+    if keeping_files().filter(pk=row.pk).exists():
+        return
+    taken = snapshot.adapter.versions.filter(
+        state=VersionState.WITHDRAWN, revision__files__blob=row.blob_id
+    )
+    raise version_selectors.gone(taken.select_related("revision", "adapter")[0], snapshot.asked)
+
+
+def counted_for(snapshot: Snapshot, row: File) -> int | None:
+    """Return the id of the version that a download of a file counts for, None for none.
+
+    A revision of no version (a card that was edited) has the weights of the version before.
+    """
+    if snapshot.version is not None:
+        return snapshot.version.pk
+    rows = snapshot.adapter.versions.exclude(state=VersionState.DRAFT)
+    rows = rows.filter(revision__files__blob=row.blob_id, revision__files__is_primary=True)
+    return rows.order_by("-number").values_list("pk", flat=True).first()
+
+
+def refs(snapshot: Snapshot) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Return branches and tags, each as name and commit; ``vN`` are tags.
+
+    Args:
+        snapshot: Of ``main``.
+    """
+    adapter = snapshot.adapter
+    branches = [(MAIN, snapshot.revision.commit)]
+    numbered = adapter.versions.exclude(state=VersionState.DRAFT).select_related("revision")
+    tags = [(version.name, version.revision.commit) for version in numbered.order_by("number")]
+    for alias in alias_selectors.listing(adapter).exclude(name=MAIN):
+        if alias.revision is not None:
+            (branches if alias.is_branch else tags).append((alias.name, alias.revision.commit))
+    return branches, tags
+
+
+def commits(revision: Revision, *, skip: int = 0, limit: int = 50) -> tuple[list[Revision], bool]:
+    """Return a revision and those before it, newest first, and whether more come after these."""
+    wanted = list(islice(_chain(revision), skip, skip + limit + 1))
+    rows = Revision.objects.select_related("author").in_bulk(wanted[:limit])
+    return [rows[pk] for pk in wanted[:limit]], len(wanted) > limit
+
+
+def _chain(revision: Revision) -> Iterator[int]:
+    """Yield the ids of a revision and of those before it, in one query."""
+    rows = Revision.objects.filter(adapter=revision.adapter_id)
+    parents = dict(rows.values_list("pk", "parent"))
+    here: int | None = revision.pk
+    while here is not None:
+        yield here
+        here = parents.get(here)
+
+
+def last_changes(revision: Revision, paths: Iterable[str]) -> dict[str, Revision]:
+    """Return path → the revision that last changed it, in three queries.
+
+    Looks ``MAX_BACK`` revisions back.
+    """
+    names = set(paths)
+    chain = list(islice(_chain(revision), MAX_BACK))
+    held: dict[int, dict[str, int]] = {}
+    rows = File.objects.filter(revision__adapter=revision.adapter_id, path__in=names)
+    for pk, path, blob in rows.values_list("revision", "path", "blob"):
+        held.setdefault(pk, {})[path] = blob
+    found = {path: _since(chain, held, path) for path in names}
+    known = Revision.objects.in_bulk(found.values())
+    return {path: known[pk] for path, pk in found.items()}
+
+
+def _since(chain: Sequence[int], held: dict[int, dict[str, int]], path: str) -> int:
+    now, since = held.get(chain[0], {}).get(path), chain[0]
+    for pk in chain:
+        if held.get(pk, {}).get(path) != now:
+            break
+        since = pk
+    return since

@@ -1,0 +1,162 @@
+"""Taking versions down for good: a tombstone stays.
+
+```
+published, yanked ──▶ withdrawn      page, number, reason, digests and revision stay (410)
+                          │          bytes and pictures are served no more, at once
+                          └────────▶ the sweeper removes bytes that nothing else keeps
+```
+
+Nothing leads back. What its owner withdrew may be published again, under a new number. What
+somebody who runs the hub withdrew (``is_takedown``) stays out: that adapter takes the same weights
+from nobody else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from registry import events
+from registry.accounts import permissions, quotas
+from registry.adapters import services as adapters
+from registry.errors import StateConflict
+from registry.models import (
+    OUT_STATES,
+    Blob,
+    File,
+    Upload,
+    UploadState,
+    Version,
+    VersionState,
+)
+from registry.signals import version_withdrawn
+from registry.versions import latest
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+    from registry.models import Adapter, User
+
+__all__ = ["withdraw", "withdraw_adapter"]
+
+
+def withdraw(*, actor: User, version: Version, reason: str) -> Version:
+    """Take a version down for good; again with the same reason changes nothing.
+
+    Args:
+        actor: Its owner, or somebody who runs the hub.
+        version: One that is out.
+        reason: Told to everyone who asks for it, at most ``offers.MAX_REASON`` characters.
+
+    Raises:
+        Invalid: there is no reason, or it does not fit.
+        StateConflict: it is a draft, or was withdrawn for another reason.
+        NotFound, Forbidden, Unauthenticated: see ``access.require_owner_or_operator``.
+    """
+    user = permissions.require_owner_or_operator(actor, version.adapter)
+    text = latest.checked_reason(reason)
+    with transaction.atomic():
+        latest.lock(version)
+        if version.state == VersionState.WITHDRAWN and version.withdrawn_reason == text:
+            return version
+        if version.state not in OUT_STATES:
+            raise StateConflict(_why_not(version), state=version.state)
+        _take_down(user, version, text)
+        latest.show(version.adapter, latest.newest(version.adapter))
+    return version
+
+
+def _why_not(version: Version) -> str:
+    if version.state == VersionState.DRAFT:
+        return _("%(version)s is a draft, which nobody else sees. Discard it instead.") % {
+            "version": version.name
+        }
+    return _("%(version)s was withdrawn already: %(reason)s") % {
+        "version": version.name,
+        "reason": version.withdrawn_reason,
+    }
+
+
+def withdraw_adapter(*, actor: User, adapter: Adapter, reason: str) -> Adapter:
+    """Take a whole adapter down for good: every version, its drafts, and all that may come.
+
+    Its name stays taken, and its page says why. Again with the same reason changes nothing.
+
+    Raises:
+        Invalid: there is no reason, or it does not fit.
+        StateConflict: it was withdrawn for another reason.
+        NotFound, Forbidden, Unauthenticated: see ``access.require_owner_or_operator``.
+    """
+    user = permissions.require_owner_or_operator(actor, adapter)
+    text = latest.checked_reason(reason)
+    with transaction.atomic():
+        adapters.refresh(adapter)
+        if adapter.withdrawn_reason == text:
+            return adapter
+        if adapter.withdrawn_reason:
+            said = {"name": adapter.full_name, "reason": adapter.withdrawn_reason}
+            raise StateConflict(
+                _("“%(name)s” was withdrawn already: %(reason)s") % said, state="withdrawn"
+            )
+        for version in adapter.versions.filter(state__in=OUT_STATES).select_related("adapter"):
+            _take_down(user, version, text)
+        for draft in adapter.versions.filter(state=VersionState.DRAFT):
+            latest.drop(draft)
+        adapter.withdrawn_reason = text
+        adapter.save(update_fields=["withdrawn_reason"])
+        quotas.refund(namespace=adapter.namespace, blobs=_never_versions(adapter))
+        latest.show(adapter, None)
+        events.record(
+            actor=user,
+            verb="adapter_withdrawn",
+            adapter=adapter,
+            subject=adapter.full_name,
+            reason=text,
+        )
+    return adapter
+
+
+def _never_versions(adapter: Adapter) -> QuerySet[Blob]:
+    """Return the bytes of commits that no version had: of branches, of samples."""
+    files = File.objects.filter(revision__adapter=adapter)
+    withdrawn = files.filter(revision__versions__state=VersionState.WITHDRAWN)
+    loose = files.filter(revision__versions__isnull=True)
+    return Blob.objects.filter(pk__in=loose.values("blob")).exclude(pk__in=withdrawn.values("blob"))
+
+
+def _take_down(user: User, version: Version, reason: str) -> None:
+    """Change the rows of one version; the caller holds the lock and shows what is newest now."""
+    version.state, version.withdrawn_reason = VersionState.WITHDRAWN, reason
+    version.withdrawn_at, version.withdrawn_by = timezone.now(), user
+    version.is_takedown = not version.adapter.namespace.is_writable_by(user)
+    version.save(
+        update_fields=["state", "withdrawn_reason", "withdrawn_at", "withdrawn_by", "is_takedown"]
+    )
+    files = list(version.files)
+    quotas.refund(namespace=version.adapter.namespace, blobs=[file.blob for file in files])
+    _forget_uploads(version)
+    events.record(
+        actor=user,
+        verb="version_withdrawn",
+        adapter=version.adapter,
+        subject=version.name,
+        reason=reason,
+        takedown=version.is_takedown,
+        sha256=[file.sha256 for file in files],
+    )
+    transaction.on_commit(
+        lambda: version_withdrawn.send_robust(sender=Version, version_id=version.pk)
+    )
+
+
+def _forget_uploads(version: Version) -> None:
+    """End the uploads that it was made of, which would keep its bytes for days."""
+    Upload.objects.filter(
+        owner=version.author,
+        state=UploadState.ACCEPTED,
+        blob__files__revision=version.revision_id,
+        created_at__lte=version.created_at,
+    ).update(state=UploadState.CANCELLED, updated_at=timezone.now())
