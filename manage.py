@@ -19,7 +19,7 @@ def main() -> None:
     except ImproperlyConfigured as error:
         sys.exit(f"error: {error}")
     except DatabaseError:
-        from hub.absent import missing_hub  # noqa: PLC0415 - asks for the settings
+        from hub.operations.missing_database import missing_hub  # noqa: PLC0415 - asks for the settings
 
         if missing := missing_hub():
             sys.exit(f"error: {missing}")

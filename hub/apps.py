@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
-from hub import celery, checks
+from hub import celery, setting_checks
 from hub.protocols.huggingface.xet import staging
 from registry import signals
 
@@ -21,9 +21,9 @@ class HubConfig(AppConfig):
 
     def ready(self) -> None:
         """Bind what every process needs, whichever command started it."""
-        checks.register_all()
+        setting_checks.register_all()
         celery.app.set_default()
-        from hub.protocols.huggingface import readmes  # noqa: PLC0415 - needs apps
+        from hub.protocols.huggingface.repos import readmes  # noqa: PLC0415 - needs apps
 
         signals.card_changed.connect(readmes.follow, weak=False, dispatch_uid="hub.readmes")
         signals.card_wanted.connect(readmes.wanted, weak=False, dispatch_uid="hub.readme")

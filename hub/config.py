@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from hub.moved import moved_to
+from hub.operations.storage_location import moved_to
 from registry.private_files import make_folder
 
 if TYPE_CHECKING:

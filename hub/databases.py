@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dj_database_url
 
-from hub.embedded import SCHEME
+from hub.embedded_broker import SCHEME
 from registry.private_files import make_file
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ __all__ = ["broker", "cache", "database", "prepare_file"]
 # Readers never wait for the writer (WAL); a writer takes its lock at once and waits for its turn
 # (IMMEDIATE), instead of failing with "database is locked" when it upgrades. NORMAL loses the
 # last commits on power loss, not on a kill; FULL would cost a factor of fifty, so only what
-# somebody is told about is flushed (hub.flushing).
+# somebody is told about is flushed (hub.http.durable_responses).
 SQLITE: dict[str, Any] = {
     "transaction_mode": "IMMEDIATE",
     "timeout": 20,
@@ -75,5 +75,5 @@ def broker(config: Config) -> tuple[str, dict[str, Any]]:
 def cache(config: Config) -> dict[str, Any]:
     """Return Django's entry for the cache: memory of the process, or Redis."""
     if config.cache_url:
-        return {"BACKEND": "hub.caches.TolerantRedisCache", "LOCATION": config.cache_url}
+        return {"BACKEND": "hub.shared_cache.TolerantRedisCache", "LOCATION": config.cache_url}
     return {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "lorary"}

@@ -11,7 +11,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 from hub.api.urls import v1
-from hub.health import live, ready
+from hub.operations.health import live, ready
 
 __all__ = ["urlpatterns"]
 

@@ -40,11 +40,11 @@ def _in_a_line(record: logging.LogRecord) -> bool:
 
 logging.getLogger("gunicorn.error").addFilter(_in_a_line)
 
-from hub import presence  # noqa: E402 - there are no models before
+from hub.operations import process_lock  # noqa: E402 - there are no models before
 from registry.versions import download_counts  # noqa: E402 - the same
 
 # Nobody moves or restores what this process serves; held by the processes it forks as well.
-presence.enter()
+process_lock.enter()
 
 # Load every page now, before the server forks: once for all processes, and no first visitor waits.
 _ = get_resolver().url_patterns

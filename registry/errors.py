@@ -29,7 +29,7 @@ LoraryError
 └── StorageAway            storage_away
 
 A leaf has a stable ``code``, a translatable ``title`` and typed ``facts``. None knows HTTP:
-``hub/problems.py`` maps class to status, ``lorary.client.errors`` mirrors the codes.
+``hub/http/problems.py`` maps class to status, ``lorary.client.errors`` mirrors the codes.
 """
 
 from __future__ import annotations

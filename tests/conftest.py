@@ -12,7 +12,7 @@ from django.conf import settings
 from django.test import override_settings
 
 from hub.config import prepare
-from hub.protocols.huggingface import readmes
+from hub.protocols.huggingface.repos import readmes
 from registry.accounts import users
 from registry.signals import card_wanted
 from registry.tokens import services as tokens

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hub.checks import CHECKS
 from hub.config import Config, load
 from hub.env import Env
+from hub.setting_checks import CHECKS
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))

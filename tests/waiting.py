@@ -65,7 +65,12 @@ def serving(
     """Port of a server with a few threads, and its log."""
     log, port = tmp_path / "log", free_port()
     (tmp_path / "short_patience.py").write_text(text)
-    options = ["--bind", f"127.0.0.1:{port}", "--worker-class", "hub.threads.Worker"]
+    options = [
+        "--bind",
+        f"127.0.0.1:{port}",
+        "--worker-class",
+        "hub.webserver.gunicorn_worker.Worker",
+    ]
     quiet = ["--log-level", "warning", "--no-control-socket", "--pythonpath", str(tmp_path)]
     command = [*options, "--threads", str(threads), *quiet, "short_patience:application"]
     with log.open("wb") as said:

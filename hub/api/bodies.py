@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser, JSONParser
 
-from hub.pace import discard
-from hub.refusals import LengthRequired, Malformed
+from hub.http.errors import LengthRequired, Malformed
+from hub.webserver.connections import discard
 from registry.errors import SizeMismatch, TooLarge
 
 if TYPE_CHECKING:

@@ -7,7 +7,10 @@ from typing import Any
 __all__ = ["REST_FRAMEWORK", "SPECTACULAR_SETTINGS"]
 
 REST_FRAMEWORK: dict[str, Any] = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["hub.api.auth.TokenAuth", "hub.api.auth.SessionAuth"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "hub.api.accounts.authentication.TokenAuth",
+        "hub.api.accounts.authentication.SessionAuth",
+    ],
     "DEFAULT_PERMISSION_CLASSES": [],  # services decide
     "DEFAULT_PARSER_CLASSES": ["hub.api.bodies.BoundedJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
@@ -15,9 +18,9 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_THROTTLE_CLASSES": [
-        "hub.throttles.StrangerThrottle",
-        "hub.throttles.WriteThrottle",
-        "hub.throttles.ScopeThrottle",
+        "hub.http.throttles.StrangerThrottle",
+        "hub.http.throttles.WriteThrottle",
+        "hub.http.throttles.ScopeThrottle",
     ],
     # Generous: they stop floods, not work. A window of the cache, per address or per user.
     "DEFAULT_THROTTLE_RATES": {
@@ -26,7 +29,7 @@ REST_FRAMEWORK: dict[str, Any] = {
         "search": "600/min",
         "covers": "1800/min",
     },
-    "EXCEPTION_HANDLER": "hub.problems.handle",
+    "EXCEPTION_HANDLER": "hub.http.problems.handle",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
 
@@ -55,10 +58,10 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "HashKindEnum": "registry.models.HashKind",
         "SeverityEnum": "registry.models.Severity",
         "NamespaceKindEnum": "registry.models.NamespaceKind",
-        "PreviewStateEnum": "hub.api.previews.PREVIEW_STATES",
-        "FileKindEnum": "hub.api.anatomy_shapes.KINDS",
-        "ConfidenceEnum": "hub.api.anatomy_shapes.CONFIDENCES",
-        "TrustEnum": "hub.api.anatomy_shapes.TRUST",
+        "PreviewStateEnum": "hub.api.previews.views.PREVIEW_STATES",
+        "FileKindEnum": "hub.api.versions.anatomy.KINDS",
+        "ConfidenceEnum": "hub.api.versions.anatomy.CONFIDENCES",
+        "TrustEnum": "hub.api.versions.anatomy.TRUST",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

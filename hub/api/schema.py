@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hub.problems import HTTP_CODES, STATUS
+from hub.http.problems import HTTP_CODES, STATUS
 from registry import errors
 
 __all__ = ["add_problems", "codes"]

@@ -5,23 +5,23 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, path, re_path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularYAMLAPIView
 
-from hub.api.adapters import Adapters, AdapterView
-from hub.api.aliases import Aliases, AliasHistory, AliasView
+from hub.api.accounts.me import Me
+from hub.api.accounts.tokens import Tokens, TokenView
+from hub.api.adapters.aliases import Aliases, AliasHistory, AliasView
+from hub.api.adapters.hashes import Hashes, HashView
+from hub.api.adapters.views import Adapters, AdapterView
 from hub.api.docs import KeptGenerator, docs
-from hub.api.files import FileView
-from hub.api.gallery import SampleView, VersionSamples
-from hub.api.hashes import Hashes, HashView
-from hub.api.inspect import Inspect
-from hub.api.me import Me
-from hub.api.nowhere import Nowhere
-from hub.api.recipes import RecipeView
-from hub.api.renders import RenderView, VersionRenders
-from hub.api.tokens import Tokens, TokenView
-from hub.api.tryouts import Tryouts, TryoutShare, TryoutView
-from hub.api.uploads import Complete, Content, Links, Part, Parts, Uploads, UploadView
-from hub.api.versions import Publish, Versions, VersionView, Yank
-from hub.api.withdrawals import AdapterWithdraw, VersionWithdraw
-from hub.api.workers import Workers, WorkerView
+from hub.api.not_found import Nowhere
+from hub.api.previews.gallery import SampleView, VersionSamples
+from hub.api.previews.recipes import RecipeView
+from hub.api.previews.renders import RenderView, VersionRenders
+from hub.api.previews.tryouts import Tryouts, TryoutShare, TryoutView
+from hub.api.previews.workers import Workers, WorkerView
+from hub.api.uploads.inspect import Inspect
+from hub.api.uploads.views import Complete, Content, Links, Part, Parts, Uploads, UploadView
+from hub.api.versions.files import FileView
+from hub.api.versions.views import Publish, Versions, VersionView, Yank
+from hub.api.versions.withdrawals import AdapterWithdraw, VersionWithdraw
 
 __all__ = ["FILE", "urlpatterns", "v1"]
 

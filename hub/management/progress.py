@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from hub.counting import counted, in_words
+from hub.plurals import counted, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,8 +11,8 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from hub.problems import problem_of
-from hub.throttles import PageThrottle, WriteThrottle
+from hub.http.problems import problem_of
+from hub.http.throttles import PageThrottle, WriteThrottle
 from registry.errors import Invalid, LoraryError, Moved, NotFound, RateLimited, Unauthenticated
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-    from hub.throttles import CoverThrottle, DrawnThrottle
+    from hub.http.throttles import CoverThrottle, DrawnThrottle
 
 __all__ = ["page", "refuse"]
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from hub.operating import jobs_told, queue_title, unserved_told, workers_told
+from hub.operations.worker_status import jobs_told, queue_title, unserved_told, workers_told
 from lorary.anatomy import family_title
 from previews.services import operating
 from registry.accounts import permissions
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest, HttpResponse
 
-    from hub.operating import WorkerTold
+    from hub.operations.worker_status import WorkerTold
     from registry.models import Worker
 
 __all__ = ["index", "job", "panel", "worker"]

@@ -5,33 +5,18 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 from django.views.generic import RedirectView
 
-from hub.pages import (
-    accounts,
-    adapters,
-    aliases,
-    browse,
-    client,
-    comparisons,
-    content,
-    drafts,
-    gallery,
-    guides,
-    home,
-    media,
-    operator,
-    previews,
-    profiles,
-    publish,
-    recipe,
-    tokens,
-    tryouts,
-    uploads,
-    usage,
-    versions,
-    withdrawals,
-)
+from hub.http.throttles import CoverThrottle, DrawnThrottle
+from hub.pages import operator
+from hub.pages.accounts import content_setting, tokens
+from hub.pages.accounts import views as accounts
+from hub.pages.adapters import aliases, comparison, drafts, versions, withdrawals
+from hub.pages.adapters import views as adapters
+from hub.pages.catalogue import browse, home, profiles
 from hub.pages.errors import page
-from hub.throttles import CoverThrottle, DrawnThrottle
+from hub.pages.help import client, guides, usage
+from hub.pages.pictures import gallery, media, previews, recipe, tryouts
+from hub.pages.publishing import uploads
+from hub.pages.publishing import views as publish
 
 __all__ = ["urlpatterns"]
 
@@ -50,7 +35,7 @@ urlpatterns: list[URLPattern] = [
     path("signout", page(accounts.signout), name="signout"),
     path("settings", RedirectView.as_view(pattern_name="tokens"), name="settings"),
     path("settings/password", page(accounts.password), name="password"),
-    path("settings/content", page(content.content), name="content"),
+    path("settings/content", page(content_setting.content), name="content"),
     path("settings/tokens", page(tokens.index), name="tokens"),
     path("settings/tokens/revoke", page(tokens.revoke_all), name="tokens-revoke"),
     path("settings/tokens/<int:token_id>/revoke", page(tokens.revoke), name="token-revoke"),
@@ -92,7 +77,7 @@ urlpatterns: list[URLPattern] = [
     path("<str:owner>/<str:name>", page(adapters.show), name="adapter"),
     path("<str:owner>/<str:name>/edit", page(adapters.edit), name="adapter-edit"),
     path("<str:owner>/<str:name>/recipe", page(recipe.recipe), name="adapter-recipe"),
-    path("<str:owner>/<str:name>/compare", page(comparisons.show), name="compare"),
+    path("<str:owner>/<str:name>/compare", page(comparison.show), name="compare"),
     path("<str:owner>/<str:name>/gallery", page(gallery.gallery), name="gallery"),
     path(
         "<str:owner>/<str:name>/gallery/<int:sample_id>",

@@ -12,7 +12,7 @@ from hub.api.conf import REST_FRAMEWORK, SPECTACULAR_SETTINGS  # noqa: F401 - Dj
 from hub.config import load, prepare
 from hub.databases import broker, cache, database, prepare_file
 from hub.env import Env
-from hub.logs import is_news, say_in_a_line
+from hub.log_filters import is_news, say_in_a_line
 
 ROOT = Path(__file__).resolve().parents[2]
 LORARY = load(Env(os.environ), ROOT)
@@ -54,16 +54,16 @@ INSTALLED_APPS = [
     "django_htmx",
 ]
 MIDDLEWARE = [
-    "hub.middleware.ReleaseMiddleware",
-    "hub.middleware.HeadMiddleware",
+    "hub.http.middleware.ReleaseMiddleware",
+    "hub.http.middleware.HeadMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "hub.middleware.SecurityHeadersMiddleware",
-    "hub.malformed.MalformedMiddleware",
-    "hub.health.HealthMiddleware",
-    "hub.api.direct.DirectMiddleware",
-    "hub.flushing.FlushMiddleware",
-    "hub.caching.CacheMiddleware",
+    "hub.http.middleware.SecurityHeadersMiddleware",
+    "hub.http.malformed_requests.MalformedMiddleware",
+    "hub.operations.health.HealthMiddleware",
+    "hub.api.versions.direct.DirectMiddleware",
+    "hub.http.durable_responses.FlushMiddleware",
+    "hub.http.caching.CacheMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -149,7 +149,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 FILE_UPLOAD_TEMP_DIR = LORARY.data
 FILE_UPLOAD_HANDLERS = [
-    "hub.formfiles.Bounded",
+    "hub.http.form_files.Bounded",
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
     "django.core.files.uploadhandler.TemporaryFileUploadHandler",
 ]

@@ -10,7 +10,7 @@ from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
-from hub import throttles
+from hub.http import throttles
 from registry.models import AccessToken
 from tests.api.conftest import API, Caller
 

@@ -10,7 +10,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
-from hub.throttles import StrangerThrottle
+from hub.http.throttles import StrangerThrottle
 from registry.errors import StorageAway
 from registry.models import Access, Visibility
 from registry.storage.local import LocalStore
@@ -95,7 +95,7 @@ def test_a_bucket_is_told_by_a_link(stranger: Caller, monkeypatch: pytest.Monkey
     [
         ("registry.versions.files.Compiled.first", OperationalError("database is locked"), 503),
         ("registry.storage.local.LocalStore.open", OSError(errno.EIO, "disk"), 500),
-        ("hub.throttles.StrangerThrottle._count", ConnectionError("the cache is away"), 500),
+        ("hub.http.throttles.StrangerThrottle._count", ConnectionError("the cache is away"), 500),
         ("registry.storage.local.LocalStore.open", StorageAway("The bucket is away."), 503),
     ],
 )

@@ -13,9 +13,9 @@ from django.core.management import call_command
 from django.urls import get_resolver
 from rest_framework.serializers import Serializer
 
-from hub.api.anatomy_shapes import InspectionOut, RefusalOut
-from hub.api.samples import sample
+from hub.api.previews.samples import sample
 from hub.api.urls import v1
+from hub.api.versions.anatomy import InspectionOut, RefusalOut
 from lorary.anatomy import inspect_bytes
 from tests.builders.adapters import DENOISERS, kohya
 from tests.e2e import talk

@@ -12,8 +12,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from hub import delivery
-from hub.delivery import matches
+from hub.http import delivery
+from hub.http.delivery import matches
 from registry.models import Blob
 from registry.versions import download_counts
 from tests.transfers import CASES, body_of, outcome_of

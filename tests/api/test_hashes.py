@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hub.throttles import ScopeThrottle
+from hub.http.throttles import ScopeThrottle
 from registry.adapters import services as adapters
 from registry.blobs import by_hash
 from registry.models import Adapter, BlobHash

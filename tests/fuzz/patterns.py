@@ -34,9 +34,9 @@ MOST = 1024
 #: Files whose patterns see no text of a stranger, or only a short one.
 EXEMPT = {
     "hub/env.py": "settings of whoever runs the hub",
-    "hub/pages/guides.py": "pages of our own documentation",
-    "hub/delivery.py": "one header of a request, matched from its beginning",
-    "hub/ranges.py": "one header of a request, matched from its beginning",
+    "hub/pages/help/guides.py": "pages of our own documentation",
+    "hub/http/delivery.py": "one header of a request, matched from its beginning",
+    "hub/http/ranges.py": "one header of a request, matched from its beginning",
     "hub/wsgi.py": "one header of a request",
     "previews/brought/sandbox.py": "a placeholder of at most 2,000 characters",
     "previews/render/bases.py": "settings of whoever runs the hub",

@@ -16,7 +16,7 @@ import pytest
 from django.conf import settings
 from django.test import override_settings
 
-from hub.admission import Admission, caller_of
+from hub.webserver.admission import Admission, caller_of
 from tests.waiting import MODULE, serving
 
 if TYPE_CHECKING:

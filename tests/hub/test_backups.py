@@ -15,7 +15,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
 
-from hub import backups, backupsets, dumps, presence
+from hub.operations import backup, backup_sets, database_dumps, process_lock
 from registry import storage
 from registry.models import Blob
 
@@ -52,7 +52,7 @@ def digests(folder: Path) -> set[str]:
 
 
 def names(folder: Path) -> list[str]:
-    return [one.name for one in backupsets.sets(folder)]
+    return [one.name for one in backup_sets.sets(folder)]
 
 
 def damage(sha256: str) -> None:
@@ -72,7 +72,7 @@ def run(*arguments: str) -> tuple[int, str]:
 def test_a_set_has_rows_files_and_the_secret(folder: Path) -> None:
     (settings.LORARY.data / "secret_key").write_text("s" * 50)
     first, second = keep(b"first"), keep(b"second")
-    made = backups.make(folder)
+    made = backup.make(folder)
     assert (made.blobs, made.bytes, made.is_whole) == (2, 11, True)
     assert (made.files.done, made.files.present) == (2, 0)
     place = folder / "sets" / made.name
@@ -88,27 +88,27 @@ def test_a_set_has_rows_files_and_the_secret(folder: Path) -> None:
 
 def test_the_next_set_brings_only_new_files(folder: Path) -> None:
     keep(b"first")
-    one = backups.make(folder)
+    one = backup.make(folder)
     keep(b"second")
-    other = backups.make(folder)
+    other = backup.make(folder)
     assert (other.files.done, other.files.present, other.blobs) == (1, 1, 2)
     assert names(folder) == [one.name, other.name]
-    assert backupsets.chosen(folder).name == other.name
+    assert backup_sets.chosen(folder).name == other.name
 
 
 def test_a_file_that_comes_while_files_are_copied_is_in_the_set(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep(b"before")
-    dump = dumps.dump
+    dump = database_dumps.dump
     late: list[str] = []
 
     def dump_after_another(target: Path) -> list[migrate_store.Named]:
         late.append(keep(b"meanwhile"))
         return dump(target)
 
-    monkeypatch.setattr(dumps, "dump", dump_after_another)
-    made = backups.make(folder)
+    monkeypatch.setattr(database_dumps, "dump", dump_after_another)
+    made = backup.make(folder)
     assert (made.blobs, made.is_whole) == (2, True)
     assert late[0] in digests(folder)
 
@@ -117,7 +117,7 @@ def test_a_file_that_is_swept_after_the_rows_were_copied_is_in_the_set(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     swept = keep(b"withdrawn")
-    dump = dumps.dump
+    dump = database_dumps.dump
 
     def dump_before_a_sweep(target: Path) -> list[migrate_store.Named]:
         named = dump(target)
@@ -125,8 +125,8 @@ def test_a_file_that_is_swept_after_the_rows_were_copied_is_in_the_set(
         storage.store().delete(swept)
         return named
 
-    monkeypatch.setattr(dumps, "dump", dump_before_a_sweep)
-    made = backups.make(folder)
+    monkeypatch.setattr(database_dumps, "dump", dump_before_a_sweep)
+    made = backup.make(folder)
     assert (made.blobs, made.is_whole) == (1, True)
     assert digests(folder) == {swept}
 
@@ -143,7 +143,7 @@ def test_what_is_lost_already_is_named_and_the_rest_is_saved(folder: Path) -> No
 
 def test_old_sets_go_with_what_only_they_named(folder: Path) -> None:
     gone, stays = keep(b"gone"), keep(b"stays")
-    backups.make(folder)
+    backup.make(folder)
     (folder / "sets" / "20200101T000000.000Z").mkdir()  # cut off, so without a manifest
     Blob.objects.filter(sha256=gone).update(is_stored=False)
     code, said = run("backup", "--to", str(folder), "--keep", "1", "--json")
@@ -154,7 +154,7 @@ def test_old_sets_go_with_what_only_they_named(folder: Path) -> None:
 
 def test_sets_that_are_not_whole_push_out_no_whole_one(folder: Path) -> None:
     kept = keep(b"kept")
-    whole = [backups.make(folder).name, backups.make(folder).name]
+    whole = [backup.make(folder).name, backup.make(folder).name]
     storage.store().delete(keep(b"lost"))
     for _ in range(4):
         code, said = run("backup", "--to", str(folder), "--keep", "2")
@@ -165,12 +165,12 @@ def test_sets_that_are_not_whole_push_out_no_whole_one(folder: Path) -> None:
     Blob.objects.filter(is_stored=True).exclude(sha256=kept).update(is_stored=False)
     for _ in range(2):
         assert run("backup", "--to", str(folder), "--keep", "2")[0] == 0
-    assert [one.is_whole for one in backupsets.sets(folder)] == [True, True]
+    assert [one.is_whole for one in backup_sets.sets(folder)] == [True, True]
 
 
 def test_a_hub_that_lost_most_of_its_files_pushes_out_nothing(folder: Path) -> None:
     full = {keep(bytes([number])) for number in range(15)}
-    backups.make(folder)
+    backup.make(folder)
     Blob.objects.filter(sha256__in=list(full)[:8]).update(is_stored=False)
     for _ in range(3):
         code, said = run("backup", "--to", str(folder), "--keep", "1")
@@ -189,7 +189,7 @@ def test_a_hub_that_lost_most_of_its_files_pushes_out_nothing(folder: Path) -> N
 def test_what_was_said_to_be_right_need_not_be_said_again(folder: Path) -> None:
     for number in range(15):
         keep(bytes([number]))
-    backups.make(folder)
+    backup.make(folder)
     Blob.objects.update(is_stored=False)
     keep(b"new")
     assert run("backup", "--to", str(folder), "--keep", "3", "--prune-anyway")[0] == 0
@@ -200,7 +200,7 @@ def test_what_was_said_to_be_right_need_not_be_said_again(folder: Path) -> None:
 @pytest.mark.parametrize(("before", "after"), [(5, 0), (14, 7), (11, 6)])
 def test_files_that_go_now_and_then_are_no_loss(folder: Path, before: int, after: int) -> None:
     kept = [keep(bytes([number])) for number in range(before)]
-    backups.make(folder)
+    backup.make(folder)
     Blob.objects.filter(sha256__in=kept[after:]).update(is_stored=False)
     assert run("backup", "--to", str(folder), "--keep", "1")[0] == 0
     assert len(digests(folder)) == after
@@ -220,16 +220,16 @@ def test_the_manifest_names_all_that_could_not_be_saved(folder: Path) -> None:
     manifest = json.loads((folder / "sets" / names(folder)[0] / "manifest.json").read_text())
     assert (code, manifest["missing"], manifest["damaged"]) == (1, [lost], [damaged])
     assert manifest["failed"] == {}
-    (found,) = backupsets.sets(folder)
+    (found,) = backup_sets.sets(folder)
     assert (found.lacking, found.is_whole) == (2, False)
 
 
 def test_the_list_says_which_sets_are_not_whole(folder: Path) -> None:
     keep(b"there")
-    first = backups.make(folder).name
+    first = backup.make(folder).name
     damage(keep(b"damaged"))
-    second = backups.make(folder).name
-    third = backups.make(folder).name
+    second = backup.make(folder).name
+    third = backup.make(folder).name
     (folder / "sets" / third / "manifest.json").write_text("{")
     out = StringIO()
     call_command("restore", "--from", str(folder), "--list", stdout=out)
@@ -248,10 +248,10 @@ def test_restore_says_that_the_set_it_took_was_not_whole(
     folder: Path, monkeypatch: pytest.MonkeyPatch, own_settings: Callable[..., None], tmp_path: Path
 ) -> None:
     damage(keep(b"damaged"))
-    backups.make(folder)
+    backup.make(folder)
     own_settings(storage=(tmp_path / "other").as_uri())
-    monkeypatch.setattr(dumps, "require_empty", lambda: None)
-    monkeypatch.setattr(dumps, "restore", lambda _rows: None)
+    monkeypatch.setattr(database_dumps, "require_empty", lambda: None)
+    monkeypatch.setattr(database_dumps, "restore", lambda _rows: None)
     code, said = run("restore", "--from", str(folder))
     assert (code, "not whole: 1 file could not be saved" in said) == (1, True)
     assert "1 file not in this backup, to be brought from a backup" in said
@@ -259,7 +259,7 @@ def test_restore_says_that_the_set_it_took_was_not_whole(
 
 def test_nothing_is_removed_while_a_set_no_longer_says_what_it_names(folder: Path) -> None:
     gone = keep(b"gone")
-    first = backups.make(folder).name
+    first = backup.make(folder).name
     cut(folder / "sets" / first)
     Blob.objects.filter(sha256=gone).update(is_stored=False)
     code, said = run("backup", "--to", str(folder), "--keep", "2")
@@ -280,33 +280,33 @@ def test_backup_refuses_to_keep_nothing(folder: Path, arguments: list[str]) -> N
 
 
 def test_backups_are_made_one_at_a_time(folder: Path) -> None:
-    with presence.one_at_a_time(), pytest.raises(CommandError, match="Wait for its end"):
+    with process_lock.one_at_a_time(), pytest.raises(CommandError, match="Wait for its end"):
         call_command("backup", "--to", str(folder))
 
 
 def test_backups_of_other_machines_are_waited_for(folder: Path) -> None:
-    made = backups.make(folder).name
+    made = backup.make(folder).name
     half = folder / "sets" / "20990101T000000.000Z"
     half.mkdir()  # the other machine is just making it
-    with presence.writing(folder), pytest.raises(CommandError, match="in this folder"):
+    with process_lock.writing(folder), pytest.raises(CommandError, match="in this folder"):
         call_command("backup", "--to", str(folder), "--keep", "1")
     assert half.exists()
-    with presence.writing(folder), pytest.raises(CommandError, match="being made there"):
+    with process_lock.writing(folder), pytest.raises(CommandError, match="being made there"):
         call_command("restore", "--from", str(folder))
-    with presence.reading(folder), pytest.raises(CommandError, match="in this folder"):
+    with process_lock.reading(folder), pytest.raises(CommandError, match="in this folder"):
         call_command("backup", "--to", str(folder))
     assert names(folder) == [made]
 
 
 def test_restore_lists_the_sets(folder: Path) -> None:
-    made = [backups.make(folder).name, backups.make(folder).name]
+    made = [backup.make(folder).name, backup.make(folder).name]
     out = StringIO()
     call_command("restore", "--from", str(folder), "--list", stdout=out)
     assert out.getvalue().split() == made
 
 
 def test_restore_refuses_a_database_that_has_tables(folder: Path) -> None:
-    backups.make(folder)
+    backup.make(folder)
     with pytest.raises(CommandError, match="has tables already"):
         call_command("restore", "--from", str(folder))
 
@@ -353,7 +353,7 @@ def test_restore_refuses_a_set_that_is_not_what_was_written(
     folder: Path, harm: Callable[[Path], None], refusal: str
 ) -> None:
     keep(b"named")
-    made = backups.make(folder)
+    made = backup.make(folder)
     harm(folder / "sets" / made.name)
     with pytest.raises(CommandError, match=refusal):
         call_command("restore", "--from", str(folder), "--set", made.name)
@@ -363,16 +363,16 @@ def test_files_are_there_before_the_rows_that_name_them(
     folder: Path, monkeypatch: pytest.MonkeyPatch, own_settings: Callable[..., None], tmp_path: Path
 ) -> None:
     sha256 = keep(b"named")
-    made = backups.make(folder)
+    made = backup.make(folder)
     own_settings(storage=(tmp_path / "other").as_uri())
 
     def cut_off(_source: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(dumps, "require_empty", lambda: None)
-    monkeypatch.setattr(dumps, "restore", cut_off)
+    monkeypatch.setattr(database_dumps, "require_empty", lambda: None)
+    monkeypatch.setattr(database_dumps, "restore", cut_off)
     with pytest.raises(KeyboardInterrupt):
-        backups.put_back(folder, made.name)
+        backup.put_back(folder, made.name)
     with storage.store().open(sha256) as handle:
         assert handle.read() == b"named"
 
@@ -384,5 +384,5 @@ def test_restore_refuses_an_empty_folder(tmp_path: Path) -> None:
 
 def test_a_copy_of_the_rows_is_one_sound_file(tmp_path: Path) -> None:
     sha256 = keep(b"named")
-    assert dumps.dump(tmp_path / "rows.sqlite3") == [(sha256, 5)]
+    assert database_dumps.dump(tmp_path / "rows.sqlite3") == [(sha256, 5)]
     assert [file.name for file in tmp_path.glob("rows*")] == ["rows.sqlite3"]

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.cache import caches
 from django.test import override_settings
 
-from hub import caches as shared
+from hub import shared_cache as shared
 from hub.databases import cache
 from tests.faults.processes import Broker
 from tests.running import free_port
@@ -61,7 +61,7 @@ def test_the_outage_is_logged_once_a_minute(
 ) -> None:
     del port
     monkeypatch.setattr(shared, "PAUSE_S", 0.0)
-    with caplog.at_level(logging.WARNING, logger="hub.caches"):
+    with caplog.at_level(logging.WARNING, logger="hub.shared_cache"):
         for _ in range(3):
             assert caches["default"].add("key", 1)
     assert [line.getMessage()[:18] for line in caplog.records] == ["The cache is away:"]

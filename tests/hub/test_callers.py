@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hub.callers import address_of
+from hub.http.callers import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core import checks
 from django.test import override_settings
 
-from hub.checks import check_settings
+from hub.setting_checks import check_settings
 
 WRONG: list[tuple[str, dict[str, Any]]] = [
     ("E001", {"data": Path("/proc/nowhere")}),

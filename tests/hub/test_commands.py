@@ -17,7 +17,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
-from hub.supervisor import Supervisor
+from hub.operations.supervisor import Supervisor
 from registry.accounts import users
 from registry.adapters import services as adapters
 from registry.jobs import queue
@@ -272,7 +272,7 @@ def test_doctor_repeats_what_the_settings_check_finds(own_settings: Callable[...
 
 
 def test_doctor_sees_a_disk_that_is_nearly_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hub.doctor.LOW_SPACE_BYTES", 2**70)
+    monkeypatch.setattr("hub.operations.doctor.LOW_SPACE_BYTES", 2**70)
     assert diagnose()[1]["space"][0]["state"] == "warning"
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hub.counting import counted, in_words
 from hub.management.progress import listed
+from hub.plurals import counted, in_words
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from hub.pages.guides import DOCUMENTS
+from hub.pages.help.guides import DOCUMENTS
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 from django.conf import settings
 
-from hub.checks import check_settings, is_same_store
 from hub.config import load
 from hub.env import Env
-from hub.moved import moved_to, note_move
+from hub.operations.storage_location import moved_to, note_move
+from hub.setting_checks import check_settings, is_same_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable

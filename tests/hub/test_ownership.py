@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import IntegrityError, connection
 
-from hub import backups, ownership
+from hub.operations import backup, backup_owner
 from registry import identity
 from registry.models import Blob, Hub
 from tests.hub.test_backups import digests, keep, names, run
@@ -63,9 +63,9 @@ def test_a_hub_is_one_and_stays_itself() -> None:
 
 
 def test_the_folder_the_set_and_its_rows_say_whose_they_are(folder: Path) -> None:
-    made = backups.make(folder)
+    made = backup.make(folder)
     place = folder / "sets" / made.name
-    assert ownership.owner_of(folder) == identity.own()
+    assert backup_owner.owner_of(folder) == identity.own()
     assert json.loads((place / "manifest.json").read_text())["hub"] == identity.own()
     with closing(sqlite3.connect(place / "rows.sqlite3")) as rows:
         assert rows.execute("SELECT identity FROM registry_hub").fetchall() == [(identity.own(),)]
@@ -74,7 +74,7 @@ def test_the_folder_the_set_and_its_rows_say_whose_they_are(folder: Path) -> Non
 @pytest.mark.parametrize("arguments", [[], ["--keep", "1"], ["--rows-only", "--keep", "1"]])
 def test_another_hub_is_refused_and_changes_nothing(folder: Path, arguments: list[str]) -> None:
     sha256 = keep(b"of the first hub")
-    backups.make(folder)
+    backup.make(folder)
     become_another()
     said = refused(folder, *arguments)
     assert "backups of another hub" in said
@@ -83,31 +83,31 @@ def test_another_hub_is_refused_and_changes_nothing(folder: Path, arguments: lis
 
 
 def test_a_folder_can_be_taken_over(folder: Path) -> None:
-    backups.make(folder)
+    backup.make(folder)
     become_another()
     with pytest.raises(CommandError, match="--adopt removes nothing"):
         call_command("backup", "--to", str(folder), "--adopt", "--keep", "1")
     assert run("backup", "--to", str(folder), "--adopt")[0] == 0
     assert run("backup", "--to", str(folder), "--keep", "5")[0] == 0
-    assert ownership.owner_of(folder) == identity.own()
+    assert backup_owner.owner_of(folder) == identity.own()
     assert len(names(folder)) == 3
 
 
 def test_a_folder_of_before_is_its_hubs_whatever_was_swept_since(folder: Path) -> None:
     Blob.objects.filter(sha256=keep(b"gone since")).update(is_stored=False)
     keep(b"here")
-    backups.make(folder)
+    backup.make(folder)
     without_identity(folder)
     keep(b"new")
     assert run("backup", "--to", str(folder), "--keep", "1")[0] == 0
-    assert ownership.owner_of(folder) == identity.own()
+    assert backup_owner.owner_of(folder) == identity.own()
 
 
 def test_a_folder_of_before_is_no_hubs_that_lacks_a_file_of_any_set(folder: Path) -> None:
     keep(b"only in the older set")
-    backups.make(folder)
+    backup.make(folder)
     Blob.objects.all().delete()
-    backups.make(folder)
+    backup.make(folder)
     without_identity(folder)
     assert "name 1 file unknown to this hub" in refused(folder, "--keep", "1")
     assert run("backup", "--to", str(folder), "--adopt")[0] == 0

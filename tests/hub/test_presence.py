@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from hub import presence
+from hub.operations import process_lock
 from registry.models import Worker
 
 if TYPE_CHECKING:
@@ -21,57 +21,66 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _left_after_the_test() -> Iterator[None]:
-    before = len(presence._held)
+    before = len(process_lock._held)
     yield
-    for handle in presence._held[before:]:
+    for handle in process_lock._held[before:]:
         os.close(handle)
-    del presence._held[before:]
+    del process_lock._held[before:]
 
 
 def test_nobody_is_alone_while_a_hub_runs() -> None:
-    presence.enter()
-    presence.enter()  # a worker beside it
-    with pytest.raises(presence.Busy, match="Stop it first"), presence.alone():
+    process_lock.enter()
+    process_lock.enter()  # a worker beside it
+    with pytest.raises(process_lock.Busy, match="Stop it first"), process_lock.alone():
         pass
 
 
 def test_no_hub_starts_while_somebody_is_alone() -> None:
-    with presence.alone():
-        with pytest.raises(presence.Busy, match="Start it after that"):
-            presence.enter()
+    with process_lock.alone():
+        with pytest.raises(process_lock.Busy, match="Start it after that"):
+            process_lock.enter()
         with pytest.raises(CommandError, match="Start it after that"):
             call_command("up")
         with pytest.raises(CommandError, match="Start it after that"):
             call_command("worker", queues="checks")
-    presence.enter()
+    process_lock.enter()
 
 
 def test_one_copy_is_made_at_a_time_and_a_hub_may_run() -> None:
-    presence.enter()
-    with presence.one_at_a_time():
-        with pytest.raises(presence.Busy, match="Wait for its end"), presence.one_at_a_time():
+    process_lock.enter()
+    with process_lock.one_at_a_time():
+        with (
+            pytest.raises(process_lock.Busy, match="Wait for its end"),
+            process_lock.one_at_a_time(),
+        ):
             pass
-        presence.require_admitted()
+        process_lock.require_admitted()
 
 
 def test_one_writes_to_a_folder_of_backups_wherever_its_data_are(tmp_path: Path) -> None:
-    with presence.writing(tmp_path) as is_alone:
+    with process_lock.writing(tmp_path) as is_alone:
         assert is_alone
-        with pytest.raises(presence.Busy, match="in this folder"), presence.writing(tmp_path):
+        with (
+            pytest.raises(process_lock.Busy, match="in this folder"),
+            process_lock.writing(tmp_path),
+        ):
             pass
-        with pytest.raises(presence.Busy, match="Wait for its end"), presence.reading(tmp_path):
+        with (
+            pytest.raises(process_lock.Busy, match="Wait for its end"),
+            process_lock.reading(tmp_path),
+        ):
             pass
     with (
-        presence.reading(tmp_path),
-        presence.reading(tmp_path),
-        pytest.raises(presence.Busy, match="in this folder"),
-        presence.writing(tmp_path),
+        process_lock.reading(tmp_path),
+        process_lock.reading(tmp_path),
+        pytest.raises(process_lock.Busy, match="in this folder"),
+        process_lock.writing(tmp_path),
     ):
         pass
 
 
 def test_a_copy_of_a_folder_of_backups_is_read_without_a_lock(tmp_path: Path) -> None:
-    with presence.reading(tmp_path):
+    with process_lock.reading(tmp_path):
         pass
     assert not (tmp_path / "lock").exists()
 
@@ -82,10 +91,10 @@ def test_a_file_system_without_locks_is_told(
     def has_none(_handle: int, _kind: int) -> None:
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
-    monkeypatch.setattr("hub.presence.fcntl.flock", has_none)
-    with presence.writing(tmp_path) as is_alone:
+    monkeypatch.setattr("hub.operations.process_lock.fcntl.flock", has_none)
+    with process_lock.writing(tmp_path) as is_alone:
         assert not is_alone
-    with presence.reading(tmp_path):
+    with process_lock.reading(tmp_path):
         pass
 
 
@@ -95,7 +104,7 @@ def test_workers_of_other_machines_count() -> None:
     worker = Worker.objects.create(
         name="gpu-box:4711", queues=["render"], facts={}, started_at=now, seen_at=now
     )
-    with pytest.raises(presence.Busy, match="gpu-box:4711"):
-        presence.require_no_workers()
+    with pytest.raises(process_lock.Busy, match="gpu-box:4711"):
+        process_lock.require_no_workers()
     worker.delete()
-    presence.require_no_workers()
+    process_lock.require_no_workers()

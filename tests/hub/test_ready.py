@@ -42,7 +42,7 @@ def started(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
         f"""
         import sys
         from hub import readiness
-        from hub.supervisor import Child, Supervisor
+        from hub.operations.supervisor import Child, Supervisor
         readiness.READY_S = 1.0
         web = [sys.executable, "-c", {SLOW_WEB!r}, "{port}", "{web_s}"]
         worker = [sys.executable, "-c", {WORKER!r}]

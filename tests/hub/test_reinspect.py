@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from django.core.management import call_command
 
-from hub import doctor
 from hub.management.progress import DAMAGED, MEND
+from hub.operations import doctor
 from registry import storage
 from registry.adapters import services as adapters
 from registry.models import Blob, BlobAnatomy

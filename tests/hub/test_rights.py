@@ -13,10 +13,10 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 
-from hub import dumps, rights
 from hub.config import prepare
 from hub.databases import prepare_file
-from hub.doctor import PROBES
+from hub.operations import database_dumps, file_permissions
+from hub.operations.doctor import PROBES
 from registry import storage
 from tests.hub.test_backups import keep, run
 from tests.running import RunningHub
@@ -93,7 +93,7 @@ def test_a_folder_of_backups_that_is_open_is_told(tmp_path: Path) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="pg_dump writes into a closed folder")
 def test_a_copy_of_the_rows_is_the_owners(tmp_path: Path) -> None:
-    dumps.dump(tmp_path / "rows.sqlite3")
+    database_dumps.dump(tmp_path / "rows.sqlite3")
     assert mode(tmp_path / "rows.sqlite3") == 0o600
 
 
@@ -113,7 +113,7 @@ def test_the_doctor_says_what_is_open_and_how_to_close_it(
     assert f"Run `chmod o= {data} {elsewhere}`." in report.hint
     assert "nginx" in report.hint
     data.chmod(0o750)
-    assert rights.exposed() == [elsewhere]
+    assert file_permissions.exposed() == [elsewhere]
 
 
 @pytest.mark.usefixtures("closed_rows")
@@ -121,9 +121,9 @@ def test_what_lies_in_a_closed_folder_is_closed() -> None:
     files = settings.LORARY.data / "files"
     files.mkdir(mode=0o755)
     files.chmod(0o755)
-    assert rights.exposed() == []
+    assert file_permissions.exposed() == []
     settings.LORARY.data.chmod(0o755)
-    assert rights.exposed() == [settings.LORARY.data, files]
+    assert file_permissions.exposed() == [settings.LORARY.data, files]
 
 
 @pytest.mark.django_db

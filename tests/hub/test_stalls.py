@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hub import threads as hub_threads
+from hub.webserver import gunicorn_worker as hub_threads
 from tests.running import RunningHub
 from tests.waiting import MODULE, WHOLE, answered, serving
 

@@ -12,8 +12,8 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from hub import presence
-from hub.moved import moved_to
+from hub.operations import process_lock
+from hub.operations.storage_location import moved_to
 from registry import storage
 from registry.models import Blob
 from registry.uploads import services as uploads
@@ -173,13 +173,13 @@ def test_a_move_that_a_store_refused_is_run_again(there: str, tmp_path: Path) ->
 
 def test_copy_beside_a_running_hub_and_move_only_without(there: str) -> None:
     keep(b"first")
-    presence.enter()
+    process_lock.enter()
     try:
         assert document("copy", "--to", there)["done"] == 1
         with pytest.raises(CommandError, match="Stop it first"):
             call_command("storage", "move", "--to", there)
     finally:
-        os.close(presence._held.pop())
+        os.close(process_lock._held.pop())
 
 
 def test_move_switches_and_says_what_to_set(

@@ -46,7 +46,7 @@ def start(children: str, *, before: str = "") -> Iterator[subprocess.Popen[str]]
         f"""
         import sys
         from hub import supervisor
-        from hub.supervisor import Child, Supervisor
+        from hub.operations.supervisor import Child, Supervisor
         {before}
         class Loud(Child):
             __slots__ = ()

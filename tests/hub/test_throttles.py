@@ -10,7 +10,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.core.cache import cache
 from django.http import HttpRequest
 
-from hub.throttles import StrangerThrottle
+from hub.http.throttles import StrangerThrottle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING
 import pytest
 
 import lorary
-from hub import wheels
+from hub import client_wheel
 
 if TYPE_CHECKING:
     from django.test import Client
 
 pytestmark = pytest.mark.django_db
 
-PLACE = f"/help/client/{wheels.wheel().name}"
+PLACE = f"/help/client/{client_wheel.wheel().name}"
 
 
 def test_pip_installs_the_client_that_the_hub_hands_out(client: Client, tmp_path: Path) -> None:
     sent = client.get(PLACE)
-    assert sent.headers["Content-Disposition"] == f'attachment; filename="{wheels.wheel().name}"'
-    wheel = tmp_path / wheels.wheel().name
+    assert (
+        sent.headers["Content-Disposition"] == f'attachment; filename="{client_wheel.wheel().name}"'
+    )
+    wheel = tmp_path / client_wheel.wheel().name
     wheel.write_bytes(sent.content)
     place = tmp_path / "installed"
     pip = (sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--quiet")
@@ -34,7 +36,7 @@ def test_pip_installs_the_client_that_the_hub_hands_out(client: Client, tmp_path
     assert {path for path in known if "__pycache__" not in path.parts} <= packed
     script = "import lorary; print(lorary.__file__, lorary.__version__)"
     command = (sys.executable, "-S", "-c", script)
-    version = wheels.wheel().name.split("-")[1]
+    version = client_wheel.wheel().name.split("-")[1]
     info = place / f"lorary-{version}.dist-info"
     assert (info / "RECORD").exists()
     licence = (Path(lorary.__path__[0]).parents[1] / "LICENSE").read_bytes()
@@ -52,21 +54,21 @@ def test_the_same_client_is_the_same_bytes(client: Client) -> None:
     sent = client.get(PLACE)
     again = client.get(PLACE, headers={"If-None-Match": sent.headers["ETag"]})
     assert (again.status_code, again.content) == (304, b"")
-    first = wheels.wheel()
-    wheels.wheel.cache_clear()
-    assert wheels.wheel() == first
+    first = client_wheel.wheel()
+    client_wheel.wheel.cache_clear()
+    assert client_wheel.wheel() == first
     told = client.head(PLACE)
     assert (told.status_code, int(told.headers["Content-Length"])) == (200, len(first.content))
 
 
 def test_another_client_has_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    name, sources = wheels.wheel().name, wheels._sources()
-    monkeypatch.setattr(wheels, "_sources", lambda: {**sources, "lorary/new.py": b""})
-    wheels.wheel.cache_clear()
-    assert (wheels.wheel().name == name, wheels.wheel().name[:13]) == (False, name[:13])
+    name, sources = client_wheel.wheel().name, client_wheel._sources()
+    monkeypatch.setattr(client_wheel, "_sources", lambda: {**sources, "lorary/new.py": b""})
+    client_wheel.wheel.cache_clear()
+    assert (client_wheel.wheel().name == name, client_wheel.wheel().name[:13]) == (False, name[:13])
     monkeypatch.undo()
-    wheels.wheel.cache_clear()
-    assert wheels.wheel().name == name
+    client_wheel.wheel.cache_clear()
+    assert client_wheel.wheel().name == name
 
 
 def test_there_is_no_other_version(client: Client) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.utils import timezone
 
-from hub.doctor import examine
+from hub.operations.doctor import examine
 from previews.models import Render, RenderState
 from registry.jobs import queue
 from registry.jobs.worker_process import drain

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.utils import timezone
 
-from hub.pages.words import duration
+from hub.pages.labels import duration
 from previews.models import Recipe, Render
 from registry.models import Job, Version, Worker
 from tests.pages.pictures import DOCUMENT, render

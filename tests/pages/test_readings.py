@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hub.pages.readings import _slug
+from hub.pages.publishing.header_preview import _slug
 from hub.templatetags.lorary import codes, digest, ruler, size, strength
 from registry.names import check_name
 

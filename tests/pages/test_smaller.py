@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.template import Context, Template
 
-from hub.caching import FOR_AN_HOUR
-from hub.pages.cards import Drawn
+from hub.http.caching import FOR_AN_HOUR
+from hub.pages.catalogue.cards import Drawn
 from previews.models import Derivative, Image, Sheet
 from previews.selectors.pictures import Picture, Source, pictures_of
 from registry import storage

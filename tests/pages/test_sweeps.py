@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hub.pages.sweeps import sweep_of
+from hub.pages.pictures.strength_slider import sweep_of
 from previews.selectors.pictures import Picture
 from previews.selectors.renders import Previews
 from registry.models import Version

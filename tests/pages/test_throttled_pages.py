@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hub.throttles import CoverThrottle, DrawnThrottle, PageThrottle, WriteThrottle
+from hub.http.throttles import CoverThrottle, DrawnThrottle, PageThrottle, WriteThrottle
 from previews.models import Image
 from registry import storage
 from registry.models import Blob

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hub.pages import sealed
+from hub.pages.accounts import one_time_secret
 from registry.adapters import services as adapters
 from registry.errors import Unauthenticated
 from registry.tokens import services as tokens
@@ -53,10 +53,10 @@ def test_a_secret_is_shown_once_and_works(as_ada: Client, ada: User) -> None:
 
 def test_neither_the_session_nor_the_cookie_holds_the_secret(as_ada: Client) -> None:
     make(as_ada)
-    cookie = as_ada.cookies[sealed.COOKIE]
-    assert (cookie["path"], cookie["max-age"]) == ("/settings/tokens", sealed.MAX_AGE_S)
+    cookie = as_ada.cookies[one_time_secret.COOKIE]
+    assert (cookie["path"], cookie["max-age"]) == ("/settings/tokens", one_time_secret.MAX_AGE_S)
     assert (cookie["httponly"], cookie["samesite"]) == (True, "Strict")
-    kept, _name = as_ada.session[sealed.KEPT_AS]
+    kept, _name = as_ada.session[one_time_secret.KEPT_AS]
     halves = [bytes.fromhex(kept), bytes.fromhex(cookie.value)]
     secret = shown(as_ada).encode()
     assert all(secret != half and not half.startswith(b"lor_") for half in halves)
@@ -66,8 +66,8 @@ def test_neither_the_session_nor_the_cookie_holds_the_secret(as_ada: Client) -> 
 def test_once_shown_it_is_nowhere(as_ada: Client) -> None:
     make(as_ada)
     assert shown(as_ada)
-    assert sealed.KEPT_AS not in as_ada.session
-    assert as_ada.cookies[sealed.COOKIE].value == ""
+    assert one_time_secret.KEPT_AS not in as_ada.session
+    assert as_ada.cookies[one_time_secret.COOKIE].value == ""
 
 
 def test_a_look_at_the_headers_leaves_it_for_the_page(as_ada: Client) -> None:
@@ -85,9 +85,9 @@ def test_of_two_forms_sent_at_once_the_last_is_shown(as_ada: Client) -> None:
 @pytest.mark.parametrize("pad", ["", "zz", "00", "ff" * 47])
 def test_a_cookie_that_is_late_or_made_up_shows_nothing(as_ada: Client, pad: str) -> None:
     make(as_ada)
-    as_ada.cookies[sealed.COOKIE] = pad
+    as_ada.cookies[one_time_secret.COOKIE] = pad
     assert shown(as_ada) == ""
-    assert sealed.KEPT_AS not in as_ada.session
+    assert one_time_secret.KEPT_AS not in as_ada.session
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hub.pages.verdicts import layers
-from hub.pages.words import family_choices, family_labels
+from hub.pages.adapters.base_model_panel import layers
+from hub.pages.labels import family_choices, family_labels
 from lorary.anatomy import FAMILIES
 from registry.adapters import services as adapters
 from registry.models import BlobAnatomy, Version

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from hub import throttles
+from hub.http import throttles
 from tests.pages import pictures
 
 if TYPE_CHECKING:

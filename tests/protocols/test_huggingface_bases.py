@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hub.protocols.huggingface import bases
-from hub.protocols.huggingface.bases import BY_FAMILY, BY_LINEAGE
+from hub.protocols.huggingface.repos import base_models
+from hub.protocols.huggingface.repos.base_models import BY_FAMILY, BY_LINEAGE
 from lorary.anatomy import FAMILIES
 from registry.cards import fields
 
@@ -22,10 +22,10 @@ def test_only_families_that_are_known_have_a_base() -> None:
 def test_a_card_that_names_the_base_of_a_family_means_that_family(
     family: str, lineage: str, repo: str
 ) -> None:
-    assert bases.base_model(family, lineage) == repo
+    assert base_models.base_model(family, lineage) == repo
     said = fields.read(f"---\nbase_model: {repo}\n---\n")
     assert said.family == family
-    assert bases.base_model(family, said.lineage or "") == repo
+    assert base_models.base_model(family, said.lineage or "") == repo
 
 
 @pytest.mark.parametrize(
@@ -35,5 +35,5 @@ def test_a_card_that_names_the_base_of_a_family_means_that_family(
      ("stable_audio", "text-to-audio")],
 )  # fmt: skip
 def test_a_family_has_a_kind_of_work(family: str, pipeline: str) -> None:
-    assert bases.pipeline_of(family) == pipeline
-    assert family in bases.families_doing(pipeline)
+    assert base_models.pipeline_of(family) == pipeline
+    assert family in base_models.families_doing(pipeline)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hub.protocols.huggingface import commit as door
+from hub.protocols.huggingface.commits import commit as door
 from registry.adapters import services as adapters
 from registry.commits import services as commits
 from registry.models import Upload, UploadState

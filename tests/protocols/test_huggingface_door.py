@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hub.http.throttles import StrangerThrottle, WriteThrottle
 from hub.protocols.huggingface.refusals import refusal
-from hub.throttles import StrangerThrottle, WriteThrottle
 from lorary.anatomy import Finding
 from registry.errors import UploadRefused
 from registry.models import Membership, Namespace, NamespaceKind, Role, User

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hub.protocols.huggingface import operations as reading
-from hub.protocols.huggingface.modes import INLINE_BYTES
-from hub.protocols.huggingface.operations import Content, Deletion, Header, Pointer
+from hub.protocols.huggingface.commits import operations as reading
+from hub.protocols.huggingface.commits.operations import Content, Deletion, Header, Pointer
+from hub.protocols.huggingface.repos.modes import INLINE_BYTES
 from registry.errors import Invalid, LoraryError, TooLarge
 
 if TYPE_CHECKING:
-    from hub.protocols.huggingface.operations import Operation
+    from hub.protocols.huggingface.commits.operations import Operation
 
 SHA = "ab" * 32
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hub.protocols.huggingface.modes import INLINE_BYTES
+from hub.protocols.huggingface.repos.modes import INLINE_BYTES
 from registry.versions import services as versions
 from registry.versions import withdraw
 from tests import catalogue as steps

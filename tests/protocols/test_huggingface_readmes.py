@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from hub.protocols.huggingface import bases, readmes, shapes
+from hub.protocols.huggingface.repos import base_models, readmes, shapes
 from registry.adapters import services as adapters
 from registry.aliases import selectors as alias_selectors
 from registry.cards import fields, front_matter
@@ -363,9 +363,9 @@ def test_pushed_back_it_says_what_it_said(owner: User) -> None:
     assert main(adapter) == before
 
 
-@pytest.mark.parametrize("family", sorted(bases.BY_FAMILY))
+@pytest.mark.parametrize("family", sorted(base_models.BY_FAMILY))
 def test_the_repo_of_a_family_is_read_as_that_family(family: str) -> None:
-    said = fields.read(f"---\nbase_model: {bases.base_model(family)}\n---\n")
+    said = fields.read(f"---\nbase_model: {base_models.base_model(family)}\n---\n")
     assert said.family in {None, family}
 
 
@@ -374,7 +374,7 @@ def test_values_of_yaml_come_back_as_they_were(owner: User) -> None:
     adapter = new(owner, licence="mit")
     published(owner, adapter)
     odd = {"a": "yes", "b": "1e3", "c": "2024-01-01", "d": True, "e": 7, "f": "x: y", "g": "雨"}
-    said = {"base_model": bases.base_model("sd1"), "license": "mit"}
+    said = {"base_model": base_models.base_model("sd1"), "license": "mit"}
     push(owner, adapter, f"---\n{yaml.safe_dump(odd | said, allow_unicode=True)}---\n")
     adapter.refresh_from_db()
     adapters.update(actor=owner, adapter=adapter, licence="other words")

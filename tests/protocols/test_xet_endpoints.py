@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hub.http.throttles import WriteThrottle
 from hub.protocols.huggingface.xet import assembling, endpoints, staging
-from hub.throttles import WriteThrottle
 from registry import locks
 from registry.accounts import quotas
 from registry.adapters import services as adapters

@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from hub import doctor
+from hub.operations import doctor
 from registry import guards
 from registry.guards import GUARD
 from registry.models import (

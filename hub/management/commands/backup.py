@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from hub import backups, backupsets, dumps, ownership, presence
-from hub.checks import TAG
-from hub.counting import counted, in_words
 from hub.management.help import Help
 from hub.management.progress import Meter, amiss
+from hub.operations import backup, backup_owner, backup_sets, database_dumps, process_lock
+from hub.plurals import counted, in_words
+from hub.setting_checks import TAG
 from registry.errors import LoraryError
 from registry.private_files import is_open, make_folder
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-    from hub.backups import Made
+    from hub.operations.backup import Made
 
 __all__ = ["Command"]
 
@@ -39,7 +39,13 @@ Exit code 3: the backup is made, and of the older ones nothing was removed; the 
 Example: manage.py backup --to /mnt/backup/lorary --keep 14
 """
 
-REFUSALS = (presence.Busy, ownership.Foreign, dumps.RowsRefused, LoraryError, OSError)
+REFUSALS = (
+    process_lock.Busy,
+    backup_owner.Foreign,
+    database_dumps.RowsRefused,
+    LoraryError,
+    OSError,
+)
 NO_LOCKS = (
     "This folder is on a file system without locks: see to it that nobody else makes or restores "
     "a backup there meanwhile."
@@ -84,10 +90,10 @@ class Command(BaseCommand):
             make_folder(folder)
             if is_open(folder):
                 self.stderr.write(f"Others on this machine can look into it: chmod o= {folder}")
-            with presence.one_at_a_time(), presence.writing(folder) as is_alone:
+            with process_lock.one_at_a_time(), process_lock.writing(folder) as is_alone:
                 if not is_alone:
                     self.stderr.write(NO_LOCKS)
-                made = backups.make(
+                made = backup.make(
                     folder,
                     with_files=not options["rows_only"],
                     adopts=options["adopt"],
@@ -139,6 +145,6 @@ def _require_sensible(options: dict[str, Any]) -> None:
 def _prune(folder: Path, keep: int) -> tuple[int, str]:
     """Remove what need not be kept; returns how many files, or why nothing was removed."""
     try:
-        return backupsets.prune(folder, keep), ""
-    except (backupsets.Shrunk, backupsets.BackupInvalid) as error:
+        return backup_sets.prune(folder, keep), ""
+    except (backup_sets.Shrunk, backup_sets.BackupInvalid) as error:
         return 0, str(error)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand
 
-from hub.doctor import examine
+from hub.operations.doctor import examine
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

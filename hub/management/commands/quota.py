@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from hub.checks import TAG
 from hub.env import parse_size
 from hub.management.help import Help
+from hub.setting_checks import TAG
 from registry.accounts import quotas
 from registry.models import Namespace
 from registry.names import key_of

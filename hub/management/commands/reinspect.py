@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand
 
-from hub.counting import counted
 from hub.management.progress import DAMAGED, MISSING, listed
+from hub.plurals import counted
 from registry.blobs import rehash
 from registry.versions import reinspect
 

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from hub import backups, backupsets, dumps, presence
-from hub.checks import TAG
-from hub.counting import counted, in_words
 from hub.management.help import Help
 from hub.management.progress import MEND, Meter, amiss
+from hub.operations import backup, backup_sets, database_dumps, process_lock
+from hub.plurals import counted, in_words
+from hub.setting_checks import TAG
 from registry.errors import LoraryError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-    from hub.backups import Restored
-    from hub.backupsets import BackupSet
+    from hub.operations.backup import Restored
+    from hub.operations.backup_sets import BackupSet
 
 __all__ = ["Command"]
 
@@ -62,14 +62,23 @@ class Command(BaseCommand):
         """Restore; leave with 1 when files are missing."""
         folder = options["folder"].absolute()
         if options["list"]:
-            self._list(backupsets.sets(folder), is_json=options["json"])
+            self._list(backup_sets.sets(folder), is_json=options["json"])
             return
         meter = Meter("restored", is_quiet=options["json"])
         try:
-            with presence.one_at_a_time(), presence.alone(BESIDE), presence.reading(folder):
-                taken = backupsets.chosen(folder, options["set"])
-                told = backups.put_back(folder, taken.name, progress=meter)
-        except (presence.Busy, backupsets.BackupInvalid, dumps.RowsRefused, LoraryError) as error:
+            with (
+                process_lock.one_at_a_time(),
+                process_lock.alone(BESIDE),
+                process_lock.reading(folder),
+            ):
+                taken = backup_sets.chosen(folder, options["set"])
+                told = backup.put_back(folder, taken.name, progress=meter)
+        except (
+            process_lock.Busy,
+            backup_sets.BackupInvalid,
+            database_dumps.RowsRefused,
+            LoraryError,
+        ) as error:
             raise CommandError(str(error)) from error
         meter.end()
         is_whole = told.files.is_whole

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
 
-from hub.checks import TAG
 from hub.management.help import Help
+from hub.setting_checks import TAG
 from registry.accounts import users
 from registry.models import User
 from registry.names import key_of

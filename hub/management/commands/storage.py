@@ -14,12 +14,12 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from hub import presence
-from hub.checks import TAG, is_same_store
-from hub.counting import counted, in_words
 from hub.management.help import Help
 from hub.management.progress import MEND, Meter, amiss, listed
-from hub.moved import note_move
+from hub.operations import process_lock
+from hub.operations.storage_location import note_move
+from hub.plurals import counted, in_words
+from hub.setting_checks import TAG, is_same_store
 from registry import storage
 from registry.blobs import migrate_store
 from registry.errors import LoraryError, StorageAway
@@ -93,7 +93,7 @@ class Command(BaseCommand):
             why = f"A store cannot be used: {error.__cause__ or error}"
             message = f"{why}. Nothing is lost. Check its address and the credentials."
             raise CommandError(message) from error
-        except (presence.Busy, LoraryError) as error:
+        except (process_lock.Busy, LoraryError) as error:
             raise CommandError(str(error)) from error
         if options["json"]:
             self.stdout.write(json.dumps(document))
@@ -135,7 +135,7 @@ class Command(BaseCommand):
 
     def _mend(self, options: dict[str, Any]) -> Document:
         meter = Meter("read", is_quiet=options["json"])
-        with presence.one_at_a_time():
+        with process_lock.one_at_a_time():
             found, told = migrate_store.mend(
                 source=_at(options["source"]),
                 target=storage.store(),
@@ -149,7 +149,7 @@ class Command(BaseCommand):
         return {"ok": told.is_whole, "from": options["source"], "right": found.done, **asdict(told)}
 
     def _copy(self, options: dict[str, Any]) -> Document:
-        with presence.one_at_a_time():
+        with process_lock.one_at_a_time():
             told = self._copied(options)
         return {"ok": told.is_whole, "to": options["to"], **asdict(told)}
 
@@ -177,8 +177,8 @@ class Command(BaseCommand):
         if options["dry_run"]:
             told = self._copied(options)
             return {"ok": told.is_whole, "to": options["to"], "moved": False, **asdict(told)}
-        with presence.one_at_a_time(), presence.alone():
-            presence.require_no_workers()
+        with process_lock.one_at_a_time(), process_lock.alone():
+            process_lock.require_no_workers()
             began = timezone.now()
             told, carried, left = self._brought(options)
             is_proven = left is not None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import BaseCommand
 from django.core.serializers.json import DjangoJSONEncoder
 
-from hub.counting import counted, in_words
+from hub.plurals import counted, in_words
 from registry import sweep
 
 if TYPE_CHECKING:

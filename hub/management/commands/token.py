@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from hub.checks import TAG
 from hub.management.help import Help
+from hub.setting_checks import TAG
 from registry.accounts import users
 from registry.errors import LoraryError
 from registry.models import User

@@ -11,11 +11,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
-from hub import presence, server
-from hub.checks import TAG
-from hub.counting import counted
-from hub.readiness import Announcer
-from hub.supervisor import Supervisor
+from hub.operations import process_lock, processes
+from hub.operations.startup import Announcer
+from hub.operations.supervisor import Supervisor
+from hub.plurals import counted
+from hub.setting_checks import TAG
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         parser.add_argument("--workers", type=int, default=2, help="number of web processes")
         parser.add_argument("--no-worker", action="store_true", help="web only")
         parser.add_argument(
-            "--queues", default=server.DEFAULT_QUEUES, help="queues to work on, comma-separated"
+            "--queues", default=processes.DEFAULT_QUEUES, help="queues to work on, comma-separated"
         )
         parser.add_argument("--migrate", action="store_true", help="update the database first")
 
@@ -48,7 +48,7 @@ class Command(BaseCommand):
         _ensure_migrated(may_migrate=options["migrate"], say=self._say)
         _require_free(host, port)
         queues = "" if options["no_worker"] else options["queues"]
-        children = [server.web(host, port, options["workers"]), *server.workers(queues)]
+        children = [processes.web(host, port, options["workers"]), *processes.workers(queues)]
         supervisor = Supervisor(children, say=self._say)
         announcer = Announcer(supervisor, host, port, tell=self._tell, say=self._say)
         connections.close_all()
@@ -65,8 +65,8 @@ class Command(BaseCommand):
 def _require_admitted() -> None:
     """Say now what the web server would refuse to start for."""
     try:
-        presence.require_admitted()
-    except presence.Busy as error:
+        process_lock.require_admitted()
+    except process_lock.Busy as error:
         raise CommandError(str(error)) from error
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from hub.checks import TAG
+from hub.setting_checks import TAG
 from registry.errors import LoraryError
 from registry.models import Adapter, User
 from registry.names import key_of

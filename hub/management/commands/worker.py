@@ -14,10 +14,10 @@ from celery.worker import state
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
-from hub import presence, server
 from hub.celery import app
-from hub.checks import TAG
-from hub.supervisor import Supervisor
+from hub.operations import process_lock, processes
+from hub.operations.supervisor import Supervisor
+from hub.setting_checks import TAG
 from previews import announcing
 from previews.render import BasesInvalid
 from registry.jobs import queue, workers
@@ -42,13 +42,13 @@ class Command(BaseCommand):
         """Declare the queues."""
         parser.add_argument(
             "--queues",
-            default=server.DEFAULT_QUEUES,
+            default=processes.DEFAULT_QUEUES,
             help="comma-separated; “render” is every family of the bases file, “render.sdxl” one",
         )
 
     def handle(self, *_args: str, **options: Any) -> None:
         """Work on one kind in this process, or supervise a process for each of several."""
-        groups = server.groups_of(options["queues"])
+        groups = processes.groups_of(options["queues"])
         if not groups:
             message = "Name at least one queue."
             raise CommandError(message)
@@ -56,13 +56,13 @@ class Command(BaseCommand):
             _enter()
             sys.exit(_work(groups[0], _queues_of(groups[0])))
         connections.close_all()
-        sys.exit(Supervisor(server.workers(options["queues"]), say=self.stderr.write).run())
+        sys.exit(Supervisor(processes.workers(options["queues"]), say=self.stderr.write).run())
 
 
 def _enter() -> None:
     try:
-        presence.enter()
-    except presence.Busy as error:
+        process_lock.enter()
+    except process_lock.Busy as error:
         raise CommandError(str(error)) from error
 
 

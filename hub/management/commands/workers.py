@@ -12,7 +12,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
 
 from hub.management.help import Help
-from hub.operating import workers_told
+from hub.operations.worker_status import workers_told
 from registry.jobs import workers
 from registry.models import Worker, WorkerWish
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from hub.operating import WorkerTold
+    from hub.operations.worker_status import WorkerTold
 
 __all__ = ["Command"]
 

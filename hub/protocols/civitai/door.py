@@ -21,9 +21,9 @@ from django.http import HttpResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
-from hub.callers import enter
-from hub.problems import problem_of
-from hub.throttles import ScopeThrottle, StrangerThrottle
+from hub.http.callers import enter
+from hub.http.problems import problem_of
+from hub.http.throttles import ScopeThrottle, StrangerThrottle
 from registry.accounts import permissions
 from registry.errors import RateLimited
 

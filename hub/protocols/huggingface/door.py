@@ -24,10 +24,10 @@ from django.http import HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
-from hub.callers import secret_in_header
-from hub.pace import discard
+from hub.http.callers import secret_in_header
+from hub.http.throttles import StrangerThrottle, WriteThrottle
 from hub.protocols.huggingface.refusals import INVALID_TOKEN, Refused, refusal
-from hub.throttles import StrangerThrottle, WriteThrottle
+from hub.webserver.connections import discard
 from registry.accounts import permissions
 from registry.errors import Invalid, NotFound, RateLimited, Unauthenticated
 from registry.tokens import services as tokens

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from hub.protocols.huggingface import shapes
+from hub.protocols.huggingface.repos import shapes
 from registry import storage
 from registry.cards import fields
 from registry.errors import Invalid, StorageAway

@@ -8,7 +8,7 @@ from django.http import HttpResponseRedirect
 from django.urls import reverse
 
 from hub.protocols.huggingface.door import door
-from hub.protocols.huggingface.refs import adapter_of
+from hub.protocols.huggingface.repos.refs import adapter_of
 from registry.errors import NotFound
 from registry.versions import selectors as version_selectors
 

@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 
 from django.http import HttpResponse, JsonResponse
 
-from hub.problems import problem_of
+from hub.http.problems import problem_of
 from registry import errors
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
-    from hub.problems import Problem
+    from hub.http.problems import Problem
 
 __all__ = [
     "DISABLED",

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from hub.protocols.huggingface import administration, cards, commit, lfs, places, preupload
+from hub.protocols.huggingface import places
+from hub.protocols.huggingface.commits import commit, lfs, preupload
+from hub.protocols.huggingface.repos import administration, cards
 
 __all__ = ["urlpatterns"]
 

@@ -1,0 +1,97 @@
+"""Who asks: an access token, or the session of the site's own pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.http import QueryDict
+from django.utils.datastructures import MultiValueDict
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
+
+from hub.http.callers import token_of
+
+if TYPE_CHECKING:
+    from drf_spectacular.openapi import AutoSchema
+    from rest_framework.request import Request
+
+    from registry.models import AccessToken, User
+
+__all__ = [
+    "AddressTokenAuth",
+    "AddressTokenScheme",
+    "SessionAuth",
+    "SessionScheme",
+    "TokenAuth",
+    "TokenScheme",
+]
+
+
+class TokenAuth(BaseAuthentication):
+    """``Authorization: Bearer lor_…``; other schemes are for somebody else (a proxy)."""
+
+    #: Whether ``?token=`` counts as well.
+    is_in_address = False
+
+    def authenticate(self, request: Request) -> tuple[User, AccessToken] | None:
+        """Return the token with its user.
+
+        Raises:
+            Unauthenticated: a bearer token that is not valid (any more).
+        """
+        token = token_of(request, is_in_address=self.is_in_address)
+        return None if token is None else (token.user, token)
+
+    def authenticate_header(self, _request: Request) -> str:
+        """Name the scheme that a 401 asks for."""
+        return 'Bearer realm="lorary"'
+
+
+class AddressTokenAuth(TokenAuth):
+    """Takes ``?token=`` too, for readers of another hub's dialect at an address that both share."""
+
+    is_in_address = True
+
+
+class SessionAuth(SessionAuthentication):
+    """A signed-in browser. Its writes carry the CSRF token in a header."""
+
+    def enforce_csrf(self, request: Request) -> None:
+        """Check the header; a body is never parsed in search of a token, it may be gigabytes."""
+        django_request = request._request  # noqa: SLF001 - the check wants Django's own object
+        django_request._post = QueryDict()  # type: ignore[attr-defined]  # noqa: SLF001 - see above
+        django_request._files = MultiValueDict()  # type: ignore[attr-defined]  # noqa: SLF001 - see above
+        super().enforce_csrf(django_request)  # type: ignore[arg-type]  # it reads no DRF attribute
+
+
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself
+    """Names the token in the API document."""
+
+    target_class = TokenAuth
+    name = "token"
+
+    def get_security_definition(self, _auto_schema: AutoSchema) -> dict[str, Any]:
+        """Return the bearer scheme."""
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "lor_…"}
+
+
+class AddressTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself
+    """Names the token in an address in the API document."""
+
+    target_class = AddressTokenAuth
+    name = "tokenInAddress"
+
+    def get_security_definition(self, _auto_schema: AutoSchema) -> dict[str, Any]:
+        """Return the parameter."""
+        return {"type": "apiKey", "in": "query", "name": "token"}
+
+
+class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself
+    """Names the session cookie in the API document."""
+
+    target_class = SessionAuth
+    name = "session"
+
+    def get_security_definition(self, _auto_schema: AutoSchema) -> dict[str, Any]:
+        """Return the cookie scheme."""
+        return {"type": "apiKey", "in": "cookie", "name": "sessionid"}

@@ -1,0 +1,1 @@
+"""Adapters, aliases and look-up by hash in the API."""

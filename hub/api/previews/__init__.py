@@ -1,0 +1,1 @@
+"""Previews, renders, samples, try-outs and workers in the API."""

@@ -1,0 +1,237 @@
+"""``/tryouts``: stacks of versions, rendered for whoever asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.urls import reverse
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from hub.api.base import Endpoint, Input, absolute, shown
+from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
+from hub.api.previews.views import PictureOut, PlaceOut
+from hub.api.shapes import ProgressOut
+from previews.models import Layer, RenderState
+from previews.models.render import MAX_STRENGTH
+from previews.render.recipe import MAX_PROMPT_CHARACTERS, MAX_SEED, MAX_SIDE
+from previews.selectors import tryouts as selectors
+from previews.services import tryouts
+from previews.services.wishes import MAX_LAYERS, Wish
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from rest_framework.request import Request
+
+    from previews.models import Tryout
+    from previews.selectors.places import Place
+    from previews.selectors.tryouts import Shown
+    from registry.models import User, Version
+
+__all__ = ["TryoutIn", "TryoutOut", "TryoutShare", "TryoutView", "Tryouts"]
+
+#: Seconds after which it is worth looking again, by state.
+LOOK_AGAIN_S = {RenderState.QUEUED: 2, RenderState.RUNNING: 1, RenderState.WAITING: 15}
+
+_OUTSIDE = format_lazy(
+    _("A strength lies between −{limit} and {limit}."), limit=f"{MAX_STRENGTH:g}"
+)
+
+
+class LayerIn(Input):
+    """A version of the stack."""
+
+    adapter = serializers.CharField(max_length=200, help_text="`owner/name`.")
+    version = serializers.CharField(
+        max_length=120, default="latest", help_text="`v3`, an alias, a revision or `latest`."
+    )
+    strength = serializers.FloatField(
+        default=None,
+        allow_null=True,
+        min_value=-MAX_STRENGTH,
+        max_value=MAX_STRENGTH,
+        error_messages={"min_value": _OUTSIDE, "max_value": _OUTSIDE},
+        help_text="Multiplier; the recommended one when left out.",
+    )
+
+
+class TryoutIn(Input):
+    """What to render; what is left out or null, the base model decides, and chance the seed."""
+
+    layers = serializers.ListField(child=LayerIn(), min_length=1, max_length=MAX_LAYERS)
+    prompt = serializers.CharField(
+        max_length=MAX_PROMPT_CHARACTERS, allow_blank=True, help_text="Without trigger words."
+    )
+    negative = serializers.CharField(
+        max_length=MAX_PROMPT_CHARACTERS, allow_blank=True, allow_null=True, default=None
+    )
+    seed = serializers.IntegerField(min_value=0, max_value=MAX_SEED, allow_null=True, default=None)
+    width = serializers.IntegerField(
+        min_value=8, max_value=MAX_SIDE, allow_null=True, default=None,
+        help_text="Half to one and a half times the base's own, a multiple of 8.",
+    )  # fmt: skip
+    height = serializers.IntegerField(
+        min_value=8, max_value=MAX_SIDE, allow_null=True, default=None,
+        help_text="The same; both together at most one and a half times the base's pixels.",
+    )  # fmt: skip
+    steps = serializers.IntegerField(
+        min_value=1, max_value=200, allow_null=True, default=None,
+        help_text="At most twice the base's own.",
+    )  # fmt: skip
+    triggers = serializers.BooleanField(
+        default=True, help_text="Whether trigger words of the stack are put into the prompt."
+    )
+    compare = serializers.BooleanField(
+        default=False, help_text="Also render it without the stack (strength 0)."
+    )
+
+
+class LayerOut(serializers.Serializer[Layer]):
+    """A version of the stack."""
+
+    adapter = serializers.CharField(source="version.adapter.full_name")
+    version = serializers.CharField(source="version.name")
+    strength = serializers.FloatField()
+
+
+class TryoutOut(serializers.Serializer[Any]):
+    """A stack, its recipe, and the pictures that are there."""
+
+    key = serializers.UUIDField(source="tryout.key")
+    url = serializers.SerializerMethodField(help_text="Its page; opens for others once shared.")
+    state = serializers.ChoiceField(source="previews.state", choices=RenderState.choices)
+    reason = serializers.CharField(source="previews.reason", help_text="Why it waits or failed.")
+    progress = serializers.SerializerMethodField(help_text="In steps, of all pictures together.")
+    queue = serializers.SerializerMethodField(help_text="Null unless it is queued or running.")
+    layers = LayerOut(many=True)
+    trigger_words = serializers.ListField(
+        source="tryout.render.trigger_words",
+        child=serializers.CharField(),
+        help_text="Those that were put into the prompt.",
+    )
+    recipe = serializers.DictField(source="previews.recipe")
+    images = PictureOut(source="previews.images", many=True)
+    shared = serializers.BooleanField(source="tryout.is_shared")
+    created_at = serializers.DateTimeField(source="tryout.created_at")
+    expires_at = serializers.DateTimeField(source="tryout.expires_at")
+
+    @extend_schema_field(OpenApiTypes.URI)
+    def get_url(self, found: Shown) -> str:
+        """Return the address to share."""
+        return absolute(self.context, reverse("tryout", args=[found.tryout.key]))
+
+    @extend_schema_field(ProgressOut)
+    def get_progress(self, found: Shown) -> dict[str, int]:
+        """Return steps done and in all."""
+        return {"done": found.done, "total": found.total}
+
+    @extend_schema_field(PlaceOut(allow_null=True))
+    def get_queue(self, found: Shown) -> dict[str, Any] | None:
+        """Return its place."""
+        place: Place | None = found.place
+        return None if place is None else dict(PlaceOut(place).data)
+
+
+def _layer(user: User, said: dict[str, Any]) -> tuple[Version, float]:
+    version = selectors.version_named(user, f"{said['adapter']}@{said['version']}")
+    return version, version.dial if said["strength"] is None else said["strength"]
+
+
+class _Answering(Endpoint):
+    """Answers with a try-out."""
+
+    def tryout_answer(self, tryout: Tryout, *, status: int = 200) -> Response:
+        """Return a try-out as it stands; of an open one, when to look again."""
+        found = selectors.shown(tryout)
+        response = self.answer(TryoutOut, found, status=status)
+        if found.is_open:
+            response["Retry-After"] = str(LOOK_AGAIN_S[RenderState(found.previews.state)])
+        return response
+
+
+class Tryouts(_Answering):
+    """The caller's try-outs."""
+
+    @extend_schema(
+        operation_id="tryouts_list",
+        tags=["tryouts"],
+        parameters=PAGING,
+        responses=paging("Tryout", TryoutOut),
+    )
+    def get(self, request: Request) -> Response:
+        """List your try-outs that have not expired, newest first."""
+        rows, cursor = page_of(selectors.listing(self.signed_in()), **self.asked(PageQuery))
+        found = [selectors.shown(row) for row in rows]
+        return paged(self, shown(TryoutOut, found, {"request": request}), cursor)
+
+    @extend_schema(
+        operation_id="tryouts_create",
+        tags=["tryouts"],
+        request=TryoutIn,
+        responses={202: TryoutOut},
+        examples=[
+            OpenApiExample(
+                "Two of a family",
+                value={
+                    "layers": [
+                        {"adapter": "ada/noir", "version": "v1", "strength": 0.8},
+                        {"adapter": "bob/ink", "version": "v2", "strength": 0.6},
+                    ],
+                    "prompt": "a lighthouse at night",
+                    "seed": 7,
+                },
+                request_only=True,
+            )
+        ],
+    )
+    def post(self, _request: Request) -> Response:
+        """Ask for a picture of a stack. Only you see it until you share it."""
+        user = self.signed_in()
+        said = self.said(TryoutIn)
+        layers = [_layer(user, one) for one in said.pop("layers")]
+        uses, compares = said.pop("triggers"), said.pop("compare")
+        wish = Wish(layers=layers, uses_triggers=uses, compares=compares, **said)
+        tryout = tryouts.ask(actor=user, wish=wish)
+        response = self.tryout_answer(selectors.get(user, tryout.key), status=202)
+        response["Location"] = absolute(
+            {"request": self.request}, reverse("api-tryout", args=[tryout.key])
+        )
+        return response
+
+
+class TryoutView(_Answering):
+    """One try-out."""
+
+    @extend_schema(operation_id="tryouts_get", tags=["tryouts"], responses=TryoutOut)
+    def get(self, _request: Request, key: UUID) -> Response:
+        """Say how far a try-out is, with its pictures. `Retry-After` says when to look again."""
+        return self.tryout_answer(selectors.get(self.viewer, key))
+
+    @extend_schema(operation_id="tryouts_delete", tags=["tryouts"], responses={204: None})
+    def delete(self, _request: Request, key: UUID) -> Response:
+        """Stop a try-out and remove its pictures."""
+        tryouts.remove(actor=self.actor, key=key)
+        return Response(status=204)
+
+
+class TryoutShare(_Answering):
+    """Whether others may open a try-out."""
+
+    @extend_schema(
+        operation_id="tryouts_share", tags=["tryouts"], request=None, responses=TryoutOut
+    )
+    def post(self, _request: Request, key: UUID) -> Response:
+        """Open it to everyone who has its address and may see its adapters."""
+        tryouts.set_shared(actor=self.actor, key=key, is_shared=True)
+        return self.tryout_answer(selectors.get(self.viewer, key))
+
+    @extend_schema(operation_id="tryouts_unshare", tags=["tryouts"], responses=TryoutOut)
+    def delete(self, _request: Request, key: UUID) -> Response:
+        """Close it to others again."""
+        tryouts.set_shared(actor=self.actor, key=key, is_shared=False)
+        return self.tryout_answer(selectors.get(self.viewer, key))

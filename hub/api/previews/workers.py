@@ -1,0 +1,103 @@
+"""``/workers``: processes that work on jobs, for those who run the hub."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from hub.api.base import Endpoint, Input, shown
+from hub.api.choices import Choice
+from hub.api.pagination import paging
+from hub.operations.worker_status import BaseTold, JobTold, WorkerTold, worker_told, workers_told
+from registry.accounts import permissions
+from registry.jobs import workers
+from registry.models import JobState, WorkerWish
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+__all__ = ["WorkerIn", "WorkerOut", "WorkerView", "Workers"]
+
+
+class WorkerIn(Input):
+    """What is wanted of a worker."""
+
+    wish = Choice(
+        choices=WorkerWish.choices,
+        help_text="pause: takes no other job; drain: ends after this job; work: goes on",
+    )
+
+
+class JobOut(serializers.Serializer[JobTold]):
+    """A job at work; progress is in the unit of its kind of work."""
+
+    id = serializers.IntegerField()
+    task = serializers.CharField()
+    queue = serializers.CharField()
+    owner = serializers.CharField()
+    state = serializers.ChoiceField(choices=JobState.choices)
+    done = serializers.IntegerField()
+    total = serializers.IntegerField(help_text="0 while unknown")
+    adapter = serializers.CharField(help_text="owner/name, empty where it is for none or several")
+    version = serializers.CharField()
+    started_at = serializers.DateTimeField(allow_null=True)
+
+
+class WorkerBaseOut(serializers.Serializer[BaseTold]):
+    """A base model that a worker has."""
+
+    id = serializers.CharField()
+    family = serializers.CharField()
+    title = serializers.CharField()
+    seconds = serializers.FloatField(allow_null=True, help_text="a picture, as measured")
+
+
+class WorkerOut(serializers.Serializer[WorkerTold]):
+    """A worker process, as it announces itself."""
+
+    id = serializers.IntegerField()
+    name = serializers.CharField(help_text="host:pid")
+    is_alive = serializers.BooleanField(help_text="It gave a sign in the last 30 seconds.")
+    wish = serializers.ChoiceField(choices=WorkerWish.choices)
+    device = serializers.CharField()
+    memory_gb = serializers.FloatField(allow_null=True)
+    queues = serializers.ListField(child=serializers.CharField())
+    families = serializers.ListField(child=serializers.CharField())
+    bases = WorkerBaseOut(many=True)
+    job = JobOut(allow_null=True)
+    jobs_done = serializers.IntegerField()
+    started_at = serializers.DateTimeField()
+    seen_at = serializers.DateTimeField()
+
+
+class Workers(Endpoint):
+    """Workers of this hub."""
+
+    @extend_schema(
+        operation_id="workers_list", tags=["workers"], responses=paging("Worker", WorkerOut)
+    )
+    def get(self, _request: Request) -> Response:
+        """List workers by name, all on one page; for staff, with a token of the scope “admin”."""
+        permissions.require_operator(self.viewer)
+        return Response({"results": shown(WorkerOut, workers_told()), "next": None})
+
+
+class WorkerView(Endpoint):
+    """One worker."""
+
+    @extend_schema(
+        operation_id="workers_wish",
+        tags=["workers"],
+        request=WorkerIn,
+        responses=WorkerOut,
+        examples=[OpenApiExample("End it", value={"wish": "drain"}, request_only=True)],
+    )
+    def post(self, _request: Request, worker_id: int) -> Response:
+        """Pause a worker, let it go on, or end it after its job; it looks every few seconds."""
+        permissions.require_operator(self.viewer)
+        wish = self.said(WorkerIn)["wish"]
+        worker = workers.ask(actor=self.viewer, worker_id=worker_id, wish=wish)
+        return self.answer(WorkerOut, worker_told(worker))

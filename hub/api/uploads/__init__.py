@@ -1,0 +1,1 @@
+"""Uploads and inspection in the API."""

@@ -1,0 +1,170 @@
+"""How versions and their files are written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.urls import reverse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from hub.api.base import absolute, shown
+from hub.api.previews.views import PreviewsOut
+from hub.api.shapes import FindingOut
+from hub.api.versions.anatomy import VersionAnatomyOut, named
+from previews.selectors.renders import previews_of
+from registry.models import File, FileRole, Version, VersionState
+from registry.versions import selectors as version_selectors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["FileOut", "VersionBriefOut", "VersionOut", "VersionPlaceOut"]
+
+
+class StrengthOut(serializers.Serializer[Version]):
+    """The multiplier at use."""
+
+    recommended = serializers.FloatField(source="strength", allow_null=True)
+    min = serializers.FloatField(source="strength_min", allow_null=True)
+    max = serializers.FloatField(source="strength_max", allow_null=True)
+
+
+class FileOut(serializers.Serializer[File]):
+    """A file of a version."""
+
+    id = serializers.IntegerField()
+    path = serializers.CharField()
+    role = serializers.ChoiceField(choices=FileRole.choices)
+    variant = serializers.CharField(
+        help_text="`high-noise` or `low-noise`: halves of a pair for Wan 2.2. `epoch-4`, "
+        "`step-500` or `final`: checkpoints of one run. Empty otherwise."
+    )
+    size = serializers.IntegerField(source="size_bytes")
+    sha256 = serializers.CharField()
+    hashes = serializers.DictField(
+        source="blob.hashes",
+        child=serializers.CharField(),
+        help_text="Computed of weights: autov1, autov2, autov3, crc32 (as zlib writes it), blake3, "
+        "data_sha256 (after the header), tensors (in any order, by any name), weights_f16 and "
+        "weights_bf16 (also in another number format).",
+    )
+    claimed_hashes = serializers.DictField(
+        source="blob.claimed_hashes",
+        child=serializers.CharField(),
+        help_text="Hashes of the weights that their metadata names, by its keys; unproven.",
+    )
+    primary = serializers.BooleanField(source="is_primary")
+    download_url = serializers.SerializerMethodField()
+
+    @extend_schema_field(OpenApiTypes.URI)
+    def get_download_url(self, file: File) -> str:
+        """Return where the bytes are."""
+        version: Version = self.context["version"]
+        place = [version.adapter.owner, version.adapter.name, version.name, file.path]
+        return absolute(self.context, reverse("api-file", args=place))
+
+
+class _Places(serializers.Serializer[Version]):
+    """Where a version is."""
+
+    @extend_schema_field(OpenApiTypes.URI)
+    def get_url(self, version: Version) -> str:
+        """Return the page."""
+        return absolute(self.context, f"/{version.adapter.full_name}?v={version.name}")
+
+    @extend_schema_field(OpenApiTypes.URI)
+    def get_api_url(self, version: Version) -> str:
+        """Return the address of the version's document."""
+        place = [version.adapter.owner, version.adapter.name, version.name]
+        return absolute(self.context, reverse("api-version", args=place))
+
+
+class VersionPlaceOut(_Places):
+    """Which version something is in."""
+
+    adapter = serializers.CharField(source="adapter.full_name")
+    version = serializers.CharField(source="name")
+    state = serializers.ChoiceField(choices=VersionState.choices)
+    url = serializers.SerializerMethodField()
+    api_url = serializers.SerializerMethodField()
+
+
+class VersionBriefOut(_Places):
+    """A version in a list."""
+
+    id = serializers.IntegerField()
+    adapter = serializers.CharField(source="adapter.full_name")
+    version = serializers.CharField(source="name")
+    label = serializers.CharField()  # type: ignore[assignment]  # a field, not Field.label
+    state = serializers.ChoiceField(choices=VersionState.choices)
+    reason = serializers.SerializerMethodField(help_text="Why it was yanked or withdrawn.")
+    revision = serializers.CharField(source="revision.commit")
+    notes = serializers.CharField()
+    family = serializers.CharField(help_text="Proven by the tensors, else declared.")
+    lineage = serializers.CharField()
+    rank = serializers.IntegerField(allow_null=True)
+    algorithm = serializers.CharField()
+    trigger_words = serializers.ListField(child=serializers.CharField())
+    strength = StrengthOut(source="*")
+    size = serializers.IntegerField(source="size_bytes")
+    downloads = serializers.IntegerField()
+    author = serializers.CharField(source="author.username")
+    url = serializers.SerializerMethodField()
+    api_url = serializers.SerializerMethodField()
+    created_at = serializers.DateTimeField()
+    published_at = serializers.DateTimeField(allow_null=True)
+    withdrawn_at = serializers.DateTimeField(allow_null=True)
+
+    def get_reason(self, version: Version) -> str:
+        """Return the reason of the state."""
+        return version.withdrawn_reason or version.yanked_reason
+
+
+class VersionOut(VersionBriefOut):
+    """A version with everything known of it."""
+
+    anatomy = serializers.SerializerMethodField(help_text="Of the primary file.")
+    findings = serializers.SerializerMethodField()
+    files = serializers.SerializerMethodField()
+    previews = serializers.SerializerMethodField()
+
+    def to_representation(self, version: Version) -> dict[str, Any]:
+        """Read the manifest once for all that is told of it."""
+        self._manifest: list[File] = list(version.files)
+        return super().to_representation(version)
+
+    def _primary(self) -> File | None:
+        return next((file for file in self._manifest if file.is_primary), None)
+
+    @extend_schema_field(VersionAnatomyOut(allow_null=True))
+    def get_anatomy(self, version: Version) -> Mapping[str, Any] | None:
+        """Return the anatomy, with what its owner declares beside claim and proof."""
+        primary = self._primary()
+        document = named(
+            version_selectors.document_of(version, primary), primary.path if primary else ""
+        )
+        if document is None:
+            return None
+        base = {**document["base"], "declared": version.declared_family or None}
+        return {**document, "base": base}
+
+    @extend_schema_field(FindingOut(many=True))
+    def get_findings(self, version: Version) -> list[dict[str, Any]]:
+        """Return findings; notes and private things are for those who can act on them."""
+        user = self.context["request"].user
+        is_own = user.is_authenticated and version.adapter.is_writable_by(user)
+        found = version_selectors.findings_of(version, self._primary(), is_owner=is_own)
+        return shown(FindingOut, found)
+
+    @extend_schema_field(FileOut(many=True))
+    def get_files(self, version: Version) -> list[dict[str, Any]]:
+        """Return the manifest."""
+        context = {**self.context, "version": version}
+        return shown(FileOut, self._manifest, context)
+
+    @extend_schema_field(PreviewsOut)
+    def get_previews(self, version: Version) -> Mapping[str, Any]:
+        """Return the pictures and how far they are."""
+        return PreviewsOut(previews_of(version), context=self.context).data

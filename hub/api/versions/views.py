@@ -1,0 +1,201 @@
+"""``/adapters/{owner}/{name}/versions``: drafting, publishing, yanking, restoring."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from hub.api.base import Endpoint, Input, shown
+from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
+from hub.api.versions.serializers import VersionBriefOut, VersionOut
+from registry.adapters import selectors as adapter_selectors
+from registry.models import VersionState
+from registry.uploads import selectors as upload_selectors
+from registry.versions import selectors as version_selectors
+from registry.versions import services as versions
+from registry.versions.services import Details
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+    from registry.models import Version
+
+__all__ = [
+    "DetailsIn",
+    "Publish",
+    "VersionIn",
+    "VersionView",
+    "Versions",
+    "Yank",
+    "YankIn",
+]
+
+EXAMPLE = OpenApiExample(
+    "Publish an accepted upload",
+    value={
+        "uploads": ["0b1f3c1e-6c2e-4d57-9a8b-6f2f5b1d7a10"],
+        "trigger_words": ["noir style"],
+        "strength": 0.8,
+        "strength_min": 0.4,
+        "strength_max": 1.0,
+        "publish": True,
+    },
+    request_only=True,
+)
+
+
+class DetailsIn(Input):
+    """What a person says about a version."""
+
+    label = serializers.CharField(  # type: ignore[assignment]  # a field, not Field.label
+        required=False, allow_blank=True, max_length=48
+    )
+    notes = serializers.CharField(required=False, allow_blank=True, max_length=20_000)
+    family = serializers.CharField(
+        required=False, allow_blank=True, max_length=48, source="declared_family"
+    )
+    lineage = serializers.CharField(required=False, allow_blank=True, max_length=64)
+    trigger_words = serializers.ListField(
+        child=serializers.CharField(max_length=200),
+        required=False,
+        max_length=32,
+        help_text="Left out of a new version: the file's, else those of the one before; []: none.",
+    )
+    strength = serializers.FloatField(required=False, allow_null=True)
+    strength_min = serializers.FloatField(required=False, allow_null=True)
+    strength_max = serializers.FloatField(required=False, allow_null=True)
+
+
+class VersionIn(DetailsIn):
+    """A version to be."""
+
+    uploads = serializers.ListField(child=serializers.UUIDField(), allow_empty=False, max_length=64)
+    publish = serializers.BooleanField(default=True, help_text="false: keep it as a draft.")
+
+
+class YankIn(Input):
+    """Why it is not offered any more; an empty reason offers it again."""
+
+    reason = serializers.CharField(allow_blank=True, max_length=280)
+
+
+class _OfVersion(Endpoint):
+    """Answers with a version."""
+
+    def version(self, owner: str, name: str, version: str) -> Version:
+        """Return what the address names.
+
+        Raises:
+            NotFound, Moved: see the selectors.
+        """
+        adapter = adapter_selectors.get(self.viewer, owner, name)
+        return version_selectors.get(self.viewer, adapter, version)
+
+
+class Versions(Endpoint):
+    """Versions of an adapter."""
+
+    @extend_schema(
+        operation_id="versions_list",
+        tags=["versions"],
+        parameters=PAGING,
+        responses=paging("Version", VersionBriefOut),
+    )
+    def get(self, request: Request, owner: str, name: str) -> Response:
+        """List versions, newest first; drafts only for those who may publish."""
+        adapter = adapter_selectors.get(self.viewer, owner, name)
+        rows = version_selectors.listing(self.viewer, adapter)
+        page, cursor = page_of(rows, key="number", **self.asked(PageQuery))
+        return paged(self, shown(VersionBriefOut, page, {"request": request}), cursor)
+
+    @extend_schema(
+        operation_id="versions_create",
+        tags=["versions"],
+        request=VersionIn,
+        responses={200: VersionOut, 201: VersionOut},
+        examples=[EXAMPLE],
+    )
+    def post(self, _request: Request, owner: str, name: str) -> Response:
+        """Publish accepted uploads; the same files again answer 200 with the version they are."""
+        adapter = adapter_selectors.get(self.viewer, owner, name)
+        asked = self.said(VersionIn)
+        ids, is_to_publish = asked.pop("uploads"), asked.pop("publish")
+        sent, details = upload_selectors.many(self.actor, ids), Details(**asked)
+        make = versions.release if is_to_publish else versions.create_draft
+        version = make(actor=self.actor, adapter=adapter, uploads=sent, details=details)
+        return self.answer(VersionOut, version, status=201 if version.is_new else 200)
+
+
+class VersionView(_OfVersion):
+    """One version; `v3`, an alias, a revision or `latest` names it."""
+
+    @extend_schema(operation_id="versions_get", tags=["versions"], responses=VersionOut)
+    def get(self, _request: Request, owner: str, name: str, version: str) -> Response:
+        """Return a version with anatomy, findings, files and previews; `gone` if withdrawn."""
+        row = self.version(owner, name, version)
+        if row.state == VersionState.WITHDRAWN:
+            raise version_selectors.gone(row, version)
+        return self.answer(VersionOut, row)
+
+    @extend_schema(
+        operation_id="versions_edit", tags=["versions"], request=DetailsIn, responses=VersionOut
+    )
+    def patch(self, _request: Request, owner: str, name: str, version: str) -> Response:
+        """Change what is said about a version; what is left out stays, files never change."""
+        row = self.version(owner, name, version)
+        details = dataclasses.replace(_details(row), **self.said(DetailsIn, is_partial=True))
+        return self.answer(
+            VersionOut, versions.edit(actor=self.actor, version=row, details=details)
+        )
+
+    @extend_schema(operation_id="versions_discard", tags=["versions"], responses={204: None})
+    def delete(self, _request: Request, owner: str, name: str, version: str) -> Response:
+        """Drop a draft."""
+        versions.discard(actor=self.actor, version=self.version(owner, name, version))
+        return Response(status=204)
+
+
+def _details(version: Version) -> Details:
+    """Return what is said about a version now."""
+    fields: dict[str, Any] = {
+        field.name: getattr(version, field.name) for field in dataclasses.fields(Details)
+    }
+    return Details(**fields)
+
+
+class Publish(_OfVersion):
+    """Making a draft public."""
+
+    @extend_schema(
+        operation_id="versions_publish", tags=["versions"], request=None, responses=VersionOut
+    )
+    def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
+        """Publish a draft for good; previews follow."""
+        row = self.version(owner, name, version)
+        return self.answer(VersionOut, versions.publish(actor=self.actor, version=row))
+
+
+class Yank(_OfVersion):
+    """Taking a version back without removing it."""
+
+    @extend_schema(
+        operation_id="versions_yank", tags=["versions"], request=YankIn, responses=VersionOut
+    )
+    def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
+        """Keep a version but stop offering it; an empty reason takes that back."""
+        row = self.version(owner, name, version)
+        if reason := self.said(YankIn)["reason"]:
+            row = versions.yank(actor=self.actor, version=row, reason=reason)
+        else:
+            row = versions.restore(actor=self.actor, version=row)
+        return self.answer(VersionOut, row)
+
+    @extend_schema(operation_id="versions_restore", tags=["versions"], responses=VersionOut)
+    def delete(self, _request: Request, owner: str, name: str, version: str) -> Response:
+        """Offer a yanked version again."""
+        row = self.version(owner, name, version)
+        return self.answer(VersionOut, versions.restore(actor=self.actor, version=row))

@@ -1,0 +1,329 @@
+"""Sending stored bytes: conditional requests, ranges, and the cheapest way out of this process.
+
+gunicorn sends a file by sendfile from its position on, as many bytes as Content-Length says, so
+a range costs what the whole file costs per byte. Other servers, and answers of several parts, read
+here. With ``LORARY_ACCEL`` nginx sends and this process only decides; what that needs of nginx is
+in ``deploy/nginx.conf``. Of files in a bucket the answer is a link to them, good for minutes.
+
+Source: RFC 9110 §13 (conditions) and §14 (ranges), RFC 9530 (Repr-Digest), RFC 6266.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import secrets
+import sys
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO
+
+from django.conf import settings
+from django.http import FileResponse, HttpResponse
+from django.utils.translation import gettext as _
+
+from hub.http.caching import NEVER
+from hub.http.content_disposition import content_disposition
+from hub.http.errors import PreconditionFailed
+from hub.http.ranges import Span, parted, spans_of
+from registry import storage
+from registry.errors import Gone
+from registry.versions import download_counts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+    from rest_framework.request import Request
+
+    from registry.models import Blob
+    from registry.versions.files import Bytes, Served
+
+    Done = Callable[[], object]
+    Stored = Blob | Bytes
+
+__all__ = ["deliver", "etag_of", "matches", "require_match", "send"]
+
+#: Bytes read at a time where the server has no sendfile.
+BLOCK = 256 * 1024
+
+#: Seconds within which a link to a bucket has to be followed; a transfer may take longer.
+LINK_S = 300
+
+_TAG = re.compile(r'(W/)?("[^"]*")')
+#: nginx would compare these with a date or before it knows our ETag.
+_OWN_CONDITIONS = ("If-Match", "If-Unmodified-Since")
+#: nginx reads the header again, and refuses (416) what is left out or ignored here.
+_PLAIN_RANGE = re.compile(r"(?i)bytes=([0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})\Z")
+
+
+def etag_of(blob: Stored) -> str:
+    """Return the strong validator: the digest."""
+    return f'"{blob.sha256}"'
+
+
+def matches(header: str, etag: str, *, is_weak: bool) -> bool:
+    """Whether a list of entity tags (or ``*``) names this strong one.
+
+    Args:
+        header: Value of ``If-Match`` or ``If-None-Match``.
+        etag: With its quotes.
+        is_weak: Whether ``W/`` on the other side is no difference.
+    """
+    if header.strip() == "*":
+        return True
+    found = _TAG.finditer(header)
+    return any(one[2] == etag and (is_weak or not one[1]) for one in found)
+
+
+def require_match(request: HttpRequest, blob: Stored) -> None:
+    """Refuse what is not the bytes that ``If-Match`` insists on.
+
+    Raises:
+        PreconditionFailed: they have another digest.
+    """
+    wanted = request.headers.get("If-Match")
+    if wanted and not matches(wanted, etag_of(blob), is_weak=False):
+        raise PreconditionFailed(_("The file has another digest than the one you asked for."))
+
+
+def send(request: HttpRequest | Request, served: Served, saved_as: str = "") -> HttpResponseBase:
+    """Answer with a file of a version that may be sent, and count the download.
+
+    Args:
+        request: See ``deliver``; its ``If-Match`` is honoured, too.
+        served: The file.
+        saved_as: Name to save it under, "" for its own.
+
+    Raises:
+        Gone, PreconditionFailed, RangeUnsatisfiable: see ``require_match`` and ``deliver``.
+    """
+    require_match(request, served.blob)
+    return deliver(
+        request,
+        served.blob,
+        filename=saved_as or served.path.rpartition("/")[2],
+        is_private=not served.is_public,
+        on_sent=partial(
+            download_counts.count, version_id=served.version_id, is_primary=served.is_primary
+        ),
+    )
+
+
+def deliver(
+    request: HttpRequest,
+    blob: Stored,
+    *,
+    filename: str,
+    content_type: str = "application/octet-stream",
+    is_private: bool,
+    on_sent: Done | None = None,
+) -> HttpResponseBase:
+    """Answer GET or HEAD for stored bytes.
+
+    Args:
+        request: Its ``If-None-Match``, ``Range`` and ``If-Range`` headers are honoured.
+        blob: What to send.
+        filename: Name to save it under.
+        content_type: What it is.
+        is_private: Whether caches that serve several people must not keep it.
+        on_sent: Called when the last byte of the file has gone out: once for a transfer, in
+            however many pieces it came. Where another server sends, when that is asked for.
+
+    Raises:
+        Gone: the bytes were removed.
+        RangeUnsatisfiable: the range begins after the end.
+    """
+    if not blob.is_stored:
+        raise Gone
+    if matches(request.headers.get("If-None-Match", ""), etag_of(blob), is_weak=True):
+        response: HttpResponseBase = HttpResponse(status=304)
+        del response.headers["Content-Type"]
+    else:
+        spans = _wanted(request, blob)
+        done = on_sent if on_sent is not None and _is_last(spans, blob) else None
+        fetch = storage.Fetch(content_type, content_disposition(filename), LINK_S)
+        response = _answer(request, blob, spans, fetch, done)
+        _describe(response, blob, fetch.disposition)
+    response.headers["ETag"] = etag_of(blob)
+    # Caches ask each time: who may see a file can change, its bytes cannot. A link goes off.
+    freshness = "no-store" if response.status_code == 302 else "no-cache"
+    response.headers["Cache-Control"] = NEVER if is_private else f"public, {freshness}"
+    return response
+
+
+def _wanted(request: HttpRequest, blob: Stored) -> list[Span]:
+    """Return the parts that the answer has, [] where it is the whole file."""
+    header = request.headers.get("Range", "")
+    if request.method != "GET" or not header:
+        return []
+    condition = request.headers.get("If-Range")
+    if condition is not None and condition.strip() != etag_of(blob):
+        return []
+    return spans_of(header, blob.size_bytes)
+
+
+def _is_last(spans: list[Span], blob: Stored) -> bool:
+    """Whether a transfer ends with this answer, as with the last range of a resumed download."""
+    if not spans:
+        return True
+    return len(spans) == 1 and spans[0].last == blob.size_bytes - 1 and not spans[0].is_suffix
+
+
+def _answer(
+    request: HttpRequest,
+    blob: Stored,
+    spans: list[Span],
+    fetch: storage.Fetch,
+    on_sent: Done | None,
+) -> HttpResponseBase:
+    """Return status, body and the headers that tell the body's form."""
+    content_type = fetch.content_type
+    if request.method == "HEAD":
+        response: HttpResponseBase = HttpResponse(content_type=content_type)
+        response.headers["Content-Length"] = str(blob.size_bytes)
+        return response
+    place = storage.store().link(blob.sha256, fetch)
+    if headers := _elsewhere(request, place, spans):
+        if on_sent is not None:
+            on_sent()
+        status = 302 if "Location" in headers else 200
+        response = HttpResponse(content_type=content_type, headers=headers, status=status)
+        response.headers["Content-Length"] = "0"
+        return response
+    if len(spans) > 1:
+        return _several(blob, spans, content_type)
+    span = spans[0] if spans else Span(0, blob.size_bytes - 1)
+    response = _one(request, blob, span, on_sent)
+    response.headers["Content-Type"] = content_type
+    response.headers["Content-Length"] = str(span.length)
+    if spans:
+        response.status_code = 206
+        response.headers["Content-Range"] = span.of(blob.size_bytes)
+    return response
+
+
+def _one(request: HttpRequest, blob: Stored, span: Span, on_sent: Done | None) -> HttpResponseBase:
+    handle = _open(blob)
+    if _leaves_by_sendfile(request, handle):
+        handle.seek(span.first)
+        return _Transfer(handle, on_sent)
+    return _Transfer(_Pieces(handle, [span]), on_sent)
+
+
+def _leaves_by_sendfile(request: HttpRequest, handle: BinaryIO) -> bool:
+    """Whether the server gives the system a file to send, up to Content-Length and no further."""
+    if not str(request.META.get("SERVER_SOFTWARE", "")).startswith("gunicorn"):
+        return False
+    try:
+        handle.fileno()
+    except OSError:  # bytes of another machine
+        return False
+    return True
+
+
+def _several(blob: Stored, spans: list[Span], content_type: str) -> HttpResponseBase:
+    boundary = secrets.token_hex(16)
+    body = list(parted(spans, blob.size_bytes, content_type, boundary))
+    response = _Transfer(_Pieces(_open(blob), body), None)
+    response.status_code = 206
+    response.headers["Content-Type"] = f"multipart/byteranges; boundary={boundary}"
+    length = sum(piece.length if isinstance(piece, Span) else len(piece) for piece in body)
+    response.headers["Content-Length"] = str(length)
+    return response
+
+
+def _open(blob: Stored) -> BinaryIO:
+    try:
+        return storage.store().open(blob.sha256)
+    except FileNotFoundError as error:
+        raise Gone from error
+
+
+def _elsewhere(request: HttpRequest, place: Path | str | None, spans: list[Span]) -> dict[str, str]:
+    """Return the header that names who sends the bytes: a bucket, or nginx; {} to send them here.
+
+    A bucket has ETags of its own. Who follows a link with ``If-Range`` either holds the bucket's
+    ETag, or gets the whole file.
+    """
+    if isinstance(place, str):
+        return {"Location": place}
+    location: str = settings.LORARY.accel
+    if place is None or not location or any(name in request.headers for name in _OWN_CONDITIONS):
+        return {}
+    asked = request.headers.get("Range", "")
+    if asked and not (spans and _PLAIN_RANGE.match(asked)):
+        return {}
+    return {"X-Accel-Redirect": location + "/".join(place.parts[-3:])}
+
+
+def _describe(response: HttpResponseBase, blob: Stored, disposition: str) -> None:
+    digest = base64.b64encode(bytes.fromhex(blob.sha256)).decode()
+    response.headers["Content-Disposition"] = disposition
+    response.headers["Repr-Digest"] = f"sha-256=:{digest}:"
+    response.headers["Accept-Ranges"] = "bytes"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+
+
+class _Transfer(FileResponse):
+    """A file on its way; tells when all of it has gone out."""
+
+    block_size = BLOCK
+
+    def __init__(self, handle: BinaryIO | _Pieces, on_sent: Done | None) -> None:
+        self._handle, self._on_sent = handle, on_sent
+        super().__init__(handle)
+
+    def set_headers(self, filelike: object) -> None:
+        """Leave them to ``deliver``, where Django would look at the disk and the name."""
+
+    def close(self) -> None:
+        """Close the file.
+
+        A server closes in the ``finally`` of its sending (PEP 3333), so an exception on its way
+        means that the client left. Clients that take the last bytes from their system's buffer
+        and leave are taken for readers.
+        """
+        is_broken = sys.exc_info()[0] is not None
+        on_sent, self._on_sent = self._on_sent, None
+        super().close()
+        is_read = not (isinstance(self._handle, _Pieces) and self._handle.left)
+        if on_sent is not None and is_read and not is_broken:
+            on_sent()
+
+
+class _Pieces:
+    """Text and parts of a file, read as one file.
+
+    Attributes:
+        left: What was not read yet.
+    """
+
+    def __init__(self, handle: BinaryIO, pieces: Iterable[bytes | Span]) -> None:
+        self._handle, self.left = handle, deque(pieces)
+
+    def read(self, size: int = BLOCK) -> bytes:
+        """Return a block, often a shorter one than asked for; b"" at the end.
+
+        Raises:
+            OSError: the file on disk is shorter than it must be.
+        """
+        if not self.left:
+            return b""
+        piece = self.left.popleft()
+        if isinstance(piece, bytes):
+            return piece
+        self._handle.seek(piece.first)
+        block = self._handle.read(min(size if size > 0 else BLOCK, piece.length))
+        if not block and piece.length:
+            msg = f"stored bytes end before {piece.last}"
+            raise OSError(msg)
+        if len(block) < piece.length:
+            self.left.appendleft(Span(piece.first + len(block), piece.last))
+        return block
+
+    def close(self) -> None:
+        """Close the file."""
+        self._handle.close()

@@ -1,0 +1,70 @@
+"""Headers that are inspected while their sender waits: how many at once, and how long.
+
+The largest header costs seconds of CPU time, and a process has dozens of threads. Without a limit a
+few senders could keep all of them busy.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from threading import BoundedSemaphore
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from hub.http.errors import Busy
+from registry.errors import TooLarge
+from registry.scan import checks
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+
+    from lorary.anatomy import Inspection
+
+__all__ = ["WAIT_S", "head_bytes", "look", "too_long"]
+
+#: Seconds to wait for another inspection to end, before the sender is asked to come again.
+WAIT_S = 1.0
+RETRY_AFTER_S = 5
+
+
+@cache
+def _places(count: int) -> BoundedSemaphore:
+    return BoundedSemaphore(count)
+
+
+def look(head: bytes, *, name: str, size: int) -> Inspection:
+    """Return what a file's first bytes say; see ``checks.look``.
+
+    Raises:
+        Busy: this process inspects as many headers as it may.
+    """
+    places = _places(settings.LORARY.inspections)
+    if not places.acquire(timeout=WAIT_S):
+        text = _("Many files are being inspected right now. Try again in %(n)d seconds.")
+        raise Busy(text % {"n": RETRY_AFTER_S}, wait_s=RETRY_AFTER_S)
+    try:
+        return checks.look(head, name=name, size=size)
+    finally:
+        places.release()
+
+
+def head_bytes(user: AbstractBaseUser | AnonymousUser) -> int:
+    """Return how many first bytes of a file a user may send to have them inspected."""
+    if user.is_authenticated:
+        return checks.head_bytes()
+    return min(checks.head_bytes(), settings.LORARY.stranger_header_bytes + 8)
+
+
+def too_long(user: AbstractBaseUser | AnonymousUser) -> TooLarge:
+    """Return the refusal of more bytes than ``head_bytes``."""
+    limit = head_bytes(user)
+    text = _("At most the first %(limit)d bytes of a file are inspected here.")
+    if limit < checks.head_bytes():
+        text = _(
+            "At most the first %(limit)d bytes of a file are inspected for those who are not "
+            "signed in. Sign in, or send a token, to have %(most)d bytes inspected; "
+            "“lorary inspect” reads files of any kind on your own machine."
+        )
+    return TooLarge(text % {"limit": limit, "most": checks.head_bytes()}, limit=limit)

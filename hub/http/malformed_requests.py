@@ -1,0 +1,58 @@
+"""Requests that are refused at every door before anything looks at them.
+
+An address with a ``.`` or ``..`` segment: clients resolve those before they send an address, so
+what arrives was written as ``%2e``, and proxies and caches disagree about what it names. A
+``Content-Length`` of more than 18 digits: no file is that long, and from 2⁶³ on reading fails.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.http import JsonResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from hub.http.errors import Malformed
+from hub.http.problems import ProblemRenderer, problem_of
+from hub.protocols.huggingface.refusals import in_header
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+__all__ = ["MalformedMiddleware"]
+
+MAX_LENGTH_DIGITS = 18
+
+
+class MalformedMiddleware:
+    """Answers such requests with 400, in one shape that clients of every door read."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Return the answer, or the refusal."""
+        fault = _fault(request)
+        return self.get_response(request) if not fault else _refused(request, fault)
+
+
+def _fault(request: HttpRequest) -> str:
+    if len(request.META.get("CONTENT_LENGTH") or "") > MAX_LENGTH_DIGITS:
+        return _("The Content-Length header has more than %(n)d digits.") % {"n": MAX_LENGTH_DIGITS}
+    if not {".", ".."}.isdisjoint(request.path_info.split("/")):
+        return _('The address has a "." or ".." in it. Write it without.')
+    return ""
+
+
+def _refused(request: HttpRequest, fault: str) -> HttpResponseBase:
+    problem = problem_of(Malformed(fault))
+    base = request.build_absolute_uri(reverse("api-docs"))
+    document = {"error": problem.detail, **problem.document(base)}
+    response = JsonResponse(document, status=problem.status)
+    response.headers["Content-Type"] = ProblemRenderer.media_type
+    response.headers["X-Error-Message"] = in_header(fault)
+    return response

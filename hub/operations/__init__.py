@@ -1,0 +1,1 @@
+"""Running a hub: processes, health, the doctor, backups."""

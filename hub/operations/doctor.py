@@ -1,0 +1,346 @@
+"""What is wrong with a running hub, and what to do about it.
+
+Each probe looks at one thing and yields reports. None changes anything but a probe file, which
+it removes again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from celery import current_app
+from django.conf import settings
+from django.core.checks import ERROR
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Count, Min, Q
+from django.utils import timezone
+from kombu.exceptions import KombuError
+
+from hub.http.problems import is_full
+from hub.operations import file_permissions
+from hub.operations.probes import LEAST_FREE_BYTES
+from hub.operations.worker_status import unserved_told
+from hub.plurals import counted, in_words
+from hub.setting_checks import check_settings
+from previews.render import BasesInvalid, load_bases
+from registry import guards, storage, sweep
+from registry.blobs import rehash
+from registry.errors import StorageAway, StorageFull
+from registry.jobs import selectors as job_selectors
+from registry.models import Adapter, Blob, Job, JobState, Namespace
+from registry.names import RESERVED_NAMES, is_device
+from registry.versions import reinspect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["PROBES", "Report", "examine"]
+
+#: Free space below which uploads are in danger.
+LOW_SPACE_BYTES = 2 * 2**30
+#: A job that waited longer than this has no worker, or too few.
+LONG_WAIT = timedelta(minutes=2)
+MAKE_ROOM = "Make room on that disk; until then uploads are refused and nothing is lost."
+#: Missing blobs and odd names that are listed before the rest is only counted.
+NAMED = 5
+#: Narrows names to those that may be a device name of Windows.
+DEVICE_LIKE = Q(key__regex=r"^(con|prn|aux|nul|com[0-9]|lpt[0-9])")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One result: ``probe`` says where, ``hint`` what to do."""
+
+    probe: str
+    state: Literal["ok", "warning", "error"]
+    message: str
+    hint: str = ""
+
+
+def examine() -> Iterator[Report]:
+    """Yield what every probe found; without a database the probes that need it are left out."""
+    for name, probe in PROBES.items():
+        try:
+            yield from probe()
+        except DatabaseError as error:
+            # SQLite says "disk I/O error" where it cannot begin its log.
+            has_no_room = is_full(error) or _free_bytes() < LEAST_FREE_BYTES
+            hint = MAKE_ROOM if has_no_room else "Run `manage.py migrate`."
+            yield Report(name, "error", f"The database refuses: {error}", hint)
+            if name == "database":
+                return
+        except StorageAway as error:
+            hint = "See what is said of the storage."
+            yield Report(name, "error", f"The files cannot be looked at: {error.__cause__}", hint)
+
+
+def _settings() -> Iterator[Report]:
+    found = check_settings()
+    for message in found:
+        state: Literal["warning", "error"] = "error" if message.level >= ERROR else "warning"
+        yield Report("settings", state, str(message.msg), str(message.hint or ""))
+    if not found:
+        yield Report("settings", "ok", "Every setting makes sense.")
+
+
+def _space() -> Iterator[Report]:
+    free = _free_bytes()
+    message = f"{free / 2**30:.1f} GiB free in {settings.LORARY.data}."
+    if free < LEAST_FREE_BYTES:
+        yield Report("space", "error", f"The disk is full: {message}", MAKE_ROOM)
+    elif free < LOW_SPACE_BYTES:
+        yield Report("space", "warning", message, "Make room, or move LORARY_DATA or _STORAGE.")
+    else:
+        yield Report("space", "ok", message)
+
+
+def _free_bytes() -> int:
+    return shutil.disk_usage(settings.LORARY.data).free
+
+
+def _rights() -> Iterator[Report]:
+    """Say what other accounts of this machine can look into."""
+    places = " ".join(str(path) for path in file_permissions.exposed())
+    if not places:
+        yield Report("rights", "ok", "Other accounts of this machine cannot read rows or files.")
+        return
+    hint = f"Run `chmod o= {places}`."
+    if settings.LORARY.accel:
+        hint = f"Put nginx's user into their group and restart it. {hint}"
+    yield Report("rights", "warning", f"Other accounts can look into {places}.", hint)
+
+
+def _database() -> Iterator[Report]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    executor = MigrationExecutor(connection)
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if plan:
+        message = f"{counted(len(plan), 'migration')} not applied yet."
+        yield Report("database", "error", message, "Run `manage.py migrate`.")
+    else:
+        yield Report("database", "ok", f"{connection.display_name} answers and is up to date.")
+
+
+def _guards() -> Iterator[Report]:
+    """Say whether the database itself keeps what is published."""
+    if lost := guards.missing(connection):
+        message = f"The database does not guard what is published: {', '.join(lost)}."
+        yield Report("guards", "error", message, "Run `manage.py migrate`; it puts them back.")
+    else:
+        yield Report("guards", "ok", f"The database holds all {len(guards.RULES)} guards.")
+
+
+def _storage() -> Iterator[Report]:
+    key, content = storage.new_key(), b"lorary doctor"
+    try:
+        storage.store().write(key, [content])
+        with storage.store().open(key) as handle:
+            is_same = handle.read() == content
+        is_listed = any(storage.store().names(key))
+        storage.store().delete(key)
+    except StorageFull:
+        message = f"The disk is full: no file can be written to {settings.LORARY.storage}."
+        yield Report("storage", "error", message, MAKE_ROOM)
+        return
+    except (OSError, StorageAway) as error:
+        hint = "Check LORARY_STORAGE, and the rights and credentials of this process."
+        yield Report("storage", "error", f"It fails: {error.__cause__ or error}", hint)
+        return
+    if is_same and is_listed:
+        yield Report("storage", "ok", "A file could be written, read, listed and removed.")
+    else:
+        yield Report(
+            "storage", "error", "Reads differ from writes.", "Check the disk or the server."
+        )
+
+
+def _names() -> Iterator[Report]:
+    """Name owners and adapters from before a rule that new ones keep."""
+    owners = list(Namespace.objects.filter(key__in=RESERVED_NAMES).values_list("name", flat=True))
+    rows = Namespace.objects.values_list("name", flat=True)
+    owners += filter(is_device, rows.filter(DEVICE_LIKE))
+    adapters = Adapter.objects.filter(DEVICE_LIKE).select_related("namespace")
+    devices = [one.full_name for one in adapters if is_device(one.name)]
+    found = sorted(owners) + sorted(devices)
+    if not found:
+        yield Report("names", "ok", "No owner or adapter has a name that new ones may not take.")
+        return
+    more = f" and {len(found) - NAMED:,} more" if len(found) > NAMED else ""
+    message = f"Names that new ones may not take: {', '.join(found[:NAMED])}{more}."
+    hint = "They keep working. Owners of adapters with a Windows device name should rename them."
+    yield Report("names", "warning", message, hint)
+
+
+def _broker() -> Iterator[Report]:
+    try:
+        with current_app.connection_for_write() as link:
+            link.ensure_connection(max_retries=1, timeout=5)
+    except (KombuError, OSError) as error:
+        hint = "Start the broker or check LORARY_BROKER_URL; until then work waits for the sweep."
+        yield Report("broker", "error", f"It does not answer: {error}", hint)
+        return
+    yield Report("broker", "ok", "The broker answers.")
+
+
+def _jobs() -> Iterator[Report]:
+    now, is_well, living = timezone.now(), True, job_selectors.living()
+    late = Job.objects.filter(state=JobState.QUEUED, run_after=None, created_at__lt=now - LONG_WAIT)
+    for row in late.values("queue").annotate(count=Count("id"), oldest=Min("created_at")):
+        is_well = False
+        waited = int((now - row["oldest"]).total_seconds() // 60)
+        jobs, queue = counted(row["count"], "job"), row["queue"]
+        message = f"{jobs} waiting in {queue!r}, the oldest for {counted(waited, 'minute')}."
+        start = f"`manage.py worker --queues {queue}`"
+        busy = ", ".join(worker.name for worker in job_selectors.serving(queue, living))
+        hint = (
+            f"{busy} is at it; another one helps: {start}." if busy else f"Start a worker: {start}."
+        )
+        yield Report("jobs", "warning", message, hint)
+    dead = Job.objects.filter(state=JobState.RUNNING, lease_until__lt=now).count()
+    if dead:
+        is_well = False
+        message = f"{counted(dead, 'job')} left by a worker that died."
+        yield Report("jobs", "warning", message, "Any worker of their queue takes them over.")
+    for report in _unknown_tasks():
+        is_well = False
+        yield report
+    if is_well:
+        yield Report("jobs", "ok", "No job waits for a worker.")
+
+
+def _unknown_tasks() -> Iterator[Report]:
+    """Name tasks that no worker has known for longer than an update takes."""
+    rows = job_selectors.unknown().order_by().values("task")
+    for row in rows.annotate(count=Count("id"), oldest=Min("started_at")):
+        jobs, since = counted(row["count"], "job"), f"{row['oldest']:%Y-%m-%d %H:%M} UTC"
+        message = f"{jobs} of the task {row['task']!r}, which no worker knows, since {since}."
+        hint = "Start workers of the release that has it, or cancel the jobs at /operator."
+        yield Report("jobs", "warning", message, hint)
+
+
+def _workers() -> Iterator[Report]:
+    """Say who works here, and which families have renders and nobody to make them."""
+    living = job_selectors.living()
+    names = ", ".join(worker.name for worker in living) or "none"
+    state: Literal["ok", "warning"] = "ok" if living else "warning"
+    start = "Start the hub with `manage.py up`, or `manage.py worker` alone; it takes some seconds."
+    hint = "" if living else start
+    yield Report("workers", state, f"Workers that gave a sign lately: {names}.", hint)
+    for one in unserved_told(living):
+        message = f"Renders that wait for a worker for {one.title} ({one.family}): {one.count}."
+        start = "Start one: `manage.py worker --queues render`."
+        base = "Put a base model of it into a bases file (docs/previews.md) and start a worker."
+        yield Report("workers", "warning", message, start if one.has_base else base)
+
+
+def _bases() -> Iterator[Report]:
+    path = settings.LORARY.bases
+    if not path.exists():
+        return  # the settings probe says so
+    try:
+        bases = load_bases(path)
+    except BasesInvalid as error:
+        yield Report("bases", "error", str(error), "Mend it; `manage.py bases` says more.")
+        return
+    families = ", ".join(bases.families) or "none"
+    yield Report("bases", "ok", f"{path} serves these families: {families}.")
+
+
+def _bytes() -> Iterator[Report]:
+    """Compare every blob's row with the length of its bytes."""
+    count = wrong = 0
+    here = {one.name: one.size for one in storage.store().names() if not one.is_partial}
+    for sha256, size in Blob.objects.filter(is_stored=True).values_list("sha256", "size_bytes"):
+        count += 1
+        if (found := here.get(sha256)) == size:
+            continue
+        wrong += 1
+        if wrong <= NAMED:
+            what = "missing" if found is None else f"{found} bytes instead of {size}"
+            hint = "Bring it from a backup: `manage.py storage mend --from URL`."
+            yield Report("bytes", "error", f"{sha256}: {what}.", hint)
+    if wrong > NAMED:
+        yield Report(
+            "bytes", "error", f"{wrong:,} of {counted(count, 'file')} in all missing or short."
+        )
+    elif not wrong:
+        yield Report("bytes", "ok", f"Of {counted(count, 'file')} all are there in full length.")
+
+
+def _orphans() -> Iterator[Report]:
+    swept = sweep.run(is_dry=True)
+    message = (
+        f"{counted(swept.files, 'file')} ({in_words(swept.bytes_freed)}) that nothing refers to."
+    )
+    if swept.files:
+        yield Report("orphans", "warning", message, "The worker of `checks` removes them hourly.")
+    else:
+        yield Report("orphans", "ok", "No file without a row is older than the grace period.")
+
+
+def _pieces() -> Iterator[Report]:
+    """Say how much of Hub clients' uploads waits on the disk of this machine."""
+    here, swept = _lengths(settings.LORARY.data / "xet"), sweep.run(is_dry=True)
+    message = f"{counted(len(here), 'piece')} ({in_words(sum(here))}) of uploads of Hub clients"
+    if swept.leftovers:
+        left = f"{swept.leftovers:,} ({in_words(swept.leftover_bytes)})"
+        message = f"{message}, {left} of them left over."
+        yield Report("pieces", "warning", message, "The worker of `checks` removes them hourly.")
+    else:
+        yield Report("pieces", "ok", f"{message}, none left over.")
+
+
+def _lengths(folder: Path) -> list[int]:
+    """Return the length of each file below a folder; files may come and go meanwhile."""
+    lengths = []
+    for parent, _folders, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                lengths.append((Path(parent) / name).stat().st_size)
+    return lengths
+
+
+def _anatomies() -> Iterator[Report]:
+    count = reinspect.stale().count()
+    if count:
+        message = f"What is known of {counted(count, 'file')} was written by an older version."
+        yield Report("anatomies", "warning", message, "Run `manage.py reinspect`.")
+    else:
+        yield Report("anatomies", "ok", "Headers were read by a version that knows this shape.")
+
+
+def _hashes() -> Iterator[Report]:
+    count = rehash.lacking().count()
+    if count:
+        message = f"{counted(count, 'file')} known by some of their hashes only."
+        yield Report("hashes", "warning", message, "Run `manage.py reinspect --hashes`.")
+    else:
+        yield Report("hashes", "ok", "Weights can be looked up by every kind of hash.")
+
+
+PROBES: dict[str, Callable[[], Iterator[Report]]] = {
+    "settings": _settings,
+    "space": _space,
+    "rights": _rights,
+    "storage": _storage,
+    "broker": _broker,
+    "database": _database,
+    "guards": _guards,
+    "names": _names,
+    "jobs": _jobs,
+    "workers": _workers,
+    "bases": _bases,
+    "bytes": _bytes,
+    "orphans": _orphans,
+    "pieces": _pieces,
+    "anatomies": _anatomies,
+    "hashes": _hashes,
+}

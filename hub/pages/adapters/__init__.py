@@ -1,0 +1,1 @@
+"""The page of an adapter and what its owner does there."""

@@ -1,0 +1,266 @@
+"""The anatomy panel: what of the base model a file changes, in tables and facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from django.utils.dateparse import parse_datetime
+from django.utils.formats import date_format, number_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from hub.pages.adapters.base_model_panel import layers
+from hub.pages.labels import count
+from hub.templatetags.lorary import size
+from lorary.anatomy import ALGORITHM_TITLES
+from lorary.anatomy.wording import natural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    Document = Mapping[str, Any]
+
+__all__ = ["Anatomy", "Fact", "anatomy_of", "method_title", "parts_text", "training_facts"]
+
+MAX_BLOCKS = 80
+MAX_TEXT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What a block of the base model holds."""
+
+    name: str
+    modules: str
+    parameters: str
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A line of a table whose numbers are drawn as bars; ``percent`` is of the largest."""
+
+    name: str
+    numbers: tuple[str, ...]
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A word about the file."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Anatomy:
+    """Everything behind the tab; empty where the header has not been read.
+
+    Attributes:
+        strongest: The block that holds most of what was trained.
+        blocks: Changed blocks in natural order.
+        facts: How the file is made.
+        kinds: Kinds of layers to how many are changed.
+        ranks: Ranks to how many linear and convolution layers have them.
+        training: What the metadata tells of the training, what people ask for first.
+        more: The rest of that.
+        tags: Frequent caption tags with the share of pictures that have them.
+        keys: Names of metadata keys.
+        notes: How much metadata there is, in words.
+    """
+
+    strongest: str = ""
+    blocks: list[Block] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
+    kinds: list[Share] = field(default_factory=list)
+    ranks: list[Share] = field(default_factory=list)
+    training: list[Fact] = field(default_factory=list)
+    more: list[Fact] = field(default_factory=list)
+    tags: list[Fact] = field(default_factory=list)
+    keys: Sequence[str] = ()
+    notes: str = ""
+
+
+def anatomy_of(document: Document) -> Anatomy:
+    """Return the panel of an anatomy document (empty: not read)."""
+    if not document:
+        return Anatomy()
+    told: Sequence[Document] = document["layers"]["blocks"]
+    blocks = sorted(told, key=lambda block: natural(block["name"]))
+    strongest = max(blocks, key=lambda block: block["parameters"], default=None)
+    metadata = document["metadata"]
+    return Anatomy(
+        strongest=strongest["name"] if strongest else "",
+        blocks=[
+            Block(b["name"], count(b["modules"]), count(b["parameters"]))
+            for b in blocks[:MAX_BLOCKS]
+        ],
+        facts=[fact for fact in _facts(document) if fact.text],
+        kinds=_kinds(document["layers"]),
+        ranks=_ranks(document["layers"]),
+        training=training_facts(document),
+        more=other_facts(document),
+        tags=[Fact(tag["text"], f"{tag['share']:.0%}") for tag in document["common_tags"]],
+        keys=metadata["names"],
+        notes=_notes(metadata),
+    )
+
+
+def _facts(document: Document) -> Iterator[Fact]:
+    told = document["layers"]
+    yield Fact(_("Method"), _methods(document))
+    yield Fact(_("Written as"), document["convention"] or "")
+    yield Fact(_("Layers"), layers(told))
+    yield Fact(_("In"), parts_text(document["parts"]))
+    yield Fact(_("Alpha"), _alpha(document["alpha"]))
+    yield Fact(_("Parameters"), count(document["parameters"]) if document["parameters"] else "")
+    dtypes = document["dtypes"].items()
+    yield Fact(_("Numbers"), ", ".join(f"{name.lower()} ({count(n)})" for name, n in dtypes))
+    header = {
+        "n": count(document["file"]["tensors"]),
+        "size": size(document["file"]["header_bytes"]),
+    }
+    yield Fact(_("Header"), _("%(n)s tensors named in %(size)s") % header)
+
+
+def method_title(algorithm: str | None) -> str:
+    """Return how people call a method; unknown and composed ones are shown as they are."""
+    return str(ALGORITHM_TITLES.get(algorithm or "", algorithm or ""))
+
+
+def _methods(document: Document) -> str:
+    """Return the leading method, and each with its layers where there are several."""
+    found = document["algorithms"]
+    title = method_title(document["algorithm"])
+    if len(found) < 2:
+        return title
+    each = ", ".join(f"{method_title(name)} ({count(n)})" for name, n in found.items())
+    return f"{title}: {each}"
+
+
+def parts_text(parts: Mapping[str, int]) -> str:
+    """Return the changed parts of the base model with their layers."""
+    return ", ".join(f"{part.replace('_', ' ')} ({count(n)})" for part, n in parts.items())
+
+
+def _alpha(alpha: Document) -> str:
+    if alpha["mode"] is None:
+        return _("none: loaders take the rank")
+    told = {"alpha": f"{alpha['mode']:g}", "n": count(alpha["values_read"])}
+    if alpha["values_read"]:
+        return _("%(alpha)s, read from %(n)s layers") % told
+    return _("%(alpha)s, by the metadata") % told
+
+
+def _kinds(told: Document) -> list[Share]:
+    titles = {
+        "attention": _("attention"),
+        "mlp": _("feed-forward"),
+        "conv": _("convolution"),
+        "norm": _("norm"),
+        "modulation": _("modulation"),
+        "embedder": _("embedding"),
+        "other": _("other"),
+    }
+    kinds = {name: n for name, n in told["kinds"].items() if n}
+    most = max(kinds.values(), default=1)
+    return [
+        Share(titles.get(name, name), (count(n),), _percent(n, most)) for name, n in kinds.items()
+    ]
+
+
+def _ranks(told: Document) -> list[Share]:
+    """Return the histogram, the largest rank first."""
+    linear, conv = told["linear"], told["conv"]
+    sums = {rank: linear.get(rank, 0) + conv.get(rank, 0) for rank in {*linear, *conv}}
+    most = max(sums.values(), default=1)
+    return [
+        Share(
+            rank,
+            tuple(count(found[rank]) if rank in found else "" for found in (linear, conv)),
+            _percent(sums[rank], most),
+        )
+        for rank in sorted(sums, key=int, reverse=True)
+    ]
+
+
+def _percent(number: int, most: int) -> int:
+    return max(1, round(100 * number / most))
+
+
+def _notes(metadata: Document) -> str:
+    if not metadata["keys"]:
+        return _("The file carries no metadata.")
+    told = {"n": count(metadata["keys"]), "size": size(metadata["bytes"])}
+    text = ngettext("%(n)s key, %(size)s", "%(n)s keys, %(size)s", metadata["keys"]) % told
+    writer = metadata["writer"]
+    return text + (_(", written by %(writer)s") % {"writer": writer} if writer else "")
+
+
+def _training_titles() -> dict[str, str]:
+    """Return titles of the facts that people ask for, in that order."""
+    return {
+        "trainer": _("Trained with"),
+        "base_model": _("Trained on"),
+        "steps": _("Steps"),
+        "epochs": _("Epochs"),
+        "images": _("Pictures"),
+        "repeats": _("Repeats"),
+        "resolution": _("Resolution"),
+        "batch_size": _("Batch"),
+        "learning_rate": _("Learning rate"),
+        "optimizer": _("Optimizer"),
+        "scheduler": _("Schedule"),
+        "finished_at": _("Finished"),
+    }
+
+
+def training_facts(document: Document) -> list[Fact]:
+    """Return what the metadata tells of the training, as far as most people ask."""
+    told: Document = document.get("training") or {}
+    return _listed({title: (name, told.get(name)) for name, title in _training_titles().items()})
+
+
+def other_facts(document: Document) -> list[Fact]:
+    """Return everything else that the metadata tells of the training, by its own name."""
+    told: Document = document.get("training") or {}
+    first = _training_titles()
+    return _listed({_name(key): (key, told[key]) for key in told if key not in first})
+
+
+def _listed(told: Mapping[str, tuple[str, object]]) -> list[Fact]:
+    facts = [Fact(title, _told(*fact)) for title, fact in told.items() if fact[1] is not None]
+    return [fact for fact in facts if fact.text]
+
+
+def _told(name: str, value: object) -> str:
+    return _day(value) if name.endswith("_at") and isinstance(value, str) else _text(value)
+
+
+def _name(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def _text(value: object) -> str:
+    """Return a fact's value: sizes as ``w × h``, moments as days, maps as a list."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_text(part)}" for key, part in value.items())[:MAX_TEXT]
+    if isinstance(value, list | tuple):
+        return " × ".join(_text(part) for part in value)[:MAX_TEXT]
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if isinstance(value, int):
+        return number_format(value, 0, use_l10n=True)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)[:MAX_TEXT]
+
+
+def _day(value: str) -> str:
+    """Return a moment as its day; what is none stays as it is written."""
+    try:
+        moment = parse_datetime(value)
+    except ValueError:
+        moment = None
+    return date_format(moment, "j M Y") if moment else value[:MAX_TEXT]

@@ -1,0 +1,161 @@
+"""What is said about a version: when it is published, with its adapter, and afterwards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from hub.pages.forms import AdapterForm, dress
+from hub.pages.labels import family_choices, family_label
+from registry.versions.services import Details
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django.http import QueryDict
+    from django_stubs_ext import StrPromise
+
+__all__ = ["CARD_FIELDS", "DetailsForm", "EditVersionForm", "PublishForm", "VersionForm"]
+
+CARD_FIELDS = ("title", "summary", "kind", "tags", "licence", "maturity", "visibility", "card")
+
+#: Licences that people choose from; anything else can be written into the card's editor later.
+LICENCES = [
+    ("", _("Not stated")),
+    ("CC0-1.0", "CC0 1.0"),
+    ("CC-BY-4.0", "CC BY 4.0"),
+    ("CC-BY-SA-4.0", "CC BY-SA 4.0"),
+    ("CC-BY-NC-4.0", "CC BY-NC 4.0"),
+    ("Apache-2.0", "Apache 2.0"),
+    ("OpenRAIL-M", "OpenRAIL-M"),
+    ("personal use only", _("Personal use only")),
+]
+
+
+def _strength(label: StrPromise) -> forms.FloatField:
+    # No inputmode: the keypads of phones for decimals have no minus.
+    attrs: dict[str, Any] = {"class": "in seed", "step": "0.05", "aria-label": label}
+    widget = forms.NumberInput(attrs=attrs)
+    return forms.FloatField(label=label, required=False, min_value=-10, max_value=10, widget=widget)
+
+
+class DetailsForm(forms.Form):
+    """What may be said about a version at any time."""
+
+    family = forms.ChoiceField(label=_("Base model"), required=False)
+    lineage = forms.CharField(
+        label=_("Lineage"),
+        max_length=64,
+        required=False,
+        help_text=_("The checkpoint it was trained on, which no tensor can show."),
+    )
+    strength_min = _strength(_("Lowest strength"))
+    strength = _strength(_("Best strength"))
+    strength_max = _strength(_("Highest strength"))
+    notes = forms.CharField(
+        label=_("Notes on this version"), required=False, widget=forms.Textarea(attrs={"rows": 3})
+    )
+
+    def __init__(
+        self,
+        data: QueryDict | None = None,
+        **kwargs: Any,  # noqa: ANN401 - Django's signature
+    ) -> None:
+        super().__init__(data, **kwargs)
+        field = self.fields["family"]
+        assert isinstance(field, forms.ChoiceField)  # noqa: S101 - for the type checker
+        field.choices = [("", _("As read from the file")), *family_choices()]
+        dress(self)
+
+    def offer(self, families: Sequence[str]) -> None:
+        """Let base models be chosen from before all others."""
+        field = self.fields["family"]
+        assert isinstance(field, forms.ChoiceField)  # noqa: S101 - for the type checker
+        rest = [
+            (group, [choice for choice in choices if choice[0] not in families])
+            for group, choices in family_choices()
+        ]
+        first = [(family, family_label(family)) for family in families]
+        field.choices = [
+            ("", _("As read from the file")), (_("What its tensors allow"), first), *rest,
+        ]  # fmt: skip
+
+    def words_said(self) -> tuple[str, ...]:
+        """Return the trigger phrases, each once."""
+        return ()
+
+    def details(self) -> Details:
+        """Return what the services want to know of a version."""
+        said = self.cleaned_data
+        return Details(
+            label=said.get("label", ""),
+            lineage=said["lineage"],
+            notes=said["notes"],
+            declared_family=said["family"],
+            trigger_words=self.words_said(),
+            strength=said["strength"],
+            strength_min=said["strength_min"],
+            strength_max=said["strength_max"],
+        )
+
+
+class EditVersionForm(DetailsForm):
+    """A published version's words; its files never change."""
+
+    label = forms.CharField(label=_("Label"), max_length=48, required=False)
+    words = forms.CharField(
+        label=_("Trigger words"),
+        required=False,
+        help_text=_("One phrase a line."),
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+    field_order = ("label", "words", "strength_min", "strength", "strength_max", "family")
+
+    def words_said(self) -> tuple[str, ...]:
+        """Return the trigger phrases, one a line."""
+        lines = (line.strip() for line in str(self.cleaned_data["words"]).splitlines())
+        return tuple(dict.fromkeys(line for line in lines if line))
+
+
+class VersionForm(DetailsForm):
+    """A new version: its upload, and words chosen from the file's."""
+
+    upload = forms.UUIDField(widget=forms.HiddenInput)
+    more_words = forms.CharField(label=_("Add trigger words"), required=False)
+
+    def __init__(
+        self,
+        data: QueryDict | None = None,
+        **kwargs: Any,  # noqa: ANN401 - Django's signature
+    ) -> None:
+        super().__init__(data, **kwargs)
+        if "card" in self.fields:
+            self.fields["card"].widget.attrs["rows"] = 6
+        self.words = data.getlist("trigger") if data is not None else []
+        #: Ids of all files of the version; ``upload`` is one of them.
+        given = data.getlist("upload") if data is not None else [self.initial.get("upload", "")]
+        self.uploads = [text for text in given if text]
+
+    def words_said(self) -> tuple[str, ...]:
+        """Return the chosen phrases and the typed ones, separated by commas."""
+        typed = (word.strip() for word in str(self.cleaned_data["more_words"]).split(","))
+        return tuple(dict.fromkeys([*self.words, *(word for word in typed if word)]))
+
+
+class PublishForm(VersionForm, AdapterForm):
+    """The file and a new adapter."""
+
+    name = forms.CharField(
+        label=_("Address"),
+        max_length=96,
+        help_text=_("Letters, digits, “-”, “_” and “.”. It can be renamed; the old one redirects."),
+    )
+    licence = forms.ChoiceField(  # type: ignore[assignment]  # free text in the editor
+        label=_("Licence for pictures"), choices=LICENCES, required=False
+    )
+
+    def card_fields(self) -> dict[str, Any]:
+        """Return the card fields of the new adapter."""
+        return {field: self.cleaned_data[field] for field in CARD_FIELDS}

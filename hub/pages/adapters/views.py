@@ -1,0 +1,142 @@
+"""The page of an adapter, and its owner's edits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib import messages
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_safe
+
+from hub.pages import links
+from hub.pages.adapters import comparison, tabs
+from hub.pages.adapters.anatomy_panel import anatomy_of
+from hub.pages.adapters.base_model_panel import verdict_of
+from hub.pages.adapters.snippets import snippets_of
+from hub.pages.adapters.withdrawals import adapter_gone, may_withdraw
+from hub.pages.forms import AdapterForm, accept_faults
+from hub.pages.labels import facts_line
+from hub.pages.pictures.media import is_for_everyone
+from hub.pages.pictures.previews import previews_context
+from hub.pages.pictures.sample_gallery import FIRST, gallery_of
+from registry.accounts.permissions import require_adapter
+from registry.adapters import selectors as adapter_selectors
+from registry.adapters import services as adapters
+from registry.aliases import selectors as alias_selectors
+from registry.cards import html
+from registry.errors import Invalid
+from registry.models import VersionState
+from registry.versions import selectors as version_selectors
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from django.http import HttpRequest, HttpResponse
+
+    from registry.models import Adapter, Version
+
+__all__ = ["edit", "show"]
+
+
+@require_safe
+def show(request: HttpRequest, owner: str, name: str) -> HttpResponse:
+    """Show an adapter, or the tombstone of a withdrawn version or of all of it."""
+    adapter = adapter_selectors.get(request.user, owner, name)
+    wanted = request.GET.get("v", "")
+    listing = list(version_selectors.listing(request.user, adapter))
+    version = (
+        version_selectors.get(request.user, adapter, wanted or version_selectors.LATEST)
+        if listing
+        else None
+    )
+    if adapter.withdrawn_reason and (version is None or not wanted):
+        return adapter_gone(request, adapter)
+    context = _about(request, adapter, listing)
+    if version is None:
+        context["previews"] = previews_context(request, adapter, None)["previews"]
+        return render(request, "adapter/page.html", context)
+    context |= _of_version(request, adapter, version, listing)
+    if version.state == VersionState.WITHDRAWN:
+        return render(request, "adapter/gone.html", {**context, "asked": wanted}, status=410)
+    return render(request, "adapter/page.html", context)
+
+
+def _about(request: HttpRequest, adapter: Adapter, listing: list[Version]) -> dict[str, Any]:
+    """Return what is the same for every version."""
+    return {
+        "adapter": adapter,
+        "tags": list(adapter.tags.values_list("name", flat=True)),
+        "card": html.of(adapter),
+        "facts": facts_line(adapter, None),
+        "is_writable": _is_writable(request, adapter),
+        "may_withdraw": may_withdraw(request.user, adapter),
+        "named": alias_selectors.by_version(adapter),
+        "versions": listing,
+        "version_links": listing,
+    }
+
+
+def _is_writable(request: HttpRequest, adapter: Adapter) -> bool:
+    user = request.user
+    is_own = user.is_authenticated and adapter.namespace.is_writable_by(user)
+    return bool(is_own and not adapter.withdrawn_reason)
+
+
+def _of_version(
+    request: HttpRequest, adapter: Adapter, version: Version, listing: list[Version]
+) -> dict[str, Any]:
+    """Return what one version says; five queries, six where there are several versions."""
+    files = list(version.files)
+    primary = next((file for file in files if file.is_primary), None)
+    document = version_selectors.document_of(version, primary)
+    lines = tabs.files_of(version, files)
+    writable = _is_writable(request, adapter)
+    found = version_selectors.findings_of(version, primary, is_owner=writable)
+    remarks = tabs.remarks_of(found, is_owner=writable)
+    hidden = version_selectors.hidden_findings(version, primary) if not writable else 0
+    told = None if hidden and not remarks else len(remarks)
+    counts = {"files": len(lines), "versions": None, "findings": told}
+    chosen = next((line for line in lines if line.is_primary), None)
+    partner = tabs.partner_of(lines)
+    return {
+        "version": version,
+        "explicit_version": bool(request.GET.get("v")),
+        "is_for_everyone": is_for_everyone(version),
+        "compare_url": comparison.path_of(adapter, version, listing),
+        "facts": facts_line(adapter, version),
+        "files": lines,
+        "primary": chosen,
+        "partner": partner,
+        "snippets": snippets_of(version, chosen, links.address(request), partner),
+        "verdict": verdict_of(version, document),
+        "anatomy": anatomy_of(document),
+        "findings": remarks,
+        "hidden_findings": hidden,
+        "tabs": tabs.tabs_of(request.GET.get("tab", ""), counts),
+        "gallery": gallery_of(request.user, adapter, version, first=FIRST),
+        **previews_context(request, adapter, version),
+    }
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
+    """Change card fields."""
+    adapter = adapter_selectors.get(request.user, owner, name)
+    user = require_adapter(request.user, adapter)
+    form = AdapterForm(request.POST if request.method == "POST" else None, initial=_said(adapter))
+    if request.method == "POST" and form.is_valid():
+        try:
+            adapters.update(actor=user, adapter=adapter, **form.cleaned_data)
+            messages.success(request, _("The card is changed."))
+            return redirect("adapter", adapter.owner, adapter.name)
+        except Invalid as error:
+            accept_faults(form, error.facts.get("fields", {}), str(error.detail))
+    context = {"adapter": adapter, "form": form}
+    return render(request, "adapter/edit.html", context, status=400 if form.errors else 200)
+
+
+def _said(adapter: Adapter) -> dict[str, str]:
+    fields = ("title", "summary", "kind", "licence", "maturity", "visibility", "card")
+    tags = ", ".join(adapter.tags.order_by("name").values_list("name", flat=True))
+    return {"tags": tags, **{field: getattr(adapter, field) for field in fields}}

@@ -1,0 +1,1 @@
+"""Finding adapters: the first page, search, profiles."""

@@ -1,0 +1,190 @@
+"""Search, filters, pages of results; the same view answers htmx with the results alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.http import require_safe
+from django.views.decorators.vary import vary_on_headers
+
+from hub.pages.catalogue.cards import cards_of
+from hub.pages.labels import family_label
+from registry.adapters import selectors as adapter_selectors
+from registry.models import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from django.contrib.auth.models import AnonymousUser
+    from django.http import HttpRequest, HttpResponse, QueryDict
+
+    from registry.adapters.selectors import Facets, Page, Query
+    from registry.models import User
+
+__all__ = ["browse", "count_text", "page_links"]
+
+PAGE = 24
+MAX_WORD = 200
+MAX_TAGS_SHOWN = 12
+#: Options of a filter before the rest is folded away.
+MAX_OPEN = 10
+
+SORTS = {"new": gettext_lazy("Newest"), "downloads": gettext_lazy("Most pulled")}
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One value of a filter; the count is over everything that may be seen."""
+
+    value: str
+    label: str
+    is_chosen: bool
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """One filter."""
+
+    name: str
+    title: str
+    chosen: str
+    options: list[Option]
+
+    @property
+    def first(self) -> list[Option]:
+        """The most frequent options, and the chosen one."""
+        return [one for n, one in enumerate(self.options) if n < MAX_OPEN or one.is_chosen]
+
+    @property
+    def rest(self) -> list[Option]:
+        """The options behind a fold."""
+        return [one for one in self.options[MAX_OPEN:] if not one.is_chosen]
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """An active filter and the address without it."""
+
+    label: str
+    without: str
+
+
+@require_safe
+@vary_on_headers("HX-Request")
+def browse(request: HttpRequest) -> HttpResponse:
+    """Show the adapters that fit, a page at a time."""
+    query = _query(request.GET)
+    context = _results(request, query)
+    if _wants_results_only(request):
+        response = render(request, "includes/results.html", context)
+        response.headers["HX-Push-Url"] = _address(query)
+        return response
+    context["facets"] = _facets(adapter_selectors.facets(request.user), query)
+    return render(request, "pages/browse.html", context)
+
+
+def _results(request: HttpRequest, query: Query) -> dict[str, Any]:
+    cursor = request.GET.get("cursor", "")
+    found = adapter_selectors.search(request.user, query, cursor=cursor, limit=PAGE)
+    return {
+        "query": query,
+        "cards": cards_of(request.user, found.results),
+        "chips": _chips(query),
+        "sorts": [Option(v, str(label), v == query.sort) for v, label in SORTS.items()],
+        "count_text": count_text(request.user, query),
+        **page_links(request, found, cursor),
+    }
+
+
+def _wants_results_only(request: HttpRequest) -> bool:
+    headers = request.headers
+    return "HX-Request" in headers and "HX-History-Restore-Request" not in headers
+
+
+def _query(wanted: QueryDict) -> Query:
+    """Return what is asked for; values that no filter has fall away."""
+    kind, sort = wanted.get("kind", ""), wanted.get("sort", "")
+    return adapter_selectors.Query(
+        q=wanted.get("q", "")[:MAX_WORD].strip(),
+        family=wanted.get("family", "")[:MAX_WORD],
+        kind=kind if kind in Kind.values else "",
+        tag=wanted.get("tag", "")[:MAX_WORD],
+        owner=wanted.get("owner", "")[:MAX_WORD],
+        sort=sort if sort in SORTS else "new",
+    )
+
+
+def count_text(user: User | AnonymousUser, query: Query) -> str:
+    """Return how many adapters a query finds, in words."""
+    count = adapter_selectors.matching(user, query).filter(published_at__isnull=False).count()
+    return ngettext("%(n)d adapter", "%(n)d adapters", count) % {"n": count}
+
+
+def page_links(request: HttpRequest, found: Page, cursor: str) -> dict[str, str]:
+    """Return addresses of the next page and, from later pages, of the first."""
+    wanted = request.GET.copy()
+    wanted.pop("cursor", None)
+    start = f"{request.path}?{wanted.urlencode()}"
+    if found.next_cursor:
+        wanted["cursor"] = found.next_cursor
+    return {
+        "older": f"{request.path}?{wanted.urlencode()}" if found.next_cursor else "",
+        "newer": start if cursor else "",
+    }
+
+
+def _address(query: Query, *, without: str = "") -> str:
+    """Return the address of a search with nothing empty in it."""
+    said = {f.name: getattr(query, f.name) for f in fields(query)}
+    if said["sort"] == "new":
+        said["sort"] = ""
+    kept = {name: value for name, value in said.items() if value and name != without}
+    return reverse("browse") + (f"?{urlencode(kept)}" if kept else "")
+
+
+def _chips(query: Query) -> list[Chip]:
+    labels = {
+        "q": f"“{query.q}”" if query.q else "",
+        "family": family_label(query.family),
+        "kind": str(Kind(query.kind).label) if query.kind else "",
+        "tag": query.tag,
+        "owner": query.owner,
+    }
+    return [Chip(label, _address(query, without=name)) for name, label in labels.items() if label]
+
+
+def _facets(found: Facets, query: Query) -> list[Facet]:
+    return [
+        facet
+        for facet in (
+            _facet("family", _("Base model"), query.family, found.families, family_label),
+            _facet("kind", _("Teaches"), query.kind, found.kinds, _kind_label),
+            _facet("tag", _("Tag"), query.tag, found.tags[:MAX_TAGS_SHOWN], str),
+        )
+        if facet.options
+    ]
+
+
+def _kind_label(kind: str) -> str:
+    return str(Kind(kind).label)
+
+
+def _facet(
+    name: str,
+    title: str,
+    chosen: str,
+    counted: Iterable[tuple[str, int]],
+    label: Callable[[str], str],
+) -> Facet:
+    """Return a filter whose chosen value is always among its options."""
+    options = [Option(value, label(value), value == chosen, n) for value, n in counted]
+    if chosen and not any(option.is_chosen for option in options):
+        options.append(Option(chosen, label(chosen), is_chosen=True))
+    return Facet(name, title, chosen, options)

@@ -1,0 +1,1 @@
+"""Help: how to use adapters with each tool."""

@@ -1,0 +1,112 @@
+"""How to use adapters from here: every way, with this hub's address where a command needs it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from hub import client_wheel
+from hub.pages import links
+from hub.pages.adapters.snippets import snippets_of
+from hub.pages.adapters.tabs import FileLine, files_of, partner_of
+from hub.templatetags.lorary import strength
+from registry.adapters import selectors as adapter_selectors
+from registry.models import Access, Adapter, Namespace, Version
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
+
+__all__ = ["show"]
+
+#: So many of the newest are looked at for one that everybody may pull.
+NEWEST = 10
+
+_DIFFUSERS = """\
+from diffusers import DiffusionPipeline
+from huggingface_hub import hf_hub_download
+
+path = hf_hub_download("{name}", "{path}", revision="{version}", endpoint="{hub}")
+pipe = DiffusionPipeline.from_pretrained("./base")
+pipe.load_lora_weights(path, adapter_name="mine")
+pipe.set_adapters("mine", {dial})"""
+_ANNOUNCE = """\
+A="Authorization: Bearer $LORARY_TOKEN"; J="Content-Type: application/json"; H={hub}/api/v1
+SIZE=$(wc -c < noir.safetensors)
+ID=$(curl -fsS -H "$A" -H "$J" -d '{{"path": "noir.safetensors", "size": '"$SIZE"'}}' $H/uploads |
+  sed 's/{{"id":"\\([^"]*\\).*/\\1/')"""
+_SEND = """\
+curl -fsS -H "$A" -T noir.safetensors $H/uploads/$ID/content
+curl -fsS -H "$A" $H/uploads/$ID"""
+_PUBLISH = """\
+curl -fsS -H "$A" -H "$J" -d '{{"name": "noir", "kind": "style"}}' $H/adapters
+curl -fsS -H "$A" -H "$J" -d '{{"uploads": ["'$ID'"]}}' $H/adapters/{you}/noir/versions"""
+
+#: What is not about one adapter's files, or says more than the menu of its page.
+_COMMANDS = {
+    "install": "pip install {client}",
+    "login": "lorary login --endpoint {hub}",
+    "pull": "lorary pull {name}",
+    "webui": "lorary pull {pinned} --to stable-diffusion-webui/models/Lora",
+    "hf_endpoint": "export HF_ENDPOINT={hub}",
+    "push": 'lorary push noir.safetensors --to {you}/noir --trigger "film noir"',
+    "hf_push": "HF_ENDPOINT={hub} HF_TOKEN=$LORARY_TOKEN hf upload {you}/noir noir.safetensors",
+    "announce": _ANNOUNCE,
+    "send": _SEND,
+    "publish": _PUBLISH,
+    "versions": "lorary versions {name}",
+    "latest": "lorary pull {name}@latest",
+    "alias": "lorary alias {you}/noir stable v1",
+    "info": "lorary info {pinned}",
+    "pipe": _DIFFUSERS,
+    "private": "lorary push noir.safetensors --to {you}/sketches --private",
+    "token": "export LORARY_TOKEN=lor_…",
+    "hf_token": "export HF_TOKEN=lor_…",
+}
+
+
+@require_safe
+def show(request: HttpRequest) -> HttpResponse:
+    """Show how to pull, push and name adapters, with one from here where there is one."""
+    hub = links.address(request)
+    you = request.user.get_username() or "you"
+    version, primary = _example()
+    of_version = {line.tool: line.text for line in snippets_of(version, primary, hub)}
+    said = of_version | _commands(version, primary, hub, you)
+    context = {"adapter": version.adapter, "said": said, "is_real": bool(version.pk)}
+    return render(request, "pages/use.html", context)
+
+
+def _commands(version: Version, primary: FileLine, hub: str, you: str) -> dict[str, str]:
+    name = version.adapter.full_name
+    facts = {
+        "hub": hub,
+        "client": hub + reverse("client", args=[client_wheel.wheel().name]),
+        "you": you,
+        "name": name,
+        "version": version.name,
+        "pinned": f"{name}@{version.name}",
+        "path": primary.path,
+        "dial": strength(version.dial),
+    }
+    return {tool: text.format(**facts) for tool, text in _COMMANDS.items()}
+
+
+def _example() -> tuple[Version, FileLine]:
+    """Return a version that everybody may pull; where there is none, one that shows the form."""
+    for adapter in adapter_selectors.search(None, adapter_selectors.Query(), limit=NEWEST).results:
+        version = adapter.latest_version
+        if version is None or adapter.access != Access.OPEN:
+            continue
+        version.adapter = adapter  # with its namespace, which would be asked for again
+        lines = files_of(version, version.files)
+        primary = next((line for line in lines if line.is_primary), None)
+        if primary is not None and partner_of(lines) is None:
+            return version, primary
+    adapter = Adapter(namespace=Namespace(name="owner"), name="name")
+    version = Version(adapter=adapter, number=1)
+    path = "name.safetensors"
+    url = links.download(version, path)
+    return version, FileLine(path, "", "", "", 0, "SHA256", is_primary=True, url=url)

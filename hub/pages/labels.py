@@ -1,0 +1,102 @@
+"""Names of families and the like in people's words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.utils.formats import date_format, number_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from hub.output_kinds import medium_of
+from hub.templatetags.lorary import signed, size
+from lorary.anatomy import FAMILIES, family_title
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hub.output_kinds import Medium
+    from registry.models import Adapter, Version
+
+__all__ = [
+    "count",
+    "duration",
+    "facts_line",
+    "family_choices",
+    "family_label",
+    "family_labels",
+    "recommendation",
+    "strength_range",
+]
+
+
+def count(number: int) -> str:
+    """Return a whole number with its groups."""
+    return number_format(number, 0, use_l10n=True, force_grouping=True)
+
+
+def duration(seconds: int) -> str:
+    """Return a time in the largest unit that says enough: ``40 seconds``, ``3 minutes``."""
+    if seconds < 90:
+        return ngettext("%(n)d second", "%(n)d seconds", seconds) % {"n": seconds}
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return ngettext("%(n)d minute", "%(n)d minutes", minutes) % {"n": minutes}
+    hours = round(minutes / 60)
+    return ngettext("%(n)d hour", "%(n)d hours", hours) % {"n": hours}
+
+
+def family_label(family: str) -> str:
+    """Return how people call a base-model family, or a group of them; nothing for none."""
+    return family_title(family) if family else ""
+
+
+def family_labels(families: Sequence[str]) -> str:
+    """Return several families as a phrase: ``A, B or C``."""
+    *first, last = [family_label(family) for family in families] or [""]
+    if not first:
+        return last
+    return _("%(first)s or %(last)s") % {"first": ", ".join(first), "last": last}
+
+
+def family_choices() -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return every family as (group, choices), for a list to choose from."""
+    names: dict[Medium, str] = {
+        "picture": _("Pictures"), "video": _("Video"), "sound": _("Sound"),
+    }  # fmt: skip
+    groups: dict[Medium, list[tuple[str, str]]] = {medium: [] for medium in names}
+    for family, title in FAMILIES.items():
+        groups[medium_of(family)].append((family, title))
+    return [(names[medium], choices) for medium, choices in groups.items() if choices]
+
+
+def strength_range(version: Version) -> str:
+    """Return ``0.7–1.0``, or the one recommended strength, or nothing when none is."""
+    low, high = version.strength_min, version.strength_max
+    if low is None or high is None or low == high:
+        return signed(version.strength)
+    return _("%(low)s–%(high)s") % {"low": signed(low), "high": signed(high)}
+
+
+def recommendation(version: Version) -> str:
+    """Return the recommended strength as a phrase, empty when nobody recommended one."""
+    low, high, best = version.strength_min, version.strength_max, signed(version.strength)
+    if low is None or high is None or low == high:
+        return _("Recommended %(best)s") % {"best": best} if best else ""
+    said = {"low": signed(low), "high": signed(high), "best": best}
+    if not best:
+        return _("Recommended %(low)s to %(high)s") % said
+    return _("Recommended %(low)s to %(high)s, best %(best)s") % said
+
+
+def facts_line(adapter: Adapter, version: Version | None) -> str:
+    """Return kind, base, rank, size and date in one line."""
+    parts = [adapter.get_kind_display().lower()]
+    if version is not None:
+        parts += [family_label(version.family)] if version.family else []
+        parts += [_("rank %(rank)d") % {"rank": version.rank}] if version.rank else []
+        parts.append(size(version.size_bytes))
+        parts.append(_("version %(number)d") % {"number": version.number})
+    if version is not None and version.published_at is not None:
+        parts.append(date_format(version.published_at, "j M Y"))
+    return " · ".join(parts)

@@ -1,0 +1,1 @@
+"""Previews, galleries and try-outs on pages."""

@@ -1,0 +1,151 @@
+"""Pictures that people brought: their bytes, and the owner's side of the gallery."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib import messages
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from hub.http.delivery import deliver
+from hub.pages.adapters.content_rating import rating_of
+from hub.pages.forms import CaptionForm, accept_faults
+from hub.pages.pictures.media import is_for_everyone, kept, viewer_of
+from hub.pages.pictures.sample_gallery import FIRST, gallery_of, place_of, print_of
+from previews.models import DerivativeKind, SampleKind
+from previews.selectors import samples as selectors
+from previews.services import samples
+from registry.accounts.permissions import require_adapter
+from registry.adapters import selectors as adapter_selectors
+from registry.errors import Invalid, LoraryError, NotFound
+from registry.versions import selectors as version_selectors
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
+    from django.http.response import HttpResponseBase
+
+    from previews.models import Sample
+    from registry.models import Adapter, Blob, Version
+
+__all__ = ["gallery", "item", "media", "smaller"]
+
+TYPES = {"webp": "image/webp", "mp4": "video/mp4"}
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def gallery(request: HttpRequest, owner: str, name: str) -> HttpResponse:
+    """Show all pictures of a version; POST brings more, for browsers without script."""
+    adapter = adapter_selectors.get(request.user, owner, name)
+    version = version_selectors.get(
+        request.user, adapter, request.GET.get("v") or version_selectors.LATEST
+    )
+    if request.method == "POST":
+        return _bring(request, adapter, version)
+    first = FIRST if "first" in request.GET else None
+    shown = gallery_of(request.user, adapter, version, first=first)
+    template = "gallery/prints.html" if "part" in request.GET else "gallery/page.html"
+    context = {"adapter": adapter, "version": version, "gallery": shown, "is_first": bool(first)}
+    context["rating"] = rating_of(request, adapter, page=_page(version, is_first=bool(first)))
+    return render(request, template, context)
+
+
+def _page(version: Version, *, is_first: bool) -> str:
+    """Return the path of the page on which a part of the gallery stands."""
+    name = "adapter" if is_first else "gallery"
+    return reverse(name, args=[version.adapter.owner, version.adapter.name])
+
+
+def _bring(request: HttpRequest, adapter: Adapter, version: Version) -> HttpResponse:
+    """Take every file that can be taken, and say of the others why not."""
+    user = require_adapter(request.user, adapter)
+    files = request.FILES.getlist("files")
+    taken = 0
+    for file in files:
+        try:
+            samples.add(actor=user, version=version, stream=file, name=file.name or "")
+            taken += 1
+        except LoraryError as error:
+            messages.error(request, f"{file.name}: {error.detail}")
+    if taken:
+        text = ngettext("%(n)d picture is being read.", "%(n)d pictures are being read.", taken)
+        messages.success(request, text % {"n": taken})
+    elif not files:
+        messages.error(request, _("Choose a file first."))
+    return redirect(place_of(version))
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def item(request: HttpRequest, owner: str, name: str, sample_id: int) -> HttpResponse:
+    """Change the caption of a picture, or take it away: the page asks once more."""
+    adapter = adapter_selectors.get(request.user, owner, name)
+    user = require_adapter(request.user, adapter)
+    sample = selectors.get(user, sample_id)
+    if sample.version.adapter_id != adapter.pk:
+        raise NotFound(_("There is no such picture."))
+    form = CaptionForm(request.POST or None, initial={"caption": sample.caption})
+    if request.method == "POST" and _is_done(request, form, sample):
+        return redirect(place_of(sample.version))
+    [shown] = selectors.shown(user, [sample])
+    context = {"adapter": adapter, "print": print_of(shown), "form": form}
+    return render(request, "gallery/item.html", context, status=400 if form.errors else 200)
+
+
+def _is_done(request: HttpRequest, form: CaptionForm, sample: Sample) -> bool:
+    user = require_adapter(request.user, sample.version.adapter)
+    if request.POST.get("do") == "remove":
+        samples.remove(actor=user, sample=sample)
+        messages.success(request, _("The picture is gone."))
+        return True
+    if not form.is_valid():
+        return False
+    try:
+        samples.set_caption(actor=user, sample=sample, caption=form.cleaned_data["caption"])
+    except Invalid as error:
+        accept_faults(form, error.facts.get("fields", {}), str(error.detail))
+        return False
+    return True
+
+
+@require_safe
+def media(request: HttpRequest, sample_id: int, suffix: str) -> HttpResponseBase:
+    """Send a picture, a video or its poster to whoever may see its version."""
+    sample = selectors.get(viewer_of(request), sample_id)
+    return _sent(request, sample, _blob(sample, suffix), suffix)
+
+
+@require_safe
+def smaller(request: HttpRequest, sample_id: int, width: int) -> HttpResponseBase:
+    """Send a smaller form of a picture or poster."""
+    sample = selectors.get(viewer_of(request), sample_id)
+    still = _blob(sample, "webp")
+    forms = still.derivatives.select_related("blob").filter(kind=DerivativeKind.WEBP)
+    form = forms.filter(width=width).first()
+    if form is None:
+        raise NotFound(_("There is no such picture."))
+    return _sent(request, sample, form.blob, "webp")
+
+
+def _sent(request: HttpRequest, sample: Sample, blob: Blob, suffix: str) -> HttpResponseBase:
+    is_open = is_for_everyone(sample.version)
+    name = f"{sample.version.adapter.name}-{sample.pk}.{suffix}"
+    sent = deliver(request, blob, filename=name, content_type=TYPES[suffix], is_private=not is_open)
+    sent.headers["Content-Disposition"] = "inline"
+    return kept(sent, sent.headers["ETag"], is_open=is_open)
+
+
+def _blob(sample: Sample, suffix: str) -> Blob:
+    """Return the bytes of an address: of a video ``mp4`` is itself and ``webp`` its poster."""
+    film, picture = None, sample.blob
+    if sample.kind == SampleKind.VIDEO:
+        film, picture = sample.blob, sample.poster
+    found = {"mp4": film, "webp": picture}.get(suffix)
+    if found is None:
+        raise NotFound(_("There is no such picture."))
+    return found

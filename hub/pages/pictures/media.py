@@ -1,0 +1,207 @@
+"""Pictures: rendered previews and covers drawn from weights.
+
+Addresses of private pictures stand in the API's answers, so its tokens open them as well.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.http import FileResponse, HttpResponse, HttpResponseNotModified
+from django.utils.http import content_disposition_header
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from hub.http.caching import FOR_AN_HOUR, NEVER
+from hub.http.callers import secret_in_header
+from hub.http.delivery import etag_of, matches
+from previews import cards
+from previews import cover as covers
+from previews.models import Derivative, Image, Sheet, SheetKind
+from previews.selectors import tryouts
+from previews.selectors.pictures import DIGITS
+from registry import storage
+from registry.accounts.permissions import require_scope
+from registry.errors import Gone, NotFound
+from registry.models import OUT_STATES, Adapter, Version, VersionState, Visibility
+from registry.tokens import services as tokens
+from registry.versions import selectors as version_selectors
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from django.contrib.auth.models import AnonymousUser
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+    from registry.models import Blob, User
+
+__all__ = [
+    "animation",
+    "card",
+    "cover",
+    "image",
+    "is_for_everyone",
+    "kept",
+    "sheet",
+    "smaller",
+    "viewer_of",
+]
+
+SHEET_TYPES: dict[str, str] = {SheetKind.PNG: "image/png", SheetKind.PDF: "application/pdf"}
+
+
+@require_safe
+def image(request: HttpRequest, image_id: int) -> HttpResponseBase:
+    """Send a preview's PNG to whoever may see its version."""
+    picture, is_open = _picture(viewer_of(request), image_id)
+    return _sent(request, picture.blob, "image/png", is_open=is_open)
+
+
+@require_safe
+def animation(request: HttpRequest, image_id: int) -> HttpResponseBase:
+    """Send the moving picture of a video, whose PNG is a contact sheet."""
+    picture, is_open = _picture(viewer_of(request), image_id)
+    if picture.animation is None:
+        raise NotFound(_("There is no such picture."))
+    return _sent(request, picture.animation, "image/webp", is_open=is_open)
+
+
+@require_safe
+def smaller(
+    request: HttpRequest, image_id: int, digest: str, width: int, kind: str
+) -> HttpResponseBase:
+    """Send a smaller form of a preview; another digest is another picture, and absent."""
+    picture, is_open = _picture(viewer_of(request), image_id)
+    forms = Derivative.objects.select_related("blob").filter(source=picture.blob_id)
+    form = forms.filter(kind=kind, width=width).first()
+    if form is None or form.blob.sha256[:DIGITS] != digest:
+        raise NotFound(_("There is no such picture."))
+    return _sent(request, form.blob, f"image/{form.kind}", is_open=is_open)
+
+
+@require_safe
+def sheet(request: HttpRequest, render_id: int, kind: str) -> HttpResponseBase:
+    """Send all pictures of a render on one sheet: a PNG to look at, a PDF to keep."""
+    rows = Sheet.objects.select_related("blob", "render__version__adapter__namespace")
+    found = rows.filter(render=render_id, kind=kind).first()
+    if found is None or found.render.version_id is None or kind not in SHEET_TYPES:
+        raise NotFound(_("There is no such sheet."))
+    version = _shown(viewer_of(request), found.render.version_id)
+    is_open = is_for_everyone(version)
+    response = _sent(request, found.blob, SHEET_TYPES[kind], is_open=is_open)
+    name = f"{version.adapter.name}-{version.name}.{kind}"
+    said = content_disposition_header(as_attachment=kind == SheetKind.PDF, filename=name)
+    response.headers["Content-Disposition"] = said or "inline"
+    return response
+
+
+@require_safe
+def cover(request: HttpRequest, version_id: int) -> HttpResponseBase:
+    """Send the cover that is drawn from a version's own weights."""
+    version = _shown(viewer_of(request), version_id)
+    etag = f'"{version.revision.commit}"'
+    is_open = is_for_everyone(version)
+    if _is_known(request, etag):
+        return kept(HttpResponseNotModified(), etag, is_open=is_open)
+    return kept(
+        HttpResponse(covers.svg(version), content_type="image/svg+xml"), etag, is_open=is_open
+    )
+
+
+@require_safe
+def card(request: HttpRequest, version_id: int) -> HttpResponseBase:
+    """Send the picture that stands for a version where somebody shares its address."""
+    version = _shown(viewer_of(request), version_id)
+    drawn = cards.of(version)
+    is_open = is_for_everyone(version)
+    if _is_known(request, drawn.etag):
+        return kept(HttpResponseNotModified(), drawn.etag, is_open=is_open)
+    return kept(HttpResponse(drawn.png(), content_type="image/png"), drawn.etag, is_open=is_open)
+
+
+def _sent(
+    request: HttpRequest, blob: Blob, content_type: str, *, is_open: bool
+) -> HttpResponseBase:
+    """Send stored bytes, or say that they are known."""
+    etag = etag_of(blob)
+    if not blob.is_stored:
+        raise Gone(_("The bytes of this picture were removed."))
+    if _is_known(request, etag):
+        return kept(HttpResponseNotModified(), etag, is_open=is_open)
+    return kept(FileResponse(_open(blob), content_type=content_type), etag, is_open=is_open)
+
+
+def viewer_of(request: HttpRequest) -> User | AnonymousUser:
+    """Return who looks: a token's user, else the session's.
+
+    Raises:
+        Unauthenticated: a token that is not valid (any more).
+        ScopeMissing: a token that may not read.
+    """
+    secret = secret_in_header(request)
+    if secret is None:
+        return request.user
+    return require_scope(tokens.authenticate(secret=secret).user, "read")
+
+
+def _picture(viewer: User | AnonymousUser, image_id: int) -> tuple[Image, bool]:
+    """Return a picture that the viewer may see, and whether everyone may."""
+    rows = Image.objects.select_related("blob", "animation", "render__tryout")
+    picture = rows.filter(pk=image_id).first()
+    if picture is None:
+        raise NotFound(_("There is no such picture."))
+    version_id = picture.render.version_id
+    if version_id is None:
+        tryouts.require_visible(viewer, picture.render.tryout)
+    is_open = version_id is not None and is_for_everyone(_shown(viewer, version_id))
+    return picture, is_open
+
+
+def _shown(viewer: User | AnonymousUser, version_id: int) -> Version:
+    """Return the version if the viewer may see its page; drafts only their owner may.
+
+    Raises:
+        NotFound: absent, or not for this viewer.
+        Gone: it was withdrawn, and its pictures with it.
+    """
+    version = (
+        Version.objects.select_related("adapter__namespace", "revision")
+        .filter(pk=version_id)
+        .first()
+    )
+    if version is not None and is_for_everyone(version):
+        return version  # without looking at who asks: answers do not vary by cookie
+    visible = Adapter.objects.visible_to(viewer)
+    if version is None or not visible.filter(pk=version.adapter_id).exists():
+        raise NotFound(_("There is no such picture."))
+    version_selectors.get(viewer, version.adapter, version.name)
+    if version.state == VersionState.WITHDRAWN:
+        raise Gone(_("The pictures of this version were withdrawn with it."))
+    return version
+
+
+def _is_known(request: HttpRequest, etag: str) -> bool:
+    return matches(request.headers.get("If-None-Match", ""), etag, is_weak=True)
+
+
+def _open(blob: Blob) -> BinaryIO:
+    try:
+        return storage.store().open(blob.sha256)
+    except FileNotFoundError as error:
+        raise Gone(_("The bytes of this picture were removed.")) from error
+
+
+def kept(response: HttpResponseBase, etag: str, *, is_open: bool) -> HttpResponseBase:
+    """Let anyone keep for a while what everyone may find, and nobody what is not for everyone."""
+    response.headers["Cache-Control"] = FOR_AN_HOUR if is_open else NEVER
+    response.headers["ETag"] = etag
+    response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
+    return response
+
+
+def is_for_everyone(version: Version) -> bool:
+    """Whether anybody may find a version: it is out, and its adapter public."""
+    adapter = version.adapter
+    is_out = version.state in OUT_STATES
+    return is_out and adapter.visibility == Visibility.PUBLIC and not adapter.blocked_reason

@@ -1,0 +1,240 @@
+"""Previews as a sweep: one prompt and seed over rising strengths, beside its control.
+
+Of all pictures (prompts x seeds x strengths) one prompt and one seed are chosen; what is left is
+a row of frames by strength. The one at 0 is the control, wherever it stands; one of them is live.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.utils.translation import gettext as _
+
+from hub.pages.labels import recommendation
+from hub.pages.pictures import strength_advice
+from hub.templatetags.lorary import signed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from previews.selectors.pictures import Picture
+    from previews.selectors.renders import Previews
+    from registry.models import Version
+
+__all__ = ["Band", "Frame", "Option", "Sweep", "frame_of", "sweep_of"]
+
+PROMPT_LABEL = 28
+#: More prompts than these are chosen from a list: side by side most would be out of sight.
+PROMPTS_BESIDE = 3
+#: Strengths closer than this are the same to a person.
+SAME_STRENGTH = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture of the sweep; ``x`` is its place on the slider in percent."""
+
+    index: int
+    picture: Picture
+    alt: str
+    strength: str
+    says: str
+    x: str = "0"
+    is_chosen: bool = False
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it is the base model alone."""
+        return self.picture.strength == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A prompt or a seed to choose; ``full`` is what a short label stands for."""
+
+    value: str
+    label: str
+    is_chosen: bool
+    is_missing: bool = False
+    full: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A range on the slider, in percent of its length; ``lead`` is where a measured one begins."""
+
+    x: str
+    width: str
+    end: str
+    lead: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Everything that the strength slider shows."""
+
+    prompt: str
+    seed: int
+    prompts: list[Option]
+    seeds: list[Option]
+    frames: list[Frame]
+    at: int
+    band: Band | None
+    recommended: str
+    measured: list[Band]
+    advice: str
+    settings: str
+
+    @property
+    def control(self) -> Frame:
+        """The picture that the live one is compared with: the base alone, if it is there."""
+        return next((frame for frame in self.frames if frame.is_control), self.frames[0])
+
+    @property
+    def live(self) -> Frame:
+        """The picture at the chosen strength."""
+        return self.frames[self.at]
+
+    @property
+    def last(self) -> int:
+        """Highest index of the slider."""
+        return len(self.frames) - 1
+
+    @property
+    def has_list(self) -> bool:
+        """Whether there are too many prompts to stand side by side."""
+        return len(self.prompts) > PROMPTS_BESIDE
+
+    @property
+    def has_control(self) -> bool:
+        """Whether the base model alone was rendered."""
+        return self.control.is_control
+
+
+def sweep_of(version: Version, found: Previews, wanted: Mapping[str, str]) -> Sweep | None:
+    """Return the sweep of the wanted ``prompt`` (its number), ``seed`` and frame ``at``.
+
+    What is not there falls back to the first one, and the strength to the recommended one.
+    """
+    pictures = found.images
+    if not pictures:
+        return None
+    prompts = list(dict.fromkeys(picture.prompt for picture in pictures))
+    number = _number(wanted.get("prompt"), len(prompts))
+    of_prompt = [picture for picture in pictures if picture.prompt == prompts[number]]
+    all_seeds = list(dict.fromkeys(picture.seed for picture in pictures))
+    seeds = {picture.seed for picture in of_prompt}
+    seed = next((s for s in seeds if str(s) == wanted.get("seed")), of_prompt[0].seed)
+    row = sorted((p for p in of_prompt if p.seed == seed), key=lambda p: p.strength)
+    at = _number(wanted.get("at"), len(row), _nearest(row, version.dial))
+    return Sweep(
+        prompt=prompts[number],
+        seed=seed,
+        prompts=_prompt_options(prompts, number),
+        seeds=[Option(str(s), str(s), s == seed, s not in seeds) for s in all_seeds],
+        frames=[_placed(row, index, at, version) for index in range(len(row))],
+        at=at,
+        band=_band(row, version),
+        recommended=recommendation(version),
+        measured=_measured(row, found.advice),
+        advice=strength_advice.in_words(found.advice),
+        settings=_settings(seed, found.recipe),
+    )
+
+
+def _settings(seed: int, recipe: Mapping[str, Any]) -> str:
+    told = [_("seed %(seed)d") % {"seed": seed}]
+    if "steps" in recipe:
+        told.append(_("%(steps)d steps") % {"steps": recipe["steps"]})
+    if "guidance" in recipe:
+        told.append(_("guidance %(guidance)s") % {"guidance": f"{recipe['guidance']:g}"})
+    return " · ".join(told)
+
+
+def frame_of(picture: Picture, index: int = 0) -> Frame:
+    """Return one picture, outside a sweep."""
+    text = signed(picture.strength)
+    says = _("no adapter") if picture.strength == 0 else _("with the adapter")
+    alt = _("%(prompt)s, strength %(strength)s") % {"prompt": picture.prompt, "strength": text}
+    return Frame(index, picture, alt, text, says)
+
+
+def _placed(row: Sequence[Picture], index: int, at: int, version: Version) -> Frame:
+    frame = frame_of(row[index], index)
+    return Frame(
+        index,
+        frame.picture,
+        frame.alt,
+        frame.strength,
+        _says(row, index, version) or frame.says,
+        _percent(index / max(1, len(row) - 1)),
+        index == at,
+    )
+
+
+def _says(row: Sequence[Picture], index: int, version: Version) -> str:
+    """Return what marks the frame at, or closest to, the recommended strength."""
+    value = row[index].strength
+    if value == 0 or index != _nearest(row, version.dial):
+        return ""
+    if version.strength is None:
+        return _("full effect")
+    if abs(value - version.dial) < SAME_STRENGTH:
+        return _("recommended strength")
+    return _("closest to the recommended %(best)s") % {"best": signed(version.strength)}
+
+
+def _nearest(row: Sequence[Picture], value: float) -> int:
+    return min(range(len(row)), key=lambda index: abs(row[index].strength - value))
+
+
+def _number(text: str | None, count: int, default: int = 0) -> int:
+    if text and text.isascii() and text.isdigit() and int(text[:6]) < count:
+        return int(text[:6])
+    return default
+
+
+def _prompt_options(prompts: Sequence[str], chosen: int) -> list[Option]:
+    return [
+        Option(str(number), _short(prompt), number == chosen, full=prompt)
+        for number, prompt in enumerate(prompts)
+    ]
+
+
+def _short(prompt: str) -> str:
+    return prompt if len(prompt) <= PROMPT_LABEL else prompt[: PROMPT_LABEL - 1].rstrip() + "…"
+
+
+def _band(row: Sequence[Picture], version: Version) -> Band | None:
+    low, high = version.strength_min, version.strength_max
+    if low is None or high is None or len(row) < 2:
+        return None
+    start, end = _along(row, low), _along(row, high)
+    return Band(_percent(start), _percent(end - start), _percent(end)) if end > start else None
+
+
+def _measured(row: Sequence[Picture], said: Mapping[str, Any]) -> list[Band]:
+    """Return the suggested range of each side; what begins at its far end leads there from 0."""
+    bands = []
+    for begins, low, high in strength_advice.ranges(said) if len(row) > 1 else []:
+        start, end = _along(row, low), _along(row, high)
+        lead = _percent(_along(row, begins))
+        bands.append(Band(_percent(start), _percent(end - start), _percent(end), lead))
+    return bands
+
+
+def _along(row: Sequence[Picture], value: float) -> float:
+    """Return where a strength lies on a slider whose steps are the frames, 0 to 1."""
+    last = len(row) - 1
+    if value <= row[0].strength:
+        return 0.0
+    for index in range(last):
+        low, high = row[index].strength, row[index + 1].strength
+        if low <= value <= high:
+            return (index + (value - low) / (high - low)) / last
+    return 1.0
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.1f}".removesuffix(".0")

@@ -1,0 +1,275 @@
+"""What lies on the desk where stacks are tried: rows, fields, and what they may be.
+
+Everything travels in the form and its address: ``layer`` and ``strength`` stand once for each row,
+in order, so a stack can be kept as a link and put together without a script.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from hub.pages.forms import dress
+from hub.pages.labels import family_label
+from hub.templatetags.lorary import strength as written
+from previews import announcing
+from previews.models.render import MAX_STRENGTH
+from previews.reasons import waiting_for
+from previews.render.recipe import MAX_PROMPT_CHARACTERS
+from previews.selectors import tryouts as selectors
+from previews.services import wishes
+from previews.services.wishes import MAX_LAYERS, Limits, Wish
+from registry.adapters import selectors as adapter_selectors
+from registry.adapters.selectors import Query
+from registry.errors import Invalid, NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django.contrib.auth.models import AnonymousUser
+    from django.http import QueryDict
+
+    from previews.selectors.tryouts import Shown
+    from registry.models import Adapter, User, Version
+
+    Viewer = User | AnonymousUser
+
+__all__ = ["Desk", "Row", "Said", "TryForm", "desk_of", "found_for", "said_of"]
+
+#: Adapters that a search on the desk shows.
+FOUND = 6
+#: Names beyond these are cut off before anything is looked up.
+_MOST_NAMES = MAX_LAYERS + 1
+_MOST_WORDS = 200
+
+Layers = tuple[tuple[str, str], ...]
+
+
+def _whole(label: Any, **attrs: Any) -> forms.IntegerField:  # noqa: ANN401 - lazy text, attributes
+    widget = forms.NumberInput(attrs={"class": "in auto seed", "inputmode": "numeric", **attrs})
+    return forms.IntegerField(label=label, required=False, widget=widget)
+
+
+class TryForm(forms.Form):
+    """How a stack is rendered; what is left empty, the base model decides."""
+
+    prompt = forms.CharField(
+        label=gettext_lazy("Prompt"),
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3, "maxlength": MAX_PROMPT_CHARACTERS}),
+    )
+    negative = forms.CharField(label=gettext_lazy("What it must not show"), required=False)
+    seed = _whole(
+        gettext_lazy("Seed"), placeholder=gettext_lazy("by chance"), min=0, **{"class": "in auto"}
+    )  # of ten digits, so not as narrow as the others
+    width = _whole(gettext_lazy("Width"), step=8)
+    height = _whole(gettext_lazy("Height"), step=8)
+    steps = _whole(gettext_lazy("Steps"), min=1)
+    plain = forms.BooleanField(label=gettext_lazy("Leave trigger words out"), required=False)
+    compare = forms.BooleanField(
+        label=gettext_lazy("Also without the stack, to compare"), required=False
+    )
+
+    def __init__(self, *args: Any, limits: Limits | None = None, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
+        super().__init__(*args, **kwargs)
+        for name in ("plain", "compare"):
+            self.fields[name].widget.attrs["class"] = ""
+        if limits is not None:
+            self._limit(limits)
+        dress(self)
+
+    def _limit(self, limits: Limits) -> None:
+        for name, own, (least, most) in (
+            ("width", limits.width, limits.widths),
+            ("height", limits.height, limits.heights),
+            ("steps", limits.steps, (1, limits.most_steps)),
+        ):
+            attrs = {"min": least, "max": most, "placeholder": own}
+            self.fields[name].widget.attrs.update(attrs)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the form or an address says: rows as (name, strength), and the rest."""
+
+    layers: Layers
+    q: str
+    fields: dict[str, str]
+
+    @property
+    def query(self) -> str:
+        """Everything as a query string."""
+        pairs = [
+            pair for name, dial in self.layers for pair in (("layer", name), ("strength", dial))
+        ]
+        rest = {**self.fields, "q": self.q}
+        return urlencode([*pairs, *((name, value) for name, value in rest.items() if value)])
+
+    def changed_by(self, do: QueryDict) -> Said:
+        """Return it after a button: ``add`` a name, ``drop`` a row, move one ``up``.
+
+        A search has done its work once something was added.
+        """
+        layers = list(self.layers)
+        drop, up = _index(do.get("drop", ""), layers), _index(do.get("up", ""), layers)
+        if drop is not None:
+            del layers[drop]
+        if up:
+            layers.insert(up - 1, layers.pop(up))
+        names = {name for name, _dial in layers}
+        added = [name for name in map(_looked_up, do.getlist("add")[:_MOST_NAMES]) if name]
+        layers += [(name, "") for name in added if name not in names]
+        return Said(tuple(layers), "" if added else self.q, self.fields)
+
+
+def _index(text: str, layers: Sequence[object]) -> int | None:
+    is_whole = (
+        text.isascii() and text.isdecimal() and len(text) <= 3
+    )  # int() refuses very long ones
+    return int(text) if is_whole and int(text) < len(layers) else None
+
+
+def said_of(data: QueryDict) -> Said:
+    """Read a form or an address; strengths that are missing are the recommended ones."""
+    names = [_looked_up(name) for name in data.getlist("layer")[:_MOST_NAMES]]
+    dials = [*data.getlist("strength")[:_MOST_NAMES], *[""] * len(names)]
+    layers = tuple((name, dial) for name, dial in zip(names, dials, strict=False) if name)
+    told = {name: data.get(name, "") for name in TryForm.base_fields}
+    return Said(layers, _looked_up(data.get("q", "")), told)
+
+
+def _looked_up(text: str) -> str:
+    """Return what is looked for in the database; NUL PostgreSQL cannot even look for."""
+    return text.replace("\0", "")[:_MOST_WORDS].strip()
+
+
+def said_by(found: Shown) -> Said:
+    """Return what a try-out was asked with, so that it can be asked for again."""
+    recipe, words = found.previews.recipe, found.tryout.render.trigger_words
+    layers = tuple((selectors.name_of(one.version), written(one.strength)) for one in found.layers)
+    told = {name: str(recipe.get(name, "")) for name in ("width", "height", "steps")}
+    told |= {
+        "prompt": wishes.typed(recipe["prompts"][0], words),
+        "negative": recipe["negative"],
+        "seed": str(recipe["seeds"][0]),
+        "plain": "" if words or not _has_words(found) else "on",
+        "compare": "on" if len(recipe["strengths"]) > 1 else "",
+    }
+    return Said(layers, "", told)
+
+
+def _has_words(found: Shown) -> bool:
+    return any(layer.version.trigger_words for layer in found.layers)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A version of the stack."""
+
+    index: int
+    version: Version
+    name: str
+    strength: str
+
+    @property
+    def is_first(self) -> bool:
+        """Whether there is nothing to move it above."""
+        return self.index == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The stack, the form, and what stands in the way of a picture."""
+
+    rows: list[Row]
+    form: TryForm
+    said: Said
+    words: list[str]
+    family: str = ""
+    waits_for: str = ""
+    faults: list[str] = field(default_factory=list)
+    found: list[Adapter] | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more fits in."""
+        return len(self.rows) >= MAX_LAYERS
+
+    @property
+    def family_title(self) -> str:
+        """The base model in words."""
+        return family_label(self.family)
+
+    def wish(self) -> Wish:
+        """Return what the valid form asks for.
+
+        Raises:
+            Invalid: a strength is no number.
+        """
+        told = self.form.cleaned_data
+        try:
+            layers = [(row.version, float(row.strength.replace(",", "."))) for row in self.rows]
+        except ValueError as error:
+            text = _("A strength lies between −%(n)s and %(n)s.") % {"n": f"{MAX_STRENGTH:g}"}
+            raise Invalid(text, fields={"layers": [text]}) from error
+        return Wish(
+            layers=layers,
+            uses_triggers=not told["plain"],
+            compares=told["compare"],
+            prompt=told["prompt"],
+            negative=told["negative"] or None,
+            **{name: told[name] for name in ("seed", "width", "height", "steps")},
+        )
+
+
+def desk_of(user: Viewer, said: Said, *, is_asked: bool = False) -> Desk:
+    """Return the desk for what was said; versions that are not there are named as faults.
+
+    Args:
+        user: Who looks.
+        said: What the form or the address says.
+        is_asked: Whether a picture was asked for, so that the form judges its fields.
+    """
+    rows, faults = _rows(user, said)
+    family = next((row.version.family for row in rows), "")
+    base = announcing.base_for(family) if family else None
+    limits = wishes.limits_of(base) if base is not None else None
+    return Desk(
+        rows=rows,
+        form=TryForm(said.fields, limits=limits)
+        if is_asked
+        else TryForm(initial=said.fields, limits=limits),
+        said=said,
+        words=wishes.words_of([row.version for row in rows]),
+        family=family,
+        waits_for=waiting_for(family) if family and base is None else "",
+        faults=faults,
+        found=found_for(user, said.q, family, rows) if said.q else None,
+    )
+
+
+def _rows(user: Viewer, said: Said) -> tuple[list[Row], list[str]]:
+    rows: list[Row] = []
+    faults = []
+    for name, dial in said.layers:
+        try:
+            version = selectors.version_named(user, name)
+        except NotFound as error:
+            faults.append(str(error.detail))
+            continue
+        text = dial or written(version.dial)
+        rows.append(Row(len(rows), version, selectors.name_of(version), text))
+    return rows, faults
+
+
+def found_for(user: Viewer, words: str, family: str, rows: Sequence[Row]) -> list[Adapter]:
+    """Return adapters to add: of the stack's family, and not in it yet."""
+    here = {row.version.adapter_id for row in rows}
+    page = adapter_selectors.search(user, Query(q=words, family=family), limit=FOUND + len(here))
+    fresh = [one for one in page.results if one.pk not in here and one.latest_version is not None]
+    return fresh[:FOUND]

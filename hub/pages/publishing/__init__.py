@@ -1,0 +1,1 @@
+"""Publishing: choosing files, uploads, the form."""

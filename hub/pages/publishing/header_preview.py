@@ -1,0 +1,355 @@
+"""A header read before its file travels, as suggestions with their sources."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from hub.http import inspection_limits
+from hub.http.errors import Busy
+from hub.pages.adapters.anatomy_panel import method_title, parts_text, training_facts
+from hub.pages.adapters.base_model_panel import (
+    conflict_of,
+    how,
+    is_chosen_by_claim,
+    layers,
+    likely,
+    lineage_of,
+    reasons_of,
+    refuted_lineages,
+)
+from hub.pages.adapters.tabs import Remark, remarks_of
+from hub.pages.labels import family_label, family_labels
+from hub.templatetags.lorary import size
+from lorary.anatomy.claims import FILE_NAME
+from lorary.anatomy.vocabulary import covers
+from lorary.anatomy.wording import stem, title_of
+from registry.errors import LoraryError, TooLarge
+from registry.names import check_path
+from registry.scan import checks
+from registry.versions.details import open_in
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from django.http import HttpRequest
+
+    from hub.pages.adapters.anatomy_panel import Fact
+    from hub.pages.adapters.base_model_panel import Reason
+    from registry.models import Adapter, Upload, Version
+
+    Document = Mapping[str, Any]
+
+__all__ = ["Proof", "Reading", "Word", "of_document", "other_base", "read", "suggest"]
+
+#: What trainers add to a file's name by themselves, and browsers to a second download.
+_ADDED = re.compile(r"([-_](step)?[0-9]{6,1024})?( ?\([0-9]{1,9}\))?\Z")
+#: Names that libraries give to every adapter.
+_NOBODYS = {"adapter", "adapter_model", "lora", "model", "pytorch_lora_weights"}
+
+OWN_FIELDS = ("summary", "kind", "tags", "licence", "maturity", "visibility", "card")
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Where a value comes from; ``warning`` says loudly what contradicts it."""
+
+    level: str
+    title: str
+    text: str
+    warning: str = ""
+    reasons: Sequence[Reason] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A suggested trigger phrase."""
+
+    text: str
+    note: str
+    is_taken: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is known of a file, for the form.
+
+    Attributes:
+        remarks: Findings: of the header alone until ``is_checked``.
+        is_checked: Whether the stored checks of every file have ended.
+    """
+
+    path: str
+    remarks: list[Remark] = field(default_factory=list)
+    is_refused: bool = False
+    document: Document = field(default_factory=dict)
+    words: list[Word] = field(default_factory=list)
+    structure: str = ""
+    training: list[Fact] = field(default_factory=list)
+    title_proof: Proof | None = None
+    name_proof: Proof | None = None
+    family_proof: Proof | None = None
+    lineage_proof: Proof | None = None
+    structure_proof: Proof | None = None
+    words_proof: Proof | None = None
+    strength_proof: Proof | None = None
+    training_proof: Proof | None = None
+    upload: Upload | None = None
+    is_checked: bool = False
+
+    @property
+    def possible(self) -> Sequence[str]:
+        """Base models that the tensors allow, where they leave a choice."""
+        return open_in(self.document.get("base") or {})
+
+    @property
+    def allowed(self) -> Sequence[str]:
+        """Base models that the file fits: one where it is known, several where it is not."""
+        family = (self.document.get("base") or {}).get("family")
+        return (family,) if family else self.possible
+
+    @property
+    def own_fields(self) -> tuple[str, ...]:
+        """Fields that no file can answer."""
+        return OWN_FIELDS
+
+    @property
+    def yours(self) -> Proof:
+        """Source of what only a person can say."""
+        return Proof("declared", _("Only you can say"), _("Nothing in the file answers this."))
+
+
+def read(request: HttpRequest, name: str, size_text: str) -> Reading:
+    """Return what the body (a file's first bytes) says about the file ``name``.
+
+    Bad input becomes a refused reading, never an exception.
+    """
+    size_bytes = int(size_text[:16]) if size_text.isascii() and size_text.isdigit() else 0
+    try:
+        path = check_path(name)
+        _require_size(size_bytes)
+    except LoraryError as error:
+        return _refused(name, str(error.detail))
+    if found := checks.of_announcement(path, size_bytes):
+        return Reading(path, remarks_of(found, is_owner=True), is_refused=True)
+    try:
+        head = request.read(checks.head_bytes())
+        inspection = inspection_limits.look(head, name=path, size=size_bytes)
+    except Busy as busy:
+        return _refused(name, str(busy.detail))
+    remarks = remarks_of(inspection.findings, is_owner=True)
+    if inspection.refused or inspection.anatomy is None:
+        return Reading(path, remarks, is_refused=True)
+    return of_document(path, remarks, inspection.anatomy.to_dict())
+
+
+def _require_size(size_bytes: int) -> None:
+    limit = settings.LORARY.max_file_bytes
+    if size_bytes > limit:
+        raise TooLarge(_("A file has at most %(limit)s here.") % {"limit": size(limit)})
+
+
+def _refused(name: str, sentence: str) -> Reading:
+    return Reading(name, [Remark(_("Refused"), sentence, is_loud=True)], is_refused=True)
+
+
+def of_document(path: str, remarks: list[Remark], document: Document) -> Reading:
+    """Return the reading of an anatomy document."""
+    return Reading(
+        path=path,
+        remarks=remarks,
+        document=document,
+        words=[_word(word) for word in document["trigger_words"]],
+        structure=_structure(document),
+        training=training_facts(document),
+        title_proof=_title_proof(path, document),
+        name_proof=_name_of(path, document)[1],
+        family_proof=_family_proof(document["base"]),
+        lineage_proof=_lineage_proof(document["base"]),
+        structure_proof=_structure_proof(document),
+        words_proof=_words_proof(document["trigger_words"]),
+        strength_proof=_strength_proof(document["metadata"]),
+        training_proof=_training_proof(document["metadata"]),
+    )
+
+
+def other_base(target: Adapter | None, allowed: Sequence[str]) -> str:
+    """Return a warning that a file does not fit the base model of the version before it.
+
+    Args:
+        target: The adapter that gets a new version, None for a new adapter.
+        allowed: Base models that the file fits.
+    """
+    latest = target.latest_version if target else None
+    if target is None or latest is None or not latest.family or not allowed:
+        return ""
+    if any(covers(latest.family, family) for family in allowed):
+        return ""
+    return _(
+        "So far %(name)s is for %(before)s, and this file fits %(now)s. It will not work for those "
+        "who update. Publish it as another adapter, unless that is meant."
+    ) % {
+        "name": target.full_name,
+        "before": family_label(latest.family),
+        "now": family_labels(allowed),
+    }
+
+
+def suggest(reading: Reading, target: Adapter | None) -> dict[str, Any]:
+    """Return first values of the form."""
+    document = reading.document
+    if not document:
+        return {}
+    latest = target.latest_version if target else None
+    notes, base = document["metadata"], document["base"]
+    best = notes["recommended_strength"]
+    return {
+        "title": title_of(reading.path, notes["title"]),
+        "name": _name_of(reading.path, document)[0],
+        "summary": (notes["description"] or "").split("\n", 1)[0][:280],
+        "kind": "style",
+        "maturity": "general",
+        "visibility": "public",
+        "family": _family_of(base, latest),
+        "lineage": lineage_of(base)[:64],
+        "strength": latest.strength if latest and best is None else best,
+        "strength_min": latest.strength_min if latest else None,
+        "strength_max": latest.strength_max if latest else None,
+    }
+
+
+def _name_of(path: str, document: Document) -> tuple[str, Proof]:
+    """Return a name with its source: the file's own, for a person may have changed that.
+
+    The trainer's name stands in where the file's says nothing more.
+    """
+    file_stem, said = stem(path), str(document["training"].get("output_name") or "")
+    adds_nothing = file_stem.startswith(said) and _ADDED.match(file_stem, len(said)) is not None
+    is_nobodys = file_stem.casefold() in _NOBODYS or not _slug(file_stem)
+    if _slug(said) and (adds_nothing or is_nobodys) and file_stem != said:
+        return _slug(said), Proof("claimed", _("From the header"), said)
+    return _slug(file_stem), Proof("claimed", _("From the file's name"), path)
+
+
+def _slug(text: str) -> str:
+    """Return a name by the grammar of names that is close to the file's."""
+    ascii_only = re.sub(r"[^A-Za-z0-9._]+", "-", text)
+    return re.sub(r"-{2,}|\.{2,}", "-", ascii_only).strip("-.")[:96]
+
+
+def _word(word: Document) -> Word:
+    notes = {"high": "", "medium": _("from the trainer"), "low": _("a guess from captions")}
+    trust = word["confidence"]
+    return Word(word["text"], notes[trust], is_taken=trust != "low")
+
+
+def _structure(document: Document) -> str:
+    parts = [method_title(document["algorithm"])]
+    if document["rank"]["mode"]:
+        parts.append(_("rank %(rank)d") % {"rank": document["rank"]["mode"]})
+    if document["alpha"]["mode"] is not None:
+        parts.append(_("alpha %(alpha)s") % {"alpha": f"{document['alpha']['mode']:g}"})
+    return ", ".join(filter(None, parts))
+
+
+def _title_proof(path: str, document: Document) -> Proof:
+    title = document["metadata"]["title"]
+    if title:
+        return Proof("claimed", _("From the header"), title)
+    return Proof("claimed", _("From the file's name"), path)
+
+
+def _family_of(base: Document, latest: Version | None) -> str:
+    """Return the base model to choose: that of the version before where it fits, or the likely one.
+
+    A base model that the tensors tell is not chosen: the field says so by itself.
+    """
+    if not base["likely"]:
+        return ""
+    before = latest.family if latest else ""
+    return str(before if before in base["candidates"] else base["likely"])
+
+
+def _family_proof(base: Document) -> Proof:
+    """Return what the form says beside the base model: the answer, and loudly what denies it."""
+    claimed, text = base["claimed"].get("family") or "", how(base)
+    level = "claimed" if claimed and base["agreement"] == "agree" else "declared"
+    said = {"family": family_label(base["family"] or "")}
+    if base["confidence"] == "proven":
+        level, title = "proven", _("Proven by shape: %(family)s") % said
+    elif base["family"] and not is_chosen_by_claim(base):
+        level, title = "proven", _("Likely, by shape: %(family)s") % said
+    elif base["likely"]:
+        title = likely(base)
+        text = f"{text} {_('A likely one is chosen. Change it if it was trained on another.')}"
+    elif len(base["candidates"]) > 1:
+        title = _("One of these, or another: %(families)s")
+        title %= {"families": family_labels(base["candidates"])}
+    elif level == "claimed":
+        title = _title_by(base["claimed"]["source"], family_label(claimed))
+    else:
+        title = _("Only you can say")
+    return Proof(level, title, text, conflict_of(base), reasons_of(base))
+
+
+def _title_by(source: str, said: str) -> str:
+    """Return who names a base model or a checkpoint: the header, or the file's name."""
+    if source == FILE_NAME:
+        return _("The file's name says %(name)s") % {"name": said}
+    return _("The header says %(name)s") % {"name": said}
+
+
+def _lineage_proof(base: Document) -> Proof:
+    lineage, refuted = lineage_of(base), refuted_lineages(base)
+    source = base["claimed"].get("lineage_source") or ""
+    if lineage and not source:
+        return Proof("proven", _("Proven by shape"), "")
+    if lineage and source == FILE_NAME:
+        return Proof("claimed", _("From the file's name"), "")
+    if lineage:
+        return Proof("claimed", _("From the header"), source)
+    if refuted:
+        names = ", ".join(dict.fromkeys(one["lineage"] for one in refuted))
+        source = refuted[0]["source"]
+        text = _("Left empty, because its tensors do not fit that.")
+        place = "" if source == FILE_NAME else f"{source}. "
+        return Proof("claimed", _title_by(source, names), f"{place}{text}")
+    return Proof("declared", _("Only you can say"), _("Leave it empty if you do not know."))
+
+
+def _structure_proof(document: Document) -> Proof:
+    told = document["layers"]
+    sentence = ngettext("%(n)s layer", "%(n)s layers", told["modules"]) % {"n": layers(told)}
+    text = f"{sentence}: {parts_text(document['parts'])}."
+    alpha = document["alpha"]
+    if alpha["mode"] is not None and not alpha["values_read"]:
+        text = f"{text} {_('Alpha is what the metadata says; the checks read it from the file.')}"
+    return Proof("proven", _("Proven by shape"), text)
+
+
+def _words_proof(words: Sequence[Document]) -> Proof:
+    """Return where each word is written, with how far that is to be trusted."""
+    if not words:
+        return Proof("declared", _("Only you can say"), _("Leave it empty if it needs none."))
+    trust = {"high": _("written down"), "medium": _("likely"), "low": _("a guess")}
+    sources = dict.fromkeys((word["source"], trust[word["confidence"]]) for word in words)
+    text = ", ".join(f"{source} ({said})" for source, said in sources)
+    return Proof("claimed", _("From the header"), text)
+
+
+def _strength_proof(metadata: Document) -> Proof:
+    best = metadata["recommended_strength"]
+    if best is None:
+        return Proof("declared", _("Only you can say"), _("Previews will show the way."))
+    return Proof("claimed", _("From the header"), f"{best:g}")
+
+
+def _training_proof(metadata: Document) -> Proof:
+    writer = metadata["writer"]
+    text = _("Written by %(writer)s.") % {"writer": writer} if writer else ""
+    return Proof("claimed", _("From the header"), text)

@@ -1,0 +1,63 @@
+"""The reading of files that were sent: what their stored checks say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hub.pages.adapters.tabs import remarks_of
+from hub.pages.publishing.header_preview import Reading, Word, of_document
+from registry.blobs import selectors as blob_selectors
+from registry.errors import LoraryError
+from registry.models import UploadState
+from registry.uploads import selectors as upload_selectors
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hub.pages.adapters.tabs import Remark
+    from hub.pages.adapters.version_forms import VersionForm
+    from registry.models import Upload, User
+
+__all__ = ["again", "of_upload", "of_uploads"]
+
+#: States in which the checks have said all they will say.
+DECIDED = {UploadState.ACCEPTED, UploadState.REFUSED}
+
+
+def of_upload(upload: Upload) -> Reading | None:
+    """Return the reading of weights that were accepted, None of any other file."""
+    return of_uploads([upload]) if blob_selectors.document_of(upload.blob) else None
+
+
+def of_uploads(sent: Sequence[Upload], *, is_all: bool = True) -> Reading:
+    """Return the reading of the files of one version; the first weights are its main file.
+
+    Args:
+        sent: At least one.
+        is_all: Whether no other file of the version is still to come.
+    """
+    main = next((one for one in sent if blob_selectors.document_of(one.blob)), sent[0])
+    remarks = [remark for one in sent for remark in _remarks(one, is_main=one is main)]
+    document = blob_selectors.document_of(main.blob)
+    reading = of_document(main.path, remarks, document) if document else Reading(main.path, remarks)
+    is_decided = all(one.state in DECIDED for one in sent)
+    return replace(reading, upload=main, is_checked=is_decided and is_all)
+
+
+def _remarks(upload: Upload, *, is_main: bool) -> list[Remark]:
+    """Return what was found; of files beside the main one each remark begins with the path."""
+    remarks = remarks_of(upload.findings.all(), is_owner=True)
+    if is_main:
+        return remarks
+    return [replace(one, message=f"{upload.path}: {one.message}") for one in remarks]
+
+
+def again(user: User, form: VersionForm) -> Reading:
+    """Return the reading of a form that came back: the words chosen, and what the checks found."""
+    words = [Word(text, "", is_taken=True) for text in form.words]
+    try:
+        sent = upload_selectors.many(user, form.uploads)
+    except LoraryError:
+        sent = []
+    return replace(of_uploads(sent), words=words) if sent else Reading("", words=words)

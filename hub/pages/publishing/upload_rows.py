@@ -1,0 +1,167 @@
+"""Uploads as the pages tell them: how far each is, until when it is kept, what comes next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.urls import reverse
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from hub.pages.adapters.tabs import Remark, remarks_of
+from hub.templatetags.lorary import size
+from hub.upload_progress import checked_bytes
+from registry.accounts import quotas
+from registry.ignored_paths import ARCHIVES, PICKLES
+from registry.models import UploadState
+from registry.scan import checks
+from registry.uploads import endings
+from registry.uploads import selectors as upload_selectors
+from registry.uploads import services as uploads
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from registry.models import Namespace, Upload, User, Version
+
+__all__ = ["Limits", "Line", "limits", "line_of", "lines_of"]
+
+#: How the site writes a day.
+DAY = "j M Y"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One upload on a page.
+
+    Attributes:
+        upload: What it is about.
+        state: In a word.
+        text: In a sentence, with what to do.
+        percent: How much of it is there, or of what is there is checked; None where it is over.
+        remarks: What the checks found.
+        version: The version that holds it.
+        go_on: Address where it goes on, empty where it does not.
+        can_cancel: It may still be dropped.
+    """
+
+    upload: Upload
+    state: str
+    text: str
+    percent: int | None = None
+    remarks: Sequence[Remark] = ()
+    version: Version | None = None
+    go_on: str = ""
+    can_cancel: bool = False
+
+    @property
+    def is_loud(self) -> bool:
+        """Whether it ended otherwise than was wished for."""
+        return self.upload.state_now in {UploadState.REFUSED, UploadState.EXPIRED}
+
+    @property
+    def is_checking(self) -> bool:
+        """Whether it changes by itself."""
+        return self.upload.state == UploadState.CHECKING
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether bytes are missing."""
+        return self.upload.state_now == UploadState.RECEIVING
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may be sent.
+
+    Attributes:
+        room: How much of the quota is used, empty without one.
+        pickles: Suffixes of files that are refused by name, with spaces between.
+    """
+
+    file_bytes: int
+    part_bytes: int
+    open_uploads: int
+    days: int
+    room: str = ""
+    pickles: str = " ".join(sorted(PICKLES | ARCHIVES))
+
+
+def limits(namespace: Namespace | None = None) -> Limits:
+    """Return what may be sent here, and by whom."""
+    room = ""
+    quota = quotas.limit_of(namespace) if namespace is not None else None
+    if namespace is not None and quota is not None:
+        said = {"used": size(quotas.used_by(namespace)), "quota": size(quota)}
+        room = _("%(used)s of %(quota)s used") % said
+    conf = settings.LORARY
+    return Limits(
+        conf.max_file_bytes, conf.part_bytes, uploads.MAX_OPEN_UPLOADS, conf.upload_days, room
+    )
+
+
+def line_of(user: User, upload: Upload) -> Line:
+    """Return one upload of a user."""
+    return lines_of(user, [upload_selectors.overview(user).get(pk=upload.pk)])[0]
+
+
+def lines_of(user: User, rows: Sequence[Upload]) -> list[Line]:
+    """Return uploads of ``arrivals.overview``."""
+    versions, checked = upload_selectors.holding(user, rows), checked_bytes(rows)
+    return [_line(row, versions.get(row.pk), checked.get(row.pk, 0)) for row in rows]
+
+
+def _line(upload: Upload, version: Version | None, checked: int) -> Line:
+    word = str(UploadState(upload.state_now).label)
+    remarks = remarks_of(upload.findings.all(), is_owner=True)
+    if upload.state_now == UploadState.RECEIVING:
+        return _receiving(upload, word)
+    if upload.state == UploadState.CHECKING:
+        text = _("All of it is here. Every number is being checked.")
+        return Line(upload, word, text, _percent(checked, upload), can_cancel=True)
+    if upload.state == UploadState.ACCEPTED:
+        return _accepted(upload, word, version, remarks)
+    if upload.state == UploadState.CANCELLED and version is not None:
+        text = _("It was part of %(version)s, which was taken down.")
+        return Line(upload, _("Taken down"), text % {"version": _named(version)}, version=version)
+    return Line(upload, word, endings.sentence(upload), remarks=remarks)
+
+
+def _named(version: Version) -> str:
+    return f"{version.adapter.full_name} {version.name}"
+
+
+def _percent(done: int, upload: Upload) -> int:
+    return 100 * done // max(1, upload.size_bytes)
+
+
+def _receiving(upload: Upload, word: str) -> Line:
+    arrived: int = getattr(upload, "arrived", 0)
+    said = {"here": size(arrived), "total": size(upload.size_bytes)}
+    here = _("%(here)s of %(total)s are here.") % said
+    until = _("Kept until %(day)s.") % {"day": date_format(upload.expires_at, DAY)}
+    go_on = reverse("publish") + (
+        f"?upload={upload.public_id}" if checks.is_weights(upload.path) else ""
+    )
+    text = f"{here} {until} {_('Choose the same file again to go on.')}"
+    return Line(upload, word, text, _percent(arrived, upload), go_on=go_on, can_cancel=True)
+
+
+def _accepted(upload: Upload, word: str, version: Version | None, remarks: list[Remark]) -> Line:
+    if version is not None:
+        text = _("It is part of %(version)s.")
+        said = text % {"version": _named(version)}
+        return Line(upload, _("Used"), said, remarks=remarks, version=version)
+    if upload.blob is None or not upload.blob.is_stored:
+        text = _("Nobody published it in time, and its bytes are gone. Begin a new upload.")
+        return Line(upload, word, text, remarks=remarks)
+    day = upload.updated_at + timedelta(days=settings.LORARY.upload_days)
+    text = _("Checked and not published. Kept until %(day)s.") % {"day": date_format(day, DAY)}
+    go_on = reverse("publish") + f"?upload={upload.public_id}"
+    is_main = checks.is_weights(upload.path)
+    return Line(
+        upload, word, text, remarks=remarks, go_on=go_on if is_main else "", can_cancel=True
+    )

@@ -1,0 +1,232 @@
+"""Publishing: a file's header is read first, the form fills itself, the bytes follow.
+
+The bytes travel through the REST API (``static/js/sending.js``); this page reads the header,
+keeps the form and publishes once the uploads are accepted. ``?upload=ID`` opens it for an upload
+that was begun before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from hub.pages.adapters.version_forms import PublishForm, VersionForm
+from hub.pages.forms import accept_faults
+from hub.pages.publishing import header_preview, stored_checks, upload_rows
+from lorary.anatomy import FAMILIES
+from registry.accounts import attempts
+from registry.accounts.permissions import require_adapter, require_user
+from registry.adapters import selectors as adapter_selectors
+from registry.adapters import services as adapters
+from registry.errors import Conflict, LoraryError, Moved, NotFound
+from registry.models import UploadState, Visibility
+from registry.names import check_name, check_new_name
+from registry.uploads import selectors as upload_selectors
+from registry.versions import services as versions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from django.http import HttpRequest
+
+    from hub.pages.publishing.header_preview import Reading
+    from registry.models import Adapter, User
+
+__all__ = ["checked", "name", "publish", "read"]
+
+#: Headers that one person may have read in a minute.
+READS, READ_WINDOW_S = 60, 60
+#: Files of one version that the page asks about at once.
+MAX_FILES = 100
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def publish(request: HttpRequest) -> HttpResponse:
+    """Show the empty page; publish what a filled form says."""
+    user = require_user(request.user)
+    target = _target(request)
+    if request.method != "POST":
+        return render(request, "publish/page.html", _opened(request, user, target))
+    form = _form(request, target)
+    if form.is_valid():
+        try:
+            adapter = _publish(user, form, target)
+            return redirect("adapter", adapter.owner, adapter.name)
+        except LoraryError as error:
+            accept_faults(form, _faults(error), str(error.detail))
+    reading = stored_checks.again(user, form)
+    context = {"form": form, **_about(reading, target), **_frame(target)}
+    return render(request, "publish/page.html", context, status=400)
+
+
+def _opened(request: HttpRequest, user: User, target: Adapter | None) -> dict[str, Any]:
+    """Return the page as it is opened: empty, or for an upload that was begun before."""
+    context = _frame(target)
+    wanted = request.GET.get("upload")
+    if not wanted:
+        context["waiting"] = (
+            upload_selectors.listing(user).filter(state=UploadState.RECEIVING).count()
+        )
+    else:
+        upload = upload_selectors.get(user, wanted)
+        reading = stored_checks.of_upload(upload) if upload.state == UploadState.ACCEPTED else None
+        context |= {"begun": upload_rows.line_of(user, upload), "reading": reading}
+        if reading is not None:
+            context |= _about(reading, target)
+            context["form"] = _filled(reading, target, upload=str(upload.public_id))
+    return context
+
+
+def _frame(target: Adapter | None) -> dict[str, Any]:
+    return {"target": target, "limits": upload_rows.limits()}
+
+
+def _about(reading: Reading, target: Adapter | None) -> dict[str, Any]:
+    """Return what a filled form shows beside its fields."""
+    return {"reading": reading, "other_base": header_preview.other_base(target, reading.allowed)}
+
+
+def _filled(reading: Reading, target: Adapter | None, **more: str) -> VersionForm:
+    """Return the form with what a header says."""
+    kind = VersionForm if target else PublishForm
+    form = kind(initial={**header_preview.suggest(reading, target), **more})
+    if reading.possible:
+        form.offer(reading.possible)
+    return form
+
+
+def _target(request: HttpRequest) -> Adapter | None:
+    """Return the adapter that gets a new version, None for a new adapter."""
+    wanted = request.POST.get("to") or request.GET.get("to") or ""
+    if "/" not in wanted:
+        return None
+    owner, _slash, named = wanted.partition("/")
+    adapter = adapter_selectors.get(request.user, check_name(owner), check_name(named))
+    require_adapter(request.user, adapter)
+    return adapter
+
+
+def _form(request: HttpRequest, target: Adapter | None) -> VersionForm:
+    return VersionForm(request.POST) if target else PublishForm(request.POST)
+
+
+def _publish(user: User, form: VersionForm, target: Adapter | None) -> Adapter:
+    """Create adapter and version in one go: either both are there or neither.
+
+    Raises:
+        LoraryError: whatever the services refuse.
+    """
+    uploads = upload_selectors.many(user, form.uploads)
+    with transaction.atomic():
+        adapter = target or _own_or_new(user, form)
+        version = versions.create_draft(
+            actor=user, adapter=adapter, uploads=uploads, details=form.details()
+        )
+        if version.published_at is None:
+            versions.publish(actor=user, version=version)
+    return adapter
+
+
+def _own_or_new(user: User, form: VersionForm) -> Adapter:
+    """Return the user's adapter of that name, made now when there is none.
+
+    Raises:
+        Conflict: it is not seen by whom the form says; a file that is meant to be private must
+            not become public by joining a public adapter.
+    """
+    assert isinstance(form, PublishForm)  # noqa: S101 - without a target it is
+    said = form.cleaned_data
+    try:
+        adapter = adapter_selectors.get(user, user.username, said["name"])
+    except (NotFound, Moved):
+        return adapters.create(actor=user, name=said["name"], **form.card_fields())
+    if adapter.visibility != said["visibility"]:
+        sentence = _visibility_fault(adapter, Visibility(said["visibility"]))
+        raise Conflict(sentence, fields={"visibility": sentence})
+    return adapter
+
+
+def _visibility_fault(adapter: Adapter, chosen: Visibility) -> str:
+    sentence = _(
+        "You have %(name)s already, and it is seen as “%(present)s”, not “%(chosen)s”. Nothing was "
+        "published. Choose “%(present)s” or another address, or change the adapter first."
+    )
+    present = adapter.get_visibility_display()
+    return sentence % {"name": adapter.full_name, "present": present, "chosen": chosen.label}
+
+
+def _faults(error: LoraryError) -> dict[str, Any]:
+    if error.code in {"name_invalid", "name_taken"}:
+        return {"name": str(error.detail)}
+    return dict(error.facts.get("fields", {}))
+
+
+@require_POST
+def read(request: HttpRequest) -> HttpResponse:
+    """Read a header (raw body) and send the form filled from it, or why it is refused."""
+    user = require_user(request.user)
+    attempts.require("read", str(user.pk), limit=READS, window_s=READ_WINDOW_S)
+    reading = header_preview.read(request, request.GET.get("name", ""), request.GET.get("size", ""))
+    target = _target(request)
+    context = {"form": _filled(reading, target), "target": target, **_about(reading, target)}
+    return render(request, "publish/sheet.html", context, status=422 if reading.is_refused else 200)
+
+
+@never_cache
+@require_safe
+def checked(request: HttpRequest) -> HttpResponse:
+    """Send the parts of the form that the stored checks decide, for uploads that were sent."""
+    user = require_user(request.user)
+    sent = upload_selectors.many(user, request.GET.getlist("upload")[:MAX_FILES])
+    if not sent:
+        raise NotFound(_("There is no such upload."))
+    context = {"reading": stored_checks.of_uploads(sent, is_all="more" not in request.GET)}
+    return render(request, "publish/checked.html", context)
+
+
+@never_cache
+@require_safe
+def name(request: HttpRequest) -> HttpResponse:
+    """Say what would happen under a name, to a file that fits the base models ``possible``."""
+    wanted = request.GET.get("name", "").strip()
+    allowed = [one for one in request.GET.get("possible", "").split() if one in FAMILIES]
+    note = _name_note(require_user(request.user), wanted, allowed)
+    return HttpResponse(note, content_type="text/plain; charset=utf-8")
+
+
+def _own_named(user: User, wanted: str) -> Adapter | None:
+    """Return the user's adapter of that name, None where one may be called so.
+
+    Raises:
+        NameInvalid: none may.
+        Moved: one was.
+    """
+    try:
+        return adapter_selectors.get(user, user.username, check_name(wanted))
+    except NotFound:
+        check_new_name(wanted)
+    return None
+
+
+def _name_note(user: User, wanted: str, allowed: Sequence[str]) -> str:
+    try:
+        adapter = _own_named(user, wanted)
+    except LoraryError as error:
+        return str(error.detail)
+    if adapter is None:
+        return _("Free: it will live at %(name)s.") % {"name": f"/{user.username}/{wanted}"}
+    latest = adapter.latest_version
+    if latest is None:
+        return _("You have this one, still empty.")
+    note = _("You have this one: the file becomes a new version after %(latest)s.")
+    return (
+        f"{note % {'latest': latest.name}} {header_preview.other_base(adapter, allowed)}".rstrip()
+    )

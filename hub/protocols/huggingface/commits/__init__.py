@@ -1,0 +1,1 @@
+"""Commits as Hub clients push them."""

@@ -1,0 +1,95 @@
+"""What clients send: JSON whatever its content type says, streams that were not read yet."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from django.utils.translation import gettext as _
+
+from hub.http.errors import LengthRequired, Malformed
+from registry.errors import Forbidden, Invalid, SizeMismatch, TooLarge
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+__all__ = ["flag_of", "json_of", "refuse_pull_request", "stream_of", "text_of"]
+
+
+def json_of(request: HttpRequest) -> dict[str, Any]:
+    """Return the JSON object of a body, of ``DATA_UPLOAD_MAX_MEMORY_SIZE`` bytes at most.
+
+    Raises:
+        Malformed: there is none.
+    """
+    try:
+        document = json.loads(request.body)
+    except (ValueError, RecursionError) as error:
+        raise Malformed(_("The body is no JSON.")) from error
+    if not isinstance(document, dict):
+        raise Malformed(_("The body is no JSON object."))
+    return document
+
+
+def text_of(document: dict[str, Any], name: str, default: str | None = None) -> str:
+    """Return a text of a document, the default where it is missing or null.
+
+    Raises:
+        Invalid: it is something else, or it has to be there.
+    """
+    value = document.get(name)
+    value = default if value is None else value
+    if not isinstance(value, str) or "\0" in value or not _is_text(value):
+        raise Invalid(_("“%(name)s” is a text.") % {"name": name}, fields={name: [""]})
+    return value
+
+
+def _is_text(value: str) -> bool:
+    """Whether it has no halves of characters, which JSON can say and nothing can store."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def flag_of(request: HttpRequest, name: str) -> bool:
+    """Whether a query says yes, as ``1``, ``true`` or ``True``."""
+    return request.GET.get(name, "").casefold() in {"1", "true", "yes"}
+
+
+def refuse_pull_request(request: HttpRequest) -> None:
+    """Refuse what would be a proposal.
+
+    Raises:
+        Forbidden: ``create_pr`` is set.
+    """
+    if flag_of(request, "create_pr"):
+        raise Forbidden(
+            _("This hub has no pull requests. Push without create_pr, or to a branch of your own.")
+        )
+
+
+def stream_of(request: HttpRequest, *, expected: int | None = None, limit: int) -> HttpRequest:
+    """Return the body as a stream.
+
+    Args:
+        request: With Content-Length.
+        expected: Exact length in bytes, where it is known.
+        limit: Longest length in bytes.
+
+    Raises:
+        LengthRequired: chunked, or no length at all.
+        SizeMismatch, TooLarge: the length does not fit; nothing was read.
+    """
+    announced = str(request.META.get("CONTENT_LENGTH") or "")
+    if not announced.isdecimal():
+        raise LengthRequired
+    length = int(announced) if len(announced) <= 18 else limit + 1
+    if expected is not None and length != expected:
+        text = _("Announced were %(expected)d bytes; this request has %(got)d.")
+        facts = {"expected": expected, "got": length}
+        raise SizeMismatch(text % facts, expected=expected, received=length)
+    if length > limit:
+        raise TooLarge(_("At most %(limit)d bytes are taken here.") % {"limit": limit}, limit=limit)
+    return request

@@ -1,0 +1,159 @@
+"""Git LFS, as the Hub's clients send large files: ``basic`` in one body, ``multipart`` by parts.
+
+```
+POST /{id}.git/info/lfs/objects/batch          what is to be sent, and where to
+PUT  /{id}.git/info/lfs/objects/{link}         the whole file, or a part of it: links.py
+POST /{id}.git/info/lfs/objects/{link}         all parts are there
+```
+
+Where the hub keeps its bytes in a bucket, parts go straight there. The digest of what arrived is
+compared before a commit can name it.
+
+Source: git-lfs ``docs/api/batch.md``; huggingface_hub ``lfs.py``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.http import HttpResponse, JsonResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from hub.http.problems import problem_of
+from hub.protocols.huggingface import links
+from hub.protocols.huggingface.commits.bodies import json_of, stream_of
+from hub.protocols.huggingface.door import door
+from hub.protocols.huggingface.repos.refs import adapter_of
+from registry.accounts import permissions
+from registry.errors import Invalid, QuotaExceeded, TooLarge, UploadRefused
+from registry.uploads import by_digest, parts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+    from registry.models import Adapter, Upload, User
+
+__all__ = ["batch", "objects"]
+
+MEDIA_TYPE = "application/vnd.git-lfs+json"
+#: Most files that a client asks for at once is 256.
+MAX_OBJECTS = 1000
+_OF_ONE_FILE = (Invalid, QuotaExceeded, TooLarge, UploadRefused)
+
+
+@door("POST")
+def batch(request: HttpRequest, owner: str, name: str) -> JsonResponse:
+    """Say which bytes are to be sent, and where to."""
+    adapter = adapter_of(request, owner, name)
+    user = permissions.require_adapter(request.user, adapter)
+    asked = json_of(request)
+    if asked.get("operation") != "upload":
+        raise Invalid(_("Files are downloaded from /{owner}/{name}/resolve/…, not by LFS."))
+    if asked.get("hash_algo", "sha256") != "sha256":
+        raise Invalid(_("Files are named by their sha256 here."))
+    way = "multipart" if "multipart" in _transfers(asked) else "basic"
+
+    def place(text: str) -> str:
+        return _place(request, adapter, text)
+
+    told = [_told(user, wanted, way, place) for wanted in _objects(asked)]
+    return JsonResponse({"transfer": way, "objects": told}, content_type=MEDIA_TYPE)
+
+
+def _transfers(asked: dict[str, Any]) -> list[Any]:
+    named = asked.get("transfers", ["basic"])
+    return named if isinstance(named, list) else []
+
+
+def _objects(asked: dict[str, Any]) -> list[tuple[str, int]]:
+    """Return digest and length of what a client wants to send.
+
+    Raises:
+        Invalid: the body does not say them.
+    """
+    listed = asked.get("objects")
+    if not isinstance(listed, list) or len(listed) > MAX_OBJECTS:
+        raise Invalid(_("“objects” is a list of at most %(limit)d.") % {"limit": MAX_OBJECTS})
+    found = []
+    for row in listed:
+        oid, size = (row.get("oid"), row.get("size")) if isinstance(row, dict) else (None, None)
+        if not isinstance(oid, str) or type(size) is not int or not 0 <= size < 2**63:
+            raise Invalid(_("An object has “oid”, a sha256, and “size”, a number of bytes."))
+        found.append((oid, size))
+    return found
+
+
+def _told(
+    user: User, wanted: tuple[str, int], way: str, place: Callable[[str], str]
+) -> dict[str, Any]:
+    """Return what is to be done for one object; what is wrong with one stops the others not."""
+    oid, size = wanted
+    told: dict[str, Any] = {"oid": oid, "size": size}
+    try:
+        upload = by_digest.begin(actor=user, sha256=oid, size_bytes=size)
+        if upload is not None:
+            told["authenticated"] = True
+            told["actions"] = {"upload": _action(user, upload, way, place)}
+    except _OF_ONE_FILE as error:
+        problem = problem_of(error)
+        told["error"] = {"code": problem.status, "message": problem.detail}
+    return told
+
+
+def _action(user: User, upload: Upload, way: str, place: Callable[[str], str]) -> dict[str, Any]:
+    whole = {"href": place(links.signed(user, upload))}
+    if way == "basic" or upload.part_count == 1:
+        return whole
+    return {
+        **whole,
+        "header": {"chunk_size": str(upload.part_bytes), **_part_links(user, upload, place)},
+    }
+
+
+def _part_links(user: User, upload: Upload, place: Callable[[str], str]) -> dict[str, str]:
+    """Return number → address of each part: of the bucket where there is one, else of the hub."""
+    numbers, straight = range(1, upload.part_count + 1), {}
+    for first in range(0, len(numbers), parts.LINKS_AT_ONCE):
+        some = numbers[first : first + parts.LINKS_AT_ONCE]
+        straight.update(parts.links(actor=user, upload=upload, numbers=some))
+    return {
+        str(number): straight.get(number) or place(links.signed(user, upload, number))
+        for number in numbers
+    }
+
+
+def _place(request: HttpRequest, adapter: Adapter, link: str) -> str:
+    path = reverse("hf-lfs-object", args=[adapter.owner, adapter.name, link])
+    return request.build_absolute_uri(path)
+
+
+@door("PUT", "POST", has_own_token=True)
+def objects(request: HttpRequest, owner: str, name: str, link: str) -> HttpResponseBase:
+    """Take a file or a part of it, or the word that all parts are there; the link permits it."""
+    del owner, name  # the link says what is sent
+    given = links.opened(link)
+    if request.method == "POST":
+        by_digest.finish_parts(actor=given.user, upload=given.upload)
+        return JsonResponse({}, content_type=MEDIA_TYPE)
+    tag = _take_part(request, given) if given.part else _take_whole(request, given)
+    return HttpResponse(status=200, headers={"ETag": f'"{tag}"'})
+
+
+def _take_whole(request: HttpRequest, given: links.Link) -> str:
+    upload = given.upload
+    stream = stream_of(request, expected=upload.size_bytes, limit=settings.LORARY.max_file_bytes)
+    by_digest.take(actor=given.user, upload=upload, stream=stream)
+    return upload.declared_sha256
+
+
+def _take_part(request: HttpRequest, given: links.Link) -> str:
+    upload = given.upload
+    expected = parts.part_of(upload, given.part).size
+    stream = stream_of(request, expected=expected, limit=settings.LORARY.max_file_bytes)
+    row = parts.receive_part(actor=given.user, upload=upload, number=given.part, stream=stream)
+    return row.sha256

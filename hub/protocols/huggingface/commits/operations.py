@@ -1,0 +1,218 @@
+"""The body of a commit: one JSON document a line, read as it comes.
+
+```
+{"key": "header", "value": {"summary": …, "description": …, "parentCommit": …}}      first
+{"key": "file", "value": {"path": …, "content": …, "encoding": "base64"}}
+{"key": "lfsFile", "value": {"path": …, "algo": "sha256", "oid": …, "size": …}}    size may lack
+{"key": "deletedFile", "value": {"path": …}}   {"key": "deletedFolder", "value": {"path": "sub/"}}
+```
+
+A body may have a hundred megabytes: no more than one line of it is held here.
+
+Source: huggingface_hub ``_prepare_commit_payload``.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from django.utils.translation import gettext as _
+
+from hub.protocols.huggingface.repos.modes import INLINE_BYTES
+from registry.errors import Invalid, TooLarge
+from registry.names import has_control
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from registry.uploads.receive import Readable
+
+__all__ = [
+    "MAX_BODY_BYTES",
+    "MAX_OPERATIONS",
+    "Content",
+    "Deletion",
+    "Header",
+    "Operation",
+    "Pointer",
+    "header_of",
+    "lines",
+    "operations",
+]  # fmt: skip
+
+#: Longest body: a client begins a new commit at 100 MB of contents, which base64 makes longer.
+MAX_BODY_BYTES = 192 * 1024 * 1024
+#: Most files that a client names in one commit is 1000.
+MAX_OPERATIONS = 2000
+#: Longest line: the longest content as base64, its path, and what holds them together.
+MAX_LINE_BYTES = INLINE_BYTES * 4 // 3 + 64 * 1024
+BLOCK = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What is said of a commit; ``parent`` is empty where any will do."""
+
+    message: str
+    parent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A small file, here as a whole."""
+
+    path: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """A file whose bytes came before; its length in bytes where the client said it."""
+
+    path: str
+    sha256: str
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """A file, or a folder with ``/`` at its end."""
+
+    path: str
+
+
+Operation: TypeAlias = "Content | Pointer | Deletion"
+
+
+def lines(stream: Readable) -> Iterator[dict[str, Any]]:
+    """Yield the documents of a body.
+
+    Raises:
+        Invalid: a line is no JSON object.
+        TooLarge: a line, or their number, is over its limit.
+    """
+    for number, line in enumerate(_split(stream), start=1):
+        if number > MAX_OPERATIONS:
+            text = _("A commit changes at most %(limit)d files.")
+            raise TooLarge(text % {"limit": MAX_OPERATIONS}, limit=MAX_OPERATIONS)
+        try:
+            document = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            text = _("Line %(n)d of the commit is no JSON.")
+            raise Invalid(text % {"n": number}) from error
+        if not isinstance(document, dict) or not isinstance(document.get("value"), dict):
+            text = _("Line %(n)d of the commit is no object with “key” and “value”.")
+            raise Invalid(text % {"n": number})
+        yield document
+
+
+def _split(stream: Readable) -> Iterator[bytes]:
+    """Yield lines that are not empty, without their ends."""
+    line = bytearray()
+    while block := stream.read(BLOCK):
+        *ended, rest = block.split(b"\n")
+        for piece in ended:
+            line += piece
+            _require_short(line)
+            if line.strip():
+                yield bytes(line)
+            line = bytearray()
+        line += rest
+        _require_short(line)
+    if line.strip():
+        yield bytes(line)
+
+
+def _require_short(line: bytearray) -> None:
+    if len(line) > MAX_LINE_BYTES:
+        raise _too_long()
+
+
+def _too_long() -> TooLarge:
+    text = _(
+        "A commit holds files of at most %(limit)d bytes; longer ones are sent by LFS before it."
+    )
+    return TooLarge(text % {"limit": INLINE_BYTES}, limit=INLINE_BYTES)
+
+
+def header_of(documents: Iterator[dict[str, Any]]) -> Header:
+    """Take the first document.
+
+    Raises:
+        Invalid: it is no header.
+    """
+    first = next(documents, {})
+    if first.get("key") != "header":
+        raise Invalid(_("A commit begins with its header."))
+    value = {name: said for name, said in first["value"].items() if said is not None}
+    summary, description = value.get("summary", ""), value.get("description", "")
+    if not isinstance(summary, str) or not isinstance(description, str):
+        raise Invalid(_("“summary” and “description” of a commit are texts."))
+    parent = _text(value, "parentCommit", "").strip()
+    return Header(f"{summary.strip()}\n\n{description.strip()}".strip(), parent)
+
+
+def operations(documents: Iterator[dict[str, Any]]) -> Iterator[Operation]:
+    """Yield what a commit changes.
+
+    Raises:
+        Invalid: an operation that nobody knows, or one that lacks something.
+        TooLarge: a content is longer than what travels inside a commit.
+    """
+    for document in documents:
+        kind, value = document.get("key"), document["value"]
+        read = _READERS.get(kind) if isinstance(kind, str) else None
+        if read is None:
+            text = _("“%(key)s” is nothing that a commit can do here.")
+            raise Invalid(text % {"key": str(kind)[:40]})
+        yield read(value)
+
+
+def _text(value: dict[str, Any], name: str, default: str | None = None) -> str:
+    text = value.get(name) if value.get(name) is not None else default
+    if not isinstance(text, str) or has_control(text):
+        raise Invalid(_("“%(name)s” of a commit is a text.") % {"name": name})
+    return text
+
+
+def _content(value: dict[str, Any]) -> Content:
+    if value.get("encoding", "base64") != "base64":
+        raise Invalid(_("Contents of a commit are base64."))
+    try:
+        data = base64.b64decode(_text(value, "content", ""), validate=True)
+    except (binascii.Error, ValueError) as error:
+        text = _("The content of “%(path)s” is no base64.")
+        raise Invalid(text % {"path": _text(value, "path")[:255]}) from error
+    if len(data) > INLINE_BYTES:
+        raise _too_long()
+    return Content(_text(value, "path"), data)
+
+
+def _pointer(value: dict[str, Any]) -> Pointer:
+    sha256, size = _text(value, "oid").lower(), value.get("size")
+    is_digest = len(sha256) == 64 and not set(sha256) - set("0123456789abcdef")
+    if value.get("algo", "sha256") != "sha256" or not is_digest:
+        raise Invalid(_("A file that came before the commit is named by its sha256."))
+    if size is not None and (type(size) is not int or not 0 <= size < 2**63):
+        raise Invalid(_("“size” of a commit is a number of bytes."))
+    return Pointer(_text(value, "path"), sha256, size)
+
+
+def _deletion(value: dict[str, Any]) -> Deletion:
+    return Deletion(_text(value, "path").rstrip("/"))
+
+
+def _folder(value: dict[str, Any]) -> Deletion:
+    return Deletion(_text(value, "path").rstrip("/") + "/")
+
+
+_READERS: dict[str, Callable[[dict[str, Any]], Operation]] = {
+    "file": _content,
+    "lfsFile": _pointer,
+    "deletedFile": _deletion,
+    "deletedFolder": _folder,
+}

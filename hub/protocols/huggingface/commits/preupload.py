@@ -1,0 +1,153 @@
+"""What a client asks before it sends files: how each travels, and whether it is wanted at all.
+
+A file that would be refused is refused here, in words, before its bytes travel: by its name, its
+length, and its first 512 bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from hub.protocols.huggingface.commits.bodies import json_of, refuse_pull_request, text_of
+from hub.protocols.huggingface.door import answer, door
+from hub.protocols.huggingface.repos import modes
+from hub.protocols.huggingface.repos.refs import adapter_of, revision_of
+from registry import ignored_paths
+from registry.accounts import permissions
+from registry.blobs import selectors as blob_selectors
+from registry.errors import Invalid, TooLarge, UploadRefused
+from registry.names import check_path
+from registry.scan import checks
+from registry.uploads import check
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, JsonResponse
+
+    from lorary.anatomy import Finding
+    from registry.models import Adapter, File, Revision
+
+__all__ = ["MAX_FILES", "preupload"]
+
+#: Clients ask for 256 files at a time.
+MAX_FILES = 1000
+#: Bytes of a file that clients send along.
+SAMPLE_BYTES = 512
+
+
+@door("POST")
+def preupload(request: HttpRequest, owner: str, name: str, ref: str) -> JsonResponse:
+    """Say of each file how it travels, whether to leave it out, and what the branch holds now."""
+    refuse_pull_request(request)
+    adapter = adapter_of(request, owner, name)
+    permissions.require_adapter(request.user, adapter)
+    held = _held(adapter, revision_of(adapter, ref))
+    files = _files(json_of(request))
+    _refuse_early([file for file in files if not _is_left_out(file)])
+    return answer({"files": [_told(file, held) for file in files]})
+
+
+def _held(adapter: Adapter, revision: Revision) -> dict[str, File]:
+    """Return path → file of a revision, without what a withdrawn version took away."""
+    withheld = blob_selectors.withheld_in(adapter)
+    rows = revision.files.select_related("blob")
+    return {row.path: row for row in rows if row.blob_id not in withheld and row.blob.is_stored}
+
+
+def _files(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return path, size and sample of each file.
+
+    Raises:
+        Invalid: the body does not say them.
+    """
+    listed = document.get("files")
+    if not isinstance(listed, list) or len(listed) > MAX_FILES:
+        raise Invalid(_("“files” is a list of at most %(limit)d files.") % {"limit": MAX_FILES})
+    return [_file(row) for row in listed]
+
+
+def _file(row: object) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise Invalid(_("A file has “path”, “size” and “sample”."))
+    path, size = text_of(row, "path"), row.get("size")
+    if type(size) is not int or not 0 <= size < 2**63:
+        raise Invalid(_("The size of “%(path)s” is a number of bytes.") % {"path": path[:255]})
+    try:
+        sample = base64.b64decode(text_of(row, "sample", ""), validate=True)[:SAMPLE_BYTES]
+    except (binascii.Error, ValueError) as error:
+        text = _("The sample of “%(path)s” is no base64.")
+        raise Invalid(text % {"path": path[:255]}) from error
+    return {"path": path, "size": size, "sample": sample}
+
+
+def _told(file: dict[str, Any], held: dict[str, File]) -> dict[str, Any]:
+    is_regular = modes.is_regular(file["path"], file["size"])
+    told = {
+        "path": file["path"],
+        "uploadMode": "regular" if is_regular else "lfs",
+        "shouldIgnore": _is_left_out(file),
+    }
+    oid = _oid(held.get(file["path"]))
+    return told if oid is None else {**told, "oid": oid}
+
+
+def _is_left_out(file: dict[str, Any]) -> bool:
+    """Whether a file is nobody's business but a trainer's or git's."""
+    return ignored_paths.is_left_out(file["path"])
+
+
+def _oid(file: File | None) -> str | None:
+    """Return what a client computes of the same bytes, so that it leaves out what is here."""
+    if file is None:
+        return None
+    if not modes.is_regular(file.path, file.size_bytes):
+        return file.sha256
+    try:
+        return modes.git_oid(file.blob)
+    except FileNotFoundError:
+        return None
+
+
+def _refuse_early(files: list[dict[str, Any]]) -> None:
+    """Refuse what no commit could take; all findings are told at once.
+
+    Raises:
+        PathInvalid: a name that not every system can hold.
+        TooLarge: a file is longer than any may be.
+        UploadRefused: a kind or a content that is not kept here.
+    """
+    limit = settings.LORARY.max_file_bytes
+    found: list[Finding] = []
+    for file in files:
+        check_path(file["path"])
+        if file["size"] > limit:
+            text = _("“%(path)s” is too large: a file has at most %(limit)d bytes here.")
+            raise TooLarge(text % {"path": file["path"], "limit": limit}, limit=limit)
+        found += _faults(file["path"], file["size"], file["sample"])
+    if found:
+        raise UploadRefused(check.headline(found), findings=found)
+
+
+def _faults(path: str, size: int, sample: bytes) -> list[Finding]:
+    """Return why a file would be refused, as far as its name and its first bytes tell."""
+    if ignored_paths.is_pickle(path):
+        return [ignored_paths.pickle_pushed(path)]
+    if not size and checks.is_weights(path):
+        return [checks.empty_file()]
+    if size and not sample:
+        return []
+    if checks.is_weights(path):
+        found = list(checks.look(sample, name=path, size=size).findings)
+    else:
+        found = checks.run_quick(checks.Subject(path, size, io.BytesIO(sample)))
+    is_whole = len(sample) >= size  # else the header of weights goes on behind it
+    return [
+        one
+        for one in found
+        if one.severity == "error" and (is_whole or one.code != "file_truncated")
+    ]

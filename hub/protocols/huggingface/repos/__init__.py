@@ -1,0 +1,1 @@
+"""Repositories as Hub clients read and manage them."""

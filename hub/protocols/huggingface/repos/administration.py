@@ -1,0 +1,234 @@
+"""Repositories: making, deleting, renaming, who sees them, and their branches and tags."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from hub.protocols.huggingface.commits.bodies import json_of, text_of
+from hub.protocols.huggingface.door import answer, door
+from hub.protocols.huggingface.refusals import REPO_NOT_FOUND, REVISION_NOT_FOUND, Refused
+from hub.protocols.huggingface.repos.refs import adapter_of, revision_of
+from registry.accounts import permissions
+from registry.adapters import selectors as adapter_selectors
+from registry.adapters import services as adapters
+from registry.aliases import selectors as alias_selectors
+from registry.aliases import services as aliases
+from registry.errors import Conflict, Forbidden, Gone, Invalid, Moved, NameTaken, NotFound
+from registry.models import Access, Visibility
+from registry.names import check_name, key_of
+from registry.versions import selectors as version_selectors
+from registry.versions import withdraw
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, JsonResponse
+
+    from registry.models import Adapter, Namespace, User, Version
+
+__all__ = ["branch", "create", "delete", "move", "settings", "tag"]
+
+_VERSION = re.compile(r"v[0-9]{1,1024}\Z")
+_GATES = {False: Access.OPEN, "auto": Access.GATED_AUTO, "manual": Access.GATED_MANUAL}
+
+
+@door("POST")
+def create(request: HttpRequest) -> JsonResponse:
+    """Make an adapter; where it exists, 409 says where, which clients that accept it read."""
+    asked, user = json_of(request), permissions.require_user(request.user)
+    _require_model(asked)
+    name, owner = text_of(asked, "name"), _namespace(user, asked)
+    permissions.require_namespace(user, owner)
+    try:
+        made = adapters.create(
+            actor=user, owner=owner, name=name, **_card(asked, {"visibility": Visibility.PUBLIC})
+        )
+    except NameTaken as error:
+        there = _standing(user, owner, name)
+        raise Refused(error, body={"url": _url(request, there)}) from error
+    return answer({"url": _url(request, made), "name": made.full_name, "id": made.full_name})
+
+
+@door("DELETE")
+def delete(request: HttpRequest) -> JsonResponse:
+    """Withdraw an adapter: its bytes go, its name stays, its page says that it was deleted."""
+    asked, user = json_of(request), permissions.require_user(request.user)
+    _require_model(asked)
+    adapter = adapter_of(request, _namespace(user, asked).name, text_of(asked, "name"))
+    withdraw.withdraw_adapter(actor=user, adapter=adapter, reason=_("Deleted by its owner."))
+    return answer({})
+
+
+@door("POST")
+def move(request: HttpRequest) -> JsonResponse:
+    """Rename an adapter; its old name redirects.
+
+    Raises:
+        Forbidden: it would change its owner.
+    """
+    asked, user = json_of(request), permissions.require_user(request.user)
+    _require_model(asked)
+    owner, name = _parts(text_of(asked, "fromRepo"))
+    new_owner, new_name = _parts(text_of(asked, "toRepo"))
+    adapter = adapter_of(request, owner, name)
+    permissions.require_adapter(user, adapter)
+    if key_of(new_owner) != adapter.namespace.key:
+        raise Forbidden(_("An adapter stays with its owner on this hub; only its name can change."))
+    adapters.rename(actor=user, adapter=adapter, name=new_name)
+    return answer({"url": _url(request, adapter)})
+
+
+@door("PUT")
+def settings(request: HttpRequest, owner: str, name: str) -> JsonResponse:
+    """Change who sees an adapter and who may download it."""
+    adapter = adapter_of(request, owner, name)
+    user, card = permissions.require_adapter(request.user, adapter), _card(json_of(request), {})
+    if card:
+        adapters.update(actor=user, adapter=adapter, **card)
+    return answer({"visibility": adapter.visibility, "private": _is_private(adapter)})
+
+
+@door("POST", "DELETE")
+def tag(request: HttpRequest, owner: str, name: str, ref: str) -> JsonResponse:
+    """Make a tag at a revision, or remove one."""
+    adapter = adapter_of(request, owner, name)
+    if request.method == "DELETE":
+        _remove(request, adapter, ref, is_branch=False)
+    else:
+        _make(request, adapter, text_of(json_of(request), "tag"), at=ref, is_branch=False)
+    return answer({})
+
+
+@door("POST", "DELETE")
+def branch(request: HttpRequest, owner: str, name: str, ref: str) -> JsonResponse:
+    """Make a branch at a revision, ``main`` where none is named, or remove one."""
+    adapter = adapter_of(request, owner, name)
+    if request.method == "DELETE":
+        _remove(request, adapter, ref, is_branch=True)
+    else:
+        asked = json_of(request) if request.body else {}
+        start = text_of(asked, "startingPoint", "main")
+        _make(request, adapter, ref, at=start, is_branch=True)
+    return answer({})
+
+
+def _make(request: HttpRequest, adapter: Adapter, name: str, *, at: str, is_branch: bool) -> None:
+    """Point a new alias at a revision; ``vN`` may be said again where it points already.
+
+    Raises:
+        Conflict: there is such an alias, or such a version elsewhere.
+        Refused: there is no such revision.
+        NameInvalid: the name does not fit.
+    """
+    user = permissions.require_adapter(request.user, adapter)
+    to = revision_of(adapter, at)
+    version = _version(adapter, name)
+    if version is None:
+        aliases.point(
+            actor=user, adapter=adapter, name=name, to=to, expected=None, is_branch=is_branch
+        )
+    elif version.revision_id != to.pk:
+        text = _("“%(name)s” is a version of “%(adapter)s”, of another revision, and never moves.")
+        raise Conflict(text % {"name": name, "adapter": adapter.full_name}, alias=name)
+
+
+def _version(adapter: Adapter, name: str) -> Version | None:
+    """Return what is out under ``v3``, None where that is not the name of anything."""
+    try:
+        return version_selectors.get(None, adapter, name) if _VERSION.match(name) else None
+    except NotFound:
+        return None
+
+
+def _remove(request: HttpRequest, adapter: Adapter, name: str, *, is_branch: bool) -> None:
+    """Remove a branch or a tag.
+
+    Raises:
+        Refused: there is none.
+        NameInvalid: it is ``main`` or a version, which stay.
+    """
+    user = permissions.require_adapter(request.user, adapter)
+    found = alias_selectors.listing(adapter).filter(name=name).first()
+    if found is not None and found.is_branch != is_branch and name != "main":
+        text = _("“%(name)s” is a branch.") if found.is_branch else _("“%(name)s” is a tag.")
+        raise Refused(NotFound(text % {"name": name[:96]}), REVISION_NOT_FOUND)
+    try:
+        aliases.remove(actor=user, adapter=adapter, name=name)
+    except NotFound as error:
+        raise Refused(error, REVISION_NOT_FOUND) from error
+
+
+def _require_model(asked: dict[str, Any]) -> None:
+    if text_of(asked, "type", "model") != "model":
+        raise Invalid(_("This hub holds models only, no datasets or spaces."))
+
+
+def _namespace(user: User, asked: dict[str, Any]) -> Namespace:
+    """Return the owner that a body names, the caller where it names none.
+
+    Raises:
+        Forbidden: there is no such owner, so nobody may write there.
+    """
+    name = text_of(asked, "organization", "")
+    if not name:
+        return user.namespace
+    try:
+        return adapter_selectors.namespace(name)
+    except Moved as moved:
+        return adapter_selectors.namespace(str(moved.facts["full_name"]))
+    except NotFound as error:
+        text = _("“%(name)s” is not yours to publish under.")
+        raise Forbidden(text % {"name": name[:96]}, owner=name[:96]) from error
+
+
+def _standing(user: User, owner: Namespace, name: str) -> Adapter:
+    """Return the adapter that has a name, also one that had it before.
+
+    Raises:
+        Gone: it was deleted, and its name is never given again.
+    """
+    try:
+        found = adapter_selectors.get(user, owner.name, name)
+    except Moved as moved:
+        found = adapter_selectors.get(user, *_parts(str(moved.facts["full_name"])))
+    if found.withdrawn_reason:
+        text = _("“%(name)s” was deleted here, and its name stays taken. Choose another one.")
+        raise Gone(text % {"name": found.full_name}, adapter=found.full_name)
+    return found
+
+
+def _card(asked: dict[str, Any], card: dict[str, Any]) -> dict[str, Any]:
+    """Return what a body says of who sees an adapter, in the catalogue's words.
+
+    Raises:
+        Invalid: it says something else.
+    """
+    if (is_private := asked.get("private")) is not None:
+        if not isinstance(is_private, bool):
+            raise Invalid(_("“private” is true or false."))
+        card["visibility"] = Visibility.PRIVATE if is_private else Visibility.PUBLIC
+    if visibility := text_of(asked, "visibility", ""):
+        card["visibility"] = visibility
+    if (gate := asked.get("gated")) is not None:
+        if not isinstance(gate, bool | str) or gate not in _GATES:
+            raise Invalid(_("“gated” is false, “auto” or “manual”."))
+        card["access"] = _GATES[gate]
+    return card
+
+
+def _parts(full_name: str) -> tuple[str, str]:
+    owner, slash, name = full_name.partition("/")
+    if not slash:
+        raise Refused(NotFound(_("A model is named “owner/name” on this hub.")), REPO_NOT_FOUND)
+    check_name(name)
+    return owner, name
+
+
+def _url(request: HttpRequest, adapter: Adapter) -> str:
+    return request.build_absolute_uri(reverse("adapter", args=[adapter.owner, adapter.name]))
+
+
+def _is_private(adapter: Adapter) -> bool:
+    return adapter.visibility == Visibility.PRIVATE

@@ -1,0 +1,188 @@
+"""README.md follows what is said about an adapter here.
+
+A card that was pushed is read into the adapter's fields (``registry.cards.fields``). This is the
+way back: when somebody publishes or edits on the web, by the API or the command line, ``main`` gets
+a README.md that says so: of a version in the transaction of its publication
+(``registry.cards.readme``), of an edit after it. Of one that is there only those values change
+that say something else; the rest of it, ``widget`` too, stays as it was written.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from django.utils.translation import gettext as _
+
+from hub.protocols.huggingface.repos import base_models, shapes
+from lorary.anatomy import FAMILIES, family_title
+from registry.cards import fields as card_fields
+from registry.cards import front_matter
+from registry.errors import Invalid, LoraryError
+from registry.models import Adapter, Maturity
+from registry.versions import contents, latest, manifests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from registry.models import Blob, User
+
+__all__ = ["changed", "composed", "follow", "wanted"]
+
+#: How often a README is written anew because ``main`` moved meanwhile.
+TRIES = 5
+
+log = logging.getLogger(__name__)
+
+
+def wanted(*, adapter: Adapter, card: Blob | None, **_named: object) -> str | None:
+    """Return the README that is to lie behind a new version; receives ``card_wanted``.
+
+    None where the one that is there says all of it, or cannot be read.
+    """
+    try:
+        return _due(adapter, card)
+    except (LoraryError, OSError) as reason:
+        log.warning("README.md of adapter %d cannot be read: %s", adapter.pk, reason)
+        return None
+
+
+def follow(*, actor: User, adapter_id: int, **_named: object) -> None:
+    """Bring ``main``'s README.md in line with what is said; receives ``card_changed``.
+
+    What keeps it from being written is logged and undoes nothing: the next edit writes it.
+    """
+    rows = Adapter.objects.select_related("namespace")
+    try:
+        for _try in range(TRIES):
+            if _is_followed(actor, rows.get(pk=adapter_id)):
+                return
+    except (LoraryError, OSError) as reason:
+        log.warning("README.md of adapter %d does not follow yet: %s", adapter_id, reason)
+
+
+def _is_followed(actor: User, adapter: Adapter) -> bool:
+    """Write a README if one is due; False if ``main`` moved meanwhile."""
+    tip = manifests.main_of(adapter)
+    version = latest.told_of(adapter, tip)
+    if version is None or adapter.withdrawn_reason:
+        return True
+    latest.present(adapter, version)
+    line = contents.readme_of(contents.base_of(tip))
+    text = _due(adapter, line.blob if line is not None else None)
+    return text is None or card_fields.rewrite(actor=actor, adapter=adapter, parent=tip, text=text)
+
+
+def _due(adapter: Adapter, card: Blob | None) -> str | None:
+    """Return the README that an adapter has to have, None where it is the one that is there."""
+    if card is None:
+        return composed(adapter)
+    if card.size_bytes > card_fields.MAX_READ:
+        return None  # nobody reads all of it
+    before = card_fields.text_of(card)
+    text = changed(before, adapter)
+    return text if text != before else None
+
+
+def composed(adapter: Adapter) -> str:
+    """Return the README of an adapter that has none."""
+    return front_matter.patched(_body(adapter), shapes.card_data(adapter))
+
+
+def changed(before: str, adapter: Adapter) -> str:
+    """Return a README with what is said now; one that says so already comes back as it is.
+
+    So does one that cannot be read.
+    """
+    try:
+        fields, said = card_fields.front_matter(before), card_fields.read(before)
+    except Invalid:
+        return before
+    body = front_matter.split(before)[1]
+    text = before
+    if card_fields.shown(body) != _body(adapter):
+        text = before.removesuffix(body) + _body(adapter)
+    new = _differing(fields, said, adapter)
+    new = {key: value for key, value in new.items() if fields.get(key) != value}
+    return front_matter.patched(text, new) if new else text
+
+
+def _differing(
+    fields: Mapping[str, Any], said: card_fields.Card, adapter: Adapter
+) -> dict[str, Any]:
+    """Return the values that say what the adapter says otherwise; None: not any more."""
+    now, version = shapes.card_data(adapter), adapter.latest_version
+    new: dict[str, Any] = {}
+    if (said.licence or "").casefold() != adapter.licence.casefold():
+        new |= {"license": now.get("license"), "license_name": None, "license_link": None}
+    tags = {tag.name for tag in adapter.tags.all() if not card_fields.is_plumbing(tag.name)}
+    least = Maturity.GENERAL if said.is_mature else Maturity.SUGGESTIVE
+    is_mature = adapter.maturity not in {Maturity.GENERAL, least}
+    if set(said.tags or ()) != tags or said.is_mature != is_mature:
+        gone = {*(said.tags or ()), card_fields.NOT_FOR_ALL}
+        kept = [tag for tag in _listed(fields.get("tags")) if _folded(tag) not in gone]
+        marked = [card_fields.NOT_FOR_ALL] if is_mature else []
+        new["tags"] = [*kept, *marked, *sorted(tags)] or None
+    if version is not None and list(said.trigger_words or ()) != list(version.trigger_words):
+        new["instance_prompt"] = now.get("instance_prompt")
+    if not _is_base_said(fields, said, adapter):
+        new |= {"base_model": now.get("base_model"), "pipeline_tag": now["pipeline_tag"]}
+    return new
+
+
+def _is_base_said(fields: Mapping[str, Any], said: card_fields.Card, adapter: Adapter) -> bool:
+    """Whether a README names the adapter's base model, or one that nobody here knows."""
+    names = [str(name) for name in _listed(fields.get("base_model"))]
+    if not names:
+        return not base_models.base_model(adapter.family, adapter.lineage)
+    if names[0].casefold() == base_models.base_model(adapter.family, adapter.lineage).casefold():
+        return True
+    if said.family is None:
+        return True
+    return said.family == adapter.family and adapter.lineage in {"", said.lineage}
+
+
+def _listed(value: object) -> list[object]:
+    """Return a value that may be one or a list of them as a list."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def _folded(tag: object) -> str:
+    return " ".join(str(tag).split()).casefold()
+
+
+def _body(adapter: Adapter) -> str:
+    """Return the text of a card nobody wrote: what the fields say."""
+    return adapter.card or "\n".join(_lines(adapter))
+
+
+def _lines(adapter: Adapter) -> Iterator[str]:
+    yield f"# {adapter.title or adapter.name}"
+    yield ""
+    if adapter.summary:
+        yield adapter.summary
+        yield ""
+    version = adapter.latest_version
+    if version is None:
+        return
+    if adapter.family in FAMILIES:
+        yield f"- {_('Base model')}: {adapter.lineage or family_title(adapter.family)}"
+    if version.trigger_words:
+        words = ", ".join(_code(word) for word in version.trigger_words)
+        yield f"- {_('Trigger words')}: {words}"
+    if version.strength is not None:
+        low, high = version.strength_min, version.strength_max
+        limits = f" ({low:g} … {high:g})" if low is not None and high is not None else ""
+        yield f"- {_('Strength')}: {version.strength:g}{limits}"
+    yield ""
+
+
+def _code(word: str) -> str:
+    """Return a word as Markdown's code, whatever it has in it."""
+    fence = "`"
+    while fence in word:
+        fence += "`"
+    pad = " " if word.startswith("`") or word.endswith("`") else ""
+    return f"{fence}{pad}{word}{pad}{fence}"

@@ -1,0 +1,191 @@
+"""Adapters, files and commits in the Hub's shapes. Dates end in ``Z``: clients read no other."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+from hub.protocols.huggingface.repos import base_models as bases
+from hub.protocols.huggingface.repos.modes import git_oid, is_regular, pointer_oid, pointer_size
+from registry.blobs.selectors import document_of
+from registry.cards.fields import NOT_FOR_ALL
+from registry.errors import StorageAway
+from registry.models import Access, Maturity, Visibility
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from registry.models import Adapter, File, Revision
+
+__all__ = [
+    "GATES",
+    "brief",
+    "card_data",
+    "commit",
+    "entry",
+    "full",
+    "instant",
+    "oid",
+    "safetensors",
+]
+
+GATES = {Access.OPEN: False, Access.GATED_AUTO: "auto", Access.GATED_MANUAL: "manual"}
+
+#: What diffusers looks for among a repo's files, and what it passes over.
+_KNOWN_NAME = "pytorch_lora_weights.safetensors"
+_PASSED_OVER = ("scheduler", "optimizer", "checkpoint")
+
+
+def instant(moment: datetime) -> str:
+    """Return a moment in UTC, ``2026-01-02T03:04:05.678Z``."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def brief(adapter: Adapter) -> dict[str, Any]:
+    """Return an adapter in a list."""
+    return {
+        "_id": f"{adapter.pk:024x}",
+        "id": adapter.full_name,
+        "modelId": adapter.full_name,
+        "private": adapter.visibility == Visibility.PRIVATE,
+        "likes": 0,
+        "downloads": adapter.downloads,
+        "tags": tags(adapter),
+        "pipeline_tag": bases.pipeline_of(adapter.family),
+        "library_name": "diffusers",
+        "createdAt": instant(adapter.created_at),
+    }
+
+
+def full(adapter: Adapter, revision: Revision, files: Sequence[File]) -> dict[str, Any]:
+    """Return an adapter at a revision with the files of it."""
+    return {
+        **brief(adapter),
+        "author": adapter.owner,
+        "sha": revision.commit,
+        "lastModified": instant(max(adapter.updated_at, revision.created_at)),
+        "gated": GATES[Access(adapter.access)],
+        "disabled": bool(adapter.blocked_reason),
+        "siblings": [{"rfilename": file.path} for file in in_order(files)],
+    }
+
+
+def in_order(files: Sequence[File]) -> list[File]:
+    """Return files by path; the primary weights first where diffusers would take others.
+
+    Source: diffusers ``_best_guess_weight_name``.
+    """
+    ordered = sorted(files, key=lambda file: file.path)
+    primary = next((file for file in ordered if file.is_primary), None)
+    if primary is None or _guessed(ordered) is primary:
+        return ordered
+    return [primary, *(file for file in ordered if file is not primary)]
+
+
+def _guessed(files: Sequence[File]) -> File | None:
+    weights = [file for file in files if file.path.endswith(".safetensors")]
+    weights = [file for file in weights if not any(word in file.path for word in _PASSED_OVER)]
+    known = [file for file in weights if file.path.endswith(_KNOWN_NAME)]
+    return next(iter(known or weights), None)
+
+
+def tags(adapter: Adapter) -> list[str]:
+    """Return what the Hub files under tags: library, work, base model, licence, then our own."""
+    version = adapter.latest_version
+    base = bases.base_model(adapter.family, adapter.lineage)
+    found = ["diffusers", "safetensors", bases.pipeline_of(adapter.family), "lora"]
+    found += [version.algorithm] if version is not None and version.algorithm else []
+    found += [adapter.family] if adapter.family else []
+    found += [adapter.kind, *_own(adapter)]
+    found += [f"base_model:{base}", f"base_model:adapter:{base}"] if base else []
+    found += [f"license:{adapter.licence.casefold()}"] if adapter.licence else []
+    found += _mature(adapter)
+    return list(dict.fromkeys(found))
+
+
+def _own(adapter: Adapter) -> list[str]:
+    return sorted(tag.name for tag in adapter.tags.all())
+
+
+def _mature(adapter: Adapter) -> list[str]:
+    return [NOT_FOR_ALL] if adapter.maturity == Maturity.MATURE else []
+
+
+def card_data(adapter: Adapter) -> dict[str, Any]:
+    """Return the front matter that the adapter's fields make."""
+    version = adapter.latest_version
+    found: dict[str, Any] = {
+        "library_name": "diffusers",
+        "pipeline_tag": bases.pipeline_of(adapter.family),
+        "tags": list(dict.fromkeys(["lora", "diffusers", *_mature(adapter), *_own(adapter)])),
+    }
+    if base := bases.base_model(adapter.family, adapter.lineage):
+        found["base_model"] = base
+    if adapter.licence:
+        found["license"] = adapter.licence.casefold()
+    if version is not None and version.trigger_words:
+        words = version.trigger_words
+        found["instance_prompt"] = words[0] if len(words) == 1 else list(words)
+    return found
+
+
+def base_models(adapter: Adapter) -> dict[str, Any] | None:
+    """Return the base model with the relation to it, None where none is known."""
+    base = bases.base_model(adapter.family, adapter.lineage)
+    return {"relation": "adapter", "models": [{"id": base}]} if base else None
+
+
+def safetensors(files: Sequence[File]) -> dict[str, Any] | None:
+    """Return the count of numbers in the primary weights, under their most frequent format."""
+    primary = next((file for file in files if file.is_primary), None)
+    document = document_of(primary.blob) if primary else {}
+    formats, total = document.get("dtypes") or {}, document.get("parameters")
+    if not formats or not isinstance(total, int):
+        return None
+    return {"parameters": {max(formats, key=lambda name: formats[name]): total}, "total": total}
+
+
+def sibling(file: File) -> dict[str, Any]:
+    """Return a file of a repo with its size and names."""
+    found = {"rfilename": file.path, "size": file.size_bytes, "blobId": oid(file)}
+    if not is_regular(file.path, file.size_bytes):
+        found["lfs"] = {"sha256": file.sha256, **_pointed(file)}
+    return found
+
+
+def entry(file: File) -> dict[str, Any]:
+    """Return a file in a listing of a folder."""
+    found = {"type": "file", "oid": oid(file), "size": file.size_bytes, "path": file.path}
+    if not is_regular(file.path, file.size_bytes):
+        found["lfs"] = {"oid": file.sha256, **_pointed(file)}
+    return found
+
+
+def _pointed(file: File) -> dict[str, int]:
+    return {"size": file.size_bytes, "pointerSize": pointer_size(file.blob)}
+
+
+def oid(file: File) -> str:
+    """Return git's name of a file: of its content, or of the pointer to it."""
+    if not is_regular(file.path, file.size_bytes):
+        return pointer_oid(file.blob)
+    try:
+        return git_oid(file.blob)
+    except (FileNotFoundError, StorageAway):
+        return pointer_oid(file.blob)  # a listing does without the bytes
+
+
+def commit(revision: Revision, *, is_formatted: bool = False) -> dict[str, Any]:
+    """Return a revision as git tells a commit: the first line of its message is its title."""
+    title, _line, body = revision.message.partition("\n")
+    found: dict[str, Any] = {
+        "id": revision.commit,
+        "title": title,
+        "message": body.strip(),
+        "date": instant(revision.created_at),
+        "authors": [{"user": revision.author.username}],
+    }
+    if is_formatted:
+        found["formatted"] = {"title": title, "message": body.strip()}
+    return found

@@ -1,0 +1,156 @@
+"""What is known of a repo: its document at a revision, its branches, its past, who may enter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.db.models import prefetch_related_objects
+
+from hub.protocols.huggingface.door import answer, door
+from hub.protocols.huggingface.front import card_data
+from hub.protocols.huggingface.queries import expanded, is_on, next_page, whole
+from hub.protocols.huggingface.refusals import in_header
+from hub.protocols.huggingface.repos import shapes
+from hub.protocols.huggingface.repos.refs import adapter_of, require_access, snapshot_of
+from registry.accounts import permissions
+from registry.adapters import selectors as adapter_selectors
+from registry.adapters import tag_filters
+from registry.errors import CursorInvalid
+from registry.models import VersionState
+from registry.versions import revisions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django.http import HttpRequest, JsonResponse
+    from django.http.response import HttpResponseBase
+
+    from registry.models import Adapter, File
+    from registry.versions.revisions import Snapshot
+
+__all__ = ["auth_check", "auth_check_write", "commits", "info", "mine", "refs", "theirs", "warned"]
+
+R = TypeVar("R", bound="HttpResponseBase")
+
+MAX_COMMITS = 100
+
+
+@door("GET")
+def info(request: HttpRequest, owner: str, name: str, ref: str = revisions.MAIN) -> JsonResponse:
+    """Return the document of a repo at a revision."""
+    snapshot = snapshot_of(request, adapter_of(request, owner, name), ref)
+    files = revisions.files_of([snapshot.revision])[snapshot.revision.pk]
+    prefetch_related_objects([snapshot.adapter], "tags")
+    document = _document(request, snapshot, files)
+    if wanted := expanded(request.GET):
+        document = {key: document[key] for key in document if key in {"_id", "id", *wanted}}
+    return warned(answer(document), snapshot)
+
+
+def _document(request: HttpRequest, snapshot: Snapshot, files: Sequence[File]) -> dict[str, Any]:
+    adapter = snapshot.adapter
+    document = shapes.full(adapter, snapshot.revision, files)
+    if is_on(request.GET, "blobs"):
+        document["siblings"] = [shapes.sibling(file) for file in shapes.in_order(files)]
+    if is_on(request.GET, "securityStatus"):
+        document["securityRepoStatus"] = {"scansDone": True, "filesWithIssues": []}
+    return document | {
+        "cardData": card_data(adapter, files),
+        "config": {},
+        "baseModels": shapes.base_models(adapter),
+        "safetensors": shapes.safetensors(files),
+        "downloadsAllTime": adapter.downloads,
+        "trendingScore": 0,
+        "usedStorage": tag_filters.stored_bytes([adapter]).get(adapter.pk, 0),
+        "spaces": [],
+    }
+
+
+def warned(response: R, snapshot: Snapshot) -> R:
+    """Have clients print why a version is not offered any more."""
+    version = snapshot.version
+    if version is not None and version.state == VersionState.YANKED:
+        said = f"{version.name} was yanked: {version.yanked_reason}"
+        response.headers["X-HF-Warning"] = f"yanked; {in_header(said.replace(';', ','))}"
+    return response
+
+
+@door("GET")
+def refs(request: HttpRequest, owner: str, name: str) -> JsonResponse:
+    """Return branches and tags with the commits that they point at; versions are tags."""
+    snapshot = snapshot_of(request, adapter_of(request, owner, name), revisions.MAIN)
+    branches, tags = revisions.refs(snapshot)
+    document: dict[str, list[dict[str, str]]] = {
+        "branches": [_ref("heads", *one) for one in branches],
+        "converts": [],
+        "tags": [_ref("tags", *one) for one in tags],
+    }
+    if is_on(request.GET, "include_prs"):
+        document["pullRequests"] = []
+    return answer(document)
+
+
+def _ref(kind: str, name: str, commit: str) -> dict[str, str]:
+    return {"name": name, "ref": f"refs/{kind}/{name}", "targetCommit": commit}
+
+
+@door("GET")
+def commits(request: HttpRequest, owner: str, name: str, ref: str) -> JsonResponse:
+    """Return a revision and those before it, newest first, page by page.
+
+    Raises:
+        CursorInvalid: the page is no number of ours.
+    """
+    snapshot = snapshot_of(request, adapter_of(request, owner, name), ref)
+    limit = whole(request.GET, "limit", default=50, most=MAX_COMMITS)
+    text = request.GET.get("cursor", "0")
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9):
+        raise CursorInvalid
+    found, has_more = revisions.commits(snapshot.revision, skip=int(text), limit=limit)
+    is_formatted = "formatted" in expanded(request.GET)
+    rows = [shapes.commit(revision, is_formatted=is_formatted) for revision in found]
+    return answer(rows, headers=next_page(request, str(int(text) + limit) if has_more else ""))
+
+
+@door("GET")
+def auth_check(request: HttpRequest, owner: str, name: str) -> JsonResponse:
+    """Say whether the caller may download."""
+    require_access(request, adapter_of(request, owner, name))
+    return answer({})
+
+
+@door("GET")
+def auth_check_write(request: HttpRequest, owner: str, name: str) -> JsonResponse:
+    """Say whether the caller may publish."""
+    permissions.require_adapter(request.user, adapter_of(request, owner, name))
+    return answer({})
+
+
+@door("GET")
+def mine(request: HttpRequest) -> JsonResponse:
+    """Return the caller's own repos with what they take up."""
+    user = permissions.require_user(request.user)
+    return answer(_owned(list(tag_filters.in_namespace(user, user.namespace))))
+
+
+@door("GET")
+def theirs(request: HttpRequest, owner: str) -> JsonResponse:
+    """Return the repos of an organisation that the caller may see."""
+    user = permissions.require_user(request.user)
+    return answer(_owned(list(tag_filters.in_namespace(user, adapter_selectors.namespace(owner)))))
+
+
+def _owned(rows: Sequence[Adapter]) -> list[dict[str, Any]]:
+    sizes = tag_filters.stored_bytes(rows)
+    whole_bytes = sum(sizes.values()) or 1
+    return [
+        {
+            "id": row.full_name,
+            "type": "model",
+            "updatedAt": shapes.instant(row.updated_at),
+            "visibility": "private" if shapes.brief(row)["private"] else "public",
+            "storage": sizes.get(row.pk, 0),
+            "storagePercent": 100 * sizes.get(row.pk, 0) / whole_bytes,
+        }
+        for row in rows
+    ]

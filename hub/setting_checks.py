@@ -1,0 +1,258 @@
+"""System checks: for each setting what can be wrong, with an id and a hint.
+
+They run before every management command, so before a hub starts. ``manage.py doctor`` looks
+deeper: at storage, broker, workers and rows. Ids are ``lorary.E001`` (stops the start) or
+``lorary.W001`` (is said); the number belongs to the setting for good. A boolean that is no boolean
+is refused when it is read (``hub/env.py``).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import zoneinfo
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core import checks
+
+from hub.operations.storage_location import moved_to
+from lorary.anatomy.lineages import LineageError, load_lineages
+from registry.storage import place_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from django.apps import AppConfig
+
+    from hub.config import Config
+
+__all__ = ["CHECKS", "TAG", "check_settings", "is_same_store", "register_all"]
+
+Finding: TypeAlias = "tuple[str, str] | None"  # message, hint
+
+#: Commands that must start fast run the checks of this tag only, and so load no page.
+TAG = "lorary"
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+MIB, GIB = 2**20, 2**30
+
+
+def _data(config: Config) -> Finding:
+    if os.access(config.data, os.W_OK | os.X_OK):
+        return None
+    return f"{config.data} cannot be written", "Give the hub a directory of its own."
+
+
+def _database_url(config: Config) -> Finding:
+    schemes = ("", "sqlite", "postgres", "postgresql")
+    if urlsplit(config.database_url).scheme in schemes:
+        return None
+    return "unknown kind of database", "Use sqlite:///path or postgres://user:password@host/name."
+
+
+def _broker_url(config: Config) -> Finding:
+    if urlsplit(config.broker_url).scheme in {"", "redis", "rediss", "amqp", "amqps"}:
+        return None
+    return "unknown kind of broker", "Use redis:// or amqp://, or leave it unset."
+
+
+def _cache_url(config: Config) -> Finding:
+    if urlsplit(config.cache_url).scheme in {"", "redis", "rediss"}:
+        return None
+    return "unknown kind of cache", "Use redis://, or leave it unset."
+
+
+def _storage(config: Config) -> Finding:
+    try:
+        place_of(config.storage)
+    except ValueError as error:
+        return f"{config.storage!r} is no place for files", str(error)
+    return None
+
+
+def _part_bytes(config: Config) -> Finding:
+    """Buckets take parts from 5 MiB on; on a local disk smaller ones are fine."""
+    is_bucket = config.storage.startswith("s3:")
+    return _within("part_bytes", 5 * MIB if is_bucket else MIB // 16, 5 * GIB)(config)
+
+
+def _secret_key(config: Config) -> Finding:
+    if len(config.secret_key) >= 40:
+        return None
+    return "the key is shorter than 40 characters", "Leave it unset to have one made and kept."
+
+
+def _base_url(config: Config) -> Finding:
+    parts = urlsplit(config.base_url)
+    if not config.base_url or (parts.scheme in {"http", "https"} and parts.netloc):
+        return None
+    return f"{config.base_url!r} is no address", "Use https://hub.example, as people type it."
+
+
+def _allowed_hosts(config: Config) -> Finding:
+    if "*" not in config.allowed_hosts:
+        return None
+    return "any Host header is believed", "Name the hosts; BASE_URL's is added when it is unset."
+
+
+def _trust_proxy(config: Config) -> Finding:
+    if not config.trust_proxy or config.base_url:
+        return None
+    return "a proxy is trusted but no address is set", "Set LORARY_BASE_URL as well."
+
+
+def _debug(config: Config) -> Finding:
+    if not config.debug or urlsplit(config.base_url).hostname in LOOPBACK | {None}:
+        return None
+    return "errors show source code and settings to everyone", "Unset LORARY_DEBUG."
+
+
+def _log_level(config: Config) -> Finding:
+    if config.log_level in logging.getLevelNamesMapping():
+        return None
+    return f"{config.log_level!r} is no level", "Use DEBUG, INFO, WARNING or ERROR."
+
+
+def _language(config: Config) -> Finding:
+    spoken = dict(settings.LANGUAGES)
+    if config.language in spoken:
+        return None
+    return f"{config.language!r} is not spoken", f"Use one of {', '.join(sorted(spoken))}."
+
+
+def _time_zone(config: Config) -> Finding:
+    try:
+        zoneinfo.ZoneInfo(config.time_zone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        return f"{config.time_zone!r} is no time zone", "Use a name such as UTC or Europe/Paris."
+    return None
+
+
+def _bases(config: Config) -> Finding:
+    if config.bases.is_file():
+        return None
+    return (
+        f"{config.bases} is missing: nothing is rendered",
+        "Name a bases file (docs/settings.md).",
+    )
+
+
+def _lineages(config: Config) -> Finding:
+    try:
+        load_lineages(config.lineages)
+    except LineageError as error:
+        return str(error), "Name a JSON file as docs/settings.md shows it, or leave it unset."
+    return None
+
+
+def _accel(config: Config) -> Finding:
+    if not config.accel or (config.accel.startswith("/") and config.accel.endswith("/")):
+        return None
+    return f"{config.accel!r} is no location", "Use nginx's internal location, such as /blobs/."
+
+
+def _storage_in_use(config: Config) -> Finding:
+    """Refuse the place that the files were moved away from."""
+    place = moved_to(config.data)
+    if (finding := _storage(config)) is not None or not place:
+        return finding
+    try:
+        if is_same_store(place, config.storage):
+            return None
+    except ValueError as error:
+        return f"storage_url in {config.data} is no address: {error}", "Write one, or remove it."
+    return (
+        f"{config.storage} is named, but the files were moved to {place}",
+        "Unset it or set it to that; if that is wrong, remove storage_url from LORARY_DATA.",
+    )
+
+
+def is_same_store(first: str, second: str) -> bool:
+    """Whether two addresses name one store, however it is reached.
+
+    Raises:
+        ValueError: see ``place_of``.
+    """
+    one, other = place_of(first), place_of(second)
+    if isinstance(one, Path) or isinstance(other, Path):
+        both = [place.resolve() for place in (one, other) if isinstance(place, Path)]
+        return len(both) == 2 and both[0] == both[1]
+    return (one.endpoint, one.bucket, one.prefix) == (other.endpoint, other.bucket, other.prefix)
+
+
+def _within(field: str, least: int, most: int) -> Callable[[Config], Finding]:
+    def look(config: Config) -> Finding:
+        value: int = getattr(config, field)
+        if least <= value <= most:
+            return None
+        return f"{value} is out of range", f"Use a value from {least} to {most}."
+
+    return look
+
+
+CHECKS: dict[str, tuple[str, Callable[[Config], Finding]]] = {
+    "DATA": ("E001", _data),
+    "DATABASE_URL": ("E002", _database_url),
+    "BROKER_URL": ("E003", _broker_url),
+    "CACHE_URL": ("E004", _cache_url),
+    "STORAGE": ("E005", _storage_in_use),
+    "SECRET_KEY": ("E006", _secret_key),
+    "BASE_URL": ("E007", _base_url),
+    "ALLOWED_HOSTS": ("W008", _allowed_hosts),
+    "TRUST_PROXY": ("W009", _trust_proxy),
+    "DEBUG": ("W010", _debug),
+    "LOG_LEVEL": ("E011", _log_level),
+    "LANGUAGE": ("E012", _language),
+    "TIME_ZONE": ("E013", _time_zone),
+    "BASES": ("W015", _bases),
+    "LINEAGES": ("E025", _lineages),
+    "ACCEL": ("E016", _accel),
+    "MAX_FILE_BYTES": ("E017", _within("max_file_bytes", MIB, 1024 * GIB)),
+    # The format itself ends at 100 MB.
+    "MAX_HEADER_BYTES": ("E018", _within("max_header_bytes", MIB // 16, 100_000_000)),
+    "MAX_HASHES": ("E040", _within("max_hashes", 1, 10_000)),
+    "UPLOAD_PART_BYTES": ("E019", _part_bytes),
+    "QUOTA_BYTES": ("E020", _within("quota_bytes", 0, 2**62)),
+    "UPLOAD_DAYS": ("E021", _within("upload_days", 1, 365)),
+    "UPLOAD_LOG_DAYS": ("E030", _within("upload_log_days", 1, 36_500)),
+    "GRACE_DAYS": ("E022", _within("grace_days", 0, 365)),
+    "JOB_LEASE_S": ("E023", _within("job_lease_s", 2, 3600)),
+    "XET_BYTES": ("E029", _within("xet_bytes", 128 * MIB, 2**62)),
+    "TOKEN_DAYS": ("E037", _within("token_days", 0, 3650)),
+    "PAGES_PER_MINUTE": ("E041", _within("pages_per_minute", 0, 1_000_000)),
+    "DRAWN_PER_MINUTE": ("E042", _within("drawn_per_minute", 0, 1_000_000)),
+    "XET_RATIO": ("E050", _within("xet_ratio", 1, 2**20)),
+    "STRANGER_HEADER_BYTES": ("E051", _within("stranger_header_bytes", MIB // 16, 100_000_000)),
+    "INSPECTIONS": ("E052", _within("inspections", 1, 1000)),
+    "WRITES_PER_MINUTE": ("E053", _within("writes_per_minute", 0, 1_000_000)),
+    "TRYOUTS_OPEN": ("E026", _within("tryouts_open", 1, 100)),
+    "TRYOUTS_PER_DAY": ("E027", _within("tryouts_per_day", 1, 100_000)),
+    "TRYOUT_DAYS": ("E028", _within("tryout_days", 1, 365)),
+    "MIN_BODY_RATE": ("E046", _within("min_body_rate", 1, MIB)),
+}
+
+
+def check_settings(
+    app_configs: Sequence[AppConfig] | None = None, **_kwargs: object
+) -> list[checks.CheckMessage]:
+    """Return what is wrong with the settings of this process."""
+    del app_configs
+    config: Config = settings.LORARY
+    found: list[checks.CheckMessage] = []
+    for name, (number, look) in CHECKS.items():
+        if (finding := look(config)) is not None:
+            kind = checks.Error if number.startswith("E") else checks.Warning
+            message, hint = finding
+            found.append(kind(f"LORARY_{name}: {message}", hint=hint, id=f"lorary.{number}"))
+    for name in config.unknown:
+        hint = "Unset it, or see docs/settings.md for the name that was meant."
+        found.append(checks.Warning(f"LORARY_{name} is no setting", hint=hint, id="lorary.W024"))
+    return found
+
+
+def register_all() -> None:
+    """Have Django run the checks."""
+    checks.register(check_settings, TAG)

@@ -1,0 +1,1 @@
+"""The web server: gunicorn's worker with patience for slow clients."""
