@@ -30,7 +30,7 @@ from previews.render import Layer, load_bases
 from previews.render.controls import ControlsInMemory
 from previews.render.defaults import default_recipe
 from previews.render.engine import Engine, Watch
-from previews.render.quiet import quiet
+from previews.render.log_filters import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -18,9 +18,9 @@ class PreviewsConfig(AppConfig):
     def ready(self) -> None:
         """Listen to the catalogue; models exist only from here on."""
         from previews.selectors.samples import kept_bytes  # noqa: PLC0415 - needs apps
-        from previews.services import (  # noqa: PLC0415 - needs apps
+        from previews.services import (  # noqa: PLC0415 - the same
             derivatives,
-            rerendering,
+            rerender,
             tryouts,
             withdrawals,
         )
@@ -29,7 +29,7 @@ class PreviewsConfig(AppConfig):
 
         def heard(*, version_id: int, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
             heard_of_publication(version_id)
-            rerendering.heard_of_publication(version_id)
+            rerender.heard_of_publication(version_id)
 
         signals.version_published.connect(heard, weak=False, dispatch_uid="previews.request")
 

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from lorary.anatomy import family_title
 from previews import cover
 from previews.derived import Unreadable, card, opened
-from previews.faces import faces
+from previews.fonts import faces
 from previews.models import Image
 from previews.selectors.renders import previews_of
 from previews.services import blobs

@@ -12,8 +12,7 @@ from celery.signals import worker_ready
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from previews import announcing, reasons, sample_reasons, weights
-from previews.brought.refusals import Interrupted
+from previews import local_weights, render_messages, sample_messages, worker_bases
 from previews.models import Image, Render, RenderKind, Sample
 from previews.render import (
     BaseUnavailable,
@@ -23,7 +22,16 @@ from previews.render import (
     load_bases,
 )
 from previews.render import Recipe as RecipeValue
-from previews.services import advice, derivatives, pictures, renders, samples, sheets, tryouts
+from previews.sample_files.refusals import Interrupted
+from previews.services import (
+    contact_sheets,
+    derivatives,
+    pictures,
+    renders,
+    samples,
+    strength_advice,
+    tryouts,
+)
 from previews.services.controls import StoredControls
 from registry.jobs import queue
 from registry.models import VersionState
@@ -59,8 +67,8 @@ def look_for_waiting(**_: Any) -> None:  # noqa: ANN401 - a signal's extras
     tryouts.wake_waiting()
     samples.drop_leftovers()
     derivatives.begin_missing()
-    sheets.begin_missing()
-    advice.begin_missing()
+    contact_sheets.begin_missing()
+    strength_advice.begin_missing()
 
 
 def _failed(job: Job) -> None:
@@ -85,25 +93,25 @@ def render_version(run: queue.JobRun) -> None:
         raise queue.Cancelled from None
     except BaseUnavailable as error:
         log.warning("render %s waits: %s", render.pk, error)
-        if announcing.others_have(render.recipe.document["base"]):
-            text = reasons.reason(error)
+        if worker_bases.others_have(render.recipe.document["base"]):
+            text = render_messages.reason(error)
             raise queue.Retry(text, after_s=ELSEWHERE_S, is_attempt=False) from error
         renders.wait(render=render)
     except OutOfMemory as error:
-        raise queue.Retry(reasons.reason(error), after_s=60) from error
+        raise queue.Retry(render_messages.reason(error), after_s=60) from error
     except RenderError as error:
-        raise queue.Fail(reasons.reason(error)) from error
+        raise queue.Fail(render_messages.reason(error)) from error
     else:
-        advice.measure(render=render)
+        strength_advice.measure(render=render)
         renders.finish(render=render)
-        sheets.begin(render=render)
+        contact_sheets.begin(render=render)
 
 
-@queue.handler(advice.ADVISE_TASK)
+@queue.handler(strength_advice.ADVISE_TASK)
 def advise(run: queue.JobRun) -> None:
     """Measure a finished render by today's rules."""
     for render in Render.objects.filter(pk=run.args["render_id"]):
-        advice.measure(render=render)
+        strength_advice.measure(render=render)
 
 
 @queue.handler(derivatives.DERIVE_TASK)
@@ -114,12 +122,12 @@ def derive(run: queue.JobRun) -> None:
         derivatives.derive(image=image)
 
 
-@queue.handler(sheets.SHEET_TASK)
+@queue.handler(contact_sheets.SHEET_TASK)
 def draw_sheets(run: queue.JobRun) -> None:
     """Put the pictures of a finished render on sheets."""
     rows = Render.objects.select_related("recipe", "version__adapter__namespace")
     for render in rows.filter(pk=run.args["render_id"]):
-        sheets.make(render=render)
+        contact_sheets.make(render=render)
 
 
 def _sample_of(job: Job) -> Sample | None:
@@ -129,7 +137,7 @@ def _sample_of(job: Job) -> Sample | None:
 def _unread(job: Job) -> None:
     sample = _sample_of(job)
     if sample is not None:
-        samples.refuse(sample=sample, reason=sample_reasons.cannot_be_read())
+        samples.refuse(sample=sample, reason=sample_messages.cannot_be_read())
 
 
 @queue.handler(samples.READ_TASK, on_failed=_unread)
@@ -148,7 +156,7 @@ def _make(run: queue.JobRun, render: Render, recipe: RecipeValue) -> None:
     from previews.render.engine import Watch  # noqa: PLC0415 - brings torch along
 
     have = {(row.prompt_index, row.seed, row.strength) for row in render.images.all()}
-    bases, pace = load_bases(settings.LORARY.bases), announcing.Pace(recipe.base)
+    bases, pace = load_bases(settings.LORARY.bases), worker_bases.Pace(recipe.base)
     steps = _Steps(run, render.total * recipe.steps, pace)
     steps.tell(len(have) * recipe.steps)
     if len(have) == render.total:
@@ -176,7 +184,7 @@ def _make(run: queue.JobRun, render: Render, recipe: RecipeValue) -> None:
 class _Steps:
     """Writes how many steps of all pictures are done, no more often than people look."""
 
-    def __init__(self, run: queue.JobRun, total: int, pace: announcing.Pace) -> None:
+    def __init__(self, run: queue.JobRun, total: int, pace: worker_bases.Pace) -> None:
         self.run, self.total, self.pace = run, total, pace
         self.told_at = 0.0
 
@@ -226,5 +234,5 @@ def _layers(render: Render) -> Iterator[list[Layer]]:
         yield [
             layer
             for version, strength in render.stack
-            for layer in files.enter_context(weights.layers_of(version, strength))
+            for layer in files.enter_context(local_weights.layers_of(version, strength))
         ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import RequestDataTooBig
 from django.core.files.uploadhandler import FileUploadHandler
 
-from previews.brought.limits import MAX_FILM_BYTES
+from previews.sample_files.limits import MAX_FILM_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from django.db.models import Count
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import family_title
-from previews import announcing
+from previews import worker_bases
 from previews.models import Render, RenderState
 from previews.render import BasesInvalid
 from registry.jobs import selectors as job_selectors
@@ -174,11 +174,11 @@ def unserved_told(living: Sequence[Worker]) -> list[UnservedTold]:
     waiting = {
         family: count
         for family, count in sorted(_unfinished_renders().items())
-        if not job_selectors.serving(announcing.queue_of(family), living)
+        if not job_selectors.serving(worker_bases.queue_of(family), living)
     }
     known: set[str] = set()
     with suppress(BasesInvalid):  # its own probe says what is wrong
-        known = announcing.families() if waiting else known
+        known = worker_bases.families() if waiting else known
     return [
         UnservedTold(family, family_title(family), count, has_base=family in known)
         for family, count in waiting.items()
@@ -188,7 +188,7 @@ def unserved_told(living: Sequence[Worker]) -> list[UnservedTold]:
 def _unfinished_renders() -> Counter[str]:
     """Count renders that wait, by family: queued, or without a base to make a recipe for."""
     counts: Counter[str] = Counter()
-    jobs = Job.objects.filter(state=JobState.QUEUED, queue__startswith=f"{announcing.KIND}.")
+    jobs = Job.objects.filter(state=JobState.QUEUED, queue__startswith=f"{worker_bases.KIND}.")
     for queue, count in jobs.values_list("queue").annotate(n=Count("pk")):
         counts[queue.partition(".")[2]] += count
     waiting = Render.objects.filter(state=RenderState.WAITING).exclude(version__family="")

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from hub.operations.worker_status import jobs_told, queue_title, unserved_told, workers_told
 from lorary.anatomy import family_title
-from previews.services import operating
+from previews.services import operator_actions
 from registry.accounts import permissions
 from registry.errors import Invalid
 from registry.jobs import queue, workers
@@ -97,10 +97,10 @@ def worker(request: HttpRequest, worker_id: int) -> HttpResponse:
 def job(request: HttpRequest, job_id: int) -> HttpResponse:
     """Stop a job, or try a failed one again."""
     if request.POST.get("action") == "retry":
-        operating.retry(actor=request.user, job_id=job_id)
+        operator_actions.retry(actor=request.user, job_id=job_id)
         messages.success(request, _("It is in the queue again."))
     else:
-        operating.cancel(actor=request.user, job_id=job_id)
+        operator_actions.cancel(actor=request.user, job_id=job_id)
         messages.success(request, _("It is cancelled. A job at work stops before its next step."))
     return redirect("operator")
 

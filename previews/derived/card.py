@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageDraw, ImageOps
 
 from previews.derived.shapes import Bar, Caption, Spot
-from previews.derived.words import Faces, Inks, fitted, lines
+from previews.derived.text_layout import Faces, Inks, fitted, lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from previews.render.errors import CannotRender, Why
+from previews.render.log_filters import quiet
+from previews.render.memory_fallbacks import has_room
 from previews.render.normalise import normalise, read
-from previews.render.quiet import quiet
-from previews.render.thrift import has_room
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

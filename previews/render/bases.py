@@ -31,8 +31,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from previews.render.errors import BasesInvalid, BaseUnavailable
 from previews.render.families import family_of
+from previews.render.model_paths import SUFFIX, absence
 from previews.render.recipe import MAX_FPS, MAX_FRAMES, TriggerPlace
-from previews.render.whereabouts import SUFFIX, absence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

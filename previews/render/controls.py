@@ -9,8 +9,8 @@ from previews.render.recipe import digest_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from previews.render.progress import Picture
     from previews.render.recipe import Recipe, Shot
-    from previews.render.watch import Picture
 
 __all__ = ["Controls", "ControlsInMemory", "control_document", "control_key"]
 

@@ -11,12 +11,12 @@ import torch
 
 from previews.render import images, video
 from previews.render.adapters import Rack, mount
-from previews.render.calls import arguments, frames_of
 from previews.render.controls import control_key
 from previews.render.errors import Cancelled, CannotRender, OutOfMemory, TooSlow, Why
+from previews.render.memory_fallbacks import is_out_of_memory, spare
+from previews.render.pipeline_arguments import arguments, frames_of
 from previews.render.pipelines import Opened, Shelf
-from previews.render.thrift import is_out_of_memory, spare
-from previews.render.watch import Picture, Watch
+from previews.render.progress import Picture, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

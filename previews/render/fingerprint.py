@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from previews.render.whereabouts import folder_of, installed
+from previews.render.model_paths import folder_of, installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

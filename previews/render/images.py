@@ -16,8 +16,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from previews.render.controls import control_document
+from previews.render.model_paths import installed
 from previews.render.recipe import digest_of
-from previews.render.whereabouts import installed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,7 @@ from previews.render.bases import Bases
 from previews.render.defaults import recipe_of
 from previews.render.engine import Engine
 from previews.render.errors import BaseUnavailable
-from previews.render.foreign import refusing
+from previews.render.library_errors import refusing
 from previews.render.pipelines import device_of
 from previews.render.recipe import MAX_PROMPTS, MAX_SEEDS
 

@@ -19,7 +19,7 @@ from previews.render.errors import CannotRender, Why
 from previews.render.files import read_tensors
 from previews.render.fused import unfused
 from previews.render.keys import group
-from previews.render.pieces import AdapterFile, Pieces, scale_of
+from previews.render.module_tensors import AdapterFile, Pieces, scale_of
 from previews.render.updates import part_of, update_of
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from diffusers.loaders.single_file_utils import SingleFileComponentError
 from previews.render.errors import BaseUnavailable
 from previews.render.families import family_of
 from previews.render.fingerprint import fingerprint
-from previews.render.foreign import FOREIGN
+from previews.render.library_errors import FOREIGN
+from previews.render.log_filters import quiet
+from previews.render.memory_fallbacks import free
 from previews.render.modules import table_of
-from previews.render.quiet import quiet
-from previews.render.thrift import free
 from previews.render.verify import pickled
 
 if TYPE_CHECKING:

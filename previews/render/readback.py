@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from previews.render.errors import PictureInvalid, RecipeInvalid
 from previews.render.images import MAX_TEXT_BYTES
+from previews.render.model_paths import installed
 from previews.render.recipe import RENDERER, Recipe, Shot
-from previews.render.whereabouts import installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from previews.render.chunks import Png
+    from previews.render.png_parsing import Png
 
 __all__ = ["Original", "Used", "read_back"]
 

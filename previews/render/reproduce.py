@@ -9,11 +9,11 @@ from PIL import ImageChops
 
 from previews.render import images
 from previews.render.bases import Bases
-from previews.render.chunks import take_apart
 from previews.render.engine import Engine, Watch
-from previews.render.foreign import refusing
+from previews.render.library_errors import refusing
+from previews.render.model_paths import installed
+from previews.render.png_parsing import take_apart
 from previews.render.recipe import SLOT, Layer
-from previews.render.whereabouts import installed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

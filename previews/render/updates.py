@@ -34,8 +34,8 @@ from previews.render.rotations import oft, peft_boft, peft_oft
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from previews.render.module_tensors import Pieces
     from previews.render.modules import Slot
-    from previews.render.pieces import Pieces
 
 __all__ = ["Delta", "Update", "part_of", "update_of"]
 

@@ -7,7 +7,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from previews import announcing
+from previews import worker_bases
 from previews.render.defaults import default_prompts, default_recipe
 from previews.render.recipe import with_triggers
 from previews.selectors import prompts, strengths
@@ -100,7 +100,7 @@ def plans_of(adapter: Adapter) -> list[Plan]:
     own = prompts.own_prompts(adapter)
     families = [(family, tuple(each)) for family, each in groupby(rows, key=attrgetter("family"))]
     return [
-        _plan(adapter, family, announcing.base_for(family), own, versions)
+        _plan(adapter, family, worker_bases.base_for(family), own, versions)
         for family, versions in families or [(adapter.family, ())]
     ]
 
@@ -119,7 +119,7 @@ def recipe_for(version: Version) -> Recipe | None:
     prompts for its kind, then those that its owner added, at strengths that reach as far as any
     of its versions recommends.
     """
-    base = announcing.base_for(version.family)
+    base = worker_bases.base_for(version.family)
     if base is None:
         return None
     return _default(base, version.adapter, prompts.own_prompts(version.adapter))

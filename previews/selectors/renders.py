@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from previews.models import OPEN_STATES, Render, RenderState, Sheet, SheetKind
-from previews.reasons import waiting_for
+from previews.render_messages import waiting_for
 from previews.selectors.pictures import pictures_of
 from registry.errors import NotFound
 from registry.jobs import selectors as job_selectors
@@ -42,7 +42,8 @@ class Previews:
 
     While a new render is under way the pictures of the one before are shown (``is_renewal``), with
     its recipe, advice and sheets.
-    ``advice`` is a document of ``previews.render.advice``, empty where the sweep says nothing.
+    ``advice`` is a document of ``previews.render.strength_advice``, empty where the sweep says
+    nothing.
     ``sheets`` are paths of the contact sheets by kind, once a worker has drawn them.
     """
 

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from previews.models import OPEN_STATES, Layer, RenderState, Tryout
-from previews.selectors.places import Place, place_of, steps_of
+from previews.selectors.queue_position import Place, place_of, steps_of
 from previews.selectors.renders import Previews, of_render
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import Moved, NotFound

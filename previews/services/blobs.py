@@ -9,7 +9,7 @@ from registry import storage
 from registry.blobs import promote
 
 if TYPE_CHECKING:
-    from previews.render.watch import Picture
+    from previews.render.progress import Picture
     from registry.models import Blob
     from registry.storage import Written
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 
 from previews.models import Control
+from previews.render.progress import Picture
 from previews.render.recipe import Shot
-from previews.render.watch import Picture
 from previews.services import blobs
 
 if TYPE_CHECKING:

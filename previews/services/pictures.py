@@ -12,7 +12,7 @@ from previews.services import blobs, derivatives
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from previews.render.watch import Picture
+    from previews.render.progress import Picture
 
 __all__ = ["keep", "reuse"]
 

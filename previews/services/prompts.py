@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from previews.models import PromptSet
 from previews.selectors import prompts as selectors
 from previews.selectors import recipes
-from previews.services import rerendering
+from previews.services import rerender
 from registry import events
 from registry.accounts import permissions
 from registry.errors import Invalid
@@ -55,7 +55,7 @@ def change(*, actor: User, adapter: Adapter, prompts: Sequence[str]) -> PromptSe
         events.record(
             actor=user, verb=verb, adapter=adapter, subject=f"#{number}", count=len(wanted)
         )
-        rerendering.follow(adapter=adapter)
+        rerender.follow(adapter=adapter)
     return kept
 
 

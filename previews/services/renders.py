@@ -9,10 +9,10 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from previews import announcing
+from previews import worker_bases
 from previews.models import OPEN_STATES, Render, RenderKind, RenderState
-from previews.reasons import no_renderer, waiting_for
 from previews.render import RenderError
+from previews.render_messages import no_renderer, waiting_for
 from previews.selectors import recipes as selectors
 from previews.services import pictures, recipes
 from registry.accounts import permissions
@@ -137,7 +137,7 @@ def _aimed(render: Render, version: Version, recipe: RecipeValue, priority: int)
 def enqueue(*, render: Render, priority: int = queue.BATCH) -> None:
     """Queue a render; somebody waits for a try-out, so it goes before all previews."""
     job = queue.enqueue(
-        queue=announcing.queue_of(render.family),
+        queue=worker_bases.queue_of(render.family),
         task=RENDER_TASK,
         args={"render_id": render.pk},
         key=_key(render),
@@ -161,7 +161,7 @@ def _owner(render: Render) -> str:
 
 def wake_waiting() -> int:
     """Queue waiting renders that a base now serves; returns how many."""
-    served = announcing.families()
+    served = worker_bases.families()
     waiting = Render.objects.filter(state=RenderState.WAITING, version__family__in=served)
     versions = [row.version for row in waiting.select_related("version__adapter") if row.version]
     return sum(begin(version=version).state == RenderState.QUEUED for version in versions)
@@ -169,10 +169,10 @@ def wake_waiting() -> int:
 
 def sort_old() -> None:
     """Move jobs that were queued before families had queues to those of their families."""
-    rows = Render.objects.filter(job__queue=announcing.KIND, job__state=JobState.QUEUED)
+    rows = Render.objects.filter(job__queue=worker_bases.KIND, job__state=JobState.QUEUED)
     for render in rows.select_related("version"):
         mine = Job.objects.filter(renders=render, state=JobState.QUEUED)
-        mine.update(queue=announcing.queue_of(render.family))
+        mine.update(queue=worker_bases.queue_of(render.family))
 
 
 def begin_missing() -> None:

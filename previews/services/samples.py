@@ -24,12 +24,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from lorary.anatomy.metadata import clean, file_told
-from previews import sample_reasons, weights
-from previews.brought import sandbox
-from previews.brought.formats import HEAD_BYTES, sniff
-from previews.brought.limits import MAX_FILM_BYTES, MAX_PICTURE_BYTES
-from previews.brought.refusals import Refused
+from previews import local_weights, sample_messages
 from previews.models import Derivative, DerivativeKind, Sample, SampleKind, SampleState
+from previews.sample_files import sandbox
+from previews.sample_files.formats import HEAD_BYTES, sniff
+from previews.sample_files.limits import MAX_FILM_BYTES, MAX_PICTURE_BYTES
+from previews.sample_files.refusals import Refused
 from previews.selectors.samples import digests_of
 from previews.services import blobs
 from registry import events, storage
@@ -43,7 +43,7 @@ from registry.uploads.services import CHECKS_QUEUE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from previews.brought.sandbox import Reading
+    from previews.sample_files.sandbox import Reading
     from registry.storage import Written
     from registry.uploads.receive import Readable
 
@@ -156,7 +156,7 @@ def _judged(stream: Readable) -> Iterator[bytes]:
     try:
         limit = MAX_FILM_BYTES if sniff(head[:HEAD_BYTES]).is_film else MAX_PICTURE_BYTES
     except Refused as refusal:
-        raise UploadRefused(sample_reasons.reason(refusal), why=refusal.why) from refusal
+        raise UploadRefused(sample_messages.reason(refusal), why=refusal.why) from refusal
     size, chunk = 0, head
     while chunk:
         size += len(chunk)
@@ -214,12 +214,12 @@ def read(*, sample: Sample) -> None:
         return
     with tempfile.TemporaryDirectory(dir=settings.LORARY.data, prefix=_FOLDER) as folder:
         try:
-            with weights.local(sample.source.sha256) as source:
+            with local_weights.local(sample.source.sha256) as source:
                 reading = sandbox.read(source, Path(folder))
         except Refused as refusal:
-            refuse(sample=sample, reason=sample_reasons.reason(refusal))
+            refuse(sample=sample, reason=sample_messages.reason(refusal))
         except FileNotFoundError:
-            refuse(sample=sample, reason=sample_reasons.cannot_be_read())
+            refuse(sample=sample, reason=sample_messages.cannot_be_read())
         else:
             _show(sample, reading)
 

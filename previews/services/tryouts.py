@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from previews import announcing
+from previews import worker_bases
 from previews.models import (
     OPEN_STATES,
     Image,
@@ -23,9 +23,9 @@ from previews.models import (
     RenderState,
     Tryout,
 )
-from previews.reasons import waiting_for
+from previews.render_messages import waiting_for
 from previews.selectors import tryouts as selectors
-from previews.services import recipes, renders, wishes
+from previews.services import recipes, renders, tryout_requests
 from registry.accounts import permissions
 from registry.errors import Forbidden, NotFound, RateLimited, StateConflict
 from registry.models import JobState, User
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-    from previews.services.wishes import Wish
+    from previews.services.tryout_requests import Wish
 
 __all__ = ["ask", "empty", "expire", "remove", "set_shared", "wake_waiting"]
 
@@ -56,15 +56,15 @@ def ask(*, actor: User, wish: Wish) -> Tryout:
     """
     user = permissions.require_scope(actor, "write")
     _require_covered(user, wish)
-    family = wishes.require_stack(user, wish.layers)
-    base = announcing.base_for(family)
+    family = tryout_requests.require_stack(user, wish.layers)
+    base = worker_bases.base_for(family)
     if base is None:
         raise StateConflict(
             _("Nobody renders for this base model here: %(reason)s.")
             % {"reason": waiting_for(family)},
             state=RenderState.WAITING,
         )
-    recipe, words = wishes.recipe_of(wish, base)
+    recipe, words = tryout_requests.recipe_of(wish, base)
     with transaction.atomic():
         _require_room(user)
         render = Render.objects.create(
@@ -191,7 +191,7 @@ def wake_waiting() -> int:
     """Queue try-outs whose base has come back; returns how many."""
     rows = Render.objects.filter(kind=RenderKind.TRYOUT, state=RenderState.WAITING)
     waiting = list(rows.select_related("recipe"))
-    bases = {family: announcing.base_for(family) for family in {row.family for row in waiting}}
+    bases = {family: worker_bases.base_for(family) for family in {row.family for row in waiting}}
     return sum(
         _requeue(row.pk)
         for row in waiting

@@ -14,7 +14,7 @@ from previews.models import Sample
 from previews.services import samples
 from registry.jobs import worker_process
 from registry.models import Visibility
-from tests.previews.brought import files
+from tests.previews.sample_files import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import lorary
-from lorary.cli.line import Columns, columns_for, line_of
+from lorary.cli.inspect_lines import Columns, columns_for, line_of
 from lorary.cli.output import _writable, width
 from tests.builders.adapters import DENOISERS, bare, comfyui, diffusers, kohya
 from tests.builders.models import Target

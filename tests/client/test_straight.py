@@ -10,11 +10,11 @@ import pytest
 
 from lorary.client import errors
 from lorary.client.cache import Cache
+from lorary.client.direct_parts import Straight
 from lorary.client.download import fetch
 from lorary.client.models import File
 from lorary.client.retries import Backoff
 from lorary.client.session import Session
-from lorary.client.straight import Straight
 from tests.client.conftest import sha
 from tests.client.fakehub import TOKEN, FakeHub, serving
 

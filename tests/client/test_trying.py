@@ -177,7 +177,7 @@ def test_a_picture_that_breaks_off_is_said(ready: FakeHub, run: Run, tmp_path: P
 def test_patience_ends_and_says_where_it_goes_on(
     fake: FakeHub, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lorary.client.trying._TIMEOUT_S", -1.0)
+    monkeypatch.setattr("lorary.client.tryouts._TIMEOUT_S", -1.0)
     answer(fake, "tryouts$", tryout(fake, "queued"), 202)
     with pytest.raises(TimedOut, match="/try/0b1f"):
         hub.try_stack(["studio/noir"], "a lighthouse")

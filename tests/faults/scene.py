@@ -19,7 +19,7 @@ from previews.models import Image, Render, RenderKind, RenderState
 from previews.render import Recipe
 from previews.selectors.recipes import recipe_for
 from previews.services import recipes, renders, tryouts
-from previews.services.wishes import Wish
+from previews.services.tryout_requests import Wish
 from registry import storage
 from registry.accounts import users
 from registry.adapters import services as adapters

@@ -15,8 +15,8 @@ from lorary.safetensors import (
     parse_header,
     read_scalars,
 )
-from lorary.safetensors.careful import read_careful
 from lorary.safetensors.errors import HEADER_CODES
+from lorary.safetensors.strict import read_careful
 
 if TYPE_CHECKING:
     from lorary.safetensors import Header

@@ -10,7 +10,7 @@ from safetensors.numpy import save
 
 from lorary.safetensors import DEFAULT_LIMITS, Limits, TensorInfo, parse_header
 from lorary.safetensors.canonical import read_canonical
-from lorary.safetensors.careful import read_careful
+from lorary.safetensors.strict import read_careful
 from lorary.safetensors.tensors import Tensors
 from tests.builders.weights import file_of
 

@@ -19,7 +19,7 @@ from lorary.anatomy.families import (
     families,
     family_index,
 )
-from lorary.anatomy.places import Index, rows_of
+from lorary.anatomy.module_index import Index, rows_of
 from lorary.anatomy.shapes import Dims
 from tests.builders.models import DENOISERS, SMALLER, TEXT_ENCODERS
 

@@ -15,9 +15,9 @@ from lorary.anatomy.declared import (
     config_unreadable,
     metadata_rank_findings,
 )
+from lorary.anatomy.duplicate_targets import cells
 from lorary.anatomy.modules import Module, scan
 from lorary.anatomy.structure import leftover_findings, module_findings, other_tensor_findings
-from lorary.anatomy.twins import cells
 from lorary.safetensors import Header, parse_header
 from tests.builders.weights import safetensors
 

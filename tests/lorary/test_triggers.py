@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from lorary.anatomy.tags import is_generic
+from lorary.anatomy.tag_statistics import is_generic
 from lorary.anatomy.triggers import CommonTag, TriggerWord, common_tags, tag_shares, trigger_words
 
 

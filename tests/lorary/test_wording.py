@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lorary.anatomy import inspect_bytes
-from lorary.anatomy.wording import natural, title_of
+from lorary.anatomy.display_names import natural, title_of
 from tests.builders.adapters import Target, diffusers
 
 

@@ -18,7 +18,7 @@ from registry.adapters import selectors as adapter_selectors
 from registry.jobs import worker_process
 from registry.models import Adapter, Version, VersionState
 from registry.versions import selectors as version_selectors
-from tests.previews.brought import files
+from tests.previews.sample_files import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable

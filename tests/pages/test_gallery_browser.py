@@ -8,7 +8,7 @@ import pytest
 
 from tests.browsing import PHONE, Visit, chromium
 from tests.pages.files import lora
-from tests.previews.brought import files
+from tests.previews.sample_files import files
 from tests.running import RunningHub
 
 if TYPE_CHECKING:

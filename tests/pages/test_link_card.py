@@ -13,7 +13,7 @@ from hub.http.caching import FOR_AN_HOUR
 from previews import cards
 from previews.derived import card as drawing
 from previews.derived.shapes import Bar, Caption, Spot
-from previews.faces import faces
+from previews.fonts import faces
 from previews.models import Image
 from registry import storage
 from registry.models import Adapter, Blob, Version

@@ -14,7 +14,7 @@ from django.utils import timezone
 from previews.models import Image, Render, RenderState, Tryout
 from previews.selectors import tryouts as selectors
 from previews.services import tryouts
-from previews.services.wishes import Wish
+from previews.services.tryout_requests import Wish
 from registry.models import Adapter, Blob, Job, JobState, Version
 from tests import catalogue
 

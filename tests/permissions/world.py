@@ -18,7 +18,6 @@ from django.utils import timezone
 from PIL import Image as Picture
 
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
-from previews.announcing import base_for
 from previews.models import (
     Derivative,
     Image,
@@ -32,6 +31,7 @@ from previews.models import (
 from previews.render.defaults import default_recipe
 from previews.selectors.pictures import DIGITS
 from previews.services import recipes
+from previews.worker_bases import base_for
 from registry import storage
 from registry.accounts import users
 from registry.adapters import services as adapters

@@ -8,7 +8,7 @@ import pytest
 
 from previews.models import Render, Tryout
 from previews.services import tryouts
-from previews.services.wishes import Wish
+from previews.services.tryout_requests import Wish
 from registry.errors import LoraryError
 from registry.jobs import worker_process
 from registry.models import Job

@@ -14,9 +14,9 @@ from PIL import Image
 
 from previews.demo import catalogue
 from previews.render import Layer, load_bases
-from previews.render.advice import METHOD, Advice, Side, advise
 from previews.render.defaults import default_recipe
 from previews.render.engine import Engine
+from previews.render.strength_advice import METHOD, Advice, Side, advise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -9,9 +9,9 @@ from django.test import Client
 
 from previews import tasks
 from previews.models import Render, RenderState
-from previews.render.advice import METHOD
+from previews.render.strength_advice import METHOD
 from previews.selectors.renders import previews_of
-from previews.services import advice
+from previews.services import strength_advice
 from registry import storage
 from registry.jobs import worker_process
 from registry.models import Job
@@ -31,7 +31,7 @@ def version(served: None, noir: Adapter, publish: Callable[..., Version]) -> Ver
 
 
 def asked() -> list[int]:
-    jobs = Job.objects.filter(task=advice.ADVISE_TASK)
+    jobs = Job.objects.filter(task=strength_advice.ADVISE_TASK)
     return [job.args["render_id"] for job in jobs]
 
 
@@ -61,7 +61,7 @@ def test_pictures_that_are_gone_give_none_and_fail_nothing(
     def gone(_render: Render) -> Any:
         storage.store().open("0" * 64)
 
-    monkeypatch.setattr(advice, "_pictures", gone)
+    monkeypatch.setattr(strength_advice, "_pictures", gone)
     worker_process.drain("render.miniature")
     render = version.renders.get()
     assert (render.state, render.advice) == (RenderState.READY, {})
@@ -72,10 +72,10 @@ def test_a_sweep_that_says_nothing_is_not_measured_again(version: Version) -> No
     worker_process.drain("render.miniature")
     render = version.renders.get()
     render.images.exclude(seed=render.images.all()[0].seed).delete()
-    advice.measure(render=render)
+    strength_advice.measure(render=render)
     assert version.renders.get().advice == {"method": METHOD}
     assert previews_of(version).advice == {}
-    advice.begin_missing()
+    strength_advice.begin_missing()
     assert asked() == []
 
 
@@ -83,7 +83,7 @@ def test_a_sweep_that_says_nothing_is_not_measured_again(version: Version) -> No
 def test_a_worker_that_starts_measures_ready_renders_without_todays_advice(
     version: Version, before: dict[str, int]
 ) -> None:
-    advice.begin_missing()
+    strength_advice.begin_missing()
     assert asked() == []  # it is measured when it is ready
     worker_process.drain("render.miniature")
     render = version.renders.get()
@@ -103,6 +103,6 @@ def test_a_look_is_bounded(version: Version, monkeypatch: pytest.MonkeyPatch) ->
         version=version, recipe=first.recipe, state=RenderState.READY, trigger_words=[]
     )
     Render.objects.update(advice={})
-    monkeypatch.setattr(advice, "LOOK", 1)
-    advice.begin_missing()
+    monkeypatch.setattr(strength_advice, "LOOK", 1)
+    strength_advice.begin_missing()
     assert asked() == [second.pk]

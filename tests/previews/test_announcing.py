@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from previews import announcing, tasks
+from previews import tasks, worker_bases
 from previews.models import Recipe, RenderState
 from previews.selectors.renders import previews_of
 from previews.services import renders
@@ -87,60 +87,60 @@ def test_a_base_that_this_release_does_not_understand_is_nobody_s(
 
 
 def test_what_workers_have_counts_before_the_file_here(served: None) -> None:
-    here = announcing.base_for("miniature")
+    here = worker_bases.base_for("miniature")
     assert here is not None
     assert here.id == "tiny"
     first = box()
-    found = announcing.base_for("miniature")
+    found = worker_bases.base_for("miniature")
     assert found is not None
     assert found.id == "big"
     box(BASE | {"id": "tiny"}, name="box:2")
-    assert announcing.base_for("miniature") == here
-    assert announcing.base_for("sdxl") is None
+    assert worker_bases.base_for("miniature") == here
+    assert worker_bases.base_for("sdxl") is None
     first.delete()
-    assert announcing.families() == {"miniature"}
-    assert announcing.seconds_of("tiny") == 2.5
-    assert announcing.seconds_of("big") is None
+    assert worker_bases.families() == {"miniature"}
+    assert worker_bases.seconds_of("tiny") == 2.5
+    assert worker_bases.seconds_of("big") is None
 
 
 def test_a_process_tells_its_bases_and_serves_their_families(served: None) -> None:
-    told = announcing.facts()
+    told = worker_bases.facts()
     assert told["device"].startswith("CPU")
     assert told["memory_gb"] > 0
     assert told["families"] == ["miniature"]
     [base] = told["bases"]
     assert (base["id"], base["steps"], base["trigger"]) == ("tiny", 2, "end")
-    assert announcing.queues_of(["render"]) == ["render", "render.miniature"]
-    assert announcing.queues_of(["render.sdxl", "checks"]) == ["render.sdxl", "checks"]
+    assert worker_bases.queues_of(["render"]) == ["render", "render.miniature"]
+    assert worker_bases.queues_of(["render.sdxl", "checks"]) == ["render.sdxl", "checks"]
 
 
 def test_the_pace_of_renders_is_told(queued: Version, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(announcing, "_SECONDS", {})
-    workers.announce(queues=["render.miniature"], facts=announcing.facts())
+    monkeypatch.setattr(worker_bases, "_SECONDS", {})
+    workers.announce(queues=["render.miniature"], facts=worker_bases.facts())
     worker_process.drain("render.miniature")
     assert previews_of(queued).state == "ready"
-    seconds = announcing.seconds_of("tiny")
+    seconds = worker_bases.seconds_of("tiny")
     assert seconds is not None
     assert 0 < seconds < 60
 
 
 def test_the_pace_leaves_out_the_opening_and_runs_along(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([100.0, 101.0, 104.0, 200.0, 207.0])
-    monkeypatch.setattr(announcing, "_SECONDS", {})
+    monkeypatch.setattr(worker_bases, "_SECONDS", {})
     monkeypatch.setattr("time.monotonic", lambda: next(times))
-    monkeypatch.setattr(announcing, "facts", dict)
-    pace = announcing.Pace("b")
+    monkeypatch.setattr(worker_bases, "facts", dict)
+    pace = worker_bases.Pace("b")
     for done in (2, 4, 10):
         pace.on_step(done, 10)
     pace.tell(steps=8)
-    assert announcing._SECONDS == {"b": 4.0}
-    pace = announcing.Pace("b")
+    assert worker_bases._SECONDS == {"b": 4.0}
+    pace = worker_bases.Pace("b")
     for done in (1, 8):
         pace.on_step(done, 8)
     pace.tell(steps=8)
-    assert announcing._SECONDS == {"b": 5.2}
-    announcing.Pace("c").tell(steps=8)
-    assert "c" not in announcing._SECONDS
+    assert worker_bases._SECONDS == {"b": 5.2}
+    worker_bases.Pace("c").tell(steps=8)
+    assert "c" not in worker_bases._SECONDS
 
 
 # --- What is told of renders that nobody takes --------------------------------------------------
@@ -151,7 +151,7 @@ def test_a_render_that_no_worker_can_take_waits_and_goes_on_by_itself(queued: Ve
     found = previews_of(queued)
     assert (found.state, found.reason) == ("waiting", "waiting for a worker for Miniature")
     assert found.total == 20
-    worker_process.Sweeper(["render.miniature"], facts=announcing.facts)._look()
+    worker_process.Sweeper(["render.miniature"], facts=worker_bases.facts)._look()
     assert previews_of(queued).state == "queued"
     worker_process.drain("render.miniature")
     assert previews_of(queued).state == "ready"
@@ -203,7 +203,7 @@ def test_jobs_of_an_older_version_move_to_the_queue_of_their_family(queued: Vers
 
 def test_jobs_of_an_older_version_are_done_as_they_are(queued: Version) -> None:
     Job.objects.update(queue="render")
-    worker_process.drain(*announcing.queues_of(["render"]))
+    worker_process.drain(*worker_bases.queues_of(["render"]))
     assert previews_of(queued).state == "ready"
 
 

@@ -13,9 +13,9 @@ from django.utils import timezone
 import previews.tasks  # noqa: F401 - registers the handler of renders
 from previews.miniature.recipe.tiny import write_tiny_lora
 from previews.models import Control, Image
-from previews.render import calls
+from previews.render import pipeline_arguments
+from previews.render.progress import Picture
 from previews.render.recipe import Shot
-from previews.render.watch import Picture
 from previews.selectors.renders import previews_of
 from previews.services.controls import StoredControls
 from registry import storage, sweep
@@ -41,7 +41,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     def counted(opened: Any, recipe: Any, shots: Any, *more: Any) -> Any:
         drawn.extend(shot.strength for shot in shots)
-        return calls.arguments(opened, recipe, shots, *more)
+        return pipeline_arguments.arguments(opened, recipe, shots, *more)
 
     monkeypatch.setattr("previews.render.engine.arguments", counted)
     return drawn

@@ -11,7 +11,7 @@ import torch
 from previews.render import Layer, OutOfMemory
 from previews.render.adapters import mount
 from previews.render.engine import Engine
-from previews.render.thrift import has_room, is_out_of_memory
+from previews.render.memory_fallbacks import has_room, is_out_of_memory
 from tests.previews.updates import bases_at, pixels, recipe, some_updates, write_kohya
 
 if TYPE_CHECKING:

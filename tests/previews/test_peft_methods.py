@@ -14,9 +14,9 @@ from torch import nn
 
 from previews.render import CannotRender, Why
 from previews.render.adapters import Rack
+from previews.render.module_tensors import AdapterFile
 from previews.render.modules import Slot, Table, table_of
 from previews.render.normalise import normalise
-from previews.render.pieces import AdapterFile
 from previews.render.rotations import _order
 
 TARGETS = ["linear", "wide", "conv", "pointwise"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from previews.reasons import reason
 from previews.render import CannotRender, OutOfMemory, RecipeInvalid, TooSlow, Why
+from previews.render_messages import reason
 
 
 @pytest.mark.parametrize("why", list(Why))

@@ -19,10 +19,10 @@ from PIL import Image
 
 from previews import demo
 from previews.render import Layer, load_bases
-from previews.render.chunks import read_png, take_apart
 from previews.render.defaults import default_recipe
 from previews.render.engine import Engine
 from previews.render.images import Caption, decode, encode
+from previews.render.png_parsing import read_png, take_apart
 from previews.render.recipe import Recipe
 from registry.storage import Fetch, store
 from tests.previews.updates import recipe, some_updates, write_peft
@@ -172,7 +172,7 @@ def test_bytes_in_the_store_are_enough_without_a_database(
     def away(*_args: object, **_kwargs: object) -> None:
         raise DatabaseError
 
-    monkeypatch.setattr("previews.reproducing.File.objects.filter", away)
+    monkeypatch.setattr("previews.reproduction.File.objects.filter", away)
     assert asked("--recipe", picture)[0] == 0
 
 

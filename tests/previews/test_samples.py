@@ -14,13 +14,13 @@ from django.utils import timezone
 
 import previews.tasks
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
-from previews import sample_reasons
-from previews.brought import sandbox
-from previews.brought.claims.facts import MAX_HASHES, MAX_RESOURCES
-from previews.brought.refusals import Interrupted, Refused, Why
+from previews import sample_messages
 from previews.models import Sample, SampleKind, SampleState
+from previews.sample_files import sandbox
+from previews.sample_files.claims.facts import MAX_HASHES, MAX_RESOURCES
+from previews.sample_files.refusals import Interrupted, Refused, Why
 from previews.selectors import samples as selectors
-from previews.services import operating, samples
+from previews.services import operator_actions, samples
 from registry import storage, sweep
 from registry.accounts import quotas
 from registry.adapters import services as adapters
@@ -226,7 +226,7 @@ def test_a_sample_whose_job_is_cancelled_is_refused(version: Version, ada: User)
     sample = bring(ada, version)
     assert sample.job is not None
     ada.is_staff = True
-    operating.cancel(actor=ada, job_id=sample.job.pk)
+    operator_actions.cancel(actor=ada, job_id=sample.job.pk)
     worker_process.drain("checks")
     sample.refresh_from_db()
     assert (sample.state, sample.source) == (SampleState.REFUSED, None)
@@ -382,6 +382,6 @@ def test_every_reason_has_a_sentence_with_its_particulars(why: Why) -> None:
         "what": "SVG", "limit_mib": 1, "width": 2, "height": 3, "megapixels": 4, "seconds": 5,
         "limit_s": 6, "limit": 7, "codec": "mpeg4",
     }  # fmt: skip
-    sentence = sample_reasons.reason(Refused(why, **facts))
+    sentence = sample_messages.reason(Refused(why, **facts))
     assert sentence.endswith(".")
     assert "%" not in sentence

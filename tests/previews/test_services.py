@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.db import IntegrityError, transaction
 
-from previews import tasks, weights
+from previews import local_weights, tasks
 from previews.models import Image, Recipe, Render, RenderState
 from previews.render import CannotRender, OutOfMemory, Why
 from previews.render.images import decode
@@ -362,7 +362,7 @@ def test_pefts_configuration_comes_along(
         upload = uploads.receive(actor=ada, upload=upload, stream=io.BytesIO(data))
         sent.append(check.judge(upload=upload))
     draft = versions.create_draft(actor=ada, adapter=version.adapter, uploads=sent)
-    with weights.layers_of(draft, 0.8) as [layer]:
+    with local_weights.layers_of(draft, 0.8) as [layer]:
         assert layer.weight == 0.8
         assert layer.config == config
         assert layer.sha256 == hashlib.sha256(tiny_lora).hexdigest()

@@ -12,12 +12,12 @@ from PIL.PdfParser import PdfParser
 
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
 from previews import tasks
-from previews.derived import sheet
-from previews.derived.sheet import PAGE, Contact, Scene, Strip, pdf, png
-from previews.derived.words import Faces, fitted, lines
-from previews.faces import faces
+from previews.derived import contact_sheet
+from previews.derived.contact_sheet import PAGE, Contact, Scene, Strip, pdf, png
+from previews.derived.text_layout import Faces, fitted, lines
+from previews.fonts import faces
 from previews.models import Image, Render, Sheet
-from previews.services import sheets
+from previews.services import contact_sheets
 from registry import storage
 from registry.jobs import queue, worker_process
 from registry.models import Blob, Job
@@ -78,7 +78,7 @@ def test_a_pdf_has_pages_of_one_size() -> None:
 
 
 def test_a_sheet_ends_however_many_rows_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sheet, "MAX_STRIPS", 3)
+    monkeypatch.setattr(contact_sheet, "MAX_STRIPS", 3)
     more, most = (opened(png(contact(seeds=n), faces())) for n in (4, 3))
     assert more.size == most.size
 
@@ -144,16 +144,16 @@ def test_a_finished_render_gets_its_sheets_once(version: Version) -> None:
     first = kept(render)
     assert set(first) == {"png", "pdf"}
     assert opened(first["png"]).width > 1000
-    sheets.make(render=render)
+    contact_sheets.make(render=render)
     assert Sheet.objects.count() == 2
     render.sheets.all().delete()
-    sheets.make(render=render)
+    contact_sheets.make(render=render)
     assert kept(render) == first
 
 
 @pytest.mark.django_db
 def test_a_sheet_says_how_its_pictures_were_made(version: Version) -> None:
-    contact = sheets.contact_of(version.renders.get())
+    contact = contact_sheets.contact_of(version.renders.get())
     assert contact.title == "Noir v1"
     said = " ".join(contact.facts)
     for word in ("ada/noir@v1", "Miniature", "2 steps", "guidance 2.5", "64 × 64", "recipe "):
@@ -166,11 +166,11 @@ def test_a_sheet_says_how_its_pictures_were_made(version: Version) -> None:
 @pytest.mark.django_db
 def test_a_starting_worker_finds_renders_without_sheets(version: Version) -> None:
     Job.objects.filter(task="sheet").delete()
-    assert list(sheets.missing()) == [version.renders.get()]
+    assert list(contact_sheets.missing()) == [version.renders.get()]
     tasks.look_for_waiting()
     worker_process.drain("checks")
     assert set(kept(version.renders.get())) == {"png", "pdf"}
-    assert not sheets.missing().exists()
+    assert not contact_sheets.missing().exists()
 
 
 @pytest.mark.django_db

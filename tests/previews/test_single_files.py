@@ -16,7 +16,7 @@ from django.core.management import call_command
 from previews.render import BaseUnavailable, load_bases
 from previews.render.defaults import recipe_of
 from previews.render.engine import Engine
-from previews.render.quiet import quiet
+from previews.render.log_filters import quiet
 from previews.render.verify import verify
 from tests.previews import checkpoints
 from tests.previews.families import bases, texts, videos

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.utils import timezone
 
-from previews import announcing, tasks
+from previews import tasks, worker_bases
 from previews.models import Control, Image, Recipe, Render, RenderState, Tryout
 from previews.render.images import decode
 from previews.selectors import tryouts as selectors
-from previews.services import renders, tryouts, wishes
+from previews.services import renders, tryout_requests, tryouts
 from registry import storage, sweep
 from registry.adapters import services as adapters
 from registry.errors import (
@@ -335,8 +335,8 @@ def test_one_whose_base_went_away_waits_and_goes_on(
 
 
 def test_limits_are_those_of_the_base(served: None) -> None:
-    base = announcing.base_for("miniature")
+    base = worker_bases.base_for("miniature")
     assert base is not None
-    limits = wishes.limits_of(base)
+    limits = tryout_requests.limits_of(base)
     assert (limits.widths, limits.heights) == ((32, 96), (32, 96))
     assert (limits.most_pixels, limits.most_steps) == (6144, 4)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from previews.render import CannotRender, Why
 from previews.render.adapters import Rack
 from previews.render.keys import group
+from previews.render.module_tensors import AdapterFile, Pieces
 from previews.render.modules import Slot, Table
 from previews.render.normalise import Normal, normalise
-from previews.render.pieces import AdapterFile, Pieces
 from previews.render.updates import Update, update_of
 
 LINEAR = Slot("unet", "linear", (12, 8), 12)

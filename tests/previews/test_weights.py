@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from previews import weights
+from previews import local_weights
 from registry.adapters import services as adapters
 from registry.versions import services as versions
 from registry.versions.services import Details
@@ -33,7 +33,7 @@ def release(ada: User, *names: str) -> Version:
 def parts(version: Version) -> dict[str, tuple[str, float]]:
     """Part and strength of each layer, by the path of its file."""
     paths = {file.sha256: file.path for file in version.files}
-    with weights.layers_of(version, 0.8) as layers:
+    with local_weights.layers_of(version, 0.8) as layers:
         assert all(layer.path.is_file() for layer in layers)
         return {paths[layer.sha256]: (layer.part, layer.weight) for layer in layers}
 

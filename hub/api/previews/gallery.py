@@ -13,8 +13,8 @@ from rest_framework.response import Response
 from hub.api.base import Endpoint, Input, RawEndpoint, absolute, shown
 from hub.api.bodies import raw_body
 from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
-from previews.brought.limits import MAX_FILM_BYTES
 from previews.models import SampleKind, SampleState
+from previews.sample_files.limits import MAX_FILM_BYTES
 from previews.selectors import samples as selectors
 from previews.selectors.samples import Brought
 from previews.services import samples as services

@@ -12,7 +12,7 @@ from hub.api.base import Endpoint
 from hub.api.previews.views import PlaceOut, PreviewsOut
 from previews.models import OPEN_STATES
 from previews.selectors import renders as selectors
-from previews.selectors.places import place_of
+from previews.selectors.queue_position import place_of
 from previews.services import renders as services
 from registry.adapters import selectors as adapter_selectors
 from registry.versions import selectors as version_selectors

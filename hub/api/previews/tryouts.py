@@ -21,7 +21,7 @@ from previews.models.render import MAX_STRENGTH
 from previews.render.recipe import MAX_PROMPT_CHARACTERS, MAX_SEED, MAX_SIDE
 from previews.selectors import tryouts as selectors
 from previews.services import tryouts
-from previews.services.wishes import MAX_LAYERS, Wish
+from previews.services.tryout_requests import MAX_LAYERS, Wish
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
     from previews.models import Tryout
-    from previews.selectors.places import Place
+    from previews.selectors.queue_position import Place
     from previews.selectors.tryouts import Shown
     from registry.models import User, Version
 

@@ -12,7 +12,7 @@ from hub.api.base import absolute
 from hub.api.shapes import ProgressOut
 from previews.models import RenderState
 from previews.selectors.pictures import Picture, Source
-from previews.selectors.places import Place
+from previews.selectors.queue_position import Place
 from previews.selectors.renders import Previews
 
 if TYPE_CHECKING:

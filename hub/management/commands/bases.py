@@ -12,8 +12,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from hub.management.help import Help
 from previews.render import BasesInvalid, BaseUnavailable, RenderError, load_bases
+from previews.render.model_paths import absence
 from previews.render.verify import verify
-from previews.render.whereabouts import absence
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand
 
 from hub.management.help import Help
 from previews.models import Image, Render
-from previews.services import derivatives, sheets
+from previews.services import contact_sheets, derivatives
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -41,7 +41,11 @@ class Command(BaseCommand):
     def handle(self, *_args: str, **options: Any) -> None:
         """Make what is missing and report; pictures that cannot be read are counted too."""
         if options["dry_run"]:
-            images, renders, dropped = len(derivatives.missing(None)), sheets.missing().count(), 0
+            images, renders, dropped = (
+                len(derivatives.missing(None)),
+                contact_sheets.missing().count(),
+                0,
+            )
         else:
             images, renders = sum(1 for _image in _derive()), sum(1 for _render in _draw())
             dropped = derivatives.drop_orphans()
@@ -67,8 +71,8 @@ def _derive() -> Iterator[Image]:
 
 
 def _draw() -> Iterator[Render]:
-    ids = list(sheets.missing().values_list("pk", flat=True))
+    ids = list(contact_sheets.missing().values_list("pk", flat=True))
     rows = Render.objects.select_related("recipe", "version__adapter__namespace")
     for render in rows.filter(pk__in=ids):
-        sheets.make(render=render)
+        contact_sheets.make(render=render)
         yield render

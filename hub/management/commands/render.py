@@ -12,9 +12,9 @@ from django.core.management.base import BaseCommand, CommandError
 
 from hub.management.help import Help
 from previews.render import BaseUnavailable, RenderError, load_bases
-from previews.render.chunks import read_png
+from previews.render.png_parsing import read_png
 from previews.render.readback import read_back
-from previews.reproducing import found
+from previews.reproduction import found
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

@@ -11,14 +11,14 @@ from django.core.management.base import BaseCommand, CommandError
 from hub.management.help import Help
 from lorary.anatomy import FAMILIES
 from previews.render import RenderError
-from previews.services import rerendering
+from previews.services import rerender
 from registry.models import Adapter, AdapterName
 from registry.names import key_of
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-    from previews.services.rerendering import Outdated, Rerendered
+    from previews.services.rerender import Outdated, Rerendered
 
 __all__ = ["Command"]
 
@@ -58,7 +58,7 @@ class Command(BaseCommand):
         adapter = _adapter(options["adapter"]) if options["adapter"] else None
         progress = _silent if options["json"] else self._progress
         try:
-            told = rerendering.run(adapter=adapter, family=family, is_dry=is_dry, progress=progress)
+            told = rerender.run(adapter=adapter, family=family, is_dry=is_dry, progress=progress)
         except RenderError as error:
             raise CommandError(str(error)) from error
         if options["json"]:

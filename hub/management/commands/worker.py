@@ -18,7 +18,7 @@ from hub.celery import app
 from hub.operations import process_lock, processes
 from hub.operations.supervisor import Supervisor
 from hub.setting_checks import TAG
-from previews import announcing
+from previews import worker_bases
 from previews.render import BasesInvalid
 from registry.jobs import queue, workers
 from registry.jobs.worker_process import Sweeper
@@ -68,7 +68,7 @@ def _enter() -> None:
 
 def _queues_of(names: list[str]) -> list[str]:
     try:
-        return announcing.queues_of(names)
+        return worker_bases.queues_of(names)
     except BasesInvalid as error:
         raise CommandError(str(error)) from error
 
@@ -83,7 +83,7 @@ def _work(names: list[str], queues: list[str]) -> int:
     warnings.simplefilter("ignore", SecurityWarning)
     queue.release_own()  # a dead namesake's
     workers.leave()
-    facts = announcing.facts if announcing.renders_for(names) else dict
+    facts = worker_bases.facts if worker_bases.renders_for(names) else dict
     sweeper = Sweeper(queues, facts=facts, on_drain=_end_when_idle)
     worker_ready.connect(lambda **_: sweeper.start(), weak=False)
     worker = _Worker(

@@ -14,7 +14,7 @@ from hub.pages.adapters.base_model_panel import layers
 from hub.pages.labels import count
 from hub.templatetags.lorary import size
 from lorary.anatomy import ALGORITHM_TITLES
-from lorary.anatomy.wording import natural
+from lorary.anatomy.display_names import natural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

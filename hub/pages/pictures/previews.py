@@ -16,9 +16,9 @@ from django.views.decorators.http import require_http_methods
 from hub.pages.adapters.content_rating import rating_of
 from hub.pages.labels import duration
 from hub.pages.pictures.strength_slider import Frame, frame_of, sweep_of
-from previews import announcing
-from previews.reasons import no_renderer
-from previews.selectors.places import place_of_id
+from previews import worker_bases
+from previews.render_messages import no_renderer
+from previews.selectors.queue_position import place_of_id
 from previews.selectors.renders import previews_of
 from previews.services.renders import request as request_render
 from registry.accounts.permissions import require_user
@@ -133,7 +133,7 @@ def previews_context(
 
 def _unserved(version: Version) -> str:
     """Return why a version cannot be rendered here, empty where it can."""
-    return "" if announcing.base_for(version.family) else no_renderer(version.family)
+    return "" if worker_bases.base_for(version.family) else no_renderer(version.family)
 
 
 def _place(found: Previews) -> str:

@@ -17,13 +17,13 @@ from django.utils.translation import gettext_lazy
 from hub.pages.forms import dress
 from hub.pages.labels import family_label
 from hub.templatetags.lorary import strength as written
-from previews import announcing
+from previews import worker_bases
 from previews.models.render import MAX_STRENGTH
-from previews.reasons import waiting_for
 from previews.render.recipe import MAX_PROMPT_CHARACTERS
+from previews.render_messages import waiting_for
 from previews.selectors import tryouts as selectors
-from previews.services import wishes
-from previews.services.wishes import MAX_LAYERS, Limits, Wish
+from previews.services import tryout_requests
+from previews.services.tryout_requests import MAX_LAYERS, Limits, Wish
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters.selectors import Query
 from registry.errors import Invalid, NotFound
@@ -154,7 +154,7 @@ def said_by(found: Shown) -> Said:
     layers = tuple((selectors.name_of(one.version), written(one.strength)) for one in found.layers)
     told = {name: str(recipe.get(name, "")) for name in ("width", "height", "steps")}
     told |= {
-        "prompt": wishes.typed(recipe["prompts"][0], words),
+        "prompt": tryout_requests.typed(recipe["prompts"][0], words),
         "negative": recipe["negative"],
         "seed": str(recipe["seeds"][0]),
         "plain": "" if words or not _has_words(found) else "on",
@@ -237,15 +237,15 @@ def desk_of(user: Viewer, said: Said, *, is_asked: bool = False) -> Desk:
     """
     rows, faults = _rows(user, said)
     family = next((row.version.family for row in rows), "")
-    base = announcing.base_for(family) if family else None
-    limits = wishes.limits_of(base) if base is not None else None
+    base = worker_bases.base_for(family) if family else None
+    limits = tryout_requests.limits_of(base) if base is not None else None
     return Desk(
         rows=rows,
         form=TryForm(said.fields, limits=limits)
         if is_asked
         else TryForm(initial=said.fields, limits=limits),
         said=said,
-        words=wishes.words_of([row.version for row in rows]),
+        words=tryout_requests.words_of([row.version for row in rows]),
         family=family,
         waits_for=waiting_for(family) if family and base is None else "",
         faults=faults,

@@ -12,7 +12,7 @@ from diffusers import DiffusionPipeline
 from previews.render import Base, Bases, Recipe
 from previews.render.engine import Engine
 from previews.render.families import family_of
-from previews.render.quiet import quiet
+from previews.render.log_filters import quiet
 from previews.render.video import contact_sheet
 from tests.previews.families import bases, conventions, videos
 from tests.previews.updates import pixels

@@ -14,9 +14,9 @@ from lorary.anatomy.families import families
 from previews.render import Layer
 from previews.render.families import described
 from previews.render.fused import unfused
+from previews.render.log_filters import quiet
 from previews.render.modules import Slot, with_native
 from previews.render.native import native_names
-from previews.render.quiet import quiet
 from tests.previews.families import conventions
 from tests.previews.families.scenes import TINY, Scene
 from tests.previews.updates import pixels

@@ -8,8 +8,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from lorary.anatomy.columns import modules_of
 from lorary.anatomy.metadata import parsed
+from lorary.anatomy.module_table import modules_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

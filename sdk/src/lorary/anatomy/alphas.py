@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lorary.anatomy.columns import modules_of
 from lorary.anatomy.config import AdapterConfig, embedded_configs
 from lorary.anatomy.findings import Finding, finding
 from lorary.anatomy.metadata import clean, number, parsed
+from lorary.anatomy.module_table import modules_of
 from lorary.anatomy.onetrainer import onetrainer_config
 from lorary.safetensors import TensorInfo
 
 if TYPE_CHECKING:
-    from lorary.anatomy.columns import Module, Modules
+    from lorary.anatomy.module_table import Module, Modules
     from lorary.anatomy.shapes import Dims
 
 __all__ = ["AlphaReader", "Alphas", "alpha_of", "read_alphas"]

@@ -6,14 +6,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lorary.anatomy.columns import modules_of
 from lorary.anatomy.config import embedded_configs
+from lorary.anatomy.display_names import natural
 from lorary.anatomy.metadata import number, parsed, present, told
+from lorary.anatomy.module_table import modules_of
 from lorary.anatomy.privacy import safe_name
 from lorary.anatomy.report import LAYER_KINDS, Anatomy, Block, FileFacts, Layers, Notes
 from lorary.anatomy.training import description, recommended_strength, title, training_facts
 from lorary.anatomy.triggers import common_tags, tag_shares, trigger_words
-from lorary.anatomy.wording import natural
 from lorary.safetensors.tensors import Tensors
 
 if TYPE_CHECKING:

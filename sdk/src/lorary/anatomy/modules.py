@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING
 
-from lorary.anatomy.columns import Module, Modules, Roles
+from lorary.anatomy.module_table import Module, Modules, Roles
 from lorary.anatomy.plan import identify, plan
 from lorary.anatomy.shapes import Dims, measure
 from lorary.safetensors.dtypes import DTYPE_BITS

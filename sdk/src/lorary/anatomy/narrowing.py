@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lorary.anatomy.claims import FILE_NAME
 from lorary.anatomy.families import encoders, families, family_title
-from lorary.anatomy.places import pattern_of
+from lorary.anatomy.module_index import pattern_of
 from lorary.anatomy.vocabulary import covers, parent_of
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lorary.anatomy.algorithms import order, refine
-from lorary.anatomy.columns import Columns, Groups, grouped
 from lorary.anatomy.conventions import convention_name, naming_style
 from lorary.anatomy.families import encoder_index, family_index
 from lorary.anatomy.keys import Prefix, Role, split_key, split_prefix
 from lorary.anatomy.layers import layer_of
+from lorary.anatomy.module_table import Columns, Groups, grouped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from lorary.anatomy.doubts import Confidence, doubt, doubt_all, is_cut_short, is_only
+from lorary.anatomy.ambiguity import Confidence, doubt, doubt_all, is_cut_short, is_only
 from lorary.anatomy.families import families, family_index, family_title
 from lorary.anatomy.narrowing import (
     Evidence,
@@ -25,8 +25,8 @@ from lorary.anatomy.survey import survey
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lorary.anatomy.ambiguity import Extent
     from lorary.anatomy.claims import Claims
-    from lorary.anatomy.doubts import Extent
     from lorary.anatomy.families import Family
     from lorary.anatomy.modules import Module
     from lorary.anatomy.survey import Survey

@@ -8,10 +8,10 @@ from operator import attrgetter, eq
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.algorithms import is_complete
-from lorary.anatomy.columns import modules_of
+from lorary.anatomy.duplicate_targets import find_twins
 from lorary.anatomy.findings import Finding, counted, finding
 from lorary.anatomy.metadata import clean
-from lorary.anatomy.twins import find_twins
+from lorary.anatomy.module_table import modules_of
 from lorary.safetensors.dtypes import FLOAT_DTYPES
 from lorary.safetensors.tensors import Tensors
 

@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from lorary.anatomy.columns import modules_of
 from lorary.anatomy.families import encoder_index, encoders, families, family_index
+from lorary.anatomy.module_table import modules_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from lorary.anatomy.columns import Module, Modules
     from lorary.anatomy.families import Family
-    from lorary.anatomy.places import Row, Weights
+    from lorary.anatomy.module_index import Row, Weights
+    from lorary.anatomy.module_table import Module, Modules
 
 __all__ = ["Group", "Survey", "survey"]
 

@@ -24,7 +24,7 @@ from lorary.anatomy.metadata import (
     redact,
     text_of,
 )
-from lorary.anatomy.tags import CommonTag, TagShares, is_generic, stop_words, tag_shares
+from lorary.anatomy.tag_statistics import CommonTag, TagShares, is_generic, stop_words, tag_shares
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

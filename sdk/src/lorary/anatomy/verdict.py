@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.claims import best_lineage, covers
-from lorary.anatomy.columns import columns_of
 from lorary.anatomy.families import FAMILIES, families, family_title
 from lorary.anatomy.findings import Finding, finding
 from lorary.anatomy.metadata import clean
+from lorary.anatomy.module_table import columns_of
 from lorary.anatomy.narrowing import Evidence
 from lorary.anatomy.report import Base
 

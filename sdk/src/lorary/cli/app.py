@@ -33,15 +33,15 @@ COMMANDS = {
     "search": ("catalogue", "find adapters"),
     "info": ("catalogue", "show an adapter or one of its versions"),
     "versions": ("catalogue", "list the versions of an adapter"),
-    "find": ("finding", "say which adapter a file or a hash is"),
-    "alias": ("curating", "show the aliases of an adapter, or move one"),
-    "yank": ("curating", "advise against a version, or take that back"),
-    "withdraw": ("curating", "take a version or an adapter down for good"),
+    "find": ("find", "say which adapter a file or a hash is"),
+    "alias": ("curation", "show the aliases of an adapter, or move one"),
+    "yank": ("curation", "advise against a version, or take that back"),
+    "withdraw": ("curation", "take a version or an adapter down for good"),
     "inspect": ("inspect", "look into files, without a hub"),
     "pull": ("pull", "bring a version here, verified"),
     "push": ("push", "publish files as a version"),
     "uploads": ("uploads", "list what you sent, or cancel it"),
-    "try": ("trying", "render a stack of versions before pulling anything"),
+    "try": ("tryouts", "render a stack of versions before pulling anything"),
 }
 
 #: What others call a command.
@@ -117,7 +117,7 @@ def _run(words: Sequence[str]) -> int:
     words = list(words)
     words.remove(name)
     arguments = sub.parse_intermixed_args(words)
-    importlib.import_module("lorary.cli.waits").show()
+    importlib.import_module("lorary.cli.wait_messages").show()
     return command.run(arguments)
 
 

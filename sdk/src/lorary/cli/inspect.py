@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from lorary.anatomy.lineages import VARIABLE, LineageError, load_lineages
 from lorary.cli.command import Command, UsageError
-from lorary.cli.line import columns_for
-from lorary.cli.looking import CODES, NOT_FOUND, Form, look_at_all
-from lorary.cli.meter import counting
+from lorary.cli.input_files import Found, find
+from lorary.cli.inspect_lines import columns_for
+from lorary.cli.inspect_many import CODES, NOT_FOUND, Form, look_at_all
 from lorary.cli.output import note, plain, show, terminal_columns, width
-from lorary.cli.places import Found, find
+from lorary.cli.progress import counting
 
 if TYPE_CHECKING:
     from argparse import Namespace

@@ -12,7 +12,7 @@ import sys
 import unicodedata
 from typing import TYPE_CHECKING
 
-from lorary.cli.advice import ADVICE
+from lorary.cli.finding_advice import ADVICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

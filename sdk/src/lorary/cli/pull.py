@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from lorary import client
 from lorary.cli import strengths
 from lorary.cli.command import Command, add_endpoint
-from lorary.cli.meter import meter
 from lorary.cli.output import count_bytes, emit, note, pairs, plain, share_of_bytes, show
+from lorary.cli.progress import meter
 
 if TYPE_CHECKING:
     from argparse import Namespace

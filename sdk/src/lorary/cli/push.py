@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 from lorary import client
 from lorary.cli.command import Command, UsageError, add_endpoint
-from lorary.cli.leaks import Leaks
-from lorary.cli.meter import meter
 from lorary.cli.output import (
     emit,
     finding_lines,
@@ -18,6 +16,8 @@ from lorary.cli.output import (
     show,
     strong,
 )
+from lorary.cli.privacy_notice import Leaks
+from lorary.cli.progress import meter
 
 if TYPE_CHECKING:
     from argparse import Namespace

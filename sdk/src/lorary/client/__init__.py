@@ -11,9 +11,9 @@ from lorary.lazy import names_of
 
 if TYPE_CHECKING:
     from lorary.client.config import InsecureTransport
-    from lorary.client.curating import Alias, Move
+    from lorary.client.curation import Alias, Move
     from lorary.client.errors import LoraryError
-    from lorary.client.finding import Found, Match
+    from lorary.client.find_by_hash import Found, Match
     from lorary.client.hub import Hub
     from lorary.client.models import (
         Account,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lorary.client.publishing import Details, Pushed
     from lorary.client.pulling import Pulled, PulledFile
     from lorary.client.shortcuts import inspect, pull, push, search
-    from lorary.client.trying import Layer, Tryout
+    from lorary.client.tryouts import Layer, Tryout
 
 __all__ = [
     "Account",
@@ -68,18 +68,18 @@ __all__ = [
 _HOMES = {
     "Account": "lorary.client.models",
     "Adapter": "lorary.client.models",
-    "Alias": "lorary.client.curating",
+    "Alias": "lorary.client.curation",
     "Details": "lorary.client.publishing",
     "File": "lorary.client.models",
-    "Found": "lorary.client.finding",
+    "Found": "lorary.client.find_by_hash",
     "Holder": "lorary.client.models",
     "Hub": "lorary.client.hub",
     "InsecureTransport": "lorary.client.config",
-    "Layer": "lorary.client.trying",
+    "Layer": "lorary.client.tryouts",
     "Look": "lorary.client.models",
     "LoraryError": "lorary.client.errors",
-    "Match": "lorary.client.finding",
-    "Move": "lorary.client.curating",
+    "Match": "lorary.client.find_by_hash",
+    "Move": "lorary.client.curation",
     "OnProgress": "lorary.client.progress",
     "Previews": "lorary.client.models",
     "Progress": "lorary.client.progress",
@@ -88,7 +88,7 @@ _HOMES = {
     "Pushed": "lorary.client.publishing",
     "Reference": "lorary.client.names",
     "Token": "lorary.client.models",
-    "Tryout": "lorary.client.trying",
+    "Tryout": "lorary.client.tryouts",
     "Upload": "lorary.client.models",
     "Version": "lorary.client.models",
     "inspect": "lorary.client.shortcuts",

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 
 from lorary.client.digests import digest_file
 from lorary.client.errors import BadAnswer
-from lorary.client.locking import exclusive
+from lorary.client.file_lock import exclusive
 from lorary.client.models import Version
 from lorary.client.names import safe_segment
 

@@ -24,10 +24,10 @@ import secrets
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from lorary.client.answers import Record
 from lorary.client.digests import digest_file
 from lorary.client.errors import BadAnswer, TargetTaken, TargetUnusable
-from lorary.client.locking import exclusive
+from lorary.client.file_lock import exclusive
+from lorary.client.json_answers import Record
 from lorary.client.names import MAX_SEGMENT_BYTES, check_paths, collision_key, generic_rest
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from lorary.client import finding, publishing, pulling, trying
-from lorary.client.answers import Record
+from lorary.client import find_by_hash, publishing, pulling, tryouts
 from lorary.client.cache import Cache
 from lorary.client.config import endpoint_of, home_of, token_of
-from lorary.client.curating import Curating
+from lorary.client.curation import Curating
+from lorary.client.json_answers import Record
 from lorary.client.messages import Request
 from lorary.client.models import Account, Adapter, Look, Token, Upload, Version
 from lorary.client.names import Reference
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
     from types import TracebackType
 
-    from lorary.client.finding import Found, Match
+    from lorary.client.find_by_hash import Found, Match
     from lorary.client.models import Image
     from lorary.client.publishing import OnChecked
     from lorary.client.pulling import Pulled
-    from lorary.client.trying import Layer, Tryout
+    from lorary.client.tryouts import Layer, Tryout
 
 __all__ = ["Hub"]
 
@@ -179,10 +179,10 @@ class Hub(Curating):
         Raises:
             FileMissing: the file cannot be read.
         """
-        asked = finding.wanted(what)
+        asked = find_by_hash.wanted(what)
         if isinstance(asked, str):
-            return finding.find(self._session, (asked,))
-        return finding.find(self._session, finding.hashes_of(asked, on_progress))
+            return find_by_hash.find(self._session, (asked,))
+        return find_by_hash.find(self._session, find_by_hash.hashes_of(asked, on_progress))
 
     def find_all(
         self, wanted: Sequence[StrPath], *, on_progress: OnProgress = silent
@@ -196,8 +196,8 @@ class Hub(Curating):
                 ``error`` and does not end the others.
             on_progress: Told of every block, from several threads.
         """
-        asked = [finding.wanted(one) for one in wanted]
-        return finding.find_all(self._session, asked, on_progress)
+        asked = [find_by_hash.wanted(one) for one in wanted]
+        return find_by_hash.find_all(self._session, asked, on_progress)
 
     def pull(
         self,
@@ -325,16 +325,16 @@ class Hub(Curating):
             "prompt": prompt, "negative": negative, "seed": seed, "width": width,
             "height": height, "steps": steps, "triggers": triggers, "compare": compare,
         }  # fmt: skip
-        tryout = trying.ask(self._session, layers, said)
+        tryout = tryouts.ask(self._session, layers, said)
         try:
-            return trying.wait(self._session, tryout, on_progress)
+            return tryouts.wait(self._session, tryout, on_progress)
         except KeyboardInterrupt:
-            trying.remove(self._session, tryout)
+            tryouts.remove(self._session, tryout)
             raise
 
     def picture(self, image: Image) -> bytes:
         """Return the bytes of a picture (PNG)."""
-        return trying.picture(self._session, image)
+        return tryouts.picture(self._session, image)
 
     def uploads(self, limit: int | None = None) -> Iterator[Upload]:
         """Yield your uploads, the newest first, asking for further pages as they are needed.

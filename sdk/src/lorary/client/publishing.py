@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lorary.anatomy import Finding, Inspection, inspect_file
-from lorary.anatomy.wording import title_of
+from lorary.anatomy.display_names import title_of
 from lorary.client.errors import (
     FileMissing,
     Forbidden,

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urljoin
 
 import lorary
-from lorary.client.answers import Record, failure_of
 from lorary.client.connection import Origin, Pool
 from lorary.client.errors import BadAnswer, LoraryError
+from lorary.client.json_answers import Record, failure_of
 from lorary.client.messages import Request, Response
 from lorary.client.retries import Backoff, Broken, seconds_of
 

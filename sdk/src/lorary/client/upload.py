@@ -17,8 +17,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from lorary.client.answers import Record
 from lorary.client.digests import BLOCK_BYTES, digest_file
+from lorary.client.direct_parts import Straight
 from lorary.client.errors import (
     BadAnswer,
     Corrupt,
@@ -28,10 +28,10 @@ from lorary.client.errors import (
     UploadNotReady,
     UploadRefused,
 )
+from lorary.client.json_answers import Record
 from lorary.client.messages import Request
 from lorary.client.models import Part, Upload
 from lorary.client.progress import OnProgress, Progress, silent
-from lorary.client.straight import Straight
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,12 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from lorary.safetensors.careful import read_careful
 from lorary.safetensors.errors import HeaderError
 from lorary.safetensors.fast import read_fast
 from lorary.safetensors.limits import DEFAULT_LIMITS, FORMAT_HEADER_BYTES, Limits
 from lorary.safetensors.signatures import SNIFF_BYTES, sniff
 from lorary.safetensors.source import BytesSource, Source, open_source
+from lorary.safetensors.strict import read_careful
 
 if TYPE_CHECKING:
     import os

@@ -1,0 +1,224 @@
+"""Contact sheets: all pictures of a render, a film strip for each prompt and seed.
+
+```
+┌────────────────────────────────┐
+│ Noir v1                        │  title
+│ ada/noir@v1 · SDXL · 25 steps  │  facts
+│ a cat on a chair               │  one scene per prompt
+│ ▓ seed 7 ▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓ │
+│ ▓ □   □   □   □   □ ▓          │  one strip per seed, strengths rising
+│ ▓ 0   .25 .5  .75 1 ▓          │
+└────────────────────────────────┘
+```
+
+The PNG is one long sheet, the PDF has pages of A4 lying on its side.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageDraw
+
+from previews.derived.text_layout import Faces, Inks, fitted, lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    from PIL.Image import Image as Pixels
+
+__all__ = ["MAX_STRIPS", "Contact", "Scene", "Strip", "pdf", "png", "thumbnail"]
+
+#: Strips of a sheet; a recipe may have 256, and nobody looks at a picture that long. With 17
+#: strengths this many pictures take 170 MB while they are put together.
+MAX_STRIPS = 32
+#: Width of a picture on the PNG, and how wide the PNG may become.
+CELL, MAX_WIDTH, MIN_WIDTH = 256, 4096, 1100
+#: Up to so many strengths, pictures are shown larger than that.
+FEW = 3
+#: A4 lying on its side at 150 dots an inch.
+PAGE, DPI = (1754, 1240), 150
+MARGIN, PAD, GAP = 56, 20, 10
+#: Height of the words above and below the pictures of a strip.
+EDGE, FOOT = 40, 40
+#: Tallest picture, as a share of a page: two strips below a heading.
+TALLEST = 0.27
+
+INKS = Inks()
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """Pictures of one prompt and seed by strength; what was not rendered is missing."""
+
+    seed: int
+    cells: dict[float, Pixels]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A prompt with its strips."""
+
+    prompt: str
+    strips: tuple[Strip, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """What a sheet shows; ``words`` are its captions in the language of whoever made it."""
+
+    title: str
+    facts: tuple[str, ...]
+    scenes: tuple[Scene, ...]
+    strengths: tuple[float, ...]
+    seed_label: str = "seed"
+    control_label: str = "no adapter"
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A part of a sheet that no page is broken in; ``heads`` is repeated on the next page."""
+
+    height: int
+    draw: Callable[[ImageDraw.ImageDraw, Pixels, int], None]
+    heads: _Block | None = None
+
+
+def thumbnail(picture: Pixels, count: int) -> Pixels:
+    """Return a picture in the size that a sheet of ``count`` strengths needs."""
+    side = 2 * CELL if count <= FEW else round(1.25 * CELL)
+    small = picture.copy()
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return small
+
+
+def png(contact: Contact, faces: Faces) -> bytes:
+    """Return the sheet as one picture, the same bytes for the same contents."""
+    count = max(1, len(contact.strengths))
+    width = 2 * MARGIN + 2 * PAD + count * CELL + (count - 1) * GAP
+    width = min(MAX_WIDTH, max(MIN_WIDTH, width))
+    blocks = list(_blocks(contact, faces, width, limit=MAX_WIDTH))
+    height = 2 * MARGIN + sum(block.height for block in blocks)
+    stream = io.BytesIO()
+    _page(blocks, (width, height)).save(stream, "PNG", compress_level=6)
+    return stream.getvalue()
+
+
+def pdf(contact: Contact, faces: Faces, made_at: datetime) -> bytes:
+    """Return the sheet as pages; ``made_at`` is the document's date, whenever it is drawn."""
+    limit = round(TALLEST * PAGE[1])
+    pages = [_page(page, PAGE) for page in _paged(_blocks(contact, faces, PAGE[0], limit=limit))]
+    stream = io.BytesIO()
+    pages[0].save(
+        stream,
+        "PDF",
+        save_all=True,
+        append_images=pages[1:],
+        resolution=DPI,
+        quality=92,
+        title=contact.title,
+        creationDate=made_at.utctimetuple(),
+        modDate=made_at.utctimetuple(),
+    )
+    return stream.getvalue()
+
+
+def _paged(blocks: Iterator[_Block]) -> Iterator[list[_Block]]:
+    page: list[_Block] = []
+    room = PAGE[1] - 2 * MARGIN
+    for block in blocks:
+        if page and sum(one.height for one in page) + block.height > room:
+            yield page
+            page = [block.heads] if block.heads else []
+        page.append(block)
+    yield page
+
+
+def _page(blocks: list[_Block], size: tuple[int, int]) -> Pixels:
+    page = Image.new("RGB", size, INKS.paper)
+    draw = ImageDraw.Draw(page)
+    y = MARGIN
+    for block in blocks:
+        block.draw(draw, page, y)
+        y += block.height
+    return page
+
+
+def _blocks(contact: Contact, faces: Faces, width: int, *, limit: int) -> Iterator[_Block]:
+    room = width - 2 * MARGIN
+    yield _words(contact.title, faces, room, is_title=True)
+    for fact in contact.facts:
+        yield _line(fact, faces, room)
+    left = MAX_STRIPS
+    for scene in contact.scenes:
+        heading = _words(scene.prompt, faces, room)
+        for index, strip in enumerate(scene.strips[:left]):
+            block = _strip(contact, strip, faces, (room, limit))
+            yield _Block(block.height, block.draw, heading) if index else _joined(heading, block)
+        left -= min(left, len(scene.strips))
+
+
+def _joined(first: _Block, second: _Block) -> _Block:
+    """Return two blocks as one: a heading does not stay alone at the foot of a page."""
+
+    def draw(pen: ImageDraw.ImageDraw, page: Pixels, y: int) -> None:
+        first.draw(pen, page, y)
+        second.draw(pen, page, y + first.height)
+
+    return _Block(first.height + second.height, draw)
+
+
+def _words(text: str, faces: Faces, room: int, *, is_title: bool = False) -> _Block:
+    size = 54 if is_title else 27
+    font = faces.serif_at(size)
+    said = lines(text, font, room, 2 if is_title else 4)
+    step = round(size * 1.25)
+    above, below = (0, 12) if is_title else (30, 12)
+
+    def draw(pen: ImageDraw.ImageDraw, _page: Pixels, y: int) -> None:
+        for index, line in enumerate(said):
+            pen.text((MARGIN, y + above + index * step), line, INKS.ink, font)
+
+    return _Block(above + step * len(said) + below, draw)
+
+
+def _line(text: str, faces: Faces, room: int) -> _Block:
+    font = faces.sans_at(21)
+    said = fitted(text, font, room)
+
+    def draw(pen: ImageDraw.ImageDraw, _page: Pixels, y: int) -> None:
+        pen.text((MARGIN, y), said, INKS.caption, font)
+
+    return _Block(31, draw)
+
+
+def _strip(contact: Contact, strip: Strip, faces: Faces, room: tuple[int, int]) -> _Block:
+    """Lay out one strip in ``room`` (width of the strip, greatest height of a picture)."""
+    count = len(contact.strengths)
+    cell = (room[0] - 2 * PAD - (count - 1) * GAP) // max(1, count)
+    ratio = next((one.height / one.width for one in strip.cells.values()), 1.0)
+    cell = max(8, min(cell, round(room[1] / ratio), 2 * CELL))
+    tall = max(1, round(cell * ratio))
+    small, bold = faces.sans_at(19), faces.sans_at(21, 600)
+    width = 2 * PAD + count * cell + (count - 1) * GAP
+    height = EDGE + tall + FOOT
+
+    def draw(pen: ImageDraw.ImageDraw, page: Pixels, y: int) -> None:
+        pen.rectangle((MARGIN, y, MARGIN + width, y + height), INKS.film)
+        seed = f"{contact.seed_label} {strip.seed}"
+        pen.text((MARGIN + PAD, y + 9), seed, INKS.film_ink, small)
+        for index, strength in enumerate(contact.strengths):
+            x = MARGIN + PAD + index * (cell + GAP)
+            picture = strip.cells.get(strength)
+            if picture is not None:
+                scaled = picture.resize((cell, tall), Image.Resampling.LANCZOS)
+                page.paste(scaled, (x, y + EDGE))
+            else:
+                pen.rectangle((x, y + EDGE, x + cell, y + EDGE + tall), outline=INKS.film_ink)
+            label = f"{strength:g}" + ("" if strength else f"  {contact.control_label}")
+            pen.text((x, y + EDGE + tall + 6), fitted(label, bold, cell), INKS.film_ink, bold)
+
+    return _Block(height + 12, draw)

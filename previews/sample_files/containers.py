@@ -1,0 +1,79 @@
+"""A still picture taken apart, and what several containers need for that."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from previews.sample_files.formats import HEAD_BYTES, named
+from previews.sample_files.limits import MAX_PIXELS, MAX_SIDE, MAX_TEXT_BYTES
+from previews.sample_files.refusals import Refused, Why
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["Parts", "inflate", "require_end", "require_pixels"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What lies in the file of a picture.
+
+    Attributes:
+        width: In pixels, as the header says, like the height.
+        height: Before the orientation is applied.
+        picture: Bytes for the decoder.
+        texts: Plain texts by keyword.
+        exif: TIFF structure, without a prefix.
+        icc: Colour profile.
+        durations_ms: Of each frame, where there are several.
+    """
+
+    width: int
+    height: int
+    picture: bytes
+    texts: Mapping[str, str] = field(default_factory=dict)
+    exif: bytes = b""
+    icc: bytes = b""
+    durations_ms: Sequence[int] = ()
+
+
+def require_pixels(width: int, height: int, *, limit: int = MAX_PIXELS) -> None:
+    """Refuse what is too large to be decoded.
+
+    Raises:
+        Refused: ``PIXELS``, or ``DAMAGED`` where a side has none.
+    """
+    if width < 1 or height < 1:
+        raise Refused(Why.DAMAGED)
+    if width * height > limit or max(width, height) > MAX_SIDE:
+        raise Refused(Why.PIXELS, width=width, height=height, megapixels=round(limit / 1e6))
+
+
+def require_end(data: bytes, end: int) -> None:
+    """Refuse a file that ends before its picture does, or goes on after it.
+
+    Raises:
+        Refused: ``CUT`` or ``TRAILING``.
+    """
+    if end > len(data):
+        raise Refused(Why.CUT)
+    if end < len(data):
+        raise Refused(Why.TRAILING, what=named(data[end : end + HEAD_BYTES]))
+
+
+def inflate(packed: bytes, *, limit: int = MAX_TEXT_BYTES) -> bytes:
+    """Return what zlib packed.
+
+    Raises:
+        Refused: ``TEXTS`` when it is more than ``limit`` bytes, ``DAMAGED`` when it is not zlib.
+    """
+    unpacker = zlib.decompressobj()
+    try:
+        plain = unpacker.decompress(packed, limit + 1)
+    except zlib.error as error:
+        raise Refused(Why.DAMAGED) from error
+    if len(plain) > limit:
+        raise Refused(Why.TEXTS)
+    return plain

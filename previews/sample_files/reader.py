@@ -1,0 +1,105 @@
+"""``python -m previews.sample_files.reader FILE FOLDER``: read one file in a process of its own.
+
+Writes what is to be served and ``outcome.json`` into the folder. The process is never trusted to
+end by itself: the kernel holds it to memory, CPU, time and bytes written, whatever a decoder does.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from previews.sample_files import limits
+from previews.sample_files.formats import HEAD_BYTES, sniff
+from previews.sample_files.mp4_boxes import require_whole
+from previews.sample_files.refusals import Refused, Why
+
+__all__ = ["FILM", "OUTCOME", "PICTURE", "SMALL", "main", "read"]
+
+#: What is written into the folder; the picture of a film is its first.
+OUTCOME, PICTURE, SMALL, FILM = "outcome.json", "picture.webp", "small.webp", "film.mp4"
+
+
+def main(source: Path, folder: Path) -> None:
+    """Read a file within limits and write what became of it."""
+    confine()
+    try:
+        outcome = read(source, folder)
+    except Refused as refusal:
+        outcome = {"refused": refusal.why, "facts": refusal.facts}
+    except MemoryError:
+        outcome = {"refused": Why.HEAVY, "facts": {}}
+    (folder / OUTCOME).write_text(json.dumps(outcome), encoding="utf-8")
+
+
+def confine() -> None:
+    """Give this process its limits, which nothing that it runs can raise again."""
+    wanted = {
+        resource.RLIMIT_AS: limits.MEMORY_BYTES,
+        resource.RLIMIT_CPU: limits.CPU_S,
+        resource.RLIMIT_FSIZE: limits.WRITE_BYTES,
+        resource.RLIMIT_CORE: 0,
+    }
+    for kind, most in wanted.items():
+        with suppress(ValueError):  # macOS has no limit of the address space
+            # At the soft limit of CPU comes a signal that says so, at the hard one none.
+            resource.setrlimit(kind, (most, most + 5))
+    signal.alarm(limits.WALL_S)
+
+
+def read(source: Path, folder: Path) -> dict[str, Any]:
+    """Return what to serve of a file, which is written into the folder.
+
+    Raises:
+        Refused: it is not taken.
+    """
+    # Decoders are loaded once the limits hold.
+    from previews.sample_files import stills, videos  # noqa: PLC0415
+    from previews.sample_files.claims.merged import gather  # noqa: PLC0415
+
+    kind = sniff(_head(source, HEAD_BYTES))
+    data = _whole(source, limits.MAX_FILM_BYTES if kind.is_film else limits.MAX_PICTURE_BYTES)
+    texts: dict[str, str] = {}
+    parts = None if kind.is_film else stills.take_apart(kind, data)
+    if parts is None:
+        require_whole(kind, data)
+        picture, size = videos.save(videos.frames_of_film(kind, data, texts), folder / FILM)
+    elif len(parts.durations_ms) > 1:
+        picture, size = videos.save(videos.frames_of_webp(parts), folder / FILM)
+    else:
+        picture = stills.decode(kind, parts)
+        size = picture.size
+    stills.save(picture, folder / PICTURE)
+    small = stills.smaller(picture)
+    if small is not None:
+        stills.save(small, folder / SMALL)
+    return {
+        "is_film": (folder / FILM).exists(),
+        "width": size[0],
+        "height": size[1],
+        "small": small.size if small is not None else None,
+        "placeholder": stills.placeholder(picture),
+        "facts": gather(parts.texts, parts.exif) if parts else gather(texts),
+    }
+
+
+def _head(source: Path, size: int) -> bytes:
+    with source.open("rb") as handle:
+        return handle.read(size)
+
+
+def _whole(source: Path, limit: int) -> bytes:
+    with source.open("rb") as handle:
+        data = handle.read(limit + 1)
+    if len(data) > limit:
+        raise Refused(Why.SIZE, limit_mib=limit // limits.MIB)
+    return data
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,145 @@
+"""Has a file read by a process of its own, and believes of its answer only what can be so."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from previews.sample_files import limits
+from previews.sample_files.formats import HEAD_BYTES, Format, sniff
+from previews.sample_files.reader import FILM, OUTCOME, PICTURE, SMALL
+from previews.sample_files.refusals import Interrupted, Refused, Why
+
+__all__ = ["Reading", "read"]
+
+log = logging.getLogger(__name__)
+
+_ROOT = Path(__file__).resolve().parents[2]
+#: Seconds beyond the reader's own alarm after which it is killed.
+LATE_S = 10
+MAX_OUTCOME_BYTES = 1024 * 1024
+
+_PLACEHOLDER = re.compile(r"data:image/webp;base64,[A-Za-z0-9+/=]{1,2000}\Z")
+
+#: Ended from outside: a worker that stops takes its reader along.
+_STOPPED = {-signal.SIGTERM, -signal.SIGINT, -signal.SIGKILL, -signal.SIGHUP}
+_TOO_SLOW = {-signal.SIGXCPU, -signal.SIGALRM}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is to be served of a file, and what it said of how it was made.
+
+    Attributes:
+        picture: WebP; of a video its first picture.
+        small: The same for lists, None where it is small enough.
+        small_size: Its width and height.
+        film: MP4, None of a picture.
+        width: In pixels, like the height.
+        height: Of what is served.
+        placeholder: Data address of a picture of a few pixels.
+        facts: Prompt, seed, resources …
+    """
+
+    picture: Path
+    small: Path | None
+    small_size: tuple[int, int]
+    film: Path | None
+    width: int
+    height: int
+    placeholder: str
+    facts: dict[str, Any]
+
+
+def read(source: Path, folder: Path) -> Reading:
+    """Read a file.
+
+    Args:
+        source: The file, of whatever kind.
+        folder: Empty; gets what is to be served.
+
+    Raises:
+        Refused: the file is not taken.
+        Interrupted: the reader was ended from outside; try again.
+    """
+    outcome = _outcome(_run(source, folder), folder)
+    if "refused" in outcome:
+        raise Refused(Why(outcome["refused"]), **outcome["facts"])
+    width, height = _size(outcome["width"], outcome["height"])
+    if not _PLACEHOLDER.match(outcome["placeholder"]):
+        raise ValueError(outcome)
+    return Reading(
+        picture=_written(folder / PICTURE, Format.WEBP),
+        small=_written(folder / SMALL, Format.WEBP) if outcome["small"] else None,
+        small_size=_size(*outcome["small"]) if outcome["small"] else (width, height),
+        film=_written(folder / FILM, Format.MP4) if outcome["is_film"] else None,
+        width=width,
+        height=height,
+        placeholder=outcome["placeholder"],
+        facts=dict(outcome.get("facts", {})),
+    )
+
+
+def _size(width: int, height: int) -> tuple[int, int]:
+    if not (0 < int(width) <= limits.MAX_SIDE and 0 < int(height) <= limits.MAX_SIDE):
+        raise ValueError((width, height))
+    return int(width), int(height)
+
+
+def _run(source: Path, folder: Path) -> int:
+    """Run the reader without this process's secrets; return how it ended."""
+    command = [sys.executable, "-m", "previews.sample_files.reader", str(source), str(folder)]
+    environ = {"PYTHONPATH": str(_ROOT), "PYTHONUTF8": "1", "HOME": str(folder)}
+    with (folder / "log").open("wb") as errors:
+        try:
+            done = subprocess.run(
+                command,
+                check=False,
+                cwd=_ROOT,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                timeout=limits.WALL_S + LATE_S,
+            )
+        except subprocess.TimeoutExpired:
+            return -signal.SIGALRM
+    return done.returncode
+
+
+def _outcome(code: int, folder: Path) -> dict[str, Any]:
+    if code in _STOPPED:
+        raise Interrupted
+    if code in _TOO_SLOW:
+        raise Refused(Why.SLOW)
+    if code != 0:
+        with (folder / "log").open("rb") as errors:
+            errors.seek(max(0, os.fstat(errors.fileno()).st_size - 2000))
+            log.info(
+                "a picture ended its reader (%s): %s",
+                code,
+                errors.read().decode("utf-8", "replace"),
+            )
+        raise Refused(Why.DAMAGED)
+    with (folder / OUTCOME).open("rb") as handle:
+        text = handle.read(MAX_OUTCOME_BYTES + 1)
+    if len(text) > MAX_OUTCOME_BYTES:
+        raise ValueError(code)
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def _written(file: Path, kind: Format) -> Path:
+    """Return a file that the reader wrote, once it is what its name says."""
+    with file.open("rb") as handle:
+        if sniff(handle.read(HEAD_BYTES)) != kind:
+            raise ValueError(file.name)
+    return file

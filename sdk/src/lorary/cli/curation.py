@@ -1,0 +1,250 @@
+"""alias, yank, withdraw."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from lorary import client
+from lorary.cli.command import Command, UsageError, add_endpoint
+from lorary.cli.output import emit, note, plain, show, table
+from lorary.client.curation import ANYWHERE
+from lorary.client.errors import NotFound
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from lorary.cli.command import Parser
+    from lorary.client.curation import Alias, Expected, Move
+
+__all__ = ["COMMANDS"]
+
+NONE = "none"
+
+
+def _configure_alias(parser: Parser) -> None:
+    parser.add_argument("adapter", metavar="OWNER/NAME", help="the adapter")
+    parser.add_argument("alias", nargs="?", metavar="ALIAS", help="one alias; without it all")
+    parser.add_argument(
+        "to", nargs="?", metavar="VERSION", help="move it there: v3, another alias or a revision"
+    )
+    parser.add_argument(
+        "--expect", metavar="VERSION", help="only if it points there now; none: if it is not there"
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--remove", action="store_true", help="remove it; its history stays")
+    what.add_argument("--history", action="store_true", help="list its moves, newest first")
+    add_endpoint(parser)
+
+
+def _alias(args: Namespace) -> int:
+    _check_alias(args)
+    with client.Hub(args.endpoint) as hub:
+        if args.history:
+            _show_moves(args, hub.alias_history(args.adapter, args.alias))
+        elif args.remove:
+            _remove(hub, args)
+        elif args.to:
+            expected: Expected = ANYWHERE
+            if args.expect is not None:
+                expected = None if args.expect == NONE else args.expect
+            moved = hub.set_alias(args.adapter, args.alias, args.to, expected=expected)
+            _show_aliases(args, [moved])
+        else:
+            return _list_aliases(hub, args)
+    return 0
+
+
+def _list_aliases(hub: client.Hub, args: Namespace) -> int:
+    found = [one for one in hub.aliases(args.adapter) if args.alias in {None, one.name}]
+    if args.alias and not found:
+        message = f"{args.adapter} has no alias “{args.alias}”."
+        raise NotFound(message)
+    _show_aliases(args, found)
+    return 0
+
+
+def _check_alias(args: Namespace) -> None:
+    """Refuse words that do not go together.
+
+    Raises:
+        UsageError: with what is missing.
+    """
+    client.Reference.parse(args.adapter)
+    message = ""
+    if (args.remove or args.history) and not args.alias:
+        message = "name the alias"
+    elif (args.remove or args.history) and args.to:
+        message = "--remove and --history take no version"
+    elif args.expect is not None and not (args.to or args.remove):
+        message = "--expect goes with a move or --remove"
+    elif args.expect == NONE and args.remove:
+        message = "what is not there cannot be removed"
+    if message:
+        raise UsageError(message)
+
+
+def _remove(hub: client.Hub, args: Namespace) -> None:
+    hub.remove_alias(args.adapter, args.alias, expected=args.expect)
+    if args.json:
+        emit({"adapter": args.adapter, "alias": args.alias, "removed": True})
+    else:
+        show(f"{plain(args.adapter)}@{plain(args.alias)} names nothing any more.")
+
+
+def _show_aliases(args: Namespace, found: list[Alias]) -> None:
+    if args.json:
+        for one in found:
+            told = {key: value for key, value in one.data.items() if key != "name"}
+            emit({"adapter": args.adapter, "alias": one.name, **told})
+        return
+    if not found:
+        note("lorary: no aliases")
+        return
+    rows = [
+        [
+            one.name,
+            f"{one.version} ({one.state})" if one.state == "withdrawn" else one.version or "-",
+            one.revision[:12],
+            one.moved_at[:10],
+            one.moved_by,
+        ]
+        for one in found
+    ]
+    show(table([["ALIAS", "VERSION", "REVISION", "SINCE", "BY"], *rows]))
+
+
+def _show_moves(args: Namespace, moves: tuple[Move, ...]) -> None:
+    if args.json:
+        for move in moves:
+            emit(
+                {
+                    "adapter": args.adapter,
+                    "alias": args.alias,
+                    "before": move.before or None,
+                    "after": move.after or None,
+                    "moved_at": move.moved_at,
+                    "moved_by": move.moved_by,
+                }
+            )
+        return
+    rows = [
+        [move.moved_at[:16].replace("T", " "), move.before or "-", move.after or "-", move.moved_by]
+        for move in moves
+    ]
+    show(table([["WHEN", "FROM", "TO", "BY"], *rows]))
+
+
+def _configure_yank(parser: Parser) -> None:
+    parser.add_argument("reference", metavar="OWNER/NAME@VERSION", help="the version")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--reason", metavar="TEXT", help="why; whoever looks at it reads it")
+    what.add_argument("--undo", action="store_true", help="offer it again")
+    add_endpoint(parser)
+
+
+def _yank(args: Namespace) -> int:
+    reference = _exact(args.reference)
+    with client.Hub(args.endpoint) as hub:
+        version = hub.restore(reference) if args.undo else hub.yank(reference, _reason(args))
+    if args.json:
+        emit(
+            {
+                "adapter": version.adapter,
+                "version": version.name,
+                "state": version.state,
+                "reason": version.reason,
+            }
+        )
+    else:
+        what = "is offered again" if args.undo else f"was yanked: {plain(version.reason)}"
+        show(f"{plain(version.adapter)} {version.name} {what}")
+    return 0
+
+
+def _exact(text: str) -> client.Reference:
+    reference = client.Reference.parse(text)
+    if not reference.rev:
+        message = "name the version: OWNER/NAME@VERSION"
+        raise UsageError(message)
+    return reference
+
+
+def _reason(args: Namespace) -> str:
+    if not args.reason.strip():
+        message = "--reason needs a sentence"
+        raise UsageError(message)
+    return str(args.reason)
+
+
+def _configure_withdraw(parser: Parser) -> None:
+    parser.add_argument(
+        "reference", metavar="OWNER/NAME[@VERSION]", help="the version, or with --all the adapter"
+    )
+    parser.add_argument("--reason", metavar="TEXT", required=True, help="why; it stays for ever")
+    parser.add_argument("--all", action="store_true", help="the whole adapter")
+    parser.add_argument("--yes", action="store_true", help="do not ask; needed without a terminal")
+    add_endpoint(parser)
+
+
+def _withdraw(args: Namespace) -> int:
+    reference, reason = client.Reference.parse(args.reference), _reason(args)
+    if args.all == bool(reference.rev):
+        message = "name a version, or the adapter alone with --all"
+        raise UsageError(message)
+    if not args.yes and not _is_sure(str(reference)):
+        note("lorary: nothing was changed")
+        return 1
+    with client.Hub(args.endpoint) as hub:
+        if args.all:
+            adapter, name = hub.withdraw_adapter(reference, reason).full_name, None
+        else:
+            version = hub.withdraw(reference, reason)
+            adapter, name = version.adapter, version.name
+    if args.json:
+        emit({"adapter": adapter, "version": name, "state": "withdrawn", "reason": reason.strip()})
+    else:
+        show(f"{plain(adapter)} {name or '(all of it)'} was withdrawn: {plain(reason)}")
+    return 0
+
+
+def _is_sure(name: str) -> bool:
+    """Ask on the terminal.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if not sys.stdin.isatty():
+        message = "this cannot be undone; say --yes where nobody can be asked"
+        raise UsageError(message)
+    note(f"{plain(name)} will be gone for everyone, its files and pictures. No way leads back.")
+    sys.stderr.write(f"Type {plain(name)} to go on: ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip() == name
+
+
+COMMANDS = {
+    "alias": Command(
+        "Show the aliases of an adapter, move one, or see where it was. Whoever pulls by an alias "
+        "gets the version that it names at that moment.",
+        "  lorary alias studio/noir\n"
+        "  lorary alias studio/noir stable v3 --expect v2\n"
+        "  lorary alias studio/noir stable --history",
+        _configure_alias,
+        _alias,
+    ),
+    "yank": Command(
+        "Advise against a version: it stays where it is, but is not offered any more.",
+        '  lorary yank studio/noir@v3 --reason "Burns highlights; use v2."\n'
+        "  lorary yank studio/noir@v3 --undo",
+        _configure_yank,
+        _yank,
+    ),
+    "withdraw": Command(
+        "Take a version, or with --all an adapter, down for good: its files and pictures go, its "
+        "name, digests and your reason stay. It cannot be undone.",
+        '  lorary withdraw studio/noir@v3 --reason "Rights of the photographer."',
+        _configure_withdraw,
+        _withdraw,
+    ),
+}

@@ -1,0 +1,154 @@
+"""find."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from lorary import client
+from lorary.cli.command import Command, add_endpoint
+from lorary.cli.input_files import find as files_of
+from lorary.cli.output import emit, note, pad, plain, show, table, width
+from lorary.cli.progress import Counting, counting, meter
+from lorary.client import find_by_hash
+from lorary.client.progress import OnProgress, silent
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterator, Sequence
+
+    from lorary.cli.command import Parser
+    from lorary.client import Found, LoraryError, Match
+
+__all__ = ["COMMANDS"]
+
+NOT_FOUND = 3
+
+
+def _configure(parser: Parser) -> None:
+    parser.add_argument(
+        "places",
+        nargs="+",
+        metavar="FILE|DIR|HASH",
+        help="files; of a folder, every .safetensors file in it and below; hashes of any kind",
+    )
+    add_endpoint(parser)
+
+
+def _find(args: Namespace) -> int:
+    wanted = list(_wanted(args.places))
+    longest = max((width(plain(one.name)) for one in wanted), default=0)
+    missing = 0
+    with client.Hub(args.endpoint) as hub, _telling(wanted) as (count, draw):
+        found = hub.find_all([one.what for one in wanted], on_progress=draw)
+        for number, (one, told) in enumerate(zip(wanted, found, strict=True)):
+            missing += not told.matches
+            if sys.stdout.isatty():
+                count.clear()
+            if args.json:
+                emit(_document(one, told))
+            else:
+                show(_lines(one, told, longest))
+            count.step(number + 1)
+    if missing:
+        note(f"lorary: {missing:,} of {len(wanted):,} not found")
+    return NOT_FOUND if missing or not wanted else 0
+
+
+@contextlib.contextmanager
+def _telling(wanted: Sequence[_Wanted]) -> Iterator[tuple[Counting, OnProgress]]:
+    """Draw a bar for one file, and count several."""
+    with counting("Looking up", len(wanted)) as count:
+        if len(wanted) > 1:
+            count.step(0)
+            yield count, silent
+            return
+        with meter() as draw:
+            yield count, draw
+
+
+class _Wanted(NamedTuple):
+    """What is looked for, and how it is called in results; ``path`` is None of a hash."""
+
+    name: str
+    what: str | Path
+    path: str | None
+
+
+def _wanted(words: Sequence[str]) -> Iterator[_Wanted]:
+    for word in words:
+        if isinstance(find_by_hash.wanted(word), str):
+            yield _Wanted(word, word, None)
+            continue
+        here = files_of(word)
+        if not here:
+            note(f"lorary: {plain(word)} holds no .safetensors file.")
+        for one in here:
+            yield _Wanted(one.name if one.is_listed else word, Path(one.place), one.place)
+
+
+def _document(one: _Wanted, told: Found) -> dict[str, object]:
+    document: dict[str, object] = {
+        "asked": Path(one.path).name if one.path else one.name,
+        "path": one.path,
+        "matches": [_match(match) for match in told.matches],
+    }
+    if told.error is not None:
+        document["error"] = {"code": told.error.code, "message": _reason(one, told.error)}
+    return document
+
+
+def _match(match: Match) -> dict[str, object]:
+    return {
+        "adapter": match.version.adapter,
+        "version": match.version.name,
+        "state": match.version.state,
+        "path": match.file.path,
+        "sha256": match.file.sha256,
+        "kind": match.kind,
+        "same": "file" if match.is_same_file else "tensors",
+        "url": match.version.url,
+    }
+
+
+def _reason(one: _Wanted, error: LoraryError) -> str:
+    """Return why something could not be looked up."""
+    if one.path and os.path.lexists(one.path):
+        return error.detail
+    return f"“{one.name}” is no file here, and no hash of 8, 10, 12 or 64 hex digits."
+
+
+def _lines(one: _Wanted, told: Found, longest: int) -> list[str]:
+    if told.error is not None:
+        rows = [[_reason(one, told.error)]]
+    else:
+        rows = [_row(match) for match in told.matches] or [["not found"]]
+    name = pad(plain(one.name), longest)
+    return [f"{name}  {line}" for line in table(rows)]
+
+
+def _row(match: Match) -> list[str]:
+    version = match.version
+    what = match.kind if match.is_same_file else f"{match.kind}: same tensors, other file"
+    state = "" if version.state == "published" else f" ({version.state})"
+    return [f"{version.adapter}@{version.name}", f"{what}{state}"]
+
+
+COMMANDS = {
+    "find": Command(
+        "Say which adapter a file is, by its hashes or by one that you have. Files stay here; the\n"
+        "hub is asked by SHA-256 of the file and of what follows its header, so that a file with\n"
+        "other metadata is found, too.\n\n"
+        "exit codes:\n"
+        "  0   each was found\n"
+        "  3   one of them was not, or cannot be read",
+        "  lorary find noir.safetensors\n"
+        "  lorary find 67AB2FD8EC\n"
+        "  lorary find loras/ --json | jq -r 'select(.matches == []) | .path'",
+        _configure,
+        _find,
+    ),
+}

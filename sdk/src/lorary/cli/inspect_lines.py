@@ -1,0 +1,122 @@
+"""What `lorary inspect` shows to people about many files: a line for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lorary.anatomy import algorithm_title, family_title
+from lorary.cli.inspect_page import CONFIDENCE_STYLES, claimed_title, is_only_claimed
+from lorary.cli.output import count_bytes, cut, pad, plain, styled
+
+if TYPE_CHECKING:
+    from lorary.anatomy import Anatomy, Base, Inspection
+
+__all__ = ["Columns", "columns_for", "line_of"]
+
+_VERDICT, _METHOD, _SIZE = 24, 14, 9
+_GAP = "  "
+_LEAST_NAME = 12
+_SHORT_TITLES = (
+    ("Stable Diffusion XL", "SDXL"),
+    ("Stable Diffusion", "SD"),
+    ("image-to-video", "I2V"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What has room on a line, and where it stands.
+
+    Attributes:
+        name: Columns for the name.
+        is_cut: Longer texts are cut; in a pipe they are whole.
+        has_method: Method and rank are shown.
+        has_size: The size is shown.
+    """
+
+    name: int
+    is_cut: bool = False
+    has_method: bool = True
+    has_size: bool = True
+
+    def fit(self, text: str, wide: int, mark: str = "") -> str:
+        """Return a text and its mark in so many columns."""
+        shown = cut(text, wide - len(mark)) if self.is_cut else text
+        return pad(shown + mark, wide)
+
+
+def columns_for(longest_name: int, terminal: int | None) -> Columns:
+    """Share out a line; the base model is the last thing to go without room.
+
+    Args:
+        longest_name: Columns that the longest name takes.
+        terminal: Columns of the terminal, None where there is none.
+    """
+    if terminal is None:
+        return Columns(longest_name)
+    with_method = terminal - len(_GAP) - _VERDICT - len(_GAP) - _METHOD
+    with_size = with_method - len(_GAP) - _SIZE
+    has_size, has_method = with_size >= 2 * _LEAST_NAME, with_method >= _LEAST_NAME
+    room = with_size if has_size else with_method if has_method else terminal - len(_GAP) - _VERDICT
+    name = min(longest_name, max(_LEAST_NAME, room))
+    return Columns(name, is_cut=True, has_method=has_method, has_size=has_size)
+
+
+def line_of(name: str, inspection: Inspection, columns: Columns) -> str:
+    """Return one line about a file: name, base model, method with rank, size.
+
+    Args:
+        name: The file as it was named.
+        inspection: What looking at it gave.
+        columns: What has room.
+    """
+    lead = columns.fit(plain(name), columns.name)
+    anatomy = inspection.anatomy
+    if anatomy is None:
+        code = inspection.refusal.code if inspection.refusal else "refused"
+        told = "cannot be read" if code == "unreadable" else f"refused: {code}"
+        return f"{lead}{_GAP}{styled(told, 'red')}"
+    parts = [lead, *_told(anatomy, inspection, columns)]
+    if columns.has_size:
+        parts.append(styled(count_bytes(anatomy.file.size_bytes), "dim"))
+    return _GAP.join(parts).rstrip()
+
+
+def _told(anatomy: Anatomy, inspection: Inspection, columns: Columns) -> list[str]:
+    """Return verdict and method; of what is no adapter its kind in the place of both."""
+    if anatomy.kind != "adapter":
+        wide = _VERDICT + (len(_GAP) + _METHOD if columns.has_method else 0)
+        kind = anatomy.kind.replace("_", " ")
+        title = f", {_title(anatomy.base)}" if anatomy.base.candidates else ""
+        return [styled(columns.fit(f"no adapter: {kind}{title}", wide), "yellow")]
+    base = anatomy.base
+    is_refused = any(found.severity == "error" for found in inspection.findings)
+    conflicts = base.agreement == "conflict"
+    mark = "≠" if conflicts else "!" if is_refused else ""
+    style = "red" if conflicts else CONFIDENCE_STYLES.get(base.confidence, "dim")
+    told = [styled(columns.fit(_title(base), _VERDICT, mark), style)]
+    if columns.has_method:
+        method = algorithm_title(anatomy.algorithm) if anatomy.algorithm else "-"
+        rank = "" if anatomy.rank is None else f" {anatomy.rank}"
+        told.append(columns.fit(method + rank, _METHOD))
+    return told
+
+
+def _title(base: Base) -> str:
+    """Return the base model as people write it, with a question mark where nothing proves it."""
+    if is_only_claimed(base):
+        return f"{_short(claimed_title(base))}?"
+    titles = [_short(family_title(name)) for name in base.candidates]
+    if base.likely is not None:
+        likely = f"{_short(family_title(base.likely))}?"
+        titles = [likely, *(title for title in titles if f"{title}?" != likely)]
+    is_doubtful = base.confidence == "unknown" or len(titles) == 1
+    doubt = "?" if titles and base.family is None and is_doubtful else ""
+    return f"{' / '.join(titles) or 'unknown'}{doubt}"
+
+
+def _short(title: str) -> str:
+    for long, short in _SHORT_TITLES:
+        title = title.replace(long, short)
+    return title

@@ -1,0 +1,396 @@
+"""What `lorary inspect` shows to people about one file: a page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lorary.anatomy import FAMILIES, algorithm_title, describe, family_title
+from lorary.anatomy.claims import FILE_NAME
+from lorary.cli.finding_advice import ADVICE
+from lorary.cli.output import (
+    SEVERITY_STYLES,
+    columns,
+    count_bytes,
+    pad,
+    plain,
+    strong,
+    styled,
+    wrap,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from lorary.anatomy import Anatomy, Base, Finding, Inspection
+    from lorary.anatomy.narrowing import Evidence
+    from lorary.anatomy.report import Layers
+
+__all__ = ["CONFIDENCE_STYLES", "claimed_title", "is_only_claimed", "page_of"]
+
+_LABEL = 11
+_WORD = 7
+_MOST_WORDS = 12
+_MOST_TAGS = 8
+_MOST_RANKS = 6
+_MOST_REASONS = 8
+_MOST_AGAINST = 3  # relatives that it is not; the document has them all
+_AGAINST = frozenset({"absent", "shape"})
+CONFIDENCE_STYLES = {"proven": "green", "narrowed": "yellow", "claimed": "yellow"}
+"""Confidence to the style of a verdict."""
+_SAID_AT_THE_TOP = frozenset(
+    {"family_ambiguous", "family_unknown", "metadata_conflict", "not_an_adapter"}
+)
+_FACTS = {
+    "epochs": "{} epochs",
+    "images": "{} images",
+    "resolution": "{}",
+    "steps": "{} steps",
+    "trainer": "{}",
+}
+_SAID_BY_THE_CLAIM = frozenset({"base_version", "base_model_hash"})
+_PARTS = {
+    "denoiser": "denoiser",
+    "text_encoder": "text encoder",
+    "text_encoder_2": "text encoder 2",
+    "text_encoder_3": "text encoder 3",
+}
+_TRUST = {
+    "high": "written down as one",
+    "medium": "from the training set-up",
+    "low": "a guess from the captions",
+}
+
+
+def page_of(name: str, inspection: Inspection) -> Iterator[str]:
+    """Yield the lines of a page about one file.
+
+    Args:
+        name: The file as it was named.
+        inspection: What looking at it gave.
+    """
+    anatomy = inspection.anatomy
+    if anatomy is None:
+        yield strong(_heading(name))
+        yield from _refusal(inspection)
+        return
+    yield f"{strong(_heading(name))}  {styled(count_bytes(anatomy.file.size_bytes), 'dim')}"
+    yield ""
+    if anatomy.kind == "adapter":
+        yield from _verdict(anatomy.base)
+        yield ""
+        yield from _fields(_build(anatomy))
+        yield from _words(anatomy)
+        yield from _section("training", _training(anatomy))
+    else:
+        yield from _other_kind(anatomy)
+    yield from _section("notes", _notes(anatomy))
+    yield from _findings(inspection.findings)
+
+
+def _heading(name: str) -> str:
+    """Return the name as it was given; of an address no query, which may hold a signature."""
+    return plain(name.partition("?")[0] if "://" in name else name)
+
+
+def _refusal(inspection: Inspection) -> Iterator[str]:
+    refusal = inspection.refusal
+    if refusal is not None:
+        word = "FAILED" if refusal.code == "unreadable" else "REFUSED"
+        yield ""
+        yield from _told(word, ("bold", "red"), refusal.message, refusal.code, at=refusal.at)
+
+
+def _verdict(base: Base) -> Iterator[str]:
+    title, how = _headline(base)
+    style = CONFIDENCE_STYLES.get(base.confidence, "red")
+    head, *more = wrap(f"{title} — {how}", columns() - 2)
+    shown = head.replace(title, styled(title, "bold", style), 1)
+    yield f"  {shown}"
+    yield from (f"  {line}" for line in more)
+    yield from _grounds(base, title, how)
+    if base.family is None and not is_only_claimed(base):
+        code = "family_ambiguous" if base.candidates else "family_unknown"
+        yield from _advice(code, 4)
+
+
+def _grounds(base: Base, title: str, how: str) -> Iterator[str]:
+    """Yield what the file says of itself, and what shows the verdict."""
+    claim = "" if is_only_claimed(base) else _claim(base)
+    if base.agreement == "conflict":
+        yield from _indented(f"CONFLICT: {claim}", 2, "bold", "red")
+    elif claim:
+        yield from _indented(claim, 2)
+    if base.lineage and base.lineage != title:
+        source = base.claimed.get("lineage_source")
+        says = f"says {_place(source)}" if source else "as its tensors show"
+        yield from _indented(f"Trained on {base.lineage}, {says}.", 2)
+    yield from _refuted(base)
+    for reason in _reasons(base):
+        if reason.text != how:
+            yield from _indented(reason.text, 4, "dim", mark="· ")
+
+
+def _refuted(base: Base) -> Iterator[str]:
+    """Yield what the file says of its checkpoint that the tensors rule out."""
+    told = base.claimed.get("lineages")
+    for one in told if isinstance(told, list) else ():
+        if one["is_refuted"]:
+            said = f"though {_place(one['source'])} says so ({one['value']})"
+            text = f"Not trained on {one['lineage']}, {said}: the tensors rule it out."
+            yield from _indented(text, 2)
+
+
+def _place(source: object) -> str:
+    return "its name" if source == FILE_NAME else str(source)
+
+
+def _reasons(base: Base) -> list[Evidence]:
+    """Return the reasons worth a line; of those against its relatives the first few."""
+    against = [reason for reason in base.evidence if reason.rule in _AGAINST]
+    left_out = against[_MOST_AGAINST:]
+    return [reason for reason in base.evidence if reason not in left_out][:_MOST_REASONS]
+
+
+def _headline(base: Base) -> tuple[str, str]:
+    """Return the answer, and how it is known."""
+    titles = [family_title(name) for name in base.candidates]
+    first = base.evidence[0].text if base.evidence else ""
+    if base.family is not None:
+        hows = {
+            "proven": "proven by its tensors.",
+            "narrowed": "likely, though not beyond doubt.",
+        }
+        if base.confidence == "narrowed" and any(one.rule == "claim" for one in base.evidence):
+            word = "name" if base.claimed["source"] == FILE_NAME else "metadata"
+            return titles[0], f"by its {word}; the tensors allow it and others."
+        return titles[0], hows.get(base.confidence, first)
+    if titles and base.confidence == "unknown":
+        return f"Perhaps {_listed(titles, 'or')}", "its tensors fit, but may be another model's."
+    if base.likely is not None:
+        others = [family_title(name) for name in base.candidates if name != base.likely]
+        how = f"adapters for {_listed(others, 'or')} look the same."
+        return f"Likely {family_title(base.likely)}", how
+    if len(titles) > 1:
+        return _listed(titles, "or"), "the tensors fit each of them."
+    if is_only_claimed(base):
+        source = f"{base.claimed['source']}: {base.claimed['value']}"
+        return claimed_title(base), f"its metadata says so ({source}), no table here can prove it."
+    return "Unknown base model", "the tensors fit none that is known here."
+
+
+def is_only_claimed(base: Base) -> bool:
+    """Tell whether the metadata alone names the base model, and nothing speaks against it."""
+    return base.confidence == "claimed" and not base.candidates and base.agreement == "agree"
+
+
+def claimed_title(base: Base) -> str:
+    """Return what people call the claimed base model, also one that no table has."""
+    claimed = str(base.claimed["family"])
+    if claimed in FAMILIES:
+        return family_title(claimed)
+    return base.lineage or family_title(claimed)
+
+
+def _claim(base: Base) -> str:
+    claimed = base.claimed.get("family")
+    if claimed is None:
+        return ""
+    if base.claimed["source"] == FILE_NAME:
+        return f"Its name points to {claimed_title(base)}."
+    said = f"its metadata says {claimed_title(base)}"
+    source = f" ({base.claimed['source']}: {base.claimed['value']})"
+    if base.agreement == "conflict":
+        return f"{said}{source}, the tensors say otherwise. The tensors count."
+    if base.family == claimed:
+        return f"Its metadata says the same{source}."
+    return f"{said[0].upper()}{said[1:]}{source}."
+
+
+def _build(anatomy: Anatomy) -> list[tuple[str, str]]:
+    layers = anatomy.layers
+    method = algorithm_title(anatomy.algorithm) if anatomy.algorithm else "unknown"
+    if len(anatomy.algorithms) > 1:
+        counts = [f"{algorithm_title(name)} {n:,}" for name, n in anatomy.algorithms.items()]
+        method += f" ({', '.join(counts)})"
+    return [
+        ("method", method),
+        ("format", f"{anatomy.convention or 'unknown'}, {', '.join(anatomy.dtypes)}"),
+        ("rank", _ranks(anatomy)),
+        ("alpha", _alpha(anatomy)),
+        ("parts", _parts(anatomy.parts)),
+        ("layers", _layers(layers)),
+        ("parameters", f"{anatomy.parameters:,} in {_tensors(anatomy)}"),
+    ]
+
+
+def _parts(parts: Mapping[str, int]) -> str:
+    """Return what is adapted beside the denoiser; nothing where the denoiser is all."""
+    if set(parts) == {"denoiser"}:
+        return ""
+    shown = sorted(parts.items(), key=lambda item: item[0] != "denoiser")
+    return " · ".join(f"{_PARTS.get(part, part)} {count:,}" for part, count in shown)
+
+
+def _tensors(anatomy: Anatomy) -> str:
+    count = anatomy.file.tensors
+    return "one tensor" if count == 1 else f"{count:,} tensors"
+
+
+def _ranks(anatomy: Anatomy) -> str:
+    layers = anatomy.layers
+    if not anatomy.ranks:
+        return "" if anatomy.rank is None else f"{anatomy.rank}, by the metadata"
+    if len(anatomy.ranks) == 1:
+        return str(anatomy.rank)
+    if layers.conv and layers.linear:
+        return f"linear {_histogram(layers.linear)} · conv {_histogram(layers.conv)}"
+    return _histogram(anatomy.ranks)
+
+
+def _histogram(counts: Mapping[int, int]) -> str:
+    """Return `16 (264×), 8 (12×)`, most common first."""
+    if len(counts) == 1:
+        return str(next(iter(counts)))
+    shown = [f"{rank} ({count:,}×)" for rank, count in list(counts.items())[:_MOST_RANKS]]
+    if len(counts) > _MOST_RANKS:
+        shown.append(f"{len(counts) - _MOST_RANKS} more up to {max(counts)}")
+    return ", ".join(shown)
+
+
+def _alpha(anatomy: Anatomy) -> str:
+    if anatomy.alpha is None:
+        return "read, but none is a number" if anatomy.alphas_read else ""
+    shown = f"{anatomy.alpha:g}"
+    if anatomy.rank and anatomy.ranks:
+        shown += f" (scales by {anatomy.alpha / anatomy.rank:.4g})"
+    return shown if anatomy.alphas_read else f"{shown}, by the metadata"
+
+
+def _layers(layers: Layers) -> str:
+    kinds = " · ".join(f"{kind} {count:,}" for kind, count in layers.kinds.items() if count)
+    here, whole = layers.comparable, layers.expected
+    if not whole or not 0 < here <= whole:
+        return f"{layers.modules:,}: {kinds}"
+    of = f" of {whole:,} in an unrestricted file"
+    if here == whole:
+        of = ", all that an unrestricted file has"
+    norms = layers.modules - here
+    beside = ", and norms" if norms else ""
+    return f"{here:,}{of}{beside}: {kinds}"
+
+
+def _words(anatomy: Anatomy) -> Iterator[str]:
+    rows = [
+        (word.text, f"{_TRUST.get(word.confidence, word.confidence)}, {word.source}")
+        for word in anatomy.trigger_words[:_MOST_WORDS]
+    ]
+    lines: list[str] = []
+    for text, source in rows:
+        *first, last = wrap(f"“{text}”", columns() - 4 - _LABEL)
+        lines += first
+        lines.append(last)
+        lines += [styled(line, "dim") for line in wrap(source, columns() - 4 - _LABEL)]
+    yield from _section("words", lines)
+    if anatomy.common_tags:
+        tags = [f"{tag.text} {tag.share:.0%}" for tag in anatomy.common_tags[:_MOST_TAGS]]
+        yield from _section("tags", wrap(", ".join(tags), columns() - 4 - _LABEL))
+
+
+def _training(anatomy: Anatomy) -> list[str]:
+    facts = [
+        _FACTS.get(name, f"{name.replace('_', ' ')} {{}}").format(_fact(name, value))
+        for name, value in anatomy.training.items()
+        if name not in _SAID_BY_THE_CLAIM
+    ]
+    return wrap(" · ".join(facts), columns() - 4 - _LABEL) if facts else []
+
+
+def _fact(name: str, value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {inner}" for key, inner in value.items())
+    if isinstance(value, list):
+        return " × ".join(map(str, value))
+    if isinstance(value, int) and not isinstance(value, bool) and name != "seed":
+        return f"{value:,}"
+    return str(value)
+
+
+def _notes(anatomy: Anatomy) -> list[str]:
+    notes = anatomy.metadata
+    lines = []
+    for label, value in (
+        ("", notes.title),
+        ("by ", notes.author),
+        ("licence ", notes.license),
+        ("strength ", notes.recommended_strength),
+        ("", notes.usage_hint),
+        ("", notes.description),
+    ):
+        if value is not None:
+            lines += wrap(f"{label}{value}", columns() - 4 - _LABEL)[:4]
+    return lines
+
+
+def _other_kind(anatomy: Anatomy) -> Iterator[str]:
+    base = anatomy.base
+    what = f"No adapter: this is {describe(anatomy.kind, base.family)}."
+    title, how = _headline(base)
+    if base.candidates:
+        what += f" {how[0].upper()}{how[1:]}" if base.family else f" {title}: {how}"
+    head, *more = wrap(what, columns() - 2)
+    yield f"  {head.replace('No adapter', styled('No adapter', 'bold', 'yellow'), 1)}"
+    yield from (f"  {line}" for line in more)
+    if base.candidates or base.agreement == "conflict":
+        yield from _grounds(base, title, how)
+    elif _claim(base):
+        yield from _indented(_claim(base), 2)
+    dtypes = ", ".join(anatomy.dtypes)
+    yield f"  {_tensors(anatomy)}{f', {dtypes}' if dtypes else ''}"
+
+
+def _findings(findings: Sequence[Finding]) -> Iterator[str]:
+    for found in findings:
+        if found.code not in _SAID_AT_THE_TOP:
+            style = SEVERITY_STYLES.get(found.severity, "dim")
+            yield ""
+            yield from _told(found.severity, (style,), found.message, found.code)
+
+
+def _told(
+    word: str, styles: tuple[str, ...], message: str, code: str, *, at: int | None = None
+) -> Iterator[str]:
+    """Yield a message behind a word, and what to do where it does not say so itself."""
+    indent = _WORD + 4
+    place = f" (byte {at:,})" if at else ""
+    head, *more = wrap(f"{message}{place} [{code}]", columns() - indent)
+    yield f"  {styled(pad(word, _WORD), *styles)}  {head}"
+    yield from (f"{' ' * indent}{line}" for line in more)
+    if ". " not in message:
+        yield from _advice(code, indent)
+
+
+def _advice(code: str, indent: int) -> Iterator[str]:
+    if code in ADVICE:
+        yield from _indented(ADVICE[code], indent, "dim", mark="→ ")
+
+
+def _section(label: str, lines: Sequence[str]) -> Iterator[str]:
+    for number, line in enumerate(lines):
+        yield f"  {styled(pad(label if number == 0 else '', _LABEL), 'dim')} {line}"
+
+
+def _fields(rows: Sequence[tuple[str, str]]) -> Iterator[str]:
+    for label, text in rows:
+        if text:
+            yield from _section(label, wrap(text, columns() - 4 - _LABEL))
+
+
+def _indented(text: str, indent: int, *styles: str, mark: str = "") -> Iterator[str]:
+    for number, line in enumerate(wrap(text, columns() - indent - len(mark))):
+        lead = mark if number == 0 else " " * len(mark)
+        yield f"{' ' * indent}{styled(lead + line, *styles)}"
+
+
+def _listed(names: Sequence[str], word: str) -> str:
+    *first, last = names
+    return f"{', '.join(first)} {word} {last}" if first else last

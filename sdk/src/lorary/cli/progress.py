@@ -1,0 +1,89 @@
+"""Progress on a terminal, silence elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from lorary.client.progress import OnProgress, Progress, silent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Counting", "counting", "meter"]
+
+_REDRAW_S = 0.1
+
+
+@contextlib.contextmanager
+def meter(kept: Callable[[Progress], str] = lambda _: "") -> Iterator[OnProgress]:
+    """Give a function that draws what it is told on standard error, if that is a terminal.
+
+    Args:
+        kept: What to say to whoever interrupts, by the last report.
+    """
+    last: list[Progress] = []
+
+    def remember(told: Progress) -> None:
+        last[:] = [told]
+        draw(told)
+
+    with _drawing() as draw:
+        try:
+            yield remember
+        except KeyboardInterrupt as interrupt:
+            text = kept(last[0]) if last else ""
+            raise KeyboardInterrupt(text) from interrupt
+
+
+@contextlib.contextmanager
+def _drawing() -> Iterator[OnProgress]:
+    if not sys.stderr.isatty():
+        yield silent
+        return
+    from lorary.cli.progress_bars import Drawing, bars  # noqa: PLC0415 - rich is for terminals only
+
+    drawing = Drawing(bars())
+    try:
+        yield drawing
+    finally:
+        drawing.clear()
+
+
+class Counting:
+    """One line on standard error that counts, and makes room for results."""
+
+    def __init__(self, verb: str, total: int, *, is_drawn: bool) -> None:
+        self._verb = verb
+        self._total = total
+        self._is_drawn = is_drawn
+        self._is_visible = False
+        self._next_s = 0.0
+
+    def step(self, done: int) -> None:
+        """Say how many are done; drawn a few times a second at most."""
+        if not self._is_drawn or time.monotonic() < self._next_s:
+            return
+        self._next_s = time.monotonic() + _REDRAW_S
+        self._is_visible = True
+        sys.stderr.write(f"\r\x1b[K{self._verb} {done:,} of {self._total:,}")
+        sys.stderr.flush()
+
+    def clear(self) -> None:
+        """Take the line away, before something else is written to the terminal."""
+        if self._is_visible:
+            self._is_visible = False
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def counting(verb: str, total: int) -> Iterator[Counting]:
+    """Count on standard error, if that is a terminal and there is more than one thing."""
+    count = Counting(verb, total, is_drawn=total > 1 and sys.stderr.isatty())
+    try:
+        yield count
+    finally:
+        count.clear()

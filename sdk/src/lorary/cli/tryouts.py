@@ -1,0 +1,114 @@
+"""try."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lorary import client
+from lorary.cli.command import Command, UsageError, add_endpoint
+from lorary.cli.output import emit, pairs, plain, show
+from lorary.cli.progress import meter
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from lorary.cli.command import Parser
+    from lorary.client import Progress, Tryout
+
+__all__ = ["COMMANDS"]
+
+
+def _configure(parser: Parser) -> None:
+    parser.add_argument(
+        "layers",
+        nargs="+",
+        metavar="OWNER/NAME[@VERSION][:STRENGTH]",
+        help="up to five, all for one base model; the recommended strength when left out",
+    )
+    parser.add_argument("--prompt", required=True, metavar="TEXT", help="what the picture shows")
+    parser.add_argument("--negative", metavar="TEXT", help="what it must not show")
+    parser.add_argument("--seed", type=int, metavar="N", help="by chance when left out")
+    parser.add_argument("--width", type=int, metavar="PIXELS", help="a multiple of 8")
+    parser.add_argument("--height", type=int, metavar="PIXELS", help="a multiple of 8")
+    parser.add_argument("--steps", type=int, metavar="N", help="the base's own when left out")
+    parser.add_argument("--no-triggers", action="store_true", help="leave trigger words out")
+    parser.add_argument("--out", metavar="FILE", help="write the picture there (PNG)")
+    add_endpoint(parser)
+
+
+def _stopped(_told: Progress) -> str:
+    return "The hub stopped as well."
+
+
+def _require_place(place: Path) -> None:
+    """See before anything is rendered that a picture can be written.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    probe = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
+    try:
+        if place.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if place.exists():
+            place.open("ab").close()
+        else:
+            probe.touch()
+            probe.unlink()
+    except OSError as error:
+        message = f"--out: {plain(place)} cannot be written: {error.strerror}"
+        raise UsageError(message) from error
+
+
+def _try(args: Namespace) -> int:
+    if args.out:
+        _require_place(Path(args.out))
+    with client.Hub(args.endpoint) as hub, meter(_stopped) as draw:
+        tryout = hub.try_stack(
+            args.layers,
+            args.prompt,
+            negative=args.negative,
+            seed=args.seed,
+            width=args.width,
+            height=args.height,
+            steps=args.steps,
+            triggers=not args.no_triggers,
+            on_progress=draw,
+        )
+        if args.out:
+            Path(args.out).write_bytes(hub.picture(tryout.images[-1]))
+    if args.json:
+        emit(_document(tryout, args.out))
+    else:
+        show(args.out or tryout.url)
+        show(pairs([("prompt", plain(tryout.prompt)), ("seed", tryout.seed), ("page", tryout.url)]))
+    return 0
+
+
+def _document(tryout: Tryout, out: str | None) -> dict[str, object]:
+    return {
+        "key": tryout.key,
+        "url": tryout.url,
+        "layers": tryout.data.get("layers", []),
+        "prompt": tryout.prompt,
+        "seed": tryout.seed,
+        "image": tryout.images[-1].url,
+        "local_path": str(Path(out).absolute()) if out else None,
+        "expires_at": tryout.data.get("expires_at"),
+    }
+
+
+COMMANDS = {
+    "try": Command(
+        "Render a stack of versions on the hub, without downloading any of them. Only you see the\n"
+        "picture until you share its page. Ctrl-C stops the hub too.",
+        '  lorary try studio/noir@v3:0.8 studio/ink@v1:0.6 --prompt "a mill" --out night.png\n'
+        '  lorary try studio/noir --prompt "a lighthouse" --seed 7 --json | jq -r .image',
+        _configure,
+        _try,
+    ),
+}

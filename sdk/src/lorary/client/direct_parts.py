@@ -1,0 +1,80 @@
+"""Parts that go straight to where the hub keeps its files, by links that it hands out.
+
+A link that does not work is no failure: the part goes through the hub, and so do all after it.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from lorary.client.errors import Corrupt, FileMissing, LoraryError
+from lorary.client.json_answers import Record
+from lorary.client.messages import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from lorary.client.session import Session
+
+__all__ = ["Straight"]
+
+#: Links asked for at once: few enough that none is old when its turn comes.
+_AT_ONCE = 20
+
+
+class Straight:
+    """Links for the parts of one upload; safe to use from several threads."""
+
+    def __init__(self, session: Session, url: object, numbers: Sequence[int]) -> None:
+        """Ask for nothing yet.
+
+        Args:
+            session: How to reach the hub and the rest.
+            url: Where the hub hands out links; no text where it does not.
+            numbers: The parts that will be sent, in this order.
+        """
+        self.session, self.url = session, url if isinstance(url, str) else ""
+        self._numbers = list(numbers) if self.url else []
+        self._links: dict[int, str] = {}
+        self._lock = threading.Lock()
+
+    def send(self, number: int, body: Callable[[], Iterable[memoryview]], size: int) -> bool:
+        """Send a part by its link; False if it has to go through the hub.
+
+        Raises:
+            Corrupt, FileMissing: the file here is not what it was.
+        """
+        link = self._link(number)
+        if not link:
+            return False
+        try:
+            self.session.ask(Request("PUT", link, {}, body=body, size_bytes=size))
+        except (Corrupt, FileMissing):
+            raise
+        except LoraryError:
+            self._give_up()
+            return False
+        return True
+
+    def _link(self, number: int) -> str:
+        with self._lock:
+            if number not in self._links and number in self._numbers:
+                self._ask_from(number)
+            return self._links.pop(number, "")
+
+    def _ask_from(self, number: int) -> None:
+        begin = self._numbers.index(number)
+        wanted, self._numbers = self._numbers[begin : begin + _AT_ONCE], self._numbers[begin:]
+        try:
+            answer = self.session.json(
+                "POST", self.url, data={"numbers": wanted}, is_repeatable=True
+            )
+            found = [Record(item, "link") for item in Record(answer, "links").items("links")]
+            self._links.update({link.whole("number"): link.text("url") for link in found})
+        except LoraryError:
+            self._numbers = []
+
+    def _give_up(self) -> None:
+        with self._lock:
+            self._numbers, self._links = [], {}

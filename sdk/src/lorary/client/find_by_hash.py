@@ -1,0 +1,259 @@
+"""Which adapter a file is: asking a hub by hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from io import FileIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lorary.client.digests import BLOCK_BYTES
+from lorary.client.errors import FileMissing, Invalid, LoraryError
+from lorary.client.json_answers import Record
+from lorary.client.models import File, Version
+from lorary.client.progress import OnProgress, Progress
+from lorary.safetensors import HeaderError, read_header
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
+
+    from lorary.client.session import Session
+
+    _Hashed = tuple[str, ...] | LoraryError
+
+__all__ = ["Found", "Match", "find", "find_all", "hashes_of", "is_hash", "wanted"]
+
+#: Hashes in one request that a hub takes unless it was set otherwise.
+MAX_HASHES = 2000
+_FORMS = 2  # hashes of one file
+_PATIENCE_S = 1.0
+
+_HASH = re.compile(
+    r"(?:0x|(?:sha256|blake3|crc32|autov[123]):)?"
+    r"(?:[0-9a-f]{8}|[0-9a-f]{10}|[0-9a-f]{12}|[0-9a-f]{64})",
+    re.IGNORECASE,
+)
+#: Kinds of hashes that stay the same under another header.
+_OF_TENSORS = frozenset({"autov3", "data_sha256", "tensors", "weights_f16", "weights_bf16"})
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A file of a version that has a hash.
+
+    Attributes:
+        kind: Kind of the hash: ``sha256``, ``autov1``, ``autov2``, ``autov3``, ``data_sha256``,
+            ``tensors``, ``weights_f16``, ``weights_bf16``, ``crc32`` or ``blake3``.
+        hash: The hash of that kind, as the hub keeps it.
+        version: The version, without its files.
+        file: The file.
+    """
+
+    kind: str
+    hash: str
+    version: Version
+    file: File
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def read(cls, value: object) -> Match:
+        """Read a match of ``POST hashes``."""
+        record = Record(value, "match")
+        return cls(
+            kind=record.text("kind"),
+            hash=record.text("hash"),
+            version=Version.read(record.mapping("version")),
+            file=File.read(record.mapping("file")),
+            data=record.data,
+        )
+
+    @property
+    def is_same_file(self) -> bool:
+        """Whether the hash is of the whole file; else the tensors are the same."""
+        return self.kind not in _OF_TENSORS
+
+
+def is_hash(text: str) -> bool:
+    """Tell whether a text has the form of a hash that can be looked up."""
+    return _HASH.fullmatch(text.strip()) is not None
+
+
+def wanted(what: str | os.PathLike[str]) -> str | Path:
+    """Return a hash as text and a file as a path; what could be both is the file that is there."""
+    if isinstance(what, str) and is_hash(what) and not Path(what).exists():
+        return what
+    return Path(what)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a hub knows of one of several files or hashes.
+
+    Attributes:
+        what: The file or the hash.
+        matches: Where the hub has it, the versions that were published first at the front.
+        error: Why the file could not be read; None when it was.
+    """
+
+    what: str | Path
+    matches: tuple[Match, ...] = ()
+    error: LoraryError | None = None
+
+
+def find(session: Session, hashes: tuple[str, ...]) -> tuple[Match, ...]:
+    """Return the files that have one of these hashes; those of the first hash come first."""
+    return _joined(hashes, _Desk(session).ask(hashes))
+
+
+def find_all(
+    session: Session, wanted: Sequence[str | Path], on_progress: OnProgress
+) -> Generator[Found, None, None]:
+    """Yield what the hub knows of each, in their order, as answers come.
+
+    Files are hashed on all processors. A request is sent when it is full, or when the next file
+    takes long. A file that cannot be read does not end the others.
+    """
+    desk, stop = _Desk(session), threading.Event()
+
+    def report(progress: Progress) -> None:
+        if stop.is_set():
+            raise _Stopped
+        on_progress(progress)
+
+    def read(what: str | Path) -> _Hashed:
+        try:
+            return hashes_of(what, report) if isinstance(what, Path) else (what,)
+        except LoraryError as error:
+            return error
+
+    with ThreadPoolExecutor(_processors(), "lorary-hash") as pool:
+        jobs = [(what, pool.submit(read, what)) for what in wanted]
+        try:
+            for batch in _batches(jobs, desk):
+                yield from desk.answer(batch)
+        finally:
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Stopped(Exception):
+    """Whoever asked has left."""
+
+
+def _batches(
+    jobs: Sequence[tuple[str | Path, Future[_Hashed]]], desk: _Desk
+) -> Iterator[list[tuple[str | Path, _Hashed]]]:
+    """Yield what was read in batches that fill a request, or that took long to come."""
+    batch: list[tuple[str | Path, _Hashed]] = []
+    count, since = 0, time.monotonic()
+    for what, job in jobs:
+        is_slow = not job.done() and time.monotonic() - since > _PATIENCE_S
+        if batch and (is_slow or count + _FORMS > desk.limit):
+            yield batch
+            batch, count, since = [], 0, time.monotonic()
+        result = job.result()
+        count += 0 if isinstance(result, LoraryError) else len(result)
+        batch.append((what, result))
+    if batch:
+        yield batch
+
+
+class _Desk:
+    """Asks a hub for hashes, as many at once as it takes."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.limit = MAX_HASHES
+
+    def answer(self, batch: Sequence[tuple[str | Path, _Hashed]]) -> Iterator[Found]:
+        """Yield what the hub knows of files that were read."""
+        hashes = [one for _, read in batch if not isinstance(read, LoraryError) for one in read]
+        known = self.ask(hashes)
+        for what, read in batch:
+            if isinstance(read, LoraryError):
+                yield Found(what, error=read)
+            else:
+                yield Found(what, _joined(read, known))
+
+    def ask(self, hashes: Sequence[str]) -> dict[str, list[Match]]:
+        """Return hash → matches.
+
+        A hub that is older, or was set so, takes fewer at once; it is asked for half as many then.
+        """
+        unique = list(dict.fromkeys(hashes))
+        found: dict[str, list[Match]] = {}
+        start = 0
+        while start < len(unique):
+            part = unique[start : start + self.limit]
+            try:
+                found |= self._ask(part)
+            except Invalid:
+                if len(part) == 1:
+                    raise
+                self.limit = len(part) // 2
+            else:
+                start += len(part)
+        return found
+
+    def _ask(self, hashes: Sequence[str]) -> dict[str, list[Match]]:
+        data = {"hashes": list(hashes)}
+        answer = self._session.json("POST", "hashes", data=data, is_repeatable=True)
+        results = [Record(item, "result") for item in Record(answer, "answer").items("results")]
+        return {
+            result.text("hash"): [Match.read(item) for item in result.items("matches")]
+            for result in results
+        }
+
+
+def _joined(hashes: Sequence[str], known: Mapping[str, list[Match]]) -> tuple[Match, ...]:
+    """Return the matches of several hashes of one file, each place once."""
+    found: dict[tuple[str, str, str], Match] = {}
+    for text in hashes:
+        for match in known.get(text, ()):
+            place = (match.version.adapter, match.version.name, match.file.path)
+            found.setdefault(place, match)
+    return tuple(found.values())
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def hashes_of(path: Path, on_progress: OnProgress) -> tuple[str, ...]:
+    """Return the hashes by which to ask for a file: of it all, and of what follows its header.
+
+    Raises:
+        FileMissing: the file cannot be read.
+    """
+    try:
+        with FileIO(path, "r") as file:
+            return _hashes(path, file, on_progress)
+    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        message = f"{path} cannot be read: {reason}."
+        raise FileMissing(message) from error
+
+
+def _hashes(path: Path, file: FileIO, on_progress: OnProgress) -> tuple[str, ...]:
+    size = path.stat().st_size
+    try:
+        start = read_header(path).data_start
+    except HeaderError:  # no weights, or damaged: the whole file may be known all the same
+        start = size
+    whole, data = hashlib.sha256(), hashlib.sha256()
+    view, done = memoryview(bytearray(BLOCK_BYTES)), 0
+    while count := file.readinto(view):
+        whole.update(view[:count])
+        data.update(view[max(0, start - done) : count])
+        done += count
+        on_progress(Progress("hash", path.name, done, size))
+    return (whole.hexdigest(), data.hexdigest()) if done > start else (whole.hexdigest(),)

@@ -1,0 +1,174 @@
+"""Stacks of versions, rendered by the hub before anything is downloaded."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lorary.client.errors import LoraryError, ReferenceInvalid, TimedOut, Unreachable
+from lorary.client.json_answers import Record
+from lorary.client.messages import Request
+from lorary.client.models import Image
+from lorary.client.names import Reference
+from lorary.client.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lorary.client.progress import OnProgress
+    from lorary.client.session import Session
+
+__all__ = ["Layer", "Tryout", "ask", "picture", "remove", "wait"]
+
+_POLL_S, _LONGEST_POLL_S = 0.5, 3.0
+_TIMEOUT_S = 1800.0
+_OPEN = frozenset({"queued", "running", "waiting"})
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A version of a stack; without a strength the one that its creator recommends."""
+
+    reference: Reference
+    strength: float | None = None
+
+    @classmethod
+    def parse(cls, text: str | Layer) -> Layer:
+        """Read ``owner/name[@version][:strength]``.
+
+        Raises:
+            ReferenceInvalid: it is not of this form.
+        """
+        if isinstance(text, Layer):
+            return text
+        name, colon, dial = text.partition(":")
+        try:
+            strength = float(dial) if colon else None
+        except ValueError as error:
+            message = f"“{text[:200]}”: after “:” comes a strength, such as 0.8."
+            raise ReferenceInvalid(message) from error
+        return cls(Reference.parse(name), strength)
+
+    def said(self) -> dict[str, object]:
+        """Return it as the API takes it."""
+        said: dict[str, object] = {"adapter": self.reference.full_name}
+        if self.reference.rev:
+            said["version"] = self.reference.rev
+        if self.strength is not None:
+            said["strength"] = self.strength
+        return said
+
+
+@dataclass(frozen=True, slots=True)
+class Tryout:
+    """A stack at a hub and its pictures; ``done`` and ``total`` count steps.
+
+    Attributes:
+        key: Names it at the hub.
+        url: Its page, which opens for others once it is shared.
+        state: queued, running, waiting, ready or failed.
+        reason: Why it waits or failed.
+        seed: The seed, also of one that the hub drew.
+        prompt: The prompt as it was sent, trigger words included.
+        images: The pictures that are there.
+        done: Steps done.
+        total: Steps in all.
+        data: The whole answer.
+    """
+
+    key: str
+    url: str
+    state: str
+    reason: str
+    seed: int
+    prompt: str
+    images: tuple[Image, ...]
+    done: int
+    total: int
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def read(cls, value: object) -> Tryout:
+        """Read a TRYOUT."""
+        record = Record(value, "try-out")
+        progress = Record(record.mapping("progress"), "progress")
+        recipe = Record(record.mapping("recipe"), "recipe")
+        seeds, prompts = recipe.items("seeds"), recipe.texts("prompts")
+        return cls(
+            key=record.text("key"),
+            url=record.text("url"),
+            state=record.text("state"),
+            reason=record.text("reason"),
+            seed=seeds[0] if seeds and isinstance(seeds[0], int) else 0,
+            prompt=prompts[0] if prompts else "",
+            images=tuple(Image.read(item) for item in record.items("images")),
+            done=progress.whole("done"),
+            total=progress.whole("total"),
+            data=record.data,
+        )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something will still come of it."""
+        return self.state in _OPEN
+
+    @property
+    def waits_for(self) -> str:
+        """What it waits for besides its turn (“for a worker …”), empty when that is all."""
+        queue = self.data.get("queue")
+        if self.state == "queued" and isinstance(queue, dict) and queue.get("workers") == 0:
+            return "for a worker for its base model"
+        return self.reason.removeprefix("waiting ") if self.state == "waiting" else ""
+
+
+def ask(session: Session, layers: Sequence[str | Layer], said: Mapping[str, object]) -> Tryout:
+    """Ask for the picture of a stack; what is None, the hub decides."""
+    stack = [Layer.parse(layer).said() for layer in layers]
+    data = {"layers": stack} | {key: value for key, value in said.items() if value is not None}
+    return Tryout.read(session.json("POST", "tryouts", data=data))
+
+
+def wait(session: Session, tryout: Tryout, on_progress: OnProgress) -> Tryout:
+    """Ask until the picture is there.
+
+    Raises:
+        LoraryError: ``render_failed``, with the hub's reason.
+        TimedOut: it took half an hour; it goes on at the hub.
+    """
+    deadline, pause = time.monotonic() + _TIMEOUT_S, _POLL_S
+    while tryout.is_open:
+        if time.monotonic() > deadline:
+            message = f"There is no picture yet. It goes on: {tryout.url}"
+            raise TimedOut(message)
+        on_progress(_progress(tryout))
+        session.backoff.sleep(pause)
+        pause = min(_LONGEST_POLL_S, pause * 1.3)
+        tryout = Tryout.read(session.json("GET", f"tryouts/{tryout.key}"))
+    if tryout.state != "ready":
+        raise LoraryError(tryout.reason, code="render_failed")
+    return tryout
+
+
+def _progress(tryout: Tryout) -> Progress:
+    if tryout.waits_for:
+        return Progress("wait", tryout.waits_for, 0, 0)
+    return Progress("render", "the stack", tryout.done, tryout.total)
+
+
+def remove(session: Session, tryout: Tryout) -> None:
+    """Stop a try-out and let its pictures go."""
+    session.json("DELETE", f"tryouts/{tryout.key}")
+
+
+def picture(session: Session, image: Image) -> bytes:
+    """Return the bytes of a picture, asked for at the address that the hub is known by here."""
+    _root, mark, rest = image.url.partition("/media/")
+    url = f"{session.endpoint}/media/{rest}" if mark else image.url
+    try:
+        with session.send(Request("GET", url)) as response:
+            return response.read()
+    except (OSError, http.client.HTTPException) as error:
+        message = f"The picture broke off. It is still there: {url}"
+        raise Unreachable(message) from error
