@@ -30,6 +30,8 @@ SD1 = DENOISERS["sd1", "diffusers"]
 PART = 64 * 1024
 #: Bytes a second that leave the browser where a test needs time in the middle of a file.
 SLOW = 600_000
+#: The same where a command is run meanwhile, which takes seconds.
+SLOWEST = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +67,10 @@ def weights(folder: Path, name: str, seed: str = "") -> Path:
 class Line:
     """The network of a page: slow at first; one that is cut is slow no more when it is back."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, rate: int = SLOW) -> None:
         self._session = page.context.new_cdp_session(page)
         self._session.send("Network.enable")
-        self._set(rate=SLOW)
+        self._set(rate=rate)
 
     def _set(self, *, rate: int = -1, is_cut: bool = False) -> None:
         said = {"offline": is_cut, "latency": 0, "downloadThroughput": -1, "uploadThroughput": rate}
@@ -304,7 +306,7 @@ def test_an_upload_that_expired_meanwhile_begins_anew(
 ) -> None:
     page, path = join("eva").page, weights(tmp_path, "expired")
     sent = parts_sent(page)
-    line = Line(page)
+    line = Line(page, SLOWEST)
     page.set_input_files("#file", path)
     wait_for_parts(page, sent, 3)
     hub.manage(
