@@ -16,7 +16,7 @@ from hub.setting_checks import CHECKS
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
-MAX_LINES = 400
+MAX_LINES = 600
 #: Settings that are right or refused when read (``Env.flag``), so that no check is left to do.
 STRICT_WHEN_READ = {"SIGNUP"}
 
