@@ -24,17 +24,17 @@ class PreviewsConfig(AppConfig):
             tryouts,
             withdrawals,
         )
-        from previews.services.renders import heard_of_publication  # noqa: PLC0415 - the same
+        from previews.services.renders import on_version_published  # noqa: PLC0415 - the same
         from registry import signals  # noqa: PLC0415 - beside them
 
         def heard(*, version_id: int, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
-            heard_of_publication(version_id)
-            rerender.heard_of_publication(version_id)
+            on_version_published(version_id)
+            rerender.on_version_published(version_id)
 
         signals.version_published.connect(heard, weak=False, dispatch_uid="previews.request")
 
         def withdrawn(*, version_id: int, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
-            withdrawals.heard_of_withdrawal(version_id)
+            withdrawals.on_version_withdrawn(version_id)
 
         signals.version_withdrawn.connect(withdrawn, weak=False, dispatch_uid="previews.let_go")
 

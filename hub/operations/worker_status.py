@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from registry.models import Worker
 
 __all__ = [
-    "BaseTold",
-    "JobTold",
+    "BaseStatus",
+    "JobStatus",
     "UnservedTold",
-    "WorkerTold",
+    "WorkerStatus",
     "jobs_told",
     "queue_title",
     "unserved_told",
-    "worker_told",
-    "workers_told",
+    "worker_status",
+    "worker_statuses",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class JobTold:
+class JobStatus:
     """A job; ``adapter`` and ``version`` are what it is for, where that is one version."""
 
     id: int
@@ -57,7 +57,7 @@ class JobTold:
 
 
 @dataclass(frozen=True, slots=True)
-class BaseTold:
+class BaseStatus:
     """A base model of a worker; ``seconds`` a picture, None until it has rendered one."""
 
     id: str
@@ -67,7 +67,7 @@ class BaseTold:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerTold:
+class WorkerStatus:
     """A worker: what it is, what it serves, and the job it is at."""
 
     id: int
@@ -78,8 +78,8 @@ class WorkerTold:
     memory_gb: float | None
     queues: list[str]
     families: list[str]
-    bases: list[BaseTold]
-    job: JobTold | None
+    bases: list[BaseStatus]
+    job: JobStatus | None
     jobs_done: int
     started_at: datetime
     seen_at: datetime
@@ -98,25 +98,25 @@ class UnservedTold:
     has_base: bool
 
 
-def workers_told() -> list[WorkerTold]:
+def worker_statuses() -> list[WorkerStatus]:
     """Return every known worker, by name."""
-    return _all_told(job_selectors.listing())
+    return _statuses_of(job_selectors.listing())
 
 
-def worker_told(worker: Worker) -> WorkerTold:
+def worker_status(worker: Worker) -> WorkerStatus:
     """Return one worker."""
-    return _all_told([job_selectors.view_of(worker)])[0]
+    return _statuses_of([job_selectors.view_of(worker)])[0]
 
 
-def _all_told(views: Sequence[WorkerView]) -> list[WorkerTold]:
+def _statuses_of(views: Sequence[WorkerView]) -> list[WorkerStatus]:
     jobs = {job.id: job for job in jobs_told(view.job for view in views if view.job)}
     return [_told(view, jobs.get(view.job.pk) if view.job else None) for view in views]
 
 
-def _told(view: WorkerView, job: JobTold | None) -> WorkerTold:
+def _told(view: WorkerView, job: JobStatus | None) -> WorkerStatus:
     row = view.worker
     facts: dict[str, Any] = row.facts
-    return WorkerTold(
+    return WorkerStatus(
         id=row.pk,
         name=row.name,
         is_alive=view.is_alive,
@@ -126,7 +126,7 @@ def _told(view: WorkerView, job: JobTold | None) -> WorkerTold:
         queues=row.queues,
         families=facts.get("families", []),
         bases=[
-            BaseTold(base["id"], base["family"], base.get("title", ""), base.get("seconds"))
+            BaseStatus(base["id"], base["family"], base.get("title", ""), base.get("seconds"))
             for base in facts.get("bases", [])
         ],
         job=job,
@@ -136,7 +136,7 @@ def _told(view: WorkerView, job: JobTold | None) -> WorkerTold:
     )
 
 
-def jobs_told(jobs: Iterable[Job]) -> list[JobTold]:
+def jobs_told(jobs: Iterable[Job]) -> list[JobStatus]:
     """Return jobs with what they are for, in their order."""
     rows = list(jobs)
     renders = {
@@ -146,9 +146,9 @@ def jobs_told(jobs: Iterable[Job]) -> list[JobTold]:
     return [_job_told(row, renders.get(row.pk)) for row in rows]
 
 
-def _job_told(job: Job, render: Render | None) -> JobTold:
+def _job_told(job: Job, render: Render | None) -> JobStatus:
     version = render.version if render else None
-    return JobTold(
+    return JobStatus(
         id=job.pk,
         task=job.task,
         queue=job.queue,

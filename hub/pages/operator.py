@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from hub.operations.worker_status import jobs_told, queue_title, unserved_told, workers_told
+from hub.operations.worker_status import jobs_told, queue_title, unserved_told, worker_statuses
 from lorary.anatomy import family_title
 from previews.services import operator_actions
 from registry.accounts import permissions
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest, HttpResponse
 
-    from hub.operations.worker_status import WorkerTold
+    from hub.operations.worker_status import WorkerStatus
     from registry.models import Worker
 
 __all__ = ["index", "job", "panel", "worker"]
@@ -41,7 +41,7 @@ PRIORITIES = (queue.INTERACTIVE, queue.ASKED, queue.BATCH, queue.RENEWAL)
 class Card:
     """A worker on the page; ``wishes`` are the buttons, as value and word."""
 
-    worker: WorkerTold
+    worker: WorkerStatus
     state: str
     families: list[str]
     speeds: list[tuple[str, str]]
@@ -108,7 +108,7 @@ def job(request: HttpRequest, job_id: int) -> HttpResponse:
 def _context() -> dict[str, Any]:
     living = job_selectors.living()
     return {
-        "workers": [_card(one) for one in workers_told()],
+        "workers": [_card(one) for one in worker_statuses()],
         "is_anybody_here": bool(living),
         "alive_s": job_selectors.ALIVE_S,
         "unserved": unserved_told(living),
@@ -119,7 +119,7 @@ def _context() -> dict[str, Any]:
     }
 
 
-def _card(told: WorkerTold) -> Card:
+def _card(told: WorkerStatus) -> Card:
     return Card(
         worker=told,
         state=_state(told),
@@ -131,7 +131,7 @@ def _card(told: WorkerTold) -> Card:
     )
 
 
-def _state(told: WorkerTold) -> str:
+def _state(told: WorkerStatus) -> str:
     if not told.is_alive:
         return _("gone")
     if told.wish == WorkerWish.DRAIN:
@@ -141,7 +141,7 @@ def _state(told: WorkerTold) -> str:
     return _("at work") if told.job else _("idle")
 
 
-def _wishes(told: WorkerTold) -> list[tuple[str, str]]:
+def _wishes(told: WorkerStatus) -> list[tuple[str, str]]:
     words = {
         WorkerWish.WORK: _("Resume"),
         WorkerWish.PAUSE: _("Pause"),

@@ -32,7 +32,7 @@ __all__ = [
     "enqueue",
     "fail",
     "finish",
-    "heard_of_publication",
+    "on_version_published",
     "request",
     "sort_old",
     "start",
@@ -220,7 +220,7 @@ def wait(*, render: Render) -> None:
     mine.update(state=RenderState.WAITING, reason=reason, job=None)
 
 
-def heard_of_publication(version_id: int) -> None:
+def on_version_published(version_id: int) -> None:
     """Queue previews of a version that has just been published, or is called by other words."""
     _begin_quietly(Version.objects.select_related("adapter").get(pk=version_id))
 

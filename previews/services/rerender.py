@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from previews.models import Render
     from previews.render import Recipe
 
-__all__ = ["Outdated", "Rerendered", "follow", "heard_of_publication", "run"]
+__all__ = ["Outdated", "Rerendered", "follow", "on_version_published", "run"]
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ def follow(*, adapter: Adapter) -> None:
         log.exception("no new previews of %s", adapter.full_name)
 
 
-def heard_of_publication(version_id: int) -> None:
+def on_version_published(version_id: int) -> None:
     """Render the other versions again where this one changes the recipe of all: its strengths."""
     follow(adapter=Adapter.objects.get(versions=version_id))
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_LAYERS",
     "Limits",
-    "Wish",
+    "TryoutRequest",
     "limits_of",
     "recipe_of",
     "require_stack",
@@ -56,7 +56,7 @@ Faults = dict[str, list[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class TryoutRequest:
     """A stack and how to render it; what is None, the base decides, and chance the seed.
 
     ``compares`` asks for the picture without the stack beside it.
@@ -169,7 +169,7 @@ def _refused(text: str) -> Invalid:
     return Invalid(text, fields={"layers": [text]})
 
 
-def recipe_of(wish: Wish, base: Base) -> tuple[Recipe, list[str]]:
+def recipe_of(wish: TryoutRequest, base: Base) -> tuple[Recipe, list[str]]:
     """Return the recipe of a wish, and the trigger words that were put into its prompt.
 
     They are part of the recipe's prompt, so that a stack's recipe alone tells what was asked.
@@ -225,7 +225,7 @@ def typed(prompt: str, words: Sequence[str]) -> str:
     return prompt
 
 
-def _faults(wish: Wish, prompt: str, limits: Limits) -> Faults:
+def _faults(wish: TryoutRequest, prompt: str, limits: Limits) -> Faults:
     found: Faults = {}
     for name, text in (
         *_text_faults(wish, prompt),
@@ -236,7 +236,7 @@ def _faults(wish: Wish, prompt: str, limits: Limits) -> Faults:
     return found
 
 
-def _text_faults(wish: Wish, prompt: str) -> Iterator[tuple[str, str]]:
+def _text_faults(wish: TryoutRequest, prompt: str) -> Iterator[tuple[str, str]]:
     for name, text in (("prompt", wish.prompt), ("negative", wish.negative or "")):
         if len(text) > MAX_PROMPT_CHARACTERS:
             said = _("At most %(n)d characters, please; these are %(got)d.")
@@ -247,7 +247,7 @@ def _text_faults(wish: Wish, prompt: str) -> Iterator[tuple[str, str]]:
         yield "prompt", _("Say what the picture shows.")
 
 
-def _size_faults(wish: Wish, limits: Limits) -> Iterator[tuple[str, str]]:
+def _size_faults(wish: TryoutRequest, limits: Limits) -> Iterator[tuple[str, str]]:
     width = limits.width if wish.width is None else wish.width
     height = limits.height if wish.height is None else wish.height
     sides = (("width", width, limits.widths), ("height", height, limits.heights))
@@ -260,7 +260,7 @@ def _size_faults(wish: Wish, limits: Limits) -> Iterator[tuple[str, str]]:
         yield "height", said % {"n": limits.most_pixels}
 
 
-def _number_faults(wish: Wish, limits: Limits) -> Iterator[tuple[str, str]]:
+def _number_faults(wish: TryoutRequest, limits: Limits) -> Iterator[tuple[str, str]]:
     if wish.seed is not None and not 0 <= wish.seed <= MAX_SEED:
         yield "seed", _("A whole number from 0 to %(n)d.") % {"n": MAX_SEED}
     if wish.steps is not None and not 1 <= wish.steps <= limits.most_steps:

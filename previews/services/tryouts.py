@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-    from previews.services.tryout_requests import Wish
+    from previews.services.tryout_requests import TryoutRequest
 
 __all__ = ["ask", "empty", "expire", "remove", "set_shared", "wake_waiting"]
 
@@ -44,7 +44,7 @@ DAY = timedelta(days=1)
 _SOON_S = 10
 
 
-def ask(*, actor: User, wish: Wish) -> Tryout:
+def ask(*, actor: User, wish: TryoutRequest) -> Tryout:
     """Queue the picture of a stack for its asker alone.
 
     Raises:
@@ -80,7 +80,7 @@ def ask(*, actor: User, wish: Wish) -> Tryout:
     return tryout
 
 
-def _require_covered(user: User, wish: Wish) -> None:
+def _require_covered(user: User, wish: TryoutRequest) -> None:
     """Refuse a stack that a bound token could not look at afterwards.
 
     Raises:

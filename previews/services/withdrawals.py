@@ -14,10 +14,10 @@ from previews.models import OPEN_STATES, Image, Render, Sheet
 from previews.services import renders, samples, tryouts
 from registry.models import Version, VersionState
 
-__all__ = ["heard_of_withdrawal", "let_go_of_missed"]
+__all__ = ["let_go_of_missed", "on_version_withdrawn"]
 
 
-def heard_of_withdrawal(version_id: int) -> None:
+def on_version_withdrawn(version_id: int) -> None:
     """Let go of everything that was made with a version; safe to repeat."""
     version, reason = Version.objects.get(pk=version_id), _("This version was withdrawn.")
     with transaction.atomic():
@@ -46,5 +46,5 @@ def let_go_of_missed() -> int:
     )
     left = list(gone.filter(has_left).distinct().values_list("pk", flat=True))
     for version_id in left:
-        heard_of_withdrawal(version_id)
+        on_version_withdrawn(version_id)
     return len(left)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Viewer = User | AnonymousUser | None
 
-__all__ = ["ORDERS", "Wish", "after", "owners", "page", "place_of", "rows", "tags"]
+__all__ = ["ORDERS", "ListingQuery", "after", "owners", "page", "place_of", "rows", "tags"]
 
 #: Order → column and direction; the id breaks ties.
 ORDERS = {
@@ -36,7 +36,7 @@ ORDERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ListingQuery:
     """What somebody looks for; what is None or empty does not filter.
 
     Attributes:
@@ -58,7 +58,7 @@ class Wish:
     is_general: bool = False
 
 
-def rows(user: Viewer, wish: Wish) -> QuerySet[Adapter]:
+def rows(user: Viewer, wish: ListingQuery) -> QuerySet[Adapter]:
     """Return what fits a wish, unordered."""
     query = adapter_selectors.Query(q=wish.words, tag=wish.tag, owner=wish.owner)
     found = adapter_selectors.matching(user, query).filter(latest_version__isnull=False)

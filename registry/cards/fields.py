@@ -279,7 +279,7 @@ def apply(*, actor: User, adapter: Adapter, card: Card) -> None:
     changed = _changed(adapter, card)
     if changed:
         adapters.describe(actor=actor, adapter=adapter, **changed)
-    version = latest.told_of(adapter, manifests.main_of(adapter))
+    version = latest.latest_described_by_card(adapter, manifests.main_of(adapter))
     if version is not None:
         said = _said(version)
         if (new := card.details(said)) != said:

@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from registry.models import Blob, User
     from registry.storage import Written
 
-__all__ = ["Ready", "charge", "put", "ready", "take_up"]
+__all__ = ["PreparedReadme", "apply_card", "charge", "put", "ready"]
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class PreparedReadme:
     """What was read and stored before a publication.
 
     Attributes:
@@ -52,7 +52,7 @@ class Ready:
     instead_of: str = ""
 
 
-def ready(version: Version) -> Ready:
+def ready(version: Version) -> PreparedReadme:
     """Read and store what the publication of a draft needs of cards; outside of a transaction.
 
     Raises:
@@ -61,16 +61,16 @@ def ready(version: Version) -> Ready:
     rows = Version.objects.select_related("revision", "adapter__namespace")
     draft = rows.filter(pk=version.pk, state=VersionState.DRAFT).first()
     if draft is None:
-        return Ready()
+        return PreparedReadme()
     given = contents.readme_of(manifests.entries_of(draft.revision))
     if given is not None:
-        return Ready(given=_read(given.blob))
+        return PreparedReadme(given=_read(given.blob))
     card = _card_of(draft.adapter)
     text = _wanted(draft, card)
     if text is not None:
         with suppress(LoraryError, OSError):  # it is tried again behind the publication, and told
-            return Ready(written=promote.put([text.encode()]), instead_of=_digest(card))
-    return Ready()
+            return PreparedReadme(written=promote.put([text.encode()]), instead_of=_digest(card))
+    return PreparedReadme()
 
 
 def _read(blob: Blob) -> Card | None:
@@ -98,7 +98,7 @@ def _wanted(draft: Version, card: Entry | None) -> str | None:
     return next((text for _receiver, text in told if isinstance(text, str)), None)
 
 
-def charge(*, adapter: Adapter, entries: Sequence[Entry], ready: Ready) -> Entry | None:
+def charge(*, adapter: Adapter, entries: Sequence[Entry], ready: PreparedReadme) -> Entry | None:
     """Charge the files of a version and the card to lie behind it; return the card's line.
 
     The caller has locked the adapter, and moves ``main`` afterwards.
@@ -118,7 +118,7 @@ def charge(*, adapter: Adapter, entries: Sequence[Entry], ready: Ready) -> Entry
 
 
 def put(
-    *, user: User, version: Version, entries: Sequence[Entry], card: Entry, ready: Ready
+    *, user: User, version: Version, entries: Sequence[Entry], card: Entry, ready: PreparedReadme
 ) -> None:
     """Have ``main`` point at the files of a version with a card, in a revision behind it."""
     is_new = ready.written is not None and card.blob.sha256 == ready.written.sha256
@@ -131,7 +131,7 @@ def put(
     )
 
 
-def take_up(*, user: User, version: Version, card: Card) -> None:
+def apply_card(*, user: User, version: Version, card: Card) -> None:
     """Write what a README that came with a version says and nobody said in another way."""
     adapter = version.adapter
     unsaid = replace(

@@ -331,7 +331,7 @@ def _written(wish: _Wish, plan: _Plan) -> Committed | None:
         version = publish.number(
             user=user, revision=revision, said=plan.card.details(), pair=plan.pair
         )
-        publish.put_out(user=user, version=version)
+        publish.make_public(user=user, version=version)
     else:
         manifests.move(actor=user, revision=revision, name=wish.ref, is_branch=True)
     if plan.is_card_new and wish.ref == manifests.MAIN:

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from registry.models import Revision
 
 __all__ = [
-    "MAX_REASON", "checked_reason", "drop", "lock", "newest", "present", "show", "told_of",
+    "MAX_REASON",
+    "checked_reason",
+    "drop",
+    "latest_described_by_card",
+    "lock",
+    "newest",
+    "present",
+    "show",
 ]  # fmt: skip
 
 #: Longest reason of a yank or a withdrawal, in characters.
@@ -41,7 +48,7 @@ def newest(adapter: Adapter) -> Version | None:
     return adapter.versions.filter(state=VersionState.PUBLISHED).order_by("-number").first()
 
 
-def told_of(adapter: Adapter, tip: Revision) -> Version | None:
+def latest_described_by_card(adapter: Adapter, tip: Revision) -> Version | None:
     """Return the version that a card at the end of ``main`` tells of.
 
     A card is the adapter's. What it says of base model and trigger words is of the weights that lie

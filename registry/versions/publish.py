@@ -25,8 +25,14 @@ if TYPE_CHECKING:
     from registry.versions.manifests import Entry
 
 __all__ = [
-    "commit_to_main", "name_after_file", "number", "put_out", "record_commit", "require_stored",
-    "require_welcome", "tell",
+    "commit_to_main",
+    "make_public",
+    "name_after_file",
+    "number",
+    "record_commit",
+    "require_stored",
+    "require_welcome",
+    "tell",
 ]  # fmt: skip
 
 
@@ -87,7 +93,7 @@ def number(
     return version
 
 
-def put_out(*, user: User, version: Version) -> None:
+def make_public(*, user: User, version: Version) -> None:
     """Make a draft public; the caller has locked its adapter and charged its bytes."""
     adapter = version.adapter
     version.state, version.published_at = VersionState.PUBLISHED, timezone.now()

@@ -182,11 +182,11 @@ def publish(*, actor: User, version: Version) -> Version:
         entries, drafted = manifests.entries_of(version.revision), version.revision
         card = readme.charge(adapter=adapter, entries=entries, ready=ready)
         _rebase(user, version, entries)
-        publishing.put_out(user=user, version=version)
+        publishing.make_public(user=user, version=version)
         if card is not None:
             readme.put(user=user, version=version, entries=entries, card=card, ready=ready)
         if ready.given is not None:
-            readme.take_up(user=user, version=version, card=ready.given)
+            readme.apply_card(user=user, version=version, card=ready.given)
         if drafted != version.revision:
             drafted.delete()  # nothing but the draft was built on it
         adapters.tell_card(actor=actor, adapter=adapter)

@@ -19,7 +19,7 @@ from previews.models import Image, Render, RenderKind, RenderState
 from previews.render import Recipe
 from previews.selectors.recipes import recipe_for
 from previews.services import recipes, renders, tryouts
-from previews.services.tryout_requests import Wish
+from previews.services.tryout_requests import TryoutRequest
 from registry import storage
 from registry.accounts import users
 from registry.adapters import services as adapters
@@ -93,7 +93,7 @@ class Scene:
         """Have somebody try a version while all that is going on."""
         version, person = self.random.choice(self.versions), self.random.choice(self.people)
         seed = self.random.randrange(2**32)
-        wish = Wish(layers=[(version, 1.0)], prompt="a lighthouse", seed=seed)
+        wish = TryoutRequest(layers=[(version, 1.0)], prompt="a lighthouse", seed=seed)
         tryout = tryouts.ask(actor=person, wish=wish)
         self.wake_again(tryout.render)
         self.asked += 1

@@ -14,7 +14,7 @@ from django.utils import timezone
 from previews.models import Image, Render, RenderState, Tryout
 from previews.selectors import tryouts as selectors
 from previews.services import tryouts
-from previews.services.tryout_requests import Wish
+from previews.services.tryout_requests import TryoutRequest
 from registry.models import Adapter, Blob, Job, JobState, Version
 from tests import catalogue
 
@@ -67,7 +67,7 @@ def page_of(client: Client, path: str) -> str:
 
 @pytest.fixture
 def asked(ada: User, neon: Version) -> Tryout:
-    wish = Wish(layers=[(neon, 0.8)], prompt="a red boat", seed=5, compares=True)
+    wish = TryoutRequest(layers=[(neon, 0.8)], prompt="a red boat", seed=5, compares=True)
     return tryouts.ask(actor=ada, wish=wish)
 
 
@@ -385,7 +385,9 @@ def test_pages_take_a_bounded_number_of_queries(
     as_ada: Client, ada: User, neon: Version, django_assert_max_num_queries: Any
 ) -> None:
     for seed in range(3):
-        finish(tryouts.ask(actor=ada, wish=Wish(layers=[(neon, 1.0)], prompt="x", seed=seed)))
+        finish(
+            tryouts.ask(actor=ada, wish=TryoutRequest(layers=[(neon, 1.0)], prompt="x", seed=seed))
+        )
     assert len(selectors.listing(ada)) == 3
     with django_assert_max_num_queries(25):
         page_of(as_ada, "/try?add=ada/noir@v1")

@@ -8,7 +8,7 @@ import pytest
 
 from previews.models import Render, Tryout
 from previews.services import tryouts
-from previews.services.tryout_requests import Wish
+from previews.services.tryout_requests import TryoutRequest
 from registry.errors import LoraryError
 from registry.jobs import worker_process
 from registry.models import Job
@@ -26,9 +26,9 @@ def alone(version: Version) -> Version:
     return version
 
 
-def wish(*layers: tuple[Version, float], **said: Any) -> Wish:
+def wish(*layers: tuple[Version, float], **said: Any) -> TryoutRequest:
     """A wish for a red boat."""
-    return Wish(layers=layers, **{"prompt": "a red boat", "seed": 5, **said})
+    return TryoutRequest(layers=layers, **{"prompt": "a red boat", "seed": 5, **said})
 
 
 def finished(tryout: Tryout) -> Render:
@@ -37,7 +37,7 @@ def finished(tryout: Tryout) -> Render:
     return Render.objects.get(pk=tryout.render.pk)
 
 
-def refusal(actor: User | None, asked: Wish) -> LoraryError:
+def refusal(actor: User | None, asked: TryoutRequest) -> LoraryError:
     """The refusal of a wish, of which nothing is kept."""
     before = Tryout.objects.count()
     with pytest.raises(LoraryError) as caught:

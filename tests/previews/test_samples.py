@@ -38,7 +38,7 @@ from registry.jobs import queue, worker_process
 from registry.models import Blob, Event, Job, JobState, Namespace, VersionState, Visibility
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
-from tests.previews.brought import files
+from tests.previews.sample_files import files
 
 if TYPE_CHECKING:
     from registry.models import Adapter, User, Version

@@ -22,7 +22,7 @@ from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 
 if TYPE_CHECKING:
-    from registry.cards.readme import Ready
+    from registry.cards.readme import PreparedReadme
     from registry.models import Adapter, User
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -197,7 +197,7 @@ def test_a_card_pushed_meanwhile_is_not_overwritten(
     version = draft(ada, adapter, rank=4, trigger_words=("rain",))
     made_ready = card_readme.ready
 
-    def overtaken(version: Version) -> Ready:
+    def overtaken(version: Version) -> PreparedReadme:
         ready = made_ready(version)
         push(ada, adapter)
         return ready

@@ -21,7 +21,7 @@ from previews.models.render import MAX_STRENGTH
 from previews.render.recipe import MAX_PROMPT_CHARACTERS, MAX_SEED, MAX_SIDE
 from previews.selectors import tryouts as selectors
 from previews.services import tryouts
-from previews.services.tryout_requests import MAX_LAYERS, Wish
+from previews.services.tryout_requests import MAX_LAYERS, TryoutRequest
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -195,7 +195,7 @@ class Tryouts(_Answering):
         said = self.said(TryoutIn)
         layers = [_layer(user, one) for one in said.pop("layers")]
         uses, compares = said.pop("triggers"), said.pop("compare")
-        wish = Wish(layers=layers, uses_triggers=uses, compares=compares, **said)
+        wish = TryoutRequest(layers=layers, uses_triggers=uses, compares=compares, **said)
         tryout = tryouts.ask(actor=user, wish=wish)
         response = self.tryout_answer(selectors.get(user, tryout.key), status=202)
         response["Location"] = absolute(

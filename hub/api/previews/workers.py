@@ -11,7 +11,13 @@ from rest_framework.response import Response
 from hub.api.base import Endpoint, Input, shown
 from hub.api.choices import Choice
 from hub.api.pagination import paging
-from hub.operations.worker_status import BaseTold, JobTold, WorkerTold, worker_told, workers_told
+from hub.operations.worker_status import (
+    BaseStatus,
+    JobStatus,
+    WorkerStatus,
+    worker_status,
+    worker_statuses,
+)
 from registry.accounts import permissions
 from registry.jobs import workers
 from registry.models import JobState, WorkerWish
@@ -31,7 +37,7 @@ class WorkerIn(Input):
     )
 
 
-class JobOut(serializers.Serializer[JobTold]):
+class JobOut(serializers.Serializer[JobStatus]):
     """A job at work; progress is in the unit of its kind of work."""
 
     id = serializers.IntegerField()
@@ -46,7 +52,7 @@ class JobOut(serializers.Serializer[JobTold]):
     started_at = serializers.DateTimeField(allow_null=True)
 
 
-class WorkerBaseOut(serializers.Serializer[BaseTold]):
+class WorkerBaseOut(serializers.Serializer[BaseStatus]):
     """A base model that a worker has."""
 
     id = serializers.CharField()
@@ -55,7 +61,7 @@ class WorkerBaseOut(serializers.Serializer[BaseTold]):
     seconds = serializers.FloatField(allow_null=True, help_text="a picture, as measured")
 
 
-class WorkerOut(serializers.Serializer[WorkerTold]):
+class WorkerOut(serializers.Serializer[WorkerStatus]):
     """A worker process, as it announces itself."""
 
     id = serializers.IntegerField()
@@ -82,7 +88,7 @@ class Workers(Endpoint):
     def get(self, _request: Request) -> Response:
         """List workers by name, all on one page; for staff, with a token of the scope “admin”."""
         permissions.require_operator(self.viewer)
-        return Response({"results": shown(WorkerOut, workers_told()), "next": None})
+        return Response({"results": shown(WorkerOut, worker_statuses()), "next": None})
 
 
 class WorkerView(Endpoint):
@@ -100,4 +106,4 @@ class WorkerView(Endpoint):
         permissions.require_operator(self.viewer)
         wish = self.said(WorkerIn)["wish"]
         worker = workers.ask(actor=self.viewer, worker_id=worker_id, wish=wish)
-        return self.answer(WorkerOut, worker_told(worker))
+        return self.answer(WorkerOut, worker_status(worker))

@@ -196,9 +196,9 @@ class _Answering(Endpoint):
 
     def upload_answer(self, upload: Upload, *, status: int = 200) -> Response:
         """Return the upload as it is now."""
-        return self.answer(UploadOut, upload, status=status, **self.told_of([upload]))
+        return self.answer(UploadOut, upload, status=status, **self.serializer_context([upload]))
 
-    def told_of(self, rows: Sequence[Upload]) -> dict[str, Any]:
+    def serializer_context(self, rows: Sequence[Upload]) -> dict[str, Any]:
         """Return what else there is to tell of uploads, in a fixed number of queries."""
         return {
             "progress": checked_bytes(rows),
@@ -221,7 +221,7 @@ class Uploads(_Answering):
             "blob", "blob__anatomy"
         )
         rows, cursor = page_of(uploads_of, **self.asked(PageQuery))
-        context = {"request": request, **self.told_of(rows)}
+        context = {"request": request, **self.serializer_context(rows)}
         return paged(self, shown(UploadListed, rows, context), cursor)
 
     @extend_schema(

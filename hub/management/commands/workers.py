@@ -12,7 +12,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
 
 from hub.management.help import Help
-from hub.operations.worker_status import workers_told
+from hub.operations.worker_status import worker_statuses
 from registry.jobs import workers
 from registry.models import Worker, WorkerWish
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from hub.operations.worker_status import WorkerTold
+    from hub.operations.worker_status import WorkerStatus
 
 __all__ = ["Command"]
 
@@ -67,7 +67,7 @@ class Command(BaseCommand):
                 raise CommandError(message)
             chosen = list(known.values()) if options["all"] else [known[name] for name in names]
             workers.set_wish(chosen, WISHES[options["verb"]])
-        told = [one for one in workers_told() if not names or one.name in names]
+        told = [one for one in worker_statuses() if not names or one.name in names]
         if options["json"]:
             document = {"workers": [asdict(one) for one in told]}
             self.stdout.write(json.dumps(document, cls=DjangoJSONEncoder))
@@ -75,7 +75,7 @@ class Command(BaseCommand):
             self._say(told)
         sys.exit(0)
 
-    def _say(self, told: Sequence[WorkerTold]) -> None:
+    def _say(self, told: Sequence[WorkerStatus]) -> None:
         if not told:
             self.stdout.write(
                 "No worker has given a sign. `manage.py worker` starts them; it takes some seconds."
@@ -94,7 +94,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"    at {what} (job {one.job.id}{done})")
 
 
-def _state(one: WorkerTold) -> str:
+def _state(one: WorkerStatus) -> str:
     if not one.is_alive:
         return "gone"
     at_work = "at work" if one.job else "idle"

@@ -23,7 +23,7 @@ from previews.render.recipe import MAX_PROMPT_CHARACTERS
 from previews.render_messages import waiting_for
 from previews.selectors import tryouts as selectors
 from previews.services import tryout_requests
-from previews.services.tryout_requests import MAX_LAYERS, Limits, Wish
+from previews.services.tryout_requests import MAX_LAYERS, Limits, TryoutRequest
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters.selectors import Query
 from registry.errors import Invalid, NotFound
@@ -39,7 +39,15 @@ if TYPE_CHECKING:
 
     Viewer = User | AnonymousUser
 
-__all__ = ["Desk", "Row", "Said", "TryForm", "desk_of", "found_for", "said_of"]
+__all__ = [
+    "Row",
+    "TryForm",
+    "TryoutForm",
+    "TryoutInput",
+    "form_of",
+    "found_for",
+    "input_from_query",
+]
 
 #: Adapters that a search on the desk shows.
 FOUND = 6
@@ -94,7 +102,7 @@ class TryForm(forms.Form):
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class TryoutInput:
     """What the form or an address says: rows as (name, strength), and the rest."""
 
     layers: Layers
@@ -110,7 +118,7 @@ class Said:
         rest = {**self.fields, "q": self.q}
         return urlencode([*pairs, *((name, value) for name, value in rest.items() if value)])
 
-    def changed_by(self, do: QueryDict) -> Said:
+    def changed_by(self, do: QueryDict) -> TryoutInput:
         """Return it after a button: ``add`` a name, ``drop`` a row, move one ``up``.
 
         A search has done its work once something was added.
@@ -124,7 +132,7 @@ class Said:
         names = {name for name, _dial in layers}
         added = [name for name in map(_looked_up, do.getlist("add")[:_MOST_NAMES]) if name]
         layers += [(name, "") for name in added if name not in names]
-        return Said(tuple(layers), "" if added else self.q, self.fields)
+        return TryoutInput(tuple(layers), "" if added else self.q, self.fields)
 
 
 def _index(text: str, layers: Sequence[object]) -> int | None:
@@ -134,13 +142,13 @@ def _index(text: str, layers: Sequence[object]) -> int | None:
     return int(text) if is_whole and int(text) < len(layers) else None
 
 
-def said_of(data: QueryDict) -> Said:
+def input_from_query(data: QueryDict) -> TryoutInput:
     """Read a form or an address; strengths that are missing are the recommended ones."""
     names = [_looked_up(name) for name in data.getlist("layer")[:_MOST_NAMES]]
     dials = [*data.getlist("strength")[:_MOST_NAMES], *[""] * len(names)]
     layers = tuple((name, dial) for name, dial in zip(names, dials, strict=False) if name)
     told = {name: data.get(name, "") for name in TryForm.base_fields}
-    return Said(layers, _looked_up(data.get("q", "")), told)
+    return TryoutInput(layers, _looked_up(data.get("q", "")), told)
 
 
 def _looked_up(text: str) -> str:
@@ -148,7 +156,7 @@ def _looked_up(text: str) -> str:
     return text.replace("\0", "")[:_MOST_WORDS].strip()
 
 
-def said_by(found: Shown) -> Said:
+def input_from_tryout(found: Shown) -> TryoutInput:
     """Return what a try-out was asked with, so that it can be asked for again."""
     recipe, words = found.previews.recipe, found.tryout.render.trigger_words
     layers = tuple((selectors.name_of(one.version), written(one.strength)) for one in found.layers)
@@ -160,7 +168,7 @@ def said_by(found: Shown) -> Said:
         "plain": "" if words or not _has_words(found) else "on",
         "compare": "on" if len(recipe["strengths"]) > 1 else "",
     }
-    return Said(layers, "", told)
+    return TryoutInput(layers, "", told)
 
 
 def _has_words(found: Shown) -> bool:
@@ -183,12 +191,12 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class TryoutForm:
     """The stack, the form, and what stands in the way of a picture."""
 
     rows: list[Row]
     form: TryForm
-    said: Said
+    said: TryoutInput
     words: list[str]
     family: str = ""
     waits_for: str = ""
@@ -205,7 +213,7 @@ class Desk:
         """The base model in words."""
         return family_label(self.family)
 
-    def wish(self) -> Wish:
+    def wish(self) -> TryoutRequest:
         """Return what the valid form asks for.
 
         Raises:
@@ -217,7 +225,7 @@ class Desk:
         except ValueError as error:
             text = _("A strength lies between −%(n)s and %(n)s.") % {"n": f"{MAX_STRENGTH:g}"}
             raise Invalid(text, fields={"layers": [text]}) from error
-        return Wish(
+        return TryoutRequest(
             layers=layers,
             uses_triggers=not told["plain"],
             compares=told["compare"],
@@ -227,7 +235,7 @@ class Desk:
         )
 
 
-def desk_of(user: Viewer, said: Said, *, is_asked: bool = False) -> Desk:
+def form_of(user: Viewer, said: TryoutInput, *, is_asked: bool = False) -> TryoutForm:
     """Return the desk for what was said; versions that are not there are named as faults.
 
     Args:
@@ -239,7 +247,7 @@ def desk_of(user: Viewer, said: Said, *, is_asked: bool = False) -> Desk:
     family = next((row.version.family for row in rows), "")
     base = worker_bases.base_for(family) if family else None
     limits = tryout_requests.limits_of(base) if base is not None else None
-    return Desk(
+    return TryoutForm(
         rows=rows,
         form=TryForm(said.fields, limits=limits)
         if is_asked
@@ -253,7 +261,7 @@ def desk_of(user: Viewer, said: Said, *, is_asked: bool = False) -> Desk:
     )
 
 
-def _rows(user: Viewer, said: Said) -> tuple[list[Row], list[str]]:
+def _rows(user: Viewer, said: TryoutInput) -> tuple[list[Row], list[str]]:
     rows: list[Row] = []
     faults = []
     for name, dial in said.layers:

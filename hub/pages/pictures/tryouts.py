@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from hub.http.problems import status_of
 from hub.pages.adapters.content_rating import rating_of
 from hub.pages.forms import accept_faults
-from hub.pages.pictures.tryout_form import desk_of, found_for, said_by, said_of
+from hub.pages.pictures.tryout_form import form_of, found_for, input_from_query, input_from_tryout
 from previews.selectors import tryouts as selectors
 from previews.services import tryouts
 from registry.accounts.permissions import require_user
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
     from hub.pages.adapters.content_rating import Rating
-    from hub.pages.pictures.tryout_form import Desk, Said
+    from hub.pages.pictures.tryout_form import TryoutForm, TryoutInput
     from previews.models import Tryout
     from previews.selectors.tryouts import Shown
 
@@ -43,17 +43,17 @@ HISTORY = 12
 def desk(request: HttpRequest) -> HttpResponse:
     """Show the desk; POST asks for the picture of what lies on it."""
     if request.method != "POST":
-        said = said_of(request.GET).changed_by(request.GET)
-        return _page(request, desk_of(request.user, said))
-    said = said_of(request.POST)
+        said = input_from_query(request.GET).changed_by(request.GET)
+        return _page(request, form_of(request.user, said))
+    said = input_from_query(request.POST)
     if said.q and "do" not in request.POST:  # Enter in the search field
         return _to_desk(said)
     if request.POST.get("do") == "fresh":
         said.fields["seed"] = ""
-    return _asked(request, desk_of(request.user, said, is_asked=True))
+    return _asked(request, form_of(request.user, said, is_asked=True))
 
 
-def _asked(request: HttpRequest, filled: Desk) -> HttpResponse:
+def _asked(request: HttpRequest, filled: TryoutForm) -> HttpResponse:
     """Ask for the picture; a refusal comes back beside the fields that it is about."""
     status, wait = 400, None
     if filled.form.is_valid():
@@ -72,14 +72,14 @@ def _asked(request: HttpRequest, filled: Desk) -> HttpResponse:
     return response
 
 
-def _next(said: Said) -> str:
+def _next(said: TryoutInput) -> str:
     query = QueryDict(mutable=True)
     query["next"] = f"{reverse('try')}?{said.query}"
     return query.urlencode()
 
 
 def _page(
-    request: HttpRequest, laid: Desk, *, found: Shown | None = None, status: int = 200
+    request: HttpRequest, laid: TryoutForm, *, found: Shown | None = None, status: int = 200
 ) -> HttpResponse:
     context = {"desk": laid, "signin": _next(laid.said), **_history(request)}
     if found is not None:
@@ -131,21 +131,21 @@ def _rating(request: HttpRequest, found: Shown, path: str) -> Rating | None:
 @require_POST
 def stack(request: HttpRequest) -> HttpResponse:
     """Add, drop or move a version, or search: the stack alone for a script, else the page."""
-    said = said_of(request.POST).changed_by(request.POST)
+    said = input_from_query(request.POST).changed_by(request.POST)
     if "HX-Request" not in request.headers:
         return _to_desk(said)
-    context = {"desk": desk_of(request.user, said), "shown": "shown" in request.POST}
+    context = {"desk": form_of(request.user, said), "shown": "shown" in request.POST}
     return render(request, "tryouts/changed.html", context)
 
 
-def _to_desk(said: Said) -> HttpResponse:
+def _to_desk(said: TryoutInput) -> HttpResponse:
     return HttpResponseRedirect(f"{reverse('try')}?{said.query}")
 
 
 @require_safe
 def search(request: HttpRequest) -> HttpResponse:
     """Send the adapters that could be added."""
-    laid = desk_of(request.user, said_of(request.GET))
+    laid = form_of(request.user, input_from_query(request.GET))
     found = found_for(request.user, laid.said.q, laid.family, laid.rows)
     return render(request, "tryouts/found.html", {"found": found, "desk": laid})
 
@@ -155,7 +155,7 @@ def search(request: HttpRequest) -> HttpResponse:
 def show(request: HttpRequest, key: UUID) -> HttpResponse:
     """Show a try-out, with the desk as it was asked for."""
     found = selectors.shown(selectors.get(request.user, key))
-    return _page(request, desk_of(request.user, said_by(found)), found=found)
+    return _page(request, form_of(request.user, input_from_tryout(found)), found=found)
 
 
 @never_cache
@@ -191,6 +191,6 @@ def act(request: HttpRequest, key: UUID, verb: str) -> HttpResponse:
     if verb == "remove":
         tryout = selectors.shown(selectors.get(user, key))
         tryouts.remove(actor=user, key=key)
-        return _to_desk(said_by(tryout))
+        return _to_desk(input_from_tryout(tryout))
     tryouts.set_shared(actor=user, key=key, is_shared=verb == "share")
     return redirect("tryout", key)

@@ -20,7 +20,7 @@ from hub.protocols.civitai.vocabulary import (
 )
 from registry.accounts.permissions import require_user
 from registry.adapters import by_id, listings
-from registry.adapters.listings import Wish
+from registry.adapters.listings import ListingQuery
 from registry.errors import CursorInvalid, NotFound
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def models(request: HttpRequest) -> HttpResponse:
         raise Refused(400, _("Cannot use page param with query search. Use cursor-based paging."))
     page = paging.paging_of(asked, default=MOST, most=MOST)
     order = SORTS[asked.one_of("sort", SORTS, "Highest Rated")]
-    found = listings.rows(request.user, _wish(request, asked))
+    found = listings.rows(request.user, _listing_query(request, asked))
     place = _place(page.cursor, order) if page.cursor else None
     rows, is_more = listings.page(found, order, limit=page.limit, place=place, offset=page.offset)
     following = (
@@ -80,14 +80,14 @@ def _place(cursor: str, order: str) -> Q:
         raise CursorInvalid(_("Start again from the first page.")) from error
 
 
-def _wish(request: HttpRequest, asked: Asked) -> Wish:
+def _listing_query(request: HttpRequest, asked: Asked) -> ListingQuery:
     """Return what is looked for.
 
     Raises:
         Invalid: a value that does not fit.
         Unauthenticated: a stranger asks for its favourites.
     """
-    return Wish(
+    return ListingQuery(
         words=asked.text("query"),
         tag=asked.text("tag"),
         owner=asked.text("username"),

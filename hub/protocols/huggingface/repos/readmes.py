@@ -64,7 +64,7 @@ def follow(*, actor: User, adapter_id: int, **_named: object) -> None:
 def _is_followed(actor: User, adapter: Adapter) -> bool:
     """Write a README if one is due; False if ``main`` moved meanwhile."""
     tip = manifests.main_of(adapter)
-    version = latest.told_of(adapter, tip)
+    version = latest.latest_described_by_card(adapter, tip)
     if version is None or adapter.withdrawn_reason:
         return True
     latest.present(adapter, version)

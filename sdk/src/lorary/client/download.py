@@ -75,7 +75,7 @@ class _Transfer:
     def is_whole(self) -> bool:
         return self.have == self.file.size_bytes
 
-    def take_up(self) -> None:
+    def resume(self) -> None:
         """Hash what is there already; more than the whole file cannot be right."""
         self.have = feed(self.digest, self.out)
         if self.have > self.file.size_bytes:
@@ -152,7 +152,7 @@ def _download(session: Session, cache: Cache, file: File, report: Callable[[int]
     with cache.open_part(file.sha256) as out:
         out.seek(0)
         transfer = _Transfer(file, out, report)
-        transfer.take_up()
+        transfer.resume()
         if shutil.disk_usage(part.parent).free < file.size_bytes - transfer.have:
             raise _disk_full(file.size_bytes - transfer.have)
         _persist(session, transfer)
