@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -101,6 +102,52 @@ def test_every_target_of_the_makefile_is_in_its_help() -> None:
     assert phony is not None
     described = set(re.findall(r"^([a-z0-9-]+):.*## ", text, re.MULTILINE))
     assert set(phony[1].split()) == described
+
+
+def _is_defined(dotted: str) -> bool:
+    """Whether a dotted name of the documentation is a function, method or class of the code."""
+    parts = dotted.split(".")
+    for count in range(len(parts) - 1, 0, -1):
+        place = "/".join(parts[:count])
+        for base in (ROOT, ROOT / "sdk" / "src"):
+            if (file := base / f"{place}.py").is_file():
+                body: list[ast.stmt] = ast.parse(file.read_text(encoding="utf-8")).body
+                for name in parts[count:]:
+                    found = [one for one in body if getattr(one, "name", "") == name]
+                    if not found:
+                        return False
+                    body = getattr(found[0], "body", [])
+                return True
+    return False
+
+
+def test_the_routes_of_the_architecture_name_code_that_exists() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    routes = text.partition("\n## Routes\n")[2].partition("\n## ")[0]
+    names = re.findall(r"`((?:hub|lorary|previews|registry)(?:\.\w+)+)`", routes)
+    assert len(names) > 40
+    assert [name for name in names if not _is_defined(name)] == []
+    for section in routes.split("\n### ")[1:]:
+        assert len(re.findall(r"^[0-9]+\. ", section, re.MULTILINE)) <= 12
+
+
+def test_the_files_to_open_for_a_change_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = text.partition("\n### To change X, open Y\n")[2].partition("\n## ")[0]
+    places = re.findall(r"`([a-z]\w*/[\w/.]+)`", table)
+    assert len(places) > 30
+    assert [place for place in places if not (ROOT / place).exists()] == []
+
+
+def test_links_between_documents_lead_to_files() -> None:
+    link = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in tracked("*.md")
+        for target in link.findall(page.read_text(encoding="utf-8"))
+        if not (page.parent / target).exists()
+    ]
+    assert not broken
 
 
 def test_every_command_that_the_readme_shows_exists() -> None:
