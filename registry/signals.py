@@ -16,7 +16,7 @@ the commit, and let go of what was made with it.
 ``weighing``: a namespace is asked for its size. Receivers get ``namespace``, and return how many
 bytes they keep for it beside what the catalogue knows.
 
-``sweeping``: what nobody refers to is about to be removed. Receivers let go of what has expired,
+``sweep``: what nobody refers to is about to be removed. Receivers let go of what has expired,
 and return how many files and bytes they removed outside of the store, or None. With ``is_dry`` they
 change nothing and return what they would remove.
 """

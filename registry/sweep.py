@@ -2,7 +2,7 @@
 
 Orphans come from uploads that were cut off and from workers that died between a promotion and
 its commit. Nothing is deleted at the moment it loses its last reference: an upload of the same
-bytes may just be on its way. How the two keep out of each other's way is in ``arrivals``.
+bytes may just be on its way. How the two keep out of each other's way is in ``blobs.promote``.
 """
 
 from __future__ import annotations
@@ -190,8 +190,8 @@ def _oldest() -> float:
 def _sweep_files(let_go: set[str], *, is_dry: bool) -> storage.Heap:
     """Remove what no row keeps and what is older than the grace period.
 
-    Whether bytes of a digest may go is decided by rows (``arrivals``), so that several machines
-    may share a bucket: nobody can bring the same bytes between the look and the deletion.
+    Whether bytes of a digest may go is decided by rows (``blobs.promote``), so that several
+    machines may share a bucket: nobody can bring the same bytes between the look and the deletion.
     """
     oldest, gone, size = _oldest(), set[str](), 0
     for entry in storage.store().names():

@@ -55,7 +55,7 @@ class Endpoint(APIView):
 
         Raises:
             NotFound: a NUL in the address, which PostgreSQL cannot even look for.
-            Unauthenticated, ScopeMissing: see ``access.require_scope``.
+            Unauthenticated, ScopeMissing: see ``permissions.require_scope``.
         """
         super().initial(request, *args, **kwargs)
         if any("\0" in value for value in kwargs.values() if isinstance(value, str)):

@@ -27,7 +27,7 @@ def cancel(*, actor: User | AnonymousUser | None, job_id: int) -> None:
 
     Raises:
         NotFound: no such job, or the actor is no operator.
-        ScopeMissing: see ``access.require_operator``.
+        ScopeMissing: see ``permissions.require_operator``.
     """
     permissions.require_operator(actor)
     job = _job(job_id)
@@ -48,7 +48,7 @@ def retry(*, actor: User | AnonymousUser | None, job_id: int) -> None:
     Raises:
         NotFound: no such job, or the actor is no operator.
         StateConflict: it has not failed, or is of a kind that whoever asked must ask for again.
-        ScopeMissing: see ``access.require_operator``.
+        ScopeMissing: see ``permissions.require_operator``.
     """
     permissions.require_operator(actor)
     job = _job(job_id)

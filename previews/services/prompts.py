@@ -38,7 +38,7 @@ def change(*, actor: User, adapter: Adapter, prompts: Sequence[str]) -> PromptSe
 
     Raises:
         Invalid: ``facts["fields"]`` names each fault: ``prompts``, ``prompts.1``.
-        NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
+        NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
     """
     user = permissions.require_adapter(actor, adapter)
     texts = [" ".join(prompt.split()) for prompt in prompts]
@@ -63,7 +63,7 @@ def reset(*, actor: User, adapter: Adapter) -> PromptSet | None:
     """Go back to the default prompts; the sets before stay in the history.
 
     Raises:
-        NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
+        NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
     """
     return change(actor=actor, adapter=adapter, prompts=())
 

@@ -51,7 +51,7 @@ def request(*, actor: User, version: Version) -> Render:
     Raises:
         StateConflict: only published versions are rendered, and only those whose base model
             somebody here has.
-        NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
+        NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
     """
     permissions.require_adapter(actor, version.adapter)
     if version.state not in OUT_STATES:

@@ -88,7 +88,7 @@ def add(
         caption: At most ``MAX_CAPTION`` characters.
 
     Raises:
-        NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
+        NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
         StateConflict: the version was withdrawn.
         QuotaExceeded: too many of a version or of a day, or the namespace has no room.
         UploadRefused: the first bytes are of another kind.
@@ -299,7 +299,7 @@ def set_caption(*, actor: User, sample: Sample, caption: str) -> Sample:
     """Change what is said about a sample.
 
     Raises:
-        NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
+        NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
         Invalid: the caption is too long.
     """
     permissions.require_adapter(actor, sample.version.adapter)
@@ -312,7 +312,7 @@ def remove(*, actor: User, sample: Sample) -> None:
     """Take a sample away; the sweeper removes its bytes.
 
     Raises:
-        NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
+        NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
     """
     user = permissions.require_adapter(actor, sample.version.adapter)
     with transaction.atomic():

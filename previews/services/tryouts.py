@@ -48,10 +48,10 @@ def ask(*, actor: User, wish: TryoutRequest) -> Tryout:
     """Queue the picture of a stack for its asker alone.
 
     Raises:
-        Unauthenticated, ScopeMissing: see ``access.require_scope``.
+        Unauthenticated, ScopeMissing: see ``permissions.require_scope``.
         Forbidden: the token is bound, and no layer is of what it is bound to.
-        Invalid, NotFound, StateConflict: see ``wishes.require_stack`` and ``wishes.recipe_of``;
-            also where nobody has a base model of the family.
+        Invalid, NotFound, StateConflict: see ``require_stack`` and ``recipe_of`` in
+            ``tryout_requests``; also where nobody has a base model of the family.
         RateLimited: too many are open, or were asked for today.
     """
     user = permissions.require_scope(actor, "write")
@@ -132,7 +132,7 @@ def set_shared(*, actor: User, key: UUID, is_shared: bool) -> Tryout:
 
     Raises:
         NotFound: absent, or another's.
-        Unauthenticated, ScopeMissing: see ``access.require_scope``.
+        Unauthenticated, ScopeMissing: see ``permissions.require_scope``.
     """
     user = permissions.require_scope(actor, "write")
     tryout = selectors.get(user, key)
@@ -150,7 +150,7 @@ def remove(*, actor: User, key: UUID) -> None:
 
     Raises:
         NotFound: absent, or another's.
-        Unauthenticated, ScopeMissing: see ``access.require_scope``.
+        Unauthenticated, ScopeMissing: see ``permissions.require_scope``.
     """
     user = permissions.require_scope(actor, "write")
     now = timezone.now()

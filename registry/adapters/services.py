@@ -68,7 +68,7 @@ def create(*, actor: User, owner: Namespace | None = None, name: str, **card: An
     Raises:
         NameInvalid, NameTaken: the name does not fit, or was ever used here.
         Invalid: a card field does not fit.
-        Forbidden, ScopeMissing, Unauthenticated: see ``access.require_namespace``.
+        Forbidden, ScopeMissing, Unauthenticated: see ``permissions.require_namespace``.
     """
     user = permissions.require_user(actor)
     namespace = owner or user.namespace
@@ -119,7 +119,7 @@ def describe(*, actor: User, adapter: Adapter, **card: Any) -> Adapter:  # noqa:
 
     Raises:
         Invalid: an unknown field or a value that does not fit.
-        NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
+        NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
     """
     user = permissions.require_adapter(actor, adapter)
     fields, tags = _clean(card)

@@ -64,7 +64,7 @@ def point(
         Conflict: it points somewhere else than expected; ``facts["current"]`` is where.
         StateConflict, Gone: the version is a draft, or was withdrawn.
         QuotaExceeded: there are ``MAX_ALIASES``.
-        NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
+        NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
     """
     user = permissions.require_adapter(actor, adapter)
     check_alias(name)
@@ -90,7 +90,7 @@ def remove(*, actor: User, adapter: Adapter, name: str, expected: Expected = ANY
         NameInvalid: it is not the owner's to remove.
         Conflict: it points somewhere else than expected; ``facts["current"]`` is where.
         NotFound: there is none.
-        NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
+        NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
     """
     user = permissions.require_adapter(actor, adapter)
     check_alias(name)

@@ -39,7 +39,7 @@ def readable_by(user: User, sha256: str) -> Blob | None:
     """Return the stored blob of a digest if the user could download it anyway.
 
     Knowing a digest proves nothing: bytes of others' private adapters must be sent to be used. An
-    upload of the user's own counts while it is accepted, which ends in time (``expiring``), whether
+    upload of the user's own counts while it is accepted, which ends in time (``expiry``), whether
     others keep the same bytes or not.
     """
     blob = Blob.objects.filter(sha256=sha256, is_stored=True).select_related("anatomy").first()

@@ -274,7 +274,7 @@ def apply(*, actor: User, adapter: Adapter, card: Card) -> None:
     What the README does not say stays as it is, and so does what it says already.
 
     Raises:
-        NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
+        NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
     """
     changed = _changed(adapter, card)
     if changed:
@@ -320,8 +320,8 @@ def rewrite(*, actor: User, adapter: Adapter, parent: Revision, text: str) -> bo
 
     Raises:
         QuotaExceeded: it does not fit.
-        StorageAway, Conflict: see ``arrivals.put``.
-        NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
+        StorageAway, Conflict: see ``promote.put``.
+        NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
     """
     user = permissions.require_adapter(actor, adapter)
     written = promote.put([text.encode()])

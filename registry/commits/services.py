@@ -1,8 +1,8 @@
 """Commits: a revision of an adapter from the one before it and what changes.
 
 A commit may come from anywhere; the doors of other protocols translate into it. Its files go the
-way of every upload (``settling``). Then one transaction writes the revision, moves the branch, and
-on ``main`` makes and publishes a version where that is due:
+way of every upload (``wait_for_checks``). Then one transaction writes the revision, moves the
+branch, and on ``main`` makes and publishes a version where that is due:
 
 * weights differ from the parent's, or configuration that lies beside weights (in their folder or
   above): a version, published at once, like one of the web;
@@ -128,10 +128,11 @@ def commit(  # noqa: PLR0913 - what a commit is made of, by keyword
         NotFound: no such branch (``facts["revision"]``), or nothing to delete (``facts["path"]``).
         StateConflict: the ref is no branch.
         UploadNotReady: checks still run: repeat the commit after ``facts["retry_after"]`` seconds.
-        UploadRefused, UploadIncomplete: see ``settling.settled``; or weights were taken down here.
+        UploadRefused, UploadIncomplete: see ``wait_for_checks.settled``; or weights were
+            taken down here.
         Invalid, PathInvalid, TooLarge: see ``changes.checked``.
         QuotaExceeded: the new bytes do not fit.
-        NotFound, Gone, Forbidden, Unauthenticated: see ``access.require_adapter``.
+        NotFound, Gone, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
     """
     user = permissions.require_adapter(actor, adapter)
     changes = commit_changes.checked(puts=puts, inlines=inlines, deletes=deletes)

@@ -75,7 +75,7 @@ def begun(*, user: User, file: Put | Inline, is_hurried: bool = True) -> Upload:
         is_hurried: Whether there is time to judge; everything else waits for its turn.
 
     Raises:
-        UploadRefused: see ``depositing.name``; its text names the file.
+        UploadRefused: see ``by_digest.name``; its text names the file.
         UploadNotReady: another request holds the bytes.
         UploadIncomplete: they are not here.
     """

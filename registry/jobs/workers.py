@@ -93,7 +93,7 @@ def ask(*, actor: User | AnonymousUser | None, worker_id: int, wish: str) -> Wor
 
     Raises:
         NotFound: there is none of this number, or the actor is no operator.
-        ScopeMissing: see ``access.require_operator``.
+        ScopeMissing: see ``permissions.require_operator``.
     """
     permissions.require_operator(actor)
     worker = Worker.objects.filter(pk=worker_id).first()

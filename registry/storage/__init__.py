@@ -117,7 +117,7 @@ def discard(key: str) -> None:
 
 
 def put(chunks: Iterable[bytes]) -> Written:
-    """Store bytes under their digest for somebody who keeps no rows: see ``arrivals.put``."""
+    """Store bytes under their digest for somebody who keeps no rows: see ``promote.put``."""
     key, measured = new_key(), Measured(chunks)
     store().write(key, measured)
     store().promote(key, measured.written.sha256)

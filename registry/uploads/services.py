@@ -95,7 +95,7 @@ def _require_kind(path: str, size_bytes: int) -> None:
 
 
 def open_deposit(user: User, digest: str, size_bytes: int, *, most: int) -> Upload:
-    """Open an upload that has a digest and no path yet (``depositing``).
+    """Open an upload that has a digest and no path yet (``by_digest``).
 
     Args:
         user: Whose it will be.
@@ -237,7 +237,7 @@ def fill(upload: Upload, body: receiving.Body) -> list[storage.Part]:
     A part that is here stays until all of another has come, and for good if that has its digest.
 
     Raises:
-        SizeMismatch, DigestMismatch: see ``incoming.Body``; what arrived before counts.
+        SizeMismatch, DigestMismatch: see ``receive.Body``; what arrived before counts.
         StateConflict: the upload takes no more bytes, or was ended while they came.
     """
     if upload.parts.exists():

@@ -1,4 +1,4 @@
-"""Versions: draft, publish, yank, restore. What takes their bytes away is ``withdrawing``."""
+"""Versions: draft, publish, yank, restore. What takes their bytes away is ``withdraw``."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def create_draft(
         UploadNotReady, UploadRefused: an upload is not accepted (yet), or its weights were taken
             down from here.
         Invalid: no file, another's upload, a path twice, or a detail that does not fit.
-        Gone, NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
+        Gone, NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
     """
     user = permissions.require_adapter(actor, adapter)
     said = details or Details()
@@ -126,7 +126,7 @@ def edit(*, actor: User, version: Version, details: Details) -> Version:
     """Change what is said about a version, and README.md follows; its files never change.
 
     Raises:
-        See ``describing.describe``.
+        See ``describe.describe``.
     """
     with transaction.atomic():
         describe.describe(actor=actor, version=version, details=details)
@@ -165,8 +165,8 @@ def publish(*, actor: User, version: Version) -> Version:
     Raises:
         AlreadyPublished: it is no draft any more.
         QuotaExceeded: its new bytes do not fit.
-        StorageAway: see ``behind.ready``.
-        NotFound, Forbidden, Unauthenticated: see ``access.require_adapter``.
+        StorageAway: see ``readme.ready``.
+        NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
     """
     user = permissions.require_adapter(actor, version.adapter)
     ready = readme.ready(version)

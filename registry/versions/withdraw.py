@@ -49,12 +49,12 @@ def withdraw(*, actor: User, version: Version, reason: str) -> Version:
     Args:
         actor: Its owner, or somebody who runs the hub.
         version: One that is out.
-        reason: Told to everyone who asks for it, at most ``offers.MAX_REASON`` characters.
+        reason: Told to everyone who asks for it, at most ``latest.MAX_REASON`` characters.
 
     Raises:
         Invalid: there is no reason, or it does not fit.
         StateConflict: it is a draft, or was withdrawn for another reason.
-        NotFound, Forbidden, Unauthenticated: see ``access.require_owner_or_operator``.
+        NotFound, Forbidden, Unauthenticated: see ``permissions.require_owner_or_operator``.
     """
     user = permissions.require_owner_or_operator(actor, version.adapter)
     text = latest.checked_reason(reason)
@@ -88,7 +88,7 @@ def withdraw_adapter(*, actor: User, adapter: Adapter, reason: str) -> Adapter:
     Raises:
         Invalid: there is no reason, or it does not fit.
         StateConflict: it was withdrawn for another reason.
-        NotFound, Forbidden, Unauthenticated: see ``access.require_owner_or_operator``.
+        NotFound, Forbidden, Unauthenticated: see ``permissions.require_owner_or_operator``.
     """
     user = permissions.require_owner_or_operator(actor, adapter)
     text = latest.checked_reason(reason)

@@ -212,6 +212,6 @@ def test_many_go_in_short_transactions(ada: User, monkeypatch: pytest.MonkeyPatc
 
 
 def test_whatever_refers_to_an_upload_goes_with_it() -> None:
-    """A model that is to keep its upload has to be thought of in ``forgetting``."""
+    """A model that is to keep its upload has to be thought of in ``retention``."""
     referring = {one.related_model for one in Upload._meta.related_objects}
     assert referring == {Finding, UploadPart}

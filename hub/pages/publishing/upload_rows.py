@@ -109,7 +109,7 @@ def line_of(user: User, upload: Upload) -> Line:
 
 
 def lines_of(user: User, rows: Sequence[Upload]) -> list[Line]:
-    """Return uploads of ``arrivals.overview``."""
+    """Return uploads of ``registry.uploads.selectors.overview``."""
     versions, checked = upload_selectors.holding(user, rows), checked_bytes(rows)
     return [_line(row, versions.get(row.pk), checked.get(row.pk, 0)) for row in rows]
 

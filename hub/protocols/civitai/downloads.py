@@ -102,7 +102,7 @@ def _passed(signed: str) -> tuple[Served, str]:
 
     Raises:
         Refused: it is not ours, or was good until an hour ago.
-        NotFound, Gone, Forbidden: see ``numbered.served``.
+        NotFound, Gone, Forbidden: see ``by_id.served``.
     """
     try:
         version, file, user, token, name = signing.loads(signed, salt=_SALT, max_age=PASS_S)

@@ -61,7 +61,8 @@ ENUMS = {
     "BaseModelType": ("Standard", "Inpainting", "Refiner", "Pix2Pix"),
 }
 
-#: Sort → order of ``offerings``. Nobody rates, likes or discusses here; downloads stand for that.
+#: Sort → order of ``registry.adapters.listings``. Nobody rates, likes or discusses here;
+#: downloads stand for that.
 SORTS = {
     "Highest Rated": "downloads",
     "Most Downloaded": "downloads",

@@ -47,7 +47,7 @@ def assemble(*, actor: User, session: Session, shard: BinaryIO, size_bytes: int)
         Invalid: a xorb is not here.
         DigestMismatch: a file has another sha256 than its shard says.
         Conflict: the session is busy.
-        TooLarge, QuotaExceeded, StorageFull, StorageAway: see ``depositing``.
+        TooLarge, QuotaExceeded, StorageFull, StorageAway: see ``registry.uploads.by_digest``.
     """
     entries = shards.files_of(shard, size_bytes)
     _require_sane(entries)
