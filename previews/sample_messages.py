@@ -65,6 +65,4 @@ def reason(refusal: Refused) -> str:
 
 def cannot_be_read() -> str:
     """Return the sentence for a picture that the worker gave up."""
-    return _(
-        "It could not be read. Send it again; if it happens again, tell whoever runs this site."
-    )
+    return _("It could not be read. Send it again; if it happens again, tell an administrator.")

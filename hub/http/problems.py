@@ -235,7 +235,7 @@ def is_full(error: Exception) -> bool:
 def _surprise(error: Exception) -> Problem:
     number = secrets.token_hex(6)
     log.error("error %s", number, exc_info=error)
-    text = _("Nobody expected this. Tell whoever runs this site the number %(id)s.")
+    text = _("Nobody expected this. Tell an administrator the number %(id)s.")
     return _http("internal_error", text % {"id": number}, facts={"id": number})
 
 

@@ -130,7 +130,7 @@ def require_room(*, namespace: Namespace, size_bytes: int, unpublished_bytes: in
         text = _(
             "“%(name)s” has no room for %(size)d more bytes: it uses %(used)d of the %(limit)d "
             "that its quota allows. Everything that is there stays. Cancel uploads, discard drafts "
-            "or withdraw versions that nobody needs, or ask whoever runs this hub for more."
+            "or withdraw versions that nobody needs, or ask an administrator for more."
         )
         facts = {"name": namespace.name, "size": size_bytes, "used": used, "limit": limit}
         raise QuotaExceeded(

@@ -354,8 +354,8 @@ def stored_differs(arrived: str, stored: str) -> Finding:
         "stored_differs",
         "error",
         _("The bytes that were kept are not those that arrived (sha256 %(arrived)s…, now "
-          "%(stored)s…): a disk or its memory fails. Send the file again, and tell whoever runs "
-          "this site.") % {"arrived": arrived[:12], "stored": stored[:12]},
+          "%(stored)s…): a disk or its memory fails. Send the file again, and tell an "
+          "administrator.") % {"arrived": arrived[:12], "stored": stored[:12]},
         {"arrived": arrived, "stored": stored},
     )  # fmt: skip
 
@@ -383,6 +383,6 @@ def check_failed(reason: str) -> Finding:
         "check_failed",
         "error",
         _("The checks could not be finished. Send the file again; if it happens again, tell "
-          "whoever runs this site."),
+          "an administrator."),
         {"reason": reason[:200]},
     )  # fmt: skip

@@ -131,7 +131,7 @@ def _require_scopes(user: User, scopes: Sequence[str], bound_to: str) -> None:
     if "admin" not in scopes:
         return
     if not user.is_staff:
-        text = _("The scope “admin” is for those who run this hub (`manage.py staff`).")
+        text = _("The scope “admin” is for administrators (`manage.py staff`).")
         raise ScopeMissing(text, scope="admin")
     if bound_to:
         text = _("A token of the scope “admin” is for the whole hub and cannot be bound.")

@@ -46,8 +46,8 @@ def require_welcome(user: User, adapter: Adapter, entries: Sequence[Entry]) -> N
     found = next((entry for entry in entries if entry.blob.pk in taken), None)
     if found is not None and not permissions.is_operator(user):
         text = _(
-            "“%(path)s” was taken down from here with %(version)s: %(reason)s. Only those who run "
-            "this hub can publish it here again."
+            "“%(path)s” was taken down from here with %(version)s: %(reason)s. Only an "
+            "administrator can publish it here again."
         )
         was = taken[found.blob.pk]
         said = {"path": found.path, "version": was.name, "reason": was.withdrawn_reason.rstrip(".")}

@@ -175,7 +175,7 @@ def test_a_closed_door_says_so(client: Client, db: None, settings: Any) -> None:
     said = {"name": "grace", "email": "grace@example.org", "password": PASSWORD}
     client.post("/signup", said)
     assert not User.objects.filter(username="grace").exists()
-    assert "Ask the keeper" in client.get("/signin").content.decode()
+    assert "Ask an administrator" in client.get("/signin").content.decode()
 
 
 def test_the_door_shows_public_pictures_only(client: Client, noir: Adapter) -> None:

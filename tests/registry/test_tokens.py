@@ -131,7 +131,7 @@ def test_a_token_that_a_token_made_makes_none(ada: User) -> None:
 
 
 def test_the_scope_admin_is_for_staff_when_a_token_is_made(ada: User) -> None:
-    with pytest.raises(ScopeMissing, match="those who run this hub"):
+    with pytest.raises(ScopeMissing, match="for administrators"):
         tokens.issue(actor=ada, name="a", scopes=["admin"])
     users.set_staff(actor=None, user=ada, is_staff=True)
     with pytest.raises(Invalid, match="cannot be bound"):

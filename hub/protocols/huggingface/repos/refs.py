@@ -44,7 +44,7 @@ def standing_of(request: HttpRequest, owner: str, name: str) -> Adapter:
         return adapter_selectors.get(request.user, owner, name)
     except NotFound as error:
         if adapter_selectors.is_blocked(owner, name):
-            text = _("Those who run this hub blocked this adapter.")
+            text = _("An administrator blocked this adapter.")
             raise Refused(Forbidden(text), message=DISABLED) from error
         raise Refused(error, REPO_NOT_FOUND) from error
 
