@@ -122,7 +122,7 @@ def test_the_yank_command(run: Run) -> None:
         "adapter": NAME, "version": "v2", "state": "yanked", "reason": "too strong",
     }  # fmt: skip
     assert "too strong" in run("versions", NAME).out
-    assert "is offered again" in run("yank", f"{NAME}@v2", "--undo").out
+    assert "was restored" in run("yank", f"{NAME}@v2", "--undo").out
     assert run("yank", f"{NAME}@v9", "--undo").code == 3
 
 

@@ -191,11 +191,11 @@ def test_a_version_is_yanked_with_a_reason_and_taken_back(
     v1.refresh_from_db()
     assert v1.state == "yanked"
     page = as_ada.get("/ada/noir?v=v1").content.decode()
-    assert "v1 is advised against from now on." in page
-    assert "The author advises against v1: Burnt highlights" in page
-    assert "Offer again" in as_ada.get("/ada/noir?tab=versions").content.decode()
+    assert "v1 is yanked." in page
+    assert "Reason: Burnt highlights" in page
+    assert ">Restore<" in as_ada.get("/ada/noir?tab=versions").content.decode()
     page = as_ada.post(address, follow=True).content.decode()
-    assert "v1 is offered again." in page
+    assert "v1 is restored." in page
     v1.refresh_from_db()
     assert v1.state == "published"
 

@@ -116,6 +116,6 @@ def test_only_its_owner_and_those_who_run_the_hub_take_down(
     bob.save()
     tab = client.get("/ada/noir?tab=versions").content.decode()
     assert "Take down" in tab
-    assert "Advise against" not in tab
+    assert "Yank" not in tab
     assert client.post(V1, said).status_code == 302
     assert "by an administrator" in client.get("/ada/noir?v=v1").content.decode()

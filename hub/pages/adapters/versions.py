@@ -30,7 +30,7 @@ __all__ = ["edit", "yank"]
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def yank(request: HttpRequest, owner: str, name: str, version: str) -> HttpResponse:
-    """Advise against a version, or take that back."""
+    """Yank a version, or restore it."""
     adapter = adapter_selectors.get(request.user, owner, name)
     user = require_adapter(request.user, adapter)
     found = version_selectors.get(request.user, adapter, version)
@@ -39,10 +39,10 @@ def yank(request: HttpRequest, owner: str, name: str, version: str) -> HttpRespo
     if request.method == "POST" and (takes_back or form.is_valid()):
         if takes_back:
             versions.restore(actor=user, version=found)
-            done = _("%(version)s is offered again.")
+            done = _("%(version)s is restored.")
         else:
             versions.yank(actor=user, version=found, reason=form.cleaned_data["reason"])
-            done = _("%(version)s is advised against from now on.")
+            done = _("%(version)s is yanked.")
         messages.success(request, done % {"version": found.name})
         place = reverse("adapter", args=[adapter.owner, adapter.name])
         return redirect(f"{place}?v={found.name}")

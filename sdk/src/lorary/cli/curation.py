@@ -139,7 +139,7 @@ def _configure_yank(parser: Parser) -> None:
     parser.add_argument("reference", metavar="OWNER/NAME@VERSION", help="the version")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--reason", metavar="TEXT", help="why; whoever looks at it reads it")
-    what.add_argument("--undo", action="store_true", help="offer it again")
+    what.add_argument("--undo", action="store_true", help="restore a yanked version")
     add_endpoint(parser)
 
 
@@ -157,7 +157,7 @@ def _yank(args: Namespace) -> int:
             }
         )
     else:
-        what = "is offered again" if args.undo else f"was yanked: {plain(version.reason)}"
+        what = "was restored" if args.undo else f"was yanked: {plain(version.reason)}"
         show(f"{plain(version.adapter)} {version.name} {what}")
     return 0
 
@@ -234,7 +234,7 @@ COMMANDS = {
         _alias,
     ),
     "yank": Command(
-        "Advise against a version: it stays where it is, but is not offered any more.",
+        "Yank a version: it stays available, but is no longer offered by default.",
         '  lorary yank studio/noir@v3 --reason "Burns highlights; use v2."\n'
         "  lorary yank studio/noir@v3 --undo",
         _configure_yank,

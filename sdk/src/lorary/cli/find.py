@@ -139,7 +139,7 @@ def _row(match: Match) -> list[str]:
 
 COMMANDS = {
     "find": Command(
-        "Say which adapter a file is, by its hashes or by one that you have. Files stay here; the\n"
+        "Look up the adapter of a file, or of a hash that you have. Files stay here; the\n"
         "hub is asked by SHA-256 of the file and of what follows its header, so that a file with\n"
         "other metadata is found, too.\n\n"
         "exit codes:\n"

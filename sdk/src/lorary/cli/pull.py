@@ -59,7 +59,7 @@ def _pull(args: Namespace) -> int:
         )
     version = pulled.version
     if version.state == "yanked":
-        reason = version.reason or "its author advises against it"
+        reason = version.reason or "no reason given"
         note(f"lorary: {pulled.adapter} {version.name} was yanked: {plain(reason)}")
     if pulled.is_offline:
         note(

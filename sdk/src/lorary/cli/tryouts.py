@@ -31,7 +31,7 @@ def _configure(parser: Parser) -> None:
     )
     parser.add_argument("--prompt", required=True, metavar="TEXT", help="what the picture shows")
     parser.add_argument("--negative", metavar="TEXT", help="what it must not show")
-    parser.add_argument("--seed", type=int, metavar="N", help="by chance when left out")
+    parser.add_argument("--seed", type=int, metavar="N", help="a random seed when left out")
     parser.add_argument("--width", type=int, metavar="PIXELS", help="a multiple of 8")
     parser.add_argument("--height", type=int, metavar="PIXELS", help="a multiple of 8")
     parser.add_argument("--steps", type=int, metavar="N", help="the base's own when left out")
