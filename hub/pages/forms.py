@@ -184,7 +184,7 @@ class AdapterForm(forms.Form):
         required=False,
         help_text=_("One sentence: what does it do to a picture?"),
     )
-    kind = forms.ChoiceField(label=_("Teaches"), choices=Kind.choices)
+    kind = forms.ChoiceField(label=_("Type"), choices=Kind.choices)
     tags = forms.CharField(
         label=_("Tags"), required=False, help_text=_("Separate them with commas.")
     )
@@ -194,8 +194,8 @@ class AdapterForm(forms.Form):
         required=False,
         help_text=_("For example “CC-BY-4.0” or “personal use only”."),
     )
-    maturity = forms.ChoiceField(label=_("Suited for"), choices=Maturity.choices)
-    visibility = forms.ChoiceField(label=_("Seen by"), choices=Visibility.choices)
+    maturity = forms.ChoiceField(label=_("Content rating"), choices=Maturity.choices)
+    visibility = forms.ChoiceField(label=_("Visibility"), choices=Visibility.choices)
     card = forms.CharField(
         label=_("Card"),
         max_length=LIMITS["card"],
@@ -229,7 +229,7 @@ class CaptionForm(forms.Form):
 
 
 class YankForm(forms.Form):
-    """Why a version is advised against."""
+    """Why a version is yanked."""
 
     reason = forms.CharField(
         label=_("Why?"),

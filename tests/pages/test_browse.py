@@ -69,7 +69,7 @@ def test_rare_families_are_folded_away_but_never_the_chosen_one(
 
 def test_no_result_offers_to_drop_each_filter(client: Client, noir: Adapter) -> None:
     page = client.get("/browse?q=absent&kind=style").content.decode()
-    assert "Nothing on this sheet" in page
+    assert "No adapter matches these filters" in page
     assert 'href="/browse?kind=style"' in page
     assert 'href="/browse?q=absent"' in page
 

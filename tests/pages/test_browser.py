@@ -179,11 +179,11 @@ def test_filters_change_results_and_address_without_a_reload(desk: Visit) -> Non
     page.evaluate("window.kept = true")
     page.fill("#words", "no such words")
     page.keyboard.press("Enter")
-    page.wait_for_selector("h2:has-text('Nothing on this sheet')")
+    page.wait_for_selector("h2:has-text('No adapter matches these filters')")
     page.wait_for_url("**/browse?q=no+such+words")  # comes after what it names
     assert page.evaluate("window.kept")
     page.go_back()
-    page.wait_for_selector("#results :not(h2:has-text('Nothing'))")
+    page.wait_for_selector("#results :not(h2:has-text('No adapter'))")
     page.wait_for_url("**/browse")
 
 

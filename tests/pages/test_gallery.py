@@ -1,4 +1,4 @@
-"""Pictures people brought, on the page of an adapter and on their own."""
+"""The gallery, on the page of an adapter and on their own."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db
 
-MARK = "brought by ada, not rendered here"
+MARK = "uploaded by ada, not rendered here"
 PLACE = "/ada/noir/gallery?v=v1"
 
 
@@ -70,7 +70,7 @@ def test_strangers_see_no_empty_gallery(client: Client, noir: Adapter) -> None:
     page = shown(client)
     assert 'id="gallery"' not in page
     assert "js/gallery.js" not in page
-    assert "Nobody has brought one" in shown(client, PLACE)
+    assert "This version has no pictures yet." in shown(client, PLACE)
 
 
 def test_the_owner_is_offered_to_bring_some(as_ada: Client, noir: Adapter) -> None:

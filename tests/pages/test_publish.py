@@ -95,7 +95,7 @@ def test_a_file_that_is_no_adapter_is_refused_before_it_travels(
     answer = read(as_ada, data, name)
     page = answer.content.decode()
     assert answer.status_code == 422
-    assert "This file is not taken" in page
+    assert "This file can't be accepted" in page
     assert "<form" not in page
 
 
@@ -223,7 +223,7 @@ def test_a_file_does_not_join_an_adapter_that_others_see_otherwise(
     answer = as_ada.post("/publish", said(sent(ada, rank=8), visibility=chosen))
     page = answer.content.decode()
     assert answer.status_code == 400
-    assert f"seen as “{present.title()}”, not “{chosen.title()}”. Nothing was published." in page
+    assert f"visibility “{present.title()}”, not “{chosen.title()}”. Nothing was published." in page
     assert noir.versions.count() == 1
     noir.refresh_from_db()
     assert noir.visibility == present
@@ -345,7 +345,7 @@ def test_a_family_that_a_label_chose_is_not_called_proven(as_ada: Client) -> Non
 @pytest.mark.parametrize("data", [b"12345678", b"\xff" * 8 + b"{}", b"\x80\x04\x95abc"])
 def test_a_refusal_has_no_raw_facts(as_ada: Client, data: bytes) -> None:
     page = read(as_ada, data).content.decode()
-    assert "This file is not taken" in page
+    assert "This file can't be accepted" in page
     assert not re.search(r"(offset|size|limit|length|suffix|name|kind): ", page)
 
 

@@ -142,7 +142,7 @@ def test_an_adapter_without_versions_has_the_page(as_ada: Client, ada: User) -> 
     adapters.create(actor=ada, name="new", kind="character")
     assert "Base model not known" in as_ada.get("/ada/new/recipe").content.decode()
     answer = as_ada.post("/ada/new/recipe", typed(KITE), follow=True)
-    assert "kept for the versions to come" in answer.content.decode()
+    assert "saved for future versions" in answer.content.decode()
 
 
 # --- Pictures of before, while new ones are made ----------------------------------------------

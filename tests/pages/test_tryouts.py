@@ -158,7 +158,7 @@ def test_a_search_offers_what_fits_and_is_not_there_yet(
     text = as_ada.get("/try/search?q=ink&layer=ada/noir@v1").content.decode()
     assert re.findall(r'name="add" value="([^"]+)"', text) == ["bob/ink@v1"]
     text = as_ada.get("/try/search?q=zebra&layer=ada/noir@v1").content.decode()
-    assert "Nothing else for Miniature" in text
+    assert "No other adapter for Miniature" in text
     entered = as_ada.post("/try", {"layer": "ada/noir@v1", "strength": "1", "q": "ink"})
     assert 'value="bob/ink@v1"' in page_of(as_ada, entered["Location"])
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.utils import timezone
 
+from registry.accounts import quotas
 from registry.models import Blob, Upload, UploadState, Version
 from registry.uploads import services as uploads
 from registry.versions import withdraw
@@ -63,6 +64,9 @@ def test_the_room_that_is_left_is_told(as_ada: Client, ada: User) -> None:
     ada.namespace.quota_bytes, ada.namespace.used_bytes = 10**9, 250 * 10**6
     ada.namespace.save()
     assert "250 MB of 1 GB used" in text_of(as_ada)
+    ada.namespace.quota_bytes = quotas.NO_LIMIT
+    ada.namespace.save()
+    assert "<dt>Storage</dt><dd>unlimited</dd>" in text_of(as_ada)
 
 
 def test_an_open_upload_says_what_is_here_until_when_and_where_it_goes_on(

@@ -110,13 +110,13 @@ def anatomy_of(document: Document) -> Anatomy:
 def _facts(document: Document) -> Iterator[Fact]:
     told = document["layers"]
     yield Fact(_("Method"), _methods(document))
-    yield Fact(_("Written as"), document["convention"] or "")
+    yield Fact(_("Key format"), document["convention"] or "")
     yield Fact(_("Layers"), layers(told))
-    yield Fact(_("In"), parts_text(document["parts"]))
+    yield Fact(_("Trained parts"), parts_text(document["parts"]))
     yield Fact(_("Alpha"), _alpha(document["alpha"]))
     yield Fact(_("Parameters"), count(document["parameters"]) if document["parameters"] else "")
     dtypes = document["dtypes"].items()
-    yield Fact(_("Numbers"), ", ".join(f"{name.lower()} ({count(n)})" for name, n in dtypes))
+    yield Fact(_("Precision"), ", ".join(f"{name.lower()} ({count(n)})" for name, n in dtypes))
     header = {
         "n": count(document["file"]["tensors"]),
         "size": size(document["file"]["header_bytes"]),

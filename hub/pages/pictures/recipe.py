@@ -76,10 +76,10 @@ def _said(before: AdapterRecipe, kept: PromptSet | None) -> str:
     if kept is None or kept.number == before.number:
         return _("These are the prompts that were there: nothing has changed.")
     if not before.versions:
-        return _("The prompts are kept for the versions to come.")
+        return _("The prompts are saved for future versions.")
     if not kept.prompts:
         return _("Back at the default prompts. Pictures of before stay until theirs are there.")
-    return _("The prompts are kept. Pictures of before stay until the new ones are there.")
+    return _("The prompts are saved. Pictures of before stay until the new ones are there.")
 
 
 def _told(plans: Iterable[Plan]) -> list[dict[str, Any]]:

@@ -119,7 +119,7 @@ def place_of(version: Version) -> str:
 def print_of(brought: Brought) -> Print:
     """Return one picture with its words."""
     facts = brought.facts
-    title = _("Picture that %(name)s brought") % {"name": brought.row.author.username}
+    title = _("Picture uploaded by %(name)s") % {"name": brought.row.author.username}
     words = brought.row.caption or facts.get("prompt", "")
     return Print(
         brought=brought,

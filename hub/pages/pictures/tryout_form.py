@@ -73,7 +73,7 @@ class TryForm(forms.Form):
     )
     negative = forms.CharField(label=gettext_lazy("What it must not show"), required=False)
     seed = _whole(
-        gettext_lazy("Seed"), placeholder=gettext_lazy("by chance"), min=0, **{"class": "in auto"}
+        gettext_lazy("Seed"), placeholder=gettext_lazy("random"), min=0, **{"class": "in auto"}
     )  # of ten digits, so not as narrow as the others
     width = _whole(gettext_lazy("Width"), step=8)
     height = _whole(gettext_lazy("Height"), step=8)

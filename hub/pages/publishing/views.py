@@ -156,8 +156,8 @@ def _own_or_new(user: User, form: VersionForm) -> Adapter:
 
 def _visibility_fault(adapter: Adapter, chosen: Visibility) -> str:
     sentence = _(
-        "You have %(name)s already, and it is seen as “%(present)s”, not “%(chosen)s”. Nothing was "
-        "published. Choose “%(present)s” or another address, or change the adapter first."
+        "You have %(name)s already, with the visibility “%(present)s”, not “%(chosen)s”. Nothing "
+        "was published. Choose “%(present)s” or another address, or change the adapter first."
     )
     present = adapter.get_visibility_display()
     return sentence % {"name": adapter.full_name, "present": present, "chosen": chosen.label}
