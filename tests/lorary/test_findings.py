@@ -38,7 +38,7 @@ def test_every_code_is_given_somewhere() -> None:
     sources = "".join(
         path.read_text("utf-8")
         for folder in ("sdk/src/lorary/anatomy", "registry")
-        for path in (ROOT / folder).glob("*.py")
+        for path in (ROOT / folder).rglob("*.py")
         if path.name != "findings.py"
     )
     assert [code for code in ANATOMY_CODES if f'"{code}"' not in sources] == []
