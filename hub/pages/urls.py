@@ -68,7 +68,7 @@ urlpatterns: list[URLPattern] = [
         name="sample",
     ),
     path("media/samples/<int:sample_id>-<int:width>.webp", page(gallery.smaller, throttle=None)),
-    path("media/sheets/<int:render_id>.<str:kind>", page(media.sheet, throttle=None), name="sheet"),
+    path("media/sheets/<int:render_id>.png", page(media.sheet, throttle=None), name="sheet"),
     path("media/cards/<int:version_id>.png", page(media.card, throttle=DrawnThrottle), name="card"),
     path(
         "media/covers/<int:version_id>.svg", page(media.cover, throttle=CoverThrottle), name="cover"

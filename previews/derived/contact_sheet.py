@@ -10,8 +10,6 @@
 │ ▓ 0   .25 .5  .75 1 ▓          │
 └────────────────────────────────┘
 ```
-
-The PNG is one long sheet, the PDF has pages of A4 lying on its side.
 """
 
 from __future__ import annotations
@@ -26,26 +24,23 @@ from previews.derived.text_layout import Faces, Inks, fitted, lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import datetime
 
     from PIL.Image import Image as Pixels
 
-__all__ = ["MAX_STRIPS", "Contact", "Scene", "Strip", "pdf", "png", "thumbnail"]
+__all__ = ["MAX_STRIPS", "Contact", "Scene", "Strip", "png", "thumbnail"]
 
 #: Strips of a sheet; a recipe may have 256, and nobody looks at a picture that long. With 17
 #: strengths this many pictures take 170 MB while they are put together.
 MAX_STRIPS = 32
-#: Width of a picture on the PNG, and how wide the PNG may become.
+#: Width of a picture on the sheet, and how wide the sheet may become.
 CELL, MAX_WIDTH, MIN_WIDTH = 256, 4096, 1100
 #: Up to so many strengths, pictures are shown larger than that.
 FEW = 3
-#: A4 lying on its side at 150 dots an inch.
-PAGE, DPI = (1754, 1240), 150
 MARGIN, PAD, GAP = 56, 20, 10
 #: Height of the words above and below the pictures of a strip.
 EDGE, FOOT = 40, 40
-#: Tallest picture, as a share of a page: two strips below a heading.
-TALLEST = 0.27
+#: Greatest height of a picture.
+TALLEST = 4096
 
 INKS = Inks()
 
@@ -80,11 +75,10 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """A part of a sheet that no page is broken in; ``heads`` is repeated on the next page."""
+    """A full-width part of a sheet; ``draw`` takes the pen, the sheet and its top edge."""
 
     height: int
     draw: Callable[[ImageDraw.ImageDraw, Pixels, int], None]
-    heads: _Block | None = None
 
 
 def thumbnail(picture: Pixels, count: int) -> Pixels:
@@ -100,44 +94,14 @@ def png(contact: Contact, faces: Faces) -> bytes:
     count = max(1, len(contact.strengths))
     width = 2 * MARGIN + 2 * PAD + count * CELL + (count - 1) * GAP
     width = min(MAX_WIDTH, max(MIN_WIDTH, width))
-    blocks = list(_blocks(contact, faces, width, limit=MAX_WIDTH))
+    blocks = list(_blocks(contact, faces, width))
     height = 2 * MARGIN + sum(block.height for block in blocks)
     stream = io.BytesIO()
-    _page(blocks, (width, height)).save(stream, "PNG", compress_level=6)
+    _drawn(blocks, (width, height)).save(stream, "PNG", compress_level=6)
     return stream.getvalue()
 
 
-def pdf(contact: Contact, faces: Faces, made_at: datetime) -> bytes:
-    """Return the sheet as pages; ``made_at`` is the document's date, whenever it is drawn."""
-    limit = round(TALLEST * PAGE[1])
-    pages = [_page(page, PAGE) for page in _paged(_blocks(contact, faces, PAGE[0], limit=limit))]
-    stream = io.BytesIO()
-    pages[0].save(
-        stream,
-        "PDF",
-        save_all=True,
-        append_images=pages[1:],
-        resolution=DPI,
-        quality=92,
-        title=contact.title,
-        creationDate=made_at.utctimetuple(),
-        modDate=made_at.utctimetuple(),
-    )
-    return stream.getvalue()
-
-
-def _paged(blocks: Iterator[_Block]) -> Iterator[list[_Block]]:
-    page: list[_Block] = []
-    room = PAGE[1] - 2 * MARGIN
-    for block in blocks:
-        if page and sum(one.height for one in page) + block.height > room:
-            yield page
-            page = [block.heads] if block.heads else []
-        page.append(block)
-    yield page
-
-
-def _page(blocks: list[_Block], size: tuple[int, int]) -> Pixels:
+def _drawn(blocks: list[_Block], size: tuple[int, int]) -> Pixels:
     page = Image.new("RGB", size, INKS.paper)
     draw = ImageDraw.Draw(page)
     y = MARGIN
@@ -147,28 +111,19 @@ def _page(blocks: list[_Block], size: tuple[int, int]) -> Pixels:
     return page
 
 
-def _blocks(contact: Contact, faces: Faces, width: int, *, limit: int) -> Iterator[_Block]:
+def _blocks(contact: Contact, faces: Faces, width: int) -> Iterator[_Block]:
     room = width - 2 * MARGIN
     yield _words(contact.title, faces, room, is_title=True)
     for fact in contact.facts:
         yield _line(fact, faces, room)
     left = MAX_STRIPS
     for scene in contact.scenes:
-        heading = _words(scene.prompt, faces, room)
-        for index, strip in enumerate(scene.strips[:left]):
-            block = _strip(contact, strip, faces, (room, limit))
-            yield _Block(block.height, block.draw, heading) if index else _joined(heading, block)
-        left -= min(left, len(scene.strips))
-
-
-def _joined(first: _Block, second: _Block) -> _Block:
-    """Return two blocks as one: a heading does not stay alone at the foot of a page."""
-
-    def draw(pen: ImageDraw.ImageDraw, page: Pixels, y: int) -> None:
-        first.draw(pen, page, y)
-        second.draw(pen, page, y + first.height)
-
-    return _Block(first.height + second.height, draw)
+        strips = scene.strips[:left]
+        if strips:
+            yield _words(scene.prompt, faces, room)
+        for strip in strips:
+            yield _strip(contact, strip, faces, room)
+        left -= len(strips)
 
 
 def _words(text: str, faces: Faces, room: int, *, is_title: bool = False) -> _Block:
@@ -195,12 +150,12 @@ def _line(text: str, faces: Faces, room: int) -> _Block:
     return _Block(31, draw)
 
 
-def _strip(contact: Contact, strip: Strip, faces: Faces, room: tuple[int, int]) -> _Block:
-    """Lay out one strip in ``room`` (width of the strip, greatest height of a picture)."""
+def _strip(contact: Contact, strip: Strip, faces: Faces, room: int) -> _Block:
+    """Lay out one strip, at most ``room`` wide."""
     count = len(contact.strengths)
-    cell = (room[0] - 2 * PAD - (count - 1) * GAP) // max(1, count)
+    cell = (room - 2 * PAD - (count - 1) * GAP) // max(1, count)
     ratio = next((one.height / one.width for one in strip.cells.values()), 1.0)
-    cell = max(8, min(cell, round(room[1] / ratio), 2 * CELL))
+    cell = max(8, min(cell, round(TALLEST / ratio), 2 * CELL))
     tall = max(1, round(cell * ratio))
     small, bold = faces.sans_at(19), faces.sans_at(21, 600)
     width = 2 * PAD + count * cell + (count - 1) * GAP

@@ -48,7 +48,6 @@ class SheetKind(models.TextChoices):
     """What all pictures of a render are put together to."""
 
     PNG = "png", _("Contact sheet, PNG")
-    PDF = "pdf", _("Contact sheet, PDF")
 
 
 class Sheet(models.Model):

@@ -33,7 +33,7 @@ NONE = "none"
 #: How long a worker may take from its start until it shows itself.
 STARTING = timedelta(seconds=20)
 
-_SHEETS = {"has_sheets": Exists(Sheet.objects.filter(render=OuterRef("pk")))}
+_SHEETS = {"has_sheets": Exists(Sheet.objects.filter(render=OuterRef("pk"), kind=SheetKind.PNG))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Previews:
     its recipe, advice and sheets.
     ``advice`` is a document of ``previews.render.strength_advice``, empty where the sweep says
     nothing.
-    ``sheets`` are paths of the contact sheets by kind, once a worker has drawn them.
+    ``sheets`` has the path of the contact sheet by its kind, once a worker has drawn it.
     """
 
     state: str = NONE
@@ -110,7 +110,7 @@ def of_render(render: Render) -> Previews:
 
 
 def _sheets(render_id: int) -> dict[str, str]:
-    return {kind: f"/media/sheets/{render_id}.{kind}" for kind in (SheetKind.PNG, SheetKind.PDF)}
+    return {SheetKind.PNG: f"/media/sheets/{render_id}.png"}
 
 
 def _state(render: Render) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Contact sheets of finished renders: a PNG to look at, a PDF to print."""
+"""Contact sheets of finished renders: all pictures of one on a PNG."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import logging
 from typing import TYPE_CHECKING
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import family_title
 from previews.derived import Unreadable, opened
-from previews.derived.contact_sheet import MAX_STRIPS, Contact, Scene, Strip, pdf, png, thumbnail
+from previews.derived.contact_sheet import MAX_STRIPS, Contact, Scene, Strip, png, thumbnail
 from previews.fonts import faces
 from previews.models import Image, Render, RenderKind, RenderState, Sheet, SheetKind
 from previews.services import blobs
@@ -47,9 +48,10 @@ def begin(*, render: Render) -> None:
 
 
 def missing() -> QuerySet[Render]:
-    """Return finished renders of versions that have no sheets, the newest first."""
+    """Return finished renders of versions that have no sheet, the newest first."""
     done = Render.objects.filter(kind=RenderKind.PREVIEW, state=RenderState.READY)
-    return done.filter(sheets__isnull=True, images__blob__is_stored=True).distinct()
+    drawn = Sheet.objects.filter(kind=SheetKind.PNG, render=OuterRef("pk"))
+    return done.filter(~Exists(drawn), images__blob__is_stored=True).distinct()
 
 
 def begin_missing() -> None:
@@ -59,22 +61,16 @@ def begin_missing() -> None:
 
 
 def make(*, render: Render) -> None:
-    """Store the sheets of a finished render, each once; one without a picture has none."""
-    if render.state != RenderState.READY or render.sheets.count() == 2:
+    """Store the sheet of a finished render, once; one without a picture has none."""
+    if render.state != RenderState.READY or render.sheets.filter(kind=SheetKind.PNG).exists():
         return
     contact = contact_of(render)
     if not contact.scenes:
         return
-    made_at = render.finished_at or render.created_at
-    drawn = {
-        SheetKind.PNG: png(contact, faces()),
-        SheetKind.PDF: pdf(contact, faces(), made_at),
-    }
-    written = {kind: promote.put([data]) for kind, data in drawn.items()}
+    stored = promote.put([png(contact, faces())])
     with transaction.atomic():
-        for kind, stored in written.items():
-            blob = blobs.row_of(stored)
-            Sheet.objects.get_or_create(render=render, kind=kind, defaults={"blob": blob})
+        blob = blobs.row_of(stored)
+        Sheet.objects.get_or_create(render=render, kind=SheetKind.PNG, defaults={"blob": blob})
 
 
 def contact_of(render: Render) -> Contact:

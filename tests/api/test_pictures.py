@@ -29,8 +29,7 @@ def test_pictures_come_with_their_forms_and_sheets(
     assert [one["sources"] for one in plain["images"]] == [[], []]
     Derivative.objects.create(source=image.blob, kind="avif", width=256, height=256, blob=blob)
     Image.objects.filter(pk=image.pk).update(placeholder="data:x", animation=blob)
-    for kind in ("png", "pdf"):
-        Sheet.objects.create(render=image.render, kind=kind, blob=blob)
+    Sheet.objects.create(render=image.render, kind="png", blob=blob)
     told = stranger.send("get", "adapters/ada/noir/versions/v1").json()["previews"]
     still, moving = told["images"]
     base = "http://testserver/media"
@@ -42,9 +41,7 @@ def test_pictures_come_with_their_forms_and_sheets(
     assert moving["sources"] == [form]
     assert (still["placeholder"], moving["placeholder"]) == ("", "data:x")
     assert (still["animation"], moving["animation"]) == (None, f"{base}/images/{image.pk}.webp")
-    assert told["sheets"] == {
-        kind: f"{base}/sheets/{image.render_id}.{kind}" for kind in ("png", "pdf")
-    }
+    assert told["sheets"] == {"png": f"{base}/sheets/{image.render_id}.png"}
     render_id = told["render_id"]
     assert stranger.send("get", f"renders/{render_id}").json()["sheets"] == told["sheets"]
 
@@ -64,3 +61,14 @@ def test_no_picture_of_a_withdrawn_version_is_told(
     panel = stranger.get("/ada/noir/previews?v=v1")
     assert panel.status_code == 200
     assert "data:x" not in panel.content.decode()
+
+
+def test_a_pdf_of_an_older_hub_is_not_told(
+    stranger: Caller, noir: Adapter, released: Callable[..., Version], lora: bytes
+) -> None:
+    image = render(released(noir, lora), "ready", 2).images.latest("position")
+    Sheet.objects.create(render=image.render, kind="pdf", blob=image.blob)
+    path = f"renders/{image.render_id}"
+    assert stranger.send("get", path).json()["sheets"] is None
+    Sheet.objects.create(render=image.render, kind="png", blob=image.blob)
+    assert set(stranger.send("get", path).json()["sheets"]) == {"png"}

@@ -190,33 +190,37 @@ def test_a_drawing_is_a_picture_without_forms() -> None:
 @pytest.fixture
 def sheet(image: Image) -> Sheet:
     blob = Blob.objects.get(sha256=DIGEST)
-    for kind in ("pdf", "png"):
-        made = Sheet.objects.create(render=image.render, kind=kind, blob=blob)
-    return made
+    return Sheet.objects.create(render=image.render, kind="png", blob=blob)
 
 
-def test_sheets_are_pictures_to_see_and_papers_to_keep(client: Client, sheet: Sheet) -> None:
-    for kind, media, shown in (
-        ("png", "image/png", "inline"),
-        ("pdf", "application/pdf", "attachment"),
-    ):
-        answer = client.get(f"/media/sheets/{sheet.render_id}.{kind}")
-        assert b"".join(answer.streaming_content) == WEBP  # type: ignore[attr-defined]  # it streams
-        assert answer.headers["Content-Type"] == media
-        assert answer.headers["Content-Disposition"] == f'{shown}; filename="noir-v1.{kind}"'
-        assert answer.headers["Cache-Control"] == FOR_AN_HOUR
-        assert answer.headers["ETag"] == f'"{DIGEST}"'
+def test_sheets_are_pictures_to_see(client: Client, sheet: Sheet) -> None:
+    answer = client.get(f"/media/sheets/{sheet.render_id}.png")
+    assert b"".join(answer.streaming_content) == WEBP  # type: ignore[attr-defined]  # it streams
+    assert answer.headers["Content-Type"] == "image/png"
+    assert answer.headers["Content-Disposition"] == 'inline; filename="noir-v1.png"'
+    assert answer.headers["Cache-Control"] == FOR_AN_HOUR
+    assert answer.headers["ETag"] == f'"{DIGEST}"'
 
 
-def test_the_page_links_to_its_sheets(client: Client, ada: User, sheet: Sheet) -> None:
+def test_the_page_links_to_its_sheet(client: Client, ada: User, sheet: Sheet) -> None:
     page = client.get("/ada/noir").content.decode()
-    assert f'<a href="/media/sheets/{sheet.render_id}.png">PNG</a>' in page
-    assert f'<a href="/media/sheets/{sheet.render_id}.pdf" download>PDF</a>' in page
+    assert f'<a href="/media/sheets/{sheet.render_id}.png">Contact sheet</a>' in page
     sheet.render.sheets.all().delete()
     assert "/media/sheets/" not in client.get("/ada/noir").content.decode()
 
 
-@pytest.mark.parametrize("path", ["999.png", "{}.card", "{}.svg", "{}.png%00"])
+def test_a_pdf_of_an_older_hub_is_ignored(client: Client, sheet: Sheet) -> None:
+    pdf = Sheet.objects.create(render=sheet.render, kind="pdf", blob=sheet.blob)
+    assert client.get(f"/media/sheets/{pdf.render_id}.pdf").status_code == 404
+    page = client.get("/ada/noir").content.decode()
+    assert f"/media/sheets/{sheet.render_id}.png" in page
+    assert ".pdf" not in page
+    sheet.delete()
+    assert "/media/sheets/" not in client.get("/ada/noir").content.decode()
+    assert client.get(f"/media/sheets/{pdf.render_id}.png").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["999.png", "{}.card", "{}.pdf", "{}.svg", "{}.png%00"])
 def test_other_sheets_are_absent(client: Client, sheet: Sheet, path: str) -> None:
     assert client.get(f"/media/sheets/{path.format(sheet.render_id)}").status_code == 404
 
@@ -225,7 +229,7 @@ def test_private_sheets_are_absent_to_strangers(
     client: Client, ada: User, bob: User, noir: Adapter, sheet: Sheet
 ) -> None:
     Adapter.objects.filter(pk=noir.pk).update(visibility="private")
-    path = f"/media/sheets/{sheet.render_id}.pdf"
+    path = f"/media/sheets/{sheet.render_id}.png"
     for stranger in (None, bob):
         if stranger is not None:
             client.force_login(stranger)

@@ -171,7 +171,6 @@ ASKED: dict[str, Callable[[Mapping[str, Any]], Asked]] = {
     "GET publish/checked": lambda at: Asked(query=f"upload={at['accepted_id']}"),
     "POST settings/tokens": _form(lambda _: {"name": "spare", "scopes": "read"}),
     "POST operator/workers/<int:worker_id>": _form(lambda _: {"wish": "pause"}),
-    "GET media/sheets/<int:render_id>.<str:kind>": lambda _: Asked(params={"kind": "png"}),
     f"POST {PAGE}/edit": _form(lambda _: {"kind": "style", "maturity": "general"}),
     f"POST {PAGE}/recipe": _form(lambda _: {"prompts": "a red house"}),
     f"POST {PAGE}/aliases": _form(lambda at: {"name": "other", "to": at["version"]}),

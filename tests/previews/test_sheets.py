@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import io
-from datetime import UTC, datetime
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
+from django.apps import apps
 from PIL import Image as Pillow
-from PIL.PdfParser import PdfParser
 
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
 from previews import tasks
 from previews.derived import contact_sheet
-from previews.derived.contact_sheet import PAGE, Contact, Scene, Strip, pdf, png
+from previews.derived.contact_sheet import Contact, Scene, Strip, png
 from previews.derived.text_layout import Faces, fitted, lines
 from previews.fonts import faces
 from previews.models import Image, Render, Sheet
+from previews.selectors.renders import previews_of
 from previews.services import contact_sheets
-from registry import storage
+from registry import storage, sweep
 from registry.jobs import queue, worker_process
 from registry.models import Blob, Job
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 STRENGTHS = (-1.0, 0.0, 1.0)
 COLOURS = {-1.0: "#ff0000", 0.0: "#00ff00", 1.0: "#0000ff"}
-NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 
 def contact(seeds: int = 2, prompt: str = "a cat", size: tuple[int, int] = (64, 64)) -> Contact:
@@ -65,16 +65,6 @@ def test_a_picture_that_is_missing_leaves_its_place() -> None:
 @pytest.mark.parametrize("own", [faces(), Faces()], ids=["site", "pillow"])
 def test_the_same_sheet_is_the_same_bytes(own: Faces) -> None:
     assert png(contact(), own) == png(contact(), own)
-    assert pdf(contact(), own, NOW) == pdf(contact(), own, NOW)
-
-
-def test_a_pdf_has_pages_of_one_size() -> None:
-    data = pdf(contact(seeds=9), faces(), NOW)
-    assert data.startswith(b"%PDF-")
-    assert len(PdfParser(buf=data).pages) == 5
-    assert b"D:20261125120000Z" in data
-    width, height = (side * 72 / 150 for side in PAGE)
-    assert f"/MediaBox [ 0 0 {width} {height} ]".encode() in data
 
 
 def test_a_sheet_ends_however_many_rows_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +79,6 @@ def test_odd_prompts_and_shapes_are_drawn(prompt: str, size: tuple[int, int]) ->
     picture = opened(png(contact(1, prompt, size), faces()))
     assert picture.width <= 4096
     assert across(picture) == ["red", "green", "blue"] or size == (200, 10)
-    assert pdf(contact(1, prompt, size), faces(), NOW).startswith(b"%PDF-")
 
 
 def test_the_faces_of_the_site_are_found() -> None:
@@ -137,15 +126,15 @@ def kept(render: Render) -> dict[str, bytes]:
 
 
 @pytest.mark.django_db
-def test_a_finished_render_gets_its_sheets_once(version: Version) -> None:
+def test_a_finished_render_gets_its_sheet_once(version: Version) -> None:
     render = version.renders.get()
     assert not kept(render)
     worker_process.drain("checks")
     first = kept(render)
-    assert set(first) == {"png", "pdf"}
+    assert set(first) == {"png"}
     assert opened(first["png"]).width > 1000
     contact_sheets.make(render=render)
-    assert Sheet.objects.count() == 2
+    assert Sheet.objects.count() == 1
     render.sheets.all().delete()
     contact_sheets.make(render=render)
     assert kept(render) == first
@@ -169,7 +158,7 @@ def test_a_starting_worker_finds_renders_without_sheets(version: Version) -> Non
     assert list(contact_sheets.missing()) == [version.renders.get()]
     tasks.look_for_waiting()
     worker_process.drain("checks")
-    assert set(kept(version.renders.get())) == {"png", "pdf"}
+    assert set(kept(version.renders.get())) == {"png"}
     assert not contact_sheets.missing().exists()
 
 
@@ -178,7 +167,7 @@ def test_pictures_that_are_away_leave_their_places_blank(version: Version) -> No
     image = Image.objects.latest("position")
     storage.store().delete(image.blob.sha256)
     worker_process.drain("checks")
-    assert set(kept(version.renders.get())) == {"png", "pdf"}
+    assert set(kept(version.renders.get())) == {"png"}
 
 
 @pytest.mark.django_db
@@ -200,3 +189,41 @@ def test_sheets_go_with_their_render(version: Version) -> None:
     version.renders.all().delete()
     assert not Sheet.objects.exists()
     assert not Blob.objects.filter(pk__in=blobs, preview_sheets__isnull=False).exists()
+
+
+# --- Sheets of an older hub, which were PDFs as well ---------------------------------------------
+
+
+@pytest.fixture
+def pdf(version: Version) -> Sheet:
+    """A PDF that an older hub stored, and no PNG beside it."""
+    Job.objects.filter(task="sheet").delete()
+    written = storage.put([b"%PDF-1.4"])
+    blob = Blob.objects.create(sha256=written.sha256, size_bytes=written.size, is_stored=True)
+    return Sheet.objects.create(render=version.renders.get(), kind="pdf", blob=blob)
+
+
+@pytest.mark.django_db
+def test_a_render_with_only_a_pdf_gets_its_png(version: Version, pdf: Sheet) -> None:
+    assert list(contact_sheets.missing()) == [pdf.render]
+    assert previews_of(version).sheets == {}
+    contact_sheets.make(render=pdf.render)
+    assert set(kept(pdf.render)) == {"pdf", "png"}
+    assert not contact_sheets.missing().exists()
+    assert previews_of(version).sheets == {"png": f"/media/sheets/{pdf.render_id}.png"}
+
+
+@pytest.mark.django_db
+def test_the_migration_leaves_pdfs_to_the_sweeper(
+    version: Version, pdf: Sheet, own_settings: Callable[..., None]
+) -> None:
+    own_settings(grace_days=0)
+    contact_sheets.make(render=pdf.render)
+    import_module("previews.migrations.0006_sheets_without_pdf").forget_pdfs(apps, None)
+    assert set(kept(pdf.render)) == {"png"}
+    sweep.run()  # marks the bytes
+    sweep.run()  # deletes them
+    assert not Blob.objects.filter(pk=pdf.blob_id, is_stored=True).exists()
+    with pytest.raises(FileNotFoundError):
+        storage.store().open(pdf.blob.sha256)
+    assert set(kept(pdf.render)) == {"png"}

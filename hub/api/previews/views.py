@@ -63,10 +63,9 @@ class PictureOut(serializers.Serializer[Picture]):
 
 
 class SheetsOut(serializers.Serializer[dict[str, str]]):
-    """Contact sheets: all pictures on one."""
+    """The contact sheet: all pictures on one."""
 
     png = serializers.URLField()
-    pdf = serializers.URLField()
 
 
 class SideOut(serializers.Serializer[dict[str, Any]]):
@@ -122,11 +121,11 @@ class PreviewsOut(serializers.Serializer[Previews]):
     render_id = serializers.IntegerField(allow_null=True, help_text="See `/renders/{id}`.")
     advice = serializers.SerializerMethodField(help_text="Null while the sweep says nothing.")
 
-    sheets = serializers.SerializerMethodField(help_text="Null until a worker has drawn them.")
+    sheets = serializers.SerializerMethodField(help_text="Null until a worker has drawn it.")
 
     @extend_schema_field(SheetsOut(allow_null=True))
     def get_sheets(self, previews: Previews) -> dict[str, str] | None:
-        """Return where the contact sheets are."""
+        """Return where the contact sheet is."""
         sheets = {kind: absolute(self.context, path) for kind, path in previews.sheets.items()}
         return sheets or None
 

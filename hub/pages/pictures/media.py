@@ -48,8 +48,6 @@ __all__ = [
     "viewer_of",
 ]
 
-SHEET_TYPES: dict[str, str] = {SheetKind.PNG: "image/png", SheetKind.PDF: "application/pdf"}
-
 
 @require_safe
 def image(request: HttpRequest, image_id: int) -> HttpResponseBase:
@@ -81,17 +79,17 @@ def smaller(
 
 
 @require_safe
-def sheet(request: HttpRequest, render_id: int, kind: str) -> HttpResponseBase:
-    """Send all pictures of a render on one sheet: a PNG to look at, a PDF to keep."""
+def sheet(request: HttpRequest, render_id: int) -> HttpResponseBase:
+    """Send all pictures of a render on one sheet."""
     rows = Sheet.objects.select_related("blob", "render__version__adapter__namespace")
-    found = rows.filter(render=render_id, kind=kind).first()
-    if found is None or found.render.version_id is None or kind not in SHEET_TYPES:
+    found = rows.filter(render=render_id, kind=SheetKind.PNG).first()
+    if found is None or found.render.version_id is None:
         raise NotFound(_("There is no such sheet."))
     version = _shown(viewer_of(request), found.render.version_id)
     is_open = is_for_everyone(version)
-    response = _sent(request, found.blob, SHEET_TYPES[kind], is_open=is_open)
-    name = f"{version.adapter.name}-{version.name}.{kind}"
-    said = content_disposition_header(as_attachment=kind == SheetKind.PDF, filename=name)
+    response = _sent(request, found.blob, "image/png", is_open=is_open)
+    name = f"{version.adapter.name}-{version.name}.png"
+    said = content_disposition_header(as_attachment=False, filename=name)
     response.headers["Content-Disposition"] = said or "inline"
     return response
 
