@@ -24,7 +24,8 @@ OWN = {"DJANGO_SETTINGS_MODULE": "hub.settings.base"}
 
 #: The hub's entry with a shorter patience, and behind it what sends a long file or reads a body.
 MODULE = """
-from hub import pace, wsgi
+from hub import wsgi
+from hub.webserver import connections
 
 def answer(environ, start_response):
     if environ["PATH_INFO"] == "/long":
@@ -35,7 +36,7 @@ def answer(environ, start_response):
         return (bytes(1_000_000) for _n in range(1000))
     if environ["PATH_INFO"] == "/refused":
         try:
-            pace.discard(environ["wsgi.input"].read, environ)
+            connections.discard(environ["wsgi.input"].read, environ)
         except OSError:
             pass
         start_response("403 Forbidden", [("Content-Length", "0")])
@@ -44,7 +45,8 @@ def answer(environ, start_response):
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
 
-pace.PATIENCE_S, pace.WINDOW_S, pace.LOOK_S, pace.MAX_DISCARD_S = 1.0, 0.5, 0.1, 0.5
+connections.PATIENCE_S, connections.WINDOW_S = 1.0, 0.5
+connections.LOOK_S, connections.MAX_DISCARD_S = 0.1, 0.5
 wsgi.answer = answer
 application = wsgi.application
 """
@@ -52,8 +54,9 @@ application = wsgi.application
 
 #: The hub itself with a shorter patience.
 WHOLE = """
-from hub import pace, wsgi
-pace.WINDOW_S = 0.5
+from hub import wsgi
+from hub.webserver import connections
+connections.WINDOW_S = 0.5
 application = wsgi.application
 """
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 THREADS, SHARE, WAIT_S = 8, 2, 2.0
 SERVER = f"""{MODULE.format(file="")}
-from hub import threads
-pace.WINDOW_S, threads.WAIT_S = 60.0, {WAIT_S}
+from hub.webserver import gunicorn_worker
+connections.WINDOW_S, gunicorn_worker.WAIT_S = 60.0, {WAIT_S}
 """
 BODY = b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n%s\r\nhell"
 

@@ -29,7 +29,7 @@ STUBBORN = [sys.executable, "-c", STUBBORN_CODE]
 # A signal every 100 µs at most, each into another moment of the wait of a new supervisor.
 SIGNALLED_ANYWHERE = """
 import random, signal
-from hub import supervisor
+from hub.operations import supervisor
 supervisor.LOOK_S = 0.0001
 for _ in range(2000):
     hub = supervisor.Supervisor([], say=print)
@@ -45,7 +45,7 @@ def start(children: str, *, before: str = "") -> Iterator[subprocess.Popen[str]]
     code = textwrap.dedent(
         f"""
         import sys
-        from hub import supervisor
+        from hub.operations import supervisor
         from hub.operations.supervisor import Child, Supervisor
         {before}
         class Loud(Child):

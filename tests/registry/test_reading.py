@@ -303,7 +303,7 @@ MEMORY = """
 import resource, sys
 import django
 django.setup()
-from registry import checks
+from registry.scan import checks
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 def check(place):
