@@ -153,7 +153,7 @@ def reader_that(code: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Non
     real = sandbox._ROOT / "previews" / "sample_files"
     for file in real.glob("*.py"):
         (package / file.name).write_text(file.read_text())
-    (package / "films.py").write_text(code)
+    (package / "stills.py").write_text(code)
     (package.parent / "__init__.py").touch()
     monkeypatch.setattr(sandbox, "_ROOT", folder / "fake")
 
