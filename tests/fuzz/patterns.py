@@ -40,6 +40,7 @@ EXEMPT = {
     "hub/wsgi.py": "one header of a request",
     "previews/sample_files/sandbox.py": "a placeholder of at most 2,000 characters",
     "previews/render/bases.py": "settings of whoever runs the hub",
+    "sdk/src/lorary/anatomy/duplicate_targets.py": "names of tensors, of at most 512 characters",
     "sdk/src/lorary/anatomy/families.py": "names of tensors, of at most 512 characters",
     "sdk/src/lorary/cli/input_files.py": "arguments of one's own command line",
     "sdk/src/lorary/client/names.py": "names that were typed, or that a hub accepted",
