@@ -11,7 +11,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 
-from hub.api.previews.samples import sample
+from hub.api.example_values import sample
 from hub.api.schema import codes
 
 if TYPE_CHECKING:
