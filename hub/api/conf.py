@@ -58,7 +58,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "HashKindEnum": "registry.models.HashKind",
         "SeverityEnum": "registry.models.Severity",
         "NamespaceKindEnum": "registry.models.NamespaceKind",
-        "PreviewStateEnum": "hub.api.previews.views.PREVIEW_STATES",
+        "PreviewStateEnum": "hub.api.previews.serializers.PREVIEW_STATES",
         "FileKindEnum": "hub.api.versions.anatomy.KINDS",
         "ConfidenceEnum": "hub.api.versions.anatomy.CONFIDENCES",
         "TrustEnum": "hub.api.versions.anatomy.TRUST",

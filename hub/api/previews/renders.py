@@ -9,7 +9,7 @@ from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 
 from hub.api.base import Endpoint
-from hub.api.previews.views import PlaceOut, PreviewsOut
+from hub.api.previews.serializers import PlaceOut, PreviewsOut
 from previews.models import OPEN_STATES
 from previews.selectors import renders as selectors
 from previews.selectors.queue_position import place_of

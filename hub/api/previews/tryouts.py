@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from hub.api.base import Endpoint, Input, absolute, shown
 from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
-from hub.api.previews.views import PictureOut, PlaceOut
+from hub.api.previews.serializers import PictureOut, PlaceOut
 from hub.api.shapes import ProgressOut
 from previews.models import Layer, RenderState
 from previews.models.render import MAX_STRENGTH

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.urls import reverse
 
-from hub.protocols.huggingface.commits.bodies import refuse_pull_request, stream_of
+from hub.protocols.huggingface.bodies import refuse_pull_request, stream_of
 from hub.protocols.huggingface.commits.operations import (
     MAX_BODY_BYTES,
     Content,

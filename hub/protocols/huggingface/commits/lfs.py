@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 
 from hub.http.problems import problem_of
 from hub.protocols.huggingface import links
-from hub.protocols.huggingface.commits.bodies import json_of, stream_of
+from hub.protocols.huggingface.bodies import json_of, stream_of
 from hub.protocols.huggingface.door import door
 from hub.protocols.huggingface.repos.refs import adapter_of
 from registry.accounts import permissions

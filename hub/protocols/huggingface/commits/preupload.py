@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from hub.protocols.huggingface.commits.bodies import json_of, refuse_pull_request, text_of
+from hub.protocols.huggingface.bodies import json_of, refuse_pull_request, text_of
 from hub.protocols.huggingface.door import answer, door
 from hub.protocols.huggingface.repos import modes
 from hub.protocols.huggingface.repos.refs import adapter_of, revision_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hub.protocols.huggingface.commits.bodies import json_of, text_of
+from hub.protocols.huggingface.bodies import json_of, text_of
 from hub.protocols.huggingface.door import answer, door
 from registry.cards import fields
 from registry.errors import Invalid
