@@ -11,7 +11,7 @@ LOCK := $(BIN)/pip-compile --quiet --no-header --no-annotate --strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 	--no-allow-unsafe --unsafe-package torch --unsafe-package triton --unsafe-package setuptools \
 	-c requirements/lock.constraints
-CODE := hub registry previews sdk/src/lorary tests benchmarks manage.py
+CODE := hub registry previews training sdk/src/lorary tests benchmarks manage.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run worker demo test test-fast test-e2e test-matrix test-clients check bench faults miniature format openapi lock clean
@@ -70,7 +70,7 @@ bench: $(STAMP) ## Benchmarks, as ratios to what they are compared with
 	$(BIN)/python -m benchmarks $(ARGS)
 
 miniature: $(STAMP) ## Make the miniature from nothing, in build/ (hours; goes on where it stopped)
-	OMP_NUM_THREADS=1 $(BIN)/python -m previews.miniature.recipe all --work build/miniature $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m training.miniature all --work build/miniature $(ARGS)
 
 faults: $(STAMP) ## Break things on purpose, for half an hour: ARGS="--seed 1 --report docs/reports"
 	$(BIN)/python -m tests.faults.renders $(ARGS)

@@ -14,10 +14,10 @@ import diffusers
 import peft
 import pytest
 
-from previews.miniature.recipe.tiny import write_tiny_base, write_tiny_lora
 from tests.clients.cutting import CutOnce
 from tests.clients.programs import Programs
 from tests.clients.shelf import MANY, Shelf, fill
+from training.miniature.tiny import write_tiny_base, write_tiny_lora
 
 if TYPE_CHECKING:
     from tests.running import RunningHub

@@ -14,7 +14,6 @@ from django.db import connection
 from django.db.models import Count
 
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
-from previews.miniature.recipe.tiny import write_tiny_base, write_tiny_lora
 from previews.models import Image, Render, RenderKind, RenderState
 from previews.render import Recipe
 from previews.selectors.recipes import recipe_for
@@ -29,6 +28,7 @@ from registry.signals import version_published
 from registry.versions import services as versions
 from registry.versions.services import Details
 from tests import catalogue
+from training.miniature.tiny import write_tiny_base, write_tiny_lora
 
 if TYPE_CHECKING:
     from datetime import datetime

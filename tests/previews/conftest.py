@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from diffusers import DiffusionPipeline
 
-from previews.miniature.recipe.tiny import write_tiny_base, write_tiny_lora
 from previews.render.engine import Engine
 from registry.adapters import services as adapters
 from registry.versions.services import Details
 from tests import catalogue
 from tests.previews.updates import bases_at
+from training.miniature.tiny import write_tiny_base, write_tiny_lora
 
 if TYPE_CHECKING:
     from collections.abc import Callable

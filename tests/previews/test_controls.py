@@ -11,7 +11,6 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 import previews.tasks  # noqa: F401 - registers the handler of renders
-from previews.miniature.recipe.tiny import write_tiny_lora
 from previews.models import Control, Image
 from previews.render import pipeline_arguments
 from previews.render.progress import Picture
@@ -22,6 +21,7 @@ from registry import storage, sweep
 from registry.adapters import services as adapters
 from registry.jobs import worker_process
 from registry.models import Blob
+from training.miniature.tiny import write_tiny_lora
 
 if TYPE_CHECKING:
     from collections.abc import Callable

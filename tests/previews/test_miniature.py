@@ -16,17 +16,17 @@ pytest.importorskip("peft")
 from safetensors import safe_open  # noqa: E402
 
 import previews.miniature  # noqa: E402
-from previews.miniature.recipe.adapter_files import adapter_file  # noqa: E402
-from previews.miniature.recipe.decoder import as_values  # noqa: E402
-from previews.miniature.recipe.drawings import SUBJECTS, draw  # noqa: E402
-from previews.miniature.recipe.export import folder_bytes  # noqa: E402
-from previews.miniature.recipe.figures import seed_distance  # noqa: E402
-from previews.miniature.recipe.grids import stack_prompts  # noqa: E402
-from previews.miniature.recipe.latents import FILE as CODE_FILE  # noqa: E402
-from previews.miniature.recipe.latents import LatentCode  # noqa: E402
-from previews.miniature.recipe.plans import PLANS, STACKS, Plan, Stack  # noqa: E402
-from previews.miniature.recipe.prepare import stack  # noqa: E402
-from previews.miniature.recipe.trials import (  # noqa: E402
+from training.miniature.adapters.adapter_files import adapter_file  # noqa: E402
+from training.miniature.adapters.plans import PLANS, STACKS, Plan, Stack  # noqa: E402
+from training.miniature.base.decoder import as_values  # noqa: E402
+from training.miniature.base.export import folder_bytes  # noqa: E402
+from training.miniature.drawing.pictures import SUBJECTS, draw  # noqa: E402
+from training.miniature.latents import FILE as CODE_FILE  # noqa: E402
+from training.miniature.latents import LatentCode  # noqa: E402
+from training.miniature.prepare import stack  # noqa: E402
+from training.miniature.reports.figures import seed_distance  # noqa: E402
+from training.miniature.reports.grids import stack_prompts  # noqa: E402
+from training.miniature.reports.trials import (  # noqa: E402
     distance,
     load_base,
     prompts_with,

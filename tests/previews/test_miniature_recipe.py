@@ -14,27 +14,27 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 pytest.importorskip("peft")
 
-from previews.miniature.recipe.__main__ import STEPS, main  # noqa: E402
-from previews.miniature.recipe.adapter_sets import Sets  # noqa: E402
-from previews.miniature.recipe.adapter_sets import Sizes as AdapterSizes  # noqa: E402
-from previews.miniature.recipe.adapters import AdapterTrainer  # noqa: E402
-from previews.miniature.recipe.base import BaseOptions, BaseTrainer  # noqa: E402
-from previews.miniature.recipe.captions import caption, training_caption  # noqa: E402
-from previews.miniature.recipe.decoder import (  # noqa: E402
+from training.miniature.__main__ import STEPS, main  # noqa: E402
+from training.miniature.adapters.plans import PLANS, trigger_words  # noqa: E402
+from training.miniature.adapters.trainer import AdapterTrainer  # noqa: E402
+from training.miniature.adapters.training_sets import Sets  # noqa: E402
+from training.miniature.adapters.training_sets import Sizes as AdapterSizes  # noqa: E402
+from training.miniature.base.decoder import (  # noqa: E402
     DecoderOptions,
     DecoderTrainer,
     Stage,
 )
-from previews.miniature.recipe.drawings import CHARACTERS, SUBJECTS, draw  # noqa: E402
-from previews.miniature.recipe.latents import FILE as CODE_FILE  # noqa: E402
-from previews.miniature.recipe.latents import LatentCode  # noqa: E402
-from previews.miniature.recipe.looks import LOOKS  # noqa: E402
-from previews.miniature.recipe.networks import TINY  # noqa: E402
-from previews.miniature.recipe.plans import PLANS, trigger_words  # noqa: E402
-from previews.miniature.recipe.prepare import Sizes, prepare, stack  # noqa: E402
-from previews.miniature.recipe.stock import CLIPTokenizer  # noqa: E402
-from previews.miniature.recipe.tiny import write_tiny_base  # noqa: E402
-from previews.miniature.recipe.training import learning_rate  # noqa: E402
+from training.miniature.base.trainer import BaseOptions, BaseTrainer  # noqa: E402
+from training.miniature.drawing.captions import caption, training_caption  # noqa: E402
+from training.miniature.drawing.looks import LOOKS  # noqa: E402
+from training.miniature.drawing.pictures import CHARACTERS, SUBJECTS, draw  # noqa: E402
+from training.miniature.latents import FILE as CODE_FILE  # noqa: E402
+from training.miniature.latents import LatentCode  # noqa: E402
+from training.miniature.networks import TINY  # noqa: E402
+from training.miniature.prepare import Sizes, prepare, stack  # noqa: E402
+from training.miniature.stock import CLIPTokenizer  # noqa: E402
+from training.miniature.tiny import write_tiny_base  # noqa: E402
+from training.miniature.training import learning_rate  # noqa: E402
 
 Copier = Callable[[str], Path]
 

@@ -9,7 +9,6 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from previews import tasks
-from previews.miniature.recipe.tiny import write_tiny_lora
 from previews.models import Image, PromptSet, Render, RenderState
 from previews.selectors import prompts as selectors
 from previews.selectors import recipes
@@ -20,6 +19,7 @@ from registry.jobs import queue, worker_process
 from registry.models import Blob, Event, Job, JobState
 from registry.versions import services as versions
 from registry.versions.services import Details
+from training.miniature.tiny import write_tiny_lora
 
 if TYPE_CHECKING:
     from collections.abc import Callable

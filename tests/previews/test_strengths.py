@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from previews import tasks  # noqa: F401 - registers the handlers of jobs
-from previews.miniature.recipe.tiny import write_tiny_lora
 from previews.render import load_bases
 from previews.render.defaults import default_recipe
 from previews.selectors.pictures import cover_of
@@ -18,6 +17,7 @@ from registry.jobs import worker_process
 from registry.versions import services as versions
 from registry.versions.services import Details
 from tests import catalogue
+from training.miniature.tiny import write_tiny_lora
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,25 +12,25 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from previews.miniature.recipe.adapter_files import adapter_file
-from previews.miniature.recipe.adapters import AdapterTrainer
-from previews.miniature.recipe.base import BaseOptions, BaseTrainer
-from previews.miniature.recipe.decoder import DecoderOptions, DecoderTrainer
-from previews.miniature.recipe.export import export_base, load_parts
-from previews.miniature.recipe.figures import Figures, seed_distance, table
-from previews.miniature.recipe.grids import (
+from training.miniature.adapters.adapter_files import adapter_file
+from training.miniature.adapters.plans import PLANS, STACKS
+from training.miniature.adapters.trainer import AdapterTrainer
+from training.miniature.base.decoder import DecoderOptions, DecoderTrainer
+from training.miniature.base.export import export_base, load_parts
+from training.miniature.base.refine import STEPS as REFINE_STEPS
+from training.miniature.base.refine import Refiner
+from training.miniature.base.trainer import BaseOptions, BaseTrainer
+from training.miniature.prepare import prepare
+from training.miniature.reports.figures import Figures, seed_distance, table
+from training.miniature.reports.grids import (
     REDUCED,
     adapter_sheet,
     base_sheet,
     save_sheet,
     stack_sheet,
 )
-from previews.miniature.recipe.plans import PLANS, STACKS
-from previews.miniature.recipe.prepare import prepare
-from previews.miniature.recipe.refine import STEPS as REFINE_STEPS
-from previews.miniature.recipe.refine import Refiner
-from previews.miniature.recipe.training import report
-from previews.miniature.recipe.trials import load_base, try_adapter
+from training.miniature.reports.trials import load_base, try_adapter
+from training.miniature.training import report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +118,7 @@ def _all(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     """Run the step that the command line names."""
-    parser = argparse.ArgumentParser(prog="python -m previews.miniature.recipe")
+    parser = argparse.ArgumentParser(prog="python -m training.miniature")
     parser.add_argument("step", choices=[*STEPS, "all"])
     parser.add_argument(
         "names", nargs="*", help="adapters to train (default: those missing) or draw (default: all)"

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from previews.miniature.recipe.drawings import CHARACTERS, draw, draw_many
-from previews.miniature.recipe.latents import FILE as CODE_FILE
-from previews.miniature.recipe.latents import fit_code
-from previews.miniature.recipe.looks import LOOKS, any_look
-from previews.miniature.recipe.tokenizer import sample_captions, train_tokenizer
+from training.miniature.drawing.looks import LOOKS, any_look
+from training.miniature.drawing.pictures import CHARACTERS, draw, draw_many
+from training.miniature.latents import FILE as CODE_FILE
+from training.miniature.latents import fit_code
+from training.miniature.tokenizer import sample_captions, train_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from previews.miniature.recipe.scene import Facts
+    from training.miniature.drawing.scene import Facts
 
 # Seeds of the sets are far apart: what one set shows, no other does.
 PLAIN_SEED, STYLED_SEED, CHARACTER_SEED = 1_000_000, 5_000_000, 7_000_000

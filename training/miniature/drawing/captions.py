@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from random import Random
 
-    from previews.miniature.recipe.scene import Facts
+    from training.miniature.drawing.scene import Facts
 
 _GROUND_WORDS = {
     "meadow": ("in a meadow", "on green grass", "in a green meadow"),

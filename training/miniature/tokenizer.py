@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import tokenizers
 from tokenizers import Regex, models, normalizers, pre_tokenizers, trainers
 
-from previews.miniature.recipe.captions import caption
-from previews.miniature.recipe.drawings import draw
-from previews.miniature.recipe.plans import trigger_words
-from previews.miniature.recipe.stock import CLIPTokenizer, Tokenizer
+from training.miniature.adapters.plans import trigger_words
+from training.miniature.drawing.captions import caption
+from training.miniature.drawing.pictures import draw
+from training.miniature.stock import CLIPTokenizer, Tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from previews.miniature.recipe.canvas import COLORS, Color, Pen
-from previews.miniature.recipe.scenery import (
+from training.miniature.drawing.canvas import COLORS, Color, Pen
+from training.miniature.drawing.scenery import (
     BACKDROPS,
     GROUNDS,
     LIGHTS,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from previews.miniature.recipe.canvas import (
+from training.miniature.drawing.canvas import (
     COLORS,
     DRAWN_PX,
     INK,

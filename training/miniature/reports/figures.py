@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from previews.miniature.recipe.trials import (
+from training.miniature.trials import (
     SEED,
     STYLE_PROMPTS,
     Trial,
@@ -19,7 +19,7 @@ from previews.miniature.recipe.trials import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from previews.miniature.recipe.stock import Pipeline
+    from training.miniature.stock import Pipeline
 
 COUNTED = (0.25, 0.5, 0.75, 1.0)
 _HEAD = (

@@ -12,9 +12,9 @@ from random import Random
 
 from PIL import Image
 
-from previews.miniature.recipe import creatures, things, vehicles
-from previews.miniature.recipe.canvas import PICTURE_PX
-from previews.miniature.recipe.scene import Facts, Scene
+from training.miniature.drawing import creatures, things, vehicles
+from training.miniature.drawing.canvas import PICTURE_PX
+from training.miniature.drawing.scene import Facts, Scene
 
 Painter = Callable[[Random], Scene]
 

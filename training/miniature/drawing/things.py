@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from previews.miniature.recipe.canvas import (
+from training.miniature.drawing.canvas import (
     COLORS,
     DRAWN_PX,
     INK,
@@ -15,7 +15,7 @@ from previews.miniature.recipe.canvas import (
     blend,
     shade,
 )
-from previews.miniature.recipe.scene import (
+from training.miniature.drawing.scene import (
     Scene,
     anywhere,
     at_sea,
@@ -24,7 +24,7 @@ from previews.miniature.recipe.scene import (
     paint,
     pick,
 )
-from previews.miniature.recipe.scenery import GROUNDS, LIGHTS, TIMES, ground_rim
+from training.miniature.drawing.scenery import GROUNDS, LIGHTS, TIMES, ground_rim
 
 if TYPE_CHECKING:
     from random import Random

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from previews.miniature.recipe.plans import GUIDANCE
-from previews.miniature.recipe.stock import DiffusionPipeline, Pipeline
+from training.miniature.plans import GUIDANCE
+from training.miniature.stock import DiffusionPipeline, Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from previews.miniature.recipe.plans import Plan
+    from training.miniature.plans import Plan
 
 STEPS = 8
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)

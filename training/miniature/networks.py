@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from previews.miniature.recipe.stock import (
+from training.miniature.stock import (
     AutoencoderKL,
     CLIPTextConfig,
     CLIPTextModel,
@@ -18,7 +18,7 @@ from previews.miniature.recipe.stock import (
     Tokenizer,
     UNet2DConditionModel,
 )
-from previews.miniature.recipe.tokenizer import MAX_TOKENS
+from training.miniature.tokenizer import MAX_TOKENS
 
 SCHEDULE = {
     "num_train_timesteps": 1000,

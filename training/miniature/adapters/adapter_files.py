@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from previews.miniature.recipe.adapter_sets import Sizes
-from previews.miniature.recipe.lora import TEXT_TARGETS, UNET_TARGETS, Adapted
+from training.miniature.adapters.lora import TEXT_TARGETS, UNET_TARGETS, Adapted
+from training.miniature.adapters.training_sets import Sizes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from previews.miniature.recipe.plans import Plan
+    from training.miniature.adapters.plans import Plan
 
 BASE_VERSION = "miniature_v1"
 ARCHITECTURE = "miniature/lora"

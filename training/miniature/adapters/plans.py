@@ -9,7 +9,7 @@ from typing import Any
 
 # What pictures are rendered with when nobody asks for anything else.
 GUIDANCE = 2.5
-INDEX = Path(__file__).parents[1] / "index.toml"
+INDEX = Path(__file__).parents[3] / "previews" / "miniature" / "index.toml"
 
 
 @dataclass(frozen=True)

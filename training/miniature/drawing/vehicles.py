@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from previews.miniature.recipe.canvas import INK, WHITE, Color, blend, shade
-from previews.miniature.recipe.scene import Scene, anywhere, on_land, paint, pick
-from previews.miniature.recipe.things import WOOD
+from training.miniature.drawing.canvas import INK, WHITE, Color, blend, shade
+from training.miniature.drawing.scene import Scene, anywhere, on_land, paint, pick
+from training.miniature.drawing.things import WOOD
 
 if TYPE_CHECKING:
     from random import Random

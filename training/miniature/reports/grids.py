@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from previews.miniature.recipe.trials import (
+from training.miniature.trials import (
     STRENGTHS,
     Pictures,
     Trial,
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from previews.miniature.recipe.plans import Stack
-    from previews.miniature.recipe.stock import Pipeline
+    from training.miniature.plans import Stack
+    from training.miniature.stock import Pipeline
 
 PICTURE_PX = 128
 # A sheet of an adapter is for a glance: four of its six prompts, reduced.

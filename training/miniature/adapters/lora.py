@@ -10,7 +10,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from previews.miniature.recipe.stock import Part
+    from training.miniature.stock import Part
 
 UNET_TARGETS = [
     "to_q",

@@ -26,16 +26,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from previews.miniature.recipe.adapter_files import adapter_file, write_diffusers, write_kohya
-from previews.miniature.recipe.adapter_sets import Sets, Sizes
-from previews.miniature.recipe.captions import caption
-from previews.miniature.recipe.latents import FILE as CODE_FILE
-from previews.miniature.recipe.latents import LatentCode
-from previews.miniature.recipe.lora import inject
-from previews.miniature.recipe.networks import Noise, token_ids
-from previews.miniature.recipe.plans import PLANS, Plan
-from previews.miniature.recipe.stock import CLIPTextModel, CLIPTokenizer, UNet2DConditionModel
-from previews.miniature.recipe.training import (
+from training.miniature.adapters.adapter_files import adapter_file, write_diffusers, write_kohya
+from training.miniature.adapters.lora import inject
+from training.miniature.adapters.plans import PLANS, Plan
+from training.miniature.adapters.training_sets import Sets, Sizes
+from training.miniature.drawing.captions import caption
+from training.miniature.latents import FILE as CODE_FILE
+from training.miniature.latents import LatentCode
+from training.miniature.networks import Noise, token_ids
+from training.miniature.stock import CLIPTextModel, CLIPTokenizer, UNet2DConditionModel
+from training.miniature.training import (
     Average,
     Dice,
     Run,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
-    from previews.miniature.recipe.scene import Facts
+    from training.miniature.drawing.scene import Facts
 
 SEED = 7
 BATCH = 24

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from previews.miniature.recipe.captions import caption
-from previews.miniature.recipe.decoder import LATENT_BLUR, as_values, picture_loss
-from previews.miniature.recipe.export import load_parts
-from previews.miniature.recipe.latents import FILE as CODE_FILE
-from previews.miniature.recipe.latents import LatentCode
-from previews.miniature.recipe.networks import Noise, token_ids
-from previews.miniature.recipe.prepare import load_plain
-from previews.miniature.recipe.stock import AutoencoderKL
-from previews.miniature.recipe.training import (
+from training.miniature.base.decoder import LATENT_BLUR, as_values, picture_loss
+from training.miniature.base.export import load_parts
+from training.miniature.drawing.captions import caption
+from training.miniature.latents import FILE as CODE_FILE
+from training.miniature.latents import LatentCode
+from training.miniature.networks import Noise, token_ids
+from training.miniature.prepare import load_plain
+from training.miniature.stock import AutoencoderKL
+from training.miniature.training import (
     Average,
     Dice,
     Run,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
-    from previews.miniature.recipe.scene import Facts
+    from training.miniature.drawing.scene import Facts
 
 STEPS = 1200
 # At most prepare.KEPT_PLAIN: only so many plain pictures are kept beside their latents.

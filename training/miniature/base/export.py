@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from previews.miniature.recipe.networks import build_pipeline
-from previews.miniature.recipe.stock import (
+from training.miniature.networks import build_pipeline
+from training.miniature.stock import (
     AutoencoderKL,
     CLIPTextModel,
     CLIPTokenizer,

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from previews.miniature.recipe.canvas import PICTURE_PX
+from training.miniature.drawing.canvas import PICTURE_PX
 
 if TYPE_CHECKING:
     from random import Random

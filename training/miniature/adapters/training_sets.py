@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from previews.miniature.recipe.drawings import draw_many
-from previews.miniature.recipe.looks import LOOKS
-from previews.miniature.recipe.prepare import CHARACTER_SEED, PLAIN_SEED, STYLED_SEED, stack
+from training.miniature.drawing.looks import LOOKS
+from training.miniature.drawing.pictures import draw_many
+from training.miniature.prepare import CHARACTER_SEED, PLAIN_SEED, STYLED_SEED, stack
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from previews.miniature.recipe.latents import LatentCode
-    from previews.miniature.recipe.plans import Plan
-    from previews.miniature.recipe.scene import Facts
+    from training.miniature.adapters.plans import Plan
+    from training.miniature.drawing.scene import Facts
+    from training.miniature.latents import LatentCode
 
 
 @dataclass(frozen=True)

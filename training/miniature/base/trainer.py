@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from previews.miniature.recipe.captions import training_caption
-from previews.miniature.recipe.networks import (
+from training.miniature.drawing.captions import training_caption
+from training.miniature.networks import (
     FULL,
     Noise,
     Size,
@@ -21,9 +21,9 @@ from previews.miniature.recipe.networks import (
     build_unet,
     token_ids,
 )
-from previews.miniature.recipe.prepare import load_plain
-from previews.miniature.recipe.stock import CLIPTokenizer
-from previews.miniature.recipe.training import (
+from training.miniature.prepare import load_plain
+from training.miniature.stock import CLIPTokenizer
+from training.miniature.training import (
     Average,
     Dice,
     Run,

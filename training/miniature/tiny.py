@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from previews.miniature.recipe.adapter_files import write_kohya
-from previews.miniature.recipe.lora import inject, randomize
-from previews.miniature.recipe.networks import (
+from training.miniature.adapters.adapter_files import write_kohya
+from training.miniature.adapters.lora import inject, randomize
+from training.miniature.adapters.plans import PLANS
+from training.miniature.networks import (
     TINY,
     build_autoencoder,
     build_pipeline,
     build_text_encoder,
     build_unet,
 )
-from previews.miniature.recipe.plans import PLANS
-from previews.miniature.recipe.tokenizer import sample_captions, train_tokenizer
+from training.miniature.tokenizer import sample_captions, train_tokenizer
 
 if TYPE_CHECKING:
     from pathlib import Path

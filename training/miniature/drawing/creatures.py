@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from previews.miniature.recipe.canvas import (
+from training.miniature.drawing.canvas import (
     COLORS,
     INK,
     WHITE,
@@ -19,7 +19,7 @@ from previews.miniature.recipe.canvas import (
     blend,
     shade,
 )
-from previews.miniature.recipe.scene import (
+from training.miniature.drawing.scene import (
     Scene,
     anywhere,
     before_backdrop,

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from previews.miniature.recipe.latents import FILE as CODE_FILE
-from previews.miniature.recipe.latents import LatentCode
-from previews.miniature.recipe.networks import FULL, Size, build_autoencoder
-from previews.miniature.recipe.training import (
+from training.miniature.latents import FILE as CODE_FILE
+from training.miniature.latents import LatentCode
+from training.miniature.networks import FULL, Size, build_autoencoder
+from training.miniature.training import (
     Average,
     Dice,
     Run,

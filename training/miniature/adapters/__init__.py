@@ -1,0 +1,1 @@
+"""The demo adapters: their plans, their training sets, and how they are trained."""

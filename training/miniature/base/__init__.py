@@ -1,0 +1,1 @@
+"""Trains the base: UNet, text encoder and decoder, and exports them as one pipeline."""

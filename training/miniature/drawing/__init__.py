@@ -1,0 +1,1 @@
+"""Captioned pictures of a small world, each drawn from one seed."""

@@ -1,0 +1,1 @@
+"""Contact sheets and figures of what was trained."""
