@@ -19,7 +19,7 @@ from django.conf import settings
 from django.core import checks
 
 from hub.operations.storage_location import moved_to
-from lorary.anatomy.lineages import LineageError, load_lineages
+from lorary.anatomy.claims.lineages import LineageError, load_lineages
 from registry.storage import place_of
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from lorary.anatomy.metadata import clean, file_told
+from lorary.anatomy.claims.metadata import clean, file_told
 from previews import local_weights, sample_messages
 from previews.models import Derivative, DerivativeKind, Sample, SampleKind, SampleState
 from previews.sample_files import sandbox

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lorary.anatomy.claims import FILE_NAME
-from lorary.anatomy.config import MOST_CONFIG_BYTES
+from lorary.anatomy.claims.base_models import FILE_NAME
+from lorary.anatomy.claims.config import MOST_CONFIG_BYTES
 from lorary.anatomy.sidecars import CONFIG_NAME, PEFT_STEM
 from registry import storage
 from registry.models import Blob, BlobAnatomy, BlobHash, HashKind, VersionAnatomy

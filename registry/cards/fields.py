@@ -23,8 +23,8 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import FAMILIES
-from lorary.anatomy.claims import claims_of
-from lorary.anatomy.config import AdapterConfig
+from lorary.anatomy.claims.base_models import claims_of
+from lorary.anatomy.claims.config import AdapterConfig
 from registry import storage
 from registry.accounts import permissions, quotas
 from registry.adapters import services as adapters

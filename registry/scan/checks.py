@@ -27,8 +27,8 @@ from lorary.anatomy import (
     inspect_file,
     inspect_source,
 )
-from lorary.anatomy.findings import finding
-from lorary.anatomy.hashes import claimed_hashes, embedded_hashes
+from lorary.anatomy.findings.finding import finding
+from lorary.anatomy.findings.hashes import claimed_hashes, embedded_hashes
 from lorary.safetensors import Limits, open_source
 from registry import ignored_paths
 from registry.scan import file_scan

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from lorary.anatomy import Finding
-from lorary.anatomy.keys import split_key
+from lorary.anatomy.keys.tensor_names import split_key
 from registry.scan.value_digests import Values
 from registry.scan.zero_modules import NEUTRAL_ONES, is_silent
 

@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from blake3 import blake3
 
-from lorary.anatomy.alphas import alpha_of
-from lorary.anatomy.config import embedded_configs
+from lorary.anatomy.claims.config import embedded_configs
+from lorary.anatomy.modules.alphas import alpha_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from lorary.anatomy.config import AdapterConfig
+    from lorary.anatomy.claims.config import AdapterConfig
     from lorary.safetensors import Header, TensorInfo
 
     Floats = NDArray[np.float32]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import FAMILIES
-from lorary.anatomy.claims import covers
+from lorary.anatomy.claims.base_models import covers
 from registry.errors import Invalid
 from registry.versions import selectors as version_selectors
 from registry.versions import variants

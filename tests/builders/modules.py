@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from lorary.anatomy.modules import Scan, scan
+from lorary.anatomy.modules.adapted import Scan, scan
 from lorary.safetensors import Header, TensorInfo
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from lorary.anatomy import analyse
-from lorary.anatomy.findings import finding_codes
+from lorary.anatomy.findings.finding import finding_codes
 from lorary.safetensors import (
     DEFAULT_LIMITS,
     BytesSource,

@@ -40,8 +40,8 @@ EXEMPT = {
     "hub/wsgi.py": "one header of a request",
     "previews/sample_files/sandbox.py": "a placeholder of at most 2,000 characters",
     "previews/render/bases.py": "settings of whoever runs the hub",
-    "sdk/src/lorary/anatomy/duplicate_targets.py": "names of tensors, of at most 512 characters",
-    "sdk/src/lorary/anatomy/families.py": "names of tensors, of at most 512 characters",
+    "sdk/src/lorary/anatomy/modules/duplicate_targets.py": "names of at most 512 characters",
+    "sdk/src/lorary/anatomy/families.py": "names of at most 512 characters",
     "sdk/src/lorary/cli/input_files.py": "arguments of one's own command line",
     "sdk/src/lorary/client/names.py": "names that were typed, or that a hub accepted",
 }
@@ -164,8 +164,8 @@ def _import_all() -> None:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not any(part in module.name for part in _LEFT_OUT):
                 importlib.import_module(module.name)
+    from lorary.anatomy.claims.vocabulary import by_label  # noqa: PLC0415 - after the spy
     from lorary.anatomy.families import families  # noqa: PLC0415 - after the spy
-    from lorary.anatomy.vocabulary import by_label  # noqa: PLC0415 - after the spy
 
     families()
     by_label("")

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from lorary.anatomy.families import families
-from lorary.anatomy.keys import PREFIXES, SUFFIXES
+from lorary.anatomy.keys.tensor_names import PREFIXES, SUFFIXES
 from lorary.safetensors.dtypes import DTYPE_BITS
 
 if TYPE_CHECKING:

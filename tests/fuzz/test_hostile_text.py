@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from lorary.anatomy import inspect_bytes
-from lorary.anatomy.metadata import told
+from lorary.anatomy.claims.metadata import told
 from tests.fuzz.hostile_text import MEMORY_BYTES, MEMORY_TIMES, Breach, measured
 from tests.fuzz.patterns import EXEMPT, MOST, ROOT, compiled, parser, risks
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lorary.anatomy import inspect_bytes
-from lorary.anatomy.claims import Claims
+from lorary.anatomy.base_models.proof import Proof, prove
+from lorary.anatomy.claims.base_models import Claims
 from lorary.anatomy.families import families
-from lorary.anatomy.modules import scan
-from lorary.anatomy.proof import Proof, prove
+from lorary.anatomy.modules.adapted import scan
 from lorary.safetensors import BytesSource, read_header
 from tests.builders.models import Target
 from tests.builders.weights import safetensors

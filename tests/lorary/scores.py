@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lorary.anatomy import FAMILIES, analyse
-from lorary.anatomy.config import AdapterConfig
-from lorary.anatomy.modules import scan
+from lorary.anatomy.claims.config import AdapterConfig
+from lorary.anatomy.modules.adapted import scan
 from tests.lorary import reference
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ import json
 
 import pytest
 
-from lorary.anatomy.algorithms import (
+from lorary.anatomy.claims.config import AdapterConfig
+from lorary.anatomy.keys.algorithms import (
     ALGORITHM_TITLES,
     algorithm_title,
     file_algorithm,
     is_complete,
 )
-from lorary.anatomy.config import AdapterConfig
 from tests.builders.modules import DOWN_UP, LYCORIS, Shapes, one, pairs, scanned
 
 Q = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lorary.anatomy.alphas import Alphas, read_alphas
-from lorary.anatomy.config import AdapterConfig
-from lorary.anatomy.modules import Module, scan
+from lorary.anatomy.claims.config import AdapterConfig
+from lorary.anatomy.modules.adapted import Module, scan
+from lorary.anatomy.modules.alphas import Alphas, read_alphas
 from lorary.safetensors import Header, TensorInfo
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lorary.anatomy.attachments import attached
+from lorary.anatomy.base_models.attachments import attached
 from lorary.anatomy.families import families
 from tests.builders import foreign
 from tests.builders.modules import Shapes, header

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from lorary.anatomy.claims import Claim, Targets, claims_of, covers
-from lorary.anatomy.config import AdapterConfig
-from lorary.anatomy.vocabulary import by_checkpoint, by_label
+from lorary.anatomy.claims.base_models import Claim, Targets, claims_of, covers
+from lorary.anatomy.claims.config import AdapterConfig
+from lorary.anatomy.claims.vocabulary import by_checkpoint, by_label
 
 PONY = "67ab2fd8ec439a89b3fedb15cc65f54336af163c7eb5e4f2acc98f090a29b0b3"
 

@@ -6,8 +6,13 @@ import json
 
 import pytest
 
-from lorary.anatomy.config import MOST_CONFIG_BYTES, AdapterConfig, ConfigError, embedded_configs
-from lorary.anatomy.patterns import Patterns, compile_tame
+from lorary.anatomy.claims.config import (
+    MOST_CONFIG_BYTES,
+    AdapterConfig,
+    ConfigError,
+    embedded_configs,
+)
+from lorary.anatomy.claims.patterns import Patterns, compile_tame
 
 
 def test_every_field_is_read() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lorary.anatomy.conventions import CONVENTION_TITLES, file_convention
+from lorary.anatomy.keys.conventions import CONVENTION_TITLES, file_convention
 from tests.builders.modules import DOWN_UP, LYCORIS, PEFT, Shapes, one, pairs, scanned
 
 UNET = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lorary.anatomy import FAMILIES, family_title
+from lorary.anatomy.base_models.module_index import Index, rows_of
 from lorary.anatomy.families import (
     block_name,
     build_family,
@@ -19,8 +20,7 @@ from lorary.anatomy.families import (
     families,
     family_index,
 )
-from lorary.anatomy.module_index import Index, rows_of
-from lorary.anatomy.shapes import Dims
+from lorary.anatomy.modules.shapes import Dims
 from tests.builders.models import DENOISERS, SMALLER, TEXT_ENCODERS
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "families.md"

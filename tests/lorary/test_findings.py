@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from lorary.anatomy.findings import ANATOMY_CODES, counted, finding, finding_codes, from_error
+from lorary.anatomy.findings.finding import (
+    ANATOMY_CODES,
+    counted,
+    finding,
+    finding_codes,
+    from_error,
+)
 from lorary.safetensors import HeaderError
 from lorary.safetensors.errors import HEADER_CODES
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lorary.anatomy.hashes import embedded_hashes, hash_findings
-from lorary.anatomy.hygiene import metadata_findings, name_findings
+from lorary.anatomy.findings.hashes import embedded_hashes, hash_findings
+from lorary.anatomy.findings.hygiene import metadata_findings, name_findings
 
 if TYPE_CHECKING:
-    from lorary.anatomy.findings import Finding
+    from lorary.anatomy.findings.finding import Finding
 
 NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 SHA = "467ab3efe0039ac24a8f78d627f87fac1345b1526a22fef0ff48c21cb50fafdf"

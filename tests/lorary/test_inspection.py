@@ -21,8 +21,8 @@ from lorary.anatomy import (
     inspect_bytes,
     inspect_file,
 )
-from lorary.anatomy.findings import ANATOMY_CODES
-from lorary.anatomy.keys import SUFFIXES
+from lorary.anatomy.findings.finding import ANATOMY_CODES
+from lorary.anatomy.keys.tensor_names import SUFFIXES
 from lorary.safetensors import Limits, parse_header
 from lorary.safetensors.errors import HEADER_CODES
 from tests.builders.adapters import DENOISERS, TEXT_ENCODERS, diffusers, kohya, peft

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lorary.anatomy.keys import PREFIXES, SUFFIXES, split_key, split_prefix
+from lorary.anatomy.keys.tensor_names import PREFIXES, SUFFIXES, split_key, split_prefix
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lorary.anatomy.algorithms import is_complete
-from lorary.anatomy.kinds import KIND_TITLES, file_kind
+from lorary.anatomy.keys.algorithms import is_complete
+from lorary.anatomy.keys.kinds import KIND_TITLES, file_kind
 from tests.builders.modules import LYCORIS, Shapes, pairs, scanned
 
 DOWN_UP = (".down.weight", ".up.weight")

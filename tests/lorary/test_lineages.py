@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lorary.anatomy import FAMILIES
-from lorary.anatomy.lineages import LineageError, lineages, load_lineages
+from lorary.anatomy.claims.lineages import LineageError, lineages, load_lineages
 
 if TYPE_CHECKING:
     from pathlib import Path

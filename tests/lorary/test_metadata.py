@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from lorary.anatomy.metadata import (
+from lorary.anatomy.claims.metadata import (
     Notebook,
     base_name,
     clean,

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lorary.anatomy.alphas import read_alphas
-from lorary.anatomy.claims import claims_of
-from lorary.anatomy.config import AdapterConfig, ConfigError
-from lorary.anatomy.modules import scan
-from lorary.anatomy.training import description, recommended_strength, title, training_facts
-from lorary.anatomy.triggers import common_tags, tag_shares, trigger_words
+from lorary.anatomy.claims.base_models import claims_of
+from lorary.anatomy.claims.config import AdapterConfig, ConfigError
+from lorary.anatomy.claims.training import description, recommended_strength, title, training_facts
+from lorary.anatomy.claims.triggers import common_tags, tag_shares, trigger_words
+from lorary.anatomy.modules.adapted import scan
+from lorary.anatomy.modules.alphas import read_alphas
 from lorary.safetensors import Header, TensorInfo
 
 KEYS = (

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from lorary.anatomy.claims import claims_of
-from lorary.anatomy.config import AdapterConfig
-from lorary.anatomy.training import recommended_strength, training_facts
-from lorary.anatomy.triggers import common_tags, tag_shares, trigger_words
+from lorary.anatomy.claims.base_models import claims_of
+from lorary.anatomy.claims.config import AdapterConfig
+from lorary.anatomy.claims.training import recommended_strength, training_facts
+from lorary.anatomy.claims.triggers import common_tags, tag_shares, trigger_words
 from tests.lorary import reference
 
 FOLDER = "lora_metadata"

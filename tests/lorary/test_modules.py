@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lorary.anatomy.layers import LAYERS, layer_of
-from lorary.anatomy.module_table import Columns, Modules, columns_of
+from lorary.anatomy.keys.layers import LAYERS, layer_of
+from lorary.anatomy.modules.module_table import Columns, Modules, columns_of
 from tests.builders.modules import LYCORIS, Shapes, one, pairs, scanned
 
 UNET = "down_blocks.1.attentions.0.transformer_blocks.0"

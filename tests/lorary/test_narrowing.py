@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lorary.anatomy import family_title
-from lorary.anatomy.claims import Claim, Claims, Targets
+from lorary.anatomy.claims.base_models import Claim, Claims, Targets
 from tests.builders.adapters import DENOISERS, bare, comfyui, diffusers, kohya
 from tests.builders.models import SMALLER, Target
 from tests.lorary.proofs import (

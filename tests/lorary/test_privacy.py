@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from lorary.anatomy.hygiene import metadata_findings
-from lorary.anatomy.privacy import kinds_in, leaks, redact, safe_name
+from lorary.anatomy.findings.hygiene import metadata_findings
+from lorary.anatomy.findings.privacy import kinds_in, leaks, redact, safe_name
 
 PRIVATE = [
     # text, its kind, and the part that must never be shown

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lorary.anatomy import FAMILIES
-from lorary.anatomy.claims import Claim, Claims
+from lorary.anatomy.claims.base_models import Claim, Claims
 from lorary.anatomy.families import families
 from tests.builders.adapters import bare, comfyui, diffusers, kohya, peft
 from tests.builders.models import DENOISERS, TEXT_ENCODERS, Target

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lorary.anatomy.keys import SUFFIXES
-from lorary.anatomy.shapes import RULES, Dims, measure
+from lorary.anatomy.keys.tensor_names import SUFFIXES
+from lorary.anatomy.modules.shapes import RULES, Dims, measure
 from lorary.safetensors import TensorInfo
 
 

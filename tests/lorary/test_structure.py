@@ -7,24 +7,28 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lorary.anatomy.claims import Claim, Claims
-from lorary.anatomy.config import AdapterConfig
-from lorary.anatomy.declared import (
+from lorary.anatomy.claims.base_models import Claim, Claims
+from lorary.anatomy.claims.config import AdapterConfig
+from lorary.anatomy.claims.declared import (
     claims_findings,
     config_findings,
     config_unreadable,
     metadata_rank_findings,
 )
-from lorary.anatomy.duplicate_targets import cells
-from lorary.anatomy.modules import Module, scan
-from lorary.anatomy.structure import leftover_findings, module_findings, other_tensor_findings
+from lorary.anatomy.modules.adapted import Module, scan
+from lorary.anatomy.modules.duplicate_targets import cells
+from lorary.anatomy.modules.structure import (
+    leftover_findings,
+    module_findings,
+    other_tensor_findings,
+)
 from lorary.safetensors import Header, parse_header
 from tests.builders.weights import safetensors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lorary.anatomy.findings import Finding
+    from lorary.anatomy.findings.finding import Finding
 
 Rows = dict[str, tuple[str, tuple[int, ...]]]
 TE1 = "lora_te1_text_model_encoder_layers_0"

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from lorary.anatomy.config import AdapterConfig
-from lorary.anatomy.training import description, recommended_strength, title, training_facts
+from lorary.anatomy.claims.config import AdapterConfig
+from lorary.anatomy.claims.training import description, recommended_strength, title, training_facts
 
 
 def test_facts_are_numbers_texts_and_times() -> None:

@@ -7,8 +7,14 @@ import time
 
 import pytest
 
-from lorary.anatomy.tag_statistics import is_generic
-from lorary.anatomy.triggers import CommonTag, TriggerWord, common_tags, tag_shares, trigger_words
+from lorary.anatomy.claims.tag_statistics import is_generic
+from lorary.anatomy.claims.triggers import (
+    CommonTag,
+    TriggerWord,
+    common_tags,
+    tag_shares,
+    trigger_words,
+)
 
 
 def _words(metadata: dict[str, str]) -> list[tuple[str, str, str]]:

@@ -20,7 +20,7 @@ from hub.protocols.civitai.vocabulary import (
     of_types,
 )
 from lorary.anatomy import FAMILIES
-from lorary.anatomy.algorithms import ALGORITHM_TITLES
+from lorary.anatomy.keys.algorithms import ALGORITHM_TITLES
 from registry.models import Adapter, Version
 
 if TYPE_CHECKING:

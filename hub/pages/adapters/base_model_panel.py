@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 from hub.pages.labels import count, family_label, family_labels, strength_range
 from hub.templatetags.lorary import digest, strength
 from lorary.anatomy import FAMILIES
-from lorary.anatomy.claims import FILE_NAME, covers
+from lorary.anatomy.claims.base_models import FILE_NAME, covers
 from registry.versions.details import allowed_in
 
 if TYPE_CHECKING:

@@ -26,9 +26,9 @@ from hub.pages.adapters.base_model_panel import (
 from hub.pages.adapters.tabs import Remark, remarks_of
 from hub.pages.labels import family_label, family_labels
 from hub.templatetags.lorary import size
-from lorary.anatomy.claims import FILE_NAME
+from lorary.anatomy.claims.base_models import FILE_NAME
+from lorary.anatomy.claims.vocabulary import covers
 from lorary.anatomy.display_names import stem, title_of
-from lorary.anatomy.vocabulary import covers
 from registry.errors import LoraryError, TooLarge
 from registry.names import check_path
 from registry.scan import checks

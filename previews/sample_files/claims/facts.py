@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lorary.anatomy.metadata import file_told, told
+from lorary.anatomy.claims.metadata import file_told, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,9 +1,9 @@
 """Anatomy of adapter files: what a header proves, what it claims, and what is wrong with it."""
 
-from lorary.anatomy.algorithms import ALGORITHM_TITLES, algorithm_title
 from lorary.anatomy.assembly import file_name
+from lorary.anatomy.claims.triggers import CommonTag, TriggerWord
 from lorary.anatomy.families import FAMILIES, family_title
-from lorary.anatomy.findings import Finding, Severity, finding_codes
+from lorary.anatomy.findings.finding import Finding, Severity, finding_codes
 from lorary.anatomy.inspection import (
     Inspection,
     Refusal,
@@ -14,9 +14,9 @@ from lorary.anatomy.inspection import (
     inspect_url,
     url_name,
 )
-from lorary.anatomy.kinds import KIND_TITLES, describe
+from lorary.anatomy.keys.algorithms import ALGORITHM_TITLES, algorithm_title
+from lorary.anatomy.keys.kinds import KIND_TITLES, describe
 from lorary.anatomy.report import Anatomy, Base, Block
-from lorary.anatomy.triggers import CommonTag, TriggerWord
 
 __all__ = [
     "ALGORITHM_TITLES",

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
 
-from lorary.anatomy.module_index import Index, Place, Row, block_name, expand, rows_of
+from lorary.anatomy.base_models.module_index import Index, Place, Row, block_name, expand, rows_of
 
 __all__ = [
     "FAMILIES",

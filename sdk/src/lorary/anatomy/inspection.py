@@ -8,31 +8,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from lorary.anatomy.algorithms import file_algorithm, is_complete
-from lorary.anatomy.alphas import AlphaReader, Alphas, read_alphas
 from lorary.anatomy.assembly import Parts, assemble, file_name
-from lorary.anatomy.checkpoint_family import prove_foreign
-from lorary.anatomy.claims import Claims, claims_of, covers, named_wan22
-from lorary.anatomy.config import AdapterConfig, ConfigError
-from lorary.anatomy.conventions import file_convention
-from lorary.anatomy.declared import (
+from lorary.anatomy.base_models.checkpoint_family import prove_foreign
+from lorary.anatomy.base_models.proof import Proof, prove
+from lorary.anatomy.base_models.verdict import conflict_findings, judge, suggest, verdict_findings
+from lorary.anatomy.claims.base_models import Claims, claims_of, covers, named_wan22
+from lorary.anatomy.claims.config import AdapterConfig, ConfigError
+from lorary.anatomy.claims.declared import (
     claims_findings,
     config_findings,
     config_unreadable,
     metadata_rank_findings,
 )
-from lorary.anatomy.findings import Finding, finding, from_error
-from lorary.anatomy.hashes import hash_findings
-from lorary.anatomy.hygiene import metadata_findings, name_findings
-from lorary.anatomy.kinds import describe, file_kind
-from lorary.anatomy.metadata import Notebook
-from lorary.anatomy.module_table import Modules
-from lorary.anatomy.modules import Scan, scan
-from lorary.anatomy.proof import Proof, prove
+from lorary.anatomy.claims.metadata import Notebook
+from lorary.anatomy.findings.finding import Finding, finding, from_error
+from lorary.anatomy.findings.hashes import hash_findings
+from lorary.anatomy.findings.hygiene import metadata_findings, name_findings
+from lorary.anatomy.keys.algorithms import file_algorithm, is_complete
+from lorary.anatomy.keys.conventions import file_convention
+from lorary.anatomy.keys.kinds import describe, file_kind
+from lorary.anatomy.modules.adapted import Scan, scan
+from lorary.anatomy.modules.alphas import AlphaReader, Alphas, read_alphas
+from lorary.anatomy.modules.module_table import Modules
+from lorary.anatomy.modules.structure import (
+    leftover_findings,
+    module_findings,
+    other_tensor_findings,
+)
 from lorary.anatomy.report import SCHEMA, Anatomy
 from lorary.anatomy.sidecars import config_beside, require_file
-from lorary.anatomy.structure import leftover_findings, module_findings, other_tensor_findings
-from lorary.anatomy.verdict import conflict_findings, judge, suggest, verdict_findings
 from lorary.safetensors import (
     BytesSource,
     Header,

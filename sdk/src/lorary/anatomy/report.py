@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lorary.anatomy.proof import Confidence, Evidence
-    from lorary.anatomy.triggers import CommonTag, TriggerWord
+    from lorary.anatomy.base_models.proof import Confidence, Evidence
+    from lorary.anatomy.claims.triggers import CommonTag, TriggerWord
 
 __all__ = [
     "LAYER_KINDS",

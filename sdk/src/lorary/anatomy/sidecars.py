@@ -7,7 +7,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from lorary.anatomy.config import MOST_CONFIG_BYTES
+from lorary.anatomy.claims.config import MOST_CONFIG_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path

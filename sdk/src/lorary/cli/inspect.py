@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from lorary.anatomy.lineages import VARIABLE, LineageError, load_lineages
+from lorary.anatomy.claims.lineages import VARIABLE, LineageError, load_lineages
 from lorary.cli.command import Command, UsageError
 from lorary.cli.input_files import Found, find
 from lorary.cli.inspect_lines import columns_for

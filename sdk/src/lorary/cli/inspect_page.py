@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lorary.anatomy import FAMILIES, algorithm_title, describe, family_title
-from lorary.anatomy.claims import FILE_NAME
+from lorary.anatomy.claims.base_models import FILE_NAME
 from lorary.cli.finding_advice import ADVICE
 from lorary.cli.output import (
     SEVERITY_STYLES,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from lorary.anatomy import Anatomy, Base, Finding, Inspection
-    from lorary.anatomy.narrowing import Evidence
+    from lorary.anatomy.base_models.narrowing import Evidence
     from lorary.anatomy.report import Layers
 
 __all__ = ["CONFIDENCE_STYLES", "claimed_title", "is_only_claimed", "page_of"]

@@ -1,0 +1,1 @@
+"""What the tensors prove about the base model."""

@@ -1,0 +1,172 @@
+"""Reasons not to believe in the only family that fits.
+
+There are more base models than tables. A file is only as sure as it could not be of an unknown
+model: one with the same names, the same width, or fewer of the same blocks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from lorary.anatomy.base_models.narrowing import Evidence
+from lorary.anatomy.claims.vocabulary import covers
+from lorary.anatomy.families import families, family_index, family_title
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lorary.anatomy.base_models.survey import Group, Survey
+    from lorary.anatomy.claims.base_models import Claims
+    from lorary.anatomy.families import Family
+
+__all__ = ["Confidence", "Extent", "doubt", "doubt_all", "is_cut_short", "is_only"]
+
+Confidence = Literal["proven", "narrowed", "claimed", "unknown"]
+_Answer = tuple[Confidence, "Evidence | None"]
+Extent: TypeAlias = "Callable[[Family, Survey], _Answer | None]"
+"""What a family's layers that the file has not say against the family; None when nothing."""
+
+_FEW_NAMES = 20  # modules without shapes, below which their names only suggest
+_NEARLY_ALL = 0.9  # of the layers that the same targets would have met
+_COMMON = 5  # families, from which on they share a name by convention, not by descent
+_DEEP = 8  # blocks of a stack that can be told to be cut short
+
+
+def doubt(
+    family: Family,
+    seen: Survey,
+    claims: Claims,
+    confidence: Confidence,
+    evidence: list[Evidence],
+    extent: Extent,
+) -> Confidence:
+    """Say how sure the only family that fits is.
+
+    Args:
+        family: The family.
+        seen: The file's modules.
+        claims: What the metadata says; a file that says the same is not doubted altogether.
+        confidence: How sure it is by the steps that led to it.
+        evidence: Reasons; those for a doubt are added.
+        extent: How far a file of this kind has to fill the family's blocks.
+    """
+    found, reason = _worst(family, seen, extent)
+    if reason is not None:
+        evidence.append(reason)
+    if found == "unknown" and claims.first is not None and claims.first.family == family.id:
+        return "narrowed"
+    return confidence if found == "proven" else found
+
+
+def doubt_all(
+    found: Sequence[str], seen: Survey, claims: Claims, evidence: list[Evidence], extent: Extent
+) -> Confidence:
+    """Say how sure it is that the file belongs to one of several families.
+
+    Args:
+        found: Ids of the families that are left.
+        seen: The file's modules.
+        claims: What the metadata says; a file that names one of the families is not doubted.
+        evidence: Reasons; that of the nearest family is added when each of them is doubted.
+        extent: How far a file of this kind has to fill a family's blocks.
+
+    Returns:
+        `unknown` when each of the families would have more layers, else `narrowed`.
+    """
+    known = families()
+    answers = {name: extent(known[name], seen) for name in found}
+    if None in answers.values():
+        return "narrowed"
+    nearest = max(found, key=lambda name: (seen.coverage(known[name]), known[name].use))
+    answer = answers[nearest]
+    reason = None if answer is None else answer[1]
+    if reason is not None:
+        text = f"{reason.text} {family_title(nearest)} is the nearest of those that fit."
+        evidence.append(reason._replace(text=text))
+    first = claims.first
+    is_claimed = first is not None and any(covers(first.family, name) for name in found)
+    return "narrowed" if is_claimed else "unknown"
+
+
+def is_only(family: str, group: Group) -> bool:
+    """Tell whether no other family has the modules of a group."""
+    return family_index().bits[family] == group.bits
+
+
+def _worst(family: Family, seen: Survey, extent: Extent) -> _Answer:
+    has_own_names = bool(seen.only(family.id))
+    has_one_width = seen.has_shapes and not has_own_names and _has_one_width(family, seen)
+    sharing = _sharing(seen)
+    if has_one_width and sharing >= _COMMON:
+        return "unknown", _by_width(family, sharing, seen)
+    short = extent(family, seen)
+    if short is not None:
+        return short
+    if seen.has_shapes:
+        return "narrowed" if has_one_width else "proven", None
+    return _by_names(family, seen, has_own_names=has_own_names)
+
+
+def _sharing(seen: Survey) -> int:
+    return min(group.weights.owners.bit_count() for group in seen.groups)
+
+
+def _has_one_width(family: Family, seen: Survey) -> bool:
+    """Tell whether only some layers are there, all of them as wide as the model and no more."""
+    sizes = {group.sizes for group in seen.groups}
+    out, fan_in = next(iter(sizes))
+    is_square = out is None or fan_in is None or out == fan_in
+    return len(sizes) == 1 and is_square and seen.coverage(family) < _NEARLY_ALL
+
+
+def _by_width(family: Family, sharing: int, seen: Survey) -> Evidence:
+    text = (
+        f"{sharing} known models share the names of these layers, and there are too few of them "
+        f"for their width alone to prove {family_title(family.id)}."
+    )
+    return Evidence("width", text, tuple(group.name for group in seen.groups[:5]))
+
+
+def _by_names(family: Family, seen: Survey, *, has_own_names: bool) -> _Answer:
+    if has_own_names and seen.fitting[family.id] == len(seen.denoiser):
+        return "proven" if len(seen.denoiser) >= _FEW_NAMES else "narrowed", None
+    if seen.fitting[family.id] == len(seen.denoiser) and seen.coverage(family) >= 1:
+        return "narrowed", None
+    text = f"Names without shapes do not prove {family_title(family.id)}: others share them."
+    return "unknown", Evidence("names", text)
+
+
+def _deep(family: Family, seen: Survey) -> list[str]:
+    """Stacks of blocks, of several layers each, that are deep enough to be told to be cut short."""
+    rows = family.rows[seen.naming(family.id)]
+    layers = Counter(row.pattern.partition(".#")[0] for row in rows if ".#" in row.pattern)
+    return [
+        stack
+        for stack, count in sorted(layers.items())
+        if count > 1 and family.depths.get(stack, 0) >= _DEEP
+    ]
+
+
+def is_cut_short(family: Family, seen: Survey) -> _Answer | None:
+    """Doubt an adapter of all blocks of a model that has fewer of them."""
+    short = _cut_short(family, seen)
+    if not short:
+        return None
+    text = (
+        f"Every block is adapted, but {', '.join(short)}: a smaller model of the same design "
+        f"as {family_title(family.id)} looks like this."
+    )
+    return "unknown", Evidence("smaller", text)
+
+
+def _cut_short(family: Family, seen: Survey) -> list[str]:
+    """Stacks that end early in a file that adapts every block from the first on alike."""
+    short = []
+    for stack in _deep(family, seen):
+        blocks = seen.stacks.get(stack, {})
+        if len(blocks) < 2 or max(blocks) + 1 != len(blocks) or len(set(blocks.values())) > 1:
+            return []
+        if len(blocks) < family.depths[stack]:
+            short.append(f"`{stack}` ends at {len(blocks)} of {family.depths[stack]}")
+    return short

@@ -1,0 +1,257 @@
+"""What the tensors prove about the base model.
+
+A family is a candidate when its table holds every denoiser module of the file with agreeing
+shapes. Text encoders narrow the set, then weaker steps (`narrowing`). Metadata never adds a
+family, and where the tensors leave none it only claims.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from lorary.anatomy.base_models.ambiguity import Confidence, doubt, doubt_all, is_cut_short, is_only
+from lorary.anatomy.base_models.narrowing import (
+    Evidence,
+    has_encoders,
+    listed,
+    narrow,
+    narrow_by_claim,
+    narrow_by_encoders,
+)
+from lorary.anatomy.base_models.survey import survey
+from lorary.anatomy.families import families, family_index, family_title
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lorary.anatomy.base_models.ambiguity import Extent
+    from lorary.anatomy.base_models.survey import Survey
+    from lorary.anatomy.claims.base_models import Claims
+    from lorary.anatomy.families import Family
+    from lorary.anatomy.modules.adapted import Module
+
+__all__ = ["Confidence", "Evidence", "Proof", "prove"]
+
+_STRAYS_ALLOWED = 0.05  # changed input layers (inpainting, control) and renamed leftovers
+_STRAYS_NEED = 20  # modules, below which a share proves nothing
+_RELATIVE = 0.5  # of the modules by name, before a family is worth a sentence
+_MOST_RELATIVES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Families that the tensors allow.
+
+    Attributes:
+        candidates: Every family that fits, in display order.
+        confidence: `proven` when modules, shapes and text encoders leave one family; `narrowed`
+            when weaker evidence leaves one, or when several are left; `claimed` when the tensors
+            leave none and the metadata names one; `unknown` when they leave none, or when an
+            unknown model looks the same as those that are left.
+        evidence: The reasons.
+        strays: Denoiser modules that fit none of the candidates.
+        expected: Modules that an unrestricted file of the only family has in this file's naming
+            and parts; None without a family.
+        allowed: The candidates, and those that only the file's own word speaks against.
+    """
+
+    candidates: tuple[str, ...]
+    confidence: Confidence
+    evidence: tuple[Evidence, ...]
+    strays: tuple[str, ...] = ()
+    expected: int | None = None
+    allowed: tuple[str, ...] = ()
+
+    @property
+    def family(self) -> str | None:
+        """The family, when only one is possible and nothing speaks for an unknown one."""
+        is_told = self.confidence in {"proven", "narrowed"} and len(self.candidates) == 1
+        return self.candidates[0] if is_told else None
+
+
+def prove(modules: Sequence[Module], claims: Claims, *, extent: Extent = is_cut_short) -> Proof:
+    """Find the families that a file's modules can belong to.
+
+    Args:
+        modules: The adapted modules of the file, or the layers that it repeats.
+        claims: What its metadata says about the base model.
+        extent: How far a file of this kind has to fill the blocks of its family.
+    """
+    seen = survey(modules)
+    if not seen.denoiser:
+        return _from_encoders(seen, claims)
+    total = len(seen.denoiser)
+    found = [name for name, count in seen.fitting.items() if count == total]
+    strays: tuple[str, ...] = ()
+    if not found:
+        found, strays = _nearly(seen)
+        if not found:
+            text = f"No known base model has {_all(total, 'module')} by name and shape."
+            nothing = Evidence("containment", text, _names(seen.strangers))
+            return _without(claims, nothing, *_apart([], seen))
+    evidence = [_summary(found, seen, len(strays))]
+    evidence += _apart(found, seen)
+    told = narrow_by_encoders(found, seen, evidence)
+    allowed = narrow(told, seen, claims, evidence)
+    left = narrow_by_claim(allowed, claims, evidence)
+    if strays:
+        text = f"{len(strays):,} of {_all(total)} fit none of them."
+        evidence.append(Evidence("strays", text, strays[:5]))
+    confidence: Confidence = "proven" if len(told) == 1 and not strays else "narrowed"
+    if len(left) == 1:
+        if not strays and _is_sure(left[0], told, seen):
+            confidence = "proven"
+        confidence = doubt(families()[left[0]], seen, claims, confidence, evidence, extent)
+    else:
+        confidence = doubt_all(left, seen, claims, evidence, extent)
+    proof = Proof(tuple(left), confidence, tuple(evidence), strays, allowed=tuple(allowed))
+    if proof.family is None:
+        return proof
+    return replace(proof, expected=seen.expected(families()[left[0]]))
+
+
+def _is_sure(family: str, told: Sequence[str], seen: Survey) -> bool:
+    """Tell whether the depth decided, and against spellings that no trainer writes anyway."""
+    others = [name for name in told if name != family]
+    return seen.coverage(families()[family]) >= 1 and all(map(seen.is_respelled, others))
+
+
+def _without(claims: Claims, *evidence: Evidence) -> Proof:
+    return Proof((), "unknown" if claims.first is None else "claimed", evidence)
+
+
+def _all(total: int, what: str = "denoiser module") -> str:
+    return f"the one {what}" if total == 1 else f"all {total:,} {what}s"
+
+
+def _names(modules: Sequence[Module]) -> tuple[str, ...]:
+    return tuple(module.name for module in modules[:5])
+
+
+def _nearly(seen: Survey) -> tuple[list[str], tuple[str, ...]]:
+    """Families that lack only a few of the modules."""
+    most = max(seen.fitting.values(), default=0)
+    total = len(seen.denoiser)
+    if total < _STRAYS_NEED or most < (1 - _STRAYS_ALLOWED) * total:
+        return [], ()
+    found = [name for name, count in seen.fitting.items() if count == most]
+    bits = sum(family_index().bits[name] for name in found)
+    strays = [m for group in seen.groups if not group.bits & bits for m in group.modules]
+    strays += seen.strangers
+    # A block that no family here has is another architecture, however much of the rest fits.
+    known = families()
+    found = [name for name in found if not any(_is_beyond(known[name], m) for m in strays)]
+    # Common layers and a few strange ones are another architecture too.
+    if (
+        len(found) == 1
+        and not any(is_only(found[0], group) for group in seen.groups)
+        and not all(_is_widened(found[0], module) for module in strays)
+    ):
+        return [], ()
+    return found, tuple(module.name for module in strays) if found else ()
+
+
+def _is_widened(family: str, module: Module) -> bool:
+    """Tell an input layer that takes more channels, as those of inpainting and control models."""
+    place, dims = module.place, module.dims
+    if place is None or module.block.rpartition(".")[2].isdigit():
+        return False
+    rows = [row for row in place.weights.rows if row.owner == family]
+    return any(row.shape[0] == dims.out and row.fan_in < (dims.fan_in or 0) for row in rows)
+
+
+def _is_beyond(family: Family, module: Module) -> bool:
+    stack, _, number = module.block.rpartition(".")
+    is_number = number.isascii() and number.isdigit()
+    return is_number and int(number) >= family.depths.get(stack, 0)
+
+
+def _summary(found: Sequence[str], seen: Survey, strays: int) -> Evidence:
+    total = len(seen.denoiser)
+    count = _all(total) if not strays else f"{total - strays:,} of {total:,} denoiser modules"
+    how = "by name and shape" if seen.has_shapes else "by name (the shapes are not known)"
+    verb = "is" if total == 1 else "are"
+    text = f"{count[0].upper()}{count[1:]} {verb} in {listed(found)} {how}."
+    return Evidence("containment", text, tuple(group.name for group in seen.groups[:5]))
+
+
+def _apart(found: Sequence[str], seen: Survey) -> list[Evidence]:
+    """What tells the families from their relatives."""
+    evidence = []
+    if len(found) == 1:
+        groups = seen.only(found[0])
+        if groups:
+            path = _path(groups[0].modules[0])
+            text = f"`{path}` exists only in {family_title(found[0])}."
+            keys = tuple(group.name for group in groups[:5])
+            evidence.append(Evidence("exclusive", text, keys))
+    known = families()
+    total = len(seen.denoiser)
+    others = [
+        (count, -known[name].order, name)
+        for name, count in seen.named.items()
+        if name not in found and count >= _RELATIVE * total
+    ]
+    # Relatives that lack the same are told in one sentence.
+    lacks: dict[_Lack, list[str]] = {}
+    for _, _, name in sorted(others, reverse=True):
+        lacks.setdefault(_lack(name, seen), []).append(name)
+    told = list(lacks.items())[:_MOST_RELATIVES]
+    return evidence + [_ruled_out(lack, names) for lack, names in told]
+
+
+class _Lack(NamedTuple):
+    """What a family has otherwise: a module that it does not have, or the sizes of one."""
+
+    key: str
+    path: str
+    here: tuple[int | None, int | None] = (None, None)
+    there: tuple[int, int] | None = None
+
+
+def _path(module: Module) -> str:
+    return module.name if module.place is None else module.place.path
+
+
+def _lack(family: str, seen: Survey) -> _Lack:
+    """The first shape that a family has not, or else the first module."""
+    bit = family_index().bits[family]
+    for group in seen.groups:
+        if group.weights.owners & bit and not group.bits & bit:
+            module = group.modules[0]
+            row = next(row for row in group.weights.rows if row.owner == family)
+            sizes = (module.dims.out, module.dims.fan_in)
+            return _Lack(module.name, _path(module), sizes, (row.shape[0], row.fan_in))
+    lacking = (group.modules[0] for group in seen.groups if not group.weights.owners & bit)
+    module = next(lacking, None) or seen.strangers[0]
+    return _Lack(module.name, _path(module))
+
+
+def _ruled_out(lack: _Lack, names: Sequence[str]) -> Evidence:
+    subject = f"Not {listed(names, 'or')}"
+    if lack.there is None:
+        return Evidence("absent", f"{subject}: `{lack.path}` is not in it.", (lack.key,))
+    here = " × ".join("?" if size is None else f"{size}" for size in lack.here)
+    there = " × ".join(map(str, lack.there))
+    text = f"{subject}: `{lack.path}` is {here} here and {there} there."
+    return Evidence("shape", text, (lack.key,))
+
+
+def _from_encoders(seen: Survey, claims: Claims) -> Proof:
+    if seen.is_llm:
+        text = "The modules are those of a language model; its family is not in the tensors."
+        return _without(claims, Evidence("encoders", text))
+    found = [
+        name for name, family in families().items() if seen.encoders and has_encoders(family, seen)
+    ]
+    if not found:
+        text = "No module of a known base model is adapted."
+        return _without(claims, Evidence("containment", text))
+    text = "Only text-encoder modules are adapted, and several base models share encoders."
+    evidence = [
+        Evidence("encoders", text, tuple(m.columns.names[0] for m in seen.encoders.values())[:5])
+    ]
+    left = narrow_by_claim(found, claims, evidence)
+    expected = seen.expected(families()[left[0]]) if len(left) == 1 else None
+    return Proof(tuple(left), "narrowed", tuple(evidence), (), expected, tuple(found))

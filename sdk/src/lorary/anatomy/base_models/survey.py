@@ -1,0 +1,279 @@
+"""The modules of a file, counted by what the tables know of them.
+
+A file has thousands of modules but only dozens of different ones: the same layer in every block.
+The questions about the base model are asked of these groups, not of the modules.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from lorary.anatomy.families import encoder_index, encoders, families, family_index
+from lorary.anatomy.modules.module_table import modules_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from lorary.anatomy.base_models.module_index import Row, Weights
+    from lorary.anatomy.families import Family
+    from lorary.anatomy.modules.module_table import Module, Modules
+
+__all__ = ["Group", "Survey", "survey"]
+
+_DIFFERENCES = frozenset(
+    {"w_norm", "b_norm", "diff_b", "diff_m", "alpha", "weight", "tokens", "scale"}
+)
+
+
+Sizes = tuple["int | None", "int | None"]
+
+
+class Group(NamedTuple):
+    """Modules that stand for the same weights and have the same sizes.
+
+    Attributes:
+        weights: What the tables have under their names.
+        bits: Families whose weights have these sizes.
+        sizes: Rows and columns of these weights, None where they are not known.
+        number: How many modules they are.
+        name: Name of the first.
+        whole: All modules of the file.
+        places: Places of these among them.
+    """
+
+    weights: Weights
+    bits: int
+    sizes: Sizes
+    number: int
+    name: str
+    whole: Modules
+    places: Sequence[int]
+
+    @property
+    def modules(self) -> Modules:
+        """The modules."""
+        return self.whole.at(self.places)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a file's names and shapes show.
+
+    Attributes:
+        denoiser: Modules of the denoiser that can tell something.
+        groups: Those of them that some table knows.
+        strangers: Those that no table knows.
+        encoders: Part to the modules of that text encoder.
+    """
+
+    denoiser: Modules
+    groups: list[Group]
+    strangers: Modules
+    encoders: dict[str, Modules]
+    _missing: dict[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
+    _rows: dict[str, tuple[str, list[tuple[Row, int]]]] = field(default_factory=dict)
+
+    @cached_property
+    def has_shapes(self) -> bool:
+        """The sizes of at least half the modules are known."""
+        alike = [(group.sizes, group.number) for group in self.groups]
+        alike += [(dims[:2], 1) for dims in self.strangers.columns.dims]
+        known = sum(count for sizes, count in alike if sizes != (None, None))
+        return 2 * known >= len(self.denoiser)
+
+    @cached_property
+    def named(self) -> dict[str, int]:
+        """Family to the modules whose names it has."""
+        return self._totals(by_shape=False)
+
+    @cached_property
+    def fitting(self) -> dict[str, int]:
+        """Family to the modules whose names and shapes it has."""
+        return self._totals(by_shape=True)
+
+    def _totals(self, *, by_shape: bool) -> dict[str, int]:
+        sets: dict[int, int] = {}
+        found = 0
+        for group in self.groups:
+            bits = group.bits if by_shape else group.weights.owners
+            sets[bits] = sets.get(bits, 0) + group.number
+            found |= bits
+        return {
+            name: sum([number for bits, number in sets.items() if bits & bit])
+            for name, bit in family_index().bits.items()
+            if found & bit
+        }
+
+    def only(self, family: str) -> list[Group]:
+        """Groups whose names no other family has."""
+        bit = family_index().bits[family]
+        return [group for group in self.groups if group.weights.owners == bit]
+
+    def groups_of(self, family: str) -> Iterator[Group]:
+        """Groups that a family has."""
+        bit = family_index().bits[family]
+        return (group for group in self.groups if group.bits & bit)
+
+    @cached_property
+    def stacks(self) -> dict[str, dict[int, int]]:
+        """Stack of blocks to number of the block to its modules."""
+        found: dict[str, dict[int, int]] = {}
+        for block, count in Counter(self.denoiser.columns.blocks).items():
+            stack, _, number = block.rpartition(".")
+            if number.isascii() and number.isdigit():
+                found.setdefault(stack, {})[int(number)] = count
+        return found
+
+    def rows(self, family: Family) -> tuple[str, list[tuple[Row, int]]]:
+        """The naming of a family that the file follows, its rows that occur, and how often."""
+        found = self._rows.get(family.id)
+        if found is None:
+            found = self._rows[family.id] = self._rows_of(family)
+        return found
+
+    def _rows_of(self, family: Family) -> tuple[str, list[tuple[Row, int]]]:
+        by_naming: dict[str, list[tuple[Row, int]]] = {}
+        for group in self.groups_of(family.id):
+            for row in group.weights.rows_of(family.id):
+                by_naming.setdefault(row.naming, []).append((row, group.number))
+        if not by_naming:
+            return family.kohya, []
+        return max(by_naming.items(), key=lambda item: sum(count for _, count in item[1]))
+
+    def naming(self, family: str) -> str:
+        """The naming of a family that the file follows."""
+        return self.rows(families()[family])[0]
+
+    def is_respelled(self, family: str) -> bool:
+        """Tell whether a family has some flattened names only in a spelling nobody flattens.
+
+        ComfyUI's names are written by converters, which keep the dots; trainers flatten the
+        model's own.
+        """
+        return any(
+            "." not in group.name
+            and all(row.naming == "comfyui" for row in group.weights.rows_of(family))
+            for group in self.groups_of(family)
+        )
+
+    def missing(self, family: str) -> Mapping[str, tuple[int, ...]]:
+        """Modules of a family, in the naming that the file follows, that the file has not."""
+        found = self._missing.get(family)
+        if found is None:
+            present: set[str] = set()
+            for group in self.groups_of(family):
+                places = [place for place in group.modules.columns.places if place is not None]
+                if group.weights.has_one_pattern:
+                    present.update(place.path for place in places)
+                else:
+                    present.update(path for place in places for path in place.paths_of(family))
+            modules = families()[family].namings[self.naming(family)]
+            found = {path: shape for path, shape in modules.items() if path not in present}
+            self._missing[family] = found
+        return found
+
+    def coverage(self, family: Family) -> float:
+        """Share of a family's modules that the file would have, had nothing been left out.
+
+        What a trainer was told to adapt is taken from what it did: each kind of layer that occurs
+        in the file, in every block of the family.
+        """
+        naming, rows = self.rows(family)
+        targets = {row.target for row, _ in rows}
+        whole = sum(family.targets[naming][target] for target in targets)
+        return sum(count for _, count in rows) / whole if whole else 0.0
+
+    def ends_with(self, family: Family) -> bool:
+        """Tell whether the stacks of blocks end where the family's do."""
+        return all(
+            max(numbers) + 1 == family.depths.get(stack, 0)
+            for stack, numbers in self.stacks.items()
+        )
+
+    @cached_property
+    def encoder_fits(self) -> dict[str, list[str]]:
+        """Part to the text encoders that have all of its modules."""
+        index = encoder_index()
+        found: dict[str, list[str]] = {}
+        for part, modules in self.encoders.items():
+            bits = -1
+            columns = modules.columns
+            for place, dims in zip(columns.places, columns.dims, strict=True):
+                bits &= 0 if place is None else place.weights.fitting(dims.out, dims.fan_in)
+            found[part] = index.names(bits)
+        return found
+
+    @cached_property
+    def is_llm(self) -> bool:
+        """The only modules are those of a language model, adapted on its own account."""
+        known = encoders()
+        return not self.denoiser and any(
+            module.convention.startswith(("peft", "bare"))
+            and any(known[name].is_llm for name in self.encoder_fits[part])
+            for part, modules in self.encoders.items()
+            for module in modules[:1]
+        )
+
+    def touched(self, family: Family) -> frozenset[int]:
+        """Numbers of the sets of usually left out modules that the file has one of."""
+        rows = self.rows(family)[1]
+        return frozenset().union(*{family.left_out_sets(row.pattern) for row, _ in rows})
+
+    def expected(self, family: Family) -> int | None:
+        """Modules that an unrestricted file of a family has, in this file's naming and parts."""
+        naming, rows = self.rows(family)
+        touched = self.touched(family)
+        count = sum(
+            number for sets, number in family.usual[naming].items() if rows and sets <= touched
+        )
+        for part, fits in self.encoder_fits.items():
+            own = [name for name in family.text_encoders.get(part, ()) if name in fits]
+            count += encoders()[own[0]].modules if own else 0
+        return count or None
+
+
+def survey(modules: Sequence[Module]) -> Survey:
+    """Count a file's modules."""
+    whole = modules_of(modules)
+    parts, groups = whole.groups.parts, list(_by_size(whole))
+    strangers = [at for at in whole.groups.strangers if _tells(whole[at])]
+    silent = set(whole.groups.strangers).difference(strangers)
+    denoiser: Sequence[int] = parts.get("denoiser", ())
+    if silent:
+        denoiser = [at for at in denoiser if at not in silent]
+    return Survey(
+        whole.at(denoiser),
+        groups,
+        whole.at(strangers),
+        {part: whole.at(own) for part, own in parts.items() if part != "denoiser"},
+    )
+
+
+def _by_size(whole: Modules) -> Iterator[Group]:
+    """Groups in the order of their first modules."""
+    names, dims = whole.columns.names, whole.columns.dims
+    found: list[tuple[Weights, Sizes, Sequence[int]]] = []
+    for weights, members in whole.groups.weights:
+        own = [dims[at] for at in members]
+        if own.count(own[0]) == len(own):  # nearly always
+            found.append((weights, own[0][:2], members))
+            continue
+        by_size: dict[Sizes, list[int]] = {}
+        for at, size in zip(members, own, strict=True):
+            by_size.setdefault(size[:2], []).append(at)
+        found += [(weights, sizes, alike) for sizes, alike in by_size.items()]
+    found.sort(key=lambda alike: alike[2][0])
+    for weights, sizes, places in found:
+        bits, name = weights.fitting(*sizes), names[places[0]]
+        yield Group(weights, bits, sizes, len(places), name, whole, places)
+
+
+def _tells(module: Module) -> bool:
+    """Tell whether an unknown module matters: differences of norms and biases have no table."""
+    roles = module.roles
+    if _DIFFERENCES.issuperset(roles):
+        return False
+    return "diff" not in roles or module.dims.fan_in is not None

@@ -1,0 +1,186 @@
+"""The verdict on the base model: what the tensors prove beside what the metadata claims."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lorary.anatomy.base_models.narrowing import Evidence
+from lorary.anatomy.claims.base_models import best_lineage, covers
+from lorary.anatomy.claims.metadata import clean
+from lorary.anatomy.families import FAMILIES, families, family_title
+from lorary.anatomy.findings.finding import Finding, finding
+from lorary.anatomy.modules.module_table import columns_of
+from lorary.anatomy.report import Base
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lorary.anatomy.base_models.proof import Proof
+    from lorary.anatomy.claims.base_models import Claim, Claims, LineageClaim
+    from lorary.anatomy.modules.adapted import Module
+    from lorary.anatomy.report import Agreement
+
+__all__ = ["conflict_findings", "judge", "suggest", "verdict_findings"]
+
+_MOST_NAMED = 10
+_MOST_LINEAGES = 8
+
+_ONLY_LINEAGES = {"wan_14b_i2v": "Wan 2.1", "wan_1_3b": "Wan 2.1", "wan_5b": "Wan 2.2"}
+"""Families that exist in one lineage only, such as the layers for an image of Wan 2.1.
+
+Wan 2.2 Animate has these layers too, and says so in its name.
+"""
+
+
+def judge(proof: Proof, claims: Claims, modules: Sequence[Module]) -> Base:
+    """Set the metadata's claims beside the tensors' proof; a claim never overrules it.
+
+    Args:
+        proof: What the tensors allow.
+        claims: What the metadata says.
+        modules: The adapted modules, or the layers that the file repeats.
+    """
+    possible = [one for one in claims.lineages if _is_possible(one, proof)]
+    lineage, source, value = best_lineage(possible)
+    evidence = list(map(_readable, proof.evidence))
+    if lineage is None and proof.confidence == "proven":
+        lineage = _ONLY_LINEAGES.get(proof.family or "")
+        if lineage is not None:
+            evidence.append(
+                Evidence("lineage", f"All of its checkpoints are {lineage}, or made from it.")
+            )
+    return Base(
+        family=proof.family,
+        candidates=proof.candidates,
+        confidence=proof.confidence,
+        lineage=lineage,
+        claimed=_claimed(claims, source, value, possible),
+        agreement=_agreement(proof, claims.first, modules),
+        evidence=tuple(evidence),
+        allowed=proof.allowed or proof.candidates,
+    )
+
+
+def suggest(base: Base) -> Base:
+    """Name the most used of several candidates as the likely one; of equals the first."""
+    if base.confidence != "narrowed" or len(base.candidates) < 2:
+        return base
+    likely = max(base.candidates, key=lambda name: families()[name].use)
+    text = f"{family_title(likely)} is the most used of those that fit."
+    return replace(base, likely=likely, evidence=(*base.evidence, Evidence("use", text)))
+
+
+def _readable(reason: Evidence) -> Evidence:
+    """A reason without the invisible characters that names in a file may have."""
+    if reason.text.isprintable() and all(map(str.isprintable, reason.keys)):
+        return reason
+    return Evidence(reason.rule, clean(reason.text, 1_000), tuple(map(clean, reason.keys)))
+
+
+def _is_possible(claim: LineageClaim, proof: Proof) -> bool:
+    """Tell whether the tensors allow a lineage; nothing speaks against one of unknown family."""
+    allowed = proof.allowed or proof.candidates
+    if claim.family is None or not allowed:
+        return True
+    return any(covers(claim.family, family) for family in allowed)
+
+
+def _claimed(
+    claims: Claims, source: str | None, value: str | None, possible: Sequence[LineageClaim]
+) -> dict[str, object]:
+    first = claims.first
+    if first is None and not claims.lineages:
+        return {}
+    return {
+        "family": first.family if first else None,
+        "source": first.source if first else None,
+        "value": clean(first.value) if first else None,
+        "lineage_source": source,
+        "lineage_value": None if value is None else clean(value),
+        "lineages": [
+            {
+                "lineage": told.lineage,
+                "source": told.source,
+                "value": clean(told.value),
+                "is_refuted": told not in possible,
+            }
+            for told in claims.lineages[:_MOST_LINEAGES]
+        ],
+        "others": [
+            {"family": other.family, "source": other.source, "value": clean(other.value)}
+            for other in claims.others
+        ],
+    }
+
+
+def _agreement(proof: Proof, claim: Claim | None, modules: Sequence[Module]) -> Agreement:
+    if claim is None:
+        return "no-claim"
+    fits = any(covers(claim.family, family) for family in proof.candidates)
+    if not fits and (proof.confidence == "unknown" or not proof.candidates):
+        # No family is told: that speaks against the claim only where its table could tell.
+        fits = not (_has_table(claim.family) and _has_shapes(modules))
+    return "agree" if fits else "conflict"
+
+
+def _has_table(claimed: str) -> bool:
+    return any(covers(claimed, family) for family in FAMILIES)
+
+
+def _has_shapes(modules: Sequence[Module]) -> bool:
+    columns = columns_of(modules)
+    rows = zip(columns.parts, columns.dims, strict=True)
+    return any(part == "denoiser" and dims.fan_in is not None for part, dims in rows)
+
+
+def conflict_findings(base: Base) -> Iterator[Finding]:
+    """A claim that the tensors contradict, in a file of any kind."""
+    if base.agreement == "conflict":
+        titles = [family_title(name) for name in base.candidates]
+        yield _conflict(base, str(base.claimed.get("family")), titles)
+
+
+def verdict_findings(base: Base, proof: Proof) -> Iterator[Finding]:
+    """What is worth saying about the verdict."""
+    titles = [family_title(name) for name in base.candidates]
+    claimed = base.claimed.get("family")
+    yield from conflict_findings(base)
+    if not titles:
+        message = "The tensors fit no base model that is known here."
+        if claimed is not None:
+            message = f"{message[:-1]}; the metadata says {family_title(str(claimed))}."
+        yield finding("family_unknown", message, claimed=claimed)
+    elif base.confidence == "unknown":
+        message = f"The tensors fit {_listed(titles, 'or')}, but may be those of another model."
+        yield finding("family_unknown", message, candidates=list(base.candidates))
+    elif len(titles) > 1:
+        message = f"The tensors fit {_listed(titles, 'and')}, and cannot tell them apart."
+        if base.likely is not None:
+            message += f" {family_title(base.likely)} is the most used of them."
+        candidates = list(base.candidates)
+        yield finding("family_ambiguous", message, candidates=candidates, likely=base.likely)
+    if proof.strays:
+        count = len(proof.strays)
+        who = "One module is" if count == 1 else f"{count:,} modules are"
+        message = f"{who} not in {_listed(titles, 'or') or 'any base model that is known here'}."
+        shown = [clean(name) for name in proof.strays[:_MOST_NAMED]]
+        yield finding("modules_unknown", message, count=count, modules=shown)
+
+
+def _conflict(base: Base, claimed: str, titles: Sequence[str]) -> Finding:
+    fit = f"the tensors fit {_listed(titles, 'or')}" if titles else "the tensors do not fit it"
+    message = f"The metadata says {family_title(claimed)}, but {fit}. The tensors count."
+    return finding(
+        "metadata_conflict",
+        message,
+        claimed=claimed,
+        source=base.claimed["source"],
+        candidates=list(base.candidates),
+    )
+
+
+def _listed(names: Sequence[str], word: str) -> str:
+    """`a, b and c`."""
+    *first, last = names or ("",)
+    return f"{', '.join(first)} {word} {last}" if first else last

@@ -1,0 +1,1 @@
+"""What the metadata claims: base model, training, trigger words, strength."""

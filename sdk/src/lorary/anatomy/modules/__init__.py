@@ -1,0 +1,1 @@
+"""The adapted modules of a file: ranks, alphas, shapes and structure."""

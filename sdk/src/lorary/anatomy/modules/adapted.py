@@ -1,0 +1,121 @@
+"""Adapted modules of a file: tensor names grouped, placed and measured."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from math import prod
+from typing import TYPE_CHECKING
+
+from lorary.anatomy.modules.grouping import identify, plan
+from lorary.anatomy.modules.module_table import Module, Modules, Roles
+from lorary.anatomy.modules.shapes import Dims, measure
+from lorary.safetensors.dtypes import DTYPE_BITS
+from lorary.safetensors.tensors import Tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lorary.anatomy.modules.grouping import Pairs, Sketch
+    from lorary.safetensors import Header, TensorInfo
+
+__all__ = ["Module", "Scan", "scan"]
+
+_FLAGS = frozenset({"alpha", "on_input", "scalar", "shira_indices", "supertuning_indices"})
+_OFT = ("oft",)
+_BOFT = ("boft",)
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What the names of a file hold.
+
+    Attributes:
+        modules: Adapted modules.
+        others: Tensors that no adapter method uses.
+        role_tensors: Tensors with a role, alphas left out.
+        shared: Tensors of an adapter method that all modules share, such as a vector bank.
+        names: Names of all tensors.
+    """
+
+    modules: Modules
+    others: Mapping[str, TensorInfo]
+    role_tensors: int
+    shared: Mapping[str, TensorInfo] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+
+
+def scan(header: Header) -> Scan:
+    """Group the tensors of a file by the module that they adapt."""
+    tensors = Tensors.of(header.tensors)
+    found = plan(tensors.names)
+    modules = None if found.pairs is None else _paired(found.pairs, tensors)
+    if modules is None:
+        rows = list(tensors.values())
+        modules = Modules([_module(sketch, rows) for sketch in found.sketches])
+    return Scan(
+        modules,
+        _named(found.others, tensors),
+        found.counted,
+        _named(found.shared, tensors),
+        found.names,
+    )
+
+
+def _named(places: Mapping[str, int], tensors: Tensors) -> dict[str, TensorInfo]:
+    return dict(zip(places, tensors.at(list(places.values())), strict=True))
+
+
+def _paired(pairs: Pairs, tensors: Tensors) -> Modules | None:
+    """All modules at once; None where one of them is no pair of two matrices."""
+    shapes = tensors.shapes
+    both = [
+        (shapes[down], shapes[up])
+        for down, up in zip(pairs.places["down"], pairs.places["up"], strict=True)
+    ]
+    # Thousands of modules have a few different sizes.
+    different = Counter(both)
+    if any(len(down) != 2 or len(up) != 2 for down, up in different):
+        return None
+    dims = {pair: _dims(*pair) for pair in different}
+    parameters = {(down, up): prod(down) + prod(up) for down, up in different}
+    columns = pairs.columns._replace(
+        dims=list(map(dims.__getitem__, both)),
+        roles=Roles(tensors, pairs.places),
+        parameters=list(map(parameters.__getitem__, both)),
+    )
+    sizes: Counter[Dims] = Counter()
+    for pair, count in different.items():
+        sizes[dims[pair]] += count
+    return Modules.of_columns(columns, pairs.groups, sizes)
+
+
+def _dims(down: tuple[int, ...], up: tuple[int, ...]) -> Dims:
+    """Sizes of a module by the shapes of its two matrices."""
+    return Dims(up[0], down[1], down[0], is_broken=up[1] != down[0])
+
+
+def _module(sketch: Sketch, tensors: Sequence[TensorInfo]) -> Module:
+    name, parts, places, identity = sketch
+    roles = {role: tensors[place] for role, place in places}
+    dims = measure(roles)
+    if dims[3]:
+        identity = identify(name, parts, is_conv=True)
+    part, block, convention, algorithms, place, layer = identity
+    if algorithms == _OFT:
+        blocks = roles.get("oft_blocks")
+        if blocks is not None and len(blocks.shape) == 4:
+            algorithms = _BOFT  # LyCORIS tells the two by the number of dimensions only
+        elif name.startswith("oft_"):
+            dims = dims._replace(rank=None)  # kohya trains a number of blocks, not their size
+    return Module(
+        name, part, block, convention, algorithms, dims, roles, place, layer, _parameters(roles)
+    )
+
+
+def _parameters(roles: Mapping[str, TensorInfo]) -> int:
+    count = 0
+    for role, (dtype, _, begin, end) in roles.items():
+        if role not in _FLAGS:
+            count += (end - begin) * 8 // DTYPE_BITS[dtype]
+    return count
