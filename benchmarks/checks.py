@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.adapters import write_large
 from benchmarks.results import Result, medians
+from benchmarks.setup.adapters import write_large
 from lorary.anatomy import inspect_file
 from registry.scan import file_scan
 from tests.builders.weights import file_of

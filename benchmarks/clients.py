@@ -15,10 +15,10 @@ import time
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING
 
-from benchmarks import nginx
-from benchmarks.adapters import write_large
-from benchmarks.hubs import measured_hub
 from benchmarks.results import Result, medians
+from benchmarks.setup import nginx
+from benchmarks.setup.adapters import write_large
+from benchmarks.setup.hubs import measured_hub
 from tests.clients.programs import Programs
 from tests.e2e.talk import sent_from
 from tests.nginx import Nginx
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from benchmarks.hubs import Measured
+    from benchmarks.setup.hubs import Measured
 
 __all__ = ["run"]
 

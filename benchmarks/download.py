@@ -9,17 +9,17 @@ from __future__ import annotations
 import http.client
 from typing import TYPE_CHECKING
 
-from benchmarks import nginx
-from benchmarks.adapters import write_large
-from benchmarks.hubs import measured_hub, path_of
-from benchmarks.processes import in_turn
 from benchmarks.results import Result
+from benchmarks.setup import nginx
+from benchmarks.setup.adapters import write_large
+from benchmarks.setup.hubs import measured_hub, path_of
+from benchmarks.setup.processes import in_turn
 from tests.e2e.talk import sent_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from benchmarks.processes import Spent
+    from benchmarks.setup.processes import Spent
 
 __all__ = ["run", "take"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.results import Result, medians
-from benchmarks.trained import write_sparse
+from benchmarks.setup.trained import write_sparse
 
 __all__ = ["run"]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from safetensors import safe_open
 
-from benchmarks.adapters import write_adapter
 from benchmarks.results import Result, medians
-from benchmarks.trained import write_sparse
+from benchmarks.setup.adapters import write_adapter
+from benchmarks.setup.trained import write_sparse
 from lorary.anatomy import inspect_file
 from lorary.safetensors import read_header
 

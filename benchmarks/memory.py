@@ -24,9 +24,9 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.copies import changed_copy
 from benchmarks.previews import DEMO
 from benchmarks.reports import machine
+from benchmarks.setup.copies import changed_copy
 from previews.render import Bases, Layer, load_bases
 from previews.render.controls import ControlsInMemory
 from previews.render.defaults import recipe_of

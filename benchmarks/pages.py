@@ -9,15 +9,15 @@ from __future__ import annotations
 import http.client
 from typing import TYPE_CHECKING
 
-from benchmarks.adapters import write_adapter
-from benchmarks.hubs import measured_hub
-from benchmarks.processes import spent_by
 from benchmarks.results import Result, medians
+from benchmarks.setup.adapters import write_adapter
+from benchmarks.setup.hubs import measured_hub
+from benchmarks.setup.processes import spent_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from benchmarks.hubs import Measured
+    from benchmarks.setup.hubs import Measured
 
 __all__ = ["run"]
 

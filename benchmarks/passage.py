@@ -10,15 +10,15 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from benchmarks.adapters import LARGE_RANK, write_adapter
 from benchmarks.download import take
-from benchmarks.hubs import measured_hub, path_of
-from benchmarks.processes import Watched
 from benchmarks.results import Result
+from benchmarks.setup.adapters import LARGE_RANK, write_adapter
+from benchmarks.setup.hubs import measured_hub, path_of
+from benchmarks.setup.processes import Watched
 from tests.e2e.talk import sent_from
 
 if TYPE_CHECKING:
-    from benchmarks.hubs import Measured
+    from benchmarks.setup.hubs import Measured
 
 __all__ = ["run"]
 

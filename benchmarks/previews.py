@@ -24,13 +24,13 @@ import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
 
-from benchmarks.copies import changed_copy
 from benchmarks.results import Absent, Result, table
+from benchmarks.setup.copies import changed_copy
 from previews.render import Layer, load_bases
+from previews.render.bases.log_filters import quiet
 from previews.render.controls import ControlsInMemory
 from previews.render.defaults import default_recipe
 from previews.render.engine import Engine, Watch
-from previews.render.log_filters import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

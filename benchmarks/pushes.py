@@ -11,16 +11,16 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from benchmarks.adapters import LARGE_RANK, write_adapter
-from benchmarks.hubs import measured_hub
-from benchmarks.processes import Watched
 from benchmarks.results import Result
+from benchmarks.setup.adapters import LARGE_RANK, write_adapter
+from benchmarks.setup.hubs import measured_hub
+from benchmarks.setup.processes import Watched
 from tests.clients.programs import Programs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from benchmarks.hubs import Measured
+    from benchmarks.setup.hubs import Measured
 
 __all__ = ["run"]
 

@@ -10,17 +10,17 @@ import http.client
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from benchmarks import nginx
-from benchmarks.adapters import write_adapter
-from benchmarks.hubs import measured_hub, path_of
-from benchmarks.processes import in_turn
 from benchmarks.results import Result
+from benchmarks.setup import nginx
+from benchmarks.setup.adapters import write_adapter
+from benchmarks.setup.hubs import measured_hub, path_of
+from benchmarks.setup.processes import in_turn
 from tests.e2e.talk import sent_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from benchmarks.hubs import Measured
+    from benchmarks.setup.hubs import Measured
 
 __all__ = ["run"]
 

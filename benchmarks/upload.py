@@ -8,17 +8,17 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from benchmarks.adapters import write_large
-from benchmarks.hubs import measured_hub
-from benchmarks.processes import cpu_s
 from benchmarks.results import Result, least
+from benchmarks.setup.adapters import write_large
+from benchmarks.setup.hubs import measured_hub
+from benchmarks.setup.processes import cpu_s
 from tests.e2e.talk import sent_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from benchmarks.hubs import Measured
+    from benchmarks.setup.hubs import Measured
 
 __all__ = ["run"]
 

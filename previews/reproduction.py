@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from previews.render.readback import Used
+    from previews.render.output.readback import Used
 
 __all__ = ["Found", "found"]
 

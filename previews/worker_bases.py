@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 
 from previews.render import Base, Bases, load_bases
-from previews.render.bases import base_told
-from previews.render.device import device_facts
+from previews.render.bases.bases_file import base_told
+from previews.render.bases.device import device_facts
 from registry.jobs import queue, workers
 from registry.jobs import selectors as job_selectors
 

@@ -40,8 +40,8 @@ class Render(models.Model):
     """A recipe applied to adapters; a waiting one has no recipe yet, for want of a base.
 
     A preview is of one ``version``; a try-out has its stack in ``layers``. ``advice`` is what the
-    finished sweep says of strengths (``previews.render.strength_advice``), or only which rules
-    found nothing to say; it is empty until a sweep was measured.
+    finished sweep says of strengths (``previews.render.output.strength_advice``), or only which
+    rules found nothing to say; it is empty until a sweep was measured.
     """
 
     kind = models.CharField(

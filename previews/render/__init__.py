@@ -39,7 +39,7 @@ Importing this package imports no torch; ``previews.render.engine`` does.
 
 from __future__ import annotations
 
-from previews.render.bases import Base, Bases, load_bases
+from previews.render.bases.bases_file import Base, Bases, load_bases
 from previews.render.errors import (
     AdapterAbsent,
     BasesInvalid,

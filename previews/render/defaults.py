@@ -12,7 +12,7 @@ from previews.render.recipe import Recipe
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from previews.render.bases import Base
+    from previews.render.bases.bases_file import Base
 
 __all__ = ["default_prompts", "default_recipe", "recipe_of"]
 

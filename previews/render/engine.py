@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from previews.render import images, video
-from previews.render.adapters import Rack, mount
+from previews.render.adapters.applied import Rack, mount
+from previews.render.bases.memory_fallbacks import is_out_of_memory, spare
+from previews.render.bases.pipelines import Opened, Shelf
 from previews.render.controls import control_key
 from previews.render.errors import Cancelled, CannotRender, OutOfMemory, TooSlow, Why
-from previews.render.memory_fallbacks import is_out_of_memory, spare
+from previews.render.output import images, video
 from previews.render.pipeline_arguments import arguments, frames_of
-from previews.render.pipelines import Opened, Shelf
 from previews.render.progress import Picture, Watch
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from previews.render.bases import Bases
+    from previews.render.bases.bases_file import Bases
     from previews.render.recipe import Layer, Recipe, Shot
 
 __all__ = ["Engine", "Picture", "Watch"]

@@ -40,7 +40,7 @@ FOLDER = Path(__file__).with_name("families")
 
 Medium = Literal["image", "video"]
 
-#: Keys of ``[defaults]``; ``previews.render.bases`` checks their values like a base's own.
+#: Keys of ``[defaults]``; ``bases.bases_file`` checks their values like a base's own.
 DEFAULTS = frozenset((
     "steps", "guidance", "width", "height", "frames", "fps", "sampler", "sampler_options",
     "negative", "trigger", "dtype", "batch", "deadline_s", "vae_tiling",

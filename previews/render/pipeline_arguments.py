@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from previews.render.pipelines import Opened
+    from previews.render.bases.pipelines import Opened
     from previews.render.recipe import Recipe, Shot
 
 __all__ = ["arguments", "frames_of"]

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from PIL import ImageChops
 
-from previews.render import images
-from previews.render.bases import Bases
+from previews.render.bases.bases_file import Bases
+from previews.render.bases.library_errors import refusing
+from previews.render.bases.model_paths import installed
 from previews.render.engine import Engine, Watch
-from previews.render.library_errors import refusing
-from previews.render.model_paths import installed
-from previews.render.png_parsing import take_apart
+from previews.render.output import images
+from previews.render.output.png_parsing import take_apart
 from previews.render.recipe import SLOT, Layer
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from previews.render.bases import Base
-    from previews.render.readback import Original, Used
+    from previews.render.bases.bases_file import Base
+    from previews.render.output.readback import Original, Used
     from previews.render.recipe import Recipe
 
 __all__ = ["Again", "Equality", "layer_of", "reproduce"]

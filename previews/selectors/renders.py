@@ -42,8 +42,8 @@ class Previews:
 
     While a new render is under way the pictures of the one before are shown (``is_renewal``), with
     its recipe, advice and sheets.
-    ``advice`` is a document of ``previews.render.strength_advice``, empty where the sweep says
-    nothing.
+    ``advice`` is a document of ``previews.render.output.strength_advice``, empty where the sweep
+    says nothing.
     ``sheets`` has the path of the contact sheet by its kind, once a worker has drawn it.
     """
 

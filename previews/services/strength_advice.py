@@ -1,7 +1,7 @@
 """Strength advice: measured on the pictures of a sweep before it is called ready.
 
-``Render.advice`` is the document of ``previews.render.strength_advice``; it holds ``method`` alone
-where the sweep is too small to say anything, and nothing where it could not be measured.
+``Render.advice`` is the document of ``previews.render.output.strength_advice``; it holds ``method``
+alone where the sweep is too small to say anything, and nothing where it could not be measured.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from django.db.models import Q
 
 from previews.models import Render, RenderKind, RenderState
-from previews.render.strength_advice import METHOD, advise
+from previews.render.output.strength_advice import METHOD, advise
 from previews.services import blobs
 from registry.jobs import queue
 from registry.uploads.services import CHECKS_QUEUE

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.adapters import write_adapter
+from benchmarks.setup.adapters import write_adapter
 from tests.clients.programs import Programs
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from benchmarks.adapters import write_adapter
+from benchmarks.setup.adapters import write_adapter
 from tests.clients.programs import Programs
 
 if TYPE_CHECKING:

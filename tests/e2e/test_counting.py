@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.adapters import write_adapter
-from benchmarks.hubs import path_of
+from benchmarks.setup.adapters import write_adapter
+from benchmarks.setup.hubs import path_of
 from tests.builders.adapters import DENOISERS, kohya
 from tests.e2e.talk import Caller, caller, sent_from
 from tests.running import RunningHub

@@ -19,7 +19,7 @@ import pytest
 
 from previews.render import Layer, Recipe, load_bases
 from previews.render.engine import Engine
-from previews.render.images import decode
+from previews.render.output.images import decode
 from tests.e2e.commands import CommandLine
 from tests.e2e.pictures import Shown, difference, previews_of, ready, wait_until
 from tests.e2e.talk import Caller

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from previews.render.images import decode
+from previews.render.output.images import decode
 from tests.browsing import DESK, PHONE, Visit, chromium
 from tests.e2e.commands import CommandLine
 from tests.e2e.talk import Caller, caller

@@ -39,7 +39,7 @@ EXEMPT = {
     "hub/http/ranges.py": "one header of a request, matched from its beginning",
     "hub/wsgi.py": "one header of a request",
     "previews/sample_files/sandbox.py": "a placeholder of at most 2,000 characters",
-    "previews/render/bases.py": "settings of whoever runs the hub",
+    "previews/render/bases/bases_file.py": "settings of whoever runs the hub",
     "sdk/src/lorary/anatomy/modules/duplicate_targets.py": "names of at most 512 characters",
     "sdk/src/lorary/anatomy/families.py": "names of at most 512 characters",
     "sdk/src/lorary/cli/input_files.py": "arguments of one's own command line",

@@ -16,7 +16,7 @@ from previews.demo import catalogue
 from previews.render import Layer, load_bases
 from previews.render.defaults import default_recipe
 from previews.render.engine import Engine
-from previews.render.strength_advice import METHOD, Advice, Side, advise
+from previews.render.output.strength_advice import METHOD, Advice, Side, advise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -9,7 +9,7 @@ from django.test import Client
 
 from previews import tasks
 from previews.models import Render, RenderState
-from previews.render.strength_advice import METHOD
+from previews.render.output.strength_advice import METHOD
 from previews.selectors.renders import previews_of
 from previews.services import strength_advice
 from registry import storage

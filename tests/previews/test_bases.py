@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from previews.render import BasesInvalid, BaseUnavailable, load_bases
-from previews.render import bases as bases_module
+from previews.render.bases import bases_file as bases_module
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,9 @@ import torch
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from previews.render import load_bases, measure
-from previews.render.verify import Fault, verify
+from previews.render import load_bases
+from previews.render.bases import measure
+from previews.render.bases.verify import Fault, verify
 from tests.previews.fresh import run_fresh
 
 if TYPE_CHECKING:

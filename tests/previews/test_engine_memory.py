@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from previews.render import Layer, OutOfMemory
-from previews.render.adapters import mount
+from previews.render.adapters.applied import mount
+from previews.render.bases.memory_fallbacks import has_room, is_out_of_memory
 from previews.render.engine import Engine
-from previews.render.memory_fallbacks import has_room, is_out_of_memory
 from tests.previews.updates import bases_at, pixels, recipe, some_updates, write_kohya
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from previews.render.pipelines import Opened
+    from previews.render.bases.pipelines import Opened
 
 FOUR = recipe(seeds=(1, 2), strengths=(1.0,), steps=1)
 
@@ -196,7 +196,7 @@ def test_a_card_has_room_when_as_much_again_stays_free(monkeypatch: pytest.Monke
 def test_on_a_card_the_bytes_come_back_wherever_they_were_kept(
     tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_room: bool
 ) -> None:
-    monkeypatch.setattr("previews.render.adapters.has_room", lambda *_: has_room)
+    monkeypatch.setattr("previews.render.adapters.applied.has_room", lambda *_: has_room)
     opened = Engine(bases_at(tiny_folder, device="cuda")).shelf.get("tiny")
     before = {name: value.clone() for name, value in opened.pipeline.unet.state_dict().items()}
     path = write_kohya(tmp_path / "k.st", some_updates(opened.pipeline))

@@ -27,8 +27,8 @@ from transformers import (
     T5EncoderModel,
 )
 
+from previews.render.adapters.ldm import ldm_names
 from previews.render.engine import Engine
-from previews.render.ldm import ldm_names
 from tests.previews.updates import (
     bases_at,
     layer,

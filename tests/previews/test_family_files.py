@@ -8,8 +8,8 @@ import diffusers
 import pytest
 
 from previews.render import FamilyInvalid, load_bases
+from previews.render.adapters.native import native_names
 from previews.render.families import described, family_of, load_families
-from previews.render.native import native_names
 
 if TYPE_CHECKING:
     from pathlib import Path

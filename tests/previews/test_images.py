@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from previews.render import Layer, Recipe
-from previews.render.images import caption, decode, encode
+from previews.render.output.images import caption, decode, encode
 
 RECIPE = Recipe("tiny", ("a café",), (7,), (0.0, 0.5), 8, 2.5, 128, 64, negative="dull")
 LAYERS = [Layer(Path("x"), 0.8, "noir-v1", "ab" * 32), Layer(Path("y"), 0.0, "off", "cd" * 32)]

@@ -9,9 +9,9 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from previews.render import CannotRender, Why
-from previews.render.keys import group, split
-from previews.render.ldm import ldm_names
-from previews.render.modules import Slot, Table, table_of
+from previews.render.adapters.base_modules import Slot, Table, table_of
+from previews.render.adapters.keys import group, split
+from previews.render.adapters.ldm import ldm_names
 
 
 @pytest.mark.parametrize(

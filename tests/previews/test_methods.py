@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from previews.render import CannotRender, OutOfMemory, Why
-from previews.render.adapters import mount
+from previews.render.adapters.applied import mount
 from tests.previews.methods import METHODS, Change, changes, put, write
 from tests.previews.test_engine import CLOSE, plain_pictures, refusal
 from tests.previews.updates import layer, patch, pixels, recipe, some_updates, write_kohya
@@ -247,7 +247,7 @@ def test_a_base_that_cannot_be_restored_is_dropped(
         message = "the card is gone"
         raise RuntimeError(message)
 
-    monkeypatch.setattr("previews.render.adapters._Place.restore", fail)
+    monkeypatch.setattr("previews.render.adapters.applied._Place.restore", fail)
     with pytest.raises(RuntimeError, match="gone"):
         engine.render(recipe(strengths=(1.0,)), [layer(path)])
     assert engine.shelf.get("tiny") is not held
@@ -261,7 +261,7 @@ def test_adapters_that_do_not_fit_into_memory_end_clearly(
 
     path = write(tmp_path / "x.safetensors", first_of(plain, "loha"))
     held = engine.shelf.get("tiny")
-    monkeypatch.setattr("previews.render.adapters._Place.write", full)
+    monkeypatch.setattr("previews.render.adapters.applied._Place.write", full)
     with pytest.raises(OutOfMemory, match="beside"):
         engine.render(recipe(strengths=(1.0,)), [layer(path)])
     assert engine.shelf.get("tiny") is held

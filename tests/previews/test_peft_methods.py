@@ -13,11 +13,11 @@ from peft.tuners.boft.layer import BOFTLayer
 from torch import nn
 
 from previews.render import CannotRender, Why
-from previews.render.adapters import Rack
-from previews.render.module_tensors import AdapterFile
-from previews.render.modules import Slot, Table, table_of
-from previews.render.normalise import normalise
-from previews.render.rotations import _order
+from previews.render.adapters.applied import Rack
+from previews.render.adapters.base_modules import Slot, Table, table_of
+from previews.render.adapters.module_tensors import AdapterFile
+from previews.render.adapters.normalise import normalise
+from previews.render.adapters.rotations import _order
 
 TARGETS = ["linear", "wide", "conv", "pointwise"]
 

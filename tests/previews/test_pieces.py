@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from previews.render.module_tensors import scale_of
+from previews.render.adapters.module_tensors import scale_of
 
 
 @pytest.mark.parametrize(

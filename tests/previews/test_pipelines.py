@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from previews.render import Bases, BaseUnavailable, CannotRender, Why
+from previews.render.bases.pipelines import Shelf, device_of
 from previews.render.engine import Engine
-from previews.render.pipelines import Shelf, device_of
 from tests.previews.updates import bases_at, recipe
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from PIL import Image
 
 from previews.png_chunks import SIGNATURE
 from previews.render import Layer, PictureInvalid, Recipe, RecipeInvalid
-from previews.render import png_parsing as chunks_module
-from previews.render.images import caption, encode
-from previews.render.model_paths import installed
-from previews.render.png_parsing import read_png, take_apart
-from previews.render.readback import Original, Used, read_back
+from previews.render.bases.model_paths import installed
+from previews.render.output import png_parsing as chunks_module
+from previews.render.output.images import caption, encode
+from previews.render.output.png_parsing import read_png, take_apart
+from previews.render.output.readback import Original, Used, read_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable

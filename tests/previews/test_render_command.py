@@ -21,8 +21,8 @@ from previews import demo
 from previews.render import Layer, load_bases
 from previews.render.defaults import default_recipe
 from previews.render.engine import Engine
-from previews.render.images import Caption, decode, encode
-from previews.render.png_parsing import read_png, take_apart
+from previews.render.output.images import Caption, decode, encode
+from previews.render.output.png_parsing import read_png, take_apart
 from previews.render.recipe import Recipe
 from registry.storage import Fetch, store
 from tests.previews.updates import recipe, some_updates, write_peft

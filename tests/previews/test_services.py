@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from previews import local_weights, tasks
 from previews.models import Image, Recipe, Render, RenderState
 from previews.render import CannotRender, OutOfMemory, Why
-from previews.render.images import decode
+from previews.render.output.images import decode
 from previews.selectors.pictures import cover_of
 from previews.selectors.renders import previews_of
 from previews.selectors.renders import render as find_render

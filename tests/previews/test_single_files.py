@@ -14,10 +14,10 @@ import torch
 from django.core.management import call_command
 
 from previews.render import BaseUnavailable, load_bases
+from previews.render.bases.log_filters import quiet
+from previews.render.bases.verify import verify
 from previews.render.defaults import recipe_of
 from previews.render.engine import Engine
-from previews.render.log_filters import quiet
-from previews.render.verify import verify
 from tests.previews import checkpoints
 from tests.previews.families import bases, texts, videos
 from tests.previews.updates import pixels, some_updates, write_kohya
@@ -140,7 +140,7 @@ def test_a_checkpoint_of_another_family_is_named(
 
     proven = SimpleNamespace(family="sdxl", candidates=("sdxl",))
     looked = SimpleNamespace(anatomy=SimpleNamespace(kind="checkpoint", base=proven))
-    monkeypatch.setattr("previews.render.verify.inspect_file", lambda _path: looked)
+    monkeypatch.setattr("previews.render.bases.verify.inspect_file", lambda _path: looked)
     [fault] = verify(load_bases(folder / "bases.toml").get("file"))
     assert "is of Stable Diffusion XL, not of Stable Diffusion 1.x" in fault.message
     assert fault.is_fatal

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from previews import tasks, worker_bases
 from previews.models import Control, Image, Recipe, Render, RenderState, Tryout
-from previews.render.images import decode
+from previews.render.output.images import decode
 from previews.selectors import tryouts as selectors
 from previews.services import renders, tryout_requests, tryouts
 from registry import storage, sweep

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from previews.render import CannotRender, Why
-from previews.render.adapters import Rack
-from previews.render.keys import group
-from previews.render.module_tensors import AdapterFile, Pieces
-from previews.render.modules import Slot, Table
-from previews.render.normalise import Normal, normalise
-from previews.render.updates import Update, update_of
+from previews.render.adapters.applied import Rack
+from previews.render.adapters.base_modules import Slot, Table
+from previews.render.adapters.keys import group
+from previews.render.adapters.module_tensors import AdapterFile, Pieces
+from previews.render.adapters.normalise import Normal, normalise
+from previews.render.adapters.updates import Update, update_of
 
 LINEAR = Slot("unet", "linear", (12, 8), 12)
 CONV = Slot("unet", "block.conv", (8, 8, 3, 3), 8)

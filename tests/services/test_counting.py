@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from benchmarks.hubs import path_of
+from benchmarks.setup.hubs import path_of
 from tests.builders.adapters import DENOISERS, kohya
 from tests.e2e.talk import Caller, caller
 from tests.running import RunningHub

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.hubs import path_of
+from benchmarks.setup.hubs import path_of
 from tests.builders.adapters import DENOISERS, kohya
 from tests.e2e.talk import Answer, Caller, caller
 from tests.nginx import Nginx, log_of, program

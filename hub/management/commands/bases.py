@@ -12,8 +12,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from hub.management.help import Help
 from previews.render import BasesInvalid, BaseUnavailable, RenderError, load_bases
-from previews.render.model_paths import absence
-from previews.render.verify import verify
+from previews.render.bases.model_paths import absence
+from previews.render.bases.verify import verify
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -174,7 +174,7 @@ def _verified(base: Base) -> tuple[Document, list[str]]:
 
 def _opened(verb: str, base: Base, say: Callable[[str], None]) -> tuple[Document, list[str]]:
     try:
-        from previews.render import measure  # noqa: PLC0415 - brings torch along
+        from previews.render.bases import measure  # noqa: PLC0415 (needs torch, which a web server lacks)
     except ImportError as error:
         return _refused(base, f"{error}. Install requirements/worker.txt and torch.")
     try:

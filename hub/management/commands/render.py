@@ -12,14 +12,14 @@ from django.core.management.base import BaseCommand, CommandError
 
 from hub.management.help import Help
 from previews.render import BaseUnavailable, RenderError, load_bases
-from previews.render.png_parsing import read_png
-from previews.render.readback import read_back
+from previews.render.output.png_parsing import read_png
+from previews.render.output.readback import read_back
 from previews.reproduction import found
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-    from previews.render.readback import Original
+    from previews.render.output.readback import Original
     from previews.render.reproduce import Again
 
 __all__ = ["Command"]

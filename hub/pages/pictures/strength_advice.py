@@ -1,4 +1,4 @@
-"""Strength advice (``previews.render.strength_advice``) in words, and as ranges."""
+"""Strength advice (``previews.render.output.strength_advice``) in words, and as ranges."""
 
 from __future__ import annotations
 

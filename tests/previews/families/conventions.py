@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import save_file
 
+from previews.render.adapters.ldm import ldm_names
+from previews.render.adapters.native import native_names
 from previews.render.families import family_of
-from previews.render.ldm import ldm_names
-from previews.render.native import native_names
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,11 +12,11 @@ import torch
 
 from lorary.anatomy.families import families
 from previews.render import Layer
+from previews.render.adapters.base_modules import Slot, with_native
+from previews.render.adapters.fused import unfused
+from previews.render.adapters.native import native_names
+from previews.render.bases.log_filters import quiet
 from previews.render.families import described
-from previews.render.fused import unfused
-from previews.render.log_filters import quiet
-from previews.render.modules import Slot, with_native
-from previews.render.native import native_names
 from tests.previews.families import conventions
 from tests.previews.families.scenes import TINY, Scene
 from tests.previews.updates import pixels

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from previews.render import CannotRender, Layer, Why
-from previews.render.images import decode
+from previews.render.output.images import decode
 from tests.previews.families import conventions
 from tests.previews.updates import pixels
 

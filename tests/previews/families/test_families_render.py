@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from previews.render import Layer
-from previews.render.normalise import normalise, read
+from previews.render.adapters.normalise import normalise, read
 from tests.previews.families import conventions
 from tests.previews.families.scenes import TINY, Scene
 from tests.previews.updates import pixels

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from previews.render.modules import Slot, Table
+    from previews.render.adapters.base_modules import Slot, Table
 
 __all__ = ["unfused"]
 

@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from previews.render.model_paths import folder_of, installed
+from previews.render.bases.model_paths import folder_of, installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from previews.render.bases import Base
+    from previews.render.bases.bases_file import Base
 
 __all__ = ["fingerprint"]
 

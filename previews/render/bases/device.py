@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from previews.render.bases import Base
+    from previews.render.bases.bases_file import Base
 
 __all__ = ["device_facts"]
 
@@ -22,7 +22,7 @@ def device_facts(bases: Iterable[Base]) -> tuple[str, float]:
     if wanted:
         import torch  # noqa: PLC0415 - seconds, and nothing here needs it for a CPU
 
-        from previews.render.pipelines import device_of  # noqa: PLC0415 - brings torch along
+        from previews.render.bases.pipelines import device_of  # noqa: PLC0415 - brings torch along
 
         device = next((name for base in wanted if (name := device_of(base)) != "cpu"), "cpu")
         if device.startswith("cuda") and torch.cuda.is_available():

@@ -28,14 +28,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from previews.render.adapters.rotations import oft, peft_boft, peft_oft
 from previews.render.errors import CannotRender, Why
-from previews.render.rotations import oft, peft_boft, peft_oft
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from previews.render.module_tensors import Pieces
-    from previews.render.modules import Slot
+    from previews.render.adapters.base_modules import Slot
+    from previews.render.adapters.module_tensors import Pieces
 
 __all__ = ["Delta", "Update", "part_of", "update_of"]
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lorary.safetensors import HeaderError
+from previews.render.adapters.files import read_tensors
+from previews.render.adapters.fused import unfused
+from previews.render.adapters.keys import group
+from previews.render.adapters.module_tensors import AdapterFile, Pieces, scale_of
+from previews.render.adapters.updates import part_of, update_of
 from previews.render.errors import CannotRender, Why
-from previews.render.files import read_tensors
-from previews.render.fused import unfused
-from previews.render.keys import group
-from previews.render.module_tensors import AdapterFile, Pieces, scale_of
-from previews.render.updates import part_of, update_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from previews.render.keys import Module
-    from previews.render.modules import Slot, Table
-    from previews.render.updates import Update
+    from previews.render.adapters.base_modules import Slot, Table
+    from previews.render.adapters.keys import Module
+    from previews.render.adapters.updates import Update
 
     #: Turns names of the original authors' code into diffusers' (``pipeline.lora_state_dict``).
     Convert = Callable[[dict[str, Tensor]], dict[str, Tensor]]

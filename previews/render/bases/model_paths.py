@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from previews.render.bases import Base
+    from previews.render.bases.bases_file import Base
 
 __all__ = ["INDEX", "SUFFIX", "absence", "folder_of", "installed", "pipelines_known"]
 

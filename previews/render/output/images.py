@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from previews.render.bases.model_paths import installed
 from previews.render.controls import control_document
-from previews.render.model_paths import installed
 from previews.render.recipe import digest_of
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.processes import tree
 from benchmarks.results import Absent
+from benchmarks.setup.processes import tree
 from tests.nginx import Nginx, program
 
 if TYPE_CHECKING:

@@ -12,19 +12,19 @@ import torch
 from diffusers import DiffusionPipeline
 from diffusers.loaders.single_file_utils import SingleFileComponentError
 
+from previews.render.adapters.base_modules import table_of
+from previews.render.bases.fingerprint import fingerprint
+from previews.render.bases.library_errors import FOREIGN
+from previews.render.bases.log_filters import quiet
+from previews.render.bases.memory_fallbacks import free
+from previews.render.bases.verify import pickled
 from previews.render.errors import BaseUnavailable
 from previews.render.families import family_of
-from previews.render.fingerprint import fingerprint
-from previews.render.library_errors import FOREIGN
-from previews.render.log_filters import quiet
-from previews.render.memory_fallbacks import free
-from previews.render.modules import table_of
-from previews.render.verify import pickled
 
 if TYPE_CHECKING:
-    from previews.render.bases import Base, Bases
+    from previews.render.adapters.base_modules import Table
+    from previews.render.bases.bases_file import Base, Bases
     from previews.render.families import Family
-    from previews.render.modules import Table
 
 __all__ = ["Opened", "Shelf", "device_of"]
 

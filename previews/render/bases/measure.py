@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from previews.render.bases import Bases
+from previews.render.bases.bases_file import Bases
+from previews.render.bases.library_errors import refusing
+from previews.render.bases.pipelines import device_of
 from previews.render.defaults import recipe_of
 from previews.render.engine import Engine
 from previews.render.errors import BaseUnavailable
-from previews.render.library_errors import refusing
-from previews.render.pipelines import device_of
 from previews.render.recipe import MAX_PROMPTS, MAX_SEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from previews.render.bases import Base
+    from previews.render.bases.bases_file import Base
     from previews.render.recipe import Recipe
 
 __all__ = ["Measured", "Warmed", "measure", "warm"]

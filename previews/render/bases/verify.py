@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from lorary.anatomy import describe, family_title, inspect_file
 from lorary.safetensors import HeaderError, read_header
+from previews.render.bases.model_paths import INDEX, absence, folder_of, pipelines_known
 from previews.render.families import family_of
-from previews.render.model_paths import INDEX, absence, folder_of, pipelines_known
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from previews.render.bases import Base
+    from previews.render.bases.bases_file import Base
 
 __all__ = ["Fault", "pickled", "verify"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from previews.render.pipelines import Opened
+    from previews.render.bases.pipelines import Opened
 
 __all__ = ["free", "has_room", "is_out_of_memory", "spare"]
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from previews.render.module_tensors import Pieces
+    from previews.render.adapters.module_tensors import Pieces
 
 __all__ = ["oft", "peft_boft", "peft_oft"]
 

@@ -7,15 +7,15 @@ import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from previews.render.bases.model_paths import installed
 from previews.render.errors import PictureInvalid, RecipeInvalid
-from previews.render.images import MAX_TEXT_BYTES
-from previews.render.model_paths import installed
+from previews.render.output.images import MAX_TEXT_BYTES
 from previews.render.recipe import RENDERER, Recipe, Shot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from previews.render.png_parsing import Png
+    from previews.render.output.png_parsing import Png
 
 __all__ = ["Original", "Used", "read_back"]
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from previews.render.adapters.ldm import ldm_names
+from previews.render.adapters.native import native_names
 from previews.render.errors import CannotRender, Why
-from previews.render.ldm import ldm_names
-from previews.render.native import native_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

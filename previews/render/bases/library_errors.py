@@ -10,7 +10,7 @@ from previews.render.errors import BaseUnavailable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from previews.render.bases import Base
+    from previews.render.bases.bases_file import Base
 
 __all__ = ["FOREIGN", "refusing"]
 

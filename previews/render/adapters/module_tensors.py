@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from previews.render.modules import Slot
+    from previews.render.adapters.base_modules import Slot
 
 __all__ = ["AdapterFile", "Pieces", "scale_of"]
 

@@ -29,9 +29,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from previews.render.bases.model_paths import SUFFIX, absence
 from previews.render.errors import BasesInvalid, BaseUnavailable
 from previews.render.families import family_of
-from previews.render.model_paths import SUFFIX, absence
 from previews.render.recipe import MAX_FPS, MAX_FRAMES, TriggerPlace
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_FILE", "Base", "Bases", "base_told", "load_bases"]
 
 #: The file that comes with Lorary: the miniature and nothing else.
-DEFAULT_FILE = Path(__file__).resolve().parents[1] / "bases.toml"
+DEFAULT_FILE = Path(__file__).resolve().parents[2] / "bases.toml"
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,47}\Z")
 _DEVICE = re.compile(r"(auto|cpu|mps|cuda(:\d+)?)\Z")

@@ -6,7 +6,7 @@ import json
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from benchmarks.adapters import modules
+from benchmarks.setup.adapters import modules
 from tests.builders.streams import SIZES
 from tests.builders.weights import file_of, number
 

@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from previews.render.adapters.normalise import normalise, read
+from previews.render.bases.log_filters import quiet
+from previews.render.bases.memory_fallbacks import has_room
 from previews.render.errors import CannotRender, Why
-from previews.render.log_filters import quiet
-from previews.render.memory_fallbacks import has_room
-from previews.render.normalise import normalise, read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor, nn
 
-    from previews.render.modules import Slot, Table
-    from previews.render.normalise import Normal
+    from previews.render.adapters.base_modules import Slot, Table
+    from previews.render.adapters.normalise import Normal
+    from previews.render.adapters.updates import Delta
     from previews.render.recipe import Layer
-    from previews.render.updates import Delta
 
 __all__ = ["Rack", "mount"]
 

@@ -1,0 +1,1 @@
+"""What the benchmarks measure with: adapters, hubs, nginx, CPU time of processes."""

@@ -1,0 +1,1 @@
+"""Base models of a worker: the bases file, checks, opened pipelines."""

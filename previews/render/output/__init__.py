@@ -1,0 +1,1 @@
+"""Pictures and videos that rendering makes, and the recipes inside them."""
