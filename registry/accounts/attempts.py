@@ -1,6 +1,7 @@
-"""Limits on what people try, counted in the database: for all processes, and while no cache is.
+"""Limits on attempts, such as signing in.
 
-A key is kept as a keyed digest, so that the rows hold no names and addresses.
+Attempts are counted in the database, so a limit holds for all processes and without a cache. Keys
+are stored as keyed digests, so the rows hold no names or addresses.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ __all__ = ["clear", "forget", "require"]
 
 
 def require(scope: str, key: str, *, limit: int, window_s: int) -> None:
-    """Count one try.
+    """Count one attempt.
 
     Args:
-        scope: What is tried.
-        key: Who tries it.
-        limit: How many tries the window has, which begins with the first.
-        window_s: Its length in seconds.
+        scope: What is attempted.
+        key: Who attempts it.
+        limit: How many attempts a window allows.
+        window_s: Length of a window in seconds; it starts with the first attempt.
 
     Raises:
-        RateLimited: it is more than ``limit`` in the window; such a try writes nothing.
+        RateLimited: the limit of the window is reached; the attempt is not counted.
     """
     name, now = _name(scope, key), timezone.now()
     rows = Attempt.objects.filter(key=name)
@@ -61,12 +62,12 @@ def _limited(until: datetime) -> RateLimited:
 
 
 def clear(scope: str, key: str) -> None:
-    """Forget the tries."""
+    """Reset the count."""
     Attempt.objects.filter(key=_name(scope, key)).delete()
 
 
 def forget() -> None:
-    """Remove the rows of windows that are over."""
+    """Delete the rows of windows that have ended."""
     Attempt.objects.filter(until__lte=timezone.now()).delete()
 
 

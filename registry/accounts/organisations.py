@@ -1,4 +1,4 @@
-"""Which organisations somebody is in, and where they may publish."""
+"""Memberships in organisations, and the namespaces that a user may publish in."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["memberships", "writable_by"]
 
 
 def memberships(user: User) -> QuerySet[Membership]:
-    """Return a user's places in organisations, by the organisation's name.
+    """Return a user's memberships, sorted by the organisation's name.
 
-    A token that is bound narrows them to the organisation that it is for, if it is for one.
+    A bound token limits them to the organisation it is bound to.
     """
     rows = Membership.objects.filter(user=user).select_related("namespace")
     token = user.access_token

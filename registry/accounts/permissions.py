@@ -1,4 +1,4 @@
-"""Who may write what. A token narrows what its user may do."""
+"""Who may write what. An access token can only narrow what its user may do."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def require_user(actor: User | AnonymousUser | None) -> User:
     """Return the signed-in actor.
 
     Raises:
-        Unauthenticated: when there is none.
+        Unauthenticated: nobody is signed in.
     """
     if actor is None or not actor.is_authenticated:
         raise Unauthenticated(_("Sign in, or send an access token."))
@@ -38,11 +38,11 @@ def require_user(actor: User | AnonymousUser | None) -> User:
 
 
 def require_scope(actor: User | AnonymousUser | None, scope: str) -> User:
-    """Return the actor when its token, if it came with one, has the scope.
+    """Return the signed-in actor, whose token (if any) must have the scope.
 
     Raises:
-        Unauthenticated: when there is no actor.
-        ScopeMissing: when the token lacks the scope.
+        Unauthenticated: nobody is signed in.
+        ScopeMissing: the token lacks the scope.
     """
     user = require_user(actor)
     token = user.access_token
@@ -55,11 +55,11 @@ def require_scope(actor: User | AnonymousUser | None, scope: str) -> User:
 
 
 def require_operator(actor: User | AnonymousUser | None) -> User:
-    """Return the actor when it may run the hub; to others there is nothing to run.
+    """Return the actor, who must be an administrator.
 
     Raises:
-        NotFound: when it is not staff.
-        ScopeMissing: when its token lacks the scope “admin”.
+        NotFound: the actor is not staff; others don't learn that the page exists.
+        ScopeMissing: the token lacks the scope “admin”.
     """
     if actor is None or not actor.is_authenticated or not actor.is_staff:
         raise NotFound
@@ -67,17 +67,17 @@ def require_operator(actor: User | AnonymousUser | None) -> User:
 
 
 def is_operator(user: User) -> bool:
-    """Whether somebody acts as one who runs the hub: staff, with a token only if it says so."""
+    """Return whether a user acts as an administrator: staff, and any token has scope “admin”."""
     token = user.access_token
     return user.is_staff and (token is None or "admin" in token.granted)
 
 
 def require_namespace(actor: User | AnonymousUser | None, namespace: Namespace) -> User:
-    """Return the actor when it may publish under the namespace.
+    """Return the actor, who must be allowed to publish under the namespace.
 
     Raises:
         Unauthenticated, ScopeMissing: see ``require_scope``.
-        Forbidden: when the namespace is another's, or the token is for something else.
+        Forbidden: the actor may not write there, or the token is bound to something else.
     """
     return _require_writable(actor, namespace, None)
 
@@ -104,12 +104,12 @@ def _require_writable(
 
 
 def require_adapter(actor: User | AnonymousUser | None, adapter: Adapter) -> User:
-    """Return the actor when it may change the adapter; what it may not see is absent.
+    """Return the actor, who must be allowed to change the adapter.
 
     Raises:
-        NotFound: when the actor may not even see it.
+        NotFound: the actor may not see the adapter.
         Unauthenticated, Forbidden: see ``require_namespace``.
-        Gone: all of it was withdrawn.
+        Gone: the whole adapter was withdrawn.
     """
     user = _require_own(actor, adapter)
     require_standing(adapter)
@@ -124,19 +124,19 @@ def _require_own(actor: User | AnonymousUser | None, adapter: Adapter) -> User:
 
 
 def require_standing(adapter: Adapter) -> None:
-    """Let those pass whose adapter was not withdrawn as a whole.
+    """Refuse an adapter that was withdrawn as a whole.
 
     Raises:
-        Gone: it was.
+        Gone: it was withdrawn.
     """
     if adapter.withdrawn_reason:
-        text = _("“%(name)s” was withdrawn and takes nothing any more: %(reason)s")
-        said = {"name": adapter.full_name, "reason": adapter.withdrawn_reason}
-        raise Gone(text % said, adapter=adapter.full_name, reason=adapter.withdrawn_reason)
+        text = _("“%(name)s” was withdrawn and accepts no changes: %(reason)s")
+        facts = {"name": adapter.full_name, "reason": adapter.withdrawn_reason}
+        raise Gone(text % facts, adapter=adapter.full_name, reason=adapter.withdrawn_reason)
 
 
 def require_owner_or_operator(actor: User | AnonymousUser | None, adapter: Adapter) -> User:
-    """Return the actor when it may take things of an adapter down.
+    """Return the actor, who must be allowed to withdraw parts of an adapter.
 
     Raises:
         NotFound, Unauthenticated, Forbidden: see ``require_adapter``.

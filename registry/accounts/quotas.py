@@ -1,12 +1,12 @@
-"""Room: how many bytes a namespace may have here.
+"""Quotas: how many bytes a namespace may store.
 
-What a namespace has published is written down in its row. Everything else is summed up when it is
-asked for: open uploads by their announced length; bytes that uploads brought and that the namespace
-does not show (accepted, in drafts, cancelled, withdrawn); pictures that people brought. Bytes of
-uploads that ended count for the grace period, until the sweeper removes them.
+``Namespace.used_bytes`` counts published bytes. Everything else is summed on request: the announced
+length of open uploads; uploaded bytes that the namespace does not show (accepted, in drafts,
+cancelled, withdrawn); pictures in galleries. Bytes of uploads that ended count for the grace
+period, until the sweeper deletes them.
 
-Only what the user did decides what counts. That other people have the same bytes, and that these
-stay on the disk for that reason, must not show in any figure here.
+Only the user's own actions count. Whether other users have stored the same bytes must not show in
+any figure, because that would reveal private files (issue 14).
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ __all__ = [
     "require_room_to_send", "set_limit", "unpublished", "used_by",
 ]  # fmt: skip
 
-#: States of uploads whose bytes are still coming, or have no digest yet.
+#: States of uploads that are still sent or checked.
 OPEN_STATES = (UploadState.RECEIVING, UploadState.CHECKING)
-#: The quota of a namespace that has none, whatever the hub's default is.
+#: Stored as the quota of a namespace without one, whatever the hub's default is.
 NO_LIMIT = 2**62
 
 
 def limit_of(namespace: Namespace) -> int | None:
-    """Return the quota in bytes, or None for none."""
+    """Return the quota in bytes, or None for no limit."""
     if namespace.quota_bytes is not None:
         return namespace.quota_bytes if namespace.quota_bytes < NO_LIMIT else None
     return settings.LORARY.quota_bytes or None
 
 
 def set_limit(*, namespace: Namespace, quota_bytes: int | None) -> None:
-    """Give a namespace a quota of its own; whoever runs the hub does it at the command line.
+    """Set the quota of a namespace. Administrators do this at the command line.
 
     Args:
-        namespace: Which one. What it has stays, also above the quota.
+        namespace: The namespace. It keeps everything it has, even above the quota.
         quota_bytes: The quota, ``NO_LIMIT``, or None for the hub's default.
     """
     with transaction.atomic():
@@ -70,9 +70,9 @@ def used_by(namespace: Namespace) -> int:
 
 
 def unpublished(user: User) -> QuerySet[Blob]:
-    """Return the stored bytes that uploads of a user brought and that no namespace of theirs shows.
+    """Return blobs that a user uploaded and that none of their namespaces shows.
 
-    An upload from before the bytes went and came again does not count: others brought them since.
+    An upload older than its blob does not count: the bytes were deleted and uploaded again since.
     """
     grace = timezone.now() - timedelta(days=settings.LORARY.grace_days)
     verdict = grace - timedelta(days=settings.LORARY.upload_days)
@@ -98,13 +98,13 @@ def _unpublished_bytes(namespace: Namespace) -> int:
 
 
 def _beside_bytes(namespace: Namespace) -> int:
-    """Return what apps above the catalogue keep for a namespace, such as pictures."""
+    """Return the bytes that other apps store for a namespace, such as gallery pictures."""
     replies = signals.weighing.send(sender=None, namespace=namespace)
     return sum(size for _receiver, size in cast("list[tuple[object, int]]", replies))
 
 
 def require_room_to_send(*, namespace: Namespace, size_bytes: int) -> None:
-    """Refuse what would not fit beside all that counts; call with the namespace's row locked.
+    """Refuse bytes that exceed the quota, counting everything; the namespace's row must be locked.
 
     Raises:
         QuotaExceeded: with quota, use and need in bytes.
@@ -115,12 +115,12 @@ def require_room_to_send(*, namespace: Namespace, size_bytes: int) -> None:
 
 
 def require_room(*, namespace: Namespace, size_bytes: int, unpublished_bytes: int = 0) -> None:
-    """Refuse what would not fit.
+    """Refuse bytes that exceed the quota.
 
     Args:
-        namespace: As its row is now.
-        size_bytes: What comes.
-        unpublished_bytes: What takes room besides what is published.
+        namespace: The namespace, freshly read.
+        size_bytes: Bytes to be added.
+        unpublished_bytes: Bytes that count besides the published ones.
 
     Raises:
         QuotaExceeded: with quota, use and need in bytes.
@@ -129,8 +129,8 @@ def require_room(*, namespace: Namespace, size_bytes: int, unpublished_bytes: in
     if limit is not None and used + size_bytes > limit:
         text = _(
             "“%(name)s” has no room for %(size)d more bytes: it uses %(used)d of the %(limit)d "
-            "that its quota allows. Everything that is there stays. Cancel uploads, discard drafts "
-            "or withdraw versions that nobody needs, or ask an administrator for more."
+            "that its quota allows. Nothing that is stored was changed. Cancel uploads, discard "
+            "drafts or withdraw versions that nobody needs, or ask an administrator for more."
         )
         facts = {"name": namespace.name, "size": size_bytes, "used": used, "limit": limit}
         raise QuotaExceeded(
@@ -143,7 +143,7 @@ def require_room(*, namespace: Namespace, size_bytes: int, unpublished_bytes: in
 
 
 def charge(*, namespace: Namespace, blobs: Iterable[Blob]) -> None:
-    """Add bytes that this namespace did not hold before; call inside the transaction."""
+    """Add blobs that are new to the namespace to ``used_bytes``; call inside a transaction."""
     namespace = Namespace.objects.select_for_update().get(pk=namespace.pk)
     size = _not_held(namespace, blobs)
     if size:
@@ -153,16 +153,16 @@ def charge(*, namespace: Namespace, blobs: Iterable[Blob]) -> None:
 
 
 def refund(*, namespace: Namespace, blobs: Iterable[Blob]) -> None:
-    """Take off bytes that this namespace holds no longer; call inside the transaction."""
+    """Subtract blobs that the namespace no longer holds; call inside a transaction."""
     namespace = Namespace.objects.select_for_update().get(pk=namespace.pk)
     size = min(_not_held(namespace, blobs), namespace.used_bytes)
     Namespace.objects.filter(pk=namespace.pk).update(used_bytes=F("used_bytes") - size)
 
 
 def _not_held(namespace: Namespace, blobs: Iterable[Blob]) -> int:
-    """Return the bytes of those blobs that nothing in this namespace keeps but drafts.
+    """Return the bytes of those blobs that only drafts of this namespace use.
 
-    Versions that are out keep theirs, and so do commits that are no version: branches, samples.
+    Published versions hold their blobs, and so do commits without a version (branches, samples).
     """
     asked = {blob.pk: blob.size_bytes for blob in blobs}
     kept = shown_files().filter(revision__adapter__namespace=namespace, blob__in=asked)

@@ -1,4 +1,4 @@
-"""People: signing up makes a user and its namespace; passwords, staff."""
+"""Creates users with their namespaces; changes passwords, settings and staff."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def sign_up(*, name: str, email: str, password: str) -> User:
     """Open an account.
 
     Raises:
-        Forbidden: when this site takes no sign-ups.
-        NameInvalid, NameTaken: see ``create_user``; the name is the only fault.
-        Invalid: a weak password or a malformed address; ``facts["fields"]`` has every fault.
+        Forbidden: the hub takes no sign-ups.
+        NameInvalid, NameTaken: see ``create_user``; raised when only the name is wrong.
+        Invalid: a weak password or a malformed address; ``facts["fields"]`` has every error.
     """
     if not settings.LORARY.signup:
         raise Forbidden(_("This site takes no new accounts. Ask an administrator for one."))
@@ -53,7 +53,7 @@ def sign_up(*, name: str, email: str, password: str) -> User:
 
 
 def sign_up_faults(*, name: str, email: str, password: str) -> dict[str, list[str]]:
-    """Return every fault of a new account by field, {} for none."""
+    """Return the errors of a new account by field, or {}."""
     fault = _name_fault(name)
     named = {"name": [str(fault.detail)]} if fault is not None else {}
     return named | _other_faults(name, email, password)
@@ -86,11 +86,11 @@ def _other_faults(name: str, email: str, password: str) -> dict[str, list[str]]:
 
 
 def create_user(*, name: str, email: str = "", password: str | None = None) -> User:
-    """Create a user with its namespace; without a password it can only use tokens.
+    """Create a user and its namespace. Without a password, the user can only use tokens.
 
     Raises:
-        NameInvalid: outside the grammar of names.
-        NameTaken: in use now or ever before.
+        NameInvalid: the name breaks the rules for names.
+        NameTaken: the name is, or was once, in use.
     """
     check_new_name(name, is_namespace=True)
     key = key_of(name)
@@ -108,22 +108,23 @@ def create_user(*, name: str, email: str = "", password: str | None = None) -> U
 def change_password(
     *, actor: User | AnonymousUser, password: str, revokes_tokens: bool = False
 ) -> None:
-    """Give the actor another password; the caller has asked for the old one and judged the new.
+    """Change the actor's password. The caller has checked the old one and validated the new one.
 
-    Sessions end that are not told of it (``update_session_auth_hash``).
+    All sessions end, except one that the caller renews (``update_session_auth_hash``).
 
     Args:
-        actor: Whose password it is.
-        password: The new one.
-        revokes_tokens: Whether access tokens end as well.
+        actor: The user.
+        password: The new password.
+        revokes_tokens: Whether to revoke all access tokens too.
 
     Raises:
-        Unauthenticated: when there is no actor.
-        Forbidden: the actor came with an access token; what is revoked must not have left a way in.
+        Unauthenticated: nobody is signed in.
+        Forbidden: the actor uses an access token. A stolen token must not outlive its revocation
+            by changing the password.
     """
     user = permissions.require_user(actor)
     if user.access_token is not None:
-        raise Forbidden(_("A token changes no password. Sign in on the site to do it."))
+        raise Forbidden(_("A token can't change the password. Sign in on the site to do it."))
     user.set_password(password)
     with transaction.atomic():
         user.save(update_fields=["password"])
@@ -133,10 +134,10 @@ def change_password(
 
 
 def set_shows_mature(*, actor: User | AnonymousUser, shows_mature: bool) -> None:
-    """Keep whether the actor wants to see pictures of mature adapters.
+    """Set whether the actor sees pictures of mature adapters.
 
     Raises:
-        Unauthenticated: when there is no actor.
+        Unauthenticated: nobody is signed in.
     """
     user = permissions.require_user(actor)
     user.shows_mature = shows_mature
@@ -144,15 +145,15 @@ def set_shows_mature(*, actor: User | AnonymousUser, shows_mature: bool) -> None
 
 
 def set_staff(*, actor: User | None, user: User, is_staff: bool) -> bool:
-    """Make somebody one of those who run the hub, or an ordinary user again.
+    """Make a user an administrator, or an ordinary user again.
 
     Args:
-        actor: Who decided it; None at the command line, the only place where it is decided.
-        user: About whom.
-        is_staff: What they are from now on.
+        actor: Who did it; None at the command line, the only place that can do it.
+        user: The user.
+        is_staff: Whether the user is an administrator from now on.
 
     Returns:
-        Whether they were something else before.
+        Whether this changed anything.
     """
     with transaction.atomic():
         others = User.objects.filter(pk=user.pk).exclude(is_staff=is_staff)
