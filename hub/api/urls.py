@@ -23,14 +23,13 @@ from hub.api.versions.files import FileView
 from hub.api.versions.views import Publish, Versions, VersionView, Yank
 from hub.api.versions.withdrawals import AdapterWithdraw, VersionWithdraw
 
-__all__ = ["FILE", "urlpatterns", "v1"]
+__all__ = ["urlpatterns", "v1"]
 
 ADAPTER = "adapters/<str:owner>/<str:name>"
 VERSION = "adapters/<str:owner>/<str:name>/versions/<str:version>"
-FILE = f"{VERSION}/files/<path:path>"
 
 v1: list[URLPattern] = [
-    path(FILE, FileView.as_view(), name="api-file"),
+    path(f"{VERSION}/files/<path:path>", FileView.as_view(), name="api-file"),
     path("me", Me.as_view(), name="api-me"),
     path("inspect", Inspect.as_view(), name="api-inspect"),
     path("tokens", Tokens.as_view(), name="api-tokens"),

@@ -27,7 +27,7 @@ __all__ = [
 
 
 class _Counted(SimpleRateThrottle):
-    """Tells callers apart by what they cannot invent; counts a request once, whoever looks again.
+    """Tells callers apart by what they cannot invent.
 
     Attributes:
         left: Requests that the caller has left in this window; None where nobody counts.
@@ -50,11 +50,8 @@ class _Counted(SimpleRateThrottle):
             return True
         now = self.timer()
         window = int(now // self.duration)
-        known = f"lorary.asked.{self.scope}"
-        count: int | None = request.META.get(known)
-        if count is None:
-            cost = self.cost_of(request, view)
-            count = request.META[known] = self._count(f"{key}:{window}", self.duration, cost)
+        cost = self.cost_of(request, view)
+        count = self._count(f"{key}:{window}", self.duration, cost)
         self.left = max(0, self.num_requests - count)
         self.reset_s = max(1, math.ceil((window + 1) * self.duration - now))
         return count <= self.num_requests

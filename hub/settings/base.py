@@ -60,7 +60,6 @@ MIDDLEWARE = [
     "hub.http.middleware.SecurityHeadersMiddleware",
     "hub.http.malformed_requests.MalformedMiddleware",
     "hub.operations.health.HealthMiddleware",
-    "hub.api.versions.direct.DirectMiddleware",
     "hub.http.durable_responses.FlushMiddleware",
     "hub.http.caching.CacheMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -27,7 +27,6 @@ __all__ = [
     "Served",
     "get",
     "is_for_everybody",
-    "plain",
     "require_access",
     "served_of",
 ]
@@ -73,7 +72,7 @@ def get(
         NotFound, Gone, Moved: see ``adapters.get``, ``versions.get`` and ``versions.file``.
         Forbidden: see ``require_access``.
     """
-    found = plain(user, owner, name, version, path)
+    found = _plain(user, owner, name, version, path)
     if found is not None:
         return found
     adapter = adapter_selectors.get(user, owner, name)
@@ -110,7 +109,7 @@ def require_access(user: User | AnonymousUser | None, adapter: Adapter) -> None:
         raise Forbidden(text % {"name": adapter.full_name}, access=adapter.access)
 
 
-def plain(
+def _plain(
     user: User | AnonymousUser | None, owner: str, name: str, version: str, path: str
 ) -> Served | None:
     """Return what is out under its present name and number; None says nothing about the rest."""
@@ -138,7 +137,7 @@ def plain(
 def _rows(
     owner: str, name: str, number: int, path: str, user_id: int | None = None
 ) -> QuerySet[File, Any]:
-    """Return the question behind ``plain``; keys for names, ids for people."""
+    """Return the question behind ``_plain``; keys for names, ids for people."""
     user = None if user_id is None else User(pk=user_id)
     seen = Adapter.objects.visible_to(user).filter(
         key=name, namespace__key=owner, access=Access.OPEN

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import io
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from hub.http import delivery
 from hub.http.delivery import matches
+from hub.http.throttles import StrangerThrottle
+from registry.errors import StorageAway
 from registry.models import Blob
+from registry.storage.local import LocalStore
 from registry.versions import download_counts
 from tests.transfers import CASES, body_of, outcome_of
 
@@ -220,3 +224,52 @@ def test_a_name_outside_ascii_is_kept(
 def test_a_file_that_is_not_there_is_not_found(stranger: Caller, place: str) -> None:
     answer = stranger.send("get", place + "x")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+def test_a_bucket_sends_when_it_has_the_bytes(
+    stranger: Caller, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = "https://bucket.example/noir"
+    monkeypatch.setattr(LocalStore, "link", lambda _self, _name, _way: link)
+    answer = stranger.send("get", place)
+    assert (answer.status_code, answer.headers["Location"]) == (302, link)
+    assert answer.headers["Content-Length"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("broken", "fault", "status"),
+    [
+        ("registry.versions.files.Compiled.first", OperationalError("database is locked"), 503),
+        ("registry.storage.local.LocalStore.open", OSError(errno.EIO, "disk"), 500),
+        ("hub.http.throttles.StrangerThrottle._count", ConnectionError("the cache is away"), 500),
+        ("registry.storage.local.LocalStore.open", StorageAway("The bucket is away."), 503),
+    ],
+)
+def test_a_fault_is_answered_as_a_problem(
+    stranger: Caller,
+    place: str,
+    monkeypatch: pytest.MonkeyPatch,
+    broken: str,
+    fault: Exception,
+    status: int,
+) -> None:
+    def fail(*_given: object, **_named: object) -> None:
+        raise fault
+
+    stranger.raise_request_exception = False
+    monkeypatch.setattr(broken, fail)
+    answer = stranger.send("get", place)
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_a_flood_does_not_reach_the_database(
+    stranger: Caller, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StrangerThrottle, "get_rate", lambda _self: "1/min")
+    monkeypatch.setattr(StrangerThrottle, "timer", lambda _self: 1230.0)
+    assert stranger.send("get", place).status_code == 200
+    with CaptureQueriesContext(connection) as questions:
+        answer = stranger.send("get", place)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "30")
+    assert not questions.captured_queries
