@@ -170,5 +170,6 @@ LOGGING: dict[str, Any] = {
         "celery": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},
         "botocore": {"level": "WARNING"},
+        "flit_core": {"level": "WARNING"},
     },
 }

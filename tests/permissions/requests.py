@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from hub.client_wheel import wheel
+from hub.pages.help.client import wheel
 from tests.builders.adapters import DENOISERS, kohya
 
 if TYPE_CHECKING:

@@ -1,33 +1,81 @@
-"""The client, to install with pip from here."""
+"""The client of this hub, built from the checkout in ``sdk``, to install with pip from here.
+
+A private hub is in no package index, and its client fits it best when both come from one checkout.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+import os
+import shutil
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
-from django.http import HttpResponse
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import condition, require_safe
+from flit_core.wheel import make_wheel_in
 
-from hub import client_wheel
+import lorary
 from hub.http.content_disposition import content_disposition
 from registry.errors import NotFound
 
-if TYPE_CHECKING:
-    from django.http import HttpRequest
+__all__ = ["Wheel", "send", "wheel"]
 
-__all__ = ["send"]
+_NO_SOURCES = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", "dist")
+#: 2000-01-01. All files get this date, so that the same sources make the same bytes.
+_DATE = 946_684_800
+
+
+class Wheel(NamedTuple):
+    """A wheel: pip reads its version and platforms from its name."""
+
+    name: str
+    content: bytes
+
+
+@lru_cache(maxsize=1)
+def wheel() -> Wheel:
+    """Return the client, built on the first call.
+
+    Its version ends in a digest of its sources, because pip keeps an installed client that has the
+    same version.
+    """
+    with TemporaryDirectory() as folder:
+        sdk = Path(folder, "sdk")
+        shutil.copytree(settings.ROOT / "sdk", sdk, ignore=_NO_SOURCES)
+        module = sdk / "src" / "lorary" / "__init__.py"
+        version = f"{lorary.__version__}+{_digest(sdk)}"
+        module.write_bytes(
+            module.read_bytes().replace(lorary.__version__.encode(), version.encode(), 1)
+        )
+        for path in sdk.rglob("*"):
+            os.utime(path, (_DATE, _DATE))
+        built: Path = make_wheel_in(sdk / "pyproject.toml", Path(folder)).file
+        return Wheel(built.name, built.read_bytes())
+
+
+def _digest(folder: Path) -> str:
+    """Return eight hexadecimal digits for the files in a folder."""
+    seen = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        seen.update(f"{path.relative_to(folder)} {path.stat().st_size}\n".encode())
+        seen.update(path.read_bytes())
+    return seen.hexdigest()[:8]
 
 
 def _etag(_request: HttpRequest, file: str) -> str:
-    """Return the validator.
+    """Return the validator: the name of the wheel, which has a digest in it.
 
     Raises:
         NotFound: this hub has another client now.
     """
-    wheel = client_wheel.wheel()
-    if file != wheel.name:
+    if file != wheel().name:
         raise NotFound(_("This hub has another client now: the line to install it is in “Help”."))
-    return f'"{wheel.sha256}"'
+    return f'"{file}"'
 
 
 @require_safe
@@ -35,6 +83,4 @@ def _etag(_request: HttpRequest, file: str) -> str:
 def send(_request: HttpRequest, file: str) -> HttpResponse:
     """Send the wheel."""
     headers = {"Content-Disposition": content_disposition(file), "Cache-Control": "no-cache"}
-    return HttpResponse(
-        client_wheel.wheel().content, content_type="application/zip", headers=headers
-    )
+    return HttpResponse(wheel().content, content_type="application/zip", headers=headers)

@@ -8,10 +8,10 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from hub import client_wheel
 from hub.pages import links
 from hub.pages.adapters.snippets import snippets_of
 from hub.pages.adapters.tabs import FileLine, files_of, partner_of
+from hub.pages.help import client
 from hub.templatetags.lorary import strength
 from registry.adapters import selectors as adapter_selectors
 from registry.models import Access, Adapter, Namespace, Version
@@ -83,7 +83,7 @@ def _commands(version: Version, primary: FileLine, hub: str, you: str) -> dict[s
     name = version.adapter.full_name
     facts = {
         "hub": hub,
-        "client": hub + reverse("client", args=[client_wheel.wheel().name]),
+        "client": hub + reverse("client", args=[client.wheel().name]),
         "you": you,
         "name": name,
         "version": version.name,
