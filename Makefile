@@ -84,7 +84,7 @@ openapi: $(STAMP) ## Write docs/openapi.yaml from the code
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 
 lock: $(STAMP) ## Lock requirements/*.in again; ARGS=--upgrade takes newer versions
-	@for name in base worker dev prod; do \
+	@for name in base worker dev; do \
 		echo "requirements/$$name.txt"; \
 		$(LOCK) $(ARGS) --output-file requirements/$$name.txt requirements/$$name.in && \
 		sed -i.bak -e '/^#/d' -e '/^$$/d' requirements/$$name.txt && rm requirements/$$name.txt.bak \
