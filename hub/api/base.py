@@ -1,10 +1,13 @@
-"""What every endpoint shares."""
+"""Base views, inputs and shapes that several endpoints share."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.response import Response
@@ -13,6 +16,7 @@ from rest_framework.views import APIView
 from hub.api.bodies import RawParser, discard_rest
 from registry.accounts import permissions
 from registry.errors import NotFound
+from registry.models import Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,7 +26,47 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-__all__ = ["Endpoint", "Input", "RawEndpoint", "absolute", "said", "shown"]
+__all__ = [
+    "Choice",
+    "Endpoint",
+    "FindingOut",
+    "Input",
+    "Nowhere",
+    "ProgressOut",
+    "RawEndpoint",
+    "absolute",
+    "said",
+    "shown",
+]
+
+#: The longest list today is that of base models, which fits.
+MAX_LISTED = 64
+MAX_SHOWN_CHARS = 80
+
+
+class Choice(serializers.ChoiceField):
+    """A ``ChoiceField`` for what callers say: bodies and query strings."""
+
+    default_error_messages = {
+        "invalid_choice": gettext_lazy("“{input}” is not one of: {choices}."),
+    }
+
+    def fail(self, key: str, **said: Any) -> NoReturn:  # noqa: ANN401 - DRF's signature
+        """Refuse a value; neither it nor the list grows the answer beyond measure.
+
+        Raises:
+            serializers.ValidationError: always.
+        """
+        if key == "invalid_choice":
+            listed = [str(choice) for choice in islice(self.choices, MAX_LISTED)]
+            more = ["…"] if len(self.choices) > MAX_LISTED else []
+            said = {"input": _cut(str(said["input"])), "choices": ", ".join(listed + more)}
+        super().fail(key, **said)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN_CHARS else f"{text[: MAX_SHOWN_CHARS - 1]}…"
+
 
 S = TypeVar("S", bound="serializers.BaseSerializer[Any]")
 
@@ -136,3 +180,38 @@ def absolute(context: Mapping[str, Any], path: str) -> str:
     """Return an absolute address for a serializer."""
     request: Request = context["request"]
     return request.build_absolute_uri(path)
+
+
+class Nowhere(APIView):
+    """A problem instead of the site's page."""
+
+    @extend_schema(exclude=True)
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - DRF's signature
+        """Answer every method alike."""
+        self.http_method_names = []
+        return super().dispatch(request, *args, **kwargs)
+
+    def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ANN401 - DRF's signature
+        """Say that there is nothing.
+
+        Raises:
+            NotFound: always.
+        """
+        del request, args, kwargs
+        raise NotFound(_("There is nothing at this address; see /api/docs."))
+
+
+class FindingOut(serializers.Serializer[Any]):
+    """One result of a check."""
+
+    code = serializers.CharField()
+    severity = serializers.ChoiceField(choices=Severity.choices)
+    message = serializers.CharField()
+    evidence = serializers.DictField()
+
+
+class ProgressOut(serializers.Serializer[Any]):
+    """How far work is, in its own unit."""
+
+    done = serializers.IntegerField()
+    total = serializers.IntegerField()

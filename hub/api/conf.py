@@ -65,6 +65,6 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "hub.api.schema.add_problems",
+        "hub.api.docs.add_problems",
     ],
 }

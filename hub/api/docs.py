@@ -1,4 +1,4 @@
-"""``/api/docs``: the API document as a page without a line of script."""
+"""The OpenAPI document: its generator, its example values, and ``/api/docs``, its page."""
 
 from __future__ import annotations
 
@@ -11,15 +11,82 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 
-from hub.api.example_values import sample
-from hub.api.schema import codes
+from hub.http.problems import HTTP_CODES, STATUS
+from registry import errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from django.http import HttpRequest, HttpResponse
 
-__all__ = ["KeptGenerator", "Operation", "docs", "operations_of"]
+__all__ = ["KeptGenerator", "Operation", "add_problems", "codes", "docs", "operations_of", "sample"]
+
+
+def codes() -> dict[str, tuple[int, str]]:
+    """Return every code that a problem can have, with its status and title."""
+    found = {
+        kind.code: (STATUS[errors.Conflict] if kind is errors.Moved else _status(kind), kind.title)
+        for kind in _kinds()
+        if kind is not errors.LoraryError
+    }
+    listed = {**found, **HTTP_CODES}
+    return {code: (status, str(title)) for code, (status, title) in sorted(listed.items())}
+
+
+def _status(kind: type[errors.LoraryError]) -> int:
+    return next(STATUS[base] for base in kind.__mro__ if base in STATUS)
+
+
+def _kinds() -> set[type[errors.LoraryError]]:
+    found: set[type[errors.LoraryError]] = set()
+    waiting = [errors.LoraryError]
+    while waiting:
+        kind = waiting.pop()
+        found.add(kind)
+        waiting += kind.__subclasses__()
+    return found
+
+
+def add_problems(result: dict[str, Any], **_kwargs: object) -> dict[str, Any]:
+    """Give every operation its answer for errors."""
+    result["components"]["schemas"]["Problem"] = _problem()
+    answer = {
+        "description": "A refusal, as RFC 9457 describes it; `code` says which.",
+        "content": {
+            "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+        },
+    }
+    for operations in result["paths"].values():
+        for operation in operations.values():
+            operation["responses"]["default"] = answer
+    return result
+
+
+def _problem() -> dict[str, Any]:
+    text = {"type": "string"}
+    return {
+        "type": "object",
+        "description": "Further members are facts about the refusal.",
+        "required": ["type", "title", "status", "detail", "code"],
+        "properties": {
+            "type": {**text, "format": "uri", "description": "Where the code is explained."},
+            "title": text,
+            "status": {"type": "integer"},
+            "detail": text,
+            "code": {**text, "enum": sorted(codes())},
+            "fields": {
+                "type": "object",
+                "additionalProperties": {"type": "array", "items": text},
+                "description": "Field to sentences, where values do not fit.",
+            },
+            "findings": {
+                "type": "array",
+                "items": {"$ref": "#/components/schemas/FindingOut"},
+                "description": "What the checks found, where a file was refused.",
+            },
+        },
+        "additionalProperties": True,
+    }
 
 
 class KeptGenerator(SchemaGenerator):
@@ -131,3 +198,69 @@ def _with_query(path: str, told: dict[str, Any]) -> str:
         if parameter["in"] == "query" and parameter.get("required")
     ]
     return f"{path}?{'&'.join(f'{name}=…' for name in names)}" if names else path
+
+
+MAX_DEPTH = 6
+
+_PLAIN: dict[str, Any] = {
+    "integer": 1, "number": 0.8, "boolean": True, "null": None, "string": "text",
+}  # fmt: skip
+_FORMATS = {
+    "date-time": "2026-11-25T12:00:00Z",
+    "uri": "https://hub.example/…",
+    "uuid": "0b1f3c1e-6c2e-4d57-9a8b-6f2f5b1d7a10",
+}
+_NAMES: dict[str, Any] = {
+    "adapter": "ada/noir",
+    "family": "sdxl",
+    "full_name": "ada/noir",
+    "name": "noir",
+    "owner": "ada",
+    "path": "noir.safetensors",
+    "revision": "9f2c" * 10,
+    "sha256": "5e88" * 16,
+    "title": "Noir",
+    "trigger_words": ["noir style"],
+    "version": "v1",
+}
+
+
+def sample(document: dict[str, Any], schema: dict[str, Any], *, depth: int = 0) -> Any:  # noqa: ANN401 - any JSON
+    """Return a value that fits a schema.
+
+    Args:
+        document: Holds the components that ``$ref`` names.
+        schema: What the value has to fit.
+        depth: Levels above this one; deep ones are left out.
+    """
+    schema = _resolved(document, schema)
+    if "enum" in schema:
+        return schema["enum"][0]
+    kinds = schema.get("type", "object")
+    kind = kinds if isinstance(kinds, str) else kinds[0]
+    if kind == "object":
+        return _object(document, schema, depth)
+    if kind == "array":
+        return [sample(document, schema.get("items", {}), depth=depth + 1)]
+    return _FORMATS.get(schema.get("format", ""), _PLAIN[kind])
+
+
+def _object(document: dict[str, Any], schema: dict[str, Any], depth: int) -> dict[str, Any]:
+    if depth > MAX_DEPTH:
+        return {}
+    return {
+        name: _NAMES[name] if name in _NAMES else sample(document, part, depth=depth + 1)
+        for name, part in schema.get("properties", {}).items()
+        if not part.get("writeOnly")
+    }
+
+
+def _resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    for many in ("allOf", "oneOf", "anyOf"):
+        if many in schema:
+            return _resolved(document, schema[many][0])
+    if "$ref" not in schema:
+        return schema
+    name = schema["$ref"].rpartition("/")[2]
+    found: dict[str, Any] = document["components"]["schemas"][name]
+    return _resolved(document, found)

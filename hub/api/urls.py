@@ -5,23 +5,27 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, path, re_path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularYAMLAPIView
 
-from hub.api.accounts.me import Me
-from hub.api.accounts.tokens import Tokens, TokenView
+from hub.api.accounts.views import Me, Tokens, TokenView
 from hub.api.adapters.aliases import Aliases, AliasHistory, AliasView
 from hub.api.adapters.hashes import Hashes, HashView
 from hub.api.adapters.views import Adapters, AdapterView
+from hub.api.base import Nowhere
 from hub.api.docs import KeptGenerator, docs
-from hub.api.not_found import Nowhere
 from hub.api.previews.gallery import SampleView, VersionSamples
-from hub.api.previews.recipes import RecipeView
-from hub.api.previews.renders import RenderView, VersionRenders
+from hub.api.previews.renders import RecipeView, RenderView, VersionRenders
 from hub.api.previews.tryouts import Tryouts, TryoutShare, TryoutView
 from hub.api.previews.workers import Workers, WorkerView
 from hub.api.uploads.inspect import Inspect
 from hub.api.uploads.views import Complete, Content, Links, Part, Parts, Uploads, UploadView
-from hub.api.versions.files import FileView
-from hub.api.versions.views import Publish, Versions, VersionView, Yank
-from hub.api.versions.withdrawals import AdapterWithdraw, VersionWithdraw
+from hub.api.versions.views import (
+    AdapterWithdraw,
+    FileView,
+    Publish,
+    Versions,
+    VersionView,
+    VersionWithdraw,
+    Yank,
+)
 
 __all__ = ["urlpatterns", "v1"]
 

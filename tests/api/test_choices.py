@@ -8,8 +8,7 @@ import pytest
 from rest_framework import serializers
 
 from hub.api import urls  # noqa: F401 - loads every endpoint's serializers
-from hub.api.base import Input
-from hub.api.choices import MAX_LISTED, MAX_SHOWN_CHARS, Choice
+from hub.api.base import MAX_LISTED, MAX_SHOWN_CHARS, Choice, Input
 from lorary.anatomy import FAMILIES
 from registry.models import Kind
 

@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.urls import get_resolver
 from rest_framework.serializers import Serializer
 
-from hub.api.example_values import sample
+from hub.api.docs import sample
 from hub.api.urls import v1
 from hub.api.versions.anatomy import InspectionOut, RefusalOut
 from lorary.anatomy import inspect_bytes

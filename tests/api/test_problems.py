@@ -16,7 +16,7 @@ from django.http import Http404
 from django.http.multipartparser import MultiPartParserError
 from rest_framework import exceptions as drf
 
-from hub.api.schema import codes
+from hub.api.docs import codes
 from hub.http.problems import problem_of, status_of
 from registry import errors
 from registry.adapters import selectors as adapter_selectors

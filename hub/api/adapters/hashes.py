@@ -14,8 +14,7 @@ from drf_spectacular.utils import (
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from hub.api.base import Endpoint, Input, shown
-from hub.api.choices import Choice
+from hub.api.base import Choice, Endpoint, Input, shown
 from hub.api.versions.serializers import FileOut, VersionBriefOut
 from registry.blobs import by_hash
 from registry.blobs.by_hash import MAX_MATCHES, MAX_ROWS, Match

@@ -1,18 +1,21 @@
-"""``/renders/{id}`` and ``…/versions/{v}/renders``: previews on their way."""
+"""``/renders/{id}``, ``…/versions/{v}/renders`` and ``…/recipe``: previews and what is rendered."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
 from rest_framework import serializers
 
-from hub.api.base import Endpoint
+from hub.api.base import Endpoint, Input
 from hub.api.previews.serializers import PlaceOut, PreviewsOut
-from previews.models import OPEN_STATES
+from previews.models import OPEN_STATES, PromptSet
+from previews.selectors import recipes as recipe_selectors
 from previews.selectors import renders as selectors
 from previews.selectors.queue_position import place_of
+from previews.selectors.recipes import AdapterRecipe, Plan
+from previews.services import prompts
 from previews.services import renders as services
 from registry.adapters import selectors as adapter_selectors
 from registry.versions import selectors as version_selectors
@@ -23,8 +26,18 @@ if TYPE_CHECKING:
 
     from previews.models import Render
     from previews.selectors.renders import Previews
+    from registry.models import Adapter
 
-__all__ = ["RenderOut", "RenderView", "VersionRenders"]
+__all__ = [
+    "PlanOut",
+    "PromptSetOut",
+    "PromptsIn",
+    "RecipeOut",
+    "RecipeView",
+    "RenderOut",
+    "RenderView",
+    "VersionRenders",
+]
 
 
 class RenderOut(PreviewsOut):
@@ -83,3 +96,102 @@ class VersionRenders(_Answering):
         row = version_selectors.get(self.viewer, adapter, version)
         render = services.request(actor=self.actor, version=row)
         return self.render_answer(selectors.render(self.viewer, render.pk), status=202)
+
+
+class PromptsIn(Input):
+    """Prompts of the owner's own, in their order; empty ones do not count."""
+
+    prompts = serializers.ListField(
+        child=serializers.CharField(allow_blank=True),
+        help_text=f"At most {prompts.MAX_PROMPTS}, of at most {prompts.MAX_CHARACTERS} characters; "
+        "`{trigger}` says where the trigger words go. []: only the default ones.",
+    )
+
+
+class PromptSetOut(serializers.Serializer[PromptSet]):
+    """A set of prompts that was in force, or is."""
+
+    number = serializers.IntegerField()
+    prompts = serializers.ListField(child=serializers.CharField())
+    author = serializers.CharField(source="author.username")
+    created_at = serializers.DateTimeField()
+
+
+class PlanOut(serializers.Serializer[Plan]):
+    """How versions for one base model are rendered."""
+
+    family = serializers.CharField(help_text="Empty where it is not known.")
+    base = serializers.SerializerMethodField(help_text="null: nobody here has one.")
+    default_prompts = serializers.ListField(child=serializers.CharField(), source="defaults")
+    recipe = serializers.SerializerMethodField(
+        help_text="Everything that makes the pictures reproducible: prompts, seeds, strengths, …"
+    )
+    versions = serializers.SerializerMethodField(help_text="Newest first.")
+    pictures = serializers.IntegerField(help_text="Of all these versions together.")
+
+    @extend_schema_field({"type": ["string", "null"]})
+    def get_base(self, plan: Plan) -> str | None:
+        """Return the name of the base in the bases file."""
+        return plan.base.id if plan.base else None
+
+    @extend_schema_field({"type": ["object", "null"], "additionalProperties": {}})
+    def get_recipe(self, plan: Plan) -> dict[str, object] | None:
+        """Return the recipe that all of them get."""
+        return plan.recipe.to_dict() if plan.recipe else None
+
+    @extend_schema_field({"type": "array", "items": {"type": "string"}})
+    def get_versions(self, plan: Plan) -> list[str]:
+        """Return ``v2``, ``v1``."""
+        return [version.name for version in plan.versions]
+
+
+class RecipeOut(serializers.Serializer[AdapterRecipe]):
+    """What an adapter's previews are rendered by."""
+
+    adapter = serializers.CharField(source="adapter.full_name")
+    number = serializers.IntegerField(help_text="Of the set of prompts in force; 0: never any.")
+    prompts = serializers.ListField(
+        child=serializers.CharField(), help_text="The owner's own, rendered after the default ones."
+    )
+    plans = PlanOut(many=True)
+    history = PromptSetOut(many=True, help_text="Newest first, at most 50.")
+
+
+class RecipeView(Endpoint):
+    """The recipe of an adapter's previews; all its versions get the same."""
+
+    @extend_schema(operation_id="recipes_get", tags=["renders"], responses=RecipeOut)
+    def get(self, _request: Request, owner: str, name: str) -> Response:
+        """Return default and own prompts, seeds, strengths, and what was before."""
+        return self._shown(adapter_selectors.get(self.viewer, owner, name))
+
+    @extend_schema(
+        operation_id="recipes_change",
+        tags=["renders"],
+        request=PromptsIn,
+        responses=RecipeOut,
+        examples=[
+            OpenApiExample(
+                "Two prompts",
+                value={"prompts": ["a {trigger} bicycle in a meadow", "a kite over the sea"]},
+                request_only=True,
+            )
+        ],
+    )
+    def put(self, _request: Request, owner: str, name: str) -> Response:
+        """Add prompts to the default ones; every version is rendered again by them."""
+        adapter = adapter_selectors.get(self.viewer, owner, name)
+        prompts.change(actor=self.actor, adapter=adapter, **self.said(PromptsIn))
+        return self._shown(adapter)
+
+    @extend_schema(
+        operation_id="recipes_reset", tags=["renders"], request=None, responses={200: RecipeOut}
+    )
+    def delete(self, _request: Request, owner: str, name: str) -> Response:
+        """Go back to the default prompts alone; every version is rendered again by them."""
+        adapter = adapter_selectors.get(self.viewer, owner, name)
+        prompts.reset(actor=self.actor, adapter=adapter)
+        return self._shown(adapter)
+
+    def _shown(self, adapter: Adapter) -> Response:
+        return self.answer(RecipeOut, recipe_selectors.of_adapter(adapter))

@@ -8,8 +8,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from hub.api.base import absolute
-from hub.api.shapes import ProgressOut
+from hub.api.base import ProgressOut, absolute
 from previews.models import RenderState
 from previews.selectors.pictures import Picture, Source
 from previews.selectors.queue_position import Place

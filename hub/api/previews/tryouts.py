@@ -12,10 +12,9 @@ from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_f
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from hub.api.base import Endpoint, Input, absolute, shown
+from hub.api.base import Endpoint, Input, ProgressOut, absolute, shown
 from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
 from hub.api.previews.serializers import PictureOut, PlaceOut
-from hub.api.shapes import ProgressOut
 from previews.models import Layer, RenderState
 from previews.models.render import MAX_STRENGTH
 from previews.render.recipe import MAX_PROMPT_CHARACTERS, MAX_SEED, MAX_SIDE

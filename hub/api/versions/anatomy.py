@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rest_framework import serializers
 
-from hub.api.shapes import FindingOut
+from hub.api.base import FindingOut
 from lorary.anatomy import KIND_TITLES
 
 if TYPE_CHECKING:

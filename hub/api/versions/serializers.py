@@ -9,9 +9,8 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from hub.api.base import absolute, shown
+from hub.api.base import FindingOut, absolute, shown
 from hub.api.previews.serializers import PreviewsOut
-from hub.api.shapes import FindingOut
 from hub.api.versions.anatomy import VersionAnatomyOut, named
 from previews.selectors.renders import previews_of
 from registry.models import File, FileRole, Version, VersionState

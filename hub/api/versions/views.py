@@ -1,35 +1,45 @@
-"""``/adapters/{owner}/{name}/versions``: drafting, publishing, yanking, restoring."""
+"""``/adapters/{owner}/{name}/versions``: drafts, publication, yanking, files, withdrawal."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
 
+from hub.api.adapters.views import AdapterDetailOut, covers_of
 from hub.api.base import Endpoint, Input, shown
 from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
 from hub.api.versions.serializers import VersionBriefOut, VersionOut
+from hub.http import delivery
 from registry.adapters import selectors as adapter_selectors
 from registry.models import VersionState
 from registry.uploads import selectors as upload_selectors
+from registry.versions import files, withdraw
 from registry.versions import selectors as version_selectors
 from registry.versions import services as versions
+from registry.versions.latest import MAX_REASON
 from registry.versions.services import Details
 
 if TYPE_CHECKING:
+    from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
     from registry.models import Version
 
 __all__ = [
+    "AdapterWithdraw",
     "DetailsIn",
+    "FileView",
     "Publish",
     "VersionIn",
     "VersionView",
+    "VersionWithdraw",
     "Versions",
+    "WithdrawIn",
     "Yank",
     "YankIn",
 ]
@@ -199,3 +209,86 @@ class Yank(_OfVersion):
         """Offer a yanked version again."""
         row = self.version(owner, name, version)
         return self.answer(VersionOut, versions.restore(actor=self.actor, version=row))
+
+
+BYTES = {
+    (200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, "The whole file."),
+    (206, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, "The range."),
+    304: OpenApiResponse(description="The copy with this ETag is still right."),
+}
+HEADERS = [
+    OpenApiParameter("Range", str, OpenApiParameter.HEADER, description="`bytes=0-1023`"),
+    OpenApiParameter(
+        "If-Range", str, OpenApiParameter.HEADER, description="ETag for which the range is meant."
+    ),
+    OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER, description="ETag you have."),
+    OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description="ETag you insist on."),
+]
+
+
+class FileView(Endpoint):
+    """A file of a version; the ETag is its sha256."""
+
+    @extend_schema(
+        operation_id="files_download", tags=["files"], parameters=HEADERS, responses=BYTES
+    )
+    def get(
+        self, request: Request, owner: str, name: str, version: str, path: str
+    ) -> HttpResponseBase:
+        """Download a file, whole or in part; counted when its last byte is sent."""
+        return delivery.send(request, files.get(self.viewer, owner, name, version, path))
+
+
+class WithdrawIn(Input):
+    """Why it is taken down; everyone who asks for it is told."""
+
+    reason = serializers.CharField(max_length=MAX_REASON)
+
+
+REASON_EXAMPLE = OpenApiExample(
+    "A reason", value={"reason": "Rights of the photographer."}, request_only=True
+)
+
+
+class VersionWithdraw(Endpoint):
+    """Taking a version down."""
+
+    @extend_schema(
+        operation_id="versions_withdraw",
+        tags=["versions"],
+        request=WithdrawIn,
+        responses=VersionOut,
+        examples=[REASON_EXAMPLE],
+    )
+    def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
+        """Take a version down for good: `gone` (410) with the reason from now on.
+
+        For its owner, and for those who run the hub. It cannot be undone.
+        """
+        row = version_selectors.get(
+            self.viewer, adapter_selectors.get(self.viewer, owner, name), version
+        )
+        reason = self.said(WithdrawIn)["reason"]
+        row = withdraw.withdraw(actor=self.actor, version=row, reason=reason)
+        return self.answer(VersionOut, row)
+
+
+class AdapterWithdraw(Endpoint):
+    """Taking an adapter down."""
+
+    @extend_schema(
+        operation_id="adapters_withdraw",
+        tags=["adapters"],
+        request=WithdrawIn,
+        responses=AdapterDetailOut,
+        examples=[REASON_EXAMPLE],
+    )
+    def post(self, _request: Request, owner: str, name: str) -> Response:
+        """Take an adapter down for good, with all its versions; its name stays taken.
+
+        For its owner, and for those who run the hub. It cannot be undone.
+        """
+        adapter = adapter_selectors.get(self.viewer, owner, name)
+        reason = self.said(WithdrawIn)["reason"]
+        adapter = withdraw.withdraw_adapter(actor=self.actor, adapter=adapter, reason=reason)
+        return self.answer(AdapterDetailOut, adapter, covers=covers_of([adapter]))

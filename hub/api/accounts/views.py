@@ -1,0 +1,274 @@
+"""``/me``: who the caller is and how much room is left; ``/tokens``: access tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from hub.api.accounts.authentication import AddressTokenAuth, SessionAuth, TokenAuth
+from hub.api.base import Choice, Endpoint, Input, absolute, shown
+from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
+from registry.accounts import quotas
+from registry.models import AccessToken, Namespace, NamespaceKind
+from registry.names import MAX_NAME
+from registry.tokens import selectors as token_selectors
+from registry.tokens import services as tokens
+from registry.tokens.services import SCOPES
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from rest_framework.request import Request
+
+__all__ = [
+    "Me",
+    "MeOut",
+    "RevokedOut",
+    "TokenIn",
+    "TokenOut",
+    "TokenView",
+    "TokenWithSecretOut",
+    "Tokens",
+]
+
+EXAMPLE = OpenApiExample(
+    "A token",
+    value={
+        "name": "ada",
+        "kind": "user",
+        "display_name": "Ada",
+        "url": "https://hub.example/ada",
+        "quota_bytes": 50_000_000_000,
+        "used_bytes": 151_060_480,
+        "scopes": ["read", "write"],
+        "bound_to": None,
+        "expires_at": "2027-02-26T12:00:00Z",
+        "id": 1,
+        "username": "ada",
+        "tier": "free",
+        "status": "active",
+        "isMember": False,
+        "subscriptions": [],
+    },
+    response_only=True,
+)
+
+
+class MeOut(serializers.Serializer[Namespace]):
+    """The caller's namespace, and what its token may do.
+
+    The last six fields are for clients of Civitai, which has a noun at this address as well.
+    """
+
+    name = serializers.CharField()
+    kind = serializers.ChoiceField(choices=NamespaceKind.choices)
+    display_name = serializers.SerializerMethodField()
+    url = serializers.SerializerMethodField()
+    quota_bytes = serializers.SerializerMethodField(help_text="null: no limit")
+    used_bytes = serializers.SerializerMethodField(help_text="All that counts against the quota.")
+    scopes = serializers.SerializerMethodField(help_text="null: a session, which may do everything")
+    bound_to = serializers.SerializerMethodField(
+        help_text="`owner` or `owner/name`, to which the token is limited; null: no limit"
+    )
+    expires_at = serializers.SerializerMethodField(
+        help_text="When the token expires; null: never, or a session"
+    )
+    id = serializers.IntegerField(source="user_id")
+    username = serializers.CharField(source="name")
+    tier = serializers.SerializerMethodField(help_text="Always `free`: there is nothing to buy.")
+    status = serializers.SerializerMethodField(help_text="Always `active`.")
+    isMember = serializers.SerializerMethodField(help_text="Always false.")  # noqa: N815 - Civitai's
+    subscriptions = serializers.SerializerMethodField(help_text="Always empty.")
+
+    def get_display_name(self, namespace: Namespace) -> str:
+        """Return what people read."""
+        return namespace.display_name or namespace.name
+
+    @extend_schema_field(OpenApiTypes.URI)
+    def get_url(self, namespace: Namespace) -> str:
+        """Return the page of the namespace."""
+        return absolute(self.context, f"/{namespace.name}")
+
+    def get_quota_bytes(self, namespace: Namespace) -> int | None:
+        """Return the limit that applies."""
+        return quotas.limit_of(namespace)
+
+    def get_used_bytes(self, namespace: Namespace) -> int:
+        """Return what is published, and what uploads brought besides."""
+        return quotas.used_by(namespace)
+
+    @extend_schema_field({"type": ["array", "null"], "items": {"enum": list(SCOPES)}})
+    def get_scopes(self, _namespace: Namespace) -> list[str] | None:
+        """Return the token's scopes."""
+        token = self._token()
+        return token.granted if token is not None else None
+
+    def get_bound_to(self, _namespace: Namespace) -> str | None:
+        """Return what the token is for."""
+        token = self._token()
+        return token.bound_to or None if token is not None else None
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_expires_at(self, _namespace: Namespace) -> datetime | None:
+        """Return when the token expires."""
+        token = self._token()
+        return token.expires_at if token is not None else None
+
+    def _token(self) -> AccessToken | None:
+        token: AccessToken | None = self.context["request"].auth
+        return token
+
+    def get_tier(self, _namespace: Namespace) -> str:
+        """Return the tier that pays nothing."""
+        return "free"
+
+    def get_status(self, _namespace: Namespace) -> str:
+        """Return the status of an account whose token is taken."""
+        return "active"
+
+    def get_isMember(self, _namespace: Namespace) -> bool:  # noqa: N802 - Civitai's
+        """Return that nobody pays."""
+        return False
+
+    @extend_schema_field({"type": "array", "items": {"type": "string"}})
+    def get_subscriptions(self, _namespace: Namespace) -> list[str]:
+        """Return none."""
+        return []
+
+
+class Me(Endpoint):
+    """The caller."""
+
+    authentication_classes = [TokenAuth, AddressTokenAuth, SessionAuth]
+
+    @extend_schema(operation_id="me", tags=["me"], responses=MeOut, examples=[EXAMPLE])
+    def get(self, _request: Request) -> Response:
+        """Say who the token or the session belongs to."""
+        return self.answer(MeOut, self.signed_in().namespace)
+
+
+class TokenIn(Input):
+    """A token to be."""
+
+    name = serializers.CharField(max_length=80)
+    scopes = serializers.ListField(
+        child=Choice(choices=tokens.SCOPES),
+        default=lambda: ["read", "write"],
+        allow_empty=False,
+        max_length=len(tokens.SCOPES),
+    )
+    expires_in_days = serializers.IntegerField(
+        min_value=0,
+        max_value=tokens.MAX_DAYS,
+        required=False,
+        help_text="0: never. Left out: as long as the hub decides, see `LORARY_TOKEN_DAYS`.",
+    )
+    bound_to = serializers.CharField(
+        max_length=2 * MAX_NAME + 1,
+        allow_null=True,
+        default=None,
+        help_text="`owner` or `owner/name`, to which the token is limited; null: no limit",
+    )
+
+
+class TokenOut(serializers.Serializer[AccessToken]):
+    """A token without its secret, which is not kept."""
+
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    prefix = serializers.CharField(help_text="The first characters, to recognise it by.")
+    scopes = serializers.ListField(child=serializers.CharField())
+    bound_to = serializers.SerializerMethodField(
+        help_text="`owner` or `owner/name`, to which it is limited; null: no limit"
+    )
+    created_at = serializers.DateTimeField()
+    last_used_at = serializers.DateTimeField(allow_null=True)
+    expires_at = serializers.DateTimeField(allow_null=True, help_text="null: never")
+    parent_id = serializers.IntegerField(
+        allow_null=True, help_text="The token that made it, with which it is revoked."
+    )
+
+    def get_bound_to(self, token: AccessToken) -> str | None:
+        """Return what the token is for."""
+        return token.bound_to or None
+
+
+class TokenWithSecretOut(TokenOut):
+    """A new token; the only time its secret is shown."""
+
+    token = serializers.SerializerMethodField()
+
+    def get_token(self, _token: AccessToken) -> str:
+        """Return the secret."""
+        return str(self.context["secret"])
+
+
+class RevokedOut(serializers.Serializer[dict[str, int]]):
+    """What was revoked."""
+
+    revoked = serializers.IntegerField(help_text="How many tokens there were, expired ones too.")
+
+
+class Tokens(Endpoint):
+    """The caller's tokens."""
+
+    @extend_schema(
+        operation_id="tokens_list",
+        tags=["tokens"],
+        parameters=PAGING,
+        responses=paging("Token", TokenOut),
+    )
+    def get(self, _request: Request) -> Response:
+        """List tokens, newest first."""
+        rows, cursor = page_of(token_selectors.listing(self.signed_in()), **self.asked(PageQuery))
+        return paged(self, shown(TokenOut, rows), cursor)
+
+    @extend_schema(
+        operation_id="tokens_create",
+        tags=["tokens"],
+        request=TokenIn,
+        responses={201: TokenWithSecretOut},
+        examples=[
+            OpenApiExample(
+                "For a trainer",
+                value={
+                    "name": "trainer",
+                    "scopes": ["read", "write"],
+                    "expires_in_days": 30,
+                    "bound_to": "ada/noir",
+                },
+                request_only=True,
+            )
+        ],
+    )
+    def post(self, _request: Request) -> Response:
+        """Issue a token; its secret is in this answer and nowhere else.
+
+        Asked with a token, the new one is a part of that: it may do no more, expires no later, and
+        is revoked with it.
+        """
+        asked: dict[str, Any] = self.said(TokenIn)
+        days, bound_to = asked.pop("expires_in_days", None), asked.pop("bound_to") or ""
+        token, secret = tokens.issue(actor=self.signed_in(), days=days, bound_to=bound_to, **asked)
+        response = self.answer(TokenWithSecretOut, token, status=201, secret=secret)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    @extend_schema(operation_id="tokens_delete_all", tags=["tokens"], responses={200: RevokedOut})
+    def delete(self, _request: Request) -> Response:
+        """Revoke all tokens of the caller, the one that this request came with too."""
+        return self.answer(RevokedOut, {"revoked": tokens.revoke_all(actor=self.signed_in())})
+
+
+class TokenView(Endpoint):
+    """One token."""
+
+    @extend_schema(operation_id="tokens_delete", tags=["tokens"], responses={204: None})
+    def delete(self, _request: Request, token_id: int) -> Response:
+        """Revoke a token, and those that it made; they work no more from this moment on."""
+        tokens.revoke(actor=self.actor, token_id=token_id)
+        return Response(status=204)
