@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 import pytest
 from django.core import signing
 
-from hub.protocols.huggingface import links
+from hub.protocols.huggingface.commits import lfs
 from registry.models import AccessToken, Upload, UploadState
 from registry.uploads import by_digest
 
@@ -179,7 +179,7 @@ def test_a_link_is_written_by_this_hub_alone(
 ) -> None:
     upload = by_digest.begin(actor=ada, sha256=sha(b"abc"), size_bytes=3)
     assert upload is not None
-    link = links.signed(ada, upload)
+    link = lfs.signed_link(ada, upload)
     other = signing.dumps([upload.public_id.hex, ada.pk, 0, 0], salt="other")
     for text in ("x", link[:-1], link[:-1] + ("a" if link[-1] != "a" else "b"), f"a{link}", other):
         for client in (stranger, as_bob):

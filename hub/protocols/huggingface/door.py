@@ -17,7 +17,7 @@ from __future__ import annotations
 import secrets
 from contextlib import suppress
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec
 
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpResponse, JsonResponse
@@ -26,7 +26,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from hub.http.callers import secret_in_header
 from hub.http.throttles import StrangerThrottle, WriteThrottle
-from hub.protocols.huggingface.refusals import INVALID_TOKEN, Refused, refusal
+from hub.protocols.huggingface.refusals import INVALID_TOKEN, REPO_NOT_FOUND, Refused, refusal
 from hub.webserver.connections import discard
 from registry.accounts import permissions
 from registry.errors import Invalid, NotFound, RateLimited, Unauthenticated
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-__all__ = ["answer", "charge_write", "door"]
+__all__ = ["answer", "charge_write", "door", "models_only", "nothing", "nowhere"]
 
 P = ParamSpec("P")
 
@@ -192,3 +192,37 @@ def _discard_rest(request: HttpRequest) -> None:
         return
     with suppress(OSError):
         discard(request.read, request.META)
+
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+@door(*METHODS, is_read=True)
+def nowhere(_request: HttpRequest, /, **_named: str) -> NoReturn:
+    """Say that there is no such call.
+
+    Raises:
+        NotFound: always.
+    """
+    raise NotFound(_("This hub does not offer this call of the Hugging Face API."))
+
+
+@door(*METHODS, is_read=True)
+def models_only(_request: HttpRequest, /, **_named: str) -> NoReturn:
+    """Say that there are no datasets, spaces or buckets.
+
+    Raises:
+        Refused: always.
+    """
+    raise Refused(NotFound(_("This hub holds models only, no datasets or spaces.")), REPO_NOT_FOUND)
+
+
+@door(*METHODS, is_read=True)
+def nothing(_request: HttpRequest, /, **_named: str) -> NoReturn:
+    """Say that a model has an owner.
+
+    Raises:
+        Refused: always.
+    """
+    text = _("A model is named “owner/name” on this hub.")
+    raise Refused(NotFound(text), REPO_NOT_FOUND)

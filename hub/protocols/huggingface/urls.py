@@ -1,19 +1,41 @@
 """Addresses of the Hugging Face Hub; no slash at the end, and names may have dots in them.
 
-A module of views has its own list where it is long: ``writing_urls`` changes things.
+A ref is the rest of its path, so that branches may be named ``feat/rain``, sent as ``feat%2Frain``.
+``/xet/{session}`` stands for the content store that clients of Xet are told of.
 """
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver, include, path
+from django.urls import URLPattern, URLResolver, path, register_converter
+from django.urls.converters import StringConverter
 
-from hub.protocols.huggingface import not_found, whoami, writing_urls
-from hub.protocols.huggingface.repos import lists, resolve, trees
+from hub.protocols.huggingface import door, whoami
+from hub.protocols.huggingface.commits import commit, lfs, preupload
+from hub.protocols.huggingface.repos import administration, lists, resolve, trees
 from hub.protocols.huggingface.repos import views as repos
+from hub.protocols.huggingface.xet import endpoints as xet
 
 __all__ = ["urlpatterns"]
 
+
+class _Digits(StringConverter):
+    """Hex digits that stand for 32 bytes."""
+
+    regex = "[0-9a-f]{64}"
+
+
+class _Session(StringConverter):
+    """Hex digits that stand for 16 bytes."""
+
+    regex = "[0-9a-f]{32}"
+
+
+register_converter(_Digits, "xet-hash")
+register_converter(_Session, "xet-session")
+
 MODEL = "api/models/<str:owner>/<str:name>"
+LFS = "<str:owner>/<str:name>.git/info/lfs/objects"
+XET = "xet/<xet-session:session>"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/whoami-v2", whoami.whoami, name="hf-whoami"),
@@ -22,7 +44,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/organizations/<str:owner>/settings/repositories", repos.theirs),
     path("api/models-tags-by-type", lists.tags_by_type),
     path("api/models", lists.models, name="hf-models"),
-    path("api/models/<str:name>", not_found.nothing),
+    path("api/models/<str:name>", door.nothing),
     path(MODEL, repos.info, name="hf-model"),
     path(f"{MODEL}/revision/<path:ref>", repos.info),
     path(f"{MODEL}/tree/<path:rest>", trees.tree),
@@ -31,14 +53,36 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{MODEL}/commits/<path:ref>", repos.commits),
     path(f"{MODEL}/auth-check", repos.auth_check),
     path(f"{MODEL}/auth-check/write", repos.auth_check_write),
-    *writing_urls.urlpatterns,
-    path("", include("hub.protocols.huggingface.xet.urls")),
-    path("api/models/<str:name>/revision/<path:rest>", not_found.nothing),
-    path("api/models/<str:name>/tree/<path:rest>", not_found.nothing),
-    path(f"{MODEL}/<path:rest>", not_found.nowhere),
-    path("api/datasets/<path:rest>", not_found.models_only),
-    path("api/spaces/<path:rest>", not_found.models_only),
+    # What changes repositories, and what is pushed.
+    path("api/repos/create", administration.create),
+    path("api/repos/delete", administration.delete),
+    path("api/repos/move", administration.move),
+    path("api/validate-yaml", preupload.validate),
+    path(f"{MODEL}/settings", administration.settings),
+    path(f"{MODEL}/tag/<path:ref>", administration.tag),
+    path(f"{MODEL}/branch/<path:ref>", administration.branch),
+    path(f"{MODEL}/preupload/<path:ref>", preupload.preupload),
+    path(f"{MODEL}/commit/<path:ref>", commit.commit),
+    path("<str:owner>/<str:name>/commit/<path:ref>", repos.web_page, name="hf-commit-page"),
+    path("<str:owner>/<str:name>/tree/<path:ref>", repos.web_page),
+    path("<str:owner>/<str:name>/blob/<path:ref>", repos.web_page),
+    path(f"{LFS}/batch", lfs.batch),
+    path(f"{LFS}/<str:link>", lfs.objects, name="hf-lfs-object"),
+    # Uploads by Xet.
+    path(f"{MODEL}/xet-write-token/<path:ref>", xet.write_token, name="hf-xet-write-token"),
+    path(f"{XET}/v1/xorbs/default/<xet-hash:xorb_hash>", xet.xorb),
+    path(f"{XET}/v1/shards", xet.shard),
+    path(f"{XET}/v1/telemetry", xet.telemetry),
+    path("v1/telemetry", xet.telemetry),  # hf_xet 1.8 forgets the path of the address
+    path(XET, xet.nothing, name="hf-xet"),
+    path("xet/<path:rest>", xet.nothing),
+    # What is not here, and the files.
+    path("api/models/<str:name>/revision/<path:rest>", door.nothing),
+    path("api/models/<str:name>/tree/<path:rest>", door.nothing),
+    path(f"{MODEL}/<path:rest>", door.nowhere),
+    path("api/datasets/<path:rest>", door.models_only),
+    path("api/spaces/<path:rest>", door.models_only),
     path("<str:owner>/<str:name>/resolve/<path:rest>", resolve.resolve, name="hf-file"),
     path("<str:owner>/<str:name>/raw/<path:rest>", resolve.resolve),
-    path("<str:name>/resolve/main/<path:rest>", not_found.nothing),
+    path("<str:name>/resolve/main/<path:rest>", door.nothing),
 ]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from django.urls import reverse
 
-from hub.protocols.huggingface.bodies import refuse_pull_request, stream_of
 from hub.protocols.huggingface.commits.operations import (
     MAX_BODY_BYTES,
     Content,
@@ -18,6 +17,7 @@ from hub.protocols.huggingface.commits.operations import (
     operations,
 )
 from hub.protocols.huggingface.door import answer, door
+from hub.protocols.huggingface.inputs import refuse_pull_request, stream_of
 from hub.protocols.huggingface.refusals import ENTRY_NOT_FOUND, REVISION_NOT_FOUND, Refused
 from hub.protocols.huggingface.repos.refs import adapter_of, revision_of
 from registry.accounts import permissions

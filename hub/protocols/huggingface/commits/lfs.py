@@ -2,7 +2,7 @@
 
 ```
 POST /{id}.git/info/lfs/objects/batch          what is to be sent, and where to
-PUT  /{id}.git/info/lfs/objects/{link}         the whole file, or a part of it: links.py
+PUT  /{id}.git/info/lfs/objects/{link}         the whole file, or a part of it, by a signed link
 POST /{id}.git/info/lfs/objects/{link}         all parts are there
 ```
 
@@ -14,21 +14,25 @@ Source: git-lfs ``docs/api/batch.md``; huggingface_hub ``lfs.py``.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from django.conf import settings
+from django.core import signing
 from django.http import HttpResponse, JsonResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from hub.http.problems import problem_of
-from hub.protocols.huggingface import links
-from hub.protocols.huggingface.bodies import json_of, stream_of
 from hub.protocols.huggingface.door import door
+from hub.protocols.huggingface.inputs import json_of, stream_of
 from hub.protocols.huggingface.repos.refs import adapter_of
 from registry.accounts import permissions
-from registry.errors import Invalid, QuotaExceeded, TooLarge, UploadRefused
+from registry.errors import Invalid, QuotaExceeded, TooLarge, Unauthenticated, UploadRefused
+from registry.tokens import selectors as token_selectors
 from registry.uploads import by_digest, parts
+from registry.uploads import selectors as upload_selectors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +42,7 @@ if TYPE_CHECKING:
 
     from registry.models import Adapter, Upload, User
 
-__all__ = ["batch", "objects"]
+__all__ = ["WHOLE", "Link", "batch", "objects", "opened_link", "signed_link"]
 
 MEDIA_TYPE = "application/vnd.git-lfs+json"
 #: Most files that a client asks for at once is 256.
@@ -106,7 +110,7 @@ def _told(
 
 
 def _action(user: User, upload: Upload, way: str, place: Callable[[str], str]) -> dict[str, Any]:
-    whole = {"href": place(links.signed(user, upload))}
+    whole = {"href": place(signed_link(user, upload))}
     if way == "basic" or upload.part_count == 1:
         return whole
     return {
@@ -122,7 +126,7 @@ def _part_links(user: User, upload: Upload, place: Callable[[str], str]) -> dict
         some = numbers[first : first + parts.LINKS_AT_ONCE]
         straight.update(parts.links(actor=user, upload=upload, numbers=some))
     return {
-        str(number): straight.get(number) or place(links.signed(user, upload, number))
+        str(number): straight.get(number) or place(signed_link(user, upload, number))
         for number in numbers
     }
 
@@ -136,7 +140,7 @@ def _place(request: HttpRequest, adapter: Adapter, link: str) -> str:
 def objects(request: HttpRequest, owner: str, name: str, link: str) -> HttpResponseBase:
     """Take a file or a part of it, or the word that all parts are there; the link permits it."""
     del owner, name  # the link says what is sent
-    given = links.opened(link)
+    given = opened_link(link)
     if request.method == "POST":
         by_digest.finish_parts(actor=given.user, upload=given.upload)
         return JsonResponse({}, content_type=MEDIA_TYPE)
@@ -144,16 +148,60 @@ def objects(request: HttpRequest, owner: str, name: str, link: str) -> HttpRespo
     return HttpResponse(status=200, headers={"ETag": f'"{tag}"'})
 
 
-def _take_whole(request: HttpRequest, given: links.Link) -> str:
+def _take_whole(request: HttpRequest, given: Link) -> str:
     upload = given.upload
     stream = stream_of(request, expected=upload.size_bytes, limit=settings.LORARY.max_file_bytes)
     by_digest.take(actor=given.user, upload=upload, stream=stream)
     return upload.declared_sha256
 
 
-def _take_part(request: HttpRequest, given: links.Link) -> str:
+def _take_part(request: HttpRequest, given: Link) -> str:
     upload = given.upload
     expected = parts.part_of(upload, given.part).size
     stream = stream_of(request, expected=expected, limit=settings.LORARY.max_file_bytes)
     row = parts.receive_part(actor=given.user, upload=upload, number=given.part, stream=stream)
     return row.sha256
+
+
+#: In place of a part's number: the whole file as one body, or its completion.
+WHOLE = 0
+
+_SALT = "huggingface.lfs"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """That ``user``, within the limits of its token, may send ``part`` of ``upload``."""
+
+    user: User
+    upload: Upload
+    part: int
+
+
+def signed_link(user: User, upload: Upload, part: int = WHOLE) -> str:
+    """Return the end of an address."""
+    token = user.access_token
+    said = [upload.public_id.hex, user.pk, token.pk if token is not None else 0, part]
+    return signing.dumps(said, salt=_SALT, compress=False)
+
+
+def opened_link(text: str) -> Link:
+    """Return what the end of an address allows.
+
+    Raises:
+        Unauthenticated: it was not written here, is too old, or its token or account has ended.
+        NotFound: the upload is not there any more.
+    """
+    lasts_s = settings.LORARY.upload_days * 86_400
+    try:
+        public_id, user_id, token_id, part = signing.loads(text, salt=_SALT, max_age=lasts_s)
+    except signing.BadSignature as error:
+        raise _ended() from error
+    user = token_selectors.holder(user_id, token_id)
+    if user is None:
+        raise _ended()
+    return Link(user, upload_selectors.bare(user, UUID(hex=public_id)), part)
+
+
+def _ended() -> Unauthenticated:
+    return Unauthenticated(_("This link is not valid (any more). Ask for a new one."))

@@ -14,25 +14,28 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from hub.protocols.huggingface.bodies import json_of, refuse_pull_request, text_of
 from hub.protocols.huggingface.door import answer, door
+from hub.protocols.huggingface.inputs import json_of, refuse_pull_request, text_of
 from hub.protocols.huggingface.repos import modes
 from hub.protocols.huggingface.repos.refs import adapter_of, revision_of
 from registry import ignored_paths
 from registry.accounts import permissions
 from registry.blobs import selectors as blob_selectors
+from registry.cards import fields
 from registry.errors import Invalid, TooLarge, UploadRefused
 from registry.names import check_path
 from registry.scan import checks
 from registry.uploads import check
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from django.http import HttpRequest, JsonResponse
 
     from lorary.anatomy import Finding
     from registry.models import Adapter, File, Revision
 
-__all__ = ["MAX_FILES", "preupload"]
+__all__ = ["MAX_FILES", "preupload", "validate"]
 
 #: Clients ask for 256 files at a time.
 MAX_FILES = 1000
@@ -151,3 +154,18 @@ def _faults(path: str, size: int, sample: bytes) -> list[Finding]:
         for one in found
         if one.severity == "error" and (is_whole or one.code != "file_truncated")
     ]
+
+
+@door("POST", is_read=True)
+def validate(request: HttpRequest) -> JsonResponse:
+    """Say what is wrong with the front matter of a card: 400 where its push would be refused."""
+    text = text_of(json_of(request), "content", "")
+    try:
+        warnings = fields.read(text).warnings
+    except Invalid as error:
+        return answer({"errors": _messages([error.detail]), "warnings": []}, status=400)
+    return answer({"errors": [], "warnings": _messages(warnings)})
+
+
+def _messages(texts: Iterable[object]) -> list[dict[str, str]]:
+    return [{"message": str(text)} for text in texts]

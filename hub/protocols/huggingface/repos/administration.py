@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from hub.protocols.huggingface.bodies import json_of, text_of
 from hub.protocols.huggingface.door import answer, door
+from hub.protocols.huggingface.inputs import json_of, text_of
 from hub.protocols.huggingface.refusals import REPO_NOT_FOUND, REVISION_NOT_FOUND, Refused
 from hub.protocols.huggingface.repos.refs import adapter_of, revision_of
 from registry.accounts import permissions

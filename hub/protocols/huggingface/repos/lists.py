@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.utils.translation import gettext as _
 
 from hub.protocols.huggingface.door import answer, door
-from hub.protocols.huggingface.queries import expanded, is_on, next_page, whole
+from hub.protocols.huggingface.inputs import expanded, is_on, next_page, whole
 from hub.protocols.huggingface.repos import base_models, shapes
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import tag_filters

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from hub.http.errors import Malformed
 from hub.protocols.huggingface.door import answer, door
-from hub.protocols.huggingface.queries import is_on, next_page, whole
+from hub.protocols.huggingface.inputs import is_on, next_page, whole
 from hub.protocols.huggingface.refusals import ENTRY_NOT_FOUND, Refused
 from hub.protocols.huggingface.repos import shapes
 from hub.protocols.huggingface.repos.refs import adapter_of, parted, snapshot_of

@@ -1,26 +1,34 @@
-"""What is known of a repo: its document at a revision, its branches, its past, who may enter."""
+"""What is known of a repo: its document at a revision, its branches, its past, who may enter.
+
+Addresses that clients print for people lead to the page of the adapter (``web_page``).
+"""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db.models import prefetch_related_objects
+from django.http import HttpResponseRedirect
+from django.urls import reverse
 
 from hub.protocols.huggingface.door import answer, door
-from hub.protocols.huggingface.front import card_data
-from hub.protocols.huggingface.queries import expanded, is_on, next_page, whole
+from hub.protocols.huggingface.inputs import expanded, is_on, next_page, whole
 from hub.protocols.huggingface.refusals import in_header
 from hub.protocols.huggingface.repos import shapes
 from hub.protocols.huggingface.repos.refs import adapter_of, require_access, snapshot_of
+from registry import storage
 from registry.accounts import permissions
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import tag_filters
-from registry.errors import CursorInvalid
+from registry.cards import fields
+from registry.errors import CursorInvalid, Invalid, NotFound, StorageAway
 from registry.models import VersionState
 from registry.versions import revisions
+from registry.versions import selectors as version_selectors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from django.http import HttpRequest, JsonResponse
     from django.http.response import HttpResponseBase
@@ -28,7 +36,18 @@ if TYPE_CHECKING:
     from registry.models import Adapter, File
     from registry.versions.revisions import Snapshot
 
-__all__ = ["auth_check", "auth_check_write", "commits", "info", "mine", "refs", "theirs", "warned"]
+__all__ = [
+    "auth_check",
+    "auth_check_write",
+    "card_data",
+    "commits",
+    "info",
+    "mine",
+    "refs",
+    "theirs",
+    "warned",
+    "web_page",
+]
 
 R = TypeVar("R", bound="HttpResponseBase")
 
@@ -154,3 +173,37 @@ def _owned(rows: Sequence[Adapter]) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def card_data(adapter: Adapter, files: Sequence[File]) -> dict[str, Any]:
+    """Return what the fields of an adapter make, with what its README says in place of that."""
+    readme = next((file for file in files if file.path == fields.NAME), None)
+    if readme is None:
+        return shapes.card_data(adapter)
+    try:
+        said = _front_matter(readme.sha256)
+    except (FileNotFoundError, StorageAway, Invalid):
+        said = {}  # a document does without
+    return {**shapes.card_data(adapter), **said}
+
+
+@lru_cache(maxsize=256)
+def _front_matter(sha256: str) -> Mapping[str, Any]:
+    with storage.store().open(sha256) as handle:
+        return fields.front_matter(fields.decoded(handle.read(fields.MAX_READ + 1)))
+
+
+@door("GET")
+def web_page(request: HttpRequest, owner: str, name: str, ref: str) -> HttpResponseRedirect:
+    """Lead to the version that a commit or a branch is, else to the adapter."""
+    adapter = adapter_of(request, owner, name)
+    place = reverse("adapter", args=[adapter.owner, adapter.name])
+    found = _version(request, adapter, ref.partition("/")[0])
+    return HttpResponseRedirect(f"{place}?v={found}" if found else place)
+
+
+def _version(request: HttpRequest, adapter: Adapter, ref: str) -> str:
+    try:
+        return version_selectors.get(request.user, adapter, ref).name
+    except NotFound:
+        return ""

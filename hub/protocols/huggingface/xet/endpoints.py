@@ -24,8 +24,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from hub.http.callers import secret_in_header
-from hub.protocols.huggingface.bodies import refuse_pull_request, stream_of
 from hub.protocols.huggingface.door import answer, charge_write, door
+from hub.protocols.huggingface.inputs import refuse_pull_request, stream_of
 from hub.protocols.huggingface.refusals import Refused
 from hub.protocols.huggingface.repos.refs import adapter_of
 from hub.protocols.huggingface.xet import assembling, grants, staging
