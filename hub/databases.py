@@ -18,7 +18,7 @@ __all__ = ["broker", "cache", "database", "prepare_file"]
 # Readers never wait for the writer (WAL); a writer takes its lock at once and waits for its turn
 # (IMMEDIATE), instead of failing with "database is locked" when it upgrades. NORMAL loses the
 # last commits on power loss, not on a kill; FULL would cost a factor of fifty, so only what
-# somebody is told about is flushed (hub.http.durable_responses).
+# somebody is told about is flushed (hub.http.middleware).
 SQLITE: dict[str, Any] = {
     "transaction_mode": "IMMEDIATE",
     "timeout": 20,

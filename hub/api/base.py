@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from urllib.parse import urlencode
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.response import Response
@@ -15,26 +16,33 @@ from rest_framework.views import APIView
 
 from hub.api.bodies import RawParser, discard_rest
 from registry.accounts import permissions
-from registry.errors import NotFound
+from registry.adapters.selectors import MAX_PAGE
+from registry.errors import CursorInvalid, NotFound
 from registry.models import Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from django.contrib.auth.models import AnonymousUser
+    from django.db.models import Model, QuerySet
     from rest_framework.request import Request
 
     from registry.models import User
 
 __all__ = [
+    "PAGING",
     "Choice",
     "Endpoint",
     "FindingOut",
     "Input",
     "Nowhere",
+    "PageQuery",
     "ProgressOut",
     "RawEndpoint",
     "absolute",
+    "page_of",
+    "paged",
+    "paging",
     "said",
     "shown",
 ]
@@ -215,3 +223,55 @@ class ProgressOut(serializers.Serializer[Any]):
 
     done = serializers.IntegerField()
     total = serializers.IntegerField()
+
+
+M = TypeVar("M", bound="Model")
+
+DEFAULT_PAGE = 24
+
+
+class PageQuery(Input):
+    """Which page."""
+
+    cursor = serializers.CharField(default="", allow_blank=True, max_length=200)
+    limit = serializers.IntegerField(default=DEFAULT_PAGE, min_value=1, max_value=MAX_PAGE)
+
+
+PAGING = [
+    OpenApiParameter("cursor", str, description="Of the page before: take `next` as it is."),
+    OpenApiParameter("limit", int, description=f"Results a page, 1 to {MAX_PAGE}; {DEFAULT_PAGE}."),
+]
+
+
+def paging(name: str, kind: type[serializers.BaseSerializer[Any]]) -> serializers.Serializer[Any]:
+    """Return the shape of a page, for the API document."""
+    fields = {
+        "results": kind(many=True),
+        "next": serializers.URLField(allow_null=True, help_text="Address of the next page."),
+    }
+    return inline_serializer(f"{name}Page", fields)
+
+
+def page_of(
+    rows: QuerySet[M], *, key: str = "pk", cursor: str = "", limit: int = DEFAULT_PAGE
+) -> tuple[list[M], str]:
+    """Return rows in descending order of a unique number, and the next cursor ("" at the end).
+
+    Raises:
+        CursorInvalid: the cursor is no number of ours.
+    """
+    if cursor:
+        if not cursor.isdecimal() or not cursor.isascii() or len(cursor) > 18:
+            raise CursorInvalid(_("Start again from the first page."))
+        rows = rows.filter(**{f"{key}__lt": int(cursor)})
+    found = list(rows.order_by(f"-{key}")[: limit + 1])
+    more = len(found) > limit
+    return found[:limit], str(getattr(found[limit - 1], key)) if more else ""
+
+
+def paged(view: Endpoint, results: Sequence[Any], cursor: str) -> Response:
+    """Return a page; ``next`` keeps every other part of the query."""
+    query = {**view.request.query_params.dict(), "cursor": cursor}
+    place = f"{view.request.path}?{urlencode(query)}"
+    following = view.request.build_absolute_uri(place) if cursor else None
+    return Response({"results": results, "next": following})

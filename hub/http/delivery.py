@@ -5,7 +5,7 @@ a range costs what the whole file costs per byte. Other servers, and answers of 
 here. With ``LORARY_ACCEL`` nginx sends and this process only decides; what that needs of nginx is
 in ``deploy/nginx.conf``. Of files in a bucket the answer is a link to them, good for minutes.
 
-Source: RFC 9110 §13 (conditions) and §14 (ranges), RFC 9530 (Repr-Digest), RFC 6266.
+Source: RFC 9110 §13 (conditions) and §14 (ranges), RFC 9530 (Repr-Digest).
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ import base64
 import re
 import secrets
 import sys
+import unicodedata
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import quote
 
 from django.conf import settings
 from django.http import FileResponse, HttpResponse
 from django.utils.translation import gettext as _
 
-from hub.http.caching import NEVER
-from hub.http.content_disposition import content_disposition
 from hub.http.errors import PreconditionFailed
+from hub.http.middleware import NEVER
 from hub.http.ranges import Span, parted, spans_of
 from registry import storage
 from registry.errors import Gone
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     Done = Callable[[], object]
     Stored = Blob | Bytes
 
-__all__ = ["deliver", "etag_of", "matches", "require_match", "send"]
+__all__ = ["content_disposition", "deliver", "etag_of", "matches", "require_match", "send"]
 
 #: Bytes read at a time where the server has no sendfile.
 BLOCK = 256 * 1024
@@ -327,3 +328,37 @@ class _Pieces:
     def close(self) -> None:
         """Close the file."""
         self._handle.close()
+
+
+#: RFC 8187's attr-char besides letters and digits; everything else travels as %XX of UTF-8.
+_PLAIN = "!#$&+-.^_`|~"
+#: Readers disagree on these inside a quoted string, and some take %41 for A.
+_DOUBTFUL = '"\\%'
+
+
+def content_disposition(filename: str, *, kind: str = "attachment") -> str:
+    """Return the header's value, printable ASCII whatever the name holds.
+
+    Source: RFC 6266 §4.3 and appendix D (a plain name for old readers, the true one beside it),
+    RFC 8187 §3.2 (``filename*``), RFC 9110 §5.6.4 (quoted strings).
+
+    Args:
+        filename: Last segment of a path. Control characters and slashes become ``_``.
+        kind: ``attachment`` or ``inline``.
+    """
+    name = "".join(_safe(char) for char in filename)
+    plain = "".join(_ascii(char) for char in name)
+    value = f'{kind}; filename="{plain}"'
+    if plain != name:
+        value += f"; filename*=UTF-8''{quote(name, safe=_PLAIN)}"
+    return value
+
+
+def _safe(char: str) -> str:
+    return "_" if char in "/\\" or unicodedata.category(char) in {"Cc", "Cs"} else char
+
+
+def _ascii(char: str) -> str:
+    """Return a character for old readers: without its accents, or ``_``."""
+    base = unicodedata.normalize("NFKD", char)[:1]
+    return base if " " <= base <= "~" and base not in _DOUBTFUL else "_"

@@ -1,11 +1,21 @@
-"""Headers of every answer, and answers without a body."""
+"""Middleware: headers, what caches may keep, answers without a body, rows flushed to disk.
+
+Views that send public files and pictures set ``Cache-Control`` themselves. Everything else may be
+about a private, unlisted or gated adapter or about who is signed in, so no cache stores it: neither
+a proxy nor the browser, whose Back button would show it after a sign-out. A few pages show a
+stranger only what everybody may find; the browser may keep those, to go back to them at once.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.db import connection
 from django.http import HttpResponse
+
+from registry.durable import flush
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,10 +25,47 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTENT_SECURITY_POLICY",
+    "FOR_AN_HOUR",
+    "NEVER",
+    "CacheMiddleware",
+    "FlushMiddleware",
     "HeadMiddleware",
     "ReleaseMiddleware",
     "SecurityHeadersMiddleware",
 ]
+
+#: Nobody stores it.
+NEVER = "private, no-store"
+#: The stranger's own browser keeps it and asks each time.
+CHECKED = "private, no-cache"
+#: Everybody stores it, and asks again after an hour: what is withdrawn or made private is then
+#: gone from caches, too. They do not serve it when they cannot ask.
+FOR_AN_HOUR = "public, max-age=3600, must-revalidate"
+
+#: Names of the pages on which a stranger sees nothing but what is public.
+PUBLIC_PAGES = frozenset({"browse", "help", "home", "profile", "use"})
+
+
+class CacheMiddleware:
+    """Sets ``Cache-Control`` where a view did not."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Return the answer with a word on who may keep it."""
+        response = self.get_response(request)
+        match = request.resolver_match
+        is_public = match is not None and match.url_name in PUBLIC_PAGES and _is_stranger(request)
+        response.headers.setdefault("Cache-Control", CHECKED if is_public else NEVER)
+        return response
+
+
+def _is_stranger(request: HttpRequest) -> bool:
+    """Whether a request comes without anything that could say who asks."""
+    has_session = settings.SESSION_COOKIE_NAME in request.COOKIES
+    return not has_session and "Authorization" not in request.headers
+
 
 #: Answers from this length on may take minutes to send. Opening a connection again costs about a
 #: millisecond, so shorter ones keep it.
@@ -98,3 +145,36 @@ class ReleaseMiddleware:
         if is_long and not connection.in_atomic_block:
             connection.close()
         return response
+
+
+READING = {"GET", "HEAD", "OPTIONS"}
+
+
+class FlushMiddleware:
+    """Flushes SQLite's log once for each request that may have written.
+
+    With ``synchronous=NORMAL`` a commit is in the log and the log in memory of the system, which
+    outlives a kill and not a power failure (https://www.sqlite.org/pragma.html#pragma_synchronous).
+    One flush before the answer makes every commit up to then last, at the price of one, while
+    workers, whose rows are found again, pay nothing. PostgreSQL flushes by itself.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+        self._named = 0  # the log whose entry in its folder was flushed
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Return the answer once it may be believed."""
+        response = self.get_response(request)
+        if request.method not in READING and connection.vendor == "sqlite":
+            self._flush(Path(f"{connection.settings_dict['NAME']}-wal"))
+        return response
+
+    def _flush(self, log: Path) -> None:
+        try:
+            inode = flush(log)
+        except FileNotFoundError:  # all of it is in the database: whoever removed it flushed that
+            return
+        if inode != self._named:
+            flush(log.parent)
+            self._named = inode

@@ -1,7 +1,7 @@
 """Backups of a running hub, and hubs made from them.
 
 ```
-<folder>/hub, lock                       whose it is (``hub.operations.backup_owner``), who is at it
+<folder>/hub, lock                       the identity of its hub (``claim``), who is at it
 <folder>/files/blobs/ab/cd/<sha256>      every file that a set names, once; a blob store
 <folder>/sets/20261126T045000.000Z/
     manifest.json                        written last: a set without it does not count
@@ -23,14 +23,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.management import call_command
+from django.db import connection
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
-from hub.operations import backup_owner, database_dumps
+from hub.operations import backup_sets, database_dumps
 from hub.operations.backup_sets import (
     FORMAT,
     BackupInvalid,
@@ -40,18 +44,20 @@ from hub.operations.backup_sets import (
     require_as_written,
     write,
 )
+from hub.plurals import counted
 from registry import identity, storage
 from registry.blobs import migrate_store
+from registry.durable import flush
 from registry.private_files import make_folder
 from registry.uploads import store_change
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from registry.blobs.migrate_store import Progress, Tally
     from registry.uploads.store_change import Carried
 
-__all__ = ["Made", "Restored", "make", "put_back"]
+__all__ = ["Foreign", "Made", "Restored", "claim", "make", "owner_of", "put_back"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +113,7 @@ def make(
         StorageFull: there is no room; earlier sets are as they were.
     """
     make_folder(folder)
-    backup_owner.claim(folder, adopts=adopts)
+    claim(folder, adopts=adopts)
     target = files_of(folder)
     if with_files:
         first = migrate_store.copy(source=storage.store(), target=target, progress=progress)
@@ -198,3 +204,73 @@ def _keep_secret(place: Path) -> None:
 def _sha256(file: Path) -> str:
     with file.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+_FILE = "hub"
+
+
+class Foreign(Exception):
+    """The folder belongs to another hub; the text says what to do."""
+
+
+def claim(folder: Path, *, adopts: bool = False) -> None:
+    """Make a folder of backups this hub's, unless it is another's.
+
+    Two hubs in one folder delete each other's sets. The empty hub that a wrong ``LORARY_DATA``
+    makes, or a new one after the loss of a disk, would cost the backups that are needed then.
+
+    A folder from before there were identities belongs to the first hub whose rows know each file
+    that any of its sets names. Digests stay in the rows for ever, so the hub that made the sets
+    does.
+
+    Args:
+        folder: Of backups; it is there.
+        adopts: Take it over, whosever it is.
+
+    Raises:
+        Foreign: it is another's.
+    """
+    own, owner = identity.own(), owner_of(folder)
+    if owner == own:
+        return
+    if owner and not adopts:
+        raise Foreign(_advised(_("%(folder)s has the backups of another hub."), folder))
+    if not adopts and (strange := identity.unknown(_named_by_sets(folder))):
+        text = _("%(folder)s has backups that name %(files)s unknown to this hub.")
+        raise Foreign(_advised(text, folder, files=counted(strange, "file")))
+    _keep_rows()
+    backup_sets.write(folder / _FILE, f"{own}\n")
+    flush(folder)
+
+
+def owner_of(folder: Path) -> str:
+    """Return the identity of the hub whose backups are there, "" when the folder says none."""
+    try:
+        return (folder / _FILE).read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _advised(what: str, folder: Path, **facts: str) -> str:
+    advice = _(
+        "Nothing was changed. See whether LORARY_DATA and LORARY_DATABASE_URL are this hub's. Name "
+        "another folder for a new hub, or restore from this one. If it shall be this hub's from "
+        "now on, say --adopt."
+    )
+    return f"{what % {'folder': folder, **facts}} {advice}"
+
+
+def _named_by_sets(folder: Path) -> Iterator[str]:
+    for one in backup_sets.sets(folder):
+        with suppress(FileNotFoundError):  # of a damaged set; the others tell as well
+            for sha256, _size in backup_sets.named_in(folder / "sets" / one.name):
+                yield sha256
+
+
+def _keep_rows() -> None:
+    """Have the disk keep the identity before the folder has it; PostgreSQL does by itself."""
+    if connection.vendor == "sqlite":
+        log = Path(f"{connection.settings_dict['NAME']}-wal")
+        with suppress(FileNotFoundError):  # nothing is in the log
+            flush(log)
+            flush(log.parent)

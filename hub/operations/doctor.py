@@ -24,8 +24,7 @@ from django.utils import timezone
 from kombu.exceptions import KombuError
 
 from hub.http.problems import is_full
-from hub.operations import file_permissions
-from hub.operations.probes import LEAST_FREE_BYTES
+from hub.operations.health import LEAST_FREE_BYTES
 from hub.operations.worker_status import unserved_told
 from hub.plurals import counted, in_words
 from hub.setting_checks import check_settings
@@ -36,12 +35,34 @@ from registry.errors import StorageAway, StorageFull
 from registry.jobs import selectors as job_selectors
 from registry.models import Adapter, Blob, Job, JobState, Namespace
 from registry.names import RESERVED_NAMES, is_device
+from registry.private_files import is_open
 from registry.versions import reinspect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["PROBES", "Report", "examine"]
+__all__ = ["PROBES", "Report", "examine", "exposed"]
+
+
+def exposed() -> list[Path]:
+    """Return folders and files that are open to others; what lies in a closed folder is not."""
+    data = settings.LORARY.data
+    closed = [] if is_open(data) else [data]
+    return [path for path in _places(data) if is_open(path) and not _lies_in(path, closed)]
+
+
+def _places(data: Path) -> Iterator[Path]:
+    yield data
+    if connection.vendor == "sqlite":
+        yield Path(connection.settings_dict["NAME"])
+    place = storage.place_of(settings.LORARY.storage)
+    if isinstance(place, Path):
+        yield place
+
+
+def _lies_in(path: Path, folders: list[Path]) -> bool:
+    return any(folder in path.parents for folder in folders)
+
 
 #: Free space below which uploads are in danger.
 LOW_SPACE_BYTES = 2 * 2**30
@@ -107,7 +128,7 @@ def _free_bytes() -> int:
 
 def _rights() -> Iterator[Report]:
     """Say what other accounts of this machine can look into."""
-    places = " ".join(str(path) for path in file_permissions.exposed())
+    places = " ".join(str(path) for path in exposed())
     if not places:
         yield Report("rights", "ok", "Other accounts of this machine cannot read rows or files.")
         return

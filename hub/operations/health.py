@@ -1,25 +1,198 @@
 """Health of a hub, for monitors: ``/healthz/live``, and ``/healthz/ready`` or ``/healthz``.
 
 They answer whatever the ``Host`` is: probes ask for the address of a machine.
+
+Each part of the hub is probed in a thread of its own, by doing a little of its work, and has
+``LIMIT_S`` to answer. One that hangs is probed again only once it has come back, so probes never
+pile up. Results are kept for ``KEPT_S``: whoever asks, and however often, the parts do no more work
+than that.
 """
 
 from __future__ import annotations
 
+import logging
+import math
+import os
+import shutil
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import cache
 from typing import TYPE_CHECKING
 
+from celery import current_app
+from django.conf import settings
+from django.db import OperationalError, connection, connections, transaction
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 from django.http import JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from hub.operations.probes import PARTS, Health
+from registry import storage
+from registry.errors import StorageFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-__all__ = ["HealthMiddleware", "live", "ready"]
+__all__ = [
+    "PARTS",
+    "Health",
+    "HealthMiddleware",
+    "check_database",
+    "check_storage",
+    "live",
+    "ready",
+]
+
+#: Seconds that a part has to answer, and for which its answer counts.
+LIMIT_S, KEPT_S = 1.0, 5.0
+#: Free bytes below which nothing can be taken in: a part of an upload, and some rows.
+LEAST_FREE_BYTES = 16 * 2**20
+
+log = logging.getLogger(__name__)
+
+
+def check_database() -> None:
+    """Write a row.
+
+    Raises:
+        Error: the database is away, full or takes no writes.
+        StorageFull: the disk of SQLite is nearly full.
+    """
+    if connection.vendor == "sqlite":
+        _require_room(settings.LORARY.data)
+    try:
+        _limit_waiting()
+        with transaction.atomic(), connection.cursor() as cursor:
+            # The newest row of a table that every hub has; nothing changes in it.
+            newest = "(SELECT max(id) FROM django_migrations)"
+            cursor.execute(f"UPDATE django_migrations SET app = app WHERE id = {newest}")  # noqa: S608 - fixed text
+    except OperationalError as error:
+        if not _is_locked(error):  # somebody else writes, so writing works
+            raise
+
+
+def _limit_waiting() -> None:
+    """Have the database give up before the probe does."""
+    wait_ms = int(500 * LIMIT_S)
+    is_sqlite = connection.vendor == "sqlite"
+    statement = "PRAGMA busy_timeout" if is_sqlite else "SET statement_timeout"
+    with connection.cursor() as cursor:
+        cursor.execute(f"{statement} = {wait_ms}")
+
+
+def _is_locked(error: OperationalError) -> bool:
+    return getattr(error.__cause__, "sqlite_errorname", "").startswith("SQLITE_BUSY")
+
+
+def check_migrations() -> None:
+    """Look whether the tables are those of this release.
+
+    Raises:
+        RuntimeError: they are not.
+    """
+    missing = _leaves() - set(MigrationRecorder(connection).applied_migrations())
+    if missing:
+        msg = f"migrations are not applied: {sorted(missing)}"
+        raise RuntimeError(msg)
+
+
+@cache
+def _leaves() -> set[tuple[str, str]]:
+    return set(MigrationLoader(None).graph.leaf_nodes())
+
+
+def check_storage() -> None:
+    """Write a file and remove it.
+
+    Raises:
+        StorageFull: there is no room.
+        StorageAway: the store cannot be reached.
+        OSError: the store refuses.
+    """
+    key, place = storage.new_key(), storage.place_of(settings.LORARY.storage)
+    if not isinstance(place, storage.BucketPlace):
+        _require_room(place)
+    try:
+        storage.store().write(key, [b"lorary health"])
+    finally:
+        storage.store().delete(key)
+
+
+def _require_room(folder: Path) -> None:
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_FREE_BYTES:
+        msg = f"{folder} has {free:,} bytes left"
+        raise StorageFull(msg)
+
+
+def check_broker() -> None:
+    """Connect to the broker.
+
+    Raises:
+        Exception: it does not answer.
+    """
+    with current_app.connection_for_write() as link:
+        link.ensure_connection(max_retries=1, timeout=math.ceil(LIMIT_S))
+
+
+PARTS: dict[str, Callable[[], None]] = {
+    "database": check_database,
+    "migrations": check_migrations,
+    "storage": check_storage,
+    "broker": check_broker,
+}
+
+
+class Health:
+    """What a process knows of its hub's parts."""
+
+    def __init__(self, parts: dict[str, Callable[[], None]]) -> None:
+        self._parts = parts
+        self._lock = threading.Lock()
+        self._pid = 0
+        self._probes: dict[str, Future[bool]] = {}
+        self._known: dict[str, bool] = {}
+        self._known_until = 0.0
+
+    def look(self) -> dict[str, bool]:
+        """Return for each part whether it is fit for work."""
+        with self._lock:
+            if self._pid != os.getpid():  # threads stay behind in the process that forked
+                self._pid, self._probes, self._known_until = os.getpid(), {}, 0.0
+                self._pool = ThreadPoolExecutor(len(self._parts), "health")
+            if time.monotonic() >= self._known_until:
+                self._probe()
+                self._known_until = time.monotonic() + KEPT_S
+            return dict(self._known)
+
+    def _probe(self) -> None:
+        for name, check in self._parts.items():
+            if name not in self._probes or self._probes[name].done():
+                self._probes[name] = self._pool.submit(self._passes, name, check)
+        wait(self._probes.values(), LIMIT_S)
+        self._known = {
+            name: probe.done() and probe.result() for name, probe in self._probes.items()
+        }
+
+    def _passes(self, name: str, check: Callable[[], None]) -> bool:
+        try:
+            check()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the part is not fit
+            if self._known.get(name, True):
+                log.warning("the %s is not fit for work: %s", name, error.__cause__ or error)
+            return False
+        finally:
+            connections.close_all()
+        return True
+
 
 _HEALTH = Health(PARTS)
 

@@ -7,22 +7,22 @@ from django.views.generic import RedirectView
 
 from hub.http.throttles import CoverThrottle, DrawnThrottle
 from hub.pages import operator
-from hub.pages.accounts import content_setting, tokens
+from hub.pages.accounts import tokens, views
 from hub.pages.accounts import views as accounts
-from hub.pages.adapters import aliases, comparison, drafts, versions, withdrawals
+from hub.pages.adapters import aliases, comparison, versions
 from hub.pages.adapters import views as adapters
-from hub.pages.catalogue import browse, home, profiles
+from hub.pages.catalogue import views as catalogue
 from hub.pages.errors import page
 from hub.pages.help import client, guides, usage
-from hub.pages.pictures import gallery, media, previews, recipe, tryouts
+from hub.pages.pictures import gallery, media, previews, tryouts
 from hub.pages.publishing import uploads
 from hub.pages.publishing import views as publish
 
 __all__ = ["urlpatterns"]
 
 urlpatterns: list[URLPattern] = [
-    path("", page(home.home), name="home"),
-    path("browse", page(browse.browse), name="browse"),
+    path("", page(catalogue.home), name="home"),
+    path("browse", page(catalogue.browse), name="browse"),
     path("publish", page(publish.publish), name="publish"),
     path("publish/read", page(publish.read, judges_query=True), name="publish-read"),
     path("publish/checked", page(publish.checked, judges_query=True), name="publish-checked"),
@@ -35,7 +35,7 @@ urlpatterns: list[URLPattern] = [
     path("signout", page(accounts.signout), name="signout"),
     path("settings", RedirectView.as_view(pattern_name="tokens"), name="settings"),
     path("settings/password", page(accounts.password), name="password"),
-    path("settings/content", page(content_setting.content), name="content"),
+    path("settings/content", page(views.content), name="content"),
     path("settings/tokens", page(tokens.index), name="tokens"),
     path("settings/tokens/revoke", page(tokens.revoke_all), name="tokens-revoke"),
     path("settings/tokens/<int:token_id>/revoke", page(tokens.revoke), name="token-revoke"),
@@ -73,10 +73,10 @@ urlpatterns: list[URLPattern] = [
     path(
         "media/covers/<int:version_id>.svg", page(media.cover, throttle=CoverThrottle), name="cover"
     ),
-    path("<str:owner>", page(profiles.profile), name="profile"),
+    path("<str:owner>", page(catalogue.profile), name="profile"),
     path("<str:owner>/<str:name>", page(adapters.show), name="adapter"),
     path("<str:owner>/<str:name>/edit", page(adapters.edit), name="adapter-edit"),
-    path("<str:owner>/<str:name>/recipe", page(recipe.recipe), name="adapter-recipe"),
+    path("<str:owner>/<str:name>/recipe", page(previews.recipe), name="adapter-recipe"),
     path("<str:owner>/<str:name>/compare", page(comparison.show), name="compare"),
     path("<str:owner>/<str:name>/gallery", page(gallery.gallery), name="gallery"),
     path(
@@ -93,17 +93,17 @@ urlpatterns: list[URLPattern] = [
     ),
     path(
         "<str:owner>/<str:name>/withdraw",
-        page(withdrawals.withdraw_adapter),
+        page(versions.withdraw_adapter),
         name="adapter-withdraw",
     ),
     path(
         "<str:owner>/<str:name>/versions/<str:version>/withdraw",
-        page(withdrawals.withdraw),
+        page(versions.withdraw),
         name="version-withdraw",
     ),
     path(
         "<str:owner>/<str:name>/versions/<str:version>/publish",
-        page(drafts.decide),
+        page(versions.decide),
         name="version-publish",
     ),
     path(

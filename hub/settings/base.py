@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext_lazy as _
 
-from hub.api.conf import REST_FRAMEWORK, SPECTACULAR_SETTINGS  # noqa: F401 - Django reads them
 from hub.config import load, prepare
 from hub.databases import broker, cache, database, prepare_file
 from hub.env import Env
-from hub.log_filters import is_news, say_in_a_line
+
+if TYPE_CHECKING:
+    from logging import LogRecord
 
 ROOT = Path(__file__).resolve().parents[2]
 LORARY = load(Env(os.environ), ROOT)
@@ -60,8 +61,8 @@ MIDDLEWARE = [
     "hub.http.middleware.SecurityHeadersMiddleware",
     "hub.http.malformed_requests.MalformedMiddleware",
     "hub.operations.health.HealthMiddleware",
-    "hub.http.durable_responses.FlushMiddleware",
-    "hub.http.caching.CacheMiddleware",
+    "hub.http.middleware.FlushMiddleware",
+    "hub.http.middleware.CacheMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -146,12 +147,97 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 FILE_UPLOAD_TEMP_DIR = LORARY.data
 FILE_UPLOAD_HANDLERS = [
-    "hub.http.form_files.Bounded",
+    "hub.http.limits.Bounded",
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
     "django.core.files.uploadhandler.TemporaryFileUploadHandler",
 ]
 
+# --- REST framework and the API document ------------------------------------------------------
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "hub.api.accounts.authentication.TokenAuth",
+        "hub.api.accounts.authentication.SessionAuth",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": [],  # services decide
+    "DEFAULT_PARSER_CLASSES": ["hub.api.bodies.BoundedJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "hub.api.bodies.OneFormat",
+    "DEFAULT_METADATA_CLASS": None,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_THROTTLE_CLASSES": [
+        "hub.http.throttles.StrangerThrottle",
+        "hub.http.throttles.WriteThrottle",
+        "hub.http.throttles.ScopeThrottle",
+    ],
+    # Generous: they stop floods, not work. A window of the cache, per address or per user.
+    "DEFAULT_THROTTLE_RATES": {
+        "stranger": "1800/min",
+        "inspect": "120/min",
+        "search": "600/min",
+        "covers": "1800/min",
+    },
+    "EXCEPTION_HANDLER": "hub.http.problems.handle",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "Lorary API",
+    "DESCRIPTION": (
+        "Search, inspect, upload, publish and download LoRA adapters. Send an access token as "
+        "`Authorization: Bearer lor_…`; pages of the site may use their session with a CSRF "
+        "header. Errors are `application/problem+json` with a stable `code`."
+    ),
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "LICENSE": {"name": "Apache-2.0"},
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "KindEnum": "registry.models.Kind",
+        "VisibilityEnum": "registry.models.Visibility",
+        "AccessEnum": "registry.models.Access",
+        "MaturityEnum": "registry.models.Maturity",
+        "VersionStateEnum": "registry.models.VersionState",
+        "UploadStateEnum": "registry.models.UploadState",
+        "FileRoleEnum": "registry.models.FileRole",
+        "HashKindEnum": "registry.models.HashKind",
+        "SeverityEnum": "registry.models.Severity",
+        "NamespaceKindEnum": "registry.models.NamespaceKind",
+        "PreviewStateEnum": "hub.api.previews.serializers.PREVIEW_STATES",
+        "FileKindEnum": "hub.api.versions.anatomy.KINDS",
+        "ConfidenceEnum": "hub.api.versions.anatomy.CONFIDENCES",
+        "TrustEnum": "hub.api.versions.anatomy.TRUST",
+    },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "hub.api.docs.add_problems",
+    ],
+}
+
 # --- Log ------------------------------------------------------------------------------------
+#: Clients ask here for what not every server has, and go on by themselves when it is not there.
+_ASKED_IN_VAIN = ("/xet/",)
+
+
+def is_news(record: LogRecord) -> bool:
+    """Whether a warning of Django's tells anything: not that a client learned what is not here."""
+    request = getattr(record, "request", None)
+    is_absent = getattr(record, "status_code", None) == 404
+    return not (is_absent and str(getattr(request, "path", "")).startswith(_ASKED_IN_VAIN))
+
+
+def say_in_a_line(record: LogRecord) -> bool:
+    """Leave out the traceback where a request breaks a rule of Django's; every record passes.
+
+    Scanners send hosts that are not this one and the like all day. The sentence says all there is.
+    """
+    if record.name.startswith("django.security."):
+        record.exc_info = record.exc_text = None
+    return True
+
+
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import previews.tasks  # noqa: F401 - registers the handlers of jobs
-from hub.http.caching import FOR_AN_HOUR
+from hub.http.middleware import FOR_AN_HOUR
 from previews.models import Sample
 from previews.services import samples
 from registry.jobs import worker_process

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hub.http import inspection_limits
+from hub.http import limits
 from registry.scan import checks
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ def test_who_comes_while_all_places_are_taken_is_asked_to_come_again(
     stranger: Caller, own_settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own_settings(inspections=2)
-    monkeypatch.setattr(inspection_limits, "WAIT_S", 0.05)
-    inspection_limits._places.cache_clear()
+    monkeypatch.setattr(limits, "WAIT_S", 0.05)
+    limits._places.cache_clear()
     busy, done = threading.Barrier(3), threading.Event()
     look = checks.look
 
@@ -76,7 +76,7 @@ def test_who_comes_while_all_places_are_taken_is_asked_to_come_again(
     data = head(10)
     threads = [
         threading.Thread(
-            target=inspection_limits.look, args=(data,), kwargs={"name": "a", "size": len(data) + 1}
+            target=limits.look, args=(data,), kwargs={"name": "a", "size": len(data) + 1}
         )
         for _ in range(2)
     ]

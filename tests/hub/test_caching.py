@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
-from hub.http.caching import CHECKED, FOR_AN_HOUR, NEVER
+from hub.http.middleware import CHECKED, FOR_AN_HOUR, NEVER
 from previews.models import Derivative, Image
 from registry import storage
 from registry.adapters import services as adapters

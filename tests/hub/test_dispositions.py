@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.http.content_disposition import content_disposition
+from hub.http.delivery import content_disposition
 
 #: File name → name for old readers, and whether the true one must travel beside it.
 NAMES: dict[str, tuple[str, str]] = {

@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 
-from hub.http.durable_responses import FlushMiddleware
+from hub.http.middleware import FlushMiddleware
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

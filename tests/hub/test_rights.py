@@ -15,7 +15,7 @@ from django.db import connection
 
 from hub.config import prepare
 from hub.databases import prepare_file
-from hub.operations import database_dumps, file_permissions
+from hub.operations import database_dumps, doctor
 from hub.operations.doctor import PROBES
 from registry import storage
 from tests.hub.test_backups import keep, run
@@ -113,7 +113,7 @@ def test_the_doctor_says_what_is_open_and_how_to_close_it(
     assert f"Run `chmod o= {data} {elsewhere}`." in report.hint
     assert "nginx" in report.hint
     data.chmod(0o750)
-    assert file_permissions.exposed() == [elsewhere]
+    assert doctor.exposed() == [elsewhere]
 
 
 @pytest.mark.usefixtures("closed_rows")
@@ -121,9 +121,9 @@ def test_what_lies_in_a_closed_folder_is_closed() -> None:
     files = settings.LORARY.data / "files"
     files.mkdir(mode=0o755)
     files.chmod(0o755)
-    assert file_permissions.exposed() == []
+    assert doctor.exposed() == []
     settings.LORARY.data.chmod(0o755)
-    assert file_permissions.exposed() == [settings.LORARY.data, files]
+    assert doctor.exposed() == [settings.LORARY.data, files]
 
 
 @pytest.mark.django_db

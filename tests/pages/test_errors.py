@@ -13,8 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver
 
 from hub import urls
-from hub.log_filters import say_in_a_line
 from hub.pages.errors import refuse
+from hub.settings.base import say_in_a_line
 from registry.errors import Conflict, Gone, RateLimited
 from registry.names import RESERVED_NAMES
 

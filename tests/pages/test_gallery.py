@@ -10,8 +10,8 @@ from django.contrib.auth.models import AnonymousUser
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 import previews.tasks  # noqa: F401 - registers the handlers of jobs
-from hub.http import form_files
-from hub.pages.pictures import sample_gallery
+from hub.http import limits
+from hub.pages.pictures import gallery
 from previews.models import Sample
 from previews.services import samples
 from registry.adapters import selectors as adapter_selectors
@@ -214,13 +214,13 @@ def test_more_pictures_take_no_more_queries(
     adapter = adapter_selectors.get(None, "ada", "noir")
     version = version_selectors.get(None, adapter)
     with django_assert_num_queries(4):
-        sample_gallery.gallery_of(AnonymousUser(), adapter, version)
+        gallery.gallery_of(AnonymousUser(), adapter, version)
 
 
 def test_a_form_that_is_too_large_is_refused_before_it_is_written(
     as_ada: Client, v1: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(form_files, "MAX_FORM_BYTES", 1000)
+    monkeypatch.setattr(limits, "MAX_FORM_BYTES", 1000)
     small, large = (SimpleUploadedFile("a.png", b"x" * size) for size in (100, 4000))
     assert as_ada.post(PLACE, {"files": small}).status_code == 302
     assert as_ada.post(PLACE, {"files": large}).status_code == 400

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image as Pillow
 
-from hub.http.caching import FOR_AN_HOUR
+from hub.http.middleware import FOR_AN_HOUR
 from previews import cards
 from previews.derived import card as drawing
 from previews.derived.shapes import Bar, Caption, Spot

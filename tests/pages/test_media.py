@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hub.http.caching import FOR_AN_HOUR
+from hub.http.middleware import FOR_AN_HOUR
 from previews.models import Image, Recipe, Render
 from registry import storage
 from registry.adapters import services as adapters

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.template import Context, Template
 
-from hub.http.caching import FOR_AN_HOUR
+from hub.http.middleware import FOR_AN_HOUR
 from hub.pages.catalogue.cards import Drawn
 from previews.models import Derivative, Image, Sheet
 from previews.selectors.pictures import Picture, Source, pictures_of

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hub.pages.pictures.strength_advice import in_words
-from hub.pages.pictures.strength_slider import Sweep, sweep_of
+from hub.pages.pictures.strength_slider import Sweep, in_words, sweep_of
 from previews.selectors.pictures import Picture
 from previews.selectors.renders import Previews
 from registry.models import Version

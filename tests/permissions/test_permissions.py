@@ -59,7 +59,7 @@ def ground(
 def _unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
     """Count no requests, and have the disk keep nothing: all of it is rolled back."""
     monkeypatch.setattr("hub.http.throttles._Counted.allow_request", lambda *_: True)
-    monkeypatch.setattr("hub.http.durable_responses.flush", lambda _path: 0)
+    monkeypatch.setattr("hub.http.middleware.flush", lambda _path: 0)
 
 
 def outcome(ground: Ground, method: str, pattern: str, caller: str, state: str) -> str:

@@ -10,8 +10,18 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from hub.api.accounts.authentication import AddressTokenAuth, SessionAuth, TokenAuth
-from hub.api.base import Choice, Endpoint, Input, absolute, shown
-from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
+from hub.api.base import (
+    PAGING,
+    Choice,
+    Endpoint,
+    Input,
+    PageQuery,
+    absolute,
+    page_of,
+    paged,
+    paging,
+    shown,
+)
 from registry.accounts import quotas
 from registry.models import AccessToken, Namespace, NamespaceKind
 from registry.names import MAX_NAME

@@ -9,8 +9,7 @@ from drf_spectacular.utils import extend_schema_field as field
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from hub.api.base import Endpoint, Input, shown
-from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
+from hub.api.base import PAGING, Endpoint, Input, PageQuery, page_of, paged, paging, shown
 from registry.adapters import selectors as adapter_selectors
 from registry.aliases import selectors as alias_selectors
 from registry.aliases import services as aliases

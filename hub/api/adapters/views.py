@@ -15,8 +15,7 @@ from drf_spectacular.utils import (
 )
 from rest_framework import serializers
 
-from hub.api.base import Choice, Endpoint, Input, absolute, shown
-from hub.api.pagination import PAGING, PageQuery, paged, paging
+from hub.api.base import PAGING, Choice, Endpoint, Input, PageQuery, absolute, paged, paging, shown
 from hub.api.versions.serializers import VersionBriefOut
 from lorary.anatomy import FAMILIES
 from previews.selectors.pictures import cover_of

@@ -10,9 +10,19 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from hub.api.base import Endpoint, Input, RawEndpoint, absolute, shown
+from hub.api.base import (
+    PAGING,
+    Endpoint,
+    Input,
+    PageQuery,
+    RawEndpoint,
+    absolute,
+    page_of,
+    paged,
+    paging,
+    shown,
+)
 from hub.api.bodies import raw_body
-from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
 from previews.models import SampleKind, SampleState
 from previews.sample_files.limits import MAX_FILM_BYTES
 from previews.selectors import samples as selectors

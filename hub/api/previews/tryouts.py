@@ -12,8 +12,18 @@ from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_f
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from hub.api.base import Endpoint, Input, ProgressOut, absolute, shown
-from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
+from hub.api.base import (
+    PAGING,
+    Endpoint,
+    Input,
+    PageQuery,
+    ProgressOut,
+    absolute,
+    page_of,
+    paged,
+    paging,
+    shown,
+)
 from hub.api.previews.serializers import PictureOut, PlaceOut
 from previews.models import Layer, RenderState
 from previews.models.render import MAX_STRENGTH

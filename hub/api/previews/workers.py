@@ -8,8 +8,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from hub.api.base import Choice, Endpoint, Input, shown
-from hub.api.pagination import paging
+from hub.api.base import Choice, Endpoint, Input, paging, shown
 from hub.operations.worker_status import (
     BaseStatus,
     JobStatus,

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from hub.api.base import Input, RawEndpoint
 from hub.api.bodies import raw_body
 from hub.api.versions.anatomy import InspectionOut, RefusalOut
-from hub.http import inspection_limits
+from hub.http import limits
 from registry.errors import Invalid, SizeMismatch, TooLarge
 from registry.names import MAX_PATH
 from registry.scan import checks
@@ -62,7 +62,7 @@ class Inspect(RawEndpoint):
         """
         asked = self.asked(InspectQuery)
         data = _first_bytes(request, asked["size"])
-        return Response(inspection_limits.look(data, **asked).to_dict())
+        return Response(limits.look(data, **asked).to_dict())
 
 
 def _first_bytes(request: Request, size: int) -> bytes:
@@ -73,11 +73,11 @@ def _first_bytes(request: Request, size: int) -> bytes:
         SizeMismatch: it is longer than the file, or ends within the header.
         TooLarge: it is longer than what is inspected for this user.
     """
-    most = inspection_limits.head_bytes(request.user)
+    most = limits.head_bytes(request.user)
     try:
         data: bytes = raw_body(request, limit=most).read(most)
     except TooLarge as refusal:
-        raise inspection_limits.too_long(request.user) from refusal
+        raise limits.too_long(request.user) from refusal
     if not data and size:
         raise Invalid(_("Send the first bytes of the file."))
     if data.startswith(b"--") and (request.content_type or "").startswith("multipart/"):
@@ -97,8 +97,8 @@ def _require_header(data: bytes, most: int, request: Request) -> None:
         TooLarge: so much of it is not inspected for this user.
     """
     needed = 8 + int.from_bytes(data[:8], "little")
-    if inspection_limits.head_bytes(request.user) < needed <= most:
-        raise inspection_limits.too_long(request.user)
+    if limits.head_bytes(request.user) < needed <= most:
+        raise limits.too_long(request.user)
     if 8 <= len(data) < needed <= most:
         text = _("The header ends after %(needed)d bytes of the file; these are %(got)d.")
         told = text % {"needed": needed, "got": len(data)}

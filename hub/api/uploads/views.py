@@ -15,9 +15,21 @@ from drf_spectacular.utils import (
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from hub.api.base import Endpoint, FindingOut, Input, ProgressOut, RawEndpoint, absolute, shown
+from hub.api.base import (
+    PAGING,
+    Endpoint,
+    FindingOut,
+    Input,
+    PageQuery,
+    ProgressOut,
+    RawEndpoint,
+    absolute,
+    page_of,
+    paged,
+    paging,
+    shown,
+)
 from hub.api.bodies import raw_body
-from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
 from hub.api.versions.anatomy import AnatomyOut, named
 from hub.api.versions.serializers import VersionPlaceOut
 from hub.upload_progress import checked_bytes

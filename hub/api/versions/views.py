@@ -11,8 +11,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from hub.api.adapters.views import AdapterDetailOut, covers_of
-from hub.api.base import Endpoint, Input, shown
-from hub.api.pagination import PAGING, PageQuery, page_of, paged, paging
+from hub.api.base import PAGING, Endpoint, Input, PageQuery, page_of, paged, paging, shown
 from hub.api.versions.serializers import VersionBriefOut, VersionOut
 from hub.http import delivery
 from registry.adapters import selectors as adapter_selectors

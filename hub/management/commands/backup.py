@@ -13,7 +13,7 @@ from django.db import DatabaseError
 
 from hub.management.help import Help
 from hub.management.progress import Meter, amiss
-from hub.operations import backup, backup_owner, backup_sets, database_dumps, process_lock
+from hub.operations import backup, backup_sets, database_dumps, process_lock
 from hub.plurals import counted, in_words
 from hub.setting_checks import TAG
 from registry.errors import LoraryError
@@ -41,7 +41,7 @@ Example: manage.py backup --to /mnt/backup/lorary --keep 14
 
 REFUSALS = (
     process_lock.Busy,
-    backup_owner.Foreign,
+    backup.Foreign,
     database_dumps.RowsRefused,
     LoraryError,
     OSError,

@@ -9,6 +9,7 @@ from django.contrib import auth, messages
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-__all__ = ["password", "signin", "signout", "signup"]
+__all__ = ["content", "password", "signin", "signout", "signup"]
 
 #: Tries of one name from one place, in fifteen minutes; and of one place altogether.
 TRIES, TRIES_OF_A_PLACE, WINDOW_S = 10, 60, 900
@@ -184,3 +185,15 @@ def _shelf() -> list[list[Card]]:
     )
     cards = [card for card in cards if not card.rating]
     return [cards[start : start + 3] for start in range(0, len(cards) // 3 * 3, 3)]
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def content(request: HttpRequest) -> HttpResponse:
+    """Ask what a person wants to see of mature adapters, and keep the answer."""
+    user = require_user(request.user)
+    if request.method == "POST":
+        users.set_shows_mature(actor=user, shows_mature=request.POST.get("mature") == "show")
+        messages.success(request, _("Your choice is saved."))
+        return redirect("content")
+    return render(request, "pages/content.html")

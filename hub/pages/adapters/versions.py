@@ -1,31 +1,49 @@
-"""What an owner does to a version."""
+"""What an owner does to a version: edit, yank, publish or drop a draft, withdraw."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django import forms
 from django.contrib import messages
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
+from hub.pages.adapters.tabs import remarks_of
 from hub.pages.adapters.version_forms import EditVersionForm
-from hub.pages.forms import YankForm, accept_faults
-from registry.accounts.permissions import require_adapter
+from hub.pages.forms import YankForm, accept_faults, dress
+from registry.accounts.permissions import is_operator, require_adapter, require_owner_or_operator
 from registry.adapters import selectors as adapter_selectors
-from registry.errors import Invalid
+from registry.errors import Invalid, StateConflict
 from registry.models import VersionState
 from registry.versions import selectors as version_selectors
 from registry.versions import services as versions
+from registry.versions import withdraw as withdrawal
 from registry.versions.details import document_of, open_in
+from registry.versions.latest import MAX_REASON
 
 if TYPE_CHECKING:
+    from typing import Any
+
+    from django.contrib.auth.models import AnonymousUser
     from django.http import HttpRequest, HttpResponse, QueryDict
 
-    from registry.models import Version
+    from hub.pages.adapters.tabs import Remark
+    from registry.models import Adapter, User, Version
 
-__all__ = ["edit", "yank"]
+__all__ = [
+    "WithdrawForm",
+    "adapter_gone",
+    "decide",
+    "edit",
+    "may_withdraw",
+    "withdraw",
+    "withdraw_adapter",
+    "yank",
+]
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -85,3 +103,129 @@ def _said(version: Version) -> dict[str, object]:
         "words": words,
         **{field: getattr(version, field) for field in fields},
     }
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def decide(request: HttpRequest, owner: str, name: str, version: str) -> HttpResponse:
+    """Ask what a draft shall become, and do it."""
+    adapter = adapter_selectors.get(request.user, owner, name)
+    user = require_adapter(request.user, adapter)
+    found = version_selectors.get(request.user, adapter, version)
+    if found.state != VersionState.DRAFT:
+        raise StateConflict(_("%(version)s is no draft any more.") % {"version": found.name})
+    place = reverse("adapter", args=[adapter.owner, adapter.name])
+    if "drop" in request.POST:
+        versions.discard(actor=user, version=found)
+        messages.success(request, _("%(version)s was dropped.") % {"version": found.name})
+        return redirect(place)
+    if "publish" in request.POST:
+        versions.publish(actor=user, version=found)
+        messages.success(request, _("%(version)s is published.") % {"version": found.name})
+        return redirect(f"{place}?v={found.name}")
+    context = {"adapter": adapter, "version": found, "remarks": _remarks(found)}
+    return render(request, "adapter/draft.html", context)
+
+
+def _remarks(version: Version) -> list[Remark]:
+    """Return what its owner should know before everybody can read it."""
+    found = version_selectors.findings_of(version, version.primary_file, is_owner=True)
+    return [remark for remark in remarks_of(found, is_owner=True) if remark.is_loud]
+
+
+class WithdrawForm(forms.Form):
+    """Why, and the name typed once more: what follows cannot be undone."""
+
+    reason = forms.CharField(
+        label=gettext_lazy("Why?"),
+        max_length=MAX_REASON,
+        help_text=gettext_lazy("Everyone who asks for it will read this sentence."),
+    )
+    name = forms.CharField(label=gettext_lazy("To be sure"), max_length=200)
+
+    def __init__(self, data: QueryDict | None, *, name: str) -> None:
+        super().__init__(data)
+        self.fields["name"].help_text = _("Type “%(name)s”. It cannot be undone.") % {"name": name}
+        self.fields["name"].widget.attrs["autocomplete"] = "off"
+        self._name = name
+        dress(self)
+
+    def clean_name(self) -> str:
+        """Take the name only as it is written.
+
+        Raises:
+            ValidationError: it is another.
+        """
+        typed = str(self.cleaned_data["name"])
+        if typed.strip() != self._name:
+            raise forms.ValidationError(_("Type “%(name)s” exactly.") % {"name": self._name})
+        return typed
+
+
+def may_withdraw(user: User | AnonymousUser, adapter: Adapter) -> bool:
+    """Whether somebody is offered to take things of an adapter down."""
+    if not user.is_authenticated or adapter.withdrawn_reason:
+        return False
+    return adapter.namespace.is_writable_by(user) or is_operator(user)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def withdraw(request: HttpRequest, owner: str, name: str, version: str) -> HttpResponse:
+    """Take a version down for good."""
+    adapter = adapter_selectors.get(request.user, owner, name)
+    user = require_owner_or_operator(request.user, adapter)
+    found = version_selectors.get(request.user, adapter, version)
+    form = WithdrawForm(_posted(request), name=found.name)
+    if form.is_bound and form.is_valid():
+        try:
+            withdrawal.withdraw(actor=user, version=found, reason=form.cleaned_data["reason"])
+            messages.success(request, _("%(version)s is taken down.") % {"version": found.name})
+            return redirect(f"{_place(adapter)}?v={found.name}")
+        except (Invalid, StateConflict) as error:
+            accept_faults(form, error.facts.get("fields", {}), str(error.detail))
+    context = {"adapter": adapter, "version": found, "form": form}
+    return _confirmation(request, context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def withdraw_adapter(request: HttpRequest, owner: str, name: str) -> HttpResponse:
+    """Take an adapter with all its versions down for good."""
+    adapter = adapter_selectors.get(request.user, owner, name)
+    user = require_owner_or_operator(request.user, adapter)
+    form = WithdrawForm(_posted(request), name=adapter.full_name)
+    if form.is_bound and form.is_valid():
+        try:
+            reason = form.cleaned_data["reason"]
+            withdrawal.withdraw_adapter(actor=user, adapter=adapter, reason=reason)
+            return redirect(_place(adapter))
+        except (Invalid, StateConflict) as error:
+            accept_faults(form, error.facts.get("fields", {}), str(error.detail))
+    return _confirmation(request, {"adapter": adapter, "form": form})
+
+
+def _posted(request: HttpRequest) -> QueryDict | None:
+    return request.POST if request.method == "POST" else None
+
+
+def _confirmation(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+    status = 400 if context["form"].errors else 200
+    return render(request, "adapter/withdraw.html", context, status=status)
+
+
+def _place(adapter: Adapter) -> str:
+    return reverse("adapter", args=[adapter.owner, adapter.name])
+
+
+def adapter_gone(request: HttpRequest, adapter: Adapter) -> HttpResponse:
+    """Show what stays of an adapter that was withdrawn as a whole."""
+    rows = version_selectors.listing(None, adapter).prefetch_related("revision__files__blob")
+    versions = [(version, list(version.revision.files.all())) for version in rows]
+    with_it = [row for row in rows if row.withdrawn_reason == adapter.withdrawn_reason]
+    last = max(with_it, key=lambda row: row.withdrawn_at or row.created_at, default=None)
+    family = _family(versions)
+    context = {"adapter": adapter, "versions": versions, "family": family, "last": last}
+    return render(request, "adapter/withdrawn.html", context, status=410)
+
+
+def _family(versions: list[tuple[Any, Any]]) -> str:
+    """Return the base model for which a similar one may be looked for."""
+    return next((str(version.family) for version, _files in versions if version.family), "")

@@ -14,12 +14,12 @@ from hub.pages.adapters import comparison, tabs
 from hub.pages.adapters.anatomy_panel import anatomy_of
 from hub.pages.adapters.base_model_panel import verdict_of
 from hub.pages.adapters.snippets import snippets_of
-from hub.pages.adapters.withdrawals import adapter_gone, may_withdraw
+from hub.pages.adapters.versions import adapter_gone, may_withdraw
 from hub.pages.forms import AdapterForm, accept_faults
 from hub.pages.labels import facts_line
+from hub.pages.pictures.gallery import FIRST, gallery_of
 from hub.pages.pictures.media import is_for_everyone
 from hub.pages.pictures.previews import previews_context
-from hub.pages.pictures.sample_gallery import FIRST, gallery_of
 from registry.accounts.permissions import require_adapter
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters

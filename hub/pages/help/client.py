@@ -20,7 +20,7 @@ from django.views.decorators.http import condition, require_safe
 from flit_core.wheel import make_wheel_in
 
 import lorary
-from hub.http.content_disposition import content_disposition
+from hub.http.delivery import content_disposition
 from registry.errors import NotFound
 
 __all__ = ["Wheel", "send", "wheel"]

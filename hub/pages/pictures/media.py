@@ -12,9 +12,9 @@ from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from hub.http.caching import FOR_AN_HOUR, NEVER
 from hub.http.callers import secret_in_header
 from hub.http.delivery import etag_of, matches
+from hub.http.middleware import FOR_AN_HOUR, NEVER
 from previews import cards
 from previews import cover as covers
 from previews.models import Derivative, Image, Sheet, SheetKind

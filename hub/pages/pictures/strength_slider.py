@@ -2,6 +2,8 @@
 
 Of all pictures (prompts x seeds x strengths) one prompt and one seed are chosen; what is left is
 a row of frames by strength. The one at 0 is the control, wherever it stands; one of them is live.
+
+Strength advice (``previews.render.output.strength_advice``) is beside it, in words and as ranges.
 """
 
 from __future__ import annotations
@@ -9,20 +11,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from hub.pages.labels import recommendation
-from hub.pages.pictures import strength_advice
 from hub.templatetags.lorary import signed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from previews.selectors.pictures import Picture
     from previews.selectors.renders import Previews
     from registry.models import Version
 
-__all__ = ["Band", "Frame", "Option", "Sweep", "frame_of", "sweep_of"]
+    Document = Mapping[str, Any]
+
+__all__ = ["Band", "Frame", "Option", "Sweep", "frame_of", "in_words", "ranges", "sweep_of"]
 
 PROMPT_LABEL = 28
 #: More prompts than these are chosen from a list: side by side most would be out of sight.
@@ -138,7 +142,7 @@ def sweep_of(version: Version, found: Previews, wanted: Mapping[str, str]) -> Sw
         band=_band(row, version),
         recommended=recommendation(version),
         measured=_measured(row, found.advice),
-        advice=strength_advice.in_words(found.advice),
+        advice=in_words(found.advice),
         settings=_settings(seed, found.recipe),
     )
 
@@ -217,7 +221,7 @@ def _band(row: Sequence[Picture], version: Version) -> Band | None:
 def _measured(row: Sequence[Picture], said: Mapping[str, Any]) -> list[Band]:
     """Return the suggested range of each side; what begins at its far end leads there from 0."""
     bands = []
-    for begins, low, high in strength_advice.ranges(said) if len(row) > 1 else []:
+    for begins, low, high in ranges(said) if len(row) > 1 else []:
         start, end = _along(row, low), _along(row, high)
         lead = _percent(_along(row, begins))
         bands.append(Band(_percent(start), _percent(end - start), _percent(end), lead))
@@ -238,3 +242,51 @@ def _along(row: Sequence[Picture], value: float) -> float:
 
 def _percent(share: float) -> str:
     return f"{share * 100:.1f}".removesuffix(".0")
+
+
+#: People are told multiples of this: the measure is no finer.
+GRAIN = 0.05
+
+
+def ranges(advice: Document) -> list[tuple[float, float, float]]:
+    """Return where each side begins, and its suggested range: (begins, low, high)."""
+    sides = [side for side in (advice.get("negative"), advice.get("positive")) if side]
+    return [(side["begins"], *side["suggested"]) for side in sides if side["suggested"]]
+
+
+def in_words(advice: Document) -> str:
+    """Return what a sweep says as one phrase, empty where it says nothing."""
+    sides = {
+        sign: ", ".join(_phrases(advice[sign], advice["distances"]))
+        for sign in ("positive", "negative")
+        if advice.get(sign)
+    }
+    if len(sides) == 2:
+        return capfirst(_("above 0 %(positive)s; below 0 %(negative)s") % sides)
+    return capfirst(next(iter(sides.values()), ""))
+
+
+def _phrases(side: Document, distances: list[tuple[float, float]]) -> Iterator[str]:
+    ends, full = side["ends"], side["saturates"]
+    if side["begins"] is None:
+        yield _("hardly any change up to %(end)s") % {"end": signed(ends)}
+        return
+    first = min(abs(strength) for strength, _distance in distances if strength * ends > 0)
+    if full is not None and abs(full) <= first:
+        yield _("full at %(full)s already") % {"full": _grain(full)}
+    else:
+        yield _("begins at %(begins)s") % {"begins": _grain(side["begins"])}
+        yield (
+            _("still growing at %(end)s") % {"end": signed(ends)}
+            if full is None
+            else _("full by %(full)s") % {"full": _grain(full)}
+        )
+    if side["breaks"] is not None:
+        yield _("comes apart from %(breaks)s") % {"breaks": _grain(side["breaks"])}
+    low, high = side["suggested"]
+    yield _("try %(low)s to %(high)s") % {"low": _grain(low), "high": _grain(high)}
+
+
+def _grain(value: float) -> str:
+    steps = max(1, round(abs(value) / GRAIN))
+    return signed(steps * GRAIN * (1 if value > 0 else -1))

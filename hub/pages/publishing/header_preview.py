@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from hub.http import inspection_limits
+from hub.http import limits
 from hub.http.errors import Busy
 from hub.pages.adapters.anatomy_panel import method_title, parts_text, training_facts
 from hub.pages.adapters.base_model_panel import (
@@ -139,7 +139,7 @@ def read(request: HttpRequest, name: str, size_text: str) -> Reading:
         return Reading(path, remarks_of(found, is_owner=True), is_refused=True)
     try:
         head = request.read(checks.head_bytes())
-        inspection = inspection_limits.look(head, name=path, size=size_bytes)
+        inspection = limits.look(head, name=path, size=size_bytes)
     except Busy as busy:
         return _refused(name, str(busy.detail))
     remarks = remarks_of(inspection.findings, is_owner=True)

@@ -22,7 +22,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from hub.http import delivery
-from hub.http.content_disposition import content_disposition
+from hub.http.delivery import content_disposition
 from hub.protocols.civitai.asked import Asked, number
 from hub.protocols.civitai.door import Refused, door, origin
 from hub.protocols.civitai.files import chosen, name_of

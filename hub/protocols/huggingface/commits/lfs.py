@@ -171,7 +171,11 @@ _SALT = "huggingface.lfs"
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """That ``user``, within the limits of its token, may send ``part`` of ``upload``."""
+    """That ``user``, within the limits of its token, may send ``part`` of ``upload``.
+
+    LFS clients send bytes without ``Authorization``, so the address carries the permission. It
+    lasts as long as the upload, and ends with its token. It lets nobody read.
+    """
 
     user: User
     upload: Upload

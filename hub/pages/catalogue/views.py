@@ -1,4 +1,4 @@
-"""Search, filters, pages of results; the same view answers htmx with the results alone."""
+"""The home page, search with its filters, and profiles; htmx gets the results of a search alone."""
 
 from __future__ import annotations
 
@@ -13,21 +13,72 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
+from hub.pages.adapters.content_rating import is_blurred
 from hub.pages.catalogue.cards import cards_of
 from hub.pages.labels import family_label
+from hub.pages.pictures.strength_slider import Frame, sweep_of
+from previews.selectors.pictures import cover_of
+from previews.selectors.renders import previews_of
 from registry.adapters import selectors as adapter_selectors
 from registry.models import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from django.contrib.auth.models import AnonymousUser
     from django.http import HttpRequest, HttpResponse, QueryDict
 
     from registry.adapters.selectors import Facets, Page, Query
-    from registry.models import User
+    from registry.models import Adapter, User
 
-__all__ = ["browse", "count_text", "page_links"]
+__all__ = ["browse", "count_text", "home", "page_links", "profile"]
+
+NEWEST = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Hero:
+    """A real adapter at rising strength."""
+
+    title: str
+    url: str
+    prompt: str
+    seed: int
+    frames: list[Frame]
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    """Show what this place is: a search, a live sweep, the newest adapters."""
+    newest = adapter_selectors.search(request.user, adapter_selectors.Query(), limit=NEWEST).results
+    facets = adapter_selectors.facets(request.user)
+    context = {
+        "cards": cards_of(request.user, newest),
+        "sweep": _hero([one for one in newest if not is_blurred(request.user, one)]),
+        "total": sum(count for _kind, count in facets.kinds),
+        "families": _families(facets),
+        "tries": [tag for tag, _count in facets.tags[:3]],
+    }
+    return render(request, "pages/home.html", context)
+
+
+def _families(facets: Facets) -> list[dict[str, str]]:
+    return [{"id": family, "label": family_label(family)} for family, _count in facets.families]
+
+
+def _hero(newest: Sequence[Adapter]) -> Hero | None:
+    """Return the newest adapter that has pictures, as a sweep."""
+    covers = cover_of(newest)
+    adapter = next((one for one in newest if covers.get(one.pk)), None)
+    if adapter is None or adapter.latest_version is None:
+        return None
+    version = adapter.latest_version
+    sweep = sweep_of(version, previews_of(version), {})
+    if sweep is None:
+        return None
+    url = reverse("adapter", args=[adapter.owner, adapter.name])
+    return Hero(adapter.display_title, url, sweep.prompt, sweep.seed, sweep.frames)
+
 
 PAGE = 24
 MAX_WORD = 200
@@ -188,3 +239,20 @@ def _facet(
     if chosen and not any(option.is_chosen for option in options):
         options.append(Option(chosen, label(chosen), is_chosen=True))
     return Facet(name, title, chosen, options)
+
+
+@require_safe
+def profile(request: HttpRequest, owner: str) -> HttpResponse:
+    """Show an owner's adapters; its own drafts and private ones only to itself."""
+    namespace = adapter_selectors.namespace(owner)
+    query = adapter_selectors.Query(owner=namespace.name)
+    cursor = request.GET.get("cursor", "")
+    found = adapter_selectors.search(request.user, query, cursor=cursor, limit=PAGE)
+    context = {
+        "owner": namespace,
+        "is_self": request.user.is_authenticated and namespace.user_id == request.user.pk,
+        "cards": cards_of(request.user, found.results),
+        "count_text": count_text(request.user, query),
+        **page_links(request, found, cursor),
+    }
+    return render(request, "pages/profile.html", context)

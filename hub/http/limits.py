@@ -1,28 +1,34 @@
-"""Headers that are inspected while their sender waits: how many at once, and how long.
+"""Limits on what a request may cost: inspections of headers, and files in forms.
 
 The largest header costs seconds of CPU time, and a process has dozens of threads. Without a limit a
-few senders could keep all of them busy.
+few senders could keep all of them busy. Forms bring pictures that browsers without a script send;
+weights travel as raw bodies.
 """
 
 from __future__ import annotations
 
 from functools import cache
 from threading import BoundedSemaphore
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.core.files.uploadhandler import FileUploadHandler
 from django.utils.translation import gettext as _
 
 from hub.http.errors import Busy
+from previews.sample_files.limits import MAX_FILM_BYTES
 from registry.errors import TooLarge
 from registry.scan import checks
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
     from lorary.anatomy import Inspection
 
-__all__ = ["WAIT_S", "head_bytes", "look", "too_long"]
+__all__ = ["MAX_FORM_BYTES", "WAIT_S", "Bounded", "head_bytes", "look", "too_long"]
 
 #: Seconds to wait for another inspection to end, before the sender is asked to come again.
 WAIT_S = 1.0
@@ -68,3 +74,37 @@ def too_long(user: AbstractBaseUser | AnonymousUser) -> TooLarge:
             "“lorary inspect” reads files of any kind on your own machine."
         )
     return TooLarge(text % {"limit": limit, "most": checks.head_bytes()}, limit=limit)
+
+
+#: A few videos, or a dozen pictures.
+MAX_FORM_BYTES = 4 * MAX_FILM_BYTES
+
+
+class Bounded(FileUploadHandler):
+    """Refuses forms that announce too much, before anything of them is written.
+
+    Django reads a form, with its files, before it knows which page it is for or who sends it.
+    """
+
+    def handle_raw_input(
+        self,
+        input_data: Any,  # noqa: ANN401 - a WSGI stream
+        META: Mapping[str, str],  # noqa: N803 - Django's name
+        content_length: int,
+        boundary: str,
+        encoding: str | None = None,
+    ) -> None:
+        """Look at the announced length.
+
+        Raises:
+            RequestDataTooBig: there is more than a page takes.
+        """
+        if content_length > MAX_FORM_BYTES:
+            raise RequestDataTooBig
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
+        """Leave the bytes to the handlers behind."""
+        return raw_data
+
+    def file_complete(self, file_size: int) -> None:
+        """Leave the file to the handlers behind."""
