@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from hub.operations.storage_location import moved_to
+from registry.durable import flush
 from registry.private_files import make_folder
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from hub.env import Env
 
-__all__ = ["Config", "load", "prepare"]
+__all__ = ["Config", "load", "moved_to", "note_move", "prepare"]
 
 # Read by the SDK and by the tests, not by the hub.
 FOREIGN = frozenset({"ENDPOINT", "TOKEN", "HOME", "REFERENCE"})
@@ -164,3 +164,30 @@ def _kept_secret(data: Path) -> str:
         finally:
             draft.unlink()
     return path.read_text(encoding="utf-8").strip()
+
+
+_FILE = "storage_url"
+
+
+def moved_to(data: Path) -> str:
+    """Return the address that the files of this data directory were moved to, "" if never.
+
+    It is kept beside the rows, in ``<data>/storage_url``. ``manage.py storage move`` writes it
+    last, so it is the switch: from then on it is what ``LORARY_STORAGE`` means when it is unset,
+    and a hub that names another place does not start.
+    """
+    try:
+        return (data / _FILE).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def note_move(data: Path, url: str) -> None:
+    """Write the address; it is there as a whole or not at all."""
+    draft = data / f".{_FILE}.{os.getpid()}"
+    with draft.open("w", encoding="utf-8") as handle:
+        handle.write(f"{url}\n")
+        handle.flush()
+        os.fsync(handle.fileno())
+    draft.replace(data / _FILE)
+    flush(data)

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core import checks
 
-from hub.operations.storage_location import moved_to
+from hub.config import moved_to
 from lorary.anatomy.claims.lineages import LineageError, load_lineages
 from registry.storage import place_of
 

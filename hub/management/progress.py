@@ -1,10 +1,13 @@
-"""How far a command is, on a terminal and in a log."""
+"""Help texts of commands, and how far a command is, on a terminal and in a log."""
 
 from __future__ import annotations
 
 import sys
 import time
+from argparse import RawDescriptionHelpFormatter
 from typing import TYPE_CHECKING
+
+from django.core.management.base import DjangoHelpFormatter
 
 from hub.plurals import counted, in_words
 
@@ -13,7 +16,12 @@ if TYPE_CHECKING:
 
     from registry.blobs.migrate_store import Tally
 
-__all__ = ["DAMAGED", "MEND", "MISSING", "Meter", "amiss", "listed"]
+__all__ = ["DAMAGED", "MEND", "MISSING", "Help", "Meter", "amiss", "listed"]
+
+
+class Help(RawDescriptionHelpFormatter, DjangoHelpFormatter):
+    """Keeps line breaks of description and epilogue; Django's own options come last."""
+
 
 #: Seconds between two lines, where one overwrites the other and where it cannot.
 TERMINAL_S, LOG_S = 0.2, 30.0

@@ -14,8 +14,10 @@ are busy and another process has some, and waits in its loop for clients to clos
 
 from __future__ import annotations
 
+import json
 import math
 import os
+import re
 import select
 import socket
 import time
@@ -27,12 +29,69 @@ from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
-from hub.webserver import raw_responses
 from hub.webserver.admission import WAIT_S, Admission, caller_of
 from hub.webserver.connections import HEAD_S, Line
 from hub.webserver.streams import make_direct
 
-__all__ = ["Worker"]
+__all__ = ["HEAD_TOO_LONG", "HEAD_TOO_SLOW", "TOO_MANY", "Worker", "alive", "is_about_life"]
+
+#: Seconds after which a caller who had too many requests may come again.
+RETRY_AFTER_S = 10
+
+_LIVE = re.compile(rb"(?:GET|HEAD) /healthz/live[ ?]")
+
+
+def _answer(status: str, kind: str, document: dict[str, object], *fields: str) -> bytes:
+    body = json.dumps(document).encode()
+    lines = [
+        f"HTTP/1.1 {status}",
+        f"Content-Type: {kind}",
+        f"Content-Length: {len(body)}",
+        "Cache-Control: no-store",
+        "Connection: close",
+        *fields,
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def _problem(status: str, code: str, title: str, detail: str, *fields: str) -> bytes:
+    standard = {"type": f"/api/docs#{code}", "title": title, "status": int(status[:3])}
+    document = {**standard, "detail": detail, "code": code}
+    return _answer(status, "application/problem+json", document, *fields)
+
+
+HEAD_TOO_SLOW = _problem(
+    "408 Request Timeout",
+    "request_timeout",
+    "The request came too slowly",
+    "Send the whole head within 5 seconds.",
+)
+HEAD_TOO_LONG = _problem(
+    "431 Request Header Fields Too Large",
+    "malformed_request",
+    "The request cannot be read",
+    "The head has at most 64 KiB.",
+)
+TOO_MANY = _problem(
+    "503 Service Unavailable",
+    "unavailable",
+    "The server is busy",
+    "Too many requests from your address are open. Try again when some of them are finished.",
+    f"Retry-After: {RETRY_AFTER_S}",
+)
+
+_ALIVE = _answer("200 OK", "application/json", {"status": "ok"})
+
+
+def is_about_life(head: bytes | bytearray) -> bool:
+    """Whether a request only asks whether the process answers."""
+    return _LIVE.match(head) is not None
+
+
+def alive(head: bytes | bytearray) -> bytes:
+    """Return that it does, to HEAD without the body."""
+    return _ALIVE.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if head[:1] == b"H" else _ALIVE
+
 
 #: Seconds that a thread stays with a client who may go on at once, as one who fetches many files:
 #: the way back to the loop and to a thread again costs more than a small answer.
@@ -95,9 +154,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         elif conn.sock.has_ended:
             self._close(conn)
         elif conn.sock.head_length() < 0:
-            self._answer(conn, raw_responses.HEAD_TOO_LONG)
-        elif raw_responses.is_about_life(conn.sock.head):
-            self._answer(conn, raw_responses.alive(conn.sock.head))
+            self._answer(conn, HEAD_TOO_LONG)
+        elif is_about_life(conn.sock.head):
+            self._answer(conn, alive(conn.sock.head))
         else:
             self._admit(conn)
 
@@ -120,7 +179,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             return
         conn.timeout = time.monotonic() + WAIT_S
         if not self._admission.wait(conn.caller, conn):
-            self._answer(conn, raw_responses.TOO_MANY)
+            self._answer(conn, TOO_MANY)
 
     def finish_request(self, conn: Any, fs: Any) -> None:  # noqa: ANN401 - gunicorn's
         """Give the thread of a request to the next one of its caller."""
@@ -244,13 +303,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         while self._heads and self._heads[0].timeout <= now:
             conn = self._heads.popleft()
             self.poller.unregister(conn.sock)
-            self._answer(conn, raw_responses.HEAD_TOO_SLOW)
+            self._answer(conn, HEAD_TOO_SLOW)
         while self._closing and self._closing[0].timeout <= now:
             conn = self._closing.popleft()
             self.poller.unregister(conn.sock)
             self._close(conn)
         for conn in self._admission.expired(now):
-            self._answer(conn, raw_responses.TOO_MANY)
+            self._answer(conn, TOO_MANY)
 
 
 def _caller_of(conn: Any) -> str:  # noqa: ANN401 - gunicorn's TConn

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from django.conf import settings
 
-from hub.config import load
+from hub.config import load, moved_to, note_move
 from hub.env import Env
-from hub.operations.storage_location import moved_to, note_move
 from hub.setting_checks import check_settings, is_same_store
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from hub.config import moved_to
 from hub.operations import process_lock
-from hub.operations.storage_location import moved_to
 from registry import storage
 from registry.models import Blob
 from registry.uploads import services as uploads

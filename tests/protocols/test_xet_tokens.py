@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.core import signing
 
-from hub.protocols.huggingface.xet import grants
+from hub.protocols.huggingface.xet import endpoints
 from registry.adapters import services as adapters
 from registry.models import AccessToken
 from registry.tokens import services as tokens
@@ -89,7 +89,7 @@ def test_without_the_token_of_the_address_nothing_is_taken(
 
 
 def test_a_token_ends_after_its_hour(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grants, "LASTS_S", -1)
+    monkeypatch.setattr(endpoints, "LASTS_S", -1)
     assert sender.post("/v1/shards", b"1").status_code == 401
 
 

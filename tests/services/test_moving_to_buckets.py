@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.core.management import call_command
 
-from hub.operations.storage_location import moved_to
+from hub.config import moved_to
 from registry import storage
 from registry.blobs import migrate_store
 from registry.models import Blob, UploadState

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from hub.management.help import Help
-from hub.management.progress import Meter, amiss
+from hub.management.progress import Help, Meter, amiss
 from hub.operations import backup, backup_sets, database_dumps, process_lock
 from hub.plurals import counted, in_words
 from hub.setting_checks import TAG

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand
 
-from hub.management.help import Help
+from hub.management.progress import Help
 from previews.models import Image, Render
 from previews.services import contact_sheets, derivatives
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from hub.management.help import Help
+from hub.management.progress import Help
 from previews.render import BaseUnavailable, RenderError, load_bases
 from previews.render.output.png_parsing import read_png
 from previews.render.output.readback import read_back

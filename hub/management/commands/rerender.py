@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from hub.management.help import Help
+from hub.management.progress import Help
 from lorary.anatomy import FAMILIES
 from previews.render import RenderError
 from previews.services import rerender

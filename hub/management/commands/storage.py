@@ -14,10 +14,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from hub.management.help import Help
-from hub.management.progress import MEND, Meter, amiss, listed
+from hub.config import note_move
+from hub.management.progress import MEND, Help, Meter, amiss, listed
 from hub.operations import process_lock
-from hub.operations.storage_location import note_move
 from hub.plurals import counted, in_words
 from hub.setting_checks import TAG, is_same_store
 from registry import storage

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from hub.management.help import Help
+from hub.management.progress import Help
 from hub.setting_checks import TAG
 from registry.accounts import users
 from registry.errors import LoraryError

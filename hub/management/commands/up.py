@@ -12,8 +12,7 @@ from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
 from hub.operations import process_lock, processes
-from hub.operations.startup import Announcer
-from hub.operations.supervisor import Supervisor
+from hub.operations.supervisor import Announcer, Supervisor
 from hub.plurals import counted
 from hub.setting_checks import TAG
 

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
 
-from hub.management.help import Help
+from hub.management.progress import Help
 from hub.operations.worker_status import worker_statuses
 from registry.jobs import workers
 from registry.models import Worker, WorkerWish

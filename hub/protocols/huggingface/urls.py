@@ -11,7 +11,7 @@ from django.urls.converters import StringConverter
 
 from hub.protocols.huggingface import door, whoami
 from hub.protocols.huggingface.commits import commit, lfs, preupload
-from hub.protocols.huggingface.repos import administration, lists, resolve, trees
+from hub.protocols.huggingface.repos import administration, files, lists
 from hub.protocols.huggingface.repos import views as repos
 from hub.protocols.huggingface.xet import endpoints as xet
 
@@ -47,8 +47,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/models/<str:name>", door.nothing),
     path(MODEL, repos.info, name="hf-model"),
     path(f"{MODEL}/revision/<path:ref>", repos.info),
-    path(f"{MODEL}/tree/<path:rest>", trees.tree),
-    path(f"{MODEL}/paths-info/<path:ref>", trees.paths_info),
+    path(f"{MODEL}/tree/<path:rest>", files.tree),
+    path(f"{MODEL}/paths-info/<path:ref>", files.paths_info),
     path(f"{MODEL}/refs", repos.refs),
     path(f"{MODEL}/commits/<path:ref>", repos.commits),
     path(f"{MODEL}/auth-check", repos.auth_check),
@@ -82,7 +82,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{MODEL}/<path:rest>", door.nowhere),
     path("api/datasets/<path:rest>", door.models_only),
     path("api/spaces/<path:rest>", door.models_only),
-    path("<str:owner>/<str:name>/resolve/<path:rest>", resolve.resolve, name="hf-file"),
-    path("<str:owner>/<str:name>/raw/<path:rest>", resolve.resolve),
+    path("<str:owner>/<str:name>/resolve/<path:rest>", files.resolve, name="hf-file"),
+    path("<str:owner>/<str:name>/raw/<path:rest>", files.resolve),
     path("<str:name>/resolve/main/<path:rest>", door.nothing),
 ]

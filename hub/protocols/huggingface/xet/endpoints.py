@@ -17,9 +17,11 @@ Source: spec/api.md of huggingface/xet-core; calls of hf_xet 1.8.
 from __future__ import annotations
 
 import secrets
+import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
+from django.core import signing
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -28,24 +30,37 @@ from hub.protocols.huggingface.door import answer, charge_write, door
 from hub.protocols.huggingface.inputs import refuse_pull_request, stream_of
 from hub.protocols.huggingface.refusals import Refused
 from hub.protocols.huggingface.repos.refs import adapter_of
-from hub.protocols.huggingface.xet import assembling, grants, staging
+from hub.protocols.huggingface.xet import assembling, staging
 from hub.protocols.huggingface.xet.shards import MAX_SHARD_BYTES, ShardInvalid
 from hub.protocols.huggingface.xet.staging import Session
 from hub.protocols.huggingface.xet.xorbs import MAX_XORB_BYTES, XorbInvalid
-from registry.accounts import quotas
+from registry.accounts import permissions, quotas
 from registry.errors import Conflict, Invalid, NotFound, Unauthenticated
+from registry.models import Adapter, User
 from registry.storage import CHUNK
 from registry.storage.spooling import spooled
+from registry.tokens import selectors as token_selectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from django.contrib.auth.models import AnonymousUser
     from django.http import HttpRequest, JsonResponse
 
-    from hub.protocols.huggingface.xet.grants import Grant
     from registry.models import User
 
-__all__ = ["nothing", "shard", "telemetry", "write_token", "xorb"]
+__all__ = [
+    "LASTS_S",
+    "Grant",
+    "Issued",
+    "issue_grant",
+    "nothing",
+    "opened_grant",
+    "shard",
+    "telemetry",
+    "write_token",
+    "xorb",
+]
 
 #: Seconds after which a session that is busy is worth another try.
 SOON_S = 5
@@ -57,7 +72,7 @@ def write_token(request: HttpRequest, owner: str, name: str, ref: str) -> JsonRe
     """Return a token to send bytes with, and the address to send them to."""
     del ref  # bytes have no place yet: the commit names it
     refuse_pull_request(request)
-    issued = grants.issue(actor=request.user, adapter=adapter_of(request, owner, name))
+    issued = issue_grant(actor=request.user, adapter=adapter_of(request, owner, name))
     staging.sweep()
     place = request.build_absolute_uri(reverse("hf-xet", args=[secrets.token_hex(16)]))
     said = {"casUrl": place, "exp": issued.expires, "accessToken": issued.secret}
@@ -119,7 +134,7 @@ def _grant(request: HttpRequest) -> Grant:
     secret = secret_in_header(request)
     if secret is None:
         raise Unauthenticated(_("Send the token that came with this address."))
-    grant = grants.opened(secret)
+    grant = opened_grant(secret)
     request.user = grant.user
     charge_write(request)
     return grant
@@ -161,3 +176,62 @@ def _telling() -> Iterator[None]:
         raise Invalid(str(error)) from error
     except Conflict as error:
         raise Refused(error, status=503, headers={"Retry-After": str(SOON_S)}) from error
+
+
+#: Seconds that a grant lasts. Clients ask for a new one in time.
+LASTS_S = 3600
+
+_SALT = "huggingface.xet"
+
+
+class Issued(NamedTuple):
+    """A grant in writing, and when it ends, in seconds since the epoch."""
+
+    secret: str
+    expires: int
+
+
+class Grant(NamedTuple):
+    """Who may send, and to what.
+
+    A grant is signed, not kept. It names who sends, to which adapter, and the access token that
+    asked for it; with any of them its permission ends.
+    """
+
+    user: User
+    adapter: Adapter
+
+
+def issue_grant(*, actor: User | AnonymousUser, adapter: Adapter) -> Issued:
+    """Return a grant to send files of an adapter.
+
+    Raises:
+        NotFound, Unauthenticated, Forbidden, Gone: the actor may not change it.
+    """
+    user = permissions.require_adapter(actor, adapter)
+    token = user.access_token
+    said = [user.pk, adapter.pk, token.pk if token is not None else 0]
+    return Issued(signing.dumps(said, salt=_SALT, compress=False), int(time.time()) + LASTS_S)
+
+
+def opened_grant(secret: str) -> Grant:
+    """Return what a grant allows, if it still does.
+
+    Raises:
+        Unauthenticated: it was not written here, is too old, or its token or account has ended.
+        NotFound, Forbidden, Gone: its user may not change the adapter any more.
+    """
+    try:
+        user_id, adapter_id, token_id = signing.loads(secret, salt=_SALT, max_age=LASTS_S)
+    except signing.BadSignature as error:
+        raise _ended() from error
+    user = token_selectors.holder(user_id, token_id)
+    adapter = Adapter.objects.select_related("namespace").filter(pk=adapter_id).first()
+    if user is None or adapter is None:
+        raise _ended()
+    permissions.require_adapter(user, adapter)
+    return Grant(user, adapter)
+
+
+def _ended() -> Unauthenticated:
+    return Unauthenticated(_("This upload token is not valid (any more). Start the upload again."))

@@ -1,7 +1,10 @@
-"""Folders of a revision: what lies in them, since when, page by page.
+"""Files of a revision: their bytes (``resolve``), and folders page by page.
 
 Git names folders by their content. A manifest knows paths only, so the name of a folder is a digest
 of the names below it.
+
+``resolve`` never redirects within this origin: clients would look for the commit in the last
+answer. A redirect to a bucket, another origin, carries commit and digest.
 """
 
 from __future__ import annotations
@@ -9,28 +12,33 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
 
+from hub.http import delivery
 from hub.http.errors import Malformed
 from hub.protocols.huggingface.door import answer, door
 from hub.protocols.huggingface.inputs import is_on, next_page, whole
 from hub.protocols.huggingface.refusals import ENTRY_NOT_FOUND, Refused
 from hub.protocols.huggingface.repos import shapes
-from hub.protocols.huggingface.repos.refs import adapter_of, parted, snapshot_of
-from registry.errors import Invalid, NotFound
-from registry.versions import revisions
+from hub.protocols.huggingface.repos.refs import adapter_of, parted, require_access, snapshot_of
+from hub.protocols.huggingface.repos.views import warned
+from registry.errors import Gone, Invalid, NotFound
+from registry.versions import download_counts, revisions
+from registry.versions.files import is_for_everybody
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from django.http import HttpRequest, JsonResponse
+    from django.http.response import HttpResponseBase
 
     from registry.models import File
     from registry.versions.revisions import Snapshot
 
-__all__ = ["paths_info", "tree"]
+__all__ = ["paths_info", "resolve", "tree"]
 
 #: Entries of a page, without and with their last changes; paths of one question.
 MAX_PAGE, MAX_EXPANDED, MAX_PATHS = 1000, 100, 1000
@@ -156,3 +164,57 @@ def _asked(request: HttpRequest) -> tuple[list[str], bool]:
     if len(wanted) > MAX_PATHS:
         raise Invalid(_("Ask for at most %(n)d paths at once.") % {"n": MAX_PATHS}, fields={})
     return [path.strip("/") for path in wanted], is_expanded
+
+
+#: Segments of ``{owner}/{name}/resolve`` before revision and path.
+BEFORE_FILE = 3
+
+
+@door("GET")
+def resolve(request: HttpRequest, owner: str, name: str, rest: str) -> HttpResponseBase:
+    """Send a file of a revision, whole or in part; counted when its last byte is sent."""
+    adapter = adapter_of(request, owner, name)
+    snapshot, path = parted(request, adapter, rest, before=BEFORE_FILE)
+    require_access(request, adapter)
+    commit = {"X-Repo-Commit": snapshot.revision.commit}
+    try:
+        file = _file(snapshot, path)
+        response = _send(request, snapshot, file)
+    except NotFound as error:
+        status = 410 if isinstance(error, Gone) else 404
+        raise Refused(error, ENTRY_NOT_FOUND, status=status, headers=commit) from error
+    response.headers["X-Repo-Commit"] = snapshot.revision.commit
+    response.headers["X-Linked-Size"] = str(file.size_bytes)
+    response.headers["X-Linked-ETag"] = delivery.etag_of(file.blob)
+    return warned(response, snapshot)
+
+
+def _file(snapshot: Snapshot, path: str) -> File:
+    found = revisions.file(snapshot, path)
+    if found is None:
+        text = _("“%(adapter)s” has no file “%(path)s” at %(ref)s.")
+        said = {"adapter": snapshot.adapter.full_name, "path": path[:255]}
+        raise NotFound(text % {**said, "ref": snapshot.asked[:96]})
+    return found
+
+
+def _send(request: HttpRequest, snapshot: Snapshot, file: File) -> HttpResponseBase:
+    delivery.require_match(request, file.blob)
+    version = revisions.counted_for(snapshot, file) if _is_counted(request, file) else None
+    count = (
+        partial(download_counts.count, version_id=version, is_primary=file.is_primary)
+        if version
+        else None
+    )
+    adapter = snapshot.adapter
+    return delivery.deliver(
+        request,
+        file.blob,
+        filename=file.path.rpartition("/")[2],
+        is_private=not is_for_everybody(adapter.visibility, adapter.access),
+        on_sent=count,
+    )
+
+
+def _is_counted(request: HttpRequest, file: File) -> bool:
+    return request.method == "GET" and file.is_primary
