@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.miniature.trials import (
+from training.miniature.reports.trials import (
     SEED,
     STYLE_PROMPTS,
     Trial,

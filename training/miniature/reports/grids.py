@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from training.miniature.trials import (
+from training.miniature.reports.trials import (
     STRENGTHS,
     Pictures,
     Trial,
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from training.miniature.plans import Stack
+    from training.miniature.adapters.plans import Stack
     from training.miniature.stock import Pipeline
 
 PICTURE_PX = 128

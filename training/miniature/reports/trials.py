@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from training.miniature.plans import GUIDANCE
+from training.miniature.adapters.plans import GUIDANCE
 from training.miniature.stock import DiffusionPipeline, Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from training.miniature.plans import Plan
+    from training.miniature.adapters.plans import Plan
 
 STEPS = 8
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
