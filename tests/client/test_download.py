@@ -71,6 +71,16 @@ def test_line_that_never_brings_anything_is_given_up(
     assert hub.pull(NAME).files[0].bytes_fetched == len(weights) - 500_000
 
 
+def test_a_hub_that_stays_away_is_asked_five_times_in_all(
+    hub: Hub, fake: FakeHub, weights: bytes, waits: list[float]
+) -> None:
+    fake.publish(NAME, {PATH: weights})
+    fake.answers = [("files/", 502, {}, b"")] * 30
+    with pytest.raises(errors.ServerFault, match="pull again to go on"):
+        hub.pull(NAME)
+    assert (len(fake.requests("files/")), len(waits)) == (5, 4)
+
+
 @pytest.mark.parametrize("spot", [0, 1_234_567, 2_999_999])
 def test_flipped_bit_is_found_and_nothing_is_kept(
     hub: Hub, fake: FakeHub, home: Path, weights: bytes, tmp_path: Path, spot: int

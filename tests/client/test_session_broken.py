@@ -61,14 +61,14 @@ def answering(*answers: tuple[bytes, bool]) -> Iterator[tuple[Session, list[floa
             timeout_s=5,
             backoff=Backoff(sleep=pauses.append),
         )
-        attempt = client._attempt
+        send = client._send
 
         def hear(request: object) -> object:
-            response = attempt(request)  # type: ignore[arg-type]
+            response = send(request)  # type: ignore[arg-type]
             heard.set()
             return response
 
-        client._attempt = hear  # type: ignore[method-assign, assignment]
+        client._send = hear  # type: ignore[method-assign, assignment]
         try:
             yield client, pauses
         finally:

@@ -163,12 +163,8 @@ def test_what_was_not_said_is_not_sent(ready: FakeHub, hub: Hub) -> None:
 
 
 def test_a_picture_that_breaks_off_is_said(ready: FakeHub, run: Run, tmp_path: Path) -> None:
-    ready.answers[-1] = (
-        "/media/images/9.png",
-        200,
-        {"Content-Length": "999", "Connection": "close"},
-        PNG,
-    )
+    headers = {"Content-Length": "999", "Connection": "close"}
+    ready.answers[-1:] = [("/media/images/9.png", 200, headers, PNG)] * 5
     ran = run(*WORDS, "--out", tmp_path / "night.png")
     assert ran.code == 5
     assert not (tmp_path / "night.png").exists()

@@ -21,7 +21,7 @@ from lorary.safetensors import (
     read_header,
     read_scalars,
 )
-from lorary.safetensors.remote import SOURCE_CODES
+from lorary.safetensors.errors import SOURCE_CODES
 from tests.builders.weights import safetensors
 
 if TYPE_CHECKING:

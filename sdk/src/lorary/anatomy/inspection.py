@@ -43,7 +43,6 @@ from lorary.safetensors import (
     HeaderError,
     Limits,
     Source,
-    UrlSource,
     open_source,
     read_header,
     read_scalars,
@@ -195,6 +194,8 @@ def inspect_url(
     Raises:
         OSError: The server does not answer, or not as it has to.
     """
+    from lorary.safetensors import UrlSource  # noqa: PLC0415 - loads HTTP, for addresses alone
+
     with UrlSource(url, headers=headers) as source:
         return _inspect(source, name=url_name(url), limits=limits, config=None, reads_alphas=False)
 

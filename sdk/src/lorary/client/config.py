@@ -17,10 +17,9 @@ import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lorary.client.connection import Origin
-from lorary.client.errors import BadAnswer, SettingInvalid
+from lorary.client.errors import SettingInvalid
 from lorary.client.names import check_endpoint
-from lorary.safetensors.proxies import is_loopback
+from lorary.connections import Origin, is_loopback
 
 __all__ = [
     "DEFAULT_ENDPOINT", "Credentials", "FoundToken", "InsecureTransport", "endpoint_of",
@@ -215,5 +214,5 @@ def token_for(url: str) -> FoundToken:
 def _origin_of(url: str) -> Origin | None:
     try:
         return Origin.of(url)
-    except BadAnswer:
+    except ValueError:
         return None

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 
 from lorary.client.errors import Corrupt, FileMissing, LoraryError
 from lorary.client.json_answers import Record
-from lorary.client.messages import Request
+from lorary.client.session import Request, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-
-    from lorary.client.session import Session
 
 __all__ = ["Straight"]
 

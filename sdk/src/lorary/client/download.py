@@ -13,12 +13,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import http.client
 import logging
 import os
 import re
 import shutil
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -30,22 +28,23 @@ from lorary.client.errors import (
     RangeUnsatisfiable,
     Unreachable,
 )
-from lorary.client.messages import Request, Response
 from lorary.client.progress import OnProgress, Progress, silent
+from lorary.client.retries import Again
+from lorary.client.session import Request, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from hashlib import _Hash
     from io import FileIO
 
+    from urllib3 import BaseHTTPResponse
+
     from lorary.client.cache import Cache
     from lorary.client.models import File
-    from lorary.client.session import Session
 
 __all__ = ["fetch"]
 
 _log = logging.getLogger(__name__)
-_FIRST_BLOCK_BYTES = 64 * 1024
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})\Z")
 _ETAG = re.compile(r'"([0-9a-f]{64})"\Z')
 
@@ -89,10 +88,10 @@ class _Transfer:
         self.have = 0
         self.restarts += 1
 
-    def add(self, block: memoryview) -> None:
+    def add(self, block: bytes) -> None:
         """Keep a block."""
         self.digest.update(block)
-        rest = block
+        rest = memoryview(block)
         while rest:
             rest = rest[self.out.write(rest) :]
         self.have += len(block)
@@ -177,41 +176,40 @@ def _disk_full(needed: int) -> DiskFull:
 
 def _persist(session: Session, transfer: _Transfer) -> None:
     """Ask until all bytes are here; only failures in a row without progress count."""
-    failures = 0
-    while not transfer.is_whole:
-        before = transfer.fetched
-        try:
-            _ask(session, transfer)
-        except Unreachable as error:
-            failures = 1 if transfer.fetched > before else failures + 1
-            if failures >= session.backoff.tries:
-                message = f"{error.detail} What has arrived is kept: pull again to go on."
-                raise type(error)(message, status=error.status) from error
-            session.backoff.wait(failures, error)
+    if transfer.is_whole:
+        return
+    try:
+        session.backoff.persist(lambda: _ask(session, transfer), lambda: transfer.fetched)
+    except Unreachable as error:
+        message = f"{error.detail} What has arrived is kept: pull again to go on."
+        raise type(error)(message, status=error.status) from error
 
 
 def _ask(session: Session, transfer: _Transfer) -> None:
-    """Ask once for what is missing, and take what comes."""
-    headers = {}
-    if transfer.have:
-        headers["Range"] = f"bytes={transfer.have}-"
-        headers["If-Range"] = f'"{transfer.file.sha256}"'
+    """Ask once for what is missing, and take what comes; again where the hub begins anew."""
     url = session.locate(transfer.file.download_url)
-    try:
-        response = session.send(Request("GET", url, headers))
-    except RangeUnsatisfiable:
-        _begin_again(transfer)
-        return
-    with response:
-        _check_identity(response, transfer.file)
-        if transfer.have and not _continues(response, transfer):
+    while not transfer.is_whole:
+        headers = {}
+        if transfer.have:
+            headers["Range"] = f"bytes={transfer.have}-"
+            headers["If-Range"] = f'"{transfer.file.sha256}"'
+        try:
+            session.attempt(Request("GET", url, headers), lambda answer: _take(answer, transfer))
+        except RangeUnsatisfiable:
             _begin_again(transfer)
-            if response.status == 206:
-                return
-        _receive(response, transfer)
 
 
-def _check_identity(response: Response, file: File) -> None:
+def _take(response: BaseHTTPResponse, transfer: _Transfer) -> None:
+    """Take what an answer holds of the file."""
+    _check_identity(response, transfer.file)
+    if transfer.have and not _continues(response, transfer):
+        _begin_again(transfer)
+        if response.status == 206:
+            return
+    _receive(response, transfer)
+
+
+def _check_identity(response: BaseHTTPResponse, file: File) -> None:
     """Stop before reading when the hub itself says that these are other bytes."""
     match = _ETAG.match(response.headers.get("ETag") or "")
     if match and match[1] != file.sha256:
@@ -222,7 +220,7 @@ def _check_identity(response: Response, file: File) -> None:
         raise BadAnswer(msg)
 
 
-def _continues(response: Response, transfer: _Transfer) -> bool:
+def _continues(response: BaseHTTPResponse, transfer: _Transfer) -> bool:
     """Whether the body goes on exactly where the file ends."""
     match = _RANGE.match(response.headers.get("Content-Range") or "")
     return (
@@ -240,29 +238,13 @@ def _begin_again(transfer: _Transfer) -> None:
         raise BadAnswer(msg)
 
 
-def _receive(response: Response, transfer: _Transfer) -> None:
-    """Read the body; blocks grow while they come fast, so that slow lines report often."""
-    view = memoryview(bytearray(BLOCK_BYTES))
-    block = _FIRST_BLOCK_BYTES
-    while True:
-        left = transfer.file.size_bytes - transfer.have
-        started = time.monotonic()
-        try:
-            count = response.readinto(view[: min(block, left + 1)])
-        except (OSError, http.client.HTTPException) as error:
-            msg = f"The connection broke: {error}."
-            raise Unreachable(msg) from error
-        if count > left:
+def _receive(response: BaseHTTPResponse, transfer: _Transfer) -> None:
+    """Read the body, in blocks of what has come, so that slow lines report often."""
+    while block := response.read1(BLOCK_BYTES):
+        if transfer.have + len(block) > transfer.file.size_bytes:
             message = f"{transfer.file.path}: the hub sends more bytes than the version lists."
             raise Corrupt(message, facts={"path": transfer.file.path})
-        transfer.add(view[:count])
-        if transfer.is_whole:
-            return
-        if count == 0:
-            msg = "The connection ended in the middle of the file."
-            raise Unreachable(msg)
-        took = time.monotonic() - started
-        if took < 0.05:
-            block = min(BLOCK_BYTES, block * 2)
-        elif took > 0.5:
-            block = max(_FIRST_BLOCK_BYTES // 4, block // 2)
+        transfer.add(block)
+    if not transfer.is_whole:
+        msg = "The connection ended in the middle of the file."
+        raise Again(Unreachable(msg))

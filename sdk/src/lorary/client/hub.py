@@ -14,12 +14,11 @@ from lorary.client.cache import Cache
 from lorary.client.config import endpoint_of, home_of, token_of
 from lorary.client.curation import Curating
 from lorary.client.json_answers import Record
-from lorary.client.messages import Request
 from lorary.client.models import Account, Adapter, Look, Token, Upload, Version
 from lorary.client.names import Reference
 from lorary.client.progress import OnProgress, silent
 from lorary.client.publishing import Details, Pushed
-from lorary.client.session import Session
+from lorary.client.session import Request, Session
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-import email.utils
-import http.client
 import logging
 import random
 import socket
 import ssl
 import time
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, InvalidHeader, ProxyError
+from urllib3.util import Retry
 
 from lorary.client.errors import LoraryError, TimedOut, Unreachable
-from lorary.safetensors.proxies import proxy_name
+from lorary.connections import Origin, Proxy, root_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lorary.client.connection import Origin
-    from lorary.client.messages import Request
+    from urllib3 import BaseHTTPResponse
 
-__all__ = ["Backoff", "Broken", "seconds_of"]
+__all__ = ["Again", "Backoff", "failure_from", "pause_of"]
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 _NOTICED_S = 1.0
+
+
+class Again(Exception):
+    """An attempt that failed and may be repeated.
+
+    Attributes:
+        error: What to raise when it is not.
+        at_least_s: How long the hub asks to wait.
+    """
+
+    def __init__(self, error: LoraryError, at_least_s: float = 0.0) -> None:
+        self.error, self.at_least_s = error, at_least_s
+        super().__init__(error.detail)
 
 
 @dataclass(slots=True)
@@ -44,59 +58,65 @@ class Backoff:
     longest_s: float = 8.0
     sleep: Callable[[float], None] = time.sleep
 
-    def wait(self, failures: int, error: LoraryError, at_least_s: float = 0.0) -> None:
-        """Wait after the ``failures``-th failure in a row, and log a wait that people notice.
+    def persist(self, attempt: Callable[[], T], progress: Callable[[], int] = lambda: 0) -> T:
+        """Return what ``attempt`` returns, trying again while it raises ``Again``.
 
         Args:
-            failures: So many in a row.
-            error: The last one.
-            at_least_s: How long the hub asks to wait.
+            attempt: Tried at least once.
+            progress: How far it has come; only failures in a row without progress count.
+
+        Raises:
+            LoraryError: that of the last attempt.
         """
+        failures = 0
+        while True:
+            before = progress()
+            try:
+                return attempt()
+            except Again as again:
+                failures = 1 if progress() > before else failures + 1
+                if failures >= self.tries:
+                    raise again.error from again
+                last = again
+            self._wait(failures, last)
+
+    def _wait(self, failures: int, last: Again) -> None:
+        """Wait after the ``failures``-th failure in a row, and log a wait that people notice."""
         pause = min(self.longest_s, self.first_s * 2 ** (failures - 1))
-        pause = max(at_least_s, pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+        pause = max(last.at_least_s, pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
         if pause >= _NOTICED_S:
             again = f"{failures} of {self.tries - 1}"
-            _log.info("%s Trying again (%s) in %.0f s.", error.detail, again, pause)
+            _log.info("%s Trying again (%s) in %.0f s.", last.error.detail, again, pause)
         self.sleep(pause)
 
 
-class Broken(Exception):
-    """An attempt without an answer."""
+def failure_from(error: HTTPError, origin: Origin, *, may_repeat: bool) -> Exception:
+    """Return what to raise where an attempt got no answer, or not all of it.
 
-    def __init__(self, error: LoraryError, *, may_retry: bool, is_stale: bool = False) -> None:
-        self.error = error
-        self.may_retry = may_retry
-        self.is_stale = is_stale
-        super().__init__(error.detail)
+    Args:
+        error: What urllib3 raised.
+        origin: Where the request went.
+        may_repeat: Whether the request may be sent again although the other side may have acted.
 
-    @classmethod
-    def connecting(cls, error: Exception, origin: Origin) -> Broken:
-        """Nothing was sent, so trying again is safe, but not always of use."""
-        is_unknown = isinstance(error, socket.gaierror) and error.errno != socket.EAI_AGAIN
-        is_hopeless = is_unknown or isinstance(error, ssl.SSLCertVerificationError)
-        return cls(_unreachable(error, origin), may_retry=not is_hopeless)
-
-    @classmethod
-    def exchanging(
-        cls, error: Exception, origin: Origin, request: Request, *, is_used: bool
-    ) -> Broken:
-        """The other side may have acted, unless it had closed an idle connection before."""
-        is_stale = is_used and isinstance(
-            error, (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError)
-        )
-        return cls(
-            _unreachable(error, origin),
-            may_retry=request.may_repeat or is_stale,
-            is_stale=is_stale,
-        )
+    Returns:
+        ``Again``, or a ``LoraryError`` where trying again is not safe or of no use.
+    """
+    root = root_of(error)
+    if isinstance(root, LoraryError):  # of the body's maker; some are OSErrors
+        return root
+    failure = _unreachable(root, origin)
+    is_unknown = isinstance(root, socket.gaierror) and root.errno != socket.EAI_AGAIN
+    is_hopeless = is_unknown or isinstance(root, ssl.SSLCertVerificationError)
+    is_unsent = isinstance(error, (ConnectTimeoutError, ProxyError))
+    return Again(failure) if (may_repeat or is_unsent) and not is_hopeless else failure
 
 
-def _unreachable(error: Exception, origin: Origin) -> LoraryError:
+def _unreachable(error: BaseException, origin: Origin) -> LoraryError:
     place = f"{origin.host}:{origin.port}"
     if isinstance(error, ssl.SSLCertVerificationError):
         return Unreachable(f"The certificate of {place} is not valid: {error.verify_message}.")
-    proxy = proxy_name(origin.scheme, origin.host, origin.port)
-    if proxy:
+    proxy = Proxy.of(origin)
+    if proxy is not None:
         return _unreachable_by(proxy, error, origin)
     if isinstance(error, TimeoutError):
         return TimedOut(f"{place} took too long to answer.")
@@ -107,32 +127,26 @@ def _unreachable(error: Exception, origin: Origin) -> LoraryError:
     return Unreachable(f"The connection to {place} broke: {_reason(error)}.")
 
 
-def _unreachable_by(proxy: str, error: Exception, origin: Origin) -> LoraryError:
+def _unreachable_by(proxy: Proxy, error: BaseException, origin: Origin) -> LoraryError:
     """Return what went wrong between here and a proxy, or behind it."""
-    setting = f"The proxy is set by {origin.scheme}_proxy."
+    setting = f"The proxy is set by {proxy.setting}."
     if isinstance(error, TimeoutError):
-        return TimedOut(f"The proxy {proxy} took too long to answer. {setting}")
+        return TimedOut(f"The proxy {proxy.name} took too long to answer. {setting}")
     if isinstance(error, socket.gaierror):
-        return Unreachable(f"There is no proxy called {proxy} in this network. {setting}")
+        return Unreachable(f"There is no proxy called {proxy.name} in this network. {setting}")
     if isinstance(error, ConnectionRefusedError):
-        return Unreachable(f"Nothing answers at the proxy {proxy}. {setting}")
-    place = f"{origin.host}:{origin.port} through the proxy {proxy}"
+        return Unreachable(f"Nothing answers at the proxy {proxy.name}. {setting}")
+    place = f"{origin.host}:{origin.port} through the proxy {proxy.name}"
     return Unreachable(f"The connection to {place} broke: {_reason(error)}. {setting}")
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def seconds_of(retry_after: str) -> float:
-    """Return how long a ``Retry-After`` header asks to wait; 0 when it says nothing of use."""
-    text = retry_after.strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
+def pause_of(response: BaseHTTPResponse) -> float:
+    """Return how many seconds an answer asks to wait; 0 where it says nothing of use."""
     try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
+        return Retry().get_retry_after(response) or 0.0
+    except (InvalidHeader, ValueError, OverflowError):
         return 0.0
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import http.client
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lorary.client.errors import LoraryError, ReferenceInvalid, TimedOut, Unreachable
+from lorary.client.errors import LoraryError, ReferenceInvalid, TimedOut
 from lorary.client.json_answers import Record
-from lorary.client.messages import Request
 from lorary.client.models import Image
 from lorary.client.names import Reference
 from lorary.client.progress import Progress
+from lorary.client.session import Request, Session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lorary.client.progress import OnProgress
-    from lorary.client.session import Session
 
 __all__ = ["Layer", "Tryout", "ask", "picture", "remove", "wait"]
 
@@ -166,9 +164,4 @@ def picture(session: Session, image: Image) -> bytes:
     """Return the bytes of a picture, asked for at the address that the hub is known by here."""
     _root, mark, rest = image.url.partition("/media/")
     url = f"{session.endpoint}/media/{rest}" if mark else image.url
-    try:
-        with session.send(Request("GET", url)) as response:
-            return response.read()
-    except (OSError, http.client.HTTPException) as error:
-        message = f"The picture broke off. It is still there: {url}"
-        raise Unreachable(message) from error
+    return session.read(Request("GET", url))

@@ -29,16 +29,14 @@ from lorary.client.errors import (
     UploadRefused,
 )
 from lorary.client.json_answers import Record
-from lorary.client.messages import Request
 from lorary.client.models import Part, Upload
 from lorary.client.progress import OnProgress, Progress, silent
+from lorary.client.session import Request, Session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from hashlib import _Hash
     from pathlib import Path
-
-    from lorary.client.session import Session
 
 __all__ = ["Source", "send"]
 

@@ -1,12 +1,22 @@
-"""Strict, bounded reader of safetensors headers."""
+"""Strict, bounded reader of safetensors headers.
 
-from lorary.safetensors.errors import HeaderError
+`UrlSource` is loaded at its first use: it needs HTTP.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lorary.lazy import names_of
+from lorary.safetensors.errors import HeaderError, SourceError
 from lorary.safetensors.header import Header, parse_header, read_header
 from lorary.safetensors.limits import DEFAULT_LIMITS, Limits
-from lorary.safetensors.remote import SourceError, UrlSource
 from lorary.safetensors.scalars import read_scalar, read_scalars
 from lorary.safetensors.source import BytesSource, FileSource, Source, open_source
 from lorary.safetensors.tensors import TensorInfo
+
+if TYPE_CHECKING:
+    from lorary.safetensors.remote import UrlSource
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -25,3 +35,5 @@ __all__ = [
     "read_scalar",
     "read_scalars",
 ]
+
+__getattr__, __dir__ = names_of(__name__, {"UrlSource": "lorary.safetensors.remote"})

@@ -1,4 +1,4 @@
-"""The one exception of the header reader, with its closed list of codes."""
+"""The exceptions of the header reader and of files behind URLs, with their lists of codes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["HEADER_CODES", "HeaderError"]
+__all__ = ["HEADER_CODES", "SOURCE_CODES", "HeaderError", "SourceError"]
 
 HEADER_CODES: Mapping[str, str] = MappingProxyType(
     {
@@ -50,6 +50,30 @@ HEADER_CODES: Mapping[str, str] = MappingProxyType(
 """Code to meaning. Codes are part of the API: add, never rename."""
 
 
+SOURCE_CODES: Mapping[str, str] = MappingProxyType(
+    {
+        "bad_url": "The address is not one of a file on the web.",
+        "bad_header": "A request header holds characters that must not be sent.",
+        "bad_redirect": "The server leads to nowhere, in a circle, or away from encryption.",
+        "busy": "The server asks to come back later.",
+        "changed": "The file changed while it was read.",
+        "compressed": "The server sends the file compressed, so that no part can be picked.",
+        "cut": "The connection ended early.",
+        "denied": "The server wants a token, or a better one.",
+        "not_found": "Nothing is at that address.",
+        "range_failed": "The server cannot send a part of the file.",
+        "refused": "The server refused for another reason.",
+        "server_failed": "The server has a fault.",
+        "size_unknown": "The server does not tell how large the file is.",
+        "timed_out": "The server took too long.",
+        "tls_failed": "The encrypted connection could not be trusted.",
+        "too_large": "More bytes than allowed would have to be fetched.",
+        "unreachable": "The server cannot be reached.",
+    }
+)
+"""Code to meaning. Codes are part of the API: add, never rename."""
+
+
 class HeaderError(ValueError):
     """A file that is not a safetensors file this reader accepts.
 
@@ -72,3 +96,19 @@ class HeaderError(ValueError):
         self.message = message
         self.offset = offset
         self.facts: dict[str, object] = dict(facts or {})
+
+
+class SourceError(OSError):
+    """A URL that cannot be read.
+
+    Attributes:
+        code: A key of `SOURCE_CODES`.
+        message: One sentence for people; it holds neither headers nor the query of the URL.
+        status: Status of the server's answer, when there was one.
+    """
+
+    def __init__(self, code: str, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status

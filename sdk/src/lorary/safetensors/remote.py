@@ -11,14 +11,14 @@ import http.client
 import re
 import ssl
 import time
-import urllib.error
-import urllib.request
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin, urlsplit
 
+from urllib3.exceptions import HTTPError
+
+from lorary.connections import Connections, Origin, Proxy, ProxyInvalid, root_of
+from lorary.safetensors.errors import SourceError
 from lorary.safetensors.limits import DEFAULT_LIMITS
-from lorary.safetensors.proxies import proxy_name, proxy_of
 from lorary.safetensors.signatures import SNIFF_BYTES, sniff
 
 if TYPE_CHECKING:
@@ -26,31 +26,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Self
+    from urllib3 import BaseHTTPResponse
 
-__all__ = ["SOURCE_CODES", "SourceError", "UrlSource"]
-
-SOURCE_CODES: Mapping[str, str] = MappingProxyType(
-    {
-        "bad_url": "The address is not one of a file on the web.",
-        "bad_header": "A request header holds characters that must not be sent.",
-        "bad_redirect": "The server leads to nowhere, in a circle, or away from encryption.",
-        "busy": "The server asks to come back later.",
-        "changed": "The file changed while it was read.",
-        "compressed": "The server sends the file compressed, so that no part can be picked.",
-        "cut": "The connection ended early.",
-        "denied": "The server wants a token, or a better one.",
-        "not_found": "Nothing is at that address.",
-        "range_failed": "The server cannot send a part of the file.",
-        "refused": "The server refused for another reason.",
-        "server_failed": "The server has a fault.",
-        "size_unknown": "The server does not tell how large the file is.",
-        "timed_out": "The server took too long.",
-        "tls_failed": "The encrypted connection could not be trusted.",
-        "too_large": "More bytes than allowed would have to be fetched.",
-        "unreachable": "The server cannot be reached.",
-    }
-)
-"""Code to meaning. Codes are part of the API: add, never rename."""
+__all__ = ["UrlSource"]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _STATUS_CODES = {401: "denied", 403: "denied", 404: "not_found", 410: "not_found", 429: "busy"}
@@ -60,22 +38,6 @@ _ILLEGAL_VALUE = re.compile(r"[^\x20-\x7e\t]")
 _ILLEGAL_NAME = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
 _RESERVED = "%/:=&?~#+!$,;'@()*[]"
 _STEP_BYTES = 64 * 1024
-
-
-class SourceError(OSError):
-    """A URL that cannot be read.
-
-    Attributes:
-        code: A key of `SOURCE_CODES`.
-        message: One sentence for people; it holds neither headers nor the query of the URL.
-        status: Status of the server's answer, when there was one.
-    """
-
-    def __init__(self, code: str, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.status = status
 
 
 class UrlSource:
@@ -113,11 +75,11 @@ class UrlSource:
             if _ILLEGAL_NAME.search(name) or _ILLEGAL_VALUE.search(value):
                 message = f"The request header {name[:40]!r} holds characters that cannot be sent."
                 raise SourceError(code="bad_header", message=message)
-        self._timeout_s = timeout_s
+        self._connections = Connections(timeout_s)
         self._until = time.monotonic() + 3 * timeout_s
         self._most_bytes = most_bytes
         self._tag: str | None = None
-        self._stream: http.client.HTTPResponse | None = None
+        self._stream: BaseHTTPResponse | None = None
         self._data = b""
         self._size = self._begin(min(first_bytes, most_bytes))
 
@@ -153,6 +115,7 @@ class UrlSource:
         if self._stream is not None:
             self._stream.close()
             self._stream = None
+        self._connections.close()
 
     def _begin(self, count: int) -> int:
         """Fetch the first bytes and return the size of the file."""
@@ -175,7 +138,7 @@ class UrlSource:
             else:
                 response.close()
 
-    def _begin_part(self, response: http.client.HTTPResponse, count: int) -> int:
+    def _begin_part(self, response: BaseHTTPResponse, count: int) -> int:
         begin, end, size = self._range(response)
         if begin != 0:
             raise self._error(code="range_failed", what="sent another part than the first")
@@ -184,7 +147,7 @@ class UrlSource:
         self._expect(count)
         return size
 
-    def _begin_stream(self, response: http.client.HTTPResponse, count: int) -> int:
+    def _begin_stream(self, response: BaseHTTPResponse, count: int) -> int:
         """Take the first bytes of a file that is sent whole; the rest can be read on from there."""
         length = response.headers.get("Content-Length", "")
         self._data = self._take(response, count)
@@ -213,17 +176,14 @@ class UrlSource:
             response.close()
             self._stream = None
 
-    def _ask(self, first: int, last: int) -> http.client.HTTPResponse:
+    def _ask(self, first: int, last: int) -> BaseHTTPResponse:
         """Request a range, following redirects; the URL that answered is kept."""
-        url, headers = self._url, dict(self._headers)
+        url, headers = self._url, self._headers
         for _ in range(_MOST_REDIRECTS + 1):
-            request = urllib.request.Request(url, headers=headers)  # noqa: S310 - checked
-            request.add_header("Range", f"bytes={first}-{last}")
-            request.add_header("Accept-Encoding", "identity")
-            request.add_header("User-Agent", "lorary")
+            asked = {**headers, "User-Agent": "lorary", "Range": f"bytes={first}-{last}"}
             if first and self._tag:
-                request.add_header("If-Range", self._tag)
-            response = self._open(request)
+                asked["If-Range"] = self._tag
+            response = self._send(url, asked)
             if response.status not in _REDIRECTS:
                 self._url, self._headers = url, headers
                 return response
@@ -231,30 +191,31 @@ class UrlSource:
             target = _checked(urljoin(url, response.headers.get("Location", "")))
             if url.startswith("https:") and not target.startswith("https:"):
                 raise self._error(code="bad_redirect", what="leads to an unencrypted address")
-            if _origin(target) != _origin(url):
+            if Origin.of(target) != Origin.of(url):
                 headers = {}  # a token is for one server
             url = target
         raise self._error(code="bad_redirect", what="leads from address to address")
 
-    def _open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+    def _send(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
         try:
-            response = _opener(request.full_url).open(request, timeout=self._timeout_s)
-        except (OSError, http.client.HTTPException, UnicodeError) as error:
+            return self._connections.send("GET", url, headers)
+        except ProxyInvalid as error:
+            raise SourceError(code="unreachable", message=str(error)) from None
+        except HTTPError as error:
             raise self._failed(error) from None
-        assert isinstance(response, http.client.HTTPResponse)  # noqa: S101 - the only handlers
-        return response
 
-    def _check(self, response: http.client.HTTPResponse) -> None:
+    def _check(self, response: BaseHTTPResponse) -> None:
         """Refuse answers that hold no bytes of the file."""
         status = response.status
         if status not in {200, 206}:
             fallback = "server_failed" if status >= 500 else "refused"
             code = "range_failed" if status == 416 else _STATUS_CODES.get(status, fallback)
-            raise self._error(code, f"answered {status} {response.reason[:60]}".rstrip(), status)
+            reason = (response.reason or "")[:60]
+            raise self._error(code, f"answered {status} {reason}".rstrip(), status)
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise self._error(code="compressed", what="sends the file compressed")
 
-    def _range(self, response: http.client.HTTPResponse) -> tuple[int, int, int]:
+    def _range(self, response: BaseHTTPResponse) -> tuple[int, int, int]:
         """First byte, last byte and size of the file."""
         found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if found is None:
@@ -263,14 +224,14 @@ class UrlSource:
             )
         return int(found[1]), int(found[2]), int(found[3])
 
-    def _take(self, response: http.client.HTTPResponse, count: int) -> bytes:
+    def _take(self, response: BaseHTTPResponse, count: int) -> bytes:
         pieces: list[bytes] = []
         while count > 0:
             if time.monotonic() > self._until:
                 raise self._error(code="timed_out", what="sends too slowly")
             try:
                 piece = response.read1(min(count, _STEP_BYTES))
-            except (OSError, http.client.HTTPException, ValueError) as error:
+            except HTTPError as error:
                 raise self._failed(error) from None
             if not piece:
                 break
@@ -284,18 +245,18 @@ class UrlSource:
                 code="cut", what=f"ended after {len(self._data):,} of {count:,} bytes"
             )
 
-    def _failed(self, error: Exception) -> SourceError:
-        reason = getattr(error, "reason", error)
+    def _failed(self, error: HTTPError) -> SourceError:
+        reason = root_of(error)
         if isinstance(reason, TimeoutError):
             return self._error("timed_out", "does not answer in time")
         if isinstance(reason, ssl.SSLError):
             return self._error("tls_failed", "has no certificate that can be trusted")
-        if isinstance(error, (http.client.IncompleteRead, ConnectionResetError)):
+        if isinstance(reason, (http.client.IncompleteRead, ConnectionResetError)):
             return self._error("cut", "closed the connection")
-        if isinstance(error, (http.client.HTTPException, ValueError)):
+        if isinstance(reason, (http.client.HTTPException, ValueError)):
             return self._error("server_failed", "does not speak HTTP")
-        proxy = proxy_name(*_origin(self._url))
-        through = f" through the proxy {proxy}, which the environment names" if proxy else ""
+        proxy = Proxy.of(Origin.of(self._url))
+        through = f" through the proxy {proxy.name}, which the environment names" if proxy else ""
         return self._error("unreachable", f"cannot be reached{through}")
 
     def _error(self, code: str, what: str, status: int | None = None) -> SourceError:
@@ -307,20 +268,6 @@ class UrlSource:
 _MOST_REDIRECTS = 5
 
 
-def _opener(url: str) -> urllib.request.OpenerDirector:
-    """HTTP and HTTPS alone; statuses are answers here, not exceptions."""
-    scheme, host, port = _origin(url)
-    proxy = proxy_of(scheme, host, port)
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler({scheme: proxy} if proxy else {}),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-    ):
-        opener.add_handler(handler)
-    return opener
-
-
 def _checked(url: str) -> str:
     """The URL as it can be sent.
 
@@ -329,28 +276,20 @@ def _checked(url: str) -> str:
     """
     try:
         parts = urlsplit(url.strip())
-        is_web = parts.scheme in {"http", "https"} and bool(parts.hostname)
-        has_password = "@" in parts.netloc
-        _ = parts.port  # a property that checks
         host = parts.netloc.encode("idna").decode() if not parts.netloc.isascii() else parts.netloc
+        if "@" in host:
+            message = "Leave name and password out of the address; give a token instead."
+            raise SourceError(code="bad_url", message=message)
+        address = quote(parts._replace(netloc=host, fragment="").geturl(), safe=_RESERVED)
+        if _ILLEGAL.search(host) is None and Origin.of(address):
+            return address
     except ValueError:
-        is_web = has_password = False
-    if has_password:
-        message = "Leave name and password out of the address; give a token instead."
-        raise SourceError(code="bad_url", message=message)
-    if not is_web or _ILLEGAL.search(host):
-        message = "Only addresses that begin with https:// or http:// can be read."
-        raise SourceError(code="bad_url", message=message)
-    return quote(parts._replace(netloc=host, fragment="").geturl(), safe=_RESERVED)
+        pass
+    message = "Only addresses that begin with https:// or http:// can be read."
+    raise SourceError(code="bad_url", message=message)
 
 
-def _origin(url: str) -> tuple[str, str, int]:
-    parts = urlsplit(url)
-    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    return parts.scheme, parts.hostname or "", port
-
-
-def _strong_tag(response: http.client.HTTPResponse) -> str | None:
+def _strong_tag(response: BaseHTTPResponse) -> str | None:
     """The answer's ETag, when it names these very bytes."""
     tag = response.headers.get("ETag", "")
     return tag if tag.startswith('"') and not _ILLEGAL_VALUE.search(tag) else None
