@@ -45,8 +45,10 @@ def test_help_lists_every_command_and_loads_none(environment: dict[str, str]) ->
 
 @pytest.mark.parametrize("name", [name for name in app.COMMANDS if name != "inspect"])
 def test_help_of_a_command_loads_no_anatomy(environment: dict[str, str], name: str) -> None:
-    heavy = ["lorary.anatomy", "rich"]
-    heavy += ["http.client", "ssl", "logging", "lorary.safetensors"] if name == "pull" else []
+    heavy = ["lorary.anatomy", "rich.console"]
+    heavy += (
+        ["http.client", "ssl", "logging", "rich", "lorary.safetensors"] if name == "pull" else []
+    )
     code = (
         f"import sys; from lorary.cli import main; code = main([{name!r}, '--help']);"
         f"loaded = set({heavy}) & set(sys.modules); sys.exit(str(loaded) if loaded else code)"

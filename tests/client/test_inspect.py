@@ -13,12 +13,13 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from rich.cells import cell_len
 
 import lorary
 from lorary.anatomy import finding_codes
-from lorary.cli import inspect_many
+from lorary.cli import inspect_many, output
 from lorary.cli.finding_advice import ADVICE
-from lorary.cli.output import cut, width, wrap
+from lorary.cli.output import wrap
 from tests.builders.adapters import DENOISERS, TEXT_ENCODERS, diffusers, kohya
 from tests.builders.weights import safetensors
 from tests.client.conftest import CLI, Ran
@@ -212,7 +213,7 @@ def test_pages_are_plain_in_a_pipe_and_fit_into_80_columns(run: Run, tmp_path: P
     assert ran.code == 0
     assert "\x1b" not in ran.out
     lines = ran.out.splitlines()
-    assert [line for line in lines if width(line) > 80] == [lines[0]] * (width(lines[0]) > 80)
+    assert [line for line in lines if cell_len(line) > 80] == [lines[0]] * (cell_len(lines[0]) > 80)
     assert "Stable Diffusion XL" in lines[2]
     page = " ".join(ran.out.split())
     assert (
@@ -376,10 +377,23 @@ def test_every_finding_has_its_advice() -> None:
 @pytest.mark.parametrize("text", ["", "a", "word " * 40, "x" * 200, "語" * 90, "a\u0301" * 90])
 def test_wrapped_text_fits_and_loses_nothing(text: str) -> None:
     lines = wrap(text, 30)
-    assert all(width(line) <= 30 for line in lines)
+    assert all(cell_len(line) <= 30 for line in lines)
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
-    assert all(cut(line, 30) == line for line in lines)
-    assert cut("語" * 20, 9) == "語語語語…"
+
+
+@pytest.mark.parametrize("terminal", [None, 40, 60])
+def test_a_table_is_whole_in_a_pipe_and_fits_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, terminal: int | None
+) -> None:
+    monkeypatch.setattr(output, "terminal_columns", lambda: terminal)
+    rows = [["ADAPTER", "WORDS"], ["studio/noir", "[red] 語 " * 20]]
+    lines = output.table(rows)
+    assert "".join("".join(lines).split()) == "ADAPTERWORDSstudio/noir" + "[red]語" * 20
+    assert lines[0] == "ADAPTER      WORDS"
+    if terminal is None:
+        assert len(lines) == 2
+    else:
+        assert max(map(cell_len, lines)) <= terminal
 
 
 def test_files_of_one_name_are_told_apart_by_their_paths(run: Run, lora: Path) -> None:

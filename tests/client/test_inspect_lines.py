@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.cells import cell_len
 
 import lorary
 from lorary.cli.inspect_lines import Columns, columns_for, line_of
-from lorary.cli.output import _writable, width
+from lorary.cli.output import _writable
 from tests.builders.adapters import DENOISERS, bare, comfyui, diffusers, kohya
 from tests.builders.models import Target
 
@@ -37,12 +38,13 @@ def test_a_line_is_never_wider_than_its_terminal(
     monkeypatch.setenv("NO_COLOR", "1")
     columns = columns_for(len(LONG), terminal)
     for data in (kohya(SD1), kohya(SD1, metadata=LIE), comfyui([Target("a.0.b", (77, 99))])):
-        assert width(line(data, columns)) <= terminal
+        assert cell_len(line(data, columns)) <= terminal
 
 
 def test_the_verdict_is_the_last_to_go_and_its_mark_is_never_cut() -> None:
     for terminal in (40, 60, 130):
         assert "SD 1.x≠" in line(kohya(SD1, metadata=LIE), columns_for(99, terminal))
+    assert Columns(9, is_cut=True).fit("語" * 20, 9) == "語語語語…"
     assert Columns(9, is_cut=True).fit("FLUX.1 / Chroma / HunyuanVideo", 24, "≠").endswith("…≠")
     assert (columns_for(99, 45).has_method, columns_for(99, 60).has_size) == (False, False)
 

@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from rich.cells import cell_len, set_cell_size
+
 from lorary import client
 from lorary.cli.command import Command, add_endpoint
 from lorary.cli.input_files import find as files_of
-from lorary.cli.output import emit, note, pad, plain, show, table, width
+from lorary.cli.output import emit, note, plain, show
 from lorary.cli.progress import Counting, counting, meter
 from lorary.client import find_by_hash
 from lorary.client.progress import OnProgress, silent
@@ -40,7 +42,7 @@ def _configure(parser: Parser) -> None:
 
 def _find(args: Namespace) -> int:
     wanted = list(_wanted(args.places))
-    longest = max((width(plain(one.name)) for one in wanted), default=0)
+    longest = max((cell_len(plain(one.name)) for one in wanted), default=0)
     missing = 0
     with client.Hub(args.endpoint) as hub, _telling(wanted) as (count, draw):
         found = hub.find_all([one.what for one in wanted], on_progress=draw)
@@ -126,8 +128,8 @@ def _lines(one: _Wanted, told: Found, longest: int) -> list[str]:
         rows = [[_reason(one, told.error)]]
     else:
         rows = [_row(match) for match in told.matches] or [["not found"]]
-    name = pad(plain(one.name), longest)
-    return [f"{name}  {line}" for line in table(rows)]
+    name = set_cell_size(plain(one.name), longest)
+    return ["  ".join([name, *map(plain, row)]) for row in rows]
 
 
 def _row(match: Match) -> list[str]:

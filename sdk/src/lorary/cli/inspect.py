@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
+
 from lorary.anatomy.claims.lineages import VARIABLE, LineageError, load_lineages
 from lorary.cli.command import Command, UsageError
 from lorary.cli.input_files import Found, find
 from lorary.cli.inspect_lines import columns_for
 from lorary.cli.inspect_many import CODES, NOT_FOUND, Form, look_at_all
-from lorary.cli.output import note, plain, show, terminal_columns, width
+from lorary.cli.output import note, plain, show, terminal_columns
 from lorary.cli.progress import counting
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def _inspect(args: Namespace) -> int:
             note(f"lorary: {plain(place)} holds no .safetensors file.")
             codes.add(NOT_FOUND)
         found += here
-    longest = max((width(plain(one.name)) for one in found if one.is_listed), default=0)
+    longest = max((cell_len(plain(one.name)) for one in found if one.is_listed), default=0)
     results = look_at_all(found, Form(args.json, columns_for(longest, terminal_columns())))
     failures = 0
     with counting("Inspecting", len(found)) as count:

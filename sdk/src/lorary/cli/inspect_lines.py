@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len, set_cell_size
+
 from lorary.anatomy import algorithm_title, family_title
 from lorary.cli.inspect_page import CONFIDENCE_STYLES, claimed_title, is_only_claimed
-from lorary.cli.output import count_bytes, cut, pad, plain, styled
+from lorary.cli.output import count_bytes, plain, styled
 
 if TYPE_CHECKING:
     from lorary.anatomy import Anatomy, Base, Inspection
@@ -42,8 +44,10 @@ class Columns:
 
     def fit(self, text: str, wide: int, mark: str = "") -> str:
         """Return a text and its mark in so many columns."""
-        shown = cut(text, wide - len(mark)) if self.is_cut else text
-        return pad(shown + mark, wide)
+        room = wide - len(mark)
+        if self.is_cut and cell_len(text) > room:
+            return f"{set_cell_size(text, room - 1)}…{mark}"
+        return f"{text}{mark}{' ' * (room - cell_len(text))}"
 
 
 def columns_for(longest_name: int, terminal: int | None) -> Columns:

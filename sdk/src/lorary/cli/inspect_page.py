@@ -11,7 +11,6 @@ from lorary.cli.output import (
     SEVERITY_STYLES,
     columns,
     count_bytes,
-    pad,
     plain,
     strong,
     styled,
@@ -363,7 +362,7 @@ def _told(
     indent = _WORD + 4
     place = f" (byte {at:,})" if at else ""
     head, *more = wrap(f"{message}{place} [{code}]", columns() - indent)
-    yield f"  {styled(pad(word, _WORD), *styles)}  {head}"
+    yield f"  {styled(word.ljust(_WORD), *styles)}  {head}"
     yield from (f"{' ' * indent}{line}" for line in more)
     if ". " not in message:
         yield from _advice(code, indent)
@@ -376,7 +375,7 @@ def _advice(code: str, indent: int) -> Iterator[str]:
 
 def _section(label: str, lines: Sequence[str]) -> Iterator[str]:
     for number, line in enumerate(lines):
-        yield f"  {styled(pad(label if number == 0 else '', _LABEL), 'dim')} {line}"
+        yield f"  {styled((label if number == 0 else '').ljust(_LABEL), 'dim')} {line}"
 
 
 def _fields(rows: Sequence[tuple[str, str]]) -> Iterator[str]:

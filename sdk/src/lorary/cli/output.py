@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import sys
-import unicodedata
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from lorary.cli.finding_advice import ADVICE
@@ -17,12 +17,13 @@ from lorary.cli.finding_advice import ADVICE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from rich.console import Console
+
     from lorary.anatomy import Finding
 
 __all__ = [
-    "SEVERITY_STYLES", "columns", "count_bytes", "cut", "emit", "finding_lines", "note", "pad",
-    "pairs", "plain", "share_of_bytes", "show", "strong", "styled", "table", "terminal_columns",
-    "width", "wrap",
+    "SEVERITY_STYLES", "columns", "count_bytes", "emit", "finding_lines", "note", "pairs", "plain",
+    "share_of_bytes", "show", "strong", "styled", "table", "terminal_columns", "wrap",
 ]  # fmt: skip
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
@@ -35,6 +36,7 @@ _PLAIN_SIGNS = {
 
 _MOST_COLUMNS = 100  # longer lines are hard to read
 _LEAST_COLUMNS = 40
+_WIDEST = 100_000  # nothing is folded
 
 
 def emit(result: Mapping[str, object]) -> None:
@@ -124,65 +126,35 @@ def pairs(facts: Iterable[tuple[str, object]]) -> list[str]:
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows with aligned columns; the last column is as long as it is."""
-    cells = [[plain(cell) for cell in row] for row in rows]
-    widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
-    return [
-        "  ".join(pad(cell, wide) for cell, wide in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    ]
+    """Return rows with aligned columns, folded where the terminal is too narrow for them."""
+    from rich.table import Table  # noqa: PLC0415 - takes 0.05 s, for tables alone
+
+    wide = terminal_columns()
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for _ in rows[0] if rows else ():
+        grid.add_column(overflow="fold", no_wrap=wide is None)
+    for row in rows:
+        grid.add_row(*map(plain, row))
+    console = _console()
+    with console.capture() as captured:
+        console.print(grid, width=wide or _WIDEST)
+    return [line.rstrip() for line in captured.get().split("\n")[:-1]]
 
 
 def wrap(text: str, wide: int) -> list[str]:
     """Return text on lines of at most so many columns, broken between words where it can be."""
-    lines = [""]
-    for word in plain(text).split(" "):
-        rest = word
-        joined = f"{lines[-1]} {rest}" if lines[-1] else rest
-        if width(joined) <= wide:
-            lines[-1] = joined
-            continue
-        if lines[-1]:
-            lines.append("")
-        while width(rest) > wide:
-            head = _head(rest, wide)
-            lines[-1:] = [head, ""]
-            rest = rest[len(head) :]
-        lines[-1] = rest
-    return lines
+    from rich.text import Text  # noqa: PLC0415 - takes 0.05 s, for pages alone
+
+    lines = Text(plain(text), overflow="fold").wrap(_console(), wide)
+    return [line.plain.rstrip() for line in lines]
 
 
-def _head(text: str, wide: int) -> str:
-    """Return as much of a text as fits into so many columns, one character at least."""
-    if text.isascii():
-        return text[:wide]
-    taken = 0
-    for place, char in enumerate(text):
-        taken += width(char)
-        if taken > wide and place:
-            return text[:place]
-    return text
+@lru_cache(maxsize=1)
+def _console() -> Console:
+    """Return what lays text out; it writes nothing itself."""
+    from rich.console import Console  # noqa: PLC0415 - as above
 
-
-def cut(text: str, wide: int) -> str:
-    """Return text in at most so many columns, with an ellipsis where it was cut."""
-    return text if width(text) <= wide else f"{_head(text, wide - 1)}…"
-
-
-def pad(text: str, wide: int) -> str:
-    """Return text filled up to so many columns."""
-    return text + " " * (wide - width(text))
-
-
-def width(text: str) -> int:
-    """Return how many columns of a terminal a text takes."""
-    if text.isascii():
-        return len(text)
-    return sum(0 if unicodedata.combining(char) else 2 if _is_wide(char) else 1 for char in text)
-
-
-def _is_wide(char: str) -> bool:
-    return unicodedata.east_asian_width(char) in {"W", "F"}
+    return Console(color_system=None, width=_WIDEST, markup=False, emoji=False, highlight=False)
 
 
 def finding_lines(findings: Iterable[Finding], *, said: str = "") -> list[str]:
