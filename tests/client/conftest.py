@@ -15,8 +15,8 @@ import pytest
 
 from lorary.cli import main
 from lorary.client import Hub
-from lorary.client import session as sessions
-from lorary.client.retries import Backoff
+from lorary.client.http import session as sessions
+from lorary.client.http.retries import Backoff
 from tests.builders.adapters import DENOISERS, kohya
 from tests.client.fakehub import TOKEN, FakeHub, serving
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lorary.client import cache
-from lorary.client.cache import Cache
+from lorary.client.transfers import cache
+from lorary.client.transfers.cache import Cache
 from tests.client.conftest import parts, sha
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def test_part_that_is_read_only_is_taken_up(
     part.parent.mkdir(parents=True)
     part.write_bytes(weights)
     part.chmod(0o444)
-    opener = "lorary.client.cache.FileIO"
+    opener = "lorary.client.transfers.cache.FileIO"
     monkeypatch.setattr(opener, heed_permissions)
     if not is_ours:
         monkeypatch.setattr(Path, "chmod", refuse)

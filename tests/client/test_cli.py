@@ -12,8 +12,9 @@ import pytest
 
 import lorary
 from lorary.anatomy import Finding
-from lorary.cli import app, failures
+from lorary.cli import app
 from lorary.cli.command import UsageError
+from lorary.cli.output import messages
 from lorary.client import errors
 from lorary.client.config import Credentials
 from tests.client.conftest import CLI, Ran
@@ -298,11 +299,11 @@ def test_exit_code_follows_the_refusal(
 
 def test_every_failure_has_its_exit_code() -> None:
     for cls in errors.every_class():
-        assert failures.exit_code(cls()) in {1, 2, 3, 4, 5}
-    assert failures.exit_code(UsageError()) == 2
-    assert failures.exit_code(errors.Corrupt()) == 1
-    assert failures.exit_code(errors.UnsafePath()) == 1
-    assert failures.exit_code(KeyError("x")) == 1
+        assert messages.exit_code(cls()) in {1, 2, 3, 4, 5}
+    assert messages.exit_code(UsageError()) == 2
+    assert messages.exit_code(errors.Corrupt()) == 1
+    assert messages.exit_code(errors.UnsafePath()) == 1
+    assert messages.exit_code(KeyError("x")) == 1
 
 
 def test_a_refusal_is_told_once_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
@@ -310,7 +311,7 @@ def test_a_refusal_is_told_once_with_what_to_do(capsys: pytest.CaptureFixture[st
     cut = Finding("file_truncated", "error", said)
     aside = Finding("family_unknown", "info", "No rule knows these names.")
     error = errors.UploadRefused(f"noir.safetensors: {said}", findings=(cut, aside))
-    assert failures.report(error, wants_json=False) == 1
+    assert messages.report(error, wants_json=False) == 1
     told = capsys.readouterr().err
     assert told.count(said) == 1
     assert "file_truncated: Save or download it again." in told

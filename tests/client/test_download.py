@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lorary.client import download, errors
-from lorary.client.cache import Cache
+from lorary.client import errors
+from lorary.client.transfers import download
+from lorary.client.transfers.cache import Cache
 from tests.client.conftest import parts, sha
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from lorary.client import errors
-from lorary.client.json_answers import failure_of
+from lorary.client.http.json_answers import failure_of
 from registry import errors as server
 
 

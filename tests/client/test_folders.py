@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lorary.client import digests, errors, folders, pulling
+from lorary.client import errors
 from lorary.client.names import generic_rest
+from lorary.client.transfers import digests, folders, pulling
 from tests.client.conftest import sha
 
 if TYPE_CHECKING:

@@ -17,9 +17,10 @@ from rich.cells import cell_len
 
 import lorary
 from lorary.anatomy import finding_codes
-from lorary.cli import inspect_many, output
-from lorary.cli.finding_advice import ADVICE
-from lorary.cli.output import wrap
+from lorary.cli.commands import inspect_many
+from lorary.cli.output import text as output
+from lorary.cli.output.finding_advice import ADVICE
+from lorary.cli.output.text import wrap
 from tests.builders.adapters import DENOISERS, TEXT_ENCODERS, diffusers, kohya
 from tests.builders.weights import safetensors
 from tests.client.conftest import CLI, Ran

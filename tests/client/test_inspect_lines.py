@@ -8,8 +8,8 @@ import pytest
 from rich.cells import cell_len
 
 import lorary
-from lorary.cli.inspect_lines import Columns, columns_for, line_of
-from lorary.cli.output import _writable
+from lorary.cli.output.inspect_lines import Columns, columns_for, line_of
+from lorary.cli.output.text import _writable
 from tests.builders.adapters import DENOISERS, bare, comfyui, diffusers, kohya
 from tests.builders.models import Target
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lorary.cli.progress import meter
+from lorary.cli.output.progress import meter
 from lorary.client.progress import Progress
 
 if TYPE_CHECKING:

@@ -53,7 +53,7 @@ def test_the_client_says_its_version_to_hubs(
 ) -> None:
     monkeypatch.setattr(lorary, "__version__", "9.9+abc")
     from lorary.cli import main  # noqa: PLC0415 - after the version is set
-    from lorary.client.session import Session  # noqa: PLC0415 - the same
+    from lorary.client.http.session import Session  # noqa: PLC0415 - the same
 
     assert main(["--version"]) == 0
     assert capfd.readouterr().out == "lorary 9.9+abc\n"

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lorary.client import Details, Progress, errors, publishing, upload
-from lorary.client.upload import Source
+from lorary.client import Details, Progress, errors
+from lorary.client.transfers import publishing, upload
+from lorary.client.transfers.upload import Source
 from tests.builders.adapters import DENOISERS, kohya
 from tests.builders.weights import safetensors
 from tests.client.conftest import CLI

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lorary.cli.push import KINDS
+from lorary.cli.commands.push import KINDS
 from registry.models import Kind
 
 if TYPE_CHECKING:

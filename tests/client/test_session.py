@@ -16,8 +16,8 @@ import pytest
 
 from lorary import connections
 from lorary.client import errors
-from lorary.client.retries import Backoff
-from lorary.client.session import Request, Session
+from lorary.client.http.retries import Backoff
+from lorary.client.http.session import Request, Session
 from tests.client.fakehub import TOKEN, FakeHub, serving
 
 if TYPE_CHECKING:

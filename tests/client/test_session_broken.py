@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lorary.client import errors
-from lorary.client.retries import Backoff
-from lorary.client.session import Session
+from lorary.client.http.retries import Backoff
+from lorary.client.http.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

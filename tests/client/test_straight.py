@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lorary.client import errors
-from lorary.client.cache import Cache
-from lorary.client.direct_parts import Straight
-from lorary.client.download import fetch
+from lorary.client.http.retries import Backoff
+from lorary.client.http.session import Session
 from lorary.client.models import File
-from lorary.client.retries import Backoff
-from lorary.client.session import Session
+from lorary.client.transfers.cache import Cache
+from lorary.client.transfers.direct_parts import Straight
+from lorary.client.transfers.download import fetch
 from tests.client.conftest import sha
 from tests.client.fakehub import TOKEN, FakeHub, serving
 

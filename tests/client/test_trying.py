@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lorary.client import Hub, Layer, Progress
-from lorary.client import session as sessions
 from lorary.client.errors import LoraryError, ReferenceInvalid, TimedOut
-from lorary.client.retries import Backoff
+from lorary.client.http import session as sessions
+from lorary.client.http.retries import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable

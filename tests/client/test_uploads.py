@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lorary.cli.output import share_of_bytes
+from lorary.cli.output.text import share_of_bytes
 from lorary.client import Holder, errors
 from tests.client.conftest import sha
 

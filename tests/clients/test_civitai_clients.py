@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import lorary
-from lorary.client.publishing import Details
+from lorary.client.transfers.publishing import Details
 from tests.builders.adapters import DENOISERS, kohya
 from tests.clients.environments import environment
 from tests.clients.programs import Programs

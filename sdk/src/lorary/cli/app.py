@@ -117,7 +117,7 @@ def _run(words: Sequence[str]) -> int:
     words = list(words)
     words.remove(name)
     arguments = sub.parse_intermixed_args(words)
-    importlib.import_module("lorary.cli.wait_messages").show()
+    importlib.import_module("lorary.cli.output.messages").show_log()
     return command.run(arguments)
 
 
@@ -131,7 +131,7 @@ def _unknown(name: str) -> str:
 
 def load(name: str) -> Command:
     """Load a command."""
-    module = importlib.import_module(f"lorary.cli.{COMMANDS[name][0]}")
+    module = importlib.import_module(f"lorary.cli.commands.{COMMANDS[name][0]}")
     command: Command = module.COMMANDS[name]
     return command
 
@@ -154,9 +154,9 @@ def _fail(error: Exception, words: Sequence[str]) -> int:
     """Report on both channels; what it takes is loaded only now."""
     if os.environ.get("LORARY_DEBUG") == "1":
         raise error
-    failures = importlib.import_module("lorary.cli.failures")
+    messages = importlib.import_module("lorary.cli.output.messages")
     try:
-        code: int = failures.report(error, wants_json="--json" in words)
+        code: int = messages.report(error, wants_json="--json" in words)
     except OSError:  # one of the channels takes nothing
         return 1
     return code

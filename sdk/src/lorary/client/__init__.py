@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     )
     from lorary.client.names import Reference
     from lorary.client.progress import OnProgress, Progress
-    from lorary.client.publishing import Details, Pushed
-    from lorary.client.pulling import Pulled, PulledFile
     from lorary.client.shortcuts import inspect, pull, push, search
+    from lorary.client.transfers.publishing import Details, Pushed
+    from lorary.client.transfers.pulling import Pulled, PulledFile
     from lorary.client.tryouts import Layer, Tryout
 
 __all__ = [
@@ -69,7 +69,7 @@ _HOMES = {
     "Account": "lorary.client.models",
     "Adapter": "lorary.client.models",
     "Alias": "lorary.client.curation",
-    "Details": "lorary.client.publishing",
+    "Details": "lorary.client.transfers.publishing",
     "File": "lorary.client.models",
     "Found": "lorary.client.find_by_hash",
     "Holder": "lorary.client.models",
@@ -83,9 +83,9 @@ _HOMES = {
     "OnProgress": "lorary.client.progress",
     "Previews": "lorary.client.models",
     "Progress": "lorary.client.progress",
-    "Pulled": "lorary.client.pulling",
-    "PulledFile": "lorary.client.pulling",
-    "Pushed": "lorary.client.publishing",
+    "Pulled": "lorary.client.transfers.pulling",
+    "PulledFile": "lorary.client.transfers.pulling",
+    "Pushed": "lorary.client.transfers.publishing",
     "Reference": "lorary.client.names",
     "Token": "lorary.client.models",
     "Tryout": "lorary.client.tryouts",

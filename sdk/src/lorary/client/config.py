@@ -2,7 +2,7 @@
 
 LORARY_HOME (default ~/.lorary)
 ├── credentials.json    default address and a token for each address; readable by its owner only
-└── cache/              see `lorary.client.cache`
+└── cache/              see `lorary.client.transfers.cache`
 
 An argument wins over the environment (LORARY_ENDPOINT, LORARY_TOKEN), which wins over the file.
 """

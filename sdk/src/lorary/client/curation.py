@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import quote
 
-from lorary.client.json_answers import Record
+from lorary.client.http.json_answers import Record
 from lorary.client.models import Adapter, Version
 from lorary.client.names import Reference
 
 if TYPE_CHECKING:
-    from lorary.client.session import Session
+    from lorary.client.http.session import Session
 
 __all__ = ["ANYWHERE", "Alias", "Curating", "Expected", "Move"]
 

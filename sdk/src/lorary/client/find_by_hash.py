@@ -13,18 +13,18 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lorary.client.digests import BLOCK_BYTES
 from lorary.client.errors import FileMissing, Invalid, LoraryError
-from lorary.client.json_answers import Record
+from lorary.client.http.json_answers import Record
 from lorary.client.models import File, Version
 from lorary.client.progress import OnProgress, Progress
+from lorary.client.transfers.digests import BLOCK_BYTES
 from lorary.safetensors import HeaderError, read_header
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
-    from lorary.client.session import Session
+    from lorary.client.http.session import Session
 
     _Hashed = tuple[str, ...] | LoraryError
 

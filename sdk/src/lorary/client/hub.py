@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from lorary.client import find_by_hash, publishing, pulling, tryouts
-from lorary.client.cache import Cache
+from lorary.client import find_by_hash, tryouts
 from lorary.client.config import endpoint_of, home_of, token_of
 from lorary.client.curation import Curating
-from lorary.client.json_answers import Record
+from lorary.client.http.json_answers import Record
+from lorary.client.http.session import Request, Session
 from lorary.client.models import Account, Adapter, Look, Token, Upload, Version
 from lorary.client.names import Reference
 from lorary.client.progress import OnProgress, silent
-from lorary.client.publishing import Details, Pushed
-from lorary.client.session import Request, Session
+from lorary.client.transfers import publishing, pulling
+from lorary.client.transfers.cache import Cache
+from lorary.client.transfers.publishing import Details, Pushed
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
     from lorary.client.find_by_hash import Found, Match
     from lorary.client.models import Image
-    from lorary.client.publishing import OnChecked
-    from lorary.client.pulling import Pulled
+    from lorary.client.transfers.publishing import OnChecked
+    from lorary.client.transfers.pulling import Pulled
     from lorary.client.tryouts import Layer, Tryout
 
 __all__ = ["Hub"]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lorary.client.json_answers import Record, findings_of
+from lorary.client.http.json_answers import Record, findings_of
 
 if TYPE_CHECKING:
     from lorary.anatomy import Finding

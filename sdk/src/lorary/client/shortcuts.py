@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lorary.client.models import Adapter
-    from lorary.client.publishing import Details, Pushed
+    from lorary.client.transfers.publishing import Details, Pushed
 
 __all__ = ["inspect", "pull", "push", "search"]
 

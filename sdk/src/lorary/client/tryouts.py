@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lorary.client.errors import LoraryError, ReferenceInvalid, TimedOut
-from lorary.client.json_answers import Record
+from lorary.client.http.json_answers import Record
+from lorary.client.http.session import Request, Session
 from lorary.client.models import Image
 from lorary.client.names import Reference
 from lorary.client.progress import Progress
-from lorary.client.session import Request, Session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,8 +13,8 @@ from rich.cells import cell_len, set_cell_size
 from lorary import client
 from lorary.cli.command import Command, add_endpoint
 from lorary.cli.input_files import find as files_of
-from lorary.cli.output import emit, note, plain, show
-from lorary.cli.progress import Counting, counting, meter
+from lorary.cli.output.progress import Counting, counting, meter
+from lorary.cli.output.text import emit, note, plain, show
 from lorary.client import find_by_hash
 from lorary.client.progress import OnProgress, silent
 

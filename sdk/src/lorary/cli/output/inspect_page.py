@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from lorary.anatomy import FAMILIES, algorithm_title, describe, family_title
 from lorary.anatomy.claims.base_models import FILE_NAME
-from lorary.cli.finding_advice import ADVICE
-from lorary.cli.output import (
+from lorary.cli.output.finding_advice import ADVICE
+from lorary.cli.output.text import (
     SEVERITY_STYLES,
     columns,
     count_bytes,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from lorary import client
 from lorary.cli.command import Command, UsageError, add_endpoint
-from lorary.cli.output import emit, pairs, plain, show
-from lorary.cli.progress import meter
+from lorary.cli.output.progress import meter
+from lorary.cli.output.text import emit, pairs, plain, show
 
 if TYPE_CHECKING:
     from argparse import Namespace

@@ -1,19 +1,20 @@
-"""What a failure looks like to people, to programs, and to the shell."""
+"""Messages on standard error: failures, with their exit codes, and why the client waits."""
 
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from typing import TYPE_CHECKING
 
 from lorary.cli.command import UsageError
-from lorary.cli.output import emit, finding_lines, plain
+from lorary.cli.output.text import emit, finding_lines, note, plain
 from lorary.client import errors
 
 if TYPE_CHECKING:
     from lorary.anatomy import Finding
 
-__all__ = ["CODES", "exit_code", "report"]
+__all__ = ["CODES", "exit_code", "report", "show_log"]
 
 REFUSED, USAGE, NOT_FOUND, AUTH, NETWORK = 1, 2, 3, 4, 5
 
@@ -87,3 +88,18 @@ def _with_fields(error: errors.LoraryError) -> str:
     }
     more = [f"{name}: {text}" for name, text in said.items() if text not in error.detail]
     return " ".join([error.detail, *more])
+
+
+class _Lines(logging.Handler):
+    """Writes each record as a note."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
+        note(f"lorary: {plain(record.getMessage())}")
+
+
+def show_log() -> None:
+    """Write what the client logs of level INFO and above, such as that it waits."""
+    log = logging.getLogger("lorary")
+    log.handlers, log.propagate = [_Lines()], False
+    log.setLevel(logging.INFO)

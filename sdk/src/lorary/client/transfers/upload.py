@@ -17,8 +17,6 @@ from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from lorary.client.digests import BLOCK_BYTES, digest_file
-from lorary.client.direct_parts import Straight
 from lorary.client.errors import (
     BadAnswer,
     Corrupt,
@@ -28,10 +26,12 @@ from lorary.client.errors import (
     UploadNotReady,
     UploadRefused,
 )
-from lorary.client.json_answers import Record
+from lorary.client.http.json_answers import Record
+from lorary.client.http.session import Request, Session
 from lorary.client.models import Part, Upload
 from lorary.client.progress import OnProgress, Progress, silent
-from lorary.client.session import Request, Session
+from lorary.client.transfers.digests import BLOCK_BYTES, digest_file
+from lorary.client.transfers.direct_parts import Straight
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

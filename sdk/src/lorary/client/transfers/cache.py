@@ -29,11 +29,11 @@ import stat
 from io import FileIO
 from typing import TYPE_CHECKING
 
-from lorary.client.digests import digest_file
 from lorary.client.errors import BadAnswer
-from lorary.client.file_lock import exclusive
 from lorary.client.models import Version
 from lorary.client.names import safe_segment
+from lorary.client.transfers.digests import digest_file
+from lorary.client.transfers.file_lock import exclusive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

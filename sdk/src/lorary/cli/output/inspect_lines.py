@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len, set_cell_size
 
 from lorary.anatomy import algorithm_title, family_title
-from lorary.cli.inspect_page import CONFIDENCE_STYLES, claimed_title, is_only_claimed
-from lorary.cli.output import count_bytes, plain, styled
+from lorary.cli.output.inspect_page import CONFIDENCE_STYLES, claimed_title, is_only_claimed
+from lorary.cli.output.text import count_bytes, plain, styled
 
 if TYPE_CHECKING:
     from lorary.anatomy import Anatomy, Base, Inspection

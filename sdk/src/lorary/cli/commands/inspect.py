@@ -9,11 +9,11 @@ from rich.cells import cell_len
 
 from lorary.anatomy.claims.lineages import VARIABLE, LineageError, load_lineages
 from lorary.cli.command import Command, UsageError
+from lorary.cli.commands.inspect_many import CODES, NOT_FOUND, Form, look_at_all
 from lorary.cli.input_files import Found, find
-from lorary.cli.inspect_lines import columns_for
-from lorary.cli.inspect_many import CODES, NOT_FOUND, Form, look_at_all
-from lorary.cli.output import note, plain, show, terminal_columns
-from lorary.cli.progress import counting
+from lorary.cli.output.inspect_lines import columns_for
+from lorary.cli.output.progress import counting
+from lorary.cli.output.text import note, plain, show, terminal_columns
 
 if TYPE_CHECKING:
     from argparse import Namespace

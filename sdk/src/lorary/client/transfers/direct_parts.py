@@ -9,8 +9,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from lorary.client.errors import Corrupt, FileMissing, LoraryError
-from lorary.client.json_answers import Record
-from lorary.client.session import Request, Session
+from lorary.client.http.json_answers import Record
+from lorary.client.http.session import Request, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

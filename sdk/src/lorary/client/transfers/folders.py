@@ -24,11 +24,11 @@ import secrets
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from lorary.client.digests import digest_file
 from lorary.client.errors import BadAnswer, TargetTaken, TargetUnusable
-from lorary.client.file_lock import exclusive
-from lorary.client.json_answers import Record
+from lorary.client.http.json_answers import Record
 from lorary.client.names import MAX_SEGMENT_BYTES, check_paths, collision_key, generic_rest
+from lorary.client.transfers.digests import digest_file
+from lorary.client.transfers.file_lock import exclusive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

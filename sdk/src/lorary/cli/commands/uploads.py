@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lorary import client
 from lorary.cli.command import Command, UsageError, add_endpoint
-from lorary.cli.output import count_bytes, emit, note, plain, share_of_bytes, show, table
+from lorary.cli.output.text import count_bytes, emit, note, plain, share_of_bytes, show, table
 from lorary.client.errors import NotFound
 
 if TYPE_CHECKING:

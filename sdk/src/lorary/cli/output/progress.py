@@ -43,7 +43,7 @@ def _drawing() -> Iterator[OnProgress]:
     if not sys.stderr.isatty():
         yield silent
         return
-    from lorary.cli.progress_bars import Drawing, bars  # noqa: PLC0415 - rich is for terminals only
+    from lorary.cli.output.progress_bars import Drawing, bars  # noqa: PLC0415 - rich is for terminals only
 
     drawing = Drawing(bars())
     try:

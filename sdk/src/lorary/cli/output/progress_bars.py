@@ -17,7 +17,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from lorary.cli.output import plain
+from lorary.cli.output.text import plain
 
 if TYPE_CHECKING:
     from rich.progress import Task, TaskID

@@ -6,9 +6,9 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from lorary import client
-from lorary.cli import strengths
 from lorary.cli.command import Command, UsageError, add_endpoint
-from lorary.cli.output import (
+from lorary.cli.output import strengths
+from lorary.cli.output.text import (
     count_bytes,
     emit,
     finding_lines,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lorary.client.json_answers import Record
+from lorary.client.http.json_answers import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

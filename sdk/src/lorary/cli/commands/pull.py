@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lorary import client
-from lorary.cli import strengths
 from lorary.cli.command import Command, add_endpoint
-from lorary.cli.output import count_bytes, emit, note, pairs, plain, share_of_bytes, show
-from lorary.cli.progress import meter
+from lorary.cli.output import strengths
+from lorary.cli.output.progress import meter
+from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, share_of_bytes, show
 
 if TYPE_CHECKING:
     from argparse import Namespace

@@ -12,7 +12,7 @@ import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from lorary.cli.finding_advice import ADVICE
+from lorary.cli.output.finding_advice import ADVICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lorary import client
 from lorary.cli.command import Command, UsageError, add_endpoint
-from lorary.cli.output import emit, note, plain, show, table
+from lorary.cli.output.text import emit, note, plain, show, table
 from lorary.client.errors import NotFound
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from urllib3.exceptions import HTTPError
 
 import lorary
 from lorary.client.errors import BadAnswer, SettingInvalid
-from lorary.client.json_answers import Record, failure_of
-from lorary.client.retries import Again, Backoff, failure_from, pause_of
+from lorary.client.http.json_answers import Record, failure_of
+from lorary.client.http.retries import Again, Backoff, failure_from, pause_of
 from lorary.connections import Connections, Origin, ProxyInvalid
 
 if TYPE_CHECKING:

@@ -20,7 +20,6 @@ import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lorary.client.digests import BLOCK_BYTES, feed
 from lorary.client.errors import (
     BadAnswer,
     Corrupt,
@@ -28,9 +27,10 @@ from lorary.client.errors import (
     RangeUnsatisfiable,
     Unreachable,
 )
+from lorary.client.http.retries import Again
+from lorary.client.http.session import Request, Session
 from lorary.client.progress import OnProgress, Progress, silent
-from lorary.client.retries import Again
-from lorary.client.session import Request, Session
+from lorary.client.transfers.digests import BLOCK_BYTES, feed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from urllib3 import BaseHTTPResponse
 
-    from lorary.client.cache import Cache
     from lorary.client.models import File
+    from lorary.client.transfers.cache import Cache
 
 __all__ = ["fetch"]
 

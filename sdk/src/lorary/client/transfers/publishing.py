@@ -21,15 +21,15 @@ from lorary.client.errors import (
 from lorary.client.models import Account, Adapter, Upload, Version
 from lorary.client.names import collision_key
 from lorary.client.progress import OnProgress, Progress
-from lorary.client.pulling import read_version
-from lorary.client.upload import Source, send
+from lorary.client.transfers.pulling import read_version
+from lorary.client.transfers.upload import Source, send
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from lorary.client.http.session import Session
     from lorary.client.names import Reference
-    from lorary.client.session import Session
 
     #: Told of what was found in the files, each once, and of the adapter that there is.
     OnChecked = Callable[[Sequence[Finding], Adapter | None], None]

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from lorary import client
 from lorary.cli.command import Command, UsageError, add_endpoint
-from lorary.cli.output import (
+from lorary.cli.output.privacy_notice import Leaks
+from lorary.cli.output.progress import meter
+from lorary.cli.output.text import (
     emit,
     finding_lines,
     note,
@@ -16,8 +18,6 @@ from lorary.cli.output import (
     show,
     strong,
 )
-from lorary.cli.privacy_notice import Leaks
-from lorary.cli.progress import meter
 
 if TYPE_CHECKING:
     from argparse import Namespace

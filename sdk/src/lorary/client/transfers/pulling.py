@@ -8,20 +8,20 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lorary.client.cache import place
-from lorary.client.download import fetch
 from lorary.client.errors import DiskFull, Gone, TargetUnusable, Unreachable
-from lorary.client.folders import Folder, Planned, Source, existing
 from lorary.client.models import File, Version
 from lorary.client.names import Reference, check_paths
+from lorary.client.transfers.cache import place
+from lorary.client.transfers.download import fetch
+from lorary.client.transfers.folders import Folder, Planned, Source, existing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from lorary.client.cache import Cache
+    from lorary.client.http.session import Session
     from lorary.client.progress import OnProgress
-    from lorary.client.session import Session
+    from lorary.client.transfers.cache import Cache
 
 __all__ = ["Destination", "Pulled", "PulledFile", "pull", "read_version"]
 
@@ -82,7 +82,7 @@ class Destination:
     """Where pulled files go.
 
     Attributes:
-        folder: A folder, where names are chosen as `lorary.client.folders` says; None for the
+        folder: A folder, where `lorary.client.transfers.folders` chooses the names; None for the
             cache's own, where files have the names of the version.
         may_replace: Files of others in the folder may be replaced.
         has_companions: README.md, samples and the like go into the folder, too.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lorary import client
 from lorary.cli.command import Command, UsageError, add_endpoint
-from lorary.cli.output import count_bytes, emit, note, pairs, show
+from lorary.cli.output.text import count_bytes, emit, note, pairs, show
 from lorary.client.config import Credentials, endpoint_of, home_of
 
 if TYPE_CHECKING:

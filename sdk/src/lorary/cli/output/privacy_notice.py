@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lorary.cli.output import finding_lines, note
-from lorary.client.digests import digest_file
+from lorary.cli.output.text import finding_lines, note
 from lorary.client.errors import LoraryError
+from lorary.client.transfers.digests import digest_file
 
 if TYPE_CHECKING:
     from argparse import Namespace

@@ -1,0 +1,1 @@
+"""What commands show: text and tables, pages about files, progress, messages."""

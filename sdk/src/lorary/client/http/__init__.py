@@ -1,0 +1,1 @@
+"""Requests to a hub: sent, repeated, redirected, and their JSON answers."""
