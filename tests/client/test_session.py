@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -237,6 +238,20 @@ def test_silence_times_out(pauses: list[float]) -> None:
         with pytest.raises(errors.TimedOut) as caught:
             client.json("GET", "me")
     assert isinstance(caught.value, TimeoutError)
+
+
+def test_whoever_waits_for_an_answer_is_let_go_by_an_abort() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        place = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        client = Session(place, timeout_s=60, backoff=Backoff(tries=1))
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(client.json, "GET", "me")
+            connection, _address = listener.accept()
+            with connection:
+                connection.recv(65536)
+                client.abort()
+                with pytest.raises(errors.Unreachable):
+                    waiting.result(timeout=5)
 
 
 def test_unknown_host_is_not_tried_again(

@@ -155,7 +155,9 @@ class Connections:
 
     def abort(self) -> None:
         """End what is under way: whoever waits for the other side fails at once."""
-        for connection in list(self._opened):
+        with self._lock:
+            opened = list(self._opened)
+        for connection in opened:
             with contextlib.suppress(OSError, AttributeError):
                 connection.sock.shutdown(socket.SHUT_RDWR)
 
@@ -198,7 +200,8 @@ class Connections:
 
             def opened(*arguments: object, **options: object) -> HTTPConnection:
                 connection: HTTPConnection = connect(*arguments, **options)
-                self._opened.add(connection)
+                with self._lock:
+                    self._opened.add(connection)
                 return connection
 
             pool.ConnectionCls = opened  # type: ignore[assignment] # it is only called

@@ -112,36 +112,23 @@ def failure_from(error: HTTPError, origin: Origin, *, may_repeat: bool) -> Excep
 
 
 def _unreachable(error: BaseException, origin: Origin) -> LoraryError:
+    """Return what went wrong between here and a hub, or a proxy on the way to it."""
     place = f"{origin.host}:{origin.port}"
     if isinstance(error, ssl.SSLCertVerificationError):
         return Unreachable(f"The certificate of {place} is not valid: {error.verify_message}.")
     proxy = Proxy.of(origin)
+    peer, setting, name = place, "", f"computer called {origin.host}"
     if proxy is not None:
-        return _unreachable_by(proxy, error, origin)
+        peer, setting = f"the proxy {proxy.name}", f" The proxy is set by {proxy.setting}."
+        place, name = f"{place} through {peer}", f"proxy called {proxy.name}"
     if isinstance(error, TimeoutError):
-        return TimedOut(f"{place} took too long to answer.")
+        return TimedOut(f"{peer[0].upper()}{peer[1:]} took too long to answer.{setting}")
     if isinstance(error, socket.gaierror):
-        return Unreachable(f"There is no computer called {origin.host} in this network.")
+        return Unreachable(f"There is no {name} in this network.{setting}")
     if isinstance(error, ConnectionRefusedError):
-        return Unreachable(f"Nothing answers at {place}. Is the hub running?")
-    return Unreachable(f"The connection to {place} broke: {_reason(error)}.")
-
-
-def _unreachable_by(proxy: Proxy, error: BaseException, origin: Origin) -> LoraryError:
-    """Return what went wrong between here and a proxy, or behind it."""
-    setting = f"The proxy is set by {proxy.setting}."
-    if isinstance(error, TimeoutError):
-        return TimedOut(f"The proxy {proxy.name} took too long to answer. {setting}")
-    if isinstance(error, socket.gaierror):
-        return Unreachable(f"There is no proxy called {proxy.name} in this network. {setting}")
-    if isinstance(error, ConnectionRefusedError):
-        return Unreachable(f"Nothing answers at the proxy {proxy.name}. {setting}")
-    place = f"{origin.host}:{origin.port} through the proxy {proxy.name}"
-    return Unreachable(f"The connection to {place} broke: {_reason(error)}. {setting}")
-
-
-def _reason(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return Unreachable(f"Nothing answers at {peer}.{setting or ' Is the hub running?'}")
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return Unreachable(f"The connection to {place} broke: {reason}.{setting}")
 
 
 def pause_of(response: BaseHTTPResponse) -> float:

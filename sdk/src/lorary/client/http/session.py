@@ -268,8 +268,11 @@ def _origin_of(url: str) -> Origin:
     try:
         return Origin.of(url)
     except ValueError as error:
-        message = f"The hub names an address that is no URL: {url[:200]!r}."
-        raise BadAnswer(message) from error
+        raise _no_url(url) from error
+
+
+def _no_url(url: str) -> BadAnswer:
+    return BadAnswer(f"The hub names an address that is no URL: {url[:200]!r}.")
 
 
 def _abroad(headers: Mapping[str, str], response: BaseHTTPResponse) -> dict[str, str]:
@@ -289,8 +292,7 @@ def _joined(base: str, url: str) -> str:
     try:
         return urljoin(base, url).partition("#")[0]
     except ValueError as error:
-        msg = f"The hub names an address that is no URL: {url[:200]!r}."
-        raise BadAnswer(msg) from error
+        raise _no_url(url) from error
 
 
 def _body_of(response: BaseHTTPResponse) -> bytes:
