@@ -12,20 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.models import Count, Q, QuerySet
 
-from registry.adapters import by_id
 from registry.adapters import selectors as adapter_selectors
-from registry.models import Maturity, Namespace, Tag
+from registry.models import Adapter, Maturity, Namespace, Tag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from django.contrib.auth.models import AnonymousUser
 
-    from registry.models import Adapter, User
+    from registry.models import User
 
     Viewer = User | AnonymousUser | None
 
-__all__ = ["ORDERS", "ListingQuery", "after", "owners", "page", "place_of", "rows", "tags"]
+__all__ = [
+    "ORDERS", "ListingQuery", "after", "offered", "owners", "page", "place_of", "rows", "tags",
+]  # fmt: skip
 
 #: Order → column and direction; the id breaks ties.
 ORDERS = {
@@ -56,6 +57,12 @@ class ListingQuery:
     which: Sequence[Q] = ()
     since: datetime | None = None
     is_general: bool = False
+
+
+def offered(user: Viewer) -> QuerySet[Adapter]:
+    """Return the adapters that have a number and a version to offer, as lists show them."""
+    rows: QuerySet[Adapter] = Adapter.objects.listed_for(user)
+    return rows.filter(latest_version__isnull=False)
 
 
 def rows(user: Viewer, wish: ListingQuery) -> QuerySet[Adapter]:
@@ -131,7 +138,7 @@ def _whole(value: object) -> int:
 
 def owners(user: Viewer, words: str = "") -> QuerySet[Namespace]:
     """Return those who offer something, by name; ``adapters_offered`` counts it."""
-    there = Q(adapters__in=by_id.offered(user))
+    there = Q(adapters__in=offered(user))
     found = Namespace.objects.filter(there).annotate(
         adapters_offered=Count("adapters", distinct=True)
     )
@@ -142,7 +149,7 @@ def owners(user: Viewer, words: str = "") -> QuerySet[Namespace]:
 
 def tags(user: Viewer, words: str = "") -> QuerySet[Tag]:
     """Return the tags of what is offered, the most frequent first; ``adapters_offered`` counts."""
-    there = Q(adapters__in=by_id.offered(user))
+    there = Q(adapters__in=offered(user))
     found = Tag.objects.filter(there).annotate(adapters_offered=Count("adapters", distinct=True))
     if words:
         found = found.filter(name__contains=words.casefold())

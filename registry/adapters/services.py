@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from registry import events
 from registry.accounts import permissions
+from registry.adapters import manifests
 from registry.cards import html
 from registry.errors import Invalid, NameTaken
 from registry.models import (
@@ -24,7 +25,6 @@ from registry.models import (
 )
 from registry.names import check_new_name, has_control, key_of
 from registry.signals import card_changed
-from registry.versions import manifests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from django.utils.translation import gettext as _
 from registry.errors import NotFound
 from registry.models import Alias, AliasMove, Revision, Version, VersionState
 from registry.versions import selectors as version_selectors
+from registry.versions.revisions import MAIN, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,13 +21,10 @@ if TYPE_CHECKING:
     from registry.models import Adapter
 
 __all__ = [
-    "Pointer", "by_version", "get", "history", "listing", "moves", "nothing_named", "pointers",
-    "revision_named",
+    "Pointer", "by_version", "get", "history", "listing", "moves", "pointers", "refs",
 ]  # fmt: skip
 
 _VERSION_TAG = r"^v[0-9]+$"
-_NUMBER = re.compile(r"v([1-9][0-9]{0,8})\Z")
-_COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,30 +106,20 @@ def moves(adapter: Adapter) -> QuerySet[AliasMove]:
     )
 
 
-def revision_named(adapter: Adapter, name: str) -> Revision:
-    """Return the revision of an adapter that ``v3``, an alias, ``latest`` or 40 hex digits name.
+def refs(snapshot: Snapshot) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Return branches and tags, each as name and commit; ``vN`` are tags.
 
-    Raises:
-        NotFound: nothing has this name.
+    Args:
+        snapshot: Of ``main``.
     """
-    rows = Revision.objects.filter(adapter=adapter)
-    if name == "latest":
-        found = rows.filter(versions=adapter.latest_version_id or 0).first()
-    elif number := _NUMBER.match(name):
-        found = rows.filter(versions__number=int(number[1])).first()
-    elif _COMMIT.match(name):
-        found = rows.filter(commit=name).first()
-    else:
-        found = rows.filter(aliases__name=name).first()
-    if found is None:
-        raise nothing_named(adapter, name)
-    return found
-
-
-def nothing_named(adapter: Adapter, name: str) -> NotFound:
-    """Return the refusal of a name that no version, alias or revision has."""
-    text = _("“%(adapter)s” has no version, alias or revision “%(version)s”.")
-    return version_selectors.absent(adapter, name, text)
+    adapter = snapshot.adapter
+    branches = [(MAIN, snapshot.revision.commit)]
+    numbered = adapter.versions.exclude(state=VersionState.DRAFT).select_related("revision")
+    tags = [(version.name, version.revision.commit) for version in numbered.order_by("number")]
+    for alias in listing(adapter).exclude(name=MAIN):
+        if alias.revision is not None:
+            (branches if alias.is_branch else tags).append((alias.name, alias.revision.commit))
+    return branches, tags
 
 
 def _absent(adapter: Adapter, name: str) -> NotFound:

@@ -13,12 +13,12 @@ from django.utils.translation import gettext as _
 
 from registry import events
 from registry.accounts import permissions
+from registry.adapters import manifests
 from registry.adapters import services as adapters
 from registry.aliases import selectors as alias_selectors
 from registry.errors import Conflict, NameTaken, QuotaExceeded, StateConflict
 from registry.models import Alias, AliasMove, Version, VersionState
 from registry.names import check_alias, key_of
-from registry.versions import manifests
 from registry.versions import selectors as version_selectors
 
 if TYPE_CHECKING:

@@ -6,18 +6,17 @@ Documents name no file: the same bytes may have been sent by several people, und
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from lorary.anatomy.claims.base_models import FILE_NAME
+from lorary.anatomy.claims.base_models import FILE_NAME, covers
 from lorary.anatomy.claims.config import MOST_CONFIG_BYTES
 from lorary.anatomy.sidecars import CONFIG_NAME, PEFT_STEM
 from registry import storage
 from registry.models import Blob, BlobAnatomy, BlobHash, HashKind, VersionAnatomy
 from registry.scan import checks
-from registry.versions import details
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from lorary.anatomy import Anatomy, Inspection
     from registry.models import Version
@@ -38,7 +37,16 @@ if TYPE_CHECKING:
             """Whether the version is about it."""
 
 
-__all__ = ["document_of", "keep", "keep_hashes", "keep_pair", "read_pair"]
+__all__ = [
+    "BY_TENSORS", "Facts", "allowed_in", "document_of", "facts_of", "keep", "keep_hashes",
+    "keep_pair", "open_in", "read_pair",
+]  # fmt: skip
+
+#: Confidence of a family that the tensors show, whoever says what.
+BY_TENSORS = frozenset({"proven", "narrowed"})
+#: Greatest rank that a column holds; a header can declare any number.
+MAX_RANK = 2**31 - 1
+MAX_ALGORITHM = 32
 
 
 def document_of(anatomy: Anatomy) -> dict[str, Any]:
@@ -55,9 +63,54 @@ def document_of(anatomy: Anatomy) -> dict[str, Any]:
     return document
 
 
+class Facts(NamedTuple):
+    """What lists filter a version by; ``rank`` is the most frequent one."""
+
+    family: str
+    algorithm: str
+    rank: int | None
+
+
+def facts_of(document: Mapping[str, Any], declared: str = "") -> Facts:
+    """Return the facts of an anatomy document (empty: not read) and what a person declared.
+
+    The family is the one that the tensors show, else the declared one, else what the file claims;
+    both only where its tensors allow it.
+    """
+    base: Mapping[str, Any] = document.get("base") or {}
+    own, possible = base.get("family") or "", allowed_in(base)
+    is_shown = base.get("confidence") in BY_TENSORS and len(possible) == 1
+    said = declared if not possible or declared in possible else ""
+    family = own if own and is_shown else said or own or _claimed(base)
+    rank = (document.get("rank") or {}).get("mode")
+    return Facts(
+        family,
+        (document.get("algorithm") or "")[:MAX_ALGORITHM],
+        rank if isinstance(rank, int) and 0 < rank <= MAX_RANK else None,
+    )
+
+
+def allowed_in(base: Mapping[str, Any]) -> Sequence[str]:
+    """Return the families that the tensors allow; earlier documents name the candidates only."""
+    return base.get("allowed") or base.get("candidates") or ()
+
+
+def open_in(base: Mapping[str, Any]) -> Sequence[str]:
+    """Return the families that the tensors allow, () where they tell which one it is."""
+    possible = allowed_in(base)
+    return () if base.get("family") and len(possible) == 1 else possible
+
+
+def _claimed(base: Mapping[str, Any]) -> str:
+    """Return the one candidate that the file's claim names, "" where it names none or several."""
+    claimed = (base.get("claimed") or {}).get("family") or ""
+    named = [one for one in base.get("candidates") or () if covers(claimed, one)]
+    return named[0] if len(named) == 1 else ""
+
+
 def keep(*, blob: Blob, document: dict[str, Any]) -> None:
     """Write the anatomy of a blob over the one before; call it inside a transaction."""
-    facts = details.facts_of(document)
+    facts = facts_of(document)
     BlobAnatomy.objects.update_or_create(
         blob=blob,
         defaults={

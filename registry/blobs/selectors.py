@@ -1,4 +1,4 @@
-"""Which bytes a user may already read, what is known of them, and which files keep theirs."""
+"""What is known of bytes, and which files keep theirs."""
 
 from __future__ import annotations
 
@@ -12,20 +12,16 @@ from registry.models import (
     File,
     FileRole,
     Role,
-    UploadState,
     Version,
     VersionState,
 )
-from registry.uploads import selectors as upload_selectors
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
-    from registry.models import User
-
 __all__ = [
-    "document_of", "keeping_files", "kept_for_owner", "readable_by", "shown_files",
-    "taken_down_in", "withheld_in",
+    "document_of", "keeping_files", "kept_for_owner", "shown_files", "taken_down_in",
+    "withheld_in",
 ]  # fmt: skip
 
 
@@ -33,21 +29,6 @@ def document_of(blob: Blob | None) -> dict[str, Any]:
     """Return the anatomy document of a blob, {} where there is none of the present shape."""
     anatomy = getattr(blob, "anatomy", None)
     return anatomy.document if anatomy is not None and anatomy.is_current else {}
-
-
-def readable_by(user: User, sha256: str) -> Blob | None:
-    """Return the stored blob of a digest if the user could download it anyway.
-
-    Knowing a digest proves nothing: bytes of others' private adapters must be sent to be used. An
-    upload of the user's own counts while it is accepted, which ends in time (``expiry``), whether
-    others keep the same bytes or not.
-    """
-    blob = Blob.objects.filter(sha256=sha256, is_stored=True).select_related("anatomy").first()
-    if blob is None:
-        return None
-    own = upload_selectors.listing(user).filter(blob=blob, state=UploadState.ACCEPTED)
-    shown = shown_files().filter(blob=blob, revision__adapter__in=Adapter.objects.open_to(user))
-    return blob if own.exists() or shown.exists() else None
 
 
 def keeping_files() -> QuerySet[File]:

@@ -27,13 +27,14 @@ from lorary.anatomy.claims.base_models import claims_of
 from lorary.anatomy.claims.config import AdapterConfig
 from registry import storage
 from registry.accounts import permissions, quotas
+from registry.adapters import manifests
 from registry.adapters import services as adapters
 from registry.blobs import promote
 from registry.cards import front_matter as matter
 from registry.errors import Invalid
 from registry.models import FileRole, Maturity
 from registry.names import has_control
-from registry.versions import contents, describe, details, latest, manifests, publish
+from registry.versions import contents, describe, details, latest, publish
 from registry.versions.details import Details
 
 if TYPE_CHECKING:

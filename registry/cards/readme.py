@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING
 from django.utils.translation import gettext as _
 
 from registry.accounts import quotas
+from registry.adapters import manifests
+from registry.adapters.manifests import Entry
 from registry.blobs import promote
 from registry.cards import fields
 from registry.errors import Conflict, Invalid, LoraryError, QuotaExceeded
 from registry.models import Adapter, FileRole, Version, VersionState
 from registry.signals import card_wanted
-from registry.versions import contents, latest, manifests, publish
-from registry.versions.manifests import Entry
+from registry.versions import contents, latest, publish
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

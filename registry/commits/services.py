@@ -25,6 +25,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from registry.accounts import permissions, quotas
+from registry.adapters import manifests
 from registry.adapters import services as adapters
 from registry.blobs import anatomies
 from registry.blobs import selectors as blob_selectors
@@ -36,14 +37,14 @@ from registry.commits.changes import Inline, Put
 from registry.errors import Conflict, Invalid, NotFound, StateConflict
 from registry.models import Alias, FileRole, Version, VersionState
 from registry.names import has_control
-from registry.versions import contents, manifests, publish
+from registry.versions import contents, publish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from registry.adapters.manifests import Entry
     from registry.commits.changes import Changes
     from registry.models import Adapter, Blob, Revision, User
-    from registry.versions.manifests import Entry
 
 __all__ = ["WAIT_S", "Committed", "Inline", "Put", "commit"]
 

@@ -21,7 +21,6 @@ from django.utils.translation import gettext as _
 
 from registry import locks, storage
 from registry.accounts import permissions
-from registry.blobs import selectors as blob_selectors
 from registry.errors import (
     DigestMismatch,
     Invalid,
@@ -177,7 +176,7 @@ def _is_here(user: User, digest: str, size_bytes: int) -> bool:
 
 def _stored(user: User, digest: str) -> Blob | None:
     """Return the blob of a digest that the user could download, if its bytes are really there."""
-    blob = blob_selectors.readable_by(user, digest)
+    blob = upload_selectors.readable_by(user, digest)
     if blob is None:
         return None
     try:

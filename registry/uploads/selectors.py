@@ -1,4 +1,4 @@
-"""A user's own uploads."""
+"""A user's own uploads, and which bytes they need not send."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from registry.accounts.organisations import writable_by
+from registry.blobs.selectors import shown_files
 from registry.errors import NotFound
 from registry.models import (
     Adapter,
+    Blob,
     Upload,
     UploadPart,
     UploadState,
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "bare", "begun", "checked_at", "checking", "deposits", "get", "holding", "listing", "many",
-    "overview", "refused_at",
+    "overview", "readable_by", "refused_at",
 ]  # fmt: skip
 
 
@@ -102,6 +104,21 @@ def refused_at(user: User, path: str, sha256: str) -> Upload | None:
     rows = _own(user).filter(path=path, declared_sha256=sha256).order_by("-pk")
     newest = rows.first()
     return newest if newest is not None and newest.state == UploadState.REFUSED else None
+
+
+def readable_by(user: User, sha256: str) -> Blob | None:
+    """Return the stored blob of a digest if the user could download it anyway.
+
+    Knowing a digest proves nothing: bytes of others' private adapters must be sent to be used. An
+    upload of the user's own counts while it is accepted, which ends in time (``expiry``), whether
+    others keep the same bytes or not.
+    """
+    blob = Blob.objects.filter(sha256=sha256, is_stored=True).select_related("anatomy").first()
+    if blob is None:
+        return None
+    own = listing(user).filter(blob=blob, state=UploadState.ACCEPTED)
+    shown = shown_files().filter(blob=blob, revision__adapter__in=Adapter.objects.open_to(user))
+    return blob if own.exists() or shown.exists() else None
 
 
 def holding(user: User, uploads: Iterable[Upload]) -> dict[int, Version]:

@@ -36,6 +36,7 @@ from registry.names import check_path
 from registry.scan import checks
 from registry.uploads import check, endings, parts
 from registry.uploads import receive as receiving
+from registry.uploads import selectors as upload_selectors
 from registry.uploads.parts import part_of, receive_part
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def _known(user: User, path: str, size_bytes: int, declared: str) -> Blob | None
         SizeMismatch: the bytes of this digest have another length.
         UploadRefused: the bytes do not fit the name.
     """
-    blob = blob_selectors.readable_by(user, declared) if declared else None
+    blob = upload_selectors.readable_by(user, declared) if declared else None
     if blob is None:
         return None
     receiving.require_length(path, size_bytes, blob.size_bytes)

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext as _
 
+from registry.adapters import manifests
+from registry.adapters.manifests import Entry
 from registry.blobs import selectors as blob_selectors
 from registry.errors import Invalid, UploadNotReady, UploadRefused
 from registry.models import FileRole, UploadState
-from registry.versions import manifests, revisions
-from registry.versions.manifests import Entry
+from registry.versions import revisions
 from registry.versions.variants import HIGH, LOW, superseded_in, variants_of
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import FAMILIES
-from lorary.anatomy.claims.base_models import covers
+from registry.blobs.anatomies import Facts, facts_of
 from registry.errors import Invalid
 from registry.versions import selectors as version_selectors
 from registry.versions import variants
@@ -20,28 +20,17 @@ if TYPE_CHECKING:
     from registry.models import File, Version
 
 __all__ = [
-    "BY_TENSORS",
     "SAID",
     "Details",
-    "Facts",
-    "allowed_in",
     "check",
     "describe",
     "document_of",
-    "facts_of",
     "facts_of_file",
     "measure",
-    "open_in",
 ]
 
 MAX_TRIGGER_WORDS = 32
 STRENGTH_LIMIT = 10.0
-#: Confidence of a family that the tensors show, whoever says what.
-BY_TENSORS = frozenset({"proven", "narrowed"})
-#: Greatest rank that a column holds; a header can declare any number.
-MAX_RANK = 2**31 - 1
-MAX_ALGORITHM = 32
-
 #: Columns that ``describe`` and ``measure`` write.
 SAID = (
     "label",
@@ -117,56 +106,11 @@ def measure(version: Version) -> None:
     )
 
 
-class Facts(NamedTuple):
-    """What lists filter a version by; ``rank`` is the most frequent one."""
-
-    family: str
-    algorithm: str
-    rank: int | None
-
-
 def facts_of_file(document: Mapping[str, Any], file: File | None, declared: str) -> Facts:
     """Return the facts of a version's primary file; as half of a pair it says its family itself."""
     candidates = (document.get("base") or {}).get("candidates") or ()
     half = variants.half_family(file.variant, candidates) if file else ""
     return facts_of(document, declared or half)
-
-
-def facts_of(document: Mapping[str, Any], declared: str = "") -> Facts:
-    """Return the facts of an anatomy document (empty: not read) and what a person declared.
-
-    The family is the one that the tensors show, else the declared one, else what the file claims;
-    both only where its tensors allow it.
-    """
-    base: Mapping[str, Any] = document.get("base") or {}
-    own, possible = base.get("family") or "", allowed_in(base)
-    is_shown = base.get("confidence") in BY_TENSORS and len(possible) == 1
-    said = declared if not possible or declared in possible else ""
-    family = own if own and is_shown else said or own or _claimed(base)
-    rank = (document.get("rank") or {}).get("mode")
-    return Facts(
-        family,
-        (document.get("algorithm") or "")[:MAX_ALGORITHM],
-        rank if isinstance(rank, int) and 0 < rank <= MAX_RANK else None,
-    )
-
-
-def allowed_in(base: Mapping[str, Any]) -> Sequence[str]:
-    """Return the families that the tensors allow; earlier documents name the candidates only."""
-    return base.get("allowed") or base.get("candidates") or ()
-
-
-def open_in(base: Mapping[str, Any]) -> Sequence[str]:
-    """Return the families that the tensors allow, () where they tell which one it is."""
-    possible = allowed_in(base)
-    return () if base.get("family") and len(possible) == 1 else possible
-
-
-def _claimed(base: Mapping[str, Any]) -> str:
-    """Return the one candidate that the file's claim names, "" where it names none or several."""
-    claimed = (base.get("claimed") or {}).get("family") or ""
-    named = [one for one in base.get("candidates") or () if covers(claimed, one)]
-    return named[0] if len(named) == 1 else ""
 
 
 def check(said: Details) -> None:

@@ -10,19 +10,20 @@ from django.utils.translation import gettext as _
 
 from registry import events
 from registry.accounts import permissions
+from registry.adapters import manifests
 from registry.adapters import services as adapters
 from registry.blobs import selectors as blob_selectors
 from registry.errors import UploadRefused
 from registry.models import Adapter, Blob, Version, VersionAnatomy, VersionState
 from registry.signals import version_published
-from registry.versions import details, latest, manifests
+from registry.versions import details, latest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from registry.adapters.manifests import Entry
     from registry.models import Revision, User
     from registry.versions.details import Details
-    from registry.versions.manifests import Entry
 
 __all__ = [
     "commit_to_main",

@@ -7,12 +7,14 @@ read, with what was committed behind it (its card).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from django.utils.translation import gettext as _
+
 from registry.adapters import selectors as adapter_selectors
-from registry.aliases import selectors as alias_selectors
 from registry.blobs.selectors import keeping_files
 from registry.models import Alias, File, Revision, Version, VersionState
 from registry.versions import selectors as version_selectors
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from django.contrib.auth.models import AnonymousUser
 
+    from registry.errors import NotFound
     from registry.models import Adapter, User
 
     Viewer = User | AnonymousUser | None
@@ -37,7 +40,8 @@ __all__ = [
     "heads",
     "last_changes",
     "longest",
-    "refs",
+    "nothing_named",
+    "revision_named",
 ]
 
 MAIN = "main"
@@ -45,6 +49,8 @@ MAIN = "main"
 #: How far back the last change of a file is looked for; older changes count as this old.
 MAX_BACK = 1000
 
+_NUMBER = re.compile(r"v([1-9][0-9]{0,8})\Z")
+_COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _NOT_OFFERED = (VersionState.YANKED, VersionState.WITHDRAWN)
 
 
@@ -70,15 +76,41 @@ def at(user: Viewer, adapter: Adapter, name: str = MAIN) -> Snapshot:
     if name == MAIN:
         revision, version = heads([adapter])[adapter.pk]
     else:
-        revision = alias_selectors.revision_named(adapter, name)
+        revision = revision_named(adapter, name)
         version = revision.versions.first()
     if version is not None:
         version.adapter, version.revision = adapter, revision
         if version.state == VersionState.DRAFT and not _may_write(user, adapter):
-            raise alias_selectors.nothing_named(adapter, name)
+            raise nothing_named(adapter, name)
         if version.state == VersionState.WITHDRAWN:
             raise version_selectors.gone(version, name)
     return Snapshot(adapter, revision, version, name)
+
+
+def revision_named(adapter: Adapter, name: str) -> Revision:
+    """Return the revision of an adapter that ``v3``, an alias, ``latest`` or 40 hex digits name.
+
+    Raises:
+        NotFound: nothing has this name.
+    """
+    rows = Revision.objects.filter(adapter=adapter)
+    if name == "latest":
+        found = rows.filter(versions=adapter.latest_version_id or 0).first()
+    elif number := _NUMBER.match(name):
+        found = rows.filter(versions__number=int(number[1])).first()
+    elif _COMMIT.match(name):
+        found = rows.filter(commit=name).first()
+    else:
+        found = rows.filter(aliases__name=name).first()
+    if found is None:
+        raise nothing_named(adapter, name)
+    return found
+
+
+def nothing_named(adapter: Adapter, name: str) -> NotFound:
+    """Return the refusal of a name that no version, alias or revision has."""
+    text = _("“%(adapter)s” has no version, alias or revision “%(version)s”.")
+    return version_selectors.absent(adapter, name, text)
 
 
 def _may_write(user: Viewer, adapter: Adapter) -> bool:
@@ -193,22 +225,6 @@ def counted_for(snapshot: Snapshot, row: File) -> int | None:
     rows = snapshot.adapter.versions.exclude(state=VersionState.DRAFT)
     rows = rows.filter(revision__files__blob=row.blob_id, revision__files__is_primary=True)
     return rows.order_by("-number").values_list("pk", flat=True).first()
-
-
-def refs(snapshot: Snapshot) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Return branches and tags, each as name and commit; ``vN`` are tags.
-
-    Args:
-        snapshot: Of ``main``.
-    """
-    adapter = snapshot.adapter
-    branches = [(MAIN, snapshot.revision.commit)]
-    numbered = adapter.versions.exclude(state=VersionState.DRAFT).select_related("revision")
-    tags = [(version.name, version.revision.commit) for version in numbered.order_by("number")]
-    for alias in alias_selectors.listing(adapter).exclude(name=MAIN):
-        if alias.revision is not None:
-            (branches if alias.is_branch else tags).append((alias.name, alias.revision.commit))
-    return branches, tags
 
 
 def commits(revision: Revision, *, skip: int = 0, limit: int = 50) -> tuple[list[Revision], bool]:

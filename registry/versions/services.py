@@ -9,12 +9,13 @@ from django.utils.translation import gettext as _
 
 from registry import events
 from registry.accounts import permissions
+from registry.adapters import manifests
 from registry.adapters import services as adapters
 from registry.blobs import anatomies
 from registry.cards import readme
 from registry.errors import AlreadyPublished, StateConflict
 from registry.models import OUT_STATES, Adapter, File, Version, VersionState
-from registry.versions import contents, describe, latest, manifests
+from registry.versions import contents, describe, latest
 from registry.versions import details as version_details
 from registry.versions import publish as publishing
 from registry.versions.details import Details
@@ -22,8 +23,8 @@ from registry.versions.details import Details
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from registry.adapters.manifests import Entry
     from registry.models import Upload, User
-    from registry.versions.manifests import Entry
 
 __all__ = [
     "Details",
@@ -153,8 +154,8 @@ def remeasure(*, version: Version) -> bool:
     return True
 
 
-def _measured(version: Version) -> version_details.Facts:
-    return version_details.Facts(version.family, version.algorithm, version.rank)
+def _measured(version: Version) -> anatomies.Facts:
+    return anatomies.Facts(version.family, version.algorithm, version.rank)
 
 
 def publish(*, actor: User, version: Version) -> Version:

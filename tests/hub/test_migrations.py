@@ -22,7 +22,7 @@ from previews.models import Image, Layer, Recipe, Render, Tryout
 from registry.models import Blob, DailyDownloads, Job, Version
 from registry.accounts import users
 from registry.adapters import services as adapters
-from registry.versions import manifests
+from registry.adapters import manifests
 
 now = timezone.now()
 ada = users.create_user(name=f"ada-{token_hex(4)}")  # a database that is named keeps its rows

@@ -12,10 +12,10 @@ import pytest
 
 from hub.protocols.huggingface.commits import commit as door
 from registry.adapters import services as adapters
+from registry.adapters.manifests import main_of
 from registry.commits import services as commits
 from registry.models import Upload, UploadState
 from registry.uploads import by_digest, check
-from registry.versions.manifests import main_of
 from tests import catalogue as steps
 from tests.builders.adapters import DENOISERS, kohya
 

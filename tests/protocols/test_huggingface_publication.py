@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from registry.adapters import manifests
 from registry.adapters import services as adapters
 from registry.blobs import promote
 from registry.cards import fields
@@ -14,7 +15,7 @@ from registry.commits import services as commits
 from registry.errors import NotFound, StorageAway
 from registry.models import AliasMove, Namespace, Version, VersionState
 from registry.signals import card_changed
-from registry.versions import contents, manifests
+from registry.versions import contents
 from registry.versions import publish as publishing
 from registry.versions import services as versions
 from registry.versions.details import Details

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from registry.adapters import manifests
 from registry.adapters import services as adapters
 from registry.aliases import services as aliases
 from registry.models import Adapter
-from registry.versions import manifests, withdraw
 from registry.versions import services as versions
+from registry.versions import withdraw
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 

@@ -8,12 +8,13 @@ import pytest
 import yaml
 
 from hub.protocols.huggingface.repos import base_models, readmes, shapes
+from registry.adapters import manifests
 from registry.adapters import services as adapters
 from registry.aliases import selectors as alias_selectors
 from registry.cards import fields, front_matter
 from registry.commits import services as commits
 from registry.errors import StorageAway
-from registry.versions import contents, manifests, revisions, withdraw
+from registry.versions import contents, revisions, withdraw
 from registry.versions import selectors as version_selectors
 from registry.versions import services as versions
 from registry.versions.details import Details

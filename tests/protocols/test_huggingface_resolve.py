@@ -7,9 +7,10 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
+from registry.adapters import manifests
 from registry.adapters import services as adapters
 from registry.models import Adapter, DailyDownloads, Namespace, Version
-from registry.versions import download_counts, manifests, revisions, withdraw
+from registry.versions import download_counts, revisions, withdraw
 from registry.versions import services as versions
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya

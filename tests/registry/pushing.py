@@ -6,12 +6,12 @@ import hashlib
 import io
 from typing import TYPE_CHECKING
 
+from registry.adapters import manifests
 from registry.commits import services as commits
 from registry.commits.services import Committed, Inline, Put
 from registry.errors import UploadNotReady
 from registry.jobs import worker_process
 from registry.uploads import by_digest
-from registry.versions import manifests
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

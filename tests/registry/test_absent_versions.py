@@ -11,9 +11,9 @@ from registry.aliases import selectors as alias_selectors
 from registry.errors import NotFound
 from registry.models import Upload, Version
 from registry.versions import files as version_files
+from registry.versions import revisions, withdraw
 from registry.versions import selectors as version_selectors
 from registry.versions import services as versions
-from registry.versions import withdraw
 from tests.builders.adapters import kohya
 from tests.registry.files import LORA, SD1
 
@@ -31,7 +31,7 @@ def refusals(user: User | None, adapter: Adapter, name: str = "v99") -> set[str]
     with pytest.raises(NotFound) as by_version:
         version_selectors.get(user, adapter, name)
     with pytest.raises(NotFound) as by_alias:
-        alias_selectors.revision_named(adapter, name)
+        revisions.revision_named(adapter, name)
     return {str(error.value).partition("”.")[2].strip() for error in (by_version, by_alias)}
 
 
@@ -74,7 +74,7 @@ def test_a_refusal_tells_a_program_that_the_adapter_is_there(
         (lambda: version_selectors.get(None, noir, "v9"), {"version": "v9"}),
         (lambda: version_selectors.file(version, "x.txt"), {"version": "v1", "path": "x.txt"}),
         (lambda: version_files.get(None, "ada", "noir", "v1", "y"), {"version": "v1", "path": "y"}),
-        (lambda: alias_selectors.revision_named(noir, "best"), {"version": "best"}),
+        (lambda: revisions.revision_named(noir, "best"), {"version": "best"}),
         (lambda: alias_selectors.get(noir, "best"), {"alias": "best"}),
         (lambda: alias_selectors.history(noir, "best"), {"alias": "best"}),
     )

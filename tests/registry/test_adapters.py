@@ -7,6 +7,7 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from registry.accounts import users
+from registry.adapters import manifests
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
 from registry.errors import (
@@ -22,7 +23,6 @@ from registry.errors import (
 )
 from registry.models import Adapter, AdapterName, Event, Membership, Namespace, User
 from registry.tokens import services as tokens
-from registry.versions import manifests
 
 pytestmark = pytest.mark.django_db
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from registry.adapters import manifests
 from registry.adapters import services as adapters
 from registry.aliases import selectors as alias_selectors
 from registry.aliases import services as aliases
@@ -20,7 +21,7 @@ from registry.errors import (
     StateConflict,
 )
 from registry.models import Adapter, AliasMove, Event, Revision, Upload, User, Version
-from registry.versions import manifests, withdraw
+from registry.versions import revisions, withdraw
 from registry.versions import selectors as version_selectors
 from registry.versions import services as versions
 from tests.registry.files import LORA, OTHER
@@ -213,13 +214,13 @@ def test_revisions_are_found_by_every_name(
     noir.refresh_from_db()
     aliases.point(actor=ada, adapter=noir, name="stable", to=first.revision)
     for name in ("v1", "stable", first.revision.commit):
-        assert alias_selectors.revision_named(noir, name) == first.revision
+        assert revisions.revision_named(noir, name) == first.revision
     for name in ("v2", "main", "latest"):
-        assert alias_selectors.revision_named(noir, name) == second.revision
+        assert revisions.revision_named(noir, name) == second.revision
     other = adapters.create(actor=ada, name="other")
     for name in ("v3", "V1", "nope", "0" * 40):
         with pytest.raises(NotFound):
-            alias_selectors.revision_named(noir, name)
+            revisions.revision_named(noir, name)
     for name in ("v1", "latest", "stable", first.revision.commit):
         with pytest.raises(NotFound):
-            alias_selectors.revision_named(other, name)
+            revisions.revision_named(other, name)

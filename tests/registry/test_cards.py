@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from registry.adapters import manifests
 from registry.adapters import services as adapters
 from registry.cards import fields as card_fields
 from registry.cards import front_matter
 from registry.commits.services import Inline
 from registry.errors import Invalid
 from registry.models import Event
-from registry.versions import manifests
 from tests import catalogue
 from tests.registry.files import LORA
 from tests.registry.pushing import push

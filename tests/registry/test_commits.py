@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 
 from registry import storage
+from registry.adapters import manifests
 from registry.blobs import selectors as blob_selectors
 from registry.commits import services as commits
 from registry.commits import wait_for_checks
@@ -19,9 +20,9 @@ from registry.errors import (
 from registry.jobs import worker_process
 from registry.models import Adapter, Blob, Event, Revision, Upload, UploadState, User, Version
 from registry.signals import version_published
-from registry.versions import manifests, withdraw
 from registry.versions import selectors as version_selectors
 from registry.versions import services as versions
+from registry.versions import withdraw
 from tests import catalogue
 from tests.registry.files import LORA, OTHER
 from tests.registry.pushing import README, WEIGHTS, branch, deposited, paths, push

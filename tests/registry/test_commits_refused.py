@@ -7,6 +7,7 @@ import pytest
 
 from registry import locks
 from registry.accounts import users
+from registry.adapters import manifests
 from registry.adapters import services as adapters
 from registry.aliases import services as aliases
 from registry.blobs import selectors as blob_selectors
@@ -29,7 +30,7 @@ from registry.errors import (
 )
 from registry.models import Adapter, Membership, Namespace, NamespaceKind, Role, Upload, User
 from registry.uploads import by_digest
-from registry.versions import manifests, withdraw
+from registry.versions import withdraw
 from tests.registry.files import LORA, with_nan
 from tests.registry.pushing import README, WEIGHTS, branch, deposited, paths, push
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from hub.operations import doctor
 from registry import guards
+from registry.adapters import manifests
 from registry.guards import GUARD
 from registry.models import (
     Adapter,
@@ -25,7 +26,6 @@ from registry.models import (
     User,
     Version,
 )
-from registry.versions import manifests
 from registry.versions import services as versions
 from tests.registry.files import LORA, OTHER
 

@@ -14,7 +14,6 @@ from django.utils import timezone
 from registry.accounts import permissions, users
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
-from registry.blobs import selectors as blob_selectors
 from registry.errors import (
     Forbidden,
     Invalid,
@@ -229,8 +228,8 @@ def test_a_bound_token_links_no_private_bytes_of_something_else(ada: User, noir:
     data = kohya(DENOISERS["sd1", "diffusers"])
     sha256 = steps.release(other, data).files.get().blob.sha256
     bound = come_with(ada, bound_to="ada/noir")
-    assert blob_selectors.readable_by(ada, sha256) is not None
-    assert blob_selectors.readable_by(bound, sha256) is None
+    assert upload_selectors.readable_by(ada, sha256) is not None
+    assert upload_selectors.readable_by(bound, sha256) is None
     announced = uploads.create(
         actor=bound, path="a.safetensors", size_bytes=len(data), sha256=sha256
     )
@@ -276,7 +275,7 @@ def test_a_bound_token_goes_on_with_its_own_uploads_and_sees_no_others(
         actor=bound, adapter=noir, uploads=[upload_selectors.get(bound, mine.public_id)]
     )
     assert mine.blob is not None
-    assert blob_selectors.readable_by(bound, mine.blob.sha256) is not None
+    assert upload_selectors.readable_by(bound, mine.blob.sha256) is not None
 
 
 def test_a_password_that_is_changed_takes_the_tokens_along_if_asked(ada: User) -> None:

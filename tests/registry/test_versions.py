@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from django.db import IntegrityError, transaction
 
+from registry.adapters import manifests
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
 from registry.errors import (
@@ -19,7 +20,6 @@ from registry.errors import (
 from registry.models import Adapter, Alias, Event, File, Revision, Upload, User, Version
 from registry.signals import version_published
 from registry.uploads import services as uploads
-from registry.versions import manifests
 from registry.versions import selectors as version_selectors
 from registry.versions import services as versions
 from registry.versions.services import Details

@@ -12,12 +12,13 @@ from django.conf import settings as current
 from django.utils import timezone
 
 from registry import sweep as sweeping
+from registry.adapters import manifests
 from registry.adapters import services as adapters
 from registry.models import Adapter, Blob, File, Revision, Upload, UploadState, User, Version
 from registry.uploads import services as uploads
-from registry.versions import manifests, withdraw
 from registry.versions import selectors as version_selectors
 from registry.versions import services as versions
+from registry.versions import withdraw
 from tests import catalogue
 from tests.registry.files import LORA, OTHER
 

@@ -16,6 +16,7 @@ from registry.aliases import services as aliases
 from registry.aliases.selectors import Pointer
 from registry.models import Alias, AliasMove, VersionState
 from registry.names import MAX_NAME
+from registry.versions import revisions
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -132,7 +133,7 @@ class AliasView(Endpoint):
             actor=self.actor,
             adapter=adapter,
             name=alias,
-            to=alias_selectors.revision_named(adapter, asked["to"]),
+            to=revisions.revision_named(adapter, asked["to"]),
             expected=_expected(adapter, asked),
         )
         return self._shown(row)
@@ -160,7 +161,7 @@ def _expected(adapter: Adapter, asked: dict[str, Any]) -> aliases.Expected:
     if "expected" not in asked:
         return aliases.ANYWHERE
     name = asked["expected"]
-    return None if name is None else alias_selectors.revision_named(adapter, name)
+    return None if name is None else revisions.revision_named(adapter, name)
 
 
 class AliasHistory(Endpoint):

@@ -19,6 +19,7 @@ from registry.aliases import services as aliases
 from registry.errors import LoraryError
 from registry.models import OUT_STATES
 from registry.names import MAX_NAME
+from registry.versions import revisions
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse, QueryDict
@@ -79,8 +80,8 @@ def _move(user: User, adapter: Adapter, form: AliasForm) -> bool:
     """Move an alias as the form says; what is wrong is put beside the form."""
     said = form.cleaned_data
     try:
-        seen = alias_selectors.revision_named(adapter, said["seen"]) if said["seen"] else None
-        to = alias_selectors.revision_named(adapter, said["to"])
+        seen = revisions.revision_named(adapter, said["seen"]) if said["seen"] else None
+        to = revisions.revision_named(adapter, said["to"])
         aliases.point(actor=user, adapter=adapter, name=said["name"], to=to, expected=seen)
     except LoraryError as error:
         accept_faults(form, {}, str(error.detail))

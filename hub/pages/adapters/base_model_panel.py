@@ -13,7 +13,7 @@ from hub.pages.labels import count, family_label, family_labels, strength_range
 from hub.templatetags.lorary import digest, strength
 from lorary.anatomy import FAMILIES
 from lorary.anatomy.claims.base_models import FILE_NAME, covers
-from registry.versions.details import allowed_in
+from registry.blobs.anatomies import allowed_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -17,12 +17,13 @@ from hub.pages.adapters.version_forms import EditVersionForm
 from hub.pages.forms import YankForm, accept_faults, dress
 from registry.accounts.permissions import is_operator, require_adapter, require_owner_or_operator
 from registry.adapters import selectors as adapter_selectors
+from registry.blobs.anatomies import open_in
 from registry.errors import Invalid, StateConflict
 from registry.models import VersionState
 from registry.versions import selectors as version_selectors
 from registry.versions import services as versions
 from registry.versions import withdraw as withdrawal
-from registry.versions.details import document_of, open_in
+from registry.versions.details import document_of
 from registry.versions.latest import MAX_REASON
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from hub.pages.adapters.content_rating import is_blurred, placeholder_of
 from hub.pages.labels import family_label, strength_range
 from hub.templatetags.lorary import size
 from previews.selectors.pictures import Picture, cover_of
+from registry.blobs.anatomies import BY_TENSORS
 from registry.models import File, Maturity, Visibility
-from registry.versions.details import BY_TENSORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -29,10 +29,10 @@ from hub.templatetags.lorary import size
 from lorary.anatomy.claims.base_models import FILE_NAME
 from lorary.anatomy.claims.vocabulary import covers
 from lorary.anatomy.display_names import stem, title_of
+from registry.blobs.anatomies import open_in
 from registry.errors import LoraryError, TooLarge
 from registry.names import check_path
 from registry.scan import checks
-from registry.versions.details import open_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -27,11 +27,10 @@ from hub.protocols.civitai.asked import Asked, number
 from hub.protocols.civitai.door import Refused, door, origin
 from hub.protocols.civitai.files import chosen, name_of
 from registry import storage
-from registry.adapters import by_id
 from registry.errors import Gone
 from registry.models import FileRole
 from registry.tokens import selectors as token_selectors
-from registry.versions import download_counts
+from registry.versions import by_id, download_counts
 from registry.versions.files import require_access
 
 if TYPE_CHECKING:

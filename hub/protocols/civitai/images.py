@@ -18,10 +18,10 @@ from hub.protocols.civitai.files import main_of
 from hub.protocols.civitai.shapes import Shelf
 from hub.protocols.civitai.vocabulary import IMAGE_SORTS, LEVEL_NAMES, LEVELS
 from previews.selectors import showcase
-from registry.adapters import by_id
 from registry.errors import CursorInvalid, Invalid
 from registry.models import OUT_STATES, FileRole, VersionState
 from registry.names import key_of
+from registry.versions import by_id
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse

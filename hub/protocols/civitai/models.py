@@ -19,9 +19,10 @@ from hub.protocols.civitai.vocabulary import (
     of_types,
 )
 from registry.accounts.permissions import require_user
-from registry.adapters import by_id, listings
+from registry.adapters import listings
 from registry.adapters.listings import ListingQuery
 from registry.errors import CursorInvalid, NotFound
+from registry.versions import by_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,9 +15,9 @@ from hub.protocols.civitai import files as manifest
 from hub.protocols.civitai.basemodels import name_of
 from hub.protocols.civitai.vocabulary import LEVELS, flags_of, model_type
 from previews.selectors import showcase
-from registry.adapters import by_id
 from registry.cards import html, markdown
 from registry.models import FileRole, Maturity, VersionState
+from registry.versions import by_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

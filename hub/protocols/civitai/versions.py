@@ -12,10 +12,10 @@ from hub.protocols.civitai import files, shapes
 from hub.protocols.civitai.asked import Asked, number
 from hub.protocols.civitai.door import Refused, answer, door, origin
 from hub.protocols.civitai.shapes import Shelf
-from registry.adapters import by_id
 from registry.blobs import by_hash as blobs_by_hash
 from registry.errors import Gone, Invalid, NotFound
 from registry.models import VersionState
+from registry.versions import by_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -16,11 +16,12 @@ from django.utils.translation import gettext as _
 
 from hub.protocols.huggingface.repos import base_models, shapes
 from lorary.anatomy import FAMILIES, family_title
+from registry.adapters import manifests
 from registry.cards import fields as card_fields
 from registry.cards import front_matter
 from registry.errors import Invalid, LoraryError
 from registry.models import Adapter, Maturity
-from registry.versions import contents, latest, manifests
+from registry.versions import contents, latest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -20,7 +20,6 @@ from hub.protocols.huggingface.refusals import (
     raw_path,
 )
 from registry.adapters import selectors as adapter_selectors
-from registry.aliases import selectors as alias_selectors
 from registry.errors import Forbidden, NotFound
 from registry.versions import files, revisions
 
@@ -93,7 +92,7 @@ def revision_of(adapter: Adapter, ref: str) -> Revision:
         Refused: there is none.
     """
     try:
-        return alias_selectors.revision_named(adapter, ref)
+        return revisions.revision_named(adapter, ref)
     except NotFound as error:
         raise Refused(error, REVISION_NOT_FOUND) from error
 

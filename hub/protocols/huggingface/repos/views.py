@@ -21,6 +21,7 @@ from registry import storage
 from registry.accounts import permissions
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import tag_filters
+from registry.aliases import selectors as alias_selectors
 from registry.cards import fields
 from registry.errors import CursorInvalid, Invalid, NotFound, StorageAway
 from registry.models import VersionState
@@ -98,7 +99,7 @@ def warned(response: R, snapshot: Snapshot) -> R:
 def refs(request: HttpRequest, owner: str, name: str) -> JsonResponse:
     """Return branches and tags with the commits that they point at; versions are tags."""
     snapshot = snapshot_of(request, adapter_of(request, owner, name), revisions.MAIN)
-    branches, tags = revisions.refs(snapshot)
+    branches, tags = alias_selectors.refs(snapshot)
     document: dict[str, list[dict[str, str]]] = {
         "branches": [_ref("heads", *one) for one in branches],
         "converts": [],

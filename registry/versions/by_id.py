@@ -12,6 +12,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext as _
 
 from registry.adapters import selectors as adapter_selectors
+from registry.adapters.listings import offered
 from registry.errors import NotFound
 from registry.models import (
     OUT_STATES,
@@ -40,7 +41,6 @@ __all__ = [
     "adapter",
     "adapters_for",
     "manifests_of",
-    "offered",
     "served",
     "several",
     "version",
@@ -57,12 +57,6 @@ def adapters_for(user: Viewer) -> QuerySet[Adapter]:
     own = Adapter.objects.listed_for(user).values("pk")
     rows = Adapter.objects.visible_to(user)
     return rows.filter(~Q(visibility=Visibility.UNLISTED) | Q(pk__in=own))
-
-
-def offered(user: Viewer) -> QuerySet[Adapter]:
-    """Return the adapters that have a number and a version to offer, as lists show them."""
-    rows: QuerySet[Adapter] = Adapter.objects.listed_for(user)
-    return rows.filter(latest_version__isnull=False)
 
 
 def adapter(user: Viewer, number: int) -> Adapter:
