@@ -23,10 +23,6 @@ class HubConfig(AppConfig):
         """Bind what every process needs, whichever command started it."""
         setting_checks.register_all()
         celery.app.set_default()
-        from hub.protocols.huggingface.repos import readmes  # noqa: PLC0415 - needs apps
-
-        signals.card_changed.connect(readmes.follow, weak=False, dispatch_uid="hub.readmes")
-        signals.card_wanted.connect(readmes.wanted, weak=False, dispatch_uid="hub.readme")
         signals.sweeping.connect(_sweep_xet, weak=False, dispatch_uid="hub.xet")
 
 

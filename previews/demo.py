@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from registry.accounts import users
 from registry.adapters import services as adapters
 from registry.models import Adapter, UploadState, User
+from registry.publication import services as publication
 from registry.uploads import check
 from registry.uploads import services as uploads
-from registry.versions import services as versions
-from registry.versions.services import Details
+from registry.versions.details import Details
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -124,7 +124,7 @@ def publish(*, say: Callable[[str], None] = lambda _text: None) -> int:
         was_out = adapter.versions.filter(published_at__isnull=False).exists()
         if not was_out and not adapter.withdrawn_reason:
             sent = [_send(user, one.path)]
-            versions.release(actor=user, adapter=adapter, uploads=sent, details=one.details)
+            publication.release(actor=user, adapter=adapter, uploads=sent, details=one.details)
             say(f"published {adapter.full_name}")
             new += 1
     return new

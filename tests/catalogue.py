@@ -11,15 +11,15 @@ from django.utils import timezone
 
 from registry import guards, storage
 from registry.models import Blob
+from registry.publication import services as publication
 from registry.uploads import check
 from registry.uploads import services as uploads
-from registry.versions import services as versions
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from registry.models import Adapter, Upload, User, Version
-    from registry.versions.services import Details
+    from registry.versions.details import Details
 
 __all__ = ["PASSWORD", "accept", "put", "release", "stored"]
 
@@ -43,10 +43,10 @@ def release(
     """Publish bytes as a version of the owner's."""
     owner = adapter.namespace.user
     assert owner is not None
-    draft = versions.create_draft(
+    draft = publication.create_draft(
         actor=owner, adapter=adapter, uploads=[accept(owner, data, path)], details=details
     )
-    return versions.publish(actor=owner, version=draft)
+    return publication.publish(actor=owner, version=draft)
 
 
 def put(rows: QuerySet[Version], state: str) -> None:

@@ -12,9 +12,8 @@ from django.conf import settings
 from django.test import override_settings
 
 from hub.config import prepare
-from hub.protocols.huggingface.repos import readmes
 from registry.accounts import users
-from registry.signals import card_wanted
+from registry.cards import readme
 from registry.tokens import services as tokens
 from registry.versions import download_counts
 from tests.browsing import chromium
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
     from registry.models import User
-
-#: By which the hub registers who writes README.md behind a publication.
-READMES = "hub.readme"
 
 
 @pytest.fixture(autouse=True)
@@ -51,18 +47,14 @@ def _own_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_cards(request: pytest.FixtureRequest) -> Iterator[None]:
+def _no_cards(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a publication write no README.md where the test's own transaction is never committed.
 
     What follows a commit (an edited README.md, previews) does not happen there either.
     """
     mark = request.node.get_closest_marker("django_db")
-    if mark is None or mark.kwargs.get("transaction"):
-        yield
-        return
-    card_wanted.disconnect(dispatch_uid=READMES)
-    yield
-    card_wanted.connect(readmes.wanted, weak=False, dispatch_uid=READMES)
+    if mark is not None and not mark.kwargs.get("transaction"):
+        monkeypatch.setattr(readme, "due", lambda _adapter, _card: None)
 
 
 @pytest.fixture(scope="session")

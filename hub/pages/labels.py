@@ -8,14 +8,14 @@ from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from hub.output_kinds import medium_of
 from hub.templatetags.lorary import signed, size
 from lorary.anatomy import FAMILIES, family_title
+from registry.cards.base_models import medium_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hub.output_kinds import Medium
+    from registry.cards.base_models import Medium
     from registry.models import Adapter, Version
 
 __all__ = [

@@ -11,7 +11,6 @@ from django.utils.translation import gettext as _
 from registry import events
 from registry.accounts import permissions
 from registry.adapters import manifests
-from registry.cards import html
 from registry.errors import Invalid, NameTaken
 from registry.models import (
     Access,
@@ -24,7 +23,6 @@ from registry.models import (
     Visibility,
 )
 from registry.names import check_new_name, has_control, key_of
-from registry.signals import card_changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,8 +39,6 @@ __all__ = [
     "refresh",
     "refresh_search",
     "rename",
-    "tell_card",
-    "update",
 ]
 
 MAX_TAGS = 30
@@ -89,33 +85,13 @@ def create(*, actor: User, owner: Namespace | None = None, name: str, **card: An
             events.record(
                 actor=user, verb="adapter_created", adapter=adapter, subject=adapter.full_name
             )
-            if adapter.card:
-                html.store_on_commit(adapter)
     except IntegrityError as error:
         raise _taken(namespace, name) from error
     return adapter
 
 
-def update(*, actor: User, adapter: Adapter, **card: Any) -> Adapter:  # noqa: ANN401 - see create
-    """Change card fields; what is left out stays, and README.md follows.
-
-    Raises:
-        See ``describe``.
-    """
-    with transaction.atomic():
-        describe(actor=actor, adapter=adapter, **card)
-        tell_card(actor=actor, adapter=adapter)
-    return adapter
-
-
-def tell_card(*, actor: User, adapter: Adapter) -> None:
-    """Let others hear after the commit that something else is said now."""
-    said = {"adapter_id": adapter.pk, "actor": actor}
-    transaction.on_commit(lambda: card_changed.send_robust(sender=Adapter, **said))
-
-
 def describe(*, actor: User, adapter: Adapter, **card: Any) -> Adapter:  # noqa: ANN401 - see create
-    """Change card fields as a README says them; what is left out stays.
+    """Change card fields; what is left out stays. See ``cards.services`` for README.md.
 
     Raises:
         Invalid: an unknown field or a value that does not fit.
@@ -138,8 +114,6 @@ def describe(*, actor: User, adapter: Adapter, **card: Any) -> Adapter:  # noqa:
             subject=adapter.full_name,
             fields=sorted(card),
         )
-        if "card" in fields:
-            html.store_on_commit(adapter)
     return adapter
 
 

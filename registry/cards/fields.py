@@ -19,41 +19,34 @@ import codecs
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from django.db import transaction
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import FAMILIES
 from lorary.anatomy.claims.base_models import claims_of
 from lorary.anatomy.claims.config import AdapterConfig
 from registry import storage
-from registry.accounts import permissions, quotas
-from registry.adapters import manifests
 from registry.adapters import services as adapters
-from registry.blobs import promote
 from registry.cards import front_matter as matter
 from registry.errors import Invalid
-from registry.models import FileRole, Maturity
 from registry.names import has_control
-from registry.versions import contents, describe, details, latest, publish
+from registry.versions import contents, details
 from registry.versions.details import Details
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from registry.models import Adapter, Blob, Revision, User, Version
+    from registry.models import Blob
 
 __all__ = [
     "MAX_READ",
     "NAME",
     "NOT_FOR_ALL",
     "Card",
-    "apply",
     "decoded",
     "front_matter",
     "is_plumbing",
     "read",
     "read_blob",
-    "rewrite",
     "shown",
     "text_of",
 ]
@@ -267,76 +260,3 @@ def _words(value: object) -> Iterator[str]:
     for each in value if isinstance(value, list) else [value]:
         if isinstance(each, str | int | float) and not isinstance(each, bool):
             yield str(each)
-
-
-def apply(*, actor: User, adapter: Adapter, card: Card) -> None:
-    """Write what ``main``'s README says to the adapter and the version that it tells of.
-
-    What the README does not say stays as it is, and so does what it says already.
-
-    Raises:
-        NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
-    """
-    changed = _changed(adapter, card)
-    if changed:
-        adapters.describe(actor=actor, adapter=adapter, **changed)
-    version = latest.latest_described_by_card(adapter, manifests.main_of(adapter))
-    if version is not None:
-        said = _said(version)
-        if (new := card.details(said)) != said:
-            describe.describe(actor=actor, version=version, details=new)
-
-
-def _changed(adapter: Adapter, card: Card) -> dict[str, Any]:
-    """Return the fields of an adapter that a card says otherwise."""
-    said: dict[str, Any] = {"card": card.text}
-    if card.licence is not None and card.licence.casefold() != adapter.licence.casefold():
-        said["licence"] = card.licence
-    if card.is_mature and adapter.maturity == Maturity.GENERAL:
-        said["maturity"] = Maturity.MATURE
-    changed = {field: value for field, value in said.items() if getattr(adapter, field) != value}
-    if card.tags is not None:
-        before = set(adapter.tags.values_list("name", flat=True))
-        if before != set(card.tags):
-            changed["tags"] = list(card.tags)
-    return changed
-
-
-def _said(version: Version) -> Details:
-    """Return what is said of a version now."""
-    return Details(
-        label=version.label,
-        notes=version.notes,
-        declared_family=version.declared_family,
-        lineage=version.lineage,
-        trigger_words=tuple(version.trigger_words),
-        strength=version.strength,
-        strength_min=version.strength_min,
-        strength_max=version.strength_max,
-    )
-
-
-def rewrite(*, actor: User, adapter: Adapter, parent: Revision, text: str) -> bool:
-    """Put a README made here in the place of ``main``'s; whether ``main`` was still at ``parent``.
-
-    Raises:
-        QuotaExceeded: it does not fit.
-        StorageAway, Conflict: see ``promote.put``.
-        NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
-    """
-    user = permissions.require_adapter(actor, adapter)
-    written = promote.put([text.encode()])
-    with transaction.atomic():
-        adapters.refresh(adapter)
-        blob = promote.arrived(written)
-        if manifests.main_of(adapter) != parent:
-            return False
-        quotas.charge(namespace=adapter.namespace, blobs=[blob])
-        kept = [entry for entry in contents.base_of(parent) if entry.path != NAME]
-        publish.commit_to_main(
-            user=user,
-            parent=parent,
-            entries=[*kept, manifests.Entry(NAME, blob, FileRole.CARD)],
-            message=_("Update %(path)s") % {"path": NAME},
-        )
-    return True

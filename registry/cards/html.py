@@ -1,4 +1,4 @@
-"""Cards as HTML: made when a card is saved, and at the first view where that HTML is not current.
+"""Cards as HTML: made when a card is edited, and at the first view where that HTML is not current.
 
 A hub that is upgraded, restored or written to in another way needs no pass over all cards.
 """

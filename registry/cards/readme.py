@@ -1,148 +1,167 @@
-"""What ``main`` has of a card once a version is published on the web.
+"""README.md as an adapter's fields make it.
 
-What takes a store is done before the transaction, what it led to is written in it. So nothing that
-ends a process comes between a version and its card, and ``main`` moves once for each of them:
-
-    README.md is among its files    it is read, for what nobody said in another way
-    it is not                       one lies behind it: with what is said now, for which others are
-                                    asked (``card_wanted``), else what ``main`` had before
-
-A card that could not be made in time, or of which somebody made another meanwhile, follows later.
+A README that was pushed is read into the fields (``registry.cards.fields``). This is the way back:
+of a README that is there only those values change that say something else; the rest of it,
+``widget`` too, stays as it was written.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
 
-from registry.accounts import quotas
-from registry.adapters import manifests
-from registry.adapters.manifests import Entry
-from registry.blobs import promote
-from registry.cards import fields
-from registry.errors import Conflict, Invalid, LoraryError, QuotaExceeded
-from registry.models import Adapter, FileRole, Version, VersionState
-from registry.signals import card_wanted
-from registry.versions import contents, latest, publish
+from lorary.anatomy import FAMILIES, family_title
+from registry.cards import base_models, front_matter
+from registry.cards import fields as card_fields
+from registry.errors import Invalid
+from registry.models import Maturity
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping
 
-    from registry.cards.fields import Card
-    from registry.models import Blob, User
-    from registry.storage import Written
+    from registry.models import Adapter, Blob
 
-__all__ = ["PreparedReadme", "apply_card", "charge", "put", "ready"]
+__all__ = ["changed", "composed", "due", "front_matter_of"]
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedReadme:
-    """What was read and stored before a publication.
+def due(adapter: Adapter, card: Blob | None) -> str | None:
+    """Return the README that an adapter has to have, None where it is the one that is there.
 
-    Attributes:
-        given: What the README among the version's own files says.
-        written: A README to lie behind it.
-        instead_of: The sha256 of ``main``'s README that it was made of, "" of none.
-    """
-
-    given: Card | None = None
-    written: Written | None = None
-    instead_of: str = ""
-
-
-def ready(version: Version) -> PreparedReadme:
-    """Read and store what the publication of a draft needs of cards; outside of a transaction.
+    Args:
+        adapter: As it is, or as it will be.
+        card: The README that is there.
 
     Raises:
-        StorageAway: the README among its files cannot be read now.
+        LoraryError, OSError: the one that is there cannot be read.
     """
-    rows = Version.objects.select_related("revision", "adapter__namespace")
-    draft = rows.filter(pk=version.pk, state=VersionState.DRAFT).first()
-    if draft is None:
-        return PreparedReadme()
-    given = contents.readme_of(manifests.entries_of(draft.revision))
-    if given is not None:
-        return PreparedReadme(given=_read(given.blob))
-    card = _card_of(draft.adapter)
-    text = _wanted(draft, card)
-    if text is not None:
-        with suppress(LoraryError, OSError):  # it is tried again behind the publication, and told
-            return PreparedReadme(written=promote.put([text.encode()]), instead_of=_digest(card))
-    return PreparedReadme()
+    if card is None:
+        return composed(adapter)
+    if card.size_bytes > card_fields.MAX_READ:
+        return None  # nobody reads all of it
+    before = card_fields.text_of(card)
+    text = changed(before, adapter)
+    return text if text != before else None
 
 
-def _read(blob: Blob) -> Card | None:
-    with suppress(Invalid, FileNotFoundError):
-        return fields.read_blob(blob)
-    return None
+def composed(adapter: Adapter) -> str:
+    """Return the README of an adapter that has none."""
+    return front_matter.patched(_body(adapter), front_matter_of(adapter))
 
 
-def _card_of(adapter: Adapter) -> Entry | None:
-    """Return the line of ``main``'s README, None where there is none."""
-    return contents.readme_of(contents.base_of(manifests.main_of(adapter)))
+def changed(before: str, adapter: Adapter) -> str:
+    """Return a README with what is said now; one that says so already comes back as it is.
 
-
-def _digest(card: Entry | None) -> str:
-    return card.blob.sha256 if card is not None else ""
-
-
-def _wanted(draft: Version, card: Entry | None) -> str | None:
-    """Ask for the README of an adapter as it will be with a version, None to keep what it has."""
-    publish.name_after_file(draft.adapter, draft)
-    latest.present(draft.adapter, draft)
-    told = card_wanted.send_robust(
-        sender=Adapter, adapter=draft.adapter, card=card.blob if card is not None else None
-    )
-    return next((text for _receiver, text in told if isinstance(text, str)), None)
-
-
-def charge(*, adapter: Adapter, entries: Sequence[Entry], ready: PreparedReadme) -> Entry | None:
-    """Charge the files of a version and the card to lie behind it; return the card's line.
-
-    The caller has locked the adapter, and moves ``main`` afterwards.
-
-    Raises:
-        QuotaExceeded: the files do not fit. A card that does not is left out.
+    So does one that cannot be read.
     """
-    blobs = [entry.blob for entry in entries]
-    card = None if contents.readme_of(entries) is not None else _card_of(adapter)
-    if ready.written is not None and ready.instead_of == _digest(card):
-        with suppress(Conflict, QuotaExceeded):
-            line = Entry(contents.README, promote.arrived(ready.written), FileRole.CARD)
-            quotas.charge(namespace=adapter.namespace, blobs=[*blobs, line.blob])
-            return line
-    quotas.charge(namespace=adapter.namespace, blobs=blobs)
-    return card
+    try:
+        fields, said = card_fields.front_matter(before), card_fields.read(before)
+    except Invalid:
+        return before
+    body = front_matter.split(before)[1]
+    text = before
+    if card_fields.shown(body) != _body(adapter):
+        text = before.removesuffix(body) + _body(adapter)
+    new = _differing(fields, said, adapter)
+    new = {key: value for key, value in new.items() if fields.get(key) != value}
+    return front_matter.patched(text, new) if new else text
 
 
-def put(
-    *, user: User, version: Version, entries: Sequence[Entry], card: Entry, ready: PreparedReadme
-) -> None:
-    """Have ``main`` point at the files of a version with a card, in a revision behind it."""
-    is_new = ready.written is not None and card.blob.sha256 == ready.written.sha256
-    message = _("Update %(path)s") if is_new else _("Keep %(path)s")
-    publish.commit_to_main(
-        user=user,
-        parent=version.revision,
-        entries=[*entries, card],
-        message=message % {"path": card.path},
-    )
+def front_matter_of(adapter: Adapter) -> dict[str, Any]:
+    """Return the front matter that the adapter's fields make."""
+    version, tags = adapter.latest_version, sorted(tag.name for tag in adapter.tags.all())
+    mature = [card_fields.NOT_FOR_ALL] if adapter.maturity == Maturity.MATURE else []
+    found: dict[str, Any] = {
+        "library_name": "diffusers",
+        "pipeline_tag": base_models.pipeline_of(adapter.family),
+        "tags": list(dict.fromkeys(["lora", "diffusers", *mature, *tags])),
+    }
+    if base := base_models.base_model(adapter.family, adapter.lineage):
+        found["base_model"] = base
+    if adapter.licence:
+        found["license"] = adapter.licence.casefold()
+    if version is not None and version.trigger_words:
+        words = version.trigger_words
+        found["instance_prompt"] = words[0] if len(words) == 1 else list(words)
+    return found
 
 
-def apply_card(*, user: User, version: Version, card: Card) -> None:
-    """Write what a README that came with a version says and nobody said in another way."""
-    adapter = version.adapter
-    unsaid = replace(
-        card,
-        text=adapter.card or card.text,
-        licence=None if adapter.licence else card.licence,
-        tags=None if adapter.tags.exists() else card.tags,
-        family=None if version.declared_family else card.family,
-        lineage=None if version.lineage else card.lineage,
-        trigger_words=None if version.trigger_words else card.trigger_words,
-    )
-    fields.apply(actor=user, adapter=adapter, card=unsaid)
-    version.refresh_from_db()
+def _differing(
+    fields: Mapping[str, Any], said: card_fields.Card, adapter: Adapter
+) -> dict[str, Any]:
+    """Return the values that say what the adapter says otherwise; None: not any more."""
+    now, version = front_matter_of(adapter), adapter.latest_version
+    new: dict[str, Any] = {}
+    if (said.licence or "").casefold() != adapter.licence.casefold():
+        new |= {"license": now.get("license"), "license_name": None, "license_link": None}
+    tags = {tag.name for tag in adapter.tags.all() if not card_fields.is_plumbing(tag.name)}
+    least = Maturity.GENERAL if said.is_mature else Maturity.SUGGESTIVE
+    is_mature = adapter.maturity not in {Maturity.GENERAL, least}
+    if set(said.tags or ()) != tags or said.is_mature != is_mature:
+        gone = {*(said.tags or ()), card_fields.NOT_FOR_ALL}
+        kept = [tag for tag in _listed(fields.get("tags")) if _folded(tag) not in gone]
+        marked = [card_fields.NOT_FOR_ALL] if is_mature else []
+        new["tags"] = [*kept, *marked, *sorted(tags)] or None
+    if version is not None and list(said.trigger_words or ()) != list(version.trigger_words):
+        new["instance_prompt"] = now.get("instance_prompt")
+    if not _is_base_said(fields, said, adapter):
+        new |= {"base_model": now.get("base_model"), "pipeline_tag": now["pipeline_tag"]}
+    return new
+
+
+def _is_base_said(fields: Mapping[str, Any], said: card_fields.Card, adapter: Adapter) -> bool:
+    """Whether a README names the adapter's base model, or one that nobody here knows."""
+    names = [str(name) for name in _listed(fields.get("base_model"))]
+    if not names:
+        return not base_models.base_model(adapter.family, adapter.lineage)
+    if names[0].casefold() == base_models.base_model(adapter.family, adapter.lineage).casefold():
+        return True
+    if said.family is None:
+        return True
+    return said.family == adapter.family and adapter.lineage in {"", said.lineage}
+
+
+def _listed(value: object) -> list[object]:
+    """Return a value that may be one or a list of them as a list."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def _folded(tag: object) -> str:
+    return " ".join(str(tag).split()).casefold()
+
+
+def _body(adapter: Adapter) -> str:
+    """Return the text of a card nobody wrote: what the fields say."""
+    return adapter.card or "\n".join(_lines(adapter))
+
+
+def _lines(adapter: Adapter) -> Iterator[str]:
+    yield f"# {adapter.title or adapter.name}"
+    yield ""
+    if adapter.summary:
+        yield adapter.summary
+        yield ""
+    version = adapter.latest_version
+    if version is None:
+        return
+    if adapter.family in FAMILIES:
+        yield f"- {_('Base model')}: {adapter.lineage or family_title(adapter.family)}"
+    if version.trigger_words:
+        words = ", ".join(_code(word) for word in version.trigger_words)
+        yield f"- {_('Trigger words')}: {words}"
+    if version.strength is not None:
+        low, high = version.strength_min, version.strength_max
+        limits = f" ({low:g} … {high:g})" if low is not None and high is not None else ""
+        yield f"- {_('Strength')}: {version.strength:g}{limits}"
+    yield ""
+
+
+def _code(word: str) -> str:
+    """Return a word as Markdown's code, whatever it has in it."""
+    fence = "`"
+    while fence in word:
+        fence += "`"
+    pad = " " if word.startswith("`") or word.endswith("`") else ""
+    return f"{fence}{pad}{word}{pad}{fence}"

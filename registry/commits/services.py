@@ -30,6 +30,7 @@ from registry.adapters import services as adapters
 from registry.blobs import anatomies
 from registry.blobs import selectors as blob_selectors
 from registry.cards import fields
+from registry.cards import services as cards
 from registry.cards.fields import Card
 from registry.commits import changes as commit_changes
 from registry.commits import wait_for_checks
@@ -337,6 +338,6 @@ def _written(wish: _Wish, plan: _Plan) -> Committed | None:
     else:
         manifests.move(actor=user, revision=revision, name=wish.ref, is_branch=True)
     if plan.is_card_new and wish.ref == manifests.MAIN:
-        fields.apply(actor=user, adapter=adapter, card=plan.card)
+        cards.apply(actor=user, adapter=adapter, card=plan.card)
     publish.record_commit(user=user, revision=revision, ref=wish.ref, version=version)
     return Committed(revision, version, is_new=True)

@@ -99,8 +99,9 @@ class Version(models.Model):
 
     @property
     def files(self) -> models.QuerySet[File]:
-        """The manifest, sorted by path, with blobs."""
-        return self.revision.files.select_related("blob", "blob__anatomy")
+        """The manifest with blobs: the primary weights first, then by path."""
+        rows = self.revision.files.select_related("blob", "blob__anatomy")
+        return rows.order_by("-is_primary", "path")
 
     @property
     def primary_file(self) -> File | None:

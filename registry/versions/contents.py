@@ -28,6 +28,7 @@ __all__ = [
     "readme_of",
     "require_distinct",
     "role_of",
+    "takes_readme",
     "with_kept",
 ]
 
@@ -147,8 +148,8 @@ def role_of(path: str) -> str:
 def with_kept(entries: list[Entry], parent: Revision) -> list[Entry]:
     """Return lines with those files of the revision before that are no weights, nor given anew.
 
-    What went with a withdrawn version is left behind, and so is the card: it tells of the adapter
-    as it is now, and a version stays as it was.
+    What went with a withdrawn version is left behind. So is the card: the publication brings the
+    one that tells of the adapter as it is by then.
 
     Raises:
         Invalid: two names differ only in upper and lower case.
@@ -194,6 +195,15 @@ def base_of(tip: Revision, withheld: Set[int] | None = None) -> list[Entry]:
 def readme_of(entries: Iterable[Entry]) -> Entry | None:
     """Return the line of a card, None where there is none."""
     return next((entry for entry in entries if entry.path == README), None)
+
+
+def takes_readme(entries: Iterable[Entry]) -> bool:
+    """Whether there is no card yet, nor a name such as ``readme.md`` that it cannot lie beside."""
+    try:
+        require_distinct([*(entry.path for entry in entries), README])
+    except Invalid:
+        return False
+    return True
 
 
 def require_distinct(paths: Iterable[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
@@ -64,6 +64,12 @@ class Details:
     strength: float | None = None
     strength_min: float | None = None
     strength_max: float | None = None
+
+    @classmethod
+    def of(cls, version: Version) -> Details:
+        """Return what is said about a version now."""
+        said: dict[str, Any] = {field.name: getattr(version, field.name) for field in fields(cls)}
+        return cls(**said | {"trigger_words": tuple(version.trigger_words)})
 
 
 def describe(version: Version, said: Details) -> None:

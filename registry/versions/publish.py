@@ -19,14 +19,13 @@ from registry.signals import version_published
 from registry.versions import details, latest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from registry.adapters.manifests import Entry
     from registry.models import Revision, User
     from registry.versions.details import Details
 
 __all__ = [
-    "commit_to_main",
     "make_public",
     "name_after_file",
     "number",
@@ -98,7 +97,7 @@ def make_public(*, user: User, version: Version) -> None:
     """Make a draft public; the caller has locked its adapter and charged its bytes."""
     adapter = version.adapter
     version.state, version.published_at = VersionState.PUBLISHED, timezone.now()
-    version.save(update_fields=["state", "published_at", "revision"])
+    version.save(update_fields=["state", "published_at", "revision", "size_bytes"])
     name_after_file(adapter, version)
     manifests.move(actor=user, revision=version.revision, name=manifests.MAIN, is_branch=True)
     manifests.move(actor=user, revision=version.revision, name=version.name)
@@ -113,18 +112,6 @@ def name_after_file(adapter: Adapter, version: Version) -> None:
     title = notes.get("title") or ""
     if not adapter.title and title.isprintable():
         adapter.title = title[: adapters.LIMITS["title"]]
-
-
-def commit_to_main(
-    *, user: User, parent: Revision, entries: Iterable[Entry], message: str
-) -> Revision:
-    """Write a revision that is no version and move ``main`` to it; the adapter is locked."""
-    revision = manifests.commit(
-        actor=user, adapter=parent.adapter, parent=parent, entries=entries, message=message
-    )
-    manifests.move(actor=user, revision=revision, name=manifests.MAIN, is_branch=True)
-    record_commit(user=user, revision=revision, ref=manifests.MAIN)
-    return revision
 
 
 def record_commit(

@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings
 
 from registry import storage
-from registry.adapters import services as adapters
+from registry.cards import services as cards
 from registry.jobs import worker_process
 from registry.models import Blob, Upload
 from registry.storage import reaching
@@ -74,8 +74,8 @@ def test_a_file_is_uploaded_checked_published_and_downloaded_by_way_of_the_bucke
     body = {"uploads": [upload["id"]], "trigger_words": ["noir style"]}
     published = as_ada.send("post", f"adapters/{noir.full_name}/versions", body)
     assert published.status_code == 201
-    cards = Blob.objects.filter(files__path="README.md").values_list("sha256", flat=True)
-    assert {entry.name for entry in storage.store().names()} == {digest, *cards}
+    readmes = Blob.objects.filter(files__path="README.md").values_list("sha256", flat=True)
+    assert {entry.name for entry in storage.store().names()} == {digest, *readmes}
     file = stranger.send("get", f"adapters/{noir.full_name}/versions/v1").json()["files"][0]
     answer = stranger.send("get", file["download_url"])
     assert (answer.status_code, answer.headers["ETag"]) == (302, f'"{digest}"')
@@ -120,7 +120,7 @@ def test_downloads_keep_their_headers_and_conditions(
     visibility: str,
 ) -> None:
     version = released(noir, lora)
-    adapters.update(actor=ada, adapter=noir, visibility=visibility)
+    cards.edit_adapter(actor=ada, adapter=noir, visibility=visibility)
     place, digest = address_of(version), hashlib.sha256(lora).hexdigest()
     known = stranger.send("get", place).status_code
     assert known == (302 if visibility == "public" else 404)

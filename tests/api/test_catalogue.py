@@ -9,8 +9,8 @@ import pytest
 from previews.models import RenderState
 from registry.adapters import services as adapters
 from registry.models import Version
-from registry.versions import services as versions
-from registry.versions.services import Details
+from registry.publication import services as publication
+from registry.versions.details import Details
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 
@@ -175,7 +175,9 @@ def test_a_version_is_edited_field_by_field(
     as_ada: Caller, noir: Adapter, ada: User, accepted: Callable[..., Upload], lora: bytes
 ) -> None:
     details = Details(label="first", trigger_words=["noir style"], strength=0.7)
-    versions.create_draft(actor=ada, adapter=noir, uploads=[accepted(ada, lora)], details=details)
+    publication.create_draft(
+        actor=ada, adapter=noir, uploads=[accepted(ada, lora)], details=details
+    )
     body = {"notes": "better", "strength_max": 1.2, "family": "sd1"}
     told = as_ada.send("patch", "adapters/ada/noir/versions/v1", body).json()
     assert (told["label"], told["notes"]) == ("first", "better")

@@ -10,7 +10,7 @@ import pytest
 
 from registry.jobs import worker_process
 from registry.models import SCHEMA, Blob, Job, Upload
-from registry.versions import services as versions
+from registry.publication import services as publication
 from tests.builders.adapters import DENOISERS, kohya
 from tests.builders.malformed import ATTACKS
 from tests.builders.weights import file_of, safetensors
@@ -234,7 +234,7 @@ def test_another_s_upload_is_as_if_absent(as_ada: Caller, as_bob: Caller, lora: 
 def test_publishing_twice_is_refused(
     as_ada: Caller, ada: User, noir: Adapter, accepted: Callable[..., Upload], lora: bytes
 ) -> None:
-    versions.create_draft(actor=ada, adapter=noir, uploads=[accepted(ada, lora)])
+    publication.create_draft(actor=ada, adapter=noir, uploads=[accepted(ada, lora)])
     first = as_ada.send("post", "adapters/ada/noir/versions/v1/publish")
     assert (first.status_code, first.json()["state"]) == (200, "published")
     again = as_ada.send("post", "adapters/ada/noir/versions/v1/publish")

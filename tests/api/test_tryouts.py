@@ -11,7 +11,7 @@ from previews.models import Image, Render, RenderState, Tryout
 from registry.adapters import services as adapters
 from registry.models import Blob, Job, JobState, Version
 from registry.tokens import services as tokens
-from registry.versions.services import Details
+from registry.versions.details import Details
 from tests import catalogue
 from tests.api.conftest import Caller
 

@@ -13,8 +13,8 @@ from django.utils import timezone
 from registry import sweep
 from registry.adapters import services as adapters
 from registry.models import Adapter, Membership, Namespace, Role, Upload, Version
+from registry.publication import services as publication
 from registry.uploads import services as uploads
-from registry.versions import services as versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,14 +123,14 @@ def test_an_upload_says_which_version_it_went_into(
     upload = accepted(ada, lora)
     place = f"uploads/{upload.public_id}"
     assert as_ada.send("get", place).json()["version"] is None
-    version = versions.create_draft(actor=ada, adapter=noir, uploads=[upload])
+    version = publication.create_draft(actor=ada, adapter=noir, uploads=[upload])
     told = as_ada.send("get", place).json()["version"]
     assert told == {
         "adapter": "ada/noir", "version": "v1", "state": "draft",
         "url": "http://testserver/ada/noir?v=v1",
         "api_url": "http://testserver/api/v1/adapters/ada/noir/versions/v1",
     }  # fmt: skip
-    versions.publish(actor=ada, version=version)
+    publication.publish(actor=ada, version=version)
     assert as_ada.send("get", told["api_url"]).json()["state"] == "published"
     (listed,) = as_ada.send("get", "uploads").json()["results"]
     assert listed["version"] == {**told, "state": "published"}
@@ -144,10 +144,12 @@ def test_the_same_bytes_sent_again_say_the_version_since_or_else_the_first(
         return [version["adapter"], version["version"]]
 
     first = accepted(ada, lora)
-    versions.release(actor=ada, adapter=noir, uploads=[first])
+    publication.release(actor=ada, adapter=noir, uploads=[first])
     again = accepted(ada, lora)
     assert held(again) == ["ada/noir", "v1"]
-    versions.release(actor=ada, adapter=adapters.create(actor=ada, name="blanc"), uploads=[again])
+    publication.release(
+        actor=ada, adapter=adapters.create(actor=ada, name="blanc"), uploads=[again]
+    )
     assert (held(first), held(again)) == (["ada/noir", "v1"], ["ada/blanc", "v1"])
 
 
@@ -155,7 +157,7 @@ def test_an_upload_says_nothing_of_what_its_owner_may_not_see(
     as_ada: Caller, ada: User, noir: Adapter, lora: bytes, accepted: Callable[..., Upload]
 ) -> None:
     upload = accepted(ada, lora)
-    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[upload])
+    draft = publication.create_draft(actor=ada, adapter=noir, uploads=[upload])
     studio = Namespace.objects.create(kind="organisation", name="studio", key="studio")
     member = Membership.objects.create(namespace=studio, user=ada, role=Role.WRITE)
     Adapter.objects.update(namespace=studio)
@@ -172,7 +174,7 @@ def test_an_upload_says_nothing_of_what_its_owner_may_not_see(
 def test_a_list_takes_as_many_queries_for_many_as_for_one(
     as_ada: Caller, ada: User, noir: Adapter, lora: bytes, accepted: Callable[..., Upload]
 ) -> None:
-    versions.release(actor=ada, adapter=noir, uploads=[accepted(ada, lora)])
+    publication.release(actor=ada, adapter=noir, uploads=[accepted(ada, lora)])
     as_ada.send("get", "uploads")  # notes that the token is in use
     counts = []
     for _more in range(2):

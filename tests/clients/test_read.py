@@ -127,9 +127,8 @@ def test_the_library_downloads_and_describes_a_repo(reader: Programs, shelf: She
     assert told["by_commit"] == "studio/noir"
     assert told["files"] == ["README.md", "noir.safetensors"]
     assert told["paths"] == ["noir.safetensors"]
-    # Each version of the web, newest first, has the README of what is said then behind it.
-    (tip, second, _card, first, _empty) = told["commits"]
-    assert (told["main"], told["sha"]) == (tip, tip)
+    (second, first, _empty) = told["commits"]
+    assert (told["main"], told["sha"]) == (second, second)
     assert told["tags_of_refs"] == {"v1": first, "v2": second}
     assert ["noir.safetensors", digest(shelf.noir), second] in told["tree"]
     assert told["exists"] == [True, False, True, False, True, False]

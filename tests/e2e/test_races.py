@@ -52,8 +52,8 @@ def test_the_same_files_become_one_version(quiet_hub: RunningHub, eva: Caller) -
     answers = at_once(lambda _: eva.post(place, {"uploads": [upload]}))
     assert statuses(answers) == {201: 1, 200: MANY - 1}
     after = kept(quiet_hub).rows
-    # Behind the version lies the revision with its README.md, which has two files.
-    assert (after["version"], after["file"]) == (before["version"] + 1, before["file"] + 1 + 2)
+    # The version has the weights and README.md; the revision that it was drafted as is gone.
+    assert (after["version"], after["file"]) == (before["version"] + 1, before["file"] + 2)
     assert eva.get("/api/v1/adapters/eva/same").document["latest_version"] == "v1"
 
 

@@ -24,9 +24,9 @@ from registry.accounts import users
 from registry.adapters import services as adapters
 from registry.jobs import queue
 from registry.models import Job, JobState, Worker
+from registry.publication import services as publication
 from registry.signals import version_published
-from registry.versions import services as versions
-from registry.versions.services import Details
+from registry.versions.details import Details
 from tests import catalogue
 from training.miniature.tiny import write_tiny_base, write_tiny_lora
 
@@ -130,10 +130,10 @@ def build(folder: Path, jobs: int, random: Random) -> Scene:
         person = people[min(random.randrange(OWNERS * 2), OWNERS - 1)]  # the last has most
         adapter = adapters.create(actor=person, name=f"adapter{number}", kind="style")
         details = Details(declared_family=FAMILIES[number % 2], trigger_words=("neon",))
-        draft = versions.create_draft(
+        draft = publication.create_draft(
             actor=person, adapter=adapter, uploads=[uploads[person.pk]], details=details
         )
-        found.append(versions.publish(actor=person, version=draft))
+        found.append(publication.publish(actor=person, version=draft))
     return Scene(people, found, random)
 
 

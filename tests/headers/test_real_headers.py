@@ -16,8 +16,8 @@ from registry import tasks
 from registry.accounts import users
 from registry.adapters import services as adapters
 from registry.models import UploadState
+from registry.publication import services as publication
 from registry.uploads import services as uploads
-from registry.versions import services as versions
 from tests.builders.streams import SIZES, write_safetensors
 from tests.lorary import reference
 
@@ -144,8 +144,8 @@ def test_a_real_header_shows_its_family_rank_and_parts(
     tasks.wake("checks")
     upload.refresh_from_db()
     assert upload.state == UploadState.ACCEPTED, [str(f) for f in upload.findings.all()]
-    draft = versions.create_draft(actor=ada, adapter=adapter, uploads=[upload])
-    versions.publish(actor=ada, version=draft)
+    draft = publication.create_draft(actor=ada, adapter=adapter, uploads=[upload])
+    publication.publish(actor=ada, version=draft)
 
     version = client.get("/api/v1/adapters/ada/real/versions/v1").json()
     anatomy = version["anatomy"]

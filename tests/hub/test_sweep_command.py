@@ -37,7 +37,7 @@ def test_bytes_of_a_withdrawn_version_are_told_with_the_day_they_go(ada: User) -
         assert told["waiting"] == {"files": 0, "bytes": 0, "next_at": None}
 
     withdraw.withdraw(actor=ada, version=version, reason="Rights.")
-    size = version.files.get().size_bytes
+    size = version.files.get(is_primary=True).size_bytes
     goes = timezone.now() + timedelta(days=settings.LORARY.grace_days)
     for words in (("--dry-run",), (), ("--dry-run",)):
         swept, waits = run(*words).splitlines()

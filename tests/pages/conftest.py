@@ -9,7 +9,7 @@ from django.core.cache import cache
 
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
 from registry.adapters import services as adapters
-from registry.versions.services import Details
+from registry.versions.details import Details
 from tests import catalogue
 from tests.browsing import DESK, Visit
 from tests.pages.files import lora

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registry.adapters import services as adapters
+from registry.cards import services as cards
 from registry.models import Adapter, Version
-from registry.versions import services as versions
+from registry.publication import services as publication
+from registry.versions.details import Details
 from tests import catalogue
 from tests.pages.files import lora
 
@@ -85,7 +87,7 @@ def test_names_match_without_regard_to_case(client: Client, noir: Adapter) -> No
 def test_a_private_adapter_is_absent_to_strangers(
     client: Client, ada: User, bob: User, noir: Adapter
 ) -> None:
-    adapters.update(actor=ada, adapter=noir, visibility="private")
+    cards.edit_adapter(actor=ada, adapter=noir, visibility="private")
     absent = client.get("/ada/never-was")
     hidden = client.get("/ada/noir")
     assert hidden.status_code == absent.status_code == 404
@@ -109,12 +111,12 @@ def test_an_unknown_version_is_not_found(client: Client, noir: Adapter) -> None:
 
 def test_markup_in_every_text_is_text(client: Client, ada: User, noir: Adapter) -> None:
     attack = '"><script>alert(1)</script>'
-    adapters.update(
+    cards.edit_adapter(
         actor=ada, adapter=noir, title=attack, summary=attack, card=attack, licence=attack
     )
-    details = versions.Details(notes=attack, label=attack, trigger_words=(attack,))
+    details = Details(notes=attack, label=attack, trigger_words=(attack,))
     assert noir.latest_version is not None
-    versions.edit(actor=ada, version=noir.latest_version, details=details)
+    cards.edit_version(actor=ada, version=noir.latest_version, details=details)
     for address in ("/ada/noir", "/", "/browse", "/ada", "/signin"):
         assert "<script>alert(1)" not in client.get(address).content.decode(), address
 
@@ -123,8 +125,8 @@ def test_an_older_version_says_that_a_newer_one_exists(
     client: Client, ada: User, noir: Adapter, sent: Callable[..., Upload]
 ) -> None:
     upload = sent(ada, "noir.safetensors", rank=8)
-    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[upload])
-    versions.publish(actor=ada, version=draft)
+    draft = publication.create_draft(actor=ada, adapter=noir, uploads=[upload])
+    publication.publish(actor=ada, version=draft)
     assert "You are looking at v1; v2 is newer." in client.get("/ada/noir?v=v1").content.decode()
     assert "is newer" not in client.get("/ada/noir").content.decode()
 
@@ -133,7 +135,7 @@ def test_a_draft_is_seen_by_its_owner_alone(
     client: Client, ada: User, sent: Callable[..., Upload]
 ) -> None:
     adapter = adapters.create(actor=ada, name="draft")
-    versions.create_draft(actor=ada, adapter=adapter, uploads=[sent(ada)])
+    publication.create_draft(actor=ada, adapter=adapter, uploads=[sent(ada)])
     assert "Nothing has been published here yet" in client.get("/ada/draft").content.decode()
     client.force_login(ada)
     assert "A draft: nobody but you can see it." in client.get("/ada/draft").content.decode()

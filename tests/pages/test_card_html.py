@@ -11,10 +11,11 @@ from django.test import Client
 
 from registry.adapters import services as adapters
 from registry.cards import html
+from registry.cards import services as cards
 from registry.cards.markdown import RENDERER
 from registry.commits.services import Inline
 from registry.models import Adapter, CardHtml, CardProblem
-from registry.versions import services as versions
+from registry.publication import services as publication
 from tests import catalogue
 from tests.pages.files import lora
 from tests.registry.pushing import push
@@ -69,17 +70,13 @@ def by_commit(_ada: User, noir: Adapter, card: str) -> None:
 SAVES = [by_page, by_api, by_commit]
 
 
-def test_a_new_adapter_has_its_card_as_html(noir: Adapter) -> None:
-    assert stored(noir) == HTML
-
-
 def test_a_readme_that_is_published_with_a_version_is_formatted(ada: User) -> None:
     adapter = adapters.create(actor=ada, name="noir")
     uploads = [
         catalogue.accept(ada, lora(), "noir.safetensors"),
         catalogue.accept(ada, CARD.encode(), "README.md"),
     ]
-    versions.release(actor=ada, adapter=adapter, uploads=uploads)
+    publication.release(actor=ada, adapter=adapter, uploads=uploads)
     assert stored(adapter) == HTML
 
 
@@ -94,6 +91,7 @@ def test_each_way_to_save_a_card_stores_its_html(
 
 
 def test_a_view_sends_what_is_stored(client: Client, noir: Adapter) -> None:
+    html.of(noir)
     CardHtml.objects.filter(adapter=noir).update(html="<p>stored before</p>")
     assert "<p>stored before</p>" in shown(client)
     told = client.get(f"/api/v1/models/{noir.pk}").json()
@@ -106,6 +104,7 @@ def test_a_view_sends_what_is_stored(client: Client, noir: Adapter) -> None:
 def test_html_of_another_renderer_or_text_is_made_again(
     client: Client, noir: Adapter, change: dict[str, object]
 ) -> None:
+    html.of(noir)
     CardHtml.objects.filter(adapter=noir).update(html="<p>old</p>", **change)
     page = shown(client)
     assert "<h2>Rain</h2>" in page
@@ -113,10 +112,10 @@ def test_html_of_another_renderer_or_text_is_made_again(
     assert stored(noir) == HTML
 
 
-def test_a_card_from_before_this_table_is_formatted_at_its_first_view(
+def test_the_card_of_a_new_adapter_is_formatted_at_its_first_view(
     client: Client, noir: Adapter
 ) -> None:
-    CardHtml.objects.all().delete()
+    assert not CardHtml.objects.exists()
     assert "<h2>Rain</h2>" in shown(client)
     assert stored(noir) == HTML
 
@@ -143,14 +142,17 @@ def test_a_hostile_card_costs_little_when_saved_and_next_to_nothing_when_seen(
 def test_a_card_that_took_too_long_is_tried_again_when_it_is_saved(
     client: Client, ada: User, noir: Adapter
 ) -> None:
+    html.of(noir)
     CardHtml.objects.filter(adapter=noir).update(html="", problem=CardProblem.SLOW)
     assert "This card is shown as plain text: formatting it takes too long." in shown(client)
-    adapters.update(actor=ada, adapter=noir, card=CARD)
+    cards.edit_adapter(actor=ada, adapter=noir, card=CARD)
     assert "<h2>Rain</h2>" in shown(client)
 
 
 def test_a_card_that_is_not_formatted_is_escaped(client: Client, ada: User, noir: Adapter) -> None:
-    adapters.update(actor=ada, adapter=noir, card="- " * 10 + "<script>alert(1)</script> & so on")
+    cards.edit_adapter(
+        actor=ada, adapter=noir, card="- " * 10 + "<script>alert(1)</script> & so on"
+    )
     page = shown(client)
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; so on</pre>" in page
     told = client.get(f"/api/v1/models/{noir.pk}").json()["description"]

@@ -8,7 +8,7 @@ import pytest
 
 from registry.adapters import services as adapters
 from registry.models import Version, Visibility
-from registry.versions import services as versions
+from registry.publication import services as publication
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 
@@ -26,7 +26,7 @@ PAGE = "/ada/noir/versions/v2/publish"
 
 @pytest.fixture
 def draft(ada: User, noir: Adapter, sent: Callable[..., Upload]) -> Version:
-    return versions.create_draft(actor=ada, adapter=noir, uploads=[sent(ada, rank=8)])
+    return publication.create_draft(actor=ada, adapter=noir, uploads=[sent(ada, rank=8)])
 
 
 def test_a_draft_is_published_from_its_page(as_ada: Client, draft: Version) -> None:
@@ -60,7 +60,7 @@ def test_what_a_file_gives_away_is_told_before_it_is_published(
 ) -> None:
     trainer = {"ss_sd_model_name": "/home/ada/models/base.safetensors"}
     data = kohya(DENOISERS["sd1", "diffusers"], rank=8, metadata=trainer)
-    versions.create_draft(actor=ada, adapter=noir, uploads=[catalogue.accept(ada, data)])
+    publication.create_draft(actor=ada, adapter=noir, uploads=[catalogue.accept(ada, data)])
     text = as_ada.get(PAGE).content.decode()
     assert "Look at these first" in text
     assert 'href="/help/findings#privacy_path"' in text
@@ -87,7 +87,7 @@ def test_the_first_draft_of_a_private_adapter(
     as_ada: Client, ada: User, sent: Callable[..., Upload]
 ) -> None:
     adapter = adapters.create(actor=ada, name="hush", visibility=Visibility.PRIVATE)
-    versions.create_draft(actor=ada, adapter=adapter, uploads=[sent(ada)])
+    publication.create_draft(actor=ada, adapter=adapter, uploads=[sent(ada)])
     page = "/ada/hush/versions/v1/publish"
     assert f'href="{page}"' in as_ada.get("/ada/hush").content.decode()
     assert "The adapter is private" in as_ada.get(page).content.decode()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registry.adapters import services as adapters
-from registry.versions import services as versions
+from registry.publication import services as publication
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 
@@ -29,7 +29,7 @@ def pair(ada: User) -> Adapter:
         catalogue.accept(ada, kohya(TARGETS, rank=rank), f"{name}.safetensors")
         for name, rank in (("noir_high", 4), ("noir_low", 8))
     ]
-    versions.release(actor=ada, adapter=adapter, uploads=sent)
+    publication.release(actor=ada, adapter=adapter, uploads=sent)
     return adapter
 
 

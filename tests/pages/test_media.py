@@ -10,7 +10,7 @@ import pytest
 from hub.http.middleware import FOR_AN_HOUR
 from previews.models import Image, Recipe, Render
 from registry import storage
-from registry.adapters import services as adapters
+from registry.cards import services as cards
 from registry.models import Adapter, Blob, Version
 from registry.tokens import services as tokens
 from tests import catalogue
@@ -61,7 +61,7 @@ def test_what_is_known_is_not_sent_again(client: Client, picture: Image) -> None
 def test_a_private_picture_is_absent_to_strangers_and_kept_by_nobody(
     client: Client, ada: User, noir: Adapter, picture: Image
 ) -> None:
-    adapters.update(actor=ada, adapter=noir, visibility="private")
+    cards.edit_adapter(actor=ada, adapter=noir, visibility="private")
     address = f"/media/images/{picture.pk}.png"
     assert client.get(address).status_code == 404
     headers = {"If-None-Match": f'"{picture.blob.sha256}"'}
@@ -132,7 +132,7 @@ def test_a_picture_whose_bytes_are_away_is_gone(
 def test_a_token_opens_private_pictures(
     client: Client, ada: User, bob: User, noir: Adapter, picture: Image
 ) -> None:
-    adapters.update(actor=ada, adapter=noir, visibility="private")
+    cards.edit_adapter(actor=ada, adapter=noir, visibility="private")
     _token, own = tokens.issue(actor=ada, name="reads", scopes=["read"])
     _token, others = tokens.issue(actor=bob, name="reads", scopes=["read"])
     for address in addresses(picture):
@@ -165,5 +165,5 @@ def test_every_version_has_a_cover(client: Client, ada: User, noir: Adapter, v1:
         f"/media/covers/{v1.pk}.svg", headers={"If-None-Match": answer.headers["ETag"]}
     )
     assert again.status_code == 304
-    adapters.update(actor=ada, adapter=noir, visibility="private")
+    cards.edit_adapter(actor=ada, adapter=noir, visibility="private")
     assert client.get(f"/media/covers/{v1.pk}.svg").status_code == 404

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from registry.adapters import services as adapters
+from registry.cards import services as cards
 from registry.models import Adapter, Upload, UploadState, Version
 from registry.uploads import services as uploads
-from registry.versions.services import Details
+from registry.versions.details import Details
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, Target, diffusers, kohya
 from tests.pages.files import lora
@@ -219,7 +220,7 @@ def test_a_file_does_not_join_an_adapter_that_others_see_otherwise(
     present: str,
     chosen: str,
 ) -> None:
-    adapters.update(actor=ada, adapter=noir, visibility=present)
+    cards.edit_adapter(actor=ada, adapter=noir, visibility=present)
     answer = as_ada.post("/publish", said(sent(ada, rank=8), visibility=chosen))
     page = answer.content.decode()
     assert answer.status_code == 400
@@ -232,7 +233,7 @@ def test_a_file_does_not_join_an_adapter_that_others_see_otherwise(
 def test_a_private_adapter_takes_the_next_private_version(
     as_ada: Client, ada: User, noir: Adapter, sent: Callable[..., Upload]
 ) -> None:
-    adapters.update(actor=ada, adapter=noir, visibility="private")
+    cards.edit_adapter(actor=ada, adapter=noir, visibility="private")
     answer = as_ada.post("/publish", said(sent(ada, rank=8), visibility="private"))
     assert answer.headers["Location"] == "/ada/noir"
     assert noir.versions.count() == 2

@@ -12,7 +12,7 @@ from hub.pages.labels import family_choices, family_labels
 from lorary.anatomy import FAMILIES
 from registry.adapters import services as adapters
 from registry.models import BlobAnatomy, Version
-from registry.versions.services import Details
+from registry.versions.details import Details
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, Target, diffusers, kohya
 from tests.pages.files import lora

@@ -8,7 +8,7 @@ import pytest
 
 from registry.adapters import services as adapters
 from registry.models import Adapter, Version
-from registry.versions import services as versions
+from registry.publication import services as publication
 from registry.versions import withdraw
 from tests import catalogue
 from tests.pages.files import lora
@@ -71,7 +71,7 @@ def test_the_tombstone_leads_to_what_is_offered_now(
 def test_a_whole_adapter_is_taken_down(
     as_ada: Client, ada: User, noir: Adapter, v1: Version, sent: Callable[..., Upload]
 ) -> None:
-    versions.create_draft(actor=ada, adapter=noir, uploads=[sent(ada, rank=8)])
+    publication.create_draft(actor=ada, adapter=noir, uploads=[sent(ada, rank=8)])
     assert f'href="{ALL}"' in as_ada.get("/ada/noir?tab=versions").content.decode()
     refused = as_ada.post(ALL, {"reason": WHY, "name": "noir"})
     assert (refused.status_code, "Type “ada/noir” exactly." in refused.content.decode()) == (
@@ -94,7 +94,7 @@ def test_an_adapter_of_drafts_alone_can_be_taken_down(
     as_ada: Client, ada: User, sent: Callable[..., Upload]
 ) -> None:
     adapter = adapters.create(actor=ada, name="draft")
-    versions.create_draft(actor=ada, adapter=adapter, uploads=[sent(ada)])
+    publication.create_draft(actor=ada, adapter=adapter, uploads=[sent(ada)])
     as_ada.post("/ada/draft/withdraw", {"reason": WHY, "name": "ada/draft"})
     assert not Version.objects.exists()
     for place in ("/ada/draft", "/ada/draft?v=v1"):

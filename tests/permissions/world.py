@@ -36,6 +36,7 @@ from registry import storage
 from registry.accounts import users
 from registry.adapters import services as adapters
 from registry.aliases import services as aliases
+from registry.cards import services as cards
 from registry.jobs import queue
 from registry.models import (
     AccessToken,
@@ -50,6 +51,7 @@ from registry.models import (
     Version,
     Worker,
 )
+from registry.publication import services as publication
 from registry.tokens import services as tokens
 from registry.uploads import services as uploads
 from registry.versions import services as versions
@@ -174,11 +176,11 @@ class World:
     def _add_adapter(self, ada: User, otto: User, studio: Namespace, state: str, rank: int) -> None:
         adapter = adapters.create(actor=ada, owner=studio, name=state, title=state, kind="style")
         data = kohya(DENOISERS["sd1", "diffusers"], rank=rank)
-        version = versions.create_draft(
+        version = publication.create_draft(
             actor=ada, adapter=adapter, uploads=[catalogue.accept(ada, data, "noir.safetensors")]
         )
         if state != "draft":
-            version = versions.publish(actor=ada, version=version)
+            version = publication.publish(actor=ada, version=version)
             aliases.point(actor=ada, adapter=adapter, name="stable", to=version.revision)
         image, sheet, sample, form = _pictures(version, ada)
         _change(adapter, version, state, ada, otto)
@@ -228,7 +230,7 @@ def _pictures(version: Version, ada: User) -> tuple[Image, Sheet, Sample, Deriva
 
 def _change(adapter: Adapter, version: Version, state: str, ada: User, otto: User) -> None:
     if state in {"unlisted", "private"}:
-        adapters.update(actor=ada, adapter=adapter, visibility=state)
+        cards.edit_adapter(actor=ada, adapter=adapter, visibility=state)
     elif state.startswith("gated"):
         Adapter.objects.filter(pk=adapter.pk).update(access=state)
     elif state == "blocked":

@@ -10,7 +10,7 @@ from diffusers import DiffusionPipeline
 
 from previews.render.engine import Engine
 from registry.adapters import services as adapters
-from registry.versions.services import Details
+from registry.versions.details import Details
 from tests import catalogue
 from tests.previews.updates import bases_at
 from training.miniature.tiny import write_tiny_base, write_tiny_lora

@@ -14,11 +14,11 @@ from previews.selectors import prompts as selectors
 from previews.selectors import recipes
 from previews.selectors.renders import previews_of
 from previews.services import prompts, renders
+from registry.cards import services as cards
 from registry.errors import Forbidden, Invalid, NotFound
 from registry.jobs import queue, worker_process
 from registry.models import Blob, Event, Job, JobState
-from registry.versions import services as versions
-from registry.versions.services import Details
+from registry.versions.details import Details
 from training.miniature.tiny import write_tiny_lora
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ def test_words_that_were_changed_while_it_ran_are_rendered_next(
     def slow(*, render: Render) -> None:
         monkeypatch.setattr(renders, "finish", finish)
         said = Details(declared_family="miniature", trigger_words=("ink wash",))
-        versions.edit(actor=ada, version=version, details=said)
+        cards.edit_version(actor=ada, version=version, details=said)
         finish(render=render)
 
     monkeypatch.setattr(renders, "finish", slow)
@@ -241,7 +241,7 @@ def test_strengths_that_were_recommended_while_it_ran_are_rendered_next(
     def slow(*, render: Render) -> None:
         monkeypatch.setattr(renders, "finish", finish)
         said = Details(declared_family="miniature", trigger_words=("neon glow",), strength=2.0)
-        versions.edit(actor=ada, version=version, details=said)
+        cards.edit_version(actor=ada, version=version, details=said)
         finish(render=render)
 
     monkeypatch.setattr(renders, "finish", slow)

@@ -22,9 +22,9 @@ from registry import storage, sweep
 from registry.errors import Forbidden, NotFound, StateConflict
 from registry.jobs import queue, worker_process
 from registry.models import Blob, Job, JobState, Version
+from registry.publication import services as publication
 from registry.uploads import check
 from registry.uploads import services as uploads
-from registry.versions import services as versions
 from tests import catalogue
 
 if TYPE_CHECKING:
@@ -361,7 +361,7 @@ def test_pefts_configuration_comes_along(
         upload = uploads.create(actor=ada, path=path, size_bytes=len(data))
         upload = uploads.receive(actor=ada, upload=upload, stream=io.BytesIO(data))
         sent.append(check.judge(upload=upload))
-    draft = versions.create_draft(actor=ada, adapter=version.adapter, uploads=sent)
+    draft = publication.create_draft(actor=ada, adapter=version.adapter, uploads=sent)
     with local_weights.layers_of(draft, 0.8) as [layer]:
         assert layer.weight == 0.8
         assert layer.config == config

@@ -12,10 +12,9 @@ from previews.render.defaults import default_recipe
 from previews.selectors.pictures import cover_of
 from previews.selectors.recipes import recipe_for
 from previews.selectors.renders import previews_of
-from registry.adapters import services as adapters
+from registry.cards import services as cards
 from registry.jobs import worker_process
-from registry.versions import services as versions
-from registry.versions.services import Details
+from registry.versions.details import Details
 from tests import catalogue
 from training.miniature.tiny import write_tiny_lora
 
@@ -83,7 +82,7 @@ def test_an_adapter_tagged_slider_is_shown_on_both_sides(
 ) -> None:
     version = release()
     assert asked(version) == USUAL
-    adapters.update(actor=ada, adapter=noir, tags=["slider", "detail"])
+    cards.edit_adapter(actor=ada, adapter=noir, tags=["slider", "detail"])
     recipe = recipe_for(version)
     assert recipe is not None
     assert recipe.strengths == SIGNED
@@ -93,7 +92,7 @@ def test_an_adapter_tagged_slider_is_shown_on_both_sides(
 def test_a_tag_goes_as_far_below_0_as_is_recommended_above(
     release: Callable[..., Version], noir: Adapter, ada: User
 ) -> None:
-    adapters.update(actor=ada, adapter=noir, tags=["slider"])
+    cards.edit_adapter(actor=ada, adapter=noir, tags=["slider"])
     assert asked(release(strength=1, strength_min=0, strength_max=2)) == (-2, -1, 0, 1, 2)
 
 
@@ -116,7 +115,7 @@ def test_another_recommendation_is_followed(
     first, second = release(1, strength=0.8), release(2)
     details = Details(declared_family="miniature", strength=1.2)
     with django_capture_on_commit_callbacks(execute=True):
-        versions.edit(actor=ada, version=second, details=details)
+        cards.edit_version(actor=ada, version=second, details=details)
     assert asked(first) == asked(second) == (*USUAL, 1.25, 1.5)
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from previews import local_weights
 from registry.adapters import services as adapters
-from registry.versions import services as versions
-from registry.versions.services import Details
+from registry.publication import services as publication
+from registry.versions.details import Details
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 
@@ -27,7 +27,7 @@ def release(ada: User, *names: str) -> Version:
         catalogue.accept(ada, kohya(TARGETS, rank=4 + number), f"{name}.safetensors")
         for number, name in enumerate(names)
     ]
-    return versions.release(actor=ada, adapter=adapter, uploads=sent, details=Details())
+    return publication.release(actor=ada, adapter=adapter, uploads=sent, details=Details())
 
 
 def parts(version: Version) -> dict[str, tuple[str, float]]:

@@ -24,7 +24,7 @@ from previews.selectors.renders import previews_of
 from previews.services import withdrawals
 from registry import storage, sweep
 from registry.adapters import services as adapters
-from registry.models import Blob, File, Version
+from registry.models import Blob, Version
 from registry.versions import withdraw
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
@@ -97,8 +97,7 @@ def test_everything_made_with_it_goes(
     settings.LORARY = dataclasses.replace(current.LORARY, grace_days=0)
     for _round in range(2):
         sweep.run()
-    cards = File.objects.filter(path="README.md").values_list("blob__sha256", flat=True)
-    assert catalogue.stored() == {kept.blob.sha256, *(file.sha256 for file in other.files), *cards}
+    assert catalogue.stored() == {kept.blob.sha256, *(file.sha256 for file in other.files)}
 
 
 def test_a_render_under_way_ends(ada: User, version: Version) -> None:

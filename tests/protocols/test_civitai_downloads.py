@@ -12,7 +12,9 @@ from django.core import signing
 
 from hub.protocols.civitai.downloads import PASS_S
 from registry.adapters import services as adapters
+from registry.cards import services as cards
 from registry.models import Adapter, Blob, User, Version
+from registry.publication import services as publication
 from registry.tokens import services as tokens
 from registry.versions import download_counts, withdraw
 from registry.versions import services as versions
@@ -91,7 +93,7 @@ def test_a_download_is_counted_once(stranger: Client, first: Version, lora: byte
 def test_a_token_opens_what_is_private_and_the_link_needs_none(
     stranger: Client, as_bob: Client, ada: User, first: Version, lora: bytes, token_of: Any
 ) -> None:
-    adapters.update(actor=ada, adapter=first.adapter, visibility="private")
+    cards.edit_adapter(actor=ada, adapter=first.adapter, visibility="private")
     place = f"/api/download/models/{first.pk}"
     for client in (stranger, as_bob):
         answer = client.get(place)
@@ -111,7 +113,7 @@ def test_a_link_ends_when_its_user_may_not_see_the_version_any_more(
     stranger: Client, as_ada: Client, ada: User, first: Version
 ) -> None:
     as_anybody, as_owner = link(stranger, first), link(as_ada, first)
-    adapters.update(actor=ada, adapter=first.adapter, visibility="private")
+    cards.edit_adapter(actor=ada, adapter=first.adapter, visibility="private")
     assert stranger.get(as_anybody).status_code == 404
     answer = stranger.get(as_owner)
     assert (answer.status_code, bool(body_of(answer))) == (200, True)
@@ -123,12 +125,12 @@ def test_a_link_ends_when_its_user_may_not_see_the_version_any_more(
 def test_a_link_to_what_is_private_ends_with_the_token_that_asked_for_it(
     stranger: Client, as_ada: Client, ada: User, first: Version
 ) -> None:
-    adapters.update(actor=ada, adapter=first.adapter, visibility="private")
+    cards.edit_adapter(actor=ada, adapter=first.adapter, visibility="private")
     place = link(as_ada, first)
     assert body_of(stranger.get(place))
     tokens.revoke_all(actor=ada)
     assert stranger.get(place).status_code == 404
-    adapters.update(actor=ada, adapter=first.adapter, visibility="public")
+    cards.edit_adapter(actor=ada, adapter=first.adapter, visibility="public")
     assert body_of(stranger.get(place))
 
 
@@ -156,7 +158,7 @@ def test_a_link_ends_after_its_time_and_cannot_be_made_up(
 ) -> None:
     place = link(stranger, first)
     signed = unquote(urlsplit(place).path.split("/")[-2])
-    other = signing.dumps([first.pk, first.files.get().pk, 0, "x"], salt="another")
+    other = signing.dumps([first.pk, first.files.get(is_primary=True).pk, 0, "x"], salt="another")
     for wrong in (signed[:-1], signed[1:], signed.upper(), other, "x", ":::"):
         answer = stranger.get(place.replace(signed, wrong))
         assert answer.status_code == 403, wrong
@@ -209,8 +211,8 @@ def pair(ada: User) -> Version:
         "notes.json": b'{"steps": 4}',
     }
     uploads = [catalogue.accept(ada, data, path) for path, data in weights.items()]
-    draft = versions.create_draft(actor=ada, adapter=adapter, uploads=uploads)
-    return versions.publish(actor=ada, version=draft)
+    draft = publication.create_draft(actor=ada, adapter=adapter, uploads=uploads)
+    return publication.publish(actor=ada, version=draft)
 
 
 def test_a_query_chooses_another_file(stranger: Client, pair: Version) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from previews.models import Image, Recipe, Sample
 from registry.adapters import services as adapters
+from registry.cards import services as cards
 from registry.models import Blob, Version
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
@@ -54,7 +55,7 @@ def test_a_picture_says_how_it_was_made(stranger: Client, shown: Version) -> Non
         "prompt": "a cat", "negativePrompt": "blurry", "seed": 1, "steps": 8, "sampler": "Euler a",
         "cfgScale": 7.5, "Size": "128x128", "Model": "tiny",
         "resources": [{"name": "Noir", "type": "lora", "weight": 1.0,
-                       "hash": shown.files.get().sha256[:10].upper()}],
+                       "hash": shown.files.get(is_primary=True).sha256[:10].upper()}],
         "civitaiResources": [{"type": "lora", "modelVersionId": shown.pk, "weight": 1.0}],
     }  # fmt: skip
     assert all(one["meta"] is None for one in items(stranger, "withMeta=false"))
@@ -128,10 +129,10 @@ def test_cursors_and_pages_walk_all_pictures_once(stranger: Client, shown: Versi
 def test_pictures_follow_who_may_see_their_version(
     stranger: Client, as_ada: Client, ada: User, noir: Adapter, shown: Version
 ) -> None:
-    adapters.update(actor=ada, adapter=noir, visibility="private")
+    cards.edit_adapter(actor=ada, adapter=noir, visibility="private")
     assert items(stranger) == []
     assert len(items(as_ada)) == 16
-    adapters.update(actor=ada, adapter=noir, visibility="public")
+    cards.edit_adapter(actor=ada, adapter=noir, visibility="public")
     catalogue.put(Version.objects.all(), "yanked")
     assert items(stranger) == []
     assert len(items(stranger, f"modelVersionId={shown.pk}")) == 16

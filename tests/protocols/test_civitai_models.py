@@ -10,9 +10,11 @@ import pytest
 from django.utils import timezone
 
 from registry.adapters import services as adapters
+from registry.cards import services as cards
 from registry.models import Adapter, Version
+from registry.publication import services as publication
 from registry.versions import services as versions
-from registry.versions.services import Details
+from registry.versions.details import Details
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 from tests.pages import pictures
@@ -74,7 +76,7 @@ def test_a_file_has_all_its_hashes_and_its_size_to_the_byte(
     stranger: Client, first: Version, lora: bytes
 ) -> None:
     (file,) = items(stranger)[0]["modelVersions"][0]["files"]
-    blob = first.files.get().blob
+    blob = first.files.get(is_primary=True).blob
     assert file["sizeKB"] * 1024 == len(lora)
     assert (file["name"], file["type"], file["primary"]) == ("noir.safetensors", "Model", True)
     assert file["metadata"] == {"format": "SafeTensor", "size": "full", "fp": "fp16"}
@@ -121,8 +123,8 @@ def test_several_weights_have_one_primary_and_addresses_that_tell_them_apart(
         catalogue.accept(ada, kohya(DENOISERS["sd1", "diffusers"], metadata={"p": path}), path)
         for path in paths
     ]
-    draft = versions.create_draft(actor=ada, adapter=adapter, uploads=uploads)
-    version = versions.publish(actor=ada, version=draft)
+    draft = publication.create_draft(actor=ada, adapter=adapter, uploads=uploads)
+    version = publication.publish(actor=ada, version=draft)
     files = items(stranger)[0]["modelVersions"][0]["files"]
     assert [file["primary"] for file in files] == [True, False]
     assert {file["name"] for file in files} == {path.replace("/", "-") for path in paths}
@@ -134,7 +136,7 @@ def test_several_weights_have_one_primary_and_addresses_that_tell_them_apart(
 
 def test_one_model_tells_its_card_as_html(stranger: Client, ada: User, noir: Adapter) -> None:
     card = "# Noir\n\n<script>alert(1)</script>"
-    adapters.update(actor=ada, adapter=noir, card=card, summary="Dark & <wet>")
+    cards.edit_adapter(actor=ada, adapter=noir, card=card, summary="Dark & <wet>")
     told = stranger.get(f"/api/v1/models/{noir.pk}").json()
     assert "<h2>Noir</h2>" in told["description"]
     assert "<script" not in told["description"]
@@ -148,11 +150,11 @@ def test_what_a_stranger_may_not_see_has_no_number(
         f"/api/v1/models/{noir.pk}",
         f"/api/v1/model-versions/{first.pk}",
         f"/api/v1/model-versions/mini/{first.pk}",
-        f"/api/v1/model-versions/by-hash/{first.files.get().sha256}",
+        f"/api/v1/model-versions/by-hash/{first.files.get(is_primary=True).sha256}",
         f"/api/download/models/{first.pk}",
     ]
     for visibility in ("private", "unlisted"):
-        adapters.update(actor=ada, adapter=noir, visibility=visibility)
+        cards.edit_adapter(actor=ada, adapter=noir, visibility=visibility)
         for address in addresses:
             answer = stranger.get(address)
             assert answer.status_code == 404, address
@@ -160,7 +162,7 @@ def test_what_a_stranger_may_not_see_has_no_number(
             assert as_ada.get(address).status_code in {200, 302}, address
         assert items(stranger) == []
         assert names(as_ada) == ["Noir"]
-    asked = [first.files.get().sha256]
+    asked = [first.files.get(is_primary=True).sha256]
     for place in ("by-hash", "by-hash/ids"):
         told = stranger.post(
             f"/api/v1/model-versions/{place}", asked, content_type="application/json"
@@ -169,7 +171,7 @@ def test_what_a_stranger_may_not_see_has_no_number(
 
 
 def test_filters_filter(stranger: Client, ada: User, bob: User, noir: Adapter) -> None:
-    adapters.update(actor=ada, adapter=noir, licence="cc-by-nc-4.0", maturity="mature")
+    cards.edit_adapter(actor=ada, adapter=noir, licence="cc-by-nc-4.0", maturity="mature")
     other = adapters.create(actor=bob, name="day", title="Day", tags=["light", "film"])
     data = kohya(DENOISERS["sdxl", "diffusers"])
     catalogue.release(other, data, Details(lineage="Pony Diffusion V6 XL"), path="day.safetensors")
@@ -271,7 +273,7 @@ def test_pages_are_counted_as_far_as_a_thousand(stranger: Client, shelf: list[Ad
 def test_tokens_open_by_header_and_by_address_and_stand_in_no_link(
     stranger: Client, ada: User, shelf: list[Adapter], token_of: Any
 ) -> None:
-    adapters.update(actor=ada, adapter=shelf[0], visibility="private")
+    cards.edit_adapter(actor=ada, adapter=shelf[0], visibility="private")
     secret = token_of(ada, "read")
     answer = stranger.get(f"/api/v1/models?limit=2&token={secret}&sort=Oldest")
     assert answer.json()["items"][0]["name"] == "style0"

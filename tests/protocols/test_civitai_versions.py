@@ -12,8 +12,9 @@ from django.utils import timezone
 from registry import guards
 from registry.adapters import services as adapters
 from registry.models import BlobHash, Version
+from registry.publication import services as publication
 from registry.versions import services as versions
-from registry.versions.services import Details
+from registry.versions.details import Details
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 
@@ -49,12 +50,14 @@ def test_a_yanked_version_is_told_and_a_withdrawn_one_is_not(
     versions.yank(actor=ada, version=first, reason="too strong")
     told = stranger.get(f"/api/v1/model-versions/{first.pk}").json()
     assert told["status"] == "Unpublished"
-    assert stranger.get(f"{HASHES}/{first.files.get().sha256}").json()["id"] == first.pk
+    assert (
+        stranger.get(f"{HASHES}/{first.files.get(is_primary=True).sha256}").json()["id"] == first.pk
+    )
     catalogue.put(Version.objects.all(), "withdrawn")
     for address in (
         f"/api/v1/model-versions/{first.pk}",
         f"/api/v1/model-versions/mini/{first.pk}",
-        f"{HASHES}/{first.files.get().sha256}",
+        f"{HASHES}/{first.files.get(is_primary=True).sha256}",
     ):
         answer = stranger.get(address)
         assert answer.status_code == 404
@@ -89,7 +92,7 @@ def test_drafts_are_not_there_even_for_their_owner(
     as_ada: Client, ada: User, noir: Adapter
 ) -> None:
     data = kohya(DENOISERS["sd1", "diffusers"], metadata={"draft": "1"})
-    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[catalogue.accept(ada, data)])
+    draft = publication.create_draft(actor=ada, adapter=noir, uploads=[catalogue.accept(ada, data)])
     assert as_ada.get(f"/api/v1/model-versions/{draft.pk}").status_code == 404
     assert as_ada.get(f"/api/download/models/{draft.pk}").status_code == 404
 
@@ -101,9 +104,9 @@ def test_mini_has_what_a_download_needs(stranger: Client, first: Version, lora: 
     assert (told["fileName"], told["fileType"]) == ("noir.safetensors", "Model")
     assert told["format"] == "SafeTensor"
     assert told["downloadUrls"] == [f"http://testserver/api/download/models/{first.pk}"]
-    assert told["hashes"]["SHA256"] == first.files.get().sha256.upper()
+    assert told["hashes"]["SHA256"] == first.files.get(is_primary=True).sha256.upper()
     assert (told["requireAuth"], told["checkPermission"]) == (False, False)
-    file = first.files.get().pk
+    file = first.files.get(is_primary=True).pk
     place = f"/api/v1/model-versions/mini/{first.pk}?modelFileId="
     assert stranger.get(f"{place}{file}").json() == told
     assert stranger.get(f"{place}{file + 1}").status_code == 404
@@ -126,7 +129,7 @@ def test_of_several_versions_the_first_is_told(
     copy = adapters.create(actor=bob, name="copy")
     catalogue.release(copy, kohya(DENOISERS["sdxl", "diffusers"]))
     second = catalogue.release(copy, lora)
-    digest = first.files.get().sha256
+    digest = first.files.get(is_primary=True).sha256
     place = f"{HASHES}/{digest}"
     for _ in range(2):
         assert stranger.get(place).json()["id"] == first.pk
@@ -146,7 +149,11 @@ def test_lists_of_digests_drop_what_is_not_here(
 ) -> None:
     other = adapters.create(actor=ada, name="other")
     second = catalogue.release(other, kohya(DENOISERS["sdxl", "diffusers"]))
-    digests = [first.files.get().sha256.upper(), "0" * 64, second.files.get().sha256]
+    digests = [
+        first.files.get(is_primary=True).sha256.upper(),
+        "0" * 64,
+        second.files.get(is_primary=True).sha256,
+    ]
     with django_assert_num_queries(4):
         told = post(stranger, HASHES, digests).json()
     assert [one["id"] for one in told] == [first.pk, second.pk]

@@ -9,6 +9,7 @@ import pytest
 
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
+from registry.cards import services as cards
 from registry.models import Adapter, Alias, Membership, Namespace, NamespaceKind, Role
 from tests import catalogue as steps
 from tests.builders.adapters import DENOISERS, kohya
@@ -160,7 +161,7 @@ def test_strangers_and_others_change_nothing(
 def test_a_private_repo_is_not_there_for_others(
     as_bob: Client, noir: Adapter, ada: User, method: str, path: str
 ) -> None:
-    adapters.update(actor=ada, adapter=noir, visibility="private")
+    cards.edit_adapter(actor=ada, adapter=noir, visibility="private")
     if "create" in path:
         return
     body = {"name": "noir", "organization": "ada", "fromRepo": "ada/noir", "toRepo": "ada/x"}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hub.protocols.huggingface.repos import base_models
-from hub.protocols.huggingface.repos.base_models import BY_FAMILY, BY_LINEAGE
 from lorary.anatomy import FAMILIES
-from registry.cards import fields
+from registry.cards import base_models, fields
+from registry.cards.base_models import BY_FAMILY, BY_LINEAGE
 
 NAMED = [*((family, "", repo) for family, repo in BY_FAMILY.items()),
          *((*key, repo) for key, repo in BY_LINEAGE.items())]  # fmt: skip

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hub.protocols.huggingface.repos.modes import INLINE_BYTES
-from registry.versions import services as versions
+from registry.publication import services as publication
 from registry.versions import withdraw
 from tests import catalogue as steps
 
@@ -74,7 +74,7 @@ def test_a_client_learns_what_is_here_already(
 ) -> None:
     card = b"# Noir\n"
     uploads = [steps.accept(ada, lora), steps.accept(ada, card, "notes.md")]
-    versions.release(actor=ada, adapter=noir, uploads=uploads)
+    publication.release(actor=ada, adapter=noir, uploads=uploads)
     weights, notes, other = told(
         as_ada, file("noir.safetensors", lora), file("notes.md", card), file("b.md", card)
     )

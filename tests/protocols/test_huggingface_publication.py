@@ -10,11 +10,11 @@ from registry.adapters import manifests
 from registry.adapters import services as adapters
 from registry.blobs import promote
 from registry.cards import fields
-from registry.cards import readme as card_readme
+from registry.cards import services as cards
 from registry.commits import services as commits
 from registry.errors import NotFound, StorageAway
 from registry.models import AliasMove, Namespace, Version, VersionState
-from registry.signals import card_changed
+from registry.publication import services as publication
 from registry.versions import contents
 from registry.versions import publish as publishing
 from registry.versions import services as versions
@@ -23,7 +23,6 @@ from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 
 if TYPE_CHECKING:
-    from registry.cards.readme import PreparedReadme
     from registry.models import Adapter, User
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -49,13 +48,13 @@ def draft(owner: User, adapter: Adapter, rank: int = 2, readme: str = "", **said
     uploads = [catalogue.accept(owner, kohya(DENOISERS["sd1", "diffusers"], rank=rank))]
     if readme:
         uploads.append(catalogue.accept(owner, readme.encode(), "README.md"))
-    return versions.create_draft(
+    return publication.create_draft(
         actor=owner, adapter=adapter, uploads=uploads, details=Details(**said)
     )
 
 
 def publish(owner: User, adapter: Adapter, rank: int = 2, **said: Any) -> Version:
-    return versions.publish(actor=owner, version=draft(owner, adapter, rank, **said))
+    return publication.publish(actor=owner, version=draft(owner, adapter, rank, **said))
 
 
 def push(owner: User, adapter: Adapter, text: str = PUSHED) -> None:
@@ -78,7 +77,7 @@ def moves(adapter: Adapter) -> list[str]:
     return [move.revision.message for move in rows.select_related("revision") if move.revision]
 
 
-def killed(**_named: object) -> NoReturn:
+def killed(*_args: object, **_named: object) -> NoReturn:
     raise SystemExit
 
 
@@ -86,18 +85,20 @@ def away(*_args: object) -> NoReturn:
     raise StorageAway
 
 
-def test_main_moves_once_for_a_version_and_once_for_its_card(ada: User, adapter: Adapter) -> None:
-    publish(ada, adapter, trigger_words=("noir",))
-    assert moves(adapter)[1:] == ["v1", "Update README.md"]
+def test_a_version_and_its_card_are_one_revision(ada: User, adapter: Adapter) -> None:
+    first = publish(ada, adapter, trigger_words=("noir",))
+    assert moves(adapter)[1:] == ["v1"]
     push(ada, adapter)
     second = publish(ada, adapter, rank=4, trigger_words=("rain",))
-    assert moves(adapter)[4:] == ["v2", "Update README.md"]
-    assert manifests.main_of(adapter).parent == second.revision
+    assert moves(adapter)[2:] == ["Update files", "v2"]
+    assert manifests.main_of(adapter) == second.revision
     assert readme(adapter) == PUSHED.replace("instance_prompt: noir", "instance_prompt: rain")
     adapter.refresh_from_db()
     third = publish(ada, adapter, rank=8)
-    assert moves(adapter)[6:] == ["v3", "Keep README.md"]
-    assert manifests.main_of(adapter).parent == third.revision
+    assert moves(adapter)[4:] == ["v3"]
+    cards = [version.files.get(path="README.md").sha256 for version in (first, second, third)]
+    assert cards[0] != cards[1] == cards[2]
+    assert third.size_bytes == sum(file.size_bytes for file in third.files)
 
 
 def test_who_dies_behind_a_publication_leaves_its_card(
@@ -105,9 +106,9 @@ def test_who_dies_behind_a_publication_leaves_its_card(
 ) -> None:
     version = draft(ada, adapter, trigger_words=("noir",))
     with monkeypatch.context() as patched:
-        patched.setattr(card_changed, "send_robust", killed)
+        patched.setattr(cards, "_follow", killed)
         with pytest.raises(SystemExit):
-            versions.publish(actor=ada, version=version)
+            publication.publish(actor=ada, version=version)
     assert Version.objects.get(pk=version.pk).state == VersionState.PUBLISHED
     assert matter(adapter)["instance_prompt"] == "noir"
 
@@ -117,16 +118,16 @@ def test_who_dies_behind_a_publication_has_read_the_card_among_its_files(
 ) -> None:
     version = draft(ada, adapter, readme=PUSHED)
     with monkeypatch.context() as patched:
-        patched.setattr(card_changed, "send_robust", killed)
+        patched.setattr(cards, "_follow", killed)
         with pytest.raises(SystemExit):
-            versions.publish(actor=ada, version=version)
+            publication.publish(actor=ada, version=version)
     adapter.refresh_from_db()
     assert (adapter.card, adapter.licence, adapter.lineage) == (
         "# Noir\n",
         "mit",
         "Stable Diffusion 1.5",
     )
-    adapters.update(actor=ada, adapter=adapter, licence="apache-2.0")
+    cards.edit_adapter(actor=ada, adapter=adapter, licence="apache-2.0")
     assert readme(adapter) == PUSHED.replace("license: mit", "license: apache-2.0")
 
 
@@ -136,12 +137,12 @@ def test_who_dies_before_the_card_publishes_nothing(
     version = draft(ada, adapter, trigger_words=("noir",))
     before = moves(adapter)
     with monkeypatch.context() as patched:
-        patched.setattr(publishing, "record_commit", killed)
+        patched.setattr(publishing, "tell", killed)
         with pytest.raises(SystemExit):
-            versions.publish(actor=ada, version=version)
+            publication.publish(actor=ada, version=version)
     assert Version.objects.get(pk=version.pk).state == VersionState.DRAFT
     assert moves(adapter) == before
-    versions.publish(actor=ada, version=version)
+    publication.publish(actor=ada, version=version)
     assert matter(adapter)["instance_prompt"] == "noir"
 
 
@@ -152,12 +153,12 @@ def test_a_card_that_cannot_be_stored_keeps_no_version_back(
     version = draft(ada, adapter, rank=4, trigger_words=("rain",))
     with monkeypatch.context() as patched:
         patched.setattr(promote, "put", away)
-        assert versions.publish(actor=ada, version=version).state == VersionState.PUBLISHED
+        assert publication.publish(actor=ada, version=version).state == VersionState.PUBLISHED
     assert "does not follow yet" in caplog.text
-    assert moves(adapter)[3:] == ["v2", "Keep README.md"]
+    assert moves(adapter)[2:] == ["v2"]
     assert matter(adapter)["instance_prompt"] == "noir"
     adapter.refresh_from_db()
-    adapters.update(actor=ada, adapter=adapter, summary="Rain.")
+    cards.edit_adapter(actor=ada, adapter=adapter, summary="Rain.")
     assert matter(adapter)["instance_prompt"] == "rain"
 
 
@@ -168,9 +169,9 @@ def test_a_card_that_cannot_be_read_before_is_kept(
     version = draft(ada, adapter, rank=4, trigger_words=("rain",))
     with monkeypatch.context() as patched:
         patched.setattr(fields, "text_of", away)
-        versions.publish(actor=ada, version=version)
-    assert "cannot be read" in caplog.text
-    assert moves(adapter)[3:] == ["v2", "Keep README.md"]
+        publication.publish(actor=ada, version=version)
+    assert "cannot be made" in caplog.text
+    assert moves(adapter)[2:] == ["v2"]
 
 
 def test_a_given_card_that_cannot_be_read_publishes_nothing(
@@ -179,14 +180,14 @@ def test_a_given_card_that_cannot_be_read_publishes_nothing(
     version = draft(ada, adapter, readme=PUSHED)
     monkeypatch.setattr(fields, "text_of", away)
     with pytest.raises(StorageAway):
-        versions.publish(actor=ada, version=version)
+        publication.publish(actor=ada, version=version)
     assert Version.objects.get(pk=version.pk).state == VersionState.DRAFT
 
 
 def test_a_card_that_does_not_fit_keeps_no_version_back(ada: User, adapter: Adapter) -> None:
     version = draft(ada, adapter)
     Namespace.objects.filter(pk=adapter.namespace_id).update(quota_bytes=version.size_bytes)
-    versions.publish(actor=ada, version=Version.objects.get(pk=version.pk))
+    publication.publish(actor=ada, version=Version.objects.get(pk=version.pk))
     assert manifests.main_of(adapter) == Version.objects.get(pk=version.pk).revision
     assert Namespace.objects.get(pk=adapter.namespace_id).used_bytes == version.size_bytes
 
@@ -196,16 +197,16 @@ def test_a_card_pushed_meanwhile_is_not_overwritten(
 ) -> None:
     publish(ada, adapter)
     version = draft(ada, adapter, rank=4, trigger_words=("rain",))
-    made_ready = card_readme.ready
+    prepare = publication._prepare
 
-    def overtaken(version: Version) -> PreparedReadme:
-        ready = made_ready(version)
+    def overtaken(version: Version) -> publication._Prepared:
+        prepared = prepare(version)
         push(ada, adapter)
-        return ready
+        return prepared
 
-    monkeypatch.setattr(card_readme, "ready", overtaken)
-    versions.publish(actor=ada, version=version)
-    assert moves(adapter)[4:] == ["v2", "Keep README.md", "Update README.md"]
+    monkeypatch.setattr(publication, "_prepare", overtaken)
+    publication.publish(actor=ada, version=version)
+    assert moves(adapter)[3:] == ["v2", "Update README.md"]
     assert readme(adapter) == PUSHED.replace("instance_prompt: noir", "instance_prompt: rain")
 
 
@@ -214,14 +215,14 @@ def test_a_draft_that_is_gone_is_told_as_such(ada: User, adapter: Adapter) -> No
     stale = Version.objects.get(pk=version.pk)
     versions.discard(actor=ada, version=version)
     with pytest.raises(NotFound):
-        versions.publish(actor=ada, version=stale)
+        publication.publish(actor=ada, version=stale)
 
 
 def test_the_card_tells_of_the_version_in_front_of_it(ada: User, adapter: Adapter) -> None:
     first = draft(ada, adapter, trigger_words=("noir",))
     second = publish(ada, adapter, rank=4, trigger_words=("rain",))
-    versions.publish(actor=ada, version=first)
+    publication.publish(actor=ada, version=first)
     adapter.refresh_from_db()
     assert adapter.latest_version == second
     assert matter(adapter)["instance_prompt"] == "noir"
-    assert moves(adapter)[-2:] == ["v1", "Update README.md"]
+    assert moves(adapter)[-2:] == ["v2", "v1"]

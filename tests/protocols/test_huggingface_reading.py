@@ -10,8 +10,9 @@ import pytest
 from registry.adapters import manifests
 from registry.adapters import services as adapters
 from registry.aliases import services as aliases
+from registry.cards import services as cards
 from registry.models import Adapter
-from registry.versions import services as versions
+from registry.publication import services as publication
 from registry.versions import withdraw
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
@@ -45,8 +46,8 @@ def grow(adapter: Adapter, path: str, rank: int, **more: bytes) -> Version:
     assert owner is not None
     uploads = [catalogue.accept(owner, kohya(DENOISERS["sd1", "diffusers"], rank=rank), path)]
     uploads += [catalogue.accept(owner, data, name) for name, data in more.items()]
-    draft = versions.create_draft(actor=owner, adapter=adapter, uploads=uploads)
-    return versions.publish(actor=owner, version=draft)
+    draft = publication.create_draft(actor=owner, adapter=adapter, uploads=uploads)
+    return publication.publish(actor=owner, version=draft)
 
 
 def edited(adapter: Adapter, **files: bytes) -> Revision:
@@ -356,7 +357,7 @@ def test_own_repos_are_listed_with_what_they_take(
 def test_repos_that_are_not_listed_are_told_to_their_owner_alone(
     as_ada: Client, as_bob: Client, noir: Adapter, ada: User, visibility: str
 ) -> None:
-    adapters.update(actor=ada, adapter=noir, visibility=visibility)
+    cards.edit_adapter(actor=ada, adapter=noir, visibility=visibility)
     place = "/api/organizations/ada/settings/repositories"
     assert as_bob.get(place).json() == []
     assert [one["id"] for one in as_ada.get(place).json()] == ["ada/noir"]

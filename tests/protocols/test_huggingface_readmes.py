@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from hub.protocols.huggingface.repos import base_models, readmes, shapes
+from hub.protocols.huggingface.repos import shapes
 from registry.adapters import manifests
 from registry.adapters import services as adapters
 from registry.aliases import selectors as alias_selectors
-from registry.cards import fields, front_matter
+from registry.blobs import promote
+from registry.cards import base_models, fields, front_matter
+from registry.cards import services as cards
 from registry.commits import services as commits
 from registry.errors import StorageAway
+from registry.publication import services as publication
 from registry.versions import contents, revisions, withdraw
 from registry.versions import selectors as version_selectors
 from registry.versions import services as versions
@@ -52,7 +55,7 @@ def published(
     uploads = [catalogue.accept(owner, kohya(DENOISERS["sd1", "diffusers"], rank=rank))]
     if readme:
         uploads.append(catalogue.accept(owner, readme.encode(), "README.md"))
-    return versions.release(actor=owner, adapter=adapter, uploads=uploads, details=details)
+    return publication.release(actor=owner, adapter=adapter, uploads=uploads, details=details)
 
 
 def new(owner: User, **said: Any) -> Adapter:
@@ -94,8 +97,7 @@ def test_what_is_published_on_the_web_gets_a_card(owner: User) -> None:
         "# Film noir\n\nRain.\n\n- Base model: Stable Diffusion 1.x\n"
         "- Trigger words: `noir`, ``a `b``\n- Strength: 0.8 (0.5 … 1)\n"
     )
-    assert main(adapter).parent == version.revision
-    assert [file.path for file in version.files] == ["noir.safetensors"]
+    assert main(adapter) == version.revision
 
 
 def test_edits_on_the_web_follow_and_the_rest_stays(owner: User) -> None:
@@ -103,18 +105,20 @@ def test_edits_on_the_web_follow_and_the_rest_stays(owner: User) -> None:
     version = published(owner, adapter)
     push(owner, adapter)
     adapter.refresh_from_db()
-    adapters.update(actor=owner, adapter=adapter, tags=["film", "rain"], card="# Noir\n\nNeon.\n")
+    cards.edit_adapter(
+        actor=owner, adapter=adapter, tags=["film", "rain"], card="# Noir\n\nNeon.\n"
+    )
     found = matter(adapter)
     assert found["tags"] == ["lora", "template:sd-lora", "film", "rain"]
     assert found["widget"] == [{"text": "noir, rain"}]
     assert (found["license"], found["instance_prompt"]) == ("mit", "noir")
     assert readme(adapter).endswith("---\n# Noir\n\nNeon.\n")
     version.refresh_from_db()
-    versions.edit(
+    cards.edit_version(
         actor=owner, version=version, details=Details(trigger_words=[], declared_family="sd1")
     )
     assert "instance_prompt" not in matter(adapter)
-    adapters.update(actor=owner, adapter=adapter, licence="")
+    cards.edit_adapter(actor=owner, adapter=adapter, licence="")
     assert "license" not in matter(adapter)
 
 
@@ -123,10 +127,10 @@ def test_tags_of_programs_stay_and_are_not_doubled(owner: User) -> None:
     published(owner, adapter)
     push(owner, adapter)
     adapter.refresh_from_db()
-    adapters.update(actor=owner, adapter=adapter, tags=["lora", "rain"])
+    cards.edit_adapter(actor=owner, adapter=adapter, tags=["lora", "rain"])
     assert matter(adapter)["tags"] == ["lora", "template:sd-lora", "rain"]
     before = main(adapter)
-    adapters.update(actor=owner, adapter=adapter, title="Noir")
+    cards.edit_adapter(actor=owner, adapter=adapter, title="Noir")
     assert main(adapter) == before
 
 
@@ -135,12 +139,12 @@ def test_what_is_not_for_everybody_says_so_on_both_sides(owner: User) -> None:
     published(owner, adapter)
     push(owner, adapter)
     adapter.refresh_from_db()
-    adapters.update(actor=owner, adapter=adapter, maturity="mature")
+    cards.edit_adapter(actor=owner, adapter=adapter, maturity="mature")
     assert fields.NOT_FOR_ALL in matter(adapter)["tags"]
     assert fields.NOT_FOR_ALL in shapes.tags(adapter)
-    adapters.update(actor=owner, adapter=adapter, maturity="suggestive")
+    cards.edit_adapter(actor=owner, adapter=adapter, maturity="suggestive")
     assert fields.NOT_FOR_ALL in matter(adapter)["tags"]
-    adapters.update(actor=owner, adapter=adapter, maturity="general")
+    cards.edit_adapter(actor=owner, adapter=adapter, maturity="general")
     assert fields.NOT_FOR_ALL not in matter(adapter)["tags"]
 
 
@@ -149,7 +153,7 @@ def test_a_card_too_long_to_be_read_is_left_alone(owner: User) -> None:
     long = PUSHED + "x" * fields.MAX_READ
     published(owner, adapter, readme=long)
     before = main(adapter)
-    adapters.update(actor=owner, adapter=adapter, licence="apache-2.0")
+    cards.edit_adapter(actor=owner, adapter=adapter, licence="apache-2.0")
     assert main(adapter) == before
 
 
@@ -158,7 +162,7 @@ def test_a_text_alone_leaves_the_front_matter_as_it_was_written(owner: User) -> 
     published(owner, adapter)
     push(owner, adapter)
     adapter.refresh_from_db()
-    adapters.update(actor=owner, adapter=adapter, card="Other words.")
+    cards.edit_adapter(actor=owner, adapter=adapter, card="Other words.")
     assert readme(adapter) == PUSHED.replace("# Noir\n\nRain and neon.\n", "Other words.")
 
 
@@ -169,7 +173,7 @@ def test_what_the_card_says_already_makes_no_revision(owner: User, said: dict[st
     push(owner, adapter)
     adapter.refresh_from_db()
     before = main(adapter)
-    adapters.update(actor=owner, adapter=adapter, **said)
+    cards.edit_adapter(actor=owner, adapter=adapter, **said)
     assert main(adapter) == before
     assert readme(adapter) == PUSHED
 
@@ -201,10 +205,9 @@ def test_the_same_files_again_are_the_same_version_whatever_the_card(owner: User
     assert published(owner, adapter) == first
     second = published(owner, adapter, rank=4)
     assert published(owner, adapter) == first
-    assert [file.path for file in second.files] == ["noir.safetensors"]
+    assert [file.path for file in second.files] == ["noir.safetensors", "README.md"]
     assert matter(adapter)["widget"] == [{"text": "noir, rain"}]
-    weights = [each.files.get(is_primary=True).blob for each in (main(adapter), second.revision)]
-    assert weights[0] == weights[1]
+    assert main(adapter) == second.revision
 
 
 def test_weights_pushed_with_a_card_are_found_again_without_it(owner: User) -> None:
@@ -223,7 +226,7 @@ def test_weights_pushed_with_a_card_are_found_again_without_it(owner: User) -> N
 def test_a_card_among_the_files_of_a_version_stays_in_it(owner: User) -> None:
     adapter = new(owner)
     version = published(owner, adapter, readme=PUSHED)
-    assert [file.path for file in version.files] == ["README.md", "noir.safetensors"]
+    assert [file.path for file in version.files] == ["noir.safetensors", "README.md"]
     assert main(adapter) == version.revision
     assert published(owner, adapter, readme=PUSHED) == version
     assert published(owner, adapter) == version
@@ -258,7 +261,7 @@ def test_a_card_that_cannot_be_read_is_left_alone(owner: User) -> None:
     adapter = new(owner)
     published(owner, adapter, readme="---\n[\n---\nText.")
     before = main(adapter)
-    adapters.update(actor=owner, adapter=adapter, licence="mit")
+    cards.edit_adapter(actor=owner, adapter=adapter, licence="mit")
     assert main(adapter) == before
 
 
@@ -268,16 +271,16 @@ def test_a_store_that_is_away_undoes_no_edit(
     adapter = new(owner)
     published(owner, adapter)
 
-    def away(**_named: object) -> None:
+    def away(*_args: object) -> None:
         raise StorageAway
 
     with monkeypatch.context() as patched:
-        patched.setattr(fields, "rewrite", away)
-        adapters.update(actor=owner, adapter=adapter, licence="mit")
+        patched.setattr(promote, "put", away)
+        cards.edit_adapter(actor=owner, adapter=adapter, licence="mit")
     assert "does not follow yet" in caplog.text
     adapter.refresh_from_db()
     assert adapter.licence == "mit"
-    adapters.update(actor=owner, adapter=adapter, summary="Rain.")
+    cards.edit_adapter(actor=owner, adapter=adapter, summary="Rain.")
     assert matter(adapter)["license"] == "mit"
 
 
@@ -296,7 +299,7 @@ def test_a_card_behind_a_version_that_is_not_offered_is_not_read_by_default(owne
     first = published(owner, adapter)
     behind = main(adapter)
     second = published(owner, adapter, rank=4)
-    adapters.update(actor=owner, adapter=adapter, licence="mit")
+    cards.edit_adapter(actor=owner, adapter=adapter, licence="mit")
     versions.yank(actor=owner, version=second, reason="Too dark.")
     adapter.refresh_from_db()
     assert revisions.at(None, adapter).revision == behind
@@ -311,15 +314,15 @@ def test_a_card_tells_of_the_weights_beside_it_while_they_are_yanked(owner: User
     first = published(owner, adapter, details=Details(trigger_words=("rain",)))
     second = published(owner, adapter, rank=4, details=Details(trigger_words=("neon",)))
     versions.yank(actor=owner, version=second, reason="Too dark.")
-    adapters.update(actor=owner, adapter=adapter, licence="mit")
-    versions.edit(actor=owner, version=first, details=Details(trigger_words=("snow",)))
+    cards.edit_adapter(actor=owner, adapter=adapter, licence="mit")
+    cards.edit_version(actor=owner, version=first, details=Details(trigger_words=("snow",)))
     assert (matter(adapter)["license"], matter(adapter)["instance_prompt"]) == ("mit", "neon")
     adapter.refresh_from_db()
     assert adapter.latest_version == first
-    versions.edit(actor=owner, version=second, details=Details(trigger_words=("fog",)))
+    cards.edit_version(actor=owner, version=second, details=Details(trigger_words=("fog",)))
     assert matter(adapter)["instance_prompt"] == "fog"
     versions.yank(actor=owner, version=first, reason="Too dark as well.")
-    versions.edit(actor=owner, version=second, details=Details(trigger_words=("haze",)))
+    cards.edit_version(actor=owner, version=second, details=Details(trigger_words=("haze",)))
     assert matter(adapter)["instance_prompt"] == "haze"
 
 
@@ -330,7 +333,7 @@ def test_what_follows_a_withdrawn_version_is_built_on_the_one_before(owner: User
     withdraw.withdraw(actor=owner, version=second, reason="Too dark.")
     adapter.refresh_from_db()
     assert readme(adapter) != ""
-    adapters.update(actor=owner, adapter=adapter, licence="mit")
+    cards.edit_adapter(actor=owner, adapter=adapter, licence="mit")
     adapter.refresh_from_db()
     assert matter(adapter)["license"] == "mit"
     found = revisions.at(None, adapter).revision
@@ -344,10 +347,10 @@ def test_what_follows_a_withdrawn_version_is_built_on_the_one_before(owner: User
 def test_drafts_get_no_card(owner: User) -> None:
     adapter = new(owner)
     uploads = [catalogue.accept(owner, kohya(DENOISERS["sd1", "diffusers"], rank=2))]
-    draft = versions.create_draft(actor=owner, adapter=adapter, uploads=uploads)
-    adapters.update(actor=owner, adapter=adapter, licence="mit")
+    draft = publication.create_draft(actor=owner, adapter=adapter, uploads=uploads)
+    cards.edit_adapter(actor=owner, adapter=adapter, licence="mit")
     assert readme(adapter) == ""
-    versions.publish(actor=owner, version=draft)
+    publication.publish(actor=owner, version=draft)
     assert matter(adapter)["license"] == "mit"
 
 
@@ -360,7 +363,7 @@ def test_pushed_back_it_says_what_it_said(owner: User) -> None:
     assert (adapter.licence, adapter.card) == ("CC-BY-4.0", "Rain.\nMore.\n")
     assert (version.family, version.trigger_words) == ("sd1", ["noir", "rain"])
     before = main(adapter)
-    readmes.follow(actor=owner, adapter_id=adapter.pk)
+    cards.follow_on_commit(actor=owner, adapter=adapter)
     assert main(adapter) == before
 
 
@@ -378,5 +381,5 @@ def test_values_of_yaml_come_back_as_they_were(owner: User) -> None:
     said = {"base_model": base_models.base_model("sd1"), "license": "mit"}
     push(owner, adapter, f"---\n{yaml.safe_dump(odd | said, allow_unicode=True)}---\n")
     adapter.refresh_from_db()
-    adapters.update(actor=owner, adapter=adapter, licence="other words")
+    cards.edit_adapter(actor=owner, adapter=adapter, licence="other words")
     assert matter(adapter) == odd | said | {"license": "other words"}

@@ -9,7 +9,9 @@ import pytest
 
 from registry.adapters import manifests
 from registry.adapters import services as adapters
+from registry.cards import services as cards
 from registry.models import Adapter, DailyDownloads, Namespace, Version
+from registry.publication import services as publication
 from registry.versions import download_counts, revisions, withdraw
 from registry.versions import services as versions
 from tests import catalogue
@@ -165,7 +167,7 @@ def test_a_private_repo_is_answered_as_if_absent(
     stranger: Client, as_bob: Client, as_ada: Client, noir: Adapter, ada: User, place: str
 ) -> None:
     absent = stranger.get(place.replace("noir", "nothing")).json()["error"]
-    adapters.update(actor=ada, adapter=noir, visibility="private")
+    cards.edit_adapter(actor=ada, adapter=noir, visibility="private")
     for client, status in ((stranger, 401), (as_bob, 404)):
         answer = client.get(place)
         assert (answer.status_code, answer.headers["X-Error-Code"]) == (status, "RepoNotFound")
@@ -175,7 +177,7 @@ def test_a_private_repo_is_answered_as_if_absent(
 
 
 def test_private_bytes_are_for_no_shared_cache(as_ada: Client, noir: Adapter, ada: User) -> None:
-    adapters.update(actor=ada, adapter=noir, visibility="private")
+    cards.edit_adapter(actor=ada, adapter=noir, visibility="private")
     assert as_ada.get(PLACE).headers["Cache-Control"] == "private, no-store"
     assert as_ada.get("/api/models/ada/noir").json()["private"] is True
 
@@ -324,7 +326,7 @@ def test_a_draft_is_there_for_its_owner_alone(
     stranger: Client, as_bob: Client, as_ada: Client, ada: User, noir: Adapter
 ) -> None:
     upload = catalogue.accept(ada, kohya(DENOISERS["sd1", "diffusers"], rank=7))
-    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[upload])
+    draft = publication.create_draft(actor=ada, adapter=noir, uploads=[upload])
     for ref in ("v2", draft.revision.commit):
         place = f"/api/models/ada/noir/revision/{ref}"
         assert as_ada.get(place).status_code == 200

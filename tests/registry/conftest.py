@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_django import Settings
 
     from registry.models import Adapter, Upload, User, Version
-    from registry.versions.services import Details
+    from registry.versions.details import Details
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from registry.aliases import selectors as alias_selectors
 from registry.errors import NotFound
 from registry.models import Upload, Version
+from registry.publication import services as publication
 from registry.versions import files as version_files
 from registry.versions import revisions, withdraw
 from registry.versions import selectors as version_selectors
@@ -38,9 +39,9 @@ def refusals(user: User | None, adapter: Adapter, name: str = "v99") -> set[str]
 def test_an_absent_version_is_refused_with_those_there_are(
     ada: User, noir: Adapter, release: Release, send: Send
 ) -> None:
-    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
+    draft = publication.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
     assert refusals(ada, noir) == {""}
-    versions.publish(actor=ada, version=draft)
+    publication.publish(actor=ada, version=draft)
     noir.refresh_from_db()
     assert refusals(None, noir) == {"It has v1."}
     for rank in range(5, 9):
@@ -57,7 +58,7 @@ def test_a_refusal_names_neither_drafts_nor_what_was_withdrawn(
     ada: User, noir: Adapter, release: Release, send: Send
 ) -> None:
     first, second, third = (release(ada, noir, kohya(SD1, rank=rank)) for rank in (1, 2, 3))
-    versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, kohya(SD1, rank=4))])
+    publication.create_draft(actor=ada, adapter=noir, uploads=[send(ada, kohya(SD1, rank=4))])
     withdraw.withdraw(actor=ada, version=second, reason="Rights.")
     versions.yank(actor=ada, version=third, reason="Noise.")
     noir.refresh_from_db()

@@ -10,6 +10,7 @@ from registry.accounts import users
 from registry.adapters import manifests
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
+from registry.cards import services as cards
 from registry.errors import (
     CursorInvalid,
     Forbidden,
@@ -49,7 +50,7 @@ def test_creating_writes_an_event(noir: Adapter, ada: User) -> None:
 
 
 def test_tags_are_kept_in_lower_case_and_once(noir: Adapter, ada: User) -> None:
-    adapters.update(actor=ada, adapter=noir, tags=["Film", "film", " grainy  look "])
+    cards.edit_adapter(actor=ada, adapter=noir, tags=["Film", "film", " grainy  look "])
     assert sorted(noir.tags.values_list("name", flat=True)) == ["film", "grainy look"]
 
 
@@ -108,16 +109,16 @@ def test_a_member_with_write_may_publish_for_an_organisation(ada: User, bob: Use
 
 def test_a_stranger_cannot_edit(noir: Adapter, bob: User) -> None:
     with pytest.raises(Forbidden):
-        adapters.update(actor=bob, adapter=noir, title="Mine")
+        cards.edit_adapter(actor=bob, adapter=noir, title="Mine")
 
 
 def test_a_private_adapter_is_absent_for_strangers(noir: Adapter, ada: User, bob: User) -> None:
-    adapters.update(actor=ada, adapter=noir, visibility="private")
+    cards.edit_adapter(actor=ada, adapter=noir, visibility="private")
     for reader in (None, bob):
         with pytest.raises(NotFound):
             adapter_selectors.get(reader, "ada", "noir")
     with pytest.raises(NotFound):
-        adapters.update(actor=bob, adapter=noir, title="Mine")
+        cards.edit_adapter(actor=bob, adapter=noir, title="Mine")
     assert adapter_selectors.get(ada, "ada", "noir") == noir
 
 

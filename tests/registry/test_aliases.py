@@ -21,9 +21,9 @@ from registry.errors import (
     StateConflict,
 )
 from registry.models import Adapter, AliasMove, Event, Revision, Upload, User, Version
+from registry.publication import services as publication
 from registry.versions import revisions, withdraw
 from registry.versions import selectors as version_selectors
-from registry.versions import services as versions
 from tests.registry.files import LORA, OTHER
 
 pytestmark = pytest.mark.django_db
@@ -159,7 +159,7 @@ def test_an_alias_moves_only_from_where_its_mover_saw_it(
 
 
 def test_a_draft_cannot_be_pointed_at(ada: User, noir: Adapter, send: Send) -> None:
-    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
+    draft = publication.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
     with pytest.raises(StateConflict, match="Publish it first"):
         aliases.point(actor=ada, adapter=noir, name="next", to=draft.revision)
 

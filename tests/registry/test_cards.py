@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registry.adapters import manifests
-from registry.adapters import services as adapters
 from registry.cards import fields as card_fields
 from registry.cards import front_matter
+from registry.cards import services as cards
 from registry.commits.services import Inline
 from registry.errors import Invalid
 from registry.models import Event
@@ -179,7 +179,7 @@ def test_a_base_that_nobody_knows_is_a_lineage() -> None:
 def test_a_pushed_card_is_what_the_page_shows(ada: User, noir: Adapter) -> None:
     version = catalogue.release(noir, LORA)
     text = README.replace("black-forest-labs/FLUX.1-dev", "runwayml/stable-diffusion-v1-5")
-    card_fields.apply(actor=ada, adapter=noir, card=card_fields.read(text))
+    cards.apply(actor=ada, adapter=noir, card=card_fields.read(text))
     noir.refresh_from_db()
     version.refresh_from_db()
     assert noir.licence == "flux-1-dev-non-commercial-license"
@@ -189,14 +189,14 @@ def test_a_pushed_card_is_what_the_page_shows(ada: User, noir: Adapter) -> None:
     assert version.trigger_words == ["a photo of TOK dog"]
     assert (noir.family, noir.lineage) == ("sd1", "Stable Diffusion 1.5")
     before = Event.objects.count()
-    card_fields.apply(actor=ada, adapter=noir, card=card_fields.read(text))
+    cards.apply(actor=ada, adapter=noir, card=card_fields.read(text))
     assert Event.objects.count() == before
 
 
 def test_what_a_card_does_not_say_stays(ada: User, noir: Adapter) -> None:
-    adapters.update(actor=ada, adapter=noir, licence="mit", maturity="mature")
+    cards.edit_adapter(actor=ada, adapter=noir, licence="mit", maturity="mature")
     version = catalogue.release(noir, LORA, card_fields.Card(trigger_words=("noir",)).details())
-    card_fields.apply(actor=ada, adapter=noir, card=card_fields.read("# Noir"))
+    cards.apply(actor=ada, adapter=noir, card=card_fields.read("# Noir"))
     noir.refresh_from_db()
     version.refresh_from_db()
     assert (noir.licence, noir.maturity, noir.tags.count()) == ("mit", "mature", 2)
@@ -204,7 +204,7 @@ def test_what_a_card_does_not_say_stays(ada: User, noir: Adapter) -> None:
 
 
 def test_what_is_not_for_all_is_rated_so(ada: User, noir: Adapter) -> None:
-    card_fields.apply(
+    cards.apply(
         actor=ada, adapter=noir, card=card_fields.read("---\ntags: [not-for-all-audiences]\n---\n")
     )
     noir.refresh_from_db()
@@ -213,7 +213,7 @@ def test_what_is_not_for_all_is_rated_so(ada: User, noir: Adapter) -> None:
 
 def test_a_card_made_here_is_recorded_as_a_pushed_one(ada: User, noir: Adapter) -> None:
     made = [push(noir, Inline("README.md", b"# Noir")).revision]
-    assert card_fields.rewrite(actor=ada, adapter=noir, parent=made[0], text="# Rain")
+    assert cards._is_rewritten(ada, noir, made[0], "# Rain")
     made.append(manifests.main_of(noir))
     told = Event.objects.filter(verb="revision_committed").order_by("pk")
     assert [(event.actor, event.adapter, event.subject) for event in told] == [

@@ -19,6 +19,7 @@ from registry.errors import (
 )
 from registry.jobs import worker_process
 from registry.models import Adapter, Blob, Event, Revision, Upload, UploadState, User, Version
+from registry.publication import services as publication
 from registry.signals import version_published
 from registry.versions import selectors as version_selectors
 from registry.versions import services as versions
@@ -318,9 +319,9 @@ def test_versions_of_the_web_and_of_commits_follow_each_other(
     ada: User, noir: Adapter, send: Send
 ) -> None:
     push(noir, deposited(ada, LORA), Inline("README.md", README))
-    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, OTHER, WEIGHTS)])
+    draft = publication.create_draft(actor=ada, adapter=noir, uploads=[send(ada, OTHER, WEIGHTS)])
     push(noir, Inline("notes.txt", b"x"))
-    versions.publish(actor=ada, version=draft)
+    publication.publish(actor=ada, version=draft)
     third = push(noir, deposited(ada, LORA))
     assert third.version is not None
     assert [version.name for version in noir.versions.all()] == ["v3", "v2", "v1"]

@@ -11,6 +11,7 @@ from registry.adapters import manifests
 from registry.adapters import services as adapters
 from registry.aliases import services as aliases
 from registry.blobs import selectors as blob_selectors
+from registry.cards import services as cards
 from registry.commits import changes, wait_for_checks
 from registry.commits import services as commits
 from registry.commits.services import Inline, Put
@@ -164,11 +165,11 @@ def test_empty_weights_are_refused(ada: User, noir: Adapter) -> None:
 
 
 def test_only_owners_commit(ada: User, bob: User, noir: Adapter) -> None:
-    adapters.update(actor=ada, adapter=noir, visibility="private")
+    cards.edit_adapter(actor=ada, adapter=noir, visibility="private")
     for kind in (NotFound, Forbidden):
         with pytest.raises(kind):
             commits.commit(actor=bob, adapter=noir, inlines=[Inline("a.txt", b"x")])
-        adapters.update(actor=ada, adapter=noir, visibility="public")
+        cards.edit_adapter(actor=ada, adapter=noir, visibility="public")
     assert not Upload.objects.exists()
 
 

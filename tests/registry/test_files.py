@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from registry.adapters import services as adapters
 from registry.errors import LoraryError
 from registry.models import Adapter, Visibility
+from registry.publication import services as publication
 from registry.versions import files, withdraw
 from registry.versions import services as versions
 from tests.builders.adapters import DENOISERS, kohya
@@ -59,7 +60,7 @@ def noir(ada: User, bob: User) -> Adapter:
     for rank in (4, 5, 6):
         release(noir, kohya(DENOISERS["sd1", "diffusers"], rank=rank))
     upload = accept(ada, kohya(DENOISERS["sd1", "diffusers"], rank=7))
-    versions.create_draft(actor=ada, adapter=noir, uploads=[upload])
+    publication.create_draft(actor=ada, adapter=noir, uploads=[upload])
     yanked, withdrawn = noir.versions.get(number=2), noir.versions.get(number=3)
     versions.yank(actor=ada, version=yanked, reason="wrong epoch")
     withdraw.withdraw(actor=ada, version=withdrawn, reason="not mine")

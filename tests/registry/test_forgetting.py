@@ -25,10 +25,10 @@ from registry.models import (
     UploadState,
     User,
 )
+from registry.publication import services as publication
 from registry.uploads import retention
 from registry.uploads import services as uploads
 from registry.versions import selectors as version_selectors
-from registry.versions import services as versions
 from registry.versions import withdraw
 from tests.catalogue import accept, release
 from tests.registry.files import LORA, OTHER, UNKNOWN, with_nan
@@ -115,7 +115,7 @@ def test_findings_parts_and_jobs_go_along_and_those_of_others_stay(ada: User) ->
 
 def test_what_is_published_keeps_its_upload_and_what_was_found(ada: User, noir: Adapter) -> None:
     version = release(noir, UNKNOWN)
-    file = version.files.get()
+    file = version.files.get(is_primary=True)
     before = version_selectors.findings_of(version, file, is_owner=True)
     assert before
     age()
@@ -168,7 +168,7 @@ def test_a_cancelled_upload_does_not_stand_for_an_accepted_one(ada: User) -> Non
 
 def test_bytes_of_a_draft_count_against_the_quota_for_good(ada: User, noir: Adapter) -> None:
     upload = accept(ada, LORA)
-    versions.create_draft(actor=ada, adapter=noir, uploads=[upload])
+    publication.create_draft(actor=ada, adapter=noir, uploads=[upload])
     age(4000)
     used = quotas.used_by(ada.namespace)
     assert used >= len(LORA)

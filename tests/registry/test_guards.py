@@ -26,7 +26,7 @@ from registry.models import (
     User,
     Version,
 )
-from registry.versions import services as versions
+from registry.publication import services as publication
 from tests.registry.files import LORA, OTHER
 
 pytestmark = pytest.mark.django_db
@@ -48,7 +48,7 @@ def version(ada: User, noir: Adapter, release: Release) -> Version:
 
 @pytest.fixture
 def draft(ada: User, noir: Adapter, send: Send) -> Version:
-    return versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, OTHER)])
+    return publication.create_draft(actor=ada, adapter=noir, uploads=[send(ada, OTHER)])
 
 
 def put(version: Version, state: str) -> Version:
@@ -79,7 +79,7 @@ def test_a_file_of_a_version_that_is_out_is_not_changed(
     version: Version, state: str, column: dict[str, Any]
 ) -> None:
     put(version, state)
-    file = version.files.get()
+    file = version.files.get(is_primary=True)
     for name, value in column.items():
         setattr(file, name, value)
     refused(file.save)
@@ -88,7 +88,7 @@ def test_a_file_of_a_version_that_is_out_is_not_changed(
     assert refused(
         lambda: sql(f"UPDATE registry_file SET {name} = %s WHERE id = %s", value, file.pk)
     ).startswith(f"{GUARD} the files of a published version")
-    assert version.files.get().path == "noir.safetensors"
+    assert version.files.get(is_primary=True).path == "noir.safetensors"
 
 
 @pytest.mark.parametrize("state", OUT)
@@ -96,7 +96,7 @@ def test_a_file_of_a_version_that_is_out_does_not_get_other_bytes(
     version: Version, draft: Version, state: str
 ) -> None:
     put(version, state)
-    other = draft.files.get().blob
+    other = draft.files.get(is_primary=True).blob
     refused(lambda: version.files.update(blob=other))
     refused(lambda: sql("UPDATE registry_file SET blob_id = %s", other.pk))
 
@@ -106,17 +106,17 @@ def test_files_of_a_version_that_is_out_are_neither_added_nor_moved_nor_removed(
     version: Version, draft: Version, state: str
 ) -> None:
     put(version, state)
-    file = draft.files.get()
+    file = draft.files.get(is_primary=True)
     sealed = version.revision
     refused(lambda: File.objects.create(revision=sealed, path="b", role="other", blob=file.blob))
     refused(lambda: draft.files.update(revision=sealed, path="b", is_primary=False))
-    refused(version.files.get().delete)
+    refused(version.files.get(is_primary=True).delete)
     refused(lambda: sql("DELETE FROM registry_file WHERE revision_id = %s", sealed.pk))
 
 
 def test_files_of_a_draft_may_change(draft: Version) -> None:
     draft.files.update(path="other.safetensors")
-    draft.files.get().delete()
+    draft.files.get(is_primary=True).delete()
     assert not draft.files.exists()
 
 

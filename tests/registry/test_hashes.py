@@ -18,6 +18,7 @@ from registry.adapters import services as adapters
 from registry.blobs import by_hash
 from registry.errors import Invalid, NotFound
 from registry.models import Blob, BlobHash, Upload, User, Version
+from registry.publication import services as publication
 from registry.scan import hashes as file_hashes
 from registry.versions import services as versions
 from tests import catalogue
@@ -104,17 +105,17 @@ def test_several_matches_come_in_the_order_of_publication(v1: Version, bob: User
 
 def test_files_beside_the_weights_are_not_found(noir: Adapter, ada: User) -> None:
     card = catalogue.accept(ada, b"# Noir", "notes.md")
-    draft = versions.create_draft(
+    draft = publication.create_draft(
         actor=ada, adapter=noir, uploads=[catalogue.accept(ada, LORA), card]
     )
-    versions.publish(actor=ada, version=draft)
+    publication.publish(actor=ada, version=draft)
     assert found(NOBODY, card.sha256) == []
 
 
 def test_private_adapters_and_drafts_are_not_found_by_others(
     noir: Adapter, ada: User, bob: User
 ) -> None:
-    versions.create_draft(actor=ada, adapter=noir, uploads=[catalogue.accept(ada, LORA)])
+    publication.create_draft(actor=ada, adapter=noir, uploads=[catalogue.accept(ada, LORA)])
     sha256 = kept()["sha256"]
     assert found(ada, sha256) == []
     hidden = adapters.create(actor=ada, name="mine", visibility="private")

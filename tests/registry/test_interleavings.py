@@ -15,15 +15,16 @@ from django.db import connection
 from django.utils import timezone
 
 from registry import locks, storage, sweep
-from registry.adapters import services as adapters
+from registry.cards import services as cards
 from registry.errors import AlreadyPublished, Conflict, SizeMismatch, StateConflict, UploadRefused
 from registry.jobs import queue, worker_process
 from registry.models import Adapter, Blob, Job, JobState, Upload, UploadState, User, Version
+from registry.publication import services as publication
 from registry.scan import checks
 from registry.uploads import check
 from registry.uploads import services as uploads
 from registry.versions import services as versions
-from registry.versions.services import Details
+from registry.versions.details import Details
 from tests.catalogue import accept, release
 from tests.registry.files import LORA, OTHER
 
@@ -128,46 +129,46 @@ def test_an_upload_cancelled_during_its_checks_leaves_no_blob(
 def test_an_edit_with_an_old_row_does_not_undo_a_publication(ada: User, noir: Adapter) -> None:
     stale = Adapter.objects.get(pk=noir.pk)
     version = release(noir, LORA)
-    adapters.update(actor=ada, adapter=stale, summary="Hard shadows.")
+    cards.edit_adapter(actor=ada, adapter=stale, summary="Hard shadows.")
     fresh = Adapter.objects.get(pk=noir.pk)
     assert (fresh.latest_version, fresh.last_number) == (version, 1)
 
 
 def test_words_written_on_an_old_row_do_not_undo_a_publication(ada: User, noir: Adapter) -> None:
-    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[accept(ada, LORA)])
+    draft = publication.create_draft(actor=ada, adapter=noir, uploads=[accept(ada, LORA)])
     stale = Version.objects.get(pk=draft.pk)
-    versions.publish(actor=ada, version=draft)
-    versions.edit(actor=ada, version=stale, details=Details(notes="later"))
+    publication.publish(actor=ada, version=draft)
+    cards.edit_version(actor=ada, version=stale, details=Details(notes="later"))
     assert Version.objects.get(pk=draft.pk).state == "published"
 
 
 def test_a_draft_published_meanwhile_is_not_discarded(ada: User, noir: Adapter) -> None:
-    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[accept(ada, LORA)])
+    draft = publication.create_draft(actor=ada, adapter=noir, uploads=[accept(ada, LORA)])
     stale = Version.objects.get(pk=draft.pk)
-    versions.publish(actor=ada, version=draft)
+    publication.publish(actor=ada, version=draft)
     with pytest.raises(AlreadyPublished):
         versions.discard(actor=ada, version=stale)
 
 
 def test_a_discarded_draft_lets_go_of_its_files(ada: User, noir: Adapter) -> None:
-    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[accept(ada, LORA)])
+    draft = publication.create_draft(actor=ada, adapter=noir, uploads=[accept(ada, LORA)])
     versions.discard(actor=ada, version=draft)
     assert not Blob.objects.get().files.exists()
 
 
 def test_the_newest_number_is_offered_whatever_was_published_last(ada: User, noir: Adapter) -> None:
-    first = versions.create_draft(actor=ada, adapter=noir, uploads=[accept(ada, LORA)])
+    first = publication.create_draft(actor=ada, adapter=noir, uploads=[accept(ada, LORA)])
     second = release(noir, OTHER)
-    versions.publish(actor=ada, version=first)
+    publication.publish(actor=ada, version=first)
     noir.refresh_from_db()
     assert noir.latest_version == second
 
 
 def test_details_given_with_the_files_of_a_draft_are_taken(ada: User, noir: Adapter) -> None:
     upload = accept(ada, LORA)
-    versions.create_draft(actor=ada, adapter=noir, uploads=[upload])
+    publication.create_draft(actor=ada, adapter=noir, uploads=[upload])
     said = Details(trigger_words=["noir light"])
-    version = versions.release(actor=ada, adapter=noir, uploads=[upload], details=said)
+    version = publication.release(actor=ada, adapter=noir, uploads=[upload], details=said)
     assert version.trigger_words == ["noir light"]
 
 
@@ -195,7 +196,7 @@ def test_bytes_that_were_swept_cannot_be_published(ada: User, noir: Adapter) -> 
     age(400)
     assert sweep.run().files >= 1
     with pytest.raises(UploadRefused, match="removed"):
-        versions.create_draft(actor=ada, adapter=noir, uploads=[upload])
+        publication.create_draft(actor=ada, adapter=noir, uploads=[upload])
     assert accept(ada, LORA).state == UploadState.ACCEPTED
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registry.models import VersionAnatomy
+from registry.publication import services as publication
 from registry.versions import reinspect
 from registry.versions import selectors as version_selectors
 from registry.versions import services as versions
@@ -35,7 +36,7 @@ def config(**changed: object) -> bytes:
 def release(adapter: Adapter, ada: User, **files: bytes) -> Version:
     """Publish files whose names are written with ``__`` for a slash and ``_`` as it is."""
     uploads = [catalogue.accept(ada, data, path) for path, data in files.items()]
-    return versions.release(actor=ada, adapter=adapter, uploads=uploads)
+    return publication.release(actor=ada, adapter=adapter, uploads=uploads)
 
 
 def told(version: Version) -> dict[str, object]:
@@ -89,7 +90,7 @@ def test_an_odd_configuration_refuses_nothing(noir: Adapter, ada: User, raw: byt
 
 def test_a_draft_that_is_dropped_takes_its_anatomy_along(noir: Adapter, ada: User) -> None:
     uploads = [catalogue.accept(ada, LORA, WEIGHTS), catalogue.accept(ada, config(), CONFIG)]
-    draft = versions.create_draft(actor=ada, adapter=noir, uploads=uploads)
+    draft = publication.create_draft(actor=ada, adapter=noir, uploads=uploads)
     assert VersionAnatomy.objects.count() == 1
     versions.discard(actor=ada, version=draft)
     assert not VersionAnatomy.objects.exists()

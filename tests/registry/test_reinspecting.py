@@ -10,7 +10,7 @@ import pytest
 from registry import storage
 from registry.models import Blob, BlobAnatomy, File, Finding, Upload, Version
 from registry.versions import reinspect
-from registry.versions.services import Details
+from registry.versions.details import Details
 from tests import catalogue
 from tests.builders.adapters import kohya
 from tests.registry.files import LORA, SD1

@@ -33,9 +33,9 @@ from registry.models import (
     VersionState,
     Visibility,
 )
+from registry.publication import services as publication
 from registry.uploads import by_digest, check
 from registry.uploads import services as uploads
-from registry.versions import services as versions
 from registry.versions import withdraw
 from tests.catalogue import accept, release
 from tests.registry.files import LORA, OTHER
@@ -74,7 +74,7 @@ def sweep() -> None:
 
 
 def test_the_quota_counts_a_draft(ada: User, noir: Adapter) -> None:
-    versions.create_draft(actor=ada, adapter=noir, uploads=[accept(ada, LORA)])
+    publication.create_draft(actor=ada, adapter=noir, uploads=[accept(ada, LORA)])
     assert used(ada) == SIZE
     limit(ada, SIZE + 10)
     with pytest.raises(QuotaExceeded) as refusal:
@@ -87,8 +87,8 @@ def test_the_quota_counts_a_draft(ada: User, noir: Adapter) -> None:
 def test_the_quota_counts_bytes_once_when_their_draft_is_published(
     ada: User, noir: Adapter
 ) -> None:
-    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[accept(ada, LORA)])
-    versions.publish(actor=ada, version=draft)
+    draft = publication.create_draft(actor=ada, adapter=noir, uploads=[accept(ada, LORA)])
+    publication.publish(actor=ada, version=draft)
     namespace = Namespace.objects.get(user=ada)
     assert used(ada) == namespace.used_bytes
 
@@ -154,9 +154,9 @@ def test_the_quota_of_a_user_leaves_out_what_an_organisation_holds(ada: User) ->
     studio = Namespace.objects.create(kind="organisation", name="studio", key="studio")
     Membership.objects.create(namespace=studio, user=ada, role=Role.WRITE)
     adapter = adapters.create(actor=ada, name="noir", owner=studio)
-    draft = versions.create_draft(actor=ada, adapter=adapter, uploads=[accept(ada, LORA)])
+    draft = publication.create_draft(actor=ada, adapter=adapter, uploads=[accept(ada, LORA)])
     assert used(ada) == SIZE
-    versions.publish(actor=ada, version=draft)
+    publication.publish(actor=ada, version=draft)
     studio.refresh_from_db()
     assert used(ada) == 0
     assert quotas.used_by(studio) == studio.used_bytes >= SIZE
@@ -280,14 +280,14 @@ def test_a_lapsed_upload_is_not_accepted_again_because_others_have_its_bytes(
     )
     assert again.state == UploadState.RECEIVING
     with pytest.raises(UploadRefused):
-        versions.create_draft(
+        publication.create_draft(
             actor=bob, adapter=adapters.create(actor=bob, name="mine"), uploads=[upload]
         )
 
 
 def test_an_upload_that_a_draft_holds_does_not_lapse(ada: User, noir: Adapter) -> None:
     upload = accept(ada, LORA)
-    versions.create_draft(actor=ada, adapter=noir, uploads=[upload])
+    publication.create_draft(actor=ada, adapter=noir, uploads=[upload])
     later(days=400)
     sweeping.run()
     upload.refresh_from_db()

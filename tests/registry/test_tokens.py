@@ -14,6 +14,7 @@ from django.utils import timezone
 from registry.accounts import permissions, users
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
+from registry.cards import services as cards
 from registry.errors import (
     Forbidden,
     Invalid,
@@ -23,13 +24,13 @@ from registry.errors import (
     Unauthenticated,
 )
 from registry.models import AccessToken, Event, Membership, Namespace, Visibility
+from registry.publication import services as publication
 from registry.tokens import selectors as token_selectors
 from registry.tokens import services as tokens
 from registry.uploads import selectors as upload_selectors
 from registry.uploads import services as uploads
 from registry.versions import files
 from registry.versions import selectors as version_selectors
-from registry.versions import services as versions
 from tests import catalogue as steps
 from tests.builders.adapters import DENOISERS, kohya
 
@@ -184,10 +185,10 @@ def test_a_token_is_bound_to_what_is_one_s_own(ada: User, bob: User, noir: Adapt
 def test_a_bound_token_writes_nothing_else(ada: User, noir: Adapter) -> None:
     other = adapters.create(actor=ada, name="other")
     for_noir, for_ada = come_with(ada, bound_to="ada/noir"), come_with(ada, bound_to="ada")
-    adapters.update(actor=for_noir, adapter=noir, summary="dark")
-    adapters.update(actor=for_ada, adapter=other, summary="light")
+    cards.edit_adapter(actor=for_noir, adapter=noir, summary="dark")
+    cards.edit_adapter(actor=for_ada, adapter=other, summary="light")
     with pytest.raises(Forbidden, match=r"for “ada/noir” only\. Use one that is for “ada/other”"):
-        adapters.update(actor=for_noir, adapter=other, summary="x")
+        cards.edit_adapter(actor=for_noir, adapter=other, summary="x")
     with pytest.raises(Forbidden, match="for “ada/noir” only"):
         adapters.create(actor=for_noir, name="third")
     assert adapters.create(actor=for_ada, name="third").owner == "ada"
@@ -211,7 +212,7 @@ def test_a_bound_token_sees_private_adapters_and_drafts_of_nothing_else(
     other = adapters.create(actor=ada, name="other", visibility=Visibility.PRIVATE)
     open_one = adapters.create(actor=ada, name="open")
     upload = steps.accept(ada, kohya(DENOISERS["sd1", "diffusers"]))
-    versions.create_draft(actor=ada, adapter=open_one, uploads=[upload])
+    publication.create_draft(actor=ada, adapter=open_one, uploads=[upload])
     bound = come_with(ada, bound_to="ada/noir")
     with pytest.raises(NotFound):
         adapter_selectors.get(bound, "ada", "other")
@@ -219,14 +220,14 @@ def test_a_bound_token_sees_private_adapters_and_drafts_of_nothing_else(
     assert adapter_selectors.get(ada, "ada", "other") == other
     assert version_selectors.listing(ada, open_one).exists()
     assert adapter_selectors.get(come_with(ada, bound_to="ada"), "ada", "other") == other
-    adapters.update(actor=ada, adapter=noir, visibility=Visibility.PRIVATE)
+    cards.edit_adapter(actor=ada, adapter=noir, visibility=Visibility.PRIVATE)
     assert adapter_selectors.get(bound, "ada", "noir") == noir
 
 
 def test_a_bound_token_links_no_private_bytes_of_something_else(ada: User, noir: Adapter) -> None:
     other = adapters.create(actor=ada, name="other", visibility=Visibility.PRIVATE)
     data = kohya(DENOISERS["sd1", "diffusers"])
-    sha256 = steps.release(other, data).files.get().blob.sha256
+    sha256 = steps.release(other, data).files.get(is_primary=True).blob.sha256
     bound = come_with(ada, bound_to="ada/noir")
     assert upload_selectors.readable_by(ada, sha256) is not None
     assert upload_selectors.readable_by(bound, sha256) is None
@@ -242,7 +243,7 @@ def test_a_bound_token_downloads_no_private_file_of_something_else(
     other = adapters.create(actor=ada, name="other", visibility=Visibility.PRIVATE)
     for adapter in (other, noir):
         steps.release(adapter, kohya(DENOISERS["sd1", "diffusers"]))
-    adapters.update(actor=ada, adapter=noir, visibility=Visibility.PRIVATE)
+    cards.edit_adapter(actor=ada, adapter=noir, visibility=Visibility.PRIVATE)
     file, bound = ("v1", "noir.safetensors"), come_with(ada, bound_to="ada/noir")
     with pytest.raises(NotFound):
         files.get(bound, "ada", "other", *file)
@@ -271,7 +272,7 @@ def test_a_bound_token_goes_on_with_its_own_uploads_and_sees_no_others(
     assert set(upload_selectors.listing(ada)) == {before, mine}
     with pytest.raises(NotFound):
         upload_selectors.get(bound, before.public_id)
-    versions.create_draft(
+    publication.create_draft(
         actor=bound, adapter=noir, uploads=[upload_selectors.get(bound, mine.public_id)]
     )
     assert mine.blob is not None

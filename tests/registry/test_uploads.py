@@ -26,10 +26,10 @@ from registry.errors import (
 )
 from registry.jobs import worker_process
 from registry.models import Blob, Job, JobState, Upload, UploadState, User
+from registry.publication import services as publication
 from registry.uploads import check
 from registry.uploads import selectors as upload_selectors
 from registry.uploads import services as uploads
-from registry.versions import services as versions
 from tests.registry.files import LORA
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ def test_an_accepted_upload_can_be_let_go_until_a_version_holds_it(
     assert loose.state == UploadState.CANCELLED
     held = send(ada, LORA)
     noir = adapters.create(actor=ada, name="noir")
-    versions.create_draft(actor=ada, adapter=noir, uploads=[held])
+    publication.create_draft(actor=ada, adapter=noir, uploads=[held])
     with pytest.raises(StateConflict, match="A version holds"):
         uploads.cancel(actor=ada, upload=held)
 

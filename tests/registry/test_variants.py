@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from registry.publication import services as publication
 from registry.versions import reinspect
-from registry.versions import services as versions
-from registry.versions.services import Details
+from registry.versions.details import Details
 from registry.versions.variants import HIGH, LOW, variants_of
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
@@ -127,7 +127,7 @@ HALF = kohya(DENOISERS["wan_14b", "native"])
 def release(adapter: Adapter, ada: User, family: str = "", **files: bytes) -> Version:
     sent = [catalogue.accept(ada, data, f"{name}.safetensors") for name, data in files.items()]
     said = Details(declared_family=family)
-    return versions.release(actor=ada, adapter=adapter, uploads=sent, details=said)
+    return publication.release(actor=ada, adapter=adapter, uploads=sent, details=said)
 
 
 def files(version: Version) -> dict[str, tuple[str, bool]]:

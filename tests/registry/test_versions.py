@@ -8,6 +8,7 @@ from django.db import IntegrityError, transaction
 from registry.adapters import manifests
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
+from registry.cards import services as cards
 from registry.errors import (
     AlreadyPublished,
     Forbidden,
@@ -18,11 +19,12 @@ from registry.errors import (
     UploadNotReady,
 )
 from registry.models import Adapter, Alias, Event, File, Revision, Upload, User, Version
+from registry.publication import services as publication
 from registry.signals import version_published
 from registry.uploads import services as uploads
 from registry.versions import selectors as version_selectors
 from registry.versions import services as versions
-from registry.versions.services import Details
+from registry.versions.details import Details
 from tests import catalogue
 from tests.builders.adapters import kohya
 from tests.registry.files import LORA, OTHER, SD1, UNDECIDED, UNKNOWN
@@ -42,9 +44,9 @@ def test_publishing_moves_main_and_fills_what_lists_show(
     assert (version.name, version.family, version.state) == ("v1", "sd1", "published")
     assert noir.latest_version == version
     assert noir.family == "sd1"
-    assert manifests.main_of(noir).parent == version.revision
+    assert manifests.main_of(noir) == version.revision
     assert Alias.objects.get(adapter=noir, name="v1").revision == version.revision
-    assert [file.role for file in version.files] == ["weights"]
+    assert [file.role for file in version.files] == ["weights", "card"]
     assert version.primary_file is not None
     assert adapter_selectors.search(None, adapter_selectors.Query(q="noir FILM")).results == [noir]
 
@@ -64,7 +66,7 @@ def test_previews_hear_of_it_after_the_commit(ada: User, noir: Adapter, release:
 def test_publishing_twice_is_refused(ada: User, noir: Adapter, release: Release) -> None:
     version = release(ada, noir, LORA)
     with pytest.raises(AlreadyPublished):
-        versions.publish(actor=ada, version=version)
+        publication.publish(actor=ada, version=version)
     assert Event.objects.filter(verb="version_published").count() == 1
 
 
@@ -72,25 +74,25 @@ def test_the_same_manifest_again_is_the_same_version(
     ada: User, noir: Adapter, release: Release, send: Send
 ) -> None:
     version = release(ada, noir, LORA)
-    again = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
+    again = publication.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
     assert again == version
-    assert Revision.objects.filter(adapter=noir, files__path="noir.safetensors").count() == 2
+    assert Revision.objects.filter(adapter=noir, files__path="noir.safetensors").count() == 1
 
 
 def test_new_weights_replace_old_ones_and_the_card_stays(
     ada: User, noir: Adapter, release: Release, send: Send
 ) -> None:
-    first = versions.create_draft(
+    first = publication.create_draft(
         actor=ada,
         adapter=noir,
         uploads=[send(ada, LORA, "noir.safetensors"), send(ada, b"# Noir", "README.md")],
     )
-    versions.publish(actor=ada, version=first)
-    second = versions.create_draft(
+    publication.publish(actor=ada, version=first)
+    second = publication.create_draft(
         actor=ada, adapter=noir, uploads=[send(ada, OTHER, "noir-v2.safetensors")]
     )
     assert [file.path for file in second.files] == ["noir-v2.safetensors"]
-    versions.publish(actor=ada, version=second)
+    publication.publish(actor=ada, version=second)
     kept = manifests.entries_of(manifests.main_of(noir))
     assert sorted(entry.path for entry in kept) == ["README.md", "noir-v2.safetensors"]
 
@@ -98,30 +100,27 @@ def test_new_weights_replace_old_ones_and_the_card_stays(
 def test_a_draft_lands_on_top_of_what_was_published_meanwhile(
     ada: User, noir: Adapter, send: Send
 ) -> None:
-    first = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
-    second = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, OTHER)])
-    versions.publish(actor=ada, version=second)
-    versions.publish(actor=ada, version=first)
-    before = first.revision.parent
-    assert before is not None
-    assert before.parent == second.revision
-    tip = manifests.main_of(noir)
-    assert first.revision in {tip.parent, tip.parent and tip.parent.parent}
-    # What it was drafted as is gone: nothing but the root, versions and their cards are left.
-    assert Revision.objects.filter(versions=None).exclude(files__path="README.md").count() == 1
+    first = publication.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
+    second = publication.create_draft(actor=ada, adapter=noir, uploads=[send(ada, OTHER)])
+    publication.publish(actor=ada, version=second)
+    publication.publish(actor=ada, version=first)
+    assert first.revision.parent == second.revision
+    assert manifests.main_of(noir) == first.revision
+    # What it was drafted as is gone: nothing but the root and versions are left.
+    assert Revision.objects.filter(versions=None).count() == 1
 
 
 def test_a_number_is_never_given_again(ada: User, noir: Adapter, send: Send) -> None:
-    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
+    draft = publication.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
     versions.discard(actor=ada, version=draft)
-    again = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
+    again = publication.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
     assert again.name == "v2"
 
 
 def test_a_draft_is_seen_only_by_those_who_may_publish(
     ada: User, bob: User, noir: Adapter, send: Send
 ) -> None:
-    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
+    draft = publication.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
     assert version_selectors.get(ada, noir, "v1") == draft
     for reader in (bob, None):
         with pytest.raises(NotFound):
@@ -189,7 +188,7 @@ def test_what_changes_nothing_is_no_event(ada: User, noir: Adapter, release: Rel
 
 
 def test_a_draft_cannot_be_yanked(ada: User, noir: Adapter, send: Send) -> None:
-    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
+    draft = publication.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
     with pytest.raises(StateConflict):
         versions.yank(actor=ada, version=draft, reason="x")
 
@@ -204,9 +203,9 @@ def test_a_published_version_cannot_be_discarded(
 def test_a_draft_that_another_call_discarded_is_not_there(
     ada: User, noir: Adapter, send: Send
 ) -> None:
-    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
+    draft = publication.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
     versions.discard(actor=ada, version=Version.objects.get(pk=draft.pk))
-    for act in (versions.publish, versions.discard):
+    for act in (publication.publish, versions.discard):
         with pytest.raises(NotFound):
             act(actor=ada, version=draft)
     assert list(Event.objects.filter(verb="version_discarded").values_list("subject")) == [("v1",)]
@@ -215,17 +214,17 @@ def test_a_draft_that_another_call_discarded_is_not_there(
 def test_an_upload_that_is_still_checked_cannot_be_published(ada: User, noir: Adapter) -> None:
     upload = uploads.create(actor=ada, path="noir.safetensors", size_bytes=10)
     with pytest.raises(UploadNotReady):
-        versions.create_draft(actor=ada, adapter=noir, uploads=[upload])
+        publication.create_draft(actor=ada, adapter=noir, uploads=[upload])
 
 
 def test_a_version_needs_weights(ada: User, noir: Adapter, send: Send) -> None:
     with pytest.raises(Invalid):
-        versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, b"# x", "README.md")])
+        publication.create_draft(actor=ada, adapter=noir, uploads=[send(ada, b"# x", "README.md")])
 
 
 def test_a_stranger_cannot_publish(ada: User, bob: User, noir: Adapter, send: Send) -> None:
     with pytest.raises(Forbidden):
-        versions.create_draft(actor=bob, adapter=noir, uploads=[send(bob, LORA)])
+        publication.create_draft(actor=bob, adapter=noir, uploads=[send(bob, LORA)])
 
 
 @pytest.mark.parametrize(
@@ -244,7 +243,9 @@ def test_a_detail_that_does_not_fit_is_named(
     ada: User, noir: Adapter, send: Send, details: Details, field: str
 ) -> None:
     with pytest.raises(Invalid) as refusal:
-        versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)], details=details)
+        publication.create_draft(
+            actor=ada, adapter=noir, uploads=[send(ada, LORA)], details=details
+        )
     assert list(refusal.value.facts["fields"]) == [field]
     assert not Version.objects.exists()
 
@@ -254,17 +255,17 @@ def test_bytes_are_charged_once_per_namespace(ada: User, noir: Adapter, release:
     twin = adapters.create(actor=ada, name="twin")
     release(ada, twin, LORA)
     ada.namespace.refresh_from_db()
-    cards = File.objects.filter(path="README.md").values_list("blob__size_bytes", flat=True)
-    assert len(cards) == 2
-    assert ada.namespace.used_bytes == len(LORA) + sum(cards)
+    readmes = File.objects.filter(path="README.md").values_list("blob__size_bytes", flat=True)
+    assert len(readmes) == 2
+    assert ada.namespace.used_bytes == len(LORA) + sum(readmes)
 
 
 def test_a_publication_over_quota_changes_nothing(ada: User, noir: Adapter, send: Send) -> None:
-    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
+    draft = publication.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
     noir.namespace.quota_bytes = 1
     noir.namespace.save()
     with pytest.raises(QuotaExceeded):
-        versions.publish(actor=ada, version=draft)
+        publication.publish(actor=ada, version=draft)
     noir.refresh_from_db()
     assert noir.latest_version is None
     assert manifests.main_of(noir).parent is None
@@ -294,12 +295,12 @@ def test_facets_count_what_the_reader_can_find(ada: User, noir: Adapter, release
     assert facets.families == [("sd1", 1)]
     assert facets.kinds == [("style", 1)]
     assert facets.tags == [("dark", 1), ("film", 1)]
-    adapters.update(actor=ada, adapter=noir, visibility="unlisted")
+    cards.edit_adapter(actor=ada, adapter=noir, visibility="unlisted")
     assert adapter_selectors.facets(None).kinds == []
 
 
 def test_the_database_refuses_two_primary_files(ada: User, noir: Adapter, send: Send) -> None:
-    version = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
+    version = publication.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
     file = version.primary_file
     assert file is not None
     with (
@@ -326,7 +327,7 @@ def test_the_database_refuses_a_published_version_without_a_date(
 def test_a_family_said_later_reaches_the_lists(ada: User, noir: Adapter, release: Release) -> None:
     version = release(ada, noir, UNKNOWN)
     assert version.family == ""
-    versions.edit(actor=ada, version=version, details=Details(declared_family="sdxl"))
+    cards.edit_version(actor=ada, version=version, details=Details(declared_family="sdxl"))
     assert adapter_selectors.search(None, adapter_selectors.Query(family="sdxl")).results == [noir]
 
 
@@ -344,7 +345,7 @@ def test_a_family_said_by_a_person_counts_where_the_tensors_allow_it(
 ) -> None:
     version = release(ada, noir, UNDECIDED)
     for said, counted in (("chroma", "chroma"), ("sdxl", "flux1")):
-        versions.edit(actor=ada, version=version, details=Details(declared_family=said))
+        cards.edit_version(actor=ada, version=version, details=Details(declared_family=said))
         version.refresh_from_db()
         assert (version.declared_family, version.family) == (said, counted)
 
@@ -373,4 +374,4 @@ def test_words_that_nobody_said_again_stay(ada: User, noir: Adapter, release: Re
 def test_files_that_differ_only_in_case_are_refused(ada: User, noir: Adapter, send: Send) -> None:
     pair = [send(ada, LORA, "a.safetensors"), send(ada, OTHER, "A.safetensors")]
     with pytest.raises(Invalid):
-        versions.create_draft(actor=ada, adapter=noir, uploads=pair)
+        publication.create_draft(actor=ada, adapter=noir, uploads=pair)

@@ -10,6 +10,7 @@ from registry.accounts import permissions
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
 from registry.aliases import services as aliases
+from registry.cards import services as cards
 from registry.errors import (
     AlreadyPublished,
     Forbidden,
@@ -28,11 +29,12 @@ from registry.models import (
     User,
     Version,
 )
+from registry.publication import services as publication
 from registry.signals import version_withdrawn
 from registry.versions import selectors as version_selectors
 from registry.versions import services as versions
 from registry.versions import withdraw
-from registry.versions.services import Details
+from registry.versions.details import Details
 from tests.registry.files import LORA, OTHER
 
 pytestmark = pytest.mark.django_db
@@ -85,9 +87,9 @@ def test_its_files_are_gone_with_the_reason_and_what_is_offered_instead(
     )
     facts = gone.value.facts
     assert (facts["version"], facts["reason"], facts["latest_version"]) == ("v1", WHY, "v2")
-    assert facts["files"] == [
-        {"path": "noir.safetensors", "size": len(LORA), "sha256": next(iter(digests(version)))}
-    ]
+    digest = version.files.get(is_primary=True).sha256
+    known = {"path": "noir.safetensors", "size": len(LORA), "sha256": digest}
+    assert facts["files"][0] == known
     assert version_selectors.get(None, noir) == second
 
 
@@ -134,7 +136,7 @@ def test_it_cannot_be_undone(ada: User, noir: Adapter, release: Release) -> None
     acts: list[Callable[[], Version]] = [
         lambda: versions.restore(actor=ada, version=version),
         lambda: versions.yank(actor=ada, version=version, reason="x"),
-        lambda: versions.edit(actor=ada, version=version, details=Details(label="x")),
+        lambda: cards.edit_version(actor=ada, version=version, details=Details(label="x")),
         lambda: withdraw.withdraw(actor=ada, version=version, reason="another"),
     ]
     for act in acts:
@@ -142,7 +144,7 @@ def test_it_cannot_be_undone(ada: User, noir: Adapter, release: Release) -> None
             act()
         assert refusal.value.facts["state"] == "withdrawn"
     with pytest.raises(AlreadyPublished):
-        versions.publish(actor=ada, version=version)
+        publication.publish(actor=ada, version=version)
     with pytest.raises(AlreadyPublished):
         versions.discard(actor=ada, version=version)
 
@@ -157,7 +159,7 @@ def test_again_with_the_same_reason_changes_nothing(
 
 
 def test_a_draft_is_discarded_instead(ada: User, noir: Adapter, send: Send) -> None:
-    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
+    draft = publication.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)])
     with pytest.raises(StateConflict, match="Discard it instead"):
         withdraw.withdraw(actor=ada, version=draft, reason=WHY)
 
@@ -186,7 +188,7 @@ def test_only_its_owner_and_those_who_run_the_hub_withdraw(
         withdraw.withdraw(actor=bob, version=version, reason=WHY)
     with pytest.raises(Forbidden):
         withdraw.withdraw_adapter(actor=bob, adapter=noir, reason=WHY)
-    adapters.update(actor=ada, adapter=noir, visibility="private")
+    cards.edit_adapter(actor=ada, adapter=noir, visibility="private")
     with pytest.raises(NotFound):
         withdraw.withdraw(actor=bob, version=version, reason=WHY)
     bob.is_staff = True
@@ -200,7 +202,7 @@ def test_what_an_operator_took_down_does_not_come_back_to_this_adapter(
     withdraw.withdraw(actor=staff, version=version, reason=WHY)
     card = send(ada, b"# another manifest", "README.md")
     with pytest.raises(UploadRefused) as refusal:
-        versions.create_draft(
+        publication.create_draft(
             actor=ada, adapter=noir, uploads=[send(ada, LORA, "renamed.safetensors"), card]
         )
     assert "taken down from here with v1: Rights of the photographer." in str(refusal.value.detail)
@@ -210,7 +212,7 @@ def test_what_an_operator_took_down_does_not_come_back_to_this_adapter(
     assert release(ada, noir, OTHER).name == "v2"
     ada.is_staff = True
     assert permissions.is_operator(ada)
-    assert versions.release(actor=ada, adapter=noir, uploads=[send(ada, LORA)]).name == "v3"
+    assert publication.release(actor=ada, adapter=noir, uploads=[send(ada, LORA)]).name == "v3"
 
 
 def test_a_withdrawn_adapter_takes_everything_along(
@@ -219,7 +221,7 @@ def test_a_withdrawn_adapter_takes_everything_along(
     first, second = release(ada, noir, LORA), release(ada, noir, OTHER)
     versions.yank(actor=ada, version=first, reason="too strong")
     draft = [send(ada, LORA), send(ada, b"# x", "README.md")]
-    versions.create_draft(actor=ada, adapter=noir, uploads=draft)
+    publication.create_draft(actor=ada, adapter=noir, uploads=draft)
     withdraw.withdraw_adapter(actor=ada, adapter=noir, reason=WHY)
     noir = adapter_selectors.get(None, "ada", "noir")
     assert (noir.withdrawn_reason, noir.latest_version) == (WHY, None)
@@ -230,8 +232,8 @@ def test_a_withdrawn_adapter_takes_everything_along(
     verbs = Event.objects.filter(verb__endswith="withdrawn").order_by("pk")
     assert [event.subject for event in verbs] == ["v2", "v1", "ada/noir"]
     for act in (
-        lambda: versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)]),
-        lambda: adapters.update(actor=ada, adapter=noir, title="x"),
+        lambda: publication.create_draft(actor=ada, adapter=noir, uploads=[send(ada, LORA)]),
+        lambda: cards.edit_adapter(actor=ada, adapter=noir, title="x"),
         lambda: adapters.rename(actor=ada, adapter=noir, name="x"),
         lambda: aliases.point(actor=ada, adapter=noir, name="x", to=second.revision),
     ):
@@ -247,7 +249,7 @@ def test_a_draft_that_was_begun_before_the_end_of_its_adapter_is_refused(
     before = Adapter.objects.get(pk=noir.pk)
     withdraw.withdraw_adapter(actor=ada, adapter=noir, reason=WHY)
     with pytest.raises(Gone):
-        versions.create_draft(actor=ada, adapter=before, uploads=[send(ada, LORA)])
+        publication.create_draft(actor=ada, adapter=before, uploads=[send(ada, LORA)])
     assert not Version.objects.exists()
 
 
@@ -264,7 +266,7 @@ def test_numbers_go_on_after_discards_and_withdrawals(
     ada: User, noir: Adapter, release: Release, send: Send
 ) -> None:
     withdraw.withdraw(actor=ada, version=release(ada, noir, LORA), reason=WHY)
-    draft = versions.create_draft(actor=ada, adapter=noir, uploads=[send(ada, OTHER)])
+    draft = publication.create_draft(actor=ada, adapter=noir, uploads=[send(ada, OTHER)])
     assert draft.name == "v2"
     versions.discard(actor=ada, version=draft)
     assert release(ada, noir, OTHER).name == "v3"

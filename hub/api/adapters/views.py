@@ -23,6 +23,7 @@ from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
 from registry.adapters.selectors import SORTS, Query
 from registry.adapters.services import LIMITS, MAX_TAGS
+from registry.cards import services as cards
 from registry.models import Access, Adapter, Kind, Maturity, Visibility
 from registry.names import MAX_NAME
 from registry.versions import selectors as version_selectors
@@ -256,7 +257,7 @@ class AdapterView(Endpoint):
         asked: dict[str, Any] = self.said(AdapterPatchIn, is_partial=True)
         new_name = asked.pop("name", adapter.name)
         with transaction.atomic():
-            adapter = adapters.update(actor=self.actor, adapter=adapter, **asked)
+            adapter = cards.edit_adapter(actor=self.actor, adapter=adapter, **asked)
             if new_name != adapter.name:
                 adapter = adapters.rename(actor=self.actor, adapter=adapter, name=new_name)
         return self._shown(adapter)

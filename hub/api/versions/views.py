@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
@@ -15,13 +15,15 @@ from hub.api.base import PAGING, Endpoint, Input, PageQuery, page_of, paged, pag
 from hub.api.versions.serializers import VersionBriefOut, VersionOut
 from hub.http import delivery
 from registry.adapters import selectors as adapter_selectors
+from registry.cards import services as cards
 from registry.models import VersionState
+from registry.publication import services as publication
 from registry.uploads import selectors as upload_selectors
 from registry.versions import files, withdraw
 from registry.versions import selectors as version_selectors
 from registry.versions import services as versions
+from registry.versions.details import Details
 from registry.versions.latest import MAX_REASON
-from registry.versions.services import Details
 
 if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
@@ -134,7 +136,7 @@ class Versions(Endpoint):
         asked = self.said(VersionIn)
         ids, is_to_publish = asked.pop("uploads"), asked.pop("publish")
         sent, details = upload_selectors.many(self.actor, ids), Details(**asked)
-        make = versions.release if is_to_publish else versions.create_draft
+        make = publication.release if is_to_publish else publication.create_draft
         version = make(actor=self.actor, adapter=adapter, uploads=sent, details=details)
         return self.answer(VersionOut, version, status=201 if version.is_new else 200)
 
@@ -156,9 +158,9 @@ class VersionView(_OfVersion):
     def patch(self, _request: Request, owner: str, name: str, version: str) -> Response:
         """Change what is said about a version; what is left out stays, files never change."""
         row = self.version(owner, name, version)
-        details = dataclasses.replace(_details(row), **self.said(DetailsIn, is_partial=True))
+        details = dataclasses.replace(Details.of(row), **self.said(DetailsIn, is_partial=True))
         return self.answer(
-            VersionOut, versions.edit(actor=self.actor, version=row, details=details)
+            VersionOut, cards.edit_version(actor=self.actor, version=row, details=details)
         )
 
     @extend_schema(operation_id="versions_discard", tags=["versions"], responses={204: None})
@@ -166,14 +168,6 @@ class VersionView(_OfVersion):
         """Drop a draft."""
         versions.discard(actor=self.actor, version=self.version(owner, name, version))
         return Response(status=204)
-
-
-def _details(version: Version) -> Details:
-    """Return what is said about a version now."""
-    fields: dict[str, Any] = {
-        field.name: getattr(version, field.name) for field in dataclasses.fields(Details)
-    }
-    return Details(**fields)
 
 
 class Publish(_OfVersion):
@@ -185,7 +179,7 @@ class Publish(_OfVersion):
     def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
         """Publish a draft for good; previews follow."""
         row = self.version(owner, name, version)
-        return self.answer(VersionOut, versions.publish(actor=self.actor, version=row))
+        return self.answer(VersionOut, publication.publish(actor=self.actor, version=row))
 
 
 class Yank(_OfVersion):

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from hub.pages.forms import AdapterForm, dress
 from hub.pages.labels import family_choices, family_label
-from registry.versions.services import Details
+from registry.versions.details import Details
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

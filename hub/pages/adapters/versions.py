@@ -18,8 +18,10 @@ from hub.pages.forms import YankForm, accept_faults, dress
 from registry.accounts.permissions import is_operator, require_adapter, require_owner_or_operator
 from registry.adapters import selectors as adapter_selectors
 from registry.blobs.anatomies import open_in
+from registry.cards import services as cards
 from registry.errors import Invalid, StateConflict
 from registry.models import VersionState
+from registry.publication import services as publication
 from registry.versions import selectors as version_selectors
 from registry.versions import services as versions
 from registry.versions import withdraw as withdrawal
@@ -79,7 +81,7 @@ def edit(request: HttpRequest, owner: str, name: str, version: str) -> HttpRespo
     form = _form(data, found)
     if data is not None and form.is_valid():
         try:
-            versions.edit(actor=user, version=found, details=form.details())
+            cards.edit_version(actor=user, version=found, details=form.details())
             return redirect(reverse("adapter", args=[owner, name]) + f"?v={found.name}")
         except Invalid as error:
             accept_faults(form, error.facts.get("fields", {}), str(error.detail))
@@ -120,7 +122,7 @@ def decide(request: HttpRequest, owner: str, name: str, version: str) -> HttpRes
         messages.success(request, _("%(version)s was dropped.") % {"version": found.name})
         return redirect(place)
     if "publish" in request.POST:
-        versions.publish(actor=user, version=found)
+        publication.publish(actor=user, version=found)
         messages.success(request, _("%(version)s is published.") % {"version": found.name})
         return redirect(f"{place}?v={found.name}")
     context = {"adapter": adapter, "version": found, "remarks": _remarks(found)}

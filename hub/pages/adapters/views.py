@@ -22,9 +22,9 @@ from hub.pages.pictures.media import is_for_everyone
 from hub.pages.pictures.previews import previews_context
 from registry.accounts.permissions import require_adapter
 from registry.adapters import selectors as adapter_selectors
-from registry.adapters import services as adapters
 from registry.aliases import selectors as alias_selectors
 from registry.cards import html
+from registry.cards import services as cards
 from registry.errors import Invalid
 from registry.models import VersionState
 from registry.versions import selectors as version_selectors
@@ -127,7 +127,7 @@ def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     form = AdapterForm(request.POST if request.method == "POST" else None, initial=_said(adapter))
     if request.method == "POST" and form.is_valid():
         try:
-            adapters.update(actor=user, adapter=adapter, **form.cleaned_data)
+            cards.edit_adapter(actor=user, adapter=adapter, **form.cleaned_data)
             messages.success(request, _("The card is changed."))
             return redirect("adapter", adapter.owner, adapter.name)
         except Invalid as error:

@@ -27,8 +27,8 @@ from registry.adapters import services as adapters
 from registry.errors import Conflict, LoraryError, Moved, NotFound
 from registry.models import UploadState, Visibility
 from registry.names import check_name, check_new_name
+from registry.publication import services as publication
 from registry.uploads import selectors as upload_selectors
-from registry.versions import services as versions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,11 +127,10 @@ def _publish(user: User, form: VersionForm, target: Adapter | None) -> Adapter:
     uploads = upload_selectors.many(user, form.uploads)
     with transaction.atomic():
         adapter = target or _own_or_new(user, form)
-        version = versions.create_draft(
+        version = publication.create_draft(
             actor=user, adapter=adapter, uploads=uploads, details=form.details()
         )
-        if version.published_at is None:
-            versions.publish(actor=user, version=version)
+        publication.publish_once(actor=user, version=version)
     return adapter
 
 

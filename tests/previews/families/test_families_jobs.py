@@ -17,8 +17,8 @@ from previews.services import renders
 from registry import storage
 from registry.adapters import services as adapters
 from registry.jobs import worker_process
-from registry.versions import services as versions
-from registry.versions.services import Details
+from registry.publication import services as publication
+from registry.versions.details import Details
 from tests import catalogue
 from tests.previews.families import conventions
 
@@ -62,7 +62,7 @@ def pair(scene: Scene, ada: User, tmp_path: Path) -> Version:
         sent.append(catalogue.accept(ada, path.read_bytes(), f"noir_{half}.safetensors"))
     adapter = adapters.create(actor=ada, name="noir", kind="style")
     said = Details(declared_family="wan_14b", trigger_words=())
-    return versions.release(actor=ada, adapter=adapter, uploads=sent, details=said)
+    return publication.release(actor=ada, adapter=adapter, uploads=sent, details=said)
 
 
 def opened(blob: Blob) -> Any:

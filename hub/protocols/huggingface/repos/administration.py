@@ -17,6 +17,7 @@ from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
 from registry.aliases import selectors as alias_selectors
 from registry.aliases import services as aliases
+from registry.cards import services as cards
 from registry.errors import Conflict, Forbidden, Gone, Invalid, Moved, NameTaken, NotFound
 from registry.models import Access, Visibility
 from registry.names import check_name, key_of
@@ -86,7 +87,7 @@ def settings(request: HttpRequest, owner: str, name: str) -> JsonResponse:
     adapter = adapter_of(request, owner, name)
     user, card = permissions.require_adapter(request.user, adapter), _card(json_of(request), {})
     if card:
-        adapters.update(actor=user, adapter=adapter, **card)
+        cards.edit_adapter(actor=user, adapter=adapter, **card)
     return answer({"visibility": adapter.visibility, "private": _is_private(adapter)})
 
 

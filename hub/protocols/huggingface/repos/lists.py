@@ -8,10 +8,11 @@ from django.utils.translation import gettext as _
 
 from hub.protocols.huggingface.door import answer, door
 from hub.protocols.huggingface.inputs import expanded, is_on, next_page, whole
-from hub.protocols.huggingface.repos import base_models, shapes
+from hub.protocols.huggingface.repos import shapes
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import tag_filters
 from registry.adapters.tag_filters import Facet, Shelf
+from registry.cards import base_models, readme
 from registry.errors import Invalid
 from registry.versions import revisions
 
@@ -105,7 +106,7 @@ def _documents(rows: Sequence[Adapter], query: QueryDict) -> list[dict[str, Any]
 
 def _more(adapter: Adapter, names: set[str] | frozenset[str]) -> dict[str, Any]:
     known: dict[str, Any] = {
-        "cardData": shapes.card_data(adapter),
+        "cardData": readme.front_matter_of(adapter),
         "config": {},
         "baseModels": shapes.base_models(adapter),
         "downloadsAllTime": adapter.downloads,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-from hub.protocols.huggingface.repos import base_models as bases
 from hub.protocols.huggingface.repos.modes import git_oid, is_regular, pointer_oid, pointer_size
 from registry.blobs.selectors import document_of
+from registry.cards import base_models as bases
 from registry.cards.fields import NOT_FOR_ALL
 from registry.errors import StorageAway
 from registry.models import Access, Maturity, Visibility
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = [
     "GATES",
     "brief",
-    "card_data",
     "commit",
     "entry",
     "full",
@@ -97,37 +96,11 @@ def tags(adapter: Adapter) -> list[str]:
     found = ["diffusers", "safetensors", bases.pipeline_of(adapter.family), "lora"]
     found += [version.algorithm] if version is not None and version.algorithm else []
     found += [adapter.family] if adapter.family else []
-    found += [adapter.kind, *_own(adapter)]
+    found += [adapter.kind, *sorted(tag.name for tag in adapter.tags.all())]
     found += [f"base_model:{base}", f"base_model:adapter:{base}"] if base else []
     found += [f"license:{adapter.licence.casefold()}"] if adapter.licence else []
-    found += _mature(adapter)
+    found += [NOT_FOR_ALL] if adapter.maturity == Maturity.MATURE else []
     return list(dict.fromkeys(found))
-
-
-def _own(adapter: Adapter) -> list[str]:
-    return sorted(tag.name for tag in adapter.tags.all())
-
-
-def _mature(adapter: Adapter) -> list[str]:
-    return [NOT_FOR_ALL] if adapter.maturity == Maturity.MATURE else []
-
-
-def card_data(adapter: Adapter) -> dict[str, Any]:
-    """Return the front matter that the adapter's fields make."""
-    version = adapter.latest_version
-    found: dict[str, Any] = {
-        "library_name": "diffusers",
-        "pipeline_tag": bases.pipeline_of(adapter.family),
-        "tags": list(dict.fromkeys(["lora", "diffusers", *_mature(adapter), *_own(adapter)])),
-    }
-    if base := bases.base_model(adapter.family, adapter.lineage):
-        found["base_model"] = base
-    if adapter.licence:
-        found["license"] = adapter.licence.casefold()
-    if version is not None and version.trigger_words:
-        words = version.trigger_words
-        found["instance_prompt"] = words[0] if len(words) == 1 else list(words)
-    return found
 
 
 def base_models(adapter: Adapter) -> dict[str, Any] | None:

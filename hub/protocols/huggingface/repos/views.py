@@ -23,6 +23,7 @@ from registry.adapters import selectors as adapter_selectors
 from registry.adapters import tag_filters
 from registry.aliases import selectors as alias_selectors
 from registry.cards import fields
+from registry.cards.readme import front_matter_of
 from registry.errors import CursorInvalid, Invalid, NotFound, StorageAway
 from registry.models import VersionState
 from registry.versions import revisions
@@ -180,12 +181,12 @@ def card_data(adapter: Adapter, files: Sequence[File]) -> dict[str, Any]:
     """Return what the fields of an adapter make, with what its README says in place of that."""
     readme = next((file for file in files if file.path == fields.NAME), None)
     if readme is None:
-        return shapes.card_data(adapter)
+        return front_matter_of(adapter)
     try:
         said = _front_matter(readme.sha256)
     except (FileNotFoundError, StorageAway, Invalid):
         said = {}  # a document does without
-    return {**shapes.card_data(adapter), **said}
+    return {**front_matter_of(adapter), **said}
 
 
 @lru_cache(maxsize=256)

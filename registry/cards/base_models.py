@@ -1,4 +1,4 @@
-"""Base models and kinds of work in the Hub's words.
+"""Base models and kinds of work as a README names them: in the words of the Hugging Face Hub.
 
 A family is an architecture, a repo on the Hub is one checkpoint of it. An adapter names the
 checkpoint that its lineage names, else the one that its family was published with first.
@@ -6,15 +6,17 @@ checkpoint that its lineage names, else the one that its family was published wi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from hub.output_kinds import medium_of
 from lorary.anatomy import FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["base_model", "families_doing", "families_for", "lineages_for", "pipeline_of"]
+__all__ = [
+    "Medium", "base_model", "families_doing", "families_for", "lineages_for", "medium_of",
+    "pipeline_of",
+]  # fmt: skip
 
 #: Family → repo of its first checkpoint.
 BY_FAMILY: Mapping[str, str] = {
@@ -70,6 +72,14 @@ BY_LINEAGE: Mapping[tuple[str, str], str] = {
     ("z_image", "Z-Image"): "Tongyi-MAI/Z-Image",
 }
 
+Medium = Literal["picture", "video", "sound"]
+
+#: Beginnings of the ids of families that make something else than pictures.
+_VIDEO = ("wan", "hunyuan_video", "framepack", "ltx", "mochi", "cogvideo", "easyanimate",
+          "kandinsky5", "sana_video")  # fmt: skip
+_SOUND = ("stable_audio",)
+_PICTURES_AFTER_ALL = ("kandinsky5_img",)
+
 PIPELINES = {"picture": "text-to-image", "video": "text-to-video", "sound": "text-to-audio"}
 
 #: Families that begin with a picture.
@@ -89,6 +99,14 @@ def lineages_for(repo: str) -> list[str]:
 def families_for(repo: str) -> list[str]:
     """Return the families that name a base model."""
     return [family for family, one in BY_FAMILY.items() if one.casefold() == repo.casefold()]
+
+
+def medium_of(family: str) -> Medium:
+    """Return what a family makes; pictures where nothing else is known."""
+    if family.startswith(_SOUND):
+        return "sound"
+    is_video = family.startswith(_VIDEO) and not family.startswith(_PICTURES_AFTER_ALL)
+    return "video" if is_video else "picture"
 
 
 def pipeline_of(family: str) -> str:

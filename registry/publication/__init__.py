@@ -1,0 +1,1 @@
+"""Publication: versions that are made of uploads, with their card."""
