@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NO_LIMIT", "OPEN_STATES", "charge", "limit_of", "refund", "require_room",
-    "require_room_to_send", "set_limit", "unpublished", "used_by",
+    "require_room_for", "require_room_to_send", "set_limit", "unpublished", "used_by",
 ]  # fmt: skip
 
 #: States of uploads that are still sent or checked.
@@ -142,13 +142,27 @@ def require_room(*, namespace: Namespace, size_bytes: int, unpublished_bytes: in
         )
 
 
-def charge(*, namespace: Namespace, blobs: Iterable[Blob]) -> None:
-    """Add blobs that are new to the namespace to ``used_bytes``; call inside a transaction."""
-    namespace = Namespace.objects.select_for_update().get(pk=namespace.pk)
+def require_room_for(*, namespace: Namespace, blobs: Iterable[Blob]) -> int:
+    """Return the bytes of the blobs that are new to the namespace; refuse what would not fit.
+
+    Raises:
+        QuotaExceeded: see ``require_room``.
+    """
     size = _not_held(namespace, blobs)
     if size:
         beside = _beside_bytes(namespace)
         require_room(namespace=namespace, size_bytes=size, unpublished_bytes=beside)
+    return size
+
+
+def charge(*, namespace: Namespace, blobs: Iterable[Blob]) -> None:
+    """Add blobs that are new to the namespace to ``used_bytes``; call inside a transaction.
+
+    Raises:
+        QuotaExceeded: see ``require_room``.
+    """
+    namespace = Namespace.objects.select_for_update().get(pk=namespace.pk)
+    if size := require_room_for(namespace=namespace, blobs=blobs):
         Namespace.objects.filter(pk=namespace.pk).update(used_bytes=F("used_bytes") + size)
 
 

@@ -6,10 +6,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.db import connection
 
 from registry.adapters import services as adapters
+from registry.blobs import promote
 from registry.cards import services as cards
-from registry.models import Adapter, Upload, UploadState, Version
+from registry.models import Adapter, Namespace, Upload, UploadState, Version
 from registry.uploads import services as uploads
 from registry.versions.details import Details
 from tests import catalogue
@@ -17,11 +19,12 @@ from tests.builders.adapters import DENOISERS, Target, diffusers, kohya
 from tests.pages.files import lora
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from django.test import Client
 
     from registry.models import User
+    from registry.storage import Written
 
 pytestmark = pytest.mark.django_db
 
@@ -122,6 +125,32 @@ def test_the_form_publishes(as_ada: Client, ada: User, sent: Callable[..., Uploa
     assert version.trigger_words == ["noir light", "hard shadow"]
     assert (version.strength_min, version.strength, version.strength_max) == (0.7, 0.9, 1.0)
     assert list(version.adapter.tags.values_list("name", flat=True)) == ["film"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_readme_is_stored_outside_of_every_transaction(
+    as_ada: Client, ada: User, sent: Callable[..., Upload], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, inside = promote.put, []
+
+    def noted(chunks: Iterable[bytes]) -> Written:
+        inside.append(connection.in_atomic_block)
+        return put(chunks)
+
+    monkeypatch.setattr(promote, "put", noted)
+    as_ada.post("/publish", said(sent(ada)))
+    assert inside == [False]
+    version = Version.objects.get(adapter__key="noir")
+    assert [file.path for file in version.files] == ["noir.safetensors", "README.md"]
+
+
+def test_what_does_not_fit_the_quota_leaves_no_adapter(
+    as_ada: Client, ada: User, sent: Callable[..., Upload]
+) -> None:
+    upload = sent(ada)
+    Namespace.objects.filter(user=ada).update(quota_bytes=1)
+    assert as_ada.post("/publish", said(upload)).status_code == 400
+    assert not Adapter.objects.exists()
 
 
 def test_a_file_that_is_still_checked_waits(as_ada: Client, ada: User) -> None:

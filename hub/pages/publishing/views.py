@@ -20,7 +20,7 @@ from hub.pages.adapters.version_forms import PublishForm, VersionForm
 from hub.pages.forms import accept_faults
 from hub.pages.publishing import header_preview, stored_checks, upload_rows
 from lorary.anatomy import FAMILIES
-from registry.accounts import attempts
+from registry.accounts import attempts, quotas
 from registry.accounts.permissions import require_adapter, require_user
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
@@ -119,7 +119,7 @@ def _form(request: HttpRequest, target: Adapter | None) -> VersionForm:
 
 
 def _publish(user: User, form: VersionForm, target: Adapter | None) -> Adapter:
-    """Create adapter and version in one go: either both are there or neither.
+    """Create adapter and version; what is refused before the publication leaves neither.
 
     Raises:
         LoraryError: whatever the services refuse.
@@ -130,7 +130,10 @@ def _publish(user: User, form: VersionForm, target: Adapter | None) -> Adapter:
         version = publication.create_draft(
             actor=user, adapter=adapter, uploads=uploads, details=form.details()
         )
-        publication.publish_once(actor=user, version=version)
+        quotas.require_room_for(
+            namespace=adapter.namespace, blobs=[file.blob for file in version.files]
+        )
+    publication.publish_once(actor=user, version=version)
     return adapter
 
 
