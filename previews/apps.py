@@ -16,37 +16,34 @@ class PreviewsConfig(AppConfig):
     verbose_name = _("Previews")
 
     def ready(self) -> None:
-        """Listen to the catalogue; models exist only from here on."""
-        from previews.selectors.samples import kept_bytes  # noqa: PLC0415 - needs apps
-        from previews.services import (  # noqa: PLC0415 - the same
-            derivatives,
-            rerender,
-            tryouts,
-            withdrawals,
-        )
-        from previews.services.renders import on_version_published  # noqa: PLC0415 - the same
-        from registry import signals  # noqa: PLC0415 - beside them
+        """Connect to the catalogue's signals."""
+        # Models can be imported from here on.
+        from previews import withdrawals  # noqa: PLC0415 - see above
+        from previews.pictures import derivatives  # noqa: PLC0415 - see above
+        from previews.renders import rerender  # noqa: PLC0415 - see above
+        from previews.renders import services as renders  # noqa: PLC0415 - see above
+        from previews.samples.selectors import stored_bytes  # noqa: PLC0415 - see above
+        from previews.tryouts import services as tryouts  # noqa: PLC0415 - see above
+        from registry import signals  # noqa: PLC0415 - see above
 
-        def heard(*, version_id: int, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
-            on_version_published(version_id)
+        def published(*, version_id: int, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
+            renders.on_version_published(version_id)
             rerender.on_version_published(version_id)
-
-        signals.version_published.connect(heard, weak=False, dispatch_uid="previews.request")
 
         def withdrawn(*, version_id: int, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
             withdrawals.on_version_withdrawn(version_id)
 
-        signals.version_withdrawn.connect(withdrawn, weak=False, dispatch_uid="previews.let_go")
-
-        def swept(*, is_dry: bool = False, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
+        def sweeping(*, is_dry: bool = False, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
             if is_dry:
                 return
             tryouts.expire()
-            withdrawals.let_go_of_missed()
-            derivatives.drop_orphans()
+            withdrawals.delete_missed()
+            derivatives.delete_orphans()
 
-        def weighed(*, namespace: Any, **_: Any) -> int:  # noqa: ANN401 - a signal's extras
-            return kept_bytes(namespace)
+        def weighing(*, namespace: Any, **_: Any) -> int:  # noqa: ANN401 - a signal's extras
+            return stored_bytes(namespace)
 
-        signals.weighing.connect(weighed, weak=False, dispatch_uid="previews.weigh")
-        signals.sweeping.connect(swept, weak=False, dispatch_uid="previews.expire")
+        signals.version_published.connect(published, weak=False, dispatch_uid="previews.published")
+        signals.version_withdrawn.connect(withdrawn, weak=False, dispatch_uid="previews.withdrawn")
+        signals.weighing.connect(weighing, weak=False, dispatch_uid="previews.weighing")
+        signals.sweeping.connect(sweeping, weak=False, dispatch_uid="previews.sweeping")

@@ -15,14 +15,14 @@ from previews import cover
 from previews.derived import Unreadable, card, opened
 from previews.fonts import faces
 from previews.models import Image
-from previews.selectors.renders import previews_of
-from previews.services import blobs
+from previews.pictures import services as blobs
+from previews.renders.selectors import previews_of
 from registry.models import Maturity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from previews.selectors.pictures import Picture
+    from previews.pictures.selectors import Picture
     from registry.models import Version
 
 __all__ = ["LinkCard", "of"]

@@ -1,7 +1,8 @@
-"""Weights from the store as local files, which is what the renderer reads."""
+"""Weights as local files for the renderer: from the store, or named on the command line."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from contextlib import ExitStack, contextmanager
@@ -9,34 +10,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.db import DatabaseError
 from django.utils.translation import gettext as _
 
-from previews.render import Layer
+from previews.render import AdapterAbsent, Layer
 from registry import storage
 from registry.errors import NotFound
-from registry.models import FileRole
+from registry.models import File, FileRole
 from registry.versions.variants import HIGH, LOW
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from registry.models import File, Version
+    from previews.render.output.readback import Used
+    from registry.models import Version
 
-__all__ = ["CONFIG", "PARTS", "as_config", "config_beside", "layers_of", "local"]
+__all__ = ["adapters_of", "layers_of", "local"]
 
-#: PEFT's configuration, which lies beside the weights.
+#: PEFT's configuration, in the folder of the weights.
 CONFIG = "adapter_config.json"
-
-#: Variants of a file that are for a part of the base of their own: Wan 2.2 has two transformers.
-PARTS = {HIGH: "", LOW: "transformer_2"}
-
-#: It has a kilobyte; anything of this size is something else.
+#: A real one has about a kilobyte.
 MAX_CONFIG_BYTES = 1024 * 1024
+
+#: Variants of a file, with the component of the base that each changes: Wan 2.2 has two
+#: transformers.
+COMPONENTS = {HIGH: "", LOW: "transformer_2"}
 
 
 @contextmanager
 def layers_of(version: Version, strength: float) -> Iterator[list[Layer]]:
-    """Give the weights that a version changes a base with: its primary file, or a pair of files.
+    """Yield the weights of a version: its primary file, or a pair of files.
 
     Raises:
         NotFound: it has no weights.
@@ -50,26 +53,25 @@ def layers_of(version: Version, strength: float) -> Iterator[list[Layer]]:
                 strength,
                 name=name,
                 sha256=file.sha256,
-                config=config_beside(file),
-                part=PARTS.get(file.variant, ""),
+                config=_config_of_file(file),
+                part=COMPONENTS.get(file.variant, ""),
             )
             for file in _weights_of(version)
         ]
 
 
 def _weights_of(version: Version) -> list[File]:
-    pair = list(version.files.filter(role=FileRole.WEIGHTS, variant__in=PARTS))
-    if {file.variant for file in pair} == set(PARTS) and len(pair) == len(PARTS):
+    pair = list(version.files.filter(role=FileRole.WEIGHTS, variant__in=COMPONENTS))
+    if {file.variant for file in pair} == set(COMPONENTS) and len(pair) == len(COMPONENTS):
         return pair
-    primary = version.primary_file
-    if primary is None:
+    if version.primary_file is None:
         raise NotFound(_("This version has no weights to render."))
-    return [primary]
+    return [version.primary_file]
 
 
 @contextmanager
 def local(sha256: str) -> Iterator[Path]:
-    """Give the bytes of a digest as a file, a copy where the store is elsewhere.
+    """Yield a stored file as a local path, a temporary copy where the store is a bucket.
 
     Raises:
         FileNotFoundError: the store does not have it.
@@ -86,21 +88,78 @@ def local(sha256: str) -> Iterator[Path]:
         yield copy
 
 
-def config_beside(weights: File) -> dict[str, Any]:
-    """Return PEFT's configuration if it lies beside the weights, else nothing."""
+def _config_of_file(weights: File) -> dict[str, Any]:
+    """Return PEFT's configuration from the folder of a stored file, empty if there is none."""
     folder = weights.path.rpartition("/")[0]
     path = f"{folder}/{CONFIG}".lstrip("/")
     file = weights.revision.files.select_related("blob").filter(path=path).first()
     if file is None or file.size_bytes > MAX_CONFIG_BYTES:
         return {}
     with storage.store().open(file.sha256) as handle:
-        return as_config(handle.read(MAX_CONFIG_BYTES))
+        return _parsed(handle.read(MAX_CONFIG_BYTES))
 
 
-def as_config(data: bytes) -> dict[str, Any]:
-    """Return a configuration, nothing where the bytes are none."""
+def _parsed(data: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(data)
+        document = json.loads(data)
     except (ValueError, RecursionError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return document if isinstance(document, dict) else {}
+
+
+@contextmanager
+def adapters_of(
+    used: Sequence[Used], files: Sequence[Path]
+) -> Iterator[list[tuple[Used, Path, dict[str, Any]]]]:
+    """Yield each adapter of a picture as a local file with PEFT's configuration.
+
+    Args:
+        used: Adapters that the picture's recipe names.
+        files: Files to use instead of the store; each must be one of these adapters.
+
+    Raises:
+        AdapterAbsent: an adapter was not found, or a file is none of the adapters.
+    """
+    named = {_digest(file): file for file in files}
+    strangers = named.keys() - {one.sha256 for one in used}
+    if strangers and used:  # a picture at strength 0 names no adapters
+        file = named[min(strangers)]
+        raise AdapterAbsent(_("This picture was not made with the file %(file)s.") % {"file": file})
+    with ExitStack() as stack:
+        yield [_adapter(stack, one, named.get(one.sha256)) for one in used]
+
+
+def _adapter(stack: ExitStack, used: Used, file: Path | None) -> tuple[Used, Path, dict[str, Any]]:
+    if file is not None:
+        config = file.parent / CONFIG
+        is_config = config.is_file() and config.stat().st_size <= MAX_CONFIG_BYTES
+        return used, file, _parsed(config.read_bytes()) if is_config else {}
+    try:
+        path = stack.enter_context(local(used.sha256))
+        is_intact = _digest(path) == used.sha256
+    except (FileNotFoundError, AdapterAbsent):
+        is_intact = False
+    if not is_intact:
+        raise AdapterAbsent(
+            _("The adapter “%(name)s” (sha256 %(sha256)s) is not in the store; name its file.")
+            % {"name": used.name, "sha256": used.sha256}
+        )
+    return used, path, _config_in_store(used.sha256)
+
+
+def _config_in_store(sha256: str) -> dict[str, Any]:
+    try:
+        rows = File.objects.filter(blob__sha256=sha256).select_related("revision")
+        configs = (_config_of_file(row) for row in rows.order_by("id")[:100])
+        return next((config for config in configs if config), {})
+    except (DatabaseError, FileNotFoundError):
+        return {}  # only PEFT files need a configuration, and the renderer refuses those
+
+
+def _digest(file: Path) -> str:
+    try:
+        with file.open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError as error:
+        msg = f"{file}: {error.strerror}"
+        raise AdapterAbsent(msg) from error

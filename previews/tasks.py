@@ -12,8 +12,10 @@ from celery.signals import worker_ready
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from previews import local_weights, render_messages, sample_messages, worker_bases
+from previews import local_weights, worker_bases
 from previews.models import Image, Render, RenderKind, Sample
+from previews.pictures import derivatives
+from previews.pictures.services import StoredControls
 from previews.render import (
     BaseUnavailable,
     Cancelled,
@@ -22,17 +24,13 @@ from previews.render import (
     load_bases,
 )
 from previews.render import Recipe as RecipeValue
+from previews.renders import contact_sheets, strength_advice
+from previews.renders import messages as render_messages
+from previews.renders import services as renders
 from previews.sample_files.refusals import Interrupted
-from previews.services import (
-    contact_sheets,
-    derivatives,
-    pictures,
-    renders,
-    samples,
-    strength_advice,
-    tryouts,
-)
-from previews.services.controls import StoredControls
+from previews.samples import messages as sample_messages
+from previews.samples import services as samples
+from previews.tryouts import services as tryouts
 from registry.jobs import queue
 from registry.models import VersionState
 
@@ -163,7 +161,7 @@ def _make(run: queue.JobRun, render: Render, recipe: RecipeValue) -> None:
         return
 
     def keep(made: Sequence[Picture]) -> None:
-        pictures.keep(render=render, pictures=made)
+        renders.keep_pictures(render=render, pictures=made)
         steps.tell(render.images.count() * recipe.steps)
 
     watch = Watch(

@@ -11,7 +11,7 @@ from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from previews.services.samples import MAX_CAPTION
+from previews.samples.services import MAX_CAPTION
 from registry.accounts import users
 from registry.adapters.services import LIMITS
 from registry.models import Kind, Maturity, User, Visibility

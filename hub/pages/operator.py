@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from hub.operations.worker_status import jobs_told, queue_title, unserved_told, worker_statuses
 from lorary.anatomy import family_title
-from previews.services import operator_actions
+from previews import operator_actions
 from registry.accounts import permissions
 from registry.errors import Invalid
 from registry.jobs import queue, workers

@@ -11,7 +11,7 @@ from PIL import Image
 import previews.tasks  # noqa: F401 - registers the handlers of jobs
 from hub.http.middleware import FOR_AN_HOUR
 from previews.models import Sample
-from previews.services import samples
+from previews.samples import services as samples
 from registry.jobs import worker_process
 from registry.models import Visibility
 from tests.previews.sample_files import files

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from previews.models import PromptSet
-from previews.selectors.recipes import HISTORY
-from previews.services import renders
+from previews.recipes.selectors import HISTORY
+from previews.renders import services as renders
 from tests.served import serve
 
 if TYPE_CHECKING:

@@ -15,10 +15,11 @@ from django.db.models import Count
 
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
 from previews.models import Image, Render, RenderKind, RenderState
+from previews.recipes.selectors import recipe_for
 from previews.render import Recipe
-from previews.selectors.recipes import recipe_for
-from previews.services import recipes, renders, tryouts
-from previews.services.tryout_requests import TryoutRequest
+from previews.renders import services as renders
+from previews.tryouts import services as tryouts
+from previews.tryouts.requests import TryoutRequest
 from registry import storage
 from registry.accounts import users
 from registry.adapters import services as adapters
@@ -83,7 +84,7 @@ class Scene:
         for version in order:
             render = Render.objects.create(
                 version=version,
-                recipe=recipes.stored(_recipe(version)),
+                recipe=renders.store_recipe(_recipe(version)),
                 trigger_words=version.trigger_words,
             )
             renders.enqueue(render=render)
@@ -121,7 +122,7 @@ def build(folder: Path, jobs: int, random: Random) -> Scene:
     call_command("migrate", verbosity=0)
     with connection.cursor() as cursor:
         cursor.connection.executescript(_WATCH_ENDS)
-    version_published.disconnect(dispatch_uid="previews.request")  # this asks by another recipe
+    version_published.disconnect(dispatch_uid="previews.published")  # this asks by another recipe
     data = write_tiny_lora(folder / "tiny.safetensors").read_bytes()
     people = [users.create_user(name=f"person{n}") for n in range(OWNERS)]
     uploads = {person.pk: catalogue.accept(person, data) for person in people}

@@ -13,7 +13,7 @@ import previews.tasks  # noqa: F401 - registers the handlers of jobs
 from hub.http import limits
 from hub.pages.pictures import gallery
 from previews.models import Sample
-from previews.services import samples
+from previews.samples import services as samples
 from registry.adapters import selectors as adapter_selectors
 from registry.jobs import worker_process
 from registry.models import Adapter, Version, VersionState

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from previews.selectors import prompts as selectors
-from previews.services import prompts
+from previews.recipes import prompts, selectors
 from registry.adapters import services as adapters
 from tests.pages.pictures import render
 from tests.served import serve
@@ -94,7 +93,7 @@ def test_the_same_again_is_said_to_be_nothing_new(
     as_ada.post(ADDRESS, typed(KITE))
     answer = as_ada.post(ADDRESS, typed("", KITE), follow=True)
     assert "nothing has changed" in answer.content.decode()
-    assert selectors.history(noir).count() == 1
+    assert selectors.prompt_history(noir).count() == 1
 
 
 def test_one_button_leads_back_to_the_default(served: None, as_ada: Client, noir: Adapter) -> None:
@@ -117,7 +116,7 @@ def test_what_was_typed_stays_when_it_is_refused(
     assert 'id="id_prompts.1_error">This is one of the default prompts' in page
     assert 'id="id_prompts.2_error">A prompt has at most 1000 characters' in page
     assert 'id="id_prompts.0_error"' not in page
-    assert not selectors.history(noir).exists()
+    assert not selectors.prompt_history(noir).exists()
 
 
 def test_markup_in_a_prompt_is_text(served: None, as_ada: Client, noir: Adapter) -> None:

@@ -11,7 +11,7 @@ from django.template import Context, Template
 from hub.http.middleware import FOR_AN_HOUR
 from hub.pages.catalogue.cards import Drawn
 from previews.models import Derivative, Image, Sheet
-from previews.selectors.pictures import Picture, Source, pictures_of
+from previews.pictures.selectors import Picture, Source, pictures_of
 from registry import storage
 from registry.models import Adapter, Blob, Version
 from tests import catalogue

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hub.pages.pictures.strength_slider import Sweep, in_words, sweep_of
-from previews.selectors.pictures import Picture
-from previews.selectors.renders import Previews
+from previews.pictures.selectors import Picture
+from previews.renders.selectors import Previews
 from registry.models import Version
 from tests.pages.pictures import render
 

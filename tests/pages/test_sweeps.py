@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from hub.pages.pictures.strength_slider import sweep_of
-from previews.selectors.pictures import Picture
-from previews.selectors.renders import Previews
+from previews.pictures.selectors import Picture
+from previews.renders.selectors import Previews
 from registry.models import Version
 
 PROMPTS = ("a cat", "a house by the very long road to the sea")

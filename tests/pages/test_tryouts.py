@@ -12,9 +12,9 @@ from django.test import Client
 from django.utils import timezone
 
 from previews.models import Image, Render, RenderState, Tryout
-from previews.selectors import tryouts as selectors
-from previews.services import tryouts
-from previews.services.tryout_requests import TryoutRequest
+from previews.tryouts import selectors
+from previews.tryouts import services as tryouts
+from previews.tryouts.requests import TryoutRequest
 from registry.models import Adapter, Blob, Job, JobState, Version
 from tests import catalogue
 

@@ -28,9 +28,9 @@ from previews.models import (
     Sheet,
     Tryout,
 )
+from previews.pictures.selectors import DIGITS
 from previews.render.defaults import default_recipe
-from previews.selectors.pictures import DIGITS
-from previews.services import recipes
+from previews.renders import services as renders
 from previews.worker_bases import base_for
 from registry import storage
 from registry.accounts import users
@@ -197,7 +197,7 @@ class World:
 def _recipe() -> Recipe:
     base = base_for("miniature")
     assert base is not None
-    return recipes.stored(default_recipe(base, "style"))
+    return renders.store_recipe(default_recipe(base, "style"))
 
 
 def _blob(color: int, kind: str) -> Blob:

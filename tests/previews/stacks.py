@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from previews.models import Render, Tryout
-from previews.services import tryouts
-from previews.services.tryout_requests import TryoutRequest
+from previews.tryouts import services as tryouts
+from previews.tryouts.requests import TryoutRequest
 from registry.errors import LoraryError
 from registry.jobs import worker_process
 from registry.models import Job

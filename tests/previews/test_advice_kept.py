@@ -10,8 +10,8 @@ from django.test import Client
 from previews import tasks
 from previews.models import Render, RenderState
 from previews.render.output.strength_advice import METHOD
-from previews.selectors.renders import previews_of
-from previews.services import strength_advice
+from previews.renders import strength_advice
+from previews.renders.selectors import previews_of
 from registry import storage
 from registry.jobs import worker_process
 from registry.models import Job

@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from previews import tasks, worker_bases
 from previews.models import Recipe, RenderState
-from previews.selectors.renders import previews_of
-from previews.services import renders
+from previews.renders import services as renders
+from previews.renders.selectors import previews_of
 from registry.jobs import queue, worker_process, workers
 from registry.models import Job, JobState, Worker
 

@@ -12,11 +12,11 @@ from django.utils import timezone
 
 import previews.tasks  # noqa: F401 - registers the handler of renders
 from previews.models import Control, Image
+from previews.pictures.services import StoredControls
 from previews.render import pipeline_arguments
 from previews.render.progress import Picture
 from previews.render.recipe import Shot
-from previews.selectors.renders import previews_of
-from previews.services.controls import StoredControls
+from previews.renders.selectors import previews_of
 from registry import storage, sweep
 from registry.adapters import services as adapters
 from registry.jobs import worker_process

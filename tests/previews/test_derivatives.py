@@ -13,9 +13,9 @@ from django.db import IntegrityError, transaction
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
 from previews import tasks
 from previews.models import Control, Derivative, Image
-from previews.selectors.pictures import pictures_of
-from previews.selectors.renders import previews_of
-from previews.services import derivatives
+from previews.pictures import derivatives
+from previews.pictures.selectors import pictures_of
+from previews.renders.selectors import previews_of
 from registry import storage, sweep
 from registry.jobs import worker_process
 from registry.models import Blob, Job
@@ -141,9 +141,9 @@ def test_they_let_the_sweeper_have_their_pictures(
     version.renders.all().delete()
     Control.objects.all().delete()
     sweep.run()
-    assert derivatives.drop_orphans() == 0  # marked, and not yet gone
+    assert derivatives.delete_orphans() == 0  # marked, and not yet gone
     sweep.run()
-    assert derivatives.drop_orphans() > 0
+    assert derivatives.delete_orphans() > 0
     assert not forms()
     sweep.run()
     sweep.run()

@@ -10,10 +10,10 @@ from django.db import IntegrityError, transaction
 
 from previews import tasks
 from previews.models import Image, PromptSet, Render, RenderState
-from previews.selectors import prompts as selectors
-from previews.selectors import recipes
-from previews.selectors.renders import previews_of
-from previews.services import prompts, renders
+from previews.recipes import prompts
+from previews.recipes import selectors as recipes
+from previews.renders import services as renders
+from previews.renders.selectors import previews_of
 from registry.cards import services as cards
 from registry.errors import Forbidden, Invalid, NotFound
 from registry.jobs import queue, worker_process
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from pytest_django import Settings
 
-    from previews.selectors.renders import Previews
+    from previews.renders.selectors import Previews
     from registry.models import Adapter, User, Version
 
 pytestmark = pytest.mark.django_db
@@ -136,7 +136,7 @@ def test_each_change_is_a_number_with_its_author_and_an_event(
     assert prompts.change(actor=ada, adapter=noir, prompts=[" a  kite "]) is not None
     prompts.reset(actor=ada, adapter=noir)
     prompts.reset(actor=ada, adapter=noir)
-    told = [(one.number, one.prompts, one.author) for one in selectors.history(noir)]
+    told = [(one.number, one.prompts, one.author) for one in recipes.prompt_history(noir)]
     assert told == [(3, [], ada), (2, ["a kite"], ada), (1, [BICYCLE], ada)]
     events = Event.objects.filter(verb__startswith="prompts_").order_by("id")
     assert [(one.verb, one.subject, one.facts) for one in events] == [
@@ -286,7 +286,7 @@ def test_a_broken_bases_file_is_no_reason_to_lose_what_was_typed(
     recipes_broken = BasesInvalid("bases.toml: broken")
     monkeypatch.setattr(recipes, "recipe_for", broken)
     prompts.change(actor=ada, adapter=noir, prompts=[BICYCLE])
-    assert selectors.own_prompts(noir) == [BICYCLE]
+    assert recipes.own_prompts(noir) == [BICYCLE]
     assert version.renders.count() == 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from previews.render import CannotRender, OutOfMemory, RecipeInvalid, TooSlow, Why
-from previews.render_messages import reason
+from previews.renders.messages import reason
 
 
 @pytest.mark.parametrize("why", list(Why))

@@ -172,7 +172,7 @@ def test_bytes_in_the_store_are_enough_without_a_database(
     def away(*_args: object, **_kwargs: object) -> None:
         raise DatabaseError
 
-    monkeypatch.setattr("previews.reproduction.File.objects.filter", away)
+    monkeypatch.setattr("previews.local_weights.File.objects.filter", away)
     assert asked("--recipe", picture)[0] == 0
 
 
@@ -314,7 +314,7 @@ def test_files_that_took_no_part_are_refused(
     other = tmp_path / "other.safetensors"
     other.write_bytes(adapter.read_bytes() + b"\n")
     text = refused("--recipe", picture, "--adapter", other, "--bases", bases_file)
-    assert "other.safetensors is none of the files" in text
+    assert "not made with the file" in text
     gone = tmp_path / "gone.safetensors"
     assert "gone.safetensors: " in refused(
         "--recipe", picture, "--adapter", gone, "--bases", bases_file

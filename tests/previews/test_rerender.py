@@ -14,8 +14,9 @@ from django.core.management.base import CommandError
 
 from previews import tasks
 from previews.models import Recipe, RenderState
-from previews.services import prompts, renders
-from previews.services import rerender as rerendering
+from previews.recipes import prompts
+from previews.renders import rerender as rerendering
+from previews.renders import services as renders
 from registry.adapters import services as adapters
 from registry.jobs import queue, worker_process
 from registry.models import Job, Version
@@ -112,7 +113,7 @@ def test_changed_prompts_are_followed_once_the_bases_file_is_mended(
     version: Version, ada: User, noir: Adapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("previews.services.rerender.follow", lambda **_: None)
+        patch.setattr("previews.renders.rerender.follow", lambda **_: None)
         prompts.change(actor=ada, adapter=noir, prompts=["a kite"])
     assert told() == [("ada/noir v1", 30, ["prompts"])]
 

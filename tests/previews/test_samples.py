@@ -14,13 +14,13 @@ from django.utils import timezone
 
 import previews.tasks
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
-from previews import sample_messages
+from previews import operator_actions
 from previews.models import Sample, SampleKind, SampleState
 from previews.sample_files import sandbox
 from previews.sample_files.claims.facts import MAX_HASHES, MAX_RESOURCES
 from previews.sample_files.refusals import Interrupted, Refused, Why
-from previews.selectors import samples as selectors
-from previews.services import operator_actions, samples
+from previews.samples import messages, selectors
+from previews.samples import services as samples
 from registry import storage, sweep
 from registry.accounts import quotas
 from registry.adapters import services as adapters
@@ -382,6 +382,6 @@ def test_every_reason_has_a_sentence_with_its_particulars(why: Why) -> None:
         "what": "SVG", "limit_mib": 1, "width": 2, "height": 3, "megapixels": 4, "seconds": 5,
         "limit_s": 6, "limit": 7, "codec": "mpeg4",
     }  # fmt: skip
-    sentence = sample_messages.reason(Refused(why, **facts))
+    sentence = messages.reason(Refused(why, **facts))
     assert sentence.endswith(".")
     assert "%" not in sentence

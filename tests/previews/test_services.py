@@ -12,12 +12,12 @@ from django.db import IntegrityError, transaction
 
 from previews import local_weights, tasks
 from previews.models import Image, Recipe, Render, RenderState
+from previews.pictures.selectors import cover_of
 from previews.render import CannotRender, OutOfMemory, Why
 from previews.render.output.images import decode
-from previews.selectors.pictures import cover_of
-from previews.selectors.renders import previews_of
-from previews.selectors.renders import render as find_render
-from previews.services import pictures, renders
+from previews.renders import services as renders
+from previews.renders.selectors import previews_of
+from previews.renders.selectors import render as find_render
 from registry import storage, sweep
 from registry.errors import Forbidden, NotFound, StateConflict
 from registry.jobs import queue, worker_process
@@ -84,7 +84,7 @@ def test_running_twice_changes_nothing(version: Version) -> None:
 def test_a_worker_killed_midway_is_continued(
     version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keep = pictures.keep
+    keep = renders.keep_pictures
     calls: list[Any] = []
 
     def dying(**arguments: Any) -> None:
@@ -93,14 +93,14 @@ def test_a_worker_killed_midway_is_continued(
         calls.append(arguments)
         keep(**arguments)
 
-    monkeypatch.setattr(pictures, "keep", dying)
+    monkeypatch.setattr(renders, "keep_pictures", dying)
     with pytest.raises(SystemExit):
         worker_process.drain("render.miniature")
     first = {row.pk for row in pictures_of(version)}
     assert len(first) == 8
     assert previews_of(version).done == 8
 
-    monkeypatch.setattr(pictures, "keep", keep)
+    monkeypatch.setattr(renders, "keep_pictures", keep)
     Job.objects.filter(state=JobState.RUNNING).update(state=JobState.QUEUED, lease_until=None)
     assert worker_process.drain("render.miniature") == 1
     after = pictures_of(version)

@@ -17,8 +17,8 @@ from previews.derived.contact_sheet import Contact, Scene, Strip, png
 from previews.derived.text_layout import Faces, fitted, lines
 from previews.fonts import faces
 from previews.models import Image, Render, Sheet
-from previews.selectors.renders import previews_of
-from previews.services import contact_sheets
+from previews.renders import contact_sheets
+from previews.renders.selectors import previews_of
 from registry import storage, sweep
 from registry.jobs import queue, worker_process
 from registry.models import Blob, Job

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from previews import tasks  # noqa: F401 - registers the handlers of jobs
+from previews.pictures.selectors import cover_of
+from previews.recipes.selectors import recipe_for
 from previews.render import load_bases
 from previews.render.defaults import default_recipe
-from previews.selectors.pictures import cover_of
-from previews.selectors.recipes import recipe_for
-from previews.selectors.renders import previews_of
+from previews.renders.selectors import previews_of
 from registry.cards import services as cards
 from registry.jobs import worker_process
 from registry.versions.details import Details

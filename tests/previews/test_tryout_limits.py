@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from previews import tasks
 from previews.models import Image, RenderState, Tryout
-from previews.selectors import tryouts as selectors
-from previews.services import tryouts
+from previews.tryouts import selectors
+from previews.tryouts import services as tryouts
 from registry import sweep
 from registry.adapters import services as adapters
 from registry.errors import NotFound, RateLimited

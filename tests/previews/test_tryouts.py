@@ -12,8 +12,9 @@ from django.utils import timezone
 from previews import tasks, worker_bases
 from previews.models import Control, Image, Recipe, Render, RenderState, Tryout
 from previews.render.output.images import decode
-from previews.selectors import tryouts as selectors
-from previews.services import renders, tryout_requests, tryouts
+from previews.renders import services as renders
+from previews.tryouts import requests, selectors
+from previews.tryouts import services as tryouts
 from registry import storage, sweep
 from registry.adapters import services as adapters
 from registry.errors import (
@@ -337,6 +338,6 @@ def test_one_whose_base_went_away_waits_and_goes_on(
 def test_limits_are_those_of_the_base(served: None) -> None:
     base = worker_bases.base_for("miniature")
     assert base is not None
-    limits = tryout_requests.limits_of(base)
+    limits = requests.limits_of(base)
     assert (limits.widths, limits.heights) == ((32, 96), (32, 96))
     assert (limits.most_pixels, limits.most_steps) == (6144, 4)

@@ -10,6 +10,7 @@ import pytest
 from django.conf import settings as current
 from django.utils import timezone
 
+from previews import withdrawals
 from previews.models import (
     Image,
     Layer,
@@ -20,8 +21,7 @@ from previews.models import (
     Sheet,
     Tryout,
 )
-from previews.selectors.renders import previews_of
-from previews.services import withdrawals
+from previews.renders.selectors import previews_of
 from registry import storage, sweep
 from registry.adapters import services as adapters
 from registry.models import Blob, Version
@@ -117,9 +117,9 @@ def test_what_nobody_heard_of_goes_with_the_next_sweep(
     picture(render(version, "ready"), b"late")
     picture(tried(bob, version, "ready"), b"tried")
     kept = picture(render(other, "ready"), b"kept")
-    assert withdrawals.let_go_of_missed() == 1
+    assert withdrawals.delete_missed() == 1
     assert list(Image.objects.all()) == [kept]
-    assert withdrawals.let_go_of_missed() == 0
+    assert withdrawals.delete_missed() == 0
     picture(Render.objects.get(version=version), b"later")
     sweep.run()
     assert list(Image.objects.all()) == [kept]

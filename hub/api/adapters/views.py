@@ -18,7 +18,7 @@ from rest_framework import serializers
 from hub.api.base import PAGING, Choice, Endpoint, Input, PageQuery, absolute, paged, paging, shown
 from hub.api.versions.serializers import VersionBriefOut
 from lorary.anatomy import FAMILIES
-from previews.selectors.pictures import cover_of
+from previews.pictures.selectors import cover_of
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
 from registry.adapters.selectors import SORTS, Query
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
     from rest_framework.response import Response
 
-    from previews.selectors.pictures import Picture
+    from previews.pictures.selectors import Picture
 
 __all__ = [
     "AdapterDetailOut",

@@ -25,9 +25,8 @@ from hub.api.base import (
 from hub.api.bodies import raw_body
 from previews.models import SampleKind, SampleState
 from previews.sample_files.limits import MAX_FILM_BYTES
-from previews.selectors import samples as selectors
-from previews.selectors.samples import Brought
-from previews.services import samples as services
+from previews.samples import selectors, services
+from previews.samples.selectors import Brought
 from registry.adapters import selectors as adapter_selectors
 from registry.versions import selectors as version_selectors
 

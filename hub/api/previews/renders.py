@@ -11,12 +11,11 @@ from rest_framework import serializers
 from hub.api.base import Endpoint, Input
 from hub.api.previews.serializers import PlaceOut, PreviewsOut
 from previews.models import OPEN_STATES, PromptSet
-from previews.selectors import recipes as recipe_selectors
-from previews.selectors import renders as selectors
-from previews.selectors.queue_position import place_of
-from previews.selectors.recipes import AdapterRecipe, Plan
-from previews.services import prompts
-from previews.services import renders as services
+from previews.recipes import prompts
+from previews.recipes import selectors as recipe_selectors
+from previews.recipes.selectors import AdapterRecipe, Plan
+from previews.renders import selectors, services
+from previews.renders.queue_position import place_of
 from registry.adapters import selectors as adapter_selectors
 from registry.versions import selectors as version_selectors
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from rest_framework.response import Response
 
     from previews.models import Render
-    from previews.selectors.renders import Previews
+    from previews.renders.selectors import Previews
     from registry.models import Adapter
 
 __all__ = [

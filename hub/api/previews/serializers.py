@@ -10,9 +10,9 @@ from rest_framework import serializers
 
 from hub.api.base import ProgressOut, absolute
 from previews.models import RenderState
-from previews.selectors.pictures import Picture, Source
-from previews.selectors.queue_position import Place
-from previews.selectors.renders import Previews
+from previews.pictures.selectors import Picture, Source
+from previews.renders.queue_position import Place
+from previews.renders.selectors import Previews
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -28,9 +28,9 @@ from hub.api.previews.serializers import PictureOut, PlaceOut
 from previews.models import Layer, RenderState
 from previews.models.render import MAX_STRENGTH
 from previews.render.recipe import MAX_PROMPT_CHARACTERS, MAX_SEED, MAX_SIDE
-from previews.selectors import tryouts as selectors
-from previews.services import tryouts
-from previews.services.tryout_requests import MAX_LAYERS, TryoutRequest
+from previews.tryouts import selectors
+from previews.tryouts import services as tryouts
+from previews.tryouts.requests import MAX_LAYERS, TryoutRequest
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
     from previews.models import Tryout
-    from previews.selectors.queue_position import Place
-    from previews.selectors.tryouts import Shown
+    from previews.renders.queue_position import Place
+    from previews.tryouts.selectors import Shown
     from registry.models import User, Version
 
 __all__ = ["TryoutIn", "TryoutOut", "TryoutShare", "TryoutView", "Tryouts"]

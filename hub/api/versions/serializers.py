@@ -12,7 +12,7 @@ from rest_framework import serializers
 from hub.api.base import FindingOut, absolute, shown
 from hub.api.previews.serializers import PreviewsOut
 from hub.api.versions.anatomy import VersionAnatomyOut, named
-from previews.selectors.renders import previews_of
+from previews.renders.selectors import previews_of
 from registry.models import File, FileRole, Version, VersionState
 from registry.versions import selectors as version_selectors
 

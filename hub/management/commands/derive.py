@@ -9,7 +9,8 @@ from django.core.management.base import BaseCommand
 
 from hub.management.progress import Help
 from previews.models import Image, Render
-from previews.services import contact_sheets, derivatives
+from previews.pictures import derivatives
+from previews.renders import contact_sheets
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -48,7 +49,7 @@ class Command(BaseCommand):
             )
         else:
             images, renders = sum(1 for _image in _derive()), sum(1 for _render in _draw())
-            dropped = derivatives.drop_orphans()
+            dropped = derivatives.delete_orphans()
         left = len(derivatives.missing(None))
         report = {"pictures": images, "sheets": renders, "dropped": dropped, "left": left}
         if options["json"]:

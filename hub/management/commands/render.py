@@ -11,10 +11,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from hub.management.progress import Help
+from previews.local_weights import adapters_of
 from previews.render import BaseUnavailable, RenderError, load_bases
 from previews.render.output.png_parsing import read_png
 from previews.render.output.readback import read_back
-from previews.reproduction import found
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -83,7 +83,9 @@ class Command(BaseCommand):
         _require_writable(options)
         original = read_back(read_png(Path(options["recipe"])))
         base = load_bases(options["bases"] or settings.LORARY.bases).get(original.recipe.base)
-        with found(original.adapters, [Path(file) for file in options["adapter"]]) as adapters:
+        with adapters_of(
+            original.adapters, [Path(file) for file in options["adapter"]]
+        ) as adapters:
             self._progress("opening the base model")
             reproduce = _reproduce()
             stack = [reproduce.layer_of(*one) for one in adapters]

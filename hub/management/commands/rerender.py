@@ -11,14 +11,14 @@ from django.core.management.base import BaseCommand, CommandError
 from hub.management.progress import Help
 from lorary.anatomy import FAMILIES
 from previews.render import RenderError
-from previews.services import rerender
+from previews.renders import rerender
 from registry.models import Adapter, AdapterName
 from registry.names import key_of
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-    from previews.services.rerender import Outdated, Rerendered
+    from previews.renders.rerender import Outdated, Rerendered
 
 __all__ = ["Command"]
 

@@ -18,8 +18,8 @@ from hub.pages.labels import strength_range
 from hub.pages.pictures.strength_slider import Option
 from hub.templatetags.lorary import size, strength
 from previews.render.recipe import SLOT
-from previews.selectors.comparisons import compare, rendered
-from previews.selectors.renders import previews_of
+from previews.renders.comparisons import compare, rendered
+from previews.renders.selectors import previews_of
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import NotFound
 from registry.models import VersionState
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest, HttpResponse
 
-    from previews.selectors.comparisons import Comparison, Pair
-    from previews.selectors.pictures import Picture
-    from previews.selectors.renders import Previews
+    from previews.pictures.selectors import Picture
+    from previews.renders.comparisons import Comparison, Pair
+    from previews.renders.selectors import Previews
     from registry.models import Adapter, Version
 
 __all__ = ["path_of", "show"]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
     from django.http import HttpRequest
 
-    from previews.selectors.pictures import Picture
+    from previews.pictures.selectors import Picture
     from registry.models import Adapter, User
 
 __all__ = ["Rating", "is_blurred", "placeholder_of", "rating_of"]

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from hub.pages.adapters.content_rating import is_blurred, placeholder_of
 from hub.pages.labels import family_label, strength_range
 from hub.templatetags.lorary import size
-from previews.selectors.pictures import Picture, cover_of
+from previews.pictures.selectors import Picture, cover_of
 from registry.blobs.anatomies import BY_TENSORS
 from registry.models import File, Maturity, Visibility
 

@@ -17,8 +17,8 @@ from hub.pages.adapters.content_rating import is_blurred
 from hub.pages.catalogue.cards import cards_of
 from hub.pages.labels import family_label
 from hub.pages.pictures.strength_slider import Frame, sweep_of
-from previews.selectors.pictures import cover_of
-from previews.selectors.renders import previews_of
+from previews.pictures.selectors import cover_of
+from previews.renders.selectors import previews_of
 from registry.adapters import selectors as adapter_selectors
 from registry.models import Kind
 

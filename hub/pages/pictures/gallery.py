@@ -18,9 +18,9 @@ from hub.pages.adapters.content_rating import rating_of
 from hub.pages.forms import CaptionForm, accept_faults
 from hub.pages.pictures.media import is_for_everyone, kept, viewer_of
 from previews.models import DerivativeKind, SampleKind, SampleState
-from previews.selectors import samples as selectors
-from previews.services import samples
-from previews.services.samples import MAX_OF_VERSION
+from previews.samples import selectors
+from previews.samples import services as samples
+from previews.samples.services import MAX_OF_VERSION
 from registry.accounts.permissions import require_adapter
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import Invalid, LoraryError, NotFound
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
     from previews.models import Sample
-    from previews.selectors.samples import Brought
+    from previews.samples.selectors import Brought
     from registry.models import Adapter, Blob, User, Version
 
 __all__ = [

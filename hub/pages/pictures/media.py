@@ -18,8 +18,8 @@ from hub.http.middleware import FOR_AN_HOUR, NEVER
 from previews import cards
 from previews import cover as covers
 from previews.models import Derivative, Image, Sheet, SheetKind
-from previews.selectors import tryouts
-from previews.selectors.pictures import DIGITS
+from previews.pictures.selectors import DIGITS
+from previews.tryouts import selectors as tryouts
 from registry import storage
 from registry.accounts.permissions import require_scope
 from registry.errors import Gone, NotFound

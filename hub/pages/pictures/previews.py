@@ -21,12 +21,12 @@ from hub.pages.labels import duration
 from hub.pages.pictures.strength_slider import Frame, frame_of, sweep_of
 from lorary.anatomy import family_title
 from previews import worker_bases
-from previews.render_messages import no_renderer
-from previews.selectors import recipes
-from previews.selectors.queue_position import place_of_id
-from previews.selectors.renders import previews_of
-from previews.services import prompts
-from previews.services.renders import request as request_render
+from previews.recipes import prompts
+from previews.recipes import selectors as recipes
+from previews.renders.messages import no_renderer
+from previews.renders.queue_position import place_of_id
+from previews.renders.selectors import previews_of
+from previews.renders.services import request as request_render
 from registry.accounts.permissions import require_adapter, require_user
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import Invalid
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
     from previews.models import PromptSet
-    from previews.selectors.pictures import Picture
-    from previews.selectors.recipes import AdapterRecipe, Plan
-    from previews.selectors.renders import Previews
+    from previews.pictures.selectors import Picture
+    from previews.recipes.selectors import AdapterRecipe, Plan
+    from previews.renders.selectors import Previews
     from registry.models import Adapter, Version
 
 __all__ = ["Panel", "PromptsForm", "previews", "previews_context", "recipe"]

@@ -20,8 +20,8 @@ from hub.templatetags.lorary import signed
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from previews.selectors.pictures import Picture
-    from previews.selectors.renders import Previews
+    from previews.pictures.selectors import Picture
+    from previews.renders.selectors import Previews
     from registry.models import Version
 
     Document = Mapping[str, Any]

@@ -20,10 +20,9 @@ from hub.templatetags.lorary import strength as written
 from previews import worker_bases
 from previews.models.render import MAX_STRENGTH
 from previews.render.recipe import MAX_PROMPT_CHARACTERS
-from previews.render_messages import waiting_for
-from previews.selectors import tryouts as selectors
-from previews.services import tryout_requests
-from previews.services.tryout_requests import MAX_LAYERS, Limits, TryoutRequest
+from previews.renders.messages import waiting_for
+from previews.tryouts import requests, selectors
+from previews.tryouts.requests import MAX_LAYERS, Limits, TryoutRequest
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters.selectors import Query
 from registry.errors import Invalid, NotFound
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
     from django.http import QueryDict
 
-    from previews.selectors.tryouts import Shown
+    from previews.tryouts.selectors import Shown
     from registry.models import Adapter, User, Version
 
     Viewer = User | AnonymousUser
@@ -162,7 +161,7 @@ def input_from_tryout(found: Shown) -> TryoutInput:
     layers = tuple((selectors.name_of(one.version), written(one.strength)) for one in found.layers)
     told = {name: str(recipe.get(name, "")) for name in ("width", "height", "steps")}
     told |= {
-        "prompt": tryout_requests.typed(recipe["prompts"][0], words),
+        "prompt": requests.typed(recipe["prompts"][0], words),
         "negative": recipe["negative"],
         "seed": str(recipe["seeds"][0]),
         "plain": "" if words or not _has_words(found) else "on",
@@ -246,14 +245,14 @@ def form_of(user: Viewer, said: TryoutInput, *, is_asked: bool = False) -> Tryou
     rows, faults = _rows(user, said)
     family = next((row.version.family for row in rows), "")
     base = worker_bases.base_for(family) if family else None
-    limits = tryout_requests.limits_of(base) if base is not None else None
+    limits = requests.limits_of(base) if base is not None else None
     return TryoutForm(
         rows=rows,
         form=TryForm(said.fields, limits=limits)
         if is_asked
         else TryForm(initial=said.fields, limits=limits),
         said=said,
-        words=tryout_requests.words_of([row.version for row in rows]),
+        words=requests.words_of([row.version for row in rows]),
         family=family,
         waits_for=waiting_for(family) if family and base is None else "",
         faults=faults,

@@ -15,8 +15,8 @@ from hub.http.problems import status_of
 from hub.pages.adapters.content_rating import rating_of
 from hub.pages.forms import accept_faults
 from hub.pages.pictures.tryout_form import form_of, found_for, input_from_query, input_from_tryout
-from previews.selectors import tryouts as selectors
-from previews.services import tryouts
+from previews.tryouts import selectors
+from previews.tryouts import services as tryouts
 from registry.accounts.permissions import require_user
 from registry.errors import LoraryError, NotFound, Unauthenticated
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hub.pages.adapters.content_rating import Rating
     from hub.pages.pictures.tryout_form import TryoutForm, TryoutInput
     from previews.models import Tryout
-    from previews.selectors.tryouts import Shown
+    from previews.tryouts.selectors import Shown
 
 __all__ = ["act", "desk", "search", "show", "stack", "state", "strip"]
 

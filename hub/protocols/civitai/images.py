@@ -17,7 +17,7 @@ from hub.protocols.civitai.door import answer, door, origin
 from hub.protocols.civitai.files import main_of
 from hub.protocols.civitai.shapes import Shelf
 from hub.protocols.civitai.vocabulary import IMAGE_SORTS, LEVEL_NAMES, LEVELS
-from previews.selectors import showcase
+from previews.pictures import showcase
 from registry.errors import CursorInvalid, Invalid
 from registry.models import OUT_STATES, FileRole, VersionState
 from registry.names import key_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
     from previews.models import Image
-    from previews.selectors.showcase import Exhibit
+    from previews.pictures.showcase import Exhibit
 
 __all__ = ["images"]
 

@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from hub.protocols.civitai import files as manifest
 from hub.protocols.civitai.basemodels import name_of
 from hub.protocols.civitai.vocabulary import LEVELS, flags_of, model_type
-from previews.selectors import showcase
+from previews.pictures import showcase
 from registry.cards import html, markdown
 from registry.models import FileRole, Maturity, VersionState
 from registry.versions import by_id
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from previews.selectors.showcase import Exhibit
+    from previews.pictures.showcase import Exhibit
     from registry.models import Adapter, File, Version
 
 __all__ = ["Shelf", "date", "full_version", "level_of", "mini", "models", "picture", "versions"]

@@ -12,8 +12,8 @@ from PIL import Image as Pictures
 import previews.tasks  # noqa: F401 - registers the handler of renders
 from previews.models import Control, Image
 from previews.render.engine import Engine
-from previews.selectors.renders import previews_of
-from previews.services import renders
+from previews.renders import services as renders
+from previews.renders.selectors import previews_of
 from registry import storage
 from registry.adapters import services as adapters
 from registry.jobs import worker_process

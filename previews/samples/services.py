@@ -24,14 +24,14 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from lorary.anatomy.claims.metadata import clean, file_told
-from previews import local_weights, sample_messages
+from previews import local_weights
 from previews.models import Derivative, DerivativeKind, Sample, SampleKind, SampleState
 from previews.sample_files import sandbox
 from previews.sample_files.formats import HEAD_BYTES, sniff
 from previews.sample_files.limits import MAX_FILM_BYTES, MAX_PICTURE_BYTES
 from previews.sample_files.refusals import Refused
-from previews.selectors.samples import digests_of
-from previews.services import blobs
+from previews.samples import messages
+from previews.samples.selectors import digests_of
 from registry import events, storage
 from registry.accounts import permissions, quotas
 from registry.blobs import promote
@@ -156,7 +156,7 @@ def _judged(stream: Readable) -> Iterator[bytes]:
     try:
         limit = MAX_FILM_BYTES if sniff(head[:HEAD_BYTES]).is_film else MAX_PICTURE_BYTES
     except Refused as refusal:
-        raise UploadRefused(sample_messages.reason(refusal), why=refusal.why) from refusal
+        raise UploadRefused(messages.reason(refusal), why=refusal.why) from refusal
     size, chunk = 0, head
     while chunk:
         size += len(chunk)
@@ -177,7 +177,7 @@ def _keep(user: User, version: Version, written: Written, key: str, said: dict[s
         sample = Sample.objects.create(
             version=version,
             author=user,
-            source=blobs.row_of(written),
+            source=promote.arrived(written),
             caption=said["caption"],
             facts={"name": file_told(said["name"], MAX_NAME)},
         )
@@ -217,9 +217,9 @@ def read(*, sample: Sample) -> None:
             with local_weights.local(sample.source.sha256) as source:
                 reading = sandbox.read(source, Path(folder))
         except Refused as refusal:
-            refuse(sample=sample, reason=sample_messages.reason(refusal))
+            refuse(sample=sample, reason=messages.reason(refusal))
         except FileNotFoundError:
-            refuse(sample=sample, reason=sample_messages.cannot_be_read())
+            refuse(sample=sample, reason=messages.cannot_be_read())
         else:
             _show(sample, reading)
 
@@ -231,19 +231,19 @@ def _show(sample: Sample, reading: Reading) -> None:
     film = _stored(reading.film) if reading.film else None
     facts = _matched(reading.facts)
     with transaction.atomic():
-        still = blobs.row_of(picture)
+        still = promote.arrived(picture)
         if small:
             width, height = reading.small_size
             Derivative.objects.get_or_create(
                 source=still,
                 kind=DerivativeKind.WEBP,
                 width=width,
-                defaults={"height": height, "blob": blobs.row_of(small)},
+                defaults={"height": height, "blob": promote.arrived(small)},
             )
         _queued(sample).update(
             state=SampleState.READY,
             kind=SampleKind.VIDEO if film else SampleKind.PICTURE,
-            blob=blobs.row_of(film) if film else still,
+            blob=promote.arrived(film) if film else still,
             poster=still if film else None,
             width=reading.width,
             height=reading.height,

@@ -9,9 +9,8 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from previews.models import PromptSet
-from previews.selectors import prompts as selectors
-from previews.selectors import recipes
-from previews.services import rerender
+from previews.recipes import selectors
+from previews.renders import rerender
 from registry import events
 from registry.accounts import permissions
 from registry.errors import Invalid
@@ -46,7 +45,7 @@ def change(*, actor: User, adapter: Adapter, prompts: Sequence[str]) -> PromptSe
     wanted = [text for text in texts if text]
     with transaction.atomic():
         Adapter.objects.select_for_update().get(pk=adapter.pk)
-        before = selectors.current(adapter)
+        before = selectors.current_prompts(adapter)
         if wanted == (before.prompts if before else []):
             return before
         number = before.number + 1 if before else 1
@@ -70,14 +69,14 @@ def reset(*, actor: User, adapter: Adapter) -> PromptSet | None:
 
 def _require_good(adapter: Adapter, texts: Sequence[str]) -> None:
     faults: defaultdict[str, list[str]] = defaultdict(list)
-    for name, text in _faults(texts, recipes.plans_of(adapter)):
+    for name, text in _faults(texts, selectors.plans_of(adapter)):
         faults[name].append(text)
     if faults:
         told = [text for texts in faults.values() for text in texts]
         raise Invalid(" ".join(dict.fromkeys(told)), fields=dict(faults))
 
 
-def _faults(texts: Sequence[str], plans: Sequence[recipes.Plan]) -> Iterator[tuple[str, str]]:
+def _faults(texts: Sequence[str], plans: Sequence[selectors.Plan]) -> Iterator[tuple[str, str]]:
     """Yield what is wrong, under the name of the prompt that it is wrong with."""
     count = sum(bool(text) for text in texts)
     if count > MAX_PROMPTS:
@@ -100,7 +99,7 @@ def _faults(texts: Sequence[str], plans: Sequence[recipes.Plan]) -> Iterator[tup
         before |= looks
 
 
-def _looks(text: str, plans: Iterable[recipes.Plan]) -> set[tuple[str, str]]:
+def _looks(text: str, plans: Iterable[selectors.Plan]) -> set[tuple[str, str]]:
     """Return what a prompt comes to for each family, trigger words in their place."""
     return {(plan.family, plan.shown(text).casefold()) for plan in plans}
 

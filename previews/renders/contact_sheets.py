@@ -16,7 +16,7 @@ from previews.derived import Unreadable, opened
 from previews.derived.contact_sheet import MAX_STRIPS, Contact, Scene, Strip, png, thumbnail
 from previews.fonts import faces
 from previews.models import Image, Render, RenderKind, RenderState, Sheet, SheetKind
-from previews.services import blobs
+from previews.pictures import services as blobs
 from registry.blobs import promote
 from registry.jobs import queue
 from registry.uploads.services import CHECKS_QUEUE
@@ -69,7 +69,7 @@ def make(*, render: Render) -> None:
         return
     stored = promote.put([png(contact, faces())])
     with transaction.atomic():
-        blob = blobs.row_of(stored)
+        blob = promote.arrived(stored)
         Sheet.objects.get_or_create(render=render, kind=SheetKind.PNG, defaults={"blob": blob})
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from previews.models import Render, RenderState
 
 if TYPE_CHECKING:
-    from previews.selectors.pictures import Picture
-    from previews.selectors.renders import Previews
+    from previews.pictures.selectors import Picture
+    from previews.renders.selectors import Previews
     from registry.models import Adapter
 
 __all__ = ["Comparison", "Pair", "compare", "rendered"]

@@ -17,8 +17,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from previews.models import OPEN_STATES, Layer, RenderState, Tryout
-from previews.selectors.queue_position import Place, place_of, steps_of
-from previews.selectors.renders import Previews, of_render
+from previews.renders.queue_position import Place, place_of, steps_of
+from previews.renders.selectors import Previews, of_render
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import Moved, NotFound
 from registry.models import OUT_STATES, Adapter, Version
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from django.contrib.auth.models import AnonymousUser
 
-    from previews.selectors.pictures import Picture
+    from previews.pictures.selectors import Picture
     from registry.models import User
 
     Viewer = User | AnonymousUser | None

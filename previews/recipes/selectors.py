@@ -7,14 +7,18 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from django.db.models import Max, Min
+
 from previews import worker_bases
+from previews.models import PromptSet
 from previews.render.defaults import default_prompts, default_recipe
 from previews.render.recipe import with_triggers
-from previews.selectors import prompts, strengths
 from registry.models import OUT_STATES
 
 if TYPE_CHECKING:
-    from previews.models import PromptSet, Render
+    from django.db.models import QuerySet
+
+    from previews.models import Render
     from previews.render import Base, Recipe
     from registry.models import Adapter, Version
 
@@ -22,15 +26,20 @@ __all__ = [
     "HISTORY",
     "AdapterRecipe",
     "Plan",
+    "current_prompts",
     "is_by",
     "is_outrun",
     "of_adapter",
+    "own_prompts",
     "plans_of",
+    "prompt_history",
     "recipe_for",
 ]
 
 #: Sets of prompts that are told; each may have thousands of characters.
 HISTORY = 50
+#: Tag of adapters that are used on both sides of 0, whatever their versions recommend.
+SLIDER = "slider"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +98,7 @@ class AdapterRecipe:
 
 def of_adapter(adapter: Adapter) -> AdapterRecipe:
     """Return how an adapter is rendered, and by what it was before."""
-    history = list(prompts.history(adapter)[:HISTORY])
+    history = list(prompt_history(adapter)[:HISTORY])
     number, own = (history[0].number, history[0].prompts) if history else (0, [])
     return AdapterRecipe(adapter, number, own, plans_of(adapter), history)
 
@@ -97,7 +106,7 @@ def of_adapter(adapter: Adapter) -> AdapterRecipe:
 def plans_of(adapter: Adapter) -> list[Plan]:
     """Return how an adapter is rendered, family by family; one plan where nothing is published."""
     rows = adapter.versions.filter(state__in=OUT_STATES).order_by("family", "-number")
-    own = prompts.own_prompts(adapter)
+    own = own_prompts(adapter)
     families = [(family, tuple(each)) for family, each in groupby(rows, key=attrgetter("family"))]
     return [
         _plan(adapter, family, worker_bases.base_for(family), own, versions)
@@ -122,11 +131,27 @@ def recipe_for(version: Version) -> Recipe | None:
     base = worker_bases.base_for(version.family)
     if base is None:
         return None
-    return _default(base, version.adapter, prompts.own_prompts(version.adapter))
+    return _default(base, version.adapter, own_prompts(version.adapter))
 
 
 def _default(base: Base, adapter: Adapter, own: list[str]) -> Recipe:
-    return default_recipe(base, adapter.kind, own, strengths.reach_of(adapter))
+    return default_recipe(base, adapter.kind, own, _reach_of(adapter))
+
+
+def _reach_of(adapter: Adapter) -> tuple[float, float]:
+    """Return the lowest and highest strength that any published version recommends, 0 included.
+
+    One tagged “slider” reaches as far below 0 as above, to 1 where nobody says how far.
+    """
+    rows = adapter.versions.filter(state__in=OUT_STATES)
+    said = rows.aggregate(
+        Min("strength"), Min("strength_min"), Max("strength"), Max("strength_max")
+    ).values()
+    values = [value for value in said if value is not None]
+    low, high = min([0.0, *values]), max([0.0, *values])
+    if low == 0 and adapter.tags.filter(name=SLIDER).exists():
+        low = -(high or 1.0)
+    return low, high
 
 
 def is_by(render: Render, version: Version, recipe: Recipe | None) -> bool:
@@ -145,10 +170,26 @@ def is_outrun(render: Render, version: Version) -> bool:
     """
     if render.trigger_words != version.trigger_words:
         return True
-    own = prompts.current(version.adapter)
+    own = current_prompts(version.adapter)
     if own is not None and own.created_at > render.created_at:
         return True
     recipe = recipe_for(version)
     return bool(
         recipe and render.recipe and render.recipe.document["strengths"] != list(recipe.strengths)
     )
+
+
+def current_prompts(adapter: Adapter) -> PromptSet | None:
+    """Return the set in force, None where nobody ever wrote one."""
+    return PromptSet.objects.filter(adapter=adapter).first()
+
+
+def own_prompts(adapter: Adapter) -> list[str]:
+    """Return the prompts in force beside the default ones, in their order."""
+    found = current_prompts(adapter)
+    return list(found.prompts) if found else []
+
+
+def prompt_history(adapter: Adapter) -> QuerySet[PromptSet]:
+    """Return every set with who wrote it and when, the newest first."""
+    return PromptSet.objects.filter(adapter=adapter).select_related("author")

@@ -10,18 +10,22 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from previews import worker_bases
-from previews.models import OPEN_STATES, Render, RenderKind, RenderState
+from previews.models import OPEN_STATES, Image, Recipe, Render, RenderKind, RenderState
+from previews.pictures import derivatives
+from previews.pictures import services as blobs
+from previews.recipes import selectors
 from previews.render import RenderError
-from previews.render_messages import no_renderer, waiting_for
-from previews.selectors import recipes as selectors
-from previews.services import pictures, recipes
+from previews.renders.messages import no_renderer, waiting_for
 from registry.accounts import permissions
 from registry.errors import StateConflict
 from registry.jobs import queue
 from registry.models import OUT_STATES, Job, JobState, Version, VersionState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from previews.render import Recipe as RecipeValue
+    from previews.render.progress import Picture
     from registry.models import User
 
 __all__ = [
@@ -32,10 +36,12 @@ __all__ = [
     "enqueue",
     "fail",
     "finish",
+    "keep_pictures",
     "on_version_published",
     "request",
     "sort_old",
     "start",
+    "store_recipe",
     "wait",
     "wake_waiting",
 ]
@@ -75,13 +81,13 @@ def begin(*, version: Version, priority: int = queue.BATCH) -> Render:
         with transaction.atomic():
             render = Render.objects.create(
                 version=version,
-                recipe=recipes.stored(recipe) if recipe else None,
+                recipe=store_recipe(recipe) if recipe else None,
                 state=RenderState.QUEUED if recipe else RenderState.WAITING,
                 reason="" if recipe else waiting_for(version.family),
                 trigger_words=version.trigger_words,
             )
             if recipe:
-                pictures.reuse(render=render)
+                reuse_pictures(render=render)
                 enqueue(render=render, priority=priority)
     except IntegrityError:  # asked for twice at once: the constraint let one through
         return version.renders.get(state__in=OPEN_STATES)
@@ -120,7 +126,7 @@ def _aimed(render: Render, version: Version, recipe: RecipeValue, priority: int)
             pk=render.pk, state__in=[RenderState.WAITING, RenderState.QUEUED]
         )
         if mine.update(
-            recipe=recipes.stored(recipe),
+            recipe=store_recipe(recipe),
             trigger_words=version.trigger_words,
             state=RenderState.QUEUED,
             reason="",
@@ -128,7 +134,7 @@ def _aimed(render: Render, version: Version, recipe: RecipeValue, priority: int)
             render.refresh_from_db()
             if not is_same:
                 render.images.all().delete()  # of an attempt that a base went away from
-                pictures.reuse(render=render)
+                reuse_pictures(render=render)
             enqueue(render=render, priority=priority)
     render.refresh_from_db()
     return render
@@ -234,3 +240,53 @@ def _begin_quietly(version: Version) -> None:
         begin(version=version)
     except RenderError:
         log.exception("no previews for version %s", version.pk)
+
+
+def keep_pictures(*, render: Render, pictures: Sequence[Picture]) -> None:
+    """Store finished pictures, videos with their animation; those that are there stay as they are.
+
+    Their smaller forms are made by somebody else: rendering goes on.
+
+    Bytes first, rows after, all rows of a call in one transaction: a worker killed in between
+    leaves bytes that the sweeper finds, and no picture twice.
+    """
+    written = [(picture.shot, blobs.kept(picture)) for picture in pictures]
+    with transaction.atomic():
+        images = []
+        for shot, kept in written:
+            image, _is_new = Image.objects.get_or_create(
+                render=render,
+                prompt_index=shot.prompt_index,
+                seed=shot.seed,
+                strength=shot.strength,
+                defaults={**kept.columns(), "position": shot.position, "prompt": shot.prompt},
+            )
+            images.append(image.pk)
+        derivatives.begin(images=images)
+
+
+def reuse_pictures(*, render: Render) -> None:
+    """Give a new render of a version all pictures of an earlier one by the same recipe and words.
+
+    So the way back to a recipe of before costs nothing.
+    """
+    earlier = Render.objects.filter(
+        version=render.version,
+        recipe=render.recipe,
+        trigger_words=render.trigger_words,
+        state=RenderState.READY,
+    ).first()
+    if earlier is None or earlier.images.filter(blob__is_stored=False).exists():
+        return
+    images = list(earlier.images.all())
+    for image in images:
+        image.pk, image.render = None, render
+    Image.objects.bulk_create(images, ignore_conflicts=True)
+
+
+def store_recipe(recipe: RecipeValue) -> Recipe:
+    """Return the row of a recipe, written on its first use."""
+    row, _created = Recipe.objects.get_or_create(
+        digest=recipe.digest, defaults={"document": recipe.to_dict()}
+    )
+    return row

@@ -23,9 +23,9 @@ from previews.models import (
     RenderState,
     Tryout,
 )
-from previews.render_messages import waiting_for
-from previews.selectors import tryouts as selectors
-from previews.services import recipes, renders, tryout_requests
+from previews.renders import services as renders
+from previews.renders.messages import waiting_for
+from previews.tryouts import requests, selectors
 from registry.accounts import permissions
 from registry.errors import Forbidden, NotFound, RateLimited, StateConflict
 from registry.models import JobState, User
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-    from previews.services.tryout_requests import TryoutRequest
+    from previews.tryouts.requests import TryoutRequest
 
 __all__ = ["ask", "empty", "expire", "remove", "set_shared", "wake_waiting"]
 
@@ -56,7 +56,7 @@ def ask(*, actor: User, wish: TryoutRequest) -> Tryout:
     """
     user = permissions.require_scope(actor, "write")
     _require_covered(user, wish)
-    family = tryout_requests.require_stack(user, wish.layers)
+    family = requests.require_stack(user, wish.layers)
     base = worker_bases.base_for(family)
     if base is None:
         raise StateConflict(
@@ -64,11 +64,11 @@ def ask(*, actor: User, wish: TryoutRequest) -> Tryout:
             % {"reason": waiting_for(family)},
             state=RenderState.WAITING,
         )
-    recipe, words = tryout_requests.recipe_of(wish, base)
+    recipe, words = requests.recipe_of(wish, base)
     with transaction.atomic():
         _require_room(user)
         render = Render.objects.create(
-            kind=RenderKind.TRYOUT, recipe=recipes.stored(recipe), trigger_words=words
+            kind=RenderKind.TRYOUT, recipe=renders.store_recipe(recipe), trigger_words=words
         )
         Layer.objects.bulk_create(
             Layer(render=render, position=position, version=version, strength=strength)

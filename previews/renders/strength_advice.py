@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from django.db.models import Q
 
 from previews.models import Render, RenderKind, RenderState
+from previews.pictures import services as blobs
 from previews.render.output.strength_advice import METHOD, advise
-from previews.services import blobs
 from registry.jobs import queue
 from registry.uploads.services import CHECKS_QUEUE
 

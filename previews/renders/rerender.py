@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from previews.models import RenderState
+from previews.recipes import selectors as recipes
 from previews.render import RenderError
-from previews.selectors import recipes
-from previews.services import renders
+from previews.renders import services as renders
 from registry.jobs import queue
 from registry.models import OUT_STATES, Adapter, Version
 

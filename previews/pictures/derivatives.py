@@ -13,7 +13,7 @@ from django.db import transaction
 
 from previews.derived import Unreadable, opened, placeholder, smaller
 from previews.models import Derivative, Image
-from previews.services import blobs
+from previews.pictures import services as blobs
 from registry.blobs import promote
 from registry.jobs import queue
 from registry.uploads.services import CHECKS_QUEUE
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from registry.models import Blob
 
-__all__ = ["DERIVE_TASK", "begin", "begin_missing", "derive", "drop_orphans", "make", "missing"]
+__all__ = ["DERIVE_TASK", "begin", "begin_missing", "delete_orphans", "derive", "make", "missing"]
 
 DERIVE_TASK = "derive"
 #: Pictures a job: seconds of work, for a check may be waiting behind it.
@@ -90,12 +90,12 @@ def make(*, source: Blob) -> str:
                 source=source,
                 kind=one.kind,
                 width=one.width,
-                defaults={"height": one.height, "blob": blobs.row_of(stored)},
+                defaults={"height": one.height, "blob": promote.arrived(stored)},
             )
     return placeholder(picture)
 
 
-def drop_orphans() -> int:
+def delete_orphans() -> int:
     """Let go of forms whose picture is no longer stored, for the sweeper; returns how many."""
     dropped, _by_model = Derivative.objects.filter(source__is_stored=False).delete()
     return dropped

@@ -8,7 +8,8 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from previews.models import Render, RenderKind, RenderState, Sample
-from previews.services import renders, samples
+from previews.renders import services as renders
+from previews.samples import services as samples
 from registry.accounts import permissions
 from registry.errors import NotFound, StateConflict
 from registry.jobs import queue

@@ -1,22 +1,60 @@
-"""Pictures of bases alone, kept for the sweeps of all adapters."""
+"""Rendered pictures in the store, and the pictures at strength 0 that all adapters share."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
 from previews.models import Control
 from previews.render.progress import Picture
 from previews.render.recipe import Shot
-from previews.services import blobs
+from registry import storage
+from registry.blobs import promote
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from registry.models import Blob
+    from registry.storage import Written
 
-__all__ = ["StoredControls"]
+__all__ = ["Kept", "StoredControls", "bytes_of", "kept"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A rendered picture whose bytes are in the store; ``moving`` is a video's animation."""
+
+    picture: Picture
+    still: Written
+    moving: Written | None
+
+    def columns(self) -> dict[str, Any]:
+        """Return what rows say of it, for the transaction that writes one."""
+        return {
+            "blob": promote.arrived(self.still),
+            "animation": promote.arrived(self.moving) if self.moving else None,
+            "width": self.picture.width,
+            "height": self.picture.height,
+        }
+
+
+def kept(picture: Picture) -> Kept:
+    """Store a picture's bytes, before and outside of any transaction."""
+    moving = promote.put([picture.animation]) if picture.animation else None
+    return Kept(picture, promote.put([picture.png]), moving)
+
+
+def bytes_of(blob: Blob) -> bytes:
+    """Return the bytes of a picture.
+
+    Raises:
+        FileNotFoundError: the store does not have them.
+    """
+    with storage.store().open(blob.sha256) as stream:
+        return stream.read()
+
 
 #: Every render has places and prompts of its own for a control, so none are kept with it.
 _ANY = Shot(position=0, prompt_index=0, prompt="", seed=0, strength=0.0)
@@ -41,9 +79,9 @@ class StoredControls:
     def add(self, pictures: Mapping[str, Picture]) -> None:
         """Keep pictures; of those that several workers add at once, the last."""
         for key, picture in pictures.items():
-            kept = blobs.kept(picture)
+            stored = kept(picture)
             with transaction.atomic():
-                Control.objects.update_or_create(key=key, defaults=kept.columns())
+                Control.objects.update_or_create(key=key, defaults=stored.columns())
 
 
 def _bytes_of(blob: Blob | None) -> bytes:
@@ -56,4 +94,4 @@ def _bytes_of(blob: Blob | None) -> bytes:
         return b""
     if not blob.is_stored:
         raise FileNotFoundError(blob.sha256)
-    return blobs.bytes_of(blob)
+    return bytes_of(blob)

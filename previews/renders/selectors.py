@@ -11,8 +11,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from previews.models import OPEN_STATES, Render, RenderState, Sheet, SheetKind
-from previews.render_messages import waiting_for
-from previews.selectors.pictures import pictures_of
+from previews.pictures.selectors import pictures_of
+from previews.renders.messages import waiting_for
 from registry.errors import NotFound
 from registry.jobs import selectors as job_selectors
 from registry.models import Adapter, JobState, VersionState, WorkerWish
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from django.contrib.auth.models import AnonymousUser
 
-    from previews.selectors.pictures import Picture
+    from previews.pictures.selectors import Picture
     from registry.models import Job, User, Version
 
 __all__ = ["Previews", "of_render", "previews_of", "render"]

@@ -11,10 +11,12 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from previews.models import OPEN_STATES, Image, Render, Sheet
-from previews.services import renders, samples, tryouts
+from previews.renders import services as renders
+from previews.samples import services as samples
+from previews.tryouts import services as tryouts
 from registry.models import Version, VersionState
 
-__all__ = ["let_go_of_missed", "on_version_withdrawn"]
+__all__ = ["delete_missed", "on_version_withdrawn"]
 
 
 def on_version_withdrawn(version_id: int) -> None:
@@ -30,7 +32,7 @@ def on_version_withdrawn(version_id: int) -> None:
             tryouts.empty(render=render, reason=reason)
 
 
-def let_go_of_missed() -> int:
+def delete_missed() -> int:
     """Do the same for versions whose withdrawal nobody heard of (a process died); returns how many.
 
     Also for pictures that a worker kept while its version was being withdrawn.

@@ -19,7 +19,7 @@ from previews.models.render import MAX_STRENGTH
 from previews.render import RecipeInvalid
 from previews.render.defaults import recipe_of as recipe_of_base
 from previews.render.recipe import MAX_PROMPT_CHARACTERS, MAX_SEED, MAX_TRIGGERS, with_triggers
-from previews.selectors import tryouts as selectors
+from previews.tryouts import selectors
 from registry.errors import Invalid, NotFound, StateConflict
 from registry.models import OUT_STATES
 from registry.names import has_control

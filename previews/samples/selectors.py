@@ -9,7 +9,7 @@ from django.db.models import Count, Q, Sum
 from django.utils.translation import gettext as _
 
 from previews.models import Derivative, DerivativeKind, Sample, SampleKind, SampleState
-from previews.selectors.pictures import Source
+from previews.pictures.selectors import Source
 from registry.errors import NotFound
 from registry.models import OUT_STATES, Adapter, Blob, File, FileRole, VersionState
 from registry.versions import selectors as version_selectors
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from registry.models import Namespace, User, Version
 
-__all__ = ["Brought", "digests_of", "get", "kept_bytes", "listing", "others", "shown"]
+__all__ = ["Brought", "digests_of", "get", "listing", "others", "shown", "stored_bytes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +229,7 @@ def digests_of(hashes: Iterable[str]) -> dict[str, str]:
     return {text: digests.pop() for text, digests in found.items() if len(digests) == 1}
 
 
-def kept_bytes(namespace: Namespace) -> int:
+def stored_bytes(namespace: Namespace) -> int:
     """Return the bytes that the pictures of a namespace's adapters take, those being read too."""
     rows = Sample.objects.filter(version__adapter__namespace=namespace)
     fields = ("source", "blob", "poster")

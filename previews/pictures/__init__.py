@@ -1,0 +1,1 @@
+"""Rendered pictures and their smaller forms."""

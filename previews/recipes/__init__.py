@@ -1,0 +1,1 @@
+"""Recipes: the prompts, seeds and strengths that versions are rendered with."""

@@ -1,0 +1,1 @@
+"""Renders: jobs that apply a recipe to a version or a stack."""

@@ -1,0 +1,1 @@
+"""Samples: pictures and videos that owners add to a version's gallery."""

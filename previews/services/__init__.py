@@ -1,1 +1,0 @@
-"""Every write of the previews, one noun a file."""

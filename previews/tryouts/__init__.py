@@ -1,0 +1,1 @@
+"""Try-outs: stacks that users render before they download anything."""
