@@ -28,9 +28,9 @@ from benchmarks.previews import DEMO
 from benchmarks.reports import machine
 from benchmarks.setup.copies import changed_copy
 from previews.render import Bases, Layer, load_bases
-from previews.render.controls import ControlsInMemory
 from previews.render.defaults import recipe_of
 from previews.render.engine import Engine, Watch
+from previews.render.pictures import ControlsInMemory
 from tests.previews.methods import METHODS, changes, write
 
 if TYPE_CHECKING:

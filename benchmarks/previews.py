@@ -27,10 +27,10 @@ from PIL import Image
 from benchmarks.results import Absent, Result, table
 from benchmarks.setup.copies import changed_copy
 from previews.render import Layer, load_bases
-from previews.render.bases.log_filters import quiet
-from previews.render.controls import ControlsInMemory
+from previews.render.bases.libraries import quiet
 from previews.render.defaults import default_recipe
 from previews.render.engine import Engine, Watch
+from previews.render.pictures import ControlsInMemory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 from django.utils.html import escape
 from django.utils.translation import gettext as _
 
-from previews.derived.shapes import Bar, Caption, Spot
+from previews.derived.text_layout import Bar, Caption, Spot
 from registry.blobs import selectors as blob_selectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from previews.derived.shapes import Shape
+    from previews.derived.text_layout import Shape
     from registry.models import Version
 
 __all__ = ["SIDE", "shapes", "svg"]

@@ -27,7 +27,7 @@ from previews.render import Recipe as RecipeValue
 from previews.renders import contact_sheets, strength_advice
 from previews.renders import messages as render_messages
 from previews.renders import services as renders
-from previews.sample_files.refusals import Interrupted
+from previews.sample_files.formats import Interrupted
 from previews.samples import messages as sample_messages
 from previews.samples import services as samples
 from previews.tryouts import services as tryouts

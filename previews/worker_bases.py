@@ -7,6 +7,7 @@ say which they have, with all that a recipe needs. Queues of renders are named b
 
 from __future__ import annotations
 
+import os
 import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,6 @@ from django.conf import settings
 
 from previews.render import Base, Bases, load_bases
 from previews.render.bases.bases_file import base_told
-from previews.render.bases.device import device_facts
 from registry.jobs import queue, workers
 from registry.jobs import selectors as job_selectors
 
@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from previews.render.bases.bases_file import Base
+
 __all__ = [
     "KIND",
     "Pace",
     "base_for",
+    "device_facts",
     "facts",
     "families",
     "others_have",
@@ -163,3 +166,27 @@ def _announced(*, besides: str = "") -> list[Base]:
         for said in worker.facts.get("bases", [])
     )
     return [base for base in found if base is not None]
+
+
+def device_facts(bases: Iterable[Base]) -> tuple[str, float]:
+    """Return name and memory (GB) of the first graphics card that bases are used on, else the CPU.
+
+    Torch is imported unless every base says that it wants the CPU.
+    """
+    wanted = [base for base in bases if base.device != "cpu"]
+    if wanted:
+        import torch  # noqa: PLC0415 - seconds, and nothing here needs it for a CPU
+
+        from previews.render.bases.pipelines import device_of  # noqa: PLC0415 - brings torch along
+
+        device = next((name for base in wanted if (name := device_of(base)) != "cpu"), "cpu")
+        if device.startswith("cuda") and torch.cuda.is_available():
+            card = torch.cuda.get_device_properties(device)
+            return card.name, round(card.total_memory / 1e9, 1)
+        if device == "mps":
+            return "Apple GPU", _memory_gb()
+    return f"CPU, {os.cpu_count() or 1} cores", _memory_gb()
+
+
+def _memory_gb() -> float:
+    return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9, 1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import save_file
 
-from previews.render.adapters.files import read_tensors
+from previews.render.adapters.normalise import read_tensors
 
 if TYPE_CHECKING:
     from pathlib import Path

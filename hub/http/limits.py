@@ -17,7 +17,7 @@ from django.core.files.uploadhandler import FileUploadHandler
 from django.utils.translation import gettext as _
 
 from hub.http.errors import Busy
-from previews.sample_files.limits import MAX_FILM_BYTES
+from previews.sample_files.formats import MAX_FILM_BYTES
 from registry.errors import TooLarge
 from registry.scan import checks
 

@@ -19,15 +19,14 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageOps
 
-from previews.derived.shapes import Bar, Caption, Spot
-from previews.derived.text_layout import Faces, Inks, fitted, lines
+from previews.derived.text_layout import Bar, Caption, Faces, Inks, Spot, fitted, lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from PIL.Image import Image as Pixels
 
-    from previews.derived.shapes import Shape
+    from previews.derived.text_layout import Shape
 
 __all__ = ["FRAMES", "SIZE", "Card", "Frame", "png"]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from PIL.ImageFont import FreeTypeFont
 
-__all__ = ["Faces", "Inks", "fitted", "lines"]
+__all__ = ["Bar", "Caption", "Faces", "Inks", "Shape", "Spot", "fitted", "lines"]
 
 #: Text beyond this is never looked at; prompts may have 2,000 characters and titles 120.
 MAX_TEXT = 2400
@@ -104,3 +104,35 @@ def _cut(line: str, font: FreeTypeFont, width: float) -> str:
         else:
             high = middle - 1
     return line[:low].rstrip() + "…"
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """Words whose base line begins here."""
+
+    x: float
+    y: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A dot around its middle; ``ring`` is the radius of a ring around it, 0 for none."""
+
+    x: float
+    y: float
+    radius: float
+    ring: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A bar, from its upper left corner."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+Shape = Caption | Spot | Bar

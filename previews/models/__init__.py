@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from previews.models.derivative import Derivative, DerivativeKind, Sheet, SheetKind
-from previews.models.image import Control, Image
+from previews.models.image import Control, Derivative, DerivativeKind, Image, Sheet, SheetKind
 from previews.models.recipe import PromptSet, Recipe
-from previews.models.render import OPEN_STATES, Layer, Render, RenderKind, RenderState
+from previews.models.render import OPEN_STATES, Layer, Render, RenderKind, RenderState, Tryout
 from previews.models.sample import Sample, SampleKind, SampleState
-from previews.models.tryout import Tryout
 
 __all__ = [
     "OPEN_STATES",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -9,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from previews.models.recipe import Recipe
 from registry.models import Job, Version
 
-__all__ = ["MAX_STRENGTH", "OPEN_STATES", "Layer", "Render", "RenderKind", "RenderState"]
+__all__ = ["MAX_STRENGTH", "OPEN_STATES", "Layer", "Render", "RenderKind", "RenderState", "Tryout"]
 
 #: Largest multiplier of a layer, either sign.
 MAX_STRENGTH = 2.0
@@ -136,3 +139,27 @@ class Layer(models.Model):
 
     def __str__(self) -> str:
         return f"{self.version_id} at {self.strength:g}"
+
+
+class Tryout(models.Model):
+    """A render of a stack for one user: private to them until shared, gone after it expires.
+
+    ``key`` names it to the outside, so that the address of a shared one cannot be guessed.
+    """
+
+    key = models.UUIDField(default=uuid4, unique=True, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="tryouts"
+    )
+    render = models.OneToOneField(Render, on_delete=models.CASCADE, related_name="tryout")
+    is_shared = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        """Newest first."""
+
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return str(self.key)

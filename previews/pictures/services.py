@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 
 from previews.models import Control
-from previews.render.progress import Picture
+from previews.render.pictures import Picture
 from previews.render.recipe import Shot
 from registry import storage
 from registry.blobs import promote
@@ -61,7 +61,7 @@ _ANY = Shot(position=0, prompt_index=0, prompt="", seed=0, strength=0.0)
 
 
 class StoredControls:
-    """``previews.render.controls.Controls`` over the rows and the store."""
+    """``previews.render.pictures.Controls`` over the rows and the store."""
 
     def find(self, keys: Collection[str]) -> Mapping[str, Picture]:
         """Return those whose bytes are here."""

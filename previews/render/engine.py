@@ -12,11 +12,10 @@ import torch
 from previews.render.adapters.applied import Rack, mount
 from previews.render.bases.memory_fallbacks import is_out_of_memory, spare
 from previews.render.bases.pipelines import Opened, Shelf
-from previews.render.controls import control_key
 from previews.render.errors import Cancelled, CannotRender, OutOfMemory, TooSlow, Why
-from previews.render.output import images, video
+from previews.render.output import images
+from previews.render.pictures import Picture, Watch, control_key
 from previews.render.pipeline_arguments import arguments, frames_of
-from previews.render.progress import Picture, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -212,7 +211,7 @@ class _Take:
 
     def _picture(self, shot: Shot, frames: list[Image.Image]) -> Picture:
         text = images.caption(self.recipe, shot, self.stack, self.sampler)
-        sheet = video.contact_sheet(frames)
+        sheet = images.contact_sheet(frames)
         png = images.encode(sheet, text)
-        moving = video.animation(frames, self.recipe.fps)
+        moving = images.animation(frames, self.recipe.fps)
         return Picture(shot, sheet.width, sheet.height, png, moving)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from PIL import ImageChops
 
 from previews.render.bases.bases_file import Bases
-from previews.render.bases.library_errors import refusing
+from previews.render.bases.libraries import refusing
 from previews.render.bases.model_paths import installed
 from previews.render.engine import Engine, Watch
 from previews.render.output import images

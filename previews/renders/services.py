@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from previews.render import Recipe as RecipeValue
-    from previews.render.progress import Picture
+    from previews.render.pictures import Picture
     from registry.models import User
 
 __all__ = [

@@ -6,9 +6,15 @@ import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from previews.sample_files.formats import HEAD_BYTES, named
-from previews.sample_files.limits import MAX_PIXELS, MAX_SIDE, MAX_TEXT_BYTES
-from previews.sample_files.refusals import Refused, Why
+from previews.sample_files.formats import (
+    HEAD_BYTES,
+    MAX_PIXELS,
+    MAX_SIDE,
+    MAX_TEXT_BYTES,
+    Refused,
+    Why,
+    named,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

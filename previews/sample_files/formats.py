@@ -5,9 +5,23 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
-from previews.sample_files.refusals import Refused, Why
-
-__all__ = ["HEAD_BYTES", "Format", "named", "sniff"]
+__all__ = [
+    "HEAD_BYTES",
+    "MAX_FILM_BYTES",
+    "MAX_FRAMES",
+    "MAX_PICTURE_BYTES",
+    "MAX_PIXELS",
+    "MAX_SECONDS",
+    "MAX_SIDE",
+    "MAX_TEXT_BYTES",
+    "MIB",
+    "Format",
+    "Interrupted",
+    "Refused",
+    "Why",
+    "named",
+    "sniff",
+]
 
 #: As many first bytes as ``sniff`` looks at.
 HEAD_BYTES = 1024
@@ -101,3 +115,59 @@ def named(head: bytes) -> str:
     if _SAFETENSORS.match(head):
         return "safetensors file"
     return next((what for pattern, what in _MARKUP if pattern.search(head[:HEAD_BYTES])), "")
+
+
+class Why(StrEnum):
+    """What is wrong with a file; its particulars are those in brackets."""
+
+    KIND = "kind"  # another kind of file [what]
+    UNKNOWN = "unknown"  # nothing that is known
+    SIZE = "size"  # too many bytes [limit_mib]
+    PIXELS = "pixels"  # too large a picture [width, height, megapixels]
+    CUT = "cut"  # ends before it is over
+    TRAILING = "trailing"  # goes on after its end [what]
+    DAMAGED = "damaged"  # cannot be decoded
+    TEXTS = "texts"  # metadata that unpack to far more than they are
+    LENGTH = "length"  # too long a video [seconds, limit_s]
+    FRAMES = "frames"  # too many pictures in a video [limit]
+    BLANK = "blank"  # a video without pictures
+    CODEC = "codec"  # a video of a kind that is not decoded here [codec]
+    SLOW = "slow"  # decoding takes too long
+    HEAVY = "heavy"  # decoding takes too much memory
+
+
+class Refused(Exception):
+    """The file is not taken."""
+
+    def __init__(self, why: Why, **facts: str | int) -> None:
+        super().__init__(why.value)
+        self.why = why
+        self.facts = facts
+
+
+class Interrupted(Exception):
+    """The process that read was ended from outside; the file is not to blame."""
+
+
+MIB = 1024 * 1024
+
+MAX_PICTURE_BYTES = 20 * MIB
+MAX_FILM_BYTES = 64 * MIB
+
+#: Of a still picture; libwebp and libjpeg go to 16,383 and 65,535 pixels a side.
+MAX_PIXELS = 40_000_000
+MAX_SIDE = 16_383
+
+#: Of whatever moves: 1080p, either way round, 60 frames a second.
+MAX_FILM_PIXELS = 1920 * 1088
+MAX_SECONDS = 20
+MAX_FRAMES = 1_200
+
+#: Texts of a file together, unpacked; workflows of ComfyUI reach a megabyte.
+MAX_TEXT_BYTES = 4 * MIB
+
+#: Of the process that reads: address space, seconds of CPU, seconds by the clock, bytes a file.
+MEMORY_BYTES = 1536 * MIB
+CPU_S = 60
+WALL_S = 120
+WRITE_BYTES = 64 * MIB

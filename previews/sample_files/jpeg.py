@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 
 from previews.sample_files.containers import Parts, require_end, require_pixels
-from previews.sample_files.refusals import Refused, Why
+from previews.sample_files.formats import Refused, Why
 
 __all__ = ["take_apart"]
 

@@ -13,8 +13,7 @@ from __future__ import annotations
 import re
 
 from previews.sample_files.containers import require_end
-from previews.sample_files.formats import HEAD_BYTES, Format, named
-from previews.sample_files.refusals import Refused, Why
+from previews.sample_files.formats import HEAD_BYTES, Format, Refused, Why, named
 
 __all__ = ["require_whole"]
 

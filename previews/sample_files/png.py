@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from previews.png_chunks import PICTURE, SIGNATURE, TEXTS, Broken, Fault, walk
 from previews.sample_files.containers import Parts, inflate, require_end, require_pixels
-from previews.sample_files.limits import MAX_TEXT_BYTES, MIB
-from previews.sample_files.refusals import Refused, Why
+from previews.sample_files.formats import MAX_TEXT_BYTES, MIB, Refused, Why
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,10 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from previews.sample_files import limits
-from previews.sample_files.formats import HEAD_BYTES, sniff
+from previews.sample_files import formats
+from previews.sample_files.formats import HEAD_BYTES, Refused, Why, sniff
 from previews.sample_files.mp4_boxes import require_whole
-from previews.sample_files.refusals import Refused, Why
 
 __all__ = ["FILM", "OUTCOME", "PICTURE", "SMALL", "main", "read"]
 
@@ -40,16 +39,16 @@ def main(source: Path, folder: Path) -> None:
 def confine() -> None:
     """Give this process its limits, which nothing that it runs can raise again."""
     wanted = {
-        resource.RLIMIT_AS: limits.MEMORY_BYTES,
-        resource.RLIMIT_CPU: limits.CPU_S,
-        resource.RLIMIT_FSIZE: limits.WRITE_BYTES,
+        resource.RLIMIT_AS: formats.MEMORY_BYTES,
+        resource.RLIMIT_CPU: formats.CPU_S,
+        resource.RLIMIT_FSIZE: formats.WRITE_BYTES,
         resource.RLIMIT_CORE: 0,
     }
     for kind, most in wanted.items():
         with suppress(ValueError):  # macOS has no limit of the address space
             # At the soft limit of CPU comes a signal that says so, at the hard one none.
             resource.setrlimit(kind, (most, most + 5))
-    signal.alarm(limits.WALL_S)
+    signal.alarm(formats.WALL_S)
 
 
 def read(source: Path, folder: Path) -> dict[str, Any]:
@@ -60,10 +59,10 @@ def read(source: Path, folder: Path) -> dict[str, Any]:
     """
     # Decoders are loaded once the limits hold.
     from previews.sample_files import stills, videos  # noqa: PLC0415
-    from previews.sample_files.claims.merged import gather  # noqa: PLC0415
+    from previews.sample_files.claims.gather import gather  # noqa: PLC0415
 
     kind = sniff(_head(source, HEAD_BYTES))
-    data = _whole(source, limits.MAX_FILM_BYTES if kind.is_film else limits.MAX_PICTURE_BYTES)
+    data = _whole(source, formats.MAX_FILM_BYTES if kind.is_film else formats.MAX_PICTURE_BYTES)
     texts: dict[str, str] = {}
     parts = None if kind.is_film else stills.take_apart(kind, data)
     if parts is None:
@@ -97,7 +96,7 @@ def _whole(source: Path, limit: int) -> bytes:
     with source.open("rb") as handle:
         data = handle.read(limit + 1)
     if len(data) > limit:
-        raise Refused(Why.SIZE, limit_mib=limit // limits.MIB)
+        raise Refused(Why.SIZE, limit_mib=limit // formats.MIB)
     return data
 
 

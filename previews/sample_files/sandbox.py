@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from previews.sample_files import limits
-from previews.sample_files.formats import HEAD_BYTES, Format, sniff
+from previews.sample_files import formats
+from previews.sample_files.formats import HEAD_BYTES, Format, Interrupted, Refused, Why, sniff
 from previews.sample_files.reader import FILM, OUTCOME, PICTURE, SMALL
-from previews.sample_files.refusals import Interrupted, Refused, Why
 
 __all__ = ["Reading", "read"]
 
@@ -89,7 +88,7 @@ def read(source: Path, folder: Path) -> Reading:
 
 
 def _size(width: int, height: int) -> tuple[int, int]:
-    if not (0 < int(width) <= limits.MAX_SIDE and 0 < int(height) <= limits.MAX_SIDE):
+    if not (0 < int(width) <= formats.MAX_SIDE and 0 < int(height) <= formats.MAX_SIDE):
         raise ValueError((width, height))
     return int(width), int(height)
 
@@ -108,7 +107,7 @@ def _run(source: Path, folder: Path) -> int:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
-                timeout=limits.WALL_S + LATE_S,
+                timeout=formats.WALL_S + LATE_S,
             )
         except subprocess.TimeoutExpired:
             return -signal.SIGALRM

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageCms
 
 from previews.sample_files import jpeg, png, webp
-from previews.sample_files.formats import Format
-from previews.sample_files.refusals import Refused, Why
+from previews.sample_files.formats import Format, Refused, Why
 
 if TYPE_CHECKING:
     from pathlib import Path

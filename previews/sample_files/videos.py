@@ -16,9 +16,14 @@ from av.error import FFmpegError
 from PIL import Image
 
 from previews.sample_files.containers import Parts, require_pixels
-from previews.sample_files.formats import Format
-from previews.sample_files.limits import MAX_FILM_PIXELS, MAX_FRAMES, MAX_SECONDS
-from previews.sample_files.refusals import Refused, Why
+from previews.sample_files.formats import (
+    MAX_FILM_PIXELS,
+    MAX_FRAMES,
+    MAX_SECONDS,
+    Format,
+    Refused,
+    Why,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

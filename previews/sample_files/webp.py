@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from previews.sample_files.containers import Parts, require_end, require_pixels
-from previews.sample_files.limits import MAX_FILM_PIXELS, MAX_FRAMES, MAX_SECONDS
-from previews.sample_files.refusals import Refused, Why
+from previews.sample_files.formats import MAX_FILM_PIXELS, MAX_FRAMES, MAX_SECONDS, Refused, Why
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from previews.sample_files.refusals import Why
+from previews.sample_files.formats import Why
 
 if TYPE_CHECKING:
-    from previews.sample_files.refusals import Refused
+    from previews.sample_files.formats import Refused
 
 __all__ = ["cannot_be_read", "reason"]
 

@@ -27,9 +27,13 @@ from lorary.anatomy.claims.metadata import clean, file_told
 from previews import local_weights
 from previews.models import Derivative, DerivativeKind, Sample, SampleKind, SampleState
 from previews.sample_files import sandbox
-from previews.sample_files.formats import HEAD_BYTES, sniff
-from previews.sample_files.limits import MAX_FILM_BYTES, MAX_PICTURE_BYTES
-from previews.sample_files.refusals import Refused
+from previews.sample_files.formats import (
+    HEAD_BYTES,
+    MAX_FILM_BYTES,
+    MAX_PICTURE_BYTES,
+    Refused,
+    sniff,
+)
 from previews.samples import messages
 from previews.samples.selectors import digests_of
 from registry import events, storage

@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from hub.http.middleware import FOR_AN_HOUR
 from previews import cards
 from previews.derived import card as drawing
-from previews.derived.shapes import Bar, Caption, Spot
+from previews.derived.text_layout import Bar, Caption, Spot
 from previews.fonts import faces
 from previews.models import Image
 from registry import storage

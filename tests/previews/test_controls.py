@@ -14,7 +14,7 @@ import previews.tasks  # noqa: F401 - registers the handler of renders
 from previews.models import Control, Image
 from previews.pictures.services import StoredControls
 from previews.render import pipeline_arguments
-from previews.render.progress import Picture
+from previews.render.pictures import Picture
 from previews.render.recipe import Shot
 from previews.renders.selectors import previews_of
 from registry import storage, sweep

@@ -10,9 +10,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from previews.render import Layer
-from previews.render.bases.fingerprint import fingerprint
-from previews.render.controls import ControlsInMemory, control_key
+from previews.render.bases.pipelines import fingerprint
 from previews.render.engine import Engine, Picture, Watch
+from previews.render.pictures import ControlsInMemory, control_key
 from tests.previews.updates import bases_at, recipe
 
 if TYPE_CHECKING:

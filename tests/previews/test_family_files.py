@@ -8,7 +8,7 @@ import diffusers
 import pytest
 
 from previews.render import FamilyInvalid, load_bases
-from previews.render.adapters.native import native_names
+from previews.render.adapters.base_modules import native_names
 from previews.render.families import described, family_of, load_families
 
 if TYPE_CHECKING:

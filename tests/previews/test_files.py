@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lorary.safetensors import HeaderError
-from previews.render.adapters.files import _TYPES, read_tensors
+from previews.render.adapters.normalise import _TYPES, read_tensors
 
 if TYPE_CHECKING:
     from pathlib import Path

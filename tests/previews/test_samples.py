@@ -18,7 +18,7 @@ from previews import operator_actions
 from previews.models import Sample, SampleKind, SampleState
 from previews.sample_files import sandbox
 from previews.sample_files.claims.facts import MAX_HASHES, MAX_RESOURCES
-from previews.sample_files.refusals import Interrupted, Refused, Why
+from previews.sample_files.formats import Interrupted, Refused, Why
 from previews.samples import messages, selectors
 from previews.samples import services as samples
 from registry import storage, sweep

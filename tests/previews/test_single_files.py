@@ -14,7 +14,7 @@ import torch
 from django.core.management import call_command
 
 from previews.render import BaseUnavailable, load_bases
-from previews.render.bases.log_filters import quiet
+from previews.render.bases.libraries import quiet
 from previews.render.bases.verify import verify
 from previews.render.defaults import recipe_of
 from previews.render.engine import Engine

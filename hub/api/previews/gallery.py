@@ -24,7 +24,7 @@ from hub.api.base import (
 )
 from hub.api.bodies import raw_body
 from previews.models import SampleKind, SampleState
-from previews.sample_files.limits import MAX_FILM_BYTES
+from previews.sample_files.formats import MAX_FILM_BYTES
 from previews.samples import selectors, services
 from previews.samples.selectors import Brought
 from registry.adapters import selectors as adapter_selectors

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from previews.render.adapters.normalise import normalise, read
-from previews.render.bases.log_filters import quiet
+from previews.render.bases.libraries import quiet
 from previews.render.bases.memory_fallbacks import has_room
 from previews.render.errors import CannotRender, Why
 

@@ -6,21 +6,21 @@ alike: ``to_out.0`` and ``to_out_0`` would be the same.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from previews.render.adapters.ldm import ldm_names
-from previews.render.adapters.native import native_names
 from previews.render.errors import CannotRender, Why
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from previews.render.families import Family
 
-__all__ = ["Slot", "Table", "table_of", "with_native"]
+__all__ = ["Slot", "Table", "native_names", "table_of", "with_native"]
 
 #: Prefixes of kohya's names for each part of a pipeline.
 _KOHYA = {
@@ -163,3 +163,30 @@ def _spellings(component: str, name: str, foreign: str | None) -> Iterator[str]:
             yield f"diffusion_model.{item}"
         for prefix in _KOHYA.get(component, ()):
             yield f"{prefix}_{item.replace('.', '_')}"
+
+
+def native_names(
+    native: Mapping[str, tuple[str, ...]], modules: Collection[str]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield original names, each with the modules it stands for, as far as the model has them.
+
+    Args:
+        native: Patterns of original names with those of diffusers' modules; “*” is a number.
+        modules: Names of the model's modules.
+    """
+    have = set(modules)
+    for pattern, targets in native.items():
+        expression = re.compile(re.escape(targets[0]).replace(r"\*", r"(\d+)"))
+        for module in modules:
+            found = expression.fullmatch(module)
+            if found is None:
+                continue
+            names = tuple(_filled(target, found.groups()) for target in targets)
+            if have.issuperset(names):
+                yield _filled(pattern, found.groups()), names
+
+
+def _filled(pattern: str, numbers: tuple[str, ...]) -> str:
+    for number in numbers:
+        pattern = pattern.replace("*", number, 1)
+    return pattern

@@ -9,14 +9,14 @@ diffusers 0.42 scales kohya files with mixed alphas wrongly, so every alpha is f
 from __future__ import annotations
 
 import json
+import math
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lorary.safetensors import HeaderError
-from previews.render.adapters.files import read_tensors
-from previews.render.adapters.fused import unfused
+from lorary.safetensors import HeaderError, read_header
 from previews.render.adapters.keys import group
 from previews.render.adapters.module_tensors import AdapterFile, Pieces, scale_of
 from previews.render.adapters.updates import part_of, update_of
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
     #: Turns names of the original authors' code into diffusers' (``pipeline.lora_state_dict``).
     Convert = Callable[[dict[str, Tensor]], dict[str, Tensor]]
+    from torch import Tensor
 
-__all__ = ["Normal", "normalise", "read"]
+__all__ = ["Normal", "normalise", "read", "read_tensors", "unfused"]
 
 #: Key under which diffusers keeps an adapter's PEFT configuration in the file's metadata.
 _DIFFUSERS_CONFIG = "lora_adapter_metadata"
@@ -162,3 +163,93 @@ def _converted(tensors: dict[str, Tensor], convert: Convert) -> dict[str, Tensor
     except (ValueError, KeyError, RuntimeError, AttributeError, IndexError) as error:
         msg = f"The names in this file are not those of the base model: {error}"
         raise CannotRender(Why.MODULES, msg) from error
+
+
+#: Tensors that every part has in common, and those that are cut by rows.
+_SHARED = re.compile(r"\.(alpha|(lora_down|lora\.down)\.weight|lora_A(\.[^.]+)?\.weight)\Z")
+_ROWS = re.compile(
+    r"\.((lora_up|lora\.up)\.weight|lora_B(\.[^.]+)?\.weight"
+    r"|dora_scale|lora_magnitude_vector(\.[^.]+)?)\Z"
+)
+_UP = re.compile(r"\.((lora_up|lora\.up)\.weight|lora_B(\.[^.]+)?\.weight)\Z")
+
+
+def unfused(tensors: Mapping[str, Tensor], table: Table) -> dict[str, Tensor]:
+    """Return the tensors with fused modules taken apart; all others stay as they are.
+
+    Raises:
+        CannotRender: ``shape`` where the rows are not those of the parts together.
+    """
+    result: dict[str, Tensor] = {}
+    # Other methods have an alpha too, and are taken apart when their update is known.
+    pairs = {name[: up.start()] for name in tensors if (up := _UP.search(name))}
+    for name, tensor in tensors.items():
+        found = _SHARED.search(name) or _ROWS.search(name)
+        module = name[: found.start()] if found else ""
+        slots = table.find_fused(module) if module in pairs else ()
+        if not (found and slots):
+            result[name] = tensor
+            continue
+        parts = _rows(tensor, slots, name) if _ROWS.search(name) else [tensor] * len(slots)
+        for slot, part in zip(slots, parts, strict=True):
+            result[f"{slot.path}{found.group()}"] = part
+    return result
+
+
+def _rows(tensor: Tensor, slots: tuple[Slot, ...], name: str) -> list[Tensor]:
+    sizes = [slot.shape[0] for slot in slots]
+    if tensor.ndim == 0 or tensor.shape[0] != sum(sizes):
+        msg = (
+            f"This file was made for another base model: {name[:120]} has "
+            f"{tuple(tensor.shape)}, the base's modules have {sizes} rows."
+        )
+        raise CannotRender(Why.SHAPE, msg)
+    return list(torch.split(tensor, sizes))
+
+
+_TYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "F8_E4M3FNUZ": torch.float8_e4m3fnuz,
+    "F8_E5M2FNUZ": torch.float8_e5m2fnuz,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return tensors and metadata of a file.
+
+    Raises:
+        HeaderError: no safetensors file, or not a sound one.
+        ValueError: a number format that torch does not have, or a file that was cut meanwhile.
+        OSError: it cannot be read.
+    """
+    tensors: dict[str, Tensor] = {}
+    with path.open("rb") as file:
+        header = read_header(file)
+        for name, info in sorted(header.tensors.items(), key=lambda item: item[1].begin):
+            if info.dtype not in _TYPES:
+                msg = f"numbers in the format {info.dtype}"
+                raise ValueError(msg)
+            numbers = bytearray(info.size_bytes)
+            file.seek(header.data_start + info.begin)
+            if file.readinto(numbers) != info.size_bytes:
+                msg = "the file ends too early"
+                raise ValueError(msg)
+            tensors[name] = _tensor(numbers, _TYPES[info.dtype], info.shape)
+    return tensors, dict(header.metadata)
+
+
+def _tensor(numbers: bytearray, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
+    if not math.prod(shape):
+        return torch.empty(shape, dtype=dtype)
+    return torch.frombuffer(numbers, dtype=dtype).reshape(shape)

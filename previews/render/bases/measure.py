@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from previews.render.bases.bases_file import Bases
-from previews.render.bases.library_errors import refusing
+from previews.render.bases.libraries import refusing
 from previews.render.bases.pipelines import device_of
 from previews.render.defaults import recipe_of
 from previews.render.engine import Engine

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,20 +15,22 @@ from diffusers import DiffusionPipeline
 from diffusers.loaders.single_file_utils import SingleFileComponentError
 
 from previews.render.adapters.base_modules import table_of
-from previews.render.bases.fingerprint import fingerprint
-from previews.render.bases.library_errors import FOREIGN
-from previews.render.bases.log_filters import quiet
+from previews.render.bases.libraries import FOREIGN, quiet
 from previews.render.bases.memory_fallbacks import free
+from previews.render.bases.model_paths import folder_of, installed
 from previews.render.bases.verify import pickled
 from previews.render.errors import BaseUnavailable
 from previews.render.families import family_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from previews.render.adapters.base_modules import Table
     from previews.render.bases.bases_file import Base, Bases
     from previews.render.families import Family
 
-__all__ = ["Opened", "Shelf", "device_of"]
+
+__all__ = ["Opened", "Shelf", "device_of", "fingerprint"]
 
 
 @dataclass(slots=True)
@@ -207,3 +211,47 @@ def _lay_out(pipeline: Any) -> None:  # noqa: ANN401
     for part in (getattr(pipeline, name, None) for name in ("unet", "vae")):
         if part is not None and all(weight.ndim <= 4 for weight in part.parameters()):
             part.to(memory_format=torch.channels_last)
+
+
+#: Of a large file this much is read at either end: other weights differ there, and all of a
+#: base of 30 GB would take a minute.
+END_BYTES = 256 * 1024
+
+
+def fingerprint(base: Base, device: str) -> str:
+    """Return 64 hex digits that change with whatever changes a base's own pictures.
+
+    It is of the files, of how the base is called and computed, and of the libraries that do it.
+    The device counts by its kind alone: ``cuda:1`` computes as ``cuda:0`` does.
+    """
+    settings = {
+        "dtype": base.dtype,
+        "device": device.partition(":")[0],
+        "call": dict(base.call),
+        "sampler_options": dict(base.sampler_options),
+        "vae_tiling": base.vae_tiling,
+        "libraries": installed(),
+    }
+    told = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    for name, path in _files_of(base):
+        told.update(f"{name}\0{path.stat().st_size}\0".encode())
+        told.update(_ends(path))
+    return told.hexdigest()
+
+
+def _files_of(base: Base) -> Iterator[tuple[str, Path]]:
+    """Yield what a base is read from: name and file, sorted."""
+    if base.is_single_file:
+        yield "checkpoint", Path(base.location)
+    folder = folder_of(base)
+    if folder is not None:
+        for path in sorted(folder.rglob("*")):
+            if path.suffix in {".json", ".safetensors", ".txt", ".model"} and path.is_file():
+                yield path.relative_to(folder).as_posix(), path
+
+
+def _ends(path: Path) -> bytes:
+    with path.open("rb") as handle:
+        start = handle.read(END_BYTES)
+        handle.seek(max(len(start), path.stat().st_size - END_BYTES))
+        return start + handle.read(END_BYTES)

@@ -10,10 +10,10 @@ import torch
 from diffusers import DiffusionPipeline
 
 from previews.render import Base, Bases, Recipe
-from previews.render.bases.log_filters import quiet
+from previews.render.bases.libraries import quiet
 from previews.render.engine import Engine
 from previews.render.families import family_of
-from previews.render.output.video import contact_sheet
+from previews.render.output.images import contact_sheet
 from tests.previews.families import bases, conventions, videos
 from tests.previews.updates import pixels
 

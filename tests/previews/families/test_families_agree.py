@@ -12,10 +12,9 @@ import torch
 
 from lorary.anatomy.families import families
 from previews.render import Layer
-from previews.render.adapters.base_modules import Slot, with_native
-from previews.render.adapters.fused import unfused
-from previews.render.adapters.native import native_names
-from previews.render.bases.log_filters import quiet
+from previews.render.adapters.base_modules import Slot, native_names, with_native
+from previews.render.adapters.normalise import unfused
+from previews.render.bases.libraries import quiet
 from previews.render.families import described
 from tests.previews.families import conventions
 from tests.previews.families.scenes import TINY, Scene

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from previews.sample_files import limits, reader, sandbox
-from previews.sample_files.formats import Format, sniff
-from previews.sample_files.refusals import Interrupted, Refused, Why
+from previews.sample_files import formats, reader, sandbox
+from previews.sample_files.formats import Format, Interrupted, Refused, Why, sniff
 from tests.previews.sample_files import files
 
 if TYPE_CHECKING:
@@ -119,7 +118,7 @@ ATTACKS = {
     "a WebM of a header": (WEBM[:4] + b"\x84webm", Why.DAMAGED),
     "an MP4 of nothing": (b"\0\0\0\x18ftypisom" + b"\0" * 12, Why.DAMAGED),
     "an MP4 of empty boxes": (b"\0\0\0\x10ftypisom\0\0\0\0" + b"\0\0\0\0free", Why.DAMAGED),
-    "too many bytes": (PHOTO_PNG + b"\0" * limits.MAX_PICTURE_BYTES, Why.SIZE),
+    "too many bytes": (PHOTO_PNG + b"\0" * formats.MAX_PICTURE_BYTES, Why.SIZE),
 }  # fmt: skip
 
 
@@ -172,7 +171,7 @@ def test_a_decoder_that_runs_wild_is_stopped(
     read: Read, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str, why: Why
 ) -> None:
     reader_that(code, monkeypatch, tmp_path)
-    file = tmp_path / "fake" / "previews" / "sample_files" / "limits.py"
+    file = tmp_path / "fake" / "previews" / "sample_files" / "formats.py"
     file.write_text(file.read_text() + "\nCPU_S = 1\nWALL_S = 2\n")
     with pytest.raises(Refused) as refusal:
         read(PHOTO_PNG)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from previews.sample_files import reader
-from previews.sample_files.claims.merged import gather
+from previews.sample_files.claims.gather import gather
 from tests.previews.sample_files import files
 
 if TYPE_CHECKING:

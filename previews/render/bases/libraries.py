@@ -15,10 +15,14 @@ from typing import TYPE_CHECKING
 import diffusers.utils.logging as diffusers_log
 import transformers.utils.logging as transformers_log
 
+from previews.render.errors import BaseUnavailable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["quiet"]
+    from previews.render.bases.bases_file import Base
+
+__all__ = ["FOREIGN", "quiet", "refusing"]
 
 
 @contextmanager
@@ -36,3 +40,24 @@ def quiet() -> Iterator[None]:
     finally:
         diffusers_log.set_verbosity(before[0])
         transformers_log.set_verbosity(before[1])
+
+
+#: What torch, diffusers and transformers raise at a base or a call that does not suit them.
+FOREIGN = (
+    AssertionError, AttributeError, ImportError, KeyError, OSError, RuntimeError, TypeError,
+    ValueError,
+)  # fmt: skip
+
+
+@contextmanager
+def refusing(base: Base, what: str) -> Iterator[None]:
+    """Turn whatever libraries raise into a refusal: “The base model “x” {what}: …”.
+
+    Raises:
+        BaseUnavailable: with the library's own words.
+    """
+    try:
+        yield
+    except FOREIGN as error:
+        msg = f"The base model “{base.id}” {what}: {error}"
+        raise BaseUnavailable(msg) from error
