@@ -1,17 +1,4 @@
-"""Every way in which rendering says no.
-
-RenderError
-├── BasesInvalid      bases_invalid      the bases file does not fit its schema
-├── FamilyInvalid     family_invalid     a family's description does not fit its schema
-├── RecipeInvalid     recipe_invalid     a recipe outside its limits
-├── PictureInvalid    picture_invalid    no picture made here, or one that was changed
-├── AdapterAbsent     adapter_absent     the file that a picture was made with is not here
-├── BaseUnavailable   base_unavailable   the base model is not here or cannot be opened
-├── CannotRender      cannot_render      this file, on this base, for the stated reason
-├── Cancelled         cancelled          somebody asked to stop
-├── TooSlow           too_slow           the deadline passed
-└── OutOfMemory       out_of_memory      not even a single picture fits
-"""
+"""Errors of rendering, each with a code. The text is a sentence for the user."""
 
 from __future__ import annotations
 
@@ -24,7 +11,6 @@ __all__ = [
     "BasesInvalid",
     "Cancelled",
     "CannotRender",
-    "FamilyInvalid",
     "OutOfMemory",
     "PictureInvalid",
     "RecipeInvalid",
@@ -35,68 +21,57 @@ __all__ = [
 
 
 class Why(StrEnum):
-    """Why an adapter gives no true picture."""
+    """Why an adapter cannot be rendered."""
 
-    UNREADABLE = "unreadable"  # no safetensors file
-    EMPTY = "empty"  # no LoRA module in it
-    ALGORITHM = "algorithm"  # no LoRA, or a kind that would be drawn wrongly
-    KEYS = "keys"  # tensors of unknown meaning
-    MODULES = "modules"  # modules that the base does not have
+    UNREADABLE = "unreadable"  # not a safetensors file
+    EMPTY = "empty"  # no LoRA module
+    ALGORITHM = "algorithm"  # a method that is not supported
+    KEYS = "keys"  # unknown tensors
+    MODULES = "modules"  # modules that the base model does not have
     SHAPE = "shape"  # modules of another size
     NUMBERS = "numbers"  # NaN or infinity
-    INCOMPLETE = "incomplete"  # parts missing in the file, or not taken over by diffusers
-    FLAGGED = "flagged"  # the base's safety checker blacked a picture out
+    INCOMPLETE = "incomplete"  # parts of a module are missing
+    FLAGGED = "flagged"  # the base model's safety checker blacked out a picture
 
 
 class RenderError(Exception):
-    """Base of all refusals; the text is a sentence for a person."""
+    """Base of all errors here."""
 
     code: ClassVar[str] = "render_error"
 
 
 class BasesInvalid(RenderError):
-    """The bases file does not fit its schema; the text lists every fault."""
+    """The bases file is invalid; the text lists all faults."""
 
     code = "bases_invalid"
 
 
-class FamilyInvalid(RenderError):
-    """A family's description does not fit its schema; the text lists every fault of the file."""
-
-    code = "family_invalid"
-
-
 class RecipeInvalid(RenderError):
-    """A recipe outside its limits; the text says which value."""
+    """A recipe has values outside its limits; the text names them."""
 
     code = "recipe_invalid"
 
 
 class PictureInvalid(RenderError):
-    """No picture made here, or one whose recipe was changed; the text says which."""
+    """A picture was not made by Lorary, or its recipe was changed."""
 
     code = "picture_invalid"
 
 
 class AdapterAbsent(RenderError):
-    """A file that a picture was made with is not here."""
+    """The adapter that a picture was made with was not found."""
 
     code = "adapter_absent"
 
 
 class BaseUnavailable(RenderError):
-    """The base model is not here or cannot be opened."""
+    """The base model was not found or cannot be opened."""
 
     code = "base_unavailable"
 
 
 class CannotRender(RenderError):
-    """This adapter gives no true picture on this base.
-
-    Args:
-        why: The reason as a slug, for texts in other languages.
-        message: The sentence for a person.
-    """
+    """This adapter cannot be rendered on this base model; ``why`` is for translated messages."""
 
     code = "cannot_render"
 
@@ -106,18 +81,18 @@ class CannotRender(RenderError):
 
 
 class Cancelled(RenderError):
-    """Somebody asked to stop; pictures handed over before remain valid."""
+    """Rendering was cancelled; pictures that were made before remain valid."""
 
     code = "cancelled"
 
 
 class TooSlow(RenderError):
-    """The deadline passed between two steps."""
+    """Rendering took longer than the deadline."""
 
     code = "too_slow"
 
 
 class OutOfMemory(RenderError):
-    """Not even a single picture fits into memory."""
+    """There is not enough memory for a single picture."""
 
     code = "out_of_memory"

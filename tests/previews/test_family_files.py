@@ -1,25 +1,20 @@
-"""Descriptions of families: what they may say, how they say no, what bases take from them."""
+"""Descriptions of families: what bases take from them."""
 
 from __future__ import annotations
 
+import tomllib
 from typing import TYPE_CHECKING
 
 import diffusers
 import pytest
 
-from previews.render import FamilyInvalid, load_bases
+from lorary.anatomy import FAMILIES
+from previews.render import load_bases
 from previews.render.adapters.base_modules import native_names
-from previews.render.families import described, family_of, load_families
+from previews.render.families import FOLDER, described, family_of
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-GOOD = 'families = ["sd1"]\npipelines = ["StableDiffusionPipeline"]\nparts = ["unet"]\n'
-
-
-def read(folder: Path, text: str) -> object:
-    (folder / "some.toml").write_text(text)
-    return load_families(folder)
 
 
 @pytest.mark.parametrize("family", described().values(), ids=described())
@@ -60,34 +55,14 @@ def test_a_family_without_a_description_is_called_as_stable_diffusion_is() -> No
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("text", "fault"),
-    [
-        ("families = [", "some.toml: "),
-        ("", "“families” is missing"),
-        (GOOD + "medium = 'sound'\n", "“medium” is one of image, video, not 'sound'"),
-        (GOOD + "negative = 3\n", "“negative” is text, not 3"),
-        (GOOD + "call = 3\n", "“call” is a table, not 3"),
-        (GOOD + "steps = 3\n", "unknown key “steps”; known are families,"),
-        (GOOD.replace("sd1", "sd9"), "there is no family “sd9”"),
-        (GOOD.replace('["sd1"]', '"sd1"'), "“families” is a list of texts, not 'sd1'"),
-        (GOOD + "[defaults]\nsize = 3\n", "unknown key “defaults.size”; known are batch,"),
-        (GOOD + "[native]\n'a.*' = 3\n", "“native.a.*” is a name or a list of names, not 3"),
-        (GOOD + "[only.sd2.defaults]\n", "“only.sd2” is of no family of this file"),
-        (GOOD + "[only.sd1.names]\n", "unknown key “only.sd1.names”; known are defaults,"),
-        (GOOD + "[only.sd1.defaults]\nx = 1\n", "unknown key “only.sd1.defaults.x”"),
-    ],
-)
-def test_faults_are_named(tmp_path: Path, text: str, fault: str) -> None:
-    with pytest.raises(FamilyInvalid) as caught:
-        read(tmp_path, text)
-    assert fault in str(caught.value)
-
-
-def test_a_family_is_described_once(tmp_path: Path) -> None:
-    (tmp_path / "other.toml").write_text(GOOD)
-    with pytest.raises(FamilyInvalid, match="“sd1” is described twice"):
-        read(tmp_path, GOOD)
+def test_every_file_is_about_known_families_that_no_other_describes() -> None:
+    ids = [
+        family
+        for file in FOLDER.glob("*.toml")
+        for family in tomllib.loads(file.read_text())["families"]
+    ]
+    assert sorted(ids) == sorted(described())
+    assert described().keys() <= FAMILIES.keys()
 
 
 def test_original_names_stand_for_modules_that_the_model_has() -> None:
