@@ -29,8 +29,7 @@ from benchmarks.reports import machine
 from benchmarks.setup.copies import changed_copy
 from previews.render import Bases, Layer, load_bases
 from previews.render.defaults import recipe_of
-from previews.render.engine import Engine, Watch
-from previews.render.pictures import ControlsInMemory
+from previews.render.engine import Engine
 from tests.previews.methods import METHODS, changes, write
 
 if TYPE_CHECKING:
@@ -73,13 +72,13 @@ def readings_of(keep: int, renders: int) -> list[Reading]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bases = _three(load_bases().get("miniature"), folder)
-        engine, watch = Engine(bases, keep=keep), Watch(controls=ControlsInMemory(1_000_000))
+        engine = Engine(bases, keep=keep)
         adapters = _adapters(engine, folder, renders)
         readings: list[Reading] = []
         for number, adapter in enumerate(adapters, start=1):
             base = list(bases)[number // TURN % len(bases.by_id)]
             recipe = recipe_of(base, prompts=["a house"], seeds=[number], strengths=[0.0, 1.0])
-            engine.render(recipe, [Layer(adapter)], watch=watch)
+            engine.render(recipe, [Layer(adapter)])
             adapter.unlink()
             if number % EVERY == 0:
                 readings.append((number, _rss_mb()))
@@ -100,7 +99,7 @@ def _three(base: Base, folder: Path) -> Bases:
 
 def _adapters(engine: Engine, folder: Path, count: int) -> Iterator[Path]:
     """Yield adapters, each different from all others, by every method in turn."""
-    pipeline = engine.shelf.get("one").pipeline
+    pipeline = engine.bases.get("one").pipeline
     made = [write(folder / f"{name}.st", changes(pipeline, name)) for name in METHODS]
     sources = cycle([*sorted(DEMO.glob("*.safetensors")), *made])
     del pipeline

@@ -29,8 +29,8 @@ from benchmarks.setup.copies import changed_copy
 from previews.render import Layer, load_bases
 from previews.render.bases.libraries import quiet
 from previews.render.defaults import default_recipe
-from previews.render.engine import Engine, Watch
-from previews.render.pictures import ControlsInMemory
+from previews.render.engine import Callbacks, Engine
+from tests.previews.updates import ControlsInMemory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -81,9 +81,11 @@ def _measure(bases: Bases, recipe: Recipe, files: Sequence[Path]) -> list[float]
     They take turns at each adapter, and at who is first, so that a busy machine slows all alike.
     """
     engine, script, controls = Engine(bases), _Script(bases, recipe), ControlsInMemory()
-    watch = Watch(controls=controls)
+    callbacks = Callbacks(controls=controls)
     makers: list[Callable[[Path], Pictures]] = [
-        lambda file: [item.png for item in engine.render(recipe, [Layer(file)], watch=watch)],
+        lambda file: [
+            item.png for item in engine.render(recipe, [Layer(file)], callbacks=callbacks)
+        ],
         lambda file: script.pictures(file, 1),
         lambda file: script.pictures(file, 4),
     ]

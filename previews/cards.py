@@ -1,4 +1,4 @@
-"""The card of a version for links, drawn when it is asked for: its words can change any time."""
+"""The card that other sites show for a link to a version, drawn on request."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from django.utils.translation import gettext as _
 from lorary.anatomy import family_title
 from previews import cover
 from previews.derived import Unreadable, card, opened
-from previews.fonts import faces
+from previews.fonts import fonts
 from previews.models import Image
-from previews.pictures import services as blobs
+from previews.pictures import services as pictures
 from previews.renders.selectors import previews_of
 from registry.models import Maturity
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LinkCard", "of"]
 
-#: Another number wherever cards look otherwise; caches ask by it.
+#: Version of the drawing, part of the ETag.
 DRAWING = 1
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LinkCard:
-    """Everything that a card is drawn of, before it is."""
+    """The contents of a card."""
 
     version: Version
     pictures: Sequence[Picture]
@@ -47,29 +47,29 @@ class LinkCard:
 
     @property
     def facts(self) -> str:
-        """Owner, what it teaches, base model, and the version."""
+        """Owner, kind, base model, version and content rating."""
         adapter = self.version.adapter
         kind = adapter.get_kind_display().lower()
         is_mature = adapter.maturity == Maturity.MATURE
         rating = adapter.get_maturity_display().lower() if is_mature else ""
         family = family_title(self.version.family)
-        said = [adapter.owner, kind, family, self.version.name, rating]
-        return " · ".join(word for word in said if word)
+        parts = [adapter.owner, kind, family, self.version.name, rating]
+        return " · ".join(word for word in parts if word)
 
     @property
     def etag(self) -> str:
-        """Strong validator, known without drawing."""
-        said = [
+        """Strong ETag; it does not need the drawing."""
+        parts = [
             DRAWING,
             self.title,
             self.facts,
             [[one.id, one.prompt, one.strength] for one in self.pictures],
             self.version.revision.commit,
         ]
-        return f'"{hashlib.sha256(json.dumps(said).encode()).hexdigest()}"'
+        return f'"{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"'
 
     def png(self) -> bytes:
-        """Draw it: the pictures, or the cover where there are none."""
+        """Draw the card with pictures, or with the cover if there are none."""
         frames = tuple(self._frames())
         drawn = card.Card(
             title=self.title,
@@ -79,22 +79,22 @@ class LinkCard:
             shapes=() if frames else tuple(cover.shapes(self.version)),
             side=cover.SIDE,
         )
-        return card.png(drawn, faces())
+        return card.png(drawn, fonts())
 
     def _frames(self) -> Iterator[card.Frame]:
         rows = Image.objects.select_related("blob").in_bulk([one.id for one in self.pictures])
         for picture in self.pictures:
             label = f"{picture.strength:g}" if picture.strength else _("no adapter")
             try:
-                yield card.Frame(opened(blobs.bytes_of(rows[picture.id].blob)), label)
+                yield card.Frame(opened(pictures.bytes_of(rows[picture.id].blob)), label)
             except (FileNotFoundError, Unreadable) as error:
                 log.warning("picture %s is not on the card: %s", picture.id, error)
 
 
 def of(version: Version) -> LinkCard:
-    """Return the card of a version: its control and some strengths of one prompt and seed.
+    """Return the card of a version, with pictures of one prompt and seed at some strengths.
 
-    Of a mature adapter it shows the drawing of the weights: whoever meets the link did not ask.
+    The card of a mature adapter shows its cover instead of pictures.
     """
     if version.adapter.maturity == Maturity.MATURE:
         return LinkCard(version, ())
@@ -104,7 +104,7 @@ def of(version: Version) -> LinkCard:
 
 
 def _chosen(pictures: Sequence[Picture]) -> list[Picture]:
-    """Return up to four pictures of the first prompt and seed, evenly from lowest to highest."""
+    """Return up to four pictures of the first prompt and seed, evenly spread over strengths."""
     row = sorted(
         (one for one in pictures if (one.prompt, one.seed) == _scene(pictures[0])),
         key=lambda one: one.strength,

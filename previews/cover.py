@@ -1,8 +1,8 @@
-"""A picture of a version made of nothing but its own file: no page is bare.
+"""Draws the cover of a version from its weights, for versions without pictures.
 
 ```
 ┌──────────────────────┐
-│ text_model.encoder   │  one row of dots per stack of blocks;
+│ text_model.encoder   │  one row of dots for each stack of blocks;
 │ ● ● •                │  a dot's area is the block's share of trained numbers
 │ down_blocks          │
 │ ● ⦿ ●                │  the ring is around the largest
@@ -35,14 +35,14 @@ __all__ = ["SIDE", "shapes", "svg"]
 
 SIDE = 640
 MARGIN = 44
-#: Height that the bars of the digest take at the foot.
+#: Height of the digest's bars at the bottom.
 FOOT = 76
 CAPTION = 22
-#: Dots are at most so large, however few blocks there are.
+#: Largest dot.
 MAX_CELL = 112
 MIN_CAPTIONED_CELL = 14
 MIN_CELL = 5
-#: What is beyond these is drawn as one last stack, or not at all: a sheet has an end.
+#: Further stacks are drawn as one, further dots are left out.
 MAX_STACKS = 24
 MAX_DOTS = 4000
 
@@ -87,7 +87,7 @@ def svg(version: Version) -> str:
 
 
 def shapes(version: Version) -> list[Shape]:
-    """Return what the cover is drawn of, in a square of ``SIDE``."""
+    """Return the shapes of the cover, in a square of ``SIDE``."""
     primary = version.primary_file
     document = blob_selectors.document_of(primary.blob if primary else None)
     stacks = _stacks(document["layers"]["blocks"] if document else ())
@@ -112,7 +112,7 @@ def _markup(shape: Shape) -> str:
 
 
 def _stacks(blocks: Iterable[dict[str, Any]]) -> list[_Stack]:
-    """Group blocks by the stack they are numbered in, in the file's order."""
+    """Group numbered blocks by stack, in the file's order."""
     found: dict[str, list[_Dot]] = {}
     for block in itertools.islice(blocks, MAX_DOTS):
         numbered = _NUMBERED.match(block["name"])
@@ -151,9 +151,9 @@ def _dots(stacks: Sequence[_Stack]) -> Iterator[Caption | Spot]:
 
 
 def _fit(stacks: Sequence[_Stack]) -> tuple[int, int, int]:
-    """Return the largest cell with which all rows fit, cells a row, and a caption's height.
+    """Return the largest cell size that fits, the cells in a row, and the height of a caption.
 
-    Captions are left out where they would leave no room for dots.
+    Captions are left out if there is no room.
     """
     width, height = SIDE - 2 * MARGIN, SIDE - 2 * MARGIN - FOOT
     for caption, least in ((CAPTION, MIN_CAPTIONED_CELL), (0, MIN_CELL)):
@@ -166,7 +166,7 @@ def _fit(stacks: Sequence[_Stack]) -> tuple[int, int, int]:
 
 
 def _bars(sha256: str) -> Iterator[Bar]:
-    """Draw the digest: 64 bars, as high as their digit."""
+    """Yield 64 bars whose heights are the digits of the digest."""
     step = (SIDE - 2 * MARGIN) / 64
     foot = SIDE - MARGIN
     for index, digit in enumerate(sha256):
@@ -175,5 +175,5 @@ def _bars(sha256: str) -> Iterator[Bar]:
 
 
 def _n(value: float) -> str:
-    """Write a coordinate shortly, the same everywhere."""
+    """Return a coordinate with at most two decimals."""
     return f"{value:.2f}".rstrip("0").rstrip(".")

@@ -1,8 +1,4 @@
-"""The demo: the styles trained with the miniature, published through the ordinary services.
-
-Each adapter of ``previews/miniature/adapters`` goes the way of every upload (announce, send,
-check, draft, publish), so that a fresh hub shows what it can do with what it does.
-"""
+"""Publishes the demo adapters, which were trained for the miniature, through the usual services."""
 
 from __future__ import annotations
 
@@ -33,11 +29,11 @@ _MINIATURE = Path(__file__).parent / "miniature"
 
 @dataclass(frozen=True, slots=True)
 class DemoAdapter:
-    """One demo adapter: its file and what its page says."""
+    """One demo adapter: its file and the contents of its page."""
 
     path: Path
     entry: dict[str, Any]
-    # What it goes well with: lines of text, one a stack.
+    # Lines of text, one for each stack that includes it.
     stacks: tuple[str, ...]
 
     @property
@@ -59,7 +55,7 @@ class DemoAdapter:
 
     @property
     def details(self) -> Details:
-        """What is said about the version."""
+        """Details of the version."""
         low, high = self.entry["range"]
         return Details(
             notes="Trained by the recipe of the miniature.",
@@ -84,15 +80,15 @@ class DemoAdapter:
         lines += [
             "## How it was made",
             (
-                "Trained on pictures that the recipe draws itself, for the miniature, the small "
-                "base model that this hub renders previews with. It does nothing on other bases."
+                "Trained on generated pictures for the miniature, the small base model that this "
+                "hub includes. It does nothing with other base models."
             ),
         ]
         return "\n\n".join(lines) + "\n"
 
 
 def catalogue() -> list[DemoAdapter]:
-    """Return the demo adapters in the order in which they are published."""
+    """Return the demo adapters in the order of publication."""
     index = tomllib.loads((_MINIATURE / "index.toml").read_text(encoding="utf-8"))
     folder = _MINIATURE / "adapters"
     return [
@@ -102,7 +98,7 @@ def catalogue() -> list[DemoAdapter]:
 
 
 def _stacks(name: str, stacks: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield a line for each stack that the adapter is part of."""
+    """Yield a line for each stack that includes the adapter."""
     for stack in stacks:
         strengths = dict(zip(stack["adapters"], stack["strengths"], strict=True))
         own = strengths.pop(name, None)
@@ -111,10 +107,7 @@ def _stacks(name: str, stacks: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def publish(*, say: Callable[[str], None] = lambda _text: None) -> int:
-    """Publish what was never published of the demo; returns how many versions are new.
-
-    What was yanked or withdrawn stays so.
-    """
+    """Publish demo adapters that were never published; return the number of new versions."""
     user = _owner()
     new = 0
     for one in catalogue():
@@ -136,7 +129,7 @@ def _owner() -> User:
 
 
 def _send(user: User, path: Path) -> Upload:
-    """Send a file and run its checks here, without waiting for a worker."""
+    """Upload a file and run its checks in this process."""
     upload = uploads.create(actor=user, path=path.name, size_bytes=path.stat().st_size)
     with path.open("rb") as stream:
         upload = uploads.receive(actor=user, upload=upload, stream=stream)

@@ -1,4 +1,4 @@
-"""The site's faces, for words on pictures."""
+"""The site's fonts, for text on pictures."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 
 from django.contrib.staticfiles import finders
 
-from previews.derived.text_layout import Faces
+from previews.derived.text_layout import Fonts
 
-__all__ = ["faces"]
+__all__ = ["fonts"]
 
 
 @cache
-def faces() -> Faces:
-    """Return the faces where their files are, else Pillow's own."""
-    return Faces(_file("serif.woff2"), _file("sans.woff2"))
+def fonts() -> Fonts:
+    """Return the site's fonts; without their files, Pillow's font is used."""
+    return Fonts(_file("serif.woff2"), _file("sans.woff2"))
 
 
 def _file(name: str) -> Path | None:

@@ -22,7 +22,7 @@ from registry.versions.variants import HIGH, LOW
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from previews.render.output.readback import Used
+    from previews.render.output.readback import UsedAdapter
     from registry.models import Version
 
 __all__ = ["adapters_of", "layers_of", "local"]
@@ -109,8 +109,8 @@ def _parsed(data: bytes) -> dict[str, Any]:
 
 @contextmanager
 def adapters_of(
-    used: Sequence[Used], files: Sequence[Path]
-) -> Iterator[list[tuple[Used, Path, dict[str, Any]]]]:
+    used: Sequence[UsedAdapter], files: Sequence[Path]
+) -> Iterator[list[tuple[UsedAdapter, Path, dict[str, Any]]]]:
     """Yield each adapter of a picture as a local file with PEFT's configuration.
 
     Args:
@@ -129,7 +129,9 @@ def adapters_of(
         yield [_adapter(stack, one, named.get(one.sha256)) for one in used]
 
 
-def _adapter(stack: ExitStack, used: Used, file: Path | None) -> tuple[Used, Path, dict[str, Any]]:
+def _adapter(
+    stack: ExitStack, used: UsedAdapter, file: Path | None
+) -> tuple[UsedAdapter, Path, dict[str, Any]]:
     if file is not None:
         config = file.parent / CONFIG
         is_config = config.is_file() and config.stat().st_size <= MAX_CONFIG_BYTES

@@ -1,4 +1,4 @@
-"""What operators do with jobs: stop one, or try a failed one again."""
+"""Actions of operators on jobs: cancel one, or retry a failed one."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ __all__ = ["cancel", "retry"]
 
 
 def cancel(*, actor: User | AnonymousUser | None, job_id: int) -> None:
-    """Stop a job: at once while it waits, before its next step when it runs.
+    """Cancel a job; a running one stops before its next step.
 
     Raises:
-        NotFound: no such job, or the actor is no operator.
+        NotFound: no such job, or the actor is not an operator.
         ScopeMissing: see ``permissions.require_operator``.
     """
     permissions.require_operator(actor)
@@ -39,16 +39,16 @@ def cancel(*, actor: User | AnonymousUser | None, job_id: int) -> None:
         return
     with transaction.atomic():
         queue.cancel(job.key)
-        for sample in Sample.objects.filter(job=job):  # it would wait for ever
+        for sample in Sample.objects.filter(job=job):
             samples.refuse(sample=sample, reason=reason)
 
 
 def retry(*, actor: User | AnonymousUser | None, job_id: int) -> None:
-    """Try a failed render again; what was made before is kept where it is by the same recipe.
+    """Retry a failed render; pictures by the same recipe are kept.
 
     Raises:
-        NotFound: no such job, or the actor is no operator.
-        StateConflict: it has not failed, or is of a kind that whoever asked must ask for again.
+        NotFound: no such job, or the actor is not an operator.
+        StateConflict: the job has not failed, or is not a render.
         ScopeMissing: see ``permissions.require_operator``.
     """
     permissions.require_operator(actor)
@@ -56,7 +56,7 @@ def retry(*, actor: User | AnonymousUser | None, job_id: int) -> None:
     render = Render.objects.filter(job=job, state=RenderState.FAILED).first()
     if job.state != JobState.FAILED or render is None:
         raise StateConflict(
-            _("This job cannot be tried again. Whoever asked for it can ask anew."),
+            _("This job cannot be retried. The user who requested it can request it again."),
             state=job.state,
         )
     if render.kind == RenderKind.PREVIEW and render.version is not None:

@@ -1,4 +1,4 @@
-"""The chunks of a PNG of anybody, one after the other; whoever reads them says what is refused.
+"""Reads the chunks of an untrusted PNG.
 
 ```
 signature | IHDR | tEXt, zTXt, iTXt, iCCP, eXIf, … | IDAT … | IEND
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["MAX_CHUNKS", "PICTURE", "SIGNATURE", "TEXTS", "Broken", "Fault", "walk"]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-#: Encoders cut a picture into pieces of several kilobytes; this many are no picture.
+#: Chunks have several kilobytes, so no real picture has so many.
 MAX_CHUNKS = 20_000
 
-#: What a decoder needs of a still picture, and where texts are.
+#: Chunks that a decoder needs for a still picture, and chunks with text.
 PICTURE = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 
 
 class Fault(Enum):
-    """A file ends within a chunk, a chunk does not fit its checksum, or there is no end of them."""
+    """The file is incomplete, a checksum differs, or there are too many chunks."""
 
     CUT = "cut"
     CHANGED = "changed"
@@ -37,7 +37,7 @@ class Fault(Enum):
 
 
 class Broken(ValueError):
-    """Chunks cannot be told apart; ``name`` is of the one that was changed."""
+    """The chunks cannot be read; ``name`` is the chunk with a wrong checksum."""
 
     def __init__(self, why: Fault, name: bytes = b"") -> None:
         super().__init__(why.value)
@@ -45,12 +45,12 @@ class Broken(ValueError):
 
 
 def walk(data: bytes) -> Iterator[tuple[bytes, int, bytes, int]]:
-    """Yield each chunk's letters, start, bytes and end; the last one is IEND.
+    """Yield name, start, bytes and end of each chunk, up to IEND.
 
-    What the letters are, and what follows the last chunk, is for the caller to judge.
+    The caller checks names, and what follows the last chunk.
 
     Raises:
-        Broken: see there.
+        Broken: the file is damaged.
     """
     place = len(SIGNATURE)
     for _ in range(MAX_CHUNKS):

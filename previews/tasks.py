@@ -1,10 +1,10 @@
-"""The render job: version in, pictures out. Torch is imported here, when the first job runs."""
+"""Job handlers of the previews. The first render imports torch."""
 
 from __future__ import annotations
 
 import logging
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from previews.render import (
     load_bases,
 )
 from previews.render import Recipe as RecipeValue
+from previews.render.pictures import Callbacks
 from previews.renders import contact_sheets, strength_advice
 from previews.renders import messages as render_messages
 from previews.renders import services as renders
@@ -35,35 +36,34 @@ from registry.jobs import queue
 from registry.models import VersionState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from previews.render import Layer
-    from previews.render.engine import Engine, Picture
+    from previews.render.engine import Engine
+    from previews.render.pictures import Picture
     from registry.models import Job
 
 __all__ = [
-    "advise", "derive", "draw_sheets", "look_for_waiting", "read_sample", "render_version",
+    "advise", "derive", "draw_sheets", "queue_waiting", "read_sample", "render_version",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks at whether somebody cancelled.
-LOOK_S = 1.0
-#: Seconds between two notes of the steps that are done.
-TELL_S = 0.5
-#: Seconds until a job that is for another worker's base comes up again.
+#: Seconds between two checks whether the job was cancelled.
+CANCEL_S = 1.0
+#: Seconds between two reports of progress.
+REPORT_S = 0.5
+#: Seconds until a job is retried that needs another worker's base model.
 ELSEWHERE_S = 15
 
 
 @worker_ready.connect
-def look_for_waiting(**_: Any) -> None:  # noqa: ANN401 - a signal's extras
-    """Queue what waited for a base that this worker has, and what was never asked for."""
-    renders.sort_old()
+def queue_waiting(**_: Any) -> None:  # noqa: ANN401 - a signal's extras
+    """Queue work that waited for this worker, or was never queued, when it starts."""
     renders.begin_missing()
     renders.wake_waiting()
     tryouts.wake_waiting()
-    samples.drop_leftovers()
+    samples.delete_leftovers()
     derivatives.begin_missing()
     contact_sheets.begin_missing()
     strength_advice.begin_missing()
@@ -77,12 +77,12 @@ def _failed(job: Job) -> None:
 
 @queue.handler(renders.RENDER_TASK, on_failed=_failed)
 def render_version(run: queue.JobRun) -> None:
-    """Make the pictures of a render that are not there yet; safe to run again at any point."""
+    """Make the missing pictures of a render; safe to run again at any point."""
     rows = Render.objects.select_related("recipe", "version__adapter__namespace")
     render = rows.filter(pk=run.args["render_id"]).first()
     if render is None or render.recipe is None or not renders.start(render=render):
         return
-    render.refresh_from_db()  # until it has begun, its recipe can be changed
+    render.refresh_from_db()  # its recipe could change until it started
     if any(version.state == VersionState.WITHDRAWN for version, _strength in render.stack):
         raise queue.Fail(_("This version was withdrawn."))
     try:
@@ -91,7 +91,7 @@ def render_version(run: queue.JobRun) -> None:
         raise queue.Cancelled from None
     except BaseUnavailable as error:
         log.warning("render %s waits: %s", render.pk, error)
-        if worker_bases.others_have(render.recipe.document["base"]):
+        if worker_bases.is_elsewhere(render.recipe.document["base"]):
             text = render_messages.reason(error)
             raise queue.Retry(text, after_s=ELSEWHERE_S, is_attempt=False) from error
         renders.wait(render=render)
@@ -107,14 +107,14 @@ def render_version(run: queue.JobRun) -> None:
 
 @queue.handler(strength_advice.ADVISE_TASK)
 def advise(run: queue.JobRun) -> None:
-    """Measure a finished render by today's rules."""
+    """Measure a finished render for strength advice."""
     for render in Render.objects.filter(pk=run.args["render_id"]):
         strength_advice.measure(render=render)
 
 
 @queue.handler(derivatives.DERIVE_TASK)
 def derive(run: queue.JobRun) -> None:
-    """Make the smaller forms of pictures; those that have them cost nothing."""
+    """Make the smaller forms of pictures."""
     images = Image.objects.filter(pk__in=run.args["image_ids"]).select_related("blob")
     for image in images:
         derivatives.derive(image=image)
@@ -122,7 +122,7 @@ def derive(run: queue.JobRun) -> None:
 
 @queue.handler(contact_sheets.SHEET_TASK)
 def draw_sheets(run: queue.JobRun) -> None:
-    """Put the pictures of a finished render on sheets."""
+    """Make the contact sheet of a finished render."""
     rows = Render.objects.select_related("recipe", "version__adapter__namespace")
     for render in rows.filter(pk=run.args["render_id"]):
         contact_sheets.make(render=render)
@@ -140,7 +140,7 @@ def _unread(job: Job) -> None:
 
 @queue.handler(samples.READ_TASK, on_failed=_unread)
 def read_sample(run: queue.JobRun) -> None:
-    """Read a picture that somebody brought, and show or refuse it."""
+    """Read a sample, then show or refuse it."""
     sample = _sample_of(run.job)
     if sample is None:
         return
@@ -151,55 +151,58 @@ def read_sample(run: queue.JobRun) -> None:
 
 
 def _make(run: queue.JobRun, render: Render, recipe: RecipeValue) -> None:
-    from previews.render.engine import Watch  # noqa: PLC0415 - brings torch along
-
     have = {(row.prompt_index, row.seed, row.strength) for row in render.images.all()}
-    bases, pace = load_bases(settings.LORARY.bases), worker_bases.Pace(recipe.base)
-    steps = _Steps(run, render.total * recipe.steps, pace)
-    steps.tell(len(have) * recipe.steps)
+    speed = worker_bases.Speed(recipe.base)
+    steps = _Steps(run, render.total * recipe.steps, speed)
+    steps.report(len(have) * recipe.steps)
     if len(have) == render.total:
         return
 
     def keep(made: Sequence[Picture]) -> None:
         renders.keep_pictures(render=render, pictures=made)
-        steps.tell(render.images.count() * recipe.steps)
+        steps.report(render.images.count() * recipe.steps)
 
-    watch = Watch(
+    callbacks = Callbacks(
         on_pictures=keep,
         on_step=steps,
         is_cancelled=_Canceller(run),
-        deadline_s=bases.get(recipe.base).deadline_s,
+        deadline_s=load_bases(settings.LORARY.bases).get(recipe.base).deadline_s,
         have=frozenset(have),
-        # What somebody wrote into a try-out goes when it expires; controls are kept.
+        # The prompts of try-outs are deleted when they expire; controls are kept.
         controls=StoredControls() if render.kind == RenderKind.PREVIEW else None,
     )
-    with _layers(render) as layers:
+    with ExitStack() as files:
+        layers = [
+            layer
+            for version, strength in render.stack
+            for layer in files.enter_context(local_weights.layers_of(version, strength))
+        ]
         engine = _engine(settings.LORARY.bases)
-        engine.render(recipe, layers, triggers=render.trigger_words, watch=watch)
-    pace.tell(recipe.steps)
+        engine.render(recipe, layers, triggers=render.trigger_words, callbacks=callbacks)
+    speed.record(recipe.steps)
 
 
 class _Steps:
-    """Writes how many steps of all pictures are done, no more often than people look."""
+    """Writes the number of steps done to the job, at most twice a second."""
 
-    def __init__(self, run: queue.JobRun, total: int, pace: worker_bases.Pace) -> None:
-        self.run, self.total, self.pace = run, total, pace
-        self.told_at = 0.0
+    def __init__(self, run: queue.JobRun, total: int, speed: worker_bases.Speed) -> None:
+        self.run, self.total, self.speed = run, total, speed
+        self.reported_at = 0.0
 
     def __call__(self, done: int, left: int) -> None:
-        """Hear of steps done, of those that this attempt has to make."""
-        self.pace.on_step(done, left)
-        if time.monotonic() - self.told_at >= TELL_S:
-            self.tell(max(0, self.total - left) + done)
+        """Take the steps done, and those that this attempt has to make."""
+        self.speed.on_step(done, left)
+        if time.monotonic() - self.reported_at >= REPORT_S:
+            self.report(max(0, self.total - left) + done)
 
-    def tell(self, done: int) -> None:
-        """Write it down."""
-        self.told_at = time.monotonic()
+    def report(self, done: int) -> None:
+        """Write the progress."""
+        self.reported_at = time.monotonic()
         self.run.progress(min(done, self.total), self.total)
 
 
 class _Canceller:
-    """Asks the database now and then whether somebody cancelled."""
+    """Returns whether the job was cancelled; asks the database at most once a second."""
 
     def __init__(self, run: queue.JobRun) -> None:
         self.run = run
@@ -207,7 +210,7 @@ class _Canceller:
 
     def __call__(self) -> bool:
         now = time.monotonic()
-        if now - self.asked_at < LOOK_S:
+        if now - self.asked_at < CANCEL_S:
             return False
         self.asked_at = now
         try:
@@ -219,18 +222,7 @@ class _Canceller:
 
 @lru_cache(maxsize=1)
 def _engine(bases: Path) -> Engine:
-    """Return this process's engine; a changed bases file takes a new worker."""
-    from previews.render.engine import Engine  # noqa: PLC0415 - brings torch along
+    """Return the engine of this process; it does not see later changes of the bases file."""
+    from previews.render.engine import Engine  # noqa: PLC0415 - imports torch
 
     return Engine(load_bases(bases))
-
-
-@contextmanager
-def _layers(render: Render) -> Iterator[list[Layer]]:
-    """Give the engine the weights of a render's stack as local files."""
-    with ExitStack() as files:
-        yield [
-            layer
-            for version, strength in render.stack
-            for layer in files.enter_context(local_weights.layers_of(version, strength))
-        ]

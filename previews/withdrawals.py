@@ -1,7 +1,7 @@
-"""Letting go of what was made with a withdrawn version: pictures, sheets, samples, try-outs.
+"""Deletes pictures, sheets, samples and try-outs of a withdrawn version.
 
-None of it is shown from the moment of the withdrawal (selectors and ``/media`` look at the state);
-here the rows go, so that the sweeper removes the bytes.
+Selectors and ``/media`` stop showing them at once. The rows are deleted here; the sweeper deletes
+their bytes.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ __all__ = ["delete_missed", "on_version_withdrawn"]
 
 
 def on_version_withdrawn(version_id: int) -> None:
-    """Let go of everything that was made with a version; safe to repeat."""
+    """Delete everything that was made with a version; safe to repeat."""
     version, reason = Version.objects.get(pk=version_id), _("This version was withdrawn.")
     with transaction.atomic():
         for render in version.renders.filter(state__in=OPEN_STATES):
             renders.cancel(render=render, reason=reason)
         Image.objects.filter(render__version=version).delete()
         Sheet.objects.filter(render__version=version).delete()
-        samples.drop_all(version=version)
+        samples.delete_all(version=version)
         for render in Render.objects.filter(layers__version=version):
-            tryouts.empty(render=render, reason=reason)
+            tryouts.discard(render=render, reason=reason)
 
 
 def delete_missed() -> int:
-    """Do the same for versions whose withdrawal nobody heard of (a process died); returns how many.
+    """Delete what is left of withdrawn versions; return how many versions had anything left.
 
-    Also for pictures that a worker kept while its version was being withdrawn.
+    A process may have died after the withdrawal, or a worker stored pictures during it.
     """
     gone = Version.objects.filter(state=VersionState.WITHDRAWN)
     has_left = (

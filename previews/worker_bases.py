@@ -1,8 +1,8 @@
-"""What render workers tell of themselves, and what other processes make of it.
+"""Base models that render workers announce, and the queues of their families.
 
-A web process need not have a base model, nor a bases file that names one: the workers that live
-say which they have, with all that a recipe needs. Queues of renders are named by family
-(``render.sdxl``), so that a worker gets only what it can do.
+A web process needs no base model and no bases file: running workers announce their base models with
+everything a recipe needs. Each family has a queue (``render.sdxl``), so that a worker gets only the
+jobs it can do.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 
 from previews.render import Base, Bases, load_bases
-from previews.render.bases.bases_file import base_told
+from previews.render.bases.bases_file import announced_base
 from registry.jobs import queue, workers
 from registry.jobs import selectors as job_selectors
 
@@ -27,31 +27,29 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KIND",
-    "Pace",
+    "Speed",
     "base_for",
-    "device_facts",
     "facts",
     "families",
-    "others_have",
+    "is_elsewhere",
     "queue_of",
     "queues_of",
     "renders_for",
-    "seconds_of",
 ]
 
-#: Kind of the queues. Without a family it is also the queue of jobs that older versions wrote.
+#: Kind of the queues; without a family, the queue of jobs that old releases wrote.
 KIND = "render"
 
-#: What of a base is told: who it is, and what makes a recipe.
-_TOLD = (
+#: Announced fields of a base model: those that a recipe needs.
+_ANNOUNCED = (
     "id", "family", "title", "steps", "guidance", "width", "height", "frames", "fps", "negative",
     "sampler", "trigger",
 )  # fmt: skip
 
-#: Weight of the newest render in the running figure of seconds a picture.
+#: Weight of the newest render in the moving average of seconds for a picture.
 _NEWEST = 0.3
 
-#: Seconds a picture, by base, as measured by this process.
+#: Seconds for a picture by base, as measured by this process.
 _SECONDS: dict[str, float] = {}
 
 
@@ -61,12 +59,12 @@ def queue_of(family: str) -> str:
 
 
 def renders_for(names: Iterable[str]) -> bool:
-    """Whether a process of these queues renders."""
+    """Return whether a worker of these queues renders."""
     return any(name.partition(".")[0] == KIND for name in names)
 
 
 def queues_of(names: Iterable[str]) -> list[str]:
-    """Return the queues that names stand for: ``render`` is every family of the bases file."""
+    """Return queue names, with those of all families in the bases file for ``render``."""
     found: list[str] = []
     for name in names:
         found.append(name)
@@ -76,43 +74,42 @@ def queues_of(names: Iterable[str]) -> list[str]:
 
 
 def facts() -> dict[str, Any]:
-    """Return what this process tells of itself; the first call may take seconds.
+    """Return what this worker announces; the first call may take seconds.
 
-    The bases are those of its start, as they are for its engine.
+    Like its engine, it does not see later changes of the bases file.
     """
     bases, device, memory_gb = _own(settings.LORARY.bases)
     return {
         "device": device,
         "memory_gb": memory_gb,
         "families": list(bases.families),
-        "bases": [_told(base) for base in bases if base.is_present],
+        "bases": [
+            {key: getattr(base, key) for key in _ANNOUNCED} | {"seconds": _SECONDS.get(base.id)}
+            for base in bases
+            if base.is_present
+        ],
     }
 
 
 @lru_cache(maxsize=1)
 def _own(file: Path) -> tuple[Bases, str, float]:
     bases = load_bases(file)
-    return bases, *device_facts(bases)
+    return bases, *_device_facts(bases)
 
 
-def _told(base: Base) -> dict[str, Any]:
-    told: dict[str, Any] = {key: getattr(base, key) for key in _TOLD}
-    return told | {"seconds": _SECONDS.get(base.id)}
-
-
-class Pace:
-    """The pace of one render, between its first step and its last: opening a base is left out."""
+class Speed:
+    """Measures one render from its first step to its last, without opening the base."""
 
     def __init__(self, base: str) -> None:
         self.base = base
         self.marks: list[tuple[int, float]] = []
 
     def on_step(self, done: int, _all: int) -> None:
-        """Hear how many steps are done, over all pictures."""
+        """Note the time at which so many steps of all pictures were done."""
         self.marks = [*self.marks[:1], (done, time.monotonic())]
 
-    def tell(self, steps: int) -> None:
-        """Take pictures of so many steps into the running figure, and tell it to others."""
+    def record(self, steps: int) -> None:
+        """Add the seconds for a picture of so many steps to the average, and announce it."""
         if not self.marks:
             return
         (first, began), (last, ended) = self.marks[0], self.marks[-1]
@@ -124,9 +121,9 @@ class Pace:
 
 
 def base_for(family: str) -> Base | None:
-    """Return the base that a family is rendered on, or None where nobody is known to have one.
+    """Return the base model for a family, None if there is none.
 
-    What living workers have counts before what the bases file here says: it is they who render.
+    Those of running workers come before those of this process's bases file.
     """
     here = load_bases(settings.LORARY.bases).serving(family)
     there = [base for base in _announced() if base.family == family]
@@ -136,48 +133,37 @@ def base_for(family: str) -> Base | None:
 
 
 def families() -> set[str]:
-    """Return the families for which ``base_for`` knows a base."""
+    """Return the families that have a base model."""
     here = load_bases(settings.LORARY.bases).families
     return {*here, *(base.family for base in _announced())}
 
 
-def others_have(base: str) -> bool:
-    """Whether a living worker besides this one has a base."""
-    return any(base == told.id for told in _announced(besides=queue.worker_name()))
+def is_elsewhere(base: str) -> bool:
+    """Return whether another running worker has a base model."""
+    return any(base == one.id for one in _announced(apart_from=queue.worker_name()))
 
 
-def seconds_of(base: str) -> float | None:
-    """Return seconds a picture as living workers measured them, None where none did."""
-    measured = [
-        said["seconds"]
-        for worker in job_selectors.living()
-        for said in worker.facts.get("bases", [])
-        if said.get("id") == base and said.get("seconds")
-    ]
-    return sum(measured) / len(measured) if measured else None
-
-
-def _announced(*, besides: str = "") -> list[Base]:
-    """Return bases of living workers, those of the longest at work first."""
+def _announced(*, apart_from: str = "") -> list[Base]:
+    """Return the base models of running workers, from the longest running to the newest."""
     found = (
-        base_told({key: said[key] for key in _TOLD if key in said})
+        announced_base({key: announced[key] for key in _ANNOUNCED if key in announced})
         for worker in job_selectors.living()
-        if worker.name != besides
-        for said in worker.facts.get("bases", [])
+        if worker.name != apart_from
+        for announced in worker.facts.get("bases", [])
     )
     return [base for base in found if base is not None]
 
 
-def device_facts(bases: Iterable[Base]) -> tuple[str, float]:
-    """Return name and memory (GB) of the first graphics card that bases are used on, else the CPU.
+def _device_facts(bases: Iterable[Base]) -> tuple[str, float]:
+    """Return name and memory (GB) of the first graphics card that a base uses, else of the CPU.
 
-    Torch is imported unless every base says that it wants the CPU.
+    Torch is imported unless all bases are for the CPU.
     """
     wanted = [base for base in bases if base.device != "cpu"]
     if wanted:
-        import torch  # noqa: PLC0415 - seconds, and nothing here needs it for a CPU
+        import torch  # noqa: PLC0415 - takes seconds, and not needed for a CPU
 
-        from previews.render.bases.pipelines import device_of  # noqa: PLC0415 - brings torch along
+        from previews.render.bases.pipelines import device_of  # noqa: PLC0415 - imports torch
 
         device = next((name for base in wanted if (name := device_of(base)) != "cpu"), "cpu")
         if device.startswith("cuda") and torch.cuda.is_available():

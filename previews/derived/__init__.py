@@ -1,7 +1,7 @@
-"""Other forms of pictures, made with Pillow alone: sizes, sheets, cards. No Django in here."""
+"""Smaller sizes, contact sheets and cards, made with Pillow; without Django."""
 
 from __future__ import annotations
 
-from previews.derived.sizes import WIDTHS, Made, Unreadable, opened, placeholder, smaller
+from previews.derived.sizes import WIDTHS, SmallerPicture, Unreadable, opened, placeholder, smaller
 
-__all__ = ["WIDTHS", "Made", "Unreadable", "opened", "placeholder", "smaller"]
+__all__ = ["WIDTHS", "SmallerPicture", "Unreadable", "opened", "placeholder", "smaller"]

@@ -1,4 +1,4 @@
-"""Cards for links: what a page shows of itself where somebody shares its address.
+"""Draws the card that other sites show for a link to an adapter.
 
 ```
 ┌──────────────────────────────┐   ┌──────────────────────────────┐
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageOps
 
-from previews.derived.text_layout import Bar, Caption, Faces, Inks, Spot, fitted, lines
+from previews.derived.text_layout import Bar, Caption, Colours, Fonts, Spot, fitted, lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,22 +30,22 @@ if TYPE_CHECKING:
 
 __all__ = ["FRAMES", "SIZE", "Card", "Frame", "png"]
 
-#: What sites that show links ask for.
+#: Size that sites expect.
 SIZE = (1200, 630)
-#: Pictures that fit on the strip.
+#: Most pictures on the strip.
 FRAMES = 4
 MARGIN, GAP, CELL = 60, 13, 260
 STRIP_TOP, EDGE = 276, 44
 PLATE, PLATE_AT = 510, (630, 60)
-#: Sizes of a title and how many lines it may have; the first that fits is taken, or the last.
+#: Font sizes of the title with its most lines; the first that fits is used, else the last.
 WIDE_TITLES = ((84, 1), (68, 1), (52, 2))
 TALL_TITLES = ((84, 2), (68, 3), (52, 5))
-#: Pillow draws without smooth edges: drawings are made so much larger.
+#: Drawings are made larger by this factor, because Pillow has no anti-aliasing.
 SMOOTH = 4
 
-INKS = Inks()
+COLOURS = Colours()
 
-#: The mark of the header: three frames, the middle one in a loop of the pencil.
+#: The logo: three frames, the middle one circled in pencil.
 _FRAMES = ((2, 7.5), (18.5, 7.5), (35, 7.5))
 _LOOP = (
     ((15.5, 4), (20, 1), (28, 1.5), (31, 4.5)),
@@ -58,7 +58,7 @@ _LOOP = (
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A picture on the strip, and the words below it."""
+    """A picture on the strip with its label."""
 
     picture: Pixels
     label: str
@@ -66,7 +66,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What a card says; without frames it shows ``shapes``, drawn in a square of ``side``."""
+    """Contents of a card; without frames it shows ``shapes`` in a square of ``side``."""
 
     title: str
     facts: str
@@ -76,88 +76,90 @@ class Card:
     side: int = 640
 
 
-def png(card: Card, faces: Faces) -> bytes:
-    """Return the card, the same bytes for the same contents."""
-    page = Image.new("RGB", SIZE, INKS.paper)
+def png(card: Card, fonts: Fonts) -> bytes:
+    """Return the card as PNG, the same bytes for the same contents."""
+    page = Image.new("RGB", SIZE, COLOURS.paper)
     pen = ImageDraw.Draw(page)
     page.paste(_mark(), (MARGIN, 42))
-    pen.text((MARGIN + 90, 41), "Lorary", INKS.ink, faces.serif_at(36))
+    pen.text((MARGIN + 90, 41), "Lorary", COLOURS.ink, fonts.serif_at(36))
     if card.frames:
         room = SIZE[0] - 2 * MARGIN
-        _words(pen, card, faces, room, y=98)
-        _strip(page, pen, card, faces)
+        _words(pen, card, fonts, room, y=98)
+        _strip(page, pen, card, fonts)
     else:
         room = PLATE_AT[0] - 2 * MARGIN
-        _words(pen, card, faces, room, y=190)
-        page.paste(_plate(card.shapes, card.side, faces), PLATE_AT)
+        _words(pen, card, fonts, room, y=190)
+        page.paste(_plate(card.shapes, card.side, fonts), PLATE_AT)
     stream = io.BytesIO()
     page.save(stream, "PNG", compress_level=6)
     return stream.getvalue()
 
 
-def _words(pen: ImageDraw.ImageDraw, card: Card, faces: Faces, room: int, *, y: int) -> None:
-    said, size = _title(card, faces, room)
-    for line in said:
-        pen.text((MARGIN - 3, y), line, INKS.ink, faces.serif_at(size))
+def _words(pen: ImageDraw.ImageDraw, card: Card, fonts: Fonts, room: int, *, y: int) -> None:
+    text_lines, size = _title(card, fonts, room)
+    for line in text_lines:
+        pen.text((MARGIN - 3, y), line, COLOURS.ink, fonts.serif_at(size))
         y += round(size * 1.12)
-    small = faces.sans_at(29)
+    small = fonts.sans_at(29)
     for index, line in enumerate(lines(card.facts, small, room, 1 if card.frames else 3)):
-        pen.text((MARGIN, y + 10 + 40 * index), line, INKS.caption, small)
+        pen.text((MARGIN, y + 10 + 40 * index), line, COLOURS.caption, small)
 
 
-def _title(card: Card, faces: Faces, room: int) -> tuple[list[str], int]:
-    """Return the lines of a title and the largest size that it fits in, or is cut at."""
-    said: list[str] = []
+def _title(card: Card, fonts: Fonts, room: int) -> tuple[list[str], int]:
+    """Return the lines of a title and its font size."""
+    text_lines: list[str] = []
     size = 0
     for size, most in WIDE_TITLES if card.frames else TALL_TITLES:
-        said = lines(card.title, faces.serif_at(size), room, most)
-        if " ".join(said) == " ".join(card.title.split()):
+        text_lines = lines(card.title, fonts.serif_at(size), room, most)
+        if " ".join(text_lines) == " ".join(card.title.split()):
             break
-    return said, size
+    return text_lines, size
 
 
-def _strip(page: Pixels, pen: ImageDraw.ImageDraw, card: Card, faces: Faces) -> None:
-    pen.rectangle((0, STRIP_TOP, *SIZE), INKS.film)
-    small, bold = faces.sans_at(21), faces.sans_at(24, 600)
+def _strip(page: Pixels, pen: ImageDraw.ImageDraw, card: Card, fonts: Fonts) -> None:
+    pen.rectangle((0, STRIP_TOP, *SIZE), COLOURS.film)
+    small, bold = fonts.sans_at(21), fonts.sans_at(24, 600)
     prompt = fitted(card.prompt, small, SIZE[0] - 2 * MARGIN)
-    pen.text((MARGIN, STRIP_TOP + 10), prompt, INKS.film_ink, small)
+    pen.text((MARGIN, STRIP_TOP + 10), prompt, COLOURS.film_ink, small)
     for index, frame in enumerate(card.frames[:FRAMES]):
         x = MARGIN + index * (CELL + GAP)
         fitting = ImageOps.fit(frame.picture, (CELL, CELL), Image.Resampling.LANCZOS)
         page.paste(fitting, (x, STRIP_TOP + EDGE))
         label = fitted(frame.label, bold, CELL)
-        pen.text((x, STRIP_TOP + EDGE + CELL + 8), label, INKS.film_ink, bold)
+        pen.text((x, STRIP_TOP + EDGE + CELL + 8), label, COLOURS.film_ink, bold)
 
 
-def _plate(shapes: Sequence[Shape], side: int, faces: Faces) -> Pixels:
-    """Return the cover as a plate."""
-    plate = Image.new("RGB", (PLATE * SMOOTH,) * 2, INKS.sheet)
+def _plate(shapes: Sequence[Shape], side: int, fonts: Fonts) -> Pixels:
+    """Return the drawing of the cover."""
+    plate = Image.new("RGB", (PLATE * SMOOTH,) * 2, COLOURS.sheet)
     pen = ImageDraw.Draw(plate)
     scale = PLATE * SMOOTH / side
-    font = faces.sans_at(round(15 * scale), 500)
+    font = fonts.sans_at(round(15 * scale), 500)
     for shape in shapes:
         x, y = shape.x * scale, shape.y * scale
         match shape:
             case Caption():
-                pen.text((x, y), shape.text, INKS.caption, font, anchor="ls")
+                pen.text((x, y), shape.text, COLOURS.caption, font, anchor="ls")
             case Bar():
-                pen.rectangle((x, y, x + shape.width * scale, y + shape.height * scale), INKS.ink)
+                pen.rectangle(
+                    (x, y, x + shape.width * scale, y + shape.height * scale), COLOURS.ink
+                )
             case Spot():
-                pen.circle((x, y), shape.radius * scale, INKS.ink)
+                pen.circle((x, y), shape.radius * scale, COLOURS.ink)
                 if shape.ring:
-                    pen.circle((x, y), shape.ring * scale, None, INKS.pencil, round(3 * scale))
+                    pen.circle((x, y), shape.ring * scale, None, COLOURS.pencil, round(3 * scale))
     return plate.resize((PLATE, PLATE), Image.Resampling.LANCZOS)
 
 
 def _mark() -> Pixels:
-    """Return the mark of Lorary, 78 pixels wide."""
+    """Return the logo, 78 pixels wide."""
     scale = 78 * SMOOTH / 46
-    mark = Image.new("RGB", (78 * SMOOTH, round(25 * scale)), INKS.paper)
+    mark = Image.new("RGB", (78 * SMOOTH, round(25 * scale)), COLOURS.paper)
     pen = ImageDraw.Draw(mark)
     for x, y in _FRAMES:
-        pen.rectangle((x * scale, y * scale, (x + 9) * scale, (y + 10) * scale), INKS.ink)
+        pen.rectangle((x * scale, y * scale, (x + 9) * scale, (y + 10) * scale), COLOURS.ink)
     points = [(x * scale, y * scale) for curve in _LOOP for x, y in _along(curve)]
-    pen.line(points, INKS.pencil, round(2.2 * scale), joint="curve")
+    pen.line(points, COLOURS.pencil, round(2.2 * scale), joint="curve")
     return mark.resize((78, round(mark.height / SMOOTH)), Image.Resampling.LANCZOS)
 
 

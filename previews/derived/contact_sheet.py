@@ -1,4 +1,4 @@
-"""Contact sheets: all pictures of a render, a film strip for each prompt and seed.
+"""Draws contact sheets: all pictures of a render, with a strip for each prompt and seed.
 
 ```
 ┌────────────────────────────────┐
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
-from previews.derived.text_layout import Faces, Inks, fitted, lines
+from previews.derived.text_layout import Colours, Fonts, fitted, lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,25 +29,24 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_STRIPS", "Contact", "Scene", "Strip", "png", "thumbnail"]
 
-#: Strips of a sheet; a recipe may have 256, and nobody looks at a picture that long. With 17
-#: strengths this many pictures take 170 MB while they are put together.
+#: Most strips of a sheet; a recipe may have 256. With 17 strengths it takes 170 MB to draw.
 MAX_STRIPS = 32
-#: Width of a picture on the sheet, and how wide the sheet may become.
+#: Width of a picture, and highest and lowest width of a sheet.
 CELL, MAX_WIDTH, MIN_WIDTH = 256, 4096, 1100
-#: Up to so many strengths, pictures are shown larger than that.
+#: With up to so many strengths, pictures are larger.
 FEW = 3
 MARGIN, PAD, GAP = 56, 20, 10
-#: Height of the words above and below the pictures of a strip.
+#: Height of the text above and below the pictures of a strip.
 EDGE, FOOT = 40, 40
-#: Greatest height of a picture.
+#: Highest height of a picture.
 TALLEST = 4096
 
-INKS = Inks()
+COLOURS = Colours()
 
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """Pictures of one prompt and seed by strength; what was not rendered is missing."""
+    """Pictures of one prompt and seed by strength."""
 
     seed: int
     cells: dict[float, Pixels]
@@ -63,7 +62,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """What a sheet shows; ``words`` are its captions in the language of whoever made it."""
+    """Contents of a sheet."""
 
     title: str
     facts: tuple[str, ...]
@@ -75,26 +74,26 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """A full-width part of a sheet; ``draw`` takes the pen, the sheet and its top edge."""
+    """A full-width part of a sheet; ``draw`` takes the pen, the sheet and the top edge."""
 
     height: int
     draw: Callable[[ImageDraw.ImageDraw, Pixels, int], None]
 
 
 def thumbnail(picture: Pixels, count: int) -> Pixels:
-    """Return a picture in the size that a sheet of ``count`` strengths needs."""
+    """Return a picture in the size for a sheet of ``count`` strengths."""
     side = 2 * CELL if count <= FEW else round(1.25 * CELL)
     small = picture.copy()
     small.thumbnail((side, side), Image.Resampling.LANCZOS)
     return small
 
 
-def png(contact: Contact, faces: Faces) -> bytes:
-    """Return the sheet as one picture, the same bytes for the same contents."""
+def png(contact: Contact, fonts: Fonts) -> bytes:
+    """Return the sheet as PNG, the same bytes for the same contents."""
     count = max(1, len(contact.strengths))
     width = 2 * MARGIN + 2 * PAD + count * CELL + (count - 1) * GAP
     width = min(MAX_WIDTH, max(MIN_WIDTH, width))
-    blocks = list(_blocks(contact, faces, width))
+    blocks = list(_blocks(contact, fonts, width))
     height = 2 * MARGIN + sum(block.height for block in blocks)
     stream = io.BytesIO()
     _drawn(blocks, (width, height)).save(stream, "PNG", compress_level=6)
@@ -102,7 +101,7 @@ def png(contact: Contact, faces: Faces) -> bytes:
 
 
 def _drawn(blocks: list[_Block], size: tuple[int, int]) -> Pixels:
-    page = Image.new("RGB", size, INKS.paper)
+    page = Image.new("RGB", size, COLOURS.paper)
     draw = ImageDraw.Draw(page)
     y = MARGIN
     for block in blocks:
@@ -111,60 +110,60 @@ def _drawn(blocks: list[_Block], size: tuple[int, int]) -> Pixels:
     return page
 
 
-def _blocks(contact: Contact, faces: Faces, width: int) -> Iterator[_Block]:
+def _blocks(contact: Contact, fonts: Fonts, width: int) -> Iterator[_Block]:
     room = width - 2 * MARGIN
-    yield _words(contact.title, faces, room, is_title=True)
+    yield _words(contact.title, fonts, room, is_title=True)
     for fact in contact.facts:
-        yield _line(fact, faces, room)
+        yield _line(fact, fonts, room)
     left = MAX_STRIPS
     for scene in contact.scenes:
         strips = scene.strips[:left]
         if strips:
-            yield _words(scene.prompt, faces, room)
+            yield _words(scene.prompt, fonts, room)
         for strip in strips:
-            yield _strip(contact, strip, faces, room)
+            yield _strip(contact, strip, fonts, room)
         left -= len(strips)
 
 
-def _words(text: str, faces: Faces, room: int, *, is_title: bool = False) -> _Block:
+def _words(text: str, fonts: Fonts, room: int, *, is_title: bool = False) -> _Block:
     size = 54 if is_title else 27
-    font = faces.serif_at(size)
-    said = lines(text, font, room, 2 if is_title else 4)
+    font = fonts.serif_at(size)
+    text_lines = lines(text, font, room, 2 if is_title else 4)
     step = round(size * 1.25)
     above, below = (0, 12) if is_title else (30, 12)
 
     def draw(pen: ImageDraw.ImageDraw, _page: Pixels, y: int) -> None:
-        for index, line in enumerate(said):
-            pen.text((MARGIN, y + above + index * step), line, INKS.ink, font)
+        for index, line in enumerate(text_lines):
+            pen.text((MARGIN, y + above + index * step), line, COLOURS.ink, font)
 
-    return _Block(above + step * len(said) + below, draw)
+    return _Block(above + step * len(text_lines) + below, draw)
 
 
-def _line(text: str, faces: Faces, room: int) -> _Block:
-    font = faces.sans_at(21)
-    said = fitted(text, font, room)
+def _line(text: str, fonts: Fonts, room: int) -> _Block:
+    font = fonts.sans_at(21)
+    text_lines = fitted(text, font, room)
 
     def draw(pen: ImageDraw.ImageDraw, _page: Pixels, y: int) -> None:
-        pen.text((MARGIN, y), said, INKS.caption, font)
+        pen.text((MARGIN, y), text_lines, COLOURS.caption, font)
 
     return _Block(31, draw)
 
 
-def _strip(contact: Contact, strip: Strip, faces: Faces, room: int) -> _Block:
+def _strip(contact: Contact, strip: Strip, fonts: Fonts, room: int) -> _Block:
     """Lay out one strip, at most ``room`` wide."""
     count = len(contact.strengths)
     cell = (room - 2 * PAD - (count - 1) * GAP) // max(1, count)
     ratio = next((one.height / one.width for one in strip.cells.values()), 1.0)
     cell = max(8, min(cell, round(TALLEST / ratio), 2 * CELL))
     tall = max(1, round(cell * ratio))
-    small, bold = faces.sans_at(19), faces.sans_at(21, 600)
+    small, bold = fonts.sans_at(19), fonts.sans_at(21, 600)
     width = 2 * PAD + count * cell + (count - 1) * GAP
     height = EDGE + tall + FOOT
 
     def draw(pen: ImageDraw.ImageDraw, page: Pixels, y: int) -> None:
-        pen.rectangle((MARGIN, y, MARGIN + width, y + height), INKS.film)
+        pen.rectangle((MARGIN, y, MARGIN + width, y + height), COLOURS.film)
         seed = f"{contact.seed_label} {strip.seed}"
-        pen.text((MARGIN + PAD, y + 9), seed, INKS.film_ink, small)
+        pen.text((MARGIN + PAD, y + 9), seed, COLOURS.film_ink, small)
         for index, strength in enumerate(contact.strengths):
             x = MARGIN + PAD + index * (cell + GAP)
             picture = strip.cells.get(strength)
@@ -172,8 +171,8 @@ def _strip(contact: Contact, strip: Strip, faces: Faces, room: int) -> _Block:
                 scaled = picture.resize((cell, tall), Image.Resampling.LANCZOS)
                 page.paste(scaled, (x, y + EDGE))
             else:
-                pen.rectangle((x, y + EDGE, x + cell, y + EDGE + tall), outline=INKS.film_ink)
+                pen.rectangle((x, y + EDGE, x + cell, y + EDGE + tall), outline=COLOURS.film_ink)
             label = f"{strength:g}" + ("" if strength else f"  {contact.control_label}")
-            pen.text((x, y + EDGE + tall + 6), fitted(label, bold, cell), INKS.film_ink, bold)
+            pen.text((x, y + EDGE + tall + 6), fitted(label, bold, cell), COLOURS.film_ink, bold)
 
     return _Block(height + 12, draw)

@@ -1,6 +1,6 @@
-"""A picture at smaller widths, and as a blur that fits into a page.
+"""Encodes pictures at smaller widths, and as a tiny placeholder.
 
-The same picture gives the same bytes: one thread, stated quality, no metadata.
+The same picture gives the same bytes: one thread, fixed quality, no metadata.
 """
 
 from __future__ import annotations
@@ -12,31 +12,31 @@ from typing import Any
 
 from PIL import Image
 
-__all__ = ["WIDTHS", "Made", "Unreadable", "opened", "placeholder", "smaller"]
+__all__ = ["WIDTHS", "SmallerPicture", "Unreadable", "opened", "placeholder", "smaller"]
 
-#: Widths that pictures are made in; a narrower picture is made in its own instead.
+#: Widths of smaller forms; a narrower picture keeps its own width.
 WIDTHS = (256, 512, 1024)
-#: The renderer makes none larger; what is, is not decoded.
+#: The renderer makes no larger pictures.
 MAX_PIXELS = 4096 * 4096
 FORMATS = ("PNG", "JPEG", "WEBP")
 
-#: Colours are kept whole in AVIF (4:4:4); WebP cannot, and gets a higher quality instead.
+#: AVIF keeps full colour resolution (4:4:4); WebP cannot, so its quality is higher.
 _SAVING: dict[str, dict[str, Any]] = {
     "avif": {"quality": 70, "subsampling": "4:4:4", "speed": 8, "max_threads": 1},
     "webp": {"quality": 90, "method": 4, "use_sharp_yuv": True},
 }
 
-#: Longer side of the blur, and of one whose picture is too busy for 400 bytes at that size.
+#: Longer side of the placeholder; the second is used if the first has more than 400 bytes.
 BLUR = (16, 8)
 MAX_BLUR = 400
 
 
 class Unreadable(ValueError):
-    """The bytes are no picture that is decoded here."""
+    """The bytes cannot be decoded as a picture."""
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class SmallerPicture:
     """A picture in another size; ``kind`` is ``avif`` or ``webp``."""
 
     kind: str
@@ -62,11 +62,11 @@ def opened(data: bytes) -> Image.Image:
     raise Unreadable(msg)
 
 
-def smaller(picture: Image.Image, original_bytes: int) -> list[Made]:
-    """Return what saves bytes: AVIF and WebP in up to three widths, none wider than the picture.
+def smaller(picture: Image.Image, original_bytes: int) -> list[SmallerPicture]:
+    """Return AVIF and WebP in up to three widths, without those larger than the original.
 
-    A kind is made in all widths or in none, since a browser takes the first kind it knows: AVIF
-    falls away where WebP is smaller, and a picture narrower than all widths has one kind only.
+    A browser takes the first format it supports, so a format is made in all widths or none: AVIF is
+    left out if WebP is smaller, and a narrow picture has only one format.
     """
     sizes = [_scaled(picture, width) for width in _widths(picture.width)]
     made = {kind: [_encoded(size, kind) for size in sizes] for kind in _SAVING}
@@ -79,7 +79,7 @@ def smaller(picture: Image.Image, original_bytes: int) -> list[Made]:
 
 
 def placeholder(picture: Image.Image) -> str:
-    """Return the picture as a tiny ``data:`` address, at most 400 bytes."""
+    """Return a tiny picture as a ``data:`` URL, at most 400 bytes."""
     address = ""
     for side in BLUR:
         tiny = picture.copy()
@@ -93,7 +93,7 @@ def placeholder(picture: Image.Image) -> str:
 
 
 def _widths(own: int) -> list[int]:
-    """Return the widths below the picture's own, and its own where that is not above them all."""
+    """Return the widths below the picture's own, and its own if it is not above them all."""
     below = [width for width in WIDTHS if width < own]
     return [*below, own] if own <= WIDTHS[-1] else below
 
@@ -105,7 +105,7 @@ def _scaled(picture: Image.Image, width: int) -> Image.Image:
     return picture.resize((width, height), Image.Resampling.LANCZOS)
 
 
-def _encoded(picture: Image.Image, kind: str) -> Made:
+def _encoded(picture: Image.Image, kind: str) -> SmallerPicture:
     stream = io.BytesIO()
     picture.save(stream, kind, **_SAVING[kind])
-    return Made(kind, picture.width, picture.height, stream.getvalue())
+    return SmallerPicture(kind, picture.width, picture.height, stream.getvalue())

@@ -1,14 +1,14 @@
-"""Words on pictures: faces, and text that is made to fit.
+"""Fonts, colours, shapes and text layout for drawings.
 
-The site's faces are Latin; other scripts come out as boxes. Text is laid out without raqm, so
-that it is the same whatever libraries a machine has.
+The site's fonts are Latin; other scripts appear as boxes. Text is laid out without raqm, so that it
+looks the same on all machines.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from PIL import ImageFont
 
@@ -17,63 +17,57 @@ if TYPE_CHECKING:
 
     from PIL.ImageFont import FreeTypeFont
 
-__all__ = ["Bar", "Caption", "Faces", "Inks", "Shape", "Spot", "fitted", "lines"]
+__all__ = ["Bar", "Caption", "Colours", "Fonts", "Shape", "Spot", "fitted", "lines"]
 
-#: Text beyond this is never looked at; prompts may have 2,000 characters and titles 120.
+#: Longer text is cut; prompts have at most 2,000 characters.
 MAX_TEXT = 2400
 
 
 @dataclass(frozen=True, slots=True)
-class Inks:
-    """Colours of the site: paper and film are what things lie on, the rest is drawn."""
+class Colours:
+    """Colours of the site; paper, sheet and film are backgrounds."""
 
     paper: str = "#f6f4ee"
     sheet: str = "#fdfcf8"
     ink: str = "#1c1915"
     caption: str = "#544d43"
-    rule: str = "#d8d1c3"
     pencil: str = "#b91c2c"
     film: str = "#14120f"
     film_ink: str = "#d9b98a"
-    film_pencil: str = "#ff5a52"
 
 
 @dataclass(frozen=True, slots=True)
-class Faces:
-    """Files of the two faces, with weights 400 to 600; without them Pillow's own is used."""
+class Fonts:
+    """Files of the two fonts, with weights 400 to 600; without them Pillow's font is used."""
 
     serif: Path | None = None
     sans: Path | None = None
 
     def serif_at(self, size: int, weight: int = 500) -> FreeTypeFont:
-        """Return the face of titles."""
+        """Return the font for titles."""
         return _font(self.serif, size, weight)
 
     def sans_at(self, size: int, weight: int = 400) -> FreeTypeFont:
-        """Return the face of captions."""
+        """Return the font for captions."""
         return _font(self.sans, size, weight)
 
 
 @cache
 def _font(path: Path | None, size: int, weight: int) -> FreeTypeFont:
     if path is None:
-        own = ImageFont.load_default(size)
-        if not isinstance(own, ImageFont.FreeTypeFont):
-            msg = "Pillow was built without FreeType"
-            raise RuntimeError(msg)
-        return own
+        return cast("FreeTypeFont", ImageFont.load_default(size))
     font = ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
     font.set_variation_by_axes([weight])
     return font
 
 
 def fitted(text: str, font: FreeTypeFont, width: float) -> str:
-    """Return text on one line, cut with an ellipsis where it is wider than ``width`` pixels."""
+    """Return text on one line, cut with an ellipsis at ``width`` pixels."""
     return (lines(text, font, width, 1) or [""])[0]
 
 
 def lines(text: str, font: FreeTypeFont, width: float, most: int) -> list[str]:
-    """Return text broken into at most ``most`` lines; the last one is cut if there is more."""
+    """Return text in at most ``most`` lines; the last one is cut with an ellipsis."""
     words = " ".join(text[:MAX_TEXT].split()).split(" ")
     found: list[str] = []
     while words and words != [""] and len(found) < most:
@@ -86,7 +80,7 @@ def lines(text: str, font: FreeTypeFont, width: float, most: int) -> list[str]:
 
 
 def _count(words: list[str], font: FreeTypeFont, width: float) -> int:
-    """Return how many words fit on a line."""
+    """Return the number of words that fit on a line."""
     for count in range(1, len(words) + 1):
         if font.getlength(" ".join(words[:count])) > width:
             return count - 1
@@ -108,7 +102,7 @@ def _cut(line: str, font: FreeTypeFont, width: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """Words whose base line begins here."""
+    """Text; its base line starts at (x, y)."""
 
     x: float
     y: float
@@ -117,7 +111,7 @@ class Caption:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A dot around its middle; ``ring`` is the radius of a ring around it, 0 for none."""
+    """A dot with centre (x, y); ``ring`` is the radius of a ring around it, 0 for none."""
 
     x: float
     y: float
@@ -127,7 +121,7 @@ class Spot:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A bar, from its upper left corner."""
+    """A bar; its upper left corner is (x, y)."""
 
     x: float
     y: float

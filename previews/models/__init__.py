@@ -1,4 +1,4 @@
-"""Rows of the previews, one noun a file."""
+"""Models of the previews."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rendered pictures."""
+"""Rendered pictures, their smaller forms and contact sheets."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["Control", "Derivative", "DerivativeKind", "Image", "Sheet", "SheetKi
 
 
 class Image(models.Model):
-    """One picture of a render; its PNG carries the recipe.
+    """One picture of a render; its PNG contains the recipe.
 
-    Of a video ``blob`` is the contact sheet, and ``animation`` a WebP. ``placeholder`` is a tiny
-    picture as a ``data:`` address, shown until the real one is there.
+    For a video ``blob`` is a grid of frames, and ``animation`` a WebP. ``placeholder`` is a tiny
+    picture as a ``data:`` URL, shown while the picture loads.
     """
 
     render = models.ForeignKey(Render, on_delete=models.CASCADE, related_name="images")
@@ -35,7 +35,7 @@ class Image(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        """A render has each of its pictures once, whoever writes them."""
+        """A render has each of its pictures once."""
 
         ordering = ["position"]
         constraints = [
@@ -51,9 +51,9 @@ class Image(models.Model):
 
 
 class Control(models.Model):
-    """A picture of a base alone, shared by the sweeps of all adapters.
+    """A picture at strength 0, shared by all adapters for the base model.
 
-    ``key`` is ``previews.render.pictures.control_key``: everything that makes the picture.
+    ``key`` is ``previews.render.pictures.control_key``.
     """
 
     key = models.CharField(max_length=64, unique=True)
@@ -86,7 +86,7 @@ class DerivativeKind(models.TextChoices):
 
 
 class Derivative(models.Model):
-    """A picture at another width. It describes its ``source`` and does not keep it."""
+    """A picture at another width; it does not keep its ``source`` from being deleted."""
 
     source = models.ForeignKey(Blob, on_delete=models.CASCADE, related_name="derivatives")
     kind = models.CharField(max_length=8, choices=DerivativeKind)
@@ -96,7 +96,7 @@ class Derivative(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        """One of each kind and width."""
+        """A picture has one of each kind and width."""
 
         ordering = ["kind", "width"]
         constraints = [
@@ -111,13 +111,13 @@ class Derivative(models.Model):
 
 
 class SheetKind(models.TextChoices):
-    """What all pictures of a render are put together to."""
+    """Format of a contact sheet."""
 
     PNG = "png", _("Contact sheet, PNG")
 
 
 class Sheet(models.Model):
-    """All pictures of a finished render on one page."""
+    """All pictures of a finished render in one file."""
 
     render = models.ForeignKey(Render, on_delete=models.CASCADE, related_name="sheets")
     kind = models.CharField(max_length=8, choices=SheetKind)
@@ -125,7 +125,7 @@ class Sheet(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        """One of each kind."""
+        """A render has one of each kind."""
 
         constraints = [
             models.UniqueConstraint(fields=["render", "kind"], name="sheet_once"),

@@ -1,6 +1,8 @@
-"""What pictures are made by."""
+"""Recipes of pictures, and the prompts that owners add."""
 
 from __future__ import annotations
+
+import math
 
 from django.conf import settings
 from django.db import models
@@ -12,7 +14,7 @@ __all__ = ["PromptSet", "Recipe"]
 
 
 class Recipe(models.Model):
-    """Everything that makes pictures reproducible (``previews.render.Recipe``), stored once."""
+    """A ``previews.render.Recipe``: everything that makes pictures reproducible."""
 
     digest = models.CharField(max_length=64, unique=True)
     document = models.JSONField()
@@ -32,20 +34,20 @@ class Recipe(models.Model):
 
     @property
     def count(self) -> int:
-        """Pictures that the recipe makes."""
-        said = self.document
-        return len(said["prompts"]) * len(said["seeds"]) * len(said["strengths"])
+        """Number of pictures."""
+        lists = (self.document[key] for key in ("prompts", "seeds", "strengths"))
+        return math.prod(map(len, lists))
 
     @property
     def steps(self) -> int:
-        """Steps of each of them."""
+        """Steps of each picture."""
         return int(self.document["steps"])
 
 
 class PromptSet(models.Model):
-    """Prompts that an adapter's owner adds to the default ones; the highest number is in force.
+    """Prompts that an adapter's owner adds to the default ones; the highest number is current.
 
-    Never changed: another set is another number, and an empty one goes back to the default.
+    A set is never changed. A change adds a set; an empty set goes back to the default prompts.
     """
 
     adapter = models.ForeignKey(Adapter, on_delete=models.CASCADE, related_name="prompt_sets")
@@ -55,7 +57,7 @@ class PromptSet(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        """A number names one set."""
+        """A number identifies one set of an adapter."""
 
         ordering = ["-number"]
         constraints = [

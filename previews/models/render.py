@@ -1,4 +1,4 @@
-"""Jobs of the renderer: a recipe applied to a version, or to a stack."""
+"""Renders of versions and stacks, and try-outs."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from registry.models import Job, Version
 
 __all__ = ["MAX_STRENGTH", "OPEN_STATES", "Layer", "Render", "RenderKind", "RenderState", "Tryout"]
 
-#: Largest multiplier of a layer, either sign.
+#: Highest absolute strength of a layer.
 MAX_STRENGTH = 2.0
 
 
 class RenderKind(models.TextChoices):
-    """What a render is for: a version's own pictures, or somebody trying a stack."""
+    """Purpose of a render: previews of a version, or a try-out of a stack."""
 
     PREVIEW = "preview", _("Preview")
     TRYOUT = "tryout", _("Try-out")
 
 
 class RenderState(models.TextChoices):
-    """Life of a render; ``waiting``: nobody here has a base model for it."""
+    """State of a render; ``waiting`` means that no worker has its base model."""
 
     QUEUED = "queued", _("Queued")
     RUNNING = "running", _("Running")
@@ -35,16 +35,16 @@ class RenderState(models.TextChoices):
     FAILED = "failed", _("Failed")
 
 
-#: States that something will still come of.
+#: States of renders that are not over.
 OPEN_STATES = (RenderState.QUEUED, RenderState.RUNNING, RenderState.WAITING)
 
 
 class Render(models.Model):
-    """A recipe applied to adapters; a waiting one has no recipe yet, for want of a base.
+    """A recipe applied to a version (a preview) or to a stack of ``layers`` (a try-out).
 
-    A preview is of one ``version``; a try-out has its stack in ``layers``. ``advice`` is what the
-    finished sweep says of strengths (``previews.render.output.strength_advice``), or only which
-    rules found nothing to say; it is empty until a sweep was measured.
+    A render that waits for a base model may have no recipe yet. ``advice`` is a document of
+    ``previews.render.output.strength_advice``, or only its ``method`` if the sweep is too small; it
+    is empty until the sweep was measured.
     """
 
     kind = models.CharField(
@@ -67,7 +67,7 @@ class Render(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        """A version has at most one render that is not over."""
+        """A version has at most one open render."""
 
         ordering = ["-id"]
         constraints = [
@@ -99,7 +99,7 @@ class Render(models.Model):
 
     @property
     def stack(self) -> list[tuple[Version, float]]:
-        """Versions with their multipliers, in order."""
+        """Versions with their strengths, in order."""
         if self.version is not None:
             return [(self.version, 1.0)]
         layers = self.layers.select_related("version__adapter__namespace")
@@ -107,17 +107,17 @@ class Render(models.Model):
 
     @property
     def family(self) -> str:
-        """Base-model family of all its versions, empty where that is unknown."""
+        """Base-model family of its versions, empty if unknown."""
         return next((version.family for version, _strength in self.stack), "")
 
     @property
     def total(self) -> int:
-        """Pictures that will be there in the end; 0 while that is unknown."""
+        """Number of pictures of the recipe, 0 without one."""
         return self.recipe.count if self.recipe else 0
 
 
 class Layer(models.Model):
-    """One version of a try-out's stack, with its multiplier."""
+    """A version in the stack of a try-out, with its strength."""
 
     render = models.ForeignKey(Render, on_delete=models.CASCADE, related_name="layers")
     position = models.PositiveSmallIntegerField()
@@ -125,7 +125,7 @@ class Layer(models.Model):
     strength = models.FloatField(default=1.0)
 
     class Meta:
-        """A version is in a stack once."""
+        """A version is at most once in a stack."""
 
         ordering = ["position"]
         constraints = [
@@ -142,9 +142,9 @@ class Layer(models.Model):
 
 
 class Tryout(models.Model):
-    """A render of a stack for one user: private to them until shared, gone after it expires.
+    """A render of a stack for one user, private until shared and deleted when it expires.
 
-    ``key`` names it to the outside, so that the address of a shared one cannot be guessed.
+    ``key`` is random, so that the address of a shared one cannot be guessed.
     """
 
     key = models.UUIDField(default=uuid4, unique=True, editable=False)

@@ -1,4 +1,4 @@
-"""Pictures that people bring."""
+"""Samples: pictures and videos in a version's gallery."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["Sample", "SampleKind", "SampleState"]
 
 
 class SampleKind(models.TextChoices):
-    """Still or moving."""
+    """Picture or video."""
 
     PICTURE = "picture", _("Picture")
     VIDEO = "video", _("Video")
 
 
 class SampleState(models.TextChoices):
-    """Life of a sample: what was sent is read by a worker before anybody sees it."""
+    """State of a sample; a worker reads the file before it is shown."""
 
     QUEUED = "queued", _("Queued")
     READY = "ready", _("Ready")
@@ -28,11 +28,11 @@ class SampleState(models.TextChoices):
 
 
 class Sample(models.Model):
-    """A picture or short video that somebody says was made with a version.
+    """A picture or short video that was uploaded as made with a version.
 
-    ``source`` is what was sent, let go of once it is read; ``blob`` is what is served: decoded and
-    encoded again, without metadata. ``facts`` is what the metadata said: prompt, negative, seed,
-    steps, sampler, resources by hash. Of a video ``poster`` is its first frame.
+    ``source`` is the original, deleted once it is read; ``blob`` is the re-encoded file without
+    metadata, ``poster`` the first frame of a video. ``facts`` is what the metadata claims: prompt,
+    negative prompt, seed, steps, sampler, resources by hash.
     """
 
     version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="samples")
@@ -60,7 +60,7 @@ class Sample(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        """What is shown has bytes and a size; what is refused says why."""
+        """A ready sample has bytes and a size; a refused one has a reason."""
 
         ordering = ["-id"]
         constraints = [

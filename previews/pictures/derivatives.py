@@ -1,7 +1,7 @@
-"""Smaller forms of pictures: made by the checks worker, which has time between uploads.
+"""Makes smaller forms of pictures, in the checks worker between uploads.
 
-Rendering does not wait for them: pages show the PNG until they are there. A picture that has its
-``placeholder`` has been through this; one that has none is looked for when a worker starts.
+Rendering does not wait for them: pages show the PNG until they exist. A picture that has been
+processed has a ``placeholder``; workers look for the others when they start.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from django.db import transaction
 
 from previews.derived import Unreadable, opened, placeholder, smaller
 from previews.models import Derivative, Image
-from previews.pictures import services as blobs
+from previews.pictures import services as pictures
 from registry.blobs import promote
 from registry.jobs import queue
 from registry.uploads.services import CHECKS_QUEUE
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 __all__ = ["DERIVE_TASK", "begin", "begin_missing", "delete_orphans", "derive", "make", "missing"]
 
 DERIVE_TASK = "derive"
-#: Pictures a job: seconds of work, for a check may be waiting behind it.
+#: Pictures in a job. It takes seconds, so that a check waits no longer.
 BATCH = 8
-#: Pictures without derivatives that are queued when a worker starts.
-LOOK = 400
+#: Most pictures without derivatives that are queued when a worker starts.
+MAX_MISSING = 400
 
 log = logging.getLogger(__name__)
 
 
 def begin(*, images: Sequence[int]) -> None:
-    """Queue pictures, in the transaction that keeps them."""
+    """Queue pictures, in the transaction that stores them."""
     for start in range(0, len(images), BATCH):
         ids = images[start : start + BATCH]
         queue.enqueue(
@@ -43,25 +43,25 @@ def begin(*, images: Sequence[int]) -> None:
             task=DERIVE_TASK,
             args={"image_ids": list(ids)},
             key=f"{DERIVE_TASK}:{ids[0]}-{ids[-1]}",
-            priority=queue.RENEWAL,  # people wait for the checks of uploads
+            priority=queue.RENEWAL,  # users wait for the checks of uploads
         )
 
 
-def missing(limit: int | None = LOOK) -> list[int]:
-    """Return pictures that have not been through this, the newest first."""
+def missing(limit: int | None = MAX_MISSING) -> list[int]:
+    """Return the ids of pictures that were not processed, newest first."""
     rows = Image.objects.filter(placeholder="", blob__is_stored=True).order_by("-pk")
     return list(rows.values_list("pk", flat=True)[:limit])
 
 
 def begin_missing() -> None:
-    """Queue pictures from before there were derivatives, a bounded number at a time."""
+    """Queue the newest pictures that were not processed."""
     begin(images=missing())
 
 
 def derive(*, image: Image) -> None:
-    """Make what a picture lacks; one that cannot be read is left as it is.
+    """Make the smaller forms of a picture, once for all pictures with the same bytes.
 
-    Pictures of the same bytes (controls, the same recipe twice) are served by one pass.
+    A picture that cannot be read is left as it is.
     """
     if image.placeholder:
         return
@@ -75,13 +75,13 @@ def derive(*, image: Image) -> None:
 
 
 def make(*, source: Blob) -> str:
-    """Store the smaller forms of a stored picture and return its placeholder; safe to repeat.
+    """Store the smaller forms of a picture and return its placeholder; safe to repeat.
 
     Raises:
-        FileNotFoundError: the bytes are not here.
-        Unreadable: they are no picture.
+        FileNotFoundError: the store does not have the bytes.
+        Unreadable: they are not a picture.
     """
-    data = blobs.bytes_of(source)
+    data = pictures.bytes_of(source)
     picture = opened(data)
     written = [(one, promote.put([one.data])) for one in smaller(picture, len(data))]
     with transaction.atomic():
@@ -96,6 +96,6 @@ def make(*, source: Blob) -> str:
 
 
 def delete_orphans() -> int:
-    """Let go of forms whose picture is no longer stored, for the sweeper; returns how many."""
-    dropped, _by_model = Derivative.objects.filter(source__is_stored=False).delete()
-    return dropped
+    """Delete forms whose picture is no longer stored; return how many."""
+    deleted, _by_model = Derivative.objects.filter(source__is_stored=False).delete()
+    return deleted

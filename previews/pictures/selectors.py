@@ -1,4 +1,4 @@
-"""Rendered pictures with the forms they can be loaded in."""
+"""Reads of rendered pictures with their smaller forms."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["DIGITS", "Picture", "Source", "cover_of", "pictures_of"]
 
-#: Digits of the digest that an address of a smaller form carries.
+#: Digits of the digest in the URL of a smaller form.
 DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A smaller form of a picture; its address names its bytes, so it never changes."""
+    """A smaller form of a picture; the URL names its bytes, so they never change."""
 
     kind: str
     width: int
@@ -41,11 +41,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A preview; ``url`` is a path on this site.
+    """A rendered picture.
 
-    ``sources`` are its smaller forms, AVIF first, narrow ones first; ``animation`` is the path of
-    the moving picture whose contact sheet this is, empty for still ones. ``prompt`` has the trigger
-    words in it; the one without is at ``prompt_index`` in the recipe.
+    ``sources`` are its smaller forms, AVIF before WebP, narrow before wide. ``animation`` is the
+    path of the video whose frames this shows, empty for a picture. ``prompt`` includes the trigger
+    words; the prompt without them is at ``prompt_index`` in the recipe.
     """
 
     id: int
@@ -73,7 +73,7 @@ _FORMS = ("blob__derivatives__kind", "blob__derivatives__width")
 
 
 def pictures_of(images: QuerySet[Image]) -> list[Picture]:
-    """Return pictures in the order of their render, with all their forms; one query."""
+    """Return pictures in the order of their recipe with their smaller forms; one query."""
     return [picture for _version, picture in _read(images)]
 
 
@@ -86,7 +86,7 @@ def _read(images: QuerySet[Image]) -> list[tuple[int | None, Picture]]:
 
 
 def _picture(rows: list[tuple[Any, ...]]) -> tuple[int | None, Picture]:
-    """Return what a left join repeats for each form of a picture."""
+    """Return version and picture from the rows of a left join with its smaller forms."""
     version, pk, prompt, seed, strength, width, height, blur, moves, at = rows[0][: len(_COLUMNS)]
     sources = tuple(
         Source(kind, wide, f"/media/images/{pk}/{sha256[:DIGITS]}-{wide}.{kind}")
@@ -99,10 +99,10 @@ def _picture(rows: list[tuple[Any, ...]]) -> tuple[int | None, Picture]:
 
 
 def cover_of(adapters: Iterable[Adapter]) -> dict[int, Picture | None]:
-    """Return the picture that stands for each adapter, None where there is none; one query.
+    """Return the cover picture of each adapter, None if it has none; one query.
 
-    It is the first prompt and seed of the newest ready render of the latest version, at the
-    strength nearest to the recommended one.
+    It shows the first prompt and seed of the latest version's newest render, at the strength
+    nearest to the recommended one.
     """
     asked = {one.pk: one.latest_version_id for one in adapters}
     wanted = Coalesce("render__version__strength", Value(1.0), output_field=FloatField())

@@ -1,7 +1,6 @@
-"""Rendered pictures of many versions at once, for lists that other hubs' clients read.
+"""Rendered pictures of many versions, for lists in the protocol of other hubs.
 
-Only what an adapter changed is shown: no picture at strength 0, and of each version those of its
-newest finished render. Pictures that people brought are none of these.
+They are the pictures of each version's newest finished render, without those at strength 0.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ if TYPE_CHECKING:
 
     from registry.models import Version
 
-__all__ = ["MOST", "Exhibit", "of_versions", "page", "pictures"]
+__all__ = ["MAX_PICTURES", "RenderedImage", "of_versions", "page", "pictures"]
 
-#: Pictures that are told with a version.
-MOST = 10
+#: Most pictures of a version.
+MAX_PICTURES = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Exhibit:
-    """A picture with the recipe that it was rendered by."""
+class RenderedImage:
+    """A picture with the recipe it was rendered with."""
 
     image: Image
     recipe: dict[str, Any] = field(default_factory=dict)
@@ -41,7 +40,7 @@ class Exhibit:
 
 
 def pictures() -> QuerySet[Image]:
-    """Return the pictures that versions are shown by, whoever may see them."""
+    """Return the pictures of all versions, visible or not."""
     done = Render.objects.filter(
         version=OuterRef("render__version"), kind=RenderKind.PREVIEW, state=RenderState.READY
     )
@@ -49,10 +48,10 @@ def pictures() -> QuerySet[Image]:
     return Image.objects.filter(render=newest, blob__is_stored=True).exclude(strength=0)
 
 
-def of_versions(versions: Iterable[Version]) -> dict[int, list[Exhibit]]:
-    """Return version id → at most ``MOST`` pictures; two queries.
+def of_versions(versions: Iterable[Version]) -> dict[int, list[RenderedImage]]:
+    """Return version id → at most ``MAX_PICTURES`` pictures; two queries.
 
-    Those nearest to the recommended strength come first, in the order of the recipe.
+    Pictures nearest to the recommended strength come first.
     """
     wanted = Coalesce("render__version__strength", Value(1.0), output_field=FloatField())
     order = [Abs(F("strength") - wanted).asc(), F("position").asc()]
@@ -61,8 +60,8 @@ def of_versions(versions: Iterable[Version]) -> dict[int, list[Exhibit]]:
         place=Window(RowNumber(), partition_by=F("render__version"), order_by=order),
         of=F("render__version"),
     )
-    found: dict[int, list[Exhibit]] = {}
-    chosen = ranked.filter(place__lte=MOST).select_related("render").order_by("of", "place")
+    found: dict[int, list[RenderedImage]] = {}
+    chosen = ranked.filter(place__lte=MAX_PICTURES).select_related("render").order_by("of", "place")
     for exhibit in _with_recipes(list(chosen)):
         found.setdefault(exhibit.image.render.version_id or 0, []).append(exhibit)
     return found
@@ -70,27 +69,29 @@ def of_versions(versions: Iterable[Version]) -> dict[int, list[Exhibit]]:
 
 def page(
     rows: QuerySet[Image], *, limit: int, is_oldest: bool, after: int = 0, offset: int = 0
-) -> tuple[list[Exhibit], bool]:
-    """Return a page by date, and whether there is another; two queries.
+) -> tuple[list[RenderedImage], bool]:
+    """Return a page of pictures by date, and whether another follows; two queries.
 
     Args:
-        rows: Some of ``pictures``.
-        limit: Most pictures.
+        rows: A part of ``pictures()``.
+        limit: Size of the page.
         is_oldest: Whether the oldest come first.
-        after: Number of the last picture of the page before, 0 for the first page.
-        offset: Pictures to leave out, where pages are counted.
+        after: Id of the last picture on the page before, 0 for the first page.
+        offset: Pictures to skip, for pages by number.
     """
     if after:
         rows = rows.filter(Q(pk__gt=after) if is_oldest else Q(pk__lt=after))
-    told = rows.select_related("render__version__adapter__namespace")
-    found = list(told.order_by("pk" if is_oldest else "-pk")[offset : offset + limit + 1])
+    rows_with_adapters = rows.select_related("render__version__adapter__namespace")
+    found = list(
+        rows_with_adapters.order_by("pk" if is_oldest else "-pk")[offset : offset + limit + 1]
+    )
     return _with_recipes(found[:limit]), len(found) > limit
 
 
-def _with_recipes(images: Sequence[Image]) -> list[Exhibit]:
+def _with_recipes(images: Sequence[Image]) -> list[RenderedImage]:
     recipes = Recipe.objects.in_bulk({image.render.recipe_id or 0 for image in images})
-    return [Exhibit(one, _document(recipes.get(one.render.recipe_id or 0))) for one in images]
-
-
-def _document(recipe: Recipe | None) -> dict[str, Any]:
-    return recipe.document if recipe else {}
+    return [
+        RenderedImage(one, recipe.document if recipe else {})
+        for one in images
+        for recipe in [recipes.get(one.render.recipe_id or 0)]
+    ]

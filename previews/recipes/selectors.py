@@ -1,4 +1,4 @@
-"""Recipes: what versions are rendered by, and whether they were."""
+"""Reads of recipes: what versions are rendered with, and whether a render is current."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ __all__ = [
     "AdapterRecipe",
     "Plan",
     "current_prompts",
-    "is_by",
-    "is_outrun",
+    "is_outdated",
     "of_adapter",
     "own_prompts",
     "plans_of",
     "prompt_history",
     "recipe_for",
+    "was_made_by",
 ]
 
-#: Sets of prompts that are told; each may have thousands of characters.
+#: Most earlier sets of prompts that are listed.
 HISTORY = 50
-#: Tag of adapters that are used on both sides of 0, whatever their versions recommend.
+#: Tag of adapters that are also used at negative strengths.
 SLIDER = "slider"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How the versions of an adapter that are for one family are rendered.
+    """How an adapter's versions for one family are rendered.
 
-    Without a ``base`` there is no ``recipe``, and nothing is rendered. ``versions`` are those that
-    have pictures, the newest first.
+    Without a base model there is no recipe, and nothing is rendered. ``versions`` are the published
+    and yanked ones, newest first.
     """
 
     family: str
@@ -57,13 +57,13 @@ class Plan:
     versions: tuple[Version, ...] = ()
 
     def shown(self, prompt: str) -> str:
-        """Return a prompt with the newest version's trigger words in their place."""
+        """Return a prompt with the trigger words of the newest version."""
         words = self.versions[0].trigger_words if self.versions else ()
         return with_triggers(prompt, words, self.base.trigger if self.base else "front")
 
     @property
     def each(self) -> int:
-        """Pictures that a prompt means for a version; 0 where nothing is rendered."""
+        """Pictures of one prompt and version."""
         return len(self.recipe.seeds) * len(self.recipe.strengths) if self.recipe else 0
 
     @property
@@ -74,9 +74,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class AdapterRecipe:
-    """Everything about an adapter's recipe; ``number`` is of the set in force, 0 without one.
+    """An adapter's prompts and plans.
 
-    ``history`` are the newest sets.
+    ``number`` is that of the current set of prompts, 0 without one; ``history`` has the newest
+    sets.
     """
 
     adapter: Adapter
@@ -97,36 +98,30 @@ class AdapterRecipe:
 
 
 def of_adapter(adapter: Adapter) -> AdapterRecipe:
-    """Return how an adapter is rendered, and by what it was before."""
+    """Return how an adapter is rendered, with its earlier prompts."""
     history = list(prompt_history(adapter)[:HISTORY])
     number, own = (history[0].number, history[0].prompts) if history else (0, [])
     return AdapterRecipe(adapter, number, own, plans_of(adapter), history)
 
 
 def plans_of(adapter: Adapter) -> list[Plan]:
-    """Return how an adapter is rendered, family by family; one plan where nothing is published."""
+    """Return a plan for each family of an adapter; one plan if nothing is published."""
     rows = adapter.versions.filter(state__in=OUT_STATES).order_by("family", "-number")
-    own = own_prompts(adapter)
-    families = [(family, tuple(each)) for family, each in groupby(rows, key=attrgetter("family"))]
-    return [
-        _plan(adapter, family, worker_bases.base_for(family), own, versions)
-        for family, versions in families or [(adapter.family, ())]
-    ]
-
-
-def _plan(
-    adapter: Adapter, family: str, base: Base | None, own: list[str], versions: tuple[Version, ...]
-) -> Plan:
-    recipe = _default(base, adapter, own) if base else None
-    return Plan(family, base, recipe, tuple(default_prompts(family, adapter.kind)), versions)
+    families = {family: tuple(each) for family, each in groupby(rows, key=attrgetter("family"))}
+    own, plans = own_prompts(adapter), []
+    for family, versions in (families or {adapter.family: ()}).items():
+        base, defaults = worker_bases.base_for(family), default_prompts(family, adapter.kind)
+        recipe = _default(base, adapter, own) if base else None
+        plans.append(Plan(family, base, recipe, tuple(defaults), versions))
+    return plans
 
 
 def recipe_for(version: Version) -> Recipe | None:
-    """Return the recipe of a version, or None where nobody has a base for its family.
+    """Return the recipe of a version, None without a base model for its family.
 
-    It depends on the adapter and never on the version, so that versions can be compared: default
-    prompts for its kind, then those that its owner added, at strengths that reach as far as any
-    of its versions recommends.
+    It depends on the adapter but not on the version, so that versions can be compared: default
+    prompts for the kind, then the owner's prompts, at strengths as high and low as any version
+    recommends.
     """
     base = worker_bases.base_for(version.family)
     if base is None:
@@ -139,34 +134,34 @@ def _default(base: Base, adapter: Adapter, own: list[str]) -> Recipe:
 
 
 def _reach_of(adapter: Adapter) -> tuple[float, float]:
-    """Return the lowest and highest strength that any published version recommends, 0 included.
+    """Return the lowest and highest strength that any published version recommends, including 0.
 
-    One tagged “slider” reaches as far below 0 as above, to 1 where nobody says how far.
+    An adapter tagged “slider” goes as far below 0 as above, to 1 if no version recommends any.
     """
     rows = adapter.versions.filter(state__in=OUT_STATES)
-    said = rows.aggregate(
+    found = rows.aggregate(
         Min("strength"), Min("strength_min"), Max("strength"), Max("strength_max")
     ).values()
-    values = [value for value in said if value is not None]
+    values = [value for value in found if value is not None]
     low, high = min([0.0, *values]), max([0.0, *values])
     if low == 0 and adapter.tags.filter(name=SLIDER).exists():
         low = -(high or 1.0)
     return low, high
 
 
-def is_by(render: Render, version: Version, recipe: Recipe | None) -> bool:
-    """Whether a render is by a recipe, with the words that the version has now."""
+def was_made_by(render: Render, version: Version, recipe: Recipe | None) -> bool:
+    """Return whether a render has this recipe and the version's current trigger words."""
     if recipe is None or render.recipe is None:
         return False
     is_same = render.recipe.digest == recipe.digest
     return is_same and render.trigger_words == version.trigger_words
 
 
-def is_outrun(render: Render, version: Version) -> bool:
-    """Whether words, prompts or strengths of a version were changed since a render was asked for.
+def is_outdated(render: Render, version: Version) -> bool:
+    """Return whether trigger words, prompts or strengths changed after a render was requested.
 
-    What the base's entry says is left out: workers whose bases files differ would go on rendering
-    each other's versions again. ``manage.py rerender`` compares that too.
+    Settings of the base model are not compared: workers with different bases files would render
+    each other's versions forever. ``manage.py rerender`` compares them too.
     """
     if render.trigger_words != version.trigger_words:
         return True
@@ -180,16 +175,16 @@ def is_outrun(render: Render, version: Version) -> bool:
 
 
 def current_prompts(adapter: Adapter) -> PromptSet | None:
-    """Return the set in force, None where nobody ever wrote one."""
+    """Return the current set of an owner's prompts, None if there never was one."""
     return PromptSet.objects.filter(adapter=adapter).first()
 
 
 def own_prompts(adapter: Adapter) -> list[str]:
-    """Return the prompts in force beside the default ones, in their order."""
+    """Return the owner's prompts that follow the default ones."""
     found = current_prompts(adapter)
     return list(found.prompts) if found else []
 
 
 def prompt_history(adapter: Adapter) -> QuerySet[PromptSet]:
-    """Return every set with who wrote it and when, the newest first."""
+    """Return all sets with their authors, newest first."""
     return PromptSet.objects.filter(adapter=adapter).select_related("author")

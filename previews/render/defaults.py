@@ -1,4 +1,4 @@
-"""The recipe a version gets when nobody asked for another."""
+"""Default recipes, from ``previews/recipes.toml``."""
 
 from __future__ import annotations
 
@@ -19,24 +19,22 @@ __all__ = ["default_prompts", "default_recipe", "recipe_of"]
 _FILE = Path(__file__).resolve().parents[1] / "recipes.toml"
 
 
-#: No sweep goes farther from 0.
-FARTHEST = 2.0
+#: Highest absolute strength of a default recipe.
+MAX_STRENGTH = 2.0
 
 
 def default_recipe(
     base: Base, kind: str, own: Iterable[str] = (), reach: tuple[float, float] = (0.0, 1.0)
 ) -> Recipe:
-    """Return the recipe for an adapter of a kind on a base, from ``previews/recipes.toml``.
-
-    It depends on nothing else, so that all versions of an adapter can be compared.
+    """Return the default recipe for an adapter, the same for all its versions.
 
     Args:
-        base: Base model that renders.
-        kind: What the adapter teaches.
-        own: Prompts that follow the default ones; those that are there already are left out.
-        reach: Lowest and highest strength that the adapter's creator recommends.
+        base: Base model to render with.
+        kind: Kind of the adapter.
+        own: Prompts that follow the default ones; duplicates are left out.
+        reach: Lowest and highest recommended strength.
     """
-    table = _table()
+    table = _read(_FILE)
     return recipe_of(
         base,
         prompts=dict.fromkeys((*default_prompts(base.family, kind), *own)),
@@ -46,26 +44,26 @@ def default_recipe(
 
 
 def _strengths(low: float, high: float) -> list[float]:
-    """Return the default strengths, extended to those that are recommended.
+    """Return the default strengths, extended to the recommended ones.
 
-    Below 0, both sides are shown in two steps as far as the longer one reaches. Above the default
-    ones there are two more, of which the last is 1.5 or 2.
+    With strengths below 0, both sides have two steps up to the longer side. With strengths above
+    the default ones there are two more, up to 1.5 or 2.
     """
     if low < 0:
-        end = min(FARTHEST, max(-low, high))
+        end = min(MAX_STRENGTH, max(-low, high))
         return [-end, -end / 2, 0.0, end / 2, end]
-    usual: list[float] = _table()["strengths"]
+    usual: list[float] = _read(_FILE)["strengths"]
     last = usual[-1]
     if high <= last:
         return usual
-    end = 1.5 if high <= 1.5 else FARTHEST
+    end = 1.5 if high <= 1.5 else MAX_STRENGTH
     return [*usual, (last + end) / 2, end]
 
 
 def recipe_of(
     base: Base, *, prompts: Iterable[str], seeds: Iterable[int], strengths: Iterable[float]
 ) -> Recipe:
-    """Return a recipe that leaves everything else to the base."""
+    """Return a recipe with the base's settings."""
     return Recipe(
         base=base.id,
         prompts=tuple(prompts),
@@ -84,15 +82,11 @@ def recipe_of(
 
 
 def default_prompts(family: str, kind: str) -> list[str]:
-    """Return the prompts for adapters of a kind, those of a family where it brings its own."""
-    table = _table()
+    """Return the default prompts for a kind of adapter; some families have their own."""
+    table = _read(_FILE)
     own = table["files"].get(family)
     prompts: dict[str, list[str]] = (_read(_FILE.parent / own) if own else table)["prompts"]
     return next(prompts[key] for key in (kind, "any", "style") if key in prompts)
-
-
-def _table() -> dict[str, Any]:
-    return _read(_FILE)
 
 
 @cache

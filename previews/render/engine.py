@@ -1,4 +1,4 @@
-"""The sweep: one load of the adapters, every strength dialled in place, prompts in batches."""
+"""Renders recipes: adapters are loaded once, strengths are set in place, prompts run in batches."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from previews.render.adapters.applied import Rack, mount
-from previews.render.bases.memory_fallbacks import is_out_of_memory, spare
-from previews.render.bases.pipelines import Opened, Shelf
+from previews.render.adapters.applied import MountedStack, mount
+from previews.render.bases.memory_fallbacks import is_out_of_memory, reduce_memory
+from previews.render.bases.pipelines import BaseCache, OpenBase
 from previews.render.errors import Cancelled, CannotRender, OutOfMemory, TooSlow, Why
 from previews.render.output import images
-from previews.render.pictures import Picture, Watch, control_key
+from previews.render.pictures import Callbacks, Picture, control_key
 from previews.render.pipeline_arguments import arguments, frames_of
 
 if TYPE_CHECKING:
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from previews.render.bases.bases_file import Bases
     from previews.render.recipe import Layer, Recipe, Shot
 
-__all__ = ["Engine", "Picture", "Watch"]
+__all__ = ["Callbacks", "Engine", "Picture"]
 
 
 class Engine:
-    """Renders recipes; keeps the last used bases open. Not for use by two threads at once."""
+    """Renders recipes and keeps the last used bases open; not thread-safe."""
 
     def __init__(self, bases: Bases, *, keep: int = 1) -> None:
-        # More threads than one gain little for one picture and fight over a shared machine.
+        # More threads gain little for one picture and slow down other processes.
         torch.set_num_threads(1)
-        self.shelf = Shelf(bases, keep=keep)
+        self.bases = BaseCache(bases, keep=keep)
 
     def render(
         self,
@@ -42,130 +42,132 @@ class Engine:
         stack: Sequence[Layer] = (),
         *,
         triggers: Sequence[str] = (),
-        watch: Watch | None = None,
+        callbacks: Callbacks | None = None,
     ) -> list[Picture]:
         """Return the pictures of a recipe, strength by strength.
 
         Raises:
             BaseUnavailable: the base cannot be opened.
-            CannotRender: a file of the stack would give a wrong picture or none.
-            Cancelled, TooSlow, OutOfMemory: see there.
+            CannotRender: a file of the stack cannot be rendered.
+            Cancelled, TooSlow, OutOfMemory: rendering was stopped.
         """
-        watch = watch or Watch()
-        opened = self.shelf.get(recipe.base)
+        callbacks = callbacks or Callbacks()
+        opened = self.bases.get(recipe.base)
         sampler = opened.use_sampler(recipe.sampler)
-        rack = mount(opened.pipeline, opened.table, stack)
-        take = _Take(opened, rack, recipe, tuple(stack), watch, sampler)
+        mounted = mount(opened.pipeline, opened.table, stack)
+        run = _Run(opened, mounted, recipe, tuple(stack), callbacks, sampler)
         try:
-            return take.sweep(recipe.shots(triggers))
+            return run.sweep(recipe.shots(triggers))
         finally:
-            self._take_off(rack, recipe.base)
+            self._remove(mounted, recipe.base)
 
-    def _take_off(self, rack: Rack, base_id: str) -> None:
-        """Make the base plain again; one whose bytes cannot be put back is not used again."""
+    def _remove(self, mounted: MountedStack, base_id: str) -> None:
+        """Remove the adapters; close the base if that fails."""
         try:
-            rack.restore()
+            mounted.restore()
         finally:
-            if not rack.is_plain:
-                self.shelf.drop(base_id)
+            if not mounted.is_unchanged:
+                self.bases.drop(base_id)
 
 
-class _Take:
-    """One run of a recipe."""
+class _Run:
+    """One render of a recipe."""
 
     def __init__(
         self,
-        opened: Opened,
-        rack: Rack,
+        opened: OpenBase,
+        mounted: MountedStack,
         recipe: Recipe,
         stack: tuple[Layer, ...],
-        watch: Watch,
+        callbacks: Callbacks,
         sampler: str,
     ) -> None:
-        self.opened, self.rack = opened, rack
-        self.recipe, self.stack, self.watch = recipe, stack, watch
+        self.opened, self.mounted = opened, mounted
+        self.recipe, self.stack, self.callbacks = recipe, stack, callbacks
         self.sampler = sampler.removesuffix("Scheduler")
-        self.ends_at = None if watch.deadline_s is None else time.monotonic() + watch.deadline_s
+        self.ends_at = (
+            None if callbacks.deadline_s is None else time.monotonic() + callbacks.deadline_s
+        )
         self.done = self.to_do = 0  # steps, over all pictures
 
     def sweep(self, shots: Sequence[Shot]) -> list[Picture]:
-        """Take all shots that are not there yet."""
-        groups = list(self._wanted(shots))
+        """Render all shots that do not exist yet."""
+        groups = list(self._missing(shots))
         shared = self._shared([shot for group in groups for shot in group if not shot.strength])
         count = sum(len(group) for group in groups) - len(shared)
         self.to_do = count * self.recipe.steps
         pictures: list[Picture] = []
         for group in groups:
-            made = self._made([shot for shot in group if shot not in shared])
+            made = self._render([shot for shot in group if shot not in shared])
             taken = [made.get(shot) or shared[shot] for shot in group]
-            self.watch.on_pictures(taken)
+            self.callbacks.on_pictures(taken)
             pictures += taken
         return pictures
 
-    def _wanted(self, shots: Sequence[Shot]) -> Iterator[list[Shot]]:
-        """Yield the shots of each strength that is not there."""
+    def _missing(self, shots: Sequence[Shot]) -> Iterator[list[Shot]]:
+        """Yield the shots of each strength that is incomplete."""
         for _, group in groupby(shots, key=lambda shot: shot.strength):
             wanted = list(group)
-            if not all(shot.key in self.watch.have for shot in wanted):
+            if not all(shot.key in self.callbacks.have for shot in wanted):
                 yield wanted
 
     def _shared(self, shots: Sequence[Shot]) -> dict[Shot, Picture]:
-        """Return the pictures at strength 0 that somebody else had made."""
-        if self.watch.controls is None or not shots:
+        """Return existing pictures at strength 0."""
+        if self.callbacks.controls is None or not shots:
             return {}
         keys = {shot: self._key(shot) for shot in shots}
-        found = self.watch.controls.find(set(keys.values()))
+        found = self.callbacks.controls.find(set(keys.values()))
         return {shot: replace(found[key], shot=shot) for shot, key in keys.items() if key in found}
 
-    def _made(self, shots: Sequence[Shot]) -> dict[Shot, Picture]:
-        """Take shots of one strength; those at 0 are for everybody."""
+    def _render(self, shots: Sequence[Shot]) -> dict[Shot, Picture]:
+        """Render shots of one strength; those at 0 are shared."""
         if not shots:
             return {}
-        self._dial(shots[0].strength)
-        made = dict(zip(shots, self._all(shots), strict=True))
-        if self.watch.controls is not None and not shots[0].strength:
+        self._set_strength(shots[0].strength)
+        made = dict(zip(shots, self._batches(shots), strict=True))
+        if self.callbacks.controls is not None and not shots[0].strength:
             keyed = {self._key(shot): picture for shot, picture in made.items()}
-            self.watch.controls.add(keyed)
+            self.callbacks.controls.add(keyed)
         return made
 
     def _key(self, shot: Shot) -> str:
         return control_key(self.recipe, shot, self.opened.fingerprint)
 
-    def _dial(self, strength: float) -> None:
+    def _set_strength(self, strength: float) -> None:
         while True:
             try:
-                self.rack.dial(strength)
+                self.mounted.set_strength(strength)
             except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                if not self.rack.make_room():
-                    msg = f"The adapters do not fit into memory beside “{self.opened.base.id}”."
+                if not self.mounted.free_device_memory():
+                    msg = f"The adapters do not fit into memory with “{self.opened.base.id}”."
                     raise OutOfMemory(msg) from error
             else:
                 return
 
-    def _all(self, shots: Sequence[Shot]) -> list[Picture]:
-        """Take shots of one strength, in as few calls as memory allows.
+    def _batches(self, shots: Sequence[Shot]) -> list[Picture]:
+        """Render shots of one strength, in as few calls as memory allows.
 
-        Those at 0 are taken one by one: a picture's last bits can depend on those beside it, and
-        whoever asks for a control gets the same bytes.
+        Shots at 0 are rendered one by one, because the last bits of a picture can depend on the
+        others in a batch, and shared pictures must have the same bytes.
         """
         taken: list[Picture] = []
         while len(taken) < len(shots):
             size = self.opened.batch if shots[0].strength else 1
             batch = shots[len(taken) : len(taken) + size]
-            results = self._tried(batch)
+            results = self._call_or_none(batch)
             if results is None:
-                self._ask_for_less(len(batch))
+                self._reduce(len(batch))
                 continue
             self.done += len(batch) * self.recipe.steps
             taken += [self._picture(*pair) for pair in zip(batch, results, strict=True)]
         return taken
 
-    def _tried(self, shots: Sequence[Shot]) -> list[list[Image.Image]] | None:
-        """Return the frames of pictures, None where memory ran out.
+    def _call_or_none(self, shots: Sequence[Shot]) -> list[list[Image.Image]] | None:
+        """Return the frames of pictures, None if memory ran out.
 
-        The error is not kept: what the call had in memory hangs on its traceback.
+        The error is dropped, because its traceback keeps the memory of the call.
         """
         try:
             return self._call(shots)
@@ -174,44 +176,43 @@ class _Take:
                 raise
             return None
 
-    def _ask_for_less(self, size: int) -> None:
-        if not (self.rack.make_room() or spare(self.opened, size)):
+    def _reduce(self, size: int) -> None:
+        if not (self.mounted.free_device_memory() or reduce_memory(self.opened, size)):
             msg = f"Not even one picture of “{self.opened.base.id}” fits into memory."
             raise OutOfMemory(msg)
 
     def _call(self, shots: Sequence[Shot]) -> list[list[Image.Image]]:
         self._check()
-        said = arguments(self.opened, self.recipe, shots, self._counted(len(shots)))
+        keywords = arguments(self.opened, self.recipe, shots, self._step_callback(len(shots)))
         with torch.inference_mode():
-            output = self.opened.pipeline(**said)
+            output = self.opened.pipeline(**keywords)
         if any(getattr(output, "nsfw_content_detected", None) or ()):
             msg = "The base model's safety checker blacked out a picture."
             raise CannotRender(Why.FLAGGED, msg)
         return frames_of(output)
 
-    def _counted(self, pictures: int) -> Callable[[], None]:
-        """Return what happens after each step of a call."""
-        # Some schedulers take more steps than they were asked for.
+    def _step_callback(self, pictures: int) -> Callable[[], None]:
+        """Return the callback for each step of a call."""
+        # Some schedulers take more steps than requested.
         steps = iter(range(1, self.recipe.steps + 1))
 
         def between_steps() -> None:
             step = next(steps, self.recipe.steps)
-            self.watch.on_step(self.done + step * pictures, self.to_do)
+            self.callbacks.on_step(self.done + step * pictures, self.to_do)
             self._check()
 
         return between_steps
 
     def _check(self) -> None:
-        if self.watch.is_cancelled():
+        if self.callbacks.is_cancelled():
             msg = "Rendering was cancelled."
             raise Cancelled(msg)
         if self.ends_at is not None and time.monotonic() > self.ends_at:
-            msg = f"Rendering took longer than {self.watch.deadline_s:g} s."
+            msg = f"Rendering took longer than {self.callbacks.deadline_s:g} s."
             raise TooSlow(msg)
 
     def _picture(self, shot: Shot, frames: list[Image.Image]) -> Picture:
         text = images.caption(self.recipe, shot, self.stack, self.sampler)
         sheet = images.contact_sheet(frames)
-        png = images.encode(sheet, text)
         moving = images.animation(frames, self.recipe.fps)
-        return Picture(shot, sheet.width, sheet.height, png, moving)
+        return Picture(shot, sheet.width, sheet.height, images.encode(sheet, text), moving)

@@ -1,4 +1,4 @@
-"""A recipe as the arguments of a family's pipeline."""
+"""The arguments of a pipeline's call for a recipe."""
 
 from __future__ import annotations
 
@@ -12,55 +12,44 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from previews.render.bases.pipelines import Opened
+    from previews.render.bases.pipelines import OpenBase
     from previews.render.recipe import Recipe, Shot
 
 __all__ = ["arguments", "frames_of"]
 
 
 def arguments(
-    opened: Opened, recipe: Recipe, shots: Sequence[Shot], between_steps: Callable[[], None]
+    opened: OpenBase, recipe: Recipe, shots: Sequence[Shot], between_steps: Callable[[], None]
 ) -> dict[str, Any]:
-    """Return what the pipeline is called with for shots of one strength.
-
-    Args:
-        opened: The base.
-        recipe: Steps, guidance, size and negative prompt.
-        shots: Prompts and seeds.
-        between_steps: Called after each step; what it raises ends the call.
-    """
-    family, takes = opened.family, _takes(opened.pipeline)
-    said: dict[str, Any] = {
+    """Return the arguments for shots of one strength; each step calls ``between_steps``."""
+    family, takes = opened.family, set(inspect.signature(opened.pipeline.__call__).parameters)
+    result: dict[str, Any] = {
         "prompt": [shot.prompt for shot in shots],
         "num_inference_steps": recipe.steps,
         family.guidance_as: recipe.guidance,
         "width": recipe.width,
         "height": recipe.height,
-        # On the CPU whatever the device: the same seed starts from the same noise everywhere.
+        # On the CPU, so that a seed gives the same noise on all devices.
         "generator": [torch.Generator("cpu").manual_seed(shot.seed) for shot in shots],
         **_callback(takes, between_steps),
-        **_video(family.medium == "video", recipe, takes),
+        **(_video(recipe, takes) if family.medium == "video" else {}),
         **opened.base.call,
     }
     negative = recipe.negative or family.negative
     if negative and family.negative_as in takes:
-        said[family.negative_as] = [negative] * len(shots)
-    return said
+        result[family.negative_as] = [negative] * len(shots)
+    return result
 
 
 def frames_of(output: Any) -> list[list[Image.Image]]:  # noqa: ANN401 - diffusers is untyped
-    """Return each picture of an output as its frames; a still picture has one."""
+    """Return the frames of each picture of an output, one if it is not a video."""
     if hasattr(output, "frames"):
         return [list(frames) for frames in output.frames]
     return [[image] for image in output.images]
 
 
-def _takes(pipeline: Any) -> set[str]:  # noqa: ANN401
-    return set(inspect.signature(pipeline.__call__).parameters)
-
-
 def _callback(takes: set[str], between_steps: Callable[[], None]) -> dict[str, Any]:
-    """Return the callback in the form that the pipeline knows; PixArt has the older one."""
+    """Return the callback in the form that the pipeline supports; PixArt has an older one."""
     if "callback_on_step_end" not in takes:
         return {"callback": lambda *_: between_steps(), "callback_steps": 1}
 
@@ -71,9 +60,7 @@ def _callback(takes: set[str], between_steps: Callable[[], None]) -> dict[str, A
     return {"callback_on_step_end": step}
 
 
-def _video(is_video: bool, recipe: Recipe, takes: set[str]) -> dict[str, Any]:  # noqa: FBT001
-    if not is_video:
-        return {}
-    said = {"num_frames": recipe.frames or 1, "output_type": "pil"}
-    # LTX-Video conditions on the rate; the others only have one.
-    return said | ({"frame_rate": recipe.fps} if recipe.fps and "frame_rate" in takes else {})
+def _video(recipe: Recipe, takes: set[str]) -> dict[str, Any]:
+    arguments = {"num_frames": recipe.frames or 1, "output_type": "pil"}
+    # Only LTX-Video uses the frame rate.
+    return arguments | ({"frame_rate": recipe.fps} if recipe.fps and "frame_rate" in takes else {})

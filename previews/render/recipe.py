@@ -1,8 +1,8 @@
-"""Everything that makes a preview reproducible, as a value.
+"""Recipes: everything that makes pictures reproducible.
 
-A recipe holds prompts without trigger words, so that all versions of an adapter share it and
-can be compared; the words are put in when it is used. Its digest is the sha256 of its canonical
-JSON (sorted keys, no spaces, UTF-8).
+The prompts of a recipe have no trigger words, so that all versions of an adapter share it and can
+be compared; the words are added when it is used. Its digest is the sha256 of its canonical JSON
+(sorted keys, no spaces, UTF-8).
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ __all__ = [
     "with_triggers",
 ]
 
-#: Name of what the engine does with a recipe; a new one means other pictures.
+#: Version of the engine; it changes when the same recipe gives other pictures.
 RENDERER = "lorary-1"
 
-#: More phrases than these would push the prompt out of a text encoder's 77 tokens.
+#: Most trigger words, because a text encoder has 77 tokens.
 MAX_TRIGGERS = 3
 
-#: Where a prompt wants the trigger words, if it says so.
+#: Placeholder for the trigger words in a prompt.
 SLOT = "{trigger}"
 
 TriggerPlace = Literal["front", "end", "none"]
@@ -54,19 +54,19 @@ _OF_VIDEOS = {"frames", "fps"}
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One adapter of a stack: a file with its own multiplier, and how to name it."""
+    """One adapter of a stack: a file with its strength and name."""
 
     path: Path
     weight: float = 1.0
     name: str = ""
     sha256: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)  # PEFT's adapter_config.json
-    part: str = ""  # “transformer_2” of Wan 2.2: names of the main model mean this part
+    part: str = ""  # the component to change, if not the main one: “transformer_2” of Wan 2.2
 
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One picture to take; ``position`` counts from 0 in the order of the recipe."""
+    """One picture to render; ``position`` is its index in the recipe."""
 
     position: int
     prompt_index: int
@@ -76,15 +76,15 @@ class Shot:
 
     @property
     def key(self) -> tuple[int, int, float]:
-        """What tells this picture from the others of the recipe."""
+        """Identifies the picture within its recipe."""
         return (self.prompt_index, self.seed, self.strength)
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Base, prompts, seeds and strengths; pictures are their product.
+    """A base model, settings, and the prompts, seeds and strengths whose product is rendered.
 
-    ``frames`` and ``fps`` are of videos and 0 for pictures; a picture's document leaves them out.
+    ``frames`` and ``fps`` are 0 except for videos; the document then omits them.
     """
 
     base: str
@@ -115,36 +115,32 @@ class Recipe:
             if value or key not in _OF_VIDEOS
         }
 
-    def to_json(self) -> str:
-        """Return the canonical text, the one the digest is of."""
-        return _canonical(self.to_dict())
-
     @property
     def digest(self) -> str:
-        """Sha256 of the canonical text, 64 hex digits."""
+        """Sha256 of the canonical JSON, 64 hex digits."""
         return digest_of(self.to_dict())
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Recipe:
-        """Read a document.
+        """Return the recipe of a document.
 
         Raises:
             RecipeInvalid: unknown or missing keys, wrong types, values outside the limits.
         """
         try:
-            said = dict(document)
+            values = dict(document)
             for key, kind in (("prompts", str), ("seeds", int), ("strengths", float)):
-                said[key] = tuple(kind(value) for value in said[key])
-            said["guidance"] = float(said["guidance"])
-            return cls(**said)
+                values[key] = tuple(kind(value) for value in values[key])
+            values["guidance"] = float(values["guidance"])
+            return cls(**values)
         except (KeyError, TypeError, ValueError) as error:
             msg = f"not a recipe: {error}"
             raise RecipeInvalid(msg) from error
 
     def shots(self, triggers: Sequence[str] = ()) -> tuple[Shot, ...]:
-        """Return every picture, strength by strength, trigger words put in.
+        """Return all pictures with trigger words, strength by strength.
 
-        The words are in the prompt at strength 0 as well, so that only the strength changes.
+        The words are also added at strength 0, so that only the strength differs.
         """
         prompts = [with_triggers(prompt, triggers, self.trigger) for prompt in self.prompts]
         grid = (
@@ -157,20 +153,17 @@ class Recipe:
 
 
 def digest_of(document: Mapping[str, Any]) -> str:
-    """Return the sha256 of a recipe's canonical text, 64 hex digits."""
-    return hashlib.sha256(_canonical(document).encode()).hexdigest()
-
-
-def _canonical(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    """Return the sha256 of a document's canonical JSON, 64 hex digits."""
+    text = json.dumps(document, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def with_triggers(
     prompt: str, triggers: Sequence[str], place: TriggerPlace, *, limit: int = MAX_TRIGGERS
 ) -> str:
-    """Return the prompt with the phrases it lacks, once each; of the first ``limit`` of them.
+    """Return the prompt with those of the first ``limit`` trigger words that it lacks.
 
-    A prompt that says ``{trigger}`` has them there, whatever ``place`` says.
+    They replace ``{trigger}`` in the prompt; without it, ``place`` decides.
     """
     phrases: list[str] = []
     for phrase in (" ".join(word.split()).strip(" ,") for word in triggers[:limit]):
@@ -196,24 +189,24 @@ def _faults(recipe: Recipe) -> Iterator[str]:
         ("strengths", recipe.strengths, MAX_STRENGTHS),
     ):
         if not 1 <= len(values) <= most or len(set(values)) != len(values):
-            yield f"{name}: from 1 to {most} different ones"
+            yield f"{name} must be 1 to {most} different values"
     if any(len(prompt) > MAX_PROMPT_CHARACTERS for prompt in (*recipe.prompts, recipe.negative)):
-        yield f"a prompt has at most {MAX_PROMPT_CHARACTERS} characters"
+        yield f"prompts must have at most {MAX_PROMPT_CHARACTERS} characters"
     if any(not 0 <= seed <= MAX_SEED for seed in recipe.seeds):
-        yield f"a seed lies between 0 and {MAX_SEED}"
+        yield f"seeds must be between 0 and {MAX_SEED}"
     if any(not abs(strength) <= MAX_STRENGTH for strength in recipe.strengths):
-        yield f"a strength lies between {-MAX_STRENGTH:g} and {MAX_STRENGTH:g}"
+        yield f"strengths must be between {-MAX_STRENGTH:g} and {MAX_STRENGTH:g}"
     if not 1 <= recipe.steps <= 200:
-        yield "steps lie between 1 and 200"
+        yield "steps must be between 1 and 200"
     if not (math.isfinite(recipe.guidance) and 0 <= recipe.guidance <= 50):
-        yield "guidance lies between 0 and 50"
+        yield "guidance must be between 0 and 50"
     yield from _size_faults(recipe)
     if recipe.trigger not in {"front", "end", "none"}:
-        yield "trigger is front, end or none"
+        yield "trigger must be front, end or none"
 
 
 def _size_faults(recipe: Recipe) -> Iterator[str]:
     if any(not 16 <= side <= MAX_SIDE or side % 8 for side in (recipe.width, recipe.height)):
-        yield f"width and height are multiples of 8 from 16 to {MAX_SIDE}"
+        yield f"width and height must be multiples of 8 from 16 to {MAX_SIDE}"
     if not (0 <= recipe.frames <= MAX_FRAMES and 0 <= recipe.fps <= MAX_FPS):
-        yield f"a video has at most {MAX_FRAMES} frames, {MAX_FPS} a second"
+        yield f"videos must have at most {MAX_FRAMES} frames and {MAX_FPS} frames per second"

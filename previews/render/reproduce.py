@@ -1,4 +1,4 @@
-"""A picture made again from its own recipe, and compared with what it was."""
+"""Renders a picture again from its own recipe, and compares the two."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from PIL import ImageChops
 
 from previews.render.bases.bases_file import Bases
-from previews.render.bases.libraries import refusing
+from previews.render.bases.libraries import as_unavailable
 from previews.render.bases.model_paths import installed
-from previews.render.engine import Engine, Watch
+from previews.render.engine import Callbacks, Engine
 from previews.render.output import images
-from previews.render.output.png_parsing import take_apart
+from previews.render.output.png_parsing import parse_png
 from previews.render.recipe import SLOT, Layer
 
 if TYPE_CHECKING:
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from previews.render.bases.bases_file import Base
-    from previews.render.output.readback import Original, Used
+    from previews.render.output.readback import Original, UsedAdapter
     from previews.render.recipe import Recipe
 
-__all__ = ["Again", "Equality", "layer_of", "reproduce"]
+__all__ = ["Equality", "Reproduction", "layer_of", "reproduce"]
 
-#: Of 255: what other processors may differ by in the same computation.
+#: Difference, of 255, that another processor may cause.
 TOLERANCE = 1
 
-#: A picture made beside more than these is rendered alone.
-MOST_BESIDE = 16
+#: A picture from a larger batch is rendered alone.
+MAX_BATCH = 16
 
 Equality = Literal["bytes", "pixels", "near", "different"]
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
-    """The new picture and how it compares; ``difference`` is the largest, of 255."""
+class Reproduction:
+    """The new picture and how it compares; ``difference`` is the highest, of 255."""
 
     png: bytes
     equality: Equality
@@ -46,73 +46,73 @@ class Again:
 
     @property
     def is_match(self) -> bool:
-        """Whether it is the same picture, but for rounding."""
+        """Whether the pictures are equal, except for rounding."""
         return self.equality != "different"
 
 
-def layer_of(used: Used, path: Path, config: dict[str, Any]) -> Layer:
-    """Return an adapter as the engine takes it, with the strength that it had in the picture."""
+def layer_of(used: UsedAdapter, path: Path, config: dict[str, Any]) -> Layer:
+    """Return an adapter for the engine, with the strength that it had in the picture."""
     return Layer(path, used.strength, used.name, used.sha256, config, used.part)
 
 
-def reproduce(original: Original, base: Base, stack: Sequence[Layer]) -> Again:
+def reproduce(original: Original, base: Base, stack: Sequence[Layer]) -> Reproduction:
     """Render a picture's recipe again and compare.
 
-    A picture's last bits can depend on how many were computed beside it, so it is rendered in a
-    call like the one it was made in, as long as that is not a large one.
+    The last bits of a picture can depend on the others in a batch, so it is rendered in a batch of
+    the same size, unless that is large.
 
     Args:
         original: The picture.
-        base: What its recipe calls the base.
+        base: The base model that its recipe names.
         stack: Its adapters, from ``layer_of``.
 
     Raises:
-        RenderError: it cannot be rendered here; the text says why.
+        RenderError: it cannot be rendered.
     """
-    shot, recipe = original.shot, _again(original)
+    shot, recipe = original.shot, _recipe_of(original)
     index = recipe.prompts.index(shot.prompt)
     engine = Engine(Bases({base.id: base}))
-    with refusing(base, "cannot make this picture"):
-        pictures = engine.render(recipe, stack, watch=Watch(deadline_s=base.deadline_s))
+    with as_unavailable(base, "cannot make this picture"):
+        pictures = engine.render(recipe, stack, callbacks=Callbacks(deadline_s=base.deadline_s))
     made = next(one for one in pictures if one.shot.key[:2] == (index, shot.seed))
-    picture = take_apart(made.png).pixels()
+    picture = parse_png(made.png).pixels()
     document = {**original.document, "made_with": installed()}
     parameters = images.decode(made.png).parameters  # the same for the same picture
     png = images.encode(picture, images.Caption(parameters, document))
     return _compared(original, png, picture)
 
 
-def _again(original: Original) -> Recipe:
-    """Return a recipe with this picture in it, where it was among the others of its strength.
+def _recipe_of(original: Original) -> Recipe:
+    """Return a recipe for this picture and the others of its strength.
 
-    The adapters have their strengths already, so that the recipe's is 1, or 0 for a control.
-    Prompts beside it need no trigger words: it matters that they are there, not what they say.
+    The adapters have their final strengths, so the recipe's is 1, or 0 for a picture without them.
+    The other prompts have no trigger words; only their number matters.
     """
     recipe, shot = original.recipe, original.shot
     prompts, seeds = list(recipe.prompts), recipe.seeds
     prompts[_index(prompts, shot.prompt)] = shot.prompt
-    if len(set(prompts)) * len(seeds) > MOST_BESIDE or len(set(prompts)) < len(prompts):
+    if len(set(prompts)) * len(seeds) > MAX_BATCH or len(set(prompts)) < len(prompts):
         prompts, seeds = [shot.prompt], (shot.seed,)
     strengths = (1.0 if shot.strength else 0.0,)
     return replace(recipe, prompts=tuple(prompts), seeds=seeds, strengths=strengths, trigger="none")
 
 
 def _index(prompts: Sequence[str], prompt: str) -> int:
-    """Return which prompt of a recipe, trigger words put in, this is; the first where unsure."""
+    """Return the index of the prompt that this is with trigger words; 0 if there is none."""
     for index, plain in enumerate(prompts):
         if all(" ".join(part.split()) in prompt for part in plain.split(SLOT)):
             return index
     return 0
 
 
-def _compared(original: Original, png: bytes, picture: Image.Image) -> Again:
+def _compared(original: Original, png: bytes, picture: Image.Image) -> Reproduction:
     if png == original.png.data:
-        return Again(png, "bytes", 0)
+        return Reproduction(png, "bytes", 0)
     before = original.png.pixels()
     if before.size != picture.size:
-        return Again(png, "different", 255)
+        return Reproduction(png, "different", 255)
     bands: Any = ImageChops.difference(before, picture).getextrema()
     difference = max(int(high) for _low, high in bands)
     if not difference:
-        return Again(png, "pixels", 0)
-    return Again(png, "near" if difference <= TOLERANCE else "different", difference)
+        return Reproduction(png, "pixels", 0)
+    return Reproduction(png, "near" if difference <= TOLERANCE else "different", difference)

@@ -1,4 +1,4 @@
-"""Two versions of an adapter side by side: pictures of the same prompt, seed and strength."""
+"""Compares two versions: pairs of pictures of the same prompt, seed and strength."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "Pair", "compare", "rendered"]
 
-#: What recipes may differ in while they share pictures; prompts and the like only leave gaps.
+#: Settings that make pictures incomparable if they differ.
 _SETTINGS = (
     "base", "renderer", "steps", "guidance", "sampler", "negative", "width", "height", "frames",
     "fps",
@@ -26,7 +26,7 @@ _Key = tuple[str, int, float]
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The same picture of two versions; ``prompt`` is without trigger words."""
+    """Pictures of two versions for the same prompt (without trigger words), seed and strength."""
 
     prompt: str
     seed: int
@@ -38,8 +38,8 @@ class Pair:
 class Comparison:
     """Pairs in the order of the first version's recipe.
 
-    ``differences`` are the recipes' settings that make pictures incomparable, ``gaps`` the lists
-    in which one has what the other lacks.
+    ``differences`` are the settings that differ, ``gaps`` the lists (prompts, seeds, strengths)
+    that differ.
     """
 
     pairs: tuple[Pair, ...]
@@ -72,7 +72,7 @@ def _keyed(previews: Previews) -> dict[_Key, Picture]:
 
 
 def rendered(adapter: Adapter) -> list[int]:
-    """Return the numbers of the versions that have all their pictures, the newest first."""
+    """Return the numbers of the versions whose previews are ready, newest first."""
     done = Render.objects.filter(version__adapter=adapter, state=RenderState.READY)
     numbers = done.order_by("-version__number").values_list("version__number", flat=True)
     return [number for number in dict.fromkeys(numbers) if number is not None]

@@ -1,8 +1,4 @@
-"""Why pictures could not be made, in the reader's words.
-
-``previews.render`` knows no Django and speaks English; this is where its refusals become texts
-that can be translated.
-"""
+"""Translatable messages for errors of ``previews.render``, which does not import Django."""
 
 from __future__ import annotations
 
@@ -16,37 +12,37 @@ __all__ = ["no_renderer", "reason", "waiting_for"]
 
 _TEXTS = {
     Why.UNREADABLE: gettext_lazy("The file cannot be read as safetensors."),
-    Why.EMPTY: gettext_lazy("The file holds no LoRA modules."),
-    Why.ALGORITHM: gettext_lazy("The renderer does not read this kind of adapter yet."),
-    Why.KEYS: gettext_lazy("The file holds tensors of unknown meaning."),
+    Why.EMPTY: gettext_lazy("The file contains no LoRA modules."),
+    Why.ALGORITHM: gettext_lazy("The renderer does not support this kind of adapter."),
+    Why.KEYS: gettext_lazy("The file contains unknown tensors."),
     Why.MODULES: gettext_lazy("The file changes modules that the base model does not have."),
     Why.SHAPE: gettext_lazy("The file was made for a base model of another size."),
-    Why.NUMBERS: gettext_lazy("The file holds numbers that are not finite."),
-    Why.INCOMPLETE: gettext_lazy("Not all of the file could be taken over."),
-    Why.FLAGGED: gettext_lazy("The base model's safety checker blacked a picture out."),
+    Why.NUMBERS: gettext_lazy("The file contains numbers that are not finite."),
+    Why.INCOMPLETE: gettext_lazy("Parts of the file are missing."),
+    Why.FLAGGED: gettext_lazy("The base model's safety checker blacked out a picture."),
 }
 
 
 def reason(error: RenderError) -> str:
-    """Return the sentence for a refusal, its particulars behind it."""
+    """Return the message for an error, with its details."""
     if isinstance(error, CannotRender):
         return f"{_TEXTS[error.why]} ({error})"
     if isinstance(error, OutOfMemory):
-        return _("Not even one picture fits into the memory of the worker.")
+        return _("The worker has not enough memory for a single picture.")
     if isinstance(error, TooSlow):
         return _("Rendering took too long and was stopped.")
     return _("The pictures could not be made: %(error)s") % {"error": error}
 
 
 def waiting_for(family: str) -> str:
-    """Return what a render of a family waits for, where nobody can make it."""
+    """Return what a render waits for while no worker has its base model."""
     if not family:
-        return _("waiting for somebody to say which base model this is made for")
+        return _("waiting for its owner to set the base model")
     return _("waiting for a worker for %(family)s") % {"family": family_title(family)}
 
 
 def no_renderer(family: str) -> str:
-    """Return the refusal of a render that nobody here can make."""
+    """Return the message for a version that cannot be rendered on this hub."""
     if not family:
-        return _("Nobody has said which base model this is made for, so it cannot be rendered.")
+        return _("This version cannot be rendered, because its base model is not set.")
     return _("This hub has no renderer for %(family)s.") % {"family": family_title(family)}

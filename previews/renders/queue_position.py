@@ -1,4 +1,4 @@
-"""Where an open render stands: what runs before it, and how long that may take."""
+"""Position of a render in the queue, and the time until it is done."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
     from previews.models import Recipe
 
-__all__ = ["Place", "place_of", "place_of_id", "steps_of"]
+__all__ = ["QueuePosition", "position_of", "position_of_id", "steps_of"]
 
-#: Finished renders that the pace of a base is taken from.
+#: Finished renders that the speed of a base is computed from.
 _RECENT = 10
-#: Renders ahead that are looked at one by one; beyond them the estimate says less anyway.
-_LOOKED_AT = 200
+#: Most renders ahead that the estimate adds up.
+_MAX_AHEAD = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Jobs that go first, those at work included; workers that take jobs of its queue.
+class QueuePosition:
+    """Number of jobs ahead, running ones included, and of workers that serve the queue.
 
-    ``left_s`` are seconds to the end, None while nobody knows.
+    ``left_s`` is the estimate of seconds until it is done, None if there is none.
     """
 
     ahead: int
@@ -37,38 +37,38 @@ class Place:
 
 
 def steps_of(recipe: Recipe) -> int:
-    """Return the steps that all pictures of a recipe take."""
+    """Return the number of steps for all pictures of a recipe."""
     return recipe.count * recipe.steps
 
 
-def place_of(render: Render) -> Place:
-    """Return the place of a queued or running render.
+def position_of(render: Render) -> QueuePosition:
+    """Return the position of a queued or running render.
 
-    A worker takes what is urgent from all its queues, so jobs of other families may go first.
+    A worker takes the most urgent job of all its queues, so jobs of other families may be ahead.
     """
     job, recipe = render.job, render.recipe
     if job is None or recipe is None:
-        return Place(0, 0, None)
+        return QueuePosition(0, 0, None)
     serves = serving(job.queue)
     workers = len(serves)
     first = _before(job, {job.queue, *(name for worker in serves for name in worker.queues)})
-    pace = _pace(recipe.document["base"])
+    per_step_s = _seconds_per_step(recipe.document["base"])
     left_s = None
-    if pace is not None and workers:
+    if per_step_s is not None and workers:
         rows = Render.objects.filter(job__in=first).select_related("job", "recipe")
         rows = rows.annotate(there=Count("images"))
-        before = sum(_steps_left(row, row.there) for row in rows[:_LOOKED_AT]) / workers
-        left_s = round(pace * (before + _steps_left(render, render.images.count())))
-    return Place(first.count(), workers, left_s)
+        before = sum(_steps_left(row, row.there) for row in rows[:_MAX_AHEAD]) / workers
+        left_s = round(per_step_s * (before + _steps_left(render, render.images.count())))
+    return QueuePosition(first.count(), workers, left_s)
 
 
-def place_of_id(render_id: int) -> Place:
-    """Return the place of a render of this number."""
-    return place_of(Render.objects.select_related("job", "recipe").get(pk=render_id))
+def position_of_id(render_id: int) -> QueuePosition:
+    """Return the position of a render by its id."""
+    return position_of(Render.objects.select_related("job", "recipe").get(pk=render_id))
 
 
 def _before(job: Job, queues: set[str]) -> QuerySet[Job]:
-    """Return the jobs that run, or will, before one is begun."""
+    """Return the jobs that run before a queued one starts."""
     if job.state != JobState.QUEUED:
         return Job.objects.none()
     same = Q(priority=job.priority)
@@ -82,17 +82,17 @@ def _before(job: Job, queues: set[str]) -> QuerySet[Job]:
 
 
 def _steps_left(render: Render, there: int) -> int:
-    """Return the steps to do; one that is queued may have pictures already, of before."""
+    """Return the remaining steps; a queued render may have pictures from an earlier attempt."""
     job, recipe = render.job, render.recipe
     if job is not None and job.state == JobState.RUNNING and job.total:
         return max(0, job.total - job.done)
     return max(0, recipe.count - there) * recipe.steps if recipe else 0
 
 
-def _pace(base: str) -> float | None:
-    """Return seconds a step of the latest renders on a base, loading it included.
+def _seconds_per_step(base: str) -> float | None:
+    """Return the seconds for a step in the latest renders on a base, with the time to load it.
 
-    Pictures that were there before a job began cost it nothing and do not count.
+    Pictures from before the start of a job do not count.
     """
     made = Count("images", filter=Q(images__created_at__gte=F("job__started_at")))
     rows = Render.objects.filter(

@@ -1,7 +1,7 @@
-"""Rendering again what was made by a recipe that is no longer the version's.
+"""Renders versions again whose pictures were made by an older recipe.
 
-Pictures of before stay shown until the new ones are there. What is under way by today's recipe is
-let alone, so a run may be cut off at any point and started again.
+The older pictures are shown until the new ones are ready. Renders that are under way by the current
+recipe are not touched, so a run can be interrupted and started again.
 """
 
 from __future__ import annotations
@@ -25,17 +25,16 @@ if TYPE_CHECKING:
     from previews.models import Render
     from previews.render import Recipe
 
-__all__ = ["Outdated", "Rerendered", "follow", "on_version_published", "run"]
+__all__ = ["Outdated", "Rerendered", "on_version_published", "rerender_all", "run"]
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Outdated:
-    """A version to render again, how many pictures that makes, and why.
+    """A version to render again: the number of pictures, and which fields of the recipe changed.
 
-    Each of ``changes`` is a field of the recipe that differs, with both values where they are
-    short.
+    An entry of ``changes`` has both values if they are short.
     """
 
     version: Version
@@ -45,7 +44,7 @@ class Outdated:
 
 @dataclass(slots=True)
 class Rerendered:
-    """What was looked at, and what is rendered again (or would be)."""
+    """The number of versions examined, and those that are rendered again (or would be)."""
 
     looked_at: int = 0
     begun: list[Outdated] = field(default_factory=list)
@@ -58,67 +57,67 @@ def run(
     is_dry: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Rerendered:
-    """Begin renders of versions that were made by another recipe, after all other work.
+    """Begin renders of versions with outdated pictures, at the lowest priority.
 
     Args:
-        adapter: Look at its versions only.
-        family: Look at versions for this base model only.
-        is_dry: Only say what would be rendered.
-        progress: Gets versions looked at and versions in all, after each.
+        adapter: Examine only its versions.
+        family: Examine only versions for this base model.
+        is_dry: Begin nothing.
+        progress: Called after each version with the number examined and the total.
 
     Raises:
         RenderError: the bases file is broken.
     """
     rows = _candidates(adapter)
     keys = list((rows.filter(family=family) if family else rows).values_list("pk", flat=True))
-    told = Rerendered()
+    result = Rerendered()
     for key in keys:
         version = rows.filter(pk=key).first()
         found = _outdated(version, recipes.recipe_for(version)) if version else None
         if found is not None:
-            told.begun.append(found)
+            result.begun.append(found)
             if not is_dry:
                 renders.begin(version=found.version, priority=queue.RENEWAL)
-        told.looked_at += 1
-        progress(told.looked_at, len(keys))
-    return told
+        result.looked_at += 1
+        progress(result.looked_at, len(keys))
+    return result
 
 
-def follow(*, adapter: Adapter) -> None:
-    """Begin renders of all versions after their recipe was changed, the offered one before others.
+def rerender_all(*, adapter: Adapter) -> None:
+    """Begin renders of an adapter's outdated versions, the latest version first.
 
-    A broken bases file does not undo the change: ``manage.py rerender`` follows when it is mended.
+    A broken bases file is logged. Run ``manage.py rerender`` once it is corrected.
     """
-    made_by: dict[str, Recipe | None] = {}  # an adapter has one for each family
+    by_family: dict[str, Recipe | None] = {}
     try:
         for version in _candidates(adapter):
-            if version.family not in made_by:
-                made_by[version.family] = recipes.recipe_for(version)
-            if _outdated(version, made_by[version.family]) is not None:
-                is_offered = version.pk == adapter.latest_version_id
-                priority = queue.ASKED if is_offered else queue.RENEWAL
+            if version.family not in by_family:
+                by_family[version.family] = recipes.recipe_for(version)
+            if _outdated(version, by_family[version.family]) is not None:
+                is_latest = version.pk == adapter.latest_version_id
+                priority = queue.ASKED if is_latest else queue.RENEWAL
                 renders.begin(version=version, priority=priority)
     except RenderError:
         log.exception("no new previews of %s", adapter.full_name)
 
 
 def on_version_published(version_id: int) -> None:
-    """Render the other versions again where this one changes the recipe of all: its strengths."""
-    follow(adapter=Adapter.objects.get(versions=version_id))
+    """Render other versions again if the new one extends the strengths of the recipe."""
+    rerender_all(adapter=Adapter.objects.get(versions=version_id))
 
 
 def _candidates(adapter: Adapter | None) -> QuerySet[Version]:
-    """Return versions that have pictures, the newest of each adapter first."""
+    """Return published and yanked versions, newest of each adapter first."""
     rows = Version.objects.filter(state__in=OUT_STATES).order_by("adapter_id", "-number")
     rows = rows.select_related("adapter__namespace")
     return rows.filter(adapter=adapter) if adapter else rows
 
 
 def _outdated(version: Version, recipe: Recipe | None) -> Outdated | None:
-    """Return why a version is to be rendered again by its recipe.
+    """Return why a version must be rendered again.
 
-    None also where nobody has a base model for it, and where it was never rendered: that is begun
-    when it is published, and when a worker starts.
+    Return None without a base model, or if it was never rendered: publication and the start of a
+    worker begin first renders.
     """
     last = _last(version, recipe) if recipe else None
     if recipe is None or last is None:
@@ -127,10 +126,10 @@ def _outdated(version: Version, recipe: Recipe | None) -> Outdated | None:
 
 
 def _last(version: Version, recipe: Recipe) -> Render | None:
-    """Return the last render if it is by another recipe; failures by today's would fail again."""
+    """Return the last render by another recipe; None if one runs or was made by this recipe."""
     failed: Render | None = None
     for render in version.renders.select_related("recipe"):
-        if render.state == RenderState.RUNNING or recipes.is_by(render, version, recipe):
+        if render.state == RenderState.RUNNING or recipes.was_made_by(render, version, recipe):
             return None
         if render.state != RenderState.FAILED:
             return render

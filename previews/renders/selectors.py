@@ -1,4 +1,4 @@
-"""What pages and the API show of previews."""
+"""Reads of renders: the previews of a version, as pages and the API show them."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Previews", "of_render", "previews_of", "render"]
 
-#: No render was ever asked for.
+#: State of a version that has no render.
 NONE = "none"
-#: How long a worker may take from its start until it shows itself.
+#: A worker announces itself within this time after its start.
 STARTING = timedelta(seconds=20)
 
 _SHEETS = {"has_sheets": Exists(Sheet.objects.filter(render=OuterRef("pk"), kind=SheetKind.PNG))}
@@ -38,13 +38,11 @@ _SHEETS = {"has_sheets": Exists(Sheet.objects.filter(render=OuterRef("pk"), kind
 
 @dataclass(frozen=True, slots=True)
 class Previews:
-    """Pictures of a version and how far they are; prompts hold the trigger words.
+    """Pictures of a version, and the state of its newest render.
 
-    While a new render is under way the pictures of the one before are shown (``is_renewal``), with
-    its recipe, advice and sheets.
-    ``advice`` is a document of ``previews.render.output.strength_advice``, empty where the sweep
-    says nothing.
-    ``sheets`` has the path of the contact sheet by its kind, once a worker has drawn it.
+    While a new render is under way (``is_renewal``), pictures, recipe, advice and sheets are those
+    of the render before. ``advice`` is a document of ``previews.render.output.strength_advice``,
+    empty without advice. ``sheets`` has the path of the contact sheet by kind.
     """
 
     state: str = NONE
@@ -60,12 +58,12 @@ class Previews:
 
     @property
     def progress(self) -> dict[str, int]:
-        """Pictures done and in all."""
+        """Number of pictures done and in total."""
         return {"done": self.done, "total": self.total}
 
 
 def previews_of(version: Version) -> Previews:
-    """Return the newest render of a version, with pictures ordered as its recipe has them."""
+    """Return the newest render of a version, with pictures in the order of its recipe."""
     rows = version.renders.select_related("recipe", "job", "version").annotate(**_SHEETS)
     renders = list(rows[:10])
     if not renders:
@@ -88,13 +86,11 @@ def previews_of(version: Version) -> Previews:
 
 
 def of_render(render: Render) -> Previews:
-    """Return one render as pages show it, with its sheets where the query looked for them.
-
-    Pictures of a withdrawn version are gone with it, the blurs that answers carry as well.
-    """
+    """Return one render as pages show it; nothing of a withdrawn version is shown."""
     version = render.version
     is_shown = version is None or version.state != VersionState.WITHDRAWN
     pictures = pictures_of(render.images.all()) if is_shown else []
+    has_sheet = is_shown and getattr(render, "has_sheets", False)
     state, reason = _state(render)
     return Previews(
         state=state,
@@ -105,16 +101,12 @@ def of_render(render: Render) -> Previews:
         render_id=render.pk,
         recipe=render.recipe.document if render.recipe else {},
         advice=render.advice if "distances" in render.advice else {},
-        sheets=_sheets(render.pk) if is_shown and getattr(render, "has_sheets", False) else {},
+        sheets={SheetKind.PNG: f"/media/sheets/{render.pk}.png"} if has_sheet else {},
     )
 
 
-def _sheets(render_id: int) -> dict[str, str]:
-    return {SheetKind.PNG: f"/media/sheets/{render_id}.png"}
-
-
 def _state(render: Render) -> tuple[str, str]:
-    """Return state and reason; a job that ended without a word is a failure."""
+    """Return state and reason; a render whose job failed or was cancelled has failed."""
     job = render.job
     if job is None or render.state not in OPEN_STATES:
         return render.state, render.reason
@@ -126,17 +118,17 @@ def _state(render: Render) -> tuple[str, str]:
 
 
 def _queued(render: Render, job: Job) -> tuple[str, str]:
-    """Return state and reason of a render whose turn has not come, or has to come again.
+    """Return state and reason of a queued render.
 
-    Without a worker for it there is no turn. One that is starting shows itself within seconds, so
-    for as long a fresh job is in the queue, and nothing flashes by.
+    It is waiting if no worker serves its queue. A new job counts as queued for some seconds, since
+    a worker may be starting.
     """
     if timezone.now() - job.created_at > STARTING:
         serving = job_selectors.serving(job.queue)
         if not serving:
             return RenderState.WAITING, waiting_for(render.family)
         if all(worker.wish == WorkerWish.PAUSE for worker in serving):
-            return RenderState.WAITING, _("waiting for its worker, which is paused")
+            return RenderState.WAITING, _("waiting for a worker, which is paused")
     return RenderState.QUEUED, job.reason
 
 
@@ -144,7 +136,7 @@ def render(user: User | AnonymousUser | None, render_id: int) -> Render:
     """Return a render of a version that the user may see.
 
     Raises:
-        NotFound: absent, private, or of a draft of somebody else's.
+        NotFound: absent, private, or another user's draft.
     """
     rows = Render.objects.select_related("recipe", "job", "version__adapter__namespace")
     rows = rows.annotate(**_SHEETS)

@@ -1,4 +1,4 @@
-"""Renders: asked for, begun, and ended."""
+"""Writes of renders: requests, states, pictures."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from django.utils.translation import gettext as _
 from previews import worker_bases
 from previews.models import OPEN_STATES, Image, Recipe, Render, RenderKind, RenderState
 from previews.pictures import derivatives
-from previews.pictures import services as blobs
+from previews.pictures.services import store
 from previews.recipes import selectors
 from previews.render import RenderError
 from previews.renders.messages import no_renderer, waiting_for
 from registry.accounts import permissions
 from registry.errors import StateConflict
 from registry.jobs import queue
-from registry.models import OUT_STATES, Job, JobState, Version, VersionState
+from registry.models import OUT_STATES, JobState, Version, VersionState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,6 @@ __all__ = [
     "keep_pictures",
     "on_version_published",
     "request",
-    "sort_old",
     "start",
     "store_recipe",
     "wait",
@@ -52,11 +51,10 @@ log = logging.getLogger(__name__)
 
 
 def request(*, actor: User, version: Version) -> Render:
-    """Ask for the previews of a version; one under way, or ready by this recipe, is returned.
+    """Request previews of a version and return the render, see ``begin``.
 
     Raises:
-        StateConflict: only published versions are rendered, and only those whose base model
-            somebody here has.
+        StateConflict: the version is not published, or no worker has its base model.
         NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
     """
     permissions.require_adapter(actor, version.adapter)
@@ -68,15 +66,15 @@ def request(*, actor: User, version: Version) -> Render:
 
 
 def begin(*, version: Version, priority: int = queue.BATCH) -> Render:
-    """Queue the recipe of a version, or write down what it waits for.
+    """Return the render of a version by its current recipe, queued if it is new.
 
-    One under way is returned, with that recipe if it has not begun, or the one that made the
-    pictures which are there.
+    An open render is returned instead; if it has not started, it gets the current recipe. Without
+    a base model the render waits for one.
     """
     recipe = selectors.recipe_for(version)
-    same = _same(version, recipe, priority)
-    if same is not None:
-        return same
+    existing = _existing(version, recipe, priority)
+    if existing is not None:
+        return existing
     try:
         with transaction.atomic():
             render = Render.objects.create(
@@ -87,25 +85,25 @@ def begin(*, version: Version, priority: int = queue.BATCH) -> Render:
                 trigger_words=version.trigger_words,
             )
             if recipe:
-                reuse_pictures(render=render)
+                _reuse_pictures(render=render)
                 enqueue(render=render, priority=priority)
-    except IntegrityError:  # asked for twice at once: the constraint let one through
+    except IntegrityError:  # two requests at once: the constraint lets one through
         return version.renders.get(state__in=OPEN_STATES)
     return render
 
 
-def _same(version: Version, recipe: RecipeValue | None, priority: int) -> Render | None:
-    """Return a render that makes a new one needless; an open one whose job died is none."""
+def _existing(version: Version, recipe: RecipeValue | None, priority: int) -> Render | None:
+    """Return the open render, or the last one if it is ready and by this recipe."""
     for render in version.renders.select_related("job", "recipe"):
         if render.state in OPEN_STATES and not _is_abandoned(render):
-            return _aimed(render, version, recipe, priority) if recipe else render
+            return _updated(render, version, recipe, priority) if recipe else render
         if render.state == RenderState.READY:
-            return render if selectors.is_by(render, version, recipe) else None
+            return render if selectors.was_made_by(render, version, recipe) else None
     return None
 
 
 def _is_abandoned(render: Render) -> bool:
-    """End a render whose job is over without having said so (cancelled, given up)."""
+    """Return whether a render's job was cancelled or given up; the render then fails."""
     job = render.job
     if job is None or job.state in {JobState.QUEUED, JobState.RUNNING}:
         return False
@@ -113,12 +111,12 @@ def _is_abandoned(render: Render) -> bool:
     return True
 
 
-def _aimed(render: Render, version: Version, recipe: RecipeValue, priority: int) -> Render:
-    """Give a render that has not begun today's recipe and words; one that runs is let alone.
+def _updated(render: Render, version: Version, recipe: RecipeValue, priority: int) -> Render:
+    """Give a render that has not started the current recipe and trigger words.
 
-    When that one is done, ``finish`` begins another.
+    A running render is not changed; when it is done, ``finish`` begins another.
     """
-    is_same = selectors.is_by(render, version, recipe)
+    is_same = selectors.was_made_by(render, version, recipe)
     if render.state == RenderState.RUNNING or (is_same and render.state == RenderState.QUEUED):
         return render
     with transaction.atomic():
@@ -133,15 +131,15 @@ def _aimed(render: Render, version: Version, recipe: RecipeValue, priority: int)
         ):
             render.refresh_from_db()
             if not is_same:
-                render.images.all().delete()  # of an attempt that a base went away from
-                reuse_pictures(render=render)
+                render.images.all().delete()  # made before the render went back to waiting
+                _reuse_pictures(render=render)
             enqueue(render=render, priority=priority)
     render.refresh_from_db()
     return render
 
 
 def enqueue(*, render: Render, priority: int = queue.BATCH) -> None:
-    """Queue a render; somebody waits for a try-out, so it goes before all previews."""
+    """Queue a render; try-outs run before all previews, because a user waits for them."""
     job = queue.enqueue(
         queue=worker_bases.queue_of(render.family),
         task=RENDER_TASK,
@@ -159,53 +157,45 @@ def _key(render: Render) -> str:
 
 
 def _owner(render: Render) -> str:
-    """Return with whom others take turns: who tries a stack, or the namespace of an adapter."""
+    """Return whose turn the job takes: the user of a try-out, or the adapter's namespace."""
     if render.kind == RenderKind.TRYOUT:
         return render.tryout.user.username
     return render.version.adapter.owner if render.version else ""
 
 
 def wake_waiting() -> int:
-    """Queue waiting renders that a base now serves; returns how many."""
+    """Queue waiting renders whose base model is now available; return how many."""
     served = worker_bases.families()
     waiting = Render.objects.filter(state=RenderState.WAITING, version__family__in=served)
     versions = [row.version for row in waiting.select_related("version__adapter") if row.version]
     return sum(begin(version=version).state == RenderState.QUEUED for version in versions)
 
 
-def sort_old() -> None:
-    """Move jobs that were queued before families had queues to those of their families."""
-    rows = Render.objects.filter(job__queue=worker_bases.KIND, job__state=JobState.QUEUED)
-    for render in rows.select_related("version"):
-        mine = Job.objects.filter(renders=render, state=JobState.QUEUED)
-        mine.update(queue=worker_bases.queue_of(render.family))
-
-
 def begin_missing() -> None:
-    """Begin renders of published versions that have none: a process died before it could ask."""
+    """Begin renders of published versions without one: the process that published them died."""
     without = Version.objects.filter(state=VersionState.PUBLISHED, renders__isnull=True)
     for version in list(without.select_related("adapter")):
         begin(version=version)
 
 
 def start(*, render: Render) -> bool:
-    """Mark a render as running; False when there is nothing left to do."""
+    """Mark a render as running; return False if it is over."""
     mine = Render.objects.filter(pk=render.pk, state__in=[RenderState.QUEUED, RenderState.RUNNING])
     return mine.update(state=RenderState.RUNNING, reason="") == 1
 
 
 def finish(*, render: Render) -> None:
-    """Mark a render as ready; what was changed while it ran is rendered next."""
+    """Mark a render as ready; begin another if words, prompts or strengths were changed."""
     mine = Render.objects.filter(pk=render.pk, state=RenderState.RUNNING)
     mine.update(state=RenderState.READY, reason="", finished_at=timezone.now())
     rows = Version.objects.filter(renders=render, state__in=OUT_STATES)
     version = rows.select_related("adapter").first()
-    if version is not None and selectors.is_outrun(render, version):
-        _begin_quietly(version)
+    if version is not None and selectors.is_outdated(render, version):
+        _begin_or_log(version)
 
 
 def fail(*, render: Render, reason: str) -> None:
-    """End a render for the stated reason; pictures made before stay with it."""
+    """Mark an open render as failed; it keeps its pictures."""
     Render.objects.filter(pk=render.pk, state__in=OPEN_STATES).update(
         state=RenderState.FAILED,
         reason=reason or _("The pictures could not be made."),
@@ -214,28 +204,25 @@ def fail(*, render: Render, reason: str) -> None:
 
 
 def cancel(*, render: Render, reason: str) -> None:
-    """End a render that is not over for the stated reason, its job before the next step."""
+    """Mark an open render as failed and stop its job before the next step."""
     queue.cancel(_key(render))
     fail(render=render, reason=reason)
 
 
 def wait(*, render: Render) -> None:
-    """Put a render back to waiting: the base it was queued for has gone."""
+    """Put a render back to waiting, because its base model is no longer available."""
     reason = waiting_for(render.family)
     mine = Render.objects.filter(pk=render.pk, state__in=OPEN_STATES)
     mine.update(state=RenderState.WAITING, reason=reason, job=None)
 
 
 def on_version_published(version_id: int) -> None:
-    """Queue previews of a version that has just been published, or is called by other words."""
-    _begin_quietly(Version.objects.select_related("adapter").get(pk=version_id))
+    """Begin previews of a version that was published, or got other trigger words."""
+    _begin_or_log(Version.objects.select_related("adapter").get(pk=version_id))
 
 
-def _begin_quietly(version: Version) -> None:
-    """Begin a render beside something else, which a broken bases file must not undo.
-
-    It is logged; ``manage.py doctor`` and the next request say what is wrong with it.
-    """
+def _begin_or_log(version: Version) -> None:
+    """Begin a render; log a broken bases file, which must not undo the caller's change."""
     try:
         begin(version=version)
     except RenderError:
@@ -243,33 +230,28 @@ def _begin_quietly(version: Version) -> None:
 
 
 def keep_pictures(*, render: Render, pictures: Sequence[Picture]) -> None:
-    """Store finished pictures, videos with their animation; those that are there stay as they are.
+    """Store finished pictures that a render does not have, and queue their smaller forms.
 
-    Their smaller forms are made by somebody else: rendering goes on.
-
-    Bytes first, rows after, all rows of a call in one transaction: a worker killed in between
-    leaves bytes that the sweeper finds, and no picture twice.
+    The bytes are stored before the rows. If the worker is killed in between, the sweeper deletes
+    the bytes.
     """
-    written = [(picture.shot, blobs.kept(picture)) for picture in pictures]
+    stored = [(picture.shot, store(picture)) for picture in pictures]
     with transaction.atomic():
         images = []
-        for shot, kept in written:
+        for shot, columns in stored:
             image, _is_new = Image.objects.get_or_create(
                 render=render,
                 prompt_index=shot.prompt_index,
                 seed=shot.seed,
                 strength=shot.strength,
-                defaults={**kept.columns(), "position": shot.position, "prompt": shot.prompt},
+                defaults={**columns(), "position": shot.position, "prompt": shot.prompt},
             )
             images.append(image.pk)
         derivatives.begin(images=images)
 
 
-def reuse_pictures(*, render: Render) -> None:
-    """Give a new render of a version all pictures of an earlier one by the same recipe and words.
-
-    So the way back to a recipe of before costs nothing.
-    """
+def _reuse_pictures(*, render: Render) -> None:
+    """Copy the pictures of an earlier render with the same recipe and trigger words."""
     earlier = Render.objects.filter(
         version=render.version,
         recipe=render.recipe,
@@ -285,7 +267,7 @@ def reuse_pictures(*, render: Render) -> None:
 
 
 def store_recipe(recipe: RecipeValue) -> Recipe:
-    """Return the row of a recipe, written on its first use."""
+    """Return the row of a recipe, created on first use."""
     row, _created = Recipe.objects.get_or_create(
         digest=recipe.digest, defaults={"document": recipe.to_dict()}
     )

@@ -1,13 +1,13 @@
-"""Pictures and short videos of anybody: judged, decoded and encoded again, without Django.
+"""Checks, decodes and re-encodes untrusted pictures and videos, without Django.
 
 ```
-sandbox.read ──▶ reader (a process of its own, within limits of the kernel)
-                   ├── formats    what the first bytes are; what is not taken is refused by name
-                   ├── png jpeg webp boxes    taken apart and measured before a decoder sees them
+sandbox.read ──▶ reader (a process with resource limits)
+                   ├── formats    file type by the first bytes, limits, reasons for refusal
+                   ├── png jpeg webp mp4_boxes    size and structure, checked before decoding
                    ├── stills     → WebP, in sRGB, upright, without metadata
-                   ├── films      → H.264 in MP4 and a poster, silent
-                   └── claims     what the metadata say: prompt, seed, adapters by hash
+                   ├── videos     → H.264 in MP4 and a poster, without sound
+                   └── claims     what the metadata claims: prompt, seed, adapters by hash
 ```
 
-What is served is never what was sent.
+The original file is never served.
 """

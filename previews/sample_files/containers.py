@@ -1,4 +1,4 @@
-"""A still picture taken apart, and what several containers need for that."""
+"""The parsed parts of a picture file, and checks for several formats."""
 
 from __future__ import annotations
 
@@ -24,16 +24,15 @@ __all__ = ["Parts", "inflate", "require_end", "require_pixels"]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What lies in the file of a picture.
+    """Parts of a picture file.
 
     Attributes:
-        width: In pixels, as the header says, like the height.
-        height: Before the orientation is applied.
+        width: In pixels from the header, like the height before rotation.
         picture: Bytes for the decoder.
         texts: Plain texts by keyword.
         exif: TIFF structure, without a prefix.
         icc: Colour profile.
-        durations_ms: Of each frame, where there are several.
+        durations_ms: Duration of each frame of an animation.
     """
 
     width: int
@@ -46,11 +45,7 @@ class Parts:
 
 
 def require_pixels(width: int, height: int, *, limit: int = MAX_PIXELS) -> None:
-    """Refuse what is too large to be decoded.
-
-    Raises:
-        Refused: ``PIXELS``, or ``DAMAGED`` where a side has none.
-    """
+    """Raise ``Refused`` for a picture that is too large or has no pixels."""
     if width < 1 or height < 1:
         raise Refused(Why.DAMAGED)
     if width * height > limit or max(width, height) > MAX_SIDE:
@@ -58,11 +53,7 @@ def require_pixels(width: int, height: int, *, limit: int = MAX_PIXELS) -> None:
 
 
 def require_end(data: bytes, end: int) -> None:
-    """Refuse a file that ends before its picture does, or goes on after it.
-
-    Raises:
-        Refused: ``CUT`` or ``TRAILING``.
-    """
+    """Raise ``Refused`` for a file that is longer or shorter than its picture."""
     if end > len(data):
         raise Refused(Why.CUT)
     if end < len(data):
@@ -70,10 +61,10 @@ def require_end(data: bytes, end: int) -> None:
 
 
 def inflate(packed: bytes, *, limit: int = MAX_TEXT_BYTES) -> bytes:
-    """Return what zlib packed.
+    """Return decompressed zlib data.
 
     Raises:
-        Refused: ``TEXTS`` when it is more than ``limit`` bytes, ``DAMAGED`` when it is not zlib.
+        Refused: ``TEXTS`` for more than ``limit`` bytes, ``DAMAGED`` if it is not zlib.
     """
     unpacker = zlib.decompressobj()
     try:

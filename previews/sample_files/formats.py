@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes; its name and its declared type prove nothing."""
+"""Accepted file types, detected by the first bytes; limits, and reasons for refusal."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = [
     "sniff",
 ]
 
-#: As many first bytes as ``sniff`` looks at.
+#: Number of bytes that ``sniff`` needs.
 HEAD_BYTES = 1024
 
 
 class Format(StrEnum):
-    """Kinds of files that are taken."""
+    """Accepted file types."""
 
     PNG = "png"
     JPEG = "jpeg"
@@ -38,7 +38,7 @@ class Format(StrEnum):
 
     @property
     def is_film(self) -> bool:
-        """Whether it is a container of videos; a WebP may move as well."""
+        """Whether it is a video; a WebP may be animated too."""
         return self in {Format.MP4, Format.WEBM}
 
 
@@ -47,7 +47,7 @@ _SIGNATURES = {
     b"\xff\xd8\xff": Format.JPEG,
 }
 
-#: What people send by mistake or worse, called as they would call it.
+#: Names of other file types.
 _OTHERS = {
     b"GIF8": "GIF",
     b"%PDF": "PDF",
@@ -80,13 +80,10 @@ _SAFETENSORS = re.compile(rb"\A.{6}\0\0\{\s{0,1024}\"", re.DOTALL)
 
 
 def sniff(head: bytes) -> Format:
-    """Return the kind of file.
-
-    Args:
-        head: Its first ``HEAD_BYTES`` bytes, or all of a shorter one.
+    """Return the type of a file by its first ``HEAD_BYTES`` bytes.
 
     Raises:
-        Refused: it is of a kind that is not taken (``KIND``, by name), or of none (``UNKNOWN``).
+        Refused: the type is not accepted (``KIND``) or not known (``UNKNOWN``).
     """
     for signature, kind in _SIGNATURES.items():
         if head.startswith(signature):
@@ -104,7 +101,7 @@ def sniff(head: bytes) -> Format:
 
 
 def named(head: bytes) -> str:
-    """Return how people call a kind of file that is not taken; "" when it is not known."""
+    """Return the name of a file type that is not accepted, empty if unknown."""
     if head[4:8] == b"ftyp":
         return _STILLS_IN_BOXES.get(head[8:12], "MP4")
     if head.startswith(b"\x1a\x45\xdf\xa3"):
@@ -118,26 +115,26 @@ def named(head: bytes) -> str:
 
 
 class Why(StrEnum):
-    """What is wrong with a file; its particulars are those in brackets."""
+    """Why a file is refused, with the facts in brackets."""
 
-    KIND = "kind"  # another kind of file [what]
-    UNKNOWN = "unknown"  # nothing that is known
+    KIND = "kind"  # another file type [what]
+    UNKNOWN = "unknown"  # unknown file type
     SIZE = "size"  # too many bytes [limit_mib]
-    PIXELS = "pixels"  # too large a picture [width, height, megapixels]
-    CUT = "cut"  # ends before it is over
-    TRAILING = "trailing"  # goes on after its end [what]
+    PIXELS = "pixels"  # too many pixels [width, height, megapixels]
+    CUT = "cut"  # incomplete
+    TRAILING = "trailing"  # data after the end [what]
     DAMAGED = "damaged"  # cannot be decoded
-    TEXTS = "texts"  # metadata that unpack to far more than they are
-    LENGTH = "length"  # too long a video [seconds, limit_s]
-    FRAMES = "frames"  # too many pictures in a video [limit]
-    BLANK = "blank"  # a video without pictures
-    CODEC = "codec"  # a video of a kind that is not decoded here [codec]
+    TEXTS = "texts"  # compressed metadata that is too large
+    LENGTH = "length"  # video too long [seconds, limit_s]
+    FRAMES = "frames"  # too many frames [limit]
+    BLANK = "blank"  # a video without a picture
+    CODEC = "codec"  # unsupported video codec [codec]
     SLOW = "slow"  # decoding takes too long
     HEAVY = "heavy"  # decoding takes too much memory
 
 
 class Refused(Exception):
-    """The file is not taken."""
+    """The file is refused."""
 
     def __init__(self, why: Why, **facts: str | int) -> None:
         super().__init__(why.value)
@@ -146,7 +143,7 @@ class Refused(Exception):
 
 
 class Interrupted(Exception):
-    """The process that read was ended from outside; the file is not to blame."""
+    """The reader was stopped from outside; the file can be read again."""
 
 
 MIB = 1024 * 1024
@@ -154,19 +151,19 @@ MIB = 1024 * 1024
 MAX_PICTURE_BYTES = 20 * MIB
 MAX_FILM_BYTES = 64 * MIB
 
-#: Of a still picture; libwebp and libjpeg go to 16,383 and 65,535 pixels a side.
+#: Limits of a picture; libwebp has at most 16,383 pixels on a side, libjpeg 65,535.
 MAX_PIXELS = 40_000_000
 MAX_SIDE = 16_383
 
-#: Of whatever moves: 1080p, either way round, 60 frames a second.
+#: Limits of a video or animation: 1080p in either orientation, 60 frames a second.
 MAX_FILM_PIXELS = 1920 * 1088
 MAX_SECONDS = 20
 MAX_FRAMES = 1_200
 
-#: Texts of a file together, unpacked; workflows of ComfyUI reach a megabyte.
+#: All texts of a file, decompressed; workflows of ComfyUI can have a megabyte.
 MAX_TEXT_BYTES = 4 * MIB
 
-#: Of the process that reads: address space, seconds of CPU, seconds by the clock, bytes a file.
+#: Limits of the reader: address space, CPU time, wall time, bytes of a written file.
 MEMORY_BYTES = 1536 * MIB
 CPU_S = 60
 WALL_S = 120

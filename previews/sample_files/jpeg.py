@@ -1,4 +1,4 @@
-"""JPEG walked through from marker to marker.
+"""Parses JPEG files by their markers.
 
 ```
 FFD8 | FFE1 length "Exif" … | FFE2 length "ICC_PROFILE" … | FFC0 length size … | FFDA … data | FFD9
@@ -18,17 +18,17 @@ __all__ = ["take_apart"]
 
 _EXIF, _ICC = b"Exif\0\0", b"ICC_PROFILE\0"
 _SOS, _EOI = 0xDA, 0xD9
-#: Start of frame: C0 to CF without the tables (C4), the extension (C8) and arithmetic (CC).
+#: Start of frame: C0 to CF without C4 (tables), C8 (extension) and CC (arithmetic).
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-#: In data FF is followed by 0, by a restart (D0 to D7) or by another FF; all else is a marker.
+#: In data, FF is followed by 0, a restart (D0 to D7) or another FF; else it starts a marker.
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 def take_apart(data: bytes) -> Parts:
-    """Measure a JPEG and find its Exif and its colour profile.
+    """Return size, Exif and colour profile of a JPEG.
 
     Raises:
-        Refused: damaged, cut, too large, or with something behind it.
+        Refused: damaged, incomplete, too large, or with data after its end.
     """
     width = height = 0
     exif, icc = b"", []
@@ -60,7 +60,7 @@ def take_apart(data: bytes) -> Parts:
 
 
 def _marker(data: bytes, place: int) -> tuple[int, int]:
-    """Return the code of a marker, which any number of FF may precede, and where it ends."""
+    """Return the code and the end of a marker; any number of FF may precede it."""
     while data[place : place + 2] == b"\xff\xff":
         place += 1
     head = data[place : place + 2]

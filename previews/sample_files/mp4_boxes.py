@@ -1,4 +1,4 @@
-"""Where a video file ends: players ignore what follows, and so could anything hide there.
+"""Finds the end of a video file, to refuse files with other data after it.
 
 ```
 MP4:   u32 BE length, 4 letters, bytes … box after box; length 1: u64 follows, 0: to the end
@@ -22,11 +22,7 @@ _SEGMENT = b"\x18\x53\x80\x67"
 
 
 def require_whole(kind: Format, data: bytes) -> None:
-    """Refuse a video that ends before its last box does, or goes on after it.
-
-    Raises:
-        Refused: ``CUT``, ``TRAILING`` or ``DAMAGED``.
-    """
+    """Raise ``Refused`` for a video that is incomplete or has data after its end."""
     require_end(data, _end_of_boxes(data) if kind == Format.MP4 else _end_of_segment(data))
 
 
@@ -50,7 +46,7 @@ def _end_of_boxes(data: bytes) -> int:
 
 
 def _end_of_segment(data: bytes) -> int:
-    """Return where the Segment ends: the file does where a live recording does not say."""
+    """Return the end of the Segment; a live recording has none and ends with the file."""
     length, start = _number(data, 4)
     place = start + length
     if data[place : place + 4] != _SEGMENT:
@@ -61,7 +57,7 @@ def _end_of_segment(data: bytes) -> int:
 
 
 def _number(data: bytes, place: int) -> tuple[int, int]:
-    """Return a number whose first bits say how many bytes it has, and where it ends."""
+    """Return a number of variable length and its end."""
     first = data[place] if place < len(data) else 0
     size = 9 - first.bit_length()
     if size > 8:

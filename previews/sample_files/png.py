@@ -1,8 +1,4 @@
-"""PNG taken apart.
-
-Only the picture goes on to the decoder; of an animated one that is the picture which viewers show
-that know no animation.
-"""
+"""Parses PNG files. The decoder gets only the chunks of the still picture."""
 
 from __future__ import annotations
 
@@ -20,10 +16,10 @@ __all__ = ["take_apart"]
 
 
 def take_apart(data: bytes) -> Parts:
-    """Measure a PNG and separate picture from texts.
+    """Return size, picture, texts, Exif and colour profile of a PNG.
 
     Raises:
-        Refused: damaged, cut, too large, or with something behind it.
+        Refused: damaged, incomplete, too large, or with data after its end.
     """
     width = height = 0
     room = MAX_TEXT_BYTES
@@ -46,7 +42,7 @@ def take_apart(data: bytes) -> Parts:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, bytes, int]]:
-    """Yield each chunk's letters, start, bytes and end, up to the end of the file."""
+    """Yield name, start, bytes and end of each chunk."""
     end = 0
     try:
         for chunk in walk(data):
@@ -66,7 +62,7 @@ def _size(name: bytes, body: bytes) -> tuple[int, int]:
 
 
 def _text(name: bytes, body: bytes, room: int) -> tuple[str, bytes]:
-    """Return keyword and text of a text chunk, unpacked to at most ``room`` bytes."""
+    """Return keyword and text of a text chunk, decompressed to at most ``room`` bytes."""
     keyword, _, rest = body.partition(b"\0")
     is_packed = name == b"zTXt"
     if is_packed:
@@ -81,7 +77,7 @@ def _text(name: bytes, body: bytes, room: int) -> tuple[str, bytes]:
 
 
 def _decoded(text: bytes) -> str:
-    """Decode as UTF-8, which many write where the standard asks for Latin-1."""
+    """Decode as UTF-8, which many tools write instead of Latin-1."""
     try:
         return text.decode("utf-8")
     except UnicodeDecodeError:

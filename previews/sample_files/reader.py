@@ -1,7 +1,7 @@
 """``python -m previews.sample_files.reader FILE FOLDER``: read one file in a process of its own.
 
-Writes what is to be served and ``outcome.json`` into the folder. The process is never trusted to
-end by itself: the kernel holds it to memory, CPU, time and bytes written, whatever a decoder does.
+It writes the files to serve and ``outcome.json`` into the folder. The kernel limits its memory, CPU
+time, wall time and written bytes, whatever a decoder does.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from previews.sample_files.mp4_boxes import require_whole
 
 __all__ = ["FILM", "OUTCOME", "PICTURE", "SMALL", "main", "read"]
 
-#: What is written into the folder; the picture of a film is its first.
+#: Files that are written into the folder.
 OUTCOME, PICTURE, SMALL, FILM = "outcome.json", "picture.webp", "small.webp", "film.mp4"
 
 
 def main(source: Path, folder: Path) -> None:
-    """Read a file within limits and write what became of it."""
+    """Read a file within limits and write the outcome."""
     confine()
     try:
         outcome = read(source, folder)
@@ -37,7 +37,7 @@ def main(source: Path, folder: Path) -> None:
 
 
 def confine() -> None:
-    """Give this process its limits, which nothing that it runs can raise again."""
+    """Set the limits of this process; code that it runs cannot raise them."""
     wanted = {
         resource.RLIMIT_AS: formats.MEMORY_BYTES,
         resource.RLIMIT_CPU: formats.CPU_S,
@@ -45,24 +45,24 @@ def confine() -> None:
         resource.RLIMIT_CORE: 0,
     }
     for kind, most in wanted.items():
-        with suppress(ValueError):  # macOS has no limit of the address space
-            # At the soft limit of CPU comes a signal that says so, at the hard one none.
+        with suppress(ValueError):  # macOS cannot limit the address space
+            # Only the soft limit of CPU time sends a signal of its own.
             resource.setrlimit(kind, (most, most + 5))
     signal.alarm(formats.WALL_S)
 
 
 def read(source: Path, folder: Path) -> dict[str, Any]:
-    """Return what to serve of a file, which is written into the folder.
+    """Write the files to serve into the folder and return the outcome.
 
     Raises:
-        Refused: it is not taken.
+        Refused: the file is not accepted.
     """
-    # Decoders are loaded once the limits hold.
+    # Decoders are imported after the limits are set.
     from previews.sample_files import stills, videos  # noqa: PLC0415
     from previews.sample_files.claims.gather import gather  # noqa: PLC0415
 
-    kind = sniff(_head(source, HEAD_BYTES))
-    data = _whole(source, formats.MAX_FILM_BYTES if kind.is_film else formats.MAX_PICTURE_BYTES)
+    data = _data(source)
+    kind = sniff(data[:HEAD_BYTES])
     texts: dict[str, str] = {}
     parts = None if kind.is_film else stills.take_apart(kind, data)
     if parts is None:
@@ -87,14 +87,11 @@ def read(source: Path, folder: Path) -> dict[str, Any]:
     }
 
 
-def _head(source: Path, size: int) -> bytes:
+def _data(source: Path) -> bytes:
     with source.open("rb") as handle:
-        return handle.read(size)
-
-
-def _whole(source: Path, limit: int) -> bytes:
-    with source.open("rb") as handle:
-        data = handle.read(limit + 1)
+        head = handle.read(HEAD_BYTES)
+        limit = formats.MAX_FILM_BYTES if sniff(head).is_film else formats.MAX_PICTURE_BYTES
+        data = head + handle.read(limit + 1 - len(head))
     if len(data) > limit:
         raise Refused(Why.SIZE, limit_mib=limit // formats.MIB)
     return data

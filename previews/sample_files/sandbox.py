@@ -1,4 +1,4 @@
-"""Has a file read by a process of its own, and believes of its answer only what can be so."""
+"""Reads a file in a process of its own, and checks what that process returns."""
 
 from __future__ import annotations
 
@@ -22,30 +22,29 @@ __all__ = ["Reading", "read"]
 log = logging.getLogger(__name__)
 
 _ROOT = Path(__file__).resolve().parents[2]
-#: Seconds beyond the reader's own alarm after which it is killed.
+#: Seconds after the reader's own alarm at which it is killed.
 LATE_S = 10
 MAX_OUTCOME_BYTES = 1024 * 1024
 
 _PLACEHOLDER = re.compile(r"data:image/webp;base64,[A-Za-z0-9+/=]{1,2000}\Z")
 
-#: Ended from outside: a worker that stops takes its reader along.
+#: Signals from outside; a worker that stops also stops its reader.
 _STOPPED = {-signal.SIGTERM, -signal.SIGINT, -signal.SIGKILL, -signal.SIGHUP}
 _TOO_SLOW = {-signal.SIGXCPU, -signal.SIGALRM}
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is to be served of a file, and what it said of how it was made.
+    """The files to serve, and what the metadata claims.
 
     Attributes:
-        picture: WebP; of a video its first picture.
-        small: The same for lists, None where it is small enough.
+        picture: WebP; the first frame of a video.
+        small: A smaller WebP for lists, None if the picture is small.
         small_size: Its width and height.
-        film: MP4, None of a picture.
+        film: MP4, None for a picture.
         width: In pixels, like the height.
-        height: Of what is served.
-        placeholder: Data address of a picture of a few pixels.
-        facts: Prompt, seed, resources …
+        placeholder: ``data:`` URL of a tiny picture.
+        facts: Prompt, seed, resources and so on.
     """
 
     picture: Path
@@ -59,15 +58,11 @@ class Reading:
 
 
 def read(source: Path, folder: Path) -> Reading:
-    """Read a file.
-
-    Args:
-        source: The file, of whatever kind.
-        folder: Empty; gets what is to be served.
+    """Read a file; the files to serve are written into the empty ``folder``.
 
     Raises:
-        Refused: the file is not taken.
-        Interrupted: the reader was ended from outside; try again.
+        Refused: the file is not accepted.
+        Interrupted: the reader was stopped from outside; try again.
     """
     outcome = _outcome(_run(source, folder), folder)
     if "refused" in outcome:
@@ -94,7 +89,7 @@ def _size(width: int, height: int) -> tuple[int, int]:
 
 
 def _run(source: Path, folder: Path) -> int:
-    """Run the reader without this process's secrets; return how it ended."""
+    """Run the reader without this process's environment; return its exit code."""
     command = [sys.executable, "-m", "previews.sample_files.reader", str(source), str(folder)]
     environ = {"PYTHONPATH": str(_ROOT), "PYTHONUTF8": "1", "HOME": str(folder)}
     with (folder / "log").open("wb") as errors:
@@ -123,7 +118,7 @@ def _outcome(code: int, folder: Path) -> dict[str, Any]:
         with (folder / "log").open("rb") as errors:
             errors.seek(max(0, os.fstat(errors.fileno()).st_size - 2000))
             log.info(
-                "a picture ended its reader (%s): %s",
+                "the reader of a sample failed (%s): %s",
                 code,
                 errors.read().decode("utf-8", "replace"),
             )
@@ -137,7 +132,7 @@ def _outcome(code: int, folder: Path) -> dict[str, Any]:
 
 
 def _written(file: Path, kind: Format) -> Path:
-    """Return a file that the reader wrote, once it is what its name says."""
+    """Return a file that the reader wrote, after a check of its type."""
     with file.open("rb") as handle:
         if sniff(handle.read(HEAD_BYTES)) != kind:
             raise ValueError(file.name)

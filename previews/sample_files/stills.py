@@ -1,4 +1,4 @@
-"""A still picture: decoded, upright, in sRGB, at most 2,048 pixels a side, encoded again."""
+"""Decodes still pictures and encodes them as WebP: upright, in sRGB, at most 2,048 pixels."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["decode", "placeholder", "save", "smaller", "take_apart", "upright"]
 
-#: Longest side of what is served.
+#: Longest side of a served picture.
 SERVED_SIDE = 2048
 QUALITY = 90
-#: Longest side of what lists show, twice the pixels of their width.
+#: Longest side of a picture for lists, for screens with double density.
 SMALL_SIDE = 640
 FEW_COLOURS = 256
 
@@ -45,25 +45,27 @@ _TAKE_APART = {
 
 
 def take_apart(kind: Format, data: bytes) -> Parts:
-    """Measure a picture and separate what lies in its file.
+    """Parse a picture.
 
     Raises:
-        Refused: it is not sound, or too large.
+        Refused: it is damaged or too large.
     """
     return _TAKE_APART[kind](data)
 
 
 def decode(kind: Format, parts: Parts) -> Image.Image:
-    """Return the picture as people see it, in RGB or RGBA, of the size that is served.
+    """Return the picture as viewers show it, in RGB or RGBA, in the size to serve.
 
     Raises:
-        Refused: it cannot be decoded, or is not of the size that its header says.
+        Refused: it cannot be decoded, or its header has another size.
     """
     try:
         with Image.open(io.BytesIO(parts.picture), formats=[kind.upper()]) as picture:
             if picture.size != (parts.width, parts.height):
                 raise Refused(Why.DAMAGED)
-            picture.draft("RGB", (SERVED_SIDE, SERVED_SIDE))  # JPEG only: decodes to a fraction
+            picture.draft(
+                "RGB", (SERVED_SIDE, SERVED_SIDE)
+            )  # JPEG only: decodes at a lower resolution
             shown = _plain(picture)
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise Refused(Why.DAMAGED) from error
@@ -72,8 +74,8 @@ def decode(kind: Format, parts: Parts) -> Image.Image:
 
 
 def _plain(picture: Image.Image) -> Image.Image:
-    """Return pixels of a mode that can be resized and that colour management knows."""
-    if picture.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut off at 255
+    """Return the picture in a mode that can be resized and colour-managed."""
+    if picture.mode.startswith("I"):  # 16-bit grey, which Pillow would clip at 255
         return picture.convert("I").point(lambda level: level * (1 / 256)).convert("L")
     if picture.has_transparency_data:
         return picture.convert("RGBA")
@@ -81,7 +83,7 @@ def _plain(picture: Image.Image) -> Image.Image:
 
 
 def _in_srgb(picture: Image.Image, icc: bytes) -> Image.Image:
-    """Convert from the picture's own colours; a profile that does not fit is left aside."""
+    """Convert to sRGB; an unsuitable profile is ignored."""
     if picture.mode == "RGBA":
         opacity = picture.getchannel("A")
         colours = _in_srgb(picture.convert("RGB"), icc)
@@ -101,21 +103,18 @@ def _in_srgb(picture: Image.Image, icc: bytes) -> Image.Image:
 
 
 def upright(picture: Image.Image, exif: bytes) -> Image.Image:
-    """Turn or mirror a picture as its Exif says."""
-    said = Image.Exif()
+    """Return a picture in the orientation from its Exif."""
+    exif_data = Image.Exif()
     try:
-        said.load(exif)
-        turn = _TURNS.get(said.get(_ORIENTATION, 1))
+        exif_data.load(exif)
+        turn = _TURNS.get(exif_data.get(_ORIENTATION, 1))
     except (OSError, SyntaxError, ValueError, TypeError):
         turn = None
     return picture if turn is None else picture.transpose(turn)
 
 
 def save(picture: Image.Image, file: Path) -> None:
-    """Write a picture as WebP without metadata.
-
-    Drawings of few colours are written without loss where that is smaller: it is sharper too.
-    """
+    """Write a WebP without metadata, lossless if there are few colours and that is smaller."""
     picture.info.clear()
     packed = _encoded(picture, quality=QUALITY)
     if picture.getcolors(FEW_COLOURS) is not None:
@@ -124,7 +123,7 @@ def save(picture: Image.Image, file: Path) -> None:
 
 
 def smaller(picture: Image.Image) -> Image.Image | None:
-    """Return the picture as lists show it, None where it is small enough."""
+    """Return a smaller picture for lists, None if it is small enough."""
     if max(picture.size) <= SMALL_SIDE:
         return None
     small = picture.copy()
@@ -133,7 +132,7 @@ def smaller(picture: Image.Image) -> Image.Image | None:
 
 
 def placeholder(picture: Image.Image) -> str:
-    """Return a picture of a few pixels as a data address, to be shown until the real one is."""
+    """Return a tiny picture as a ``data:`` URL, shown while the picture loads."""
     tiny = picture.copy()
     tiny.thumbnail((TINY_SIDE, TINY_SIDE), Image.Resampling.BOX)
     packed = _encoded(tiny, quality=TINY_QUALITY)

@@ -1,7 +1,7 @@
-"""Whatever moves: decoded within limits, made silent, encoded as H.264 in MP4.
+"""Decodes videos and animations within limits and encodes them as H.264 in MP4, without sound.
 
-A container is opened as what its first bytes say and from memory, so that no demuxer for lists of
-other files, and no network, comes into play.
+A container is opened from memory with the demuxer for its first bytes, so that no demuxer opens
+other files or the network.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from previews.sample_files.formats import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-    #: Makes a picture, and the second at which it ends; most of a fast video are never made.
+    #: A function that makes the picture of a frame, and the second at which the frame ends.
     Moment = tuple[Callable[[], Image.Image], float]
 
 __all__ = ["frames_of_film", "frames_of_webp", "save"]
 
-#: Longest side of what is served, and frames a second.
+#: Longest side and frames per second of a served video.
 SERVED_SIDE, SERVED_FPS = 1280, 30
-#: Ticks of a second, in which each frame says when it is shown.
+#: Time base: ticks per second.
 TICKS = 1000
 
 _DEMUXERS = {Format.MP4: "mov", Format.WEBM: "matroska"}
@@ -49,32 +49,23 @@ _ENCODER = {"preset": "superfast", "crf": "21", "maxrate": "8M", "bufsize": "16M
 
 
 def frames_of_film(kind: Format, data: bytes, tags: dict[str, str]) -> Iterator[Moment]:
-    """Yield the pictures of a video, each with the second at which it ends.
-
-    Args:
-        kind: MP4 or WebM.
-        data: The whole file.
-        tags: Gets the texts of the container.
+    """Yield the frames of a video; ``tags`` gets the texts of the container.
 
     Raises:
-        Refused: it is not sound, too long, too large, or of another codec.
+        Refused: it is damaged, too long, too large, or has another codec.
     """
     try:
         with av.open(
             io.BytesIO(data), "r", format=_DEMUXERS[kind], metadata_errors="replace"
         ) as container:
-            tags.update(_texts(container.metadata))
+            tags.update({key.casefold(): value for key, value in container.metadata.items()})
             yield from _decoded(container, _picture_of(container))
     except (FFmpegError, EOFError) as error:
         raise Refused(Why.DAMAGED) from error
 
 
-def _texts(metadata: Mapping[str, str]) -> dict[str, str]:
-    return {key.casefold(): value for key, value in metadata.items()}
-
-
 def _picture_of(container: InputContainer) -> VideoStream:
-    """Return the first stream of pictures, once its header is within the limits."""
+    """Return the first video stream, after a check of its header."""
     if not container.streams.video:
         raise Refused(Why.BLANK)
     stream = container.streams.video[0]
@@ -90,7 +81,7 @@ def _picture_of(container: InputContainer) -> VideoStream:
 
 
 def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[Moment]:
-    """Yield pictures; what the header said of size and length is measured again."""
+    """Yield frames; their size and duration is checked again."""
     usual = 1 / float(stream.average_rate or 25)
     began: float | None = None
     for count, frame in enumerate(container.decode(stream)):
@@ -105,14 +96,14 @@ def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[Moment]
 
 
 def _picture(frame: VideoFrame) -> Image.Image:
-    """Return a frame as people see it: cameras write down how they were held."""
+    """Return the picture of a frame, rotated as the video says."""
     width, height = _even((frame.width, frame.height))
     picture: Image.Image = frame.to_image(width=width, height=height)
     return picture.rotate(frame.rotation, expand=True) if frame.rotation else picture
 
 
 def frames_of_webp(parts: Parts) -> Iterator[Moment]:
-    """Yield the pictures of an animated WebP on white, each with the second at which it ends.
+    """Yield the frames of an animated WebP on white.
 
     Raises:
         Refused: it cannot be decoded.
@@ -135,15 +126,15 @@ def _on_white(picture: Image.Image) -> Image.Image:
 
 
 def _require_short(seconds: float) -> None:
-    if not seconds <= MAX_SECONDS + 0.5:  # half a second: containers round; NaN is no length
+    if not seconds <= MAX_SECONDS + 0.5:  # containers round durations; NaN is refused
         raise Refused(Why.LENGTH, seconds=round(min(seconds, 1e9)), limit_s=MAX_SECONDS)
 
 
 def save(frames: Iterable[Moment], file: Path) -> tuple[Image.Image, tuple[int, int]]:
-    """Write an MP4 and return the first picture with the size of what was written.
+    """Write an MP4; return its first picture and its size.
 
     Raises:
-        Refused: there is no picture in it.
+        Refused: there are no frames.
     """
     first: Image.Image | None = None
     size = (0, 0)
@@ -166,9 +157,9 @@ def save(frames: Iterable[Moment], file: Path) -> tuple[Image.Image, tuple[int, 
 
 
 def _thinned(frames: Iterable[Moment]) -> Iterator[tuple[Image.Image, int]]:
-    """Yield at most ``SERVED_FPS`` pictures a second with their ticks, the last one twice.
+    """Yield at most ``SERVED_FPS`` pictures a second with their ticks.
 
-    The second time is where it ends: an MP4 has no other word for how long it is to be seen.
+    The last picture is repeated at its end, because an MP4 does not store how long it is shown.
     """
     began, next_at = 0.0, 0.0
     picture: Image.Image | None = None
@@ -183,7 +174,7 @@ def _thinned(frames: Iterable[Moment]) -> Iterator[tuple[Image.Image, int]]:
 
 
 def _even(size: tuple[int, int]) -> tuple[int, int]:
-    """Return the size that is served: small enough, and even, as 4:2:0 wants it."""
+    """Return the size to serve, with even sides, as 4:2:0 requires."""
     scale = min(1.0, SERVED_SIDE / max(size))
     width, height = (max(2, round(side * scale / 2) * 2) for side in size)
     return width, height

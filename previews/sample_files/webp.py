@@ -1,4 +1,4 @@
-"""WebP taken apart; libwebp takes room for the whole canvas as soon as it opens a file.
+"""Parses WebP files, because libwebp allocates the whole canvas when it opens one.
 
 ```
 "RIFF" u32 LE length "WEBP" | VP8X | ICCP | ANIM | ANMF … or VP8 or VP8L | EXIF | XMP
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["take_apart"]
 
-#: Browsers give frames of at most a hundredth of a second a tenth.
+#: Browsers show frames of at most 10 ms for 100 ms.
 SHORTEST_MS, USUAL_MS = 10, 100
 
 
@@ -34,10 +34,10 @@ class _Found:
 
 
 def take_apart(data: bytes) -> Parts:
-    """Measure a WebP and find its Exif, its colour profile and the length of its frames.
+    """Return size, Exif, colour profile and durations of frames of a WebP.
 
     Raises:
-        Refused: damaged, cut, too large, too long, or with something behind it.
+        Refused: damaged, incomplete, too large, too long, or with data after its end.
     """
     end = 8 + int.from_bytes(data[4:8], "little")
     require_end(data, end)
@@ -75,8 +75,8 @@ def _take(found: _Found, name: bytes, body: bytes) -> None:
         packed = int.from_bytes(body[1:5], "little")
         found.size = (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
     elif name == b"ANMF":
-        said = _u24(body, 12)
-        found.durations_ms.append(said if said > SHORTEST_MS else USUAL_MS)
+        duration_ms = _u24(body, 12)
+        found.durations_ms.append(duration_ms if duration_ms > SHORTEST_MS else USUAL_MS)
         if len(found.durations_ms) > MAX_FRAMES:
             raise Refused(Why.FRAMES, limit=MAX_FRAMES)
     elif name == b"EXIF":

@@ -1,7 +1,4 @@
-"""Why a picture that somebody brought is not taken, in the reader's words, with what to do.
-
-``previews.sample_files`` knows no Django and tells slugs; this is where they become sentences.
-"""
+"""Translatable messages for refusals of ``previews.sample_files``, which does not import Django."""
 
 from __future__ import annotations
 
@@ -19,44 +16,44 @@ __all__ = ["cannot_be_read", "reason"]
 
 _TEXTS = {
     Why.KIND: gettext_lazy(
-        "This is of another kind: %(what)s. Send a PNG, JPEG or WebP, or an MP4 or WebM video."
+        "Files of type %(what)s are not accepted. Use PNG, JPEG, WebP, MP4 or WebM."
     ),
     Why.UNKNOWN: gettext_lazy(
-        "This is no picture that is known here. Send a PNG, JPEG or WebP, or an MP4 or WebM video."
+        "The type of this file is unknown. Use PNG, JPEG, WebP, MP4 or WebM."
     ),
-    Why.SIZE: gettext_lazy("The file has more than %(limit_mib)d MiB. Send a smaller one."),
+    Why.SIZE: gettext_lazy("The file is larger than %(limit_mib)d MiB. Use a smaller one."),
     Why.PIXELS: gettext_lazy(
-        "It has %(width)d × %(height)d pixels, and at most %(megapixels)d million are taken. "
-        "Make it smaller and send it again."
+        "The picture has %(width)d × %(height)d pixels; the limit is %(megapixels)d million. Make "
+        "it smaller and upload it again."
     ),
-    Why.CUT: gettext_lazy("The file is cut short. Send it again from the original."),
+    Why.CUT: gettext_lazy("The file is incomplete. Upload the original again."),
     Why.TRAILING: gettext_lazy(
-        "Something else follows the picture in the file. Export the picture again, without it."
+        "The file contains other data after the picture. Export the picture again."
     ),
     Why.DAMAGED: gettext_lazy("The file is damaged and cannot be decoded. Export it again."),
     Why.TEXTS: gettext_lazy(
-        "Its metadata unpack to far more than they are. Export the picture again, without them."
+        "Its compressed metadata is too large. Export the picture again without metadata."
     ),
     Why.LENGTH: gettext_lazy(
-        "It lasts %(seconds)d seconds, and at most %(limit_s)d are taken. Send a shorter piece."
+        "The video is %(seconds)d seconds long; the limit is %(limit_s)d. Use a shorter one."
     ),
-    Why.FRAMES: gettext_lazy("It has more than %(limit)d frames. Send a shorter piece."),
-    Why.BLANK: gettext_lazy("There is nothing to be seen in this video. Send one with pictures."),
+    Why.FRAMES: gettext_lazy("The video has more than %(limit)d frames. Use a shorter one."),
+    Why.BLANK: gettext_lazy("The video has no picture."),
     Why.CODEC: gettext_lazy(
-        "Its pictures are encoded as “%(codec)s”, which is not decoded here. Send H.264, H.265, "
-        "VP8, VP9 or AV1."
+        "The codec “%(codec)s” is not supported. Use H.264, H.265, VP8, VP9 or AV1."
     ),
-    Why.SLOW: gettext_lazy("Decoding it takes too long. Make it smaller and send it again."),
-    Why.HEAVY: gettext_lazy("Decoding it takes too much memory. Make it smaller."),
+    Why.SLOW: gettext_lazy(
+        "Decoding the file takes too long. Make it smaller and upload it again."
+    ),
+    Why.HEAVY: gettext_lazy("Decoding the file takes too much memory. Make it smaller."),
 }
 _TRAILING_NAMED = gettext_lazy(
-    "Something else follows the picture in the file: %(what)s. Export the picture again, without "
-    "it."
+    "The file contains other data after the picture: %(what)s. Export the picture again."
 )
 
 
 def reason(refusal: Refused) -> str:
-    """Return the sentence for a refusal."""
+    """Return the message for a refusal."""
     text = _TEXTS[refusal.why]
     if refusal.why == Why.TRAILING and refusal.facts.get("what"):
         text = _TRAILING_NAMED
@@ -64,5 +61,5 @@ def reason(refusal: Refused) -> str:
 
 
 def cannot_be_read() -> str:
-    """Return the sentence for a picture that the worker gave up."""
-    return _("It could not be read. Send it again; if it happens again, tell an administrator.")
+    """Return the message for a file that the worker could not read."""
+    return _("The file could not be read. Upload it again. If this repeats, tell an administrator.")

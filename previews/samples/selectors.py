@@ -1,4 +1,4 @@
-"""Pictures that people brought, as those who look may see them."""
+"""Reads of samples, limited to what the viewer may see."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
     from registry.models import Namespace, User, Version
 
-__all__ = ["Brought", "digests_of", "get", "listing", "others", "shown", "stored_bytes"]
+__all__ = ["ShownSample", "digests_of", "get", "listing", "others", "shown", "stored_bytes"]
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
-    """A sample as it is shown; what the viewer may not see is not named.
+class ShownSample:
+    """A sample with its smaller forms (``widths``) and what its metadata claims (``facts``).
 
-    ``facts`` are claims of its metadata: in ``resources`` each has ``matched``, the
-    ``owner/name@v1`` whose file it is, or None. ``widths`` are those of its smaller forms.
+    Each of the ``resources`` in ``facts`` has ``matched``: the ``owner/name@v1`` that has the file,
+    or None if there is none that the viewer may see.
     """
 
     row: Sample
@@ -39,62 +39,62 @@ class Brought:
 
     @property
     def id(self) -> int:
-        """Number of the sample."""
+        """Id of the sample."""
         return self.row.pk
 
     @property
     def is_film(self) -> bool:
-        """Whether it moves."""
+        """Whether it is a video."""
         return bool(self.row.kind == SampleKind.VIDEO)
 
     @property
     def width(self) -> int:
-        """In pixels."""
+        """Width in pixels."""
         return self.row.width
 
     @property
     def height(self) -> int:
-        """In pixels."""
+        """Height in pixels."""
         return self.row.height
 
     @property
     def placeholder(self) -> str:
-        """Data address of a picture of a few pixels."""
+        """``data:`` URL of a picture of a few pixels."""
         return self.row.placeholder
 
     @property
     def url(self) -> str:
-        """Path of the picture or video, "" until it is there."""
-        return _place(self.row, "mp4" if self.is_film else "webp")
+        """Path of the picture or video, empty until it is ready."""
+        return _url(self.row, "mp4" if self.is_film else "webp")
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """Forms of the picture or poster, narrow ones first and the whole one last."""
+        """Forms of the picture or poster, from narrow to wide."""
         small = [
             Source("webp", width, f"/media/samples/{self.id}-{width}.webp") for width in self.widths
         ]
-        whole = Source("webp", self.row.width, _place(self.row, "webp"))
+        whole = Source("webp", self.row.width, _url(self.row, "webp"))
         return (*small, whole) if small else ()
 
     @property
     def small_url(self) -> str:
         """Path of the smallest form of the picture or poster."""
-        return self.sources[0].url if self.sources else _place(self.row, "webp")
+        return self.sources[0].url if self.sources else _url(self.row, "webp")
 
     @property
     def poster_url(self) -> str:
-        """Path of the first picture of a video."""
-        return _place(self.row, "webp") if self.is_film else ""
+        """Path of the first frame of a video."""
+        return _url(self.row, "webp") if self.is_film else ""
 
 
-def _place(row: Sample, suffix: str) -> str:
+def _url(row: Sample, suffix: str) -> str:
     return f"/media/samples/{row.pk}.{suffix}" if row.state == SampleState.READY else ""
 
 
 def listing(user: User | AnonymousUser | None, version: Version) -> QuerySet[Sample]:
-    """Return the samples of a version that is seen, newest first.
+    """Return the samples of a visible version, newest first.
 
-    What is not read yet, or was refused, is for those who may publish there.
+    Only users who may publish the adapter see samples that are queued or refused.
     """
     rows = version.samples.select_related("author", "version__adapter__namespace")
     if version.state == VersionState.WITHDRAWN:
@@ -103,7 +103,7 @@ def listing(user: User | AnonymousUser | None, version: Version) -> QuerySet[Sam
 
 
 def others(user: User | AnonymousUser | None, version: Version) -> list[tuple[str, int]]:
-    """Return other versions of the adapter that have pictures: name and how many, newest first."""
+    """Return the adapter's other versions with samples: name and count, newest first."""
     rows = version_selectors.listing(user, version.adapter).exclude(pk=version.pk)
     ready = Count("samples", filter=Q(samples__state=SampleState.READY))
     counted = rows.exclude(state=VersionState.WITHDRAWN).annotate(n=ready).filter(n__gt=0)
@@ -116,7 +116,7 @@ def get(user: User | AnonymousUser | None, sample_id: int) -> Sample:
     """Return a sample that the user may see.
 
     Raises:
-        NotFound: absent, private, a draft's, or not read yet and another's.
+        NotFound: absent, private, of a draft, or another user's and not ready.
     """
     visible = Adapter.objects.visible_to(user).values("pk")
     rows = Sample.objects.select_related("blob", "poster", "author", "version__adapter__namespace")
@@ -138,19 +138,20 @@ def _is_owner(user: User | AnonymousUser | None, version: Version) -> bool:
     return version.adapter.is_writable_by(user)
 
 
-def shown(user: User | AnonymousUser | None, samples: Sequence[Sample]) -> list[Brought]:
-    """Return samples with the adapters that their metadata name by digest; two queries at most."""
+def shown(user: User | AnonymousUser | None, samples: Sequence[Sample]) -> list[ShownSample]:
+    """Return samples with the adapters that their metadata name; at most two queries."""
     widths = _widths_of(samples)
     wanted = {item["sha256"] for row in samples for item in _resources(row) if "sha256" in item}
     own = {row.version.adapter_id for row in samples}
     names = _names_of(user, wanted, own) if wanted else {}
     return [
-        Brought(row, _facts(row, names), tuple(widths.get(_still(row) or 0, ()))) for row in samples
+        ShownSample(row, _facts(row, names), tuple(widths.get(_still(row) or 0, ())))
+        for row in samples
     ]
 
 
 def _still(sample: Sample) -> int | None:
-    """Return the id of the picture's bytes, of a video those of its poster."""
+    """Return the id of the blob of the picture or poster."""
     return sample.poster_id or sample.blob_id
 
 
@@ -171,7 +172,7 @@ def _resources(sample: Sample) -> list[dict[str, Any]]:
 
 
 def _facts(sample: Sample, names: dict[str, dict[int, str]]) -> dict[str, Any]:
-    """Return facts with names instead of digests: the same bytes may lie in several adapters."""
+    """Return facts with names of adapters instead of digests, the sample's own adapter first."""
     resources = []
     for item in _resources(sample):
         places = names.get(item.get("sha256", ""), {})
@@ -183,10 +184,10 @@ def _facts(sample: Sample, names: dict[str, dict[int, str]]) -> dict[str, Any]:
 def _names_of(
     user: User | AnonymousUser | None, digests: Iterable[str], own: Iterable[int]
 ) -> dict[str, dict[int, str]]:
-    """Return digest → adapter id → ``owner/name@v1``, the oldest version of each that is told.
+    """Return digest → adapter id → ``owner/name@v1``, the oldest version of each adapter.
 
-    Told are adapters that a search would find, and those whose pictures are looked at (``own``):
-    an unlisted one is for those who were given its address, and a picture gives it to everyone.
+    They are adapters that a search finds, and those whose samples are shown (``own``). Unlisted
+    adapters are left out, because a sample would give their address to everyone.
     """
     listed = Adapter.objects.listed_for(user).values("pk")
     rows = File.objects.filter(
@@ -209,11 +210,11 @@ def _names_of(
 
 
 def digests_of(hashes: Iterable[str]) -> dict[str, str]:
-    """Return the sha256 of the stored weights that each hash names; what is ambiguous is left out.
+    """Return the sha256 of the stored weights that each hash names, without ambiguous hashes.
 
     Args:
         hashes: Lower-case hex digits, 10 to 64 of them: a sha256, the digest of everything after
-            the header (AutoV3), or the beginning of either.
+            the header (AutoV3), or a prefix of either.
     """
     wanted = sorted(set(hashes))
     condition = Q(pk__in=[])
@@ -230,7 +231,7 @@ def digests_of(hashes: Iterable[str]) -> dict[str, str]:
 
 
 def stored_bytes(namespace: Namespace) -> int:
-    """Return the bytes that the pictures of a namespace's adapters take, those being read too."""
+    """Return the stored bytes of samples in a namespace, queued ones included."""
     rows = Sample.objects.filter(version__adapter__namespace=namespace)
     fields = ("source", "blob", "poster")
     sizes = rows.aggregate(**{name: Sum(f"{name}__size_bytes") for name in fields})

@@ -1,12 +1,12 @@
-"""Pictures that people bring: received, read by a worker, shown or refused.
+"""Writes of samples: adding, reading in a worker, showing or refusing.
 
 ```
-add ──▶ QUEUED, what was sent is stored ──▶ read ──▶ READY, what is served is stored
-                                              └────▶ REFUSED, for a reason
+add ──▶ QUEUED, the original is stored ──▶ read ──▶ READY, a re-encoded file is stored
+                                             └────▶ REFUSED, with a reason
 ```
 
-What was sent is let go of once it is read, and never served. Each change is conditional on the
-state it starts from, so that reading may be repeated at any point.
+The original is never served, and deleted once it is read. Each update requires the state it starts
+from, so that reading can be repeated at any point.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ __all__ = [
     "MAX_OF_VERSION",
     "READ_TASK",
     "add",
-    "drop_all",
-    "drop_leftovers",
+    "delete_all",
+    "delete_leftovers",
     "read",
     "refuse",
     "remove",
@@ -67,36 +67,31 @@ __all__ = [
 READ_TASK = "read_sample"
 
 MAX_CAPTION, MAX_NAME = 280, 120
-#: Samples of a version, and those that one person may add in a day.
+#: Most samples of a version, and most that a user may add in a day.
 MAX_OF_VERSION, MAX_OF_DAY = 50, 200
-#: Days after which a refusal has been read.
+#: Days after which refused samples are deleted.
 REFUSED_DAYS = 7
-#: Seconds after which nobody reads in a folder any more.
-LEFT_S = 3600
+#: Seconds after which a temporary folder is no longer in use.
+UNUSED_S = 3600
 
 _FOLDER = "sample-"
-#: Verb of the events that a day is counted by.
+#: Verb of the event by which additions are counted.
 ADDED = "sample_added"
 
 
 def add(
     *, actor: User, version: Version, stream: Readable, name: str = "", caption: str = ""
 ) -> Sample:
-    """Take a picture or short video of a version; a worker reads it.
+    """Store a picture or short video for a version and queue it to be read.
 
-    Args:
-        actor: Who may publish the adapter; others may not add pictures to it.
-        version: Not withdrawn.
-        stream: The bytes of the file; its kind is what they say.
-        name: What its owner calls the file, told with a refusal.
-        caption: At most ``MAX_CAPTION`` characters.
+    ``name`` is that of the file, shown with a refusal.
 
     Raises:
         NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
         StateConflict: the version was withdrawn.
-        QuotaExceeded: too many of a version or of a day, or the namespace has no room.
-        UploadRefused: the first bytes are of another kind.
-        TooLarge: more bytes than are taken.
+        QuotaExceeded: too many samples for the version or the day, or the namespace is full.
+        UploadRefused: the first bytes are of another format.
+        TooLarge: the file is too large.
         Invalid: the caption is too long.
     """
     user = permissions.require_adapter(actor, version.adapter)
@@ -106,10 +101,12 @@ def add(
     _require_room(user, version)
     key = storage.new_key()
     try:
-        measured = storage.Measured(_judged(stream))
+        measured = storage.Measured(_checked(stream))
         storage.store().write(key, measured)
         _require_bytes(version, measured.written)
-        return _keep(user, version, measured.written, key, {"name": name, "caption": caption})
+        return _stored_sample(
+            user, version, measured.written, key, {"name": name, "caption": caption}
+        )
     finally:
         storage.discard(key)
 
@@ -123,36 +120,34 @@ def _caption(text: str) -> str:
 
 
 def _require_room(user: User, version: Version) -> None:
-    """Refuse one too many of a version, but for refusals, or of a day, with those removed since."""
+    """Raise ``QuotaExceeded`` if the version, or the user today, has too many samples.
+
+    Refused samples do not count for the version; deleted ones count for the day.
+    """
     week = timezone.now() - timedelta(days=REFUSED_DAYS)
     version.samples.filter(state=SampleState.REFUSED, created_at__lt=week).delete()
     if version.samples.exclude(state=SampleState.REFUSED).count() >= MAX_OF_VERSION:
-        sentence = _("A version has at most %(limit)d pictures. Remove one first.")
+        sentence = _("A version can have at most %(limit)d samples. Remove one first.")
         raise QuotaExceeded(sentence % {"limit": MAX_OF_VERSION}, limit=MAX_OF_VERSION)
     day = timezone.now() - timedelta(days=1)
     if Event.objects.filter(actor=user, verb=ADDED, created_at__gt=day).count() >= MAX_OF_DAY:
-        sentence = _("You brought %(limit)d pictures today. Go on tomorrow.")
+        sentence = _("You have added %(limit)d samples today. Try again tomorrow.")
         raise QuotaExceeded(sentence % {"limit": MAX_OF_DAY}, limit=MAX_OF_DAY)
 
 
 def _require_bytes(version: Version, written: Written) -> None:
-    """Refuse what the quota of the adapter's namespace has no room for.
-
-    Raises:
-        QuotaExceeded: see ``quotas.require_room``.
-    """
-    namespace = version.adapter.namespace
+    """Raise ``QuotaExceeded`` if the adapter's namespace has no room."""
     with transaction.atomic():
-        locked = Namespace.objects.select_for_update().get(pk=namespace.pk)
+        locked = Namespace.objects.select_for_update().get(pk=version.adapter.namespace_id)
         quotas.require_room_to_send(namespace=locked, size_bytes=written.size)
 
 
-def _judged(stream: Readable) -> Iterator[bytes]:
-    """Yield the bytes of a stream while they may still be a picture.
+def _checked(stream: Readable) -> Iterator[bytes]:
+    """Yield the bytes of a stream.
 
     Raises:
-        UploadRefused: the first ones are of another kind.
-        TooLarge: there are more than a file of this kind has.
+        UploadRefused: the first bytes are of another format.
+        TooLarge: there are more bytes than allowed for the format.
     """
     head = b""
     while len(head) < HEAD_BYTES and (chunk := stream.read(storage.CHUNK)):
@@ -165,25 +160,27 @@ def _judged(stream: Readable) -> Iterator[bytes]:
     while chunk:
         size += len(chunk)
         if size > limit:
-            sentence = _("A file of this kind has at most %(n)d MiB. Send a smaller one.")
+            sentence = _("The file is larger than %(n)d MiB. Use a smaller one.")
             raise TooLarge(sentence % {"n": limit // 2**20}, limit=limit)
         yield chunk
         chunk = stream.read(storage.CHUNK)
 
 
-def _keep(user: User, version: Version, written: Written, key: str, said: dict[str, str]) -> Sample:
-    """Bring the bytes to their digest, then the row that refers to them."""
+def _stored_sample(
+    user: User, version: Version, written: Written, key: str, details: dict[str, str]
+) -> Sample:
+    """Move the bytes to their digest, then write the row."""
     promote.bring(key=key, written=written)
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)  # two at once count one by one
+        User.objects.select_for_update().get(pk=user.pk)  # two requests at once wait for each other
         _require_room(user, Version.objects.select_for_update().get(pk=version.pk))
         _require_bytes(version, written)
         sample = Sample.objects.create(
             version=version,
             author=user,
             source=promote.arrived(written),
-            caption=said["caption"],
-            facts={"name": file_told(said["name"], MAX_NAME)},
+            caption=details["caption"],
+            facts={"name": file_told(details["name"], MAX_NAME)},
         )
         sample.job = queue.enqueue(
             queue=CHECKS_QUEUE,
@@ -209,10 +206,10 @@ def _record(user: User, verb: str, sample: Sample) -> None:
 
 
 def read(*, sample: Sample) -> None:
-    """Have a queued sample read, and show or refuse it; safe to run again at any point.
+    """Read a queued sample in a sandbox, then show or refuse it; safe to run again at any point.
 
     Raises:
-        Interrupted: try again.
+        Interrupted: the reader was stopped; try again.
     """
     if sample.state != SampleState.QUEUED or sample.source is None:
         return
@@ -229,7 +226,7 @@ def read(*, sample: Sample) -> None:
 
 
 def _show(sample: Sample, reading: Reading) -> None:
-    """Store what is to be served, then change the row: a kill in between leaves an orphan."""
+    """Store the files to serve, then update the row; the sweeper deletes files without a row."""
     picture = _stored(reading.picture)
     small = _stored(reading.small) if reading.small else None
     film = _stored(reading.film) if reading.film else None
@@ -267,7 +264,7 @@ def _stored(file: Path) -> Written:
 
 
 def _matched(facts: dict[str, Any]) -> dict[str, Any]:
-    """Write beside each resource the digest of the stored file that one of its hashes names."""
+    """Add to each resource the digest of the stored file that its hashes name."""
     resources = facts.get("resources", [])
     known = digests_of(text for item in resources for text in item["hashes"]) if resources else {}
     for item in resources:
@@ -277,9 +274,9 @@ def _matched(facts: dict[str, Any]) -> dict[str, Any]:
     return facts
 
 
-def drop_leftovers() -> int:
-    """Remove folders of workers that were killed while they read; returns how many."""
-    oldest = time.time() - LEFT_S
+def delete_leftovers() -> int:
+    """Delete temporary folders of workers that were killed; return how many."""
+    oldest = time.time() - UNUSED_S
     left = [place for place in settings.LORARY.data.glob(f"{_FOLDER}*")
             if place.stat().st_mtime < oldest]  # fmt: skip
     for place in left:
@@ -288,19 +285,19 @@ def drop_leftovers() -> int:
 
 
 def refuse(*, sample: Sample, reason: str) -> None:
-    """End a queued sample for the stated reason."""
+    """Mark a queued sample as refused."""
     _queued(sample).update(state=SampleState.REFUSED, reason=reason, source=None)
 
 
-def drop_all(*, version: Version) -> None:
-    """Take every sample of a version away that was withdrawn; the sweeper removes their bytes."""
+def delete_all(*, version: Version) -> None:
+    """Delete all samples of a version; the sweeper deletes their bytes."""
     for sample in version.samples.all():
         queue.cancel(_key(sample))
     version.samples.all().delete()
 
 
 def set_caption(*, actor: User, sample: Sample, caption: str) -> Sample:
-    """Change what is said about a sample.
+    """Change the caption of a sample.
 
     Raises:
         NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
@@ -313,7 +310,7 @@ def set_caption(*, actor: User, sample: Sample, caption: str) -> Sample:
 
 
 def remove(*, actor: User, sample: Sample) -> None:
-    """Take a sample away; the sweeper removes its bytes.
+    """Delete a sample; the sweeper deletes its bytes.
 
     Raises:
         NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.

@@ -1,7 +1,6 @@
-"""What somebody wants to see of a stack, judged and written as a recipe.
+"""Checks the request for a try-out and turns it into a recipe; writes nothing.
 
-Nothing here changes a row. A wish that does not fit is refused with every fault at once, and a
-sentence for each.
+A request with faults is refused with a message for each of them.
 """
 
 from __future__ import annotations
@@ -37,19 +36,17 @@ __all__ = [
     "limits_of",
     "recipe_of",
     "require_stack",
+    "trigger_words_of",
     "typed",
-    "words_of",
 ]
 
-#: Versions of a stack. More of them than this overlay each other beyond recognition.
+#: Most versions of a stack. The effects of more are not recognisable.
 MAX_LAYERS = 5
 
 _STEP = 8
-#: Sides, as shares of the base's own.
+#: Limits as factors of the base's own sides, pixels (time and memory grow with them) and steps.
 _LEAST_SIDE, _MOST_SIDE = 0.5, 1.5
-#: Pixels, as a share of the base's own: time and memory grow with them.
 _MOST_AREA = 1.5
-#: Steps, as a share of the base's own.
 _MOST_STEPS = 2
 
 Faults = dict[str, list[str]]
@@ -57,9 +54,9 @@ Faults = dict[str, list[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TryoutRequest:
-    """A stack and how to render it; what is None, the base decides, and chance the seed.
+    """A stack and its settings; None means the base's own value, or a random seed.
 
-    ``compares`` asks for the picture without the stack beside it.
+    ``compares`` adds a picture without the stack.
     """
 
     layers: Sequence[tuple[Version, float]]
@@ -75,7 +72,7 @@ class TryoutRequest:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What may be asked of a base, with its own values; sides are multiples of 8."""
+    """Size and steps of a base, and the limits that follow from them."""
 
     width: int
     height: int
@@ -83,22 +80,22 @@ class Limits:
 
     @property
     def widths(self) -> tuple[int, int]:
-        """Least and most."""
+        """Lowest and highest, multiples of 8."""
         return _sides(self.width)
 
     @property
     def heights(self) -> tuple[int, int]:
-        """Least and most."""
+        """Lowest and highest, multiples of 8."""
         return _sides(self.height)
 
     @property
     def most_pixels(self) -> int:
-        """Width times height."""
+        """Highest width times height."""
         return int(self.width * self.height * _MOST_AREA)
 
     @property
     def most_steps(self) -> int:
-        """Steps of a picture."""
+        """Most steps of a picture."""
         return self.steps * _MOST_STEPS
 
 
@@ -108,7 +105,7 @@ def _sides(own: int) -> tuple[int, int]:
 
 
 def limits_of(base: Base) -> Limits:
-    """Return what may be asked of a base."""
+    """Return the limits for a base."""
     return Limits(base.width, base.height, base.steps)
 
 
@@ -116,17 +113,17 @@ def require_stack(user: User, layers: Sequence[tuple[Version, float]]) -> str:
     """Return the family of a stack that the user may try.
 
     Raises:
-        Invalid: too few or many, one twice, strengths out of range, or of different families.
-        NotFound: one that the user may not see.
-        StateConflict: one that is not published (any more), or of an unknown family.
+        Invalid: too few or many versions, duplicates, strengths out of range, different families.
+        NotFound: a version that the user may not see.
+        StateConflict: a version that is not published, or without a family.
     """
     versions = [version for version, _strength in layers]
     if not versions:
-        raise _refused(_("Nothing is on the stack: add a version first."))
+        raise _refused(_("The stack is empty. Add a version first."))
     if len(versions) > MAX_LAYERS:
-        raise _refused(_("A stack has at most %(n)d versions: take some out.") % {"n": MAX_LAYERS})
+        raise _refused(_("A stack has at most %(n)d versions. Remove some.") % {"n": MAX_LAYERS})
     if len({version.pk for version in versions}) != len(versions):
-        raise _refused(_("The same version is in the stack twice: take it out once."))
+        raise _refused(_("The same version is in the stack twice. Remove one."))
     if any(not abs(strength) <= MAX_STRENGTH for _version, strength in layers):
         limit = f"{MAX_STRENGTH:g}"
         raise _refused(_("A strength lies between −%(n)s and %(n)s.") % {"n": limit})
@@ -143,7 +140,7 @@ def _require_triable(version: Version, *, is_visible: bool) -> None:
         text = _("“%(name)s” is not published. Only published versions can be tried.")
         raise StateConflict(text % {"name": selectors.name_of(version)}, state=version.state)
     if not version.family:
-        text = _("Nobody has said which base model “%(name)s” is made for.")
+        text = _("The base model of “%(name)s” is not set.")
         raise StateConflict(text % {"name": selectors.name_of(version)}, state=version.state)
 
 
@@ -152,16 +149,16 @@ def _family_of(versions: Sequence[Version]) -> str:
     other = next((version for version in rest if version.family != first.family), None)
     if other is not None:
         text = _(
-            "“%(other)s” is made for %(its)s, and “%(first)s” for %(family)s. All versions of a "
-            "stack are made for the same base model: take one of them out."
+            "“%(other)s” is for %(its)s, and “%(first)s” for %(family)s. All versions of a stack "
+            "must be for the same base model. Remove one of them."
         )
-        said = {
+        message = {
             "other": selectors.name_of(other),
             "its": family_title(other.family),
             "first": selectors.name_of(first),
             "family": family_title(first.family),
         }
-        raise _refused(text % said)
+        raise _refused(text % message)
     return first.family
 
 
@@ -169,47 +166,45 @@ def _refused(text: str) -> Invalid:
     return Invalid(text, fields={"layers": [text]})
 
 
-def recipe_of(wish: TryoutRequest, base: Base) -> tuple[Recipe, list[str]]:
-    """Return the recipe of a wish, and the trigger words that were put into its prompt.
-
-    They are part of the recipe's prompt, so that a stack's recipe alone tells what was asked.
+def recipe_of(request: TryoutRequest, base: Base) -> tuple[Recipe, list[str]]:
+    """Return the recipe of a request, and the trigger words that its prompt includes.
 
     Raises:
-        Invalid: texts, seed, sizes or steps do not fit; ``fields`` says which and why.
+        Invalid: with the faults of each field in ``fields``.
     """
-    versions = [version for version, _strength in wish.layers]
-    words = words_of(versions) if wish.uses_triggers else []
-    typed = " ".join(wish.prompt.split())
+    versions = [version for version, _strength in request.layers]
+    words = trigger_words_of(versions) if request.uses_triggers else []
+    typed = " ".join(request.prompt.split())
     prompt = with_triggers(typed, words, base.trigger, limit=len(words))
-    faults = _faults(wish, prompt, limits_of(base))
+    faults = _faults(request, prompt, limits_of(base))
     if faults:
-        said = (f"{name}: {text}" for name, texts in faults.items() for text in texts)
-        raise Invalid(" ".join(said), fields=faults)
+        texts = (f"{name}: {text}" for name, found in faults.items() for text in found)
+        raise Invalid(" ".join(texts), fields=faults)
     try:
         own = recipe_of_base(
             base,
             prompts=(prompt,),
-            seeds=(secrets.randbelow(MAX_SEED + 1) if wish.seed is None else wish.seed,),
-            strengths=(0.0, 1.0) if wish.compares else (1.0,),
+            seeds=(secrets.randbelow(MAX_SEED + 1) if request.seed is None else request.seed,),
+            strengths=(0.0, 1.0) if request.compares else (1.0,),
         )
         recipe = replace(
             own,
-            steps=wish.steps or own.steps,
-            width=wish.width or own.width,
-            height=wish.height or own.height,
-            negative=own.negative if wish.negative is None else wish.negative,
+            steps=request.steps or own.steps,
+            width=request.width or own.width,
+            height=request.height or own.height,
+            negative=own.negative if request.negative is None else request.negative,
             trigger="none",
         )
     except RecipeInvalid as error:
-        text = _("Shorten the prompt: together with the trigger words it is too long.")
+        text = _("The prompt and the trigger words are too long together. Shorten the prompt.")
         raise Invalid(text, fields={"prompt": [text]}) from error
     return recipe, words
 
 
-def words_of(versions: Sequence[Version]) -> list[str]:
-    """Return trigger words, the first of each version before the second of any.
+def trigger_words_of(versions: Sequence[Version]) -> list[str]:
+    """Return trigger words: the first one of each version, then the second ones, and so on.
 
-    Each version has a word in; of few versions as many words are used as for their own previews.
+    There are at least as many as versions, and as many as in the previews of one version.
     """
     turns = chain.from_iterable(zip_longest(*(version.trigger_words for version in versions)))
     found = list(dict.fromkeys(word for word in turns if word))
@@ -217,7 +212,7 @@ def words_of(versions: Sequence[Version]) -> list[str]:
 
 
 def typed(prompt: str, words: Sequence[str]) -> str:
-    """Return a recipe's prompt without the trigger words that were put before or behind it."""
+    """Return a recipe's prompt without the trigger words that were added to it."""
     for word in words:
         prompt = prompt.removeprefix(f"{word}, ")
     for word in reversed(words):
@@ -225,43 +220,43 @@ def typed(prompt: str, words: Sequence[str]) -> str:
     return prompt
 
 
-def _faults(wish: TryoutRequest, prompt: str, limits: Limits) -> Faults:
+def _faults(request: TryoutRequest, prompt: str, limits: Limits) -> Faults:
     found: Faults = {}
     for name, text in (
-        *_text_faults(wish, prompt),
-        *_size_faults(wish, limits),
-        *_number_faults(wish, limits),
+        *_text_faults(request, prompt),
+        *_size_faults(request, limits),
+        *_number_faults(request, limits),
     ):
         found.setdefault(name, []).append(text)
     return found
 
 
-def _text_faults(wish: TryoutRequest, prompt: str) -> Iterator[tuple[str, str]]:
-    for name, text in (("prompt", wish.prompt), ("negative", wish.negative or "")):
+def _text_faults(request: TryoutRequest, prompt: str) -> Iterator[tuple[str, str]]:
+    for name, text in (("prompt", request.prompt), ("negative", request.negative or "")):
         if len(text) > MAX_PROMPT_CHARACTERS:
-            said = _("At most %(n)d characters, please; these are %(got)d.")
-            yield name, said % {"n": MAX_PROMPT_CHARACTERS, "got": len(text)}
+            message = _("Enter at most %(n)d characters; you entered %(got)d.")
+            yield name, message % {"n": MAX_PROMPT_CHARACTERS, "got": len(text)}
         elif has_control(text):
-            yield name, _("This text has characters in it that nobody can see.")
+            yield name, _("This text contains invisible control characters.")
     if not prompt:
-        yield "prompt", _("Say what the picture shows.")
+        yield "prompt", _("Describe the picture.")
 
 
-def _size_faults(wish: TryoutRequest, limits: Limits) -> Iterator[tuple[str, str]]:
-    width = limits.width if wish.width is None else wish.width
-    height = limits.height if wish.height is None else wish.height
+def _size_faults(request: TryoutRequest, limits: Limits) -> Iterator[tuple[str, str]]:
+    width = limits.width if request.width is None else request.width
+    height = limits.height if request.height is None else request.height
     sides = (("width", width, limits.widths), ("height", height, limits.heights))
     odd = [side for side in sides if not side[2][0] <= side[1] <= side[2][1] or side[1] % _STEP]
     for name, _side, (least, most) in odd:
-        said = _("A multiple of 8 from %(least)d to %(most)d.")
-        yield name, said % {"least": least, "most": most}
+        message = _("Enter a multiple of 8 from %(least)d to %(most)d.")
+        yield name, message % {"least": least, "most": most}
     if not odd and width * height > limits.most_pixels:
-        said = _("Width times height is at most %(n)d here.")
-        yield "height", said % {"n": limits.most_pixels}
+        message = _("Width times height must be at most %(n)d.")
+        yield "height", message % {"n": limits.most_pixels}
 
 
-def _number_faults(wish: TryoutRequest, limits: Limits) -> Iterator[tuple[str, str]]:
-    if wish.seed is not None and not 0 <= wish.seed <= MAX_SEED:
-        yield "seed", _("A whole number from 0 to %(n)d.") % {"n": MAX_SEED}
-    if wish.steps is not None and not 1 <= wish.steps <= limits.most_steps:
-        yield "steps", _("From 1 to %(n)d.") % {"n": limits.most_steps}
+def _number_faults(request: TryoutRequest, limits: Limits) -> Iterator[tuple[str, str]]:
+    if request.seed is not None and not 0 <= request.seed <= MAX_SEED:
+        yield "seed", _("Enter a whole number from 0 to %(n)d.") % {"n": MAX_SEED}
+    if request.steps is not None and not 1 <= request.steps <= limits.most_steps:
+        yield "steps", _("Enter a number from 1 to %(n)d.") % {"n": limits.most_steps}

@@ -1,10 +1,8 @@
-"""Who may see which try-out, and what there is to try.
+"""Reads of try-outs: who may see which, and which versions can be tried.
 
-One rule for every door: a try-out is there for whoever asked for it, and once it is shared for
-everyone who has its address. It is gone for both when it expires, and for a viewer who may not
-see one of its adapters: a private adapter is not shown by way of its pictures, and one that was
-blocked, made private or withdrawn takes its try-outs along. A token that is bound opens those of
-its user's try-outs that use what it is bound to.
+A try-out is visible to the user who requested it and, once shared, to everyone who has its
+address, until it expires. A viewer who may not see one of its adapters does not see it. A bound
+token sees only its user's try-outs that include what it is bound to.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from previews.models import OPEN_STATES, Layer, RenderState, Tryout
-from previews.renders.queue_position import Place, place_of, steps_of
+from previews.renders.queue_position import QueuePosition, position_of, steps_of
 from previews.renders.selectors import Previews, of_render
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import Moved, NotFound
@@ -36,7 +34,7 @@ if TYPE_CHECKING:
     Viewer = User | AnonymousUser | None
 
 __all__ = [
-    "Shown",
+    "TryoutStatus",
     "get",
     "listing",
     "name_of",
@@ -50,48 +48,48 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A try-out as it stands; ``done`` and ``total`` count steps over all its pictures.
+class TryoutStatus:
+    """A try-out with its progress; ``done`` and ``total`` count steps over all its pictures.
 
-    ``place`` is None unless it is queued or running.
+    ``place`` is its position in the queue, None unless it is queued or running.
     """
 
     tryout: Tryout
     previews: Previews
     done: int
     total: int
-    place: Place | None
+    place: QueuePosition | None
 
     @property
     def is_open(self) -> bool:
-        """Whether something will still come of it."""
+        """Whether it is not over."""
         return self.previews.state in OPEN_STATES
 
     @property
     def seed(self) -> int:
-        """The one seed."""
+        """The random seed."""
         return int(self.previews.recipe["seeds"][0])
 
     @property
     def last(self) -> Picture | None:
-        """The picture of the stack, once it is there."""
+        """The picture of the stack, None until it is ready."""
         return self.previews.images[-1] if self.previews.images else None
 
     @property
     def layers(self) -> list[Layer]:
-        """The stack in its order."""
+        """The stack in order."""
         return list(self.tryout.render.layers.all())
 
 
 def triable_by(user: Viewer, versions: Iterable[Version] | None = None) -> QuerySet[Version]:
-    """Return the versions, of those given or of all, that a user may try."""
+    """Return the versions that a user may try, of those given or of all."""
     adapters = Adapter.objects.visible_to(user).filter(blocked_reason="")
     rows = Version.objects.filter(state__in=OUT_STATES, adapter__in=adapters.values("pk"))
     return rows if versions is None else rows.filter(pk__in=[one.pk for one in versions])
 
 
 def visible_to(user: Viewer) -> QuerySet[Tryout]:
-    """Return try-outs that a user may open."""
+    """Return the try-outs that a user may see."""
     hidden = Layer.objects.filter(render=OuterRef("render")).exclude(
         version__in=triable_by(user).values("pk")
     )
@@ -125,7 +123,7 @@ def get(user: Viewer, key: UUID) -> Tryout:
     """Return a try-out.
 
     Raises:
-        NotFound: absent, expired, another's and not shared, or of an adapter that is hidden.
+        NotFound: see ``visible_to``.
     """
     found = _with_all(visible_to(user)).filter(key=key).first()
     if found is None:
@@ -134,32 +132,28 @@ def get(user: Viewer, key: UUID) -> Tryout:
 
 
 def require_visible(user: Viewer, tryout: Tryout) -> None:
-    """Let those pass who may see a try-out's pictures.
-
-    Raises:
-        NotFound: see ``get``.
-    """
+    """Raise ``NotFound`` unless the user may see a try-out's pictures."""
     if not visible_to(user).filter(pk=tryout.pk).exists():
         raise NotFound(_("There is no such picture."))
 
 
-def shown(tryout: Tryout) -> Shown:
-    """Return a try-out with its pictures and how far it is."""
+def shown(tryout: Tryout) -> TryoutStatus:
+    """Return a try-out with its pictures and progress."""
     render = tryout.render
     previews = of_render(render)
     total = steps_of(render.recipe) if render.recipe else 0
     done = total if previews.state == RenderState.READY else 0
     if previews.state == RenderState.RUNNING and render.job is not None:
         done = min(total, render.job.done)
-    is_moving = previews.state in {RenderState.QUEUED, RenderState.RUNNING}
-    return Shown(tryout, previews, done, total, place_of(render) if is_moving else None)
+    has_place = previews.state in {RenderState.QUEUED, RenderState.RUNNING}
+    return TryoutStatus(tryout, previews, done, total, position_of(render) if has_place else None)
 
 
 def version_named(user: Viewer, reference: str) -> Version:
-    """Return the version that ``owner/name@v1`` names; without one the latest.
+    """Return the version that ``owner/name@v1`` names; without ``@v1`` the latest one.
 
     Raises:
-        NotFound: there is none that the user may see.
+        NotFound: the user may see no such version.
     """
     full_name, _at, version = reference.strip().partition("@")
     owner, _slash, name = full_name.partition("/")

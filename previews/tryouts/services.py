@@ -1,4 +1,4 @@
-"""Try-outs: stacks that somebody renders before downloading anything."""
+"""Writes of try-outs: requesting, sharing, removing, expiry."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from previews.models import (
     Tryout,
 )
 from previews.renders import services as renders
-from previews.renders.messages import waiting_for
+from previews.renders.messages import no_renderer
 from previews.tryouts import requests, selectors
 from registry.accounts import permissions
 from registry.errors import Forbidden, NotFound, RateLimited, StateConflict
@@ -37,34 +37,30 @@ if TYPE_CHECKING:
 
     from previews.tryouts.requests import TryoutRequest
 
-__all__ = ["ask", "empty", "expire", "remove", "set_shared", "wake_waiting"]
+__all__ = ["create", "discard", "expire", "remove", "set_shared", "wake_waiting"]
 
 DAY = timedelta(days=1)
-#: Seconds after which an open try-out may have ended; nobody knows exactly.
-_SOON_S = 10
+#: ``Retry-After`` when too many try-outs are open.
+_RETRY_S = 10
 
 
-def ask(*, actor: User, wish: TryoutRequest) -> Tryout:
-    """Queue the picture of a stack for its asker alone.
+def create(*, actor: User, request: TryoutRequest) -> Tryout:
+    """Queue a try-out, which only its user sees until it is shared.
 
     Raises:
         Unauthenticated, ScopeMissing: see ``permissions.require_scope``.
-        Forbidden: the token is bound, and no layer is of what it is bound to.
-        Invalid, NotFound, StateConflict: see ``require_stack`` and ``recipe_of`` in
-            ``tryout_requests``; also where nobody has a base model of the family.
-        RateLimited: too many are open, or were asked for today.
+        Forbidden: the token is bound, and the stack does not include what it is bound to.
+        Invalid, NotFound, StateConflict: see ``requests.require_stack`` and ``recipe_of``; also
+            without a base model for the family.
+        RateLimited: the user has too many open try-outs, or too many in 24 hours.
     """
     user = permissions.require_scope(actor, "write")
-    _require_covered(user, wish)
-    family = requests.require_stack(user, wish.layers)
+    _require_covered(user, request)
+    family = requests.require_stack(user, request.layers)
     base = worker_bases.base_for(family)
     if base is None:
-        raise StateConflict(
-            _("Nobody renders for this base model here: %(reason)s.")
-            % {"reason": waiting_for(family)},
-            state=RenderState.WAITING,
-        )
-    recipe, words = requests.recipe_of(wish, base)
+        raise StateConflict(no_renderer(family), state=RenderState.WAITING)
+    recipe, words = requests.recipe_of(request, base)
     with transaction.atomic():
         _require_room(user)
         render = Render.objects.create(
@@ -72,7 +68,7 @@ def ask(*, actor: User, wish: TryoutRequest) -> Tryout:
         )
         Layer.objects.bulk_create(
             Layer(render=render, position=position, version=version, strength=strength)
-            for position, (version, strength) in enumerate(wish.layers)
+            for position, (version, strength) in enumerate(request.layers)
         )
         ends = timezone.now() + timedelta(days=settings.LORARY.tryout_days)
         tryout = Tryout.objects.create(user=user, render=render, expires_at=ends)
@@ -80,76 +76,69 @@ def ask(*, actor: User, wish: TryoutRequest) -> Tryout:
     return tryout
 
 
-def _require_covered(user: User, wish: TryoutRequest) -> None:
-    """Refuse a stack that a bound token could not look at afterwards.
-
-    Raises:
-        Forbidden: see ``ask``.
-    """
+def _require_covered(user: User, request: TryoutRequest) -> None:
+    """Raise ``Forbidden`` for a stack that a bound token could not see afterwards."""
     token = user.access_token
-    adapters = [version.adapter for version, _strength in wish.layers]
+    adapters = [version.adapter for version, _strength in request.layers]
     if token is not None and not any(token.covers(one.namespace, one) for one in adapters):
-        text = _("This token is for “%(bound)s” only: use it in the stack, or another token.")
+        text = _("This token is limited to “%(bound)s”. Add it to the stack, or use another token.")
         raise Forbidden(text % {"bound": token.bound_to}, bound_to=token.bound_to)
 
 
 def _require_room(user: User) -> None:
-    """Count what the user has asked for; call inside the transaction that asks for more.
+    """Raise ``RateLimited`` if the user has requested too many; call it in the transaction.
 
-    Removed ones count as well, or removing would be a way around the limit.
-
-    Raises:
-        RateLimited: with the limit, and when to come back.
+    Removed try-outs count too, or the limit could be avoided by removing them.
     """
-    User.objects.select_for_update().get(pk=user.pk)  # two requests at once count one by one
+    User.objects.select_for_update().get(pk=user.pk)  # two requests at once wait for each other
     limits, now = settings.LORARY, timezone.now()
     mine = Tryout.objects.filter(user=user)
     if _unfinished(mine).count() >= limits.tryouts_open:
         n = limits.tryouts_open
         text = ngettext(
-            "One try-out at a time: wait until yours is done, or remove it.",
-            "At most %(n)d try-outs at a time: wait until one is done, or remove one.",
+            "One try-out at a time. Wait until yours is done, or remove it.",
+            "At most %(n)d try-outs at a time. Wait until one is done, or remove one.",
             n,
         )
-        raise RateLimited(text % {"n": n}, retry_after=_SOON_S, limit=n)
+        raise RateLimited(text % {"n": n}, retry_after=_RETRY_S, limit=n)
     per_day = limits.tryouts_per_day
     today = mine.filter(created_at__gt=now - DAY).order_by("-created_at")[per_day - 1 : per_day]
     oldest = today.values_list("created_at", flat=True).first()
     if oldest is not None:
         wait = max(1, round((oldest + DAY - now).total_seconds()))
-        text = _("You have had your %(n)d try-outs of these 24 hours. Come back later.")
+        text = _("You have used your %(n)d try-outs for 24 hours. Try again later.")
         raise RateLimited(text % {"n": per_day}, retry_after=wait, limit=per_day)
 
 
 def _unfinished(tryouts: QuerySet[Tryout]) -> QuerySet[Tryout]:
-    """Leave out those that are over, also by a job that ended without a word."""
+    """Return the open try-outs, without those whose job failed or was cancelled."""
     ended = [JobState.FAILED, JobState.CANCELLED]
     return tryouts.filter(render__state__in=OPEN_STATES).exclude(render__job__state__in=ended)
 
 
 def set_shared(*, actor: User, key: UUID, is_shared: bool) -> Tryout:
-    """Open a try-out to everyone who has its address and may see its adapters, or close it.
+    """Share a try-out with everyone who has its address, or stop sharing it.
 
     Raises:
-        NotFound: absent, or another's.
+        NotFound: absent, or another user's.
         Unauthenticated, ScopeMissing: see ``permissions.require_scope``.
     """
     user = permissions.require_scope(actor, "write")
     tryout = selectors.get(user, key)
     if tryout.user_id != user.pk:
-        raise NotFound(_("Only who asked for a try-out can share it."))
+        raise NotFound(_("Only the user who requested a try-out can share it."))
     tryout.is_shared = is_shared
     tryout.save(update_fields=["is_shared"])
     return tryout
 
 
 def remove(*, actor: User, key: UUID) -> None:
-    """Stop a try-out and let its pictures go; the row stays until it no longer counts.
+    """Stop a try-out and delete its pictures; the row is kept while it counts for the limit.
 
-    Also one whose adapters are hidden by now: its pictures are still its asker's to remove.
+    A user may remove a try-out even if its adapters are hidden by now.
 
     Raises:
-        NotFound: absent, or another's.
+        NotFound: absent, or another user's.
         Unauthenticated, ScopeMissing: see ``permissions.require_scope``.
     """
     user = permissions.require_scope(actor, "write")
@@ -161,17 +150,17 @@ def remove(*, actor: User, key: UUID) -> None:
         raise NotFound(_("There is no such try-out. It may have expired."))
     with transaction.atomic():
         Tryout.objects.filter(pk=tryout.pk).update(expires_at=now, is_shared=False)
-        empty(render=tryout.render, reason=_("Removed."))
+        discard(render=tryout.render, reason=_("Removed."))
 
 
-def empty(*, render: Render, reason: str) -> None:
-    """End a render and drop its pictures; a worker at it stops before its next step."""
+def discard(*, render: Render, reason: str) -> None:
+    """Cancel a render and delete its pictures."""
     renders.cancel(render=render, reason=reason)
     Image.objects.filter(render=render).delete()
 
 
 def expire() -> int:
-    """Remove try-outs whose time is over; returns how many. The sweeper takes the bytes."""
+    """Delete expired try-outs; return how many. The sweeper deletes their bytes."""
     now = timezone.now()
     over = Tryout.objects.filter(expires_at__lte=now).select_related("render")
     for tryout in list(over.filter(render__state__in=OPEN_STATES)):
@@ -180,15 +169,14 @@ def expire() -> int:
     uncounted = list(over.filter(created_at__lte=now - DAY))
     used = [pk for tryout in uncounted if (pk := tryout.render.recipe_id) is not None]
     Render.objects.filter(tryout__in=uncounted).delete()
-    # What somebody wrote into a prompt goes as well, unless others have the same recipe, be it
-    # since this very moment.
+    # Prompts are deleted too, unless another render has the same recipe, perhaps a new one.
     with suppress(IntegrityError):
         Recipe.objects.filter(pk__in=used, renders__isnull=True).delete()
     return len(uncounted)
 
 
 def wake_waiting() -> int:
-    """Queue try-outs whose base has come back; returns how many."""
+    """Queue waiting try-outs whose base model is available again; return how many."""
     rows = Render.objects.filter(kind=RenderKind.TRYOUT, state=RenderState.WAITING)
     waiting = list(rows.select_related("recipe"))
     bases = {family: worker_bases.base_for(family) for family in {row.family for row in waiting}}

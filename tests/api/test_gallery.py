@@ -119,7 +119,7 @@ def test_other_kinds_are_refused_with_a_sentence(version: Version, as_ada: Calle
     answer = bring(as_ada, b"<svg xmlns='http://www.w3.org/2000/svg'/>")
     told = answer.json()
     assert (answer.status_code, told["code"], told["why"]) == (422, "upload_refused", "kind")
-    assert told["detail"].startswith("This is of another kind: SVG. Send a PNG")
+    assert told["detail"].startswith("Files of type SVG are not accepted. Use PNG")
 
 
 def test_a_refusal_of_the_worker_is_told_to_the_owner_alone(
@@ -131,7 +131,7 @@ def test_a_refusal_of_the_worker_is_told_to_the_owner_alone(
     worker_process.drain("checks")
     told = as_ada.send("get", place).json()
     assert (told["state"], told["file_name"]) == ("refused", "huge.png")
-    assert told["reason"].startswith("It has 30000 × 30000 pixels")
+    assert told["reason"].startswith("The picture has 30000 × 30000 pixels")
     assert as_bob.send("get", place).status_code == 404
     assert as_bob.send("get", PLACE).json()["results"] == []
 

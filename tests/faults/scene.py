@@ -95,7 +95,7 @@ class Scene:
         version, person = self.random.choice(self.versions), self.random.choice(self.people)
         seed = self.random.randrange(2**32)
         wish = TryoutRequest(layers=[(version, 1.0)], prompt="a lighthouse", seed=seed)
-        tryout = tryouts.ask(actor=person, wish=wish)
+        tryout = tryouts.create(actor=person, request=wish)
         self.wake_again(tryout.render)
         self.asked += 1
 

@@ -145,7 +145,7 @@ def test_what_is_read_or_refused_is_shown_to_its_owner_alone(
     assert MARK not in shown(client)
     client.force_login(ada)
     page = shown(client)
-    assert "night.png: It has 30000 × 30000 pixels" in page
+    assert "night.png: The picture has 30000 × 30000 pixels" in page
     assert "being read" in page
     assert 'data-hx-trigger="every 2s"' in page
     worker_process.drain("checks")
@@ -162,7 +162,7 @@ def test_pictures_are_brought_without_script(as_ada: Client, noir: Adapter) -> N
     answer = as_ada.post(PLACE, {"files": sent}, follow=True)
     page = answer.content.decode()
     assert "1 picture is being read." in page
-    assert "evil.png: This is of another kind: SVG." in page
+    assert "evil.png: Files of type SVG are not accepted." in page
     assert [sample.facts["name"] for sample in Sample.objects.all()] == ["night.png"]
     again = as_ada.post(PLACE, follow=True)
     assert "Choose a file first." in again.content.decode()

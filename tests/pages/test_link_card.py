@@ -13,7 +13,7 @@ from hub.http.middleware import FOR_AN_HOUR
 from previews import cards
 from previews.derived import card as drawing
 from previews.derived.text_layout import Bar, Caption, Spot
-from previews.fonts import faces
+from previews.fonts import fonts
 from previews.models import Image
 from registry import storage
 from registry.models import Adapter, Blob, Version
@@ -121,7 +121,7 @@ def test_odd_titles_are_drawn(title: str) -> None:
         drawing.Card(title, title, shapes=shapes),
         drawing.Card(title, title, title, frames=(frame,) * 9),
     ):
-        with Pillow.open(io.BytesIO(drawing.png(card, faces()))) as picture:
+        with Pillow.open(io.BytesIO(drawing.png(card, fonts()))) as picture:
             assert picture.size == (1200, 630)
 
 

@@ -113,8 +113,8 @@ def test_what_was_typed_stays_when_it_is_refused(
     page = answer.content.decode()
     assert answer.status_code == 400
     assert fields(page)[:3] == [KITE, default, "x" * 1001]
-    assert 'id="id_prompts.1_error">This is one of the default prompts' in page
-    assert 'id="id_prompts.2_error">A prompt has at most 1000 characters' in page
+    assert 'id="id_prompts.1_error">This is a default prompt' in page
+    assert 'id="id_prompts.2_error">Enter at most 1000 characters' in page
     assert 'id="id_prompts.0_error"' not in page
     assert not selectors.prompt_history(noir).exists()
 

@@ -68,7 +68,7 @@ def page_of(client: Client, path: str) -> str:
 @pytest.fixture
 def asked(ada: User, neon: Version) -> Tryout:
     wish = TryoutRequest(layers=[(neon, 0.8)], prompt="a red boat", seed=5, compares=True)
-    return tryouts.ask(actor=ada, wish=wish)
+    return tryouts.create(actor=ada, request=wish)
 
 
 def finish(tryout: Tryout, state: str = RenderState.READY, reason: str = "") -> None:
@@ -231,14 +231,14 @@ def test_a_new_seed_is_drawn_when_asked_for(as_ada: Client, neon: Version) -> No
 
 #: What is filled in, and what is said of it.
 MISFITS = [
-    ({"prompt": "x" * 100_000}, "At most 2000 characters, please; these are 100000."),
-    ({"seed": "-1"}, "A whole number from 0"),
+    ({"prompt": "x" * 100_000}, "Enter at most 2000 characters; you entered 100000."),
+    ({"seed": "-1"}, "Enter a whole number from 0"),
     ({"seed": "many"}, "Enter a whole number."),
-    ({"width": "20"}, "A multiple of 8 from 64 to 192."),
+    ({"width": "20"}, "Enter a multiple of 8 from 64 to 192."),
     ({"strength": "3"}, "A strength lies between −2 and 2."),
     ({"strength": "loud"}, "A strength lies between −2 and 2."),
     ({"strength": "nan"}, "A strength lies between −2 and 2."),
-    ({"layer": ""}, "Nothing is on the stack: add a version first."),
+    ({"layer": ""}, "The stack is empty. Add a version first."),
 ]
 
 
@@ -257,7 +257,7 @@ def test_another_family_is_named(as_ada: Client, ink: Version) -> None:
     ink.save()
     answer = as_ada.post("/try", filled("ada/noir@v1", "bob/ink@v1"))
     assert answer.status_code == 400
-    assert "“bob/ink@v1” is made for Stable Diffusion XL" in answer.content.decode()
+    assert "“bob/ink@v1” is for Stable Diffusion XL" in answer.content.decode()
 
 
 def test_too_many_are_refused_with_the_form_kept(
@@ -309,9 +309,9 @@ def test_one_that_waits_says_for_what(as_ada: Client, asked: Tryout) -> None:
 
 
 def test_a_failed_one_says_why(as_ada: Client, asked: Tryout) -> None:
-    finish(asked, RenderState.FAILED, "The file holds numbers that are not finite.")
+    finish(asked, RenderState.FAILED, "The file contains numbers that are not finite.")
     text = page_of(as_ada, f"/try/{asked.key}")
-    assert "The file holds numbers that are not finite." in text
+    assert "The file contains numbers that are not finite." in text
     assert 'data-hx-trigger="every' not in text
 
 
@@ -386,7 +386,9 @@ def test_pages_take_a_bounded_number_of_queries(
 ) -> None:
     for seed in range(3):
         finish(
-            tryouts.ask(actor=ada, wish=TryoutRequest(layers=[(neon, 1.0)], prompt="x", seed=seed))
+            tryouts.create(
+                actor=ada, request=TryoutRequest(layers=[(neon, 1.0)], prompt="x", seed=seed)
+            )
         )
     assert len(selectors.listing(ada)) == 3
     with django_assert_max_num_queries(25):

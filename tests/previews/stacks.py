@@ -16,7 +16,7 @@ from registry.models import Job
 if TYPE_CHECKING:
     from registry.models import User, Version
 
-__all__ = ["alone", "finished", "refusal", "wish"]
+__all__ = ["alone", "finished", "refusal", "stack_of"]
 
 
 def alone(version: Version) -> Version:
@@ -26,8 +26,8 @@ def alone(version: Version) -> Version:
     return version
 
 
-def wish(*layers: tuple[Version, float], **said: Any) -> TryoutRequest:
-    """A wish for a red boat."""
+def stack_of(*layers: tuple[Version, float], **said: Any) -> TryoutRequest:
+    """A stack_of for a red boat."""
     return TryoutRequest(layers=layers, **{"prompt": "a red boat", "seed": 5, **said})
 
 
@@ -38,9 +38,9 @@ def finished(tryout: Tryout) -> Render:
 
 
 def refusal(actor: User | None, asked: TryoutRequest) -> LoraryError:
-    """The refusal of a wish, of which nothing is kept."""
+    """The refusal of a stack_of, of which nothing is kept."""
     before = Tryout.objects.count()
     with pytest.raises(LoraryError) as caught:
-        tryouts.ask(actor=actor, wish=asked)  # type: ignore[arg-type]  # strangers ask as well
+        tryouts.create(actor=actor, request=asked)  # type: ignore[arg-type]  # strangers ask as well
     assert Tryout.objects.count() == before
     return caught.value

@@ -20,7 +20,7 @@ from registry.uploads import services as uploads
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from registry.models import Adapter, Version
+    from registry.models import Adapter, Blob, Version
 
 pytestmark = pytest.mark.django_db
 
@@ -58,10 +58,10 @@ def test_the_api_tells_it_with_the_version_and_the_render(version: Version) -> N
 def test_pictures_that_are_gone_give_none_and_fail_nothing(
     version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def gone(_render: Render) -> Any:
+    def gone(_blob: Blob) -> Any:
         storage.store().open("0" * 64)
 
-    monkeypatch.setattr(strength_advice, "_pictures", gone)
+    monkeypatch.setattr(strength_advice, "bytes_of", gone)
     worker_process.drain("render.miniature")
     render = version.renders.get()
     assert (render.state, render.advice) == (RenderState.READY, {})
@@ -89,8 +89,8 @@ def test_a_worker_that_starts_measures_ready_renders_without_todays_advice(
     render = version.renders.get()
     said = render.advice
     Render.objects.update(advice=before)
-    tasks.look_for_waiting()
-    tasks.look_for_waiting()
+    tasks.queue_waiting()
+    tasks.queue_waiting()
     assert asked() == [render.pk]
     worker_process.drain(uploads.CHECKS_QUEUE)
     assert version.renders.get().advice == said
@@ -103,6 +103,6 @@ def test_a_look_is_bounded(version: Version, monkeypatch: pytest.MonkeyPatch) ->
         version=version, recipe=first.recipe, state=RenderState.READY, trigger_words=[]
     )
     Render.objects.update(advice={})
-    monkeypatch.setattr(strength_advice, "LOOK", 1)
+    monkeypatch.setattr(strength_advice, "MAX_MISSING", 1)
     strength_advice.begin_missing()
     assert asked() == [second.pk]

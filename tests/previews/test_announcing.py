@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from previews import tasks, worker_bases
+from previews import worker_bases
 from previews.models import Recipe, RenderState
 from previews.renders import services as renders
 from previews.renders.selectors import previews_of
@@ -99,8 +99,6 @@ def test_what_workers_have_counts_before_the_file_here(served: None) -> None:
     assert worker_bases.base_for("sdxl") is None
     first.delete()
     assert worker_bases.families() == {"miniature"}
-    assert worker_bases.seconds_of("tiny") == 2.5
-    assert worker_bases.seconds_of("big") is None
 
 
 def test_a_process_tells_its_bases_and_serves_their_families(served: None) -> None:
@@ -119,9 +117,8 @@ def test_the_pace_of_renders_is_told(queued: Version, monkeypatch: pytest.Monkey
     workers.announce(queues=["render.miniature"], facts=worker_bases.facts())
     worker_process.drain("render.miniature")
     assert previews_of(queued).state == "ready"
-    seconds = worker_bases.seconds_of("tiny")
-    assert seconds is not None
-    assert 0 < seconds < 60
+    [base] = Worker.objects.get().facts["bases"]
+    assert 0 < base["seconds"] < 60
 
 
 def test_the_pace_leaves_out_the_opening_and_runs_along(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,17 +126,17 @@ def test_the_pace_leaves_out_the_opening_and_runs_along(monkeypatch: pytest.Monk
     monkeypatch.setattr(worker_bases, "_SECONDS", {})
     monkeypatch.setattr("time.monotonic", lambda: next(times))
     monkeypatch.setattr(worker_bases, "facts", dict)
-    pace = worker_bases.Pace("b")
+    pace = worker_bases.Speed("b")
     for done in (2, 4, 10):
         pace.on_step(done, 10)
-    pace.tell(steps=8)
+    pace.record(steps=8)
     assert worker_bases._SECONDS == {"b": 4.0}
-    pace = worker_bases.Pace("b")
+    pace = worker_bases.Speed("b")
     for done in (1, 8):
         pace.on_step(done, 8)
-    pace.tell(steps=8)
+    pace.record(steps=8)
     assert worker_bases._SECONDS == {"b": 5.2}
-    worker_bases.Pace("c").tell(steps=8)
+    worker_bases.Speed("c").record(steps=8)
     assert "c" not in worker_bases._SECONDS
 
 
@@ -168,7 +165,7 @@ def test_a_render_whose_worker_is_paused_says_so(queued: Version) -> None:
     assert previews_of(queued).state == "queued"
     workers.set_wish([row], "pause")
     found = previews_of(queued)
-    assert (found.state, found.reason) == ("waiting", "waiting for its worker, which is paused")
+    assert (found.state, found.reason) == ("waiting", "waiting for a worker, which is paused")
 
 
 def test_a_render_that_is_tried_again_later_says_why(queued: Version) -> None:
@@ -193,12 +190,6 @@ def test_a_job_for_a_base_that_only_others_have_is_left_to_them(
     job = Job.objects.get(task="render_version")
     assert (job.state, job.attempt) == (JobState.QUEUED, 0)
     assert previews_of(queued).state == "queued"
-
-
-def test_jobs_of_an_older_version_move_to_the_queue_of_their_family(queued: Version) -> None:
-    Job.objects.update(queue="render")
-    tasks.look_for_waiting()
-    assert Job.objects.get(task="render_version").queue == "render.miniature"
 
 
 def test_jobs_of_an_older_version_are_done_as_they_are(queued: Version) -> None:

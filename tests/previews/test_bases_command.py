@@ -129,23 +129,32 @@ def shards(folder: Path, names: Any) -> None:
     ("harm", "message"),
     [
         (remove_weights, "unet: no weights as safetensors"),
-        (pickle_only, "unet: only pickles (diffusion_pytorch_model.bin), which are never loaded"),
+        (
+            pickle_only,
+            "unet: only pickle files (diffusion_pytorch_model.bin), which are never loaded",
+        ),
         (cut_short, "vae/diffusion_pytorch_model.safetensors: "),
-        (lambda at: (at / INDEX).write_text("{"), "model_index.json is no JSON"),
-        (lambda at: (at / INDEX).write_text("[" * 10**5), "model_index.json is no JSON"),
-        (lambda at: (at / INDEX).write_text("[]"), "model_index.json is no JSON object"),
+        (lambda at: (at / INDEX).write_text("{"), "model_index.json is not valid JSON"),
+        (lambda at: (at / INDEX).write_text("[" * 10**5), "model_index.json is not valid JSON"),
+        (
+            lambda at: (at / INDEX).write_text("[]"),
+            "model_index.json is too large or not a JSON object",
+        ),
         (lambda at: (at / "unet" / "config.json").unlink(), "unet/config.json is missing"),
         (lambda at: shutil.rmtree(at / "tokenizer"), "tokenizer: the folder is missing"),
         (lambda at: shutil.rmtree(at / "scheduler"), "scheduler: the folder is missing"),
         (lambda at: index(at, _class_name="FancyPipeline"), "diffusers has no FancyPipeline"),
         (lambda at: index(at, _class_name=["mine", "Own"]), "names no pipeline of diffusers"),
-        (lambda at: index(at, **{"../unet": ["diffusers", "X"]}), "a component '../unet'"),
+        (lambda at: index(at, **{"../unet": ["diffusers", "X"]}), "an invalid component '../unet'"),
         (
             lambda at: shards(at, {"a": "model-1.safetensors"}),
             "unet/model-1.safetensors is missing",
         ),
-        (lambda at: shards(at, {"a": "../x.safetensors"}), "names files elsewhere"),
-        (lambda at: shards(at, {"a": "model-1.bin"}), "names files elsewhere or of another kind"),
+        (lambda at: shards(at, {"a": "../x.safetensors"}), "names files in other folders"),
+        (
+            lambda at: shards(at, {"a": "model-1.bin"}),
+            "names files in other folders or of other types",
+        ),
         (lambda at: shards(at, []), "has no “weight_map”"),
     ],
 )
@@ -173,7 +182,7 @@ def test_pickles_beside_weights_are_only_mentioned(folder: Path, file: Path) -> 
     (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"\x80\x04.")
     code, out, _err = run("verify", "--bases", str(file))
     assert code == 0
-    assert "note: unet: pickles beside the weights" in out
+    assert "note: unet: pickle files in the folder" in out
 
 
 def test_a_variant_and_its_shards_are_found(folder: Path) -> None:
@@ -193,7 +202,7 @@ def test_every_fault_is_told(folder: Path, file: Path) -> None:
 
 
 def test_an_unknown_name_is_refused_with_those_that_there_are(file: Path) -> None:
-    with pytest.raises(CommandError, match=r"no base model “sdxl” here\. There are: tiny\."):
+    with pytest.raises(CommandError, match=r"no base model “sdxl”\. There are: tiny\."):
         call_command("bases", "verify", "sdxl", "--bases", str(file))
     code, document = asked("verify", "sdxl", "--bases", str(file))
     assert (code, document["error"]["code"]) == (1, "base_unavailable")
@@ -204,7 +213,7 @@ def test_an_unknown_key_is_refused(folder: Path) -> None:
     with pytest.raises(CommandError) as caught:
         call_command("bases", "--bases", str(file))
     assert "unknown key “stepps”" in str(caught.value)
-    assert "\nbases.toml: base “tiny”: “guidance” lies" in str(caught.value)
+    assert "\nbases.toml: base “tiny”: “guidance” must" in str(caught.value)
     code, document = asked("--bases", str(file))
     assert (code, document["error"]["code"]) == (1, "bases_invalid")
 
@@ -234,7 +243,7 @@ def test_measure_says_what_to_write_into_the_file(file: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ("call = { clip_skip = 'x' }\n", "gives no picture: "),
+        ("call = { clip_skip = 'x' }\n", "renders no picture: "),
         ('sampler = "NoScheduler"\n', "There is no sampler “NoScheduler”."),
     ],
 )

@@ -112,7 +112,7 @@ def test_a_starting_worker_looks_for_a_bounded_number(
     Job.objects.filter(task="derive").delete()
     assert len(derivatives.missing()) == 20
     assert derivatives.missing(3) == sorted(derivatives.missing(), reverse=True)[:3]
-    tasks.look_for_waiting()
+    tasks.queue_waiting()
     queued = [job.args["image_ids"] for job in Job.objects.filter(task="derive")]
     assert sorted(chain.from_iterable(queued)) == sorted(derivatives.missing())
     assert max(len(ids) for ids in queued) <= derivatives.BATCH

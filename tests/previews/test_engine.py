@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from previews.render import Cancelled, CannotRender, TooSlow, Why
-from previews.render.engine import Engine, Watch
+from previews.render.engine import Callbacks, Engine
 from tests.previews.updates import (
     ATTENTION,
     CONVS,
@@ -286,14 +286,14 @@ def test_pictures_come_strength_by_strength(engine: Engine) -> None:
     def note(pictures: Sequence[Picture]) -> None:
         heard.append([item.shot.strength for item in pictures])
 
-    engine.render(recipe(strengths=(0.0, 0.5)), watch=Watch(on_pictures=note))
+    engine.render(recipe(strengths=(0.0, 0.5)), callbacks=Callbacks(on_pictures=note))
     assert heard == [[0.0, 0.0], [0.5, 0.5]]
 
 
 def test_a_strength_that_is_there_is_not_made_again(engine: Engine) -> None:
     asked = recipe(strengths=(0.0, 0.5))
     have = frozenset(shot.key for shot in asked.shots() if shot.strength == 0.0)
-    taken = engine.render(asked, watch=Watch(have=have))
+    taken = engine.render(asked, callbacks=Callbacks(have=have))
     assert [item.shot.strength for item in taken] == [0.5, 0.5]
 
 
@@ -305,11 +305,11 @@ def test_cancelling_stops_between_steps(engine: Engine, kohya: Path) -> None:
         return len(asked) > 2
 
     with pytest.raises(Cancelled):
-        engine.render(recipe(), [layer(kohya)], watch=Watch(is_cancelled=cancel))
+        engine.render(recipe(), [layer(kohya)], callbacks=Callbacks(is_cancelled=cancel))
     assert len(asked) == 3
     assert len(engine.render(recipe(), [layer(kohya)])) == 4
 
 
 def test_a_deadline_stops_too(engine: Engine) -> None:
     with pytest.raises(TooSlow):
-        engine.render(recipe(), watch=Watch(deadline_s=0.0))
+        engine.render(recipe(), callbacks=Callbacks(deadline_s=0.0))

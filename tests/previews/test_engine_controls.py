@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from previews.render import Layer
 from previews.render.bases.pipelines import fingerprint
-from previews.render.engine import Engine, Picture, Watch
-from previews.render.pictures import ControlsInMemory, control_key
-from tests.previews.updates import bases_at, recipe
+from previews.render.engine import Callbacks, Engine, Picture
+from previews.render.pictures import control_key
+from tests.previews.updates import ControlsInMemory, bases_at, recipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,12 +56,12 @@ def lora(tiny_lora: bytes, tmp_path: Path) -> Path:
 
 
 def render(
-    engine: Engine, asked: Recipe, stack: Sequence[Layer] = (), **watch: object
+    engine: Engine, asked: Recipe, stack: Sequence[Layer] = (), **callbacks: object
 ) -> tuple[list[Picture], list[tuple[int, int]]]:
     """The pictures, and what was told of the steps."""
     steps: list[tuple[int, int]] = []
-    said = Watch(on_step=lambda *told: steps.append(told), **watch)  # type: ignore[arg-type]
-    return engine.render(asked, stack, watch=said), steps
+    said = Callbacks(on_step=lambda *told: steps.append(told), **callbacks)  # type: ignore[arg-type]
+    return engine.render(asked, stack, callbacks=said), steps
 
 
 def test_a_second_adapter_gets_the_controls_of_the_first(engine: Engine, lora: Path) -> None:
@@ -84,7 +84,7 @@ def test_only_the_missing_controls_are_made(engine: Engine, lora: Path) -> None:
     assert [[picture.shot.position for picture in told] for told in heard] == [[0, 1], [2, 3]]
     assert [picture.shot for picture in made] == list(mixed.shots())
     assert [one.png for one in made] == [one.png for one in render(engine, mixed, [Layer(lora)])[0]]
-    base = engine.shelf.get("tiny").fingerprint
+    base = engine.bases.get("tiny").fingerprint
     assert len(controls.find([control_key(mixed, shot, base) for shot in mixed.shots()[2:]])) == 2
 
 
@@ -121,16 +121,6 @@ def test_a_control_says_nothing_of_who_asked_for_it(engine: Engine, lora: Path) 
     pictures, _steps = render(engine, asked, [Layer(lora, 1.0, "hidden-style")])
     assert b"my secret plan" not in pictures[0].png
     assert b"hidden-style" not in pictures[0].png
-
-
-def test_memory_for_controls_is_bounded_and_the_oldest_go() -> None:
-    shot = SWEEP.shots()[0]
-    controls = ControlsInMemory(max_bytes=250)
-    for name in "abc":
-        controls.add({name: Picture(shot, 64, 64, name.encode() * 60, b"x" * 40)})
-    assert set(controls.find(["a", "b", "c"])) == {"b", "c"}
-    controls.add({"d": Picture(shot, 64, 64, b"too large" * 100)})
-    assert not controls.find(["a", "b", "c", "d"])
 
 
 def test_a_single_picture_shows_progress(engine: Engine) -> None:

@@ -17,7 +17,7 @@ from tests.previews.updates import bases_at, pixels, recipe, some_updates, write
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from previews.render.bases.pipelines import Opened
+    from previews.render.bases.pipelines import OpenBase
 
 FOUR = recipe(seeds=(1, 2), strengths=(1.0,), steps=1)
 
@@ -48,15 +48,15 @@ def tighten(
     monkeypatch: pytest.MonkeyPatch,
     failures: int,
     error: Exception | None = None,
-) -> tuple[Opened, Tight]:
-    opened = engine.shelf.get("tiny")
+) -> tuple[OpenBase, Tight]:
+    opened = engine.bases.get("tiny")
     unet = opened.pipeline.unet
     tight = Tight(unet, failures, error or torch.OutOfMemoryError("CUDA out of memory"))
     monkeypatch.setattr(unet, "forward", tight)
     return opened, tight
 
 
-def on_a_card(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def on_a_card(opened: OpenBase, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Pretend that the base is on one; offloading is written down and nothing else."""
     asked: list[str] = []
     opened.device = "cuda:1"
@@ -116,7 +116,7 @@ def test_a_base_that_failed_for_want_of_memory_is_plain_again(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = engine.render(recipe(strengths=(0.0,)))
-    path = write_kohya(tmp_path / "k.st", some_updates(engine.shelf.get("tiny").pipeline))
+    path = write_kohya(tmp_path / "k.st", some_updates(engine.bases.get("tiny").pipeline))
     tighten(engine, monkeypatch, 100)
     with pytest.raises(OutOfMemory):
         engine.render(FOUR, [Layer(path)])
@@ -154,12 +154,12 @@ def test_memory_errors_are_told_by_class_and_words(error: Exception, is_memory: 
 def test_a_change_that_was_broken_off_is_made_whole_by_the_next(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = engine.shelf.get("tiny")
+    opened = engine.bases.get("tiny")
     path = write_kohya(tmp_path / "k.st", some_updates(opened.pipeline))
     rack = mount(opened.pipeline, opened.table, [Layer(path)])
     weights = opened.pipeline.unet.state_dict()
     plain = {name: value.clone() for name, value in weights.items()}
-    rack.dial(1.0)
+    rack.set_strength(1.0)
     wanted = {name: value.clone() for name, value in weights.items()}
     rack.restore()
     calls = iter(range(5))
@@ -173,10 +173,10 @@ def test_a_change_that_was_broken_off_is_made_whole_by_the_next(
 
         short.setattr(torch, "isfinite", breaks)
         with pytest.raises(MemoryError):
-            rack.dial(1.0)
-    rack.dial(1.0)
+            rack.set_strength(1.0)
+    rack.set_strength(1.0)
     assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
-    rack.dial(0.0)
+    rack.set_strength(0.0)
     assert all(torch.equal(weights[name], plain[name]) for name in plain)
 
 
@@ -197,14 +197,14 @@ def test_on_a_card_the_bytes_come_back_wherever_they_were_kept(
     tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_room: bool
 ) -> None:
     monkeypatch.setattr("previews.render.adapters.applied.has_room", lambda *_: has_room)
-    opened = Engine(bases_at(tiny_folder, device="cuda")).shelf.get("tiny")
+    opened = Engine(bases_at(tiny_folder, device="cuda")).bases.get("tiny")
     before = {name: value.clone() for name, value in opened.pipeline.unet.state_dict().items()}
     path = write_kohya(tmp_path / "k.st", some_updates(opened.pipeline))
     rack = mount(opened.pipeline, opened.table, [Layer(path)])
-    rack.dial(0.5)
-    assert rack.make_room() is has_room
-    assert not rack.make_room()
-    rack.dial(1.0)
+    rack.set_strength(0.5)
+    assert rack.free_device_memory() is has_room
+    assert not rack.free_device_memory()
+    rack.set_strength(1.0)
     rack.restore()
     after = opened.pipeline.unet.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())

@@ -9,7 +9,7 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from previews.render import CannotRender, Why
-from previews.render.adapters.base_modules import Slot, Table, table_of
+from previews.render.adapters.base_modules import BaseModule, Table, table_of
 from previews.render.adapters.keys import group, split
 from previews.render.adapters.ldm import ldm_names
 
@@ -117,7 +117,7 @@ def test_every_spelling_finds_the_module(xl_like: Any) -> None:
         text_encoder = None
 
     table = table_of(Pipeline())
-    slot = Slot("unet", "down_blocks.1.attentions.0.proj_in", (16, 16))
+    slot = BaseModule("unet", "down_blocks.1.attentions.0.proj_in", (16, 16))
     for name in (
         "unet.down_blocks.1.attentions.0.proj_in",
         "base_model.model.down_blocks.1.attentions.0.proj_in",

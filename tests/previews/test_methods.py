@@ -39,7 +39,7 @@ def bytes_of(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def is_the_base(engine: Engine, before: dict[str, torch.Tensor]) -> bool:
-    now = tensors_of(engine.shelf.get("tiny").pipeline)
+    now = tensors_of(engine.bases.get("tiny").pipeline)
     return before.keys() == now.keys() and all(
         torch.equal(bytes_of(value), bytes_of(now[name]))
         for name, value in before.items()
@@ -52,7 +52,7 @@ def assert_drawn(
 ) -> None:
     """At 0 the control byte for byte, then the oracle's pictures, and the base as it was."""
     control = engine.render(ASK)[:2]
-    before = tensors_of(engine.shelf.get("tiny").pipeline)
+    before = tensors_of(engine.bases.get("tiny").pipeline)
     taken = engine.render(ASK, layers)
     assert is_the_base(engine, before)
     assert [item.png for item in taken[:2]] == [item.png for item in control]
@@ -180,7 +180,7 @@ def first_of(plain: Any, method: str) -> list[Change]:
 
 
 def mounted(engine: Engine, pipeline: Any, path: Path) -> Any:
-    return mount(pipeline, engine.shelf.get("tiny").table, [layer(path)])
+    return mount(pipeline, engine.bases.get("tiny").table, [layer(path)])
 
 
 def test_half_precision_is_rounded_once(engine: Engine, plain: Any, tmp_path: Path) -> None:
@@ -190,14 +190,14 @@ def test_half_precision_is_rounded_once(engine: Engine, plain: Any, tmp_path: Pa
     module = plain.unet.get_submodule(item.name)
     before = module.weight.detach().clone()
     rack = mounted(engine, plain, path)
-    rack.dial(0.7)
+    rack.set_strength(0.7)
     sum_ = torch.tensor(item.oracle(before.double().flatten(1).numpy(), 0.7))
     exact = sum_.reshape(before.shape).float()
     assert module.weight.dtype == torch.bfloat16
     assert torch.equal(module.weight, exact.to(torch.bfloat16))
     rack.restore()
     assert torch.equal(module.weight, before)
-    assert rack.is_plain
+    assert rack.is_unchanged
 
 
 def test_numbers_that_overflow_half_precision_are_refused(
@@ -210,7 +210,7 @@ def test_numbers_that_overflow_half_precision_are_refused(
     before = tensors_of(plain)
     rack = mounted(engine, plain, path)
     with pytest.raises(CannotRender) as caught:
-        rack.dial(1.0)
+        rack.set_strength(1.0)
     assert caught.value.why is Why.NUMBERS
     rack.restore()
     assert all(torch.equal(value, tensors_of(plain)[name]) for name, value in before.items())
@@ -229,7 +229,7 @@ def test_weights_that_are_offloaded_are_changed_where_they_lie(
     offload(plain.unet, "cpu")
     assert plain.unet.conv_in.weight.is_meta
     rack = mounted(engine, plain, path)
-    rack.dial(1.0)
+    rack.set_strength(1.0)
     [drawn], [wanted] = plain_pictures(plain, ["a cat"]), plain_pictures(expected, ["a cat"])
     assert np.abs(drawn - wanted).max() <= CLOSE
     assert np.abs(drawn - base[0]).max() > 4
@@ -241,16 +241,16 @@ def test_a_base_that_cannot_be_restored_is_dropped(
     engine: Engine, plain: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path / "x.safetensors", first_of(plain, "loha"))
-    held = engine.shelf.get("tiny")
+    held = engine.bases.get("tiny")
 
     def fail(_: object) -> None:
         message = "the card is gone"
         raise RuntimeError(message)
 
-    monkeypatch.setattr("previews.render.adapters.applied._Place.restore", fail)
+    monkeypatch.setattr("previews.render.adapters.applied._ChangedTensor.restore", fail)
     with pytest.raises(RuntimeError, match="gone"):
         engine.render(recipe(strengths=(1.0,)), [layer(path)])
-    assert engine.shelf.get("tiny") is not held
+    assert engine.bases.get("tiny") is not held
 
 
 def test_adapters_that_do_not_fit_into_memory_end_clearly(
@@ -260,11 +260,11 @@ def test_adapters_that_do_not_fit_into_memory_end_clearly(
         raise torch.OutOfMemoryError
 
     path = write(tmp_path / "x.safetensors", first_of(plain, "loha"))
-    held = engine.shelf.get("tiny")
-    monkeypatch.setattr("previews.render.adapters.applied._Place.write", full)
-    with pytest.raises(OutOfMemory, match="beside"):
+    held = engine.bases.get("tiny")
+    monkeypatch.setattr("previews.render.adapters.applied._ChangedTensor.set_strength", full)
+    with pytest.raises(OutOfMemory, match="do not fit"):
         engine.render(recipe(strengths=(1.0,)), [layer(path)])
-    assert engine.shelf.get("tiny") is held
+    assert engine.bases.get("tiny") is held
 
 
 # --- Files that give no true picture -----------------------------------------------------------

@@ -13,8 +13,8 @@ from peft.tuners.boft.layer import BOFTLayer
 from torch import nn
 
 from previews.render import CannotRender, Why
-from previews.render.adapters.applied import Rack
-from previews.render.adapters.base_modules import Slot, Table, table_of
+from previews.render.adapters.applied import MountedStack
+from previews.render.adapters.base_modules import BaseModule, Table, table_of
 from previews.render.adapters.module_tensors import AdapterFile
 from previews.render.adapters.normalise import normalise
 from previews.render.adapters.rotations import _order
@@ -93,7 +93,7 @@ def test_a_file_of_peft_is_merged_as_peft_does(said: Any) -> None:
         for key, value in said.to_dict().items()
     }
     rack, pipeline = racked(base, state, as_saved)
-    rack.dial(1.0)
+    rack.set_strength(1.0)
     merged = trained.merge_and_unload()
     torch.manual_seed(0)
     before = Model()
@@ -109,10 +109,12 @@ def test_a_file_of_peft_is_merged_as_peft_does(said: Any) -> None:
     )
 
 
-def racked(base: nn.Module, state: dict[str, Any], said: dict[str, Any]) -> tuple[Rack, Pipeline]:
+def racked(
+    base: nn.Module, state: dict[str, Any], said: dict[str, Any]
+) -> tuple[MountedStack, Pipeline]:
     pipeline = Pipeline(base)
     normal = normalise(AdapterFile(state, said), table_of(pipeline))
-    return Rack(pipeline, [normal], [1.0]), pipeline
+    return MountedStack(pipeline, [normal], [1.0]), pipeline
 
 
 def test_biases_of_lora_count_with_its_scale() -> None:
@@ -125,7 +127,7 @@ def test_biases_of_lora_count_with_its_scale() -> None:
         f"{name}B.bias": torch.ones(16),
     }
     rack, _ = racked(base, state, {"r": 4, "lora_alpha": 6, "lora_bias": True})
-    rack.dial(0.5)
+    rack.set_strength(0.5)
     assert torch.allclose(base.linear.bias, before + 0.75)
 
 
@@ -149,7 +151,7 @@ def test_several_stages_of_boft_follow_each_other() -> None:
         "base_model.model.linear.boft_s": scale,
     }
     rack, _ = racked(base, state, {})
-    rack.dial(1.0)
+    rack.set_strength(1.0)
     whole, one = torch.eye(24), torch.eye(24)
     for stage, stage_blocks in enumerate(blocks):
         diagonal: Any = torch.block_diag
@@ -173,8 +175,8 @@ def halves() -> tuple[Pipeline, Table]:
             self.second = nn.Linear(12, 16)
 
     pipeline = Pipeline(Halves())
-    first = Slot("transformer", "first", (8, 12), 8)
-    second = Slot("transformer", "second", (16, 12), 16)
+    first = BaseModule("transformer", "first", (8, 12), 8)
+    second = BaseModule("transformer", "second", (16, 12), 16)
     return pipeline, Table({}, {"both": (first, second)})
 
 
@@ -187,8 +189,8 @@ def test_a_fused_module_is_taken_apart_by_rows(halves: tuple[Pipeline, Table]) -
     state = {"both.lokr_w1": w1, "both.lokr_w2": w2, "both.alpha": torch.tensor(1.0)}
     other = {"both.diff": torch.randn(24, 12), "both.diff_b": diff_b}
     normals = [normalise(AdapterFile(item, {}), table) for item in (state, other)]
-    assert [normal.modules for normal in normals] == [2, 2]
-    Rack(pipeline, normals, [1.0, 2.0]).dial(0.5)
+    assert [len(normal) for normal in normals] == [2, 2]
+    MountedStack(pipeline, normals, [1.0, 2.0]).set_strength(0.5)
     wanted = weight + 0.5 * torch.kron(w1, w2) + other["both.diff"]
     assert torch.allclose(torch.cat([first.weight, second.weight]), wanted, atol=1e-6)
     assert torch.allclose(torch.cat([first.bias, second.bias]), bias + diff_b, atol=1e-6)
@@ -200,7 +202,7 @@ def test_dora_of_a_fused_module_norms_each_row(halves: tuple[Pipeline, Table]) -
     weight = torch.cat([first.weight, second.weight]).detach()
     w1, w2, size = torch.randn(6, 3), torch.randn(4, 4), torch.rand(24, 1) + 0.5
     state = {"both.lokr_w1": w1, "both.lokr_w2": w2, "both.dora_scale": size}
-    Rack(pipeline, [normalise(AdapterFile(state, {}), table)], [1.0]).dial(1.0)
+    MountedStack(pipeline, [normalise(AdapterFile(state, {}), table)], [1.0]).set_strength(1.0)
     total = weight + torch.kron(w1, w2)
     wanted = total / total.norm(dim=1, keepdim=True) * size
     assert torch.allclose(torch.cat([first.weight, second.weight]), wanted, atol=1e-6)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from previews.render import Bases, BaseUnavailable, CannotRender, Why
-from previews.render.bases.pipelines import Shelf, device_of
+from previews.render.bases.pipelines import BaseCache, device_of
 from previews.render.engine import Engine
 from tests.previews.updates import bases_at, recipe
 
@@ -24,7 +24,7 @@ def three(folder: Path) -> Bases:
 
 
 def test_the_least_recently_used_base_makes_room(tiny_folder: Path) -> None:
-    shelf = Shelf(three(tiny_folder), keep=2)
+    shelf = BaseCache(three(tiny_folder), keep=2)
     first, second = shelf.get("a"), shelf.get("b")
     assert shelf.get("a") is first
     shelf.get("c")
@@ -33,7 +33,7 @@ def test_the_least_recently_used_base_makes_room(tiny_folder: Path) -> None:
 
 
 def test_a_dropped_base_is_opened_anew(tiny_folder: Path) -> None:
-    shelf = Shelf(bases_at(tiny_folder))
+    shelf = BaseCache(bases_at(tiny_folder))
     first = shelf.get("tiny")
     shelf.drop("tiny")
     shelf.drop("tiny")
@@ -42,7 +42,7 @@ def test_a_dropped_base_is_opened_anew(tiny_folder: Path) -> None:
 
 def test_a_base_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(BaseUnavailable, match="are not in"):
-        Shelf(bases_at(tmp_path / "gone")).get("tiny")
+        BaseCache(bases_at(tmp_path / "gone")).get("tiny")
 
 
 def test_a_broken_base_is_unavailable(tiny_folder: Path, tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_broken_base_is_unavailable(tiny_folder: Path, tmp_path: Path) -> None
     for file in (folder / "unet").glob("*.safetensors"):
         file.write_bytes(b"nothing")
     with pytest.raises(BaseUnavailable, match="cannot be opened"):
-        Shelf(bases_at(folder)).get("tiny")
+        BaseCache(bases_at(folder)).get("tiny")
 
 
 def test_a_hub_id_is_looked_for_in_the_cache_only(
@@ -63,11 +63,11 @@ def test_a_hub_id_is_looked_for_in_the_cache_only(
     )
     assert not base.is_present
     with pytest.raises(BaseUnavailable):
-        Shelf(Bases({"tiny": base})).get("tiny")
+        BaseCache(Bases({"tiny": base})).get("tiny")
 
 
 def test_half_precision_on_a_cpu_is_computed_in_full(tiny_folder: Path) -> None:
-    opened = Shelf(bases_at(tiny_folder, dtype="float16")).get("tiny")
+    opened = BaseCache(bases_at(tiny_folder, dtype="float16")).get("tiny")
     assert opened.pipeline.unet.dtype is torch.float32
 
 
@@ -101,7 +101,7 @@ def test_pictures_that_a_safety_checker_blacked_out_are_no_previews(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = Engine(bases_at(tiny_folder))
-    pipeline = own.shelf.get("tiny").pipeline
+    pipeline = own.bases.get("tiny").pipeline
 
     def flags(images: Any, *_: Any) -> Any:
         return images, [True] * len(images)

@@ -304,14 +304,14 @@ def test_seven_prompts_are_too_many(version: Version, noir: Adapter, ada: User) 
     faults = refused(noir, ada, *(f"a cat, {n}" for n in range(6)), "x" * 1001)
     [text] = faults.pop("prompts")
     assert not faults
-    assert text == "At most 6 prompts of your own, please; these are 7."
+    assert text == "At most 6 prompts; you entered 7."
     prompts.change(actor=ada, adapter=noir, prompts=[*(f"a cat, {n}" for n in range(6)), " "])
 
 
 def test_a_long_prompt_is_refused_by_its_place(version: Version, noir: Adapter, ada: User) -> None:
     faults = refused(noir, ada, "a cat", "x" * 1001, "x" * 100_000)
     assert faults.keys() == {"prompts.1", "prompts.2"}
-    assert "1000 characters; this one has 1001" in faults["prompts.1"][0]
+    assert "1000 characters; this prompt has 1001" in faults["prompts.1"][0]
 
 
 @pytest.mark.parametrize("text", ["a\0cat", "a\x1bcat", "a\ud800cat"])
@@ -326,7 +326,7 @@ def test_default_prompts_are_refused_politely(version: Version, noir: Adapter, a
     words_in_place = one.replace("{trigger}", "Neon Glow").upper()
     faults = refused(noir, ada, f" {one}", words_in_place, two)
     assert faults.keys() == {"prompts.0", "prompts.1", "prompts.2"}
-    assert "which are rendered anyway: leave it out" in faults["prompts.0"][0]
+    assert "which is rendered anyway" in faults["prompts.0"][0]
 
 
 def test_a_prompt_twice_is_refused(version: Version, noir: Adapter, ada: User) -> None:

@@ -17,8 +17,8 @@ from previews.render import Layer, PictureInvalid, Recipe, RecipeInvalid
 from previews.render.bases.model_paths import installed
 from previews.render.output import png_parsing as chunks_module
 from previews.render.output.images import caption, encode
-from previews.render.output.png_parsing import read_png, take_apart
-from previews.render.output.readback import Original, Used, read_back
+from previews.render.output.png_parsing import parse_png, read_png
+from previews.render.output.readback import Original, UsedAdapter, read_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,7 @@ def with_text(text: bytes, *, plain: bytes = b"") -> bytes:
 
 
 def said() -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(take_apart(png()).texts["lorary"] or b"")
+    document: dict[str, Any] = json.loads(parse_png(png()).texts["lorary"] or b"")
     return document
 
 
@@ -58,7 +58,7 @@ def told(document: Any) -> bytes:
 
 
 def read(data: bytes) -> Original:
-    return read_back(take_apart(data))
+    return read_back(parse_png(data))
 
 
 def test_a_picture_tells_all_that_it_was_made_with() -> None:
@@ -67,7 +67,7 @@ def test_a_picture_tells_all_that_it_was_made_with() -> None:
     assert (original.shot.prompt, original.shot.seed, original.shot.strength) == (
         "ink, a cat", 8, 0.5,
     )  # fmt: skip
-    assert original.adapters == (Used("noir-v1", "ab" * 32, 0.4, "transformer_2"),)
+    assert original.adapters == (UsedAdapter("noir-v1", "ab" * 32, 0.4, "transformer_2"),)
     assert original.made_with == installed()
     assert original.versions() == {}
     assert original.png.pixels().tobytes() == picture().tobytes()
@@ -172,14 +172,14 @@ def test_a_recipe_that_was_changed_is_refused(changed: Callable[[], bytes]) -> N
 
 
 def test_a_picture_of_somebody_else_has_no_recipe() -> None:
-    with pytest.raises(PictureInvalid, match="carries no recipe"):
+    with pytest.raises(PictureInvalid, match="has no recipe"):
         read(with_text(chunk(b"tEXt", b"parameters\0a cat\nSteps: 20")))
 
 
 def test_bombs_in_other_texts_are_left_alone() -> None:
     bomb = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(b" " * 10**8))
     data = png()
-    taken = take_apart(data[:-12] + bomb * 3 + data[-12:])
+    taken = parse_png(data[:-12] + bomb * 3 + data[-12:])
     assert read_back(taken).recipe == RECIPE
     assert bomb not in taken.bare
     taken.pixels()
@@ -195,17 +195,17 @@ END = chunk(b"IEND", b"")
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "no PNG"),
+        (b"", "not a PNG"),
         (b"GIF89a", "a GIF"),
         (b"\xff\xd8\xff\xe0", "a JPEG"),
-        (b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "no PNG but an SVG"),
-        (b"  <svg onload='x'/>", "no PNG but an SVG"),
-        (SIGNATURE, "cut short"),
+        (b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "not a PNG but an SVG"),
+        (b"  <svg onload='x'/>", "not a PNG but an SVG"),
+        (SIGNATURE, "incomplete"),
         (SIGNATURE + header(30_000, 30_000) + END, "30000 × 30000 pixels; 4096 × 4096"),
         (SIGNATURE + header(0, 8) + END, "0 × 8"),
-        (SIGNATURE + END, "does not begin with its size"),
-        (SIGNATURE + header(8, 8) + END + b"PK\x03\x04", "follows the picture"),
-        (SIGNATURE + header(8, 8) + b"\xff\xff\xff\xff" + b"IDAT", "cut short"),
+        (SIGNATURE + END, "does not start with its size"),
+        (SIGNATURE + header(8, 8) + END + b"PK\x03\x04", "other data after the picture"),
+        (SIGNATURE + header(8, 8) + b"\xff\xff\xff\xff" + b"IDAT", "incomplete"),
         (SIGNATURE + header(8, 8) + chunk(b"12\x1b[", b""), "damaged"),
         (SIGNATURE + header(8, 8)[:-1] + b"\0" + END, "IHDR is not intact"),
         (SIGNATURE + header(8, 8) + chunk(b"tIME", b"") * 20_001, "more than 20000 chunks"),
@@ -214,7 +214,7 @@ END = chunk(b"IEND", b"")
 )
 def test_files_that_are_no_pictures_are_refused(data: bytes, words: str) -> None:
     with pytest.raises(PictureInvalid, match=words):
-        take_apart(data)
+        parse_png(data)
 
 
 @pytest.mark.parametrize(
@@ -223,12 +223,12 @@ def test_files_that_are_no_pictures_are_refused(data: bytes, words: str) -> None
 )
 def test_pixels_that_cannot_be_decoded_are_refused(rest: bytes) -> None:
     with pytest.raises(PictureInvalid, match="cannot be decoded"):
-        take_apart(SIGNATURE + header(8, 8) + rest + END).pixels()
+        parse_png(SIGNATURE + header(8, 8) + rest + END).pixels()
 
 
 def test_pixels_beyond_the_size_are_never_unpacked() -> None:
     bomb = chunk(b"IDAT", zlib.compress(b"\0" * 10**8))
-    assert take_apart(SIGNATURE + header(8, 8) + bomb + END).pixels().size == (8, 8)
+    assert parse_png(SIGNATURE + header(8, 8) + bomb + END).pixels().size == (8, 8)
 
 
 def test_files_that_cannot_be_read_are_named(

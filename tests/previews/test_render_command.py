@@ -22,7 +22,7 @@ from previews.render import Layer, load_bases
 from previews.render.defaults import default_recipe
 from previews.render.engine import Engine
 from previews.render.output.images import Caption, decode, encode
-from previews.render.output.png_parsing import read_png, take_apart
+from previews.render.output.png_parsing import parse_png, read_png
 from previews.render.recipe import Recipe
 from registry.storage import Fetch, store
 from tests.previews.updates import recipe, some_updates, write_peft
@@ -91,7 +91,7 @@ def reseal(png: bytes, alter: Callable[[dict[str, Any]], object]) -> bytes:
     read = decode(png)
     alter(read.document)
     read.document["digest"] = Recipe.from_dict(read.document["recipe"]).digest
-    return encode(take_apart(png).pixels(), Caption(read.parameters, read.document))
+    return encode(parse_png(png).pixels(), Caption(read.parameters, read.document))
 
 
 def test_the_configuration_beside_a_file_of_peft_is_read(
@@ -179,7 +179,7 @@ def test_bytes_in_the_store_are_enough_without_a_database(
 def test_recompressed_pixels_match(picture: Path, adapter: Path, bases_file: Path) -> None:
     png = picture.read_bytes()
     stream = io.BytesIO()
-    take_apart(png).pixels().save(stream, "PNG", compress_level=1)
+    parse_png(png).pixels().save(stream, "PNG", compress_level=1)
     end = png.index(b"lorary\0") - 8
     length = struct.unpack(">I", png[end : end + 4])[0]
     text = png[end : end + 12 + length]
@@ -255,7 +255,7 @@ def test_another_base_of_the_same_name_differs(
 @pytest.mark.parametrize(
     ("alter", "words"),
     [
-        (lambda said: said["recipe"].update(base="sdxl"), "no base model “sdxl” here"),
+        (lambda said: said["recipe"].update(base="sdxl"), "no base model “sdxl”"),
         (lambda said: said["recipe"].update(sampler="NoScheduler"), "no sampler “NoScheduler”"),
         # needs a library that is not installed
         (lambda said: said["recipe"].update(sampler="DPMSolverSDEScheduler"), "cannot make this"),
@@ -279,16 +279,16 @@ def test_a_recipe_that_does_not_fit_its_digest_is_refused(
     png = picture.read_bytes()
     read = decode(png)
     read.document["recipe"]["steps"] = 3
-    picture.write_bytes(encode(take_apart(png).pixels(), read))
+    picture.write_bytes(encode(parse_png(png).pixels(), read))
     text = refused("--recipe", picture, "--adapter", adapter, "--bases", bases_file)
-    assert "does not fit its digest" in text
+    assert "its digest differs" in text
 
 
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no PNG but an SVG"),
-        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 30_000, 30_000), "cut short"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a PNG but an SVG"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 30_000, 30_000), "incomplete"),
     ],
 )
 def test_what_is_no_picture_is_refused(tmp_path: Path, data: bytes, words: str) -> None:
@@ -304,7 +304,7 @@ def test_a_picture_of_enormous_size_is_refused(tmp_path: Path) -> None:
 def test_a_picture_without_a_recipe_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "plain.png"
     Image.new("RGB", (8, 8)).save(file)
-    assert "carries no recipe" in refused("--recipe", file)
+    assert "has no recipe" in refused("--recipe", file)
     assert "no such file" in refused("--recipe", tmp_path / "gone.png")
 
 

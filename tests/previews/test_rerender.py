@@ -113,7 +113,7 @@ def test_changed_prompts_are_followed_once_the_bases_file_is_mended(
     version: Version, ada: User, noir: Adapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("previews.renders.rerender.follow", lambda **_: None)
+        patch.setattr("previews.renders.rerender.rerender_all", lambda **_: None)
         prompts.change(actor=ada, adapter=noir, prompts=["a kite"])
     assert told() == [("ada/noir v1", 30, ["prompts"])]
 
@@ -128,7 +128,7 @@ def test_a_publication_looks_once_at_each_version_of_the_adapter(
         )  # fmt: skip
         renders.begin(version=other)
     with django_assert_max_num_queries(20):
-        rerendering.follow(adapter=noir)
+        rerendering.rerender_all(adapter=noir)
 
 
 def test_what_failed_by_today_s_recipe_would_fail_again(version: Version) -> None:

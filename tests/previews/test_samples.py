@@ -106,7 +106,7 @@ def test_a_video_has_a_poster(version: Version, ada: User) -> None:
     [
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
         (b"%PDF-1.7", "PDF"),
-        (b"", "no picture"),
+        (b"", "is unknown"),
     ],
 )
 def test_other_files_are_refused_before_they_are_kept(
@@ -140,7 +140,7 @@ def test_a_broken_picture_says_why_and_the_worker_goes_on(version: Version, ada:
     broken.refresh_from_db()
     sound.refresh_from_db()
     assert broken.state == SampleState.REFUSED
-    assert broken.reason == "The file is cut short. Send it again from the original."
+    assert broken.reason == "The file is incomplete. Upload the original again."
     assert (broken.blob, broken.source) == (None, None)
     assert sound.state == SampleState.READY
 
@@ -193,7 +193,7 @@ def test_folders_of_killed_workers_are_removed() -> None:
         folder.mkdir()
         (folder / "picture.webp").touch()
     os.utime(old, (0, 0))
-    assert samples.drop_leftovers() == 1
+    assert samples.delete_leftovers() == 1
     assert (old.exists(), new.exists()) == (False, True)
 
 
@@ -211,7 +211,7 @@ def test_an_interrupted_reader_is_tried_again(
     worker_process.drain("checks")
     sample.refresh_from_db()
     assert sample.state == SampleState.REFUSED
-    assert "Send it again" in sample.reason
+    assert "Upload it again" in sample.reason
 
 
 def test_a_sample_removed_while_it_waits_is_not_read(version: Version, ada: User) -> None:

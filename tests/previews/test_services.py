@@ -225,7 +225,7 @@ def test_a_cancelled_job_is_a_failure_that_can_be_asked_for_again(
 def test_cancelling_a_running_job_stops_it(
     version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "LOOK_S", 0.0)
+    monkeypatch.setattr(tasks, "CANCEL_S", 0.0)
     real = renders.start
 
     def start(*, render: Render) -> bool:

@@ -14,8 +14,8 @@ import registry.tasks  # noqa: F401 - registers the handlers of jobs
 from previews import tasks
 from previews.derived import contact_sheet
 from previews.derived.contact_sheet import Contact, Scene, Strip, png
-from previews.derived.text_layout import Faces, fitted, lines
-from previews.fonts import faces
+from previews.derived.text_layout import Fonts, fitted, lines
+from previews.fonts import fonts
 from previews.models import Image, Render, Sheet
 from previews.renders import contact_sheets
 from previews.renders.selectors import previews_of
@@ -52,44 +52,44 @@ def across(picture: Pillow.Image) -> list[str]:
 
 
 def test_columns_are_strengths_in_order() -> None:
-    assert across(opened(png(contact(), faces()))) == ["red", "green", "blue"]
+    assert across(opened(png(contact(), fonts()))) == ["red", "green", "blue"]
 
 
 def test_a_picture_that_is_missing_leaves_its_place() -> None:
     gap = contact()
     for strip in gap.scenes[0].strips:
         strip.cells.pop(0.0, None)
-    assert across(opened(png(gap, faces()))) == ["red", "blue"]
+    assert across(opened(png(gap, fonts()))) == ["red", "blue"]
 
 
-@pytest.mark.parametrize("own", [faces(), Faces()], ids=["site", "pillow"])
-def test_the_same_sheet_is_the_same_bytes(own: Faces) -> None:
+@pytest.mark.parametrize("own", [fonts(), Fonts()], ids=["site", "pillow"])
+def test_the_same_sheet_is_the_same_bytes(own: Fonts) -> None:
     assert png(contact(), own) == png(contact(), own)
 
 
 def test_a_sheet_ends_however_many_rows_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contact_sheet, "MAX_STRIPS", 3)
-    more, most = (opened(png(contact(seeds=n), faces())) for n in (4, 3))
+    more, most = (opened(png(contact(seeds=n), fonts())) for n in (4, 3))
     assert more.size == most.size
 
 
 @pytest.mark.parametrize("prompt", ["", "x" * 2000, "word " * 400, "\n\t\x00猫 🐈 e\u0301"])
 @pytest.mark.parametrize("size", [(64, 64), (200, 10), (10, 200)])
 def test_odd_prompts_and_shapes_are_drawn(prompt: str, size: tuple[int, int]) -> None:
-    picture = opened(png(contact(1, prompt, size), faces()))
+    picture = opened(png(contact(1, prompt, size), fonts()))
     assert picture.width <= 4096
     assert across(picture) == ["red", "green", "blue"] or size == (200, 10)
 
 
 def test_the_faces_of_the_site_are_found() -> None:
-    assert faces().serif_at(20).getname() == ("Lorary Serif", "Regular")
-    assert faces().sans_at(20).getname() == ("Inter", "Regular")
-    assert Faces().sans_at(20).getlength("word") > 0
+    assert fonts().serif_at(20).getname() == ("Lorary Serif", "Regular")
+    assert fonts().sans_at(20).getname() == ("Inter", "Regular")
+    assert Fonts().sans_at(20).getlength("word") > 0
 
 
 @pytest.mark.parametrize("text", ["short", "one two three four five", "x" * 3000, " ", "a\nb"])
 def test_words_never_leave_their_room(text: str) -> None:
-    font = faces().sans_at(20)
+    font = fonts().sans_at(20)
     for most in (1, 3):
         said = lines(text, font, 120, most)
         assert len(said) <= most
@@ -98,7 +98,7 @@ def test_words_never_leave_their_room(text: str) -> None:
 
 
 def test_what_is_cut_says_so() -> None:
-    font = faces().sans_at(20)
+    font = fonts().sans_at(20)
     assert fitted("one two three four five", font, 120).endswith("…")
     assert fitted("short", font, 120) == "short"
     assert lines("one two", font, 400, 2) == ["one two"]
@@ -156,7 +156,7 @@ def test_a_sheet_says_how_its_pictures_were_made(version: Version) -> None:
 def test_a_starting_worker_finds_renders_without_sheets(version: Version) -> None:
     Job.objects.filter(task="sheet").delete()
     assert list(contact_sheets.missing()) == [version.renders.get()]
-    tasks.look_for_waiting()
+    tasks.queue_waiting()
     worker_process.drain("checks")
     assert set(kept(version.renders.get())) == {"png"}
     assert not contact_sheets.missing().exists()

@@ -120,7 +120,7 @@ def refused(folder: Path) -> tuple[str, str]:
     known = load_bases(folder / "bases.toml")
     faults = [fault.message for fault in verify(known.get("file")) if fault.is_fatal]
     with pytest.raises(BaseUnavailable) as caught:
-        Engine(known).shelf.get("file")
+        Engine(known).bases.get("file")
     return "; ".join(faults), str(caught.value)
 
 
@@ -129,7 +129,7 @@ def test_an_adapter_is_no_checkpoint(folder: Path) -> None:
         write_kohya(folder / "model.safetensors", some_updates(bases.sd1()))
     said, opened = refused(folder)
     assert "is a LoRA adapter" in said
-    assert "no base model" in said
+    assert "not a base model" in said
     assert "cannot be opened" in opened
 
 
@@ -142,7 +142,7 @@ def test_a_checkpoint_of_another_family_is_named(
     looked = SimpleNamespace(anatomy=SimpleNamespace(kind="checkpoint", base=proven))
     monkeypatch.setattr("previews.render.bases.verify.inspect_file", lambda _path: looked)
     [fault] = verify(load_bases(folder / "bases.toml").get("file"))
-    assert "is of Stable Diffusion XL, not of Stable Diffusion 1.x" in fault.message
+    assert "is for Stable Diffusion XL, not for Stable Diffusion 1.x" in fault.message
     assert fault.is_fatal
 
 
@@ -159,14 +159,14 @@ def test_a_checkpoint_without_text_encoder_is_refused(folder: Path) -> None:
         checkpoints.write_part(folder / "model.safetensors", bases.sd1().unet)
     known = load_bases(folder / "bases.toml")
     with pytest.raises(BaseUnavailable, match="cannot be opened"):
-        Engine(known).shelf.get("file")
+        Engine(known).bases.get("file")
 
 
 def test_pickles_are_not_read_in_place_of_what_a_checkpoint_lacks(folder: Path) -> None:
     (folder / "built" / "text_encoder" / "pytorch_model.bin").write_bytes(b"\x80\x04.")
     said, opened = refused(folder)
-    assert "text_encoder: only pickles (pytorch_model.bin), which are never loaded" in said
-    assert "only pickles, which are never loaded" in opened
+    assert "text_encoder: only pickle files (pytorch_model.bin), which are never loaded" in said
+    assert "only pickle files, which are never loaded" in opened
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from registry.errors import NotFound, RateLimited
 from registry.jobs import queue, worker_process
 from registry.models import Job, Version, Worker
 from tests import catalogue
-from tests.previews.stacks import alone, finished, refusal, wish
+from tests.previews.stacks import alone, finished, refusal, stack_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,25 +49,25 @@ def test_only_so_many_are_open_at_once(
     ada: User, bob: User, v1: Version, own_settings: Own
 ) -> None:
     own_settings(tryouts_open=2)
-    asked = [tryouts.ask(actor=ada, wish=wish((v1, 1.0), seed=seed)) for seed in (1, 2)]
-    error = refusal(ada, wish((v1, 1.0)))
+    asked = [tryouts.create(actor=ada, request=stack_of((v1, 1.0), seed=seed)) for seed in (1, 2)]
+    error = refusal(ada, stack_of((v1, 1.0)))
     assert isinstance(error, RateLimited)
     assert (error.facts["limit"], error.facts["retry_after"]) == (2, 10)
-    tryouts.ask(actor=bob, wish=wish((v1, 1.0)))
+    tryouts.create(actor=bob, request=stack_of((v1, 1.0)))
     tryouts.remove(actor=ada, key=asked[0].key)
-    tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
+    tryouts.create(actor=ada, request=stack_of((v1, 1.0)))
     worker_process.drain("render.miniature")
-    tryouts.ask(actor=ada, wish=wish((v1, 1.0), seed=3))
+    tryouts.create(actor=ada, request=stack_of((v1, 1.0), seed=3))
 
 
 def test_one_whose_job_was_cancelled_by_the_operator_is_not_open(
     ada: User, v1: Version, own_settings: Own
 ) -> None:
     own_settings(tryouts_open=1)
-    asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
+    asked = tryouts.create(actor=ada, request=stack_of((v1, 1.0)))
     assert asked.render.job is not None
     queue.cancel(asked.render.job.key)
-    tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
+    tryouts.create(actor=ada, request=stack_of((v1, 1.0)))
 
 
 def test_only_so_many_are_asked_for_in_a_day_and_removing_is_no_way_around(
@@ -75,17 +75,19 @@ def test_only_so_many_are_asked_for_in_a_day_and_removing_is_no_way_around(
 ) -> None:
     own_settings(tryouts_per_day=2)
     for seed in (1, 2):
-        tryouts.remove(actor=ada, key=tryouts.ask(actor=ada, wish=wish((v1, 1.0), seed=seed)).key)
+        tryouts.remove(
+            actor=ada, key=tryouts.create(actor=ada, request=stack_of((v1, 1.0), seed=seed)).key
+        )
     sweep.run()
     now = timezone.now()
     first, second = Tryout.objects.order_by("pk")
     for row, hours in ((first, 23), (second, 1)):
         Tryout.objects.filter(pk=row.pk).update(created_at=now - timedelta(hours=hours))
-    error = refusal(ada, wish((v1, 1.0)))
+    error = refusal(ada, stack_of((v1, 1.0)))
     assert isinstance(error, RateLimited)
     assert error.facts["retry_after"] == pytest.approx(3600, abs=5)
     Tryout.objects.filter(pk=first.pk).update(created_at=now - timedelta(hours=25))
-    tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
+    tryouts.create(actor=ada, request=stack_of((v1, 1.0)))
 
 
 # --- Who may see --------------------------------------------------------------------------------
@@ -105,7 +107,7 @@ def sees(viewer: User | AnonymousUser | None, tryout: Tryout) -> bool:
 
 @pytest.fixture
 def both(ada: User, v1: Version, other: Version) -> Tryout:
-    return tryouts.ask(actor=ada, wish=wish((v1, 1.0), (other, 1.0)))
+    return tryouts.create(actor=ada, request=stack_of((v1, 1.0), (other, 1.0)))
 
 
 def test_only_the_asker_sees_one_until_it_is_shared(ada: User, bob: User, both: Tryout) -> None:
@@ -155,7 +157,7 @@ def test_a_withdrawn_version_is_not_rendered_any_more(both: Tryout, other: Versi
 def test_steps_are_told_while_it_is_rendered(
     ada: User, v1: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "TELL_S", 0.0)
+    monkeypatch.setattr(tasks, "REPORT_S", 0.0)
     told: list[tuple[int, int]] = []
     progress = queue.JobRun.progress
 
@@ -165,7 +167,7 @@ def test_steps_are_told_while_it_is_rendered(
         progress(run, done, total)
 
     monkeypatch.setattr(queue.JobRun, "progress", listening)
-    asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0), steps=3, compares=True))
+    asked = tryouts.create(actor=ada, request=stack_of((v1, 1.0), steps=3, compares=True))
     key = f"render_version:{asked.render.pk}"
     finished(asked)
     assert told[0] == (0, 6)
@@ -177,8 +179,8 @@ def test_steps_are_told_while_it_is_rendered(
 
 
 def test_the_place_in_the_queue_counts_what_goes_first(ada: User, bob: User, v1: Version) -> None:
-    first = tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
-    second = tryouts.ask(actor=bob, wish=wish((v1, 1.0), steps=4))
+    first = tryouts.create(actor=ada, request=stack_of((v1, 1.0)))
+    second = tryouts.create(actor=bob, request=stack_of((v1, 1.0), steps=4))
     places = [selectors.shown(selectors.get(who, one.key)).place for who, one in
               ((ada, first), (bob, second))]  # fmt: skip
     assert [place.ahead for place in places if place] == [0, 1]
@@ -186,12 +188,12 @@ def test_the_place_in_the_queue_counts_what_goes_first(ada: User, bob: User, v1:
 
 
 def test_seconds_left_are_those_that_others_took(ada: User, bob: User, v1: Version) -> None:
-    finished(tryouts.ask(actor=bob, wish=wish((v1, 1.0))))
+    finished(tryouts.create(actor=bob, request=stack_of((v1, 1.0))))
     now = timezone.now()
     Job.objects.update(started_at=now - timedelta(seconds=42), finished_at=now)
     Worker.objects.create(name="box:1", queues=["render.miniature"], seen_at=now)
-    tryouts.ask(actor=bob, wish=wish((v1, 1.0), seed=9))
-    asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0), steps=4))
+    tryouts.create(actor=bob, request=stack_of((v1, 1.0), seed=9))
+    asked = tryouts.create(actor=ada, request=stack_of((v1, 1.0), steps=4))
     place = selectors.shown(selectors.get(ada, asked.key)).place
     assert place is not None
     # two steps took 42 s, two and four are left
@@ -199,11 +201,11 @@ def test_seconds_left_are_those_that_others_took(ada: User, bob: User, v1: Versi
 
 
 def test_pictures_that_are_there_take_no_more_time(ada: User, v1: Version) -> None:
-    finished(tryouts.ask(actor=ada, wish=wish((v1, 1.0))))
+    finished(tryouts.create(actor=ada, request=stack_of((v1, 1.0))))
     now = timezone.now()
     Job.objects.update(started_at=now - timedelta(seconds=42), finished_at=now)
     Worker.objects.create(name="box:1", queues=["render.miniature"], seen_at=now)
-    asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0), seed=9, steps=4, compares=True))
+    asked = tryouts.create(actor=ada, request=stack_of((v1, 1.0), seed=9, steps=4, compares=True))
     there = Image.objects.get()
     there.pk, there.render = None, asked.render
     there.save()
@@ -213,12 +215,12 @@ def test_pictures_that_are_there_take_no_more_time(ada: User, v1: Version) -> No
 
 
 def test_pictures_that_were_taken_over_tell_nothing_of_the_pace(ada: User, v1: Version) -> None:
-    finished(tryouts.ask(actor=ada, wish=wish((v1, 1.0))))
+    finished(tryouts.create(actor=ada, request=stack_of((v1, 1.0))))
     now = timezone.now()
     Job.objects.update(started_at=now - timedelta(seconds=1), finished_at=now)
     Image.objects.update(created_at=now - timedelta(seconds=9))
     Worker.objects.create(name="box:1", queues=["render.miniature"], seen_at=now)
-    asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0), seed=9))
+    asked = tryouts.create(actor=ada, request=stack_of((v1, 1.0), seed=9))
     place = selectors.shown(selectors.get(ada, asked.key)).place
     assert place is not None
     assert place.left_s is None

@@ -26,7 +26,7 @@ from registry.errors import (
 from registry.jobs import queue
 from registry.models import Job, JobState, Version, VersionState
 from tests import catalogue
-from tests.previews.stacks import alone, finished, refusal, wish
+from tests.previews.stacks import alone, finished, refusal, stack_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +60,7 @@ def stored() -> set[str]:
 
 
 def test_a_stack_is_rendered_as_it_was_asked(ada: User, v1: Version, other: Version) -> None:
-    asked = tryouts.ask(actor=ada, wish=wish((v1, 0.8), (other, -0.5), width=96, steps=3))
+    asked = tryouts.create(actor=ada, request=stack_of((v1, 0.8), (other, -0.5), width=96, steps=3))
     render = finished(asked)
     assert render.state == RenderState.READY
     [picture] = render.images.all()
@@ -74,7 +74,7 @@ def test_a_stack_is_rendered_as_it_was_asked(ada: User, v1: Version, other: Vers
 
 
 def test_the_picture_without_the_stack_comes_along_when_asked_for(ada: User, v1: Version) -> None:
-    render = finished(tryouts.ask(actor=ada, wish=wish((v1, 1.0), compares=True)))
+    render = finished(tryouts.create(actor=ada, request=stack_of((v1, 1.0), compares=True)))
     without, with_it = render.images.all()
     assert (without.strength, with_it.strength) == (0.0, 1.0)
     assert without.blob != with_it.blob
@@ -87,7 +87,7 @@ def test_what_is_left_out_comes_from_the_base_and_the_seed_by_chance(
 ) -> None:
     seeds = set()
     for _attempt in range(3):
-        asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0), seed=None))
+        asked = tryouts.create(actor=ada, request=stack_of((v1, 1.0), seed=None))
         assert asked.render.recipe is not None
         said = asked.render.recipe.document
         assert (said["width"], said["height"], said["steps"]) == (64, 64, 2)
@@ -96,7 +96,7 @@ def test_what_is_left_out_comes_from_the_base_and_the_seed_by_chance(
 
 
 def test_trigger_words_can_be_left_out(ada: User, v1: Version) -> None:
-    asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0), uses_triggers=False))
+    asked = tryouts.create(actor=ada, request=stack_of((v1, 1.0), uses_triggers=False))
     assert asked.render.recipe is not None
     assert asked.render.recipe.document["prompts"] == ["a red boat"]
 
@@ -109,14 +109,14 @@ def test_each_version_has_a_trigger_word_in_and_none_is_there_twice(
         (publish(adapters.create(actor=ada, name=f"n{n}", kind="style"), words=words), 1.0)
         for n, words in enumerate(lists)
     ]
-    asked = tryouts.ask(actor=ada, wish=wish(*stack))
+    asked = tryouts.create(actor=ada, request=stack_of(*stack))
     assert asked.render.recipe is not None
     assert asked.render.recipe.document["prompts"] == ["a red boat, ink, snow, neon, rust"]
 
 
 def test_a_try_out_goes_before_previews(ada: User, v1: Version) -> None:
     renders.begin(version=v1)
-    asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
+    asked = tryouts.create(actor=ada, request=stack_of((v1, 1.0)))
     first = queue.claim("render.miniature")
     assert first is not None
     assert first.args == {"render_id": asked.render_id}
@@ -126,7 +126,7 @@ def test_a_try_out_goes_before_previews(ada: User, v1: Version) -> None:
 
 
 def test_strangers_are_asked_to_sign_in(v1: Version) -> None:
-    assert isinstance(refusal(None, wish((v1, 1.0))), Unauthenticated)
+    assert isinstance(refusal(None, stack_of((v1, 1.0))), Unauthenticated)
 
 
 #: What somebody says, and the field that does not fit.
@@ -153,26 +153,26 @@ MISFITS: list[tuple[dict[str, Any], str]] = [
 
 def test_values_that_do_not_fit_are_named(ada: User, v1: Version) -> None:
     for said, field in MISFITS:
-        error = refusal(ada, wish((v1, 1.0), **said))
+        error = refusal(ada, stack_of((v1, 1.0), **said))
         assert isinstance(error, Invalid)
         assert list(error.facts["fields"]) == [field], said
 
 
 def test_every_fault_is_told_at_once(ada: User, v1: Version) -> None:
-    error = refusal(ada, wish((v1, 1.0), prompt="x" * 2001, seed=-1, width=7))
+    error = refusal(ada, stack_of((v1, 1.0), prompt="x" * 2001, seed=-1, width=7))
     assert set(error.facts["fields"]) == {"prompt", "seed", "width"}
-    assert "width: A multiple of 8 from 32 to 96." in str(error.detail)
+    assert "width: Enter a multiple of 8 from 32 to 96." in str(error.detail)
 
 
 def test_strengths_out_of_range_are_refused(ada: User, v1: Version) -> None:
     for strength in (2.1, -2.1, float("nan"), float("inf")):
-        assert "strength" in str(refusal(ada, wish((v1, strength))).detail)
+        assert "strength" in str(refusal(ada, stack_of((v1, strength))).detail)
 
 
 def test_an_empty_stack_a_large_one_and_one_twice_are_refused(ada: User, v1: Version) -> None:
-    assert "add a version first" in str(refusal(ada, wish()).detail)
-    assert "at most 5" in str(refusal(ada, wish(*[(v1, 1.0)] * 6)).detail)
-    assert "twice" in str(refusal(ada, wish((v1, 1.0), (v1, 0.5))).detail)
+    assert "Add a version first" in str(refusal(ada, stack_of()).detail)
+    assert "at most 5" in str(refusal(ada, stack_of(*[(v1, 1.0)] * 6)).detail)
+    assert "twice" in str(refusal(ada, stack_of((v1, 1.0), (v1, 0.5))).detail)
 
 
 def test_a_stack_of_two_families_names_which_differs(
@@ -180,40 +180,42 @@ def test_a_stack_of_two_families_names_which_differs(
 ) -> None:
     other.family = "sdxl"
     other.save()
-    error = refusal(ada, wish((v1, 1.0), (other, 1.0)))
-    assert str(error.detail).startswith("“bob/ink@v1” is made for Stable Diffusion XL")
+    error = refusal(ada, stack_of((v1, 1.0), (other, 1.0)))
+    assert str(error.detail).startswith("“bob/ink@v1” is for Stable Diffusion XL")
     assert "“ada/noir@v1” for Miniature" in str(error.detail)
 
 
 def test_a_version_of_no_known_family_is_refused(ada: User, v1: Version) -> None:
     v1.family = ""
     v1.save()
-    assert isinstance(refusal(ada, wish((v1, 1.0))), StateConflict)
+    assert isinstance(refusal(ada, stack_of((v1, 1.0))), StateConflict)
 
 
 @pytest.mark.parametrize("state", [VersionState.DRAFT, VersionState.WITHDRAWN])
 def test_only_published_versions_are_tried(ada: User, v1: Version, state: VersionState) -> None:
     catalogue.put(Version.objects.filter(pk=v1.pk), state)
     v1.refresh_from_db()
-    assert isinstance(refusal(ada, wish((v1, 1.0))), StateConflict)
+    assert isinstance(refusal(ada, stack_of((v1, 1.0))), StateConflict)
 
 
 def test_a_yanked_version_can_be_tried(ada: User, v1: Version) -> None:
     v1.state = VersionState.YANKED
     v1.save()
-    assert finished(tryouts.ask(actor=ada, wish=wish((v1, 1.0)))).state == RenderState.READY
+    assert (
+        finished(tryouts.create(actor=ada, request=stack_of((v1, 1.0)))).state == RenderState.READY
+    )
 
 
 def test_what_one_may_not_see_is_absent(ada: User, other: Version) -> None:
     other.adapter.visibility = "private"
     other.adapter.save()
-    assert isinstance(refusal(ada, wish((other, 1.0))), NotFound)
+    assert isinstance(refusal(ada, stack_of((other, 1.0))), NotFound)
 
 
 def test_a_blocked_adapter_is_tried_by_nobody(ada: User, v1: Version) -> None:
     v1.adapter.blocked_reason = "copied"
     v1.adapter.save()
-    assert isinstance(refusal(ada, wish((v1, 1.0))), NotFound)
+    assert isinstance(refusal(ada, stack_of((v1, 1.0))), NotFound)
 
 
 def test_a_family_that_nobody_serves_is_said(
@@ -221,15 +223,15 @@ def test_a_family_that_nobody_serves_is_said(
 ) -> None:
     (tmp_path / "none.toml").write_text("")
     settings.LORARY = dataclasses.replace(settings.LORARY, bases=tmp_path / "none.toml")
-    error = refusal(ada, wish((v1, 1.0)))
-    assert "waiting for a worker for Miniature" in str(error.detail)
+    error = refusal(ada, stack_of((v1, 1.0)))
+    assert "no renderer for Miniature" in str(error.detail)
 
 
 # --- Life ---------------------------------------------------------------------------------------
 
 
 def test_removing_a_queued_one_cancels_it(ada: User, v1: Version) -> None:
-    asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
+    asked = tryouts.create(actor=ada, request=stack_of((v1, 1.0)))
     tryouts.remove(actor=ada, key=asked.key)
     render = finished(asked)
     assert (render.state, render.images.count()) == (RenderState.FAILED, 0)
@@ -244,8 +246,8 @@ def test_removing_a_queued_one_cancels_it(ada: User, v1: Version) -> None:
 def test_removing_a_running_one_stops_it_between_steps(
     ada: User, v1: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0), steps=4))
-    monkeypatch.setattr(tasks, "LOOK_S", 0.0)
+    asked = tryouts.create(actor=ada, request=stack_of((v1, 1.0), steps=4))
+    monkeypatch.setattr(tasks, "CANCEL_S", 0.0)
     looks = []
     look = queue.JobRun.check_cancelled
 
@@ -263,7 +265,7 @@ def test_removing_a_running_one_stops_it_between_steps(
 
 
 def test_only_the_asker_removes_and_shares(ada: User, bob: User, v1: Version) -> None:
-    asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
+    asked = tryouts.create(actor=ada, request=stack_of((v1, 1.0)))
     with pytest.raises(NotFound):
         tryouts.remove(actor=bob, key=asked.key)
     with pytest.raises(NotFound):
@@ -277,7 +279,7 @@ def test_only_the_asker_removes_and_shares(ada: User, bob: User, v1: Version) ->
 def test_an_expired_one_is_gone_at_once_and_its_rows_with_the_next_sweep(
     ada: User, v1: Version, own_settings: Own
 ) -> None:
-    asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
+    asked = tryouts.create(actor=ada, request=stack_of((v1, 1.0)))
     finished(asked)
     renders.begin(version=v1)
     then = timezone.now() - timedelta(days=8)
@@ -298,21 +300,21 @@ def test_an_expired_one_is_gone_at_once_and_its_rows_with_the_next_sweep(
 
 
 def test_a_dry_sweep_removes_none(ada: User, v1: Version) -> None:
-    tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
+    tryouts.create(actor=ada, request=stack_of((v1, 1.0)))
     Tryout.objects.update(expires_at=timezone.now())
     sweep.run(is_dry=True)
     assert Render.objects.get(kind="tryout").state == RenderState.QUEUED
 
 
 def test_one_that_still_waits_when_it_expires_is_ended(ada: User, v1: Version) -> None:
-    asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
+    asked = tryouts.create(actor=ada, request=stack_of((v1, 1.0)))
     Tryout.objects.update(expires_at=timezone.now())
     tryouts.expire()
     assert finished(asked).state == RenderState.FAILED
 
 
 def test_a_recipe_that_others_use_stays(ada: User, bob: User, v1: Version) -> None:
-    mine, theirs = (tryouts.ask(actor=who, wish=wish((v1, 1.0))) for who in (ada, bob))
+    mine, theirs = (tryouts.create(actor=who, request=stack_of((v1, 1.0))) for who in (ada, bob))
     assert mine.render.recipe_id == theirs.render.recipe_id
     long_ago = timezone.now() - timedelta(days=8)
     Tryout.objects.filter(pk=mine.pk).update(created_at=long_ago, expires_at=long_ago)
@@ -323,7 +325,7 @@ def test_a_recipe_that_others_use_stays(ada: User, bob: User, v1: Version) -> No
 def test_one_whose_base_went_away_waits_and_goes_on(
     ada: User, v1: Version, settings: Settings, tmp_path: Path, bases_file: Path
 ) -> None:
-    asked = tryouts.ask(actor=ada, wish=wish((v1, 1.0)))
+    asked = tryouts.create(actor=ada, request=stack_of((v1, 1.0)))
     (tmp_path / "none.toml").write_text("")
     settings.LORARY = dataclasses.replace(settings.LORARY, bases=tmp_path / "none.toml")
     render = finished(asked)

@@ -9,24 +9,24 @@ import torch
 from torch import Tensor, nn
 
 from previews.render import CannotRender, Why
-from previews.render.adapters.applied import Rack
-from previews.render.adapters.base_modules import Slot, Table
+from previews.render.adapters.applied import MountedStack
+from previews.render.adapters.base_modules import BaseModule, Table
 from previews.render.adapters.keys import group
-from previews.render.adapters.module_tensors import AdapterFile, Pieces
-from previews.render.adapters.normalise import Normal, normalise
+from previews.render.adapters.module_tensors import AdapterFile, ModuleTensors
+from previews.render.adapters.normalise import normalise
 from previews.render.adapters.updates import Update, update_of
 
-LINEAR = Slot("unet", "linear", (12, 8), 12)
-CONV = Slot("unet", "block.conv", (8, 8, 3, 3), 8)
+LINEAR = BaseModule("unet", "linear", (12, 8), 12)
+CONV = BaseModule("unet", "block.conv", (8, 8, 3, 3), 8)
 
 
-def update(slot: Slot, parts: dict[str, Tensor], **config: Any) -> Update:
+def update(slot: BaseModule, parts: dict[str, Tensor], **config: Any) -> Update:
     [(name, module)] = group([f"m.{part}" for part in parts]).items()
     tensors = {part: parts[key.removeprefix("m.")] for part, key in module.parts.items()}
-    return update_of(module.algorithm, Pieces(name, tensors, slot, config))
+    return update_of(module.algorithm, ModuleTensors(name, tensors, slot, config))
 
 
-def added(slot: Slot, parts: dict[str, Tensor], **config: Any) -> Tensor:
+def added(slot: BaseModule, parts: dict[str, Tensor], **config: Any) -> Tensor:
     """ΔW of a weight of ones."""
     delta = update(slot, parts, **config).weight
     assert delta is not None
@@ -37,7 +37,7 @@ def random(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
 
 
-MISFITS: dict[str, tuple[Slot, dict[str, Tensor]]] = {
+MISFITS: dict[str, tuple[BaseModule, dict[str, Tensor]]] = {
     "blocks that are not square": (LINEAR, {"oft_blocks": random(3, 4, 5)}),
     "blocks of too few rows": (LINEAR, {"oft_blocks": random(2, 4, 4)}),
     "blocks that are no blocks": (LINEAR, {"oft_blocks": random(4, 4)}),
@@ -91,7 +91,7 @@ MISFITS: dict[str, tuple[Slot, dict[str, Tensor]]] = {
 
 
 @pytest.mark.parametrize(("slot", "parts"), MISFITS.values(), ids=MISFITS)
-def test_parts_that_do_not_fit_are_refused(slot: Slot, parts: dict[str, Tensor]) -> None:
+def test_parts_that_do_not_fit_are_refused(slot: BaseModule, parts: dict[str, Tensor]) -> None:
     with pytest.raises(CannotRender) as caught:
         update(slot, parts)
     assert caught.value.why is Why.SHAPE
@@ -170,9 +170,9 @@ def test_only_pairs_are_converted_and_each_with_its_scale() -> None:
         {},
     )  # fmt: skip
     normal = normalise(file, Table({"linear": LINEAR, "conv": CONV}), convert)
-    assert normal.modules == 2
+    assert len(normal) == 2
     assert asked.keys() == {"old.lora_down.weight", "old.lora_up.weight", "old.alpha"}
-    delta = normal.updates[LINEAR].weight
+    delta = normal[LINEAR].weight
     assert delta is not None
     wanted = 0.5 * file.tensors["old.lora_up.weight"] @ file.tensors["old.lora_down.weight"]
     assert torch.allclose(delta(torch.ones(12, 8), 1.0), wanted)
@@ -196,27 +196,27 @@ class Pipeline:
         self.unet: Any = Shared()
 
 
-def whole(name: str) -> Normal:
+def whole(name: str) -> dict[BaseModule, Update]:
     delta = update(LINEAR, {"diff": random(12, 8)})
-    return Normal({Slot("unet", name, (12, 8)): delta})
+    return {BaseModule("unet", name, (12, 8)): delta}
 
 
 def test_layers_that_share_a_weight_get_their_bytes_back() -> None:
     pipeline = Pipeline()
     before = pipeline.unet.first.weight.detach().clone()
-    rack = Rack(pipeline, [whole("first"), whole("second")], [1.0, 1.0])
-    rack.dial(0.5)
+    rack = MountedStack(pipeline, [whole("first"), whole("second")], [1.0, 1.0])
+    rack.set_strength(0.5)
     assert not torch.equal(pipeline.unet.first.weight, before)
-    rack.dial(0.0)
+    rack.set_strength(0.0)
     assert torch.equal(pipeline.unet.first.weight, before)
-    assert rack.is_plain
+    assert rack.is_unchanged
 
 
 def test_an_adapter_of_weight_zero_changes_nothing() -> None:
     pipeline = Pipeline()
     before = pipeline.unet.first.weight.detach().clone()
-    rack = Rack(pipeline, [whole("first")], [0.0])
-    rack.dial(1.0)
-    rack.dial(1.0)
+    rack = MountedStack(pipeline, [whole("first")], [0.0])
+    rack.set_strength(1.0)
+    rack.set_strength(1.0)
     assert torch.equal(pipeline.unet.first.weight, before)
-    assert rack.is_plain
+    assert rack.is_unchanged

@@ -13,14 +13,16 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from previews.render import Base, Bases, Layer, Recipe
+from previews.render.pictures import Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
 
 __all__ = [
+    "ControlsInMemory",
     "Update",
     "bases_at",
     "layer",
@@ -39,6 +41,16 @@ ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 FEED = ("ff.net.0.proj", "ff.net.2", "proj_in", "proj_out")
 TEXT = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
 CONVS = ("conv1", "conv2", "downsamplers.0.conv")
+
+
+class ControlsInMemory(dict[str, Picture]):
+    """A store of pictures at strength 0."""
+
+    def find(self, keys: Iterable[str]) -> dict[str, Picture]:
+        return {key: self[key] for key in keys if key in self}
+
+    def add(self, pictures: Mapping[str, Picture]) -> None:
+        self.update(pictures)
 
 
 @dataclass(frozen=True)

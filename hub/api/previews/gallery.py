@@ -26,7 +26,7 @@ from hub.api.bodies import raw_body
 from previews.models import SampleKind, SampleState
 from previews.sample_files.formats import MAX_FILM_BYTES
 from previews.samples import selectors, services
-from previews.samples.selectors import Brought
+from previews.samples.selectors import ShownSample
 from registry.adapters import selectors as adapter_selectors
 from registry.versions import selectors as version_selectors
 
@@ -82,7 +82,7 @@ class SampleClaimsOut(serializers.Serializer[Any]):
     resources = SampleResourceOut(many=True, required=False)
 
 
-class SampleOut(serializers.Serializer[Brought]):
+class SampleOut(serializers.Serializer[ShownSample]):
     """A picture or short video that somebody says was made with a version."""
 
     id = serializers.IntegerField()
@@ -107,22 +107,22 @@ class SampleOut(serializers.Serializer[Brought]):
     claims = SampleClaimsOut(source="facts")
     created_at = serializers.DateTimeField(source="row.created_at")
 
-    def get_file_name(self, sample: Brought) -> str:
+    def get_file_name(self, sample: ShownSample) -> str:
         """Return what its owner calls the file."""
         return str(sample.facts.get("name", ""))
 
     @extend_schema_field(serializers.URLField(allow_null=True))
-    def get_url(self, sample: Brought) -> str | None:
+    def get_url(self, sample: ShownSample) -> str | None:
         """Return where the picture or video is."""
         return absolute(self.context, sample.url) if sample.url else None
 
     @extend_schema_field(serializers.URLField(allow_null=True))
-    def get_poster_url(self, sample: Brought) -> str | None:
+    def get_poster_url(self, sample: ShownSample) -> str | None:
         """Return where the poster is."""
         return absolute(self.context, sample.poster_url) if sample.poster_url else None
 
     @extend_schema_field(serializers.URLField(allow_null=True))
-    def get_small_url(self, sample: Brought) -> str | None:
+    def get_small_url(self, sample: ShownSample) -> str | None:
         """Return where a small form is."""
         return absolute(self.context, sample.small_url) if sample.small_url else None
 

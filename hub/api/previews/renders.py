@@ -15,7 +15,7 @@ from previews.recipes import prompts
 from previews.recipes import selectors as recipe_selectors
 from previews.recipes.selectors import AdapterRecipe, Plan
 from previews.renders import selectors, services
-from previews.renders.queue_position import place_of
+from previews.renders.queue_position import position_of
 from registry.adapters import selectors as adapter_selectors
 from registry.versions import selectors as version_selectors
 
@@ -57,7 +57,7 @@ class RenderOut(PreviewsOut):
     def get_queue(self, previews: Previews) -> dict[str, Any] | None:
         """Return its place."""
         is_open = previews.state in OPEN_STATES
-        return dict(PlaceOut(place_of(self.context["render"])).data) if is_open else None
+        return dict(PlaceOut(position_of(self.context["render"])).data) if is_open else None
 
     @extend_schema_field(OpenApiTypes.STR)
     def get_version(self, _previews: Previews) -> str:

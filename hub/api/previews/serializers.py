@@ -11,7 +11,7 @@ from rest_framework import serializers
 from hub.api.base import ProgressOut, absolute
 from previews.models import RenderState
 from previews.pictures.selectors import Picture, Source
-from previews.renders.queue_position import Place
+from previews.renders.queue_position import QueuePosition
 from previews.renders.selectors import Previews
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class AdviceOut(serializers.Serializer[dict[str, Any]]):
     method = serializers.IntegerField(help_text="Number of the rules it was measured by.")
 
 
-class PlaceOut(serializers.Serializer[Place]):
+class PlaceOut(serializers.Serializer[QueuePosition]):
     """Where it stands in the queue."""
 
     ahead = serializers.IntegerField(help_text="Jobs that go first.")

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
     from previews.models import Tryout
-    from previews.renders.queue_position import Place
-    from previews.tryouts.selectors import Shown
+    from previews.renders.queue_position import QueuePosition
+    from previews.tryouts.selectors import TryoutStatus
     from registry.models import User, Version
 
 __all__ = ["TryoutIn", "TryoutOut", "TryoutShare", "TryoutView", "Tryouts"]
@@ -130,19 +130,19 @@ class TryoutOut(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField(source="tryout.expires_at")
 
     @extend_schema_field(OpenApiTypes.URI)
-    def get_url(self, found: Shown) -> str:
+    def get_url(self, found: TryoutStatus) -> str:
         """Return the address to share."""
         return absolute(self.context, reverse("tryout", args=[found.tryout.key]))
 
     @extend_schema_field(ProgressOut)
-    def get_progress(self, found: Shown) -> dict[str, int]:
+    def get_progress(self, found: TryoutStatus) -> dict[str, int]:
         """Return steps done and in all."""
         return {"done": found.done, "total": found.total}
 
     @extend_schema_field(PlaceOut(allow_null=True))
-    def get_queue(self, found: Shown) -> dict[str, Any] | None:
+    def get_queue(self, found: TryoutStatus) -> dict[str, Any] | None:
         """Return its place."""
-        place: Place | None = found.place
+        place: QueuePosition | None = found.place
         return None if place is None else dict(PlaceOut(place).data)
 
 
@@ -204,8 +204,8 @@ class Tryouts(_Answering):
         said = self.said(TryoutIn)
         layers = [_layer(user, one) for one in said.pop("layers")]
         uses, compares = said.pop("triggers"), said.pop("compare")
-        wish = TryoutRequest(layers=layers, uses_triggers=uses, compares=compares, **said)
-        tryout = tryouts.ask(actor=user, wish=wish)
+        request = TryoutRequest(layers=layers, uses_triggers=uses, compares=compares, **said)
+        tryout = tryouts.create(actor=user, request=request)
         response = self.tryout_answer(selectors.get(user, tryout.key), status=202)
         response["Location"] = absolute(
             {"request": self.request}, reverse("api-tryout", args=[tryout.key])

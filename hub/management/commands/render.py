@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from previews.render.output.readback import Original
-    from previews.render.reproduce import Again
+    from previews.render.reproduce import Reproduction
 
 __all__ = ["Command"]
 
@@ -142,7 +142,7 @@ def _write(out: Path, png: bytes) -> None:
         raise RenderError(msg) from error
 
 
-def _document(original: Original, again: Again, out: str | None) -> dict[str, Any]:
+def _document(original: Original, again: Reproduction, out: str | None) -> dict[str, Any]:
     return {
         "matches": again.is_match,
         "equality": again.equality,

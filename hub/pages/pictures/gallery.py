@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
     from previews.models import Sample
-    from previews.samples.selectors import Brought
+    from previews.samples.selectors import ShownSample
     from registry.models import Adapter, Blob, User, Version
 
 __all__ = [
@@ -70,7 +70,7 @@ class Used:
 class Print:
     """One picture with what is written under it."""
 
-    brought: Brought
+    brought: ShownSample
     alt: str
     settings: str
     used: list[Used]
@@ -145,7 +145,7 @@ def place_of(version: Version) -> str:
     return f"{reverse('gallery', args=[adapter.owner, adapter.name])}?v={version.name}"
 
 
-def print_of(brought: Brought) -> Print:
+def print_of(brought: ShownSample) -> Print:
     """Return one picture with its words."""
     facts = brought.facts
     title = _("Picture uploaded by %(name)s") % {"name": brought.row.author.username}

@@ -24,7 +24,7 @@ from previews import worker_bases
 from previews.recipes import prompts
 from previews.recipes import selectors as recipes
 from previews.renders.messages import no_renderer
-from previews.renders.queue_position import place_of_id
+from previews.renders.queue_position import position_of_id
 from previews.renders.selectors import previews_of
 from previews.renders.services import request as request_render
 from registry.accounts.permissions import require_adapter, require_user
@@ -149,7 +149,7 @@ def _place(found: Previews) -> str:
     """Return in a sentence or two what goes first and how long it may take."""
     if found.render_id is None or found.state not in {"queued", "running"}:
         return ""
-    place = place_of_id(found.render_id)
+    place = position_of_id(found.render_id)
     said = []
     if place.ahead:
         text = ngettext("%(n)d job goes first.", "%(n)d jobs go first.", place.ahead)

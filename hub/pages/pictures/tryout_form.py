@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
     from django.http import QueryDict
 
-    from previews.tryouts.selectors import Shown
+    from previews.tryouts.selectors import TryoutStatus
     from registry.models import Adapter, User, Version
 
     Viewer = User | AnonymousUser
@@ -155,7 +155,7 @@ def _looked_up(text: str) -> str:
     return text.replace("\0", "")[:_MOST_WORDS].strip()
 
 
-def input_from_tryout(found: Shown) -> TryoutInput:
+def input_from_tryout(found: TryoutStatus) -> TryoutInput:
     """Return what a try-out was asked with, so that it can be asked for again."""
     recipe, words = found.previews.recipe, found.tryout.render.trigger_words
     layers = tuple((selectors.name_of(one.version), written(one.strength)) for one in found.layers)
@@ -170,7 +170,7 @@ def input_from_tryout(found: Shown) -> TryoutInput:
     return TryoutInput(layers, "", told)
 
 
-def _has_words(found: Shown) -> bool:
+def _has_words(found: TryoutStatus) -> bool:
     return any(layer.version.trigger_words for layer in found.layers)
 
 
@@ -212,7 +212,7 @@ class TryoutForm:
         """The base model in words."""
         return family_label(self.family)
 
-    def wish(self) -> TryoutRequest:
+    def tryout_request(self) -> TryoutRequest:
         """Return what the valid form asks for.
 
         Raises:
@@ -252,7 +252,7 @@ def form_of(user: Viewer, said: TryoutInput, *, is_asked: bool = False) -> Tryou
         if is_asked
         else TryForm(initial=said.fields, limits=limits),
         said=said,
-        words=requests.words_of([row.version for row in rows]),
+        words=requests.trigger_words_of([row.version for row in rows]),
         family=family,
         waits_for=waiting_for(family) if family and base is None else "",
         faults=faults,

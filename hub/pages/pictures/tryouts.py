@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hub.pages.adapters.content_rating import Rating
     from hub.pages.pictures.tryout_form import TryoutForm, TryoutInput
     from previews.models import Tryout
-    from previews.tryouts.selectors import Shown
+    from previews.tryouts.selectors import TryoutStatus
 
 __all__ = ["act", "desk", "search", "show", "stack", "state", "strip"]
 
@@ -58,7 +58,8 @@ def _asked(request: HttpRequest, filled: TryoutForm) -> HttpResponse:
     status, wait = 400, None
     if filled.form.is_valid():
         try:
-            asked = tryouts.ask(actor=require_user(request.user), wish=filled.wish())
+            user = require_user(request.user)
+            asked = tryouts.create(actor=user, request=filled.tryout_request())
             return redirect("tryout", asked.key)
         except Unauthenticated:
             return redirect(f"{reverse('signin')}?{_next(filled.said)}")
@@ -79,7 +80,7 @@ def _next(said: TryoutInput) -> str:
 
 
 def _page(
-    request: HttpRequest, laid: TryoutForm, *, found: Shown | None = None, status: int = 200
+    request: HttpRequest, laid: TryoutForm, *, found: TryoutStatus | None = None, status: int = 200
 ) -> HttpResponse:
     context = {"desk": laid, "signin": _next(laid.said), **_history(request)}
     if found is not None:
@@ -100,7 +101,7 @@ def _history(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _result(request: HttpRequest, found: Shown) -> dict[str, Any]:
+def _result(request: HttpRequest, found: TryoutStatus) -> dict[str, Any]:
     """Return what the picture's side shows."""
     path = reverse("tryout", args=[found.tryout.key])
     url = request.build_absolute_uri(path)
@@ -115,7 +116,7 @@ def _result(request: HttpRequest, found: Shown) -> dict[str, Any]:
     }
 
 
-def _rating(request: HttpRequest, found: Shown, path: str) -> Rating | None:
+def _rating(request: HttpRequest, found: TryoutStatus, path: str) -> Rating | None:
     """Return the rating of what another's stack holds; one's own picture was asked for."""
     if found.tryout.user_id == request.user.pk:
         return None

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
     from previews.models import Image
-    from previews.pictures.showcase import Exhibit
+    from previews.pictures.showcase import RenderedImage
 
 __all__ = ["images"]
 
@@ -115,13 +115,13 @@ def _mask(said: str) -> int:
     return found
 
 
-def _shelf(found: list[Exhibit], start: str) -> Shelf:
+def _shelf(found: list[RenderedImage], start: str) -> Shelf:
     rows = [one.image.render.version for one in found]
     there = [row for row in rows if row is not None]
     return Shelf(start, by_id.manifests_of(there, [FileRole.WEIGHTS]))
 
 
-def _item(exhibit: Exhibit, shelf: Shelf, *, has_meta: bool) -> dict[str, Any]:
+def _item(exhibit: RenderedImage, shelf: Shelf, *, has_meta: bool) -> dict[str, Any]:
     image, version = exhibit.image, exhibit.image.render.version
     if version is None:
         msg = "a picture of a version has one"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from previews.pictures.showcase import Exhibit
+    from previews.pictures.showcase import RenderedImage
     from registry.models import Adapter, File, Version
 
 __all__ = ["Shelf", "date", "full_version", "level_of", "mini", "models", "picture", "versions"]
@@ -47,7 +47,7 @@ class Shelf:
 
     origin: str
     manifests: dict[int, list[File]] = field(default_factory=dict)
-    pictures: dict[int, list[Exhibit]] = field(default_factory=dict)
+    pictures: dict[int, list[RenderedImage]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rows: Iterable[Version], origin: str) -> Shelf:
@@ -242,7 +242,7 @@ def mini(version: Version, file: File, shelf: Shelf) -> dict[str, Any]:
     }
 
 
-def picture(exhibit: Exhibit, version: Version, shelf: Shelf) -> dict[str, Any]:
+def picture(exhibit: RenderedImage, version: Version, shelf: Shelf) -> dict[str, Any]:
     """Return a picture of a version; there is no BlurHash of it."""
     image = exhibit.image
     return {
@@ -258,7 +258,7 @@ def picture(exhibit: Exhibit, version: Version, shelf: Shelf) -> dict[str, Any]:
     }
 
 
-def meta(exhibit: Exhibit, version: Version, main: File | None) -> dict[str, Any]:
+def meta(exhibit: RenderedImage, version: Version, main: File | None) -> dict[str, Any]:
     """Return how a picture was made, by the names that A1111 gives to that."""
     image, recipe = exhibit.image, exhibit.recipe
     weight = image.strength

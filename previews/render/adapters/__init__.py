@@ -1,1 +1,1 @@
-"""Adapter files on a loaded base: read, brought into one form, written into its weights."""
+"""Reads adapter files and applies them to the weights of a loaded base."""

@@ -1,12 +1,12 @@
-"""Adapters on a pipeline: written into its weights, dialled, and taken off again.
+"""Applies a stack of adapters to a pipeline, sets its strength, and removes it again.
 
-The weights of the base are changed in place, ``W + Σ ΔW(strength)``, each ΔW computed from the
-untouched weight in float32 and the sum rounded once to the base's type. That costs nothing at a
-step of the pipeline, takes any algorithm, and adapters of a stack do not depend on their order.
+The weights of the base are changed in place, ``W + Σ ΔW(strength)``. Each ΔW is computed from the
+original weight in float32, and the sum is rounded once to the base's type. This costs nothing in
+the steps of the pipeline and works for all methods, and the order of adapters does not matter.
 
-What is changed is kept once, in the base's own type, until strength 0 or ``Rack.restore`` puts the
-same bytes back: where the weights are if there is room on the card, else in main memory. A change
-itself takes three more copies of one weight in float32, one weight after the other.
+The original weights are kept in the base's type until strength 0 or ``MountedStack.restore`` puts
+the same bytes back: on the graphics card if there is room, else in main memory. A change itself
+takes three more copies of one weight in float32, one weight after the other.
 """
 
 from __future__ import annotations
@@ -22,105 +22,115 @@ from previews.render.bases.memory_fallbacks import has_room
 from previews.render.errors import CannotRender, Why
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor, nn
 
-    from previews.render.adapters.base_modules import Slot, Table
-    from previews.render.adapters.normalise import Normal
-    from previews.render.adapters.updates import Delta
+    from previews.render.adapters.base_modules import BaseModule, Table
+    from previews.render.adapters.updates import Delta, Update
     from previews.render.recipe import Layer
 
-__all__ = ["Rack", "mount"]
+__all__ = ["MountedStack", "mount"]
 
 
 @dataclass(slots=True)
-class _Place:
-    """A tensor of the base, what the stack adds to it, and its bytes while it is changed."""
+class _ChangedTensor:
+    """A tensor of the base, what the stack adds to it, and its original while it is changed."""
 
     path: str
     module: nn.Module
     name: str
     deltas: list[tuple[float, Delta]]
-    kept: Tensor | None = None
+    original: Tensor | None = None
 
     @property
     def tensor(self) -> Tensor:
-        """The tensor that the base computes with, wherever offloading has put it.
+        """The tensor of the base.
 
-        With sequential offloading a module holds a placeholder, and the hook has the numbers.
+        With sequential offloading the module has a placeholder, and accelerate's hook the numbers.
         """
         held: Tensor = getattr(self.module, self.name).data
         if held.is_meta:
-            hook: Any = self.module._hf_hook  # noqa: SLF001 - accelerate has no verb for it
+            hook: Any = self.module._hf_hook  # noqa: SLF001 - accelerate has no public access
             found: Tensor = hook.weights_map[self.name]
             return found
         return held
 
-    def write(self, strength: float, *, beside: bool) -> None:
-        """Put in what a strength means.
+    def set_strength(self, strength: float, *, on_device: bool) -> None:
+        """Write the changed tensor.
 
         Args:
-            strength: Of the stack.
-            beside: Keep the base's bytes on the weight's device, not in main memory.
+            strength: Strength of the stack.
+            on_device: Keep the original on the tensor's device, not in main memory.
 
         Raises:
-            CannotRender: the sum is no finite number in the base's type.
+            CannotRender: the sum is not finite in the base's type.
         """
         active = [(weight * strength, delta) for weight, delta in self.deltas if weight * strength]
         tensor = self.tensor
         if not active:
             self.restore()
             return
-        if self.kept is None:
-            self.kept = tensor.clone() if beside else tensor.to("cpu", copy=True)
-        plain = self.kept.to(tensor.device).float()
-        result = plain.clone()
+        if self.original is None:
+            self.original = tensor.clone() if on_device else tensor.to("cpu", copy=True)
+        original = self.original.to(tensor.device).float()
+        result = original.clone()
         for factor, delta in active:
-            result += delta(plain, factor)
+            result += delta(original, factor)
         rounded = result.to(tensor.dtype)
         if not torch.isfinite(rounded).all():
             msg = f"With this file, weights of the base are no longer finite: {self.path[:120]}"
             raise CannotRender(Why.NUMBERS, msg)
         tensor.copy_(rounded)
 
-    def make_room(self) -> bool:
-        """Take the base's bytes into main memory; returns whether that moved anything."""
-        if self.kept is None or self.kept.device.type == "cpu":
+    def free_device_memory(self) -> bool:
+        """Move the original to main memory; return whether it was elsewhere."""
+        if self.original is None or self.original.device.type == "cpu":
             return False
-        self.kept = self.kept.to("cpu")
+        self.original = self.original.to("cpu")
         return True
 
     def restore(self) -> None:
-        """Put the base's own bytes back."""
-        if self.kept is not None:
-            self.tensor.copy_(self.kept)
-            self.kept = None
+        """Write the original."""
+        if self.original is not None:
+            self.tensor.copy_(self.original)
+            self.original = None
 
 
-class Rack:
-    """The adapters of one stack on one pipeline, dialled together."""
+class MountedStack:
+    """The adapters of a stack on a pipeline."""
 
-    def __init__(self, pipeline: Any, normals: Sequence[Normal], weights: Sequence[float]) -> None:  # noqa: ANN401
-        self._places: dict[tuple[Slot, str], _Place] = {}
-        self._strength: float | None = 0.0  # None: somewhere between two
-        self._is_short = False
-        for normal, weight in zip(normals, weights, strict=True):
-            for slot, update in normal.updates.items():
+    def __init__(
+        self,
+        pipeline: Any,  # noqa: ANN401 - diffusers is untyped
+        adapters: Sequence[Mapping[BaseModule, Update]],
+        weights: Sequence[float],
+    ) -> None:
+        self._tensors: dict[tuple[BaseModule, str], _ChangedTensor] = {}
+        self._strength: float | None = 0.0  # None: a change was interrupted
+        self._is_memory_short = False
+        for updates, weight in zip(adapters, weights, strict=True):
+            for slot, update in updates.items():
                 for name, delta in (("weight", update.weight), ("bias", update.bias)):
                     if delta is not None:
-                        self._place(pipeline, slot, name).deltas.append((weight, delta))
+                        self._tensor(pipeline, slot, name).deltas.append((weight, delta))
+
+    def _tensor(self, pipeline: Any, slot: BaseModule, name: str) -> _ChangedTensor:  # noqa: ANN401
+        if (slot, name) not in self._tensors:
+            module = getattr(pipeline, slot.component).get_submodule(slot.name)
+            self._tensors[slot, name] = _ChangedTensor(f"{slot.path}.{name}", module, name, [])
+        return self._tensors[slot, name]
 
     @property
-    def is_plain(self) -> bool:
-        """Whether the pipeline is the base alone."""
-        return all(place.kept is None for place in self._places.values())
+    def is_unchanged(self) -> bool:
+        """Whether the pipeline has the original weights."""
+        return all(one.original is None for one in self._tensors.values())
 
-    def dial(self, strength: float) -> None:
-        """Set every adapter to its own weight times ``strength``; at 0 the base is as it was.
+    def set_strength(self, strength: float) -> None:
+        """Apply every adapter with its own weight times ``strength``; 0 restores the base.
 
         Raises:
-            CannotRender: weights that overflow.
+            CannotRender: weights overflow.
         """
         if strength == self._strength:
             return
@@ -128,60 +138,54 @@ class Rack:
             self.restore()
             return
         self._strength = None
-        beside = self._fits_beside()
+        on_device = self._has_room_on_device()
         with torch.no_grad():
-            for place in self._places.values():
-                place.write(strength, beside=beside)
+            for one in self._tensors.values():
+                one.set_strength(strength, on_device=on_device)
         self._strength = strength
 
-    def make_room(self) -> bool:
-        """Keep the base's bytes in main memory from now on; returns whether any were elsewhere."""
-        self._is_short = True
-        moved = [place.make_room() for place in self._places.values()]
+    def free_device_memory(self) -> bool:
+        """Keep originals in main memory from now on; return whether any were elsewhere."""
+        self._is_memory_short = True
+        moved = [one.free_device_memory() for one in self._tensors.values()]
         return any(moved)
 
-    def _fits_beside(self) -> bool:
-        """Return whether the card that the weights are on has room for what is kept of them."""
-        tensors = [place.tensor for place in self._places.values()]
+    def _has_room_on_device(self) -> bool:
+        """Return whether the graphics card of the weights has room for the originals."""
+        tensors = [one.tensor for one in self._tensors.values()]
         on_card = [tensor for tensor in tensors if not tensor.is_cpu]
-        if self._is_short or not on_card:
+        if self._is_memory_short or not on_card:
             return False
         return has_room(on_card[0].device, sum(tensor.nbytes for tensor in on_card))
 
     def restore(self) -> None:
-        """Put the base's own bytes back, whatever happened before."""
+        """Write all originals, whatever happened before."""
         self._strength = 0.0
         with torch.no_grad():
-            # Backwards: of two places that share their bytes, the first has the base's own.
-            for place in reversed(self._places.values()):
-                place.restore()
-
-    def _place(self, pipeline: Any, slot: Slot, name: str) -> _Place:  # noqa: ANN401
-        if (slot, name) not in self._places:
-            module = getattr(pipeline, slot.component).get_submodule(slot.name)
-            self._places[slot, name] = _Place(f"{slot.path}.{name}", module, name, [])
-        return self._places[slot, name]
+            # Backwards: if two entries share their bytes, the first has the original.
+            for one in reversed(self._tensors.values()):
+                one.restore()
 
 
-def mount(pipeline: Any, table: Table, stack: Sequence[Layer]) -> Rack:  # noqa: ANN401
-    """Read a stack and check it against the base, which is not changed before it is dialled.
+def mount(pipeline: Any, table: Table, stack: Sequence[Layer]) -> MountedStack:  # noqa: ANN401
+    """Read a stack and check it against the base, which stays unchanged at first.
 
     Raises:
         CannotRender: a file cannot be read or does not fit.
     """
     knows_names = not hasattr(pipeline, "unet") and hasattr(pipeline, "lora_state_dict")
-    convert = _converter(pipeline) if knows_names else None
-    normals = [
-        normalise(read(layer.path, layer.config), table.into(layer.part), convert)
-        for layer in stack
-    ]
-    return Rack(pipeline, normals, [layer.weight for layer in stack])
 
-
-def _converter(pipeline: Any) -> Any:  # noqa: ANN401
-    def convert(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def convert(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         with quiet():
             result = pipeline.lora_state_dict(tensors)
         return dict(result[0] if isinstance(result, tuple) else result)
 
-    return convert
+    adapters = [
+        normalise(
+            read(layer.path, layer.config),
+            table.into(layer.part),
+            convert if knows_names else None,
+        )
+        for layer in stack
+    ]
+    return MountedStack(pipeline, adapters, [layer.weight for layer in stack])

@@ -1,7 +1,7 @@
-"""Which modules a loaded base has, under every name that adapter files give them.
+"""The modules of a loaded base by every name that adapter files use.
 
-A file's name is looked up here and never taken apart, since kohya's names write “.” and “_”
-alike: ``to_out.0`` and ``to_out_0`` would be the same.
+Names in files are looked up, not parsed: kohya's names replace “.” by “_”, so that ``to_out.0`` and
+``to_out_0`` look alike.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from previews.render.families import Family
 
-__all__ = ["Slot", "Table", "native_names", "table_of", "with_native"]
+__all__ = ["BaseModule", "Table", "native_names", "table_of", "with_native"]
 
 #: Prefixes of kohya's names for each part of a pipeline.
 _KOHYA = {
@@ -35,11 +35,11 @@ _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class BaseModule:
     """A module of the base that an adapter may change.
 
-    ``shape`` is that of its weight: ``(out, in)`` or ``(out, in / groups, kernel, kernel)``, or
-    anything where ``is_layer`` is false: norm layers and embeddings. ``bias_size`` is 0 for none.
+    ``shape`` is that of its weight: ``(out, in)`` or ``(out, in / groups, kernel, kernel)``; norm
+    layers and embeddings (``is_layer`` is false) have others. ``bias_size`` is 0 without a bias.
     """
 
     component: str
@@ -50,36 +50,35 @@ class Slot:
 
     @property
     def path(self) -> str:
-        """Component and name, as diffusers writes them."""
+        """Component and name, as in diffusers."""
         return f"{self.component}.{self.name}"
 
     @property
     def is_conv(self) -> bool:
-        """Whether the update is a convolution."""
+        """Whether it is a convolution."""
         return len(self.shape) > 2
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Slots of a base by every name that files use; ``fused`` names stand for several."""
+    """Modules of a base by name; a ``fused`` name stands for several modules."""
 
-    by_alias: Mapping[str, Slot]
-    fused: Mapping[str, tuple[Slot, ...]] = field(default_factory=dict)
+    by_alias: Mapping[str, BaseModule]
+    fused: Mapping[str, tuple[BaseModule, ...]] = field(default_factory=dict)
 
-    def find(self, name: str) -> Slot | None:
-        """Return the module that a file means, or None."""
-        plain = name.removeprefix("base_model.model.")
-        return self.by_alias.get(plain)
+    def find(self, name: str) -> BaseModule | None:
+        """Return the module of a name, None if there is none."""
+        return self.by_alias.get(name.removeprefix("base_model.model."))
 
-    def find_fused(self, name: str) -> tuple[Slot, ...]:
-        """Return the modules whose rows one after the other a file means; empty for none."""
+    def find_fused(self, name: str) -> tuple[BaseModule, ...]:
+        """Return the modules of a fused name in order, empty if there are none."""
         return self.fused.get(name.removeprefix("base_model.model."), ())
 
     def into(self, part: str) -> Table:
-        """Return the table with names of the main model meaning another part of the same build.
+        """Return a table in which names of the main model stand for another component.
 
         Raises:
-            CannotRender: ``modules``, the base has no such part.
+            CannotRender: ``modules``, the base has no such component.
         """
         if not part:
             return self
@@ -98,11 +97,8 @@ class Table:
 
 
 def table_of(pipeline: Any, family: Family | None = None) -> Table:  # noqa: ANN401 - diffusers is untyped
-    """Look at an opened pipeline without adapters.
-
-    A name that two modules share is left out: which of them a file meant cannot be known.
-    """
-    aliases: dict[str, Slot] = {}
+    """Return the table of an opened pipeline; names that two modules share are left out."""
+    aliases: dict[str, BaseModule] = {}
     doubled: set[str] = set()
     for component in _parts(pipeline):
         model = getattr(pipeline, component, None)
@@ -117,14 +113,14 @@ def table_of(pipeline: Any, family: Family | None = None) -> Table:  # noqa: ANN
 
 
 def _parts(pipeline: Any) -> tuple[str, ...]:  # noqa: ANN401
-    """Return what adapters may change; PixArt and Hunyuan-DiT have no verbs to say it."""
+    """Return the components that adapters can change; PixArt and Hunyuan-DiT do not list them."""
     return tuple(getattr(pipeline, "_lora_loadable_modules", ("transformer",)))
 
 
-def with_native(known: dict[str, Slot], family: Family) -> Table:
-    """Add the names of the original code; diffusers' own mean what diffusers means by them."""
+def with_native(known: dict[str, BaseModule], family: Family) -> Table:
+    """Return a table with the names of the original code; diffusers' names take precedence."""
     main = {slot.name: slot for slot in known.values() if slot.component == "transformer"}
-    fused: dict[str, tuple[Slot, ...]] = {}
+    fused: dict[str, tuple[BaseModule, ...]] = {}
     for native, names in native_names(family.native, main):
         for alias in _spellings("transformer", native, None):
             if alias in known:
@@ -136,21 +132,21 @@ def with_native(known: dict[str, Slot], family: Family) -> Table:
     return Table(known, fused)
 
 
-def _slots(component: str, model: nn.Module) -> Iterator[tuple[Slot, set[str]]]:
+def _slots(component: str, model: nn.Module) -> Iterator[tuple[BaseModule, set[str]]]:
     foreign = ldm_names(model) if component == "unet" else {}
     for name, module in model.named_modules():
         own = dict(module.named_parameters(recurse=False))
         if "weight" in own:
             bias = own["bias"].numel() if "bias" in own else 0
             is_layer = isinstance(module, _LAYERS)
-            slot = Slot(component, name, tuple(own["weight"].shape), bias, is_layer)
+            slot = BaseModule(component, name, tuple(own["weight"].shape), bias, is_layer)
             yield slot, set(_spellings(component, name, foreign.get(name)))
 
 
 def _spellings(component: str, name: str, foreign: str | None) -> Iterator[str]:
     names = [name]
     if component.startswith("text_encoder"):
-        # transformers 5 took a level out of CLIPTextModel; files name both.
+        # transformers 5 removed a level of CLIPTextModel; files have both names.
         bare = name.removeprefix("text_model.")
         names = [bare, f"text_model.{bare}"]
     if foreign:
@@ -168,10 +164,10 @@ def _spellings(component: str, name: str, foreign: str | None) -> Iterator[str]:
 def native_names(
     native: Mapping[str, tuple[str, ...]], modules: Collection[str]
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield original names, each with the modules it stands for, as far as the model has them.
+    """Yield names of the original code, each with the modules that it stands for.
 
     Args:
-        native: Patterns of original names with those of diffusers' modules; “*” is a number.
+        native: Patterns of original names and of diffusers' names; “*” is a number.
         modules: Names of the model's modules.
     """
     have = set(modules)

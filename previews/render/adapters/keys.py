@@ -10,9 +10,8 @@ base_model.model.….to_q.lora_A.default.weight            PEFT
 └────────────── module ──────────────┘└── part ─┘
 ```
 
-The module is never guessed from its spelling: ``modules.py`` looks it up among the modules of
-the loaded base. Parts are called as the libraries call them, but for a pair's two halves, which
-have many names.
+``base_modules.py`` looks up the module among those of the loaded base. Parts have the names that
+the libraries use; the halves of a low-rank pair have many names and are called ``down`` and ``up``.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Form", "Key", "Module", "group", "split"]
 
-#: PEFT leaves the adapter's name behind the parameter's in files that other tools wrote.
+#: Files of some tools have PEFT's adapter name after the parameter's.
 _NAMED = r"(?:\.[^.]+)?"
 _PARTS = tuple(
     (re.compile(rf"\.(?:{pattern})\Z"), part)
@@ -77,18 +76,18 @@ _ALPHA = frozenset({"alpha"})
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """An algorithm: the parts that each of its modules has, and those that it may have."""
+    """The required and the optional parts of a module by one method."""
 
     algorithm: str
     needs: frozenset[str]
     may: frozenset[str]
 
     def is_whole(self, parts: Set[str]) -> bool:
-        """Whether a module with these parts is one of this form."""
+        """Return whether these parts are complete."""
         return self.needs <= parts and self.is_begun(parts)
 
     def is_begun(self, parts: Set[str]) -> bool:
-        """Whether the parts belong here, though some may be missing."""
+        """Return whether all parts belong to this form; some may be missing."""
         return parts <= self.needs | self.may
 
 
@@ -128,7 +127,7 @@ _FORMS = (
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A tensor's name taken apart."""
+    """A tensor's name, split into module and part."""
 
     name: str
     module: str
@@ -137,17 +136,17 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A module in a file: its algorithm, and the name of the tensor for each part."""
+    """A module in a file: its method, and the tensor's name for each part."""
 
     algorithm: str
     parts: dict[str, str]
 
 
 def split(name: str) -> Key:
-    """Take a tensor's name apart.
+    """Split a tensor's name.
 
     Raises:
-        CannotRender: ``algorithm`` for updates that cannot be drawn, ``keys`` for unknown names.
+        CannotRender: ``algorithm`` for methods that are not supported, ``keys`` for unknown names.
     """
     old = _OLD.search(name)
     if old:
@@ -159,32 +158,32 @@ def split(name: str) -> Key:
             return Key(name, name[: found.start()], part)
     for algorithm, pattern in _FOREIGN:
         if pattern.search(name):
-            msg = f"This file uses {algorithm}, which the renderer does not read yet."
+            msg = f"This file uses {algorithm}, which the renderer does not support."
             raise CannotRender(Why.ALGORITHM, msg)
-    msg = f"This file has a tensor that belongs to no LoRA: {name[:120]}"
+    msg = f"This file has a tensor that is not part of a LoRA: {name[:120]}"
     raise CannotRender(Why.KEYS, msg)
 
 
 def group(names: Iterable[str]) -> dict[str, Module]:
-    """Return the modules in the file by name; order as given.
+    """Return the modules in a file by name, in the order of the names.
 
     Raises:
-        CannotRender: unreadable names; a module without all its parts; one module written twice.
+        CannotRender: unknown names, incomplete modules, or duplicates.
     """
     modules: dict[str, dict[str, str]] = {}
     for key in _keys(list(names)):
         parts = modules.setdefault(key.module, {})
         if key.part in parts:
-            msg = f"This file holds a module twice: {key.module[:120]}"
+            msg = f"This file contains a module twice: {key.module[:120]}"
             raise CannotRender(Why.KEYS, msg)
         parts[key.part] = key.name
     if not modules:
-        raise CannotRender(Why.EMPTY, "This file holds no LoRA modules.")
+        raise CannotRender(Why.EMPTY, "This file contains no LoRA modules.")
     return {name: Module(_algorithm(name, parts), parts) for name, parts in modules.items()}
 
 
 def _keys(names: list[str]) -> Iterable[Key]:
-    """Take names apart; “.weight” is a part only beside LyCORIS' mark of (IA)³."""
+    """Split names; “.weight” is a part only in modules with LyCORIS' marker for (IA)³."""
     marked = {name.removesuffix(".on_input") for name in names if name.endswith(".on_input")}
     for name in names:
         module = name.removesuffix(".weight")
@@ -198,5 +197,5 @@ def _algorithm(name: str, parts: dict[str, str]) -> str:
     if any(form.is_begun(parts.keys()) for form in _FORMS):
         msg = f"Half of a module is missing from this file: {name[:120]}"
         raise CannotRender(Why.INCOMPLETE, msg)
-    msg = f"This file changes a module by two methods at once: {name[:120]}"
+    msg = f"This file changes a module with two methods: {name[:120]}"
     raise CannotRender(Why.KEYS, msg)

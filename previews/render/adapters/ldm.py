@@ -1,7 +1,7 @@
 """Names of a UNet's modules in the original Stable Diffusion code.
 
-SDXL adapters trained with kohya's scripts name blocks as that code does (``input_blocks.4.1``),
-diffusers as ``down_blocks.1.attentions.0``. The numbers follow from the UNet's own blocks.
+SDXL adapters trained with kohya's scripts use that code's names (``input_blocks.4.1``) for blocks
+that diffusers calls ``down_blocks.1.attentions.0``.
 Source: diffusers ``scripts/convert_diffusers_to_original_stable_diffusion.py``.
 """
 
@@ -33,7 +33,7 @@ _OUTSIDE = {
 
 
 def ldm_names(unet: Any) -> dict[str, str]:  # noqa: ANN401 - diffusers is untyped
-    """Return original names by diffusers names; empty for models of another build."""
+    """Return original names by diffusers' names, empty for other architectures."""
     if not all(hasattr(unet, part) for part in ("down_blocks", "mid_block", "up_blocks")):
         return {}
     blocks = dict(_blocks(unet))
@@ -58,7 +58,7 @@ def _rename(name: str, blocks: dict[str, str]) -> str | None:
 
 
 def _blocks(unet: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401
-    """Yield blocks as pairs of prefixes, diffusers' and the original's."""
+    """Yield pairs of prefixes, diffusers' and the original's."""
     number = 1
     for i, block in enumerate(unet.down_blocks):
         for j in range(len(block.resnets)):

@@ -1,4 +1,4 @@
-"""The tensors of one module in a file, and the factor by which its update counts."""
+"""The tensors of one module in a file, and the scale of its update."""
 
 from __future__ import annotations
 
@@ -15,46 +15,43 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from previews.render.adapters.base_modules import Slot
+    from previews.render.adapters.base_modules import BaseModule
 
-__all__ = ["AdapterFile", "Pieces", "scale_of"]
+__all__ = ["AdapterFile", "ModuleTensors", "scale_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class AdapterFile:
-    """A file as read: tensors by name, and the PEFT configuration if one came along."""
+    """Tensors of a file by name, and PEFT's configuration."""
 
     tensors: Mapping[str, Tensor]
     config: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Pieces:
-    """Parts of one module, together with the module of the base they are for.
+class ModuleTensors:
+    """Tensors of one module by part, and the module of the base they are for.
 
-    Parts come out as float32; the largest, full differences, are better kept as they are stored.
+    Indexing returns float32. Use ``tensors`` for large parts, to keep them in the stored type.
 
     Raises:
-        CannotRender: ``numbers`` when one of them is not finite.
+        CannotRender: ``numbers``, one of them is not finite.
     """
 
     name: str
     tensors: Mapping[str, Tensor]
-    slot: Slot
+    slot: BaseModule
     config: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        """Look at every number once."""
         if not all(torch.isfinite(value.float()).all() for value in self.tensors.values()):
             msg = f"This file holds numbers that are not finite: {self.name[:120]}"
             raise CannotRender(Why.NUMBERS, msg)
 
     def __getitem__(self, part: str) -> Tensor:
-        """Return a part that the module's form is known to have."""
         return self.tensors[part].float()
 
     def __contains__(self, part: object) -> bool:
-        """Whether the file has this part."""
         return part in self.tensors
 
     def get(self, part: str, default: Tensor | None = None) -> Tensor | None:
@@ -66,22 +63,22 @@ class Pieces:
         """Return alpha / rank (alpha / √rank for rank-stabilised files)."""
         return scale_of(self.name, self.tensors.get("alpha"), rank, self.config, self.slot)
 
-    def rank_said(self) -> int | None:
-        """Return the rank that a PEFT configuration gives this module."""
+    def configured_rank(self) -> int | None:
+        """Return the rank from PEFT's configuration, None without one."""
         config = _config_of(self.config, self.slot)
         if "r" not in config:
             return None
         return int(_by_pattern(config.get("rank_pattern") or {}, self.slot.name, config["r"]))
 
     def fit(self, part: str, size: int) -> Tensor:
-        """Return a part that must be a vector of ``size`` numbers, flat."""
+        """Return a part as a vector, which must have ``size`` numbers."""
         value = self[part]
         if value.numel() != size:
             self.refuse(part)
         return value.flatten()
 
     def refuse(self, part: str) -> NoReturn:
-        """Say that a part is not of the base's size."""
+        """Raise ``CannotRender``: a part has another size than the base's module."""
         shape = tuple(self.tensors[part].shape)
         msg = (
             f"This file was made for another base model: {self.name[:120]} has {part} of "
@@ -91,30 +88,30 @@ class Pieces:
 
 
 def scale_of(
-    name: str, alpha: Tensor | None, rank: int, config: Mapping[str, Any], slot: Slot | None
+    name: str, alpha: Tensor | None, rank: int, config: Mapping[str, Any], slot: BaseModule | None
 ) -> float:
     """Return alpha / rank of a module (alpha / √rank for rank-stabilised files).
 
     Raises:
-        CannotRender: an alpha that is no number.
+        CannotRender: alpha is not a single number.
     """
     if alpha is not None:
         if alpha.numel() != 1:
-            msg = f"This file has an alpha that is no number: {name[:120]}"
+            msg = f"This file has an alpha that is not a number: {name[:120]}"
             raise CannotRender(Why.SHAPE, msg)
         return float(alpha) / rank
     config = _config_of(config, slot)
     general = config.get("lora_alpha", config.get("alpha", rank))
     patterns = config.get("alpha_pattern") or {}
-    said = _by_pattern(patterns, slot.name if slot else name, general)
-    return said / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    numerator = _by_pattern(patterns, slot.name if slot else name, general)
+    return numerator / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 
-def _config_of(config: Mapping[str, Any], slot: Slot | None) -> Mapping[str, Any]:
-    """Return the part about a component; diffusers prefixes each key with its name."""
+def _config_of(config: Mapping[str, Any], slot: BaseModule | None) -> Mapping[str, Any]:
+    """Return the configuration of a component; diffusers prefixes each key with its name."""
     if slot is None or config.keys() & {"lora_alpha", "alpha", "peft_type"}:
         return config
-    # A file for the second transformer has the names of the only one its trainer knew.
+    # The trainer of a file for the second transformer knew only one.
     parts = (slot.component, "transformer") if slot.component == "transformer_2" else None
     for prefix in (f"{part}." for part in parts or (slot.component,)):
         ours = {key.removeprefix(prefix): config[key] for key in config if key.startswith(prefix)}
@@ -124,12 +121,12 @@ def _config_of(config: Mapping[str, Any], slot: Slot | None) -> Mapping[str, Any
 
 
 def _by_pattern(patterns: Mapping[str, Any], name: str, default: Any) -> float:  # noqa: ANN401
-    """Return the value of the pattern that ends a module's name, as PEFT reads them."""
+    """Return the value of the pattern that matches the end of a module's name, as in PEFT."""
     plain = name.removeprefix("base_model.model.")
     fitting = (
         value
         for pattern, value in patterns.items()
-        # “^” says that the pattern is the whole name, not its end.
+        # “^” means that the pattern must match the whole name.
         if plain == pattern.removeprefix("^") or plain.endswith(f".{pattern}")
     )
     return float(next(fitting, default))

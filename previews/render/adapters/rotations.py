@@ -1,17 +1,17 @@
-"""Orthogonal finetuning: weights are turned, not added to.
+"""Orthogonal fine-tuning: weights are rotated.
 
 ```
-LyCORIS, kohya  oft_blocks (n, b, b)      q = B − Bᵀ, R = (1 + q)(1 − q)⁻¹; rows of W are turned
+LyCORIS, kohya  oft_blocks (n, b, b)      q = B − Bᵀ, R = (1 + q)(1 − q)⁻¹; rotates rows of W
                 W' = rescale · (1 + s (Rᵀ − 1)) W
-LyCORIS         oft_blocks (m, n, b, b)   BOFT: m stages, each mixes rows further apart
+LyCORIS         oft_blocks (m, n, b, b)   BOFT: m stages over rows further apart
                 W' = rescale · Π (1 + s (R_i − 1)) W
-PEFT            oft_R (n, b (b − 1) / 2)  columns of W are turned, W' = W Rᵀ
-PEFT            boft_R (m, n, b, b)       the same by stages, and boft_s scales the rows
+PEFT            oft_R (n, b (b − 1) / 2)  rotates columns, W' = W Rᵀ
+PEFT            boft_R (m, n, b, b)       the same in stages; boft_s scales the rows
 ```
 
-``alpha`` is not a scale here: times the number of rows it is the longest that q may be. LyCORIS
-dials each stage of BOFT, and leaves ``rescale`` whole at every strength but zero. PEFT knows no
-strength for these; here it is ``W + s (W' − W)``.
+``alpha`` is not a scale here: times the number of rows it is the greatest norm of q. LyCORIS
+applies the strength to each stage of BOFT, and ``rescale`` fully at every strength but zero. PEFT
+has no strength for these; here it is ``W + s (W' − W)``.
 
 Source: LyCORIS 4.1 ``functional/diag_oft.py`` and ``functional/boft.py``; sd-scripts
 ``networks/oft.py``; PEFT 0.21 ``tuners/oft/layer.py`` and ``tuners/boft/layer.py``.
@@ -29,37 +29,37 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from previews.render.adapters.module_tensors import Pieces
+    from previews.render.adapters.module_tensors import ModuleTensors
 
 __all__ = ["oft", "peft_boft", "peft_oft"]
 
-#: Terms of the series by which PEFT approximates the inverse unless told otherwise.
+#: Default number of terms in PEFT's series for the inverse.
 _TERMS = 5
 
 
-def oft(pieces: Pieces) -> Callable[[Tensor, float], Tensor]:
+def oft(module: ModuleTensors) -> Callable[[Tensor, float], Tensor]:
     """Return ΔW of LyCORIS' and kohya's OFT and LyCORIS' BOFT.
 
     Raises:
         CannotRender: blocks that do not divide the rows of the base's weight.
     """
-    blocks = pieces["oft_blocks"]
-    rows = pieces.slot.shape[0]
+    blocks = module["oft_blocks"]
+    rows = module.slot.shape[0]
     if blocks.ndim not in (3, 4) or blocks.shape[-2] != blocks.shape[-1]:
-        pieces.refuse("oft_blocks")
+        module.refuse("oft_blocks")
     if blocks.shape[-3] * blocks.shape[-1] != rows:
-        pieces.refuse("oft_blocks")
+        module.refuse("oft_blocks")
     skew = blocks - blocks.transpose(-1, -2)
-    longest = float(pieces["alpha"]) * rows if "alpha" in pieces else 0.0
+    longest = float(module["alpha"]) * rows if "alpha" in module else 0.0
     if 0 < longest < float(skew.norm()):
         skew = skew * (longest / (skew.norm() + 1e-8))
     turned = _cayley(skew)
-    rescale = pieces.fit("rescale", rows)[:, None] if "rescale" in pieces else None
+    rescale = module.fit("rescale", rows)[:, None] if "rescale" in module else None
     if blocks.ndim == 3:
         return _by_rows(lambda flat, s: _blockwise(turned.mT, flat, s), rescale)
-    # Stage i pairs rows that are 2^i half blocks apart, and there have to be such rows.
+    # Stage i pairs rows that are 2^i half blocks apart.
     if blocks.shape[-1] % 2 or rows % (2 ** (len(blocks) - 1) * blocks.shape[-1]):
-        pieces.refuse("oft_blocks")
+        module.refuse("oft_blocks")
     return _by_rows(lambda flat, s: _butterfly(turned, flat, s), rescale)
 
 
@@ -77,7 +77,7 @@ def _by_rows(
 
 
 def _cayley(skew: Tensor) -> Tensor:
-    """Return the turn (1 + q)(1 − q)⁻¹ of a skew q; both factors commute."""
+    """Return the rotation (1 + q)(1 − q)⁻¹ of a skew-symmetric q."""
     one = torch.eye(skew.shape[-1], dtype=torch.float64)
     wide = skew.double()
     result: Tensor = torch.linalg.solve(one - wide, one + wide)
@@ -85,7 +85,7 @@ def _cayley(skew: Tensor) -> Tensor:
 
 
 def _blockwise(turns: Tensor, rows: Tensor, strength: float = 1.0) -> Tensor:
-    """Return ``rows`` with each block of them turned by its own matrix, times ``strength``."""
+    """Return ``rows`` with each block rotated by its own matrix, by ``strength``."""
     count, size, _ = turns.shape
     blocks = rows.reshape(count, size, -1)
     turned = turns.to(rows.device) @ blocks
@@ -103,25 +103,25 @@ def _butterfly(turns: Tensor, rows: Tensor, strength: float) -> Tensor:
     return rows
 
 
-def peft_oft(pieces: Pieces) -> Callable[[Tensor, float], Tensor]:
+def peft_oft(module: ModuleTensors) -> Callable[[Tensor, float], Tensor]:
     """Return ΔW of PEFT's OFT.
 
     Raises:
         CannotRender: blocks that do not divide the columns of the base's weight.
     """
-    upper, columns = pieces["oft_R"], math.prod(pieces.slot.shape[1:])
+    upper, columns = module["oft_R"], math.prod(module.slot.shape[1:])
     size = (1 + math.isqrt(1 + 8 * upper.shape[-1])) // 2
     if upper.ndim != 2 or size * (size - 1) // 2 != upper.shape[1] or columns % size:
-        pieces.refuse("oft_R")
+        module.refuse("oft_R")
     if len(upper) not in (1, columns // size):
-        pieces.refuse("oft_R")
-    turns = _peft_turns(_skew(upper, size), pieces.config)
+        module.refuse("oft_R")
+    turns = _peft_turns(_skew(upper, size), module.config)
     turns = turns.expand(columns // size, size, size)
     return _by_columns(lambda flat: _blockwise(turns, flat), None)
 
 
 def _skew(upper: Tensor, size: int) -> Tensor:
-    """Return skew matrices from what is right of their diagonals, row by row."""
+    """Return skew-symmetric matrices from the values right of their diagonals, row by row."""
     skew = upper.new_zeros(len(upper), size, size)
     right, below = torch.triu_indices(size, size, 1)
     skew[:, right, below] = upper
@@ -158,20 +158,20 @@ def _by_columns(
     return delta
 
 
-def peft_boft(pieces: Pieces) -> Callable[[Tensor, float], Tensor]:
+def peft_boft(module: ModuleTensors) -> Callable[[Tensor, float], Tensor]:
     """Return ΔW of PEFT's BOFT.
 
     Raises:
         CannotRender: blocks that do not divide the columns of the base's weight.
     """
-    blocks, columns = pieces["boft_R"], math.prod(pieces.slot.shape[1:])
+    blocks, columns = module["boft_R"], math.prod(module.slot.shape[1:])
     if blocks.ndim != 4 or blocks.shape[2] != blocks.shape[3]:
-        pieces.refuse("boft_R")
+        module.refuse("boft_R")
     stages, count, size, _ = blocks.shape
     if count * size != columns or (stages > 1 and (size % 2 or columns % (2**stages * size // 2))):
-        pieces.refuse("boft_R")
+        module.refuse("boft_R")
     turns = _cayley((blocks.mT - blocks) / 2)
-    scale = pieces.fit("boft_s", pieces.slot.shape[0])[:, None]
+    scale = module.fit("boft_s", module.slot.shape[0])[:, None]
     orders = [_order(columns, stage, size) if stages > 1 else None for stage in range(stages)]
 
     def turn(rows: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What each algorithm makes of a weight: ``ΔW(W, strength)``, in float32.
+"""The update by each method: ``ΔW(W, strength)``, in float32.
 
 ```
 lora    ΔW = s · α/r · B A                    down, up; mid between them (Tucker)
@@ -12,10 +12,9 @@ oft     see ``rotations.py``
 DoRA    ΔW = (W + s Δ) m / ‖W + s Δ‖ − W      of lora, loha and lokr; norm by rows or by columns
 ```
 
-LyCORIS' strength is that of the modules' ``forward``; its ``merge_to`` counts α/r of LoHa and LoKr
-twice. DoRA of every kind has PEFT's strength, which is inside the norm. LyCORIS' own goes from
-``W + Δ`` at 0 to the whole update at 1, so that a sweep would have no way back to the base. At 1
-all of them agree.
+For LyCORIS, the strength is that of the modules' ``forward``; its ``merge_to`` applies α/r of LoHa
+and LoKr twice. DoRA has PEFT's strength, which is inside the norm. LyCORIS' own strength of DoRA
+gives ``W + Δ`` at 0, not the base. At 1 all of them agree.
 
 Source: LyCORIS 4.1 ``lycoris/modules``; PEFT 0.21 ``peft/tuners``.
 """
@@ -34,14 +33,14 @@ from previews.render.errors import CannotRender, Why
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from previews.render.adapters.base_modules import Slot
-    from previews.render.adapters.module_tensors import Pieces
+    from previews.render.adapters.base_modules import BaseModule
+    from previews.render.adapters.module_tensors import ModuleTensors
 
 __all__ = ["Delta", "Update", "part_of", "update_of"]
 
-#: From the base's weight (or bias) and a strength to what is added to it, on the weight's device.
+#: Maps the base's weight or bias and a strength to what is added, on the weight's device.
 Delta = Callable[["Tensor", float], "Tensor"]
-#: ΔW at strength 1 of an algorithm that does not look at W.
+#: Returns ΔW at strength 1 for a method that does not depend on W.
 Dense = Callable[["torch.device"], "Tensor"]
 
 
@@ -49,8 +48,8 @@ Dense = Callable[["torch.device"], "Tensor"]
 class Update:
     """What a file adds to a module of the base.
 
-    ``mixes_rows`` says that a row of ΔW depends on other rows of W, so that it cannot be had for
-    a part of a fused module alone.
+    If ``mixes_rows``, a row of ΔW depends on other rows of W, so that it cannot be computed for a
+    part of a fused module.
     """
 
     weight: Delta | None = None
@@ -59,33 +58,33 @@ class Update:
 
 
 class _Misfit(Exception):
-    """ΔW has another shape than W."""
+    """ΔW and W have different shapes."""
 
 
-def update_of(algorithm: str, pieces: Pieces) -> Update:
-    """Return the update of a module, tried on the shape of the base's weight.
+def update_of(algorithm: str, module: ModuleTensors) -> Update:
+    """Return the update of a module, after a trial with the shape of the base's weight.
 
     Raises:
-        CannotRender: parts that fit neither each other nor the base.
+        CannotRender: the parts do not fit each other or the base.
     """
-    slot = pieces.slot
+    slot = module.slot
     if algorithm not in ("full", "norm") and not slot.is_layer:
-        msg = f"The base's module is no layer that this method can change: {pieces.name[:120]}"
+        msg = f"This method cannot change the base's module: {module.name[:120]}"
         raise CannotRender(Why.SHAPE, msg)
-    update = _BUILDERS[algorithm](pieces)
+    update = _BUILDERS[algorithm](module)
     if update.weight is not None:
-        _try(update.weight, pieces)
+        _try(update.weight, module)
     return update
 
 
-def part_of(update: Update, whole: Slot, rows: slice, name: str) -> Update:
-    """Return some rows of the update of a fused module, for the base's module that has them.
+def part_of(update: Update, whole: BaseModule, rows: slice, name: str) -> Update:
+    """Return the rows of a fused module's update that are for one module of the base.
 
     Raises:
-        CannotRender: each row of the update depends on rows of other modules.
+        CannotRender: they depend on rows of other modules.
     """
     if update.mixes_rows:
-        msg = f"This file turns several modules of the base as if they were one: {name[:120]}"
+        msg = f"This file changes several modules of the base as if they were one: {name[:120]}"
         raise CannotRender(Why.ALGORITHM, msg)
 
     def part(delta: Delta | None) -> Delta | None:
@@ -102,23 +101,23 @@ def part_of(update: Update, whole: Slot, rows: slice, name: str) -> Update:
     return Update(part(update.weight), part(update.bias))
 
 
-def _try(delta: Delta, pieces: Pieces) -> None:
-    shape = pieces.slot.shape
+def _try(delta: Delta, module: ModuleTensors) -> None:
+    shape = module.slot.shape
     try:
         delta(torch.empty(shape, device="meta"), 1.0)
     except _Misfit as error:
         msg = (
-            f"This file was made for another base model: {pieces.name[:120]} is {error}, "
+            f"This file was made for another base model: {module.name[:120]} is {error}, "
             f"the base's module is {shape}."
         )
         raise CannotRender(Why.SHAPE, msg) from error
     except (RuntimeError, IndexError) as error:
-        msg = f"The parts of a module do not fit each other: {pieces.name[:120]}"
+        msg = f"The parts of a module do not fit each other: {module.name[:120]}"
         raise CannotRender(Why.SHAPE, msg) from error
 
 
 def _fitted(value: Tensor, like: Tensor) -> Tensor:
-    """Return ``value`` in the shape of ``like``; only the last dimensions may be flattened."""
+    """Return ``value`` in the shape of ``like``; dimensions after the first may be flattened."""
     if value.shape[:1] != like.shape[:1] or value.numel() != like.numel():
         raise _Misfit(str(tuple(value.shape)))
     return value.reshape(like.shape)
@@ -132,41 +131,41 @@ def _constant(value: Tensor) -> Delta:
     return _added(lambda device: value.to(device).float())
 
 
-def _bias(pieces: Pieces, part: str) -> Tensor:
-    if not pieces.slot.bias_size:
-        msg = f"The base's module has no bias that this file could change: {pieces.name[:120]}"
+def _bias(module: ModuleTensors, part: str) -> Tensor:
+    if not module.slot.bias_size:
+        msg = f"The base's module has no bias that this file could change: {module.name[:120]}"
         raise CannotRender(Why.SHAPE, msg)
-    return pieces.fit(part, pieces.slot.bias_size)
+    return module.fit(part, module.slot.bias_size)
 
 
 # --- Low-rank updates, and DoRA of them --------------------------------------------------------
 
 
-def _lora(pieces: Pieces) -> Update:
-    down, up, mid = pieces.tensors["down"], pieces.tensors["up"], pieces.tensors.get("mid")
+def _lora(module: ModuleTensors) -> Update:
+    down, up, mid = module.tensors["down"], module.tensors["up"], module.tensors.get("mid")
     rank = down.shape[0] if down.ndim else 0
     if up.ndim < 2 or up.numel() != up.shape[0] * rank or not rank:
-        msg = f"The two halves of a module do not fit each other: {pieces.name[:120]}"
+        msg = f"The two halves of a module do not fit each other: {module.name[:120]}"
         raise CannotRender(Why.SHAPE, msg)
-    scale = pieces.scale(rank)
+    scale = module.scale(rank)
     high = up.flatten(1) if mid is None else up.flatten(1).mT
 
     def dense(device: torch.device) -> Tensor:
         return scale * _product(high, down.flatten(1), mid, device)
 
-    return _decomposed(pieces, dense, _lora_bias(pieces, scale))
+    return _decomposed(module, dense, _lora_bias(module, scale))
 
 
-def _lora_bias(pieces: Pieces, scale: float) -> Delta | None:
+def _lora_bias(module: ModuleTensors, scale: float) -> Delta | None:
     factors = {"up_bias": scale, "diff_b": 1.0}
-    found = [_bias(pieces, part) * factors[part] for part in factors if part in pieces]
+    found = [_bias(module, part) * factors[part] for part in factors if part in module]
     return _constant(torch.stack(found).sum(0)) if found else None
 
 
 def _product(high: Tensor, low: Tensor, core: Tensor | None, device: torch.device) -> Tensor:
-    """Return ``high @ low`` in float32; around a core (Tucker form) ``high`` is transposed.
+    """Return ``high @ low`` in float32; with a core (Tucker form) ``high`` is transposed.
 
-    Factors are kept as they are stored, which mostly takes half the memory.
+    Factors stay in the stored type until then, which usually halves the memory.
     """
     high, low = high.to(device).float(), low.to(device).float()
     if core is None:
@@ -176,16 +175,16 @@ def _product(high: Tensor, low: Tensor, core: Tensor | None, device: torch.devic
     return torch.einsum("ij...,ip,jr->pr...", core.to(device).float(), high, low)
 
 
-def _loha(pieces: Pieces) -> Update:
+def _loha(module: ModuleTensors) -> Update:
     halves = [
         (
-            pieces.tensors[f"hada_w{half}_a"],
-            pieces.tensors[f"hada_w{half}_b"],
-            pieces.tensors.get(f"hada_t{half}"),
+            module.tensors[f"hada_w{half}_a"],
+            module.tensors[f"hada_w{half}_b"],
+            module.tensors.get(f"hada_t{half}"),
         )
         for half in (1, 2)
     ]
-    scale = pieces.scale(len(pieces["hada_w1_b"]))
+    scale = module.scale(len(module["hada_w1_b"]))
 
     def dense(device: torch.device) -> Tensor:
         first, second = (
@@ -196,42 +195,42 @@ def _loha(pieces: Pieces) -> Update:
             raise _Misfit(str((tuple(first.shape), tuple(second.shape))))
         return scale * first * second
 
-    return _decomposed(pieces, dense)
+    return _decomposed(module, dense)
 
 
-def _lokr(pieces: Pieces) -> Update:
-    scale = _lokr_scale(pieces)
+def _lokr(module: ModuleTensors) -> Update:
+    scale = _lokr_scale(module)
 
     def dense(device: torch.device) -> Tensor:
-        first, second = (_lokr_half(pieces, half, device).flatten(1) for half in ("w1", "w2"))
+        first, second = (_lokr_half(module, half, device).flatten(1) for half in ("w1", "w2"))
         return scale * torch.kron(first, second)
 
-    return _decomposed(pieces, dense)
+    return _decomposed(module, dense)
 
 
-def _lokr_half(pieces: Pieces, half: str, device: torch.device) -> Tensor:
-    whole = pieces.get(f"lokr_{half}")
+def _lokr_half(module: ModuleTensors, half: str, device: torch.device) -> Tensor:
+    whole = module.get(f"lokr_{half}")
     if whole is not None:
         return whole.to(device)
-    core = pieces.get("lokr_t2") if half == "w2" else None
-    low = pieces[f"lokr_{half}_b"]
+    core = module.get("lokr_t2") if half == "w2" else None
+    low = module[f"lokr_{half}_b"]
     return _product(
-        pieces[f"lokr_{half}_a"], low if core is not None else low.flatten(1), core, device
+        module[f"lokr_{half}_a"], low if core is not None else low.flatten(1), core, device
     )
 
 
-def _lokr_scale(pieces: Pieces) -> float:
-    """Return α/r. Where nothing is of low rank LyCORIS ignores α, and PEFT's r is in its config."""
-    low = pieces.get("lokr_w2_b", pieces.get("lokr_w1_b"))
+def _lokr_scale(module: ModuleTensors) -> float:
+    """Return α/r. LyCORIS ignores α if both halves are whole; PEFT's r is in its configuration."""
+    low = module.get("lokr_w2_b", module.get("lokr_w1_b"))
     if low is not None:
-        return pieces.scale(len(low))
-    said = None if "alpha" in pieces else pieces.rank_said()
-    return pieces.scale(said) if said else 1.0
+        return module.scale(len(low))
+    rank = None if "alpha" in module else module.configured_rank()
+    return module.scale(rank) if rank else 1.0
 
 
-def _decomposed(pieces: Pieces, dense: Dense, bias: Delta | None = None) -> Update:
-    """Return the update as it is, or brought to the magnitudes of DoRA."""
-    found = _magnitude(pieces)
+def _decomposed(module: ModuleTensors, dense: Dense, bias: Delta | None = None) -> Update:
+    """Return the update, with the magnitudes of DoRA if the file has them."""
+    found = _magnitude(module)
     if found is None:
         return Update(_added(dense), bias)
     magnitude, axis = found
@@ -247,31 +246,31 @@ def _decomposed(pieces: Pieces, dense: Dense, bias: Delta | None = None) -> Upda
     return Update(delta, bias, mixes_rows=axis == 1)
 
 
-def _magnitude(pieces: Pieces) -> tuple[Tensor, int] | None:
-    """Return DoRA's magnitudes, and the axis along which they are counted.
+def _magnitude(module: ModuleTensors) -> tuple[Tensor, int] | None:
+    """Return DoRA's magnitudes and their axis.
 
-    PEFT has rows only. LyCORIS and OneTrainer write ``(out, 1)`` for rows, ``(1, in)`` for columns.
+    PEFT has them for rows. LyCORIS and OneTrainer have ``(out, 1)`` or ``(1, in)``.
     """
-    if "magnitude" in pieces:
-        return pieces.fit("magnitude", pieces.slot.shape[0]), 0
-    value = pieces.get("dora_scale")
+    if "magnitude" in module:
+        return module.fit("magnitude", module.slot.shape[0]), 0
+    value = module.get("dora_scale")
     if value is None:
         return None
-    rows, columns = pieces.slot.shape[:2]
+    rows, columns = module.slot.shape[:2]
     if value.ndim > 1 and value.shape[:2] == (1, columns):
-        return pieces.fit("dora_scale", columns), 1
-    return pieces.fit("dora_scale", rows), 0
+        return module.fit("dora_scale", columns), 1
+    return module.fit("dora_scale", rows), 0
 
 
 # --- Updates that depend on the weight ---------------------------------------------------------
 
 
-def _glora(pieces: Pieces) -> Update:
-    a1, a2, b1, b2 = (pieces[part].flatten(1) for part in ("a1", "a2", "b1", "b2"))
-    rows, columns = pieces.slot.shape[:2]
+def _glora(module: ModuleTensors) -> Update:
+    a1, a2, b1, b2 = (module[part].flatten(1) for part in ("a1", "a2", "b1", "b2"))
+    rows, columns = module.slot.shape[:2]
     if (len(b1), len(a1)) != (rows, columns) and (len(b2), len(a2)) == (rows, columns):
-        a1, a2, b1, b2 = a2, a1, b2, b1  # as LyCORIS had them before 2.0
-    scale = pieces.scale(len(a2))
+        a1, a2, b1, b2 = a2, a1, b2, b1  # the order of LyCORIS before 2.0
+    scale = module.scale(len(a2))
 
     def delta(weight: Tensor, strength: float) -> Tensor:
         high, low, up, down = (part.to(weight.device) for part in (a1, a2, b1, b2))
@@ -283,9 +282,9 @@ def _glora(pieces: Pieces) -> Update:
     return Update(delta)
 
 
-def _ia3(pieces: Pieces) -> Update:
-    axis = 1 if float(pieces["on_input"]) else 0
-    return Update(_along(pieces.fit("vector", pieces.slot.shape[axis]), axis))
+def _ia3(module: ModuleTensors) -> Update:
+    axis = 1 if float(module["on_input"]) else 0
+    return Update(_along(module.fit("vector", module.slot.shape[axis]), axis))
 
 
 def _along(factor: Tensor, axis: int) -> Delta:
@@ -297,40 +296,40 @@ def _along(factor: Tensor, axis: int) -> Delta:
     return delta
 
 
-def _peft_ia3(pieces: Pieces) -> Update:
-    axis = _peft_ia3_axis(pieces)
-    factor = pieces.fit("ia3_l", pieces.slot.shape[axis]) - 1
-    bias = _along(factor, 0) if axis == 0 and pieces.slot.bias_size else None
+def _peft_ia3(module: ModuleTensors) -> Update:
+    axis = _peft_ia3_axis(module)
+    factor = module.fit("ia3_l", module.slot.shape[axis]) - 1
+    bias = _along(factor, 0) if axis == 0 and module.slot.bias_size else None
     return Update(_along(factor, axis), bias)
 
 
-def _peft_ia3_axis(pieces: Pieces) -> int:
+def _peft_ia3_axis(module: ModuleTensors) -> int:
     """Return the axis of W that is scaled.
 
-    ``(1, in)`` and ``(out, 1)`` of linear layers say it; convolutions have ``(1, channels, 1, 1)``
-    both ways, and the configuration names those that are scaled on their input.
+    Linear layers have ``(1, in)`` or ``(out, 1)``. Convolutions have ``(1, channels, 1, 1)``; the
+    configuration lists those that are scaled on their input.
     """
-    shape, slot = pieces["ia3_l"].shape, pieces.slot
+    shape, slot = module["ia3_l"].shape, module.slot
     if not slot.is_conv:
         return 1 if len(shape) == 2 and shape[0] == 1 else 0
     if slot.shape[0] != slot.shape[1]:
-        return 1 if pieces["ia3_l"].numel() == slot.shape[1] else 0
-    ends = pieces.config.get("feedforward_modules") or ()
+        return 1 if module["ia3_l"].numel() == slot.shape[1] else 0
+    ends = module.config.get("feedforward_modules") or ()
     return int(any(slot.name == end or slot.name.endswith(f".{end}") for end in ends))
 
 
-def _full(pieces: Pieces) -> Update:
+def _full(module: ModuleTensors) -> Update:
     weight, bias = (
-        next((part for part in parts if part in pieces), None)
+        next((part for part in parts if part in module), None)
         for parts in (("diff", "w_norm"), ("diff_b", "b_norm"))
     )
     return Update(
-        _constant(pieces.tensors[weight]) if weight else None,
-        _constant(_bias(pieces, bias)) if bias else None,
+        _constant(module.tensors[weight]) if weight else None,
+        _constant(_bias(module, bias)) if bias else None,
     )
 
 
-_BUILDERS: dict[str, Callable[[Pieces], Update]] = {
+_BUILDERS: dict[str, Callable[[ModuleTensors], Update]] = {
     "lora": _lora,
     "loha": _loha,
     "lokr": _lokr,
@@ -339,7 +338,7 @@ _BUILDERS: dict[str, Callable[[Pieces], Update]] = {
     "peft_ia3": _peft_ia3,
     "full": _full,
     "norm": _full,
-    "oft": lambda pieces: Update(oft(pieces), mixes_rows=True),
-    "peft_oft": lambda pieces: Update(peft_oft(pieces)),
-    "peft_boft": lambda pieces: Update(peft_boft(pieces)),
+    "oft": lambda module: Update(oft(module), mixes_rows=True),
+    "peft_oft": lambda module: Update(peft_oft(module)),
+    "peft_boft": lambda module: Update(peft_boft(module)),
 }

@@ -1,14 +1,14 @@
-"""The base models of a worker, from one TOML file.
+"""Reads the bases file: the base models of a worker, as TOML.
 
 ```toml
 [bases.sdxl]
 title = "Stable Diffusion XL 1.0"
 family = "sdxl"                     # as lorary.anatomy names it
 path = "/models/sdxl"               # a diffusers folder, relative to this file; or
-file = "/models/sdxl.safetensors"   # a checkpoint in a single file, with
-config = "/models/sdxl"             # ... a diffusers folder that says how it is built; or
-repo = "stabilityai/stable-diffusion-xl-base-1.0"   # a hub id, from the local cache only
-download = true                     # ... unless this allows the network
+file = "/models/sdxl.safetensors"   # a checkpoint, with
+config = "/models/sdxl"             # ... a diffusers folder with its configuration; or
+repo = "stabilityai/stable-diffusion-xl-base-1.0"   # a hub id, from the local cache
+download = true                     # ... or, with this, from the network
 dtype = "float16"
 device = "cuda"
 steps = 28
@@ -17,8 +17,7 @@ width = 1024
 height = 1024
 ```
 
-What a table leaves out, the family's description says (``families/*.toml``). The whole list of
-keys with their meanings is ``docs/previews.md``.
+Defaults are those of the family (``families/*.toml``). ``docs/previews.md`` lists all keys.
 """
 
 from __future__ import annotations
@@ -37,9 +36,9 @@ from previews.render.recipe import MAX_FPS, MAX_FRAMES, TriggerPlace
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["DEFAULT_FILE", "Base", "Bases", "base_told", "load_bases"]
+__all__ = ["DEFAULT_FILE", "Base", "Bases", "announced_base", "load_bases"]
 
-#: The file that comes with Lorary: the miniature and nothing else.
+#: The file that comes with Lorary; it has only the miniature.
 DEFAULT_FILE = Path(__file__).resolve().parents[2] / "bases.toml"
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,47}\Z")
@@ -65,9 +64,10 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """One base model and how it is used; ``location`` is a folder, a single file or a hub id.
+    """One base model with its settings.
 
-    ``config`` is the folder that says how a single file is built, "" for the others.
+    ``location`` is a folder, a single file or a hub id; ``config`` is the folder with the
+    configuration of a single file.
     """
 
     id: str
@@ -101,12 +101,12 @@ class Base:
 
     @property
     def is_single_file(self) -> bool:
-        """Whether it is a checkpoint in one file."""
+        """Whether it is a checkpoint in a single file."""
         return bool(self.config)
 
     @property
     def is_present(self) -> bool:
-        """Whether the files are here, or may be fetched: one can expect that it opens."""
+        """Whether its files exist or may be downloaded."""
         why, _hint = absence(self)
         return not why
 
@@ -129,24 +129,24 @@ class Bases:
         try:
             return self.by_id[base_id]
         except KeyError:
-            msg = f"There is no base model “{base_id}” here."
+            msg = f"There is no base model “{base_id}”."
             raise BaseUnavailable(msg) from None
 
     def serving(self, family: str) -> Base | None:
-        """Return the first base of a family whose files are here, or None."""
+        """Return the first base of a family that is present, None without one."""
         return next((base for base in self if base.family == family and base.is_present), None)
 
     @property
     def families(self) -> tuple[str, ...]:
-        """Families that can be rendered here, sorted."""
+        """Families with a base that is present, sorted."""
         return tuple(sorted({base.family for base in self if base.is_present}))
 
 
 def load_bases(path: Path | str | None = None) -> Bases:
-    """Read and check a bases file; None means the one that comes with Lorary.
+    """Read and check a bases file, by default the one that comes with Lorary.
 
     Raises:
-        BasesInvalid: absent, not TOML, or not fitting the schema; the text lists every fault.
+        BasesInvalid: missing, not TOML, or invalid; the text lists all faults.
     """
     file = Path(path) if path else DEFAULT_FILE
     try:
@@ -157,7 +157,7 @@ def load_bases(path: Path | str | None = None) -> Bases:
     faults = [f"unknown table “{name}”, expected “bases”" for name in document if name != "bases"]
     tables = document.get("bases", {})
     if not (isinstance(tables, dict) and all(isinstance(item, dict) for item in tables.values())):
-        faults.append("bases are written as tables [bases.NAME]")
+        faults.append("bases must be tables [bases.NAME]")
         tables = {}
     for name, table in tables.items():
         faults += [f"base “{name}”: {fault}" for fault in _faults(name, table)]
@@ -166,32 +166,34 @@ def load_bases(path: Path | str | None = None) -> Bases:
     return Bases({name: _base(name, table, file.parent) for name, table in tables.items()})
 
 
-def base_told(said: Mapping[str, Any]) -> Base | None:
-    """Return a base that is elsewhere by what is told of it; None where that is not understood.
+def announced_base(announced: Mapping[str, Any]) -> Base | None:
+    """Return a base that another worker announced; None if it is invalid.
 
-    A process of another release may know values that no recipe of this one has.
+    A worker of another release may announce unknown values.
     """
-    if not (isinstance(said.get("id"), str) and said.get("family")):
+    if not (isinstance(announced.get("id"), str) and announced.get("family")):
         return None
-    if any(fault for key in said.keys() - {"id"} for fault in _value_faults(key, said[key])):
+    if any(
+        fault for key in announced.keys() - {"id"} for fault in _value_faults(key, announced[key])
+    ):
         return None
-    return Base(location="", is_local=False, **said)
+    return Base(location="", is_local=False, **announced)
 
 
 def _base(name: str, table: dict[str, Any], folder: Path) -> Base:
     family = family_of(table["family"])
-    said = {**family.defaults, **table, "call": {**family.call, **table.get("call", {})}}
-    is_local = "repo" not in said
-    said["location"] = said.pop(next(key for key in _PLACES if key in said))
+    settings = {**family.defaults, **table, "call": {**family.call, **table.get("call", {})}}
+    is_local = "repo" not in settings
+    settings["location"] = settings.pop(next(key for key in _PLACES if key in settings))
     for key in ("location", "config") if is_local else ():
-        if key in said:
-            said[key] = str((folder / said[key]).resolve())
-    for key in _FLOATS & said.keys():
-        said[key] = float(said[key])
-    return Base(id=name, is_local=is_local, **said)
+        if key in settings:
+            settings[key] = str((folder / settings[key]).resolve())
+    for key in _FLOATS & settings.keys():
+        settings[key] = float(settings[key])
+    return Base(id=name, is_local=is_local, **settings)
 
 
-#: Keys that say where a base is; it has one of them.
+#: Keys for the location; a base has one of them.
 _PLACES = ("path", "file", "repo")
 _COMPUTED = {"id", "location", "is_local"}
 _FIELDS = {item.name: str(item.type) for item in fields(Base) if item.name not in _COMPUTED}
@@ -209,7 +211,7 @@ _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
 
 def _faults(name: str, table: dict[str, Any]) -> Iterator[str]:
     if not _ID.match(name):
-        yield "a name has lower-case letters, digits, “.”, “_” and “-”, at most 48"
+        yield "the name must have at most 48 lower-case letters, digits, “.”, “_” or “-”"
     if not table.get("family"):
         yield "“family” is missing"
     yield from _place_faults(table)
@@ -222,13 +224,13 @@ def _faults(name: str, table: dict[str, Any]) -> Iterator[str]:
 
 def _place_faults(table: dict[str, Any]) -> Iterator[str]:
     if sum(key in table for key in _PLACES) != 1:
-        yield "give either “path” (a folder), “file” (a checkpoint) or “repo” (a hub id)"
+        yield "set one of “path” (a folder), “file” (a checkpoint) or “repo” (a hub id)"
         return
     is_file = any(str(table.get(key)).endswith(SUFFIX) for key in ("path", "file"))
     if "file" in table and not is_file:
-        yield f"“file” ends in {SUFFIX}; other checkpoints are not opened"
+        yield f"“file” must end in {SUFFIX}"
     elif is_file and not table.get("config"):
-        yield "a checkpoint needs “config”, a diffusers folder that says how it is built"
+        yield "a checkpoint needs “config”, a diffusers folder with its configuration"
     elif "config" in table and not is_file:
         yield "“config” is only for a checkpoint in a single “file”"
 
@@ -236,13 +238,13 @@ def _place_faults(table: dict[str, Any]) -> Iterator[str]:
 def _value_faults(key: str, value: Any) -> Iterator[str]:  # noqa: ANN401 - TOML
     types, words = _TYPES[_KNOWN[key]]
     if type(value) not in types:
-        yield f"“{key}” is {words}, not {value!r}"
+        yield f"“{key}” must be {words}, not {value!r}"
     elif key in _RANGES and not _RANGES[key][0] <= value <= _RANGES[key][1]:
         low, high = _RANGES[key]
-        yield f"“{key}” lies between {low:g} and {high:g}, not {value!r}"
+        yield f"“{key}” must be between {low:g} and {high:g}, not {value!r}"
     elif key in {"width", "height"} and value % 8:
-        yield f"“{key}” is a multiple of 8, not {value!r}"
+        yield f"“{key}” must be a multiple of 8, not {value!r}"
     elif key in _CHOICES and value not in _CHOICES[key]:
-        yield f"“{key}” is one of {', '.join(sorted(_CHOICES[key]))}, not {value!r}"
+        yield f"“{key}” must be one of {', '.join(sorted(_CHOICES[key]))}, not {value!r}"
     elif key == "device" and not _DEVICE.match(value):
-        yield f"“device” is auto, cpu, mps, cuda or cuda:N, not {value!r}"
+        yield f"“device” must be auto, cpu, mps, cuda or cuda:N, not {value!r}"

@@ -1,9 +1,4 @@
-"""Silence for messages that alarm without cause.
-
-Opening a base makes transformers print tables of its weights, and diffusers warns of every
-component whose names a file does not have. ``normalise.py`` counts what a file changes, so nothing
-is lost with these words.
-"""
+"""Handles messages and exceptions of torch, diffusers and transformers."""
 
 from __future__ import annotations
 
@@ -22,12 +17,12 @@ if TYPE_CHECKING:
 
     from previews.render.bases.bases_file import Base
 
-__all__ = ["FOREIGN", "quiet", "refusing"]
+__all__ = ["LIBRARY_ERRORS", "as_unavailable", "quiet"]
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep diffusers, transformers and PEFT silent below critical for the time of the block."""
+    """Silence diffusers, transformers and PEFT: they warn about files that are fine."""
     before = (diffusers_log.get_verbosity(), transformers_log.get_verbosity())
     transformers_log.disable_progress_bar()  # type: ignore[no-untyped-call]
     diffusers_log.disable_progress_bar()
@@ -42,22 +37,18 @@ def quiet() -> Iterator[None]:
         transformers_log.set_verbosity(before[1])
 
 
-#: What torch, diffusers and transformers raise at a base or a call that does not suit them.
-FOREIGN = (
+#: Exceptions that libraries raise for an unsuitable base or call.
+LIBRARY_ERRORS = (
     AssertionError, AttributeError, ImportError, KeyError, OSError, RuntimeError, TypeError,
     ValueError,
 )  # fmt: skip
 
 
 @contextmanager
-def refusing(base: Base, what: str) -> Iterator[None]:
-    """Turn whatever libraries raise into a refusal: “The base model “x” {what}: …”.
-
-    Raises:
-        BaseUnavailable: with the library's own words.
-    """
+def as_unavailable(base: Base, what: str) -> Iterator[None]:
+    """Raise ``BaseUnavailable`` (“The base model “x” {what}: …”) for exceptions of libraries."""
     try:
         yield
-    except FOREIGN as error:
+    except LIBRARY_ERRORS as error:
         msg = f"The base model “{base.id}” {what}: {error}"
         raise BaseUnavailable(msg) from error

@@ -1,4 +1,4 @@
-"""A base opened for real and timed: what to write into its table of the bases file."""
+"""Loads a base, times it, and returns the values for its table in the bases file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from previews.render.bases.bases_file import Bases
-from previews.render.bases.libraries import refusing
+from previews.render.bases.libraries import as_unavailable
 from previews.render.bases.pipelines import device_of
 from previews.render.defaults import recipe_of
 from previews.render.engine import Engine
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from previews.render.bases.bases_file import Base
     from previews.render.recipe import Recipe
 
-__all__ = ["Measured", "Warmed", "measure", "warm"]
+__all__ = ["Measurement", "WarmUp", "measure", "warm"]
 
-#: Share of memory on top of what was seen, for adapters and for prompts that are longer.
+#: Factor on the measured memory, for adapters and longer prompts.
 MARGIN = 1.1
 
 PROMPT = "a small house by a lake, mountains in the distance"
 
 
 @dataclass(frozen=True, slots=True)
-class Warmed:
-    """A base that was opened and gave a picture; seconds."""
+class WarmUp:
+    """Seconds to open a base and to render a picture."""
 
     id: str
     device: str
@@ -45,13 +45,12 @@ class Warmed:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Measurement:
     """Times in seconds, memory in GB (10⁹ bytes).
 
-    ``picture_s`` is of a call for one picture, ``batch_picture_s`` a picture of ``batch_tried`` in
-    a call. ``ram_gb`` is the peak of the process, ``ram_added_gb`` what came with this base;
-    ``vram_gb`` what CUDA had reserved at most, None elsewhere. ``memory_gb`` and ``batch`` are
-    meant for the bases file.
+    ``picture_s`` is for a batch of one, ``batch_picture_s`` per picture in a batch of
+    ``batch_tried``. ``ram_gb`` is the peak of the process, ``ram_added_gb`` that for this base,
+    ``vram_gb`` the peak that CUDA reserved. ``memory_gb`` and ``batch`` are for the bases file.
     """
 
     id: str
@@ -67,29 +66,29 @@ class Measured:
     batch: int
 
 
-def warm(base: Base, say: Callable[[str], None]) -> Warmed:
+def warm(base: Base, say: Callable[[str], None]) -> WarmUp:
     """Open a base and render one picture.
 
     Raises:
-        RenderError: it cannot be opened, or gives no picture.
+        RenderError: it cannot be opened, or renders no picture.
     """
     device = _device(base)
     say("opening")
     engine, open_s = _opened(base)
     say("rendering a picture")
-    return Warmed(base.id, device, open_s, _timed(engine, base, 1))
+    return WarmUp(base.id, device, open_s, _timed(engine, base, 1))
 
 
-def measure(base: Base, say: Callable[[str], None]) -> Measured:
-    """Open a base and render one picture at a time, then as many as ``batch`` says.
+def measure(base: Base, say: Callable[[str], None]) -> Measurement:
+    """Open a base and time a batch of one picture and a batch of ``base.batch``.
 
-    The first picture is not counted: libraries prepare themselves with it.
+    The first picture is not counted, because libraries initialise with it.
 
     Raises:
-        RenderError: it cannot be opened, or gives no picture.
+        RenderError: it cannot be opened, or renders no picture.
     """
     device = _device(base)
-    _forget_peaks(device)
+    _reset_peaks(device)
     before = _ram()
     say("opening")
     engine, open_s = _opened(base)
@@ -99,10 +98,11 @@ def measure(base: Base, say: Callable[[str], None]) -> Measured:
     single_s = _timed(engine, base, 1)
     say(f"rendering {base.batch} pictures a call")
     all_s = _timed(engine, base, base.batch)
-    fits = min(base.batch, engine.shelf.get(base.id).batch)
-    vram = _vram(device)
+    fits = min(base.batch, engine.bases.get(base.id).batch)
+    is_cuda = device.startswith("cuda")
+    vram = torch.cuda.max_memory_reserved(device) / 1e9 if is_cuda else None
     added = max(0.0, _peak_ram() - before)
-    return Measured(
+    return Measurement(
         id=base.id,
         device=device,
         open_s=open_s,
@@ -120,7 +120,7 @@ def measure(base: Base, say: Callable[[str], None]) -> Measured:
 def _device(base: Base) -> str:
     device = device_of(base)
     if device.startswith("cuda") and not torch.cuda.is_available():
-        msg = f"The base model “{base.id}” cannot be opened: torch finds no card for CUDA here."
+        msg = f"The base model “{base.id}” cannot be opened: torch finds no CUDA device."
         raise BaseUnavailable(msg)
     return device
 
@@ -128,24 +128,24 @@ def _device(base: Base) -> str:
 def _opened(base: Base) -> tuple[Engine, float]:
     engine = Engine(Bases({base.id: base}))
     start = time.monotonic()
-    with refusing(base, "cannot be opened"):
-        engine.shelf.get(base.id)
+    with as_unavailable(base, "cannot be opened"):
+        engine.bases.get(base.id)
     return engine, time.monotonic() - start
 
 
 def _timed(engine: Engine, base: Base, count: int) -> float:
-    """Return the seconds a picture of a call for so many."""
+    """Return the seconds per picture in a batch."""
     recipe = _recipe(base, count)
     start = time.monotonic()
-    with refusing(base, "gives no picture"):
+    with as_unavailable(base, "renders no picture"):
         engine.render(recipe)
     return (time.monotonic() - start) / len(recipe.shots())
 
 
 def _recipe(base: Base, count: int) -> Recipe:
-    """Return a recipe of so many pictures, or a few more where they are no product.
+    """Return a recipe of at least so many pictures.
 
-    Its strength is not 0: the engine takes those pictures one by one.
+    Its strength is not 0, because the engine renders those pictures one by one.
     """
     prompts = min(MAX_PROMPTS, math.ceil(count / MAX_SEEDS))
     seeds = min(MAX_SEEDS, math.ceil(count / prompts))
@@ -157,21 +157,17 @@ def _recipe(base: Base, count: int) -> Recipe:
     )
 
 
-def _forget_peaks(device: str) -> None:
+def _reset_peaks(device: str) -> None:
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats(device)
     try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # Linux: peak = present
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # Linux: resets the peak
     except OSError:
         return
 
 
-def _vram(device: str) -> float | None:
-    return torch.cuda.max_memory_reserved(device) / 1e9 if device.startswith("cuda") else None
-
-
 def _ram() -> float:
-    """Return what this process holds now, or at most held where only that is told."""
+    """Return the memory of this process, or its peak if only that is known."""
     return _of_status("VmRSS") or _peak_ram()
 
 

@@ -1,4 +1,4 @@
-"""Where memory is short: what fits, and what is asked for less of when something did not."""
+"""Detects a lack of memory, and reduces what a base needs."""
 
 from __future__ import annotations
 
@@ -9,39 +9,36 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from previews.render.bases.pipelines import Opened
+    from previews.render.bases.pipelines import OpenBase
 
-__all__ = ["free", "has_room", "is_out_of_memory", "spare"]
+__all__ = ["has_room", "is_out_of_memory", "reduce_memory", "release_memory"]
 
 _WORDS = ("out of memory", "not enough memory", "can't allocate memory")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory ran out, in one of the many ways to say it."""
+    """Return whether an exception means that memory ran out."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
         word in str(error).casefold() for word in _WORDS
     )
 
 
 def has_room(device: torch.device, size_bytes: int) -> bool:
-    """Return whether so much fits on a graphics card and leaves as much again for rendering."""
+    """Return whether a graphics card has room for this and the same again for rendering."""
     if device.type != "cuda":
         return False
     free_bytes, _ = torch.cuda.mem_get_info(device)
-    kept_for_torch = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return free_bytes + kept_for_torch >= 2 * size_bytes
+    reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return free_bytes + reserved >= 2 * size_bytes
 
 
-def spare(opened: Opened, size: int) -> bool:
-    """Make the next call of a base ask for less than one for ``size`` pictures did.
+def reduce_memory(opened: OpenBase, size: int) -> bool:
+    """Reduce the memory of a base's next call, after one for ``size`` pictures failed.
 
-    Half the pictures; then the VAE in tiles; then parts that do not compute in main memory. What
-    was once needed stays, for as long as the base is open.
-
-    Returns:
-        Whether there was anything left to try.
+    First halve the batch, then use VAE tiling, then offload to main memory. This lasts while the
+    base is open. Return whether there was anything left to reduce.
     """
-    free()
+    release_memory()
     pipeline: Any = opened.pipeline
     vae: Any = getattr(pipeline, "vae", None)
     if size > 1:
@@ -56,7 +53,7 @@ def spare(opened: Opened, size: int) -> bool:
     return True
 
 
-def _can_offload(opened: Opened) -> bool:
+def _can_offload(opened: OpenBase) -> bool:
     return (
         opened.device != "cpu"
         and opened.offload == "none"
@@ -65,8 +62,8 @@ def _can_offload(opened: Opened) -> bool:
     )
 
 
-def free() -> None:
-    """Give back what nobody holds any more."""
+def release_memory() -> None:
+    """Return unused memory to the device."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

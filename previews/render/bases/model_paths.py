@@ -1,4 +1,4 @@
-"""Where a base's files lie, and which build of libraries reads them; no torch."""
+"""Paths of a base's files, and versions of the installed libraries; without torch."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 __all__ = ["INDEX", "SUFFIX", "absence", "folder_of", "installed", "pipelines_known"]
 
-#: What makes a folder a pipeline of diffusers.
+#: File that a pipeline folder of diffusers has.
 INDEX = "model_index.json"
 
-#: Of the only checkpoints that are opened.
+#: Suffix of the only checkpoints that are opened.
 SUFFIX = ".safetensors"
 
-#: Libraries whose version can change a picture.
+#: Libraries that can change a picture.
 LIBRARIES = ("diffusers", "torch", "transformers")
 
 
 @cache
 def installed() -> dict[str, str]:
-    """Return the versions of the libraries that pictures depend on, "" where one is missing."""
+    """Return the versions of these libraries, empty if one is missing."""
     return {name: _version(name) for name in LIBRARIES}
 
 
@@ -39,9 +39,9 @@ def _version(name: str) -> str:
 
 @cache
 def pipelines_known() -> frozenset[str]:
-    """Return the names that the installed diffusers exports, empty where there is no diffusers.
+    """Return the names that the installed diffusers exports, empty without diffusers.
 
-    They are read from its table of lazy imports as text: importing it would bring torch along.
+    They are read from its source text, because importing it imports torch.
     """
     found = find_spec("diffusers")
     if found is None or found.origin is None:
@@ -51,7 +51,7 @@ def pipelines_known() -> frozenset[str]:
 
 
 def folder_of(base: Base) -> Path | None:
-    """Return the folder with a base's index, None where there is none yet."""
+    """Return the folder with a base's index, None if there is none yet."""
     if base.is_local:
         folder = Path(base.config or base.location)
         return folder if (folder / INDEX).is_file() else None
@@ -59,9 +59,9 @@ def folder_of(base: Base) -> Path | None:
 
 
 def absence(base: Base) -> tuple[str, str]:
-    """Return why a base cannot be opened from here and what to do, ("", "") where it can."""
+    """Return why a base cannot be opened and what to do, empty if it can be opened."""
     if base.is_single_file and not Path(base.location).is_file():
-        return "no such file", "Correct “file”; it is relative to the bases file."
+        return "no such file", "Correct “file”. It is relative to the bases file."
     if folder_of(base) is not None:
         return "", ""
     if base.is_local:
@@ -78,23 +78,23 @@ def absence(base: Base) -> tuple[str, str]:
 def _no_folder(place: Path, key: str) -> tuple[str, str]:
     if place.is_file():
         return (
-            f"“{key}” is a single file, not a folder of a pipeline",
-            f"A checkpoint is named as “file”; one that does not end in {SUFFIX} is not opened.",
+            f"“{key}” is a single file, not a folder",
+            f"Use “file” for a checkpoint. It must end in {SUFFIX}.",
         )
     if not place.exists():
         what = "no such folder" if key == "path" else f"no folder {place}"
-        return what, f"Correct “{key}”; it is relative to the bases file."
+        return what, f"Correct “{key}”. It is relative to the bases file."
     return (
         f"no {INDEX} in the folder" + ("" if key == "path" else f" {place}"),
-        "Name the folder that holds it: a pipeline as diffusers' save_pretrained writes it.",
+        "Use a folder written by save_pretrained of a diffusers pipeline.",
     )
 
 
 def _snapshot(base: Base) -> Path | None:
     if find_spec("huggingface_hub") is None:
         return None
-    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - workers alone have it
-    from huggingface_hub.errors import HFValidationError  # noqa: PLC0415 - workers alone have it
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - only on workers
+    from huggingface_hub.errors import HFValidationError  # noqa: PLC0415 - only on workers
 
     try:
         file = try_to_load_from_cache(base.location, INDEX, revision=base.revision or None)

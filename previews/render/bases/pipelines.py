@@ -1,4 +1,4 @@
-"""Opened base models, the last used ones kept."""
+"""Opens base models and keeps the last used ones."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from diffusers import DiffusionPipeline
 from diffusers.loaders.single_file_utils import SingleFileComponentError
 
 from previews.render.adapters.base_modules import table_of
-from previews.render.bases.libraries import FOREIGN, quiet
-from previews.render.bases.memory_fallbacks import free
+from previews.render.bases.libraries import LIBRARY_ERRORS, quiet
+from previews.render.bases.memory_fallbacks import release_memory
 from previews.render.bases.model_paths import folder_of, installed
 from previews.render.bases.verify import pickled
 from previews.render.errors import BaseUnavailable
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from previews.render.families import Family
 
 
-__all__ = ["Opened", "Shelf", "device_of", "fingerprint"]
+__all__ = ["BaseCache", "OpenBase", "device_of", "fingerprint"]
 
 
 @dataclass(slots=True)
-class Opened:
-    """A base in memory; ``batch`` and ``offload`` change when memory runs out."""
+class OpenBase:
+    """A base in memory; ``batch`` and ``offload`` change if memory runs out."""
 
     base: Base
     family: Family
@@ -48,7 +48,7 @@ class Opened:
     fingerprint: str
 
     def use_sampler(self, name: str) -> str:
-        """Put the named scheduler in, "" for the base's own; returns the class's name.
+        """Use a scheduler, "" for the base's own; return the name of its class.
 
         Raises:
             BaseUnavailable: no such scheduler in diffusers.
@@ -64,19 +64,19 @@ class Opened:
         return type(self.pipeline.scheduler).__name__
 
 
-class Shelf:
-    """A least-recently-used few of the bases, opened on demand."""
+class BaseCache:
+    """A least-recently-used cache of bases, opened on demand."""
 
     def __init__(self, bases: Bases, *, keep: int = 1) -> None:
         self.bases = bases
         self.keep = max(1, keep)
-        self._opened: OrderedDict[str, Opened] = OrderedDict()
+        self._opened: OrderedDict[str, OpenBase] = OrderedDict()
 
-    def get(self, base_id: str) -> Opened:
+    def get(self, base_id: str) -> OpenBase:
         """Return an opened base.
 
         Raises:
-            BaseUnavailable: unknown, not here, or not to be opened.
+            BaseUnavailable: unknown, missing, or it cannot be opened.
         """
         if base_id not in self._opened:
             base = self.bases.get(base_id)
@@ -87,9 +87,9 @@ class Shelf:
         return self._opened[base_id]
 
     def drop(self, base_id: str) -> None:
-        """Forget an opened base, for instance one that is no longer plain."""
+        """Close a base, for instance one whose weights cannot be restored."""
         if self._opened.pop(base_id, None) is not None:
-            free()
+            release_memory()
 
     def _has_room(self, base: Base) -> bool:
         if len(self._opened) >= self.keep:
@@ -97,16 +97,16 @@ class Shelf:
         device = device_of(base)
         if not device.startswith("cuda"):
             return True
-        free, _ = torch.cuda.mem_get_info(device)
-        return free >= base.memory_gb * 1e9
+        release_memory, _ = torch.cuda.mem_get_info(device)
+        return release_memory >= base.memory_gb * 1e9
 
     def _drop_oldest(self) -> None:
         self._opened.popitem(last=False)
-        free()
+        release_memory()
 
 
 def device_of(base: Base) -> str:
-    """Return the device a base is used on, ``auto`` resolved."""
+    """Return the device for a base; ``auto`` is the best one."""
     if base.device != "auto":
         return base.device
     if torch.cuda.is_available():
@@ -114,7 +114,7 @@ def device_of(base: Base) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _open(base: Base) -> Opened:
+def _open(base: Base) -> OpenBase:
     if not base.is_present:
         msg = f"The files of the base model “{base.id}” are not in {base.location}."
         raise BaseUnavailable(msg)
@@ -122,8 +122,8 @@ def _open(base: Base) -> Opened:
     try:
         with quiet():
             pipeline = (_from_file if base.is_single_file else _from_folder)(base, device)
-            _place(pipeline, base, device)
-    except (*FOREIGN, SingleFileComponentError) as error:
+            _move(pipeline, base, device)
+    except (*LIBRARY_ERRORS, SingleFileComponentError) as error:
         msg = f"The base model “{base.id}” cannot be opened: {error}"
         raise BaseUnavailable(msg) from error
     family = family_of(base.family)
@@ -134,7 +134,7 @@ def _open(base: Base) -> Opened:
         raise BaseUnavailable(msg)
     pipeline.set_progress_bar_config(disable=True)
     schedulers = {"": pipeline.scheduler}
-    return Opened(
+    return OpenBase(
         base,
         family,
         pipeline,
@@ -159,38 +159,38 @@ def _from_folder(base: Base, device: str) -> Any:  # noqa: ANN401
 
 
 def _from_file(base: Base, device: str) -> Any:  # noqa: ANN401
-    """Open a checkpoint in a single file, built as the folder ``config`` says.
+    """Open a checkpoint in a single file with the configuration of its folder.
 
-    Checkpoints with a UNet hold the whole pipeline. Those with a transformer mostly hold that
-    alone; the rest is read from the folder.
+    Checkpoints with a UNet contain the whole pipeline. Those with a transformer usually contain
+    only that; the rest is read from the folder.
     """
     if parts := pickled(Path(base.config)):
-        msg = f"{', '.join(parts)} in {base.config}: only pickles, which are never loaded"
+        msg = f"{', '.join(parts)} in {base.config}: only pickle files, which are never loaded"
         raise ValueError(msg)
     opener: Any = DiffusionPipeline
     index = opener.load_config(base.config, local_files_only=True)
-    said = {"dtype": _dtype(base, device), "local_files_only": True}
+    options = {"dtype": _dtype(base, device), "local_files_only": True}
     if "transformer" not in index:
         kind: Any = getattr(diffusers, index["_class_name"])
-        return kind.from_single_file(base.location, config=base.config, **said)
+        return kind.from_single_file(base.location, config=base.config, **options)
     part: Any = getattr(diffusers, index["transformer"][1])
     transformer = part.from_single_file(
-        base.location, config=base.config, subfolder="transformer", **said
+        base.location, config=base.config, subfolder="transformer", **options
     )
     return opener.from_pretrained(
-        base.config, transformer=transformer, use_safetensors=True, **said
+        base.config, transformer=transformer, use_safetensors=True, **options
     )
 
 
 def _dtype(base: Base, device: str) -> torch.dtype:
     if device == "cpu" and base.dtype == "float16":
-        return torch.float32  # a CPU has no fast float16, and some of its layers have none at all
+        return torch.float32  # slow on a CPU, and some layers do not support it
     kinds = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
     return kinds[base.dtype]
 
 
-def _place(pipeline: Any, base: Base, device: str) -> None:  # noqa: ANN401
-    """Put a pipeline where it computes; offloading moves its parts there by itself."""
+def _move(pipeline: Any, base: Base, device: str) -> None:  # noqa: ANN401
+    """Move a pipeline to its device, and set offloading and memory options."""
     if device != "cpu" and base.offload == "model":
         pipeline.enable_model_cpu_offload(device=device)
     elif device != "cpu" and base.offload == "sequential":
@@ -202,27 +202,20 @@ def _place(pipeline: Any, base: Base, device: str) -> None:  # noqa: ANN401
         vae.enable_slicing()
     if base.vae_tiling and hasattr(vae, "enable_tiling"):
         vae.enable_tiling()
-    if device == "cpu":
-        _lay_out(pipeline)
+    if device == "cpu":  # faster on a CPU
+        for part in (getattr(pipeline, name, None) for name in ("unet", "vae")):
+            if part is not None and all(weight.ndim <= 4 for weight in part.parameters()):
+                part.to(memory_format=torch.channels_last)
 
 
-def _lay_out(pipeline: Any) -> None:  # noqa: ANN401
-    """Put the channels of convolutions last, which a CPU is faster with."""
-    for part in (getattr(pipeline, name, None) for name in ("unet", "vae")):
-        if part is not None and all(weight.ndim <= 4 for weight in part.parameters()):
-            part.to(memory_format=torch.channels_last)
-
-
-#: Of a large file this much is read at either end: other weights differ there, and all of a
-#: base of 30 GB would take a minute.
+#: Bytes read at either end of a large file; reading 30 GB would take a minute.
 END_BYTES = 256 * 1024
 
 
 def fingerprint(base: Base, device: str) -> str:
-    """Return 64 hex digits that change with whatever changes a base's own pictures.
+    """Return 64 hex digits that change with the files, settings and libraries of a base.
 
-    It is of the files, of how the base is called and computed, and of the libraries that do it.
-    The device counts by its kind alone: ``cuda:1`` computes as ``cuda:0`` does.
+    The index of the device does not matter: ``cuda:1`` gives the same pictures as ``cuda:0``.
     """
     settings = {
         "dtype": base.dtype,
@@ -232,15 +225,15 @@ def fingerprint(base: Base, device: str) -> str:
         "vae_tiling": base.vae_tiling,
         "libraries": installed(),
     }
-    told = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     for name, path in _files_of(base):
-        told.update(f"{name}\0{path.stat().st_size}\0".encode())
-        told.update(_ends(path))
-    return told.hexdigest()
+        digest.update(f"{name}\0{path.stat().st_size}\0".encode())
+        digest.update(_ends(path))
+    return digest.hexdigest()
 
 
 def _files_of(base: Base) -> Iterator[tuple[str, Path]]:
-    """Yield what a base is read from: name and file, sorted."""
+    """Yield name and path of a base's files, sorted."""
     if base.is_single_file:
         yield "checkpoint", Path(base.location)
     folder = folder_of(base)

@@ -1,4 +1,4 @@
-"""What can be said of a base without loading it: every fault with what to do about it."""
+"""Checks a base without loading it; returns each fault with a hint."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
 
 __all__ = ["Fault", "pickled", "verify"]
 
-#: Longest JSON read of a base; the index of a large model's shards has a few hundred kilobytes.
+#: Longest JSON file that is read; the index of a large model has a few hundred kilobytes.
 MAX_JSON_BYTES = 16 * 1024 * 1024
 
-#: Files that can run code when loaded; the renderer opens none of them.
+#: Files that can run code when loaded; they are never opened.
 PICKLES = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
 
-#: Stems of the weights that diffusers and transformers look for.
+#: Names of the weights files of diffusers and transformers.
 STEMS = ("diffusion_pytorch_model", "model")
 
-#: Parts that have no weights, by the end of their class's name.
+#: Ends of class names of components without weights.
 WEIGHTLESS = (
     "Scheduler", "Tokenizer", "TokenizerFast", "TokenizersBackend", "Processor", "Extractor",
 )  # fmt: skip
 
-_CONVERT = "Convert them: open the pipeline and write it with save_pretrained."
-_AGAIN = "Fetch it again."
+_CONVERT = "Convert them: load the pipeline and write it with save_pretrained."
+_AGAIN = "Download it again."
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something wrong with a base; one that is not fatal leaves it usable."""
+    """A fault of a base; the base can be used unless it is fatal."""
 
     message: str
     hint: str
@@ -47,33 +47,33 @@ class Fault:
 
 
 def verify(base: Base) -> list[Fault]:
-    """Check folder, index, pipeline and the header of every weights file; no data is read."""
+    """Check folder, index, pipeline and the headers of all weights files; read no weights."""
     why, hint = absence(base)
     if why:
         return [Fault(f"{base.location}: {why}", hint)]
     folder = folder_of(base)
     if folder is None:
-        message = f"{base.location} is not here yet"
-        return [Fault(message, "It is fetched when it is first opened.", is_fatal=False)]
+        message = f"{base.location} is not downloaded yet"
+        return [Fault(message, "It is downloaded when it is first opened.", is_fatal=False)]
     index = _json(folder / INDEX)
     if isinstance(index, Fault):
         return [index]
     if not base.is_single_file:
         return [*_pipeline(base, index), *_components(folder, index, base.variant)]
-    # Of models with a transformer the rest is in other files; the folder has it.
+    # A checkpoint with a transformer contains only that; the folder has the rest.
     held = {"transformer"} if "transformer" in index else set(index)
     components = _components(folder, index, base.variant, held)
     return [*_pipeline(base, index), *_checkpoint(base), *components]
 
 
 def pickled(folder: Path) -> list[str]:
-    """Return the parts of a folder that have pickles and no safetensors to be read instead."""
+    """Return the components in a folder that have pickle files and no safetensors."""
     places = (place for place in folder.iterdir() if place.is_dir())
     return sorted(place.name for place in places if any(_pickles_alone(place)))
 
 
 def _checkpoint(base: Base) -> Iterator[Fault]:
-    """Look at a single file: is it a model, and of the family that the base says?"""
+    """Check that a single file is a base model of the right family."""
     file = Path(base.location)
     fault = _header(file)
     if fault is not None:
@@ -82,11 +82,11 @@ def _checkpoint(base: Base) -> Iterator[Fault]:
     anatomy = inspect_file(file).anatomy
     if anatomy is None or anatomy.kind not in {"checkpoint", "other"}:
         what = describe(anatomy.kind, anatomy.base.family) if anatomy else "damaged"
-        yield Fault(f"{_shown(file)} is {what}, no base model", "Correct “file”.")
+        yield Fault(f"{_shown(file)} is {what}, not a base model", "Correct “file”.")
     elif base.family not in (anatomy.base.candidates or (base.family,)):
         titles = " or ".join(family_title(one) for one in anatomy.base.candidates[:4])
         yield Fault(
-            f"{_shown(file)} is of {titles}, not of {family_title(base.family)}",
+            f"{_shown(file)} is for {titles}, not for {family_title(base.family)}",
             "Correct “family” or “file”.",
         )
     elif base.family != anatomy.base.family:
@@ -102,38 +102,41 @@ def _pipeline(base: Base, index: dict[str, Any]) -> Iterator[Fault]:
     if not isinstance(name, str):
         yield Fault(
             f"{INDEX} names no pipeline of diffusers",
-            "Pipelines that bring code of their own are not run; use one that diffusers has.",
+            "Pipelines with their own code are not supported. Use one of diffusers.",
         )
         return
     if not known:
         yield Fault("diffusers is not installed", "Install requirements/worker.txt.")
     elif name not in known:
         yield Fault(
-            f"the installed diffusers has no {name[:80]}", "Update diffusers, or another base."
+            f"the installed diffusers has no {name[:80]}", "Update diffusers, or use another base."
         )
     wanted = family_of(base.family).pipelines
     if wanted and name not in wanted:
         yield Fault(
             f"it is a {name[:80]}; {base.family} is rendered by {' or '.join(wanted)}",
-            "Correct “family”, or name another folder.",
+            "Correct “family”, or use another folder.",
         )
 
 
 def _components(
     folder: Path, index: dict[str, Any], variant: str, held: Collection[str] = ()
 ) -> Iterator[Fault]:
-    """Look at every part; those that are held elsewhere need no weights in the folder."""
+    """Check all components; those in ``held`` need no weights in the folder."""
     parts = {
-        name: str(said[1])
-        for name, said in index.items()
-        if not name.startswith("_") and isinstance(said, list) and len(said) == 2 and said[1]
+        name: str(document[1])
+        for name, document in index.items()
+        if not name.startswith("_")
+        and isinstance(document, list)
+        and len(document) == 2
+        and document[1]
     }
     if not parts:
         yield Fault(f"{INDEX} names no components", _AGAIN)
     for name, kind in parts.items():
         place = folder / name
         if Path(name).name != name or name in {"", ".", ".."}:
-            yield Fault(f"{INDEX} names a component {name[:80]!r}", _AGAIN)
+            yield Fault(f"{INDEX} names an invalid component {name[:80]!r}", _AGAIN)
         elif not place.is_dir():
             yield Fault(f"{name}: the folder is missing", _AGAIN)
         elif kind.endswith("Scheduler"):
@@ -144,9 +147,9 @@ def _components(
 
 
 def _config(file: Path) -> Iterator[Fault]:
-    said = _json(file)
-    if isinstance(said, Fault):
-        yield said
+    document = _json(file)
+    if isinstance(document, Fault):
+        yield document
 
 
 def _weights(place: Path, variant: str) -> Iterator[Fault]:
@@ -159,7 +162,7 @@ def _weights(place: Path, variant: str) -> Iterator[Fault]:
     else:
         yield from (fault for file in files if (fault := _header(file)))
         if pickles := _pickles(place):
-            message = f"{place.name}: pickles beside the weights ({', '.join(pickles[:3])})"
+            message = f"{place.name}: pickle files in the folder ({', '.join(pickles[:3])})"
             yield Fault(message, "They are not read and can be deleted.", is_fatal=False)
 
 
@@ -171,11 +174,11 @@ def _pickles_alone(place: Path) -> Iterator[Fault]:
     pickles = _pickles(place)
     if pickles and not any(place.glob("*.safetensors")):
         names = ", ".join(pickles[:3])
-        yield Fault(f"{place.name}: only pickles ({names}), which are never loaded", _CONVERT)
+        yield Fault(f"{place.name}: only pickle files ({names}), which are never loaded", _CONVERT)
 
 
 def _weight_files(place: Path, variant: str) -> list[Path] | Fault:
-    """Return the files that would be opened: of the variant where there are such, else plain."""
+    """Return the weights files to open, those of the variant if there are any."""
     for kind in (f".{variant}", "") if variant else ("",):
         for stem in STEMS:
             index = place / f"{stem}.safetensors.index{kind}.json"
@@ -188,15 +191,15 @@ def _weight_files(place: Path, variant: str) -> list[Path] | Fault:
 
 
 def _shards(index: Path) -> list[Path] | Fault:
-    said = _json(index)
-    if isinstance(said, Fault):
-        return said
-    names = said.get("weight_map")
+    document = _json(index)
+    if isinstance(document, Fault):
+        return document
+    names = document.get("weight_map")
     if not isinstance(names, dict) or not names:
         return Fault(f"{_shown(index)} has no “weight_map”", _AGAIN)
     shards = sorted({str(name) for name in names.values()})
     if any(Path(name).name != name or not name.endswith(".safetensors") for name in shards):
-        return Fault(f"{_shown(index)} names files elsewhere or of another kind", _AGAIN)
+        return Fault(f"{_shown(index)} names files in other folders or of other types", _AGAIN)
     return [index.parent / name for name in shards]
 
 
@@ -206,7 +209,7 @@ def _header(file: Path) -> Fault | None:
     except FileNotFoundError:
         return Fault(f"{_shown(file)} is missing", _AGAIN)
     except OSError as error:
-        return Fault(f"{_shown(file)} cannot be read: {error.strerror}", "See to its permissions.")
+        return Fault(f"{_shown(file)} cannot be read: {error.strerror}", "Check its permissions.")
     except HeaderError as error:
         return Fault(f"{_shown(file)}: {error}", _AGAIN)
     return None
@@ -216,16 +219,16 @@ def _json(file: Path) -> dict[str, Any] | Fault:
     try:
         with file.open("rb") as handle:
             text = handle.read(MAX_JSON_BYTES + 1)
-        said = json.loads(text) if len(text) <= MAX_JSON_BYTES else None
+        document = json.loads(text) if len(text) <= MAX_JSON_BYTES else None
     except FileNotFoundError:
         return Fault(f"{_shown(file)} is missing", _AGAIN)
     except OSError as error:
-        return Fault(f"{_shown(file)} cannot be read: {error.strerror}", "See to its permissions.")
+        return Fault(f"{_shown(file)} cannot be read: {error.strerror}", "Check its permissions.")
     except (ValueError, RecursionError):
-        return Fault(f"{_shown(file)} is no JSON", _AGAIN)
-    if not isinstance(said, dict):
-        return Fault(f"{_shown(file)} is no JSON object of a bearable size", _AGAIN)
-    return said
+        return Fault(f"{_shown(file)} is not valid JSON", _AGAIN)
+    if not isinstance(document, dict):
+        return Fault(f"{_shown(file)} is too large or not a JSON object", _AGAIN)
+    return document
 
 
 def _shown(file: Path) -> str:

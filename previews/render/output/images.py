@@ -1,8 +1,7 @@
-"""PNG with the recipe inside.
+"""Encodes pictures as PNG files with their recipe, and videos as a grid of frames and a WebP.
 
-Two text chunks: ``parameters`` in the form that A1111, Civitai and most viewers read, and
-``lorary``, a JSON document that is enough to make the picture again. The same picture and texts
-give the same bytes.
+A PNG has two text chunks: ``parameters``, in the format that A1111, Civitai and most viewers read,
+and ``lorary``, a JSON document from which the picture can be made again.
 """
 
 from __future__ import annotations
@@ -27,26 +26,26 @@ if TYPE_CHECKING:
 
 __all__ = ["Caption", "animation", "caption", "contact_sheet", "decode", "encode"]
 
-#: zlib level; stated, since a library's default may move and change every digest.
+#: zlib level; a change of the library's default would change all digests.
 COMPRESSION = 4
 
-#: Readers refuse text chunks beyond this; a recipe is a few kilobytes.
+#: Longest text chunk that is read; a recipe has a few kilobytes.
 MAX_TEXT_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """Texts of one picture."""
+    """Texts in a PNG."""
 
     parameters: str
     document: dict[str, Any]
 
 
 def caption(recipe: Recipe, shot: Shot, stack: Sequence[Layer], sampler: str) -> Caption:
-    """Say how a picture was made.
+    """Return the texts for a picture.
 
-    At strength 0 no adapter is named, for none took part, and the recipe is that of this picture
-    alone: whoever asked for it first gets the same bytes as everybody after.
+    At strength 0 they name no adapter, and the recipe is for this picture only, so that its bytes
+    do not depend on the render that made it.
     """
     used = [layer for layer in stack if layer.weight * shot.strength]
     adapters = [
@@ -54,10 +53,10 @@ def caption(recipe: Recipe, shot: Shot, stack: Sequence[Layer], sampler: str) ->
         | ({"part": layer.part} if layer.part else {})
         for layer in used
     ]
-    said = recipe.to_dict() if shot.strength else control_document(recipe, shot)
+    recipe_document = recipe.to_dict() if shot.strength else control_document(recipe, shot)
     document = {
-        "recipe": said,
-        "digest": digest_of(said),
+        "recipe": recipe_document,
+        "digest": digest_of(recipe_document),
         "image": {"prompt": shot.prompt, "seed": shot.seed, "strength": shot.strength},
         "adapters": adapters,
         "made_with": installed(),
@@ -86,7 +85,7 @@ def _parameters(
 
 
 def encode(picture: Image.Image, text: Caption) -> bytes:
-    """Return the PNG, the same bytes for the same picture and texts."""
+    """Return a PNG, the same bytes for the same picture and texts."""
     info = PngInfo()
     info.add_text("parameters", text.parameters)
     info.add_text("lorary", json.dumps(text.document, sort_keys=True, ensure_ascii=True))
@@ -96,35 +95,35 @@ def encode(picture: Image.Image, text: Caption) -> bytes:
 
 
 def decode(png: bytes) -> Caption:
-    """Read the texts of a picture made here.
+    """Return the texts of a picture made by Lorary.
 
     Raises:
-        ValueError: no PNG, or none of ours.
+        ValueError: not such a picture.
     """
     msg = "not a picture made by Lorary"
     try:
         with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
-            said = picture.info
+            info = picture.info
     except OSError as error:
         raise ValueError(msg) from error
-    texts = {key: str(value) for key, value in said.items() if isinstance(value, str)}
+    texts = {key: str(value) for key, value in info.items() if isinstance(value, str)}
     if "lorary" not in texts or len(texts["lorary"]) > MAX_TEXT_BYTES:
         raise ValueError(msg)
     return Caption(texts.get("parameters", ""), json.loads(texts["lorary"]))
 
 
-#: Frames of a contact sheet, spread evenly from the first to the last.
+#: Frames in the grid of a video, spread evenly.
 CELLS = 9
-#: A frame is not wider than this in a sheet of several.
+#: Widest frame in a grid.
 CELL_WIDTH = 384
-#: Frames a second where a recipe says none.
+#: Frames per second if the recipe has none.
 FPS = 8
-#: WebP's effort, 0 to 6, and quality; stated, since a library's default may move.
+#: WebP's effort (0 to 6) and quality.
 METHOD, QUALITY = 4, 80
 
 
 def contact_sheet(frames: Sequence[Image.Image]) -> Image.Image:
-    """Return up to nine frames as a grid, row by row; a single one as it is."""
+    """Return a grid of up to nine frames; a single frame is returned as it is."""
     if len(frames) == 1:
         return frames[0]
     count = min(CELLS, len(frames))
@@ -140,7 +139,7 @@ def contact_sheet(frames: Sequence[Image.Image]) -> Image.Image:
 
 
 def animation(frames: Sequence[Image.Image], fps: int) -> bytes:
-    """Return an endless animated WebP; empty for a single frame."""
+    """Return an animated WebP in a loop, empty for a single frame."""
     if len(frames) == 1:
         return b""
     first, *rest = (frame.convert("RGB") for frame in frames)

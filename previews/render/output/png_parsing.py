@@ -1,7 +1,6 @@
-"""PNG files of anybody, taken apart within limits before a decoder sees them.
+"""Parses untrusted PNG files within limits, before a decoder reads them.
 
-Nothing is decompressed here. What goes on to the decoder is the picture alone: other chunks, where
-bombs and surprises live, are left behind.
+Nothing is decompressed here. The decoder gets only the chunks of the picture itself.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Png", "read_png", "take_apart"]
+__all__ = ["Png", "parse_png", "read_png"]
 
-#: A picture of the largest size is 50 MB before compression.
+#: The largest picture has 50 MB uncompressed.
 MAX_FILE_BYTES = 64 * 1024 * 1024
 
 _NAME = re.compile(rb"[A-Za-z]{4}\Z")
@@ -33,13 +32,13 @@ _NAME = re.compile(rb"[A-Za-z]{4}\Z")
 
 @dataclass(frozen=True, slots=True)
 class Png:
-    """A file taken apart.
+    """A parsed file.
 
     Attributes:
         data: The whole file.
-        width: Of the picture, at most MAX_SIDE, like the height.
-        texts: Plain texts by keyword (``tEXt``); None for those of another kind or there twice.
-        bare: The file without anything but the picture.
+        width: Width of the picture; like the height at most MAX_SIDE.
+        texts: ``tEXt`` chunks by keyword; None for other text chunks and duplicates.
+        bare: The file with only the chunks of the picture.
     """
 
     data: bytes
@@ -58,14 +57,14 @@ class Png:
             with Image.open(io.BytesIO(self.bare), formats=["PNG"]) as picture:
                 return picture.convert("RGB")
         except (OSError, SyntaxError, ValueError, EOFError, zlib.error, struct.error):
-            _refuse("The picture cannot be decoded; it is broken or cut short.")
+            _refuse("The picture cannot be decoded; it is damaged or incomplete.")
 
 
 def read_png(file: Path) -> Png:
-    """Read a file and take it apart.
+    """Read and parse a file.
 
     Raises:
-        PictureInvalid: no PNG within the limits, or none that can be read.
+        PictureInvalid: see ``parse_png``; also if the file cannot be read.
     """
     try:
         if not file.is_file():
@@ -74,19 +73,19 @@ def read_png(file: Path) -> Png:
             data = handle.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:
         _refuse(f"{file} cannot be read: {error}.")
-    return take_apart(data)
+    return parse_png(data)
 
 
-def take_apart(data: bytes) -> Png:
-    """Check a PNG chunk by chunk.
+def parse_png(data: bytes) -> Png:
+    """Parse a PNG.
 
     Raises:
-        PictureInvalid: no PNG, damaged, or outside the limits.
+        PictureInvalid: not a PNG, damaged, or outside the limits.
     """
     if len(data) > MAX_FILE_BYTES:
         _refuse(f"The file has more than {MAX_FILE_BYTES // 2**20} MiB.")
     if not data.startswith(SIGNATURE):
-        _refuse(f"This is no PNG{_looks_like(data)}.")
+        _refuse(f"This is not a PNG{_looks_like(data)}.")
     width, height = 0, 0
     texts: dict[str, bytes | None] = {}
     bare = [SIGNATURE]
@@ -103,7 +102,7 @@ def take_apart(data: bytes) -> Png:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, bytes, int]]:
-    """Yield each chunk's letters, start, bytes and end, up to the end of the file."""
+    """Yield name, start, bytes and end of each chunk."""
     end = 0
     try:
         for chunk in walk(data):
@@ -111,9 +110,9 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, bytes, int]]:
             _require_name(name)
             yield chunk
     except Broken as fault:
-        _refuse(_told(fault))
+        _refuse(_message(fault))
     if end != len(data):
-        _refuse("Something else follows the picture in the file.")
+        _refuse("The file contains other data after the picture.")
 
 
 def _require_name(name: bytes) -> None:
@@ -121,9 +120,9 @@ def _require_name(name: bytes) -> None:
         _refuse("The file is damaged: a chunk has no name.")
 
 
-def _told(fault: Broken) -> str:
+def _message(fault: Broken) -> str:
     if fault.why == Fault.CUT:
-        return "The file is cut short."
+        return "The file is incomplete."
     if fault.why == Fault.ENDLESS:
         return f"The file has more than {MAX_CHUNKS} chunks."
     _require_name(fault.name)
@@ -132,7 +131,7 @@ def _told(fault: Broken) -> str:
 
 def _size(name: bytes, body: bytes) -> tuple[int, int]:
     if name != b"IHDR" or len(body) != 13:
-        _refuse("The file is damaged: it does not begin with its size.")
+        _refuse("The file is damaged: it does not start with its size.")
     width, height = struct.unpack(">II", body[:8])
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
         text = f"The picture has {width} × {height} pixels; {MAX_SIDE} × {MAX_SIDE} are allowed."

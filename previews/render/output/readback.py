@@ -1,4 +1,4 @@
-"""The recipe of a picture that was made here, read from a file that anybody may have changed."""
+"""Reads the recipe of a picture made by Lorary; the file may have been changed."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from previews.render.output.png_parsing import Png
 
-__all__ = ["Original", "Used", "read_back"]
+__all__ = ["Original", "UsedAdapter", "read_back"]
 
 MAX_ADAPTERS = 16
-#: Weight of an adapter times strength of the recipe.
+#: Highest strength of an adapter times that of the recipe.
 MAX_STRENGTH = 100.0
 
 _BASE = re.compile(r"[a-z0-9][a-z0-9._-]{0,47}\Z")
@@ -35,8 +35,8 @@ _KNOWN = _NEEDED | {"made_with"}
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
-    """An adapter that took part, with the strength it had in this picture."""
+class UsedAdapter:
+    """An adapter with its strength in this picture."""
 
     name: str
     sha256: str
@@ -46,38 +46,38 @@ class Used:
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A picture, and all that its file says of how it was made."""
+    """A picture with everything that its file says about how it was made."""
 
     png: Png
     document: Mapping[str, Any]
     recipe: Recipe
     shot: Shot
-    adapters: tuple[Used, ...]
+    adapters: tuple[UsedAdapter, ...]
     made_with: Mapping[str, str]
 
     def versions(self) -> dict[str, tuple[str, str]]:
-        """Return what differs between there and here: name to both versions, "" if unknown."""
-        there = {**dict.fromkeys(installed(), ""), **self.made_with}
+        """Return name and both versions of libraries that differ here; empty if unknown."""
+        theirs = {**dict.fromkeys(installed(), ""), **self.made_with}
         pairs = {"renderer": (self.recipe.renderer, RENDERER)}
-        pairs |= {name: (there[name], here) for name, here in installed().items()}
+        pairs |= {name: (theirs[name], here) for name, here in installed().items()}
         return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def read_back(png: Png) -> Original:
-    """Read and check the recipe; what does not fit together is refused.
+    """Read and check the recipe of a picture.
 
     Raises:
-        PictureInvalid: no recipe of ours, or one that was changed.
+        PictureInvalid: no recipe of Lorary, or one that was changed.
     """
     if "lorary" not in png.texts:
-        _refuse("This picture carries no recipe of Lorary. Some sites and tools remove it.")
+        _refuse("This picture has no recipe of Lorary. Some sites and tools remove it.")
     text = png.texts["lorary"]
     if text is None or len(text) > MAX_TEXT_BYTES:
-        _refuse("Its recipe is not written as Lorary writes it: packed, twice, or too long.")
+        _refuse("Its recipe is compressed, duplicated or too long.")
     document = _document(text)
     recipe = _recipe(document["recipe"])
     if recipe.digest != document["digest"]:
-        _refuse("Its recipe was changed: it does not fit its digest.")
+        _refuse("Its recipe was changed: its digest differs.")
     shot = _shot(document["image"], recipe)
     return Original(
         png=png,
@@ -91,24 +91,24 @@ def read_back(png: Png) -> Original:
 
 def _document(text: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(
-            text.decode("ascii"), object_pairs_hook=_once, parse_constant=_no_constant
+        document = json.loads(
+            text.decode("ascii"), object_pairs_hook=_unique, parse_constant=_no_constant
         )
     except (ValueError, RecursionError):
-        _refuse("Its recipe is damaged: no JSON as Lorary writes it.")
-    if not isinstance(said, dict) or not said.keys() >= _NEEDED:
+        _refuse("Its recipe is damaged: it is not valid JSON.")
+    if not isinstance(document, dict) or not document.keys() >= _NEEDED:
         _refuse("Its recipe is damaged: parts of it are missing.")
-    if not said.keys() <= _KNOWN:
-        _refuse("Its recipe says more than this version of Lorary knows.")
-    return said
+    if not document.keys() <= _KNOWN:
+        _refuse("Its recipe is from a newer version of Lorary.")
+    return document
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    said = dict(pairs)
-    if len(said) != len(pairs):
-        msg = "a key twice"
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        msg = "duplicate key"
         raise ValueError(msg)
-    return said
+    return table
 
 
 def _no_constant(name: str) -> float:
@@ -123,21 +123,21 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def _recipe(said: Any) -> Recipe:  # noqa: ANN401 - JSON
-    """Read a recipe more strictly than rows of the database are: no value is converted."""
+def _recipe(document: Any) -> Recipe:  # noqa: ANN401 - JSON
+    """Return a recipe; unlike ``Recipe.from_dict``, convert no values."""
     kinds = {item.name: str(item.type) for item in fields(Recipe)}
-    if not isinstance(said, dict) or not said.keys() <= kinds.keys():
+    if not isinstance(document, dict) or not document.keys() <= kinds.keys():
         _refuse("Its recipe is damaged, or from another version of Lorary.")
-    for name, value in said.items():
+    for name, value in document.items():
         if not _fits(kinds[name], value):
-            _refuse(f"Its recipe was changed: “{name}” is of the wrong kind.")
+            _refuse(f"Its recipe was changed: “{name}” has the wrong type.")
     try:
-        recipe = Recipe.from_dict(said)
+        recipe = Recipe.from_dict(document)
     except (RecipeInvalid, OverflowError) as error:
         _refuse(f"Its recipe was changed: {error}.")
     named = ((_BASE, recipe.base), (_SAMPLER, recipe.sampler), (_RENDERER, recipe.renderer))
     if not all(pattern.match(value) for pattern, value in named):
-        _refuse("Its recipe was changed: base, sampler or renderer cannot be called so.")
+        _refuse("Its recipe was changed: base, sampler or renderer has an invalid name.")
     return recipe
 
 
@@ -148,49 +148,52 @@ def _fits(kind: str, value: Any) -> bool:  # noqa: ANN401 - JSON
     return _TYPES[kind](value)
 
 
-def _shot(said: Any, recipe: Recipe) -> Shot:  # noqa: ANN401 - JSON
+def _shot(value: Any, recipe: Recipe) -> Shot:  # noqa: ANN401 - JSON
     kinds = {"prompt": "str", "seed": "int", "strength": "float"}
-    if not _is_table(said, kinds):
+    if not _is_table(value, kinds):
         _refuse("Its recipe is damaged: prompt, seed or strength is missing.")
-    if said["seed"] not in recipe.seeds or said["strength"] not in recipe.strengths:
-        _refuse("Its recipe was changed: it has no such seed or strength.")
-    return Shot(0, 0, said["prompt"], said["seed"], float(said["strength"]))
+    if value["seed"] not in recipe.seeds or value["strength"] not in recipe.strengths:
+        _refuse("Its recipe was changed: the picture's seed or strength is not in it.")
+    return Shot(0, 0, value["prompt"], value["seed"], float(value["strength"]))
 
 
-def _adapters(said: Any, strength: float) -> tuple[Used, ...]:  # noqa: ANN401 - JSON
-    if not isinstance(said, list) or len(said) > MAX_ADAPTERS:
-        _refuse(f"Its recipe was changed: it has no list of at most {MAX_ADAPTERS} adapters.")
-    if said and not strength:
-        _refuse("Its recipe was changed: at strength 0 no adapter takes part.")
-    return tuple(_used(item) for item in said)
+def _adapters(value: Any, strength: float) -> tuple[UsedAdapter, ...]:  # noqa: ANN401 - JSON
+    if not isinstance(value, list) or len(value) > MAX_ADAPTERS:
+        _refuse(f"Its recipe was changed: it must list at most {MAX_ADAPTERS} adapters.")
+    if value and not strength:
+        _refuse("Its recipe was changed: it names adapters at strength 0.")
+    return tuple(_used(item) for item in value)
 
 
-def _used(said: Any) -> Used:  # noqa: ANN401 - JSON
+def _used(value: Any) -> UsedAdapter:  # noqa: ANN401 - JSON
     kinds = {"name": "str", "sha256": "str", "strength": "float"}
-    has_part = isinstance(said, dict) and "part" in said
-    if not _is_table(said, kinds | ({"part": "str"} if has_part else {})):
-        _refuse("Its recipe was changed: an adapter is not described as Lorary does.")
-    is_strong = 0 < abs(said["strength"]) <= MAX_STRENGTH  # before float, which may overflow
-    is_known = _DIGEST.match(said["sha256"]) and (not has_part or _PART.match(said["part"]))
-    if not (is_known and is_strong and len(said["name"]) <= 200):
-        _refuse("Its recipe was changed: an adapter's digest or strength cannot be.")
-    return Used(said["name"], said["sha256"], float(said["strength"]), said.get("part", ""))
+    has_part = isinstance(value, dict) and "part" in value
+    if not _is_table(value, kinds | ({"part": "str"} if has_part else {})):
+        _refuse("Its recipe was changed: the description of an adapter is invalid.")
+    is_strong = 0 < abs(value["strength"]) <= MAX_STRENGTH  # before float, which may overflow
+    is_known = _DIGEST.match(value["sha256"]) and (not has_part or _PART.match(value["part"]))
+    if not (is_known and is_strong and len(value["name"]) <= 200):
+        _refuse("Its recipe was changed: an adapter's digest or strength is invalid.")
+    return UsedAdapter(
+        value["name"], value["sha256"], float(value["strength"]), value.get("part", "")
+    )
 
 
-def _made_with(said: Any) -> dict[str, str]:  # noqa: ANN401 - JSON
-    if not isinstance(said, dict) or len(said) > 16:
-        _refuse("Its recipe was changed: it names no versions.")
-    for name, value in said.items():
-        if not (_PART.match(name) and isinstance(value, str) and _VERSION.match(value)):
-            _refuse("Its recipe was changed: it names versions that cannot be.")
-    return said
+def _made_with(versions: Any) -> dict[str, str]:  # noqa: ANN401 - JSON
+    is_valid = isinstance(versions, dict) and len(versions) <= 16
+    if not is_valid or not all(
+        _PART.match(name) and isinstance(value, str) and _VERSION.match(value)
+        for name, value in versions.items()
+    ):
+        _refuse("Its recipe was changed: the versions of libraries are invalid.")
+    return dict(versions)
 
 
-def _is_table(said: Any, kinds: Mapping[str, str]) -> bool:  # noqa: ANN401 - JSON
+def _is_table(value: Any, kinds: Mapping[str, str]) -> bool:  # noqa: ANN401 - JSON
     return (
-        isinstance(said, dict)
-        and said.keys() == kinds.keys()
-        and all(_TYPES[kind](said[name]) for name, kind in kinds.items())
+        isinstance(value, dict)
+        and value.keys() == kinds.keys()
+        and all(_TYPES[kind](value[name]) for name, kind in kinds.items())
     )
 
 

@@ -1,15 +1,15 @@
-"""What a finished sweep says of strengths: where the change begins, is full, and comes apart.
+"""Measures a finished sweep: the strengths where the change begins, saturates and breaks.
 
-Three measures, each a mean over prompts and seeds, on pictures reduced to 128 x 128 pixels:
+There are three measures. Each is a mean over prompts and seeds, on pictures of 128 x 128 pixels:
 
-* **distance**: mean absolute difference to the control (strength 0) over all RGB values, of 255;
-* **seed distance**: the same between the controls of two seeds: how different two pictures of one
-  prompt are without any adapter, and so the yardstick for what a change is;
-* **likeness** of outlines: correlation of how much brightness changes from place to place, 1 for
-  pictures whose edges lie in the same places.
+* **distance**: mean absolute difference to the picture at strength 0 over all RGB values, of 255;
+* **seed distance**: the same between two seeds at strength 0. It says how different two pictures of
+  a prompt are without an adapter, and is the unit for a change;
+* **likeness** of outlines: correlation of local changes in brightness, 1 for pictures with edges in
+  the same places.
 
-The rules are in ``_side``, their reasons and figures in ``docs/previews.md``. Both sides of 0 are
-judged alone, by how far a strength is from 0.
+The rules are in ``_side``, their reasons and numbers in ``docs/previews.md``. Positive and negative
+strengths are measured separately.
 """
 
 from __future__ import annotations
@@ -26,40 +26,40 @@ from PIL import Image
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    Measure = Callable[["_Seen", "_Seen"], float]
+    Measure = Callable[["_Reduced", "_Reduced"], float]
 
 __all__ = ["METHOD", "Advice", "Side", "advise"]
 
-#: Number of these rules; advice by another one is made again.
+#: Version of the rules; advice by another version is made again.
 METHOD = 1
 
-#: A change shows when it is this share of what another seed changes.
+#: The change begins at this share of the seed distance.
 SHOWS = 0.2
-#: The change is full where it grows by this share of its fastest.
+#: The change saturates where it grows at this share of its highest rate.
 SLOWS = 0.5
-#: The suggested range starts at this share of the full change.
+#: The suggested range starts at this share of the saturated change.
 HALF = 0.5
-#: Outlines have come apart where they are less alike than this to those at full change; where
-#: seeds differ more, half-way to another seed's.
+#: The picture breaks where the likeness to the saturated one is lower than this, or than the middle
+#: between 1 and the likeness of two seeds if that is lower.
 ALIKE = 0.7
 
-#: Fewer strengths on the longer side of 0 say nothing of a line.
+#: Fewer strengths on a side of 0 are not enough for advice.
 LEAST = 2
 
-#: A picture as it is compared, reduced once more for its edges, and the cells they are summed in.
+#: Sizes of a picture for its distance, for its edges, and for the cells in which edges are summed.
 SMALL, EDGES, CELLS = (128, 128), (64, 64), (32, 32)
 
 Key = tuple[int, int, float]
-#: Values by how far a strength is from 0, the nearest first.
+#: Pairs of absolute strength and value, by strength.
 Line = list[tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One direction from 0, in signed strengths; None where the sweep does not show it.
+    """Advice for one side of 0, in signed strengths; None if the sweep does not show it.
 
-    ``suggested`` is the range to dial in, (low, high), and ``ends`` the outermost strength of the
-    sweep: what is None may come beyond it.
+    ``suggested`` is the range (low, high) of useful strengths; ``ends`` is the sweep's outermost
+    strength.
     """
 
     begins: float | None
@@ -71,10 +71,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What a sweep says above 0, and below where it goes there.
-
-    ``distances`` holds (strength, distance); they and ``seed_distance`` are of 255.
-    """
+    """Advice for positive and negative strengths; ``distances`` are (strength, distance)."""
 
     positive: Side | None
     negative: Side | None
@@ -88,8 +85,8 @@ class Advice:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """A picture as it is compared: small, and its outlines as a vector of length 1 (or 0)."""
+class _Reduced:
+    """A reduced picture, and its outlines as a vector of length 1 (or 0)."""
 
     pixels: npt.NDArray[np.uint8]
     outlines: npt.NDArray[np.float32]
@@ -97,31 +94,31 @@ class _Seen:
 
 @dataclass(frozen=True, slots=True)
 class _Sweep:
-    """Pictures of those prompts and seeds that have every strength."""
+    """Pictures of the prompts and seeds that have every strength."""
 
-    seen: dict[Key, _Seen]
+    seen: dict[Key, _Reduced]
     cells: Sequence[tuple[int, int]]
     strengths: Sequence[float]
 
     def mean(self, measure: Measure, one: float, other: float) -> float:
-        """Return a measure between two strengths."""
+        """Return the mean of a measure between two strengths."""
         pairs = [(self.seen[*cell, one], self.seen[*cell, other]) for cell in self.cells]
         return float(np.mean([measure(*pair) for pair in pairs]))
 
     def between_seeds(self, measure: Measure) -> float:
-        """Return a measure between seeds of one prompt at strength 0."""
+        """Return the mean of a measure between seeds at strength 0."""
         pairs = [pair for pair in combinations(self.cells, 2) if pair[0][0] == pair[1][0]]
         values = [measure(self.seen[*one, 0.0], self.seen[*other, 0.0]) for one, other in pairs]
         return float(np.mean(values)) if values else 0.0
 
 
 def advise(pictures: Iterable[tuple[Key, bytes]]) -> Advice | None:
-    """Return what a sweep says; its keys are (prompt number, seed, strength).
+    """Return advice for a sweep with keys (prompt number, seed, strength).
 
-    None where it is too small to say anything: it takes the control, two seeds that differ, and
-    two strengths on one side of 0.
+    Return None if it is too small: it needs strength 0, two seeds that differ, and two strengths on
+    one side of 0.
     """
-    sweep = _sweep({key: _look(data) for key, data in pictures})
+    sweep = _sweep({key: _reduced(data) for key, data in pictures})
     seed_distance = sweep.between_seeds(_distance) if 0.0 in sweep.strengths else 0.0
     if not seed_distance:
         return None
@@ -145,7 +142,7 @@ def advise(pictures: Iterable[tuple[Key, bytes]]) -> Advice | None:
     )
 
 
-def _sweep(seen: dict[Key, _Seen]) -> _Sweep:
+def _sweep(seen: dict[Key, _Reduced]) -> _Sweep:
     strengths = sorted({key[2] for key in seen})
     cells = sorted({key[:2] for key in seen})
     whole = [cell for cell in cells if all((*cell, strength) in seen for strength in strengths)]
@@ -153,11 +150,7 @@ def _sweep(seen: dict[Key, _Seen]) -> _Sweep:
 
 
 def _side(sweep: _Sweep, sign: int, line: Line, seed_distance: float) -> Side:
-    """Judge one side, in distances from 0.
-
-    It begins where the distance passes a share of the seed distance, and is full where it grows
-    by half of its fastest. It breaks where outlines are no longer those of the full change.
-    """
+    """Return the advice for one side, in absolute strengths."""
     ends = line[-1][0]
     begins = _passes(line, SHOWS * seed_distance)
     if begins is None:
@@ -170,38 +163,38 @@ def _side(sweep: _Sweep, sign: int, line: Line, seed_distance: float) -> Side:
 
 
 def _signed(side: Side, sign: int) -> Side:
-    """Return a side in signed strengths, to two decimals: nobody dials finer."""
+    """Return a side in signed strengths with two decimals."""
 
-    def told(reach: float | None) -> float | None:
+    def signed(reach: float | None) -> float | None:
         return None if reach is None else round(sign * reach, 2)
 
-    near, far = map(told, side.suggested or (None, None))
+    near, far = map(signed, side.suggested or (None, None))
     low, high = (near, far) if sign > 0 else (far, near)
     return Side(
-        begins=told(side.begins),
-        saturates=told(side.saturates),
-        breaks=told(side.breaks),
+        begins=signed(side.begins),
+        saturates=signed(side.saturates),
+        breaks=signed(side.breaks),
         suggested=None if low is None or high is None else (low, high),
         ends=sign * side.ends,
     )
 
 
 def _full(line: Line) -> float | None:
-    """Return where a step changes half as much as the steepest one; steps lie at their middles."""
+    """Return the strength, after the steepest step, at which the change saturates."""
     steps = [((x + x1) / 2, (y1 - y) / (x1 - x)) for (x, y), (x1, y1) in pairwise(line)]
     steepest = max(range(len(steps)), key=lambda index: steps[index][1])
     return _falls(steps[steepest:], SLOWS * steps[steepest][1])
 
 
 def _breaks(sweep: _Sweep, sign: int, reaches: Sequence[float]) -> float | None:
-    """Return where outlines are no longer those of the first of these strengths."""
+    """Return the strength at which outlines are no longer like those at the first one."""
     full = sign * reaches[0]
     alike = [(reach, sweep.mean(_likeness, full, sign * reach)) for reach in reaches]
     return _falls(alike, min(ALIKE, (1 + sweep.between_seeds(_likeness)) / 2))
 
 
 def _passes(line: Line, level: float) -> float | None:
-    """Return where a line first rises to a level, between its points in a straight line."""
+    """Return where a line first rises to a level, with linear interpolation."""
     for (x, y), (x1, y1) in pairwise(line):
         if y < level <= y1:
             return x + (level - y) / (y1 - y) * (x1 - x)
@@ -212,19 +205,19 @@ def _falls(line: Line, level: float) -> float | None:
     return _passes([(x, -y) for x, y in line], -level)
 
 
-def _look(data: bytes) -> _Seen:
+def _reduced(data: bytes) -> _Reduced:
     with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
         small = picture.convert("RGB").resize(SMALL, Image.Resampling.BOX)
     grey = np.asarray(small.convert("L").resize(EDGES, Image.Resampling.BOX), np.float32)
     edges = np.hypot(np.diff(grey, axis=1)[:-1], np.diff(grey, axis=0)[:, :-1])
     cells = np.asarray(Image.fromarray(edges).resize(CELLS, Image.Resampling.BOX)).ravel()
     outlines = cells - cells.mean()
-    return _Seen(np.asarray(small), outlines / max(float(np.linalg.norm(outlines)), 1e-6))
+    return _Reduced(np.asarray(small), outlines / max(float(np.linalg.norm(outlines)), 1e-6))
 
 
-def _distance(one: _Seen, other: _Seen) -> float:
+def _distance(one: _Reduced, other: _Reduced) -> float:
     return float(np.abs(one.pixels.astype(np.int16) - other.pixels).mean())
 
 
-def _likeness(one: _Seen, other: _Seen) -> float:
+def _likeness(one: _Reduced, other: _Reduced) -> float:
     return float(one.outlines @ other.outlines)

@@ -1,4 +1,4 @@
-"""``parameters`` as A1111, Forge, SD.Next, Civitai and Lorary write them.
+"""Reads ``parameters`` of A1111, Forge, SD.Next, Civitai and Lorary.
 
 ```
 a prompt, <lora:noir:0.8>
@@ -26,14 +26,14 @@ MAX_CHARS = 200_000
 
 _SETTINGS = re.compile(r"^Steps: \d", re.MULTILINE)
 _NEGATIVE = re.compile(r"^Negative prompt: ?", re.MULTILINE)
-# Possessive: what a repetition took is not given back, so no record of its rounds is kept.
+# Possessive quantifiers do not backtrack, so a long text needs little memory.
 _SETTING = re.compile(r'\s{0,64}(\w[\w /-]{0,60}): {0,64}("(?:\\.|[^\\"])*+"|[^,\n]*+)(?:,|$|\n)')
 _LORA = re.compile(r"<(?:lora|lyco|lycoris):([^:<>]{1,200}):(-?[0-9.]{1,12})[^<>]{0,60}>")
 _JSON = {"Hashes": dict, "Civitai resources": list}
 
 
 def read(text: str) -> Facts | None:
-    """Return what the text says, None where it is not of this form."""
+    """Return the facts of a text, None if it has another format."""
     text = text[:MAX_CHARS]
     starts = [match.start() for match in _SETTINGS.finditer(text)]
     if not starts:
@@ -41,20 +41,22 @@ def read(text: str) -> Facts | None:
     words, settings = text[: starts[-1]], text[starts[-1] :]
     prompt, _, negative = _halves(words)
     documents, settings = _documents(settings)
-    said = {match[1].strip(): match[2].strip().strip('"') for match in _SETTING.finditer(settings)}
-    width, _, height = said.get("Size", "").partition("x")
+    values = {
+        match[1].strip(): match[2].strip().strip('"') for match in _SETTING.finditer(settings)
+    }
+    width, _, height = values.get("Size", "").partition("x")
     return Facts(
         tool="a1111",
         prompt=prompt.strip(),
         negative=negative.strip(),
-        seed=said.get("Seed"),
-        steps=said.get("Steps"),
-        sampler=" ".join(filter(None, (said.get("Sampler"), said.get("Schedule type")))),
-        guidance=said.get("CFG scale"),
+        seed=values.get("Seed"),
+        steps=values.get("Steps"),
+        sampler=" ".join(filter(None, (values.get("Sampler"), values.get("Schedule type")))),
+        guidance=values.get("CFG scale"),
         width=width,
         height=height,
-        model=said.get("Model", ""),
-        resources=list(_resources(prompt, said, documents)),
+        model=values.get("Model", ""),
+        resources=list(_resources(prompt, values, documents)),
     )
 
 
@@ -66,7 +68,7 @@ def _halves(words: str) -> tuple[str, str, str]:
 
 
 def _documents(settings: str) -> tuple[dict[str, Any], str]:
-    """Take JSON values out of the settings, whose commas part no settings."""
+    """Return JSON values in the settings, and the settings without them."""
     documents: dict[str, Any] = {}
     for name, kind in _JSON.items():
         place = settings.find(f"{name}: ")
@@ -82,12 +84,14 @@ def _documents(settings: str) -> tuple[dict[str, Any], str]:
     return documents, settings
 
 
-def _resources(prompt: str, said: dict[str, str], documents: dict[str, Any]) -> Iterator[Resource]:
-    if said.get("Model") or said.get("Model hash"):
-        yield Resource(said.get("Model", ""), "checkpoint", None, (said.get("Model hash"),))
+def _resources(
+    prompt: str, values: dict[str, str], documents: dict[str, Any]
+) -> Iterator[Resource]:
+    if values.get("Model") or values.get("Model hash"):
+        yield Resource(values.get("Model", ""), "checkpoint", None, (values.get("Model hash"),))
     for match in _LORA.finditer(prompt):
         yield Resource(match[1], "lora", match[2])
-    for pair in said.get("Lora hashes", "").split(","):
+    for pair in values.get("Lora hashes", "").split(","):
         name, _, digest = pair.rpartition(":")
         if name:
             yield Resource(name.strip(), "lora", None, (digest,))

@@ -1,7 +1,7 @@
-"""ComfyUI: the graph that made a picture, followed upstream from its sampler.
+"""Reads ComfyUI's graphs, from the sampler upstream.
 
-``prompt`` is what was run: id → class and inputs, each a value or ``[id, output]``. ``workflow``
-is what was drawn on the screen; of the common nodes it is brought into the form of ``prompt``.
+``prompt`` is the graph that ran: id → class and inputs, each a value or ``[id, output]``.
+``workflow`` is the graph on the screen; its common nodes are converted to the format of ``prompt``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["read"]
 
 MAX_NODES = 4000
 
-#: Inputs that hold words, in the order in which they are asked for.
+#: Inputs with text, by priority.
 _WORDS = (
     "text",
     "text_g",
@@ -33,7 +33,7 @@ _WORDS = (
 _SEEDS = ("seed", "noise_seed")
 _MODELS = ("ckpt_name", "unet_name", "model_name")
 
-#: Widgets of nodes as they are drawn, from the left; None is of no use here.
+#: Widgets of nodes in order; None stands for one that is not used here.
 _WIDGETS: dict[str, tuple[str | None, ...]] = {
     "KSampler": ("seed", None, "steps", "cfg", "sampler_name", "scheduler"),
     "KSamplerAdvanced": (None, "noise_seed", None, "steps", "cfg", "sampler_name", "scheduler"),
@@ -54,7 +54,7 @@ Node = dict[str, Any]
 
 
 def read(prompt: str, workflow: str = "") -> Facts | None:
-    """Return what the graph says, None where there is none."""
+    """Return the facts of a graph, None without one."""
     nodes = _nodes(_json(prompt)) or _drawn(_json(workflow))
     if not nodes:
         return None
@@ -98,29 +98,26 @@ def _nodes(graph: Any) -> dict[str, Node]:  # noqa: ANN401 - JSON
         for key, node in graph.items()
         if isinstance(node, dict) and isinstance(node.get("inputs"), dict)
     }
-    return found if any(_is_node(node) for node in graph.values()) else {}
-
-
-def _is_node(node: object) -> bool:
-    return isinstance(node, dict) and "class_type" in node
+    nodes = [node for node in graph.values() if isinstance(node, dict)]
+    return found if any("class_type" in node for node in nodes) else {}
 
 
 def _drawn(workflow: Any) -> dict[str, Node]:  # noqa: ANN401 - JSON
-    """Return the inputs of each node that is drawn, as far as its widgets are known."""
+    """Return the inputs of each node in a workflow, as far as its widgets are known."""
     drawn = workflow.get("nodes") if isinstance(workflow, dict) else None
     links = workflow.get("links") if isinstance(workflow, dict) else None
     if not isinstance(drawn, list) or not isinstance(links, list) or len(drawn) > MAX_NODES:
         return {}
-    sources = {link[0]: [str(link[1]), 0] for link in links if _is_link(link)}
+    sources = {
+        link[0]: [str(link[1]), 0]
+        for link in links
+        if isinstance(link, list) and len(link) > 2 and isinstance(link[0], int)
+    }
     return {
         str(node.get("id")): _widgets(node) | _linked(node, sources)
         for node in drawn
         if isinstance(node, dict)
     }
-
-
-def _is_link(link: object) -> bool:
-    return isinstance(link, list) and len(link) > 2 and isinstance(link[0], int)
 
 
 def _widgets(node: Node) -> Node:
@@ -148,7 +145,7 @@ def _is_sampler(node: Node) -> bool:
 
 
 def _upstream(nodes: dict[str, Node], start: Node) -> Iterator[Node]:
-    """Yield a node and all that it depends on, the nearest first, each once."""
+    """Yield a node and all nodes that it depends on, nearest first."""
     waiting, seen = [start], {id(start)}
     for node in waiting:
         yield node
@@ -166,7 +163,7 @@ def _source(nodes: dict[str, Node], value: object) -> Node | None:
 
 
 def _words(nodes: dict[str, Node], link: object) -> str:
-    """Return the first words upstream of a conditioning."""
+    """Return the first text upstream of a conditioning."""
     start = _source(nodes, link)
     for node in _upstream(nodes, start) if start is not None else ():
         found = next(_texts(*(node.get(name) for name in _WORDS)), "")
@@ -184,7 +181,7 @@ def _loras(nodes: list[Node]) -> Iterator[Resource]:
         if isinstance(node.get("lora_name"), str):
             strength = node.get("strength_model", node.get("strength"))
             yield Resource(node["lora_name"], "lora", strength)
-        for value in node.values():  # rgthree's loader keeps one table for each
+        for value in node.values():  # rgthree's loader has a table for each LoRA
             if isinstance(value, dict) and isinstance(value.get("lora"), str) and value.get("on"):
                 yield Resource(value["lora"], "lora", value.get("strength"))
 

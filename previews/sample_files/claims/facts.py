@@ -1,4 +1,4 @@
-"""The one form that all claims are brought into, cleaned and within limits."""
+"""The common form of claims, cleaned and within limits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["MAX_HASHES", "MAX_RESOURCES", "Facts", "Resource"]
 
 MAX_PROMPT, MAX_NAME = 4000, 120
 MAX_RESOURCES = 32
-#: Of a resource: two digests, whole and cut to several lengths. Each is looked for in the database.
+#: Most hashes of a resource; each is looked up in the database.
 MAX_HASHES = 8
 
 _HASH = re.compile(r"(?:sha256:|0x)?([0-9a-f]{10,64})\Z", re.IGNORECASE)
@@ -25,7 +25,7 @@ _KIND = re.compile(r"[a-z]{1,24}\Z")
 
 @dataclass(slots=True)
 class Resource:
-    """A file that took part; ``hashes`` are whatever digests, or beginnings of one, name it."""
+    """A file that was used; ``hashes`` are digests, or prefixes of digests."""
 
     name: str
     kind: str = "lora"
@@ -33,21 +33,21 @@ class Resource:
     hashes: tuple[object, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what can be so, {} when nothing is left."""
+        """Return the valid values, empty without a name and hashes."""
         name = file_told(self.name, MAX_NAME) if isinstance(self.name, str) else ""
         found = [_HASH.match(text.strip()) for text in self.hashes if isinstance(text, str)]
         hashes = sorted({match[1].casefold() for match in found if match})[:MAX_HASHES]
         if not name and not hashes:
             return {}
         kind = str(self.kind).casefold()
-        said = {"name": name, "kind": kind if _KIND.match(kind) else "other"}
+        result = {"name": name, "kind": kind if _KIND.match(kind) else "other"}
         strength = _number(self.strength, 100)
-        return said | ({} if strength is None else {"strength": strength}) | {"hashes": hashes}
+        return result | ({} if strength is None else {"strength": strength}) | {"hashes": hashes}
 
 
 @dataclass(slots=True)
 class Facts:
-    """What a tool wrote; every value may be of any kind until ``to_dict`` has looked at it."""
+    """What a tool wrote; values can have any type, and ``to_dict`` checks them."""
 
     tool: str
     prompt: object = ""
@@ -62,9 +62,9 @@ class Facts:
     resources: list[Resource] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the facts that can be so, without what is empty."""
+        """Return the valid values, without empty ones."""
         width, height = _whole(self.width, 100_000), _whole(self.height, 100_000)
-        said = {
+        values = {
             "tool": self.tool,
             "prompt": _text(self.prompt, MAX_PROMPT),
             "negative": _text(self.negative, MAX_PROMPT),
@@ -76,7 +76,7 @@ class Facts:
             "model": file_told(self.model, MAX_NAME) if isinstance(self.model, str) else "",
             "resources": _resources(self.resources),
         }
-        return {name: value for name, value in said.items() if value not in (None, "", [])}
+        return {name: value for name, value in values.items() if value not in (None, "", [])}
 
 
 def _text(value: object, most: int) -> str:
@@ -84,7 +84,7 @@ def _text(value: object, most: int) -> str:
 
 
 def _number(value: object, most: float) -> float | None:
-    """Return a finite number of limited size, three digits behind the point."""
+    """Return a finite number up to ``most`` with three decimals, else None."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -95,7 +95,7 @@ def _number(value: object, most: float) -> float | None:
 
 
 def _whole(value: object, most: int) -> int | None:
-    """Return a natural number of limited size."""
+    """Return an integer from 0 to ``most``, else None."""
     if isinstance(value, str) and value.isascii() and value.strip().isdigit() and len(value) <= 24:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
@@ -104,15 +104,12 @@ def _whole(value: object, most: int) -> int | None:
 
 
 def _resources(found: Iterable[Resource]) -> list[dict[str, Any]]:
-    """Return resources, those of the same kind and name as one."""
+    """Return resources; those with the same kind and name are merged."""
     known: dict[tuple[str, str], dict[str, Any]] = {}
-    for resource in found:
-        said = resource.to_dict()
-        if not said:
-            continue
-        before = known.setdefault((said["kind"], said["name"].casefold()), said)
-        if before is not said:
-            before["hashes"] = sorted({*before["hashes"], *said["hashes"]})[:MAX_HASHES]
-            if "strength" in said:
-                before.setdefault("strength", said["strength"])
+    for one in filter(None, (resource.to_dict() for resource in found)):
+        before = known.setdefault((one["kind"], one["name"].casefold()), one)
+        if before is not one:
+            before["hashes"] = sorted({*before["hashes"], *one["hashes"]})[:MAX_HASHES]
+            if "strength" in one:
+                before.setdefault("strength", one["strength"])
     return list(known.values())[:MAX_RESOURCES]

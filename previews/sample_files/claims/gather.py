@@ -1,4 +1,4 @@
-"""All that a file claims: the first tool whose form is found is believed to have written it."""
+"""Reads the claims of a file: texts of a PNG, Exif or a video, in the first known format."""
 
 from __future__ import annotations
 
@@ -18,38 +18,33 @@ __all__ = ["gather"]
 
 
 def gather(texts: Mapping[str, str], exif: bytes = b"") -> dict[str, Any]:
-    """Return facts, {} where nothing is claimed.
-
-    Args:
-        texts: By keyword, as PNG has them.
-        exif: TIFF structure, whose texts count where the file itself has none.
-    """
+    """Return the facts that a file claims; its own ``texts`` take precedence over those in Exif."""
     found = _read({**(_exif_texts(exif) if exif else {}), **texts})
     return found.to_dict() if found else {}
 
 
 def _read(texts: Mapping[str, str]) -> Facts | None:
-    told = {name: texts.get(name, "") for name in ("lorary", "invokeai_metadata", "parameters")}
+    known = {name: texts.get(name, "") for name in ("lorary", "invokeai_metadata", "parameters")}
     graph = {name: texts.get(name, "") for name in ("prompt", "workflow")} | _nested(
-        texts.get("comment", ""), told["parameters"]
+        texts.get("comment", ""), known["parameters"]
     )
     return (
-        (_lorary(told["lorary"]) if told["lorary"] else None)
-        or (_invokeai(told["invokeai_metadata"]) if told["invokeai_metadata"] else None)
-        or a1111.read(told["parameters"])
+        (_lorary(known["lorary"]) if known["lorary"] else None)
+        or (_invokeai(known["invokeai_metadata"]) if known["invokeai_metadata"] else None)
+        or a1111.read(known["parameters"])
         or comfyui.read(graph["prompt"], graph["workflow"])
     )
 
 
 def _nested(*texts: str) -> dict[str, str]:
-    """Return a graph that lies in a table: videos have it in their comment, some JPEGs as well."""
+    """Return a graph in a JSON table, which videos and some JPEGs have in a comment."""
     for text in texts:
         try:
-            said = json.loads(text) if text.lstrip().startswith("{") else None
+            document = json.loads(text) if text.lstrip().startswith("{") else None
         except (ValueError, RecursionError):
-            said = None
-        if isinstance(said, dict):
-            parts = {name: said[name] for name in ("prompt", "workflow") if name in said}
+            document = None
+        if isinstance(document, dict):
+            parts = {name: document[name] for name in ("prompt", "workflow") if name in document}
             if not parts:
                 return {"prompt": text}
             return {k: v if isinstance(v, str) else json.dumps(v) for k, v in parts.items()}
@@ -62,12 +57,17 @@ _NAMED = re.compile(r"\s{0,64}(prompt|workflow)\s{0,64}:\s{0,64}(?=\{)", re.IGNO
 
 
 def _exif_texts(exif: bytes) -> dict[str, str]:
-    """Return texts by the keywords that a PNG would have them under."""
-    said = Image.Exif()
+    """Return the texts in Exif, by the keywords of PNG.
+
+    A1111 writes ``parameters`` as UserComment, after 8 bytes for the encoding; UTF-16 occurs in
+    either byte order. ComfyUI writes ``prompt:{…}`` and ``workflow:{…}`` into make and model.
+    Source: Exif 2.32 §4.6.5.
+    """
+    data = Image.Exif()
     try:
-        said.load(exif)
-        fields = [said.get(tag) for tag in (_MODEL, _MAKE, _DESCRIPTION)]
-        comment = said.get_ifd(_EXIF_IFD).get(_USER_COMMENT)
+        data.load(exif)
+        fields = [data.get(tag) for tag in (_MODEL, _MAKE, _DESCRIPTION)]
+        comment = data.get_ifd(_EXIF_IFD).get(_USER_COMMENT)
     except (OSError, SyntaxError, ValueError, TypeError, KeyError):
         return {}
     texts: dict[str, str] = {}
@@ -89,7 +89,7 @@ def _decoded(comment: bytes) -> str:
 
 
 def _order(text: bytes) -> str:
-    """Return which UTF-16 it is: what Latin letters have in front is a zero, or behind."""
+    """Return the byte order of UTF-16, by the position of zeros in Latin text."""
     if text.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
     start = text[:512]
@@ -97,26 +97,26 @@ def _order(text: bytes) -> str:
 
 
 def _invokeai(text: str) -> Facts | None:
-    """Return what the table says, None where it is none."""
+    """Return the facts of ``invokeai_metadata``, a JSON table, None if it is not one."""
     try:
-        said = json.loads(text)
+        document = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(said, dict):
+    if not isinstance(document, dict):
         return None
-    name, digests = _named(said.get("model"))
+    name, digests = _named(document.get("model"))
     return Facts(
         tool="invokeai",
-        prompt=said.get("positive_prompt"),
-        negative=said.get("negative_prompt"),
-        seed=said.get("seed"),
-        steps=said.get("steps"),
-        sampler=said.get("scheduler"),
-        guidance=said.get("cfg_scale", said.get("guidance")),
-        width=said.get("width"),
-        height=said.get("height"),
+        prompt=document.get("positive_prompt"),
+        negative=document.get("negative_prompt"),
+        seed=document.get("seed"),
+        steps=document.get("steps"),
+        sampler=document.get("scheduler"),
+        guidance=document.get("cfg_scale", document.get("guidance")),
+        width=document.get("width"),
+        height=document.get("height"),
         model=name,
-        resources=[Resource(name, "checkpoint", None, digests), *_loras(said.get("loras"))],
+        resources=[Resource(name, "checkpoint", None, digests), *_loras(document.get("loras"))],
     )
 
 
@@ -135,11 +135,14 @@ def _loras(found: Any) -> Iterator[Resource]:  # noqa: ANN401 - JSON
 
 
 def _lorary(text: str) -> Facts | None:
-    """Return what the document says, None where it is none."""
+    """Return the facts of the ``lorary`` document, None if it is not one."""
     try:
-        said = json.loads(text)
-        recipe, image = dict(said["recipe"]), dict(said["image"])
-        adapters = [_lorary_adapter(dict(item)) for item in said.get("adapters", [])]
+        document = json.loads(text)
+        recipe, image = dict(document["recipe"]), dict(document["image"])
+        adapters = [
+            Resource(str(one.get("name", "")), "lora", one.get("strength"), (one.get("sha256"),))
+            for one in map(dict, document.get("adapters", []))
+        ]
     except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
         return None
     return Facts(
@@ -155,7 +158,3 @@ def _lorary(text: str) -> Facts | None:
         model=recipe.get("base"),
         resources=adapters,
     )
-
-
-def _lorary_adapter(item: dict[str, Any]) -> Resource:
-    return Resource(str(item.get("name", "")), "lora", item.get("strength"), (item.get("sha256"),))

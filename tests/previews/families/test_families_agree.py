@@ -12,7 +12,7 @@ import torch
 
 from lorary.anatomy.families import families
 from previews.render import Layer
-from previews.render.adapters.base_modules import Slot, native_names, with_native
+from previews.render.adapters.base_modules import BaseModule, native_names, with_native
 from previews.render.adapters.normalise import unfused
 from previews.render.bases.libraries import quiet
 from previews.render.families import described
@@ -111,7 +111,7 @@ def test_modules_of_the_published_size_are_cut_as_diffusers_cuts_them(
     family: str, kind: str, spelled: str, halves: tuple[str, str]
 ) -> None:
     shapes = families()[family].namings["diffusers"]
-    slots = {name: Slot("transformer", name, shape) for name, shape in shapes.items()}
+    slots = {name: BaseModule("transformer", name, shape) for name, shape in shapes.items()}
     table = with_native({slot.path: slot for slot in slots.values()}, described()[family])
     random = torch.Generator().manual_seed(3)
     file: dict[str, torch.Tensor] = {}
