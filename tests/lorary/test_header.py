@@ -135,7 +135,7 @@ def test_needs_only_the_first_bytes_when_the_size_is_declared() -> None:
 
 def test_says_that_the_header_is_cut_when_too_few_bytes_are_at_hand() -> None:
     data = safetensors(TWO)
-    with pytest.raises(HeaderError, match="only 12 of it are here") as refused:
+    with pytest.raises(HeaderError, match="only 12 of them are available") as refused:
         parse_header(data[:20], size=len(data))
     assert refused.value.code == "file_truncated"
     assert refused.value.offset == 20
@@ -235,7 +235,7 @@ def test_limits_are_the_largest_accepted_values() -> None:
         (ATTACKS["seven bytes"].data, "has 7 bytes"),
         (b"\x00" * 8, "does not begin"),
         (b"\x00" * 99, "begins with zeros"),
-        (b"\x01" * 99, "no safetensors file"),
+        (b"\x01" * 99, "isn.t a safetensors file"),
     ],
 )
 def test_messages_count_right(data: bytes, words: str) -> None:
@@ -272,7 +272,7 @@ def test_the_header_is_not_read_when_its_length_is_refused() -> None:
         (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "old PyTorch file"),
         (b"\x80\x04\x95\x10\x00\x00\x00\x00", "Python's pickle"),
         (b"version https://git-lfs.github.com/spec/v1\nsize 1234567\n", "1,234,567 bytes"),
-        (b'{"detail": "Not found"}', "error answer"),
+        (b'{"detail": "Not found"}', "error message"),
         (b'{\n "peft_type": "LORA"\n}', "adapter_model.safetensors"),
         (b'{"metadata": {"total_size": 1}}', "index of a model"),
         (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "WebP"),

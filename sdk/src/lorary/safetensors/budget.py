@@ -1,7 +1,8 @@
-"""How much a header's JSON can build, told from its bytes before they are parsed.
+"""Limits the memory that a header's JSON can take, by counting its marks before it is parsed.
 
-Every tensor takes five texts (its name, three field names, the number format) and every metadata
-key two, so that the number of texts bounds the number of everything else in a valid header.
+Every tensor has five strings (its name, three field names and the number format) and every metadata
+key has two. So the number of strings limits how many lists, objects and commas a valid header can
+have.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["check_budget", "count_texts", "is_harmless", "too_many_tensors"]
 
 _HARMLESS_BYTES = 512 * 1024
-"""JSON that cannot build more than some 25 MiB of objects, whatever is in it."""
+"""JSON of this size takes at most about 25 MiB once parsed, whatever is in it."""
 
 _SLACK = 1_000
-"""Marks more than a valid header needs that are left to the checks of the fields."""
+"""Surplus marks that are left to the checks of the fields."""
 
 _STEP_BYTES = 64 * 1024
-_MARKS_WALKED = 1_000_000  # more of them are over the budget
+_MARKS_WALKED = 1_000_000  # a header with more brackets exceeds its budget anyway
 
 _STEPS = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(_STEPS))
@@ -34,10 +35,9 @@ _MARKS = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
 
 
 def count_texts(raw: bytes) -> int:
-    """Number of JSON strings in valid JSON, names included.
+    """Return the number of strings in valid JSON, names included.
 
-    Quotes are counted and escaped ones taken off; pairs of backslashes go first so that an escaped
-    backslash before a closing quote is not taken for an escaped quote.
+    Escaped quotes don't count. A quote after two backslashes isn't escaped.
     """
     quotes = raw.count(b'"')
     if b"\\" in raw:
@@ -46,18 +46,12 @@ def count_texts(raw: bytes) -> int:
 
 
 def most_texts(limits: Limits) -> int:
-    """Strings of the largest accepted header."""
+    """Return the number of strings in the largest accepted header."""
     return 5 * limits.tensors + 2 * limits.metadata_keys + 1
 
 
 def is_harmless(raw: bytes, texts: int, limits: Limits) -> bool:
-    """Tell whether the JSON can be parsed at once, without counting what is outside its texts.
-
-    Args:
-        raw: The header's JSON.
-        texts: Strings in it.
-        limits: Bounds of the header.
-    """
+    """Tell whether JSON with this many strings (`texts`) can be parsed without `check_budget`."""
     if texts > most_texts(limits):
         return False
     if len(raw) <= _HARMLESS_BYTES:
@@ -66,11 +60,7 @@ def is_harmless(raw: bytes, texts: int, limits: Limits) -> bool:
 
 
 def check_budget(raw: bytes, limits: Limits) -> None:
-    """Refuse JSON that is too deep, or would build more than a header of so many texts can hold.
-
-    Args:
-        raw: The header's JSON.
-        limits: Bounds of the header.
+    """Refuse JSON that is nested too deeply or has more marks than its strings account for.
 
     Raises:
         HeaderError: `too_many_tensors` or `header_too_complex`.
@@ -85,13 +75,13 @@ def check_budget(raw: bytes, limits: Limits) -> None:
 
 
 def _check_texts(raw: bytes, limits: Limits) -> int:
-    # Escaped quotes do not match, so that only a key or value of the metadata can add to it.
+    # Text with escaped quotes doesn't match, so only keys and values of the metadata add to this.
     tensors = raw.count(b'"data_offsets"')
     if tensors > limits.tensors + 2 * limits.metadata_keys:
         raise too_many_tensors(tensors, limits)
     texts = count_texts(raw)
     if texts > most_texts(limits):
-        raise _too_complex(what="names and texts", count=texts)
+        raise _too_complex(what="strings", count=texts)
     return texts
 
 
@@ -99,17 +89,17 @@ def _check_depth(raw: bytes, bare: bytes, limits: Limits) -> None:
     marks = bare.translate(None, _ALL_BUT_BRACKETS)[:_MARKS_WALKED]
     levels = accumulate(map(_STEPS.__getitem__, marks))
     if max(levels, default=0) > limits.depth:
-        place = next((at for at, level in _levels(raw) if level > limits.depth), 0)
+        offset = next((at for at, level in _levels(raw) if level > limits.depth), 0)
         raise HeaderError(
             code="header_too_complex",
             message=f"The header is nested too deeply; {limits.depth} levels are allowed.",
-            offset=8 + place,
+            offset=8 + offset,
             facts={"limit": limits.depth},
         )
 
 
 def _levels(raw: bytes) -> Iterator[tuple[int, int]]:
-    """Place and level of every bracket outside texts."""
+    """Yield offset and nesting level of every bracket outside strings."""
     level, is_inside = 0, False
     for found in _MARKS.finditer(raw):
         step = _STEPS.get(found[0][0])
@@ -121,7 +111,7 @@ def _levels(raw: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _budgets(texts: int, limits: Limits) -> tuple[tuple[bytes, int], ...]:
-    """Mark to the most of it that a header with so many texts may have outside of them."""
+    """Return pairs of a mark and how often a header with this many strings may have it."""
     tensors = texts // 5 + 1
     return (
         (b"{", tensors + _SLACK),
@@ -131,10 +121,9 @@ def _budgets(texts: int, limits: Limits) -> tuple[tuple[bytes, int], ...]:
 
 
 def _outside_texts(raw: bytes) -> bytes:
-    """JSON with its texts taken out.
+    """Return JSON without its strings.
 
-    In steps, because the pieces of a text take many times its room, and without a pattern, which
-    would keep a state for every letter.
+    Works in steps, because the pieces of the whole text would take many times its memory.
     """
     plain = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
     found, is_inside = [], False
@@ -146,7 +135,7 @@ def _outside_texts(raw: bytes) -> bytes:
 
 
 def too_many_tensors(count: int, limits: Limits, offset: int | None = None) -> HeaderError:
-    """The error for a file with more tensors than allowed."""
+    """Return the error for a file with more tensors than allowed."""
     return HeaderError(
         "too_many_tensors",
         f"The file has {count:,} tensors; {limits.tensors:,} are allowed.",
@@ -158,6 +147,6 @@ def too_many_tensors(count: int, limits: Limits, offset: int | None = None) -> H
 def _too_complex(what: str, count: int) -> HeaderError:
     return HeaderError(
         "header_too_complex",
-        f"The header holds {count:,} {what}, more than an adapter can need.",
+        f"The header has {count:,} {what}, more than an adapter needs.",
         facts={"count": count},
     )

@@ -33,18 +33,9 @@ DTYPE_BITS: Final[dict[str, int]] = {
     "U64": 64,
     "C64": 64,
 }
-"""Format name to bits an element. Names are case sensitive."""
+"""Format name to bits per element. Names are case sensitive."""
 
 FLOAT_DTYPES = frozenset(
-    {
-        "F64",
-        "F32",
-        "F16",
-        "BF16",
-        "F8_E5M2",
-        "F8_E4M3",
-        "F8_E4M3FNUZ",
-        "F8_E5M2FNUZ",
-    }
+    {"F64", "F32", "F16", "BF16", "F8_E5M2", "F8_E4M3", "F8_E4M3FNUZ", "F8_E5M2FNUZ"}
 )
 """Formats that adapter weights are stored in."""

@@ -1,7 +1,7 @@
-"""Header of a safetensors file, checked rule by rule.
+"""Reads and checks the header of a safetensors file.
 
     ┌────────────┬──────────────────────────────┬───────────────────────────────┐
-    │ u64 LE  N  │ N bytes of JSON, space-padded │ data: every byte one tensor's │
+    │ u64 LE  N  │ N bytes of JSON, space-padded │ data: the bytes of all tensors│
     └────────────┴──────────────────────────────┴───────────────────────────────┘
 
 Source: https://github.com/huggingface/safetensors#format
@@ -46,20 +46,20 @@ class Header:
 
     @property
     def data_start(self) -> int:
-        """Byte of the file where the data section begins."""
+        """Offset of the data section in the file."""
         return 8 + self.header_bytes
 
 
 def parse_header(data: bytes, *, size: int | None = None, limits: Limits | None = None) -> Header:
-    """Check the header in the first bytes of a file.
+    """Return the checked header in the first bytes of a file.
 
     Args:
-        data: The file's first bytes, at least through its header.
-        size: Size of the whole file in bytes; `len(data)` when left out.
-        limits: Bounds; the defaults suit adapters.
+        data: The file's first bytes, with the whole header.
+        size: Size of the whole file in bytes; by default `len(data)`.
+        limits: Limits on the header; the defaults suit adapters.
 
     Raises:
-        HeaderError: Anything is not as it has to be.
+        HeaderError: The header breaks a rule.
     """
     return _read(BytesSource(data, size), limits or DEFAULT_LIMITS)
 
@@ -67,15 +67,15 @@ def parse_header(data: bytes, *, size: int | None = None, limits: Limits | None 
 def read_header(
     place: str | os.PathLike[str] | BinaryIO | Source, *, limits: Limits | None = None
 ) -> Header:
-    """Check the header of a file, reading nothing else of it.
+    """Return the checked header of a file, without reading the rest of the file.
 
     Args:
-        place: A path, a seekable binary file, or anything with `read_at`.
-        limits: Bounds; the defaults suit adapters.
+        place: A path, a seekable binary file, or an object with `read_at`.
+        limits: Limits on the header; the defaults suit adapters.
 
     Raises:
-        HeaderError: Anything is not as it has to be.
-        OSError: The file cannot be read.
+        HeaderError: The header breaks a rule.
+        OSError: The file can't be read.
     """
     with open_source(place) as source:
         return _read(source, limits or DEFAULT_LIMITS)
@@ -85,7 +85,7 @@ def _read(source: Source, limits: Limits) -> Header:
     length = _length(source, limits)
     raw = source.read_at(8, length)
     if len(raw) < length:
-        message = f"The header takes {length:,} bytes, but only {len(raw):,} of it are here."
+        message = f"The header has {length:,} bytes, but only {len(raw):,} of them are available."
         raise HeaderError(
             code="file_truncated",
             message=message,
@@ -98,7 +98,7 @@ def _read(source: Source, limits: Limits) -> Header:
 
 
 def _length(source: Source, limits: Limits) -> int:
-    """Length of the JSON, when it can be there at all."""
+    """Return the length of the JSON, checked against the limits and the file's size."""
     size = source.size_bytes
     head = source.read_at(0, SNIFF_BYTES)
     if not head:
@@ -109,25 +109,24 @@ def _length(source: Source, limits: Limits) -> int:
         if head[8:9] != b"{":
             raise HeaderError(code="header_bad_start", message=_bad_start(head), offset=8)
         return length
-    foreign = sniff(head)
-    if foreign is not None:
-        raise foreign
+    other_format = sniff(head)
+    if other_format is not None:
+        raise other_format
+    code, offset, facts = "file_truncated", size, {"size_bytes": size}
     if len(head) < 8:
-        message = f"The file has {len(head)} bytes; eight are needed for the header's length."
-        raise HeaderError(
-            code="file_truncated", message=message, offset=len(head), facts={"size_bytes": size}
-        )
+        message = f"The file has {len(head)} bytes; the length of the header alone takes eight."
+        raise HeaderError(code, message, offset=len(head), facts=facts)
     facts = {"header_bytes": length, "limit": most, "size_bytes": size}
+    message = f"The header claims {length:,} bytes, but the file has only {size:,}."
     if length > most:
+        code, offset = "header_too_large", 0
         message = f"The header claims {length:,} bytes; {most:,} are allowed."
         if head[8:9] not in {b"{", b""}:
-            message = f"This is no safetensors file: it does not begin with a length. {message}"
-        raise HeaderError(code="header_too_large", message=message, offset=0, facts=facts)
-    message = f"The header claims {length:,} bytes, but the file has only {size:,}."
-    raise HeaderError(code="file_truncated", message=message, offset=size, facts=facts)
+            message = f"This isn't a safetensors file: it doesn't begin with a length. {message}"
+    raise HeaderError(code, message, offset, facts)
 
 
 def _bad_start(head: bytes) -> str:
     if len(head) > 8 and not any(head):
-        return "The file begins with zeros, as a download that broke off leaves it. Fetch it again."
+        return "The file begins with zeros, like a failed download. Download it again."
     return "The header does not begin with `{` right after its length."

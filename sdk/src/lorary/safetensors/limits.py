@@ -1,4 +1,4 @@
-"""Bounds that are checked before anything is allocated."""
+"""Limits on a header, checked before memory is allocated."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Final
 __all__ = ["DEFAULT_LIMITS", "FORMAT_HEADER_BYTES", "Limits"]
 
 FORMAT_HEADER_BYTES: Final = 100_000_000
-"""The format's own bound on a header. Source: safetensors `MAX_HEADER_SIZE`."""
+"""The format's own limit on a header. Source: safetensors `MAX_HEADER_SIZE`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one header.
+    """Limits on one header.
 
-    The defaults suit adapters: real headers stay below 1 MiB with their metadata and below
-    6,000 tensors.
+    The defaults suit adapters: real headers stay below 1 MiB with their metadata and below 6,000
+    tensors.
 
     Attributes:
-        header_bytes: Longest accepted JSON header.
-        tensors: Most tensors in a file.
-        metadata_bytes: Most UTF-8 bytes of keys and values of `__metadata__` together.
-        metadata_keys: Most keys of `__metadata__`.
-        name_chars: Longest tensor name.
-        dimensions: Most dimensions of a tensor.
-        depth: Most objects and lists inside each other; the format itself needs three.
+        header_bytes: Maximum length of the JSON header.
+        tensors: Maximum number of tensors.
+        metadata_bytes: Maximum UTF-8 bytes of all keys and values of `__metadata__`.
+        metadata_keys: Maximum number of keys of `__metadata__`.
+        name_chars: Maximum length of a tensor name.
+        dimensions: Maximum dimensions of a tensor.
+        depth: Maximum nesting of objects and lists; the format needs three levels.
     """
 
     header_bytes: int = 16 * 1024 * 1024

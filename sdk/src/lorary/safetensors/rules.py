@@ -1,4 +1,4 @@
-"""Rules that every way of reading a header shares."""
+"""Rules that the fast and the strict header parser share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _begin, _end = itemgetter(0), itemgetter(1)
 
 
 def are_plain_names(names: Collection[str], limits: Limits) -> bool:
-    """Tell whether all tensor names are such as every trainer writes, looked at as one text."""
+    """Tell whether all tensor names are short printable ASCII without slashes."""
     joined = "".join(names)
     if not joined.isascii() or joined.encode().translate(None, _PLAIN_LETTERS):
         return False
@@ -34,13 +34,13 @@ def are_plain_names(names: Collection[str], limits: Limits) -> bool:
 
 
 def name_fault(name: str, limits: Limits) -> str | None:
-    """What is wrong with a tensor's name, as words that follow "is"."""
+    """Return what is wrong with a tensor's name, as words that follow "is", or None."""
     if not name:
         return "empty"
     if len(name) > limits.name_chars:
         return f"longer than {limits.name_chars} characters"
     if any(unicodedata.category(letter) in _BAD_CATEGORIES for letter in name):
-        return "unprintable: it holds control or direction characters"
+        return "unprintable: it has control or direction characters"
     steps = name.replace("\\", "/").split("/")
     if name.startswith(("/", "\\", "~/")) or ".." in steps or _DRIVE.match(name):
         return "a path"
@@ -48,14 +48,14 @@ def name_fault(name: str, limits: Limits) -> str | None:
 
 
 def is_metadata(value: object, limits: Limits) -> bool:
-    """Tell whether a value is a map of text to text within the limits."""
+    """Tell whether a value is a mapping of text to text within the limits."""
     if not isinstance(value, dict) or len(value) > limits.metadata_keys:
         return False
     if set(map(type, value.values())) - {str}:
         return False
     try:
         size = len("".join(chain(value, value.values())).encode())
-    except UnicodeEncodeError:  # half of a surrogate pair, which the standard library lets through
+    except UnicodeEncodeError:  # a lone surrogate, which `json` accepts
         return False
     return size <= limits.metadata_bytes
 
@@ -64,8 +64,8 @@ def is_gapless(begins: list[int], ends: list[int], data_bytes: int) -> bool:
     """Tell whether every byte of the data section belongs to exactly one tensor.
 
     Args:
-        begins: First byte of each tensor, of which there is at least one.
-        ends: Byte after its last; all are larger than their begins.
+        begins: First byte of each tensor; there is at least one tensor.
+        ends: Byte after the last one of each tensor, larger than its begin.
         data_bytes: Length of the data section.
     """
     if begins[0] != 0 or begins[1:] != ends[:-1]:

@@ -1,7 +1,7 @@
-"""Values of scalar tensors, such as the alphas of an adapter's modules.
+"""Reads scalar tensors, such as the alphas of an adapter's modules.
 
-They are a few bytes each, strewn over the whole data section: between two of them lie two
-matrices. So each is a read of its own, but neighbours are read together.
+A scalar has a few bytes, and usually two matrices lie between one and the next. So each is read by
+itself; only scalars that are close together are read at once.
 """
 
 from __future__ import annotations
@@ -21,33 +21,21 @@ if TYPE_CHECKING:
 
 __all__ = ["decode_scalar", "read_scalar", "read_scalars"]
 
-_FORMATS = {
-    dtype: struct.Struct(layout)
-    for dtype, layout in (
-        ("F64", "<d"),
-        ("F32", "<f"),
-        ("F16", "<e"),
-        ("I64", "<q"),
-        ("I32", "<i"),
-        ("I16", "<h"),
-        ("I8", "<b"),
-        ("U64", "<Q"),
-        ("U32", "<I"),
-        ("U16", "<H"),
-        ("U8", "<B"),
-        ("BOOL", "<?"),
-    )
-}
+_CODES = {
+    "F64": "d", "F32": "f", "F16": "e", "I64": "q", "I32": "i", "I16": "h", "I8": "b",
+    "U64": "Q", "U32": "I", "U16": "H", "U8": "B", "BOOL": "?",
+}  # fmt: skip
+_FORMATS = {dtype: struct.Struct(f"<{code}") for dtype, code in _CODES.items()}
 _BYTES = {dtype: layout.size for dtype, layout in _FORMATS.items()} | {"BF16": 2}
 
 _NEIGHBOURS_BYTES = 1024
-"""A gap that is cheaper to read than to skip: a call costs as much as copying some kilobytes."""
+"""Gaps up to this size are read too: a call costs as much as copying a few kilobytes."""
 
 _RUN_BYTES = 64 * 1024
 
 
 def decode_scalar(dtype: str, raw: bytes) -> float | None:
-    """The number in the bytes of a one-element tensor, None for packed and complex formats."""
+    """Return the value of a one-element tensor, or None for packed and complex formats."""
     if dtype == "BF16" and len(raw) == 2:
         dtype, raw = "F32", b"\x00\x00" + raw  # BF16 is the upper half of F32
     layout = _FORMATS.get(dtype)
@@ -57,24 +45,14 @@ def decode_scalar(dtype: str, raw: bytes) -> float | None:
 
 
 def read_scalar(source: Source, header: Header, tensor: TensorInfo) -> float | None:
-    """Read one number out of a file.
-
-    Args:
-        source: The file that `header` was read from.
-        header: Its header.
-        tensor: A tensor of one element.
-
-    Returns:
-        The number (NaN and infinity included), or None when the tensor is no single number or its
-        bytes are not at hand.
-    """
+    """Read the value of one scalar tensor; see `read_scalars`."""
     return read_scalars(source, header, [tensor])[0]
 
 
 def read_scalars(
     source: Source, header: Header, tensors: Sequence[TensorInfo]
 ) -> list[float | None]:
-    """Read many numbers out of a file.
+    """Read the values of scalar tensors.
 
     Args:
         source: The file that `header` was read from.
@@ -82,8 +60,8 @@ def read_scalars(
         tensors: Tensors of one element each.
 
     Returns:
-        For each tensor its number (NaN and infinity included), or None when the tensor is no
-        single number or its bytes are not at hand.
+        The value of each tensor (which may be NaN or infinity), or None where the tensor has more
+        than one element or `source` lacks its bytes.
     """
     if not tensors:
         return []
@@ -98,15 +76,15 @@ def read_scalars(
 
 
 def _pieces(source: Source, start: int, tensors: Sequence[TensorInfo]) -> list[bytes]:
-    """Bytes of each tensor in any order, neighbours read together; none of what is no number."""
-    places = [
+    """Return the bytes of each tensor, empty where it isn't a scalar."""
+    spans = sorted(
         (begin, end, index)
         for index, (dtype, _, begin, end) in enumerate(tensors)
         if _BYTES.get(dtype) == end - begin
-    ]
-    places.sort()
+    )
     pieces = [b""] * len(tensors)
-    for begin, end, run in _runs(places):
+    for run in _runs(spans):
+        begin, end = run[0][0], run[-1][1]
         raw = source.read_at(start + begin, end - begin)
         for first, last, index in run:
             pieces[index] = raw[first - begin : last - begin]
@@ -114,7 +92,7 @@ def _pieces(source: Source, start: int, tensors: Sequence[TensorInfo]) -> list[b
 
 
 def _decode(dtypes: Sequence[str], pieces: Sequence[bytes]) -> list[float | None]:
-    """Decode all at once when they are of one kind, as a file's alphas nearly always are."""
+    # The alphas of a file nearly always have one format, and are decoded together.
     if len(set(dtypes)) == 1 and dtypes[0] in _FORMATS:
         layout, raw = _FORMATS[dtypes[0]], b"".join(pieces)
         if len(raw) == layout.size * len(pieces) and set(map(len, pieces)) == {layout.size}:
@@ -122,20 +100,17 @@ def _decode(dtypes: Sequence[str], pieces: Sequence[bytes]) -> list[float | None
     return list(map(decode_scalar, dtypes, pieces))
 
 
-_Place = tuple[int, int, int]
+_Span = tuple[int, int, int]  # first byte, byte after the last one, index of the tensor
 
 
-def _runs(places: Sequence[_Place]) -> Iterator[tuple[int, int, list[_Place]]]:
-    """Neighbours together: where their bytes begin and end, and they."""
-    run: list[_Place] = []
-    begin = end = 0
-    for place in places:
-        if run and (place[0] - end > _NEIGHBOURS_BYTES or place[1] - begin > _RUN_BYTES):
-            yield begin, end, run
+def _runs(spans: Sequence[_Span]) -> Iterator[list[_Span]]:
+    """Yield lists of spans that are close together."""
+    run: list[_Span] = []
+    for span in spans:
+        is_far = bool(run) and span[0] - run[-1][1] > _NEIGHBOURS_BYTES
+        if run and (is_far or span[1] - run[0][0] > _RUN_BYTES):
+            yield run
             run = []
-        if not run:
-            begin = place[0]
-        run.append(place)
-        end = place[1]
+        run.append(span)
     if run:
-        yield begin, end, run
+        yield run

@@ -1,4 +1,4 @@
-"""What a file that is not safetensors really is, told from its first bytes."""
+"""Recognises files of other formats by their first bytes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 __all__ = ["SNIFF_BYTES", "sniff"]
 
 SNIFF_BYTES = 512
-"""Bytes that `sniff` looks at: the mark of a tar archive lies at byte 257."""
+"""Number of bytes that `sniff` needs: a tar archive has its signature at byte 257."""
 
 _NOT_OURS = ", not a safetensors file."
-_PICTURE = "This is a {} picture" + _NOT_OURS
+_PICTURE = "This is a {} image" + _NOT_OURS
 
 _MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"GGUF", "is_gguf", f"This is a GGUF model (llama.cpp){_NOT_OURS}"),
@@ -32,7 +32,7 @@ _MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"GIF8", "is_image", _PICTURE.format("GIF")),
     (8, b"WEBP", "is_image", _PICTURE.format("WebP")),
     (0, b"RIFF", "is_image", f"This is a RIFF file (sound or video){_NOT_OURS}"),
-    (4, b"ftyp", "is_image", f"This is a video or picture (MP4, AVIF, HEIC){_NOT_OURS}"),
+    (4, b"ftyp", "is_image", f"This is a video or image (MP4, AVIF, HEIC){_NOT_OURS}"),
     (0, b"%PDF", "is_pdf", f"This is a PDF document{_NOT_OURS}"),
     (0, b"\x1f\x8b", "is_archive", "This is a gzip archive. Unpack it first."),
     (0, b"BZh", "is_archive", "This is a bzip2 archive. Unpack it first."),
@@ -44,12 +44,12 @@ _MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
         257,
         b"ustar",
         "is_archive",
-        "This is a tar archive, which the oldest PyTorch files were, too. Unpack or convert it.",
+        "This is a tar archive, perhaps an old PyTorch file. Convert it.",
     ),
 )
 
 _CONVERT = "It was not opened, because that can run code. Convert it to safetensors first."
-_TORCH_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the number that torch.save began files with
+_TORCH_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # begins files of old versions of PyTorch
 _ONNX = re.compile(rb"\x08[\x01-\x20]\x12[\x01-\x40](?:[\x20-\x7e]{0,64})(?:onnx|torch|tf2onnx|ml)")
 _WEB = (b"<!doctype", b"<html", b"<head", b"<body", b"<?xml", b"<!--")
 _JSON_STARTS = (b'{"', b"{\n", b"{\r", b"{ ", b"[{", b'["', b"{}", b"[]")
@@ -58,22 +58,18 @@ _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\ufffc]")
 
 
 def sniff(head: bytes) -> HeaderError | None:
-    """Name the format of a file by its first bytes.
+    """Return an error that names the format of a file, or None for an unknown format.
 
-    A valid safetensors file is never named here, because its first eight bytes are a small
-    number. Called only after the length check has failed.
+    Call it only after the check of the length has failed: a valid safetensors file begins with a
+    small number, which some signatures match.
 
     Args:
-        head: The first bytes of the file, `SNIFF_BYTES` are enough.
-
-    Returns:
-        The error that says what the file is, or None when nothing fits.
+        head: The first `SNIFF_BYTES` bytes of the file.
     """
-    for place, magic, code, message in _MAGIC:
-        if head.startswith(magic, place):
+    for offset, magic, code, message in _MAGIC:
+        if head.startswith(magic, offset):
             return HeaderError(code, message, 0)
-    found = (name(head) for name in _NAMERS)
-    return next((error for error in found if error is not None), None)
+    return next((error for detect in _DETECTORS if (error := detect(head)) is not None), None)
 
 
 def _zip(head: bytes) -> HeaderError | None:
@@ -87,14 +83,14 @@ def _zip(head: bytes) -> HeaderError | None:
     elif first.startswith((b"metadata.json", b"config.json", b"model.weights")):
         message = "This is a Keras model (.keras), not a safetensors file."
     else:
-        message = (
-            "This is a ZIP archive, the form of PyTorch .pt files. Convert it to safetensors first."
-        )
+        message = "This is a ZIP archive, like PyTorch .pt files. Convert it to safetensors first."
     return HeaderError("is_zip", message, 0)
 
 
 def _pickle(head: bytes) -> HeaderError | None:
-    if not (len(head) >= 2 and head[0] == 0x80 and 2 <= head[1] <= 5):  # PROTO opcode, 2 to 5
+    if not (
+        len(head) >= 2 and head[0] == 0x80 and 2 <= head[1] <= 5
+    ):  # opcode PROTO, version 2 to 5
         return None
     what = "an old PyTorch file (.pt, .ckpt, .bin)" if _TORCH_MAGIC in head[:20] else "a file"
     return HeaderError("is_pickle", f"This is {what} written by Python's pickle. {_CONVERT}", 0)
@@ -116,34 +112,36 @@ def _onnx(head: bytes) -> HeaderError | None:
     return HeaderError("is_other_model", f"This is an ONNX model{_NOT_OURS}", 0)
 
 
-def _words(head: bytes) -> HeaderError | None:
+def _text(head: bytes) -> HeaderError | None:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.lower().startswith(_WEB):
-        message = "This is a web page, often an error page saved as a model. Download it again."
+        message = "This is a web page, perhaps an error page. Download the file again."
         return HeaderError("is_html", message, 0)
     if text.startswith(_JSON_STARTS):
         return HeaderError("is_json", _json_message(text), 0)
-    # The last character may be cut.
+    # `head` may end inside a character.
     if len(head) >= 8 and not _UNPRINTABLE.search(head.decode("utf-8", "replace").rstrip("\ufffd")):
-        message = "This is a text file, not a safetensors file. Choose the one the trainer wrote."
+        message = (
+            "This is a text file, not a safetensors file. Choose the file that the trainer wrote."
+        )
         return HeaderError("is_text", message, 0)
     return None
 
 
 def _json_message(text: bytes) -> str:
     if b'"weight_map"' in text or b'"total_size"' in text:
-        return "This is the index of a model in several files, not one of these files."
+        return "This is the index of a model in several files, not one of the files."
     if b'"peft_type"' in text or b'"base_model_name_or_path"' in text:
-        return "This is an adapter_config.json. Choose the adapter_model.safetensors beside it."
+        return "This is an adapter_config.json. Choose adapter_model.safetensors instead."
     if b'"error"' in text or b'"detail"' in text or b'"message"' in text:
-        return "This is an error answer in JSON, saved as a model. Download the file again."
-    return "This is JSON text, often an error answer saved as a model. Download the file again."
+        return "This is an error message of a server in JSON. Download the file again."
+    return "This is JSON text, perhaps an error message of a server. Download the file again."
 
 
-_NAMERS: tuple[Callable[[bytes], HeaderError | None], ...] = (
+_DETECTORS: tuple[Callable[[bytes], HeaderError | None], ...] = (
     _zip,
     _pickle,
     _pointer,
     _onnx,
-    _words,
+    _text,
 )

@@ -1,4 +1,4 @@
-"""What a header says of one tensor, and of all."""
+"""The tensors of a header: `TensorInfo` for one, `Tensors` for all of them."""
 
 from __future__ import annotations
 
@@ -13,24 +13,21 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_BYTES", "MOST_ELEMENTS", "Content", "TensorInfo", "Tensors"]
 
-MOST_ELEMENTS = 2**64 - 1
-"""Elements of a tensor that every reader can count."""
-
-MOST_BYTES = 2**64 - 1
-"""Bytes of data that every reader can count."""
+MOST_ELEMENTS = MOST_BYTES = 2**64 - 1
+"""The largest number of elements or bytes that fits the 64-bit integers of other readers."""
 
 
 class TensorInfo(NamedTuple):
-    """One tensor: what it is and where its bytes lie.
+    """Format, shape and byte range of one tensor.
 
-    A named tuple, because a header makes thousands and a frozen dataclass costs four times as
-    much to build.
+    This is a named tuple because a header has thousands of them, and a frozen dataclass takes four
+    times as long to build.
 
     Attributes:
         dtype: A key of `DTYPE_BITS`.
-        shape: Elements per dimension; `()` is a scalar.
+        shape: Elements per dimension; `()` for a scalar.
         begin: First byte, counted from the start of the data section.
-        end: Byte after the last.
+        end: Byte after the last one.
     """
 
     dtype: str
@@ -40,12 +37,12 @@ class TensorInfo(NamedTuple):
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the tensor."""
+        """Size in bytes."""
         return self.end - self.begin
 
     @property
     def elements(self) -> int:
-        """Numbers in the tensor."""
+        """Number of elements."""
         return (self.end - self.begin) * 8 // DTYPE_BITS[self.dtype]
 
 
@@ -53,16 +50,10 @@ _new: partial[TensorInfo] = partial(tuple.__new__, TensorInfo)
 
 
 class Tensors(Mapping[str, TensorInfo]):
-    """Tensors by name, kept as columns; rows are made when somebody asks for them.
+    """Maps names to tensors. Stored as columns; rows are built on first access.
 
-    Thousands of rows take as long as reading the header, and counting needs only the columns.
-
-    Args:
-        names: Their names, all different.
-        dtypes: Number format of each.
-        shapes: Shape of each.
-        begins: First byte of each.
-        ends: Byte after the last of each.
+    Building thousands of rows takes as long as reading the header, and most questions need only the
+    columns. Names are unique, and all columns have the same order.
     """
 
     __slots__ = ("_rows", "begins", "dtypes", "ends", "names", "shapes")
@@ -81,19 +72,22 @@ class Tensors(Mapping[str, TensorInfo]):
 
     @classmethod
     def of(cls, tensors: Mapping[str, TensorInfo]) -> Tensors:
-        """The same tensors as columns."""
+        """Return the same tensors as columns."""
         if isinstance(tensors, cls):
             return tensors
         return cls(tuple(tensors), *zip(*tensors.values(), strict=True))
 
-    def row(self, at: int) -> TensorInfo:
-        """One of them by its place."""
-        return TensorInfo(self.dtypes[at], self.shapes[at], self.begins[at], self.ends[at])
-
-    def at(self, places: Sequence[int]) -> list[TensorInfo]:
-        """Rows at some places."""
+    def row(self, index: int) -> TensorInfo:
+        """Return the tensor at a position in the header."""
         columns = (self.dtypes, self.shapes, self.begins, self.ends)
-        return list(map(_new, zip(*([c[at] for at in places] for c in columns), strict=True)))
+        return TensorInfo(*[column[index] for column in columns])
+
+    def at(self, indices: Sequence[int]) -> list[TensorInfo]:
+        """Return the tensors at some positions in the header."""
+        columns = (self.dtypes, self.shapes, self.begins, self.ends)
+        return list(
+            map(_new, zip(*([c[index] for index in indices] for c in columns), strict=True))
+        )
 
     def _by_name(self) -> dict[str, TensorInfo]:
         if self._rows is None:
@@ -117,25 +111,20 @@ class Tensors(Mapping[str, TensorInfo]):
         return f"{type(self).__name__}({self._by_name()!r})"
 
     def keys(self) -> KeysView[str]:
-        """Names."""
+        """Return the names."""
         return self._by_name().keys()
 
     def values(self) -> ValuesView[TensorInfo]:
-        """Rows."""
+        """Return the tensors."""
         return self._by_name().values()
 
     def items(self) -> ItemsView[str, TensorInfo]:
-        """Names and rows."""
+        """Return pairs of name and tensor."""
         return self._by_name().items()
 
 
 class Content(NamedTuple):
-    """The JSON of a header, checked.
-
-    Attributes:
-        tensors: Name to tensor, in the header's order.
-        metadata: The `__metadata__` map; empty when there is none.
-    """
+    """Checked tensors and metadata of a header. `metadata` is empty when the header has none."""
 
     tensors: Mapping[str, TensorInfo]
     metadata: Mapping[str, str]
