@@ -23,7 +23,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from lorary.anatomy.claims.metadata import clean, file_told
+from lorary.anatomy.claims.metadata import clean, public_name
 from previews import local_weights
 from previews.models import Derivative, DerivativeKind, Sample, SampleKind, SampleState
 from previews.sample_files import sandbox
@@ -180,7 +180,7 @@ def _stored_sample(
             author=user,
             source=promote.arrived(written),
             caption=details["caption"],
-            facts={"name": file_told(details["name"], MAX_NAME)},
+            facts={"name": public_name(details["name"], MAX_NAME)},
         )
         sample.job = queue.enqueue(
             queue=CHECKS_QUEUE,

@@ -164,11 +164,11 @@ def _import_all() -> None:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not any(part in module.name for part in _LEFT_OUT):
                 importlib.import_module(module.name)
-    from lorary.anatomy.claims.vocabulary import by_label  # noqa: PLC0415 - after the spy
+    from lorary.anatomy.claims.vocabulary import family_of_label  # noqa: PLC0415 - after the spy
     from lorary.anatomy.families import families  # noqa: PLC0415 - after the spy
 
     families()
-    by_label("")
+    family_of_label("")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from lorary.anatomy import inspect_bytes
-from lorary.anatomy.claims.metadata import told
+from lorary.anatomy.claims.metadata import public_text
 from tests.fuzz.hostile_text import MEMORY_BYTES, MEMORY_TIMES, Breach, measured
 from tests.fuzz.patterns import EXEMPT, MOST, ROOT, compiled, parser, risks
 
@@ -80,13 +80,13 @@ def test_a_text_of_one_piece_over_and_over_costs_little(unit: str) -> None:
 
 def test_what_follows_the_longest_part_of_a_path_is_not_told_either() -> None:
     folder = "/home/anna/" + "x" * 1_500 + "/secret name/" + "y" * 1_500
-    assert "secret" not in told(f"--out={folder}/end", 8_000)
-    assert "anna" not in told(f"--out={folder}/end", 8_000)
+    assert "secret" not in public_text(f"--out={folder}/end", 8_000)
+    assert "anna" not in public_text(f"--out={folder}/end", 8_000)
 
 
 def test_a_private_key_is_removed_to_its_end() -> None:
     key = "-----BEGIN PRIVATE KEY-----\n" + "A" * 6_000 + "tail"
-    assert "tail" not in told(key, 9_000)
+    assert "tail" not in public_text(key, 9_000)
 
 
 def test_a_pattern_that_goes_back_over_everything_is_a_breach() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lorary.anatomy import FAMILIES, analyse
 from lorary.anatomy.claims.config import AdapterConfig
+from lorary.anatomy.families import family_index
 from lorary.anatomy.modules.adapted import scan
 from tests.lorary import reference
 
@@ -173,7 +174,9 @@ def _ask_family(scores: Scores, name: str, truth: dict[str, Any], document: dict
 def _rivals(truth: dict[str, Any]) -> set[str]:
     """Other families that have every denoiser module of a header, by name and shape."""
     fits = [
-        set() if module.place is None else set(module.place.fitting(module.dims))
+        set()
+        if module.place is None
+        else set(family_index().names(module.place.weights.fitting(*module.dims[:2])))
         for module in scan(reference.header_of(truth)).modules
         if module.part == "denoiser"
     ]

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from lorary.anatomy.claims.base_models import Claim, Targets, claims_of, covers
+from lorary.anatomy.claims.base_models import Claim, Targets, best_lineage, claims_of, covers
 from lorary.anatomy.claims.config import AdapterConfig
-from lorary.anatomy.claims.vocabulary import by_checkpoint, by_label
+from lorary.anatomy.claims.vocabulary import family_of_checkpoint, family_of_label
 
 PONY = "67ab2fd8ec439a89b3fedb15cc65f54336af163c7eb5e4f2acc98f090a29b0b3"
 
@@ -62,7 +62,7 @@ PONY = "67ab2fd8ec439a89b3fedb15cc65f54336af163c7eb5e4f2acc98f090a29b0b3"
     ],
 )  # fmt: skip
 def test_labels_of_every_trainer_name_a_family(label: str, family: str | None) -> None:
-    assert by_label(label) == family
+    assert family_of_label(label) == family
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_labels_of_every_trainer_name_a_family(label: str, family: str | None) -
     ],
 )  # fmt: skip
 def test_names_of_checkpoints_name_a_family(name: str, family: str | None) -> None:
-    assert by_checkpoint(name) == family
+    assert family_of_checkpoint(name) == family
 
 
 @pytest.mark.parametrize(
@@ -239,19 +239,17 @@ def test_a_group_covers_its_families(claimed: str, family: str, covered: bool) -
 def test_lineages_are_told_with_their_source(
     metadata: dict[str, str], lineage: str | None, source: str | None
 ) -> None:
-    found = claims_of(metadata)
-    assert (found.lineage, found.lineage_source) == (lineage, source)
-    assert (found.lineage_value is None) == (lineage is None)
+    found = best_lineage(claims_of(metadata).lineages)
+    assert found[:2] == (lineage, source)
+    assert (found[2] is None) == (lineage is None)
 
 
 def test_only_the_name_of_a_file_tells_wan_two_point_two() -> None:
     found = claims_of({}, None, "/home/me/Wan2.2_I2V_high_noise.safetensors")
-    assert (found.first, found.lineage) == (None, "Wan 2.2")
-    assert (found.lineage_source, found.lineage_value) == (
-        "file name",
-        "Wan2.2_I2V_high_noise.safetensors",
-    )
-    assert claims_of({}, None, "wand2.25.safetensors").lineage is None
+    assert found.first is None
+    source, value = "file name", "Wan2.2_I2V_high_noise.safetensors"
+    assert best_lineage(found.lineages) == ("Wan 2.2", source, value)
+    assert claims_of({}, None, "wand2.25.safetensors").lineages == ()
 
 
 @pytest.mark.parametrize(
@@ -278,7 +276,10 @@ def test_a_configuration_names_the_base_model(
         assert found.first.source == "adapter_config.base_model_name_or_path"
     embedded = {"lora_adapter_metadata": json.dumps({"unet.base_model_name_or_path": base})}
     inside = claims_of(embedded)
-    assert (inside.first and inside.first.family, inside.lineage) == (family, lineage)
+    assert (inside.first and inside.first.family, inside.lineage) == (
+        family,
+        lineage,
+    )
 
 
 def test_the_configuration_of_onetrainer_names_the_base_model() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from lorary.anatomy.keys.conventions import CONVENTION_TITLES, file_convention
+from lorary.anatomy.keys.conventions import file_convention
 from tests.builders.modules import DOWN_UP, LYCORIS, PEFT, Shapes, one, pairs, scanned
 
+DOCS = (Path(__file__).resolve().parents[2] / "docs" / "anatomy.md").read_text("utf-8")
 UNET = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
 DEEP = "mid_block.attentions.0.transformer_blocks.9.attn1.to_q"
 SGM = "input_blocks.4.1.transformer_blocks.0.attn1.to_q"
@@ -97,7 +100,7 @@ def clip(prefix: str, suffixes: tuple[str, str] = LYCORIS) -> Shapes:
 )
 def test_the_convention_of_an_adapter_is_named(shapes: Shapes, convention: str) -> None:
     assert file_convention(scanned(shapes), "adapter") == convention
-    assert convention in CONVENTION_TITLES
+    assert f"`{convention}`" in DOCS
 
 
 @pytest.mark.parametrize(
@@ -167,4 +170,4 @@ def test_the_convention_of_other_files_is_named(
     kind: str, names: list[str], convention: str | None
 ) -> None:
     assert file_convention(scanned(dict.fromkeys(names, (8, 8))), kind) == convention
-    assert convention is None or convention in CONVENTION_TITLES
+    assert convention is None or f"`{convention}`" in DOCS

@@ -20,7 +20,6 @@ from lorary.anatomy.families import (
     families,
     family_index,
 )
-from lorary.anatomy.modules.shapes import Dims
 from tests.builders.models import DENOISERS, SMALLER, TEXT_ENCODERS
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "families.md"
@@ -154,7 +153,7 @@ def test_trainers_adapt_so_many_modules_of_a_text_encoder(encoder: str, modules:
 def test_names_are_found_dotted_flat_and_half_flat() -> None:
     flat = family_index().find("double_blocks_0_img_attn_qkv", is_flat=True)
     assert flat is not None
-    assert {"flux1", "chroma", "hunyuan_video"} <= flat.owners
+    assert {"flux1", "chroma", "hunyuan_video"} <= set(family_index().names(flat.weights.owners))
     half = family_index().find("double_blocks_0.img_attn.qkv", is_flat=True)
     assert half is not None
     assert half.weights is flat.weights
@@ -180,7 +179,7 @@ def test_a_name_flattened_from_several_models_keeps_each_model_its_own() -> None
     assert (place.paths_of("a"), place.paths_of("b")) == (["b.1.q_k"], ["b.1.q.k"])
     only = index.find("b_3_q_k", is_flat=True)
     assert only is not None
-    assert (only.path, sorted(only.owners)) == ("b.3.q.k", ["b"])
+    assert (only.path, index.names(only.weights.owners)) == ("b.3.q.k", ["b"])
 
 
 def test_encoders_are_found_with_and_without_the_outer_level() -> None:
@@ -192,11 +191,12 @@ def test_encoders_are_found_with_and_without_the_outer_level() -> None:
 def test_unknown_sizes_fit_everything_and_strangers_are_not_remembered() -> None:
     place = family_index().find("conv_in", is_flat=False)
     assert place is not None
-    assert place.fitting(Dims(None, None, None)) == place.owners
-    assert "sdxl_refiner" not in place.fitting(Dims(320, None, 4))
+    weights = place.weights
+    assert weights.fitting(None, None) == weights.owners
+    assert not weights.fitting(320, None) & family_index().bits["sdxl_refiner"]
     for width in range(1_000, 1_100):
-        assert not place.fitting(Dims(width, width, 1))
-    assert len(place.weights._fitting) < 50
+        assert not weights.fitting(width, width)
+    assert len(weights._fitting) < 50
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ def test_a_file_that_is_no_adapter_is_refused_by_what_it_is() -> None:
 
 def test_without_a_name_the_message_says_this() -> None:
     found = inspect_bytes(safetensors({}))
-    assert found.findings[0].message.startswith("This is no LoRA adapter, and no other kind ")
+    assert found.findings[0].message.startswith("This is not a LoRA adapter or another ")
 
 
 def test_errors_come_first() -> None:

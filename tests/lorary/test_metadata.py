@@ -7,35 +7,37 @@ import json
 import pytest
 
 from lorary.anatomy.claims.metadata import (
-    Notebook,
+    CachedMetadata,
     base_name,
     clean,
-    count,
-    decimals,
-    file_told,
+    first_text,
+    int_if_whole,
     is_private,
     number,
-    parsed,
-    present,
+    numbers_in,
+    parsed_json,
+    public_name,
+    public_text,
     redact,
     shorten,
-    told,
-    whole,
+    whole_number,
 )
 
 
 def test_absent_is_spelt_in_many_ways() -> None:
     metadata = {"a": "None", "b": "", "c": " null ", "d": "yes", "e": "\u200b"}
-    assert present(metadata, "a", "b", "c", "e", "d") == "yes"
-    assert present(metadata, "a", "z") is None
+    assert first_text(metadata, "a", "b", "c", "e", "d") == "yes"
+    assert first_text(metadata, "a", "z") is None
 
 
 def test_a_notebook_parses_each_value_once() -> None:
     metadata = {"a": '{"b": [1]}', "c": "{"}
-    noted = Notebook(metadata)
+    noted = CachedMetadata(metadata)
     assert noted == metadata
-    assert parsed(noted, "a") is parsed(noted, "a")
-    assert [parsed(noted, key) for key in "acd"] == [parsed(metadata, key) for key in "acd"]
+    assert parsed_json(noted, "a") is parsed_json(noted, "a")
+    assert [parsed_json(noted, key) for key in "acd"] == [
+        parsed_json(metadata, key) for key in "acd"
+    ]
 
 
 def test_texts_are_cleaned_and_cut() -> None:
@@ -54,19 +56,24 @@ def test_texts_are_cleaned_and_cut() -> None:
 )  # fmt: skip
 def test_numbers_are_finite_or_absent(value: object, found: float | None) -> None:
     assert number(value) == found
-    assert (count("12.0"), count("-1"), count("1e300")) == (12, None, None)
-    assert (whole(5.0), whole(5.5), whole(None), whole(1e300)) == (5, 5.5, None, 1e300)
-    assert decimals("[1e-4, .5] 0-875 -2.") == [0.0001, 0.5, 0.0, 875.0, -2.0]
+    assert (whole_number("12.0"), whole_number("-1"), whole_number("1e300")) == (12, None, None)
+    assert (int_if_whole(5.0), int_if_whole(5.5), int_if_whole(None), int_if_whole(1e300)) == (
+        5,
+        5.5,
+        None,
+        1e300,
+    )
+    assert numbers_in("[1e-4, .5] 0-875 -2.") == [0.0001, 0.5, 0.0, 875.0, -2.0]
 
 
 def test_json_is_bounded_and_never_a_surprise() -> None:
-    assert parsed({"a": '{"b": 1}'}, "a") == {"b": 1}
-    assert parsed({"a": json.dumps('{"b": 1}')}, "a") == {"b": 1}
-    assert parsed({"a": {"b": 1}}, "a") == {"b": 1}
-    assert parsed({"a": "{"}, "a") is None
-    assert parsed({"a": "[" * 200_000}, "a") is None
-    assert parsed({"a": '"' + "x" * (5 * 1024 * 1024) + '"'}, "a") is None
-    assert parsed({}, "a") is None
+    assert parsed_json({"a": '{"b": 1}'}, "a") == {"b": 1}
+    assert parsed_json({"a": json.dumps('{"b": 1}')}, "a") == {"b": 1}
+    assert parsed_json({"a": {"b": 1}}, "a") == {"b": 1}
+    assert parsed_json({"a": "{"}, "a") is None
+    assert parsed_json({"a": "[" * 200_000}, "a") is None
+    assert parsed_json({"a": '"' + "x" * (5 * 1024 * 1024) + '"'}, "a") is None
+    assert parsed_json({}, "a") is None
 
 
 @pytest.mark.parametrize(
@@ -85,11 +92,11 @@ def test_redaction_leaves_plain_text_alone(text: str, kept: str) -> None:
 
 
 def test_names_of_files_are_told_without_their_owner() -> None:
-    assert file_told("/home/me/x.safetensors") == "x.safetensors"
-    assert file_told("/home/me") == ""
-    assert file_told("owner/name") == "owner/name"
+    assert public_name("/home/me/x.safetensors") == "x.safetensors"
+    assert public_name("/home/me") == ""
+    assert public_name("owner/name") == "owner/name"
     token = "hf_" + "a" * 34
-    assert told("x" * 190 + " " + token) == "x" * 190 + " [removed]"
+    assert public_text("x" * 190 + " " + token) == "x" * 190 + " [removed]"
     assert (is_private(token), is_private("a plain tag")) == (True, False)
 
 

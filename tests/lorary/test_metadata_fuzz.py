@@ -57,7 +57,7 @@ def test_no_metadata_makes_anything_fail(
 ) -> None:
     config = None if fields is None else AdapterConfig.of(fields)
     claims = claims_of(found, config, name)
-    assert (claims.lineage is None) == (claims.lineage_source is None)
+    assert (claims.lineage is None) == (not claims.lineages)
     facts = training_facts(found, config, name)
     json.dumps(facts, allow_nan=False)
     tags = tag_shares(found)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from lorary.anatomy.families import encoder_index, family_index
 from lorary.anatomy.keys.layers import LAYERS, layer_of
-from lorary.anatomy.modules.module_table import Columns, Modules, columns_of
+from lorary.anatomy.modules.module_table import Columns, Modules, modules_of
 from tests.builders.modules import LYCORIS, Shapes, one, pairs, scanned
 
 UNET = "down_blocks.1.attentions.0.transformer_blocks.0"
@@ -25,10 +26,10 @@ def test_modules_are_turned_into_columns_in_their_order() -> None:
     plain = scanned(pairs(["lora_unet_a", "lora_unet_b"], LYCORIS)).modules
     odd = scanned(pairs(["lora_unet_a"], LYCORIS) | {"lora_unet_b.alpha": ()}).modules
     for modules in (plain, odd):
-        columns = columns_of(modules)
+        columns = modules_of(modules).columns
         assert list(zip(*columns, strict=True)) == list(modules) == list(map(tuple, modules))
-        assert list(map(list, columns)) == list(map(list, columns_of(list(modules))))
-    assert columns_of(()) == Columns()
+        assert list(map(list, columns)) == list(map(list, modules_of(list(modules)).columns))
+    assert modules_of(()).columns == Columns()
 
 
 def test_modules_can_be_taken_one_by_one_and_in_part() -> None:
@@ -99,7 +100,7 @@ def test_modules_have_a_part_and_a_block(name: str, part: str, block: str) -> No
 def test_both_spellings_of_clip_are_known_everywhere(name: str) -> None:
     (module,) = scanned(pairs([name], out=3072, fan_in=768)).modules
     assert module.place is not None
-    assert "clip_l" in module.place.fitting(module.dims)
+    assert "clip_l" in encoder_index().names(module.place.weights.fitting(*module.dims[:2]))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,9 @@ def test_both_spellings_of_clip_are_known_everywhere(name: str) -> None:
 def test_a_module_is_found_under_every_prefix(name: str) -> None:
     (module,) = scanned(pairs([name], out=640, fan_in=640)).modules
     assert module.place is not None
-    assert {"sd1", "sd2", "sdxl"} <= module.place.fitting(module.dims)
+    assert {"sd1", "sd2", "sdxl"} <= set(
+        family_index().names(module.place.weights.fitting(*module.dims[:2]))
+    )
 
 
 def test_dots_for_underscores_in_projections_are_forgiven() -> None:

@@ -46,7 +46,7 @@ def _split_attention(double: int, single: int) -> list[Target]:
 def test_the_depth_decides_when_nearly_all_blocks_are_there() -> None:
     flux = prove_bytes(diffusers(_split_attention(19, 38), component="transformer"))
     assert flux.candidates == ("flux1", "chroma")
-    assert "end where those of FLUX.1 and Chroma do" in text(flux, "depth")
+    assert "as many blocks as FLUX.1 and Chroma" in text(flux, "depth")
     video = prove_bytes(diffusers(_split_attention(20, 40), component="transformer"))
     assert video.candidates == ("hunyuan_video", "framepack")
 

@@ -16,7 +16,7 @@ from lorary.anatomy.claims.declared import (
     metadata_rank_findings,
 )
 from lorary.anatomy.modules.adapted import Module, scan
-from lorary.anatomy.modules.duplicate_targets import cells
+from lorary.anatomy.modules.duplicate_targets import projections
 from lorary.anatomy.modules.structure import (
     leftover_findings,
     module_findings,
@@ -195,12 +195,12 @@ def test_neighbours_are_no_twins(names: tuple[str, str]) -> None:
 
 
 def test_a_fused_module_covers_the_cells_of_its_parts() -> None:
-    whole = cells("single_blocks.7.linear1")
+    whole = projections("single_blocks.7.linear1")
     assert set(whole) == {
-        *cells("single_transformer_blocks.7.attn.to_q"),
-        *cells("single_transformer_blocks.7.attn.to_k"),
-        *cells("single_transformer_blocks_7_attn_to_v"),
-        *cells("single_transformer_blocks.7.proj_mlp"),
+        *projections("single_transformer_blocks.7.attn.to_q"),
+        *projections("single_transformer_blocks.7.attn.to_k"),
+        *projections("single_transformer_blocks_7_attn_to_v"),
+        *projections("single_transformer_blocks.7.proj_mlp"),
     }
 
 

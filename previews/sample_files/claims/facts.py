@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lorary.anatomy.claims.metadata import file_told, told
+from lorary.anatomy.claims.metadata import public_name, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,7 +34,7 @@ class Resource:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the valid values, empty without a name and hashes."""
-        name = file_told(self.name, MAX_NAME) if isinstance(self.name, str) else ""
+        name = public_name(self.name, MAX_NAME) if isinstance(self.name, str) else ""
         found = [_HASH.match(text.strip()) for text in self.hashes if isinstance(text, str)]
         hashes = sorted({match[1].casefold() for match in found if match})[:MAX_HASHES]
         if not name and not hashes:
@@ -73,7 +73,7 @@ class Facts:
             "sampler": _text(self.sampler, MAX_NAME),
             "guidance": _number(self.guidance, 1000),
             "size": f"{width}x{height}" if width and height else "",
-            "model": file_told(self.model, MAX_NAME) if isinstance(self.model, str) else "",
+            "model": public_name(self.model, MAX_NAME) if isinstance(self.model, str) else "",
             "resources": _resources(self.resources),
         }
         return {name: value for name, value in values.items() if value not in (None, "", [])}

@@ -1,4 +1,4 @@
-"""Putting an anatomy together from what the other modules found out."""
+"""Assembles the anatomy of a file from the results of the other modules."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.claims.config import embedded_configs
-from lorary.anatomy.claims.metadata import number, parsed, present, told
+from lorary.anatomy.claims.metadata import first_text, number, parsed_json, public_text
 from lorary.anatomy.claims.training import description, recommended_strength, title, training_facts
 from lorary.anatomy.claims.triggers import common_tags, tag_shares, trigger_words
 from lorary.anatomy.display_names import natural
@@ -34,18 +34,18 @@ _FILE_NAME_CHARS = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What was found out about a file.
+    """Results about a file.
 
     Attributes:
-        kind: What the file is.
+        kind: Kind of the file.
         convention: Its leading convention.
         algorithm: Its leading algorithm.
-        algorithms: Every algorithm to its number of modules, most first.
+        algorithms: Algorithm to number of modules, most common first.
         base: The verdict on the base model.
         alphas: Its alphas.
-        modules: Adapted modules; none for a file that is no adapter.
+        modules: Adapted modules; none if the file isn't an adapter.
         shared: Tensors that all modules share, such as a vector bank.
-        expected: Modules that an unrestricted file of its family has.
+        expected: Modules of an unrestricted file of its family.
     """
 
     kind: str
@@ -60,11 +60,11 @@ class Parts:
 
 
 def assemble(header: Header, parts: Parts, *, name: str, config: AdapterConfig | None) -> Anatomy:
-    """Put an anatomy together.
+    """Return the anatomy of a file.
 
     Args:
         header: The checked header.
-        parts: What was found out about it.
+        parts: Results about it.
         name: The file's name.
         config: The `adapter_config.json` beside the file.
     """
@@ -112,7 +112,7 @@ def _layers(parts: Parts) -> Layers:
 
 
 def file_name(name: str) -> str:
-    """A name that no terminal and no page can be steered with."""
+    """Return a file's name without characters that could control a terminal or a page."""
     shown = name[:_FILE_NAME_CHARS]
     if shown.isprintable():
         return shown
@@ -122,7 +122,7 @@ def file_name(name: str) -> str:
 
 
 def _rank_counts(modules: Sequence[Module]) -> tuple[Counter[int], Counter[int]]:
-    """Rank to number of modules, without and with a kernel."""
+    """Return rank to number of modules, without and with a kernel."""
     linear: Counter[int] = Counter()
     conv: Counter[int] = Counter()
     for dims, count in modules_of(modules).sizes.items():
@@ -132,7 +132,7 @@ def _rank_counts(modules: Sequence[Module]) -> tuple[Counter[int], Counter[int]]
 
 
 def _most_first(counts: Counter[int]) -> dict[int, int]:
-    """Most modules first; of equally many, the larger rank."""
+    """Sort by number of modules, then by rank, largest first."""
     return dict(sorted(counts.items(), key=lambda item: (-item[1], -item[0])))
 
 
@@ -142,19 +142,19 @@ def _leading_rank(layers: Layers) -> int:
 
 
 def _declared_rank(metadata: Mapping[str, str], config: AdapterConfig | None) -> int | None:
-    """The rank that the metadata or a configuration names, for files whose tensors show none."""
+    """Return the rank in the metadata or a configuration, for files whose tensors show none."""
     declared = number(metadata.get("ss_network_dim"))
     if declared is None:
         settings = (*embedded_configs(metadata), *(() if config is None else (config,)))
         declared = next((entry.r for entry in settings if entry.r), None)
     if declared is None:
-        wrapper = parsed(metadata, "lycoris_config")  # SimpleTuner
+        wrapper = parsed_json(metadata, "lycoris_config")  # SimpleTuner
         declared = number(wrapper.get("linear_dim")) if isinstance(wrapper, dict) else None
     return int(declared) if declared is not None and declared >= 1 else None
 
 
 def _blocks_of(modules: Sequence[Module]) -> tuple[Block, ...]:
-    """Sums of each block, in natural order: block 2 before block 10."""
+    """Return the blocks with their sums in natural order: block 2 before block 10."""
     counted = modules_of(modules)
     parameter = counted.columns.parameters.__getitem__
     blocks = [
@@ -162,7 +162,7 @@ def _blocks_of(modules: Sequence[Module]) -> tuple[Block, ...]:
         for name, own in sorted(counted.groups.blocks.items(), key=lambda one: natural(one[0]))
     ]
     rest = blocks[_MOST_BLOCKS:]
-    if rest:  # names of a stranger, not of a model
+    if rest:  # made-up names, not those of a model
         counts = (sum(block.modules for block in rest), sum(block.parameters for block in rest))
         blocks[_MOST_BLOCKS:] = [Block("…", *counts)]
     return tuple(blocks)
@@ -176,14 +176,14 @@ def _notes(metadata: Mapping[str, str], training: Mapping[str, object]) -> Notes
         writer=None if writer is None else str(writer),
         title=title(metadata),
         description=description(metadata),
-        author=_told(metadata, "modelspec.author"),
-        license=_told(metadata, "modelspec.license"),
-        usage_hint=_told(metadata, "modelspec.usage_hint", most=2_000),
+        author=_text(metadata, "modelspec.author"),
+        license=_text(metadata, "modelspec.license"),
+        usage_hint=_text(metadata, "modelspec.usage_hint", most=2_000),
         recommended_strength=recommended_strength(metadata),
         names=tuple(safe_name(key) for key in list(metadata)[:_MOST_NAMES]),
     )
 
 
-def _told(metadata: Mapping[str, str], key: str, most: int = 200) -> str | None:
-    text = present(metadata, key, most=4 * most)
-    return None if text is None else told(text, most)
+def _text(metadata: Mapping[str, str], key: str, most: int = 200) -> str | None:
+    text = first_text(metadata, key, most=4 * most)
+    return None if text is None else public_text(text, most)

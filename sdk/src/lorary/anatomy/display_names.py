@@ -1,4 +1,4 @@
-"""Names from files, ordered and written for people."""
+"""Orders and displays names from files."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ _SUFFIX = ".safetensors"
 
 
 def natural(name: str) -> tuple[tuple[int, str], ...]:
-    """Return a sort key by which ``blocks.2`` comes before ``blocks.10``.
+    """Return a sort key that puts ``blocks.2`` before ``blocks.10``.
 
-    Numbers are compared by length, then by digits, so that a hostile one is never converted.
+    Numbers are compared by length, then by digits, so that a very long one is never converted.
     """
     parts = _DIGITS.split(name)
     return tuple(
-        (len(part.lstrip("0")), part.lstrip("0")) if place % 2 else (0, part)
-        for place, part in enumerate(parts)
+        (len(part.lstrip("0")), part.lstrip("0")) if index % 2 else (0, part)
+        for index, part in enumerate(parts)
     )
 
 
 def stem(path: str) -> str:
-    """Return the name of a weights file without folders and suffix."""
+    """Return the name of a weights file without its folders and suffix."""
     name = path.rpartition("/")[2]
     return name[: -len(_SUFFIX)] if name.casefold().endswith(_SUFFIX) else name
 
 
 def title_of(path: str, given: str | None = None) -> str:
-    """Return a title for a file, ``hard_noir-v2.safetensors`` → ``Hard noir v2``.
+    """Return a title for a file: ``hard_noir-v2.safetensors`` → ``Hard noir v2``.
 
-    What has spaces was written by a person and stays as it is.
+    Names with spaces were written by a person and stay as they are.
 
     Args:
-        path: Of the file.
-        given: The title that its metadata gives, if any; it is often a file's name as well.
+        path: Path of the file.
+        given: The title in its metadata, if any; it is often also the name of a file.
     """
     name = (given or "").strip() or stem(path).strip()
     if " " not in name:

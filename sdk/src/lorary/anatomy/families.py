@@ -1,11 +1,11 @@
-"""Base-model families: their tables, and the indexes over them.
+"""Base-model families: their tables, and the indexes of their modules.
 
 A table (`families/<id>.json`) lists the weights of a base model as templates with their shapes:
 
     "double_blocks.{0-18}.{img,txt}_attn.qkv": [9216, 3072]
 
-`docs/families.md` explains every key of a table. Adding a family is adding a table, and a test
-vector in `tests/builders/models.py`.
+`docs/families.md` explains every key of a table. To add a family, add a table, and a test vector in
+`tests/builders/models.py`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
+from typing import Any
 
 from lorary.anatomy.base_models.module_index import Index, Place, Row, block_name, expand, rows_of
+from lorary.anatomy.tables import read_table
 
 __all__ = [
     "FAMILIES",
@@ -37,25 +39,24 @@ __all__ = [
 ]
 
 
-# Not slotted: the expanded names are worked out when they are asked for.
+# Not slotted, because of the cached properties.
 @dataclass(frozen=True)
 class Family:
     """A base-model architecture.
 
     Attributes:
         id: Stable id, such as `sdxl`.
-        title: Name for people.
-        order: Place in lists.
+        title: Display name.
+        order: Position in lists.
         kohya: Naming that kohya-style trainers flatten for this family.
-        text_encoders: Part to the encoders that may stand there.
-        claims: Metadata key to beginnings of values that claim this family, beside `claims.json`.
+        text_encoders: Part to the encoders that it may be.
+        claims: Metadata key to prefixes of values that claim this family, beside `claims.json`.
         conventions: File conventions that only trainers of this family write.
         adapts_all: Trainers' networks that adapt every linear layer of the blocks.
-        left_out: Sets of modules that trainers leave out unless told otherwise, as expressions
-            for patterns.
-        use: How many adapters are published for it, as a power of ten; see `docs/families.md`.
+        left_out: Sets of modules that trainers exclude by default, as expressions for patterns.
+        use: Number of published adapters as a power of ten; see `docs/families.md`.
         parents: Families whose tables it extends.
-        rows: Naming to the weights that the table has.
+        rows: Naming to the weights in the table.
     """
 
     id: str
@@ -81,7 +82,7 @@ class Family:
 
     @cached_property
     def depths(self) -> Mapping[str, int]:
-        """Stack of blocks to the number of blocks, over all namings."""
+        """Stack of blocks to its number of blocks, the largest of all namings."""
         depths: dict[str, int] = {}
         for rows in self.rows.values():
             for row in rows:
@@ -103,14 +104,14 @@ class Family:
 
     @cached_property
     def linear(self) -> Mapping[str, int]:
-        """Naming to the number of linear layers."""
+        """Naming to number of linear layers."""
         return {
             naming: sum(row.size for row in rows if len(row.shape) == 2)
             for naming, rows in self.rows.items()
         }
 
     def left_out_sets(self, pattern: str) -> frozenset[int]:
-        """Numbers of the sets of `left_out` that a pattern of the tables belongs to."""
+        """Return numbers of the sets of `left_out` that contain a pattern."""
         found = self._left_out_sets.get(pattern)
         if found is None:
             numbers = (number for number, form in enumerate(self.left_out) if form.match(pattern))
@@ -123,7 +124,7 @@ class Family:
 
     @cached_property
     def usual(self) -> Mapping[str, Mapping[frozenset[int], int]]:
-        """Naming to sets of `left_out` to the number of modules that belong to them."""
+        """Naming to sets of `left_out` to number of modules in these sets."""
         found: dict[str, dict[frozenset[int], int]] = {}
         for naming, rows in self.rows.items():
             counts = found[naming] = {}
@@ -139,8 +140,8 @@ class Encoder:
 
     Attributes:
         id: Stable id, such as `clip_l`.
-        title: Name for people.
-        is_llm: It is a language model that adapters are made for on their own account.
+        title: Display name.
+        is_llm: A language model that adapters are also made for by itself.
         modules: Number of linear layers.
     """
 
@@ -150,9 +151,12 @@ class Encoder:
     modules: int
 
 
+_Table = Mapping[str, Any]
+
+
 @cache
-def _tables() -> Mapping[str, dict[str, object]]:
-    """Raw tables by family id, in display order."""
+def _tables() -> Mapping[str, _Table]:
+    """Return raw tables by family id, in display order."""
     folder = resources.files("lorary.anatomy") / "families"
     loaded = [
         json.loads(file.read_text("utf-8"))
@@ -162,19 +166,16 @@ def _tables() -> Mapping[str, dict[str, object]]:
     return {table["id"]: table for table in sorted(loaded, key=lambda table: table["order"])}
 
 
-def _rows(table: Mapping[str, object], tables: Mapping[str, Mapping[str, object]]) -> _Rows:
-    raw: dict[str, dict[str, list[int]]] = table["namings"]  # type: ignore[assignment]
-    extends: dict[str, str] = table.get("extends", {})  # type: ignore[assignment]
-    without: dict[str, list[str]] = table.get("without", {})  # type: ignore[assignment]
-    family = str(table["id"])
+def _rows(table: _Table, tables: Mapping[str, _Table]) -> _Rows:
+    extends, without, family = table.get("extends", {}), table.get("without", {}), table["id"]
     found: _Rows = {}
-    for naming, templates in raw.items():
+    for naming, templates in table["namings"].items():
         rows = [
             row for text, shape in templates.items() for row in rows_of(family, naming, text, shape)
         ]
         if naming in extends:
-            parent: dict[str, dict[str, list[int]]] = tables[extends[naming]]["namings"]  # type: ignore[assignment]
-            rows = _inherited(parent[naming], rows, without.get(naming, []), family, naming) + rows
+            parent = tables[extends[naming]]["namings"][naming]
+            rows = _inherited(parent, rows, without.get(naming, []), family, naming) + rows
         found[naming] = tuple(rows)
     return found
 
@@ -185,7 +186,7 @@ _Rows = dict[str, tuple[Row, ...]]
 def _inherited(
     parent: Mapping[str, list[int]], own: list[Row], without: list[str], family: str, naming: str
 ) -> list[Row]:
-    """Rows of the parent, but for the names that the table has itself or does not have."""
+    """Return the parent's rows without those that the table replaces or removes."""
     replaced: dict[str, list[Row]] = {}
     for row in own:
         replaced.setdefault(row.pattern, []).append(row)
@@ -202,45 +203,42 @@ def _inherited(
     return rows
 
 
-def build_family(table: Mapping[str, object], tables: Mapping[str, Mapping[str, object]]) -> Family:
-    """A family from its table.
+def build_family(table: _Table, tables: Mapping[str, _Table]) -> Family:
+    """Return the family of a table.
 
     Args:
         table: The table.
-        tables: All tables by id, of which those that it extends are used.
+        tables: All tables by id, including those that it extends.
     """
-    encoders: dict[str, list[str]] = table.get("text_encoders", {})  # type: ignore[assignment]
-    claims: dict[str, list[str]] = table.get("claims", {})  # type: ignore[assignment]
-    left_out: list[list[str]] = table.get("left_out", [])  # type: ignore[assignment]
-    adapts_all: list[str] = table.get("adapts_all", [])  # type: ignore[assignment]
-    conventions: list[str] = table.get("conventions", [])  # type: ignore[assignment]
-    extends: dict[str, str] = table.get("extends", {})  # type: ignore[assignment]
     return Family(
-        id=str(table["id"]),
-        title=str(table["title"]),
-        order=int(str(table["order"])),
-        kohya=str(table["kohya"]),
-        text_encoders={part: tuple(ids) for part, ids in encoders.items()},
-        claims={key: tuple(values) for key, values in claims.items()},
-        conventions=frozenset(conventions),
-        adapts_all=frozenset(adapts_all),
-        left_out=tuple(re.compile("|".join(map(fnmatch.translate, group))) for group in left_out),
-        use=int(str(table.get("use", 0))),
-        parents=frozenset(extends.values()),
+        id=table["id"],
+        title=table["title"],
+        order=table["order"],
+        kohya=table["kohya"],
+        text_encoders={part: tuple(ids) for part, ids in table.get("text_encoders", {}).items()},
+        claims={key: tuple(values) for key, values in table.get("claims", {}).items()},
+        conventions=frozenset(table.get("conventions", ())),
+        adapts_all=frozenset(table.get("adapts_all", ())),
+        left_out=tuple(
+            re.compile("|".join(map(fnmatch.translate, group)))
+            for group in table.get("left_out", ())
+        ),
+        use=table.get("use", 0),
+        parents=frozenset(table.get("extends", {}).values()),
         rows=_rows(table, tables),
     )
 
 
 @cache
 def families() -> Mapping[str, Family]:
-    """Every family by id, in display order. Built at first use."""
+    """Return all families by id, in display order."""
     tables = _tables()
     return {name: build_family(table, tables) for name, table in tables.items()}
 
 
 @cache
 def family_index() -> Index:
-    """Denoiser modules of every family."""
+    """Return the index of the denoiser modules of all families."""
     known = families()
     return Index(
         known, (row for family in known.values() for rows in family.rows.values() for row in rows)
@@ -248,27 +246,24 @@ def family_index() -> Index:
 
 
 @cache
-def _encoder_tables() -> Mapping[str, dict[str, object]]:
-    text = (resources.files("lorary.anatomy") / "encoders.json").read_text("utf-8")
-    loaded: dict[str, dict[str, object]] = json.loads(text)
+def _encoder_tables() -> Mapping[str, _Table]:
+    loaded: dict[str, _Table] = read_table("encoders.json")
     return loaded
 
 
 def _encoder_rows(encoder: str) -> Iterator[Row]:
-    table = _encoder_tables()[encoder]
-    modules: dict[str, list[int]] = table["modules"]  # type: ignore[assignment]
-    for template, shape in modules.items():
+    for template, shape in _encoder_tables()[encoder]["modules"].items():
         yield from rows_of(encoder, "transformers", template, shape)
 
 
 @cache
 def encoders() -> Mapping[str, Encoder]:
-    """Every text encoder by id."""
+    """Return all text encoders by id."""
     return {
         name: Encoder(
             name,
-            str(table["title"]),
-            bool(table.get("is_llm", False)),
+            table["title"],
+            table.get("is_llm", False),
             sum(row.size for row in _encoder_rows(name)),
         )
         for name, table in _encoder_tables().items()
@@ -277,10 +272,10 @@ def encoders() -> Mapping[str, Encoder]:
 
 @cache
 def encoder_index() -> Index:
-    """Modules of every text encoder, with and without the outer level of their names.
+    """Return the index of the modules of all text encoders, with and without the outer level.
 
-    Source: transformers 5 dropped the level `text_model` from `CLIPTextModel`; language models
-    have the level `model` only with their head.
+    Source: transformers 5 dropped the level `text_model` from `CLIPTextModel`; language models have
+    the level `model` only with their head.
     """
     rows = []
     for name in _encoder_tables():
@@ -293,10 +288,11 @@ def encoder_index() -> Index:
 
 
 class _Titles(Mapping[str, str]):
-    """Family id to title, read from the tables at first use."""
+    """Family id to title; reads the tables on first access."""
 
     def __getitem__(self, key: str) -> str:
-        return str(_tables()[key]["title"])
+        title: str = _tables()[key]["title"]
+        return title
 
     def __iter__(self) -> Iterator[str]:
         return iter(_tables())
@@ -311,18 +307,17 @@ FAMILIES: Mapping[str, str] = _Titles()
 
 @cache
 def _other_titles() -> Mapping[str, str]:
-    """Titles of groups of families, and of models that no table has."""
-    text = (resources.files("lorary.anatomy") / "claims.json").read_text("utf-8")
-    titles: dict[str, str] = json.loads(text)["titles"]
+    """Return titles of groups of families and of models without a table."""
+    titles: dict[str, str] = read_table("claims.json")["titles"]
     return titles
 
 
-# Language models are claimed by names such as `llama31_8b`.
+# Ids of claimed language models, such as `llama31_8b`.
 _LANGUAGE_MODEL = re.compile(r"([a-z]{1,64})([0-9]{0,9})_([0-9]{1,9}(?:_[0-9]{1,9})?)([bm])")
 
 
 def family_title(family: str | None) -> str:
-    """The name for people of a family, a group or a claimed model; "Unknown" for None."""
+    """Return the display name of a family, a group or a claimed model; "Unknown" for None."""
     if family is None:
         return "Unknown"
     found = FAMILIES.get(family) or _other_titles().get(family)
@@ -333,5 +328,6 @@ def family_title(family: str | None) -> str:
         words = family.replace("_", " ")
         return words[:1].upper() + words[1:]
     name, version, size, unit = model.groups()
-    told = (_other_titles().get(name, name.capitalize()), ".".join(version))
-    return " ".join(filter(None, (*told, size.replace("_", ".") + unit.upper())))
+    title = _other_titles().get(name, name.capitalize())
+    size = size.replace("_", ".") + unit.upper()
+    return " ".join(filter(None, (title, ".".join(version), size)))

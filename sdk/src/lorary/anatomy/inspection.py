@@ -1,4 +1,4 @@
-"""The one door of this package: a file in, its anatomy and findings out."""
+"""Entry points of this package: inspect a file and return its anatomy and findings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lorary.anatomy.assembly import Parts, assemble, file_name
 from lorary.anatomy.base_models.checkpoint_family import prove_foreign
 from lorary.anatomy.base_models.proof import Proof, prove
 from lorary.anatomy.base_models.verdict import conflict_findings, judge, suggest, verdict_findings
-from lorary.anatomy.claims.base_models import Claims, claims_of, covers, named_wan22
+from lorary.anatomy.claims.base_models import Claims, claims_of, covers, with_wan22_name
 from lorary.anatomy.claims.config import AdapterConfig, ConfigError
 from lorary.anatomy.claims.declared import (
     claims_findings,
@@ -20,7 +20,7 @@ from lorary.anatomy.claims.declared import (
     config_unreadable,
     metadata_rank_findings,
 )
-from lorary.anatomy.claims.metadata import Notebook
+from lorary.anatomy.claims.metadata import CachedMetadata
 from lorary.anatomy.findings.finding import Finding, finding, from_error
 from lorary.anatomy.findings.hashes import hash_findings
 from lorary.anatomy.findings.hygiene import metadata_findings, name_findings
@@ -74,9 +74,9 @@ class Refusal:
 
     Attributes:
         name: The file's name, without invisible characters.
-        code: Stable slug, a key of `lorary.safetensors.errors.HEADER_CODES`.
+        code: Stable slug, one of `lorary.safetensors.errors.HEADER_CODES`.
         message: One sentence for people.
-        at: Byte of the file where the fault was seen, when known.
+        at: Byte of the file where the fault is, when known.
     """
 
     name: str
@@ -85,7 +85,7 @@ class Refusal:
     at: int | None
 
     def to_dict(self) -> dict[str, object]:
-        """The document of a refused file, as plain JSON values."""
+        """Return the document of a refused file, as plain JSON values."""
         return {
             "schema": SCHEMA,
             "file": {"name": self.name},
@@ -95,13 +95,13 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What looking at a file gave.
+    """The result of inspecting a file.
 
     Attributes:
-        anatomy: What the header proves and claims; None when it could not be read.
+        anatomy: What the header proves and claims; None if it could not be read.
         findings: Results of all checks, errors first.
-        header: The checked header; None when it was refused.
-        refusal: Why the header could not be read; None when it could.
+        header: The checked header; None if it was refused.
+        refusal: Why the header could not be read; None if it could.
     """
 
     anatomy: Anatomy | None
@@ -111,11 +111,11 @@ class Inspection:
 
     @property
     def refused(self) -> bool:
-        """An upload would be refused: at least one finding is an error."""
+        """Whether an upload would be refused: at least one finding is an error."""
         return any(found.severity == "error" for found in self.findings)
 
     def to_dict(self) -> dict[str, object]:
-        """The document, as `lorary inspect --json` and the API give it; see `docs/anatomy.md`."""
+        """Return the document of `lorary inspect --json` and the API; see `docs/anatomy.md`."""
         if self.anatomy is None:
             return {} if self.refusal is None else self.refusal.to_dict()
         return {
@@ -135,14 +135,14 @@ def inspect_bytes(
     """Inspect a file by its first bytes.
 
     Args:
-        data: The first bytes, at least through the header; alphas are read when they are in it.
+        data: The first bytes, with the whole header; alphas are read if they are included.
         name: File name, for messages.
-        size: Size of the whole file in bytes; `len(data)` when left out.
-        limits: Bounds of the header.
-        config: The `adapter_config.json` that lies beside it.
+        size: Size of the whole file in bytes; by default `len(data)`.
+        limits: Limits on the header.
+        config: The `adapter_config.json` beside the file.
 
     Returns:
-        The inspection. Bad input becomes a finding, never an exception.
+        The inspection. Invalid input becomes a finding, never an exception.
     """
     return inspect_source(BytesSource(data, size), name=name, limits=limits, config=config)
 
@@ -153,21 +153,21 @@ def inspect_file(
     name: str | None = None,
     limits: Limits | None = None,
 ) -> Inspection:
-    """Inspect a file, reading its header and its alphas.
+    """Inspect a file: read its header and its alphas.
 
-    An `adapter_config.json` beside it is read too, when it can only belong to this file: the file
-    has the name that PEFT gives, or is the only one of its folder.
+    An `adapter_config.json` beside the file is read too if it can only belong to this file: the
+    file has the name that PEFT gives, or is the only one in its folder.
 
     Args:
         place: A path or a seekable binary file.
-        name: File name, for messages; the path's last part when left out.
-        limits: Bounds of the header.
+        name: File name, for messages; by default the last part of the path.
+        limits: Limits on the header.
 
     Returns:
-        The inspection. Bad input becomes a finding, never an exception.
+        The inspection. Invalid input becomes a finding, never an exception.
 
     Raises:
-        OSError: The file cannot be read, or is no regular file.
+        OSError: The file can't be read, or isn't a regular file.
     """
     config = None
     if isinstance(place, (str, os.PathLike)):
@@ -182,17 +182,17 @@ def inspect_file(
 def inspect_url(
     url: str, *, limits: Limits | None = None, headers: Mapping[str, str] | None = None
 ) -> Inspection:
-    """Inspect a file behind an address, in two small ranged requests.
+    """Inspect a file behind a URL, with two small range requests.
 
-    Alphas are not read, because each would be a request; the metadata's word stands for them.
+    Alphas are not read, because each would take a request; the declared alpha is returned.
 
     Args:
-        url: An `http` or `https` address of a server that answers ranged requests.
-        limits: Bounds of the header.
-        headers: Sent along, such as `Authorization`; never to another server that it leads to.
+        url: An `http` or `https` URL of a server that supports range requests.
+        limits: Limits on the header.
+        headers: Request headers, such as `Authorization`; never sent to other servers on redirects.
 
     Raises:
-        OSError: The server does not answer, or not as it has to.
+        OSError: The server doesn't answer, or its answer is invalid.
     """
     from lorary.safetensors import UrlSource  # noqa: PLC0415 - loads HTTP, for addresses alone
 
@@ -201,7 +201,7 @@ def inspect_url(
 
 
 def url_name(url: str) -> str:
-    """The file's name in an address: the last part of its path; "" of what is no address."""
+    """Return the file's name in a URL: the last part of its path, or "" for an invalid URL."""
     try:
         return unquote(urlsplit(url).path.rpartition("/")[2])
     except ValueError:
@@ -215,7 +215,7 @@ def inspect_source(
     limits: Limits | None = None,
     config: bytes | None = None,
 ) -> Inspection:
-    """Inspect anything that can be read at a place."""
+    """Inspect an object that supports reads at any offset."""
     return _inspect(source, name=name, limits=limits, config=config, reads_alphas=True)
 
 
@@ -240,23 +240,23 @@ def analyse(
     alpha_reader: AlphaReader | None = None,
     config: AdapterConfig | bytes | None = None,
 ) -> Inspection:
-    """Work out the anatomy of a checked header.
+    """Return the inspection of a checked header.
 
     Args:
         header: The header.
         name: File name, for messages.
-        alpha_reader: Gives the values of scalar tensors; without it alphas are only declared.
-        config: The `adapter_config.json` that lies beside the file.
+        alpha_reader: Returns the values of scalar tensors; without it, alphas are only declared.
+        config: The `adapter_config.json` beside the file.
     """
     given = header
-    tensors, metadata = Tensors.of(header.tensors), Notebook(header.metadata)
+    tensors, metadata = Tensors.of(header.tensors), CachedMetadata(header.metadata)
     header = replace(header, tensors=tensors, metadata=metadata)
     settings, results = _settings(config)
     claims = claims_of(header.metadata, settings, name)
     found = scan(header)
     kind = file_kind(found, has_pairs=_has_pairs(found.modules))
     if kind == "adapter":
-        claims, proof = _proved(found.modules, claims, name)
+        claims, proof = _prove_by_name(found.modules, claims, name)
         parts = _adapter(header, found, proof, claims, settings, alpha_reader)
         anatomy = assemble(header, parts, name=name, config=settings)
         results += module_findings(parts.modules, header)
@@ -301,11 +301,11 @@ def _adapter(
     )
 
 
-def _proved(modules: Modules, claims: Claims, name: str) -> tuple[Claims, Proof]:
-    """The proof; the file's name is asked only where tensors and metadata leave several Wans."""
+def _prove_by_name(modules: Modules, claims: Claims, name: str) -> tuple[Claims, Proof]:
+    """Return claims and proof. The file's name counts only if several versions of Wan remain."""
     proof = prove(modules, claims)
     if len(proof.candidates) > 1 and all(covers("wan", one) for one in proof.candidates):
-        named = named_wan22(claims, name)
+        named = with_wan22_name(claims, name)
         if named is not None:
             return named, prove(modules, named)
     return claims, proof
@@ -356,5 +356,5 @@ def _not_an_adapter(kind: str, name: str, base: Base) -> Finding:
     subject = f"“{shown}”" if shown else "This"
     message = f"{subject} is {describe(kind, base.family)}, not a LoRA adapter."
     if kind == "other":
-        message = f"{subject} is no LoRA adapter, and no other kind of file that is known here."
+        message = f"{subject} is not a LoRA adapter or another known kind of file."
     return finding("not_an_adapter", message, kind=kind)

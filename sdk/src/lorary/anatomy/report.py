@@ -1,15 +1,17 @@
-"""The anatomy of a file: everything that its header proves and claims, as one document.
+"""The anatomy of a file as one document: everything that its header proves and claims.
 
-`docs/anatomy.md` explains each field of the document. Its shape is versioned by `SCHEMA`.
+`docs/anatomy.md` explains each field. `SCHEMA` is the version of the document's shape.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
+from lorary.anatomy.keys.layers import LAYERS as LAYER_KINDS
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from lorary.anatomy.base_models.proof import Confidence, Evidence
     from lorary.anatomy.claims.triggers import CommonTag, TriggerWord
@@ -27,14 +29,9 @@ __all__ = [
 ]
 
 SCHEMA = 2
-"""Version of the document. A field may be added within a version, never changed or removed."""
-
-LAYER_KINDS = ("attention", "mlp", "conv", "norm", "modulation", "embedder", "other")
-"""What an adapted module does in the base model."""
+"""Version of the document. Within a version, fields may be added but never changed or removed."""
 
 Agreement = Literal["agree", "conflict", "no-claim"]
-
-_MOST_KEYS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ class FileFacts:
         name: Its name, without invisible characters.
         size_bytes: Size of the whole file.
         header_bytes: Length of the JSON header with its padding.
-        tensors: Tensors in it.
+        tensors: Number of tensors.
     """
 
     name: str
@@ -54,13 +51,8 @@ class FileFacts:
     tensors: int
 
     def to_dict(self) -> dict[str, object]:
-        """Plain JSON values."""
-        return {
-            "name": self.name,
-            "size_bytes": self.size_bytes,
-            "header_bytes": self.header_bytes,
-            "tensors": self.tensors,
-        }
+        """Return plain JSON values."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +60,18 @@ class Base:
     """The verdict on the base model, with its evidence.
 
     Attributes:
-        family: Architecture, None when more than one candidate remains, or none.
-        candidates: Every architecture that the file can belong to.
-        allowed: Every architecture that the tensors allow: the candidates, and those that only the
-            file's own word speaks against.
-        confidence: `proven` by the tensors alone, `narrowed` to a set or by weaker signs,
+        family: Architecture, None with no candidate or several.
+        candidates: All architectures that the file may belong to.
+        allowed: All architectures that the tensors allow: the candidates, and those that only the
+            metadata or the file's name exclude.
+        confidence: `proven` by the tensors alone, `narrowed` to a set or by weaker evidence,
             `claimed` by the metadata only, or `unknown`.
-        lineage: Checkpoint behind the architecture, by the metadata's word.
+        lineage: Checkpoint that the metadata claims.
         claimed: The metadata's claims with their sources; empty without any.
-        agreement: How claim and tensors stand to each other.
+        agreement: Whether claim and tensors agree.
         evidence: Reasons, in the order in which they narrowed the set.
-        likely: The most used of several candidates: a suggestion for people, never a proof. None
-            with a family, and when an unknown model may look the same.
+        likely: The most used of several candidates, as a suggestion for people. None with a family,
+            and if an unknown model may look the same.
     """
 
     family: str | None
@@ -93,7 +85,7 @@ class Base:
     allowed: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
-        """Plain JSON values."""
+        """Return plain JSON values."""
         return {
             "family": self.family,
             "candidates": list(self.candidates),
@@ -103,23 +95,20 @@ class Base:
             "lineage": self.lineage,
             "claimed": dict(self.claimed),
             "agreement": self.agreement,
-            "evidence": [
-                {"rule": rule, "text": text, "keys": list(keys[:_MOST_KEYS])}
-                for rule, text, keys in self.evidence
-            ],
+            "evidence": [reason.to_dict() for reason in self.evidence],
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block of the base model: how many of its modules are adapted, with how many numbers."""
+    """A block of the base model, with its adapted modules and their parameters."""
 
     name: str
     modules: int
     parameters: int
 
     def to_dict(self) -> dict[str, object]:
-        """Plain JSON values."""
+        """Return plain JSON values."""
         return {"name": self.name, "modules": self.modules, "parameters": self.parameters}
 
 
@@ -128,11 +117,11 @@ class Layers:
     """What is adapted.
 
     Attributes:
-        modules: Adapted modules.
+        modules: Number of adapted modules.
         linear: Rank to number of modules without a kernel, most common first.
         conv: Rank to number of modules with a kernel larger than one, most common first.
-        expected: Modules that an unrestricted file of this family has, None when not known.
-        kinds: Every one of `LAYER_KINDS` to its number of modules.
+        expected: Modules of an unrestricted file of this family, None if unknown.
+        kinds: Each of `LAYER_KINDS` to its number of modules.
         blocks: Adapted blocks, in the file's order.
     """
 
@@ -145,11 +134,11 @@ class Layers:
 
     @property
     def comparable(self) -> int:
-        """Modules to set beside the expected ones, which no norm is counted to."""
+        """Number of modules to compare with `expected`, which excludes norms."""
         return self.modules - self.kinds.get("norm", 0)
 
     def to_dict(self) -> dict[str, object]:
-        """Plain JSON values."""
+        """Return plain JSON values."""
         return {
             "modules": self.modules,
             "linear": _histogram(self.linear),
@@ -162,17 +151,17 @@ class Layers:
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """What `__metadata__` says about the file as a whole; values that are no facts stay in it.
+    """What `__metadata__` says about the file as a whole.
 
     Attributes:
-        keys: Number of its keys.
-        size_bytes: UTF-8 bytes of keys and values together.
-        writer: Program that trained or wrote the file, when it can be told.
-        title: Title that author or trainer gave.
+        keys: Number of keys.
+        size_bytes: UTF-8 bytes of all keys and values.
+        writer: Program that trained or wrote the file, if known.
+        title: Title that the author or trainer gave.
         description: The author's description, shortened.
-        author: Who made it.
-        license: Its licence, by the metadata's word.
-        usage_hint: How to use it, by the author.
+        author: The author.
+        license: The licence that the metadata claims.
+        usage_hint: The author's usage hint.
         recommended_strength: Strength that the author recommends.
         names: The first keys, without invisible characters.
     """
@@ -189,19 +178,9 @@ class Notes:
     names: tuple[str, ...]
 
     def to_dict(self) -> dict[str, object]:
-        """Plain JSON values."""
-        return {
-            "keys": self.keys,
-            "bytes": self.size_bytes,
-            "writer": self.writer,
-            "title": self.title,
-            "description": self.description,
-            "author": self.author,
-            "license": self.license,
-            "usage_hint": self.usage_hint,
-            "recommended_strength": self.recommended_strength,
-            "names": list(self.names),
-        }
+        """Return plain JSON values."""
+        fields = asdict(self) | {"names": list(self.names)}
+        return {"keys": fields.pop("keys"), "bytes": fields.pop("size_bytes"), **fields}
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,21 +189,21 @@ class Anatomy:
 
     Attributes:
         file: The file itself.
-        kind: `adapter`, or what the file is instead.
-        algorithm: Leading adaptation method.
-        algorithms: Every method to its number of modules, most first.
+        kind: `adapter`, or another kind of file.
+        algorithm: Leading adaptation algorithm.
+        algorithms: Algorithm to number of modules, most common first.
         convention: Leading file convention.
         base: The verdict on the base model.
-        rank: Most common rank of modules without a kernel (of those with one, where there are
-            no others), ties to the larger; the declared one where no tensor shows any.
+        rank: Most common rank, the larger one of a tie, of modules without a kernel if there are
+            any; the declared rank if the tensors show none.
         ranks: Rank to number of modules, most common first.
         alpha: Most common alpha.
-        alphas_read: Alphas read from the file; 0 when `alpha` is only declared.
+        alphas_read: Number of alphas read from the file; 0 if `alpha` is only declared.
         parts: `denoiser`, `text_encoder`, … to number of adapted modules.
         layers: What is adapted.
-        parameters: Trained numbers.
+        parameters: Number of trained parameters.
         dtypes: Number format to number of tensors.
-        trigger_words: Words that wake it, best first.
+        trigger_words: Trigger words, best first.
         common_tags: Frequent caption tags.
         training: Facts about the training.
         metadata: What the metadata says about the file as a whole.
@@ -251,12 +230,12 @@ class Anatomy:
 
     @property
     def family(self) -> str | None:
-        """The base model's architecture, when only one is possible."""
+        """The base model's architecture, if only one is possible."""
         return self.base.family
 
     @property
     def modules(self) -> int:
-        """Adapted modules."""
+        """Number of adapted modules."""
         return self.layers.modules
 
     @property
@@ -280,7 +259,7 @@ class Anatomy:
         return self.metadata.recommended_strength
 
     def to_dict(self) -> dict[str, object]:
-        """The document without its findings, as plain JSON values."""
+        """Return the document without its findings, as plain JSON values."""
         return {
             "schema": SCHEMA,
             "file": self.file.to_dict(),
@@ -300,15 +279,11 @@ class Anatomy:
             "layers": self.layers.to_dict(),
             "parameters": self.parameters,
             "dtypes": dict(self.dtypes),
-            "trigger_words": _documents(self.trigger_words),
-            "common_tags": _documents(self.common_tags),
+            "trigger_words": [word.to_dict() for word in self.trigger_words],
+            "common_tags": [tag.to_dict() for tag in self.common_tags],
             "training": dict(self.training),
             "metadata": self.metadata.to_dict(),
         }
-
-
-def _documents(found: Sequence[TriggerWord | CommonTag]) -> list[dict[str, object]]:
-    return [one.to_dict() for one in found]
 
 
 def _histogram(counts: Mapping[int, int]) -> dict[str, int]:
@@ -316,5 +291,5 @@ def _histogram(counts: Mapping[int, int]) -> dict[str, int]:
 
 
 def _number(value: float | None) -> float | None:
-    """Whole numbers without a fraction: `8`, not `8.0`."""
+    """Return whole numbers as integers: `8`, not `8.0`."""
     return int(value) if value is not None and float(value).is_integer() else value

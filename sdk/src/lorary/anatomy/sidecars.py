@@ -1,4 +1,4 @@
-"""Files on a disk: what may be opened, and the configuration that lies beside the weights."""
+"""Files on disk: which ones may be opened, and the configuration beside the weights."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 __all__ = ["CONFIG_NAME", "PEFT_STEM", "config_beside", "require_file"]
 
 CONFIG_NAME = "adapter_config.json"
-"""What PEFT writes beside the weights."""
+"""The file that PEFT writes beside the weights."""
 
 PEFT_STEM = "adapter_model"
-"""How the names begin that PEFT gives to weights; the configuration beside them is theirs."""
+"""Prefix of PEFT's names of weights; the configuration beside such a file belongs to it."""
 _SUFFIX = ".safetensors"
 
 
 def require_file(path: Path) -> None:
-    """Refuse what is no regular file: opening a pipe or a device can wait for ever.
+    """Refuse anything but a regular file: opening a pipe or a device may block forever.
 
     Raises:
-        OSError: There is none, or it is something else.
+        OSError: The file doesn't exist, or isn't a regular file.
     """
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
@@ -36,12 +36,12 @@ def require_file(path: Path) -> None:
 
 
 def config_beside(path: Path) -> bytes | None:
-    """The `adapter_config.json` in the file's folder, when it can only belong to this file.
+    """Return the `adapter_config.json` in the file's folder, if it can only belong to this file.
 
-    That is when the file has the name that PEFT gives, or is the only weights file of its folder.
+    That is so if the file has PEFT's name, or is the only weights file in its folder.
 
     Returns:
-        Its bytes, one more than the limit when it is too large; None when there is none.
+        Its bytes, one more than the limit if it is too large; None without a configuration.
     """
     place = path.with_name(CONFIG_NAME)
     try:
@@ -54,7 +54,7 @@ def config_beside(path: Path) -> bytes | None:
         with place.open("rb") as file:
             return file.read(MOST_CONFIG_BYTES + 1)
     except OSError:
-        return b""  # nothing, which the parser refuses: whoever looks is told
+        return b""  # the parser refuses it, so that a finding reports the unreadable file
 
 
 def _is_alone(path: Path) -> bool:

@@ -79,8 +79,7 @@ class Tensors(Mapping[str, TensorInfo]):
 
     def row(self, index: int) -> TensorInfo:
         """Return the tensor at a position in the header."""
-        columns = (self.dtypes, self.shapes, self.begins, self.ends)
-        return TensorInfo(*[column[index] for column in columns])
+        return self.at([index])[0]
 
     def at(self, indices: Sequence[int]) -> list[TensorInfo]:
         """Return the tensors at some positions in the header."""

@@ -1,1 +1,1 @@
-"""What the tensors prove about the base model."""
+"""Finds the base models that the tensors of a file allow."""

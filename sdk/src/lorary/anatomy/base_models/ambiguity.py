@@ -1,7 +1,7 @@
-"""Reasons not to believe in the only family that fits.
+"""Doubts a family even if no other known family fits.
 
-There are more base models than tables. A file is only as sure as it could not be of an unknown
-model: one with the same names, the same width, or fewer of the same blocks.
+Base models exist that have no table. A family is certain only if an unknown model can't look the
+same: one with the same names, the same width, or fewer of the same blocks.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ __all__ = ["Confidence", "Extent", "doubt", "doubt_all", "is_cut_short", "is_onl
 Confidence = Literal["proven", "narrowed", "claimed", "unknown"]
 _Answer = tuple[Confidence, "Evidence | None"]
 Extent: TypeAlias = "Callable[[Family, Survey], _Answer | None]"
-"""What a family's layers that the file has not say against the family; None when nothing."""
+"""Returns doubts about a family because of layers that the file lacks, or None."""
 
-_FEW_NAMES = 20  # modules without shapes, below which their names only suggest
-_NEARLY_ALL = 0.9  # of the layers that the same targets would have met
-_COMMON = 5  # families, from which on they share a name by convention, not by descent
-_DEEP = 8  # blocks of a stack that can be told to be cut short
+_FEW_NAMES = 20  # modules without shapes; the names of fewer prove nothing
+_NEARLY_ALL = 0.9  # of the layers that the same targets select
+_COMMON = 5  # families; so many share a name by convention, not by descent
+_DEEP = 8  # blocks; only a stack with more can be recognised as too short
 
 
 def doubt(
@@ -41,15 +41,15 @@ def doubt(
     evidence: list[Evidence],
     extent: Extent,
 ) -> Confidence:
-    """Say how sure the only family that fits is.
+    """Return how certain the only family that fits is.
 
     Args:
         family: The family.
         seen: The file's modules.
-        claims: What the metadata says; a file that says the same is not doubted altogether.
-        confidence: How sure it is by the steps that led to it.
-        evidence: Reasons; those for a doubt are added.
-        extent: How far a file of this kind has to fill the family's blocks.
+        claims: What the metadata says; a claim of the same family reduces doubts.
+        confidence: Confidence by the steps that led to the family.
+        evidence: Reasons; those for a doubt are appended.
+        extent: Decides how many of the family's blocks a file of this kind needs.
     """
     found, reason = _worst(family, seen, extent)
     if reason is not None:
@@ -62,17 +62,17 @@ def doubt(
 def doubt_all(
     found: Sequence[str], seen: Survey, claims: Claims, evidence: list[Evidence], extent: Extent
 ) -> Confidence:
-    """Say how sure it is that the file belongs to one of several families.
+    """Return how certain it is that the file belongs to one of several families.
 
     Args:
-        found: Ids of the families that are left.
+        found: Ids of the remaining families.
         seen: The file's modules.
-        claims: What the metadata says; a file that names one of the families is not doubted.
-        evidence: Reasons; that of the nearest family is added when each of them is doubted.
-        extent: How far a file of this kind has to fill a family's blocks.
+        claims: What the metadata says; there is no doubt if it names one of the families.
+        evidence: Reasons; if each family is doubted, that for the nearest one is appended.
+        extent: Decides how many of a family's blocks a file of this kind needs.
 
     Returns:
-        `unknown` when each of the families would have more layers, else `narrowed`.
+        `unknown` if each of the families would have more layers, else `narrowed`.
     """
     known = families()
     answers = {name: extent(known[name], seen) for name in found}
@@ -90,7 +90,7 @@ def doubt_all(
 
 
 def is_only(family: str, group: Group) -> bool:
-    """Tell whether no other family has the modules of a group."""
+    """Tell whether only this family has the modules of a group."""
     return family_index().bits[family] == group.bits
 
 
@@ -99,13 +99,13 @@ def _worst(family: Family, seen: Survey, extent: Extent) -> _Answer:
     has_one_width = seen.has_shapes and not has_own_names and _has_one_width(family, seen)
     sharing = _sharing(seen)
     if has_one_width and sharing >= _COMMON:
-        return "unknown", _by_width(family, sharing, seen)
+        return "unknown", _width_doubt(family, sharing, seen)
     short = extent(family, seen)
     if short is not None:
         return short
     if seen.has_shapes:
         return "narrowed" if has_one_width else "proven", None
-    return _by_names(family, seen, has_own_names=has_own_names)
+    return _names_doubt(family, seen, has_own_names=has_own_names)
 
 
 def _sharing(seen: Survey) -> int:
@@ -113,14 +113,14 @@ def _sharing(seen: Survey) -> int:
 
 
 def _has_one_width(family: Family, seen: Survey) -> bool:
-    """Tell whether only some layers are there, all of them as wide as the model and no more."""
+    """Tell whether the file has only some layers, all with the model's width on both sides."""
     sizes = {group.sizes for group in seen.groups}
     out, fan_in = next(iter(sizes))
     is_square = out is None or fan_in is None or out == fan_in
     return len(sizes) == 1 and is_square and seen.coverage(family) < _NEARLY_ALL
 
 
-def _by_width(family: Family, sharing: int, seen: Survey) -> Evidence:
+def _width_doubt(family: Family, sharing: int, seen: Survey) -> Evidence:
     text = (
         f"{sharing} known models share the names of these layers, and there are too few of them "
         f"for their width alone to prove {family_title(family.id)}."
@@ -128,7 +128,7 @@ def _by_width(family: Family, sharing: int, seen: Survey) -> Evidence:
     return Evidence("width", text, tuple(group.name for group in seen.groups[:5]))
 
 
-def _by_names(family: Family, seen: Survey, *, has_own_names: bool) -> _Answer:
+def _names_doubt(family: Family, seen: Survey, *, has_own_names: bool) -> _Answer:
     if has_own_names and seen.fitting[family.id] == len(seen.denoiser):
         return "proven" if len(seen.denoiser) >= _FEW_NAMES else "narrowed", None
     if seen.fitting[family.id] == len(seen.denoiser) and seen.coverage(family) >= 1:
@@ -138,7 +138,7 @@ def _by_names(family: Family, seen: Survey, *, has_own_names: bool) -> _Answer:
 
 
 def _deep(family: Family, seen: Survey) -> list[str]:
-    """Stacks of blocks, of several layers each, that are deep enough to be told to be cut short."""
+    """Return the stacks of blocks that are deep enough to be recognised as too short."""
     rows = family.rows[seen.naming(family.id)]
     layers = Counter(row.pattern.partition(".#")[0] for row in rows if ".#" in row.pattern)
     return [
@@ -149,7 +149,7 @@ def _deep(family: Family, seen: Survey) -> list[str]:
 
 
 def is_cut_short(family: Family, seen: Survey) -> _Answer | None:
-    """Doubt an adapter of all blocks of a model that has fewer of them."""
+    """Doubt a family if all blocks are adapted but the family has more of them."""
     short = _cut_short(family, seen)
     if not short:
         return None
@@ -161,7 +161,7 @@ def is_cut_short(family: Family, seen: Survey) -> _Answer | None:
 
 
 def _cut_short(family: Family, seen: Survey) -> list[str]:
-    """Stacks that end early in a file that adapts every block from the first on alike."""
+    """Return stacks with too few blocks, in a file that adapts all blocks equally."""
     short = []
     for stack in _deep(family, seen):
         blocks = seen.stacks.get(stack, {})

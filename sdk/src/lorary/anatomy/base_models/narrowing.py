@@ -1,10 +1,10 @@
-"""Weaker reasons that leave fewer families than modules and shapes do.
+"""Narrows the families that modules and shapes allow by weaker evidence.
 
-Every step takes the families that are left and gives those that it leaves, with its evidence; it
-never leaves none. In order: text encoders, depth, complete cover, the trainer's targets, the
-trainer's network, the file convention. Last comes a claim that only one of the families can have:
-it chooses among what the tensors allow, and refutes nothing. How often a family is used is no
-reason here: it only picks the likely one of those that are left (`verdict`).
+Each step takes the remaining families and returns some of them with its evidence; none returns an
+empty list. In order: text encoders, depth, complete cover, the trainer's targets, the trainer's
+network, the file convention. Last comes a claim that only one of the families can have: it chooses
+among what the tensors allow. How much a family is used doesn't count here: it only decides which of
+the remaining families is the likely one (`verdict`).
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Evidence", "listed", "narrow", "narrow_by_claim", "narrow_by_encoders"]
 
-_COVERAGE = 0.9  # of a family's blocks, before the depth of a file says something
+_COVERAGE = 0.9  # of a family's blocks, for the depth of a file to matter
 _NETWORK = "ss_network_module"
 _ALL_LINEAR = "all-linear"
+_MAX_KEYS = 5
 
 
 class Evidence(NamedTuple):
@@ -36,7 +37,7 @@ class Evidence(NamedTuple):
     Attributes:
         rule: Name of the rule.
         text: A sentence for people.
-        keys: Up to five names of modules, tensors or metadata fields that it rests on.
+        keys: Up to five names of modules, tensors or metadata fields that support it.
     """
 
     rule: str
@@ -44,12 +45,12 @@ class Evidence(NamedTuple):
     keys: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
-        """Plain JSON values."""
-        return {"rule": self.rule, "text": self.text, "keys": list(self.keys)}
+        """Return plain JSON values."""
+        return {"rule": self.rule, "text": self.text, "keys": list(self.keys[:_MAX_KEYS])}
 
 
 def listed(names: Iterable[str], joiner: str = "and") -> str:
-    """Titles of families in a sentence."""
+    """Return a list of the families' titles for a sentence."""
     titles = [family_title(name) for name in names]
     if len(titles) < 3:
         return f" {joiner} ".join(titles)
@@ -57,14 +58,14 @@ def listed(names: Iterable[str], joiner: str = "and") -> str:
 
 
 def narrow_by_encoders(found: list[str], seen: Survey, evidence: list[Evidence]) -> list[str]:
-    """Keep the families that have the text encoders that are adapted."""
+    """Keep the families that have the adapted text encoders."""
     fits = seen.encoder_fits
-    if not fits or len(found) < 1:
+    if not fits:
         return found
     keys = tuple(modules.columns.names[0] for modules in seen.encoders.values())[:5]
     kept = [name for name in found if has_encoders(families()[name], seen)]
     if not kept:
-        text = "The text-encoder modules fit none of them, and were not counted."
+        text = "The text-encoder modules fit none of them and were ignored."
         evidence.append(Evidence("encoders", text, keys))
         return found
     if len(kept) < len(found):
@@ -83,7 +84,7 @@ def narrow_by_encoders(found: list[str], seen: Survey, evidence: list[Evidence])
 
 
 def has_encoders(family: Family, seen: Survey) -> bool:
-    """Tell whether a family may have all text encoders of a file in their places."""
+    """Tell whether a family may have all text encoders of a file, each in its place."""
     return all(
         not set(names).isdisjoint(family.text_encoders.get(part, ()))
         for part, names in seen.encoder_fits.items()
@@ -91,7 +92,7 @@ def has_encoders(family: Family, seen: Survey) -> bool:
 
 
 def narrow(found: list[str], seen: Survey, claims: Claims, evidence: list[Evidence]) -> list[str]:
-    """Take the steps between the text encoders and the claim until one family is left."""
+    """Apply the steps between the text encoders and the claim until one family is left."""
     for step in _STEPS:
         if len(found) < 2:
             break
@@ -103,14 +104,14 @@ def narrow(found: list[str], seen: Survey, claims: Claims, evidence: list[Eviden
     return found
 
 
-_Answer = tuple[list[str], Evidence | None]
+_Result = tuple[list[str], Evidence | None]
 
 
-def _by_depth(found: list[str], seen: Survey, claims: Claims) -> _Answer:
-    """Prefer families whose blocks the file fills to the last.
+def _by_depth(found: list[str], seen: Survey, claims: Claims) -> _Result:
+    """Prefer families whose last blocks are the last ones of the file.
 
-    Only for files that cover nearly all blocks: an adapter of blocks 2 and 3 says nothing about
-    how many follow.
+    Only for files that cover nearly all blocks: an adapter of blocks 2 and 3 doesn't show how many
+    follow.
     """
     known = families()
     shares = {name: seen.coverage(known[name]) for name in found}
@@ -120,9 +121,9 @@ def _by_depth(found: list[str], seen: Survey, claims: Claims) -> _Answer:
         if share >= 1 or (share >= _COVERAGE and seen.ends_with(known[name]))
     ]
     rest = [name for name in found if name not in kept]
-    text = f"The blocks of the file end where those of {listed(kept)} do"
+    text = f"The file has as many blocks as {listed(kept)}"
     if rest:
-        text += f"; {listed(rest)} would have more of the same layers"
+        text += f"; {listed(rest)} would have more of them"
     ends = [f"{stack}.{max(numbers)}" for stack, numbers in seen.stacks.items() if numbers]
     return kept, Evidence("depth", f"{text}.", _block_keys(seen, ends))
 
@@ -134,11 +135,11 @@ def _block_keys(seen: Survey, blocks: Collection[str]) -> tuple[str, ...]:
     return tuple(keys.values())[:5]
 
 
-def _by_cover(found: list[str], seen: Survey, claims: Claims) -> _Answer:
-    """Prefer a family of which every linear layer is adapted, embedders and last layer included.
+def _by_cover(found: list[str], seen: Survey, claims: Claims) -> _Result:
+    """Prefer a family if every linear layer of it is adapted, embedders and last layer included.
 
-    A relative that has more layers would have been adapted in them too, unless trainers leave
-    just these out.
+    A related family with more layers would have been adapted in them too, unless trainers exclude
+    exactly these.
     """
     known = families()
     full = [name for name in found if seen.fitting[name] >= known[name].linear[seen.naming(name)]]
@@ -148,17 +149,17 @@ def _by_cover(found: list[str], seen: Survey, claims: Claims) -> _Answer:
         return kept, None
     kept = [name for name in found if name in kept or _lacks_only_sets(name, seen)]
     rest = [name for name in found if name not in kept]
-    text = f"Every linear layer of {listed(kept)} is here, to the first and the last"
+    text = f"Every linear layer of {listed(kept)} is adapted, including the first and the last"
     if rest:
         text += f"; {listed(rest)} would have more, such as `{_missing(rest[0], seen)[0]}`"
     return kept, Evidence("cover", f"{text}.", ())
 
 
-def _by_targets(found: list[str], seen: Survey, claims: Claims) -> _Answer:
-    """Drop families in which PEFT's targets would have met further layers."""
+def _by_targets(found: list[str], seen: Survey, claims: Claims) -> _Result:
+    """Drop families in which PEFT's targets would have selected more layers."""
     targets = claims.targets
     if targets is None or (isinstance(targets.modules, str) and targets.modules != _ALL_LINEAR):
-        return found, None  # a stranger's expression is not run
+        return found, None  # regular expressions in files are untrusted
     wanted = targets.modules
     missing = {
         name: [
@@ -173,8 +174,8 @@ def _by_targets(found: list[str], seen: Survey, claims: Claims) -> _Answer:
     return kept, _lacking("targets", "The trainer's targets", found, kept, missing)
 
 
-def _by_network(found: list[str], seen: Survey, claims: Claims) -> _Answer:
-    """Drop families in which the trainer's network would have met further layers."""
+def _by_network(found: list[str], seen: Survey, claims: Claims) -> _Result:
+    """Drop families in which the trainer's network would have adapted more layers."""
     known = families()
     made = [claim for claim in (claims.first, *claims.others) if claim and claim.source == _NETWORK]
     networks = {claim.value for claim in made}
@@ -191,7 +192,7 @@ def _by_network(found: list[str], seen: Survey, claims: Claims) -> _Answer:
     return kept, reason._replace(keys=(_NETWORK,))
 
 
-def _by_convention(found: list[str], seen: Survey, claims: Claims) -> _Answer:
+def _by_convention(found: list[str], seen: Survey, claims: Claims) -> _Result:
     """Keep the families whose trainers alone write such names."""
     written = set(seen.denoiser.columns.conventions)
     known = families()
@@ -201,7 +202,7 @@ def _by_convention(found: list[str], seen: Survey, claims: Claims) -> _Answer:
 
 
 def narrow_by_claim(found: list[str], claims: Claims, evidence: list[Evidence]) -> list[str]:
-    """Believe a label as far as it goes: a parent's is also written on what is derived from it."""
+    """Apply the first claim. A parent's label is also written on derived families."""
     first = claims.first
     if first is None or len(found) < 2:
         return found
@@ -221,7 +222,7 @@ def narrow_by_claim(found: list[str], claims: Claims, evidence: list[Evidence]) 
     return kept
 
 
-_STEPS: tuple[Callable[[list[str], Survey, Claims], _Answer], ...] = (
+_STEPS: tuple[Callable[[list[str], Survey, Claims], _Result], ...] = (
     _by_depth,
     _by_cover,
     _by_targets,
@@ -231,17 +232,17 @@ _STEPS: tuple[Callable[[list[str], Survey, Claims], _Answer], ...] = (
 
 
 def _missing(name: str, seen: Survey, *, only_linear: bool = True) -> list[str]:
-    """Modules of a family, in the naming that the file follows, that the file has not."""
+    """Return a family's modules that the file lacks, in the naming that the file follows."""
     return [
         path for path, shape in seen.missing(name).items() if not (only_linear and len(shape) != 2)
     ]
 
 
 def _lacks_only_sets(name: str, seen: Survey) -> bool:
-    """Tell whether all that a file lacks of a family are whole sets that trainers leave out."""
+    """Tell whether a file lacks only whole sets of a family's modules that trainers exclude."""
     family = families()[name]
-    touched = seen.touched(family)
-    return all(family.left_out_sets(pattern_of(path)) - touched for path in _missing(name, seen))
+    included = seen.included(family)
+    return all(family.left_out_sets(pattern_of(path)) - included for path in _missing(name, seen))
 
 
 def _ends(path: str, endings: Sequence[str]) -> bool:
@@ -252,7 +253,7 @@ def _lacking(
     rule: str, subject: str, found: list[str], kept: list[str], missing: dict[str, list[str]]
 ) -> Evidence:
     rest = [name for name in found if name not in kept]
-    text = f"{subject} would have met more layers in {listed(rest, 'or')}"
+    text = f"{subject} would have selected more layers in {listed(rest, 'or')}"
     if rest:
         text += f", such as `{missing[rest[0]][0]}`"
     return Evidence(rule, f"{text}.", ())

@@ -1,8 +1,8 @@
-"""What the tensors prove about the base model.
+"""Determines the base model from the tensors.
 
-A family is a candidate when its table holds every denoiser module of the file with agreeing
-shapes. Text encoders narrow the set, then weaker steps (`narrowing`). Metadata never adds a
-family, and where the tensors leave none it only claims.
+A family is a candidate if its table has every denoiser module of the file with the same shape. Text
+encoders narrow the set, then weaker steps (`narrowing`). Metadata never adds a family; without a
+candidate, its claim is only reported.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Confidence", "Evidence", "Proof", "prove"]
 
-_STRAYS_ALLOWED = 0.05  # changed input layers (inpainting, control) and renamed leftovers
-_STRAYS_NEED = 20  # modules, below which a share proves nothing
-_RELATIVE = 0.5  # of the modules by name, before a family is worth a sentence
-_MOST_RELATIVES = 4
+_STRAYS_ALLOWED = 0.05  # allows changed input layers (inpainting, control) and renamed modules
+_STRAYS_NEED = 20  # modules; a share of fewer proves nothing
+_RELATIVE = 0.5  # of the modules by name, for a family to be mentioned
+_MAX_RELATIVES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +44,16 @@ class Proof:
     """Families that the tensors allow.
 
     Attributes:
-        candidates: Every family that fits, in display order.
-        confidence: `proven` when modules, shapes and text encoders leave one family; `narrowed`
-            when weaker evidence leaves one, or when several are left; `claimed` when the tensors
-            leave none and the metadata names one; `unknown` when they leave none, or when an
-            unknown model looks the same as those that are left.
+        candidates: All families that fit, in display order.
+        confidence: `proven` if modules, shapes and text encoders leave one family; `narrowed` if
+            weaker evidence leaves one, or if several remain; `claimed` if the tensors leave none
+            and the metadata names one; `unknown` if they leave none, or if an unknown model looks
+            the same.
         evidence: The reasons.
         strays: Denoiser modules that fit none of the candidates.
-        expected: Modules that an unrestricted file of the only family has in this file's naming
-            and parts; None without a family.
-        allowed: The candidates, and those that only the file's own word speaks against.
+        expected: Modules of an unrestricted file of the only family, in this file's naming and
+            parts; None without a family.
+        allowed: The candidates, and those that only the metadata or the file's name exclude.
     """
 
     candidates: tuple[str, ...]
@@ -65,13 +65,13 @@ class Proof:
 
     @property
     def family(self) -> str | None:
-        """The family, when only one is possible and nothing speaks for an unknown one."""
-        is_told = self.confidence in {"proven", "narrowed"} and len(self.candidates) == 1
-        return self.candidates[0] if is_told else None
+        """The family, if only one is possible and no unknown model looks the same."""
+        is_certain = self.confidence in {"proven", "narrowed"} and len(self.candidates) == 1
+        return self.candidates[0] if is_certain else None
 
 
 def prove(modules: Sequence[Module], claims: Claims, *, extent: Extent = is_cut_short) -> Proof:
-    """Find the families that a file's modules can belong to.
+    """Return the families that a file's modules may belong to.
 
     Args:
         modules: The adapted modules of the file, or the layers that it repeats.
@@ -92,15 +92,15 @@ def prove(modules: Sequence[Module], claims: Claims, *, extent: Extent = is_cut_
             return _without(claims, nothing, *_apart([], seen))
     evidence = [_summary(found, seen, len(strays))]
     evidence += _apart(found, seen)
-    told = narrow_by_encoders(found, seen, evidence)
-    allowed = narrow(told, seen, claims, evidence)
+    fitting = narrow_by_encoders(found, seen, evidence)
+    allowed = narrow(fitting, seen, claims, evidence)
     left = narrow_by_claim(allowed, claims, evidence)
     if strays:
         text = f"{len(strays):,} of {_all(total)} fit none of them."
         evidence.append(Evidence("strays", text, strays[:5]))
-    confidence: Confidence = "proven" if len(told) == 1 and not strays else "narrowed"
+    confidence: Confidence = "proven" if len(fitting) == 1 and not strays else "narrowed"
     if len(left) == 1:
-        if not strays and _is_sure(left[0], told, seen):
+        if not strays and _has_sure_depth(left[0], fitting, seen):
             confidence = "proven"
         confidence = doubt(families()[left[0]], seen, claims, confidence, evidence, extent)
     else:
@@ -111,9 +111,9 @@ def prove(modules: Sequence[Module], claims: Claims, *, extent: Extent = is_cut_
     return replace(proof, expected=seen.expected(families()[left[0]]))
 
 
-def _is_sure(family: str, told: Sequence[str], seen: Survey) -> bool:
-    """Tell whether the depth decided, and against spellings that no trainer writes anyway."""
-    others = [name for name in told if name != family]
+def _has_sure_depth(family: str, fitting: Sequence[str], seen: Survey) -> bool:
+    """Tell whether the file has all blocks, and other families only fit by ComfyUI's spellings."""
+    others = [name for name in fitting if name != family]
     return seen.coverage(families()[family]) >= 1 and all(map(seen.is_respelled, others))
 
 
@@ -130,7 +130,7 @@ def _names(modules: Sequence[Module]) -> tuple[str, ...]:
 
 
 def _nearly(seen: Survey) -> tuple[list[str], tuple[str, ...]]:
-    """Families that lack only a few of the modules."""
+    """Return families that lack only a few of the modules, and these modules."""
     most = max(seen.fitting.values(), default=0)
     total = len(seen.denoiser)
     if total < _STRAYS_NEED or most < (1 - _STRAYS_ALLOWED) * total:
@@ -139,10 +139,10 @@ def _nearly(seen: Survey) -> tuple[list[str], tuple[str, ...]]:
     bits = sum(family_index().bits[name] for name in found)
     strays = [m for group in seen.groups if not group.bits & bits for m in group.modules]
     strays += seen.strangers
-    # A block that no family here has is another architecture, however much of the rest fits.
+    # A block that a family doesn't have rules it out, however many other modules fit.
     known = families()
     found = [name for name in found if not any(_is_beyond(known[name], m) for m in strays)]
-    # Common layers and a few strange ones are another architecture too.
+    # Common layers and a few unknown ones are also another architecture.
     if (
         len(found) == 1
         and not any(is_only(found[0], group) for group in seen.groups)
@@ -153,7 +153,7 @@ def _nearly(seen: Survey) -> tuple[list[str], tuple[str, ...]]:
 
 
 def _is_widened(family: str, module: Module) -> bool:
-    """Tell an input layer that takes more channels, as those of inpainting and control models."""
+    """Tell whether this is an input layer with more channels, as for inpainting and control."""
     place, dims = module.place, module.dims
     if place is None or module.block.rpartition(".")[2].isdigit():
         return False
@@ -177,7 +177,7 @@ def _summary(found: Sequence[str], seen: Survey, strays: int) -> Evidence:
 
 
 def _apart(found: Sequence[str], seen: Survey) -> list[Evidence]:
-    """What tells the families from their relatives."""
+    """Return evidence that tells the families from similar ones."""
     evidence = []
     if len(found) == 1:
         groups = seen.only(found[0])
@@ -193,16 +193,16 @@ def _apart(found: Sequence[str], seen: Survey) -> list[Evidence]:
         for name, count in seen.named.items()
         if name not in found and count >= _RELATIVE * total
     ]
-    # Relatives that lack the same are told in one sentence.
-    lacks: dict[_Lack, list[str]] = {}
+    # One sentence for all similar families that differ in the same way.
+    lacks: dict[_Difference, list[str]] = {}
     for _, _, name in sorted(others, reverse=True):
-        lacks.setdefault(_lack(name, seen), []).append(name)
-    told = list(lacks.items())[:_MOST_RELATIVES]
-    return evidence + [_ruled_out(lack, names) for lack, names in told]
+        lacks.setdefault(_difference(name, seen), []).append(name)
+    shown = list(lacks.items())[:_MAX_RELATIVES]
+    return evidence + [_ruled_out(lack, names) for lack, names in shown]
 
 
-class _Lack(NamedTuple):
-    """What a family has otherwise: a module that it does not have, or the sizes of one."""
+class _Difference(NamedTuple):
+    """How a family differs: a module that it lacks, or the sizes of one."""
 
     key: str
     path: str
@@ -214,33 +214,33 @@ def _path(module: Module) -> str:
     return module.name if module.place is None else module.place.path
 
 
-def _lack(family: str, seen: Survey) -> _Lack:
-    """The first shape that a family has not, or else the first module."""
+def _difference(family: str, seen: Survey) -> _Difference:
+    """Return the first different shape, or else the first missing module."""
     bit = family_index().bits[family]
     for group in seen.groups:
         if group.weights.owners & bit and not group.bits & bit:
             module = group.modules[0]
             row = next(row for row in group.weights.rows if row.owner == family)
             sizes = (module.dims.out, module.dims.fan_in)
-            return _Lack(module.name, _path(module), sizes, (row.shape[0], row.fan_in))
+            return _Difference(module.name, _path(module), sizes, (row.shape[0], row.fan_in))
     lacking = (group.modules[0] for group in seen.groups if not group.weights.owners & bit)
     module = next(lacking, None) or seen.strangers[0]
-    return _Lack(module.name, _path(module))
+    return _Difference(module.name, _path(module))
 
 
-def _ruled_out(lack: _Lack, names: Sequence[str]) -> Evidence:
+def _ruled_out(lack: _Difference, names: Sequence[str]) -> Evidence:
     subject = f"Not {listed(names, 'or')}"
     if lack.there is None:
         return Evidence("absent", f"{subject}: `{lack.path}` is not in it.", (lack.key,))
     here = " × ".join("?" if size is None else f"{size}" for size in lack.here)
     there = " × ".join(map(str, lack.there))
-    text = f"{subject}: `{lack.path}` is {here} here and {there} there."
+    text = f"{subject}: `{lack.path}` is {there} there, but {here} in this file."
     return Evidence("shape", text, (lack.key,))
 
 
 def _from_encoders(seen: Survey, claims: Claims) -> Proof:
     if seen.is_llm:
-        text = "The modules are those of a language model; its family is not in the tensors."
+        text = "The modules are those of a language model; the tensors don't show its family."
         return _without(claims, Evidence("encoders", text))
     found = [
         name for name, family in families().items() if seen.encoders and has_encoders(family, seen)

@@ -1,7 +1,7 @@
-"""The modules of a file, counted by what the tables know of them.
+"""Counts the modules of a file by their entries in the tables.
 
-A file has thousands of modules but only dozens of different ones: the same layer in every block.
-The questions about the base model are asked of these groups, not of the modules.
+A file has thousands of modules but only dozens of different ones: the same layer in every block. So
+questions about the base model are answered by these groups, not by module.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ Sizes = tuple["int | None", "int | None"]
 
 
 class Group(NamedTuple):
-    """Modules that stand for the same weights and have the same sizes.
+    """Modules that have the same table entry and the same sizes.
 
     Attributes:
-        weights: What the tables have under their names.
+        weights: Their table entry.
         bits: Families whose weights have these sizes.
-        sizes: Rows and columns of these weights, None where they are not known.
-        number: How many modules they are.
-        name: Name of the first.
-        whole: All modules of the file.
-        places: Places of these among them.
+        sizes: Rows and columns of these weights, None if unknown.
+        number: Number of modules.
+        name: Name of the first one.
+        file_modules: All modules of the file.
+        indices: Indices of these modules.
     """
 
     weights: Weights
@@ -49,13 +49,13 @@ class Group(NamedTuple):
     sizes: Sizes
     number: int
     name: str
-    whole: Modules
-    places: Sequence[int]
+    file_modules: Modules
+    indices: Sequence[int]
 
     @property
     def modules(self) -> Modules:
-        """The modules."""
-        return self.whole.at(self.places)
+        """The modules themselves."""
+        return self.file_modules.at(self.indices)
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,10 @@ class Survey:
     """What a file's names and shapes show.
 
     Attributes:
-        denoiser: Modules of the denoiser that can tell something.
-        groups: Those of them that some table knows.
-        strangers: Those that no table knows.
-        encoders: Part to the modules of that text encoder.
+        denoiser: Modules of the denoiser that matter.
+        groups: Those that a table has.
+        strangers: Those that no table has.
+        encoders: Text encoder to its modules.
     """
 
     denoiser: Modules
@@ -78,7 +78,7 @@ class Survey:
 
     @cached_property
     def has_shapes(self) -> bool:
-        """The sizes of at least half the modules are known."""
+        """Whether the sizes of at least half of the modules are known."""
         alike = [(group.sizes, group.number) for group in self.groups]
         alike += [(dims[:2], 1) for dims in self.strangers.columns.dims]
         known = sum(count for sizes, count in alike if sizes != (None, None))
@@ -86,12 +86,12 @@ class Survey:
 
     @cached_property
     def named(self) -> dict[str, int]:
-        """Family to the modules whose names it has."""
+        """Family to the number of modules whose names it has."""
         return self._totals(by_shape=False)
 
     @cached_property
     def fitting(self) -> dict[str, int]:
-        """Family to the modules whose names and shapes it has."""
+        """Family to the number of modules whose names and shapes it has."""
         return self._totals(by_shape=True)
 
     def _totals(self, *, by_shape: bool) -> dict[str, int]:
@@ -128,7 +128,7 @@ class Survey:
         return found
 
     def rows(self, family: Family) -> tuple[str, list[tuple[Row, int]]]:
-        """The naming of a family that the file follows, its rows that occur, and how often."""
+        """Return the naming of a family that the file follows, and its rows with their counts."""
         found = self._rows.get(family.id)
         if found is None:
             found = self._rows[family.id] = self._rows_of(family)
@@ -144,14 +144,14 @@ class Survey:
         return max(by_naming.items(), key=lambda item: sum(count for _, count in item[1]))
 
     def naming(self, family: str) -> str:
-        """The naming of a family that the file follows."""
+        """Return the naming of a family that the file follows."""
         return self.rows(families()[family])[0]
 
     def is_respelled(self, family: str) -> bool:
-        """Tell whether a family has some flattened names only in a spelling nobody flattens.
+        """Tell whether a family has some flattened names only as ComfyUI spells them.
 
-        ComfyUI's names are written by converters, which keep the dots; trainers flatten the
-        model's own.
+        ComfyUI's names come from converters, which keep the dots; trainers flatten the model's own
+        names.
         """
         return any(
             "." not in group.name
@@ -160,7 +160,7 @@ class Survey:
         )
 
     def missing(self, family: str) -> Mapping[str, tuple[int, ...]]:
-        """Modules of a family, in the naming that the file follows, that the file has not."""
+        """Return a family's modules that the file lacks, in the naming that the file follows."""
         found = self._missing.get(family)
         if found is None:
             present: set[str] = set()
@@ -176,18 +176,18 @@ class Survey:
         return found
 
     def coverage(self, family: Family) -> float:
-        """Share of a family's modules that the file would have, had nothing been left out.
+        """Return the share of a family's modules that the file has, of the kinds that it has.
 
-        What a trainer was told to adapt is taken from what it did: each kind of layer that occurs
-        in the file, in every block of the family.
+        The file shows which kinds of layers the trainer selected; each of them counts in every
+        block of the family.
         """
         naming, rows = self.rows(family)
         targets = {row.target for row, _ in rows}
-        whole = sum(family.targets[naming][target] for target in targets)
-        return sum(count for _, count in rows) / whole if whole else 0.0
+        total = sum(family.targets[naming][target] for target in targets)
+        return sum(count for _, count in rows) / total if total else 0.0
 
     def ends_with(self, family: Family) -> bool:
-        """Tell whether the stacks of blocks end where the family's do."""
+        """Tell whether the stacks of blocks are as deep as the family's."""
         return all(
             max(numbers) + 1 == family.depths.get(stack, 0)
             for stack, numbers in self.stacks.items()
@@ -208,7 +208,7 @@ class Survey:
 
     @cached_property
     def is_llm(self) -> bool:
-        """The only modules are those of a language model, adapted on its own account."""
+        """Whether all modules are those of a language model that is adapted for its own sake."""
         known = encoders()
         return not self.denoiser and any(
             module.convention.startswith(("peft", "bare"))
@@ -217,17 +217,17 @@ class Survey:
             for module in modules[:1]
         )
 
-    def touched(self, family: Family) -> frozenset[int]:
-        """Numbers of the sets of usually left out modules that the file has one of."""
+    def included(self, family: Family) -> frozenset[int]:
+        """Return numbers of the sets of usually excluded modules that the file has a module of."""
         rows = self.rows(family)[1]
         return frozenset().union(*{family.left_out_sets(row.pattern) for row, _ in rows})
 
     def expected(self, family: Family) -> int | None:
-        """Modules that an unrestricted file of a family has, in this file's naming and parts."""
+        """Return the modules of an unrestricted file of a family, in this file's parts."""
         naming, rows = self.rows(family)
-        touched = self.touched(family)
+        included = self.included(family)
         count = sum(
-            number for sets, number in family.usual[naming].items() if rows and sets <= touched
+            number for sets, number in family.usual[naming].items() if rows and sets <= included
         )
         for part, fits in self.encoder_fits.items():
             own = [name for name in family.text_encoders.get(part, ()) if name in fits]
@@ -236,43 +236,43 @@ class Survey:
 
 
 def survey(modules: Sequence[Module]) -> Survey:
-    """Count a file's modules."""
-    whole = modules_of(modules)
-    parts, groups = whole.groups.parts, list(_by_size(whole))
-    strangers = [at for at in whole.groups.strangers if _tells(whole[at])]
-    silent = set(whole.groups.strangers).difference(strangers)
+    """Return counts of a file's modules."""
+    modules = modules_of(modules)
+    parts, groups = modules.groups.parts, list(_by_size(modules))
+    strangers = [index for index in modules.groups.strangers if _matters(modules[index])]
+    ignored = set(modules.groups.strangers).difference(strangers)
     denoiser: Sequence[int] = parts.get("denoiser", ())
-    if silent:
-        denoiser = [at for at in denoiser if at not in silent]
+    if ignored:
+        denoiser = [index for index in denoiser if index not in ignored]
     return Survey(
-        whole.at(denoiser),
+        modules.at(denoiser),
         groups,
-        whole.at(strangers),
-        {part: whole.at(own) for part, own in parts.items() if part != "denoiser"},
+        modules.at(strangers),
+        {part: modules.at(own) for part, own in parts.items() if part != "denoiser"},
     )
 
 
-def _by_size(whole: Modules) -> Iterator[Group]:
-    """Groups in the order of their first modules."""
-    names, dims = whole.columns.names, whole.columns.dims
+def _by_size(modules: Modules) -> Iterator[Group]:
+    """Yield groups in the order of their first modules."""
+    names, dims = modules.columns.names, modules.columns.dims
     found: list[tuple[Weights, Sizes, Sequence[int]]] = []
-    for weights, members in whole.groups.weights:
-        own = [dims[at] for at in members]
+    for weights, indices in modules.groups.weights:
+        own = [dims[index] for index in indices]
         if own.count(own[0]) == len(own):  # nearly always
-            found.append((weights, own[0][:2], members))
+            found.append((weights, own[0][:2], indices))
             continue
         by_size: dict[Sizes, list[int]] = {}
-        for at, size in zip(members, own, strict=True):
-            by_size.setdefault(size[:2], []).append(at)
+        for index, size in zip(indices, own, strict=True):
+            by_size.setdefault(size[:2], []).append(index)
         found += [(weights, sizes, alike) for sizes, alike in by_size.items()]
-    found.sort(key=lambda alike: alike[2][0])
-    for weights, sizes, places in found:
-        bits, name = weights.fitting(*sizes), names[places[0]]
-        yield Group(weights, bits, sizes, len(places), name, whole, places)
+    found.sort(key=lambda group: group[2][0])
+    for weights, sizes, members in found:
+        bits, name = weights.fitting(*sizes), names[members[0]]
+        yield Group(weights, bits, sizes, len(members), name, modules, members)
 
 
-def _tells(module: Module) -> bool:
-    """Tell whether an unknown module matters: differences of norms and biases have no table."""
+def _matters(module: Module) -> bool:
+    """Tell whether an unknown module counts: tables have no norms and biases."""
     roles = module.roles
     if _DIFFERENCES.issuperset(roles):
         return False

@@ -1,4 +1,4 @@
-"""The verdict on the base model: what the tensors prove beside what the metadata claims."""
+"""The verdict on the base model, from the tensors' proof and the metadata's claims."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lorary.anatomy.claims.base_models import best_lineage, covers
 from lorary.anatomy.claims.metadata import clean
 from lorary.anatomy.families import FAMILIES, families, family_title
 from lorary.anatomy.findings.finding import Finding, finding
-from lorary.anatomy.modules.module_table import columns_of
+from lorary.anatomy.modules.module_table import modules_of
 from lorary.anatomy.report import Base
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ _MOST_NAMED = 10
 _MOST_LINEAGES = 8
 
 _ONLY_LINEAGES = {"wan_14b_i2v": "Wan 2.1", "wan_1_3b": "Wan 2.1", "wan_5b": "Wan 2.2"}
-"""Families that exist in one lineage only, such as the layers for an image of Wan 2.1.
+"""Families with only one lineage: only Wan 2.1 has layers for an image.
 
-Wan 2.2 Animate has these layers too, and says so in its name.
+Wan 2.2 Animate has these layers too, but its file names show it.
 """
 
 
@@ -63,7 +63,7 @@ def judge(proof: Proof, claims: Claims, modules: Sequence[Module]) -> Base:
 
 
 def suggest(base: Base) -> Base:
-    """Name the most used of several candidates as the likely one; of equals the first."""
+    """Return the verdict with the most used of several candidates as the likely one."""
     if base.confidence != "narrowed" or len(base.candidates) < 2:
         return base
     likely = max(base.candidates, key=lambda name: families()[name].use)
@@ -72,14 +72,14 @@ def suggest(base: Base) -> Base:
 
 
 def _readable(reason: Evidence) -> Evidence:
-    """A reason without the invisible characters that names in a file may have."""
+    """Return a reason without the invisible characters that names in a file may have."""
     if reason.text.isprintable() and all(map(str.isprintable, reason.keys)):
         return reason
     return Evidence(reason.rule, clean(reason.text, 1_000), tuple(map(clean, reason.keys)))
 
 
 def _is_possible(claim: LineageClaim, proof: Proof) -> bool:
-    """Tell whether the tensors allow a lineage; nothing speaks against one of unknown family."""
+    """Tell whether the tensors allow a lineage; always true if its family is unknown."""
     allowed = proof.allowed or proof.candidates
     if claim.family is None or not allowed:
         return True
@@ -100,12 +100,12 @@ def _claimed(
         "lineage_value": None if value is None else clean(value),
         "lineages": [
             {
-                "lineage": told.lineage,
-                "source": told.source,
-                "value": clean(told.value),
-                "is_refuted": told not in possible,
+                "lineage": claim.lineage,
+                "source": claim.source,
+                "value": clean(claim.value),
+                "is_refuted": claim not in possible,
             }
-            for told in claims.lineages[:_MOST_LINEAGES]
+            for claim in claims.lineages[:_MOST_LINEAGES]
         ],
         "others": [
             {"family": other.family, "source": other.source, "value": clean(other.value)}
@@ -119,7 +119,7 @@ def _agreement(proof: Proof, claim: Claim | None, modules: Sequence[Module]) -> 
         return "no-claim"
     fits = any(covers(claim.family, family) for family in proof.candidates)
     if not fits and (proof.confidence == "unknown" or not proof.candidates):
-        # No family is told: that speaks against the claim only where its table could tell.
+        # Without a candidate, the tensors contradict the claim only if its family has a table.
         fits = not (_has_table(claim.family) and _has_shapes(modules))
     return "agree" if fits else "conflict"
 
@@ -129,33 +129,33 @@ def _has_table(claimed: str) -> bool:
 
 
 def _has_shapes(modules: Sequence[Module]) -> bool:
-    columns = columns_of(modules)
+    columns = modules_of(modules).columns
     rows = zip(columns.parts, columns.dims, strict=True)
     return any(part == "denoiser" and dims.fan_in is not None for part, dims in rows)
 
 
 def conflict_findings(base: Base) -> Iterator[Finding]:
-    """A claim that the tensors contradict, in a file of any kind."""
+    """Yield a finding if the tensors contradict the claim."""
     if base.agreement == "conflict":
         titles = [family_title(name) for name in base.candidates]
         yield _conflict(base, str(base.claimed.get("family")), titles)
 
 
 def verdict_findings(base: Base, proof: Proof) -> Iterator[Finding]:
-    """What is worth saying about the verdict."""
+    """Yield findings about the verdict."""
     titles = [family_title(name) for name in base.candidates]
     claimed = base.claimed.get("family")
     yield from conflict_findings(base)
     if not titles:
-        message = "The tensors fit no base model that is known here."
+        message = "The tensors fit no known base model."
         if claimed is not None:
             message = f"{message[:-1]}; the metadata says {family_title(str(claimed))}."
         yield finding("family_unknown", message, claimed=claimed)
     elif base.confidence == "unknown":
-        message = f"The tensors fit {_listed(titles, 'or')}, but may be those of another model."
+        message = f"The tensors fit {_listed(titles, 'or')}, but may belong to an unknown model."
         yield finding("family_unknown", message, candidates=list(base.candidates))
     elif len(titles) > 1:
-        message = f"The tensors fit {_listed(titles, 'and')}, and cannot tell them apart."
+        message = f"The tensors fit {_listed(titles, 'and')}, and don't decide between them."
         if base.likely is not None:
             message += f" {family_title(base.likely)} is the most used of them."
         candidates = list(base.candidates)
@@ -163,13 +163,13 @@ def verdict_findings(base: Base, proof: Proof) -> Iterator[Finding]:
     if proof.strays:
         count = len(proof.strays)
         who = "One module is" if count == 1 else f"{count:,} modules are"
-        message = f"{who} not in {_listed(titles, 'or') or 'any base model that is known here'}."
+        message = f"{who} not in {_listed(titles, 'or') or 'any known base model'}."
         shown = [clean(name) for name in proof.strays[:_MOST_NAMED]]
         yield finding("modules_unknown", message, count=count, modules=shown)
 
 
 def _conflict(base: Base, claimed: str, titles: Sequence[str]) -> Finding:
-    fit = f"the tensors fit {_listed(titles, 'or')}" if titles else "the tensors do not fit it"
+    fit = f"the tensors fit {_listed(titles, 'or')}" if titles else "the tensors don't fit it"
     message = f"The metadata says {family_title(claimed)}, but {fit}. The tensors count."
     return finding(
         "metadata_conflict",
@@ -181,6 +181,6 @@ def _conflict(base: Base, claimed: str, titles: Sequence[str]) -> Finding:
 
 
 def _listed(names: Sequence[str], word: str) -> str:
-    """`a, b and c`."""
+    """Return `a, b and c`."""
     *first, last = names or ("",)
     return f"{', '.join(first)} {word} {last}" if first else last

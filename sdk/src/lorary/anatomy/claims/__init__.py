@@ -1,1 +1,1 @@
-"""What the metadata claims: base model, training, trigger words, strength."""
+"""Metadata claims about the base model, the training, trigger words and the strength."""

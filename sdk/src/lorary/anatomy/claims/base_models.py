@@ -1,8 +1,7 @@
-"""What the metadata claims about the base model: its family, and its lineage.
+"""Metadata claims about the base model: its family and its lineage.
 
-A family is an architecture; a lineage is the checkpoint behind it (Pony, FLUX.1 schnell), which
-no tensor of an adapter can show. Claims are kept as they are, lies too: what the tensors prove is
-said beside them, never in their place.
+A family is an architecture. A lineage is a checkpoint (Pony, FLUX.1 schnell), which the tensors of
+an adapter can't show. Wrong claims are kept too: they are reported beside what the tensors prove.
 """
 
 from __future__ import annotations
@@ -12,20 +11,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from lorary.anatomy.claims.config import DENOISERS, AdapterConfig, embedded_configs
-from lorary.anatomy.claims.experts import half_of
+from lorary.anatomy.claims.experts import noise_half
 from lorary.anatomy.claims.lineages import Lineages, lineages
-from lorary.anatomy.claims.metadata import file_told, present, told
+from lorary.anatomy.claims.metadata import first_text, public_name, public_text
 from lorary.anatomy.claims.onetrainer import onetrainer_config
 from lorary.anatomy.claims.vocabulary import (
-    by_checkpoint,
-    by_label,
     covers,
-    is_model_without_owner,
+    family_of_checkpoint,
+    family_of_label,
+    family_of_network,
+    is_name_without_owner,
+    lineage_of_label,
     parent_of,
     parents,
     squash,
-    trained_by,
-    variant_of,
 )
 
 if TYPE_CHECKING:
@@ -40,21 +39,21 @@ __all__ = [
     "best_lineage",
     "claims_of",
     "covers",
-    "named_wan22",
+    "with_wan22_name",
 ]
 
 
 FILE_NAME = "file name"
-"""Source of what only the file's name tells."""
+"""The source of a claim that only the file's name makes."""
 
 
 class Claim(NamedTuple):
-    """One place that names a family.
+    """A value that names a family.
 
     Attributes:
         family: Id of the family, or of a group such as `wan`.
         source: Metadata key, `adapter_config.<field>` or `file name`.
-        value: What it says there, cleaned; of a path, the last part only.
+        value: The cleaned value; only the last part of a path.
     """
 
     family: str
@@ -63,13 +62,13 @@ class Claim(NamedTuple):
 
 
 class LineageClaim(NamedTuple):
-    """One place that names a checkpoint.
+    """A value that names a checkpoint.
 
     Attributes:
         lineage: The checkpoint.
         source: Metadata key, `adapter_config.<field>` or `file name`.
-        value: What it says there, cleaned; of a path, the last part only.
-        family: Family or group of the checkpoint; None when it is not known.
+        value: The cleaned value; only the last part of a path.
+        family: Family or group of the checkpoint; None if unknown.
     """
 
     lineage: str
@@ -78,24 +77,24 @@ class LineageClaim(NamedTuple):
     family: str | None = None
 
 
-def best_lineage(told: Sequence[LineageClaim]) -> tuple[str | None, str | None, str | None]:
-    """The lineage to trust most, its source and what it says there.
+def best_lineage(claims: Sequence[LineageClaim]) -> tuple[str | None, str | None, str | None]:
+    """Return the most trusted lineage, its source and its value.
 
-    Of a source that names several, as the name of a mix does, all are given: `Illustrious, Pony`.
+    If the source names several, as the name of a mix does, all are returned: `Illustrious, Pony`.
     """
-    if not told:
+    if not claims:
         return None, None, None
-    first = told[0]
-    names = dict.fromkeys(one.lineage for one in told if one[1:3] == first[1:3])
+    first = claims[0]
+    names = dict.fromkeys(claim.lineage for claim in claims if claim[1:3] == first[1:3])
     return ", ".join(names), first.source, first.value
 
 
 class Targets(NamedTuple):
-    """Modules of the denoiser that PEFT was told to adapt.
+    """Modules of the denoiser that PEFT's configuration selects.
 
     Attributes:
         modules: Names or endings of dotted names, or one regular expression for whole names.
-        excluded: Names or endings of dotted names that were left out.
+        excluded: Names or endings of dotted names that are excluded.
     """
 
     modules: tuple[str, ...] | str
@@ -104,16 +103,16 @@ class Targets(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Everything that is claimed about the base model.
+    """All claims about the base model.
 
     Attributes:
-        first: The claim to trust most.
-        others: All others.
-        lineages: Checkpoints that it is said to be trained on, in the order of trust.
-        is_specific: The first claim may pick one of several families that the tensors allow: its
-            label is not one that is also written on adapters of a derived architecture.
-        targets: Modules that PEFT was told to adapt; None when it is not known, or when only some
-            layers were.
+        first: The most trusted claim.
+        others: All other claims.
+        lineages: Claimed checkpoints, the most trusted first.
+        is_specific: The first claim may decide between families that the tensors allow: its label
+            is not also written on adapters of a derived architecture.
+        targets: Modules that PEFT's configuration selects; None if unknown, or if only some layers
+            are adapted.
     """
 
     first: Claim | None = None
@@ -124,29 +123,19 @@ class Claims:
 
     @property
     def lineage(self) -> str | None:
-        """The checkpoint that it was trained on, by the source to trust most."""
+        """The most trusted lineage."""
         return best_lineage(self.lineages)[0]
-
-    @property
-    def lineage_source(self) -> str | None:
-        """Where that is said."""
-        return best_lineage(self.lineages)[1]
-
-    @property
-    def lineage_value(self) -> str | None:
-        """What it says there."""
-        return best_lineage(self.lineages)[2]
 
 
 def claims_of(
     metadata: Mapping[str, str], config: AdapterConfig | None = None, name: str = ""
 ) -> Claims:
-    """Collect what is claimed about the base model; nothing here fails on odd values.
+    """Return all claims about the base model. Invalid values are ignored.
 
     Args:
         metadata: The header's metadata.
         config: The `adapter_config.json` beside the file.
-        name: The file's name; only Wan 2.2 files say more in it than inside.
+        name: The file's name, which matters only for Wan 2.2.
     """
     embedded = embedded_configs(metadata)
     settings = onetrainer_config(metadata)
@@ -162,13 +151,13 @@ def claims_of(
     )
 
 
-_Base = tuple[str, str, bool]  # source, name, whether it was a local path
+_Base = tuple[str, str, bool]  # source, name, whether it is a local path
 
 
 def _named_bases(
     embedded: Sequence[AdapterConfig], config: AdapterConfig | None, settings: Mapping[str, object]
 ) -> tuple[_Base, ...]:
-    """Base models that configurations name, each with its source."""
+    """Return the base models that configurations name, with their sources."""
     field = "base_model_name_or_path"
     found = [] if config is None else [("adapter_config." + field, config)]
     found += [(f"lora_adapter_metadata.{entry.component}.{field}", entry) for entry in embedded]
@@ -194,34 +183,34 @@ def _claims(
     bases: Sequence[_Base],
     table: Lineages,
 ) -> Iterator[Claim]:
-    """Every claim, in the order of trust."""
-    for family, source, value in _said(metadata, settings, bases, table):
+    """Yield all claims, the most trusted first."""
+    for family, source, value in _labels(metadata, settings, bases, table):
         if family is not None:
-            yield Claim(family, source, told(value, _MOST_VALUE))
+            yield Claim(family, source, public_text(value, _MOST_VALUE))
 
 
-def _said(
+def _labels(
     metadata: Mapping[str, str],
     settings: Mapping[str, object],
     bases: Sequence[_Base],
     table: Lineages,
 ) -> Iterator[tuple[str | None, str, str]]:
     for key in _LABELS:
-        label = present(metadata, key, most=_MOST_VALUE) or ""
-        yield by_label(label), key, label
+        label = first_text(metadata, key, most=_MOST_VALUE) or ""
+        yield family_of_label(label), key, label
     kind = str(settings.get("model_type") or "")[:_MOST_VALUE]
-    yield by_label(kind), "ot_config.model_type", kind
+    yield family_of_label(kind), "ot_config.model_type", kind
     for source, base, _ in bases:
         for family in _families_of(base, table):
             yield family, source, base
     for key in _HASHES:
-        digest = present(metadata, key, most=_MOST_VALUE) or ""
+        digest = first_text(metadata, key, most=_MOST_VALUE) or ""
         yield table.family_of(table.by_hash(digest)), key, digest
     name = _checkpoint(metadata)
     for family in _families_of(name, table):
         yield family, _CHECKPOINT, name
-    module = present(metadata, "ss_network_module") or ""
-    yield trained_by(module), "ss_network_module", module
+    module = first_text(metadata, "ss_network_module") or ""
+    yield family_of_network(module), "ss_network_module", module
     if metadata.get("ss_v2") == "True":
         yield "sd2", "ss_v2", "True"
 
@@ -230,24 +219,24 @@ _MOST_VALUE = 120
 
 
 def _families_of(name: str, table: Lineages) -> list[str]:
-    """Families that a checkpoint's name names, by the table and by patterns."""
+    """Return the families of a checkpoint's name, by the table of lineages and by patterns."""
     found = dict.fromkeys(filter(None, map(table.family_of, table.by_name(name))))
-    named = by_checkpoint(name)
+    named = family_of_checkpoint(name)
     if named is None or any(family != named and covers(named, family) for family in found):
         return list(found)
-    closer = {family: named for family in found if covers(family, named)}  # of a group, a member
-    return list(dict.fromkeys(closer.get(family, family) for family in found)) or [named]
+    members = {family: named for family in found if covers(family, named)}  # group to its member
+    return list(dict.fromkeys(members.get(family, family) for family in found)) or [named]
 
 
 def _checkpoint(metadata: Mapping[str, str]) -> str:
-    return file_told(present(metadata, _CHECKPOINT, most=4 * _MOST_VALUE) or "", _MOST_VALUE)
+    return public_name(first_text(metadata, _CHECKPOINT, most=4 * _MOST_VALUE) or "", _MOST_VALUE)
 
 
 def _ranked(found: list[Claim], metadata: Mapping[str, str]) -> list[Claim]:
-    """Claims with the best first.
+    """Return claims with the best one first.
 
-    A default that a trainer writes for everything comes last; a derived architecture goes before
-    its parent, and a family before the group that includes it, whoever names them.
+    A trainer's default value comes last. A derived architecture precedes its parent, and a family
+    the group that includes it, whatever their sources.
     """
     if not found:
         return found
@@ -263,7 +252,7 @@ def _ranked(found: list[Claim], metadata: Mapping[str, str]) -> list[Claim]:
 
 
 def _is_default(claim: Claim, metadata: Mapping[str, str]) -> bool:
-    """Early ai-toolkit wrote Stable Diffusion 1.5 into files for every model it did not know."""
+    """Early ai-toolkit wrote Stable Diffusion 1.5 for every model that it didn't know."""
     return claim.source == _LABELS[0] and squash(claim.value) == "sd15" and "software" in metadata
 
 
@@ -272,7 +261,7 @@ def _is_specific(found: Sequence[Claim]) -> bool:
     if first.family not in (parents() | {"sd1"}) - {"wan_14b", "cosmos_predict2_2b"}:
         return True
     if first.family == "sd1" and squash(first.value) != "sd15":
-        return True  # sd-scripts and ModelSpec say v1 or v2 as they loaded it
+        return True  # sd-scripts and ModelSpec write v1 or v2 as the model was loaded
     bases = {*_HASHES, _CHECKPOINT}
     return any(
         claim.family == first.family and (claim.source in bases or _BASE in claim.source)
@@ -283,56 +272,57 @@ def _is_specific(found: Sequence[Claim]) -> bool:
 def _lineages(
     metadata: Mapping[str, str], bases: Sequence[_Base], table: Lineages, name: str
 ) -> Iterator[LineageClaim]:
-    """Every lineage that is told, in the order of trust."""
-    for lineage, source, value, family in _told(metadata, bases, table):
+    """Yield all claimed lineages, the most trusted first."""
+    for lineage, source, value, family in _lineage_labels(metadata, bases, table):
         if lineage is not None:
             known = table.family_of(lineage) or family
-            yield LineageClaim(lineage, source, told(value, _MOST_VALUE), known)
+            yield LineageClaim(lineage, source, public_text(value, _MOST_VALUE), known)
     file = re.split(r"[\\/]", name)[-1]
     is_animate = _ANIMATE in table.by_name(file)
     if is_animate or _WAN22.search(file.lower()):
         lineage = _ANIMATE if is_animate else "Wan 2.2"
         family = table.family_of(lineage)
-        yield LineageClaim(lineage, FILE_NAME, told(file, _MOST_VALUE), family)
+        yield LineageClaim(lineage, FILE_NAME, public_text(file, _MOST_VALUE), family)
 
 
-_Told = tuple[str | None, str, str, str | None]  # lineage, source, value, family
+_Label = tuple[str | None, str, str, str | None]  # lineage, source, value, family
 
 
-def _told(metadata: Mapping[str, str], bases: Sequence[_Base], table: Lineages) -> Iterator[_Told]:
+def _lineage_labels(
+    metadata: Mapping[str, str], bases: Sequence[_Base], table: Lineages
+) -> Iterator[_Label]:
     for key in _HASHES:
-        digest = present(metadata, key, most=_MOST_VALUE) or ""
+        digest = first_text(metadata, key, most=_MOST_VALUE) or ""
         yield table.by_hash(digest), key, digest, None
     checkpoint = _checkpoint(metadata)
     for lineage in table.by_name(checkpoint):
         yield lineage, _CHECKPOINT, checkpoint, None
     for source, base, is_local in bases:
-        is_public = not is_local and ("/" in base or is_model_without_owner(base))
+        is_public = not is_local and ("/" in base or is_name_without_owner(base))
         for lineage in table.by_name(base) or ((base,) if is_public else ()):
-            yield lineage, source, base, by_checkpoint(base)
+            yield lineage, source, base, family_of_checkpoint(base)
     for key in _LABELS:
-        label = present(metadata, key, most=_MOST_VALUE) or ""
-        variant = variant_of(label)
-        # musubi-tuner writes the architecture `wan2.1` for every Wan.
+        label = first_text(metadata, key, most=_MOST_VALUE) or ""
+        variant = lineage_of_label(label)
+        # musubi-tuner writes the architecture `wan2.1` for all versions of Wan.
         is_default = (key, variant) == (_LABELS[1], "Wan 2.1")
-        yield None if is_default else variant, key, label, by_label(label)
+        yield None if is_default else variant, key, label, family_of_label(label)
 
 
-def named_wan22(claims: Claims, name: str) -> Claims | None:
-    """Claims with the one that only a file's name makes; None when it makes none.
+def with_wan22_name(claims: Claims, name: str) -> Claims | None:
+    """Return claims with the one that a file's name makes, or None if it makes none.
 
-    Only Wan 2.2 A14B has models for high and for low noise. Its layers are those of Wan 14B, also
-    where it makes videos of images. Wan 2.2 Animate has layers for an image, as Wan 2.1 has.
+    Only Wan 2.2 A14B has models for high and low noise. It has the layers of Wan 14B, also as image
+    to video. Wan 2.2 Animate has layers for an image, like Wan 2.1.
     """
     file = re.split(r"[\\/]", name)[-1]
-    is_told = _WAN22.search(file.lower()) or half_of(file)
     first = claims.first
-    is_animate = any(one.lineage == _ANIMATE for one in claims.lineages)
+    is_animate = any(claim.lineage == _ANIMATE for claim in claims.lineages)
     is_other = first is not None and not covers(first.family, "wan22")
-    if not is_told or is_animate or is_other:
+    if not (_WAN22.search(file.lower()) or noise_half(file)) or is_animate or is_other:
         return None
     others = claims.others if first is None else (first, *claims.others)
-    claim = Claim("wan22", FILE_NAME, told(file, _MOST_VALUE))
+    claim = Claim("wan22", FILE_NAME, public_text(file, _MOST_VALUE))
     return replace(claims, first=claim, others=others, is_specific=True)
 
 

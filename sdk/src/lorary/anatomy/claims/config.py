@@ -3,7 +3,7 @@
     adapter_config.json                       {"peft_type": "LORA", "r": 16, …}
     __metadata__["lora_adapter_metadata"]     {"transformer.r": 16, "text_encoder.r": 8, …}
 
-Both say the same things; the second says them for every component of a pipeline (diffusers).
+Both have the same fields; the second one has them for each component of a pipeline (diffusers).
 Source: PEFT's configuration classes, and diffusers' `LORA_ADAPTER_METADATA_KEY`.
 """
 
@@ -13,7 +13,14 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lorary.anatomy.claims.metadata import clean, file_told, notes_of, number, parsed, told
+from lorary.anatomy.claims.metadata import (
+    cache_of,
+    clean,
+    number,
+    parsed_json,
+    public_name,
+    public_text,
+)
 from lorary.anatomy.claims.patterns import Patterns
 
 if TYPE_CHECKING:
@@ -31,7 +38,7 @@ __all__ = [
 METADATA_KEY = "lora_adapter_metadata"
 MOST_CONFIG_BYTES = 1024 * 1024
 DENOISERS = ("transformer", "unet", "prior", "dit", "denoiser", "transformer_2")
-"""Components of a pipeline that are its denoiser, the first of them first."""
+"""Pipeline components that are its denoiser, in order of preference."""
 
 _MOST_NAMES = 10_000
 _NAME_CHARS = 500
@@ -39,29 +46,29 @@ _MOST_COMPONENTS = 16
 
 
 class ConfigError(ValueError):
-    """The bytes are no adapter configuration."""
+    """Raised for bytes that aren't an adapter configuration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterConfig:
-    """What PEFT writes about an adapter. Fields that are absent or odd are None, empty or False.
+    """PEFT's configuration of an adapter. Absent and invalid fields are None, empty or False.
 
     Attributes:
         component: Component of the pipeline, empty for an `adapter_config.json`.
         peft_type: Method in capitals, such as `LORA`.
-        base_model_name_or_path: Base model; of a path, the last part only.
-        is_local: The base model was named by a path of somebody's computer.
+        base_model_name_or_path: Base model; only the last part of a path.
+        is_local: The base model is named by a path on a computer.
         revision: Revision of the base model.
         task_type: Task, such as `CAUSAL_LM`.
         r: Rank.
         init_r: AdaLoRA's rank at the beginning of the training.
-        target_r: AdaLoRA's mean rank at its end; `r` means nothing for it.
+        target_r: AdaLoRA's mean rank at its end; AdaLoRA ignores `r`.
         lora_alpha: LoRA's alpha.
         alpha: The alpha of LoHa, LoKr and GraLoRA.
         rank_pattern: Ranks of single modules.
         alpha_pattern: Alphas of single modules.
         target_modules: Endings of module names, or one regular expression.
-        exclude_modules: The same for modules left out.
+        exclude_modules: The same for excluded modules.
         layers_to_transform: Numbers of the only layers that are adapted.
         modules_to_save: Modules that are trained and saved whole.
         target_parameters: Single parameters that are adapted.
@@ -72,7 +79,7 @@ class AdapterConfig:
         fan_in_fan_out: Weights of the base model are stored transposed.
         init_lora_weights: How the factors were initialised.
         trainable_token_indices: Tokens whose embeddings are trained.
-        alora_invocation_tokens: Tokens after which an activated LoRA works; None for others.
+        alora_invocation_tokens: Tokens that activate an activated LoRA; None for others.
         peft_version: Version that wrote it.
     """
 
@@ -106,10 +113,10 @@ class AdapterConfig:
 
     @classmethod
     def parse(cls, raw: bytes) -> AdapterConfig:
-        """Read the bytes of an `adapter_config.json`.
+        """Return the configuration in the bytes of an `adapter_config.json`.
 
         Raises:
-            ConfigError: They are too many, no strict JSON, or no configuration of PEFT.
+            ConfigError: The file is too large, not strict JSON, or not a configuration of PEFT.
         """
         if len(raw) > MOST_CONFIG_BYTES:
             message = f"adapter_config.json is larger than {MOST_CONFIG_BYTES:,} bytes"
@@ -127,24 +134,24 @@ class AdapterConfig:
         except ConfigError:
             raise
         except ValueError as error:
-            place = f" (character {error.pos:,})" if isinstance(error, json.JSONDecodeError) else ""
-            message = f"adapter_config.json is not valid JSON{place}"
+            position = getattr(error, "pos", None)
+            where = "" if position is None else f" (character {position:,})"
+            message = f"adapter_config.json is not valid JSON{where}"
             raise ConfigError(message) from error
         if not isinstance(fields, dict):
             message = "adapter_config.json is not a JSON object"
             raise ConfigError(message)
         if not fields.keys() & _MARKS:
-            message = "adapter_config.json holds no configuration of PEFT"
+            message = "adapter_config.json is not a configuration of PEFT"
             raise ConfigError(message)
         return cls.of(fields)
 
     @classmethod
     def of(cls, fields: Mapping[str, object], component: str = "") -> AdapterConfig:
-        """The configuration in a parsed JSON object; fields of the wrong type count as absent."""
+        """Return the configuration in a JSON object; fields of the wrong type count as absent."""
         path = fields.get("base_model_name_or_path")
         base = clean(path, 1_000) or None if isinstance(path, str) else None
-        short = None if base is None else file_told(base) or None
-        tokens = _numbers(fields.get("alora_invocation_tokens"))
+        short = None if base is None else public_name(base) or None
         init = fields.get("init_lora_weights")
         method = _text(fields.get("peft_type"), 60)
         return cls(
@@ -173,27 +180,22 @@ class AdapterConfig:
             fan_in_fan_out=fields.get("fan_in_fan_out") is True,
             init_lora_weights=init if isinstance(init, bool) else _text(init, 60),
             trainable_token_indices=_numbers(fields.get("trainable_token_indices")) or (),
-            alora_invocation_tokens=tokens,
+            alora_invocation_tokens=_numbers(fields.get("alora_invocation_tokens")),
             peft_version=_text(fields.get("peft_version"), 60),
         )
 
     @property
     def declared_alpha(self) -> float | None:
-        """The alpha of modules without one of their own."""
+        """The alpha of modules that don't have their own."""
         return self.alpha if self.lora_alpha is None else self.lora_alpha
 
     def alpha_of(self, name: str) -> float | None:
-        """Alpha of a module by its dotted name in the base model."""
+        """Return the alpha of a module, given its dotted name in the base model."""
         value = self.alpha_pattern.find(name)
         return self.declared_alpha if value is None else value
 
-    def rank_of(self, name: str) -> float | None:
-        """Rank of a module by its dotted name in the base model."""
-        value = self.rank_pattern.find(name)
-        return self.r if value is None else value
-
     def to_dict(self) -> dict[str, object]:
-        """Plain JSON values of what is there."""
+        """Return the fields that are set, as plain JSON values."""
         values = {name: getattr(self, name) for name in self.__slots__ if name != "component"}
         plain = {
             name: value.to_dict()
@@ -210,19 +212,19 @@ _MARKS = frozenset({"peft_type", "base_model_name_or_path", "r", "target_modules
 
 
 def embedded_configs(metadata: Mapping[str, str]) -> tuple[AdapterConfig, ...]:
-    """The configurations that diffusers wrote into a header, the denoiser's first.
+    """Return the configurations that diffusers wrote into a header, the denoiser's first.
 
-    Keys are `<component>.<field>`; a bare field belongs to a component without a name.
+    Keys are `<component>.<field>`; a field alone belongs to a component without a name.
     """
-    notes = notes_of(metadata)
-    if embedded_configs not in notes:
-        notes[embedded_configs] = tuple(_embedded(metadata))
-    found: tuple[AdapterConfig, ...] = notes[embedded_configs]
+    cache = cache_of(metadata)
+    if embedded_configs not in cache:
+        cache[embedded_configs] = tuple(_embedded(metadata))
+    found: tuple[AdapterConfig, ...] = cache[embedded_configs]
     return found
 
 
 def _embedded(metadata: Mapping[str, str]) -> Iterator[AdapterConfig]:
-    found = parsed(metadata, METADATA_KEY)
+    found = parsed_json(metadata, METADATA_KEY)
     if not isinstance(found, dict):
         return
     groups: dict[str, dict[str, object]] = {}
@@ -239,18 +241,18 @@ def _embedded(metadata: Mapping[str, str]) -> Iterator[AdapterConfig]:
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        message = "adapter_config.json names a field twice"
+        message = "adapter_config.json has a field twice"
         raise ConfigError(message)
     return found
 
 
 def _refuse_constant(name: str) -> object:
-    message = f"adapter_config.json holds {name}, which is no JSON"
+    message = f"adapter_config.json contains {name}, which is not JSON"
     raise ConfigError(message)
 
 
 def _text(value: object, most: int) -> str | None:
-    return (told(value, most) or None) if isinstance(value, str) else None
+    return (public_text(value, most) or None) if isinstance(value, str) else None
 
 
 def _finite(value: object) -> float | None:
@@ -278,7 +280,7 @@ def _targets(value: object) -> tuple[str, ...] | str | None:
 
 
 def _numbers(value: object) -> tuple[int, ...] | None:
-    """Numbers of a list, of a lone number, or of every list in an object."""
+    """Return the integers of a list, of a single number, or of all lists in an object."""
     if type(value) is int:
         return (value,)
     if isinstance(value, dict):

@@ -1,9 +1,8 @@
-"""What is written about an adapter beside what its tensors show: ranks, alphas, methods, claims."""
+"""Compares the metadata and the configuration of an adapter with its tensors."""
 
 from __future__ import annotations
 
 import re
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.claims.base_models import covers
@@ -34,58 +33,58 @@ def metadata_rank_findings(
     *,
     ranks: Iterable[int] = (),
 ) -> Iterator[Finding]:
-    """Rank and alpha in the metadata are notes that mergers and resizers leave behind.
+    """Yield findings if rank or alpha in the metadata are wrong, as after a merge or resize.
 
     Args:
         metadata: The file's metadata.
-        rank: Most common rank of the tensors, None when they have none.
-        alpha: Most common alpha that was read from the file, None when none was.
-        ranks: Every rank of the tensors.
+        rank: Most common rank of the tensors, None if they show none.
+        alpha: Most common alpha that was read from the file, None without one.
+        ranks: All ranks of the tensors.
     """
     found = set(ranks) or ({rank} if rank is not None else set())
-    noted = _noted_ranks(metadata)
-    if rank is not None and noted:
-        yield from _rank_differences(metadata, noted, found, rank)
-    noted_alpha = number(metadata.get("ss_network_alpha"))
-    if alpha is None or noted_alpha is None:
+    declared = _declared_ranks(metadata)
+    if rank is not None and declared:
+        yield from _rank_differences(metadata, declared, found, rank)
+    declared_alpha = number(metadata.get("ss_network_alpha"))
+    if alpha is None or declared_alpha is None:
         return
-    if abs(noted_alpha - alpha) > _TOLERANCE * abs(alpha):
+    if abs(declared_alpha - alpha) > _TOLERANCE * abs(alpha):
         message = (
-            f"The metadata says alpha {noted_alpha:g}, the file stores {alpha:g}. Programs use "
+            f"The metadata says alpha {declared_alpha:g}, the file stores {alpha:g}. Programs use "
             "the stored one."
         )
-        yield finding("alpha_differs", message, declared=noted_alpha, found=alpha)
+        yield finding("alpha_differs", message, declared=declared_alpha, found=alpha)
 
 
 def _rank_differences(
-    metadata: Mapping[str, str], noted: set[int], found: set[int], rank: int
+    metadata: Mapping[str, str], declared: set[int], found: set[int], rank: int
 ) -> Iterator[Finding]:
-    declared = sorted(noted)[:_SHOWN]
-    says = f"The metadata says rank {_listed(declared)}"
-    if not noted & found:
+    shown = sorted(declared)[:_SHOWN]
+    start = f"The metadata says rank {_listed(shown)}"
+    if not declared & found:
         message = (
-            f"{says}, the tensors have rank {_listed(sorted(found)[:_SHOWN])}, as after a resize "
-            "or merge. The tensors count."
+            f"{start}, but the tensors have rank {_listed(sorted(found)[:_SHOWN])}, as after a "
+            "resize or merge. The tensors count."
         )
-        first = declared[0] if len(declared) == 1 else declared
-        yield finding("rank_differs", message, declared=first, found=rank)
+        only = shown[0] if len(shown) == 1 else shown
+        yield finding("rank_differs", message, declared=only, found=rank)
         return
-    others = sorted(found - noted - _arguments(metadata))[:_SHOWN]
+    others = sorted(found - declared - _arguments(metadata))[:_SHOWN]
     if others:
-        message = f"{says}, but some modules have rank {_listed(others)}. The tensors count."
-        yield finding("rank_differs", message, declared=declared, found=others)
+        message = f"{start}, but some modules have rank {_listed(others)}. The tensors count."
+        yield finding("rank_differs", message, declared=shown, found=others)
 
 
 def _listed(values: Sequence[int]) -> str:
     return ", ".join(map(str, values))
 
 
-def _noted_ranks(metadata: Mapping[str, str]) -> set[int]:
+def _declared_ranks(metadata: Mapping[str, str]) -> set[int]:
     dim = number(metadata.get("ss_network_dim"))
-    noted = set() if dim is None or not dim.is_integer() else {int(dim)}
+    declared = set() if dim is None or not dim.is_integer() else {int(dim)}
     for config in embedded_configs(metadata) if "lora_adapter_metadata" in metadata else ():
-        noted |= _config_ranks(config)
-    return noted
+        declared |= _config_ranks(config)
+    return declared
 
 
 def _config_ranks(config: AdapterConfig) -> set[int]:
@@ -95,25 +94,23 @@ def _config_ranks(config: AdapterConfig) -> set[int]:
 
 
 def _arguments(metadata: Mapping[str, str]) -> set[int]:
-    """Numbers in the network's arguments, where ranks of single kinds of modules stand."""
+    """Return the numbers in the network's arguments, which include ranks of some modules."""
     texts = (metadata.get("ss_network_args", ""), metadata.get("lycoris_config", ""))
     return {
         int(digits) for text in texts for digits in _NUMBERS.findall(text[:_MOST_ARGUMENT_CHARS])
     }
 
 
-# PEFT's name of a method to ours, where they differ.
-_METHODS: Mapping[str, str] = MappingProxyType(
-    {
-        "BONE": "miss",
-        "CARTRIDGE": "prompt_tuning",
-        "CPT": "prompt_tuning",
-        "MULTITASK_PROMPT_TUNING": "prompt_tuning",
-        "P_TUNING": "prompt_tuning",
-        "PREFIX_TUNING": "prompt_tuning",
-    }
-)
-_NAMED_AS_OURS = frozenset(
+# PEFT's name of an algorithm to ours, where they differ.
+_OUR_NAMES: Mapping[str, str] = {
+    "BONE": "miss",
+    "CARTRIDGE": "prompt_tuning",
+    "CPT": "prompt_tuning",
+    "MULTITASK_PROMPT_TUNING": "prompt_tuning",
+    "P_TUNING": "prompt_tuning",
+    "PREFIX_TUNING": "prompt_tuning",
+}
+_SAME_NAMES = frozenset(
     {
         "adalora", "adaption_prompt", "boft", "c3a", "delora", "fourierft", "glora", "gralora",
         "hira", "hra", "ia3", "ln_tuning", "loha", "lokr", "lora", "miss", "oft", "osf", "poly",
@@ -121,12 +118,12 @@ _NAMED_AS_OURS = frozenset(
         "vblora", "vera", "waveft",
     }
 )  # fmt: skip
-_SAME = MappingProxyType({"locon": "lora"})
-_RANKED = frozenset({"LORA", "LOHA", "LOKR"})  # whose r is the inner size of the factors
+_PEFT_CALLS = {"locon": "lora"}
+_RANKED = frozenset({"LORA", "LOHA", "LOKR"})  # r is the inner size of the factors
 
 
 def config_findings(config: AdapterConfig | None, modules: Sequence[Module]) -> Iterator[Finding]:
-    """What `adapter_config.json` says otherwise than the tensors.
+    """Yield a finding if `adapter_config.json` contradicts the tensors.
 
     Args:
         config: The configuration beside the file, None without one.
@@ -138,8 +135,8 @@ def config_findings(config: AdapterConfig | None, modules: Sequence[Module]) -> 
     if conflicts:
         fields = ", ".join(str(conflict["field"]) for conflict in conflicts)
         message = (
-            f"adapter_config.json does not describe these tensors ({fields}). PEFT builds the "
-            "adapter by it and will not load them: put the right file beside the weights."
+            f"adapter_config.json does not describe these tensors ({fields}). PEFT needs it to "
+            "load them: replace it with the right one."
         )
         yield finding("config_conflict", message, count=len(conflicts), conflicts=conflicts)
 
@@ -147,11 +144,11 @@ def config_findings(config: AdapterConfig | None, modules: Sequence[Module]) -> 
 def _method_conflict(
     config: AdapterConfig, modules: Sequence[Module]
 ) -> Iterator[dict[str, object]]:
-    found = {_SAME.get(name, name) for module in modules for name in module.algorithms}
+    found = {_PEFT_CALLS.get(name, name) for module in modules for name in module.algorithms}
     declared = config.peft_type or ""
-    method = _METHODS.get(declared, declared.lower())
-    if method in _NAMED_AS_OURS and found & _NAMED_AS_OURS and method not in found:
-        named = sorted(found & _NAMED_AS_OURS)
+    method = _OUR_NAMES.get(declared, declared.lower())
+    if method in _SAME_NAMES and found & _SAME_NAMES and method not in found:
+        named = sorted(found & _SAME_NAMES)
         yield {"field": "peft_type", "declared": declared, "found": named}
     elif method == "lora" and found and config.use_dora != ("dora" in found):
         yield {"field": "use_dora", "declared": config.use_dora, "found": "dora" in found}
@@ -166,17 +163,17 @@ def _rank_conflict(config: AdapterConfig, modules: Sequence[Module]) -> Iterator
 
 
 def config_unreadable(reason: str) -> Finding:
-    """The finding of a broken `adapter_config.json`; the reason repeats nothing of its content."""
-    message = f"{reason}. PEFT needs it to load the adapter: put the right file beside the weights."
+    """Return the finding for an invalid `adapter_config.json`, without any of its content."""
+    message = f"{reason}. PEFT needs it to load the adapter: replace it with a valid one."
     return finding("config_unreadable", message, file="adapter_config.json")
 
 
 def claims_findings(claims: Claims) -> Iterator[Finding]:
-    """Claims of one file that exclude each other: one of them at least is wrong."""
+    """Yield a finding if the claims of a file exclude each other, so that at least one is wrong."""
     first = claims.first
     if first is None:
         return
-    others = [other for other in claims.others if not _go_together(first.family, other.family)]
+    others = [other for other in claims.others if not _are_compatible(first.family, other.family)]
     if others:
         named = [{"key": claim.source, "family": claim.family} for claim in (first, *others)]
         message = (
@@ -186,8 +183,8 @@ def claims_findings(claims: Claims) -> Iterator[Finding]:
         yield finding("claims_conflict", message, count=len(named), claims=named[:_SHOWN])
 
 
-def _go_together(one: str, other: str) -> bool:
-    """Tell whether one includes the other, or is derived from it and bears its label, too."""
+def _are_compatible(one: str, other: str) -> bool:
+    """Tell whether one family includes the other or is derived from it."""
     if covers(one, other) or covers(other, one):
         return True
     return parent_of(one) == other or parent_of(other) == one

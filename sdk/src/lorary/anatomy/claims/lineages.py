@@ -1,12 +1,12 @@
-"""Lineages: the checkpoint behind an adapter, told by its hash or its name.
+"""Lineages: the checkpoints behind adapters, found by hash or by name.
 
-The table that ships holds what is verified. A file named by the environment variable
-`LORARY_LINEAGES` is laid over it; it is JSON of the same shape:
+The built-in table has only verified entries. The environment variable `LORARY_LINEAGES` names a
+file that is merged over it; it is JSON of the same shape:
 
     {"sha256": {"<64 or 10 hex digits>": "Name"},    hash of the base file, or Civitai's AutoV2
      "autov1": {"<8 hex digits>": "Name"},           the old short hash, `ss_sd_model_hash`
      "civitai": {"<version number>": "Name"},        base files named after Civitai's number
-     "names": [["<word of a name>", "Name"]],        earlier rows count first
+     "names": [["<word of a name>", "Name"]],        earlier rows take precedence
      "families": {"Name": "<family or group id>"}}   architecture of a lineage
 """
 
@@ -17,9 +17,10 @@ import os
 import re
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from lorary.anatomy.tables import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,24 +33,24 @@ _NAME_CHARS = 120
 _SHA256 = re.compile(r"[0-9a-f]{64}|[0-9a-f]{10}")
 _AUTOV1 = re.compile(r"[0-9a-f]{8}")
 _DIGITS = re.compile(r"[0-9]{1,12}")
-_OF_NOTHING = "e3b0c442"  # sha256 of no bytes: a placeholder, never a checkpoint
+_EMPTY = "e3b0c442"  # sha256 of no bytes, a placeholder
 
 
 class LineageError(ValueError):
-    """The file of lineages cannot be read."""
+    """Raised if the file of lineages can't be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lineages:
-    """The table, ready for look-up. Keys are lower case.
+    """The merged table. Keys are in lower case.
 
     Attributes:
         sha256: Full hash to lineage.
         short: First ten digits of a hash to lineage.
         autov1: Old short hash to lineage.
         civitai: Version number to lineage.
-        names: Word of a name and its lineage, in the order of trust.
-        families: Lineage to its family, or to a group of families.
+        names: Word of a name and its lineage, in order of precedence.
+        families: Lineage to its family or group of families.
     """
 
     sha256: Mapping[str, str]
@@ -60,20 +61,19 @@ class Lineages:
     families: Mapping[str, str]
 
     def by_hash(self, digest: str) -> str | None:
-        """Lineage of a SHA-256, an AutoV2 or an old short hash; placeholders have none."""
+        """Return the lineage of a SHA-256, an AutoV2 or an old short hash."""
         text = digest.strip().lower().removeprefix("0x")
-        if text.startswith(_OF_NOTHING) or not text.strip("0"):
+        if text.startswith(_EMPTY) or not text.strip("0"):
             return None
         if len(text) == 64:
             return self.sha256.get(text)
         return (self.short if len(text) == 10 else self.autov1).get(text)
 
     def by_name(self, name: str) -> tuple[str, ...]:
-        """Lineages of a checkpoint's name, without its folder, in the order of the name.
+        """Return the lineages in a checkpoint's name, without its folder, in the order of the name.
 
-        A mix can name several. A word counts where it stands by itself (`ponyMix`, `pony_v6`, not
-        `ponytail`), unless it is negated (`notPony`). Where two words overlap the earlier row
-        counts.
+        A mix can name several. Words must stand alone (`ponyMix`, `pony_v6`, but not `ponytail`)
+        and must not be negated (`notPony`). If two words overlap, the earlier row counts.
         """
         base = re.split(r"[\\/]", name)[-1]
         stem = base.partition(".")[0]
@@ -84,38 +84,38 @@ class Lineages:
             base = text
         taken: list[tuple[int, int, str]] = []
         for word, lineage in self.names:
-            for begin, end in _places(word, text, base):
+            for begin, end in _occurrences(word, text, base):
                 if all(end <= start or stop <= begin for start, stop, _ in taken):
                     taken.append((begin, end, lineage))
         found = dict.fromkeys(lineage for *_, lineage in sorted(taken))
-        return tuple(one for one in found if not any(_is_closer(other, one) for other in found))
+        return tuple(a for a in found if not any(_is_more_specific(b, a) for b in found))
 
     def family_of(self, lineage: str | None) -> str | None:
-        """Family or group of a lineage, as far as the table says."""
+        """Return the family or group of a lineage, or None if the table has none."""
         return None if lineage is None else self.families.get(lineage)
 
 
-# Where a word may end before small letters: `ponyxl`, `illustriousmix`.
+# What may follow a word without a separator: `ponyxl`, `illustriousmix`.
 _ENDINGS = re.compile(r"(?:sd)?xl|v[0-9]|mix|merge|diffusion")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _NEGATION = re.compile(r"(?:^|[^a-z])(?:no|not|non|without|anti)[ _.-]{0,16}$")
 _BEFORE = 12  # characters, for a negation
 
 
-def _places(word: str, text: str, written: str) -> Iterator[tuple[int, int]]:
-    """Where a word stands by itself in a text, which is `written` in lower case."""
+def _occurrences(word: str, text: str, written: str) -> Iterator[tuple[int, int]]:
+    """Yield where a word stands alone in a text; `written` is the text with capitals."""
     begin = text.find(word)
     while begin >= 0:
         end = begin + len(word)
-        if _begins(text, written, begin) and _ends(text, written, end):
+        if _can_begin(text, written, begin) and _can_end(text, written, end):
             before = _HUMP.sub(" ", written[max(0, begin - _BEFORE) : begin + 1])[:-1]
             if _NEGATION.search(before.lower()) is None:
                 yield begin, end
         begin = text.find(word, begin + 1)
 
 
-def _begins(text: str, written: str, at: int) -> bool:
-    """Tell whether a word can begin here: no letter before a letter, no digit before a digit."""
+def _can_begin(text: str, written: str, at: int) -> bool:
+    """Tell whether a word can begin here: not between two letters or two digits."""
     if at == 0:
         return True
     before, first = text[at - 1], text[at]
@@ -124,7 +124,7 @@ def _begins(text: str, written: str, at: int) -> bool:
     return not (first.isalpha() and before.isalpha()) or _HUMP.match(written, at) is not None
 
 
-def _ends(text: str, written: str, at: int) -> bool:
+def _can_end(text: str, written: str, at: int) -> bool:
     if at == len(text):
         return True
     last, after = text[at - 1], text[at]
@@ -136,25 +136,24 @@ def _ends(text: str, written: str, at: int) -> bool:
     ))  # fmt: skip
 
 
-def _is_closer(other: str, lineage: str) -> bool:
-    """Tell whether another lineage says the same and more: Pony Diffusion V6 XL and Pony."""
+def _is_more_specific(other: str, lineage: str) -> bool:
+    """Tell whether another lineage extends this one: Pony Diffusion V6 XL extends Pony."""
     return other.startswith(f"{lineage} ")
 
 
 def load_lineages(path: str | os.PathLike[str] | None = None) -> Lineages:
-    """Read the table that ships, with a file of the owner's laid over it.
+    """Return the built-in table with a custom file merged over it.
 
     Args:
-        path: The owner's file; the one that `LORARY_LINEAGES` names when left out, if any.
+        path: The custom file; by default the one that `LORARY_LINEAGES` names, if any.
 
     Raises:
-        LineageError: The owner's file cannot be read, or is not of that shape.
+        LineageError: The custom file can't be read or has the wrong shape.
     """
-    own = path if path is not None else os.environ.get(VARIABLE, "").strip() or None
-    text = (resources.files("lorary.anatomy.claims") / "lineages.json").read_text("utf-8")
-    tables = [_checked(json.loads(text))]
-    if own is not None:
-        tables.append(_owned(Path(own).expanduser()))
+    custom = path if path is not None else os.environ.get(VARIABLE, "").strip() or None
+    tables = [_validated(read_table("claims/lineages.json"))]
+    if custom is not None:
+        tables.append(_read_custom(Path(custom).expanduser()))
     merged: dict[str, dict[str, str]] = {key: {} for key in _MAPPINGS}
     for table in tables:
         for key, found in merged.items():
@@ -170,9 +169,9 @@ def load_lineages(path: str | os.PathLike[str] | None = None) -> Lineages:
 
 @cache
 def lineages() -> Lineages:
-    """The table of this process; a broken file of the owner's counts as none.
+    """Return the table of this process. An invalid custom file is ignored.
 
-    Programs call `load_lineages` at their start, so that a broken file is told there.
+    Programs call `load_lineages` when they start, to report an invalid file.
     """
     try:
         return load_lineages()
@@ -188,7 +187,7 @@ _MAPPINGS: Mapping[str, re.Pattern[str]] = {
 }
 
 
-def _owned(path: Path) -> dict[str, dict[str, str]]:
+def _read_custom(path: Path) -> dict[str, dict[str, str]]:
     try:
         with path.open("rb") as file:
             raw = file.read(_MOST_BYTES + 1)
@@ -199,7 +198,7 @@ def _owned(path: Path) -> dict[str, dict[str, str]]:
         message = f"{path} is larger than {_MOST_BYTES:,} bytes"
         raise LineageError(message)
     try:
-        return _checked(json.loads(raw or b"{}"))
+        return _validated(json.loads(raw or b"{}"))
     except LineageError as error:
         message = f"{path}: {error}"
         raise LineageError(message) from error
@@ -208,40 +207,36 @@ def _owned(path: Path) -> dict[str, dict[str, str]]:
         raise LineageError(message) from error
 
 
-def _checked(raw: object) -> dict[str, dict[str, str]]:
-    """The table with its shape checked; rows of `names` become a mapping in their order."""
+def _validated(raw: object) -> dict[str, dict[str, str]]:
+    """Return the table with its shape checked; rows of `names` become a mapping."""
     if not isinstance(raw, dict):
-        message = "the top is not an object"
-        raise LineageError(message)
+        raise LineageError(_NOT_AN_OBJECT.format("the top"))
     unknown = sorted(set(raw) - {*_MAPPINGS, "names"})
     if unknown:
-        message = f"{unknown[0]!r} is none of {', '.join((*_MAPPINGS, 'names'))}"
+        message = f"{unknown[0]!r} is not one of {', '.join((*_MAPPINGS, 'names'))}"
         raise LineageError(message)
-    found: dict[str, dict[str, str]] = {}
-    for key, form in _MAPPINGS.items():
-        found[key] = _mapping(key, raw.get(key, {}), form)
+    found = {key: _mapping(key, raw.get(key, {}), form) for key, form in _MAPPINGS.items()}
     rows = raw.get("names", [])
-    if not isinstance(rows, list):
-        message = "names is not a list"
-        raise LineageError(message)
     found["names"] = {}
-    for row in rows:
+    for row in rows if isinstance(rows, list) else [rows]:
         if not (isinstance(row, list) and len(row) == 2 and all(map(_is_name, row))):
-            message = f"names holds {str(row)[:80]}, which is not a pair of texts"
+            message = f"names contains {str(row)[:80]}, which is not a pair of strings"
             raise LineageError(message)
         found["names"].setdefault(row[0].lower(), row[1])
     return found
 
 
+_NOT_AN_OBJECT = "{} is not an object"
+
+
 def _mapping(key: str, raw: object, form: re.Pattern[str]) -> dict[str, str]:
     if not isinstance(raw, dict):
-        message = f"{key} is not an object"
-        raise LineageError(message)
+        raise LineageError(_NOT_AN_OBJECT.format(key))
     found = {}
     for name, value in raw.items():
         entry = name if key == "families" else name.lower().removeprefix("0x")
         if not form.fullmatch(entry) or not _is_name(value):
-            message = f"{key} holds {name[:80]!r}: {str(value)[:80]!r}, which is not of its kind"
+            message = f"{key} contains {name[:80]!r}: {str(value)[:80]!r}, which is invalid"
             raise LineageError(message)
         found[entry] = value
     return found

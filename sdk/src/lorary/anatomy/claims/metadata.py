@@ -1,4 +1,4 @@
-"""Reading `__metadata__`: every value is text that somebody else wrote."""
+"""Reads values of `__metadata__`. All of them are untrusted text."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "Notebook",
+    "CachedMetadata",
     "base_name",
+    "cache_of",
     "clean",
-    "count",
-    "decimals",
-    "file_told",
+    "first_text",
+    "int_if_whole",
     "is_private",
-    "notes_of",
     "number",
-    "parsed",
-    "present",
+    "numbers_in",
+    "parsed_json",
+    "public_name",
+    "public_text",
+    "raw_text",
     "redact",
     "shorten",
-    "text_of",
-    "told",
-    "whole",
+    "whole_number",
 ]
 
 _MOST_JSON_CHARS = 2 * 1024 * 1024  # parsed JSON takes up to 27 times the space of its text
@@ -37,64 +37,64 @@ _MOST_EXACT = 2**53
 _SHORT_CHARS = 100
 _ABSENT = frozenset({"", "none", "null", "nan", "undefined"})
 
-# What has none of these is no path, address, token or named field; most texts have none.
+# Paths, addresses, tokens and named fields have one of these; most texts have none.
 _SUSPECT = re.compile(r"[/\\@:=&?\t]|--|\S{16}")
 _DECIMALS = re.compile(
     r"(?:(?<![\d.])-)?(?:[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15})(?:[eE][-+]?[0-9]{1,3})?"
 )
 _MARKS = frozenset({"[path]", "[removed]", "[e-mail]", "…"})
 _SEPARATOR = re.compile(r"[\\/]+")
-_WEIGHTS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".sft")
+_WEIGHT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".sft")
 _REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
 _HUB = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/", re.IGNORECASE)
 
 
 def clean(text: str, most: int = 200) -> str:
-    """Text without invisible characters, on one line, at most `most` characters long."""
-    bare = privacy.UNSEEN.sub("", text[: 4 * most])
+    """Return text on one line, without invisible characters and at most `most` characters long."""
+    bare = privacy.INVISIBLE.sub("", text[: 4 * most])
     return shorten(" ".join(bare.split()), most)
 
 
 def shorten(text: str, most: int) -> str:
-    """Text cut to `most` characters, with an ellipsis where it was cut."""
+    """Return text cut to `most` characters, with an ellipsis if it was cut."""
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
 def redact(text: str) -> str:
-    """Text without what is private: paths keep their last part, all else is a mark."""
+    """Return text without private data: paths keep their last part, other data becomes a mark."""
     return privacy.redact(text) if _SUSPECT.search(text) else text
 
 
 def is_private(text: str) -> bool:
-    """Tell whether something private stands in a text."""
+    """Tell whether a text contains private data."""
     return _SUSPECT.search(text) is not None and bool(privacy.kinds_in(text))
 
 
-def told(text: str, most: int = 200) -> str:
-    """Text as it may be shown: cleaned, and without what is private.
+def public_text(text: str, most: int = 200) -> str:
+    """Return text that may be shown: cleaned, and without private data.
 
-    Private things go first: the half of a token that a cut leaves says enough.
+    Private data is removed before the text is cut: half of a token still says too much.
     """
-    return (_told if len(text) <= _SHORT_CHARS else _told.__wrapped__)(text, most)
+    return (_public_text if len(text) <= _SHORT_CHARS else _public_text.__wrapped__)(text, most)
 
 
 @lru_cache(maxsize=4_096)
-def _told(text: str, most: int) -> str:
-    """Cached, because the short values of settings repeat, in one file and from file to file."""
+def _public_text(text: str, most: int) -> str:
+    """Cached, because short values repeat within a file and from file to file."""
     return clean(redact(text[: 4 * most]), most)
 
 
-def file_told(text: str, most: int = 200) -> str:
-    """A file's or a model's name as it may be shown, without the path to it."""
+def public_name(text: str, most: int = 200) -> str:
+    """Return the name of a file or model that may be shown, without its path."""
     name = clean(base_name(redact(text[: 4 * most])), most)
     return "" if name in _MARKS else name
 
 
 def base_name(reference: str) -> str:
-    """A file's or a model's name without the path to it.
+    """Return the name of a file or model without its path.
 
-    `owner/name` of a model hub is kept; of every other path only the last part is, because the
-    rest is about somebody's computer.
+    `owner/name` of a model hub is kept. Of other paths only the last part is kept, because the rest
+    describes somebody's computer.
     """
     hub = _HUB.match(reference)
     text = reference[hub.end() :] if hub else reference
@@ -102,57 +102,57 @@ def base_name(reference: str) -> str:
     parts = [part for part in _SEPARATOR.split(text) if part]
     if hub and len(parts) >= 2:
         text = "/".join(parts[:2]) if len(parts) == 2 else parts[-1]
-    is_file = text.lower().endswith(_WEIGHTS)
+    is_file = text.lower().endswith(_WEIGHT_SUFFIXES)
     if not is_file and _REPOSITORY.fullmatch(text) and not text.startswith((".", "~")):
         return text
     return parts[-1] if parts else ""
 
 
-def present(metadata: Mapping[str, object], *keys: str, most: int = 200) -> str | None:
-    """The first text that is there, as it may be shown.
+def first_text(metadata: Mapping[str, object], *keys: str, most: int = 200) -> str | None:
+    """Return the first text that is present, as it may be shown.
 
-    Trainers write `None` and empty texts for absent ones.
+    Trainers write `None` and empty texts for absent values.
     """
     for key in keys:
         value = metadata.get(key)
         if isinstance(value, str) and value[:16].strip().lower() not in _ABSENT:
-            found = told(value, most)
+            found = public_text(value, most)
             if found:
                 return found
     return None
 
 
-def text_of(metadata: Mapping[str, object], key: str) -> str:
-    """A value as it stands in the file; JSON again when somebody had parsed it already."""
+def raw_text(metadata: Mapping[str, object], key: str) -> str:
+    """Return a value as it is in the file; as JSON if it is already parsed."""
     value = metadata.get(key)
     return value if isinstance(value, str) else "" if value is None else json.dumps(value)
 
 
-class Notebook(dict[str, str]):
-    """The metadata of one file while it is looked at, with what was worked out of them.
+class CachedMetadata(dict[str, str]):
+    """The metadata of a file with a cache for parsed values.
 
-    Many ask for the same few values, and parsing them takes as long as all else.
+    Several modules ask for the same few values, and parsing them takes as long as everything else.
     """
 
     def __init__(self, metadata: Mapping[str, str]) -> None:
         super().__init__(metadata)
-        self.notes: dict[object, Any] = {}
+        self.cache: dict[object, Any] = {}
 
 
-def notes_of(metadata: Mapping[str, object]) -> dict[object, Any]:
-    """Where answers about metadata are kept, by question; no one changes them."""
-    return metadata.notes if isinstance(metadata, Notebook) else {}
+def cache_of(metadata: Mapping[str, object]) -> dict[object, Any]:
+    """Return the cache of `CachedMetadata`, or an empty one. Cached values must not be changed."""
+    return metadata.cache if isinstance(metadata, CachedMetadata) else {}
 
 
-def parsed(metadata: Mapping[str, object], key: str) -> object | None:
-    """A value that should be JSON, or None when it is absent, too large or no JSON.
+def parsed_json(metadata: Mapping[str, object], key: str) -> object | None:
+    """Return a parsed JSON value, or None if it is absent, too long or not JSON.
 
-    JSON inside a JSON text is opened too, and what somebody had parsed already is taken as it is.
+    JSON in a JSON string is parsed too. A value that is already parsed is returned as it is.
     """
-    notes = notes_of(metadata)
-    if key not in notes:
-        notes[key] = _parse(metadata.get(key))
-    found: object | None = notes[key]
+    cache = cache_of(metadata)
+    if key not in cache:
+        cache[key] = _parse(metadata.get(key))
+    found: object | None = cache[key]
     return found
 
 
@@ -170,7 +170,7 @@ def _parse(value: object) -> object | None:
 
 
 def number(value: object) -> float | None:
-    """A finite number out of a number or its text, else None."""
+    """Return a finite number from a number or its text, or None."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
@@ -180,20 +180,20 @@ def number(value: object) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def count(value: object) -> int | None:
-    """A whole number that is not negative, out of a number or its text, else None."""
+def whole_number(value: object) -> int | None:
+    """Return a non-negative integer from a number or its text, or None."""
     found = number(value)
     return int(found) if found is not None and 0 <= found <= _MOST_EXACT else None
 
 
-def decimals(text: str) -> list[float]:
-    """Every number in a short text such as `[1e-4, 5e-5]` or `0-875`."""
+def numbers_in(text: str) -> list[float]:
+    """Return all numbers in a short text such as `[1e-4, 5e-5]` or `0-875`."""
     found = (number(part) for part in _DECIMALS.findall(text[:400]))
     return [value for value in found if value is not None]
 
 
-def whole(value: float | None) -> float | None:
-    """The same number, whole ones as such: they are shown without a point."""
+def int_if_whole(value: float | None) -> float | None:
+    """Return the same number, as an integer if it is whole: it is shown without a decimal point."""
     if value is None or abs(value) > _MOST_EXACT or not float(value).is_integer():
         return value
     return int(value)

@@ -1,8 +1,7 @@
-r"""PEFT's patterns of module names, matched in bounded time.
+r"""Matches PEFT's patterns of module names in bounded time.
 
 PEFT matches a pattern as the regular expression `(.*\.)?(<pattern>)$` against a module's name.
-Patterns come from files that strangers wrote, so only those that cannot run away are tried; the
-others match nothing.
+Patterns come from untrusted files, so those that could take long are not used: they match nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from lorary.anatomy.claims.metadata import number
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Patterns", "compile_tame"]
+__all__ = ["Patterns", "compile_safe"]
 
 _MOST_PATTERNS = 20_000
 _MOST_EXPRESSIONS = 8
@@ -30,12 +29,12 @@ _RISKY = re.compile(r"\)[*+?]|\(\?[^:]|[*+?]{2}|\{")
 
 
 @lru_cache(maxsize=256)
-def compile_tame(pattern: str) -> re.Pattern[str] | None:
-    r"""Compile an expression for `fullmatch`, or None when it is broken or could take long.
+def compile_safe(pattern: str) -> re.Pattern[str] | None:
+    """Compile an expression for `fullmatch`, or return None if it is invalid or could take long.
 
-    Taken are expressions without counted repeats, look-around and quantified groups, with at most
-    two groups or alternatives beside each other, two `?`, and one `*` or `+` besides one at the
-    beginning: the work is then quadratic in the name's length at worst.
+    Accepted are expressions without counted repeats, look-around and quantified groups, with at
+    most two groups or alternatives, two `?`, and one `*` or `+` besides one at the beginning. They
+    take at most quadratic time in the length of the name.
     """
     if len(pattern) > _PATTERN_CHARS:
         return None
@@ -54,12 +53,12 @@ def compile_tame(pattern: str) -> re.Pattern[str] | None:
 
 @dataclass(frozen=True, slots=True)
 class Patterns:
-    """Numbers by pattern; the first pattern of the file that fits a name counts.
+    """Numbers by pattern; the first pattern in the file that matches a name counts.
 
     Attributes:
-        endings: Plain name to place and number; it fits names that end with it.
-        names: The same for names that must fit whole (written with `^`).
-        expressions: Place, number and compiled form of everything else.
+        endings: Plain name to position and number; matches names that end with it.
+        names: The same for patterns with `^`, which match a whole name.
+        expressions: Position, number and compiled form of all other patterns.
     """
 
     endings: Mapping[str, tuple[int, float]] = field(default_factory=dict)
@@ -68,45 +67,45 @@ class Patterns:
 
     @classmethod
     def of(cls, raw: object) -> Patterns:
-        """The patterns of a parsed JSON object; what is no number or no pattern is left out."""
+        """Return the patterns of a parsed JSON object, without those that are invalid."""
         endings: dict[str, tuple[int, float]] = {}
         names: dict[str, tuple[int, float]] = {}
         expressions: list[tuple[int, float, re.Pattern[str]]] = []
         pairs = list(raw.items())[:_MOST_PATTERNS] if isinstance(raw, dict) else []
-        for place, (pattern, value) in enumerate(pairs):
+        for position, (pattern, value) in enumerate(pairs):
             found = None if isinstance(value, str) else number(value)
             if found is None:
                 continue
             bare = pattern.replace("\\.", ".").removesuffix("$")
             if _LITERAL.fullmatch(bare):
-                endings[bare] = (place, found)
+                endings[bare] = (position, found)
             elif bare.startswith("^") and _LITERAL.fullmatch(bare[1:]):
-                names[bare[1:]] = (place, found)
+                names[bare[1:]] = (position, found)
             elif len(expressions) < _MOST_EXPRESSIONS:
                 prefix = "" if _LEADING.match(pattern) or pattern.startswith("^") else r"(?:.*\.)?"
-                if compile_tame(pattern) is not None:
-                    expressions.append((place, found, re.compile(f"{prefix}(?:{pattern})")))
+                if compile_safe(pattern) is not None:
+                    expressions.append((position, found, re.compile(f"{prefix}(?:{pattern})")))
         return cls(endings, names, tuple(expressions))
 
     def __bool__(self) -> bool:
         return bool(self.endings or self.names or self.expressions)
 
     def find(self, name: str) -> float | None:
-        """The number of the first pattern that fits a dotted module name."""
-        fits = [self.names[name]] if name in self.names else []
+        """Return the number of the first pattern that matches a dotted module name."""
+        matches = [self.names[name]] if name in self.names else []
         if self.endings:
             ending = name
             while ending:
                 if ending in self.endings:
-                    fits.append(self.endings[ending])
+                    matches.append(self.endings[ending])
                 ending = ending.partition(".")[2]
         if len(name) <= _NAME_CHARS:
-            fits += [(at, value) for at, value, form in self.expressions if form.fullmatch(name)]
-        return min(fits)[1] if fits else None
+            matches += [(at, value) for at, value, form in self.expressions if form.fullmatch(name)]
+        return min(matches)[1] if matches else None
 
     def to_dict(self) -> dict[str, float]:
-        """Pattern to number, in the file's order; expressions in their compiled form."""
+        """Return pattern to number, in the file's order; expressions in their compiled form."""
         found = [(*entry, text) for text, entry in self.endings.items()]
         found += [(*entry, f"^{text}") for text, entry in self.names.items()]
-        found += [(place, value, form.pattern) for place, value, form in self.expressions]
+        found += [(position, value, form.pattern) for position, value, form in self.expressions]
         return {text: value for _, value, text in sorted(found)}

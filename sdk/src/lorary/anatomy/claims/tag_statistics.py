@@ -1,25 +1,23 @@
-"""Caption statistics: how many of the training pictures have a tag.
+"""Caption statistics: the share of the training images that have a tag.
 
-    ss_tag_frequency   {"6_trina": {"trina": 26, " black hair": 20}, …}    counts of pictures
+    ss_tag_frequency   {"6_trina": {"trina": 26, " black hair": 20}, …}    counts of images
     ss_dataset_dirs    {"6_trina": {"n_repeats": 6, "img_count": 26}, …}
 
-sd-scripts splits captions at commas and counts the pieces, per directory and without repeats. So
-the "tags" of a set with sentences are sentences, and say nothing. Early versions kept the space
-after the comma.
+sd-scripts splits captions at commas and counts the pieces per directory. If captions are sentences,
+the "tags" are pieces of sentences and show nothing. Early versions kept the space after the comma.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING, Any, cast
 
 from lorary.anatomy.claims.datasets import entries
-from lorary.anatomy.claims.metadata import base_name, clean, number, parsed, text_of
+from lorary.anatomy.claims.metadata import base_name, clean, number, parsed_json, raw_text
+from lorary.anatomy.tables import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -38,13 +36,13 @@ _WORD = re.compile(r"\S+")
 
 @cache
 def stop_words() -> Mapping[str, frozenset[str]]:
-    """Words that name nothing (`stop_words.json`).
+    """Return words that name nothing (`stop_words.json`).
 
-    `tags` describe many pictures (with underscores for spaces), and the names of `directories`
-    only say that pictures lie there.
+    `tags` describe many images (with underscores for spaces); `directories` only say that a folder
+    has images.
     """
-    text = (resources.files("lorary.anatomy.claims") / "stop_words.json").read_text("utf-8")
-    return {name: frozenset(words) for name, words in json.loads(text).items()}
+    table = read_table("claims/stop_words.json")
+    return {name: frozenset(words) for name, words in table.items()}
 
 
 _TRAITS = re.compile(
@@ -55,24 +53,24 @@ _TRAITS = re.compile(
     r"|boots|bikini|swimsuit|underwear|panties|bra|bodysuit|leotard|kimono|uniform|armor|cape"
     r"|cloak|necktie|belt|nails|background|sky|view|profile|shot|angle|lighting|quality)"
 )
-"""A property and its noun: what somebody has or wears, not how they are called."""
+"""An adjective and its noun: what somebody has or wears, not their name."""
 
 
 def is_generic(tag: str) -> bool:
-    """Tell whether a tag could stand under pictures of anybody."""
+    """Tell whether a tag could describe images of anybody."""
     text = tag.strip().lower().replace(" ", "_")
     return text in stop_words()["tags"] or _TRAITS.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class CommonTag:
-    """A caption tag with the share of training pictures that had it, in `(0, 1]`."""
+    """A caption tag with its share of the training images, in `(0, 1]`."""
 
     text: str
     share: float
 
     def to_dict(self) -> dict[str, object]:
-        """Plain JSON values."""
+        """Return plain JSON values."""
         return {"text": self.text, "share": self.share}
 
 
@@ -81,15 +79,15 @@ class TagShares:
     """Caption statistics over all training directories.
 
     Attributes:
-        shares: Tag to share, most frequent first; pieces of sentences are left out.
-        is_counted: The number of pictures is known; else the most frequent tag of each directory
-            stands for it.
+        shares: Tag to share, most frequent first, without pieces of sentences.
+        is_counted: The number of images is known, not estimated as the count of the most frequent
+            tag of each directory.
         are_sentences: Most captions are sentences.
-        pictures: Pictures, as far as they are known.
-        only_tag: The single tag of a single directory, which is how ai-toolkit stores a trigger.
-        only_count: How often that tag was counted.
-        directories: Directory names, each with the metadata key it is from.
-        counted: Every piece of a caption that was counted, with its count.
+        pictures: Number of images, as far as known.
+        only_tag: The only tag of the only directory: ai-toolkit stores a trigger like this.
+        only_count: Count of that tag.
+        directories: Directory names, each with its metadata key.
+        counted: Every counted piece of a caption, with its count.
     """
 
     shares: Mapping[str, float]
@@ -103,12 +101,12 @@ class TagShares:
 
 
 def tag_shares(metadata: Mapping[str, str]) -> TagShares:
-    """Count caption tags over all directories, weighted by their number of pictures."""
-    listed = parsed(metadata, "ss_dataset_dirs")
+    """Return caption statistics over all directories, weighted by their number of images."""
+    listed = parsed_json(metadata, "ss_dataset_dirs")
     names = [(name, "ss_dataset_dirs") for name in _keys(listed)]
     frequency = _frequency(metadata)
-    images, beside = _subsets(metadata) if frequency else ({}, set())
-    for name in beside.difference(_keys(listed)):
+    images, regularisation = _subsets(metadata) if frequency else ({}, set())
+    for name in regularisation.difference(_keys(listed)):
         frequency.pop(name, None)
     names += [(name, "ss_tag_frequency") for name in frequency]
     counts = {name: _tag_counts(tags) for name, tags in frequency.items()}
@@ -116,9 +114,9 @@ def tag_shares(metadata: Mapping[str, str]) -> TagShares:
     pictures, is_counted = 0, bool(counts)
     for name, tags in counts.items():
         totals.update(tags)
-        told = _images(listed, name) or images.get(name)
-        is_counted = is_counted and told is not None
-        pictures += told or max(tags.values(), default=0)
+        known = _images(listed, name) or images.get(name)
+        is_counted = is_counted and known is not None
+        pictures += known or max(tags.values(), default=0)
     tagged = dict(totals.most_common())
     if not _are_short(tagged):
         tagged = {tag: count for tag, count in tagged.items() if _is_short(tag)}
@@ -137,7 +135,7 @@ def tag_shares(metadata: Mapping[str, str]) -> TagShares:
 
 
 def _shares(counts: Mapping[str, int], pictures: int) -> dict[str, float]:
-    # Thousands of tags have a few different counts.
+    # Thousands of tags have only a few different counts.
     share = {count: min(1.0, round(count / pictures, 4)) for count in set(counts.values())}
     return dict(zip(counts, map(share.__getitem__, counts.values()), strict=True))
 
@@ -147,13 +145,13 @@ def _keys(value: object) -> list[str]:
 
 
 def _frequency(metadata: Mapping[str, str]) -> dict[str, Mapping[str, object]]:
-    """Directory to tags: from the key of its own, else from the datasets."""
-    found = parsed(metadata, "ss_tag_frequency")
+    """Return directory to tags, from `ss_tag_frequency` or else from the datasets."""
+    found = parsed_json(metadata, "ss_tag_frequency")
     if isinstance(found, dict) and found:
         return dict(_directories(found))
     merged: dict[str, Mapping[str, object]] = {}
-    if "tag_frequency" in text_of(metadata, "ss_datasets"):
-        for dataset in entries(parsed(metadata, "ss_datasets")):
+    if "tag_frequency" in raw_text(metadata, "ss_datasets"):
+        for dataset in entries(parsed_json(metadata, "ss_datasets")):
             merged.update(_directories(dataset.get("tag_frequency")))
     return merged
 
@@ -166,7 +164,7 @@ def _directories(value: object) -> Iterator[tuple[str, Mapping[str, object]]]:
 
 
 def _tag_counts(tags: Mapping[str, object]) -> Counter[str]:
-    """Tag to count; counts may be texts."""
+    """Return tag to count; counts may be strings."""
     if _are_plain(tags):
         return Counter(cast("Mapping[str, int]", tags))
     counts: Counter[str] = Counter()
@@ -180,7 +178,7 @@ def _tag_counts(tags: Mapping[str, object]) -> Counter[str]:
 
 
 def _are_plain(tags: Mapping[str, object]) -> bool:
-    """Tell whether there is nothing to clean; all are looked at as one text, which is faster."""
+    """Tell whether no tag needs cleaning. Joining all tags makes this fast."""
     if not tags or len(tags) > _MOST_TAGS_READ or set(map(type, tags.values())) != {int}:
         return False
     numbers: list[Any] = list(tags.values())
@@ -197,7 +195,7 @@ def _are_plain(tags: Mapping[str, object]) -> bool:
 
 
 def _images(directories: object, name: str) -> int | None:
-    """Pictures of a directory, None when nobody counted them."""
+    """Return the number of images in a directory, or None if unknown."""
     facts = directories.get(name) if isinstance(directories, dict) else None
     return _picture_count(facts) if isinstance(facts, dict) else None
 
@@ -208,29 +206,29 @@ def _picture_count(facts: Mapping[str, object]) -> int | None:
 
 
 def _subsets(metadata: Mapping[str, str]) -> tuple[dict[str, int], set[str]]:
-    """Pictures by folder or caption file, and folders of regularisation.
+    """Return images by folder or caption file, and folders of regularisation images.
 
-    One folder may serve several sets, as when it is trained at several sizes. sd-scripts counts
-    the tags of regularisation, too, which are those of anything but the subject.
+    Several datasets may use one folder, for example at several sizes. sd-scripts also counts the
+    tags of regularisation images, which don't show the subject.
     """
     images: dict[str, int] = {}
-    beside = set(_keys(parsed(metadata, "ss_reg_dataset_dirs")))
-    told = entries(parsed(metadata, "ss_datasets"))
-    for subset in (entry for dataset in told for entry in entries(dataset.get("subsets"))):
+    regularisation = set(_keys(parsed_json(metadata, "ss_reg_dataset_dirs")))
+    datasets = entries(parsed_json(metadata, "ss_datasets"))
+    for subset in (entry for dataset in datasets for entry in entries(dataset.get("subsets"))):
         count = _picture_count(subset)
         for key in ("image_dir", "metadata_file"):
             name = subset.get(key)
             if isinstance(name, str) and subset.get("is_reg") is True:
-                beside.add(base_name(name))
+                regularisation.add(base_name(name))
             elif isinstance(name, str) and count is not None:
                 images[base_name(name)] = count
-    return images, beside
+    return images, regularisation
 
 
 def _are_short(tags: Collection[str]) -> bool:
-    """Tell whether plainly no tag is a piece of a sentence."""
+    """Tell whether all tags plainly have few words."""
     text = "\n".join(tags)
-    # Of each tag only its spaces are left.
+    # Keep only the spaces of each tag.
     return text.isascii() and b" " * _TAG_WORDS not in text.encode().translate(None, _NO_SPACES)
 
 

@@ -1,34 +1,33 @@
-"""The words that trainers use for base models, and the families they mean (`claims.json`)."""
+"""Trainers' names of base models, and the families they mean (`claims.json`)."""
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib import resources
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.families import families
+from lorary.anatomy.tables import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = [
-    "by_checkpoint",
-    "by_label",
     "covers",
-    "is_model_without_owner",
+    "family_of_checkpoint",
+    "family_of_label",
+    "family_of_network",
+    "is_name_without_owner",
+    "lineage_of_label",
     "parent_of",
     "parents",
     "squash",
-    "trained_by",
-    "variant_of",
 ]
 
 
 def covers(claimed: str, family: str) -> bool:
-    """Tell whether a claimed family or group includes a family (or a smaller group)."""
+    """Tell whether a claimed family or group includes a family or smaller group."""
     if claimed == family:
         return True
     groups = _tables().groups
@@ -37,7 +36,7 @@ def covers(claimed: str, family: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Tables:
-    """`claims.json`, compiled; patterns are tried in order."""
+    """`claims.json` in compiled form. Patterns are tried in order."""
 
     groups: Mapping[str, frozenset[str]]
     derived: Mapping[str, str]
@@ -50,8 +49,7 @@ class _Tables:
 
 @cache
 def _tables() -> _Tables:
-    text = (resources.files("lorary.anatomy") / "claims.json").read_text("utf-8")
-    raw = json.loads(text)
+    raw = read_table("claims.json")
     prefixes = {
         squash(beginning): family.id
         for family in families().values()
@@ -79,13 +77,13 @@ _ENCODER_MODEL = re.compile(r"(?:^|-)(gpt-?2|distilbert|roberta|bert|t5|whisper)
 
 
 def squash(value: str) -> str:
-    """Lower case without separators: `FLUX_KLEIN_9B` and `Flux.2-klein-9b` look alike."""
+    """Return lower case without separators, so that `FLUX_KLEIN_9B` resembles `Flux-klein-9b`."""
     return _APART.sub("", value.lower())
 
 
 @lru_cache(maxsize=512)
-def by_label(value: str) -> str | None:
-    """Family of a trainer's label, by the longest beginning that is known."""
+def family_of_label(value: str) -> str | None:
+    """Return the family of a trainer's label, by the longest known prefix."""
     text, tables = squash(value.partition("/")[0]), _tables()
     found = next(
         ((match.end(), family) for form, family in tables.labels if (match := form.match(text))),
@@ -97,8 +95,8 @@ def by_label(value: str) -> str | None:
 
 
 @lru_cache(maxsize=512)
-def by_checkpoint(value: str) -> str | None:
-    """Family of a checkpoint by its name."""
+def family_of_checkpoint(value: str) -> str | None:
+    """Return the family of a checkpoint by its name."""
     text = _APART.sub("-", value.lower())
     for form, family in _tables().checkpoints:
         if form.search(text):
@@ -111,28 +109,28 @@ def by_checkpoint(value: str) -> str | None:
     return encoder[1].replace("-", "") if encoder else None
 
 
-def trained_by(module: str) -> str | None:
-    """Family or group of a trainer's network module, such as `networks.lora_wan`."""
+def family_of_network(module: str) -> str | None:
+    """Return the family or group of a trainer's network module, such as `networks.lora_wan`."""
     return _tables().modules.get(module)
 
 
 @lru_cache(maxsize=512)
-def variant_of(label: str) -> str | None:
-    """Lineage that a trainer's label names beside the family, such as FLUX.1 Kontext."""
+def lineage_of_label(label: str) -> str | None:
+    """Return the lineage that a trainer's label names, such as FLUX.1 Kontext."""
     text = squash(label.partition("/")[0])
     return next((name for form, name in _tables().variants if form.match(text)), None)
 
 
 def parent_of(family: str) -> str | None:
-    """The architecture that a family is derived from and is easily taken for."""
+    """Return the architecture that a family is derived from, and is easily mistaken for."""
     return _tables().derived.get(family)
 
 
 def parents() -> frozenset[str]:
-    """Every architecture that others are derived from."""
+    """Return all architectures that others are derived from."""
     return frozenset(_tables().derived.values())
 
 
-def is_model_without_owner(name: str) -> bool:
-    """Tell the few models whose name has no owner, such as `gpt2`."""
+def is_name_without_owner(name: str) -> bool:
+    """Tell whether this is one of the few model names without an owner, such as `gpt2`."""
     return "/" not in name and _ENCODER_MODEL.search(name.lower()) is not None

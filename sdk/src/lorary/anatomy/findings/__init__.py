@@ -1,1 +1,1 @@
-"""Checks of a file's texts and hashes, and the findings they report."""
+"""Findings, and the checks of texts and hashes."""

@@ -1,7 +1,7 @@
-"""Hashes in the metadata: those that can be none, and those that can be checked.
+"""Hashes in the metadata: placeholders, and hashes that can be checked.
 
-A trainer writes the hash of the base model, and of its own tensors. Where the base is a folder or
-is missing, sd-scripts writes a word in place of the hash; hashing nothing gives `e3b0c442…`.
+Trainers write the hash of the base model and of their own tensors. If the base model is a folder or
+missing, sd-scripts writes a word instead of the hash. The hash of no bytes is `e3b0c442…`.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ _LENGTHS: Mapping[str, frozenset[int]] = {
     "sshs_legacy_hash": frozenset({8}),
     "modelspec.hash_sha256": frozenset({_SHA256}),
 }
-"""Metadata key to the numbers of hexadecimal digits that its value may have."""
+"""Metadata key to the allowed numbers of hexadecimal digits."""
 
 _OF_WEIGHTS = ("sshs_model_hash", "sshs_legacy_hash", "modelspec.hash_sha256")
 
-_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-# The old hash covers 64 KiB behind the first mebibyte, which small adapters do not have.
-_MAY_BE_OF_NOTHING = frozenset({"sshs_legacy_hash"})
+_EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+# The old hash covers 64 KiB after the first mebibyte, which small adapters don't have.
+_MAY_BE_EMPTY = frozenset({"sshs_legacy_hash"})
 _HEX = re.compile(r"[0-9a-f]+")
 _ABSENT = frozenset({"", "none", "null", "nan", "-"})
 _ONETRAINER = frozenset({"ot_branch", "ot_config", "ot_revision"})
 
 
 def _digits(metadata: Mapping[str, str], key: str) -> str | None:
-    """The value without `0x`, in lower case; None when it is absent."""
+    """Return the value in lower case and without `0x`, or None if it is absent."""
     value = metadata.get(key)
     if value is None:
         return None
@@ -48,52 +48,53 @@ def _digits(metadata: Mapping[str, str], key: str) -> str | None:
 
 
 def hash_findings(metadata: Mapping[str, str]) -> Iterator[Finding]:
-    """Values that stand where a hash should be, and are none."""
-    odd = []
+    """Yield a finding about values that can't be hashes."""
+    placeholders = []
     for key, lengths in _LENGTHS.items():
         value = _digits(metadata, key)
-        kind = None if value is None else _oddity(value, lengths, key)
+        kind = None if value is None else _fault(value, lengths, key)
         if kind is not None:
-            odd.append({"key": key, "kind": kind})
-    if odd:
+            placeholders.append({"key": key, "kind": kind})
+    if placeholders:
         message = (
-            "The metadata holds placeholders where hashes should be, so that nobody finds the "
-            "file or its base model by them. Leave them out, or write the real ones."
+            "The metadata has placeholders instead of hashes, so that people can't find the file "
+            "or its base model by hash. Remove them, or write the real hashes."
         )
-        yield finding("hash_placeholder", message, count=len(odd), hashes=odd)
+        yield finding("hash_placeholder", message, count=len(placeholders), hashes=placeholders)
 
 
-def _oddity(value: str, lengths: frozenset[int], key: str) -> str | None:
+def _fault(value: str, lengths: frozenset[int], key: str) -> str | None:
     if not _HEX.fullmatch(value):
         return "not_hexadecimal"
     if len(value) not in lengths:
         return "wrong_length"
-    if _NOTHING.startswith(value) and key not in _MAY_BE_OF_NOTHING:
+    if _EMPTY_SHA256.startswith(value) and key not in _MAY_BE_EMPTY:
         return "hash_of_nothing"
     return "one_digit" if len(set(value)) == 1 else None
 
 
 def claimed_hashes(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Hashes of the file's own weights that the metadata names, whether or not they are right.
+    """Return the hashes of the file's own weights that the metadata names, right or wrong.
 
     Returns:
-        Metadata key (`sshs_model_hash`, `sshs_legacy_hash`, `modelspec.hash_sha256`) to its
-        hexadecimal digits, in lower case and without `0x`; placeholders are left out.
+        Metadata key (`sshs_model_hash`, `sshs_legacy_hash`, `modelspec.hash_sha256`) to hexadecimal
+        digits in lower case and without `0x`. Placeholders are left out.
     """
     found = {}
     for key in _OF_WEIGHTS:
         value = _digits(metadata, key)
-        is_one = value is not None and _oddity(value, _LENGTHS[key], key) is None
-        if value is not None and is_one and not _NOTHING.startswith(value):
+        if value is None or _fault(value, _LENGTHS[key], key) is not None:
+            continue
+        if not _EMPTY_SHA256.startswith(value):
             found[key] = value
     return found
 
 
 def embedded_hashes(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Hashes in the metadata that the SHA-256 of the data section has to equal.
+    """Return the hashes in the metadata that must equal the SHA-256 of the data section.
 
-    Left out is what other bytes were hashed for: `sshs_legacy_hash` is taken of a file that holds
-    only the `ss_*` metadata, and OneTrainer hashes the tensors in the order of their names.
+    Hashes of other bytes are left out: `sshs_legacy_hash` covers a file that has only the `ss_*`
+    metadata, and OneTrainer hashes the tensors in the order of their names.
 
     Returns:
         Metadata key (`sshs_model_hash`, `modelspec.hash_sha256`) to 64 hexadecimal digits.

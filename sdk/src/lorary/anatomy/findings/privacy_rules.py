@@ -1,10 +1,10 @@
-"""Rules for what is private: token formats, paths, fields with the names of users.
+"""Rules for private data: token formats, paths, and fields with the names of users.
 
-Every rule has a finding's code, a kind, marks that are cheap to look for (one of them stands in
-every text that the pattern fits), and the pattern itself. Patterns are bounded, so that hostile
-text takes linear time and little memory (`tests/fuzz/patterns.py` checks every one of them), and
-begin with a fixed character where that is possible, so that ordinary text takes little. Sources:
-the token formats that the services publish, and the arguments that trainers write into files.
+A rule has the code and the kind of its finding, marks, and a pattern. Each text that the pattern
+matches contains one of the marks, which are fast to search. Patterns are bounded, so that hostile
+text takes linear time and little memory (`tests/fuzz/patterns.py` checks each of them), and begin
+with a fixed character if possible, so that ordinary text takes little time. Sources: the token
+formats that the services publish, and the arguments that trainers write into files.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ __all__ = ["RULES", "Rule"]
 
 
 class Rule(NamedTuple):
-    """How one kind of private thing is found.
+    """How one kind of private data is found.
 
     Attributes:
         code: Code of its finding.
-        kind: What it is.
-        marks: In lower case and without digits, spaces, commas and brackets; a text without any of
-            them has nothing of the kind.
-        pattern: What it looks like.
+        kind: Kind of data.
+        marks: Texts of which at least one is in every match, in lower case and without digits,
+            spaces, commas and brackets.
+        pattern: What the data looks like.
     """
 
     code: str
@@ -40,38 +40,38 @@ def _secret(kind: str, marks: tuple[str, ...], pattern: str, flags: int = 0) -> 
     return Rule("privacy_secret", kind, marks, re.compile(pattern, flags))
 
 
-# A field that is called so, and its value: not absent, and no mere number, as of a tag's count.
+# The value of a field: not absent, and not just a number, such as the count of a tag.
 _VALUE = (
     r"[\"'\\]{0,8}\s{0,4}[:=\t]\s{0,4}[\"'\\]{0,8}"
     r"(?!(?i:none|null|true|false|undefined|\d{1,20})\b)[^\s\"',;\\}\])]{6,}"
 )
 
 
-def _behind(noun: str, kinds: str) -> str:
-    """One of the kinds stands before the noun, joined, or with a sign between."""
+def _after(noun: str, kinds: str) -> str:
+    """Match a noun only after one of the kinds, with or without a separator."""
     forms = [form for kind in kinds.split() for form in (f"{kind}{noun}", f"{kind}[_-]{noun}")]
     return "(?:" + "|".join(f"(?<=(?i:{form}))" for form in forms) + ")"
 
 
-_KEY_KINDS = _behind("key", "api access secret private wandb civitai hf huggingface")
-_TOKEN_KINDS = _behind(
+_KEY_KINDS = _after("key", "api access secret private wandb civitai hf huggingface")
+_TOKEN_KINDS = _after(
     "token", "auth access api hf hub huggingface civitai wandb bot refresh secret"
 )
 
 
-def _credential(marks: tuple[str, ...], noun: str, behind: str) -> Rule:
+def _credential(marks: tuple[str, ...], noun: str, prefix: str) -> Rule:
     # The noun comes first, since a pattern that begins with one letter is found fast.
-    return _secret("credential", marks, noun + behind + _VALUE)
+    return _secret("credential", marks, noun + prefix + _VALUE)
 
 
 # A path goes on through a space only where a separator follows: `C:\Users\Anna Smith\set`.
-# Only the last repetition has no limit, because nothing follows that could fail. A repeated group
-# keeps a record of every round: without a limit, 900,000 rounds took 860 MB. Of the two forms of a
-# round only one fits at any place, so there are never two ways to divide a text.
+# Only the last repetition is unlimited, because nothing follows that could fail. A repeated group
+# stores every round: without a limit, 900,000 rounds took 860 MB. Only one of the two forms of a
+# round matches at any position, so there is only one way to divide a text.
 _PATH_CHAR = r"""[^\s"'<>|,;()\[\]{}`]"""
 _PATH_SPACE = r"""[ ](?=[^\s"'<>|,;:()\[\]{}`\\/]{1,40}[\\/])"""
 _PATH_REST = rf"(?:{_PATH_CHAR}{{1024}}|{_PATH_CHAR}{{0,1023}}{_PATH_SPACE}){{0,128}}{_PATH_CHAR}*"
-_FREE = r"(?<![\w.\-]/)"  # behind the first slash: no part of a longer word or of a web address
+_FREE = r"(?<![\w.\-]/)"  # after the first slash: not part of a longer word or of a web address
 _HOMES = (
     r"(?:(?<=/var/)|(?<=/export/)|(?<=/nfs/)|(?<=/cluster/)|(?<=/usr/)|(?<=/[A-Za-z]/)|"
     + _FREE
@@ -184,4 +184,4 @@ _USERS = (
 )
 
 RULES = (*_SECRETS, *_PATHS, *_USERS)
-"""All rules, those of the worst leaks first."""
+"""All rules, the most serious leaks first."""

@@ -1,1 +1,1 @@
-"""Names of tensors: spellings of keys, algorithms, and the kind of a file."""
+"""Splits tensor names: conventions, algorithms, layers, and the kind of a file."""

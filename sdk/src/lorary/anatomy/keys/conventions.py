@@ -1,6 +1,6 @@
-"""File conventions: how the names of a file are written.
+"""File conventions: how a file spells its tensor names.
 
-A convention belongs to a key; `file_convention` names the leading one of a file.
+Each key has a convention; `file_convention` returns the leading one of a file.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import re
 from collections import Counter
 from functools import lru_cache
 from itertools import islice
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.families import families, family_index
@@ -20,36 +19,7 @@ if TYPE_CHECKING:
     from lorary.anatomy.keys.tensor_names import Prefix
     from lorary.anatomy.modules.adapted import Scan
 
-__all__ = ["CONVENTION_TITLES", "convention_name", "file_convention", "naming_style"]
-
-CONVENTION_TITLES: Mapping[str, str] = MappingProxyType(
-    {
-        "a1111_ti": "AUTOMATIC1111 textual inversion",
-        "bare_diffusers": "diffusers names without a prefix",
-        "bare_diffusers_down_up": "diffusers names without a prefix (down and up)",
-        "bare_native": "the model's own names without a prefix",
-        "bare_peft_default": "PEFT names with the adapter's name left in",
-        "comfyui_diffusion_model": "ComfyUI (diffusion_model.)",
-        "control_lora_sai": "Stability AI Control-LoRA",
-        "diffusers": "diffusers",
-        "diffusers_attn_processor": "diffusers attention processors (before 0.17)",
-        "diffusers_down_up": "diffusers (down and up)",
-        "diffusers_peft": "diffusers with PEFT",
-        "ip_adapter": "IP-Adapter",
-        "kohya": "kohya",
-        "kohya_diffusers_blocks": "kohya with diffusers block names",
-        "kohya_sgm_blocks": "kohya with SGM block names",
-        "ldm": "LDM checkpoint",
-        "omi": "OMI",
-        "onetrainer_legacy": "OneTrainer (legacy)",
-        "peft": "PEFT",
-        "simpletuner_lycoris": "LyCORIS wrapper (SimpleTuner)",
-        "textual_inversion": "textual inversion",
-        "transformers": "transformers",
-        "xlabs": "XLabs",
-    }
-)
-"""Convention id to its name for people."""
+__all__ = ["convention_name", "file_convention", "naming_style"]
 
 _SGM = re.compile(r"(?:input|middle|output)_blocks?[._]")
 _UNET = re.compile(r"(?:down|up)_blocks[._]|mid_block[._]")
@@ -62,14 +32,11 @@ _DEEP = re.compile(r"transformer_blocks[._][1-9]")
 
 
 def naming_style(path: str, naming: str | None) -> str:
-    """Whose names a module's path follows.
+    """Return the style of a module's path: `sgm`, `unet` (of diffusers), `diffusers` or `native`.
 
     Args:
         path: The path without the convention's prefix, dotted or flattened.
-        naming: Naming of the table that knows the path, None when none does.
-
-    Returns:
-        `sgm`, `unet` (diffusers' UNet), `diffusers` or `native`.
+        naming: Naming of the table that has the path; None if no table has it.
     """
     if naming == "sgm" or (naming is None and _SGM.match(path)):
         return "sgm"
@@ -82,38 +49,34 @@ def naming_style(path: str, naming: str | None) -> str:
     return "native"
 
 
-_BY_GROUP: Mapping[str, str] = MappingProxyType(
-    {
-        "kohya": "kohya",
-        "onetrainer": "onetrainer_legacy",
-        "lycoris": "simpletuner_lycoris",
-        "comfyui": "comfyui_diffusion_model",
-        "omi": "omi",
-        "peft": "peft",
-        "diffusers": "diffusers_peft",
-    }
-)
-_BY_DIALECT: Mapping[tuple[str, str | None], str] = MappingProxyType(
-    {
-        ("bare", "attn-processor"): "diffusers_attn_processor",
-        ("bare", "peft-named"): "bare_peft_default",
-        ("bare", "peft-only"): "peft",
-        ("bare", "xlabs"): "xlabs",
-        ("comfyui", "xlabs"): "xlabs",
-        ("diffusers", "attn-processor"): "diffusers_attn_processor",
-        ("diffusers", "down-up"): "diffusers_down_up",
-    }
-)
+_BY_GROUP: Mapping[str, str] = {
+    "kohya": "kohya",
+    "onetrainer": "onetrainer_legacy",
+    "lycoris": "simpletuner_lycoris",
+    "comfyui": "comfyui_diffusion_model",
+    "omi": "omi",
+    "peft": "peft",
+    "diffusers": "diffusers_peft",
+}
+_BY_DIALECT: Mapping[tuple[str, str | None], str] = {
+    ("bare", "attn-processor"): "diffusers_attn_processor",
+    ("bare", "peft-named"): "bare_peft_default",
+    ("bare", "peft-only"): "peft",
+    ("bare", "xlabs"): "xlabs",
+    ("comfyui", "xlabs"): "xlabs",
+    ("diffusers", "attn-processor"): "diffusers_attn_processor",
+    ("diffusers", "down-up"): "diffusers_down_up",
+}
 
 
 @lru_cache(maxsize=512)
 def convention_name(prefix: Prefix, dialect: str | None, style: str) -> str:
-    """Name the convention of one module.
+    """Return the convention of a module.
 
     Args:
-        prefix: How its name begins.
+        prefix: The module's prefix.
         dialect: How its suffixes are written.
-        style: What `naming_style` says of its path.
+        style: The `naming_style` of its path.
     """
     group = prefix.convention
     known = _BY_DIALECT.get((group, dialect))
@@ -131,18 +94,15 @@ def convention_name(prefix: Prefix, dialect: str | None, style: str) -> str:
 
 
 def file_convention(scan: Scan, kind: str, candidates: Sequence[str] = ()) -> str | None:
-    """Name the leading convention of a file.
+    """Return the leading convention of a file, or None.
 
-    Text encoders are named alike in several conventions, so they count only in files without a
+    Text encoders have the same names in several conventions, so they count only in files without a
     denoiser.
 
     Args:
-        scan: The grouped names.
-        kind: What the file is.
+        scan: The file's modules.
+        kind: Kind of the file.
         candidates: Families that the tensors allow.
-
-    Returns:
-        The id; None for files that are no adapter and follow no convention known here.
     """
     if kind != "adapter":
         return foreign_convention(kind, scan)
@@ -152,16 +112,16 @@ def file_convention(scan: Scan, kind: str, candidates: Sequence[str] = ()) -> st
     if not counts:
         return "peft" if scan.shared else None
     leading = max(counts, key=counts.__getitem__)
-    if leading == "kohya" and _has_odd_blocks(columns.names, candidates):
+    if leading == "kohya" and _has_diffusers_blocks(columns.names, candidates):
         return "kohya_diffusers_blocks"
     return leading
 
 
-def _has_odd_blocks(names: Sequence[str], candidates: Sequence[str]) -> bool:
-    """Tell diffusers' block names of a UNet whose kohya trainers write SGM's.
+def _has_diffusers_blocks(names: Sequence[str], candidates: Sequence[str]) -> bool:
+    """Tell whether a kohya file has diffusers' block names for a UNet that kohya trains with SGM's.
 
-    Where several families are left, the first counts: Kolors' trainers flatten diffusers' names,
-    but its files are few beside SDXL's.
+    The first candidate counts: Kolors' trainers flatten diffusers' names, but SDXL has far more
+    files.
     """
     paths = [name.removeprefix("lora_unet_") for name in names]
     if not any(map(_UNET.match, paths)):
@@ -188,11 +148,11 @@ _OF_DIFFUSERS = re.compile(
     r"|^(?:en|de)coder\.(?:layers\.\d{1,9}\.(?:conv\.\d|weight$)|block\.\d{1,9}\.(?:res_unit|conv|snake)\d)"
     r"|(?:^|\.)(?:(?:attn[12]?|attention)\.to_[qkv]|to_(?:query|key|value|out)|motion_modules)\."
 )
-_MOST_NAMES_ASKED = 50
+_MAX_NAMES = 50
 
 
 def foreign_convention(kind: str, scan: Scan) -> str | None:
-    """Name the convention of a file that is no adapter; None for one that has no id."""
+    """Return the convention of a file that isn't an adapter, or None."""
     names = scan.others
     if kind == "ip_adapter":
         return "ip_adapter"
@@ -212,17 +172,18 @@ def foreign_convention(kind: str, scan: Scan) -> str | None:
 
 
 def _naming(names: Iterable[str]) -> str | None:
-    """Whose names the first modules of a whole model follow, by the tables.
+    """Return the naming of the tables that most weights of a whole model follow, or None.
 
-    Language models have some names of denoisers, too, but not most.
+    Only the first weights are looked up. Language models share some names with denoisers, but not
+    most.
     """
     weights = (name for name in names if name.endswith(".weight"))
-    asked = list(islice(weights, _MOST_NAMES_ASKED))
+    sample = list(islice(weights, _MAX_NAMES))
     index = family_index()
     found: Counter[str] = Counter()
-    for name in asked:
+    for name in sample:
         place = index.find(name.removesuffix(".weight"), is_flat=False)
         if place is not None:
             found[place.naming] += 1
-    is_most = 2 * found.total() >= len(asked)
+    is_most = 2 * found.total() >= len(sample)
     return max(found, key=found.__getitem__) if found and is_most else None

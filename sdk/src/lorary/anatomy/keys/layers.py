@@ -1,4 +1,4 @@
-"""Kind of layer that a module is, told by its name."""
+"""The kind of layer of a module, derived from its name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import lru_cache
 __all__ = ["LAYERS", "layer_of"]
 
 LAYERS = ("attention", "mlp", "conv", "norm", "modulation", "embedder", "other")
-"""Every kind of layer, in display order."""
+"""All kinds of layers, in display order."""
 
 _B, _E = r"(?:^|[._])", r"(?:[._]|$)"
 _EDGE = (
@@ -36,7 +36,7 @@ _EMBEDDER = (
     rf"embed|{_B}(?:wte|wpe|emb_layers|time_emb_proj|txt_in|cond_type|in_layer|out_layer){_E}"
 )
 _CONV = rf"conv|resnets|{_B}(?:(?:in|out)_layers|skip_connection|(?:down|up)samplers?|op){_E}"
-# The first that fits counts. Fused projections (FLUX `linear1`: attention and MLP in one) count
+# The first match counts. Fused projections (FLUX `linear1`: attention and MLP in one) count
 # as attention.
 _RULES = (
     ("embedder", re.compile(_EDGE)),
@@ -49,12 +49,12 @@ _RULES = (
 )
 
 
-_LONGEST = 200  # characters; no model has names half as long
+_LONGEST = 200  # characters; the names of known models have less than half
 
 
 @lru_cache(maxsize=8_192)
 def layer_of(name: str) -> str:
-    """Kind of layer of a module without a kernel: one of `LAYERS`.
+    """Return the kind of layer of a module without a kernel, one of `LAYERS`.
 
     Args:
         name: The module's name in the file, dotted or flattened, with or without its prefix.

@@ -1,9 +1,9 @@
-"""Tensor names of adapter files: suffix to role, prefix to convention.
+"""Splits tensor names: the suffix gives the role, the prefix the convention.
 
     lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight
     └prefix──┘└─────────path (flattened)────────┘└────suffix────┘
 
-Every key is judged by itself, because files mix conventions.
+Each key is split by itself, because files mix conventions.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ __all__ = ["PREFIXES", "SUFFIXES", "Prefix", "Role", "split_key", "split_prefix"
 
 
 class Prefix(NamedTuple):
-    """How module names of a convention begin.
+    """The prefix of a module name.
 
     Attributes:
-        convention: Its group: `kohya`, `onetrainer`, `lycoris`, `diffusers`, `comfyui`, `omi`,
-            `peft` or `bare`.
+        convention: Group of conventions: `kohya`, `onetrainer`, `lycoris`, `diffusers`, `comfyui`,
+            `omi`, `peft` or `bare`.
         part: `denoiser`, `text_encoder`, `text_encoder_2` or `text_encoder_3`.
-        is_flat: Dots of the module's path are written as underscores.
+        is_flat: The module's path has underscores instead of dots.
     """
 
     convention: str
@@ -85,7 +85,7 @@ PREFIXES: Mapping[str, Prefix] = MappingProxyType(
     {text: Prefix(convention, part, is_flat=True) for text, convention, part in _FLAT_PREFIXES}
     | {text: Prefix(convention, part, is_flat=False) for text, convention, part in _DOTTED_PREFIXES}
 )
-"""Prefix to convention; the longest that fits counts."""
+"""Prefix to convention; the longest match counts."""
 
 _BARE = Prefix("bare", "denoiser", is_flat=False)
 _PREFIX = re.compile("|".join(re.escape(p) for p in sorted(PREFIXES, key=len, reverse=True)))
@@ -93,16 +93,13 @@ _PREFIX = re.compile("|".join(re.escape(p) for p in sorted(PREFIXES, key=len, re
 
 @lru_cache(maxsize=8_192)
 def split_key(key: str) -> tuple[str, Role] | None:
-    """Split a tensor name into its module and the tensor's role there.
+    """Split a tensor name into its module and its role.
 
-    Cached, because adapters of one base model share nearly all of their names.
-
-    Args:
-        key: Name of the tensor.
+    Cached, because adapters of one base model have nearly the same names.
 
     Returns:
-        The module with its prefix, and the role; None for names of no adapter tensor. Names of
-        nothing but a suffix (`prompt_embeddings`) have the module "".
+        The module with its prefix, and the role; None if the tensor isn't part of an adapter. The
+        module of a bare suffix (`prompt_embeddings`) is "".
     """
     last = key.rfind(".")
     if last < 0:
@@ -120,7 +117,7 @@ def split_key(key: str) -> tuple[str, Role] | None:
 
 
 def split_prefix(module: str) -> tuple[Prefix, str]:
-    """Split a module's name into the convention's prefix and the path in the base model."""
+    """Split a module name into the prefix of its convention and the path in the base model."""
     found = _PREFIX.match(module)
     if found is None:
         return _BARE, module

@@ -1,1 +1,1 @@
-"""The adapted modules of a file: ranks, alphas, shapes and structure."""
+"""The adapted modules of a file: their ranks, alphas, shapes and structure."""

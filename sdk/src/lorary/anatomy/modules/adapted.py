@@ -1,4 +1,4 @@
-"""Adapted modules of a file: tensor names grouped, placed and measured."""
+"""Scans a header: groups tensors into adapted modules, looks them up and measures them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING
 
-from lorary.anatomy.modules.grouping import identify, plan
+from lorary.anatomy.modules.grouping import group_names, identify
 from lorary.anatomy.modules.module_table import Module, Modules, Roles
 from lorary.anatomy.modules.shapes import Dims, measure
 from lorary.safetensors.dtypes import DTYPE_BITS
@@ -16,7 +16,7 @@ from lorary.safetensors.tensors import Tensors
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lorary.anatomy.modules.grouping import Pairs, Sketch
+    from lorary.anatomy.modules.grouping import NamedModule, PairColumns
     from lorary.safetensors import Header, TensorInfo
 
 __all__ = ["Module", "Scan", "scan"]
@@ -28,13 +28,13 @@ _BOFT = ("boft",)
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What the names of a file hold.
+    """The modules and other tensors of a file.
 
     Attributes:
         modules: Adapted modules.
-        others: Tensors that no adapter method uses.
-        role_tensors: Tensors with a role, alphas left out.
-        shared: Tensors of an adapter method that all modules share, such as a vector bank.
+        others: Tensors that aren't part of an adapter.
+        role_tensors: Number of tensors with a role, without alphas.
+        shared: Adapter tensors that all modules share, such as a vector bank.
         names: Names of all tensors.
     """
 
@@ -48,32 +48,32 @@ class Scan:
 def scan(header: Header) -> Scan:
     """Group the tensors of a file by the module that they adapt."""
     tensors = Tensors.of(header.tensors)
-    found = plan(tensors.names)
+    found = group_names(tensors.names)
     modules = None if found.pairs is None else _paired(found.pairs, tensors)
     if modules is None:
         rows = list(tensors.values())
-        modules = Modules([_module(sketch, rows) for sketch in found.sketches])
+        modules = Modules([_module(module, rows) for module in found.modules])
     return Scan(
         modules,
         _named(found.others, tensors),
-        found.counted,
+        found.role_tensors,
         _named(found.shared, tensors),
         found.names,
     )
 
 
-def _named(places: Mapping[str, int], tensors: Tensors) -> dict[str, TensorInfo]:
-    return dict(zip(places, tensors.at(list(places.values())), strict=True))
+def _named(indices: Mapping[str, int], tensors: Tensors) -> dict[str, TensorInfo]:
+    return dict(zip(indices, tensors.at(list(indices.values())), strict=True))
 
 
-def _paired(pairs: Pairs, tensors: Tensors) -> Modules | None:
-    """All modules at once; None where one of them is no pair of two matrices."""
+def _paired(pairs: PairColumns, tensors: Tensors) -> Modules | None:
+    """Return all modules at once, or None if one of them isn't a pair of matrices."""
     shapes = tensors.shapes
     both = [
         (shapes[down], shapes[up])
-        for down, up in zip(pairs.places["down"], pairs.places["up"], strict=True)
+        for down, up in zip(pairs.indices["down"], pairs.indices["up"], strict=True)
     ]
-    # Thousands of modules have a few different sizes.
+    # Thousands of modules have only a few different sizes.
     different = Counter(both)
     if any(len(down) != 2 or len(up) != 2 for down, up in different):
         return None
@@ -81,7 +81,7 @@ def _paired(pairs: Pairs, tensors: Tensors) -> Modules | None:
     parameters = {(down, up): prod(down) + prod(up) for down, up in different}
     columns = pairs.columns._replace(
         dims=list(map(dims.__getitem__, both)),
-        roles=Roles(tensors, pairs.places),
+        roles=Roles(tensors, pairs.indices),
         parameters=list(map(parameters.__getitem__, both)),
     )
     sizes: Counter[Dims] = Counter()
@@ -91,13 +91,12 @@ def _paired(pairs: Pairs, tensors: Tensors) -> Modules | None:
 
 
 def _dims(down: tuple[int, ...], up: tuple[int, ...]) -> Dims:
-    """Sizes of a module by the shapes of its two matrices."""
     return Dims(up[0], down[1], down[0], is_broken=up[1] != down[0])
 
 
-def _module(sketch: Sketch, tensors: Sequence[TensorInfo]) -> Module:
-    name, parts, places, identity = sketch
-    roles = {role: tensors[place] for role, place in places}
+def _module(module: NamedModule, tensors: Sequence[TensorInfo]) -> Module:
+    name, parts, indices, identity = module
+    roles = {role: tensors[place] for role, place in indices}
     dims = measure(roles)
     if dims[3]:
         identity = identify(name, parts, is_conv=True)
@@ -105,9 +104,11 @@ def _module(sketch: Sketch, tensors: Sequence[TensorInfo]) -> Module:
     if algorithms == _OFT:
         blocks = roles.get("oft_blocks")
         if blocks is not None and len(blocks.shape) == 4:
-            algorithms = _BOFT  # LyCORIS tells the two by the number of dimensions only
+            algorithms = _BOFT  # LyCORIS' OFT and BOFT differ only in the number of dimensions
         elif name.startswith("oft_"):
-            dims = dims._replace(rank=None)  # kohya trains a number of blocks, not their size
+            dims = dims._replace(
+                rank=None
+            )  # kohya's setting is the number of blocks, not their size
     return Module(
         name, part, block, convention, algorithms, dims, roles, place, layer, _parameters(roles)
     )

@@ -1,7 +1,7 @@
-"""Alpha: the number that, divided by the rank, scales an adapter.
+"""Reads alphas: the scale of a module is its alpha divided by its rank.
 
-Its value is data, not header: two to eight bytes per module at a known place. PEFT keeps it in its
-configuration instead.
+The value of an alpha is data, not header: two to eight bytes per module at a known offset. PEFT
+stores it in its configuration instead.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.claims.config import AdapterConfig, embedded_configs
-from lorary.anatomy.claims.metadata import clean, number, parsed
+from lorary.anatomy.claims.metadata import clean, number, parsed_json
 from lorary.anatomy.claims.onetrainer import onetrainer_config
-from lorary.anatomy.findings.finding import Finding, finding
+from lorary.anatomy.findings.finding import Finding, counted, finding
 from lorary.anatomy.modules.module_table import modules_of
 from lorary.safetensors import TensorInfo
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["AlphaReader", "Alphas", "alpha_of", "read_alphas"]
 
 AlphaReader = Callable[[Sequence[TensorInfo]], Sequence["float | None"]]
-"""Gives the numbers of one-element tensors, None where one cannot be read."""
+"""Returns the values of one-element tensors, None for those that can't be read."""
 
-_MOST_SCALE = 100.0  # above it a picture can only be destroyed (formats: data checks)
+_MOST_SCALE = 100.0  # a larger scale can only destroy the image
 _NO_SCALE = frozenset({"oft", "boft", "ia3"})  # their alpha is a constraint, not a scale
 _PEFT_PREFIX = "base_model.model."
 _SHOWN = 10
@@ -39,12 +39,11 @@ class Alphas:
     """The alphas of a file.
 
     Attributes:
-        mode: Most frequent alpha, the larger of equally frequent ones; of linear modules where
-            there are any, as for the rank; read from the file, else declared by a configuration
-            or the metadata; None when nobody says.
-        values_read: Alphas read from the file; 0 when the mode is only declared.
-        findings: Values that cannot be meant.
-        is_rslora: The scale is alpha / √rank, by the configuration's word.
+        mode: Most frequent alpha, the larger one of a tie; of linear modules if there are any.
+            Read from the file, else declared by a configuration or the metadata, else None.
+        values_read: Number of alphas read from the file; 0 if `mode` is only declared.
+        findings: Findings about implausible values.
+        is_rslora: A configuration says that the scale is alpha / √rank.
     """
 
     mode: float | None
@@ -59,70 +58,72 @@ def read_alphas(
     config: AdapterConfig | None = None,
     reader: AlphaReader | None = None,
 ) -> Alphas:
-    """Read the alphas of all modules, or fall back on what is declared.
+    """Read the alphas of all modules, or fall back to the declared alpha.
 
     Args:
         modules: The file's modules.
         metadata: Its metadata.
         config: The `adapter_config.json` beside it.
-        reader: Gives the values of scalar tensors; None when only the header is at hand.
+        reader: Returns the values of scalar tensors; None if only the header is available.
     """
     configs = embedded_configs(metadata) or (() if config is None else (config,))
     is_rslora = any(entry.use_rslora for entry in configs) or _is_rs_lora(metadata)
-    holders = _holders(modules_of(modules))
-    if reader is not None and holders:
-        values = reader(holders.tensors_of("alpha"))
-        found = _stored(holders, values, is_rslora=is_rslora)
+    with_alpha = _with_alpha(modules_of(modules))
+    if reader is not None and with_alpha:
+        values = reader(with_alpha.tensors_of("alpha"))
+        found = _stored(with_alpha, values, is_rslora=is_rslora)
         if found.values_read:
             return found
     return Alphas(_declared(modules, metadata, configs), 0, (), is_rslora)
 
 
-def _holders(modules: Modules) -> Modules:
-    """Modules that have an alpha."""
+def _with_alpha(modules: Modules) -> Modules:
+    """Return the modules that have an alpha."""
     if all("alpha" in roles for _, roles in modules.groups.kinds):
         return modules
-    return modules.at([at for at, own in enumerate(modules.columns.roles) if "alpha" in own])
+    return modules.at([i for i, roles in enumerate(modules.columns.roles) if "alpha" in roles])
 
 
-def _stored(holders: Modules, values: Sequence[float | None], *, is_rslora: bool) -> Alphas:
-    """What the values of the modules that have one say; None stands for one not read."""
+def _stored(with_alpha: Modules, values: Sequence[float | None], *, is_rslora: bool) -> Alphas:
+    """Return the alphas by their values in the file; None is a value that could not be read."""
     linear: Counter[float] = Counter()
     conv: Counter[float] = Counter()
-    odd: dict[_Scaled, list[Module]] = {}
+    implausible: dict[_Row, list[Module]] = {}
 
-    columns = holders.columns
+    columns = with_alpha.columns
 
-    def rows() -> Iterator[_Scaled]:
+    def rows() -> Iterator[_Row]:
         return zip(values, columns.dims, columns.algorithms, strict=True)
 
     # Thousands of modules have a few different alphas, sizes and methods.
-    counts: Mapping[_Scaled, int]
+    counts: Mapping[_Row, int]
     if _are_alike(values) and _are_alike(columns.algorithms):
         first = columns.algorithms[0]
-        counts = {(values[0], dims, first): count for dims, count in holders.sizes.items()}
+        counts = {(values[0], dims, first): count for dims, count in with_alpha.sizes.items()}
     else:
         counts = Counter(rows())
     for row, count in counts.items():
         value, dims, algorithms = row
         if value is None:
             continue
-        if _is_odd(value, dims, algorithms, is_rslora=is_rslora):
-            odd[row] = []
+        if _is_implausible(value, dims, algorithms, is_rslora=is_rslora):
+            implausible[row] = []
         if math.isfinite(value):
             (conv if dims.is_conv else linear)[value] += count
-    for row, module in zip(rows(), holders, strict=True) if odd else ():
-        if row in odd and not _ignores_alpha(module):
-            odd[row].append(module)
+    for row, module in zip(rows(), with_alpha, strict=True) if implausible else ():
+        if row in implausible and not _ignores_alpha(module):
+            implausible[row].append(module)
     return Alphas(
         mode=_mode(linear or conv),
         values_read=len(values) - values.count(None),
-        findings=tuple(_odd_findings([one.name for alike in odd.values() for one in alike])),
+        findings=tuple(
+            _implausible_findings([one.name for alike in implausible.values() for one in alike])
+        ),
         is_rslora=is_rslora,
     )
 
 
-_Scaled = tuple["float | None", "Dims", tuple[str, ...]]
+_Row = tuple["float | None", "Dims", tuple[str, ...]]
 
 
 def _are_alike(values: Sequence[object]) -> bool:
@@ -133,7 +134,9 @@ def _mode(counts: Counter[float]) -> float | None:
     return max(counts, key=lambda value: (counts[value], value), default=None)
 
 
-def _is_odd(value: float, dims: Dims, algorithms: Sequence[str], *, is_rslora: bool) -> bool:
+def _is_implausible(
+    value: float, dims: Dims, algorithms: Sequence[str], *, is_rslora: bool
+) -> bool:
     if not math.isfinite(value):
         return True
     if _NO_SCALE.intersection(algorithms):
@@ -145,19 +148,20 @@ def _is_odd(value: float, dims: Dims, algorithms: Sequence[str], *, is_rslora: b
 
 
 def _ignores_alpha(module: Module) -> bool:
-    """LoKr with two whole matrices has the scale 1, whatever its alpha says."""
+    """Tell whether a module is LoKr with two whole matrices, whose scale is always 1."""
     return "lokr_w1" in module.roles and "lokr_w2" in module.roles
 
 
-def _odd_findings(names: Sequence[str]) -> Iterator[Finding]:
+def _implausible_findings(names: Sequence[str]) -> Iterator[Finding]:
     if names:
-        message = f"{len(names):,} modules have an alpha that cannot be meant."
+        subject = counted(len(names), "module", "has", "have")
+        message = f"{subject} an alpha that is zero, negative, not finite or far too large."
         shown = [clean(name) for name in names[:_SHOWN]]
         yield finding("alpha_invalid", message, count=len(names), modules=shown)
 
 
 def _is_rs_lora(metadata: Mapping[str, str]) -> bool:
-    arguments = parsed(metadata, "ss_network_args")
+    arguments = parsed_json(metadata, "ss_network_args")
     value = arguments.get("rs_lora") if isinstance(arguments, dict) else None
     return str(value).lower() == "true"
 
@@ -165,7 +169,7 @@ def _is_rs_lora(metadata: Mapping[str, str]) -> bool:
 def _declared(
     modules: Sequence[Module], metadata: Mapping[str, str], configs: Sequence[AdapterConfig]
 ) -> float | None:
-    """What the configurations or else the trainer's settings say."""
+    """Return the alpha that the configurations, or else the trainer's settings, declare."""
     declared = {config.declared_alpha for config in configs}
     if declared - {None}:
         if len(declared) == 1 and not any(config.alpha_pattern for config in configs):
@@ -179,7 +183,7 @@ def _declared(
         return _mode(counts) if counts else configs[0].declared_alpha
     value = number(metadata.get("ss_network_alpha"))
     if value is None:
-        settings = parsed(metadata, "lycoris_config")  # SimpleTuner
+        settings = parsed_json(metadata, "lycoris_config")  # SimpleTuner
         value = number(settings.get("linear_alpha")) if isinstance(settings, dict) else None
     if value is None:
         value = number(onetrainer_config(metadata).get("lora_alpha"))
@@ -187,7 +191,7 @@ def _declared(
 
 
 def alpha_of(module: str, configs: Sequence[AdapterConfig]) -> tuple[float | None, bool]:
-    """The alpha that configurations give a module, and whether its scale is alpha / √rank."""
+    """Return a module's alpha by its configuration, and whether its scale is alpha / √rank."""
     if not configs:
         return None, False
     config, path = _config_of(module, configs)
@@ -195,7 +199,7 @@ def alpha_of(module: str, configs: Sequence[AdapterConfig]) -> tuple[float | Non
 
 
 def _config_of(name: str, configs: Sequence[AdapterConfig]) -> tuple[AdapterConfig, str]:
-    """The configuration of a module and the module's name inside its component."""
+    """Return the configuration of a module, and the module's name inside its component."""
     for config in configs:
         prefix = f"{config.component}."
         if config.component and name.startswith(prefix):

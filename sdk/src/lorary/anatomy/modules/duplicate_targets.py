@@ -1,11 +1,11 @@
-"""Modules of the base model that a file adapts twice, under different names.
+"""Finds modules of the base model that a file adapts twice, under different names.
 
-Files are merged and converted carelessly: SDXL files hold the block names of Stability's code
-beside those of diffusers, Z-Image files a fused `attention.qkv` beside `to_q`, `to_k` and `to_v`.
-A loader that takes both applies the adapter twice.
+Careless merges and conversions produce such files: SDXL files with the block names of Stability's
+code and of diffusers, or Z-Image files with a fused `attention.qkv` and `to_q`, `to_k`, `to_v`. A
+loader that reads both applies the adapter twice.
 
-Each name is turned into cells: names of single projections, flattened, as diffusers has them. A
-fused projection covers several cells. Two modules that share a cell are twins.
+Each name is turned into single projections, flattened, as diffusers names them. A fused projection
+has several. Two modules that share one are duplicates.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.keys.tensor_names import split_prefix
-from lorary.anatomy.modules.module_table import columns_of
+from lorary.anatomy.modules.module_table import modules_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lorary.anatomy.modules.adapted import Module
 
-__all__ = ["Twins", "cells", "find_twins"]
+__all__ = ["Duplicates", "find_duplicates", "projections"]
 
-Twins = tuple[list[tuple[str, str]], list[tuple[str, str]]]
+Duplicates = tuple[list[tuple[str, str]], list[tuple[str, str]]]
 
 _FUSED_ENDS = ("qkv", "qkv_proj", "to_kv", "kv_proj", "linear1", "qkv_mlp_proj", "c_attn")
 _SPLIT_ENDS = ("to_q", "to_k", "to_v", "_q", "_k", "_v", ".q", ".k", ".v", "q_proj", "k_proj",
                "v_proj", "wq", "wk", "wv", "to_kv", "proj_mlp")  # fmt: skip
 
-_MOST_KEPT = 6_000  # names
-_FUSED_MARKS = ("kv", "near1", "c_att")  # short ones are found faster
+_MAX_CACHED = 6_000  # names
+_FUSED_MARKS = ("kv", "near1", "c_att")  # parts of the above; short marks are found faster
 _DOUBLE_PREFIX = "lora_unet__"
 
 _IN_UNET = re.compile(r"(input|output)_blocks_(\d{1,2})_(\d)_(.+)")
@@ -43,13 +43,13 @@ _RESNET: Mapping[str, str] = {
     "out_layers_3": "conv2",
     "skip_connection": "conv_shortcut",
 }
-_LAYERS = 3  # of a block: two of each kind, then the change of size (or a third, on the way up)
+_LAYERS = 3  # of a block: two of each kind, then down-sampling (or a third one, in the up blocks)
 
 
 def _from_sgm(path: str) -> str:
-    """Turn a name of Stability's UNet code into that of diffusers.
+    """Translate a UNet name of Stability's code to diffusers.
 
-    Source: both count the same layers, one through all blocks and the other within each.
+    Both count the same layers: Stability through all blocks, diffusers within each block.
     """
     found = _IN_UNET.match(path)
     if found:
@@ -76,7 +76,7 @@ def _unet_layer(is_resnet: bool, layer: int, rest: str) -> str:  # noqa: FBT001
 _QKV = ("to_q", "to_k", "to_v")
 _ADDED_QKV = ("add_q_proj", "add_k_proj", "add_v_proj")
 
-# Native leaves of DiTs to those of diffusers; the block's name is changed by _STEMS.
+# Leaf names of DiTs to those of diffusers; _STEMS translates the names of blocks.
 _LEAVES: Mapping[str, tuple[str, ...]] = {
     "img_attn_qkv": tuple(f"attn_{leaf}" for leaf in _QKV),
     "txt_attn_qkv": tuple(f"attn_{leaf}" for leaf in _ADDED_QKV),
@@ -121,12 +121,12 @@ _ATTENTIONS: Mapping[str, str] = {"self_attn_": "attn1_", "cross_attn_": "attn2_
 
 
 @lru_cache(maxsize=16_384)
-def cells(path: str, *, is_encoder: bool = False) -> tuple[str, ...]:
-    """Single projections that a module covers.
+def projections(path: str, *, is_encoder: bool = False) -> tuple[str, ...]:
+    """Return the single projections that a module covers.
 
     Args:
         path: The module's name without its convention's prefix, dotted or flattened.
-        is_encoder: It belongs to a text encoder, whose names have nearly one spelling.
+        is_encoder: The module is part of a text encoder, where names hardly differ.
     """
     flat = path.replace(".", "_")
     if is_encoder:
@@ -141,12 +141,12 @@ def cells(path: str, *, is_encoder: bool = False) -> tuple[str, ...]:
     stem, leaf = (block[1], block[2]) if block else ("", flat)
     known = _LEAVES.get(leaf)
     if known is not None:
-        return tuple(stem + cell for cell in known)
-    return tuple(stem + cell for cell in _projections(leaf))
+        return tuple(stem + projection for projection in known)
+    return tuple(stem + projection for projection in _projections(leaf))
 
 
 def _projections(leaf: str) -> tuple[str, ...]:
-    """Undo the spellings of query, key and value: `q`, `q_proj`, `wq`, `to_q`, fused `qkv`."""
+    """Return the diffusers names for any spelling of query, key and value (`wq`, `qkv`)."""
     found = _PROJECTION.fullmatch(leaf)
     if not found or found[1].endswith("add_") or (found[1] and not found[1].endswith("_")):
         return (leaf,)
@@ -158,26 +158,26 @@ def _projections(leaf: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=8)
-def _may_have_twins(
+def _may_have_duplicates(
     names: tuple[str, ...], parts: tuple[str, ...], conventions: tuple[str, ...]
 ) -> bool:
-    """Look for the marks that every file with twins has, since the search itself takes longer.
+    """Look for marks that every file with duplicates has, because the full search takes longer.
 
-    Cached, because adapters of one trainer and base model have the same names in one order.
+    Cached, because adapters of one trainer and base model have the same names in the same order.
     """
     kinds = set(zip(parts, conventions, strict=True))
     if len(kinds) > len({part for part, _ in kinds}):
         return True  # one part in two conventions
-    whole = "\n".join(names)
-    if _DOUBLE_PREFIX in whole:
+    text = "\n".join(names)
+    if _DOUBLE_PREFIX in text:
         return True
     if (
-        "." in whole
-        and "lora_" in whole
+        "." in text
+        and "lora_" in text
         and len({name.replace(".", "_") for name in names}) < len(names)
     ):
         return True
-    if not any(mark in whole for mark in _FUSED_MARKS):
+    if not any(mark in text for mark in _FUSED_MARKS):
         return False
     own = [name for name, part in zip(names, parts, strict=True) if part == "denoiser"]
     return any(name.endswith(_FUSED_ENDS) for name in own) and any(
@@ -185,22 +185,26 @@ def _may_have_twins(
     )
 
 
-def find_twins(modules: Sequence[Module]) -> Twins:
-    """Pairs of names that adapt the same module of the base model.
+def find_duplicates(modules: Sequence[Module]) -> Duplicates:
+    """Return pairs of names that adapt the same module of the base model.
 
     Returns:
-        Pairs of equals, and pairs of a fused projection with one of its parts; each module is in
-        at most one pair of each list.
+        Pairs of equal modules, and pairs of a part and its fused projection. A module is the first
+        of at most one pair in each list.
     """
-    columns = columns_of(modules)
-    look = _may_have_twins if len(columns.names) <= _MOST_KEPT else _may_have_twins.__wrapped__
-    if not look(*map(tuple, (columns.names, columns.parts, columns.conventions))):
+    columns = modules_of(modules).columns
+    may_have = (
+        _may_have_duplicates
+        if len(columns.names) <= _MAX_CACHED
+        else _may_have_duplicates.__wrapped__
+    )
+    if not may_have(*map(tuple, (columns.names, columns.parts, columns.conventions))):
         return [], []
     owners: dict[tuple[str, str], list[tuple[str, int]]] = defaultdict(list)
     for module in modules:
-        covered = cells(split_prefix(module.name)[1], is_encoder=module.part != "denoiser")
-        for cell in covered:
-            owners[module.part, cell].append((module.name, len(covered)))
+        covered = projections(split_prefix(module.name)[1], is_encoder=module.part != "denoiser")
+        for projection in covered:
+            owners[module.part, projection].append((module.name, len(covered)))
     equal: dict[str, str] = {}
     fused: dict[str, str] = {}
     for found in owners.values():

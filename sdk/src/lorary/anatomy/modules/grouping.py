@@ -1,7 +1,7 @@
-"""What the names of a file's tensors tell of its modules, whatever their shapes are.
+"""Groups the tensors of a file into modules, by their names alone.
 
-Kept for a few files, because adapters of one trainer and base model have the same names in one
-order: a hub sees the same few thousand names again and again.
+The result is cached for a few files, because adapters of one trainer and base model have the same
+names in the same order: a hub sees the same few thousand names again and again.
 """
 
 from __future__ import annotations
@@ -22,110 +22,106 @@ if TYPE_CHECKING:
 
     from lorary.anatomy.families import Place
 
-__all__ = ["Identity", "Pairs", "Plan", "Sketch", "identify", "plan"]
+__all__ = ["Identity", "NameGroups", "NamedModule", "PairColumns", "group_names", "identify"]
 
 _FLAT_BLOCK = re.compile(r"(.{0,512}?(?:blocks?|layers?|refiner))[._](\d{1,512})(?:[._]|$)")
-# Tensors that stand beside the modules: banks and projections that all of them share.
+# Names of tensors that all modules share, such as vector banks.
 _SHARED = frozenset({"base_model", "xlora_classifier"})
 _NORM_SCALE = "_norm.scale"
 _PAIRED = frozenset({("down", "up"), ("down", "up", "alpha"), ("alpha", "down", "up")})
 
 Identity = tuple[str, str, str, tuple[str, ...], "Place | None", str]
-"""Part, block, convention, algorithms, place and layer of a module."""
+"""Part, block, convention, algorithms, table entry and layer of a module."""
 
-_Group = dict[Role, int]  # role to the place of its tensor in the file
-_MOST_KEPT = 6_000  # tensors, of the largest adapters; a plan takes a few hundred bytes for each
+_Group = dict[Role, int]  # role to the index of its tensor in the file
+_MAX_CACHED = 6_000  # tensors; a result takes a few hundred bytes for each
 
 
-class Sketch(NamedTuple):
-    """A module before its tensors: its name, what the name tells, and where its tensors are."""
+class NamedModule(NamedTuple):
+    """A module without its tensors: what its name shows, and the indices of its tensors."""
 
     name: str
     roles: tuple[Role, ...]
-    places: list[tuple[str, int]]
+    indices: list[tuple[str, int]]
     identity: Identity
 
 
-class Pairs(NamedTuple):
-    """Modules as columns, when all are plain pairs with the same roles in one order.
+class PairColumns(NamedTuple):
+    """Modules as columns, if all are plain pairs with the same roles in the same order.
 
     Attributes:
-        places: Role to the places of its tensors in the file.
-        columns: The modules' fields, but for those that need the tensors.
-        groups: Those that are alike.
+        indices: Role to the indices of its tensors in the file.
+        columns: The modules' fields that don't depend on tensors.
+        groups: Groups of similar modules.
     """
 
-    places: Mapping[str, tuple[int, ...]]
+    indices: Mapping[str, tuple[int, ...]]
     columns: Columns
     groups: Groups
 
 
-class Plan(NamedTuple):
-    """How the tensors of a file are grouped, told by their names alone.
+class NameGroups(NamedTuple):
+    """The tensors of a file, grouped by their names.
 
     Attributes:
         names: Names of all tensors.
-        sketches: The modules.
-        pairs: The modules once more as columns, when they can be.
-        others: Tensors that no adapter method uses.
-        shared: Tensors that all modules share.
-        counted: Tensors with a role, alphas left out.
+        modules: The modules.
+        pairs: The same modules as columns, if all of them are plain pairs.
+        others: Tensors that aren't part of an adapter, with their indices.
+        shared: Tensors that all modules share, with their indices.
+        role_tensors: Number of tensors with a role, without alphas.
     """
 
     names: tuple[str, ...]
-    sketches: list[Sketch]
-    pairs: Pairs | None
+    modules: list[NamedModule]
+    pairs: PairColumns | None
     others: dict[str, int]
     shared: dict[str, int]
-    counted: int
+    role_tensors: int
 
 
-def plan(names: tuple[str, ...]) -> Plan:
+def group_names(names: tuple[str, ...]) -> NameGroups:
     """Group the tensors of a file by the module that they adapt."""
-    return (_plan if len(names) <= _MOST_KEPT else _plan.__wrapped__)(names)
+    return (_group_names if len(names) <= _MAX_CACHED else _group_names.__wrapped__)(names)
 
 
 @lru_cache(maxsize=8)
-def _plan(names: tuple[str, ...]) -> Plan:
+def _group_names(names: tuple[str, ...]) -> NameGroups:
     groups: dict[str, _Group] = {}
     others: dict[str, int] = {}
-    counted = 0
-    for place, key in enumerate(names):
+    role_tensors = 0
+    for index, key in enumerate(names):
         split = split_key(key)
         if split is None:
-            others[key] = place
+            others[key] = index
             continue
         name, role = split
-        group = groups.get(name)
-        if group is None:
-            groups[name] = {role: place}
-        else:
-            group[role] = place
-        counted += role.algorithm is not None
-    if others and counted:
-        counted += _adopt(groups, others)
-    shared = _set_shared_apart(groups)
-    sketches = [_sketch(*entry) for entry in groups.items()]
-    return Plan(names, sketches, _pairs(sketches), others, shared, counted)
+        groups.setdefault(name, {})[role] = index
+        role_tensors += role.algorithm is not None
+    if others and role_tensors:
+        role_tensors += _adopt_plain_names(groups, others)
+    shared = _pop_shared(groups)
+    modules = [_named_module(*entry) for entry in groups.items()]
+    return NameGroups(names, modules, _pair_columns(modules), others, shared, role_tensors)
 
 
-def _sketch(name: str, group: _Group) -> Sketch:
+def _named_module(name: str, group: _Group) -> NamedModule:
     roles = tuple(group)
-    places = [(role.name, place) for role, place in group.items()]
-    return Sketch(name, roles, places, identify(name, roles, is_conv=False))
+    indices = [(role.name, index) for role, index in group.items()]
+    return NamedModule(name, roles, indices, identify(name, roles, is_conv=False))
 
 
-def _pairs(sketches: Sequence[Sketch]) -> Pairs | None:
-    roles = tuple(role for role, _ in sketches[0].places) if sketches else ()
-    if len(sketches) < 2 or roles not in _PAIRED:
+def _pair_columns(modules: Sequence[NamedModule]) -> PairColumns | None:
+    roles = tuple(role for role, _ in modules[0].indices) if modules else ()
+    if len(modules) < 2 or roles not in _PAIRED:
         return None
-    if any(tuple(role for role, _ in sketch.places) != roles for sketch in sketches):
+    if any(tuple(role for role, _ in module.indices) != roles for module in modules):
         return None
-    found = zip(*([place for _, place in sketch.places] for sketch in sketches), strict=True)
-    identities: Any = zip(*(sketch.identity for sketch in sketches), strict=True)
+    indices = zip(*([index for _, index in module.indices] for module in modules), strict=True)
+    identities: Any = zip(*(module.identity for module in modules), strict=True)
     parts, blocks, conventions, algorithms, places, layers = identities
     columns = Columns(
-        names=tuple(sketch.name for sketch in sketches),
+        names=tuple(module.name for module in modules),
         parts=parts,
         blocks=blocks,
         conventions=conventions,
@@ -133,48 +129,48 @@ def _pairs(sketches: Sequence[Sketch]) -> Pairs | None:
         places=places,
         layers=layers,
     )
-    groups = grouped(columns, [roles] * len(sketches))
-    return Pairs(dict(zip(roles, found, strict=True)), columns, groups)
+    groups = grouped(columns, [roles] * len(modules))
+    return PairColumns(dict(zip(roles, indices, strict=True)), columns, groups)
 
 
-def _adopt(groups: dict[str, _Group], others: dict[str, int]) -> int:
-    """Take tensors with plain names for what they are beside adapter tensors.
+def _adopt_plain_names(groups: dict[str, _Group], others: dict[str, int]) -> int:
+    """Give roles to plain names that belong to an adapter; return how many.
 
-    The `.weight` beside an `.on_input` is the (IA)³ vector; bare scales of query and key norms
+    The `.weight` beside an `.on_input` is the (IA)³ vector. Bare scales of query and key norms
     belong to FLUX control LoRAs, which replace them.
     """
-    adopted = 0
+    added = 0
     for name, group in groups.items():
         if any(role.name == "on_input" for role in group):
             vector = others.pop(f"{name}.weight", None)
             if vector is not None:
                 group[_VECTOR] = vector
-                adopted += 1
+                added += 1
     scales = [key for key in others if key.endswith(_NORM_SCALE)]
     for key in scales:
         groups.setdefault(key.removesuffix(".scale"), {})[_SCALE] = others.pop(key)
-    return adopted + len(scales)
+    return added + len(scales)
 
 
 _VECTOR = Role("vector", "ia3", "lycoris")
 _SCALE = Role("scale", "bfl-control", None)
 
 
-def _set_shared_apart(groups: dict[str, _Group]) -> dict[str, int]:
-    """Take out what all modules share, unless nothing else is there."""
+def _pop_shared(groups: dict[str, _Group]) -> dict[str, int]:
+    """Remove and return the tensors that all modules share, unless there are no others."""
     names = _SHARED.intersection(groups)
-    if not names or len(names) == len(groups):
+    if len(names) == len(groups):
         return {}
     return {
-        f"{name}.{role.name}": place
+        f"{name}.{role.name}": index
         for name in sorted(names)
-        for role, place in groups.pop(name).items()
+        for role, index in groups.pop(name).items()
     }
 
 
 @lru_cache(maxsize=8_192)
 def identify(name: str, roles: tuple[Role, ...], is_conv: bool) -> Identity:  # noqa: FBT001
-    """Part, block, convention, algorithms, place and layer of a module.
+    """Return part, block, convention, algorithms, place and layer of a module.
 
     Cached, because modules repeat from file to file with the same tensors.
     """
@@ -195,19 +191,19 @@ def _layer(name: str, roles: tuple[Role, ...], *, is_conv: bool) -> str:
 
 @lru_cache(maxsize=512)
 def _signature(roles: tuple[Role, ...]) -> tuple[tuple[str, ...], str | None]:
-    """Algorithms and dialect that a set of suffixes shows; files repeat a few sets."""
+    """Return the algorithms and the dialect of a set of suffixes."""
     shown = {role.algorithm for role in roles if role.algorithm is not None}
     dialects = [role.dialect for role in roles if role.dialect is not None]
-    # LyCORIS' suffixes for magnitudes and differences stand beside everybody's pairs.
-    telling = [dialect for dialect in dialects if dialect != "lycoris"] or dialects
-    return order(shown), telling[0] if telling else None
+    # Other trainers also use LyCORIS' suffixes for magnitudes and differences.
+    dialects = [dialect for dialect in dialects if dialect != "lycoris"] or dialects
+    return order(shown), dialects[0] if dialects else None
 
 
 def _locate(name: str) -> tuple[Prefix, str, str, str, Place | None, str]:
-    """Prefix, path, part, block, place and naming style of a module."""
+    """Return prefix, path, part, block, table entry and naming style of a module."""
     prefix, path = split_prefix(name)
     if prefix.is_flat:
-        path = path.replace(".", "_")  # some files mix the prefix of one with the dots of another
+        path = path.replace(".", "_")  # some files combine a flat prefix with dots
     elif prefix.convention == "comfyui" and prefix.part != "denoiser":
         path = _ENCODER_LEVEL.sub("", path)
     part, place = _place(prefix, path)
@@ -219,8 +215,8 @@ def _locate(name: str) -> tuple[Prefix, str, str, str, Place | None, str]:
 _ENCODER_LEVEL = re.compile(r"^(?:\w{1,512}\.)?transformer\.(?!h\.|resblocks\.)")
 
 
-# Names of what holds the model, in trainers that save their own. `model.layers` is any language
-# model's, whose names some denoisers share.
+# Wrappers of the model that some trainers leave in the names. `model.layers` is excluded: it
+# belongs to language models, whose names some denoisers share.
 _WRAPPERS = re.compile(
     r"(?:(?:_orig_mod|diffusion_model|dit|model(?!\.layers\.)|module|net|pipe|transformer|unet)\.)"
     r"{1,256}"
@@ -250,7 +246,7 @@ _STACK = re.compile(r"(?:^|\.)(\w{0,64}?(?:blocks?|layers?|refiner)|h)\.(\d{1,5}
 
 
 def _block(path: str) -> str:
-    """Block of a module that no table has: `layers.3` of `model.layers.3.self_attn.q_proj`."""
+    """Return the block of a module that no table has, such as `layers.3`."""
     if path.startswith("mid_block_"):
         return "mid_block"
     if "." not in path:

@@ -1,6 +1,6 @@
-"""Modules as columns: thousands of them are counted by a few different values of each field.
+"""Stores modules as columns: thousands of modules have only a few different values in each column.
 
-Rows are made only for what has to be named, or is no plain pair of matrices.
+Rows are built only for modules that are named, or that aren't plain pairs of matrices.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ __all__ = [
     "Module",
     "Modules",
     "Roles",
-    "columns_of",
     "grouped",
     "modules_of",
 ]
@@ -34,7 +33,7 @@ __all__ = [
 _Value = TypeVar("_Value")
 
 Kind = tuple[tuple[str, ...], tuple[str, ...]]
-"""Algorithms of a module, and its roles."""
+"""Algorithms and roles of a module."""
 
 
 class Module(NamedTuple):
@@ -47,12 +46,12 @@ class Module(NamedTuple):
         part: `denoiser` or a text encoder.
         block: Block of the base model, such as `down_blocks.0`.
         convention: Id of the file convention.
-        algorithms: Its methods, the leading one first.
+        algorithms: Its algorithms, the leading one first.
         dims: Sizes of the base weight.
         roles: Role to tensor.
-        place: What the tables know under this name, None for nothing.
-        layer: Kind of layer: a key of `lorary.anatomy.keys.layers.LAYERS`.
-        parameters: Trained numbers: everything but alphas, flags and indices.
+        place: Its entry in the tables of base models, None without one.
+        layer: Kind of layer, one of `lorary.anatomy.keys.layers.LAYERS`.
+        parameters: Number of trained parameters, without alphas, flags and indices.
     """
 
     name: str
@@ -68,7 +67,7 @@ class Module(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """The fields of `Module`, each of all modules, in the modules' order."""
+    """The fields of `Module` for all modules, in the same order."""
 
     names: Sequence[str] = ()
     parts: Sequence[str] = ()
@@ -82,108 +81,108 @@ class Columns(NamedTuple):
     parameters: Sequence[int] = ()
 
 
-_Places = tuple[int, ...]
+_Indices = tuple[int, ...]
 
 
 class Groups(NamedTuple):
-    """Modules that are alike, by their places among all.
+    """Indices of similar modules.
 
     Attributes:
-        kinds: Algorithms and roles to the number of modules that have them.
+        kinds: Algorithms and roles to number of modules.
         parts: Part to its modules.
         blocks: Block to its modules.
-        weights: Modules of the denoiser by what the tables have under their names.
+        weights: Modules of the denoiser by their table entry.
         strangers: Modules of the denoiser that no table has.
     """
 
     kinds: Mapping[Kind, int]
-    parts: Mapping[str, _Places]
-    blocks: Mapping[str, _Places]
-    weights: Sequence[tuple[Weights, _Places]]
-    strangers: _Places
+    parts: Mapping[str, _Indices]
+    blocks: Mapping[str, _Indices]
+    weights: Sequence[tuple[Weights, _Indices]]
+    strangers: _Indices
 
 
 def grouped(columns: Columns, roles: Sequence[tuple[str, ...]]) -> Groups:
-    """Put modules together that are alike in what their names tell.
+    """Group modules that are similar by name.
 
     Args:
-        columns: The modules; sizes, tensors and parameters are not looked at.
+        columns: The modules; sizes, tensors and parameters are not used.
         roles: Their roles.
     """
     weights: dict[Weights, list[int]] = {}
     strangers: list[int] = []
-    for at, (part, place) in enumerate(zip(columns.parts, columns.places, strict=True)):
+    for index, (part, place) in enumerate(zip(columns.parts, columns.places, strict=True)):
         if part == "denoiser" and place is None:
-            strangers.append(at)
+            strangers.append(index)
         elif part == "denoiser" and place is not None:
-            weights.setdefault(place.weights, []).append(at)
+            weights.setdefault(place.weights, []).append(index)
     return Groups(
         Counter(zip(columns.algorithms, roles, strict=True)),
         _by_value(columns.parts),
         _by_value(columns.blocks),
-        [(key, tuple(places)) for key, places in weights.items()],
+        [(key, tuple(indices)) for key, indices in weights.items()],
         tuple(strangers),
     )
 
 
-def _by_value(column: Sequence[str]) -> dict[str, _Places]:
+def _by_value(column: Sequence[str]) -> dict[str, _Indices]:
     found: dict[str, list[int]] = {}
-    for at, value in enumerate(column):
-        found.setdefault(value, []).append(at)
-    return {value: tuple(places) for value, places in found.items()}
+    for index, value in enumerate(column):
+        found.setdefault(value, []).append(index)
+    return {value: tuple(indices) for value, indices in found.items()}
 
 
 class Roles(Sequence[Mapping[str, "TensorInfo"]]):
-    """Roles of modules that have the same ones, each module's made when it is asked for.
+    """The roles of modules that all have the same ones; mappings are built on access.
 
     Args:
         tensors: Tensors of the file.
-        places: Role to the places of its tensors in the file, in the modules' order.
+        indices: Role to the indices of its tensors, in the modules' order.
     """
 
-    def __init__(self, tensors: Tensors, places: Mapping[str, Sequence[int]]) -> None:
-        self._tensors, self._places = tensors, places
+    def __init__(self, tensors: Tensors, indices: Mapping[str, Sequence[int]]) -> None:
+        self._tensors, self._indices = tensors, indices
 
     def tensors_of(self, role: str) -> list[TensorInfo]:
-        """Tensors of one role."""
-        return self._tensors.at(self._places[role])
+        """Return the tensors of one role."""
+        return self._tensors.at(self._indices[role])
 
     @overload
-    def __getitem__(self, at: int) -> Mapping[str, TensorInfo]: ...
+    def __getitem__(self, index: int) -> Mapping[str, TensorInfo]: ...
     @overload
-    def __getitem__(self, at: slice) -> Sequence[Mapping[str, TensorInfo]]: ...
-    def __getitem__(self, at: Any) -> Any:
-        if isinstance(at, slice):
-            return list(self)[at]
-        return {role: self._tensors.row(places[at]) for role, places in self._places.items()}
+    def __getitem__(self, index: slice) -> Sequence[Mapping[str, TensorInfo]]: ...
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return list(self)[index]
+        return {role: self._tensors.row(indices[index]) for role, indices in self._indices.items()}
 
     def __iter__(self) -> Iterator[Mapping[str, TensorInfo]]:
-        rows = zip(*map(self.tensors_of, self._places), strict=True)
-        return (dict(zip(self._places, row, strict=True)) for row in rows)
+        rows = zip(*map(self.tensors_of, self._indices), strict=True)
+        return (dict(zip(self._indices, row, strict=True)) for row in rows)
 
     def __len__(self) -> int:
-        return len(next(iter(self._places.values())))
+        return len(next(iter(self._indices.values())))
 
 
 _new: partial[Module] = partial(tuple.__new__, Module)
 
 
 class Modules(Sequence[Module]):
-    """The modules of a file, as rows or as columns, whichever is asked for."""
+    """The modules of a file, available as rows and as columns."""
 
     def __init__(self, rows: Iterable[Module] = ()) -> None:
         self.rows = tuple(rows)
 
     @classmethod
     def of_columns(cls, columns: Columns, groups: Groups, sizes: Mapping[Dims, int]) -> Modules:
-        """Modules that are known by their columns."""
+        """Return modules that are given as columns."""
         modules = cls.__new__(cls)
         modules.columns, modules.groups, modules.sizes = columns, groups, sizes
         return modules
 
     @cached_property
     def rows(self) -> tuple[Module, ...]:
-        """The modules one by one."""
+        """The modules as named tuples."""
         return tuple(map(_new, zip(*self.columns, strict=True)))
 
     @cached_property
@@ -193,35 +192,35 @@ class Modules(Sequence[Module]):
 
     @cached_property
     def groups(self) -> Groups:
-        """Those that are alike."""
+        """Their groups."""
         return grouped(self.columns, list(map(tuple, self.columns.roles)))
 
     @cached_property
     def sizes(self) -> Mapping[Dims, int]:
-        """Sizes to the modules that have them: of thousands, a few different."""
+        """Sizes to number of modules."""
         return Counter(self.columns.dims)
 
-    def at(self, places: Sequence[int]) -> Modules:
-        """Some of them."""
-        return self if len(places) == len(self) else _Chosen(self, places)
+    def at(self, indices: Sequence[int]) -> Modules:
+        """Return the modules at some indices."""
+        return self if len(indices) == len(self) else _Subset(self, indices)
 
     def tensors_of(self, role: str) -> list[TensorInfo]:
-        """Tensors of a role that all of them have."""
+        """Return the tensors of a role that all of them have."""
         roles = self.columns.roles
         if isinstance(roles, Roles):
             return roles.tensors_of(role)
         return [own[role] for own in roles]
 
     @overload
-    def __getitem__(self, at: int) -> Module: ...
+    def __getitem__(self, index: int) -> Module: ...
     @overload
-    def __getitem__(self, at: slice) -> Sequence[Module]: ...
-    def __getitem__(self, at: Any) -> Any:
-        if isinstance(at, slice):
-            return [self[one] for one in range(*at.indices(len(self)))]
+    def __getitem__(self, index: slice) -> Sequence[Module]: ...
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[one] for one in range(*index.indices(len(self)))]
         if "rows" in self.__dict__:
-            return self.rows[at]
-        return Module(*[column[at] for column in self.columns])
+            return self.rows[index]
+        return Module(*[column[index] for column in self.columns])
 
     def __iter__(self) -> Iterator[Module]:
         return iter(self.rows)
@@ -230,58 +229,53 @@ class Modules(Sequence[Module]):
         return len(self.rows if "rows" in self.__dict__ else self.columns.names)
 
 
-class _Picked(Sequence[_Value]):
-    """Some values of a column, taken when they are asked for."""
+class _ColumnSubset(Sequence[_Value]):
+    """Some values of a column, looked up on access."""
 
-    def __init__(self, column: Sequence[_Value], places: Sequence[int]) -> None:
-        self._column, self._places = column, places
+    def __init__(self, column: Sequence[_Value], indices: Sequence[int]) -> None:
+        self._column, self._indices = column, indices
 
     @overload
-    def __getitem__(self, at: int) -> _Value: ...
+    def __getitem__(self, index: int) -> _Value: ...
     @overload
-    def __getitem__(self, at: slice) -> Sequence[_Value]: ...
-    def __getitem__(self, at: Any) -> Any:
-        if isinstance(at, slice):
-            return [self._column[place] for place in self._places[at]]
-        return self._column[self._places[at]]
+    def __getitem__(self, index: slice) -> Sequence[_Value]: ...
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self._column[one] for one in self._indices[index]]
+        return self._column[self._indices[index]]
 
     def __iter__(self) -> Iterator[_Value]:
-        return map(self._column.__getitem__, self._places)
+        return map(self._column.__getitem__, self._indices)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._indices)
 
 
-class _Chosen(Modules):
+class _Subset(Modules):
     """Some modules of a file."""
 
-    def __init__(self, whole: Modules, places: Sequence[int]) -> None:
-        self._whole, self._places = whole, places
+    def __init__(self, modules: Modules, indices: Sequence[int]) -> None:
+        self._modules, self._indices = modules, indices
 
     @cached_property
     def columns(self) -> Columns:
         """Their fields."""
-        columns: Iterable[Sequence[Any]] = self._whole.columns
-        return Columns(*(_Picked(column, self._places) for column in columns))
+        columns: Iterable[Sequence[Any]] = self._modules.columns
+        return Columns(*(_ColumnSubset(column, self._indices) for column in columns))
 
     @overload
-    def __getitem__(self, at: int) -> Module: ...
+    def __getitem__(self, index: int) -> Module: ...
     @overload
-    def __getitem__(self, at: slice) -> Sequence[Module]: ...
-    def __getitem__(self, at: Any) -> Any:
-        if isinstance(at, slice):
-            return [self._whole[place] for place in self._places[at]]
-        return self._whole[self._places[at]]
+    def __getitem__(self, index: slice) -> Sequence[Module]: ...
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self._modules[one] for one in self._indices[index]]
+        return self._modules[self._indices[index]]
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._indices)
 
 
 def modules_of(modules: Sequence[Module]) -> Modules:
-    """The same modules, to be counted."""
+    """Return the same modules as `Modules`."""
     return modules if isinstance(modules, Modules) else Modules(modules)
-
-
-def columns_of(modules: Sequence[Module]) -> Columns:
-    """The fields of some modules."""
-    return modules_of(modules).columns

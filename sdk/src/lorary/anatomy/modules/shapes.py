@@ -1,8 +1,8 @@
-"""Sizes of a base module, worked out from the shapes of the tensors that adapt it.
+"""Computes the size of a base module from the shapes of the tensors that adapt it.
 
 An adapted linear or convolution module has a weight of `(out, in, *kernel)`. Every algorithm
-factors it differently; what most of them give away is `out`, the fan-in `in x kernel area`, and
-the inner size of the factors. Shapes are a stranger's: any number of dimensions may come.
+factors it differently; most show `out`, the fan-in `in x kernel area`, and the inner size of the
+factors. Shapes are untrusted: a tensor may have any number of dimensions.
 
 Sources: LyCORIS 4.1 and PEFT 0.21, whose layers write these tensors.
 """
@@ -22,14 +22,14 @@ Shape = tuple[int, ...]
 
 
 class Dims(NamedTuple):
-    """Sizes that a module's tensors prove.
+    """Sizes that a module's tensors prove; None where they don't show a size.
 
     Attributes:
-        out: Rows of the base weight, None when the tensors do not tell.
-        fan_in: Columns of the flattened base weight, None when the tensors do not tell.
-        rank: Inner size of the factors, None where there is none or the shapes do not tell.
+        out: Rows of the base weight.
+        fan_in: Columns of the flattened base weight.
+        rank: Inner size of the factors.
         is_conv: The base weight has a kernel larger than one.
-        is_broken: Two factors disagree about the inner size.
+        is_broken: Two factors have different inner sizes.
     """
 
     out: int | None
@@ -43,16 +43,9 @@ _UNKNOWN = Dims(None, None, None)
 
 
 def measure(roles: Roles) -> Dims:
-    """Work out the base module's sizes.
-
-    Args:
-        roles: Role to tensor of one module.
-
-    Returns:
-        The sizes; fields are None where the tensors do not tell or have no usable shape.
-    """
+    """Return the base module's sizes, by the roles and tensors of a module."""
     if "down" in roles and "up" in roles and "mid" not in roles and "singular" not in roles:
-        # Nearly every module of nearly every file: two matrices.
+        # Nearly all modules are two matrices.
         down, up = roles["down"].shape, roles["up"].shape
         if len(down) == 2 == len(up):
             return tuple.__new__(Dims, (up[0], down[1], down[0], False, up[1] != down[0]))
@@ -64,7 +57,7 @@ def measure(roles: Roles) -> Dims:
 
 
 def _shape(roles: Roles, name: str, dimensions: int = 0) -> Shape:
-    """Shape of a role's tensor; empty when it is absent or has fewer dimensions."""
+    """Return the shape of a role's tensor; () if it is absent or has fewer dimensions."""
     shape = roles[name].shape if name in roles else ()
     return shape if len(shape) >= dimensions else ()
 
@@ -79,11 +72,10 @@ def _factors(roles: Roles, down_name: str, up_name: str) -> Dims:
 
 
 def _pair(roles: Roles) -> Dims:
-    """LoRA, with a Tucker core `(r, r, *k)` where there is one.
+    """LoRA, perhaps with a Tucker core `(r, r, *k)`.
 
-    XLabs' single blocks adapt only a part of a module's rows or columns, and tell no more of it.
-    AdaLoRA's factors have the rank that training began with, of which it has pruned a part that
-    shows in values only.
+    XLabs' single blocks adapt only some rows or columns of a module, so one size stays unknown.
+    AdaLoRA's factors have the initial rank; the pruned part of it shows only in the values.
     """
     if "part_up" in roles:
         up = _shape(roles, "part_up", 2)
@@ -157,9 +149,9 @@ def _full(roles: Roles) -> Dims:
 
 
 def _oft(roles: Roles) -> Dims:
-    """LyCORIS' OFT: blocks `(n, b, b)` turn the `n x b` outputs; BOFT: `(m, n, b, b)`.
+    """LyCORIS' OFT: blocks `(n, b, b)` rotate the `n x b` outputs; BOFT: `(m, n, b, b)`.
 
-    The dimension that OFT was trained with is the block's size b. BOFT's is only its upper bound.
+    OFT's setting is the block size b. BOFT's setting is only an upper bound.
     """
     shape = _shape(roles, "oft_blocks" if "oft_blocks" in roles else "oft_diag", 3)
     if len(shape) == 3:
@@ -168,7 +160,7 @@ def _oft(roles: Roles) -> Dims:
 
 
 def _oft_peft(roles: Roles) -> Dims:
-    """PEFT's OFT: `(n, b(b-1)/2)` turns the `n x b` inputs; one block may be shared by all."""
+    """PEFT's OFT: `(n, b(b-1)/2)` rotates the `n x b` inputs; all may share one block."""
     shape = _shape(roles, "oft_r", 2)
     if len(shape) != 2 or shape[0] < 2:
         return _UNKNOWN
@@ -177,7 +169,7 @@ def _oft_peft(roles: Roles) -> Dims:
 
 
 def _side(triangle: int) -> int | None:
-    """Side b of a skew-symmetric matrix with b(b-1)/2 numbers above its diagonal."""
+    """Return the side b of a skew-symmetric matrix with b(b-1)/2 numbers above its diagonal."""
     if triangle < 1:
         return None
     side = (1 + math.isqrt(1 + 8 * triangle)) // 2
@@ -185,7 +177,7 @@ def _side(triangle: int) -> int | None:
 
 
 def _boft_peft(roles: Roles) -> Dims:
-    """PEFT's BOFT: R `(m, n, b, b)` turns the inputs, s `(out, 1)` or `(1, out)` scales."""
+    """PEFT's BOFT: R `(m, n, b, b)` rotates the inputs, s `(out, 1)` or `(1, out)` scales."""
     blocks, scale = _shape(roles, "boft_r"), _shape(roles, "boft_s", 1)
     fan_in = blocks[1] * blocks[2] if len(blocks) == 4 else None
     return Dims(math.prod(scale) if scale else None, fan_in, None)
@@ -255,7 +247,7 @@ def _hra(roles: Roles) -> Dims:
 
 
 def _miss(roles: Roles) -> Dims:
-    """MiSS: `(r, out)`, or `(r, mini)`, which look alike; in its Bat form `(out/r, r, r)`."""
+    """MiSS: `(r, out)` or `(r, mini)`, which look the same; variant Bat: `(out/r, r, r)`."""
     shape = _shape(roles, "miss_block" if "miss_block" in roles else "bone_block", 2)
     if len(shape) == 3:
         return Dims(shape[0] * shape[1], None, shape[2])
@@ -293,7 +285,7 @@ def _c3a(roles: Roles) -> Dims:
 
 
 def _osf(roles: Roles) -> Dims:
-    """OSF: the lower part of the weight's own decomposition, U `(out, n)`, V `(n, in)`."""
+    """OSF: the lower part of the weight's decomposition, U `(out, n)` and V `(n, in)`."""
     found = _factors(roles, "osf_svd_params.V_low", "osf_svd_params.U_low")
     return found._replace(rank=None)
 
@@ -352,4 +344,4 @@ RULES: Mapping[str, Callable[[Roles], Dims]] = {
     "supertuning_lora_A": _of("supertuning_lora_A", "supertuning_lora_B"),
     "tinylora_A": _of("tinylora_A", "tinylora_B"),
 }
-"""Role to the rule for modules that have it; the first role of a module that has one counts."""
+"""Role to rule. The first role of a module that has a rule decides."""

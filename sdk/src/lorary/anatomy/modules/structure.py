@@ -1,4 +1,4 @@
-"""Checks of the adapter's own structure: pairs, ranks, number formats, twins, strangers."""
+"""Checks an adapter's structure: pairs, ranks, number formats, duplicates and other tensors."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from lorary.anatomy.claims.metadata import clean
 from lorary.anatomy.findings.finding import Finding, counted, finding
 from lorary.anatomy.keys.algorithms import is_complete
-from lorary.anatomy.modules.duplicate_targets import find_twins
+from lorary.anatomy.modules.duplicate_targets import find_duplicates
 from lorary.anatomy.modules.module_table import modules_of
 from lorary.safetensors.dtypes import FLOAT_DTYPES
 from lorary.safetensors.tensors import Tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from lorary.anatomy.modules.adapted import Module, Scan
     from lorary.safetensors import Header, TensorInfo
@@ -25,9 +25,9 @@ __all__ = ["leftover_findings", "module_findings", "other_tensor_findings"]
 
 _SHOWN = 10
 _FULL_SHARE = 0.2  # of the file's bytes, above which full weights are worth a warning
-_WHOLE_NUMBER_ROLES = frozenset({"alpha", "on_input", "scalar"})
-_INDICES = "indices"  # SHiRA's and VB-LoRA's places of numbers
-_LONE = frozenset({"alpha", "scalar", "rescale"})
+_INTEGER_ROLES = frozenset({"alpha", "on_input", "scalar"})
+_INDICES = "indices"  # suffix of SHiRA's and VB-LoRA's positions of values
+_SCALES = frozenset({"alpha", "scalar", "rescale"})
 _MATRIX_DIMENSIONS = frozenset({2, 3, 4, 5})
 _MOST_KERNEL = 1_024
 
@@ -42,71 +42,72 @@ _IS_BROKEN = attrgetter("is_broken")
 
 
 def module_findings(modules: Sequence[Module], header: Header) -> Iterator[Finding]:
-    """Modules that a loader would refuse or apply wrongly."""
-    yield from _halves(modules)
+    """Yield findings about modules that a loader would refuse or apply wrongly."""
+    yield from _incomplete(modules)
     if any(map(_IS_BROKEN, modules_of(modules).sizes)):
         broken = [module.name for module in modules if module.dims.is_broken]
         message = (
-            f"{counted(len(broken), 'module', 'has', 'have')} two halves of different rank, which "
-            "no program can multiply. Save the adapter again."
+            f"{counted(len(broken), 'module', 'has', 'have')} two matrices of different rank, "
+            "which can't be multiplied. Save the adapter again."
         )
-        yield _about("rank_mismatch", message, broken)
+        yield _finding("rank_mismatch", message, broken)
     yield from _magnitudes(modules)
     yield from _empty(header)
-    yield from _whole_numbers(modules, header)
-    yield from _twins(modules)
+    yield from _integers(modules, header)
+    yield from _duplicates(modules)
 
 
-def _about(code: str, message: str, names: Sequence[str]) -> Finding:
-    shown = [clean(name) for name in names[:_SHOWN]]
-    return finding(code, message, count=len(names), modules=shown)
+def _finding(code: str, message: str, names: Iterable[str], key: str = "modules") -> Finding:
+    """Return a finding with the number of names; its evidence lists the first of them."""
+    names = list(names)
+    return finding(code, message, count=len(names), **{key: list(map(clean, names[:_SHOWN]))})
 
 
-def _halves(modules: Sequence[Module]) -> Iterator[Finding]:
-    # Thousands of modules have a few different sets of tensors.
+def _incomplete(modules: Sequence[Module]) -> Iterator[Finding]:
+    # Thousands of modules have only a few different sets of tensors.
     kinds = modules_of(modules).groups.kinds
-    odd = {kind for kind in kinds if not (kind[0] and _is_whole(*kind))}
-    halves, lone = [], []
-    for module in modules if odd else ():
+    incomplete = {kind for kind in kinds if not (kind[0] and _is_complete(*kind))}
+    pairs, scales = [], []
+    for module in modules if incomplete else ():
         kind = (module.algorithms, tuple(module.roles))
-        if kind in odd and module.algorithms:
-            halves.append(module.name)
-        elif kind in odd and _LONE.issuperset(module.roles):
-            lone.append(module.name)
-    if halves:
+        if kind in incomplete and module.algorithms:
+            pairs.append(module.name)
+        elif kind in incomplete and _SCALES.issuperset(module.roles):
+            scales.append(module.name)
+    if pairs:
         message = (
-            f"{counted(len(halves), 'module', 'lacks', 'lack')} a tensor that the method needs, as "
-            f"when half of a pair was lost ({len(modules):,} modules in all). Most programs stop "
-            "there: save the adapter again."
+            f"{counted(len(pairs), 'module', 'lacks', 'lack')} a tensor that the algorithm needs, "
+            f"such as one half of a pair ({len(modules):,} modules in all). Most programs can't "
+            "load the file: save the adapter again."
         )
-        yield _about("pair_incomplete", message, halves)
-    if lone:
+        yield _finding("pair_incomplete", message, pairs)
+    if scales:
         message = (
-            f"{counted(len(lone), 'module', 'has', 'have')} an alpha and nothing that it would "
-            "scale. Programs skip it; the training may have left the module out."
+            f"{counted(len(scales), 'module', 'has', 'have')} an alpha but no weights to scale. "
+            "Programs ignore it. Perhaps the training left the module out."
         )
-        yield _about("alpha_orphan", message, lone)
+        yield _finding("alpha_orphan", message, scales)
 
 
-def _is_whole(algorithms: tuple[str, ...], roles: tuple[str, ...]) -> bool:
+def _is_complete(algorithms: tuple[str, ...], roles: tuple[str, ...]) -> bool:
     return all(is_complete(name, roles) for name in algorithms)
 
 
 def _magnitudes(modules: Sequence[Module]) -> Iterator[Finding]:
-    """DoRA's magnitudes have a number for each row of the weight, or for each column."""
+    """Yield a finding if a DoRA magnitude matches neither the rows nor the columns."""
     if not any("magnitude" in roles for _, roles in modules_of(modules).groups.kinds):
         return
-    odd = [
+    wrong = [
         module.name
         for module in modules
         if "magnitude" in module.roles and not _fits(module.roles["magnitude"], module)
     ]
-    if odd:
+    if wrong:
         message = (
-            f"{counted(len(odd), 'module', 'has', 'have')} a DoRA magnitude that fits neither "
-            "the outputs nor the inputs. Save the adapter again."
+            f"{counted(len(wrong), 'module', 'has', 'have')} a DoRA magnitude whose size matches "
+            "neither the outputs nor the inputs. Save the adapter again."
         )
-        yield _about("magnitude_mismatch", message, odd)
+        yield _finding("magnitude_mismatch", message, wrong)
 
 
 def _fits(magnitude: TensorInfo, module: Module) -> bool:
@@ -118,7 +119,7 @@ def _fits(magnitude: TensorInfo, module: Module) -> bool:
         return False
     if length in {out, fan_in}:
         return True
-    # Columns of a convolution: inputs, without the kernel's area.
+    # A convolution may have one number for each input channel.
     is_flat = "down" in module.roles and len(module.roles["down"].shape) == 2
     return (
         not is_flat
@@ -135,53 +136,53 @@ def _empty(header: Header) -> Iterator[Finding]:
         return
     empty = [name for name, tensor in tensors.items() if tensor.begin == tensor.end]
     message = f"{counted(len(empty), 'tensor', 'has', 'have')} no elements. Save the adapter again."
-    yield finding("tensor_empty", message, count=len(empty), tensors=_names(empty))
+    yield _finding("tensor_empty", message, empty, "tensors")
 
 
-def _whole_numbers(modules: Sequence[Module], header: Header) -> Iterator[Finding]:
+def _integers(modules: Sequence[Module], header: Header) -> Iterator[Finding]:
     if FLOAT_DTYPES.issuperset(Tensors.of(header.tensors).dtypes):
         return
-    whole = [module.name for module in modules if _has_whole_numbers(module)]
-    if whole:
+    found = [module.name for module in modules if _has_integers(module)]
+    if found:
         message = (
-            f"{counted(len(whole), 'module', 'stores', 'store')} weights in a format that no "
-            "adapter is loaded from. Save it as F32, F16, BF16 or F8."
+            f"{counted(len(found), 'module', 'stores', 'store')} weights in a number format that "
+            "programs don't load adapters from. Save it as F32, F16, BF16 or F8."
         )
-        yield _about("tensor_not_float", message, whole)
+        yield _finding("tensor_not_float", message, found)
 
 
-def _has_whole_numbers(module: Module) -> bool:
+def _has_integers(module: Module) -> bool:
     return any(
         tensor.dtype not in FLOAT_DTYPES
-        and role not in _WHOLE_NUMBER_ROLES
+        and role not in _INTEGER_ROLES
         and not role.endswith(_INDICES)
         for role, tensor in module.roles.items()
     )
 
 
-def _twins(modules: Sequence[Module]) -> Iterator[Finding]:
-    same, fused = find_twins(modules)
+def _duplicates(modules: Sequence[Module]) -> Iterator[Finding]:
+    same, fused = find_duplicates(modules)
     if same:
         message = (
             f"{counted(len(same), 'module', 'is', 'are')} adapted a second time under another "
             "name. Programs that know both names apply the adapter twice: keep one of them."
         )
-        yield _twin_finding("module_twice", message, same)
+        yield _pair_finding("module_twice", message, same)
     if fused:
         message = (
             f"{counted(len(fused), 'module', 'is', 'are')} also part of a fused module that the "
             "file adapts. Programs that know both apply the adapter twice: keep one form."
         )
-        yield _twin_finding("fused_and_split", message, fused)
+        yield _pair_finding("fused_and_split", message, fused)
 
 
-def _twin_finding(code: str, message: str, pairs: Sequence[tuple[str, str]]) -> Finding:
-    shown = [[clean(name), clean(twin)] for name, twin in pairs[:_SHOWN]]
+def _pair_finding(code: str, message: str, pairs: Sequence[tuple[str, str]]) -> Finding:
+    shown = [[clean(name), clean(other)] for name, other in pairs[:_SHOWN]]
     return finding(code, message, count=len(pairs), pairs=shown)
 
 
 def other_tensor_findings(scan: Scan, header: Header) -> Iterator[Finding]:
-    """Tensors beside the adapter's: leftovers of a model, full weights, strangers."""
+    """Yield findings about tensors beside the adapter: a model's, full weights, and others."""
     rest = dict(scan.others)
     if not rest:
         return
@@ -190,31 +191,31 @@ def other_tensor_findings(scan: Scan, header: Header) -> Iterator[Finding]:
         rest = {name: t for name, t in rest.items() if name not in leftovers}
         message = (
             f"{counted(len(leftovers), 'tensor', 'belongs', 'belong')} to a whole model, not to "
-            f"the adapter ({_share(leftovers, header):.0%} of the file). Programs may ignore that "
-            "or take the file for a checkpoint: save the adapter alone."
+            f"the adapter ({_share(leftovers, header):.0%} of the file). Programs may ignore "
+            "them or read the file as a checkpoint: save the adapter alone."
         )
-        yield _strangers("checkpoint_leftovers", message, leftovers)
+        yield _finding("checkpoint_leftovers", message, leftovers, "tensors")
     full = _full_weights(rest)
     share = _share(full, header)
     if share > _FULL_SHARE:
         message = (
-            f"Full weights take {share:.0%} of the file (tensors: {len(full):,}). This is more "
-            "than a plain adapter: say what they are for, or leave them out."
+            f"Full weights take {share:.0%} of the file (tensors: {len(full):,}). An adapter "
+            "doesn't need them: say what they are for, or remove them."
         )
-        yield _strangers("full_weights", message, full)
+        yield _finding("full_weights", message, full, "tensors")
     elif full:
         message = (
-            f"Full weights, such as a head that was trained whole, lie beside the adapter "
-            f"(tensors: {len(full):,}). Most image programs skip them."
+            f"The file also has full weights, such as a head that was trained as a whole "
+            f"(tensors: {len(full):,}). Most image programs ignore them."
         )
-        yield _strangers("modules_saved", message, full)
+        yield _finding("modules_saved", message, full, "tensors")
     rest = {name: tensor for name, tensor in rest.items() if name not in full}
     if rest:
         message = (
-            f"{counted(len(rest), 'tensor', 'belongs', 'belong')} to no known adapter method. "
-            "Programs skip that, or know more than this check."
+            f"{counted(len(rest), 'tensor', 'belongs', 'belong')} to no known adaptation "
+            "algorithm. Programs may ignore them."
         )
-        yield _strangers("unknown_keys", message, rest)
+        yield _finding("unknown_keys", message, rest, "tensors")
 
 
 def _share(tensors: Mapping[str, TensorInfo], header: Header) -> float:
@@ -222,7 +223,7 @@ def _share(tensors: Mapping[str, TensorInfo], header: Header) -> float:
 
 
 def _full_weights(tensors: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
-    """Weights of whole modules, with their biases."""
+    """Return the weights of whole modules, with their biases."""
     names = {}
     for name, tensor in tensors.items():
         found = _FULL.fullmatch(name)
@@ -233,22 +234,14 @@ def _full_weights(tensors: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
     return {name: tensors[name] for name, (stem, _) in names.items() if stem in whole}
 
 
-def _strangers(code: str, message: str, tensors: Mapping[str, TensorInfo]) -> Finding:
-    return finding(code, message, count=len(tensors), tensors=_names(list(tensors)))
-
-
-def _names(names: Sequence[str]) -> list[str]:
-    return [clean(name) for name in names[:_SHOWN]]
-
-
 def leftover_findings(scan: Scan, kind: str) -> Iterator[Finding]:
-    """Adapter tensors in a file that is no adapter, such as a checkpoint after a careless merge."""
+    """Yield a finding if a checkpoint still has adapter tensors, as after a careless merge."""
     if kind == "adapter" or not scan.role_tensors:
         return
     names = [module.name for module in scan.modules if module.algorithms]
     if kind == "checkpoint" and names:
         message = (
-            f"{counted(len(names), 'module', 'of an adapter lies', 'of an adapter lie')} in this "
-            "checkpoint. If the adapter was merged into it, nobody needs them."
+            f"This checkpoint has {len(names):,} modules of an adapter. If the adapter was merged "
+            "into it, remove them."
         )
-        yield _about("adapter_leftovers", message, names)
+        yield _finding("adapter_leftovers", message, names)
