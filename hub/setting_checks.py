@@ -20,7 +20,7 @@ from django.core import checks
 
 from hub.config import moved_to
 from lorary.anatomy.claims.lineages import LineageError, load_lineages
-from registry.storage import place_of
+from registry.storage import parse_location
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,7 +67,7 @@ def _cache_url(config: Config) -> Finding:
 
 def _storage(config: Config) -> Finding:
     try:
-        place_of(config.storage)
+        parse_location(config.storage)
     except ValueError as error:
         return f"{config.storage!r} is no place for files", str(error)
     return None
@@ -174,9 +174,9 @@ def is_same_store(first: str, second: str) -> bool:
     """Whether two addresses name one store, however it is reached.
 
     Raises:
-        ValueError: see ``place_of``.
+        ValueError: see ``parse_location``.
     """
-    one, other = place_of(first), place_of(second)
+    one, other = parse_location(first), parse_location(second)
     if isinstance(one, Path) or isinstance(other, Path):
         both = [place.resolve() for place in (one, other) if isinstance(place, Path)]
         return len(both) == 2 and both[0] == both[1]

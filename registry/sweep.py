@@ -112,14 +112,14 @@ def waiting() -> Waiting:
     return Waiting(found["files"], found["size"], next_at)
 
 
-def _sum(heaps: Iterable[tuple[int, int]]) -> storage.Heap:
+def _sum(heaps: Iterable[tuple[int, int]]) -> storage.Usage:
     files = size = 0
     for more_files, more_bytes in heaps:
         files, size = files + more_files, size + more_bytes
-    return storage.Heap(files, size)
+    return storage.Usage(files, size)
 
 
-def _sweep_beside(*, is_dry: bool) -> storage.Heap:
+def _sweep_beside(*, is_dry: bool) -> storage.Usage:
     """Have others let go of what has expired; returns what goes beside the store."""
     replies = cast(
         "list[tuple[object, tuple[int, int] | None]]",
@@ -187,7 +187,7 @@ def _oldest() -> float:
     return time.time() - settings.LORARY.grace_days * 86_400
 
 
-def _sweep_files(let_go: set[str], *, is_dry: bool) -> storage.Heap:
+def _sweep_files(let_go: set[str], *, is_dry: bool) -> storage.Usage:
     """Remove what no row keeps and what is older than the grace period.
 
     Whether bytes of a digest may go is decided by rows (``blobs.promote``), so that several
@@ -200,7 +200,7 @@ def _sweep_files(let_go: set[str], *, is_dry: bool) -> storage.Heap:
         if _sweep_one(entry, let_go=let_go, is_dry=is_dry):
             gone.add(entry.name)
             size += entry.size
-    return storage.Heap(len(gone), size)
+    return storage.Usage(len(gone), size)
 
 
 def _sweep_one(entry: storage.Entry, *, let_go: set[str], is_dry: bool) -> bool:

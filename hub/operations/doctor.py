@@ -55,7 +55,7 @@ def _places(data: Path) -> Iterator[Path]:
     yield data
     if connection.vendor == "sqlite":
         yield Path(connection.settings_dict["NAME"])
-    place = storage.place_of(settings.LORARY.storage)
+    place = storage.parse_location(settings.LORARY.storage)
     if isinstance(place, Path):
         yield place
 

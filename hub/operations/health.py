@@ -115,8 +115,8 @@ def check_storage() -> None:
         StorageAway: the store cannot be reached.
         OSError: the store refuses.
     """
-    key, place = storage.new_key(), storage.place_of(settings.LORARY.storage)
-    if not isinstance(place, storage.BucketPlace):
+    key, place = storage.new_key(), storage.parse_location(settings.LORARY.storage)
+    if not isinstance(place, storage.BucketLocation):
         _require_room(place)
     try:
         storage.store().write(key, [b"lorary health"])

@@ -1,10 +1,10 @@
-"""Blob store: private files on their way in, content-addressed files for ever.
+"""Blob store: private files while they are uploaded, then content-addressed files.
 
-A file is written under a private key, which nobody else knows, and promoted to its sha256 once it
-was checked. A name says which of the two it is by its length. Nothing shared is deleted inline:
-only the sweeper deletes blobs, after a grace period without references.
+A file is written under a private key, which nobody else knows, and promoted to its sha256 after its
+checks. The length of a name shows which of the two it is. Requests never delete shared bytes: only
+the sweeper deletes blobs, after a grace period without references.
 
-``base`` says what a store does, ``local`` does it in a directory, ``s3`` in a bucket.
+``base`` defines a store, ``local`` is one in a directory, ``s3`` one in a bucket.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from registry.storage.base import (
     new_key,
 )
 from registry.storage.local import LocalStore
-from registry.storage.places import BucketPlace, place_of
+from registry.storage.location import BucketLocation, parse_location
 from registry.storage.spooling import spooled
 
 if TYPE_CHECKING:
@@ -39,25 +39,25 @@ if TYPE_CHECKING:
 __all__ = [
     "CHUNK",
     "BlobStore",
-    "BucketPlace",
+    "BucketLocation",
     "Entry",
     "Fetch",
     "Handle",
-    "Heap",
     "LocalStore",
     "Measured",
     "Part",
+    "Usage",
     "Written",
-    "at",
     "chunks_of",
     "discard",
     "has_links",
-    "heap",
     "new_key",
-    "place_of",
+    "parse_location",
     "put",
     "spooled",
     "store",
+    "store_at",
+    "usage_of",
 ]
 
 log = logging.getLogger(__name__)
@@ -65,51 +65,51 @@ log = logging.getLogger(__name__)
 
 def store() -> BlobStore:
     """Return the configured store (``LORARY_STORAGE``)."""
-    return at(settings.LORARY.storage)
+    return store_at(settings.LORARY.storage)
 
 
 @lru_cache(maxsize=8)
-def at(url: str) -> BlobStore:
-    """Return the store of an address.
+def store_at(url: str) -> BlobStore:
+    """Return the store at an address.
 
     Raises:
-        ValueError: see ``place_of``.
+        ValueError: see ``parse_location``.
     """
-    place = place_of(url)
-    if isinstance(place, Path):
-        return LocalStore(place)
+    location = parse_location(url)
+    if isinstance(location, Path):
+        return LocalStore(location)
     from registry.storage.s3 import S3Store  # noqa: PLC0415 - boto3 takes a third of a second
 
-    return S3Store(place)
+    return S3Store(location)
 
 
 def has_links() -> bool:
-    """Whether parts can be sent straight to where they are kept."""
-    place = place_of(settings.LORARY.storage)
-    return isinstance(place, BucketPlace) and place.has_links
+    """Whether parts can be sent directly to the store."""
+    location = parse_location(settings.LORARY.storage)
+    return isinstance(location, BucketLocation) and location.has_links
 
 
-class Heap(NamedTuple):
-    """How many files, and how many bytes they have together."""
+class Usage(NamedTuple):
+    """The number of files and their bytes."""
 
     files: int = 0
     bytes: int = 0
 
 
-def heap(key: str) -> Heap:
-    """Return what lies under a private key, whether complete or in parts: one file, or none.
+def usage_of(key: str) -> Usage:
+    """Return what is stored under a private key, joined or in parts: one file or none.
 
-    While the store is away, that is nothing.
+    Returns no usage if the store is unreachable.
     """
     try:
         sizes = {entry.number: entry.size for entry in store().names(key)}
     except StorageAway:
-        return Heap()
-    return Heap(int(bool(sizes)), sum(sizes.values()))
+        return Usage()
+    return Usage(int(bool(sizes)), sum(sizes.values()))
 
 
 def discard(key: str) -> None:
-    """Remove a private file that nobody needs any more; if not now, the sweeper will."""
+    """Delete a private file that is no longer needed. If this fails, the sweeper deletes it."""
     try:
         store().delete(key)
     except StorageAway:
@@ -117,7 +117,7 @@ def discard(key: str) -> None:
 
 
 def put(chunks: Iterable[bytes]) -> Written:
-    """Store bytes under their digest for somebody who keeps no rows: see ``promote.put``."""
+    """Store bytes under their digest, without a row; see ``promote.put``."""
     key, measured = new_key(), Measured(chunks)
     store().write(key, measured)
     store().promote(key, measured.written.sha256)

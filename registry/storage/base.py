@@ -1,4 +1,4 @@
-"""What a blob store does, and the values that pass through it."""
+"""The interface of a blob store, and its values."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ __all__ = [
     "is_digest",
     "is_key",
     "new_key",
-    "refusing_when_full",
+    "refuse_when_full",
 ]
 
-#: Bytes moved at a time: small enough that the allocator keeps the buffer, so that its pages are
-#: not faulted in anew for each chunk (measured: a third of the CPU of 1 MiB).
+#: Bytes moved at once. The allocator reuses buffers of this size, so that their pages are not
+#: faulted in again for each chunk (measured: a third of the CPU of 1 MiB).
 CHUNK = 256 * 1024
 
 _PRIVATE = re.compile(r"[0-9a-f]{32}\Z")
@@ -49,7 +49,7 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What arrived: length in bytes and sha256 of exactly these bytes."""
+    """Length in bytes and sha256 of exactly the bytes that were written."""
 
     size: int
     sha256: str
@@ -57,10 +57,10 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a file: its number from 1 on, where it begins and its length, in bytes.
+    """A part of a file: its number from 1, its offset and its length in bytes.
 
-    ``tag`` is what ``write`` called it, "" where that is not known: of what was sent under this
-    number, the newest counts then.
+    ``tag`` is what ``write`` returned for it, "" if unknown: then the newest part with this number
+    counts.
     """
 
     number: int
@@ -71,7 +71,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """How a link hands out a file: as what, under which Content-Disposition, for how long."""
+    """How a link serves a file: content type, Content-Disposition and lifetime."""
 
     content_type: str = "application/octet-stream"
     disposition: str = ""
@@ -79,11 +79,10 @@ class Fetch:
 
 
 class Entry(NamedTuple):
-    """A line of a listing.
+    """An entry of a listing.
 
-    ``changed`` is seconds since the epoch. ``number`` and ``tag`` are those of a part which is
-    not yet joined with the others. ``is_partial`` says that something is not complete: it was not
-    joined, or is the rest of a copy.
+    ``changed`` is in seconds since the epoch. ``number`` and ``tag`` are set for a part that is not
+    yet joined. ``is_partial`` marks something incomplete: not joined, or left from a copy.
     """
 
     name: str
@@ -95,7 +94,7 @@ class Entry(NamedTuple):
 
 
 class Handle(io.BufferedReader):
-    """Stored bytes, open for reading; ``size`` is the length of them all in bytes."""
+    """Stored bytes, open for reading. ``size`` is their total length in bytes."""
 
     def __init__(self, raw: io.RawIOBase, size: int) -> None:
         super().__init__(raw, CHUNK)
@@ -103,77 +102,76 @@ class Handle(io.BufferedReader):
 
 
 class BlobStore(Protocol):
-    """Seven verbs.
+    """A place for blobs.
 
-    A ``key`` is private to whoever made it up, a ``name`` is a key or a digest. What is absent
-    raises FileNotFoundError, what is out of reach StorageAway, and where there is no room
-    StorageFull.
+    A ``key`` is private to whoever created it; a ``name`` is a key or a digest. Missing files raise
+    FileNotFoundError, an unreachable store raises StorageAway, and a full one StorageFull.
     """
 
     def write(self, key: str, chunks: Iterable[bytes], *, part: Part | None = None) -> str:
-        """Write a whole file, or one part of it, under a private key; safe when it returns.
+        """Write a whole file, or one part of it, under a private key; durable when it returns.
 
-        Parts come in any order, at once, and again. If ``chunks`` raises, what was written of
-        them counts for nothing: the file, or the part, has to be written again.
+        Parts may come in any order, at the same time, and repeatedly. If ``chunks`` raises, the
+        file or part must be written again.
 
         Returns:
-            What the store calls what was written, for ``Part.tag``; "" where it has no name.
+            The store's tag for ``Part.tag``; "" if it has none.
 
         Raises:
-            FileExistsError: the file is complete and takes no more (only where ``assemble`` seals).
+            FileExistsError: the file is complete (only where ``assemble`` seals).
         """
 
     def assemble(self, key: str, parts: Sequence[Part]) -> None:
-        """Join the parts to one file that can be opened; once done, done again it does nothing.
+        """Join the parts to one file that can be opened. Joining them again does nothing.
 
         Raises:
-            UploadIncomplete: ``facts["missing"]`` lists numbers of parts that are absent or short.
-            SizeMismatch: a part has more bytes than it may have.
+            UploadIncomplete: ``facts["missing"]`` lists the parts that are missing or too short.
+            SizeMismatch: a part is too long.
         """
 
     def promote(self, key: str, sha256: str) -> None:
-        """Give a private file its content address; it takes the place of a blob already there.
+        """Give a private file its content address, replacing a blob with the same address.
 
-        Whoever promotes has just read these bytes; those that were there may have been damaged. The
-        blob is there as a whole or not at all, who reads it meanwhile reads on, and afterwards the
-        private file is not.
+        The caller has just read these bytes; those of the existing blob may be damaged. The blob is
+        replaced atomically, readers of the old one are not disturbed, and the private file is gone
+        afterwards.
         """
 
     def open(self, name: str) -> Handle:
-        """Open for reading at any place."""
+        """Open for reading at any offset."""
 
     @overload
     def link(self, name: str, way: Fetch) -> Path | str | None: ...
     @overload
     def link(self, name: str, way: Part) -> str | None: ...
     def link(self, name: str, way: Fetch | Part) -> Path | str | None:
-        """Say where others get a file, or bring a part of one, without this process.
+        """Return where others fetch a file, or send a part of one, without this process.
 
-        To fetch: a path on this machine, or an address that is good for some time. To bring a
-        part: an address to PUT exactly its bytes to. None where all goes through this process.
-        Nothing is looked up: there may be no such file.
+        To fetch: a path on this machine, or a temporary URL. To send a part: a URL to PUT exactly
+        its bytes to. None if everything goes through this process. The file may not exist: nothing
+        is looked up.
 
         Raises:
             FileExistsError: the file is complete and takes no more parts.
         """
 
     def delete(self, name: str, *, is_partial: bool = False) -> None:
-        """Remove a file, whether complete or in parts; absent ones are no error.
+        """Delete a file, joined or in parts. Missing files are not an error.
 
         Args:
-            name: What to remove.
-            is_partial: Only what is not complete of it.
+            name: What to delete.
+            is_partial: Delete only what is incomplete of it.
         """
 
     def names(self, key: str = "") -> Iterator[Entry]:
-        """Yield everything that is here, or what there is of one private key: its parts.
+        """Yield all entries, or those of one private key, such as its parts.
 
-        Of parts that were sent again, what they replaced may be listed, too.
+        Parts that were replaced may be listed too.
         """
 
 
 class Measured:
-    """Chunks that are counted and hashed as they pass."""
+    """Counts and hashes chunks as they pass."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self.chunks, self.size, self._sha = chunks, 0, hashlib.sha256()
@@ -186,27 +184,27 @@ class Measured:
 
     @property
     def written(self) -> Written:
-        """What passed so far."""
+        """What has passed so far."""
         return Written(self.size, self._sha.hexdigest())
 
 
 def new_key() -> str:
-    """Return a fresh private key."""
+    """Return a new private key."""
     return secrets.token_hex(16)
 
 
 @contextmanager
-def refusing_when_full() -> Iterator[None]:
-    """Say clearly that a disk has no room.
+def refuse_when_full() -> Iterator[None]:
+    """Turn the errors of a full disk into StorageFull.
 
     Raises:
-        StorageFull: it has none.
+        StorageFull: the disk has no room.
     """
     try:
         yield
     except OSError as error:
         if error.errno in _NO_ROOM:
-            raise StorageFull(_("There is no room for this file now. Try again later.")) from error
+            raise StorageFull(_("The storage is full. Try again later.")) from error
         raise
 
 
@@ -224,7 +222,7 @@ def check_key(key: str) -> str:
     """Return a private key.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it isn't one.
     """
     if not is_key(key):
         msg = f"not a private key: {key[:80]!r}"
@@ -236,7 +234,7 @@ def check_digest(sha256: str) -> str:
     """Return a digest.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it isn't one.
     """
     if not is_digest(sha256):
         msg = f"not a sha256: {sha256[:80]!r}"
@@ -245,6 +243,6 @@ def check_digest(sha256: str) -> str:
 
 
 def chunks_of(handle: BinaryIO, size: int = CHUNK) -> Iterator[bytes]:
-    """Yield what is left of a stream in pieces of ``size`` bytes."""
+    """Yield the rest of a stream in chunks of ``size`` bytes."""
     while chunk := handle.read(size):
         yield chunk

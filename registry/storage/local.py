@@ -1,13 +1,13 @@
-"""Blobs in a directory of this machine.
+"""Blobs in a directory on this machine.
 
 ```
-<root>/incoming/<private key>             written by one upload only, parts at their offsets
+<root>/incoming/<private key>             written by one upload, parts at their offsets
 <root>/blobs/ab/cd/<sha256>               set by promotion, always to the same bytes
 ```
 
-Bytes and the names of what leads to them are flushed before a call returns, so that no row
-precedes what it tells of, whenever the power fails. Nothing seals a file that is complete: whoever
-writes to a key that others write to as well holds its lock (``registry.locks``).
+Files and their directories are flushed before a call returns, so that no row refers to bytes that
+a power failure could lose. Complete files are not sealed: writers that share a key hold its lock
+(``registry.locks``).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from registry.storage.base import (
     check_key,
     is_digest,
     is_key,
-    refusing_when_full,
+    refuse_when_full,
 )
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ __all__ = ["LocalStore"]
 
 
 class LocalStore:
-    """A directory on this machine; see ``BlobStore`` for what each verb promises."""
+    """A directory on this machine; see ``BlobStore``."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -50,11 +50,11 @@ class LocalStore:
     def write(self, key: str, chunks: Iterable[bytes], *, part: Part | None = None) -> str:
         """Write at the part's offset and flush to disk; the rest of the file stays as it is.
 
-        The name is flushed before the first byte is written. So a file that holds something has a
-        name that lasts, and of all its parts only those that find it empty have to see to that.
+        The name is flushed before the first byte is written. So a file with content has a durable
+        name, and only parts that find the file empty must flush it.
         """
         target, offset = self._private(key), part.offset if part else 0
-        with refusing_when_full(), self._opened_for_writing(target) as handle:
+        with refuse_when_full(), self._opened_for_writing(target) as handle:
             if os.fstat(handle).st_size == 0:
                 _flush_directories(target.parent, self.root)
             for chunk in chunks:
@@ -64,14 +64,14 @@ class LocalStore:
         return ""
 
     def assemble(self, key: str, parts: Sequence[Part]) -> None:
-        """Make sure that the file has its length; its parts lie where they belong already."""
+        """Check the file's length; its parts are already at their offsets."""
         path, expected = self._private(key), sum(part.size for part in parts)
         try:
             size = path.stat().st_size
         except FileNotFoundError:
             size = 0
         if size > expected:
-            text = _("There are more bytes (%(got)d) than announced (%(expected)d).")
+            text = _("The file has %(got)d bytes, more than the declared %(expected)d.")
             facts = {"got": size, "expected": expected}
             raise SizeMismatch(text % facts, expected=expected, received=size)
         if size < expected:
@@ -79,13 +79,13 @@ class LocalStore:
             raise UploadIncomplete(missing=absent[:1000])
 
     def promote(self, key: str, sha256: str) -> None:
-        """Rename over whatever is there: its bytes may have been damaged, these were just read."""
+        """Rename over an existing blob, which may be damaged: these bytes were just read."""
         source, target = self._private(key), self._blob(sha256)
-        os.utime(source)  # the sweeper's grace period starts now, not with the first byte
-        with refusing_when_full():
+        os.utime(source)  # the sweeper's grace period starts now, not at the first byte
+        with refuse_when_full():
             target.parent.mkdir(parents=True, exist_ok=True)
             source.replace(target)
-        # Also what another promotion made a moment ago and may not have flushed yet.
+        # Another promotion may have created these folders without flushing them yet.
         _flush_directories(*target.parents[:3], self.root)
 
     def open(self, name: str) -> Handle:
@@ -98,16 +98,16 @@ class LocalStore:
     @overload
     def link(self, name: str, way: Part) -> None: ...
     def link(self, name: str, way: Fetch | Part) -> Path | None:
-        """Return the path; parts come through this process only."""
+        """Return the path; parts only come through this process."""
         return None if isinstance(way, Part) else self._of(name)
 
     def delete(self, name: str, *, is_partial: bool = False) -> None:
-        """Remove the file; there is never a part of one beside it."""
+        """Delete the file. There are no separate parts."""
         if not is_partial:
             self._of(name).unlink(missing_ok=True)
 
     def names(self, key: str = "") -> Iterator[Entry]:
-        """Yield every file; parts are not told apart."""
+        """Yield all files; parts are not separate."""
         found = [self._private(key)] if key else self._files()
         for path in found:
             with suppress(FileNotFoundError):  # promoted or cancelled meanwhile

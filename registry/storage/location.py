@@ -1,4 +1,4 @@
-"""What ``LORARY_STORAGE`` says: a directory, or a bucket and how to reach it."""
+"""Parses ``LORARY_STORAGE``: a directory, or a bucket with its options."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-__all__ = ["BucketPlace", "place_of"]
+__all__ = ["BucketLocation", "parse_location"]
 
 Checksums: TypeAlias = Literal["when_supported", "when_required"]
 
@@ -18,22 +18,22 @@ _CHECKSUMS: dict[str, Checksums] = {
     "when_supported": "when_supported",
     "when_required": "when_required",
 }
-_WORDS = {"yes": True, "no": False}
+_BOOLEANS = {"yes": True, "no": False}
 
 
 @dataclass(frozen=True, slots=True)
-class BucketPlace:
+class BucketLocation:
     """A bucket of an S3 server.
 
     Attributes:
         bucket: Its name.
-        prefix: What every key in it begins with, "" or with a slash at its end.
+        prefix: Prefix of all keys, "" or with a slash at its end.
         endpoint: Address of the server, "" for Amazon's.
-        region: "" for what the environment says.
-        links: Address under which others reach the server, for links; "" for ``endpoint``.
-        has_links: Whether others reach the server at all.
-        is_path_style: Whether the bucket stands in the path, not in the host name.
-        checksums: When requests carry the newer checksums, which old servers refuse.
+        region: "" for that of the environment.
+        links: Address under which others reach the server, "" for ``endpoint``.
+        has_links: Whether others can reach the server.
+        is_path_style: Whether the bucket is in the path, not in the host name.
+        checksums: When requests have the newer checksums, which old servers refuse.
     """
 
     bucket: str
@@ -46,14 +46,14 @@ class BucketPlace:
     checksums: Checksums = "when_supported"
 
 
-def place_of(url: str) -> Path | BucketPlace:
-    """Return what a storage address names.
+def parse_location(url: str) -> Path | BucketLocation:
+    """Return the location of a storage address.
 
     Args:
         url: ``file:///absolute/path`` or ``s3://bucket/prefix?endpoint=…&region=…&links=…``.
 
     Raises:
-        ValueError: it says nothing that can be followed; the message says what.
+        ValueError: the address is invalid; the message says why.
     """
     parts = urlsplit(url)
     if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
@@ -62,48 +62,48 @@ def place_of(url: str) -> Path | BucketPlace:
         msg = "Use file:///absolute/path or s3://bucket/prefix."
         raise ValueError(msg)
     if not _BUCKET.match(parts.netloc):
-        msg = f"{parts.netloc!r} is no name of a bucket: 3 to 63 of a-z, 0-9, '.' and '-'."
+        msg = f"{parts.netloc!r} isn't a bucket name: 3 to 63 of a-z, 0-9, '.' and '-'."
         raise ValueError(msg)
     folders, pairs = unquote(parts.path).strip("/"), parse_qsl(parts.query)
     if len(pairs) > len(dict(pairs)):
-        msg = "An option of s3:// is there twice."
+        msg = "An option of s3:// is repeated."
         raise ValueError(msg)
     return _with_options(parts.netloc, f"{folders}/" if folders else "", dict(pairs))
 
 
-def _with_options(bucket: str, prefix: str, options: dict[str, str]) -> BucketPlace:
+def _with_options(bucket: str, prefix: str, options: dict[str, str]) -> BucketLocation:
     endpoint = _address("endpoint", options.pop("endpoint", ""))
     links, checksums = options.pop("links", ""), options.pop("checksums", "")
     if checksums not in _CHECKSUMS:
-        msg = "checksums is when_supported or when_required."
+        msg = "checksums must be when_supported or when_required."
         raise ValueError(msg)
-    place = BucketPlace(
+    location = BucketLocation(
         bucket,
         prefix,
         endpoint=endpoint,
         region=options.pop("region", ""),
         links="" if links == "no" else _address("links", links),
         has_links=links != "no",
-        is_path_style=_word(options, "path_style", default=bool(endpoint)),
+        is_path_style=_boolean(options, "path_style", default=bool(endpoint)),
         checksums=_CHECKSUMS[checksums],
     )
     if options:
-        msg = f"{', '.join(sorted(options))}: there is no such option of s3://."
+        msg = f"{', '.join(sorted(options))}: s3:// has no such option."
         raise ValueError(msg)
-    return place
+    return location
 
 
 def _address(name: str, text: str) -> str:
     parts = urlsplit(text)
     if text and (parts.scheme not in {"http", "https"} or not parts.hostname):
-        msg = f"{name}={text} is no address; it begins with http:// or https://."
+        msg = f"{name}={text} isn't an address that begins with http:// or https://."
         raise ValueError(msg)
     return text.rstrip("/")
 
 
-def _word(options: dict[str, str], name: str, *, default: bool) -> bool:
-    said = options.pop(name, "")
-    if said and said not in _WORDS:
-        msg = f"{name} is yes or no."
+def _boolean(options: dict[str, str], name: str, *, default: bool) -> bool:
+    value = options.pop(name, "")
+    if value and value not in _BOOLEANS:
+        msg = f"{name} must be yes or no."
         raise ValueError(msg)
-    return _WORDS.get(said, default)
+    return _BOOLEANS.get(value, default)

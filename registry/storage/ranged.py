@@ -1,4 +1,4 @@
-"""Reading an object of a bucket like a file, a stretch at a time."""
+"""Reads an object of a bucket like a file, one range at a time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, IncompleteReadError
 
-from registry.storage.reaching import reaching
+from registry.storage.s3_client import translate_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Ranged"]
 
-#: First stretch after opening or seeking: a header costs about a header.
+#: First range after opening or seeking, enough for most headers.
 FIRST = 64 * 1024
-#: Longest one: what a broken connection costs, and how often a long file is asked for.
+#: Longest range. A broken connection loses at most this; shorter ones mean more requests.
 LONGEST = 16 * 1024 * 1024
 GROWTH = 4
 
@@ -31,33 +31,33 @@ PAUSE_S = 0.2
 
 
 class Ranged(io.RawIOBase):
-    """Asks for stretches that grow while one reads on; goes on where a connection broke."""
+    """Requests ranges that grow while reading continues, and resumes after broken connections."""
 
     def __init__(self, name: str, size: int, fetch: Fetch) -> None:
-        """Open nothing yet.
+        """Prepare, without a request.
 
         Args:
             name: For messages.
             size: Length of the object in bytes.
-            fetch: Returns the body with the bytes from a first to a last one, both included.
+            fetch: Returns the body with the bytes from a first to a last one, inclusive.
         """
         super().__init__()
         self.name, self.size, self.fetch = name, size, fetch
         self._position = 0
         self._body: StreamingBody | None = None
-        self._at = self._left = 0  # of the body: where it is, and how much is still to come
-        self._stretch = FIRST
+        self._at = self._left = 0  # position of the body, and its remaining bytes
+        self._range = FIRST
 
     def readable(self) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Go to a place; nothing is asked for until somebody reads."""
+        """Set the position; the next read sends the request."""
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
         if start + offset < 0:
             msg = f"negative position {start + offset}"
@@ -66,21 +66,21 @@ class Ranged(io.RawIOBase):
         return self._position
 
     def tell(self) -> int:
-        """Return the place."""
+        """Return the position."""
         return self._position
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Read some bytes.
 
         Raises:
-            StorageAway: the server did not give them, however often it was asked.
-            FileNotFoundError: the object is gone, or another one.
+            StorageAway: the server did not send them, even after retries.
+            FileNotFoundError: the object was removed or replaced.
         """
         view = memoryview(buffer).cast("B")
         if self._position >= self.size or not view:
             return 0
         for trial in range(TRIES):
-            with reaching(self.name):
+            with translate_errors(self.name):
                 try:
                     data = self._some(len(view))
                 except BotoCoreError:
@@ -96,7 +96,7 @@ class Ranged(io.RawIOBase):
     def _some(self, most: int) -> bytes:
         body = self._body
         if body is None or self._at != self._position:
-            body = self._ask()
+            body = self._request()
         data = body.read(min(most, self._left))
         if not data:
             raise IncompleteReadError(actual_bytes=0, expected_bytes=self._left)
@@ -107,18 +107,18 @@ class Ranged(io.RawIOBase):
             self._end()
         return data
 
-    def _ask(self) -> StreamingBody:
-        """Ask for a stretch from here on: a longer one than before if it goes on from there."""
-        goes_on = self._at == self._position and self._at > 0
+    def _request(self) -> StreamingBody:
+        """Request a range from here: a longer one than before if reading continues."""
+        continues = self._at == self._position and self._at > 0
         self._end()
-        self._stretch = min(self._stretch * GROWTH, LONGEST) if goes_on else FIRST
-        length = min(self._stretch, self.size - self._position)
+        self._range = min(self._range * GROWTH, LONGEST) if continues else FIRST
+        length = min(self._range, self.size - self._position)
         self._body = body = self.fetch(self._position, self._position + length - 1)
         self._at, self._left = self._position, length
         return body
 
     def _end(self) -> None:
-        """Give the connection back."""
+        """Release the connection."""
         if self._body is not None:
             self._body.close()
         self._body = None

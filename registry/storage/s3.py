@@ -1,20 +1,20 @@
 """Blobs in a bucket of an S3 server.
 
 ```
-<prefix>incoming/<private key>            one multipart upload, then one object
+<prefix>incoming/<private key>            a multipart upload, then an object
 <prefix>blobs/ab/cd/<sha256>              set by promotion, always to the same bytes
 ```
 
-A private key is opened once: its first part, or the first link to one, begins its only multipart
-upload. When that is joined, nothing can be written to the key any more, from whatever machine and
-with whatever link: what was hashed is what is promoted. Which state a key is in, the bucket
-itself knows: neither upload nor object (not opened), an upload (open), an object (sealed). So no
-process has to remember anything, and several machines may share a bucket. Only opening is for one
-at a time: who makes a key up opens it before telling others.
+A private key is opened once: its first part, or the first link to one, starts its only multipart
+upload. Once that is joined, no machine and no link can write to the key: the bytes that were hashed
+are the bytes that are promoted. The bucket itself stores the state of a key: neither upload nor
+object (not opened), an upload (open), an object (sealed). So processes need no state, and several
+machines may share a bucket. Only opening must not be concurrent: whoever creates a key opens it
+before sharing it.
 
-Promotion is a copy inside the server, also over a blob that is there: it may have been damaged, and
-to read it would cost more. Several at once write the same bytes over each other. A copy may have
-another tag than the one before, so who reads a blob goes by its name alone.
+Promotion is a copy inside the server, which replaces an existing blob: that may be damaged, and
+reading it would cost more. Concurrent promotions write the same bytes. A new copy may have another
+tag, so reads of a blob use only its name.
 
 Source: Amazon S3 API reference; https://docs.aws.amazon.com/AmazonS3/latest/API/.
 """
@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from django.utils.translation import gettext as _
 
-from registry.errors import StorageAway, UploadIncomplete
+from registry.errors import SizeMismatch, StorageAway, UploadIncomplete
 from registry.storage.base import (
     Entry,
     Fetch,
@@ -40,9 +40,13 @@ from registry.storage.base import (
     is_digest,
     is_key,
 )
-from registry.storage.listed import chosen_of
 from registry.storage.ranged import Ranged
-from registry.storage.reaching import RETRY_AFTER_S, Unconditional, client_of, reaching
+from registry.storage.s3_client import (
+    RETRY_AFTER_S,
+    ConditionUnsupported,
+    client_of,
+    translate_errors,
+)
 from registry.storage.spooling import pieces_of, spooled
 
 if TYPE_CHECKING:
@@ -51,37 +55,37 @@ if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
 
-    from registry.storage.places import BucketPlace
+    from registry.storage.location import BucketLocation
     from registry.storage.spooling import Spool
 
 __all__ = ["LEAST_PART_BYTES", "MOST_PARTS", "S3Store"]
 
-#: What S3 takes: parts of 5 MiB and more but for the last, and so many of them.
+#: S3's limits: minimum size of a part except the last, and maximum number of parts.
 LEAST_PART_BYTES, MOST_PARTS = 5 * 2**20, 10_000
-#: Objects up to this size are copied by one request; S3 itself ends at 5 GB. Longer ones go in
-#: stretches, so that no request outlives a connection.
+#: Objects up to this size are copied by one request (S3's limit is 5 GB). Longer ones are copied
+#: in ranges, so that no request takes longer than a connection lasts.
 COPY_BYTES = 2**30
-#: Seconds for which a link to send a part to is good.
+#: Lifetime of a link for a part, in seconds.
 PART_LINK_S = 3600
-#: Seconds for which links go by the last look at an upload, and of how many that is remembered.
-LATELY_S, LINKED = 5.0, 1000
+#: Seconds for which links reuse the id of an upload, and how many ids are cached.
+UPLOAD_ID_S, UPLOAD_IDS = 5.0, 1000
 
 
 class S3Store:
-    """A bucket; see ``BlobStore`` for what each verb promises."""
+    """A bucket; see ``BlobStore``."""
 
-    def __init__(self, place: BucketPlace) -> None:
-        self.place = place
+    def __init__(self, location: BucketLocation) -> None:
+        self.location = location
         self._opening = threading.Lock()
-        self._linked: dict[str, tuple[float, str]] = {}
+        self._upload_ids: dict[str, tuple[float, str]] = {}
 
     @property
     def client(self) -> S3Client:
-        """What requests go through."""
-        return client_of(self.place, self.place.endpoint)
+        """The client for requests."""
+        return client_of(self.location, self.location.endpoint)
 
     def write(self, key: str, chunks: Iterable[bytes], *, part: Part | None = None) -> str:
-        """Send what came whole, from a file without a name: it can be sent again, or not at all."""
+        """Spool the bytes to an unnamed file, then send them: so a request can be repeated."""
         if part is None:
             return self._write_whole(key, chunks)
         upload = self._opened(key)
@@ -91,15 +95,15 @@ class S3Store:
     def assemble(self, key: str, parts: Sequence[Part]) -> None:
         """Complete the multipart upload with parts of the right length.
 
-        A server that goes on joining for a process that is dead may list some parts no more.
+        A server that is still joining for a dead process may no longer list some parts.
         """
-        self._linked.pop(key, None)
+        self._upload_ids.pop(key, None)
         absent = UploadIncomplete(missing=[part.number for part in parts][:1000])
         try:
             if (upload := self._found(key)) is not None:
-                self._complete(key, upload, chosen_of(parts, self._listed(key, upload)))
+                self._complete(key, upload, _chosen_of(parts, self._listed(key, upload)))
                 return
-        except (FileNotFoundError, FileExistsError):  # others were first
+        except (FileNotFoundError, FileExistsError):  # another process was first
             pass
         except UploadIncomplete as refusal:
             absent = refusal
@@ -107,25 +111,25 @@ class S3Store:
             raise absent
 
     def promote(self, key: str, sha256: str) -> None:
-        """Copy inside the server, look whether it is all there, remove the private object."""
+        """Copy inside the server, check the size of the copy, and delete the private object."""
         source, target = self._private(key), self._blob(sha256)
         size, tag = self._head(source)
         self._copy(source, target, size, tag)
         if self._size(target) != size:
-            text = _("A copy inside the bucket did not come out. Try again soon.")
+            text = _("A copy inside the bucket failed. Try again soon.")
             raise StorageAway(text, retry_after=RETRY_AFTER_S)
         self.delete(key)
 
     def open(self, name: str) -> Handle:
-        """Look how long it is; reading asks for stretches, of a private file of this very one."""
-        place = self._of(name)
-        size, tag = self._head(place)
+        """Look up the length; reads request ranges, of a private file only this version."""
+        object_key = self._of(name)
+        size, tag = self._head(object_key)
         same = {} if is_digest(name) else {"IfMatch": tag}
 
         def fetch(first: int, last: int) -> StreamingBody:
-            stretch = f"bytes={first}-{last}"
-            asked = self._call("get_object", Key=place, Range=stretch, **same)
-            body: StreamingBody = asked["Body"]
+            byte_range = f"bytes={first}-{last}"
+            parameters = self._call("get_object", Key=object_key, Range=byte_range, **same)
+            body: StreamingBody = parameters["Body"]
             return body
 
         return Handle(Ranged(name, size, fetch), size)
@@ -135,39 +139,39 @@ class S3Store:
     @overload
     def link(self, name: str, way: Part) -> str | None: ...
     def link(self, name: str, way: Fetch | Part) -> str | None:
-        """Sign an address; one for a part takes exactly the bytes that the part must have."""
-        asked: dict[str, Any]
-        upload = self._opened_lately(name) if isinstance(way, Part) else ""
-        if not self.place.has_links:
+        """Sign a URL; one for a part accepts exactly the bytes that the part must have."""
+        parameters: dict[str, Any]
+        upload = self._cached_upload(name) if isinstance(way, Part) else ""
+        if not self.location.has_links:
             return None
         if isinstance(way, Part):
-            asked = {"UploadId": upload, "PartNumber": way.number, "ContentLength": way.size}
-            return self._signed("upload_part", self._private(name), asked, PART_LINK_S)
-        asked = {"ResponseContentType": way.content_type}
+            parameters = {"UploadId": upload, "PartNumber": way.number, "ContentLength": way.size}
+            return self._signed("upload_part", self._private(name), parameters, PART_LINK_S)
+        parameters = {"ResponseContentType": way.content_type}
         if way.disposition:
-            asked["ResponseContentDisposition"] = way.disposition
-        return self._signed("get_object", self._of(name), asked, way.seconds)
+            parameters["ResponseContentDisposition"] = way.disposition
+        return self._signed("get_object", self._of(name), parameters, way.seconds)
 
     def delete(self, name: str, *, is_partial: bool = False) -> None:
-        """End every multipart upload of the name and remove its object."""
-        place = self._of(name)
-        self._linked.pop(name, None)
-        for upload in self._uploads(place):
-            self._abort(place, upload)
+        """Abort all multipart uploads of the name and delete its object."""
+        object_key = self._of(name)
+        self._upload_ids.pop(name, None)
+        for upload in self._uploads(object_key):
+            self._abort(object_key, upload)
         if not is_partial:
             with suppress(FileNotFoundError):
-                self._call("delete_object", Key=place)
+                self._call("delete_object", Key=object_key)
 
     def names(self, key: str = "") -> Iterator[Entry]:
-        """Yield objects, then uploads that are not complete; of one key, each part by itself."""
+        """Yield objects, then incomplete uploads; for one key, each part by itself."""
         if key:
             yield from self._of_key(key)
             return
-        for page in self._pages("list_objects_v2", Prefix=self.place.prefix):
+        for page in self._pages("list_objects_v2", Prefix=self.location.prefix):
             for found in page.get("Contents", []):
                 if name := self._name(found["Key"]):
                     yield Entry(name, found["LastModified"].timestamp(), found["Size"])
-        for page in self._pages("list_multipart_uploads", Prefix=self.place.prefix):
+        for page in self._pages("list_multipart_uploads", Prefix=self.location.prefix):
             for found in page.get("Uploads", []):
                 if name := self._name(found["Key"]):
                     yield Entry(name, found["Initiated"].timestamp(), 0, is_partial=True)
@@ -175,7 +179,7 @@ class S3Store:
     # --- writing --------------------------------------------------------------------------------
 
     def _write_whole(self, key: str, chunks: Iterable[bytes]) -> str:
-        """Send a file in pieces as it comes; what fits into one is sent as one object."""
+        """Send a file in pieces as it arrives; a file of one piece is sent as one object."""
         upload = self._found(key)
         if upload is None and self._size(self._private(key)) is not None:
             raise FileExistsError(key)
@@ -190,95 +194,97 @@ class S3Store:
         return ""
 
     def _put(self, key: str, body: Spool) -> str:
-        asked = {"Key": self._private(key), "Body": body.file, "ContentLength": body.size}
-        done = self._once("put_object", asked)
+        parameters = {"Key": self._private(key), "Body": body.file, "ContentLength": body.size}
+        done = self._once("put_object", parameters)
         return str(done["ETag"])
 
     def _send(self, key: str, upload: str, number: int, body: Spool) -> str:
         body.file.seek(0)
-        asked = {"UploadId": upload, "PartNumber": number, "ContentLength": body.size}
+        parameters = {"UploadId": upload, "PartNumber": number, "ContentLength": body.size}
         try:
-            done = self._call("upload_part", Key=self._private(key), Body=body.file, **asked)
-        except FileNotFoundError as error:  # joined meanwhile, or given up
+            done = self._call("upload_part", Key=self._private(key), Body=body.file, **parameters)
+        except FileNotFoundError as error:  # joined or aborted meanwhile
             raise FileExistsError(key) from error
         return str(done["ETag"])
 
     def _complete(self, key: str, upload: str, parts: Sequence[tuple[int, str]]) -> None:
         self._once("complete_multipart_upload", self._joining(self._private(key), upload, parts))
 
-    def _joining(self, place: str, upload: str, parts: Sequence[tuple[int, str]]) -> dict[str, Any]:
+    def _joining(
+        self, object_key: str, upload: str, parts: Sequence[tuple[int, str]]
+    ) -> dict[str, Any]:
         listed = {"Parts": [{"PartNumber": number, "ETag": tag} for number, tag in parts]}
-        return {"Key": place, "UploadId": upload, "MultipartUpload": listed}
+        return {"Key": object_key, "UploadId": upload, "MultipartUpload": listed}
 
     def _copy(self, source: str, target: str, size: int, tag: str) -> None:
-        origin = {"Bucket": self.place.bucket, "Key": source}
-        asked: dict[str, Any] = {"Key": target, "CopySource": origin, "CopySourceIfMatch": tag}
+        origin = {"Bucket": self.location.bucket, "Key": source}
+        parameters: dict[str, Any] = {"Key": target, "CopySource": origin, "CopySourceIfMatch": tag}
         if size <= COPY_BYTES:
-            self._call("copy_object", **asked)
+            self._call("copy_object", **parameters)
             return
         upload = self._call("create_multipart_upload", Key=target)["UploadId"]
         try:
-            parts = self._copied(asked, upload, size)
+            parts = self._copied(parameters, upload, size)
             self._call("complete_multipart_upload", **self._joining(target, upload, parts))
         except BaseException:
             self._abort(target, upload)
             raise
 
-    def _copied(self, asked: dict[str, Any], upload: str, size: int) -> list[tuple[int, str]]:
-        """Copy an object by stretches and return their numbers and tags."""
+    def _copied(self, parameters: dict[str, Any], upload: str, size: int) -> list[tuple[int, str]]:
+        """Copy an object by ranges and return their numbers and tags."""
         step, parts = max(COPY_BYTES, math.ceil(size / MOST_PARTS)), []
         for number, first in enumerate(range(0, size, step), start=1):
-            stretch = f"bytes={first}-{min(first + step, size) - 1}"
-            more = {"UploadId": upload, "PartNumber": number, "CopySourceRange": stretch}
-            done = self._call("upload_part_copy", **asked, **more)
+            byte_range = f"bytes={first}-{min(first + step, size) - 1}"
+            more = {"UploadId": upload, "PartNumber": number, "CopySourceRange": byte_range}
+            done = self._call("upload_part_copy", **parameters, **more)
             parts.append((number, str(done["CopyPartResult"]["ETag"])))
         return parts
 
-    def _abort(self, place: str, upload: str) -> None:
+    def _abort(self, object_key: str, upload: str) -> None:
         with suppress(FileNotFoundError):
-            self._call("abort_multipart_upload", Key=place, UploadId=upload)
+            self._call("abort_multipart_upload", Key=object_key, UploadId=upload)
 
     # --- looking --------------------------------------------------------------------------------
 
     def _opened(self, key: str) -> str:
-        """Return the multipart upload of a key; begin it if there never was one.
+        """Return the multipart upload of a key; start it if there never was one.
 
         Raises:
-            FileExistsError: it is joined already.
+            FileExistsError: it is already joined.
         """
         with self._opening:
             if found := self._found(key):
                 return found
-            place = self._private(key)
-            if self._size(place) is not None:
+            object_key = self._private(key)
+            if self._size(object_key) is not None:
                 raise FileExistsError(key)
-            return str(self._call("create_multipart_upload", Key=place)["UploadId"])
+            return str(self._call("create_multipart_upload", Key=object_key)["UploadId"])
 
-    def _opened_lately(self, key: str) -> str:
-        """Do the same for many links in a row by one look.
+    def _cached_upload(self, key: str) -> str:
+        """Return the same as ``_opened``, with one request for many links.
 
-        A link to an upload that was joined or ended since leads nowhere, so this may be late.
+        It may be outdated: a link to a joined or aborted upload does nothing.
         """
         now = time.monotonic()
-        at, upload = self._linked.get(key, (0.0, ""))
-        if not upload or now - at > LATELY_S:
+        at, upload = self._upload_ids.get(key, (0.0, ""))
+        if not upload or now - at > UPLOAD_ID_S:
             upload = self._opened(key)
-            if len(self._linked) >= LINKED:
-                self._linked.clear()
-            self._linked[key] = now, upload
+            if len(self._upload_ids) >= UPLOAD_IDS:
+                self._upload_ids.clear()
+            self._upload_ids[key] = now, upload
         return upload
 
     def _found(self, key: str) -> str | None:
-        """Return the multipart upload of a key, None where none is open."""
+        """Return the open multipart upload of a key, or None."""
         return next(self._uploads(self._private(key)), None)
 
-    def _uploads(self, place: str) -> Iterator[str]:
+    def _uploads(self, object_key: str) -> Iterator[str]:
         """Yield the multipart uploads of an object, the oldest first."""
         found = [
             (one["Initiated"], one["UploadId"])
-            for page in self._pages("list_multipart_uploads", Prefix=place)
+            for page in self._pages("list_multipart_uploads", Prefix=object_key)
             for one in page.get("Uploads", [])
-            if one["Key"] == place
+            if one["Key"] == object_key
         ]
         yield from (upload for _begun, upload in sorted(found))
 
@@ -287,7 +293,7 @@ class S3Store:
         return [part for page in pages for part in page.get("Parts", [])]
 
     def _of_key(self, key: str) -> Iterator[Entry]:
-        """Yield each part, on some servers also what it replaced; or what they were joined to."""
+        """Yield each part (on some servers also replaced ones), or the joined object."""
         with suppress(FileNotFoundError):
             if upload := self._found(key):
                 for part in self._listed(key, upload):
@@ -298,39 +304,39 @@ class S3Store:
             found = self._call("head_object", Key=self._private(key))
             yield Entry(key, found["LastModified"].timestamp(), found["ContentLength"])
 
-    def _head(self, place: str) -> tuple[int, str]:
-        found = self._call("head_object", Key=place)
+    def _head(self, object_key: str) -> tuple[int, str]:
+        found = self._call("head_object", Key=object_key)
         return int(found["ContentLength"]), str(found["ETag"])
 
-    def _size(self, place: str) -> int | None:
+    def _size(self, object_key: str) -> int | None:
         try:
-            return self._head(place)[0]
+            return self._head(object_key)[0]
         except FileNotFoundError:
             return None
 
     # --- asking ---------------------------------------------------------------------------------
 
-    def _call(self, verb: str, **asked: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's
-        with reaching(str(asked.get("Key", ""))):
+    def _call(self, verb: str, **parameters: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's
+        with translate_errors(str(parameters.get("Key", ""))):
             request: Callable[..., dict[str, Any]] = getattr(self.client, verb)
-            return request(Bucket=self.place.bucket, **asked)
+            return request(Bucket=self.location.bucket, **parameters)
 
-    def _once(self, verb: str, asked: dict[str, Any]) -> dict[str, Any]:
-        """Ask if there is no such object yet, and anyway where the server knows no conditions."""
+    def _once(self, verb: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Send a request that must create the object, if the server supports this condition."""
         try:
-            return self._call(verb, **asked, IfNoneMatch="*")
-        except Unconditional:
-            return self._call(verb, **asked)
+            return self._call(verb, **parameters, IfNoneMatch="*")
+        except ConditionUnsupported:
+            return self._call(verb, **parameters)
 
-    def _pages(self, verb: str, **asked: Any) -> Iterator[Any]:  # noqa: ANN401 - boto3's
-        with reaching(str(asked.get("Key", asked.get("Prefix", "")))):
+    def _pages(self, verb: str, **parameters: Any) -> Iterator[Any]:  # noqa: ANN401 - boto3's
+        with translate_errors(str(parameters.get("Key", parameters.get("Prefix", "")))):
             paginator: Any = self.client.get_paginator(verb)  # type: ignore[call-overload]  # any
-            yield from paginator.paginate(Bucket=self.place.bucket, **asked)
+            yield from paginator.paginate(Bucket=self.location.bucket, **parameters)
 
-    def _signed(self, verb: str, place: str, asked: dict[str, Any], seconds: int) -> str:
-        client = client_of(self.place, self.place.links or self.place.endpoint)
-        named = {"Bucket": self.place.bucket, "Key": place, **asked}
-        with reaching(place):
+    def _signed(self, verb: str, object_key: str, parameters: dict[str, Any], seconds: int) -> str:
+        client = client_of(self.location, self.location.links or self.location.endpoint)
+        named = {"Bucket": self.location.bucket, "Key": object_key, **parameters}
+        with translate_errors(object_key):
             return client.generate_presigned_url(verb, Params=named, ExpiresIn=seconds)
 
     # --- naming ---------------------------------------------------------------------------------
@@ -339,14 +345,49 @@ class S3Store:
         return self._blob(name) if is_digest(name) else self._private(name)
 
     def _private(self, key: str) -> str:
-        return f"{self.place.prefix}incoming/{check_key(key)}"
+        return f"{self.location.prefix}incoming/{check_key(key)}"
 
     def _blob(self, sha256: str) -> str:
         folder = f"{check_digest(sha256)[:2]}/{sha256[2:4]}"
-        return f"{self.place.prefix}blobs/{folder}/{sha256}"
+        return f"{self.location.prefix}blobs/{folder}/{sha256}"
 
-    def _name(self, place: str) -> str:
-        """Return the name that an object has here, "" if it is none of ours."""
-        name = place.rpartition("/")[2]
-        is_ours = (is_key(name) or is_digest(name)) and self._of(name) == place
+    def _name(self, object_key: str) -> str:
+        """Return the name that an object has here, "" for other objects."""
+        name = object_key.rpartition("/")[2]
+        is_ours = (is_key(name) or is_digest(name)) and self._of(name) == object_key
         return name if is_ours else ""
+
+
+def _newest_of(listed: Sequence[dict[str, Any]], number: int) -> dict[str, Any]:
+    """Return the newest version of a part; some servers also list replaced ones."""
+    return max(
+        (part for part in listed if part["PartNumber"] == number),
+        key=lambda part: part["LastModified"],
+    )
+
+
+def _chosen_of(parts: Sequence[Part], listed: Sequence[dict[str, Any]]) -> list[tuple[int, str]]:
+    """Return number and tag of the parts to join.
+
+    Raises:
+        SizeMismatch: a part is too long.
+        UploadIncomplete: parts are missing or too short.
+    """
+    known = {(part["PartNumber"], part["ETag"]): part for part in listed}
+    numbers = {part["PartNumber"] for part in listed}
+    chosen, missing = [], []
+    for part in parts:
+        found = known.get((part.number, part.tag))
+        if found is None and part.number in numbers:
+            found = _newest_of(listed, part.number)
+        if found is None or found["Size"] < part.size:
+            missing.append(part.number)
+        elif found["Size"] > part.size:
+            text = _("Part %(n)d has %(got)d bytes; it may have %(expected)d.")
+            facts = {"n": part.number, "got": found["Size"], "expected": part.size}
+            raise SizeMismatch(text % facts, expected=part.size, received=found["Size"])
+        else:
+            chosen.append((part.number, found["ETag"]))
+    if missing:
+        raise UploadIncomplete(missing=missing[:1000])
+    return chosen

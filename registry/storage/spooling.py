@@ -1,8 +1,8 @@
-"""Bytes that wait on this machine's disk until they can be sent on.
+"""Spools bytes to a local disk before they are sent to a bucket.
 
-What is sent to a bucket has to be whole first: its length is announced, a request that broke is
-repeated from the start, and what turns out to be damaged never leaves. Memory stays constant; a
-file without a name is gone with its process.
+A bucket needs the length in advance, failed requests are repeated from the start, and damaged
+uploads must not be sent. So the bytes must be complete first. Memory use is constant; an unnamed
+file disappears with its process.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from django.conf import settings
 
-from registry.storage.base import refusing_when_full
+from registry.storage.base import refuse_when_full
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 __all__ = ["PIECE", "Spool", "pieces_of", "spooled"]
 
-#: Least size of the pieces that a file of unknown length is sent in. Every thousandth makes them
-#: longer, so that 10,000 of them hold more than the largest file.
+#: Minimum size of the pieces of a file of unknown length. They grow with every thousandth piece,
+#: so that 10,000 of them are enough for the largest file.
 PIECE = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Spool:
-    """Bytes at rest; ``size`` says how many."""
+    """Spooled bytes and their number."""
 
     file: BinaryIO
     size: int
@@ -36,9 +36,9 @@ class Spool:
 
 @contextmanager
 def spooled(chunks: Iterable[bytes]) -> Iterator[Spool]:
-    """Keep all chunks while the block runs."""
+    """Spool all chunks for the duration of the block."""
     with _file() as file:
-        with refusing_when_full():
+        with refuse_when_full():
             for chunk in chunks:
                 file.write(chunk)
             size = file.tell()
@@ -47,15 +47,15 @@ def spooled(chunks: Iterable[bytes]) -> Iterator[Spool]:
 
 
 def pieces_of(chunks: Iterable[bytes]) -> Iterator[tuple[Spool, bool]]:
-    """Yield the chunks in pieces, one at a time, each with whether it is the last.
+    """Yield the chunks in pieces, each with whether it is the last.
 
-    There is at least one, and only the last may be shorter than ``PIECE``.
+    There is at least one piece, and only the last may be shorter than ``PIECE``.
     """
     source, number, is_last = iter(chunks), 0, False
     ahead = next(source, b"")
     while not is_last:
         with _file() as file:
-            with refusing_when_full():
+            with refuse_when_full():
                 wanted = PIECE * (1 + number // 1000)
                 while ahead and file.tell() < wanted:
                     file.write(ahead)
@@ -67,5 +67,5 @@ def pieces_of(chunks: Iterable[bytes]) -> Iterator[tuple[Spool, bool]]:
 
 
 def _file() -> BinaryIO:
-    """Return a new file without a name."""
+    """Return a new unnamed file."""
     return cast("BinaryIO", tempfile.TemporaryFile(dir=settings.LORARY.data))

@@ -18,7 +18,7 @@ from registry.uploads import endings
 __all__ = ["expire", "lapse"]
 
 
-def expire(*, is_dry: bool = False) -> list[storage.Heap]:
+def expire(*, is_dry: bool = False) -> list[storage.Usage]:
     """Drop what nobody finished in time; returns what the store had of each upload.
 
     One whose lock is held is left to the next sweep: a body that began in time may end.
@@ -30,7 +30,7 @@ def expire(*, is_dry: bool = False) -> list[storage.Heap]:
     went = []
     for upload in stale:
         with suppress(Conflict), locks.holding(upload.storage_key, wait_s=0):
-            heap = storage.heap(upload.storage_key)
+            heap = storage.usage_of(upload.storage_key)
             if is_dry or _end(upload):
                 went.append(heap)
     return went

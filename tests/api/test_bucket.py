@@ -14,7 +14,7 @@ from registry import storage
 from registry.cards import services as cards
 from registry.jobs import worker_process
 from registry.models import Blob, Upload
-from registry.storage import reaching
+from registry.storage import s3_client
 from registry.versions import download_counts
 from tests.builders.adapters import DENOISERS, kohya
 from tests.running import free_port
@@ -165,7 +165,7 @@ def test_a_bucket_that_is_away_is_said_to_be_and_nothing_is_left(
     own_settings: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reaching, "ATTEMPTS", 1)
+    monkeypatch.setattr(s3_client, "ATTEMPTS", 1)
     own_settings(storage=bucket.storage(endpoint=f"http://127.0.0.1:{free_port()}"))
     answer = as_ada.send("post", "uploads", {"path": "a.safetensors", "size": 10})
     assert (answer.status_code, answer.json()["code"]) == (503, "storage_away")

@@ -23,7 +23,7 @@ from registry.adapters import services as adapters
 from registry.jobs import queue
 from registry.jobs.worker_process import drain
 from registry.models import Adapter, Blob, Job, JobState, Namespace, User, Worker
-from registry.storage import put, reaching
+from registry.storage import put, s3_client
 from registry.tokens import services as tokens
 from tests.buckets import CREDENTIALS
 from tests.running import free_port
@@ -256,7 +256,7 @@ def test_doctor_says_what_a_bucket_that_is_away_says(
 ) -> None:
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(reaching, "ATTEMPTS", 1)
+    monkeypatch.setattr(s3_client, "ATTEMPTS", 1)
     own_settings(storage=f"s3://studio?endpoint=http://127.0.0.1:{free_port()}")
     code, found = diagnose()
     told = [found[name][0] for name in ("storage", "bytes", "orphans")]

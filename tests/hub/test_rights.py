@@ -39,7 +39,7 @@ def mode(path: Path) -> int:
 def test_folders_are_made_for_owner_and_group(tmp_path: Path) -> None:
     data = tmp_path / "above" / "data"
     prepare(data)
-    storage.at((data / "files").as_uri()).write("a" * 32, [b"bytes"])
+    storage.store_at((data / "files").as_uri()).write("a" * 32, [b"bytes"])
     assert {mode(data / part) for part in ("", "files", "broker")} == {0o750}
 
 
@@ -51,7 +51,7 @@ def test_what_is_there_keeps_its_mode(tmp_path: Path) -> None:
     file.touch(mode=0o644)
     prepare(data)
     prepare_file({"ENGINE": "django.db.backends.sqlite3", "NAME": str(file)})
-    storage.at((data / "files").as_uri()).write("a" * 32, [b"bytes"])
+    storage.store_at((data / "files").as_uri()).write("a" * 32, [b"bytes"])
     assert (mode(data), mode(data / "files"), mode(file)) == (0o755, 0o755, 0o644)
 
 

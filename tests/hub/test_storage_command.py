@@ -117,7 +117,7 @@ def damage(sha256: str, store: storage.BlobStore) -> None:
 
 def test_mend_says_what_the_backup_cannot_give(there: str) -> None:
     absent = keep(b"absent there")
-    storage.at(there).delete(absent)
+    storage.store_at(there).delete(absent)
     damage(absent, storage.store())
     code, said = run("mend", "--from", there)
     assert code == 1
@@ -127,7 +127,7 @@ def test_mend_says_what_the_backup_cannot_give(there: str) -> None:
     document("copy", "--to", there)
     both = keep(b"damaged there, too")
     document("copy", "--to", there)
-    damage(both, storage.at(there))
+    damage(both, storage.store_at(there))
     storage.store().delete(both)
     code, said = run("mend", "--from", there)
     assert code == 1
@@ -140,10 +140,10 @@ def test_verify_says_how_another_store_is_filled(there: str) -> None:
     code, said = run("verify", "--all", "--at", there)
     assert (code, "1 file missing there; the next copy or backup brings them" in said) == (1, True)
     document("copy", "--to", there)
-    damage(sha256, storage.at(there))
+    damage(sha256, storage.store_at(there))
     code, said = run("verify", "--all", "--at", there)
     assert (code, "remove them there, then copy or back up" in said) == (1, True)
-    storage.at(there).delete(sha256)
+    storage.store_at(there).delete(sha256)
     assert run("copy", "--to", there)[0] == run("verify", "--all", "--at", there)[0] == 0
     damage(sha256, storage.store())
     assert "storage mend --from URL" in run("verify", "--all", "--at", settings.LORARY.storage)[1]

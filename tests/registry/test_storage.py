@@ -71,7 +71,7 @@ def plant(sha256: str, data: bytes) -> None:
     store = storage.store()
     if isinstance(store, S3Store):
         place = store._blob(sha256)
-        store.client.put_object(Bucket=store.place.bucket, Key=place, Body=data)
+        store.client.put_object(Bucket=store.location.bucket, Key=place, Body=data)
     else:
         path = store.link(sha256, Fetch())
         assert isinstance(path, Path)
@@ -213,9 +213,9 @@ def test_another_process_goes_on_with_the_parts(either_store: str) -> None:
     data, key = noise(2 * STEP), storage.new_key()
     one, two = parts_of(data)
     send(key, data, one)
-    storage.at.cache_clear()  # what a process remembers
+    storage.store_at.cache_clear()  # what a process remembers
     send(key, data, two)
-    storage.at.cache_clear()
+    storage.store_at.cache_clear()
     storage.store().assemble(key, [one, two])
     assert read(key) == data
 
@@ -328,9 +328,9 @@ def test_removing_only_what_is_not_complete_keeps_what_is(store: storage.BlobSto
 def test_what_else_lies_there_is_not_ours(store: storage.BlobStore) -> None:
     storage.put([b"ours"])
     if isinstance(store, S3Store):
-        prefix = store.place.prefix
+        prefix = store.location.prefix
         for place in ("notes.txt", "incoming/notes.txt", "blobs/aa/" + "a" * 64):
-            store.client.put_object(Bucket=store.place.bucket, Key=prefix + place, Body=b"x")
+            store.client.put_object(Bucket=store.location.bucket, Key=prefix + place, Body=b"x")
     else:
         root = settings.LORARY.data / "files"
         (root / "notes.txt").write_text("x")

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ConnectionClosedError
 
 from registry.errors import StorageAway
-from registry.storage import BucketPlace, Handle, place_of, ranged
+from registry.storage import BucketLocation, Handle, parse_location, ranged
 from registry.storage.ranged import Ranged
 
 
@@ -20,11 +20,11 @@ from registry.storage.ranged import Ranged
     [
         ("file:///var/lib/files", Path("/var/lib/files")),
         ("file:///a%20b", Path("/a b")),
-        ("s3://studio", BucketPlace("studio")),
-        ("s3://studio/some/folder/", BucketPlace("studio", "some/folder/")),
+        ("s3://studio", BucketLocation("studio")),
+        ("s3://studio/some/folder/", BucketLocation("studio", "some/folder/")),
         (
             "s3://studio/x?endpoint=http://127.0.0.1:8333/&region=eu-1",
-            BucketPlace(
+            BucketLocation(
                 "studio",
                 "x/",
                 endpoint="http://127.0.0.1:8333",
@@ -34,7 +34,7 @@ from registry.storage.ranged import Ranged
         ),
         (
             "s3://studio?endpoint=https://s3.example&path_style=no&checksums=when_required&links=no",
-            BucketPlace(
+            BucketLocation(
                 "studio",
                 endpoint="https://s3.example",
                 has_links=False,
@@ -43,12 +43,12 @@ from registry.storage.ranged import Ranged
         ),
         (
             "s3://studio?links=https%3A%2F%2Ffiles.example",
-            BucketPlace("studio", links="https://files.example"),
+            BucketLocation("studio", links="https://files.example"),
         ),
     ],
 )
-def test_an_address_of_a_store_is_read(url: str, place: Path | BucketPlace) -> None:
-    assert place_of(url) == place
+def test_an_address_of_a_store_is_read(url: str, place: Path | BucketLocation) -> None:
+    assert parse_location(url) == place
 
 
 @pytest.mark.parametrize(
@@ -58,19 +58,19 @@ def test_an_address_of_a_store_is_read(url: str, place: Path | BucketPlace) -> N
         ("/var/lib/files", "Use file://"),
         ("file://host/files", "Use file://"),
         ("ftp://host/files", "Use file://"),
-        ("s3:///folder", "no name of a bucket"),
-        ("s3://AB", "no name of a bucket"),
-        ("s3://studio?endpoint=127.0.0.1:8333", "no address"),
-        ("s3://studio?links=maybe", "no address"),
+        ("s3:///folder", "isn.t a bucket name"),
+        ("s3://AB", "isn.t a bucket name"),
+        ("s3://studio?endpoint=127.0.0.1:8333", "isn.t an address"),
+        ("s3://studio?links=maybe", "isn.t an address"),
         ("s3://studio?path_style=on", "yes or no"),
         ("s3://studio?checksums=never", "when_required"),
         ("s3://studio?regoin=eu", "no such option"),
-        ("s3://studio?region=a&region=b", "twice"),
+        ("s3://studio?region=a&region=b", "repeated"),
     ],
 )
 def test_an_address_that_cannot_be_followed_is_refused(url: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        place_of(url)
+        parse_location(url)
 
 
 class Line:

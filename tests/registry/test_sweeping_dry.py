@@ -86,7 +86,7 @@ def leave_copies() -> None:
         for name in (storage.put([b"# Noir 0"]).sha256, storage.put([LORA]).sha256):
             for _time in range(2):
                 place = store._blob(name)
-                store.client.create_multipart_upload(Bucket=store.place.bucket, Key=place)
+                store.client.create_multipart_upload(Bucket=store.location.bucket, Key=place)
 
 
 def leave_pieces() -> Path:

@@ -76,7 +76,7 @@ def test_other_bytes_take_the_place_of_a_part(place: str, ada: User) -> None:
 def test_after_a_restart_of_the_server(place: str, ada: User) -> None:
     upload = begin(ada)
     send(upload, 2)
-    storage.at.cache_clear()
+    storage.store_at.cache_clear()
     again = Upload.objects.get(pk=upload.pk)
     assert list(again.parts.values_list("number", flat=True)) == [2]
     send(again, 1)

@@ -105,7 +105,7 @@ def sneak(upload: Upload, number: int, data: bytes) -> None:
     key = store._private(upload.storage_key)
     (session,) = store._uploads(key)
     store.client.upload_part(
-        Bucket=store.place.bucket, Key=key, UploadId=session, PartNumber=number, Body=data
+        Bucket=store.location.bucket, Key=key, UploadId=session, PartNumber=number, Body=data
     )
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from registry import storage
 from registry.errors import SizeMismatch, StorageAway, UploadIncomplete
-from registry.storage import Fetch, Part, reaching, s3, spooling
+from registry.storage import Fetch, Part, s3, s3_client, spooling
 from registry.storage.s3 import S3Store
 from tests.running import free_port
 
@@ -58,7 +58,7 @@ def _ask(request: urllib.request.Request) -> tuple[int, bytes, dict[str, str]]:
 def uploads_of(store: S3Store) -> list[str]:
     """Multipart uploads that the server keeps for this hub."""
     listed = store.client.list_multipart_uploads(
-        Bucket=store.place.bucket, Prefix=store.place.prefix
+        Bucket=store.location.bucket, Prefix=store.location.prefix
     )
     return [one["Key"] for one in listed.get("Uploads", [])]
 
@@ -189,7 +189,7 @@ def test_a_handle_never_mixes_two_objects(store: S3Store) -> None:
     with store.open(key) as handle:
         assert handle.read(10) == b"a" * 10
         place = store._private(key)
-        store.client.put_object(Bucket=store.place.bucket, Key=place, Body=b"b" * MIB)
+        store.client.put_object(Bucket=store.location.bucket, Key=place, Body=b"b" * MIB)
         handle.seek(MIB - 10)
         with pytest.raises(FileExistsError):
             handle.read(10)
@@ -241,7 +241,7 @@ def test_a_long_file_is_promoted_by_stretches(
 def test_the_rest_of_a_copy_that_was_cut_off_is_removed_and_the_blob_stays(store: S3Store) -> None:
     name = storage.put([b"kept"]).sha256
     place = store._blob(name)
-    store.client.create_multipart_upload(Bucket=store.place.bucket, Key=place)
+    store.client.create_multipart_upload(Bucket=store.location.bucket, Key=place)
     assert sorted(entry.is_partial for entry in store.names()) == [False, True]
     store.delete(name, is_partial=True)
     assert [entry.is_partial for entry in store.names()] == [False]
@@ -264,7 +264,7 @@ def expect_away(store: storage.BlobStore) -> None:
 def test_a_server_that_is_away_is_said_to_be(
     bucket: SeaweedFS, own_settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reaching, "ATTEMPTS", 2)
+    monkeypatch.setattr(s3_client, "ATTEMPTS", 2)
     place = bucket.storage(endpoint=f"http://127.0.0.1:{free_port()}")
     own_settings(storage=place)
     expect_away(storage.store())

@@ -92,7 +92,9 @@ def test_a_hub_goes_to_a_bucket_and_back(
     send(ada, begun, lora, 3, 1)
     checking = uploads.receive(actor=ada, upload=checking, stream=io.BytesIO(lora))
     bucket = bucket_server.storage()
-    assert migrate_store.copy(source=storage.store(), target=storage.at(bucket)).done == len(FILES)
+    assert migrate_store.copy(source=storage.store(), target=storage.store_at(bucket)).done == len(
+        FILES
+    )
     move(bucket, own_settings, settings)
     require_all()
     assert set(begun.parts.values_list("number", flat=True)) == {1, 3}

@@ -267,12 +267,12 @@ def _at(url: str) -> BlobStore:
         CommandError: it is no address of a store.
     """
     _place(url)
-    return storage.at(url)
+    return storage.store_at(url)
 
 
-def _place(url: str) -> Path | storage.BucketPlace:
+def _place(url: str) -> Path | storage.BucketLocation:
     try:
-        return storage.place_of(url)
+        return storage.parse_location(url)
     except ValueError as error:
         message = f"{url}: {error}"
         raise CommandError(message) from error

@@ -31,7 +31,7 @@ from django.utils.translation import gettext as _
 from hub.protocols.huggingface.xet import xorbs
 from registry import locks
 from registry.errors import Conflict, Invalid, QuotaExceeded, SizeMismatch
-from registry.storage.base import CHUNK, refusing_when_full
+from registry.storage.base import CHUNK, refuse_when_full
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -110,7 +110,7 @@ def keep(session: Session, name: str, stream: Readable, size_bytes: int) -> bool
         target = session.folder / name
         draft = target.with_suffix(f".{secrets.token_hex(8)}")
         try:
-            with refusing_when_full(), draft.open("x+b") as file:
+            with refuse_when_full(), draft.open("x+b") as file:
                 # At full length from the start, so that others see what is on its way.
                 file.truncate(size_bytes)
                 _require_room(session.user_id)
@@ -275,7 +275,7 @@ def written_of(session: Session) -> int:
 def count(session: Session, size_bytes: int) -> None:
     """Count a file that is about to be made; the caller keeps others away."""
     total = _TOTAL.pack(written_of(session) + size_bytes)
-    with suppress(FileNotFoundError), refusing_when_full():  # a session without xorbs has no folder
+    with suppress(FileNotFoundError), refuse_when_full():  # a session without xorbs has no folder
         (session.folder / WRITTEN).write_bytes(total)
 
 
