@@ -70,7 +70,7 @@ def run() -> list[Result]:
 def _check(place: Path) -> None:
     with place.open("rb") as handle:
         inspection = inspect_file(handle)
-        found = file_scan.read(handle, place.stat().st_size, inspection.header)
+        found = file_scan.scan_file(handle, place.stat().st_size, inspection.header)
         assert "tensors" in found.hashes
 
 

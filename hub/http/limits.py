@@ -41,7 +41,7 @@ def _places(count: int) -> BoundedSemaphore:
 
 
 def look(head: bytes, *, name: str, size: int) -> Inspection:
-    """Return what a file's first bytes say; see ``checks.look``.
+    """Return what a file's first bytes say; see ``checks.inspect_head``.
 
     Raises:
         Busy: this process inspects as many headers as it may.
@@ -51,7 +51,7 @@ def look(head: bytes, *, name: str, size: int) -> Inspection:
         text = _("Many files are being inspected right now. Try again in %(n)d seconds.")
         raise Busy(text % {"n": RETRY_AFTER_S}, wait_s=RETRY_AFTER_S)
     try:
-        return checks.look(head, name=name, size=size)
+        return checks.inspect_head(head, name=name, size=size)
     finally:
         places.release()
 

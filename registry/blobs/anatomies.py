@@ -186,7 +186,7 @@ def _look(weights: Listed, config: Listed) -> Inspection:
     with storage.store().open(config.blob.sha256) as handle:
         raw = handle.read(MOST_CONFIG_BYTES + 1)  # one more: the parser says that it is too long
     with storage.store().open(weights.blob.sha256) as handle:
-        return checks.look_at_pair(handle, raw, name=weights.path)
+        return checks.inspect_with_config(handle, raw, name=weights.path)
 
 
 def keep_pair(*, version: Version, document: dict[str, Any]) -> None:

@@ -81,7 +81,7 @@ def _renew(blob: Blob, told: Rehashed, *, is_dry: bool) -> None:
     try:
         with storage.store().open(blob.sha256) as handle:
             subject = checks.Subject(_NAMELESS, blob.size_bytes, handle)
-            found = checks.reread(subject)
+            found = checks.read_hashes(subject)
     except FileNotFoundError:
         told.missing.append(blob.sha256)
         return

@@ -1,1 +1,1 @@
-"""Reading an uploaded file once: its checks, hashes and value digests."""
+"""Reads an uploaded file once: its checks, hashes and value digests."""

@@ -1,12 +1,12 @@
-"""The ordered checks of an upload.
+"""The checks of an upload, in order.
 
-``QUICK`` runs while the uploader waits: it reads the first bytes and the header. ``DEEP`` runs
-on the ``checks`` queue: it streams the whole file in constant memory. A check is a function from
-a Subject to findings; one of severity ``error`` refuses the file and ends the list, since what
-follows relies on what came before.
+``QUICK`` reads the first bytes and the header while the uploader waits. ``DEEP`` runs on the
+``checks`` queue and streams the whole file in constant memory. A check is a function from a Subject
+to findings. A finding of severity ``error`` refuses the file and ends the list, because later
+checks depend on earlier ones.
 
-To add a check: write the function, put it in its place in a list, describe each code in
-``docs/findings.md``, and test it in ``tests/registry/test_checks.py``.
+To add a check, write the function, add it to a list, describe each code in ``docs/findings.md``,
+and test it in ``tests/registry/test_checks.py``.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ __all__ = [
     "DEEP",
     "QUICK",
     "Subject",
+    "check_declared",
     "check_failed",
     "comes_from_header",
     "digest",
     "digest_differs",
     "empty_file",
     "head_bytes",
+    "inspect_head",
+    "inspect_with_config",
     "is_public",
     "is_refused",
     "is_uploaders",
     "is_weights",
-    "look",
-    "look_at_pair",
-    "of_announcement",
-    "reread",
+    "read_hashes",
     "run_deep",
     "run_quick",
     "stored_differs",
@@ -65,20 +65,20 @@ __all__ = [
 
 WEIGHTS = ".safetensors"
 
-#: Files that may travel beside the weights.
+#: Suffixes of files that a version may have besides weights.
 COMPANIONS = (
     ".json", ".jsonl", ".md", ".txt", ".log", ".jinja", ".toml", ".yaml", ".yml", ".csv", ".png",
     ".jpg", ".jpeg", ".webp", ".gif", ".mp4", ".webm",
 )  # fmt: skip
-#: Texts that are named without a suffix.
+#: Names of texts without a suffix.
 PLAIN_NAMES = frozenset({"authors", "copying", "licence", "license", "notice"})
 MAX_COMPANION_BYTES = 32 * 1024 * 1024
 
-#: Codes of the anatomy that only reading the whole file can give or take back.
+#: Codes of the anatomy that need the whole file.
 _OF_BYTES = frozenset({"hash_differs"})
 
-#: How pictures and videos begin: at which byte, and with what.
-_PICTURES = {
+#: Signatures of images and videos: offset and possible bytes.
+_SIGNATURES = {
     ".png": (0, (b"\x89PNG\r\n\x1a\n",)),
     ".jpg": (0, (b"\xff\xd8\xff",)),
     ".jpeg": (0, (b"\xff\xd8\xff",)),
@@ -93,8 +93,8 @@ _PICTURES = {
 class Subject:
     """A file under examination.
 
-    ``sha256`` is what its bytes had when they arrived, where that is known. ``inspection`` is
-    filled by the header check, ``reading`` when every byte is read.
+    ``sha256`` is the digest of the received bytes, if known. The header check sets ``inspection``,
+    and the check of all bytes sets ``scan``.
     """
 
     path: str
@@ -103,16 +103,16 @@ class Subject:
     sha256: str = ""
     progress: Progress | None = None
     inspection: Inspection | None = field(default=None)
-    reading: file_scan.Reading | None = field(default=None)
+    scan: file_scan.FileScan | None = field(default=None)
 
     @property
     def is_weights(self) -> bool:
-        """Whether the name says safetensors."""
+        """Whether the name has the suffix of safetensors."""
         return is_weights(self.path)
 
     @property
     def is_companion(self) -> bool:
-        """Whether the name is one of a file that may lie beside weights."""
+        """Whether the name is one of a file that may accompany weights."""
         name = self.path.rpartition("/")[2].casefold()
         return self.suffix in COMPANIONS or name in PLAIN_NAMES
 
@@ -123,22 +123,22 @@ class Subject:
 
     @property
     def hashes(self) -> dict[str, str]:
-        """The hashes by which people search weights, by kind; {} of other files.
+        """Hashes by kind, by which people search weights; {} for other files.
 
-        A licence or a configuration lies beside a thousand adapters and tells none of them.
+        A licence or a configuration accompanies many adapters and identifies none of them.
         """
-        if self.metadata is None or self.reading is None:
+        if self.metadata is None or self.scan is None:
             return {}
-        return dict(self.reading.hashes)
+        return dict(self.scan.hashes)
 
     @property
     def claimed_hashes(self) -> dict[str, str]:
-        """Hashes of the weights that their metadata names, by its keys."""
+        """Hashes of the weights that their metadata names, by key."""
         return {} if self.metadata is None else claimed_hashes(self.metadata)
 
     @property
     def metadata(self) -> Mapping[str, str] | None:
-        """What the header says beside the tensors; None of files that have no header."""
+        """The header's metadata; None for files without a header."""
         inspection = self.inspection
         if inspection is None or inspection.header is None:
             return None
@@ -146,34 +146,34 @@ class Subject:
 
 
 def _name(subject: Subject) -> Iterator[Finding]:
-    """Only kinds of files that a version can hold."""
+    """Accept only the kinds of files that a version may have."""
     if pickle := ignored_paths.named_pickle(subject.path):
         yield pickle
     elif not subject.is_weights and not subject.is_companion:
         yield Finding(
             "file_type_unsupported",
             "error",
-            _("“%(path)s” is of a kind that is not kept here. Weights are .safetensors files; "
-              "beside them may lie: %(all)s.")
+            _("“%(path)s” has an unsupported type. Weights are .safetensors files; other files "
+              "may be: %(all)s.")
             % {"path": subject.path, "all": ", ".join(COMPANIONS)},
             {"suffix": subject.suffix[:16]},
         )  # fmt: skip
 
 
 def _companion_size(subject: Subject) -> Iterator[Finding]:
-    """What may lie beside weights is small."""
+    """Limit the size of files other than weights."""
     if not subject.is_weights and subject.size_bytes > MAX_COMPANION_BYTES:
         yield Finding(
             "companion_too_large",
             "error",
-            _("Files beside the weights have at most %(limit)d bytes.")
+            _("Files other than weights may have at most %(limit)d bytes.")
             % {"limit": MAX_COMPANION_BYTES},
             {"limit": MAX_COMPANION_BYTES},
         )
 
 
 def _companion(subject: Subject) -> Iterator[Finding]:
-    """Files beside the weights are small, and text or pictures as their names say."""
+    """Require that files other than weights are small, and text or images as their names say."""
     if subject.is_weights:
         return
     if subject.size_bytes > MAX_COMPANION_BYTES:
@@ -181,19 +181,19 @@ def _companion(subject: Subject) -> Iterator[Finding]:
         return
     subject.handle.seek(0)
     head = subject.handle.read(4096)
-    magic = _PICTURES.get(subject.suffix)
-    is_fine = head[magic[0] :].startswith(magic[1]) if magic else b"\0" not in head
-    if not is_fine:
+    magic = _SIGNATURES.get(subject.suffix)
+    is_valid = head[magic[0] :].startswith(magic[1]) if magic else b"\0" not in head
+    if not is_valid:
         yield Finding(
             "content_differs_from_name",
             "error",
-            _("The content of “%(path)s” is not what its name says.") % {"path": subject.path},
+            _("The content of “%(path)s” doesn't match its suffix.") % {"path": subject.path},
             {"suffix": subject.suffix},
         )
 
 
-def look(head: bytes, *, name: str, size: int) -> Inspection:
-    """Return what a file's first bytes say, before the rest is sent.
+def inspect_head(head: bytes, *, name: str, size: int) -> Inspection:
+    """Return the inspection of a file's first bytes, before the rest is sent.
 
     Args:
         head: At most ``head_bytes()`` bytes.
@@ -203,14 +203,14 @@ def look(head: bytes, *, name: str, size: int) -> Inspection:
     return inspect_bytes(head, name=name, size=size, limits=_limits())
 
 
-def look_at_pair(handle: BinaryIO, config: bytes, *, name: str) -> Inspection:
-    """Return what the header of stored weights says with the configuration beside them."""
+def inspect_with_config(handle: BinaryIO, config: bytes, *, name: str) -> Inspection:
+    """Return the inspection of stored weights with their configuration."""
     with open_source(handle) as source:
         return inspect_source(source, name=name, limits=_limits(), config=config)
 
 
 def head_bytes() -> int:
-    """Return how many first bytes hold every header that is accepted here."""
+    """Return the number of first bytes that contain every accepted header."""
     return settings.LORARY.max_header_bytes + 8
 
 
@@ -219,7 +219,7 @@ def _limits() -> Limits:
 
 
 def _header(subject: Subject) -> Iterator[Finding]:
-    """Weights have a sound header and hold an adapter."""
+    """Require that weights have a valid header and contain an adapter."""
     if not subject.is_weights:
         return
     subject.handle.seek(0)
@@ -228,32 +228,32 @@ def _header(subject: Subject) -> Iterator[Finding]:
 
 
 def _bytes(subject: Subject) -> Iterator[Finding]:
-    """What is stored is what arrived; every number is finite, and modules do something."""
+    """Require that the stored bytes are the received ones, and check every number."""
     header = subject.inspection.header if subject.inspection else None
-    found = file_scan.read(subject.handle, subject.size_bytes, header, subject.progress)
+    found = file_scan.scan_file(subject.handle, subject.size_bytes, header, subject.progress)
     if subject.sha256 and found.hashes["sha256"] != subject.sha256:
         yield stored_differs(subject.sha256, found.hashes["sha256"])
         return
-    subject.reading = found
+    subject.scan = found
     yield from found.findings
 
 
 def _claims(subject: Subject) -> Iterator[Finding]:
-    """Digests that a file carries of its own tensors are theirs."""
-    if subject.reading is None or subject.metadata is None:
+    """Compare the digests that a file claims for its own tensors."""
+    if subject.scan is None or subject.metadata is None:
         return
-    computed = subject.reading.hashes["data_sha256"]
+    computed = subject.scan.hashes["data_sha256"]
     carried = embedded_hashes(subject.metadata)
-    stale = {key: digest for key, digest in carried.items() if digest != computed}
-    if stale:
+    wrong = {key: digest for key, digest in carried.items() if digest != computed}
+    if wrong:
         yield finding(
             "hash_differs",
-            _("The metadata names another hash (%(keys)s) than the tensors have: they were changed "
-              "after it was written, as by a resize, a merge or a conversion, or the metadata are "
-              "another file's. Programs that look files up by this hash find the other one.")
-            % {"keys": ", ".join(stale)},
-            keys=list(stale),
-            claimed=list(stale.values()),
+            _("The metadata has another hash (%(keys)s) than the tensors. Either the tensors "
+              "changed after it was written, as in a resize, merge or conversion, or the metadata "
+              "belong to another file. Programs that search by this hash find the other file.")
+            % {"keys": ", ".join(wrong)},
+            keys=list(wrong),
+            claimed=list(wrong.values()),
             computed=computed,
         )  # fmt: skip
 
@@ -262,28 +262,28 @@ QUICK: Sequence[Check] = (_name, _companion, _header)
 DEEP: Sequence[Check] = (*QUICK, _bytes, _claims)
 
 
-def of_announcement(path: str, size_bytes: int) -> list[Finding]:
-    """Return what is wrong with a file before any of its bytes has come: its kind, its size."""
+def check_declared(path: str, size_bytes: int) -> list[Finding]:
+    """Return what is wrong with a file's path and size, before its bytes are sent."""
     return _run((_name, _companion_size), Subject(path, size_bytes, io.BytesIO()))
 
 
 def run_quick(subject: Subject) -> list[Finding]:
-    """Return the findings of the name and the header; milliseconds."""
+    """Return the findings of name and header. Takes milliseconds."""
     return _run(QUICK, subject)
 
 
 def run_deep(subject: Subject, *, progress: Progress | None = None) -> list[Finding]:
-    """Return the findings of everything; ``progress`` gets bytes done and bytes in all."""
+    """Return the findings of all checks; ``progress`` gets the bytes done and the total."""
     subject.progress = progress
     return _run(DEEP, subject)
 
 
-def reread(subject: Subject) -> dict[str, str]:
-    """Read a whole file, whatever there is to say against it, and return its hashes by kind."""
+def read_hashes(subject: Subject) -> dict[str, str]:
+    """Read a whole file, whatever its findings, and return its hashes by kind."""
     for check in (_header, _bytes):
         list(check(subject))
-    assert subject.reading is not None  # noqa: S101 - nothing was expected of its digest
-    return dict(subject.reading.hashes)
+    assert subject.scan is not None  # noqa: S101 - without `sha256`, `_bytes` always sets it
+    return dict(subject.scan.hashes)
 
 
 def _run(checks: Sequence[Check], subject: Subject) -> list[Finding]:
@@ -301,7 +301,7 @@ def is_refused(findings: Iterable[Finding]) -> bool:
 
 
 def digest(chunks: Iterable[bytes]) -> str:
-    """Return the sha256 of what was stored, 64 hex digits."""
+    """Return the sha256 of stored bytes, 64 hex digits."""
     sha = hashlib.sha256()
     for chunk in chunks:
         sha.update(chunk)
@@ -309,26 +309,26 @@ def digest(chunks: Iterable[bytes]) -> str:
 
 
 def comes_from_header(code: str) -> bool:
-    """Whether a finding is told by a header alone, so that reading it again renews the finding."""
+    """Whether a header alone decides a finding, so that reading it again renews the finding."""
     return code in finding_codes() - _OF_BYTES
 
 
 def is_uploaders(code: str) -> bool:
-    """Whether a finding is about what its uploader may see, so that nobody else is told."""
+    """Whether only the uploader may see a finding."""
     return code == "weights_known"
 
 
 def is_public(code: str, severity: str) -> bool:
-    """Whether everyone who sees a version is told a finding.
+    """Whether everyone who can see a version sees a finding.
 
-    Notes of little weight are for those who can act on them. So are private things: published,
-    their list would lead strangers to every file with a password in it.
+    Notes are for those who can act on them. Findings about private data are not public: their list
+    would lead strangers to files with passwords.
     """
     return severity != "info" and not code.startswith("privacy_")
 
 
 def is_weights(path: str) -> bool:
-    """Whether the name says safetensors."""
+    """Whether the name has the suffix of safetensors."""
     return path.casefold().endswith(WEIGHTS)
 
 
@@ -338,41 +338,41 @@ def empty_file() -> Finding:
 
 
 def digest_differs(declared: str, computed: str) -> Finding:
-    """Return the finding for bytes that are not the announced ones."""
+    """Return the finding for received bytes that differ from the declared ones."""
     return Finding(
         "digest_mismatch",
         "error",
-        _("The bytes that arrived hash to %(computed)s…, announced was %(declared)s…. Send the "
-          "file again.") % {"computed": computed[:12], "declared": declared[:12]},
+        _("The received bytes have the SHA-256 %(computed)s…, but %(declared)s… was declared. "
+          "Upload the file again.") % {"computed": computed[:12], "declared": declared[:12]},
         {"declared": declared, "computed": computed},
     )  # fmt: skip
 
 
 def stored_differs(arrived: str, stored: str) -> Finding:
-    """Return the finding for bytes that changed after they arrived."""
+    """Return the finding for stored bytes that differ from the received ones."""
     return Finding(
         "stored_differs",
         "error",
-        _("The bytes that were kept are not those that arrived (sha256 %(arrived)s…, now "
-          "%(stored)s…): a disk or its memory fails. Send the file again, and tell an "
+        _("The stored bytes differ from the received ones (SHA-256 %(arrived)s…, now "
+          "%(stored)s…). A disk or memory may be failing. Upload the file again, and tell an "
           "administrator.") % {"arrived": arrived[:12], "stored": stored[:12]},
         {"arrived": arrived, "stored": stored},
     )  # fmt: skip
 
 
 def weights_known(places: Sequence[Mapping[str, object]]) -> Finding:
-    """Return the finding for weights that are published already.
+    """Return the finding for weights that are already published.
 
     Args:
-        places: ``adapter``, ``version`` and ``same`` (``file``, ``tensors`` or ``weights``) of
-            each; only such as the uploader may see.
+        places: ``adapter``, ``version`` and ``same`` (``file``, ``tensors`` or ``weights``) of each
+            one that the uploader may see.
     """
     named = ", ".join(f"{place['adapter']} {place['version']}" for place in places[:3])
     return Finding(
         "weights_known",
         "warning",
-        _("These weights are published already: %(named)s. A new version of that adapter, or a "
-          "link to it, may serve people better.") % {"named": named},
+        _("These weights are already published: %(named)s. Consider a new version of that "
+          "adapter, or a link to it.") % {"named": named},
         {"count": len(places), "places": [dict(place) for place in places]},
     )  # fmt: skip
 
@@ -382,7 +382,7 @@ def check_failed(reason: str) -> Finding:
     return Finding(
         "check_failed",
         "error",
-        _("The checks could not be finished. Send the file again; if it happens again, tell "
+        _("The checks could not be completed. Upload the file again. If this happens again, tell "
           "an administrator."),
         {"reason": reason[:200]},
     )  # fmt: skip

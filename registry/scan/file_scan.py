@@ -1,4 +1,4 @@
-"""Reads a file once, in constant memory, for everything that wants its bytes.
+"""Reads a file once, in constant memory, for all checks and hashes.
 
 ```
  file ──► four buffers of 1 MiB, filled in turn ──┬─► thread: sha256, AutoV1, CRC-32
@@ -6,9 +6,9 @@
                                                   └─► this thread: tensors, then the next block
 ```
 
-SHA-256 takes most of the time, twice: of the file, and of the file without its header. Hashing and
-numpy release the interpreter's lock, so two cores share the work. A buffer is filled again when the
-threads are done with it, so a slow hash slows the reading and memory never grows.
+SHA-256 takes most of the time: once for the file, once for its data section. Hashing and
+numpy release the interpreter's lock, so two cores share the work. A buffer is reused when the
+threads are done with it, so memory doesn't grow if a hash is slow.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
     from lorary.safetensors import Header
 
     Progress = Callable[[int, int], None]
-    Taker = Callable[[int, memoryview], None]
+    Consumer = Callable[[int, memoryview], None]
 
-__all__ = ["Reading", "read"]
+__all__ = ["FileScan", "scan_file"]
 
-#: Bytes of a block. Longer ones leave the processor's cache before the last hash has seen them.
+#: Bytes of a block. Longer blocks don't stay in the processor's cache for all hashes.
 BLOCK = 1024 * 1024
 BUFFERS = 4
 
-#: Bytes asked of a stream that cannot fill a buffer by itself.
+#: Bytes requested from a stream that has no ``readinto``.
 CHUNK = 256 * 1024
 
-#: Bytes of the longest number (F64): blocks end where one of a tensor's numbers does.
+#: Bytes of the longest number (F64); blocks must not split a number.
 _LONGEST = 8
 
 #: Bytes between two calls of ``progress``.
@@ -50,29 +50,28 @@ STRIDE = 4 * BLOCK
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What a whole file is like.
+class FileScan:
+    """The hashes and findings of a whole file.
 
     Attributes:
-        hashes: Kind → hash, see ``registry.scan.hashes``; those of tensors only of weights.
-        findings: About its numbers.
+        hashes: Kind → hash, see ``registry.scan.hashes``; those of tensors only for weights.
+        findings: Findings about its numbers.
     """
 
     hashes: dict[str, str]
     findings: tuple[Finding, ...] = ()
 
 
-def read(
+def scan_file(
     handle: BinaryIO, size_bytes: int, header: Header | None, progress: Progress | None = None
-) -> Reading:
-    """Return the hashes of a file and what is wrong with its numbers.
+) -> FileScan:
+    """Return the hashes of a file and findings about its numbers.
 
     Args:
         handle: Open for reading; its position is changed.
-        size_bytes: Length that it should have; a file that ends earlier is read as far as it goes.
-        header: Of weights; None of all other files.
-        progress: Gets bytes read and bytes in all, about once per 4 MiB; what it raises ends the
-            reading.
+        size_bytes: Expected length; a shorter file is read to its end.
+        header: Header of weights; None for other files.
+        progress: Gets bytes read and the total, about once per 4 MiB; its exceptions end the scan.
     """
     start = None if header is None else header.data_start
     whole, data = WholeHashes(), DataHashes(start)
@@ -83,20 +82,20 @@ def read(
             skipped = max(0, start - begin)
             numbers.update(begin + skipped - start, block[skipped:])
 
-    told = 0
+    reported = 0
     for done in _stream(handle, _cuts(size_bytes, header), [whole.update, data.update], look):
-        if progress is not None and (done - told >= STRIDE or done == size_bytes):
-            told = done
+        if progress is not None and (done - reported >= STRIDE or done == size_bytes):
+            reported = done
             progress(done, size_bytes)
-    hashes = whole.told() | data.told()
+    hashes = whole.results() | data.results()
     if numbers is None:
-        return Reading(hashes)
+        return FileScan(hashes)
     hashes |= {"tensors": numbers.digest()} | numbers.weights()
-    return Reading(hashes, tuple(numbers.findings()))
+    return FileScan(hashes, tuple(numbers.findings()))
 
 
 def _cuts(size_bytes: int, header: Header | None) -> Iterator[int]:
-    """Yield where blocks end, so that none cuts a number in two."""
+    """Yield the ends of blocks, such that none splits a number."""
     rows = sorted(header.tensors.values(), key=lambda row: row.begin) if header else []
     begins = [row.begin for row in rows]
     start, end = header.data_start if header else 0, 0
@@ -109,9 +108,9 @@ def _cuts(size_bytes: int, header: Header | None) -> Iterator[int]:
 
 
 def _stream(
-    handle: BinaryIO, ends: Iterable[int], threads: Sequence[Taker], here: Taker
+    handle: BinaryIO, ends: Iterable[int], threads: Sequence[Consumer], here: Consumer
 ) -> Iterator[int]:
-    """Give each block to every taker, in order, and yield how far that is."""
+    """Pass each block to every consumer, in order, and yield the end of the block."""
     buffers = [memoryview(bytearray(BLOCK)) for _ in range(BUFFERS)]
     busy: list[list[Future[None]]] = [[] for _ in buffers]
     with ExitStack() as stack:
@@ -124,8 +123,8 @@ def _stream(
             block = buffers[slot][: end - begin]
             if not _fill(handle, block):
                 break
-            takers = zip(pools, threads, strict=True)
-            busy[slot] = [pool.submit(taker, begin, block) for pool, taker in takers]
+            pairs = zip(pools, threads, strict=True)
+            busy[slot] = [pool.submit(consumer, begin, block) for pool, consumer in pairs]
             here(begin, block)
             begin = end
             yield end
@@ -139,7 +138,7 @@ def _wait(futures: Iterable[Future[None]]) -> None:
 
 
 def _fill(handle: BinaryIO, block: memoryview) -> bool:
-    """Read a whole block; False when the file ends before."""
+    """Read a whole block; return False if the file ends before."""
     done = 0
     while done < len(block):
         if not (count := _read_into(handle, block[done:])):
@@ -149,7 +148,7 @@ def _fill(handle: BinaryIO, block: memoryview) -> bool:
 
 
 def _read_into(handle: BinaryIO, room: memoryview) -> int:
-    """Read what comes, without a copy where the stream can do that."""
+    """Read some bytes, without a copy if the stream supports that."""
     if isinstance(handle, io.RawIOBase | io.BufferedIOBase):
         return handle.readinto(room) or 0
     piece = handle.read(min(len(room), CHUNK))

@@ -1,16 +1,16 @@
-"""Hashes by which people look for weights: how each is computed, and how each is written.
+"""Hashes by which people search weights.
 
 ```
  │ length │ header │ tensor │ tensor │ … │
  └──────── sha256, blake3, crc32 ────────┘   autov1: 64 KiB of it, 1 MiB from its start
-                   └──── data_sha256 ────┘   stays when metadata changes
-                   └─ one ─┘└─ one ─┘        tensors: stays when order or names change, too
-                   └ values ─────────┘       weights_f16, weights_bf16: stay in such a copy
+                   └──── data_sha256 ────┘   same after a change of metadata
+                   └─ one ─┘└─ one ─┘        tensors: same in another order or with other names
+                   └ values ─────────┘       weights_f16, weights_bf16: same in such a copy
 ```
 
 Sources: AUTOMATIC1111's web UI and kohya's networks for AutoV1 and AutoV3 (`sshs_legacy_hash`,
 `sshs_model_hash`); Civitai's scanner for their short forms and for a CRC-32 whose bytes are written
-in the other order than zlib's; https://github.com/BLAKE3-team/BLAKE3-specs.
+in the reverse order of zlib's; https://github.com/BLAKE3-team/BLAKE3-specs.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from blake3 import blake3
 
 __all__ = ["DataHashes", "Form", "WholeHashes", "forms_of", "swapped"]
 
-#: Where AutoV1 looks, in bytes: 64 KiB behind the first mebibyte.
+#: The bytes that AutoV1 covers: 64 KiB after the first mebibyte.
 _V1_BEGIN, _V1_END = 0x100000, 0x110000
 
-#: Hexadecimal digits of the short forms: first ones of sha256, of AutoV1 and of data_sha256.
+#: Hexadecimal digits of the short forms of AutoV1, sha256 and data_sha256.
 _V1, _V2, _V3 = 8, 10, 12
 
 _HEX = re.compile(r"[0-9a-f]{1,1024}\Z")
@@ -35,7 +35,7 @@ _PREFIX = re.compile(r"(?:0x|(?:sha256|blake3|crc32|autov[123]):)")
 
 
 class WholeHashes:
-    """sha256, AutoV1 and CRC-32 of a stream that comes in blocks."""
+    """Computes sha256, AutoV1 and CRC-32 of a stream of blocks."""
 
     def __init__(self) -> None:
         self.sha256 = hashlib.sha256()
@@ -44,7 +44,7 @@ class WholeHashes:
         self._crc = 0
 
     def update(self, begin: int, block: memoryview) -> None:
-        """Take the block that begins at this byte of the file."""
+        """Add the block that begins at this byte of the file."""
         self.sha256.update(block)
         self._crc = zlib.crc32(block, self._crc)
         window = block[max(0, _V1_BEGIN - begin) : max(0, _V1_END - begin)]
@@ -52,15 +52,15 @@ class WholeHashes:
             self._has_v1 = True
             self._v1.update(window)
 
-    def told(self) -> dict[str, str]:
-        """Return kind → hash; files that end before AutoV1's window have none."""
+    def results(self) -> dict[str, str]:
+        """Return kind → hash; files that end before AutoV1's window have no AutoV1."""
         sha256, crc = self.sha256.hexdigest(), f"{self._crc:08x}"
         found = {"sha256": sha256, "autov2": sha256[:_V2], "crc32": crc}
         return found | ({"autov1": self._v1.hexdigest()[:_V1]} if self._has_v1 else {})
 
 
 class DataHashes:
-    """BLAKE3 of a stream that comes in blocks, and SHA-256 of its data section."""
+    """Computes BLAKE3 of a stream of blocks, and SHA-256 of its data section."""
 
     def __init__(self, data_start: int | None) -> None:
         """Begin.
@@ -73,12 +73,12 @@ class DataHashes:
         self._all = blake3()
 
     def update(self, begin: int, block: memoryview) -> None:
-        """Take the block that begins at this byte of the file."""
+        """Add the block that begins at this byte of the file."""
         self._all.update(block)
         if self._start is not None:
             self._data.update(block[max(0, self._start - begin) :])
 
-    def told(self) -> dict[str, str]:
+    def results(self) -> dict[str, str]:
         """Return kind → hash."""
         found = {"blake3": self._all.hexdigest()}
         if self._start is not None:
@@ -88,22 +88,22 @@ class DataHashes:
 
 
 def swapped(crc: str) -> str:
-    """Return eight hex digits with their four bytes in the other order."""
+    """Return eight hex digits with their four bytes in reverse order."""
     return bytes.fromhex(crc)[::-1].hex()
 
 
 class Form(NamedTuple):
-    """A kind of hash with a value, as they are stored."""
+    """A kind and a value of a hash, as stored."""
 
     kind: str
     value: str
 
 
 def forms_of(text: str) -> list[Form]:
-    """Return what a hash that somebody has may be; [] where it can be none.
+    """Return the stored forms that a user's hash may match; [] for an invalid one.
 
-    Upper case, ``0x`` and a prefix such as ``blake3:`` are understood. A CRC-32 may have its bytes
-    in either order.
+    Accepts upper case, ``0x`` and a prefix such as ``blake3:``. The bytes of a CRC-32 may be in
+    either order.
     """
     value = _PREFIX.sub("", text.strip().lower(), count=1)
     if not _HEX.match(value):

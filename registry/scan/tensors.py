@@ -1,10 +1,10 @@
-"""Looks at every number of a file as it streams by: is it finite, is it anything but zero.
+"""Checks every number of a file as it streams by: is it finite, and is it zero.
 
-NaN, infinity and zero are told from the bits, so that types numpy does not know (bf16, fp8) need no
-conversion. Without its sign bit a float grows with its bits: 0 is zero, and what reaches the
-pattern with all bits of the exponent set is infinite or NaN; E4M3FN has no infinity and one NaN,
-the FNUZ types have one NaN in place of −0. Source: IEEE 754; Micikevicius et al. 2022, "FP8 Formats
-for Deep Learning"; ONNX, "Float stored in 8 bits".
+NaN, infinity and zero are recognised by their bits, so that types that numpy doesn't have (bf16,
+fp8) need no conversion. Without the sign bit, floats sort like their bits: 0 is zero, and
+everything from the pattern with all exponent bits set is infinite or NaN. E4M3FN has no infinity
+and one NaN; the FNUZ types have one NaN in place of −0. Source: IEEE 754; Micikevicius et al. 2022,
+"FP8 Formats for Deep Learning"; ONNX, "Float stored in 8 bits".
 """
 
 from __future__ import annotations
@@ -19,24 +19,47 @@ from django.utils.translation import ngettext
 from lorary.anatomy import Finding
 from lorary.anatomy.keys.tensor_names import split_key
 from registry.scan.value_digests import Values
-from registry.scan.zero_modules import NEUTRAL_ONES, is_silent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from lorary.safetensors import Header
 
 __all__ = ["Numbers"]
 
-#: Bytes looked at in one go, so that they stay in the processor's cache.
+#: Bytes checked at once, so that they stay in the processor's cache.
 STEP = 256 * 1024
 
-#: At most this many names are listed in a finding.
+#: Maximum number of names in a finding.
 MAX_NAMES = 20
 
 
+#: Factors of a product: if one of them is zero, the product is zero.
+_PRODUCTS: tuple[frozenset[str], ...] = (
+    frozenset({"down", "up", "mid", "part_down", "part_up", "singular"}),
+    frozenset({"embedding_down", "embedding_up"}),
+    frozenset({f"hada_{part}" for part in ("w1_a", "w1_b", "w2_a", "w2_b", "t1", "t2")}),
+    frozenset(
+        {f"lokr_{part}" for part in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t1", "t2")}
+    ),
+    frozenset({"glora_a1", "glora_a2"}),
+    frozenset({"glora_b1", "glora_b2"}),
+)
+#: Tensors that change nothing if they are zero: differences, and rotations before training.
+_NEUTRAL_ZEROS = frozenset(
+    {"diff", "diff_b", "w_norm", "b_norm", "up_bias", "ia3_weight", "oft_blocks", "oft_r", "boft_r"}
+)
+#: Tensors that change nothing if they are one: multipliers.
+_NEUTRAL_ONES = frozenset({"ia3_l", "rescale", "boft_s"})
+#: Tensors that change nothing by themselves.
+_INERT = frozenset({"alpha", "on_input"})
+
+
 class _Bits(NamedTuple):
-    """Element type as unsigned integers: all but the sign, and the first that is not finite."""
+    """A float type as unsigned integers.
+
+    ``mask`` removes the sign; ``limit`` is the first value that isn't finite.
+    """
 
     dtype: str
     mask: int
@@ -60,7 +83,7 @@ _ONES = {"F64": 0x3FF0_0000_0000_0000, "F32": 0x3F80_0000, "F16": 0x3C00, "BF16"
 
 
 class _Part(NamedTuple):
-    """A tensor of a module, and whether its numbers by themselves change nothing."""
+    """A tensor of a module; ``is_neutral`` if its values alone change nothing."""
 
     module: str
     role: str
@@ -89,7 +112,7 @@ class Numbers:
         self._begin()
 
     def _begin(self) -> None:
-        """Make ready for the next tensor."""
+        """Prepare for the next tensor."""
         self._is_finite = self._is_neutral = True
         if self._at < len(self._rows):
             self._name, self._info = self._rows[self._at]
@@ -100,7 +123,7 @@ class Numbers:
             self._values.begin(self._info, self._module, self._role)
 
     def _split(self, name: str) -> tuple[str, str]:
-        """Return module and role; the weights of LyCORIS' (IA)³ have a name like any weights."""
+        """Return module and role. LyCORIS' (IA)³ weights have the name of ordinary weights."""
         split = split_key(name)
         if split is not None:
             return split[0], split[1].name
@@ -109,7 +132,7 @@ class Numbers:
         return (module, "ia3_weight") if is_ia3 else (name, "")
 
     def update(self, begin: int, block: memoryview) -> None:
-        """Take the block that begins at this byte of the data section."""
+        """Add the block that begins at this byte of the data section."""
         end = begin + len(block)
         while self._at < len(self._rows) and (place := max(begin, self._info.begin)) < end:
             stop = min(end, self._info.end)
@@ -122,16 +145,16 @@ class Numbers:
         self._digest.update(piece)
         self._values.take(piece)
         for start in range(0, len(piece), STEP):
-            self._look(piece[start : start + STEP])
+            self._check(piece[start : start + STEP])
 
-    def _look(self, piece: memoryview) -> None:
+    def _check(self, piece: memoryview) -> None:
         values = np.frombuffer(piece, dtype=self._bits.dtype)
         if self._info.dtype in _ONE_NAN:
             self._is_finite = self._is_finite and not bool((values == 0x80).any())
         room = self._scratch.view(self._bits.dtype)[: len(values)]
         np.bitwise_and(values, room.dtype.type(self._bits.mask), out=room)
         largest = int(room.max())
-        if self._role in NEUTRAL_ONES:
+        if self._role in _NEUTRAL_ONES:
             one = _ONES.get(self._info.dtype)
             self._is_neutral = self._is_neutral and bool((values == one).all())
         else:
@@ -139,7 +162,7 @@ class Numbers:
         self._is_finite = self._is_finite and largest < self._bits.limit
 
     def _close(self) -> None:
-        """Note what one tensor is like, and go on to the next."""
+        """Record the results of a tensor, and go on to the next one."""
         self._digests.append(self._digest.digest())
         if not self._is_finite:
             self._broken.append(self._name)
@@ -152,42 +175,43 @@ class Numbers:
         self._begin()
 
     def digest(self) -> str:
-        """Return the digest of the tensors as a heap: their order and names are left out.
+        """Return a digest of the tensors that ignores their order and names.
 
-        Of each tensor, BLAKE3 of ``F16 [4, 320] `` (number format, shape) and its bytes; of those
-        digests, sorted, BLAKE3 again. So it also stays when a tool renames the keys.
+        Each tensor gives the BLAKE3 of ``F16 [4, 320] `` (number format, shape) and its bytes; the
+        result is the BLAKE3 of the sorted digests. So it stays the same when a tool renames the
+        keys.
         """
         return blake3(b"".join(sorted(self._digests))).hexdigest()
 
     def weights(self) -> dict[str, str]:
-        """Return the digests of what the numbers do, by kind (``registry.scan.value_digests``)."""
-        return self._values.told()
+        """Return the digests of the values, by kind (``registry.scan.value_digests``)."""
+        return self._values.results()
 
     def findings(self) -> Iterator[Finding]:
-        """Yield what is wrong with the numbers."""
+        """Yield findings about the numbers."""
         if self._broken:
             yield Finding(
                 "numbers_not_finite",
                 "error",
                 ngettext(
-                    "%(n)d tensor holds NaN or infinity; pictures made with it are black. Export "
-                    "an earlier checkpoint.",
-                    "%(n)d tensors hold NaN or infinity; pictures made with them are black. Export "
-                    "an earlier checkpoint.",
+                    "%(n)d tensor has NaN or infinite values, which make images black. Export an "
+                    "earlier checkpoint.",
+                    "%(n)d tensors have NaN or infinite values, which make images black. Export an "
+                    "earlier checkpoint.",
                     len(self._broken),
                 )
                 % {"n": len(self._broken)},
                 {"count": len(self._broken), "tensors": self._broken[:MAX_NAMES]},
             )
         else:
-            yield from self._silence()
+            yield from self._silent_modules()
 
-    def _silence(self) -> Iterator[Finding]:
-        """Yield a finding on modules that change nothing; an error where nothing is left."""
+    def _silent_modules(self) -> Iterator[Finding]:
+        """Yield a finding about modules that change nothing; an error if all of them do."""
         modules: dict[str, dict[str, bool]] = {}
         for part in self._parts:
             modules.setdefault(part.module, {})[part.role] = part.is_neutral
-        silent = {name for name, roles in modules.items() if is_silent(roles)}
+        silent = {name for name, roles in modules.items() if _is_silent(roles)}
         if not silent:
             return
         count = len(silent)
@@ -195,8 +219,8 @@ class Numbers:
         evidence: dict[str, object] = {"count": count, "tensors": zeros[:MAX_NAMES]}
         if count == len(modules) and not self._has_others:
             message = _(
-                "Every module is all zero: the file changes nothing. It was saved before its "
-                "training, or lost its numbers in a conversion. Export it again."
+                "All modules are zero, so the file changes nothing. It was saved before the "
+                "training, or a conversion lost its values. Export it again."
             )
             yield Finding("changes_nothing", "error", message, evidence)
             return
@@ -206,3 +230,27 @@ class Numbers:
             count,
         ) % {"n": count}
         yield Finding("modules_silent", "warning", message, evidence)
+
+
+def _is_silent(neutral: Mapping[str, bool]) -> bool:
+    """Tell whether a module certainly changes nothing.
+
+    DoRA's magnitudes, for one, can change the base even beside a pair of zeros.
+
+    Args:
+        neutral: Role of each of its tensors, and whether all of its values are zero (or one, for
+            ``_NEUTRAL_ONES``).
+    """
+    rest = set(neutral) - _INERT - {"scalar"}
+    is_scaled_away = neutral.get("scalar", False)
+    products = [own for group in _PRODUCTS if (own := rest & group)]
+    if not all(is_scaled_away or _any(neutral, own) for own in products):
+        return False
+    for own in products:
+        rest -= own
+    single = rest <= _NEUTRAL_ZEROS | _NEUTRAL_ONES and all(neutral[role] for role in rest)
+    return single and bool(products or rest)
+
+
+def _any(neutral: Mapping[str, bool], roles: Iterable[str]) -> bool:
+    return any(neutral[role] for role in roles)

@@ -1,13 +1,13 @@
-"""Digests of what weights do: the same for a copy in another number format.
+"""Digests of the values of weights: equal for a copy in another number format.
 
-Of each tensor at most ``MAX_VALUES`` numbers count, spread evenly over it. They are cast to fp16
-for one digest and to bf16 for the other. Weights that were trained in fp32 share the first with
-their fp16 copy and the second with their bf16 copy. A copy in fp16 and one in bf16 that were both
-made from fp32 share neither: each has lost digits that the other has.
+At most ``MAX_VALUES`` values of each tensor count, spread evenly over it. They are cast to fp16 for
+one digest and to bf16 for the other. Weights in fp32 share the first with their fp16 copy and the
+second with their bf16 copy. An fp16 and a bf16 copy of the same weights share neither, because each
+has lost digits that the other has.
 
-What scales a module counts too: its alpha, or the one that diffusers reads from the metadata,
-divided by the rank. Names of modules and the order of tensors do not count. The adapter's
-configuration in a file beside the weights does not either.
+The scale of a module also counts: its alpha, or the one that diffusers reads from the metadata,
+divided by the rank. Names of modules, the order of tensors and the adapter's configuration in a
+separate file don't count.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_VALUES", "Values"]
 
-#: Numbers of a tensor that count.
+#: Maximum number of values of a tensor that count.
 MAX_VALUES = 16_384
 
 _STORED = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
@@ -43,7 +43,7 @@ _RANKED = ("down", "embedding_down", "hada_w1_b", "hada_w2_b", "lokr_w1_b", "lok
 
 
 class _Tensor(NamedTuple):
-    """What counts of one tensor: the digests of its numbers as fp16 and as bf16."""
+    """A tensor and the digests of its values as fp16 and as bf16."""
 
     module: str
     role: str
@@ -53,7 +53,7 @@ class _Tensor(NamedTuple):
 
 
 class Values:
-    """Takes tensors one after the other: ``begin``, ``take`` until the end of one, ``close``."""
+    """Takes tensors one by one: ``begin``, ``take`` for its bytes, ``close``."""
 
     def __init__(self, header: Header) -> None:
         self._configs = embedded_configs(header.metadata)
@@ -61,7 +61,7 @@ class Values:
         self._alphas: dict[str, float] = {}
 
     def begin(self, info: TensorInfo, module: str, role: str) -> None:
-        """Go on to a tensor of this module with this role, "" where it has none."""
+        """Start a tensor of this module with this role, "" without one."""
         self._module, self._role, self._shape = module, role, _bare(info.shape)
         self._dtype, self._at = info.dtype, 0
         self._step = _step(math.prod(info.shape))
@@ -72,9 +72,9 @@ class Values:
         self._last = 0.0
 
     def take(self, piece: memoryview) -> None:
-        """Take the bytes that follow; they cut no number."""
+        """Add the next bytes, which don't split a number."""
         stored = _STORED.get(self._dtype)
-        if stored is None:  # fp8 and whole numbers are compared as they are stored
+        if stored is None:  # fp8 and integers are compared as stored
             for digest in self._digests:
                 digest.update(piece)
             return
@@ -89,7 +89,7 @@ class Values:
             digest.update(cast(values).tobytes())
 
     def close(self) -> None:
-        """Note what counts of the tensor."""
+        """Record the digests of the tensor."""
         if self._role == "alpha":
             self._alphas[self._module] = self._last
             return
@@ -97,7 +97,7 @@ class Values:
         row = _Tensor(self._module, self._role, self._shape, half, brain)
         self._tensors.append(row)
 
-    def told(self) -> dict[str, str]:
+    def results(self) -> dict[str, str]:
         """Return kind → digest."""
         modules: defaultdict[str, list[_Tensor]] = defaultdict(list)
         for tensor in self._tensors:
@@ -121,7 +121,7 @@ class Values:
 
 
 def _bare(shape: Iterable[int]) -> tuple[int, ...]:
-    """Return a shape without the ones at its end: a layer may be written as a convolution."""
+    """Return a shape without trailing ones: a linear layer may be stored as a convolution."""
     sides = list(shape)
     while sides and sides[-1] == 1:
         sides.pop()
@@ -129,7 +129,7 @@ def _bare(shape: Iterable[int]) -> tuple[int, ...]:
 
 
 def _step(count: int) -> int:
-    """Return an odd distance, which no even width of a matrix repeats."""
+    """Return an odd distance, which the even width of a matrix doesn't repeat."""
     return -(-count // MAX_VALUES) | 1
 
 
@@ -146,7 +146,7 @@ def _as_half(values: Floats) -> NDArray[np.generic]:
 
 
 def _as_brain(values: Floats) -> NDArray[np.generic]:
-    """Return bf16 numbers as their bits, rounded to the nearest, halves to the even one."""
+    """Return bf16 values as their bits, rounded to nearest, ties to even."""
     bits = values.view(np.uint32)
     odd = (bits >> np.uint32(16)) & np.uint32(1)
     return ((bits + (np.uint32(0x7FFF) + odd)) >> np.uint32(16)).astype(np.uint16)
@@ -159,7 +159,7 @@ def _scale(
     configs: Sequence[AdapterConfig],
     cast: Callable[[Floats], NDArray[np.generic]],
 ) -> str:
-    """Return what a module is multiplied with, as text; its alpha where the rank is not known."""
+    """Return the scale of a module as text, or its alpha if the rank is unknown."""
     shapes = {tensor.role: tensor.shape for tensor in tensors}
     if "lokr_w1" in shapes and "lokr_w2" in shapes:  # two whole matrices have no rank
         return "1"

@@ -90,7 +90,7 @@ def create(*, actor: User, path: str, size_bytes: int, sha256: str | None = None
 
 def _require_kind(path: str, size_bytes: int) -> None:
     """Refuse before gigabytes travel what would be refused after."""
-    findings = checks.of_announcement(path, size_bytes)
+    findings = checks.check_declared(path, size_bytes)
     if checks.is_refused(findings):
         raise UploadRefused(check.headline(findings), findings=findings)
 

@@ -64,7 +64,7 @@ def test_who_comes_while_all_places_are_taken_is_asked_to_come_again(
     monkeypatch.setattr(limits, "WAIT_S", 0.05)
     limits._places.cache_clear()
     busy, done = threading.Barrier(3), threading.Event()
-    look = checks.look
+    look = checks.inspect_head
 
     def slow(*args: Any, **named: Any) -> Any:
         if threading.current_thread() is not threading.main_thread():
@@ -72,7 +72,7 @@ def test_who_comes_while_all_places_are_taken_is_asked_to_come_again(
             done.wait(10)
         return look(*args, **named)
 
-    monkeypatch.setattr(checks, "look", slow)
+    monkeypatch.setattr(checks, "inspect_head", slow)
     data = head(10)
     threads = [
         threading.Thread(

@@ -49,13 +49,13 @@ def written(
     return file_of(header, b"".join(raw for _, _, raw in tensors.values()), align=align)
 
 
-def read(data: bytes, **arguments: Any) -> file_scan.Reading:
-    return file_scan.read(io.BytesIO(data), len(data), parse_header(data), **arguments)
+def read(data: bytes, **arguments: Any) -> file_scan.FileScan:
+    return file_scan.scan_file(io.BytesIO(data), len(data), parse_header(data), **arguments)
 
 
 def plain(data: bytes) -> dict[str, str]:
     """Return the hashes of bytes that are no weights."""
-    return file_scan.read(io.BytesIO(data), len(data), None).hashes
+    return file_scan.scan_file(io.BytesIO(data), len(data), None).hashes
 
 
 def noise(size: int, seed: int = 1) -> bytes:
@@ -290,12 +290,12 @@ class Trickle(io.RawIOBase):
 def test_a_stream_may_give_less_than_was_asked_for() -> None:
     data = long_file(file_scan.BLOCK)
     handle: Any = Trickle(data)
-    assert file_scan.read(handle, len(data), parse_header(data)) == read(data)
+    assert file_scan.scan_file(handle, len(data), parse_header(data)) == read(data)
 
 
 def test_a_file_that_ends_early_has_another_digest() -> None:
     data = long_file(2 * file_scan.BLOCK)
-    cut = file_scan.read(io.BytesIO(data[:-3]), len(data), parse_header(data))
+    cut = file_scan.scan_file(io.BytesIO(data[:-3]), len(data), parse_header(data))
     assert cut.hashes["sha256"] != hashlib.sha256(data).hexdigest()
 
 

@@ -30,7 +30,7 @@ def codes(*modules: dict[str, float], dtype: str = "F32") -> list[str]:
             header[name] = {"dtype": dtype, "shape": [4], "data_offsets": offsets}
             data += raw
     file = file_of(header, data)
-    found = file_scan.read(io.BytesIO(file), len(file), parse_header(file)).findings
+    found = file_scan.scan_file(io.BytesIO(file), len(file), parse_header(file)).findings
     return [f"{finding.severity} {finding.code}" for finding in found]
 
 

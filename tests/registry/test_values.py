@@ -63,7 +63,7 @@ def told(
         end += len(piece)
         pieces.append(piece)
     data = file_of(header, b"".join(pieces))
-    found = file_scan.read(io.BytesIO(data), len(data), parse_header(data)).hashes
+    found = file_scan.scan_file(io.BytesIO(data), len(data), parse_header(data)).hashes
     return {kind: found[kind] for kind in (HALF, BRAIN)}
 
 

@@ -135,7 +135,7 @@ def read(request: HttpRequest, name: str, size_text: str) -> Reading:
         _require_size(size_bytes)
     except LoraryError as error:
         return _refused(name, str(error.detail))
-    if found := checks.of_announcement(path, size_bytes):
+    if found := checks.check_declared(path, size_bytes):
         return Reading(path, remarks_of(found, is_owner=True), is_refused=True)
     try:
         head = request.read(checks.head_bytes())

@@ -145,7 +145,7 @@ def _faults(path: str, size: int, sample: bytes) -> list[Finding]:
     if size and not sample:
         return []
     if checks.is_weights(path):
-        found = list(checks.look(sample, name=path, size=size).findings)
+        found = list(checks.inspect_head(sample, name=path, size=size).findings)
     else:
         found = checks.run_quick(checks.Subject(path, size, io.BytesIO(sample)))
     is_whole = len(sample) >= size  # else the header of weights goes on behind it
