@@ -147,7 +147,7 @@ def _announced(*, apart_from: str = "") -> list[Base]:
     """Return the base models of running workers, from the longest running to the newest."""
     found = (
         announced_base({key: announced[key] for key in _ANNOUNCED if key in announced})
-        for worker in job_selectors.living()
+        for worker in job_selectors.alive()
         if worker.name != apart_from
         for announced in worker.facts.get("bases", [])
     )

@@ -212,7 +212,7 @@ def _broker() -> Iterator[Report]:
 
 
 def _jobs() -> Iterator[Report]:
-    now, is_well, living = timezone.now(), True, job_selectors.living()
+    now, is_well, living = timezone.now(), True, job_selectors.alive()
     late = Job.objects.filter(state=JobState.QUEUED, run_after=None, created_at__lt=now - LONG_WAIT)
     for row in late.values("queue").annotate(count=Count("id"), oldest=Min("created_at")):
         is_well = False
@@ -239,7 +239,7 @@ def _jobs() -> Iterator[Report]:
 
 def _unknown_tasks() -> Iterator[Report]:
     """Name tasks that no worker has known for longer than an update takes."""
-    rows = job_selectors.unknown().order_by().values("task")
+    rows = job_selectors.of_unknown_task().order_by().values("task")
     for row in rows.annotate(count=Count("id"), oldest=Min("started_at")):
         jobs, since = counted(row["count"], "job"), f"{row['oldest']:%Y-%m-%d %H:%M} UTC"
         message = f"{jobs} of the task {row['task']!r}, which no worker knows, since {since}."
@@ -249,7 +249,7 @@ def _unknown_tasks() -> Iterator[Report]:
 
 def _workers() -> Iterator[Report]:
     """Say who works here, and which families have renders and nobody to make them."""
-    living = job_selectors.living()
+    living = job_selectors.alive()
     names = ", ".join(worker.name for worker in living) or "none"
     state: Literal["ok", "warning"] = "ok" if living else "warning"
     start = "Start the hub with `manage.py up`, or `manage.py worker` alone; it takes some seconds."

@@ -134,7 +134,7 @@ def reading(folder: Path) -> Iterator[None]:
 def require_no_workers() -> None:
     """Raise Busy while a worker anywhere gives signs of life."""
     workers.drop_gone()
-    if names := ", ".join(worker.name for worker in job_selectors.living()):
+    if names := ", ".join(worker.name for worker in job_selectors.alive()):
         text = _("Workers gave a sign in the last %(s)d seconds: %(names)s. Stop them first.")
         raise Busy(text % {"s": job_selectors.ALIVE_S, "names": names})
 

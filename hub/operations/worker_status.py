@@ -100,7 +100,7 @@ class UnservedTold:
 
 def worker_statuses() -> list[WorkerStatus]:
     """Return every known worker, by name."""
-    return _statuses_of(job_selectors.listing())
+    return _statuses_of(job_selectors.with_jobs())
 
 
 def worker_status(worker: Worker) -> WorkerStatus:

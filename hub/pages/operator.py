@@ -83,7 +83,7 @@ def worker(request: HttpRequest, worker_id: int) -> HttpResponse:
     wish = request.POST.get("wish", "")
     if wish not in WorkerWish.values:
         raise Invalid(_("A worker can be paused, resumed or ended."))
-    told = workers.ask(actor=request.user, worker_id=worker_id, wish=wish)
+    told = workers.request_state(actor=request.user, worker_id=worker_id, wish=wish)
     said = {
         WorkerWish.PAUSE: _("“%(name)s” takes no other job until it is resumed."),
         WorkerWish.DRAIN: _("“%(name)s” ends after its job. Start it again by hand."),
@@ -106,14 +106,14 @@ def job(request: HttpRequest, job_id: int) -> HttpResponse:
 
 
 def _context() -> dict[str, Any]:
-    living = job_selectors.living()
+    living = job_selectors.alive()
     return {
         "workers": [_card(one) for one in worker_statuses()],
         "is_anybody_here": bool(living),
         "alive_s": job_selectors.ALIVE_S,
         "unserved": unserved_told(living),
         "queues": _lines(living),
-        "unknown": jobs_told(job_selectors.unknown()[:MOST]),
+        "unknown": jobs_told(job_selectors.of_unknown_task()[:MOST]),
         "failures": jobs_told(job_selectors.failures(days=DAYS)),
         "days": DAYS,
     }
@@ -152,7 +152,7 @@ def _wishes(told: WorkerStatus) -> list[tuple[str, str]]:
 
 def _lines(living: list[Worker]) -> list[Line]:
     found = []
-    for length in job_selectors.lengths():
+    for length in job_selectors.queue_lengths():
         waiting = [length.waiting.get(priority, 0) for priority in PRIORITIES]
         waiting[PRIORITIES.index(queue.BATCH)] += length.total - sum(waiting)  # other numbers
         is_served = bool(job_selectors.serving(length.name, living))

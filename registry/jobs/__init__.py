@@ -1,1 +1,1 @@
-"""Background work: the queue of record, its workers, and Celery's part in it."""
+"""Background work: the queue, its workers, and the use of Celery."""

@@ -1,4 +1,4 @@
-"""Telling the broker that a wake-up was followed, or noticing that the broker is gone."""
+"""Acknowledges wake-ups to the broker, and notices a lost broker."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["Request", "WakeUp"]
 class Request(request.Request):
     """A message whose failed acknowledgement is an error.
 
-    Celery's own logs it and goes on. The message then counts as being worked on for ever, and a
-    worker that takes one at a time asks Redis for no other: it never notices that its connection
-    is gone, and hears nothing after the broker is back.
+    Celery's own class logs the error and continues. The message then counts as unacknowledged
+    forever, and a worker that takes one message at a time requests no other from Redis: it doesn't
+    notice the lost connection, and gets no messages after the broker returns.
     """
 
     def acknowledge(self) -> None:
-        """Acknowledge once; an error of the connection makes Celery open another one.
+        """Acknowledge once. After a connection error, Celery opens a new connection.
 
         Raises:
-            kombu's connection and channel errors: the broker is gone. It sends the wake-up again,
-            or has lost it; the job is in the database.
+            kombu's connection and channel errors: the broker is gone. It sends the wake-up again or
+            has lost it; the job is in the database.
         """
         if not self.acknowledged:
             self.message.ack()
@@ -29,6 +29,6 @@ class Request(request.Request):
 
 
 class WakeUp(Task):  # type: ignore[type-arg]  # generic in the stubs alone
-    """The kind of task that wakes workers."""
+    """The task that wakes workers."""
 
     Request = f"{__name__}:Request"

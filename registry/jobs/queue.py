@@ -1,12 +1,11 @@
-"""Background work: rows are the queue, Celery only wakes workers.
+"""Background work: rows are the queue, and Celery only wakes workers.
 
-``enqueue`` writes a Job in the transaction that makes the work necessary and sends a wake-up
-once that has committed. A lost wake-up delays work until the next sweep and loses nothing.
-A worker owns a row by a lease that a heartbeat renews; a lease that ran out (its worker was
-killed) makes the row claimable again.
+``enqueue`` writes a Job in the transaction that requires the work, and sends a wake-up after the
+commit. A lost wake-up only delays work until the next sweep. A worker owns a row by a lease, which
+a heartbeat renews. An expired lease (its worker was killed) makes the row claimable again.
 
-Queues are named by the kind of work and, after a dot, by what a worker must have for it
-(``checks``, ``render.sdxl``). Jobs run by priority, then by turn (``_turn``), then by age.
+Queues are named by the kind of work and, after a dot, by what a worker needs for it (``checks``,
+``render.sdxl``). Jobs run by priority, then by turn (``_turn``), then by age.
 """
 
 from __future__ import annotations
@@ -61,11 +60,11 @@ __all__ = [
 
 WAKE = "registry.wake"
 
-#: Priorities: somebody looks at the screen; an owner asked and may go away; it follows from
-#: something else, such as a publication; it renews what is there already.
+#: Priorities: somebody is watching; an owner asked for it; it follows from something else, such as
+#: a publication; it renews existing results.
 INTERACTIVE, ASKED, BATCH, RENEWAL = 10, 5, 0, -10
 
-#: Most seconds between two attempts at a job.
+#: Maximum seconds between two attempts at a job.
 LONGEST_PAUSE_S = 120.0
 
 _OPEN = [JobState.QUEUED, JobState.RUNNING]
@@ -74,9 +73,9 @@ log = logging.getLogger(__name__)
 
 
 class Retry(Exception):
-    """A transient trouble; the job runs again after ``after_s`` seconds.
+    """A temporary problem; the job runs again after ``after_s`` seconds.
 
-    It is an attempt unless nothing was tried: the limit of attempts is for what goes wrong.
+    Without ``is_attempt`` it doesn't count towards the maximum number of attempts.
     """
 
     def __init__(self, reason: str, *, after_s: float = 10, is_attempt: bool = True) -> None:
@@ -85,11 +84,11 @@ class Retry(Exception):
 
 
 class Fail(Exception):
-    """The job cannot succeed; its text is the reason shown to people."""
+    """The job can't succeed; the text is the reason that people see."""
 
 
 class Cancelled(Exception):
-    """Somebody asked for the job to stop, and it did."""
+    """The job stopped because somebody asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,28 +99,28 @@ class JobRun:
 
     @property
     def args(self) -> dict[str, Any]:
-        """The ids the job was given."""
+        """The ids in the job."""
         return dict(self.job.args)
 
     def progress(self, done: int, total: int) -> None:
-        """Record how far the work is, in the handler's own unit."""
+        """Record the progress of the work, in the handler's own unit."""
         Job.objects.filter(pk=self.job.pk).update(done=done, total=total)
 
     def check_cancelled(self) -> None:
-        """Raise Cancelled when somebody asked for it."""
+        """Raise Cancelled if somebody asked for it."""
         if Job.objects.filter(pk=self.job.pk, is_cancel_asked=True).exists():
             raise Cancelled
 
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A task's function, and what becomes of it.
+    """A task's function, and what follows its failures.
 
     Attributes:
         run: Does the job.
-        on_failed: Told when it has failed for good.
-        transient: Errors after which it is tried again; any other ends it.
-        limit_s: Seconds that an attempt may take, from its job; nobody's lease goes on after that.
+        on_failed: Called when the job has finally failed.
+        transient: Errors after which the job is retried; other errors end it.
+        limit_s: Time limit of an attempt in seconds, by job; leases are not renewed after that.
     """
 
     run: Callable[[JobRun], None]
@@ -140,7 +139,7 @@ def handler(
     transient: tuple[type[Exception], ...] = (Exception,),
     limit_s: Callable[[Job], float] | None = None,
 ) -> Callable[[Callable[[JobRun], None]], Callable[[JobRun], None]]:
-    """Register the function that does jobs of this name; see ``Handler``."""
+    """Register the function for jobs of this name; see ``Handler``."""
 
     def register(function: Callable[[JobRun], None]) -> Callable[[JobRun], None]:
         _HANDLERS[task] = Handler(function, on_failed, transient, limit_s)
@@ -150,7 +149,11 @@ def handler(
 
 
 def handler_of(task: str) -> Handler:
-    """Return the handler of a task; KeyError when no installed app registered one."""
+    """Return the handler of a task.
+
+    Raises:
+        KeyError: no installed app registered one.
+    """
     return _HANDLERS[task]
 
 
@@ -163,15 +166,15 @@ def enqueue(
     priority: int = BATCH,
     owner: str = "",
 ) -> Job:
-    """Write the job in the current transaction; an open job with the same key is kept.
+    """Write the job in the current transaction, unless an open job has the same key.
 
     Args:
         queue: Name of the queue that workers serve (``checks``, ``render.sdxl``).
         task: Name under which a handler is registered.
-        args: Ids only; everything else is read when the job runs.
+        args: Only ids; everything else is read when the job runs.
         key: Idempotency key: at most one open job has it.
         priority: Higher runs first.
-        owner: Namespace or user that it is for; owners take turns.
+        owner: Namespace or user that the job is for; owners take turns.
     """
     wanted: dict[str, Any] = {
         "queue": queue,
@@ -179,7 +182,7 @@ def enqueue(
         "args": args,
         "priority": priority,
         "owner": owner,
-        "turn": partial(_turn, queue, priority, owner),  # counted only for a new one
+        "turn": partial(_turn, queue, priority, owner),  # computed only for a new job
     }
     with transaction.atomic():
         job, _is_new = Job.objects.get_or_create(key=key, state__in=_OPEN, defaults=wanted)
@@ -188,12 +191,12 @@ def enqueue(
 
 
 def _turn(queue: str, priority: int, owner: str) -> int:
-    """Return when a new job comes, by start-time fair queueing: Goyal, Vin, Cheng 1996.
+    """Return the turn of a new job, by start-time fair queueing: Goyal, Vin, Cheng 1996.
 
-    It begins where the work of its kind is now, or after its owner's last job. So who has 500 jobs
-    open and who has one take turns. Where the work is: at the job that runs, or, while none does,
-    at the head of the queue. Turns of all queues of a kind are compared, because one process
-    serves them; two jobs of an owner written at the same moment may get the same.
+    A job comes after the current turn and after its owner's last job. So an owner with 500 open
+    jobs and one with a single job take turns. The current turn is that of the running job or,
+    without one, that of the head of the queue. Turns are compared in all queues of a kind, because
+    one process serves them. Two jobs that an owner writes at the same moment may get the same turn.
     """
     kind = queue.partition(".")[0]
     peers = Job.objects.filter(priority=priority, state__in=_OPEN).filter(
@@ -209,7 +212,7 @@ def _turn(queue: str, priority: int, owner: str) -> int:
 
 
 def wake(queue: str) -> None:
-    """Tell the workers of a queue to look; a broker that is away only costs time."""
+    """Wake the workers of a queue. Without a broker, the next sweep finds the job."""
     try:
         current_app.send_task(WAKE, kwargs={"queue": queue}, queue=queue, ignore_result=True)
     except (KombuError, OSError) as error:
@@ -217,15 +220,15 @@ def wake(queue: str) -> None:
 
 
 def worker_name() -> str:
-    """Return ``host:pid`` of this process, as rows name their owner."""
+    """Return ``host:pid`` of this process, the owner in rows."""
     return f"{_host()}:{os.getpid()}"
 
 
 def _claimable(queues: Iterable[str]) -> Q:
-    """Condition for jobs that a worker of these queues may take.
+    """Return the condition for jobs that a worker of these queues may take.
 
-    Nobody asks to wait longer than ``LONGEST_PAUSE_S``: what should wait longer was written by a
-    clock that was ahead, and is due.
+    No retry waits longer than ``LONGEST_PAUSE_S``. A later ``run_after`` comes from a clock that
+    was ahead, and is due.
     """
     now = timezone.now()
     beyond = now + timedelta(seconds=LONGEST_PAUSE_S)
@@ -236,15 +239,15 @@ def _claimable(queues: Iterable[str]) -> Q:
 
 
 def next_queue(queues: Iterable[str]) -> str | None:
-    """Return a queue in which a worker of these would find work."""
+    """Return one of these queues that has a claimable job, or None."""
     return Job.objects.filter(_claimable(queues)).values_list("queue", flat=True).first()
 
 
 def claim(*queues: str, after: str = "") -> Job | None:
-    """Take the next job of all these queues together, or None.
+    """Claim the next job of these queues, or return None.
 
-    What is urgent comes first, whichever of the queues it is in. Among jobs whose turn it is, one
-    of the queue that this worker served before (``after``) does, since it is ready for those.
+    Urgent jobs come first, whatever their queue. Of jobs with the same turn, one of the queue that
+    this worker served last (``after``) comes first, because it is prepared for them.
     """
     other = Case(When(queue=after, then=0), default=1)
     with transaction.atomic():
@@ -264,7 +267,7 @@ def claim(*queues: str, after: str = "") -> Job | None:
 
 
 def renew(job: Job) -> bool:
-    """Prolong the lease; False when the row is no longer this worker's."""
+    """Extend the lease; return False if the row no longer belongs to this worker."""
     mine = Job.objects.filter(pk=job.pk, state=JobState.RUNNING, worker=worker_name())
     return mine.filter(attempt=job.attempt).update(lease_until=_lease_end()) == 1
 
@@ -277,7 +280,7 @@ def finish(
     retry_after_s: float | None = None,
     is_attempt: bool = True,
 ) -> bool:
-    """Close this attempt; False when another worker has taken the row meanwhile."""
+    """End this attempt; return False if another worker has taken the row."""
     changes: dict[str, Any] = {"state": state, "reason": reason, "lease_until": None, "worker": ""}
     if not is_attempt:
         changes["attempt"] = job.attempt - 1
@@ -291,7 +294,7 @@ def finish(
 
 
 def cancel(key: str) -> None:
-    """Stop the open job of a key: at once when queued, at its next look when running."""
+    """Stop the open job of a key: at once if queued, at its next check if running."""
     Job.objects.filter(key=key, state=JobState.RUNNING).update(is_cancel_asked=True)
     Job.objects.filter(key=key, state=JobState.QUEUED).update(
         state=JobState.CANCELLED, finished_at=timezone.now(), is_cancel_asked=True
@@ -299,7 +302,7 @@ def cancel(key: str) -> None:
 
 
 def release_dead() -> int:
-    """Free jobs of other workers on this host that no longer live; returns how many."""
+    """Release jobs of dead workers on this host; return their number."""
     running = Job.objects.filter(state=JobState.RUNNING, worker__startswith=f"{_host()}:")
     owners = set(running.values_list("worker", flat=True))
     dead = [worker for worker in owners if is_dead(worker)]
@@ -307,10 +310,10 @@ def release_dead() -> int:
 
 
 def release_own(*, is_polite: bool = False) -> int:
-    """Free jobs under this process's name; returns how many.
+    """Release jobs under this process's name; return their number.
 
-    Call it before work begins, for a dead namesake, and after a polite stop, which does not
-    count as an attempt.
+    Call it before work begins, because of a dead worker with the same name, and after a polite
+    stop, which doesn't count as an attempt.
     """
     mine = Job.objects.filter(state=JobState.RUNNING, worker=worker_name())
     if is_polite:
@@ -323,7 +326,7 @@ def _free(jobs: QuerySet[Job]) -> int:
 
 
 def is_dead(worker: str) -> bool:
-    """Whether a worker of this name is known to be gone; of other hosts nothing is known."""
+    """Whether a worker of this name is known to be dead. Nothing is known about other hosts."""
     is_here = worker.startswith(f"{_host()}:") and worker != worker_name()
     return is_here and not _is_alive(worker)
 

@@ -1,4 +1,4 @@
-"""Who works on jobs, and what waits for them."""
+"""Workers and the jobs that wait for them."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ __all__ = [
     "UNKNOWN",
     "QueueLength",
     "WorkerView",
+    "alive",
     "failures",
-    "lengths",
-    "listing",
-    "living",
+    "of_unknown_task",
+    "queue_lengths",
     "serving",
-    "unknown",
     "view_of",
+    "with_jobs",
 ]
 
-#: Seconds without a sign after which a worker counts as gone; it gives one every few.
+#: Seconds after its last heartbeat after which a worker counts as gone.
 ALIVE_S = 30
-#: How the reason begins with which a worker puts a job back whose task it does not know.
+#: Prefix of the reason with which a worker returns a job whose task it doesn't know.
 UNKNOWN = "this worker knows no task"
-#: After this no update is under way any more, in which some workers know a task and some do not.
+#: Maximum duration of an update, during which only some workers know a task.
 UPDATE_TIME = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerView:
-    """A worker as its operator sees it; ``job`` is the one that it is at."""
+    """A worker with its running job."""
 
     worker: Worker
     job: Job | None
@@ -50,7 +50,7 @@ class WorkerView:
 
 @dataclass(frozen=True, slots=True)
 class QueueLength:
-    """Jobs of a queue that wait, by priority, the highest first; ``running`` are at work."""
+    """Jobs of a queue: ``running``, and ``waiting`` by priority, the highest first."""
 
     name: str
     running: int = 0
@@ -59,42 +59,42 @@ class QueueLength:
 
     @property
     def total(self) -> int:
-        """Jobs that wait."""
+        """Number of waiting jobs."""
         return sum(self.waiting.values())
 
 
-def living() -> list[Worker]:
-    """Return the workers that gave a sign lately, the longest at work first."""
-    alive = timezone.now() - timedelta(seconds=ALIVE_S)
-    return list(Worker.objects.filter(seen_at__gte=alive).order_by("started_at", "pk"))
+def alive() -> list[Worker]:
+    """Return the workers with a recent heartbeat, the longest running first."""
+    since = timezone.now() - timedelta(seconds=ALIVE_S)
+    return list(Worker.objects.filter(seen_at__gte=since).order_by("started_at", "pk"))
 
 
 def serving(queue: str, workers: Iterable[Worker] | None = None) -> list[Worker]:
-    """Return living workers that take jobs of a queue, or will once they are resumed."""
-    found = living() if workers is None else workers
+    """Return alive workers that take jobs of a queue, or will once they are resumed."""
+    found = alive() if workers is None else workers
     return [one for one in found if queue in one.queues and one.wish != WorkerWish.DRAIN]
 
 
-def listing() -> list[WorkerView]:
-    """Return every known worker with the job it is at, by name; two queries."""
+def with_jobs() -> list[WorkerView]:
+    """Return all known workers with their running jobs, by name; two queries."""
     return _views(list(Worker.objects.all()))
 
 
 def view_of(worker: Worker) -> WorkerView:
-    """Return one worker with the job it is at."""
+    """Return a worker with its running job."""
     return _views([worker])[0]
 
 
 def _views(rows: list[Worker]) -> list[WorkerView]:
-    alive = timezone.now() - timedelta(seconds=ALIVE_S)
+    since = timezone.now() - timedelta(seconds=ALIVE_S)
     names = [row.name for row in rows]
     running = Job.objects.filter(state=JobState.RUNNING, worker__in=names).order_by("-pk")
     jobs = {job.worker: job for job in running}
-    return [WorkerView(row, jobs.get(row.name), row.seen_at >= alive) for row in rows]
+    return [WorkerView(row, jobs.get(row.name), row.seen_at >= since) for row in rows]
 
 
-def lengths() -> list[QueueLength]:
-    """Return the queues in which something is open, by name; two queries."""
+def queue_lengths() -> list[QueueLength]:
+    """Return the queues with open jobs, by name; two queries."""
     queued = Job.objects.filter(state=JobState.QUEUED)
     waiting = queued.values("queue", "priority").annotate(n=Count("pk"), oldest=Min("created_at"))
     running = Job.objects.filter(state=JobState.RUNNING).values("queue").annotate(n=Count("pk"))
@@ -111,15 +111,15 @@ def lengths() -> list[QueueLength]:
     ]
 
 
-def unknown() -> QuerySet[Job]:
-    """Return jobs that no worker has known the task of for long, the oldest first."""
+def of_unknown_task() -> QuerySet[Job]:
+    """Return jobs whose task no worker has known for a long time, the oldest first."""
     since = timezone.now() - UPDATE_TIME
     rows = Job.objects.filter(state=JobState.QUEUED, reason__startswith=UNKNOWN)
     return rows.filter(started_at__lt=since).order_by("started_at")
 
 
 def failures(*, days: int = 7, limit: int = 50) -> list[Job]:
-    """Return jobs that failed in these days, the latest first."""
+    """Return the jobs that failed in the last days, the latest first."""
     since = timezone.now() - timedelta(days=days)
     rows = Job.objects.filter(state=JobState.FAILED, finished_at__gte=since)
     return list(rows.order_by("-finished_at")[:limit])

@@ -1,4 +1,4 @@
-"""What a worker process does between two wake-ups."""
+"""The work of a worker process between two wake-ups."""
 
 from __future__ import annotations
 
@@ -24,32 +24,34 @@ if TYPE_CHECKING:
 
 __all__ = ["Cleaner", "Sweeper", "drain", "wake"]
 
-#: Seconds between two looks for work that no wake-up announced; a worker shows itself as often.
+#: Seconds between two searches for work without a wake-up, and between two heartbeats.
 SWEEP_S = 5.0
 
-#: Seconds between two removals of what nobody refers to.
+#: Seconds between two deletions of unreferenced rows and bytes.
 CLEAN_S = 3600.0
 
 log = logging.getLogger(__name__)
 
 #: Queues that this process serves, empty outside of workers.
 _SERVED: list[str] = []
-#: Set while this process is at a job.
+#: Set while this process runs a job.
 _AT_WORK = threading.Event()
 
 
 def wake(name: str) -> int:
-    """Do what is claimable, in whatever queue of this process; returns how many jobs were run."""
+    """Run the claimable jobs of all queues of this process; return their number."""
     return drain(*(_SERVED or [name]))
 
 
 def drain(*queues: str) -> int:
-    """Run every claimable job of these queues, the most urgent first; returns how many were run.
+    """Run all claimable jobs of these queues, the most urgent first; return their number.
 
-    It ends early when the operator wants this worker to pause or to end.
+    It ends early if the operator wants this worker to pause or to end.
     """
     count, last = 0, ""
-    while workers.wish() == WorkerWish.WORK and (job := queue.claim(*queues, after=last)):
+    while workers.requested_state() == WorkerWish.WORK and (
+        job := queue.claim(*queues, after=last)
+    ):
         _AT_WORK.set()
         try:
             _run(job)
@@ -63,7 +65,7 @@ def drain(*queues: str) -> int:
 def _run(job: Job) -> None:
     try:
         handler = queue.handler_of(job.task)
-    except KeyError:  # during an update; a worker of the next release knows it
+    except KeyError:  # during an update: a worker of the next release has it
         reason = f"{job_selectors.UNKNOWN} {job.task}"
         queue.finish(
             job, state=JobState.QUEUED, reason=reason, retry_after_s=SWEEP_S, is_attempt=False
@@ -75,13 +77,13 @@ def _run(job: Job) -> None:
     try:
         with _Heartbeat(job, handler.limit_s(job) if handler.limit_s else math.inf):
             handler.run(queue.JobRun(job))
-    except queue.Retry as trouble:
+    except queue.Retry as retry:
         queue.finish(
             job,
             state=JobState.QUEUED,
-            reason=str(trouble),
-            retry_after_s=trouble.after_s,
-            is_attempt=trouble.is_attempt,
+            reason=str(retry),
+            retry_after_s=retry.after_s,
+            is_attempt=retry.is_attempt,
         )
     except queue.Cancelled:
         queue.finish(job, state=JobState.CANCELLED)
@@ -103,7 +105,7 @@ def _retry_or_fail(job: Job, error: Exception, *, is_over: bool) -> None:
 
 
 def _close_failed(job: Job, reason: str) -> None:
-    """End the job and its subject together: a kill in between must not leave one of them open."""
+    """End the job and its subject in one transaction, so that both end or none."""
     with transaction.atomic():
         if not queue.finish(job, state=JobState.FAILED, reason=reason):
             return
@@ -114,9 +116,9 @@ def _close_failed(job: Job, reason: str) -> None:
 
 
 class _Heartbeat:
-    """Renews a job's lease from a thread while its handler works, within its time.
+    """Renews a job's lease from a thread while its handler runs, within its time limit.
 
-    A handler that hangs, as on a disk that does not answer, loses its job to another worker.
+    A handler that hangs, for example on a disk, loses its job to another worker.
     """
 
     def __init__(self, job: Job, limit_s: float) -> None:
@@ -136,11 +138,11 @@ class _Heartbeat:
         try:
             while not self.stop.wait(settings.LORARY.job_lease_s / 3):
                 if time.monotonic() > self.until:
-                    log.error("job %s takes longer than it may; its lease ends", self.job.pk)
+                    log.error("job %s exceeds its time limit; its lease ends", self.job.pk)
                     return
                 try:
                     is_mine = queue.renew(self.job)
-                except DatabaseError as error:  # busy or away: the next beat may still be in time
+                except DatabaseError as error:  # busy or unreachable: the next beat may be in time
                     log.warning("lease of job %s not renewed: %s", self.job.pk, error)
                     continue
                 if not is_mine:
@@ -151,7 +153,7 @@ class _Heartbeat:
 
 
 class Sweeper(threading.Thread):
-    """Shows that this worker lives, and wakes it for work that no message announced."""
+    """Sends heartbeats of this worker, and wakes it for work without a message."""
 
     def __init__(
         self,
@@ -163,9 +165,9 @@ class Sweeper(threading.Thread):
         """Serve queues.
 
         Args:
-            queues: What this process serves.
-            facts: Returns what it tells of itself.
-            on_drain: Called, again and again, while it should end and is at no job.
+            queues: Queues of this process.
+            facts: Returns what this process reports about itself.
+            on_drain: Called repeatedly while it should end and runs no job.
         """
         super().__init__(name="sweeper", daemon=True)
         self.queues = list(queues)
@@ -173,36 +175,36 @@ class Sweeper(threading.Thread):
         self.stopping = threading.Event()
 
     def run(self) -> None:
-        """Look at once, then every few seconds, until stopped."""
+        """Check at once, then every few seconds, until stopped."""
         _SERVED[:] = self.queues
-        if uploads.CHECKS_QUEUE in self.queues:  # one queue's worker is enough for that
+        if uploads.CHECKS_QUEUE in self.queues:  # the workers of one queue are enough
             Cleaner(self.stopping).start()
-        self._look()
+        self._check()
         while not self.stopping.wait(SWEEP_S):
-            self._look()
+            self._check()
 
     def end(self) -> None:
-        """Stop looking, and remove this worker's row: it ends politely."""
+        """Stop, and delete this worker's row."""
         self.stopping.set()
         if self.is_alive():
             self.join()
         workers.leave()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         try:
             if not workers.beat():
-                workers.announce(queues=self.queues, facts=self.facts())
+                workers.register(queues=self.queues, facts=self.facts())
             queue.release_dead()
             workers.drop_gone()
             if not _AT_WORK.is_set():
-                self._obey(workers.wish())
-        except Exception:  # process edge: a database that is away must not end the sweeping
+                self._obey(workers.requested_state())
+        except Exception:  # process edge: an unreachable database must not end the thread
             log.exception("sweep failed")
         finally:
             close_old_connections()
 
     def _obey(self, wish: str) -> None:
-        """Wake this idle worker when there is work, or end it."""
+        """Wake this idle worker if there is work, or end it."""
         if wish == WorkerWish.DRAIN:
             self.on_drain()
         elif wish == WorkerWish.WORK and (name := queue.next_queue(self.queues)):
@@ -210,10 +212,10 @@ class Sweeper(threading.Thread):
 
 
 class Cleaner(threading.Thread):
-    """Deletes unreferenced rows and bytes every hour, for as long as that takes.
+    """Deletes unreferenced rows and bytes every hour.
 
-    It is a thread of its own, since a sweep of a large store takes minutes and the worker has to
-    show itself every few seconds. A sweep can be cut off anywhere, so nobody waits for its end.
+    It is a separate thread, because a sweep of a large store takes minutes and the worker must send
+    heartbeats. A sweep can be cut off at any time, so nothing waits for its end.
     """
 
     def __init__(self, stopping: threading.Event) -> None:
@@ -227,7 +229,7 @@ class Cleaner(threading.Thread):
             pause_s = CLEAN_S
             try:
                 log.info("swept: %s", sweep.run())
-            except Exception:  # process edge: the next sweep may find the database or store back
+            except Exception:  # process edge: the database or store may return
                 log.exception("sweep failed")
             finally:
                 connection.close()

@@ -1,7 +1,7 @@
-"""Worker processes: what they tell of themselves, and what their operator wants of them.
+"""Worker processes: their heartbeats, and the state that the operator requests.
 
-A worker has a row while it lives. Nobody else's word is needed that it is there: it renews
-``seen_at`` every few seconds, and what was not seen for long is removed by whoever sweeps.
+A worker has a row while it lives and updates ``seen_at`` every few seconds. Other workers delete
+the rows of those that are gone.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORGET",
-    "announce",
-    "ask",
     "beat",
     "count_job",
     "drop_gone",
     "leave",
+    "register",
+    "request_state",
+    "requested_state",
     "set_wish",
-    "tell",
-    "wish",
+    "update_facts",
 ]
 
-#: Rows of workers that nobody saw for this long are removed.
+#: Time after the last heartbeat after which the row of a worker is deleted.
 FORGET = timedelta(minutes=10)
 
 
@@ -47,52 +47,52 @@ def _mine() -> QuerySet[Worker]:
     return Worker.objects.filter(name=queue.worker_name())
 
 
-def announce(*, queues: Iterable[str], facts: dict[str, Any]) -> None:
-    """Write this process's row, also over that of a dead namesake: it starts with work."""
+def register(*, queues: Iterable[str], facts: dict[str, Any]) -> None:
+    """Write this process's row, replacing that of a dead worker with the same name."""
     now = timezone.now()
-    said = {"queues": list(queues), "facts": facts, "wish": WorkerWish.WORK, "jobs_done": 0}
+    values = {"queues": list(queues), "facts": facts, "wish": WorkerWish.WORK, "jobs_done": 0}
     Worker.objects.update_or_create(
-        name=queue.worker_name(), defaults={**said, "started_at": now, "seen_at": now}
+        name=queue.worker_name(), defaults={**values, "started_at": now, "seen_at": now}
     )
 
 
 def beat() -> bool:
-    """Say that this process lives; False when its row is gone and it must announce itself."""
+    """Record a heartbeat; return False if the row is gone and the worker must register again."""
     return bool(_mine().update(seen_at=timezone.now()))
 
 
-def tell(facts: dict[str, Any]) -> None:
-    """Change what this process says of itself."""
+def update_facts(facts: dict[str, Any]) -> None:
+    """Update what this process reports about itself."""
     _mine().update(facts=facts)
 
 
 def count_job() -> None:
-    """Count a job that this process ended."""
+    """Count a job that this process finished."""
     _mine().update(jobs_done=F("jobs_done") + 1)
 
 
-def wish() -> str:
-    """Return what is wanted of this process; one without a row works."""
+def requested_state() -> str:
+    """Return the state that the operator requests of this process; without a row, to work."""
     return str(_mine().values_list("wish", flat=True).first() or WorkerWish.WORK)
 
 
 def leave() -> None:
-    """Remove this process's row."""
+    """Delete this process's row."""
     _mine().delete()
 
 
 def drop_gone() -> int:
-    """Remove rows of workers that died on this host, or that nobody saw for long."""
+    """Delete rows of workers that died on this host, or that have sent no heartbeat for long."""
     dead = [name for name in Worker.objects.values_list("name", flat=True) if queue.is_dead(name)]
     long_ago = timezone.now() - FORGET
     return Worker.objects.filter(Q(name__in=dead) | Q(seen_at__lt=long_ago)).delete()[0]
 
 
-def ask(*, actor: User | AnonymousUser | None, worker_id: int, wish: str) -> Worker:
-    """Want something of a worker.
+def request_state(*, actor: User | AnonymousUser | None, worker_id: int, wish: str) -> Worker:
+    """Request a state of a worker.
 
     Raises:
-        NotFound: there is none of this number, or the actor is no operator.
+        NotFound: there is no such worker, or the actor is no operator.
         ScopeMissing: see ``permissions.require_operator``.
     """
     permissions.require_operator(actor)
@@ -105,7 +105,7 @@ def ask(*, actor: User | AnonymousUser | None, worker_id: int, wish: str) -> Wor
 
 
 def set_wish(workers: Iterable[Worker], wish: str) -> None:
-    """Want something of workers; those that shall work again are woken at once."""
+    """Request a state of workers; those that resume work are woken at once."""
     rows = list(workers)
     Worker.objects.filter(pk__in=[one.pk for one in rows]).update(wish=wish)
     if wish == WorkerWish.WORK:

@@ -114,7 +114,7 @@ def test_a_process_tells_its_bases_and_serves_their_families(served: None) -> No
 
 def test_the_pace_of_renders_is_told(queued: Version, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_bases, "_SECONDS", {})
-    workers.announce(queues=["render.miniature"], facts=worker_bases.facts())
+    workers.register(queues=["render.miniature"], facts=worker_bases.facts())
     worker_process.drain("render.miniature")
     assert previews_of(queued).state == "ready"
     [base] = Worker.objects.get().facts["bases"]
@@ -148,7 +148,7 @@ def test_a_render_that_no_worker_can_take_waits_and_goes_on_by_itself(queued: Ve
     found = previews_of(queued)
     assert (found.state, found.reason) == ("waiting", "waiting for a worker for Miniature")
     assert found.total == 20
-    worker_process.Sweeper(["render.miniature"], facts=worker_bases.facts)._look()
+    worker_process.Sweeper(["render.miniature"], facts=worker_bases.facts)._check()
     assert previews_of(queued).state == "queued"
     worker_process.drain("render.miniature")
     assert previews_of(queued).state == "ready"

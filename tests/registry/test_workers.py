@@ -57,7 +57,7 @@ def announced(name: str = "box:1", *queues: str) -> Worker:
 
 def test_a_worker_that_looks_around_has_a_row_and_renews_it() -> None:
     sweeper = worker_process.Sweeper(["render.a"], facts=lambda: {"device": "GPU"})
-    sweeper._look()
+    sweeper._check()
     row = Worker.objects.get()
     assert (row.name, row.queues, row.facts) == (
         queue.worker_name(),
@@ -66,17 +66,17 @@ def test_a_worker_that_looks_around_has_a_row_and_renews_it() -> None:
     )
     long_ago = timezone.now() - timedelta(minutes=1)
     Worker.objects.update(seen_at=long_ago)
-    assert not job_selectors.living()
-    sweeper._look()
-    assert job_selectors.living() == [row]
+    assert not job_selectors.alive()
+    sweeper._check()
+    assert job_selectors.alive() == [row]
     sweeper.end()
     assert not Worker.objects.exists()
 
 
 def test_a_new_worker_under_an_old_name_works_again() -> None:
-    workers.announce(queues=["a"], facts={})
+    workers.register(queues=["a"], facts={})
     workers.set_wish(Worker.objects.all(), WorkerWish.PAUSE)
-    workers.announce(queues=["b"], facts={})
+    workers.register(queues=["b"], facts={})
     row = Worker.objects.get()
     assert (row.queues, row.wish, row.jobs_done) == (["b"], WorkerWish.WORK, 0)
 
@@ -92,7 +92,7 @@ def test_workers_that_are_gone_are_forgotten() -> None:
 
 
 def test_a_worker_counts_its_jobs() -> None:
-    workers.announce(queues=["render.a"], facts={})
+    workers.register(queues=["render.a"], facts={})
     for n in range(3):
         put(n)
     worker_process.drain("render.a")
@@ -101,7 +101,7 @@ def test_a_worker_counts_its_jobs() -> None:
 
 @pytest.mark.parametrize("wish", [WorkerWish.PAUSE, WorkerWish.DRAIN])
 def test_a_worker_takes_no_other_job_when_it_is_not_to(wish: WorkerWish) -> None:
-    workers.announce(queues=["render.a"], facts={})
+    workers.register(queues=["render.a"], facts={})
 
     @queue.handler("last")
     def last(run: queue.JobRun) -> None:
@@ -118,11 +118,11 @@ def test_a_worker_takes_no_other_job_when_it_is_not_to(wish: WorkerWish) -> None
 
 def test_a_paused_worker_is_not_woken_and_a_resumed_one_at_once(woken: list[str]) -> None:
     sweeper = worker_process.Sweeper(["render.a", "render.b"])
-    sweeper._look()
+    sweeper._check()
     workers.set_wish(Worker.objects.all(), WorkerWish.PAUSE)
     put(1)
     woken.clear()
-    sweeper._look()
+    sweeper._check()
     assert woken == []
     workers.set_wish(Worker.objects.all(), WorkerWish.WORK)
     assert woken == ["render.a", "render.b"]
@@ -131,13 +131,13 @@ def test_a_paused_worker_is_not_woken_and_a_resumed_one_at_once(woken: list[str]
 def test_a_drained_worker_ends_once_it_is_idle() -> None:
     ends: list[bool] = []
     sweeper = worker_process.Sweeper(["render.a"], on_drain=lambda: ends.append(True))
-    sweeper._look()
+    sweeper._check()
     workers.set_wish(Worker.objects.all(), WorkerWish.DRAIN)
     worker_process._AT_WORK.set()
-    sweeper._look()
+    sweeper._check()
     worker_process._AT_WORK.clear()
     assert ends == []
-    sweeper._look()
+    sweeper._check()
     assert ends == [True]
 
 
@@ -145,7 +145,7 @@ def test_a_worker_at_work_is_not_woken(woken: list[str]) -> None:
     put(1)
     woken.clear()
     worker_process._AT_WORK.set()
-    worker_process.Sweeper(["render.a"])._look()
+    worker_process.Sweeper(["render.a"])._check()
     worker_process._AT_WORK.clear()
     assert woken == []
 
@@ -171,7 +171,7 @@ def test_the_list_of_workers_has_the_job_each_is_at(django_assert_num_queries: o
     job = put(1)
     Job.objects.update(state=JobState.RUNNING, worker="a:1", done=3, total=20)
     with django_assert_num_queries(2):  # type: ignore[operator]  # untyped fixture
-        first, second = job_selectors.listing()
+        first, second = job_selectors.with_jobs()
     assert (first.job, second.job) == (job, None)
     assert first.is_alive
 
@@ -182,7 +182,7 @@ def test_queues_are_told_by_priority_with_the_oldest_wait() -> None:
     queue.enqueue(queue="render.a", task="note", args={}, key="k", priority=queue.INTERACTIVE)
     put(3, name="checks")
     Job.objects.filter(queue="checks").update(state=JobState.RUNNING)
-    checks, renders = job_selectors.lengths()
+    checks, renders = job_selectors.queue_lengths()
     assert (checks.name, checks.running, checks.total) == ("checks", 1, 0)
     assert (renders.name, renders.waiting) == ("render.a", {10: 1, 0: 2})
     assert renders.oldest == first.created_at
@@ -211,15 +211,18 @@ def test_a_job_that_nobody_could_try_keeps_its_attempts() -> None:
 
 def test_only_operators_want_something_of_workers(operator: User, bob: User) -> None:
     row = announced()
-    assert workers.ask(actor=operator, worker_id=row.pk, wish="pause").wish == WorkerWish.PAUSE
+    assert (
+        workers.request_state(actor=operator, worker_id=row.pk, wish="pause").wish
+        == WorkerWish.PAUSE
+    )
     for stranger in (bob, None):
         with pytest.raises(NotFound):
-            workers.ask(actor=stranger, worker_id=row.pk, wish="work")
+            workers.request_state(actor=stranger, worker_id=row.pk, wish="work")
     with pytest.raises(NotFound):
-        workers.ask(actor=operator, worker_id=row.pk + 1, wish="work")
+        workers.request_state(actor=operator, worker_id=row.pk + 1, wish="work")
     operator.access_token = AccessToken(scopes=["read", "write"])
     with pytest.raises(ScopeMissing):
-        workers.ask(actor=operator, worker_id=row.pk, wish="work")
+        workers.request_state(actor=operator, worker_id=row.pk, wish="work")
 
 
 def test_a_long_sweep_holds_up_no_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:

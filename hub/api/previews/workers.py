@@ -103,5 +103,5 @@ class WorkerView(Endpoint):
         """Pause a worker, let it go on, or end it after its job; it looks every few seconds."""
         permissions.require_operator(self.viewer)
         wish = self.said(WorkerIn)["wish"]
-        worker = workers.ask(actor=self.viewer, worker_id=worker_id, wish=wish)
+        worker = workers.request_state(actor=self.viewer, worker_id=worker_id, wish=wish)
         return self.answer(WorkerOut, worker_status(worker))
