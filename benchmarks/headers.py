@@ -25,10 +25,10 @@ ROUNDS, CALLS = 15, 5
 #: Small files have more rounds, which take as long: a busy machine slows some by half.
 SMALL_ROUNDS = 120
 #: Names, shapes and syntax are what the peer gives; family, ranks, alphas and words come on top.
-LIMIT = 3.0
+LIMIT = 4.5
 #: In a small file the metadata outweighs the tensors, and what is asked once a file both: the peer
 #: takes half a millisecond.
-SMALL_TENSORS, SMALL_LIMIT = 201, 6.0
+SMALL_TENSORS, SMALL_LIMIT = 201, 7.0
 
 
 def run() -> list[Result]:

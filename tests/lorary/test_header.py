@@ -18,7 +18,6 @@ from lorary.safetensors import (
     HeaderError,
     Limits,
     TensorInfo,
-    fast,
     open_source,
     parse_header,
     parsers,
@@ -29,6 +28,7 @@ from lorary.safetensors.budget import count_texts
 from lorary.safetensors.dtypes import DTYPE_BITS
 from lorary.safetensors.errors import HEADER_CODES
 from lorary.safetensors.signatures import SNIFF_BYTES, sniff
+from lorary.safetensors.tensors import Tensors
 from tests.builders.malformed import ATTACKS
 from tests.builders.weights import file_of, safetensors
 
@@ -43,11 +43,9 @@ def _zip_entry(name: bytes) -> bytes:
 TWO = {"a": ("F16", (2, 3)), "b": ("F32", ())}
 
 
-@pytest.fixture(params=["canonical", "orjson", "json", "careful"])
+@pytest.fixture(params=["orjson", "json", "careful"])
 def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """All ways to read the JSON, which have to agree on every file."""
-    if request.param != "canonical":
-        monkeypatch.setattr(fast, "read_canonical", lambda *_: None)
     if request.param == "json":
         monkeypatch.setattr(parsers, "orjson_loads", None)
     elif request.param == "careful":
@@ -317,6 +315,24 @@ def test_memory_is_bounded_by_the_header(bulk: str) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 14 * len(data) + 20_000_000
+
+
+def test_tensors_are_a_map_however_they_are_kept() -> None:
+    rows = {"a": TensorInfo("F16", (2, 3), 0, 12), "b": TensorInfo("F32", (), 12, 16)}
+    tensors = Tensors.of(rows)
+    assert Tensors.of(tensors) is tensors
+    assert tensors == rows == dict(tensors)
+    assert (list(tensors), len(tensors), "a" in tensors, "c" in tensors) == (
+        ["a", "b"],
+        2,
+        True,
+        False,
+    )
+    assert (list(tensors.keys()), list(tensors.values())) == (list(rows), list(rows.values()))
+    assert tensors.at([1, 0]) == [tensors["b"], tensors.row(0)]
+    assert repr(tensors) == f"Tensors({rows!r})"
+    assert Tensors.of({}) == {} == Tensors()
+    assert Tensors().at([]) == []
 
 
 def test_sniffing_is_silent_about_unknown_bytes() -> None:
