@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from io import StringIO
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -138,9 +137,9 @@ def test_a_checkpoint_of_another_family_is_named(
 ) -> None:
     """The tables know published sizes only: what they say of such a file is put in."""
 
-    proven = SimpleNamespace(family="sdxl", candidates=("sdxl",))
-    looked = SimpleNamespace(anatomy=SimpleNamespace(kind="checkpoint", base=proven))
-    monkeypatch.setattr("previews.render.bases.verify.inspect_file", lambda _path: looked)
+    monkeypatch.setattr(
+        "previews.render.bases.verify.checkpoint_families", lambda _tensors: {"sdxl": 0}
+    )
     [fault] = verify(load_bases(folder / "bases.toml").get("file"))
     assert "is for Stable Diffusion XL, not for Stable Diffusion 1.x" in fault.message
     assert fault.is_fatal

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lorary.anatomy import describe, family_title, inspect_file
+from lorary.anatomy import KIND_TITLES, family_title, inspect_file
+from lorary.anatomy.base_models.checkpoint_family import checkpoint_families
 from lorary.safetensors import HeaderError, read_header
 from previews.render.bases.model_paths import INDEX, absence, folder_of, pipelines_known
 from previews.render.families import family_of
@@ -79,17 +80,20 @@ def _checkpoint(base: Base) -> Iterator[Fault]:
     if fault is not None:
         yield fault
         return
-    anatomy = inspect_file(file).anatomy
-    if anatomy is None or anatomy.kind not in {"checkpoint", "other"}:
-        what = describe(anatomy.kind, anatomy.base.family) if anatomy else "damaged"
+    inspection = inspect_file(file)
+    kind = inspection.anatomy.kind if inspection.anatomy else ""
+    if inspection.header is None or kind not in {"checkpoint", "other"}:
+        what = KIND_TITLES.get(kind, "damaged")
         yield Fault(f"{_shown(file)} is {what}, not a base model", "Correct “file”.")
-    elif base.family not in (anatomy.base.candidates or (base.family,)):
-        titles = " or ".join(family_title(one) for one in anatomy.base.candidates[:4])
+        return
+    lacking = checkpoint_families(inspection.header.tensors)
+    if lacking and base.family not in lacking:
+        titles = " or ".join(family_title(one) for one in list(lacking)[:4])
         yield Fault(
             f"{_shown(file)} is for {titles}, not for {family_title(base.family)}",
             "Correct “family” or “file”.",
         )
-    elif base.family != anatomy.base.family:
+    elif not lacking or lacking[base.family] > min(lacking.values()):
         yield Fault(
             f"{_shown(file)}: its tensors do not prove that it is {family_title(base.family)}",
             "If it does not open, correct “family” or “file”.",

@@ -15,7 +15,7 @@ from lorary.anatomy.inspection import (
     url_name,
 )
 from lorary.anatomy.keys.algorithms import ALGORITHM_TITLES, algorithm_title
-from lorary.anatomy.keys.kinds import KIND_TITLES, describe
+from lorary.anatomy.keys.kinds import KIND_TITLES
 from lorary.anatomy.report import Anatomy, Base, Block
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
     "TriggerWord",
     "algorithm_title",
     "analyse",
-    "describe",
     "family_title",
     "file_name",
     "finding_codes",

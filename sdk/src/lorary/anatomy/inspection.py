@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from lorary.anatomy.assembly import Parts, assemble, file_name
-from lorary.anatomy.base_models.checkpoint_family import prove_foreign
 from lorary.anatomy.base_models.proof import Proof, prove
-from lorary.anatomy.base_models.verdict import conflict_findings, judge, suggest, verdict_findings
+from lorary.anatomy.base_models.verdict import judge, suggest, verdict_findings
 from lorary.anatomy.claims.base_models import Claims, claims_of, covers, with_wan22_name
 from lorary.anatomy.claims.config import AdapterConfig, ConfigError
 from lorary.anatomy.claims.declared import (
@@ -26,7 +25,7 @@ from lorary.anatomy.findings.hashes import hash_findings
 from lorary.anatomy.findings.hygiene import metadata_findings, name_findings
 from lorary.anatomy.keys.algorithms import file_algorithm, is_complete
 from lorary.anatomy.keys.conventions import file_convention
-from lorary.anatomy.keys.kinds import describe, file_kind
+from lorary.anatomy.keys.kinds import KIND_TITLES, file_kind
 from lorary.anatomy.modules.adapted import Scan, scan
 from lorary.anatomy.modules.alphas import AlphaReader, Alphas, read_alphas
 from lorary.anatomy.modules.module_table import Modules
@@ -51,8 +50,6 @@ from lorary.safetensors.tensors import Tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    from lorary.anatomy.report import Base
 
 __all__ = [
     "Inspection",
@@ -266,10 +263,9 @@ def analyse(
         results += _number_findings(anatomy, header.metadata)
         results += verdict_findings(parts.base, proof)
     else:
-        parts = _foreign(header, found, kind, claims, name)
+        parts = _foreign(found, kind, claims)
         anatomy = assemble(header, parts, name=name, config=settings)
-        results += [_not_an_adapter(kind, name, parts.base), *leftover_findings(found, kind)]
-        results += conflict_findings(parts.base)
+        results += [_not_an_adapter(kind, name), *leftover_findings(found, kind)]
     results += claims_findings(claims)
     results += metadata_findings(header.metadata)
     results += hash_findings(header.metadata)
@@ -311,14 +307,15 @@ def _prove_by_name(modules: Modules, claims: Claims, name: str) -> tuple[Claims,
     return claims, proof
 
 
-def _foreign(header: Header, found: Scan, kind: str, claims: Claims, name: str) -> Parts:
-    proof, copies = prove_foreign(kind, header.tensors, claims, name)
+def _foreign(found: Scan, kind: str, claims: Claims) -> Parts:
+    """The parts of a file that is no adapter; of its base model only what the metadata claims."""
+    proof = Proof((), "unknown" if claims.first is None else "claimed", ())
     return Parts(
         kind=kind,
         convention=file_convention(found, kind, ()),
         algorithm=None,
         algorithms={},
-        base=judge(proof, claims, copies),
+        base=judge(proof, claims, ()),
         alphas=Alphas(None, 0),
         modules=Modules(),
         shared={},
@@ -351,10 +348,10 @@ def _has_pairs(modules: Modules) -> bool:
     )
 
 
-def _not_an_adapter(kind: str, name: str, base: Base) -> Finding:
+def _not_an_adapter(kind: str, name: str) -> Finding:
     shown = file_name(os.path.basename(name))[:80]  # noqa: PTH119 - any text
     subject = f"“{shown}”" if shown else "This"
-    message = f"{subject} is {describe(kind, base.family)}, not a LoRA adapter."
+    message = f"{subject} is {KIND_TITLES[kind]}, not a LoRA adapter."
     if kind == "other":
         message = f"{subject} is not a LoRA adapter or another known kind of file."
     return finding("not_an_adapter", message, kind=kind)

@@ -7,25 +7,23 @@ same: one with the same names, the same width, or fewer of the same blocks.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal
 
 from lorary.anatomy.base_models.narrowing import Evidence
 from lorary.anatomy.claims.vocabulary import covers
 from lorary.anatomy.families import families, family_index, family_title
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from lorary.anatomy.base_models.survey import Group, Survey
     from lorary.anatomy.claims.base_models import Claims
     from lorary.anatomy.families import Family
 
-__all__ = ["Confidence", "Extent", "doubt", "doubt_all", "is_cut_short", "is_only"]
+__all__ = ["Confidence", "doubt", "doubt_all", "is_only"]
 
 Confidence = Literal["proven", "narrowed", "claimed", "unknown"]
 _Answer = tuple[Confidence, "Evidence | None"]
-Extent: TypeAlias = "Callable[[Family, Survey], _Answer | None]"
-"""Returns doubts about a family because of layers that the file lacks, or None."""
 
 _FEW_NAMES = 20  # modules without shapes; the names of fewer prove nothing
 _NEARLY_ALL = 0.9  # of the layers that the same targets select
@@ -39,7 +37,6 @@ def doubt(
     claims: Claims,
     confidence: Confidence,
     evidence: list[Evidence],
-    extent: Extent,
 ) -> Confidence:
     """Return how certain the only family that fits is.
 
@@ -49,9 +46,8 @@ def doubt(
         claims: What the metadata says; a claim of the same family reduces doubts.
         confidence: Confidence by the steps that led to the family.
         evidence: Reasons; those for a doubt are appended.
-        extent: Decides how many of the family's blocks a file of this kind needs.
     """
-    found, reason = _worst(family, seen, extent)
+    found, reason = _worst(family, seen)
     if reason is not None:
         evidence.append(reason)
     if found == "unknown" and claims.first is not None and claims.first.family == family.id:
@@ -60,7 +56,7 @@ def doubt(
 
 
 def doubt_all(
-    found: Sequence[str], seen: Survey, claims: Claims, evidence: list[Evidence], extent: Extent
+    found: Sequence[str], seen: Survey, claims: Claims, evidence: list[Evidence]
 ) -> Confidence:
     """Return how certain it is that the file belongs to one of several families.
 
@@ -69,13 +65,12 @@ def doubt_all(
         seen: The file's modules.
         claims: What the metadata says; there is no doubt if it names one of the families.
         evidence: Reasons; if each family is doubted, that for the nearest one is appended.
-        extent: Decides how many of a family's blocks a file of this kind needs.
 
     Returns:
         `unknown` if each of the families would have more layers, else `narrowed`.
     """
     known = families()
-    answers = {name: extent(known[name], seen) for name in found}
+    answers = {name: _is_cut_short(known[name], seen) for name in found}
     if None in answers.values():
         return "narrowed"
     nearest = max(found, key=lambda name: (seen.coverage(known[name]), known[name].use))
@@ -94,13 +89,13 @@ def is_only(family: str, group: Group) -> bool:
     return family_index().bits[family] == group.bits
 
 
-def _worst(family: Family, seen: Survey, extent: Extent) -> _Answer:
+def _worst(family: Family, seen: Survey) -> _Answer:
     has_own_names = bool(seen.only(family.id))
     has_one_width = seen.has_shapes and not has_own_names and _has_one_width(family, seen)
     sharing = _sharing(seen)
     if has_one_width and sharing >= _COMMON:
         return "unknown", _width_doubt(family, sharing, seen)
-    short = extent(family, seen)
+    short = _is_cut_short(family, seen)
     if short is not None:
         return short
     if seen.has_shapes:
@@ -148,7 +143,7 @@ def _deep(family: Family, seen: Survey) -> list[str]:
     ]
 
 
-def is_cut_short(family: Family, seen: Survey) -> _Answer | None:
+def _is_cut_short(family: Family, seen: Survey) -> _Answer | None:
     """Doubt a family if all blocks are adapted but the family has more of them."""
     short = _cut_short(family, seen)
     if not short:

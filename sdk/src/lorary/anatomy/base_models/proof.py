@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from lorary.anatomy.base_models.ambiguity import Confidence, doubt, doubt_all, is_cut_short, is_only
+from lorary.anatomy.base_models.ambiguity import Confidence, doubt, doubt_all, is_only
 from lorary.anatomy.base_models.narrowing import (
     Evidence,
     has_encoders,
@@ -25,7 +25,6 @@ from lorary.anatomy.families import families, family_index, family_title
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lorary.anatomy.base_models.ambiguity import Extent
     from lorary.anatomy.base_models.survey import Survey
     from lorary.anatomy.claims.base_models import Claims
     from lorary.anatomy.families import Family
@@ -70,13 +69,12 @@ class Proof:
         return self.candidates[0] if is_certain else None
 
 
-def prove(modules: Sequence[Module], claims: Claims, *, extent: Extent = is_cut_short) -> Proof:
+def prove(modules: Sequence[Module], claims: Claims) -> Proof:
     """Return the families that a file's modules may belong to.
 
     Args:
-        modules: The adapted modules of the file, or the layers that it repeats.
+        modules: The adapted modules of the file.
         claims: What its metadata says about the base model.
-        extent: How far a file of this kind has to fill the blocks of its family.
     """
     seen = survey(modules)
     if not seen.denoiser:
@@ -102,9 +100,9 @@ def prove(modules: Sequence[Module], claims: Claims, *, extent: Extent = is_cut_
     if len(left) == 1:
         if not strays and _has_sure_depth(left[0], fitting, seen):
             confidence = "proven"
-        confidence = doubt(families()[left[0]], seen, claims, confidence, evidence, extent)
+        confidence = doubt(families()[left[0]], seen, claims, confidence, evidence)
     else:
-        confidence = doubt_all(left, seen, claims, evidence, extent)
+        confidence = doubt_all(left, seen, claims, evidence)
     proof = Proof(tuple(left), confidence, tuple(evidence), strays, allowed=tuple(allowed))
     if proof.family is None:
         return proof

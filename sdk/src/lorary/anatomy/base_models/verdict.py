@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lorary.anatomy.modules.adapted import Module
     from lorary.anatomy.report import Agreement
 
-__all__ = ["conflict_findings", "judge", "suggest", "verdict_findings"]
+__all__ = ["judge", "suggest", "verdict_findings"]
 
 _MOST_NAMED = 10
 _MOST_LINEAGES = 8
@@ -39,7 +39,7 @@ def judge(proof: Proof, claims: Claims, modules: Sequence[Module]) -> Base:
     Args:
         proof: What the tensors allow.
         claims: What the metadata says.
-        modules: The adapted modules, or the layers that the file repeats.
+        modules: The adapted modules; none of a file that is no adapter.
     """
     possible = [one for one in claims.lineages if _is_possible(one, proof)]
     lineage, source, value = best_lineage(possible)
@@ -134,18 +134,12 @@ def _has_shapes(modules: Sequence[Module]) -> bool:
     return any(part == "denoiser" and dims.fan_in is not None for part, dims in rows)
 
 
-def conflict_findings(base: Base) -> Iterator[Finding]:
-    """Yield a finding if the tensors contradict the claim."""
-    if base.agreement == "conflict":
-        titles = [family_title(name) for name in base.candidates]
-        yield _conflict(base, str(base.claimed.get("family")), titles)
-
-
 def verdict_findings(base: Base, proof: Proof) -> Iterator[Finding]:
     """Yield findings about the verdict."""
     titles = [family_title(name) for name in base.candidates]
     claimed = base.claimed.get("family")
-    yield from conflict_findings(base)
+    if base.agreement == "conflict":
+        yield _conflict(base, str(claimed), titles)
     if not titles:
         message = "The tensors fit no known base model."
         if claimed is not None:

@@ -11,7 +11,6 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from lorary.anatomy.families import family_title
 from lorary.anatomy.keys.conventions import file_convention
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from lorary.anatomy.modules.adapted import Scan
     from lorary.safetensors import TensorInfo
 
-__all__ = ["KIND_TITLES", "describe", "file_convention", "file_kind", "foreign_kind"]
+__all__ = ["KIND_TITLES", "file_convention", "file_kind", "foreign_kind"]
 
 KIND_TITLES: Mapping[str, str] = MappingProxyType(
     {
@@ -37,17 +36,6 @@ KIND_TITLES: Mapping[str, str] = MappingProxyType(
     }
 )
 """Kind to words that follow "This is"."""
-
-_OF_A_MODEL = frozenset({"checkpoint", "text_encoder", "vae"})
-
-
-def describe(kind: str, family: str | None) -> str:
-    """What a file is, with its base model: "a ControlNet for Stable Diffusion XL"."""
-    title = KIND_TITLES.get(kind, kind)
-    if family is None:
-        return title
-    return f"{title} {'of' if kind in _OF_A_MODEL else 'for'} {family_title(family)}"
-
 
 # Marks that decide even beside adapter tensors, because these files borrow low-rank names.
 _BORROWERS = re.compile(

@@ -92,8 +92,7 @@ def _told(anatomy: Anatomy, inspection: Inspection, columns: Columns) -> list[st
     if anatomy.kind != "adapter":
         wide = _VERDICT + (len(_GAP) + _METHOD if columns.has_method else 0)
         kind = anatomy.kind.replace("_", " ")
-        title = f", {_title(anatomy.base)}" if anatomy.base.candidates else ""
-        return [styled(columns.fit(f"no adapter: {kind}{title}", wide), "yellow")]
+        return [styled(columns.fit(f"no adapter: {kind}", wide), "yellow")]
     base = anatomy.base
     is_refused = any(found.severity == "error" for found in inspection.findings)
     conflicts = base.agreement == "conflict"

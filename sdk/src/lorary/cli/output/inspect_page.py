@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lorary.anatomy import FAMILIES, algorithm_title, describe, family_title
+from lorary.anatomy import FAMILIES, KIND_TITLES, algorithm_title, family_title
 from lorary.anatomy.claims.base_models import FILE_NAME
 from lorary.cli.output.finding_advice import ADVICE
 from lorary.cli.output.text import (
@@ -331,18 +331,11 @@ def _notes(anatomy: Anatomy) -> list[str]:
 
 
 def _other_kind(anatomy: Anatomy) -> Iterator[str]:
-    base = anatomy.base
-    what = f"No adapter: this is {describe(anatomy.kind, base.family)}."
-    title, how = _headline(base)
-    if base.candidates:
-        what += f" {how[0].upper()}{how[1:]}" if base.family else f" {title}: {how}"
-    head, *more = wrap(what, columns() - 2)
+    head, *more = wrap(f"No adapter: this is {KIND_TITLES[anatomy.kind]}.", columns() - 2)
     yield f"  {head.replace('No adapter', styled('No adapter', 'bold', 'yellow'), 1)}"
     yield from (f"  {line}" for line in more)
-    if base.candidates or base.agreement == "conflict":
-        yield from _grounds(base, title, how)
-    elif _claim(base):
-        yield from _indented(_claim(base), 2)
+    if _claim(anatomy.base):
+        yield from _indented(_claim(anatomy.base), 2)
     dtypes = ", ".join(anatomy.dtypes)
     yield f"  {_tensors(anatomy)}{f', {dtypes}' if dtypes else ''}"
 
