@@ -36,7 +36,10 @@ class Upload(models.Model):
     size_bytes = models.PositiveBigIntegerField()
     part_bytes = models.PositiveIntegerField()
     declared_sha256 = models.CharField(max_length=64, blank=True)
+    # Computed while a whole body came, else by the checks.
     sha256 = models.CharField(max_length=64, blank=True)
+    # What the quick checks worked out of the header; kept until the file is decided.
+    anatomy = models.JSONField(null=True, blank=True)
     storage_key = models.CharField(max_length=64, unique=True)
     state = models.CharField(max_length=16, choices=UploadState, default=UploadState.RECEIVING)
     blob = models.ForeignKey(
@@ -82,6 +85,11 @@ class Upload(models.Model):
         """The state as it is told: expired from the deadline on, whenever a sweep comes."""
         is_late = self.state == UploadState.RECEIVING and self.expires_at <= timezone.now()
         return UploadState.EXPIRED if is_late else self.state
+
+    @property
+    def digest(self) -> str:
+        """The computed digest, the declared one until then, "" without either."""
+        return self.sha256 or self.declared_sha256
 
     @property
     def is_whole(self) -> bool:

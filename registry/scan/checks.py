@@ -1,9 +1,9 @@
 """The checks of an upload, in order.
 
-``QUICK`` reads the first bytes and the header while the uploader waits. ``DEEP`` runs on the
-``checks`` queue and streams the whole file in constant memory. A check is a function from a Subject
-to findings. A finding of severity ``error`` refuses the file and ends the list, because later
-checks depend on earlier ones.
+``QUICK`` reads the first bytes and works out the anatomy of the header while the uploader waits.
+``DEEP`` runs on the ``checks`` queue and streams the whole file in constant memory. A check is a
+function from a Subject to findings. A finding of severity ``error`` refuses the file and ends the
+list, because later checks depend on earlier ones.
 
 To add a check, write the function, add it to a list, describe each code in ``docs/findings.md``,
 and test it in ``tests/registry/test_checks.py``.
@@ -27,14 +27,16 @@ from lorary.anatomy import (
     inspect_file,
     inspect_source,
 )
-from lorary.anatomy.findings.finding import finding
+from lorary.anatomy.findings.finding import finding, from_error
 from lorary.anatomy.findings.hashes import claimed_hashes, embedded_hashes
-from lorary.safetensors import Limits, open_source
+from lorary.safetensors import HeaderError, Limits, open_source, read_header
 from registry import ignored_paths
 from registry.scan import file_scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from lorary.safetensors import Header
 
     Progress = Callable[[int, int], None]
     Check = Callable[["Subject"], Iterable[Finding]]
@@ -93,16 +95,19 @@ _SIGNATURES = {
 class Subject:
     """A file under examination.
 
-    ``sha256`` is the digest of the received bytes, if known. The header check sets ``inspection``,
-    and the check of all bytes sets ``scan``.
+    ``sha256`` is the digest of the received bytes, empty until it is known; reading every byte sets
+    it. ``declared`` is the digest that the uploader stated, or empty. The quick checks set
+    ``inspection``, they or the deep ones set ``header``, and the check of all bytes sets ``scan``.
     """
 
     path: str
     size_bytes: int
     handle: BinaryIO
     sha256: str = ""
+    declared: str = ""
     progress: Progress | None = None
     inspection: Inspection | None = field(default=None)
+    header: Header | None = field(default=None)
     scan: file_scan.FileScan | None = field(default=None)
 
     @property
@@ -139,10 +144,7 @@ class Subject:
     @property
     def metadata(self) -> Mapping[str, str] | None:
         """The header's metadata; None for files without a header."""
-        inspection = self.inspection
-        if inspection is None or inspection.header is None:
-            return None
-        return inspection.header.metadata
+        return None if self.header is None else self.header.metadata
 
 
 def _name(subject: Subject) -> Iterator[Finding]:
@@ -224,17 +226,34 @@ def _header(subject: Subject) -> Iterator[Finding]:
         return
     subject.handle.seek(0)
     subject.inspection = inspect_file(subject.handle, name=subject.path, limits=_limits())
+    subject.header = subject.inspection.header
     yield from subject.inspection.findings
+
+
+def _table(subject: Subject) -> Iterator[Finding]:
+    """Read the table of tensors, if the quick checks did not."""
+    if not subject.is_weights or subject.header is not None:
+        return
+    subject.handle.seek(0)
+    try:
+        subject.header = read_header(subject.handle, limits=_limits())
+    except HeaderError as error:  # the store has other bytes than the quick checks read
+        yield from_error(error)
 
 
 def _bytes(subject: Subject) -> Iterator[Finding]:
     """Require that the stored bytes are the received ones, and check every number."""
-    header = subject.inspection.header if subject.inspection else None
-    found = file_scan.scan_file(subject.handle, subject.size_bytes, header, subject.progress)
-    if subject.sha256 and found.hashes["sha256"] != subject.sha256:
-        yield stored_differs(subject.sha256, found.hashes["sha256"])
+    found = file_scan.scan_file(
+        subject.handle, subject.size_bytes, subject.header, subject.progress
+    )
+    computed = found.hashes["sha256"]
+    if subject.sha256 and computed != subject.sha256:
+        yield stored_differs(subject.sha256, computed)
         return
-    subject.scan = found
+    if subject.declared and computed != subject.declared:
+        yield digest_differs(subject.declared, computed)
+        return
+    subject.sha256, subject.scan = computed, found
     yield from found.findings
 
 
@@ -259,7 +278,7 @@ def _claims(subject: Subject) -> Iterator[Finding]:
 
 
 QUICK: Sequence[Check] = (_name, _companion, _header)
-DEEP: Sequence[Check] = (*QUICK, _bytes, _claims)
+DEEP: Sequence[Check] = (_table, _bytes, _claims)
 
 
 def check_declared(path: str, size_bytes: int) -> list[Finding]:
@@ -272,10 +291,23 @@ def run_quick(subject: Subject) -> list[Finding]:
     return _run(QUICK, subject)
 
 
-def run_deep(subject: Subject, *, progress: Progress | None = None) -> list[Finding]:
-    """Return the findings of all checks; ``progress`` gets the bytes done and the total."""
+def run_deep(
+    subject: Subject,
+    *,
+    known: Sequence[Finding] | None = None,
+    progress: Progress | None = None,
+) -> list[Finding]:
+    """Return the findings of all checks.
+
+    Args:
+        subject: The file.
+        known: Findings of the quick checks, which run again if this is None.
+        progress: Called with the bytes done and the total.
+    """
     subject.progress = progress
-    return _run(DEEP, subject)
+    if known is None:
+        return _run((*QUICK, *DEEP), subject)
+    return [*known, *_run(DEEP, subject)]
 
 
 def read_hashes(subject: Subject) -> dict[str, str]:

@@ -93,7 +93,7 @@ def take(*, actor: User, upload: Upload, stream: Readable) -> None:
 
 
 def finish_parts(*, actor: User, upload: Upload) -> None:
-    """Make sure that every part of a deposit is here; their digest is compared when it is named.
+    """Make sure that every part of a deposit is here; once it is named its digest is compared.
 
     Raises:
         UploadIncomplete: ``facts["missing"]`` lists the numbers of those that are not.
@@ -122,7 +122,7 @@ def name(*, actor: User, sha256: str, path: str, size_bytes: int | None = None) 
     Raises:
         UploadIncomplete: the bytes are not (all) here.
         UploadNotReady: another request is just completing them.
-        UploadRefused, DigestMismatch, SizeMismatch: the file is refused, or was refused before.
+        UploadRefused, SizeMismatch: the file is refused, or was refused before.
         PathInvalid, Invalid: the path or the digest does not fit.
     """
     user = permissions.require_scope(actor, "write")

@@ -1,7 +1,9 @@
 """The verdict on an upload: its findings, and whether it becomes a blob.
 
 Runs on the ``checks`` queue and may be repeated at any point: each change is conditional on the
-state it starts from, and bytes are promoted before the row that names them.
+state it starts from. The bytes lie under the upload's private key until their digest is computed;
+the digest is written to the upload before the bytes are renamed to it, and the bytes are renamed
+before the row that refers to them is written.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
     from registry.models import Blob, User
 
 __all__ = [
-    "adopt_findings", "fail_check", "headline", "judge", "refuse", "results_of", "save_findings",
+    "adopt_findings", "document_of", "fail_check", "headline", "judge", "refuse", "results_of",
+    "save_findings",
 ]  # fmt: skip
 
 
@@ -60,9 +63,26 @@ def judge(*, upload: Upload, progress: Callable[[int, int], None] | None = None)
 def _examine(
     upload: Upload, progress: Callable[[int, int], None] | None
 ) -> tuple[checks.Subject, list[Result]]:
+    """Read every byte; the anatomy is that which the quick checks left with the upload."""
     with storage.store().open(_stored_name(upload)) as handle:
-        subject = checks.Subject(upload.path, upload.size_bytes, handle, upload.sha256)
-        return subject, checks.run_deep(subject, progress=progress)
+        subject = checks.Subject(
+            upload.path, upload.size_bytes, handle, upload.sha256, upload.declared_sha256
+        )
+        # Uploads that the release before completed have none.
+        is_known = upload.anatomy is not None or not subject.is_weights
+        known = results_of(upload) if is_known else None
+        results = checks.run_deep(subject, known=known, progress=progress)
+    if not is_known:
+        upload.anatomy = document_of(subject)
+    return subject, results
+
+
+def document_of(subject: checks.Subject) -> dict[str, Any] | None:
+    """Return the anatomy that the quick checks worked out, to be kept; None of other files."""
+    inspection = subject.inspection
+    if inspection is None or inspection.anatomy is None:
+        return None
+    return anatomies.document_of(inspection.anatomy)
 
 
 def _known(owner: User, hashes: Mapping[str, str]) -> list[Result]:
@@ -76,15 +96,17 @@ def _stored_name(upload: Upload) -> str:
     try:
         storage.store().open(upload.storage_key).close()
     except FileNotFoundError:
-        return upload.sha256
+        upload.refresh_from_db(fields=["sha256"])  # another worker may have written it meanwhile
+        return upload.sha256 or upload.storage_key
     return upload.storage_key
 
 
 def _accept(upload: Upload, subject: checks.Subject, results: list[Result]) -> None:
-    """Bring the bytes to their digest, then the row that refers to them."""
-    if not Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING).exists():
+    """Write the digest, bring the bytes to it, then write the row that refers to them."""
+    mine = Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING)
+    if not mine.update(sha256=subject.sha256):
         return
-    written = storage.Written(upload.size_bytes, upload.sha256)
+    written = storage.Written(upload.size_bytes, subject.sha256)
     promote.bring(key=upload.storage_key, written=written)
     _write_down(upload, written, subject, results)
 
@@ -99,12 +121,11 @@ def _write_down(
     with transaction.atomic():
         blob = promote.arrived(written)
         anatomies.keep_hashes(blob=blob, subject=subject)
-        if subject.inspection is not None and subject.inspection.anatomy is not None:
-            document = anatomies.document_of(subject.inspection.anatomy)
-            anatomies.keep(blob=blob, document=document)
+        if upload.anatomy is not None:
+            anatomies.keep(blob=blob, document=upload.anatomy)
         mine, now = Upload.objects.filter(pk=upload.pk, blob=None), timezone.now()
         is_open = mine.filter(state=UploadState.CHECKING)
-        if is_open.update(state=UploadState.ACCEPTED, blob=blob, updated_at=now):
+        if is_open.update(state=UploadState.ACCEPTED, blob=blob, anatomy=None, updated_at=now):
             save_findings(upload, results, blob)
             events.record(actor=upload.owner, verb="upload_accepted", subject=upload.path)
         else:
@@ -116,7 +137,7 @@ def refuse(upload: Upload, results: list[Result], *, from_state: UploadState) ->
     is_mine = False
     with transaction.atomic():
         mine = Upload.objects.filter(pk=upload.pk, state=from_state)
-        if mine.update(state=UploadState.REFUSED, updated_at=timezone.now()):
+        if mine.update(state=UploadState.REFUSED, anatomy=None, updated_at=timezone.now()):
             is_mine = True
             save_findings(upload, results)
             codes = [result.code for result in results if result.severity == "error"]

@@ -106,7 +106,7 @@ def receive_part(
         DigestMismatch: the part is damaged; it counts as missing.
         StateConflict: the upload takes no more bytes, or was ended while they came.
     """
-    receive.require_open(actor, upload)
+    receive.require_own(actor, upload)
     part = part_of(upload, number)
     body = receive.Body(stream, part.size, declared=receive.digest_of(sha256))
     with locks.holding(upload.storage_key, is_shared=True):

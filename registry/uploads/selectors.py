@@ -88,15 +88,20 @@ def checked_at(user: User, path: str, sha256: str) -> Upload | None:
 
     Who waits for the verdict may ask again: an accepted one comes before one in the checks.
     """
-    rows = _own(user).filter(path=path, sha256=sha256).select_related("blob")
-    kept = rows.filter(state=UploadState.ACCEPTED, blob__is_stored=True).order_by("-pk").first()
-    return kept or rows.filter(state=UploadState.CHECKING).order_by("-pk").first()
+    rows = _own(user).filter(path=path).select_related("blob").order_by("-pk")
+    kept = rows.filter(state=UploadState.ACCEPTED, sha256=sha256, blob__is_stored=True).first()
+    return kept or rows.filter(_is_checking(sha256)).first()
 
 
 def checking(user: User, sha256: str) -> Upload | None:
     """Return the user's upload of such bytes that is being checked, under whichever path."""
-    rows = _own(user).filter(sha256=sha256, state=UploadState.CHECKING)
-    return rows.order_by("-pk").first()
+    return _own(user).filter(_is_checking(sha256)).order_by("-pk").first()
+
+
+def _is_checking(sha256: str) -> Q:
+    """Condition for uploads in the checks that have a digest, or say so until it is computed."""
+    has_digest = Q(sha256=sha256) | Q(sha256="", declared_sha256=sha256)
+    return Q(has_digest, state=UploadState.CHECKING)
 
 
 def refused_at(user: User, path: str, sha256: str) -> Upload | None:

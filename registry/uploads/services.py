@@ -69,7 +69,7 @@ def create(*, actor: User, path: str, size_bytes: int, sha256: str | None = None
         actor: Who uploads.
         path: File name in the manifest, by the rules of ``registry.names.check_path``.
         size_bytes: Length of the whole file.
-        sha256: Its digest, when known; enforced on completion.
+        sha256: Its digest, when known; the checks refuse other bytes.
 
     Raises:
         PathInvalid, Invalid, TooLarge, QuotaExceeded: what was announced does not fit.
@@ -220,7 +220,7 @@ def receive(*, actor: User, upload: Upload, stream: Readable) -> Upload:
     Raises:
         SizeMismatch: fewer or more bytes than announced; the upload stays open.
         UploadIncomplete: a part that was here before is not any more.
-        UploadRefused: see ``complete``.
+        DigestMismatch, UploadRefused: the file is refused and its bytes are gone.
     """
     receiving.require_open(actor, upload)
     with locks.holding(upload.storage_key):
@@ -229,7 +229,8 @@ def receive(*, actor: User, upload: Upload, stream: Readable) -> Upload:
         sent = fill(upload, body)  # which may give the upload another key
         with endings.explaining(upload):
             _join(upload, sent)
-            return _complete(upload, body.sha256)
+            _require_declared(upload, body.sha256)
+            return _complete(upload, sha256=body.sha256)
 
 
 def fill(upload: Upload, body: receiving.Body) -> list[storage.Part]:
@@ -304,13 +305,13 @@ def _begin_anew(upload: Upload) -> None:
 
 
 def complete(*, actor: User, upload: Upload) -> Upload:
-    """Say that every part is there; hashes, reads the header, queues the deep checks.
+    """Join the parts, read the header and queue the deep checks, which compute the digest.
 
     Completing again returns the upload as it is.
 
     Raises:
         UploadIncomplete: ``facts["missing"]`` lists the part numbers.
-        DigestMismatch, UploadRefused: the file is refused and its bytes are gone.
+        UploadRefused: the file is refused and its bytes are gone.
     """
     receiving.require_own(actor, upload)
     if upload.state in {UploadState.CHECKING, UploadState.ACCEPTED}:
@@ -322,9 +323,7 @@ def complete(*, actor: User, upload: Upload) -> Upload:
         receiving.require_open(actor, upload)
         with endings.explaining(upload):
             _assemble(upload)
-            with storage.store().open(upload.storage_key) as handle:
-                sha256 = checks.digest(storage.chunks_of(handle))
-            return _complete(upload, sha256)
+            return _complete(upload)
 
 
 def _assemble(upload: Upload) -> None:
@@ -347,24 +346,39 @@ def _join(upload: Upload, sent: list[storage.Part]) -> None:
         raise parts.incomplete(upload, refusal.facts["missing"]) from refusal
 
 
-def _complete(upload: Upload, sha256: str) -> Upload:
-    """Judge the bytes by what is quickly known, then queue the rest; the caller holds the lock."""
+def _require_declared(upload: Upload, sha256: str) -> None:
+    """Refuse a body that has another digest than was announced.
+
+    Raises:
+        DigestMismatch: it has.
+    """
     if upload.declared_sha256 and upload.declared_sha256 != sha256:
         finding = checks.digest_differs(upload.declared_sha256, sha256)
         check.refuse(upload, [finding], from_state=UploadState.RECEIVING)
         raise DigestMismatch(
             finding.message, findings=[finding], declared=upload.declared_sha256, computed=sha256
         )
+
+
+def _complete(upload: Upload, *, sha256: str = "") -> Upload:
+    """Judge the bytes by what is quickly known, then queue the rest; the caller holds the lock.
+
+    Args:
+        upload: Whose bytes lie under its private key.
+        sha256: Their digest, where it was computed while they came.
+    """
     with storage.store().open(upload.storage_key) as handle:
-        results = checks.run_quick(checks.Subject(upload.path, upload.size_bytes, handle))
+        subject = checks.Subject(upload.path, upload.size_bytes, handle)
+        results = checks.run_quick(subject)
     if checks.is_refused(results):
         check.refuse(upload, results, from_state=UploadState.RECEIVING)
         raise UploadRefused(check.headline(results), findings=results)
+    known = {"sha256": sha256, "anatomy": check.document_of(subject)}
     with transaction.atomic():
         mine = Upload.objects.filter(
             pk=upload.pk, state=UploadState.RECEIVING, storage_key=upload.storage_key
         )
-        if mine.update(state=UploadState.CHECKING, sha256=sha256, updated_at=timezone.now()):
+        if mine.update(state=UploadState.CHECKING, updated_at=timezone.now(), **known):
             check.save_findings(upload, results)
             queue.enqueue(
                 queue=CHECKS_QUEUE,
@@ -389,14 +403,14 @@ def cancel(*, actor: User, upload: Upload) -> None:
     """
     receiving.require_own(actor, upload)
     loose = Upload.objects.filter(pk=upload.pk, state=UploadState.ACCEPTED)
-    ended = {"state": UploadState.CANCELLED, "updated_at": timezone.now()}
+    ended = {"state": UploadState.CANCELLED, "anatomy": None, "updated_at": timezone.now()}
     if loose.filter(~Exists(blob_selectors.kept_for_owner())).update(**ended):
         return
     if loose.exists():
         raise StateConflict(_("A version holds this file already."), state=UploadState.ACCEPTED)
     open_states = [UploadState.RECEIVING, UploadState.CHECKING]
     mine = Upload.objects.filter(pk=upload.pk, state__in=open_states)
-    if mine.update(state=UploadState.CANCELLED, updated_at=timezone.now()):
+    if mine.update(**ended):
         queue.cancel(f"{CHECK_TASK}:{upload.pk}")
         upload.refresh_from_db(fields=["storage_key"])  # a body may have begun anew
         endings.discard(upload)

@@ -83,7 +83,8 @@ def settle(*, store: BlobStore) -> Carried:
     told = Carried()
     for upload in _open():
         if upload.state == UploadState.CHECKING:
-            is_whole = any(_has(store, name) for name in (upload.storage_key, upload.sha256))
+            names = filter(None, (upload.storage_key, upload.sha256))
+            is_whole = any(_has(store, name) for name in names)
         else:
             is_whole = not upload.parts.exists()
         if not is_whole:
@@ -115,7 +116,10 @@ def _carry_file(upload: Upload, source: BlobStore, target: BlobStore) -> bool:
         handle = source.open(upload.storage_key)
     except FileNotFoundError:
         named = (upload.sha256, upload.size_bytes)
-        return migrate_store.bring(named, source=source, target=target) == "done"
+        return (
+            bool(upload.sha256)
+            and migrate_store.bring(named, source=source, target=target) == "done"
+        )
     with handle:
         sent = storage.Measured(storage.chunks_of(handle))
         target.write(upload.storage_key, sent)
@@ -123,7 +127,9 @@ def _carry_file(upload: Upload, source: BlobStore, target: BlobStore) -> bool:
         arrived = storage.Measured(storage.chunks_of(written))
         for _chunk in arrived:
             pass
-    return sent.written == arrived.written == storage.Written(upload.size_bytes, upload.sha256)
+    # A file that came by parts has no digest yet.
+    expected = storage.Written(upload.size_bytes, upload.sha256 or sent.written.sha256)
+    return sent.written == arrived.written == expected
 
 
 def _carry_parts(upload: Upload, source: BlobStore, target: BlobStore) -> bool:
@@ -181,6 +187,6 @@ def _ask_again(upload: Upload, store: BlobStore) -> None:
     with transaction.atomic():
         upload.parts.all().delete()
         Upload.objects.filter(pk=upload.pk).update(
-            state=UploadState.RECEIVING, sha256="", updated_at=timezone.now()
+            state=UploadState.RECEIVING, sha256="", anatomy=None, updated_at=timezone.now()
         )
         queue.cancel(f"{uploads.CHECK_TASK}:{upload.pk}")

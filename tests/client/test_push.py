@@ -243,6 +243,22 @@ def test_refusal_after_the_checks_carries_findings(hub: Hub, fake: FakeHub, lora
     assert "ada/noir" not in fake.adapters
 
 
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_other_bytes_than_announced_are_told_by_the_checks(
+    hub: Hub, fake: FakeHub, large: Path, is_lost: bool
+) -> None:
+    told = ERROR | {"code": "digest_mismatch", "message": "Other bytes arrived."}
+    fake.verdict = [told]
+    if is_lost:  # the answer of `complete`, and the checks were done before it was asked again
+        fake.answers = [("complete$", 409, {}, b'{"code":"wrong_state","detail":"Refused"}')]
+        fake.on_answer = lambda: next(iter(fake.uploads.values())).update(
+            state="refused", findings=[told]
+        )
+    with pytest.raises(errors.DigestMismatch, match="Other bytes") as caught:
+        hub.push(large, "ada/large")
+    assert [found.code for found in caught.value.findings] == ["digest_mismatch"]
+
+
 def test_warnings_are_returned_once(hub: Hub, fake: FakeHub, lora: Path) -> None:
     fake.verdict = [WARNING, WARNING]
     pushed = hub.push(lora, "ada/noir")

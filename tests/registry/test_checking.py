@@ -25,7 +25,7 @@ from tests.registry.files import LORA, SD1
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from registry.scan.checks import Progress, Subject
+    from registry.scan.checks import Subject
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -225,9 +225,9 @@ def test_a_cancelled_upload_stops_its_checks(ada: User, monkeypatch: pytest.Monk
     upload = sent(ada)
     whole = checks.run_deep
 
-    def cancel_first(subject: Subject, *, progress: Progress | None = None) -> Any:
+    def cancel_first(subject: Subject, **rest: Any) -> Any:
         uploads.cancel(actor=ada, upload=Upload.objects.get(pk=upload.pk))
-        return whole(subject, progress=progress)
+        return whole(subject, **rest)
 
     monkeypatch.setattr(checks, "run_deep", cancel_first)
     worker_process.drain("checks")

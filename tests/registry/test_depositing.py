@@ -72,6 +72,19 @@ def test_bytes_that_came_before_their_name_are_checked_under_it(
     assert hasattr(upload.blob, "anatomy")
 
 
+def test_parts_with_another_digest_are_refused_by_the_checks(ada: User) -> None:
+    upload = begin(ada, LORA)
+    assert upload is not None
+    other = LORA[:-1] + bytes([LORA[-1] ^ 1])
+    uploads.receive_part(actor=ada, upload=upload, number=1, stream=io.BytesIO(other))
+    by_digest.finish_parts(actor=ada, upload=upload)
+    assert name(ada, LORA).state == name(ada, LORA).state == UploadState.CHECKING
+    assert named(ada, LORA).state == UploadState.REFUSED
+    with pytest.raises(UploadRefused, match="hash to"):
+        name(ada, LORA)
+    assert begin(ada, LORA) is not None
+
+
 def test_a_deposit_that_is_open_is_gone_on_with(ada: User) -> None:
     first = begin(ada, LORA)
     again = by_digest.begin(actor=ada, sha256=digest_of(LORA).upper(), size_bytes=len(LORA))

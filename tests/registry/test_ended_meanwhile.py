@@ -95,7 +95,7 @@ def test_a_deposit_that_was_cancelled_meanwhile_leaves_nothing(place: str, ada: 
     expect_gone(upload, refusal.value)
 
 
-@pytest.mark.parametrize("step", ["parts.require_all", "checks.digest", "checks.run_quick"])
+@pytest.mark.parametrize("step", ["parts.require_all", "checks.run_quick"])
 def test_completing_what_was_cancelled_meanwhile_says_so(
     place: str, ada: User, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

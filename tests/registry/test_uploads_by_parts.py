@@ -14,10 +14,12 @@ from django.utils import timezone
 
 from registry import storage, sweep
 from registry.errors import DigestMismatch, SizeMismatch, StateConflict, UploadIncomplete
-from registry.models import Upload, UploadState, User
-from registry.uploads import parts
+from registry.jobs import worker_process
+from registry.models import BlobAnatomy, Upload, UploadState, User
+from registry.scan import checks
+from registry.uploads import check, parts
 from registry.uploads import services as uploads
-from tests.registry.in_parts import LARGE, MIB, begin, body, expect_accepted, names, send
+from tests.registry.in_parts import DIGEST, LARGE, MIB, begin, body, expect_accepted, names, send
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +95,7 @@ def joined(actor: User, monkeypatch: pytest.MonkeyPatch) -> Upload:
     upload = begin(actor)
     send(upload, 1, 2, 3)
     with monkeypatch.context() as dying:
-        dying.setattr(uploads, "_complete", lambda *_: None)
+        dying.setattr(uploads, "_complete", lambda *_, **_more: None)
         uploads.complete(actor=actor, upload=upload)
     return upload
 
@@ -127,7 +129,7 @@ def test_a_whole_body_after_a_process_that_died_at_its_end(
 ) -> None:
     upload = begin(ada)
     with monkeypatch.context() as dying:
-        dying.setattr(uploads, "_complete", lambda *_: None)
+        dying.setattr(uploads, "_complete", lambda *_, **_more: None)
         uploads.receive(actor=ada, upload=upload, stream=io.BytesIO(LARGE))
     again = Upload.objects.get()
     uploads.receive(actor=ada, upload=again, stream=io.BytesIO(LARGE))
@@ -219,10 +221,52 @@ def test_a_damaged_part_never_replaces_a_sound_one(place: str, ada: User) -> Non
 def test_a_declared_digest_is_held_to(place: str, ada: User) -> None:
     upload = begin(ada, "0" * 64)
     send(upload, 1, 2, 3)
-    with pytest.raises(DigestMismatch):
-        uploads.complete(actor=ada, upload=upload)
+    uploads.complete(actor=ada, upload=upload)
+    assert (upload.state, upload.sha256) == (UploadState.CHECKING, "")
+    worker_process.drain("checks")
     upload.refresh_from_db()
     assert (upload.state, names()) == (UploadState.REFUSED, [])
+    assert [found.code for found in upload.findings.all()] == ["digest_mismatch"]
+    with pytest.raises(StateConflict):
+        uploads.complete(actor=ada, upload=upload)
+
+
+@pytest.mark.parametrize("step", ["storage.BlobStore.promote", "check._write_down"])
+def test_a_worker_that_dies_before_or_after_the_digest_is_the_name_loses_nothing(
+    place: str, ada: User, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    upload = begin(ada)
+    send(upload, 1, 2, 3)
+    uploads.complete(actor=ada, upload=upload)
+
+    def die(*_: object, **_more: object) -> None:
+        raise KeyboardInterrupt
+
+    owner = check if step.startswith("check") else type(storage.store())
+    with monkeypatch.context() as dying:
+        dying.setattr(owner, step.rpartition(".")[2], die)
+        with pytest.raises(KeyboardInterrupt):
+            check.judge(upload=upload)
+    assert Upload.objects.get().sha256 == DIGEST
+    expect_accepted(upload)
+
+
+@pytest.mark.parametrize("release", ["this", "before"])
+def test_the_anatomy_is_worked_out_once(
+    place: str, ada: User, monkeypatch: pytest.MonkeyPatch, release: str
+) -> None:
+    upload = begin(ada)
+    send(upload, 1, 2, 3)
+    uploads.complete(actor=ada, upload=upload)
+    known = Upload.objects.get().anatomy
+    with monkeypatch.context() as patch:
+        if release == "this":
+            patch.setattr(checks, "inspect_file", None)
+        else:  # which hashed on completion and left no anatomy
+            Upload.objects.update(sha256=DIGEST, anatomy=None)
+        expect_accepted(upload)
+    assert known == BlobAnatomy.objects.get().document
+    assert upload.anatomy is None
 
 
 def test_ending_an_upload_leaves_nothing(place: str, ada: User) -> None:

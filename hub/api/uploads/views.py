@@ -125,7 +125,10 @@ class UploadOut(serializers.Serializer[Upload]):
     id = serializers.UUIDField(source="public_id")
     path = serializers.CharField()
     size = serializers.IntegerField(source="size_bytes")
-    sha256 = serializers.SerializerMethodField(help_text="Known once every byte is here.")
+    sha256 = serializers.SerializerMethodField(
+        help_text="As announced, then as computed: while a whole body comes, or by the checks of a "
+        "file that came by parts. Null until then."
+    )
     state = serializers.ChoiceField(choices=UploadState.choices, source="state_now")
     received = serializers.SerializerMethodField(help_text="Bytes that are here.")
     part_size = serializers.IntegerField(source="part_bytes")
@@ -143,7 +146,7 @@ class UploadOut(serializers.Serializer[Upload]):
 
     def get_sha256(self, upload: Upload) -> str | None:
         """Return the digest of what arrived, else the declared one."""
-        return upload.sha256 or upload.declared_sha256 or None
+        return upload.digest or None
 
     def get_received(self, upload: Upload) -> int:
         """Return the bytes that need not be sent again."""
@@ -358,7 +361,7 @@ class Complete(_Answering):
         operation_id="uploads_complete", tags=["uploads"], request=None, responses=UploadOut
     )
     def post(self, _request: Request, upload_id: UUID) -> Response:
-        """Say that every part is there. The checks follow; ask the upload how they go."""
+        """Say that every part is there. The checks follow, and tell the digest; ask the upload."""
         upload = upload_selectors.bare(self.signed_in(), upload_id)
         uploads.complete(actor=self.actor, upload=upload)
         return self.upload_answer(upload_selectors.get(self.actor, upload_id))

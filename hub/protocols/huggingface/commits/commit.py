@@ -100,7 +100,7 @@ def _kept(user: User, changes: Changes, content: Content) -> commits.Put | commi
         return file
     # Judged now: hundreds that wait would be more than a user may have open.
     upload = wait_for_checks.begun(user=user, file=file)
-    return commits.Put(content.path, upload.sha256, len(content.data))
+    return commits.Put(content.path, upload.digest, len(content.data))
 
 
 def _made(

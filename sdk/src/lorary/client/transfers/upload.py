@@ -20,6 +20,7 @@ from urllib.parse import quote
 from lorary.client.errors import (
     BadAnswer,
     Corrupt,
+    DigestMismatch,
     FileMissing,
     StateConflict,
     UploadIncomplete,
@@ -186,6 +187,7 @@ def send(session: Session, source: Source, on_progress: OnProgress = silent) -> 
 
     Raises:
         UploadRefused: a check found an error; ``findings`` says which.
+        DigestMismatch: other bytes arrived than were announced.
         LoraryError: what the hub answered, or that it did not.
     """
     upload = _announce(session, source)
@@ -228,6 +230,9 @@ def _transfer(session: Session, upload: Upload, meter: _Meter) -> Upload:
             return _complete(session, upload)
         except UploadIncomplete:
             upload = _looked(session, _fresh(session, upload))
+        except StateConflict:
+            # The answer to an earlier attempt got lost, and the checks have an answer already.
+            return _fresh(session, upload)
     raise UploadIncomplete
 
 
@@ -341,7 +346,8 @@ def _settled(session: Session, upload: Upload, on_progress: OnProgress) -> Uploa
         pause = min(_LONGEST_POLL_S, pause * 1.5)
         upload = _fresh(session, upload)
     if upload.state != "accepted":
-        errors = [found.message for found in upload.findings if found.severity == "error"]
-        message = errors[0] if errors else f"{upload.path} was {upload.state}."
-        raise UploadRefused(message, findings=upload.findings)
+        errors = [found for found in upload.findings if found.severity == "error"]
+        message = errors[0].message if errors else f"{upload.path} was {upload.state}."
+        is_other = any(found.code == DigestMismatch.code for found in errors)
+        raise (DigestMismatch if is_other else UploadRefused)(message, findings=upload.findings)
     return upload
