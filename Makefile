@@ -42,7 +42,7 @@ demo: $(STAMP) ## Publish the demo content (again); `make run` does it on the fi
 	@$(BIN)/python manage.py demo
 
 test: $(STAMP) ## The whole test suite, two files at a time (JOBS=0: one by one, for --pdb)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=20 $(ARGS)
 
 test-fast: $(STAMP) ## Tests without browsers, services and other slow things
 	$(BIN)/python -m pytest -m "not slow and not e2e and not service and not gpu" $(ARGS)

@@ -10,7 +10,7 @@ from tests.builders.weights import file_of, safetensors
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ATTACKS", "Attack"]
+__all__ = ["ATTACKS", "FEW", "Attack"]
 
 
 class Attack(NamedTuple):
@@ -232,3 +232,12 @@ def _names() -> dict[str, Attack]:
 
 ATTACKS: Mapping[str, Attack] = _attacks()
 """Attack to file and expected code."""
+
+FEW = (
+    "pickle",
+    "header of 2 to the 63",
+    "data cut short",
+    "metadata key twice",
+    "flood of texts",
+)
+"""What each door is tried with, while the parser is tried with all."""

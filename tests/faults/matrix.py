@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     "LORARY_TEST_BROKER_URL": brokers[row.broker],
                     "LORARY_TEST_POSTGRES": postgres.url,
                     "LORARY_TEST_RABBITMQ": rabbitmq.url,
-                    "LORARY_TEST_PERMISSIONS": "all",
+                    "LORARY_TEST_WHOLE": "1",
                 }
                 _run(row, environ, folder / f"row{number}.xml", asked.pytest)
     done = [row for row in rows if row.counts or row.failed]

@@ -14,6 +14,7 @@ import pytest
 from lorary.anatomy import FAMILIES, analyse
 from lorary.anatomy.families import families
 from tests.builders.crossing import ALGORITHMS, CONVENTIONS, header
+from tests.whole import crossed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,9 +48,9 @@ def _check_family(found: dict[str, Any], family: str) -> None:
     assert base["family"] in {family, None}, base
 
 
-@pytest.mark.parametrize(("family", "naming"), NAMINGS)
-@pytest.mark.parametrize("convention", CONVENTIONS)
-def test_conventions(family: str, naming: str, convention: str) -> None:
+@pytest.mark.parametrize(("model", "convention"), crossed(NAMINGS, list(CONVENTIONS), 2), ids=str)
+def test_conventions(model: tuple[str, str], convention: str) -> None:
+    family, naming = model
     found = _document(_modules(family, naming), convention)
     _check_family(found, family)
     assert found["kind"] == "adapter"
@@ -60,9 +61,9 @@ def test_conventions(family: str, naming: str, convention: str) -> None:
         assert found["convention"].startswith("kohya")
 
 
-@pytest.mark.parametrize(("family", "naming"), NAMINGS)
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_algorithms(family: str, naming: str, algorithm: str) -> None:
+@pytest.mark.parametrize(("model", "algorithm"), crossed(NAMINGS, list(ALGORITHMS), 2), ids=str)
+def test_algorithms(model: tuple[str, str], algorithm: str) -> None:
+    family, naming = model
     modules = _modules(family, naming)
     found = _document(modules, "kohya", algorithm)
     _check_family(found, family)
@@ -71,15 +72,18 @@ def test_algorithms(family: str, naming: str, algorithm: str) -> None:
     assert found["layers"]["modules"] == len(modules)
 
 
-@pytest.mark.parametrize(("family", "naming"), NAMINGS)
-@pytest.mark.parametrize("part", [ATTENTION, THIRD_BLOCK], ids=["attention", "third-block"])
-@pytest.mark.parametrize("convention", ["kohya", "diffusers_peft", "comfyui_diffusion_model"])
-def test_parts_of_the_network(
-    family: str, naming: str, part: re.Pattern[str], convention: str
-) -> None:
-    modules = {path: s for path, s in _modules(family, naming).items() if part.match(path)}
-    if part is ATTENTION:
-        modules = {p: s for p, s in _modules(family, naming).items() if part.search(p)}
+PARTS = [
+    (part, convention)
+    for part in (ATTENTION, THIRD_BLOCK)
+    for convention in ("kohya", "diffusers_peft", "comfyui_diffusion_model")
+]
+
+
+@pytest.mark.parametrize(("model", "part"), crossed(NAMINGS, PARTS, 2), ids=str)
+def test_parts_of_the_network(model: tuple[str, str], part: tuple[re.Pattern[str], str]) -> None:
+    (family, naming), (pattern, convention) = model, part
+    find = pattern.search if pattern is ATTENTION else pattern.match
+    modules = {path: shape for path, shape in _modules(family, naming).items() if find(path)}
     if not modules:
         return  # not every network has such a block
     _check_family(_document(modules, convention), family)

@@ -11,7 +11,6 @@ import pytest
 
 from lorary.anatomy import Inspection, inspect_bytes
 from tests.builders.adapters import DENOISERS, TEXT_ENCODERS, bare, comfyui, diffusers, kohya, peft
-from tests.builders.malformed import ATTACKS
 from tests.builders.weights import safetensors
 from tests.lorary import documents
 
@@ -152,14 +151,6 @@ def test_wan_animate_has_layers_for_an_image_too(name: str) -> None:
     attention = [one for one in DENOISERS["wan_14b", "native"] if "attn" in one.path]
     several = inspect(kohya(attention), f"{name}.safetensors")["base"]
     assert several["candidates"] == ["wan_14b", "wan_14b_i2v"]
-
-
-@pytest.mark.parametrize("attack", ATTACKS)
-def test_a_refused_header_has_its_own_short_document(attack: str) -> None:
-    data, code = ATTACKS[attack]
-    document = inspect(data)
-    assert document["file"] == {"name": "x.safetensors"}
-    assert document["error"]["code"] == code
 
 
 CONVENTIONS = {

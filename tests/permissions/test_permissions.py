@@ -3,13 +3,12 @@
 The table is explained in ``table.py``. A route without a row fails, and a row without a route.
 
 ``make test`` asks each route once as each caller, for states by turns; all states are asked with
-``LORARY_TEST_PERMISSIONS=all``, as ``make test-matrix`` does.
+``LORARY_TEST_WHOLE=1``, as ``make test-matrix`` does.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +21,7 @@ from hub.config import prepare
 from tests.permissions.requests import METHODS, routes, send
 from tests.permissions.table import POLICIES, ROUTES, expected
 from tests.permissions.world import CALLERS, STATES, World
+from tests.whole import by_turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from hub.config import Config
 
 pytestmark = pytest.mark.django_db
-
-IS_WHOLE = os.environ.get("LORARY_TEST_PERMISSIONS") == "all"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,10 +107,9 @@ def test_who_may_do_what(ground: Ground, pattern: str) -> None:
     wrong = []
     for method in METHODS:
         for number, caller in enumerate(CALLERS):
-            asked = states if IS_WHOLE else (states[(turn + number) % len(states)],)
             if method not in ROUTES[pattern] and caller not in {"owner-session", "owner-token"}:
                 continue
-            for state in asked:
+            for state in by_turns(states, turn + number):
                 got = outcome(ground, method, pattern, caller, state)
                 wanted = expected(method, pattern, number, state)
                 if got != wanted:
