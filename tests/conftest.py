@@ -16,6 +16,7 @@ from registry.accounts import users
 from registry.cards import readme
 from registry.tokens import services as tokens
 from registry.versions import download_counts
+from tests import flushing
 from tests.browsing import chromium
 from tests.buckets import CREDENTIALS, SeaweedFS
 from tests.catalogue import PASSWORD
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
     from registry.models import User
+
+flushing.install()
 
 
 @pytest.fixture(autouse=True)
