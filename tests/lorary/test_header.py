@@ -31,6 +31,7 @@ from lorary.safetensors.signatures import SNIFF_BYTES, sniff
 from lorary.safetensors.tensors import Tensors
 from tests.builders.malformed import ATTACKS
 from tests.builders.weights import file_of, safetensors
+from tests.whole import crossed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +44,10 @@ def _zip_entry(name: bytes) -> bytes:
 TWO = {"a": ("F16", (2, 3)), "b": ("F32", ())}
 
 
-@pytest.fixture(params=["orjson", "json", "careful"])
+PARSERS = ["orjson", "json", "careful"]
+
+
+@pytest.fixture(params=PARSERS)
 def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """All ways to read the JSON, which have to agree on every file."""
     if request.param == "json":
@@ -304,7 +308,7 @@ BULKS = {
 
 
 @pytest.mark.usefixtures("parser")
-@pytest.mark.parametrize("bulk", BULKS)
+@pytest.mark.parametrize(("bulk", "parser"), crossed(list(BULKS), PARSERS), indirect=["parser"])
 def test_memory_is_bounded_by_the_header(bulk: str) -> None:
     data = BULKS[bulk]
     _code(data)  # what is kept from the first time

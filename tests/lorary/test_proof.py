@@ -13,6 +13,7 @@ from tests.builders.adapters import bare, comfyui, diffusers, kohya, peft
 from tests.builders.models import DENOISERS, TEXT_ENCODERS, Target
 from tests.builders.weights import safetensors
 from tests.lorary.proofs import modulated, prove_bytes, rules, text, whole
+from tests.whole import by_turns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -256,9 +257,9 @@ def test_an_unrestricted_file_has_so_many_modules(
     assert prove_bytes(kohya(targets, encoders=encoders)).expected == expected
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_whole_file_is_never_taken_for_another_family(family: str) -> None:
-    for naming in families()[family].namings:
+@pytest.mark.parametrize(("turn", "family"), enumerate(FAMILIES))
+def test_a_whole_file_is_never_taken_for_another_family(turn: int, family: str) -> None:
+    for naming in by_turns(list(families()[family].namings), turn):
         proof = prove_bytes(bare(whole(family, naming)))
         assert family in proof.candidates
         assert proof.family in {family, None}

@@ -32,6 +32,7 @@ from training.miniature.reports.trials import (  # noqa: E402
     prompts_with,
     render,
 )
+from tests.whole import by_turns  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,7 +163,7 @@ def between_seeds(pipeline: Any) -> float:
 
 
 @pytest.mark.slow
-@every_adapter
+@pytest.mark.parametrize("plan", by_turns(list(PLANS.values()), 1, 4), ids=lambda plan: plan.name)
 def test_strength_dials_the_adapter_in(adaptable: Any, between_seeds: float, plan: Plan) -> None:
     prompts = prompts_with(plan)[1:2]
     control = render(adaptable, prompts)
@@ -178,7 +179,7 @@ def test_strength_dials_the_adapter_in(adaptable: Any, between_seeds: float, pla
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Already found a `peft_config`")  # the second of a stack
-@pytest.mark.parametrize("pair", STACKS, ids=lambda pair: pair.name)
+@pytest.mark.parametrize("pair", by_turns(STACKS, 1), ids=lambda pair: pair.name)
 def test_a_stack_shows_both_of_its_adapters(adaptable: Any, pair: Stack) -> None:
     prompts = stack_prompts(pair)[:1]
     names = [plan.name for plan in pair.plans]

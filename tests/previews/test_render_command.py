@@ -26,6 +26,7 @@ from previews.render.output.png_parsing import parse_png, read_png
 from previews.render.recipe import Recipe
 from registry.storage import Fetch, store
 from tests.previews.updates import recipe, some_updates, write_peft
+from tests.whole import by_turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -112,7 +113,7 @@ def test_the_configuration_beside_a_file_of_peft_is_read(
     assert asked(*asking)[0] == 1
 
 
-@pytest.mark.parametrize("place", range(8))
+@pytest.mark.parametrize("place", by_turns(range(8), 1, 3))
 def test_every_picture_of_a_recipe_is_made_again_byte_for_byte(
     pngs: Sequence[bytes], adapter: Path, bases_file: Path, tmp_path: Path, place: int
 ) -> None:

@@ -12,12 +12,17 @@ from previews.render.adapters.normalise import normalise, read
 from tests.previews.families import conventions
 from tests.previews.families.scenes import TINY, Scene
 from tests.previews.updates import pixels
+from tests.whole import by_turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-CASES = [(family, name) for family in TINY for name in conventions.conventions_of(family)]
+CASES = [
+    (family, name)
+    for turn, family in enumerate(TINY)
+    for name in by_turns(conventions.conventions_of(family), turn, 2)
+]
 
 pytestmark = [
     pytest.mark.slow,
