@@ -257,7 +257,7 @@ def test_an_unrestricted_file_has_so_many_modules(
     assert prove_bytes(kohya(targets, encoders=encoders)).expected == expected
 
 
-@pytest.mark.parametrize(("turn", "family"), enumerate(FAMILIES))
+@pytest.mark.parametrize(("turn", "family"), list(enumerate(FAMILIES)))
 def test_a_whole_file_is_never_taken_for_another_family(turn: int, family: str) -> None:
     for naming in by_turns(list(families()[family].namings), turn):
         proof = prove_bytes(bare(whole(family, naming)))

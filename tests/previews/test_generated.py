@@ -1,12 +1,6 @@
-"""Adapters of real models without metadata: the truth stays possible, and nothing is made up.
-
-`pytest -m slow -s tests/previews/test_generated.py` prints the figures of all models.
-"""
-
+"""Adapters of real models without metadata: the truth stays possible, nothing is made up."""
 from __future__ import annotations
 
-import sys
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +9,7 @@ from lorary.anatomy import analyse
 from lorary.anatomy.families import families
 from tests.builders.architectures import MODELS, UNLISTED, modules_of
 from tests.builders.generated import PARTS, WHOLE, headers_of
+from tests.whole import IS_WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,24 +34,6 @@ def _bases(family: str) -> Iterator[tuple[str, Base]]:
         yield f"{family} {label}", _base(header)
 
 
-def _check_truth(names: Iterable[str]) -> Counter[str]:
-    """Ask for every header of some families, and count the answers."""
-    counts: Counter[str] = Counter()
-    lost, wrong = [], []
-    for family in names:
-        for label, base in _bases(family):
-            best = base.family or base.likely
-            counts["headers"] += 1
-            counts["one family"] += base.family is not None
-            counts["right family or likely"] += best == family
-            counts["unknown"] += base.confidence == "unknown"
-            lost += [] if family in base.candidates else [(label, base)]
-            wrong += [] if base.family in {None, family} else [(label, base)]
-    assert lost == []
-    assert wrong == []
-    return counts
-
-
 def _sets_without_truth(names: Iterable[str]) -> tuple[int, list[tuple[str, Base]]]:
     """Headers of models without a table, and those that are said to be of a known one."""
     total = 0
@@ -70,29 +47,18 @@ def _sets_without_truth(names: Iterable[str]) -> tuple[int, list[tuple[str, Base
     return total, told
 
 
-@pytest.mark.parametrize("family", FEW_MODELS)
+@pytest.mark.parametrize("family", MODELS if IS_WHOLE else FEW_MODELS)
 def test_a_family_stays_among_the_candidates(family: str) -> None:
-    assert _check_truth([family])["headers"] >= 48
+    lost, wrong = [], []
+    for label, base in _bases(family):
+        lost += [] if family in base.candidates else [(label, base)]
+        wrong += [] if base.family in {None, family} else [(label, base)]
+    assert lost == []
+    assert wrong == []
 
 
-def test_models_without_a_table_are_taken_for_none_that_has_one() -> None:
-    total, told = _sets_without_truth(FEW_UNLISTED)
-    assert total == 32
-    assert told == []
-
-
-@pytest.mark.slow
-def test_no_family_of_the_tables_loses_its_truth() -> None:
-    counts = _check_truth(MODELS)
-    assert counts["headers"] >= 900
-    sys.stdout.write(f"\n{len(MODELS)} families: {dict(counts)}, 0 lost, 0 wrong\n")
-
-
-@pytest.mark.slow
 def test_hardly_a_model_without_a_table_gets_a_set() -> None:
-    total, told = _sets_without_truth(UNLISTED)
-    assert total == 304
-    sys.stdout.write(
-        f"\n{len(UNLISTED)} models without a table: {total} headers, {len(told)} sets\n"
-    )
-    assert len(told) <= MOST_WRONG_SETS, told
+    names = UNLISTED if IS_WHOLE else FEW_UNLISTED
+    total, told = _sets_without_truth(names)
+    assert total == 16 * len(names)
+    assert len(told) <= (MOST_WRONG_SETS if IS_WHOLE else 0), told

@@ -16,6 +16,7 @@ pytest.importorskip("peft")
 from safetensors import safe_open  # noqa: E402
 
 import previews.miniature  # noqa: E402
+from tests.whole import by_turns  # noqa: E402
 from training.miniature.adapters.adapter_files import adapter_file  # noqa: E402
 from training.miniature.adapters.plans import PLANS, STACKS, Plan, Stack  # noqa: E402
 from training.miniature.base.decoder import as_values  # noqa: E402
@@ -32,7 +33,6 @@ from training.miniature.reports.trials import (  # noqa: E402
     prompts_with,
     render,
 )
-from tests.whole import by_turns  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
