@@ -44,8 +44,10 @@ demo: $(STAMP) ## Publish the demo content (again); `make run` does it on the fi
 test: $(STAMP) ## The whole test suite, two files at a time (JOBS=0: one by one, for --pdb)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=20 $(ARGS)
 
-test-fast: $(STAMP) ## Tests without browsers, services and other slow things
-	$(BIN)/python -m pytest -m "not slow and not e2e and not service and not gpu" $(ARGS)
+test-fast: $(STAMP) ## A sample of the tests without browsers, services and other slow things
+	LORARY_TEST_SAMPLE=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder \
+		--ignore tests/clients --ignore tests/e2e --ignore tests/services \
+		-m "not slow and not e2e and not service and not gpu" $(ARGS)
 
 test-e2e: $(STAMP) ## Only the journeys in real processes and browsers
 	$(BIN)/python -m pytest -m e2e $(ARGS)

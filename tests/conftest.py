@@ -20,6 +20,7 @@ from tests import flushing
 from tests.browsing import chromium
 from tests.buckets import CREDENTIALS, SeaweedFS
 from tests.catalogue import PASSWORD
+from tests.sampling import IS_SAMPLE, sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -99,10 +100,14 @@ def own_settings() -> Iterator[Callable[..., None]]:
         yield change
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with files of slow tests, or one process runs the last of them while others wait."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+    if IS_SAMPLE:
+        items[:], others = sample(items)
+        config.hook.pytest_deselected(items=others)
 
 
 @pytest.hookimpl(wrapper=True)

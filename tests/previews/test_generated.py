@@ -1,4 +1,5 @@
 """Adapters of real models without metadata: the truth stays possible, nothing is made up."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
