@@ -11,7 +11,7 @@ LOCK := $(BIN)/pip-compile --quiet --no-header --no-annotate --strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 	--no-allow-unsafe --unsafe-package torch --unsafe-package triton --unsafe-package setuptools \
 	-c requirements/lock.constraints
-CODE := hub registry previews training sdk/src/lorary tests benchmarks manage.py
+CODE := hub registry previews training sdk/src/lorary tests tools benchmarks manage.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run worker demo test test-fast test-e2e test-matrix test-clients check bench faults miniature format openapi lock clean
@@ -53,10 +53,10 @@ test-e2e: $(STAMP) ## Only the journeys in real processes and browsers
 	$(BIN)/python -m pytest -m e2e $(ARGS)
 
 test-matrix: $(STAMP) ## The suite on PostgreSQL, Redis and RabbitMQ, with a dated report
-	$(BIN)/python -m tests.faults.matrix --report docs/reports $(ARGS)
+	$(BIN)/python -m tools.faults.matrix --report docs/reports $(ARGS)
 
 test-clients: $(STAMP) ## Old and new versions of huggingface_hub against a hub, with a dated report
-	$(BIN)/python -m tests.clients.matrix --report docs/reports $(ARGS)
+	$(BIN)/python -m tools.clients.matrix --report docs/reports $(ARGS)
 
 check: $(STAMP) ## Static checks: format, lint, types, imports, migrations, API document
 	$(BIN)/ruff format --check .
@@ -75,8 +75,8 @@ miniature: $(STAMP) ## Make the miniature from nothing, in build/ (hours; goes o
 	OMP_NUM_THREADS=1 $(BIN)/python -m training.miniature all --work build/miniature $(ARGS)
 
 faults: $(STAMP) ## Break things on purpose, for half an hour: ARGS="--seed 1 --report docs/reports"
-	$(BIN)/python -m tests.faults.renders $(ARGS)
-	$(BIN)/python -m tests.faults.bytes $(ARGS)
+	$(BIN)/python -m tools.faults.renders $(ARGS)
+	$(BIN)/python -m tools.faults.bytes $(ARGS)
 
 format: $(STAMP) ## Format the code and fix what can be fixed
 	$(BIN)/ruff format .

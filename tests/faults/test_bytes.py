@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.bytes import LONG_ONLY, SCENARIOS
+from tools.faults.bytes import LONG_ONLY, SCENARIOS
 
 pytestmark = [
     pytest.mark.slow,
@@ -26,7 +26,7 @@ TIMEOUT_S = 570
 @pytest.fixture(scope="module")
 def told() -> dict[str, dict[str, Any]]:
     """What a short pass of all scenarios says, by their names."""
-    command = [sys.executable, "-m", "tests.faults.bytes", "--short", "--json"]
+    command = [sys.executable, "-m", "tools.faults.bytes", "--short", "--json"]
     for option in ("database", "broker"):
         if named := os.environ.get(f"LORARY_TEST_{option.upper()}_URL"):
             command += [f"--{option}", named]

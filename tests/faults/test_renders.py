@@ -20,7 +20,7 @@ def test_renders_survive_killed_workers_doubled_messages_and_a_lost_broker() -> 
         pytest.skip("redis-server is not installed")
     fire = ["--jobs", "40", "--kill-every", "2", "--ask-every", "2", "--broker-restarts", "1"]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.renders", *fire, "--most", "400"],
+        [sys.executable, "-m", "tools.faults.renders", *fire, "--most", "400"],
         cwd=ROOT,
         env=dict(os.environ),
         capture_output=True,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registry.models import CardProblem
-from tests.fuzz import cards
-from tests.fuzz.cards import Broken, Run, card, check, main
+from tools.fuzz import cards
+from tools.fuzz.cards import Broken, Run, card, check, main
 
 if TYPE_CHECKING:
     from pathlib import Path

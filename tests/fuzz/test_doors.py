@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from tests.fuzz.knocking.addresses import CIVITAI, HUGGING_FACE, addresses, route_of
-from tests.fuzz.knocking.asking import BOB, OWNER, STRANGER, Asked, asked, caller_of, turns
-from tests.fuzz.knocking.garbage import garbage
-from tests.fuzz.knocking.promises import broken_promises, told_apart
-from tests.fuzz.knocking.rows import Row, changes
-from tests.fuzz.knocking.wire import SILENT, Answer
-from tests.fuzz.knocking.words import MARK, Known, Private
+from tools.fuzz.knocking.addresses import CIVITAI, HUGGING_FACE, addresses, route_of
+from tools.fuzz.knocking.asking import BOB, OWNER, STRANGER, Asked, asked, caller_of, turns
+from tools.fuzz.knocking.garbage import garbage
+from tools.fuzz.knocking.promises import broken_promises, told_apart
+from tools.fuzz.knocking.rows import Row, changes
+from tools.fuzz.knocking.wire import SILENT, Answer
+from tools.fuzz.knocking.words import MARK, Known, Private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,7 +64,7 @@ def test_every_address_of_a_door_is_on_the_list() -> None:
 @pytest.mark.e2e
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_a_short_visit_breaks_no_promise(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.fuzz.doors", "--json", "--keep", str(tmp_path)]
+    command = [sys.executable, "-m", "tools.fuzz.doors", "--json", "--keep", str(tmp_path)]
     done = subprocess.run(
         [*command, "--requests", str(REQUESTS)],
         cwd=ROOT,

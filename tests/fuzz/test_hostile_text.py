@@ -12,8 +12,8 @@ import pytest
 
 from lorary.anatomy import inspect_bytes
 from lorary.anatomy.claims.metadata import public_text
-from tests.fuzz.hostile_text import MEMORY_BYTES, MEMORY_TIMES, Breach, measured
-from tests.fuzz.patterns import EXEMPT, MOST, ROOT, compiled, parser, risks
+from tools.fuzz.hostile_text import MEMORY_BYTES, MEMORY_TIMES, Breach, measured
+from tools.fuzz.patterns import EXEMPT, MOST, ROOT, compiled, parser, risks
 
 
 def test_every_pattern_repeats_within_limits() -> None:

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from lorary.safetensors.errors import HEADER_CODES
 from tests.builders.malformed import ATTACKS
 from tests.builders.weights import file_of
-from tests.fuzz import seeds
-from tests.fuzz.checks import check, declared_size, official_verdict
-from tests.fuzz.mutate import Broken, Run, main
-from tests.fuzz.mutations import bulk, mutated
+from tools.fuzz import seeds
+from tools.fuzz.checks import check, declared_size, official_verdict
+from tools.fuzz.mutate import Broken, Run, main
+from tools.fuzz.mutations import bulk, mutated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,7 +104,7 @@ def test_a_broken_rule_is_told_with_its_input(
         msg = "surprise"
         raise KeyError(msg)
 
-    monkeypatch.setattr("tests.fuzz.mutate.check", fail)
+    monkeypatch.setattr("tools.fuzz.mutate.check", fail)
     with pytest.raises(Broken, match="KeyError: 'surprise'"):
         main(["--runs", "10", "--seed", "5", "--keep", str(tmp_path / "kept")])
     (kept,) = (tmp_path / "kept").iterdir()

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fuzz.dawdling import WAYS
-from tests.fuzz.slow import attacked
 from tests.running import RunningHub
+from tools.fuzz.dawdling import WAYS
+from tools.fuzz.slow import attacked
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.talk import Answer, Caller
-from tests.faults.full_disk import SmallDisk
-from tests.faults.trials import Skipped
 from tests.running import ROOT, RunningHub, free_port
+from tools.faults.full_disk import SmallDisk
+from tools.faults.trials import Skipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fuzz.knocking.words import ODD_PARTS
+from tools.fuzz.knocking.words import ODD_PARTS
 
 if TYPE_CHECKING:
     from django.test import Client

@@ -2,7 +2,7 @@
 
 A rule has the code and the kind of its finding, marks, and a pattern. Each text that the pattern
 matches contains one of the marks, which are fast to search. Patterns are bounded, so that hostile
-text takes linear time and little memory (`tests/fuzz/patterns.py` checks each of them), and begin
+text takes linear time and little memory (`tools/fuzz/patterns.py` checks each of them), and begin
 with a fixed character if possible, so that ordinary text takes little time. Sources: the token
 formats that the services publish, and the arguments that trainers write into files.
 """

@@ -1,0 +1,152 @@
+"""What hubs under fire stand on: a database, a broker and a storage, new for each of them."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from contextlib import ExitStack
+from threading import Lock
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+
+from tests.buckets import CREDENTIALS, SeaweedFS
+from tests.running import RunningHub
+from tools.faults.hubs import FaultyHub
+from tools.faults.processes import Broker
+from tools.faults.servers import Postgres, RabbitMQ
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Ground"]
+
+MIGRATE_S = 600
+LEAST_PART_BYTES = 5 * 2**20
+
+
+class Ground:
+    """Makes hubs; migrates one database and copies it for the others.
+
+    Attributes:
+        database: "" for SQLite, ``postgres`` for a server of our own, else the address of one.
+        broker: "" for the embedded one, ``redis`` or ``rabbitmq`` for our own, or an address.
+        storage: "" for the data directory, ``s3`` for a bucket of our own, or an address.
+    """
+
+    def __init__(self, folder: Path, database: str, broker: str, storage: str) -> None:
+        self.folder, self.storage = folder, storage
+        self.named_database, self.named_broker = database, broker
+        self.postgres: Postgres | None = None
+        self.redis: Broker | None = None
+        self.rabbitmq: RabbitMQ | None = None
+        self.bucket: SeaweedFS | None = None
+        self.stack, self.lock = ExitStack(), Lock()
+        self.count = 0
+        self.template = ""
+        self.made: list[str] = []
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o711)  # PostgreSQL runs as somebody else
+        if self.named_database == "postgres":
+            self.postgres = self.stack.enter_context(Postgres(self.folder / "postgres"))
+        if self.named_broker == "redis":
+            self.redis = self.stack.enter_context(Broker(self.folder))
+        elif self.named_broker == "rabbitmq":
+            self.rabbitmq = self.stack.enter_context(RabbitMQ(self.folder / "rabbitmq"))
+        if self.storage == "s3":
+            os.environ.update(CREDENTIALS)
+            self.bucket = self.stack.enter_context(SeaweedFS(self.folder / "seaweedfs"))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.postgres is None:
+            for name in self.made:
+                self._on_server(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        self.stack.close()
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether rows are in a file of each hub."""
+        return not self.named_database
+
+    @property
+    def has_bucket(self) -> bool:
+        """Whether bytes are in a bucket."""
+        return self.storage.startswith("s3")
+
+    def part_bytes(self, wanted: int) -> str:
+        """Return a size of parts, for ``LORARY_UPLOAD_PART_BYTES``: S3 takes 5 MiB and more."""
+        return str(max(wanted, LEAST_PART_BYTES) if self.has_bucket else wanted)
+
+    @property
+    def words(self) -> str:
+        """Return what it consists of."""
+        database = "SQLite" if self.is_sqlite else "PostgreSQL"
+        kinds = {"redis": "Redis", "rediss": "Redis", "amqp": "RabbitMQ", "rabbitmq": "RabbitMQ"}
+        broker = kinds.get(self.named_broker.partition(":")[0], "the embedded broker")
+        storage = "S3" if self.has_bucket else "local files"
+        return f"{database}, {broker}, {storage}"
+
+    def hub(self, name: str, *, workers: int = 1, webs: int = 2, **settings: str) -> FaultyHub:
+        """Return a hub that is migrated and not yet started."""
+        with self.lock:
+            self.count += 1
+            data = self.folder / f"{name}-{self.count}"
+            own = {**self._addresses(), **settings}
+            hub = FaultyHub(data, workers=workers, webs=webs, **own)
+            if self.is_sqlite:
+                hub.migrate()
+            else:
+                hub.environ["LORARY_DATABASE_URL"] = self._new_database()
+        return hub
+
+    def _addresses(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        if self.redis is not None:
+            found["BROKER_URL"] = self.redis.url
+        elif self.rabbitmq is not None:
+            found["BROKER_URL"] = self.rabbitmq.url
+        elif self.named_broker:
+            found["BROKER_URL"] = self.named_broker
+        if self.storage:
+            found["STORAGE"] = self._place()
+        return found
+
+    def _place(self) -> str:
+        """Return the storage's address with a prefix that no other hub has."""
+        if self.bucket is not None:
+            return self.bucket.storage()
+        parts = urlsplit(self.storage)
+        return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{uuid.uuid4().hex}"))
+
+    def _new_database(self) -> str:
+        if not self.template:
+            self.template = self._create()
+            url = self._url_of(self.template)
+            RunningHub(self.folder / "template", DATABASE_URL=url).manage(
+                "migrate", "--verbosity", "0", timeout_s=MIGRATE_S
+            )
+        return self._url_of(self._create(self.template))
+
+    def _create(self, template: str = "") -> str:
+        name = f"lorary_faults_{uuid.uuid4().hex[:12]}"
+        like = f' TEMPLATE "{template}"' if template else ""
+        self._on_server(f'CREATE DATABASE "{name}"{like}')
+        self.made.append(name)
+        return name
+
+    @property
+    def _server(self) -> str:
+        return self.named_database if self.postgres is None else self.postgres.url
+
+    def _url_of(self, name: str) -> str:
+        return urlunsplit(urlsplit(self._server)._replace(path=f"/{name}"))
+
+    def _on_server(self, statement: str) -> None:
+        if self.is_sqlite:
+            return
+        with psycopg.connect(self._server, autocommit=True) as connection:
+            connection.execute(statement.encode())

@@ -1,0 +1,125 @@
+"""Thousands of broken and random requests at both protocol doors of a running hub.
+
+    python -m tools.fuzz.doors --requests 20000 --seed 1 --report docs/reports
+
+Promised are: no 5xx, no traceback, no unauthenticated write. A stranger, somebody who may only
+read, ada herself with a token to read, and another user who may write ask for what is ada's, by
+addresses taken from the doors' own lists, and send garbage that is no request at all. Each request
+follows from the seed and its number; a broken promise names them, and its bytes are kept in
+`--keep`. Exit code 1: a promise was broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import django
+
+from benchmarks.reports import machine
+from tests.running import RunningHub
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+#: Lines of one broken promise each that are printed; the others are counted.
+SHOWN = 20
+NEWLINE = "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run and report; 1 when a promise is broken."""
+    asked = _parser().parse_args(arguments)
+    with TemporaryDirectory(prefix="lorary-doors-") as place:
+        # Every stranger has an address of its own, as behind a proxy: no limit ends the run early.
+        hub = RunningHub(Path(place) / "hub", "--queues", "checks", TRUST_PROXY="1")
+        os.environ.clear()
+        os.environ.update(hub.environ, DJANGO_SETTINGS_MODULE="hub.settings.base")
+        django.setup()
+        from tools.fuzz.knocking.visit import visit  # noqa: PLC0415 - models need the settings
+
+        found = visit(hub, requests=asked.requests, seed=asked.seed, keep=asked.keep, say=_say)
+    if asked.report:
+        _say(f"written: {_write(found, asked.report)}")
+    if asked.json:
+        sys.stdout.write(json.dumps(found) + "\n")
+    else:
+        sys.stdout.write("\n".join(_lines(found)) + "\n")
+    return 1 if found["faults"] else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.fuzz.doors",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--report", type=Path, metavar="FOLDER", help="also write a dated page")
+    parser.add_argument("--keep", type=Path, default=Path("test-results"), help="for bad requests")
+    parser.add_argument("--json", action="store_true", help="one line of JSON in place of a table")
+    return parser
+
+
+def _lines(found: dict[str, Any], first: str = "") -> list[str]:
+    """Return the table, and what is to say about it."""
+    classes = sorted({name for row in found["counts"] for name in row["answers"]})
+    head = ["door", "method", "requests", *classes]
+    lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
+    for row in found["counts"]:
+        said = [f"{row['answers'].get(name, 0):,}" for name in classes]
+        total = f"{sum(row['answers'].values()):,}"
+        lines.append(f"| {' | '.join([row['door'], row['method'], total, *said])} |")
+    faults = found["faults"]
+    shown = [f"* {fault}" for fault in faults[:SHOWN]]
+    more = [f"* and {len(faults) - SHOWN:,} more"] if len(faults) > SHOWN else []
+    return [first or _summary(found), "", *lines, "", f"broken promises: {len(faults)}", *shown,
+            *more]  # fmt: skip
+
+
+def _summary(found: dict[str, Any]) -> str:
+    callers = ", ".join(f"{count:,} by the {name}" for name, count in found["callers"].items())
+    return (
+        f"{found['requests']:,} requests (seed {found['seed']}) in {found['seconds']:,.0f} s: "
+        f"{callers}; {found['garbage']:,} pieces of garbage on bare lines; {found['twins']:,} "
+        f"requests about the private adapter, each asked again about one that is not there. "
+        f"{len(found['asked'])} of {found['addresses']} addresses were asked."
+    )
+
+
+def _write(found: dict[str, Any], folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{datetime.now(UTC):%Y-%m-%d}-doors.md"
+    lines = [
+        f"# Both doors under random requests, {datetime.now(UTC):%Y-%m-%d}",
+        "",
+        "Written by `python -m tools.fuzz.doors`; what is promised is in",
+        "[fuzzing.md](../fuzzing.md#the-doors).",
+        "",
+        *(f"* {fact}" for fact in machine()),
+        "",
+        *_lines(found),
+        "",
+        f"Rows compared before and after: {found['rows']:,}. Files of ada's whose bytes were read",
+        f"again: {found['files']}.",
+    ]
+    path.write_text(NEWLINE.join(lines) + NEWLINE, encoding="utf-8")
+    return path
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

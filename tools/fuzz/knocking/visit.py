@@ -1,0 +1,219 @@
+"""A visit to a hub: all requests of those who may change nothing, then those of another user.
+
+Needs Django's settings, those of the hub.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from django.core.management import call_command
+
+from registry import sweep
+from tools.fuzz.knocking import garbage, promises, rows, shelf
+from tools.fuzz.knocking.addresses import Address, addresses, route_of
+from tools.fuzz.knocking.asking import BOB, asked, caller_of, turns
+from tools.fuzz.knocking.wire import SILENT, Answer, sent, statuses
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.running import RunningHub
+    from tools.fuzz.knocking.asking import Asked
+    from tools.fuzz.knocking.words import Known
+
+__all__ = ["visit"]
+
+#: One request in so many comes with garbage on a line of its own.
+GARBAGE_EVERY = 12
+#: Seconds until files that were sent are checked.
+SETTLED_S = 120.0
+PROGRESS_EVERY = 1_000
+#: Methods that are counted by name.
+_USUAL = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+#: What no log of a sound hub has in it.
+_CRIES = ("Traceback", "Internal Server Error", "WORKER TIMEOUT", "Error handling request")
+
+
+@dataclass
+class Visit:
+    """What a visit has seen.
+
+    Attributes:
+        counts: Door and method to how often each class of answers came.
+        routes: Address to how often it was asked.
+        kept: Where bytes of requests go that broke a promise.
+    """
+
+    port: int
+    seed: int
+    known: Known
+    kept: Path
+    all_of_them: list[Address] = field(default_factory=addresses)
+    order: list[Address] = field(default_factory=lambda: turns(addresses()))
+    counts: dict[tuple[str, str], Counter[str]] = field(
+        default_factory=lambda: defaultdict(Counter)
+    )
+    routes: Counter[str] = field(default_factory=Counter)
+    callers: Counter[str] = field(default_factory=Counter)
+    twins: int = 0
+    garbage: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    def ask(self, number: int) -> None:
+        """Ask one request, and where it speaks of the private adapter its twin."""
+        request = asked(self.seed, number, self.order, self.known)
+        answer = self._sent(request)
+        door = self._door(request)
+        self._count(request, door, answer)
+        for fault in promises.broken_promises(request, door, answer, self.known):
+            self._fault(number, request, answer, fault)
+        twin = asked(self.seed, number, self.order, self.known.without_private)
+        if request.caller in _OUTSIDERS and twin.is_twin_of(request, self.known):
+            self.twins += 1
+            if difference := promises.told_apart(answer, self._sent(twin)):
+                self._fault(number, request, answer, difference)
+
+    def throw(self, number: int) -> None:
+        """Send garbage."""
+        kind, data = garbage.garbage(Random(f"{self.seed}:{number}:garbage"))
+        found = statuses(self.port, data)
+        self.garbage += 1
+        counted = self.counts["bare line", kind]
+        for status in found or [SILENT]:
+            counted[_class(status)] += 1
+            if status >= 500 and status != 501:
+                self.faults.append(f"garbage {self.seed}:{number}: {status}, {data[:200]!r}")
+
+    def _sent(self, request: Asked) -> Answer:
+        return sent(self.port, request.data, request.method, is_cut=request.is_cut)
+
+    def _door(self, request: Asked) -> str:
+        """Return whose address is asked, counted; "" where it is of neither door."""
+        route = route_of(request.target)
+        door = next((one.door for one in self.all_of_them if one.route == route), "")
+        if door:
+            self.routes[f"{door}: /{route}"] += 1
+        return door
+
+    def _count(self, request: Asked, door: str, answer: Answer) -> None:
+        said = f"{_class(answer.status)} (Retry-After)" * promises.is_told(answer)
+        method = request.method if request.method in _USUAL else "others"
+        self.counts[door or "elsewhere", method][said or _class(answer.status)] += 1
+        self.callers[request.caller] += 1
+
+    def _fault(self, number: int, request: Asked, answer: Answer, fault: str) -> None:
+        self.kept.mkdir(parents=True, exist_ok=True)
+        name = f"doors-{self.seed}-{number}.bin"
+        (self.kept / name).write_bytes(request.data)
+        heard = f"{answer.status} {answer.body[:200]!r}"
+        said = f"{request.method} {request.target[:160]!r} by the {request.caller}"
+        self.faults.append(f"{self.seed}:{number}: {fault}; {said}; {heard}; {name}")
+
+
+#: Callers who must not learn that there is a private adapter.
+_OUTSIDERS = frozenset({"stranger", "reader", BOB})
+
+
+def visit(
+    hub: RunningHub, *, requests: int, seed: int, keep: Path, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Visit a hub that was not started yet, and return what was seen."""
+    call_command("migrate", verbosity=0)
+    known = shelf.fill()
+    with _open(hub):
+        known = shelf.with_permissions(known, hub.port)
+        seen, began = Visit(hub.port, seed, known, keep), time.monotonic()
+        _settled(hub)
+        serving = _serving(hub)
+        first, files, held = rows.rows(), rows.stored("ada"), _held(hub)
+        numbers = range(requests)
+        _round(seen, [one for one in numbers if caller_of(seed, one) != BOB], say, thrown=True)
+        _settled(hub)
+        middle = rows.rows()
+        if _held(hub) != held:
+            seen.faults.append("those who may not write left files, or took some away")
+        seen.faults += [f"by those who may not write: {one}" for one in rows.changes(first, middle)]
+        _round(seen, [one for one in numbers if caller_of(seed, one) == BOB], say, thrown=False)
+        _settled(hub)
+        last = rows.rows()
+        seen.faults += [f"by bob: {one}" for one in rows.changes(middle, last, besides="bob")]
+        if rows.stored("ada") != files or any(name != sha for name, sha in files.items()):
+            seen.faults.append("bytes of ada's are others than before")
+        if _serving(hub) != serving:
+            seen.faults.append("a process of the web server ended and was replaced")
+        seconds = time.monotonic() - began
+    seen.faults += _cried(hub)
+    return {
+        "seed": seed,
+        "requests": requests,
+        "seconds": seconds,
+        "counts": [
+            {"door": door, "method": method, "answers": dict(answers)}
+            for (door, method), answers in sorted(seen.counts.items())
+        ],
+        "callers": dict(seen.callers),
+        "twins": seen.twins,
+        "garbage": seen.garbage,
+        "asked": dict(sorted(seen.routes.items())),
+        "addresses": len(seen.all_of_them),
+        "rows": len(first),
+        "files": len(files),
+        "faults": seen.faults,
+    }
+
+
+@contextmanager
+def _open(hub: RunningHub) -> Iterator[None]:
+    try:
+        hub.start()
+        yield
+    finally:
+        if hub.process is not None and hub.process.poll() is None:
+            hub.stop()
+
+
+def _round(seen: Visit, numbers: list[int], say: Callable[[str], None], *, thrown: bool) -> None:
+    for done, number in enumerate(numbers, start=1):
+        seen.ask(number)
+        if thrown and number % GARBAGE_EVERY == 0:
+            seen.throw(number)
+        if done % PROGRESS_EVERY == 0:
+            say(f"{done:,} of {len(numbers):,}, {len(seen.faults)} faults")
+
+
+def _settled(hub: RunningHub) -> None:
+    """Wait until nothing is left to check, and sweep as the worker does now and then."""
+    until = time.monotonic() + SETTLED_S
+    while rows.open_jobs():
+        assert time.monotonic() < until, hub.log.read_text(errors="replace")[-2_000:]
+        time.sleep(0.1)
+    sweep.run()
+
+
+def _held(hub: RunningHub) -> dict[str, int]:
+    """Return the files that the hub keeps, and those on their way in, with their sizes."""
+    roots = (hub.data / "files", hub.data / "xet")
+    found = [path for root in roots for path in root.rglob("*") if path.is_file()]
+    return {str(path): path.stat().st_size for path in found}
+
+
+def _serving(hub: RunningHub) -> set[int]:
+    return {pid for pid, words in hub.pids().items() if "gunicorn" in words}
+
+
+def _cried(hub: RunningHub) -> list[str]:
+    lines = hub.log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [f"in the log: {line[:300]}" for line in lines if any(cry in line for cry in _CRIES)]
+
+
+def _class(status: int) -> str:
+    if status == SILENT:
+        return "none"
+    return str(status) if status >= 500 else f"{status // 100}xx"
