@@ -10,7 +10,8 @@ from django.db import connection
 from django.utils import timezone
 
 from registry import guards, storage
-from registry.models import Blob
+from registry.accounts import users
+from registry.models import Blob, User
 from registry.publication import services as publication
 from registry.uploads import check
 from registry.uploads import services as uploads
@@ -18,12 +19,18 @@ from registry.uploads import services as uploads
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
-    from registry.models import Adapter, Upload, User, Version
+    from registry.models import Adapter, Upload, Version
     from registry.versions.details import Details
 
-__all__ = ["PASSWORD", "accept", "put", "release", "stored"]
+__all__ = ["PASSWORD", "accept", "ada", "put", "release", "stored"]
 
 PASSWORD = "correct horse 7"
+
+
+def ada() -> User:
+    """Return the user that most tests begin with; she may be there from a snapshot."""
+    there = User.objects.filter(username="ada").first()
+    return there or users.create_user(name="ada", email="ada@example.org", password=PASSWORD)
 
 
 def accept(actor: User, data: bytes, path: str = "noir.safetensors") -> Upload:

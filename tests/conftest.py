@@ -16,7 +16,7 @@ from registry.accounts import users
 from registry.cards import readme
 from registry.tokens import services as tokens
 from registry.versions import download_counts
-from tests import flushing
+from tests import catalogue, flushing
 from tests.browsing import chromium
 from tests.buckets import CREDENTIALS, SeaweedFS
 from tests.catalogue import PASSWORD
@@ -149,7 +149,7 @@ def token_of() -> Callable[..., str]:
 
 @pytest.fixture
 def ada(db: None) -> User:
-    return users.create_user(name="ada", email="ada@example.org", password=PASSWORD)
+    return catalogue.ada()
 
 
 @pytest.fixture

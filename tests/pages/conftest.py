@@ -9,10 +9,12 @@ from django.core.cache import cache
 
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
 from registry.adapters import services as adapters
+from registry.models import Adapter
 from registry.versions.details import Details
 from tests import catalogue
 from tests.browsing import DESK, Visit
 from tests.pages.files import lora
+from tests.snapshots import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from django.test import Client
     from playwright.sync_api import Browser
 
-    from registry.models import Adapter, Upload, User, Version
+    from registry.models import Upload, User, Version
     from tests.running import RunningHub
 
 
@@ -47,25 +49,35 @@ def sent() -> Callable[..., Upload]:
     return sent
 
 
+def _publish(owner: User, name: str = "noir", **card: Any) -> Adapter:
+    adapter = adapters.create(actor=owner, name=name, **card)
+    said = Details(trigger_words=("noir light",), strength=0.9, strength_min=0.7, strength_max=1.0)
+    catalogue.release(adapter, lora(), said, path=f"{name}.safetensors")
+    adapter.refresh_from_db()
+    return adapter
+
+
+def _publish_noir(ada: User) -> Adapter:
+    return _publish(ada, title="Noir", summary="Hard shadows.", tags=["film", "dark"])
+
+
+NOIR = Snapshot(lambda: _publish_noir(catalogue.ada()))
+
+
 @pytest.fixture
 def published(db: None) -> Callable[..., Adapter]:
     """Publish an adapter with one version."""
+    return _publish
 
-    def published(owner: User, name: str = "noir", **card: Any) -> Adapter:
-        adapter = adapters.create(actor=owner, name=name, **card)
-        said = Details(
-            trigger_words=("noir light",), strength=0.9, strength_min=0.7, strength_max=1.0
-        )
-        catalogue.release(adapter, lora(), said, path=f"{name}.safetensors")
-        adapter.refresh_from_db()
-        return adapter
 
-    return published
+@pytest.fixture(autouse=True)
+def _noir(request: pytest.FixtureRequest) -> None:
+    NOIR.put_for(request, "noir")
 
 
 @pytest.fixture
-def noir(ada: User, published: Callable[..., Adapter]) -> Adapter:
-    return published(ada, title="Noir", summary="Hard shadows.", tags=["film", "dark"])
+def noir(ada: User) -> Adapter:
+    return Adapter.objects.filter(name="noir").first() or _publish_noir(ada)
 
 
 @pytest.fixture

@@ -10,13 +10,15 @@ from django.test import Client
 
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
 from registry.adapters import services as adapters
+from registry.models import Adapter
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
+from tests.snapshots import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from registry.models import Adapter, User, Version
+    from registry.models import User, Version
 
 
 @pytest.fixture(autouse=True)
@@ -57,13 +59,25 @@ def lora() -> bytes:
     return kohya(DENOISERS["sd1", "diffusers"])
 
 
-@pytest.fixture
-def noir(ada: User, lora: bytes) -> Adapter:
-    """A published style with one version."""
+def _publish_noir(ada: User) -> Adapter:
     adapter = adapters.create(actor=ada, name="noir", title="Noir", kind="style", tags=["film"])
-    catalogue.release(adapter, lora)
+    catalogue.release(adapter, kohya(DENOISERS["sd1", "diffusers"]))
     adapter.refresh_from_db()
     return adapter
+
+
+NOIR = Snapshot(lambda: _publish_noir(catalogue.ada()))
+
+
+@pytest.fixture(autouse=True)
+def _noir(request: pytest.FixtureRequest) -> None:
+    NOIR.put_for(request, "noir")
+
+
+@pytest.fixture
+def noir(ada: User) -> Adapter:
+    """A published style with one version."""
+    return Adapter.objects.filter(name="noir").first() or _publish_noir(ada)
 
 
 @pytest.fixture

@@ -1,0 +1,83 @@
+"""Rows and files that many tests begin with: made once a process, then put back in milliseconds.
+
+NOIR = Snapshot(make_noir)
+
+@pytest.fixture(autouse=True)
+def _noir(request):
+    NOIR.put_for(request, "noir")
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from django.apps import apps
+from django.conf import settings
+from django.db import transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pytest
+    from django.db.models import Model
+
+__all__ = ["Snapshot"]
+
+#: Fixtures of tests whose bytes are elsewhere than in the data directory.
+OTHER_STORES = {"bucket", "either_store", "place"}
+#: Their rows follow from the code and are always there.
+KEPT = {"contenttypes.ContentType", "auth.Permission"}
+
+
+@dataclass
+class Snapshot:
+    """All rows and files after a function was called on an empty hub.
+
+    Attributes:
+        make: Makes them, through the services.
+    """
+
+    make: Callable[[], object]
+    _rows: list[list[Model]] = field(default_factory=list)
+    _folder: TemporaryDirectory[str] | None = None
+
+    def put_for(self, request: pytest.FixtureRequest, name: str) -> None:
+        """Put everything in place for a test that uses a fixture of this name, directly or not.
+
+        Call it from an autouse fixture: nothing may have been written before. The fixture finds
+        the rows, or makes them itself for a test that commits or has its bytes elsewhere.
+        """
+        names, mark = set(request.fixturenames), request.node.get_closest_marker("django_db")
+        if name not in names or names & OTHER_STORES:
+            return
+        if mark is not None and mark.kwargs.get("transaction"):
+            return  # what follows a commit makes more rows
+        request.getfixturevalue("db")
+        self.put()
+
+    def put(self) -> None:
+        """Put everything in place; the first time, by making it."""
+        if self._folder is None:
+            self.make()
+            self._take()
+            return
+        shutil.copytree(self._folder.name, settings.LORARY.data / "files", dirs_exist_ok=True)
+        with transaction.atomic():
+            for rows in self._rows:
+                type(rows[0])._base_manager.bulk_create(rows)
+
+    def _take(self) -> None:
+        models: list[Any] = [
+            model
+            for model in apps.get_models(include_auto_created=True)
+            if model._meta.managed and not model._meta.proxy and model._meta.label not in KEPT
+        ]
+        # A guard lets nobody add files to a published version, so files come before versions.
+        models.sort(key=lambda model: model._meta.label != "registry.File")
+        self._rows = [rows for model in models if (rows := list(model._base_manager.all()))]
+        self._folder = TemporaryDirectory(prefix="lorary-snapshot-")
+        shutil.copytree(Path(settings.LORARY.data) / "files", self._folder.name, dirs_exist_ok=True)
