@@ -38,10 +38,10 @@ class Snapshot:
     """All rows and files after a function was called on an empty hub.
 
     Attributes:
-        make: Makes them, through the services.
+        make: Makes them, through the services; it may ask for fixtures of the first test.
     """
 
-    make: Callable[[], object]
+    make: Callable[[pytest.FixtureRequest], object]
     _rows: list[list[Model]] = field(default_factory=list)
     _folder: TemporaryDirectory[str] | None = None
 
@@ -57,14 +57,14 @@ class Snapshot:
         if mark is not None and mark.kwargs.get("transaction"):
             return  # what follows a commit makes more rows
         request.getfixturevalue("db")
-        self.put()
-
-    def put(self) -> None:
-        """Put everything in place; the first time, by making it."""
         if self._folder is None:
-            self.make()
+            self.make(request)
             self._take()
-            return
+        else:
+            self._put()
+
+    def _put(self) -> None:
+        assert self._folder is not None
         shutil.copytree(self._folder.name, settings.LORARY.data / "files", dirs_exist_ok=True)
         with transaction.atomic():
             for rows in self._rows:

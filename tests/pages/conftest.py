@@ -61,7 +61,7 @@ def _publish_noir(ada: User) -> Adapter:
     return _publish(ada, title="Noir", summary="Hard shadows.", tags=["film", "dark"])
 
 
-NOIR = Snapshot(lambda: _publish_noir(catalogue.ada()))
+NOIR = Snapshot(lambda _: _publish_noir(catalogue.ada()))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,12 @@ from diffusers import DiffusionPipeline
 
 from previews.render.engine import Engine
 from registry.adapters import services as adapters
+from registry.jobs import worker_process
+from registry.models import Adapter
 from registry.versions.details import Details
 from tests import catalogue
 from tests.previews.updates import bases_at
+from tests.snapshots import Snapshot
 from training.miniature.tiny import write_tiny_base, write_tiny_lora
 
 if TYPE_CHECKING:
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
 
     from pytest_django import Settings
 
-    from registry.models import Adapter, User, Version
+    from registry.models import User, Version
 
 
 @pytest.fixture(scope="session")
@@ -39,13 +43,18 @@ def engine(tiny_folder: Path) -> Engine:
     return Engine(bases_at(tiny_folder))
 
 
-@pytest.fixture
-def plain(tiny_folder: Path) -> Any:
-    """A pipeline of its own, to be changed at will."""
+@pytest.fixture(scope="session")
+def _opened(tiny_folder: Path) -> Any:
     opener: Any = DiffusionPipeline
     pipeline = opener.from_pretrained(tiny_folder)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+@pytest.fixture
+def plain(_opened: Any) -> Any:
+    """A pipeline of its own, to be changed at will."""
+    return copy.deepcopy(_opened)
 
 
 @pytest.fixture(scope="session")
@@ -72,9 +81,32 @@ def unserved(settings: Settings, tmp_path: Path) -> None:
     settings.LORARY = dataclasses.replace(settings.LORARY, bases=file)
 
 
+def _publish_and_render(request: pytest.FixtureRequest) -> Version:
+    request.getfixturevalue("served")
+    version: Version = request.getfixturevalue("publish")(request.getfixturevalue("noir"))
+    worker_process.drain("render.miniature")
+    return version
+
+
+RENDERED = Snapshot(_publish_and_render)
+
+
+@pytest.fixture(autouse=True)
+def _rendered(request: pytest.FixtureRequest) -> None:
+    RENDERED.put_for(request, "rendered")
+
+
+@pytest.fixture
+def rendered(request: pytest.FixtureRequest, served: None, noir: Adapter) -> Version:
+    """A version whose pictures are rendered, and nothing more."""
+    del served
+    return noir.versions.first() or _publish_and_render(request)
+
+
 @pytest.fixture
 def noir(ada: User) -> Adapter:
-    return adapters.create(actor=ada, name="noir", title="Noir", kind="style")
+    there = Adapter.objects.filter(name="noir").first()
+    return there or adapters.create(actor=ada, name="noir", title="Noir", kind="style")
 
 
 @pytest.fixture

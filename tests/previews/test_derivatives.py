@@ -23,19 +23,14 @@ from registry.models import Blob, Job
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from registry.models import Adapter, Version
+    from registry.models import Version
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def version(served: None, noir: Adapter, publish: Callable[..., Version]) -> Version:
-    """A version whose pictures are rendered, and nothing more."""
-    version = publish(noir)
-    job = version.renders.get().job
-    assert job is not None
-    worker_process.drain(job.queue)
-    return version
+def version(rendered: Version) -> Version:
+    return rendered
 
 
 def derive_all() -> None:

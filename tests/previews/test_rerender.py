@@ -41,10 +41,8 @@ def _instant(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def version(served: None, noir: Adapter, publish: Callable[..., Version]) -> Version:
-    version = publish(noir)
-    worker_process.drain("render.miniature")
-    return version
+def version(rendered: Version) -> Version:
+    return rendered
 
 
 def rerender(*options: str) -> dict[str, Any]:

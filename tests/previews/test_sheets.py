@@ -26,7 +26,7 @@ from registry.models import Blob, Job
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from registry.models import Adapter, Version
+    from registry.models import Version
 
 STRENGTHS = (-1.0, 0.0, 1.0)
 COLOURS = {-1.0: "#ff0000", 0.0: "#00ff00", 1.0: "#0000ff"}
@@ -108,13 +108,8 @@ def test_what_is_cut_says_so() -> None:
 
 
 @pytest.fixture
-def version(served: None, noir: Adapter, publish: Callable[..., Version]) -> Version:
-    """A version whose pictures are rendered, and nothing more."""
-    version = publish(noir)
-    job = version.renders.get().job
-    assert job is not None
-    worker_process.drain(job.queue)
-    return version
+def version(rendered: Version) -> Version:
+    return rendered
 
 
 def kept(render: Render) -> dict[str, bytes]:

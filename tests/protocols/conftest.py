@@ -66,7 +66,7 @@ def _publish_noir(ada: User) -> Adapter:
     return adapter
 
 
-NOIR = Snapshot(lambda: _publish_noir(catalogue.ada()))
+NOIR = Snapshot(lambda _: _publish_noir(catalogue.ada()))
 
 
 @pytest.fixture(autouse=True)
