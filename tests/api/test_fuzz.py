@@ -9,6 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.whole import IS_WHOLE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -42,7 +44,7 @@ def shelf(noir: Adapter, released: Callable[..., Version], lora: bytes) -> Versi
 
 
 @settings(
-    max_examples=150,
+    max_examples=150 if IS_WHOLE else 50,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -61,7 +63,7 @@ def test_no_body_breaks_the_server(
 
 
 @settings(
-    max_examples=100,
+    max_examples=100 if IS_WHOLE else 40,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
