@@ -20,6 +20,7 @@ from tests import catalogue, flushing
 from tests.browsing import chromium
 from tests.buckets import CREDENTIALS, SeaweedFS
 from tests.catalogue import PASSWORD
+from tests.running import RunningHub
 from tests.sampling import IS_SAMPLE, sample
 
 if TYPE_CHECKING:
@@ -155,6 +156,14 @@ def ada(db: None) -> User:
 @pytest.fixture
 def bob(db: None) -> User:
     return users.create_user(name="bob", email="bob@example.org", password=PASSWORD)
+
+
+@pytest.fixture(scope="session")
+def quiet_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
+    """A hub in real processes that checks files and renders nothing; leave it as you found it."""
+    data = tmp_path_factory.mktemp("hub") / "data"
+    with RunningHub(data, "--queues", "checks") as hub:
+        yield hub
 
 
 @pytest.fixture(scope="module")

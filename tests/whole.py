@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
 __all__ = ["IS_WHOLE", "by_turns", "crossed"]
 
-Row, Column = TypeVar("Row"), TypeVar("Column")
+Row = TypeVar("Row")
+Column = TypeVar("Column")
 
 #: Whether everything is crossed with everything.
 IS_WHOLE = os.environ.get("LORARY_TEST_WHOLE") == "1"
