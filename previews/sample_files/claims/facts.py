@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lorary.anatomy.claims.metadata import public_name, told
+from lorary.anatomy.claims.metadata import public_name, public_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -80,7 +80,7 @@ class Facts:
 
 
 def _text(value: object, most: int) -> str:
-    return told(value, most) if isinstance(value, str) else ""
+    return public_text(value, most) if isinstance(value, str) else ""
 
 
 def _number(value: object, most: float) -> float | None:
