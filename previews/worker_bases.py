@@ -117,7 +117,7 @@ class Speed:
             latest = (ended - began) / (last - first) * steps
             before = _SECONDS.get(self.base, latest)
             _SECONDS[self.base] = round(before + _NEWEST * (latest - before), 3)
-            workers.tell(facts())
+            workers.update_facts(facts())
 
 
 def base_for(family: str) -> Base | None:
