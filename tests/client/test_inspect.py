@@ -230,7 +230,7 @@ def test_a_page_says_what_a_file_is_that_is_no_adapter(run: Run, folder: Path) -
     ran = run("inspect", folder / "sub" / "vae.safetensors", folder / "sub" / "c.SafeTensors")
     assert "No adapter: this is a VAE." in ran.out
     assert "REFUSED" in ran.out
-    assert "Download it again. [is_html]" in " ".join(ran.out.split())
+    assert "Download the file again. [is_html]" in " ".join(ran.out.split())
 
 
 def _page(data: bytes, tmp_path: Path, run: Run) -> str:

@@ -33,7 +33,7 @@ def test_the_family_is_proven_from_a_few_modules(family: str, naming: str) -> No
     for proof in map(prove_bytes, files):
         assert proof.family == family, proof.evidence
         assert proof.confidence == "proven"
-        assert not proof.strays
+        assert not proof.unfitting
         assert rules(proof)[0] == "containment"
 
 
@@ -166,7 +166,7 @@ def test_a_few_strays_are_forgiven_and_named() -> None:
     proof = prove_bytes(kohya([*modulated(19), FILL]))
     assert (proof.family, proof.confidence) == ("flux1", "narrowed")
     assert proof.evidence[0].text.startswith("19 of 20 denoiser modules are in FLUX.1")
-    assert proof.strays == ("lora_unet_img_in",)
+    assert proof.unfitting == ("lora_unet_img_in",)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_wider_input_layer_is_no_other_model() -> None:
     data = bare([*others, Target("img_in", (3072, 128))])
     proof = prove_bytes(data)
     assert (proof.family, proof.confidence) == ("flux1", "narrowed")
-    assert proof.strays == ("img_in",)
+    assert proof.unfitting == ("img_in",)
     narrower = prove_bytes(bare([*others, Target("img_in", (3072, 32))]))
     stranger = prove_bytes(bare([*others, Target("img_in", (3000, 128))]))
     assert narrower.candidates == stranger.candidates == ()
@@ -212,7 +212,7 @@ def test_a_strange_number_among_the_strays_is_no_block() -> None:
     odd = {"lora_unet_double_blocks.²": [Target("x", (7, 7))]}
     proof = prove_bytes(kohya(modulated(19), encoders=odd))
     assert proof.family == "flux1"
-    assert len(proof.strays) == 1
+    assert len(proof.unfitting) == 1
 
 
 def test_norm_differences_beside_a_pair_decide_nothing() -> None:

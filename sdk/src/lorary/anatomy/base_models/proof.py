@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Confidence", "Evidence", "Proof", "prove"]
 
-_STRAYS_ALLOWED = 0.05  # allows changed input layers (inpainting, control) and renamed modules
-_STRAYS_NEED = 20  # modules; a share of fewer proves nothing
+_UNFITTING_ALLOWED = 0.05  # allows changed input layers (inpainting, control) and renamed modules
+_UNFITTING_NEED = 20  # modules; a share of fewer proves nothing
 _RELATIVE = 0.5  # of the modules by name, for a family to be mentioned
 _MAX_RELATIVES = 4
 
@@ -49,7 +49,7 @@ class Proof:
             and the metadata names one; `unknown` if they leave none, or if an unknown model looks
             the same.
         evidence: The reasons.
-        strays: Denoiser modules that fit none of the candidates.
+        unfitting: Denoiser modules that fit none of the candidates.
         expected: Modules of an unrestricted file of the only family, in this file's naming and
             parts; None without a family.
         allowed: The candidates, and those that only the metadata or the file's name exclude.
@@ -58,7 +58,7 @@ class Proof:
     candidates: tuple[str, ...]
     confidence: Confidence
     evidence: tuple[Evidence, ...]
-    strays: tuple[str, ...] = ()
+    unfitting: tuple[str, ...] = ()
     expected: int | None = None
     allowed: tuple[str, ...] = ()
 
@@ -81,29 +81,29 @@ def prove(modules: Sequence[Module], claims: Claims) -> Proof:
         return _from_encoders(seen, claims)
     total = len(seen.denoiser)
     found = [name for name, count in seen.fitting.items() if count == total]
-    strays: tuple[str, ...] = ()
+    unfitting: tuple[str, ...] = ()
     if not found:
-        found, strays = _nearly(seen)
+        found, unfitting = _nearly(seen)
         if not found:
             text = f"No known base model has {_all(total, 'module')} by name and shape."
-            nothing = Evidence("containment", text, _names(seen.strangers))
+            nothing = Evidence("containment", text, _names(seen.unknown))
             return _without(claims, nothing, *_apart([], seen))
-    evidence = [_summary(found, seen, len(strays))]
+    evidence = [_summary(found, seen, len(unfitting))]
     evidence += _apart(found, seen)
     fitting = narrow_by_encoders(found, seen, evidence)
     allowed = narrow(fitting, seen, claims, evidence)
     left = narrow_by_claim(allowed, claims, evidence)
-    if strays:
-        text = f"{len(strays):,} of {_all(total)} fit none of them."
-        evidence.append(Evidence("strays", text, strays[:5]))
-    confidence: Confidence = "proven" if len(fitting) == 1 and not strays else "narrowed"
+    if unfitting:
+        text = f"{len(unfitting):,} of {_all(total)} fit none of them."
+        evidence.append(Evidence("strays", text, unfitting[:5]))
+    confidence: Confidence = "proven" if len(fitting) == 1 and not unfitting else "narrowed"
     if len(left) == 1:
-        if not strays and _has_sure_depth(left[0], fitting, seen):
+        if not unfitting and _has_sure_depth(left[0], fitting, seen):
             confidence = "proven"
         confidence = doubt(families()[left[0]], seen, claims, confidence, evidence)
     else:
         confidence = doubt_all(left, seen, claims, evidence)
-    proof = Proof(tuple(left), confidence, tuple(evidence), strays, allowed=tuple(allowed))
+    proof = Proof(tuple(left), confidence, tuple(evidence), unfitting, allowed=tuple(allowed))
     if proof.family is None:
         return proof
     return replace(proof, expected=seen.expected(families()[left[0]]))
@@ -131,23 +131,23 @@ def _nearly(seen: Survey) -> tuple[list[str], tuple[str, ...]]:
     """Return families that lack only a few of the modules, and these modules."""
     most = max(seen.fitting.values(), default=0)
     total = len(seen.denoiser)
-    if total < _STRAYS_NEED or most < (1 - _STRAYS_ALLOWED) * total:
+    if total < _UNFITTING_NEED or most < (1 - _UNFITTING_ALLOWED) * total:
         return [], ()
     found = [name for name, count in seen.fitting.items() if count == most]
     bits = sum(family_index().bits[name] for name in found)
-    strays = [m for group in seen.groups if not group.bits & bits for m in group.modules]
-    strays += seen.strangers
+    unfitting = [m for group in seen.groups if not group.bits & bits for m in group.modules]
+    unfitting += seen.unknown
     # A block that a family doesn't have rules it out, however many other modules fit.
     known = families()
-    found = [name for name in found if not any(_is_beyond(known[name], m) for m in strays)]
+    found = [name for name in found if not any(_is_beyond(known[name], m) for m in unfitting)]
     # Common layers and a few unknown ones are also another architecture.
     if (
         len(found) == 1
         and not any(is_only(found[0], group) for group in seen.groups)
-        and not all(_is_widened(found[0], module) for module in strays)
+        and not all(_is_widened(found[0], module) for module in unfitting)
     ):
         return [], ()
-    return found, tuple(module.name for module in strays) if found else ()
+    return found, tuple(module.name for module in unfitting) if found else ()
 
 
 def _is_widened(family: str, module: Module) -> bool:
@@ -165,9 +165,9 @@ def _is_beyond(family: Family, module: Module) -> bool:
     return is_number and int(number) >= family.depths.get(stack, 0)
 
 
-def _summary(found: Sequence[str], seen: Survey, strays: int) -> Evidence:
+def _summary(found: Sequence[str], seen: Survey, unfitting: int) -> Evidence:
     total = len(seen.denoiser)
-    count = _all(total) if not strays else f"{total - strays:,} of {total:,} denoiser modules"
+    count = _all(total) if not unfitting else f"{total - unfitting:,} of {total:,} denoiser modules"
     how = "by name and shape" if seen.has_shapes else "by name (the shapes are not known)"
     verb = "is" if total == 1 else "are"
     text = f"{count[0].upper()}{count[1:]} {verb} in {listed(found)} {how}."
@@ -222,7 +222,7 @@ def _difference(family: str, seen: Survey) -> _Difference:
             sizes = (module.dims.out, module.dims.fan_in)
             return _Difference(module.name, _path(module), sizes, (row.shape[0], row.fan_in))
     lacking = (group.modules[0] for group in seen.groups if not group.weights.owners & bit)
-    module = next(lacking, None) or seen.strangers[0]
+    module = next(lacking, None) or seen.unknown[0]
     return _Difference(module.name, _path(module))
 
 

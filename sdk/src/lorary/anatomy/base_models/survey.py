@@ -65,13 +65,13 @@ class Survey:
     Attributes:
         denoiser: Modules of the denoiser that matter.
         groups: Those that a table has.
-        strangers: Those that no table has.
+        unknown: Those that no table has.
         encoders: Text encoder to its modules.
     """
 
     denoiser: Modules
     groups: list[Group]
-    strangers: Modules
+    unknown: Modules
     encoders: dict[str, Modules]
     _missing: dict[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
     _rows: dict[str, tuple[str, list[tuple[Row, int]]]] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class Survey:
     def has_shapes(self) -> bool:
         """Whether the sizes of at least half of the modules are known."""
         alike = [(group.sizes, group.number) for group in self.groups]
-        alike += [(dims[:2], 1) for dims in self.strangers.columns.dims]
+        alike += [(dims[:2], 1) for dims in self.unknown.columns.dims]
         known = sum(count for sizes, count in alike if sizes != (None, None))
         return 2 * known >= len(self.denoiser)
 
@@ -239,15 +239,15 @@ def survey(modules: Sequence[Module]) -> Survey:
     """Return counts of a file's modules."""
     modules = modules_of(modules)
     parts, groups = modules.groups.parts, list(_by_size(modules))
-    strangers = [index for index in modules.groups.strangers if _matters(modules[index])]
-    ignored = set(modules.groups.strangers).difference(strangers)
+    unknown = [index for index in modules.groups.unknown if _matters(modules[index])]
+    ignored = set(modules.groups.unknown).difference(unknown)
     denoiser: Sequence[int] = parts.get("denoiser", ())
     if ignored:
         denoiser = [index for index in denoiser if index not in ignored]
     return Survey(
         modules.at(denoiser),
         groups,
-        modules.at(strangers),
+        modules.at(unknown),
         {part: modules.at(own) for part, own in parts.items() if part != "denoiser"},
     )
 

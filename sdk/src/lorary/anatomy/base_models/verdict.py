@@ -154,11 +154,11 @@ def verdict_findings(base: Base, proof: Proof) -> Iterator[Finding]:
             message += f" {family_title(base.likely)} is the most used of them."
         candidates = list(base.candidates)
         yield finding("family_ambiguous", message, candidates=candidates, likely=base.likely)
-    if proof.strays:
-        count = len(proof.strays)
+    if proof.unfitting:
+        count = len(proof.unfitting)
         who = "One module is" if count == 1 else f"{count:,} modules are"
         message = f"{who} not in {_listed(titles, 'or') or 'any known base model'}."
-        shown = [clean(name) for name in proof.strays[:_MOST_NAMED]]
+        shown = [clean(name) for name in proof.unfitting[:_MOST_NAMED]]
         yield finding("modules_unknown", message, count=count, modules=shown)
 
 

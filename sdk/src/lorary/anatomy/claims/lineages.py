@@ -217,8 +217,11 @@ def _validated(raw: object) -> dict[str, dict[str, str]]:
         raise LineageError(message)
     found = {key: _mapping(key, raw.get(key, {}), form) for key, form in _MAPPINGS.items()}
     rows = raw.get("names", [])
+    if not isinstance(rows, list):
+        message = "names is not a list"
+        raise LineageError(message)
     found["names"] = {}
-    for row in rows if isinstance(rows, list) else [rows]:
+    for row in rows:
         if not (isinstance(row, list) and len(row) == 2 and all(map(_is_name, row))):
             message = f"names contains {str(row)[:80]}, which is not a pair of strings"
             raise LineageError(message)

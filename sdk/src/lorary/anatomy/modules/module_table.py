@@ -92,14 +92,14 @@ class Groups(NamedTuple):
         parts: Part to its modules.
         blocks: Block to its modules.
         weights: Modules of the denoiser by their table entry.
-        strangers: Modules of the denoiser that no table has.
+        unknown: Modules of the denoiser that no table has.
     """
 
     kinds: Mapping[Kind, int]
     parts: Mapping[str, _Indices]
     blocks: Mapping[str, _Indices]
     weights: Sequence[tuple[Weights, _Indices]]
-    strangers: _Indices
+    unknown: _Indices
 
 
 def grouped(columns: Columns, roles: Sequence[tuple[str, ...]]) -> Groups:
@@ -110,10 +110,10 @@ def grouped(columns: Columns, roles: Sequence[tuple[str, ...]]) -> Groups:
         roles: Their roles.
     """
     weights: dict[Weights, list[int]] = {}
-    strangers: list[int] = []
+    unknown: list[int] = []
     for index, (part, place) in enumerate(zip(columns.parts, columns.places, strict=True)):
         if part == "denoiser" and place is None:
-            strangers.append(index)
+            unknown.append(index)
         elif part == "denoiser" and place is not None:
             weights.setdefault(place.weights, []).append(index)
     return Groups(
@@ -121,7 +121,7 @@ def grouped(columns: Columns, roles: Sequence[tuple[str, ...]]) -> Groups:
         _by_value(columns.parts),
         _by_value(columns.blocks),
         [(key, tuple(indices)) for key, indices in weights.items()],
-        tuple(strangers),
+        tuple(unknown),
     )
 
 
