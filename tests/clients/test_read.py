@@ -221,7 +221,7 @@ def test_branches_with_slashes_and_old_names_are_found(reader: Programs, shelf: 
         """.replace("TOKEN", repr(shelf.token))
     )
     assert told["file"] == told["folder"] == told["moved"] == digest(shelf.older)
-    assert told["tree"] == ["noir.safetensors"]
+    assert told["tree"] == ["README.md", "noir.safetensors"]
     assert told["name"] == "studio/after.v2"
 
 
