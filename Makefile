@@ -61,6 +61,7 @@ test-clients: $(STAMP) ## Old and new versions of huggingface_hub against a hub,
 check: $(STAMP) ## Static checks: format, lint, types, imports, migrations, API document
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/djlint --check hub/templates
 	$(BIN)/mypy $(wildcard $(CODE))
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check --dry-run
@@ -78,9 +79,10 @@ faults: $(STAMP) ## Break things on purpose, for half an hour: ARGS="--seed 1 --
 	$(BIN)/python -m tools.faults.renders $(ARGS)
 	$(BIN)/python -m tools.faults.bytes $(ARGS)
 
-format: $(STAMP) ## Format the code and fix what can be fixed
+format: $(STAMP) ## Format code and templates, and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/djlint --reformat --quiet hub/templates
 
 openapi: $(STAMP) ## Write docs/openapi.yaml from the code
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.cache import cache
+from django.test import Client
 
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
 from registry.adapters import services as adapters
@@ -19,11 +21,27 @@ from tests.snapshots import Snapshot
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from django.test import Client
     from playwright.sync_api import Browser
 
     from registry.models import Upload, User, Version
     from tests.running import RunningHub
+
+
+class PageClient(Client):
+    """A client whose pages come without the line breaks and indentation of their templates."""
+
+    def request(self, **request: Any) -> Any:
+        answer = super().request(**request)
+        if answer.headers.get("Content-Type", "").startswith("text/html") and not answer.streaming:
+            text = re.sub(r"\s*\n\s*", "\n", answer.content.decode())
+            text = re.sub(r"(?<=>)\n|\n(?=[<>])|(?<=[\w\"]) (?=>)|^\n", "", text)
+            answer.content = text.replace("\n", " ").encode()
+        return answer
+
+
+@pytest.fixture
+def client() -> Client:
+    return PageClient()
 
 
 @pytest.fixture(autouse=True)

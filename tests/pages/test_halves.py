@@ -41,7 +41,7 @@ def page(client: Client, tab: str = "files") -> str:
 def test_both_files_are_offered_and_named(client: Client, pair: Adapter) -> None:
     text = page(client)
     assert "This version is a pair" in text
-    assert 'noir_high.safetensors <span class="chip quiet">primary</span>' in text
+    assert 'noir_high.safetensors<span class="chip quiet">primary</span>' in text
     assert '<span class="chip quiet">high noise</span>' in text
     assert '<span class="chip quiet">low noise</span>' in text
     low = "/api/v1/adapters/ada/noir/versions/v1/files/noir_low.safetensors"

@@ -122,7 +122,7 @@ def test_workers_are_shown_with_device_speed_and_job(as_operator: Client, box: W
     ):
         assert said in text
     assert '<progress max="20" value="5"' in text
-    assert f"job {job.pk}, begun" in text
+    assert f"job {job.pk}, started" in text
     assert 'class="chip on">at work' in text
 
 

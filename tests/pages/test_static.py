@@ -13,6 +13,7 @@ import hub
 HUB = Path(hub.__file__).parent
 STATIC = HUB / "static"
 TEMPLATES = sorted((HUB / "templates").rglob("*.html"))
+MAX_COLUMNS = 120
 
 
 def test_styles_stay_under_thirty_two_thousand_bytes() -> None:
@@ -49,6 +50,16 @@ def test_templates_hold_no_inline_script_or_style(path: Path) -> None:
     assert not re.search(r"\son[a-z]+=", text)
     assert "|safe" not in text
     assert "hx-on" not in text
+
+
+def test_lines_of_templates_have_at_most_120_characters() -> None:
+    long = [
+        f"{path.relative_to(HUB)}:{number}"
+        for path in TEMPLATES
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1)
+        if len(line) > MAX_COLUMNS
+    ]
+    assert not long
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)

@@ -211,7 +211,7 @@ def test_asking_leads_to_a_page_that_renews_itself(as_ada: Client, neon: Version
     [tryout] = Tryout.objects.all()
     assert answer["Location"] == f"/try/{tryout.key}"
     text = page_of(as_ada, answer["Location"])
-    assert f'data-hx-get="/try/{tryout.key}/state" data-hx-trigger="every 2s"' in text
+    assert f'data-hx-get="/try/{tryout.key}/state?" data-hx-trigger="every 2s"' in text
     assert '<noscript><meta http-equiv="refresh"' in text
     assert "No worker for this base model is at work" in text
     assert "a red boat</textarea>" in text  # without the trigger words
