@@ -14,6 +14,7 @@ import pytest
 from hub.config import Config, load
 from hub.env import Env
 from hub.setting_checks import CHECKS
+from registry import errors
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -65,6 +66,41 @@ def test_every_setting_has_a_check_with_an_id_of_its_own(tmp_path: Path) -> None
 
 def test_every_field_of_the_configuration_is_a_setting(tmp_path: Path) -> None:
     assert len(fields(Config)) - 1 == len(setting_names(tmp_path))  # all but `unknown`
+
+
+def _bare_texts(tree: ast.AST) -> list[ast.expr]:
+    """Return the texts for people in a module that do not go through gettext."""
+    found: list[ast.expr] = []
+    for call in ast.walk(tree):
+        if not isinstance(call, ast.Call):
+            continue
+        dotted = ast.unparse(call.func)
+        if dotted.startswith("messages."):
+            found += call.args[1:2]
+        elif dotted.rpartition(".")[2] in {*errors.__all__, "ValidationError"}:
+            found += call.args[:1]
+        if dotted.startswith("forms."):
+            found += [word.value for word in call.keywords if word.arg in {"label", "help_text"}]
+    return [
+        text
+        for text in found
+        if isinstance(text, ast.Constant | ast.JoinedStr)
+        and any(
+            isinstance(part, ast.Constant) and re.search(r"[A-Za-z]{2,} ", str(part.value))
+            for part in ast.walk(text)
+        )
+    ]
+
+
+def test_texts_for_people_go_through_gettext() -> None:
+    assert len(_bare_texts(ast.parse('messages.info(request, "It is bare")'))) == 1
+    assert len(_bare_texts(ast.parse('forms.CharField(label=f"The {name}")'))) == 1
+    bare = [
+        f"{path.relative_to(ROOT)}:{text.lineno}"
+        for path in tracked("hub/*.py", "previews/*.py", "registry/*.py")
+        for text in _bare_texts(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert not bare
 
 
 def test_no_file_is_longer_than_the_cap() -> None:
