@@ -1,4 +1,4 @@
-"""``…/versions/{v}/samples`` and ``/samples/{id}``: pictures that people bring."""
+"""``…/versions/{v}/samples`` and ``/samples/{id}``: uploaded pictures and videos."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class VersionSamples(_Answering, RawEndpoint):
         responses=paging("Sample", SampleOut),
     )
     def get(self, request: Request, owner: str, name: str, version: str) -> Response:
-        """List pictures that people brought, newest first; owners also see what is not shown."""
+        """List uploaded pictures, newest first. Owners also see what is not shown."""
         found = self.version(owner, name, version)
         rows, cursor = page_of(selectors.listing(self.viewer, found), **self.asked(PageQuery))
         context = {"request": request}

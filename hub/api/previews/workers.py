@@ -1,4 +1,4 @@
-"""``/workers``: processes that work on jobs, for those who run the hub."""
+"""``/workers``: processes that work on jobs, for administrators."""
 
 from __future__ import annotations
 

@@ -256,7 +256,7 @@ class VersionWithdraw(Endpoint):
     def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
         """Take a version down for good: `gone` (410) with the reason from now on.
 
-        For its owner, and for those who run the hub. It cannot be undone.
+        For its owner and for administrators. This cannot be undone.
         """
         row = version_selectors.get(
             self.viewer, adapter_selectors.get(self.viewer, owner, name), version
@@ -279,7 +279,7 @@ class AdapterWithdraw(Endpoint):
     def post(self, _request: Request, owner: str, name: str) -> Response:
         """Take an adapter down for good, with all its versions; its name stays taken.
 
-        For its owner, and for those who run the hub. It cannot be undone.
+        For its owner and for administrators. This cannot be undone.
         """
         adapter = adapter_selectors.get(self.viewer, owner, name)
         reason = self.said(WithdrawIn)["reason"]

@@ -1,4 +1,4 @@
-"""``manage.py staff``: who runs the hub."""
+"""``manage.py staff``: the administrators of the hub."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ NOBODY = "Nobody is staff. `manage.py staff NAME` makes somebody."
 
 
 class Command(BaseCommand):
-    """List those who run the hub; add and remove one."""
+    """List the administrators; add or remove one."""
 
-    help = "List who runs the hub; make somebody staff, or an ordinary user again."
+    help = "List the administrators; make a user an administrator, or an ordinary user again."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:

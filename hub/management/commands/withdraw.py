@@ -20,7 +20,7 @@ __all__ = ["Command"]
 
 
 class Command(BaseCommand):
-    """Take something down for those who run the hub; private adapters are within reach as well."""
+    """Take something down as an administrator, also private adapters."""
 
     help = "Take a version, or an adapter with all its versions, down for good."
     requires_system_checks = [TAG]

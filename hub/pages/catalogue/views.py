@@ -86,7 +86,7 @@ MAX_TAGS_SHOWN = 12
 #: Options of a filter before the rest is folded away.
 MAX_OPEN = 10
 
-SORTS = {"new": gettext_lazy("Newest"), "downloads": gettext_lazy("Most pulled")}
+SORTS = {"new": gettext_lazy("Newest"), "downloads": gettext_lazy("Most downloads")}
 
 
 @dataclass(frozen=True, slots=True)
