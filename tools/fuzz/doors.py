@@ -103,7 +103,7 @@ def _write(found: dict[str, Any], folder: Path) -> Path:
         f"# Both doors under random requests, {datetime.now(UTC):%Y-%m-%d}",
         "",
         "Written by `python -m tools.fuzz.doors`; what is promised is in",
-        "[fuzzing.md](../fuzzing.md#the-doors).",
+        "[fuzzing.md](../fuzzing.md#protocols-of-other-hubs).",
         "",
         *(f"* {fact}" for fact in machine()),
         "",
