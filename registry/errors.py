@@ -85,7 +85,7 @@ class LoraryError(Exception):
     """
 
     code: ClassVar[str] = "error"
-    title: ClassVar[StrPromise | str] = _("Something is not right")
+    title: ClassVar[StrPromise | str] = _("Something is wrong")
 
     def __init__(self, detail: StrPromise | str = "", **facts: Any) -> None:  # noqa: ANN401 - JSON
         self.detail = detail or self.title
@@ -170,7 +170,7 @@ class CursorInvalid(Invalid):
     """A page cursor that this server did not write."""
 
     code = "cursor_invalid"
-    title = _("This page link is broken")
+    title = _("This page link is invalid")
 
 
 class Conflict(LoraryError):
@@ -285,4 +285,4 @@ class StorageAway(LoraryError):
     """Where bytes are kept cannot be reached; ``facts["retry_after"]`` is seconds."""
 
     code = "storage_away"
-    title = _("The files cannot be reached now")
+    title = _("The file storage is unavailable")

@@ -122,11 +122,11 @@ def _name_fault(name: str) -> str:
     if not _NAME.match(name):
         return _("A name is made of letters, digits, “.”, “_” and “-”.")
     if "--" in name or ".." in name:
-        return _("A name has no “--” and no “..” in it.")
+        return _("A name must not contain “--” or “..”.")
     if name[0] in ".-" or name[-1] in ".-":
-        return _("A name neither begins nor ends with “.” or “-”.")
+        return _("A name must not begin or end with “.” or “-”.")
     if name.casefold().endswith(".git"):
-        return _("A name does not end in “.git”.")
+        return _("A name must not end in “.git”.")
     return ""
 
 
@@ -138,7 +138,7 @@ def check_alias(name: str) -> str:
     """
     reason = ""
     if key_of(name) == "main":
-        reason = _("“main” moves by publishing alone. Choose another name.")
+        reason = _("Only publishing moves “main”. Choose another name.")
     elif key_of(name) in _ALIAS_KEPT:
         reason = _("“%(name)s” always means the same. Choose another name.") % {"name": name}
     elif _LIKE_A_VERSION.match(name):
@@ -174,7 +174,7 @@ def _path_fault(path: str) -> str:
     if not 1 <= len(path.encode("utf-8", "surrogatepass")) <= MAX_PATH:
         return _("A file name has 1 to %(limit)d bytes.") % {"limit": MAX_PATH}
     if any(unicodedata.category(char) in _INVISIBLE for char in path):
-        return _("A file name has no invisible characters.")
+        return _("A file name must not contain invisible characters.")
     segments = path.split("/")
     if len(segments) > MAX_DEPTH:
         return _("A path has at most %(limit)d folders.") % {"limit": MAX_DEPTH}
@@ -188,9 +188,9 @@ def _segment_fault(segment: str) -> str:
     if segment in {"", ".", ".."}:
         return _("A path stays inside its folder: no “..”, no empty parts, no leading “/”.")
     if _FORBIDDEN_IN_PATH & set(segment):
-        return _("A file name has none of < > : \" | ? * \\ in it.")  # fmt: skip
+        return _("A file name must not contain < > : \" | ? * \\.")  # fmt: skip
     if segment[-1] in " ." or segment[0] == " ":
-        return _("A file name neither begins with a space nor ends with a space or a dot.")
+        return _("A file name must not begin with a space, or end with a space or a dot.")
     if is_device(segment):
         return _("“%(name)s” is a device name on Windows; rename it.") % {"name": segment}
     if _SHORT_NAME.match(segment):
@@ -198,5 +198,5 @@ def _segment_fault(segment: str) -> str:
             "name": segment
         }
     if segment[0] == ".":
-        return _("A file name does not begin with a dot.")
+        return _("A file name must not begin with a dot.")
     return ""

@@ -83,12 +83,12 @@ STATUS: dict[type[errors.LoraryError], int] = {
 HTTP_CODES: dict[str, tuple[int, StrPromise]] = {
     "malformed_request": (400, gettext_lazy("The request cannot be read")),
     "csrf_failed": (403, gettext_lazy("The request does not come from a page of this site")),
-    "method_not_allowed": (405, gettext_lazy("This address does not know this method")),
-    "request_timeout": (408, gettext_lazy("The request came too slowly")),
-    "length_required": (411, gettext_lazy("The length has to be announced")),
+    "method_not_allowed": (405, gettext_lazy("This address does not support this method")),
+    "request_timeout": (408, gettext_lazy("The request was too slow")),
+    "length_required": (411, gettext_lazy("The request needs a Content-Length header")),
     "precondition_failed": (412, gettext_lazy("The file is not the one you have")),
-    "unsupported_media_type": (415, gettext_lazy("This kind of content is not taken here")),
-    "internal_error": (500, gettext_lazy("Something broke on our side")),
+    "unsupported_media_type": (415, gettext_lazy("This content type is not supported")),
+    "internal_error": (500, gettext_lazy("The server had an error")),
     "unavailable": (503, gettext_lazy("The server is busy")),
 }
 
@@ -206,16 +206,18 @@ def _of_django(error: Exception) -> Problem | None:
         return _of_refusal(errors.Forbidden())
     if isinstance(error, RequestDataTooBig):
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        text = _("A body that is no file has at most %(limit)d bytes.") % {"limit": limit}
+        text = _("A request body that is not a file can have at most %(limit)d bytes.") % {
+            "limit": limit
+        }
         return _of_refusal(errors.TooLarge(text, limit=limit))
     if isinstance(error.__cause__, TimeoutError) and isinstance(error, UnreadablePostError):
-        text = _("Too few bytes came for ten seconds. Send it again over a better line.")
+        text = _("The connection was too slow for ten seconds. Send the request again.")
         return _http("request_timeout", text)
     if isinstance(error, _BROKEN):
         return _http("malformed_request", _("The request ended early or breaks a limit."))
     if is_full(error):
         log.error("no room: %s", error)
-        return _of_refusal(errors.StorageFull(_("There is no room for this now. Try again later.")))
+        return _of_refusal(errors.StorageFull(_("The server is full. Try again later.")))
     if isinstance(error, OperationalError):
         log.error("the database refused: %s", error)
         text = _("The database did not answer in time. Try again in a moment.")
@@ -235,7 +237,7 @@ def is_full(error: Exception) -> bool:
 def _surprise(error: Exception) -> Problem:
     number = secrets.token_hex(6)
     log.error("error %s", number, exc_info=error)
-    text = _("Nobody expected this. Tell an administrator the number %(id)s.")
+    text = _("An unexpected error occurred. Tell an administrator the number %(id)s.")
     return _http("internal_error", text % {"id": number}, facts={"id": number})
 
 

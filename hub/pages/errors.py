@@ -95,9 +95,9 @@ def _require_text(path: str, query: Mapping[str, str]) -> None:
         Invalid: they are in the query string.
     """
     if _has_control(path):
-        raise NotFound(_("Nothing is filed at this address."))
+        raise NotFound(_("There is nothing at this address."))
     if any(_has_control(value, but=_BETWEEN_WORDS) for value in query.values()):
-        raise Invalid(_("The address has characters in it that nobody can see."))
+        raise Invalid(_("The address contains invisible characters."))
 
 
 def _has_control(text: str, *, but: str = "") -> bool:

@@ -115,7 +115,7 @@ class PasswordForm(PasswordChangeForm):
         label=_("Revoke all access tokens as well"),
         required=False,
         help_text=_(
-            "Programs that use one are signed out. Do it if somebody knew the old password."
+            "Signs out all programs that use one. Do this if somebody else knew the old password."
         ),
         widget=forms.CheckboxInput(attrs={"class": ""}),
     )
@@ -150,7 +150,7 @@ class TokenForm(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
     scopes = forms.MultipleChoiceField(
-        label=_("It may"),
+        label=_("Permissions"),
         choices=[("read", _("read what you may read")), ("write", _("publish and change"))],
         initial=["read", "write"],
         widget=forms.CheckboxSelectMultiple,
@@ -159,7 +159,7 @@ class TokenForm(forms.Form):
         label=_("Only for"),
         required=False,
         strip=True,
-        help_text=_("An owner, or an adapter as owner/name. Leave it empty for all that is yours."),
+        help_text=_("An owner, or an adapter as owner/name. Leave it empty for no limit."),
         widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"}),
     )
     days = forms.TypedChoiceField(label=_("Expires after"), coerce=int)
@@ -200,7 +200,7 @@ class AdapterForm(forms.Form):
         label=_("Card"),
         max_length=LIMITS["card"],
         required=False,
-        help_text=_("Markdown. Say what it is bad at, too."),
+        help_text=_("Markdown. Also describe the limitations."),
         widget=forms.Textarea(attrs={"rows": 14}),
     )
 
@@ -232,9 +232,9 @@ class YankForm(forms.Form):
     """Why a version is yanked."""
 
     reason = forms.CharField(
-        label=_("Why?"),
+        label=_("Reason"),
         max_length=280,
-        help_text=_("One sentence that helps whoever uses it now."),
+        help_text=_("Explain it to users of this version in one sentence."),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature

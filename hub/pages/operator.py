@@ -85,9 +85,9 @@ def worker(request: HttpRequest, worker_id: int) -> HttpResponse:
         raise Invalid(_("A worker can be paused, resumed or ended."))
     told = workers.request_state(actor=request.user, worker_id=worker_id, wish=wish)
     said = {
-        WorkerWish.PAUSE: _("“%(name)s” takes no other job until it is resumed."),
-        WorkerWish.DRAIN: _("“%(name)s” ends after its job. Start it again by hand."),
-        WorkerWish.WORK: _("“%(name)s” works again."),
+        WorkerWish.PAUSE: _("“%(name)s” takes no new jobs until it is resumed."),
+        WorkerWish.DRAIN: _("“%(name)s” stops after its job. Start it again by hand."),
+        WorkerWish.WORK: _("“%(name)s” is running again."),
     }
     messages.success(request, said[WorkerWish(wish)] % {"name": told.name})
     return redirect("operator")
@@ -98,10 +98,12 @@ def job(request: HttpRequest, job_id: int) -> HttpResponse:
     """Stop a job, or try a failed one again."""
     if request.POST.get("action") == "retry":
         operator_actions.retry(actor=request.user, job_id=job_id)
-        messages.success(request, _("It is in the queue again."))
+        messages.success(request, _("The job is in the queue again."))
     else:
         operator_actions.cancel(actor=request.user, job_id=job_id)
-        messages.success(request, _("It is cancelled. A job at work stops before its next step."))
+        messages.success(
+            request, _("The job is cancelled. A running job stops before its next step.")
+        )
     return redirect("operator")
 
 

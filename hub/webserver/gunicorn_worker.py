@@ -63,7 +63,7 @@ def _problem(status: str, code: str, title: str, detail: str, *fields: str) -> b
 HEAD_TOO_SLOW = _problem(
     "408 Request Timeout",
     "request_timeout",
-    "The request came too slowly",
+    "The request was too slow",
     "Send the whole head within 5 seconds.",
 )
 HEAD_TOO_LONG = _problem(

@@ -41,7 +41,7 @@ def sign_up(*, name: str, email: str, password: str) -> User:
         Invalid: a weak password or a malformed address; ``facts["fields"]`` has every error.
     """
     if not settings.LORARY.signup:
-        raise Forbidden(_("This site takes no new accounts. Ask an administrator for one."))
+        raise Forbidden(_("This site does not allow sign-up. Ask an administrator for an account."))
     name_fault, fields = _name_fault(name), _other_faults(name, email, password)
     if name_fault is not None and not fields:
         raise name_fault

@@ -115,7 +115,7 @@ def _require_not_wider(user: User, scopes: Sequence[str]) -> AccessToken | None:
         return None
     if parent.is_bound or parent.parent_id is not None:
         text = _(
-            "A token that is bound, or was made by a token, makes no other. Sign in to make it."
+            "A token that is bound, or was created by a token, cannot create another. Sign in."
         )
         raise Forbidden(text)
     if not set(scopes) <= set(parent.granted):

@@ -36,14 +36,14 @@ def sentence(upload: Upload) -> str:
     """Return what became of an upload that is no longer open, and what to do."""
     state = upload.state_now
     if state == UploadState.EXPIRED and upload.blob_id is not None:
-        return _("Nobody published it in time, and its bytes are gone. Begin a new upload.")
+        return _("It was not published in time, and its data was deleted. Start a new upload.")
     if state == UploadState.EXPIRED:
-        text = _("This upload was not finished by %(day)s, and what had arrived is gone.")
-        return f"{text % {'day': date_format(upload.expires_at, 'j M Y')}} {_('Begin a new one.')}"
+        text = _("This upload was not finished by %(day)s, and its data was deleted.")
+        return f"{text % {'day': date_format(upload.expires_at, 'j M Y')}} {_('Start a new one.')}"
     if state == UploadState.CANCELLED:
-        return _("This upload was cancelled, and what had arrived is gone. Begin a new one.")
+        return _("This upload was cancelled, and its data was deleted. Start a new one.")
     if state == UploadState.REFUSED:
-        return _("This file was refused; its findings say why. Begin a new upload of a better one.")
+        return _("This file was refused; its findings give the reasons. Upload a corrected file.")
     text = _("This upload takes no more bytes: all of it is here, and it is %(state)s.")
     return text % {"state": state}
 

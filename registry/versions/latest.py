@@ -94,11 +94,11 @@ def checked_reason(reason: str) -> str:
     text = " ".join(reason.split())
     fault = ""
     if not text:
-        fault = _("Say why, in a sentence that helps whoever uses it.")
+        fault = _("Give a reason that helps its users.")
     elif len(text) > MAX_REASON:
         fault = _("A reason has at most %(limit)d characters.") % {"limit": MAX_REASON}
     elif has_control(text):
-        fault = _("A reason has no characters in it that nobody can see.")
+        fault = _("A reason must not contain invisible characters.")
     if fault:
         raise Invalid(fault, fields={"reason": [fault]})
     return text

@@ -35,7 +35,7 @@ def describe(*, actor: User, version: Version, details: Details) -> Version:
     with transaction.atomic():
         latest.lock(version)
         if version.state == VersionState.WITHDRAWN:
-            text = _("%(version)s was withdrawn; what is said about it stays as it was.")
+            text = _("%(version)s was withdrawn and can no longer be edited.")
             raise StateConflict(text % {"version": version.name}, state=version.state)
         before = _rendered_by(version)
         version_details.describe(version, details)

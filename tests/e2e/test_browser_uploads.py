@@ -154,8 +154,8 @@ def test_the_same_file_goes_on_after_another_visit_and_no_other_does(
     line.hurry()
 
     visit.go("/publish")
-    page.click("text=1 upload waits for you")
-    page.click("a.solid:has-text('Go on')")
+    page.click("text=1 upload to continue")
+    page.click("a.solid:has-text('Continue')")
     assert "days.safetensors" in page.inner_text("[data-publish]")
     (tmp_path / "else").mkdir()
     twin = weights(tmp_path / "else", "days", seed="4711")
@@ -166,10 +166,10 @@ def test_the_same_file_goes_on_after_another_visit_and_no_other_does(
         assert sent == []
         assert page.locator("form[data-ok]").count() == 0
     page.set_input_files("#file", path)
-    page.wait_for_selector("[data-upload-note]:has-text('were there already')")
+    page.wait_for_selector("[data-upload-note]:has-text('were sent already')")
     require_all_sent(page, path)
     assert not before & set(sent)
-    assert "waits for you" not in page.inner_text("main")
+    assert "upload to continue" not in page.inner_text("main")
     assert "same file" not in page.inner_text(".drop")
 
 
@@ -201,7 +201,7 @@ def test_parts_are_compared_where_a_file_is_too_large_to_hash_at_once(
     assert len(sent) == -(-twin.stat().st_size // PART)  # a new upload, and all of it
     sent.clear()
     page.set_input_files("#file", path)
-    page.wait_for_selector("[data-upload-note]:has-text('were there already')")
+    page.wait_for_selector("[data-upload-note]:has-text('were sent already')")
     require_all_sent(page, path)
     assert not before & set(sent)
 
@@ -223,7 +223,7 @@ def test_a_cancelled_file_is_gone_and_the_page_is_ready_for_another(
     wait_for_parts(page, sent, 3)
     page.click("[data-cancel]")
     page.wait_for_selector("[data-rows]:empty", state="attached")
-    assert asked == ["Cancel unwanted.safetensors? What has arrived of it is removed."]
+    assert asked == ["Cancel unwanted.safetensors? Received data is deleted."]
     assert page.locator("form[data-ok]").count() == 0
     assert page.evaluate("document.activeElement.id") == "file"
     line.hurry()
@@ -253,7 +253,7 @@ def test_what_waits_for_the_network_goes_on_when_it_is_back(
 
 @pytest.mark.parametrize(
     ("status", "code", "said"),
-    [(507, "storage_full", "no room now"), (503, "unavailable", "server is busy")],
+    [(507, "storage_full", "server is full"), (503, "unavailable", "server is busy")],
 )
 def test_a_full_or_busy_server_is_waited_for(
     join: Callable[[str], Visit], tmp_path: Path, status: int, code: str, said: str
@@ -277,7 +277,11 @@ def test_a_full_or_busy_server_is_waited_for(
 @pytest.mark.parametrize(
     ("status", "problem", "said"),
     [
-        (413, {"code": "quota_exceeded", "detail": "No room for you."}, "Cancel what you do not"),
+        (
+            413,
+            {"code": "quota_exceeded", "detail": "No room for you."},
+            "Cancel uploads that you do not",
+        ),
         (413, {"code": "too_large", "detail": "At most 5 bytes."}, "Send a smaller file"),
         (
             400,
@@ -374,7 +378,7 @@ def test_uploads_are_cancelled_without_a_script(
     page.goto("about:blank")
     plain = Visit(browser, hub.url, **PHONE, java_script_enabled=False, storage_state=state)
     listed = plain.go("/uploads")
-    assert "of 1.8 MB are here" in listed.inner_text("main")
+    assert "of 1.8 MB have arrived" in listed.inner_text("main")
     listed.click("text=Cancel: silent.safetensors")
     listed.click("main button.solid")
     assert "is cancelled" in listed.inner_text("main")

@@ -134,7 +134,7 @@ def test_a_stack_is_put_together_and_its_picture_comes(
         assert page.locator("#own .frame.on .blank").count() == 0
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         page.click("button[name=drop]")
-        page.wait_for_selector("#stack:has-text('Nothing on it yet')")
+        page.wait_for_selector("#stack:has-text('The stack is empty')")
         assert not visit.faults
         visit.close()
 

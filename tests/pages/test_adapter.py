@@ -138,7 +138,9 @@ def test_a_draft_is_seen_by_its_owner_alone(
     publication.create_draft(actor=ada, adapter=adapter, uploads=[sent(ada)])
     assert "Nothing has been published here yet" in client.get("/ada/draft").content.decode()
     client.force_login(ada)
-    assert "A draft: nobody but you can see it." in client.get("/ada/draft").content.decode()
+    assert (
+        "This is a draft. Other users cannot see it." in client.get("/ada/draft").content.decode()
+    )
 
 
 def test_a_withdrawn_version_leaves_a_tombstone(client: Client, noir: Adapter) -> None:

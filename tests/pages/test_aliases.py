@@ -37,7 +37,7 @@ def test_everyone_reads_where_aliases_point_and_pointed(
     assert answer.status_code == 200
     assert '<th scope="row">stable</th><td><a href="/ada/noir?v=v2">v2</a>' in page
     assert "<td>stable</td><td>v1</td><td>v2</td><td>ada</td>" in page
-    assert "Make an alias" not in page
+    assert "Create an alias" not in page
     assert "<select" not in page.partition("<main")[2]
     tab = client.get("/ada/noir?tab=versions").content.decode()
     assert '<span class="chip">@stable</span>' in tab
@@ -71,7 +71,7 @@ def test_its_owner_makes_moves_and_removes_one(
 @pytest.mark.parametrize(
     ("said", "text"),
     [
-        ({"name": "main", "to": "v1"}, "moves by publishing alone"),
+        ({"name": "main", "to": "v1"}, "Only publishing moves"),
         ({"name": "v7", "to": "v1"}, "looks like a version"),
         ({"name": "a b", "to": "v1"}, "An alias has 1 to 96 letters"),
         ({"name": "", "to": "v1"}, "required"),

@@ -79,14 +79,14 @@ def test_what_is_not_said_is_the_newest_two(client: Client, v2: Version, query: 
 def test_the_same_recipe_needs_no_remark(client: Client, v2: Version) -> None:
     page = page_of(client)
     assert 'class="note"' not in page
-    assert "What is said of them" in page
+    assert "Facts" in page
 
 
 def test_other_settings_are_told(client: Client, v2: Version) -> None:
     other_recipe(v2, steps=30, seeds=[1, 9])
     page = page_of(client)
-    assert "The recipes differ in steps: not every change comes from the version." in page
-    assert "The recipes have other seeds: what only one has is left out." in page
+    assert "The recipes differ in steps, so not every difference comes from the version." in page
+    assert "The recipes have different seeds; only common ones are shown." in page
 
 
 def test_pictures_that_only_one_has_are_left_out(client: Client, v2: Version) -> None:
@@ -104,7 +104,7 @@ def test_nothing_in_common_is_told(client: Client, v2: Version) -> None:
     other_recipe(v2, prompts=["c", "d"])
     page = page_of(client)
     assert not ids(page)
-    assert "There is no picture of both" in page
+    assert "The versions have no pictures with the same prompt" in page
 
 
 def test_other_trigger_words_are_told(client: Client, v2: Version) -> None:
@@ -136,7 +136,7 @@ def test_a_prompt_has_a_gap_where_trigger_words_differ(
 
 def test_a_version_that_waits_says_why(client: Client, v2: Version) -> None:
     v2.renders.all().delete()
-    assert "nothing has been rendered of it yet" in page_of(client)
+    assert "it has not been rendered yet" in page_of(client)
     render(v2, "failed", reason="Too large")
     assert "v2 has no pictures to compare: Too large." in page_of(client)
 

@@ -35,7 +35,7 @@ def test_a_draft_is_published_from_its_page(as_ada: Client, draft: Version) -> N
     asked = as_ada.get(PAGE).content.decode()
     assert "Publish v2" in asked
     assert "The adapter is private" not in asked
-    assert "Look at these first" not in asked
+    assert "Check these first" not in asked
     assert as_ada.post(PAGE).status_code == 200
     draft.refresh_from_db()
     assert draft.state == "draft"
@@ -52,7 +52,7 @@ def test_a_draft_is_dropped(as_ada: Client, draft: Version) -> None:
     done = as_ada.post(PAGE, {"drop": ""})
     assert (done.status_code, done.headers["Location"]) == (302, "/ada/noir")
     assert not Version.objects.filter(pk=draft.pk).exists()
-    assert "v2 was dropped." in as_ada.get("/ada/noir").content.decode()
+    assert "v2 was discarded." in as_ada.get("/ada/noir").content.decode()
 
 
 def test_what_a_file_gives_away_is_told_before_it_is_published(
@@ -62,14 +62,14 @@ def test_what_a_file_gives_away_is_told_before_it_is_published(
     data = kohya(DENOISERS["sd1", "diffusers"], rank=8, metadata=trainer)
     publication.create_draft(actor=ada, adapter=noir, uploads=[catalogue.accept(ada, data)])
     text = as_ada.get(PAGE).content.decode()
-    assert "Look at these first" in text
+    assert "Check these first" in text
     assert 'href="/help/findings#privacy_path"' in text
 
 
 def test_what_is_out_is_no_draft(as_ada: Client, v1: Version) -> None:
     for answer in (as_ada.get, as_ada.post):
         refused = answer("/ada/noir/versions/v1/publish")
-        assert (refused.status_code, "no draft" in refused.content.decode()) == (409, True)
+        assert (refused.status_code, "no longer a draft" in refused.content.decode()) == (409, True)
     v1.refresh_from_db()
     assert v1.state == "published"
 

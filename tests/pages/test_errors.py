@@ -29,13 +29,13 @@ def test_an_address_that_nobody_has_gets_a_page(client: Client) -> None:
     for address in ("/nobody", "/nobody/nothing", "/a/b/c/d/e", "/media/images/x.png"):
         answer = client.get(address)
         assert answer.status_code == 404
-        assert "No frame by that number" in answer.content.decode()
+        assert "Page not found" in answer.content.decode()
 
 
 @pytest.mark.django_db
 def test_a_page_that_is_not_for_everybody_is_said_to_be_absent_in_sentences(client: Client) -> None:
     page = client.get("/operator").content.decode()
-    assert "Nothing is filed at this address. One letter off, perhaps?" in page
+    assert "There is nothing at this address." in page
 
 
 @pytest.mark.django_db
@@ -69,7 +69,7 @@ def test_what_nobody_can_type_is_refused_before_the_database_sees_it(
         answer = client.get(address)
     assert answer.status_code == status
     page = answer.content.decode()
-    assert "Nothing is filed" in page if status == 404 else "that nobody can see" in page
+    assert "nothing at this address" in page if status == 404 else "invisible" in page
     assert len(asked) <= 2  # the session and its user
 
 
@@ -92,7 +92,7 @@ def test_a_host_that_is_not_this_one_is_refused_in_a_line_of_the_log(
     finally:
         log.removeHandler(console)
     assert [answer.status_code for answer in answers] == [400, 400]
-    assert "Out of focus" in answers[0].content.decode()
+    assert "Bad request" in answers[0].content.decode()
     said = capsys.readouterr().err
     assert "HTTP_HOST" in said
     assert "Traceback" not in said
@@ -115,7 +115,7 @@ def test_a_form_without_its_token_says_what_to_do(ada: User) -> None:
 
 def test_the_page_of_a_crash_needs_no_request_and_no_database() -> None:
     page = render_to_string("500.html")
-    assert "The lamp went out" in page
+    assert "Something went wrong" in page
     assert "Sign in" in page
 
 

@@ -146,7 +146,7 @@ def test_what_is_read_or_refused_is_shown_to_its_owner_alone(
     client.force_login(ada)
     page = shown(client)
     assert "night.png: The picture has 30000 × 30000 pixels" in page
-    assert "being read" in page
+    assert "processing…" in page
     assert 'data-hx-trigger="every 2s"' in page
     worker_process.drain("checks")
     part = shown(client, f"{PLACE}&part&first")

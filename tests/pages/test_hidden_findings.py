@@ -30,14 +30,14 @@ def page(client: Client, owner: User, metadata: dict[str, str] | None) -> str:
 def test_a_stranger_is_told_that_there_is_something(client: Client, ada: User) -> None:
     told = page(client, ada, PRIVATE)
     assert "1 finding is visible to the owner." in told
-    assert "Nothing to remark" not in told
+    assert "No findings" not in told
     assert "/home/ada" not in told
     assert 'Findings<span class="n">0</span>' not in told
 
 
 def test_a_stranger_reads_that_a_file_is_clear(client: Client, ada: User) -> None:
     told = page(client, ada, None)
-    assert "Nothing to remark" in told
+    assert "No findings" in told
     assert "visible to the owner" not in told
 
 

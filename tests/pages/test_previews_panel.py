@@ -53,7 +53,7 @@ def test_queued_pictures_wait_for_their_turn(client: Client, v1: Version) -> Non
     render(v1, "queued")
     page = panel(client)
     assert 'data-hx-trigger="every 2s"' in page
-    assert "wait for their turn" in page
+    assert "are in the queue" in page
 
 
 def test_queued_pictures_say_what_goes_first_and_how_long_it_takes(
@@ -79,7 +79,7 @@ def test_waiting_pictures_say_why(client: Client, v1: Version) -> None:
     render(v1, "waiting", reason="waiting for a worker for SDXL")
     page = panel(client)
     assert "waiting for a worker for SDXL" in page.lower() or "for a worker for SDXL" in page
-    assert "download and pull work" in page
+    assert "can be downloaded" in page
 
 
 def test_failed_pictures_say_why_and_the_owner_may_try_again(

@@ -173,11 +173,11 @@ def test_anothers_upload_cannot_be_published(
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"name": "a--b"}, "no “--”"),
+        ({"name": "a--b"}, "must not contain “--”"),
         ({"tags": "<b>"}, "cannot be a tag"),
         ({"strength": "99"}, "less than or equal to 10"),
         ({"strength_min": "2", "strength_max": "1"}, "above the highest"),
-        ({"upload": ""}, "has to arrive first"),
+        ({"upload": ""}, "has not arrived"),
     ],
 )
 def test_what_does_not_fit_comes_back_with_what_was_said(
@@ -224,8 +224,8 @@ def test_a_name_is_judged_while_it_is_typed(as_ada: Client, ada: User, noir: Ada
     def note(name: str) -> str:
         return as_ada.get("/publish/name", {"name": name}).content.decode()
 
-    assert note("fresh") == "Free: it will live at /ada/fresh."
-    assert note("NOIR").startswith("You have this one: the file becomes a new version after v1")
+    assert note("fresh") == "Available: the address will be /ada/fresh."
+    assert note("NOIR").startswith("This adapter is yours: the file becomes a new version after v1")
     assert "letters, digits" in note("<b>")
 
 
@@ -278,7 +278,7 @@ def test_an_odd_target_is_refused_by_its_form(as_ada: Client, sent: Callable[...
 def test_an_odd_file_name_keeps_its_own_sentence(as_ada: Client) -> None:
     answer = read(as_ada, lora(), "a%00.safetensors")
     assert answer.status_code == 422
-    assert "no invisible characters" in answer.content.decode()
+    assert "invisible characters" in answer.content.decode()
     note = as_ada.get("/publish/name", {"name": "a\0"})
     assert (note.status_code, "letters, digits" in note.content.decode()) == (200, True)
 
@@ -316,8 +316,8 @@ def test_the_sheet_says_loudly_what_contradicts_the_file(as_ada: Client) -> None
     data = kohya(DENOISERS["sdxl", "sgm"], metadata=metadata)
     page = read(as_ada, data).content.decode()
     assert "Proven by shape: Stable Diffusion XL" in page
-    assert "The file says FLUX.1 (ss_base_model_version)." in page
-    assert "What shows it" in page
+    assert "The file claims FLUX.1 (ss_base_model_version)" in page
+    assert "Evidence" in page
     assert 'name="lineage" value="Pony' in page
 
 

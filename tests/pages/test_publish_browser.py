@@ -54,7 +54,7 @@ def test_a_refused_file_is_not_called_clear(desk: Visit, tmp_path: Path) -> None
     desk.join("broken", next_="/publish")
     desk.page.set_input_files("#file", file)
     desk.page.wait_for_selector(f"{FINDINGS} .redline:has-text('Refused')")
-    assert "Nothing to remark" not in desk.page.inner_text("main")
+    assert "No findings" not in desk.page.inner_text("main")
 
 
 def test_a_pickle_is_refused_by_name_without_a_request(desk: Visit, tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_pickle_is_refused_by_name_without_a_request(desk: Visit, tmp_path: Pa
     desk.page.on("request", lambda one: sent.append(one.url) if one.method != "GET" else None)
     for name in ("noir.pt", "noir.CKPT", "noir.zip"):
         desk.page.set_input_files("#file", saved(tmp_path, name, b"PK\x03\x04"))
-        told = f"Pickles are never accepted, because loading one can run code. Convert {name}"
+        told = f"Pickle files can run code, so they are refused. Convert {name}"
         desk.page.wait_for_selector(f"[data-upload-text]:has-text('{told}')")
     assert sent == []
 

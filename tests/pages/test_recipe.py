@@ -50,14 +50,14 @@ def test_owners_see_default_prompts_with_their_words_in_place(
     page = shown(as_ada)
     assert "a small house by a lake, mountains in the distance, noir light" in page
     assert "2 seeds at 5 strengths: 10 pictures." in page
-    assert "A change renders 1 version again, all its prompts: with today's that is 20" in page
+    assert "A change renders 1 version again with all its prompts, currently 20" in page
     assert fields(page) == [""] * 3
     assert "History" not in page
 
 
 def test_a_family_without_a_base_is_said(as_ada: Client, noir: Adapter) -> None:
     page = shown(as_ada)
-    assert "Nobody here has this base model" in page
+    assert "This hub has no renderer for this base model" in page
     assert "A change renders" not in page
 
 
@@ -65,12 +65,12 @@ def test_prompts_are_kept_and_shown_with_who_and_when(
     served: None, as_ada: Client, noir: Adapter
 ) -> None:
     answer = as_ada.post(ADDRESS, typed(KITE, "", " a  dog "), follow=True)
-    assert "Pictures of before stay until the new ones are there." in answer.content.decode()
+    assert "The previous pictures stay until the new ones are ready." in answer.content.decode()
     assert selectors.own_prompts(noir) == [KITE, "a dog"]
     page = shown(as_ada)
     assert fields(page) == [KITE, "a dog", "", ""]
     assert "No. 1, by ada, " in page
-    assert "with today's that is 40" in page
+    assert "currently 40" in page
 
 
 def test_six_prompts_have_six_fields(served: None, as_ada: Client, noir: Adapter) -> None:
@@ -84,7 +84,7 @@ def test_the_way_back_is_not_called_prompts_that_are_kept(
 ) -> None:
     as_ada.post(ADDRESS, typed(KITE))
     answer = as_ada.post(ADDRESS, typed(""), follow=True)
-    assert "Back at the default prompts." in answer.content.decode()
+    assert "The default prompts are back." in answer.content.decode()
 
 
 def test_the_same_again_is_said_to_be_nothing_new(
@@ -92,7 +92,7 @@ def test_the_same_again_is_said_to_be_nothing_new(
 ) -> None:
     as_ada.post(ADDRESS, typed(KITE))
     answer = as_ada.post(ADDRESS, typed("", KITE), follow=True)
-    assert "nothing has changed" in answer.content.decode()
+    assert "The prompts have not changed" in answer.content.decode()
     assert selectors.prompt_history(noir).count() == 1
 
 
@@ -102,7 +102,7 @@ def test_one_button_leads_back_to_the_default(served: None, as_ada: Client, noir
     assert "Back to the default prompts" in shown(as_ada)
     as_ada.post(ADDRESS, {})
     assert selectors.own_prompts(noir) == []
-    assert "the default prompts alone" in shown(as_ada)
+    assert "only the default prompts" in shown(as_ada)
 
 
 def test_what_was_typed_stays_when_it_is_refused(
@@ -163,7 +163,7 @@ def panel(client: Client, **query: Any) -> str:
 def test_the_slider_stays_while_new_pictures_are_made(client: Client, renewed: Version) -> None:
     page = panel(client)
     assert 'type="range" min="0" max="4"' in page
-    assert "New pictures are on their way, 0 of 30 so far." in page
+    assert "New pictures are being rendered, 0 of 30 so far." in page
     assert 'data-hx-get="/ada/noir/previews?v=v1&amp;part=renewal"' in page
     assert page.count('data-hx-trigger="every') == 1
 
@@ -177,7 +177,7 @@ def test_only_the_notice_is_asked_for_again(client: Client, renewed: Version) ->
 def test_the_notice_leads_to_the_new_pictures(client: Client, renewed: Version) -> None:
     renewed.renders.update(state="ready")
     part = panel(client, part="renewal")
-    assert "The new pictures are there." in part
+    assert "The new pictures are ready." in part
     assert "every" not in part
 
 
@@ -187,6 +187,6 @@ def test_a_failure_leaves_the_pictures_of_before(
     renewed.renders.filter(state="queued").update(state="failed", reason="It ran out of memory.")
     page = panel(client)
     assert 'type="range"' in page
-    assert "New ones could not be made: It ran out of memory." in page
+    assert "New ones could not be rendered: It ran out of memory." in page
     client.force_login(ada)
     assert "Render again" in panel(client)

@@ -54,8 +54,8 @@ def read(client: Client, data: bytes, name: str = "n.safetensors") -> Any:
 
 def test_a_header_alone_is_not_called_clear(as_ada: Client) -> None:
     page = read(as_ada, kohya(SD1)).content.decode()
-    assert "Nothing to remark" not in page
-    assert "The numbers are checked when the whole file is here." in page
+    assert "No findings" not in page
+    assert "The rest is checked when the whole file has arrived." in page
 
 
 def test_an_alpha_of_the_metadata_is_not_called_proven(as_ada: Client) -> None:
@@ -72,7 +72,7 @@ def test_the_stored_alpha_replaces_that_of_the_metadata(as_ada: Client, ada: Use
 
 
 def test_a_checked_file_without_findings_is_clear(as_ada: Client, ada: User) -> None:
-    assert "Nothing to remark" in checked(as_ada, catalogue.accept(ada, kohya(SD1)))
+    assert "No findings" in checked(as_ada, catalogue.accept(ada, kohya(SD1)))
 
 
 def test_what_the_checks_refused_stands_among_the_findings(as_ada: Client, ada: User) -> None:
@@ -80,7 +80,7 @@ def test_what_the_checks_refused_stands_among_the_findings(as_ada: Client, ada: 
     assert upload.state == UploadState.REFUSED
     page = checked(as_ada, upload)
     assert str(upload.findings.get(severity="error").message)[:20] in page
-    assert "Nothing to remark" not in page
+    assert "No findings" not in page
 
 
 def test_findings_of_each_file_say_whose_they_are(as_ada: Client, ada: User) -> None:
@@ -92,7 +92,7 @@ def test_findings_of_each_file_say_whose_they_are(as_ada: Client, ada: User) -> 
 
 def test_a_file_still_in_the_checks_is_not_called_clear(as_ada: Client, ada: User) -> None:
     upload = uploads.create(actor=ada, path="noir.safetensors", size_bytes=100)
-    assert "Nothing to remark" not in checked(as_ada, upload)
+    assert "No findings" not in checked(as_ada, upload)
 
 
 def test_a_form_that_comes_back_has_the_stored_findings(as_ada: Client, ada: User) -> None:
@@ -102,12 +102,12 @@ def test_a_form_that_comes_back_has_the_stored_findings(as_ada: Client, ada: Use
     page = answer.content.decode()
     assert answer.status_code == 400
     assert found[:20] in page
-    assert "Nothing to remark" not in page
+    assert "No findings" not in page
 
 
 def test_a_form_that_comes_back_before_its_file_is_not_called_clear(as_ada: Client) -> None:
     page = as_ada.post("/publish", {"name": "noir"}).content.decode()
-    assert "Nothing to remark" not in page
+    assert "No findings" not in page
 
 
 def test_anothers_upload_is_absent(as_ada: Client, bob: User) -> None:

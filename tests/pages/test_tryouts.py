@@ -119,7 +119,7 @@ def test_strangers_see_the_page_and_are_asked_to_sign_in(client: Client, neon: V
 
 def test_an_empty_desk_says_how_to_begin(as_ada: Client) -> None:
     text = page_of(as_ada, "/try")
-    assert "Nothing on it yet" in text
+    assert "The stack is empty" in text
 
 
 #: A button, and the stack after it.
@@ -213,7 +213,7 @@ def test_asking_leads_to_a_page_that_renews_itself(as_ada: Client, neon: Version
     text = page_of(as_ada, answer["Location"])
     assert f'data-hx-get="/try/{tryout.key}/state?" data-hx-trigger="every 2s"' in text
     assert '<noscript><meta http-equiv="refresh"' in text
-    assert "No worker for this base model is at work" in text
+    assert "No worker for this base model is running" in text
     assert "a red boat</textarea>" in text  # without the trigger words
     assert "a red boat, noir light" in text
     assert re.search(r'name="seed" value="5"', text)

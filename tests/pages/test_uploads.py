@@ -53,7 +53,7 @@ def test_strangers_sign_in_first(client: Client) -> None:
 
 def test_the_empty_list_says_what_will_be_there_and_what_may_be_sent(as_ada: Client) -> None:
     page = text_of(as_ada)
-    assert "Nothing sent yet" in page
+    assert "No uploads yet" in page
     assert "up to 8.6 GB, sent in parts of 16.8 MB" in page
     assert "200 uploads" in page
     assert "7 days" in page
@@ -74,14 +74,14 @@ def test_an_open_upload_says_what_is_here_until_when_and_where_it_goes_on(
 ) -> None:
     upload = begin(ada, parts=3)
     page = text_of(as_ada)
-    assert "3 kB of 5 kB are here. Kept until" in page
+    assert "3 kB of 5 kB have arrived. Kept until" in page
     assert 'value="60"' in page
     assert f'href="/publish?upload={upload.public_id}"' in page
     assert f'href="/uploads/{upload.public_id}/cancel"' in page
     Upload.objects.update(expires_at=timezone.now() - timedelta(hours=1))
     page = text_of(as_ada)
     assert "was not finished by" in page
-    assert "Begin a new one" in page
+    assert "Start a new upload" in page
     assert f'href="/publish?upload={upload.public_id}"' not in page
 
 
@@ -104,7 +104,7 @@ def test_an_accepted_upload_can_be_published_later(
     assert f"/uploads/{upload.public_id}/cancel" not in page
     withdraw.withdraw(actor=ada, version=Version.objects.get(), reason="Rights")
     page = text_of(as_ada)
-    assert "It was part of ada/noir v1, which was taken down." in page
+    assert "It was part of ada/noir v1, which was withdrawn." in page
     assert "cancelled" not in page
 
 
@@ -136,7 +136,7 @@ def test_an_open_upload_opens_the_page_that_goes_on(as_ada: Client, ada: User) -
     upload = begin(ada, parts=2)
     page = text_of(as_ada, f"/publish?upload={upload.public_id}")
     assert f'data-resume="/api/v1/uploads/{upload.public_id}"' in page
-    assert "2 kB of 5 kB are here" in page
+    assert "2 kB of 5 kB have arrived" in page
     assert "Drop the same file here" in page
 
 
@@ -144,7 +144,7 @@ def test_an_open_upload_opens_the_page_that_goes_on(as_ada: Client, ada: User) -
     ("state", "said"),
     [
         ("expired", "was not finished by"),
-        ("cancelled", "what had arrived is gone"),
+        ("cancelled", "its data was deleted"),
         ("refused", "was refused"),
     ],
 )
@@ -176,7 +176,7 @@ def test_bytes_that_the_sweeper_took_are_told(
     sent(ada)
     Blob.objects.update(is_stored=False)
     page = text_of(as_ada)
-    assert "Nobody published it in time" in page
+    assert "It was not published in time" in page
     assert "Publish it" not in page
 
 

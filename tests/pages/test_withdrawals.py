@@ -32,7 +32,7 @@ def test_a_version_is_taken_down_after_its_name_was_typed(
 ) -> None:
     assert f'href="{V1}"' in as_ada.get("/ada/noir?tab=versions").content.decode()
     page = as_ada.get(V1).content.decode()
-    assert "Take v1 down for good" in page
+    assert "Withdraw v1" in page
     for said, text in (
         ({"reason": WHY, "name": "v2"}, "Type “v1” exactly."),
         ({"reason": WHY}, "required"),
@@ -49,7 +49,7 @@ def test_a_version_is_taken_down_after_its_name_was_typed(
     gone = as_ada.get("/ada/noir?v=v1")
     text = gone.content.decode()
     assert gone.status_code == 410
-    for words in (WHY, "by its owner", "SHA-256", "v1 was taken down"):
+    for words in (WHY, "by its owner", "SHA-256", "v1 was withdrawn"):
         assert words in text
     assert f'href="{V1}"' not in text
     again = as_ada.post(V1, {"reason": "another", "name": "v1"})
@@ -82,7 +82,7 @@ def test_a_whole_adapter_is_taken_down(
     text = gone.content.decode()
     assert gone.status_code == 410
     (file,) = v1.files
-    for said in (WHY, "All of it was taken down", "by its owner", file.sha256, "noir.safetensors"):
+    for said in (WHY, "The adapter was withdrawn", "by its owner", file.sha256, "noir.safetensors"):
         assert said in text
     for place in ("?v=v1", "/edit", "/aliases", "/versions/v1/edit", "/versions/v1/yank"):
         assert as_ada.get(f"/ada/noir{place}").status_code == 410, place

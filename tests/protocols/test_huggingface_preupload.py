@@ -113,7 +113,7 @@ def test_the_state_of_a_trainer_is_left_out(as_ada: Client, noir: Adapter, path:
         ("noir.safetensors", b"abcd", "eight are needed"),
         ("a.png", b"<html>" * 100, "not what its name says"),
         ("a.json", b"\0" * 100, "not what its name says"),
-        ("setup.exe", b"MZ" * 100, "not kept here"),
+        ("setup.exe", b"MZ" * 100, "not supported"),
     ],
 )
 def test_what_would_be_refused_is_refused_before_it_travels(

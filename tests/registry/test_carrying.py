@@ -120,7 +120,7 @@ def test_an_upload_in_parts_that_are_too_short_there_is_cancelled(
     upload = begun(ada, 1)
     told = store_change.carry(source=storage.store(), target=target, least_part_bytes=2**20)
     assert (told.cancelled, told.whole) == ([str(upload.public_id)], 0)
-    with pytest.raises(StateConflict, match="Begin a new one"):
+    with pytest.raises(StateConflict, match="Start a new one"):
         uploads.complete(actor=ada, upload=upload)
 
 

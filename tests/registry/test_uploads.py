@@ -218,8 +218,8 @@ def test_an_accepted_upload_can_be_let_go_until_a_version_holds_it(
     ("state", "said"),
     [
         ("expired", "was not finished by .* Begin a new one"),
-        ("cancelled", "was cancelled, .* Begin a new one"),
-        ("refused", "its findings say why"),
+        ("cancelled", "was cancelled, .* Start a new one"),
+        ("refused", "its findings give the reasons"),
         ("checking", "all of it is here"),
     ],
 )

@@ -187,7 +187,7 @@ class RecipeView(Endpoint):
         operation_id="recipes_reset", tags=["renders"], request=None, responses={200: RecipeOut}
     )
     def delete(self, _request: Request, owner: str, name: str) -> Response:
-        """Go back to the default prompts alone; every version is rendered again by them."""
+        """Go back to the default prompts; every version is rendered again with them."""
         adapter = adapter_selectors.get(self.viewer, owner, name)
         prompts.reset(actor=self.actor, adapter=adapter)
         return self._shown(adapter)

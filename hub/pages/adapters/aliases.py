@@ -38,7 +38,7 @@ class AliasForm(forms.Form):
     name = forms.CharField(
         label=gettext_lazy("Alias"),
         max_length=MAX_NAME,
-        help_text=gettext_lazy("Such as “stable”: letters, digits, “-”, “_” and “.”."),
+        help_text=gettext_lazy("For example “stable”. Use letters, digits, “-”, “_” and “.”."),
     )
     to = forms.ChoiceField(label=gettext_lazy("Names"))
     #: Where it pointed when the page was made; empty: there was none.
@@ -70,7 +70,7 @@ def index(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         status = 400
         if form.is_valid() and _move(user, adapter, form):
             said = {"name": form.cleaned_data["name"], "version": form.cleaned_data["to"]}
-            messages.success(request, _("“%(name)s” names %(version)s now.") % said)
+            messages.success(request, _("“%(name)s” now points to %(version)s.") % said)
             return redirect("aliases", adapter.owner, adapter.name)
     context = {"form": form, **_shown(request, adapter)}
     return render(request, "adapter/aliases.html", context, status=status)
@@ -107,7 +107,7 @@ def remove(request: HttpRequest, owner: str, name: str, alias: str) -> HttpRespo
     found = alias_selectors.get(adapter, alias)
     if request.method == "POST":
         aliases.remove(actor=user, adapter=adapter, name=alias)
-        messages.success(request, _("“%(name)s” names nothing any more.") % {"name": alias})
+        messages.success(request, _("“%(name)s” was removed.") % {"name": alias})
         return redirect("aliases", adapter.owner, adapter.name)
     (pointer,) = alias_selectors.pointers([found])
     context = {"adapter": adapter, "pointer": pointer}

@@ -133,7 +133,7 @@ def _sentence(version: Version, base: Document) -> str:
     said = version.family or (base.get("claimed") or {}).get("family") or ""
     name = family_label(said) if said in FAMILIES else base.get("lineage") or family_label(said)
     if name:
-        return _("Said to fit %(family)s; nothing here proves it.") % {"family": name}
+        return _("Claimed to fit %(family)s, without proof.") % {"family": name}
     return _("No base model that is known here has these layers.")
 
 
@@ -221,7 +221,7 @@ def _agreement(base: Document) -> str:
     if base["agreement"] != "agree" or not base["candidates"] or is_chosen_by_claim(base):
         return ""
     if base["family"]:
-        return _("What the file says of itself agrees.")
+        return _("The metadata of the file agrees.")
     said = {"family": family_label(base["claimed"]["family"])}
     return _("The file itself says %(family)s.") % said
 
@@ -233,8 +233,13 @@ def conflict_of(base: Document) -> str:
     claimed = base["claimed"]
     said = {"family": family_label(claimed["family"]), "source": claimed["source"]}
     if base["candidates"]:
-        return _("The file says %(family)s (%(source)s). Its tensors say otherwise, and they "
-                 "count.") % said  # fmt: skip
+        return (
+            _(
+                "The file claims %(family)s (%(source)s), but its tensors contradict this. "
+                "The tensors decide."
+            )
+            % said
+        )
     return _("The file says %(family)s (%(source)s). Its tensors do not fit that.") % said
 
 
@@ -242,9 +247,9 @@ def _declared_conflict(version: Version, base: Document) -> str:
     declared, possible = version.declared_family, allowed_in(base)
     if not declared or not possible or declared in possible:
         return ""
-    return _("The author says %(family)s. The tensors say otherwise, and they count.") % {
-        "family": family_label(declared)
-    }
+    return _(
+        "The author declares %(family)s, but the tensors contradict this. The tensors decide."
+    ) % {"family": family_label(declared)}
 
 
 def reasons_of(base: Document) -> list[Reason]:

@@ -147,7 +147,7 @@ def _chosen(
 def _trouble(found: Previews) -> str:
     if found.images:
         return ""
-    return found.reason or _("nothing has been rendered of it yet")
+    return found.reason or _("it has not been rendered yet")
 
 
 def _facts(first: Version, second: Version) -> list[Fact]:
@@ -171,18 +171,19 @@ def _remarks(comparison: Comparison) -> list[str]:
     said = []
     if any(one.prompt != other.prompt for one, other in _pictures(comparison)):
         said.append(
-            _("The trigger words differ, and with them the prompts, also where no adapter is used.")
+            _("The trigger words differ, so the prompts differ too, even without the adapter.")
         )
     if comparison.differences:
         names = ", ".join(_setting(name) for name in comparison.differences)
         said.append(
-            _("The recipes differ in %(names)s: not every change comes from the version.")
+            _("The recipes differ in %(names)s, so not every difference comes from the version.")
             % {"names": names}
         )
     if comparison.gaps:
         names = ", ".join(_setting(name) for name in comparison.gaps)
         said.append(
-            _("The recipes have other %(names)s: what only one has is left out.") % {"names": names}
+            _("The recipes have different %(names)s; only common ones are shown.")
+            % {"names": names}
         )
     return said
 

@@ -115,11 +115,11 @@ def decide(request: HttpRequest, owner: str, name: str, version: str) -> HttpRes
     user = require_adapter(request.user, adapter)
     found = version_selectors.get(request.user, adapter, version)
     if found.state != VersionState.DRAFT:
-        raise StateConflict(_("%(version)s is no draft any more.") % {"version": found.name})
+        raise StateConflict(_("%(version)s is no longer a draft.") % {"version": found.name})
     place = reverse("adapter", args=[adapter.owner, adapter.name])
     if "drop" in request.POST:
         versions.discard(actor=user, version=found)
-        messages.success(request, _("%(version)s was dropped.") % {"version": found.name})
+        messages.success(request, _("%(version)s was discarded.") % {"version": found.name})
         return redirect(place)
     if "publish" in request.POST:
         publication.publish(actor=user, version=found)
@@ -139,15 +139,17 @@ class WithdrawForm(forms.Form):
     """Why, and the name typed once more: what follows cannot be undone."""
 
     reason = forms.CharField(
-        label=gettext_lazy("Why?"),
+        label=gettext_lazy("Reason"),
         max_length=MAX_REASON,
-        help_text=gettext_lazy("Everyone who asks for it will read this sentence."),
+        help_text=gettext_lazy("Users who open the page will see this reason."),
     )
-    name = forms.CharField(label=gettext_lazy("To be sure"), max_length=200)
+    name = forms.CharField(label=gettext_lazy("Confirmation"), max_length=200)
 
     def __init__(self, data: QueryDict | None, *, name: str) -> None:
         super().__init__(data)
-        self.fields["name"].help_text = _("Type “%(name)s”. It cannot be undone.") % {"name": name}
+        self.fields["name"].help_text = _("Type “%(name)s” to confirm. This cannot be undone.") % {
+            "name": name
+        }
         self.fields["name"].widget.attrs["autocomplete"] = "off"
         self._name = name
         dress(self)
@@ -181,7 +183,7 @@ def withdraw(request: HttpRequest, owner: str, name: str, version: str) -> HttpR
     if form.is_bound and form.is_valid():
         try:
             withdrawal.withdraw(actor=user, version=found, reason=form.cleaned_data["reason"])
-            messages.success(request, _("%(version)s is taken down.") % {"version": found.name})
+            messages.success(request, _("%(version)s is withdrawn.") % {"version": found.name})
             return redirect(f"{_place(adapter)}?v={found.name}")
         except (Invalid, StateConflict) as error:
             accept_faults(form, error.facts.get("fields", {}), str(error.detail))

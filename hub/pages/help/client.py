@@ -74,7 +74,9 @@ def _etag(_request: HttpRequest, file: str) -> str:
         NotFound: this hub has another client now.
     """
     if file != wheel().name:
-        raise NotFound(_("This hub has another client now: the line to install it is in “Help”."))
+        raise NotFound(
+            _("The client of this hub was updated. “Help” has the command to install it.")
+        )
     return f'"{file}"'
 
 

@@ -215,12 +215,14 @@ def recipe(request: HttpRequest, owner: str, name: str) -> HttpResponse:
 
 def _said(before: AdapterRecipe, kept: PromptSet | None) -> str:
     if kept is None or kept.number == before.number:
-        return _("These are the prompts that were there: nothing has changed.")
+        return _("The prompts have not changed.")
     if not before.versions:
         return _("The prompts are saved for future versions.")
     if not kept.prompts:
-        return _("Back at the default prompts. Pictures of before stay until theirs are there.")
-    return _("The prompts are saved. Pictures of before stay until the new ones are there.")
+        return _(
+            "The default prompts are back. The previous pictures stay until the new ones are ready."
+        )
+    return _("The prompts are saved. The previous pictures stay until the new ones are ready.")
 
 
 def _told(plans: Iterable[Plan]) -> list[dict[str, Any]]:

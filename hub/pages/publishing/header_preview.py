@@ -191,8 +191,8 @@ def other_base(target: Adapter | None, allowed: Sequence[str]) -> str:
     if any(covers(latest.family, family) for family in allowed):
         return ""
     return _(
-        "So far %(name)s is for %(before)s, and this file fits %(now)s. It will not work for those "
-        "who update. Publish it as another adapter, unless that is meant."
+        "%(name)s is for %(before)s so far, but this file fits %(now)s. It will not work for "
+        "users who update. Publish it as another adapter, unless you intend this."
     ) % {
         "name": target.full_name,
         "before": family_label(latest.family),
@@ -335,7 +335,7 @@ def _structure_proof(document: Document) -> Proof:
 def _words_proof(words: Sequence[Document]) -> Proof:
     """Return where each word is written, with how far that is to be trusted."""
     if not words:
-        return Proof("declared", _("Only you can say"), _("Leave it empty if it needs none."))
+        return Proof("declared", _("Only you can say"), _("Leave it empty if none is needed."))
     trust = {"high": _("written down"), "medium": _("likely"), "low": _("a guess")}
     sources = dict.fromkeys((word["source"], trust[word["confidence"]]) for word in words)
     text = ", ".join(f"{source} ({said})" for source, said in sources)
@@ -345,7 +345,11 @@ def _words_proof(words: Sequence[Document]) -> Proof:
 def _strength_proof(metadata: Document) -> Proof:
     best = metadata["recommended_strength"]
     if best is None:
-        return Proof("declared", _("Only you can say"), _("Previews will show the way."))
+        return Proof(
+            "declared",
+            _("Only you can say"),
+            _("You can set it later, when the previews are ready."),
+        )
     return Proof("claimed", _("From the header"), f"{best:g}")
 
 

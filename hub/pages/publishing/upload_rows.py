@@ -120,12 +120,12 @@ def _line(upload: Upload, version: Version | None, checked: int) -> Line:
     if upload.state_now == UploadState.RECEIVING:
         return _receiving(upload, word)
     if upload.state == UploadState.CHECKING:
-        text = _("All of it is here. Every number is being checked.")
+        text = _("The file has arrived and is being checked.")
         return Line(upload, word, text, _percent(checked, upload), can_cancel=True)
     if upload.state == UploadState.ACCEPTED:
         return _accepted(upload, word, version, remarks)
     if upload.state == UploadState.CANCELLED and version is not None:
-        text = _("It was part of %(version)s, which was taken down.")
+        text = _("It was part of %(version)s, which was withdrawn.")
         return Line(upload, _("Taken down"), text % {"version": _named(version)}, version=version)
     return Line(upload, word, endings.sentence(upload), remarks=remarks)
 
@@ -141,12 +141,12 @@ def _percent(done: int, upload: Upload) -> int:
 def _receiving(upload: Upload, word: str) -> Line:
     arrived: int = getattr(upload, "arrived", 0)
     said = {"here": size(arrived), "total": size(upload.size_bytes)}
-    here = _("%(here)s of %(total)s are here.") % said
+    here = _("%(here)s of %(total)s have arrived.") % said
     until = _("Kept until %(day)s.") % {"day": date_format(upload.expires_at, DAY)}
     go_on = reverse("publish") + (
         f"?upload={upload.public_id}" if checks.is_weights(upload.path) else ""
     )
-    text = f"{here} {until} {_('Choose the same file again to go on.')}"
+    text = f"{here} {until} {_('Choose the same file again to resume.')}"
     return Line(upload, word, text, _percent(arrived, upload), go_on=go_on, can_cancel=True)
 
 
@@ -156,7 +156,7 @@ def _accepted(upload: Upload, word: str, version: Version | None, remarks: list[
         said = text % {"version": _named(version)}
         return Line(upload, _("Used"), said, remarks=remarks, version=version)
     if upload.blob is None or not upload.blob.is_stored:
-        text = _("Nobody published it in time, and its bytes are gone. Begin a new upload.")
+        text = _("It was not published in time, and its data was deleted. Start a new upload.")
         return Line(upload, word, text, remarks=remarks)
     day = upload.updated_at + timedelta(days=settings.LORARY.upload_days)
     text = _("Checked and not published. Kept until %(day)s.") % {"day": date_format(day, DAY)}

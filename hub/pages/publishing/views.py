@@ -224,11 +224,13 @@ def _name_note(user: User, wanted: str, allowed: Sequence[str]) -> str:
     except LoraryError as error:
         return str(error.detail)
     if adapter is None:
-        return _("Free: it will live at %(name)s.") % {"name": f"/{user.username}/{wanted}"}
+        return _("Available: the address will be %(name)s.") % {
+            "name": f"/{user.username}/{wanted}"
+        }
     latest = adapter.latest_version
     if latest is None:
-        return _("You have this one, still empty.")
-    note = _("You have this one: the file becomes a new version after %(latest)s.")
+        return _("This adapter is yours and still empty.")
+    note = _("This adapter is yours: the file becomes a new version after %(latest)s.")
     return (
         f"{note % {'latest': latest.name}} {header_preview.other_base(adapter, allowed)}".rstrip()
     )

@@ -114,7 +114,7 @@ def _body(status: int, text: str) -> dict[str, str]:
 
 
 def _not_allowed(allowed: set[str]) -> HttpResponse:
-    text = _("This address does not know this method")
+    text = _("This address does not support this method")
     return answer({"error": text}, 405, {"Allow": ", ".join(sorted(allowed))})
 
 

@@ -114,7 +114,7 @@ def _enter(request: HttpRequest, kwargs: dict[str, Any], *, has_own_token: bool)
     if any("\0" in value for value in kwargs.values() if isinstance(value, str)):
         raise NotFound
     if any("\0" in value for _name, values in request.GET.lists() for value in values):
-        text = _("The address has characters in it that nobody can see.")
+        text = _("The address contains invisible characters.")
         raise Invalid(text, fields={})
 
 
@@ -170,12 +170,12 @@ def charge_write(request: HttpRequest) -> None:
     """
     throttle = WriteThrottle()
     if not throttle.allows(request):
-        text = _("You changed things too often in this minute. Wait a moment, then go on.")
+        text = _("You made too many changes in this minute. Wait a moment, then continue.")
         raise RateLimited(text, retry_after=throttle.reset_s)
 
 
 def _not_allowed(allowed: set[str], request_id: str) -> HttpResponse:
-    text = _("This address does not know this method")
+    text = _("This address does not support this method")
     headers = {"Allow": ", ".join(sorted(allowed)), "X-Request-Id": request_id}
     return JsonResponse({"error": text}, status=405, headers={**headers, "X-Error-Message": text})
 
