@@ -89,9 +89,8 @@ def test_push_answers_with_what_was_published(studio: Studio, pushed: dict[str, 
         "url": f"{studio.hub.url}/anna/first?v=v1",
     }
     assert len(pushed["revision"]) == 40
-    weights, readme = pushed["files"]
+    [weights] = pushed["files"]
     assert weights == {"path": path.name, "size": path.stat().st_size, "sha256": sha256_of(path)}
-    assert readme["path"] == "README.md"
     assert [found for found in pushed["findings"] if found["severity"] == "error"] == []
 
 
