@@ -50,7 +50,7 @@ def test_an_expired_upload_says_so_and_what_to_do(as_ada: Caller, is_swept: bool
         assert (answer.status_code, problem["code"]) == (409, "wrong_state")
         assert problem["state"] == "expired"
         assert "was not finished by" in problem["detail"]
-        assert problem["detail"].endswith("Begin a new one.")
+        assert problem["detail"].endswith("Start a new one.")
     assert as_ada.send("delete", place).status_code == 204
     ended = "expired" if is_swept else "cancelled"
     assert as_ada.send("get", place).json()["state"] == ended

@@ -177,7 +177,7 @@ def test_bytes_that_the_sweeper_took_are_told(
     Blob.objects.update(is_stored=False)
     page = text_of(as_ada)
     assert "It was not published in time" in page
-    assert "Publish it" not in page
+    assert "/publish?upload=" not in page
 
 
 def test_cancelling_asks_once_more_and_works_without_a_script(as_ada: Client, ada: User) -> None:

@@ -110,10 +110,10 @@ def test_the_state_of_a_trainer_is_left_out(as_ada: Client, noir: Adapter, path:
         ("noir.safetensors", b"PK\x03\x04" + b"\0" * 600, "Convert it to safetensors"),
         ("noir.safetensors", b"\x80\x02}q\0" + b"a" * 600, "can run code"),
         ("noir.safetensors", b'{"error": "not found"}' * 40, "JSON"),
-        ("noir.safetensors", b"abcd", "eight are needed"),
-        ("a.png", b"<html>" * 100, "not what its name says"),
-        ("a.json", b"\0" * 100, "not what its name says"),
-        ("setup.exe", b"MZ" * 100, "not supported"),
+        ("noir.safetensors", b"abcd", "takes eight"),
+        ("a.png", b"<html>" * 100, "match its suffix"),
+        ("a.json", b"\0" * 100, "match its suffix"),
+        ("setup.exe", b"MZ" * 100, "unsupported type"),
     ],
 )
 def test_what_would_be_refused_is_refused_before_it_travels(

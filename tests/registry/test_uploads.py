@@ -217,7 +217,7 @@ def test_an_accepted_upload_can_be_let_go_until_a_version_holds_it(
 @pytest.mark.parametrize(
     ("state", "said"),
     [
-        ("expired", "was not finished by .* Begin a new one"),
+        ("expired", "was not finished by .* Start a new one"),
         ("cancelled", "was cancelled, .* Start a new one"),
         ("refused", "its findings give the reasons"),
         ("checking", "all of it is here"),
