@@ -327,7 +327,9 @@ def test_the_page_of_an_adapter_says_what_works(reader: Programs, shelf: Shelf, 
     with urllib.request.urlopen(f"{shelf.hub.url}/studio/noir", timeout=60) as answer:
         page = answer.read().decode()
     menu = page[page.index('id="tools"') :]
-    lines = [html.unescape(text) for text in re.findall(r'<li>.*?data-copy="(.*?)"', menu)]
+    lines = [
+        html.unescape(text) for text in re.findall(r'<li>.*?data-copy="(.*?)"', menu, re.DOTALL)
+    ]
     reader.environ["PATH"] = f"{Path(sys.executable).parent}:{reader.environ['PATH']}"
     ways = ("lorary pull", "export", "HF_ENDPOINT=", "curl")
     shell = [line for line in lines if line.startswith(ways)]
