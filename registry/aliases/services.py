@@ -1,7 +1,7 @@
-"""Aliases: names that an owner moves from version to version.
+"""Creates, moves and removes aliases.
 
-``main`` and ``vN`` are refs as well and are not moved here: publishing moves the first, nothing the
-others. Every move is kept, of removed aliases too (``AliasMove``).
+``main`` and ``vN`` are refs too, but are not moved here: publication moves ``main``, and nothing
+moves ``vN``. Every move is recorded (``AliasMove``), also of aliases that were removed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_ALIASES = 100
 
 
 class _Anywhere:
-    """Stands for: wherever it points now."""
+    """Type of ``ANYWHERE``: the alias may point at any revision."""
 
 
 #: A revision, None for no alias, or ``ANYWHERE``.
@@ -49,21 +49,21 @@ def point(
     expected: Expected = ANYWHERE,
     is_branch: bool = False,
 ) -> Alias:
-    """Make an alias or move it; where it points there already, nothing is written.
+    """Create or move an alias; if it points at the revision already, nothing is written.
 
     Args:
-        actor: Who may publish here.
-        adapter: Whose alias.
-        name: By the grammar of ``registry.names.check_alias``.
-        to: A revision of the adapter, of no draft and of nothing withdrawn.
-        expected: Where it must point now; None: it must not be there.
-        is_branch: Whether commits may move it, where it is new; one that is there stays as it is.
+        actor: A user who may publish here.
+        adapter: The adapter.
+        name: Valid by ``registry.names.check_alias``.
+        to: A revision of the adapter that is neither a draft nor withdrawn.
+        expected: The revision it must point at now; None if it must not exist.
+        is_branch: Whether commits may move a new alias. An existing one does not change.
 
     Raises:
-        NameInvalid, NameTaken: the name does not fit, or differs from another in case alone.
-        Conflict: it points somewhere else than expected; ``facts["current"]`` is where.
+        NameInvalid, NameTaken: the name is invalid, or differs from another only in case.
+        Conflict: the alias points elsewhere; ``facts["current"]`` is that revision.
         StateConflict, Gone: the version is a draft, or was withdrawn.
-        QuotaExceeded: there are ``MAX_ALIASES``.
+        QuotaExceeded: the adapter has ``MAX_ALIASES``.
         NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
     """
     user = permissions.require_adapter(actor, adapter)
@@ -84,12 +84,12 @@ def point(
 
 
 def remove(*, actor: User, adapter: Adapter, name: str, expected: Expected = ANYWHERE) -> None:
-    """Let an alias point nowhere; its history stays, and it can be made again.
+    """Remove an alias. Its history is kept, and it can be created again.
 
     Raises:
-        NameInvalid: it is not the owner's to remove.
-        Conflict: it points somewhere else than expected; ``facts["current"]`` is where.
-        NotFound: there is none.
+        NameInvalid: owners cannot remove this name.
+        Conflict: the alias points elsewhere; ``facts["current"]`` is that revision.
+        NotFound: there is no such alias.
         NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
     """
     user = permissions.require_adapter(actor, adapter)
@@ -139,7 +139,7 @@ def _require_expected(name: str, now: Alias | None, expected: Expected) -> None:
 
 
 def _called(revision: Revision | None) -> str:
-    """Return ``v3``, or the beginning of a revision that no version names."""
+    """Return ``v3``, or the first digits of a revision without a version."""
     if revision is None:
         return ""
     version = revision.versions.exclude(state=VersionState.DRAFT).first()
@@ -147,7 +147,7 @@ def _called(revision: Revision | None) -> str:
 
 
 def _require_open(revision: Revision) -> None:
-    """Refuse what others could not follow the alias to."""
+    """Refuse a draft or a withdrawn version, because others could not follow the alias."""
     version = Version.objects.filter(revision=revision).first()
     if version is None:
         return
@@ -159,7 +159,7 @@ def _require_open(revision: Revision) -> None:
 
 
 def _require_room(adapter: Adapter, name: str) -> None:
-    """Refuse one too many, and a name that people would take for another."""
+    """Refuse more than ``MAX_ALIASES``, and names that differ only in case."""
     names = list(alias_selectors.listing(adapter).values_list("name", flat=True))
     if len(names) > MAX_ALIASES:  # main is one of them and does not count
         text = _("An adapter has at most %(limit)d aliases. Remove one first.")

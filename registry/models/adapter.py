@@ -1,4 +1,4 @@
-"""The thing with a page."""
+"""Adapters, their names and tags."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Tag(models.Model):
 
 
 class AdapterQuerySet(models.QuerySet["Adapter"]):
-    """Reads that know who may see what."""
+    """Queries limited to what a user may see."""
 
     def visible_to(self, user: User | AnonymousUser | None) -> AdapterQuerySet:
         """Adapters whose page the user may open (unlisted ones included)."""
@@ -59,9 +59,9 @@ def _in_own_namespace(user: User | AnonymousUser | None) -> Q:
 
 
 class Adapter(models.Model):
-    """``owner/name`` with its card; columns that lists need are kept beside it.
+    """``owner/name`` with its card, and columns that lists need.
 
-    ``withdrawn_reason`` is why all of it was taken down, empty while it was not. Its name stays.
+    ``withdrawn_reason`` is set when the whole adapter was withdrawn. Its name stays taken.
     """
 
     namespace = models.ForeignKey(Namespace, on_delete=models.PROTECT, related_name="adapters")
@@ -125,7 +125,7 @@ class Adapter(models.Model):
 
     @property
     def display_title(self) -> str:
-        """The title, or the name where nobody gave one."""
+        """The title, or the name if there is none."""
         return self.title or self.name
 
 
@@ -138,7 +138,7 @@ class AdapterName(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        """A name belongs to one adapter for ever."""
+        """A name belongs to one adapter forever."""
 
         constraints = [
             models.UniqueConstraint(fields=["namespace", "key"], name="adapter_name_for_ever"),

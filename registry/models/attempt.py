@@ -1,4 +1,4 @@
-"""Attempts at what is limited, such as signing in."""
+"""Counted attempts at limited actions, such as signing in."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ __all__ = ["Attempt"]
 
 
 class Attempt(models.Model):
-    """How often something was tried in a window of time that ends at ``until``.
+    """Number of attempts in a window of time that ends at ``until``.
 
-    ``key`` is a keyed digest of who tried what, so that the rows hold no names and addresses.
+    ``key`` is a keyed digest of action and actor, so the rows hold no names or addresses.
     """
 
     key = models.CharField(max_length=64, primary_key=True)

@@ -17,7 +17,7 @@ __all__ = ["AccessToken"]
 
 
 class AccessToken(models.Model):
-    """A secret kept as its sha256; ``prefix`` is what people recognise it by.
+    """A secret, stored as its sha256; ``prefix`` is shown so that people recognise it.
 
     ``namespace`` or ``adapter`` is what the token is bound to, ``parent`` the token that made it.
     """
@@ -63,12 +63,12 @@ class AccessToken(models.Model):
 
     @property
     def is_expired(self) -> bool:
-        """Whether its last day is over."""
+        """Whether the token has expired."""
         return self.expires_at is not None and self.expires_at <= timezone.now()
 
     @property
     def is_revoked(self) -> bool:
-        """Whether it or the token that made it was revoked."""
+        """Whether the token, or the one that created it, was revoked."""
         parent = self.parent
         return self.revoked_at is not None or (parent is not None and parent.is_revoked)
 
@@ -79,29 +79,29 @@ class AccessToken(models.Model):
 
     @property
     def is_bound(self) -> bool:
-        """Whether it is for one namespace or one adapter only."""
+        """Whether the token is bound to a namespace or an adapter."""
         return self.namespace_id is not None or self.adapter_id is not None
 
     @property
     def bound_to(self) -> str:
-        """``owner`` or ``owner/name``; empty for a token that is not bound."""
+        """``owner`` or ``owner/name``; empty if the token is not bound."""
         if self.adapter is not None:
             return self.adapter.full_name
         return self.namespace.name if self.namespace is not None else ""
 
     @property
     def granted(self) -> list[str]:
-        """Scopes that count now: ``admin`` includes the others, and is for staff alone."""
+        """Effective scopes: ``admin`` includes the others, and only works for staff."""
         scopes: list[str] = list(self.scopes)
         if "admin" not in scopes:
             return scopes
         return ["read", "write", "admin"] if self.user.is_staff else ["read", "write"]
 
     def covered(self, path: str = "") -> models.Q:
-        """Return the condition for rows about adapters that it may be used for.
+        """Return the condition for rows about adapters that the token may be used for.
 
         Args:
-            path: Lookup of the adapter from the rows; empty where the rows are adapters.
+            path: Lookup from the rows to the adapter; empty if the rows are adapters.
         """
         if self.adapter_id is not None:
             return models.Q(**{path or "pk": self.adapter_id})
@@ -110,7 +110,7 @@ class AccessToken(models.Model):
         return models.Q()
 
     def covers(self, namespace: Namespace, adapter: Adapter | None = None) -> bool:
-        """Whether it may be used for an adapter, or without one for all of a namespace."""
+        """Whether the token may be used for an adapter, or if None, for the whole namespace."""
         if self.adapter_id is not None:
             return adapter is not None and adapter.pk == self.adapter_id
         return self.namespace_id in {None, namespace.pk}

@@ -1,4 +1,4 @@
-"""Bytes on their way in."""
+"""Uploads and their parts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Upload", "UploadPart"]
 
 
 class Upload(models.Model):
-    """A file being received and checked; becomes a File only through a version.
+    """A file that is received and checked. A version makes it a ``File``.
 
     ``storage_key`` is private to this upload, so two uploads of the same bytes never share
     a name before the digest is known.
@@ -82,7 +82,7 @@ class Upload(models.Model):
 
     @property
     def state_now(self) -> str:
-        """The state as it is told: expired from the deadline on, whenever a sweep comes."""
+        """The state, but ``expired`` from the deadline on, before the sweeper has run."""
         is_late = self.state == UploadState.RECEIVING and self.expires_at <= timezone.now()
         return UploadState.EXPIRED if is_late else self.state
 
@@ -93,14 +93,14 @@ class Upload(models.Model):
 
     @property
     def is_whole(self) -> bool:
-        """Whether every part is written down."""
+        """Whether every part was received."""
         return self.parts.count() == self.part_count
 
 
 class UploadPart(models.Model):
-    """A part that is safe in the store; numbers start at 1.
+    """A stored part; numbers start at 1.
 
-    ``sha256`` is empty where it went straight to a bucket; ``tag`` is the store's name for it.
+    ``sha256`` is empty if the part was sent directly to a bucket; ``tag`` is its name there.
     """
 
     upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="parts")
@@ -112,7 +112,7 @@ class UploadPart(models.Model):
     created_at = models.DateTimeField(auto_now=True)
 
     class Meta:
-        """One row per part, whatever was sent again."""
+        """One row per part, even if it was sent twice."""
 
         ordering = ["number"]
         constraints = [

@@ -1,4 +1,4 @@
-"""The person who signs in."""
+"""Users."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class User(AbstractUser):
     Django's own (wider) rule would.
     """
 
-    #: The token this person came with, set by the door; None for a session or a task.
+    #: The token of the current request; None for a session or a task.
     access_token: AccessToken | None = None
 
     username = models.CharField(_("user name"), max_length=MAX_NAME, unique=True)

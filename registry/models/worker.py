@@ -1,4 +1,4 @@
-"""Processes that work on jobs, as they announce themselves."""
+"""Worker processes, as they register themselves."""
 
 from __future__ import annotations
 

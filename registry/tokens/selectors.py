@@ -1,4 +1,4 @@
-"""A user's access tokens."""
+"""Reads access tokens."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ __all__ = ["holder", "listing", "reachable"]
 
 
 def reachable(user: User) -> QuerySet[AccessToken]:
-    """Return the user's tokens; to a token that is bound, none but itself."""
+    """Return the user's tokens; a bound token sees only itself."""
     token, rows = user.access_token, user.access_tokens.all()
     return rows.filter(pk=token.pk) if token is not None and token.is_bound else rows
 
 
 def listing(user: User) -> QuerySet[AccessToken]:
-    """Return the tokens that still work or expired; revoked ones are gone from view."""
+    """Return valid and expired tokens; revoked ones are not listed."""
     related = ("namespace", "adapter", "adapter__namespace", "parent")
     return reachable(user).filter(revoked_at=None).select_related(*related)
 
 
 def holder(user_id: int, token_id: int) -> User | None:
-    """Return whom a signed permission names, with the token that asked for it; None once ended.
+    """Return the user of a signed permission, with the token that requested it.
+
+    Returns None if the account is closed or the token is no longer valid.
 
     Args:
-        user_id: An account.
-        token_id: The access token; 0 where a session asked.
+        user_id: The account.
+        token_id: The access token; 0 for a session.
     """
     user = User.objects.filter(pk=user_id, is_active=True).first()
     if user is None or not token_id:

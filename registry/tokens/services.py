@@ -1,4 +1,4 @@
-"""Access tokens: issued once in clear, kept as digests."""
+"""Issues, checks and revokes access tokens. Only the digest of a secret is stored."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ __all__ = ["MAX_DAYS", "SCOPES", "authenticate", "issue", "revoke", "revoke_all"
 
 SCOPES = ("read", "write", "admin")
 MAX_LIVE_TOKENS = 100
-#: The longest that a token may last, unless it never expires.
+#: Maximum lifetime of a token that expires.
 MAX_DAYS = 3650
 
 _PREFIX = "lor_"
@@ -56,17 +56,17 @@ def issue(
     days: int | None = None,
     bound_to: str = "",
 ) -> tuple[AccessToken, str]:
-    """Return a new token and its secret, which is not kept.
+    """Create a token; return it and its secret, which is not stored.
 
-    A token that the actor came with becomes the parent: the new one expires no later, and is
+    If the actor uses a token, that becomes the parent: the new token expires no later and is
     revoked with it.
 
     Args:
-        actor: Whose token it will be.
-        name: What it is for.
-        scopes: Some of ``SCOPES``.
-        days: After how many days it expires; 0 for never, None for ``LORARY_TOKEN_DAYS``.
-        bound_to: ``owner`` or ``owner/name``, to which it is limited; empty for no limit.
+        actor: Owner of the token.
+        name: What the token is for.
+        scopes: A subset of ``SCOPES``.
+        days: Days until it expires; 0 for never, None for ``LORARY_TOKEN_DAYS``.
+        bound_to: ``owner`` or ``owner/name`` that it is bound to; empty for none.
 
     Raises:
         Invalid: an unknown scope, an empty name, a wrong time or binding, too many live tokens.
@@ -106,9 +106,9 @@ def issue(
 
 
 def _require_not_wider(user: User, scopes: Sequence[str]) -> AccessToken | None:
-    """Return the token that the user came with, if it may make such a one.
+    """Return the user's current token, which must be allowed to create a token with these scopes.
 
-    One that was made by a token makes none, so that a family is revoked in one step.
+    A token that was created by a token cannot create others, so one revocation ends both.
     """
     parent = user.access_token
     if parent is None:
@@ -139,7 +139,7 @@ def _require_scopes(user: User, scopes: Sequence[str], bound_to: str) -> None:
 
 
 def _expiry(days: int | None, parent: AccessToken | None) -> datetime | None:
-    """Return when a token ends: when it shall, and no later than its parent."""
+    """Return when a token expires: as requested, but no later than its parent; None for never."""
     days = settings.LORARY.token_days if days is None else days
     if not 0 <= days <= MAX_DAYS:
         text = _("A token lasts 1 to %(most)d days, or for ever with 0.") % {"most": MAX_DAYS}
@@ -150,10 +150,10 @@ def _expiry(days: int | None, parent: AccessToken | None) -> datetime | None:
 
 
 def _binding(user: User, bound_to: str) -> tuple[Namespace | None, Adapter | None]:
-    """Return the namespace or the adapter that a token shall be limited to.
+    """Return the namespace or the adapter that a token is bound to.
 
     Raises:
-        Invalid: there is none of that name, or it is another's.
+        Invalid: the user owns nothing of that name.
     """
     owner, slash, name = bound_to.strip().partition("/")
     if not owner and not slash:
@@ -172,10 +172,10 @@ def _binding(user: User, bound_to: str) -> tuple[Namespace | None, Adapter | Non
 
 
 def revoke(*, actor: User, token_id: int) -> None:
-    """End one of the actor's tokens and those that it made; revoking again is no error.
+    """Revoke one of the actor's tokens and those created with it; repeating it is no error.
 
     Raises:
-        NotFound: when the actor has no such token.
+        NotFound: the actor has no such token.
     """
     user = permissions.require_scope(actor, "write")
     with transaction.atomic():
@@ -187,7 +187,7 @@ def revoke(*, actor: User, token_id: int) -> None:
 
 
 def revoke_all(*, actor: User) -> int:
-    """End all of the actor's tokens, the one that it came with too; returns how many ended."""
+    """Revoke all tokens of the actor, including the current one; return their number."""
     user = permissions.require_scope(actor, "write")
     with transaction.atomic():
         count = _end(token_selectors.reachable(user))
@@ -201,11 +201,11 @@ def _end(tokens: QuerySet[AccessToken]) -> int:
 
 
 def authenticate(*, secret: str) -> AccessToken:
-    """Return the live token of a secret; its user carries it as ``access_token``.
+    """Return the valid token for a secret. It is set as ``access_token`` of its user.
 
     Raises:
-        Unauthenticated: unknown or revoked, or of a closed account.
-        TokenExpired: it has expired, which only who holds it gets to know.
+        Unauthenticated: the token is unknown or revoked, or its account is closed.
+        TokenExpired: the token has expired. Only its holder can learn this.
     """
     # Few tokens are bound or have a parent: joining those tables doubles the cost for all others.
     rows = AccessToken.objects.select_related("user", "user__namespace")
