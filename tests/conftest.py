@@ -59,7 +59,7 @@ def _no_cards(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     """
     mark = request.node.get_closest_marker("django_db")
     if mark is not None and not mark.kwargs.get("transaction"):
-        monkeypatch.setattr(readme, "due", lambda _adapter, _card: None)
+        monkeypatch.setattr(readme, "new_text", lambda _adapter, _card: None)
 
 
 @pytest.fixture(scope="session")

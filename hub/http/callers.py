@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from registry.models import AccessToken
 
-__all__ = ["address_of", "enter", "secret_in_header", "token_of"]
+__all__ = ["address_of", "authenticate", "secret_in_header", "token_of"]
 
 #: Methods that change nothing, so that a session may use them without the CSRF token.
 _SAFE = frozenset({"GET", "HEAD"})
@@ -58,8 +58,8 @@ def token_of(request: HttpRequest | Request, *, is_in_address: bool = False) -> 
     return tokens.authenticate(secret=secret)
 
 
-def enter(request: HttpRequest) -> None:
-    """Put on a request who asks: a token's user, a session's where nothing can change, nobody.
+def authenticate(request: HttpRequest) -> None:
+    """Set ``request.user``: the token's user, else the session's for safe methods, else nobody.
 
     Raises:
         Unauthenticated: see ``token_of``.

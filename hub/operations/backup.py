@@ -160,7 +160,7 @@ def put_back(folder: Path, name: str, *, progress: Progress | None = None) -> Re
     call_command("migrate", verbosity=0)
     if (secret := place / "secret_key").exists():
         write(settings.LORARY.data / "secret_key", secret.read_text(encoding="utf-8"))
-    return Restored(name, files, store_change.settle(store=storage.store()))
+    return Restored(name, files, store_change.reopen_without_bytes(store=storage.store()))
 
 
 def _checked_rows(place: Path) -> Path:

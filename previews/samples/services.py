@@ -170,7 +170,7 @@ def _stored_sample(
     user: User, version: Version, written: Written, key: str, details: dict[str, str]
 ) -> Sample:
     """Move the bytes to their digest, then write the row."""
-    promote.bring(key=key, written=written)
+    promote.move_to_digest(key=key, written=written)
     with transaction.atomic():
         User.objects.select_for_update().get(pk=user.pk)  # two requests at once wait for each other
         _require_room(user, Version.objects.select_for_update().get(pk=version.pk))

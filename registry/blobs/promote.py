@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from registry.storage import Written
 
-__all__ = ["arrived", "bring", "leaving", "may_leave", "patience", "put"]
+__all__ = ["arrived", "leaving", "may_leave", "move_to_digest", "patience", "put"]
 
 #: Seconds to wait for a sweeper that is at the same bytes.
 WAIT_S = 10.0
@@ -59,14 +59,14 @@ def put(chunks: Iterable[bytes]) -> Written:
     key, measured = storage.new_key(), storage.Measured(chunks)
     try:
         storage.store().write(key, measured)
-        bring(key=key, written=measured.written)
+        move_to_digest(key=key, written=measured.written)
     except BaseException:
         storage.discard(key)
         raise
     return measured.written
 
 
-def bring(*, key: str, written: Written) -> None:
+def move_to_digest(*, key: str, written: Written) -> None:
     """Promote a private file; what is promoted already, by a process that died, is fine.
 
     Call it outside of a transaction: the mark has to be seen by others before the bytes move.

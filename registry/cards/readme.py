@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from registry.models import Adapter, Blob
 
-__all__ = ["changed", "composed", "due", "front_matter_of"]
+__all__ = ["changed", "composed", "front_matter_of", "new_text"]
 
 
-def due(adapter: Adapter, card: Blob | None) -> str | None:
-    """Return the README that an adapter has to have, None where it is the one that is there.
+def new_text(adapter: Adapter, card: Blob | None) -> str | None:
+    """Return the new README of an adapter, None if the present one is right.
 
     Args:
         adapter: As it is, or as it will be.

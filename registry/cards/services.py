@@ -123,7 +123,7 @@ def _is_followed(actor: User, adapter: Adapter) -> bool:
     line = contents.readme_of(entries)
     if line is None and not contents.takes_readme(entries):
         return True
-    text = readme.due(adapter, line.blob if line is not None else None)
+    text = readme.new_text(adapter, line.blob if line is not None else None)
     return text is None or _is_rewritten(actor, adapter, tip, text)
 
 

@@ -319,7 +319,7 @@ def _written(wish: _Wish, plan: _Plan) -> Committed | None:
     ):
         return None
     coming = [entry for entry in plan.entries if entry.path in wish.coming]
-    publish.require_welcome(user, adapter, coming)
+    publish.require_not_taken_down(user, adapter, coming)
     publish.require_stored(plan.entries)
     quotas.charge(namespace=adapter.namespace, blobs=[entry.blob for entry in plan.entries])
     revision = manifests.commit(

@@ -70,7 +70,7 @@ def create_draft(
     user = permissions.require_adapter(actor, adapter)
     said = details or Details()
     version_details.check(said)
-    entries = contents.given(user, uploads, said.declared_family)
+    entries = contents.entries_of_uploads(user, uploads, said.declared_family)
     pair = anatomies.read_pair(contents.with_kept(entries, manifests.main_of(adapter)))
     with transaction.atomic():
         locked = Adapter.objects.select_for_update().get(pk=adapter.pk)
@@ -80,7 +80,7 @@ def create_draft(
         existing = _same(adapter, entries)
         if existing is not None:
             return _said_again(existing, details)
-        publishing.require_welcome(user, adapter, entries)
+        publishing.require_not_taken_down(user, adapter, entries)
         publishing.require_stored(entries)
         revision = manifests.commit(
             actor=user,
@@ -203,7 +203,7 @@ def _prepare(version: Version) -> _Prepared:
     publishing.name_after_file(draft.adapter, draft)
     latest.present(draft.adapter, draft)
     try:
-        text = readme.due(draft.adapter, before.blob if before else None)
+        text = readme.new_text(draft.adapter, before.blob if before else None)
         if text is not None:
             return _Prepared(written=promote.put([text.encode()]), instead_of=_digest(before))
     except (LoraryError, OSError) as reason:

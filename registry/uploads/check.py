@@ -107,7 +107,7 @@ def _accept(upload: Upload, subject: checks.Subject, results: list[Result]) -> N
     if not mine.update(sha256=subject.sha256):
         return
     written = storage.Written(upload.size_bytes, subject.sha256)
-    promote.bring(key=upload.storage_key, written=written)
+    promote.move_to_digest(key=upload.storage_key, written=written)
     _write_down(upload, written, subject, results)
 
 

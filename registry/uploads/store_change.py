@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from registry.storage import BlobStore
 
-__all__ = ["Carried", "carry", "settle"]
+__all__ = ["Carried", "carry", "reopen_without_bytes"]
 
 
 @dataclass(slots=True)
@@ -78,8 +78,8 @@ def carry(*, source: BlobStore, target: BlobStore, least_part_bytes: int = 0) ->
     return told
 
 
-def settle(*, store: BlobStore) -> Carried:
-    """Have open uploads say what is true after rows were put back: received parts are gone."""
+def reopen_without_bytes(*, store: BlobStore) -> Carried:
+    """Reopen uploads whose bytes are missing after the database was restored."""
     told = Carried()
     for upload in _open():
         if upload.state == UploadState.CHECKING:

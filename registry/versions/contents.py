@@ -24,7 +24,7 @@ __all__ = [
     "README",
     "arranged",
     "base_of",
-    "given",
+    "entries_of_uploads",
     "readme_of",
     "require_distinct",
     "role_of",
@@ -37,7 +37,7 @@ MAX_FILES = 64
 README = "README.md"
 
 
-def given(user: User, uploads: Sequence[Upload], family: str) -> list[Entry]:
+def entries_of_uploads(user: User, uploads: Sequence[Upload], family: str) -> list[Entry]:
     """Return manifest lines of uploads, with the primary one and the halves of a pair.
 
     Args:

@@ -49,10 +49,11 @@ def newest(adapter: Adapter) -> Version | None:
 
 
 def latest_described_by_card(adapter: Adapter, tip: Revision) -> Version | None:
-    """Return the version that a card at the end of ``main`` tells of.
+    """Return the version that the card on ``main`` describes.
 
-    A card is the adapter's. What it says of base model and trigger words is of the weights that lie
-    beside it, also where their version was yanked; where none lie there, of what is offered.
+    A card belongs to the adapter. Its base model and trigger words describe the weights in the same
+    revision, even if that version was yanked. Without such weights, they describe the latest
+    published version.
     """
     out = adapter.versions.filter(state__in=OUT_STATES)
     return version_selectors.standing_for(out, [tip]).get(tip.pk) or newest(adapter)

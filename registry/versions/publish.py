@@ -30,17 +30,17 @@ __all__ = [
     "name_after_file",
     "number",
     "record_commit",
+    "require_not_taken_down",
     "require_stored",
-    "require_welcome",
-    "tell",
+    "send_published",
 ]  # fmt: skip
 
 
-def require_welcome(user: User, adapter: Adapter, entries: Sequence[Entry]) -> None:
-    """Refuse weights that whoever runs the hub took down from this adapter; they may do it.
+def require_not_taken_down(user: User, adapter: Adapter, entries: Sequence[Entry]) -> None:
+    """Refuse weights that an administrator took down from this adapter. Administrators may publish.
 
     Raises:
-        UploadRefused: some are.
+        UploadRefused: a file was taken down.
     """
     taken = blob_selectors.taken_down_in(adapter)
     found = next((entry for entry in entries if entry.blob.pk in taken), None)
@@ -103,7 +103,7 @@ def make_public(*, user: User, version: Version) -> None:
     manifests.move(actor=user, revision=version.revision, name=version.name)
     latest.show(adapter, latest.newest(adapter))
     events.record(actor=user, verb="version_published", adapter=adapter, subject=version.name)
-    tell(version)
+    send_published(version)
 
 
 def name_after_file(adapter: Adapter, version: Version) -> None:
@@ -129,8 +129,8 @@ def record_commit(
     )
 
 
-def tell(version: Version) -> None:
-    """Let others hear after the commit; what they get wrong does not undo the publication."""
+def send_published(version: Version) -> None:
+    """Send ``version_published`` after the commit. Errors of receivers do not undo anything."""
     transaction.on_commit(
         lambda: version_published.send_robust(sender=Version, version_id=version.pk)
     )

@@ -47,7 +47,7 @@ def describe(*, actor: User, version: Version, details: Details) -> Version:
             actor=user, verb="version_edited", adapter=version.adapter, subject=version.name
         )
         if version.state == VersionState.PUBLISHED and _rendered_by(version) != before:
-            publishing.tell(version)
+            publishing.send_published(version)
     return version
 
 
@@ -73,7 +73,7 @@ def remeasure(*, version: Version) -> bool:
         if version.adapter.latest_version_id == version.pk:
             latest.show(version.adapter, version)
         if version.state == VersionState.PUBLISHED and version.family != before.family:
-            publishing.tell(version)
+            publishing.send_published(version)
     return True
 
 

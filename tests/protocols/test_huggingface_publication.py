@@ -137,7 +137,7 @@ def test_who_dies_before_the_card_publishes_nothing(
     version = draft(ada, adapter, trigger_words=("noir",))
     before = moves(adapter)
     with monkeypatch.context() as patched:
-        patched.setattr(publishing, "tell", killed)
+        patched.setattr(publishing, "send_published", killed)
         with pytest.raises(SystemExit):
             publication.publish(actor=ada, version=version)
     assert Version.objects.get(pk=version.pk).state == VersionState.DRAFT

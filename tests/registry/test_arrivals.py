@@ -197,7 +197,7 @@ def test_what_cannot_be_brought_to_its_digest_is_not_left_behind(
     def away(**_named: object) -> None:
         raise StorageAway
 
-    monkeypatch.setattr(promote, "bring", away)
+    monkeypatch.setattr(promote, "move_to_digest", away)
     with pytest.raises(StorageAway):
         promote.put([b"made here"])
     assert names() == []

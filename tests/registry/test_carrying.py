@@ -169,7 +169,7 @@ def test_after_rows_were_put_back_received_parts_are_asked_for_again(
     ada: User, several_parts: None
 ) -> None:
     upload, empty = begun(ada, 1, 2), begun(ada)
-    told = store_change.settle(store=storage.store())
+    told = store_change.reopen_without_bytes(store=storage.store())
     assert (told.whole, told.asked_again) == (1, [str(upload.public_id)])
     assert not upload.parts.exists()
     for one in (upload, empty):
@@ -180,7 +180,7 @@ def test_after_rows_were_put_back_a_file_that_is_there_is_checked(ada: User) -> 
     here = uploads.receive(actor=ada, upload=begun(ada), stream=io.BytesIO(LORA))
     gone = uploads.receive(actor=ada, upload=begun(ada), stream=io.BytesIO(LORA))
     storage.store().delete(gone.storage_key)
-    told = store_change.settle(store=storage.store())
+    told = store_change.reopen_without_bytes(store=storage.store())
     assert told.asked_again == [str(gone.public_id)]
     assert check.judge(upload=here).state == UploadState.ACCEPTED
     gone.refresh_from_db()

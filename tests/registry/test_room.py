@@ -166,13 +166,13 @@ def test_the_quota_counts_what_was_cancelled_while_it_was_promoted(
     ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = uploads.receive(actor=ada, upload=announce(ada), stream=io.BytesIO(LORA))
-    bring = promote.bring
+    bring = promote.move_to_digest
 
     def cancelled_meanwhile(**asked: Any) -> None:
         bring(**asked)
         uploads.cancel(actor=ada, upload=Upload.objects.get(pk=upload.pk))
 
-    monkeypatch.setattr(promote, "bring", cancelled_meanwhile)
+    monkeypatch.setattr(promote, "move_to_digest", cancelled_meanwhile)
     assert check.judge(upload=upload).state == UploadState.CANCELLED
     assert used(ada) == SIZE
     sweep()

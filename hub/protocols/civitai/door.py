@@ -21,7 +21,7 @@ from django.http import HttpResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
-from hub.http.callers import enter
+from hub.http.callers import authenticate
 from hub.http.problems import problem_of
 from hub.http.throttles import ScopeThrottle, StrangerThrottle
 from registry.accounts import permissions
@@ -73,7 +73,7 @@ def door(
             try:
                 if request.method not in allowed:
                     return _not_allowed(allowed)
-                enter(request)
+                authenticate(request)
                 if getattr(request.user, "access_token", None) is not None:
                     permissions.require_scope(cast("User", request.user), "read")
                 _charge(request, scope)
