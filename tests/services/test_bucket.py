@@ -127,7 +127,7 @@ def test_more_bytes_that_came_around_a_link_are_refused(store: S3Store) -> None:
 
 def test_many_links_cost_one_look(store: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
     key = storage.new_key()
-    monkeypatch.setattr(s3, "LATELY_S", 3600.0)
+    monkeypatch.setattr(s3, "UPLOAD_ID_S", 3600.0)
     first = store.link(key, Part(1, 0, 10))
     looked: list[object] = []
 
