@@ -139,7 +139,7 @@ def test_an_upload_that_expired_meanwhile_is_told(hub: Hub, fake: FakeHub, lora:
     said = b'{"code":"wrong_state","detail":"It expired. Begin a new one.","state":"expired"}'
     fake.answers = [("parts/1$", 409, {}, said)]
     fake.part_bytes = lora.stat().st_size // 2
-    with pytest.raises(errors.StateConflict, match="Start a new upload") as refusal:
+    with pytest.raises(errors.StateConflict, match="Begin a new one") as refusal:
         hub.push(lora, "ada/noir")
     assert refusal.value.facts["state"] == "expired"
 

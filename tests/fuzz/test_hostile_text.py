@@ -96,7 +96,7 @@ def test_a_pattern_that_goes_back_over_everything_is_a_breach() -> None:
 
 
 def test_hostile_texts_of_a_fixed_seed_break_no_limit() -> None:
-    run = [sys.executable, "-m", "tests.fuzz.hostile_text", "--short", "--inputs", "120"]
+    run = [sys.executable, "-m", "tools.fuzz.hostile_text", "--short", "--inputs", "120"]
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert "120 inputs (seed 1)" in done.stdout

@@ -82,8 +82,6 @@ class Scores:
     rank: Score = field(default_factory=Score)
     rank_by_config: Score = field(default_factory=Score)
     alpha_by_config: Score = field(default_factory=Score)
-    truth_among_candidates: Score = field(default_factory=Score)
-    unique_and_right: Score = field(default_factory=Score)
     truth_among_adapters: Score = field(default_factory=Score)
     unique_adapters: Score = field(default_factory=Score)
     unique_where_told: Score = field(default_factory=Score)
@@ -149,26 +147,19 @@ def _ask_method(scores: Scores, name: str, truth: dict[str, Any], document: dict
 
 
 def _ask_family(scores: Scores, name: str, truth: dict[str, Any], document: dict[str, Any]) -> None:
-    """Ask for the base model of any kind of file, and of adapters once more by themselves."""
+    """Ask for the base model of adapters; other files must not name a wrong one."""
     family, base = truth["known_family"], document["base"]
     if base["family"] not in {None, family}:
         scores.wrong_unique.append(f"{name}: {base['family']} instead of {family}")
     is_asked = truth["origin"] in MEASURED and truth["complete"] and has_shapes(truth)
-    if not is_asked or family not in FAMILIES:
+    if not (is_asked and truth["is_adapter"] and family in FAMILIES):
         return
-    among = [scores.truth_among_candidates]
-    unique = [scores.unique_and_right]
-    if truth["is_adapter"]:
-        among.append(scores.truth_among_adapters)
-        unique.append(scores.unique_adapters)
-        if not _rivals(truth):
-            unique.append(scores.unique_where_told)
-        best = base["family"] or base["likely"]
-        scores.family_or_likely.add(name, expected=family, found=best)
-    for score in among:
-        score.add(name, expected=True, found=family in base["candidates"])
-    for score in unique:
-        score.add(name, expected=family, found=base["family"])
+    scores.truth_among_adapters.add(name, expected=True, found=family in base["candidates"])
+    scores.unique_adapters.add(name, expected=family, found=base["family"])
+    if not _rivals(truth):
+        scores.unique_where_told.add(name, expected=family, found=base["family"])
+    best = base["family"] or base["likely"]
+    scores.family_or_likely.add(name, expected=family, found=best)
 
 
 def _rivals(truth: dict[str, Any]) -> set[str]:
