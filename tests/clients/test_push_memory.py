@@ -23,8 +23,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 MIB = 2**20
 BLOCK = bytes(range(256)) * 4096
-#: Length of the file, and by how much the hub's processes may grow meanwhile.
-FILE_BYTES, MORE_BYTES = 256 * MIB, 32 * MIB
+#: Length of the file, and by how much the hub's processes may grow meanwhile, all together.
+FILE_BYTES, MORE_BYTES = 256 * MIB, 64 * MIB
 
 
 class File:

