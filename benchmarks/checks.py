@@ -25,8 +25,6 @@ from tests.builders.weights import file_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["run"]
-
 ROUNDS = 5
 CPU_LIMIT, WALL_LIMIT = 4.0, 2.5
 #: Peak memory above idle, in MiB, while a file of 4 GB passes.

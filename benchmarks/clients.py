@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from benchmarks.setup.hubs import Measured
 
-__all__ = ["run"]
-
 #: Of nginx alone: lowest throughput.
 SLOWEST = 0.95
 ROUNDS = 7

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from benchmarks.setup.processes import Spent
 
-__all__ = ["run", "take"]
-
 ROUNDS = 7
 #: Bytes a round, in as many downloads as it takes: one costs too little to tell from noise.
 ROUND_BYTES = 1_000_000_000

@@ -13,8 +13,6 @@ from tempfile import TemporaryDirectory
 from benchmarks.results import Result, medians
 from benchmarks.setup.trained import write_sparse
 
-__all__ = ["run"]
-
 FILES = 1_000
 #: Different files behind their names: hard links, because a thousand of them fill a disk.
 DIFFERENT = 20

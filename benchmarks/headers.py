@@ -18,8 +18,6 @@ from lorary.safetensors import read_header
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["run"]
-
 #: Rounds for large files, and calls in each.
 ROUNDS, CALLS = 15, 5
 #: Small files have more rounds, which take as long: a busy machine slows some by half.

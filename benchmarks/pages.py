@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from benchmarks.setup.hubs import Measured
 
-__all__ = ["run"]
-
 CARDS = 24
 REQUESTS, ROUNDS = 60, 5
 

@@ -20,8 +20,6 @@ from tests.e2e.talk import sent_from
 if TYPE_CHECKING:
     from benchmarks.setup.hubs import Measured
 
-__all__ = ["run"]
-
 #: Makes about 4 GB.
 RANK = 8 * LARGE_RANK
 AT_ONCE = 8

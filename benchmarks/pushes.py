@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from benchmarks.setup.hubs import Measured
 
-__all__ = ["run"]
-
 #: Makes about 1 GB.
 RANK = 2 * LARGE_RANK
 #: MB above idle of one web process. A xorb held in memory would be 67.

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from benchmarks.results import Result
 
-__all__ = ["machine", "write"]
-
 PACKAGES = ("Django", "gunicorn", "safetensors", "torch", "diffusers")
 
 

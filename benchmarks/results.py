@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["Absent", "Result", "least", "medians", "table"]
-
 
 class Absent(Exception):
     """Something that a benchmark needs is not on this machine; the text says what."""

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from benchmarks.setup.hubs import Measured
 
-__all__ = ["run"]
-
 FILES, READERS, ROUNDS = 100, 2, 21
 #: Files of a version: a version has at most 64.
 AT_ONCE = 50

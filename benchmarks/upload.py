@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from benchmarks.setup.hubs import Measured
 
-__all__ = ["run"]
-
 ROUNDS = 5
 LIMIT = 2.0
 #: Each of the 32 parts is a request of its own.

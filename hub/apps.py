@@ -9,8 +9,6 @@ from hub import celery, setting_checks
 from hub.protocols.huggingface.xet import staging
 from registry import signals
 
-__all__ = ["HubConfig"]
-
 
 class HubConfig(AppConfig):
     """Registers the system checks and makes the Celery application the current one."""

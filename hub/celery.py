@@ -11,8 +11,6 @@ from celery import Celery
 from celery.signals import task_postrun
 from django.conf import settings
 
-__all__ = ["app"]
-
 #: Seconds after which whoever took a message has read it.
 TAKEN_S = 60.0
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from hub.env import Env
 
-__all__ = ["Config", "load", "moved_to", "note_move", "prepare"]
-
 # Read by the SDK and by the tests, not by the hub.
 FOREIGN = frozenset({"ENDPOINT", "TOKEN", "HOME", "REFERENCE"})
 FOR_TESTS = "TEST_"

@@ -13,8 +13,6 @@ from registry.private_files import make_file
 if TYPE_CHECKING:
     from hub.config import Config
 
-__all__ = ["broker", "cache", "database", "prepare_file"]
-
 # Readers never wait for the writer (WAL); a writer takes its lock at once and waits for its turn
 # (IMMEDIATE), instead of failing with "database is locked" when it upgrades. NORMAL loses the
 # last commits on power loss, not on a kill; FULL would cost a factor of fifty, so only what

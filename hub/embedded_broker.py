@@ -25,8 +25,6 @@ from kombu.exceptions import ChannelError
 from kombu.transport import TRANSPORT_ALIASES, filesystem
 from kombu.utils.json import dumps
 
-__all__ = ["SCHEME", "Channel", "Transport"]
-
 #: How addresses of this broker begin.
 SCHEME = "embedded"
 

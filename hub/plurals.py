@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["counted", "in_words"]
-
 
 def counted(count: int, noun: str) -> str:
     """Return a number with its noun: ``1 file``, ``2,000 files``."""

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from hub.config import Config
 
-__all__ = ["CHECKS", "TAG", "check_settings", "is_same_store", "register_all"]
-
 Finding: TypeAlias = "tuple[str, str] | None"  # message, hint
 
 #: Commands that must start fast run the checks of this tag only, and so load no page.

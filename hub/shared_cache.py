@@ -22,8 +22,6 @@ from redis.retry import Retry
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["TolerantRedisCache"]
-
 T = TypeVar("T")
 
 #: Seconds to wait for a connection and for an answer. A connection that Redis closed while it was

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from registry.models import Upload
 
-__all__ = ["checked_bytes"]
-
 
 def checked_bytes(rows: Iterable[Upload]) -> dict[int, int]:
     """Return upload id → bytes checked, of uploads whose checks are under way."""

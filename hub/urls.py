@@ -13,8 +13,6 @@ from django.views.generic import RedirectView
 from hub.api.urls import v1
 from hub.operations.health import live, ready
 
-__all__ = ["urlpatterns"]
-
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include(v1)),
     path("healthz", ready, name="healthz"),

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from previews.pictures.selectors import Picture
     from registry.models import Version
 
-__all__ = ["LinkCard", "of"]
-
 #: Version of the drawing, part of the ETag.
 DRAWING = 1
 

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from previews.derived.text_layout import Shape
     from registry.models import Version
 
-__all__ = ["SIDE", "shapes", "svg"]
-
 SIDE = 640
 MARGIN = 44
 #: Height of the digest's bars at the bottom.

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from registry.models import Upload
 
-__all__ = ["OWNER", "DemoAdapter", "catalogue", "publish"]
-
 OWNER = "lorary"
 
 _MINIATURE = Path(__file__).parent / "miniature"

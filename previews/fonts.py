@@ -9,8 +9,6 @@ from django.contrib.staticfiles import finders
 
 from previews.derived.text_layout import Fonts
 
-__all__ = ["fonts"]
-
 
 @cache
 def fonts() -> Fonts:

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from previews.render.output.readback import UsedAdapter
     from registry.models import Version
 
-__all__ = ["adapters_of", "layers_of", "local"]
-
 #: PEFT's configuration, in the folder of the weights.
 CONFIG = "adapter_config.json"
 #: A real one has about a kilobyte.

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-__all__ = ["cancel", "retry"]
-
 
 def cancel(*, actor: User | AnonymousUser | None, job_id: int) -> None:
     """Cancel a job; a running one stops before its next step.

@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["MAX_CHUNKS", "PICTURE", "SIGNATURE", "TEXTS", "Broken", "Fault", "walk"]
-
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Chunks have several kilobytes, so no real picture has so many.
 MAX_CHUNKS = 20_000

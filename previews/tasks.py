@@ -43,10 +43,6 @@ if TYPE_CHECKING:
     from previews.render.pictures import Picture
     from registry.models import Job
 
-__all__ = [
-    "advise", "derive", "draw_sheets", "queue_waiting", "read_sample", "render_version",
-]  # fmt: skip
-
 log = logging.getLogger(__name__)
 
 #: Seconds between two checks whether the job was cancelled.

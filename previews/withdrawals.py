@@ -16,8 +16,6 @@ from previews.samples import services as samples
 from previews.tryouts import services as tryouts
 from registry.models import Version, VersionState
 
-__all__ = ["delete_missed", "on_version_withdrawn"]
-
 
 def on_version_withdrawn(version_id: int) -> None:
     """Delete everything that was made with a version; safe to repeat."""

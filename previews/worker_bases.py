@@ -25,18 +25,6 @@ if TYPE_CHECKING:
 
     from previews.render.bases.bases_file import Base
 
-__all__ = [
-    "KIND",
-    "Speed",
-    "base_for",
-    "facts",
-    "families",
-    "is_elsewhere",
-    "queue_of",
-    "queues_of",
-    "renders_for",
-]
-
 #: Kind of the queues; without a family, the queue of jobs that old releases wrote.
 KIND = "render"
 

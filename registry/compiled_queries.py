@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-__all__ = ["Compiled", "integer", "text"]
-
 
 def integer(number: int) -> int:
     """Return what stands for an integer; it fits 32 bits, and no question means it."""

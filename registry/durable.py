@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["flush"]
-
 
 def flush(path: Path) -> int:
     """Have the disk keep a file's bytes or a folder's names, and return its inode.

@@ -45,36 +45,6 @@ if TYPE_CHECKING:
 
     from lorary.anatomy import Finding
 
-__all__ = [
-    "AlreadyPublished",
-    "Conflict",
-    "CursorInvalid",
-    "DigestMismatch",
-    "Forbidden",
-    "Gone",
-    "Invalid",
-    "LoraryError",
-    "Moved",
-    "NameInvalid",
-    "NameTaken",
-    "NotFound",
-    "PathInvalid",
-    "QuotaExceeded",
-    "RangeUnsatisfiable",
-    "RateLimited",
-    "ScopeMissing",
-    "SizeMismatch",
-    "StateConflict",
-    "StorageAway",
-    "StorageFull",
-    "TokenExpired",
-    "TooLarge",
-    "Unauthenticated",
-    "UploadIncomplete",
-    "UploadNotReady",
-    "UploadRefused",
-]
-
 
 class LoraryError(Exception):
     """Base of all refusals.

@@ -9,8 +9,6 @@ from registry.models import Event
 if TYPE_CHECKING:
     from registry.models import Adapter, User
 
-__all__ = ["record"]
-
 
 def record(
     *,

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
-__all__ = ["GUARD", "RULES", "Rule", "install", "lifted", "missing", "remove"]
-
 #: First words of every refusal.
 GUARD = "lorary keeps"
 

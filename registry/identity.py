@@ -9,8 +9,6 @@ from registry.models import Blob, Hub
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["own", "unknown"]
-
 
 def own() -> str:
     """Return the identity of this hub, 32 hex digits; it is made on the first call."""

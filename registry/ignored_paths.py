@@ -16,11 +16,6 @@ from django.utils.translation import gettext as _
 
 from lorary.anatomy import Finding
 
-__all__ = [
-    "ARCHIVES", "PICKLES", "is_left_out", "is_pickle", "is_trainer_state", "named_pickle",
-    "pickle_pushed",
-]  # fmt: skip
-
 #: Suffixes under which Python's pickles are saved.
 PICKLES = frozenset(
     {"bin", "ckpt", "dill", "joblib", "pickle", "pkl", "pt", "pt2", "pth", "ptl"}

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["folder", "holding"]
-
 #: Seconds to wait for others before giving up.
 WAIT_S = 10.0
 

@@ -25,19 +25,6 @@ from django.utils.translation import gettext as _
 
 from registry.errors import NameInvalid, PathInvalid
 
-__all__ = [
-    "MAX_NAME",
-    "MAX_PATH",
-    "RESERVED_NAMES",
-    "check_alias",
-    "check_name",
-    "check_new_name",
-    "check_path",
-    "has_control",
-    "is_device",
-    "key_of",
-]
-
 MAX_NAME = 96
 MAX_PATH = 255
 MAX_DEPTH = 8

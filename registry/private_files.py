@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["is_open", "make_file", "make_folder"]
-
 #: For owner and group: a web server that sends files itself is put into the group.
 FOLDER = 0o750
 FILE = 0o600

@@ -18,8 +18,6 @@ from __future__ import annotations
 
 from django.dispatch import Signal
 
-__all__ = ["sweeping", "version_published", "version_withdrawn", "weighing"]
-
 version_published = Signal()
 version_withdrawn = Signal()
 sweeping = Signal()

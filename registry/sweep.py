@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-__all__ = ["Swept", "Waiting", "run", "waiting"]
-
 
 @dataclass(frozen=True, slots=True)
 class Swept:

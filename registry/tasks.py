@@ -17,8 +17,6 @@ from registry.models import Job, Upload
 from registry.uploads import check
 from registry.uploads import services as uploads
 
-__all__ = ["check_upload", "wake"]
-
 #: Troubles of the house, not of the file: the database is busy or away, another process holds the
 #: digest, the storage is full or does not answer.
 AWAY = (

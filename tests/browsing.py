@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-__all__ = ["DESK", "PHONE", "Visit", "chromium"]
-
 CHROMIUM = Path(os.environ.get("LORARY_TEST_CHROMIUM", "/usr/bin/chromium"))
 ARGUMENTS = [
     "--no-sandbox",

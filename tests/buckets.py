@@ -22,8 +22,6 @@ from tests.running import STOP_S, free_port
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["CREDENTIALS", "SeaweedFS"]
-
 #: What boto3's ordinary chain has to find to reach the server; nobody else is asked.
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "lorary",

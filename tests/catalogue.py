@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from registry.models import Adapter, Upload, Version
     from registry.versions.details import Details
 
-__all__ = ["PASSWORD", "accept", "ada", "put", "release", "stored"]
-
 PASSWORD = "correct horse 7"
 
 

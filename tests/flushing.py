@@ -14,8 +14,6 @@ from registry import guards
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
-__all__ = ["install"]
-
 #: The rows of these follow from the code. ``flush`` deletes them and writes them again.
 KEPT = {"django_content_type", "auth_permission"}
 

@@ -16,8 +16,6 @@ from tests.running import ROOT, free_port
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["Nginx", "alone_with", "in_front_of", "log_of", "program"]
-
 READY_S = 10.0
 PLACES = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
 

@@ -26,8 +26,6 @@ from hub.config import prepare
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["RunningHub", "free_port", "services"]
-
 ROOT = Path(__file__).resolve().parents[1]
 READY_S, STOP_S = 120.0, 15.0
 #: Databases that a Redis has; hubs take them by turns, so that few share one at a time.

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     import pytest
 
-__all__ = ["IS_SAMPLE", "sample"]
-
 #: Whether this run is a sample.
 IS_SAMPLE = os.environ.get("LORARY_TEST_SAMPLE") == "1"
 #: Cases of a parametrised test, and tests of a file that use the database (0.1 s each).

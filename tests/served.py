@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
     from pytest_django import Settings
 
-__all__ = ["serve"]
-
 
 def serve(settings: Settings, folder: Path, family: str) -> None:
     """Have the hub know a base for a family, in a folder that has the look of one."""

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     import pytest
     from django.db.models import Model
 
-__all__ = ["Snapshot"]
-
 #: Fixtures of tests whose bytes are elsewhere than in the data directory.
 OTHER_STORES = {"bucket", "either_store", "place"}
 #: Their rows follow from the code and are always there.

@@ -19,6 +19,10 @@ from registry import errors
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 MAX_LINES = 600
+#: Errors whose first argument people read.
+ERRORS = {name for name, is_a in vars(errors).items() if isinstance(is_a, type)} | {
+    "ValidationError"
+}
 #: Settings that are right or refused when read (``Env.flag``), so that no check is left to do.
 STRICT_WHEN_READ = {"SIGNUP"}
 
@@ -77,7 +81,7 @@ def _bare_texts(tree: ast.AST) -> list[ast.expr]:
         dotted = ast.unparse(call.func)
         if dotted.startswith("messages."):
             found += call.args[1:2]
-        elif dotted.rpartition(".")[2] in {*errors.__all__, "ValidationError"}:
+        elif dotted.rpartition(".")[2] in ERRORS:
             found += call.args[:1]
         if dotted.startswith("forms."):
             found += [word.value for word in call.keywords if word.arg in {"label", "help_text"}]

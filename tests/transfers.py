@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CASES", "Case", "Outcome", "body_of", "outcome_of"]
-
 OLD, LATE = "Wed, 25 Nov 2015 00:00:00 GMT", "Wed, 25 Nov 2054 00:00:00 GMT"
 MANY = "bytes=" + ",".join(f"{2 * n}-{2 * n}" for n in range(17))
 SIXTEEN = "bytes=" + ",".join(f"{2 * n}-{2 * n}" for n in range(16))

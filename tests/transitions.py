@@ -17,8 +17,6 @@ from tests.running import ROOT, RunningHub
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["moves_to", "restores"]
-
 SD1 = DENOISERS["sd1", "diffusers"]
 
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["MODULE", "WHOLE", "answered", "serving"]
-
 READY_S = 60.0
 #: What tests of this process have is not for the server.
 OWN = {"DJANGO_SETTINGS_MODULE": "hub.settings.base"}

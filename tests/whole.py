@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["IS_WHOLE", "by_turns", "crossed"]
-
 Row = TypeVar("Row")
 Column = TypeVar("Column")
 

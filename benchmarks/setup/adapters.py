@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["modules", "write_adapter", "write_large"]
-
 #: Transformer blocks of the denoiser: place, width, depth.
 PLACES = (
     *((f"input_blocks_{n}_1", 640, 2) for n in (4, 5)),

@@ -12,8 +12,6 @@ from previews.render.adapters.normalise import read_tensors
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["changed_copy"]
-
 #: How far the numbers of a copy are from those of the file, as a share.
 SPREAD = 0.02
 

@@ -13,8 +13,6 @@ from tests.running import RunningHub
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Measured", "measured_hub", "path_of"]
-
 
 class Measured:
     """A hub, somebody with a token, and a folder for files.

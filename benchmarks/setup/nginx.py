@@ -11,8 +11,6 @@ from tests.nginx import Nginx, program
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["alone", "before", "pids_of", "require"]
-
 
 def alone(folder: Path, root: Path) -> Nginx:
     """Return one that sends the files below ``root`` by sendfile.

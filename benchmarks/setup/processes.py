@@ -18,18 +18,6 @@ from benchmarks.results import Absent
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = [
-    "Spent",
-    "Watched",
-    "cpu_s",
-    "in_turn",
-    "peak_mb",
-    "reset_peak",
-    "resident_mb",
-    "spent_by",
-    "tree",
-]
-
 PROC = Path("/proc")
 
 

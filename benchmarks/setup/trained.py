@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["TRAINERS", "write_sparse"]
-
 _Tensor = tuple[str, str, tuple[int, ...]]
 
 WORDS = (

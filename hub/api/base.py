@@ -29,24 +29,6 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-__all__ = [
-    "PAGING",
-    "Choice",
-    "Endpoint",
-    "FindingOut",
-    "Input",
-    "Nowhere",
-    "PageQuery",
-    "ProgressOut",
-    "RawEndpoint",
-    "absolute",
-    "page_of",
-    "paged",
-    "paging",
-    "said",
-    "shown",
-]
-
 #: The longest list today is that of base models, which fits.
 MAX_LISTED = 64
 MAX_SHOWN_CHARS = 80

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from rest_framework.renderers import BaseRenderer
     from rest_framework.request import Request
 
-__all__ = ["BoundedJSONParser", "Empty", "OneFormat", "RawParser", "discard_rest", "raw_body"]
-
 
 class OneFormat(BaseContentNegotiation):
     """JSON, whatever Accept says: RFC 9110 §12.5.1 lets a server disregard it."""

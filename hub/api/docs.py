@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest, HttpResponse
 
-__all__ = ["KeptGenerator", "Operation", "add_problems", "codes", "docs", "operations_of", "sample"]
-
 
 def codes() -> dict[str, tuple[int, str]]:
     """Return every code that a problem can have, with its status and title."""

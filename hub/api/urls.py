@@ -27,8 +27,6 @@ from hub.api.versions.views import (
     Yank,
 )
 
-__all__ = ["urlpatterns", "v1"]
-
 ADAPTER = "adapters/<str:owner>/<str:name>"
 VERSION = "adapters/<str:owner>/<str:name>/versions/<str:version>"
 

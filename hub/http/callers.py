@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from registry.models import AccessToken
 
-__all__ = ["address_of", "authenticate", "secret_in_header", "token_of"]
-
 #: Methods that change nothing, so that a session may use them without the CSRF token.
 _SAFE = frozenset({"GET", "HEAD"})
 

@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     Done = Callable[[], object]
     Stored = Blob | Bytes
 
-__all__ = ["content_disposition", "deliver", "etag_of", "matches", "require_match", "send"]
-
 #: Bytes read at a time where the server has no sendfile.
 BLOCK = 256 * 1024
 

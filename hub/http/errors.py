@@ -9,8 +9,6 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy
 from rest_framework.exceptions import APIException
 
-__all__ = ["Busy", "LengthRequired", "Malformed", "PreconditionFailed"]
-
 
 class Busy(APIException):
     """The process is at its limit with what was asked for; ``wait`` says when to come again."""

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from lorary.anatomy import Inspection
 
-__all__ = ["MAX_FORM_BYTES", "WAIT_S", "Bounded", "head_bytes", "look", "too_long"]
-
 #: Seconds to wait for another inspection to end, before the sender is asked to come again.
 WAIT_S = 1.0
 RETRY_AFTER_S = 5

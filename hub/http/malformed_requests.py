@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-__all__ = ["MalformedMiddleware"]
-
 MAX_LENGTH_DIGITS = 18
 
 

@@ -23,17 +23,6 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-__all__ = [
-    "CONTENT_SECURITY_POLICY",
-    "FOR_AN_HOUR",
-    "NEVER",
-    "CacheMiddleware",
-    "FlushMiddleware",
-    "HeadMiddleware",
-    "ReleaseMiddleware",
-    "SecurityHeadersMiddleware",
-]
-
 #: Nobody stores it.
 NEVER = "private, no-store"
 #: The stranger's own browser keeps it and asks each time.

@@ -40,17 +40,6 @@ if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
     from rest_framework.request import Request
 
-__all__ = [
-    "HTTP_CODES",
-    "STATUS",
-    "Problem",
-    "ProblemRenderer",
-    "handle",
-    "is_full",
-    "problem_of",
-    "status_of",
-]
-
 #: Bodies that end early, or are no form where they say they are one.
 _BROKEN = (BadRequest, MultiPartParserError, SuspiciousOperation, UnreadablePostError)
 

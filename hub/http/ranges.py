@@ -21,8 +21,6 @@ from registry.errors import RangeUnsatisfiable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["MAX_RANGES", "Span", "parted", "spans_of"]
-
 MAX_RANGES = 16
 
 _RANGES = re.compile(r"(?i)bytes=(.*)\Z")

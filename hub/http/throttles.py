@@ -20,11 +20,6 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
     from rest_framework.views import APIView
 
-__all__ = [
-    "CoverThrottle", "DrawnThrottle", "PageThrottle", "ScopeThrottle", "StrangerThrottle",
-    "WriteThrottle",
-]  # fmt: skip
-
 
 class _Counted(SimpleRateThrottle):
     """Tells callers apart by what they cannot invent.

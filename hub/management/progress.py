@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from registry.blobs.migrate_store import Tally
 
-__all__ = ["DAMAGED", "MEND", "MISSING", "Help", "Meter", "amiss", "listed"]
-
 
 class Help(RawDescriptionHelpFormatter, DjangoHelpFormatter):
     """Keeps line breaks of description and epilogue; Django's own options come last."""

@@ -57,8 +57,6 @@ if TYPE_CHECKING:
     from registry.blobs.migrate_store import Progress, Tally
     from registry.uploads.store_change import Carried
 
-__all__ = ["Foreign", "Made", "Restored", "claim", "make", "owner_of", "put_back"]
-
 
 @dataclass(frozen=True, slots=True)
 class Made:

@@ -26,20 +26,6 @@ if TYPE_CHECKING:
 
     from registry.blobs.migrate_store import Named
 
-__all__ = [
-    "BackupInvalid",
-    "BackupSet",
-    "Shrunk",
-    "chosen",
-    "files_of",
-    "manifest_of",
-    "named_in",
-    "prune",
-    "require_as_written",
-    "sets",
-    "write",
-]
-
 FORMAT = 1
 #: So many files fewer are an evening's work, however small the hub.
 HANDFUL = 5

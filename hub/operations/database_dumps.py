@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from registry.blobs.migrate_store import Named
 
-__all__ = ["RowsRefused", "dump", "file_name", "require_empty", "restore"]
-
 _STORED = "SELECT sha256, size_bytes FROM registry_blob WHERE is_stored ORDER BY id"
 #: Connection options of psycopg → what PostgreSQL's programs read.
 _LIBPQ = {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "options": "PGOPTIONS"}

@@ -41,8 +41,6 @@ from registry.versions import reinspect
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["PROBES", "Report", "examine", "exposed"]
-
 
 def exposed() -> list[Path]:
     """Return folders and files that are open to others; what lies in a closed folder is not."""

@@ -39,16 +39,6 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-__all__ = [
-    "PARTS",
-    "Health",
-    "HealthMiddleware",
-    "check_database",
-    "check_storage",
-    "live",
-    "ready",
-]
-
 #: Seconds that a part has to answer, and for which its answer counts.
 LIMIT_S, KEPT_S = 1.0, 5.0
 #: Free bytes below which nothing can be taken in: a part of an upload, and some rows.

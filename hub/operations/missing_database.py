@@ -5,8 +5,6 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-__all__ = ["missing_hub"]
-
 
 def missing_hub() -> str:
     """Return what to do where the database has no tables of a hub; "" where it has some."""

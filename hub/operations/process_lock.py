@@ -24,17 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = [
-    "Busy",
-    "alone",
-    "enter",
-    "one_at_a_time",
-    "reading",
-    "require_admitted",
-    "require_no_workers",
-    "writing",
-]
-
 _RUNNING, _COPYING, _FOLDER = "running", "copying", "lock"
 #: What ``flock`` says on file systems that have none.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}

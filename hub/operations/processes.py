@@ -8,8 +8,6 @@ from pathlib import Path
 
 from hub.operations.supervisor import Child
 
-__all__ = ["DEFAULT_QUEUES", "GRACE_S", "THREADS", "groups_of", "web", "workers"]
-
 #: Checks never wait behind renders: each kind of work has a process of its own. ``render`` means
 #: every family that the bases file has.
 DEFAULT_QUEUES = "checks,render"

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import FrameType
 
-__all__ = ["Announcer", "Child", "Supervisor"]
-
 #: Seconds that children get to end by themselves; the promise to the outside is 15.
 STOP_S = 10.0
 #: Seconds between two looks at the children.

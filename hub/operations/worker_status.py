@@ -24,18 +24,6 @@ if TYPE_CHECKING:
     from registry.jobs.selectors import WorkerView
     from registry.models import Worker
 
-__all__ = [
-    "BaseStatus",
-    "JobStatus",
-    "UnservedTold",
-    "WorkerStatus",
-    "jobs_told",
-    "queue_title",
-    "unserved_told",
-    "worker_status",
-    "worker_statuses",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from hub.http.throttles import CoverThrottle, DrawnThrottle
 
-__all__ = ["page", "refuse"]
-
 P = ParamSpec("P")
 
 #: Statuses with a page of their own; the others share one.

@@ -17,18 +17,6 @@ from registry.adapters.services import LIMITS
 from registry.models import Kind, Maturity, User, Visibility
 from registry.names import key_of
 
-__all__ = [
-    "AdapterForm",
-    "CaptionForm",
-    "PasswordForm",
-    "SignInForm",
-    "SignUpForm",
-    "TokenForm",
-    "YankForm",
-    "accept_faults",
-    "dress",
-]
-
 
 def dress(form: forms.BaseForm) -> None:
     """Give every field the class and the describing ids that its mark-up relies on."""

@@ -18,17 +18,6 @@ if TYPE_CHECKING:
     from registry.cards.base_models import Medium
     from registry.models import Adapter, Version
 
-__all__ = [
-    "count",
-    "duration",
-    "facts_line",
-    "family_choices",
-    "family_label",
-    "family_labels",
-    "recommendation",
-    "strength_range",
-]
-
 
 def count(number: int) -> str:
     """Return a whole number with its groups."""

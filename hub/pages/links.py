@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from registry.models import Version
 
-__all__ = ["address", "download"]
-
 
 def address(request: HttpRequest) -> str:
     """Return where this hub is, without a slash: as people type it, or as it was asked."""

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from hub.operations.worker_status import WorkerStatus
     from registry.models import Worker
 
-__all__ = ["index", "job", "panel", "worker"]
-
 #: Days that failures are shown for.
 DAYS = 7
 #: Jobs of unknown tasks that are shown at once.

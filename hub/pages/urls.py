@@ -18,8 +18,6 @@ from hub.pages.pictures import gallery, media, previews, tryouts
 from hub.pages.publishing import uploads
 from hub.pages.publishing import views as publish
 
-__all__ = ["urlpatterns"]
-
 urlpatterns: list[URLPattern] = [
     path("", page(catalogue.home), name="home"),
     path("browse", page(catalogue.browse), name="browse"),

@@ -8,8 +8,6 @@ from typing import Any
 
 from django import template
 
-__all__ = ["picture"]
-
 register = template.Library()
 
 

@@ -17,8 +17,6 @@ from django.conf import settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["WAIT_S", "Admission", "caller_of", "network_of"]
-
 #: A caller's part of the threads, and of the connections that wait for one.
 PART = 4
 #: Seconds that a request waits for a thread of its caller's share.

@@ -30,8 +30,6 @@ from django.conf import settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Line", "discard"]
-
 T = TypeVar("T")
 
 #: Seconds from the first byte of a head to its last one.

@@ -33,8 +33,6 @@ from hub.webserver.admission import WAIT_S, Admission, caller_of
 from hub.webserver.connections import HEAD_S, Line
 from hub.webserver.streams import make_direct
 
-__all__ = ["HEAD_TOO_LONG", "HEAD_TOO_SLOW", "TOO_MANY", "Worker", "alive", "is_about_life"]
-
 #: Seconds after which a caller who had too many requests may come again.
 RETRY_AFTER_S = 10
 

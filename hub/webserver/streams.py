@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from gunicorn.http.unreader import SocketUnreader
     from typing_extensions import Buffer
 
-__all__ = ["Body", "make_direct"]
-
 #: Pieces that are smaller are read together, lines of forms for example.
 BUFFER = 16 * 1024
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from previews.derived.text_layout import Shape
 
-__all__ = ["FRAMES", "SIZE", "Card", "Frame", "png"]
-
 #: Size that sites expect.
 SIZE = (1200, 630)
 #: Most pictures on the strip.

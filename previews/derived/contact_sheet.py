@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image as Pixels
 
-__all__ = ["MAX_STRIPS", "Contact", "Scene", "Strip", "png", "thumbnail"]
-
 #: Most strips of a sheet; a recipe may have 256. With 17 strengths it takes 170 MB to draw.
 MAX_STRIPS = 32
 #: Width of a picture, and highest and lowest width of a sheet.

@@ -12,8 +12,6 @@ from typing import Any
 
 from PIL import Image
 
-__all__ = ["WIDTHS", "SmallerPicture", "Unreadable", "opened", "placeholder", "smaller"]
-
 #: Widths of smaller forms; a narrower picture keeps its own width.
 WIDTHS = (256, 512, 1024)
 #: The renderer makes no larger pictures.

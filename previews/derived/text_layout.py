@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from PIL.ImageFont import FreeTypeFont
 
-__all__ = ["Bar", "Caption", "Colours", "Fonts", "Shape", "Spot", "fitted", "lines"]
-
 #: Longer text is cut; prompts have at most 2,000 characters.
 MAX_TEXT = 2400
 

@@ -9,8 +9,6 @@ from django.utils.translation import gettext_lazy as _
 from previews.models.render import Render
 from registry.models import Blob
 
-__all__ = ["Control", "Derivative", "DerivativeKind", "Image", "Sheet", "SheetKind"]
-
 
 class Image(models.Model):
     """One picture of a render; its PNG contains the recipe.

@@ -10,8 +10,6 @@ from django.db.models import Q
 
 from registry.models import Adapter
 
-__all__ = ["PromptSet", "Recipe"]
-
 
 class Recipe(models.Model):
     """A ``previews.render.Recipe``: everything that makes pictures reproducible."""

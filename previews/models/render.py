@@ -12,8 +12,6 @@ from django.utils.translation import gettext_lazy as _
 from previews.models.recipe import Recipe
 from registry.models import Job, Version
 
-__all__ = ["MAX_STRENGTH", "OPEN_STATES", "Layer", "Render", "RenderKind", "RenderState", "Tryout"]
-
 #: Highest absolute strength of a layer.
 MAX_STRENGTH = 2.0
 

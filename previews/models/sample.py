@@ -9,8 +9,6 @@ from django.utils.translation import gettext_lazy as _
 
 from registry.models import Blob, Job, Version
 
-__all__ = ["Sample", "SampleKind", "SampleState"]
-
 
 class SampleKind(models.TextChoices):
     """Picture or video."""

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from registry.models import Blob
 
-__all__ = ["DERIVE_TASK", "begin", "begin_missing", "delete_orphans", "derive", "make", "missing"]
-
 DERIVE_TASK = "derive"
 #: Pictures in a job. It takes seconds, so that a check waits no longer.
 BATCH = 8

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from registry.models import Adapter
 
-__all__ = ["DIGITS", "Picture", "Source", "cover_of", "pictures_of"]
-
 #: Digits of the digest in the URL of a smaller form.
 DIGITS = 12
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from registry.models import Blob
 
-__all__ = ["StoredControls", "bytes_of", "store"]
-
 #: A control is shared, so it has no position and prompt of its own.
 _ANY_SHOT = Shot(position=0, prompt_index=0, prompt="", seed=0, strength=0.0)
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from registry.models import Version
 
-__all__ = ["MAX_PICTURES", "RenderedImage", "of_versions", "page", "pictures"]
-
 #: Most pictures of a version.
 MAX_PICTURES = 10
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-__all__ = ["MAX_CHARACTERS", "MAX_PROMPTS", "change", "reset"]
-
 #: Most prompts of an owner. Each is rendered with every seed, strength and version.
 MAX_PROMPTS = 6
 MAX_CHARACTERS = 1000

@@ -22,20 +22,6 @@ if TYPE_CHECKING:
     from previews.render import Base, Recipe
     from registry.models import Adapter, Version
 
-__all__ = [
-    "HISTORY",
-    "AdapterRecipe",
-    "Plan",
-    "current_prompts",
-    "is_outdated",
-    "of_adapter",
-    "own_prompts",
-    "plans_of",
-    "prompt_history",
-    "recipe_for",
-    "was_made_by",
-]
-
 #: Most earlier sets of prompts that are listed.
 HISTORY = 50
 #: Tag of adapters that are also used at negative strengths.

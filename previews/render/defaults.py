@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from previews.render.bases.bases_file import Base
 
-__all__ = ["default_prompts", "default_recipe", "recipe_of"]
-
 _FILE = Path(__file__).resolve().parents[1] / "recipes.toml"
 
 

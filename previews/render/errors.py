@@ -5,20 +5,6 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar
 
-__all__ = [
-    "AdapterAbsent",
-    "BaseUnavailable",
-    "BasesInvalid",
-    "Cancelled",
-    "CannotRender",
-    "OutOfMemory",
-    "PictureInvalid",
-    "RecipeInvalid",
-    "RenderError",
-    "TooSlow",
-    "Why",
-]
-
 
 class Why(StrEnum):
     """Why an adapter cannot be rendered."""

@@ -31,8 +31,6 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FOLDER", "Family", "described", "family_of"]
-
 FOLDER = Path(__file__).with_name("families")
 
 

@@ -12,14 +12,6 @@ if TYPE_CHECKING:
 
     from previews.render.recipe import Recipe, Shot
 
-__all__ = [
-    "Callbacks",
-    "Controls",
-    "Picture",
-    "control_document",
-    "control_key",
-]
-
 Key = tuple[int, int, float]
 
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from previews.render.bases.pipelines import OpenBase
     from previews.render.recipe import Recipe, Shot
 
-__all__ = ["arguments", "frames_of"]
-
 
 def arguments(
     opened: OpenBase, recipe: Recipe, shots: Sequence[Shot], between_steps: Callable[[], None]

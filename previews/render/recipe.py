@@ -20,17 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = [
-    "MAX_TRIGGERS",
-    "RENDERER",
-    "Layer",
-    "Recipe",
-    "Shot",
-    "TriggerPlace",
-    "digest_of",
-    "with_triggers",
-]
-
 #: Version of the engine; it changes when the same recipe gives other pictures.
 RENDERER = "lorary-1"
 

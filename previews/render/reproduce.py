@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from previews.render.output.readback import Original, UsedAdapter
     from previews.render.recipe import Recipe
 
-__all__ = ["Equality", "Reproduction", "layer_of", "reproduce"]
-
 #: Difference, of 255, that another processor may cause.
 TOLERANCE = 1
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from previews.renders.selectors import Previews
     from registry.models import Adapter
 
-__all__ = ["Comparison", "Pair", "compare", "rendered"]
-
 #: Settings that make pictures incomparable if they differ.
 _SETTINGS = (
     "base", "renderer", "steps", "guidance", "sampler", "negative", "width", "height", "frames",

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-__all__ = ["SHEET_TASK", "begin", "begin_missing", "contact_of", "make", "missing"]
-
 SHEET_TASK = "sheet"
 #: Most renders without a sheet that are queued when a worker starts.
 MAX_MISSING = 50

@@ -8,8 +8,6 @@ from django.utils.translation import gettext_lazy
 from lorary.anatomy import family_title
 from previews.render import CannotRender, OutOfMemory, RenderError, TooSlow, Why
 
-__all__ = ["no_renderer", "reason", "waiting_for"]
-
 _TEXTS = {
     Why.UNREADABLE: gettext_lazy("The file cannot be read as safetensors."),
     Why.EMPTY: gettext_lazy("The file contains no LoRA modules."),

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from previews.models import Recipe
 
-__all__ = ["QueuePosition", "position_of", "position_of_id", "steps_of"]
-
 #: Finished renders that the speed of a base is computed from.
 _RECENT = 10
 #: Most renders ahead that the estimate adds up.

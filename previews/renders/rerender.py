@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from previews.models import Render
     from previews.render import Recipe
 
-__all__ = ["Outdated", "Rerendered", "on_version_published", "rerender_all", "run"]
-
 log = logging.getLogger(__name__)
 
 

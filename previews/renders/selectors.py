@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from previews.pictures.selectors import Picture
     from registry.models import Job, User, Version
 
-__all__ = ["Previews", "of_render", "previews_of", "render"]
-
 #: State of a version that has no render.
 NONE = "none"
 #: A worker announces itself within this time after its start.

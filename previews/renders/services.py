@@ -28,23 +28,6 @@ if TYPE_CHECKING:
     from previews.render.pictures import Picture
     from registry.models import User
 
-__all__ = [
-    "RENDER_TASK",
-    "begin",
-    "begin_missing",
-    "cancel",
-    "enqueue",
-    "fail",
-    "finish",
-    "keep_pictures",
-    "on_version_published",
-    "request",
-    "start",
-    "store_recipe",
-    "wait",
-    "wake_waiting",
-]
-
 RENDER_TASK = "render_version"
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,6 @@ from previews.render.output.strength_advice import METHOD, advise
 from registry.jobs import queue
 from registry.uploads.services import CHECKS_QUEUE
 
-__all__ = ["ADVISE_TASK", "begin_missing", "measure"]
-
 ADVISE_TASK = "advise"
 #: Most renders without current advice that are queued when a worker starts.
 MAX_MISSING = 100

@@ -19,8 +19,6 @@ from previews.sample_files.formats import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Parts", "inflate", "require_end", "require_pixels"]
-
 
 @dataclass(frozen=True, slots=True)
 class Parts:

@@ -5,24 +5,6 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
-__all__ = [
-    "HEAD_BYTES",
-    "MAX_FILM_BYTES",
-    "MAX_FRAMES",
-    "MAX_PICTURE_BYTES",
-    "MAX_PIXELS",
-    "MAX_SECONDS",
-    "MAX_SIDE",
-    "MAX_TEXT_BYTES",
-    "MIB",
-    "Format",
-    "Interrupted",
-    "Refused",
-    "Why",
-    "named",
-    "sniff",
-]
-
 #: Number of bytes that ``sniff`` needs.
 HEAD_BYTES = 1024
 

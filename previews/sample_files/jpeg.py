@@ -14,8 +14,6 @@ import re
 from previews.sample_files.containers import Parts, require_end, require_pixels
 from previews.sample_files.formats import Refused, Why
 
-__all__ = ["take_apart"]
-
 _EXIF, _ICC = b"Exif\0\0", b"ICC_PROFILE\0"
 _SOS, _EOI = 0xDA, 0xD9
 #: Start of frame: C0 to CF without C4 (tables), C8 (extension) and CC (arithmetic).

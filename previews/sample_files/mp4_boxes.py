@@ -15,8 +15,6 @@ import re
 from previews.sample_files.containers import require_end
 from previews.sample_files.formats import HEAD_BYTES, Format, Refused, Why, named
 
-__all__ = ["require_whole"]
-
 _LETTERS = re.compile(rb"[ -~\xa9]{4}\Z")
 _SEGMENT = b"\x18\x53\x80\x67"
 

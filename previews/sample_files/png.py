@@ -12,8 +12,6 @@ from previews.sample_files.formats import MAX_TEXT_BYTES, MIB, Refused, Why
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["take_apart"]
-
 
 def take_apart(data: bytes) -> Parts:
     """Return size, picture, texts, Exif and colour profile of a PNG.

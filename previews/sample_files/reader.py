@@ -18,8 +18,6 @@ from previews.sample_files import formats
 from previews.sample_files.formats import HEAD_BYTES, Refused, Why, sniff
 from previews.sample_files.mp4_boxes import require_whole
 
-__all__ = ["FILM", "OUTCOME", "PICTURE", "SMALL", "main", "read"]
-
 #: Files that are written into the folder.
 OUTCOME, PICTURE, SMALL, FILM = "outcome.json", "picture.webp", "small.webp", "film.mp4"
 

@@ -17,8 +17,6 @@ from previews.sample_files import formats
 from previews.sample_files.formats import HEAD_BYTES, Format, Interrupted, Refused, Why, sniff
 from previews.sample_files.reader import FILM, OUTCOME, PICTURE, SMALL
 
-__all__ = ["Reading", "read"]
-
 log = logging.getLogger(__name__)
 
 _ROOT = Path(__file__).resolve().parents[2]

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from previews.sample_files.containers import Parts
 
-__all__ = ["decode", "placeholder", "save", "smaller", "take_apart", "upright"]
-
 #: Longest side of a served picture.
 SERVED_SIDE = 2048
 QUALITY = 90

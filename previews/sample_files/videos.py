@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     #: A function that makes the picture of a frame, and the second at which the frame ends.
     Moment = tuple[Callable[[], Image.Image], float]
 
-__all__ = ["frames_of_film", "frames_of_webp", "save"]
-
 #: Longest side and frames per second of a served video.
 SERVED_SIDE, SERVED_FPS = 1280, 30
 #: Time base: ticks per second.

@@ -19,8 +19,6 @@ from previews.sample_files.formats import MAX_FILM_PIXELS, MAX_FRAMES, MAX_SECON
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["take_apart"]
-
 #: Browsers show frames of at most 10 ms for 100 ms.
 SHORTEST_MS, USUAL_MS = 10, 100
 

@@ -12,8 +12,6 @@ from previews.sample_files.formats import Why
 if TYPE_CHECKING:
     from previews.sample_files.formats import Refused
 
-__all__ = ["cannot_be_read", "reason"]
-
 _TEXTS = {
     Why.KIND: gettext_lazy(
         "Files of type %(what)s are not accepted. Use PNG, JPEG, WebP, MP4 or WebM."

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from registry.models import Namespace, User, Version
 
-__all__ = ["ShownSample", "digests_of", "get", "listing", "others", "shown", "stored_bytes"]
-
 
 @dataclass(frozen=True, slots=True)
 class ShownSample:

@@ -51,19 +51,6 @@ if TYPE_CHECKING:
     from registry.storage import Written
     from registry.uploads.receive import Readable
 
-__all__ = [
-    "MAX_CAPTION",
-    "MAX_OF_VERSION",
-    "READ_TASK",
-    "add",
-    "delete_all",
-    "delete_leftovers",
-    "read",
-    "refuse",
-    "remove",
-    "set_caption",
-]
-
 READ_TASK = "read_sample"
 
 MAX_CAPTION, MAX_NAME = 280, 120

@@ -29,17 +29,6 @@ if TYPE_CHECKING:
     from previews.render import Base, Recipe
     from registry.models import User, Version
 
-__all__ = [
-    "MAX_LAYERS",
-    "Limits",
-    "TryoutRequest",
-    "limits_of",
-    "recipe_of",
-    "require_stack",
-    "trigger_words_of",
-    "typed",
-]
-
 #: Most versions of a stack. The effects of more are not recognisable.
 MAX_LAYERS = 5
 

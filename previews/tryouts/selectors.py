@@ -33,19 +33,6 @@ if TYPE_CHECKING:
 
     Viewer = User | AnonymousUser | None
 
-__all__ = [
-    "TryoutStatus",
-    "get",
-    "listing",
-    "name_of",
-    "own",
-    "require_visible",
-    "shown",
-    "triable_by",
-    "version_named",
-    "visible_to",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class TryoutStatus:

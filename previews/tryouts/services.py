@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
     from previews.tryouts.requests import TryoutRequest
 
-__all__ = ["create", "discard", "expire", "remove", "set_shared", "wake_waiting"]
-
 DAY = timedelta(days=1)
 #: ``Retry-After`` when too many try-outs are open.
 _RETRY_S = 10

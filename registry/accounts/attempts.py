@@ -21,8 +21,6 @@ from registry.models import Attempt
 if TYPE_CHECKING:
     from datetime import datetime
 
-__all__ = ["clear", "forget", "require"]
-
 
 def require(scope: str, key: str, *, limit: int, window_s: int) -> None:
     """Count one attempt.

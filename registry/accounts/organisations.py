@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-__all__ = ["memberships", "writable_by"]
-
 
 def memberships(user: User) -> QuerySet[Membership]:
     """Return a user's memberships, sorted by the organisation's name.

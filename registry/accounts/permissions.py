@@ -14,17 +14,6 @@ if TYPE_CHECKING:
 
     from registry.models import Namespace, User
 
-__all__ = [
-    "is_operator",
-    "require_adapter",
-    "require_namespace",
-    "require_operator",
-    "require_owner_or_operator",
-    "require_scope",
-    "require_standing",
-    "require_user",
-]
-
 
 def require_user(actor: User | AnonymousUser | None) -> User:
     """Return the signed-in actor.

@@ -33,11 +33,6 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-__all__ = [
-    "NO_LIMIT", "OPEN_STATES", "charge", "limit_of", "refund", "require_room",
-    "require_room_for", "require_room_to_send", "set_limit", "unpublished", "used_by",
-]  # fmt: skip
-
 #: States of uploads that are still sent or checked.
 OPEN_STATES = (UploadState.RECEIVING, UploadState.CHECKING)
 #: Stored as the quota of a namespace without one, whatever the hub's default is.

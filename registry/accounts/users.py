@@ -22,15 +22,6 @@ from registry.tokens import services as tokens
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
-__all__ = [
-    "change_password",
-    "create_user",
-    "set_shows_mature",
-    "set_staff",
-    "sign_up",
-    "sign_up_faults",
-]
-
 
 def sign_up(*, name: str, email: str, password: str) -> User:
     """Open an account.

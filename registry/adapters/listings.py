@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 
     Viewer = User | AnonymousUser | None
 
-__all__ = [
-    "ORDERS", "ListingQuery", "after", "offered", "owners", "page", "place_of", "rows", "tags",
-]  # fmt: skip
-
 #: Order → column and direction; the id breaks ties.
 ORDERS = {
     "downloads": ("downloads", "-"),

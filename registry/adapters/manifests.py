@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from registry.models import Adapter, Blob, User
 
-__all__ = ["MAIN", "Entry", "commit", "digest_of", "entries_of", "main_of", "move"]
-
 MAIN = "main"
 
 

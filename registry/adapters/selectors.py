@@ -22,21 +22,6 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-__all__ = [
-    "MAX_PAGE",
-    "SORTS",
-    "Facets",
-    "Page",
-    "Query",
-    "facets",
-    "get",
-    "gone",
-    "is_blocked",
-    "namespace",
-    "page",
-    "search",
-]
-
 MAX_PAGE = 100
 MAX_WORDS = 8
 

@@ -29,18 +29,6 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-__all__ = [
-    "EDITABLE",
-    "LIMITS",
-    "MAX_TAGS",
-    "create",
-    "describe",
-    "is_tag",
-    "refresh",
-    "refresh_search",
-    "rename",
-]
-
 MAX_TAGS = 30
 
 #: Longest value of each text, in characters.

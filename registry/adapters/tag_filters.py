@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from registry.models import Namespace, User
 
-__all__ = ["SORTS", "Facet", "Shelf", "in_namespace", "listing", "stored_bytes"]
-
 #: Column that a sort goes by, the highest first.
 SORTS = ("downloads", "updated_at", "created_at")
 

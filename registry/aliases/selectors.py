@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 
     from registry.models import Adapter
 
-__all__ = [
-    "Pointer", "by_version", "get", "history", "listing", "moves", "pointers", "refs",
-]  # fmt: skip
-
 _VERSION_TAG = r"^v[0-9]+$"
 
 

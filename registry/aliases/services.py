@@ -24,8 +24,6 @@ from registry.versions import selectors as version_selectors
 if TYPE_CHECKING:
     from registry.models import Adapter, Revision, User
 
-__all__ = ["ANYWHERE", "MAX_ALIASES", "Expected", "point", "remove"]
-
 MAX_ALIASES = 100
 
 

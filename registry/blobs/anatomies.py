@@ -37,11 +37,6 @@ if TYPE_CHECKING:
             """Whether the version is about it."""
 
 
-__all__ = [
-    "BY_TENSORS", "Facts", "allowed_in", "document_of", "facts_of", "keep", "keep_hashes",
-    "keep_pair", "open_in", "read_pair",
-]  # fmt: skip
-
 #: Confidence of a family that the tensors show, whoever says what.
 BY_TENSORS = frozenset({"proven", "narrowed"})
 #: Greatest rank that a column holds; a header can declare any number.

@@ -25,16 +25,6 @@ if TYPE_CHECKING:
 
     Viewer = User | AnonymousUser | None
 
-__all__ = [
-    "MAX_MATCHES",
-    "MAX_ROWS",
-    "Match",
-    "adapters_with",
-    "by_hash",
-    "by_hashes",
-    "places_of_weights",
-]
-
 #: Matches of one hash, the earliest published ones, and of all hashes in one question together.
 MAX_MATCHES, MAX_ROWS = 20, 10_000
 

@@ -30,19 +30,6 @@ if TYPE_CHECKING:
     Named = tuple[str, int]
     Progress = Callable[[int, int], None]
 
-__all__ = [
-    "THREADS",
-    "Census",
-    "Tally",
-    "bring",
-    "census",
-    "copy",
-    "mend",
-    "sizes",
-    "stored",
-    "verify",
-]
-
 #: Files on their way at once: enough to hide the answers of a distant store.
 THREADS = 4
 #: Rows of one query.

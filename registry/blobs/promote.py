@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
     from registry.storage import Written
 
-__all__ = ["arrived", "leaving", "may_leave", "move_to_digest", "patience", "put"]
-
 #: Seconds to wait for a sweeper that is at the same bytes.
 WAIT_S = 10.0
 #: Seconds after which a removal counts as given up: longer than all tries of all its requests.

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-__all__ = ["Rehashed", "lacking", "run"]
-
-
 _NAMELESS = "adapter" + checks.WEIGHTS
 
 

@@ -19,11 +19,6 @@ from registry.models import (
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
-__all__ = [
-    "document_of", "keeping_files", "kept_for_owner", "shown_files", "taken_down_in",
-    "withheld_in",
-]  # fmt: skip
-
 
 def document_of(blob: Blob | None) -> dict[str, Any]:
     """Return the anatomy document of a blob, {} where there is none of the present shape."""

@@ -13,11 +13,6 @@ from lorary.anatomy import FAMILIES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "Medium", "base_model", "families_doing", "families_for", "lineages_for", "medium_of",
-    "pipeline_of",
-]  # fmt: skip
-
 #: Family → repo of its first checkpoint.
 BY_FAMILY: Mapping[str, str] = {
     "auraflow": "fal/AuraFlow",

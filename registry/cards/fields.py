@@ -37,20 +37,6 @@ if TYPE_CHECKING:
 
     from registry.models import Blob
 
-__all__ = [
-    "MAX_READ",
-    "NAME",
-    "NOT_FOR_ALL",
-    "Card",
-    "decoded",
-    "front_matter",
-    "is_plumbing",
-    "read",
-    "read_blob",
-    "shown",
-    "text_of",
-]
-
 NAME = contents.README
 #: Tag by which people of the Hub mark what is not for everybody.
 NOT_FOR_ALL = "not-for-all-audiences"

@@ -20,8 +20,6 @@ from registry.errors import Invalid
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "parse", "patched", "split"]
-
 MAX_BYTES = 64 * 1024
 MAX_NODES = 3000
 #: Whole numbers are less than this; in YAML 1.1, “1:1:1” is one, and has no end.

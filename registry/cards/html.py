@@ -19,8 +19,6 @@ from registry.models import CardHtml, CardProblem
 if TYPE_CHECKING:
     from registry.models import Adapter
 
-__all__ = ["Shown", "of", "store_on_commit"]
-
 
 @dataclass(frozen=True, slots=True)
 class Shown:

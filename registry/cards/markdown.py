@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
     from markdown_it.utils import EnvType, OptionsDict
 
-__all__ = ["MAX_MARKS", "MAX_SECONDS", "RENDERER", "Unrenderable", "is_own_picture", "render"]
-
 #: Increase it with every change of what ``render`` returns: stored HTML is then made again.
 RENDERER = 1
 

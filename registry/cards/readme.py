@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from registry.models import Adapter, Blob
 
-__all__ = ["changed", "composed", "front_matter_of", "new_text"]
-
 
 def new_text(adapter: Adapter, card: Blob | None) -> str | None:
     """Return the new README of an adapter, None if the present one is right.

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from registry.cards.fields import Card
     from registry.models import Revision, User, Version
 
-__all__ = ["apply", "edit_adapter", "edit_version", "follow_on_commit"]
-
 #: How often a README is written anew because ``main`` moved meanwhile.
 TRIES = 5
 

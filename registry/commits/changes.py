@@ -17,11 +17,6 @@ from registry.versions import contents
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = [
-    "MAX_CHANGES", "MAX_INLINE_BYTES", "MAX_INLINE_TOTAL", "MAX_MANIFEST", "Changes", "Inline",
-    "Put", "applied", "checked",
-]  # fmt: skip
-
 #: Files that one commit may name; clients of the Hub send at most as many.
 MAX_CHANGES = 1000
 #: Files that a revision may have.

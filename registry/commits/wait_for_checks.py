@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from registry.commits.changes import Put
     from registry.models import Blob, User
 
-__all__ = ["begun", "settled"]
-
 #: How many files of a commit are in the checks at once, so that other uploads find room.
 WAVE = 64
 #: A companion of at most so many bytes is judged at once: reading it takes milliseconds, and a

@@ -5,8 +5,6 @@ from __future__ import annotations
 from celery import Task
 from celery.worker import request
 
-__all__ = ["Request", "WakeUp"]
-
 
 class Request(request.Request):
     """A message whose failed acknowledgement is an error.

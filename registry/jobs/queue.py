@@ -32,32 +32,6 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-__all__ = [
-    "ASKED",
-    "BATCH",
-    "INTERACTIVE",
-    "RENEWAL",
-    "WAKE",
-    "Cancelled",
-    "Fail",
-    "Handler",
-    "JobRun",
-    "Retry",
-    "cancel",
-    "claim",
-    "enqueue",
-    "finish",
-    "handler",
-    "handler_of",
-    "is_dead",
-    "next_queue",
-    "release_dead",
-    "release_own",
-    "renew",
-    "wake",
-    "worker_name",
-]
-
 WAKE = "registry.wake"
 
 #: Priorities: somebody is watching; an owner asked for it; it follows from something else, such as

@@ -17,20 +17,6 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-__all__ = [
-    "ALIVE_S",
-    "UNKNOWN",
-    "QueueLength",
-    "WorkerView",
-    "alive",
-    "failures",
-    "of_unknown_task",
-    "queue_lengths",
-    "serving",
-    "view_of",
-    "with_jobs",
-]
-
 #: Seconds after its last heartbeat after which a worker counts as gone.
 ALIVE_S = 30
 #: Prefix of the reason with which a worker returns a job whose task it doesn't know.

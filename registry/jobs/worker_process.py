@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from registry.models import Job
 
-__all__ = ["Cleaner", "Sweeper", "drain", "wake"]
-
 #: Seconds between two searches for work without a wake-up, and between two heartbeats.
 SWEEP_S = 5.0
 

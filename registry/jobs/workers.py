@@ -26,19 +26,6 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-__all__ = [
-    "FORGET",
-    "beat",
-    "count_job",
-    "drop_gone",
-    "leave",
-    "register",
-    "request_state",
-    "requested_state",
-    "set_wish",
-    "update_facts",
-]
-
 #: Time after the last heartbeat after which the row of a worker is deleted.
 FORGET = timedelta(minutes=10)
 

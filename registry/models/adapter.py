@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from registry.models.user import User
 
-__all__ = ["Adapter", "AdapterName", "Tag"]
-
 
 class Tag(models.Model):
     """A free keyword, stored in lower case."""

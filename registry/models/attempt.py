@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from django.db import models
 
-__all__ = ["Attempt"]
-
 
 class Attempt(models.Model):
     """Number of attempts in a window of time that ends at ``until``.

@@ -6,8 +6,6 @@ from django.db import models
 
 from registry.models.choices import HashKind, Severity
 
-__all__ = ["SCHEMA", "SHA256", "Blob", "BlobAnatomy", "BlobHash", "Finding"]
-
 #: Shape of the anatomy documents that everything here understands (``docs/anatomy.md``).
 SCHEMA = 2
 

@@ -6,8 +6,6 @@ from django.db import models
 
 from registry.models.adapter import Adapter
 
-__all__ = ["CardHtml"]
-
 
 class CardHtml(models.Model):
     """HTML of an adapter's card; it counts while ``renderer`` and ``sha256`` are the current ones.

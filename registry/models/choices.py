@@ -5,23 +5,6 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-__all__ = [
-    "OUT_STATES",
-    "Access",
-    "CardProblem",
-    "FileRole",
-    "HashKind",
-    "JobState",
-    "Kind",
-    "Maturity",
-    "NamespaceKind",
-    "Role",
-    "Severity",
-    "UploadState",
-    "VersionState",
-    "Visibility",
-]
-
 
 class NamespaceKind(models.TextChoices):
     """Who owns a name."""

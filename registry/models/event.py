@@ -7,8 +7,6 @@ from django.db import models
 
 from registry.models.adapter import Adapter
 
-__all__ = ["Event"]
-
 
 class Event(models.Model):
     """Written in the same transaction as the change it tells of; never updated."""

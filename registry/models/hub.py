@@ -6,8 +6,6 @@ import uuid
 
 from django.db import models
 
-__all__ = ["Hub"]
-
 
 class Hub(models.Model):
     """This hub: one row at most, made when it is first asked for.

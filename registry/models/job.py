@@ -7,8 +7,6 @@ from django.db.models import Q
 
 from registry.models.choices import JobState
 
-__all__ = ["Job"]
-
 
 class Job(models.Model):
     """One piece of background work.

@@ -14,8 +14,6 @@ from registry.names import MAX_NAME
 if TYPE_CHECKING:
     from registry.models.user import User
 
-__all__ = ["Membership", "Namespace", "NamespaceName"]
-
 
 class Namespace(models.Model):
     """The ``owner`` in ``owner/name``, with a quota in bytes (null: the site's default)."""

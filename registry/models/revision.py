@@ -11,8 +11,6 @@ from registry.models.blob import Blob
 from registry.models.choices import FileRole
 from registry.names import MAX_PATH
 
-__all__ = ["Alias", "AliasMove", "File", "Revision"]
-
 _COMMIT = r"^[0-9a-f]{40}$"
 
 

@@ -13,8 +13,6 @@ from registry.models.namespace import Namespace
 if TYPE_CHECKING:
     from registry.models.adapter import Adapter
 
-__all__ = ["AccessToken"]
-
 
 class AccessToken(models.Model):
     """A secret, stored as its sha256; ``prefix`` is shown so that people recognise it.

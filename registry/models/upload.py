@@ -14,8 +14,6 @@ from registry.models.choices import UploadState
 from registry.models.token import AccessToken
 from registry.names import MAX_PATH
 
-__all__ = ["Upload", "UploadPart"]
-
 
 class Upload(models.Model):
     """A file that is received and checked. A version makes it a ``File``.

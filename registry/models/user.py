@@ -14,8 +14,6 @@ from registry.names import MAX_NAME
 if TYPE_CHECKING:
     from registry.models.token import AccessToken
 
-__all__ = ["User"]
-
 
 class User(AbstractUser):
     """An account; its ``namespace`` is what it owns adapters under.

@@ -16,8 +16,6 @@ from registry.models.revision import Revision
 if TYPE_CHECKING:
     from registry.models.revision import File
 
-__all__ = ["DailyDownloads", "Version", "VersionAnatomy"]
-
 
 class Version(models.Model):
     """``v1``, ``v2``, …: names a revision whose weights differ from its parent's.

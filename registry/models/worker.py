@@ -5,8 +5,6 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-__all__ = ["Worker", "WorkerWish"]
-
 
 class WorkerWish(models.TextChoices):
     """What the operator wants of a worker; it looks before it takes another job."""

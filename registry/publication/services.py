@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from registry.models import Blob, Revision, Upload, User
     from registry.storage import Written
 
-__all__ = ["create_draft", "publish", "publish_once", "release"]
-
 log = logging.getLogger(__name__)
 
 

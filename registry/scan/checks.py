@@ -41,30 +41,6 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], None]
     Check = Callable[["Subject"], Iterable[Finding]]
 
-__all__ = [
-    "DEEP",
-    "QUICK",
-    "Subject",
-    "check_declared",
-    "check_failed",
-    "comes_from_header",
-    "digest",
-    "digest_differs",
-    "empty_file",
-    "head_bytes",
-    "inspect_head",
-    "inspect_with_config",
-    "is_public",
-    "is_refused",
-    "is_uploaders",
-    "is_weights",
-    "read_hashes",
-    "run_deep",
-    "run_quick",
-    "stored_differs",
-    "weights_known",
-]
-
 WEIGHTS = ".safetensors"
 
 #: Suffixes of files that a version may have besides weights.

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], None]
     Consumer = Callable[[int, memoryview], None]
 
-__all__ = ["FileScan", "scan_file"]
-
 #: Bytes of a block. Longer blocks don't stay in the processor's cache for all hashes.
 BLOCK = 1024 * 1024
 BUFFERS = 4

@@ -22,8 +22,6 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-__all__ = ["DataHashes", "Form", "WholeHashes", "forms_of", "swapped"]
-
 #: The bytes that AutoV1 covers: 64 KiB after the first mebibyte.
 _V1_BEGIN, _V1_END = 0x100000, 0x110000
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from lorary.safetensors import Header
 
-__all__ = ["Numbers"]
-
 #: Bytes checked at once, so that they stay in the processor's cache.
 STEP = 256 * 1024
 

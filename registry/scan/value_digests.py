@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-__all__ = ["MAX_VALUES", "Values"]
-
 #: Maximum number of values of a tensor that count.
 MAX_VALUES = 16_384
 

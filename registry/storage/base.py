@@ -20,24 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-__all__ = [
-    "CHUNK",
-    "BlobStore",
-    "Entry",
-    "Fetch",
-    "Handle",
-    "Measured",
-    "Part",
-    "Written",
-    "check_digest",
-    "check_key",
-    "chunks_of",
-    "is_digest",
-    "is_key",
-    "new_key",
-    "refuse_when_full",
-]
-
 #: Bytes moved at once. The allocator reuses buffers of this size, so that their pages are not
 #: faulted in again for each chunk (measured: a third of the CPU of 1 MiB).
 CHUNK = 256 * 1024

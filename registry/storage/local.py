@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["LocalStore"]
-
 
 class LocalStore:
     """A directory on this machine; see ``BlobStore``."""

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-__all__ = ["BucketLocation", "parse_location"]
-
 Checksums: TypeAlias = Literal["when_supported", "when_required"]
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")

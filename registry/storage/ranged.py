@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     Fetch = Callable[[int, int], StreamingBody]
 
-__all__ = ["Ranged"]
-
 #: First range after opening or seeking, enough for most headers.
 FIRST = 64 * 1024
 #: Longest range. A broken connection loses at most this; shorter ones mean more requests.

@@ -58,8 +58,6 @@ if TYPE_CHECKING:
     from registry.storage.location import BucketLocation
     from registry.storage.spooling import Spool
 
-__all__ = ["LEAST_PART_BYTES", "MOST_PARTS", "S3Store"]
-
 #: S3's limits: minimum size of a part except the last, and maximum number of parts.
 LEAST_PART_BYTES, MOST_PARTS = 5 * 2**20, 10_000
 #: Objects up to this size are copied by one request (S3's limit is 5 GB). Longer ones are copied

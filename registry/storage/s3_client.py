@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from registry.storage.location import BucketLocation
 
-__all__ = ["RETRY_AFTER_S", "ConditionUnsupported", "client_of", "translate_errors"]
-
 log = logging.getLogger(__name__)
 
 CONNECT_S, READ_S = 5, 60

@@ -19,8 +19,6 @@ from registry.storage.base import refuse_when_full
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["PIECE", "Spool", "pieces_of", "spooled"]
-
 #: Minimum size of the pieces of a file of unknown length. They grow with every thousandth piece,
 #: so that 10,000 of them are enough for the largest file.
 PIECE = 16 * 1024 * 1024

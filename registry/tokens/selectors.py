@@ -9,8 +9,6 @@ from registry.models import AccessToken, User
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
-__all__ = ["holder", "listing", "reachable"]
-
 
 def reachable(user: User) -> QuerySet[AccessToken]:
     """Return the user's tokens; a bound token sees only itself."""

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     from registry.models import Adapter, Namespace, User
 
-__all__ = ["MAX_DAYS", "SCOPES", "authenticate", "issue", "revoke", "revoke_all"]
-
 SCOPES = ("read", "write", "admin")
 MAX_LIVE_TOKENS = 100
 #: Maximum lifetime of a token that expires.

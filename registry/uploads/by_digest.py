@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from registry.models import Blob, User
     from registry.uploads.receive import Readable
 
-__all__ = ["MAX_DEPOSITS", "begin", "finish_parts", "name", "put", "take"]
-
 #: How many deposits a user may have open; a commit of the Hub's clients names up to 1000 files.
 MAX_DEPOSITS = 1000
 #: Seconds after which a commit that was too early may be repeated.

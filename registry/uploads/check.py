@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 
     from registry.models import Blob, User
 
-__all__ = [
-    "adopt_findings", "document_of", "fail_check", "headline", "judge", "refuse", "results_of",
-    "save_findings",
-]  # fmt: skip
-
-
 _TOLD = ("code", "severity", "message", "evidence")
 
 

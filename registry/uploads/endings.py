@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from registry.models import Upload
 
-__all__ = ["closed", "discard", "explaining", "require_not_over", "sentence", "writing"]
-
 #: States of uploads whose bytes are gone, or never became any blob's.
 OVER_STATES = (UploadState.CANCELLED, UploadState.EXPIRED, UploadState.REFUSED)
 

@@ -15,8 +15,6 @@ from registry.errors import Conflict
 from registry.models import Upload, UploadState
 from registry.uploads import endings
 
-__all__ = ["expire", "lapse"]
-
 
 def expire(*, is_dry: bool = False) -> list[storage.Usage]:
     """Drop what nobody finished in time; returns what the store had of each upload.

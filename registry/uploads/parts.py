@@ -24,23 +24,6 @@ if TYPE_CHECKING:
     from registry.models import Upload, User
     from registry.uploads.receive import Readable
 
-__all__ = [
-    "LINKS_AT_ONCE",
-    "links",
-    "look",
-    "note",
-    "open_for_parts",
-    "part_of",
-    "part_size",
-    "parts_of",
-    "receive_part",
-    "renew",
-    "require_all",
-    "require_short",
-    "sealed",
-    "too_long",
-]
-
 #: What S3 and this hub keep of one upload; longer files have longer parts.
 MOST_PARTS = 10_000
 #: Links handed out by one request.

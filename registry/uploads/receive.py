@@ -27,16 +27,6 @@ if TYPE_CHECKING:
             """Return up to ``size`` bytes, b"" at the end."""
 
 
-__all__ = [
-    "Body",
-    "digest_of",
-    "require_length",
-    "require_open",
-    "require_own",
-    "require_still_open",
-]
-
-
 class Body:
     """The bytes of a request, hashed as they pass: exactly as many as were announced.
 

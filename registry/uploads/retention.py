@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-__all__ = ["BATCH", "forget"]
-
 #: Rows of one transaction: others wait for it on SQLite.
 BATCH = 500
 

@@ -30,11 +30,6 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-__all__ = [
-    "bare", "begun", "checked_at", "checking", "deposits", "get", "holding", "listing", "many",
-    "overview", "readable_by", "refused_at",
-]  # fmt: skip
-
 
 def _own(user: User) -> QuerySet[Upload]:
     """Return a user's uploads; for a token that is bound, those that it announced itself."""

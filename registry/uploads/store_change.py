@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from registry.storage import BlobStore
 
-__all__ = ["Carried", "carry", "reopen_without_bytes"]
-
 
 @dataclass(slots=True)
 class Carried:

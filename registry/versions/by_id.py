@@ -37,17 +37,6 @@ if TYPE_CHECKING:
 
     Viewer = User | AnonymousUser | None
 
-__all__ = [
-    "adapter",
-    "adapters_for",
-    "manifests_of",
-    "served",
-    "several",
-    "version",
-    "versions_of",
-    "with_digests",
-]
-
 #: Digests that one statement looks for.
 _AT_ONCE = 1000
 

@@ -19,19 +19,6 @@ if TYPE_CHECKING:
 
     from registry.models import Blob, Revision, Upload, User
 
-__all__ = [
-    "MAX_FILES",
-    "README",
-    "arranged",
-    "base_of",
-    "entries_of_uploads",
-    "readme_of",
-    "require_distinct",
-    "role_of",
-    "takes_readme",
-    "with_kept",
-]
-
 MAX_FILES = 64
 #: The one path whose text is an adapter's card.
 README = "README.md"

@@ -19,16 +19,6 @@ if TYPE_CHECKING:
 
     from registry.models import File, Version
 
-__all__ = [
-    "SAID",
-    "Details",
-    "check",
-    "describe",
-    "document_of",
-    "facts_of_file",
-    "measure",
-]
-
 MAX_TRIGGER_WORDS = 32
 STRENGTH_LIMIT = 10.0
 #: Columns that ``describe`` and ``measure`` write.

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     Key = tuple[int, date]
 
-__all__ = ["count", "write", "write_regularly"]
-
 #: Seconds that a count waits at most before it is written.
 WRITE_S = 2.0
 #: Versions of one transaction: other writers wait for it.

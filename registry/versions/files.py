@@ -21,16 +21,6 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
     from django.db.models import QuerySet
 
-__all__ = [
-    "SENT",
-    "Bytes",
-    "Served",
-    "get",
-    "is_for_everybody",
-    "require_access",
-    "served_of",
-]
-
 #: What sending needs, for ``served_of``; all columns of five tables cost more than the question.
 SENT = (
     "path",

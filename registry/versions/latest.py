@@ -15,17 +15,6 @@ from registry.versions import selectors as version_selectors
 if TYPE_CHECKING:
     from registry.models import Revision
 
-__all__ = [
-    "MAX_REASON",
-    "checked_reason",
-    "drop",
-    "latest_described_by_card",
-    "lock",
-    "newest",
-    "present",
-    "show",
-]  # fmt: skip
-
 #: Longest reason of a yank or a withdrawal, in characters.
 MAX_REASON = 280
 

@@ -25,16 +25,6 @@ if TYPE_CHECKING:
     from registry.models import Revision, User
     from registry.versions.details import Details
 
-__all__ = [
-    "make_public",
-    "name_after_file",
-    "number",
-    "record_commit",
-    "require_not_taken_down",
-    "require_stored",
-    "send_published",
-]  # fmt: skip
-
 
 def require_not_taken_down(user: User, adapter: Adapter, entries: Sequence[Entry]) -> None:
     """Refuse weights that an administrator took down from this adapter. Administrators may publish.

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from lorary.anatomy import Finding as Result
     from registry.models import Finding
 
-__all__ = ["Reinspected", "run", "stale"]
-
 _NAMELESS = "adapter" + checks.WEIGHTS
 
 

@@ -29,21 +29,6 @@ if TYPE_CHECKING:
 
     Viewer = User | AnonymousUser | None
 
-__all__ = [
-    "MAIN",
-    "Snapshot",
-    "at",
-    "commits",
-    "counted_for",
-    "file",
-    "files_of",
-    "heads",
-    "last_changes",
-    "longest",
-    "nothing_named",
-    "revision_named",
-]
-
 MAIN = "main"
 
 #: How far back the last change of a file is looked for; older changes count as this old.

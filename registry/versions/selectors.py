@@ -21,11 +21,6 @@ if TYPE_CHECKING:
 
     from registry.models import Adapter, Finding, User
 
-__all__ = [
-    "LATEST", "absent", "document_of", "file", "findings_of", "get", "gone", "hidden_findings",
-    "is_shown", "listing", "standing_for",
-]  # fmt: skip
-
 LATEST = "latest"
 
 #: Versions that a refusal names.

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from registry.models import User
     from registry.versions.details import Details
 
-__all__ = ["describe", "discard", "remeasure", "restore", "yank"]
-
 
 def describe(*, actor: User, version: Version, details: Details) -> Version:
     """Change what is said about a version as a README says it; its files never change.

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     Document = Mapping[str, Any]
 
-__all__ = ["HIGH", "LOW", "half_family", "superseded_in", "variants_of"]
-
 HIGH, LOW = "high-noise", "low-noise"
 
 #: The last checkpoint of a run, beside earlier ones.

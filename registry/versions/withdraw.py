@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
     from registry.models import Adapter, User
 
-__all__ = ["withdraw", "withdraw_adapter"]
-
 
 def withdraw(*, actor: User, version: Version, reason: str) -> Version:
     """Take a version down for good; again with the same reason changes nothing.

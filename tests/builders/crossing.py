@@ -15,8 +15,6 @@ from lorary.safetensors import Header, TensorInfo
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["ALGORITHMS", "CONVENTIONS", "header"]
-
 Shape = tuple[int, ...]
 
 CONVENTIONS: Mapping[str, tuple[str, bool]] = {

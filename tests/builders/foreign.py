@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from tests.builders.modules import Shapes
 
-__all__ = ["checkpoint", "control_lora", "controlnet", "ip_adapter", "lllite", "motion", "write"]
-
 
 def checkpoint(family: str, naming: str, prefix: str = "") -> Shapes:
     """The layers of a base model."""

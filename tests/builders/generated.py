@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     Modules = Mapping[str, tuple[int, ...]]
 
-__all__ = ["PARTS", "WHOLE", "headers_of"]
-
 PARTS = ("all", "attention", "feed_forward", "some_blocks", "one_block", "first_half")
 """What people train of a model; some models lack one."""
 

@@ -10,8 +10,6 @@ from tests.builders.weights import file_of, safetensors
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ATTACKS", "FEW", "Attack"]
-
 
 class Attack(NamedTuple):
     """A hostile or broken file and the code it must be refused with."""

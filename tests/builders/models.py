@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DENOISERS", "SMALLER", "TEXT_ENCODERS", "Target"]
-
 
 class Target(NamedTuple):
     """A module of a base model: name and weight shape `(out, in, *kernel)`."""

@@ -11,8 +11,6 @@ from lorary.safetensors import Header, TensorInfo
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["DOWN_UP", "LYCORIS", "PEFT", "Shapes", "header", "one", "pairs", "scanned"]
-
 Shapes = dict[str, tuple[int, ...]]
 
 PEFT = (".lora_A.weight", ".lora_B.weight")

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     #: Bytes of a length, for the tensor with an index.
     Noise: TypeAlias = Callable[[int, int], Iterator[bytes]]
 
-__all__ = ["write_safetensors"]
-
 POOL_BYTES = 1024 * 1024
 STEP_BYTES = 8 * 4099  # where the next tensor begins in the pool: no two begin alike soon
 

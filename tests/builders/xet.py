@@ -13,8 +13,6 @@ from hub.protocols.huggingface.xet.shards import TAG, hash_bytes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["END", "chunk", "file_records", "grouped", "name_of", "shard", "xorb", "xorb_records"]
-
 END = b"\xff" * 32 + bytes(16)
 
 

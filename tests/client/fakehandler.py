@@ -17,8 +17,6 @@ from urllib.parse import parse_qs, unquote, urlsplit
 if TYPE_CHECKING:
     from tests.client.fakehub import FakeHub
 
-__all__ = ["TOKEN", "Handler", "Seen"]
-
 TOKEN = "lor_right"
 BLOCK = 64 * 1024
 

@@ -8,8 +8,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-__all__ = ["CutOnce"]
-
 
 class _Relay(BaseHTTPRequestHandler):
     """A request, after which the connection ends."""

@@ -12,8 +12,6 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["environment"]
-
 LIMIT_S = 300
 #: What pip says when nobody answers it.
 AWAY = ("No matching distribution found", "Connection", "Temporary failure", "timed out")

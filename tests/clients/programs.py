@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from tests.running import RunningHub
 
-__all__ = ["Programs"]
-
 LIMIT_S = 180
 #: What of this process's environment programs need.
 KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "OMP_NUM_THREADS")

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from tests.running import RunningHub
 
-__all__ = ["LARGE_BYTES", "Shelf", "fill"]
-
 #: More than the two blocks of 10 MiB by which clients keep what arrived.
 LARGE_BYTES = 24 * 2**20
 #: More than a page of a list has.

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from tests.running import RunningHub
 
-__all__ = ["CommandLine"]
-
 
 @dataclass(frozen=True)
 class CommandLine:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from tests.e2e.talk import Caller
 
-__all__ = ["Shown", "difference", "pixels", "previews_of", "ready", "wait_until"]
-
 Key = tuple[str, int, float]
 
 #: The promise to whoever publishes, on two cores.

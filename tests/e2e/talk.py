@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from tests.running import RunningHub
 
-__all__ = ["Answer", "Caller", "Kept", "caller", "exchange", "kept", "kill_all", "sent_from"]
-
 TIMEOUT_S = 60.0
 CHUNK = 1024 * 1024
 TABLES = ("adapter", "blob", "blobanatomy", "file", "revision", "version")

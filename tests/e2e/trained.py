@@ -18,8 +18,6 @@ from lorary.anatomy import inspect_file
 from previews.render import load_bases
 from tests.running import ROOT
 
-__all__ = ["BASES", "Trained", "trained"]
-
 MINIATURE = ROOT / "previews" / "miniature"
 BASES = Path(os.environ.get("LORARY_TEST_BASES") or ROOT / "previews" / "bases.toml")
 

@@ -6,8 +6,6 @@ import math
 import unicodedata
 from typing import Any, NamedTuple
 
-__all__ = ["DOCUMENT", "REFUSAL", "faults"]
-
 
 class Map(NamedTuple):
     """An object with any keys."""

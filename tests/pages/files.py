@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from tests.builders.adapters import DENOISERS, kohya
 
-__all__ = ["lora"]
-
 
 def lora(rank: int = 4) -> bytes:
     """Return a small adapter for Stable Diffusion 1."""

@@ -10,8 +10,6 @@ from registry.models import Blob
 if TYPE_CHECKING:
     from registry.models import Version
 
-__all__ = ["render"]
-
 STRENGTHS = (0, 0.25, 0.5, 0.75, 1)
 DOCUMENT = {"prompts": ["a", "b"], "seeds": [1, 2], "strengths": STRENGTHS, "steps": 8}
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from django.test import Client
 
-__all__ = ["METHODS", "Asked", "address_of", "asked_of", "routes", "send"]
-
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 

@@ -29,8 +29,6 @@ from pathlib import Path
 from tests.permissions.requests import METHODS
 from tests.permissions.world import STATES
 
-__all__ = ["POLICIES", "ROUTES", "expected"]
-
 HERE = Path(__file__).parent
 
 

@@ -59,8 +59,6 @@ from registry.versions import withdraw
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 
-__all__ = ["CALLERS", "STATES", "Caller", "World"]
-
 #: What an adapter can be like; each is the name of one.
 STATES = (
     "public", "unlisted", "private", "gated-auto", "gated-manual", "blocked", "draft", "yanked",

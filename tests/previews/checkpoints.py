@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     Tensors = dict[str, Tensor]
 
-__all__ = ["write_ltx", "write_part", "write_stable_diffusion"]
-
 #: Of the autoencoder; up blocks are counted from the other end there.
 _VAE = (
     (r"mid_block\.resnets\.0", "mid.block_1"),

@@ -5,8 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-__all__ = ["run_fresh"]
-
 
 def run_fresh(code: str) -> subprocess.CompletedProcess[str]:
     """Run code with the settings of the tests, from the repository's root."""

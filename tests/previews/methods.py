@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["METHODS", "Change", "changes", "put", "write"]
-
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Parts = dict[str, Array]
 Shape = tuple[int, ...]

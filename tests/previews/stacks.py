@@ -16,8 +16,6 @@ from registry.models import Job
 if TYPE_CHECKING:
     from registry.models import User, Version
 
-__all__ = ["alone", "finished", "refusal", "stack_of"]
-
 
 def alone(version: Version) -> Version:
     """Spare a test the version's own previews."""

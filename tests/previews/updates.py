@@ -21,22 +21,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = [
-    "ControlsInMemory",
-    "Update",
-    "bases_at",
-    "layer",
-    "patch",
-    "pixels",
-    "recipe",
-    "some_updates",
-    "write_diffusers",
-    "write_kohya",
-    "write_mixed",
-    "write_old_diffusers",
-    "write_peft",
-]
-
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 FEED = ("ff.net.0.proj", "ff.net.2", "proj_in", "proj_out")
 TEXT = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")

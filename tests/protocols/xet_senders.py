@@ -16,8 +16,6 @@ from tests.builders.xet import file_records, name_of, shard, xorb, xorb_records
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["WRITE_TOKEN", "Sender", "content", "digest", "sender_of", "waiting"]
-
 WRITE_TOKEN = "/api/models/ada/noir/xet-write-token/main"
 
 

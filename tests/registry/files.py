@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from tests.builders.adapters import DENOISERS, Target, kohya
 
-__all__ = ["LORA", "OTHER", "SD1", "UNDECIDED", "UNKNOWN", "with_nan"]
-
 SD1 = DENOISERS["sd1", "diffusers"]
 
 LORA = kohya(SD1)

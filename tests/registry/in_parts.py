@@ -17,8 +17,6 @@ from tests.registry.files import SD1
 if TYPE_CHECKING:
     from registry.models import User
 
-__all__ = ["DIGEST", "LARGE", "MIB", "begin", "body", "expect_accepted", "names", "send"]
-
 MIB = 2**20
 #: Three parts of 5 MiB, the last one shorter.
 LARGE = kohya(SD1, rank=240, dtype="F32")

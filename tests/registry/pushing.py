@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from registry.models import Adapter, Revision, User
 
-__all__ = ["README", "WEIGHTS", "branch", "deposited", "paths", "push"]
-
 WEIGHTS = "noir.safetensors"
 README = b"---\nlicense: mit\n---\n# Noir\n"
 

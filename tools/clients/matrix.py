@@ -30,8 +30,6 @@ from tools.clients.probe import CASES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["VERSIONS", "main"]
-
 NEWEST = "newest"
 VERSIONS = ("0.25.2", "0.36.2", "1.0.1", "1.33.0", NEWEST)
 #: Weights of 12 MB: by LFS they come in three parts.

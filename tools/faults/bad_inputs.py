@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from tools.faults.hubs import FaultyHub
     from tools.faults.trials import Plan, Trial
 
-__all__ = ["run"]
-
 PART_BYTES = 64 * 1024
 UPLOADS = "/api/v1/uploads"
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tools.faults.hubs import FaultyHub
     from tools.faults.trials import Plan
 
-__all__ = ["run"]
-
 CLIENTS = 4
 SIZES = (100_000, 1_000_000)
 #: Seconds that clients work in each part, and that the broker is away.

@@ -31,8 +31,6 @@ from tools.faults.trials import Plan, Skipped, Trial
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["LONG_ONLY", "SCENARIOS", "main"]
-
 SCENARIOS: dict[str, Callable[[Plan, Trial], None]] = {
     "kills": kills.run,
     "disk-full": full_disk.run,

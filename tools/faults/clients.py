@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from tools.faults.payloads import Payload
     from tools.faults.stages import Stages
 
-__all__ = ["Client", "Ledger", "Lost", "Sent", "fetch"]
-
 #: Pause before a request is repeated, and the time after which a hub counts as gone for good.
 PAUSE_S, PATIENCE_S = 0.1, 300.0
 FETCH_S = 60.0

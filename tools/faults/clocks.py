@@ -14,8 +14,6 @@ from tools.faults.trials import Skipped
 if TYPE_CHECKING:
     from tools.faults.trials import Plan, Trial
 
-__all__ = ["jumping"]
-
 CLIENTS = 4
 #: Files whose checks take long enough to be taken over in their middle.
 SIZES, SHORT_SIZES = (8_000_000, 24_000_000), (2_000_000, 8_000_000)

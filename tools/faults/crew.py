@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from tools.faults.payloads import Payload
     from tools.faults.trials import Plan, Trial
 
-__all__ = ["Crew", "at_work", "verify"]
-
 #: Seconds that a check may stay open whose end the database did not take: a lease, and a sweep.
 LEASE_S = 45.0
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from tools.faults.payloads import Payload
     from tools.faults.trials import Plan, Trial
 
-__all__ = ["run"]
-
 CLIENTS, USERS = 32, 8
 PART_BYTES = 256 * 1024
 SMALLEST, LARGEST = 100_000, 2_000_000

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tools.faults.hubs import FaultyHub
     from tools.faults.trials import Plan, Trial
 
-__all__ = ["hold_sqlite", "parts"]
-
 CLIENTS = 4
 SIZES = (100_000, 1_000_000)
 #: Seconds that somebody else keeps the write lock: SQLite is waited for 20 seconds, then the

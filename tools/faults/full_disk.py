@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from tools.faults.payloads import Payload
     from tools.faults.trials import Plan, Trial
 
-__all__ = ["run"]
-
 PART_BYTES = 256 * 1024
 DISK_BYTES = 24 * 2**20
 INODES = 600

@@ -20,8 +20,6 @@ from tools.faults.servers import Postgres, RabbitMQ
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Ground"]
-
 MIGRATE_S = 600
 LEAST_PART_BYTES = 5 * 2**20
 

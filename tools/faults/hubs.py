@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["FaultyHub", "Probe"]
-
 #: A line of the log that tells of something nobody expected.
 _SURPRISE = re.compile(r"ERROR hub\.problems: error ([0-9a-f]{12})")
 

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-__all__ = ["DOES"]
-
 BLOCK = 256 * 1024
 COUNTED = ("Adapter", "File", "Revision", "UploadPart", "Version")
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from tools.faults.hubs import FaultyHub
     from tools.faults.trials import Plan, Trial
 
-__all__ = ["run"]
-
 CLIENTS = 6
 PART_BYTES = 128 * 1024
 #: Sizes of files in bytes; where parts are larger, so are they.

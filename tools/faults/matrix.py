@@ -34,8 +34,6 @@ from tools.faults.servers import Postgres, RabbitMQ, postgres_programs
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["main"]
-
 #: Where files are taken in, and where processes are killed meanwhile.
 INGEST = (
     "tests/registry", "tests/api/test_journey.py", "tests/e2e/test_cut_uploads.py",

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
-__all__ = ["Payload", "payload"]
-
 SD1 = DENOISERS["sd1", "diffusers"]
 #: Bytes of a file for each rank: two of each sum of widths.
 BYTES_PER_RANK = 2 * sum(target.shape[0] + target.shape[1] for target in SD1)

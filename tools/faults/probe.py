@@ -15,8 +15,6 @@ import sys
 import django
 from django.db import connections
 
-__all__ = ["main"]
-
 
 def main() -> None:
     """Answer until nobody asks any more."""

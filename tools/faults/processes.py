@@ -17,8 +17,6 @@ from tests.running import free_port
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Broker", "Workers"]
-
 ROOT = Path(__file__).resolve().parents[2]
 #: Seconds that a supervisor waits before it starts a killed worker again.
 RESTART_S = 1.0

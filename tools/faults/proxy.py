@@ -16,8 +16,6 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MOODS", "FaultyProxy"]
-
 #: What may be wrong with an answer. "After" means that what was asked for has been done.
 MOODS = ("500", "503", "500 after", "reset", "reset after", "cut", "slow")
 #: Longest delay of a slow answer, in seconds.

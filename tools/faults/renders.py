@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
     from tools.faults.scene import Outcome, Scene
 
-__all__ = ["main"]
-
 WORKERS = 2
 #: Seconds that the broker is away.
 AWAY_S = 3.0

@@ -14,8 +14,6 @@ from tools.faults.trials import Skipped
 if TYPE_CHECKING:
     from tools.faults.trials import Plan, Trial
 
-__all__ = ["run"]
-
 CLIENTS = 4
 PART_BYTES = 5 * 2**20  # the least that S3 takes
 SIZES = (300_000, 14_000_000)

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
     from registry.models import User, Version
 
-__all__ = ["FAMILIES", "Outcome", "Scene", "build", "outcome", "write_bases"]
-
 #: Two queues, so that one claim has to look at both.
 FAMILIES = ("miniature", "sd1")
 OWNERS = 8

@@ -21,8 +21,6 @@ from tools.faults.trials import Skipped
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Postgres", "RabbitMQ", "postgres_programs", "wait_until"]
-
 START_S = 60.0
 
 

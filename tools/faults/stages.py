@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["PHASES", "Stages"]
-
 #: In the order a file goes through them.
 PHASES = ("announce", "part", "body", "complete", "check", "publish")
 #: Lengths of a phase, in seconds, that the next ones are guessed from.

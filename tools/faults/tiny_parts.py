@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from tools.faults.hubs import FaultyHub
     from tools.faults.trials import Plan, Trial
 
-__all__ = ["many_tiny_parts"]
-
 PART_BYTES = 64 * 1024
 PARTS, SHORT_PARTS = 10_000, 200
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from tools.faults.ground import Ground
 
-__all__ = ["Plan", "Skipped", "Trial"]
-
 #: Broken promises that are told one by one; the rest is counted.
 SHOWN = 20
 

@@ -31,8 +31,6 @@ from benchmarks.reports import machine
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Broken", "Run", "card", "main"]
-
 #: Characters of the longest card.
 LONGEST = 200_000
 #: Beyond the parser's own limit: for its preparation, and for what follows it.

@@ -21,8 +21,6 @@ from lorary.safetensors.strict import read_careful
 if TYPE_CHECKING:
     from lorary.safetensors import Header
 
-__all__ = ["MEMORY_BYTES", "MEMORY_TIMES", "check", "declared_size", "official_verdict"]
-
 #: Peak memory that reading a header may take: so many times its size, and so much more.
 MEMORY_TIMES, MEMORY_BYTES = 20, 32_000_000
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from random import Random
 
-__all__ = ["WAYS", "dawdle"]
-
 
 class _Act(Enum):
     READ = auto()

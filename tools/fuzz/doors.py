@@ -28,8 +28,6 @@ from tests.running import RunningHub
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["main"]
-
 #: Lines of one broken promise each that are printed; the others are counted.
 SHOWN = 20
 NEWLINE = "\n"

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
     from tools.fuzz.patterns import Found
 
-__all__ = ["Breach", "Spent", "header", "main", "measured"]
-
 #: Memory that an inspection may take, beside the bytes themselves.
 MEMORY_BYTES, MEMORY_TIMES = 64 * 2**20, 20
 #: CPU time that an inspection may take: a fixed part, and so much for each byte of the header.

@@ -31,8 +31,6 @@ from tools.fuzz.seeds import CONFIGS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Run", "main"]
-
 BATCH = 2_000
 #: For a header of a few megabytes at most, also where the machine is slow.
 MOST_SECONDS = 20.0

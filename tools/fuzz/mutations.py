@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-__all__ = ["bulk", "frame", "mutated"]
-
 TOKENS = (
     b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b"\\u0000", b"\\ud800", b"\\udc00", b"\\u0061",
     b"null", b"true", b"NaN", b"-Infinity", b"-0", b"0.0", b"1e5", b"01", b"1" * 25, b"9" * 400,

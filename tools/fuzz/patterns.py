@@ -22,8 +22,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["EXEMPT", "MOST", "ROOT", "Found", "compiled", "risks"]
-
 #: How ``re`` itself reads a pattern; typeshed does not know these modules.
 ops: Any = importlib.import_module("re._constants")
 parser: Any = importlib.import_module("re._parser")

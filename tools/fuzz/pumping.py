@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from random import Random
 
-__all__ = ["pumped"]
-
 #: What ``re`` calls the parts of a pattern; typeshed does not know them.
 ops: Any = import_module("re._constants")
 

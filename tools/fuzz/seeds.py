@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-__all__ = ["CONFIGS", "WORDS", "Entry", "entries", "header", "layout", "metadata"]
-
 Entry = tuple[str, list[int]]
 
 PREFIX_TEXTS = ("", *PREFIXES)

@@ -35,8 +35,6 @@ from tools.fuzz.dawdling import WAYS, dawdle
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["attacked", "main"]
-
 ATTACKER, VISITOR = "127.0.0.1", "127.0.0.2"
 CROWD = 80
 LIVE, PAGES = "/healthz/live", ("/", "/browse", "/signin", "/healthz/ready")

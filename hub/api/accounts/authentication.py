@@ -17,15 +17,6 @@ if TYPE_CHECKING:
 
     from registry.models import AccessToken, User
 
-__all__ = [
-    "AddressTokenAuth",
-    "AddressTokenScheme",
-    "SessionAuth",
-    "SessionScheme",
-    "TokenAuth",
-    "TokenScheme",
-]
-
 
 class TokenAuth(BaseAuthentication):
     """``Authorization: Bearer lor_…``; other schemes are for somebody else (a proxy)."""

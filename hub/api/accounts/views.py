@@ -34,17 +34,6 @@ if TYPE_CHECKING:
 
     from rest_framework.request import Request
 
-__all__ = [
-    "Me",
-    "MeOut",
-    "RevokedOut",
-    "TokenIn",
-    "TokenOut",
-    "TokenView",
-    "TokenWithSecretOut",
-    "Tokens",
-]
-
 EXAMPLE = OpenApiExample(
     "A token",
     value={

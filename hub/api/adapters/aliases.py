@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from registry.models import Adapter, Revision
 
-__all__ = ["AliasHistory", "AliasIn", "AliasView", "Aliases"]
-
 EXPECTED = (
     "Where it must point now (version, revision); null: it must not be there. Else 409, `current`."
 )

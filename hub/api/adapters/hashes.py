@@ -23,8 +23,6 @@ from registry.models import HashKind
 if TYPE_CHECKING:
     from rest_framework.request import Request
 
-__all__ = ["HashView", "Hashes", "HashesIn"]
-
 MAX_CHARS = 80
 LARGEST_LIST = 10_000  # of any hub, see `hub/setting_checks.py`
 

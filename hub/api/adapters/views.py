@@ -36,17 +36,6 @@ if TYPE_CHECKING:
 
     from previews.pictures.selectors import Picture
 
-__all__ = [
-    "AdapterDetailOut",
-    "AdapterIn",
-    "AdapterOut",
-    "AdapterPatchIn",
-    "AdapterView",
-    "Adapters",
-    "SearchQuery",
-    "covers_of",
-]
-
 #: Versions that an adapter's own document lists; the rest is at ``/versions``.
 MAX_VERSIONS = 100
 

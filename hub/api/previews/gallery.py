@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from previews.models import Sample
     from registry.models import Version
 
-__all__ = ["SampleView", "VersionSamples"]
-
 KINDS = ("image/png", "image/jpeg", "image/webp", "video/mp4", "video/webm")
 RAW = dict.fromkeys(KINDS, OpenApiTypes.BINARY)
 

@@ -27,17 +27,6 @@ if TYPE_CHECKING:
     from previews.renders.selectors import Previews
     from registry.models import Adapter
 
-__all__ = [
-    "PlanOut",
-    "PromptSetOut",
-    "PromptsIn",
-    "RecipeOut",
-    "RecipeView",
-    "RenderOut",
-    "RenderView",
-    "VersionRenders",
-]
-
 
 class RenderOut(PreviewsOut):
     """One render: a recipe applied to a version."""

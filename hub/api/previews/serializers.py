@@ -17,8 +17,6 @@ from previews.renders.selectors import Previews
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["PREVIEW_STATES", "PictureOut", "PlaceOut", "PreviewsOut"]
-
 #: States of a version's previews; ``none``: nobody asked for them.
 PREVIEW_STATES = [*RenderState.values, "none"]
 

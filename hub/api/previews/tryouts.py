@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from previews.tryouts.selectors import TryoutStatus
     from registry.models import User, Version
 
-__all__ = ["TryoutIn", "TryoutOut", "TryoutShare", "TryoutView", "Tryouts"]
-
 #: Seconds after which it is worth looking again, by state.
 LOOK_AGAIN_S = {RenderState.QUEUED: 2, RenderState.RUNNING: 1, RenderState.WAITING: 15}
 

@@ -23,8 +23,6 @@ from registry.models import JobState, WorkerWish
 if TYPE_CHECKING:
     from rest_framework.request import Request
 
-__all__ = ["WorkerIn", "WorkerOut", "WorkerView", "Workers"]
-
 
 class WorkerIn(Input):
     """What is wanted of a worker."""

@@ -21,8 +21,6 @@ from registry.scan import checks
 if TYPE_CHECKING:
     from rest_framework.request import Request
 
-__all__ = ["Inspect", "InspectQuery"]
-
 
 class InspectQuery(Input):
     """Which file the bytes begin."""

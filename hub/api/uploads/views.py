@@ -47,19 +47,6 @@ if TYPE_CHECKING:
 
     from rest_framework.request import Request
 
-__all__ = [
-    "Complete",
-    "Content",
-    "Links",
-    "Part",
-    "Parts",
-    "UploadIn",
-    "UploadListed",
-    "UploadOut",
-    "UploadView",
-    "Uploads",
-]
-
 RAW = {"application/octet-stream": OpenApiTypes.BINARY}
 #: States in which every byte has arrived.
 HERE = {UploadState.CHECKING, UploadState.ACCEPTED}

@@ -15,8 +15,6 @@ from lorary.anatomy import KIND_TITLES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["AnatomyOut", "InspectionOut", "RefusalOut", "VersionAnatomyOut", "named"]
-
 KINDS = tuple(KIND_TITLES)
 CONFIDENCES = ("proven", "narrowed", "claimed", "unknown")
 AGREEMENTS = ("agree", "conflict", "no-claim")

@@ -19,8 +19,6 @@ from registry.versions import selectors as version_selectors
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FileOut", "VersionBriefOut", "VersionOut", "VersionPlaceOut"]
-
 
 class StrengthOut(serializers.Serializer[Version]):
     """The multiplier at use."""

@@ -31,20 +31,6 @@ if TYPE_CHECKING:
 
     from registry.models import Version
 
-__all__ = [
-    "AdapterWithdraw",
-    "DetailsIn",
-    "FileView",
-    "Publish",
-    "VersionIn",
-    "VersionView",
-    "VersionWithdraw",
-    "Versions",
-    "WithdrawIn",
-    "Yank",
-    "YankIn",
-]
-
 EXAMPLE = OpenApiExample(
     "Publish an accepted upload",
     value={

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from hub.operations.backup import Made
 
-__all__ = ["Command"]
-
 EPILOG = """\
 The hub may run meanwhile. Files that are in the folder already are not copied again; each is
 verified by its sha256 when it is written.

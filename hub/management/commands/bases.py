@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     Document = dict[str, Any]
 
-__all__ = ["Command"]
-
 EPILOG = """\
 list     what the file says, and whether the files are here (the default)
 verify   folder, model_index.json, pipeline and the header of every weights file; of a checkpoint

@@ -9,8 +9,6 @@ from django.contrib.auth.management.commands import changepassword
 
 from registry.models import User
 
-__all__ = ["Command"]
-
 
 class Command(changepassword.Command):
     """Ask for a new password of somebody, whose name matches without regard to case."""

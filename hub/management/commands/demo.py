@@ -8,8 +8,6 @@ from django.core.management.base import BaseCommand
 
 from previews import demo
 
-__all__ = ["Command"]
-
 
 class Command(BaseCommand):
     """Publish the demo adapters; what is there already is left alone."""

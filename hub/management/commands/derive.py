@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
     from collections.abc import Iterator
 
-__all__ = ["Command"]
-
 EPILOG = """\
 The checks workers do this by themselves, after each render and a few hundred pictures at each
 start. This does all of it at once, here, and can be stopped and started again.

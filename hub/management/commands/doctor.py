@@ -14,8 +14,6 @@ from hub.operations.doctor import examine
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-__all__ = ["Command"]
-
 MARKS = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
 
 

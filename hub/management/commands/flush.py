@@ -10,8 +10,6 @@ from django.db import connections
 
 from registry import guards
 
-__all__ = ["Command"]
-
 
 class Command(flush.Command):
     """Django's own command, with the guards lifted meanwhile.

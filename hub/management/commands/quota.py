@@ -17,8 +17,6 @@ from registry.names import key_of
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-__all__ = ["Command"]
-
 EPILOG = """\
 SIZE is a number of bytes such as 200GB, "none" for no limit, or "default" for
 LORARY_QUOTA_BYTES. Without NAME it lists the namespaces above their quota. Nothing

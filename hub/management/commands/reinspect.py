@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from registry.blobs.rehash import Rehashed
     from registry.versions.reinspect import Reinspected
 
-__all__ = ["Command"]
-
 #: Files between two lines of progress where no terminal can overwrite one.
 STEP = 500
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from previews.render.output.readback import Original
     from previews.render.reproduce import Reproduction
 
-__all__ = ["Command"]
-
 EPILOG = """\
 The adapters are found in the store by their sha256; files named with --adapter are taken first,
 and PEFT's adapter_config.json with them where it lies beside. The base model is the one that the

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from previews.renders.rerender import Outdated, Rerendered
 
-__all__ = ["Command"]
-
 EPILOG = """\
 A version is rendered again when its last pictures were made by another recipe than it would get
 now: the renderer is a new one, the bases file says something else of its base, prompts or trigger

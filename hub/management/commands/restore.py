@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from hub.operations.backup import Restored
     from hub.operations.backup_sets import BackupSet
 
-__all__ = ["Command"]
-
 EPILOG = """\
 The database that LORARY_DATABASE_URL names has to be empty, for SQLite: absent. Files go into
 LORARY_STORAGE; those that are there already stay. Rows of an older release are brought up to date.

@@ -17,8 +17,6 @@ from registry.names import key_of
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-__all__ = ["Command"]
-
 EPILOG = """\
 Staff see /operator and the workers, and may take anybody's adapters down; programs
 of theirs do it with a token of the scope admin. Without NAME it lists who is staff.

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     Document = dict[str, Any]
 
-__all__ = ["Command"]
-
 EPILOG = """\
 status  where the files are, what the rows name, what is missing, what is left over (the default)
 verify  read files and compare their sha256: 100 of them, --sample N or --all

@@ -15,8 +15,6 @@ from registry import sweep
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-__all__ = ["Command"]
-
 
 class Command(BaseCommand):
     """Expire stale uploads and remove orphaned bytes after the grace period."""

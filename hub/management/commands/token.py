@@ -18,9 +18,6 @@ from registry.tokens import services as tokens
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-__all__ = ["Command"]
-
-
 EPILOG = """\
 A token expires after LORARY_TOKEN_DAYS (90) unless --expires says otherwise. The
 scope admin is for staff: `manage.py staff NAME` comes first.

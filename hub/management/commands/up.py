@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
     from collections.abc import Callable
 
-__all__ = ["Command"]
-
 
 class Command(BaseCommand):
     """Serve the site and the API, and run the workers, until stopped."""

@@ -16,8 +16,6 @@ from registry.versions import withdraw
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-__all__ = ["Command"]
-
 
 class Command(BaseCommand):
     """Take something down as an administrator, also private adapters."""

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
     from types import FrameType
 
-__all__ = ["Command"]
-
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

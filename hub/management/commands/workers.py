@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from hub.operations.worker_status import WorkerStatus
 
-__all__ = ["Command"]
-
 EPILOG = """\
 list    who there is: device, families, job, progress, last seen (the default)
 pause   take no other job; the one it is at goes on

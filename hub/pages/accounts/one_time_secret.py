@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponseRedirect
     from django.http.response import HttpResponseBase
 
-__all__ = ["Letter", "forget", "send", "take"]
-
 COOKIE, KEPT_AS = "lorary_pad", "sealed"
 #: Long enough to follow a redirect.
 MAX_AGE_S = 120

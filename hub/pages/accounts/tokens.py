@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-__all__ = ["index", "revoke", "revoke_all"]
-
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-__all__ = ["content", "password", "signin", "signout", "signup"]
-
 #: Tries of one name from one place, in fifteen minutes; and of one place altogether.
 TRIES, TRIES_OF_A_PLACE, WINDOW_S = 10, 60, 900
 #: New accounts from one place in an hour.

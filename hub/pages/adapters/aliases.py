@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from registry.models import Adapter, User, Version
 
-__all__ = ["AliasForm", "index", "remove"]
-
 #: Moves that the page lists; the API has all.
 MOVES = 100
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     Document = Mapping[str, Any]
 
-__all__ = ["Anatomy", "Fact", "anatomy_of", "method_title", "parts_text", "training_facts"]
-
 MAX_BLOCKS = 80
 MAX_TEXT = 200
 

@@ -22,22 +22,6 @@ if TYPE_CHECKING:
 
     Document = Mapping[str, Any]
 
-__all__ = [
-    "Cell",
-    "Reason",
-    "Row",
-    "Verdict",
-    "conflict_of",
-    "how",
-    "is_chosen_by_claim",
-    "layers",
-    "likely",
-    "lineage_of",
-    "reasons_of",
-    "refuted_lineages",
-    "verdict_of",
-]
-
 MAX_WORDS = 3
 
 _DIGEST = re.compile(r"(0x)?[0-9A-Fa-f]{64}")

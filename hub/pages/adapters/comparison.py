@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from previews.renders.selectors import Previews
     from registry.models import Adapter, Version
 
-__all__ = ["path_of", "show"]
-
 PROMPT_LABEL = 28
 
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from previews.pictures.selectors import Picture
     from registry.models import Adapter, User
 
-__all__ = ["Rating", "is_blurred", "placeholder_of", "rating_of"]
-
 SHOW, MATURE = "show", "mature"
 #: Parameters that ask for a part of a page instead of the page.
 _OF_PARTS = {"part", "first"}

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from hub.pages.adapters.tabs import FileLine
     from registry.models import Version
 
-__all__ = ["Snippet", "snippets_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class Snippet:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 MAX_ITEMS, MAX_TEXT = 3, 120
 
-__all__ = ["FileLine", "Remark", "Tab", "files_of", "partner_of", "remarks_of", "tabs_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class HashLine:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from django.http import QueryDict
     from django_stubs_ext import StrPromise
 
-__all__ = ["CARD_FIELDS", "DetailsForm", "EditVersionForm", "PublishForm", "VersionForm"]
-
 CARD_FIELDS = ("title", "summary", "kind", "tags", "licence", "maturity", "visibility", "card")
 
 #: Licences that people choose from; anything else can be written into the card's editor later.

@@ -37,17 +37,6 @@ if TYPE_CHECKING:
     from hub.pages.adapters.tabs import Remark
     from registry.models import Adapter, User, Version
 
-__all__ = [
-    "WithdrawForm",
-    "adapter_gone",
-    "decide",
-    "edit",
-    "may_withdraw",
-    "withdraw",
-    "withdraw_adapter",
-    "yank",
-]
-
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def yank(request: HttpRequest, owner: str, name: str, version: str) -> HttpResponse:

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     from registry.models import Adapter, Version
 
-__all__ = ["edit", "show"]
-
 
 @require_safe
 def show(request: HttpRequest, owner: str, name: str) -> HttpResponse:

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     Viewer = User | AnonymousUser | None
 
-__all__ = ["Card", "cards_of"]
-
 #: Width and height that a card reserves; the browser scales, the ratio is what counts.
 PICTURE_SIZE = 512
 

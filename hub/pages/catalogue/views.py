@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from registry.adapters.selectors import Facets, Page, Query
     from registry.models import Adapter, User
 
-__all__ = ["browse", "count_text", "home", "page_links", "profile"]
-
 NEWEST = 10
 
 

@@ -23,8 +23,6 @@ import lorary
 from hub.http.delivery import content_disposition
 from registry.errors import NotFound
 
-__all__ = ["Wheel", "send", "wheel"]
-
 _NO_SOURCES = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", "dist")
 #: 2000-01-01. All files get this date, so that the same sources make the same bytes.
 _DATE = 946_684_800

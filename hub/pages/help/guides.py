@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
     from django.utils.safestring import SafeString
 
-__all__ = ["show"]
-
 #: Documents of ``docs/`` that are written for whoever uses the site.
 DOCUMENTS = frozenset({"anatomy", "findings"})
 

@@ -19,8 +19,6 @@ from registry.models import Access, Adapter, Namespace, Version
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
-__all__ = ["show"]
-
 #: So many of the newest are looked at for one that everybody may pull.
 NEWEST = 10
 

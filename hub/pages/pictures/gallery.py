@@ -37,20 +37,6 @@ if TYPE_CHECKING:
     from previews.samples.selectors import ShownSample
     from registry.models import Adapter, Blob, User, Version
 
-__all__ = [
-    "FIRST",
-    "Gallery",
-    "Print",
-    "Used",
-    "gallery",
-    "gallery_of",
-    "item",
-    "media",
-    "place_of",
-    "print_of",
-    "smaller",
-]
-
 #: Pictures on the page of an adapter; the gallery's own page has all.
 FIRST = 10
 #: Seconds between looks while something is read.

@@ -36,18 +36,6 @@ if TYPE_CHECKING:
 
     from registry.models import Blob, User
 
-__all__ = [
-    "animation",
-    "card",
-    "cover",
-    "image",
-    "is_for_everyone",
-    "kept",
-    "sheet",
-    "smaller",
-    "viewer_of",
-]
-
 
 @require_safe
 def image(request: HttpRequest, image_id: int) -> HttpResponseBase:

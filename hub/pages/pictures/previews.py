@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from previews.renders.selectors import Previews
     from registry.models import Adapter, Version
 
-__all__ = ["Panel", "PromptsForm", "previews", "previews_context", "recipe"]
-
 #: Seconds between looks, by state; what waits for a worker changes rarely.
 POLL_S = {"queued": 2, "running": 1, "waiting": 5}
 #: Blank frames that stand for pictures to come.

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     Document = Mapping[str, Any]
 
-__all__ = ["Band", "Frame", "Option", "Sweep", "frame_of", "in_words", "ranges", "sweep_of"]
-
 PROMPT_LABEL = 28
 #: More prompts than these are chosen from a list: side by side most would be out of sight.
 PROMPTS_BESIDE = 3

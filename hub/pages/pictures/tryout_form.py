@@ -38,16 +38,6 @@ if TYPE_CHECKING:
 
     Viewer = User | AnonymousUser
 
-__all__ = [
-    "Row",
-    "TryForm",
-    "TryoutForm",
-    "TryoutInput",
-    "form_of",
-    "found_for",
-    "input_from_query",
-]
-
 #: Adapters that a search on the desk shows.
 FOUND = 6
 #: Names beyond these are cut off before anything is looked up.

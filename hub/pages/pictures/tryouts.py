@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from previews.models import Tryout
     from previews.tryouts.selectors import TryoutStatus
 
-__all__ = ["act", "desk", "search", "show", "stack", "state", "strip"]
-
 #: Seconds between looks, by state; what waits for a worker changes rarely.
 POLL_S = {"queued": 2, "running": 1, "waiting": 15}
 #: Least seconds between looks at the strip.

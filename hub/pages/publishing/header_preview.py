@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 
     Document = Mapping[str, Any]
 
-__all__ = ["Proof", "Reading", "Word", "of_document", "other_base", "read", "suggest"]
-
 #: What trainers add to a file's name by themselves, and browsers to a second download.
 _ADDED = re.compile(r"([-_](step)?[0-9]{6,1024})?( ?\([0-9]{1,9}\))?\Z")
 #: Names that libraries give to every adapter.

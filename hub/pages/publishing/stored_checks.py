@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from hub.pages.adapters.version_forms import VersionForm
     from registry.models import Upload, User
 
-__all__ = ["again", "of_upload", "of_uploads"]
-
 #: States in which the checks have said all they will say.
 DECIDED = {UploadState.ACCEPTED, UploadState.REFUSED}
 

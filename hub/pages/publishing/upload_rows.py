@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from registry.models import Namespace, Upload, User, Version
 
-__all__ = ["Limits", "Line", "limits", "line_of", "lines_of"]
-
 #: How the site writes a day.
 DAY = "j M Y"
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest, HttpResponse
 
-__all__ = ["begun", "cancel", "index"]
-
 PAGE = 20
 #: Uploads of one name and size that a browser compares its file with.
 MOST_ALIKE = 5

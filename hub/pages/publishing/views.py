@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from hub.pages.publishing.header_preview import Reading
     from registry.models import Adapter, User
 
-__all__ = ["checked", "name", "publish", "read"]
-
 #: Headers that one person may have read in a minute.
 READS, READ_WINDOW_S = 60, 60
 #: Files of one version that the page asks about at once.

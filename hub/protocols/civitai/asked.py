@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
-__all__ = ["MAX_NUMBER", "PERIODS", "Asked", "number"]
-
 #: Ids are positive 32-bit integers.
 MAX_NUMBER = 2**31 - 1
 #: Most characters of a value, and most values of a list.

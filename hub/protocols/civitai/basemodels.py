@@ -19,8 +19,6 @@ from lorary.anatomy import FAMILIES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["NAMES", "condition", "name_of"]
-
 OTHER = "Other"
 _UNKNOWN = "unknown"
 

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-__all__ = ["Refused", "answer", "door", "origin"]
-
 P = ParamSpec("P")
 
 NOT_FOUND = "not found"

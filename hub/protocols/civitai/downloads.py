@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from registry.models import File, Version
     from registry.versions.files import Served
 
-__all__ = ["PASS_S", "content", "model"]
-
 #: Seconds that a pass is good for; a transfer that has begun may take longer.
 PASS_S = 3600
 _SALT = "hub.protocols.civitai.downloads"

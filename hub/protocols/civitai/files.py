@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from hub.protocols.civitai.asked import Asked
     from registry.models import File, Version
 
-__all__ = ["chosen", "download_url", "hashes_of", "main_of", "shape", "shapes"]
-
 SAFE = "SafeTensor"
 
 #: Kind of hash → how Civitai writes it; other kinds are ours alone.

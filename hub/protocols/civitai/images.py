@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from previews.models import Image
     from previews.pictures.showcase import RenderedImage
 
-__all__ = ["images"]
-
 MOST, USUAL = 200, 100
 
 _VERSION = "render__version"

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest, HttpResponse
 
-__all__ = ["model", "models"]
-
 MOST = 100
 
 #: Nothing here is behind a paywall, made on the site, or a checkpoint.

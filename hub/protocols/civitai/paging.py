@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from hub.protocols.civitai.asked import Asked
 
-__all__ = ["Paging", "counted", "link", "paging_of", "read", "written"]
-
 MAX_COUNTED = 1000
 #: Counted lists without a limit of their own: as far as a number of rows may go.
 MAX_PAGE = 10_000_000

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
 
-__all__ = ["creators", "enums", "tags"]
-
 MOST, USUAL = 200, 20
 
 

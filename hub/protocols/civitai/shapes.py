@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from previews.pictures.showcase import RenderedImage
     from registry.models import Adapter, File, Version
 
-__all__ = ["Shelf", "date", "full_version", "level_of", "mini", "models", "picture", "versions"]
-
-
 #: Characters of a text that lists tell, as many as a summary may have.
 BRIEF = 280
 #: Formatting characters of notes that are shown as more than plain text.

@@ -6,8 +6,6 @@ from django.urls import URLPattern, path
 
 from hub.protocols.civitai import downloads, images, models, people, versions
 
-__all__ = ["urlpatterns"]
-
 NUMBER = "<str:number_text>"
 
 urlpatterns: list[URLPattern] = [

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from registry.blobs.by_hash import Match
     from registry.models import Version
 
-__all__ = ["by_hash", "by_hashes", "ids_by_hashes", "mini", "version"]
-
 MOST_HASHES, MOST_IDS = 100, 10_000
 
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")

@@ -15,25 +15,6 @@ from registry.models import FileRole, Maturity
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = [
-    "COMMERCIAL_USES",
-    "ENUMS",
-    "FILE_TYPES",
-    "FORMATS",
-    "IMAGE_SORTS",
-    "LEVELS",
-    "LEVEL_NAMES",
-    "MODEL_TYPES",
-    "PRECISIONS",
-    "SIZES",
-    "SORTS",
-    "allowing",
-    "file_type",
-    "flags_of",
-    "model_type",
-    "of_types",
-]
-
 MODEL_TYPES = (
     "Checkpoint", "TextualInversion", "Hypernetwork", "AestheticGradient", "LORA", "LoCon", "DoRA",
     "Controlnet", "Upscaler", "MotionModule", "VAE", "TextEncoder", "UNet", "CLIPVision", "Poses",

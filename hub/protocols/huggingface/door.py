@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-__all__ = ["answer", "charge_write", "door", "models_only", "nothing", "nowhere"]
-
 P = ParamSpec("P")
 
 SAFE = frozenset({"GET", "HEAD"})

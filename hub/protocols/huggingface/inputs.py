@@ -16,18 +16,6 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.request import QueryDict
 
-__all__ = [
-    "expanded",
-    "flag_of",
-    "is_on",
-    "json_of",
-    "next_page",
-    "refuse_pull_request",
-    "stream_of",
-    "text_of",
-    "whole",
-]
-
 
 def is_on(query: QueryDict, name: str) -> bool:
     """Whether a switch is on: ``true`` of newer clients, ``True`` of older ones, ``1``."""

@@ -25,19 +25,6 @@ if TYPE_CHECKING:
 
     from hub.http.problems import Problem
 
-__all__ = [
-    "DISABLED",
-    "ENTRY_NOT_FOUND",
-    "GATED_REPO",
-    "INVALID_TOKEN",
-    "REPO_NOT_FOUND",
-    "REVISION_NOT_FOUND",
-    "Refused",
-    "in_header",
-    "raw_path",
-    "refusal",
-]
-
 REPO_NOT_FOUND = "RepoNotFound"
 REVISION_NOT_FOUND = "RevisionNotFound"
 ENTRY_NOT_FOUND = "EntryNotFound"

@@ -15,8 +15,6 @@ from hub.protocols.huggingface.repos import administration, files, lists
 from hub.protocols.huggingface.repos import views as repos
 from hub.protocols.huggingface.xet import endpoints as xet
 
-__all__ = ["urlpatterns"]
-
 
 class _Digits(StringConverter):
     """Hex digits that stand for 32 bytes."""

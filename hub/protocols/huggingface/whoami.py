@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from registry.models import AccessToken
 
-__all__ = ["agent_harnesses", "whoami"]
-
 
 @door("GET")
 def whoami(request: HttpRequest) -> JsonResponse:

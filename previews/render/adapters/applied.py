@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from previews.render.adapters.updates import Delta, Update
     from previews.render.recipe import Layer
 
-__all__ = ["MountedStack", "mount"]
-
 
 @dataclass(slots=True)
 class _ChangedTensor:

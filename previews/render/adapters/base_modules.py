@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from previews.render.families import Family
 
-__all__ = ["BaseModule", "Table", "native_names", "table_of", "with_native"]
-
 #: Prefixes of kohya's names for each part of a pipeline.
 _KOHYA = {
     "unet": ("lora_unet", "oft_unet", "lycoris"),

@@ -25,8 +25,6 @@ from previews.render.errors import CannotRender, Why
 if TYPE_CHECKING:
     from collections.abc import Iterable, Set
 
-__all__ = ["Form", "Key", "Module", "group", "split"]
-
 #: Files of some tools have PEFT's adapter name after the parameter's.
 _NAMED = r"(?:\.[^.]+)?"
 _PARTS = tuple(

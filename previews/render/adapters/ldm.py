@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ldm_names"]
-
 _RESNET = {
     "norm1": "in_layers.0",
     "conv1": "in_layers.2",

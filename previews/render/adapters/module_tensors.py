@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from previews.render.adapters.base_modules import BaseModule
 
-__all__ = ["AdapterFile", "ModuleTensors", "scale_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class AdapterFile:

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     #: Turns names of the original authors' code into diffusers' (``pipeline.lora_state_dict``).
     Convert = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
-__all__ = ["normalise", "read", "read_tensors", "unfused"]
-
 #: Key under which diffusers keeps an adapter's PEFT configuration in the file's metadata.
 _DIFFUSERS_CONFIG = "lora_adapter_metadata"
 

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from previews.render.adapters.module_tensors import ModuleTensors
 
-__all__ = ["oft", "peft_boft", "peft_oft"]
-
 #: Default number of terms in PEFT's series for the inverse.
 _TERMS = 5
 

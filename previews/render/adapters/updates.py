@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from previews.render.adapters.base_modules import BaseModule
     from previews.render.adapters.module_tensors import ModuleTensors
 
-__all__ = ["Delta", "Update", "part_of", "update_of"]
-
 #: Maps the base's weight or bias and a strength to what is added, on the weight's device.
 Delta = Callable[["Tensor", float], "Tensor"]
 #: Returns ΔW at strength 1 for a method that does not depend on W.

@@ -36,8 +36,6 @@ from previews.render.recipe import MAX_FPS, MAX_FRAMES, TriggerPlace
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["DEFAULT_FILE", "Base", "Bases", "announced_base", "load_bases"]
-
 #: The file that comes with Lorary; it has only the miniature.
 DEFAULT_FILE = Path(__file__).resolve().parents[2] / "bases.toml"
 

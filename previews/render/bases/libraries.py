@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from previews.render.bases.bases_file import Base
 
-__all__ = ["LIBRARY_ERRORS", "as_unavailable", "quiet"]
-
 
 @contextmanager
 def quiet() -> Iterator[None]:

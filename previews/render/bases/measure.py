@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from previews.render.bases.bases_file import Base
     from previews.render.recipe import Recipe
 
-__all__ = ["Measurement", "WarmUp", "measure", "warm"]
-
 #: Factor on the measured memory, for adapters and longer prompts.
 MARGIN = 1.1
 

@@ -11,8 +11,6 @@ import torch
 if TYPE_CHECKING:
     from previews.render.bases.pipelines import OpenBase
 
-__all__ = ["has_room", "is_out_of_memory", "reduce_memory", "release_memory"]
-
 _WORDS = ("out of memory", "not enough memory", "can't allocate memory")
 
 

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from previews.render.bases.bases_file import Base
 
-__all__ = ["INDEX", "SUFFIX", "absence", "folder_of", "installed", "pipelines_known"]
-
 #: File that a pipeline folder of diffusers has.
 INDEX = "model_index.json"
 

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from previews.render.families import Family
 
 
-__all__ = ["BaseCache", "OpenBase", "device_of", "fingerprint"]
-
-
 @dataclass(slots=True)
 class OpenBase:
     """A base in memory; ``batch`` and ``offload`` change if memory runs out."""

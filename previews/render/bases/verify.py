@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from previews.render.bases.bases_file import Base
 
-__all__ = ["Fault", "pickled", "verify"]
-
 #: Longest JSON file that is read; the index of a large model has a few hundred kilobytes.
 MAX_JSON_BYTES = 16 * 1024 * 1024
 

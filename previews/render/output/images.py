@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from previews.render.recipe import Layer, Recipe, Shot
 
-__all__ = ["Caption", "animation", "caption", "contact_sheet", "decode", "encode"]
-
 #: zlib level; a change of the library's default would change all digests.
 COMPRESSION = 4
 

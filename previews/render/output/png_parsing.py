@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Png", "parse_png", "read_png"]
-
 #: The largest picture has 50 MB uncompressed.
 MAX_FILE_BYTES = 64 * 1024 * 1024
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from previews.render.output.png_parsing import Png
 
-__all__ = ["Original", "UsedAdapter", "read_back"]
-
 MAX_ADAPTERS = 16
 #: Highest strength of an adapter times that of the recipe.
 MAX_STRENGTH = 100.0

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     Measure = Callable[["_Reduced", "_Reduced"], float]
 
-__all__ = ["METHOD", "Advice", "Side", "advise"]
-
 #: Version of the rules; advice by another version is made again.
 METHOD = 1
 

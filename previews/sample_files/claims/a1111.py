@@ -20,8 +20,6 @@ from previews.sample_files.claims.facts import Facts, Resource
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["read"]
-
 MAX_CHARS = 200_000
 
 _SETTINGS = re.compile(r"^Steps: \d", re.MULTILINE)

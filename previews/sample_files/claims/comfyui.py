@@ -14,8 +14,6 @@ from previews.sample_files.claims.facts import Facts, Resource
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["read"]
-
 MAX_NODES = 4000
 
 #: Inputs with text, by priority.

@@ -12,8 +12,6 @@ from lorary.anatomy.claims.metadata import public_name, public_text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["MAX_HASHES", "MAX_RESOURCES", "Facts", "Resource"]
-
 MAX_PROMPT, MAX_NAME = 4000, 120
 MAX_RESOURCES = 32
 #: Most hashes of a resource; each is looked up in the database.

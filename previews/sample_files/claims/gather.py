@@ -14,8 +14,6 @@ from previews.sample_files.claims.facts import Facts, Resource
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["gather"]
-
 
 def gather(texts: Mapping[str, str], exif: bytes = b"") -> dict[str, Any]:
     """Return the facts that a file claims; its own ``texts`` take precedence over those in Exif."""

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from urllib3 import BaseHTTPResponse, HTTPConnectionPool
 
-__all__ = ["Connections", "Origin", "Proxy", "ProxyInvalid", "is_loopback", "root_of"]
-
 CONNECT_TIMEOUT_S = 10.0
 BLOCK_BYTES = 1024 * 1024
 _PARALLEL = 8

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["names_of"]
-
 
 def names_of(
     package: str, homes: Mapping[str, str]

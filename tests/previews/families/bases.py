@@ -13,8 +13,6 @@ from tests.previews.families import texts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FLOW", "IMAGES", "Tiny", "made"]
-
 FLOW = "FlowMatchEulerDiscreteScheduler"
 
 

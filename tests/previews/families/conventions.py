@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["CONVENTIONS", "Update", "conventions_of", "moved", "patched", "updates_of", "written"]
-
 #: Layers that trainers choose: attention and feed-forward.
 _USUAL = re.compile(
     r".+\.(attn\d?|attention|ff|ff_context|ff_i|ffn|feed_forward|proj_mlp|proj_out)\b.*"

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from tests.previews.families.bases import Tiny
 
-__all__ = ["TINY", "Scene"]
-
 TINY = {tiny.family: tiny for tiny in (*bases.IMAGES, *videos.VIDEOS)}
 GUIDANCE, FPS = 2.5, 8
 

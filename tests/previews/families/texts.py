@@ -15,21 +15,6 @@ from diffusers.pipelines import kolors
 from diffusers.pipelines.kolors import text_encoder
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-__all__ = [
-    "WIDTH",
-    "bert",
-    "chatglm",
-    "chatglm_tokenizer",
-    "clip",
-    "gemma",
-    "llama",
-    "mistral",
-    "qwen",
-    "qwen_vision",
-    "t5",
-    "tokenizer",
-]
-
 #: Width of every text encoder here but CLIP's.
 WIDTH = 32
 _SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")

@@ -7,8 +7,6 @@ from typing import Any
 from tests.previews.families import texts
 from tests.previews.families.bases import FLOW, SHORT, Tiny, made
 
-__all__ = ["VIDEOS"]
-
 
 def wan_model() -> Any:
     return made(

@@ -15,8 +15,6 @@ from PIL import Image
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["animation", "chunk", "encoded", "film", "photo", "png", "riff", "sound"]
-
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 

@@ -16,8 +16,6 @@ from hub.protocols.huggingface import urls as huggingface
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["CIVITAI", "HUGGING_FACE", "Address", "addresses", "route_of"]
-
 HUGGING_FACE, CIVITAI = "Hugging Face", "Civitai"
 
 _PARAMETER = re.compile(r"<(?:[a-z-]+:)?([a-z_]+)>")

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from tools.fuzz.knocking.addresses import Address
     from tools.fuzz.knocking.words import Known
 
-__all__ = ["BOB", "CALLERS", "OWNER", "READER", "STRANGER", "Asked", "asked", "caller_of", "turns"]
-
 #: Whoever asks: nobody, somebody with a token to read, ada with such a one, and bob, who may
 #: write, but has nothing to do with what is ada's.
 STRANGER, READER, OWNER, BOB = "stranger", "reader", "owner with a token to read", "other user"

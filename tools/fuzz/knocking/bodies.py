@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from tools.fuzz.knocking.words import Known
 
-__all__ = ["KINDS", "body_for", "method_of"]
-
 KINDS = (
     b"application/json", b"application/x-ndjson", b"application/x-www-form-urlencoded",
     b"multipart/form-data", b"multipart/form-data; boundary=x", b"application/octet-stream",

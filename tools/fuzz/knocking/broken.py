@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import random
 
-__all__ = ["CALLS", "NOIR", "ODD", "SHA", "body_of", "broken"]
-
 #: Address of an adapter that is there.
 NOIR = "/api/models/ada/noir"
 SHA = hashlib.sha256(b"abc").hexdigest()

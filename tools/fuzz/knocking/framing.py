@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from random import Random
 
-__all__ = ["Frame", "framed"]
-
 _LENGTH, _TRANSFER = b"Content-Length", b"Transfer-Encoding"
 
 

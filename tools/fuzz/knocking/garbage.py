@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from random import Random
 
-__all__ = ["garbage"]
-
 _GOOD = b"GET /api/models?limit=1 HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 _POST = b"POST /api/models/ada/noir/paths-info/main HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 _DELETE = (

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from tools.fuzz.knocking.wire import Answer
     from tools.fuzz.knocking.words import Known
 
-__all__ = ["WAITING", "broken_promises", "is_told", "told_apart"]
-
 #: Statuses from 500 on that are documented: no such transfer coding, and come again in a moment.
 WAITING = 503
 _DOCUMENTED = frozenset({501, WAITING})

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from django.db.models import Model
 
-__all__ = ["Row", "changes", "open_jobs", "rows", "stored"]
-
 #: Left out: what counts readers and attempts, and what workers write of themselves.
 _NOT_SEEN = frozenset({"Attempt", "DailyDownloads", "Worker", "WorkerWish", "Migration"})
 _COUNTED = frozenset({"downloads", "last_used_at"})

@@ -26,8 +26,6 @@ from tools.fuzz.knocking.words import BOBS, MARK, Known, Private
 if TYPE_CHECKING:
     from registry.models import Adapter, User, Version
 
-__all__ = ["fill", "with_permissions"]
-
 #: Files that bob has announced and may send.
 LINKS = 6
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from tools.fuzz.knocking.asking import Asked
     from tools.fuzz.knocking.words import Known
 
-__all__ = ["visit"]
-
 #: One request in so many comes with garbage on a line of its own.
 GARBAGE_EVERY = 12
 #: Seconds until files that were sent are checked.

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["SILENT", "Answer", "sent", "statuses"]
-
 #: Status of an answer that did not come.
 SILENT = 0
 #: Seconds: a push waits up to a minute for its checks.

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from random import Random
 
-__all__ = ["ABSENT", "BOBS", "MARK", "ODD_PARTS", "Known", "Private", "in_words_of", "value_of"]
-
 #: Parts of a path that no adapter, revision or file has in its name.
 ODD_PARTS = (
     "ada", "noir", "main", "v1", "v0", "v99999999999", "0" * 40, "..", ".", "%2e%2e", "%2F", "%00",

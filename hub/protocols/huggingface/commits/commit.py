@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from hub.protocols.huggingface.commits.operations import Header, Operation
     from registry.models import Adapter, User
 
-__all__ = ["HELD_BYTES", "WAIT_S", "commit"]
-
 #: Contents that are kept in memory until the last line was read; further ones are stored at once.
 HELD_BYTES = 8 * 1024 * 1024
 #: How many seconds a push waits for its checks; then clients are told to come again.

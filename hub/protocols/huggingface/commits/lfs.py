@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
     from registry.models import Adapter, Upload, User
 
-__all__ = ["WHOLE", "Link", "batch", "objects", "opened_link", "signed_link"]
-
 MEDIA_TYPE = "application/vnd.git-lfs+json"
 #: Most files that a client asks for at once is 256.
 MAX_OBJECTS = 1000

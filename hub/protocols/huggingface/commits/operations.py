@@ -31,19 +31,6 @@ if TYPE_CHECKING:
 
     from registry.uploads.receive import Readable
 
-__all__ = [
-    "MAX_BODY_BYTES",
-    "MAX_OPERATIONS",
-    "Content",
-    "Deletion",
-    "Header",
-    "Operation",
-    "Pointer",
-    "header_of",
-    "lines",
-    "operations",
-]  # fmt: skip
-
 #: Longest body: a client begins a new commit at 100 MB of contents, which base64 makes longer.
 MAX_BODY_BYTES = 192 * 1024 * 1024
 #: Most files that a client names in one commit is 1000.

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from lorary.anatomy import Finding
     from registry.models import Adapter, File, Revision
 
-__all__ = ["MAX_FILES", "preupload", "validate"]
-
 #: Clients ask for 256 files at a time.
 MAX_FILES = 1000
 #: Bytes of a file that clients send along.

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from registry.models import Adapter, Namespace, User, Version
 
-__all__ = ["branch", "create", "delete", "move", "settings", "tag"]
-
 _VERSION = re.compile(r"v[0-9]{1,1024}\Z")
 _GATES = {False: Access.OPEN, "auto": Access.GATED_AUTO, "manual": Access.GATED_MANUAL}
 

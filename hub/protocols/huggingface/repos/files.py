@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from registry.models import File
     from registry.versions.revisions import Snapshot
 
-__all__ = ["paths_info", "resolve", "tree"]
-
 #: Entries of a page, without and with their last changes; paths of one question.
 MAX_PAGE, MAX_EXPANDED, MAX_PATHS = 1000, 100, 1000
 #: Segments of ``api/models/{owner}/{name}/tree`` before revision and folder.

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from registry.models import Adapter
 
-__all__ = ["models", "tags_by_type"]
-
 MAX_PAGE = adapter_selectors.MAX_PAGE
 #: Tags that one list is filtered by; each is a condition of its own.
 MAX_TAGS = 32

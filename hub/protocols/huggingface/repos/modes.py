@@ -20,8 +20,6 @@ from registry.scan import checks
 if TYPE_CHECKING:
     from registry.models import Blob
 
-__all__ = ["INLINE_BYTES", "git_oid", "is_regular", "pointer_oid", "pointer_size"]
-
 #: Longest file that travels inside the commit, in bytes: base64 makes a third more of it, and a
 #: client holds it four times in memory.
 INLINE_BYTES = 1024 * 1024

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from registry.models import Adapter, Revision
     from registry.versions.revisions import Snapshot
 
-__all__ = ["adapter_of", "parted", "require_access", "revision_of", "snapshot_of", "standing_of"]
-
 
 def standing_of(request: HttpRequest, owner: str, name: str) -> Adapter:
     """Return an adapter that the caller may see, one that was withdrawn too.

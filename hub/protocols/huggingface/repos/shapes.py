@@ -18,17 +18,6 @@ if TYPE_CHECKING:
 
     from registry.models import Adapter, File, Revision
 
-__all__ = [
-    "GATES",
-    "brief",
-    "commit",
-    "entry",
-    "full",
-    "instant",
-    "oid",
-    "safetensors",
-]
-
 GATES = {Access.OPEN: False, Access.GATED_AUTO: "auto", Access.GATED_MANUAL: "manual"}
 
 #: What diffusers looks for among a repo's files, and what it passes over.

@@ -38,19 +38,6 @@ if TYPE_CHECKING:
     from registry.models import Adapter, File
     from registry.versions.revisions import Snapshot
 
-__all__ = [
-    "auth_check",
-    "auth_check_write",
-    "card_data",
-    "commits",
-    "info",
-    "mine",
-    "refs",
-    "theirs",
-    "warned",
-    "web_page",
-]
-
 R = TypeVar("R", bound="HttpResponseBase")
 
 MAX_COMMITS = 100

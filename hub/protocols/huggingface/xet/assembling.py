@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from hub.protocols.huggingface.xet.staging import Session, Stored
     from registry.models import User
 
-__all__ = ["assemble"]
-
 #: How many times what may wait the files of a shard may be, since chunks come packed and once.
 UNPACKED = 2
 #: A shard that long may be one of several of the same session; 64 MiB describe some 50 GB.

@@ -49,19 +49,6 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-__all__ = [
-    "LASTS_S",
-    "Grant",
-    "Issued",
-    "issue_grant",
-    "nothing",
-    "opened_grant",
-    "shard",
-    "telemetry",
-    "write_token",
-    "xorb",
-]
-
 #: Seconds after which a session that is busy is worth another try.
 SOON_S = 5
 MAX_TELEMETRY_BYTES = 2**20

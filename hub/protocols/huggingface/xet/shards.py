@@ -28,19 +28,6 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = [
-    "MAX_FILES",
-    "MAX_SHARD_BYTES",
-    "TAG",
-    "FileEntry",
-    "Segment",
-    "ShardInvalid",
-    "files_of",
-    "hash_bytes",
-    "hash_text",
-    "segments_of",
-]
-
 #: Longest shard taken, in bytes. Clients begin a new one after 64 MiB.
 MAX_SHARD_BYTES = 72 * 2**20
 #: Most files in a shard. Clients make a commit of at most 1,000 files.

@@ -41,11 +41,6 @@ if TYPE_CHECKING:
     from hub.protocols.huggingface.xet.shards import Segment
     from registry.uploads.receive import Readable
 
-__all__ = [
-    "IDLE_S", "MAX_XORBS", "WRITTEN", "Session", "Size", "Stored", "changing", "count", "keep",
-    "remove", "size_of", "sweep", "waiting", "written_of",
-]  # fmt: skip
-
 #: Seconds after which a session that nothing came for is given up.
 IDLE_S = 3600
 #: Most xorbs that one user may have waiting.

@@ -21,16 +21,6 @@ from lz4.frame import LZ4FrameDecompressor
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = [
-    "MAX_CHUNKS",
-    "MAX_CHUNK_BYTES",
-    "MAX_UNPACKED_BYTES",
-    "MAX_XORB_BYTES",
-    "XorbInvalid",
-    "index",
-    "read",
-]
-
 #: Longest xorb taken, in bytes. Clients pack up to 64 MiB of chunks; headers come on top.
 MAX_XORB_BYTES = 65 * 2**20
 #: Longest chunk, unpacked. Source: spec/xorb.md, "a raw uncompressed chunk can be 128KiB at most".

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from lorary.anatomy.report import Base
     from lorary.safetensors import Header, TensorInfo
 
-__all__ = ["Parts", "assemble", "file_name"]
-
 _MOST_NAMES = 100
 _MOST_BLOCKS = 1_000  # the deepest models have a few hundred
 _FILE_NAME_CHARS = 500

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["natural", "stem", "title_of"]
-
 #: Characters of an adapter's title.
 MAX_TITLE = 120
 

@@ -51,17 +51,6 @@ from lorary.safetensors.tensors import Tensors
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = [
-    "Inspection",
-    "Refusal",
-    "analyse",
-    "inspect_bytes",
-    "inspect_file",
-    "inspect_source",
-    "inspect_url",
-    "url_name",
-]
-
 _ORDER = {"error": 0, "warning": 1, "info": 2}
 
 

@@ -12,8 +12,6 @@ from lorary.anatomy.claims.config import MOST_CONFIG_BYTES
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["CONFIG_NAME", "PEFT_STEM", "config_beside", "require_file"]
-
 CONFIG_NAME = "adapter_config.json"
 """The file that PEFT writes beside the weights."""
 

@@ -6,8 +6,6 @@ import json
 from importlib import resources
 from typing import Any
 
-__all__ = ["read_table"]
-
 
 def read_table(path: str) -> Any:  # noqa: ANN401 - each table has its own shape
     """Return the content of a table, such as `claims/stop_words.json`."""

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from lorary.cli.command import Command
 
-__all__ = ["COMMANDS", "main"]
-
 #: Command to the module that has it, and what it does.
 COMMANDS = {
     "login": ("account", "sign in to a hub and remember the token"),

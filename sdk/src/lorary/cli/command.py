@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
     from _typeshed import SupportsWrite
 
-__all__ = ["Command", "Parser", "UsageError", "add_endpoint"]
-
-
 #: Where descriptions are broken; a line that is shorter stays as it is.
 _COLUMNS = 88
 

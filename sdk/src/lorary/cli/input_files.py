@@ -9,8 +9,6 @@ from typing import NamedTuple
 
 from lorary.cli.command import UsageError
 
-__all__ = ["Found", "find"]
-
 SUFFIX = ".safetensors"
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # of any kind: what cannot be read says so
 

@@ -21,11 +21,6 @@ from lorary.client.errors import SettingInvalid
 from lorary.client.names import check_endpoint
 from lorary.connections import Origin, is_loopback
 
-__all__ = [
-    "DEFAULT_ENDPOINT", "Credentials", "FoundToken", "InsecureTransport", "endpoint_of",
-    "home_of", "token_for", "token_of",
-]  # fmt: skip
-
 DEFAULT_ENDPOINT = "http://127.0.0.1:8000"
 
 

@@ -14,8 +14,6 @@ from lorary.client.names import Reference
 if TYPE_CHECKING:
     from lorary.client.http.session import Session
 
-__all__ = ["ANYWHERE", "Alias", "Curating", "Expected", "Move"]
-
 JSON = Mapping[str, Any]
 
 

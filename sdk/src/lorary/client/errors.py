@@ -55,17 +55,6 @@ if TYPE_CHECKING:
 
     from lorary.anatomy import Finding
 
-__all__ = [
-    "AlreadyPublished", "BadAnswer", "Conflict", "Corrupt", "CursorInvalid", "DigestMismatch",
-    "DiskFull", "FileMissing", "Forbidden", "Gone", "Invalid", "LoraryError", "Moved",
-    "NameInvalid", "NameTaken", "NotFound", "PathInvalid", "QuotaExceeded", "RangeUnsatisfiable",
-    "RateLimited", "ReferenceInvalid", "ScopeMissing", "ServerFault", "SettingInvalid",
-    "SizeMismatch", "StateConflict", "StorageAway", "StorageFull", "TargetTaken",
-    "TargetUnusable", "TimedOut", "TokenExpired", "TooLarge", "Unauthenticated", "Unreachable",
-    "UnsafePath", "UploadIncomplete", "UploadNotReady", "UploadRefused", "VisibilityDiffers",
-    "every_class",
-]  # fmt: skip
-
 
 class LoraryError(Exception):
     """Base of all refusals and failures.

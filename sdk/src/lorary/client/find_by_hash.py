@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     _Hashed = tuple[str, ...] | LoraryError
 
-__all__ = ["Found", "Match", "find", "find_all", "hashes_of", "is_hash", "wanted"]
-
 #: Hashes in one request that a hub takes unless it was set otherwise.
 MAX_HASHES = 2000
 _FORMS = 2  # hashes of one file

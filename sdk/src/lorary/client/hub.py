@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from lorary.client.transfers.pulling import Pulled
     from lorary.client.tryouts import Layer, Tryout
 
-__all__ = ["Hub"]
-
 _PAGE = 100  # the longest that a hub gives
 _MAX_HEADER_BYTES = 15 * 1024 * 1024
 _MORE_BYTES = 1024 * 1024  # of what follows the header, where alphas may be

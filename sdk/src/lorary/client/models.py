@@ -14,20 +14,6 @@ from lorary.client.http.json_answers import Record, findings_of
 if TYPE_CHECKING:
     from lorary.anatomy import Finding
 
-__all__ = [
-    "Account",
-    "Adapter",
-    "File",
-    "Holder",
-    "Image",
-    "Look",
-    "Part",
-    "Previews",
-    "Token",
-    "Upload",
-    "Version",
-]
-
 JSON = Mapping[str, Any]
 
 

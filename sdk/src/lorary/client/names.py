@@ -13,11 +13,6 @@ from lorary.client.errors import ReferenceInvalid, SettingInvalid, UnsafePath
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = [
-    "MAX_SEGMENT_BYTES", "Reference", "check_endpoint", "check_paths", "collision_key",
-    "generic_rest", "safe_segment",
-]  # fmt: skip
-
 _NAME = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?\Z")
 _MAX_REV = 255
 _WINDOWS_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])\Z")

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["OnProgress", "Progress", "Stage", "silent"]
-
 Stage = Literal["hash", "send", "check", "fetch", "render", "wait"]
 
 

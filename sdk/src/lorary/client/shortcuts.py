@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from lorary.client.models import Adapter
     from lorary.client.transfers.publishing import Details, Pushed
 
-__all__ = ["inspect", "pull", "push", "search"]
-
 
 def inspect(
     place: str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO,

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from lorary.client.progress import OnProgress
 
-__all__ = ["Layer", "Tryout", "ask", "picture", "remove", "wait"]
-
 _POLL_S, _LONGEST_POLL_S = 0.5, 3.0
 _TIMEOUT_S = 1800.0
 _OPEN = frozenset({"queued", "running", "waiting"})

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from lorary.safetensors.limits import Limits
 
-__all__ = ["check_budget", "count_texts", "is_harmless", "too_many_tensors"]
-
 _HARMLESS_BYTES = 512 * 1024
 """JSON of this size takes at most about 25 MiB once parsed, whatever is in it."""
 

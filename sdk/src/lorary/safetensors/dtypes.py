@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["DTYPE_BITS", "FLOAT_DTYPES"]
-
 DTYPE_BITS: Final[dict[str, int]] = {
     "F4": 4,
     "F6_E2M3": 6,

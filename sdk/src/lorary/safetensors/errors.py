@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["HEADER_CODES", "SOURCE_CODES", "HeaderError", "SourceError"]
-
 HEADER_CODES = frozenset(
     {
         "dtype_unknown", "duplicate_key", "file_empty", "file_truncated", "header_bad_padding",

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from lorary.safetensors.limits import Limits
 
-__all__ = ["read_fast"]
-
 _BEFORE_NUMBERS = frozenset(b"[,: \n\t\r")
 
 _dtype, _shape, _span = itemgetter("dtype"), itemgetter("shape"), itemgetter("data_offsets")

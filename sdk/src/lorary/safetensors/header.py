@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from lorary.safetensors.tensors import TensorInfo
 
-__all__ = ["Header", "parse_header", "read_header"]
-
 
 @dataclass(frozen=True, slots=True)
 class Header:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["DEFAULT_LIMITS", "FORMAT_HEADER_BYTES", "Limits"]
-
 FORMAT_HEADER_BYTES: Final = 100_000_000
 """The format's own limit on a header. Source: safetensors `MAX_HEADER_SIZE`."""
 

@@ -18,8 +18,6 @@ except ImportError:  # pragma: no cover - depends on the installation
 else:
     orjson_loads = orjson.loads
 
-__all__ = ["parse"]
-
 _ORJSON_BYTES = 1024 * 1024
 """It is the faster one, but takes twelve times the text's room before it begins."""
 

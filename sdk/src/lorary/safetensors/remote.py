@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
     from urllib3 import BaseHTTPResponse
 
-__all__ = ["UrlSource"]
-
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _STATUS_CODES = {401: "denied", 403: "denied", 404: "not_found", 410: "not_found", 429: "busy"}
 _RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")

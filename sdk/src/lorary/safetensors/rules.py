@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from lorary.safetensors.limits import Limits
 
-__all__ = ["are_plain_names", "is_gapless", "is_metadata", "name_fault"]
-
 _BAD_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _PLAIN_LETTERS = bytes(set(range(0x20, 0x7F)) - set(b"/\\"))

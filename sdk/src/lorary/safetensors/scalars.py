@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from lorary.safetensors.source import Source
     from lorary.safetensors.tensors import TensorInfo
 
-__all__ = ["decode_scalar", "read_scalar", "read_scalars"]
-
 _CODES = {
     "F64": "d", "F32": "f", "F16": "e", "I64": "q", "I32": "i", "I16": "h", "I8": "b",
     "U64": "Q", "U32": "I", "U16": "H", "U8": "B", "BOOL": "?",

@@ -10,8 +10,6 @@ from lorary.safetensors.errors import HeaderError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SNIFF_BYTES", "sniff"]
-
 SNIFF_BYTES = 512
 """Number of bytes that `sniff` needs: a tar archive has its signature at byte 257."""
 

@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["BytesSource", "FileSource", "Source", "open_source", "read_each"]
-
 
 @runtime_checkable
 class Source(Protocol):

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from lorary.safetensors.limits import Limits
 
-__all__ = ["read_careful"]
-
 _SPACE = re.compile(r"[ \t\n\r]*")
 _FOREIGN_PADDING = re.compile(rb"[\t\n\r\x00 ]+")
 _LONGEST_NUMBER = 20  # digits of 2**64, so longer ones cannot be sizes

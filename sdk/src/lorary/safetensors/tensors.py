@@ -11,8 +11,6 @@ from lorary.safetensors.dtypes import DTYPE_BITS
 if TYPE_CHECKING:
     from collections.abc import ItemsView, Iterator, KeysView, Sequence, ValuesView
 
-__all__ = ["MOST_BYTES", "MOST_ELEMENTS", "Content", "TensorInfo", "Tensors"]
-
 MOST_ELEMENTS = MOST_BYTES = 2**64 - 1
 """The largest number of elements or bytes that fits the 64-bit integers of other readers."""
 

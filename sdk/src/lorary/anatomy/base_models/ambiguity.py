@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from lorary.anatomy.claims.base_models import Claims
     from lorary.anatomy.families import Family
 
-__all__ = ["Confidence", "doubt", "doubt_all", "is_only"]
-
 Confidence = Literal["proven", "narrowed", "claimed", "unknown"]
 _Answer = tuple[Confidence, "Evidence | None"]
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from lorary.safetensors import TensorInfo
 
-__all__ = ["checkpoint_families"]
-
 _WEIGHT = ".weight"
 _OUTER = re.compile(r"(?:(?:model|module|diffusion_model|unet|transformer|net|dit)\.){1,256}")
 _OTHER_PARTS = re.compile(

@@ -19,9 +19,6 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-
-__all__ = ["Index", "Place", "Row", "Weights", "block_name", "expand", "pattern_of", "rows_of"]
-
 _GROUP = re.compile(r"\{([^}]{0,512})\}")
 _RANGE = re.compile(r"(\d{1,9})-(\d{1,9})")
 _NUMBERS = re.compile(r"\d{1,9}(?:-\d{1,9})?(?:,\d{1,9}(?:-\d{1,9})?){0,512}")

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from lorary.anatomy.claims.base_models import Claims
     from lorary.anatomy.families import Family
 
-__all__ = ["Evidence", "listed", "narrow", "narrow_by_claim", "narrow_by_encoders"]
-
 _COVERAGE = 0.9  # of a family's blocks, for the depth of a file to matter
 _NETWORK = "ss_network_module"
 _ALL_LINEAR = "all-linear"

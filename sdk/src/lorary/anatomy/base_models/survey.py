@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from lorary.anatomy.families import Family
     from lorary.anatomy.modules.module_table import Module, Modules
 
-__all__ = ["Group", "Survey", "survey"]
-
 _DIFFERENCES = frozenset(
     {"w_norm", "b_norm", "diff_b", "diff_m", "alpha", "weight", "tokens", "scale"}
 )

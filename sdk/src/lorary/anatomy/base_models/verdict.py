@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from lorary.anatomy.modules.adapted import Module
     from lorary.anatomy.report import Agreement
 
-__all__ = ["judge", "suggest", "verdict_findings"]
-
 _MOST_NAMED = 10
 _MOST_LINEAGES = 8
 

@@ -26,15 +26,6 @@ from lorary.anatomy.claims.patterns import Patterns
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = [
-    "DENOISERS",
-    "METADATA_KEY",
-    "MOST_CONFIG_BYTES",
-    "AdapterConfig",
-    "ConfigError",
-    "embedded_configs",
-]
-
 METADATA_KEY = "lora_adapter_metadata"
 MOST_CONFIG_BYTES = 1024 * 1024
 DENOISERS = ("transformer", "unet", "prior", "dit", "denoiser", "transformer_2")

@@ -17,8 +17,6 @@ from lorary.anatomy.claims.metadata import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["dataset_facts", "entries"]
-
 _MOST_SIDE = 65_536
 _MOST_DATASETS = 1_000
 _MOST_SHOWN = 8

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from lorary.anatomy.claims.config import AdapterConfig
     from lorary.anatomy.modules.adapted import Module
 
-__all__ = ["claims_findings", "config_findings", "config_unreadable", "metadata_rank_findings"]
-
 _MOST_ARGUMENT_CHARS = 20_000
 _NUMBERS = re.compile(r"(?<![\w.])\d{1,5}(?![\w.])")
 _TOLERANCE = 1e-3

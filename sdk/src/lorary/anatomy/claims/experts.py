@@ -13,8 +13,6 @@ from lorary.anatomy.claims.metadata import first_text, numbers_in
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["expert_of", "noise_half"]
-
 _HIGH = re.compile(r"high[ _.-]?noise|(?<![a-z0-9])(?:hn|highnoise)(?![a-z0-9])")
 _LOW = re.compile(r"low[ _.-]?noise|(?<![a-z0-9])(?:ln|lownoise)(?![a-z0-9])")
 _NAMED = ("ss_output_name", "name", "modelspec.title", "ss_sd_model_name")

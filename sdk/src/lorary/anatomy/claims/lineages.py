@@ -25,8 +25,6 @@ from lorary.anatomy.tables import read_table
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["VARIABLE", "LineageError", "Lineages", "lineages", "load_lineages"]
-
 VARIABLE = "LORARY_LINEAGES"
 _MOST_BYTES = 16 * 1024 * 1024
 _NAME_CHARS = 120

@@ -13,25 +13,6 @@ from lorary.anatomy.findings import privacy
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "CachedMetadata",
-    "base_name",
-    "cache_of",
-    "clean",
-    "first_text",
-    "int_if_whole",
-    "is_private",
-    "number",
-    "numbers_in",
-    "parsed_json",
-    "public_name",
-    "public_text",
-    "raw_text",
-    "redact",
-    "shorten",
-    "whole_number",
-]
-
 _MOST_JSON_CHARS = 2 * 1024 * 1024  # parsed JSON takes up to 27 times the space of its text
 _MOST_EXACT = 2**53
 _SHORT_CHARS = 100

@@ -21,8 +21,6 @@ from lorary.anatomy.tables import read_table
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["onetrainer_config", "onetrainer_facts"]
-
 _KEYS: Mapping[str, Mapping[str, str]] = read_table("claims/onetrainer_keys.json")
 _MOST_SIDE = 65_536
 

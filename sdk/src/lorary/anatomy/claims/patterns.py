@@ -16,8 +16,6 @@ from lorary.anatomy.claims.metadata import number
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Patterns", "compile_safe"]
-
 _MOST_PATTERNS = 20_000
 _MOST_EXPRESSIONS = 8
 _PATTERN_CHARS = 500

@@ -22,8 +22,6 @@ from lorary.anatomy.tables import read_table
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-__all__ = ["CommonTag", "TagShares", "is_generic", "stop_words", "tag_shares"]
-
 _MOST_DIRECTORIES = 1_000
 _MOST_TAGS_READ = 100_000
 _TAG_CHARS = 80

@@ -9,8 +9,6 @@ from lorary.anatomy.claims.metadata import first_text, parsed_json, public_text,
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["trainer_of"]
-
 _MUSUBI = frozenset(
     f"networks.lora_{name}"
     for name in (

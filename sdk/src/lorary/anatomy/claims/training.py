@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from lorary.anatomy.claims.config import AdapterConfig
 
-__all__ = ["description", "recommended_strength", "title", "training_facts"]
-
 _KEYS: Mapping[str, Mapping[str, Sequence[str]]] = read_table("claims/training_keys.json")
 _FILES = frozenset({"base_model", "vae", "output_name"})
 _HASH_KEYS = ("ss_new_sd_model_hash", "ss_sd_model_hash")

@@ -13,18 +13,6 @@ from lorary.anatomy.tables import read_table
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = [
-    "covers",
-    "family_of_checkpoint",
-    "family_of_label",
-    "family_of_network",
-    "is_name_without_owner",
-    "lineage_of_label",
-    "parent_of",
-    "parents",
-    "squash",
-]
-
 
 def covers(claimed: str, family: str) -> bool:
     """Tell whether a claimed family or group includes a family or smaller group."""

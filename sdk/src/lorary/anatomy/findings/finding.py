@@ -16,16 +16,6 @@ if TYPE_CHECKING:
 
     from lorary.safetensors import HeaderError
 
-__all__ = [
-    "ANATOMY_CODES",
-    "Finding",
-    "Severity",
-    "counted",
-    "finding",
-    "finding_codes",
-    "from_error",
-]
-
 Severity = Literal["error", "warning", "info"]
 
 

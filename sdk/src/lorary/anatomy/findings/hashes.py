@@ -14,8 +14,6 @@ from lorary.anatomy.findings.finding import Finding, finding
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["claimed_hashes", "embedded_hashes", "hash_findings"]
-
 _SHA256 = 64
 _LENGTHS: Mapping[str, frozenset[int]] = {
     "ss_new_sd_model_hash": frozenset({_SHA256}),

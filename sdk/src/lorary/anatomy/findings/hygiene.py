@@ -12,8 +12,6 @@ from functools import lru_cache
 from lorary.anatomy.findings.finding import Finding, counted, finding
 from lorary.anatomy.findings.privacy import INVISIBLE, Leak, is_plain, leaks, safe_name
 
-__all__ = ["metadata_findings", "name_findings"]
-
 _LARGE_CHARS = 256 * 1024
 _LARGE_VALUE_CHARS = 32 * 1024
 _SHOWN = 20

@@ -16,8 +16,6 @@ from lorary.anatomy.findings.privacy_rules import RULES, Rule
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["INVISIBLE", "Leak", "kinds_in", "leaks", "redact", "safe_name"]
-
 _MOST_JSON_CHARS = 1024 * 1024
 _MAX_VALUES = 20_000
 _MOST_DEPTH = 12

@@ -17,16 +17,6 @@ if TYPE_CHECKING:
     from lorary.anatomy.claims.config import AdapterConfig
     from lorary.anatomy.modules.adapted import Module
 
-__all__ = [
-    "ALGORITHM_TITLES",
-    "COMPLETE",
-    "algorithm_title",
-    "file_algorithm",
-    "is_complete",
-    "order",
-    "refine",
-]
-
 _TABLE = read_table("keys/algorithms.json")
 ALGORITHM_TITLES: Mapping[str, str] = _TABLE["titles"]
 """Algorithm to its display name; `algorithm_title` also names composites."""

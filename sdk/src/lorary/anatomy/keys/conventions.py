@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from lorary.anatomy.keys.tensor_names import Prefix
     from lorary.anatomy.modules.adapted import Scan
 
-__all__ = ["convention_name", "file_convention", "naming_style"]
-
 _SGM = re.compile(r"(?:input|middle|output)_blocks?[._]")
 _UNET = re.compile(r"(?:down|up)_blocks[._]|mid_block[._]")
 _DIFFUSERS = re.compile(

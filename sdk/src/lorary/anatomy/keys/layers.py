@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-__all__ = ["LAYERS", "layer_of"]
-
 LAYERS = ("attention", "mlp", "conv", "norm", "modulation", "embedder", "other")
 """All kinds of layers, in display order."""
 

@@ -16,8 +16,6 @@ from lorary.anatomy.tables import read_table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["SUFFIXES", "Role", "make_role", "split_unusual"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Role:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from lorary.anatomy.modules.module_table import Module, Modules
     from lorary.anatomy.modules.shapes import Dims
 
-__all__ = ["AlphaReader", "Alphas", "alpha_of", "read_alphas"]
-
 AlphaReader = Callable[[Sequence[TensorInfo]], Sequence["float | None"]]
 """Returns the values of one-element tensors, None for those that can't be read."""
 

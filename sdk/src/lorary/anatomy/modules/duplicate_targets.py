@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from lorary.anatomy.modules.adapted import Module
 
-__all__ = ["Duplicates", "find_duplicates", "projections"]
-
 Duplicates = tuple[list[tuple[str, str]], list[tuple[str, str]]]
 
 _FUSED_ENDS = ("qkv", "qkv_proj", "to_kv", "kv_proj", "linear1", "qkv_mlp_proj", "c_attn")

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from lorary.anatomy.families import Place
 
-__all__ = ["Identity", "NameGroups", "NamedModule", "PairColumns", "group_names", "identify"]
-
 _FLAT_BLOCK = re.compile(r"(.{0,512}?(?:blocks?|layers?|refiner))[._](\d{1,512})(?:[._]|$)")
 # Names of tensors that all modules share, such as vector banks.
 _SHARED = frozenset({"base_model", "xlora_classifier"})

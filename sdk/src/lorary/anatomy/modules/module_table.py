@@ -19,17 +19,6 @@ if TYPE_CHECKING:
     from lorary.safetensors import TensorInfo
     from lorary.safetensors.tensors import Tensors
 
-__all__ = [
-    "Columns",
-    "Groups",
-    "Kind",
-    "Module",
-    "Modules",
-    "Roles",
-    "grouped",
-    "modules_of",
-]
-
 _Value = TypeVar("_Value")
 
 Kind = tuple[tuple[str, ...], tuple[str, ...]]

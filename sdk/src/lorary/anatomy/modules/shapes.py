@@ -15,8 +15,6 @@ from typing import NamedTuple
 
 from lorary.safetensors import TensorInfo
 
-__all__ = ["RULES", "Dims", "measure"]
-
 Roles = Mapping[str, TensorInfo]
 Shape = tuple[int, ...]
 

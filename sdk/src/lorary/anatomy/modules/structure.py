@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from lorary.anatomy.modules.adapted import Module, Scan
     from lorary.safetensors import Header, TensorInfo
 
-__all__ = ["leftover_findings", "module_findings", "other_tensor_findings"]
-
 _SHOWN = 10
 _FULL_SHARE = 0.2  # of the file's bytes, above which full weights are worth a warning
 _INTEGER_ROLES = frozenset({"alpha", "on_input", "scalar"})

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from lorary.cli.command import Parser
 
-__all__ = ["COMMANDS"]
-
 
 def _configure_login(parser: Parser) -> None:
     add_endpoint(parser)

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from lorary.cli.command import Parser
     from lorary.client import Adapter, Version
 
-__all__ = ["COMMANDS"]
-
 _LIMIT = 50
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from lorary.cli.command import Parser
     from lorary.client.curation import Alias, Expected, Move
 
-__all__ = ["COMMANDS"]
-
 NONE = "none"
 
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from lorary.cli.command import Parser
     from lorary.client import Found, LoraryError, Match
 
-__all__ = ["COMMANDS"]
-
 NOT_FOUND = 3
 
 

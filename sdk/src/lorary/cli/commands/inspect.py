@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from lorary.cli.command import Parser
 
-__all__ = ["COMMANDS"]
-
 
 def _configure(parser: Parser) -> None:
     parser.add_argument(

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     Access = FoundToken | SettingInvalid | None
     Result = tuple[str, int]
 
-__all__ = ["CODES", "NOT_FOUND", "Form", "look_at_all"]
-
 REFUSED, SETTING, NOT_FOUND, DENIED, NETWORK = 1, 2, 3, 4, 5
 #: Exit codes of results; of several the first one counts.
 CODES = (REFUSED, SETTING, NOT_FOUND, DENIED, NETWORK)

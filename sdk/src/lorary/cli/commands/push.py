@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from lorary.cli.command import Parser
     from lorary.client import OnProgress, Progress, Pushed
 
-__all__ = ["COMMANDS", "KINDS"]
-
 KINDS = (
     "style", "character", "concept", "clothing", "pose", "object", "lighting", "tool", "other",
 )  # fmt: skip

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from lorary.cli.command import Parser
     from lorary.client import Progress, Tryout
 
-__all__ = ["COMMANDS"]
-
 
 def _configure(parser: Parser) -> None:
     parser.add_argument(

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from lorary.cli.command import Parser
     from lorary.client import Holder, Upload
 
-__all__ = ["COMMANDS"]
-
 _DEFAULT = 50
 OPEN = ("receiving", "checking")
 """States in which an upload is neither accepted nor over."""

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ADVICE"]
-
 _AGAIN = "Save or download it again."
 _DECEIT = "Save it again with a current library; if it came from a stranger, do not trust it."
 _CONVERT = "Convert it to safetensors, on a machine that you can lose."

@@ -14,8 +14,6 @@ from lorary.cli.output.text import count_bytes, plain, styled
 if TYPE_CHECKING:
     from lorary.anatomy import Anatomy, Base, Inspection
 
-__all__ = ["Columns", "columns_for", "line_of"]
-
 _VERDICT, _METHOD, _SIZE = 24, 14, 9
 _GAP = "  "
 _LEAST_NAME = 12

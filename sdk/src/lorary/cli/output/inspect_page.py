@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from lorary.anatomy.base_models.narrowing import Evidence
     from lorary.anatomy.report import Layers
 
-__all__ = ["CONFIDENCE_STYLES", "claimed_title", "is_only_claimed", "page_of"]
-
 _LABEL = 11
 _WORD = 7
 _MOST_WORDS = 12

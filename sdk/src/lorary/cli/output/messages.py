@@ -14,8 +14,6 @@ from lorary.client import errors
 if TYPE_CHECKING:
     from lorary.anatomy import Finding
 
-__all__ = ["CODES", "exit_code", "report", "show_log"]
-
 REFUSED, USAGE, NOT_FOUND, AUTH, NETWORK = 1, 2, 3, 4, 5
 
 #: Class to exit code, the first that fits; everything else is a refusal.

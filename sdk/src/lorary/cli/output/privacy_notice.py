@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from lorary.anatomy import Finding
     from lorary.client import Adapter, Hub, Reference
 
-__all__ = ["Leaks"]
-
 #: States of versions whose files are handed out.
 _OUT = frozenset({"published", "yanked"})
 

@@ -12,8 +12,6 @@ from lorary.client.progress import OnProgress, Progress, silent
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Counting", "counting", "meter"]
-
 _REDRAW_S = 0.1
 
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from lorary.client import progress
 
-__all__ = ["Drawing", "bars"]
-
 _VERBS = {
     "hash": "Reading",
     "send": "Sending",

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from lorary.client import Version
 
-__all__ = ["document", "measured", "recommended"]
-
 
 def document(version: Version) -> dict[str, float | None]:
     """Return recommended, least and most strength as JSON values."""

@@ -21,11 +21,6 @@ if TYPE_CHECKING:
 
     from lorary.anatomy import Finding
 
-__all__ = [
-    "SEVERITY_STYLES", "columns", "count_bytes", "emit", "finding_lines", "note", "pairs", "plain",
-    "share_of_bytes", "show", "strong", "styled", "table", "terminal_columns", "wrap",
-]  # fmt: skip
-
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 SEVERITY_STYLES = {"error": "red", "warning": "yellow", "info": "cyan"}
 """Severity of a finding to the style of its word."""

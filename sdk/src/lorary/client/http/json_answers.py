@@ -28,8 +28,6 @@ from lorary.client.errors import (
 if TYPE_CHECKING:
     from lorary.anatomy import Finding, Severity
 
-__all__ = ["Record", "failure_of", "findings_of"]
-
 T = TypeVar("T")
 
 _MAX_DETAIL = 2000

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from urllib3 import BaseHTTPResponse
 
-__all__ = ["Again", "Backoff", "failure_from", "pause_of"]
-
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from urllib3 import BaseHTTPResponse
 
-__all__ = ["Request", "Session"]
-
 T = TypeVar("T")
 
 MAX_REDIRECTS = 5

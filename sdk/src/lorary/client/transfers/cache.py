@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from lorary.client.models import File
     from lorary.client.names import Reference
 
-__all__ = ["Cache", "place"]
-
 #: Names of versions that never name another.
 _FOR_GOOD = re.compile(r"(?:v[0-9]{1,9}|[0-9a-f]{40})\Z")
 _READ_ONLY = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from hashlib import _Hash
     from pathlib import Path
 
-__all__ = ["BLOCK_BYTES", "digest_file", "feed"]
-
 BLOCK_BYTES = 1024 * 1024
 
 

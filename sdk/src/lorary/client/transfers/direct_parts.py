@@ -15,8 +15,6 @@ from lorary.client.http.session import Request, Session
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["Straight"]
-
 #: Links asked for at once: few enough that none is old when its turn comes.
 _AT_ONCE = 20
 

@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from lorary.client.models import File
     from lorary.client.transfers.cache import Cache
 
-__all__ = ["fetch"]
-
 _log = logging.getLogger(__name__)
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})\Z")
 _ETAG = re.compile(r'"([0-9a-f]{64})"\Z')

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["exclusive"]
-
 _POLL_S = 0.05
 
 if sys.platform == "win32":

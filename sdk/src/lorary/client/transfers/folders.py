@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from lorary.client.models import File, Version
     from lorary.client.names import Reference
-__all__ = ["Entry", "Folder", "Planned", "Source", "existing"]
 
 _log = logging.getLogger(__name__)
 RECORD, LOCK = ".lorary.json", ".lorary.lock"

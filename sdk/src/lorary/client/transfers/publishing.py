@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     #: Told of what was found in the files, each once, and of the adapter that there is.
     OnChecked = Callable[[Sequence[Finding], Adapter | None], None]
 
-__all__ = ["COMPANIONS", "Details", "Pushed", "await_previews", "push", "unasked"]
-
 #: Suffixes of files that may travel beside weights; everything else is inspected as weights.
 COMPANIONS = frozenset(
     {

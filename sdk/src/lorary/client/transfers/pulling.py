@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from lorary.client.progress import OnProgress
     from lorary.client.transfers.cache import Cache
 
-__all__ = ["Destination", "Pulled", "PulledFile", "pull", "read_version"]
-
 
 @dataclass(frozen=True, slots=True)
 class PulledFile:

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from hashlib import _Hash
     from pathlib import Path
 
-__all__ = ["Source", "send"]
-
 PARALLEL_PARTS = 3
 _PART_TRIES = 3
 _RECENT = 100  # uploads among which an earlier run's is looked for
