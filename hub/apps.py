@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from hub import celery, setting_checks
 from hub.protocols.huggingface.xet import staging
-from registry import signals
+from registry import hooks
 
 
 class HubConfig(AppConfig):
@@ -21,9 +21,4 @@ class HubConfig(AppConfig):
         """Bind what every process needs, whichever command started it."""
         setting_checks.register_all()
         celery.app.set_default()
-        signals.sweeping.connect(_sweep_xet, weak=False, dispatch_uid="hub.xet")
-
-
-def _sweep_xet(*, is_dry: bool = False, **_named: object) -> staging.Size:
-    """Remove what uploads of Hub clients left; return how much that is."""
-    return staging.sweep(is_dry=is_dry)
+        hooks.sweepers.add(staging.sweep)

@@ -16,7 +16,7 @@ class PreviewsConfig(AppConfig):
     verbose_name = _("Previews")
 
     def ready(self) -> None:
-        """Connect to the catalogue's signals."""
+        """Connect to the catalogue's signals and hooks."""
         # Models can be imported from here on.
         from previews import withdrawals  # noqa: PLC0415 - see above
         from previews.pictures import derivatives  # noqa: PLC0415 - see above
@@ -24,7 +24,7 @@ class PreviewsConfig(AppConfig):
         from previews.renders import services as renders  # noqa: PLC0415 - see above
         from previews.samples.selectors import stored_bytes  # noqa: PLC0415 - see above
         from previews.tryouts import services as tryouts  # noqa: PLC0415 - see above
-        from registry import signals  # noqa: PLC0415 - see above
+        from registry import hooks, signals  # noqa: PLC0415 - see above
 
         def published(*, version_id: int, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
             renders.on_version_published(version_id)
@@ -33,17 +33,14 @@ class PreviewsConfig(AppConfig):
         def withdrawn(*, version_id: int, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
             withdrawals.on_version_withdrawn(version_id)
 
-        def sweeping(*, is_dry: bool = False, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
-            if is_dry:
-                return
-            tryouts.expire()
-            withdrawals.delete_missed()
-            derivatives.delete_orphans()
-
-        def weighing(*, namespace: Any, **_: Any) -> int:  # noqa: ANN401 - a signal's extras
-            return stored_bytes(namespace)
+        def sweep(*, is_dry: bool) -> tuple[int, int]:
+            if not is_dry:
+                tryouts.expire()
+                withdrawals.delete_missed()
+                derivatives.delete_orphans()
+            return 0, 0  # their bytes are in the store
 
         signals.version_published.connect(published, weak=False, dispatch_uid="previews.published")
         signals.version_withdrawn.connect(withdrawn, weak=False, dispatch_uid="previews.withdrawn")
-        signals.weighing.connect(weighing, weak=False, dispatch_uid="previews.weighing")
-        signals.sweeping.connect(sweeping, weak=False, dispatch_uid="previews.sweeping")
+        hooks.stored_bytes.add(stored_bytes)
+        hooks.sweepers.add(sweep)

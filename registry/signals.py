@@ -1,17 +1,11 @@
-"""What the catalogue tells the apps above it, which it does not import.
+"""Facts that the catalogue announces to the apps above it, which it does not import.
 
-``version_published``: a version became public knowledge. Receivers get ``version_id`` and run
-after the commit, so they see the published rows.
+Receivers run after the commit. Nothing that they return or raise is used.
 
-``version_withdrawn``: a version was taken down for good. Receivers get ``version_id``, run after
-the commit, and let go of what was made with it.
+``version_published``: a version was published. Receivers get ``version_id``.
 
-``weighing``: a namespace is asked for its size. Receivers get ``namespace``, and return how many
-bytes they keep for it beside what the catalogue knows.
-
-``sweeping``: what nobody refers to is about to be removed. Receivers let go of what has expired,
-and return how many files and bytes they removed outside of the store, or None. With ``is_dry`` they
-change nothing and return what they would remove.
+``version_withdrawn``: a version was withdrawn. Receivers get ``version_id``, and delete what was
+made with it.
 """
 
 from __future__ import annotations
@@ -20,5 +14,3 @@ from django.dispatch import Signal
 
 version_published = Signal()
 version_withdrawn = Signal()
-sweeping = Signal()
-weighing = Signal()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.conf import settings
 from django.contrib.sessions.models import Session
@@ -18,7 +18,7 @@ from django.db import transaction
 from django.db.models import CASCADE, Count, Exists, Min, OuterRef, Q, Sum
 from django.utils import timezone
 
-from registry import locks, signals, storage
+from registry import hooks, locks, storage
 from registry.accounts import attempts
 from registry.blobs import promote
 from registry.blobs.selectors import keeping_files
@@ -76,7 +76,7 @@ def run(*, is_dry: bool = False) -> Swept:
     forgotten = retention.forget(is_dry=is_dry)
     expired = expiry.expire(is_dry=is_dry)
     lapsed = expiry.lapse(is_dry=is_dry)
-    leftovers = _sweep_beside(is_dry=is_dry)
+    leftovers = _sum(sweep(is_dry=is_dry) for sweep in hooks.sweepers)
     if not is_dry:
         _sweep_parts()
         _sweep_sessions()
@@ -115,15 +115,6 @@ def _sum(heaps: Iterable[tuple[int, int]]) -> storage.Usage:
     for more_files, more_bytes in heaps:
         files, size = files + more_files, size + more_bytes
     return storage.Usage(files, size)
-
-
-def _sweep_beside(*, is_dry: bool) -> storage.Usage:
-    """Have others let go of what has expired; returns what goes beside the store."""
-    replies = cast(
-        "list[tuple[object, tuple[int, int] | None]]",
-        signals.sweeping.send(sender=None, is_dry=is_dry),
-    )
-    return _sum(reply for _receiver, reply in replies if reply is not None)
 
 
 def _sweep_sessions() -> None:

@@ -12,7 +12,7 @@ any figure, because that would reveal private files (issue 14).
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import transaction
@@ -20,7 +20,7 @@ from django.db.models import Exists, F, OuterRef, Q, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from registry import events, signals
+from registry import events, hooks
 from registry.accounts.organisations import writable_by
 from registry.blobs.selectors import shown_files
 from registry.errors import QuotaExceeded
@@ -84,7 +84,7 @@ def unpublished(user: User) -> QuerySet[Blob]:
 
 
 def _unpublished_bytes(namespace: Namespace) -> int:
-    size = _beside_bytes(namespace)
+    size = _bytes_of_other_apps(namespace)
     if namespace.user is None:
         return size
     coming = namespace.user.uploads.filter(state__in=OPEN_STATES)
@@ -92,10 +92,9 @@ def _unpublished_bytes(namespace: Namespace) -> int:
     return size + sum(row.aggregate(size=Sum("size_bytes"))["size"] or 0 for row in rows)
 
 
-def _beside_bytes(namespace: Namespace) -> int:
+def _bytes_of_other_apps(namespace: Namespace) -> int:
     """Return the bytes that other apps store for a namespace, such as gallery pictures."""
-    replies = signals.weighing.send(sender=None, namespace=namespace)
-    return sum(size for _receiver, size in cast("list[tuple[object, int]]", replies))
+    return sum(stored_bytes(namespace) for stored_bytes in hooks.stored_bytes)
 
 
 def require_room_to_send(*, namespace: Namespace, size_bytes: int) -> None:
@@ -145,8 +144,8 @@ def require_room_for(*, namespace: Namespace, blobs: Iterable[Blob]) -> int:
     """
     size = _not_held(namespace, blobs)
     if size:
-        beside = _beside_bytes(namespace)
-        require_room(namespace=namespace, size_bytes=size, unpublished_bytes=beside)
+        elsewhere = _bytes_of_other_apps(namespace)
+        require_room(namespace=namespace, size_bytes=size, unpublished_bytes=elsewhere)
     return size
 
 

@@ -16,7 +16,7 @@ from hub.protocols.huggingface.xet import staging
 from hub.protocols.huggingface.xet.shards import Segment
 from hub.protocols.huggingface.xet.staging import Session, Stored
 from hub.protocols.huggingface.xet.xorbs import XorbInvalid
-from registry import locks, signals, sweep
+from registry import locks, sweep
 from registry.errors import Conflict, Invalid, QuotaExceeded, SizeMismatch, StorageFull
 from tests.builders.xet import chunk, name_of, xorb
 
@@ -176,7 +176,7 @@ def age(folder: Path, seconds: float) -> None:
         os.utime(path, (past, past))
 
 
-@pytest.mark.django_db  # others hear the signal, too
+@pytest.mark.django_db
 def test_the_sweeper_takes_idle_sessions_and_no_others(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,7 +191,7 @@ def test_the_sweeper_takes_idle_sessions_and_no_others(
     assert sweep.run(is_dry=True).leftovers == 2
     assert (staging.sweep(is_dry=True), session.folder.exists()) == ((2, 2 * length), True)
     with locks.holding(busy.name, is_shared=True):
-        signals.sweeping.send(sender=None)
+        staging.sweep()
     assert sorted((settings.LORARY.data / "xet").iterdir()) == sorted(
         one.folder for one in (fresh, busy, slow)
     )

@@ -1,0 +1,27 @@
+"""Functions that apps above the catalogue add in ``AppConfig.ready``, as it does not import them.
+
+``sweepers`` delete what has expired, and return how many files and bytes they deleted outside of
+the store. With ``is_dry`` they change nothing and return what they would delete.
+
+``stored_bytes`` return how many bytes an app stores for a namespace besides the catalogue's own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from registry.models import Namespace
+
+
+class Sweeper(Protocol):
+    """A function in ``sweepers``."""
+
+    def __call__(self, *, is_dry: bool) -> tuple[int, int]:
+        """Return (files, bytes)."""
+
+
+sweepers: set[Sweeper] = set()
+stored_bytes: set[Callable[[Namespace], int]] = set()
