@@ -16,6 +16,7 @@ from registry.accounts import users
 from registry.adapters.services import LIMITS
 from registry.models import Kind, Maturity, User, Visibility
 from registry.names import key_of
+from registry.versions.latest import MAX_REASON
 
 
 def dress(form: forms.BaseForm) -> None:
@@ -221,7 +222,7 @@ class YankForm(forms.Form):
 
     reason = forms.CharField(
         label=_("Reason"),
-        max_length=280,
+        max_length=MAX_REASON,
         help_text=_("Explain it to users of this version in one sentence."),
     )
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from django.conf import settings
 
@@ -33,9 +33,6 @@ from registry.storage.local import LocalStore
 from registry.storage.location import BucketLocation, parse_location
 from registry.storage.spooling import spooled
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 __all__ = [
     "CHUNK",
     "BlobStore",
@@ -53,7 +50,6 @@ __all__ = [
     "has_links",
     "new_key",
     "parse_location",
-    "put",
     "spooled",
     "store",
     "store_at",
@@ -114,11 +110,3 @@ def discard(key: str) -> None:
         store().delete(key)
     except StorageAway:
         log.warning("%s is left to the sweeper", key)
-
-
-def put(chunks: Iterable[bytes]) -> Written:
-    """Store bytes under their digest, without a row; see ``promote.put``."""
-    key, measured = new_key(), Measured(chunks)
-    store().write(key, measured)
-    store().promote(key, measured.written.sha256)
-    return measured.written

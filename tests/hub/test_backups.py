@@ -18,6 +18,7 @@ from django.db import connection
 from hub.operations import backup, backup_sets, database_dumps, process_lock
 from registry import storage
 from registry.models import Blob
+from tests.stored import blob_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,9 +34,7 @@ pytestmark = [
 
 def keep(data: bytes) -> str:
     """Store a file that a row names."""
-    written = storage.put([data])
-    Blob.objects.create(sha256=written.sha256, size_bytes=written.size)
-    return written.sha256
+    return blob_of(data).sha256
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ from django.test import Client
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
 from hub.http.middleware import CHECKED, FOR_AN_HOUR, NEVER
 from previews.models import Derivative, Image
-from registry import storage
 from registry.adapters import services as adapters
-from registry.models import Adapter, Blob
+from registry.models import Adapter
 from tests import catalogue
 from tests.pages.files import lora
 from tests.pages.pictures import render
+from tests.stored import blob_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +54,7 @@ def noir(ada: User) -> Adapter:
 def place(noir: Adapter) -> Callable[[str], str]:
     """Return a function that fills in the numbers of an address."""
     assert noir.latest_version is not None
-    blob = Blob.objects.create(sha256=storage.put([b"RIFF....WEBP"]).sha256, size_bytes=12)
+    blob = blob_of(b"RIFF....WEBP")
     image: Image = render(noir.latest_version, "ready", 1).images.get()
     Image.objects.filter(pk=image.pk).update(blob=blob)
     Derivative.objects.create(source=blob, kind="webp", width=256, height=256, blob=blob)

@@ -23,10 +23,11 @@ from registry.adapters import services as adapters
 from registry.jobs import queue
 from registry.jobs.worker_process import drain
 from registry.models import Adapter, Blob, Job, JobState, Namespace, User, Worker
-from registry.storage import put, s3_client
+from registry.storage import s3_client
 from registry.tokens import services as tokens
 from tests.buckets import CREDENTIALS
 from tests.running import free_port
+from tests.stored import blob_of, put_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,7 +142,7 @@ def test_doctor_prints_a_line_for_people() -> None:
 
 
 def test_doctor_names_a_file_that_is_missing_and_one_that_is_short() -> None:
-    written = put([b"12345"])
+    written = put_bytes([b"12345"])
     Blob.objects.create(sha256=written.sha256, size_bytes=6)
     Blob.objects.create(sha256="f" * 64, size_bytes=1)
     code, found = diagnose()
@@ -241,14 +242,13 @@ def test_doctor_sees_a_store_that_cannot_be_written(own_settings: Callable[..., 
 
 @pytest.mark.service
 def test_doctor_looks_at_a_bucket(bucket: SeaweedFS, own_settings: Callable[..., None]) -> None:
-    written = put([b"12345"])
-    Blob.objects.create(sha256=written.sha256, size_bytes=5)
+    blob = blob_of(b"12345")
     found = diagnose()[1]
     assert [found[name][0]["state"] for name in ("storage", "bytes", "orphans")] == ["ok"] * 3
     own_settings(storage=bucket.storage())
     code, found = diagnose()
     assert (code, found["storage"][0]["state"]) == (1, "ok")
-    assert f"{written.sha256}: missing." in found["bytes"][0]["message"]
+    assert f"{blob.sha256}: missing." in found["bytes"][0]["message"]
 
 
 def test_doctor_says_what_a_bucket_that_is_away_says(

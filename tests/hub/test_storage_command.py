@@ -15,10 +15,10 @@ from django.core.management.base import CommandError
 from hub.config import moved_to
 from hub.operations import process_lock
 from registry import storage
-from registry.models import Blob
 from registry.uploads import services as uploads
 from tests.buckets import CREDENTIALS
 from tests.running import free_port
+from tests.stored import blob_of, put_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,11 +30,7 @@ pytestmark = pytest.mark.django_db
 
 
 def keep(data: bytes) -> str:
-    written = storage.put([data])
-    Blob.objects.update_or_create(
-        sha256=written.sha256, defaults={"size_bytes": written.size, "is_stored": True}
-    )
-    return written.sha256
+    return blob_of(data).sha256
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -59,7 +55,7 @@ def there(tmp_path: Path) -> str:
 def test_status_counts_rows_and_files() -> None:
     keep(b"first")
     lost = keep(b"second")
-    storage.put([b"nobody's"])
+    put_bytes([b"nobody's"])
     assert run() == run("status")
     assert document()["missing"] == []
     storage.store().delete(lost)

@@ -16,9 +16,10 @@ from previews.derived.text_layout import Bar, Caption, Spot
 from previews.fonts import fonts
 from previews.models import Image
 from registry import storage
-from registry.models import Adapter, Blob, Version
+from registry.models import Adapter, Version
 from tests import catalogue
 from tests.pages.pictures import render
+from tests.stored import blob_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +43,7 @@ def png(colour: str) -> bytes:
 def pictures(v1: Version) -> None:
     """Five strengths in five colours."""
     for image in render(v1, "ready", 5).images.order_by("strength"):
-        written = storage.put([png(COLOURS[round(image.strength * 4)])])
-        image.blob = Blob.objects.create(sha256=written.sha256, size_bytes=written.size)
+        image.blob = blob_of(png(COLOURS[round(image.strength * 4)]))
         image.save()
 
 

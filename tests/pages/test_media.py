@@ -14,6 +14,7 @@ from registry.cards import services as cards
 from registry.models import Adapter, Blob, Version
 from registry.tokens import services as tokens
 from tests import catalogue
+from tests.stored import blob_of
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -27,8 +28,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + b"pixels"
 
 @pytest.fixture
 def picture(v1: Version) -> Image:
-    written = storage.put([PNG])
-    blob = Blob.objects.create(sha256=written.sha256, size_bytes=written.size)
+    blob = blob_of(PNG)
     v1.renders.all().delete()
     recipe = Recipe.objects.create(digest="0" * 64, document={})
     render = Render.objects.create(version=v1, recipe=recipe, state="ready")

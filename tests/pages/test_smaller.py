@@ -16,6 +16,7 @@ from registry import storage
 from registry.models import Adapter, Blob, Version
 from tests import catalogue
 from tests.pages.pictures import render
+from tests.stored import blob_of
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -33,8 +34,7 @@ BLUR = "data:image/webp;base64,AAAA"
 @pytest.fixture
 def image(v1: Version) -> Image:
     """A picture with two forms of the same bytes; nobody decodes them here."""
-    written = storage.put([WEBP])
-    blob = Blob.objects.create(sha256=written.sha256, size_bytes=written.size)
+    blob = blob_of(WEBP)
     image = render(v1, "ready", 5).images.latest("position")
     Image.objects.update(placeholder=BLUR)
     for kind, width in (("webp", 256), ("webp", 512), ("avif", 256)):

@@ -8,9 +8,8 @@ import pytest
 
 from hub.http.throttles import CoverThrottle, DrawnThrottle, PageThrottle, WriteThrottle
 from previews.models import Image
-from registry import storage
-from registry.models import Blob
 from tests.pages.pictures import render
+from tests.stored import blob_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +84,7 @@ def test_a_page_full_of_thumbnails_and_static_files_is_not_counted(
     client: Client, v1: Version, own_settings: Callable[..., None]
 ) -> None:
     own_settings(pages_per_minute=1, drawn_per_minute=1)
-    blob = Blob.objects.create(sha256=storage.put([b"RIFF....WEBP"]).sha256, size_bytes=12)
+    blob = blob_of(b"RIFF....WEBP")
     image = render(v1, "ready", 1).images.get()
     Image.objects.filter(pk=image.pk).update(blob=blob)
     assert client.get("/browse").status_code == 200

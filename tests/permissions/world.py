@@ -32,7 +32,6 @@ from previews.pictures.selectors import DIGITS
 from previews.render.defaults import default_recipe
 from previews.renders import services as renders
 from previews.worker_bases import base_for
-from registry import storage
 from registry.accounts import users
 from registry.adapters import services as adapters
 from registry.aliases import services as aliases
@@ -58,6 +57,7 @@ from registry.versions import services as versions
 from registry.versions import withdraw
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
+from tests.stored import blob_of
 
 #: What an adapter can be like; each is the name of one.
 STATES = (
@@ -201,9 +201,7 @@ def _recipe() -> Recipe:
 def _blob(color: int, kind: str) -> Blob:
     drawn = io.BytesIO()
     Picture.new("RGB", (64, 64), (color % 256, 0, 0)).save(drawn, kind)
-    written = storage.put([drawn.getvalue()])
-    fields = {"size_bytes": written.size}
-    return Blob.objects.get_or_create(sha256=written.sha256, defaults=fields)[0]
+    return blob_of(drawn.getvalue())
 
 
 def _pictures(version: Version, ada: User) -> tuple[Image, Sheet, Sample, Derivative]:

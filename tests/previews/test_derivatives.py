@@ -19,6 +19,7 @@ from previews.renders.selectors import previews_of
 from registry import storage, sweep
 from registry.jobs import worker_process
 from registry.models import Blob, Job
+from tests.stored import blob_of, put_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,7 +118,7 @@ def test_a_starting_worker_looks_for_a_bounded_number(
 
 def test_pictures_that_cannot_be_read_stay_as_they_are(version: Version) -> None:
     broken, away, *_rest = Image.objects.select_related("blob")
-    written = storage.put([b"<svg/>"])
+    written = put_bytes([b"<svg/>"])
     for image, digest in ((broken, written.sha256), (away, f"{away.pk:064x}")):
         image.blob = Blob.objects.create(sha256=digest, size_bytes=6)
         image.save()
@@ -164,8 +165,7 @@ def test_pictures_come_with_their_forms_in_one_query(
     derive_all()
     image = Image.objects.order_by("position").first()
     assert image is not None
-    written = storage.put([b"wide"])
-    blob = Blob.objects.create(sha256=written.sha256, size_bytes=4)
+    blob = blob_of(b"wide")
     Derivative.objects.create(source=image.blob, kind="webp", width=512, height=512, blob=blob)
     Derivative.objects.create(source=image.blob, kind="avif", width=256, height=256, blob=blob)
     with django_assert_num_queries(1):
@@ -177,7 +177,7 @@ def test_pictures_come_with_their_forms_in_one_query(
     assert len(order) == 3
     last = found[0].sources[-1]
     assert last.type == "image/webp"
-    assert last.url == f"/media/images/{image.pk}/{written.sha256[:12]}-512.webp"
+    assert last.url == f"/media/images/{image.pk}/{blob.sha256[:12]}-512.webp"
     assert found[1].placeholder == Image.objects.get(pk=found[1].id).placeholder
 
 

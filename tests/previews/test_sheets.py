@@ -22,6 +22,7 @@ from previews.renders.selectors import previews_of
 from registry import storage, sweep
 from registry.jobs import queue, worker_process
 from registry.models import Blob, Job
+from tests.stored import blob_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -193,8 +194,7 @@ def test_sheets_go_with_their_render(version: Version) -> None:
 def pdf(version: Version) -> Sheet:
     """A PDF that an older hub stored, and no PNG beside it."""
     Job.objects.filter(task="sheet").delete()
-    written = storage.put([b"%PDF-1.4"])
-    blob = Blob.objects.create(sha256=written.sha256, size_bytes=written.size, is_stored=True)
+    blob = blob_of(b"%PDF-1.4")
     return Sheet.objects.create(render=version.renders.get(), kind="pdf", blob=blob)
 
 

@@ -22,13 +22,14 @@ from previews.models import (
     Tryout,
 )
 from previews.renders.selectors import previews_of
-from registry import storage, sweep
+from registry import sweep
 from registry.adapters import services as adapters
-from registry.models import Blob, Version
+from registry.models import Version
 from registry.versions import withdraw
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 from tests.pages.pictures import DOCUMENT, render
+from tests.stored import blob_of
 
 if TYPE_CHECKING:
     from pytest_django import Settings
@@ -40,10 +41,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def picture(of: Render, data: bytes, position: int = 0) -> Image:
     """Give a render a picture that lies in the store."""
-    written = storage.put([data])
-    blob, _made = Blob.objects.get_or_create(
-        sha256=written.sha256, defaults={"size_bytes": written.size}
-    )
+    blob = blob_of(data)
     return Image.objects.create(
         render=of, blob=blob, position=position, prompt_index=0, prompt="x", seed=1, strength=1.0,
         width=8, height=8,
@@ -51,8 +49,7 @@ def picture(of: Render, data: bytes, position: int = 0) -> Image:
 
 
 def sample_of(version: Version, user: User) -> Sample:
-    written = storage.put([b"a sample"])
-    blob = Blob.objects.create(sha256=written.sha256, size_bytes=written.size)
+    blob = blob_of(b"a sample")
     return Sample.objects.create(
         version=version, author=user, state="ready", blob=blob, width=8, height=8
     )

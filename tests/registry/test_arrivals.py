@@ -19,6 +19,7 @@ from registry.storage import Part, Written
 from registry.uploads import services as uploads
 from tests.catalogue import accept
 from tests.registry.files import LORA
+from tests.stored import put_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,7 @@ def is_whole() -> bool:
 
 
 def test_bytes_without_a_row_go(ada: User) -> None:
-    storage.put([LORA])
+    put_bytes([LORA])
     dry = sweep.run(is_dry=True)
     assert (dry.files, dry.bytes_freed, names()) == (1, len(LORA), [DIGEST])
     assert not Blob.objects.exists()
@@ -58,7 +59,7 @@ def test_bytes_that_are_kept_after_the_look_stay(
     ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sweeper has listed an orphan; before it acts, the same bytes are sent and accepted."""
-    storage.put([LORA])
+    put_bytes([LORA])
     sweep_one = sweep._sweep_one
 
     def late(entry: storage.Entry, **more: Any) -> bool:
@@ -76,7 +77,7 @@ def test_bytes_that_come_during_the_removal_come_after_it(
     ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sweeper has decided; before it deletes, the same bytes are sent: they come after it."""
-    storage.put([LORA])
+    put_bytes([LORA])
     store, came = storage.store(), []
     monkeypatch.setattr(promote, "WAIT_S", 60.0)
     begun, ended = threading.Event(), threading.Event()
@@ -134,7 +135,7 @@ def test_what_a_dead_process_brought_goes_in_the_end(ada: User) -> None:
 
 
 def test_two_sweepers_do_not_remove_the_same(ada: User) -> None:
-    storage.put([LORA])
+    put_bytes([LORA])
     with promote.leaving(DIGEST, size_bytes=1) as first:
         assert first
         with promote.leaving(DIGEST, size_bytes=1) as second:

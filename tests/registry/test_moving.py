@@ -14,6 +14,7 @@ from registry.blobs import migrate_store
 from registry.errors import StorageFull
 from registry.models import Blob
 from registry.storage import LocalStore
+from tests.stored import blob_of, put_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,8 +32,7 @@ DIGESTS = [hashlib.sha256(data).hexdigest() for data in FILES]
 def source() -> BlobStore:
     """The hub's own store, with files that the rows name."""
     for data in FILES:
-        written = storage.put([data])
-        Blob.objects.create(sha256=written.sha256, size_bytes=written.size)
+        blob_of(data)
     return storage.store()
 
 
@@ -80,11 +80,10 @@ def test_every_file_arrives_and_stays_where_it_was(source: BlobStore, target: Lo
 
 def test_a_second_copy_brings_only_what_is_new(source: BlobStore, target: LocalStore) -> None:
     migrate_store.copy(source=source, target=target)
-    written = storage.put([b"new"])
-    Blob.objects.create(sha256=written.sha256, size_bytes=3)
+    blob = blob_of(b"new")
     told = migrate_store.copy(source=source, target=target)
     assert (told.done, told.present) == (1, 12)
-    assert content(target, written.sha256) == b"new"
+    assert content(target, blob.sha256) == b"new"
 
 
 def test_a_dry_run_says_the_same_and_writes_nothing(source: BlobStore, target: LocalStore) -> None:
@@ -248,7 +247,7 @@ def test_a_damaged_file_stays_when_its_other_copy_is_no_better(
 def test_a_census_compares_rows_with_files(source: LocalStore, target: LocalStore) -> None:
     source.delete(DIGESTS[0])
     blob_file(source, DIGESTS[1]).write_bytes(b"short")
-    storage.put([b"nobody's"])
+    put_bytes([b"nobody's"])
     source.write(storage.new_key(), [b"on its way"])
     told = migrate_store.census(source)
     assert (told.blobs, told.files, told.missing) == (12, 12, DIGESTS[:2])

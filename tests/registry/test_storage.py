@@ -19,6 +19,7 @@ from registry import storage
 from registry.errors import SizeMismatch, UploadIncomplete
 from registry.storage import Entry, Fetch, Part
 from registry.storage.s3 import S3Store
+from tests.stored import put_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +85,7 @@ def plant(sha256: str, data: bytes) -> None:
 
 def test_what_is_put_is_found_under_its_digest_alone(store: storage.BlobStore) -> None:
     data = noise(MIB + 1)
-    written = storage.put([data[:7], data[7:]])
+    written = put_bytes([data[:7], data[7:]])
     assert written == storage.Written(len(data), digest(data))
     assert names() == [digest(data)]
     assert read(digest(data)) == data
@@ -92,8 +93,8 @@ def test_what_is_put_is_found_under_its_digest_alone(store: storage.BlobStore) -
 
 def test_a_blob_that_is_here_stays_and_the_second_copy_goes(store: storage.BlobStore) -> None:
     data = noise(1000)
-    storage.put([data])
-    storage.put([data])
+    put_bytes([data])
+    put_bytes([data])
     assert names() == [digest(data)]
     assert read(digest(data)) == data
 
@@ -101,15 +102,15 @@ def test_a_blob_that_is_here_stays_and_the_second_copy_goes(store: storage.BlobS
 def test_a_blob_that_was_cut_short_is_made_good(store: storage.BlobStore) -> None:
     data = noise(1000)
     plant(digest(data), data[:10])
-    storage.put([data])
+    put_bytes([data])
     assert read(digest(data)) == data
 
 
 def test_a_blob_that_was_damaged_is_made_good(store: storage.BlobStore) -> None:
     data = noise(1000)
-    storage.put([data])
+    put_bytes([data])
     plant(digest(data), data[:500] + bytes([data[500] ^ 1]) + data[501:])
-    storage.put([data])
+    put_bytes([data])
     assert names() == [digest(data)]
     assert read(digest(data)) == data
 
@@ -117,7 +118,7 @@ def test_a_blob_that_was_damaged_is_made_good(store: storage.BlobStore) -> None:
 def test_who_reads_a_blob_while_it_is_promoted_again_reads_on(store: storage.BlobStore) -> None:
     """Also where the second copy came in other parts, so that a bucket gives it another tag."""
     data, key = noise(2 * STEP + 1000), storage.new_key()
-    storage.put([data])
+    put_bytes([data])
     with store.open(digest(data)) as handle:
         begun = handle.read(1000)
         store.assemble(key, [send(key, data, part) for part in parts_of(data)])
@@ -162,7 +163,7 @@ def test_a_name_of_another_form_is_refused(store: storage.BlobStore, name: str) 
 
 def test_a_handle_knows_its_size_and_reads_anywhere(store: storage.BlobStore) -> None:
     data = noise(3 * MIB)
-    storage.put([data])
+    put_bytes([data])
     with store.open(digest(data)) as handle:
         assert handle.size == len(data)
         for place, count in [(0, 8), (2 * MIB, 100), (8, 70_000), (len(data) - 3, 100), (5, 0)]:
@@ -291,7 +292,7 @@ def test_a_whole_body_that_breaks_can_be_sent_again(store: storage.BlobStore) ->
 def test_a_listing_has_names_lengths_and_times(store: storage.BlobStore) -> None:
     began = time.time()
     blob, key, begun = noise(10), storage.new_key(), storage.new_key()
-    storage.put([blob])
+    put_bytes([blob])
     store.write(key, [b"123"])
     send(begun, b"x" * STEP, Part(1, 0, STEP))
     found = {entry.name: entry for entry in store.names()}
@@ -304,7 +305,7 @@ def test_one_key_is_listed_by_itself(store: storage.BlobStore) -> None:
     key = storage.new_key()
     assert list(store.names(key)) == []
     send(key, b"x" * STEP, Part(1, 0, STEP))
-    storage.put([b"another"])
+    put_bytes([b"another"])
     (entry,) = store.names(key)
     assert (entry.name, entry.size) == (key, STEP)
 
@@ -320,13 +321,13 @@ def test_what_came_in_parts_is_removed_with_all_of_them(store: storage.BlobStore
 
 
 def test_removing_only_what_is_not_complete_keeps_what_is(store: storage.BlobStore) -> None:
-    written = storage.put([b"kept"])
+    written = put_bytes([b"kept"])
     store.delete(written.sha256, is_partial=True)
     assert read(written.sha256) == b"kept"
 
 
 def test_what_else_lies_there_is_not_ours(store: storage.BlobStore) -> None:
-    storage.put([b"ours"])
+    put_bytes([b"ours"])
     if isinstance(store, S3Store):
         prefix = store.location.prefix
         for place in ("notes.txt", "incoming/notes.txt", "blobs/aa/" + "a" * 64):

@@ -19,6 +19,7 @@ from registry.storage.s3 import S3Store
 from registry.uploads import services as uploads
 from tests.catalogue import accept, release
 from tests.registry.files import LORA, OTHER
+from tests.stored import put_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +76,7 @@ def leave_blobs(ada: User) -> None:
     Blob.objects.filter(pk__in=[ripe, brought, removed]).update(unreferenced_since=long_ago)
     Blob.objects.filter(pk=brought).update(arriving_since=now)
     Blob.objects.filter(pk=removed).update(leaving_since=now)
-    storage.put([b"without a row"])
+    put_bytes([b"without a row"])
     storage.store().write(storage.new_key(), [b"without a row, and young"])
 
 
@@ -83,7 +84,7 @@ def leave_copies() -> None:
     """Leave rests of copies of a blob that stays and of one that goes, where there are such."""
     store = storage.store()
     if isinstance(store, S3Store):
-        for name in (storage.put([b"# Noir 0"]).sha256, storage.put([LORA]).sha256):
+        for name in (put_bytes([b"# Noir 0"]).sha256, put_bytes([LORA]).sha256):
             for _time in range(2):
                 place = store._blob(name)
                 store.client.create_multipart_upload(Bucket=store.location.bucket, Key=place)

@@ -17,6 +17,7 @@ from registry.errors import SizeMismatch, StorageAway, UploadIncomplete
 from registry.storage import Fetch, Part, s3, s3_client, spooling
 from registry.storage.s3 import S3Store
 from tests.running import free_port
+from tests.stored import put_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +69,7 @@ def uploads_of(store: S3Store) -> list[str]:
 
 def test_a_link_hands_a_file_out_under_its_name_and_in_ranges(store: S3Store) -> None:
     data = os.urandom(1000)
-    name = storage.put([data]).sha256
+    name = put_bytes([data]).sha256
     said = "attachment; filename=\"a b.safetensors\"; filename*=UTF-8''a%20b%C3%A9.safetensors"
     url = store.link(name, Fetch(content_type="image/png", disposition=said))
     assert url is not None
@@ -80,7 +81,7 @@ def test_a_link_hands_a_file_out_under_its_name_and_in_ranges(store: S3Store) ->
 
 
 def test_a_link_that_was_tampered_with_or_is_old_gives_nothing(store: S3Store) -> None:
-    name, other = storage.put([b"mine"]).sha256, storage.put([b"another's"]).sha256
+    name, other = put_bytes([b"mine"]).sha256, put_bytes([b"another's"]).sha256
     url = store.link(name, Fetch())
     assert url is not None
     assert get(url.replace(name, other))[0] == 403
@@ -199,7 +200,7 @@ def test_a_handle_never_mixes_two_objects(store: S3Store) -> None:
 
 
 def test_a_header_costs_a_header(store: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    name = storage.put([os.urandom(MIB) for _ in range(3)]).sha256
+    name = put_bytes([os.urandom(MIB) for _ in range(3)]).sha256
     asked: list[str] = []
     call = S3Store._call
 
@@ -219,7 +220,7 @@ def test_a_file_of_unknown_length_is_sent_in_pieces(
 ) -> None:
     monkeypatch.setattr(spooling, "PIECE", STEP)
     data = os.urandom(2 * STEP + 77)
-    written = storage.put(data[place : place + 100_000] for place in range(0, len(data), 100_000))
+    written = put_bytes(data[place : place + 100_000] for place in range(0, len(data), 100_000))
     with store.open(written.sha256) as handle:
         assert hashlib.sha256(handle.read()).hexdigest() == hashlib.sha256(data).hexdigest()
     assert uploads_of(store) == []
@@ -230,8 +231,8 @@ def test_a_long_file_is_promoted_by_stretches(
 ) -> None:
     monkeypatch.setattr(s3, "COPY_BYTES", STEP)
     data = os.urandom(2 * STEP + 77)
-    name = storage.put([data]).sha256
-    assert storage.put([data]).sha256 == name
+    name = put_bytes([data]).sha256
+    assert put_bytes([data]).sha256 == name
     with store.open(name) as handle:
         assert handle.read() == data
     assert [entry.name for entry in store.names()] == [name]
@@ -239,7 +240,7 @@ def test_a_long_file_is_promoted_by_stretches(
 
 
 def test_the_rest_of_a_copy_that_was_cut_off_is_removed_and_the_blob_stays(store: S3Store) -> None:
-    name = storage.put([b"kept"]).sha256
+    name = put_bytes([b"kept"]).sha256
     place = store._blob(name)
     store.client.create_multipart_upload(Bucket=store.location.bucket, Key=place)
     assert sorted(entry.is_partial for entry in store.names()) == [False, True]

@@ -12,10 +12,11 @@ from django.core.management import call_command
 from hub.config import moved_to
 from registry import storage
 from registry.blobs import migrate_store
-from registry.models import Blob, UploadState
+from registry.models import UploadState
 from registry.uploads import check, store_change
 from registry.uploads import services as uploads
 from tests.builders.adapters import DENOISERS, kohya
+from tests.stored import blob_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,8 +47,7 @@ def kept(own_settings: Callable[..., None]) -> None:
     """Files of the hub's own folder, named by rows; uploads in parts that a bucket takes."""
     own_settings(part_bytes=STEP)
     for data in FILES:
-        written = storage.put([data])
-        Blob.objects.create(sha256=written.sha256, size_bytes=written.size)
+        blob_of(data)
 
 
 def require_all() -> None:

@@ -77,7 +77,7 @@ class VersionIn(DetailsIn):
 class YankIn(Input):
     """Why it is not offered any more; an empty reason offers it again."""
 
-    reason = serializers.CharField(allow_blank=True, max_length=280)
+    reason = serializers.CharField(allow_blank=True, max_length=MAX_REASON)
 
 
 class _OfVersion(Endpoint):
