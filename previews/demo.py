@@ -131,7 +131,7 @@ def _send(user: User, path: Path) -> Upload:
     upload = uploads.create(actor=user, path=path.name, size_bytes=path.stat().st_size)
     with path.open("rb") as stream:
         upload = uploads.receive(actor=user, upload=upload, stream=stream)
-    upload = check.judge(upload=upload)
+    upload = check.run_checks(upload=upload)
     if upload.state != UploadState.ACCEPTED:
         msg = f"{path.name} was refused: {[finding.message for finding in upload.findings.all()]}"
         raise RuntimeError(msg)

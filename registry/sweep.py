@@ -75,7 +75,7 @@ def run(*, is_dry: bool = False) -> Swept:
     """
     forgotten = retention.forget(is_dry=is_dry)
     expired = expiry.expire(is_dry=is_dry)
-    lapsed = expiry.lapse(is_dry=is_dry)
+    lapsed = expiry.expire_unpublished(is_dry=is_dry)
     leftovers = _sum(sweep(is_dry=is_dry) for sweep in hooks.sweepers)
     if not is_dry:
         _sweep_parts()
@@ -201,8 +201,8 @@ def _sweep_one(entry: storage.Entry, *, let_go: set[str], is_dry: bool) -> bool:
         return is_loose
     is_rest = entry.is_partial and not _is_young(entry.changed)  # of a copy that was cut off
     if is_dry:
-        return is_rest or promote.may_leave(entry.name, is_let_go=entry.name in let_go)
-    with promote.leaving(entry.name, size_bytes=entry.size) as is_mine:
+        return is_rest or promote.is_deletable(entry.name, is_released=entry.name in let_go)
+    with promote.deleting(entry.name, size_bytes=entry.size) as is_mine:
         if is_mine or is_rest:
             storage.store().delete(entry.name, is_partial=not is_mine)
     return is_mine or is_rest
@@ -226,4 +226,4 @@ def _is_kept(key: str, changed: float) -> bool:
 
 
 def _is_young(changed: float) -> bool:
-    return changed > time.time() - promote.patience().total_seconds()
+    return changed > time.time() - promote.promotion_timeout().total_seconds()

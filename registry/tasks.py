@@ -97,7 +97,7 @@ def check_upload(run: JobRun) -> None:
         Cancelled: the upload was cancelled.
     """
     try:
-        check.judge(upload=_upload(run.job), progress=_Watch(run, _limit_s(run.job)))
+        check.run_checks(upload=_upload(run.job), progress=_Watch(run, _limit_s(run.job)))
     except AWAY as trouble:
         is_long = timezone.now() - run.job.created_at > PATIENCE
         reason = f"{type(trouble).__name__}: {trouble}"

@@ -35,7 +35,7 @@ def accept(actor: User, data: bytes, path: str = "noir.safetensors") -> Upload:
     """Upload bytes and run all their checks; the verdict is the returned upload's state."""
     upload = uploads.create(actor=actor, path=path, size_bytes=len(data))
     upload = uploads.receive(actor=actor, upload=upload, stream=io.BytesIO(data))
-    return check.judge(upload=upload)
+    return check.run_checks(upload=upload)
 
 
 def release(

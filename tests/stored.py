@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def blob_of(data: bytes) -> Blob:
     """Store bytes and their row, as everything does that makes a file."""
-    return promote.arrived(promote.put([data]))
+    return promote.mark_stored(promote.put([data]))
 
 
 def put_bytes(chunks: Iterable[bytes]) -> storage.Written:

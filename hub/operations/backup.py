@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from registry.blobs.migrate_store import Progress, Tally
-    from registry.uploads.store_change import Carried
+    from registry.uploads.store_change import MovedUploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Restored:
 
     name: str
     files: Tally
-    uploads: Carried
+    uploads: MovedUploads
 
 
 def make(

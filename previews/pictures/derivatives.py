@@ -88,7 +88,7 @@ def make(*, source: Blob) -> str:
                 source=source,
                 kind=one.kind,
                 width=one.width,
-                defaults={"height": one.height, "blob": promote.arrived(stored)},
+                defaults={"height": one.height, "blob": promote.mark_stored(stored)},
             )
     return placeholder(picture)
 

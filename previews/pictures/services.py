@@ -30,8 +30,8 @@ def store(picture: Picture) -> Callable[[], dict[str, Any]]:
     moving = promote.put([picture.animation]) if picture.animation else None
     still = promote.put([picture.png])
     return lambda: {
-        "blob": promote.arrived(still),
-        "animation": promote.arrived(moving) if moving else None,
+        "blob": promote.mark_stored(still),
+        "animation": promote.mark_stored(moving) if moving else None,
         "width": picture.width,
         "height": picture.height,
     }

@@ -67,7 +67,7 @@ def make(*, render: Render) -> None:
         return
     stored = promote.put([png(contact, fonts())])
     with transaction.atomic():
-        blob = promote.arrived(stored)
+        blob = promote.mark_stored(stored)
         Sheet.objects.get_or_create(render=render, kind=SheetKind.PNG, defaults={"blob": blob})
 
 

@@ -165,7 +165,7 @@ def _stored_sample(
         sample = Sample.objects.create(
             version=version,
             author=user,
-            source=promote.arrived(written),
+            source=promote.mark_stored(written),
             caption=details["caption"],
             facts={"name": public_name(details["name"], MAX_NAME)},
         )
@@ -219,19 +219,19 @@ def _show(sample: Sample, reading: Reading) -> None:
     film = _stored(reading.film) if reading.film else None
     facts = _matched(reading.facts)
     with transaction.atomic():
-        still = promote.arrived(picture)
+        still = promote.mark_stored(picture)
         if small:
             width, height = reading.small_size
             Derivative.objects.get_or_create(
                 source=still,
                 kind=DerivativeKind.WEBP,
                 width=width,
-                defaults={"height": height, "blob": promote.arrived(small)},
+                defaults={"height": height, "blob": promote.mark_stored(small)},
             )
         _queued(sample).update(
             state=SampleState.READY,
             kind=SampleKind.VIDEO if film else SampleKind.PICTURE,
-            blob=promote.arrived(film) if film else still,
+            blob=promote.mark_stored(film) if film else still,
             poster=still if film else None,
             width=reading.width,
             height=reading.height,

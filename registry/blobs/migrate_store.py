@@ -144,7 +144,7 @@ def copy(
         for named in lacking:
             told.add(named, _DONE if here.get(bytes.fromhex(named[0])) == named[1] else _MISSING)
         return told
-    _work_off(lambda named: bring(named, source=source, target=target), lacking, threads, told,
+    _work_off(lambda named: copy_one(named, source=source, target=target), lacking, threads, told,
               progress)  # fmt: skip
     if blobs is None:
         _forget_swept(told)
@@ -189,12 +189,12 @@ def mend(
     found, told = verify(store=target, threads=threads, progress=progress), Tally()
     rows = Blob.objects.filter(sha256__in=[*found.missing, *found.damaged, *found.failed])
     wrong = list(rows.values_list("sha256", "size_bytes"))
-    _work_off(lambda named: bring(named, source=source, target=target), wrong, threads, told,
+    _work_off(lambda named: copy_one(named, source=source, target=target), wrong, threads, told,
               progress)  # fmt: skip
     return found, told
 
 
-def bring(named: Named, *, source: BlobStore, target: BlobStore) -> str:
+def copy_one(named: Named, *, source: BlobStore, target: BlobStore) -> str:
     """Bring one blob, over what is there; says what became of it, in the words of ``Tally.add``.
 
     Args:

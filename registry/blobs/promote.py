@@ -1,17 +1,17 @@
-"""Bytes that come to their digest, and bytes that leave it.
+"""Promotion of bytes to their digest, and protection of their deletion.
 
-Machines that share a bucket share no locks, so a row decides who may touch the bytes of a digest.
-Each side writes its mark by one UPDATE that also looks for the mark of the other side, before it
-touches anything; the database lets one of two such UPDATEs see the other:
+Machines that share a bucket share no locks, so the blob's row decides who may change the bytes of a
+digest. Before it changes anything, each side marks the row by one UPDATE that requires that the
+other side has not marked it; of two such UPDATEs, the database lets one see the other:
 
-* whoever brings bytes sets ``arriving_since`` unless ``leaving_since`` is set. Then the bytes are
-  promoted, and the transaction of the row that refers to them says ``is_stored``;
+* a promotion sets ``arriving_since`` unless ``leaving_since`` is set. Then the bytes are promoted,
+  and the transaction that refers to them sets ``is_stored``;
 * the sweeper sets ``leaving_since`` unless ``is_stored`` or ``arriving_since`` is set. Then it
-  removes the bytes, and the mark.
+  deletes the bytes, and the mark.
 
-So between the sweeper's look and its deletion nobody brings the same bytes: they wait, and then
-bring them anew. Between an arrival and its commit nothing is deleted. A mark that a dead process
-left counts for a limited time only, much longer than what it is for ever takes.
+So nothing is promoted between the sweeper's check and its deletion: a promotion waits and then
+stores the bytes again. Nothing is deleted between a promotion and its commit. The mark of a process
+that died counts for a limited time, much longer than a promotion or deletion takes.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ if TYPE_CHECKING:
 
     from registry.storage import Written
 
-#: Seconds to wait for a sweeper that is at the same bytes.
+#: Seconds to wait for a sweeper that is deleting the same bytes.
 WAIT_S = 10.0
-#: Seconds after which a removal counts as given up: longer than all tries of all its requests.
+#: Seconds after which a deletion counts as abandoned: longer than all retries of its requests.
 ABANDONED_S = 900
-#: A bringer that shows no sign for so many leases of a job is dead.
+#: A promotion counts as abandoned after this many leases of a job.
 LEASES = 10
 
 
-def patience() -> timedelta:
-    """Return for how long bytes without a row may still be on their way to one."""
+def promotion_timeout() -> timedelta:
+    """Return how long bytes may wait for the row that refers to them."""
     return timedelta(seconds=LEASES * settings.LORARY.job_lease_s)
 
 
 def put(chunks: Iterable[bytes]) -> Written:
-    """Store bytes made here under their digest, before and outside of the transaction.
+    """Store bytes under their digest; call it before and outside of the transaction.
 
     Raises:
-        Conflict: see ``bring``.
+        Conflict: see ``move_to_digest``.
     """
     key, measured = storage.new_key(), storage.Measured(chunks)
     try:
@@ -65,22 +65,22 @@ def put(chunks: Iterable[bytes]) -> Written:
 
 
 def move_to_digest(*, key: str, written: Written) -> None:
-    """Promote a private file; what is promoted already, by a process that died, is fine.
+    """Promote a private file, unless a process that died promoted it already.
 
-    Call it outside of a transaction: the mark has to be seen by others before the bytes move.
+    Call it outside of a transaction: other processes must see the mark before the bytes move.
 
     Raises:
-        Conflict: the same bytes are being removed right now. Try again soon.
+        Conflict: the same bytes are being deleted. Try again soon.
         FileNotFoundError: there are no such bytes.
     """
-    _announce(written)
+    _mark_arriving(written)
     try:
         storage.store().promote(key, written.sha256)
     except FileNotFoundError:
         storage.store().open(written.sha256).close()
 
 
-def _announce(written: Written) -> None:
+def _mark_arriving(written: Written) -> None:
     until = time.monotonic() + WAIT_S
     while True:
         now = timezone.now()
@@ -92,52 +92,52 @@ def _announce(written: Written) -> None:
         if is_new or free.update(arriving_since=now, leaving_since=None):
             return
         if time.monotonic() > until:
-            raise Conflict(_("The same bytes are just being removed. Try again in a moment."))
+            raise Conflict(_("The same bytes are being deleted. Try again in a moment."))
         time.sleep(0.05)
 
 
-def arrived(written: Written) -> Blob:
-    """Return the row of bytes that were brought, for the transaction that refers to it.
+def mark_stored(written: Written) -> Blob:
+    """Mark promoted bytes as stored and return their row; in the transaction that refers to it.
 
     Raises:
-        Conflict: they were removed since: this took too long.
+        Conflict: it took too long, and the bytes were deleted since.
     """
     mine = Blob.objects.filter(sha256=written.sha256, leaving_since=None)
-    mine.filter(is_stored=False).update(created_at=timezone.now())  # they came, or came again
+    mine.filter(is_stored=False).update(created_at=timezone.now())  # stored now, or again
     if not mine.update(is_stored=True, unreferenced_since=None, arriving_since=None):
-        raise Conflict(_("The same bytes are just being removed. Try again in a moment."))
+        raise Conflict(_("The same bytes are being deleted. Try again in a moment."))
     return mine.get()
 
 
-def may_leave(sha256: str, *, is_let_go: bool = False) -> bool:
-    """Whether no row keeps the bytes of a digest, and nobody brings them.
+def is_deletable(sha256: str, *, is_released: bool = False) -> bool:
+    """Whether no row keeps the bytes of a digest, and no process is promoting them.
 
     Args:
-        sha256: Whose bytes.
-        is_let_go: Whether the row that keeps them is going to let go of them.
+        sha256: The digest.
+        is_released: Treat the row as released, as a sweep would do.
     """
     blob = Blob.objects.filter(sha256=sha256)
-    return not blob.exists() or blob.filter(_is_quiet() if is_let_go else _is_loose()).exists()
+    return not blob.exists() or blob.filter(_is_idle() if is_released else _is_released()).exists()
 
 
 @contextmanager
-def leaving(sha256: str, *, size_bytes: int) -> Iterator[bool]:
-    """Keep others from bringing a digest while its bytes are removed.
+def deleting(sha256: str, *, size_bytes: int) -> Iterator[bool]:
+    """Keep others from promoting a digest while its bytes are deleted.
 
     Args:
-        sha256: Whose bytes.
-        size_bytes: Their length, for the row if there is none.
+        sha256: The digest.
+        size_bytes: Length of its bytes, for a new row if there is none.
 
     Yields:
-        Whether they may be removed now.
+        Whether the bytes may be deleted now.
     """
     now = timezone.now()
     blob, is_new = Blob.objects.get_or_create(
         sha256=sha256,
         defaults={"size_bytes": size_bytes, "is_stored": False, "leaving_since": now},
     )
-    loose = Blob.objects.filter(_is_loose(), pk=blob.pk)
-    is_mine = is_new or bool(loose.update(leaving_since=now, arriving_since=None))
+    released = Blob.objects.filter(_is_released(), pk=blob.pk)
+    is_mine = is_new or bool(released.update(leaving_since=now, arriving_since=None))
     try:
         yield is_mine
     finally:
@@ -153,10 +153,10 @@ def _is_not_leaving() -> Q:
     return Q(leaving_since=None) | Q(leaving_since__lt=abandoned)
 
 
-def _is_quiet() -> Q:
-    dead = timezone.now() - patience()
+def _is_idle() -> Q:
+    dead = timezone.now() - promotion_timeout()
     return (Q(arriving_since=None) | Q(arriving_since__lt=dead)) & _is_not_leaving()
 
 
-def _is_loose() -> Q:
-    return Q(is_stored=False) & _is_quiet()
+def _is_released() -> Q:
+    return Q(is_stored=False) & _is_idle()

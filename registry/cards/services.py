@@ -137,7 +137,7 @@ def _is_rewritten(actor: User, adapter: Adapter, parent: Revision, text: str) ->
     written = promote.put([text.encode()])
     with transaction.atomic():
         adapters.refresh(adapter)
-        blob = promote.arrived(written)
+        blob = promote.mark_stored(written)
         if manifests.main_of(adapter) != parent:
             return False
         quotas.charge(namespace=adapter.namespace, blobs=[blob])

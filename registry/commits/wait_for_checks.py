@@ -73,15 +73,15 @@ def begun(*, user: User, file: Put | Inline, is_hurried: bool = True) -> Upload:
         is_hurried: Whether there is time to judge; everything else waits for its turn.
 
     Raises:
-        UploadRefused: see ``by_digest.name``; its text names the file.
+        UploadRefused: see ``by_digest.assign_path``; its text names the file.
         UploadNotReady: another request holds the bytes.
         UploadIncomplete: they are not here.
     """
     try:
         if isinstance(file, Inline):
-            upload = by_digest.put(actor=user, path=file.path, data=file.data)
+            upload = by_digest.upload_bytes(actor=user, path=file.path, data=file.data)
         else:
-            upload = by_digest.name(
+            upload = by_digest.assign_path(
                 actor=user, sha256=file.sha256, path=file.path, size_bytes=file.size_bytes
             )
     except UploadRefused as refusal:
@@ -93,7 +93,7 @@ def begun(*, user: User, file: Put | Inline, is_hurried: bool = True) -> Upload:
     is_small = upload.size_bytes <= SMALL_BYTES and not checks.is_weights(upload.path)
     if is_hurried and is_small and upload.state == UploadState.CHECKING:
         with suppress(Conflict, FileNotFoundError):  # the queue has it as well
-            check.judge(upload=upload)
+            check.run_checks(upload=upload)
     return upload
 
 

@@ -233,7 +233,7 @@ def _charge(main: Revision, entries: list[Entry], prepared: _Prepared) -> list[E
     before = _readme_of(main) if contents.takes_readme(entries) else None
     if prepared.written is not None and prepared.instead_of == _digest(before):
         with suppress(Conflict, QuotaExceeded):
-            new = Entry(contents.README, promote.arrived(prepared.written), FileRole.CARD)
+            new = Entry(contents.README, promote.mark_stored(prepared.written), FileRole.CARD)
             quotas.charge(namespace=namespace, blobs=[*blobs, new.blob])
             return [*entries, new]
     quotas.charge(namespace=namespace, blobs=blobs)

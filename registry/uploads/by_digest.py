@@ -1,12 +1,12 @@
-"""Bytes that arrive before their name: clients of the Hub send a digest first, the path later.
+"""Uploads without a path: clients of the Hub send a digest and bytes first, the path later.
 
-A deposit is an upload whose path is its digest. It takes bytes as others do, by parts or as one
-body, and expires as others do. A commit names it: then it is completed, checked, and accepted or
-refused under that path. One user's deposits are nobody else's.
+A deposit is an upload whose path is its digest. It receives bytes in parts or as one body, and
+expires, like any upload. When a commit assigns its path, it is completed, checked, and accepted or
+refused under that path. Only its owner can use a deposit.
 
 ```
-begin ──▶ receiving ──take, receive_part──▶ whole ──name──▶ checking ──▶ accepted, refused
-  └─ None: the bytes are here already          └─ nobody names it: expired, bytes gone
+begin ─▶ receiving ─receive_body, receive_part─▶ whole ─assign_path─▶ checking ─▶ accepted, refused
+ └─ None: the bytes are stored already             └─ no path in time: expired, bytes deleted
 ```
 """
 
@@ -38,28 +38,28 @@ if TYPE_CHECKING:
     from registry.models import Blob, User
     from registry.uploads.receive import Readable
 
-#: How many deposits a user may have open; a commit of the Hub's clients names up to 1000 files.
+#: Maximum open deposits of a user; a commit of the Hub's clients has up to 1000 files.
 MAX_DEPOSITS = 1000
-#: Seconds after which a commit that was too early may be repeated.
+#: Seconds after which a commit that came too early should be repeated.
 SOON_S = 2
 
 
 def begin(*, actor: User, sha256: str, size_bytes: int) -> Upload | None:
-    """Open a deposit, or return the one that is open; None: no bytes need to be sent.
+    """Return a new or open deposit, or None if no bytes need to be sent.
 
     Args:
-        actor: Who sends.
-        sha256: Digest of the whole file; enforced when it is here.
+        actor: The uploader.
+        sha256: Digest of the whole file; compared when all bytes are stored.
         size_bytes: Its length.
 
     Raises:
-        Invalid: no digest, or too many deposits are open.
-        SizeMismatch: the bytes of this digest have another length.
+        Invalid: it is not a digest, or too many deposits are open.
+        SizeMismatch: the stored bytes of this digest have another length.
         TooLarge, QuotaExceeded, UploadRefused: see ``uploads.create``.
     """
     user = permissions.require_scope(actor, "write")
     digest = _digest(sha256)
-    if _is_here(user, digest, size_bytes):
+    if _need_not_send(user, digest, size_bytes):
         return None
     found = (
         upload_selectors.deposits(user, digest).filter(path=digest, size_bytes=size_bytes).first()
@@ -69,15 +69,15 @@ def begin(*, actor: User, sha256: str, size_bytes: int) -> Upload | None:
     return uploads.open_deposit(user, digest, size_bytes, most=MAX_DEPOSITS)
 
 
-def take(*, actor: User, upload: Upload, stream: Readable) -> None:
-    """Take the whole body of a deposit; may be repeated until it has a name.
+def receive_body(*, actor: User, upload: Upload, stream: Readable) -> None:
+    """Receive the whole body of a deposit; may be repeated until it has a path.
 
-    What arrived of a body that is cut off counts. Of a body with another digest nothing does.
+    If the connection breaks, the received parts are kept. If the digest differs, none is.
 
     Raises:
-        SizeMismatch: fewer or more bytes than announced.
-        DigestMismatch: the bytes are others than announced.
-        StateConflict: it is another's, or takes no more bytes.
+        SizeMismatch: the length differs from the announced one.
+        DigestMismatch: the digest differs from the announced one.
+        StateConflict: it belongs to another user, or is not open.
     """
     receive.require_open(actor, upload)
     with locks.holding(upload.storage_key):
@@ -91,55 +91,55 @@ def take(*, actor: User, upload: Upload, stream: Readable) -> None:
 
 
 def finish_parts(*, actor: User, upload: Upload) -> None:
-    """Make sure that every part of a deposit is here; once it is named its digest is compared.
+    """Require that every part of a deposit is stored; the digest is compared by the checks.
 
     Raises:
-        UploadIncomplete: ``facts["missing"]`` lists the numbers of those that are not.
-        StateConflict: it is another's, or was dropped.
+        UploadIncomplete: ``facts["missing"]`` lists the missing numbers.
+        StateConflict: it belongs to another user, or has ended.
     """
     receive.require_own(actor, upload)
     if upload.state in {UploadState.CHECKING, UploadState.ACCEPTED}:
         return
-    parts.look(actor=actor, upload=upload)
+    parts.record_sent(actor=actor, upload=upload)
     parts.require_all(upload)
 
 
-def name(*, actor: User, sha256: str, path: str, size_bytes: int | None = None) -> Upload:
-    """Give bytes that are here a path, and have them checked under it; done again, find them again.
+def assign_path(*, actor: User, sha256: str, path: str, size_bytes: int | None = None) -> Upload:
+    """Check stored bytes under a path; may be repeated, and then finds the same upload.
 
     Args:
-        actor: Who sent the bytes, or could download them.
+        actor: A user who sent the bytes, or can download them.
         sha256: Their digest.
         path: Name in the manifest.
-        size_bytes: Their length, where the client says it.
+        size_bytes: Their length, if the client sends it.
 
     Returns:
-        An upload that is checking or accepted. It may have another path while the same bytes are
-        still being checked under that: call again when that is decided.
+        An upload that is checking or accepted. It has another path if the same bytes are still
+        being checked under that path; call again when those checks have ended.
 
     Raises:
-        UploadIncomplete: the bytes are not (all) here.
-        UploadNotReady: another request is just completing them.
+        UploadIncomplete: bytes are missing.
+        UploadNotReady: another request is completing them.
         UploadRefused, SizeMismatch: the file is refused, or was refused before.
-        PathInvalid, Invalid: the path or the digest does not fit.
+        PathInvalid, Invalid: the path or the digest is invalid.
     """
     user = permissions.require_scope(actor, "write")
     path, digest = check_path(path), _digest(sha256)
     upload = (
         upload_selectors.checked_at(user, path, digest)
-        or _named(user, path, digest)
-        or _known(user, path, digest)
+        or _complete_deposit(user, path, digest)
+        or _accept_stored(user, path, digest)
         or upload_selectors.checking(user, digest)
     )
     if upload is None:
-        raise _absent(user, path, digest)
+        raise _why_missing(user, path, digest)
     if size_bytes is not None:
         receive.require_length(path, size_bytes, upload.size_bytes)
     return upload
 
 
-def put(*, actor: User, path: str, data: bytes) -> Upload:
-    """Upload a small file that is in memory; done again, find it again.
+def upload_bytes(*, actor: User, path: str, data: bytes) -> Upload:
+    """Upload a small file that is in memory; may be repeated, and then finds the same upload.
 
     Raises:
         See ``uploads.create`` and ``uploads.receive``.
@@ -163,8 +163,8 @@ def _digest(sha256: str) -> str:
     return digest
 
 
-def _is_here(user: User, digest: str, size_bytes: int) -> bool:
-    """Whether bytes are stored where the user may read them, or are being checked as theirs."""
+def _need_not_send(user: User, digest: str, size_bytes: int) -> bool:
+    """Whether the user can read stored bytes, or their own upload of them is being checked."""
     blob = _stored(user, digest)
     if blob is not None:
         receive.require_length(digest, size_bytes, blob.size_bytes)
@@ -173,7 +173,7 @@ def _is_here(user: User, digest: str, size_bytes: int) -> bool:
 
 
 def _stored(user: User, digest: str) -> Blob | None:
-    """Return the blob of a digest that the user could download, if its bytes are really there."""
+    """Return the blob of a digest that the user can download, if its bytes are in the store."""
     blob = upload_selectors.readable_by(user, digest)
     if blob is None:
         return None
@@ -184,8 +184,8 @@ def _stored(user: User, digest: str) -> Blob | None:
     return blob
 
 
-def _named(user: User, path: str, digest: str) -> Upload | None:
-    """Complete a whole deposit under a path; also one that a process named and then died."""
+def _complete_deposit(user: User, path: str, digest: str) -> Upload | None:
+    """Complete a deposit under a path, even if a process died after it assigned the path."""
     rows = upload_selectors.deposits(user, digest).filter(path__in=[path, digest])
     upload = next((row for row in rows if row.is_whole), None)
     if upload is None:
@@ -197,11 +197,11 @@ def _named(user: User, path: str, digest: str) -> Upload | None:
     return uploads.complete(actor=user, upload=upload)
 
 
-def _known(user: User, path: str, digest: str) -> Upload | None:
-    """Accept stored bytes under a path; those that were checked as another kind are checked anew.
+def _accept_stored(user: User, path: str, digest: str) -> Upload | None:
+    """Accept stored bytes under a path; bytes of another kind of file are checked again.
 
     Raises:
-        UploadRefused: they do not fit the path.
+        UploadRefused: the bytes don't match the path.
     """
     blob = _stored(user, digest)
     if blob is None:
@@ -213,8 +213,8 @@ def _known(user: User, path: str, digest: str) -> Upload | None:
         return uploads.receive(actor=user, upload=upload, stream=handle)
 
 
-def _absent(user: User, path: str, digest: str) -> Exception:
-    """Return why bytes cannot be named: refused before, being completed, or never sent."""
+def _why_missing(user: User, path: str, digest: str) -> Exception:
+    """Return why bytes are not available: refused before, being completed, or never sent."""
     refused = upload_selectors.refused_at(user, path, digest)
     if refused is not None:
         found = check.results_of(refused)
@@ -224,6 +224,6 @@ def _absent(user: User, path: str, digest: str) -> Exception:
         text = _("“%(path)s” is just being completed by another request. Try again in a moment.")
         return UploadNotReady(text % {"path": path}, retry_after=SOON_S, paths=[path])
     missing = max((row.part_count for row in rows), default=0)
-    text = _("The bytes of “%(path)s” (sha256 %(digest)s…) are not here. Send them, then commit.")
-    said = text % {"path": path, "digest": digest[:12]}
-    return UploadIncomplete(said, path=path, sha256=digest, missing=list(range(1, missing + 1)))
+    text = _("The bytes of “%(path)s” (sha256 %(digest)s…) are missing. Send them, then commit.")
+    detail = text % {"path": path, "digest": digest[:12]}
+    return UploadIncomplete(detail, path=path, sha256=digest, missing=list(range(1, missing + 1)))

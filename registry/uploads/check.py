@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
     from registry.models import Blob, User
 
-_TOLD = ("code", "severity", "message", "evidence")
+_FIELDS = ("code", "severity", "message", "evidence")
 
 
-def judge(*, upload: Upload, progress: Callable[[int, int], None] | None = None) -> Upload:
-    """Run the deep checks and accept or refuse; safe to run again at any point, and at once.
+def run_checks(*, upload: Upload, progress: Callable[[int, int], None] | None = None) -> Upload:
+    """Run the deep checks, then accept or refuse; may be repeated or run twice at once.
 
     Raises:
-        FileNotFoundError: the bytes are gone, or their disk is away.
+        FileNotFoundError: the bytes are missing, or their disk is not mounted.
     """
     if upload.state != UploadState.CHECKING:
         return upload
@@ -48,8 +48,8 @@ def judge(*, upload: Upload, progress: Callable[[int, int], None] | None = None)
         refuse(upload, results, from_state=UploadState.CHECKING)
     else:
         owner = upload.owner
-        owner.access_token = upload.token  # so that a bound token is told of nothing else
-        _accept(upload, subject, [*results, *_known(owner, subject.hashes)])
+        owner.access_token = upload.token  # so that a bound token sees nothing else
+        _accept(upload, subject, [*results, *_published_already(owner, subject.hashes)])
     upload.refresh_from_db()
     return upload
 
@@ -57,12 +57,12 @@ def judge(*, upload: Upload, progress: Callable[[int, int], None] | None = None)
 def _examine(
     upload: Upload, progress: Callable[[int, int], None] | None
 ) -> tuple[checks.Subject, list[Result]]:
-    """Read every byte; the anatomy is that which the quick checks left with the upload."""
+    """Read every byte; the anatomy comes from the quick checks, which stored it in the upload."""
     with storage.store().open(_stored_name(upload)) as handle:
         subject = checks.Subject(
             upload.path, upload.size_bytes, handle, upload.sha256, upload.declared_sha256
         )
-        # Uploads that the release before completed have none.
+        # Uploads that the previous release completed have none.
         is_known = upload.anatomy is not None or not subject.is_weights
         known = results_of(upload) if is_known else None
         results = checks.run_deep(subject, known=known, progress=progress)
@@ -72,21 +72,21 @@ def _examine(
 
 
 def document_of(subject: checks.Subject) -> dict[str, Any] | None:
-    """Return the anatomy that the quick checks worked out, to be kept; None of other files."""
+    """Return the anatomy found by the quick checks as a document; None for other files."""
     inspection = subject.inspection
     if inspection is None or inspection.anatomy is None:
         return None
     return anatomies.document_of(inspection.anatomy)
 
 
-def _known(owner: User, hashes: Mapping[str, str]) -> list[Result]:
-    """Return a finding when the uploader, within the limits of their token, could see them here."""
+def _published_already(owner: User, hashes: Mapping[str, str]) -> list[Result]:
+    """Return a finding if the same weights are published where the uploader's token may look."""
     places = blobs_by_hash.places_of_weights(owner, hashes)
     return [checks.weights_known(places)] if places else []
 
 
 def _stored_name(upload: Upload) -> str:
-    """Return where the bytes are: a worker may have died between promotion and commit."""
+    """Return the name of the stored bytes; a worker may have died after promoting them."""
     try:
         storage.store().open(upload.storage_key).close()
     except FileNotFoundError:
@@ -96,24 +96,24 @@ def _stored_name(upload: Upload) -> str:
 
 
 def _accept(upload: Upload, subject: checks.Subject, results: list[Result]) -> None:
-    """Write the digest, bring the bytes to it, then write the row that refers to them."""
+    """Write the digest, promote the bytes, then write the row that refers to them."""
     mine = Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING)
     if not mine.update(sha256=subject.sha256):
         return
     written = storage.Written(upload.size_bytes, subject.sha256)
     promote.move_to_digest(key=upload.storage_key, written=written)
-    _write_down(upload, written, subject, results)
+    _record(upload, written, subject, results)
 
 
-def _write_down(
+def _record(
     upload: Upload, written: storage.Written, subject: checks.Subject, results: list[Result]
 ) -> None:
-    """Write what is known in one transaction.
+    """Write the blob, its hashes, anatomy and findings in one transaction.
 
-    What was cancelled meanwhile stays so; its bytes are its owner's until the sweeper takes them.
+    An upload that was cancelled meanwhile stays cancelled, and its owner's until it is swept.
     """
     with transaction.atomic():
-        blob = promote.arrived(written)
+        blob = promote.mark_stored(written)
         anatomies.keep_hashes(blob=blob, subject=subject)
         if upload.anatomy is not None:
             anatomies.keep(blob=blob, document=upload.anatomy)
@@ -127,7 +127,7 @@ def _write_down(
 
 
 def refuse(upload: Upload, results: list[Result], *, from_state: UploadState) -> None:
-    """Keep the verdict, drop the bytes; does nothing when the upload has gone on meanwhile."""
+    """Save the findings and delete the bytes, unless the upload's state changed meanwhile."""
     is_mine = False
     with transaction.atomic():
         mine = Upload.objects.filter(pk=upload.pk, state=from_state)
@@ -143,9 +143,9 @@ def refuse(upload: Upload, results: list[Result], *, from_state: UploadState) ->
 
 
 def save_findings(upload: Upload, results: Iterable[Result], blob: Blob | None = None) -> None:
-    """Replace what is known of an upload; call it inside the transaction of its new state.
+    """Replace the findings of an upload; call it in the transaction that changes its state.
 
-    What is for the uploader alone is not tied to the blob, which others may publish, too.
+    Findings for the uploader alone have no blob, because others may publish the same blob.
     """
     upload.findings.all().delete()
     Finding.objects.bulk_create(
@@ -163,19 +163,19 @@ def save_findings(upload: Upload, results: Iterable[Result], blob: Blob | None =
 
 
 def adopt_findings(upload: Upload, blob: Blob) -> None:
-    """Give an upload that was accepted without its bytes what is known of them.
+    """Give an upload that was accepted without its bytes the findings of their blob.
 
-    Call it inside the transaction of its new state.
+    Call it in the transaction that changes its state.
     """
-    rows: Iterable[dict[str, Any]] = blob.findings.values(*_TOLD)
+    rows: Iterable[dict[str, Any]] = blob.findings.values(*_FIELDS)
     known = {(row["code"], row["message"]): Result(**row) for row in rows}
     hashes = {**blob.hashes, HashKind.SHA256: blob.sha256} if blob.hashes else {}
-    save_findings(upload, [*known.values(), *_known(upload.owner, hashes)], blob)
+    save_findings(upload, [*known.values(), *_published_already(upload.owner, hashes)], blob)
 
 
 def results_of(upload: Upload) -> list[Result]:
-    """Return what the checks found about an upload, as they told it."""
-    rows: Iterable[dict[str, Any]] = upload.findings.values(*_TOLD)
+    """Return the findings of an upload."""
+    rows: Iterable[dict[str, Any]] = upload.findings.values(*_FIELDS)
     return [Result(**row) for row in rows]
 
 

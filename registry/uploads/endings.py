@@ -1,7 +1,7 @@
-"""Why an upload takes nothing more, and what to do then.
+"""Refusals for uploads that have ended, and deletion of their bytes.
 
-Who cancels an upload waits for nobody: it is over at once, and what is there is discarded. Whoever
-is just writing looks again after each part, and takes back what came too late.
+Cancelling takes no lock: the state changes and the bytes are deleted at once. A request that is
+writing reads the state again after each part, and deletes what it wrote too late.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
     from registry.models import Upload
 
-#: States of uploads whose bytes are gone, or never became any blob's.
+#: States of uploads whose bytes were deleted, or never belonged to a blob.
 OVER_STATES = (UploadState.CANCELLED, UploadState.EXPIRED, UploadState.REFUSED)
 
 
 def closed(upload: Upload) -> StateConflict:
-    """Return the refusal of bytes that come after the end; ``facts["state"]`` tells programs."""
+    """Return the refusal of bytes for an ended upload; ``facts["state"]`` is for programs."""
     return StateConflict(sentence(upload), state=upload.state_now)
 
 
 def sentence(upload: Upload) -> str:
-    """Return what became of an upload that is no longer open, and what to do."""
+    """Return a sentence that says how an upload ended, and what to do."""
     state = upload.state_now
     if state == UploadState.EXPIRED and upload.blob_id is not None:
         return _("It was not published in time, and its data was deleted. Start a new upload.")
@@ -48,10 +48,10 @@ def sentence(upload: Upload) -> str:
 
 @contextmanager
 def writing(upload: Upload) -> Iterator[None]:
-    """Take back what the block writes for an upload that ends meanwhile, and say so.
+    """Delete what the block writes if the upload ends meanwhile.
 
     Raises:
-        StateConflict: it was ended, whatever else went wrong.
+        StateConflict: it ended, whether the block succeeded or not.
     """
     try:
         yield
@@ -61,10 +61,10 @@ def writing(upload: Upload) -> Iterator[None]:
 
 @contextmanager
 def explaining(upload: Upload) -> Iterator[None]:
-    """Say that an upload was ended where the block misses its bytes.
+    """Replace the block's error about missing bytes if they are missing because the upload ended.
 
     Raises:
-        StateConflict: it was.
+        StateConflict: it ended.
     """
     try:
         yield
@@ -74,10 +74,10 @@ def explaining(upload: Upload) -> Iterator[None]:
 
 
 def require_not_over(upload: Upload) -> None:
-    """Refuse to go on with an upload that was ended, and discard what it has.
+    """Refuse an ended upload, and delete its bytes.
 
     Raises:
-        StateConflict: it was.
+        StateConflict: it ended.
     """
     upload.refresh_from_db(fields=["state"])
     if upload.state in OVER_STATES:
@@ -86,6 +86,6 @@ def require_not_over(upload: Upload) -> None:
 
 
 def discard(upload: Upload) -> None:
-    """Remove what an upload has that is over, and the rows that say it is safe."""
+    """Delete the parts and bytes of an ended upload."""
     upload.parts.all().delete()
     storage.discard(upload.storage_key)

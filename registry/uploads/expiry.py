@@ -1,4 +1,4 @@
-"""Ending uploads that nobody finishes or publishes; the sweeper does it."""
+"""Expires uploads that were not finished or not published in time; called by the sweeper."""
 
 from __future__ import annotations
 
@@ -17,28 +17,27 @@ from registry.uploads import endings
 
 
 def expire(*, is_dry: bool = False) -> list[storage.Usage]:
-    """Drop what nobody finished in time; returns what the store had of each upload.
+    """Expire unfinished uploads past their deadline; return what the store had of each.
 
-    One whose lock is held is left to the next sweep: a body that began in time may end.
+    A locked upload is left to the next sweep, because a body that began in time may end late.
 
     Args:
-        is_dry: Only look.
+        is_dry: Change nothing.
     """
     stale = Upload.objects.filter(state=UploadState.RECEIVING, expires_at__lt=timezone.now())
-    went = []
+    expired = []
     for upload in stale:
         with suppress(Conflict), locks.holding(upload.storage_key, wait_s=0):
-            heap = storage.usage_of(upload.storage_key)
+            usage = storage.usage_of(upload.storage_key)
             if is_dry or _end(upload):
-                went.append(heap)
-    return went
+                expired.append(usage)
+    return expired
 
 
-def lapse(*, is_dry: bool = False) -> int:
-    """End accepted uploads that their owners published nowhere in time; returns how many.
+def expire_unpublished(*, is_dry: bool = False) -> int:
+    """Expire accepted uploads that their owners did not publish in time; return how many.
 
-    Their bytes are no longer kept for them. That somebody else has the same bytes, which therefore
-    stay, makes no difference: the owner has to send them again.
+    The owner has to send the bytes again, even if they stay because somebody else uses them.
 
     Args:
         is_dry: Only count.
@@ -53,7 +52,7 @@ def lapse(*, is_dry: bool = False) -> int:
 
 
 def _end(upload: Upload) -> bool:
-    """End an upload at whose bytes nobody is; whether it was still open."""
+    """Expire an upload whose lock is held; return whether it was still open."""
     mine = Upload.objects.filter(
         pk=upload.pk, state=UploadState.RECEIVING, storage_key=upload.storage_key
     )

@@ -1,8 +1,8 @@
 """Parts of an upload: through the hub, or straight to the bucket.
 
-A row of a part says that its bytes are safe. One that came through the hub was written before its
-row. One that went straight to the bucket is written down after the bucket listed it, with the
-length that the bucket says; nobody's word counts for it.
+A part has a row once its bytes are stored. A part that goes through the hub gets it at once. A part
+that goes straight to the bucket gets it when the bucket lists it with the right length; a client's
+claim is not enough.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from registry.models import Upload, User
     from registry.uploads.receive import Readable
 
-#: What S3 and this hub keep of one upload; longer files have longer parts.
+#: Maximum parts of an upload in S3 and here; longer files have longer parts.
 MOST_PARTS = 10_000
 #: Links handed out by one request.
 LINKS_AT_ONCE = 1000
@@ -32,7 +32,7 @@ MIB = 2**20
 
 
 def part_size(size_bytes: int, wanted: int) -> int:
-    """Return the length of parts: the wanted one, or what keeps their number within limits."""
+    """Return the wanted length of parts, or a greater one that keeps their number in bounds."""
     least = -(-size_bytes // MOST_PARTS)
     return wanted if wanted >= least else -(-least // MIB) * MIB
 
@@ -50,7 +50,7 @@ def part_of(upload: Upload, number: int) -> storage.Part:
 
 
 def parts_of(upload: Upload) -> list[storage.Part]:
-    """Return every part of the file, with the tags of those that are here."""
+    """Return every part of the file, with the tags of the stored ones."""
     tags = dict(upload.parts.values_list("number", "tag"))
     parts = (part_of(upload, number) for number in range(1, upload.part_count + 1))
     return [
@@ -60,7 +60,7 @@ def parts_of(upload: Upload) -> list[storage.Part]:
 
 
 def open_for_parts(upload: Upload) -> None:
-    """Open an upload's key at the store before anybody else knows it, so that it is done once.
+    """Open an upload's key in the store, before anything else uses the key.
 
     Raises:
         StorageAway: the store cannot be reached.
@@ -71,23 +71,23 @@ def open_for_parts(upload: Upload) -> None:
 def receive_part(
     *, actor: User, upload: Upload, number: int, stream: Readable, sha256: str | None = None
 ) -> UploadPart:
-    """Take one part (from 1 on), in any order, as often as wanted.
+    """Store one part; parts may come in any order and repeatedly.
 
-    One that is here stays until all of another has come: a request that its sender gave up may be
-    read after the next one was answered, and takes nothing back.
+    A stored part is replaced only by a complete one, because an abandoned request may still be read
+    after the next one was answered.
 
     Args:
-        actor: Who uploads.
-        upload: Of the actor, still open.
-        number: Which part.
+        actor: The uploader.
+        upload: An open upload of the actor.
+        number: Number of the part, from 1.
         stream: Its bytes.
-        sha256: Digest of this part, when the sender knows it.
+        sha256: Digest of this part, if the sender knows it.
 
     Raises:
         Invalid: no such part.
-        SizeMismatch: the part has not exactly the bytes it must have.
+        SizeMismatch: the part has the wrong length.
         DigestMismatch: the part is damaged; it counts as missing.
-        StateConflict: the upload takes no more bytes, or was ended while they came.
+        StateConflict: the upload is not open, or was ended while the bytes came.
     """
     receive.require_own(actor, upload)
     part = part_of(upload, number)
@@ -110,32 +110,29 @@ def _received(upload: Upload, part: storage.Part, body: receive.Body) -> UploadP
         try:
             tag = storage.store().write(upload.storage_key, chunks, part=part)
         except FileExistsError as error:
-            raise sealed(upload, before) from error
-        return note(upload, part, tag=tag, sha256=body.sha256)
+            raise record_joined(upload, before) from error
+        return record(upload, part, tag=tag, sha256=body.sha256)
 
 
-def sealed(upload: Upload, before: UploadPart | None) -> StateConflict:
-    """Write down again that every part is here, as it was when they were joined.
+def record_joined(upload: Upload, before: UploadPart | None) -> StateConflict:
+    """Record every part of an upload whose parts are joined already; return the refusal.
 
     Args:
-        upload: Whose key takes no more.
-        before: The row that was removed for bytes that it did not take.
-
-    Returns:
-        The refusal of those bytes.
+        upload: An upload whose key accepts no more parts.
+        before: The row that was deleted for a new part, which the key did not accept.
     """
     if before is not None:
         part = part_of(upload, before.number)
-        note(upload, part, tag=before.tag, sha256=before.sha256)
+        record(upload, part, tag=before.tag, sha256=before.sha256)
     for part in parts_of(upload):
         UploadPart.objects.get_or_create(
             upload=upload, number=part.number, defaults={"size_bytes": part.size}
         )
-    return _sealed(upload)
+    return _already_joined(upload)
 
 
-def note(upload: Upload, part: storage.Part, *, tag: str, sha256: str) -> UploadPart:
-    """Write down that a part is safe."""
+def record(upload: Upload, part: storage.Part, *, tag: str, sha256: str) -> UploadPart:
+    """Write the row of a stored part."""
     facts = {"size_bytes": part.size, "sha256": sha256, "tag": tag}
     row = UploadPart(upload=upload, number=part.number, **facts)
     UploadPart.objects.bulk_create(  # one statement, of many parts a second
@@ -148,13 +145,13 @@ def note(upload: Upload, part: storage.Part, *, tag: str, sha256: str) -> Upload
 
 
 def links(*, actor: User, upload: Upload, numbers: Sequence[int]) -> dict[int, str]:
-    """Return number → address to PUT that part to, for parts that go straight to the bucket.
+    """Return number → URL to PUT that part to, {} if parts go through the hub.
 
-    An address takes exactly the bytes that its part has; {} where parts go through the hub.
+    A URL accepts only as many bytes as its part has.
 
     Raises:
         Invalid: no such part, or too many at once.
-        StateConflict: the upload takes no more bytes.
+        StateConflict: the upload is not open.
         StorageAway: the bucket cannot be reached.
     """
     receive.require_open(actor, upload)
@@ -164,40 +161,40 @@ def links(*, actor: User, upload: Upload, numbers: Sequence[int]) -> dict[int, s
     try:
         found = {part.number: storage.store().link(upload.storage_key, part) for part in wanted}
     except FileExistsError as error:
-        raise _sealed(upload) from error
+        raise _already_joined(upload) from error
     return {number: link for number, link in found.items() if link is not None}
 
 
-def look(*, actor: User, upload: Upload) -> None:
-    """Write down which parts went straight to the bucket.
+def record_sent(*, actor: User, upload: Upload) -> None:
+    """Record the parts that were sent straight to the bucket.
 
     Raises:
-        StateConflict: the upload takes no more bytes.
+        StateConflict: the upload is not open.
         StorageAway: the bucket cannot be reached.
     """
     receive.require_open(actor, upload)
     with locks.holding(upload.storage_key, is_shared=True):
         receive.require_still_open(upload)
-        _write_down(upload)
+        record_listed(upload)
 
 
-def renew(upload: Upload) -> None:
-    """Have the rows say what the bucket has by now; the caller holds the lock."""
-    _write_down(upload)
+def record_listed(upload: Upload) -> list[storage.Entry]:
+    """Record the parts that the bucket lists with the right length, and return those too long.
 
-
-def _write_down(upload: Upload) -> list[storage.Entry]:
-    """Write down what the bucket lists in the right length, and return what is too long."""
+    The caller holds the lock.
+    """
     if not storage.has_links():
         return []
     known = dict(upload.parts.values_list("number", "tag"))
     newest: dict[int, storage.Entry] = {}
 
     def rank(entry: storage.Entry) -> tuple[float, bool]:
-        """Later counts; of one second, what is written down."""
+        """Prefer the latest; within a second, the recorded one."""
         return entry.changed, entry.tag == known.get(entry.number)
 
-    for entry in storage.store().names(upload.storage_key):  # what was sent twice may come twice
+    for entry in storage.store().names(
+        upload.storage_key
+    ):  # may list a part that was sent twice twice
         if 1 <= entry.number <= upload.part_count:
             rival = newest.get(entry.number)
             if rival is None or rank(entry) >= rank(rival):
@@ -206,22 +203,22 @@ def _write_down(upload: Upload) -> list[storage.Entry]:
     for number, entry in newest.items():
         part = part_of(upload, number)
         if entry.tag == known.get(number):
-            continue  # as it was written down
+            continue  # already recorded
         if entry.size == part.size:
-            _note_listed(upload, part, entry.tag, before=known.get(number))
+            _record_listed(upload, part, entry.tag, before=known.get(number))
         elif entry.size > part.size:
             long.append(entry)
     return long
 
 
-def _note_listed(upload: Upload, part: storage.Part, tag: str, *, before: str | None) -> None:
-    """Write down a part as listed, unless one came through the hub while the bucket was listing.
+def _record_listed(upload: Upload, part: storage.Part, tag: str, *, before: str | None) -> None:
+    """Record a listed part, unless another came through the hub during the listing.
 
     Args:
-        upload: Whose part.
-        part: Which.
-        tag: Of what the bucket listed.
-        before: Tag of the row before the listing, None where there was no row.
+        upload: The upload.
+        part: The part.
+        tag: Tag that the bucket listed.
+        before: Tag of the row before the listing, None without a row.
     """
     facts = {"size_bytes": part.size, "sha256": "", "tag": tag}
     if before is None:
@@ -231,12 +228,12 @@ def _note_listed(upload: Upload, part: storage.Part, tag: str, *, before: str | 
 
 
 def require_short(upload: Upload) -> None:
-    """Write down what went to the bucket; refuse parts with more bytes than they may have.
+    """Record the parts in the bucket, and refuse an upload with a part that is too long.
 
     Raises:
-        SizeMismatch: there is one.
+        SizeMismatch: a part is too long.
     """
-    for entry in _write_down(upload):
+    for entry in record_listed(upload):
         part = part_of(upload, entry.number)
         text = _("Part %(n)d has %(got)d bytes; it may have %(expected)d.")
         facts = {"n": part.number, "got": entry.size, "expected": part.size}
@@ -249,10 +246,10 @@ def too_long(refusal: SizeMismatch) -> Finding:
 
 
 def require_all(upload: Upload) -> None:
-    """Make sure that every part is written down.
+    """Require that every part is recorded.
 
     Raises:
-        UploadIncomplete: ``facts["missing"]`` lists the numbers of the first that are not.
+        UploadIncomplete: ``facts["missing"]`` lists the first missing numbers.
     """
     here = set(upload.parts.values_list("number", flat=True))
     missing = sorted(set(range(1, upload.part_count + 1)) - here)
@@ -261,13 +258,13 @@ def require_all(upload: Upload) -> None:
 
 
 def incomplete(upload: Upload, missing: Iterable[int]) -> UploadIncomplete:
-    """Return the refusal for parts that are not here."""
+    """Return the refusal for missing parts."""
     numbers = list(missing)
     text = _("%(n)d of %(all)d parts are missing.")
-    said = text % {"n": len(numbers), "all": upload.part_count}
-    return UploadIncomplete(said, missing=numbers[:1000])
+    detail = text % {"n": len(numbers), "all": upload.part_count}
+    return UploadIncomplete(detail, missing=numbers[:1000])
 
 
-def _sealed(upload: Upload) -> StateConflict:
+def _already_joined(upload: Upload) -> StateConflict:
     text = _("All parts of this upload are here and joined. Complete it.")
     return StateConflict(text, state=upload.state)

@@ -1,4 +1,4 @@
-"""What every way in for bytes shares: whose upload it is, whether it takes more, how many."""
+"""Checks of all requests that send bytes: ownership, state, length and digest."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 
 
 class Body:
-    """The bytes of a request, hashed as they pass: exactly as many as were announced.
+    """The bytes of a request, hashed while they are read; their number must be the announced one.
 
-    The last bytes are held back until it is known that they are the last, and that the whole has
-    the digest it should have. So what is wrong never counts as written.
+    The last chunk is yielded only after length and digest were compared, so that wrong bytes never
+    count as written.
     """
 
     def __init__(self, stream: Readable, size: int, *, declared: str = "") -> None:
-        """Read nothing yet.
+        """Prepare; nothing is read yet.
 
         Args:
-            stream: Where the bytes come from.
-            size: How many there have to be.
-            declared: The sha256 that they have to have, "" if any will do.
+            stream: Source of the bytes.
+            size: Expected number of bytes.
+            declared: Expected sha256, "" for any.
         """
         self.stream, self.size, self.declared = stream, size, declared
         self.left = size
@@ -48,15 +48,15 @@ class Body:
 
     @property
     def sha256(self) -> str:
-        """Digest of what passed."""
+        """Digest of the bytes read so far."""
         return self._sha.hexdigest()
 
     def section(self, size: int) -> Iterator[bytes]:
         """Yield the next ``size`` bytes.
 
         Raises:
-            SizeMismatch: there are fewer, or more behind the last.
-            DigestMismatch: they are others than declared.
+            SizeMismatch: there are too few or too many.
+            DigestMismatch: the digest differs from the declared one.
         """
         wanted = size
         while wanted:
@@ -83,9 +83,9 @@ class Body:
 
 
 def _size_fault(expected: int, got: int) -> SizeMismatch:
-    text = _("Announced were %(expected)d bytes; more arrived.")
+    text = _("%(expected)d bytes were announced, but more arrived.")
     if got < expected:
-        text = _("Announced were %(expected)d bytes; %(got)d arrived. Send them again.")
+        text = _("%(expected)d bytes were announced, but %(got)d arrived. Send them again.")
     return SizeMismatch(text % {"expected": expected, "got": got}, expected=expected, received=got)
 
 
@@ -93,11 +93,11 @@ def digest_of(sha256: str | None, *, field: str = "sha256") -> str:
     """Return a declared digest in lower case, "" if there is none.
 
     Args:
-        sha256: What was declared.
-        field: What the sender calls it.
+        sha256: The declared digest.
+        field: Name of the field in the request.
 
     Raises:
-        Invalid: it is no digest.
+        Invalid: it is not a digest.
     """
     declared = (sha256 or "").lower()
     if declared and (len(declared) != 64 or set(declared) - set("0123456789abcdef")):
@@ -106,37 +106,37 @@ def digest_of(sha256: str | None, *, field: str = "sha256") -> str:
     return declared
 
 
-def require_length(name: str, said: int, size_bytes: int) -> None:
-    """Refuse a length that bytes which are here do not have.
+def require_length(name: str, announced: int, size_bytes: int) -> None:
+    """Require that the announced length is that of the stored bytes.
 
     Raises:
-        SizeMismatch: with the announced one as ``expected``, the true one as ``received``.
+        SizeMismatch: ``expected`` is the announced length, ``received`` the actual one.
     """
-    if said != size_bytes:
-        text = _("“%(name)s” has %(size)d bytes, announced were %(said)d.")
-        facts = {"name": name, "size": size_bytes, "said": said}
-        raise SizeMismatch(text % facts, expected=said, received=size_bytes)
+    if announced != size_bytes:
+        text = _("“%(name)s” has %(size)d bytes, but %(announced)d were announced.")
+        facts = {"name": name, "size": size_bytes, "announced": announced}
+        raise SizeMismatch(text % facts, expected=announced, received=size_bytes)
 
 
 def require_own(actor: User, upload: Upload) -> User:
-    """Return the user if the upload is theirs.
+    """Return the user if they own the upload.
 
     Raises:
-        StateConflict: it is not.
+        StateConflict: they do not.
     """
     user = permissions.require_scope(actor, "write")
     if upload.owner_id != user.pk:
-        raise StateConflict(_("This upload is another's."), state=upload.state)
+        raise StateConflict(_("This upload belongs to another user."), state=upload.state)
     return user
 
 
 def require_still_open(upload: Upload) -> None:
-    """Refuse bytes that come after the end; call it with the upload's lock held.
+    """Require that the upload is open; call it with its lock held.
 
     A body that began before the deadline may end after it.
 
     Raises:
-        StateConflict: it takes no more.
+        StateConflict: it is not open.
     """
     upload.refresh_from_db(fields=["state", "storage_key", "expires_at"])
     if upload.state_now != UploadState.RECEIVING:
@@ -144,7 +144,7 @@ def require_still_open(upload: Upload) -> None:
 
 
 def require_open(actor: User, upload: Upload) -> None:
-    """Refuse what is another's, or takes no more bytes.
+    """Require that the user owns the upload and it is open.
 
     Raises:
         StateConflict: see ``require_own`` and ``require_still_open``.

@@ -1,10 +1,10 @@
-"""Forgetting uploads that are long decided; the sweeper does it.
+"""Deletes old rows of uploads that have ended; called by the sweeper.
 
-Each upload leaves a row, its findings and its job, also one that was cancelled at once. They stay
-for ``LORARY_UPLOAD_LOG_DAYS``, so that people find out what became of it. After that a row stays
-only while its bytes are here: what was found about them is shown with every file that has them,
-they count against the quota of who sent them, and who sent them may use them again. Of several rows
-of one person about the same bytes the last one is enough.
+Every upload leaves a row, its findings and its job, even if it was cancelled at once. They are kept
+for ``LORARY_UPLOAD_LOG_DAYS``, so that users can read how the upload ended. After that a row stays
+only while its bytes are stored: its findings are shown with every file that has these bytes, the
+bytes count against the uploader's quota, and the uploader may use them again. If a user has several
+rows for the same bytes, only the last one is kept.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-#: Rows of one transaction: others wait for it on SQLite.
+#: Rows in one transaction; on SQLite it blocks other writers.
 BATCH = 500
 
 
 def forget(*, is_dry: bool = False) -> int:
-    """Remove uploads that nobody needs any more, with all rows about them; returns how many.
+    """Delete old uploads with their findings and jobs; return how many.
 
     Args:
         is_dry: Only count.
@@ -54,23 +54,23 @@ def _remove(rows: QuerySet[Upload], ids: Sequence[int]) -> int:
 
 
 def _forgettable() -> QuerySet[Upload]:
-    """Return uploads that are decided, old, and without bytes or not the last word on them."""
-    days = max(settings.LORARY.upload_log_days, settings.LORARY.upload_days)  # these keep bytes
+    """Return old uploads that have ended, without bytes or replaced by a later row."""
+    days = max(settings.LORARY.upload_log_days, settings.LORARY.upload_days)
     decided = Upload.objects.exclude(state__in=[UploadState.RECEIVING, UploadState.CHECKING])
-    telling = Finding.objects.filter(upload=OuterRef("pk"), blob=OuterRef("blob"))
+    has_findings = Finding.objects.filter(upload=OuterRef("pk"), blob=OuterRef("blob"))
     later = _later()
-    is_gone = Q(blob=None) | Q(blob__is_stored=False)
+    is_deleted = Q(blob=None) | Q(blob__is_stored=False)
     is_repeated = Exists(later.filter(findings__blob=OuterRef("blob")))
-    is_silent = Exists(later) & ~Exists(telling)
+    has_none = Exists(later) & ~Exists(has_findings)
     return decided.filter(
-        is_gone | is_repeated | is_silent, updated_at__lt=timezone.now() - timedelta(days=days)
+        is_deleted | is_repeated | has_none, updated_at__lt=timezone.now() - timedelta(days=days)
     )
 
 
 def _later() -> QuerySet[Upload]:
-    """Return what stands for an upload: a later one of the same person and the same bytes.
+    """Return later uploads of the same bytes by the same user, which replace an upload.
 
-    Accepted ones let their owner use the bytes again; cancelled ones only stand for each other.
+    An accepted upload lets its owner use the bytes again; a cancelled one replaces only its like.
     """
     order = Q(updated_at__gt=OuterRef("updated_at"))
     order |= Q(updated_at=OuterRef("updated_at"), pk__gt=OuterRef("pk"))

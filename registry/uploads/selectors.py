@@ -1,4 +1,4 @@
-"""A user's own uploads, and which bytes they need not send."""
+"""A user's own uploads, and bytes that the user need not send."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def _own(user: User) -> QuerySet[Upload]:
-    """Return a user's uploads; for a token that is bound, those that it announced itself."""
+    """Return a user's uploads; for a bound token only those that it created."""
     token, rows = user.access_token, Upload.objects.filter(owner=user)
     return rows.filter(token=token) if token is not None and token.is_bound else rows
 
@@ -44,9 +44,9 @@ def listing(user: User) -> QuerySet[Upload]:
 
 
 def overview(user: User) -> QuerySet[Upload]:
-    """Return the user's uploads, newest first; ``parts_here`` and ``arrived`` count what came.
+    """Return the user's uploads, newest first, with ``parts_here`` and ``arrived`` (bytes).
 
-    The parts themselves, of which there may be thousands, stay where they are.
+    The rows of parts are not read, because there may be thousands.
     """
     rows = _own(user).select_related("blob").order_by("-pk")
     counted = rows.annotate(parts_here=_of_parts(Count("pk")), arrived=_of_parts(Sum("size_bytes")))
@@ -54,13 +54,13 @@ def overview(user: User) -> QuerySet[Upload]:
 
 
 def _of_parts(measure: Aggregate) -> Coalesce:
-    """Return a measure of an upload's parts, which is taken of the rows of a page alone."""
+    """Return an aggregate of an upload's parts as a subquery, computed only for one page."""
     parts = UploadPart.objects.filter(upload=OuterRef("pk")).order_by().values("upload")
     return Coalesce(Subquery(parts.annotate(measure=measure).values("measure")), 0)
 
 
-def begun(user: User, path: str, size_bytes: int) -> QuerySet[Upload]:
-    """Return uploads of such a file that may be gone on with, the newest first."""
+def resumable(user: User, path: str, size_bytes: int) -> QuerySet[Upload]:
+    """Return uploads of a file of this path and size that can be continued, newest first."""
     rows = _own(user).filter(path=path, size_bytes=size_bytes).order_by("-pk")
     is_open = rows.filter(_is_receiving() | Q(state=UploadState.CHECKING))
     is_kept = rows.filter(state=UploadState.ACCEPTED, blob__is_stored=True)
@@ -68,20 +68,20 @@ def begun(user: User, path: str, size_bytes: int) -> QuerySet[Upload]:
 
 
 def deposits(user: User, sha256: str) -> QuerySet[Upload]:
-    """Return the user's uploads of a digest that still take bytes, with or without a path."""
+    """Return the user's open uploads of a digest, with or without a path."""
     rows = _own(user).filter(_is_receiving(), declared_sha256=sha256)
     return rows.order_by("-pk")
 
 
 def _is_receiving() -> Q:
-    """Condition for uploads that take bytes: those past their deadline wait for the sweeper."""
+    """Condition for open uploads; those past their deadline wait for the sweeper."""
     return Q(state=UploadState.RECEIVING, expires_at__gt=timezone.now())
 
 
 def checked_at(user: User, path: str, sha256: str) -> Upload | None:
-    """Return the user's upload of such bytes under a path, if it is being checked or was accepted.
+    """Return the user's upload of these bytes under a path, if it is being checked or accepted.
 
-    Who waits for the verdict may ask again: an accepted one comes before one in the checks.
+    An accepted one comes first, because clients call again until the checks have ended.
     """
     rows = _own(user).filter(path=path).select_related("blob").order_by("-pk")
     kept = rows.filter(state=UploadState.ACCEPTED, sha256=sha256, blob__is_stored=True).first()
@@ -89,29 +89,29 @@ def checked_at(user: User, path: str, sha256: str) -> Upload | None:
 
 
 def checking(user: User, sha256: str) -> Upload | None:
-    """Return the user's upload of such bytes that is being checked, under whichever path."""
+    """Return the user's upload of these bytes that is being checked, under any path."""
     return _own(user).filter(_is_checking(sha256)).order_by("-pk").first()
 
 
 def _is_checking(sha256: str) -> Q:
-    """Condition for uploads in the checks that have a digest, or say so until it is computed."""
+    """Condition for uploads in the checks that have this digest, declared or computed."""
     has_digest = Q(sha256=sha256) | Q(sha256="", declared_sha256=sha256)
     return Q(has_digest, state=UploadState.CHECKING)
 
 
 def refused_at(user: User, path: str, sha256: str) -> Upload | None:
-    """Return the user's newest upload of such bytes under a path, if that was refused."""
+    """Return the user's newest upload of these bytes under a path, if it was refused."""
     rows = _own(user).filter(path=path, declared_sha256=sha256).order_by("-pk")
     newest = rows.first()
     return newest if newest is not None and newest.state == UploadState.REFUSED else None
 
 
 def readable_by(user: User, sha256: str) -> Blob | None:
-    """Return the stored blob of a digest if the user could download it anyway.
+    """Return the stored blob of a digest if the user can download it.
 
-    Knowing a digest proves nothing: bytes of others' private adapters must be sent to be used. An
-    upload of the user's own counts while it is accepted, which ends in time (``expiry``), whether
-    others keep the same bytes or not.
+    Knowing a digest is not enough: bytes of other users' private adapters must be sent to be used.
+    The user's own accepted upload counts until it expires (``expiry``), whether others use the same
+    bytes or not.
     """
     blob = Blob.objects.filter(sha256=sha256, is_stored=True).select_related("anatomy").first()
     if blob is None:
@@ -122,22 +122,22 @@ def readable_by(user: User, sha256: str) -> Blob | None:
 
 
 def holding(user: User, uploads: Iterable[Upload]) -> dict[int, Version]:
-    """Return upload id → the version that has its bytes, of those that are the user's; one query.
+    """Return upload id → the user's version that has its bytes; one query.
 
-    It is the first one since the upload was announced, else the first of all: who sends files
-    again that are published gets the version that has them.
+    It is the first version since the upload was created, else the first of all, for files that were
+    published before and sent again.
     """
     sent = [upload for upload in uploads if upload.blob_id is not None]
     rows = _own_versions(user).filter(revision__files__blob__in={one.blob_id for one in sent})
     rows = rows.select_related("adapter", "adapter__namespace").order_by("pk")
-    held: dict[int, list[Version]] = {}
-    for row in rows.annotate(held=F("revision__files__blob")):
-        held.setdefault(row.held, []).append(row)
-    return {one.pk: _first_since(one, held[one.blob_id]) for one in sent if one.blob_id in held}
+    found: dict[int, list[Version]] = {}
+    for row in rows.annotate(found=F("revision__files__blob")):
+        found.setdefault(row.found, []).append(row)
+    return {one.pk: _first_since(one, found[one.blob_id]) for one in sent if one.blob_id in found}
 
 
 def _own_versions(user: User) -> QuerySet[Version]:
-    """Return versions where the user may publish, and what they published elsewhere and may see."""
+    """Return versions where the user may publish, and visible ones they published elsewhere."""
     is_own = Q(adapter__namespace__in=writable_by(user))
     is_out = Q(author=user) & ~Q(state=VersionState.DRAFT)
     return Version.objects.filter(is_own | is_out, adapter__in=Adapter.objects.visible_to(user))
@@ -152,16 +152,16 @@ def get(user: User, public_id: str | UUID) -> Upload:
     """Return one of the user's uploads.
 
     Raises:
-        NotFound: no such upload, or another's.
+        NotFound: no such upload, or another user's.
     """
     return many(user, [public_id])[0]
 
 
-def bare(user: User, public_id: str | UUID) -> Upload:
-    """Return one of the user's uploads without its parts, of which there may be thousands.
+def without_parts(user: User, public_id: str | UUID) -> Upload:
+    """Return one of the user's uploads without reading its parts; there may be thousands.
 
     Raises:
-        NotFound: no such upload, or another's.
+        NotFound: no such upload, or another user's.
     """
     try:
         return _own(user).get(public_id=UUID(str(public_id)))
@@ -173,7 +173,7 @@ def many(user: User, public_ids: list[str | UUID] | list[str]) -> list[Upload]:
     """Return uploads of the user in the order of their ids.
 
     Raises:
-        NotFound: when one of them does not exist or is another's.
+        NotFound: one of them does not exist or is another user's.
     """
     try:
         ids = [UUID(str(value)) for value in public_ids]

@@ -1,4 +1,4 @@
-"""The way of a file: receive → complete → check → accepted or refused.
+"""Uploads: receive → complete → check → accepted or refused.
 
 No transaction spans reading, hashing or checking: rows change before and after, each change is
 conditional on the state it starts from, and every step may be repeated.
@@ -63,57 +63,57 @@ MAX_OPEN_UPLOADS = 200
 
 
 def create(*, actor: User, path: str, size_bytes: int, sha256: str | None = None) -> Upload:
-    """Announce a file; a digest the actor can already read is accepted without its bytes.
+    """Create an upload; bytes that the actor can already read are accepted without being sent.
 
     Args:
-        actor: Who uploads.
+        actor: The uploader.
         path: File name in the manifest, by the rules of ``registry.names.check_path``.
         size_bytes: Length of the whole file.
-        sha256: Its digest, when known; the checks refuse other bytes.
+        sha256: Its digest, if known; the checks refuse other bytes.
 
     Raises:
-        PathInvalid, Invalid, TooLarge, QuotaExceeded: what was announced does not fit.
-        SizeMismatch: the actor can read the bytes of this digest; they have another length.
-        UploadRefused: files of this kind, or of this kind and size, are not kept.
+        PathInvalid, Invalid, TooLarge, QuotaExceeded: a value is invalid or over a limit.
+        SizeMismatch: the stored bytes of this digest have another length.
+        UploadRefused: files of this kind, or of this kind and size, are not accepted.
     """
     user = permissions.require_scope(actor, "write")
     path = check_path(path)
     _require_kind(path, size_bytes)
     declared = receiving.digest_of(sha256)
     _require_size(size_bytes, may_be_empty=not checks.is_weights(path))
-    blob = _known(user, path, size_bytes, declared)
-    upload = _announced(user, path, size_bytes, declared)
-    if blob is not None and _keep(upload, blob):
+    blob = _readable_blob(user, path, size_bytes, declared)
+    upload = _new_upload(user, path, size_bytes, declared)
+    if blob is not None and _accept_stored(upload, blob):
         return upload
-    return _opened(upload, most=MAX_OPEN_UPLOADS)
+    return _open(upload, most=MAX_OPEN_UPLOADS)
 
 
 def _require_kind(path: str, size_bytes: int) -> None:
-    """Refuse before gigabytes travel what would be refused after."""
+    """Refuse what the checks would refuse, before gigabytes are sent."""
     findings = checks.check_declared(path, size_bytes)
     if checks.is_refused(findings):
         raise UploadRefused(check.headline(findings), findings=findings)
 
 
 def open_deposit(user: User, digest: str, size_bytes: int, *, most: int) -> Upload:
-    """Open an upload that has a digest and no path yet (``by_digest``).
+    """Create an upload that has a digest and no path yet (``by_digest``).
 
     Args:
-        user: Whose it will be.
-        digest: Of the whole file.
+        user: The uploader.
+        digest: Sha256 of the whole file.
         size_bytes: Length of the whole file.
-        most: How many deposits the user may have open.
+        most: Maximum number of open deposits of the user.
 
     Raises:
-        Invalid, TooLarge, QuotaExceeded, UploadRefused: there is no room, or it is empty.
+        Invalid, TooLarge, QuotaExceeded, UploadRefused: it is empty or over a limit.
         StorageAway: the store cannot be reached.
     """
     _require_size(size_bytes)
-    return _opened(_announced(user, digest, size_bytes, digest), most=most)
+    return _open(_new_upload(user, digest, size_bytes, digest), most=most)
 
 
-def _announced(user: User, path: str, size_bytes: int, declared: str) -> Upload:
-    """Return an upload that is not written down yet."""
+def _new_upload(user: User, path: str, size_bytes: int, declared: str) -> Upload:
+    """Return an upload that is not saved yet."""
     token = user.access_token
     return Upload(
         owner=user,
@@ -127,19 +127,19 @@ def _announced(user: User, path: str, size_bytes: int, declared: str) -> Upload:
     )
 
 
-def _opened(upload: Upload, *, most: int) -> Upload:
-    """Write an announced upload down, if there is room for it, and open it for its bytes.
+def _open(upload: Upload, *, most: int) -> Upload:
+    """Save a new upload within the limits, and open it for its bytes.
 
-    Whoever announces holds the row of the namespace from the look to the insertion, so that limits
-    hold for what is announced at once.
+    The namespace's row stays locked between the comparison and the insertion, so that the limits
+    also hold for simultaneous requests.
 
     Raises:
-        Invalid, QuotaExceeded: there is no room.
+        Invalid, QuotaExceeded: it exceeds a limit.
         StorageAway: the store cannot be reached.
     """
     with transaction.atomic():
         namespace = Namespace.objects.select_for_update().get(user=upload.owner)
-        _require_fewer(upload, most)
+        _require_open_limit(upload, most)
         quotas.require_room_to_send(namespace=namespace, size_bytes=upload.size_bytes)
         upload.save()
     try:
@@ -150,11 +150,11 @@ def _opened(upload: Upload, *, most: int) -> Upload:
     return upload
 
 
-def _keep(upload: Upload, blob: Blob) -> bool:
-    """Accept an upload whose bytes are here, unless they are just let go of."""
+def _accept_stored(upload: Upload, blob: Blob) -> bool:
+    """Accept an upload whose bytes are stored; False if the sweeper released them."""
     with transaction.atomic():
-        here = Blob.objects.filter(pk=blob.pk, is_stored=True)
-        if not here.update(unreferenced_since=None):
+        stored = Blob.objects.filter(pk=blob.pk, is_stored=True)
+        if not stored.update(unreferenced_since=None):
             return False
         upload.state, upload.blob, upload.sha256 = UploadState.ACCEPTED, blob, blob.sha256
         upload.save()
@@ -162,14 +162,14 @@ def _keep(upload: Upload, blob: Blob) -> bool:
     return True
 
 
-def _known(user: User, path: str, size_bytes: int, declared: str) -> Blob | None:
-    """Return the bytes of a digest that need not be sent, or None.
+def _readable_blob(user: User, path: str, size_bytes: int, declared: str) -> Blob | None:
+    """Return the stored blob of a declared digest if the user may read it, else None.
 
-    The quick checks run again: bytes that were accepted as a text are no adapter by another name.
+    The quick checks run again, because the same bytes may be invalid under another name.
 
     Raises:
-        SizeMismatch: the bytes of this digest have another length.
-        UploadRefused: the bytes do not fit the name.
+        SizeMismatch: the stored bytes have another length.
+        UploadRefused: the bytes don't match the name.
     """
     blob = upload_selectors.readable_by(user, declared) if declared else None
     if blob is None:
@@ -198,8 +198,8 @@ def _require_size(size_bytes: int, *, may_be_empty: bool = False) -> None:
         raise UploadRefused(finding.message, findings=[finding])
 
 
-def _require_fewer(upload: Upload, most: int) -> None:
-    """Refuse one more open upload than ``most``; deposits are counted by themselves."""
+def _require_open_limit(upload: Upload, most: int) -> None:
+    """Refuse more than ``most`` open uploads; deposits are counted separately."""
     is_nameless = Q(path=F("declared_sha256"))
     is_deposit = upload.path == upload.declared_sha256
     rows = Upload.objects.filter(
@@ -213,20 +213,20 @@ def _require_fewer(upload: Upload, most: int) -> None:
 
 
 def receive(*, actor: User, upload: Upload, stream: Readable) -> Upload:
-    """Take the whole file as one body and complete it.
+    """Receive the whole file as one body and complete the upload.
 
-    What arrived of a body that is cut off counts: the rest can be sent by parts.
+    If the connection breaks, the received parts are kept and the rest can be sent in parts.
 
     Raises:
-        SizeMismatch: fewer or more bytes than announced; the upload stays open.
-        UploadIncomplete: a part that was here before is not any more.
-        DigestMismatch, UploadRefused: the file is refused and its bytes are gone.
+        SizeMismatch: the length differs from the announced one; the upload stays open.
+        UploadIncomplete: a part that was stored before was lost.
+        DigestMismatch, UploadRefused: the file is refused and its bytes are deleted.
     """
     receiving.require_open(actor, upload)
     with locks.holding(upload.storage_key):
         receiving.require_still_open(upload)
         body = receiving.Body(stream, upload.size_bytes)
-        sent = fill(upload, body)  # which may give the upload another key
+        sent = fill(upload, body)  # may give the upload another key
         with endings.explaining(upload):
             _join(upload, sent)
             _require_declared(upload, body.sha256)
@@ -234,16 +234,16 @@ def receive(*, actor: User, upload: Upload, stream: Readable) -> Upload:
 
 
 def fill(upload: Upload, body: receiving.Body) -> list[storage.Part]:
-    """Write a whole body as the parts of an upload, and return them; the caller holds the lock.
+    """Store a whole body as the parts of an upload, and return them; the caller holds the lock.
 
-    A part that is here stays until all of another has come, and for good if that has its digest.
+    A stored part is replaced only by a complete one with another digest.
 
     Raises:
-        SizeMismatch, DigestMismatch: see ``receive.Body``; what arrived before counts.
-        StateConflict: the upload takes no more bytes, or was ended while they came.
+        SizeMismatch, DigestMismatch: see ``receive.Body``; earlier parts are kept.
+        StateConflict: the upload is not open, or was ended while the bytes came.
     """
     if upload.parts.exists():
-        parts.renew(upload)
+        parts.record_listed(upload)
     sent = []
     for part in parts.parts_of(upload):
         with endings.writing(upload):
@@ -265,26 +265,26 @@ def _fill_one(upload: Upload, body: receiving.Body, part: storage.Part) -> stora
             tag = _write(upload, chunks, part)
         except FileExistsError as error:
             if before is not None:
-                raise parts.sealed(upload, before) from error
+                raise parts.record_joined(upload, before) from error
             raise _completed_by_another(upload) from error
-    parts.note(upload, part, tag=tag, sha256="")
+    parts.record(upload, part, tag=tag, sha256="")
     return replace(part, tag=tag)
 
 
 def _write(upload: Upload, chunks: Iterator[bytes], part: storage.Part) -> str:
-    """Write a part, the first one to a new key if the old one takes no more.
+    """Store a part; the first part gets a new key if the old one accepts no more parts.
 
-    That is when a process joined all parts and died before it said so.
+    That happens if a process joined all parts and died before it saved the new state.
 
     Raises:
-        FileExistsError: the key takes no more.
+        FileExistsError: the key accepts no more parts.
     """
     try:
         return storage.store().write(upload.storage_key, chunks, part=part)
     except FileExistsError:  # nothing of the chunks was read
         if part.number > 1:
             raise
-    _begin_anew(upload)
+    _replace_key(upload)
     return storage.store().write(upload.storage_key, chunks, part=part)
 
 
@@ -292,8 +292,8 @@ def _completed_by_another(upload: Upload) -> StateConflict:
     return StateConflict(_("Another request just completed this upload."), state=upload.state)
 
 
-def _begin_anew(upload: Upload) -> None:
-    """Give an upload another key, at which none of its parts is."""
+def _replace_key(upload: Upload) -> None:
+    """Give an upload a new key, without parts."""
     old, new = upload.storage_key, storage.new_key()
     mine = Upload.objects.filter(pk=upload.pk, state=UploadState.RECEIVING, storage_key=old)
     with transaction.atomic():
@@ -305,13 +305,13 @@ def _begin_anew(upload: Upload) -> None:
 
 
 def complete(*, actor: User, upload: Upload) -> Upload:
-    """Join the parts, read the header and queue the deep checks, which compute the digest.
+    """Join the parts, run the quick checks and queue the deep checks, which compute the digest.
 
-    Completing again returns the upload as it is.
+    Does nothing if the upload is complete already.
 
     Raises:
         UploadIncomplete: ``facts["missing"]`` lists the part numbers.
-        UploadRefused: the file is refused and its bytes are gone.
+        UploadRefused: the file is refused and its bytes are deleted.
     """
     receiving.require_own(actor, upload)
     if upload.state in {UploadState.CHECKING, UploadState.ACCEPTED}:
@@ -327,7 +327,7 @@ def complete(*, actor: User, upload: Upload) -> Upload:
 
 
 def _assemble(upload: Upload) -> None:
-    """Join the parts, once the store says that each is there in its length."""
+    """Join the parts after comparing their lengths with those in the store."""
     try:
         parts.require_short(upload)
         parts.require_all(upload)
@@ -338,7 +338,7 @@ def _assemble(upload: Upload) -> None:
 
 
 def _join(upload: Upload, sent: list[storage.Part]) -> None:
-    """Join the parts; those that the store does not have are told as missing from now on."""
+    """Join the parts; delete the rows of those that the store does not have."""
     try:
         storage.store().assemble(upload.storage_key, sent)
     except UploadIncomplete as refusal:
@@ -347,10 +347,10 @@ def _join(upload: Upload, sent: list[storage.Part]) -> None:
 
 
 def _require_declared(upload: Upload, sha256: str) -> None:
-    """Refuse a body that has another digest than was announced.
+    """Refuse a body whose digest differs from the declared one.
 
     Raises:
-        DigestMismatch: it has.
+        DigestMismatch: it differs.
     """
     if upload.declared_sha256 and upload.declared_sha256 != sha256:
         finding = checks.digest_differs(upload.declared_sha256, sha256)
@@ -361,11 +361,11 @@ def _require_declared(upload: Upload, sha256: str) -> None:
 
 
 def _complete(upload: Upload, *, sha256: str = "") -> Upload:
-    """Judge the bytes by what is quickly known, then queue the rest; the caller holds the lock.
+    """Run the quick checks and queue the deep ones; the caller holds the lock.
 
     Args:
-        upload: Whose bytes lie under its private key.
-        sha256: Their digest, where it was computed while they came.
+        upload: An upload whose bytes are joined under its private key.
+        sha256: Their digest, if it was computed while they were received.
     """
     with storage.store().open(upload.storage_key) as handle:
         subject = checks.Subject(upload.path, upload.size_bytes, handle)
@@ -394,12 +394,12 @@ def _complete(upload: Upload, *, sha256: str = "") -> Upload:
 
 
 def cancel(*, actor: User, upload: Upload) -> None:
-    """Drop an upload that no version holds; cancelling twice is no error.
+    """Cancel an upload that no version uses; cancelling twice is not an error.
 
-    Bytes that were accepted are the sweeper's: others may rely on the same ones.
+    Accepted bytes are left to the sweeper, because others may use the same ones.
 
     Raises:
-        StateConflict: when it is published.
+        StateConflict: a version uses it.
     """
     receiving.require_own(actor, upload)
     loose = Upload.objects.filter(pk=upload.pk, state=UploadState.ACCEPTED)
@@ -412,5 +412,5 @@ def cancel(*, actor: User, upload: Upload) -> None:
     mine = Upload.objects.filter(pk=upload.pk, state__in=open_states)
     if mine.update(**ended):
         queue.cancel(f"{CHECK_TASK}:{upload.pk}")
-        upload.refresh_from_db(fields=["storage_key"])  # a body may have begun anew
+        upload.refresh_from_db(fields=["storage_key"])  # may have been replaced meanwhile
         endings.discard(upload)

@@ -1,7 +1,7 @@
-"""Uploads that are open while the store of a hub is exchanged, or its rows are put back.
+"""Open uploads when the hub moves to another store, or its database is restored.
 
-Call these only while no hub runs. Bytes that cannot be brought along are asked for again: the
-upload stays, and says that its parts are missing.
+Call these only while no hub runs. If bytes cannot be moved, the upload stays open and its parts
+count as missing, so that the client sends them again.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Carried:
-    """What became of open uploads.
+class MovedUploads:
+    """What happened to open uploads.
 
     Attributes:
-        whole: Uploads that have all they had, or had nothing yet.
-        asked_again: Ids of uploads whose bytes, or some of them, have to be sent again.
-        cancelled: Ids of uploads that were begun in parts which the other store does not take.
+        whole: Number of uploads that lost nothing.
+        asked_again: Ids of uploads of which some bytes have to be sent again.
+        cancelled: Ids of uploads with parts that are too short for the other store.
     """
 
     whole: int = 0
@@ -42,43 +42,45 @@ class Carried:
     cancelled: list[str] = field(default_factory=list)
 
     def add(self, upload: Upload, *, is_whole: bool) -> None:
-        """Count one."""
+        """Count an upload."""
         if is_whole:
             self.whole += 1
         else:
             self.asked_again.append(str(upload.public_id))
 
 
-def carry(*, source: BlobStore, target: BlobStore, least_part_bytes: int = 0) -> Carried:
-    """Bring the bytes of open uploads to another store; repeatable.
+def move_uploads(
+    *, source: BlobStore, target: BlobStore, least_part_bytes: int = 0
+) -> MovedUploads:
+    """Move the bytes of open uploads to another store; may be repeated.
 
     Args:
-        source: Where they are.
-        target: Where they shall be.
-        least_part_bytes: Shortest part that the target joins with others.
+        source: The old store.
+        target: The new store.
+        least_part_bytes: Length of the shortest part that the target can join.
 
     Raises:
-        LoraryError, OSError: a store is away or full; nothing is asked for again because of that.
+        LoraryError, OSError: a store is unreachable or full; no upload is reset because of that.
     """
-    told = Carried()
+    moved = MovedUploads()
     for upload in _open():
         if upload.state == UploadState.CHECKING:
-            is_whole = _carry_file(upload, source, target)
+            is_whole = _move_file(upload, source, target)
             if not is_whole:
-                _ask_again(upload, target)
+                _reset(upload, target)
         elif upload.part_count > 1 and upload.part_bytes < least_part_bytes:
             Upload.objects.filter(pk=upload.pk).update(state=UploadState.CANCELLED)
-            told.cancelled.append(str(upload.public_id))
+            moved.cancelled.append(str(upload.public_id))
             continue
         else:
-            is_whole = _carry_parts(upload, source, target)
-        told.add(upload, is_whole=is_whole)
-    return told
+            is_whole = _move_parts(upload, source, target)
+        moved.add(upload, is_whole=is_whole)
+    return moved
 
 
-def reopen_without_bytes(*, store: BlobStore) -> Carried:
+def reopen_without_bytes(*, store: BlobStore) -> MovedUploads:
     """Reopen uploads whose bytes are missing after the database was restored."""
-    told = Carried()
+    moved = MovedUploads()
     for upload in _open():
         if upload.state == UploadState.CHECKING:
             names = filter(None, (upload.storage_key, upload.sha256))
@@ -86,9 +88,9 @@ def reopen_without_bytes(*, store: BlobStore) -> Carried:
         else:
             is_whole = not upload.parts.exists()
         if not is_whole:
-            _ask_again(upload, store)
-        told.add(upload, is_whole=is_whole)
-    return told
+            _reset(upload, store)
+        moved.add(upload, is_whole=is_whole)
+    return moved
 
 
 def _open() -> QuerySet[Upload]:
@@ -104,10 +106,10 @@ def _has(store: BlobStore, name: str) -> bool:
     return True
 
 
-def _carry_file(upload: Upload, source: BlobStore, target: BlobStore) -> bool:
-    """Bring a file that waits for its checks; whether it is whole there.
+def _move_file(upload: Upload, source: BlobStore, target: BlobStore) -> bool:
+    """Copy a file that waits for its checks; return whether the copy is correct.
 
-    A worker may have died between its promotion and the row that names it.
+    The file may be promoted already, if a worker died before it wrote the row.
     """
     target.delete(upload.storage_key)
     try:
@@ -116,46 +118,48 @@ def _carry_file(upload: Upload, source: BlobStore, target: BlobStore) -> bool:
         named = (upload.sha256, upload.size_bytes)
         return (
             bool(upload.sha256)
-            and migrate_store.bring(named, source=source, target=target) == "done"
+            and migrate_store.copy_one(named, source=source, target=target) == "done"
         )
     with handle:
         sent = storage.Measured(storage.chunks_of(handle))
         target.write(upload.storage_key, sent)
     with target.open(upload.storage_key) as written:
-        arrived = storage.Measured(storage.chunks_of(written))
-        for _chunk in arrived:
+        read_back = storage.Measured(storage.chunks_of(written))
+        for _chunk in read_back:
             pass
-    # A file that came by parts has no digest yet.
+    # A file that was sent in parts has no digest yet.
     expected = storage.Written(upload.size_bytes, upload.sha256 or sent.written.sha256)
-    return sent.written == arrived.written == expected
+    return sent.written == read_back.written == expected
 
 
-def _carry_parts(upload: Upload, source: BlobStore, target: BlobStore) -> bool:
-    """Bring the parts that arrived; whether all of them could be.
+def _move_parts(upload: Upload, source: BlobStore, target: BlobStore) -> bool:
+    """Copy the stored parts; return whether all of them were copied.
 
     Parts in a bucket cannot be read before they are joined.
     """
-    _open_anew(upload, target)
+    _reset_key(upload, target)
     rows = list(upload.parts.all())
     if not rows:
         return True
     try:
         handle = source.open(upload.storage_key)
     except FileNotFoundError:
-        _ask_again(upload, target)
+        _reset(upload, target)
         return False
     with handle:
         for row in rows:
-            _carry_part(row, _part_of(upload, row.number), handle, target)
+            _move_part(row, _part_of(upload, row.number), handle, target)
     return upload.parts.count() == len(rows)
 
 
-def _carry_part(row: UploadPart, part: storage.Part, handle: BinaryIO, target: BlobStore) -> None:
-    """Bring one part; if it is not what arrived once, it counts as missing."""
+def _move_part(row: UploadPart, part: storage.Part, handle: BinaryIO, target: BlobStore) -> None:
+    """Copy one part; if its bytes have changed, it counts as missing."""
     handle.seek(part.offset)
     sent = storage.Measured(_exactly(handle, part.size))
     row.tag = target.write(row.upload.storage_key, sent, part=part)
-    expected = storage.Written(part.size, row.sha256 or sent.written.sha256)  # "": straight there
+    expected = storage.Written(
+        part.size, row.sha256 or sent.written.sha256
+    )  # "": sent to the bucket
     if sent.written == expected:
         row.save(update_fields=["tag"])
     else:
@@ -173,15 +177,15 @@ def _exactly(handle: BinaryIO, size: int) -> Iterator[bytes]:
         yield chunk
 
 
-def _open_anew(upload: Upload, store: BlobStore) -> None:
-    """Make the key of an upload ready for parts, as for a new one; a bucket may have sealed it."""
+def _reset_key(upload: Upload, store: BlobStore) -> None:
+    """Make the key of an upload accept parts again; a bucket may have joined them."""
     store.delete(upload.storage_key)
     store.link(upload.storage_key, _part_of(upload, 1))
 
 
-def _ask_again(upload: Upload, store: BlobStore) -> None:
-    """Have the upload wait for all of its bytes."""
-    _open_anew(upload, store)
+def _reset(upload: Upload, store: BlobStore) -> None:
+    """Make an upload wait for all of its bytes again."""
+    _reset_key(upload, store)
     with transaction.atomic():
         upload.parts.all().delete()
         Upload.objects.filter(pk=upload.pk).update(

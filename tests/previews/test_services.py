@@ -360,7 +360,7 @@ def test_pefts_configuration_comes_along(
     for path, data in (("adapter_config.json", text), ("other.safetensors", tiny_lora)):
         upload = uploads.create(actor=ada, path=path, size_bytes=len(data))
         upload = uploads.receive(actor=ada, upload=upload, stream=io.BytesIO(data))
-        sent.append(check.judge(upload=upload))
+        sent.append(check.run_checks(upload=upload))
     draft = publication.create_draft(actor=ada, adapter=version.adapter, uploads=sent)
     with local_weights.layers_of(draft, 0.8) as [layer]:
         assert layer.weight == 0.8

@@ -65,7 +65,7 @@ def deposited(ada: User) -> Callable[[bytes], bytes]:
     def deposited(data: bytes) -> bytes:
         upload = by_digest.begin(actor=ada, sha256=sha(data), size_bytes=len(data))
         assert upload is not None
-        by_digest.take(actor=ada, upload=upload, stream=io.BytesIO(data))
+        by_digest.receive_body(actor=ada, upload=upload, stream=io.BytesIO(data))
         return data
 
     return deposited
@@ -193,7 +193,7 @@ def test_a_push_that_waits_too_long_is_to_come_again(
     lines = [pointer("rain.safetensors", deposited(OTHER))]
     early = push(as_ada, *lines)
     assert (early.status_code, early.headers["Retry-After"]) == (503, "5")
-    check.judge(upload=Upload.objects.get(state=UploadState.CHECKING))
+    check.run_checks(upload=Upload.objects.get(state=UploadState.CHECKING))
     assert push(as_ada, *lines).status_code == 200
     assert noir.versions.count() == 2
 

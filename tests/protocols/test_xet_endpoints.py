@@ -42,8 +42,8 @@ def test_files_come_in_whole_and_can_be_named(sender: Sender, ada: User, lora: b
     other = content(1)
     assert sender.files(lora, other).json() == {"result": 1}
     assert not waiting()
-    upload = by_digest.name(actor=ada, sha256=digest(lora), path="noir.safetensors")
-    assert check.judge(upload=upload).state == UploadState.ACCEPTED
+    upload = by_digest.assign_path(actor=ada, sha256=digest(lora), path="noir.safetensors")
+    assert check.run_checks(upload=upload).state == UploadState.ACCEPTED
     assert by_digest.begin(actor=ada, sha256=digest(other), size_bytes=len(other)) is None
 
 

@@ -27,7 +27,7 @@ def deposited(actor: User, data: bytes, path: str = WEIGHTS) -> Put:
     sha256 = hashlib.sha256(data).hexdigest()
     upload = by_digest.begin(actor=actor, sha256=sha256, size_bytes=len(data))
     if upload is not None:
-        by_digest.take(actor=actor, upload=upload, stream=io.BytesIO(data))
+        by_digest.receive_body(actor=actor, upload=upload, stream=io.BytesIO(data))
     return Put(path, sha256, len(data))
 
 

@@ -81,7 +81,7 @@ def test_bytes_that_come_during_the_removal_come_after_it(
     store, came = storage.store(), []
     monkeypatch.setattr(promote, "WAIT_S", 60.0)
     begun, ended = threading.Event(), threading.Event()
-    announce = promote._announce
+    announce = promote._mark_arriving
 
     def announced(written: Written) -> None:
         begun.set()
@@ -106,7 +106,7 @@ def test_bytes_that_come_during_the_removal_come_after_it(
         else:
             delete(self, name, **more)
 
-    monkeypatch.setattr(promote, "_announce", announced)
+    monkeypatch.setattr(promote, "_mark_arriving", announced)
     monkeypatch.setattr(type(store), "delete", deleting)
     assert sweep.run().files == 1
     sender.join(120)
@@ -119,7 +119,7 @@ def test_bytes_on_their_way_to_a_row_are_left_alone(ada: User) -> None:
     written = promote.put([LORA])
     assert sweep.run(is_dry=True).files == 0
     assert sweep.run().files == 0
-    blob = promote.arrived(written)
+    blob = promote.mark_stored(written)
     assert (blob.is_stored, blob.arriving_since) == (True, None)
     assert sweep.run().files == 0
     assert is_whole()
@@ -127,7 +127,7 @@ def test_bytes_on_their_way_to_a_row_are_left_alone(ada: User) -> None:
 
 def test_what_a_dead_process_brought_goes_in_the_end(ada: User) -> None:
     promote.put([LORA])
-    Blob.objects.update(arriving_since=timezone.now() - promote.patience())
+    Blob.objects.update(arriving_since=timezone.now() - promote.promotion_timeout())
     assert sweep.run().files == 1
     assert names() == []
     accept(ada, LORA)
@@ -136,9 +136,9 @@ def test_what_a_dead_process_brought_goes_in_the_end(ada: User) -> None:
 
 def test_two_sweepers_do_not_remove_the_same(ada: User) -> None:
     put_bytes([LORA])
-    with promote.leaving(DIGEST, size_bytes=1) as first:
+    with promote.deleting(DIGEST, size_bytes=1) as first:
         assert first
-        with promote.leaving(DIGEST, size_bytes=1) as second:
+        with promote.deleting(DIGEST, size_bytes=1) as second:
             assert not second
         assert sweep.run().files == 0
     assert sweep.run().files == 1
@@ -146,25 +146,25 @@ def test_two_sweepers_do_not_remove_the_same(ada: User) -> None:
 
 def test_a_removal_holds_up_who_brings_the_same(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(promote, "WAIT_S", 0.0)
-    with promote.leaving(DIGEST, size_bytes=1), pytest.raises(Conflict):
+    with promote.deleting(DIGEST, size_bytes=1), pytest.raises(Conflict):
         promote.put([LORA])
-    with promote.leaving(DIGEST, size_bytes=1), pytest.raises(Conflict):
-        promote.arrived(Written(len(LORA), DIGEST))
+    with promote.deleting(DIGEST, size_bytes=1), pytest.raises(Conflict):
+        promote.mark_stored(Written(len(LORA), DIGEST))
     promote.put([LORA])
 
 
 def test_a_removal_of_a_dead_process_holds_up_nobody_for_long(ada: User) -> None:
     long_ago = timezone.now() - timedelta(seconds=promote.ABANDONED_S + 1)
     Blob.objects.create(sha256=DIGEST, size_bytes=1, is_stored=False, leaving_since=long_ago)
-    promote.arrived(promote.put([LORA]))
+    promote.mark_stored(promote.put([LORA]))
     assert is_whole()
 
 
 def test_bytes_of_a_stored_row_never_go(ada: User) -> None:
     accept(ada, LORA)
-    with promote.leaving(DIGEST, size_bytes=1) as is_mine:
+    with promote.deleting(DIGEST, size_bytes=1) as is_mine:
         assert not is_mine
-    assert not promote.may_leave(DIGEST)
+    assert not promote.is_deletable(DIGEST)
 
 
 def test_an_open_upload_keeps_its_parts_and_an_ended_one_does_not(ada: User) -> None:
@@ -187,7 +187,7 @@ def test_a_private_file_without_a_row_is_given_time(
     storage.store().write(key, [b"on its way"])
     sweep.run()
     assert names() == [key]
-    monkeypatch.setattr(promote, "patience", timedelta)
+    monkeypatch.setattr(promote, "promotion_timeout", timedelta)
     sweep.run()
     assert names() == []
 

@@ -58,17 +58,17 @@ def finish(actor: User, upload: Upload) -> Upload:
             uploads.receive_part(
                 actor=actor, upload=upload, number=number, stream=io.BytesIO(piece(upload, number))
             )
-    return check.judge(upload=uploads.complete(actor=actor, upload=upload))
+    return check.run_checks(upload=uploads.complete(actor=actor, upload=upload))
 
 
 @pytest.fixture
 def switched(
     target: LocalStore, own_settings: Callable[..., None]
-) -> Callable[[], store_change.Carried]:
+) -> Callable[[], store_change.MovedUploads]:
     """Return a function that carries open uploads to the target and makes it the hub's store."""
 
-    def switch() -> store_change.Carried:
-        told = store_change.carry(source=storage.store(), target=target)
+    def switch() -> store_change.MovedUploads:
+        told = store_change.move_uploads(source=storage.store(), target=target)
         own_settings(storage=target.root.as_uri())
         return told
 
@@ -76,7 +76,7 @@ def switched(
 
 
 def test_an_upload_goes_on_in_the_other_store(
-    ada: User, several_parts: None, switched: Callable[[], store_change.Carried]
+    ada: User, several_parts: None, switched: Callable[[], store_change.MovedUploads]
 ) -> None:
     upload = begun(ada, 1, 3)
     told = switched()
@@ -88,16 +88,19 @@ def test_an_upload_goes_on_in_the_other_store(
 
 
 def test_carrying_twice_does_no_harm(
-    ada: User, several_parts: None, switched: Callable[[], store_change.Carried], target: LocalStore
+    ada: User,
+    several_parts: None,
+    switched: Callable[[], store_change.MovedUploads],
+    target: LocalStore,
 ) -> None:
     upload = begun(ada, 2, 4)
-    store_change.carry(source=storage.store(), target=target)
+    store_change.move_uploads(source=storage.store(), target=target)
     switched()
     assert finish(ada, upload).state == UploadState.ACCEPTED
 
 
 def test_an_upload_without_bytes_needs_nothing(
-    ada: User, switched: Callable[[], store_change.Carried]
+    ada: User, switched: Callable[[], store_change.MovedUploads]
 ) -> None:
     upload = begun(ada)
     assert switched().whole == 1
@@ -105,7 +108,7 @@ def test_an_upload_without_bytes_needs_nothing(
 
 
 def test_a_part_that_changed_on_the_disk_is_asked_for_again(
-    ada: User, several_parts: None, switched: Callable[[], store_change.Carried]
+    ada: User, several_parts: None, switched: Callable[[], store_change.MovedUploads]
 ) -> None:
     upload = begun(ada, 1, 2)
     storage.store().write(upload.storage_key, [b"?"], part=storage.Part(2, 16 * 1024, 1))
@@ -118,14 +121,14 @@ def test_an_upload_in_parts_that_are_too_short_there_is_cancelled(
     ada: User, several_parts: None, target: LocalStore
 ) -> None:
     upload = begun(ada, 1)
-    told = store_change.carry(source=storage.store(), target=target, least_part_bytes=2**20)
+    told = store_change.move_uploads(source=storage.store(), target=target, least_part_bytes=2**20)
     assert (told.cancelled, told.whole) == ([str(upload.public_id)], 0)
     with pytest.raises(StateConflict, match="Start a new one"):
         uploads.complete(actor=ada, upload=upload)
 
 
 def test_parts_that_cannot_be_read_are_asked_for_again(
-    ada: User, several_parts: None, switched: Callable[[], store_change.Carried]
+    ada: User, several_parts: None, switched: Callable[[], store_change.MovedUploads]
 ) -> None:
     upload = begun(ada, 1, 2)
     storage.store().delete(upload.storage_key)
@@ -136,25 +139,25 @@ def test_parts_that_cannot_be_read_are_asked_for_again(
 
 
 def test_a_file_that_waits_for_its_checks_is_checked_in_the_other_store(
-    ada: User, switched: Callable[[], store_change.Carried]
+    ada: User, switched: Callable[[], store_change.MovedUploads]
 ) -> None:
     upload = uploads.receive(actor=ada, upload=begun(ada), stream=io.BytesIO(LORA))
     assert switched().whole == 1
-    assert check.judge(upload=upload).state == UploadState.ACCEPTED
+    assert check.run_checks(upload=upload).state == UploadState.ACCEPTED
     assert [entry.name for entry in storage.store().names()] == [upload.sha256]
 
 
 def test_a_file_that_was_promoted_without_its_row_comes_along(
-    ada: User, switched: Callable[[], store_change.Carried]
+    ada: User, switched: Callable[[], store_change.MovedUploads]
 ) -> None:
     upload = uploads.receive(actor=ada, upload=begun(ada), stream=io.BytesIO(LORA))
     storage.store().promote(upload.storage_key, upload.sha256)  # and its worker died
     assert switched().whole == 1
-    assert check.judge(upload=upload).state == UploadState.ACCEPTED
+    assert check.run_checks(upload=upload).state == UploadState.ACCEPTED
 
 
 def test_a_file_that_is_lost_before_its_checks_is_asked_for_again(
-    ada: User, switched: Callable[[], store_change.Carried]
+    ada: User, switched: Callable[[], store_change.MovedUploads]
 ) -> None:
     upload = uploads.receive(actor=ada, upload=begun(ada), stream=io.BytesIO(LORA))
     storage.store().delete(upload.storage_key)
@@ -182,6 +185,6 @@ def test_after_rows_were_put_back_a_file_that_is_there_is_checked(ada: User) -> 
     storage.store().delete(gone.storage_key)
     told = store_change.reopen_without_bytes(store=storage.store())
     assert told.asked_again == [str(gone.public_id)]
-    assert check.judge(upload=here).state == UploadState.ACCEPTED
+    assert check.run_checks(upload=here).state == UploadState.ACCEPTED
     gone.refresh_from_db()
     assert finish(ada, gone).state == UploadState.ACCEPTED

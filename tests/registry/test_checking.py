@@ -73,7 +73,7 @@ def judge_until_free(upload: Upload) -> None:
     """
     while True:
         try:
-            check.judge(upload=Upload.objects.get(pk=upload.pk))
+            check.run_checks(upload=Upload.objects.get(pk=upload.pk))
         except OperationalError as error:
             if "locked" not in str(error):
                 raise
@@ -121,7 +121,7 @@ def test_findings_of_a_run_replace_those_of_the_one_before(ada: User) -> None:
     worker_process.drain("checks")
     before = codes(upload)
     Upload.objects.update(state=UploadState.CHECKING, blob=None)
-    check.judge(upload=Upload.objects.get(pk=upload.pk))
+    check.run_checks(upload=Upload.objects.get(pk=upload.pk))
     assert codes(upload) == before
 
 
@@ -255,7 +255,7 @@ def test_a_digest_that_is_just_being_removed_is_waited_for(
 ) -> None:
     upload = sent(ada)
     monkeypatch.setattr(promote, "WAIT_S", 0.0)
-    with promote.leaving(upload.sha256, size_bytes=upload.size_bytes):
+    with promote.deleting(upload.sha256, size_bytes=upload.size_bytes):
         worker_process.drain("checks")
     assert (Job.objects.get().attempt, state_of(upload)) == (0, UploadState.CHECKING)
     Job.objects.update(run_after=None)

@@ -225,7 +225,7 @@ def test_what_only_a_branch_had_goes_with_the_adapter(ada: User, noir: Adapter) 
     assert not blob_selectors.keeping_files().exists()
     Upload.objects.all().delete()
     with pytest.raises(UploadIncomplete):
-        by_digest.name(actor=ada, sha256=hashlib.sha256(b"x" * 8).hexdigest(), path="a.txt")
+        by_digest.assign_path(actor=ada, sha256=hashlib.sha256(b"x" * 8).hexdigest(), path="a.txt")
 
 
 def test_who_holds_the_bytes_has_the_commit_come_again(

@@ -47,18 +47,18 @@ def deposit(actor: User, data: bytes) -> Upload:
     """Send bytes whose name nobody knows yet."""
     upload = begin(actor, data)
     assert upload is not None
-    by_digest.take(actor=actor, upload=upload, stream=io.BytesIO(data))
+    by_digest.receive_body(actor=actor, upload=upload, stream=io.BytesIO(data))
     return upload
 
 
 def name(actor: User, data: bytes, path: str = "noir.safetensors") -> Upload:
-    return by_digest.name(actor=actor, sha256=digest_of(data), path=path)
+    return by_digest.assign_path(actor=actor, sha256=digest_of(data), path=path)
 
 
 def named(actor: User, data: bytes, path: str = "noir.safetensors") -> Upload:
     """Give deposited bytes a path and run their checks."""
     upload = name(actor, data, path)
-    return check.judge(upload=upload)
+    return check.run_checks(upload=upload)
 
 
 def test_bytes_that_came_before_their_name_are_checked_under_it(
@@ -98,7 +98,7 @@ def test_what_is_whole_being_checked_or_accepted_is_not_sent_again(ada: User) ->
     assert begin(ada, LORA) is None
     upload = name(ada, LORA)
     assert begin(ada, LORA) is None
-    check.judge(upload=upload)
+    check.run_checks(upload=upload)
     assert begin(ada, LORA) is None
     assert Upload.objects.count() == 1
 
@@ -125,7 +125,7 @@ def test_a_length_that_is_not_theirs_is_refused(ada: User, noir: Adapter) -> Non
     with pytest.raises(SizeMismatch):
         by_digest.begin(actor=ada, sha256=digest_of(LORA), size_bytes=1)
     with pytest.raises(SizeMismatch):
-        by_digest.name(
+        by_digest.assign_path(
             actor=ada, sha256=digest_of(LORA), path="noir.safetensors", size_bytes=len(LORA) + 1
         )
 
@@ -135,10 +135,10 @@ def test_a_body_with_another_digest_counts_for_nothing(ada: User, small_parts: N
     assert upload is not None
     other = LORA[:-1] + bytes([LORA[-1] ^ 1])
     with pytest.raises(DigestMismatch):
-        by_digest.take(actor=ada, upload=upload, stream=io.BytesIO(other))
+        by_digest.receive_body(actor=ada, upload=upload, stream=io.BytesIO(other))
     assert upload.part_count > 1
     assert not upload.parts.exists()
-    by_digest.take(actor=ada, upload=upload, stream=io.BytesIO(LORA))
+    by_digest.receive_body(actor=ada, upload=upload, stream=io.BytesIO(LORA))
     assert upload.is_whole
 
 
@@ -146,10 +146,10 @@ def test_a_body_that_was_cut_off_is_sent_again(ada: User, small_parts: None) -> 
     upload = begin(ada, LORA)
     assert upload is not None
     with pytest.raises(SizeMismatch):
-        by_digest.take(actor=ada, upload=upload, stream=io.BytesIO(LORA[:-1]))
+        by_digest.receive_body(actor=ada, upload=upload, stream=io.BytesIO(LORA[:-1]))
     with pytest.raises(UploadIncomplete):
         name(ada, LORA)
-    by_digest.take(actor=ada, upload=upload, stream=io.BytesIO(LORA))
+    by_digest.receive_body(actor=ada, upload=upload, stream=io.BytesIO(LORA))
     assert named(ada, LORA).state == UploadState.ACCEPTED
 
 
@@ -174,7 +174,7 @@ def test_the_same_bytes_have_two_names(ada: User) -> None:
     first = name(ada, LORA, "a.safetensors")
     waiting = name(ada, LORA, "b.safetensors")
     assert (waiting, waiting.path) == (first, "a.safetensors")
-    check.judge(upload=first)
+    check.run_checks(upload=first)
     second = name(ada, LORA, "b.safetensors")
     assert (second.path, second.state) == ("b.safetensors", UploadState.ACCEPTED)
 
@@ -183,7 +183,7 @@ def test_naming_again_finds_what_was_named(ada: User) -> None:
     deposit(ada, LORA)
     first = name(ada, LORA)
     assert name(ada, LORA) == first
-    check.judge(upload=first)
+    check.run_checks(upload=first)
     assert name(ada, LORA) == first
     assert Upload.objects.count() == 1
 
@@ -226,7 +226,7 @@ def test_deposits_without_a_name_expire_and_leave_nothing(ada: User) -> None:
     with pytest.raises(UploadIncomplete):
         name(ada, LORA)
     with pytest.raises(StateConflict):
-        by_digest.take(actor=ada, upload=upload, stream=io.BytesIO(LORA))
+        by_digest.receive_body(actor=ada, upload=upload, stream=io.BytesIO(LORA))
 
 
 def test_deposits_have_a_limit_of_their_own(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,14 +251,14 @@ def test_what_is_no_digest_is_refused(ada: User, sha256: str) -> None:
     with pytest.raises(Invalid):
         by_digest.begin(actor=ada, sha256=sha256, size_bytes=3)
     with pytest.raises(Invalid):
-        by_digest.name(actor=ada, sha256=sha256, path="README.md")
+        by_digest.assign_path(actor=ada, sha256=sha256, path="README.md")
 
 
 def test_a_small_file_in_memory_is_kept_once(ada: User) -> None:
-    first = by_digest.put(actor=ada, path="README.md", data=b"# Noir")
-    check.judge(upload=first)
-    assert by_digest.put(actor=ada, path="README.md", data=b"# Noir") == first
-    other = by_digest.put(actor=ada, path="notes.md", data=b"# Noir")
+    first = by_digest.upload_bytes(actor=ada, path="README.md", data=b"# Noir")
+    check.run_checks(upload=first)
+    assert by_digest.upload_bytes(actor=ada, path="README.md", data=b"# Noir") == first
+    other = by_digest.upload_bytes(actor=ada, path="notes.md", data=b"# Noir")
     assert (other.state, other.blob) == (UploadState.ACCEPTED, Upload.objects.get(pk=first.pk).blob)
 
 
@@ -282,8 +282,8 @@ def test_a_large_file_passes_through_without_being_held(ada: User, tmp_path: Pat
     assert upload is not None
     with file.open("rb") as handle:
         tracemalloc.start()
-        by_digest.take(actor=ada, upload=upload, stream=handle)
-        named = by_digest.name(actor=ada, sha256=sha256, path="large.safetensors")
+        by_digest.receive_body(actor=ada, upload=upload, stream=handle)
+        named = by_digest.assign_path(actor=ada, sha256=sha256, path="large.safetensors")
         _now, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert (named.state, named.size_bytes) == (UploadState.CHECKING, size)

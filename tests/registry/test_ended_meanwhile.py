@@ -91,7 +91,7 @@ def test_a_deposit_that_was_cancelled_meanwhile_leaves_nothing(place: str, ada: 
     assert upload is not None
     stream = Eventful(LARGE, 7 * MIB, cancelling(upload))
     with pytest.raises(StateConflict) as refusal:
-        by_digest.take(actor=ada, upload=upload, stream=stream)
+        by_digest.receive_body(actor=ada, upload=upload, stream=stream)
     expect_gone(upload, refusal.value)
 
 

@@ -73,7 +73,7 @@ def test_a_part_that_is_still_arriving_holds_up_completion(
     late.may_end.set()
     thread.join()
     uploads.complete(actor=ada, upload=upload)
-    assert check.judge(upload=upload).state == UploadState.ACCEPTED
+    assert check.run_checks(upload=upload).state == UploadState.ACCEPTED
 
 
 def test_a_part_that_comes_after_completion_changes_nothing(ada: User) -> None:
@@ -83,7 +83,7 @@ def test_a_part_that_comes_after_completion_changes_nothing(ada: User) -> None:
     body = io.BytesIO(b"x" * len(LORA))
     with pytest.raises(StateConflict):
         uploads.receive_part(actor=ada, upload=stale, number=1, stream=body)
-    check.judge(upload=upload)
+    check.run_checks(upload=upload)
     with storage.store().open(hashlib.sha256(LORA).hexdigest()) as handle:
         assert handle.read() == LORA
 
@@ -93,7 +93,7 @@ def test_a_part_sent_again_by_halves_stays_as_it_was(ada: User) -> None:
     with pytest.raises(SizeMismatch):
         uploads.receive_part(actor=ada, upload=upload, number=1, stream=io.BytesIO(b"x"))
     uploads.complete(actor=ada, upload=upload)
-    assert check.judge(upload=upload).state == UploadState.ACCEPTED
+    assert check.run_checks(upload=upload).state == UploadState.ACCEPTED
 
 
 def test_completing_twice_with_old_rows_is_no_error(ada: User) -> None:
@@ -107,7 +107,7 @@ def test_a_refusal_that_comes_late_keeps_the_bytes(ada: User) -> None:
     upload = sent(ada)
     uploads.complete(actor=ada, upload=upload)
     check.refuse(upload, [], from_state=UploadState.RECEIVING)
-    assert check.judge(upload=upload).state == UploadState.ACCEPTED
+    assert check.run_checks(upload=upload).state == UploadState.ACCEPTED
 
 
 def test_an_upload_cancelled_during_its_checks_leaves_no_blob(
@@ -122,7 +122,7 @@ def test_an_upload_cancelled_during_its_checks_leaves_no_blob(
         return run(*args, **more)
 
     monkeypatch.setattr(checks, "run_deep", cancelled_meanwhile)
-    assert check.judge(upload=upload).state == UploadState.CANCELLED
+    assert check.run_checks(upload=upload).state == UploadState.CANCELLED
     assert not Blob.objects.exists()
 
 

@@ -173,7 +173,7 @@ def test_the_quota_counts_what_was_cancelled_while_it_was_promoted(
         uploads.cancel(actor=ada, upload=Upload.objects.get(pk=upload.pk))
 
     monkeypatch.setattr(promote, "move_to_digest", cancelled_meanwhile)
-    assert check.judge(upload=upload).state == UploadState.CANCELLED
+    assert check.run_checks(upload=upload).state == UploadState.CANCELLED
     assert used(ada) == SIZE
     sweep()
     assert (used(ada), list(storage.store().names())) == (0, [])

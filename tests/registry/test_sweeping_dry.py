@@ -133,7 +133,7 @@ def test_a_dry_run_tells_what_a_sweep_then_removes(
     in_parts = 2 if isinstance(storage.store(), S3Store) else 3  # of an open one, no length is told
     assert dry.bytes_freed == in_parts * STEP + len("# Noir 0") + len("without a row")
 
-    monkeypatch.setattr(promote, "patience", timedelta)  # nothing is on its way any more
+    monkeypatch.setattr(promote, "promotion_timeout", timedelta)  # nothing is on its way any more
     dry = sweep.run(is_dry=True)
     assert sweep.run() == dry
     assert (dry.uploads_expired, dry.uploads_forgotten, dry.blobs) == (0, 3, 1)

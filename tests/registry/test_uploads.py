@@ -113,7 +113,7 @@ def test_bytes_that_are_not_the_announced_ones_are_refused_and_gone(ada: User) -
 
 def test_checking_twice_gives_one_blob(ada: User, send: Callable[..., Upload]) -> None:
     upload = send(ada, LORA)
-    check.judge(upload=upload)
+    check.run_checks(upload=upload)
     assert Blob.objects.count() == 1
 
 

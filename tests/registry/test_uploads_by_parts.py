@@ -231,7 +231,7 @@ def test_a_declared_digest_is_held_to(place: str, ada: User) -> None:
         uploads.complete(actor=ada, upload=upload)
 
 
-@pytest.mark.parametrize("step", ["storage.BlobStore.promote", "check._write_down"])
+@pytest.mark.parametrize("step", ["storage.BlobStore.promote", "check._record"])
 def test_a_worker_that_dies_before_or_after_the_digest_is_the_name_loses_nothing(
     place: str, ada: User, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -246,7 +246,7 @@ def test_a_worker_that_dies_before_or_after_the_digest_is_the_name_loses_nothing
     with monkeypatch.context() as dying:
         dying.setattr(owner, step.rpartition(".")[2], die)
         with pytest.raises(KeyboardInterrupt):
-            check.judge(upload=upload)
+            check.run_checks(upload=upload)
     assert Upload.objects.get().sha256 == DIGEST
     expect_accepted(upload)
 

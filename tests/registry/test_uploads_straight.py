@@ -71,7 +71,7 @@ def test_a_part_that_comes_through_the_hub_while_the_bucket_lists_keeps_its_dige
 
     with monkeypatch.context() as meanwhile:
         meanwhile.setattr(S3Store, "names", names)
-        parts.look(actor=straight.owner, upload=straight)
+        parts.record_sent(actor=straight.owner, upload=straight)
     sent = body(straight, 2)
     assert here(straight) == [(2, len(sent), hashlib.sha256(sent).hexdigest())]
 
@@ -95,7 +95,7 @@ def test_a_part_that_is_listed_twice_keeps_its_digest(
     sent = body(straight, 2)
     with monkeypatch.context() as meanwhile:
         meanwhile.setattr(S3Store, "names", names)
-        parts.look(actor=straight.owner, upload=straight)
+        parts.record_sent(actor=straight.owner, upload=straight)
     assert here(straight) == [(2, len(sent), hashlib.sha256(sent).hexdigest())]
 
 
@@ -113,7 +113,7 @@ def sneak(upload: Upload, number: int, data: bytes) -> None:
 def test_parts_go_straight_to_the_bucket(straight: Upload, ada: User) -> None:
     put(straight, 2, 1)
     assert here(straight) == []  # nobody looked yet
-    parts.look(actor=ada, upload=straight)
+    parts.record_sent(actor=ada, upload=straight)
     assert here(straight) == [(1, 5 * MIB, ""), (2, 5 * MIB, "")]
     put(straight, 3)
     uploads.complete(actor=ada, upload=straight)
@@ -125,7 +125,7 @@ def test_both_ways_may_be_mixed_and_repeated(straight: Upload, ada: User) -> Non
     send(straight, 1)
     put(straight, 2, 1)
     send(straight, 3, 2)
-    parts.look(actor=ada, upload=straight)
+    parts.record_sent(actor=ada, upload=straight)
     put(straight, 3)
     uploads.complete(actor=ada, upload=straight)
     expect_accepted(straight)
@@ -135,7 +135,7 @@ def test_both_ways_may_be_mixed_and_repeated(straight: Upload, ada: User) -> Non
 def test_nobody_s_word_counts_for_a_part(straight: Upload, ada: User) -> None:
     put(straight, 1)
     sneak(straight, 2, body(straight, 2)[:-1])
-    parts.look(actor=ada, upload=straight)
+    parts.record_sent(actor=ada, upload=straight)
     assert [number for number, *_ in here(straight)] == [1]
     with pytest.raises(UploadIncomplete) as refusal:
         uploads.complete(actor=ada, upload=straight)
@@ -204,7 +204,7 @@ def test_links_for_parts_that_are_none_are_refused(
 def test_a_hub_without_a_bucket_has_no_links(ada: User) -> None:
     upload = uploads.create(actor=ada, path="noir.safetensors", size_bytes=len(LARGE))
     assert parts.links(actor=ada, upload=upload, numbers=[1]) == {}
-    parts.look(actor=ada, upload=upload)
+    parts.record_sent(actor=ada, upload=upload)
     assert here(upload) == []
 
 

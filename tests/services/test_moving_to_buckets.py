@@ -65,7 +65,7 @@ def send(actor: User, upload: Upload, data: bytes, *numbers: int) -> None:
 
 
 def finish(actor: User, upload: Upload) -> None:
-    done = check.judge(upload=uploads.complete(actor=actor, upload=upload))
+    done = check.run_checks(upload=uploads.complete(actor=actor, upload=upload))
     assert done.state == UploadState.ACCEPTED
 
 
@@ -100,7 +100,7 @@ def test_a_hub_goes_to_a_bucket_and_back(
     assert set(begun.parts.values_list("number", flat=True)) == {1, 3}
     send(ada, begun, lora, 2)
     finish(ada, begun)
-    assert check.judge(upload=checking).state == UploadState.ACCEPTED
+    assert check.run_checks(upload=checking).state == UploadState.ACCEPTED
 
     again = uploads.create(actor=ada, path="other.safetensors", size_bytes=len(lora))
     send(ada, again, lora, 1, 2)
@@ -123,7 +123,7 @@ def test_files_joined_in_a_bucket_are_read_back(
     ]
     storage.store().assemble(upload.storage_key, parts)  # and the server was killed
     target = storage.LocalStore(tmp_path / "elsewhere")
-    told = store_change.carry(source=storage.store(), target=target)
+    told = store_change.move_uploads(source=storage.store(), target=target)
     assert (told.whole, told.asked_again) == (1, [])
     assert upload.parts.count() == 3
     with target.open(upload.storage_key) as handle:

@@ -263,7 +263,9 @@ class UploadView(_Answering):
     @extend_schema(operation_id="uploads_cancel", tags=["uploads"], responses={204: None})
     def delete(self, _request: Request, upload_id: UUID) -> Response:
         """Drop an upload and its bytes."""
-        uploads.cancel(actor=self.actor, upload=upload_selectors.bare(self.signed_in(), upload_id))
+        uploads.cancel(
+            actor=self.actor, upload=upload_selectors.without_parts(self.signed_in(), upload_id)
+        )
         return Response(status=204)
 
 
@@ -275,7 +277,7 @@ class Content(_Answering, RawEndpoint):
     )
     def put(self, request: Request, upload_id: UUID) -> Response:
         """Send the whole file; needs Content-Length. It is complete with its last byte."""
-        upload = upload_selectors.bare(self.signed_in(), upload_id)
+        upload = upload_selectors.without_parts(self.signed_in(), upload_id)
         stream = raw_body(request, expected=upload.size_bytes)
         uploads.receive(actor=self.actor, upload=upload, stream=stream)
         return self.upload_answer(upload_selectors.get(self.actor, upload_id))
@@ -300,7 +302,7 @@ class Part(RawEndpoint):
     )
     def put(self, request: Request, upload_id: UUID, number: int) -> Response:
         """Send part `number` (from 1 on), in any order, as often as needed."""
-        upload = upload_selectors.bare(self.signed_in(), upload_id)
+        upload = upload_selectors.without_parts(self.signed_in(), upload_id)
         expected = parts.part_of(upload, number).size
         sha256 = receive.digest_of(request.headers.get("X-Part-SHA256"), field="X-Part-SHA256")
         part = parts.receive_part(
@@ -321,8 +323,8 @@ class Parts(_Answering):
     )
     def post(self, _request: Request, upload_id: UUID) -> Response:
         """Have the hub look which parts were sent by links; it counts those in full length."""
-        upload = upload_selectors.bare(self.signed_in(), upload_id)
-        parts.look(actor=self.actor, upload=upload)
+        upload = upload_selectors.without_parts(self.signed_in(), upload_id)
+        parts.record_sent(actor=self.actor, upload=upload)
         return self.upload_answer(upload_selectors.get(self.actor, upload_id))
 
 
@@ -334,7 +336,7 @@ class Links(Endpoint):
     )
     def post(self, _request: Request, upload_id: UUID) -> Response:
         """Ask for links to send parts straight to the bucket, where the hub has one."""
-        upload = upload_selectors.bare(self.signed_in(), upload_id)
+        upload = upload_selectors.without_parts(self.signed_in(), upload_id)
         numbers = self.said(LinksIn)["numbers"]
         links = parts.links(actor=self.actor, upload=upload, numbers=numbers)
         listed = [{"number": number, "url": url} for number, url in links.items()]
@@ -349,6 +351,6 @@ class Complete(_Answering):
     )
     def post(self, _request: Request, upload_id: UUID) -> Response:
         """Say that every part is there. The checks follow, and tell the digest; ask the upload."""
-        upload = upload_selectors.bare(self.signed_in(), upload_id)
+        upload = upload_selectors.without_parts(self.signed_in(), upload_id)
         uploads.complete(actor=self.actor, upload=upload)
         return self.upload_answer(upload_selectors.get(self.actor, upload_id))

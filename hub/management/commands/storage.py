@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from registry.blobs.migrate_store import Tally
     from registry.storage import BlobStore
-    from registry.uploads.store_change import Carried
+    from registry.uploads.store_change import MovedUploads
 
     Document = dict[str, Any]
 
@@ -196,11 +196,11 @@ class Command(BaseCommand):
             **asdict(told),
         }
 
-    def _brought(self, options: dict[str, Any]) -> tuple[Tally, Carried, int | None]:
+    def _brought(self, options: dict[str, Any]) -> tuple[Tally, MovedUploads, int | None]:
         """Copy what is left; the last says how many lost files go without, None if it is short."""
         source, target = storage.store(), _at(options["to"])
         told = self._copied(options)
-        carried = store_change.carry(
+        carried = store_change.move_uploads(
             source=source, target=target, least_part_bytes=_least_part_bytes(options["to"])
         )
         lost = set(told.missing + told.damaged) if options["leave_missing"] else set()
@@ -216,7 +216,7 @@ class Command(BaseCommand):
         )
         self.stdout.write(f"Not moved: {settings.LORARY.storage} stays in use. {advice}")
 
-    def _say_moved(self, to: str, carried: Carried, seconds: float, left: int) -> None:
+    def _say_moved(self, to: str, carried: MovedUploads, seconds: float, left: int) -> None:
         self.stdout.write(f"{counted(carried.whole, 'open upload')} came along")
         self._say(listed(carried.asked_again, "to send bytes again", noun="open upload"))
         self._say(listed(carried.cancelled, "cancelled: parts below 5 MiB", noun="open upload"))

@@ -79,5 +79,5 @@ def begun(request: HttpRequest) -> HttpResponse:
         path = check_path(request.GET.get("name", ""))
     except PathInvalid:
         return JsonResponse({"uploads": []})
-    rows = upload_selectors.begun(user, path, size_bytes)[:MOST_ALIKE]
+    rows = upload_selectors.resumable(user, path, size_bytes)[:MOST_ALIKE]
     return JsonResponse({"uploads": [reverse("api-upload", args=[row.public_id]) for row in rows]})

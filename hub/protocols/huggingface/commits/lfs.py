@@ -149,7 +149,7 @@ def objects(request: HttpRequest, owner: str, name: str, link: str) -> HttpRespo
 def _take_whole(request: HttpRequest, given: Link) -> str:
     upload = given.upload
     stream = stream_of(request, expected=upload.size_bytes, limit=settings.LORARY.max_file_bytes)
-    by_digest.take(actor=given.user, upload=upload, stream=stream)
+    by_digest.receive_body(actor=given.user, upload=upload, stream=stream)
     return upload.declared_sha256
 
 
@@ -202,7 +202,7 @@ def opened_link(text: str) -> Link:
     user = token_selectors.holder(user_id, token_id)
     if user is None:
         raise _ended()
-    return Link(user, upload_selectors.bare(user, UUID(hex=public_id)), part)
+    return Link(user, upload_selectors.without_parts(user, UUID(hex=public_id)), part)
 
 
 def _ended() -> Unauthenticated:

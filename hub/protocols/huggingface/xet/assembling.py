@@ -90,7 +90,7 @@ def _deposit(actor: User, stored: Stored, shard: BinaryIO, entry: FileEntry, roo
         stored.require(segment.xorb for segment in shards.segments_of(shard, entry))
         _require_ratio(entry, room - staging.written_of(stored.session))
         staging.count(stored.session, entry.size_bytes)
-        by_digest.take(actor=actor, upload=upload, stream=_Chunks(stored, shard, entry))
+        by_digest.receive_body(actor=actor, upload=upload, stream=_Chunks(stored, shard, entry))
     except (ShardInvalid, XorbInvalid, Invalid, TooLarge, UploadRefused):
         uploads.cancel(actor=actor, upload=upload)  # nothing that could be gone on with
         raise
