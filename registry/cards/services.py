@@ -116,7 +116,7 @@ def _is_followed(actor: User, adapter: Adapter) -> bool:
     version = latest.latest_described_by_card(adapter, tip)
     if version is None or adapter.withdrawn_reason:
         return True
-    latest.present(adapter, version)
+    latest.set_columns(adapter, version)
     entries = contents.base_of(tip)
     line = contents.readme_of(entries)
     if line is None and not contents.takes_readme(entries):

@@ -1,4 +1,4 @@
-"""What a commit changes: files that come, files that go, and what is refused before any is read."""
+"""The changes of a commit: new and deleted files, and what is refused before reading any."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAX_CHANGES = 1000
 #: Files that a revision may have.
 MAX_MANIFEST = 1000
-#: Length of a file whose content comes inside a commit, and of all of them together, in bytes.
+#: Maximum bytes of a file whose content is in the commit, and of all of them together.
 MAX_INLINE_BYTES = 16 * 2**20
 MAX_INLINE_TOTAL = 128 * 2**20
 
@@ -30,9 +30,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """A path for bytes that are here: deposited before, or readable by who commits.
+    """A path for stored bytes, deposited before or readable by the committer.
 
-    Without a length it is a copy; with one the length is compared.
+    Without ``size_bytes`` it is a copy; otherwise the length is compared.
     """
 
     path: str
@@ -50,20 +50,20 @@ class Inline:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Checked changes: what comes, by path, and what goes; a folder ends with a slash."""
+    """Checked changes: new files by path, and deleted paths; a folder ends with a slash."""
 
     files: Mapping[str, Put | Inline]
     deletes: tuple[str, ...]
 
 
 def checked(*, puts: Sequence[Put], inlines: Sequence[Inline], deletes: Sequence[str]) -> Changes:
-    """Return changes that may be tried; nothing is read but the front matter of a README.
+    """Return checked changes; only the front matter of a README is read.
 
     Raises:
-        PathInvalid, Invalid: a path or a digest does not fit, a path comes twice, there are too
-            many, or the front matter of a README cannot be read.
-        TooLarge: too much content came inside the commit.
-        UploadRefused: a file is a pickle by its name, or empty.
+        PathInvalid, Invalid: a path or a digest is invalid, a path occurs twice, there are too
+            many changes, or the front matter of a README cannot be read.
+        TooLarge: the commit contains too much content.
+        UploadRefused: a file is a pickle by its name.
     """
     if len(puts) + len(inlines) + len(deletes) > MAX_CHANGES:
         text = _("A commit changes at most %(limit)d files. Send several.")
@@ -84,18 +84,18 @@ def checked(*, puts: Sequence[Put], inlines: Sequence[Inline], deletes: Sequence
     readme = files.get(fields.NAME)
     if isinstance(readme, Inline):
         fields.read(fields.decoded(readme.data))
-    return Changes(files, tuple(dict.fromkeys(_gone(path) for path in deletes)))
+    return Changes(files, tuple(dict.fromkeys(_deleted_path(path) for path in deletes)))
 
 
 def _add(files: dict[str, Put | Inline], file: Put | Inline) -> None:
     if file.path in files:
-        text = _("“%(path)s” comes twice in this commit.")
+        text = _("“%(path)s” occurs twice in this commit.")
         raise Invalid(text % {"path": file.path}, path=file.path)
     files[file.path] = file
 
 
-def _gone(path: str) -> str:
-    """Return a path that goes; “./” in front is how some clients name what lies at the top."""
+def _deleted_path(path: str) -> str:
+    """Return a checked path to delete; some clients put “./” before it."""
     folder = "/" if path.endswith("/") else ""
     return check_path(path.removeprefix("./").rstrip("/")) + folder
 
@@ -110,35 +110,35 @@ def _require_room(inlines: Sequence[Inline]) -> None:
         raise TooLarge(text % {"limit": MAX_INLINE_TOTAL}, limit=MAX_INLINE_TOTAL)
 
 
-def applied(before: Mapping[str, T], changes: Changes, coming: Mapping[str, T]) -> dict[str, T]:
+def applied(before: Mapping[str, T], changes: Changes, incoming: Mapping[str, T]) -> dict[str, T]:
     """Return the files of a revision after changes.
 
     Args:
-        before: What each path has.
-        changes: What comes and goes; what does both is replaced.
-        coming: What each path that comes will have.
+        before: Files by path.
+        changes: The changes; a path that is deleted and new is replaced.
+        incoming: New files by path.
 
     Raises:
-        NotFound: there is nothing to delete; ``facts["path"]`` says where.
-        Invalid: there are too many files, or names that not every system can have side by side.
+        NotFound: there is no file to delete at ``facts["path"]``.
+        Invalid: there are too many files, or names that some systems cannot store together.
     """
     after = dict(before)
     for path in changes.deletes:
-        gone = [path] if path in after else _inside(path, after)
-        if not gone:
+        deleted = [path] if path in after else _inside(path, after)
+        if not deleted:
             text = _("There is no “%(path)s” to delete: a file with this name does not exist.")
             raise NotFound(text % {"path": path}, path=path)
-        for each in gone:
+        for each in deleted:
             del after[each]
-    after |= coming
+    after |= incoming
     if len(after) > MAX_MANIFEST:
         text = _("A revision has at most %(limit)d files; this one would have %(n)d.")
-        said = text % {"limit": MAX_MANIFEST, "n": len(after)}
-        raise Invalid(said, limit=MAX_MANIFEST)
+        detail = text % {"limit": MAX_MANIFEST, "n": len(after)}
+        raise Invalid(detail, limit=MAX_MANIFEST)
     contents.require_distinct(after)
     return after
 
 
 def _inside(folder: str, paths: Iterable[str]) -> list[str]:
-    """Return the paths in a folder; of what is no folder by its slash, none."""
+    """Return the paths in a folder; none if the name has no slash at its end."""
     return [path for path in paths if folder.endswith("/") and path.startswith(folder)]

@@ -1,24 +1,23 @@
 """Commits: a revision of an adapter from the one before it and what changes.
 
-A commit may come from anywhere; the doors of other protocols translate into it. Its files go the
-way of every upload (``wait_for_checks``). Then one transaction writes the revision, moves the
-branch, and on ``main`` makes and publishes a version where that is due:
+All protocols use it. Its files are checked like every upload (``wait_for_checks``). Then one
+transaction writes the revision, moves the branch, and on ``main`` may publish a version:
 
-* weights differ from the parent's, or configuration that lies beside weights (in their folder or
-  above): a version, published at once, like one of the web;
-* anything else (cards, samples, notes, or all weights gone): a revision, and ``main`` moves;
+* if weights, or configuration in their folder or above it, differ from the parent's: a version,
+  published at once, as from the web form;
+* otherwise (cards, samples, notes, or all weights deleted): a revision, and ``main`` moves;
 * on other branches: a revision.
 
 A commit does not know whether another follows. So a folder that a client sends in several commits
-(“(part 2)”) makes one version for each that brings weights or their configuration, and none for
-those that bring the rest. What came with a withdrawn version is left behind, which makes none.
+(“(part 2)”) makes a version for each that has weights or their configuration, and none for the
+others. Files of a withdrawn version are left out; that alone makes no version.
 
-A commit that leaves everything as it is, or was made before, is answered with what is there.
+A commit that changes nothing, or was made before, returns the existing revision.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
@@ -49,23 +48,23 @@ if TYPE_CHECKING:
 
 __all__ = ["WAIT_S", "Committed", "Inline", "Put", "commit"]
 
-#: How many seconds a commit waits for its checks.
+#: Seconds that a commit waits for its checks.
 WAIT_S = 60.0
-#: How often a commit is planned anew because others moved its branch.
+#: Maximum attempts if other commits move the branch meanwhile.
 TRIES = 10
-#: Fewest hex digits that name the expected parent.
-SHORTEST = 5
+#: Minimum hex digits of the expected parent.
+MIN_DIGITS = 5
 MAX_MESSAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a commit led to.
+    """The result of a commit.
 
     Attributes:
-        revision: What the branch points at now.
-        version: The version that names this revision, if any.
-        is_new: Whether the revision was made, not found.
+        revision: The revision that the branch points at.
+        version: The version of this revision, if any.
+        is_new: Whether the revision was created now.
     """
 
     revision: Revision
@@ -74,8 +73,8 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
-    """A commit as it was asked for."""
+class _Request:
+    """A requested commit."""
 
     user: User
     adapter: Adapter
@@ -83,12 +82,12 @@ class _Wish:
     expected: str
     changes: Changes
     message: str
-    coming: Mapping[str, Blob] = field(default_factory=dict)
+    incoming: Mapping[str, Blob] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What a commit will write if its branch still points where it did."""
+    """What a commit will write if its branch has not moved."""
 
     tip: Revision
     withheld: frozenset[int]
@@ -111,51 +110,54 @@ def commit(  # noqa: PLR0913 - what a commit is made of, by keyword
     message: str = "",
     wait_s: float = WAIT_S,
 ) -> Committed:
-    """Make a revision; may be repeated, and then finds what the first time led to.
+    """Create a revision; may be repeated, and then returns the first result.
 
     Args:
-        actor: Who may publish here.
-        adapter: Whose files change.
+        actor: The committer.
+        adapter: The adapter.
         ref: A branch.
-        expected_parent: Revision that the branch has to point at, or its first digits.
-        puts: Files whose bytes are here.
+        expected_parent: Revision that the branch must point at, or its first digits.
+        puts: Files whose bytes are stored.
         inlines: Small files with their content.
-        deletes: Paths that go; a folder ends with a slash.
+        deletes: Paths to delete; a folder ends with a slash.
         message: Cut to ``MAX_MESSAGE`` characters.
-        wait_s: How many seconds to wait for checks.
+        wait_s: Maximum seconds to wait for checks.
 
     Raises:
-        Conflict: the branch points elsewhere than expected (``facts["expected"]``), or moves on and
-            on.
+        Conflict: the branch does not point at ``facts["expected"]``, or moved during each attempt.
         NotFound: no such branch (``facts["revision"]``), or nothing to delete (``facts["path"]``).
-        StateConflict: the ref is no branch.
+        StateConflict: the ref is not a branch.
         UploadNotReady: checks still run: repeat the commit after ``facts["retry_after"]`` seconds.
-        UploadRefused, UploadIncomplete: see ``wait_for_checks.settled``; or weights were
+        UploadRefused, UploadIncomplete: see ``wait_for_checks.accepted_blobs``; or weights were
             taken down here.
         Invalid, PathInvalid, TooLarge: see ``changes.checked``.
-        QuotaExceeded: the new bytes do not fit.
+        QuotaExceeded: the new bytes exceed the quota.
         NotFound, Gone, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
     """
     user = permissions.require_adapter(actor, adapter)
     changes = commit_changes.checked(puts=puts, inlines=inlines, deletes=deletes)
-    wish = _Wish(user, adapter, ref, (expected_parent or "").lower(), changes, _clean(message))
-    _require_expected(wish, tip_of(adapter, ref))
-    coming = wait_for_checks.settled(user=user, files=list(changes.files.values()), wait_s=wait_s)
-    wish = _with(wish, coming)
+    request = _Request(
+        user, adapter, ref, (expected_parent or "").lower(), changes, _clean(message)
+    )
+    _require_expected(request, tip_of(adapter, ref))
+    incoming = wait_for_checks.accepted_blobs(
+        user=user, files=list(changes.files.values()), wait_s=wait_s
+    )
+    request = replace(request, incoming=incoming)
     for _try in range(TRIES):
-        done = _tried(wish)
+        done = _attempt(request)
         if done is not None:
             return done
-    text = _("Others move “%(ref)s” all the time. Try again in a moment.")
+    text = _("“%(ref)s” moved during each attempt. Try again in a moment.")
     raise Conflict(text % {"ref": ref})
 
 
 def tip_of(adapter: Adapter, ref: str) -> Revision:
-    """Return what a branch points at.
+    """Return the revision that a branch points at.
 
     Raises:
-        NotFound: there is none; ``facts["revision"]`` names it.
-        StateConflict: it is a tag, or a version.
+        NotFound: there is no such branch; ``facts["revision"]`` is its name.
+        StateConflict: it is a tag or a version.
     """
     rows = Alias.objects.select_related("revision__parent")
     alias = rows.filter(adapter=adapter, name=ref, revision__isnull=False).first()
@@ -168,131 +170,125 @@ def tip_of(adapter: Adapter, ref: str) -> Revision:
     return alias.revision
 
 
-def _with(wish: _Wish, coming: Mapping[str, Blob]) -> _Wish:
-    return _Wish(
-        wish.user, wish.adapter, wish.ref, wish.expected, wish.changes, wish.message, coming
-    )
-
-
 def _clean(message: str) -> str:
-    """Return a message without the characters that nobody sees, cut to its length."""
+    """Return a message without control characters, cut to ``MAX_MESSAGE``."""
     shown = "".join(char for char in message[: 2 * MAX_MESSAGE] if not has_control(char))
     return shown.strip()[:MAX_MESSAGE] or _("Update files")
 
 
-def _tried(wish: _Wish) -> Committed | None:
-    """Plan a commit, and write it if nobody moved the branch meanwhile; else None."""
-    tip = tip_of(wish.adapter, wish.ref)
-    _require_expected(wish, tip)
-    withheld = frozenset(blob_selectors.withheld_in(wish.adapter))
-    if _is_repeated(wish, tip, withheld):
-        return Committed(tip, _named(tip), is_new=False)
-    _require_parent(wish, tip)
-    plan = _planned(wish, tip, withheld)
+def _attempt(request: _Request) -> Committed | None:
+    """Plan and write a commit; return None if the branch moved meanwhile."""
+    tip = tip_of(request.adapter, request.ref)
+    _require_expected(request, tip)
+    withheld = frozenset(blob_selectors.withheld_in(request.adapter))
+    if _is_repeated(request, tip, withheld):
+        return Committed(tip, _version_of(tip), is_new=False)
+    _require_parent(request, tip)
+    plan = _make_plan(request, tip, withheld)
     if manifests.digest_of(plan.entries) == tip.manifest_sha256:
-        return Committed(tip, _named(tip), is_new=False)
+        return Committed(tip, _version_of(tip), is_new=False)
     with transaction.atomic():
-        return _written(wish, plan)
+        return _write(request, plan)
 
 
-def _require_expected(wish: _Wish, tip: Revision) -> None:
-    """Refuse early what expects neither the tip, nor what a repeated commit would: its parent.
+def _require_expected(request: _Request, tip: Revision) -> None:
+    """Refuse early a commit that expects neither the tip nor, as a repeated one does, its parent.
 
     Raises:
         Conflict: see ``commit``.
     """
     parent = tip.parent
-    if not _is_expected(wish, tip) and (parent is None or not _is_expected(wish, parent)):
-        raise _stale(wish, tip)
+    if not _is_expected(request, tip) and (parent is None or not _is_expected(request, parent)):
+        raise _stale(request, tip)
 
 
-def _require_parent(wish: _Wish, tip: Revision) -> None:
-    if not _is_expected(wish, tip):
-        raise _stale(wish, tip)
+def _require_parent(request: _Request, tip: Revision) -> None:
+    if not _is_expected(request, tip):
+        raise _stale(request, tip)
 
 
-def _is_expected(wish: _Wish, revision: Revision) -> bool:
-    if not wish.expected:
+def _is_expected(request: _Request, revision: Revision) -> bool:
+    if not request.expected:
         return True
-    return len(wish.expected) >= SHORTEST and revision.commit.startswith(wish.expected)
+    return len(request.expected) >= MIN_DIGITS and revision.commit.startswith(request.expected)
 
 
-def _stale(wish: _Wish, tip: Revision) -> Conflict:
-    text = _("“%(ref)s” points at %(current)s by now, not at %(expected)s. Look at what changed, "
+def _stale(request: _Request, tip: Revision) -> Conflict:
+    text = _("“%(ref)s” points at %(current)s now, not at %(expected)s. Look at what changed, "
              "then commit on top of it.")  # fmt: skip
-    said = {"ref": wish.ref, "current": tip.commit[:12], "expected": wish.expected[:12]}
-    return Conflict(text % said, ref=wish.ref, current=tip.commit, expected=wish.expected)
+    facts = {"ref": request.ref, "current": tip.commit[:12], "expected": request.expected[:12]}
+    return Conflict(text % facts, ref=request.ref, current=tip.commit, expected=request.expected)
 
 
-def _is_repeated(wish: _Wish, tip: Revision, withheld: frozenset[int]) -> bool:
-    """Whether the tip is what this commit made when it was sent before.
+def _is_repeated(request: _Request, tip: Revision, withheld: frozenset[int]) -> bool:
+    """Whether the tip is the result of this very commit, sent before.
 
-    Deleting again what is gone would fail, and so would expecting again what was the parent then.
+    Sent again, its deletions would find no file, and its expected parent would not match.
     """
     parent = tip.parent
-    if parent is None or tip.author_id != wish.user.pk or tip.message != wish.message:
+    if parent is None or tip.author_id != request.user.pk or tip.message != request.message:
         return False
-    if wish.expected and not _is_expected(wish, parent):
+    if request.expected and not _is_expected(request, parent):
         return False
     before = _files_of(parent, withheld)
     try:
-        after = commit_changes.applied(before, wish.changes, wish.coming)
+        after = commit_changes.applied(before, request.changes, request.incoming)
     except NotFound:
         return False
     return manifests.digest_of(contents.arranged(after)) == tip.manifest_sha256
 
 
-def _named(revision: Revision) -> Version | None:
-    """Return the version that names a revision and is no draft."""
+def _version_of(revision: Revision) -> Version | None:
+    """Return the version of a revision, None for a draft or none."""
     return revision.versions.exclude(state=VersionState.DRAFT).first()
 
 
 def _files_of(revision: Revision, withheld: frozenset[int]) -> dict[str, Blob]:
-    """Return the bytes that a commit on a revision starts from, by path."""
+    """Return the blobs that a commit on a revision starts from, by path."""
     return {entry.path: entry.blob for entry in contents.base_of(revision, withheld)}
 
 
-def _planned(wish: _Wish, tip: Revision, withheld: frozenset[int]) -> _Plan:
-    """Work out what a commit on a tip would write; reads headers and the card, locks nothing.
+def _make_plan(request: _Request, tip: Revision, withheld: frozenset[int]) -> _Plan:
+    """Return what a commit on a tip will write; reads headers and the card, takes no lock.
 
     Raises:
         NotFound, Invalid: see ``changes.applied`` and ``cards.read``.
     """
     before = _files_of(tip, withheld)
-    after = commit_changes.applied(before, wish.changes, wish.coming)
+    after = commit_changes.applied(before, request.changes, request.incoming)
     readme = after.get(fields.NAME)
     is_card_new = readme is not None and readme != before.get(fields.NAME)
     card = fields.read_blob(readme) if readme is not None and is_card_new else _old_card(readme)
     entries = contents.arranged(after, card.family or "")
-    is_version = wish.ref == manifests.MAIN and _makes_version(before, after)
+    is_version = request.ref == manifests.MAIN and _makes_version(before, after)
     pair = anatomies.read_pair(entries) if is_version else None
     return _Plan(tip, withheld, entries, is_version, is_card_new, card, pair)
 
 
 def _old_card(readme: Blob | None) -> Card:
-    """Return what a README says that was here before; what cannot be read says nothing."""
+    """Return the card of an existing README, an empty one if it cannot be read."""
     if readme is None:
         return Card()
     try:
         return fields.read_blob(readme)
-    except (Invalid, FileNotFoundError):  # it came another way, which does not read it
+    except (Invalid, FileNotFoundError):  # uploads do not require that it can be read
         return Card()
 
 
 def _makes_version(before: Mapping[str, Blob], after: Mapping[str, Blob]) -> bool:
-    """Whether there are weights, and they or their configuration differ."""
-    facts = _facts(after)
-    is_weights = any(contents.role_of(path) == FileRole.WEIGHTS for path, _blob in facts)
-    return is_weights and facts != _facts(before)
+    """Whether there are weights, and they or their configuration have changed."""
+    files = _version_files(after)
+    has_weights = any(contents.role_of(path) == FileRole.WEIGHTS for path, _blob in files)
+    return has_weights and files != _version_files(before)
 
 
-def _facts(files: Mapping[str, Blob]) -> set[tuple[str, int]]:
+def _version_files(files: Mapping[str, Blob]) -> set[tuple[str, int]]:
     """Return path and blob of weights, and of configuration in their folder or above it.
 
-    The JSON beside a sample picture is no configuration of the adapter.
+    JSON next to a sample picture is not configuration of the adapter.
     """
     weights = {path for path in files if contents.role_of(path) == FileRole.WEIGHTS}
-    folders = {folder for path in weights for folder in _above(path)}
+    folders = {folder for path in weights for folder in _parent_folders(path)}
     return {
         (path, blob.pk)
         for path, blob in files.items()
@@ -301,25 +297,25 @@ def _facts(files: Mapping[str, Blob]) -> set[tuple[str, int]]:
     }
 
 
-def _above(path: str) -> Iterator[str]:
-    """Yield the folder of a path and every one above it, the top as ""."""
+def _parent_folders(path: str) -> Iterator[str]:
+    """Yield the parent folders of a path; the top one is ""."""
     while path:
         path = path.rpartition("/")[0]
         yield path
 
 
-def _written(wish: _Wish, plan: _Plan) -> Committed | None:
-    """Write a plan in the caller's transaction; None if it is overtaken."""
-    adapter, user = wish.adapter, wish.user
+def _write(request: _Request, plan: _Plan) -> Committed | None:
+    """Write a plan in the caller's transaction; return None if the branch moved."""
+    adapter, user = request.adapter, request.user
     adapters.refresh(adapter)
     permissions.require_adapter(user, adapter)  # the checks may have taken a minute
     if (
-        tip_of(adapter, wish.ref) != plan.tip
+        tip_of(adapter, request.ref) != plan.tip
         or blob_selectors.withheld_in(adapter) != plan.withheld
     ):
         return None
-    coming = [entry for entry in plan.entries if entry.path in wish.coming]
-    publish.require_not_taken_down(user, adapter, coming)
+    incoming = [entry for entry in plan.entries if entry.path in request.incoming]
+    publish.require_not_taken_down(user, adapter, incoming)
     publish.require_stored(plan.entries)
     quotas.charge(namespace=adapter.namespace, blobs=[entry.blob for entry in plan.entries])
     revision = manifests.commit(
@@ -327,17 +323,17 @@ def _written(wish: _Wish, plan: _Plan) -> Committed | None:
         adapter=adapter,
         parent=plan.tip,
         entries=plan.entries,
-        message=wish.message,
+        message=request.message,
     )
     version = None
     if plan.is_version:
         version = publish.number(
-            user=user, revision=revision, said=plan.card.details(), pair=plan.pair
+            user=user, revision=revision, details=plan.card.details(), pair=plan.pair
         )
         publish.make_public(user=user, version=version)
     else:
-        manifests.move(actor=user, revision=revision, name=wish.ref, is_branch=True)
-    if plan.is_card_new and wish.ref == manifests.MAIN:
+        manifests.move(actor=user, revision=revision, name=request.ref, is_branch=True)
+    if plan.is_card_new and request.ref == manifests.MAIN:
         cards.apply(actor=user, adapter=adapter, card=plan.card)
-    publish.record_commit(user=user, revision=revision, ref=wish.ref, version=version)
+    publish.record_commit(user=user, revision=revision, ref=request.ref, version=version)
     return Committed(revision, version, is_new=True)

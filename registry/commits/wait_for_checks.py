@@ -1,8 +1,8 @@
-"""Waiting for the checks of what a commit brings, outside of any transaction.
+"""Waits for the checks of a commit's files, outside of any transaction.
 
-Each file becomes an upload of who commits and goes the way of every upload. Whoever waited long
-enough is told to come again: the uploads stay, so the next try finds the checks done or goes on
-waiting for the same ones.
+Each file becomes an upload of the committer. If the checks take too long, the client is asked to
+repeat the commit: the uploads stay, so the next try finds the checks done or waits for the same
+ones.
 """
 
 from __future__ import annotations
@@ -27,55 +27,55 @@ if TYPE_CHECKING:
     from registry.commits.changes import Put
     from registry.models import Blob, User
 
-#: How many files of a commit are in the checks at once, so that other uploads find room.
+#: Files of a commit that are checked at once, so that other uploads are not held up.
 WAVE = 64
-#: A companion of at most so many bytes is judged at once: reading it takes milliseconds, and a
+#: Companions up to this size are checked in the request: reading one takes milliseconds, and a
 #: README does not wait behind gigabytes.
 SMALL_BYTES = 4 * 2**20
-#: Seconds between two looks, from the first to the longest.
-FIRST_LOOK_S, LAST_LOOK_S = 0.05, 0.5
-#: Seconds after which a client may come again.
+#: Seconds between two polls, at first and at most.
+FIRST_POLL_S, LAST_POLL_S = 0.05, 0.5
+#: Seconds after which a client should repeat the commit.
 RETRY_S = 5
 
 
-def settled(*, user: User, files: Sequence[Put | Inline], wait_s: float) -> dict[str, Blob]:
-    """Return the accepted bytes of every file by path.
+def accepted_blobs(*, user: User, files: Sequence[Put | Inline], wait_s: float) -> dict[str, Blob]:
+    """Return the accepted blob of every file by path.
 
     Args:
-        user: Who commits.
-        files: What comes, each path once.
-        wait_s: How many seconds to wait for checks.
+        user: The committer.
+        files: New files, each path once.
+        wait_s: Maximum seconds to wait for checks.
 
     Raises:
         UploadNotReady: checks still run; ``facts["retry_after"]`` is seconds.
-        UploadRefused: files were refused, with the findings of all that are known by then.
-        UploadIncomplete: bytes are not here.
+        UploadRefused: files were refused; has the findings of all that are known by then.
+        UploadIncomplete: bytes are missing.
     """
     waiting = _Waiting(user, time.monotonic() + wait_s, deque(files))
-    pause_s = FIRST_LOOK_S
-    while waiting.left or waiting.begun:
+    pause_s = FIRST_POLL_S
+    while waiting.left or waiting.started:
         waiting.begin()
-        if waiting.look():
-            pause_s = FIRST_LOOK_S
+        if waiting.poll():
+            pause_s = FIRST_POLL_S
             continue
         waiting.require_time()
         time.sleep(pause_s)
-        pause_s = min(2 * pause_s, LAST_LOOK_S)
+        pause_s = min(2 * pause_s, LAST_POLL_S)
     return waiting.blobs
 
 
-def begun(*, user: User, file: Put | Inline, is_hurried: bool = True) -> Upload:
-    """Send a file to the checks, and judge a small companion at once; done again, find it again.
+def start_checks(*, user: User, file: Put | Inline, checks_now: bool = True) -> Upload:
+    """Queue the checks of a file, or run them now for a small companion; may be repeated.
 
     Args:
-        user: Who commits.
-        file: What comes.
-        is_hurried: Whether there is time to judge; everything else waits for its turn.
+        user: The committer.
+        file: The new file.
+        checks_now: Whether there is time to check a small companion now.
 
     Raises:
         UploadRefused: see ``by_digest.assign_path``; its text names the file.
-        UploadNotReady: another request holds the bytes.
-        UploadIncomplete: they are not here.
+        UploadNotReady: another request holds the lock of the bytes.
+        UploadIncomplete: bytes are missing.
     """
     try:
         if isinstance(file, Inline):
@@ -85,89 +85,91 @@ def begun(*, user: User, file: Put | Inline, is_hurried: bool = True) -> Upload:
                 actor=user, sha256=file.sha256, path=file.path, size_bytes=file.size_bytes
             )
     except UploadRefused as refusal:
-        raise _naming(refusal, file.path) from refusal
+        raise _with_path(refusal, file.path) from refusal
     except Conflict as busy:
         if type(busy) is not Conflict:
             raise
         raise UploadNotReady(busy.detail, retry_after=RETRY_S, paths=[file.path]) from busy
     is_small = upload.size_bytes <= SMALL_BYTES and not checks.is_weights(upload.path)
-    if is_hurried and is_small and upload.state == UploadState.CHECKING:
-        with suppress(Conflict, FileNotFoundError):  # the queue has it as well
+    if checks_now and is_small and upload.state == UploadState.CHECKING:
+        with suppress(Conflict, FileNotFoundError):  # it is queued as well
             check.run_checks(upload=upload)
     return upload
 
 
 @dataclass(slots=True)
 class _Waiting:
-    """Where each file of a commit is: not begun, in the checks, or accepted."""
+    """The files of a commit: not started (``left``), in the checks (``started``), or accepted."""
 
     user: User
     until: float
     left: deque[Put | Inline]
-    begun: dict[str, tuple[Put | Inline, int]] = field(default_factory=dict)
+    started: dict[str, tuple[Put | Inline, int]] = field(default_factory=dict)
     blobs: dict[str, Blob] = field(default_factory=dict)
 
     def require_time(self) -> None:
-        """Raise UploadNotReady when it is late."""
+        """Raise UploadNotReady if the time is over."""
         if time.monotonic() < self.until:
             return
-        paths = [*self.begun, *(file.path for file in self.left)]
+        paths = [*self.started, *(file.path for file in self.left)]
         text = _("%(n)d files are still being checked, “%(path)s” among them. Commit again soon.")
         raise UploadNotReady(
             text % {"n": len(paths), "path": paths[0]}, retry_after=RETRY_S, paths=paths[:100]
         )
 
     def begin(self) -> None:
-        """Send files to the checks while there is room among them."""
-        while self.left and len(self.begun) < WAVE:
+        """Start checks of files, at most ``WAVE`` at once."""
+        while self.left and len(self.started) < WAVE:
             file = self.left[0]
             has_time = time.monotonic() < self.until
-            upload = begun(user=self.user, file=file, is_hurried=has_time)
+            upload = start_checks(user=self.user, file=file, checks_now=has_time)
             self.left.popleft()
-            self.begun[file.path] = file, upload.pk
+            self.started[file.path] = file, upload.pk
 
-    def look(self) -> bool:
-        """See what became of the files in the checks; whether any was decided."""
+    def poll(self) -> bool:
+        """Collect the files whose checks have ended; return whether there are any."""
         rows = Upload.objects.select_related("blob", "blob__anatomy")
-        found = rows.in_bulk([pk for _file, pk in self.begun.values()])
-        refused, before = [], len(self.begun)
-        for path, (file, pk) in list(self.begun.items()):
+        found = rows.in_bulk([pk for _file, pk in self.started.values()])
+        refused, before = [], len(self.started)
+        for path, (file, pk) in list(self.started.items()):
             upload = found.get(pk)
             if upload is not None and upload.state == UploadState.CHECKING:
                 continue
-            del self.begun[path]
+            del self.started[path]
             if upload is not None and upload.state == UploadState.REFUSED:
                 refused.append((path, upload))
             elif upload is None or upload.blob is None or upload.state != UploadState.ACCEPTED:
-                raise endings.closed(upload) if upload else _gone(path)
+                raise endings.closed(upload) if upload else _removed(path)
             elif upload.path == path:
                 self.blobs[path] = upload.blob
-            else:  # the same bytes under another path: now they are known
+            else:  # the same bytes were checked under another path
                 self.left.append(file)
         if refused:
             raise _refusal(refused)
-        return len(self.begun) < before
+        return len(self.started) < before
 
 
-def _gone(path: str) -> Conflict:
+def _removed(path: str) -> Conflict:
     return Conflict(_("“%(path)s” was removed meanwhile. Send it again.") % {"path": path})
 
 
-def _naming(refusal: UploadRefused, path: str) -> UploadRefused:
+def _with_path(refusal: UploadRefused, path: str) -> UploadRefused:
     """Return a refusal of the same kind whose text names the file."""
-    said = str(refusal.detail)
-    if path not in said:
-        said = f"“{path}”: {said}"
+    text = str(refusal.detail)
+    if path not in text:
+        text = f"“{path}”: {text}"
     facts = {key: value for key, value in refusal.facts.items() if key not in {"path", "paths"}}
-    return type(refusal)(said, findings=refusal.findings, paths=[path], **facts)
+    return type(refusal)(text, findings=refusal.findings, paths=[path], **facts)
 
 
 def _refusal(refused: Sequence[tuple[str, Upload]]) -> UploadRefused:
-    """Return the refusal of a commit, with everything that was found about its files."""
-    told = [(path, check.results_of(upload)) for path, upload in refused]
-    path, first = told[0]
-    findings = [found for _path, results in told for found in results]
+    """Return the refusal of a commit, with the findings of all refused files."""
+    results_by_path = [(path, check.results_of(upload)) for path, upload in refused]
+    path, first = results_by_path[0]
+    findings = [found for _path, results in results_by_path for found in results]
     text = check.headline(first)
     if path not in text:
         text = f"“{path}”: {text}"
-    return UploadRefused(text, findings=findings, paths=[path for path, _results in told])
+    return UploadRefused(
+        text, findings=findings, paths=[path for path, _results in results_by_path]
+    )

@@ -1,14 +1,14 @@
-"""Accepted uploads become a draft, and a draft becomes a public version with its README.md.
+"""Drafts from accepted uploads, and publication of drafts with their README.md.
 
-Which README.md a version has:
+Which README.md a version gets:
 
-    one is among its uploads    that one; it is read, for what nobody said in another way
-    ``main`` has one            that one, with what is said now
-    there is none               one that is made of what is said
+    one is among its uploads    that one; it sets the fields that are still empty
+    ``main`` has one            that one, updated from the fields
+    there is none               a new one, written from the fields
 
-What takes a store is done before the transaction of the publication. So a version is public with
-its README.md or not at all, and no lock waits for a store. A README.md that could not be made in
-time, or of which somebody made another meanwhile, follows later (``cards.services``).
+The store is used before the transaction of the publication. So a version and its README.md become
+public together, and no lock waits for the store. If README.md cannot be written in time, or changes
+meanwhile, it is updated later (``cards.services``).
 """
 
 from __future__ import annotations
@@ -53,22 +53,22 @@ def create_draft(
     details: Details | None = None,
     message: str = "",
 ) -> Version:
-    """Freeze accepted uploads into a revision and number it.
+    """Create a numbered draft from accepted uploads.
 
-    Weights are exactly those given; other files of ``main`` are kept unless given anew, its
-    README.md by ``publish``. The files of an existing version return that version, whatever card it
-    has.
+    Its weights are exactly the uploaded ones; other files of ``main`` are kept unless uploaded
+    again, README.md by ``publish``. If a version has the same files, apart from README.md, that
+    version is returned.
 
     Raises:
-        UploadNotReady, UploadRefused: an upload is not accepted (yet), or its weights were taken
-            down from here.
-        Invalid: no file, another's upload, a path twice, or a detail that does not fit.
+        UploadNotReady, UploadRefused: an upload is not accepted, or its weights were taken down
+            from this adapter.
+        Invalid: no file, another user's upload, a path twice, or an invalid detail.
         Gone, NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
     """
     user = permissions.require_adapter(actor, adapter)
-    said = details or Details()
-    version_details.check(said)
-    entries = contents.entries_of_uploads(user, uploads, said.declared_family)
+    given = details or Details()
+    version_details.check(given)
+    entries = contents.entries_of_uploads(user, uploads, given.declared_family)
     pair = anatomies.read_pair(contents.with_kept(entries, manifests.main_of(adapter)))
     with transaction.atomic():
         locked = Adapter.objects.select_for_update().get(pk=adapter.pk)
@@ -77,7 +77,7 @@ def create_draft(
         entries = contents.with_kept(entries, parent)
         existing = _same(adapter, entries)
         if existing is not None:
-            return _said_again(existing, details)
+            return _redescribe(existing, details)
         publishing.require_not_taken_down(user, adapter, entries)
         publishing.require_stored(entries)
         revision = manifests.commit(
@@ -87,7 +87,7 @@ def create_draft(
             entries=entries,
             message=message or f"v{locked.last_number + 1}",
         )
-        version = publishing.number(user=user, revision=revision, said=said, pair=pair)
+        version = publishing.number(user=user, revision=revision, details=given, pair=pair)
         events.record(actor=user, verb="version_drafted", adapter=adapter, subject=version.name)
     return version
 
@@ -95,7 +95,7 @@ def create_draft(
 def release(
     *, actor: User, adapter: Adapter, uploads: Sequence[Upload], details: Details | None = None
 ) -> Version:
-    """Draft and publish in one go; the same files again, even at once, are the same version.
+    """Create a draft and publish it; repeated or simultaneous calls return the same version.
 
     Raises:
         See ``create_draft`` and ``publish``.
@@ -104,49 +104,49 @@ def release(
     return publish_once(actor=actor, version=version)
 
 
-def _said_again(version: Version, details: Details | None) -> Version:
-    """Take new details for a draft of the same files; what is published stays as it is."""
+def _redescribe(version: Version, details: Details | None) -> Version:
+    """Give an existing draft of the same files new details; published versions don't change."""
     if version.state == VersionState.DRAFT and details is not None:
         version_details.describe(version, details)
         version_details.measure(version)
-        version.save(update_fields=version_details.SAID)
+        version.save(update_fields=version_details.COLUMNS)
     return version
 
 
 def _same(adapter: Adapter, entries: Sequence[Entry]) -> Version | None:
-    """Return the version that has these files, and any card unless one is among them."""
+    """Return the version with these files; its README.md may differ if none is among them."""
     live = adapter.versions.exclude(state=VersionState.WITHDRAWN)
-    manifests_of_it = {manifests.digest_of(entries)}
+    digests = {manifests.digest_of(entries)}
     if all(entry.path != contents.README for entry in entries):
         cards = File.objects.filter(path=contents.README, revision__versions__in=live)
         for card in cards.select_related("blob"):
             line = manifests.Entry(card.path, card.blob, card.role)
-            manifests_of_it.add(manifests.digest_of([*entries, line]))
-    return live.filter(revision__manifest_sha256__in=manifests_of_it).order_by("number").first()
+            digests.add(manifests.digest_of([*entries, line]))
+    return live.filter(revision__manifest_sha256__in=digests).order_by("number").first()
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What was read and stored before a publication.
+    """The README of a publication, read or stored before its transaction.
 
     Attributes:
-        given: What the README among the version's own files says.
-        written: A README that was made for it.
-        instead_of: The sha256 of ``main``'s README that it was made of, "" of none.
+        card: The parsed README among the version's own files.
+        written: A new README in the store.
+        instead_of: The sha256 of the README on ``main`` that it replaces, "" without one.
     """
 
-    given: Card | None = None
+    card: Card | None = None
     written: Written | None = None
     instead_of: str = ""
 
 
 def publish(*, actor: User, version: Version) -> Version:
-    """Make a draft public for ever, in one transaction with its README; previews follow the commit.
+    """Publish a draft and its README in one transaction; previews are queued after the commit.
 
     Raises:
-        AlreadyPublished: it is no draft any more.
-        QuotaExceeded: its new bytes do not fit.
-        StorageAway: the README among its files cannot be read now.
+        AlreadyPublished: it is not a draft.
+        QuotaExceeded: its new bytes exceed the quota.
+        StorageAway: the store with the README among its files is unreachable.
         NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
     """
     user = permissions.require_adapter(actor, version.adapter)
@@ -161,16 +161,16 @@ def publish(*, actor: User, version: Version) -> Version:
         entries = _charge(main, manifests.entries_of(drafted), prepared)
         _freeze(user, version, main, entries)
         publishing.make_public(user=user, version=version)
-        if prepared.given is not None:
-            _apply(user, version, prepared.given)
+        if prepared.card is not None:
+            _apply(user, version, prepared.card)
         if drafted != version.revision:
-            drafted.delete()  # nothing but the draft was built on it
+            drafted.delete()  # only the draft used it
         cards.follow_on_commit(actor=actor, adapter=adapter)
     return version
 
 
 def publish_once(*, actor: User, version: Version) -> Version:
-    """Publish a draft; a version that is out already, perhaps since just now, stays as it is.
+    """Publish a draft; does nothing if the version is published, even by a simultaneous call.
 
     Raises:
         See ``publish``.
@@ -182,30 +182,30 @@ def publish_once(*, actor: User, version: Version) -> Version:
 
 
 def _prepare(version: Version) -> _Prepared:
-    """Read the README of a draft, or make and store one; outside of a transaction.
+    """Read the README of a draft, or write and store one; outside of a transaction.
 
     Raises:
-        StorageAway: the README among its files cannot be read now.
+        StorageAway: the store with the README among its files is unreachable.
     """
     rows = Version.objects.select_related("revision", "adapter__namespace")
     draft = rows.filter(pk=version.pk, state=VersionState.DRAFT).first()
     if draft is None:
         return _Prepared()
     entries = manifests.entries_of(draft.revision)
-    given = contents.readme_of(entries)
-    if given is not None:
-        return _Prepared(given=_read(given.blob))
+    line = contents.readme_of(entries)
+    if line is not None:
+        return _Prepared(card=_read(line.blob))
     if not contents.takes_readme(entries):
         return _Prepared()
     before = _readme_of(manifests.main_of(draft.adapter))
     publishing.name_after_file(draft.adapter, draft)
-    latest.present(draft.adapter, draft)
+    latest.set_columns(draft.adapter, draft)
     try:
         text = readme.new_text(draft.adapter, before.blob if before else None)
         if text is not None:
             return _Prepared(written=promote.put([text.encode()]), instead_of=_digest(before))
     except (LoraryError, OSError) as reason:
-        log.warning("README.md of adapter %d cannot be made: %s", draft.adapter_id, reason)
+        log.warning("README.md of adapter %d cannot be written: %s", draft.adapter_id, reason)
     return _Prepared()
 
 
@@ -227,7 +227,7 @@ def _charge(main: Revision, entries: list[Entry], prepared: _Prepared) -> list[E
     """Charge the files of a version, and return them with its README; the adapter is locked.
 
     Raises:
-        QuotaExceeded: the files do not fit. A new README that does not is left out.
+        QuotaExceeded: the files exceed the quota. A new README that does is left out.
     """
     namespace, blobs = main.adapter.namespace, [entry.blob for entry in entries]
     before = _readme_of(main) if contents.takes_readme(entries) else None
@@ -241,7 +241,7 @@ def _charge(main: Revision, entries: list[Entry], prepared: _Prepared) -> list[E
 
 
 def _freeze(user: User, version: Version, main: Revision, entries: list[Entry]) -> None:
-    """Give a draft its last revision: with these files, on top of what ``main`` is now."""
+    """Give a draft its final revision: these files, with the current ``main`` as parent."""
     drafted = version.revision
     is_same = manifests.digest_of(entries) == drafted.manifest_sha256
     if is_same and drafted.parent_id == main.pk:
@@ -257,9 +257,9 @@ def _freeze(user: User, version: Version, main: Revision, entries: list[Entry]) 
 
 
 def _apply(user: User, version: Version, card: Card) -> None:
-    """Write what the README of a version says and nobody said in another way."""
+    """Set the empty fields of a version and its adapter from its README."""
     adapter = version.adapter
-    unsaid = replace(
+    missing = replace(
         card,
         text=adapter.card or card.text,
         licence=None if adapter.licence else card.licence,
@@ -268,5 +268,5 @@ def _apply(user: User, version: Version, card: Card) -> None:
         lineage=None if version.lineage else card.lineage,
         trigger_words=None if version.trigger_words else card.trigger_words,
     )
-    cards.apply(actor=user, adapter=adapter, card=unsaid)
+    cards.apply(actor=user, adapter=adapter, card=missing)
     version.refresh_from_db()

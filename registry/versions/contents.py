@@ -1,4 +1,4 @@
-"""What a new version holds: accepted uploads, and what is kept of the files before."""
+"""The files of a new version: accepted uploads, and files kept from the parent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from registry.models import Blob, Revision, Upload, User
 
 MAX_FILES = 64
-#: The one path whose text is an adapter's card.
+#: Path of the file whose text is an adapter's card.
 README = "README.md"
 
 
@@ -28,13 +28,13 @@ def entries_of_uploads(user: User, uploads: Sequence[Upload], family: str) -> li
     """Return manifest lines of uploads, with the primary one and the halves of a pair.
 
     Args:
-        user: Who sent them.
+        user: The uploader.
         uploads: One for each path.
-        family: Base model that the user named, empty where nobody did.
+        family: Declared base model, or empty.
 
     Raises:
-        UploadNotReady, UploadRefused: an upload is not accepted (yet).
-        Invalid: no weights, too many files, another's upload, or a path twice.
+        UploadNotReady, UploadRefused: an upload is not accepted.
+        Invalid: no weights, too many files, another user's upload, or a path twice.
     """
     if not 1 <= len(uploads) <= MAX_FILES:
         raise Invalid(_("A version has 1 to %(n)d files.") % {"n": MAX_FILES})
@@ -52,8 +52,8 @@ def arranged(files: Mapping[str, Blob], family: str = "") -> list[Entry]:
     """Return manifest lines of files, with the primary one and the halves of a pair.
 
     Args:
-        files: Bytes by path.
-        family: Base model that the user named, empty where nobody did.
+        files: Blobs by path.
+        family: Declared base model, or empty.
     """
     weights = {path: blob for path, blob in files.items() if role_of(path) == FileRole.WEIGHTS}
     documents = {path: blob_selectors.document_of(blob) for path, blob in weights.items()}
@@ -72,10 +72,10 @@ def arranged(files: Mapping[str, Blob], family: str = "") -> list[Entry]:
 
 
 def _primary(weights: Mapping[str, Blob], variants: Mapping[str, str]) -> str:
-    """Return the largest weights file; of a pair, the half that is used first; "" of none.
+    """Return the path of the largest weights, or of the first half of a pair; "" without weights.
 
-    Of the checkpoints of one run only the last counts. Of files of one size the one in the fewest
-    folders counts: trainers leave their checkpoints in folders beside the result.
+    Only the last checkpoint of a run counts. Of files of the same size, the one in the fewest
+    folders counts, because trainers put their checkpoints into folders beside the result.
     """
     is_pair = {HIGH, LOW} <= set(variants.values())
     return max(
@@ -92,7 +92,7 @@ def _primary(weights: Mapping[str, Blob], variants: Mapping[str, str]) -> str:
 
 def _require_accepted(user: User, upload: Upload) -> None:
     if upload.owner_id != user.pk:
-        raise Invalid(_("An upload is another's."))
+        raise Invalid(_("An upload belongs to another user."))
     if upload.state in {UploadState.RECEIVING, UploadState.CHECKING}:
         raise UploadNotReady(
             _("“%(path)s” is %(state)s. Wait until it is accepted.")
@@ -128,18 +128,17 @@ _ROLES = {
 
 
 def role_of(path: str) -> str:
-    """Return what a file is for, by its name."""
+    """Return the role of a file from its name."""
     return _ROLES.get(path.rpartition(".")[2].casefold(), FileRole.OTHER)
 
 
 def with_kept(entries: list[Entry], parent: Revision) -> list[Entry]:
-    """Return lines with those files of the revision before that are no weights, nor given anew.
+    """Return the entries with the parent's files that are neither weights nor replaced.
 
-    What went with a withdrawn version is left behind. So is the card: the publication brings the
-    one that tells of the adapter as it is by then.
+    Files of withdrawn versions are left out. So is the card, which the publication writes.
 
     Raises:
-        Invalid: two names differ only in upper and lower case.
+        Invalid: two names differ only in case.
     """
     paths = {entry.path for entry in entries}
     kept = [
@@ -153,14 +152,14 @@ def with_kept(entries: list[Entry], parent: Revision) -> list[Entry]:
 
 
 def base_of(tip: Revision, withheld: Set[int] | None = None) -> list[Entry]:
-    """Return the lines that whatever comes next on a branch is built on.
+    """Return the files that the next revision of a branch starts from.
 
-    What came with a withdrawn version is left behind; on ``main``, those that are read instead are
-    in the place of its weights.
+    Files of withdrawn versions are left out. On ``main``, those of the default revision replace the
+    weights.
 
     Args:
-        tip: Where the branch ends.
-        withheld: Ids of blobs as ``blobs.withheld_in`` finds them, where they were looked up.
+        tip: Revision that the branch points at.
+        withheld: Result of ``blobs.withheld_in``; computed if None.
     """
     if withheld is None:
         withheld = blob_selectors.withheld_in(tip.adapter)
@@ -180,12 +179,12 @@ def base_of(tip: Revision, withheld: Set[int] | None = None) -> list[Entry]:
 
 
 def readme_of(entries: Iterable[Entry]) -> Entry | None:
-    """Return the line of a card, None where there is none."""
+    """Return the entry of the card, or None."""
     return next((entry for entry in entries if entry.path == README), None)
 
 
 def takes_readme(entries: Iterable[Entry]) -> bool:
-    """Whether there is no card yet, nor a name such as ``readme.md`` that it cannot lie beside."""
+    """Whether a card can be added: there is neither one nor a name like ``readme.md``."""
     try:
         require_distinct([*(entry.path for entry in entries), README])
     except Invalid:
@@ -194,15 +193,15 @@ def takes_readme(entries: Iterable[Entry]) -> bool:
 
 
 def require_distinct(paths: Iterable[str]) -> None:
-    """Refuse names that not every system can have side by side.
+    """Refuse names that some file systems cannot store together.
 
     Raises:
-        Invalid: two differ only in upper and lower case, or one is a folder of another.
+        Invalid: two names differ only in case, or one is a folder of another.
     """
     keys = sorted(path.casefold() for path in paths)
     if len(set(keys)) != len(keys):
         raise Invalid(
-            _("Two files differ only in upper and lower case; not every system has both.")
+            _("The names of two files differ only in case, which some file systems do not support.")
         )
     files = set(keys)
     for key in keys:

@@ -1,4 +1,4 @@
-"""What is said and measured about a version."""
+"""The description of a version, and the columns copied from its anatomy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MAX_TRIGGER_WORDS = 32
 STRENGTH_LIMIT = 10.0
 #: Columns that ``describe`` and ``measure`` write.
-SAID = (
+COLUMNS = (
     "label",
     "notes",
     "declared_family",
@@ -40,10 +40,10 @@ SAID = (
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What a person says about a version; strengths are multipliers, None: not said.
+    """A person's description of a version; None means not given, strengths are multipliers.
 
-    Trigger words that were not said are read from the file; where it states none, those of the
-    version offered so far stay. An empty list says there are none.
+    If no trigger words are given, they are read from the file, or copied from the latest version if
+    the file has none. An empty list means that there are none.
     """
 
     label: str = ""
@@ -57,43 +57,43 @@ class Details:
 
     @classmethod
     def of(cls, version: Version) -> Details:
-        """Return what is said about a version now."""
-        said: dict[str, Any] = {field.name: getattr(version, field.name) for field in fields(cls)}
-        return cls(**said | {"trigger_words": tuple(version.trigger_words)})
+        """Return the current description of a version."""
+        values: dict[str, Any] = {one.name: getattr(version, one.name) for one in fields(cls)}
+        return cls(**values | {"trigger_words": tuple(version.trigger_words)})
 
 
-def describe(version: Version, said: Details) -> None:
-    """Write what a person says; words nobody spoke of are the file's, or stay what they were."""
-    version.label, version.notes = said.label.strip(), said.notes.strip()
-    version.declared_family, version.lineage = said.declared_family, said.lineage.strip()
-    words = said.trigger_words
+def describe(version: Version, details: Details) -> None:
+    """Set the description of a version; trigger words default to the file's or the latest ones."""
+    version.label, version.notes = details.label.strip(), details.notes.strip()
+    version.declared_family, version.lineage = details.declared_family, details.lineage.strip()
+    words = details.trigger_words
     if words is None:
         words = _words_of_file(version) or _words_before(version)
     version.trigger_words = [" ".join(word.split()) for word in words if word.strip()]
-    version.strength = said.strength
-    version.strength_min, version.strength_max = said.strength_min, said.strength_max
+    version.strength = details.strength
+    version.strength_min, version.strength_max = details.strength_min, details.strength_max
 
 
 def _words_of_file(version: Version) -> list[str]:
-    """Return the trigger words that the primary file's metadata states; guesses are left out."""
+    """Return the trigger words from the primary file's metadata, without guesses."""
     document = document_of(version)
     stated = [word for word in document.get("trigger_words", ()) if word["confidence"] != "low"]
     return [word["text"] for word in stated][:MAX_TRIGGER_WORDS]
 
 
 def _words_before(version: Version) -> list[str]:
-    """Return the trigger words of the version that is offered until this one is."""
+    """Return the trigger words of the latest version."""
     offered = version.adapter.latest_version
     return [] if offered is None else list(offered.trigger_words)
 
 
 def document_of(version: Version) -> dict[str, Any]:
-    """Return the anatomy of the primary file, {} where it has none."""
+    """Return the anatomy of the primary file, {} without one."""
     return version_selectors.document_of(version, version.primary_file)
 
 
 def measure(version: Version) -> None:
-    """Copy from the anatomy what lists filter and show."""
+    """Set the columns that lists filter and show, from the anatomy."""
     files: list[File] = list(version.files)
     version.size_bytes = sum(file.size_bytes for file in files)
     primary = next(file for file in files if file.is_primary)
@@ -103,30 +103,30 @@ def measure(version: Version) -> None:
 
 
 def facts_of_file(document: Mapping[str, Any], file: File | None, declared: str) -> Facts:
-    """Return the facts of a version's primary file; as half of a pair it says its family itself."""
+    """Return the facts of a version's primary file; half of a pair implies its family."""
     candidates = (document.get("base") or {}).get("candidates") or ()
     half = variants.half_family(file.variant, candidates) if file else ""
     return facts_of(document, declared or half)
 
 
-def check(said: Details) -> None:
-    """Refuse details that do not fit.
+def check(details: Details) -> None:
+    """Refuse invalid details.
 
     Raises:
-        Invalid: ``facts["fields"]`` names each.
+        Invalid: ``facts["fields"]`` has a sentence for each.
     """
     faults: dict[str, str] = {}
-    if len(said.label) > 48:
+    if len(details.label) > 48:
         faults["label"] = _("A label has at most 48 characters.")
-    if len(said.notes) > 20_000:
+    if len(details.notes) > 20_000:
         faults["notes"] = _("Notes have at most 20,000 characters.")
-    if len(said.lineage) > 64:
+    if len(details.lineage) > 64:
         faults["lineage"] = _("A lineage has at most 64 characters.")
-    if said.declared_family and said.declared_family not in FAMILIES:
+    if details.declared_family and details.declared_family not in FAMILIES:
         faults["family"] = _("Known base models are: %(all)s.") % {"all": ", ".join(FAMILIES)}
-    if fault := _trigger_fault(said.trigger_words or ()):
+    if fault := _trigger_fault(details.trigger_words or ()):
         faults["trigger_words"] = fault
-    if fault := _strength_fault(said):
+    if fault := _strength_fault(details):
         faults["strength"] = fault
     if faults:
         raise Invalid(" ".join(faults.values()), fields=faults)
@@ -140,15 +140,15 @@ def _trigger_fault(words: Sequence[str]) -> str:
     return ""
 
 
-def _strength_fault(said: Details) -> str:
-    given = [
+def _strength_fault(details: Details) -> str:
+    strengths = [
         value
-        for value in (said.strength, said.strength_min, said.strength_max)
+        for value in (details.strength, details.strength_min, details.strength_max)
         if value is not None
     ]
-    if any(not math.isfinite(value) or abs(value) > STRENGTH_LIMIT for value in given):
+    if any(not math.isfinite(value) or abs(value) > STRENGTH_LIMIT for value in strengths):
         return _("A strength lies between -10 and 10.")
-    low, high = said.strength_min, said.strength_max
+    low, high = details.strength_min, details.strength_max
     if low is not None and high is not None and low > high:
         return _("The lowest strength is above the highest.")
     return ""

@@ -1,4 +1,4 @@
-"""The file behind an address: in one question for nearly everybody, else the long way."""
+"""The file for an address: one compiled query for most requests, else several queries."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
     from django.db.models import QuerySet
 
-#: What sending needs, for ``served_of``; all columns of five tables cost more than the question.
-SENT = (
+#: Columns for ``served_of``; reading all columns of five tables costs more than the query.
+SERVED = (
     "path",
     "is_primary",
     "blob__sha256",
@@ -35,7 +35,7 @@ _NUMBER = re.compile(r"v([1-9][0-9]{0,8})\Z")
 
 
 class Bytes(NamedTuple):
-    """Of a blob what sending needs: a row of the model costs more than the question."""
+    """The columns of a blob that sending needs; a model instance costs more than the query."""
 
     sha256: str
     size_bytes: int
@@ -44,7 +44,7 @@ class Bytes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A file of a version, and whether everybody may see it."""
+    """A file of a version, and whether it is public."""
 
     path: str
     is_primary: bool
@@ -62,7 +62,7 @@ def get(
         NotFound, Gone, Moved: see ``adapters.get``, ``versions.get`` and ``versions.file``.
         Forbidden: see ``require_access``.
     """
-    found = _plain(user, owner, name, version, path)
+    found = _quick(user, owner, name, version, path)
     if found is not None:
         return found
     adapter = adapter_selectors.get(user, owner, name)
@@ -75,22 +75,22 @@ def get(
 
 
 def served_of(version_id: int, row: Sequence[Any]) -> Served:
-    """Return what the columns ``SENT`` tell of a file, as the database's driver gives them."""
+    """Return a file from the raw values of the columns ``SERVED``."""
     path, is_primary, sha256, size_bytes, is_stored, visibility, access = row
     blob = Bytes(sha256, size_bytes, bool(is_stored))
     return Served(path, bool(is_primary), blob, version_id, is_for_everybody(visibility, access))
 
 
 def is_for_everybody(visibility: str, access: str) -> bool:
-    """Whether a cache that serves several people may keep files of an adapter with these."""
+    """Whether shared caches may store files of an adapter with this visibility and access."""
     return visibility == Visibility.PUBLIC and access == Access.OPEN
 
 
 def require_access(user: User | AnonymousUser | None, adapter: Adapter) -> None:
-    """Let those pass who may have the bytes of an adapter that they may see.
+    """Require that the user may download from an adapter that they may see.
 
     Raises:
-        Forbidden: it is gated; ``facts["access"]`` says how.
+        Forbidden: it is gated; ``facts["access"]`` is the kind of gate.
     """
     if adapter.access == Access.OPEN:
         return
@@ -99,10 +99,10 @@ def require_access(user: User | AnonymousUser | None, adapter: Adapter) -> None:
         raise Forbidden(text % {"name": adapter.full_name}, access=adapter.access)
 
 
-def _plain(
+def _quick(
     user: User | AnonymousUser | None, owner: str, name: str, version: str, path: str
 ) -> Served | None:
-    """Return what is out under its present name and number; None says nothing about the rest."""
+    """Return a public file by current names and version number; None if the query finds none."""
     number = _NUMBER.match(version)
     if number is None:
         return None
@@ -113,21 +113,21 @@ def _plain(
         "path": path,
     }
     token = user.access_token if user is not None and user.is_authenticated else None
-    is_bound = token is not None and token.is_bound  # the question for users knows no tokens
+    is_bound = token is not None and token.is_bound  # the compiled query ignores tokens
     if user is None or not user.is_authenticated or is_bound:
         row = _FOR_STRANGERS.first(**values)
     else:
         row = _FOR_USERS.first(**values, user_id=user.pk)
     if row is None:
         return None
-    version_id, *sent = row
-    return served_of(version_id, sent)
+    version_id, *values = row
+    return served_of(version_id, values)
 
 
 def _rows(
     owner: str, name: str, number: int, path: str, user_id: int | None = None
 ) -> QuerySet[File, Any]:
-    """Return the question behind ``_plain``; keys for names, ids for people."""
+    """Return the query behind ``_quick``; names are keys."""
     user = None if user_id is None else User(pk=user_id)
     seen = Adapter.objects.visible_to(user).filter(
         key=name, namespace__key=owner, access=Access.OPEN
@@ -138,9 +138,9 @@ def _rows(
         revision__versions__state__in=OUT_STATES,
         revision__versions__adapter__in=seen,
     )
-    return rows.order_by().values_list("revision__versions", *SENT)[:1]
+    return rows.order_by().values_list("revision__versions", *SERVED)[:1]
 
 
-_STANDS = {"owner": text("owner"), "name": text("name"), "path": text("path")}
-_FOR_STRANGERS = Compiled(_rows, **_STANDS, number=integer(1))
-_FOR_USERS = Compiled(_rows, **_STANDS, number=integer(1), user_id=integer(2))
+_NAMES = {"owner": text("owner"), "name": text("name"), "path": text("path")}
+_FOR_STRANGERS = Compiled(_rows, **_NAMES, number=integer(1))
+_FOR_USERS = Compiled(_rows, **_NAMES, number=integer(1), user_id=integer(2))

@@ -1,4 +1,4 @@
-"""Which version of an adapter is offered, and what lists show of it."""
+"""The latest version of an adapter, and the adapter's columns that lists show."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ MAX_REASON = 280
 
 
 def lock(version: Version) -> None:
-    """Lock the adapter and read the version again, first thing in a transaction.
+    """Lock the adapter and read the version again; call it first in a transaction.
 
     Raises:
-        NotFound: it was a draft, and was discarded meanwhile.
+        NotFound: it was a draft that was discarded meanwhile.
     """
     Adapter.objects.select_for_update().get(pk=version.adapter_id)
     try:
@@ -33,7 +33,7 @@ def lock(version: Version) -> None:
 
 
 def newest(adapter: Adapter) -> Version | None:
-    """Return the version that is offered: the highest published number."""
+    """Return the published version with the highest number."""
     return adapter.versions.filter(state=VersionState.PUBLISHED).order_by("-number").first()
 
 
@@ -48,16 +48,16 @@ def latest_described_by_card(adapter: Adapter, tip: Revision) -> Version | None:
     return version_selectors.standing_for(out, [tip]).get(tip.pk) or newest(adapter)
 
 
-def present(adapter: Adapter, version: Version | None) -> None:
-    """Set what lists show of a version on the adapter at hand; saves nothing."""
+def set_columns(adapter: Adapter, version: Version | None) -> None:
+    """Set the adapter's columns that lists show, without saving them."""
     adapter.latest_version = version
     adapter.family = version.family if version else ""
     adapter.lineage = version.lineage if version else ""
 
 
-def show(adapter: Adapter, version: Version | None) -> None:
-    """Keep on the adapter what lists show of its newest offered version."""
-    present(adapter, version)
+def update_lists(adapter: Adapter, version: Version | None) -> None:
+    """Save the adapter's columns that lists show of its latest version."""
+    set_columns(adapter, version)
     if version is not None:
         adapter.published_at = version.published_at
     adapter.save(
@@ -66,20 +66,20 @@ def show(adapter: Adapter, version: Version | None) -> None:
     adapters.refresh_search(adapter)
 
 
-def drop(version: Version) -> None:
-    """Remove a draft, and its revision where nothing else is built on it; its number stays used."""
+def delete_draft(version: Version) -> None:
+    """Delete a draft, and its revision if nothing else uses it; the number is not used again."""
     revision = version.revision
     version.delete()
     is_used = revision.versions.exists() or revision.children.exists()
     if not is_used and not revision.aliases.exists():
-        revision.delete()  # its files let go of their blobs
+        revision.delete()  # and its files, so that the sweeper can delete their blobs
 
 
 def checked_reason(reason: str) -> str:
     """Return a reason on one line.
 
     Raises:
-        Invalid: there is none, it is too long, or it has characters that nobody sees.
+        Invalid: it is empty, too long, or has control characters.
     """
     text = " ".join(reason.split())
     fault = ""

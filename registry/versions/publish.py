@@ -1,4 +1,4 @@
-"""What drafting, publishing and committing share: a number for a revision, and putting it out."""
+"""Steps of drafting, publishing and committing: numbering a revision and making it public."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from registry.blobs import selectors as blob_selectors
 from registry.errors import UploadRefused
 from registry.models import Adapter, Blob, Version, VersionAnatomy, VersionState
 from registry.signals import version_published
-from registry.versions import details, latest
+from registry.versions import details as version_details
+from registry.versions import latest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,43 +40,46 @@ def require_not_taken_down(user: User, adapter: Adapter, entries: Sequence[Entry
             "“%(path)s” was taken down from here with %(version)s: %(reason)s. Only an "
             "administrator can publish it here again."
         )
-        was = taken[found.blob.pk]
-        said = {"path": found.path, "version": was.name, "reason": was.withdrawn_reason.rstrip(".")}
-        raise UploadRefused(text % said, paths=[found.path], version=was.name)
+        version = taken[found.blob.pk]
+        facts = {
+            "path": found.path,
+            "version": version.name,
+            "reason": version.withdrawn_reason.rstrip("."),
+        }
+        raise UploadRefused(text % facts, paths=[found.path], version=version.name)
 
 
 def require_stored(entries: Sequence[Entry]) -> None:
-    """Lock the blobs and see that their bytes are there: the sweeper may have let them go.
+    """Lock the blobs and require that their bytes are stored; the sweeper may have released them.
 
     Raises:
-        UploadRefused: it has.
+        UploadRefused: bytes are missing.
     """
     blobs = Blob.objects.select_for_update().filter(pk__in=[entry.blob.pk for entry in entries])
     gone = {blob.pk for blob in blobs if not blob.is_stored}
     if names := [entry.path for entry in entries if entry.blob.pk in gone]:
-        text = _("The bytes of “%(path)s” were removed since they were uploaded. Send them again.")
+        text = _("The bytes of “%(path)s” were deleted since they were uploaded. Send them again.")
         raise UploadRefused(text % {"path": names[0]}, paths=names)
 
 
 def number(
-    *, user: User, revision: Revision, said: Details, pair: dict[str, Any] | None
+    *, user: User, revision: Revision, details: Details, pair: dict[str, Any] | None
 ) -> Version:
     """Give a revision the next number, as a draft; the caller has locked the adapter.
 
     Args:
-        user: Who publishes it.
-        revision: Has weights.
-        said: What a person says about it.
-        pair: What the weights and the configuration beside them say together
-            (``anatomies.read_pair``).
+        user: The author.
+        revision: A revision with weights.
+        details: Description of the version.
+        pair: Anatomy of the weights with their configuration (``anatomies.read_pair``).
     """
     adapter = revision.adapter
     following = Adapter.objects.values_list("last_number", flat=True).get(pk=adapter.pk) + 1
     Adapter.objects.filter(pk=adapter.pk).update(last_number=following)
     version = Version(adapter=adapter, number=following, revision=revision, author=user)
     own = VersionAnatomy(version=version, document=pair) if pair else None
-    details.describe(version, said)
-    details.measure(version)
+    version_details.describe(version, details)
+    version_details.measure(version)
     version.save()
     if own is not None:
         own.save()
@@ -91,14 +95,14 @@ def make_public(*, user: User, version: Version) -> None:
     name_after_file(adapter, version)
     manifests.move(actor=user, revision=version.revision, name=manifests.MAIN, is_branch=True)
     manifests.move(actor=user, revision=version.revision, name=version.name)
-    latest.show(adapter, latest.newest(adapter))
+    latest.update_lists(adapter, latest.newest(adapter))
     events.record(actor=user, verb="version_published", adapter=adapter, subject=version.name)
     send_published(version)
 
 
 def name_after_file(adapter: Adapter, version: Version) -> None:
     """Give an adapter without a title the one in its file's metadata."""
-    notes = details.document_of(version).get("metadata") or {}
+    notes = version_details.document_of(version).get("metadata") or {}
     title = notes.get("title") or ""
     if not adapter.title and title.isprintable():
         adapter.title = title[: adapters.LIMITS["title"]]
@@ -107,7 +111,7 @@ def name_after_file(adapter: Adapter, version: Version) -> None:
 def record_commit(
     *, user: User, revision: Revision, ref: str, version: Version | None = None
 ) -> None:
-    """Record that a branch points at a new revision, and the version that it was made for."""
+    """Record the event of a commit, with its version if it has one."""
     events.record(
         actor=user,
         verb="revision_committed",

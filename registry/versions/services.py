@@ -1,4 +1,4 @@
-"""Changes of a version: its description, yank, restore; ``withdraw`` takes its bytes away."""
+"""Describing, yanking, restoring and discarding versions; ``withdraw`` deletes their bytes."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 def describe(*, actor: User, version: Version, details: Details) -> Version:
-    """Change what is said about a version as a README says it; its files never change.
+    """Change the description of a version, not README.md; see ``cards.services.edit_version``.
 
     Raises:
-        Invalid: a detail does not fit.
+        Invalid: a detail is invalid.
         StateConflict: it was withdrawn.
     """
     user = permissions.require_adapter(actor, version.adapter)
@@ -35,31 +35,31 @@ def describe(*, actor: User, version: Version, details: Details) -> Version:
         if version.state == VersionState.WITHDRAWN:
             text = _("%(version)s was withdrawn and can no longer be edited.")
             raise StateConflict(text % {"version": version.name}, state=version.state)
-        before = _rendered_by(version)
+        before = _preview_inputs(version)
         version_details.describe(version, details)
         version_details.measure(version)
-        version.save(update_fields=version_details.SAID)
+        version.save(update_fields=version_details.COLUMNS)
         if version.adapter.latest_version_id == version.pk:
-            latest.show(version.adapter, version)
+            latest.update_lists(version.adapter, version)
         events.record(
             actor=user, verb="version_edited", adapter=version.adapter, subject=version.name
         )
-        if version.state == VersionState.PUBLISHED and _rendered_by(version) != before:
+        if version.state == VersionState.PUBLISHED and _preview_inputs(version) != before:
             publishing.send_published(version)
     return version
 
 
-def _rendered_by(version: Version) -> tuple[object, ...]:
-    """Return what is said of a version that its pictures follow."""
+def _preview_inputs(version: Version) -> tuple[object, ...]:
+    """Return the part of a description that previews depend on."""
     return (
         version.trigger_words, version.strength, version.strength_min, version.strength_max,
     )  # fmt: skip
 
 
 def remeasure(*, version: Version) -> bool:
-    """Copy from a renewed anatomy what lists show; whether that is something else than before.
+    """Copy the columns that lists show from a new anatomy; return whether they changed.
 
-    What people said stays. A published version's new family is told to the previews.
+    Descriptions stay. If a published version has a new family, its previews are rendered again.
     """
     with transaction.atomic():
         latest.lock(version)
@@ -69,7 +69,7 @@ def remeasure(*, version: Version) -> bool:
             return False
         version.save(update_fields=["family", "algorithm", "rank", "size_bytes"])
         if version.adapter.latest_version_id == version.pk:
-            latest.show(version.adapter, version)
+            latest.update_lists(version.adapter, version)
         if version.state == VersionState.PUBLISHED and version.family != before.family:
             publishing.send_published(version)
     return True
@@ -80,26 +80,26 @@ def _measured(version: Version) -> anatomies.Facts:
 
 
 def yank(*, actor: User, version: Version, reason: str) -> Version:
-    """Keep a version but stop offering it; whoever looks at it reads why.
+    """Mark a version as no longer recommended; its page shows the reason.
 
     Raises:
-        Invalid: there is no reason, or it does not fit.
+        Invalid: the reason is missing or invalid.
         StateConflict: drafts and withdrawn versions cannot be yanked.
     """
-    return _offer(actor, version, VersionState.YANKED, latest.checked_reason(reason))
+    return _set_state(actor, version, VersionState.YANKED, latest.checked_reason(reason))
 
 
 def restore(*, actor: User, version: Version) -> Version:
-    """Offer a yanked version again; one that is offered stays as it is.
+    """Undo a yank; does nothing if the version is not yanked.
 
     Raises:
-        StateConflict: it is a draft, or was withdrawn.
+        StateConflict: it is a draft or withdrawn.
     """
-    return _offer(actor, version, VersionState.PUBLISHED, "")
+    return _set_state(actor, version, VersionState.PUBLISHED, "")
 
 
-def _offer(actor: User, version: Version, state: VersionState, reason: str) -> Version:
-    """Change whether a version that is out is offered."""
+def _set_state(actor: User, version: Version, state: VersionState, reason: str) -> Version:
+    """Set a public version to published or yanked."""
     user = permissions.require_adapter(actor, version.adapter)
     with transaction.atomic():
         latest.lock(version)
@@ -109,7 +109,7 @@ def _offer(actor: User, version: Version, state: VersionState, reason: str) -> V
             return version
         version.state, version.yanked_reason = state, reason
         version.save(update_fields=["state", "yanked_reason"])
-        latest.show(version.adapter, latest.newest(version.adapter))
+        latest.update_lists(version.adapter, latest.newest(version.adapter))
         events.record(
             actor=user,
             verb="version_yanked" if reason else "version_restored",
@@ -127,10 +127,10 @@ def _not_out(version: Version) -> str:
 
 
 def discard(*, actor: User, version: Version) -> None:
-    """Drop a draft; its number is not given again.
+    """Delete a draft; its number is not used again.
 
     Raises:
-        AlreadyPublished: it is no draft.
+        AlreadyPublished: it is not a draft.
     """
     user = permissions.require_adapter(actor, version.adapter)
     with transaction.atomic():
@@ -138,7 +138,7 @@ def discard(*, actor: User, version: Version) -> None:
         if version.state != VersionState.DRAFT:
             text = _("%(version)s is published and kept. Yank it, or withdraw it.")
             raise AlreadyPublished(text % {"version": version.name}, version=version.name)
-        latest.drop(version)
+        latest.delete_draft(version)
         events.record(
             actor=user, verb="version_discarded", adapter=version.adapter, subject=version.name
         )

@@ -1,14 +1,14 @@
-"""Taking versions down for good: a tombstone stays.
+"""Withdraws versions and adapters for good; a tombstone stays.
 
 ```
 published, yanked ──▶ withdrawn      page, number, reason, digests and revision stay (410)
-                          │          bytes and pictures are served no more, at once
-                          └────────▶ the sweeper removes bytes that nothing else keeps
+                          │          bytes and pictures are no longer served, at once
+                          └────────▶ the sweeper deletes bytes that nothing else uses
 ```
 
-Nothing leads back. What its owner withdrew may be published again, under a new number. What
-somebody who runs the hub withdrew (``is_takedown``) stays out: that adapter takes the same weights
-from nobody else.
+A withdrawal cannot be undone. What the owner withdrew may be published again, under a new number.
+After a withdrawal by an administrator (``is_takedown``), only administrators can publish the same
+weights in this adapter.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ if TYPE_CHECKING:
 
 
 def withdraw(*, actor: User, version: Version, reason: str) -> Version:
-    """Take a version down for good; again with the same reason changes nothing.
+    """Withdraw a version for good; does nothing if it was withdrawn for the same reason.
 
     Args:
-        actor: Its owner, or somebody who runs the hub.
-        version: One that is out.
-        reason: Told to everyone who asks for it, at most ``latest.MAX_REASON`` characters.
+        actor: Its owner or an administrator.
+        version: A published or yanked version.
+        reason: Public reason, at most ``latest.MAX_REASON`` characters.
 
     Raises:
-        Invalid: there is no reason, or it does not fit.
+        Invalid: the reason is missing or invalid.
         StateConflict: it is a draft, or was withdrawn for another reason.
         NotFound, Forbidden, Unauthenticated: see ``permissions.require_owner_or_operator``.
     """
@@ -63,7 +63,7 @@ def withdraw(*, actor: User, version: Version, reason: str) -> Version:
         if version.state not in OUT_STATES:
             raise StateConflict(_why_not(version), state=version.state)
         _take_down(user, version, text)
-        latest.show(version.adapter, latest.newest(version.adapter))
+        latest.update_lists(version.adapter, latest.newest(version.adapter))
     return version
 
 
@@ -79,12 +79,12 @@ def _why_not(version: Version) -> str:
 
 
 def withdraw_adapter(*, actor: User, adapter: Adapter, reason: str) -> Adapter:
-    """Take a whole adapter down for good: every version, its drafts, and all that may come.
+    """Withdraw an adapter for good: all versions and drafts; it accepts no new ones.
 
-    Its name stays taken, and its page says why. Again with the same reason changes nothing.
+    Its name stays taken, and its page shows the reason. May be repeated with the same reason.
 
     Raises:
-        Invalid: there is no reason, or it does not fit.
+        Invalid: the reason is missing or invalid.
         StateConflict: it was withdrawn for another reason.
         NotFound, Forbidden, Unauthenticated: see ``permissions.require_owner_or_operator``.
     """
@@ -95,18 +95,18 @@ def withdraw_adapter(*, actor: User, adapter: Adapter, reason: str) -> Adapter:
         if adapter.withdrawn_reason == text:
             return adapter
         if adapter.withdrawn_reason:
-            said = {"name": adapter.full_name, "reason": adapter.withdrawn_reason}
+            facts = {"name": adapter.full_name, "reason": adapter.withdrawn_reason}
             raise StateConflict(
-                _("“%(name)s” was withdrawn already: %(reason)s") % said, state="withdrawn"
+                _("“%(name)s” was withdrawn already: %(reason)s") % facts, state="withdrawn"
             )
         for version in adapter.versions.filter(state__in=OUT_STATES).select_related("adapter"):
             _take_down(user, version, text)
         for draft in adapter.versions.filter(state=VersionState.DRAFT):
-            latest.drop(draft)
+            latest.delete_draft(draft)
         adapter.withdrawn_reason = text
         adapter.save(update_fields=["withdrawn_reason"])
         quotas.refund(namespace=adapter.namespace, blobs=_never_versions(adapter))
-        latest.show(adapter, None)
+        latest.update_lists(adapter, None)
         events.record(
             actor=user,
             verb="adapter_withdrawn",
@@ -118,7 +118,7 @@ def withdraw_adapter(*, actor: User, adapter: Adapter, reason: str) -> Adapter:
 
 
 def _never_versions(adapter: Adapter) -> QuerySet[Blob]:
-    """Return the bytes of commits that no version had: of branches, of samples."""
+    """Return the blobs of commits without a version, such as those on branches."""
     files = File.objects.filter(revision__adapter=adapter)
     withdrawn = files.filter(revision__versions__state=VersionState.WITHDRAWN)
     loose = files.filter(revision__versions__isnull=True)
@@ -126,7 +126,7 @@ def _never_versions(adapter: Adapter) -> QuerySet[Blob]:
 
 
 def _take_down(user: User, version: Version, reason: str) -> None:
-    """Change the rows of one version; the caller holds the lock and shows what is newest now."""
+    """Withdraw one version; the caller holds the lock and updates the lists."""
     version.state, version.withdrawn_reason = VersionState.WITHDRAWN, reason
     version.withdrawn_at, version.withdrawn_by = timezone.now(), user
     version.is_takedown = not version.adapter.namespace.is_writable_by(user)
@@ -151,7 +151,7 @@ def _take_down(user: User, version: Version, reason: str) -> None:
 
 
 def _forget_uploads(version: Version) -> None:
-    """End the uploads that it was made of, which would keep its bytes for days."""
+    """Cancel the uploads that it was made from, which would keep its bytes for days."""
     Upload.objects.filter(
         owner=version.author,
         state=UploadState.ACCEPTED,

@@ -170,7 +170,7 @@ def test_a_card_that_cannot_be_read_before_is_kept(
     with monkeypatch.context() as patched:
         patched.setattr(fields, "text_of", away)
         publication.publish(actor=ada, version=version)
-    assert "cannot be made" in caplog.text
+    assert "cannot be written" in caplog.text
     assert moves(adapter)[2:] == ["v2"]
 
 

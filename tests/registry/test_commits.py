@@ -189,7 +189,7 @@ def test_a_commit_that_is_sent_again_finds_what_it_made(ada: User, noir: Adapter
 def test_who_expects_nothing_lands_on_what_others_made_meanwhile(
     ada: User, noir: Adapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    planned, others = commits._planned, [Inline("theirs.txt", b"x")]
+    planned, others = commits._make_plan, [Inline("theirs.txt", b"x")]
 
     def overtaken(*args: object) -> object:
         plan = planned(*args)  # type: ignore[arg-type]
@@ -197,7 +197,7 @@ def test_who_expects_nothing_lands_on_what_others_made_meanwhile(
             push(noir, others.pop())
         return plan
 
-    monkeypatch.setattr(commits, "_planned", overtaken)
+    monkeypatch.setattr(commits, "_make_plan", overtaken)
     done = push(noir, Inline("ours.txt", b"x"))
     assert paths(done.revision) == ["ours.txt", "theirs.txt"]
     assert manifests.main_of(noir) == done.revision

@@ -179,14 +179,14 @@ def test_who_left_during_the_checks_commits_nothing(
     studio = Namespace.objects.create(name="studio", key="studio", kind=NamespaceKind.ORGANISATION)
     member = Membership.objects.create(namespace=studio, user=ada, role=Role.WRITE)
     adapter = adapters.create(actor=ada, owner=studio, name="rain")
-    settled = wait_for_checks.settled
+    accepted_blobs = wait_for_checks.accepted_blobs
 
     def slowly(**asked: Any) -> Any:
-        found = settled(**asked)
+        found = accepted_blobs(**asked)
         member.delete()
         return found
 
-    monkeypatch.setattr(wait_for_checks, "settled", slowly)
+    monkeypatch.setattr(wait_for_checks, "accepted_blobs", slowly)
     before = manifests.main_of(adapter)
     with pytest.raises(Forbidden):
         commits.commit(actor=ada, adapter=adapter, inlines=[Inline("a.txt", b"x")])

@@ -84,7 +84,7 @@ def test_both_ways_say_the_same(
         Adapter.objects.filter(pk=noir.pk).update(**CHANGES[change])
     asked = [(who, address) for who in (None, AnonymousUser(), ada, bob) for address in ADDRESSES]
     short = [told(*one) for one in asked]
-    monkeypatch.setattr(files, "_plain", lambda *_address: None)
+    monkeypatch.setattr(files, "_quick", lambda *_address: None)
     assert short == [told(*one) for one in asked]
 
 

@@ -97,7 +97,7 @@ def _kept(user: User, changes: Changes, content: Content) -> commits.Put | commi
     if changes.held <= HELD_BYTES or not content.data:
         return file
     # Judged now: hundreds that wait would be more than a user may have open.
-    upload = wait_for_checks.begun(user=user, file=file)
+    upload = wait_for_checks.start_checks(user=user, file=file)
     return commits.Put(content.path, upload.digest, len(content.data))
 
 
