@@ -337,7 +337,7 @@ def _anatomies() -> Iterator[Report]:
 
 
 def _hashes() -> Iterator[Report]:
-    count = rehash.lacking().count()
+    count = rehash.without_all_hashes().count()
     if count:
         message = f"{counted(count, 'file')} known by some of their hashes only."
         yield Report("hashes", "warning", message, "Run `manage.py reinspect --hashes`.")

@@ -1,7 +1,7 @@
-"""Lists of what a hub offers, for clients that filter by other words than its own.
+"""Lists of adapters for clients of other hubs.
 
-A page is walked by key (``after``), so that none is repeated or left out when something is
-published meanwhile, or by number (``offset``), for clients that count pages.
+Pages are read by key (``after``), so that no adapter is repeated or left out if one is published
+meanwhile, or by ``offset``, for clients that count pages.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ ORDERS = {
 
 @dataclass(frozen=True, slots=True)
 class ListingQuery:
-    """What somebody looks for; what is None or empty does not filter.
+    """Filters of a list; None and empty values do not filter.
 
     Attributes:
-        words: All of them occur in names, titles, tags or trigger words.
-        tag: One that it has.
+        words: Words that all occur in names, titles, tags or trigger words.
+        tag: A tag of the adapter.
         owner: Name of its namespace.
         numbers: Ids; an empty list finds nothing.
-        which: Conditions on the adapter, all of which hold.
-        since: Its newest version was published at this time or later.
-        is_general: Whether what is rated mature is left out.
+        which: Further conditions that must all hold.
+        since: Earliest time of publication of its newest version.
+        is_general: Whether to leave out mature adapters.
     """
 
     words: str = ""
@@ -56,22 +56,22 @@ class ListingQuery:
 
 
 def offered(user: Viewer) -> QuerySet[Adapter]:
-    """Return the adapters that have a number and a version to offer, as lists show them."""
+    """Return the listed adapters that have a latest version."""
     rows: QuerySet[Adapter] = Adapter.objects.listed_for(user)
     return rows.filter(latest_version__isnull=False)
 
 
-def rows(user: Viewer, wish: ListingQuery) -> QuerySet[Adapter]:
-    """Return what fits a wish, unordered."""
-    query = adapter_selectors.Query(q=wish.words, tag=wish.tag, owner=wish.owner)
-    found = adapter_selectors.matching(user, query).filter(latest_version__isnull=False)
-    for condition in wish.which:
+def rows(user: Viewer, query: ListingQuery) -> QuerySet[Adapter]:
+    """Return the adapters that match a query, unordered."""
+    search = adapter_selectors.Query(q=query.words, tag=query.tag, owner=query.owner)
+    found = adapter_selectors.matching(user, search).filter(latest_version__isnull=False)
+    for condition in query.which:
         found = found.filter(condition)
-    if wish.numbers is not None:
-        found = found.filter(pk__in=wish.numbers)
-    if wish.since is not None:
-        found = found.filter(published_at__gte=wish.since)
-    return found.exclude(maturity=Maturity.MATURE) if wish.is_general else found
+    if query.numbers is not None:
+        found = found.filter(pk__in=query.numbers)
+    if query.since is not None:
+        found = found.filter(published_at__gte=query.since)
+    return found.exclude(maturity=Maturity.MATURE) if query.is_general else found
 
 
 def page(
@@ -80,37 +80,37 @@ def page(
     """Return a page, and whether there is another; two queries.
 
     Args:
-        found: What ``rows`` returned.
+        found: Result of ``rows``.
         order: One of ``ORDERS``.
-        limit: Most results.
-        place: What ``after`` returned.
-        offset: Results to leave out, where pages are counted.
+        limit: Maximum number of results.
+        place: Result of ``after``.
+        offset: Number of results to skip, if pages are counted.
     """
     column, sign = ORDERS[order]
     if place is not None:
         found = found.filter(place)
-    told = found.select_related("namespace", "latest_version").prefetch_related("tags")
-    told = told.defer("card", "search_text").order_by(f"{sign}{column}", f"{sign}id")
-    results = list(told[offset : offset + limit + 1])
+    listed = found.select_related("namespace", "latest_version").prefetch_related("tags")
+    listed = listed.defer("card", "search_text").order_by(f"{sign}{column}", f"{sign}id")
+    results = list(listed[offset : offset + limit + 1])
     return results[:limit], len(results) > limit
 
 
 def place_of(order: str, adapter: Adapter) -> Any:  # noqa: ANN401 - a time or a number, as JSON
-    """Return what an adapter is ordered by."""
+    """Return the value by which an adapter is ordered."""
     value = getattr(adapter, ORDERS[order][0])
     return value.isoformat() if isinstance(value, datetime) else value
 
 
 def after(order: str, value: object, number: int) -> Q:
-    """Return the condition for what comes after an adapter.
+    """Return the condition for the adapters after a given one.
 
     Args:
         order: One of ``ORDERS``.
-        value: What ``place_of`` returned of that adapter.
+        value: Result of ``place_of`` for that adapter.
         number: Its id.
 
     Raises:
-        ValueError: the value is none of ``place_of``.
+        ValueError: the value is not from ``place_of``.
     """
     column, sign = ORDERS[order]
     edge: Any = _moment(value) if column == "published_at" else _whole(value)
@@ -133,7 +133,7 @@ def _whole(value: object) -> int:
 
 
 def owners(user: Viewer, words: str = "") -> QuerySet[Namespace]:
-    """Return those who offer something, by name; ``adapters_offered`` counts it."""
+    """Return the namespaces with offered adapters, by name, with ``adapters_offered``."""
     there = Q(adapters__in=offered(user))
     found = Namespace.objects.filter(there).annotate(
         adapters_offered=Count("adapters", distinct=True)
@@ -144,7 +144,7 @@ def owners(user: Viewer, words: str = "") -> QuerySet[Namespace]:
 
 
 def tags(user: Viewer, words: str = "") -> QuerySet[Tag]:
-    """Return the tags of what is offered, the most frequent first; ``adapters_offered`` counts."""
+    """Return the tags of offered adapters, most frequent first, with ``adapters_offered``."""
     there = Q(adapters__in=offered(user))
     found = Tag.objects.filter(there).annotate(adapters_offered=Count("adapters", distinct=True))
     if words:

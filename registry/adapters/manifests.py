@@ -1,4 +1,4 @@
-"""Revisions: freezing a list of files under a commit id and moving refs to it."""
+"""Revisions: writing a manifest under a commit id, and moving refs to it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAIN = "main"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Entry:
-    """A line of a manifest."""
+    """An entry of a manifest."""
 
     path: str
     blob: Blob
@@ -88,13 +88,13 @@ def commit(
 
 
 def main_of(adapter: Adapter) -> Revision:
-    """Return the revision ``main`` points at; every adapter has one."""
+    """Return the revision that ``main`` points at; every adapter has one."""
     rows = Revision.objects.select_related("adapter")
     return rows.get(aliases__adapter=adapter, aliases__name=MAIN)
 
 
 def move(*, actor: User, revision: Revision, name: str, is_branch: bool = False) -> Alias:
-    """Point a ref at a revision and keep the move in its history; the adapter is locked."""
+    """Point a ref at a revision and record the move; the caller holds the adapter's lock."""
     alias = Alias.objects.filter(adapter=revision.adapter, name=name).first()
     alias = alias or Alias(adapter=revision.adapter, name=name)
     before, alias.revision = alias.revision, revision

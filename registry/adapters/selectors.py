@@ -31,7 +31,7 @@ SORTS = {"new": "published_at", "downloads": "downloads"}
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What somebody looks for; empty fields do not filter."""
+    """Filters of a search; empty fields do not filter."""
 
     q: str = ""
     family: str = ""
@@ -43,7 +43,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some results and the cursor of the next page, empty at the end."""
+    """Results and the cursor of the next page, "" on the last one."""
 
     results: list[Adapter]
     next_cursor: str
@@ -51,7 +51,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Facets:
-    """What can be filtered by, with counts: (value, number), the most frequent first."""
+    """Values to filter by, as (value, count), most frequent first."""
 
     families: list[tuple[str, int]] = field(default_factory=list)
     kinds: list[tuple[str, int]] = field(default_factory=list)
@@ -59,11 +59,11 @@ class Facets:
 
 
 def namespace(name: str) -> Namespace:
-    """Return the owner of a name.
+    """Return a namespace by name.
 
     Raises:
-        NotFound: nobody has it.
-        Moved: it is an old name; ``facts["full_name"]`` is the present one.
+        NotFound: there is none.
+        Moved: it was renamed; ``facts["full_name"]`` is the current name.
     """
     known = NamespaceName.objects.select_related("namespace").filter(key=key_of(name)).first()
     if known is None:
@@ -77,8 +77,8 @@ def get(user: User | AnonymousUser | None, owner: str, name: str) -> Adapter:
     """Return the adapter ``owner/name`` if the user may see it.
 
     Raises:
-        NotFound: there is none, or it is private and another's.
-        Moved: it was renamed; ``facts["full_name"]`` is where it lives now.
+        NotFound: there is none that the user may see.
+        Moved: it was renamed; ``facts["full_name"]`` is the current name.
     """
     names = AdapterName.objects.filter(
         key=key_of(name), namespace__names__key=key_of(owner)
@@ -94,17 +94,17 @@ def get(user: User | AnonymousUser | None, owner: str, name: str) -> Adapter:
 
 
 def is_blocked(owner: str, name: str) -> bool:
-    """Whether those who run the hub blocked an adapter that everybody could see before."""
+    """Whether an administrator blocked an adapter that was not private."""
     names = AdapterName.objects.filter(key=key_of(name), namespace__names__key=key_of(owner))
     rows = Adapter.objects.filter(pk__in=names.values("adapter")).exclude(blocked_reason="")
     return rows.exclude(visibility=Visibility.PRIVATE).exists()
 
 
 def gone(adapter: Adapter) -> Gone:
-    """Return the refusal of an adapter that was withdrawn as a whole, with its reason."""
-    said = {"name": adapter.full_name, "reason": adapter.withdrawn_reason}
+    """Return the refusal of a withdrawn adapter, with its reason."""
+    facts = {"name": adapter.full_name, "reason": adapter.withdrawn_reason}
     return Gone(
-        _("“%(name)s” was withdrawn: %(reason)s") % said,
+        _("“%(name)s” was withdrawn: %(reason)s") % facts,
         adapter=adapter.full_name,
         reason=adapter.withdrawn_reason,
         versions=[version.name for version in adapter.versions.order_by("-number")],
@@ -114,17 +114,17 @@ def gone(adapter: Adapter) -> Gone:
 def search(
     user: User | AnonymousUser | None, query: Query, *, cursor: str = "", limit: int = 24
 ) -> Page:
-    """Return a page of adapters that fit the query.
+    """Return a page of adapters that match a query.
 
     Args:
-        user: Sees public ones and its own.
-        query: What to look for; every word of ``q`` must occur.
-        cursor: ``next_cursor`` of the page before.
+        user: The viewer, who sees public adapters and their own.
+        query: The filters; every word of ``q`` must occur.
+        cursor: ``next_cursor`` of the previous page.
         limit: 1 to ``MAX_PAGE``.
 
     Raises:
         Invalid: an unknown sort or a limit outside its range.
-        CursorInvalid: the cursor is not of this server.
+        CursorInvalid: the cursor is not from this server.
     """
     if query.sort not in SORTS:
         raise Invalid(_("Sort by one of: %(all)s.") % {"all": ", ".join(SORTS)})
@@ -136,10 +136,10 @@ def search(
 
 
 def page(rows: QuerySet[Adapter], column: str, *, cursor: str, limit: int) -> Page:
-    """Return some adapters with what lists show, the highest of a column (then id) first.
+    """Return a page with related rows, ordered by a column and id, highest first.
 
     Raises:
-        CursorInvalid: the cursor is not of this server.
+        CursorInvalid: the cursor is not from this server.
     """
     if cursor:
         rows = rows.filter(_after(column, cursor))
@@ -149,21 +149,21 @@ def page(rows: QuerySet[Adapter], column: str, *, cursor: str, limit: int) -> Pa
 
 
 def matching(user: User | AnonymousUser | None, query: Query) -> QuerySet[Adapter]:
-    """Return the adapters a query finds, unordered; for counts and pages."""
+    """Return the adapters that match a query, unordered."""
     rows: QuerySet[Adapter] = Adapter.objects.listed_for(user)
     for word in query.q.casefold().split()[:MAX_WORDS]:
-        rows = rows.filter(_says(word))
+        rows = rows.filter(_contains(word))
     exact = {"family": query.family, "kind": query.kind, "tags__name": query.tag.casefold()}
     if query.owner:
         exact["namespace__key"] = key_of(query.owner)
     return rows.filter(**{column: value for column, value in exact.items() if value})
 
 
-def _says(word: str) -> Q:
-    """Condition for adapters whose texts hold a word, or whose weights have it as a hash."""
-    says = Q(search_text__contains=word)
+def _contains(word: str) -> Q:
+    """Condition for adapters whose texts contain a word, or whose weights have it as a hash."""
+    in_text = Q(search_text__contains=word)
     forms = file_hashes.forms_of(word)
-    return says | Q(pk__in=by_hash.adapters_with(forms)) if forms else says
+    return in_text | Q(pk__in=by_hash.adapters_with(forms)) if forms else in_text
 
 
 def _with_lists(rows: QuerySet[Adapter]) -> QuerySet[Adapter]:
@@ -171,7 +171,7 @@ def _with_lists(rows: QuerySet[Adapter]) -> QuerySet[Adapter]:
 
 
 def facets(user: User | AnonymousUser | None) -> Facets:
-    """Return what the user can filter by."""
+    """Return the values that the user can filter by."""
     rows = Adapter.objects.listed_for(user).filter(published_at__isnull=False)
     return Facets(
         families=_counts(rows.exclude(family=""), "family"),

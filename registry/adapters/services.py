@@ -44,14 +44,14 @@ def create(*, actor: User, owner: Namespace | None = None, name: str, **card: An
     """Create an adapter with its empty root revision.
 
     Args:
-        actor: Who creates it.
-        owner: Namespace to create it under; the actor's own when left out.
-        name: By the grammar of ``registry.names``.
+        actor: The user who creates it.
+        owner: Its namespace; by default the actor's own.
+        name: A name by the rules of ``registry.names``.
         **card: Any of ``EDITABLE``.
 
     Raises:
-        NameInvalid, NameTaken: the name does not fit, or was ever used here.
-        Invalid: a card field does not fit.
+        NameInvalid, NameTaken: the name is invalid, or was used before.
+        Invalid: a card field is invalid.
         Forbidden, ScopeMissing, Unauthenticated: see ``permissions.require_namespace``.
     """
     user = permissions.require_user(actor)
@@ -82,7 +82,7 @@ def describe(*, actor: User, adapter: Adapter, **card: Any) -> Adapter:  # noqa:
     """Change card fields; what is left out stays. See ``cards.services`` for README.md.
 
     Raises:
-        Invalid: an unknown field or a value that does not fit.
+        Invalid: an unknown field or an invalid value.
         NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
     """
     user = permissions.require_adapter(actor, adapter)
@@ -106,7 +106,7 @@ def describe(*, actor: User, adapter: Adapter, **card: Any) -> Adapter:  # noqa:
 
 
 def rename(*, actor: User, adapter: Adapter, name: str) -> Adapter:
-    """Give an adapter another name; the old one redirects for ever.
+    """Rename an adapter; the old name redirects forever.
 
     Raises:
         NameInvalid, NameTaken: see ``create``.
@@ -141,14 +141,14 @@ def rename(*, actor: User, adapter: Adapter, name: str) -> Adapter:
 def refresh(adapter: Adapter) -> None:
     """Lock the adapter's row and read it again; call it first in a transaction that changes it.
 
-    What the caller read before may be old by now, and saving it would undo what came between.
+    Otherwise, saving could undo changes made since the caller read the row.
     """
     Adapter.objects.select_for_update().get(pk=adapter.pk)
     adapter.refresh_from_db()
 
 
 def refresh_search(adapter: Adapter) -> None:
-    """Rewrite the text that searches look through."""
+    """Update the text that searches use."""
     latest = adapter.latest_version
     words = [adapter.name, adapter.namespace.name, adapter.title, adapter.summary]
     words += adapter.tags.values_list("name", flat=True)
@@ -159,12 +159,12 @@ def refresh_search(adapter: Adapter) -> None:
 
 def _taken(namespace: Namespace, name: str) -> NameTaken:
     full = f"{namespace.name}/{name}"
-    text = _("“%(name)s” exists or once did. Choose another name.")
+    text = _("The name “%(name)s” is or was in use. Choose another name.")
     return NameTaken(text % {"name": full}, name=full)
 
 
 def _clean(card: dict[str, Any]) -> tuple[dict[str, str], list[str] | None]:
-    """Return checked card fields and tags; collects every fault before it refuses."""
+    """Return checked card fields and tags; a refusal lists all invalid fields."""
     faults = {field: _("There is no such field.") for field in card.keys() - EDITABLE}
     fields: dict[str, str] = {}
     for field in card.keys() & EDITABLE - {"tags"}:
@@ -194,14 +194,14 @@ def _choice_fault(field: str, value: object) -> str:
 
 def _text_fault(field: str, value: object) -> str:
     if not isinstance(value, str):
-        return _("%(field)s is a text.") % {"field": field}
+        return _("%(field)s must be text.") % {"field": field}
     if len(value) > LIMITS[field]:
         return _("%(field)s has at most %(limit)d characters.") % {
             "field": field,
             "limit": LIMITS[field],
         }
     if has_control(value):
-        return _("%(field)s has control characters in it.") % {"field": field}
+        return _("%(field)s must not contain control characters.") % {"field": field}
     return ""
 
 
@@ -217,7 +217,7 @@ def _tags_fault(tags: Sequence[object]) -> str:
 
 
 def is_tag(word: str) -> bool:
-    """Whether a word can be a tag: letters, digits, spaces and a few signs."""
+    """Whether a word can be a tag: letters, digits, spaces and a few symbols."""
     return _TAG.match(" ".join(word.casefold().split())) is not None
 
 

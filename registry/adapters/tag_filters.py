@@ -1,4 +1,4 @@
-"""Lists of adapters by what other hubs call tags: facts of which one must hold, for each tag."""
+"""Lists of adapters for the tags of other hubs; each tag becomes a ``Facet``."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from registry.models import Namespace, User
 
-#: Column that a sort goes by, the highest first.
+#: Columns to sort by, highest first.
 SORTS = ("downloads", "updated_at", "created_at")
 
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """Facts of which one must hold."""
+    """Alternative conditions, of which at least one must hold."""
 
     tag: str = ""
     kind: str = ""
@@ -35,7 +35,7 @@ class Facet:
 
     @property
     def condition(self) -> Q:
-        """The facts as a condition; nothing fits where none is named."""
+        """The alternatives as one condition; without any, nothing matches."""
         found = Q(pk__in=[])
         if self.tag:
             found |= Q(pk__in=Adapter.objects.filter(tags__name=self.tag).values("pk"))
@@ -53,8 +53,8 @@ class Facet:
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
-    """What somebody looks for; ``is_gated`` None: both."""
+class TagQuery:
+    """Filters and order of a list; all facets must hold, ``is_gated`` None means both."""
 
     search: str = ""
     owner: str = ""
@@ -64,32 +64,32 @@ class Shelf:
 
 
 def listing(
-    user: User | AnonymousUser | None, shelf: Shelf, *, cursor: str, limit: int
+    user: User | AnonymousUser | None, query: TagQuery, *, cursor: str, limit: int
 ) -> adapter_selectors.Page:
-    """Return a page of the adapters that fit: public ones and the user's own.
+    """Return a page of matching adapters: public ones and the user's own.
 
     Raises:
-        CursorInvalid: the cursor is not of this server.
+        CursorInvalid: the cursor is not from this server.
     """
     rows = adapter_selectors.matching(
-        user, adapter_selectors.Query(q=shelf.search, owner=shelf.owner)
+        user, adapter_selectors.Query(q=query.search, owner=query.owner)
     )
-    for facet in shelf.facets:
+    for facet in query.facets:
         rows = rows.filter(facet.condition)
-    if shelf.is_gated is not None:
+    if query.is_gated is not None:
         is_open = Q(access=Access.OPEN)
-        rows = rows.filter(~is_open if shelf.is_gated else is_open)
-    return adapter_selectors.page(rows, shelf.sort, cursor=cursor, limit=limit)
+        rows = rows.filter(~is_open if query.is_gated else is_open)
+    return adapter_selectors.page(rows, query.sort, cursor=cursor, limit=limit)
 
 
 def in_namespace(user: User, namespace: Namespace) -> QuerySet[Adapter]:
-    """Return the adapters of a namespace that lists show to the user, the last changed first."""
+    """Return the adapters of a namespace that lists show to the user, last changed first."""
     rows = Adapter.objects.listed_for(user).filter(namespace=namespace)
     return rows.select_related("namespace").order_by("-updated_at", "-pk")
 
 
 def stored_bytes(rows: Iterable[Adapter]) -> dict[int, int]:
-    """Return adapter id → bytes of its files, the same bytes once each."""
+    """Return adapter id → bytes of its files, counting each blob once."""
     files = File.objects.filter(
         revision__adapter__in=[row.pk for row in rows], blob__is_stored=True
     )

@@ -53,7 +53,7 @@ def pointers(aliases: Iterable[Alias]) -> list[Pointer]:
 def _versions_of(aliases: Iterable[Alias]) -> dict[int, Version]:
     """Return revision id → the version it is, or whose weights it has; drafts are none yet."""
     revisions = [alias.revision for alias in aliases if alias.revision is not None]
-    return version_selectors.standing_for(
+    return version_selectors.versions_for(
         Version.objects.exclude(state=VersionState.DRAFT), revisions
     )
 

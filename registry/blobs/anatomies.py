@@ -1,6 +1,6 @@
-"""What is kept of headers: the anatomy of a blob, and of a version whose configuration says more.
+"""Stored anatomies: of a blob, and of a version whose weights have a configuration beside them.
 
-Documents name no file: the same bytes may have been sent by several people, under names of theirs.
+Documents have no file names, because several users may have sent the same bytes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from registry.models import Version
 
     class Listed(Protocol):
-        """A line of a manifest, stored or not yet."""
+        """A manifest entry, stored or not."""
 
         @property
         def path(self) -> str:
@@ -30,28 +30,28 @@ if TYPE_CHECKING:
 
         @property
         def blob(self) -> Blob:
-            """Its bytes."""
+            """Its blob."""
 
         @property
         def is_primary(self) -> bool:
-            """Whether the version is about it."""
+            """Whether it is the primary file."""
 
 
-#: Confidence of a family that the tensors show, whoever says what.
+#: Levels of confidence at which the tensors alone show the family.
 BY_TENSORS = frozenset({"proven", "narrowed"})
-#: Greatest rank that a column holds; a header can declare any number.
+#: Greatest rank that fits the column; a header can declare any number.
 MAX_RANK = 2**31 - 1
 MAX_ALGORITHM = 32
 
 
 def document_of(anatomy: Anatomy) -> dict[str, Any]:
-    """Return the document to keep, as the database gives it back."""
+    """Return an anatomy as the document to store."""
     document: dict[str, Any] = json.loads(json.dumps(anatomy.to_dict()))
     claimed = document["base"]["claimed"]
     if claimed.get("lineage_source") == FILE_NAME:
         claimed["lineage_value"] = None
-    told = [claimed, *claimed.get("lineages", ()), *claimed.get("others", ())]
-    for one in told:
+    claims = [claimed, *claimed.get("lineages", ()), *claimed.get("others", ())]
+    for one in claims:
         if one.get("source") == FILE_NAME:
             one["value"] = None
     document["file"]["name"] = ""
@@ -59,7 +59,7 @@ def document_of(anatomy: Anatomy) -> dict[str, Any]:
 
 
 class Facts(NamedTuple):
-    """What lists filter a version by; ``rank`` is the most frequent one."""
+    """Columns by which lists filter versions; ``rank`` is the most frequent one."""
 
     family: str
     algorithm: str
@@ -67,16 +67,16 @@ class Facts(NamedTuple):
 
 
 def facts_of(document: Mapping[str, Any], declared: str = "") -> Facts:
-    """Return the facts of an anatomy document (empty: not read) and what a person declared.
+    """Return the facts of an anatomy document, which may be empty, and a declared family.
 
-    The family is the one that the tensors show, else the declared one, else what the file claims;
-    both only where its tensors allow it.
+    The family is the one that the tensors show, else the declared or the claimed one, if the
+    tensors allow it.
     """
     base: Mapping[str, Any] = document.get("base") or {}
-    own, possible = base.get("family") or "", allowed_in(base)
-    is_shown = base.get("confidence") in BY_TENSORS and len(possible) == 1
-    said = declared if not possible or declared in possible else ""
-    family = own if own and is_shown else said or own or _claimed(base)
+    own, allowed = base.get("family") or "", allowed_families(base)
+    is_shown = base.get("confidence") in BY_TENSORS and len(allowed) == 1
+    accepted = declared if not allowed or declared in allowed else ""
+    family = own if own and is_shown else accepted or own or _claimed(base)
     rank = (document.get("rank") or {}).get("mode")
     return Facts(
         family,
@@ -85,26 +85,26 @@ def facts_of(document: Mapping[str, Any], declared: str = "") -> Facts:
     )
 
 
-def allowed_in(base: Mapping[str, Any]) -> Sequence[str]:
-    """Return the families that the tensors allow; earlier documents name the candidates only."""
+def allowed_families(base: Mapping[str, Any]) -> Sequence[str]:
+    """Return the families that the tensors allow; older documents only have candidates."""
     return base.get("allowed") or base.get("candidates") or ()
 
 
-def open_in(base: Mapping[str, Any]) -> Sequence[str]:
-    """Return the families that the tensors allow, () where they tell which one it is."""
-    possible = allowed_in(base)
-    return () if base.get("family") and len(possible) == 1 else possible
+def undecided_families(base: Mapping[str, Any]) -> Sequence[str]:
+    """Return the families that the tensors allow, () if only one is left."""
+    allowed = allowed_families(base)
+    return () if base.get("family") and len(allowed) == 1 else allowed
 
 
 def _claimed(base: Mapping[str, Any]) -> str:
-    """Return the one candidate that the file's claim names, "" where it names none or several."""
+    """Return the only candidate that the file's claim covers, "" if there is none or several."""
     claimed = (base.get("claimed") or {}).get("family") or ""
     named = [one for one in base.get("candidates") or () if covers(claimed, one)]
     return named[0] if len(named) == 1 else ""
 
 
-def keep(*, blob: Blob, document: dict[str, Any]) -> None:
-    """Write the anatomy of a blob over the one before; call it inside a transaction."""
+def save(*, blob: Blob, document: dict[str, Any]) -> None:
+    """Save the anatomy of a blob; call it inside a transaction."""
     facts = facts_of(document)
     BlobAnatomy.objects.update_or_create(
         blob=blob,
@@ -118,18 +118,17 @@ def keep(*, blob: Blob, document: dict[str, Any]) -> None:
     )
 
 
-def keep_hashes(*, blob: Blob, subject: checks.Subject) -> None:
-    """Write the hashes of a blob over those before; call it inside a transaction.
+def save_hashes(*, blob: Blob, subject: checks.Subject) -> None:
+    """Save the hashes of a blob; call it inside a transaction.
 
-    Files that are no weights keep theirs as they are: the same bytes may be sent under both kinds
-    of names.
+    Does nothing for files other than weights, because the same bytes may also be sent as weights.
     """
     found = subject.hashes
     if not found:
         return
-    shown = {kind: value for kind, value in found.items() if kind != HashKind.SHA256}
+    others = {kind: value for kind, value in found.items() if kind != HashKind.SHA256}
     known = Blob.objects.filter(pk=blob.pk)
-    known.update(hashes=shown, claimed_hashes=subject.claimed_hashes)
+    known.update(hashes=others, claimed_hashes=subject.claimed_hashes)
     BlobHash.objects.bulk_create(
         [BlobHash(blob=blob, kind=kind, value=value) for kind, value in found.items()],
         update_conflicts=True,
@@ -139,18 +138,18 @@ def keep_hashes(*, blob: Blob, subject: checks.Subject) -> None:
 
 
 def read_pair(files: Iterable[Listed]) -> dict[str, Any] | None:
-    """Return the document of a manifest's primary weights with the configuration beside them.
+    """Return the document of a manifest's primary weights and their configuration.
 
     Returns:
-        The document with its findings; None where no configuration lies beside, where it may be
-        another file's, or where bytes are gone.
+        The document with its findings; None if there is no configuration, if it may belong to
+        another file, or if bytes are missing.
     """
     pair = _pair(list(files))
     if pair is None:
         return None
     weights, config = pair
     try:
-        inspection = _look(weights, config)
+        inspection = _inspect(weights, config)
     except FileNotFoundError:
         return None
     if inspection.anatomy is None:
@@ -162,7 +161,7 @@ def read_pair(files: Iterable[Listed]) -> dict[str, Any] | None:
 def _pair(files: list[Listed]) -> tuple[Listed, Listed] | None:
     """Return the primary weights and their configuration.
 
-    It is theirs when it lies in their folder, and they have the name that PEFT gives or are the
+    The configuration belongs to them if it is in their folder, and they have PEFT's name or are the
     only weights there.
     """
     weights = next((file for file in files if file.is_primary), None)
@@ -177,13 +176,13 @@ def _pair(files: list[Listed]) -> tuple[Listed, Listed] | None:
     return weights, config
 
 
-def _look(weights: Listed, config: Listed) -> Inspection:
+def _inspect(weights: Listed, config: Listed) -> Inspection:
     with storage.store().open(config.blob.sha256) as handle:
-        raw = handle.read(MOST_CONFIG_BYTES + 1)  # one more: the parser says that it is too long
+        raw = handle.read(MOST_CONFIG_BYTES + 1)  # one more, so that the parser refuses it
     with storage.store().open(weights.blob.sha256) as handle:
         return checks.inspect_with_config(handle, raw, name=weights.path)
 
 
-def keep_pair(*, version: Version, document: dict[str, Any]) -> None:
-    """Write what a version's weights and configuration say together."""
+def save_pair(*, version: Version, document: dict[str, Any]) -> None:
+    """Save the anatomy of a version's weights with their configuration."""
     VersionAnatomy.objects.update_or_create(version=version, defaults={"document": document})

@@ -1,4 +1,4 @@
-"""Which versions hold the file that somebody knows a hash of."""
+"""Finds versions by the hash of a file."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
 
     Viewer = User | AnonymousUser | None
 
-#: Matches of one hash, the earliest published ones, and of all hashes in one question together.
+#: Maximum matches of one hash (the earliest published ones), and of all hashes in a request.
 MAX_MATCHES, MAX_ROWS = 20, 10_000
 
 #: Hashes in one query: each has up to four forms, and a query has at most 32,766 parameters.
 _BATCH = 500
 
-#: Hexadecimal digits of a whole digest, which nobody hits by trying.
+#: Hexadecimal digits of a whole digest, which cannot be guessed.
 _WHOLE = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A file of a version that has a hash.
+    """A file with a hash, and its version.
 
     Attributes:
         kind: Kind of the hash, see ``HashKind``.
-        value: The hash of that kind, as it is stored.
-        version: Published, yanked or withdrawn.
-        file: Of that version.
+        value: The hash as stored.
+        version: A published, yanked or withdrawn version.
+        file: A file of that version.
     """
 
     kind: str
@@ -53,17 +53,17 @@ class Match:
 
 
 def by_hash(user: Viewer, text: str, kind: str = "") -> list[Match]:
-    """Return the files that a hash may mean, those that were published first at the front.
+    """Return the files that match a hash, the earliest published first.
 
     Args:
-        user: Who asks.
-        text: In full or in the form that is customary for its kind, in any case, with or without
+        user: The viewer.
+        text: The hash in full or in the usual short form of its kind, in any case, optionally with
             ``0x`` or a prefix such as ``blake3:``.
-        kind: Only this kind; any when left out.
+        kind: Only this kind; "" for any.
 
     Raises:
-        Invalid: it can be no hash.
-        NotFound: no version that the user may see holds such a file.
+        Invalid: it is not a hash.
+        NotFound: no version that the user may see has such a file.
     """
     found = by_hashes(user, [text], kind)[text]
     if not found:
@@ -72,13 +72,13 @@ def by_hash(user: Viewer, text: str, kind: str = "") -> list[Match]:
 
 
 def by_hashes(user: Viewer, texts: Sequence[str], kind: str = "") -> dict[str, list[Match]]:
-    """Return what each of several hashes may mean, [] where it is nothing; see ``by_hash``.
+    """Return the matches of each hash, [] without any; see ``by_hash``.
 
-    Unlisted adapters of others are found by whole digests only: of the short forms there are so few
-    that somebody could try them all.
+    Other users' unlisted adapters are found only by whole digests, because short forms could be
+    enumerated.
 
     Raises:
-        Invalid: one of them can be no hash, or there are more than the hub takes at once.
+        Invalid: one of them is not a hash, or there are more than the hub allows.
     """
     most = settings.LORARY.max_hashes
     if len(texts) > most:
@@ -92,41 +92,41 @@ def by_hashes(user: Viewer, texts: Sequence[str], kind: str = "") -> dict[str, l
 
 
 def _matches(
-    user: Viewer, asked: Mapping[str, Sequence[Form]], each: int
+    user: Viewer, forms_by_text: Mapping[str, Sequence[Form]], each: int
 ) -> dict[str, list[Match]]:
-    """Return text → matches, at most ``each``, the first published at the front."""
-    blobs = _blobs_of({form for several in asked.values() for form in several})
-    keys = {pk for several in blobs.values() for pk in several}
+    """Return text → matches, at most ``each``, the earliest published first."""
+    blobs = _blobs_of({form for forms in forms_by_text.values() for form in forms})
+    keys = {pk for ids in blobs.values() for pk in ids}
     places = list(_places(user, keys)) if keys else []
     hidden = _hidden(user, places)
     held: dict[int, list[int]] = {}
     for order, (_version, file) in enumerate(places):
         held.setdefault(file.blob_id, []).append(order)
     found: dict[str, list[Match]] = {}
-    for text, several in asked.items():
+    for text, forms in forms_by_text.items():
         rows = sorted(
             (order, rank)
-            for rank, form in enumerate(several)
+            for rank, form in enumerate(forms)
             for blob in blobs.get(form, ())
             for order in held.get(blob, ())
             if len(form.value) == _WHOLE or places[order][0].adapter_id not in hidden
         )
-        found[text] = [Match(*several[rank], *places[order]) for order, rank in rows[:each]]
+        found[text] = [Match(*forms[rank], *places[order]) for order, rank in rows[:each]]
     return found
 
 
 def _forms(text: str, kind: str) -> list[Form]:
     forms = file_hashes.forms_of(text)
     if not forms:
-        message = _("“%(text)s” is no hash: those have 8, 10, 12 or 64 hex digits.")
+        message = _("“%(text)s” is not a hash: a hash has 8, 10, 12 or 64 hex digits.")
         raise Invalid(message % {"text": text[:80]})
     return [form for form in forms if not kind or form.kind == kind]
 
 
 def adapters_with(forms: Iterable[Form]) -> QuerySet[Version, int]:
-    """Return a query of the keys of adapters whose weights have one of these hashes.
+    """Return a query of the ids of adapters whose weights have one of these hashes.
 
-    It knows nothing of who asks: use it as a condition beside one that does.
+    It does not check who may see them: combine it with a condition that does.
     """
     blobs = BlobHash.objects.filter(_having(forms)).values("blob")
     versions = Version.objects.exclude(state=VersionState.DRAFT)
@@ -144,7 +144,7 @@ def _having(forms: Iterable[Form]) -> Q:
 
 
 def _blobs_of(forms: Iterable[Form]) -> dict[Form, set[int]]:
-    """Return hash → keys of the blobs that have it."""
+    """Return hash → ids of the blobs that have it."""
     rows = BlobHash.objects.filter(_having(forms)).values_list("kind", "value", "blob")
     found: dict[Form, set[int]] = {}
     for kind, value, blob in rows:
@@ -153,7 +153,7 @@ def _blobs_of(forms: Iterable[Form]) -> dict[Form, set[int]]:
 
 
 def _places(user: Viewer, blobs: Iterable[int]) -> Iterator[tuple[Version, File]]:
-    """Yield versions that the user may see with their files of these blobs, the oldest first."""
+    """Yield visible versions with their files of these blobs, the oldest first."""
     files = File.objects.filter(blob__in=list(blobs))
     versions = (
         Version.objects.exclude(state=VersionState.DRAFT)
@@ -172,7 +172,7 @@ def _places(user: Viewer, blobs: Iterable[int]) -> Iterator[tuple[Version, File]
 
 
 def _hidden(user: Viewer, places: Iterable[tuple[Version, File]]) -> set[int]:
-    """Return keys of adapters that only those who know their address may see."""
+    """Return ids of other users' unlisted adapters."""
     adapters = {version.adapter for version, _file in places}
     unlisted = {one.pk for one in adapters if one.visibility == Visibility.UNLISTED}
     if not unlisted:
@@ -184,12 +184,12 @@ def _hidden(user: Viewer, places: Iterable[tuple[Version, File]]) -> set[int]:
 def places_of_weights(
     user: Viewer, hashes: Mapping[str, str], most: int = 5
 ) -> list[dict[str, str]]:
-    """Return where the same weights are published already, as far as lists show it to the user.
+    """Return the listed versions that have the same weights.
 
     Args:
-        user: Who sends a file; others' private and unlisted adapters are not for them to know.
-        hashes: Of the file, by kind.
-        most: At most so many.
+        user: The uploader, who must not learn about others' private and unlisted adapters.
+        hashes: Hashes of the file, by kind.
+        most: Maximum number of results.
 
     Returns:
         ``adapter``, ``version`` and ``same``: ``file``, ``tensors`` in another file, or ``weights``
@@ -197,7 +197,7 @@ def places_of_weights(
     """
     kinds = (HashKind.SHA256, HashKind.WEIGHTS_F16, HashKind.WEIGHTS_BF16)
     found = _blobs_of([file_hashes.Form(kind, hashes[kind]) for kind in kinds if kind in hashes])
-    blobs = {pk for several in found.values() for pk in several}
+    blobs = {pk for ids in found.values() for pk in ids}
     places = [(version, file) for version, file in _places(user, blobs)] if blobs else []
     hidden = _hidden(user, places)
     return [

@@ -1,9 +1,8 @@
-"""Bringing bytes from one blob store to another, and proving that they arrived.
+"""Copies blobs from one store to another, and verifies the copies.
 
-A blob is written under a private key of the target, read back from there, and given its address
-only when its sha256 is right. So whatever has an address in the target was verified when it came:
-a run may be cut off anywhere and be repeated, also beside a running hub. Nothing is taken from the
-source.
+A blob is written under a private key of the target, read back, and promoted to its digest only if
+its sha256 is right. So every promoted blob of the target was verified: a run may be interrupted and
+repeated, even while a hub runs. Nothing is deleted from the source.
 
 Memory: a few buffers for each thread, and about 120 bytes for each file that the target has.
 """
@@ -30,9 +29,9 @@ if TYPE_CHECKING:
     Named = tuple[str, int]
     Progress = Callable[[int, int], None]
 
-#: Files on their way at once: enough to hide the answers of a distant store.
+#: Files copied at once: enough to hide the latency of a distant store.
 THREADS = 4
-#: Rows of one query.
+#: Rows in one query.
 PAGE = 2000
 
 _DONE, _MISSING, _DAMAGED = "done", "missing", "damaged"
@@ -40,14 +39,14 @@ _DONE, _MISSING, _DAMAGED = "done", "missing", "damaged"
 
 @dataclass(slots=True)
 class Tally:
-    """What became of files.
+    """The result of a copy or verification.
 
     Attributes:
-        done: Files copied, or read and found whole; ``bytes_done`` is their length together.
+        done: Files copied or verified; ``bytes_done`` is their total length.
         present: Files that the target had already.
-        missing: Digests of which there are no bytes.
-        damaged: Digests whose bytes are others.
-        failed: Digest → what a store said; to be tried again.
+        missing: Digests without bytes.
+        damaged: Digests whose bytes differ.
+        failed: Digest → error of a store; can be tried again.
     """
 
     done: int = 0
@@ -59,7 +58,7 @@ class Tally:
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing is amiss."""
+        """Whether no file is missing, damaged or failed."""
         return not (self.missing or self.damaged or self.failed)
 
     def add(self, named: Named, outcome: str) -> None:
@@ -77,14 +76,14 @@ class Tally:
 
 @dataclass(slots=True)
 class Census:
-    """What the rows name, and what a store has.
+    """The files of the rows and of a store.
 
     Attributes:
-        blobs: Files that the rows name; ``bytes`` is their length together.
-        files: Files that have an address in the store.
-        missing: Digests that the rows name and the store lacks, or has in another length.
-        orphans: Files in the store that no row names; the sweeper's.
-        incoming: Files on their way in.
+        blobs: Files that have a row; ``bytes`` is their total length.
+        files: Promoted files in the store.
+        missing: Digests with a row that the store lacks, or has in another length.
+        orphans: Promoted files without a row; the sweeper deletes them.
+        incoming: Private files of uploads.
     """
 
     blobs: int = 0
@@ -99,9 +98,9 @@ class Census:
 
 
 def stored() -> Iterator[Named]:
-    """Yield what the rows say is stored, by age.
+    """Yield digest and length of the stored blobs, by age of their rows.
 
-    Each page is a query of its own: an open one would keep SQLite from shortening its log.
+    Each page is a separate query: a long one would keep SQLite from truncating its log.
     """
     last = 0
     rows = Blob.objects.filter(is_stored=True).order_by("pk")
@@ -111,7 +110,7 @@ def stored() -> Iterator[Named]:
 
 
 def sizes(store: BlobStore) -> dict[bytes, int]:
-    """Return digest → length in bytes of everything that has an address in a store."""
+    """Return digest → length in bytes of all promoted files of a store."""
     return {bytes.fromhex(one.name): one.size for one in store.names() if _is_blob(one)}
 
 
@@ -124,31 +123,31 @@ def copy(
     is_dry: bool = False,
     progress: Progress | None = None,
 ) -> Tally:
-    """Bring blobs to another store; those that are there in full length are left alone.
+    """Copy blobs to another store, except those that it has in full length.
 
     Args:
-        source: Where they are.
-        target: Where they shall be.
-        blobs: Which; what the rows say is stored when left out.
-        threads: Files on their way at once.
-        is_dry: Only say what would be copied, and what is missing at the source.
-        progress: Gets files and bytes copied so far, after each.
+        source: The old store.
+        target: The new store.
+        blobs: The blobs; by default all stored ones.
+        threads: Files copied at once.
+        is_dry: Only report what would be copied, and what is missing in the source.
+        progress: Called with files and bytes copied so far, after each file.
 
     Raises:
-        StorageFull: the target has no room; what was copied stays.
+        StorageFull: the target is full; copied files stay.
     """
-    told, there = Tally(), sizes(target)
-    lacking = _lacking(stored() if blobs is None else blobs, there, told)
+    tally, there = Tally(), sizes(target)
+    lacking = _lacking(stored() if blobs is None else blobs, there, tally)
     if is_dry:
         here = sizes(source)
         for named in lacking:
-            told.add(named, _DONE if here.get(bytes.fromhex(named[0])) == named[1] else _MISSING)
-        return told
-    _work_off(lambda named: copy_one(named, source=source, target=target), lacking, threads, told,
+            tally.add(named, _DONE if here.get(bytes.fromhex(named[0])) == named[1] else _MISSING)
+        return tally
+    _process(lambda named: copy_one(named, source=source, target=target), lacking, threads, tally,
               progress)  # fmt: skip
     if blobs is None:
-        _forget_swept(told)
-    return told
+        _forget_swept(tally)
+    return tally
 
 
 def verify(
@@ -158,20 +157,20 @@ def verify(
     threads: int = THREADS,
     progress: Progress | None = None,
 ) -> Tally:
-    """Read blobs in whole and compare length and sha256; changes nothing."""
+    """Read blobs completely and compare length and sha256; change nothing."""
 
-    def look(named: Named) -> str:
+    def check(named: Named) -> str:
         try:
             found = _read(store, named[0])
         except FileNotFoundError:
             return _MISSING
         return _DONE if found == storage.Written(named[1], named[0]) else _DAMAGED
 
-    told = Tally()
-    _work_off(look, stored() if blobs is None else blobs, threads, told, progress)
+    tally = Tally()
+    _process(check, stored() if blobs is None else blobs, threads, tally, progress)
     if blobs is None:
-        _forget_swept(told)
-    return told
+        _forget_swept(tally)
+    return tally
 
 
 def mend(
@@ -181,29 +180,29 @@ def mend(
     threads: int = THREADS,
     progress: Progress | None = None,
 ) -> tuple[Tally, Tally]:
-    """Read everything at the target, and bring what is missing, damaged or unreadable.
+    """Verify the target, and copy the missing, damaged or unreadable blobs.
 
     Returns:
-        What was found at the target, and what became of that which had to be brought.
+        The results of the verification and of the copy.
     """
-    found, told = verify(store=target, threads=threads, progress=progress), Tally()
+    found, tally = verify(store=target, threads=threads, progress=progress), Tally()
     rows = Blob.objects.filter(sha256__in=[*found.missing, *found.damaged, *found.failed])
     wrong = list(rows.values_list("sha256", "size_bytes"))
-    _work_off(lambda named: copy_one(named, source=source, target=target), wrong, threads, told,
+    _process(lambda named: copy_one(named, source=source, target=target), wrong, threads, tally,
               progress)  # fmt: skip
-    return found, told
+    return found, tally
 
 
 def copy_one(named: Named, *, source: BlobStore, target: BlobStore) -> str:
-    """Bring one blob, over what is there; says what became of it, in the words of ``Tally.add``.
+    """Copy one blob, replacing an existing one; return the outcome for ``Tally.add``.
 
     Args:
-        named: Which.
-        source: Where it is.
-        target: Where it shall be.
+        named: Digest and length.
+        source: The old store.
+        target: The new store.
 
     Raises:
-        LoraryError, OSError: a store is away or full.
+        LoraryError, OSError: a store is unreachable or full.
     """
     sha256, size = named
     key, expected = sha256[:32], storage.Written(size, sha256)
@@ -211,45 +210,45 @@ def copy_one(named: Named, *, source: BlobStore, target: BlobStore) -> str:
         handle = source.open(sha256)
     except FileNotFoundError:
         return _MISSING
-    target.delete(key)  # the rest of a run that was cut off
+    target.delete(key)  # left by an interrupted run
     with handle:
         sent = storage.Measured(storage.chunks_of(handle))
         target.write(key, sent)
-    arrived = _read(target, key)
-    if sent.written == expected == arrived:
+    copied = _read(target, key)
+    if sent.written == expected == copied:
         target.promote(key, sha256)
         return _DONE
     target.delete(key)
-    return _DAMAGED if sent.written != expected else "the target reads other bytes than were sent"
+    return _DAMAGED if sent.written != expected else "the target returns other bytes than were sent"
 
 
 def census(store: BlobStore) -> Census:
-    """Compare the rows with what a store lists; no bytes are read."""
-    told, there = Census(), {}
+    """Compare the rows with the list of a store; no bytes are read."""
+    seen, there = Census(), {}
     for entry in store.names():
         if _is_blob(entry):
             there[bytes.fromhex(entry.name)] = entry.size
         else:
-            told.incoming, told.incoming_bytes = told.incoming + 1, told.incoming_bytes + entry.size
-    told.files, told.file_bytes = len(there), sum(there.values())
+            seen.incoming, seen.incoming_bytes = seen.incoming + 1, seen.incoming_bytes + entry.size
+    seen.files, seen.file_bytes = len(there), sum(there.values())
     for sha256, size in stored():
-        told.blobs, told.bytes = told.blobs + 1, told.bytes + size
+        seen.blobs, seen.bytes = seen.blobs + 1, seen.bytes + size
         if there.pop(bytes.fromhex(sha256), None) != size:
-            told.missing.append(sha256)
-    told.orphans, told.orphan_bytes = len(there), sum(there.values())
-    return told
+            seen.missing.append(sha256)
+    seen.orphans, seen.orphan_bytes = len(there), sum(there.values())
+    return seen
 
 
 def _is_blob(entry: storage.Entry) -> bool:
-    """Whether it has an address, and is no rest of a copy that was cut off."""
+    """Whether an entry is a promoted file, and complete."""
     return len(entry.name) == 64 and not entry.is_partial
 
 
-def _lacking(blobs: Iterable[Named], there: dict[bytes, int], told: Tally) -> Iterator[Named]:
-    """Yield what the target lacks, and count what it has."""
+def _lacking(blobs: Iterable[Named], there: dict[bytes, int], tally: Tally) -> Iterator[Named]:
+    """Yield the blobs that the target lacks, and count the others."""
     for sha256, size in blobs:
         if there.get(bytes.fromhex(sha256)) == size:
-            told.present += 1
+            tally.present += 1
         else:
             yield sha256, size
 
@@ -259,28 +258,28 @@ def _read(store: BlobStore, name: str) -> storage.Written:
         return storage.Written(handle.size, checks.digest(storage.chunks_of(handle)))
 
 
-def _work_off(
-    work: Callable[[Named], str],
+def _process(
+    action: Callable[[Named], str],
     blobs: Iterable[Named],
     threads: int,
-    told: Tally,
+    tally: Tally,
     progress: Progress | None,
 ) -> None:
-    """Do it with each blob, a few at a time; rows are read by the calling thread alone."""
-    for named, outcome in _outcomes(work, blobs, threads):
-        told.add(named, outcome)
+    """Process the blobs in threads; only the calling thread reads rows."""
+    for named, outcome in _outcomes(action, blobs, threads):
+        tally.add(named, outcome)
         if progress is not None:
-            progress(told.done, told.bytes_done)
+            progress(tally.done, tally.bytes_done)
 
 
 def _outcomes(
-    work: Callable[[Named], str], blobs: Iterable[Named], threads: int
+    action: Callable[[Named], str], blobs: Iterable[Named], threads: int
 ) -> Iterator[tuple[Named, str]]:
     waiting: deque[tuple[Named, Future[str]]] = deque()
     pool = ThreadPoolExecutor(threads)
     try:
         for named in blobs:
-            waiting.append((named, pool.submit(_trying, work, named)))
+            waiting.append((named, pool.submit(_attempt, action, named)))
             if len(waiting) > 2 * threads:
                 first, future = waiting.popleft()
                 yield first, future.result()
@@ -290,19 +289,19 @@ def _outcomes(
         pool.shutdown(cancel_futures=True)
 
 
-def _trying(work: Callable[[Named], str], named: Named) -> str:
-    """Do it; what keeps one file from being read or written need not keep the others."""
+def _attempt(action: Callable[[Named], str], named: Named) -> str:
+    """Process one blob; return an error that need not affect other blobs as the outcome."""
     try:
-        return work(named)
+        return action(named)
     except StorageFull:
         raise
     except (LoraryError, OSError) as error:
         return str(error) or type(error).__name__
 
 
-def _forget_swept(told: Tally) -> None:
-    """Drop from what is missing that which the sweeper removed since its row was read."""
-    if told.missing:
-        kept = Blob.objects.filter(sha256__in=told.missing, is_stored=True)
+def _forget_swept(tally: Tally) -> None:
+    """Remove from the missing digests those that were swept since their row was read."""
+    if tally.missing:
+        kept = Blob.objects.filter(sha256__in=tally.missing, is_stored=True)
         still = set(kept.values_list("sha256", flat=True))
-        told.missing = [sha256 for sha256 in told.missing if sha256 in still]
+        tally.missing = [sha256 for sha256 in tally.missing if sha256 in still]

@@ -1,7 +1,7 @@
-"""Reading stored weights in whole again, for hashes that were not computed before.
+"""Reads stored weights again to compute hashes that older releases did not compute.
 
-Each blob is renewed in a transaction of its own, so a run may be cut off at any point and goes on
-where it was. Bytes that are no longer those of their name are told and left alone.
+Each blob is updated in its own transaction, so a run may be interrupted and continued. Bytes that
+do not match their digest are reported and left alone.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _NAMELESS = "adapter" + checks.WEIGHTS
 
 @dataclass(slots=True)
 class Rehashed:
-    """What was read.
+    """The result of a run.
 
     Attributes:
-        read: Files read in whole.
-        changed: Files of which more hashes are known now (or would be).
-        damaged: Digests of files whose bytes are others now.
-        missing: Digests of files whose bytes are gone.
+        read: Files that were read.
+        changed: Files whose hashes changed (or would change).
+        damaged: Digests of files whose bytes differ.
+        missing: Digests of files whose bytes are missing.
     """
 
     read: int = 0
@@ -41,8 +41,8 @@ class Rehashed:
     missing: list[str] = field(default_factory=list)
 
 
-def lacking() -> QuerySet[Blob]:
-    """Return stored weights that were accepted before every kind of hash was computed."""
+def without_all_hashes() -> QuerySet[Blob]:
+    """Return stored weights without all kinds of hashes."""
     return _weights().exclude(hash_rows__kind=HashKind.WEIGHTS_F16)
 
 
@@ -56,44 +56,44 @@ def run(
     includes_current: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Rehashed:
-    """Read stored weights in whole and write their hashes.
+    """Read stored weights and write their hashes.
 
     Args:
         is_dry: Read and compare, write nothing.
-        includes_current: Also files whose hashes are known, to tell whether they still are theirs.
-        progress: Gets files done and files in all, after each.
+        includes_current: Also verify files whose hashes are known.
+        progress: Called with files done and total, after each file.
     """
-    chosen = _weights() if includes_current else lacking()
+    chosen = _weights() if includes_current else without_all_hashes()
     keys = list(chosen.order_by("pk").values_list("pk", flat=True))
-    told = Rehashed()
+    result = Rehashed()
     for done, key in enumerate(keys, start=1):
-        _renew(Blob.objects.get(pk=key), told, is_dry=is_dry)
+        _renew(Blob.objects.get(pk=key), result, is_dry=is_dry)
         if progress is not None:
             progress(done, len(keys))
-    return told
+    return result
 
 
-def _renew(blob: Blob, told: Rehashed, *, is_dry: bool) -> None:
-    """Read one file, and write what is not known of it."""
+def _renew(blob: Blob, result: Rehashed, *, is_dry: bool) -> None:
+    """Read one file and update its hashes."""
     try:
         with storage.store().open(blob.sha256) as handle:
             subject = checks.Subject(_NAMELESS, blob.size_bytes, handle)
             found = checks.read_hashes(subject)
     except FileNotFoundError:
-        told.missing.append(blob.sha256)
+        result.missing.append(blob.sha256)
         return
-    told.read += 1
+    result.read += 1
     if found["sha256"] != blob.sha256:
-        told.damaged.append(blob.sha256)
+        result.damaged.append(blob.sha256)
     elif not _is_known(blob, subject):
-        told.changed += 1
+        result.changed += 1
         if not is_dry:
             with transaction.atomic():
-                anatomies.keep_hashes(blob=blob, subject=subject)
+                anatomies.save_hashes(blob=blob, subject=subject)
 
 
 def _is_known(blob: Blob, subject: checks.Subject) -> bool:
-    """Whether the rows say what was read; of a header that no reader takes any more, nothing is."""
+    """Whether the rows match what was read, or the header is invalid by today's rules."""
     rows = dict(blob.hash_rows.values_list("kind", "value"))
     return not subject.hashes or (
         rows == subject.hashes and blob.claimed_hashes == subject.claimed_hashes

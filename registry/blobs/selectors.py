@@ -1,4 +1,4 @@
-"""What is known of bytes, and which files keep theirs."""
+"""Anatomies of blobs, and which files keep their blobs."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 
 def document_of(blob: Blob | None) -> dict[str, Any]:
-    """Return the anatomy document of a blob, {} where there is none of the present shape."""
+    """Return the anatomy document of a blob, {} without one of the current schema."""
     anatomy = getattr(blob, "anatomy", None)
     return anatomy.document if anatomy is not None and anatomy.is_current else {}
 
 
 def keeping_files() -> QuerySet[File]:
-    """Return the files that keep their bytes.
+    """Return the files that keep their blobs from being swept.
 
-    Those of a withdrawn version keep nothing. A revision that no version names (a card that was
-    edited, a branch) keeps what it has, but for what a withdrawn version of its adapter had, and
-    nothing where the whole adapter was withdrawn.
+    Files of a withdrawn version do not. Files of a revision without a version (an edited card, a
+    branch) do, unless a withdrawn version of the adapter has the same blob, or the whole adapter
+    was withdrawn.
     """
     naming = Version.objects.filter(revision=OuterRef("revision"))
     is_gone = File.objects.filter(
@@ -45,10 +45,10 @@ def keeping_files() -> QuerySet[File]:
 
 
 def kept_for_owner() -> QuerySet[File]:
-    """Return the files that keep an upload's bytes where its owner may publish, drafts included.
+    """Return the files that keep an upload's blob where its owner may publish, drafts included.
 
-    For ``Exists`` in a query of uploads. What others have of the same bytes must not count: it
-    would tell that they have them.
+    For ``Exists`` in a query of uploads. Other users' files do not count, because that would reveal
+    that they exist.
     """
     space = "revision__adapter__namespace"
     is_member = Q(
@@ -62,16 +62,16 @@ def kept_for_owner() -> QuerySet[File]:
 
 
 def shown_files() -> QuerySet[File]:
-    """Return the files that everybody who sees their adapter may have.
+    """Return the files that everybody who sees their adapter may download.
 
-    Those are what versions have that are out, and what commits have that are no version.
+    Those are files of published or yanked versions, and of revisions without a version.
     """
     drafts = Version.objects.filter(revision=OuterRef("revision"), state=VersionState.DRAFT)
     return keeping_files().filter(~Exists(drafts))
 
 
 def withheld_in(adapter: Adapter) -> set[int]:
-    """Return ids of blobs that withdrawn versions had and nothing else in the adapter keeps."""
+    """Return ids of blobs that only withdrawn versions of the adapter have."""
     gone = File.objects.filter(
         revision__adapter=adapter, revision__versions__state=VersionState.WITHDRAWN
     )
@@ -80,7 +80,7 @@ def withheld_in(adapter: Adapter) -> set[int]:
 
 
 def taken_down_in(adapter: Adapter) -> dict[int, Version]:
-    """Return blob id → the version whose takedown by an operator keeps these weights out."""
+    """Return blob id of weights → the version with which an administrator took them down."""
     rows = adapter.versions.filter(state=VersionState.WITHDRAWN, is_takedown=True)
     return {
         pk: version

@@ -1,7 +1,7 @@
-"""Base models and kinds of work as a README names them: in the words of the Hugging Face Hub.
+"""Base models and pipelines of a README, by their names on the Hugging Face Hub.
 
-A family is an architecture, a repo on the Hub is one checkpoint of it. An adapter names the
-checkpoint that its lineage names, else the one that its family was published with first.
+A family is an architecture; a repo on the Hub is a checkpoint of it. The base model of an adapter
+is the repo of its lineage, else the first one of its family.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ BY_FAMILY: Mapping[str, str] = {
     "z_image": "Tongyi-MAI/Z-Image-Turbo",
 }
 
-#: Family and lineage → repo, where it is another than the family's.
+#: Family and lineage → repo, if it differs from the family's.
 BY_LINEAGE: Mapping[tuple[str, str], str] = {
     ("flux1", "FLUX.1 Fill"): "black-forest-labs/FLUX.1-Fill-dev",
     ("flux1", "FLUX.1 Kontext"): "black-forest-labs/FLUX.1-Kontext-dev",
@@ -69,38 +69,38 @@ BY_LINEAGE: Mapping[tuple[str, str], str] = {
 
 Medium = Literal["picture", "video", "sound"]
 
-#: Beginnings of the ids of families that make something else than pictures.
+#: Prefixes of ids of families that do not make pictures.
 _VIDEO = ("wan", "hunyuan_video", "framepack", "ltx", "mochi", "cogvideo", "easyanimate",
           "kandinsky5", "sana_video")  # fmt: skip
 _SOUND = ("stable_audio",)
-_PICTURES_AFTER_ALL = ("kandinsky5_img",)
+_VIDEO_EXCEPTIONS = ("kandinsky5_img",)
 
 PIPELINES = {"picture": "text-to-image", "video": "text-to-video", "sound": "text-to-audio"}
 
-#: Families that begin with a picture.
+#: Families whose input is a picture.
 _FROM_IMAGE = {"wan_14b_i2v": "image-to-video", "framepack": "image-to-video"}
 
 
 def base_model(family: str, lineage: str = "") -> str:
-    """Return the repo of the base model on the Hub, "" where none is known."""
+    """Return the repo of the base model on the Hub, "" if unknown."""
     return BY_LINEAGE.get((family, lineage)) or BY_FAMILY.get(family, "")
 
 
 def lineages_for(repo: str) -> list[str]:
-    """Return the lineages that name a base model."""
+    """Return the lineages whose base model is a repo."""
     return [key[1] for key, one in BY_LINEAGE.items() if one.casefold() == repo.casefold()]
 
 
 def families_for(repo: str) -> list[str]:
-    """Return the families that name a base model."""
+    """Return the families whose base model is a repo."""
     return [family for family, one in BY_FAMILY.items() if one.casefold() == repo.casefold()]
 
 
 def medium_of(family: str) -> Medium:
-    """Return what a family makes; pictures where nothing else is known."""
+    """Return the medium of a family; pictures by default."""
     if family.startswith(_SOUND):
         return "sound"
-    is_video = family.startswith(_VIDEO) and not family.startswith(_PICTURES_AFTER_ALL)
+    is_video = family.startswith(_VIDEO) and not family.startswith(_VIDEO_EXCEPTIONS)
     return "video" if is_video else "picture"
 
 
@@ -110,5 +110,5 @@ def pipeline_of(family: str) -> str:
 
 
 def families_doing(pipeline: str) -> list[str]:
-    """Return the families of a ``pipeline_tag``; that of no family makes pictures."""
+    """Return the families of a ``pipeline_tag``; "" (no family) makes pictures."""
     return [family for family in ("", *FAMILIES) if pipeline_of(family) == pipeline]

@@ -1,7 +1,7 @@
-"""README.md and what an adapter says of itself are one thing seen twice: here, how one is read.
+"""Reads README.md into the fields of an adapter and its version.
 
 ```
-README.md front matter        adapter                     its offered version
+README.md front matter        adapter                     its version
 license, license_name         licence
 tags                          tags
 base_model                                                declared family, lineage
@@ -9,8 +9,8 @@ instance_prompt                                           trigger words
 text after the front matter   card
 ```
 
-Everything else, ``widget`` too, stays in the file, which clients of the Hub read as it is. Values
-that do not fit are left out and told as warnings; they never keep a file from being pushed.
+Everything else, such as ``widget``, stays in the file, which clients of the Hub read unchanged.
+Invalid values are left out with a warning; they never prevent a push.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
     from registry.models import Blob
 
 NAME = contents.README
-#: Tag by which people of the Hub mark what is not for everybody.
+#: Tag of the Hub for content that is not for all audiences.
 NOT_FOR_ALL = "not-for-all-audiences"
-#: Longest README of which anything is read, in bytes; the rest of a longer one is in the file.
+#: Bytes of a README that are read; the rest of a longer one is ignored.
 MAX_READ = 1024 * 1024
 
-#: Tags that name a library or a task: programs add them by themselves, and they tell nobody much.
-_PLUMBING = frozenset(
+#: Tags for a library or a task, which programs add by default.
+_GENERIC_TAGS = frozenset(
     {
         "diffusers", "diffusers-training", "image-to-image", "image-to-video", "lora", "peft",
         "pytorch", "safetensors", "stable-diffusion-diffusers", "text-to-image", "text-to-video",
@@ -53,23 +53,23 @@ _PLUMBING = frozenset(
 )  # fmt: skip
 
 
-def is_plumbing(tag: str) -> bool:
-    """Whether a tag of a README is none of the adapter's: it names a library, a task, a trainer."""
-    return tag.casefold() in _PLUMBING or ":" in tag
+def is_generic_tag(tag: str) -> bool:
+    """Whether a tag of a README is for a library, a task or a trainer, so not the adapter's own."""
+    return tag.casefold() in _GENERIC_TAGS or ":" in tag
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What a README says that is understood here; None: it does not say.
+    """The values of a README; None means not given.
 
     Attributes:
-        text: What follows the front matter, as the page shows it.
-        family: Base model that it names, by its id here.
-        lineage: The checkpoint that it names.
+        text: The text after the front matter, as the page shows it.
+        family: Id of its base model's family.
+        lineage: Its base model's lineage.
         trigger_words: From ``instance_prompt``.
-        tags: Without those of libraries.
-        licence: Its id, or the name of another one.
-        is_mature: It is marked as not for all audiences.
+        tags: Without generic ones.
+        licence: Id, or the name of another licence.
+        is_mature: Whether it has the tag ``NOT_FOR_ALL``.
         warnings: A sentence for each value that was left out.
     """
 
@@ -82,63 +82,63 @@ class Card:
     is_mature: bool = False
     warnings: tuple[str, ...] = ()
 
-    def details(self, said: Details | None = None) -> Details:
-        """Return what is said of a version, with what the card says in place of it."""
-        said = said or Details()
+    def details(self, current: Details | None = None) -> Details:
+        """Return the current details of a version, overridden by the card's values."""
+        found = current or Details()
         if self.family is not None:
-            said = replace(said, declared_family=self.family)
+            found = replace(found, declared_family=self.family)
         if self.lineage is not None:
-            said = replace(said, lineage=self.lineage)
+            found = replace(found, lineage=self.lineage)
         if self.trigger_words is not None:
-            said = replace(said, trigger_words=self.trigger_words)
-        return said
+            found = replace(found, trigger_words=self.trigger_words)
+        return found
 
 
 def front_matter(text: str) -> dict[str, Any]:
-    """Return the front matter of a README, ready for JSON; {} where it has none.
+    """Return the front matter of a README as JSON values; {} without one.
 
     Raises:
-        Invalid: it is no YAML, or over a limit; the text names the line.
+        Invalid: it is not YAML, or exceeds a limit; the message has the line.
     """
     return matter.parse(matter.split(text)[0])
 
 
 def decoded(data: bytes) -> str:
-    """Return the beginning of a README as text, all of it up to ``MAX_READ`` bytes.
+    """Return the first ``MAX_READ`` bytes of a README as text.
 
     Raises:
-        Invalid: it is no UTF-8.
+        Invalid: it is not UTF-8.
     """
     is_whole = len(data) <= MAX_READ
     try:
         return codecs.getincrementaldecoder("utf-8")().decode(data[:MAX_READ], final=is_whole)
     except UnicodeDecodeError as error:
         text = _("README.md is not UTF-8 text (byte %(at)d). Save it as UTF-8.")
-        said = text % {"at": error.start}
-        raise Invalid(said, fields={NAME: said}) from error
+        detail = text % {"at": error.start}
+        raise Invalid(detail, fields={NAME: detail}) from error
 
 
 def read_blob(blob: Blob) -> Card:
-    """Return what a stored README says.
+    """Return the card of a stored README.
 
     Raises:
         Invalid: see ``decoded`` and ``read``.
-        FileNotFoundError: its bytes are gone.
+        FileNotFoundError: its bytes are missing.
     """
     return read(text_of(blob))
 
 
 def text_of(blob: Blob) -> str:
-    """Return the beginning of a stored README; raises as ``read_blob`` does."""
+    """Return the first ``MAX_READ`` bytes of a stored README; raises as ``read_blob`` does."""
     with storage.store().open(blob.sha256) as handle:
         return decoded(handle.read(MAX_READ + 1))
 
 
 def read(text: str) -> Card:
-    """Return what a README says.
+    """Return the card of a README.
 
     Raises:
-        Invalid: its front matter is no YAML, or over a limit.
+        Invalid: its front matter is not YAML, or exceeds a limit.
     """
     raw, body = matter.split(text)
     reading = _Reading(matter.parse(raw))
@@ -157,7 +157,7 @@ def read(text: str) -> Card:
 
 
 def shown(body: str) -> str:
-    """Return what follows a front matter as the page shows it: cut, no characters nobody sees."""
+    """Return the text of a card as the page shows it: cut, without control characters."""
     text = body[: adapters.LIMITS["card"]]
     if not has_control(text):
         return text
@@ -165,37 +165,37 @@ def shown(body: str) -> str:
 
 
 class _Reading:
-    """The values of a front matter, with a warning for each that does not fit."""
+    """The values of a front matter, with a warning for each invalid one."""
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self.fields = fields
         self.warnings: list[str] = []
 
-    def _odd(self, key: str, reason: str) -> None:
+    def _warn(self, key: str, reason: str) -> None:
         text = _("“%(key)s” was left out: %(reason)s.")
         self.warnings.append(text % {"key": key, "reason": reason})
 
     def _texts(self, key: str) -> list[str] | None:
-        """Return the texts under a key, one or a list of them; None where there is nothing."""
+        """Return the texts of a key, which has one or a list; None without a value."""
         value = self.fields.get(key)
         if value is None:
             return None
         found = [" ".join(text.split()) for text in _words(value)]
         if not found and value not in ("", []):
-            self._odd(key, _("it is no text"))
+            self._warn(key, _("it is not text"))
             return None
         return [text for text in found if text]
 
     def _text(self, key: str, most: int) -> str | None:
-        """Return the first text under a key."""
+        """Return the first text of a key."""
         text = next(iter(self._texts(key) or ()), None)
         if text is not None and (len(text) > most or not text.isprintable()):
-            self._odd(key, _("it has more than %(most)d printable characters") % {"most": most})
+            self._warn(key, _("it has more than %(most)d printable characters") % {"most": most})
             return None
         return text
 
     def base(self) -> tuple[str | None, str | None]:
-        """Return family and lineage of the base model that is named."""
+        """Return family and lineage of the base model."""
         name = self._text("base_model", 200)
         if name is None:
             return None, None
@@ -205,20 +205,19 @@ class _Reading:
         return (family if family in FAMILIES else None), lineage
 
     def trigger_words(self) -> tuple[str, ...] | None:
-        """Return the phrases that make the adapter act."""
+        """Return the trigger words."""
         found = self._texts("instance_prompt")
         if not found:
             return None
-        said = Details(trigger_words=tuple(found))
         try:
-            details.check(said)
+            details.check(Details(trigger_words=tuple(found)))
         except Invalid as fault:
-            self._odd("instance_prompt", str(fault.detail).rstrip("."))
+            self._warn("instance_prompt", str(fault.detail).rstrip("."))
             return None
         return tuple(found)
 
     def licence(self) -> str | None:
-        """Return the licence, by its own name where it is another than those with ids."""
+        """Return the id of the licence, or its name if it has no id."""
         most = adapters.LIMITS["licence"]
         found = self._text("license", most)
         if found is not None and found.casefold() == "other":
@@ -226,18 +225,18 @@ class _Reading:
         return found
 
     def tags(self) -> tuple[tuple[str, ...] | None, bool]:
-        """Return the tags, and whether one says that this is not for everybody."""
+        """Return the adapter's own tags, and whether ``NOT_FOR_ALL`` is set."""
         found = self._texts("tags")
         if found is None:
             return None, False
         words = list(dict.fromkeys(word.casefold() for word in found))
-        told = [word for word in words if not is_plumbing(word)]
-        kept = [word for word in told if adapters.is_tag(word)]
-        if odd := [word for word in told if word not in kept]:
-            self._odd("tags", _("“%(tag)s” cannot be a tag") % {"tag": odd[0][:48]})
+        own = [word for word in words if not is_generic_tag(word)]
+        kept = [word for word in own if adapters.is_tag(word)]
+        if invalid := [word for word in own if word not in kept]:
+            self._warn("tags", _("“%(tag)s” cannot be a tag") % {"tag": invalid[0][:48]})
         if len(kept) > adapters.MAX_TAGS:
-            text = _("there are more than %(most)d, the first count")
-            self._odd("tags", text % {"most": adapters.MAX_TAGS})
+            text = _("there are more than %(most)d; only the first are used")
+            self._warn("tags", text % {"most": adapters.MAX_TAGS})
         return tuple(kept[: adapters.MAX_TAGS]), NOT_FOR_ALL in words
 
 

@@ -1,9 +1,9 @@
 """The YAML between two lines of dashes at the beginning of a README.
 
-What strangers write is read with PyYAML's safe loader and under limits: a block has at most
-``MAX_BYTES``, ``MAX_NODES`` values and ``MAX_DEPTH`` levels, no anchors, aliases or tags. So no
-text grows when it is read, and nothing but texts, numbers, truth values, lists and mappings comes
-out. Dates stay texts: the values go into JSON.
+It is read with PyYAML's safe loader and under limits: a block has at most ``MAX_BYTES``,
+``MAX_NODES`` values and ``MAX_DEPTH`` levels, and no anchors, aliases or tags. So no input is
+amplified, and the result has only texts, numbers, booleans, lists and mappings. Dates stay texts,
+because the values go into JSON.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 64 * 1024
 MAX_NODES = 3000
-#: Whole numbers are less than this; in YAML 1.1, “1:1:1” is one, and has no end.
+#: Limit of integers; YAML 1.1 reads “1:1:1” as one, of any length.
 MAX_NUMBER = 2**63
 MAX_DEPTH = 16
 BOM = "\ufeff"
@@ -42,9 +42,9 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def split(text: str) -> tuple[str, str]:
-    """Return the front matter of a README, "" where it has none, and the text after it.
+    """Return the front matter of a README, "" without one, and the text after it.
 
-    It begins with the end of the line of dashes, so that its lines keep their numbers.
+    It begins with the line break after the dashes, so that line numbers stay right.
     """
     text = text.removeprefix(BOM).lstrip()
     opening = _FENCE.match(text)
@@ -55,25 +55,25 @@ def split(text: str) -> tuple[str, str]:
 
 
 def parse(raw: str) -> dict[str, Any]:
-    """Return the values of a front matter, ready for JSON.
+    """Return the values of a front matter as JSON values.
 
     Raises:
-        Invalid: it is no YAML, no mapping, or over a limit; the text names the line.
+        Invalid: it is not YAML or not a mapping, or exceeds a limit; the message has the line.
     """
     if len(raw.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        raise _fault(_("it has more than %(limit)d bytes") % {"limit": MAX_BYTES})
+        raise _invalid(_("it has more than %(limit)d bytes") % {"limit": MAX_BYTES})
     try:
-        _require_plain(raw)
+        _require_safe(raw)
         found = yaml.load(raw, Loader=_Loader)  # noqa: S506 - a subclass of the safe loader
     except yaml.YAMLError as error:
-        raise _fault(_said(error)) from error
+        raise _invalid(_reason(error)) from error
     except (ValueError, OverflowError) as error:  # 0x_, thousands of digits, 1:1:1:…1.5
         raise _bad_number() from error
     if found is None:
         return {}
     if not isinstance(found, dict):
-        raise _fault(_("it has to be names with values, as in “license: mit”"))
-    return {_key(key): _plain(value) for key, value in found.items()}
+        raise _invalid(_("it must be a list of keys and values, such as “license: mit”"))
+    return {_key(key): _json_value(value) for key, value in found.items()}
 
 
 def _block(fields: Mapping[str, Any]) -> str:
@@ -84,20 +84,20 @@ def _block(fields: Mapping[str, Any]) -> str:
 
 
 def patched(text: str, changes: Mapping[str, Any]) -> str:
-    """Return a README with other values in its front matter; all else stays as it was written.
+    """Return a README with changed values in its front matter; the rest stays as written.
 
     Args:
-        text: Has a front matter that can be read, or none.
-        changes: Name → value; None removes it.
+        text: A README with a valid front matter or none.
+        changes: Key → value; None deletes it.
     """
     raw, _body = split(text)
     new = {key: value for key, value in changes.items() if value is not None}
     if not raw:
         return f"---\n{_block(new)}---\n{text.removeprefix(BOM)}"
     first = text.index(raw, text.index("---") + 3)
-    lines = _patched(raw[1:], changes)  # behind the end of the line of dashes
+    lines = _patched(raw[1:], changes)  # after the line break
     wanted = {key: value for key, value in parse(raw).items() if key not in changes} | new
-    if not _says(lines, wanted):  # written in a way that has no lines of its own for each name
+    if not _parses_to(lines, wanted):  # keys without lines of their own
         lines = _block(wanted)
     if "\r\n" in raw:
         lines = lines.replace("\r\n", "\n").replace("\n", "\r\n")
@@ -105,7 +105,7 @@ def patched(text: str, changes: Mapping[str, Any]) -> str:
 
 
 def _patched(raw: str, changes: Mapping[str, Any]) -> str:
-    """Return a block with the lines of some names written anew, and new names at its end."""
+    """Return a block with changed lines for some keys, and new keys at its end."""
     left = {key: value for key, value in changes.items() if value is not None}
     root, pieces, at = yaml.compose(raw, Loader=_Loader), [], 0
     for key, value in root.value if root is not None else ():
@@ -116,7 +116,7 @@ def _patched(raw: str, changes: Mapping[str, Any]) -> str:
     return "".join([*pieces, raw[at:], _block(left)])
 
 
-def _says(raw: str, wanted: Mapping[str, Any]) -> bool:
+def _parses_to(raw: str, wanted: Mapping[str, Any]) -> bool:
     try:
         return parse(raw) == wanted
     except Invalid:
@@ -124,15 +124,15 @@ def _says(raw: str, wanted: Mapping[str, Any]) -> bool:
 
 
 def _end_of(raw: str, at: int) -> int:
-    """Return where the line ends in which a value ends; a block ends where the next begins."""
+    """Return the end of a value's last line; a block value ends where the next line begins."""
     if at and raw[at - 1] == "\n":
         return at
     found = raw.find("\n", at)
     return len(raw) if found < 0 else found + 1
 
 
-def _require_plain(raw: str) -> None:
-    """Refuse what could grow, or make anything but plain values, before it is built."""
+def _require_safe(raw: str) -> None:
+    """Refuse YAML that could be amplified or create other objects, before it is loaded."""
     depth = 0
     for count, event in enumerate(yaml.parse(raw, Loader=_Loader)):
         line = event.start_mark.line + 1 if event.start_mark else 0
@@ -142,45 +142,45 @@ def _require_plain(raw: str) -> None:
             depth += isinstance(event, yaml.CollectionStartEvent)
             _require_small(count, depth, line)
             if event.anchor is not None or getattr(event, "tag", None) is not None:
-                text = _("line %(line)d has an anchor, an alias or a tag, which are not read")
-                raise _fault(text % {"line": line})
+                text = _("line %(line)d has an anchor, an alias or a tag, which are not allowed")
+                raise _invalid(text % {"line": line})
 
 
 def _require_small(count: int, depth: int, line: int) -> None:
     if count > 2 * MAX_NODES:
-        raise _fault(_("it has more than %(limit)d values") % {"limit": MAX_NODES})
+        raise _invalid(_("it has more than %(limit)d values") % {"limit": MAX_NODES})
     if depth > MAX_DEPTH:
-        raise _fault(_("line %(line)d is nested too deeply") % {"line": line})
+        raise _invalid(_("line %(line)d is nested too deeply") % {"line": line})
 
 
-def _said(error: yaml.YAMLError) -> str:
+def _reason(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or _("it has characters that YAML does not take")
+    problem = getattr(error, "problem", None) or _("it has characters that YAML does not allow")
     if mark is None:
         return str(problem)
     text = _("line %(line)d: %(problem)s")
     return text % {"line": mark.line + 1, "problem": problem}
 
 
-def _fault(reason: str) -> Invalid:
+def _invalid(reason: str) -> Invalid:
     text = _("The front matter of README.md cannot be read: %(reason)s.") % {"reason": reason}
     return Invalid(text, fields={"README.md": text})
 
 
 def _bad_number() -> Invalid:
-    return _fault(_("it has a number that is none, or too large"))
+    return _invalid(_("it has an invalid or too large number"))
 
 
 def _key(value: object) -> str:
-    return str(_plain(value))
+    return str(_json_value(value))
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - any value of YAML
-    """Return a value as JSON takes it: keys are texts, and there is no infinite number."""
+def _json_value(value: Any) -> Any:  # noqa: ANN401 - any value of YAML
+    """Return a value for JSON: keys become texts, and infinite numbers None."""
     if isinstance(value, dict):
-        return {_key(key): _plain(each) for key, each in value.items()}
+        return {_key(key): _json_value(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [_plain(each) for each in value]
+        return [_json_value(each) for each in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, int) and abs(value) >= MAX_NUMBER:

@@ -1,6 +1,6 @@
-"""Cards as HTML: made when a card is edited, and at the first view where that HTML is not current.
+"""Cards as HTML, rendered after an edit, or at the next view if the stored HTML is outdated.
 
-A hub that is upgraded, restored or written to in another way needs no pass over all cards.
+So no command has to render all cards after an upgrade or a restore.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a page shows of a card.
+    """A card for a page.
 
     Attributes:
-        text: The Markdown, "" where there is no card.
-        html: The same as HTML, "" where there is a problem.
-        problem: A sentence that says why there is no HTML, "" where there is.
+        text: The Markdown, "" without a card.
+        html: The same as HTML, "" if there is a problem.
+        problem: A sentence that says why there is no HTML, or "".
     """
 
     text: str = ""
@@ -36,7 +36,7 @@ class Shown:
 
 
 def of(adapter: Adapter) -> Shown:
-    """Return the card of an adapter for a page; format and store it where that was not done."""
+    """Return the card of an adapter for a page; render and store it if necessary."""
     text = adapter.card
     if not text.strip():
         return Shown()
@@ -49,11 +49,11 @@ def of(adapter: Adapter) -> Shown:
 
 
 def store_on_commit(adapter: Adapter) -> None:
-    """Format the card once the current transaction is over, so that no lock waits for it."""
-    transaction.on_commit(lambda: _follow(adapter), robust=True)
+    """Render the card after the commit of the transaction, so that no lock is held meanwhile."""
+    transaction.on_commit(lambda: _update(adapter), robust=True)
 
 
-def _follow(adapter: Adapter) -> None:
+def _update(adapter: Adapter) -> None:
     rows = CardHtml.objects.filter(adapter=adapter)
     if not adapter.card.strip():
         rows.delete()
@@ -67,7 +67,7 @@ def _store(row: CardHtml, text: str) -> CardHtml:
         row.html = render(text)
     except Unrenderable as error:
         row.problem = error.problem
-    with suppress(DatabaseError), transaction.atomic():  # the page is shown all the same
+    with suppress(DatabaseError), transaction.atomic():  # the page is shown anyway
         CardHtml.objects.bulk_create(
             [row],
             update_conflicts=True,

@@ -1,10 +1,10 @@
-"""Markdown in, safe HTML out, with bounds on what one text may cost.
+"""Renders Markdown as safe HTML, with limits on time and size.
 
-Raw HTML in a text is text. What the parser makes goes through an allow-list as well, so a hole in
-one of the two is not a hole in the page. Only pictures of this hub are shown, by their whole
-address: any other address would make the reader's browser fetch something that the author chose.
+Raw HTML is escaped. The parser's output also passes an allow-list, so that a bug in one of the two
+does not make the page unsafe. Only pictures of this hub are shown, because a reader's browser must
+not fetch other addresses chosen by the author.
 
-A text is refused whole, never cut: whoever shows it then shows the source, with the reason.
+A text over a limit is refused, not cut: pages then show its source with the reason.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
     from markdown_it.utils import EnvType, OptionsDict
 
-#: Increase it with every change of what ``render`` returns: stored HTML is then made again.
+#: Increase it with every change of the result of ``render``, so that stored HTML is replaced.
 RENDERER = 1
 
 TAGS = {
@@ -40,17 +40,17 @@ TAGS = {
 ATTRIBUTES = {"a": {"href", "title"}, "img": {"src", "alt", "title"}, "ol": {"start"}}
 SCHEMES = {"http", "https", "mailto"}
 
-#: Levels of quotes and lists; a list takes two. The parser drops what is deeper.
+#: Levels of quotes and lists; a list takes two. The parser drops deeper ones.
 MAX_NESTING = 20
-#: Characters that may begin or end some formatting: each costs about 40 µs at worst.
+#: Maximum characters that may begin or end formatting; each costs up to about 40 µs.
 MAX_MARKS = 20_000
-#: Characters of the HTML, five times as many as the longest card has: more is amplification.
+#: Maximum characters of the HTML: five times the longest card, to prevent amplification.
 MAX_HTML = 1_000_000
-#: CPU time of the parser.
+#: Maximum CPU time of the parser.
 MAX_SECONDS = 2.0
 
 _MARK = re.compile(r"[\[\]*_~`<&\\|]")
-#: Addresses of stored pictures, as ``hub/pages/urls.py`` has them.
+#: Paths of stored pictures, see ``hub/pages/urls.py``.
 _OWN_PICTURE = re.compile(
     r"/media/(?:"
     r"images/[0-9]{1,18}\.(?:png|webp)"
@@ -58,9 +58,9 @@ _OWN_PICTURE = re.compile(
     r"|samples/[0-9]{1,18}(?:-[0-9]{1,5})?\.webp"
     r")"
 )
-#: Blocks that hold blocks, which the parser drops at its limit.
+#: Tokens of nested blocks, which the parser drops at its limit.
 _CONTAINERS = {"blockquote_open", "list_item_open"}
-#: Key of the parser's own data under which the time limit stands.
+#: Key of the time limit in the parser's environment.
 _DEADLINE = "lorary.deadline"
 
 
@@ -103,14 +103,14 @@ def render(text: str, *, max_marks: int = MAX_MARKS) -> SafeString:
 
 
 def is_own_picture(address: str) -> bool:
-    """Whether an address is that of a stored picture of this hub, and of nothing else."""
+    """Whether an address is the path of a stored picture of this hub."""
     return _OWN_PICTURE.fullmatch(address) is not None
 
 
 def _check(tokens: Sequence[Token]) -> None:
-    """Refuse what the parser cut, and what would grow in rendering.
+    """Refuse text that the parser cut, or whose rendering would be too long.
 
-    A reference (``[a]: address``) is written out wherever it is used.
+    A reference (``[a]: address``) is written out at each use.
 
     Raises:
         Unrenderable: see ``render``.
@@ -129,7 +129,7 @@ def _all(tokens: Sequence[Token]) -> Iterator[Token]:
 
 
 def _shift_headings(tokens: Sequence[Token]) -> None:
-    """Keep the text's outline but hang it below the page's own ``h1``."""
+    """Shift the headings below the page's own ``h1``."""
     headings = [token for token in tokens if token.type in {"heading_open", "heading_close"}]
     top = min((int(token.tag[1]) for token in headings), default=1)
     for token in headings:
@@ -149,7 +149,7 @@ def _image(
     options: OptionsDict,
     env: EnvType,
 ) -> str:
-    """Show a picture of this hub, link to any other."""
+    """Render a picture of this hub, and other pictures as links."""
     token = tokens[index]
     source = str(token.attrs.get("src", ""))
     if is_own_picture(source):
@@ -158,12 +158,12 @@ def _image(
 
 
 def _block_in_time(state: StateBlock, _line: int, _end: int, _silent: bool) -> bool:  # noqa: FBT001 - the parser's signature
-    """Match nothing; end the parsing of blocks when its time is over."""
+    """Match nothing; stop parsing blocks when the time limit is reached."""
     return _is_late(state.env)
 
 
 def _inline_in_time(state: StateInline, _silent: bool) -> bool:  # noqa: FBT001 - the parser's signature
-    """Match nothing; end the parsing of a line when its time is over."""
+    """Match nothing; stop parsing a line when the time limit is reached."""
     return _is_late(state.env)
 
 

@@ -1,8 +1,8 @@
-"""README.md as an adapter's fields make it.
+"""Writes README.md from the fields of an adapter.
 
-A README that was pushed is read into the fields (``registry.cards.fields``). This is the way back:
-of a README that is there only those values change that say something else; the rest of it,
-``widget`` too, stays as it was written.
+``registry.cards.fields`` reads a pushed README into the fields. In this direction, only values that
+differ from the fields are changed in an existing README; the rest, such as ``widget``, stays as it
+was written.
 """
 
 from __future__ import annotations
@@ -24,49 +24,46 @@ if TYPE_CHECKING:
 
 
 def new_text(adapter: Adapter, card: Blob | None) -> str | None:
-    """Return the new README of an adapter, None if the present one is right.
+    """Return the new README of an adapter, None if the existing one is up to date.
 
     Args:
-        adapter: As it is, or as it will be.
-        card: The README that is there.
+        adapter: The adapter, possibly with unsaved changes.
+        card: The existing README.
 
     Raises:
-        LoraryError, OSError: the one that is there cannot be read.
+        LoraryError, OSError: the existing one cannot be read.
     """
     if card is None:
         return composed(adapter)
     if card.size_bytes > card_fields.MAX_READ:
-        return None  # nobody reads all of it
+        return None  # it is not read completely
     before = card_fields.text_of(card)
     text = changed(before, adapter)
     return text if text != before else None
 
 
 def composed(adapter: Adapter) -> str:
-    """Return the README of an adapter that has none."""
+    """Return a new README."""
     return front_matter.patched(_body(adapter), front_matter_of(adapter))
 
 
 def changed(before: str, adapter: Adapter) -> str:
-    """Return a README with what is said now; one that says so already comes back as it is.
-
-    So does one that cannot be read.
-    """
+    """Return an existing README with the adapter's values; unchanged if it cannot be read."""
     try:
-        fields, said = card_fields.front_matter(before), card_fields.read(before)
+        fields, card = card_fields.front_matter(before), card_fields.read(before)
     except Invalid:
         return before
     body = front_matter.split(before)[1]
     text = before
     if card_fields.shown(body) != _body(adapter):
         text = before.removesuffix(body) + _body(adapter)
-    new = _differing(fields, said, adapter)
+    new = _differing(fields, card, adapter)
     new = {key: value for key, value in new.items() if fields.get(key) != value}
     return front_matter.patched(text, new) if new else text
 
 
 def front_matter_of(adapter: Adapter) -> dict[str, Any]:
-    """Return the front matter that the adapter's fields make."""
+    """Return the front matter for the adapter's fields."""
     version, tags = adapter.latest_version, sorted(tag.name for tag in adapter.tags.all())
     mature = [card_fields.NOT_FOR_ALL] if adapter.maturity == Maturity.MATURE else []
     found: dict[str, Any] = {
@@ -85,42 +82,42 @@ def front_matter_of(adapter: Adapter) -> dict[str, Any]:
 
 
 def _differing(
-    fields: Mapping[str, Any], said: card_fields.Card, adapter: Adapter
+    fields: Mapping[str, Any], card: card_fields.Card, adapter: Adapter
 ) -> dict[str, Any]:
-    """Return the values that say what the adapter says otherwise; None: not any more."""
+    """Return the front matter's values that must change; None deletes one."""
     now, version = front_matter_of(adapter), adapter.latest_version
     new: dict[str, Any] = {}
-    if (said.licence or "").casefold() != adapter.licence.casefold():
+    if (card.licence or "").casefold() != adapter.licence.casefold():
         new |= {"license": now.get("license"), "license_name": None, "license_link": None}
-    tags = {tag.name for tag in adapter.tags.all() if not card_fields.is_plumbing(tag.name)}
-    least = Maturity.GENERAL if said.is_mature else Maturity.SUGGESTIVE
+    tags = {tag.name for tag in adapter.tags.all() if not card_fields.is_generic_tag(tag.name)}
+    least = Maturity.GENERAL if card.is_mature else Maturity.SUGGESTIVE
     is_mature = adapter.maturity not in {Maturity.GENERAL, least}
-    if set(said.tags or ()) != tags or said.is_mature != is_mature:
-        gone = {*(said.tags or ()), card_fields.NOT_FOR_ALL}
+    if set(card.tags or ()) != tags or card.is_mature != is_mature:
+        gone = {*(card.tags or ()), card_fields.NOT_FOR_ALL}
         kept = [tag for tag in _listed(fields.get("tags")) if _folded(tag) not in gone]
         marked = [card_fields.NOT_FOR_ALL] if is_mature else []
         new["tags"] = [*kept, *marked, *sorted(tags)] or None
-    if version is not None and list(said.trigger_words or ()) != list(version.trigger_words):
+    if version is not None and list(card.trigger_words or ()) != list(version.trigger_words):
         new["instance_prompt"] = now.get("instance_prompt")
-    if not _is_base_said(fields, said, adapter):
+    if not _has_base_model(fields, card, adapter):
         new |= {"base_model": now.get("base_model"), "pipeline_tag": now["pipeline_tag"]}
     return new
 
 
-def _is_base_said(fields: Mapping[str, Any], said: card_fields.Card, adapter: Adapter) -> bool:
-    """Whether a README names the adapter's base model, or one that nobody here knows."""
+def _has_base_model(fields: Mapping[str, Any], card: card_fields.Card, adapter: Adapter) -> bool:
+    """Whether a README has the adapter's base model, or an unknown one."""
     names = [str(name) for name in _listed(fields.get("base_model"))]
     if not names:
         return not base_models.base_model(adapter.family, adapter.lineage)
     if names[0].casefold() == base_models.base_model(adapter.family, adapter.lineage).casefold():
         return True
-    if said.family is None:
+    if card.family is None:
         return True
-    return said.family == adapter.family and adapter.lineage in {"", said.lineage}
+    return card.family == adapter.family and adapter.lineage in {"", card.lineage}
 
 
 def _listed(value: object) -> list[object]:
-    """Return a value that may be one or a list of them as a list."""
+    """Return one value or a list of values as a list."""
     if value is None:
         return []
     return value if isinstance(value, list) else [value]
@@ -131,7 +128,7 @@ def _folded(tag: object) -> str:
 
 
 def _body(adapter: Adapter) -> str:
-    """Return the text of a card nobody wrote: what the fields say."""
+    """Return the card's text, or one made from the fields."""
     return adapter.card or "\n".join(_lines(adapter))
 
 
@@ -157,7 +154,7 @@ def _lines(adapter: Adapter) -> Iterator[str]:
 
 
 def _code(word: str) -> str:
-    """Return a word as Markdown's code, whatever it has in it."""
+    """Return a word as Markdown code, even if it contains backticks."""
     fence = "`"
     while fence in word:
         fence += "`"

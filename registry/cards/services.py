@@ -1,6 +1,6 @@
-"""Changes of what is said about an adapter: by people, whom README.md follows, and by a README.md.
+"""Edits of adapters and versions by people, which update README.md, and by a pushed README.md.
 
-What keeps README.md from following is logged and undoes nothing: the next edit writes it.
+If README.md cannot be updated, that is logged and nothing is undone: the next edit updates it.
 """
 
 from __future__ import annotations
@@ -26,40 +26,40 @@ if TYPE_CHECKING:
     from registry.cards.fields import Card
     from registry.models import Revision, User, Version
 
-#: How often a README is written anew because ``main`` moved meanwhile.
+#: Maximum attempts to write a README if ``main`` moves meanwhile.
 TRIES = 5
 
 log = logging.getLogger(__name__)
 
 
 def edit_adapter(*, actor: User, adapter: Adapter, **fields: Any) -> Adapter:  # noqa: ANN401 - see adapters.create
-    """Change fields of an adapter; what is left out stays, and README.md follows.
+    """Change fields of an adapter and update README.md; fields that are left out stay.
 
     Raises:
         See ``adapters.describe``.
     """
     with transaction.atomic():
         _describe(actor, adapter, fields)
-        follow_on_commit(actor=actor, adapter=adapter)
+        update_readme_on_commit(actor=actor, adapter=adapter)
     return adapter
 
 
 def edit_version(*, actor: User, version: Version, details: Details) -> Version:
-    """Change what is said about a version, and README.md follows; its files never change.
+    """Change the description of a version and update README.md.
 
     Raises:
         See ``versions.describe``.
     """
     with transaction.atomic():
         versions.describe(actor=actor, version=version, details=details)
-        follow_on_commit(actor=actor, adapter=version.adapter)
+        update_readme_on_commit(actor=actor, adapter=version.adapter)
     return version
 
 
 def apply(*, actor: User, adapter: Adapter, card: Card) -> None:
-    """Write what ``main``'s README says to the adapter and the version that it tells of.
+    """Set the fields of an adapter and of the version that its card describes from the card.
 
-    What the README does not say stays as it is, and so does what it says already.
+    Values that the card does not have stay.
 
     Raises:
         NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
@@ -69,8 +69,8 @@ def apply(*, actor: User, adapter: Adapter, card: Card) -> None:
         _describe(actor, adapter, changed)
     version = latest.latest_described_by_card(adapter, manifests.main_of(adapter))
     if version is not None:
-        said = Details.of(version)
-        if (new := card.details(said)) != said:
+        current = Details.of(version)
+        if (new := card.details(current)) != current:
             versions.describe(actor=actor, version=version, details=new)
 
 
@@ -81,13 +81,13 @@ def _describe(actor: User, adapter: Adapter, fields: dict[str, Any]) -> None:
 
 
 def _changed(adapter: Adapter, card: Card) -> dict[str, Any]:
-    """Return the fields of an adapter that a card says otherwise."""
-    said: dict[str, Any] = {"card": card.text}
+    """Return the card's values that differ from the adapter's fields."""
+    values: dict[str, Any] = {"card": card.text}
     if card.licence is not None and card.licence.casefold() != adapter.licence.casefold():
-        said["licence"] = card.licence
+        values["licence"] = card.licence
     if card.is_mature and adapter.maturity == Maturity.GENERAL:
-        said["maturity"] = Maturity.MATURE
-    changed = {field: value for field, value in said.items() if getattr(adapter, field) != value}
+        values["maturity"] = Maturity.MATURE
+    changed = {field: value for field, value in values.items() if getattr(adapter, field) != value}
     if card.tags is not None:
         before = set(adapter.tags.values_list("name", flat=True))
         if before != set(card.tags):
@@ -95,23 +95,23 @@ def _changed(adapter: Adapter, card: Card) -> dict[str, Any]:
     return changed
 
 
-def follow_on_commit(*, actor: User, adapter: Adapter) -> None:
-    """Bring ``main``'s README.md in line with what is said, once the transaction is over."""
-    transaction.on_commit(lambda: _follow(actor, adapter.pk), robust=True)
+def update_readme_on_commit(*, actor: User, adapter: Adapter) -> None:
+    """Update README.md on ``main`` from the fields after the commit of the transaction."""
+    transaction.on_commit(lambda: _update_readme(actor, adapter.pk), robust=True)
 
 
-def _follow(actor: User, adapter_id: int) -> None:
+def _update_readme(actor: User, adapter_id: int) -> None:
     rows = Adapter.objects.select_related("namespace")
     try:
         for _try in range(TRIES):
-            if _is_followed(actor, rows.get(pk=adapter_id)):
+            if _try_update(actor, rows.get(pk=adapter_id)):
                 return
     except (LoraryError, OSError) as reason:
-        log.warning("README.md of adapter %d does not follow yet: %s", adapter_id, reason)
+        log.warning("README.md of adapter %d is not updated yet: %s", adapter_id, reason)
 
 
-def _is_followed(actor: User, adapter: Adapter) -> bool:
-    """Write a README if one is due; False if ``main`` moved meanwhile."""
+def _try_update(actor: User, adapter: Adapter) -> bool:
+    """Update the README if necessary; return False if ``main`` moved meanwhile."""
     tip = manifests.main_of(adapter)
     version = latest.latest_described_by_card(adapter, tip)
     if version is None or adapter.withdrawn_reason:
@@ -122,14 +122,14 @@ def _is_followed(actor: User, adapter: Adapter) -> bool:
     if line is None and not contents.takes_readme(entries):
         return True
     text = readme.new_text(adapter, line.blob if line is not None else None)
-    return text is None or _is_rewritten(actor, adapter, tip, text)
+    return text is None or _replace_readme(actor, adapter, tip, text)
 
 
-def _is_rewritten(actor: User, adapter: Adapter, parent: Revision, text: str) -> bool:
-    """Replace ``main``'s README; False if ``main`` moved meanwhile.
+def _replace_readme(actor: User, adapter: Adapter, parent: Revision, text: str) -> bool:
+    """Replace the README on ``main``; return False if ``main`` moved meanwhile.
 
     Raises:
-        QuotaExceeded: it does not fit.
+        QuotaExceeded: it exceeds the quota.
         StorageAway, Conflict: see ``promote.put``.
         NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
     """

@@ -35,7 +35,7 @@ class AdapterQuerySet(models.QuerySet["Adapter"]):
         return self.filter(visible | _in_own_namespace(user))
 
     def open_to(self, user: User | AnonymousUser | None) -> AdapterQuerySet:
-        """Adapters whose files the user may have: seen, and not gated for them."""
+        """Visible adapters whose files the user may download."""
         return self.visible_to(user).filter(Q(access=Access.OPEN) | _in_own_namespace(user))
 
     def listed_for(self, user: User | AnonymousUser | None) -> AdapterQuerySet:
@@ -47,7 +47,7 @@ class AdapterQuerySet(models.QuerySet["Adapter"]):
 def _in_own_namespace(user: User | AnonymousUser | None) -> Q:
     """Condition for adapters of namespaces the user owns or belongs to.
 
-    A token that is bound narrows it to what it is bound to.
+    A bound token limits it to what the token is bound to.
     """
     if user is None or not user.is_authenticated:
         return Q(pk__in=[])
@@ -57,7 +57,7 @@ def _in_own_namespace(user: User | AnonymousUser | None) -> Q:
 
 
 class Adapter(models.Model):
-    """``owner/name`` with its card, and columns that lists need.
+    """``owner/name`` with its card, and columns for lists.
 
     ``withdrawn_reason`` is set when the whole adapter was withdrawn. Its name stays taken.
     """
@@ -91,7 +91,7 @@ class Adapter(models.Model):
     objects = AdapterQuerySet.as_manager()
 
     class Meta:
-        """Keyset pages walk (published_at, id) and (downloads, id)."""
+        """Keyset pages use (published_at, id) and (downloads, id)."""
 
         constraints = [
             models.UniqueConstraint(fields=["namespace", "key"], name="adapter_name_once"),
@@ -116,7 +116,7 @@ class Adapter(models.Model):
         return f"{self.namespace.name}/{self.name}"
 
     def is_writable_by(self, user: User) -> bool:
-        """Whether the user may publish versions of it, with the token that they came with."""
+        """Whether the user may publish versions of it, with the token of the request."""
         token = user.access_token
         is_covered = token is None or token.covers(self.namespace, self)
         return is_covered and self.namespace.is_writable_by(user)

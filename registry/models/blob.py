@@ -1,4 +1,4 @@
-"""Bytes, and what is known of them."""
+"""Blobs, their hashes, anatomies and findings."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from django.db import models
 
 from registry.models.choices import HashKind, Severity
 
-#: Shape of the anatomy documents that everything here understands (``docs/anatomy.md``).
+#: Current schema of anatomy documents (``docs/anatomy.md``).
 SCHEMA = 2
 
-#: Form of a digest as stored: 64 lower-case hex digits.
+#: Pattern of a stored digest: 64 lower-case hex digits.
 SHA256 = r"^[0-9a-f]{64}$"
 
 
 class Blob(models.Model):
     """Bytes identified by sha256, stored once, never changed.
 
-    ``hashes`` are computed of weights, by kind (``HashKind``); ``claimed_hashes`` are those that
-    the metadata names, by its keys, and prove nothing. ``unreferenced_since`` is set by the
-    sweeper; bytes go after the grace period. ``arriving_since`` and ``leaving_since`` say that a
-    process is at the bytes (``registry.blobs.promote``). ``created_at`` is when the bytes came;
-    of those that went and came again, the last time.
+    ``hashes`` are computed hashes of weights, by kind (``HashKind``); ``claimed_hashes`` are those
+    in the metadata, by key, and prove nothing. ``unreferenced_since`` is set by the sweeper, which
+    deletes the bytes after the grace period. ``arriving_since`` and ``leaving_since`` mark bytes
+    that a process is promoting or deleting (``registry.blobs.promote``). ``created_at`` is when the
+    bytes were last stored.
     """
 
     sha256 = models.CharField(max_length=64, unique=True)
     size_bytes = models.PositiveBigIntegerField()
     hashes = models.JSONField(default=dict, blank=True)
-    # Processes of the release before, which know no such column, write rows during an update.
+    # During an update, processes of the previous release write rows without this column.
     claimed_hashes = models.JSONField(default=dict, blank=True, db_default={})
     is_stored = models.BooleanField(default=True)
     unreferenced_since = models.DateTimeField(null=True, blank=True)
@@ -35,7 +35,7 @@ class Blob(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        """The digest is a digest, whoever writes the row."""
+        """The database enforces the form of digests."""
 
         constraints = [
             models.CheckConstraint(
@@ -55,7 +55,7 @@ class BlobHash(models.Model):
     value = models.CharField(max_length=64)
 
     class Meta:
-        """One of each kind; written in lower-case hex digits, whoever writes the row."""
+        """The database enforces one hash of each kind, in lower-case hex digits."""
 
         constraints = [
             models.UniqueConstraint(fields=["kind", "blob"], name="blob_hash_once"),
@@ -70,10 +70,10 @@ class BlobHash(models.Model):
 
 
 class BlobAnatomy(models.Model):
-    """What the header of a blob proves and claims (``lorary.anatomy``).
+    """The anatomy of a blob: what its header proves and claims (``lorary.anatomy``).
 
-    ``rank`` is the most frequent one. The document names no file: the same bytes may have been
-    sent by several people under names that are theirs.
+    ``rank`` is the most frequent one. The document has no file name, because several users may have
+    sent the same bytes.
     """
 
     blob = models.OneToOneField(Blob, on_delete=models.CASCADE, related_name="anatomy")
@@ -89,7 +89,7 @@ class BlobAnatomy(models.Model):
 
     @property
     def is_current(self) -> bool:
-        """Whether the document has the present shape; ``manage.py reinspect`` renews others."""
+        """Whether the document has the current schema; ``manage.py reinspect`` updates others."""
         return bool(self.document.get("schema") == SCHEMA)
 
 
@@ -110,7 +110,7 @@ class Finding(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        """A finding is about something."""
+        """A finding has an upload or a blob."""
 
         ordering = ["position", "id"]
         constraints = [

@@ -1,4 +1,4 @@
-"""A card as HTML, stored so that a view costs no formatting."""
+"""Cards as HTML, stored so that views need not render them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from registry.models.adapter import Adapter
 
 
 class CardHtml(models.Model):
-    """HTML of an adapter's card; it counts while ``renderer`` and ``sha256`` are the current ones.
+    """HTML of an adapter's card; valid while ``renderer`` and ``sha256`` are current.
 
-    ``sha256`` is the digest of the Markdown. Where ``problem`` is set, ``html`` is empty and pages
-    show the Markdown as plain text. It is a ``CardProblem``, whose sentences may change without a
-    migration.
+    ``sha256`` is the digest of the Markdown. If ``problem`` (a ``CardProblem``) is set, ``html`` is
+    empty and pages show the Markdown as plain text.
     """
 
     adapter = models.OneToOneField(

@@ -1,4 +1,4 @@
-"""Closed vocabularies of the catalogue."""
+"""Closed lists of values of the catalogue."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class NamespaceKind(models.TextChoices):
-    """Who owns a name."""
+    """Kind of owner."""
 
     USER = "user", _("User")
     ORGANISATION = "organisation", _("Organisation")
@@ -36,7 +36,7 @@ class Kind(models.TextChoices):
 
 
 class Visibility(models.TextChoices):
-    """Who finds and who sees an adapter."""
+    """Who can find and see an adapter."""
 
     PUBLIC = "public", _("Public")
     UNLISTED = "unlisted", _("Unlisted")
@@ -44,7 +44,7 @@ class Visibility(models.TextChoices):
 
 
 class Access(models.TextChoices):
-    """Who may download."""
+    """Who may download the files."""
 
     OPEN = "open", _("Open")
     GATED_AUTO = "gated-auto", _("Gated, granted at once")
@@ -60,7 +60,7 @@ class Maturity(models.TextChoices):
 
 
 class VersionState(models.TextChoices):
-    """Life of a version; only ``draft`` can be discarded."""
+    """State of a version; only drafts can be discarded."""
 
     DRAFT = "draft", _("Draft")
     PUBLISHED = "published", _("Published")
@@ -68,7 +68,7 @@ class VersionState(models.TextChoices):
     WITHDRAWN = "withdrawn", _("Withdrawn")
 
 
-#: States of versions that are out: anybody who may see the adapter sees them, bytes and pictures.
+#: States of public versions: everybody who sees the adapter sees them, with bytes and pictures.
 OUT_STATES = (VersionState.PUBLISHED, VersionState.YANKED)
 
 
@@ -96,7 +96,7 @@ class CardProblem(models.TextChoices):
 
 
 class UploadState(models.TextChoices):
-    """Way of a file from the first byte to a verdict."""
+    """State of an upload."""
 
     RECEIVING = "receiving", _("Receiving")
     CHECKING = "checking", _("Checking")
@@ -107,7 +107,7 @@ class UploadState(models.TextChoices):
 
 
 class Severity(models.TextChoices):
-    """Weight of a finding; ``error`` refuses the file."""
+    """Severity of a finding; an error refuses the file."""
 
     ERROR = "error", _("Error")
     WARNING = "warning", _("Warning")

@@ -1,4 +1,4 @@
-"""What happened, append-only."""
+"""The append-only log of changes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from registry.models.adapter import Adapter
 
 
 class Event(models.Model):
-    """Written in the same transaction as the change it tells of; never updated."""
+    """A change, written in its transaction and never updated."""
 
     verb = models.SlugField(max_length=48)
     actor = models.ForeignKey(
@@ -23,7 +23,7 @@ class Event(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        """Feeds read by adapter and by time."""
+        """Feeds are read by adapter and by time."""
 
         ordering = ["-id"]
         indexes = [models.Index(fields=["adapter", "-id"], name="event_by_adapter")]

@@ -8,10 +8,10 @@ from django.db import models
 
 
 class Hub(models.Model):
-    """This hub: one row at most, made when it is first asked for.
+    """This hub: at most one row, created when it is first needed.
 
-    ``identity`` goes wherever the rows go, to another database and through a backup, and tells
-    this hub from every other that has the same address, folder or name.
+    ``identity`` moves with the rows to another database or through a backup, and distinguishes this
+    hub from others with the same address, folder or name.
     """
 
     ONLY = 1
@@ -21,7 +21,7 @@ class Hub(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        """There is one."""
+        """There is only one row."""
 
         constraints = [
             models.CheckConstraint(name="hub_is_one", condition=models.Q(id=1)),

@@ -1,4 +1,4 @@
-"""The queue of record."""
+"""The job queue."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from registry.models.choices import JobState
 class Job(models.Model):
     """One piece of background work.
 
-    Written in the transaction that makes the work necessary. A worker owns it while
-    ``lease_until`` lies ahead; Celery messages only wake workers. Attempts count claims, so a
-    job that kills its worker ends as failed and not in a loop.
+    Written in the transaction that makes the work necessary. A worker owns it until
+    ``lease_until``; Celery messages only wake workers. Attempts count claims, so a job that kills
+    its worker ends as failed and not in a loop.
 
-    Of one priority, jobs run by ``turn``, which ``registry.jobs.queue`` gives out so that those who
-    ask for much and those who ask for little (``owner``) take turns.
+    Jobs of one priority run by ``turn``, which ``registry.jobs.queue`` assigns so that owners with
+    many and with few jobs (``owner``) take turns.
     """
 
     queue = models.SlugField(max_length=48)
@@ -25,7 +25,7 @@ class Job(models.Model):
     key = models.CharField(max_length=120)
     state = models.CharField(max_length=16, choices=JobState, default=JobState.QUEUED)
     priority = models.SmallIntegerField(default=0)
-    # Processes of the release before, which know no such column, write rows during an update.
+    # During an update, processes of the previous release write rows without this column.
     owner = models.CharField(max_length=96, blank=True, default="", db_default="")
     turn = models.PositiveBigIntegerField(default=0, db_default=0)
     attempt = models.PositiveSmallIntegerField(default=0)
@@ -42,7 +42,7 @@ class Job(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        """A key names at most one job that is not over."""
+        """A key belongs to at most one open job."""
 
         indexes = [
             models.Index(

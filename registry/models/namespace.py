@@ -1,4 +1,4 @@
-"""Owners: users now, organisations in the same table."""
+"""Namespaces of users and organisations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Namespace(models.Model):
-    """The ``owner`` in ``owner/name``, with a quota in bytes (null: the site's default)."""
+    """The ``owner`` in ``owner/name``, with a quota in bytes (null: the hub's default)."""
 
     kind = models.CharField(max_length=16, choices=NamespaceKind, default=NamespaceKind.USER)
     name = models.CharField(max_length=MAX_NAME)
@@ -49,7 +49,7 @@ class Namespace(models.Model):
         return self.name
 
     def is_home_of(self, user: User) -> bool:
-        """Whether it is the user's own, or one that they belong to."""
+        """Whether the user owns it or is a member."""
         return bool(self.user_id == user.pk) or self.memberships.filter(user=user).exists()
 
     def is_writable_by(self, user: User) -> bool:
@@ -60,14 +60,14 @@ class Namespace(models.Model):
 
 
 class NamespaceName(models.Model):
-    """Every name a namespace ever had; old ones redirect and are never given to others."""
+    """Every name a namespace ever had; old ones redirect and are never reused by others."""
 
     namespace = models.ForeignKey(Namespace, on_delete=models.PROTECT, related_name="names")
     key = models.CharField(max_length=MAX_NAME, unique=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        """No further rule than the unique key."""
+        """The key is unique."""
 
         verbose_name = _("namespace name")
 
@@ -76,7 +76,7 @@ class NamespaceName(models.Model):
 
 
 class Membership(models.Model):
-    """A user's place in an organisation."""
+    """A user's role in an organisation."""
 
     namespace = models.ForeignKey(Namespace, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(
@@ -86,7 +86,7 @@ class Membership(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        """One place per person and organisation."""
+        """A user has one role in an organisation."""
 
         constraints = [
             models.UniqueConstraint(fields=["namespace", "user"], name="membership_once"),

@@ -30,7 +30,7 @@ class Revision(models.Model):
     created_at = models.DateTimeField()
 
     class Meta:
-        """A commit id names one revision of an adapter."""
+        """A commit id is unique within an adapter."""
 
         constraints = [
             models.UniqueConstraint(fields=["adapter", "commit"], name="revision_commit_once"),
@@ -54,7 +54,7 @@ class File(models.Model):
     blob = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="files")
 
     class Meta:
-        """At most one primary file a revision, and only weights can be it."""
+        """A revision has at most one primary file, which must be weights."""
 
         ordering = ["path"]
         constraints = [
@@ -85,7 +85,7 @@ class File(models.Model):
 class Alias(models.Model):
     """A movable ref (branch or tag) to a revision; ``main`` is one of them.
 
-    One that was removed keeps its row, for its history, and points nowhere (null).
+    A removed alias keeps its row, for its history, with a null revision.
     """
 
     adapter = models.ForeignKey(Adapter, on_delete=models.CASCADE, related_name="aliases")
@@ -97,7 +97,7 @@ class Alias(models.Model):
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
-        """One meaning per name and adapter."""
+        """A name is unique within an adapter."""
 
         constraints = [models.UniqueConstraint(fields=["adapter", "name"], name="alias_once")]
 
@@ -108,8 +108,8 @@ class Alias(models.Model):
 class AliasMove(models.Model):
     """History of an alias, append-only: from where to where, when, by whom.
 
-    ``before`` is null of the first move and of one that makes a removed alias again; ``revision``
-    is null of a removal. Moves of releases before this one have no ``before``.
+    ``before`` is null if the alias was new or removed before, and in rows of older releases.
+    ``revision`` is null for a removal.
     """
 
     alias = models.ForeignKey(Alias, on_delete=models.CASCADE, related_name="moves")

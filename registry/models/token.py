@@ -46,7 +46,7 @@ class AccessToken(models.Model):
     revoked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        """Newest first, as its page shows them; bound to one thing at most."""
+        """Newest first; a token is bound to one thing at most."""
 
         ordering = ["-created_at"]
         constraints = [

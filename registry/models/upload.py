@@ -26,7 +26,7 @@ class Upload(models.Model):
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="uploads"
     )
-    # The token that announced it, where that is bound: it sees no other uploads of its user.
+    # The bound token that created it; a bound token sees only its own uploads.
     token = models.ForeignKey(
         AccessToken, on_delete=models.SET_NULL, related_name="uploads", null=True, blank=True
     )
@@ -34,9 +34,9 @@ class Upload(models.Model):
     size_bytes = models.PositiveBigIntegerField()
     part_bytes = models.PositiveIntegerField()
     declared_sha256 = models.CharField(max_length=64, blank=True)
-    # Computed while a whole body came, else by the checks.
+    # Computed while a whole body was received, else by the checks.
     sha256 = models.CharField(max_length=64, blank=True)
-    # What the quick checks worked out of the header; kept until the file is decided.
+    # Anatomy from the quick checks; stored until the file is accepted or refused.
     anatomy = models.JSONField(null=True, blank=True)
     storage_key = models.CharField(max_length=64, unique=True)
     state = models.CharField(max_length=16, choices=UploadState, default=UploadState.RECEIVING)
@@ -48,7 +48,7 @@ class Upload(models.Model):
     expires_at = models.DateTimeField()
 
     class Meta:
-        """Accepted means there is a blob; a declared digest is a digest; quotas are quick."""
+        """Accepted uploads have a blob; declared digests are hex; indexes serve quotas."""
 
         ordering = ["-created_at"]
         constraints = [
@@ -105,7 +105,7 @@ class UploadPart(models.Model):
     number = models.PositiveIntegerField()
     size_bytes = models.PositiveBigIntegerField()
     sha256 = models.CharField(max_length=64, blank=True)
-    # Processes of the release before, which know no such column, write rows during an update.
+    # During an update, processes of the previous release write rows without this column.
     tag = models.CharField(max_length=128, blank=True, default="", db_default="")
     created_at = models.DateTimeField(auto_now=True)
 

@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
 
 class User(AbstractUser):
-    """An account; its ``namespace`` is what it owns adapters under.
+    """An account; its adapters are in its ``namespace``.
 
-    ``username`` follows the grammar of ``registry.names``, which the service enforces before
-    Django's own (wider) rule would.
+    ``username`` follows the rules of ``registry.names``, which are stricter than Django's.
     """
 
     #: The token of the current request; None for a session or a task.
@@ -39,7 +38,7 @@ class User(AbstractUser):
         ]
 
     def get_full_name(self) -> str:
-        """Return the user name; people are called what they chose."""
+        """Return the user name, as there is no other name."""
         return self.username
 
     def get_short_name(self) -> str:

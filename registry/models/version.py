@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 class Version(models.Model):
     """``v1``, ``v2``, …: names a revision whose weights differ from its parent's.
 
-    The number is given at the draft and never again; strengths are multipliers at use. What is out
-    stays as it is (``registry.guards`` holds that in the database). ``is_takedown``: withdrawn by
-    somebody who runs the hub and not by its owner, so that its weights do not come back here.
+    A draft gets its number, which is never reused; strengths are multipliers at use. Published
+    versions do not change (``registry.guards`` enforces that in the database). ``is_takedown``:
+    withdrawn by an administrator, so that only administrators can publish its weights here again.
     """
 
-    #: Whether this very object was just drafted, not found; never stored.
+    #: Whether this object was created as a draft by the current call; not stored.
     is_new = False
 
     adapter = models.ForeignKey(Adapter, on_delete=models.PROTECT, related_name="versions")
@@ -59,7 +59,7 @@ class Version(models.Model):
     published_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        """A number names one version; what is out has a date, and what is gone a reason."""
+        """Numbers are unique; published versions have a date, withdrawn ones a reason."""
 
         ordering = ["-number"]
         constraints = [
@@ -92,7 +92,7 @@ class Version(models.Model):
 
     @property
     def dial(self) -> float:
-        """Where to start dialling: the recommended strength, or 1 where nobody recommended one."""
+        """The recommended strength, or 1 without one."""
         return 1.0 if self.strength is None else self.strength
 
     @property
@@ -103,15 +103,15 @@ class Version(models.Model):
 
     @property
     def primary_file(self) -> File | None:
-        """The weights file that previews and snippets are about."""
+        """The weights file that previews and snippets use."""
         return self.files.filter(is_primary=True).first()
 
 
 class VersionAnatomy(models.Model):
-    """What a header says together with the ``adapter_config.json`` that lies beside it.
+    """Anatomy of weights together with the ``adapter_config.json`` beside them.
 
-    Only versions with both have one; of all others the blob's anatomy stands. The document has
-    its findings in it, for they are about the pair and not about the bytes alone.
+    Only versions with both have one; others use the blob's anatomy. The document includes its
+    findings, which are about the pair and not about the weights alone.
     """
 
     version = models.OneToOneField(Version, on_delete=models.CASCADE, related_name="anatomy")
@@ -122,7 +122,7 @@ class VersionAnatomy(models.Model):
 
     @property
     def is_current(self) -> bool:
-        """Whether the document has the present shape; ``manage.py reinspect`` renews others."""
+        """Whether the document has the current schema; ``manage.py reinspect`` updates others."""
         return bool(self.document.get("schema") == SCHEMA)
 
 

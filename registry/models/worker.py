@@ -1,4 +1,4 @@
-"""Worker processes, as they register themselves."""
+"""Worker processes, registered by themselves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class WorkerWish(models.TextChoices):
-    """What the operator wants of a worker; it looks before it takes another job."""
+    """An operator's instruction to a worker, which reads it before each job."""
 
     WORK = "work", _("Work")
     PAUSE = "pause", _("Pause")
@@ -15,10 +15,10 @@ class WorkerWish(models.TextChoices):
 
 
 class Worker(models.Model):
-    """One worker process. A row whose ``seen_at`` is old is of a process that is gone.
+    """One worker process, which has ended if ``seen_at`` is old.
 
-    ``queues`` are what it serves; ``facts`` is what its kind of work announces of it: device,
-    memory, base models with their seconds a picture.
+    ``queues`` are the queues that it serves; ``facts`` describe a renderer: device, memory, base
+    models with their seconds per picture.
     """
 
     name = models.CharField(max_length=120, unique=True)
@@ -30,7 +30,7 @@ class Worker(models.Model):
     seen_at = models.DateTimeField(db_index=True)
 
     class Meta:
-        """By name."""
+        """Ordered by name."""
 
         ordering = ["name"]
 

@@ -165,7 +165,7 @@ def publish(*, actor: User, version: Version) -> Version:
             _apply(user, version, prepared.card)
         if drafted != version.revision:
             drafted.delete()  # only the draft used it
-        cards.follow_on_commit(actor=actor, adapter=adapter)
+        cards.update_readme_on_commit(actor=actor, adapter=adapter)
     return version
 
 

@@ -75,13 +75,15 @@ def scan_file(
     whole, data = WholeHashes(), DataHashes(start)
     numbers = None if header is None else Numbers(header)
 
-    def look(begin: int, block: memoryview) -> None:
+    def check_numbers(begin: int, block: memoryview) -> None:
         if numbers is not None and start is not None:
             skipped = max(0, start - begin)
             numbers.update(begin + skipped - start, block[skipped:])
 
     reported = 0
-    for done in _stream(handle, _cuts(size_bytes, header), [whole.update, data.update], look):
+    for done in _stream(
+        handle, _cuts(size_bytes, header), [whole.update, data.update], check_numbers
+    ):
         if progress is not None and (done - reported >= STRIDE or done == size_bytes):
             reported = done
             progress(done, size_bytes)

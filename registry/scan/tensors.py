@@ -90,10 +90,10 @@ class _Part(NamedTuple):
 
 
 class Numbers:
-    """Takes the data section of a file in blocks of any length that cut no number.
+    """Reads the data section of a file in blocks of any length that do not split a number.
 
-    The strict header leaves neither holes nor overlaps, so the tensors in their order are the whole
-    data section. What is kept of each is its digest.
+    A valid header has no gaps or overlaps, so the tensors in order make up the whole data section.
+    Only the digest of each is kept.
     """
 
     def __init__(self, header: Header) -> None:

@@ -114,9 +114,9 @@ def _record(
     """
     with transaction.atomic():
         blob = promote.mark_stored(written)
-        anatomies.keep_hashes(blob=blob, subject=subject)
+        anatomies.save_hashes(blob=blob, subject=subject)
         if upload.anatomy is not None:
-            anatomies.keep(blob=blob, document=upload.anatomy)
+            anatomies.save(blob=blob, document=upload.anatomy)
         mine, now = Upload.objects.filter(pk=upload.pk, blob=None), timezone.now()
         is_open = mine.filter(state=UploadState.CHECKING)
         if is_open.update(state=UploadState.ACCEPTED, blob=blob, anatomy=None, updated_at=now):

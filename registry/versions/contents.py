@@ -169,7 +169,7 @@ def base_of(tip: Revision, withheld: Set[int] | None = None) -> list[Entry]:
         return kept
     if manifests.main_of(tip.adapter) != tip:
         return kept
-    instead, _version = revisions.heads([tip.adapter])[tip.adapter_id]
+    instead, _version = revisions.default_revisions([tip.adapter])[tip.adapter_id]
     if instead == tip:
         return kept
     taken = manifests.entries_of(instead)

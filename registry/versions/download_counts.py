@@ -1,8 +1,8 @@
-"""Counting transfers without a write in their way.
+"""Counts downloads without a write during the request.
 
-A request adds one in memory; a thread of the process writes all that came together, every
-``WRITE_S`` seconds and once more when the process ends. A process that is killed loses the counts
-of these seconds, a database that is busy or away loses none, and a download waits for neither.
+A request adds to a count in memory; a thread of the process writes the counts every ``WRITE_S``
+seconds and when the process ends. A killed process loses the counts of these seconds. If the
+database is busy or unreachable, nothing is lost, and downloads do not wait.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     Key = tuple[int, date]
 
-#: Seconds that a count waits at most before it is written.
+#: Maximum seconds until a count is written.
 WRITE_S = 2.0
-#: Versions of one transaction: other writers wait for it.
+#: Versions in one transaction, which blocks other writers.
 AT_ONCE = 200
 
 log = logging.getLogger(__name__)
@@ -53,14 +53,14 @@ class _Tally:
 
 
 class _Writer(threading.Thread):
-    """Writes what comes together; ends with its process."""
+    """Writes counts in batches until the process ends."""
 
     def __init__(self) -> None:
         super().__init__(name="downloads", daemon=True)
         self.news = threading.Event()
 
     def run(self) -> None:
-        """Wait for a count, let others come, write them all."""
+        """Wait for a count, wait for more, and write them all."""
         pause = threading.Event()
         while True:
             self.news.wait()
@@ -74,7 +74,7 @@ class _Writer(threading.Thread):
 
 
 class _Process:
-    """What this process counted and has not written, and the thread that writes it."""
+    """The counts of this process that are not written yet, and the thread that writes them."""
 
     def __init__(self) -> None:
         self.tally = _Tally()
@@ -83,7 +83,7 @@ class _Process:
         self._starting = threading.Lock()
 
     def wake(self) -> None:
-        """Have the thread write soon; that of the process before a fork does not live here."""
+        """Make the thread write soon; start it if necessary, as threads do not survive a fork."""
         with self._starting:
             if self._writer is None or not self._writer.is_alive():
                 if self._writer is None:
@@ -97,15 +97,15 @@ _process = _Process()
 
 
 def write_regularly() -> None:
-    """Have this process, and those that it forks, write counts every few seconds.
+    """Make this process and its forks write counts every few seconds.
 
-    The thread starts with the first count, so in the process that counts.
+    The thread starts with the first count, so that it runs in the process that counts.
     """
     _process.is_writing = True
 
 
 def count(*, version_id: int, is_primary: bool) -> None:
-    """Add one download of a version, where the file is its primary one."""
+    """Count a download of a version's primary file."""
     if is_primary:
         _process.tally.add({(version_id, timezone.now().date()): 1})
         if _process.is_writing:
@@ -113,7 +113,7 @@ def count(*, version_id: int, is_primary: bool) -> None:
 
 
 def write() -> bool:
-    """Write every count; false when the database refused and the rest is kept for later."""
+    """Write all counts; return False if the database failed and the rest is kept for later."""
     while taken := _process.tally.take(AT_ONCE):
         try:
             _add(taken)
@@ -126,10 +126,9 @@ def write() -> bool:
 
 @transaction.atomic
 def _add(counts: Mapping[Key, int]) -> None:
-    """Add to the rows of versions, adapters and days; versions that are gone count no more.
+    """Add to the rows of versions, adapters and days; deleted versions are ignored.
 
-    The adapters are locked first and in order: two processes that write at once wait for each
-    other instead of locking each other out.
+    The adapters are locked first and in order, so that two processes cannot deadlock.
     """
     versions = Version.objects.filter(pk__in={version for version, _day in counts})
     owners = dict(versions.values_list("pk", "adapter"))
@@ -149,10 +148,10 @@ def _add(counts: Mapping[Key, int]) -> None:
 
 
 def _add_to_days(counts: Mapping[Key, int]) -> None:
-    """Add to the rows that are there and insert the others.
+    """Add to existing rows and insert the others.
 
-    An insert that gives way to a row that is there would use up an id each time. The locks of the
-    adapters keep other processes from inserting the same rows meanwhile.
+    An upsert would use up an id each time. The locks of the adapters keep other processes from
+    inserting the same rows meanwhile.
     """
     for day in {day for _version, day in counts}:
         of_day = {version: n for (version, other), n in counts.items() if other == day}
@@ -169,7 +168,7 @@ def _add_to_days(counts: Mapping[Key, int]) -> None:
 
 
 def _alike(counts: Mapping[int, int]) -> Iterator[tuple[int, list[int]]]:
-    """Yield each number with what has it: one statement serves them all."""
+    """Yield each count with the keys that have it, so that one statement updates them all."""
     found: defaultdict[int, list[int]] = defaultdict(list)
     for pk, n in counts.items():
         found[n].append(pk)

@@ -120,8 +120,8 @@ def _quick(
         row = _FOR_USERS.first(**values, user_id=user.pk)
     if row is None:
         return None
-    version_id, *values = row
-    return served_of(version_id, values)
+    version_id, *columns = row
+    return served_of(version_id, columns)
 
 
 def _rows(

@@ -45,7 +45,7 @@ def latest_described_by_card(adapter: Adapter, tip: Revision) -> Version | None:
     published version.
     """
     out = adapter.versions.filter(state__in=OUT_STATES)
-    return version_selectors.standing_for(out, [tip]).get(tip.pk) or newest(adapter)
+    return version_selectors.versions_for(out, [tip]).get(tip.pk) or newest(adapter)
 
 
 def set_columns(adapter: Adapter, version: Version | None) -> None:

@@ -1,7 +1,7 @@
-"""Reading headers again, so that better tables and new facts reach what is published.
+"""Reads headers again, so that published files get anatomies of the current release.
 
-Only headers are read; bytes, digests and what people said stay as they are. Each blob is renewed
-in a transaction of its own and a second run changes nothing, so a run may be cut off at any point.
+Bytes, digests and people's descriptions don't change. Each blob is updated in its own transaction
+and a second run changes nothing, so a run may be interrupted at any point.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _NAMELESS = "adapter" + checks.WEIGHTS
 
 @dataclass(slots=True)
 class Reinspected:
-    """What was read, and what changed (or would).
+    """The result of a run.
 
     Attributes:
-        read: Headers read.
-        changed: Files of which something else is known now.
-        versions: Versions that lists show differently.
-        refused: Digests of files that would not be taken today; what is published stays.
-        missing: Digests of files whose bytes are gone.
+        read: Headers that were read.
+        changed: Files whose anatomy or findings changed (or would change).
+        versions: Versions whose columns in lists changed.
+        refused: Digests of files that would be refused today; they stay published.
+        missing: Digests of files whose bytes are missing.
     """
 
     read: int = 0
@@ -51,7 +51,7 @@ class Reinspected:
 
 
 def stale() -> QuerySet[BlobAnatomy]:
-    """Return the anatomies of stored files that were written in an older shape."""
+    """Return the anatomies of stored files with an older schema."""
     is_older = ~Q(document__schema=SCHEMA) | Q(document__schema__isnull=True)
     return BlobAnatomy.objects.filter(is_older, blob__is_stored=True)
 
@@ -62,36 +62,36 @@ def run(
     includes_current: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Reinspected:
-    """Read the headers of stored weights again and renew what is known of them.
+    """Read the headers of stored weights again and update anatomies and findings.
 
     Args:
-        is_dry: Only say what would change.
-        includes_current: Also read files whose document has the present shape: after an update
+        is_dry: Only report what would change.
+        includes_current: Also read files whose document has the current schema, after an update
             that knows more base models.
-        progress: Gets files done and files in all, after each.
+        progress: Called with files done and total, after each file.
     """
     chosen = BlobAnatomy.objects.filter(blob__is_stored=True) if includes_current else stale()
     keys = list(chosen.order_by("pk").values_list("blob", flat=True))
-    told = Reinspected()
+    result = Reinspected()
     for done, key in enumerate(keys, start=1):
-        _renew(Blob.objects.select_related("anatomy").get(pk=key), told, is_dry=is_dry)
+        _renew(Blob.objects.select_related("anatomy").get(pk=key), result, is_dry=is_dry)
         if progress is not None:
             progress(done, len(keys))
-    return told
+    return result
 
 
-def _renew(blob: Blob, told: Reinspected, *, is_dry: bool) -> None:
-    """Read one header, write what it says now, count what that changes."""
+def _renew(blob: Blob, result: Reinspected, *, is_dry: bool) -> None:
+    """Read one header, update its anatomy and findings, and count the changes."""
     try:
         with storage.store().open(blob.sha256) as handle:
             subject = checks.Subject(_path(blob), blob.size_bytes, handle)
             results = checks.run_quick(subject)
     except FileNotFoundError:
-        told.missing.append(blob.sha256)
+        result.missing.append(blob.sha256)
         return
-    told.read += 1
+    result.read += 1
     if checks.is_refused(results):
-        told.refused.append(blob.sha256)
+        result.refused.append(blob.sha256)
     anatomy = subject.inspection.anatomy if subject.inspection else None
     if anatomy is None:
         return
@@ -99,15 +99,17 @@ def _renew(blob: Blob, told: Reinspected, *, is_dry: bool) -> None:
     with transaction.atomic():
         is_other = document != blob.anatomy.document
         if is_other and not is_dry:
-            anatomies.keep(blob=blob, document=document)
-        is_remarked = not checks.is_refused(results) and _remark(blob, results, is_dry=is_dry)
-        told.changed += is_other or is_remarked
+            anatomies.save(blob=blob, document=document)
+        has_new_findings = not checks.is_refused(results) and _update_findings(
+            blob, results, is_dry=is_dry
+        )
+        result.changed += is_other or has_new_findings
     for version in _versions(blob):
-        told.versions += _renew_version(version, document, is_dry=is_dry)
+        result.versions += _renew_version(version, document, is_dry=is_dry)
 
 
 def _path(blob: Blob) -> str:
-    """Return a name of the file, for what only names tell; the published one first."""
+    """Return a file name, preferably a published one, as some claims come from names."""
     names = (rows.order_by("pk").values_list("path", flat=True).first()
              for rows in (blob.files, blob.uploads))  # fmt: skip
     return next((name for name in names if name and checks.is_weights(name)), _NAMELESS)
@@ -119,26 +121,26 @@ def _versions(blob: Blob) -> Iterator[Version]:
 
 
 def _renew_version(version: Version, document: dict[str, Any], *, is_dry: bool) -> bool:
-    """Renew what a version keeps of its own; whether lists show it differently then."""
+    """Update the anatomy and columns of a version; return whether lists show a change."""
     pair = anatomies.read_pair(version.files)
     read = pair or document
     facts = details.facts_of_file(read, version.primary_file, version.declared_family)
     is_other = facts != (version.family, version.algorithm, version.rank)
     if not is_dry:
         if pair is not None:
-            anatomies.keep_pair(version=version, document=pair)
+            anatomies.save_pair(version=version, document=pair)
         if is_other:
             versions.remeasure(version=version)
     return is_other
 
 
-def _remark(blob: Blob, results: list[Result], *, is_dry: bool) -> bool:
-    """Give each upload of a blob the header's present findings; whether any differ."""
+def _update_findings(blob: Blob, results: list[Result], *, is_dry: bool) -> bool:
+    """Update the header's findings of each upload of a blob; return whether any changed."""
     is_other = False
     for upload in Upload.objects.filter(blob=blob, state=UploadState.ACCEPTED):
         rows = list(upload.findings.all())
-        before = [_told(row) for row in rows if checks.comes_from_header(row.code)]
-        if before == [_told(result) for result in results]:
+        before = [_key(row) for row in rows if checks.comes_from_header(row.code)]
+        if before == [_key(one) for one in results]:
             continue
         is_other = True
         if not is_dry:
@@ -147,5 +149,5 @@ def _remark(blob: Blob, results: list[Result], *, is_dry: bool) -> bool:
     return is_other
 
 
-def _told(found: Finding | Result) -> tuple[str, str, str]:
+def _key(found: Finding | Result) -> tuple[str, str, str]:
     return found.code, found.severity, str(found.message)

@@ -1,8 +1,8 @@
-"""Revisions by the names people use for them: what each holds, and what came before it.
+"""Revisions by name, their files and their history.
 
-``main`` is where its branch ends. A version that is not offered by default (yanked, withdrawn) is
-not read by default either: while its weights are at the end of ``main``, the newest offered one is
-read, with what was committed behind it (its card).
+``main`` usually means the tip of its branch. If the tip has the weights of a yanked or withdrawn
+version, ``main`` means the latest version, with later commits that have the same weights (such as
+its card).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 MAIN = "main"
 
-#: How far back the last change of a file is looked for; older changes count as this old.
+#: Revisions that are searched for the last change of a file; older changes count as this old.
 MAX_BACK = 1000
 
 _NUMBER = re.compile(r"v([1-9][0-9]{0,8})\Z")
@@ -41,25 +41,25 @@ _NOT_OFFERED = (VersionState.YANKED, VersionState.WITHDRAWN)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A revision, the version that it is (None: none), and the name that it was asked for by."""
+    """A revision, its version if it has one, and the requested name."""
 
     adapter: Adapter
     revision: Revision
     version: Version | None
-    asked: str
+    requested: str
 
 
 def at(user: Viewer, adapter: Adapter, name: str = MAIN) -> Snapshot:
-    """Return what ``main``, ``v3``, an alias, ``latest`` or 40 hex digits name.
+    """Return the revision named by ``main``, ``v3``, an alias, ``latest`` or 40 hex digits.
 
     Raises:
-        NotFound: nothing has this name, or it is another's draft.
-        Gone: it was withdrawn, or the whole adapter was.
+        NotFound: nothing has this name, or it is a draft that the user may not see.
+        Gone: the version or the whole adapter was withdrawn.
     """
     if adapter.withdrawn_reason:
         raise adapter_selectors.gone(adapter)
     if name == MAIN:
-        revision, version = heads([adapter])[adapter.pk]
+        revision, version = default_revisions([adapter])[adapter.pk]
     else:
         revision = revision_named(adapter, name)
         version = revision.versions.first()
@@ -73,7 +73,7 @@ def at(user: Viewer, adapter: Adapter, name: str = MAIN) -> Snapshot:
 
 
 def revision_named(adapter: Adapter, name: str) -> Revision:
-    """Return the revision of an adapter that ``v3``, an alias, ``latest`` or 40 hex digits name.
+    """Return the revision named by ``v3``, an alias, ``latest`` or 40 hex digits.
 
     Raises:
         NotFound: nothing has this name.
@@ -93,7 +93,7 @@ def revision_named(adapter: Adapter, name: str) -> Revision:
 
 
 def nothing_named(adapter: Adapter, name: str) -> NotFound:
-    """Return the refusal of a name that no version, alias or revision has."""
+    """Return the refusal of an unknown name of a version, alias or revision."""
     text = _("“%(adapter)s” has no version, alias or revision “%(version)s”.")
     return version_selectors.absent(adapter, name, text)
 
@@ -103,10 +103,10 @@ def _may_write(user: Viewer, adapter: Adapter) -> bool:
     return is_known and adapter.is_writable_by(user)  # type: ignore[arg-type]  # signed in
 
 
-def longest(adapter: Adapter, text: str) -> str:
-    """Return the longest alias that a path begins with, ``feat/rain`` of ``feat/rain/a.txt``.
+def longest_alias(adapter: Adapter, text: str) -> str:
+    """Return the longest alias that a path begins with: ``feat/rain`` for ``feat/rain/a.txt``.
 
-    Returns "" where there is none of more than one part.
+    Returns "" if there is none with a slash.
     """
     parts = text.split("/")
     names = ["/".join(parts[:n]) for n in range(2, len(parts) + 1)]
@@ -114,10 +114,10 @@ def longest(adapter: Adapter, text: str) -> str:
     return max(known.values_list("name", flat=True), key=len, default="")
 
 
-def heads(rows: Sequence[Adapter]) -> dict[int, tuple[Revision, Version | None]]:
-    """Return adapter id → revision and version that are read by default.
+def default_revisions(rows: Sequence[Adapter]) -> dict[int, tuple[Revision, Version | None]]:
+    """Return adapter id → the revision and version that ``main`` means.
 
-    Takes two queries, three more where a tip is no version, and more where one is passed over.
+    Takes two queries, three more if a tip is not a version, and more if a tip is skipped.
 
     Args:
         rows: Adapters.
@@ -128,49 +128,49 @@ def heads(rows: Sequence[Adapter]) -> dict[int, tuple[Revision, Version | None]]
         if tip.revision is not None:
             of_tip = tip.revision.versions.all()
             found[tip.adapter_id] = (tip.revision, next(iter(of_tip), None))
-    passed = _passed_over(found)
-    offered = [row.latest_version_id for row in rows if row.pk in passed and row.latest_version_id]
+    skipped = _skipped(found)
+    offered = [row.latest_version_id for row in rows if row.pk in skipped and row.latest_version_id]
     instead = Version.objects.filter(pk__in=offered).select_related("revision") if offered else []
     for version in instead:
-        found[version.adapter_id] = _behind(version, found[version.adapter_id][0])
+        found[version.adapter_id] = _last_with_weights(version, found[version.adapter_id][0])
     return found
 
 
-def _passed_over(tips: Mapping[int, tuple[Revision, Version | None]]) -> set[int]:
-    """Return the adapters whose tip has the weights of a version that is not offered."""
+def _skipped(tips: Mapping[int, tuple[Revision, Version | None]]) -> set[int]:
+    """Return ids of the adapters whose tip has the weights of a yanked or withdrawn version."""
     bare = [revision for revision, version in tips.values() if version is None]
-    hollow = _hollow([revision.pk for revision in bare]) if bare else set()
+    withdrawn = _with_withdrawn_files([revision.pk for revision in bare]) if bare else set()
     rows = Version.objects.exclude(state=VersionState.DRAFT)
-    standing = version_selectors.standing_for(rows, bare) if bare else {}
-    passed = set()
+    versions = version_selectors.versions_for(rows, bare) if bare else {}
+    skipped = set()
     for adapter, (revision, version) in tips.items():
-        meant = version or standing.get(revision.pk)
-        if revision.pk in hollow or (meant is not None and meant.state in _NOT_OFFERED):
-            passed.add(adapter)
-    return passed
+        shown = version or versions.get(revision.pk)
+        if revision.pk in withdrawn or (shown is not None and shown.state in _NOT_OFFERED):
+            skipped.add(adapter)
+    return skipped
 
 
-def _behind(version: Version, tip: Revision) -> tuple[Revision, Version | None]:
-    """Return the last revision on the way to a tip that has an offered version's weights."""
+def _last_with_weights(version: Version, tip: Revision) -> tuple[Revision, Version | None]:
+    """Return the last revision before a tip that has a version's weights."""
     rows = Version.objects.filter(pk=version.pk)
     back = list(islice(_chain(tip), MAX_BACK))
     chain = Revision.objects.in_bulk(back)
-    standing = version_selectors.standing_for(rows, chain.values())
-    last = next((chain[pk] for pk in back if pk in standing), version.revision)
-    if last == version.revision or _hollow([last.pk]):
+    versions = version_selectors.versions_for(rows, chain.values())
+    last = next((chain[pk] for pk in back if pk in versions), version.revision)
+    if last == version.revision or _with_withdrawn_files([last.pk]):
         return version.revision, version
     return last, None
 
 
-def _hollow(revisions: Collection[int]) -> set[int]:
-    """Return those revisions, of no version, that have a file which a withdrawal took."""
+def _with_withdrawn_files(revisions: Collection[int]) -> set[int]:
+    """Return ids of the revisions without a version that have a file of a withdrawn version."""
     rows = File.objects.filter(revision__in=revisions)
     kept = keeping_files().filter(revision__in=revisions)
     return set(rows.exclude(pk__in=kept.values("pk")).values_list("revision", flat=True))
 
 
 def files_of(revisions: Iterable[Revision]) -> dict[int, list[File]]:
-    """Return revision id → files with blobs and anatomies, by path."""
+    """Return revision id → files with blobs and anatomies, ordered by path."""
     held: dict[int, list[File]] = {revision.pk: [] for revision in revisions}
     rows = File.objects.filter(revision__in=held).select_related("blob", "blob__anatomy")
     for row in rows.order_by("path"):
@@ -179,10 +179,10 @@ def files_of(revisions: Iterable[Revision]) -> dict[int, list[File]]:
 
 
 def file(snapshot: Snapshot, path: str) -> File | None:
-    """Return a file of a revision, None where it has no such path.
+    """Return a file of a revision, None without this path.
 
     Raises:
-        Gone: its bytes went with a version that was withdrawn.
+        Gone: its bytes were withdrawn with a version.
     """
     rows = snapshot.revision.files.select_related("blob").filter(path=path)
     found = rows.first()
@@ -197,13 +197,13 @@ def _require_kept(snapshot: Snapshot, row: File) -> None:
     taken = snapshot.adapter.versions.filter(
         state=VersionState.WITHDRAWN, revision__files__blob=row.blob_id
     )
-    raise version_selectors.gone(taken.select_related("revision", "adapter")[0], snapshot.asked)
+    raise version_selectors.gone(taken.select_related("revision", "adapter")[0], snapshot.requested)
 
 
 def counted_for(snapshot: Snapshot, row: File) -> int | None:
-    """Return the id of the version that a download of a file counts for, None for none.
+    """Return the id of the version for which a download of a file counts, or None.
 
-    A revision of no version (a card that was edited) has the weights of the version before.
+    A revision without a version (an edited card) has the weights of an earlier version.
     """
     if snapshot.version is not None:
         return snapshot.version.pk
@@ -213,14 +213,14 @@ def counted_for(snapshot: Snapshot, row: File) -> int | None:
 
 
 def commits(revision: Revision, *, skip: int = 0, limit: int = 50) -> tuple[list[Revision], bool]:
-    """Return a revision and those before it, newest first, and whether more come after these."""
+    """Return a page of a revision's history, newest first, and whether there are older ones."""
     wanted = list(islice(_chain(revision), skip, skip + limit + 1))
     rows = Revision.objects.select_related("author").in_bulk(wanted[:limit])
     return [rows[pk] for pk in wanted[:limit]], len(wanted) > limit
 
 
 def _chain(revision: Revision) -> Iterator[int]:
-    """Yield the ids of a revision and of those before it, in one query."""
+    """Yield the ids of a revision and its ancestors; one query."""
     rows = Revision.objects.filter(adapter=revision.adapter_id)
     parents = dict(rows.values_list("pk", "parent"))
     here: int | None = revision.pk
@@ -230,9 +230,9 @@ def _chain(revision: Revision) -> Iterator[int]:
 
 
 def last_changes(revision: Revision, paths: Iterable[str]) -> dict[str, Revision]:
-    """Return path → the revision that last changed it, in three queries.
+    """Return path → the revision that last changed it; three queries.
 
-    Looks ``MAX_BACK`` revisions back.
+    Searches ``MAX_BACK`` revisions.
     """
     names = set(paths)
     chain = list(islice(_chain(revision), MAX_BACK))

@@ -1,4 +1,4 @@
-"""Versions and files by the names people use for them."""
+"""Versions and files by name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LATEST = "latest"
 
-#: Versions that a refusal names.
+#: Maximum versions that a refusal lists.
 NAMED = 5
 
 _NUMBER = re.compile(r"v([1-9][0-9]{0,8})\Z")
@@ -31,7 +31,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 
 
 def listing(user: User | AnonymousUser | None, adapter: Adapter) -> QuerySet[Version]:
-    """Return versions, newest first; drafts only for those who may publish here."""
+    """Return versions, newest first; drafts only for users who may publish them."""
     rows = adapter.versions.select_related("adapter", "adapter__namespace", "revision", "author")
     if user is not None and user.is_authenticated and adapter.is_writable_by(user):
         return rows
@@ -44,11 +44,11 @@ def is_shown(user: User | AnonymousUser | None, version: Version) -> bool:
 
 
 def get(user: User | AnonymousUser | None, adapter: Adapter, name: str = LATEST) -> Version:
-    """Return the version that ``v3``, an alias, a revision or ``latest`` names.
+    """Return the version named by ``v3``, an alias, a revision or ``latest``.
 
     Raises:
-        NotFound: no such version, or a draft of somebody else's; ``facts["adapter"]`` tells that
-            the adapter itself is there.
+        NotFound: no such version, or a draft that the user may not see; ``facts["adapter"]`` shows
+            that the adapter exists.
     """
     rows = listing(user, adapter).select_related("anatomy")
     version = _by_name(rows, adapter, name)
@@ -58,32 +58,32 @@ def get(user: User | AnonymousUser | None, adapter: Adapter, name: str = LATEST)
 
 
 def absent(adapter: Adapter, name: str, text: str) -> NotFound:
-    """Return the refusal of a version that an adapter does not have; it names those there are.
+    """Return the refusal of an unknown version, with a list of existing ones.
 
     Args:
-        adapter: Who asks may see it; ``facts["adapter"]`` tells that it is there.
-        name: What was asked for.
-        text: Says so, of ``%(adapter)s`` and ``%(version)s``.
+        adapter: An adapter that the user may see.
+        name: The requested name.
+        text: Message with ``%(adapter)s`` and ``%(version)s``.
     """
     facts = {"adapter": adapter.full_name, "version": name[:96]}
-    return NotFound(f"{text % facts} {_instead(adapter)}".rstrip(), **facts)
+    return NotFound(f"{text % facts} {_existing(adapter)}".rstrip(), **facts)
 
 
-def _instead(adapter: Adapter) -> str:
-    """Return a sentence that names versions there are, the newest first; "" where none is out.
+def _existing(adapter: Adapter) -> str:
+    """Return a sentence that lists the newest public versions, "" without any.
 
-    Drafts and withdrawn ones are left out, so it is for everybody who may see the adapter.
+    Drafts and withdrawn versions are left out, so that everybody who sees the adapter may read it.
     """
     rows = adapter.versions.filter(state__in=OUT_STATES).order_by("-number")
     names = [f"v{number}" for number in rows.values_list("number", flat=True)[: NAMED + 1]]
     if not names:
         return ""
     text = _("It has %(names)s.") if len(names) <= NAMED else _("Its newest are %(names)s.")
-    told = text % {"names": ", ".join(names[:NAMED])}
+    sentence = text % {"names": ", ".join(names[:NAMED])}
     latest = adapter.latest_version
     if latest is None or latest.name == names[0]:
-        return told
-    return f"{told} {_('The latest is %(latest)s.') % {'latest': latest.name}}"
+        return sentence
+    return f"{sentence} {_('The latest is %(latest)s.') % {'latest': latest.name}}"
 
 
 def _by_name(rows: QuerySet[Version], adapter: Adapter, name: str) -> Version | None:
@@ -94,22 +94,21 @@ def _by_name(rows: QuerySet[Version], adapter: Adapter, name: str) -> Version | 
     revisions = Revision.objects.filter(adapter=adapter)
     named = {"commit": name} if _COMMIT.match(name) else {"aliases__name": name}
     revision = revisions.filter(**named).first()
-    return standing_for(rows, [revision]).get(revision.pk) if revision else None
+    return versions_for(rows, [revision]).get(revision.pk) if revision else None
 
 
-def standing_for(rows: QuerySet[Version], revisions: Iterable[Revision]) -> dict[int, Version]:
-    """Return revision id → the version that it is, or whose weights it has; in three queries.
+def versions_for(rows: QuerySet[Version], revisions: Iterable[Revision]) -> dict[int, Version]:
+    """Return revision id → its version, or the newest version with the same weights; 3 queries.
 
-    A commit of a card alone is no version; who asks for it, or for ``main`` after it, means the
-    weights that lie there. Of several versions with the same weights the newest one counts.
+    For example, a commit that only edits the card is not a version, but has the weights of one.
 
     Args:
         rows: Versions that may be found.
-        revisions: Of any adapters.
+        revisions: Revisions of any adapters.
     """
-    asked = {revision.pk: revision.adapter_id for revision in revisions}
-    found = {version.revision_id: version for version in rows.filter(revision__in=asked)}
-    bare = {pk: adapter for pk, adapter in asked.items() if pk not in found}
+    adapters = {revision.pk: revision.adapter_id for revision in revisions}
+    found = {version.revision_id: version for version in rows.filter(revision__in=adapters)}
+    bare = {pk: adapter for pk, adapter in adapters.items() if pk not in found}
     held = _weights(bare)
     if not held:
         return found
@@ -127,7 +126,7 @@ def standing_for(rows: QuerySet[Version], revisions: Iterable[Revision]) -> dict
 
 
 def _weights(revisions: Iterable[int]) -> dict[int, frozenset[tuple[str, int]]]:
-    """Return revision id → path and blob of its weights; those that have none are left out."""
+    """Return revision id → path and blob of its weights; those without weights are left out."""
     rows = File.objects.filter(revision__in=list(revisions), role=FileRole.WEIGHTS)
     held: dict[int, set[tuple[str, int]]] = {}
     for pk, path, blob in rows.values_list("revision", "path", "blob"):
@@ -136,25 +135,29 @@ def _weights(revisions: Iterable[int]) -> dict[int, frozenset[tuple[str, int]]]:
 
 
 def _latest(rows: QuerySet[Version], adapter: Adapter) -> Version | None:
-    """Return what is offered; else the newest that is there, a tombstone only where all are."""
+    """Return the latest version, else the newest one, preferably not withdrawn."""
     if adapter.latest_version_id is not None:
         return rows.filter(pk=adapter.latest_version_id).first()
     return rows.exclude(state=VersionState.WITHDRAWN).first() or rows.first()
 
 
-def gone(version: Version, asked: str = "") -> Gone:
-    """Return the refusal of a withdrawn version: its reason, and what is still known of it.
+def gone(version: Version, requested: str = "") -> Gone:
+    """Return the refusal of a withdrawn version, with the reason and what its tombstone shows.
 
     Args:
-        version: The tombstone.
-        asked: By which name it was asked for, where that is an alias or a revision.
+        version: The withdrawn version.
+        requested: The requested name, if it is an alias or a revision.
     """
     adapter = version.adapter
-    said = {"asked": asked[:96], "version": version.name, "reason": version.withdrawn_reason}
-    if asked in {"", LATEST, version.name}:
-        text = _("%(version)s was withdrawn: %(reason)s") % said
+    names = {
+        "requested": requested[:96],
+        "version": version.name,
+        "reason": version.withdrawn_reason,
+    }
+    if requested in {"", LATEST, version.name}:
+        text = _("%(version)s was withdrawn: %(reason)s") % names
     else:
-        text = _("“%(asked)s” names %(version)s, which was withdrawn: %(reason)s") % said
+        text = _("“%(requested)s” names %(version)s, which was withdrawn: %(reason)s") % names
     latest = adapter.latest_version.name if adapter.latest_version else None
     if latest:
         text = f"{text.rstrip('.')}. {_('%(latest)s is offered instead.') % {'latest': latest}}"
@@ -180,7 +183,7 @@ def file(version: Version, path: str) -> File:
 
     Raises:
         NotFound: no such path; ``facts["adapter"]`` as with ``get``.
-        Gone: the version was withdrawn; its digests stay on its page.
+        Gone: the version was withdrawn.
     """
     if version.state == VersionState.WITHDRAWN:
         raise gone(version)
@@ -193,8 +196,8 @@ def file(version: Version, path: str) -> File:
 
 
 def document_of(version: Version, primary: File | None) -> dict[str, Any]:
-    """Return the anatomy of a version's primary file, {} where it has not been read."""
-    own = _own(version)
+    """Return the anatomy of a version's primary file, {} without one."""
+    own = _pair_document(version)
     if own:
         return {key: part for key, part in own.items() if key != "findings"}
     return blob_selectors.document_of(primary.blob if primary else None)
@@ -203,30 +206,30 @@ def document_of(version: Version, primary: File | None) -> dict[str, Any]:
 def findings_of(
     version: Version, primary: File | None, *, is_owner: bool
 ) -> list[Finding | Result]:
-    """Return what was found about a version's primary file, each finding once.
+    """Return the findings about a version's primary file, without duplicates.
 
-    What the header says with the configuration beside it stands for what it says alone.
+    Findings of the header with its configuration replace those of the header alone.
 
     Args:
         version: The version.
         primary: Its primary file.
-        is_owner: Also what only those who can act on it are told.
+        is_owner: Whether to include findings that only its owner sees.
     """
     found: list[Finding | Result] = list(primary.blob.findings.all()) if primary else []
-    if own := _own(version):
+    if own := _pair_document(version):
         of_bytes = [row for row in found if not checks.comes_from_header(row.code)]
-        found = [*(Result(**told) for told in own["findings"]), *of_bytes]
+        found = [*(Result(**values) for values in own["findings"]), *of_bytes]
     if not is_owner:
         found = [row for row in found if checks.is_public(row.code, row.severity)]
     return list({(row.code, row.message): row for row in found}.values())
 
 
 def hidden_findings(version: Version, primary: File | None) -> int:
-    """Return how many findings are shown to those alone who can act on them."""
+    """Return the number of findings that only the owner sees."""
     found = findings_of(version, primary, is_owner=True)
     return sum(not checks.is_public(row.code, row.severity) for row in found)
 
 
-def _own(version: Version) -> dict[str, Any]:
+def _pair_document(version: Version) -> dict[str, Any]:
     anatomy = getattr(version, "anatomy", None)
     return anatomy.document if anatomy is not None and anatomy.is_current else {}

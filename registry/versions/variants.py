@@ -1,11 +1,11 @@
-"""What tells the weights of one version apart: halves of a base, and checkpoints of one run.
+"""Labels for the weights of one version: halves of a base model, and checkpoints of one run.
 
-Wan 2.2 A14B has two transformers of the same shapes, so no tensor tells its halves apart. Trainers
-write a file for each and say in its name which it is (``noir_high_noise``, ``noir_HIGH``,
-``noir-HN``), or in its metadata.
+Wan 2.2 A14B has two transformers of the same shapes, so the tensors do not show to which half a
+file belongs. Trainers write it into the file's name (``noir_high_noise``, ``noir_HIGH``,
+``noir-HN``) or its metadata.
 
-Trainers also save while they train. sd-scripts adds the epoch to the name (``noir-000004``) or the
-step (``noir-step00000500``), ai-toolkit the step (``noir_000000500``), and diffusers and
+Trainers also save checkpoints during a run. sd-scripts adds the epoch (``noir-000004``) or the step
+(``noir-step00000500``) to the name, ai-toolkit the step (``noir_000000500``), and diffusers and
 SimpleTuner write a folder for each step (``checkpoint-500/``).
 """
 
@@ -25,7 +25,7 @@ HIGH, LOW = "high-noise", "low-noise"
 #: The last checkpoint of a run, beside earlier ones.
 FINAL = "final"
 
-#: Families some of whose bases have two halves, and the one that those bases are of.
+#: Families that include base models with two halves, and the family of those base models.
 FAMILIES = frozenset({"wan_14b", "wan_14b_i2v"})
 _OF_HALVES = "wan_14b"
 
@@ -34,22 +34,21 @@ _EPOCH = re.compile(r"[-_.](?:(?:e|ep|epoch)[-_]?([0-9]{1,6})|([0-9]{6}))$")
 _STEP = re.compile(r"[-_.](?:(?:s|step)[-_]?([0-9]{1,9})|([0-9]{9}))$")
 _FOLDER = re.compile(r"(?:^|/)checkpoint-([0-9]{1,9})/")
 
-#: What says it by itself, and what says it only where another file has the opposite in its place.
-_SAID = re.compile(r"(?<![a-z])(high|low)[ _.-]?noise(?![a-z])|(?<![a-z])(h|l)n(?![a-z])")
-_HINTED = re.compile(r"(?<![a-z])(high|low|h|l)(?![a-z])")
+#: Words that name a half, and words that do so only if another file has the opposite word.
+_EXPLICIT = re.compile(r"(?<![a-z])(high|low)[ _.-]?noise(?![a-z])|(?<![a-z])(h|l)n(?![a-z])")
+_HINT = re.compile(r"(?<![a-z])(high|low|h|l)(?![a-z])")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def variants_of(weights: Mapping[str, Document], declared: str = "") -> dict[str, str]:
-    """Return what each path is beside the others, nothing where a path is known to be nothing.
+    """Return path → variant; paths without a variant are left out.
 
-    That is ``high-noise`` or ``low-noise``; of several checkpoints of one run ``epoch-4``,
-    ``step-500`` or ``final``. Of a half's checkpoints only the last is the half itself, the others
-    are called ``high-noise-epoch-4``.
+    A variant is ``high-noise`` or ``low-noise``; ``epoch-4``, ``step-500`` or ``final`` for several
+    checkpoints of a run; or ``high-noise-epoch-4`` for all but the last checkpoint of a half.
 
     Args:
-        weights: Anatomy documents by path, {} where a file was not read.
-        declared: Family that a person named.
+        weights: Anatomy documents by path, {} for a file without one.
+        declared: The declared family.
     """
     names = {
         path: _HUMP.sub("_", path).casefold()
@@ -58,7 +57,7 @@ def variants_of(weights: Mapping[str, Document], declared: str = "") -> dict[str
     }
     hinted = dict(_hints(names))
     found = {
-        path: _said(name) or hinted.get(path) or _claimed(weights[path])
+        path: _stated(name) or hinted.get(path) or _claimed(weights[path])
         for path, name in names.items()
     }
     halves = {path: variant for path, variant in found.items() if variant}
@@ -66,14 +65,14 @@ def variants_of(weights: Mapping[str, Document], declared: str = "") -> dict[str
 
 
 def half_family(variant: str, candidates: Iterable[str]) -> str:
-    """Return the family of a file that is a half, "" where it is none or the family is known."""
+    """Return the family of a half, "" if it is not a half or its family is known."""
     possible = set(candidates)
     is_open = len(possible) > 1 and possible <= FAMILIES
     return _OF_HALVES if variant in {HIGH, LOW} and is_open else ""
 
 
 class _Place(NamedTuple):
-    """Where a file stands in its run; ``number`` is None of the last one."""
+    """The place of a checkpoint in its run; ``number`` is None for the final one."""
 
     run: str
     unit: str = ""
@@ -97,7 +96,7 @@ def _place_of(path: str) -> _Place:
 
 
 def _runs(paths: Iterable[str]) -> Iterator[dict[str, _Place]]:
-    """Yield the runs that several of the files are checkpoints of."""
+    """Yield the runs of which there are several checkpoints."""
     runs: defaultdict[str, dict[str, _Place]] = defaultdict(dict)
     for path in paths:
         place = _place_of(path)
@@ -112,7 +111,7 @@ def _checkpoints(paths: Iterable[str]) -> dict[str, str]:
 
 
 def superseded_in(paths: Iterable[str]) -> set[str]:
-    """Return the files that are earlier checkpoints of a run whose later ones are here, too."""
+    """Return the checkpoints of which there is a later one."""
     found = set()
     for run in _runs(paths):
         last = max(run, key=lambda path: _order(run[path]))
@@ -125,7 +124,7 @@ def _order(place: _Place) -> float:
 
 
 def _earlier(paths: Iterable[str], halves: Mapping[str, str]) -> dict[str, str]:
-    """Return names of their own for earlier checkpoints of halves: a half is one file."""
+    """Return variants of the earlier checkpoints of halves, as only one file can be the half."""
     names, earlier = _checkpoints(paths), superseded_in(paths)
     return {path: f"{halves[path]}-{names[path]}" for path in earlier if path in halves}
 
@@ -140,17 +139,17 @@ def _variant(word: str) -> str:
     return HIGH if word.startswith("h") else LOW
 
 
-def _said(name: str) -> str:
-    """Return what a name says outright, nothing where it says both."""
-    told = {_variant(match[0]) for match in _SAID.finditer(name)}
-    return told.pop() if len(told) == 1 else ""
+def _stated(name: str) -> str:
+    """Return the half that a name states, "" if it states both or none."""
+    halves = {_variant(match[0]) for match in _EXPLICIT.finditer(name)}
+    return halves.pop() if len(halves) == 1 else ""
 
 
 def _hints(names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the pairs of names that differ in one word only: noir_HIGH_v2 and noir_LOW_v2."""
+    """Yield path and half for names that differ in one word only, as noir_HIGH and noir_LOW."""
     places: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for path, name in names.items():
-        for match in _HINTED.finditer(name):
+        for match in _HINT.finditer(name):
             place = f"{name[: match.start()]}*{name[match.end() :]}"
             places[place].append((path, _variant(match[0])))
     for found in places.values():
@@ -159,6 +158,6 @@ def _hints(names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _claimed(document: Document) -> str:
-    """Return what the header says, from the timesteps that were trained."""
-    told = str((document.get("training") or {}).get("expert") or "")
-    return {"high_noise": HIGH, "low_noise": LOW}.get(told, "")
+    """Return the half that the header states by the trained timesteps."""
+    expert = str((document.get("training") or {}).get("expert") or "")
+    return {"high_noise": HIGH, "low_noise": LOW}.get(expert, "")

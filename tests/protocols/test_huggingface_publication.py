@@ -106,7 +106,7 @@ def test_who_dies_behind_a_publication_leaves_its_card(
 ) -> None:
     version = draft(ada, adapter, trigger_words=("noir",))
     with monkeypatch.context() as patched:
-        patched.setattr(cards, "_follow", killed)
+        patched.setattr(cards, "_update_readme", killed)
         with pytest.raises(SystemExit):
             publication.publish(actor=ada, version=version)
     assert Version.objects.get(pk=version.pk).state == VersionState.PUBLISHED
@@ -118,7 +118,7 @@ def test_who_dies_behind_a_publication_has_read_the_card_among_its_files(
 ) -> None:
     version = draft(ada, adapter, readme=PUSHED)
     with monkeypatch.context() as patched:
-        patched.setattr(cards, "_follow", killed)
+        patched.setattr(cards, "_update_readme", killed)
         with pytest.raises(SystemExit):
             publication.publish(actor=ada, version=version)
     adapter.refresh_from_db()
@@ -154,7 +154,7 @@ def test_a_card_that_cannot_be_stored_keeps_no_version_back(
     with monkeypatch.context() as patched:
         patched.setattr(promote, "put", away)
         assert publication.publish(actor=ada, version=version).state == VersionState.PUBLISHED
-    assert "does not follow yet" in caplog.text
+    assert "is not updated yet" in caplog.text
     assert moves(adapter)[2:] == ["v2"]
     assert matter(adapter)["instance_prompt"] == "noir"
     adapter.refresh_from_db()

@@ -277,7 +277,7 @@ def test_a_store_that_is_away_undoes_no_edit(
     with monkeypatch.context() as patched:
         patched.setattr(promote, "put", away)
         cards.edit_adapter(actor=owner, adapter=adapter, licence="mit")
-    assert "does not follow yet" in caplog.text
+    assert "is not updated yet" in caplog.text
     adapter.refresh_from_db()
     assert adapter.licence == "mit"
     cards.edit_adapter(actor=owner, adapter=adapter, summary="Rain.")
@@ -363,7 +363,7 @@ def test_pushed_back_it_says_what_it_said(owner: User) -> None:
     assert (adapter.licence, adapter.card) == ("CC-BY-4.0", "Rain.\nMore.\n")
     assert (version.family, version.trigger_words) == ("sd1", ["noir", "rain"])
     before = main(adapter)
-    cards.follow_on_commit(actor=owner, adapter=adapter)
+    cards.update_readme_on_commit(actor=owner, adapter=adapter)
     assert main(adapter) == before
 
 

@@ -213,7 +213,7 @@ def test_what_is_not_for_all_is_rated_so(ada: User, noir: Adapter) -> None:
 
 def test_a_card_made_here_is_recorded_as_a_pushed_one(ada: User, noir: Adapter) -> None:
     made = [push(noir, Inline("README.md", b"# Noir")).revision]
-    assert cards._is_rewritten(ada, noir, made[0], "# Rain")
+    assert cards._replace_readme(ada, noir, made[0], "# Rain")
     made.append(manifests.main_of(noir))
     told = Event.objects.filter(verb="revision_committed").order_by("pk")
     assert [(event.actor, event.adapter, event.subject) for event in told] == [

@@ -58,7 +58,7 @@ def test_a_second_run_reads_nothing_and_all_changes_nothing(known: dict[str, str
 
 def test_a_dry_run_writes_nothing(known: dict[str, str]) -> None:
     assert rehash.run(is_dry=True).changed == 1
-    assert rehash.lacking().count() == 1
+    assert rehash.without_all_hashes().count() == 1
 
 
 @pytest.mark.parametrize("cut", [slice(0, 100), slice(0, -1)])

@@ -13,7 +13,7 @@ from hub.pages.labels import count, family_label, family_labels, strength_range
 from hub.templatetags.lorary import digest, strength
 from lorary.anatomy import FAMILIES
 from lorary.anatomy.claims.base_models import FILE_NAME, covers
-from registry.blobs.anatomies import allowed_in
+from registry.blobs.anatomies import allowed_families
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -124,11 +124,11 @@ def _sentence(version: Version, base: Document) -> str:
 def _is_other_allowed(declared: str, base: Document) -> bool:
     """Tell whether the author names another family than the file does, and the tensors allow it."""
     family = base.get("family")
-    return bool(family) and declared != family and declared in allowed_in(base)
+    return bool(family) and declared != family and declared in allowed_families(base)
 
 
 def _sentence_of_several(declared: str, base: Document) -> str:
-    if declared in allowed_in(base):
+    if declared in allowed_families(base):
         text = _("Made for %(family)s, says its author; adapters for %(others)s look the same.")
         return text % _apart(declared, base)
     if base.get("likely"):
@@ -142,7 +142,7 @@ def likely(base: Document) -> str:
 
 
 def _apart(family: str, base: Document) -> dict[str, str]:
-    others = [one for one in allowed_in(base) if one != family]
+    others = [one for one in allowed_families(base) if one != family]
     return {"family": family_label(family), "others": family_labels(others)}
 
 
@@ -228,7 +228,7 @@ def conflict_of(base: Document) -> str:
 
 
 def _declared_conflict(version: Version, base: Document) -> str:
-    declared, possible = version.declared_family, allowed_in(base)
+    declared, possible = version.declared_family, allowed_families(base)
     if not declared or not possible or declared in possible:
         return ""
     return _(
@@ -282,7 +282,7 @@ def _quoted(value: str) -> str:
 
 
 def _family_row(version: Version, base: Document) -> Row:
-    possible = allowed_in(base)
+    possible = allowed_families(base)
     claimed: Document = base.get("claimed") or {}
     said, declared = claimed.get("family") or "", version.declared_family
     is_wrong = bool(declared and possible) and declared not in possible

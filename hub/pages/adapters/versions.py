@@ -17,7 +17,7 @@ from hub.pages.adapters.version_forms import EditVersionForm
 from hub.pages.forms import YankForm, accept_faults, dress
 from registry.accounts.permissions import is_operator, require_adapter, require_owner_or_operator
 from registry.adapters import selectors as adapter_selectors
-from registry.blobs.anatomies import open_in
+from registry.blobs.anatomies import undecided_families
 from registry.cards import services as cards
 from registry.errors import Invalid, StateConflict
 from registry.models import VersionState
@@ -82,7 +82,7 @@ def _form(data: QueryDict | None, version: Version) -> EditVersionForm:
     """Return the form; base models that the tensors leave a choice of come first."""
     form = EditVersionForm(data, initial=_said(version))
     base = document_of(version).get("base") or {}
-    if possible := open_in(base):
+    if possible := undecided_families(base):
         form.offer(possible)
     return form
 

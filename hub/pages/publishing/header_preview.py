@@ -29,7 +29,7 @@ from hub.templatetags.lorary import size
 from lorary.anatomy.claims.base_models import FILE_NAME
 from lorary.anatomy.claims.vocabulary import covers
 from lorary.anatomy.display_names import stem, title_of
-from registry.blobs.anatomies import open_in
+from registry.blobs.anatomies import undecided_families
 from registry.errors import LoraryError, TooLarge
 from registry.names import check_path
 from registry.scan import checks
@@ -103,7 +103,7 @@ class Reading:
     @property
     def possible(self) -> Sequence[str]:
         """Base models that the tensors allow, where they leave a choice."""
-        return open_in(self.document.get("base") or {})
+        return undecided_families(self.document.get("base") or {})
 
     @property
     def allowed(self) -> Sequence[str]:

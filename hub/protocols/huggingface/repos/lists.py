@@ -11,7 +11,7 @@ from hub.protocols.huggingface.inputs import expanded, is_on, next_page, whole
 from hub.protocols.huggingface.repos import shapes
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import tag_filters
-from registry.adapters.tag_filters import Facet, Shelf
+from registry.adapters.tag_filters import Facet, TagQuery
 from registry.cards import base_models, readme
 from registry.errors import Invalid
 from registry.versions import revisions
@@ -50,7 +50,7 @@ def models(request: HttpRequest) -> JsonResponse:
     return answer(_documents(page.results, query), headers=next_page(request, page.next_cursor))
 
 
-def _shelf(query: QueryDict) -> Shelf:
+def _shelf(query: QueryDict) -> TagQuery:
     """Return what is looked for.
 
     Raises:
@@ -66,7 +66,7 @@ def _shelf(query: QueryDict) -> Shelf:
         facets.append(Facet(families=base_models.families_doing(pipeline)))
     gated = is_on(query, "gated") if query.get("gated") else None
     sort = _SORTS.get(query.get("sort", ""), "downloads")
-    return Shelf(query.get("search", ""), query.get("author", ""), facets, gated, sort)
+    return TagQuery(query.get("search", ""), query.get("author", ""), facets, gated, sort)
 
 
 def _facet(tag: str) -> Facet:
@@ -88,7 +88,7 @@ def _documents(rows: Sequence[Adapter], query: QueryDict) -> list[dict[str, Any]
     if not wanted and not is_on(query, "full"):
         extra = {"cardData"} if is_on(query, "cardData") else set()
         return [shapes.brief(row) | _more(row, extra) for row in rows]
-    heads = revisions.heads(rows)
+    heads = revisions.default_revisions(rows)
     files = revisions.files_of([heads[row.pk][0] for row in rows])
     sizes = tag_filters.stored_bytes(rows) if "usedStorage" in wanted else {}
     found = []

@@ -117,7 +117,7 @@ def parted(
     try:
         return snapshot_of(request, adapter, ref), path
     except Refused:
-        longer = revisions.longest(adapter, rest)
+        longer = revisions.longest_alias(adapter, rest)
         if not longer:
             raise
         return snapshot_of(request, adapter, longer), rest[len(longer) + 1 :]
