@@ -1,10 +1,10 @@
-"""Questions that are asked all day: written to SQL once, then only their values change.
+"""Frequent queries whose SQL is built once and run with different values.
 
-Django builds the SQL of a queryset each time that it is read; for a question over five tables that
-is ten times the work of the answer. A question here is still a queryset, so who may see what is
-said in one place; it is built once with values that stand for those to come.
+Django builds the SQL of a queryset at each evaluation; for a query over five tables that takes ten
+times as long as running it. A compiled query is still defined as a queryset, so that permissions
+are defined in one place; it is built once with placeholders for the values.
 
-The queryset must not branch on its values: whether a name is empty has to be asked before.
+The queryset must not branch on its values, such as on whether a name is empty.
 """
 
 from __future__ import annotations
@@ -21,35 +21,35 @@ if TYPE_CHECKING:
 
 
 def integer(number: int) -> int:
-    """Return what stands for an integer; it fits 32 bits, and no question means it."""
+    """Return a placeholder for an integer, which fits 32 bits and is no real value."""
     return 1_987_654_000 + number
 
 
 def text(name: str) -> str:
-    """Return what stands for a text, and for no other."""
+    """Return a placeholder for a text."""
     return f"\ue000{name}\ue000"
 
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """SQL, and for each of its places a name, or None and the value that is always there."""
+    """SQL, and for each parameter its name, or None and its constant value."""
 
     sql: str
     places: tuple[tuple[str | None, Any], ...]
 
 
 class Compiled:
-    """A queryset of ``values_list`` with open places.
+    """A queryset of ``values_list`` with parameters.
 
-    Values come back as the database's driver gives them: a boolean from SQLite is 0 or 1.
+    Results are raw values of the database's driver: a boolean from SQLite is 0 or 1.
 
     Args:
-        build: Returns the queryset for the values that stand for others.
-        stands: What stands for the value of each name: ``text(…)`` or ``integer(…)``, each once.
+        build: Returns the queryset for the placeholders.
+        placeholders: Name → ``text(…)`` or ``integer(…)``, each once.
     """
 
-    def __init__(self, build: Callable[..., QuerySet[Any, Any]], **stands: str | int) -> None:
-        self._build, self._stands = build, stands
+    def __init__(self, build: Callable[..., QuerySet[Any, Any]], **placeholders: str | int) -> None:
+        self._build, self._placeholders = build, placeholders
         self._written: dict[str, _Written] = {}
 
     def first(self, **values: str | int) -> tuple[Any, ...] | None:
@@ -69,10 +69,10 @@ class Compiled:
         return row
 
     def _write(self) -> _Written:
-        sql, values = self._build(**self._stands).query.sql_with_params()
-        names = {stand: name for name, stand in self._stands.items()}
+        sql, values = self._build(**self._placeholders).query.sql_with_params()
+        names = {value: name for name, value in self._placeholders.items()}
         places = tuple((names.get(value), value) for value in values)
-        if absent := self._stands.keys() - {name for name, _value in places}:
+        if absent := self._placeholders.keys() - {name for name, _value in places}:
             message = f"no place for {', '.join(sorted(absent))}"
             raise ValueError(message)
         written = self._written[connection.vendor] = _Written(sql, places)

@@ -1,4 +1,4 @@
-"""What has to outlive a power failure."""
+"""Writes that must survive a power failure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 def flush(path: Path) -> int:
-    """Have the disk keep a file's bytes or a folder's names, and return its inode.
+    """Flush a file's bytes or a folder's names to the disk, and return its inode.
 
     Raises:
-        FileNotFoundError: it is not there.
+        FileNotFoundError: it does not exist.
     """
     handle = os.open(path, os.O_RDONLY)
     try:

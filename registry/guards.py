@@ -1,16 +1,15 @@
-"""What no writer may do to published rows, held by the database itself.
+"""Database triggers that refuse changes of published rows.
 
-Services keep these rules as well; triggers hold them against everything else that writes: a shell,
-a script, a service with a fault. Each refusal is an integrity error (SQLite ``RAISE(ABORT)``,
-PostgreSQL 23001) whose text begins with ``GUARD``.
+Services follow these rules as well; the triggers enforce them for all other writes: from a shell, a
+script, or a faulty service. Each refusal is an integrity error (SQLite ``RAISE(ABORT)``, PostgreSQL
+23001) whose text begins with ``GUARD``.
 
-The triggers are not part of a migration's own steps. SQLite changes a table by building another
-and renaming it, which drops the table's triggers and fails while a trigger elsewhere names the
-table. So they are taken away before migrations run and put back after them (``pre_migrate`` and
-``post_migrate``, see ``registry.apps``), whatever the migrations do and whoever wrote them; every
-``migrate`` puts back what is missing. A migration that is run in another way uses ``lifted``.
+Migrations do not contain the triggers. SQLite changes a table by building another and renaming it,
+which drops the table's triggers and fails while another trigger refers to the table. So all
+triggers are removed before migrations run and created again afterwards (``pre_migrate`` and
+``post_migrate``, see ``registry.apps``). Code that runs migrations in another way uses ``lifted``.
 
-Names carry a digest of the rule, so that a rule that was changed replaces the one of before.
+The names contain a digest of the rule, so that a changed rule replaces the old one.
 """
 
 from __future__ import annotations
@@ -54,8 +53,8 @@ class Rule:
     @property
     def trigger(self) -> str:
         """Name of its trigger (at most 63 characters, PostgreSQL's limit)."""
-        said = "\n".join([self.table, self.event, self.when, self.keeps, *self.columns])
-        return f"{_PREFIX}{self.name}_{hashlib.sha256(said.encode()).hexdigest()[:8]}"
+        rule = "\n".join([self.table, self.event, self.when, self.keeps, *self.columns])
+        return f"{_PREFIX}{self.name}_{hashlib.sha256(rule.encode()).hexdigest()[:8]}"
 
     @property
     def head(self) -> str:

@@ -1,4 +1,4 @@
-"""Which hub this is, and whether digests are its own."""
+"""The identity of this hub, and which digests it knows."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 def own() -> str:
-    """Return the identity of this hub, 32 hex digits; it is made on the first call."""
+    """Return the identity of this hub, 32 hex digits; created by the first call."""
     hub, _is_new = Hub.objects.get_or_create(pk=Hub.ONLY)
     return hub.identity.hex
 
 
 def unknown(digests: Iterable[str]) -> int:
-    """Return how many of these digests this hub never had; rows keep each of them for ever."""
+    """Return how many of these digests this hub never had; their rows are never deleted."""
     named = {bytes.fromhex(sha256) for sha256 in digests}
     if named:
         for sha256 in Blob.objects.values_list("sha256", flat=True).iterator():

@@ -1,8 +1,8 @@
-"""What programs push along that is no part of an adapter, told by its name.
+"""Recognises pushed files that are not part of an adapter, by name.
 
 Trainers save the state of a run beside the weights: optimiser moments, schedulers, random numbers,
-logs. Mostly these are pickles, which run code when they are loaded, so none is kept here. Where a
-client asks before it sends, it is told to leave them out; any other pickle is refused by name.
+logs. Most are pickles, which run code when they are loaded, so none is accepted. Clients that ask
+before they send are told to leave them out; other pickles are refused by name.
 
 Source: transformers ``Trainer``, accelerate ``save_state``, DeepSpeed ``save_checkpoint``, torch
 ``SummaryWriter``, kohya sd-scripts ``--save_state``, ai-toolkit, SimpleTuner.
@@ -16,12 +16,12 @@ from django.utils.translation import gettext as _
 
 from lorary.anatomy import Finding
 
-#: Suffixes under which Python's pickles are saved.
+#: Suffixes of Python's pickles.
 PICKLES = frozenset(
     {"bin", "ckpt", "dill", "joblib", "pickle", "pkl", "pt", "pt2", "pth", "ptl"}
 )  # fmt: skip
 
-#: Suffixes of the archive in which PyTorch keeps a pickle.
+#: Suffixes of archives in which PyTorch saves a pickle.
 ARCHIVES = frozenset({"zip"})
 
 #: Names of files that hold the state of a training run.
@@ -38,15 +38,15 @@ _STATE = re.compile(
     """
 )
 
-#: Folders all of whose pickles are state: accelerate's and kohya's states, DeepSpeed's steps.
+#: Folders in which every pickle is state: of accelerate, kohya and DeepSpeed.
 _STATE_FOLDER = re.compile(r"(?i)(?:.{1,1024}-state|global_step[0-9]+|pytorch_model_fsdp_[0-9]+)")
 
-#: Files that systems keep for themselves; those that begin with a dot are told by that.
+#: Files of operating systems and Python, besides those that begin with a dot.
 _HOUSEKEEPING = frozenset({"__pycache__", "desktop.ini", "thumbs.db"})
 
 
 def is_trainer_state(path: str) -> bool:
-    """Whether a path is known to hold the state of a training run, and no adapter."""
+    """Whether a path is known for the state of a training run."""
     *folders, name = path.split("/")
     if _STATE.fullmatch(name):
         return True
@@ -54,13 +54,13 @@ def is_trainer_state(path: str) -> bool:
 
 
 def is_pickle(path: str) -> bool:
-    """Whether a path has a suffix under which pickles are saved."""
+    """Whether a path has the suffix of a pickle."""
     _stem, dot, suffix = path.rpartition("/")[2].rpartition(".")
     return bool(dot) and suffix.casefold() in PICKLES
 
 
 def named_pickle(path: str) -> Finding | None:
-    """Return the finding for a path whose suffix is that of a pickle or of a ZIP archive."""
+    """Return the finding for a path with the suffix of a pickle or a ZIP archive."""
     suffix = path.rpartition("/")[2].rpartition(".")[2].casefold()
     facts: dict[str, object] = {"name": path.rpartition("/")[2]}
     if is_pickle(path):
@@ -79,9 +79,9 @@ def named_pickle(path: str) -> Finding | None:
 
 
 def is_left_out(path: str) -> bool:
-    """Whether a client is told not to send a file: state of a trainer, hidden, or a system's own.
+    """Whether clients should not send a file: state of a trainer, hidden, or a system's own.
 
-    Hidden files (``.gitattributes``, ``.job_config.json``) have names that no manifest takes.
+    Manifests do not allow names of hidden files (``.gitattributes``, ``.job_config.json``).
     """
     return is_trainer_state(path) or any(
         part.startswith(".") or part.casefold() in _HOUSEKEEPING for part in path.split("/")

@@ -1,8 +1,8 @@
-"""Removing what nobody refers to, after a grace period.
+"""Deletes unreferenced files after a grace period.
 
-Orphans come from uploads that were cut off and from workers that died between a promotion and
-its commit. Nothing is deleted at the moment it loses its last reference: an upload of the same
-bytes may just be on its way. How the two keep out of each other's way is in ``blobs.promote``.
+Interrupted uploads leave orphans, and so do workers that die between a promotion and its commit.
+Files are not deleted when they lose their last reference, because the same bytes may be uploaded at
+that moment; ``blobs.promote`` protects those.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What went, or would go.
+    """What was deleted, or would be.
 
     Attributes:
-        uploads_expired: Uploads that ended.
-        uploads_forgotten: Uploads that were decided long ago, whose rows go.
-        blobs: Digests whose bytes are let go of.
-        files: Files of the store, those of uploads that ended among them.
-        bytes_freed: Their length; of parts in a bucket that no upload is about, unknown and 0.
-        leftovers: Files beside the store: pieces of uploads that were cut off.
+        uploads_expired: Expired uploads.
+        uploads_forgotten: Deleted rows of old uploads.
+        blobs: Released blobs.
+        files: Deleted files of the store, including those of expired uploads.
+        bytes_freed: Their length; 0 for parts in a bucket without an upload, which is unknown.
+        leftovers: Deleted files outside of the store, left by interrupted uploads.
         leftover_bytes: Their length.
     """
 
@@ -54,12 +54,12 @@ class Swept:
 
 
 class Waiting(NamedTuple):
-    """Files with a row that nothing refers to any more, within their grace period.
+    """Unreferenced files within their grace period.
 
     Attributes:
-        files: How many.
+        files: Their number.
         bytes: Their length.
-        next_at: When the first of them may go, None where there are none.
+        next_at: When the first of them can be deleted, None without any.
     """
 
     files: int
@@ -68,10 +68,10 @@ class Waiting(NamedTuple):
 
 
 def run(*, is_dry: bool = False) -> Swept:
-    """Forget old uploads, expire stale ones, remove orphans older than ``LORARY_GRACE_DAYS``.
+    """Expire uploads, and delete old rows and files unreferenced for ``LORARY_GRACE_DAYS``.
 
     Args:
-        is_dry: Only count what would go.
+        is_dry: Only count what would be deleted.
     """
     forgotten = retention.forget(is_dry=is_dry)
     expired = expiry.expire(is_dry=is_dry)
@@ -81,14 +81,14 @@ def run(*, is_dry: bool = False) -> Swept:
         _sweep_parts()
         _sweep_sessions()
         attempts.forget()
-    let_go = _sweep_rows(is_dry=is_dry)
-    removed = _sum([*expired, _sweep_files(let_go, is_dry=is_dry)])
+    released = _sweep_rows(is_dry=is_dry)
+    removed = _sum([*expired, _sweep_files(released, is_dry=is_dry)])
     if not is_dry:
         _sweep_locks()
     return Swept(
         uploads_expired=len(expired) + lapsed,
         uploads_forgotten=forgotten,
-        blobs=len(let_go),
+        blobs=len(released),
         files=removed.files,
         bytes_freed=removed.bytes,
         leftovers=leftovers.files,
@@ -97,9 +97,9 @@ def run(*, is_dry: bool = False) -> Swept:
 
 
 def waiting() -> Waiting:
-    """Return what a sweep leaves until its grace period is over; one query.
+    """Return the unreferenced files that a sweep still keeps; one query.
 
-    What no sweep has marked yet counts as marked now.
+    Files that no sweep has marked yet count as marked now.
     """
     now, grace = timezone.now(), timedelta(days=settings.LORARY.grace_days)
     is_young = Q(unreferenced_since=None) | Q(unreferenced_since__gte=now - grace)
@@ -110,23 +110,23 @@ def waiting() -> Waiting:
     return Waiting(found["files"], found["size"], next_at)
 
 
-def _sum(heaps: Iterable[tuple[int, int]]) -> storage.Usage:
+def _sum(usages: Iterable[tuple[int, int]]) -> storage.Usage:
     files = size = 0
-    for more_files, more_bytes in heaps:
+    for more_files, more_bytes in usages:
         files, size = files + more_files, size + more_bytes
     return storage.Usage(files, size)
 
 
 def _sweep_sessions() -> None:
-    """Remove sessions that have expired: Django keeps them until somebody does."""
+    """Delete expired sessions, which Django does not do."""
     Session.objects.filter(expire_date__lt=timezone.now()).delete()
 
 
 def _unreferenced() -> Q:
-    """Condition for blobs that no table refers to, whichever app the table is of.
+    """Condition for blobs that no table of any app refers to.
 
-    Rows that would go with a blob (CASCADE) describe it and do not keep it. Uploads keep theirs for
-    a while only, files until their version is withdrawn.
+    Rows that are deleted with a blob (CASCADE) describe it and do not keep it. Uploads keep theirs
+    for a limited time, and files until their version is withdrawn.
     """
     keeping = keeping_files().filter(blob=OuterRef("pk"))
     condition = Q(~Exists(keeping), is_stored=True)
@@ -142,66 +142,66 @@ def _unreferenced() -> Q:
 
 
 def _sweep_parts() -> None:
-    """Forget the parts of uploads that are decided: a file may have come in ten thousand."""
+    """Delete the rows of parts of ended uploads; there may be ten thousand per upload."""
     open_states = [UploadState.RECEIVING, UploadState.CHECKING]
     UploadPart.objects.exclude(upload__state__in=open_states).delete()
 
 
 def _sweep_rows(*, is_dry: bool) -> set[str]:
-    """Mark blobs that lost their last reference, let go of those marked long enough.
+    """Mark unreferenced blobs, and release those marked before the grace period.
 
     Returns:
-        The digests that are let go of.
+        The digests of the released blobs.
     """
     now = timezone.now()
-    loose = Blob.objects.filter(_unreferenced())
-    ripe = loose.filter(unreferenced_since__lt=now - timedelta(days=settings.LORARY.grace_days))
+    orphans = Blob.objects.filter(_unreferenced())
+    ripe = orphans.filter(unreferenced_since__lt=now - timedelta(days=settings.LORARY.grace_days))
     if is_dry:
         return set(ripe.values_list("sha256", flat=True))
-    Blob.objects.exclude(pk__in=loose.values("pk")).filter(unreferenced_since__isnull=False).update(
-        unreferenced_since=None
-    )
+    Blob.objects.exclude(pk__in=orphans.values("pk")).filter(
+        unreferenced_since__isnull=False
+    ).update(unreferenced_since=None)
     with transaction.atomic():
-        # Those who publish lock the blobs first; what they referred to meanwhile is no longer ripe.
+        # Publications lock the blobs first; those referenced meanwhile are filtered out below.
         locked = Blob.objects.select_for_update().filter(pk__in=ripe.values("pk"))
         names = [blob.pk for blob in locked]
         gone = dict(ripe.filter(pk__in=names).values_list("pk", "sha256"))
         Blob.objects.filter(pk__in=gone).update(is_stored=False)
-    loose.filter(unreferenced_since__isnull=True).update(unreferenced_since=now)
+    orphans.filter(unreferenced_since__isnull=True).update(unreferenced_since=now)
     return set(gone.values())
 
 
 def _oldest() -> float:
-    """Return since when a file may be without a row, in seconds since the epoch."""
+    """Return the start of the grace period, in seconds since the epoch."""
     return time.time() - settings.LORARY.grace_days * 86_400
 
 
-def _sweep_files(let_go: set[str], *, is_dry: bool) -> storage.Usage:
-    """Remove what no row keeps and what is older than the grace period.
+def _sweep_files(released: set[str], *, is_dry: bool) -> storage.Usage:
+    """Delete files that no row keeps and that are older than the grace period.
 
-    Whether bytes of a digest may go is decided by rows (``blobs.promote``), so that several
-    machines may share a bucket: nobody can bring the same bytes between the look and the deletion.
+    Rows decide whether a digest can be deleted (``blobs.promote``), so that several machines can
+    share a bucket: the same bytes cannot be promoted between the check and the deletion.
     """
     oldest, gone, size = _oldest(), set[str](), 0
     for entry in storage.store().names():
         if entry.name in gone or entry.changed > oldest:
-            continue  # what else there is of a name went with it
-        if _sweep_one(entry, let_go=let_go, is_dry=is_dry):
+            continue  # deleted with the first entry of this name
+        if _sweep_one(entry, released=released, is_dry=is_dry):
             gone.add(entry.name)
             size += entry.size
     return storage.Usage(len(gone), size)
 
 
-def _sweep_one(entry: storage.Entry, *, let_go: set[str], is_dry: bool) -> bool:
-    """Remove one file if nothing keeps it; whether it went, or would go."""
+def _sweep_one(entry: storage.Entry, *, released: set[str], is_dry: bool) -> bool:
+    """Delete one file if nothing keeps it; return whether it was or would be deleted."""
     if len(entry.name) == 32:
-        is_loose = not _is_kept(entry.name, entry.changed)
-        if is_loose and not is_dry:
+        is_unkept = not _is_kept(entry.name, entry.changed)
+        if is_unkept and not is_dry:
             storage.store().delete(entry.name)
-        return is_loose
-    is_rest = entry.is_partial and not _is_young(entry.changed)  # of a copy that was cut off
+        return is_unkept
+    is_rest = entry.is_partial and not _is_young(entry.changed)  # of an interrupted copy
     if is_dry:
-        return is_rest or promote.is_deletable(entry.name, is_released=entry.name in let_go)
+        return is_rest or promote.is_deletable(entry.name, is_released=entry.name in released)
     with promote.deleting(entry.name, size_bytes=entry.size) as is_mine:
         if is_mine or is_rest:
             storage.store().delete(entry.name, is_partial=not is_mine)
@@ -209,7 +209,7 @@ def _sweep_one(entry: storage.Entry, *, let_go: set[str], is_dry: bool) -> bool:
 
 
 def _sweep_locks() -> None:
-    """Remove lock files of keys whose uploads are long decided."""
+    """Delete lock files of keys of uploads that ended long ago."""
     oldest = _oldest()
     for file in locks.folder().iterdir():
         changed = file.stat().st_mtime
@@ -218,7 +218,7 @@ def _sweep_locks() -> None:
 
 
 def _is_kept(key: str, changed: float) -> bool:
-    """Whether a private file is an open upload's, or young enough to be on its way to a digest."""
+    """Whether a private file belongs to an open upload, or may still be promoted."""
     upload = Upload.objects.filter(storage_key=key).first()
     if upload is None:
         return _is_young(changed)

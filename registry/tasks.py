@@ -1,4 +1,4 @@
-"""Celery's side of the queue: wake-ups come in here, jobs are read from the database."""
+"""Celery tasks: messages only wake workers, which read jobs from the database."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from registry.models import Job, Upload
 from registry.uploads import check
 from registry.uploads import services as uploads
 
-#: Troubles of the house, not of the file: the database is busy or away, another process holds the
-#: digest, the storage is full or does not answer.
-AWAY = (
+#: Errors of the hub, not of the file: the database is busy or unreachable, another process holds
+#: the lock, the storage is full or does not answer.
+HUB_ERRORS = (
     OperationalError,
     InterfaceError,
     Conflict,
@@ -29,13 +29,13 @@ AWAY = (
     TimeoutError,
 )
 
-#: Seconds between two tries while something is away, and for how long that is no attempt.
-AWAY_S, PATIENCE = 15.0, timedelta(days=1)
+#: Seconds between two tries after such an error, and how long they do not count as attempts.
+RETRY_S, PATIENCE = 15.0, timedelta(days=1)
 
-#: Time that checking a file may take: this and a second for each of so many bytes.
-LEAST_S, SLOWEST_BYTES = 300.0, 1024 * 1024
+#: Time limit of the checks of a file: this, plus a second for so many bytes.
+MIN_LIMIT_S, BYTES_PER_S = 300.0, 1024 * 1024
 
-#: Seconds between two notes of how far it is.
+#: Seconds between two updates of the progress.
 STRIDE_S = 1.0
 
 
@@ -45,7 +45,7 @@ class OutOfTimeError(Exception):
 
 @shared_task(name=WAKE, base=WakeUp, ignore_result=True)
 def wake(queue: str) -> None:
-    """Do everything that is claimable in a queue, whatever the message was sent for."""
+    """Run all claimable jobs of a queue, whatever the message was sent for."""
     worker_process.wake(queue)
 
 
@@ -55,16 +55,16 @@ def _upload(job: Job) -> Upload:
 
 def _check_failed(job: Job) -> None:
     upload = Upload.objects.filter(pk=job.args["upload_id"]).first()
-    if upload is not None:  # gone with its owner
+    if upload is not None:  # deleted with its owner
         check.fail_check(upload=upload, reason=job.reason)
 
 
 def _limit_s(job: Job) -> float:
-    return LEAST_S + _upload(job).size_bytes / SLOWEST_BYTES
+    return MIN_LIMIT_S + _upload(job).size_bytes / BYTES_PER_S
 
 
 class _Watch:
-    """Notes how far the checks are, and ends them when they are too slow or nobody wants them."""
+    """Saves the progress of the checks, and stops them after the time limit or a cancellation."""
 
     def __init__(self, run: JobRun, limit_s: float) -> None:
         self.run = run
@@ -92,13 +92,13 @@ def check_upload(run: JobRun) -> None:
     """Run the deep checks of an upload and accept or refuse it.
 
     Raises:
-        Retry: something is away; that counts as an attempt only after a day of it.
-        FileNotFoundError, OutOfTimeError: tried again a few times.
+        Retry: an error of the hub; counts as an attempt only after a day.
+        FileNotFoundError, OutOfTimeError: retried a few times.
         Cancelled: the upload was cancelled.
     """
     try:
         check.run_checks(upload=_upload(run.job), progress=_Watch(run, _limit_s(run.job)))
-    except AWAY as trouble:
+    except HUB_ERRORS as error:
         is_long = timezone.now() - run.job.created_at > PATIENCE
-        reason = f"{type(trouble).__name__}: {trouble}"
-        raise Retry(reason, after_s=AWAY_S, is_attempt=is_long) from trouble
+        reason = f"{type(error).__name__}: {error}"
+        raise Retry(reason, after_s=RETRY_S, is_attempt=is_long) from error

@@ -172,7 +172,7 @@ def _not_held(namespace: Namespace, blobs: Iterable[Blob]) -> int:
 
     Published versions hold their blobs, and so do commits without a version (branches, samples).
     """
-    asked = {blob.pk: blob.size_bytes for blob in blobs}
-    kept = shown_files().filter(revision__adapter__namespace=namespace, blob__in=asked)
+    sizes = {blob.pk: blob.size_bytes for blob in blobs}
+    kept = shown_files().filter(revision__adapter__namespace=namespace, blob__in=sizes)
     held = set(kept.values_list("blob", flat=True))
-    return sum(length for pk, length in asked.items() if pk not in held)
+    return sum(length for pk, length in sizes.items() if pk not in held)

@@ -1,4 +1,4 @@
-"""Aliases: where they point, and where they pointed."""
+"""Aliases, their revisions and their history."""
 
 from __future__ import annotations
 
@@ -25,10 +25,7 @@ _VERSION_TAG = r"^v[0-9]+$"
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """An alias with the version that it names; None where its revision has none.
-
-    A commit of a card alone is no version: there it is the one whose weights it still has.
-    """
+    """An alias, its last move, and the version of its revision or of the same weights, if any."""
 
     alias: Alias
     version: Version | None
@@ -36,7 +33,7 @@ class Pointer:
 
 
 def listing(adapter: Adapter) -> QuerySet[Alias]:
-    """Return the aliases that point somewhere, by name; ``vN`` are versions and left out."""
+    """Return the existing aliases, by name, without the versions ``vN``."""
     rows = adapter.aliases.filter(revision__isnull=False).exclude(name__regex=_VERSION_TAG)
     return rows.select_related("revision").order_by("name")
 
@@ -51,7 +48,7 @@ def pointers(aliases: Iterable[Alias]) -> list[Pointer]:
 
 
 def _versions_of(aliases: Iterable[Alias]) -> dict[int, Version]:
-    """Return revision id → the version it is, or whose weights it has; drafts are none yet."""
+    """Return revision id → its version, or one with the same weights; drafts are left out."""
     revisions = [alias.revision for alias in aliases if alias.revision is not None]
     return version_selectors.versions_for(
         Version.objects.exclude(state=VersionState.DRAFT), revisions
@@ -59,7 +56,7 @@ def _versions_of(aliases: Iterable[Alias]) -> dict[int, Version]:
 
 
 def by_version(adapter: Adapter) -> dict[int, list[str]]:
-    """Return version id → names of the aliases that name it."""
+    """Return version id → names of the aliases that point at it."""
     rows = list(listing(adapter))
     found, named = _versions_of(rows), dict[int, list[str]]()
     for alias in rows:
@@ -69,7 +66,7 @@ def by_version(adapter: Adapter) -> dict[int, list[str]]:
 
 
 def get(adapter: Adapter, name: str) -> Alias:
-    """Return an alias that points somewhere.
+    """Return an existing alias.
 
     Raises:
         NotFound: there is none.
@@ -81,7 +78,7 @@ def get(adapter: Adapter, name: str) -> Alias:
 
 
 def history(adapter: Adapter, name: str) -> QuerySet[AliasMove]:
-    """Return the moves of an alias, newest first, also of one that was removed.
+    """Return the moves of an alias, which may have been removed, newest first.
 
     Raises:
         NotFound: there never was such an alias.
@@ -106,7 +103,7 @@ def refs(snapshot: Snapshot) -> tuple[list[tuple[str, str]], list[tuple[str, str
     """Return branches and tags, each as name and commit; ``vN`` are tags.
 
     Args:
-        snapshot: Of ``main``.
+        snapshot: The one of ``main``.
     """
     adapter = snapshot.adapter
     branches = [(MAIN, snapshot.revision.commit)]
@@ -119,6 +116,6 @@ def refs(snapshot: Snapshot) -> tuple[list[tuple[str, str]], list[tuple[str, str
 
 
 def _absent(adapter: Adapter, name: str) -> NotFound:
-    said = {"adapter": adapter.full_name, "name": name[:96]}
-    text = _("“%(adapter)s” has no alias “%(name)s”.") % said
-    return NotFound(text, adapter=said["adapter"], alias=said["name"])
+    facts = {"adapter": adapter.full_name, "name": name[:96]}
+    text = _("“%(adapter)s” has no alias “%(name)s”.") % facts
+    return NotFound(text, adapter=facts["adapter"], alias=facts["name"])

@@ -119,15 +119,17 @@ def _require_expected(name: str, now: Alias | None, expected: Expected) -> None:
     current = now.revision if now else None
     if current == expected:
         return
-    said = {"name": name, "current": _called(current), "expected": _called(expected)}
+    facts = {"name": name, "current": _called(current), "expected": _called(expected)}
     if current is None:
-        text = _("There is no alias “%(name)s” (any more); expected was %(expected)s.")
+        text = _(
+            "There is no alias “%(name)s” (any more); it was expected to point at %(expected)s."
+        )
     elif expected is None:
-        text = _("“%(name)s” is there already and points at %(current)s.")
+        text = _("“%(name)s” exists already and points at %(current)s.")
     else:
-        text = _("“%(name)s” points at %(current)s by now, not at %(expected)s.")
+        text = _("“%(name)s” points at %(current)s now, not at %(expected)s.")
     advice = "" if expected is None else f" {_('Look again before you move it.')}"
-    detail = f"{text % said}{advice}"
+    detail = f"{text % facts}{advice}"
     raise Conflict(
         detail,
         alias=name,
@@ -164,5 +166,5 @@ def _require_room(adapter: Adapter, name: str) -> None:
         raise QuotaExceeded(text % {"limit": MAX_ALIASES}, limit=MAX_ALIASES)
     twin = next((one for one in names if key_of(one) == key_of(name)), None)
     if twin is not None:
-        text = _("“%(twin)s” is there already, and “%(name)s” differs from it in case alone.")
+        text = _("“%(twin)s” exists already, and “%(name)s” differs from it only in case.")
         raise NameTaken(text % {"twin": twin, "name": name}, name=name)

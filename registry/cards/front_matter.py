@@ -72,7 +72,7 @@ def parse(raw: str) -> dict[str, Any]:
     if found is None:
         return {}
     if not isinstance(found, dict):
-        raise _invalid(_("it must be a list of keys and values, such as “license: mit”"))
+        raise _invalid(_("it must be a mapping, such as “license: mit”"))
     return {_key(key): _json_value(value) for key, value in found.items()}
 
 

@@ -142,9 +142,9 @@ def _expiry(days: int | None, parent: AccessToken | None) -> datetime | None:
     if not 0 <= days <= MAX_DAYS:
         text = _("A token lasts 1 to %(most)d days, or for ever with 0.") % {"most": MAX_DAYS}
         raise Invalid(text, fields={"expires_in_days": [text]})
-    asked = timezone.now() + timedelta(days=days) if days else None
+    requested = timezone.now() + timedelta(days=days) if days else None
     latest = parent.expires_at if parent is not None else None
-    return min(filter(None, (asked, latest)), default=None)
+    return min(filter(None, (requested, latest)), default=None)
 
 
 def _binding(user: User, bound_to: str) -> tuple[Namespace | None, Adapter | None]:

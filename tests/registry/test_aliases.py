@@ -147,9 +147,9 @@ def test_an_alias_moves_only_from_where_its_mover_saw_it(
         aliases.point(actor=ada, adapter=noir, name="stable", to=two, expected=one)
     assert refusal.value.facts == {"alias": "stable", "current": None, "expected": one.commit}
     aliases.point(actor=ada, adapter=noir, name="stable", to=one, expected=None)
-    with pytest.raises(Conflict, match="is there already and points at v1"):
+    with pytest.raises(Conflict, match="exists already and points at v1"):
         aliases.point(actor=ada, adapter=noir, name="stable", to=two, expected=None)
-    with pytest.raises(Conflict, match="points at v1 by now, not at v2"):
+    with pytest.raises(Conflict, match="points at v1 now, not at v2"):
         aliases.point(actor=ada, adapter=noir, name="stable", to=two, expected=two)
     with pytest.raises(Conflict):
         aliases.remove(actor=ada, adapter=noir, name="stable", expected=two)
