@@ -23,7 +23,7 @@ from registry.accounts import attempts
 from registry.blobs import promote
 from registry.blobs.selectors import keeping_files
 from registry.models import Blob, File, Upload, UploadPart, UploadState
-from registry.uploads import expiry, retention
+from registry.uploads import retention
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,8 +74,8 @@ def run(*, is_dry: bool = False) -> Swept:
         is_dry: Only count what would be deleted.
     """
     forgotten = retention.forget(is_dry=is_dry)
-    expired = expiry.expire(is_dry=is_dry)
-    lapsed = expiry.expire_unpublished(is_dry=is_dry)
+    expired = retention.expire(is_dry=is_dry)
+    lapsed = retention.expire_unpublished(is_dry=is_dry)
     leftovers = _sum(sweep(is_dry=is_dry) for sweep in hooks.sweepers)
     if not is_dry:
         _sweep_parts()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 
-from celery import shared_task
+from celery import Task, shared_task
+from celery.worker import request
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from registry.errors import Conflict, StorageAway, StorageFull
 from registry.jobs import worker_process
-from registry.jobs.celery_ack import WakeUp
 from registry.jobs.queue import WAKE, JobRun, Retry, handler
 from registry.models import Job, Upload
 from registry.uploads import check
@@ -41,6 +41,32 @@ STRIDE_S = 1.0
 
 class OutOfTimeError(Exception):
     """The checks took longer than they may."""
+
+
+class Request(request.Request):
+    """A message whose failed acknowledgement is an error.
+
+    Celery's own class logs the error and continues. The message then counts as unacknowledged
+    forever, and a worker that takes one message at a time requests no other from Redis: it doesn't
+    notice the lost connection, and gets no messages after the broker returns.
+    """
+
+    def acknowledge(self) -> None:
+        """Acknowledge once. After a connection error, Celery opens a new connection.
+
+        Raises:
+            kombu's connection and channel errors: the broker is gone. It sends the wake-up again or
+            has lost it; the job is in the database.
+        """
+        if not self.acknowledged:
+            self.message.ack()
+            self.acknowledged = True
+
+
+class WakeUp(Task):  # type: ignore[type-arg]  # generic in the stubs alone
+    """The task that wakes workers."""
+
+    Request = f"{__name__}:Request"
 
 
 @shared_task(name=WAKE, base=WakeUp, ignore_result=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from registry.models.adapter import Adapter, AdapterName, Tag
-from registry.models.attempt import Attempt
+from registry.models.adapter import Adapter, AdapterName, CardHtml, Tag
 from registry.models.blob import SCHEMA, Blob, BlobAnatomy, BlobHash, Finding
-from registry.models.card import CardHtml
 from registry.models.choices import (
     OUT_STATES,
     Access,
@@ -22,16 +20,14 @@ from registry.models.choices import (
     VersionState,
     Visibility,
 )
-from registry.models.event import Event
-from registry.models.hub import Hub
-from registry.models.job import Job
+from registry.models.hub import Event, Hub
+from registry.models.job import Job, Worker, WorkerWish
 from registry.models.namespace import Membership, Namespace, NamespaceName
 from registry.models.revision import Alias, AliasMove, File, Revision
 from registry.models.token import AccessToken
 from registry.models.upload import Upload, UploadPart
-from registry.models.user import User
+from registry.models.user import Attempt, User
 from registry.models.version import DailyDownloads, Version, VersionAnatomy
-from registry.models.worker import Worker, WorkerWish
 
 __all__ = [
     "OUT_STATES",

@@ -1,4 +1,4 @@
-"""Users."""
+"""Users, and counted attempts at limited actions such as signing in."""
 
 from __future__ import annotations
 
@@ -44,3 +44,17 @@ class User(AbstractUser):
     def get_short_name(self) -> str:
         """Return the user name."""
         return self.username
+
+
+class Attempt(models.Model):
+    """Number of attempts in a window of time that ends at ``until``.
+
+    ``key`` is a keyed digest of action and actor, so the rows hold no names or addresses.
+    """
+
+    key = models.CharField(max_length=64, primary_key=True)
+    count = models.PositiveIntegerField()
+    until = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.key[:8]}…: {self.count}"

@@ -110,8 +110,8 @@ def readable_by(user: User, sha256: str) -> Blob | None:
     """Return the stored blob of a digest if the user can download it.
 
     Knowing a digest is not enough: bytes of other users' private adapters must be sent to be used.
-    The user's own accepted upload counts until it expires (``expiry``), whether others use the same
-    bytes or not.
+    The user's own accepted upload counts until ``retention`` expires it, whether or not others use
+    the same bytes.
     """
     blob = Blob.objects.filter(sha256=sha256, is_stored=True).select_related("anatomy").first()
     if blob is None:

@@ -316,9 +316,9 @@ def test_an_upload_that_expired_meanwhile_begins_anew(
     hub.manage(
         "shell",
         "-c",
-        "from registry.models import Upload; from registry.uploads import expiry;"
+        "from registry.models import Upload; from registry.uploads import retention;"
         "Upload.objects.filter(path='expired.safetensors').update(expires_at='2020-01-01T00:00Z');"
-        "expiry.expire()",
+        "retention.expire()",
     )
     wait_for(page, "was not finished by")
     assert "Choose the file again" in page.inner_text("[data-upload-text]")

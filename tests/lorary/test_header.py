@@ -18,9 +18,9 @@ from lorary.safetensors import (
     HeaderError,
     Limits,
     TensorInfo,
+    fast,
     open_source,
     parse_header,
-    parsers,
     read_header,
 )
 from lorary.safetensors import header as header_module
@@ -51,7 +51,7 @@ PARSERS = ["orjson", "json", "careful"]
 def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """All ways to read the JSON, which have to agree on every file."""
     if request.param == "json":
-        monkeypatch.setattr(parsers, "orjson_loads", None)
+        monkeypatch.setattr(fast, "orjson_loads", None)
     elif request.param == "careful":
         monkeypatch.setattr(header_module, "read_fast", lambda *_: None)
     elif request.param == "orjson":

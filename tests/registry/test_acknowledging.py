@@ -10,8 +10,8 @@ from kombu.message import Message
 from redis.exceptions import ConnectionError as BrokerGone
 
 from hub.celery import app
-from registry.jobs.celery_ack import WakeUp
 from registry.jobs.queue import WAKE
+from registry.tasks import WakeUp
 
 if TYPE_CHECKING:
     from celery.worker import request

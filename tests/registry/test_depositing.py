@@ -21,7 +21,7 @@ from registry.errors import (
 )
 from registry.models import Upload, UploadState
 from registry.scan import checks
-from registry.uploads import by_digest, check, expiry
+from registry.uploads import by_digest, check, retention
 from registry.uploads import services as uploads
 from tests import catalogue
 from tests.builders.streams import write_safetensors
@@ -220,7 +220,7 @@ def test_bytes_accepted_as_text_are_no_weights(ada: User) -> None:
 def test_deposits_without_a_name_expire_and_leave_nothing(ada: User) -> None:
     upload = deposit(ada, LORA)
     Upload.objects.update(expires_at=timezone.now() - timedelta(hours=1))
-    assert expiry.expire() == [(1, len(LORA))]
+    assert retention.expire() == [(1, len(LORA))]
     with pytest.raises(FileNotFoundError):
         storage.store().open(upload.storage_key)
     with pytest.raises(UploadIncomplete):
