@@ -76,9 +76,9 @@ class Publisher(threading.Thread):
         assert self.has_published.wait(120), self.fault
 
     def run(self) -> None:
-        """Publish."""
+        """Publish a few adapters each second."""
         number = 0
-        while not self._stopping.is_set():
+        while not self._stopping.wait(0.25):
             number += 1
             name = f"{self.prefix}-{number}"
             data = adapter(name)

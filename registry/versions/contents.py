@@ -161,9 +161,11 @@ def base_of(tip: Revision, withheld: Set[int] | None = None) -> list[Entry]:
         tip: Revision that the branch points at.
         withheld: Result of ``blobs.withheld_in``; computed if None.
     """
+    lines = manifests.entries_of(tip)
+    if not lines:
+        return []
     if withheld is None:
         withheld = blob_selectors.withheld_in(tip.adapter)
-    lines = manifests.entries_of(tip)
     kept = [entry for entry in lines if entry.blob.pk not in withheld]
     if not any(entry.role == FileRole.WEIGHTS for entry in lines if entry not in kept):
         return kept

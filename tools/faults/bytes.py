@@ -42,7 +42,7 @@ SCENARIOS: dict[str, Callable[[Plan, Trial], None]] = {
 #: What a short pass leaves out: a bucket in a bad mood is waited for, again and again.
 LONG_ONLY = frozenset({"s3"})
 #: Kills and minutes of a short pass.
-SHORT_KILLS, SHORT_MINUTES = 8, 0.15
+SHORT_KILLS, SHORT_MINUTES = 5, 0.1
 #: Scenarios of a short pass at a time: they wait more than they work.
 SHORT_AT_ONCE = 2
 
