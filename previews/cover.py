@@ -72,8 +72,8 @@ def svg(version: Version) -> str:
         "adapter": version.adapter.full_name,
         "version": version.name,
     }
-    about = _("Each dot is a block of the base model; its area is the block's share of what was "
-              "trained. The bars are the file's digest.")  # fmt: skip
+    about = _("Each dot is a block of the base model; its area is the block's share of the "
+              "trained parameters. The bars are the file's digest.")  # fmt: skip
     body = "".join(_markup(shape) for shape in shapes(version))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIDE} {SIDE}" width="{SIDE}" '

@@ -141,7 +141,10 @@ def _adapter(
         is_intact = False
     if not is_intact:
         raise AdapterAbsent(
-            _("The adapter “%(name)s” (sha256 %(sha256)s) is not in the store; name its file.")
+            _(
+                "The adapter “%(name)s” (sha256 %(sha256)s) is not in the store; pass its file "
+                "with --adapter."
+            )
             % {"name": used.name, "sha256": used.sha256}
         )
     return used, path, _config_in_store(used.sha256)

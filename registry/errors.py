@@ -55,7 +55,7 @@ class LoraryError(Exception):
     """
 
     code: ClassVar[str] = "error"
-    title: ClassVar[StrPromise | str] = _("Something is wrong")
+    title: ClassVar[StrPromise | str] = _("An error occurred")
 
     def __init__(self, detail: StrPromise | str = "", **facts: Any) -> None:  # noqa: ANN401 - JSON
         self.detail = detail or self.title
@@ -81,14 +81,14 @@ class Forbidden(LoraryError):
     """The actor may see the thing but not do this to it."""
 
     code = "forbidden"
-    title = _("You may not do this")
+    title = _("You are not allowed to do this")
 
 
 class ScopeMissing(Forbidden):
     """The token lacks the scope; ``facts["scope"]`` names it."""
 
     code = "scope_missing"
-    title = _("This token may not do this")
+    title = _("This token is not allowed to do this")
 
 
 class NotFound(LoraryError):
@@ -98,28 +98,28 @@ class NotFound(LoraryError):
     """
 
     code = "not_found"
-    title = _("There is nothing here")
+    title = _("Not found")
 
 
 class Gone(NotFound):
     """Withdrawn: the page, the name and the digests stay, the bytes do not."""
 
     code = "gone"
-    title = _("This was taken down")
+    title = _("This was withdrawn")
 
 
 class Moved(LoraryError):
     """Renamed; ``facts["full_name"]`` is where it lives now."""
 
     code = "moved"
-    title = _("This has a new name")
+    title = _("This was renamed")
 
 
 class Invalid(LoraryError):
     """A value does not fit; ``facts["fields"]`` maps field to sentence."""
 
     code = "validation_failed"
-    title = _("Some values do not fit")
+    title = _("Some values are invalid")
 
 
 class NameInvalid(Invalid):
@@ -147,7 +147,7 @@ class Conflict(LoraryError):
     """The request does not fit the state of things."""
 
     code = "conflict"
-    title = _("This does not fit the current state")
+    title = _("This conflicts with the current state")
 
 
 class NameTaken(Conflict):
@@ -206,14 +206,14 @@ class DigestMismatch(UploadRefused):
     """The bytes hash to something else than was declared."""
 
     code = "digest_mismatch"
-    title = _("The bytes are not the ones announced")
+    title = _("The bytes do not match the announced digest")
 
 
 class SizeMismatch(UploadRefused):
     """More or fewer bytes arrived than were declared."""
 
     code = "size_mismatch"
-    title = _("The size is not the one announced")
+    title = _("The size is not the announced one")
 
 
 class TooLarge(LoraryError):
@@ -227,7 +227,7 @@ class QuotaExceeded(LoraryError):
     """The namespace has no room left; facts carry quota and use in bytes."""
 
     code = "quota_exceeded"
-    title = _("No room left")
+    title = _("The quota is used up")
 
 
 class RangeUnsatisfiable(LoraryError):
@@ -241,7 +241,7 @@ class RateLimited(LoraryError):
     """Too many tries; ``facts["retry_after"]`` is seconds."""
 
     code = "rate_limited"
-    title = _("Too many tries")
+    title = _("Too many requests")
 
 
 class StorageFull(LoraryError):

@@ -71,8 +71,9 @@ def named_pickle(path: str) -> Finding | None:
         return Finding("is_pickle", "error", text % {"path": path}, facts)
     if suffix in ARCHIVES and "." in path.rpartition("/")[2]:
         text = _(
-            "ZIP archives are never accepted: those of PyTorch hold a pickle, and loading one can "
-            "run code. Convert “%(path)s” to safetensors first, or send the safetensors file in it."
+            "ZIP archives are never accepted: those of PyTorch contain a pickle, and loading "
+            "one can run code. Convert “%(path)s” to safetensors first, or send the "
+            "safetensors file in it."
         )
         return Finding("is_zip", "error", text % {"path": path}, facts)
     return None
@@ -91,12 +92,13 @@ def is_left_out(path: str) -> bool:
 def pickle_pushed(path: str) -> Finding:
     """Return the finding for a path that is a pickle by its name."""
     text = _(
-        "“%(path)s” is a Python pickle by its name, which can run code when it is loaded; none is "
-        "kept here. Save weights as .safetensors, and leave this file out of the commit."
+        "“%(path)s” has the name of a Python pickle, which can run code when it is loaded, "
+        "so it is refused. Save weights as .safetensors, and leave this file out of the "
+        "commit."
     )
     if is_trainer_state(path):
         text = _(
-            "“%(path)s” is the state of a training run, which is not kept here. Leave it out of "
-            "the commit: nobody needs it to use the adapter."
+            "“%(path)s” is the state of a training run, which this hub does not store. Leave "
+            "it out of the commit: it is not needed to use the adapter."
         )
     return Finding("is_pickle", "error", text % {"path": path}, {"name": path.rpartition("/")[2]})

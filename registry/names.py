@@ -107,7 +107,7 @@ def _name_fault(name: str) -> str:
     if not 1 <= len(name) <= MAX_NAME:
         return _("A name has 1 to %(limit)d characters.") % {"limit": MAX_NAME}
     if not _NAME.match(name):
-        return _("A name is made of letters, digits, “.”, “_” and “-”.")
+        return _("A name can contain only letters, digits, “.”, “_” and “-”.")
     if "--" in name or ".." in name:
         return _("A name must not contain “--” or “..”.")
     if name[0] in ".-" or name[-1] in ".-":
@@ -127,17 +127,20 @@ def check_alias(name: str) -> str:
     if key_of(name) == "main":
         reason = _("Only publishing moves “main”. Choose another name.")
     elif key_of(name) in _ALIAS_KEPT:
-        reason = _("“%(name)s” always means the same. Choose another name.") % {"name": name}
+        reason = _("“%(name)s” is reserved and cannot be moved. Choose another name.") % {
+            "name": name
+        }
     elif _LIKE_A_VERSION.match(name):
-        reason = _("“%(name)s” looks like a version or a revision, which never move.") % {
+        reason = _("“%(name)s” looks like a version or a revision, which cannot be moved.") % {
             "name": name[:MAX_NAME]
         }
     elif key_of(name).startswith("refs/") or key_of(name).endswith("/history"):
-        reason = _("An alias neither begins with “refs/” nor ends with “/history”.")
+        reason = _("An alias must not begin with “refs/” or end with “/history”.")
     elif not _ALIAS.match(name) or ".." in name:
         reason = _(
-            "An alias has 1 to %(limit)d letters, digits, “.”, “_” and “-”, begins and ends with a "
-            "letter, a digit or “_”, and has no “..” in it. A “/” may part it, as in “feat/rain”."
+            "An alias has 1 to %(limit)d letters, digits, “.”, “_” and “-”, begins and ends "
+            "with a letter, a digit or “_”, and does not contain “..”. It can have parts "
+            "separated by “/”, as in “feat/rain”."
         ) % {"limit": MAX_NAME}
     if reason:
         raise NameInvalid(reason, name=name[:MAX_NAME])
@@ -173,7 +176,7 @@ def _path_fault(path: str) -> str:
 
 def _segment_fault(segment: str) -> str:
     if segment in {"", ".", ".."}:
-        return _("A path stays inside its folder: no “..”, no empty parts, no leading “/”.")
+        return _("A path must stay inside its folder: no “..”, no empty parts, no leading “/”.")
     if _FORBIDDEN_IN_PATH & set(segment):
         return _("A file name must not contain < > : \" | ? * \\.")  # fmt: skip
     if segment[-1] in " ." or segment[0] == " ":
@@ -181,7 +184,7 @@ def _segment_fault(segment: str) -> str:
     if is_device(segment):
         return _("“%(name)s” is a device name on Windows; rename it.") % {"name": segment}
     if _SHORT_NAME.match(segment):
-        return _("“%(name)s” is a short name that Windows keeps for another file.") % {
+        return _("“%(name)s” is a short name that Windows can use for another file.") % {
             "name": segment
         }
     if segment[0] == ".":

@@ -105,12 +105,14 @@ def raw_body(request: Request, *, expected: int | None = None, limit: int | None
         raise LengthRequired
     length = _announced(request)
     if expected is not None and length != expected:
-        text = _("Announced were %(expected)d bytes; this request has %(got)d.")
+        text = _("This request has %(got)d bytes, not the announced %(expected)d.")
         raise SizeMismatch(
             text % {"expected": expected, "got": length}, expected=expected, received=length
         )
     if limit is not None and length > limit:
-        raise TooLarge(_("At most %(limit)d bytes are taken here.") % {"limit": limit}, limit=limit)
+        raise TooLarge(
+            _("At most %(limit)d bytes are accepted here.") % {"limit": limit}, limit=limit
+        )
     return request.stream or Empty()
 
 

@@ -52,7 +52,7 @@ def token_of(request: HttpRequest | Request, *, is_in_address: bool = False) -> 
     if secret is None:
         return None
     if not secret:
-        raise Unauthenticated(_("The Authorization header holds no token."))
+        raise Unauthenticated(_("The Authorization header contains no token."))
     return tokens.authenticate(secret=secret)
 
 

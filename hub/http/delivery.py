@@ -85,7 +85,7 @@ def require_match(request: HttpRequest, blob: Stored) -> None:
     """
     wanted = request.headers.get("If-Match")
     if wanted and not matches(wanted, etag_of(blob), is_weak=False):
-        raise PreconditionFailed(_("The file has another digest than the one you asked for."))
+        raise PreconditionFailed(_("The digest of the file is not the one you asked for."))
 
 
 def send(request: HttpRequest | Request, served: Served, saved_as: str = "") -> HttpResponseBase:

@@ -35,7 +35,7 @@ class PreconditionFailed(APIException):
 
     status_code = 412
     default_code = "precondition_failed"
-    default_detail = gettext_lazy("The file has another digest than the one you asked for.")
+    default_detail = gettext_lazy("The digest of the file is not the one you asked for.")
 
 
 class Malformed(APIException):

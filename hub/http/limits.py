@@ -67,9 +67,9 @@ def too_long(user: AbstractBaseUser | AnonymousUser) -> TooLarge:
     text = _("At most the first %(limit)d bytes of a file are inspected here.")
     if limit < checks.head_bytes():
         text = _(
-            "At most the first %(limit)d bytes of a file are inspected for those who are not "
-            "signed in. Sign in, or send a token, to have %(most)d bytes inspected; "
-            "“lorary inspect” reads files of any kind on your own machine."
+            "Without signing in, at most the first %(limit)d bytes of a file are inspected. "
+            "Sign in, or send a token, to have %(most)d bytes inspected, or run “lorary "
+            "inspect” on your own machine."
         )
     return TooLarge(text % {"limit": limit, "most": checks.head_bytes()}, limit=limit)
 

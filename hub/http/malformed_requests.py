@@ -42,7 +42,7 @@ def _fault(request: HttpRequest) -> str:
     if len(request.META.get("CONTENT_LENGTH") or "") > MAX_LENGTH_DIGITS:
         return _("The Content-Length header has more than %(n)d digits.") % {"n": MAX_LENGTH_DIGITS}
     if not {".", ".."}.isdisjoint(request.path_info.split("/")):
-        return _('The address has a "." or ".." in it. Write it without.')
+        return _('The address must not contain "." or ".." segments.')
     return ""
 
 

@@ -75,7 +75,7 @@ HTTP_CODES: dict[str, tuple[int, StrPromise]] = {
     "method_not_allowed": (405, gettext_lazy("This address does not support this method")),
     "request_timeout": (408, gettext_lazy("The request was too slow")),
     "length_required": (411, gettext_lazy("The request needs a Content-Length header")),
-    "precondition_failed": (412, gettext_lazy("The file is not the one you have")),
+    "precondition_failed": (412, gettext_lazy("The file does not match the condition")),
     "unsupported_media_type": (415, gettext_lazy("This content type is not supported")),
     "internal_error": (500, gettext_lazy("The server had an error")),
     "unavailable": (503, gettext_lazy("The server is busy")),
@@ -174,7 +174,9 @@ def _of_drf(error: drf.APIException) -> Problem:
     text = str(error.detail)
     if isinstance(error, drf.Throttled):
         wait = max(1, int(getattr(error, "wait", None) or 1))
-        return _of_refusal(errors.RateLimited(_("Wait a moment, then go on."), retry_after=wait))
+        return _of_refusal(
+            errors.RateLimited(_("Wait a moment, then try again."), retry_after=wait)
+        )
     if isinstance(error, drf.NotAuthenticated | drf.AuthenticationFailed):
         return _of_refusal(errors.Unauthenticated(text))
     if isinstance(error, drf.PermissionDenied):
@@ -226,7 +228,7 @@ def is_full(error: Exception) -> bool:
 def _surprise(error: Exception) -> Problem:
     number = secrets.token_hex(6)
     log.error("error %s", number, exc_info=error)
-    text = _("An unexpected error occurred. Tell an administrator the number %(id)s.")
+    text = _("An unexpected error occurred. Give an administrator the number %(id)s.")
     return _http("internal_error", text % {"id": number}, facts={"id": number})
 
 

@@ -232,9 +232,9 @@ def claim(folder: Path, *, adopts: bool = False) -> None:
     if owner == own:
         return
     if owner and not adopts:
-        raise Foreign(_advised(_("%(folder)s has the backups of another hub."), folder))
+        raise Foreign(_advised(_("%(folder)s contains the backups of another hub."), folder))
     if not adopts and (strange := identity.unknown(_named_by_sets(folder))):
-        text = _("%(folder)s has backups that name %(files)s unknown to this hub.")
+        text = _("%(folder)s contains backups with %(files)s that this hub does not know.")
         raise Foreign(_advised(text, folder, files=counted(strange, "file")))
     _keep_rows()
     backup_sets.write(folder / _FILE, f"{own}\n")
@@ -251,9 +251,9 @@ def owner_of(folder: Path) -> str:
 
 def _advised(what: str, folder: Path, **facts: str) -> str:
     advice = _(
-        "Nothing was changed. See whether LORARY_DATA and LORARY_DATABASE_URL are this hub's. Name "
-        "another folder for a new hub, or restore from this one. If it shall be this hub's from "
-        "now on, say --adopt."
+        "Nothing was changed. Check that LORARY_DATA and LORARY_DATABASE_URL are this hub's. "
+        "Use another folder for a new hub, or restore from this one. To give this folder to "
+        "this hub, pass --adopt."
     )
     return f"{what % {'folder': folder, **facts}} {advice}"
 

@@ -179,8 +179,9 @@ def _require_no_loss(found: list[BackupSet]) -> None:
     now = found[-1].blobs if found else 0
     if now < before / 2 and before - now > HANDFUL:
         text = _(
-            "this one names %(now)s, one before it %(before)s. Is LORARY_DATABASE_URL right, and "
-            "nothing lost? If so much was taken down on purpose, say --prune-anyway once."
+            "this one contains %(now)s, an earlier one %(before)s. Check LORARY_DATABASE_URL "
+            "and whether files were lost. If they were removed on purpose, pass "
+            "--prune-anyway once."
         )
         raise Shrunk(text % {"now": counted(now, "file"), "before": f"{before:,}"})
 

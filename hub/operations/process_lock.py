@@ -60,7 +60,7 @@ def alone(otherwise: str = "") -> Iterator[None]:
     Raises:
         Busy: one runs.
     """
-    text = _("The hub is running on this data directory. Stop it first, its workers as well.")
+    text = _("The hub is running on this data directory. Stop it and its workers first.")
     handle = _locked(_RUNNING, fcntl.LOCK_EX, f"{text} {otherwise}".strip())
     try:
         yield
@@ -75,7 +75,7 @@ def one_at_a_time() -> Iterator[None]:
     Raises:
         Busy: another copy or backup is being made.
     """
-    text = _("Another copy or backup of this hub is being made. Wait for its end.")
+    text = _("Another copy or backup of this hub is being made. Wait until it is finished.")
     handle = _locked(_COPYING, fcntl.LOCK_EX, text)
     try:
         yield
@@ -93,7 +93,7 @@ def writing(folder: Path) -> Iterator[bool]:
     Raises:
         Busy: somebody writes or reads there.
     """
-    text = _("Another backup is being made or restored in this folder. Wait for its end.")
+    text = _("Another backup is being made or restored in this folder. Wait until it is finished.")
     handle = os.open(folder / _FOLDER, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         yield _is_taken(handle, fcntl.LOCK_EX, text)
@@ -114,7 +114,9 @@ def reading(folder: Path) -> Iterator[None]:
         yield
         return
     try:
-        _is_taken(handle, fcntl.LOCK_SH, _("A backup is being made there. Wait for its end."))
+        _is_taken(
+            handle, fcntl.LOCK_SH, _("A backup is being made there. Wait until it is finished.")
+        )
         yield
     finally:
         os.close(handle)
@@ -124,12 +126,12 @@ def require_no_workers() -> None:
     """Raise Busy while a worker anywhere gives signs of life."""
     workers.drop_gone()
     if names := ", ".join(worker.name for worker in job_selectors.alive()):
-        text = _("Workers gave a sign in the last %(s)d seconds: %(names)s. Stop them first.")
+        text = _("These workers were active in the last %(s)d seconds: %(names)s. Stop them first.")
         raise Busy(text % {"s": job_selectors.ALIVE_S, "names": names})
 
 
 def _admitted() -> int:
-    text = _("The files or rows of this hub are being moved or restored. Start it after that.")
+    text = _("The files or rows of this hub are being moved or restored. Start it afterwards.")
     return _locked(_RUNNING, fcntl.LOCK_SH, text)
 
 

@@ -76,8 +76,8 @@ def _count(
     """
     if not throttle.allows(request):
         text = ngettext(
-            "Too many requests came from you. Try again in %(n)d second.",
-            "Too many requests came from you. Try again in %(n)d seconds.",
+            "You sent too many requests. Try again in %(n)d second.",
+            "You sent too many requests. Try again in %(n)d seconds.",
             throttle.reset_s,
         )
         raise RateLimited(text % {"n": throttle.reset_s}, retry_after=throttle.reset_s)

@@ -71,7 +71,7 @@ class SignUpForm(forms.Form):
     name = forms.CharField(
         label=_("Name"),
         max_length=96,
-        help_text=_("Your adapters will live under it: letters, digits, “-”, “_” and “.”."),
+        help_text=_("Part of the addresses of your adapters: letters, digits, “-”, “_” and “.”."),
         widget=forms.TextInput(attrs={"autocomplete": "username", "autocapitalize": "none"}),
     )
     email = forms.EmailField(
@@ -111,15 +111,15 @@ class PasswordForm(PasswordChangeForm):
 
     error_messages = {
         "password_incorrect": _("This is not your password."),
-        "password_mismatch": _("The two differ."),
+        "password_mismatch": _("The two passwords differ."),
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
         super().__init__(*args, **kwargs)
-        self.fields["old_password"].label = _("Your password now")
+        self.fields["old_password"].label = _("Current password")
         self.fields["new_password1"].label = _("New password")
         self.fields["new_password1"].help_text = _("At least eight characters, not a common one.")
-        self.fields["new_password2"].label = _("The new one again")
+        self.fields["new_password2"].label = _("New password again")
         self.fields["new_password2"].help_text = ""
         dress(self)
 
@@ -140,7 +140,7 @@ class TokenForm(forms.Form):
     )
     scopes = forms.MultipleChoiceField(
         label=_("Permissions"),
-        choices=[("read", _("read what you may read")), ("write", _("publish and change"))],
+        choices=[("read", _("read what you can see")), ("write", _("publish and change adapters"))],
         initial=["read", "write"],
         widget=forms.CheckboxSelectMultiple,
     )

@@ -26,10 +26,10 @@ def reason(error: RenderError) -> str:
     if isinstance(error, CannotRender):
         return f"{_TEXTS[error.why]} ({error})"
     if isinstance(error, OutOfMemory):
-        return _("The worker has not enough memory for a single picture.")
+        return _("The worker does not have enough memory for a single picture.")
     if isinstance(error, TooSlow):
         return _("Rendering took too long and was stopped.")
-    return _("The pictures could not be made: %(error)s") % {"error": error}
+    return _("The pictures could not be rendered: %(error)s") % {"error": error}
 
 
 def waiting_for(family: str) -> str:

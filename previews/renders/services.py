@@ -181,7 +181,7 @@ def fail(*, render: Render, reason: str) -> None:
     """Mark an open render as failed; it keeps its pictures."""
     Render.objects.filter(pk=render.pk, state__in=OPEN_STATES).update(
         state=RenderState.FAILED,
-        reason=reason or _("The pictures could not be made."),
+        reason=reason or _("The pictures could not be rendered."),
         finished_at=timezone.now(),
     )
 

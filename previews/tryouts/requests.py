@@ -115,7 +115,7 @@ def require_stack(user: User, layers: Sequence[tuple[Version, float]]) -> str:
         raise _refused(_("The same version is in the stack twice. Remove one."))
     if any(not abs(strength) <= MAX_STRENGTH for _version, strength in layers):
         limit = f"{MAX_STRENGTH:g}"
-        raise _refused(_("A strength lies between −%(n)s and %(n)s.") % {"n": limit})
+        raise _refused(_("Enter a strength from −%(n)s to %(n)s.") % {"n": limit})
     may_see = set(selectors.triable_by(user, versions).values_list("pk", flat=True))
     for version in versions:
         _require_triable(version, is_visible=version.pk in may_see)

@@ -52,8 +52,8 @@ def _limited(until: datetime) -> RateLimited:
     wait_s = max(1, math.ceil((until - timezone.now()).total_seconds()))
     minutes = math.ceil(wait_s / 60)
     text = ngettext(
-        "Too many tries. Wait a minute, then try again.",
-        "Too many tries. Wait %(n)d minutes, then try again.",
+        "Too many attempts. Wait a minute, then try again.",
+        "Too many attempts. Wait %(n)d minutes, then try again.",
         minutes,
     )
     return RateLimited(text % {"n": minutes}, retry_after=wait_s)

@@ -77,12 +77,12 @@ def _require_writable(
     user = require_scope(actor, "write")
     if not namespace.is_writable_by(user):
         raise Forbidden(
-            _("“%(name)s” is not yours to publish under.") % {"name": namespace.name},
+            _("You cannot publish under “%(name)s”.") % {"name": namespace.name},
             owner=namespace.name,
         )
     token = user.access_token
     if token is not None and not token.covers(namespace, adapter):
-        text = _("This token is for “%(bound)s” only. Use one that is for “%(name)s” as well.")
+        text = _("This token is limited to “%(bound)s”. Use a token for “%(name)s”.")
         name = adapter.full_name if adapter is not None else namespace.name
         raise Forbidden(
             text % {"bound": token.bound_to, "name": name},

@@ -122,9 +122,10 @@ def require_room(*, namespace: Namespace, size_bytes: int, unpublished_bytes: in
     limit, used = limit_of(namespace), namespace.used_bytes + unpublished_bytes
     if limit is not None and used + size_bytes > limit:
         text = _(
-            "“%(name)s” has no room for %(size)d more bytes: it uses %(used)d of the %(limit)d "
-            "that its quota allows. Nothing that is stored was changed. Cancel uploads, discard "
-            "drafts or withdraw versions that nobody needs, or ask an administrator for more."
+            "The quota of “%(name)s” does not allow %(size)d more bytes: it uses %(used)d of "
+            "%(limit)d. No stored data was changed. Cancel uploads, discard drafts or "
+            "withdraw versions that are no longer needed, or ask an administrator for a "
+            "larger quota."
         )
         facts = {"name": namespace.name, "size": size_bytes, "used": used, "limit": limit}
         raise QuotaExceeded(

@@ -67,7 +67,7 @@ def namespace(name: str) -> Namespace:
     """
     known = NamespaceName.objects.select_related("namespace").filter(key=key_of(name)).first()
     if known is None:
-        raise NotFound(_("There is nobody called “%(name)s”.") % {"name": name[:96]})
+        raise NotFound(_("There is no user or organisation “%(name)s”.") % {"name": name[:96]})
     if known.namespace.key != known.key:
         raise Moved(full_name=known.namespace.name)
     return known.namespace

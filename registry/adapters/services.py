@@ -159,7 +159,7 @@ def refresh_search(adapter: Adapter) -> None:
 
 def _taken(namespace: Namespace, name: str) -> NameTaken:
     full = f"{namespace.name}/{name}"
-    text = _("The name “%(name)s” is or was in use. Choose another name.")
+    text = _("“%(name)s” is in use or was used before. Choose another name.")
     return NameTaken(text % {"name": full}, name=full)
 
 
@@ -174,7 +174,7 @@ def _clean(card: dict[str, Any]) -> tuple[dict[str, str], list[str] | None]:
             faults[field] = fault
         fields[field] = value
     if fields.get("access", Access.OPEN) != Access.OPEN and "access" not in faults:
-        faults["access"] = _("Gated access is not offered yet; make the adapter private instead.")
+        faults["access"] = _("Gated access is not supported yet. Make the adapter private instead.")
     tags = card.get("tags")
     if tags is not None and (fault := _tags_fault(tags)):
         faults["tags"] = fault
@@ -186,7 +186,7 @@ def _clean(card: dict[str, Any]) -> tuple[dict[str, str], list[str] | None]:
 def _choice_fault(field: str, value: object) -> str:
     if value in _CHOICES[field].values:
         return ""
-    return _("%(field)s is one of: %(all)s.") % {
+    return _("%(field)s must be one of: %(all)s.") % {
         "field": field,
         "all": ", ".join(_CHOICES[field].values),
     }
@@ -196,7 +196,7 @@ def _text_fault(field: str, value: object) -> str:
     if not isinstance(value, str):
         return _("%(field)s must be text.") % {"field": field}
     if len(value) > LIMITS[field]:
-        return _("%(field)s has at most %(limit)d characters.") % {
+        return _("%(field)s can have at most %(limit)d characters.") % {
             "field": field,
             "limit": LIMITS[field],
         }
@@ -207,12 +207,12 @@ def _text_fault(field: str, value: object) -> str:
 
 def _tags_fault(tags: Sequence[object]) -> str:
     if isinstance(tags, str) or len(tags) > MAX_TAGS:
-        return _("Tags are a list of at most %(limit)d.") % {"limit": MAX_TAGS}
+        return _("Tags must be a list of at most %(limit)d.") % {"limit": MAX_TAGS}
     for tag in tags:
         if not isinstance(tag, str) or not is_tag(tag):
-            return _("“%(tag)s” cannot be a tag: 1 to 48 letters, digits, spaces, - . + / & '.") % {
-                "tag": str(tag)[:48]
-            }
+            return _(
+                "“%(tag)s” is not a valid tag. Use 1 to 48 letters, digits, spaces, - . + / & '."
+            ) % {"tag": str(tag)[:48]}
     return ""
 
 

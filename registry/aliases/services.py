@@ -122,12 +122,12 @@ def _require_expected(name: str, now: Alias | None, expected: Expected) -> None:
     facts = {"name": name, "current": _called(current), "expected": _called(expected)}
     if current is None:
         text = _(
-            "There is no alias “%(name)s” (any more); it was expected to point at %(expected)s."
+            "There is no alias “%(name)s”; it was expected at %(expected)s."
         )
     elif expected is None:
-        text = _("“%(name)s” exists already and points at %(current)s.")
+        text = _("“%(name)s” already exists and points to %(current)s.")
     else:
-        text = _("“%(name)s” points at %(current)s now, not at %(expected)s.")
+        text = _("“%(name)s” now points to %(current)s, not to %(expected)s.")
     advice = "" if expected is None else f" {_('Look again before you move it.')}"
     detail = f"{text % facts}{advice}"
     raise Conflict(
@@ -152,7 +152,7 @@ def _require_open(revision: Revision) -> None:
     if version is None:
         return
     if version.state == VersionState.DRAFT:
-        text = _("%(version)s is a draft, which nobody else sees. Publish it first.")
+        text = _("%(version)s is a draft. Publish it first.")
         raise StateConflict(text % {"version": version.name}, state=version.state)
     if version.state == VersionState.WITHDRAWN:
         raise version_selectors.gone(version)
@@ -166,5 +166,5 @@ def _require_room(adapter: Adapter, name: str) -> None:
         raise QuotaExceeded(text % {"limit": MAX_ALIASES}, limit=MAX_ALIASES)
     twin = next((one for one in names if key_of(one) == key_of(name)), None)
     if twin is not None:
-        text = _("“%(twin)s” exists already, and “%(name)s” differs from it only in case.")
+        text = _("“%(twin)s” already exists, and “%(name)s” differs only in case.")
         raise NameTaken(text % {"twin": twin, "name": name}, name=name)

@@ -67,7 +67,7 @@ def by_hash(user: Viewer, text: str, kind: str = "") -> list[Match]:
     """
     found = by_hashes(user, [text], kind)[text]
     if not found:
-        raise NotFound(_("No file that you may see here has this hash."))
+        raise NotFound(_("No file that you can see has this hash."))
     return found
 
 
@@ -82,7 +82,7 @@ def by_hashes(user: Viewer, texts: Sequence[str], kind: str = "") -> dict[str, l
     """
     most = settings.LORARY.max_hashes
     if len(texts) > most:
-        raise Invalid(_("Ask for at most %(n)d hashes at once.") % {"n": most})
+        raise Invalid(_("Send at most %(n)d hashes at once.") % {"n": most})
     forms = {text: _forms(text, kind) for text in texts}
     each = max(1, min(MAX_MATCHES, MAX_ROWS // max(1, len(forms))))
     rest, found = iter(forms.items()), dict[str, list[Match]]()
@@ -118,7 +118,7 @@ def _matches(
 def _forms(text: str, kind: str) -> list[Form]:
     forms = file_hashes.forms_of(text)
     if not forms:
-        message = _("“%(text)s” is not a hash: a hash has 8, 10, 12 or 64 hex digits.")
+        message = _("“%(text)s” is not a hash. A hash has 8, 10, 12 or 64 hex digits.")
         raise Invalid(message % {"text": text[:80]})
     return [form for form in forms if not kind or form.kind == kind]
 

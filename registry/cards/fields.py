@@ -233,7 +233,7 @@ class _Reading:
         own = [word for word in words if not is_generic_tag(word)]
         kept = [word for word in own if adapters.is_tag(word)]
         if invalid := [word for word in own if word not in kept]:
-            self._warn("tags", _("“%(tag)s” cannot be a tag") % {"tag": invalid[0][:48]})
+            self._warn("tags", _("“%(tag)s” is not a valid tag") % {"tag": invalid[0][:48]})
         if len(kept) > adapters.MAX_TAGS:
             text = _("there are more than %(most)d; only the first are used")
             self._warn("tags", text % {"most": adapters.MAX_TAGS})

@@ -72,7 +72,7 @@ def parse(raw: str) -> dict[str, Any]:
     if found is None:
         return {}
     if not isinstance(found, dict):
-        raise _invalid(_("it must be a mapping, such as “license: mit”"))
+        raise _invalid(_("it must have names with values, as in “license: mit”"))
     return {_key(key): _json_value(value) for key, value in found.items()}
 
 
@@ -142,7 +142,7 @@ def _require_safe(raw: str) -> None:
             depth += isinstance(event, yaml.CollectionStartEvent)
             _require_small(count, depth, line)
             if event.anchor is not None or getattr(event, "tag", None) is not None:
-                text = _("line %(line)d has an anchor, an alias or a tag, which are not allowed")
+                text = _("line %(line)d has an anchor, an alias or a tag, which are not supported")
                 raise _invalid(text % {"line": line})
 
 
@@ -168,7 +168,7 @@ def _invalid(reason: str) -> Invalid:
 
 
 def _bad_number() -> Invalid:
-    return _invalid(_("it has an invalid or too large number"))
+    return _invalid(_("it has a number that is invalid or too large"))
 
 
 def _key(value: object) -> str:

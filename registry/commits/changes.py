@@ -66,7 +66,7 @@ def checked(*, puts: Sequence[Put], inlines: Sequence[Inline], deletes: Sequence
         UploadRefused: a file is a pickle by its name.
     """
     if len(puts) + len(inlines) + len(deletes) > MAX_CHANGES:
-        text = _("A commit changes at most %(limit)d files. Send several.")
+        text = _("A commit can change at most %(limit)d files. Send several commits.")
         raise Invalid(text % {"limit": MAX_CHANGES}, limit=MAX_CHANGES)
     files: dict[str, Put | Inline] = {}
     for put in puts:
@@ -89,7 +89,7 @@ def checked(*, puts: Sequence[Put], inlines: Sequence[Inline], deletes: Sequence
 
 def _add(files: dict[str, Put | Inline], file: Put | Inline) -> None:
     if file.path in files:
-        text = _("“%(path)s” occurs twice in this commit.")
+        text = _("This commit contains “%(path)s” twice.")
         raise Invalid(text % {"path": file.path}, path=file.path)
     files[file.path] = file
 
@@ -103,10 +103,14 @@ def _deleted_path(path: str) -> str:
 def _require_room(inlines: Sequence[Inline]) -> None:
     most = max((len(inline.data) for inline in inlines), default=0)
     if most > MAX_INLINE_BYTES:
-        text = _("A file inside a commit has at most %(limit)d bytes. Upload it before.")
+        text = _(
+            "A file in a commit can have at most %(limit)d bytes. Upload it before the commit."
+        )
         raise TooLarge(text % {"limit": MAX_INLINE_BYTES}, limit=MAX_INLINE_BYTES)
     if sum(len(inline.data) for inline in inlines) > MAX_INLINE_TOTAL:
-        text = _("The files inside a commit have at most %(limit)d bytes together. Send several.")
+        text = _(
+            "The files in a commit can have at most %(limit)d bytes in all. Send several commits."
+        )
         raise TooLarge(text % {"limit": MAX_INLINE_TOTAL}, limit=MAX_INLINE_TOTAL)
 
 
@@ -126,7 +130,7 @@ def applied(before: Mapping[str, T], changes: Changes, incoming: Mapping[str, T]
     for path in changes.deletes:
         deleted = [path] if path in after else _inside(path, after)
         if not deleted:
-            text = _("There is no “%(path)s” to delete: a file with this name does not exist.")
+            text = _("“%(path)s” cannot be deleted: a file with this name does not exist.")
             raise NotFound(text % {"path": path}, path=path)
         for each in deleted:
             del after[each]

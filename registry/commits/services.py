@@ -148,7 +148,7 @@ def commit(  # noqa: PLR0913 - what a commit is made of, by keyword
         done = _attempt(request)
         if done is not None:
             return done
-    text = _("“%(ref)s” moved during each attempt. Try again in a moment.")
+    text = _("Other clients keep changing “%(ref)s”. Try again in a moment.")
     raise Conflict(text % {"ref": ref})
 
 
@@ -214,7 +214,7 @@ def _is_expected(request: _Request, revision: Revision) -> bool:
 
 
 def _stale(request: _Request, tip: Revision) -> Conflict:
-    text = _("“%(ref)s” points at %(current)s now, not at %(expected)s. Look at what changed, "
+    text = _("“%(ref)s” now points to %(current)s, not to %(expected)s. Check what changed, "
              "then commit on top of it.")  # fmt: skip
     facts = {"ref": request.ref, "current": tip.commit[:12], "expected": request.expected[:12]}
     return Conflict(text % facts, ref=request.ref, current=tip.commit, expected=request.expected)

@@ -112,7 +112,7 @@ class _Waiting:
         if time.monotonic() < self.until:
             return
         paths = [*self.started, *(file.path for file in self.left)]
-        text = _("%(n)d files are still being checked, “%(path)s” among them. Commit again soon.")
+        text = _("%(n)d files are still being checked, including “%(path)s”. Commit again soon.")
         raise UploadNotReady(
             text % {"n": len(paths), "path": paths[0]}, retry_after=RETRY_S, paths=paths[:100]
         )
@@ -150,7 +150,7 @@ class _Waiting:
 
 
 def _removed(path: str) -> Conflict:
-    return Conflict(_("“%(path)s” was removed meanwhile. Send it again.") % {"path": path})
+    return Conflict(_("“%(path)s” was deleted in the meantime. Send it again.") % {"path": path})
 
 
 def _with_path(refusal: UploadRefused, path: str) -> UploadRefused:

@@ -144,7 +144,7 @@ def _companion_size(subject: Subject) -> Iterator[Finding]:
         yield Finding(
             "companion_too_large",
             "error",
-            _("Files other than weights may have at most %(limit)d bytes.")
+            _("Files other than weights can have at most %(limit)d bytes.")
             % {"limit": MAX_COMPANION_BYTES},
             {"limit": MAX_COMPANION_BYTES},
         )

@@ -381,7 +381,7 @@ def _chosen_of(parts: Sequence[Part], listed: Sequence[dict[str, Any]]) -> list[
         if found is None or found["Size"] < part.size:
             missing.append(part.number)
         elif found["Size"] > part.size:
-            text = _("Part %(n)d has %(got)d bytes; it may have %(expected)d.")
+            text = _("Part %(n)d has %(got)d bytes instead of %(expected)d.")
             facts = {"n": part.number, "got": found["Size"], "expected": part.size}
             raise SizeMismatch(text % facts, expected=part.size, received=found["Size"])
         else:

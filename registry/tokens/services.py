@@ -113,18 +113,20 @@ def _require_not_wider(user: User, scopes: Sequence[str]) -> AccessToken | None:
         return None
     if parent.is_bound or parent.parent_id is not None:
         text = _(
-            "A token that is bound, or was created by a token, cannot create another. Sign in."
+            "A token that is bound, or was created with a token, cannot create another. Sign "
+            "in to create one."
         )
         raise Forbidden(text)
     if not set(scopes) <= set(parent.granted):
-        raise Forbidden(_("A token cannot issue one that may do more than itself."))
+        raise Forbidden(_("A token cannot create one with more permissions than its own."))
     return parent
 
 
 def _require_scopes(user: User, scopes: Sequence[str], bound_to: str) -> None:
     if not scopes or not set(scopes) <= set(SCOPES):
         raise Invalid(
-            _("Scopes are: %(all)s.") % {"all": ", ".join(SCOPES)}, fields={"scopes": list(SCOPES)}
+            _("The scopes are: %(all)s.") % {"all": ", ".join(SCOPES)},
+            fields={"scopes": list(SCOPES)},
         )
     if "admin" not in scopes:
         return
@@ -132,7 +134,7 @@ def _require_scopes(user: User, scopes: Sequence[str], bound_to: str) -> None:
         text = _("The scope “admin” is for administrators (`manage.py staff`).")
         raise ScopeMissing(text, scope="admin")
     if bound_to:
-        text = _("A token of the scope “admin” is for the whole hub and cannot be bound.")
+        text = _("A token of the scope “admin” applies to the whole hub and cannot be bound.")
         raise Invalid(text, fields={"bound_to": [text]})
 
 
@@ -140,7 +142,9 @@ def _expiry(days: int | None, parent: AccessToken | None) -> datetime | None:
     """Return when a token expires: as requested, but no later than its parent; None for never."""
     days = settings.LORARY.token_days if days is None else days
     if not 0 <= days <= MAX_DAYS:
-        text = _("A token lasts 1 to %(most)d days, or for ever with 0.") % {"most": MAX_DAYS}
+        text = _("A token is valid for 1 to %(most)d days, or without limit with 0.") % {
+            "most": MAX_DAYS
+        }
         raise Invalid(text, fields={"expires_in_days": [text]})
     requested = timezone.now() + timedelta(days=days) if days else None
     latest = parent.expires_at if parent is not None else None
@@ -163,7 +167,9 @@ def _binding(user: User, bound_to: str) -> tuple[Namespace | None, Adapter | Non
     except (NotFound, Moved):
         is_own = False
     if not is_own:
-        text = _("You have nothing called “%(name)s”. Name an owner, or an adapter as owner/name.")
+        text = _(
+            "You have no owner or adapter “%(name)s”. Enter an owner, or an adapter as owner/name."
+        )
         text %= {"name": bound_to[:200]}
         raise Invalid(text, fields={"bound_to": [text]})
     return (None, adapter) if adapter is not None else (namespace, None)
@@ -209,7 +215,7 @@ def authenticate(*, secret: str) -> AccessToken:
     rows = AccessToken.objects.select_related("user", "user__namespace")
     token = rows.filter(digest=_digest(secret)).first()
     if token is None or token.is_revoked or not token.user.is_active:
-        raise Unauthenticated(_("This access token is not valid (any more)."))
+        raise Unauthenticated(_("This access token is not valid."))
     if token.expires_at is not None and token.is_expired:
         raise _expired(token.expires_at)
     now = timezone.now()
@@ -220,7 +226,7 @@ def authenticate(*, secret: str) -> AccessToken:
 
 
 def _expired(at: datetime) -> TokenExpired:
-    text = _("This access token expired on %(day)s. Make a new one on the site under Settings.")
+    text = _("This access token expired on %(day)s. Create a new one on the site under Settings.")
     return TokenExpired(text % {"day": f"{at:%Y-%m-%d}"}, expired_at=at.isoformat())
 
 

@@ -221,9 +221,9 @@ def _why_missing(user: User, path: str, digest: str) -> Exception:
         return UploadRefused(check.headline(found), findings=found, path=path)
     rows = list(upload_selectors.deposits(user, digest))
     if any(row.is_whole for row in rows):
-        text = _("“%(path)s” is just being completed by another request. Try again in a moment.")
+        text = _("Another request is completing “%(path)s”. Try again in a moment.")
         return UploadNotReady(text % {"path": path}, retry_after=SOON_S, paths=[path])
     missing = max((row.part_count for row in rows), default=0)
-    text = _("The bytes of “%(path)s” (sha256 %(digest)s…) are missing. Send them, then commit.")
+    text = _("The bytes of “%(path)s” (sha256 %(digest)s…) were not uploaded. Send them, then commit.")
     detail = text % {"path": path, "digest": digest[:12]}
     return UploadIncomplete(detail, path=path, sha256=digest, missing=list(range(1, missing + 1)))

@@ -42,7 +42,7 @@ def sentence(upload: Upload) -> str:
         return _("This upload was cancelled, and its data was deleted. Start a new one.")
     if state == UploadState.REFUSED:
         return _("This file was refused; its findings give the reasons. Upload a corrected file.")
-    text = _("This upload takes no more bytes: all of it is here, and it is %(state)s.")
+    text = _("This upload accepts no more bytes: it is complete, and its state is %(state)s.")
     return text % {"state": state}
 
 

@@ -156,7 +156,7 @@ def links(*, actor: User, upload: Upload, numbers: Sequence[int]) -> dict[int, s
     """
     receive.require_open(actor, upload)
     if len(numbers) > LINKS_AT_ONCE:
-        raise Invalid(_("Ask for at most %(n)d links at once.") % {"n": LINKS_AT_ONCE})
+        raise Invalid(_("Request at most %(n)d links at once.") % {"n": LINKS_AT_ONCE})
     wanted = [part_of(upload, number) for number in dict.fromkeys(numbers)]
     try:
         found = {part.number: storage.store().link(upload.storage_key, part) for part in wanted}
@@ -235,7 +235,7 @@ def require_short(upload: Upload) -> None:
     """
     for entry in record_listed(upload):
         part = part_of(upload, entry.number)
-        text = _("Part %(n)d has %(got)d bytes; it may have %(expected)d.")
+        text = _("Part %(n)d has %(got)d bytes instead of %(expected)d.")
         facts = {"n": part.number, "got": entry.size, "expected": part.size}
         raise SizeMismatch(text % facts, expected=part.size, received=entry.size)
 
@@ -266,5 +266,5 @@ def incomplete(upload: Upload, missing: Iterable[int]) -> UploadIncomplete:
 
 
 def _already_joined(upload: Upload) -> StateConflict:
-    text = _("All parts of this upload are here and joined. Complete it.")
+    text = _("All parts of this upload were received and joined. Complete it.")
     return StateConflict(text, state=upload.state)

@@ -83,9 +83,9 @@ class Body:
 
 
 def _size_fault(expected: int, got: int) -> SizeMismatch:
-    text = _("%(expected)d bytes were announced, but more arrived.")
+    text = _("More bytes arrived than the announced %(expected)d.")
     if got < expected:
-        text = _("%(expected)d bytes were announced, but %(got)d arrived. Send them again.")
+        text = _("%(got)d bytes arrived, not the announced %(expected)d. Send them again.")
     return SizeMismatch(text % {"expected": expected, "got": got}, expected=expected, received=got)
 
 
@@ -113,7 +113,7 @@ def require_length(name: str, announced: int, size_bytes: int) -> None:
         SizeMismatch: ``expected`` is the announced length, ``received`` the actual one.
     """
     if announced != size_bytes:
-        text = _("“%(name)s” has %(size)d bytes, but %(announced)d were announced.")
+        text = _("“%(name)s” has %(size)d bytes, not the announced %(said)d.")
         facts = {"name": name, "size": size_bytes, "announced": announced}
         raise SizeMismatch(text % facts, expected=announced, received=size_bytes)
 

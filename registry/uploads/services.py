@@ -191,7 +191,7 @@ def _require_size(size_bytes: int, *, may_be_empty: bool = False) -> None:
     limit = settings.LORARY.max_file_bytes
     if size_bytes > limit:
         raise TooLarge(
-            _("A file has at most %(limit)d bytes here.") % {"limit": limit}, limit=limit
+            _("A file can have at most %(limit)d bytes.") % {"limit": limit}, limit=limit
         )
     if size_bytes < 1 and not may_be_empty:
         finding = checks.empty_file()
@@ -407,7 +407,7 @@ def cancel(*, actor: User, upload: Upload) -> None:
     if loose.filter(~Exists(blob_selectors.kept_for_owner())).update(**ended):
         return
     if loose.exists():
-        raise StateConflict(_("A version holds this file already."), state=UploadState.ACCEPTED)
+        raise StateConflict(_("A version already contains this file."), state=UploadState.ACCEPTED)
     open_states = [UploadState.RECEIVING, UploadState.CHECKING]
     mine = Upload.objects.filter(pk=upload.pk, state__in=open_states)
     if mine.update(**ended):

@@ -57,7 +57,7 @@ def adapter(user: Viewer, number: int) -> Adapter:
     found = rows.select_related("namespace", "latest_version").prefetch_related("tags")
     one = found.filter(pk=number).first()
     if one is None:
-        raise NotFound(_("There is no adapter with the id %(n)d.") % {"n": number})
+        raise NotFound(_("There is no adapter with the number %(n)d.") % {"n": number})
     return one
 
 
@@ -72,7 +72,7 @@ def version(user: Viewer, number: int) -> Version:
     rows = rows.select_related("adapter__namespace", "adapter__latest_version", "revision")
     found = rows.filter(pk=number, adapter__in=adapters_for(user)).first()
     if found is None:
-        raise NotFound(_("There is no version with the id %(n)d.") % {"n": number})
+        raise NotFound(_("There is no version with the number %(n)d.") % {"n": number})
     if found.adapter.withdrawn_reason:
         raise adapter_selectors.gone(found.adapter)
     if found.state == VersionState.WITHDRAWN:

@@ -37,7 +37,7 @@ def entries_of_uploads(user: User, uploads: Sequence[Upload], family: str) -> li
         Invalid: no weights, too many files, another user's upload, or a path twice.
     """
     if not 1 <= len(uploads) <= MAX_FILES:
-        raise Invalid(_("A version has 1 to %(n)d files.") % {"n": MAX_FILES})
+        raise Invalid(_("A version must have 1 to %(n)d files.") % {"n": MAX_FILES})
     if len({upload.path for upload in uploads}) != len(uploads):
         raise Invalid(_("Two files have the same name."))
     for upload in uploads:
@@ -203,7 +203,7 @@ def require_distinct(paths: Iterable[str]) -> None:
     keys = sorted(path.casefold() for path in paths)
     if len(set(keys)) != len(keys):
         raise Invalid(
-            _("The names of two files differ only in case, which some file systems do not support.")
+            _("Two file names differ only in case, which not every system supports.")
         )
     files = set(keys)
     for key in keys:

@@ -147,7 +147,7 @@ def _strength_fault(details: Details) -> str:
         if value is not None
     ]
     if any(not math.isfinite(value) or abs(value) > STRENGTH_LIMIT for value in strengths):
-        return _("A strength lies between -10 and 10.")
+        return _("Enter a strength from -10 to 10.")
     low, high = details.strength_min, details.strength_max
     if low is not None and high is not None and low > high:
         return _("The lowest strength is above the highest.")

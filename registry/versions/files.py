@@ -95,7 +95,9 @@ def require_access(user: User | AnonymousUser | None, adapter: Adapter) -> None:
     if adapter.access == Access.OPEN:
         return
     if not Adapter.objects.open_to(user).filter(pk=adapter.pk).exists():
-        text = _("“%(name)s” is gated: only those whom its owner lets in may have its files.")
+        text = _(
+            "“%(name)s” is gated: only users with the owner's permission can download its files."
+        )
         raise Forbidden(text % {"name": adapter.full_name}, access=adapter.access)
 
 

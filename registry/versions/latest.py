@@ -29,7 +29,7 @@ def lock(version: Version) -> None:
     try:
         version.refresh_from_db()
     except Version.DoesNotExist as error:
-        raise NotFound(_("This draft was discarded meanwhile.")) from error
+        raise NotFound(_("This draft was discarded in the meantime.")) from error
 
 
 def newest(adapter: Adapter) -> Version | None:

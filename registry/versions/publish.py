@@ -37,8 +37,8 @@ def require_not_taken_down(user: User, adapter: Adapter, entries: Sequence[Entry
     found = next((entry for entry in entries if entry.blob.pk in taken), None)
     if found is not None and not permissions.is_operator(user):
         text = _(
-            "“%(path)s” was taken down from here with %(version)s: %(reason)s. Only an "
-            "administrator can publish it here again."
+            "“%(path)s” was withdrawn with %(version)s: %(reason)s. Only an administrator "
+            "can publish it here again."
         )
         version = taken[found.blob.pk]
         facts = {
@@ -58,7 +58,7 @@ def require_stored(entries: Sequence[Entry]) -> None:
     blobs = Blob.objects.select_for_update().filter(pk__in=[entry.blob.pk for entry in entries])
     gone = {blob.pk for blob in blobs if not blob.is_stored}
     if names := [entry.path for entry in entries if entry.blob.pk in gone]:
-        text = _("The bytes of “%(path)s” were deleted since they were uploaded. Send them again.")
+        text = _("The bytes of “%(path)s” were deleted after the upload. Send them again.")
         raise UploadRefused(text % {"path": names[0]}, paths=names)
 
 

@@ -78,7 +78,7 @@ def _existing(adapter: Adapter) -> str:
     names = [f"v{number}" for number in rows.values_list("number", flat=True)[: NAMED + 1]]
     if not names:
         return ""
-    text = _("It has %(names)s.") if len(names) <= NAMED else _("Its newest are %(names)s.")
+    text = _("Its versions are %(names)s.") if len(names) <= NAMED else _("Its newest versions are %(names)s.")
     sentence = text % {"names": ", ".join(names[:NAMED])}
     latest = adapter.latest_version
     if latest is None or latest.name == names[0]:
@@ -157,10 +157,10 @@ def gone(version: Version, requested: str = "") -> Gone:
     if requested in {"", LATEST, version.name}:
         text = _("%(version)s was withdrawn: %(reason)s") % names
     else:
-        text = _("“%(requested)s” names %(version)s, which was withdrawn: %(reason)s") % names
+        text = _("“%(asked)s” points to %(version)s, which was withdrawn: %(reason)s") % names
     latest = adapter.latest_version.name if adapter.latest_version else None
     if latest:
-        text = f"{text.rstrip('.')}. {_('%(latest)s is offered instead.') % {'latest': latest}}"
+        text = f"{text.rstrip('.')}. {_('Use %(latest)s instead.') % {'latest': latest}}"
     when = version.withdrawn_at
     return Gone(
         text,

@@ -136,7 +136,7 @@ def discard(*, actor: User, version: Version) -> None:
     with transaction.atomic():
         latest.lock(version)
         if version.state != VersionState.DRAFT:
-            text = _("%(version)s is published and kept. Yank it, or withdraw it.")
+            text = _("%(version)s is published and cannot be discarded. Yank it, or withdraw it.")
             raise AlreadyPublished(text % {"version": version.name}, version=version.name)
         latest.delete_draft(version)
         events.record(

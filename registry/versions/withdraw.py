@@ -69,10 +69,8 @@ def withdraw(*, actor: User, version: Version, reason: str) -> Version:
 
 def _why_not(version: Version) -> str:
     if version.state == VersionState.DRAFT:
-        return _("%(version)s is a draft, which nobody else sees. Discard it instead.") % {
-            "version": version.name
-        }
-    return _("%(version)s was withdrawn already: %(reason)s") % {
+        return _("%(version)s is a draft. Discard it instead.") % {"version": version.name}
+    return _("%(version)s was already withdrawn: %(reason)s") % {
         "version": version.name,
         "reason": version.withdrawn_reason,
     }
@@ -97,7 +95,7 @@ def withdraw_adapter(*, actor: User, adapter: Adapter, reason: str) -> Adapter:
         if adapter.withdrawn_reason:
             facts = {"name": adapter.full_name, "reason": adapter.withdrawn_reason}
             raise StateConflict(
-                _("“%(name)s” was withdrawn already: %(reason)s") % facts, state="withdrawn"
+                _("“%(name)s” was already withdrawn: %(reason)s") % facts, state="withdrawn"
             )
         for version in adapter.versions.filter(state__in=OUT_STATES).select_related("adapter"):
             _take_down(user, version, text)

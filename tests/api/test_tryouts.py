@@ -207,7 +207,7 @@ def test_strengths_versions_and_families_that_do_not_fit(
     for strength in (2.5, -3, "loud"):
         refused(as_ada, asked(layer(v1) | {"strength": strength}), 400, "validation_failed")
     far = refused(as_ada, asked(layer(v1) | {"strength": 9}), 400, "validation_failed")
-    assert "A strength lies between −2 and 2." in str(far)
+    assert "Enter a strength from −2 to 2." in str(far)
     refused(as_ada, asked(layer(v1) | {"version": "v9"}), 404, "not_found")
     refused(as_ada, asked(layer(v1) | {"adapter": "noir"}), 404, "not_found")
     ink.family = "sdxl"

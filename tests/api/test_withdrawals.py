@@ -67,7 +67,7 @@ def test_an_alias_of_a_withdrawn_version_explains_itself(
     as_ada.send("post", f"{V1}/withdraw", WHY)
     problem = stranger.send("get", f"{ADAPTER}/versions/stable").json()
     assert problem["detail"].startswith("“stable” names v1, which was withdrawn: Rights")
-    assert problem["detail"].endswith("v2 is offered instead.")
+    assert problem["detail"].endswith("Use v2 instead.")
     assert problem["latest_version"] == "v2"
     assert stranger.send("get", f"{ADAPTER}/aliases/stable").json()["state"] == "withdrawn"
 

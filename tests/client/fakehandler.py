@@ -81,7 +81,7 @@ class Handler(BaseHTTPRequestHandler):
             case ("POST", "inspect"):
                 self._json(200, {"schema": 1, "kind": "adapter", "findings": []})
             case _:
-                self._refuse(404, "not_found", "There is nothing here")
+                self._refuse(404, "not_found", "Not found")
 
     def _adapter(self, method: str, full_name: str, path: list[str]) -> None:
         match (method, *path):
@@ -168,7 +168,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _one(self, document: object) -> None:
         if document is None:
-            self._refuse(404, "not_found", "There is nothing here")
+            self._refuse(404, "not_found", "Not found")
         else:
             self._json(200, document)
 
@@ -218,7 +218,7 @@ class Handler(BaseHTTPRequestHandler):
         if full_name in self.hub.adapters:
             self._refuse(409, "name_taken", "This name is taken")
         elif not full_name.startswith("ada/"):
-            self._refuse(403, "forbidden", "You may not do this")
+            self._refuse(403, "forbidden", "You are not allowed to do this")
         else:
             self.hub.adapters[full_name] = self.hub.adapter(full_name, **said)
             self._json(201, self.hub.adapters[full_name])
@@ -253,7 +253,7 @@ class Handler(BaseHTTPRequestHandler):
         rows = version["files"] if version else []
         row = next((row for row in rows if row["path"] == path), None)
         if row is None:
-            return self._refuse(404, "not_found", "There is nothing here")
+            return self._refuse(404, "not_found", "Not found")
         data = self.hub.blobs[row["sha256"]]
         etag = f'"{hashlib.sha256(data).hexdigest()}"'
         start = self._start(len(data), etag)
@@ -301,7 +301,7 @@ class Handler(BaseHTTPRequestHandler):
         upload = self.hub.uploads.get(path[0])
         match (self.command, *path[1:]):
             case _ if upload is None:
-                self._refuse(404, "not_found", "There is nothing here")
+                self._refuse(404, "not_found", "Not found")
             case ("DELETE",):
                 self._cancel(upload)
             case ("GET",):
@@ -316,7 +316,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _cancel(self, upload: dict[str, Any]) -> None:
         if upload["state"] == "accepted":
-            return self._refuse(409, "wrong_state", "A version holds this file already.")
+            return self._refuse(409, "wrong_state", "A version already contains this file.")
         upload["state"] = "cancelled"
         return self._raw(204, {}, b"")
 

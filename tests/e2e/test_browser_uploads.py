@@ -378,7 +378,7 @@ def test_uploads_are_cancelled_without_a_script(
     page.goto("about:blank")
     plain = Visit(browser, hub.url, **PHONE, java_script_enabled=False, storage_state=state)
     listed = plain.go("/uploads")
-    assert "of 1.8 MB have arrived" in listed.inner_text("main")
+    assert "of 1.8 MB received" in listed.inner_text("main")
     listed.click("text=Cancel: silent.safetensors")
     listed.click("main button.solid")
     assert "is cancelled" in listed.inner_text("main")

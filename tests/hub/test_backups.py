@@ -174,12 +174,12 @@ def test_a_hub_that_lost_most_of_its_files_pushes_out_nothing(folder: Path) -> N
     for _ in range(3):
         code, said = run("backup", "--to", str(folder), "--keep", "1")
         assert code == 3
-        assert "Older backups are left as they were: this one names 7 files" in said
+        assert "Older backups are left as they were: this one contains 7 files" in said
         assert "--prune-anyway" in said
     assert (len(names(folder)), digests(folder)) == (4, full)
     document = json.loads(run("backup", "--to", str(folder), "--keep", "1", "--json")[1])
     assert (document["ok"], document["pruned"]) == (False, 0)
-    assert "one before it 15" in document["not_pruned"]
+    assert "an earlier one 15" in document["not_pruned"]
     code, said = run("backup", "--to", str(folder), "--keep", "2", "--prune-anyway")
     assert (code, "8 files removed" in said) == (0, True)
     assert len(names(folder)) == 2
@@ -279,7 +279,7 @@ def test_backup_refuses_to_keep_nothing(folder: Path, arguments: list[str]) -> N
 
 
 def test_backups_are_made_one_at_a_time(folder: Path) -> None:
-    with process_lock.one_at_a_time(), pytest.raises(CommandError, match="Wait for its end"):
+    with process_lock.one_at_a_time(), pytest.raises(CommandError, match="Wait until it is finished"):
         call_command("backup", "--to", str(folder))
 
 

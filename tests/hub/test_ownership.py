@@ -109,7 +109,7 @@ def test_a_folder_of_before_is_no_hubs_that_lacks_a_file_of_any_set(folder: Path
     Blob.objects.all().delete()
     backup.make(folder)
     without_identity(folder)
-    assert "name 1 file unknown to this hub" in refused(folder, "--keep", "1")
+    assert "with 1 file that this hub does not know" in refused(folder, "--keep", "1")
     assert run("backup", "--to", str(folder), "--adopt")[0] == 0
 
 

@@ -37,11 +37,11 @@ def test_nobody_is_alone_while_a_hub_runs() -> None:
 
 def test_no_hub_starts_while_somebody_is_alone() -> None:
     with process_lock.alone():
-        with pytest.raises(process_lock.Busy, match="Start it after that"):
+        with pytest.raises(process_lock.Busy, match="Start it afterwards"):
             process_lock.enter()
-        with pytest.raises(CommandError, match="Start it after that"):
+        with pytest.raises(CommandError, match="Start it afterwards"):
             call_command("up")
-        with pytest.raises(CommandError, match="Start it after that"):
+        with pytest.raises(CommandError, match="Start it afterwards"):
             call_command("worker", queues="checks")
     process_lock.enter()
 
@@ -50,7 +50,7 @@ def test_one_copy_is_made_at_a_time_and_a_hub_may_run() -> None:
     process_lock.enter()
     with process_lock.one_at_a_time():
         with (
-            pytest.raises(process_lock.Busy, match="Wait for its end"),
+            pytest.raises(process_lock.Busy, match="Wait until it is finished"),
             process_lock.one_at_a_time(),
         ):
             pass
@@ -66,7 +66,7 @@ def test_one_writes_to_a_folder_of_backups_wherever_its_data_are(tmp_path: Path)
         ):
             pass
         with (
-            pytest.raises(process_lock.Busy, match="Wait for its end"),
+            pytest.raises(process_lock.Busy, match="Wait until it is finished"),
             process_lock.reading(tmp_path),
         ):
             pass

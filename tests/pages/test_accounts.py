@@ -59,7 +59,7 @@ def test_guessing_is_slowed_down(client: Client, ada: User) -> None:
         client.post("/signin", {"username": "ada", "password": "x"})
     answer = client.post("/signin", {"username": "ada", "password": PASSWORD})
     assert answer.status_code == 429
-    assert "Too many tries" in answer.content.decode()
+    assert "Too many attempts" in answer.content.decode()
     assert not is_signed_in(client)
 
 

@@ -174,7 +174,7 @@ def test_a_fault_in_the_card_is_told_beside_its_field(as_ada: Client, noir: Adap
     said = {"kind": "style", "maturity": "general", "visibility": "public", "tags": "<b>"}
     answer = as_ada.post("/ada/noir/edit", said)
     assert answer.status_code == 400
-    assert "cannot be a tag" in answer.content.decode()
+    assert "is not a valid tag" in answer.content.decode()
     assert 'id="id_tags_error"' in answer.content.decode()
 
 

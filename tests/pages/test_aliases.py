@@ -55,7 +55,7 @@ def test_its_owner_makes_moves_and_removes_one(
     said = {"name": "stable", "to": "v2", "seen": v1.revision.commit}
     assert as_ada.post(PLACE, said).status_code == 302
     late = as_ada.post(PLACE, said)
-    assert (late.status_code, "points at v2 now, not at v1" in late.content.decode()) == (
+    assert (late.status_code, "now points to v2, not to v1" in late.content.decode()) == (
         400, True,
     )  # fmt: skip
     sure = as_ada.get(f"{PLACE}/stable/remove").content.decode()

@@ -92,7 +92,7 @@ def test_pages_follow_each_other_without_gaps(client: Client, many: list[Adapter
     second = client.get(following).content.decode()
     assert second.count('class="card stack') == 6
     assert 'rel="next"' not in second
-    assert "From the start" in second
+    assert "First page" in second
     assert not {a for a in many if f"{a.title}<" in first and f"{a.title}<" in second}
 
 
@@ -156,7 +156,7 @@ def test_an_owner_without_adapters_has_a_page(client: Client, bob: User) -> None
 def test_nobody_has_none(client: Client, db: None) -> None:
     answer = client.get("/nobody")
     assert answer.status_code == 404
-    assert "There is nobody called" in answer.content.decode()
+    assert "There is no user or organisation" in answer.content.decode()
 
 
 def test_a_card_names_adapter_base_model_kind_and_words(client: Client, noir: Adapter) -> None:

@@ -94,7 +94,7 @@ def test_each_picture_is_marked_and_says_what_it_claims(
     assert 'data-copy="&lt;b&gt;a harbour&lt;/b&gt; &lt;lora:lora0:0.8&gt;"' in page
     assert "base, 20 steps, Euler a, guidance 6.5, seed 7, 512 × 768" in page
     assert '<a href="/ada/noir?v=v1">ada/noir v1</a>at 0.8' in page
-    assert 'lora1 <span class="muted">(not known here)</span>' in page
+    assert 'lora1 <span class="muted">(not on this hub)</span>' in page
     assert "Caption or remove" not in page
 
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 def test_a_bare_install_says_how_to_begin(client: Client) -> None:
     page = client.get("/").content.decode()
-    assert "The shelf is empty" in page
+    assert "No adapters yet" in page
     assert "lorary push" in page
     assert "A library of LoRAs" in page
 

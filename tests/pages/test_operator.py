@@ -59,8 +59,8 @@ def text_of(client: Client, path: str = "/operator") -> str:
 def test_an_empty_hub_says_how_to_start_workers(as_operator: Client) -> None:
     text = text_of(as_operator)
     assert "<code>manage.py worker</code>" in text
-    assert "Nothing waits." in text
-    assert "Nothing failed." in text
+    assert "No jobs are waiting." in text
+    assert "No job failed." in text
 
 
 def test_where_no_worker_gives_a_sign_the_page_says_what_is_true_after_a_start_too(

@@ -78,7 +78,7 @@ def test_it_is_in_the_record(as_ada: Client, ada: User) -> None:
     [
         ({"old": "wrong"}, "old_password", "This is not your password."),
         ({"old": ""}, "old_password", "This field is required."),
-        ({"again": "a third long phrase"}, "new_password2", "The two differ."),
+        ({"again": "a third long phrase"}, "new_password2", "The two passwords differ."),
         ({"new": "fX7k", "again": "fX7k"}, "new_password1", "too short"),
         ({"new": "password123", "again": "password123"}, "new_password1", "too common"),
         ({"new": "ada@example.org", "again": "ada@example.org"}, "new_password1", "too similar"),
@@ -105,7 +105,7 @@ def test_guessing_is_slowed_down_and_nobody_else_with_it(
         change(as_ada, old="wrong")
     answer = change(as_ada)
     assert answer.status_code == 429
-    assert "Too many tries" in answer.content.decode()
+    assert "Too many attempts" in answer.content.decode()
     ada.refresh_from_db()
     assert ada.check_password(PASSWORD)
     as_bob = Client()

@@ -72,7 +72,7 @@ def test_queued_pictures_say_what_goes_first_and_how_long_it_takes(
     mine = Job.objects.create(queue="render.sd1", task="t", key="c")
     Render.objects.create(version=v1, recipe=done.recipe, state="queued", job=mine)
     page = panel(client, "&part=renewal")
-    assert "1 job goes first. About 2 minutes left." in page
+    assert "1 job ahead. About 2 minutes left." in page
 
 
 def test_waiting_pictures_say_why(client: Client, v1: Version) -> None:

@@ -174,7 +174,7 @@ def test_anothers_upload_cannot_be_published(
     ("changed", "sentence"),
     [
         ({"name": "a--b"}, "must not contain “--”"),
-        ({"tags": "<b>"}, "cannot be a tag"),
+        ({"tags": "<b>"}, "is not a valid tag"),
         ({"strength": "99"}, "less than or equal to 10"),
         ({"strength_min": "2", "strength_max": "1"}, "above the highest"),
         ({"upload": ""}, "has not arrived"),
@@ -324,7 +324,7 @@ def test_the_sheet_says_loudly_what_contradicts_the_file(as_ada: Client) -> None
 def test_the_sheet_shows_training_and_where_each_word_is_written(as_ada: Client) -> None:
     metadata = {"modelspec.trigger_phrase": "glass tube", "ss_steps": "1200"}
     page = read(as_ada, kohya(DENOISERS["sdxl", "sgm"], metadata=metadata)).content.decode()
-    assert "modelspec.trigger_phrase (written down)" in page
+    assert "modelspec.trigger_phrase (stated)" in page
     assert "<dt>Steps</dt><dd>1200</dd>" in page
 
 

@@ -84,7 +84,7 @@ def test_the_way_back_is_not_called_prompts_that_are_kept(
 ) -> None:
     as_ada.post(ADDRESS, typed(KITE))
     answer = as_ada.post(ADDRESS, typed(""), follow=True)
-    assert "The default prompts are back." in answer.content.decode()
+    assert "The default prompts are restored." in answer.content.decode()
 
 
 def test_the_same_again_is_said_to_be_nothing_new(

@@ -44,7 +44,7 @@ def test_a_stranger_who_asks_for_too_many_pages_is_told_when_to_go_on(
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
     assert answer.headers["Cache-Control"].startswith("private")
     text = answer.content.decode()
-    assert "Too many requests came from you. Try again in 60 seconds." in text
+    assert "You sent too many requests. Try again in 60 seconds." in text
     assert client.get("/browse", REMOTE_ADDR="192.0.2.7").status_code == 200
 
 

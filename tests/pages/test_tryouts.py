@@ -235,9 +235,9 @@ MISFITS = [
     ({"seed": "-1"}, "Enter a whole number from 0"),
     ({"seed": "many"}, "Enter a whole number."),
     ({"width": "20"}, "Enter a multiple of 8 from 64 to 192."),
-    ({"strength": "3"}, "A strength lies between −2 and 2."),
-    ({"strength": "loud"}, "A strength lies between −2 and 2."),
-    ({"strength": "nan"}, "A strength lies between −2 and 2."),
+    ({"strength": "3"}, "Enter a strength from −2 to 2."),
+    ({"strength": "loud"}, "Enter a strength from −2 to 2."),
+    ({"strength": "nan"}, "Enter a strength from −2 to 2."),
     ({"layer": ""}, "The stack is empty. Add a version first."),
 ]
 

@@ -74,7 +74,7 @@ def test_an_open_upload_says_what_is_here_until_when_and_where_it_goes_on(
 ) -> None:
     upload = begin(ada, parts=3)
     page = text_of(as_ada)
-    assert "3 kB of 5 kB have arrived. Kept until" in page
+    assert "3 kB of 5 kB received. Kept until" in page
     assert 'value="60"' in page
     assert f'href="/publish?upload={upload.public_id}"' in page
     assert f'href="/uploads/{upload.public_id}/cancel"' in page
@@ -136,7 +136,7 @@ def test_an_open_upload_opens_the_page_that_goes_on(as_ada: Client, ada: User) -
     upload = begin(ada, parts=2)
     page = text_of(as_ada, f"/publish?upload={upload.public_id}")
     assert f'data-resume="/api/v1/uploads/{upload.public_id}"' in page
-    assert "2 kB of 5 kB have arrived" in page
+    assert "2 kB of 5 kB received" in page
     assert "Drop the same file here" in page
 
 
@@ -208,7 +208,7 @@ def test_nobody_sees_or_cancels_anothers(as_ada: Client, bob: User) -> None:
 def test_a_published_upload_is_not_cancelled(as_ada: Client, ada: User, noir: Adapter) -> None:
     answer = as_ada.post(f"/uploads/{Upload.objects.get().public_id}/cancel")
     assert answer.status_code == 409
-    assert "A version holds this file already" in answer.content.decode()
+    assert "A version already contains this file" in answer.content.decode()
 
 
 def test_a_long_list_comes_page_by_page_in_few_queries(
@@ -222,7 +222,7 @@ def test_a_long_list_comes_page_by_page_in_few_queries(
     older = first.partition('rel="next" href="')[2].partition('"')[0]
     second = text_of(as_ada, older)
     assert second.count("<li id=") == 5
-    assert "From the start" in second
+    assert "First page" in second
     assert as_ada.get("/uploads?before=x").status_code == 400
 
 

@@ -96,7 +96,7 @@ def test_several_candidates_are_all_named(page: Callable[..., str]) -> None:
     assert {"flux1", "chroma"} <= set(candidates)
     others = family_labels([one for one in candidates if one != "flux1"])
     assert f"Likely FLUX.1; adapters for {others} look the same." in text
-    assert "cannot tell them apart" in text
+    assert "cannot distinguish them" in text
     assert "FLUX.1 is the most used of those that fit." in text
 
 
@@ -120,7 +120,7 @@ ATTENTION = [
 
 def test_an_author_who_names_a_seldom_model_is_not_contradicted(page: Callable[..., str]) -> None:
     text = page(diffusers(ATTENTION, component="transformer"), declared_family="sana_600m")
-    assert "Made for Sana 600M, says its author; adapters for PixArt α/Σ look the same." in text
+    assert "Made for Sana 600M, according to its author; adapters for PixArt α/Σ look the same." in text
     assert "they count" not in text
     assert (
         "struck" not in text.partition('<section class="panel verdict')[2].partition("</table>")[0]
@@ -169,12 +169,12 @@ def test_a_claim_that_no_table_knows_is_said_as_one(page: Callable[..., str]) ->
     metadata = {"ss_base_model_version": "wan_2.9_900b"}
     text = page(kohya([Target("mystery_blocks.0.attn.to_q", (48, 48))], metadata=metadata))
     assert "Claimed to fit Wan, without proof." in text
-    assert "chose among them" not in text
+    assert "decides among them" not in text
 
 
 def test_a_name_that_is_not_known_here_is_not_denied(page: Callable[..., str]) -> None:
     text = page(kohya(SDXL, metadata={"modelspec.architecture": "longcat-image/lora"}))
-    assert "The file itself names no base model that is known here." in text
+    assert "The file itself names no known base model." in text
 
 
 def test_the_proven_column_is_no_surer_than_the_tensors(page: Callable[..., str]) -> None:
@@ -182,7 +182,7 @@ def test_the_proven_column_is_no_surer_than_the_tensors(page: Callable[..., str]
     metadata = {"ss_network_module": "networks.lora_framepack"}
     text = page(diffusers(vector, component="transformer", metadata=metadata))
     assert "<td>FramePack possible</td>" in text
-    assert "the file&#x27;s own word chose among them" in text
+    assert "its metadata decides among them" in text
 
 
 def test_one_that_may_be_another_is_said_so(page: Callable[..., str]) -> None:
@@ -248,17 +248,17 @@ def test_an_author_whom_only_the_files_own_word_contradicts_is_believed(
     metadata = {"ss_sd_model_name": "Sana_1600M_1024px.safetensors"}
     data = diffusers(attention, component="transformer", metadata=metadata)
     text = page(data, declared_family="sana_video")
-    assert "Made for SANA-Video, says its author; adapters for Sana look the same." in text
+    assert "Made for SANA-Video, according to its author; adapters for Sana look the same." in text
     assert "The file itself says Sana." in text
     assert "The author says" not in text
-    assert "chose among them" not in text
+    assert "decides among them" not in text
     assert "struck" not in text
     assert Version.objects.get().family == "sana_video"
 
 
 def test_a_file_of_no_known_base_model_says_so(page: Callable[..., str]) -> None:
     text = page(kohya([Target("mystery_blocks.0.attn.to_q", (48, 48))]))
-    assert "No base model that is known here has these layers." in text
+    assert "No known base model has these layers." in text
     assert "struck" not in text
 
 

@@ -18,4 +18,4 @@ def test_every_reason_has_a_sentence(why: Why) -> None:
 def test_other_refusals_have_sentences_too() -> None:
     assert "memory" in reason(OutOfMemory("x"))
     assert "too long" in reason(TooSlow("x"))
-    assert reason(RecipeInvalid("steps")) == "The pictures could not be made: steps"
+    assert reason(RecipeInvalid("steps")) == "The pictures could not be rendered: steps"

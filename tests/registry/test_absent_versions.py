@@ -43,15 +43,15 @@ def test_an_absent_version_is_refused_with_those_there_are(
     assert refusals(ada, noir) == {""}
     publication.publish(actor=ada, version=draft)
     noir.refresh_from_db()
-    assert refusals(None, noir) == {"It has v1."}
+    assert refusals(None, noir) == {"Its versions are v1."}
     for rank in range(5, 9):
         release(ada, noir, kohya(SD1, rank=rank))
     noir.refresh_from_db()
-    assert refusals(None, noir) == {"It has v5, v4, v3, v2, v1."}
-    assert refusals(None, noir, "no-alias") == {"It has v5, v4, v3, v2, v1."}
+    assert refusals(None, noir) == {"Its versions are v5, v4, v3, v2, v1."}
+    assert refusals(None, noir, "no-alias") == {"Its versions are v5, v4, v3, v2, v1."}
     release(ada, noir, kohya(SD1, rank=9))
     noir.refresh_from_db()
-    assert refusals(None, noir) == {"Its newest are v6, v5, v4, v3, v2."}
+    assert refusals(None, noir) == {"Its newest versions are v6, v5, v4, v3, v2."}
 
 
 def test_a_refusal_names_neither_drafts_nor_what_was_withdrawn(
@@ -64,7 +64,7 @@ def test_a_refusal_names_neither_drafts_nor_what_was_withdrawn(
     noir.refresh_from_db()
     assert noir.latest_version == first
     for user in (None, ada):
-        assert refusals(user, noir) == {"It has v3, v1. The latest is v1."}
+        assert refusals(user, noir) == {"Its versions are v3, v1. The latest is v1."}
 
 
 def test_a_refusal_tells_a_program_that_the_adapter_is_there(

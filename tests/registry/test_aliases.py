@@ -147,9 +147,9 @@ def test_an_alias_moves_only_from_where_its_mover_saw_it(
         aliases.point(actor=ada, adapter=noir, name="stable", to=two, expected=one)
     assert refusal.value.facts == {"alias": "stable", "current": None, "expected": one.commit}
     aliases.point(actor=ada, adapter=noir, name="stable", to=one, expected=None)
-    with pytest.raises(Conflict, match="exists already and points at v1"):
+    with pytest.raises(Conflict, match="already exists and points to v1"):
         aliases.point(actor=ada, adapter=noir, name="stable", to=two, expected=None)
-    with pytest.raises(Conflict, match="points at v1 now, not at v2"):
+    with pytest.raises(Conflict, match="now points to v1, not to v2"):
         aliases.point(actor=ada, adapter=noir, name="stable", to=two, expected=two)
     with pytest.raises(Conflict):
         aliases.remove(actor=ada, adapter=noir, name="stable", expected=two)
@@ -173,7 +173,7 @@ def test_a_withdrawn_version_cannot_be_pointed_at_and_stays_explained(
         aliases.point(actor=ada, adapter=noir, name="other", to=first.revision)
     version = version_selectors.get(None, noir, "stable")
     assert str(version_selectors.gone(version, "stable").detail) == (
-        "“stable” names v1, which was withdrawn: Copied. v2 is offered instead."
+        "“stable” points to v1, which was withdrawn: Copied. Use v2 instead."
     )
 
 

@@ -255,7 +255,7 @@ def test_bytes_that_others_have_need_room_too(ada: User, bob: User, noir: Adapte
     Adapter.objects.update(visibility=Visibility.PRIVATE)
     accept(bob, LORA)
     limit(bob, SIZE)
-    with pytest.raises(QuotaExceeded, match=r"uses .* Nothing that is stored was changed"):
+    with pytest.raises(QuotaExceeded, match=r"uses .* No stored data was changed"):
         announce(bob, 1)
 
 

@@ -172,7 +172,7 @@ def test_a_token_is_bound_to_one_thing_at_most(ada: User, noir: Adapter) -> None
 
 def test_a_token_is_bound_to_what_is_one_s_own(ada: User, bob: User, noir: Adapter) -> None:
     for name in ("ada/noir", "nobody", "bob/x", "/", "ada/", "\0", "x" * 400):
-        with pytest.raises(Invalid, match="You have nothing called") as refused:
+        with pytest.raises(Invalid, match="You have no owner or adapter") as refused:
             tokens.issue(actor=bob, name="a", bound_to=name)
         assert refused.value.facts["fields"]["bound_to"]
     assert tokens.issue(actor=bob, name="a", bound_to=" BOB ")[0].bound_to == "bob"
@@ -187,7 +187,7 @@ def test_a_bound_token_writes_nothing_else(ada: User, noir: Adapter) -> None:
     for_noir, for_ada = come_with(ada, bound_to="ada/noir"), come_with(ada, bound_to="ada")
     cards.edit_adapter(actor=for_noir, adapter=noir, summary="dark")
     cards.edit_adapter(actor=for_ada, adapter=other, summary="light")
-    with pytest.raises(Forbidden, match=r"for “ada/noir” only\. Use one that is for “ada/other”"):
+    with pytest.raises(Forbidden, match=r"limited to “ada/noir”\. Use a token for “ada/other”"):
         cards.edit_adapter(actor=for_noir, adapter=other, summary="x")
     with pytest.raises(Forbidden, match="for “ada/noir” only"):
         adapters.create(actor=for_noir, name="third")

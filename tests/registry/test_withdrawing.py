@@ -83,7 +83,7 @@ def test_its_files_are_gone_with_the_reason_and_what_is_offered_instead(
     with pytest.raises(Gone) as gone:
         version_selectors.file(version, "noir.safetensors")
     assert gone.value.detail == (
-        "v1 was withdrawn: Rights of the photographer. v2 is offered instead."
+        "v1 was withdrawn: Rights of the photographer. Use v2 instead."
     )
     facts = gone.value.facts
     assert (facts["version"], facts["reason"], facts["latest_version"]) == ("v1", WHY, "v2")

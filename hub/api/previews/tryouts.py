@@ -45,9 +45,7 @@ if TYPE_CHECKING:
 #: Seconds after which it is worth looking again, by state.
 LOOK_AGAIN_S = {RenderState.QUEUED: 2, RenderState.RUNNING: 1, RenderState.WAITING: 15}
 
-_OUTSIDE = format_lazy(
-    _("A strength lies between −{limit} and {limit}."), limit=f"{MAX_STRENGTH:g}"
-)
+_OUTSIDE = format_lazy(_("Enter a strength from −{limit} to {limit}."), limit=f"{MAX_STRENGTH:g}")
 
 
 class LayerIn(Input):

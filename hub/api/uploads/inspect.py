@@ -81,7 +81,7 @@ def _first_bytes(request: Request, size: int) -> bytes:
     if data.startswith(b"--") and (request.content_type or "").startswith("multipart/"):
         raise Invalid(_("Send the bytes as they are, not in a form (curl: --data-binary @FILE)."))
     if len(data) > size:
-        text = _("There are more bytes than the whole file is said to have.")
+        text = _("The request has more bytes than the given size of the file.")
         raise SizeMismatch(text, expected=size, received=len(data))
     _require_header(data, min(size, checks.head_bytes()), request)
     return data
@@ -98,6 +98,8 @@ def _require_header(data: bytes, most: int, request: Request) -> None:
     if limits.head_bytes(request.user) < needed <= most:
         raise limits.too_long(request.user)
     if 8 <= len(data) < needed <= most:
-        text = _("The header ends after %(needed)d bytes of the file; these are %(got)d.")
+        text = _(
+            "The header needs the first %(needed)d bytes of the file; the request has %(got)d."
+        )
         told = text % {"needed": needed, "got": len(data)}
         raise SizeMismatch(told, expected=needed, received=len(data))

@@ -38,7 +38,7 @@ class AliasForm(forms.Form):
         max_length=MAX_NAME,
         help_text=gettext_lazy("For example “stable”. Use letters, digits, “-”, “_” and “.”."),
     )
-    to = forms.ChoiceField(label=gettext_lazy("Names"))
+    to = forms.ChoiceField(label=gettext_lazy("Points to"))
     #: Where it pointed when the page was made; empty: there was none.
     seen = forms.CharField(widget=forms.HiddenInput, required=False, max_length=MAX_NAME)
 

@@ -119,7 +119,7 @@ def _facts(document: Document) -> Iterator[Fact]:
         "n": count(document["file"]["tensors"]),
         "size": size(document["file"]["header_bytes"]),
     }
-    yield Fact(_("Header"), _("%(n)s tensors named in %(size)s") % header)
+    yield Fact(_("Header"), _("%(n)s tensors, %(size)s") % header)
 
 
 def method_title(algorithm: str | None) -> str:
@@ -144,11 +144,11 @@ def parts_text(parts: Mapping[str, int]) -> str:
 
 def _alpha(alpha: Document) -> str:
     if alpha["mode"] is None:
-        return _("none: loaders take the rank")
+        return _("none: loaders use the rank")
     told = {"alpha": f"{alpha['mode']:g}", "n": count(alpha["values_read"])}
     if alpha["values_read"]:
         return _("%(alpha)s, read from %(n)s layers") % told
-    return _("%(alpha)s, by the metadata") % told
+    return _("%(alpha)s, from the metadata") % told
 
 
 def _kinds(told: Document) -> list[Share]:
@@ -189,7 +189,7 @@ def _percent(number: int, most: int) -> int:
 
 def _notes(metadata: Document) -> str:
     if not metadata["keys"]:
-        return _("The file carries no metadata.")
+        return _("The file has no metadata.")
     told = {"n": count(metadata["keys"]), "size": size(metadata["bytes"])}
     text = ngettext("%(n)s key, %(size)s", "%(n)s keys, %(size)s", metadata["keys"]) % told
     writer = metadata["writer"]

@@ -118,7 +118,7 @@ def _sentence(version: Version, base: Document) -> str:
     name = family_label(said) if said in FAMILIES else base.get("lineage") or family_label(said)
     if name:
         return _("Claimed to fit %(family)s, without proof.") % {"family": name}
-    return _("No base model that is known here has these layers.")
+    return _("No known base model has these layers.")
 
 
 def _is_other_allowed(declared: str, base: Document) -> bool:
@@ -129,7 +129,7 @@ def _is_other_allowed(declared: str, base: Document) -> bool:
 
 def _sentence_of_several(declared: str, base: Document) -> str:
     if declared in allowed_families(base):
-        text = _("Made for %(family)s, says its author; adapters for %(others)s look the same.")
+        text = _("Made for %(family)s, according to its author; adapters for %(others)s look the same.")
         return text % _apart(declared, base)
     if base.get("likely"):
         return _("Likely %(family)s.") % {"family": likely(base)}
@@ -175,7 +175,7 @@ def lineage_of(base: Document) -> str:
 def _how_of(declared: str, base: Document) -> str:
     if not _is_other_allowed(declared, base):
         return how(base)
-    text = _("Its tensors leave several possible. The file itself says %(family)s.")
+    text = _("Its tensors allow several base models. The file itself says %(family)s.")
     return text % {"family": family_label(base["claimed"]["family"])}
 
 
@@ -186,22 +186,22 @@ def how(base: Document) -> str:
 
 def _confidence(base: Document) -> str:
     if base["confidence"] == "proven":
-        return _("Proven: names and shapes of its tensors fit no other base model known here.")
+        return _("Proven: names and shapes of its tensors fit no other known base model.")
     if is_chosen_by_claim(base):
-        return _("Its tensors leave several possible; the file's own word chose among them.")
+        return _("Its tensors allow several base models; its metadata decides among them.")
     if len(base["candidates"]) > 1 and base["confidence"] != "unknown":
         return _("In all of them the layers that this file changes have the same names and "
-                 "shapes, so its tensors cannot tell them apart.")  # fmt: skip
+                 "shapes, so its tensors cannot distinguish them.")  # fmt: skip
     if base["family"]:
-        return _("Likely: the others that have such layers are ruled out by weaker signs.")
+        return _("Likely: weaker evidence rules out the others with such layers.")
     if base["candidates"]:
         return _("Its tensors fit, but those of another model can look the same.")
-    return _("Its layers are in no table of base models here.")
+    return _("No known base model has its layers.")
 
 
 def _agreement(base: Document) -> str:
     if base["agreement"] == "no-claim":
-        return _("The file itself names no base model that is known here.")
+        return _("The file itself names no known base model.")
     if base["agreement"] != "agree" or not base["candidates"] or is_chosen_by_claim(base):
         return ""
     if base["family"]:

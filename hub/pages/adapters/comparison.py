@@ -195,7 +195,7 @@ def _setting(name: str) -> str:
         "base": _("base model"), "renderer": _("renderer"), "steps": _("steps"),
         "guidance": _("guidance"), "sampler": _("sampler"), "negative": _("negative prompt"),
         "width": _("width"), "height": _("height"), "frames": _("frames"),
-        "fps": _("frames a second"), "prompts": _("prompts"), "seeds": _("seeds"),
+        "fps": _("frames per second"), "prompts": _("prompts"), "seeds": _("seeds"),
         "strengths": _("strengths"),
     }  # fmt: skip
     return words[name]

@@ -42,7 +42,7 @@ def snippets_of(
     pinned = f"{version.adapter.full_name}@{version.name}"
     here = f"export LORARY_ENDPOINT={base_url}"
     found = [
-        Snippet("endpoint", _("First, once: point lorary at this hub"), here),
+        Snippet("endpoint", _("Set up lorary for this hub (once)"), here),
         Snippet("lorary", _("lorary, command line"), f"lorary pull {pinned}"),
         Snippet("python", _("lorary, Python"), f'path = lorary.pull("{pinned}")'),
     ]

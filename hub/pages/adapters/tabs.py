@@ -121,8 +121,8 @@ def remarks_of(findings: Iterable[Finding | Result], *, is_owner: bool) -> list[
     """Return findings as remarks; the owner is asked, others are told."""
     words = {
         "error": _("Refused"),
-        "warning": _("Your call") if is_owner else _("Careful"),
-        "info": _("Noted"),
+        "warning": _("Your call") if is_owner else _("Warning"),
+        "info": _("Note"),
     }
     return [
         Remark(

@@ -126,7 +126,7 @@ def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             cards.edit_adapter(actor=user, adapter=adapter, **form.cleaned_data)
-            messages.success(request, _("The card is changed."))
+            messages.success(request, _("The card is saved."))
             return redirect("adapter", adapter.owner, adapter.name)
         except Invalid as error:
             accept_faults(form, error.facts.get("fields", {}), str(error.detail))

@@ -48,11 +48,11 @@ def _read(name: str) -> tuple[str, SafeString]:
         NotFound: there is no such document, or this installation came without it.
     """
     if name not in DOCUMENTS:
-        raise NotFound(_("There is no page of help by this name."))
+        raise NotFound(_("There is no help page with this name."))
     try:
         text = (settings.ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
     except OSError as error:
-        raise NotFound(_("This page of help is not installed here.")) from error
+        raise NotFound(_("This help page is not installed.")) from error
     first, _newline, rest = text.lstrip().partition("\n")
     return first.removeprefix("#").strip(), _fitted(_CODE_ROW.sub(_ROW_ID, markdown.render(rest)))
 

@@ -150,7 +150,7 @@ def _place(found: Previews) -> str:
     place = position_of_id(found.render_id)
     said = []
     if place.ahead:
-        text = ngettext("%(n)d job goes first.", "%(n)d jobs go first.", place.ahead)
+        text = ngettext("%(n)d job ahead.", "%(n)d jobs ahead.", place.ahead)
         said.append(text % {"n": place.ahead})
     if place.left_s:
         said.append(_("About %(time)s left.") % {"time": duration(place.left_s)})
@@ -218,7 +218,8 @@ def _said(before: AdapterRecipe, kept: PromptSet | None) -> str:
         return _("The prompts are saved for future versions.")
     if not kept.prompts:
         return _(
-            "The default prompts are back. The previous pictures stay until the new ones are ready."
+            "The default prompts are restored. The previous pictures stay until the new ones "
+            "are ready."
         )
     return _("The prompts are saved. The previous pictures stay until the new ones are ready.")
 

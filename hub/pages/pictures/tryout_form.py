@@ -212,7 +212,7 @@ class TryoutForm:
         try:
             layers = [(row.version, float(row.strength.replace(",", "."))) for row in self.rows]
         except ValueError as error:
-            text = _("A strength lies between −%(n)s and %(n)s.") % {"n": f"{MAX_STRENGTH:g}"}
+            text = _("Enter a strength from −%(n)s to %(n)s.") % {"n": f"{MAX_STRENGTH:g}"}
             raise Invalid(text, fields={"layers": [text]}) from error
         return TryoutRequest(
             layers=layers,

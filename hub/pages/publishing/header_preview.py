@@ -119,7 +119,7 @@ class Reading:
     @property
     def yours(self) -> Proof:
         """Source of what only a person can say."""
-        return Proof("declared", _("Only you can say"), _("Nothing in the file answers this."))
+        return Proof("declared", _("Not in the file"), _("The file does not say this."))
 
 
 def read(request: HttpRequest, name: str, size_text: str) -> Reading:
@@ -149,7 +149,7 @@ def read(request: HttpRequest, name: str, size_text: str) -> Reading:
 def _require_size(size_bytes: int) -> None:
     limit = settings.LORARY.max_file_bytes
     if size_bytes > limit:
-        raise TooLarge(_("A file has at most %(limit)s here.") % {"limit": size(limit)})
+        raise TooLarge(_("A file can have at most %(limit)s.") % {"limit": size(limit)})
 
 
 def _refused(name: str, sentence: str) -> Reading:
@@ -291,7 +291,7 @@ def _family_proof(base: Document) -> Proof:
     elif level == "claimed":
         title = _title_by(base["claimed"]["source"], family_label(claimed))
     else:
-        title = _("Only you can say")
+        title = _("Not in the file")
     return Proof(level, title, text, conflict_of(base), reasons_of(base))
 
 
@@ -317,7 +317,7 @@ def _lineage_proof(base: Document) -> Proof:
         text = _("Left empty, because its tensors do not fit that.")
         place = "" if source == FILE_NAME else f"{source}. "
         return Proof("claimed", _title_by(source, names), f"{place}{text}")
-    return Proof("declared", _("Only you can say"), _("Leave it empty if you do not know."))
+    return Proof("declared", _("Not in the file"), _("Leave it empty if you do not know."))
 
 
 def _structure_proof(document: Document) -> Proof:
@@ -326,15 +326,15 @@ def _structure_proof(document: Document) -> Proof:
     text = f"{sentence}: {parts_text(document['parts'])}."
     alpha = document["alpha"]
     if alpha["mode"] is not None and not alpha["values_read"]:
-        text = f"{text} {_('Alpha is what the metadata says; the checks read it from the file.')}"
+        text = f"{text} {_('Alpha is from the metadata; the checks read it from the file.')}"
     return Proof("proven", _("Proven by shape"), text)
 
 
 def _words_proof(words: Sequence[Document]) -> Proof:
     """Return where each word is written, with how far that is to be trusted."""
     if not words:
-        return Proof("declared", _("Only you can say"), _("Leave it empty if none is needed."))
-    trust = {"high": _("written down"), "medium": _("likely"), "low": _("a guess")}
+        return Proof("declared", _("Not in the file"), _("Leave it empty if none is needed."))
+    trust = {"high": _("stated"), "medium": _("likely"), "low": _("a guess")}
     sources = dict.fromkeys((word["source"], trust[word["confidence"]]) for word in words)
     text = ", ".join(f"{source} ({said})" for source, said in sources)
     return Proof("claimed", _("From the header"), text)
@@ -345,7 +345,7 @@ def _strength_proof(metadata: Document) -> Proof:
     if best is None:
         return Proof(
             "declared",
-            _("Only you can say"),
+            _("Not in the file"),
             _("You can set it later, when the previews are ready."),
         )
     return Proof("claimed", _("From the header"), f"{best:g}")

@@ -124,7 +124,7 @@ def _line(upload: Upload, version: Version | None, checked: int) -> Line:
         return _accepted(upload, word, version, remarks)
     if upload.state == UploadState.CANCELLED and version is not None:
         text = _("It was part of %(version)s, which was withdrawn.")
-        return Line(upload, _("Taken down"), text % {"version": _named(version)}, version=version)
+        return Line(upload, _("Withdrawn"), text % {"version": _named(version)}, version=version)
     return Line(upload, word, endings.sentence(upload), remarks=remarks)
 
 
@@ -139,7 +139,7 @@ def _percent(done: int, upload: Upload) -> int:
 def _receiving(upload: Upload, word: str) -> Line:
     arrived: int = getattr(upload, "arrived", 0)
     said = {"here": size(arrived), "total": size(upload.size_bytes)}
-    here = _("%(here)s of %(total)s have arrived.") % said
+    here = _("%(here)s of %(total)s received.") % said
     until = _("Kept until %(day)s.") % {"day": date_format(upload.expires_at, DAY)}
     go_on = reverse("publish") + (
         f"?upload={upload.public_id}" if checks.is_weights(upload.path) else ""

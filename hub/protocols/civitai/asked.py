@@ -88,7 +88,7 @@ class Asked:
         if not text:
             return None
         if text not in _FLAGS:
-            raise Invalid(_("“%(name)s” is true or false.") % {"name": name})
+            raise Invalid(_("“%(name)s” must be true or false.") % {"name": name})
         return _FLAGS[text]
 
     def one_of(self, name: str, choices: Collection[str], default: str = "") -> str:
@@ -126,7 +126,7 @@ class Asked:
         parts = [part.strip() for text in self._query.getlist(name) for part in text.split(",")]
         found = [_sound(name, part) for part in parts if part]
         if len(found) > MAX_VALUES:
-            text = _("“%(name)s” has at most %(n)d values.")
+            text = _("“%(name)s” can have at most %(n)d values.")
             raise Invalid(text % {"name": name, "n": MAX_VALUES})
         return found
 
@@ -135,7 +135,7 @@ def _sound(name: str, text: str) -> str:
     text = text.strip()
     if len(text) > MAX_CHARS or "\0" in text:
         limit = {"name": name, "n": MAX_CHARS}
-        raise Invalid(_("“%(name)s” has at most %(n)d characters, and no NUL.") % limit)
+        raise Invalid(_("“%(name)s” can have at most %(n)d characters, and no NUL.") % limit)
     return text
 
 
@@ -143,7 +143,7 @@ def _within(text: str, name: str, least: int, most: int) -> int:
     value = int(text) if text.isascii() and _WHOLE.match(text) else -1
     if not least <= value <= most:
         limits = {"name": name, "least": least, "most": most}
-        raise Invalid(_("“%(name)s” is a whole number from %(least)d to %(most)d.") % limits)
+        raise Invalid(_("“%(name)s” must be a whole number from %(least)d to %(most)d.") % limits)
     return value
 
 
@@ -152,4 +152,4 @@ def _known(name: str, text: str, choices: Collection[str]) -> str:
         if choice.casefold() == text.casefold():
             return choice
     said = {"name": name, "all": ", ".join(choices)}
-    raise Invalid(_("“%(name)s” is one of: %(all)s.") % said)
+    raise Invalid(_("“%(name)s” must be one of: %(all)s.") % said)

@@ -125,5 +125,5 @@ def _charge(request: HttpRequest, scope: str) -> None:
     asked, view = cast("Request", request), cast("APIView", SimpleNamespace(throttle_scope=scope))
     for throttle in (StrangerThrottle(), ScopeThrottle()):
         if not throttle.allow_request(asked, view):
-            text = _("Wait a moment, then go on.")
+            text = _("Wait a moment, then try again.")
             raise RateLimited(text, retry_after=throttle.reset_s)

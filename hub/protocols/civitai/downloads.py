@@ -104,10 +104,8 @@ def _passed(signed: str) -> tuple[Served, str]:
     try:
         version, file, user, token, name = signing.loads(signed, salt=_SALT, max_age=PASS_S)
     except signing.SignatureExpired as error:
-        raise Refused(403, _("This link has expired. Ask for the download again.")) from error
+        raise Refused(403, _("This link has expired. Request the download again.")) from error
     except (signing.BadSignature, ValueError, TypeError) as error:
-        raise Refused(
-            403, _("This link is not one of ours. Ask for the download again.")
-        ) from error
+        raise Refused(403, _("This link is not valid. Request the download again.")) from error
     viewer = token_selectors.holder(user, token) if user else None
     return by_id.served(viewer, version, file), name

@@ -136,7 +136,7 @@ def chosen(asked: Asked, files: Sequence[File]) -> File:
         fit = (one for one in files if number in {None, one.pk} and _fits(one, wanted))
         found = next(fit, None)
     if found is None:
-        raise NotFound(_("File not found: this version has none of this kind."))
+        raise NotFound(_("File not found: this version has no file of this kind."))
     return found
 
 

@@ -109,7 +109,7 @@ def _mask(said: str) -> int:
     names = {name.casefold(): bits for name, bits in LEVEL_NAMES.items()}
     found = {**flags, **names}.get(said.casefold())
     if found is None:
-        raise Invalid(_("“nsfw” is true, false, None, Soft, Mature or X."))
+        raise Invalid(_("“nsfw” must be true, false, None, Soft, Mature or X."))
     return found
 
 

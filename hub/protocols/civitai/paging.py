@@ -97,7 +97,9 @@ def read(cursor: str, order: str) -> tuple[Any, int]:
 
 
 def _broken() -> CursorInvalid:
-    return CursorInvalid(_("This cursor is not of this list. Start again from the first page."))
+    return CursorInvalid(
+        _("This cursor does not belong to this list. Start again from the first page.")
+    )
 
 
 def counted(request: HttpRequest, *, page: int, size: int, total: int) -> dict[str, Any]:

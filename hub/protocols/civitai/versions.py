@@ -50,7 +50,7 @@ def mini(request: HttpRequest, number_text: str) -> HttpResponse:
     file = next((one for one in listed if one.pk == wanted), None)
     file = files.main_of(listed) if wanted is None else file
     if file is None:
-        raise NotFound(_("File not found: this version has none of this number."))
+        raise NotFound(_("File not found: this version has no file with this number."))
     return answer(shapes.mini(found, file, shelf))
 
 
@@ -125,5 +125,5 @@ def _digests(request: HttpRequest, most: int) -> list[str]:
         raise Invalid(_("Send a JSON array of 1 to %(n)d SHA256 hashes.") % {"n": most})
     found = [one.lower() for one in said if isinstance(one, str)]
     if len(found) != len(said) or not all(_SHA256.match(one) for one in found):
-        raise Invalid(_("Each hash is a whole SHA256, 64 hex digits."))
+        raise Invalid(_("Each hash must be a complete SHA256, 64 hex digits."))
     return found

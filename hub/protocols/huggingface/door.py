@@ -155,7 +155,7 @@ def _charge(request: HttpRequest) -> dict[str, str]:
         "RateLimit-Policy": f'"fixed window";"api";q={throttle.num_requests};w={throttle.duration}',
     }
     if not is_allowed:
-        text = _("Wait a moment, then go on.")
+        text = _("Wait a moment, then try again.")
         raise Refused(RateLimited(text, retry_after=throttle.reset_s), headers=headers)
     return headers
 
@@ -168,7 +168,7 @@ def charge_write(request: HttpRequest) -> None:
     """
     throttle = WriteThrottle()
     if not throttle.allows(request):
-        text = _("You made too many changes in this minute. Wait a moment, then continue.")
+        text = _("You sent too many changes in this minute. Wait a moment, then continue.")
         raise RateLimited(text, retry_after=throttle.reset_s)
 
 
@@ -212,7 +212,7 @@ def models_only(_request: HttpRequest, /, **_named: str) -> NoReturn:
     Raises:
         Refused: always.
     """
-    raise Refused(NotFound(_("This hub holds models only, no datasets or spaces.")), REPO_NOT_FOUND)
+    raise Refused(NotFound(_("This hub has only models, no datasets or spaces.")), REPO_NOT_FOUND)
 
 
 @door(*METHODS, is_read=True)

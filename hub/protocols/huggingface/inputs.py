@@ -38,7 +38,9 @@ def whole(query: QueryDict, name: str, *, default: int, most: int) -> int:
     if not text:
         return default
     if not (text.isascii() and text.isdecimal() and len(text) <= 9 and int(text)):
-        raise Invalid(_("“%(name)s” is a number from 1 on.") % {"name": name}, fields={name: []})
+        raise Invalid(
+            _("“%(name)s” must be a number of at least 1.") % {"name": name}, fields={name: []}
+        )
     return min(int(text), most)
 
 
@@ -65,9 +67,9 @@ def json_of(request: HttpRequest) -> dict[str, Any]:
     try:
         document = json.loads(request.body)
     except (ValueError, RecursionError) as error:
-        raise Malformed(_("The body is no JSON.")) from error
+        raise Malformed(_("The body is not JSON.")) from error
     if not isinstance(document, dict):
-        raise Malformed(_("The body is no JSON object."))
+        raise Malformed(_("The body is not a JSON object."))
     return document
 
 
@@ -80,7 +82,7 @@ def text_of(document: dict[str, Any], name: str, default: str | None = None) -> 
     value = document.get(name)
     value = default if value is None else value
     if not isinstance(value, str) or "\0" in value or not _is_text(value):
-        raise Invalid(_("“%(name)s” is a text.") % {"name": name}, fields={name: [""]})
+        raise Invalid(_("“%(name)s” must be text.") % {"name": name}, fields={name: [""]})
     return value
 
 
@@ -127,9 +129,11 @@ def stream_of(request: HttpRequest, *, expected: int | None = None, limit: int) 
         raise LengthRequired
     length = int(announced) if len(announced) <= 18 else limit + 1
     if expected is not None and length != expected:
-        text = _("Announced were %(expected)d bytes; this request has %(got)d.")
+        text = _("This request has %(got)d bytes, not the announced %(expected)d.")
         facts = {"expected": expected, "got": length}
         raise SizeMismatch(text % facts, expected=expected, received=length)
     if length > limit:
-        raise TooLarge(_("At most %(limit)d bytes are taken here.") % {"limit": limit}, limit=limit)
+        raise TooLarge(
+            _("At most %(limit)d bytes are accepted here.") % {"limit": limit}, limit=limit
+        )
     return request

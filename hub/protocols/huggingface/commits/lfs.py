@@ -57,7 +57,7 @@ def batch(request: HttpRequest, owner: str, name: str) -> JsonResponse:
     if asked.get("operation") != "upload":
         raise Invalid(_("Files are downloaded from /{owner}/{name}/resolve/…, not by LFS."))
     if asked.get("hash_algo", "sha256") != "sha256":
-        raise Invalid(_("Files are named by their sha256 here."))
+        raise Invalid(_("This hub supports only sha256 here."))
     way = "multipart" if "multipart" in _transfers(asked) else "basic"
 
     def place(text: str) -> str:
@@ -80,12 +80,12 @@ def _objects(asked: dict[str, Any]) -> list[tuple[str, int]]:
     """
     listed = asked.get("objects")
     if not isinstance(listed, list) or len(listed) > MAX_OBJECTS:
-        raise Invalid(_("“objects” is a list of at most %(limit)d.") % {"limit": MAX_OBJECTS})
+        raise Invalid(_("“objects” must be a list of at most %(limit)d.") % {"limit": MAX_OBJECTS})
     found = []
     for row in listed:
         oid, size = (row.get("oid"), row.get("size")) if isinstance(row, dict) else (None, None)
         if not isinstance(oid, str) or type(size) is not int or not 0 <= size < 2**63:
-            raise Invalid(_("An object has “oid”, a sha256, and “size”, a number of bytes."))
+            raise Invalid(_("An object needs “oid”, a sha256, and “size”, a number of bytes."))
         found.append((oid, size))
     return found
 
@@ -206,4 +206,4 @@ def opened_link(text: str) -> Link:
 
 
 def _ended() -> Unauthenticated:
-    return Unauthenticated(_("This link is not valid (any more). Ask for a new one."))
+    return Unauthenticated(_("This link is not valid. Request a new one."))

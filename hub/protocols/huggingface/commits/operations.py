@@ -84,15 +84,15 @@ def lines(stream: Readable) -> Iterator[dict[str, Any]]:
     """
     for number, line in enumerate(_split(stream), start=1):
         if number > MAX_OPERATIONS:
-            text = _("A commit changes at most %(limit)d files.")
+            text = _("A commit can change at most %(limit)d files.")
             raise TooLarge(text % {"limit": MAX_OPERATIONS}, limit=MAX_OPERATIONS)
         try:
             document = json.loads(line)
         except (ValueError, RecursionError) as error:
-            text = _("Line %(n)d of the commit is no JSON.")
+            text = _("Line %(n)d of the commit is not JSON.")
             raise Invalid(text % {"n": number}) from error
         if not isinstance(document, dict) or not isinstance(document.get("value"), dict):
-            text = _("Line %(n)d of the commit is no object with “key” and “value”.")
+            text = _("Line %(n)d of the commit is not an object with “key” and “value”.")
             raise Invalid(text % {"n": number})
         yield document
 
@@ -121,7 +121,7 @@ def _require_short(line: bytearray) -> None:
 
 def _too_long() -> TooLarge:
     text = _(
-        "A commit holds files of at most %(limit)d bytes; longer ones are sent by LFS before it."
+        "Files in a commit can have at most %(limit)d bytes. Send larger ones by LFS before it."
     )
     return TooLarge(text % {"limit": INLINE_BYTES}, limit=INLINE_BYTES)
 
@@ -134,11 +134,11 @@ def header_of(documents: Iterator[dict[str, Any]]) -> Header:
     """
     first = next(documents, {})
     if first.get("key") != "header":
-        raise Invalid(_("A commit begins with its header."))
+        raise Invalid(_("A commit must begin with its header."))
     value = {name: said for name, said in first["value"].items() if said is not None}
     summary, description = value.get("summary", ""), value.get("description", "")
     if not isinstance(summary, str) or not isinstance(description, str):
-        raise Invalid(_("“summary” and “description” of a commit are texts."))
+        raise Invalid(_("“summary” and “description” of a commit must be text."))
     parent = _text(value, "parentCommit", "").strip()
     return Header(f"{summary.strip()}\n\n{description.strip()}".strip(), parent)
 
@@ -154,7 +154,7 @@ def operations(documents: Iterator[dict[str, Any]]) -> Iterator[Operation]:
         kind, value = document.get("key"), document["value"]
         read = _READERS.get(kind) if isinstance(kind, str) else None
         if read is None:
-            text = _("“%(key)s” is nothing that a commit can do here.")
+            text = _("A commit cannot contain “%(key)s” on this hub.")
             raise Invalid(text % {"key": str(kind)[:40]})
         yield read(value)
 
@@ -162,17 +162,17 @@ def operations(documents: Iterator[dict[str, Any]]) -> Iterator[Operation]:
 def _text(value: dict[str, Any], name: str, default: str | None = None) -> str:
     text = value.get(name) if value.get(name) is not None else default
     if not isinstance(text, str) or has_control(text):
-        raise Invalid(_("“%(name)s” of a commit is a text.") % {"name": name})
+        raise Invalid(_("“%(name)s” of a commit must be text.") % {"name": name})
     return text
 
 
 def _content(value: dict[str, Any]) -> Content:
     if value.get("encoding", "base64") != "base64":
-        raise Invalid(_("Contents of a commit are base64."))
+        raise Invalid(_("Contents of a commit must be base64."))
     try:
         data = base64.b64decode(_text(value, "content", ""), validate=True)
     except (binascii.Error, ValueError) as error:
-        text = _("The content of “%(path)s” is no base64.")
+        text = _("The content of “%(path)s” is not base64.")
         raise Invalid(text % {"path": _text(value, "path")[:255]}) from error
     if len(data) > INLINE_BYTES:
         raise _too_long()
@@ -183,9 +183,9 @@ def _pointer(value: dict[str, Any]) -> Pointer:
     sha256, size = _text(value, "oid").lower(), value.get("size")
     is_digest = len(sha256) == 64 and not set(sha256) - set("0123456789abcdef")
     if value.get("algo", "sha256") != "sha256" or not is_digest:
-        raise Invalid(_("A file that came before the commit is named by its sha256."))
+        raise Invalid(_("A file that was sent before the commit must be named by its sha256."))
     if size is not None and (type(size) is not int or not 0 <= size < 2**63):
-        raise Invalid(_("“size” of a commit is a number of bytes."))
+        raise Invalid(_("“size” of a commit must be a number of bytes."))
     return Pointer(_text(value, "path"), sha256, size)
 
 

@@ -68,20 +68,22 @@ def _files(document: dict[str, Any]) -> list[dict[str, Any]]:
     """
     listed = document.get("files")
     if not isinstance(listed, list) or len(listed) > MAX_FILES:
-        raise Invalid(_("“files” is a list of at most %(limit)d files.") % {"limit": MAX_FILES})
+        raise Invalid(
+            _("“files” must be a list of at most %(limit)d files.") % {"limit": MAX_FILES}
+        )
     return [_file(row) for row in listed]
 
 
 def _file(row: object) -> dict[str, Any]:
     if not isinstance(row, dict):
-        raise Invalid(_("A file has “path”, “size” and “sample”."))
+        raise Invalid(_("A file needs “path”, “size” and “sample”."))
     path, size = text_of(row, "path"), row.get("size")
     if type(size) is not int or not 0 <= size < 2**63:
-        raise Invalid(_("The size of “%(path)s” is a number of bytes.") % {"path": path[:255]})
+        raise Invalid(_("The size of “%(path)s” must be a number of bytes.") % {"path": path[:255]})
     try:
         sample = base64.b64decode(text_of(row, "sample", ""), validate=True)[:SAMPLE_BYTES]
     except (binascii.Error, ValueError) as error:
-        text = _("The sample of “%(path)s” is no base64.")
+        text = _("The sample of “%(path)s” is not base64.")
         raise Invalid(text % {"path": path[:255]}) from error
     return {"path": path, "size": size, "sample": sample}
 
@@ -127,7 +129,7 @@ def _refuse_early(files: list[dict[str, Any]]) -> None:
     for file in files:
         check_path(file["path"])
         if file["size"] > limit:
-            text = _("“%(path)s” is too large: a file has at most %(limit)d bytes here.")
+            text = _("“%(path)s” is too large: a file can have at most %(limit)d bytes.")
             raise TooLarge(text % {"path": file["path"], "limit": limit}, limit=limit)
         found += _faults(file["path"], file["size"], file["sample"])
     if found:

@@ -74,7 +74,9 @@ def move(request: HttpRequest) -> JsonResponse:
     adapter = adapter_of(request, owner, name)
     permissions.require_adapter(user, adapter)
     if key_of(new_owner) != adapter.namespace.key:
-        raise Forbidden(_("An adapter stays with its owner on this hub; only its name can change."))
+        raise Forbidden(
+            _("Adapters cannot move to another owner on this hub; only the name can change.")
+        )
     adapters.rename(actor=user, adapter=adapter, name=new_name)
     return answer({"url": _url(request, adapter)})
 
@@ -129,7 +131,9 @@ def _make(request: HttpRequest, adapter: Adapter, name: str, *, at: str, is_bran
             actor=user, adapter=adapter, name=name, to=to, expected=None, is_branch=is_branch
         )
     elif version.revision_id != to.pk:
-        text = _("“%(name)s” is a version of “%(adapter)s”, of another revision, and never moves.")
+        text = _(
+            "“%(name)s” is a version of “%(adapter)s” with another revision, and cannot be moved."
+        )
         raise Conflict(text % {"name": name, "adapter": adapter.full_name}, alias=name)
 
 
@@ -161,7 +165,7 @@ def _remove(request: HttpRequest, adapter: Adapter, name: str, *, is_branch: boo
 
 def _require_model(asked: dict[str, Any]) -> None:
     if text_of(asked, "type", "model") != "model":
-        raise Invalid(_("This hub holds models only, no datasets or spaces."))
+        raise Invalid(_("This hub has only models, no datasets or spaces."))
 
 
 def _namespace(user: User, asked: dict[str, Any]) -> Namespace:
@@ -178,7 +182,7 @@ def _namespace(user: User, asked: dict[str, Any]) -> Namespace:
     except Moved as moved:
         return adapter_selectors.namespace(str(moved.facts["full_name"]))
     except NotFound as error:
-        text = _("“%(name)s” is not yours to publish under.")
+        text = _("You cannot publish under “%(name)s”.")
         raise Forbidden(text % {"name": name[:96]}, owner=name[:96]) from error
 
 
@@ -193,7 +197,7 @@ def _standing(user: User, owner: Namespace, name: str) -> Adapter:
     except Moved as moved:
         found = adapter_selectors.get(user, *_parts(str(moved.facts["full_name"])))
     if found.withdrawn_reason:
-        text = _("“%(name)s” was deleted here, and its name stays taken. Choose another one.")
+        text = _("“%(name)s” was deleted, and its name cannot be reused. Choose another one.")
         raise Gone(text % {"name": found.full_name}, adapter=found.full_name)
     return found
 
@@ -206,13 +210,13 @@ def _card(asked: dict[str, Any], card: dict[str, Any]) -> dict[str, Any]:
     """
     if (is_private := asked.get("private")) is not None:
         if not isinstance(is_private, bool):
-            raise Invalid(_("“private” is true or false."))
+            raise Invalid(_("“private” must be true or false."))
         card["visibility"] = Visibility.PRIVATE if is_private else Visibility.PUBLIC
     if visibility := text_of(asked, "visibility", ""):
         card["visibility"] = visibility
     if (gate := asked.get("gated")) is not None:
         if not isinstance(gate, bool | str) or gate not in _GATES:
-            raise Invalid(_("“gated” is false, “auto” or “manual”."))
+            raise Invalid(_("“gated” must be false, “auto” or “manual”."))
         card["access"] = _GATES[gate]
     return card
 

@@ -156,11 +156,11 @@ def _asked(request: HttpRequest) -> tuple[list[str], bool]:
             wanted = [paths] if isinstance(paths, str) else [str(path) for path in paths]
             is_expanded = said.get("expand") is True
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            raise Malformed(_("The body is no JSON object with “paths”.")) from error
+            raise Malformed(_("The body is not a JSON object with “paths”.")) from error
     else:
         wanted, is_expanded = request.POST.getlist("paths"), is_on(request.POST, "expand")
     if len(wanted) > MAX_PATHS:
-        raise Invalid(_("Ask for at most %(n)d paths at once.") % {"n": MAX_PATHS}, fields={})
+        raise Invalid(_("Request at most %(n)d paths at once.") % {"n": MAX_PATHS}, fields={})
     return [path.strip("/") for path in wanted], is_expanded
 
 

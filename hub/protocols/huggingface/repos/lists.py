@@ -59,7 +59,7 @@ def _shelf(query: QueryDict) -> TagQuery:
     wanted = [part for value in query.getlist("filter") for part in value.split(",")]
     tags = dict.fromkeys(tag.strip() for tag in wanted if tag.strip() not in {*_EVERYTHING, ""})
     if len(tags) > MAX_TAGS:
-        text = _("A list is filtered by at most %(limit)d tags.") % {"limit": MAX_TAGS}
+        text = _("A list can be filtered by at most %(limit)d tags.") % {"limit": MAX_TAGS}
         raise Invalid(text, fields={"filter": [text]}, limit=MAX_TAGS)
     facets = [_facet(tag) for tag in tags]
     if pipeline := query.get("pipeline_tag"):

@@ -66,7 +66,9 @@ def _require_sane(entries: list[FileEntry]) -> None:
     """
     limit = UNPACKED * settings.LORARY.xet_bytes
     if sum(entry.size_bytes for entry in entries) > limit:
-        text = _("Files of one upload have at most %(limit)d bytes. Send fewer files at a time.")
+        text = _(
+            "The files of one upload can have at most %(limit)d bytes. Send fewer files at a time."
+        )
         raise TooLarge(text % {"limit": limit}, limit=limit)
 
 
@@ -100,8 +102,9 @@ def _require_ratio(entry: FileEntry, room: int) -> None:
     if entry.size_bytes > room:
         ratio = settings.LORARY.xet_ratio
         text = _(
-            "The files of one upload have at most %(ratio)d times the bytes that were sent for "
-            "them; “%(name)s…” would have more. Send it without Xet (HF_HUB_DISABLE_XET=1)."
+            "The files of one upload can have at most %(ratio)d times the bytes that were "
+            "sent for them; “%(name)s…” would have more. Send it without Xet "
+            "(HF_HUB_DISABLE_XET=1)."
         )
         raise TooLarge(text % {"ratio": ratio, "name": entry.sha256[:12]}, limit=max(0, room))
 

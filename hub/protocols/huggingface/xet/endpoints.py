@@ -221,4 +221,4 @@ def opened_grant(secret: str) -> Grant:
 
 
 def _ended() -> Unauthenticated:
-    return Unauthenticated(_("This upload token is not valid (any more). Start the upload again."))
+    return Unauthenticated(_("This upload token is not valid. Start the upload again."))

@@ -123,7 +123,7 @@ def _copy(stream: Readable, file: BinaryIO, size_bytes: int) -> None:
     while left:
         chunk = stream.read(min(CHUNK, left))
         if not chunk:
-            text = _("Announced were %(expected)d bytes; %(got)d arrived. Send them again.")
+            text = _("%(got)d bytes arrived, not the announced %(expected)d. Send them again.")
             facts = {"expected": size_bytes, "got": size_bytes - left}
             raise SizeMismatch(text % facts, expected=size_bytes, received=size_bytes - left)
         file.write(chunk)
@@ -146,9 +146,9 @@ def _require_room(user_id: int) -> None:
     limit, (count, size) = settings.LORARY.xet_bytes, waiting(user_id)
     if size > limit or count > MAX_XORBS:
         text = _(
-            "You have %(size)d bytes in %(count)d pieces on their way; at most %(limit)d bytes "
-            "in %(most)d pieces may be. Upload fewer files at a time; what an upload that was cut "
-            "off left is removed after %(minutes)d minutes."
+            "You have %(size)d bytes in %(count)d pieces of unfinished uploads; the limit is "
+            "%(limit)d bytes in %(most)d pieces. Upload fewer files at a time. Pieces of "
+            "interrupted uploads are deleted after %(minutes)d minutes."
         )
         facts = {"size": size, "count": count, "limit": limit, "most": MAX_XORBS}
         raise QuotaExceeded(
@@ -240,7 +240,7 @@ class Stored:
 
 
 def _absent(name: str) -> Invalid:
-    text = _("The data %(name)s… is not here (any more). Upload the file again.")
+    text = _("The data %(name)s… was not found. Upload the file again.")
     return Invalid(text % {"name": name[:16]}, xorb=name)
 
 

@@ -105,42 +105,42 @@ class Forbidden(LoraryError, PermissionError):
     """You may see the thing, but not do this to it."""
 
     code = "forbidden"
-    title = "You may not do this."
+    title = "You are not allowed to do this."
 
 
 class ScopeMissing(Forbidden):
     """The token lacks a scope."""
 
     code = "scope_missing"
-    title = "This token may not do this."
+    title = "This token is not allowed to do this."
 
 
 class NotFound(LoraryError, LookupError):
     """Absent, or private and therefore answered as if absent."""
 
     code = "not_found"
-    title = "There is nothing by this name, or you may not see it."
+    title = "This does not exist, or you are not allowed to see it."
 
 
 class Gone(NotFound):
     """Withdrawn: its name and digests stay, its bytes do not."""
 
     code = "gone"
-    title = "This was taken down."
+    title = "This was withdrawn."
 
 
 class Moved(LoraryError):
     """Renamed; ``facts["full_name"]`` is where it lives now."""
 
     code = "moved"
-    title = "This has a new name."
+    title = "This was renamed."
 
 
 class Invalid(LoraryError, ValueError):
     """A value does not fit; ``facts["fields"]`` maps field to sentences."""
 
     code = "validation_failed"
-    title = "Some values do not fit."
+    title = "Some values are invalid."
 
 
 class NameInvalid(Invalid):
@@ -175,7 +175,7 @@ class Conflict(LoraryError):
     """The request does not fit the state of things."""
 
     code = "conflict"
-    title = "This does not fit the current state."
+    title = "This conflicts with the current state."
 
 
 class NameTaken(Conflict):
@@ -224,7 +224,7 @@ class TargetTaken(Conflict, FileExistsError):
     """Another file lies where a pulled one should go."""
 
     code = "target_taken"
-    title = "Another file lies in its place."
+    title = "Another file is already there."
 
 
 class UploadRefused(LoraryError, ValueError):
@@ -238,14 +238,14 @@ class DigestMismatch(UploadRefused):
     """The hub received other bytes than were announced."""
 
     code = "digest_mismatch"
-    title = "The bytes are not the ones announced."
+    title = "The bytes do not match the announced digest."
 
 
 class SizeMismatch(UploadRefused):
     """The hub received more or fewer bytes than were announced."""
 
     code = "size_mismatch"
-    title = "The size is not the one announced."
+    title = "The size is not the announced one."
 
 
 class TooLarge(LoraryError, ValueError):
@@ -259,7 +259,7 @@ class QuotaExceeded(LoraryError):
     """The namespace has no room left."""
 
     code = "quota_exceeded"
-    title = "No room left."
+    title = "The quota is used up."
 
 
 class RangeUnsatisfiable(LoraryError):
@@ -273,7 +273,7 @@ class RateLimited(LoraryError, ConnectionError):
     """Too many requests; ``facts["retry_after"]`` is in seconds."""
 
     code = "rate_limited"
-    title = "Too many tries; wait a little."
+    title = "Too many requests; wait a moment."
 
 
 class StorageFull(LoraryError):
@@ -287,7 +287,7 @@ class StorageAway(LoraryError, ConnectionError):
     """The hub cannot reach its files; ``facts["retry_after"]`` is in seconds."""
 
     code = "storage_away"
-    title = "The hub cannot reach its files now."
+    title = "The hub's file storage is unavailable."
 
 
 class Unreachable(LoraryError, ConnectionError):
@@ -315,7 +315,7 @@ class BadAnswer(LoraryError):
     """The answer is not one that a hub gives."""
 
     code = "bad_answer"
-    title = "This does not answer like a Lorary hub."
+    title = "This server is not a Lorary hub."
 
 
 class UnsafePath(BadAnswer):
@@ -357,7 +357,7 @@ class SettingInvalid(LoraryError, ValueError):
     """An environment variable or the settings file holds nonsense."""
 
     code = "setting_invalid"
-    title = "A setting cannot be understood."
+    title = "A setting is invalid."
 
 
 def every_class(root: type[LoraryError] = LoraryError) -> Iterator[type[LoraryError]]:

@@ -52,7 +52,7 @@ _PARTS = {
     "text_encoder_3": "text encoder 3",
 }
 _TRUST = {
-    "high": "written down as one",
+    "high": "stated",
     "medium": "from the training set-up",
     "low": "a guess from the captions",
 }
@@ -236,7 +236,7 @@ def _tensors(anatomy: Anatomy) -> str:
 def _ranks(anatomy: Anatomy) -> str:
     layers = anatomy.layers
     if not anatomy.ranks:
-        return "" if anatomy.rank is None else f"{anatomy.rank}, by the metadata"
+        return "" if anatomy.rank is None else f"{anatomy.rank}, from the metadata"
     if len(anatomy.ranks) == 1:
         return str(anatomy.rank)
     if layers.conv and layers.linear:
@@ -260,7 +260,7 @@ def _alpha(anatomy: Anatomy) -> str:
     shown = f"{anatomy.alpha:g}"
     if anatomy.rank and anatomy.ranks:
         shown += f" (scales by {anatomy.alpha / anatomy.rank:.4g})"
-    return shown if anatomy.alphas_read else f"{shown}, by the metadata"
+    return shown if anatomy.alphas_read else f"{shown}, from the metadata"
 
 
 def _layers(layers: Layers) -> str:
