@@ -66,7 +66,7 @@ def test_an_alias_of_a_withdrawn_version_explains_itself(
     released(noir, kohya(DENOISERS["sd1", "diffusers"], rank=8))
     as_ada.send("post", f"{V1}/withdraw", WHY)
     problem = stranger.send("get", f"{ADAPTER}/versions/stable").json()
-    assert problem["detail"].startswith("“stable” names v1, which was withdrawn: Rights")
+    assert problem["detail"].startswith("“stable” points to v1, which was withdrawn: Rights")
     assert problem["detail"].endswith("Use v2 instead.")
     assert problem["latest_version"] == "v2"
     assert stranger.send("get", f"{ADAPTER}/aliases/stable").json()["state"] == "withdrawn"

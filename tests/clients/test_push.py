@@ -200,18 +200,18 @@ def test_what_is_refused_is_refused_in_words(ada: Programs, hub: RunningHub, fol
         """
     )
     expected = {
-        "pickle": (422, "is a Python pickle by its name"),
+        "pickle": (422, "has the name of a Python pickle"),
         "zip": (422, "Convert it to safetensors first"),
         "broken": (422, "cut.safetensors"),
         "stale": (412, "main"),
         "absent": (404, "nothing.md"),
         "branch": (404, "nowhere"),
         "proposal": (403, "no pull requests"),
-        "exists": (409, "exists"),
-        "others": (403, "not yours to publish under"),
+        "exists": (409, "in use"),
+        "others": (403, "cannot publish under"),
         "gone": (404, "ada/nothing"),
         "token": (401, "huggingface.co"),
-        "dataset": (400, "models only"),
+        "dataset": (400, "only models"),
         "stranger": (401, "Sign in"),
     }
     for case, (status, words) in expected.items():
@@ -277,7 +277,7 @@ def test_branches_tags_settings_and_names_change(ada: Programs, folder: Path) ->
     assert (told["private"], told["hidden"]) == (True, True)
     assert (told["moved"], told["still"]) == ("ada/renamed", ["ada/renamed"])
     assert told["exists"] is False
-    assert "its name stays taken" in told["again"]
+    assert "its name cannot be reused" in told["again"]
 
 
 def test_kohyas_scripts_push_as_they_train(ada: Programs, folder: Path) -> None:

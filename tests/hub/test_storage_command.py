@@ -172,7 +172,7 @@ def test_copy_beside_a_running_hub_and_move_only_without(there: str) -> None:
     process_lock.enter()
     try:
         assert document("copy", "--to", there)["done"] == 1
-        with pytest.raises(CommandError, match="Stop it first"):
+        with pytest.raises(CommandError, match="Stop it and its workers first"):
             call_command("storage", "move", "--to", there)
     finally:
         os.close(process_lock._held.pop())

@@ -146,7 +146,7 @@ def test_a_stale_parent_is_told_so(as_ada: Client, noir: Adapter) -> None:
     push(as_ada, inline("b.md", b"b"))
     for parent in (old, old[:7], "0" * 40, "abcde", "x", "main"):
         answer = push(as_ada, inline("c.md", b"c"), parentCommit=parent)
-        assert (answer.status_code, "Look at what changed" in answer.json()["error"]) == (412, True)
+        assert (answer.status_code, "Check what changed" in answer.json()["error"]) == (412, True)
     assert (
         push(as_ada, inline("c.md", b"c"), parentCommit=main_of(noir).commit[:9]).status_code == 200
     )

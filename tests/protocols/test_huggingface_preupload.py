@@ -105,7 +105,7 @@ def test_the_state_of_a_trainer_is_left_out(as_ada: Client, noir: Adapter, path:
 @pytest.mark.parametrize(
     ("path", "data", "words"),
     [
-        ("pytorch_lora_weights.bin", b"\x80\x02}q\0.", "is a Python pickle by its name"),
+        ("pytorch_lora_weights.bin", b"\x80\x02}q\0.", "has the name of a Python pickle"),
         ("noir.pt", b"PK\x03\x04" + b"\0" * 600, "Save weights as .safetensors"),
         ("noir.safetensors", b"PK\x03\x04" + b"\0" * 600, "Convert it to safetensors"),
         ("noir.safetensors", b"\x80\x02}q\0" + b"a" * 600, "can run code"),

@@ -271,7 +271,7 @@ def test_who_has_too_much_waiting_is_told(
     own_settings(xet_bytes=1000)
     answer = sender.post(f"/v1/xorbs/default/{'ab' * 32}", xorb(content(1, 2000)))
     assert answer.status_code == 413
-    assert "on their way" in answer.json()["error"]
+    assert "of unfinished uploads" in answer.json()["error"]
     assert not waiting()
 
 

@@ -75,7 +75,7 @@ def test_a_token_lasts_ten_years_at_most(ada: User, days: int) -> None:
 def test_an_expired_token_says_so_to_whoever_holds_it(ada: User) -> None:
     token, secret = tokens.issue(actor=ada, name="a")
     AccessToken.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
-    with pytest.raises(TokenExpired, match=r"expired on \d{4}-\d\d-\d\d\. Make a new one"):
+    with pytest.raises(TokenExpired, match=r"expired on \d{4}-\d\d-\d\d\. Create a new one"):
         tokens.authenticate(secret=secret)
     assert token_selectors.holder(ada.pk, token.pk) is None
     with pytest.raises(Unauthenticated) as refused:
@@ -189,7 +189,7 @@ def test_a_bound_token_writes_nothing_else(ada: User, noir: Adapter) -> None:
     cards.edit_adapter(actor=for_ada, adapter=other, summary="light")
     with pytest.raises(Forbidden, match=r"limited to “ada/noir”\. Use a token for “ada/other”"):
         cards.edit_adapter(actor=for_noir, adapter=other, summary="x")
-    with pytest.raises(Forbidden, match="for “ada/noir” only"):
+    with pytest.raises(Forbidden, match="limited to “ada/noir”"):
         adapters.create(actor=for_noir, name="third")
     assert adapters.create(actor=for_ada, name="third").owner == "ada"
     with pytest.raises(Forbidden, match="cannot create another"):

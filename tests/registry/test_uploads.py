@@ -210,7 +210,7 @@ def test_an_accepted_upload_can_be_let_go_until_a_version_holds_it(
     held = send(ada, LORA)
     noir = adapters.create(actor=ada, name="noir")
     publication.create_draft(actor=ada, adapter=noir, uploads=[held])
-    with pytest.raises(StateConflict, match="A version holds"):
+    with pytest.raises(StateConflict, match="A version already contains"):
         uploads.cancel(actor=ada, upload=held)
 
 
@@ -220,7 +220,7 @@ def test_an_accepted_upload_can_be_let_go_until_a_version_holds_it(
         ("expired", "was not finished by .* Start a new one"),
         ("cancelled", "was cancelled, .* Start a new one"),
         ("refused", "its findings give the reasons"),
-        ("checking", "all of it is here"),
+        ("checking", "it is complete"),
     ],
 )
 def test_bytes_after_the_end_are_told_what_to_do(ada: User, state: str, said: str) -> None:

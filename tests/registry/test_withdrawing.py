@@ -205,7 +205,7 @@ def test_what_an_operator_took_down_does_not_come_back_to_this_adapter(
         publication.create_draft(
             actor=ada, adapter=noir, uploads=[send(ada, LORA, "renamed.safetensors"), card]
         )
-    assert "taken down from here with v1: Rights of the photographer." in str(refusal.value.detail)
+    assert "was withdrawn with v1: Rights of the photographer." in str(refusal.value.detail)
     assert refusal.value.facts == {"paths": ["renamed.safetensors"], "version": "v1"}
     noir.refresh_from_db()
     assert noir.last_number == 1
@@ -257,7 +257,7 @@ def test_an_adapter_is_withdrawn_once(ada: User, noir: Adapter, release: Release
     release(ada, noir, LORA)
     for _again in range(2):
         withdraw.withdraw_adapter(actor=ada, adapter=noir, reason=WHY)
-    with pytest.raises(StateConflict, match="already: Rights"):
+    with pytest.raises(StateConflict, match="already withdrawn: Rights"):
         withdraw.withdraw_adapter(actor=ada, adapter=noir, reason="another")
     assert Event.objects.filter(verb="adapter_withdrawn").count() == 1
 
